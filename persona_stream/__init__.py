@@ -1,0 +1,31 @@
+"""Turn any blocking function into a live, honest, resumable stream.
+
+    from persona_stream import create_app
+
+    def ask(message: str) -> str:
+        ...                               # slow, and that is fine
+
+    app = create_app(process_query=ask)
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from persona_stream.errors import BackendError
+from persona_stream.query import Answer, Query, Turn, Usage
+
+if TYPE_CHECKING:
+    from persona_stream.app import create_app
+
+__all__ = ["Answer", "BackendError", "Query", "Turn", "Usage", "create_app"]
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Importing the application imports ssl and sockets, and those must be patched first: so only when asked for.
+    if name == "create_app":
+        from persona_stream.app import create_app
+
+        return create_app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,122 @@
+"""Everything that can go wrong, as one tree.
+
+    PersonaStreamError
+    ├── StartError                the program cannot start like this; its text says what to do
+    │   └── SettingsError         a setting has no such name, or no such value
+    ├── BackendError              the backend says, on purpose, what the client shall read
+    └── Refusal                   a request that is answered with a status before its first byte
+        ├── InvalidRequest        400  invalid_request
+        ├── Unauthorized          401  unauthorized
+        ├── Forbidden             403  forbidden
+        ├── NotFound              404  not_found
+        ├── Conflict              409  conflict
+        ├── Gone                  410  gone
+        ├── TooLarge              413  too_large
+        ├── Busy                  429  busy
+        ├── Draining              503  draining
+        └── Unavailable           503  unavailable
+
+A refusal's text is ours and is shown to the client. The text of a stranger's exception never is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+
+class PersonaStreamError(Exception):
+    """Be the root of every error that this package raises on purpose."""
+
+
+class StartError(PersonaStreamError):
+    """Say why the program cannot start, in a sentence that tells what to do."""
+
+
+class SettingsError(StartError):
+    """Say which setting is wrong, and where one is close, the right name."""
+
+
+class BackendError(PersonaStreamError):
+    """Fail a query with a text that the client reads, word for word.
+
+    Raise it from ``process_query``. Any other exception is logged, and the client reads a plain sentence
+    that has nothing of it.
+    """
+
+
+class Refusal(PersonaStreamError):
+    """Answer a request with its true HTTP status, before the first byte."""
+
+    status: ClassVar[int] = 400
+    code: ClassVar[str] = "invalid_request"
+
+    def __init__(self, message: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.headers: Mapping[str, str] = headers or {}
+
+
+class InvalidRequest(Refusal):
+    """Name the field that breaks its rule."""
+
+
+class Unauthorized(Refusal):
+    """Say that there is no token, or none that counts."""
+
+    status, code = 401, "unauthorized"
+
+
+class Forbidden(Refusal):
+    """Say which scope the token lacks."""
+
+    status, code = 403, "forbidden"
+
+
+class NotFound(Refusal):
+    """Say that there is no such thing for this caller."""
+
+    status, code = 404, "not_found"
+
+
+class Conflict(Refusal):
+    """Say that an idempotency key was used for something else."""
+
+    status, code = 409, "conflict"
+
+
+class Gone(Refusal):
+    """Say that the run is past its retention."""
+
+    status, code = 410, "gone"
+
+
+class TooLarge(Refusal):
+    """Say that the body is over the limit."""
+
+    status, code = 413, "too_large"
+
+
+class _TryLater(Refusal):
+    """A refusal that time may mend: it says after how many seconds to ask again."""
+
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message, {"Retry-After": str(retry_after)})
+
+
+class Busy(_TryLater):
+    """Say that every place is taken."""
+
+    status, code = 429, "busy"
+
+
+class Draining(_TryLater):
+    """Say that this process is shutting down."""
+
+    status, code = 503, "draining"
+
+
+class Unavailable(_TryLater):
+    """Say which store is out of reach."""
+
+    status, code = 503, "unavailable"

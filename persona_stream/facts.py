@@ -1,0 +1,91 @@
+"""What happened to a run. A journal is a list of these, each with its moment.
+
+The law of a journal: ``Accepted`` is first and only first; nothing follows an ending (``Answered`` or
+``Failed``), and there is at most one. Everything that a reader sees is derived from these facts and the clock.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from persona_stream.query import Locale, Usage
+
+FailureCode = Literal["backend_error", "internal", "answer_too_large", "lost", "draining", "timeout", "cancelled"]
+
+
+class Accepted(Struct, frozen=True, tag="accepted"):
+    """A query was taken in; these are the terms under which its readers read."""
+
+    run_id: str
+    owner: str
+    username: str
+    conversation_id: str
+    style: str
+    chunking: str
+    locale: Locale
+    reasoning: bool
+    deadline: float
+    resume_for: float
+
+
+class Started(Struct, frozen=True, tag="started"):
+    """process_query is running. The deadline counts from here."""
+
+
+class Reported(Struct, frozen=True, tag="reported"):
+    """The backend told its progress. An empty message leaves the status text as it is."""
+
+    message: str
+    fraction: float | None
+
+
+class Reasoned(Struct, frozen=True, tag="reasoned"):
+    """A part of what the model thought."""
+
+    text: str
+
+
+class Delta(Struct, frozen=True, tag="delta"):
+    """A part of the answer, from a backend that can stream. Never empty."""
+
+    text: str
+
+
+class Answered(Struct, frozen=True, tag="answered"):
+    """The answer is there. ``text`` is what no ``Delta`` has said before."""
+
+    text: str
+    usage: Usage | None = None
+
+
+class Failed(Struct, frozen=True, tag="failed"):
+    """There will be no answer. ``text`` is what a deliberate error says; other texts are the reader's language's."""
+
+    code: FailureCode
+    text: str | None = None
+
+
+Fact = Accepted | Started | Reported | Reasoned | Delta | Answered | Failed
+
+
+class Entry(Struct, frozen=True):
+    """A fact and its moment, in seconds since 1970, by the clock of the machine that ran the query."""
+
+    at: float
+    fact: Fact
+
+
+def text_of(fact: Fact) -> str:
+    """Give the text that a fact holds for the reader, or an empty one."""
+    match fact:
+        case Reasoned(text=text) | Delta(text=text) | Answered(text=text):
+            return text
+        case _:
+            return ""
+
+
+def is_ending(fact: Fact) -> bool:
+    """Tell whether nothing can follow this fact."""
+    return isinstance(fact, Answered | Failed)
