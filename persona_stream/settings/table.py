@@ -1,0 +1,134 @@
+"""The table of settings: each one's name, type, default and meaning, once.
+
+The flags of ``serve``, the environment's names, the keys of the TOML file and the table in the README all
+come from here. Every name is known from the first release on; ``since`` names the feature that it waits for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Annotated, get_type_hints
+
+from persona_stream.errors import SettingsError
+from persona_stream.settings import types as t
+from persona_stream.settings.setting import About, Setting
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
+class Settings:
+    """Hold every setting, checked. ``Settings()`` has the defaults; ``Settings(port=0, timeout=2.0)`` changes some.
+
+    Durations are seconds. ``None`` means never, off or unset.
+
+    Raises:
+        SettingsError: a value is wrong.
+    """
+
+    host: Annotated[t.Host, About("where to listen")] = "127.0.0.1"
+    port: Annotated[t.Port, About("the port to listen on; 0 takes a free one")] = 5001
+    backend: Annotated[
+        t.BackendName, About("what answers: `demo`, `openai`, `module:function` or `module:object.method`")
+    ] = "demo"
+    executor: Annotated[t.Executor, About("`greenlet`, or `thread` for code that blocks gevent's hub")] = "greenlet"
+    threads: Annotated[t.Threads, About("how many threads the thread executor has")] = 64
+    timeout: Annotated[t.Deadline, About("the deadline of a run, from when it starts")] = 150.0
+    profiles: Annotated[t.MaybePath, About("a folder of personas", unset="the package's own for `demo`, else none")] = (
+        None
+    )
+    demo_seconds: Annotated[t.Duration, About("how long the demo takes for an answer")] = 8.0
+
+    jwt_secret: Annotated[
+        t.MaybeLine,
+        About("the secret that signs tokens, at least 32 bytes", secret=True, unset="one is made and kept"),
+    ] = None
+    jwt_public_key: Annotated[t.MaybePath, About("a PEM file with the public key that checks tokens")] = None
+    jwks_url: Annotated[t.MaybeUrl, About("where the public keys that check tokens are published")] = None
+    jwt_algorithms: Annotated[
+        t.Algorithms, About("which signatures count, of those that fit the key", unset="all that fit the key")
+    ] = ()
+    jwt_audience: Annotated[t.Lines, About("a token's `aud` must be one of these")] = ()
+    jwt_issuer: Annotated[t.MaybeLine, About("a token's `iss` must be this")] = None
+    jwt_leeway: Annotated[t.Duration, About("how far clocks may differ when `exp` and `nbf` are checked")] = 0.0
+
+    cors_origins: Annotated[t.Origins, About("the web pages that may call: `*`, or exact origins")] = ("*",)
+    max_body_bytes: Annotated[t.Bytes, About("the largest body of a request")] = 2**20
+    max_answer_bytes: Annotated[t.Bytes, About("the largest answer of a backend")] = 16 * 2**20
+    disconnect_grace: Annotated[t.DurationOrNever, About("how long a run lives after its last reader left")] = 30.0
+    disconnect_grace_v1: Annotated[
+        t.DurationOrNever, About("the same for `/api/chat` and `/v1/…`, whose clients say stop by leaving")
+    ] = 5.0
+    retention: Annotated[t.Duration, About("how long a finished run can be read")] = 900.0
+    retention_bytes: Annotated[t.Bytes, About("how much of finished runs is kept")] = 256 * 2**20
+    drain: Annotated[t.MaybeDuration, About("how long SIGTERM waits for runs", unset="the deadline")] = None
+
+    log_level: Annotated[t.LogLevel, About("`debug`, `info`, `warning` or `error`")] = "info"
+    log_format: Annotated[t.LogFormat, About("`text` or `json`")] = "text"
+
+    openai_base_url: Annotated[t.MaybeUrl, About("an OpenAI-compatible provider, up to and with `/v1`")] = None
+    openai_api_key: Annotated[t.MaybeLine, About("its key", secret=True)] = None
+    openai_model: Annotated[t.MaybeLine, About("the model to ask for")] = None
+    openai_stream: Annotated[t.OnOff, About("whether to take its answers as streams", since="dialects")] = False
+    anthropic_base_url: Annotated[t.MaybeUrl, About("an Anthropic provider", since="dialects")] = None
+    anthropic_api_key: Annotated[t.MaybeLine, About("its key", since="dialects", secret=True)] = None
+    anthropic_model: Annotated[t.MaybeLine, About("the model to ask for", since="dialects")] = None
+    anthropic_max_tokens: Annotated[t.Positive, About("the longest answer, in tokens", since="dialects")] = 4096
+    anthropic_stream: Annotated[t.OnOff, About("whether to take its answers as streams", since="dialects")] = False
+
+    commit_window: Annotated[
+        t.DurationOrOff, About("how long `/v1/…` without a stream holds its status back", since="dialects")
+    ] = None
+    commit_window_stream: Annotated[
+        t.DurationOrOff, About("how long `/v1/…` with a stream holds its status back", since="dialects")
+    ] = 0.0
+    heartbeat_override: Annotated[t.OnOff, About("whether clients may choose a heartbeat", since="dialects")] = True
+
+    redis_url: Annotated[
+        t.MaybeLine, About("a Redis for journals that every process can read", since="runs", secret=True)
+    ] = None
+    workers: Annotated[t.Positive, About("how many processes serve", since="runs")] = 1
+    lease: Annotated[t.Deadline, About("after how long a silent process counts as dead", since="runs")] = 15.0
+    max_connection_age: Annotated[t.DurationOrOff, About("when a connection is handed over", since="runs")] = None
+    trusted_proxies: Annotated[t.Lines, About("the addresses whose `X-Forwarded-*` count", since="runs")] = ()
+
+    database_url: Annotated[
+        t.MaybeLine,
+        About("conversations and request log", since="memory", secret=True, unset="`sqlite:///` in the state folder"),
+    ] = None
+    state_dir: Annotated[
+        t.MaybePath, About("the folder of the made secret and of SQLite", unset="the platform's state folder")
+    ] = None
+    log_bodies: Annotated[t.OnOff, About("whether the request log keeps texts", since="memory")] = True
+    log_reasoning: Annotated[t.OnOff, About("whether the request log keeps reasoning", since="memory")] = True
+    log_retention: Annotated[t.Duration, About("how long the request log keeps them", since="memory")] = 30 * 86_400.0
+    prices: Annotated[t.Line, About("what models cost: `bundled`, or a file", since="memory")] = "bundled"
+
+    max_runs: Annotated[t.Positive, About("how many runs at a time")] = 10_000
+    max_runs_per_user: Annotated[t.Positive, About("how many of them for one caller")] = 100
+    max_queue: Annotated[t.Number, About("how many runs may wait for a place", since="admission")] = 1000
+    queue_timeout: Annotated[t.Duration, About("how long a run may wait for a place", since="admission")] = 60.0
+    rate_limit: Annotated[t.Rate, About("like `60/minute`, for each caller", since="admission")] = None
+
+    def __post_init__(self) -> None:
+        for setting in SETTINGS:
+            # Frozen for everybody else: this is where a list becomes a tuple, and whole seconds become a float.
+            object.__setattr__(self, setting.name, setting.take(getattr(self, setting.name), setting.name))
+        keys = [name for name in ("jwt_secret", "jwt_public_key", "jwks_url") if getattr(self, name) is not None]
+        if len(keys) > 1:
+            raise SettingsError(f"{' and '.join(keys)} are set, and only one of them can say who may come in")
+
+    def __repr__(self) -> str:
+        changed = [each for each in SETTINGS if getattr(self, each.name) != each.default]
+        return f"Settings({', '.join(f'{each.name}={each.show(getattr(self, each.name))}' for each in changed)})"
+
+    @property
+    def drain_time(self) -> float:
+        """Give how long SIGTERM waits, in seconds."""
+        return self.timeout if self.drain is None else self.drain
+
+
+_TYPES = get_type_hints(Settings, include_extras=True)
+
+SETTINGS: tuple[Setting, ...] = tuple(
+    Setting(each.name, each.default, *_TYPES[each.name].__metadata__) for each in fields(Settings)
+)
+BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}
