@@ -1,0 +1,33 @@
+"""Who answers: process_query itself, in each of its kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from persona_stream.query import Query
+
+ProcessQuery = Callable[[Query], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """Hold a way to answer queries.
+
+    ``process_query`` takes a query and gives a string or an ``Answer`` back. It may block for as long as it
+    likes, is called for many queries at once, from greenlets or from threads, and may call ``query.report``
+    meanwhile. It raises ``BackendError`` to tell the client something; whatever else it raises or returns is a
+    mistake that the log shows and the client does not.
+
+    It ends early by being killed: where it waits, ``GreenletExit`` is raised, which is no ``Exception``. So it
+    must let that pass, and give back what it holds in ``finally`` or ``with``.
+
+    Attributes:
+        name: what to call it in the log.
+        process_query: the function.
+        is_async: it returns an awaitable, which gives the answer when it is awaited on an event loop.
+    """
+
+    name: str
+    process_query: ProcessQuery
+    is_async: bool = False

@@ -1,0 +1,87 @@
+"""Any callable as a backend: handed over, or named.
+
+    def ask(message: str) -> str: ...
+    async def ask(query: Query) -> Answer: ...
+    ask = functools.partial(search, index="books")
+
+``signature`` has the rules of what a parameter gets.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+
+from persona_stream.backends import Backend
+from persona_stream.backends.callables.importing import load
+from persona_stream.backends.callables.signature import serve
+from persona_stream.errors import StartError
+
+__all__ = ["adapt", "named"]
+
+
+def named(spec: str) -> Backend:
+    """Make a backend of what ``module:function`` or ``module:object.method`` names.
+
+    Modules are found as Python finds them, and in the current directory.
+
+    Raises:
+        StartError: there is no such thing, or it cannot answer queries.
+    """
+    return adapt(load(spec), spec)
+
+
+def adapt(function: object, name: str | None = None) -> Backend:
+    """Make a backend of a callable.
+
+    A class is one too, when it is built without arguments and its objects can be called: one object of it is
+    built, here and now.
+
+    Args:
+        function: a function, method, partial, object with ``__call__``, or such a class; ``async`` or not.
+        name: what to call it in the log; its own name when left out.
+
+    Raises:
+        StartError: it cannot be called, or has parameters that a query has nothing for.
+    """
+    name = name or _own_name(function)
+    if isinstance(function, type):
+        function = _build(function, name)
+    if not callable(function):
+        raise StartError(f"{name} is {_a(type(function).__name__)}, which cannot be called: name a function")
+    if _is(function, inspect.isgeneratorfunction) or _is(function, inspect.isasyncgenfunction):
+        raise StartError(
+            f"{name} is a generator, and a backend gives its answer whole: collect the pieces in a function that"
+            ' returns "".join(...) of them'
+        )
+    return Backend(name, serve(function, name), _is(function, inspect.iscoroutinefunction))
+
+
+def _build(kind: type, name: str) -> object:
+    if not any("__call__" in ancestor.__dict__ for ancestor in kind.__mro__):
+        raise StartError(f"{name} is a class, and its objects cannot be called: name a function, or a method of one")
+    try:
+        return kind()
+    except Exception as error:
+        raise StartError(
+            f"{name} is a class that could not be built without arguments ({type(error).__name__}: {error}): "
+            "build the object yourself, and name that"
+        ) from error
+
+
+def _is(function: Callable[..., object], question: Callable[[object], bool]) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    return question(function) or question(type(function).__call__)
+
+
+def _own_name(function: object) -> str:
+    while isinstance(function, functools.partial):
+        function = function.func
+    named_one = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named_one.__module__}:{named_one.__qualname__}"
+
+
+def _a(noun: str) -> str:
+    return f"an {noun}" if noun[0].lower() in "aeiou" else f"a {noun}"

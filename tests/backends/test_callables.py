@@ -1,0 +1,455 @@
+from __future__ import annotations
+
+import asyncio
+import functools
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated, Any
+
+import pytest
+
+from persona_stream.backends import Backend
+from persona_stream.backends.callables import adapt, named
+from persona_stream.errors import StartError
+from persona_stream.persona import Persona
+from persona_stream.principal import Principal
+from persona_stream.query import Answer, Query, Turn
+
+if TYPE_CHECKING:
+    from nowhere import Unresolvable  # type: ignore[import-not-found]  # no such module: only annotations name it
+
+PERSONA = Persona(username="ada", name="Ada", line={"en": "Counts."}, prompt="You are Ada.")
+QUERY = Query(
+    username="ada",
+    message="How many?",
+    prompt="Be brief.",
+    prompt_mode="replace",
+    conversation_id="c1",
+    locale="en",
+    persona=PERSONA,
+    history=(Turn("user", "Hello"),),
+    principal=Principal(subject="s1"),
+)
+BARE = Query(username="ada", message="How many?")
+FIELDS = {
+    "username": "ada",
+    "message": "How many?",
+    "prompt": "Be brief.",
+    "prompt_mode": "replace",
+    "conversation_id": "c1",
+    "locale": "en",
+    "persona": PERSONA,
+    "history": (Turn("user", "Hello"),),
+    "principal": Principal(subject="s1"),
+}
+
+
+def one_message(message: str) -> Any:
+    return {"message": message}
+
+
+def positional_only(message: str, /) -> Any:
+    return {"message": message}
+
+
+def positional_only_query(anything, /) -> Any:  # type: ignore[no-untyped-def]  # without annotation is the point
+    return anything
+
+
+def unannotated(q) -> Any:  # type: ignore[no-untyped-def]  # without annotation is the point
+    return q
+
+
+def unannotated_with_defaults(q, size=3, *, deep=False) -> Any:  # type: ignore[no-untyped-def]  # the same
+    return (q, size, deep)
+
+
+def annotated(anything: Query) -> Any:
+    return anything
+
+
+def annotated_optional(anything: Query | None = None) -> Any:
+    return anything
+
+
+def annotated_more(anything: Annotated[Query, "ours"]) -> Any:
+    return anything
+
+
+def unresolvable(anything: Query, other: Unresolvable | None = None) -> Any:
+    return (anything, other)
+
+
+def called_query(query) -> Any:  # type: ignore[no-untyped-def]  # without annotation is the point
+    return query
+
+
+def keyword_only(*, username: str, history: tuple[Turn, ...]) -> Any:
+    return {"username": username, "history": history}
+
+
+def query_beside(message: str, query: Query, *, locale: str = "zh", size: int = 3) -> Any:
+    return (message, query, locale, size)
+
+
+def everything(**fields: Any) -> Any:
+    return fields
+
+
+def some_and_the_rest(message: str, *args: Any, **rest: Any) -> Any:
+    return (message, args, sorted(rest))
+
+
+def query_and_the_rest(query: Query, **rest: Any) -> Any:
+    return (query, sorted(rest))
+
+
+def filled(size: int, message: str, username: str = "nobody", deep: bool = False) -> Any:
+    return (size, message, username, deep)
+
+
+@functools.wraps(one_message)
+def wrapped(*args: Any, **kwargs: Any) -> Any:
+    return one_message(*args, **kwargs)
+
+
+class Shop:
+    def ask(self, message: str) -> Any:
+        return {"message": message}
+
+    @classmethod
+    def ask_class(cls, message: str) -> Any:
+        return {"message": message}
+
+    @staticmethod
+    def ask_static(message: str) -> Any:
+        return {"message": message}
+
+    def __call__(self, username: str) -> Any:
+        return {"username": username}
+
+
+class AsyncShop:
+    async def __call__(self, message: str) -> str:
+        return message.upper()
+
+
+async def ask_async(message: str, size: int = 1) -> str:
+    return message.upper() * size
+
+
+@pytest.mark.parametrize(
+    ("function", "result"),
+    [
+        (one_message, {"message": "How many?"}),
+        (positional_only, {"message": "How many?"}),
+        (positional_only_query, QUERY),
+        (unannotated, QUERY),
+        (lambda q: q, QUERY),
+        (unannotated_with_defaults, (QUERY, 3, False)),
+        (annotated, QUERY),
+        (annotated_optional, QUERY),
+        (annotated_more, QUERY),
+        (unresolvable, (QUERY, None)),
+        (called_query, QUERY),
+        (keyword_only, {"username": "ada", "history": (Turn("user", "Hello"),)}),
+        (query_beside, ("How many?", QUERY, "en", 3)),
+        (everything, FIELDS),
+        (some_and_the_rest, ("How many?", (), sorted(FIELDS.keys() - {"message"}))),
+        (query_and_the_rest, (QUERY, sorted(FIELDS))),
+        (functools.partial(filled, 7), (7, "How many?", "ada", False)),
+        (functools.partial(filled, size=7), (7, "How many?", "ada", False)),
+        (functools.partial(filled, 7, username="grace"), (7, "How many?", "grace", False)),
+        (functools.partial(functools.partial(filled, username="grace"), size=7), (7, "How many?", "grace", False)),
+        (functools.partial(everything, message="fixed"), FIELDS | {"message": "fixed"}),
+        (wrapped, {"message": "How many?"}),
+        (Shop().ask, {"message": "How many?"}),
+        (Shop.ask_class, {"message": "How many?"}),
+        (Shop.ask_static, {"message": "How many?"}),
+        (Shop(), {"username": "ada"}),
+        (Shop, {"username": "ada"}),
+    ],
+)
+def test_a_parameter_gets_what_it_is_named_or_annotated_for(function: Callable[..., object], result: object) -> None:
+    """Every parameter that a query has something for gets that, whatever kind of callable it belongs to."""
+    backend = adapt(function)
+    assert backend.process_query(QUERY) == result
+    assert not backend.is_async
+
+
+@pytest.mark.parametrize("field", sorted(FIELDS))
+def test_every_field_can_be_asked_for_by_its_name(field: str) -> None:
+    """A lone parameter named like a field gets that field, and nothing else."""
+    function = eval(f"lambda {field}: {field}")
+    assert adapt(function).process_query(QUERY) == FIELDS[field]
+
+
+def test_a_default_stays_where_the_query_has_nothing() -> None:
+    """prompt and persona that were left out do not overwrite a default with None; without one they are None."""
+
+    def ask(message: str, prompt: str = "my own", persona: str = "mine", locale: str = "fr") -> tuple[str, ...]:
+        return message, prompt, persona, locale
+
+    def ask_bare(prompt: str | None, persona: Persona | None) -> tuple[object, ...]:
+        return prompt, persona
+
+    assert adapt(ask).process_query(BARE) == ("How many?", "my own", "mine", "zh")
+    assert adapt(ask).process_query(QUERY) == ("How many?", "Be brief.", PERSONA, "en")
+    assert adapt(ask_bare).process_query(BARE) == (None, None)
+
+
+@pytest.mark.parametrize("function", [annotated, called_query, unannotated, positional_only_query])
+def test_a_function_of_a_query_is_called_directly(function: Callable[..., object]) -> None:
+    """A function that takes the query and nothing else is not wrapped: it costs nothing, also in a traceback."""
+    assert adapt(function).process_query is function
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        ask_async,
+        functools.partial(ask_async, size=1),
+        functools.partial(functools.partial(ask_async), size=1),
+        AsyncShop(),
+        AsyncShop,
+        AsyncShop().__call__,
+        functools.partial(AsyncShop()),
+    ],
+)
+def test_async_callables_are_known_as_such(function: Callable[..., object]) -> None:
+    """is_async is true for async functions, methods, objects and partials of them, and they return an awaitable."""
+    backend = adapt(function)
+    assert backend.is_async
+    result: Any = backend.process_query(QUERY)
+    assert asyncio.run(result) == "HOW MANY?"
+
+
+def generates(message: str) -> Iterator[str]:
+    yield message
+
+
+async def generates_async(message: str) -> Any:
+    yield message
+
+
+class Generates:
+    def __call__(self, message: str) -> Iterator[str]:
+        yield message
+
+
+class NeedsArguments:
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def __call__(self, message: str) -> str:
+        return self.key + message
+
+
+def hides(*args: Any, **kwargs: Any) -> str:
+    return ""
+
+
+def only_args(*args: Any) -> str:
+    return ""
+
+
+def nothing() -> str:
+    return ""
+
+
+def nothing_of_a_query(size: int = 3) -> str:
+    return ""
+
+
+def unknown(text: str) -> str:
+    return text
+
+
+def two_unknown(a, b) -> str:  # type: ignore[no-untyped-def]  # without annotation is the point
+    return ""
+
+
+def unknown_beside(q, message) -> str:  # type: ignore[no-untyped-def]  # the same
+    return ""
+
+
+def unknown_keyword(*, q) -> str:  # type: ignore[no-untyped-def]  # the same
+    return ""
+
+
+def two_by_position(username: str, message: str, /) -> str:
+    return ""
+
+
+def query_as_text(query: str) -> str:
+    return query
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (unknown, ["test_callables:unknown", "parameter text", "query, username, message, prompt, prompt_mode"]),
+        (two_unknown, ["two_unknown", "parameter a"]),
+        (unknown_beside, ["unknown_beside", "parameter q"]),
+        (unknown_keyword, ["unknown_keyword", "parameter q"]),
+        (two_by_position, ["two_by_position", "parameter message", "by position only"]),
+        (query_as_text, ["query_as_text", "annotated str", "name it message"]),
+        (Shop.ask, ["Shop.ask", "method without its object", "module:object.method"]),
+        (hides, ["hides", "functools.wraps", "message"]),
+        (only_args, ["only_args", "takes nothing that a query has"]),
+        (nothing, ["nothing", "takes nothing that a query has", "message"]),
+        (nothing_of_a_query, ["nothing_of_a_query", "takes nothing that a query has"]),
+        (functools.partial(one_message, message="fixed"), ["one_message", "takes nothing that a query has"]),
+        (generates, ["generates", "is a generator", "whole"]),
+        (generates_async, ["generates_async", "is a generator"]),
+        (functools.partial(generates), ["generates", "is a generator"]),
+        (Generates(), ["Generates", "is a generator"]),
+        (Generates, ["Generates", "is a generator"]),
+        (NeedsArguments, ["NeedsArguments", "without arguments", "TypeError", "build the object yourself"]),
+        (SimpleNamespace, ["SimpleNamespace", "is a class, and its objects cannot be called"]),
+        ("ask", ["builtins:str", "is a str, which cannot be called"]),
+        (17, ["is an int, which cannot be called"]),
+        (None, ["is a NoneType, which cannot be called"]),
+        (isinstance, ["builtins:isinstance", "parameter obj"]),
+        (iter, ["cannot be read", "a function of your own"]),
+    ],
+)
+def test_what_cannot_be_served_is_refused_at_the_start(function: object, words: list[str]) -> None:
+    """A callable that a query cannot be handed to is a StartError that names it, what is wrong, and what to do."""
+    with pytest.raises(StartError) as refused:
+        adapt(function)
+    for word in words:
+        assert word in str(refused.value)
+
+
+def test_a_given_name_is_the_backends() -> None:
+    """The name in the log is the one that was given, or the callable's own."""
+    assert adapt(one_message, "mine").name == "mine"
+    assert adapt(one_message).name.endswith("test_callables:one_message")
+    assert adapt(functools.partial(filled, 7)).name.endswith("test_callables:filled")
+    assert adapt(Shop()).name.endswith("test_callables:Shop")
+
+
+SHOP = """
+def ask(message: str) -> str:
+    return message.upper()
+
+class Shop:
+    def ask(self, message: str) -> str:
+        return "shop: " + message
+
+class Street:
+    shop = Shop()
+
+street = Street()
+text = "no function"
+"""
+
+FILES = {
+    "shop_of_test.py": SHOP,
+    "folder_of_test/__init__.py": "",
+    "folder_of_test/inner.py": SHOP,
+    "broken_of_test.py": "1 / 0",
+    "unclear_of_test.py": "def ask(:",
+    "script_of_test.py": "import sys; sys.exit(3)",
+    "needy_of_test.py": "import not_installed_anywhere",
+    "late_of_test.py": "def ask(message):\n    import shop_of_test\n    return shop_of_test.ask(message)",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, text in FILES.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    before = set(sys.modules)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry != str(tmp_path)])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if "_of_test" in name:
+            del sys.modules[name]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("spec", "answer"),
+    [
+        ("shop_of_test:ask", "HOW MANY?"),
+        ("shop_of_test:street.shop.ask", "shop: How many?"),
+        ("folder_of_test.inner:ask", "HOW MANY?"),
+        ("late_of_test:ask", "HOW MANY?"),
+    ],
+)
+def test_a_spec_names_a_function_in_the_current_directory(spec: str, answer: str) -> None:
+    """module:function and module:object.method are found where the program was started, with all they import."""
+    backend = named(spec)
+    assert backend == Backend(spec, backend.process_query, False)
+    assert backend.process_query(QUERY) == answer
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("spec", "words", "cause"),
+    [
+        ("", ["'' names no function", "module:function or module:object.method"], None),
+        ("shop_of_test", ["module:function"], None),
+        ("shop_of_test:", ["module:function"], None),
+        (":ask", ["module:function"], None),
+        ("shop_of_test:ask()", ["module:function"], None),
+        ("shop_of_test:ask:more", ["module:function"], None),
+        ("shop-of-test:ask", ["module:function"], None),
+        ("folder_of_test/inner.py:ask", ["dots and not slashes"], None),
+        (" shop_of_test:ask", ["module:function"], None),
+        ("shop_of_test.py:ask", ["a file's name", "write shop_of_test"], ModuleNotFoundError),
+        ("missing_of_test:ask", ["no module missing_of_test", "folder that holds it"], ModuleNotFoundError),
+        ("folder_of_test.missing:ask", ["no module folder_of_test.missing"], ModuleNotFoundError),
+        ("missing_of_test.inner:ask", ["no module missing_of_test:"], ModuleNotFoundError),
+        ("needy_of_test:ask", ["needy_of_test needs not_installed_anywhere"], ModuleNotFoundError),
+        ("broken_of_test:ask", ["broken_of_test", "ZeroDivisionError", "python -c"], ZeroDivisionError),
+        ("unclear_of_test:ask", ["unclear_of_test", "SyntaxError"], SyntaxError),
+        ("script_of_test:ask", ["script_of_test", "SystemExit: 3"], SystemExit),
+        ("shop_of_test:aks", ["shop_of_test has no aks: did you mean ask?"], AttributeError),
+        ("shop_of_test:street.shop.zzz", ["shop_of_test.street.shop has no zzz"], AttributeError),
+        ("shop_of_test:text", ["shop_of_test:text is a str, which cannot be called"], None),
+        ("shop_of_test:Shop.ask", ["shop_of_test:Shop.ask", "method without its object"], None),
+        ("os:getpid", ["os:getpid takes nothing that a query has"], None),
+    ],
+)
+def test_a_spec_that_names_nothing_says_what_to_do(
+    spec: str, words: list[str], cause: type[BaseException] | None
+) -> None:
+    """A bad spec is a StartError in a sentence, with the error that caused it."""
+    with pytest.raises(StartError) as refused:
+        named(spec)
+    for word in words:
+        assert word in str(refused.value)
+    assert type(refused.value.__cause__) is (cause or type(None))
+
+
+def test_the_current_directory_is_found_by_an_installed_program(folder: Path) -> None:
+    """It is importable also in a program whose own folder is elsewhere, which is how a console script starts."""
+    program = folder.parent / "elsewhere.py"
+    program.write_text(
+        "from persona_stream.backends.callables import named\n"
+        "from persona_stream.query import Query\n"
+        "print(named('shop_of_test:ask').process_query(Query(username='a', message='yes')))\n"
+    )
+    done = subprocess.run([sys.executable, program], cwd=folder, capture_output=True, text=True, check=True)
+    assert done.stdout == "YES\n"
+
+
+def test_answers_pass_through_untouched() -> None:
+    """What the callable returns or raises is what process_query returns or raises."""
+    answer = Answer("42")
+
+    def broken(message: str) -> str:
+        raise LookupError(message)
+
+    assert adapt(lambda message: answer).process_query(QUERY) is answer
+    with pytest.raises(LookupError, match="How many"):
+        adapt(broken).process_query(QUERY)
