@@ -1,0 +1,40 @@
+"""``persona-stream token``: print a token, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from persona_stream.cli.options import loaded, some_settings
+from persona_stream.clock import wall_clock
+from persona_stream.settings.measures import Seconds
+from persona_stream.state import signing_secret
+from persona_stream.tokens import issue
+
+
+def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    kind = Seconds(above_zero=True)
+    try:
+        return kind.take(value)
+    except ValueError:
+        raise click.BadParameter(f'it must be {kind.expects}, not "{value}"') from None
+
+
+@click.command()
+@click.option("--user", required=True, help="Whose token it is: its sub claim.")
+@click.option(
+    "--expires", callback=_seconds, default="1d", metavar="DURATION", show_default=True, help="How long it is valid."
+)
+@click.option("--scope", multiple=True, help="What it allows: chat, admin. May be repeated. [chat]")
+@some_settings("jwt_secret", "jwt_public_key", "jwks_url", "jwt_algorithms", "jwt_audience", "jwt_issuer", "state_dir")
+def token(user: str, expires: float, scope: tuple[str, ...], **options: Any) -> None:
+    """Print a token for a user, made with the secret that serve has under the same settings."""
+    settings = loaded(options)
+    secret = "" if settings.jwt_public_key or settings.jwks_url else signing_secret(settings, os.environ)[0]
+    try:
+        text = issue(secret, user, wall_clock()() + expires, " ".join(scope), settings)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--user'") from None
+    click.echo(text)
