@@ -1,0 +1,82 @@
+"""What a reader gets, before any dialect gives it a form. Each says the position that the reader has with it."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from persona_stream.cursor import Position
+from persona_stream.facts import FailureCode
+from persona_stream.query import Usage
+
+
+class Opening(Struct, frozen=True):
+    """The run exists, and these are its terms."""
+
+    position: Position
+    conversation_id: str
+    interval: float
+    deadline: float
+    resume_for: float
+
+
+class Progress(Struct, frozen=True):
+    """The backend is at work. ``eta`` is in seconds, when one is known."""
+
+    position: Position
+    message: str
+    percent: int
+    elapsed: float
+    eta: float | None = None
+
+
+class Processed(Struct, frozen=True):
+    """The answer begins."""
+
+    position: Position
+    seconds: float
+
+
+class Thought(Struct, frozen=True):
+    """A part of the reasoning."""
+
+    position: Position
+    text: str
+
+
+class Piece(Struct, frozen=True):
+    """A part of the answer.
+
+    ``delivered`` counts the characters up to and with this piece; ``total`` is the answer's length, once known.
+    """
+
+    position: Position
+    text: str
+    number: int
+    delivered: int
+    total: int | None
+
+
+class Complete(Struct, frozen=True):
+    """The answer is whole."""
+
+    position: Position
+    seconds: float
+    usage: Usage | None
+
+
+class Failure(Struct, frozen=True):
+    """There will be no more, and the answer is not whole."""
+
+    position: Position
+    code: FailureCode
+    message: str
+    elapsed: float
+
+
+Event = Opening | Progress | Processed | Thought | Piece | Complete | Failure
+
+
+class Wait(Struct, frozen=True):
+    """Nothing is due before this moment, unless a new fact comes first."""
+
+    until: float

@@ -1,0 +1,56 @@
+"""Take a backend's progress reports from any thread, and pass on at most ten a second: the latest wins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from persona_stream.clock import Clock
+from persona_stream.facts import Reported
+from persona_stream.hub import Home, Timer
+from persona_stream.texts import clean
+
+_EVERY = 0.1  # seconds
+_LONGEST = 500  # characters of a status text
+
+
+class Reports:
+    """Coalesce the reports of one run."""
+
+    __slots__ = ("_clock", "_home", "_last", "_pending", "_timer", "_write")
+
+    def __init__(self, write: Callable[[Reported], object], clock: Clock, home: Home) -> None:
+        self._write, self._clock, self._home = write, clock, home
+        self._last = 0.0
+        self._pending: Reported | None = None
+        self._timer: Timer | None = None
+
+    def report(self, message: str, fraction: float | None) -> None:
+        """Take a report. Any thread may call this, and it never blocks."""
+        fact = Reported(clean(message[:_LONGEST]), fraction)
+        self._home.call(lambda: self._take(fact))
+
+    def cancel(self) -> None:
+        """Pass on no more."""
+        self._pending = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _take(self, fact: Reported) -> None:
+        if self._timer is not None:
+            # An empty message, or no fraction, leaves what the report before it said.
+            before = self._pending
+            if before is not None:
+                fact = Reported(
+                    fact.message or before.message, before.fraction if fact.fraction is None else fact.fraction
+                )
+            self._pending = fact
+            return
+        self._pending = fact
+        self._timer = Timer(max(0.0, self._last + _EVERY - self._clock()), self._flush)
+
+    def _flush(self) -> None:
+        fact, self._pending, self._timer = self._pending, None, None
+        if fact is not None:
+            self._last = self._clock()
+            self._write(fact)

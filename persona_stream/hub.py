@@ -1,0 +1,89 @@
+"""The few things we ask of gevent's event loop, in one place.
+
+Everything here belongs to the thread that runs the hub, but for ``Home.call``, which any thread may use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gevent
+from gevent import monkey
+from gevent.hub import Hub, get_hub
+
+_thread_id: Callable[[], int] = monkey.get_original("_thread", "get_ident")
+
+
+class Alarm:
+    """Let one greenlet sleep until a moment, or until somebody rings.
+
+    A ring while nobody sleeps is kept: the next sleep ends at once. So nothing is missed between looking at a
+    journal and going to sleep, and a spurious wake is possible and harmless.
+    """
+
+    __slots__ = ("_greenlet", "_hub", "_rung")
+
+    def __init__(self) -> None:
+        self._hub = get_hub()
+        self._greenlet: Any = None
+        self._rung = False
+
+    def sleep(self, seconds: float) -> None:
+        """Park the current greenlet."""
+        if not self._rung:
+            timer = self._hub.loop.timer(max(0.0, seconds))
+            self._greenlet = gevent.getcurrent()
+            timer.start(self._wake)
+            try:
+                self._hub.switch()
+            finally:
+                self._greenlet = None
+                timer.stop()
+                timer.close()
+        self._rung = False
+
+    def ring(self) -> None:
+        """Wake the sleeper, soon. Never switches, so it can be called from anywhere in the hub's thread."""
+        if not self._rung:
+            self._rung = True
+            if self._greenlet is not None:
+                self._hub.loop.run_callback(self._wake)
+
+    def _wake(self) -> None:
+        # Both the timer and a ring may come in one turn of the loop: only the first finds the sleeper asleep.
+        if self._greenlet is not None:
+            self._greenlet.switch()
+
+
+class Timer:
+    """Call a function in a greenlet of its own, later, unless cancelled before."""
+
+    __slots__ = ("_timer",)
+
+    def __init__(self, seconds: float, function: Callable[..., object], *args: object) -> None:
+        self._timer = get_hub().loop.timer(max(0.0, seconds))
+        # The loop's own callbacks must not block, and what is called here may write to a store: hence the greenlet.
+        self._timer.start(gevent.spawn, function, *args)
+
+    def cancel(self) -> None:
+        """Do not call it, if it was not called yet."""
+        self._timer.stop()
+        self._timer.close()
+
+
+class Home:
+    """Bring calls from any thread into the thread of the hub that this was made in."""
+
+    __slots__ = ("_hub", "_thread")
+
+    def __init__(self) -> None:
+        self._hub: Hub = get_hub()
+        self._thread = _thread_id()
+
+    def call(self, function: Callable[[], object]) -> None:
+        """Call ``function`` in the hub's thread: now if we are there, else soon. It must not block."""
+        if _thread_id() == self._thread:
+            function()
+        else:
+            self._hub.loop.run_callback_threadsafe(function)

@@ -1,0 +1,120 @@
+"""Journals in the memory of this process: lost with it, read by nobody else, and faster than anything."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from persona_stream import runid
+from persona_stream.clock import Clock
+from persona_stream.errors import Conflict, Gone, NotFound
+from persona_stream.facts import Accepted, Answered, Entry, Fact, Failed, text_of
+from persona_stream.journals import Claim, Journal, Listener, terms
+
+_ENTRY_BYTES = 200  # about what an entry takes beside its text
+_TOMBSTONES = 100_000  # runs trimmed early that are remembered as gone, until their name alone says so
+
+
+class MemoryJournal:
+    """Keep one run's facts in a list."""
+
+    __slots__ = ("_clock", "_listeners", "_on_end", "bytes", "claim", "ended_at", "entries")
+
+    def __init__(self, first: Fact, claim: Claim | None, clock: Clock, on_end: Callable[[MemoryJournal], None]) -> None:
+        self._clock, self._on_end, self.claim = clock, on_end, claim
+        self._listeners: list[Listener] = []
+        self.entries: list[Entry] = []
+        self.bytes = 0
+        self.ended_at: float | None = None
+        self.append(first)
+
+    def append(self, fact: Fact) -> bool:
+        if self.ended_at is not None:
+            return False
+        entry = Entry(self._clock(), fact)
+        self.entries.append(entry)
+        # A character takes one to four bytes in memory; utf-8 is a fair guess that costs no second copy of ASCII.
+        text = text_of(fact)
+        self.bytes += _ENTRY_BYTES + (len(text) if text.isascii() else 2 * len(text))
+        if isinstance(fact, Answered | Failed):
+            self.ended_at = entry.at
+            self._on_end(self)
+        for listener in tuple(self._listeners):
+            listener()
+        return True
+
+    def listen(self, listener: Listener) -> None:
+        self._listeners.append(listener)
+
+    def unlisten(self, listener: Listener) -> None:
+        self._listeners.remove(listener)
+
+
+class MemoryJournals:
+    """Keep every run that has not ended, and ended ones within ``retention`` seconds and ``retention_bytes``."""
+
+    def __init__(self, clock: Clock, retention: float, retention_bytes: int) -> None:
+        self._clock, self._retention, self._retention_bytes = clock, retention, retention_bytes
+        self._journals: dict[str, MemoryJournal] = {}
+        self._owned: dict[str, dict[str, MemoryJournal]] = {}
+        self._claims: dict[tuple[str, str], MemoryJournal] = {}
+        self._ended: OrderedDict[str, MemoryJournal] = OrderedDict()
+        self._ended_bytes = 0
+        self._tombstones: OrderedDict[str, None] = OrderedDict()
+
+    def claimed(self, owner: str, claim: Claim) -> Journal | None:
+        self._trim()
+        journal = self._claims.get((owner, claim.key))
+        if journal is not None and journal.claim != claim:
+            raise Conflict("This Idempotency-Key was used for another request: use a new key for a new request")
+        return journal
+
+    def create(self, accepted: Accepted, claim: Claim | None) -> Journal:
+        self._trim()
+        journal = MemoryJournal(accepted, claim, self._clock, self._keep)
+        self._journals[accepted.run_id] = journal
+        self._owned.setdefault(accepted.owner, {})[accepted.run_id] = journal
+        if claim is not None:
+            self._claims[accepted.owner, claim.key] = journal
+        return journal
+
+    def find(self, run_id: str) -> Journal:
+        self._trim()
+        journal = self._journals.get(run_id)
+        if journal is not None:
+            return journal
+        began = runid.began(run_id)
+        if run_id in self._tombstones or (began is not None and began + self._retention < self._clock()):
+            raise Gone("This run is past its retention: its answer is no longer kept, and it will not be run again")
+        raise NotFound("There is no such run")
+
+    def of_owner(self, owner: str, before: str | None) -> Iterable[Journal]:
+        self._trim()
+        owned = self._owned.get(owner, {})
+        return [journal for run_id, journal in sorted(owned.items(), reverse=True) if before is None or run_id < before]
+
+    def _keep(self, journal: MemoryJournal) -> None:
+        self._ended[terms(journal).run_id] = journal
+        self._ended_bytes += journal.bytes
+
+    def _trim(self) -> None:
+        while self._ended:
+            run_id, journal = next(iter(self._ended.items()))
+            expired = journal.ended_at is not None and journal.ended_at + self._retention < self._clock()
+            if not expired and self._ended_bytes <= self._retention_bytes:
+                break
+            self._forget(run_id, journal)
+
+    def _forget(self, run_id: str, journal: MemoryJournal) -> None:
+        del self._ended[run_id], self._journals[run_id]
+        self._ended_bytes -= journal.bytes
+        owner = terms(journal).owner
+        owned = self._owned[owner]
+        del owned[run_id]
+        if not owned:
+            del self._owned[owner]
+        if journal.claim is not None:
+            del self._claims[owner, journal.claim.key]
+        self._tombstones[run_id] = None
+        if len(self._tombstones) > _TOMBSTONES:
+            self._tombstones.popitem(last=False)

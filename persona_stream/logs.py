@@ -1,0 +1,54 @@
+"""Log lines: text for people or JSON for machines, with the run's name on every line that belongs to a run."""
+
+from __future__ import annotations
+
+import logging
+from contextvars import ContextVar
+from datetime import UTC, datetime
+
+import msgspec
+
+current_run: ContextVar[str] = ContextVar("current_run", default="")
+"""The run that the current greenlet or thread works for."""
+
+_PLAIN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "run_id"}
+
+
+class _WithRun(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.run_id = getattr(record, "run_id", "") or current_run.get()
+        return True
+
+
+class _Text(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = super().format(record)
+        run_id = getattr(record, "run_id", "")
+        return f"{line}  run={run_id}" if run_id and not record.exc_info else line
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {key: value for key, value in vars(record).items() if key not in _PLAIN}
+        if run_id := getattr(record, "run_id", ""):
+            line["run_id"] = run_id
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(line, enc_hook=str).decode()
+
+
+def configure(level: str, form: str) -> None:
+    """Send our log to stderr, in the form ``text`` or ``json``."""
+    handler = logging.StreamHandler()
+    handler.addFilter(_WithRun())
+    handler.setFormatter(_Json() if form == "json" else _Text("%(asctime)s %(levelname)-7s %(message)s"))
+    logger = logging.getLogger("persona_stream")
+    logger.handlers = [handler]
+    logger.setLevel(level.upper())
+    logger.propagate = False

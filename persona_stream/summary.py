@@ -1,0 +1,79 @@
+"""A run at a glance: its stages, its state and its text, read off its facts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from persona_stream.facts import Accepted, Answered, Delta, Entry, Failed, Reported, Started, terms
+from persona_stream.progress import Estimate
+
+RunStatus = Literal["queued", "processing", "complete", "error", "timeout", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Hold what a journal says in all. Moments are seconds since 1970, and ``None`` where not yet."""
+
+    run: Accepted
+    accepted_at: float
+    started_at: float | None
+    text_at: float | None
+    ended_at: float | None
+    ending: Answered | Failed | None
+    text: str
+    estimate: Estimate
+
+    @property
+    def status(self) -> RunStatus:
+        """Name the state that the run is in."""
+        match self.ending:
+            case None:
+                return "queued" if self.started_at is None else "processing"
+            case Answered():
+                return "complete"
+            case Failed(code="timeout"):
+                return "timeout"
+            case Failed(code="cancelled"):
+                return "cancelled"
+            case Failed():
+                return "error"
+
+    def elapsed(self, now: float) -> float:
+        """Give the seconds from the start (or from the taking in, if it never started) to the end, or until now."""
+        since = self.accepted_at if self.started_at is None else self.started_at
+        return max(0.0, (now if self.ended_at is None else self.ended_at) - since)
+
+    def percent(self, now: float) -> int:
+        """Give the percentage that a reader sees at this moment."""
+        if isinstance(self.ending, Answered):
+            return 100
+        return self.estimate.percent(0.0 if self.started_at is None else self.elapsed(now))
+
+
+def summarize(entries: Sequence[Entry]) -> Summary:
+    """Read a journal."""
+    run = terms(entries)
+    estimate = Estimate(run.deadline)
+    started_at = text_at = ended_at = None
+    ending: Answered | Failed | None = None
+    texts: list[str] = []
+    for entry in entries:
+        match entry.fact:
+            case Started():
+                started_at = entry.at
+            case Reported() as report:
+                estimate.report(report, entry.at - (started_at or entry.at))
+            case Delta(text=text):
+                texts.append(text)
+                text_at = text_at or entry.at
+            case Answered() as answered:
+                texts.append(answered.text)
+                text_at = text_at or entry.at
+                ended_at, ending = entry.at, answered
+            case Failed() as failed:
+                ended_at, ending = entry.at, failed
+            case _:
+                pass
+    return Summary(run, entries[0].at, started_at, text_at, ended_at, ending, "".join(texts), estimate)

@@ -1,0 +1,77 @@
+"""Notice a blocked hub, from a native thread, and say which line of whose code blocks it.
+
+While one greenlet computes, or waits in C without gevent's knowledge, no other stream gets its events. gevent's own
+monitor would trace every switch between greenlets; a heartbeat costs four turns of the loop a second.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import sysconfig
+import time
+from collections.abc import Callable
+from types import CodeType, FrameType
+
+from gevent import monkey
+from gevent.hub import get_hub
+
+logger = logging.getLogger("persona_stream.watchdog")
+
+_BEAT = 0.25  # seconds
+_LIBRARIES = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+
+_start_thread: Callable[[Callable[[], None], tuple[()]], int] = monkey.get_original("_thread", "start_new_thread")
+_thread_id: Callable[[], int] = monkey.get_original("_thread", "get_ident")
+_sleep: Callable[[float], None] = monkey.get_original("time", "sleep")
+
+
+class Watchdog:
+    """Watch the hub of the thread that starts this."""
+
+    def __init__(self, limit: float = 1.0, advice: str = "") -> None:
+        self._limit, self._advice = limit, advice
+        self._beat_at = time.monotonic()
+        self._reported = 0.0  # the heartbeat after which a block was reported
+        self._thread = 0
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread = _thread_id()
+        self._timer = get_hub().loop.timer(_BEAT, _BEAT)
+        self._timer.start(self._beat)
+        _start_thread(self._watch, ())
+
+    def _beat(self) -> None:
+        before, self._beat_at = self._beat_at, time.monotonic()
+        if self._reported == before:
+            logger.warning("the hub is free again, after %.1f s", self._beat_at - before)
+
+    def _watch(self) -> None:
+        while True:
+            _sleep(_BEAT)
+            beat_at = self._beat_at
+            if time.monotonic() - beat_at > self._limit and self._reported != beat_at:
+                self._reported = beat_at
+                frame = sys._current_frames().get(self._thread)
+                if frame is not None:
+                    logger.error(
+                        "the hub has been blocked for over %.0f s by %s: no stream moves meanwhile.%s",
+                        self._limit,
+                        culprit(frame),
+                        self._advice,
+                    )
+
+
+def culprit(frame: FrameType) -> str:
+    """Name the function and line that run now; first the innermost that is no library's, which its author knows."""
+    own: FrameType | None = frame
+    while own is not None and own.f_code.co_filename.startswith(_LIBRARIES):
+        own = own.f_back
+    if own is None or own is frame:
+        return _place(frame.f_code, frame.f_lineno)
+    return f"{_place(own.f_code, own.f_lineno)}, in {_place(frame.f_code, frame.f_lineno)}"
+
+
+def _place(code: CodeType, line: int) -> str:
+    return f"{code.co_qualname}() at {code.co_filename}:{line}"

@@ -1,0 +1,1 @@
+"""The HTTP side: a blueprint a file, and what they share."""

@@ -1,0 +1,26 @@
+"""Which forms of answer a client takes."""
+
+from __future__ import annotations
+
+from flask import Request
+
+from persona_stream.errors import InvalidRequest
+
+
+class NotAcceptable(InvalidRequest):
+    """Say that we have no form of answer that the client takes."""
+
+    status, code = 406, "not_acceptable"
+
+
+def check_streamable(request: Request) -> None:
+    """Let a client read our events.
+
+    ``application/json`` passes too: many HTTP libraries send it by default, and read the stream all the same.
+
+    Raises:
+        NotAcceptable: it takes neither.
+    """
+    accepted = request.accept_mimetypes
+    if request.headers.get("Accept") and not ("text/event-stream" in accepted or "application/json" in accepted):
+        raise NotAcceptable("Accept: must include text/event-stream")

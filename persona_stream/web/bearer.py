@@ -1,0 +1,27 @@
+"""Who calls: the bearer token of a request."""
+
+from __future__ import annotations
+
+from flask import Request
+
+from persona_stream.errors import Forbidden
+from persona_stream.principal import Principal
+from persona_stream.tokens import Verifier, missing
+
+
+def caller(request: Request, verifier: Verifier, scope: str = "chat") -> Principal:
+    """Give the principal of a request's bearer token.
+
+    Raises:
+        Unauthorized: there is no token, or it does not count.
+        Forbidden: it lacks the scope.
+    """
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise missing()
+    principal = verifier.verify(token)
+    if scope not in principal.scopes:
+        challenge = f'Bearer realm="persona_stream", error="insufficient_scope", scope="{scope}"'
+        raise Forbidden(f"This token lacks the scope {scope!r}", {"WWW-Authenticate": challenge})
+    return principal

@@ -1,0 +1,50 @@
+"""``/api/profiles``: the personas that answer here."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from flask import Blueprint, Response, request
+from msgspec import Struct
+
+from persona_stream.dialects.native import to_json
+from persona_stream.persona import Persona
+from persona_stream.query import Locale
+from persona_stream.web.bearer import caller
+from persona_stream.web.desk import Desk
+from persona_stream.web.requests import locale_of
+
+
+class Profile(Struct, frozen=True, kw_only=True):
+    """A persona, as clients see it. ``line`` says in the caller's language who it is."""
+
+    username: str
+    name: str
+    line: str
+    languages: tuple[str, ...]
+
+
+class ProfileList(Struct, frozen=True, kw_only=True):
+    """Every persona; empty where any username goes through."""
+
+    success: Literal[True] = True
+    profiles: list[Profile]
+
+
+def blueprint(desk: Desk) -> Blueprint:
+    """Give the blueprint of ``/api/profiles``."""
+    blueprint = Blueprint("profiles", __name__)
+
+    @blueprint.get("/api/profiles")
+    def profiles() -> Response:
+        caller(request, desk.verifier)
+        locale = locale_of(request)
+        listed = [_profile(persona, locale) for persona in (desk.personas or {}).values()]
+        return Response(to_json(ProfileList(profiles=listed)), content_type="application/json")
+
+    return blueprint
+
+
+def _profile(persona: Persona, locale: Locale) -> Profile:
+    line = persona.line.get(locale) or next(iter(persona.line.values()), "")
+    return Profile(username=persona.username, name=persona.name, line=line, languages=persona.languages)

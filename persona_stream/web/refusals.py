@@ -1,0 +1,73 @@
+"""Refusals: what can be refused is refused before the first byte, with its true status.
+
+On the streaming endpoints the body is one event of the error form, so that one parser serves; where the client
+prefers JSON, and on every other endpoint, it is the same object as JSON.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Flask, Request, Response, request
+from werkzeug.exceptions import HTTPException
+
+from persona_stream import sse
+from persona_stream.dialects.native import to_json
+from persona_stream.dialects.native.frames import ErrorFrame
+from persona_stream.errors import Refusal
+
+logger = logging.getLogger("persona_stream.web")
+
+_CODES = {404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 413: "too_large"}
+_TEXTS = {
+    404: "There is nothing at this address",
+    405: "This address does not take this method",
+    413: "The body is over the limit",
+}
+
+
+def handle_errors(app: Flask) -> None:
+    """Give every error of the application the form of a refusal."""
+    app.register_error_handler(Refusal, _refused)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _internal)
+
+
+def _refused(refusal: Refusal) -> Response:
+    response = _respond(refusal.status, ErrorFrame(error=refusal.message, code=refusal.code))
+    response.headers.update(refusal.headers)
+    return response
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    text = _TEXTS.get(status) or error.name
+    response = _respond(status, ErrorFrame(error=text, code=_CODES.get(status, "invalid_request")))
+    for name, value in error.get_headers(request.environ):
+        if name.lower() not in ("content-type", "content-length"):
+            response.headers[name] = value
+    return response
+
+
+def _internal(error: Exception) -> Response:
+    logger.error("%s %s failed", request.method, request.path, exc_info=error)
+    return _respond(500, ErrorFrame(error="Something went wrong on our side: try again", code="internal"))
+
+
+def _respond(status: int, frame: ErrorFrame) -> Response:
+    body = to_json(frame)
+    if streams(request) and not prefers_json(request):
+        return Response(sse.anonymous_event(body), status, content_type=sse.CONTENT_TYPE)
+    return Response(body, status, content_type="application/json")
+
+
+def streams(request: Request) -> bool:
+    """Tell whether this address answers with a stream."""
+    path = request.path
+    return path.startswith("/api/stream_chat") or (path.startswith("/api/runs/") and path.endswith("/events"))
+
+
+def prefers_json(request: Request) -> bool:
+    """Tell whether the client would rather have JSON than events."""
+    best = request.accept_mimetypes.best_match(("text/event-stream", "application/json"))
+    return best == "application/json"

@@ -1,0 +1,118 @@
+"""``/api/runs``: a run outlives its connection, and is read again, looked at and cancelled here."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from flask import Blueprint, Request, Response, request
+
+from persona_stream import cursor
+from persona_stream.cursor import Position
+from persona_stream.dialects.native import to_json
+from persona_stream.dialects.native.answers import RunList, RunView, run_view
+from persona_stream.errors import InvalidRequest, Unauthorized
+from persona_stream.facts import is_ending
+from persona_stream.journals import Journal, terms
+from persona_stream.query import Locale
+from persona_stream.styles import STYLES
+from persona_stream.web.accept import check_streamable
+from persona_stream.web.bearer import caller
+from persona_stream.web.desk import Desk
+from persona_stream.web.streams import stream
+
+T = TypeVar("T")
+
+_PAGE, _LARGEST_PAGE = 20, 100
+_LOCALES: dict[str, Locale] = {"zh": "zh", "en": "en"}
+_DIGITS = 15  # more than any answer has characters
+
+
+def blueprint(desk: Desk) -> Blueprint:
+    """Give the blueprint of ``/api/runs``."""
+    blueprint = Blueprint("runs", __name__)
+
+    @blueprint.get("/api/runs/<run_id>/events")
+    def events(run_id: str) -> Response:
+        journal = desk.runs.find(run_id, _reader(request, desk, run_id))
+        check_streamable(request)
+        start = _start(request, journal)
+        style, locale = _choice("style", STYLES), _choice("locale", _LOCALES)
+        _choice("dialect", {"native": None})
+        if cursor.at_end(start, journal.entries):
+            # EventSource reconnects for ever after a stream's end, and 204 is what stops it.
+            return Response(status=204)
+        style_name = style.name if style else None
+        return stream(request, desk, journal, start=start, style_name=style_name, locale=locale)
+
+    @blueprint.get("/api/runs/<run_id>")
+    def show(run_id: str) -> Response:
+        return _shown(desk, desk.runs.find(run_id, caller(request, desk.verifier).subject))
+
+    @blueprint.post("/api/runs/<run_id>/cancel")
+    def cancel(run_id: str) -> Response:
+        journal = desk.runs.find(run_id, caller(request, desk.verifier).subject)
+        desk.runs.cancel(journal)
+        return _shown(desk, journal)
+
+    @blueprint.get("/api/runs")
+    def mine() -> Response:
+        owner = caller(request, desk.verifier).subject
+        limit = _number("limit", _PAGE)
+        if not 1 <= limit <= _LARGEST_PAGE:
+            raise InvalidRequest(f"limit: must be 1 to {_LARGEST_PAGE}")
+        journals, following = desk.runs.of_owner(owner, request.args.get("before"), limit)
+        return _json(RunList(runs=[_view(desk, journal) for journal in journals], next=following))
+
+    return blueprint
+
+
+def _reader(request: Request, desk: Desk, run_id: str) -> str | None:
+    """Give the owner that the caller is, or ``None`` where a ticket opens the run, whoever brings it."""
+    ticket = request.args.get("ticket")
+    if ticket is None:
+        return caller(request, desk.verifier).subject
+    if not desk.tickets.check(run_id, ticket):
+        raise Unauthorized("This ticket does not open this run: take the whole events_url of the run's first event")
+    return None
+
+
+def _start(request: Request, journal: Journal) -> Position:
+    """Find where the reader is: the header, which EventSource renews, before the query, which it repeats."""
+    header, query = request.headers.get("Last-Event-ID"), request.args.get("last_event_id")
+    event_id = header if header is not None else query
+    if event_id is not None:
+        return cursor.check(cursor.parse(event_id, terms(journal).run_id), journal.entries)
+    return cursor.after_characters(_number("from", 0), journal.entries)
+
+
+def _number(name: str, default: int) -> int:
+    text = request.args.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise InvalidRequest(f"{name}: must be a whole number")
+    return int(text)
+
+
+def _choice(name: str, choices: dict[str, T]) -> T | None:
+    text = request.args.get(name)
+    if text is None:
+        return None
+    if text not in choices:
+        raise InvalidRequest(f"{name}: is none of {', '.join(choices)}")
+    return choices[text]
+
+
+def _view(desk: Desk, journal: Journal) -> RunView:
+    return run_view(journal.entries, desk.clock(), desk.events_url(terms(journal).run_id))
+
+
+def _shown(desk: Desk, journal: Journal) -> Response:
+    response = _json(_view(desk, journal))
+    if not is_ending(journal.entries[-1].fact):
+        response.headers["Retry-After"] = "2"
+    return response
+
+
+def _json(body: object) -> Response:
+    return Response(to_json(body), content_type="application/json")

@@ -1,0 +1,39 @@
+"""``/api/stream_chat``, ``/api/stream_chat_advanced``, ``/api/stream_chat_smart``: one base, three styles."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from persona_stream.styles import ADVANCED, BASIC, SMART, Style
+from persona_stream.web.accept import check_streamable
+from persona_stream.web.desk import Desk
+from persona_stream.web.orders import order
+from persona_stream.web.streams import stream
+
+ENDPOINTS = {
+    "/api/stream_chat": BASIC,
+    "/api/stream_chat_advanced": ADVANCED,
+    "/api/stream_chat_smart": SMART,
+}
+
+
+def blueprints(desk: Desk) -> list[Blueprint]:
+    """Give a blueprint for each of the three streaming endpoints."""
+    return [_blueprint(desk, path, style) for path, style in ENDPOINTS.items()]
+
+
+def _blueprint(desk: Desk, path: str, style: Style) -> Blueprint:
+    blueprint = Blueprint(f"stream_chat_{style.name}", __name__)
+
+    @blueprint.post(path)
+    def stream_chat() -> Response:
+        return _stream_chat_base(desk, style)
+
+    return blueprint
+
+
+def _stream_chat_base(desk: Desk, style: Style) -> Response:
+    """Refuse what can be refused, start the run, and answer with its stream from the beginning."""
+    check_streamable(request)
+    journal = desk.runs.start(order(request, desk, style, desk.settings.disconnect_grace))
+    return stream(request, desk, journal)

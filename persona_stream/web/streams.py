@@ -1,0 +1,52 @@
+"""Answer with a run's stream, from wherever a reader is."""
+
+from __future__ import annotations
+
+from flask import Request, Response
+
+from persona_stream import chunking, cursor, sse
+from persona_stream.cursor import Position
+from persona_stream.dialects.native import Native
+from persona_stream.journals import Journal, terms
+from persona_stream.query import Locale
+from persona_stream.script import Reader, Script
+from persona_stream.styles import STYLES
+from persona_stream.web.desk import Desk
+from persona_stream.web.event_stream import EventStream
+from persona_stream.web.presence import Presence
+
+
+def run_headers(run_id: str) -> dict[str, str]:
+    """Give the headers that name a run."""
+    return {"X-Run-Id": run_id, "Location": f"/api/runs/{run_id}/events"}
+
+
+def stream(
+    request: Request,
+    desk: Desk,
+    journal: Journal,
+    *,
+    start: Position = cursor.BEGINNING,
+    style_name: str | None = None,
+    locale: Locale | None = None,
+) -> Response:
+    """Give the response that streams a run from a position; style and language are the run's own unless given."""
+    run = terms(journal)
+    style = STYLES[style_name or run.style]
+    locale = locale or run.locale
+    cut = run.chunking if style.name == run.style else style.chunking
+    reader = Reader(style, chunking.chunker(cut), locale, start, run.reasoning)
+    events = EventStream(
+        Script(journal.entries, reader, desk.clock),
+        Native(run.run_id, desk.events_url(run.run_id), style, locale),
+        journal,
+        Presence(request.environ),
+        desk.runs.join(journal),
+        desk.readers,
+        desk.clock,
+    )
+    response = Response(events, content_type=sse.CONTENT_TYPE, direct_passthrough=True)
+    response.headers["Cache-Control"] = "no-cache, no-transform"
+    response.headers["X-Accel-Buffering"] = "no"
+    response.headers.update(run_headers(run.run_id))
+    return response

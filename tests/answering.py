@@ -1,0 +1,106 @@
+"""Functions that the tests serve: each is process_query, and behaves in its own way."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from persona_stream import Answer, BackendError, Query, Usage
+
+ENGLISH = (
+    "Decentralization is not a goal in itself. It is a means: no single party can change the rules alone, and that"
+    " is worth something, e.g. when 3.14 is round! See https://example.org/a,b.html for more. "
+)
+CHINESE = "去中心化不是目的，而是手段。没有任何一方可以单独修改规则！这很有价值……你觉得呢？👩‍👩‍👧 "
+
+
+def quick(message: str) -> str:
+    """Answer at once."""
+    return f"You said: {message}"
+
+
+def slow(message: str) -> str:
+    """Answer after as many seconds as the message says."""
+    time.sleep(float(message))
+    return ENGLISH + CHINESE
+
+
+def reporting(query: Query) -> str:
+    """Say how far it is."""
+    query.report("Reading page 3 of 8", 0.37)
+    time.sleep(float(query.message))
+    return "Read."
+
+
+def echo(query: Query) -> Answer:
+    """Give back whatever was asked, as an answer with everything."""
+    usage = Usage(input_tokens=len(query.message), output_tokens=len(query.message))
+    return Answer(query.message, reasoning="Let me repeat that.", usage=usage)
+
+
+def failing(message: str) -> object:
+    """Fail as the message says."""
+    match message:
+        case "deliberate":
+            raise BackendError("The library is closed today.")
+        case "exception":
+            raise ValueError("a secret detail")
+        case "exit":
+            raise SystemExit(7)
+        case "nothing":
+            return None
+        case "empty":
+            return ""
+        case "number":
+            return 42
+        case "large":
+            return "x" * 2_000_000
+        case "surrogate":
+            return "half \ud83d a pair, \x00 NUL, \u2028 line, \u0085 next"
+        case _:
+            return message
+
+
+def stubborn(message: str) -> str:
+    """Hold out against being killed, for as many seconds as the message says."""
+    until = time.monotonic() + float(message)
+    while time.monotonic() < until:
+        try:
+            time.sleep(0.05)
+        except BaseException:
+            continue
+    return "I am still here."
+
+
+def spinning(message: str) -> str:
+    """Compute for as many seconds as the message says, and let nobody else run."""
+    until = time.monotonic() + float(message)
+    while time.monotonic() < until:
+        sum(range(1000))
+    return "Computed."
+
+
+def upstream(message: str) -> str:
+    """Ask a server that never answers, whose address is the message."""
+    host, _, port = message.partition(":")
+    with socket.create_connection((host, int(port))) as connection:
+        return connection.recv(100).decode() or "It hung up."
+
+
+async def awaiting(message: str) -> str:
+    """Answer after as many seconds as the message says, on an event loop."""
+    import asyncio
+
+    await asyncio.sleep(float(message))
+    return await asyncio.to_thread(lambda: "From the event loop.")
+
+
+class House:
+    """Hold a bound method."""
+
+    def answer(self, *, message: str, username: str, locale: str) -> str:
+        """Answer with what was asked for by name."""
+        return f"{username}/{locale}: {message}"
+
+
+house = House()

@@ -1,0 +1,91 @@
+"""Every fake of the core's tests: a clock that is set by hand, and a run that happens on paper."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from persona_stream.chunking import chunker
+from persona_stream.cursor import BEGINNING, Position
+from persona_stream.events import Event, Wait
+from persona_stream.facts import Accepted, Entry, Fact
+from persona_stream.query import Locale
+from persona_stream.script import Reader, Script
+from persona_stream.styles import STYLES
+
+RUN_ID = "01kaf0000000000000000000zz"
+
+
+class FakeClock:
+    """Tell the moment that was set."""
+
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def accepted(style: str = "smart", chunking: str = "words", deadline: float = 150.0, locale: Locale = "zh") -> Accepted:
+    """Give the terms of a run on paper."""
+    return Accepted(
+        run_id=RUN_ID,
+        owner="alice",
+        username="VitalikButerin",
+        conversation_id="chat_123",
+        style=style,
+        chunking=chunking,
+        locale=locale,
+        reasoning=False,
+        deadline=deadline,
+        resume_for=900.0,
+    )
+
+
+def entries(*happened: tuple[float, Fact]) -> list[Entry]:
+    """Write a journal down."""
+    return [Entry(at, fact) for at, fact in happened]
+
+
+def reader(
+    style: str = "smart",
+    chunking: str = "words",
+    locale: Locale = "zh",
+    start: Position = BEGINNING,
+    reasoning: bool = False,
+) -> Reader:
+    """Give a reader."""
+    return Reader(STYLES[style], chunker(chunking), locale, start, reasoning)
+
+
+def read(
+    journal: Sequence[Entry], who: Reader, since: float = 0.0, clock_offset: float = 0.0
+) -> list[tuple[float, Event]]:
+    """Let a reader come at the moment ``since`` and read to the end; give each event with its moment.
+
+    The facts appear at their moments, as in life. ``clock_offset`` is by how much the reader's clock is ahead.
+    """
+    clock = FakeClock(since + clock_offset)
+    seen = [entry for entry in journal if entry.at <= since]
+    pending = list(journal[len(seen) :])
+    events: list[tuple[float, Event]] = []
+    waits = 0
+    for step in Script(seen, who, clock):
+        if not isinstance(step, Wait):
+            events.append((round(clock.now - clock_offset, 6), step))
+            continue
+        waits += 1
+        assert waits < 10_000, "a script that never ends, or waits for a moment that has passed"
+        # A small step at the least: a timer never fires before its moment, but may fire at it.
+        moment = max(step.until, clock.now)
+        if pending and pending[0].at + clock_offset <= moment:
+            moment = max(clock.now, pending[0].at + clock_offset)
+        clock.now = moment
+        while pending and pending[0].at + clock_offset <= clock.now:
+            seen.append(pending.pop(0))
+    assert not pending, "the script ended before the run"
+    return events
+
+
+def texts(events: Iterable[tuple[float, Event]]) -> str:
+    """Join the pieces of the answer."""
+    return "".join(getattr(event, "text", "") for _, event in events if type(event).__name__ == "Piece")

@@ -1,0 +1,106 @@
+"""Start the real server, as a user would, on a free port, and stop it again."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import jwt
+import requests
+
+ROOT = Path(__file__).parent.parent
+SECRET = "a secret of the tests, which is long enough"
+_ADDRESS = re.compile(r"Page: +(http://[^/]+)/")
+
+
+class Served:
+    """A server that runs."""
+
+    def __init__(self, arguments: list[str], environ: Mapping[str, str] | None = None) -> None:
+        command = [sys.executable, "-m", "persona_stream", "serve", "--port", "0", *arguments]
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environ or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+        )
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read_log, daemon=True)
+        self._reader.start()
+        self.greeting = ""
+        for line in self.process.stdout:
+            self.greeting += line
+            if found := _ADDRESS.search(line):
+                self.url = found[1]
+                break
+        else:
+            self.process.wait()
+            self._reader.join()
+            raise RuntimeError(f"the server did not start:\n{self.log}")
+
+    def _read_log(self) -> None:
+        for line in self.process.stderr:
+            self._lines.append(line)
+
+    @property
+    def log(self) -> str:
+        """What it wrote to stderr."""
+        return "".join(self._lines)
+
+    def wait_for_log(self, text: str, seconds: float = 10.0) -> None:
+        """Wait until the log has this text."""
+        until = time.monotonic() + seconds
+        while text not in self.log:
+            assert time.monotonic() < until, f"the log never said {text!r}:\n{self.log}"
+            time.sleep(0.02)
+
+    def headers(self, user: str = "alice") -> dict[str, str]:
+        """Give the headers that say who calls."""
+        return {"Authorization": f"Bearer {token(user)}"}
+
+    def post(self, path: str, json: object = None, user: str = "alice", **more: object) -> requests.Response:
+        """Post as a user."""
+        headers = {**self.headers(user), **more.pop("headers", {})}
+        return requests.post(self.url + path, json=json, headers=headers, timeout=60, **more)
+
+    def get(self, path: str, user: str | None = "alice", **more: object) -> requests.Response:
+        """Get as a user, or as nobody."""
+        headers = {**(self.headers(user) if user else {}), **more.pop("headers", {})}
+        return requests.get(self.url + path, headers=headers, timeout=60, **more)
+
+    def stop(self) -> int:
+        """Stop it at once, and give its exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            time.sleep(0.2)
+            if self.process.poll() is None:
+                self.process.terminate()
+        try:
+            code = self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        self._reader.join()
+        self.process.stdout.close()
+        self.process.stderr.close()
+        return code
+
+
+def token(user: str = "alice", expires: float = 3600.0, **claims: object) -> str:
+    """Give a token that the tests' servers take."""
+    return jwt.encode({"sub": user, "exp": int(time.time() + expires), **claims}, SECRET, algorithm="HS256")
+
+
+def serve(backend: str = "tests.answering:quick", **settings: object) -> Served:
+    """Start a server with these settings."""
+    flags = {"backend": backend, "jwt_secret": SECRET, **settings}
+    return Served([f"--{name.replace('_', '-')}={value}" for name, value in flags.items()])

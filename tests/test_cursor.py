@@ -1,0 +1,70 @@
+"""Event ids: how far a reader is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persona_stream import cursor
+from persona_stream.cursor import BEGINNING, Position
+from persona_stream.errors import InvalidRequest
+from persona_stream.facts import Answered, Delta, Failed, Started
+from tests.fakes import RUN_ID, accepted, entries
+
+RUN = entries((0.0, accepted()), (0.0, Started()), (1.0, Delta("Hello ")), (2.0, Answered("world")))
+
+
+@given(st.integers(0, 10**15 - 1), st.integers(0, 10**15 - 1))
+def test_an_id_reads_back(facts, characters):
+    """What we write, we read."""
+    assert cursor.parse(f"{RUN_ID}/{facts}.{characters}", RUN_ID) == (facts, characters)
+
+
+def test_no_id_is_the_beginning():
+    """A first connection is a resumption from the beginning."""
+    assert cursor.parse("", RUN_ID) == BEGINNING
+
+
+@pytest.mark.parametrize(
+    "event_id",
+    [
+        "-1", "0", "garbage", "/", f"{RUN_ID}", f"{RUN_ID}/", f"{RUN_ID}/1", f"{RUN_ID}/1.", f"{RUN_ID}/.1",
+        f"{RUN_ID}/-1.0", f"{RUN_ID}/1.0.0", f" {RUN_ID}/1.0", f"{RUN_ID}/1.0 ", f"{RUN_ID}/1.0\n", f"{RUN_ID}/+1.0",
+        f"{RUN_ID}/１.０", f"{RUN_ID}/1e3.0", f"{RUN_ID}/0x1.0", f"{RUN_ID}/{'9' * 16}.0", f"{RUN_ID}//1.0",
+        f"01kaf0000000000000000000aa/1.0", "a/1.0", f"{RUN_ID}\x00/1.0", f"{RUN_ID.upper()}/1.0", "x" * 100_000,
+    ],
+)  # fmt: skip
+def test_a_malformed_or_foreign_id_is_refused(event_id):
+    """Garbage never means "from the beginning": that would double what the reader has."""
+    with pytest.raises(InvalidRequest, match="Last-Event-ID"):
+        cursor.parse(event_id, RUN_ID)
+
+
+@pytest.mark.parametrize("position", [(0, 0), (1, 0), (2, 0), (2, 6), (3, 0), (3, 5), (4, 0)])
+def test_positions_that_exist_are_given_back(position):
+    """Every place between two characters, and between two facts, is a position."""
+    assert cursor.check(Position(*position), RUN) == position
+
+
+@pytest.mark.parametrize("position", [(0, 1), (1, 1), (2, 7), (3, 6), (4, 1), (5, 0), (10**14, 0)])
+def test_positions_beyond_what_exists_are_refused(position):
+    """A reader cannot have what was never sent."""
+    with pytest.raises(InvalidRequest, match="beyond"):
+        cursor.check(Position(*position), RUN)
+
+
+def test_characters_of_the_answer_are_counted_over_its_parts():
+    """Deltas and the rest are one answer."""
+    places = [cursor.after_characters(held, RUN) for held in (0, 1, 6, 7, 11)]
+    assert places == [(0, 0), (2, 1), (2, 6), (3, 1), (3, 5)]
+    with pytest.raises(InvalidRequest, match="11 characters so far"):
+        cursor.after_characters(12, RUN)
+
+
+def test_only_the_whole_of_an_ended_run_is_its_end():
+    """All the text is not all: the ending is still to come."""
+    assert cursor.at_end(Position(4, 0), RUN)
+    assert not cursor.at_end(Position(3, 5), RUN)
+    assert not cursor.at_end(Position(3, 0), RUN[:3])
+    assert cursor.at_end(Position(2, 0), entries((0.0, accepted()), (1.0, Failed("internal"))))
