@@ -1,0 +1,164 @@
+"""The client: one process, one epoll loop, that only stamps what arrives; it is read afterwards.
+
+Run as ``python -m bench.client PORT SCENARIO`` (JSON). It writes lines: ``plateau`` when all are waiting,
+``ended`` when the last stream is, then one line of JSON, a ``Tally``.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import select
+import socket
+import sys
+import time
+from typing import NamedTuple
+
+import msgspec
+
+from bench.tally import Tally, tally
+from bench.transcript import Transcript
+from bench.workload import PATH, Scenario, request_body, tokens
+
+SPARE = 120.0
+"""Seconds that a stream may take longer than it should before it counts as lost."""
+
+BUFFER = 64 * 1024
+
+
+class Stream:
+    """Hold one connection and what came over it, each read with its moment."""
+
+    __slots__ = ("asked", "reads", "request", "sock", "tail", "why")
+
+    def __init__(self, request: bytes) -> None:
+        self.request = request
+        self.sock: socket.socket | None = None
+        self.asked = 0.0
+        self.reads: list[tuple[float, bytes]] = []
+        self.tail = b""
+        self.why = ""
+
+    def open(self, port: int, poller: select.epoll, streams: dict[int, Stream]) -> None:
+        """Connect and send the request, or leave that to the loop if the connection takes its time."""
+        self.asked = time.perf_counter()
+        sock = self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        streams[sock.fileno()] = self
+        status = sock.connect_ex(("127.0.0.1", port))
+        if status == 0:
+            sock.sendall(self.request)
+            poller.register(sock, select.EPOLLIN)
+        elif status == errno.EINPROGRESS:
+            poller.register(sock, select.EPOLLOUT)
+        else:
+            raise OSError(status, os.strerror(status))
+
+    def close(self, poller: select.epoll, streams: dict[int, Stream]) -> None:
+        """Be done with this stream."""
+        if self.sock is not None:
+            del streams[self.sock.fileno()]
+            self.sock.close()
+            self.sock = None
+
+
+def _requests(port: int, scenario: Scenario) -> list[bytes]:
+    body = request_body(scenario.seconds)
+    return [
+        b"POST %b HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUser-Agent: persona-stream-bench\r\nAccept: text/event-stream\r\n"
+        b"Accept-Encoding: identity\r\nContent-Type: application/json\r\nContent-Length: %d\r\n"
+        b"Authorization: Bearer %b\r\n\r\n%b" % (PATH.encode(), port, len(body), token.encode(), body)
+        for token in tokens()
+    ]
+
+
+def _receive(stream: Stream, sock: socket.socket) -> bool:
+    """Take what is there; tell whether that was the end."""
+    try:
+        data = sock.recv(BUFFER)
+    except BlockingIOError:
+        return False
+    except OSError as broken:
+        stream.why = f"connection broken: {broken.strerror}"
+        return True
+    if not data:
+        return True
+    stream.reads.append((time.perf_counter(), data))
+    # The last chunk of the body says the end; it may come in two parts.
+    stream.tail = data[-5:] if len(data) >= 5 else (stream.tail + data)[-5:]
+    return stream.tail == b"0\r\n\r\n"
+
+
+class Load(NamedTuple):
+    """Hold every stream, the moment when all should be waiting, and the CPU seconds of the client."""
+
+    streams: list[Stream]
+    plateau: float | None
+    cpu: float
+
+
+def load(port: int, scenario: Scenario) -> Load:
+    """Put the load on the server."""
+    requests = _requests(port, scenario)
+    todo = [Stream(requests[n % len(requests)]) for n in range(scenario.streams)]
+    streams: dict[int, Stream] = {}
+    poller = select.epoll()
+    gap = 1 / scenario.rate if scenario.rate else 0.0
+    gc.collect()
+    gc.disable()  # its pauses would be taken for the server's
+
+    cpu, begun = time.process_time(), time.perf_counter()
+    plateau = begun + scenario.plateau if scenario.has_plateau else None
+    announced = plateau is None
+    until = begun + scenario.arriving + scenario.seconds + SPARE
+    opened = 0
+    while opened < len(todo) or streams:
+        now = time.perf_counter()
+        while opened < len(todo) and begun + opened * gap <= now:
+            todo[opened].open(port, poller, streams)
+            opened += 1
+        if not announced and plateau is not None and now >= plateau:
+            announced, plateau = True, now
+            print("plateau", flush=True)
+        if now >= until:
+            break
+        wait = begun + opened * gap - now if opened < len(todo) else 0.1
+        for descriptor, happened in poller.poll(max(0.0, wait), 256):
+            stream = streams[descriptor]
+            sock = stream.sock
+            assert sock is not None
+            if happened & select.EPOLLOUT:
+                status = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if status:
+                    stream.why = f"not connected: {os.strerror(status)}"
+                    stream.close(poller, streams)
+                    continue
+                sock.sendall(stream.request)
+                poller.modify(descriptor, select.EPOLLIN)
+            elif _receive(stream, sock):
+                stream.close(poller, streams)
+    cpu = time.process_time() - cpu
+    gc.enable()
+    for stream in list(streams.values()):
+        stream.why = f"no end within {SPARE:.0f} s of the time it should take"
+        stream.close(poller, streams)
+    return Load(todo, plateau, cpu)
+
+
+def measure(port: int, scenario: Scenario) -> Tally:
+    """Put the load on the server, and count what came of it."""
+    streams, plateau, cpu = load(port, scenario)
+    print("ended", flush=True)
+    transcripts = [Transcript(stream.asked, stream.reads, stream.why) for stream in streams]
+    return tally(transcripts, scenario, plateau, cpu)
+
+
+def main() -> None:
+    """Read the command line, measure, write the result."""
+    port, scenario = int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Scenario)
+    print(msgspec.json.encode(measure(port, scenario)).decode(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

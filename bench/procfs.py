@@ -1,0 +1,89 @@
+"""What the kernel says about processes and the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import resource
+import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+def _family(pid: int) -> Iterator[int]:
+    """Yield a process and its descendants that are alive."""
+    yield pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError):  # a thread that has ended meanwhile
+            for child in (task / "children").read_text().split():
+                yield from _family(int(child))
+
+
+def cpu_seconds(pid: int) -> float:
+    """Give the CPU seconds, user and system, of a process and its children, those that have ended too."""
+    total = 0
+    for member in _family(pid):
+        # The name in parentheses may hold spaces; utime is the 14th field, and three more follow it.
+        fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
+        total += sum(map(int, fields[11:13] if member != pid else fields[11:15]))
+    return total / _TICK
+
+
+def resident_bytes(pid: int) -> int:
+    """Give the resident memory of a process and its children."""
+    total = 0
+    for member in _family(pid):
+        for line in Path(f"/proc/{member}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Rss:"):
+                total += int(line.split()[1]) * 1024
+    return total
+
+
+def busy_seconds() -> float:
+    """Give the seconds that the cores have been busy, with anything, since the machine started."""
+    user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    )
+    return (user + nice + system + irq + softirq + steal) / _TICK
+
+
+def raise_open_files() -> None:
+    """Raise the limit on open files to the hard limit, for this process and those that it starts."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def cores() -> tuple[int, int]:
+    """Choose the core of the client and the core of the server.
+
+    Raises:
+        SystemExit: there are not two.
+    """
+    allowed = sorted(os.sched_getaffinity(0))
+    if len(allowed) < 2:
+        raise SystemExit("bench: needs two cores, one for the server and one for the client")
+    return allowed[0], allowed[1]
+
+
+def machine() -> str:
+    """Name the machine: processor, cores, memory, kernel."""
+    model = "unknown processor"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
+    return f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()} {platform.release()}"
+
+
+def versions(python: str, packages: tuple[str, ...]) -> str:
+    """Name the versions of an environment's interpreter and of some of its packages."""
+    program = (
+        "import platform, sys; from importlib.metadata import version\n"
+        "print('CPython', platform.python_version(), *(f'· {name} {version(name)}' for name in sys.argv[1:]))"
+    )
+    said = subprocess.run([python, "-c", program, *packages], check=True, capture_output=True, text=True)
+    return said.stdout.strip()

@@ -1,0 +1,144 @@
+"""The three servers: how each is started, alone on its core, and stopped."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from bench import procfs
+from bench.workload import SECRET
+
+ROOT: Final = Path(__file__).parent.parent
+PEERS_PYTHON: Final = str(ROOT / ".venv-bench/bin/python")
+START: Final = 30.0
+"""Seconds that a server may take to start."""
+
+
+class StartError(Exception):
+    """Say why a server did not start."""
+
+
+class Server(NamedTuple):
+    """Say how a server is started.
+
+    Attributes:
+        name: what the report calls it.
+        command: with ``{port}`` for its port and ``{state}`` for a folder of its own.
+        packages: those whose versions the report names.
+    """
+
+    name: str
+    title: str
+    command: tuple[str, ...]
+    packages: tuple[str, ...]
+
+    @property
+    def python(self) -> str:
+        """The interpreter that runs it."""
+        return self.command[0]
+
+
+def _uvicorn(module: str) -> tuple[str, ...]:
+    return (
+        PEERS_PYTHON, "-m", "uvicorn", f"{module}:app", "--host", "127.0.0.1", "--port", "{port}",
+        "--loop", "uvloop", "--http", "httptools", "--ws", "none", "--backlog", "4096",
+        "--no-access-log", "--log-level", "warning",
+    )  # fmt: skip
+
+
+OURS: Final = Server(
+    "ours",
+    "persona_stream",
+    (
+        sys.executable, "-m", "persona_stream", "serve", "--backend", "bench.backend:answer", "--host", "127.0.0.1",
+        "--port", "{port}", "--state-dir", "{state}", "--jwt-secret", SECRET, "--log-level", "warning",
+    ),
+    ("persona_stream", "gevent", "flask", "msgspec"),
+)  # fmt: skip
+FASTAPI: Final = Server(
+    "fastapi",
+    "FastAPI",
+    _uvicorn("bench.peers.fastapi_peer"),
+    ("fastapi", "pydantic", "uvicorn", "uvloop", "httptools"),
+)
+SSE_STARLETTE: Final = Server(
+    "sse-starlette",
+    "Starlette + sse-starlette",
+    _uvicorn("bench.peers.sse_starlette_peer"),
+    ("sse-starlette", "starlette", "uvicorn", "uvloop", "httptools"),
+)
+ALL: Final = (OURS, FASTAPI, SSE_STARLETTE)
+
+
+class Running(NamedTuple):
+    """A server that answers."""
+
+    pid: int
+    port: int
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _answers(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+@contextmanager
+def started(server: Server, core: int) -> Iterator[Running]:
+    """Start a server on a core, and stop it in the end.
+
+    Raises:
+        StartError: it ended, or was silent for too long; with the last line of what it said.
+    """
+    port = _free_port()
+    with tempfile.TemporaryDirectory(prefix="bench-") as state, (Path(state) / "log").open("w+") as log:
+        command = [part.format(port=port, state=state) for part in server.command]
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PERSONA_STREAM_")}
+        process = subprocess.Popen(
+            ["taskset", "-c", str(core), *command], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            until = time.monotonic() + START
+            while not _answers(port):
+                if process.poll() is not None or time.monotonic() > until:
+                    log.seek(0)
+                    said = log.read().strip().rpartition("\n")[2] or "it says nothing"
+                    raise StartError(f"{server.title} did not start: {said}")
+                time.sleep(0.1)
+            yield Running(process.pid, port)
+            log.seek(0)
+            if said := log.read().strip():
+                print(f"    {server.title} said: {said[-600:]}", file=sys.stderr)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def versions() -> list[tuple[str, str]]:
+    """Name what each server is made of."""
+    return [(server.title, procfs.versions(server.python, server.packages)) for server in ALL]
