@@ -60,6 +60,14 @@ async def caller(authorization: Annotated[str | None, Header()] = None) -> str:
     return subject
 
 
+async def new_run(response: Response) -> str:
+    """Name the run, and say its name in the headers: once the path operation runs, they have been sent."""
+    run_id = secrets.token_hex(16)
+    response.headers["X-Run-Id"] = run_id
+    response.headers["Location"] = f"/api/runs/{run_id}/events"
+    return run_id
+
+
 async def process_query(message: str) -> str:
     """Be the slow backend."""
     await asyncio.sleep(float(message))
@@ -73,12 +81,9 @@ def event(position: str, body: Event) -> ServerSentEvent:
 
 @app.post(PATH, response_class=EventSourceResponse)
 async def stream_chat_smart(
-    query: Query, subject: Annotated[str, Depends(caller)], response: Response
+    query: Query, subject: Annotated[str, Depends(caller)], run_id: Annotated[str, Depends(new_run)]
 ) -> AsyncIterable[ServerSentEvent]:
     """Stream one run."""
-    run_id = secrets.token_hex(16)
-    response.headers["X-Run-Id"] = run_id
-    response.headers["Location"] = f"/api/runs/{run_id}/events"
     started = time.monotonic()
     answer = asyncio.create_task(process_query(query.message))
     try:
