@@ -1,0 +1,106 @@
+"""``persona-stream chat``: ask a persona from the terminal."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from typing import Any
+
+import click
+
+from persona_stream.client.asking import Manner, ask
+from persona_stream.client.question import PATHS, NotTextError, Question
+from persona_stream.client.server import BadAddressError, BadTokenError, Server
+from persona_stream.client.texts import Texts, language_of
+from persona_stream.client.texts_en import EN
+from persona_stream.client.texts_zh import ZH
+
+_EPILOG = """\b
+Exit codes:
+  0 answered, 1 failed, 2 wrong usage, 3 timeout, 4 refused, 130 cancelled
+
+Ctrl-C cancels the question, and a second one leaves at once. Other users of this machine can see a TOKEN on the
+command line; they cannot see the environment variable PERSONA_STREAM_TOKEN.
+"""
+
+
+@click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("username")
+@click.argument("message")
+@click.argument("token", required=False)
+@click.option("--token", "token_option", metavar="TOKEN", help="The token, when it is not the third argument.")
+@click.option("--url", default="http://127.0.0.1:5001", show_default=True, help="Where the server is.")
+@click.option("--endpoint", type=click.Choice(list(PATHS)), default="smart", show_default=True, help="Which to ask.")
+@click.option("--prompt", help="An additional prompt.")
+@click.option(
+    "--prompt-mode",
+    type=click.Choice(["append", "replace"]),
+    help="Add the prompt to the persona's own, or use it instead.",
+)
+@click.option("--conversation-id", metavar="ID", help="The conversation to go on with.")
+@click.option("--chunking", type=click.Choice(["characters", "words", "sentences"]), help="How the answer is cut.")
+@click.option("--locale", type=click.Choice(["zh", "en"]), help="The language of status and errors; else that of LANG.")
+@click.option("--reasoning", is_flag=True, help="Show what the model thinks as well.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, 86400, min_open=True),
+    default=180.0,
+    show_default=True,
+    callback=lambda context, parameter, seconds: _known(seconds),
+    help="Give up after so many seconds.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Write every event as a line of JSON, in place of the answer.")
+@click.option("--events", is_flag=True, help="Show the events as they are sent, in place of the progress.")
+@click.pass_context
+def chat(context: click.Context, /, **given: Any) -> None:
+    """Ask the persona of USERNAME, and watch the answer come.
+
+    The answer is written to stdout, everything else to stderr. A MESSAGE of "-" is read from stdin. The TOKEN may
+    also come from the environment variable PERSONA_STREAM_TOKEN.
+    """
+    given["locale"] = given["locale"] or language_of(os.environ)
+    texts = {"zh": ZH, "en": EN}[given["locale"]]
+    outcome = ask(
+        _question(given, texts),
+        _server(given, texts),
+        texts,
+        timeout=given["timeout"],
+        manner=Manner(json=given["as_json"], events=given["events"]),
+        out=sys.stdout,
+        err=sys.stderr,
+        environ=os.environ,
+    )
+    context.exit(outcome)
+
+
+def _known(seconds: float) -> float:
+    # Every comparison with NaN is false, so it is in every range.
+    if math.isnan(seconds):
+        raise click.BadParameter("nan is no number of seconds")
+    return seconds
+
+
+def _question(given: dict[str, Any], texts: Texts) -> Question:
+    message = given["message"]
+    if message == "-":
+        message = sys.stdin.buffer.read().decode(errors="surrogateescape") if sys.stdin else ""
+    if not message.strip():
+        raise click.UsageError(texts.empty_message)
+    names = ("username", "endpoint", "prompt", "prompt_mode", "conversation_id", "chunking", "locale", "reasoning")
+    try:
+        return Question(message=message, **{name: given[name] for name in names})
+    except NotTextError as error:
+        raise click.UsageError(texts.not_text.format(field=error)) from error
+
+
+def _server(given: dict[str, Any], texts: Texts) -> Server:
+    token = given["token"] or given["token_option"] or os.environ.get("PERSONA_STREAM_TOKEN", "")
+    if not token:
+        raise click.UsageError(texts.credential_missing)
+    try:
+        return Server(given["url"], token)
+    except BadAddressError as error:
+        raise click.UsageError(texts.bad_address.format(url=str(error))) from error
+    except BadTokenError as error:
+        raise click.UsageError(texts.credential_malformed) from error

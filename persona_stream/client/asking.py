@@ -1,0 +1,116 @@
+"""Ask a question and show what happens: the file of the client that knows all the others."""
+
+from __future__ import annotations
+
+import os
+import random
+import uuid
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TextIO
+
+from persona_stream.client.harmless import one_line
+from persona_stream.client.http_transport import HttpTransport
+from persona_stream.client.interrupt import interruptible
+from persona_stream.client.outcome import Outcome
+from persona_stream.client.question import Question
+from persona_stream.client.screen import Screen, look_at
+from persona_stream.client.server import Server
+from persona_stream.client.session import Session
+from persona_stream.client.texts import Texts
+from persona_stream.client.updates import Ended
+from persona_stream.client.views import View
+from persona_stream.client.views.answer import Answer
+from persona_stream.client.views.farewell import Farewell
+from persona_stream.client.views.jsonl import JsonLines
+from persona_stream.client.views.lines import Lines
+from persona_stream.client.views.live import LiveBar
+from persona_stream.client.views.raw import RawEvents
+from persona_stream.client.views.reasoning import Reasoning
+from persona_stream.clock import Clock, wall_clock
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """Say how it shall be shown: as JSON lines, with the raw events, or neither."""
+
+    json: bool = False
+    events: bool = False
+
+
+def ask(
+    question: Question,
+    server: Server,
+    texts: Texts,
+    *,
+    timeout: float,
+    manner: Manner,
+    out: TextIO | None,
+    err: TextIO | None,
+    environ: Mapping[str, str],
+) -> Outcome:
+    """Ask, show, and tell how it ended. Ctrl-C cancels the run.
+
+    Args:
+        timeout: seconds for everything together.
+        out: where the answer goes; ``err``: where everything else goes.
+    """
+    clock = wall_clock()
+    answer_screen, status_screen = look_at(out, environ), look_at(err, environ)
+    views = choose(manner, answer_screen, status_screen, texts, clock)
+    transport = HttpTransport(server, clock)
+    session = Session(question, transport, key=uuid.uuid4().hex, clock=clock, timeout=timeout, jitter=random.random)
+    updates = session.updates()
+    outcome = Outcome.FAILED
+    with interruptible(transport.interrupt):
+        try:
+            for update in updates:
+                if isinstance(update, Ended):
+                    outcome = update.end.outcome
+                for view in views:
+                    view.show(update)
+        except OSError as error:
+            # The answer has no reader any more, so the run needs none.
+            transport.interrupt()
+            for _ in updates:
+                pass
+            _let_go(out, err)
+            if not isinstance(error, BrokenPipeError):
+                with suppress(OSError):
+                    said = one_line(texts.error_of("unwritable", error.strerror or str(error)))
+                    status_screen.write(f"{texts.error}{said}\n")
+            return Outcome.FAILED
+        finally:
+            transport.close()
+    return outcome
+
+
+def choose(manner: Manner, out: Screen, err: Screen, texts: Texts, clock: Clock) -> list[View]:
+    """Give the views for these screens, in the order in which they must be shown an update."""
+    views: list[View] = []
+    if manner.events:
+        views.append(RawEvents(err, texts, clock))
+    # A bar would stand among the lines of JSON; and in a log, those say everything already.
+    elif err.can_redraw and not (manner.json and out.is_terminal):
+        views.append(LiveBar(err, texts, clock))
+    elif not manner.json:
+        views.append(Lines(err, texts, clock))
+    if manner.json:
+        views.append(JsonLines(out, texts))
+    else:
+        # On a terminal, pieces and raw events would end up on the same lines.
+        views += [Reasoning(err), Answer(out, at_once=not (manner.events and out.is_terminal))]
+    return [*views, Farewell(err, texts)]
+
+
+def _let_go(*streams: TextIO | None) -> None:
+    # Python flushes its streams once more when it ends, and would complain about the closed one then.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        if stream is not None:
+            try:
+                stream.flush()
+            except OSError:
+                os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)

@@ -1,0 +1,84 @@
+"""Decisions about responses; how they play out is told in ``test_session``."""
+
+from __future__ import annotations
+
+import pytest
+
+from persona_stream.client import judgement, reply
+from persona_stream.client.judgement import Again, Deliver, End, Look
+from persona_stream.client.outcome import Outcome
+from persona_stream.client.transport import Head
+from tests.client.fakes import failure
+
+NOW = 1_700_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("3", 3.0),
+        (" 120 ", 120.0),
+        ("0", 0.0),
+        ("9" * 5000, 999_999_999.0),
+        ("-1", None),
+        ("1.5", None),
+        ("soon", None),
+        ("", None),
+        ("٣", None),
+        ("Tue, 14 Nov 2023 22:13:50 GMT", 30.0),
+        ("Tue, 14 Nov 2023 22:13:50 -0000", 30.0),
+        ("Tue, 14 Nov 2023 22:00:00 GMT", 0.0),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
+    """Whatever else it is, it is as if it were not there."""
+    assert judgement.retry_after({"retry-after": value}, NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    "media_type", ["text/event-stream", "Text/Event-Stream; charset=UTF-8", "text/event-stream ;x"]
+)
+def test_a_stream_is_known_by_its_type(media_type: str) -> None:
+    """In any spelling; and only with status 200."""
+    assert judgement.is_stream(Head(0.0, 200, {"content-type": media_type}))
+    assert not judgement.is_stream(Head(0.0, 404, {"content-type": media_type}))
+    assert not judgement.is_stream(Head(0.0, 200, {"content-type": f"x-{media_type}"}))
+    assert not judgement.is_stream(Head(0.0, 200, {}))
+
+
+def test_a_refusal_says_when_to_come_back() -> None:
+    """With the header's seconds."""
+    busy = reply.of(failure("busy", "full"))
+    verdict = judgement.judge_start(Head(0.0, 429, {"retry-after": "7"}), busy, streams=True, repeated=False, now=NOW)
+    assert verdict == End(Outcome.REFUSED, "busy", reply=busy, status=429, retry_after=7.0)
+
+
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        (204, Look()),
+        (429, Again("http_429", wait=2.0)),
+        (503, Again("http_503", wait=2.0)),
+        (500, Again("http_500")),
+        (502, Again("http_502")),
+        (504, Again("http_504")),
+        (404, End(Outcome.FAILED, "run_gone", status=404)),
+        (410, End(Outcome.FAILED, "run_gone", status=410)),
+        (401, End(Outcome.FAILED, "http_401", status=401)),
+        (200, End(Outcome.FAILED, "not_ours", status=200)),
+    ],
+)
+def test_a_resumption_waits_or_gives_up(status: int, verdict: object) -> None:
+    """What may pass is waited for; nothing leads to a new run."""
+    assert judgement.judge_resumption(Head(0.0, status, {"retry-after": "2"}), None, now=NOW) == verdict
+
+
+def test_a_run_that_is_over_delivers_what_is_missing() -> None:
+    """Text that is here already is left out; a run that is not over after all is asked again."""
+    ok = Head(0.0, 200, {})
+    done = reply.of({"status": "complete", "data": "Hello world"})
+    assert judgement.judge_look(ok, done, characters=6, now=NOW) == Deliver(done.without(6))
+    assert done.without(6).text == "world"
+    running = reply.of({"status": "processing", "data": None})
+    assert judgement.judge_look(ok, running, characters=6, now=NOW) == Again("connection_lost")
+    assert judgement.judge_look(Head(0.0, 503, {}), None, characters=6, now=NOW) == Again("http_503")

@@ -1,0 +1,448 @@
+"""The session: a question, led to its end through broken connections, in virtual time."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persona_stream.client.judgement import End
+from persona_stream.client.outcome import Outcome
+from persona_stream.client.patience import Patience
+from persona_stream.client.question import Question
+from persona_stream.client.session import Session
+from persona_stream.client.updates import Came, Cancelling, Ended, Reconnecting, Update, Waited
+from tests.client.fakes import (
+    COMPLETE,
+    OPENING,
+    RUN,
+    FakeTransport,
+    broken,
+    failure,
+    finished,
+    frame,
+    head,
+    json_head,
+    piece,
+    processing,
+)
+
+START = [head(), frame(OPENING, "1.0"), frame(processing(0.0, 5), "2.0")]
+REST = [frame(piece("Hello "), "2.6"), frame(piece("world"), "2.11"), frame(COMPLETE, "3.0"), finished]
+CANCELLED = [json_head(), b"{}", finished]
+BUSY = json_head(503, retry_after="4")
+
+
+def ask(*scripts: list[Any], timeout: float = 180.0, **more: Any) -> tuple[list[Update], FakeTransport]:
+    """Lead a question through these connections, and give the updates that say something."""
+    endpoint = more.pop("endpoint", "smart")
+    transport = FakeTransport(list(scripts), **more)
+    session = Session(
+        Question(username="VitalikButerin", message="你好", endpoint=endpoint),
+        transport,
+        key="key-1",
+        clock=transport.clock,
+        timeout=timeout,
+        jitter=lambda: 1.0,
+        patience=Patience(first=1.0, longest=8.0, at_start=3, in_the_middle=5),
+    )
+    return [update for update in session.updates() if not isinstance(update, Waited)], transport
+
+
+def text(updates: list[Update]) -> str:
+    """Give the answer."""
+    return "".join(update.reply.text for update in updates if isinstance(update, Came))
+
+
+def end(updates: list[Update]) -> Ended:
+    """Give the end, and make sure that it is the last update and the only one of its kind."""
+    assert [isinstance(update, Ended) for update in updates].count(True) == 1
+    last = updates[-1]
+    assert isinstance(last, Ended)
+    return last
+
+
+def asked(transport: FakeTransport) -> list[str]:
+    """Give the requests in short."""
+    return [f"{request.method} {request.path}" for request in transport.requests]
+
+
+SMART = "POST /api/stream_chat_smart"
+EVENTS = f"GET /api/runs/{RUN}/events"
+CANCEL = f"POST /api/runs/{RUN}/cancel"
+LOOK = f"GET /api/runs/{RUN}"
+
+
+def test_an_answer_comes_through_one_connection() -> None:
+    """Every event is told in order, and the end says how it went."""
+    updates, transport = ask([*START, 2.0, *REST])
+    statuses = [update.reply.status for update in updates if isinstance(update, Came)]
+    assert statuses == ["initializing", "processing", "streaming", "streaming", "complete"]
+    assert text(updates) == "Hello world"
+    last = end(updates)
+    assert (last.end.outcome, last.run_id, last.conversation_id) == (Outcome.ANSWERED, RUN, "talk-1")
+    assert (last.characters, last.seconds) == (11, 2.0)
+    assert asked(transport) == [SMART]
+
+
+@pytest.mark.parametrize("cut", [finished, broken(), broken("silence")], ids=["clean end", "break", "silence"])
+def test_a_connection_that_ends_early_is_taken_up_again(cut: Any) -> None:
+    """Also an end in good order is a break when the terminal event is missing; reading goes on by id."""
+    updates, transport = ask([*START, REST[0], cut], [head(), frame(processing(3.0), "2.6"), *REST[1:]])
+    assert text(updates) == "Hello world"
+    assert asked(transport) == [SMART, EVENTS]
+    assert transport.requests[1].headers["Last-Event-ID"] == f"{RUN}/2.6".encode()
+    assert [request.headers["X-Persona-Resume"] for request in transport.requests] == ["1", "1"]
+    assert transport.opened_at == [1000.0, 1001.0]
+
+
+def test_a_server_that_says_everything_again_is_not_believed() -> None:
+    """Text at a position that was reached already is left out, so no character is told twice."""
+    updates, _ = ask([*START, REST[0], broken()], [*START, *REST])
+    assert text(updates) == "Hello world"
+
+
+def test_half_an_event_never_happened() -> None:
+    """A break in the middle of an event brings it again, whole, on the next connection."""
+    updates, transport = ask([*START, REST[0], REST[1][:20], broken()], [head(), *REST[1:]])
+    assert text(updates) == "Hello world"
+    assert transport.requests[1].headers["Last-Event-ID"] == f"{RUN}/2.6".encode()
+
+
+@pytest.mark.parametrize("garbage", ["{", "[]", "null", "[" * 100_000, '"text"'], ids=range(5))
+def test_a_damaged_event_is_fetched_again(garbage: str) -> None:
+    """An event that cannot be read does not move the position."""
+    updates, transport = ask([*START, frame(garbage, "2.6"), 100.0], [head(), *REST])
+    assert text(updates) == "Hello world"
+    assert transport.requests[1].headers["Last-Event-ID"] == f"{RUN}/2.0".encode()
+    assert [update.code for update in updates if isinstance(update, Reconnecting)] == ["garbled"]
+
+
+def test_before_the_run_is_known_the_same_post_is_sent_again() -> None:
+    """The same idempotency key joins the run that the lost response may have started."""
+    updates, transport = ask([broken()], [broken("silence")], [*START, *REST])
+    assert text(updates) == "Hello world"
+    assert asked(transport) == [SMART] * 3
+    assert {request.headers["Idempotency-Key"] for request in transport.requests} == {"key-1"}
+    assert len({request.body for request in transport.requests}) == 1
+
+
+def test_once_the_headers_name_the_run_it_is_never_started_again() -> None:
+    """The id is in the headers, so not even a break before the first event sends a second POST."""
+    _, transport = ask([head(), broken()], [head(), frame(OPENING, "1.0"), *REST])
+    assert asked(transport) == [SMART, EVENTS]
+    assert "Last-Event-ID" not in transport.requests[1].headers
+
+
+def test_a_server_that_is_not_there_is_given_up_soon() -> None:
+    """Three attempts, each later than the one before, and it is no refusal."""
+    updates, transport = ask(*[[broken("unreachable")]] * 3)
+    assert (end(updates).end.outcome, end(updates).end.code) == (Outcome.FAILED, "unreachable")
+    assert [update.wait for update in updates if isinstance(update, Reconnecting)] == [1.0, 2.0]
+    assert len(transport.opened_at) == 3
+
+
+def test_a_bad_certificate_is_not_tried_again() -> None:
+    """It will not be better in a second."""
+    updates, _ = ask([broken("tls")])
+    assert (end(updates).end.outcome, end(updates).end.code) == (Outcome.FAILED, "tls")
+
+
+def test_attempts_in_vain_are_counted() -> None:
+    """After as many as patience allows without anything new, it is over, and the text so far is counted."""
+    updates, transport = ask([*START, REST[0], broken()], *[[broken("unreachable")]] * 4)
+    assert end(updates).end == End(Outcome.FAILED, "unreachable", "Connection reset by peer")
+    assert end(updates).characters == 6
+    assert [round(later - before) for before, later in pairwise(transport.opened_at)] == [1, 2, 4, 8]
+
+
+def test_progress_renews_patience() -> None:
+    """What counts is failures in a row: a position that moved, or a connection that held, begins anew."""
+    moving = [[head(), frame(piece("x"), f"2.{n}"), broken()] for n in range(1, 9)]
+    lasting = [[head(), 4.0, frame(processing(n), "2.8"), broken()] for n in range(8)]
+    updates, _ = ask([*START, broken()], *moving, *lasting, [head(), frame(COMPLETE, "3.0")])
+    assert end(updates).end.outcome is Outcome.ANSWERED
+    assert {update.wait for update in updates if isinstance(update, Reconnecting)} == {1.0}
+
+
+def test_a_server_that_only_ever_repeats_itself_is_given_up() -> None:
+    """A connection that brings the old position and breaks at once is no progress."""
+    updates, _ = ask([*START, broken()], *[[head(), frame(processing(1), "2.0"), broken()]] * 4)
+    assert end(updates).end.outcome is Outcome.FAILED
+
+
+def test_a_busy_server_names_the_moment() -> None:
+    """On a reconnect, 503 and 429 are waited for as long as ``Retry-After`` says."""
+    updates, transport = ask([*START, broken()], [BUSY, b"", finished], [head(), *REST])
+    assert text(updates) == "Hello world"
+    assert [update.wait for update in updates if isinstance(update, Reconnecting)] == [1.0, 4.0]
+    assert transport.opened_at == [1000.0, 1001.0, 1005.0]
+
+
+def test_a_moment_after_the_timeout_is_not_waited_for() -> None:
+    """It ends at once, as a timeout, and the run is stopped."""
+    updates, transport = ask([*START, broken()], [json_head(503, retry_after="500"), b"", finished], CANCELLED)
+    assert end(updates).end.outcome is Outcome.TIMEOUT
+    assert end(updates).seconds < 2
+    assert asked(transport) == [SMART, EVENTS, CANCEL]
+
+
+def test_the_retry_field_of_a_stream_is_respected() -> None:
+    """The reconnection time that the stream names is the least that is waited."""
+    updates, _ = ask([*START, b"retry: 7000\n\n", broken()], [head(), *REST])
+    assert [update.wait for update in updates if isinstance(update, Reconnecting)] == [7.0]
+
+
+def test_a_repeated_post_that_finds_no_place_waits_for_one() -> None:
+    """It may have started a run, so it is a reconnect; in the end it counts as refused."""
+    updates, _ = ask([broken()], [BUSY, b"", finished], [BUSY, b"", finished])
+    assert end(updates).end.outcome is Outcome.REFUSED
+    updates, _ = ask([broken()], [BUSY, b"", finished], [*START, *REST])
+    assert end(updates).end.outcome is Outcome.ANSWERED
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 429, 503])
+@pytest.mark.parametrize("kind", ["events", "json", "foreign"])
+def test_a_refusal_is_not_tried_again(status: int, kind: str) -> None:
+    """Whatever form it has, it ends there, with the server's own words when they are there."""
+    object_ = failure("some_code", "no")
+    script = {
+        "events": [head(status, content_type="text/event-stream"), frame(object_), finished],
+        "json": [json_head(status), frame(object_).removeprefix(b"data: "), finished],
+        "foreign": [head(status, content_type="text/html"), b"<h1>no</h1>", finished],
+    }[kind]
+    updates, transport = ask(script)
+    final = end(updates).end
+    assert (final.outcome, final.status) == (Outcome.REFUSED, status)
+    assert (final.reply.payload if final.reply else None) == (None if kind == "foreign" else object_)
+    assert asked(transport) == [SMART]
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ([json_head(500), b'{"code":"internal","error":"x"}', finished], "internal"),
+        ([head(500, content_type="text/html"), finished], "http_500"),
+        ([head(302, location="https://elsewhere.example/"), finished], "redirected"),
+        ([head(200, content_type="text/html"), b"<h1>hello</h1>", finished], "not_ours"),
+        ([json_head(200), b'{"status":"complete","data":"x","is_complete":true}', finished], "not_ours"),
+        ([head(204, x="y"), finished], "not_ours"),
+    ],
+)
+def test_what_is_no_refusal_and_no_stream_is_a_failure(script: list[Any], code: str) -> None:
+    """It is said what it was, and not tried again."""
+    updates, _ = ask(script)
+    assert (end(updates).end.outcome, end(updates).end.code) == (Outcome.FAILED, code)
+
+
+def test_a_proxy_without_its_server_is_passing() -> None:
+    """502 and 504 of a stranger are tried again, with the same key."""
+    updates, transport = ask([head(502, content_type="text/html"), b"<h1>", finished], [*START, *REST])
+    assert text(updates) == "Hello world"
+    assert asked(transport) == [SMART, SMART]
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (404, "run_gone"),
+        (410, "run_gone"),
+        (400, "http_400"),
+        (401, "http_401"),
+        (302, "redirected"),
+        (200, "not_ours"),
+    ],
+)
+def test_a_run_that_cannot_be_read_any_more_is_not_begun_anew(status: int, code: str) -> None:
+    """What the server forgot, or does not show any more, is a failure: nothing was refused before the first byte."""
+    updates, transport = ask([*START, REST[0], broken()], [head(status, x="y"), finished])
+    assert (end(updates).end.outcome, end(updates).end.code) == (Outcome.FAILED, code)
+    assert asked(transport) == [SMART, EVENTS]
+
+
+@pytest.mark.parametrize(
+    ("terminal", "outcome"),
+    [
+        (failure("backend_error", "no money"), Outcome.FAILED),
+        (failure("lost"), Outcome.FAILED),
+        (failure("draining"), Outcome.FAILED),
+        (failure("timeout", status="timeout"), Outcome.TIMEOUT),
+        (failure("cancelled", status="cancelled"), Outcome.CANCELLED),
+        ({"is_complete": True}, Outcome.FAILED),
+    ],
+)
+def test_every_terminal_event_has_its_outcome(terminal: dict[str, Any], outcome: Outcome) -> None:
+    """The terminal event ends it, whatever the connection does after that."""
+    updates, transport = ask([*START, frame(terminal, "3.0"), 50.0, frame(piece("late"), "4.0")])
+    assert end(updates).end.outcome is outcome
+    assert text(updates) == ""
+    assert asked(transport) == [SMART]
+
+
+def test_an_end_that_got_lost_is_looked_up() -> None:
+    """204 says that nothing more is to be read: the run itself says how it ended, and what text is missing."""
+    run = {"success": True, "run_id": RUN, "status": "complete", "data": "Hello world", "elapsed_time": 3.0}
+    updates, transport = ask(
+        [*START, REST[0], broken()], [head(204, x="y"), finished], [json_head(), frame(run)[6:], finished]
+    )
+    assert text(updates) == "Hello world"
+    assert end(updates).end.outcome is Outcome.ANSWERED
+    assert end(updates).characters == 11
+    assert asked(transport) == [SMART, EVENTS, LOOK]
+
+
+def test_a_run_that_failed_meanwhile_is_looked_up() -> None:
+    """The same for a failure."""
+    run = {"success": False, "run_id": RUN, "status": "error", "data": None, "error": "no", "code": "lost"}
+    updates, _ = ask([*START, broken()], [head(204, x="y"), finished], [json_head(), frame(run)[6:], finished])
+    assert (end(updates).end.outcome, end(updates).end.code) == (Outcome.FAILED, "lost")
+
+
+def test_named_events_and_comments_are_not_ours() -> None:
+    """They are let pass, and do not harm."""
+    updates, _ = ask([*START, b": farewell\n\n", b"event: ping\ndata: {}\n\n", *REST])
+    assert text(updates) == "Hello world"
+    assert len([update for update in updates if isinstance(update, Came)]) == 5
+
+
+def test_statuses_of_the_future_are_let_pass() -> None:
+    """An event that is not known is told, and changes nothing."""
+    updates, _ = ask([*START, frame({"status": "dreaming", "data": None, "progress": "NaN"}, "2.0"), *REST])
+    assert text(updates) == "Hello world"
+
+
+def test_the_timeout_stops_the_run() -> None:
+    """It is exact, and the run is told that nobody waits any more."""
+    updates, transport = ask([*START, 500.0], CANCELLED, timeout=30.0)
+    last = end(updates)
+    assert (last.end.outcome, last.end.code, last.stopped) == (Outcome.TIMEOUT, "client_timeout", True)
+    assert last.seconds == pytest.approx(30.0)
+    assert asked(transport) == [SMART, CANCEL]
+
+
+def test_the_timeout_holds_against_a_server_that_talks_without_end() -> None:
+    """Events do not put it off."""
+    endless = [step for n in range(1, 400) for step in (1.0, frame(processing(n), "2.0"))]
+    updates, _ = ask([*START, *endless], CANCELLED, timeout=60.0)
+    assert end(updates).end.outcome is Outcome.TIMEOUT
+    assert end(updates).seconds == pytest.approx(60.0, abs=1.0)
+
+
+def test_what_came_in_time_is_not_late_when_it_is_taken_late() -> None:
+    """A slow reader of our output does not make the server late."""
+    transport = FakeTransport([[*START, *REST]])
+    session = Session(
+        Question(username="u", message="m"), transport, key="k", clock=transport.clock, timeout=30.0, jitter=lambda: 1.0
+    )
+    updates = []
+    for update in session.updates():
+        updates.append(update)
+        if isinstance(update, Came):
+            transport.now += 100.0
+    assert end(updates).end.outcome is Outcome.ANSWERED
+
+
+def test_an_interruption_cancels_the_run() -> None:
+    """The server is told, and the end is a cancellation."""
+    updates, transport = ask([*START, 500.0], CANCELLED, interrupt_at=[1003.0])
+    assert [type(update) for update in updates[-2:]] == [Cancelling, Ended]
+    last = end(updates)
+    assert (last.end.outcome, last.stopped, last.seconds) == (Outcome.CANCELLED, True, 3.0)
+    assert asked(transport) == [SMART, CANCEL]
+
+
+@pytest.mark.parametrize("script", [[], [broken()], [json_head(500), b"", finished]], ids=["silent", "broken", "500"])
+def test_a_server_that_does_not_confirm_is_not_waited_for(script: list[Any]) -> None:
+    """Three seconds are enough."""
+    updates, _ = ask([*START, 500.0], script, interrupt_at=[1003.0])
+    assert (end(updates).end.outcome, end(updates).stopped) == (Outcome.CANCELLED, False)
+    assert end(updates).seconds <= 6.5
+
+
+def test_an_interruption_before_the_run_is_known_just_leaves() -> None:
+    """There is nothing that could be named to the server."""
+    updates, transport = ask([], interrupt_at=[1001.0])
+    assert (end(updates).end.outcome, end(updates).stopped) == (Outcome.CANCELLED, None)
+    assert asked(transport) == [SMART]
+
+
+def test_an_interruption_is_heard_between_two_connections() -> None:
+    """Also while nothing is connected."""
+    updates, transport = ask([*START, broken()], CANCELLED, interrupt_at=[1000.5])
+    assert end(updates).end.outcome is Outcome.CANCELLED
+    assert asked(transport) == [SMART, CANCEL]
+
+
+ANSWERED = {"success": True, "data": "Hello world", "status": "complete", "is_complete": True, "run_id": RUN}
+
+
+def test_chat_answers_with_one_object() -> None:
+    """However long it is silent before."""
+    body = frame(ANSWERED)[6:]
+    updates, transport = ask([100.0, json_head(), body[:9], 1.0, body[9:], finished], endpoint="chat")
+    assert text(updates) == "Hello world"
+    assert end(updates).end.outcome is Outcome.ANSWERED
+    assert (end(updates).run_id, end(updates).characters) == (RUN, 11)
+    assert asked(transport) == ["POST /api/chat"]
+    assert transport.requests[0].headers["Accept"] == "application/json"
+    assert transport.requests[0].silence is None
+
+
+def test_chat_joins_its_run_after_a_break() -> None:
+    """The same POST with the same key gives the answer of the run that it started."""
+    updates, transport = ask([60.0, broken()], [30.0, json_head(), frame(ANSWERED)[6:], finished], endpoint="chat")
+    assert text(updates) == "Hello world"
+    assert len({(request.body, request.headers["Idempotency-Key"]) for request in transport.requests}) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "terminal", "outcome"),
+    [
+        (504, failure("timeout", status="timeout"), Outcome.TIMEOUT),
+        (502, failure("backend_error"), Outcome.FAILED),
+        (502, failure("lost"), Outcome.FAILED),
+        (500, failure("internal"), Outcome.FAILED),
+        (409, failure("cancelled", status="cancelled"), Outcome.CANCELLED),
+        (409, failure("conflict"), Outcome.REFUSED),
+        (429, failure("busy"), Outcome.REFUSED),
+        (503, failure("draining"), Outcome.REFUSED),
+    ],
+)
+def test_chat_tells_a_failed_run_from_a_refusal(status: int, terminal: dict[str, Any], outcome: Outcome) -> None:
+    """The code decides, because the statuses overlap; and nothing is run a second time."""
+    updates, transport = ask([json_head(status), frame(terminal)[6:], finished], endpoint="chat")
+    assert end(updates).end.outcome is outcome
+    assert len(transport.requests) == 1
+
+
+@given(st.data())
+def test_wherever_it_breaks_the_answer_is_whole(data: st.DataObject) -> None:
+    """However often and wherever connections are cut, every character is told exactly once, by one POST."""
+    pieces = ["Hello ", "世界", "，👍", " and", " good", " night"]
+    ends = [len("".join(pieces[: n + 1])) for n in range(len(pieces))]
+    frames = [frame(OPENING, "1.0"), frame(processing(0), "2.0")]
+    frames += [frame(piece(part), f"2.{at}") for part, at in zip(pieces, ends, strict=True)]
+    frames.append(frame(COMPLETE, "3.0"))
+    scripts, held = [], 0
+    while held < len(frames):
+        wire = b"".join(frames[held:])
+        cut = data.draw(st.integers(0, len(wire)), label="bytes of this connection")
+        scripts.append(
+            [head(), wire[: cut // 2], wire[cut // 2 : cut], data.draw(st.sampled_from([finished, broken()]))]
+        )
+        # A resumed reader is where its last whole event was.
+        whole, length = held, 0
+        while whole < len(frames) and length + len(frames[whole]) <= cut:
+            length += len(frames[whole])
+            whole += 1
+        if whole == held and len(scripts) > 3:
+            scripts[-1] = [head(), wire, finished]
+            whole = len(frames)
+        held = whole
+    updates, transport = ask(*scripts, timeout=10_000.0)
+    assert text(updates) == "".join(pieces)
+    assert end(updates).end.outcome is Outcome.ANSWERED
+    assert [request.method for request in transport.requests] == ["POST"] + ["GET"] * (len(transport.requests) - 1)

@@ -1,0 +1,250 @@
+"""What people and programs see, as whole transcripts."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable
+
+import pytest
+
+from persona_stream.client import reply
+from persona_stream.client.asking import Manner, choose
+from persona_stream.client.judgement import End
+from persona_stream.client.outcome import Outcome
+from persona_stream.client.screen import Screen
+from persona_stream.client.sse import Event
+from persona_stream.client.texts import Texts
+from persona_stream.client.texts_en import EN
+from persona_stream.client.texts_zh import ZH
+from persona_stream.client.updates import Came, Cancelling, Connecting, Ended, Reconnecting, Update, Waited
+from tests.client.fakes import COMPLETE, OPENING, failure, piece, processing, screen
+
+
+def came(payload: dict[str, object]) -> Came:
+    """Give the update of an event."""
+    return Came(reply.of(payload), Event(json.dumps(payload, ensure_ascii=False), id="run-1/1.0"))
+
+
+def ended(outcome: Outcome = Outcome.ANSWERED, code: str = "complete", **more: object) -> Ended:
+    """Give the end."""
+    known = {"detail": "", "reply": None, "retry_after": None, "characters": 11, "stopped": None, **more}
+    end = End(outcome, code, known["detail"], reply=known["reply"], retry_after=known["retry_after"])  # type: ignore[arg-type]  # a table of cases
+    return Ended(end, "run-1", "talk-1", known["characters"], 8.24, known["stopped"])  # type: ignore[arg-type]  # a table of cases
+
+
+ANSWER: list[Update] = [
+    Connecting(),
+    came(OPENING),
+    came(processing(0.0, 5, "正在处理您的请求...")),
+    Waited(),
+    came(processing(2.0, 6, eta=6.5)),
+    came({"status": "processing_complete", "progress": 100, "message": "处理完成 (耗时 3.5秒)，正在发送回复..."}),
+    came(piece("Hello ")),
+    Waited(),
+    came(piece("世界\x1b[2J")),
+    came(COMPLETE),
+    ended(),
+]
+
+
+def show(
+    updates: Iterable[Update],
+    out: tuple[Screen, io.StringIO],
+    err: tuple[Screen, io.StringIO],
+    texts: Texts = ZH,
+    **manner: bool,
+) -> tuple[str, str]:
+    """Show the updates, with a clock that goes on by half a second each time; give what was written."""
+    now = [0.0]
+    views = choose(Manner(**manner), out[0], err[0], texts, lambda: now[0])
+    for update in updates:
+        for view in views:
+            view.show(update)
+        now[0] += 0.5
+    return out[1].getvalue(), err[1].getvalue()
+
+
+def test_in_pipes_the_answer_and_the_progress_are_plain() -> None:
+    """The answer alone on stdout, a line for each thing that happens on stderr."""
+    out, err = show(ANSWER, screen(), screen())
+    assert out == "Hello 世界␛[2J\n"
+    assert err.splitlines() == [
+        "[   0.0s]      正在连接...",
+        "[   0.5s]   5% 正在初始化连接...",
+        "[   0.0s]   5% 正在处理您的请求...",
+        "[   2.0s]   6% 正在检索相关信息...",
+        "[   2.5s] 100% 处理完成 (耗时 3.5秒)，正在发送回复...",
+        "已答复，用时 8.2 秒。 继续对话请加 --conversation-id talk-1",
+    ]
+
+
+def test_on_a_terminal_a_bar_is_redrawn_and_erased() -> None:
+    """Each drawing begins with clearing the line, and nothing is left when the answer begins."""
+    out, err = show(ANSWER, screen(terminal=True), screen(terminal=True))
+    assert out == "Hello 世界␛[2J\n"
+    assert err.split("\r\x1b[K") == [
+        "",
+        "⠙ ▱▰▰▰▱▱▱▱▱▱▱▱▱▱▱  0.0秒  正在连接...",
+        "⠹ ▱▱▱▱▱▱▱▱▱▱▱▱▱▱▱    5%  0.5秒  正在初始化连接...",
+        "⠸ ▱▱▱▱▱▱▱▱▱▱▱▱▱▱▱    5%  0.0秒  最多剩 2:30  正在处理您的请求...",
+        "⠼ ▱▱▱▱▱▱▱▱▱▱▱▱▱▱▱    5%  0.5秒  最多剩 2:30  正在处理您的请求...",
+        "⠴ ▱▱▱▱▱▱▱▱▱▱▱▱▱▱▱    6%  2.0秒  约剩 6秒  正在检索相关信息...",
+        "⠦ ▰▰▰▰▰▰▰▰▰▰▰▰▰▰▰  100%  2.5秒  处理完成 (耗时 3.5秒)，正在发送回复...",
+        "已答复，用时 8.2 秒。 继续对话请加 --conversation-id talk-1\n",
+    ]
+
+
+def test_colours_are_used_where_they_are_wanted() -> None:
+    """And never on stdout."""
+    out, err = show(ANSWER, screen(terminal=True, colour=True), screen(terminal=True, colour=True))
+    assert "\x1b[" not in out
+    assert "\x1b[36m" in err
+    assert err.endswith("\x1b[90m已答复，用时 8.2 秒。 继续对话请加 --conversation-id talk-1\x1b[0m\n")
+
+
+def test_a_queue_a_reconnect_and_a_cancellation_are_told() -> None:
+    """In either language."""
+    updates = [
+        came({"status": "queued", "position": 3, "eta": 12.0, "elapsed_time": 1.0}),
+        Reconnecting("connection_lost", 1.25, 1),
+        Reconnecting("busy", 4.0, 2),
+        Cancelling(),
+        ended(Outcome.CANCELLED, "cancelled", stopped=False),
+    ]
+    assert show(updates, screen(), screen(), EN)[1].splitlines() == [
+        "[   1.0s]      Waiting for a free place (number 3)",
+        "[   1.5s]      Connection lost; trying again in 1.2 s",
+        "[   2.0s]      The server is not ready; trying again in 4.0 s",
+        "[   2.5s]      Cancelling...",
+        "Cancelled. The server did not confirm; it stops by itself when nobody reads.",
+    ]
+    assert "正在排队（第 3 位）" in show(updates, screen(), screen(), ZH)[1]
+
+
+def test_statuses_do_not_interrupt_the_answer() -> None:
+    """Once there is text, only the loss of the connection is worth a line."""
+    updates = [came(piece("a")), came(processing(9.0)), Reconnecting("silence", 1.0, 1), came(piece("b")), ended()]
+    out, err = show(updates, screen(), screen(), EN)
+    assert out == "ab\n"
+    assert [line[15:] for line in err.splitlines()[:-1]] == ["The server has fallen silent; trying again in 1.0 s"]
+    assert show(updates[:-1], screen(terminal=True), screen(terminal=True))[1] == ""
+
+
+@pytest.mark.parametrize(("text", "written"), [("a\n", "a\n"), ("a", "a\n"), ("a\n\n", "a\n\n"), ("", "")])
+def test_the_last_line_is_ended_once(text: str, written: str) -> None:
+    """A shell's prompt belongs on a line of its own."""
+    assert show([came(piece(text)), ended()], screen(), screen())[0] == written
+
+
+def test_reasoning_is_grey_and_apart() -> None:
+    """On stderr, closed before the answer begins."""
+    updates = [
+        came({"status": "reasoning", "data": "", "reasoning": "Let me"}),
+        came({"status": "reasoning", "data": "", "reasoning": " see\x07"}),
+        came(piece("Hello")),
+        ended(),
+    ]
+    out, err = show(updates, screen(), screen(terminal=True, colour=True))
+    assert out == "Hello\n"
+    assert err.startswith("\x1b[90mLet me\x1b[0m\x1b[90m see␇\x1b[0m\n\n\x1b[90m已答复")
+
+
+def test_json_is_one_object_a_line() -> None:
+    """As the server sent it, and stderr has only the last words."""
+    out, err = show(ANSWER, screen(), screen(), json=True)
+    sent = [dict(update.reply.payload) for update in ANSWER if isinstance(update, Came)]
+    assert [json.loads(line) for line in out.splitlines()] == sent
+    assert "世界" in out
+    assert "\x1b" not in out
+    assert err == "已答复，用时 8.2 秒。 继续对话请加 --conversation-id talk-1\n"
+
+
+@pytest.mark.parametrize(
+    ("end", "last"),
+    [
+        (
+            ended(Outcome.TIMEOUT, "client_timeout", detail="180"),
+            {"code": "client_timeout", "status": "timeout", "error": "180 秒内未得到完整回复，已撤回提问"},
+        ),
+        (ended(Outcome.CANCELLED, "cancelled"), {"code": "cancelled", "status": "cancelled", "error": "已取消"}),
+        (
+            ended(Outcome.FAILED, "unreachable", detail="Connection refused"),
+            {"code": "unreachable", "status": "error", "error": "无法连接服务器：Connection refused"},
+        ),
+    ],
+)
+def test_json_always_has_a_last_object(end: Ended, last: dict[str, str]) -> None:
+    """Also when the server said nothing of the end, in the form of a terminal event."""
+    out, _ = show([came(OPENING), end], screen(), screen(), json=True)
+    assert json.loads(out.splitlines()[-1]) == {**last, "success": False, "is_complete": True, "elapsed_time": 8.2}
+
+
+def test_json_has_the_refusal_itself() -> None:
+    """The object that the server sent."""
+    refusal = failure("unauthorized", "expired")
+    out, err = show(
+        [Connecting(), ended(Outcome.REFUSED, "unauthorized", reply=reply.of(refusal))], screen(), screen(), json=True
+    )
+    assert json.loads(out) == refusal
+    assert err.startswith("错误：expired\n提示：")
+
+
+def test_json_on_another_encoding_is_ascii() -> None:
+    """Else a stream in Latin-1 would turn Chinese into question marks."""
+    stream = io.StringIO()
+    show([came(piece("世界"))], (Screen(stream), stream), screen(), json=True)
+    assert "\\u4e16\\u754c" in stream.getvalue()
+
+
+def test_events_are_shown_raw() -> None:
+    """Time, id and data, harmless, each on its line; and the answer still on stdout."""
+    out, err = show(ANSWER[5:], screen(), screen(), events=True)
+    assert out == "Hello 世界␛[2J\n"
+    lines = err.splitlines()
+    assert lines[1] == f"+0.500s id=run-1/1.0 {json.dumps(piece('Hello '))}"
+    assert len(lines) == 5
+
+
+def test_on_a_terminal_raw_events_come_before_the_answer() -> None:
+    """They would be written into each other's lines."""
+    shared = screen(terminal=True)
+    out, _ = show(ANSWER[5:], shared, shared, events=True)
+    assert out.splitlines()[-2] == "Hello 世界␛[2J"
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (
+            ended(
+                Outcome.REFUSED,
+                "busy",
+                reply=reply.of(failure("busy", "full\x1b[0m\nhouse")),
+                retry_after=7.0,
+                characters=0,
+            ),
+            "error: full␛[0m house\nhint: Every place is taken. Ask again a little later. Try again in 7 s.\n",
+        ),
+        (
+            ended(Outcome.FAILED, "lost", reply=reply.of(failure("lost", "gone")), characters=5),
+            "error: gone\nhint: The answer above is incomplete. The process that was working on it died. Ask again.\n",
+        ),
+        (
+            ended(Outcome.FAILED, "unreachable", detail="refused", characters=0),
+            "error: cannot reach the server: refused\n"
+            "hint: Is it running? `persona-stream serve` starts one here; --url names another.\n",
+        ),
+        (ended(Outcome.CANCELLED, "cancelled", stopped=True), "Cancelled.\n"),
+    ],
+)
+def test_the_last_words_say_what_to_do(end: Ended, said: str) -> None:
+    """What happened, in the server's words when it has some, and what to do now."""
+    assert show([end], screen(), screen(), EN)[1] == said
+
+
+def test_json_shares_a_terminal_with_nobody() -> None:
+    """A bar is drawn only when the lines go elsewhere."""
+    both = show(ANSWER[:3], screen(terminal=True), screen(terminal=True), json=True)
+    apart = show(ANSWER[:3], screen(), screen(terminal=True), json=True)
+    assert (both[1], "▱" in apart[1]) == ("", True)
