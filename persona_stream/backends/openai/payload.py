@@ -1,0 +1,14 @@
+"""A query as the body of a request."""
+
+from __future__ import annotations
+
+from persona_stream.query import Query
+
+
+def body_of(query: Query, model: str) -> dict[str, object]:
+    """Give the JSON object to send: the system prompt where there is one, the history, and the message."""
+    prompt = query.system_prompt()
+    messages = [{"role": "system", "content": prompt}] if prompt else []
+    messages += [{"role": turn.role, "content": turn.content} for turn in query.history]
+    messages.append({"role": "user", "content": query.message})
+    return {"model": model, "messages": messages, "stream": False}

@@ -1,0 +1,43 @@
+"""What clients are told about a provider, in both languages. Nothing of what it says itself is among it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from persona_stream.backends.openai.trouble import Kind
+from persona_stream.query import Locale
+
+Text = Mapping[Locale, str]
+
+WAITING: Text = {"zh": "正在等待模型回复...", "en": "Waiting for the model..."}
+
+AGAIN: Mapping[Literal["busy", "unreachable"], Text] = {
+    "busy": {
+        "zh": "模型服务繁忙，{seconds} 秒后重试...",
+        "en": "The provider is busy, trying again in {seconds} s...",
+    },
+    "unreachable": {
+        "zh": "模型服务暂时无法连接，{seconds} 秒后重试...",
+        "en": "The provider cannot be reached, trying again in {seconds} s...",
+    },
+}
+
+WORDS: Mapping[Kind, Text] = {
+    "credentials": {"zh": "模型服务拒绝了我们的凭据", "en": "The provider refused our credentials"},
+    "credit": {"zh": "我们在模型服务的额度已用完", "en": "Our credit with the provider is used up"},
+    "model": {"zh": "模型服务中没有我们配置的模型", "en": "The provider does not have the model that we ask for"},
+    "too_long": {"zh": "对话超出了模型能处理的长度", "en": "The conversation is too long for the model"},
+    "filtered": {"zh": "回答被模型服务的内容过滤器拦截", "en": "The provider's content filter held the answer back"},
+    "refused": {"zh": "模型服务不接受这个请求", "en": "The provider did not accept the request"},
+    "busy": {"zh": "模型服务繁忙，请稍后重试", "en": "The provider is busy, please try again later"},
+    "failed": {"zh": "模型服务出现故障，请稍后重试", "en": "The provider failed, please try again later"},
+    "timeout": {"zh": "模型服务响应超时，请稍后重试", "en": "The provider took too long, please try again later"},
+    "unreachable": {
+        "zh": "无法连接模型服务，请稍后重试",
+        "en": "The provider cannot be reached, please try again later",
+    },
+    "unreadable": {"zh": "无法理解模型服务的回复", "en": "The provider's reply cannot be understood"},
+    "empty": {"zh": "模型没有给出回答", "en": "The model gave no answer"},
+    "too_large": {"zh": "模型服务的回复过大", "en": "The provider's reply is too large"},
+}

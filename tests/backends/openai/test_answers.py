@@ -1,0 +1,249 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persona_stream.backends.openai.answers import read
+from persona_stream.backends.openai.trouble import Trouble
+from persona_stream.backends.openai.wire import Reply
+from persona_stream.query import Answer, Usage
+from tests.backends.openai.provider_server import completion
+
+COUNTS = {"prompt_tokens": 7, "completion_tokens": 9, "total_tokens": 16}
+
+
+def reply(body: object, status: int = 200, **headers: str) -> Reply:
+    return Reply(status, headers, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        (completion(), Answer("Forty-two.")),
+        (completion(usage=COUNTS), Answer("Forty-two.", usage=Usage(input_tokens=7, output_tokens=9))),
+        (completion(usage=None), Answer("Forty-two.")),
+        (completion(usage={"prompt_tokens": 7}), Answer("Forty-two.")),
+        (completion(usage={"prompt_tokens": "7", "completion_tokens": "9"}), Answer("Forty-two.")),
+        (completion(usage={"prompt_tokens": -7, "completion_tokens": 9}), Answer("Forty-two.")),
+        (completion(usage=[1]), Answer("Forty-two.")),
+        (completion(error=None), Answer("Forty-two.")),
+        (completion(message={"reasoning_content": "6 × 7"}), Answer("Forty-two.", "6 × 7")),
+        (completion(message={"reasoning": "6 × 7"}), Answer("Forty-two.", "6 × 7")),
+        (completion(message={"reasoning_content": "", "reasoning": "6 × 7"}), Answer("Forty-two.", "6 × 7")),
+        (completion(message={"reasoning_content": None, "reasoning": {"effort": 1}}), Answer("Forty-two.")),
+        (completion(finish_reason="length"), Answer("Forty-two.")),
+        (completion(finish_reason="content_filter"), Answer("Forty-two.")),
+        (completion(finish_reason=None), Answer("Forty-two.")),
+        (completion(finish_reason={"odd": 1}), Answer("Forty-two.")),
+        (completion(None, message={"refusal": "I would rather not."}), Answer("I would rather not.")),
+        (completion("Yes.", message={"refusal": None}), Answer("Yes.")),
+        (completion([{"type": "text", "text": "Forty"}, {"type": "text", "text": "-two."}]), Answer("Forty-two.")),
+        (completion(["Forty", "-two."]), Answer("Forty-two.")),
+        (completion([{"type": "refusal", "refusal": "No."}]), Answer("No.")),
+        (
+            completion(
+                [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "6 "}, {"type": "text", "text": "× 7"}]},
+                    {"type": "thinking", "thinking": "!"},
+                    {"type": "image_url", "image_url": {"url": "x"}},
+                    {"text": 7},
+                    None,
+                    [],
+                    {"type": "text", "text": "Forty-two."},
+                ]
+            ),
+            Answer("Forty-two.", "6 × 7!"),
+        ),
+        (completion("你好 👩‍👩‍👧"), Answer("你好 👩‍👩‍👧")),
+        (completion("half \ud83d"), Answer("half \ud83d")),
+        (completion("  kept \n"), Answer("  kept \n")),
+        ({"choices": [{"message": {"content": "bare"}}]}, Answer("bare")),
+        ({"choices": [{"message": {"content": "one"}}, {"message": {"content": "two"}}]}, Answer("one")),
+        (b"\xef\xbb\xbf" + json.dumps(completion()).encode(), Answer("Forty-two.")),
+        (json.dumps(completion(logprobs=float("nan"))).encode(), Answer("Forty-two.")),
+    ],
+)
+def test_an_answer_is_found_in_every_form_that_providers_send(body: object, answer: Answer) -> None:
+    """The text is kept to the character; thoughts and counts are taken where they make sense."""
+    found = read(reply(body), 0.0)
+    assert found == answer
+    assert isinstance(found.raw, dict)
+    assert "choices" in found.raw
+
+
+@pytest.mark.parametrize("status", [201, 202, 299])
+def test_any_status_of_success_will_do(status: int) -> None:
+    """A gateway that answers 201 answers."""
+    assert read(reply(completion(), status), 0.0) == Answer("Forty-two.")
+
+
+HTML = b"<!doctype html><title>502 Bad Gateway</title>"
+DEEP = b'{"choices":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+def error(message: object = "x", **more: object) -> dict[str, object]:
+    return {"error": {"message": message} | more}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "again"),
+    [
+        # what HTTP says
+        (301, b"", "unreachable", False),
+        (307, HTML, "unreachable", False),
+        (400, error(), "refused", False),
+        (401, error(), "credentials", False),
+        (402, error(), "credit", False),
+        (403, HTML, "credentials", False),
+        (404, error(), "model", False),
+        (404, {"error": "model 'x' not found"}, "model", False),
+        (404, {"object": "error", "message": "The model `x` does not exist.", "code": 404}, "model", False),
+        (404, {"detail": "Not Found"}, "model", False),
+        (405, b"", "refused", False),
+        (408, b"", "timeout", False),
+        (409, b"", "refused", False),
+        (413, b"", "too_long", False),
+        (418, b"", "refused", False),
+        (422, {"detail": [{"loc": ["body"], "msg": "field required"}]}, "refused", False),
+        (429, error(), "busy", True),
+        (500, error(), "failed", False),
+        (500, HTML, "failed", False),
+        (501, b"", "failed", False),
+        (502, HTML, "failed", True),
+        (503, HTML, "busy", True),
+        (504, HTML, "timeout", True),
+        (520, HTML, "failed", False),
+        (529, error(type="overloaded_error"), "busy", False),
+        (599, b"", "failed", False),
+        (999, b"", "failed", False),
+        # what the error object adds
+        (400, error(code="context_length_exceeded"), "too_long", False),
+        (400, error("This model's maximum context length is 4096 tokens."), "too_long", False),
+        (400, error("litellm.ContextWindowExceededError: ..."), "too_long", False),
+        (500, error("context length"), "failed", False),
+        (400, error(code="content_filter"), "filtered", False),
+        (400, error(code="invalid_api_key"), "credentials", False),
+        (400, error(code="model_not_found"), "model", False),
+        (400, error(code=None), "refused", False),
+        (400, error(["not", "text"], code=["nor", "this"]), "refused", False),
+        (400, {"error": ["x"]}, "refused", False),
+        (429, error(code="insufficient_quota"), "credit", False),
+        (429, error(code="rate_limit_exceeded"), "busy", True),
+        (503, completion(), "busy", True),
+        # a success that is none
+        (200, error(), "failed", False),
+        (200, {"error": "out of memory"}, "failed", False),
+        (200, error(code=429), "busy", True),
+        (200, error(code="429"), "busy", True),
+        (200, error(code=401), "credentials", False),
+        (200, error(code=502), "failed", True),
+        (200, error(code=200), "failed", False),
+        (200, error(code="server_error"), "failed", False),
+        (200, error(code=True), "failed", False),
+        (200, completion() | error(code=503), "busy", True),
+        (200, {"choices": [{"error": {"code": 502}, "message": {"content": "Forty-"}}]}, "failed", True),
+        (200, b"", "unreadable", False),
+        (204, b"", "unreadable", False),
+        (200, HTML, "unreadable", False),
+        (200, b'data: {"choices":[]}\n\n', "unreadable", False),
+        (200, b'{"choices":[{"message"', "unreadable", False),
+        (200, b"\xff\xfe\x00", "unreadable", False),
+        (200, DEEP, "unreadable", False),
+        (200, b'{"choices":' + b"9" * 5000 + b"}", "unreadable", False),
+        (200, b"null", "unreadable", False),
+        (200, b'"Forty-two."', "unreadable", False),
+        (200, b"[]", "unreadable", False),
+        (200, {}, "unreadable", False),
+        (200, {"object": "list", "data": []}, "unreadable", False),
+        (200, {"choices": []}, "empty", False),
+        (200, {"choices": None}, "empty", False),
+        (200, {"choices": {}}, "empty", False),
+        (200, {"choices": ["text"]}, "empty", False),
+        (200, {"choices": [None]}, "empty", False),
+        (200, {"choices": [{}]}, "empty", False),
+        (200, {"choices": [{"message": None}]}, "empty", False),
+        (200, {"choices": [{"message": "text"}]}, "empty", False),
+        (200, {"choices": [{"message": {}}]}, "empty", False),
+        (200, completion(None), "empty", False),
+        (200, completion(None, message={"tool_calls": [{"id": "1"}]}, finish_reason="tool_calls"), "empty", False),
+        (200, completion(""), "empty", False),
+        (200, completion(" \n"), "empty", False),
+        (200, completion("", message={"reasoning_content": "6 × 7"}, finish_reason="length"), "empty", False),
+        (200, completion([]), "empty", False),
+        (200, completion({"text": "x"}), "empty", False),
+        (200, completion(42), "empty", False),
+        (200, completion(None, finish_reason="content_filter"), "filtered", False),
+    ],
+)
+def test_whatever_is_no_answer_is_a_trouble_of_a_known_kind(status: int, body: object, kind: str, again: bool) -> None:
+    """Every hostile, broken or refusing reply is told apart by what a client needs to know, and retried or not."""
+    with pytest.raises(Trouble) as found:
+        read(reply(body, status), 0.0)
+    assert (found.value.kind, found.value.again) == (kind, again)
+
+
+def test_the_log_gets_a_quote_on_one_short_line() -> None:
+    """A provider's text is shown in the log in part, and cannot forge a line or move a terminal's cursor."""
+    body = "\x1b[2J\nERROR forged\r\u2028你好 ".encode() + b"x" * 10_000
+    with pytest.raises(Trouble) as found:
+        read(reply(body, 500), 0.0)
+    assert found.value.detail.startswith(r"status 500: '\x1b[2J\nERROR forged\r\u2028你好 xxx")
+    assert found.value.detail.isprintable()
+    assert len(found.value.detail) < 600
+
+
+def test_a_redirect_says_where_it_points() -> None:
+    """The operator reads in the log which address to configure."""
+    with pytest.raises(Trouble) as found:
+        read(reply(b"", 308, Location="https://new.example/v1\n"), 0.0)
+    assert found.value.detail == r"status 308 to 'https://new.example/v1\n': ''"
+
+
+@pytest.mark.parametrize(
+    ("headers", "again", "seconds"),
+    [
+        ({}, True, None),
+        ({"Retry-After": "7"}, True, 7.0),
+        ({"Retry-After": "Thu, 01 Jan 1970 00:00:09 GMT"}, True, 9.0),
+        ({"x-should-retry": "false", "Retry-After": "7"}, False, 7.0),
+        ({"x-should-retry": "true"}, True, None),
+    ],
+)
+def test_headers_say_whether_and_when_to_try_again(headers: dict[str, str], again: bool, seconds: float | None) -> None:
+    """Retry-After and x-should-retry are obeyed."""
+    with pytest.raises(Trouble) as found:
+        read(reply(b"", 503, **headers), 0.0)
+    assert (found.value.again, found.value.retry_after) == (again, seconds)
+
+
+JSON: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["choices", "message", "content", "error", "code", "usage", "text", "thinking"]), inner
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.integers(100, 999), JSON | st.just(None).flatmap(lambda _: JSON.map(lambda inner: {"choices": [inner]})))
+def test_no_json_breaks_the_reading(status: int, body: object) -> None:
+    """Any JSON at all is an answer with text, or a trouble."""
+    try:
+        answer = read(reply(body, status), 0.0)
+    except Trouble:
+        return
+    assert answer.text.strip()
+
+
+@given(st.binary())
+def test_no_bytes_break_the_reading(body: bytes) -> None:
+    """Any bytes at all are a trouble."""
+    with pytest.raises(Trouble):
+        read(reply(body), 0.0)
