@@ -19,8 +19,8 @@ _CONNECTIONS = 512
 class Sessions:
     """Share a session in the thread that made this, and lend one for a request in any other.
 
-    Under gevent a socket belongs to the hub of the thread that opened it: in another thread to wait for it
-    raises, and to close it after that thread's end can crash the interpreter. So none outlives its request there.
+    Under gevent a socket belongs to the hub of the thread that opened it: waiting for it in another thread raises,
+    and so does closing it when that thread has ended. So elsewhere none outlives its request.
     """
 
     def __init__(self, shared: requests.Session, lend: Callable[[], AbstractContextManager[requests.Session]]) -> None:

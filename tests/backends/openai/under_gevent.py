@@ -87,18 +87,18 @@ def killed_while_pausing() -> None:
 
 
 def many() -> None:
-    """Ask 400 questions at once: all are on their way before the first is answered."""
+    """Ask 300 questions at once: all are on their way before the first is answered."""
     waiting, all_there = [], Event()
 
     def together(connection: Any) -> None:
         waiting.append(1)
-        if len(waiting) == 400:
+        if len(waiting) == 300:
             all_there.set()
         assert all_there.wait(60)
         connection.sendall(WHOLE)
 
     backend = serve(together)
-    queries = [gevent.spawn(backend.process_query, QUERY) for _ in range(400)]
+    queries = [gevent.spawn(backend.process_query, QUERY) for _ in range(300)]
     gevent.joinall(queries, raise_error=True)
     assert {query.value.text for query in queries} == {"Forty-two."}
 
