@@ -13,7 +13,7 @@ def main() -> None:
         # thousands of sockets at a time, and only it pays for the patching.
         from gevent import monkey
 
-        monkey.patch_all()  # type: ignore[no-untyped-call]  # gevent has no types
+        monkey.patch_all()
 
     from persona_stream.cli import run
 

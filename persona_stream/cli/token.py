@@ -8,7 +8,6 @@ from typing import Any
 import click
 
 from persona_stream.cli.options import loaded, some_settings
-from persona_stream.clock import wall_clock
 from persona_stream.settings.measures import Seconds
 from persona_stream.state import signing_secret
 from persona_stream.tokens import issue
@@ -34,7 +33,7 @@ def token(user: str, expires: float, scope: tuple[str, ...], **options: Any) -> 
     settings = loaded(options)
     secret = "" if settings.jwt_public_key or settings.jwks_url else signing_secret(settings, os.environ)[0]
     try:
-        text = issue(secret, user, wall_clock()() + expires, " ".join(scope), settings)
+        text = issue(secret, user, expires, " ".join(scope), settings)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'--user'") from None
     click.echo(text)

@@ -65,8 +65,12 @@ class Url(Text):
 
     def take(self, value: object) -> str:
         text = super().take(value)
-        parts = urlsplit(text)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+        try:
+            parts = urlsplit(text)
+            good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except ValueError:  # a port that is none, or half a bracket
+            good = False
+        if not good:
             raise ValueError
         return text
 

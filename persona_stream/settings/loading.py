@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,7 +79,7 @@ def gather(
 def _from_flags(flags: Mapping[str, str | None]) -> Iterator[tuple[Setting, object, str]]:
     for name, text in flags.items():
         if name not in BY_NAME:
-            raise _unknown("--" + name.replace("_", "-"), [setting.flag for setting in SETTINGS])
+            raise _unknown("--" + name.replace("_", "-"), name, lambda close: "--" + close.replace("_", "-"))
         if text is not None:
             yield BY_NAME[name], text, BY_NAME[name].flag
 
@@ -95,7 +95,9 @@ def _from_environ(environ: Mapping[str, str], warnings: list[str]) -> Iterator[t
         elif address or _INJECTED.fullmatch(variable):
             injected.append(variable)
         else:
-            raise _unknown(variable, [*_BY_VARIABLE, CONFIG_VARIABLE, TOKEN_VARIABLE])
+            raise _unknown(
+                variable, variable.removeprefix(PREFIX), lambda close: PREFIX + close.upper(), "config", "token"
+            )
     if injected:
         warnings.append(
             f"Ignored {', '.join(sorted(injected))}, which Kubernetes sets for a Service of this name "
@@ -114,11 +116,12 @@ def _from_file(file: Path) -> Iterator[tuple[Setting, object, str]]:
         raise SettingsError(f"The settings file {file} is not TOML: it is not UTF-8") from None
     for name, value in values.items():
         if name not in BY_NAME:
-            raise _unknown(f"{name} in {file}", BY_NAME, name)
+            raise _unknown(f"{name} in {file}", name, str)
         yield BY_NAME[name], value, f"{name} in {file}"
 
 
-def _unknown(shown: str, names: Iterable[str], name: str | None = None) -> SettingsError:
-    close = difflib.get_close_matches(name or shown, list(names), n=1)
-    hint = f"did you mean {close[0]}?" if close else "`persona-stream settings` lists those there are"
+def _unknown(shown: str, name: str, write: Callable[[str], str], *besides: str) -> SettingsError:
+    # Bare names are compared: with the prefix that all have, everything would be close to everything.
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), [*BY_NAME, *besides], n=1)
+    hint = f"did you mean {write(close[0])}?" if close else "`persona-stream settings` lists those there are"
     return SettingsError(f"{shown} is not a setting: {hint}")

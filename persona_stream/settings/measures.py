@@ -72,11 +72,11 @@ class Seconds:
                 return self.take(float(found[1]) * _UNITS[found[2] or "s"])
             case int() | float() if not isinstance(value, bool) and 0 <= value <= _LONGEST:
                 if value or not self.above_zero:
-                    return float(value)
+                    return abs(float(value))  # there is a zero below zero, which would be shown as -0
         raise ValueError
 
     def show(self, value: float) -> str:
         for unit in ("d", "h", "m"):
             if value and value % _UNITS[unit] == 0:
                 return f"{value / _UNITS[unit]:.0f}{unit}"
-        return f"{value:.15g}" if value >= 0.0001 or not value else f"{value:.15f}".rstrip("0")
+        return f"{value:.9f}".rstrip("0").rstrip(".")

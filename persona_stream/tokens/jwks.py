@@ -15,6 +15,7 @@ from typing import Any
 
 import requests
 from jwt import PyJWTError
+from urllib3.exceptions import HTTPError
 
 from persona_stream.clock import Clock
 from persona_stream.errors import Unavailable
@@ -93,11 +94,14 @@ def fetch_over_http(url: str, clock: Clock) -> bytes:
         if response.status_code != 200:
             raise OSError(f"it answered {response.status_code}")
         body = bytearray()
-        # Byte by byte, because a larger read waits until it is full, and a timeout is for each wait, not for all.
-        for byte in response.iter_content(1):
-            body += byte
-            if len(body) > _LARGEST_BYTES or clock() > until:
-                raise ValueError("it is too large or too slow")
+        try:
+            # read1 gives what is there, where read waits until it has all: a timeout is for each wait, not for the sum.
+            while part := response.raw.read1(16 * 1024, decode_content=True):
+                body += part
+                if len(body) > _LARGEST_BYTES or clock() > until:
+                    raise ValueError("it is too large or too slow")
+        except HTTPError as error:
+            raise OSError(str(error)) from error
     return bytes(body)
 
 
