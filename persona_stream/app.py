@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from persona_stream.backends import Backend
 from persona_stream.backends.callables import adapt, named
 from persona_stream.backends.demo import demo
 from persona_stream.backends.openai import openai_backend
-from persona_stream.clock import wall_clock
+from persona_stream.clock import calendar_clock, wall_clock
 from persona_stream.errors import StartError
 from persona_stream.executors import Executor
 from persona_stream.executors.event_loop import EventLoopExecutor
@@ -57,7 +58,7 @@ def create_app(settings: Settings | None = None, process_query: Callable[..., An
 def build(settings: Settings, process_query: Callable[..., Any] | None = None) -> tuple[Flask, Desk]:
     """Make the application, and give what it works with too."""
     logs.configure(settings.log_level, settings.log_format)
-    secret = settings.jwt_secret or state.secret(state.state_dir(settings.state_dir, os.environ))[0]
+    secret = _secret(settings)
     clock = wall_clock()
     personas = _personas(settings, process_query)
     backend = adapt(process_query) if process_query else _backend(settings, personas)
@@ -74,7 +75,7 @@ def build(settings: Settings, process_query: Callable[..., Any] | None = None) -
             clock=clock,
             observers=[LogObserver()],
         ),
-        verifier=verifier(settings, secret, clock),
+        verifier=verifier(settings, secret, calendar_clock()),
         tickets=Tickets(secret),
         clock=clock,
         personas=personas,
@@ -98,6 +99,14 @@ def _flask(desk: Desk) -> Flask:
     ):
         app.register_blueprint(blueprint)
     return app
+
+
+def _secret(settings: Settings) -> str:
+    """Give what signs tickets, and tokens too unless their keys are elsewhere."""
+    if settings.jwt_public_key is not None or settings.jwks_url is not None:
+        # A ticket lives as long as its run, and runs live in this process: so may their secret.
+        return secrets.token_urlsafe(32)
+    return state.signing_secret(settings, os.environ)[0]
 
 
 def _personas(settings: Settings, process_query: Callable[..., Any] | None) -> Mapping[str, Persona] | None:

@@ -6,6 +6,7 @@ The law of a journal: ``Accepted`` is first and only first; nothing follows an e
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -89,3 +90,11 @@ def text_of(fact: Fact) -> str:
 def is_ending(fact: Fact) -> bool:
     """Tell whether nothing can follow this fact."""
     return isinstance(fact, Answered | Failed)
+
+
+def terms(entries: Sequence[Entry]) -> Accepted:
+    """Give the terms of a run: the first fact of its journal."""
+    fact = entries[0].fact
+    if not isinstance(fact, Accepted):
+        raise TypeError(f"a journal begins with Accepted, not with {type(fact).__name__}")
+    return fact

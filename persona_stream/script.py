@@ -15,8 +15,7 @@ from collections.abc import Iterator, Sequence
 from msgspec import Struct
 
 from persona_stream import messages, pacing
-from persona_stream.chunking import Chunker
-from persona_stream.chunking.graphemes import last_cluster
+from persona_stream.chunking import Chunker, graphemes
 from persona_stream.clock import Clock
 from persona_stream.cursor import BEGINNING, Position
 from persona_stream.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Thought, Wait
@@ -41,7 +40,7 @@ class Script:
 
     __slots__ = (
         "_accepted_at", "_clock", "_delivered", "_estimate", "_held", "_journal", "_next_tick",
-        "_number", "_position", "_reader", "_sent", "_shift", "_started_at", "_taken", "_text_began",
+        "_number", "_position", "_reader", "_sent", "_shift", "_started", "_started_at", "_taken", "_text_began",
     )  # fmt: skip
 
     def __init__(self, journal: Sequence[Entry], reader: Reader, clock: Clock) -> None:
@@ -50,7 +49,7 @@ class Script:
         self._taken = 0  # facts looked at
         self._delivered = self._number = 0  # characters and pieces of the answer that the reader has
         self._held = ""  # the end of the last delta: the next one may belong to the same grapheme
-        self._sent = self._text_began = False
+        self._sent = self._started = self._text_began = False
         self._shift = self._accepted_at = self._started_at = self._next_tick = 0.0
 
     def __iter__(self) -> Iterator[Event | Wait]:
@@ -65,21 +64,24 @@ class Script:
                     yield event
                 if isinstance(entry.fact, Answered | Failed):
                     return
-            if self._started_at and (not self._sent or self._now() >= self._next_tick):
+            if not self._started:
+                yield Wait(self._clock() + self._reader.style.interval)
+                continue
+            if not self._sent or self._clock() >= self._next_tick - self._shift:
                 self._sent = True
                 yield self._tick()
-            yield Wait((self._next_tick or self._now() + self._reader.style.interval) - self._shift)
+            yield Wait(self._next_tick - self._shift)
 
     def _tell(self, at: float, fact: object) -> Iterator[Event | Wait]:
         match fact:
             case Accepted():
-                self._accepted_at = at
+                self._accepted_at = self._started_at = at
                 self._estimate = Estimate(fact.deadline)
                 if self._passed():
                     interval = self._reader.style.interval
                     yield Opening(self._position, fact.conversation_id, interval, fact.deadline, fact.resume_for)
             case Started():
-                self._started_at = at
+                self._started, self._started_at = True, at
                 self._next_tick = at + self._reader.style.interval
                 if self._passed():
                     message = messages.rotating(self._reader.style.name, 0, self._reader.locale)
@@ -98,7 +100,7 @@ class Script:
             case Failed(code=code, text=text):
                 yield from self._release()
                 message = messages.failure(code, text, self._reader.locale)
-                yield Failure(Position(self._taken, 0), code, message, at - (self._started_at or self._accepted_at))
+                yield Failure(Position(self._taken, 0), code, message, at - self._started_at)
 
     def _now(self) -> float:
         return self._clock() + self._shift
@@ -121,7 +123,10 @@ class Script:
     def _tick(self) -> Progress:
         style, elapsed = self._reader.style, max(0.0, self._now() - self._started_at)
         steps = int(elapsed / style.interval + 1e-6)
-        self._next_tick = self._started_at + (steps + 1) * style.interval
+        # On the beat that every reader shares; but in a pause of a text, an interval after it.
+        self._next_tick = (
+            self._now() + style.interval if self._text_began else (self._started_at + (steps + 1) * style.interval)
+        )
         message = self._estimate.message or messages.rotating(style.name, steps, self._reader.locale)
         percent = 100 if self._text_began else self._estimate.percent(elapsed)
         return Progress(self._position, message, percent, elapsed, self._estimate.eta(elapsed))
@@ -160,7 +165,7 @@ class Script:
         yield from self._begin_text(at)
         before = len(self._held)
         text = self._held + text[had:]
-        cut = last_cluster(text)
+        cut = graphemes.around(text, 0, len(text) - 1)[0] if len(text) > 1 else 0
         self._held = text[cut:]
         if cut:
             yield self._piece(Position(self._taken - 1, had + cut - before), text[:cut], None)
@@ -187,7 +192,8 @@ class Script:
             if end <= had:
                 self._number += 1
                 continue
-            while self._now() < at + moment:
-                yield Wait(at + moment - self._shift)
+            due = at + moment - self._shift
+            while self._clock() < due:
+                yield Wait(due)
             new = piece[-(end - had) :]  # all of it, unless the reader came with a part
             yield self._piece(Position(self._taken - 1, end - before), new, total)

@@ -64,13 +64,13 @@ def summarize(entries: Sequence[Entry]) -> Summary:
             case Started():
                 started_at = entry.at
             case Reported() as report:
-                estimate.report(report, entry.at - (started_at or entry.at))
+                estimate.report(report, 0.0 if started_at is None else entry.at - started_at)
             case Delta(text=text):
                 texts.append(text)
-                text_at = text_at or entry.at
+                text_at = entry.at if text_at is None else text_at
             case Answered() as answered:
                 texts.append(answered.text)
-                text_at = text_at or entry.at
+                text_at = entry.at if text_at is None else text_at
                 ended_at, ending = entry.at, answered
             case Failed() as failed:
                 ended_at, ending = entry.at, failed

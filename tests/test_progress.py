@@ -11,7 +11,8 @@ from persona_stream.progress import Estimate
 
 
 @pytest.mark.parametrize(
-    ("elapsed", "percent"), [(0.0, 5), (1.6, 5), (1.7, 6), (15.0, 14), (75.0, 50), (149.9, 94), (150.0, 95), (999.0, 95)]
+    ("elapsed", "percent"),
+    [(0.0, 5), (1.6, 5), (1.7, 6), (15.0, 14), (75.0, 50), (149.9, 94), (150.0, 95), (999.0, 95)],
 )
 def test_the_bar_fills_in_the_time_that_the_run_may_take(elapsed, percent):
     """min(95, 5 + floor(90 × elapsed / deadline))."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import regex
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from persona_stream.cursor import Position, after_characters, at_end, check
@@ -136,7 +136,24 @@ def test_a_wrong_clock_costs_percentages_and_never_text(offset):
 
 
 FRAGMENTS = st.sampled_from(
-    ["Hello", " world. ", "It is 3.14", "你好，", "世界。", "e", "\u0301", "👩‍👩‍👧", "\u200d", "🇦", "🇧", "\n", "`a b`", "。」", "\r", "x" * 50]
+    [
+        "Hello",
+        " world. ",
+        "It is 3.14",
+        "你好，",
+        "世界。",
+        "e",
+        "\u0301",
+        "👩‍👩‍👧",
+        "\u200d",
+        "🇦",
+        "🇧",
+        "\n",
+        "`a b`",
+        "。」",
+        "\r",
+        "x" * 50,
+    ]
 )
 TEXT = st.lists(FRAGMENTS, min_size=1, max_size=12).map("".join)
 REPORT = st.builds(Reported, st.sampled_from(["", "Reading"]), st.none() | st.floats(0, 1))
@@ -198,6 +215,7 @@ def test_no_piece_ends_inside_a_grapheme(run, chunking):
         assert end in edges
 
 
+@settings(max_examples=40)
 @given(runs(), STYLE, CHUNKING, STYLE, CHUNKING, st.booleans(), st.floats(0, 80))
 def test_resuming_at_any_event_gives_exactly_the_rest(run, style, chunking, other, cut, reasoning, since):
     """In any other style and chunking, at any later moment, the reader gets what it does not have, once."""

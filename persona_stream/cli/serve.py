@@ -55,7 +55,7 @@ def serve(reloads: bool, **options: Any) -> int:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    _serve_until_told(server, desk, settings.timeout if settings.drain is None else settings.drain)
+    _serve_until_told(server, desk, settings.drain_time)
     return 0
 
 
@@ -87,7 +87,8 @@ def _greet(settings: Settings, port: int) -> None:
         # Tokens of a configured secret, or of a server that others can reach, do not belong in a log.
         click.echo(f"Page:  {address}/   (a token: persona-stream token --user NAME)")
     else:
-        token = issue(state.secret(state.state_dir(settings.state_dir, os.environ))[0], "demo", 86_400.0)
+        secret, _ = state.signing_secret(settings, os.environ)
+        token = issue(secret, "demo", 86_400.0, settings=settings)
         click.echo(f"Page:  {address}/#token={token}")
         click.echo(f"Token: {token}")
     sys.stdout.flush()

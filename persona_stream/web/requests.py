@@ -10,12 +10,13 @@ from flask import Request
 from msgspec import Meta, Struct
 
 from persona_stream import chunking
-from persona_stream.errors import InvalidRequest
+from persona_stream.errors import InvalidRequest, TooLarge
 from persona_stream.query import Locale
 
 LONGEST_TEXT = 32_768
 
-ConversationId = Annotated[str, Meta(pattern="^[A-Za-z0-9._:-]{1,128}$")]
+# Not `$` at the end: in Python it lets a newline pass.
+ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}(?![\s\S])")]
 
 
 class ChatRequest(Struct, frozen=True):
@@ -77,7 +78,12 @@ def _body(request: Request) -> bytes:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("Content-Encoding: must be left out")
     # Not cached: a waiting stream must not hold its request's body for minutes.
-    return request.get_data(cache=False)
+    body = request.get_data(cache=False)
+    limit = request.max_content_length
+    # A body without a length is cut at the limit, silently.
+    if request.content_length is None and limit is not None and len(body) >= limit:
+        raise TooLarge("The body is over the limit")
+    return body
 
 
 def _invalid(problem: str) -> NoReturn:

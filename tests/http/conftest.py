@@ -1,0 +1,32 @@
+"""Servers that many tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.serving import Served, serve
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Served]:
+    """A server whose backend answers as the username says; see tests.answering."""
+    served = serve("tests.answering:chosen", timeout=6, max_body_bytes=500_000, max_answer_bytes=1_000_000)
+    yield served
+    assert served.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The demo persona, as quick as it gets."""
+    served = serve("demo", demo_seconds=0, state_dir=tmp_path_factory.mktemp("state"))
+    yield served
+    assert served.stop() == 0
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    """A state folder of the test's own."""
+    return tmp_path / "state"

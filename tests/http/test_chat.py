@@ -1,0 +1,64 @@
+"""`/api/chat`: the same run, answered once."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.answering import CHINESE, ENGLISH
+from tests.serving import Served
+
+
+def chat(server: Served, username: str, message: str, **more):
+    return server.post("/api/chat", {"username": username, "message": message, "conversation_id": "chat_1", **more})
+
+
+def test_the_answer_comes_whole(server: Served):
+    """With the run's name, so that it can be read again."""
+    response = chat(server, "slow", "0.5")
+    body = response.json()
+    assert body.pop("total_time") == pytest.approx(0.5, abs=0.2)
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == "application/json"
+    assert body == {
+        "success": True, "data": ENGLISH + CHINESE, "status": "complete", "is_complete": True,
+        "run_id": response.headers["X-Run-Id"], "conversation_id": "chat_1", "usage": None,
+    }  # fmt: skip
+    assert server.get(response.headers["Location"]).status_code == 200
+
+
+def test_usage_is_there_when_it_is_known(server: Served):
+    """As the backend gave it."""
+    usage = chat(server, "echo", "Hello").json()["usage"]
+    assert usage == {"input_tokens": 5, "output_tokens": 5, "estimated": False}
+
+
+@pytest.mark.parametrize(
+    ("username", "message", "status", "code"),
+    [
+        ("failing", "deliberate", 502, "backend_error"),
+        ("failing", "exception", 500, "internal"),
+        ("failing", "large", 500, "answer_too_large"),
+        ("slow", "30", 504, "timeout"),
+    ],
+)
+def test_failures_have_their_true_status(server: Served, username: str, message: str, status: int, code: str):
+    """And the body of the terminal event."""
+    response = chat(server, username, message)
+    assert response.status_code == status
+    body = response.json()
+    assert (body["success"], body["code"], body["is_complete"]) == (False, code, True)
+
+
+def test_a_cancelled_run_is_a_conflict(server: Served):
+    """Whoever waits for it learns that somebody ended it."""
+    with ThreadPoolExecutor(1) as waiting:
+        answer = waiting.submit(chat, server, "slow", "5.5")
+        run_id = None
+        while run_id is None and not answer.done():
+            running = [run for run in server.get("/api/runs").json()["runs"] if run["status"] == "processing"]
+            run_id = running[0]["run_id"] if running else None
+        server.post(f"/api/runs/{run_id}/cancel")
+        response = answer.result()
+    assert (response.status_code, response.json()["status"]) == (409, "cancelled")

@@ -1,0 +1,259 @@
+"""What can be refused is refused before the first byte, with its true status."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+
+import jwt
+import pytest
+import requests
+
+from tests.reading import read
+from tests.serving import SECRET, Served, serve, token
+
+STREAMS = ["/api/stream_chat", "/api/stream_chat_advanced", "/api/stream_chat_smart"]
+SMART = STREAMS[2]
+GOOD = {"username": "quick", "message": "Hi"}
+
+
+@pytest.mark.parametrize("path", STREAMS)
+def test_a_refusal_of_a_stream_is_one_event(server: Served, path: str):
+    """So that one parser serves; it has no id, for it belongs to no run."""
+    response = server.post(path, {"username": "quick"})
+    assert response.status_code == 400
+    assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+    (event,) = read(response)
+    assert event.id is None
+    assert event.data == {
+        "success": False, "error": "message: is required", "code": "invalid_request", "status": "error",
+        "is_complete": True,
+    }  # fmt: skip
+    assert "X-Run-Id" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        (None, "text/event-stream"),
+        ("*/*", "text/event-stream"),
+        ("text/event-stream", "text/event-stream"),
+        ("text/event-stream, application/json;q=0.5", "text/event-stream"),
+        ("application/json", "application/json"),
+        ("application/json, text/plain, */*", "application/json"),
+        ("application/json, text/event-stream;q=0.5", "application/json"),
+    ],
+)
+def test_a_client_that_prefers_json_gets_the_same_object_as_json(server: Served, accept: str | None, kind: str):
+    """As its Accept header says."""
+    response = server.post(SMART, {}, headers={"Accept": accept})
+    assert response.headers["Content-Type"].startswith(kind)
+    assert json.loads(response.text.removeprefix("data: "))["code"] == "invalid_request"
+
+
+FIELDS = [
+    ({"username": "", "message": "Hi"}, "username"),
+    ({"username": "x" * 65, "message": "Hi"}, "username"),
+    ({"username": 5, "message": "Hi"}, "username"),
+    ({"username": None, "message": "Hi"}, "username"),
+    ({"username": ["a"], "message": "Hi"}, "username"),
+    ({"message": "Hi"}, "username"),
+    ({"username": "quick"}, "message"),
+    ({"username": "quick", "message": ""}, "message"),
+    ({"username": "quick", "message": " \n\t "}, "message"),
+    ({"username": "quick", "message": "x" * 32_769}, "message"),
+    ({"username": "quick", "message": {"text": "Hi"}}, "message"),
+    ({**GOOD, "prompt": "x" * 32_769}, "prompt"),
+    ({**GOOD, "prompt": 1}, "prompt"),
+    ({**GOOD, "prompt_mode": "prepend"}, "prompt_mode"),
+    ({**GOOD, "prompt_mode": "Append"}, "prompt_mode"),
+    ({**GOOD, "conversation_id": ""}, "conversation_id"),
+    ({**GOOD, "conversation_id": "x" * 129}, "conversation_id"),
+    ({**GOOD, "conversation_id": "a b"}, "conversation_id"),
+    ({**GOOD, "conversation_id": "a\r\nSet-Cookie: x=y"}, "conversation_id"),
+    ({**GOOD, "conversation_id": "a\n"}, "conversation_id"),
+    ({**GOOD, "conversation_id": "你好"}, "conversation_id"),
+    ({**GOOD, "chunking": "letters"}, "chunking"),
+    ({**GOOD, "chunking": True}, "chunking"),
+    ({**GOOD, "locale": "fr"}, "locale"),
+    ({**GOOD, "locale": "zh\r\nX: y"}, "locale"),
+    ({**GOOD, "reasoning": "yes"}, "reasoning"),
+    ({**GOOD, "reasoning": 1}, "reasoning"),
+]
+
+
+@pytest.mark.parametrize(("body", "field"), FIELDS)
+def test_a_field_that_breaks_its_rule_is_named(server: Served, body: dict[str, object], field: str):
+    """In the one sentence that the client reads."""
+    response = server.post("/api/chat", body)
+    assert response.status_code == 400
+    assert response.json()["error"].startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {**GOOD, "prompt": None, "prompt_mode": None, "conversation_id": None, "chunking": None, "locale": None,
+         "reasoning": None},
+        {**GOOD, "unknown": {"deep": [1, 2]}, "stream": True},
+        {**GOOD, "username": "x" * 64, "message": "  Hi  "},
+        {**GOOD, "message": "😀" * 32_768},
+        {**GOOD, "message": " " * 1000 + "x" * 32_768},
+        {**GOOD, "conversation_id": "A-z0.9_:-"},
+    ],
+)  # fmt: skip
+def test_what_the_rules_allow_is_served(server: Served, body: dict[str, object]):
+    """Unknown fields are ignored, null is left out, and characters are code points."""
+    assert server.post("/api/chat", body).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"null", b"[]", b'"text"', b"42", b"{'username': 'x'}", b"\xff\xfe", b'{"username": "\xff"}',
+        b"\xef\xbb\xbf{}", b'{"username":"a","message":"\\ud800"}', b"[" * 100_000, b'{"a":' * 50_000,
+        b'{"username":"a","message":"b"} trailing', b"\x00" * 100, b'{"username":NaN}',
+    ],
+)  # fmt: skip
+def test_a_body_that_is_no_json_object_is_refused(server: Served, body: bytes):
+    """With 400 and one sentence, however deep or broken it is."""
+    response = server.post("/api/chat", data=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert response.json()["code"] == "invalid_request"
+
+
+@pytest.mark.parametrize("length", [500_001, 10**12])
+def test_a_body_over_the_limit_is_refused_by_its_length(server: Served, length: int):
+    """Before it is read."""
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        head = f"POST {SMART} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token()}\r\n"
+        connection.sendall(f"{head}Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n".encode())
+        connection.sendall(b"x" * 1000)
+        reply = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert reply.startswith(b"HTTP/1.1 413 ")
+    assert b'"code":"too_large"' in reply
+
+
+def test_a_body_over_the_limit_in_chunks_is_refused_too(server: Served):
+    """Whatever its length is said to be."""
+    response = requests.post(
+        server.url + "/api/chat",
+        data=(b"x" * 10_000 for _ in range(60)),
+        headers={**server.headers(), "Content-Type": "application/json"},
+        timeout=20,
+    )
+    assert response.status_code == 413
+
+
+def claims(**more: object) -> dict[str, object]:
+    return {"sub": "alice", "exp": int(time.time()) + 60, **more}
+
+
+BAD_TOKENS = {
+    "none at all": None,
+    "empty": "Bearer ",
+    "another scheme": "Basic YWxpY2U6c2VjcmV0",
+    "no scheme": token(),
+    "garbage": "Bearer garbage",
+    "expired": f"Bearer {token(expires=-10)}",
+    "not yet valid": f"Bearer {token(nbf=int(time.time()) + 600)}",
+    "another key": f"Bearer {jwt.encode(claims(), 'x' * 40, algorithm='HS256')}",
+    "unsigned": f"Bearer {jwt.encode(claims(), None, algorithm='none')}",
+    "another algorithm": f"Bearer {jwt.encode(claims(), SECRET * 2, algorithm='HS512')}",
+    "no exp": f"Bearer {jwt.encode({'sub': 'alice'}, SECRET, algorithm='HS256')}",
+    "no sub": f"Bearer {jwt.encode({'exp': int(time.time()) + 60}, SECRET, algorithm='HS256')}",
+    "huge": "Bearer " + "x" * 7000,
+}
+
+
+@pytest.mark.parametrize("kind", BAD_TOKENS)
+@pytest.mark.parametrize("path", [SMART, "/api/chat"])
+def test_a_token_that_does_not_count_is_refused(server: Served, path: str, kind: str):
+    """With the challenge of RFC 6750, and nothing of the token in the answer."""
+    value = BAD_TOKENS[kind]
+    headers = {"Authorization": value} if value is not None else {}
+    response = requests.post(server.url + path, json=GOOD, headers=headers, timeout=10)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"].startswith('Bearer realm="persona_stream"')
+    assert '"code":"unauthorized"' in response.text
+    assert "alice" not in response.text
+    if value and len(value) > 20:
+        assert value not in response.text
+
+
+def test_a_token_without_the_scope_is_forbidden(server: Served):
+    """It counts, but not for this."""
+    for scope, status in (("admin", 403), ("", 403), ("chat", 200), ("admin chat", 200)):
+        headers = {"Authorization": f"Bearer {token(scope=scope)}"}
+        assert server.post("/api/chat", GOOD, headers=headers).status_code == status
+
+
+def test_an_unknown_persona_is_not_found_before_the_first_byte(demo: Served):
+    """Where profiles are configured."""
+    made = (
+        {"Authorization": "Bearer " + demo.greeting.partition("Token: ")[2].strip()} if "Token" in demo.greeting else {}
+    )
+    made = made or demo.headers()
+    response = demo.post(SMART, {"username": "Nobody", "message": "Hi"}, headers=made)
+    assert response.status_code == 404
+    assert read(response)[0].data["error"] == "User profile not found"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", SMART, 405), ("DELETE", "/api/chat", 405), ("POST", "/api/profiles", 405), ("GET", "/nowhere", 404),
+        ("PUT", "/api/runs", 405), ("GET", "/api/", 404),
+    ],
+)  # fmt: skip
+def test_addresses_and_methods_that_do_not_exist(server: Served, method: str, path: str, status: int):
+    """In the same form as everything else, with Allow where HTTP wants it."""
+    response = requests.request(method, server.url + path, headers=server.headers(), timeout=10)
+    assert response.status_code == status
+    assert json.loads(response.text.removeprefix("data: "))["success"] is False
+    assert ("Allow" in response.headers) == (status == 405)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": "application/x-www-form-urlencoded"}, 415),
+        ({"Content-Type": "application/json", "Content-Encoding": "gzip"}, 415),
+        ({"Content-Type": "application/json", "Accept": "text/html"}, 406),
+        ({"Content-Type": "application/json", "Accept": "image/*"}, 406),
+        ({"Content-Type": "application/json; charset=utf-8"}, 200),
+        ({"Content-Type": "application/vnd.us+json"}, 200),
+        ({"Content-Type": None}, 200),
+        ({"Content-Type": "application/json", "Accept": "text/*"}, 200),
+    ],
+)
+def test_media_types(server: Served, headers: dict[str, str], status: int):
+    """JSON in, events out."""
+    response = server.post(SMART, data=json.dumps(GOOD), headers=headers)
+    assert response.status_code == status
+
+
+@pytest.mark.parametrize(("setting", "users"), [("max_runs", ["a", "b", "c"]), ("max_runs_per_user", ["a", "a", "a"])])
+def test_over_the_bounds_a_request_is_refused_with_busy(setting: str, users: list[str]):
+    """And every place is given back, whatever the ending was."""
+    server = serve("tests.answering:chosen", **{setting: 2})
+    try:
+        for username, message in (("slow", "20"), ("slow", "20"), ("failing", "exception")):
+            held = [
+                server.post(SMART, {"username": "slow", "message": "20"}, user=user, stream=True) for user in users[:2]
+            ]
+            refused = server.post(SMART, {"username": "slow", "message": "0"}, user=users[2])
+            assert refused.status_code == 429
+            assert int(refused.headers["Retry-After"]) >= 1
+            assert read(refused)[0].data["code"] == "busy"
+            for response, user in zip(held, users[:2], strict=True):
+                server.post(f"/api/runs/{response.headers['X-Run-Id']}/cancel", user=user)
+                response.close()
+            assert server.post(
+                "/api/chat", {"username": username, "message": "0" if message == "20" else message}, user=users[2]
+            ).status_code in (200, 500)
+    finally:
+        assert server.stop() == 0

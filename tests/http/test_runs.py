@@ -1,0 +1,256 @@
+"""Runs outlive their connections: read again, looked at, cancelled, listed."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import requests
+
+from tests.answering import CHINESE, ENGLISH
+from tests.reading import Got, answer, bodies, events, read
+from tests.serving import Served, serve
+
+SMART = "/api/stream_chat_smart"
+
+
+def start(server: Served, username: str = "slow", message: str = "1", user: str = "alice", **more) -> requests.Response:
+    return server.post(SMART, {"username": username, "message": message, **more}, user=user, stream=True)
+
+
+def again(server: Served, run_id: str, event_id: str | None = None, user: str = "alice", **params) -> list[Got]:
+    headers = {} if event_id is None else {"Last-Event-ID": event_id}
+    return read(server.get(f"/api/runs/{run_id}/events", user, headers=headers, params=params, stream=True))
+
+
+@pytest.fixture(scope="module")
+def finished(server: Served) -> list[Got]:
+    """Every event of a run that has ended."""
+    return read(start(server, message="0"))
+
+
+def run_of(got: list[Got]) -> str:
+    return got[0].data["run_id"]
+
+
+def test_a_finished_run_is_read_again_from_the_beginning(server: Served, finished: list[Got]):
+    """The same events, at once."""
+    began = time.monotonic()
+    assert [(e.id, e.data) for e in again(server, run_of(finished))] == [(e.id, e.data) for e in finished]
+    assert time.monotonic() - began < 1.0
+
+
+def test_resuming_at_every_event_gives_exactly_the_rest(server: Served, finished: list[Got]):
+    """No character twice, none lost, whatever event was the last one seen."""
+    had = ""
+    for event in finished[:-1]:
+        had += event.data["data"]
+        rest = again(server, run_of(finished), event.id)
+        assert had + answer(rest) == ENGLISH + CHINESE
+        assert rest[-1].data == finished[-1].data
+
+
+def test_at_the_end_there_is_nothing_and_browsers_stop_asking(server: Served, finished: list[Got]):
+    """EventSource reconnects for ever, unless it is told 204."""
+    response = server.get(f"/api/runs/{run_of(finished)}/events", headers={"Last-Event-ID": finished[-1].id})
+    assert (response.status_code, response.content) == (204, b"")
+
+
+def test_the_position_may_stand_in_the_query(server: Served, finished: list[Got]):
+    """EventSource cannot set the header at its first request; and the header, which it renews, goes before."""
+    run_id, third, fifth = run_of(finished), finished[3], finished[5]
+    by_query = again(server, run_id, last_event_id=third.id)
+    assert by_query[0].id == finished[4].id
+    assert again(server, run_id, fifth.id, last_event_id=third.id)[0].id == finished[6].id
+
+
+def test_the_position_may_be_a_count_of_characters(server: Served, finished: list[Got]):
+    """For a reader that only kept the text."""
+    whole = ENGLISH + CHINESE
+    for held in (0, 1, 20, len(whole) - 1, len(whole)):
+        assert whole[:held] + answer(again(server, run_of(finished), **{"from": held})) == whole
+
+
+@pytest.mark.parametrize("style", ["basic", "advanced", "smart"])
+def test_another_style_may_read_on(server: Served, finished: list[Got], style: str):
+    """Positions do not depend on the form."""
+    third = finished[4]
+    rest = again(server, run_of(finished), third.id, style=style)
+    had = answer(finished[:5])
+    assert had + answer(rest) == ENGLISH + CHINESE
+    assert ("current_position" in rest[0].data) == (style == "basic")
+
+
+@pytest.mark.parametrize(
+    ("headers", "params"),
+    [
+        ({"Last-Event-ID": "-1"}, {}),
+        ({"Last-Event-ID": "garbage"}, {}),
+        ({"Last-Event-ID": "01m7vvrng0hvqcc5h035ya85rv/1.0"}, {}),
+        ({"Last-Event-ID": "{run}/99.0"}, {}),
+        ({"Last-Event-ID": "{run}/2.99999"}, {}),
+        ({"Last-Event-ID": "{run}/-1.0"}, {}),
+        ({}, {"last_event_id": "0"}),
+        ({}, {"from": "-1"}),
+        ({}, {"from": "99999"}),
+        ({}, {"from": "9" * 400}),
+        ({}, {"from": "1.5"}),
+        ({}, {"from": "٣"}),
+        ({}, {"style": "loud"}),
+        ({}, {"dialect": "klingon"}),
+        ({}, {"locale": "fr"}),
+    ],
+)
+def test_positions_and_wishes_that_make_no_sense_are_refused(server: Served, finished: list[Got], headers, params):
+    """With 400, and a sentence that names the culprit; never with a stream from the beginning."""
+    run_id = run_of(finished)
+    headers = {name: value.replace("{run}", run_id) for name, value in headers.items()}
+    response = server.get(f"/api/runs/{run_id}/events", headers=headers, params=params)
+    assert response.status_code == 400
+    (event,) = read(response)
+    assert event.id is None
+    assert event.data["code"] == "invalid_request"
+    assert next(iter({**headers, **params})).replace("last_event_id", "Last-Event-ID") in event.data["error"]
+
+
+def test_who_comes_back_in_the_middle_is_told_at_once_how_far_it_is(server: Served):
+    """One status at once, no past ones, and then the answer."""
+    response = start(server, message="3.5")
+    first = next(events(response))
+    response.close()
+    time.sleep(2.2)
+    began = time.monotonic()
+    rest = again(server, first.data["run_id"], first.id.replace("/1.0", "/2.0"))
+    assert rest[0].data["status"] == "processing"
+    assert rest[0].at - began < 0.5
+    assert rest[0].data["elapsed_time"] >= 2.0
+    assert rest[1].data["status"] == "processing_complete"
+    assert answer(rest) == ENGLISH + CHINESE
+
+
+def test_the_ticket_of_the_first_event_opens_the_events_alone(server: Served, finished: list[Got]):
+    """For EventSource, which can send no token: one run's events, and nothing else."""
+    url, run_id = finished[0].data["events_url"], run_of(finished)
+    assert answer(read(server.get(url, user=None, stream=True))) == ENGLISH + CHINESE
+    ticket = url.partition("ticket=")[2]
+    assert server.get(f"/api/runs/{run_id}?ticket={ticket}", user=None).status_code == 401
+    other = run_of(read(start(server, message="0")))
+    for wrong in (f"/api/runs/{other}/events?ticket={ticket}", f"/api/runs/{run_id}/events?ticket=", f"{url}x"):
+        assert server.get(wrong, user=None).status_code == 401
+
+
+def test_a_run_belongs_to_who_started_it(server: Served, finished: list[Got]):
+    """For anybody else it does not exist."""
+    run_id = run_of(finished)
+    for path in (f"/api/runs/{run_id}", f"/api/runs/{run_id}/events"):
+        response = server.get(path, user="mallory")
+        assert response.status_code == 404
+        assert "no such run" in response.text
+        assert server.get(path, user=None).status_code == 401
+    assert server.post(f"/api/runs/{run_id}/cancel", user="mallory").status_code == 404
+    assert server.get("/api/runs", user="mallory").json() == {"success": True, "runs": [], "next": None}
+
+
+def test_a_run_can_be_looked_at_while_it_runs_and_after(server: Served):
+    """What is not there yet is null."""
+    response = start(server, message="1.5", conversation_id="chat_9")
+    run_id = response.headers["X-Run-Id"]
+    shown = server.get(f"/api/runs/{run_id}")
+    assert shown.headers["Retry-After"].isdigit()
+    running = shown.json()
+    nothing = ("finished_at", "data", "error", "code", "usage")
+    assert [running[name] for name in nothing] == [None] * len(nothing)
+    assert (running["status"], running["username"], running["conversation_id"]) == ("processing", "slow", "chat_9")
+    assert running["run_id"] == run_id
+    assert running["events_url"].startswith(f"/api/runs/{run_id}/events?ticket=")
+    read(response)
+    shown = server.get(f"/api/runs/{run_id}")
+    assert "Retry-After" not in shown.headers
+    done = shown.json()
+    assert (done["status"], done["progress"], done["data"]) == ("complete", 100, ENGLISH + CHINESE)
+    assert done["elapsed_time"] == pytest.approx(1.5, abs=0.2)
+    assert done["created_at"] <= done["started_at"] < done["finished_at"]
+
+
+def test_cancelling_ends_the_run_for_every_reader_and_kills_the_work(server: Served):
+    """At once; and cancelling again changes nothing, and shows it."""
+    response = start(server, message="5")
+    run_id = response.headers["X-Run-Id"]
+    stream = events(response)
+    next(stream)
+    cancelled = server.post(f"/api/runs/{run_id}/cancel").json()
+    assert (cancelled["status"], cancelled["code"], cancelled["error"]) == ("cancelled", "cancelled", "请求已取消")
+    ending = list(stream)[-1].data
+    assert ending.pop("elapsed_time") < 2.0
+    assert ending == {
+        "success": False, "error": "请求已取消", "code": "cancelled", "status": "cancelled", "is_complete": True,
+    }  # fmt: skip
+    assert server.post(f"/api/runs/{run_id}/cancel").json() == cancelled
+
+
+def test_cancelling_a_finished_run_changes_nothing(server: Served, finished: list[Got]):
+    """An answer that is there stays there."""
+    assert server.post(f"/api/runs/{run_of(finished)}/cancel").json()["status"] == "complete"
+
+
+def test_a_callers_runs_are_listed_newest_first(server: Served):
+    """Page by page."""
+    names = [run_of(read(start(server, "quick", str(number), user="lister"))) for number in range(5)]
+    names.reverse()
+    first = server.get("/api/runs", "lister", params={"limit": 2}).json()
+    assert [run["run_id"] for run in first["runs"]] == names[:2]
+    second = server.get("/api/runs", "lister", params={"limit": 3, "before": first["next"]}).json()
+    assert [run["run_id"] for run in second["runs"]] == names[2:]
+    assert second["next"] is None
+    for limit in ("0", "101", "-1", "x", ""):
+        assert server.get("/api/runs", "lister", params={"limit": limit}).status_code == 400
+
+
+def test_an_idempotency_key_makes_a_retry_the_same_run(server: Served):
+    """While it runs and after; with another body or endpoint it is a conflict; another caller's key is another key."""
+    key = {"Idempotency-Key": "order-66"}
+    body = {"username": "slow", "message": "0.7"}
+    first = server.post(SMART, body, headers=key, stream=True)
+    second = server.post(SMART, body, headers=key, stream=True)
+    run_id = first.headers["X-Run-Id"]
+    assert second.headers["X-Run-Id"] == run_id
+    assert answer(read(first)) == answer(read(second)) == ENGLISH + CHINESE
+    assert server.post(SMART, body, headers=key).headers["X-Run-Id"] == run_id
+    for path, other in ((SMART, {**body, "message": "0.8"}), ("/api/stream_chat", body), ("/api/chat", body)):
+        refused = server.post(path, other, headers=key)
+        assert (refused.status_code, "conflict" in refused.text) == (409, True)
+    assert server.post(SMART, body, headers=key, user="bob").headers["X-Run-Id"] != run_id
+
+
+@pytest.mark.parametrize("key", ["", "two words", "x" * 256, "caf\u00e9"])
+def test_a_malformed_idempotency_key_is_refused(server: Served, key: str):
+    """It names nothing that we could compare."""
+    headers = {"Idempotency-Key": key.encode("utf-8")}
+    response = server.post(SMART, {"username": "quick", "message": "Hi"}, headers=headers)
+    assert (response.status_code, "Idempotency-Key" in response.text) == (400, True)
+
+
+def test_unknown_runs_are_not_found_and_forgotten_ones_are_gone(server: Served):
+    """A name carries its beginning, so an old one is gone also for a server that never knew it."""
+    for name in ("nonsense", "7zzzzzzzzzzzzzzzzzzzzzzzzz", "x" * 5000, "%00", "..", "%2e%2e"):
+        assert server.get(f"/api/runs/{name}/events").status_code == 404
+    for path in ("/api/runs/01hf0000000000000000000000", "/api/runs/01hf0000000000000000000000/events"):
+        assert server.get(path).status_code == 410
+
+
+def test_a_run_past_its_retention_is_gone_and_stays_gone():
+    """By time, and by memory before it; a reconnect starts nothing."""
+    server = serve("tests.answering:chosen", retention=2, retention_bytes=100_000)
+    try:
+        got = read(start(server, "quick", "Hi"))
+        old = run_of(got)
+        time.sleep(2.2)
+        for path in (f"/api/runs/{old}", f"/api/runs/{old}/events"):
+            response = server.get(path, headers={"Last-Event-ID": got[2].id})
+            assert (response.status_code, "gone" in response.text) == (410, True)
+        assert server.post(f"/api/runs/{old}/cancel").status_code == 410
+        body = {"username": "echo", "message": "x" * 30_000}
+        large = [server.post("/api/chat", body).json()["run_id"] for _ in range(5)]
+        assert [server.get(f"/api/runs/{name}").status_code for name in large] == [410, 410, 200, 200, 200]
+    finally:
+        assert server.stop() == 0

@@ -1,0 +1,225 @@
+"""The three streams, over real HTTP on the real server."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.answering import CHINESE, ENGLISH
+from tests.reading import answer, bodies, read
+from tests.serving import Served
+
+PATHS = {"basic": "/api/stream_chat", "advanced": "/api/stream_chat_advanced", "smart": "/api/stream_chat_smart"}
+
+
+def ask(server: Served, style: str, username: str, message: str, **more):
+    body = {"username": username, "message": message, "locale": "zh", "conversation_id": "chat_123", **more}
+    return server.post(PATHS[style], body, stream=True)
+
+
+def opening(response) -> dict[str, object]:
+    run_id = response.headers["X-Run-Id"]
+    return {
+        "run_id": run_id,
+        "conversation_id": "chat_123",
+        "deadline": 6.0,
+        "resume_for": 900.0,
+    }
+
+
+def test_smart_from_the_first_byte_to_the_last(server: Served):
+    """Every event, every field and every id of a short answer."""
+    response = ask(server, "smart", "quick", "Hi")
+    got = read(response)
+    run_id = response.headers["X-Run-Id"]
+    url = got[0].data.pop("events_url")
+    assert re.fullmatch(rf"/api/runs/{run_id}/events\?ticket=[\w-]{{20,}}", url)
+    assert bodies(got) == [
+        {"success": True, "data": "", "status": "initializing", "message": "正在初始化连接...", "progress": 5,
+         "interval": 2.0, **opening(response)},
+        {"success": True, "data": "", "status": "processing", "message": "正在处理您的请求...", "progress": 5,
+         "elapsed_time": 0.0},
+        {"success": True, "data": "", "status": "processing_complete", "progress": 100,
+         "message": "处理完成 (耗时 0.0秒)，正在发送回复...", "total_processing_time": 0.0},
+        {"success": True, "data": "You said: Hi", "status": "streaming", "chunk_number": 1,
+         "streaming_progress": 100.0, "is_complete": False},
+        {"success": True, "data": "", "status": "complete", "is_complete": True, "total_time": 0.0},
+    ]  # fmt: skip
+    assert [event.id for event in got] == [f"{run_id}/{place}" for place in ("1.0", "2.0", "2.0", "2.12", "3.0")]
+
+
+def test_basic_from_the_first_byte_to_the_last(server: Served):
+    """Pieces of 20 characters, with their place in the answer."""
+    response = ask(server, "basic", "quick", "abcdefghijklmnopqrstuvwxyz")
+    got = bodies(read(response))
+    got[0].pop("events_url")
+    assert got == [
+        {"success": True, "data": "", "status": "connecting", "interval": 3.0, **opening(response)},
+        {"success": True, "data": "", "status": "processing", "message": "正在处理您的请求...", "progress": 5,
+         "elapsed_time": 0.0},
+        {"success": True, "data": "", "status": "processing_complete", "progress": 100,
+         "message": "处理完成 (耗时 0.0秒)，正在发送回复...", "total_processing_time": 0.0},
+        {"success": True, "data": "You said: abcdefghij", "status": "streaming", "progress": 55.6,
+         "is_complete": False, "total_length": 36, "current_position": 20},
+        {"success": True, "data": "klmnopqrstuvwxyz", "status": "streaming", "progress": 100.0,
+         "is_complete": False, "total_length": 36, "current_position": 36},
+        {"success": True, "data": "", "status": "complete", "is_complete": True},
+    ]  # fmt: skip
+
+
+def test_advanced_from_the_first_byte_to_the_last(server: Served):
+    """Whole words, numbered."""
+    response = ask(server, "advanced", "quick", "some words that follow one another")
+    got = bodies(read(response))
+    got[0].pop("events_url")
+    assert got == [
+        {"success": True, "data": "", "status": "initializing", "interval": 2.0, **opening(response)},
+        {"success": True, "data": "", "status": "processing", "message": "正在初始化处理...", "progress": 5,
+         "elapsed_time": 0.0},
+        {"success": True, "data": "", "status": "processing_complete", "progress": 100,
+         "message": "处理完成 (耗时 0.0秒)，正在发送回复...", "total_processing_time": 0.0},
+        {"success": True, "data": "You said: some words ", "status": "streaming", "chunk_number": 1,
+         "is_complete": False},
+        {"success": True, "data": "that follow one another", "status": "streaming", "chunk_number": 2,
+         "is_complete": False},
+        {"success": True, "data": "", "status": "complete", "is_complete": True},
+    ]  # fmt: skip
+
+
+def test_the_headers_of_a_stream(server: Served):
+    """What proxies and browsers need, and nothing that HTTP/2 forbids."""
+    response = ask(server, "smart", "quick", "Hi")
+    read(response)
+    run_id = response.headers["X-Run-Id"]
+    assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+    assert response.headers["Cache-Control"] == "no-cache, no-transform"
+    assert response.headers["X-Accel-Buffering"] == "no"
+    assert response.headers["Location"] == f"/api/runs/{run_id}/events"
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    assert "Connection" not in response.headers
+    assert "Content-Encoding" not in response.headers
+
+
+@pytest.mark.parametrize(("style", "interval"), [("basic", 3.0), ("advanced", 2.0), ("smart", 2.0)])
+def test_progress_comes_once_an_interval(server: Served, style: str, interval: float):
+    """While a silent backend works, the stream never falls silent; what was slow arrives to the character."""
+    got = read(ask(server, style, "slow", str(interval + 0.5), locale="en"))
+    ticks = [event for event in got if event.data["status"] == "processing"]
+    assert [event.data["elapsed_time"] for event in ticks] == [0.0, interval]
+    assert ticks[1].at - ticks[0].at == pytest.approx(interval, abs=0.3)
+    assert [event.data["progress"] for event in ticks] == [5, 5 + int(90 * interval / 6)]
+    assert answer(got) == ENGLISH + CHINESE
+
+
+def test_the_first_event_does_not_wait_for_the_backend(server: Served):
+    """A person sees life at once."""
+    response = ask(server, "smart", "slow", "3")
+    assert response.elapsed.total_seconds() < 1.0
+    response.close()
+
+
+def test_a_backend_tells_its_own_progress(server: Served):
+    """Its text replaces ours, and its share lifts the bar and tells the time that is left."""
+    got = bodies(read(ask(server, "smart", "reporting", "2.4")))
+    assert {"message": "Reading page 3 of 8", "progress": 37}.items() <= got[2].items()
+    assert "eta" in got[2]
+
+
+def test_reasoning_is_sent_when_it_is_asked_for(server: Served):
+    """Before the answer, and never in it."""
+    got = bodies(read(ask(server, "smart", "echo", "The answer.", reasoning=True)))
+    thoughts = [event for event in got if event["status"] == "reasoning"]
+    assert "".join(event["reasoning"] for event in thoughts) == "Let me repeat that."
+    assert thoughts[0] == {
+        "success": True, "data": "", "status": "reasoning", "reasoning": thoughts[0]["reasoning"], "is_complete": False,
+    }  # fmt: skip
+    order = [event["status"] for event in got]
+    assert order.index("reasoning") < order.index("streaming")
+    assert got[-1]["usage"] == {"input_tokens": 11, "output_tokens": 11, "estimated": False}
+    assert "reasoning" not in [event["status"] for event in bodies(read(ask(server, "smart", "echo", "The answer.")))]
+
+
+def test_texts_speak_the_readers_language(server: Served):
+    """By wish, else by Accept-Language, else Chinese."""
+    body = {"username": "quick", "message": "Hi"}
+
+    def first_message(language: str | None, **more) -> str:
+        headers = {"Accept-Language": language} if language else {}
+        return bodies(read(server.post(PATHS["smart"], {**body, **more}, headers=headers, stream=True)))[0]["message"]
+
+    assert first_message(None) == "正在初始化连接..."
+    assert first_message("en-GB,en;q=0.9,zh;q=0.3") == "Setting up the connection..."
+    assert first_message("fr-FR,fr;q=0.9") == "正在初始化连接..."
+    assert first_message("en", locale="zh") == "正在初始化连接..."
+    assert first_message("zh-TW", locale="en") == "Setting up the connection..."
+
+
+@pytest.mark.parametrize("chunking", ["characters", "words", "sentences"])
+def test_a_request_may_choose_its_chunking(server: Served, chunking: str):
+    """Whatever the pieces, they join to the answer."""
+    got = read(ask(server, "smart", "slow", "0", chunking=chunking))
+    assert answer(got) == ENGLISH + CHINESE
+    pieces = [event.data["data"] for event in got if event.data["status"] == "streaming"]
+    expected = {
+        "characters": ["Decentralization is ", "not a goal in itself"],
+        "words": ["Decentralization is ", "not a goal in itself. "],
+        "sentences": ["Decentralization is not a goal in itself. "],
+    }
+    assert pieces[: len(expected[chunking])] == expected[chunking]
+
+
+@pytest.mark.parametrize(
+    ("message", "ending"),
+    [
+        ("deliberate", {"error": "The library is closed today.", "code": "backend_error"}),
+        ("exception", {"error": "处理过程中发生错误", "code": "internal"}),
+        ("exit", {"error": "处理过程中发生错误", "code": "internal"}),
+        ("nothing", {"error": "处理过程中发生错误", "code": "internal"}),
+        ("number", {"error": "处理过程中发生错误", "code": "internal"}),
+        ("empty", {"error": "后端没有给出回复", "code": "backend_error"}),
+        ("large", {"error": "回复过长，无法发送", "code": "answer_too_large"}),
+    ],
+)
+@pytest.mark.parametrize("style", PATHS)
+def test_every_failure_ends_the_stream_in_band(server: Served, style: str, message: str, ending: dict[str, str]):
+    """With one terminal event, and nothing of a stranger's exception."""
+    got = read(ask(server, style, "failing", message))
+    assert got[-1].data == {"success": False, "status": "error", "is_complete": True, **ending}
+    assert sum(bool(event.data.get("is_complete")) for event in got) == 1
+    assert "secret detail" not in str(got)
+
+
+def test_the_operator_learns_what_the_client_does_not(server: Served):
+    """The traceback is in the log, with the run's name."""
+    response = ask(server, "smart", "failing", "exception")
+    read(response)
+    server.wait_for_log(response.headers["X-Run-Id"])
+    assert "ValueError: a secret detail" in server.log
+
+
+def test_unfit_characters_are_replaced_and_line_ends_escaped(server: Served):
+    """Half a surrogate pair and NUL never reach the wire; U+2028 and U+0085 only as escapes."""
+    response = ask(server, "smart", "failing", "surrogate", chunking="sentences")
+    raw = response.raw.read(decode_content=True).decode("utf-8")
+    assert "\u2028" not in raw
+    assert "\u0085" not in raw
+    assert "\\u2028" in raw
+    assert "half \ufffd a pair, \ufffd NUL" in raw
+
+
+def test_the_deadline_ends_a_run(server: Served):
+    """With `timeout`, a little after it, and the work is killed."""
+    got = read(ask(server, "smart", "slow", "30"))
+    ending = got[-1].data
+    assert 6.0 <= ending.pop("elapsed_time") < 6.5
+    assert ending == {
+        "success": False, "error": "处理超时，请稍后重试", "code": "timeout", "status": "timeout", "is_complete": True,
+    }  # fmt: skip
+
+
+def test_printable_text_is_not_escaped(server: Served):
+    """UTF-8 as it is, compact."""
+    raw = ask(server, "smart", "quick", "你好 😀 <b>&amp;</b>").raw.read(decode_content=True).decode("utf-8")
+    assert '"data":"You said: 你好 😀 <b>&amp;</b>"' in raw
+    assert '": ' not in raw.replace('"You said: ', "")
