@@ -99,8 +99,9 @@ def choose(manner: Manner, out: Screen, err: Screen, texts: Texts, clock: Clock)
     if manner.json:
         views.append(JsonLines(out, texts))
     else:
-        # On a terminal, pieces and raw events would end up on the same lines.
-        views += [Reasoning(err), Answer(out, at_once=not (manner.events and out.is_terminal))]
+        # The raw events have the reasoning in them; and on a terminal, pieces would end up on the same lines as they.
+        views += [] if manner.events else [Reasoning(err)]
+        views.append(Answer(out, at_once=not (manner.events and out.is_terminal)))
     return [*views, Farewell(err, texts)]
 
 

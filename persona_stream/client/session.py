@@ -60,7 +60,7 @@ class Session:
     def updates(self) -> Iterator[Update]:
         """Tell what happens, until ``Ended``."""
         stopped = None
-        yield Connecting()
+        yield Connecting(self._question.streams)
         try:
             end = yield from self._to_the_end()
         except TimeUpError:

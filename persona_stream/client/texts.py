@@ -19,7 +19,6 @@ class Texts:
     connecting: str
     waiting: str
     queued: str
-    receiving: str
     reconnecting: str
     reasons: Mapping[str, str]
     cancelling: str

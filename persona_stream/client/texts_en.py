@@ -8,7 +8,6 @@ EN = Texts(
     connecting="Connecting...",
     waiting="Waiting for the answer...",
     queued="Waiting for a free place (number {place:.0f})",
-    receiving="Receiving the answer...",
     reconnecting="{why}; trying again in {wait:.1f} s",
     reasons={
         "unreachable": "Cannot reach the server",

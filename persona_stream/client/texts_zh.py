@@ -8,7 +8,6 @@ ZH = Texts(
     connecting="正在连接...",
     waiting="正在等待回复...",
     queued="正在排队（第 {place:.0f} 位）",
-    receiving="正在接收回复...",
     reconnecting="{why}，{wait:.1f} 秒后重试",
     reasons={
         "unreachable": "无法连接服务器",

@@ -11,7 +11,9 @@ from persona_stream.client.sse import Event
 
 @dataclass(frozen=True, slots=True)
 class Connecting:
-    """The question is on its way."""
+    """The question is on its way. Without a stream, nothing more will come before the answer."""
+
+    streams: bool = True
 
 
 @dataclass(frozen=True, slots=True)

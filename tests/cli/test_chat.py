@@ -102,6 +102,7 @@ def test_chat_is_one_object() -> None:
         plain = invoke(*question(server, "--endpoint", "chat"))
         lines = invoke(*question(server, "--endpoint", "chat", "--json"))
     assert (plain.exit_code, plain.stdout) == (0, "Hello\n")
+    assert plain.stderr.startswith("[   0.0s]      Waiting for the answer...\n")
     assert json.loads(lines.stdout) == answer
     assert server.requests[0].headers["accept"] == "application/json"
 
@@ -253,20 +254,18 @@ def test_the_face_answers_like_the_command() -> None:
 
 def test_ctrl_c_cancels_the_run() -> None:
     """The server is told, what was written stays, and the exit code is 130."""
-    reading, left = threading.Event(), threading.Event()
+    left = threading.Event()
 
     def hang(exchange: Exchange) -> None:
         exchange.head()
         exchange.event(OPENING, "1.0")
         exchange.event(*HELLO)
-        reading.set()
         exchange.wait_for_leaving()
         left.set()
 
     with FakeServer([hang, lambda exchange: exchange.answer(200, {"status": "cancelled"})]) as server:
         process = start(question(server))
         assert process.stdout is not None
-        assert reading.wait(PATIENT)
         assert process.stdout.read(7) == b"Hello, "
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=PATIENT)
@@ -280,12 +279,12 @@ def test_ctrl_c_cancels_the_run() -> None:
 
 def test_a_second_ctrl_c_does_not_wait_for_the_server() -> None:
     """It leaves at once, although the cancellation is not answered."""
-    reading, cancelling = threading.Event(), threading.Event()
+    cancelling = threading.Event()
 
     def hang(exchange: Exchange) -> None:
         exchange.head()
         exchange.event(OPENING, "1.0")
-        reading.set()
+        exchange.event(*HELLO)
         exchange.wait_for_leaving()
 
     def unanswered(exchange: Exchange) -> None:
@@ -294,7 +293,8 @@ def test_a_second_ctrl_c_does_not_wait_for_the_server() -> None:
 
     with FakeServer([hang, unanswered]) as server:
         process = start(question(server))
-        assert reading.wait(PATIENT)
+        assert process.stdout is not None
+        assert process.stdout.read(7) == b"Hello, "
         process.send_signal(signal.SIGINT)
         assert cancelling.wait(PATIENT)
         process.send_signal(signal.SIGINT)

@@ -25,15 +25,14 @@ class Progress:
         self._message = ""
         self._percent: float | None = None
         self._deadline: float | None = None
-        self._time_is_the_servers = False
         self.has_text = False
 
     def take(self, update: Update) -> bool:
         """Note an update; tell whether there is something new to say."""
         texts = self._texts
         match update:
-            case Connecting():
-                self._message = texts.connecting
+            case Connecting(streams=streams):
+                self._message = texts.connecting if streams else texts.waiting
             case Reconnecting(code=code, wait=wait):
                 self._message = texts.reconnecting_because(code, wait)
             case Cancelling():
@@ -45,15 +44,19 @@ class Progress:
         return True
 
     def figures(self) -> Figures:
-        """Give the figures; the clock goes on between two events."""
-        reply, since = self._reply, self._clock() - self._heard
-        if reply.elapsed is None:
-            return Figures(self._message, self._clock() - self._started, self._percent)
-        elapsed = reply.elapsed + since
+        """Give the figures; the clock goes on between two events.
+
+        The time that is shown as passed is that of the person who waits. The server's counts from the moment at
+        which the work began, and is good for what is left of the deadline.
+        """
+        reply, now = self._reply, self._clock()
+        passed, since = now - self._started, now - self._heard
         if reply.eta is not None:
-            return Figures(self._message, elapsed, self._percent, max(0.0, reply.eta - since))
-        left = None if self._deadline is None else max(0.0, self._deadline - elapsed)
-        return Figures(self._message, elapsed, self._percent, left, at_most=True)
+            return Figures(self._message, passed, self._percent, max(0.0, reply.eta - since))
+        if reply.elapsed is None or self._deadline is None:
+            return Figures(self._message, passed, self._percent)
+        left = max(0.0, self._deadline - reply.elapsed - since)
+        return Figures(self._message, passed, self._percent, left, at_most=True)
 
     def _take(self, reply: Reply) -> bool:
         self._deadline = self._deadline if reply.deadline is None else reply.deadline

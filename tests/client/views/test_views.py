@@ -72,7 +72,7 @@ def test_in_pipes_the_answer_and_the_progress_are_plain() -> None:
     assert err.splitlines() == [
         "[   0.0s]      正在连接...",
         "[   0.5s]   5% 正在初始化连接...",
-        "[   0.0s]   5% 正在处理您的请求...",
+        "[   1.0s]   5% 正在处理您的请求...",
         "[   2.0s]   6% 正在检索相关信息...",
         "[   2.5s] 100% 处理完成 (耗时 3.5秒)，正在发送回复...",
         "已答复，用时 8.2 秒。 继续对话请加 --conversation-id talk-1",
@@ -87,8 +87,8 @@ def test_on_a_terminal_a_bar_is_redrawn_and_erased() -> None:
         "",
         "⠙ ▱▰▰▰▱▱▱▱▱▱▱▱▱▱▱  0.0秒  正在连接...",
         "⠹ ▱▱▱▱▱▱▱▱▱▱▱▱▱▱▱    5%  0.5秒  正在初始化连接...",
-        "⠸ ▱▱▱▱▱▱▱▱▱▱▱▱▱▱▱    5%  0.0秒  最多剩 2:30  正在处理您的请求...",
-        "⠼ ▱▱▱▱▱▱▱▱▱▱▱▱▱▱▱    5%  0.5秒  最多剩 2:30  正在处理您的请求...",
+        "⠸ ▱▱▱▱▱▱▱▱▱▱▱▱▱▱▱    5%  1.0秒  最多剩 2:30  正在处理您的请求...",
+        "⠼ ▱▱▱▱▱▱▱▱▱▱▱▱▱▱▱    5%  1.5秒  最多剩 2:30  正在处理您的请求...",
         "⠴ ▱▱▱▱▱▱▱▱▱▱▱▱▱▱▱    6%  2.0秒  约剩 6秒  正在检索相关信息...",
         "⠦ ▰▰▰▰▰▰▰▰▰▰▰▰▰▰▰  100%  2.5秒  处理完成 (耗时 3.5秒)，正在发送回复...",
         "已答复，用时 8.2 秒。 继续对话请加 --conversation-id talk-1\n",
@@ -113,10 +113,10 @@ def test_a_queue_a_reconnect_and_a_cancellation_are_told() -> None:
         ended(Outcome.CANCELLED, "cancelled", stopped=False),
     ]
     assert show(updates, screen(), screen(), EN)[1].splitlines() == [
-        "[   1.0s]      Waiting for a free place (number 3)",
-        "[   1.5s]      Connection lost; trying again in 1.2 s",
-        "[   2.0s]      The server is not ready; trying again in 4.0 s",
-        "[   2.5s]      Cancelling...",
+        "[   0.0s]      Waiting for a free place (number 3)",
+        "[   0.5s]      Connection lost; trying again in 1.2 s",
+        "[   1.0s]      The server is not ready; trying again in 4.0 s",
+        "[   1.5s]      Cancelling...",
         "Cancelled. The server did not confirm; it stops by itself when nobody reads.",
     ]
     assert "正在排队（第 3 位）" in show(updates, screen(), screen(), ZH)[1]
@@ -201,6 +201,7 @@ def test_events_are_shown_raw() -> None:
     """Time, id and data, harmless, each on its line; and the answer still on stdout."""
     out, err = show(ANSWER[5:], screen(), screen(), events=True)
     assert out == "Hello 世界␛[2J\n"
+    assert show([came({"status": "reasoning", "reasoning": "hm"})], screen(), screen(), events=True)[1].count("hm") == 1
     lines = err.splitlines()
     assert lines[1] == f"+0.500s id=run-1/1.0 {json.dumps(piece('Hello '))}"
     assert len(lines) == 5
