@@ -9,6 +9,7 @@ import sys
 import textwrap
 import unicodedata
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -171,7 +172,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [Path.touch, lambda path: None], ids=["a file", "nothing"])
-def test_what_is_no_folder_is_refused(tmp_path: Path, make) -> None:  # type: ignore[no-untyped-def]  # two functions
+def test_what_is_no_folder_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
     """The folder is named."""
     place = tmp_path / "personas"
     make(place)

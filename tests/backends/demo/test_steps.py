@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from persona_stream.backends.demo.steps import Steps
@@ -13,7 +11,10 @@ from persona_stream.query import Locale, Query
 def walked(locale: Locale, seconds: float) -> list[tuple[str, float | None] | float]:
     """Give what is reported and how long is slept, in order."""
     record: list[tuple[str, float | None] | float] = []
-    note: Callable[[str, float | None], None] = lambda message, fraction: record.append((message, fraction))  # noqa: E731
+
+    def note(message: str, fraction: float | None) -> None:
+        record.append((message, fraction))
+
     query = Query(username="MeiLin", message="tea?", locale=locale, on_report=note)
     steps = Steps(query, seconds, lambda duration: record.append(round(duration, 6)))
     steps.opening("林梅", 5)
