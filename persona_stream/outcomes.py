@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from types import NoneType
 
 from persona_stream.errors import BackendError
 from persona_stream.executors import Outcome, Raised
@@ -28,8 +29,8 @@ def conclude(outcome: Outcome, limit_bytes: int) -> Conclusion:
     if not isinstance(value, Answer):
         logger.error("process_query must return a string or an Answer, and returned %s", type(value).__name__)
         return (Failed("internal"),)
-    if not isinstance(value.text, str) or not isinstance(value.reasoning, str | None):
-        logger.error("the text and the reasoning of an Answer must be strings")
+    if problem := _problem(value):
+        logger.error("%s", problem)
         return (Failed("internal"),)
     text, reasoning = clean(value.text), clean(value.reasoning or "")
     if _bytes(text) + _bytes(reasoning) > limit_bytes:
@@ -38,10 +39,17 @@ def conclude(outcome: Outcome, limit_bytes: int) -> Conclusion:
     if not text.strip() and not reasoning.strip():
         logger.error("process_query returned an empty answer")
         return (Failed("backend_error"),)
-    if not isinstance(value.usage, Usage | None):
-        logger.warning("the usage of an Answer must be a Usage, and was %s: left out", type(value.usage).__name__)
-    answered = Answered(text, value.usage if isinstance(value.usage, Usage) else None)
+    answered = Answered(text, value.usage)
     return (Reasoned(reasoning), answered) if reasoning else (answered,)
+
+
+def _problem(answer: Answer) -> str | None:
+    """Say what an author put into an answer that its type does not allow: nobody checks a stranger's code."""
+    allowed: dict[str, tuple[type, ...]] = {"text": (str,), "reasoning": (str, NoneType), "usage": (Usage, NoneType)}
+    for name, types in allowed.items():
+        if not isinstance(value := getattr(answer, name), types):
+            return f"the {name} of an Answer must be a {types[0].__name__}, and was a {type(value).__name__}"
+    return None
 
 
 def _raised(error: BaseException) -> Failed:

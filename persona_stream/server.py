@@ -32,8 +32,8 @@ class _Handler(WSGIHandler):
         # One send for the headers and the first event: sending is the largest item of a stream's cost.
         self.headers_sent = True
         self.finalize_headers()
-        head = [b"HTTP/1.1 ", self.status, b"\r\n"]
-        for name, value in self.response_headers:
+        head = [b"HTTP/1.1 ", self.status or b"", b"\r\n"]
+        for name, value in self.response_headers or ():
             head += (name, b": ", value, b"\r\n")
         head.append(b"\r\n")
         if data and self.response_use_chunked:

@@ -67,7 +67,7 @@ def stubborn(message: str) -> str:
     while time.monotonic() < until:
         try:
             time.sleep(0.05)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - that is what it is for
             continue
     return "I am still here."
 
@@ -108,9 +108,8 @@ house = House()
 
 def chosen(query: Query) -> object:
     """Answer as the function does that is named like the user, so that one server serves many tests."""
-    function = {
-        "quick": quick, "slow": slow, "failing": failing, "stubborn": stubborn, "spinning": spinning, "upstream": upstream,
-    }.get(query.username)  # fmt: skip
+    named = (quick, slow, failing, stubborn, spinning, upstream)
+    function = {function.__name__: function for function in named}.get(query.username)
     if function is not None:
         return function(query.message)
     return reporting(query) if query.username == "reporting" else echo(query)

@@ -21,7 +21,7 @@ LIMIT = 100
          (Answered("Hello", Usage(input_tokens=1, output_tokens=2)),)),
         (Answer("Hello", reasoning="Hm."), (Reasoned("Hm."), Answered("Hello"))),
         (Answer("", reasoning="Only thought."), (Reasoned("Only thought."), Answered(""))),
-        (Answer("Hello", usage={"output_tokens": 2}), (Answered("Hello"),)),
+        (Answer("Hello", usage={"output_tokens": 2}), (Failed("internal"),)),
         ("half \ud83d a pair and \x00 NUL", (Answered("half \ufffd a pair and \ufffd NUL"),)),
         ("a\nb\r\nc\u2028d\x1b[31m", (Answered("a\nb\r\nc\u2028d\x1b[31m"),)),
         ("x" * LIMIT, (Answered("x" * LIMIT),)),

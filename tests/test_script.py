@@ -135,26 +135,10 @@ def test_a_wrong_clock_costs_percentages_and_never_text(offset):
     assert events[-1][0] < 20.0
 
 
-FRAGMENTS = st.sampled_from(
-    [
-        "Hello",
-        " world. ",
-        "It is 3.14",
-        "你好，",
-        "世界。",
-        "e",
-        "\u0301",
-        "👩‍👩‍👧",
-        "\u200d",
-        "🇦",
-        "🇧",
-        "\n",
-        "`a b`",
-        "。」",
-        "\r",
-        "x" * 50,
-    ]
-)
+FRAGMENTS = st.sampled_from([
+    "Hello", " world. ", "It is 3.14", "你好，", "世界。", "e", "\u0301", "👩‍👩‍👧", "\u200d", "🇦", "🇧", "\n", "`a b`",
+    "。」", "\r", "x" * 50,
+])  # fmt: skip
 TEXT = st.lists(FRAGMENTS, min_size=1, max_size=12).map("".join)
 REPORT = st.builds(Reported, st.sampled_from(["", "Reading"]), st.none() | st.floats(0, 1))
 MIDDLE = st.lists(st.one_of(REPORT, st.builds(Reasoned, TEXT), st.builds(Delta, TEXT)), max_size=6)

@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import inspect
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Any
 
 import gevent
@@ -108,7 +109,9 @@ class _Loop(asyncio.SelectorEventLoop):
         self._calls: Any = _Queue()
         self._threads = self._busy = 0
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(  # type: ignore[override]  # typeshed's type variables of the arguments say nothing here
+        self, executor: Executor | None, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
         """Call a function in a native thread; in ``executor`` if somebody brings one."""
         if executor is not None:
             return super().run_in_executor(executor, func, *args)
@@ -128,17 +131,13 @@ class _Loop(asyncio.SelectorEventLoop):
         while True:
             future, func, args = self._calls.get()
             try:
-                settle, value = _set_result, func(*args)
+                result = func(*args)
             except BaseException as error:  # noqa: BLE001 - it belongs to whoever awaits the future
-                settle, value = _set_exception, error
-            self.call_soon_threadsafe(settle, future, value)
+                self.call_soon_threadsafe(_settle, future, future.set_exception, error)
+            else:
+                self.call_soon_threadsafe(_settle, future, future.set_result, result)
 
 
-def _set_result(future: asyncio.Future[Any], value: Any) -> None:
-    if not future.done():
-        future.set_result(value)
-
-
-def _set_exception(future: asyncio.Future[Any], error: BaseException) -> None:
-    if not future.done():
-        future.set_exception(error)
+def _settle(future: asyncio.Future[Any], settle: Callable[[Any], None], value: object) -> None:
+    if not future.done():  # it may have been cancelled meanwhile
+        settle(value)

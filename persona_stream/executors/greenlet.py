@@ -17,7 +17,7 @@ from persona_stream.executors import Outcome, Raised, Returned
 class _Work:
     __slots__ = ("_greenlet",)
 
-    def __init__(self, greenlet: gevent.Greenlet[..., None]) -> None:
+    def __init__(self, greenlet: gevent.Greenlet) -> None:
         self._greenlet = greenlet
 
     def kill(self) -> bool:

@@ -21,6 +21,6 @@ def check_streamable(request: Request) -> None:
     Raises:
         NotAcceptable: it takes neither.
     """
-    accepted = request.accept_mimetypes
-    if request.headers.get("Accept") and not ("text/event-stream" in accepted or "application/json" in accepted):
+    best = request.accept_mimetypes.best_match(("text/event-stream", "application/json"))
+    if request.headers.get("Accept") and best is None:
         raise NotAcceptable("Accept: must include text/event-stream")

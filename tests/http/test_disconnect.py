@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from collections.abc import Iterator
@@ -59,7 +58,7 @@ def wait_until(true, seconds: float = 15.0) -> None:
 def test_a_reader_that_left_is_noticed_within_an_interval_and_its_run_ends_after_the_grace(server: Served):
     """Its upstream connection is closed with it."""
     with socket.create_server(("127.0.0.1", 0)) as upstream:
-        connection = post(server, "/api/stream_chat_smart", "upstream", "127.0.0.1:%d" % upstream.getsockname()[1])
+        connection = post(server, "/api/stream_chat_smart", "upstream", f"127.0.0.1:{upstream.getsockname()[1]}")
         queried, _ = upstream.accept()
         queried.settimeout(15)
         connection.recv(1000)
@@ -113,7 +112,9 @@ def resident_kib(process: int) -> int:
 def test_a_thousand_abandoned_streams_leave_nothing_behind(server: Served):
     """No open file, no run, no greenlet, no growth of memory."""
     process = server.process.pid
-    files = Path(f"/proc/{process}/fd")
+
+    def open_files() -> int:
+        return sum(1 for _ in Path(f"/proc/{process}/fd").iterdir())
 
     def abandon(number: int) -> None:
         connections = [post(server, "/api/stream_chat_smart", "slow", "60", user="many") for _ in range(number)]
@@ -121,11 +122,11 @@ def test_a_thousand_abandoned_streams_leave_nothing_behind(server: Served):
             connection.recv(300)
         for connection in connections:
             connection.close()
-        wait_until(lambda: len(os.listdir(files)) <= before, 60)
+        wait_until(lambda: open_files() <= before, 60)
         wait_until(lambda: "processing" not in statuses(server, "many"), 30)
 
     server.get("/healthz")
-    before = len(os.listdir(files)) + 2
+    before = open_files() + 2
     abandon(1000)
     warm = resident_kib(process)
     abandon(1000)

@@ -8,7 +8,7 @@ import pytest
 import requests
 
 from tests.answering import CHINESE, ENGLISH
-from tests.reading import Got, answer, bodies, events, read
+from tests.reading import Got, answer, events, read
 from tests.serving import Served, serve
 
 SMART = "/api/stream_chat_smart"

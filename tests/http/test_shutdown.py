@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import time
 
@@ -114,7 +115,7 @@ def test_others_move_on_beside_a_thread_that_computes():
     spinning = start(server, "4", "spinning")
     waiting = read(start(server, "4.5"))
     ticks = [event.at for event in waiting if event.data["status"] == "processing"]
-    gaps = [later - sooner for sooner, later in zip(ticks, ticks[1:], strict=False)]
+    gaps = [later - sooner for sooner, later in itertools.pairwise(ticks)]
     assert gaps == [pytest.approx(2.0, abs=0.5)] * len(gaps)
     assert read(spinning)[-1].data["status"] == "complete"
     assert server.stop() == 0

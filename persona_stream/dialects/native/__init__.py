@@ -89,9 +89,7 @@ class Native:
             return SmartPieceFrame(data=piece.text, chunk_number=piece.number, streaming_progress=share)
         if self._style.name == "advanced":
             return AdvancedPieceFrame(data=piece.text, chunk_number=piece.number)
-        return BasicPieceFrame(
-            data=piece.text, progress=share, total_length=total, current_position=piece.delivered
-        )
+        return BasicPieceFrame(data=piece.text, progress=share, total_length=total, current_position=piece.delivered)
 
 
 def failure_frame(event: Failure) -> TerminalFrame:
