@@ -1,11 +1,11 @@
 """Turn any blocking function into a live, honest, resumable stream.
 
-    from persona_stream import create_app
+from persona_stream import create_app
 
-    def ask(message: str) -> str:
-        ...                               # slow, and that is fine
+def ask(message: str) -> str:
+    ...                               # slow, and that is fine
 
-    app = create_app(process_query=ask)
+app = create_app(process_query=ask)
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ Clock = Callable[[], float]
 """Tells the moment, in seconds since 1970."""
 
 
-
 def wall_clock() -> Clock:
     """Give a clock that tells seconds since 1970 and never runs backwards.
 
