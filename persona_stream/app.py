@@ -48,7 +48,7 @@ def create_app(settings: Settings | None = None, process_query: Callable[..., An
         raise StartError(
             "This process is not patched by gevent, so one waiting stream would block all others: start it with"
             " `persona-stream serve`, under `gunicorn --worker-class gevent`, or as"
-            " `python -m gevent.monkey -m flask run`"
+            " `python -m gevent.monkey --module flask run`"
         )
     if settings is None:
         settings, _ = load({}, os.environ, None)

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import socket
 import time
+from typing import TYPE_CHECKING
 
 from persona_stream import Answer, BackendError, Query, Usage
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 ENGLISH = (
     "Decentralization is not a goal in itself. It is a means: no single party can change the rules alone, and that"
@@ -113,3 +117,10 @@ def chosen(query: Query) -> object:
     if function is not None:
         return function(query.message)
     return reporting(query) if query.username == "reporting" else echo(query)
+
+
+def served() -> Flask:
+    """Make the application as a user of another server would."""
+    from persona_stream import create_app
+
+    return create_app(process_query=chosen)

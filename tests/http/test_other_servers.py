@@ -1,0 +1,90 @@
+"""create_app() under servers that are not ours."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import requests
+
+from tests.reading import answer, events, read
+from tests.serving import ROOT, SECRET, token
+
+FACTORY = "tests.answering:served()"
+SMART = "/api/stream_chat_smart"
+
+
+@contextmanager
+def running(*command: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run a server on a free port; PORT in its command becomes that."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environ = {**os.environ, "PERSONA_STREAM_JWT_SECRET": SECRET, "PERSONA_STREAM_DISCONNECT_GRACE": "0"}
+    words = [word.replace("PORT", str(port)) for word in command]
+    process = subprocess.Popen(
+        [sys.executable, *words], cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            try:
+                if requests.get(url + "/healthz", timeout=5).ok:
+                    break
+            except requests.ConnectionError:
+                assert process.poll() is None, process.stdout.read()
+                time.sleep(0.1)
+        yield url, process
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+SERVERS = {
+    "gunicorn gevent": ("-m", "gunicorn", "-k", "gevent", "-b", "127.0.0.1:PORT", "--graceful-timeout", "2", FACTORY),
+    "flask run": ("-m", "gevent.monkey", "--module", "flask", "--app", FACTORY, "run", "--port", "PORT"),
+}
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_streams_flow_and_leavers_are_noticed(kind: str):
+    """Event by event as it is due, and a run whose reader left is cancelled within an interval."""
+    headers = {"Authorization": f"Bearer {token()}"}
+    with running(*SERVERS[kind]) as (url, _):
+        body = {"username": "slow", "message": "2.5"}
+        got = []
+        for event in events(requests.post(url + SMART, json=body, headers=headers, stream=True, timeout=60)):
+            got.append(event)
+        ticks = [event.at for event in got if event.data["status"] == "processing"]
+        assert ticks[1] - ticks[0] == pytest.approx(2.0, abs=0.4)
+        assert got[-1].data["status"] == "complete"
+        left = requests.post(url + SMART, json={**body, "message": "30"}, headers=headers, stream=True, timeout=60)
+        run_id = left.headers["X-Run-Id"]
+        left.raw.read(10)
+        left.close()
+        time.sleep(3.0)
+        assert requests.get(f"{url}/api/runs/{run_id}", headers=headers, timeout=10).json()["status"] == "cancelled"
+        again = read(requests.get(f"{url}/api/runs/{got[0].data['run_id']}/events", headers=headers, timeout=10))
+        assert answer(again) == answer(got)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("-m", "flask", "--app", FACTORY, "run", "--port", "PORT"),
+        ("-c", "from persona_stream import create_app; create_app(process_query=lambda message: message)"),
+    ],
+)
+def test_a_server_that_is_not_patched_is_refused(command: tuple[str, ...]):
+    """With a sentence that says what to do."""
+    environ = {**os.environ, "PERSONA_STREAM_JWT_SECRET": SECRET}
+    words = [word.replace("PORT", "0") for word in command]
+    result = subprocess.run([sys.executable, *words], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
+    assert result.returncode != 0
+    assert "not patched by gevent" in result.stderr
+    assert "persona-stream serve" in result.stderr
