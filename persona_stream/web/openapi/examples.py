@@ -1,0 +1,80 @@
+"""Examples that are true: a small run, told by the very code that tells the real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from persona_stream import chunking
+from persona_stream.dialects.native import Native
+from persona_stream.dialects.native.answers import RunList, chat_answer, run_view
+from persona_stream.events import Wait
+from persona_stream.facts import Accepted, Answered, Entry, Failed, FailureCode, Started
+from persona_stream.query import Usage
+from persona_stream.script import Reader, Script
+from persona_stream.styles import Style
+from persona_stream.tokens import Tickets
+
+BEGAN = 1_795_154_400.0  # 2026-11-20, 06:00 UTC, which the name of the run carries too
+RUN_ID = "01m7vrmmr0hqz3v8dn4k7tw2xb"
+EVENTS_URL = f"/api/runs/{RUN_ID}/events?ticket={Tickets('nobody has this secret').sign(RUN_ID)}"
+
+REQUEST = {"username": "VitalikButerin", "message": "What is Ethereum?", "locale": "en"}
+
+_ACCEPTED = Accepted(
+    run_id=RUN_ID,
+    owner="alice",
+    username="VitalikButerin",
+    conversation_id=f"c-{RUN_ID}",
+    style="smart",
+    chunking="words",
+    locale="en",
+    reasoning=False,
+    deadline=150.0,
+    resume_for=900.0,
+)
+_ANSWER = "Ethereum is a blockchain that runs programs. Anybody can write one, and nobody can stop it."
+_BEGINNING = (Entry(BEGAN, _ACCEPTED), Entry(BEGAN, Started()))
+_ANSWERED = (*_BEGINNING, Entry(BEGAN + 3.5, Answered(_ANSWER, Usage(input_tokens=412, output_tokens=19))))
+
+
+def stream(style: Style) -> str:
+    """Give the whole stream of a run, as its bytes go over the wire."""
+    return b"".join(_frames(style)).decode()
+
+
+def answer() -> Any:
+    """Give what ``/api/chat`` answers."""
+    return msgspec.to_builtins(chat_answer(_ANSWERED)[1])
+
+
+def failure(code: FailureCode, after: float, text: str | None = None) -> Any:
+    """Give what ``/api/chat`` answers when there is no answer."""
+    return msgspec.to_builtins(chat_answer((*_BEGINNING, Entry(BEGAN + after, Failed(code, text))))[1])
+
+
+def run(*, answered: bool) -> Any:
+    """Give a run as it is shown, after its end or two seconds into it."""
+    entries, now = (_ANSWERED, BEGAN + 60.0) if answered else (_BEGINNING, BEGAN + 2.0)
+    return msgspec.to_builtins(run_view(entries, now, EVENTS_URL))
+
+
+def runs() -> Any:
+    """Give a page of runs."""
+    return msgspec.to_builtins(RunList(runs=[run_view(_ANSWERED, BEGAN + 60.0, EVENTS_URL)], next=None))
+
+
+def _frames(style: Style) -> Iterator[bytes]:
+    """Drive a script with a clock that leaps to the next moment at which something happens."""
+    journal, moments = [_ANSWERED[0]], [BEGAN]
+    reader = Reader(style, chunking.chunker(style.chunking), "en")
+    native = Native(RUN_ID, EVENTS_URL, style, "en")
+    for step in Script(journal, reader, lambda: moments[-1]):
+        if not isinstance(step, Wait):
+            yield native.encode(step)
+            continue
+        coming = _ANSWERED[len(journal) : len(journal) + 1]
+        moments.append(min([step.until, *(entry.at for entry in coming)]))
+        journal.extend(entry for entry in coming if entry.at <= moments[-1])

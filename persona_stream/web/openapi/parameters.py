@@ -1,0 +1,157 @@
+"""What may be sent beside the body, and the headers that come back."""
+
+from __future__ import annotations
+
+from persona_stream.styles import STYLES
+from persona_stream.web.openapi.examples import EVENTS_URL, RUN_ID
+from persona_stream.web.openapi.schemas import Node
+
+_MOST_DIGITS = 10**15 - 1
+
+HEADERS: Node = {
+    "RunId": {
+        "description": "The name of the run.",
+        "required": True,
+        "schema": {"type": "string"},
+        "example": RUN_ID,
+    },
+    "RunIdIfStarted": {
+        "description": "The name of the run, if one was started.",
+        "schema": {"type": "string"},
+        "example": RUN_ID,
+    },
+    "Location": {
+        "description": "Where the run can be read again, with the caller's token.",
+        "required": True,
+        "schema": {"type": "string", "format": "uri-reference"},
+        "example": f"/api/runs/{RUN_ID}/events",
+    },
+    "RetryAfter": {
+        "description": "Seconds after which to ask again.",
+        "required": True,
+        "schema": {"type": "integer", "minimum": 0},
+        "example": 2,
+    },
+    "RetryAfterIfUseful": {
+        "description": "Seconds after which to ask again; not there when a run has ended.",
+        "schema": {"type": "integer", "minimum": 0},
+        "example": 2,
+    },
+    "WWWAuthenticate": {
+        "description": "The challenge of RFC 6750, with what is wrong with the token.",
+        "schema": {"type": "string"},
+        "example": 'Bearer realm="persona_stream", error="invalid_token"',
+    },
+    "ETag": {
+        "description": "The version; send it back as `If-None-Match`.",
+        "required": True,
+        "schema": {"type": "string"},
+    },
+}
+
+
+def header(name: str) -> Node:
+    """Point to a header of the document."""
+    return {"$ref": f"#/components/headers/{name}"}
+
+
+RUN_HEADERS: Node = {"X-Run-Id": header("RunId"), "Location": header("Location")}
+
+
+def _parameter(place: str, name: str, description: str, schema: Node, **more: object) -> Node:
+    return {"name": name, "in": place, "description": description, "schema": schema, **more}
+
+
+# No examples for what is optional: pages that make requests out of this document would send them.
+PARAMETERS: Node = {
+    "RunId": _parameter(
+        "path", "run_id", "The name of the run.", {"type": "string", "minLength": 1}, required=True, example=RUN_ID
+    ),
+    "IdempotencyKey": _parameter(
+        "header",
+        "Idempotency-Key",
+        "A name of your own for this request. Sent again with the same body, it gives the run that the first one"
+        " started, and nothing is run twice.",
+        {"type": "string", "pattern": r"^[\x21-\x7e]{1,255}$"},
+    ),
+    "AcceptLanguage": _parameter(
+        "header",
+        "Accept-Language",
+        "The language of texts, where the body names none: `zh` or `en`.",
+        {"type": "string"},
+    ),
+    "PersonaResume": _parameter(
+        "header",
+        "X-Persona-Resume",
+        "Send `1` if you resume by yourself: then the server may end the connection after a comment, without a last"
+        " event, when it hands its streams over, and you read on with `Last-Event-ID`.",
+        {"type": "string"},
+    ),
+    "LastEventId": _parameter(
+        "header",
+        "Last-Event-ID",
+        "The `id` of the last event that you have: the stream goes on after it. Empty means from the beginning."
+        " `EventSource` sends it by itself. It comes before `last_event_id`, and both before `from`.",
+        {"type": "string"},
+    ),
+    "LastEventIdInQuery": _parameter(
+        "query",
+        "last_event_id",
+        "The same as `Last-Event-ID`, for clients that can send no header.",
+        {"type": "string"},
+    ),
+    "From": _parameter(
+        "query",
+        "from",
+        "Characters (Unicode code points) of the answer that you have: the stream goes on after them.",
+        {"type": "integer", "minimum": 0, "maximum": _MOST_DIGITS, "default": 0},
+    ),
+    "Style": _parameter(
+        "query",
+        "style",
+        "The form of the events; as the run was started, when left out.",
+        {"type": "string", "enum": list(STYLES)},
+    ),
+    "Locale": _parameter(
+        "query",
+        "locale",
+        "The language of status texts; as the run was started, when left out.",
+        {"type": "string", "enum": ["zh", "en"]},
+    ),
+    "Dialect": _parameter(
+        "query",
+        "dialect",
+        "Whose wire format to speak.",
+        {"type": "string", "enum": ["native"], "default": "native"},
+    ),
+    "Limit": _parameter(
+        "query", "limit", "How many runs to list.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+    ),
+    "Before": _parameter(
+        "query", "before", "List runs that are older than this one: the `next` of the page before.", {"type": "string"}
+    ),
+    "IfNoneMatch": _parameter("header", "If-None-Match", "The `ETag` of the copy that you have.", {"type": "string"}),
+}
+
+
+def parameters(*names: str) -> list[Node]:
+    """Point to parameters of the document."""
+    return [{"$ref": f"#/components/parameters/{name}"} for name in names]
+
+
+SECURITY: Node = {
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A JSON Web Token with `sub` (the caller) and `exp`. If it has a `scope`, that must hold `chat`."
+        " `persona-stream token --user NAME` prints one.",
+    },
+    "ticket": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "ticket",
+        "description": "The ticket in `events_url`, which opens that run alone: for `EventSource`, which can send no"
+        f" header. An address with one looks like `{EVENTS_URL}`.",
+    },
+}

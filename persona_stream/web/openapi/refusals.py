@@ -1,0 +1,119 @@
+"""Refusals as the document shows them: on streams as one event or as JSON, elsewhere as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from persona_stream import sse
+from persona_stream.dialects.native import to_json
+from persona_stream.dialects.native.frames import ErrorFrame
+from persona_stream.errors import (
+    Busy,
+    Conflict,
+    Draining,
+    Forbidden,
+    Gone,
+    InvalidRequest,
+    NotFound,
+    Refusal,
+    TooLarge,
+)
+from persona_stream.tokens import missing
+from persona_stream.web.accept import NotAcceptable
+from persona_stream.web.openapi.parameters import header
+from persona_stream.web.openapi.schemas import Node, ref
+from persona_stream.web.requests import UnsupportedMediaType
+
+
+class _Internal(Refusal):
+    status, code = 500, "internal"
+
+
+# By the name that the document has for it: one case of it, and when it comes.
+_REFUSALS: Mapping[str, tuple[Refusal, str]] = {
+    "InvalidRequest": (
+        InvalidRequest("username: is required"),
+        "The body, a parameter or a header breaks its rule; the text names it.",
+    ),
+    "Unauthorized": (
+        missing(),
+        "There is no token, or it is malformed, expired, not valid yet or wrongly signed.",
+    ),
+    "Forbidden": (
+        Forbidden("This token lacks the scope 'chat'", {"WWW-Authenticate": ""}),
+        "The token lacks the scope.",
+    ),
+    "NoProfile": (
+        NotFound("User profile not found"),
+        "No persona has this username.",
+    ),
+    "NoRun": (
+        NotFound("There is no such run"),
+        "There is no such run, or it is somebody else's.",
+    ),
+    "NotAcceptable": (
+        NotAcceptable("Accept: must include text/event-stream"),
+        "`Accept` takes neither events nor JSON.",
+    ),
+    "Conflict": (
+        Conflict("This Idempotency-Key was used for another request: use a new key for a new request"),
+        "The idempotency key was used with another endpoint or body.",
+    ),
+    "Gone": (
+        Gone("This run is past its retention: its answer is no longer kept, and it will not be run again"),
+        "The run is past its retention, and is not run again.",
+    ),
+    "TooLarge": (
+        TooLarge("The body is over the limit"),
+        "The body is over the limit, which is 1 MiB unless the operator has chosen another.",
+    ),
+    "UnsupportedMediaType": (
+        UnsupportedMediaType("Content-Type: must be application/json"),
+        "The body is not JSON, or is compressed.",
+    ),
+    "Busy": (
+        Busy("Every place is taken: try again in a moment"),
+        "Too many runs are under way, in all or of yours.",
+    ),
+    "Internal": (
+        _Internal("Something went wrong on our side: try again"),
+        "Something went wrong that should not.",
+    ),
+    "Unavailable": (
+        Draining("The server is shutting down: try again in a moment"),
+        "The server is shutting down (`draining`), or something that it needs is out of reach (`unavailable`).",
+    ),
+}
+_HEADERS = {"WWW-Authenticate": "WWWAuthenticate", "Retry-After": "RetryAfter"}
+_ON_STREAM = "OnStream"
+
+
+def refusals(*names: str, on_stream: bool = False) -> Node:
+    """Point to refusals of the document, by status."""
+    suffix = _ON_STREAM if on_stream else ""
+    by_status = sorted((_REFUSALS[name][0].status, name) for name in names)
+    return {str(status): {"$ref": f"#/components/responses/{name}{suffix}"} for status, name in by_status}
+
+
+def responses() -> Node:
+    """Give every refusal, as JSON and as it is on streams."""
+    plain = {name: _response(*case, on_stream=False) for name, case in _REFUSALS.items()}
+    return plain | {f"{name}{_ON_STREAM}": _response(*case, on_stream=True) for name, case in _REFUSALS.items()}
+
+
+def _response(refusal: Refusal, when: str, *, on_stream: bool) -> Node:
+    frame = ErrorFrame(error=refusal.message, code=refusal.code)
+    content: Node = {}
+    if on_stream:
+        text = sse.anonymous_event(to_json(frame)).decode()
+        content["text/event-stream"] = {
+            "itemSchema": ref("RefusalEvent"),
+            "examples": {"refused": {"serializedValue": text}},
+        }
+    content["application/json"] = {"schema": ref(ErrorFrame.__name__), "example": msgspec.to_builtins(frame)}
+    response: Node = {"description": when, "content": content}
+    if refusal.headers:
+        response["headers"] = {name: header(_HEADERS[name]) for name in refusal.headers}
+    return response

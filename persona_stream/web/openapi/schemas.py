@@ -1,0 +1,151 @@
+"""The schemas of the document, read off the types that parse and write the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from persona_stream import chunking
+from persona_stream.dialects.native import frames
+from persona_stream.dialects.native.answers import ChatAnswer, RunList, RunView
+from persona_stream.web.openapi.glossary import meaning
+from persona_stream.web.operations import Health
+from persona_stream.web.profiles import ProfileList
+from persona_stream.web.requests import ChatRequest
+
+Node = dict[str, Any]
+"""A part of the document: what JSON calls an object."""
+
+_EVERYWHERE: tuple[type, ...] = (
+    frames.OpeningFrame,
+    frames.ProcessingFrame,
+    frames.ProcessingCompleteFrame,
+    frames.ReasoningFrame,
+    frames.CompleteFrame,
+    frames.ErrorFrame,
+    frames.TimeoutFrame,
+    frames.CancelledFrame,
+)
+PIECES: dict[str, type] = {
+    "basic": frames.BasicPieceFrame,
+    "advanced": frames.AdvancedPieceFrame,
+    "smart": frames.SmartPieceFrame,
+}
+"""The frame that carries the answer, by style."""
+_BODIES: tuple[type, ...] = (ChatAnswer, RunView, RunList, ProfileList, Health)
+
+
+def ref(name: str) -> Node:
+    """Point to a schema of the document."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def schemas() -> Node:
+    """Give every schema, by name."""
+    types = (ChatRequest, *_EVERYWHERE, *PIECES.values(), *_BODIES)
+    _, found = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    for name, schema in found.items():
+        if name == ChatRequest.__name__:
+            _say_what_types_cannot(schema["properties"])
+        else:
+            _written(schema)
+        for field, node in schema["properties"].items():
+            _constant(node)
+            node.setdefault("description", meaning(name, field))
+    for style, piece in PIECES.items():
+        name, frames_of_style = style.title(), [each.__name__ for each in (*_EVERYWHERE[:4], piece, *_EVERYWHERE[4:])]
+        found[f"{name}Frame"] = _one_of(frames_of_style, found)
+        found[f"{name}Event"] = _event(ref(f"{name}Frame"), _listed(frames_of_style, found))
+    names = [f"{style.title()}Frame" for style in PIECES]
+    # A frame of smart has all that one of advanced has: of the three, more than one may fit.
+    found["RunEvent"] = _event({"anyOf": [ref(name) for name in names]}, "In the style that was asked for.")
+    found["RefusalEvent"] = _refusal_event()
+    return found
+
+
+def _say_what_types_cannot(properties: Node) -> None:
+    """Add the two rules of a request that are checked after its type."""
+    properties["message"]["pattern"] = r"\S"
+    properties["chunking"]["anyOf"][0]["enum"] = list(chunking.names())
+    for node in properties.values():
+        node.pop("default", None)  # null means left out, and is not worth proposing
+
+
+def _written(schema: Node) -> None:
+    """Turn the schema of what may be read into the one of what is written: a field with a default is always there."""
+    properties, required = schema["properties"], schema["required"]
+    schema["required"] = [name for name, node in properties.items() if name in required or "default" in node]
+    for node in properties.values():
+        node.pop("default", None)
+
+
+def _constant(node: Node) -> None:
+    """Write a choice of one as a constant, and name the type that the choices have."""
+    for choice in (node, *node.get("anyOf", ())):
+        values = choice.get("enum", ())
+        if values:
+            choice["type"] = "boolean" if isinstance(values[0], bool) else _type(values[0])
+        if len(values) == 1:
+            choice["const"] = choice.pop("enum")[0]
+
+
+def _type(value: object) -> str:
+    return "integer" if isinstance(value, int) else "string"
+
+
+def _by_status(names: list[str], found: Node) -> dict[str, str]:
+    """Give the frame that each status stands for."""
+    statuses = {name: found[name]["properties"]["status"] for name in names}
+    return {value: name for name, node in statuses.items() for value in node.get("enum") or [node["const"]]}
+
+
+def _one_of(names: list[str], found: Node) -> Node:
+    mapping = {status: ref(name)["$ref"] for status, name in _by_status(names, found).items()}
+    return {
+        "description": "The `data` of an event: its `status` says which of these it is.",
+        "oneOf": [ref(name) for name in names],
+        "discriminator": {"propertyName": "status", "mapping": mapping},
+    }
+
+
+def _listed(names: list[str], found: Node) -> str:
+    """Say for people what the schema says for programs: many pages do not show the schema of JSON within a text."""
+    told = (
+        f"- `{status}` (`{name}`): {found[name]['description']}" for status, name in _by_status(names, found).items()
+    )
+    return "\n".join(["Its `status` says what it is:", "", *told])
+
+
+def _event(frame: Node, about: str) -> Node:
+    return {
+        "type": "object",
+        "description": "An event. Send its `id` back as `Last-Event-ID`, and the stream goes on from there.",
+        "properties": {
+            "id": {
+                "type": "string",
+                "pattern": r"^[^/]+/\d+\.\d+$",
+                "description": "The position that the reader has with this event. Progress does not move it.",
+            },
+            "data": _json_in_text(frame, about),
+        },
+        "required": ["id", "data"],
+    }
+
+
+def _refusal_event() -> Node:
+    return {
+        "type": "object",
+        "description": "The one event of a refusal. It has no `id`, because it belongs to no run.",
+        "properties": {"data": _json_in_text(ref(frames.ErrorFrame.__name__), "An `ErrorFrame`.")},
+        "required": ["data"],
+    }
+
+
+def _json_in_text(schema: Node, about: str) -> Node:
+    return {
+        "type": "string",
+        "description": f"One line of JSON. {about}",
+        "contentMediaType": "application/json",
+        "contentSchema": schema,
+    }
