@@ -40,6 +40,8 @@ class _Handler(WSGIHandler):
             head += (b"%x\r\n" % len(data), data, b"\r\n")
         elif data:
             head.append(data)
+        # From here on nobody asks for these, and a stream would hold them for minutes.
+        self.response_headers, self.environ, self.headers = [], {}, WSGIHandler.headers
         self._sendall(b"".join(head))
 
     def _write(self, data: bytes, *_: object) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 import time
 from typing import TYPE_CHECKING
+
+from greenlet import greenlet
 
 from persona_stream import Answer, BackendError, Query, Usage
 
@@ -91,6 +94,11 @@ def upstream(message: str) -> str:
         return connection.recv(100).decode() or "It hung up."
 
 
+def census(message: str) -> str:
+    """Count the greenlets of this process that are alive."""
+    return str(sum(1 for each in gc.get_objects() if isinstance(each, greenlet) and not each.dead))
+
+
 async def awaiting(message: str) -> str:
     """Answer after as many seconds as the message says, on an event loop."""
     import asyncio
@@ -112,7 +120,7 @@ house = House()
 
 def chosen(query: Query) -> object:
     """Answer as the function does that is named like the user, so that one server serves many tests."""
-    named = (quick, slow, failing, stubborn, spinning, upstream)
+    named = (quick, slow, failing, stubborn, spinning, upstream, census)
     function = {function.__name__: function for function in named}.get(query.username)
     if function is not None:
         return function(query.message)

@@ -133,3 +133,15 @@ def test_a_thousand_abandoned_streams_leave_nothing_behind(server: Served):
     # A thousand streams hold tens of MiB while they live; leaking a tenth of them would show.
     assert resident_kib(process) - warm < 4096
     assert server.log.count("Traceback") == 0
+
+
+def test_a_waiting_stream_takes_two_greenlets(server: Served):
+    """One for its connection and one for its query; time is kept by the loop's own timers."""
+    before = int(server.post("/api/chat", {"username": "census", "message": "Hi"}).json()["data"])
+    connections = [post(server, "/api/stream_chat_smart", "slow", "60", user="two") for _ in range(50)]
+    for connection in connections:
+        connection.recv(300)
+    during = int(server.post("/api/chat", {"username": "census", "message": "Hi"}).json()["data"])
+    assert during - before <= 2 * len(connections) + 2
+    for connection in connections:
+        connection.close()
