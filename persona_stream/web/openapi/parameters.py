@@ -6,7 +6,8 @@ from persona_stream.styles import STYLES
 from persona_stream.web.openapi.examples import EVENTS_URL, RUN_ID
 from persona_stream.web.openapi.schemas import Node
 
-_MOST_DIGITS = 10**15 - 1
+_MOST_CHARACTERS = 10**15 - 1
+_EVENT_ID: Node = {"type": "string", "pattern": r"^([^/]{1,200}/[0-9]{1,15}\.[0-9]{1,15})?$"}
 
 HEADERS: Node = {
     "RunId": {
@@ -92,19 +93,19 @@ PARAMETERS: Node = {
         "Last-Event-ID",
         "The `id` of the last event that you have: the stream goes on after it. Empty means from the beginning."
         " `EventSource` sends it by itself. It comes before `last_event_id`, and both before `from`.",
-        {"type": "string"},
+        _EVENT_ID,
     ),
     "LastEventIdInQuery": _parameter(
         "query",
         "last_event_id",
         "The same as `Last-Event-ID`, for clients that can send no header.",
-        {"type": "string"},
+        _EVENT_ID,
     ),
     "From": _parameter(
         "query",
         "from",
         "Characters (Unicode code points) of the answer that you have: the stream goes on after them.",
-        {"type": "integer", "minimum": 0, "maximum": _MOST_DIGITS, "default": 0},
+        {"type": "integer", "minimum": 0, "maximum": _MOST_CHARACTERS, "default": 0},
     ),
     "Style": _parameter(
         "query",

@@ -124,7 +124,7 @@ def _event(frame: Node, about: str) -> Node:
         "properties": {
             "id": {
                 "type": "string",
-                "pattern": r"^[^/]+/\d+\.\d+$",
+                "pattern": r"^[^/]+/[0-9]+\.[0-9]+$",
                 "description": "The position that the reader has with this event. Progress does not move it.",
             },
             "data": _json_in_text(frame, about),
