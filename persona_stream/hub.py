@@ -6,11 +6,13 @@ Everything here belongs to the thread that runs the hub, but for ``Home.call``, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import gevent
 from gevent import monkey
 from gevent.hub import Hub, get_hub
+
+T = TypeVar("T")
 
 _thread_id: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 
@@ -87,3 +89,9 @@ class Home:
             function()
         else:
             self._hub.loop.run_callback_threadsafe(function)
+
+
+def in_thread(function: Callable[[str], T], text: str) -> T:
+    """Call a function in a native thread of the hub's pool, and wait for it while others move on."""
+    result: T = get_hub().threadpool.apply(function, (text,))
+    return result

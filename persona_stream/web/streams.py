@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from flask import Request, Response
 
-from persona_stream import chunking, cursor, sse
+from persona_stream import cursor, sse
 from persona_stream.cursor import Position
 from persona_stream.dialects.native import Native
 from persona_stream.journals import Journal, terms
 from persona_stream.query import Locale
 from persona_stream.script import Reader, Script
 from persona_stream.styles import STYLES
+from persona_stream.web.cutting import cutter
 from persona_stream.web.desk import Desk
 from persona_stream.web.event_stream import EventStream
 from persona_stream.web.presence import Presence
@@ -35,7 +36,7 @@ def stream(
     style = STYLES[style_name or run.style]
     locale = locale or run.locale
     cut = run.chunking if style.name == run.style else style.chunking
-    reader = Reader(style, chunking.chunker(cut), locale, start, run.reasoning)
+    reader = Reader(style, cutter(cut), locale, start, run.reasoning)
     events = EventStream(
         Script(journal.entries, reader, desk.clock),
         Native(run.run_id, desk.events_url(run.run_id), style, locale),

@@ -8,7 +8,7 @@ import pytest
 
 from tests.answering import CHINESE, ENGLISH
 from tests.reading import answer, bodies, read
-from tests.serving import Served
+from tests.serving import Served, serve
 
 PATHS = {"basic": "/api/stream_chat", "advanced": "/api/stream_chat_advanced", "smart": "/api/stream_chat_smart"}
 
@@ -223,3 +223,32 @@ def test_printable_text_is_not_escaped(server: Served):
     raw = ask(server, "smart", "quick", "你好 😀 <b>&amp;</b>").raw.read(decode_content=True).decode("utf-8")
     assert '"data":"You said: 你好 😀 <b>&amp;</b>"' in raw
     assert '": ' not in raw.replace('"You said: ', "")
+
+
+def test_a_chunker_of_the_users_own_is_held_to_the_law_and_a_faulty_one_costs_no_answer():
+    """One that cuts by lines is used; one that loses text is named in the log, and the answer arrives all the same."""
+    server = serve("tests.own_chunkers:ask")
+    try:
+        for chunking, first in (
+            ("lines", "One line.\n"),
+            ("lossy", "One line.\nAnother.\nA"),
+            ("raising", "One line."),
+        ):
+            got = read(ask(server, "smart", "anybody", "Hi", chunking=chunking))
+            pieces = [event.data["data"] for event in got if event.data["status"] == "streaming"]
+            assert "".join(pieces) == "One line.\nAnother.\nA third line, which is longer than the others."
+            assert pieces[0].startswith(first[:9])
+            assert got[-1].data["status"] == "complete"
+        assert "the chunker 'lossy' failed" in server.log
+        assert "the chunker 'raising' failed" in server.log
+    finally:
+        assert server.stop() == 0
+
+
+def test_a_huge_answer_is_delivered_whole_in_at_most_a_thousand_pieces_and_ten_seconds(server: Served):
+    """However it is cut."""
+    got = read(ask(server, "smart", "failing", "just under the limit " * 1_500, chunking="words"))
+    pieces = [event for event in got if event.data["status"] == "streaming"]
+    assert answer(got) == ("just under the limit " * 1_500).strip()
+    assert 500 < len(pieces) <= 1000
+    assert pieces[-1].at - pieces[0].at < 15.0, "unscaled, the pauses alone would take 45 seconds"
