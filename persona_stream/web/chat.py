@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from flask import Blueprint, Response, request
 
 from persona_stream.dialects.native import to_json
@@ -27,6 +29,8 @@ def blueprint(desk: Desk) -> Blueprint:
         status, body = chat_answer(journal.entries) if _ended(journal) else (499, None)
         response = Response(to_json(body) if body else b"", status, content_type="application/json")
         response.headers.update(run_headers(terms(journal).run_id))
+        if status == HTTPStatus.SERVICE_UNAVAILABLE:
+            response.headers["Retry-After"] = "2"
         return response
 
     return blueprint

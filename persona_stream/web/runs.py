@@ -10,11 +10,12 @@ from persona_stream import cursor
 from persona_stream.cursor import Position
 from persona_stream.dialects.native import to_json
 from persona_stream.dialects.native.answers import RunList, RunView, run_view
-from persona_stream.errors import InvalidRequest, Unauthorized
+from persona_stream.errors import InvalidRequest
 from persona_stream.facts import is_ending
 from persona_stream.journals import Journal, terms
 from persona_stream.query import Locale
 from persona_stream.styles import STYLES
+from persona_stream.tokens import invalid
 from persona_stream.web.accept import check_streamable
 from persona_stream.web.bearer import caller
 from persona_stream.web.desk import Desk
@@ -72,7 +73,7 @@ def _reader(request: Request, desk: Desk, run_id: str) -> str | None:
     if ticket is None:
         return caller(request, desk.verifier).subject
     if not desk.tickets.check(run_id, ticket):
-        raise Unauthorized("This ticket does not open this run: take the whole events_url of the run's first event")
+        raise invalid("This ticket does not open this run: take the whole events_url of the run's first event")
     return None
 
 

@@ -136,7 +136,9 @@ def test_the_ticket_of_the_first_event_opens_the_events_alone(server: Served, fi
     assert server.get(f"/api/runs/{run_id}?ticket={ticket}", user=None).status_code == 401
     other = run_of(read(start(server, message="0")))
     for wrong in (f"/api/runs/{other}/events?ticket={ticket}", f"/api/runs/{run_id}/events?ticket=", f"{url}x"):
-        assert server.get(wrong, user=None).status_code == 401
+        refused = server.get(wrong, user=None)
+        assert refused.status_code == 401
+        assert refused.headers["WWW-Authenticate"].startswith("Bearer ")
 
 
 def test_a_run_belongs_to_who_started_it(server: Served, finished: list[Got]):

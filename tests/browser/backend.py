@@ -1,0 +1,34 @@
+"""What answers in these tests: the message says what shall happen."""
+
+from __future__ import annotations
+
+import re
+import time
+
+from persona_stream import Answer, BackendError, Query
+
+PARAGRAPH = "Paragraph {} is about 3.14 of something; 第{}段说的是另一件事。A family 👨‍👩‍👧, a flag 🇨🇭.\n\n"
+STORY = "".join(PARAGRAPH.format(n, n) for n in range(1, 13))
+SHORT = "The answer is 42."
+HOSTILE = """<img src=x onerror="document.title='taken'"></script><script>alert(1)</script><b>&amp; \u2028"""
+REASONING = "First I wondered what is asked."
+FAILURE = "The model is asleep: ask again after 9 o'clock."
+
+
+def answer(query: Query) -> str | Answer:
+    """Wait as many seconds as the message names, then do what its words ask for."""
+    wait = float(found[1]) if (found := re.search(r"wait=([\d.]+)", query.message)) else 0.2
+    until = time.monotonic() + wait
+    while (left := until - time.monotonic()) > 0:
+        if "report" in query.message:
+            query.report("Reading page 3 of 8", 0.37)
+        time.sleep(min(0.2, left))
+    if "fail" in query.message:
+        raise BackendError(FAILURE)
+    if "crash" in query.message:
+        raise RuntimeError("a secret of the backend")
+    if "hostile" in query.message:
+        return HOSTILE
+    if "think" in query.message:
+        return Answer(SHORT, reasoning=REASONING)
+    return STORY if "story" in query.message else SHORT

@@ -1,0 +1,88 @@
+"""A real browser and the real server, for the tests of the page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from tests.browser.page import PATIENCE_MS, Conversation
+from tests.browser.serving import Server, serving
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+# Without a graphics card, animations are what a browser spends its time with.
+DESKTOP = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"}
+
+Visit = Callable[..., Conversation]
+
+
+# Not for the whole session: Playwright keeps an event loop in this thread, in which no other test could run its own.
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Start Chromium once for the tests of this folder."""
+    if not CHROMIUM.exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{CHROMIUM} is missing, and CI skips nothing")
+        pytest.skip(f"{CHROMIUM} is missing: apt-get install chromium")
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="package")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serve the backend of these tests, which takes any username."""
+    with serving(tmp_path_factory.mktemp("server"), "--backend", "tests.browser.backend:answer") as server:
+        yield server
+
+
+@pytest.fixture(scope="package")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Serve the demo, which knows its personas."""
+    with serving(tmp_path_factory.mktemp("demo"), "--backend", "demo", "--demo-seconds", "4") as server:
+        yield server
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    """Give a function that opens the page in a browser of its own.
+
+    Afterwards nothing may be in a console. Chromium writes a line there for every failed request, which no page can
+    help: a test that makes requests fail says so.
+    """
+    contexts, complaints = [], []
+
+    def open_page(address: str, *, requests_fail: bool = False, **options: Any) -> Conversation:
+        def on_console(message: ConsoleMessage) -> None:
+            network = message.text.startswith("Failed to load resource")
+            if message.type in ("error", "warning") and not (network and requests_fail):
+                complaints.append(message.text)
+
+        context = browser.new_context(**DESKTOP | options)
+        contexts.append(context)
+        page: Page = context.new_page()
+        page.on("console", on_console)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(address)
+        return Conversation(page)
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []

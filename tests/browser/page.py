@@ -1,0 +1,79 @@
+"""The page as a person uses it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
+
+SMART = "**/api/stream_chat_smart"
+SCREENSHOTS = Path(__file__).parent / "screenshots"
+PATIENCE_MS = 20_000
+
+
+class Conversation:
+    """Use the page: write, read, press."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.message = page.locator("#message")
+        self.send = page.locator("#send")
+        self.turns = page.locator(".turn")
+        self.turn = self.turns.last
+        self.answer = self.turn.locator(".answer")
+        self.status = self.turn.locator(".status")
+        self.notice = self.turn.locator(".notice")
+        self.summary = self.turn.locator(".summary")
+        self.records = page.locator("#events ol > li")
+
+    def connected(self) -> Conversation:
+        """Wait until the page says that it is connected."""
+        expect(self.page.locator("#connection-toggle")).to_have_attribute("data-connection", "ok")
+        return self
+
+    def ask(self, message: str, *, endpoint: str | None = None) -> None:
+        """Send a message, and wait until its turn is there. A page that wants a name is given one."""
+        turns = self.turns.count()
+        username = self.page.locator("#username")
+        if username.is_visible() and not username.input_value():
+            username.fill("Ada")
+        if endpoint is not None:
+            self.page.locator("#endpoint").select_option(endpoint)
+        self.message.fill(message)
+        self.message.press("Enter")
+        expect(self.turns).to_have_count(turns + 1)
+
+    def text(self) -> str:
+        """Give the answer so far, to the character."""
+        return self.answer.text_content() or ""
+
+    def wait_for_text(self, characters: int = 1) -> str:
+        """Wait until so many characters of the answer are there, and give what is there then."""
+        self.page.wait_for_function(
+            "n => [...document.querySelectorAll('.turn .answer')].at(-1)?.textContent.length >= n",
+            arg=characters,
+            timeout=PATIENCE_MS,
+        )
+        return self.text()
+
+    def ended(self) -> Conversation:
+        """Wait until the run has ended, however it did."""
+        expect(self.summary).to_be_visible(timeout=PATIENCE_MS)
+        expect(self.status).to_be_hidden()
+        return self
+
+    def instead(self, url: str, body: str = "", **response: Any) -> None:
+        """Have requests to an address answered with this, and not by the server."""
+        response = {"content_type": "text/event-stream", "body": body.encode()} | response
+        self.page.route(url, lambda route: route.fulfill(**response))
+
+    def shoot(self, name: str) -> None:
+        """Keep a picture of the page."""
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    def show_events(self) -> Locator:
+        """Open the pane of raw events."""
+        self.page.locator("#events-toggle").click()
+        return self.records
