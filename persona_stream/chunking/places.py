@@ -1,0 +1,88 @@
+"""Where a text may be cut, for those who cut by words and by sentences."""
+
+from __future__ import annotations
+
+import re
+
+from persona_stream.chunking.breaks import PHRASE_END, SPACED_WORD_END, WIDE_LETTER, WORD_END
+from persona_stream.chunking.graphemes import around, boundary
+from persona_stream.chunking.masking import HIDDEN, mask
+from persona_stream.chunking.sentence_ends import next_end
+
+LONGEST_WORD = 200
+
+_SOLID = re.compile(r"\S")
+_LONG_RUN = re.compile(rf"\S{{{LONGEST_WORD + 1}}}")
+_LONG_WORD = re.compile(rf"(?<!\S)\S{{{LONGEST_WORD + 1}}}")
+
+
+class Places:
+    """Find the places of one text, from its beginning to its end.
+
+    Ask for later and later places only: the last one found is kept until it is passed, so that a text without
+    any is searched once.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.masked = mask(text)
+        self.wide = not text.isascii() and WIDE_LETTER.search(self.masked) is not None
+        self._word_pattern = WORD_END if self.wide else SPACED_WORD_END
+        self._word_end = self._sentence_end = 0
+
+    def sentence_end(self, at: int) -> int:
+        """Find the first end of a sentence that is not before ``at``."""
+        if self._sentence_end < at:
+            self._sentence_end = next_end(self.masked, at - 1)
+        return self._sentence_end
+
+    def word_end(self, at: int) -> int:
+        """Find the first end of a word that is not before ``at``."""
+        if self._word_end < at:
+            found = self._word_pattern.search(self.masked, at - 1)
+            self._word_end = found.end() if found else len(self.masked)
+        return self._word_end
+
+    def phrase_end(self, at: int, near: int) -> int:
+        """Find the first end of a phrase or a sentence that is at most ``near`` characters behind ``at``.
+
+        Where words have no spaces between them we cannot tell a word from a letter, and phrases make better pieces.
+        Elsewhere, and when there is none so near, it is the end of a word after all.
+        """
+        if WIDE_LETTER.search(self.masked, at - 1, at + near):
+            # One character more, because a place depends on what is behind it.
+            phrase = PHRASE_END.search(self.masked, at - 1, at + near + 1)
+            if phrase:
+                return min(phrase.end(), self.sentence_end(at))
+            if self.sentence_end(at) <= at + near:
+                return self.sentence_end(at)
+        return self.word_end(at)
+
+    def solid_end(self, start: int, least: int) -> int:
+        """Give the least end of a piece that shall not be blank; the text's end if it cannot be helped."""
+        solid = _SOLID.search(self.masked, start)
+        return max(least, solid.end()) if solid else len(self.masked)
+
+    def settle(self, start: int, least: int, end: int) -> int:
+        """Give the place where the piece that would end at ``end`` ends: earlier if it has too long a word."""
+        # What is before least must be taken anyway.
+        if end - least >= LONGEST_WORD:
+            end = self._in_long_word(start, least, end)
+        return boundary(self.text, start, end)
+
+    def _in_long_word(self, start: int, least: int, end: int) -> int:
+        word = _LONG_RUN.match(self.masked, least - 1, end) or _LONG_WORD.search(self.masked, least - 1, end)
+        if word is None:
+            return end
+        first, last = max(least, word.start() + 1), word.start() + LONGEST_WORD
+        for pattern in (PHRASE_END, WORD_END) if self.wide else ():
+            ends = [found.end() for found in pattern.finditer(self.masked, first - 1, last + 1)]
+            ends = [end for end in ends if end <= last]
+            if ends:
+                return ends[-1]
+        # An address that began within this word goes whole into the next piece, if it is not too long itself.
+        hidden = len(self.masked[first:last].rstrip(HIDDEN))
+        if hidden and self.masked[last] == HIDDEN:
+            last = first + hidden
+        before, after = around(self.text, start, last)
+        return before if before >= first else after

@@ -1,0 +1,113 @@
+"""Where sentences end.
+
+``。！？；……`` end one wherever they are. ``. ! ?`` do before a blank, the end, or a letter of a script without
+spaces. Closing quotes and brackets stay with the sentence, and so do the blanks behind it. So that a poem and a
+list come line by line, a newline ends one too. In Thai, which has no full stop, a space does.
+"""
+
+from __future__ import annotations
+
+import re
+
+import regex
+
+from persona_stream.chunking.abbreviations import is_abbreviation
+from persona_stream.chunking.letters import (
+    CLOSERS,
+    COMMAS,
+    KATAKANA,
+    NOT_FIRST,
+    OPENING,
+    STOPS,
+    SURE_STOPS,
+    THAI_FIRST,
+    THAI_LAST,
+    WIDE,
+)
+
+# The indentation behind the last newline belongs to what is indented.
+_MORE_LINES = r"(?: \s* \n )?+ (?: \s* \Z )?+"
+# It begins with one plain class, and asks everything else afterwards: so the engine skips to the few that matter.
+_CANDIDATE = re.compile(
+    rf"""
+    [{STOPS}\n{THAI_LAST}]
+    (?:
+        (?<= [{STOPS}] )
+        (?! (?<= [.!?] ) [0-9A-Za-z] )             # 3.14  a.b
+        (?! (?<= \d ． ) \d )
+        (?! (?<= \. ) [ ]++ [a-z.] )               # e.g. this . . .
+        (?! (?<= \b [A-Z] \. ) [ ] [A-Z] \. )      # J. R. R.
+        # A run of stops is taken whole: tried again from each of its stops, a long one would take for ever.
+        (?<! [{STOPS}]{{2}} )
+        [{STOPS}]*+ (?: (?P<sure> (?<= [{SURE_STOPS}] ) | (?<= …… ) ) | )
+        (?P<closers> (?: [{CLOSERS}] | \[ \^? \w{{1,3}} \] )*+ )
+        (?(sure) (?! [{COMMAS},{STOPS}] ) | (?= [\s{WIDE}{KATAKANA}{OPENING}] | \Z ) )
+        (?! [{NOT_FIRST}] )
+        [^\S\n]*+ (?: \n {_MORE_LINES} )?+
+    |   (?<= \n ) {_MORE_LINES}
+    |   (?<= [{THAI_LAST}] ) [ ]++ (?= [{THAI_FIRST}] )
+    )
+    """,
+    re.VERBOSE,
+)
+
+_AT_END = regex.compile(rf"(?r)(?P<stops>[{STOPS}]+)(?:[{CLOSERS}]|\[\^?\w{{1,3}}\])*")
+
+# These open as well as close: they close if the line has an odd number of them before.
+_TWO_FACED = re.compile(r"\"|\*+|_+|~+")
+# Far enough for a sentence, and a bound for a text of nothing but these.
+_LONGEST_QUOTE = 300
+
+
+def next_end(text: str, at: int) -> int:
+    """Find the first end of a sentence behind ``at``, or the end of the text.
+
+    Args:
+        text: the text, masked.
+        at: an index; stops before it are not seen.
+    """
+    for found in _CANDIDATE.finditer(text, at):
+        end = _end(text, found)
+        if end:
+            return end
+    return len(text)
+
+
+def _end(text: str, found: re.Match[str]) -> int:
+    """Say where the sentence ends, or 0 if none ends here."""
+    start, end = found.span()
+    if end == len(text) or text[end - 1] == "\n" or text[start] not in STOPS:
+        return end
+    closers, blanks = found.span("closers")
+    if found["sure"] is None:
+        starts_low = text[end].islower()
+        if closers - start == 1 and text[start] == ".":
+            # 1.第一点 is a number of a list, also within a line.
+            if starts_low or (blanks == end and text[start - 1 : start].isdigit()) or is_abbreviation(text, start, end):
+                return 0
+        # "What?" he said.  Wait... what?
+        elif starts_low and (blanks > closers or text[closers - 1] not in "!?"):
+            return 0
+    if blanks == end and closers < end:
+        two_faced = _TWO_FACED.search(text, closers, end)
+        if two_faced and _opens(text, two_faced[0], start):
+            return two_faced.start()
+    return end
+
+
+def _opens(text: str, mark: str, at: int) -> bool:
+    line = max(text.rfind("\n", 0, at) + 1, at - _LONGEST_QUOTE)
+    return text.count(mark, line, at) % 2 == 0
+
+
+def ends_sentence(piece: str) -> bool:
+    """Tell whether a piece ends where a sentence or a line does, as far as can be told from the piece alone."""
+    core = piece.rstrip()
+    if "\n" in piece[len(core) :]:
+        return True
+    if not core or core[-1].isalnum():
+        return False
+    found = _AT_END.match(core)
+    if found is None:
+        return False
+    return found["stops"] != "." or not is_abbreviation(core, found.start(), len(core))

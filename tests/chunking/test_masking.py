@@ -1,0 +1,45 @@
+"""Code and addresses are hidden, and everything else is not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+
+from persona_stream.chunking.masking import mask
+from tests.chunking.fragments import texts
+
+
+@settings(max_examples=20, deadline=None)
+@given(texts())
+def test_length(text: str) -> None:
+    """A mask has the length of its text."""
+    assert len(mask(text)) == len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("plain. text! 你好。", "plain. text! 你好。"),
+        ("a `b. c` d", "a ______ d"),
+        ("a `` b`c `` d", "a _________ d"),
+        ("a `b\nc` d", "a _____ d"),
+        ("stray ` and `` others", "stray ` and `` others"),
+        ("no `span over\n\na blank` line", "no `span over\n\na blank` line"),
+        ("`" + "x. " * 400 + "`", "`" + "x. " * 400 + "`"),
+        ("x\n```py\na. b\n\n  c\n```\ny. z", "x\n_____\n____\n\n___\n___\ny. z"),
+        ("~~~\na\n```\n~~~~\ny `z`", "___\n_\n___\n____\ny ___"),
+        ("1. ```\n   a. b\n   ```\nc. d", "______\n_______\n______\nc. d"),
+        ("```\nnever. closed", "___\n_____________"),
+        ("```inline. code``` here", "__________________ here"),
+        ("see https://a.b/c?d=e. Then", "see _________________. Then"),
+        ("(https://a.b/c), http://d.e!", "(_____________), __________!"),
+        ("见https://a.b/中文，然后", "见______________，然后"),
+        ("[文](https://a.b/c)后面", "[文](_____________)后面"),
+        ("a / b :// c", "a / b :// c"),
+    ],
+)
+def test_hidden(text: str, hidden: str) -> None:
+    """These are the parts that are hidden."""
+    masked = mask(text)
+    shown = "".join(old if old == new else "_" for old, new in zip(text, masked, strict=True))
+    assert shown == hidden
