@@ -1,0 +1,71 @@
+"""The openai backend against LiteLLM's proxy."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from persona_stream.backends.openai import openai_backend
+from persona_stream.errors import BackendError
+from persona_stream.persona import Persona
+from persona_stream.query import Answer, Query, Turn, Usage
+
+from e2e.conftest import KEY, TEXT
+
+
+def ask(port: int, model: str, reports: list[str] | None = None, **settings: Any) -> Any:
+    made = {"base_url": f"http://127.0.0.1:{port}/v1", "api_key": KEY, "model": model, "sleep": lambda seconds: None}
+    query = Query(
+        username="ada",
+        message="How many?",
+        locale="en",
+        persona=Persona(username="ada", name="Ada", line={}, prompt="You are Ada."),
+        history=(Turn("user", "Hello"), Turn("assistant", "Good day")),
+        on_report=lambda message, fraction: reports.append(message) if reports is not None else None,
+    )
+    return openai_backend(**made | settings).process_query(query)
+
+
+def test_the_answer_arrives_whole(litellm: int) -> None:
+    """Text, counts and the body as it was sent."""
+    answer = ask(litellm, "quick")
+    assert answer == Answer(TEXT, usage=Usage(input_tokens=10, output_tokens=20))
+    assert answer.raw["object"] == "chat.completion"
+
+
+def test_thoughts_arrive_beside_the_text(litellm: int) -> None:
+    """Reasoning is kept apart."""
+    assert ask(litellm, "thinking") == Answer(TEXT, "Six times seven.", Usage(input_tokens=7, output_tokens=9))
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "words", "reports"),
+    [
+        ("quick", {"api_key": "sk-wrong-key"}, "The provider refused our credentials", 1),
+        ("quick", {"api_key": None}, "The provider refused our credentials", 1),
+        ("nobody", {}, "The provider did not accept the request", 1),
+        ("crowded", {}, "The conversation is too long for the model", 1),
+        ("busy", {}, "The provider is busy, please try again later", 5),
+        ("failing", {}, "The provider failed, please try again later", 1),
+        ("hanging", {"timeout": 0.5}, "The provider took too long, please try again later", 1),
+        ("quick", {"base_url": "http://127.0.0.1:9/v1"}, "The provider cannot be reached, please try again later", 5),
+    ],
+)
+def test_every_trouble_is_told_in_our_words(
+    litellm: int,
+    model: str,
+    settings: dict[str, Any],
+    words: str,
+    reports: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A real proxy's refusals are understood; its own words are in the log, and the key is not."""
+    told: list[str] = []
+    with caplog.at_level(logging.INFO, "persona_stream"), pytest.raises(BackendError) as failed:
+        ask(litellm, model, told, **settings)
+    assert str(failed.value) == words
+    assert len(told) == reports
+    assert "try 1 of model" in caplog.text
+    assert KEY not in caplog.text
+    assert "sk-wrong-key" not in caplog.text

@@ -1,0 +1,113 @@
+"""``persona-stream serve --backend openai`` against LiteLLM's proxy, over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from e2e.conftest import KEY, TEXT
+from e2e.relay import relay
+from e2e.served import Served
+
+STREAMS = ("stream_chat", "stream_chat_advanced", "stream_chat_smart")
+Serve = Callable[..., Served]
+
+
+def base_url(port: int) -> str:
+    return f"http://127.0.0.1:{port}/v1"
+
+
+def statuses(events: list[dict[str, Any]]) -> list[str]:
+    """Give the statuses in order, each once for as long as it lasts."""
+    every = [event["status"] for event in events]
+    return every[:1] + [after for before, after in pairwise(every) if after != before]
+
+
+def test_a_slow_answer_arrives_whole_on_every_endpoint(litellm: int, serve: Serve) -> None:
+    """While the provider takes its time each stream shows progress; then the text comes, to the character."""
+    served = serve(openai_base_url=base_url(litellm), openai_model="slow")
+    with ThreadPoolExecutor(4) as pool:
+        streams = list(pool.map(served.events, STREAMS))
+        whole = served.ask("chat")
+    for endpoint, events in zip(STREAMS, streams, strict=True):
+        opening = "connecting" if endpoint == "stream_chat" else "initializing"
+        assert statuses(events) == [opening, "processing", "processing_complete", "streaming", "complete"]
+        assert "".join(event["data"] for event in events) == TEXT
+        waiting = [event for event in events if event["status"] == "processing"]
+        assert "Waiting for the model..." in [event["message"] for event in waiting]
+        assert waiting[-1]["elapsed_time"] >= 5.0
+        assert len(waiting) >= 3
+        progress = [event["progress"] for event in waiting]
+        assert progress == sorted(progress)
+        assert [event.get("is_complete") for event in events].count(True) == 1
+        assert events[-1]["usage"]["output_tokens"] == 20
+    assert whole.status_code == 200
+    assert whole.json()["data"] == TEXT
+    assert whole.json()["total_time"] >= 7.0
+
+
+def test_thoughts_are_sent_when_asked_for(litellm: int, serve: Serve) -> None:
+    """Reasoning comes before the answer, to those who want it."""
+    served = serve(openai_base_url=base_url(litellm), openai_model="thinking")
+    events = served.events("stream_chat_smart", reasoning=True)
+    assert "".join(event.get("reasoning", "") for event in events) == "Six times seven."
+    assert "".join(event["data"] for event in events) == TEXT
+    assert "reasoning" not in statuses(served.events("stream_chat_smart"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words", "told"),
+    [
+        ({"openai_api_key": "sk-wrong-key"}, "The provider refused our credentials", []),
+        ({"openai_model": "nobody"}, "The provider did not accept the request", []),
+        ({"openai_model": "busy"}, "The provider is busy, please try again later", ["The provider is busy, trying"]),
+    ],
+)
+def test_a_provider_that_refuses_is_an_error_in_our_words(
+    litellm: int, serve: Serve, settings: dict[str, str], words: str, told: list[str]
+) -> None:
+    """The stream ends with backend_error and nothing of the provider's text, which the log has without the key."""
+    served = serve(**{"openai_base_url": base_url(litellm), "openai_model": "quick"} | settings)
+    with ThreadPoolExecutor(4) as pool:
+        streams = list(pool.map(served.events, STREAMS))
+    for events in streams:
+        last = events[-1]
+        assert (last["status"], last["code"], last["error"], last["is_complete"]) == (
+            "error",
+            "backend_error",
+            words,
+            True,
+        )
+        everything = str(events)
+        for foreign in ("litellm", "LiteLLM", "Incorrect API key", "Invalid model", "mock", KEY, "sk-wrong-key"):
+            assert foreign not in everything
+        for beginning in told:
+            assert any(event.get("message", "").startswith(beginning) for event in events)
+    refused = served.ask("chat")
+    assert (refused.status_code, refused.json()["code"], refused.json()["error"]) == (502, "backend_error", words)
+    log = served.log.read_text()
+    assert "try 1 of model" in log
+    assert KEY not in log
+    assert "sk-wrong-key" not in log
+
+
+def test_at_the_deadline_the_run_times_out_and_the_provider_is_left(litellm: int, serve: Serve) -> None:
+    """The stream ends as a timeout, and the connection to the provider is closed before it has answered."""
+    with relay(litellm) as wire:
+        served = serve(openai_base_url=base_url(wire.port), openai_model="hanging", timeout=3)
+        last = served.events("stream_chat_smart")[-1]
+        assert wire.given_up.wait(5)
+    assert (last["status"], last["code"], last["is_complete"]) == ("timeout", "timeout", True)
+    assert 3.0 <= last["elapsed_time"] < 6.0
+
+
+def test_a_server_without_a_provider_does_not_start(serve: Serve) -> None:
+    """It says which settings it misses."""
+    with pytest.raises(RuntimeError, match="set openai_base_url"):
+        serve()
+    with pytest.raises(RuntimeError, match="set openai_model"):
+        serve(openai_base_url="http://127.0.0.1:9/v1")
