@@ -48,6 +48,13 @@ class _Handler(WSGIHandler):
         if data:
             self._sendall(b"%x\r\n%b\r\n" % (len(data), data) if self.response_use_chunked else data)
 
+    def _sendall(self, data: bytes) -> None:
+        # gevent's sendall asks the kernel for the buffer's size each time; nearly always one send takes it all.
+        sent = self.socket.send(data)
+        self.response_length += sent
+        if sent < len(data):
+            super()._sendall(memoryview(data)[sent:])
+
     def run_application(self) -> None:
         super().run_application()
         if self.code == 413:
