@@ -21,9 +21,9 @@ _NEVER = frozenset(_NEVER_LAST.split())
 _NUMBERED = frozenset(_BEFORE_NUMBER.split())
 _MAYBE = frozenset(_DOUBTFUL.split())
 
-_LONGEST = 6
+LONGEST_ABBREVIATION = 6
 # Not of letters of any script, or 如Dr were one word.
-_SHORT_WORD = re.compile(rf"(?<![A-Za-z0-9.])(?:[A-Za-z.]{{1,{_LONGEST}}}|\d{{1,3}})\Z")
+_SHORT_WORD = re.compile(rf"(?<![A-Za-z0-9.])(?:[A-Za-z.]{{1,{LONGEST_ABBREVIATION}}}|\d{{1,3}})\Z")
 _INITIALS = re.compile(r"[A-Z]|(?:[A-Za-z]\.)+[A-Za-z]")
 _LIST_NUMBER = re.compile(r"\d+|[a-z]|[ivx]+")
 _LINE_START = re.compile(r"(?:^|\n)[\s>#*_(-]*\Z")
@@ -46,7 +46,7 @@ def is_abbreviation(text: str, stop: int, following: int) -> bool:
         stop: the index of the full stop.
         following: the index of what follows the blanks behind it.
     """
-    found = _SHORT_WORD.search(text, max(0, stop - _LONGEST - 1), stop)
+    found = _SHORT_WORD.search(text, max(0, stop - LONGEST_ABBREVIATION - 1), stop)
     if found is None:
         return False
     word = found[0].lower()

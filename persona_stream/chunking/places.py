@@ -27,6 +27,8 @@ class Places:
         self.text = text
         self.masked = mask(text)
         self.wide = not text.isascii() and WIDE_LETTER.search(self.masked) is not None
+        # Every place in it is a boundary.
+        self._plain = text.isascii() and "\r" not in text
         self._word_pattern = WORD_END if self.wide else SPACED_WORD_END
         self._word_end = self._sentence_end = 0
 
@@ -68,7 +70,7 @@ class Places:
         # What is before least must be taken anyway.
         if end - least >= LONGEST_WORD:
             end = self._in_long_word(start, least, end)
-        return boundary(self.text, start, end)
+        return end if self._plain else boundary(self.text, start, end)
 
     def _in_long_word(self, start: int, least: int, end: int) -> int:
         word = _LONG_RUN.match(self.masked, least - 1, end) or _LONG_WORD.search(self.masked, least - 1, end)

@@ -11,7 +11,7 @@ import re
 
 import regex
 
-from persona_stream.chunking.abbreviations import is_abbreviation
+from persona_stream.chunking.abbreviations import LONGEST_ABBREVIATION, is_abbreviation
 from persona_stream.chunking.letters import (
     CLOSERS,
     COMMAS,
@@ -27,6 +27,8 @@ from persona_stream.chunking.letters import (
 
 # The indentation behind the last newline belongs to what is indented.
 _MORE_LINES = r"(?: \s* \n )?+ (?: \s* \Z )?+"
+# Most sentences end like this, and no abbreviation does: then nothing more has to be asked.
+_SURE_IN_ENGLISH = rf"(?: (?<= [a-z]{{{LONGEST_ABBREVIATION + 1}}} \. ) | (?<= [!?] ) ) (?= [ ] [A-Z] )"
 # It begins with one plain class, and asks everything else afterwards: so the engine skips to the few that matter.
 _CANDIDATE = re.compile(
     rf"""
@@ -39,11 +41,11 @@ _CANDIDATE = re.compile(
         (?! (?<= \b [A-Z] \. ) [ ] [A-Z] \. )      # J. R. R.
         # A run of stops is taken whole: tried again from each of its stops, a long one would take for ever.
         (?<! [{STOPS}]{{2}} )
-        [{STOPS}]*+ (?: (?P<sure> (?<= [{SURE_STOPS}] ) | (?<= …… ) ) | )
-        (?P<closers> (?: [{CLOSERS}] | \[ \^? \w{{1,3}} \] )*+ )
+        [{STOPS}]*+ (?: (?P<sure> (?<= [{SURE_STOPS}] ) | (?<= …… ) | {_SURE_IN_ENGLISH} ) | )
+        (?P<closers> [{CLOSERS}]*+ (?: (?: \[ \^? \w{{1,3}} \] [{CLOSERS}]*+ )++ | ) )
         (?(sure) (?! [{COMMAS},{STOPS}] ) | (?= [\s{WIDE}{KATAKANA}{OPENING}] | \Z ) )
         (?! [{NOT_FIRST}] )
-        [^\S\n]*+ (?: \n {_MORE_LINES} )?+
+        [^\S\n]*+ (?: \n {_MORE_LINES} | )
     |   (?<= \n ) {_MORE_LINES}
     |   (?<= [{THAI_LAST}] ) [ ]++ (?= [{THAI_FIRST}] )
     )
@@ -66,10 +68,11 @@ def next_end(text: str, at: int) -> int:
         text: the text, masked.
         at: an index; stops before it are not seen.
     """
-    for found in _CANDIDATE.finditer(text, at):
+    while found := _CANDIDATE.search(text, at):
         end = _end(text, found)
         if end:
             return end
+        at = found.end()
     return len(text)
 
 
