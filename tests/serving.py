@@ -22,11 +22,11 @@ _ADDRESS = re.compile(r"Page: +(http://[^/]+)/")
 class Served:
     """A server that runs."""
 
-    def __init__(self, arguments: list[str], environ: Mapping[str, str] | None = None) -> None:
+    def __init__(self, arguments: list[str], environ: Mapping[str, str] | None = None, cwd: Path = ROOT) -> None:
         command = [sys.executable, "-m", "persona_stream", "serve", "--port", "0", *arguments]
         self.process = subprocess.Popen(
             command,
-            cwd=ROOT,
+            cwd=cwd,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(environ or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -43,8 +43,7 @@ class Served:
                 self.url = found[1]
                 break
         else:
-            self.process.wait()
-            self._reader.join()
+            self.stop()
             raise RuntimeError(f"the server did not start:\n{self.log}")
 
     def _read_log(self) -> None:

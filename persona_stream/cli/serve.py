@@ -41,26 +41,29 @@ def serve(reloads: bool, **options: Any) -> int:
     app, desk = build(settings)
     if warning := raise_file_limit(settings.max_runs):
         logger.warning("%s", warning)
+    told = _told_to_stop(desk)
     server = Server((settings.host, settings.port), app)
     try:
         server.start()
     except OSError as error:
         raise StartError(
-            f"Cannot listen on {settings.host}:{settings.port} ({error.strerror}): choose another with --port"
+            f"Cannot listen on {settings.host}:{settings.port} ({os.strerror(error.errno or 0)}):"
+            " choose another with --port"
         ) from None
-    _greet(settings, server.server_port)
     advice = " Run it with --executor thread." if settings.executor == "greenlet" else ""
     Watchdog(advice=advice).start()
     # What is alive now stays: taking it out of collections makes them short, and streams even.
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
-    _serve_until_told(server, desk, settings.drain_time)
+    _greet(settings, server.server_port)
+    told.wait()
+    _stop(server, desk, settings.drain_time)
     return 0
 
 
-def _serve_until_told(server: Server, desk: Desk, drain: float) -> None:
-    """Serve until SIGTERM or SIGINT; then finish what runs, and stop. A second signal stops at once."""
+def _told_to_stop(desk: Desk) -> Event:
+    """Give the event that the first SIGTERM or SIGINT sets; a second signal tells the draining to hurry."""
     told = Event()
 
     def tell() -> None:
@@ -71,7 +74,11 @@ def _serve_until_told(server: Server, desk: Desk, drain: float) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, tell)
-    told.wait()
+    return told
+
+
+def _stop(server: Server, desk: Desk, drain: float) -> None:
+    """Start nothing new, let what runs finish, let its readers have it, and stop."""
     if desk.runs.under_way:
         logger.info("shutting down: %d runs may finish within %.0f s", desk.runs.under_way, drain)
     desk.runs.drain(drain)
