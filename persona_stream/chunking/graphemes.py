@@ -10,9 +10,10 @@ import re
 
 import regex
 
-# Flags are paired here: \X alone counts back over the whole run of flags at each of them, which is quadratic.
+# Flags are paired here: \X alone counts back over the whole run of flags at each of them, which is quadratic. What may
+# join to a flag is left to it.
 _CLUSTER = regex.compile(
-    r"[\U0001F1E6-\U0001F1FF]{2}[\p{GCB=Extend}\p{GCB=SpacingMark}\u200D]*+"
+    r"[\U0001F1E6-\U0001F1FF]{2}(?![\p{GCB=Extend}\p{GCB=SpacingMark}\u200D])"
     r"|\X"
 )
 # The last place before which two characters are enough to know that it is a boundary, whatever else the text holds.
@@ -59,7 +60,7 @@ def around(text: str, known: int, at: int) -> tuple[int, int]:
     sure = _LAST_SURE.search(text, max(known, at - _NEAR), at + 1)
     before = after = sure.end() - 1 if sure else known
     if before < at:
-        # Flags by the thousand are skipped at once, all but the last, which may have marks of its own.
+        # Flags by the thousand are skipped at once, all but the last.
         flags = _FLAGS.match(text, before, at)
         if flags:
             before = after = flags.end() - 2
