@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import pytest
 import regex
 from hypothesis import given, settings
@@ -183,20 +185,18 @@ def test_every_script_ends_once_and_tells_all(run, style, chunking, reasoning, s
 def test_no_piece_ends_inside_a_grapheme(run, chunking):
     """Wherever the deltas were cut, the reader never gets half a character."""
     pieces = [event.text for _, event in read(run, reader(chunking=chunking)) if isinstance(event, Piece)]
-    whole, end = answer_of(run), 0
-    # A delta before reasoning or an ending is all there is to come: the text up to there is cut as it is.
-    edges = {0}
-    for cluster in regex.findall(r"\X", whole):
-        edges.add(max(edges) + len(cluster))
-    spoken = 0
+    # Before reasoning and before a failure what is held back goes out as it is: there a new text begins.
+    texts_alone, edges, end = [""], set(), 0
     for entry in run:
         if isinstance(entry.fact, Reasoned | Failed):
-            edges.add(spoken)
+            texts_alone.append("")
         elif isinstance(entry.fact, Delta | Answered):
-            spoken += len(entry.fact.text)
-    for piece in pieces:
-        end += len(piece)
-        assert end in edges
+            texts_alone[-1] += entry.fact.text
+    for text in texts_alone:
+        for cluster in regex.findall(r"\X", text):
+            end += len(cluster)
+            edges.add(end)
+    assert set(accumulate(map(len, pieces))) <= edges
 
 
 @settings(max_examples=40)
