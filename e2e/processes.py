@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import requests
@@ -53,11 +53,10 @@ def _wait(process: subprocess.Popen[bytes], ready: str, patience: float, log: Pa
     with requests.Session() as session:
         session.trust_env = False
         while True:
-            try:
+            # A program may listen before it has the time to answer.
+            with suppress(requests.ConnectionError, requests.Timeout):
                 if session.get(ready, timeout=5).status_code == 200:
                     return
-            except requests.ConnectionError:
-                pass
             if process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"{process.args!r} did not become ready:\n{log.read_text()[-4000:]}")
             time.sleep(0.2)

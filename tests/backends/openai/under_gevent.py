@@ -25,6 +25,13 @@ from persona_stream.query import Query  # noqa: E402
 
 BODY = json.dumps({"choices": [{"message": {"content": "Forty-two."}}]}).encode()
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+BEGINNINGS = (
+    b"",
+    b"HTTP/1.1 200 OK\r\nContent-",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+    b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\n{",
+    WHOLE[:-5],
+)
 QUERY = Query(username="ada", message="How many?")
 
 
@@ -46,7 +53,7 @@ def serve(answer: Callable[[Any], None]) -> Backend:
     return openai_backend(base_url=f"http://127.0.0.1:{server.server_port}/v1", api_key="sk-1", model="m1")
 
 
-def killed(before: bytes) -> None:
+def killed_after(before: bytes) -> None:
     """Kill a query that waits after these bytes of the reply: the provider sees the end of the connection at once."""
     asked, ended = Event(), Event()
 
@@ -60,11 +67,17 @@ def killed(before: bytes) -> None:
     # The connection must not owe its end to the garbage collector.
     gc.disable()
     query = gevent.spawn(backend.process_query, QUERY)
-    assert asked.wait(10)
+    assert asked.wait(10), before
     gevent.sleep(0.05)
     query.kill()
-    assert ended.wait(10)
+    assert ended.wait(10), before
     assert isinstance(query.value, gevent.GreenletExit)
+
+
+def killed() -> None:
+    """Kill at every stage of a reply."""
+    for before in BEGINNINGS:
+        killed_after(before)
 
 
 def killed_while_pausing() -> None:
@@ -122,11 +135,7 @@ def threads() -> None:
 
 
 SCENARIOS: dict[str, Callable[[], None]] = {
-    "killed-before-headers": lambda: killed(b""),
-    "killed-in-headers": lambda: killed(b"HTTP/1.1 200 OK\r\nContent-"),
-    "killed-in-body": lambda: killed(WHOLE[:-5]),
-    "killed-in-chunk": lambda: killed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"),
-    "killed-in-error": lambda: killed(b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\n{"),
+    "killed": killed,
     "killed-while-pausing": killed_while_pausing,
     "many": many,
     "threads": threads,
