@@ -1,0 +1,75 @@
+"""Read the documents of this project: their links, tables and blocks of code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+_FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (?P<text>.+)$", re.MULTILINE)
+_EVENT = re.compile(r"^ *data: (?P<json>\{.*)$", re.MULTILINE)
+_CODE = re.compile(r"`([^`\n]+)`")
+_MARKED = re.compile(r"<!-- settings: begin.*?-->\n(?P<table>.*?)<!-- settings: end -->", re.DOTALL)
+
+
+class Document:
+    """Hold one document, which knows its place under the root."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.file = ROOT / name
+        self.text = self.file.read_text("utf-8")
+        self.prose = _FENCE.sub("", self.text)
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def blocks(self, *languages: str) -> list[str]:
+        """Give the blocks of code in these languages."""
+        return [found["body"] for found in _FENCE.finditer(self.text) if found["language"] in languages]
+
+    def events(self) -> list[str]:
+        """Give the JSON of every event that is shown."""
+        return [found["json"] for found in _EVENT.finditer(self.text)]
+
+    def code(self) -> list[str]:
+        """Give what stands between backticks in the prose."""
+        return _CODE.findall(self.prose)
+
+    def links(self) -> Iterator[tuple[Path, str]]:
+        """Give the file and the anchor of every link that stays in this project."""
+        for found in _LINK.finditer(_CODE.sub("", self.prose)):
+            path, _, anchor = found["target"].partition("#")
+            if not re.match(r"[a-z]+:", path):
+                yield (self.file.parent / path if path else self.file).resolve(), anchor
+
+    def anchors(self) -> set[str]:
+        """Give the anchors of the headings, by GitHub's rule."""
+        headings = (found["text"].strip().lower() for found in _HEADING.finditer(self.prose))
+        return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}
+
+    def rows(self) -> list[list[str]]:
+        """Give the rows of all tables, as cells without their backticks."""
+        lines = (line for line in self.prose.splitlines() if line.startswith("|"))
+        return [[cell.strip().replace("`", "") for cell in line[1:].rstrip("|").split("|")] for line in lines]
+
+    def settings_table(self) -> str:
+        """Give the table between the markers."""
+        found = _MARKED.search(self.text)
+        assert found is not None, f"{self.name} has no table of settings between markers"
+        return found["table"].strip()
+
+
+README, README_ZH = Document("README.md"), Document("README.zh-CN.md")
+API, STREAMING = Document("docs/API.md"), Document("docs/STREAMING.md")
+DOCUMENTS = [
+    README,
+    README_ZH,
+    Document("CONTRIBUTING.md"),
+    Document("CHANGELOG.md"),
+    *(Document(f"docs/{file.name}") for file in sorted((ROOT / "docs").glob("*.md"))),
+]

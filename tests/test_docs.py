@@ -1,0 +1,104 @@
+"""What the documents say is so, as far as a machine can tell: links, settings, commands, snippets."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from persona_stream import profiles
+from persona_stream.cli import group
+from persona_stream.settings.loading import CONFIG_VARIABLE, PREFIX, TOKEN_VARIABLE
+from persona_stream.settings.table import BY_NAME
+from tests.documents import DOCUMENTS, README, README_ZH, ROOT, Document
+
+MADE_LATER = {ROOT / "docs/BENCHMARKS.md"}  # by `make bench`, on the machine of whoever wants to know
+FOREIGN_FLAGS = {"--graceful-timeout"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=repr)
+def test_every_link_leads_somewhere(document: Document) -> None:
+    """A link names a file that is there and, behind a #, a heading that it has."""
+    for file, anchor in document.links():
+        assert file.exists() or file in MADE_LATER, f"no {file}"
+        if anchor:
+            assert anchor in Document(str(file.relative_to(ROOT.resolve()))).anchors(), f"no #{anchor} in {file}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=repr)
+def test_every_path_leads_somewhere(document: Document) -> None:
+    """A path of this repository that the prose names is there; a pattern matches something."""
+    for path in document.code():
+        if re.fullmatch(r"(persona_stream|tests|docs|scripts|e2e|bench)/[\w./*-]+", path):
+            assert list(ROOT.glob(path.rstrip("/"))), path
+
+
+def test_the_settings_table_is_the_codes() -> None:
+    """README.md has what `persona-stream settings --markdown` prints."""
+    printed = CliRunner().invoke(group, ["settings", "--markdown"])
+    assert README.settings_table() == printed.output.strip()
+
+
+def test_the_chinese_settings_are_settings() -> None:
+    """Each row of the short table names a setting of this release, and its default."""
+    table = [line.split("|") for line in README_ZH.settings_table().splitlines()[2:]]
+    assert table
+    for _, name, default, *_ in table:
+        setting = BY_NAME[name.strip(" `")]
+        assert not setting.later
+        assert default.strip(" `") == ("" if setting.default is None else setting.show(setting.default))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=repr)
+def test_python_is_python_and_imports_what_there_is(document: Document) -> None:
+    """Every block parses, and what it takes out of persona_stream is in there."""
+    for block in document.blocks("python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "persona_stream":
+                module = importlib.import_module(node.module or "")
+                assert all(hasattr(module, alias.name) for alias in node.names), block
+            if isinstance(node, ast.Import):
+                for alias in node.names:
+                    importlib.import_module(alias.name)
+
+
+def flags_of(command: str) -> set[str]:
+    """Give the flags that a command takes."""
+    found = group.get_command(click.Context(group), command)
+    assert found is not None
+    return {flag for parameter in found.params for flag in parameter.opts} | {"--help"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=repr)
+def test_the_commands_are_commands(document: Document) -> None:
+    """What stands there to be typed exists: commands and their flags, make's targets, variables."""
+    typed = [*document.code(), *(line for block in document.blocks("bash") for line in block.splitlines())]
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    flags = {command: flags_of(command) for command in ("serve", "chat", "token", "settings")}
+    for line in typed:
+        for command, arguments in re.findall(r"persona-stream ([a-z]+)([^|#`)]*)", line):
+            assert not set(re.findall(r"(?<= )--[a-z-]+", arguments)) - flags[command], line
+        if line.startswith("--"):
+            assert line.split()[0] in set.union(*flags.values()) | FOREIGN_FLAGS, line
+        if found := re.match(r"make (?:[A-Z]+=\S+ )?([a-z0-9]+)", line):
+            assert found[1] in targets, line
+        for variable in re.findall(rf"{PREFIX}[A-Z_]+", line):
+            name = variable.removeprefix(PREFIX).lower()
+            assert name in BY_NAME or variable in (CONFIG_VARIABLE, TOKEN_VARIABLE) or variable == PREFIX, line
+
+
+@pytest.mark.parametrize("document", [README, README_ZH], ids=repr)
+def test_the_persona_is_a_persona(document: Document, tmp_path: Path) -> None:
+    """The file that is shown can be read."""
+    [block] = document.blocks("toml")
+    name = block.partition("\n")[0].removeprefix("# personas/")
+    (tmp_path / name).write_text(block, "utf-8")
+    [persona] = profiles.load(tmp_path).values()
+    assert persona.name == tomllib.loads(block)["name"]
+    assert persona.notes

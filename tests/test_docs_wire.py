@@ -1,0 +1,155 @@
+"""What the documents say about the wire is so: every event, body, status, code and number in them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import get_args, get_type_hints
+
+import msgspec
+import pytest
+
+from persona_stream import messages
+from persona_stream.dialects.native import frames
+from persona_stream.dialects.native.answers import ChatAnswer, RunList, RunView, chat_answer
+from persona_stream.errors import Refusal
+from persona_stream.facts import Failed, FailureCode, Started
+from persona_stream.styles import STYLES
+from persona_stream.summary import RunStatus
+from persona_stream.web import openapi
+from persona_stream.web.profiles import Profile, ProfileList
+from persona_stream.web.requests import ChatRequest
+from persona_stream.web.stream_chat import ENDPOINTS
+from tests.documents import API, README, README_ZH, STREAMING, Document
+from tests.fakes import accepted, entries
+
+FRAMES: tuple[type[msgspec.Struct], ...] = get_args(frames.Frame)
+
+
+def statuses(frame: type[msgspec.Struct]) -> tuple[str, ...]:
+    """Give what `status` can be in a frame."""
+    return get_args(get_type_hints(frame)["status"])
+
+
+def frame_of(event: dict[str, object]) -> type[msgspec.Struct]:
+    """Find the frame that an event is of: by its status and its fields, as one status has three."""
+    of_status = [frame for frame in FRAMES if event["status"] in statuses(frame)]
+    return next(
+        frame for frame in of_status if not event.keys() - {field.name for field in msgspec.structs.fields(frame)}
+    )
+
+
+def same(text: str, kind: type[msgspec.Struct]) -> bool:
+    """Tell whether JSON is what we would write: the same fields, in the same order, and nothing left over."""
+    try:
+        written = msgspec.json.encode(msgspec.json.decode(text, type=kind))
+    except msgspec.ValidationError:
+        return False
+    return flat(json.loads(text)) == flat(json.loads(written))
+
+
+def flat(value: object, path: str = "") -> list[tuple[str, object]]:
+    """List the leaves of a JSON value in their order."""
+    match value:
+        case dict() if value:
+            return [leaf for key, inner in value.items() for leaf in flat(inner, f"{path}.{key}")]
+        case list() if value:
+            return [leaf for index, inner in enumerate(value) for leaf in flat(inner, f"{path}[{index}]")]
+        case _:
+            return [(path, value)]
+
+
+@pytest.mark.parametrize("document", [README, README_ZH, API], ids=repr)
+def test_the_events_are_events(document: Document) -> None:
+    """Every event that is shown is one that the server could send, to the last field."""
+    assert document.events()
+    for text in document.events():
+        assert same(text, frame_of(json.loads(text))), text
+
+
+def test_the_bodies_are_bodies() -> None:
+    """Every block of JSON is a body of the wire, to the last field."""
+    bodies: tuple[type[msgspec.Struct], ...] = (ChatAnswer, RunView, RunList, ProfileList, *FRAMES)
+    for block in API.blocks("json"):
+        if "success" not in json.loads(block):
+            msgspec.json.decode(block, type=ChatRequest)
+            assert not json.loads(block).keys() - set(ChatRequest.__struct_fields__)
+            continue
+        assert any(same(block, body) for body in bodies), block
+
+
+def test_every_status_is_explained() -> None:
+    """The reference names each status of an event and of a run; the guide says what to do at each of an event's."""
+    _, _, behind = STREAMING.text.partition("\n## What a client does at each event\n")
+    advice = behind.partition("\n## ")[0]
+    for frame in FRAMES:
+        for status in statuses(frame):
+            assert f"`{status}`" in API.prose
+            assert re.search(rf"^\|[^|]*`{status}`", advice, re.MULTILINE), status
+    for status in get_args(RunStatus):
+        assert f"`{status}`" in API.prose
+
+
+def test_every_field_is_explained() -> None:
+    """The reference names each field of each body."""
+    bodies: tuple[type[msgspec.Struct], ...] = (
+        *FRAMES,
+        ChatAnswer,
+        RunView,
+        RunList,
+        ChatRequest,
+        Profile,
+        ProfileList,
+    )
+    for body in bodies:
+        for field in body.__struct_fields__:
+            assert f"`{field}`" in API.prose, f"{body.__name__}.{field}"
+
+
+def test_every_refusal_is_in_the_table_and_no_other() -> None:
+    """The table of refusals has the status and the code of each refusal that there is."""
+
+    def kinds(kind: type[Refusal]) -> set[type[Refusal]]:
+        return {kind}.union(*map(kinds, kind.__subclasses__()))
+
+    known = {(kind.status, kind.code) for kind in kinds(Refusal) if not kind.__name__.startswith("_")}
+    by_http = {(405, "method_not_allowed"), (500, "internal")}
+    tables = API.text[: API.text.index("## The stream")]
+    found = re.findall(r"^\| (\d{3}) \| `(\w+)` \|", tables, re.MULTILINE)
+    documented = {(int(status), code) for status, code in found}
+    assert documented == known | by_http
+
+
+def test_every_failure_is_in_the_tables() -> None:
+    """The reference has each code with the status of `/api/chat`; the guide has its text in both languages."""
+    api = {cells[0]: cells[-1] for cells in API.rows()}
+    guide = {cells[0]: "|".join(cells) for cells in STREAMING.rows()}
+    assert set(get_args(FailureCode)) == set(messages.FAILURES)
+    for code, texts in messages.FAILURES.items():
+        status, _ = chat_answer(entries((0.0, accepted()), (0.0, Started()), (1.0, Failed(code))))
+        assert api[code] == str(status), code
+        for text in texts.values():
+            assert text in guide[code]
+
+
+def test_every_address_is_in_the_reference() -> None:
+    """What OpenAPI describes, the reference does too."""
+    for path, methods in openapi.build()["paths"].items():
+        for method in methods.keys() & {"get", "post", "delete"}:
+            assert f"{method.upper()} {path.replace('{run_id}', '<id>')}" in API.text
+
+
+def test_the_styles_have_these_numbers() -> None:
+    """Both tables of the styles say what the styles are."""
+    paths = {style.name: path for path, style in ENDPOINTS.items()}
+    expected = {
+        "endpoint": [paths[name] for name in STYLES],
+        "seconds between progress events": [f"{style.interval:g}" for style in STYLES.values()],
+        "cut, unless the request says otherwise": [style.chunking for style in STYLES.values()],
+        "seconds between pieces": [f"{style.pause:g}" for style in STYLES.values()],
+    }
+    api = {cells[0]: cells[1:] for cells in API.rows()}
+    assert {row: api[row] for row in expected} == expected
+    guide = {cells[0]: cells[1:4] for cells in STREAMING.rows()}
+    assert guide["progress: text, percent, seconds"] == [f"every {style.interval:g} s" for style in STYLES.values()]
+    assert guide["pause between pieces"] == [f"{style.pause:g} s" for style in STYLES.values()]
