@@ -19,6 +19,7 @@ from gevent.hub import get_hub
 logger = logging.getLogger("persona_stream.watchdog")
 
 _BEAT = 0.25  # seconds
+_ALIKE = 2  # so many looks in a row that find the greenlet of the look before: one blocks; else all are busy
 _LIBRARIES = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
 
 _start_thread: Callable[[Callable[[], None], tuple[()]], int] = monkey.get_original("_thread", "start_new_thread")
@@ -32,7 +33,7 @@ class Watchdog:
     def __init__(self, limit: float = 1.0, advice: str = "") -> None:
         self._limit, self._advice = limit, advice
         self._beat_at = time.monotonic()
-        self._reported = 0.0  # the heartbeat after which a block was reported
+        self._reported = 0.0  # the heartbeat after which something was reported
         self._thread = 0
 
     def start(self) -> None:
@@ -48,19 +49,37 @@ class Watchdog:
             logger.warning("the hub is free again, after %.1f s", self._beat_at - before)
 
     def _watch(self) -> None:
+        same, last = 0, 0
         while True:
             _sleep(_BEAT)
+            frame = sys._current_frames().get(self._thread)
+            if frame is None:  # the thread that we watch has ended
+                return
+            greenlet = id(_outermost(frame))
+            same, last = (same + 1 if greenlet == last else 0), greenlet
             beat_at = self._beat_at
             if time.monotonic() - beat_at > self._limit and self._reported != beat_at:
                 self._reported = beat_at
-                frame = sys._current_frames().get(self._thread)
-                if frame is not None:
-                    logger.error(
-                        "the hub has been blocked for over %.0f s by %s: no stream moves meanwhile.%s",
-                        self._limit,
-                        culprit(frame),
-                        self._advice,
-                    )
+                if same >= _ALIKE:
+                    self._tell_blocked(frame)
+                else:
+                    logger.warning("the hub is over %.0f s behind: more is due than one process can do", self._limit)
+            del frame
+
+    def _tell_blocked(self, frame: FrameType) -> None:
+        logger.error(
+            "the hub has been blocked for over %.0f s by %s: no stream moves meanwhile.%s",
+            self._limit,
+            culprit(frame),
+            self._advice,
+        )
+
+
+def _outermost(frame: FrameType) -> FrameType:
+    """Give the frame that a greenlet began with, which tells it from others."""
+    while frame.f_back is not None:
+        frame = frame.f_back
+    return frame
 
 
 def culprit(frame: FrameType) -> str:
