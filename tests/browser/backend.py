@@ -8,7 +8,7 @@ import time
 from persona_stream import Answer, BackendError, Query
 
 PARAGRAPH = "Paragraph {} is about 3.14 of something; 第{}段说的是另一件事。A family 👨‍👩‍👧, a flag 🇨🇭.\n\n"
-STORY = "".join(PARAGRAPH.format(n, n) for n in range(1, 13))
+STORY = "".join(PARAGRAPH.format(n, n) for n in range(1, 9))
 SHORT = "The answer is 42."
 HOSTILE = """<img src=x onerror="document.title='taken'"></script><script>alert(1)</script><b>&amp; \u2028"""
 REASONING = "First I wondered what is asked."

@@ -55,7 +55,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Serve the demo, which knows its personas."""
-    with serving(tmp_path_factory.mktemp("demo"), "--backend", "demo", "--demo-seconds", "4") as server:
+    with serving(tmp_path_factory.mktemp("demo"), "--backend", "demo", "--demo-seconds", "3") as server:
         yield server
 
 

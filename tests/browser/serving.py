@@ -1,66 +1,47 @@
-"""The real server, in a process of its own."""
+"""The real server, with what leads to its page."""
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.serving import SECRET, Served, token
 
 
-@dataclass(frozen=True)
-class Server:
-    """Say where a server is, and what it lets in."""
+class Server(Served):
+    """A server that runs, and a token that it takes."""
 
-    address: str
-    token: str
-    process: subprocess.Popen[str]
+    def __init__(self, arguments: list[str]) -> None:
+        super().__init__(arguments)
+        self.token = token()
+
+    @property
+    def address(self) -> str:
+        """Give the address that the page is told."""
+        return self.url
 
     @property
     def port(self) -> int:
         """Give the number of the port."""
-        return int(self.address.rsplit(":", 1)[1])
+        return int(self.url.rsplit(":", 1)[1])
 
     @property
     def page(self) -> str:
         """Give the address that opens the page with one click."""
-        return f"{self.address}/#token={self.token}"
+        return f"{self.url}/#token={self.token}"
 
-    def stop(self) -> None:
-        """Kill it, as a crash would."""
+    def crash(self) -> None:
+        """End it as a power cut would."""
         self.process.kill()
         self.process.wait(10)
 
 
 @contextmanager
 def serving(folder: Path, *flags: str, port: int = 0) -> Iterator[Server]:
-    """Run ``persona-stream serve`` with these flags until the block is left, with its state and log in a folder."""
-    command = [sys.executable, "-m", "persona_stream", "serve", "--port", str(port), "--state-dir", str(folder), *flags]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PERSONA_STREAM_")}
-    log = folder / "server.log"
-    with (
-        log.open("a") as errors,
-        subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
-        ) as process,
-    ):
-        try:
-            yield _greeted(process, log)
-        finally:
-            process.kill()
-
-
-def _greeted(process: subprocess.Popen[str], log: Path) -> Server:
-    said = ""
-    assert process.stdout is not None
-    for line in process.stdout:
-        said += line
-        if found := re.search(r"(http://\S+?)/#token=(\S+)", said):
-            return Server(found[1], found[2], process)
-    raise AssertionError(f"the server did not start: {said}{log.read_text()}")
+    """Run ``persona-stream serve`` with these flags until the block is left, with its state in a folder."""
+    server = Server([f"--jwt-secret={SECRET}", f"--state-dir={folder}", f"--port={port}", *flags])
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Route, expect
 
 from tests.browser.backend import SHORT, STORY
@@ -146,6 +145,30 @@ def test_no_way_back_keeps_the_text_and_can_be_continued(visit: Visit, server: S
         expect(chat.turns).to_have_count(1)
 
 
+def test_who_hears_from_the_server_does_not_give_up(visit: Visit, server: Server) -> None:
+    """A network that lets one event through and then cuts, again and again, is outlasted, with growing pauses."""
+    chat = visit(server.page).connected()
+    chat.page.clock.install()
+    tick = 'id: 01run/2.0\ndata: {"success":true,"data":"","status":"processing","run_id":"01run"}\n\n'
+    last = 'id: 01run/3.0\ndata: {"success":true,"data":"","status":"complete","is_complete":true}\n\n'
+    resumed = []
+
+    def cut(route: Route) -> None:
+        resumed.append(route.request.url)
+        route.fulfill(content_type="text/event-stream", body=last if len(resumed) == 15 else tick)
+
+    chat.instead(SMART, tick)
+    chat.page.route(RUN, cut)
+    chat.ask("hello")
+    rounds = 0
+    while not chat.summary.is_visible():
+        chat.page.clock.run_for(2_000)
+        rounds += 1
+    expect(chat.notice).to_be_hidden()
+    assert len(resumed) == 15
+    assert rounds > 15  # more than 30 seconds of the page's clock: nobody was hammered
+
+
 def test_an_end_without_a_last_event_is_a_break(visit: Visit, server: Server) -> None:
     """A stream that closes properly, but before its terminal event, was handed over or cut off: the page resumes."""
     chat = visit(server.page).connected()
@@ -168,21 +191,18 @@ def test_an_end_without_a_last_event_is_a_break(visit: Visit, server: Server) ->
     assert asked[0]["authorization"] == f"Bearer {server.token}"
 
 
-@pytest.mark.parametrize(
-    ("status", "code", "words"),
-    [(404, "not_found", "does not know this run any more"), (410, "gone", "no longer keeps this run")],
-)
-def test_a_run_that_is_gone_is_called_gone(visit: Visit, server: Server, status: int, code: str, words: str) -> None:
+def test_a_run_that_is_gone_is_called_gone(visit: Visit, server: Server) -> None:
     """When the run cannot be read any more, nothing is started behind the reader's back."""
     chat = visit(server.page, requests_fail=True).connected()
-    body = f'data: {{"success":false,"error":"x","code":"{code}","status":"error","is_complete":true}}\n\n'
     chat.instead(SMART, PIECE)
-    chat.instead(RUN, body, status=status)
-    chat.ask("hello")
-    chat.ended()
-    assert chat.text() == "Half"
-    expect(chat.notice).to_contain_text(words)
-    expect(chat.notice).to_contain_text("kept above")
+    for status, code, words in ((404, "not_found", "does not know this run"), (410, "gone", "no longer keeps")):
+        body = f'data: {{"success":false,"error":"x","code":"{code}","status":"error","is_complete":true}}\n\n'
+        chat.instead(RUN, body, status=status)
+        chat.ask("hello")
+        chat.ended()
+        assert chat.text() == "Half"
+        expect(chat.notice).to_contain_text(words)
+        expect(chat.notice).to_contain_text("kept above")
 
 
 def test_204_means_that_all_is_read(visit: Visit, server: Server) -> None:
@@ -208,7 +228,7 @@ def test_a_server_that_was_restarted(visit: Visit, tmp_path: Path) -> None:
         chat.ask("story wait=60")
         expect(chat.status).to_contain_text("elapsed")
         chat.page.wait_for_function("state.turns[0].cursor")
-        first.stop()
+        first.crash()
     with serving(tmp_path, *flags, port=first.port):
         chat.ended()
     expect(chat.notice).to_contain_text("does not know this run any more")
