@@ -6,12 +6,12 @@ import logging
 from typing import Any
 
 import pytest
+
+from e2e.conftest import KEY, TEXT
 from persona_stream.backends.openai import openai_backend
 from persona_stream.errors import BackendError
 from persona_stream.persona import Persona
 from persona_stream.query import Answer, Query, Turn, Usage
-
-from e2e.conftest import KEY, TEXT
 
 
 def ask(port: int, model: str, reports: list[str] | None = None, **settings: Any) -> Any:
