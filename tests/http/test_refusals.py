@@ -158,7 +158,7 @@ BAD_TOKENS = {
     "no scheme": token(),
     "garbage": "Bearer garbage",
     "expired": f"Bearer {token(expires=-10)}",
-    "not yet valid": f"Bearer {token(nbf=int(time.time()) + 600)}",
+    "not yet valid": f"Bearer {token(expires=200_000, nbf=int(time.time()) + 100_000)}",
     "another key": f"Bearer {jwt.encode(claims(), 'x' * 40, algorithm='HS256')}",
     "unsigned": f"Bearer {jwt.encode(claims(), None, algorithm='none')}",
     "another algorithm": f"Bearer {jwt.encode(claims(), SECRET * 2, algorithm='HS512')}",
