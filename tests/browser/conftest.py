@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
 
 from tests.browser.page import PATIENCE_MS, Conversation
 from tests.browser.serving import Server, serving
@@ -26,6 +28,8 @@ ARGUMENTS = [
 
 # Without a graphics card, animations are what a browser spends its time with.
 DESKTOP = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"}
+# With an icon of its own: for lack of one, Chromium would ask the server.
+EMPTY = '<link rel="icon" href="data:,">'
 
 Visit = Callable[..., Conversation]
 
@@ -59,30 +63,60 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="package")
+def shared_tab(browser: Browser) -> Iterator[Page]:
+    """Give the tab that most tests use one after the other: opening another takes longer than many a test."""
+    context = browser.new_context(**DESKTOP)
+    yield context.new_page()
+    context.close()
+
+
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Visit]:
-    """Give a function that opens the page in a browser of its own.
+def visit(browser: Browser, shared_tab: Page) -> Iterator[Visit]:
+    """Give a function that opens the page as somebody who was never there.
 
-    Afterwards nothing may be in a console. Chromium writes a line there for every failed request, which no page can
-    help: a test that makes requests fail says so.
+    With options of a browser context, or ``fresh``, it does so in a browser of its own. Afterwards nothing may be in
+    the console. Chromium writes a line there for every failed request, which no page can help: a test that makes
+    requests fail says so.
     """
-    contexts, complaints = [], []
+    complaints: list[str] = []
+    with ExitStack() as cleanup:
 
-    def open_page(address: str, *, requests_fail: bool = False, **options: Any) -> Conversation:
-        def on_console(message: ConsoleMessage) -> None:
-            network = message.text.startswith("Failed to load resource")
-            if message.type in ("error", "warning") and not (network and requests_fail):
-                complaints.append(message.text)
+        def open_page(address: str, *, requests_fail: bool = False, fresh: bool = False, **own: Any) -> Conversation:
+            def on_console(message: ConsoleMessage) -> None:
+                network = message.text.startswith("Failed to load resource")
+                if message.type in ("error", "warning") and not (network and requests_fail):
+                    complaints.append(message.text)
 
-        context = browser.new_context(**DESKTOP | options)
-        contexts.append(context)
-        page: Page = context.new_page()
-        page.on("console", on_console)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(address)
-        return Conversation(page)
+            def on_error(error: Error) -> None:
+                complaints.append(str(error))
 
-    yield open_page
-    for context in contexts:
-        context.close()
+            page = shared_tab
+            if fresh or own:
+                context = browser.new_context(**DESKTOP | own)
+                cleanup.callback(context.close)
+                page = context.new_page()
+            else:
+                cleanup.callback(_leave, page)
+                _forget(page, address)
+            page.on("console", on_console)
+            page.on("pageerror", on_error)
+            cleanup.callback(page.remove_listener, "console", on_console)
+            cleanup.callback(page.remove_listener, "pageerror", on_error)
+            page.goto(address)
+            return Conversation(page)
+
+        yield open_page
     assert complaints == []
+
+
+def _forget(page: Page, address: str) -> None:
+    """Empty what this address has stored, from a page that stores nothing itself as it is left."""
+    page.route("**/empty", lambda route: route.fulfill(content_type="text/html", body=EMPTY))
+    page.goto(urljoin(address, "/empty"))
+    page.evaluate("localStorage.clear(); sessionStorage.clear()")
+
+
+def _leave(page: Page) -> None:
+    page.unroute_all(behavior="ignoreErrors")
+    page.goto("about:blank")

@@ -200,7 +200,7 @@ def test_without_motion(visit: Visit, server: Server) -> None:
 
 def test_opened_from_a_disk(visit: Visit, server: Server) -> None:
     """The file works without being served: it asks where the server is, and all else is the same."""
-    chat = visit(f"{PAGE.as_uri()}#token={server.token}", requests_fail=True)
+    chat = visit(f"{PAGE.as_uri()}#token={server.token}", requests_fail=True, fresh=True)
     expect(chat.page.get_by_label("Server")).to_have_value("http://127.0.0.1:5001")
     chat.page.get_by_label("Server").fill(server.address)
     chat.page.get_by_label("Server").press("Enter")

@@ -18,9 +18,9 @@ PIECE = (
 )
 
 
-def through(proxy: CuttingProxy, visit: Visit, server: Server) -> Conversation:
+def through(proxy: CuttingProxy, visit: Visit, server: Server, *, fresh: bool = False) -> Conversation:
     """Open the page through a proxy."""
-    return visit(f"{proxy.address}/#token={server.token}", requests_fail=True).connected()
+    return visit(f"{proxy.address}/#token={server.token}", requests_fail=True, fresh=fresh).connected()
 
 
 def test_reload_while_waiting(visit: Visit, server: Server) -> None:
@@ -121,7 +121,7 @@ def test_the_server_is_away_for_a_while(visit: Visit, server: Server) -> None:
 def test_no_way_back_keeps_the_text_and_can_be_continued(visit: Visit, server: Server) -> None:
     """When every attempt has failed, the page says so and keeps the text; continuing reads just the rest."""
     with CuttingProxy(server.port) as proxy:
-        chat = through(proxy, visit, server)
+        chat = through(proxy, visit, server, fresh=True)
         chat.page.clock.install()
         proxy.pieces = 6
         chat.ask("story wait=0.1")
@@ -147,7 +147,7 @@ def test_no_way_back_keeps_the_text_and_can_be_continued(visit: Visit, server: S
 
 def test_who_hears_from_the_server_does_not_give_up(visit: Visit, server: Server) -> None:
     """A network that lets one event through and then cuts, again and again, is outlasted, with growing pauses."""
-    chat = visit(server.page).connected()
+    chat = visit(server.page, fresh=True).connected()
     chat.page.clock.install()
     tick = 'id: 01run/2.0\ndata: {"success":true,"data":"","status":"processing","run_id":"01run"}\n\n'
     last = 'id: 01run/3.0\ndata: {"success":true,"data":"","status":"complete","is_complete":true}\n\n'
@@ -227,7 +227,7 @@ def test_a_server_that_was_restarted(visit: Visit, tmp_path: Path) -> None:
         chat = visit(first.page, requests_fail=True).connected()
         chat.ask("story wait=60")
         expect(chat.status).to_contain_text("elapsed")
-        chat.page.wait_for_function("state.turns[0].cursor")
+        chat.page.wait_for_function("() => state.turns[0].cursor")
         first.crash()
     with serving(tmp_path, *flags, port=first.port):
         chat.ended()
