@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from persona_stream.errors import InvalidRequest
-from persona_stream.facts import Answered, Delta, Entry, is_ending, text_of
+from persona_stream.facts import Answered, Delta, Entry, has_ended, text_of
 
 # 15 digits are more than any journal holds, and keep a hostile id from becoming a huge number.
 _ID = re.compile(r"(?P<run>[^/]{1,200})/(?P<facts>\d{1,15})\.(?P<characters>\d{1,15})", re.ASCII)
@@ -76,4 +76,4 @@ def after_characters(characters: int, journal: Sequence[Entry]) -> Position:
 
 def at_end(position: Position, journal: Sequence[Entry]) -> bool:
     """Tell whether the reader has everything there will ever be."""
-    return position.facts == len(journal) and bool(journal) and is_ending(journal[-1].fact)
+    return position.facts == len(journal) and has_ended(journal)

@@ -9,9 +9,11 @@
         ├── Unauthorized          401  unauthorized
         ├── Forbidden             403  forbidden
         ├── NotFound              404  not_found
+        ├── NotAcceptable         406  not_acceptable
         ├── Conflict              409  conflict
         ├── Gone                  410  gone
         ├── TooLarge              413  too_large
+        ├── UnsupportedMediaType  415  unsupported_media_type
         ├── Busy                  429  busy
         ├── Draining              503  draining
         └── Unavailable           503  unavailable
@@ -79,6 +81,12 @@ class NotFound(Refusal):
     status, code = 404, "not_found"
 
 
+class NotAcceptable(Refusal):
+    """Say that we have no form of answer that the client takes."""
+
+    status, code = 406, "not_acceptable"
+
+
 class Conflict(Refusal):
     """Say that an idempotency key was used for something else."""
 
@@ -95,6 +103,12 @@ class TooLarge(Refusal):
     """Say that the body is over the limit."""
 
     status, code = 413, "too_large"
+
+
+class UnsupportedMediaType(Refusal):
+    """Say that a body is not what its endpoint reads."""
+
+    status, code = 415, "unsupported_media_type"
 
 
 class _TryLater(Refusal):

@@ -92,6 +92,11 @@ def is_ending(fact: Fact) -> bool:
     return isinstance(fact, Answered | Failed)
 
 
+def has_ended(entries: Sequence[Entry]) -> bool:
+    """Tell whether a journal has its ending."""
+    return is_ending(entries[-1].fact)
+
+
 def terms(entries: Sequence[Entry]) -> Accepted:
     """Give the terms of a run: the first fact of its journal."""
     fact = entries[0].fact

@@ -19,7 +19,7 @@ from persona_stream.chunking import Chunker, graphemes
 from persona_stream.clock import Clock
 from persona_stream.cursor import BEGINNING, Position
 from persona_stream.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Thought, Wait
-from persona_stream.facts import Accepted, Answered, Delta, Entry, Failed, Reasoned, Reported, Started
+from persona_stream.facts import Accepted, Answered, Delta, Entry, Failed, Reasoned, Reported, Started, is_ending
 from persona_stream.progress import START, Estimate
 from persona_stream.query import Locale
 from persona_stream.styles import Style
@@ -62,7 +62,7 @@ class Script:
                 for event in self._tell(entry.at, entry.fact):
                     self._sent = True
                     yield event
-                if isinstance(entry.fact, Answered | Failed):
+                if is_ending(entry.fact):
                     return
             if not self._started:
                 yield Wait(self._clock() + self._reader.style.interval)

@@ -37,14 +37,10 @@ class Reports:
             self._timer = None
 
     def _take(self, fact: Reported) -> None:
-        if self._timer is not None:
+        if (before := self._pending) is not None:
             # An empty message, or no fraction, leaves what the report before it said.
-            before = self._pending
-            if before is not None:
-                fact = Reported(
-                    fact.message or before.message, before.fraction if fact.fraction is None else fact.fraction
-                )
-            self._pending = fact
+            fraction = before.fraction if fact.fraction is None else fact.fraction
+            self._pending = Reported(fact.message or before.message, fraction)
             return
         self._pending = fact
         self._timer = Timer(max(0.0, self._last + _EVERY - self._clock()), self._flush)

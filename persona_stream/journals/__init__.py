@@ -82,3 +82,8 @@ class Journals(Protocol):
 def terms(journal: Journal) -> Accepted:
     """Give the terms of a run."""
     return facts.terms(journal.entries)
+
+
+def has_ended(journal: Journal) -> bool:
+    """Tell whether a run has its ending."""
+    return facts.has_ended(journal.entries)

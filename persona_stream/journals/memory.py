@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from persona_stream import runid
 from persona_stream.clock import Clock
 from persona_stream.errors import Conflict, Gone, NotFound
-from persona_stream.facts import Accepted, Answered, Entry, Fact, Failed, text_of
+from persona_stream.facts import Accepted, Entry, Fact, is_ending, text_of
 from persona_stream.journals import Claim, Journal, Listener, terms
 
 _ENTRY_BYTES = 200  # about what an entry takes beside its text
@@ -36,7 +36,7 @@ class MemoryJournal:
         # A character takes one to four bytes in memory; utf-8 is a fair guess that costs no second copy of ASCII.
         text = text_of(fact)
         self.bytes += _ENTRY_BYTES + (len(text) if text.isascii() else 2 * len(text))
-        if isinstance(fact, Answered | Failed):
+        if is_ending(fact):
             self.ended_at = entry.at
             self._on_end(self)
         for listener in tuple(self._listeners):

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from flask import Request
 
-from persona_stream.errors import InvalidRequest
-
-
-class NotAcceptable(InvalidRequest):
-    """Say that we have no form of answer that the client takes."""
-
-    status, code = 406, "not_acceptable"
+from persona_stream.errors import NotAcceptable
 
 
 def check_streamable(request: Request) -> None:

@@ -8,9 +8,8 @@ from flask import Blueprint, Response, request
 
 from persona_stream.dialects.native import to_json
 from persona_stream.dialects.native.answers import chat_answer
-from persona_stream.facts import is_ending
 from persona_stream.hub import Alarm
-from persona_stream.journals import Journal, terms
+from persona_stream.journals import Journal, has_ended, terms
 from persona_stream.styles import SMART
 from persona_stream.web.desk import Desk
 from persona_stream.web.orders import order
@@ -26,7 +25,7 @@ def blueprint(desk: Desk) -> Blueprint:
     def chat() -> Response:
         journal = desk.runs.start(order(request, desk, SMART, desk.settings.disconnect_grace_v1))
         _wait(desk, journal, Presence(request.environ))
-        status, body = chat_answer(journal.entries) if _ended(journal) else (499, None)
+        status, body = chat_answer(journal.entries) if has_ended(journal) else (499, None)
         response = Response(to_json(body) if body else b"", status, content_type="application/json")
         response.headers.update(run_headers(terms(journal).run_id))
         if status == HTTPStatus.SERVICE_UNAVAILABLE:
@@ -42,13 +41,9 @@ def _wait(desk: Desk, journal: Journal, presence: Presence) -> None:
     leave = desk.runs.join(journal)
     journal.listen(alarm.ring)
     try:
-        while not _ended(journal) and not presence.gone():
+        while not has_ended(journal) and not presence.gone():
             alarm.sleep(SMART.interval)
     finally:
         journal.unlisten(alarm.ring)
         presence.release()
         leave()
-
-
-def _ended(journal: Journal) -> bool:
-    return is_ending(journal.entries[-1].fact)

@@ -10,7 +10,7 @@ from flask import Request
 from msgspec import Meta, Struct
 
 from persona_stream import chunking
-from persona_stream.errors import InvalidRequest, TooLarge
+from persona_stream.errors import InvalidRequest, TooLarge, UnsupportedMediaType
 from persona_stream.query import Locale
 
 LONGEST_TEXT = 32_768
@@ -34,12 +34,6 @@ class ChatRequest(Struct, frozen=True):
 
 _decoder = msgspec.json.Decoder(ChatRequest)
 _JSON_TYPE = re.compile(r"application/(json|[\w.+-]+\+json)", re.ASCII | re.IGNORECASE)
-
-
-class UnsupportedMediaType(InvalidRequest):
-    """Say that a body is not JSON."""
-
-    status, code = 415, "unsupported_media_type"
 
 
 def read_chat_request(request: Request) -> ChatRequest:

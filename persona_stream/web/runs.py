@@ -11,8 +11,7 @@ from persona_stream.cursor import Position
 from persona_stream.dialects.native import to_json
 from persona_stream.dialects.native.answers import RunList, RunView, run_view
 from persona_stream.errors import InvalidRequest
-from persona_stream.facts import is_ending
-from persona_stream.journals import Journal, terms
+from persona_stream.journals import Journal, has_ended, terms
 from persona_stream.query import Locale
 from persona_stream.styles import STYLES
 from persona_stream.tokens import invalid
@@ -110,7 +109,7 @@ def _view(desk: Desk, journal: Journal) -> RunView:
 
 def _shown(desk: Desk, journal: Journal) -> Response:
     response = _json(_view(desk, journal))
-    if not is_ending(journal.entries[-1].fact):
+    if not has_ended(journal):
         response.headers["Retry-After"] = "2"
     return response
 

@@ -16,15 +16,15 @@ from persona_stream.errors import (
     Forbidden,
     Gone,
     InvalidRequest,
+    NotAcceptable,
     NotFound,
     Refusal,
     TooLarge,
+    UnsupportedMediaType,
 )
 from persona_stream.tokens import missing
-from persona_stream.web.accept import NotAcceptable
 from persona_stream.web.openapi.parameters import header
 from persona_stream.web.openapi.schemas import Node, ref
-from persona_stream.web.requests import UnsupportedMediaType
 
 
 class _Internal(Refusal):
