@@ -21,7 +21,7 @@ run: $(VENV)/.made ## serve the demo persona on http://127.0.0.1:5001
 	@exec $(BIN)/persona-stream serve
 
 test: $(VENV)/.made ## run the tests
-	@scripts/services.sh chromium
+	@scripts/services.sh chromium redis-server
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.made ## lint, types, and the order of the imports

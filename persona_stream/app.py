@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -15,12 +14,13 @@ from persona_stream.backends import Backend
 from persona_stream.backends.callables import adapt, named
 from persona_stream.backends.demo import demo
 from persona_stream.backends.openai import openai_backend
-from persona_stream.clock import calendar_clock, wall_clock
+from persona_stream.clock import Clock, calendar_clock, wall_clock
 from persona_stream.errors import StartError
 from persona_stream.executors import Executor
 from persona_stream.executors.event_loop import EventLoopExecutor
 from persona_stream.executors.greenlet import GreenletExecutor
 from persona_stream.executors.thread import ThreadExecutor
+from persona_stream.journals import Journals
 from persona_stream.journals.memory import MemoryJournals
 from persona_stream.observers.log import LogObserver
 from persona_stream.persona import Persona
@@ -58,8 +58,10 @@ def create_app(settings: Settings | None = None, process_query: Callable[..., An
 def build(settings: Settings, process_query: Callable[..., Any] | None = None) -> tuple[Flask, Desk]:
     """Make the application, and give what it works with too."""
     logs.configure(settings.log_level, settings.log_format)
-    secret = _secret(settings)
     clock = wall_clock()
+    journals = _journals(settings, clock)
+    keys_elsewhere = settings.jwt_public_key is not None or settings.jwks_url is not None
+    secret = "" if keys_elsewhere else state.signing_secret(settings, os.environ)[0]
     personas = _personas(settings, process_query)
     backend = adapt(process_query) if process_query else _backend(settings, personas)
     executor = _executor(settings, backend)
@@ -69,14 +71,14 @@ def build(settings: Settings, process_query: Callable[..., Any] | None = None) -
         runs=Runs(
             backend=backend,
             executor=executor,
-            journals=MemoryJournals(clock, settings.retention, settings.retention_bytes),
+            journals=journals,
             places=Places(most, settings.max_runs_per_user),
             bounds=Bounds(settings.timeout, settings.retention, settings.max_answer_bytes),
             clock=clock,
             observers=[LogObserver()],
         ),
         verifier=verifier(settings, secret, calendar_clock()),
-        tickets=Tickets(secret),
+        tickets=Tickets(journals.secret if keys_elsewhere else lambda: secret),
         clock=clock,
         personas=personas,
     )
@@ -101,14 +103,6 @@ def _flask(desk: Desk) -> Flask:
     return app
 
 
-def _secret(settings: Settings) -> str:
-    """Give what signs tickets, and tokens too unless their keys are elsewhere."""
-    if settings.jwt_public_key is not None or settings.jwks_url is not None:
-        # A ticket lives as long as its run, and runs live in this process: so may their secret.
-        return secrets.token_urlsafe(32)
-    return state.signing_secret(settings, os.environ)[0]
-
-
 def _personas(settings: Settings, process_query: Callable[..., Any] | None) -> Mapping[str, Persona] | None:
     if settings.profiles is not None:
         return profiles.load(settings.profiles)
@@ -128,6 +122,22 @@ def _backend(settings: Settings, personas: Mapping[str, Persona] | None) -> Back
             )
         case spec:
             return named(spec)
+
+
+def _journals(settings: Settings, clock: Clock) -> Journals:
+    if settings.redis_url is None:
+        return MemoryJournals(clock, settings.retention, settings.retention_bytes)
+    try:
+        from persona_stream.journals.redis import RedisJournals
+    except ImportError:
+        raise StartError('redis_url needs the redis library: pip install "persona_stream[redis]"') from None
+    return RedisJournals(
+        settings.redis_url,
+        clock,
+        lease=settings.lease,
+        retention=settings.retention,
+        retention_bytes=settings.retention_bytes,
+    )
 
 
 def _executor(settings: Settings, backend: Backend) -> Executor:

@@ -6,6 +6,7 @@ Everything here belongs to the thread that runs the hub, but for ``Home.call``, 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 import gevent
@@ -63,10 +64,10 @@ class Timer:
 
     __slots__ = ("_timer",)
 
-    def __init__(self, seconds: float, function: Callable[..., object], *args: object) -> None:
+    def __init__(self, seconds: float, function: Callable[..., object], *args: object, **more: object) -> None:
         self._timer = get_hub().loop.timer(max(0.0, seconds))
-        # The loop's own callbacks must not block, and what is called here may write to a store: hence the greenlet.
-        self._timer.start(gevent.spawn, function, *args)
+        # The loop's own callbacks must not block, and what is called here may ask a store: hence the greenlet.
+        self._timer.start(partial(gevent.spawn, function, *args, **more))
 
     def cancel(self) -> None:
         """Do not call it, if it was not called yet."""

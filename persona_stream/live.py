@@ -1,7 +1,8 @@
-"""One run while it is under way in this process: its work, its deadline, and its readers here.
+"""One run while it is under way in this process: its work, its deadline, and its readers.
 
 The law: whatever happens to the work, the journal gets exactly one ending, and the place is given back once. An
-ending is written before the work is killed, so that no reader waits for code that takes its time to die.
+ending is written before the work is killed, so that no reader waits for code that takes its time to die. Somebody
+else may end the run too, through its journal: then the work is stopped here.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from persona_stream.backends import Backend
 from persona_stream.clock import Clock
 from persona_stream.executors import Executor, Outcome, Work
 from persona_stream.executors.reports import Reports
-from persona_stream.facts import Fact, Failed, Started
+from persona_stream.facts import Failed, Started
 from persona_stream.hub import Home, Timer
-from persona_stream.journals import Journal, terms
+from persona_stream.journals import Journal, has_ended, terms
 from persona_stream.logs import current_run
 from persona_stream.observers import Observer
 from persona_stream.outcomes import conclude
@@ -24,12 +25,14 @@ from persona_stream.query import Query
 
 logger = logging.getLogger("persona_stream.runs")
 
+_LOOK = 1.0  # seconds, at the least, between looks for readers elsewhere
+
 
 class Live:
     """Hold a run under way. Made when it is accepted, let go when it has ended."""
 
-    __slots__ = ("_deadline", "_grace", "_grace_timer", "_observers", "_on_settled", "_readers", "_reports", "_work",
-                 "ended", "journal", "run_id")  # fmt: skip
+    __slots__ = ("_deadline", "_grace", "_grace_timer", "_observed", "_observers", "_on_settled", "_readers",
+                 "_reports", "_work", "ended", "journal", "run_id")  # fmt: skip
 
     def __init__(
         self,
@@ -39,13 +42,15 @@ class Live:
         on_settled: Callable[[Live], None],
     ) -> None:
         self.journal, self.run_id = journal, terms(journal).run_id
-        self.ended = False
+        self.ended = False  # nothing more will be written from here
+        self._observed = 0
         self._grace, self._observers, self._on_settled = grace, observers, on_settled
         self._readers = 0
         self._work: Work | None = None
         self._deadline: Timer | None = None
         self._grace_timer: Timer | None = None
         self._reports: Reports | None = None
+        journal.listen(self._grown)
 
     def begin(
         self,
@@ -58,8 +63,9 @@ class Live:
         on_release: Callable[[], None],
     ) -> None:
         """Run the query. ``on_release`` is called once, when the work holds nothing any more."""
-        self.write(Started())
-        self._reports = reports = Reports(self.write, clock, home)
+        self._grown()
+        self.journal.append(Started())
+        self._reports = reports = Reports(self.journal.append, clock, home)
         self._deadline = Timer(terms(self.journal).deadline, self.end, Failed("timeout"))
         asked = replace(query, on_report=reports.report)
 
@@ -70,9 +76,10 @@ class Live:
         def concluded(outcome: Outcome) -> None:
             current_run.set(self.run_id)
             if not self.ended:
-                for fact in conclude(outcome, max_answer_bytes):
-                    self.write(fact)
-                self._settle()
+                conclusion = conclude(outcome, max_answer_bytes)
+                self._close()
+                for fact in conclusion:
+                    self.journal.append(fact)
 
         try:
             self._work = executor.start(work, concluded, on_release)
@@ -81,22 +88,12 @@ class Live:
             on_release()
             raise
 
-    def write(self, fact: Fact) -> bool:
-        """Write a fact, and tell the observers; ``False`` when the run has ended before."""
-        if not self.journal.append(fact):
-            return False
-        for observer in self._observers:
-            observer.observe(self.journal.entries)
-        return True
-
     def end(self, ending: Failed) -> None:
         """End the run, if it has not ended, and stop its work, if it can be stopped."""
-        if self.ended or not self.write(ending):
-            return
-        self._settle()
-        if self._work is not None and not self._work.kill():
-            logger.warning("its thread cannot be stopped, and keeps its place until it returns",
-                           extra={"run_id": self.run_id})  # fmt: skip
+        if not self.ended:
+            self._close()
+            self.journal.append(ending)
+            self._stop()
 
     def joined(self) -> None:
         """Count a reader in."""
@@ -108,12 +105,44 @@ class Live:
     def left(self) -> None:
         """Count a reader out; after the last one, the run lives on for the grace."""
         self._readers -= 1
-        if not self._readers and not self.ended and self._grace is not None:
-            self._grace_timer = Timer(self._grace, self.end, Failed("cancelled"))
+        if not (self._readers or self.ended) and self._grace is not None:
+            self._grace_timer = Timer(self._grace, self._miss, self._grace, was_read=False)
 
-    def _settle(self) -> None:
+    def _miss(self, grace: float, *, was_read: bool) -> None:
+        """End the run unless somebody reads it, here or elsewhere.
+
+        Who reads elsewhere is only seen by looking: after a look that found a reader, a whole grace must pass.
+        """
+        is_read = self.journal.is_read_elsewhere()
+        # A reader may have come while we asked, or just before the timer could be stopped.
+        if self._readers or self.ended:
+            return
+        if is_read or was_read:
+            self._grace_timer = Timer(max(grace, _LOOK), self._miss, grace, was_read=is_read)
+        else:
+            self.end(Failed("cancelled"))
+
+    def _grown(self) -> None:
+        """Tell the observers what was written; and where that is an ending, let the run go."""
+        entries = self.journal.entries
+        while self._observed < len(entries):
+            self._observed += 1
+            for observer in self._observers:
+                observer.observe(entries if self._observed == len(entries) else entries[: self._observed])
+        if has_ended(self.journal):
+            if not self.ended:
+                self._close()
+                self._stop()
+            self.journal.unlisten(self._grown)
+            self._on_settled(self)
+
+    def _close(self) -> None:
         self.ended = True
         for timer in (self._deadline, self._grace_timer, self._reports):
             if timer is not None:
                 timer.cancel()
-        self._on_settled(self)
+
+    def _stop(self) -> None:
+        if self._work is not None and not self._work.kill():
+            logger.warning("its thread cannot be stopped, and keeps its place until it returns",
+                           extra={"run_id": self.run_id})  # fmt: skip

@@ -16,7 +16,7 @@ _LENGTH, _TIME_LENGTH = 26, 10
 def new(at: float) -> str:
     """Make a name for a run that begins at this moment, in seconds since 1970."""
     number = (int(at * 1000) & (1 << 48) - 1) << 80 | secrets.randbits(80)
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+    return _written(number)
 
 
 def began(run_id: str) -> float | None:
@@ -27,3 +27,12 @@ def began(run_id: str) -> float | None:
     for letter in run_id[:_TIME_LENGTH]:
         milliseconds = milliseconds << 5 | _VALUE[letter]
     return milliseconds / 1000
+
+
+def earliest(at: float) -> str:
+    """Give the first name of those for runs that begin at this moment: any later one is greater."""
+    return _written(max(0, int(at * 1000)) << 80)
+
+
+def _written(number: int) -> str:
+    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))

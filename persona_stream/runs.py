@@ -9,15 +9,17 @@ from msgspec import Struct
 from persona_stream import runid
 from persona_stream.backends import Backend
 from persona_stream.clock import Clock
-from persona_stream.errors import Draining, NotFound
+from persona_stream.errors import Busy, Draining, NotFound, Refusal
 from persona_stream.executors import Executor
 from persona_stream.facts import Accepted, Failed
 from persona_stream.hub import Alarm, Home
-from persona_stream.journals import Claim, Journal, Journals, terms
+from persona_stream.journals import Claim, Journal, Journals, has_ended, terms
 from persona_stream.live import Live
 from persona_stream.observers import Observer
 from persona_stream.places import Places
 from persona_stream.query import Query
+
+_MOMENT = 2.0  # seconds
 
 
 class Order(Struct, frozen=True):
@@ -75,14 +77,24 @@ class Runs:
             Conflict: the claim's key was used for another request.
             Busy: every place is taken.
             Draining: this process is shutting down.
+            Unavailable: what keeps the runs is out of reach.
         """
         owner = order.query.principal.subject
-        if order.claim is not None and (known := self._journals.claimed(owner, order.claim)) is not None:
-            return known
-        if self.draining:
-            raise Draining("The server is shutting down: try again in a moment", retry_after=2)
-        self._places.take(owner)
-        journal = self._journals.create(self._accept(order), order.claim)
+        try:
+            self._take_place(owner)
+        except (Busy, Draining):
+            # What runs already takes no place.
+            if order.claim is not None and (known := self._journals.claimed(owner, order.claim)) is not None:
+                return known
+            raise
+        try:
+            journal, is_new = self._journals.begin(self._accept(order), order.claim)
+        except Refusal:
+            self._places.free(owner)
+            raise
+        if not is_new:
+            self._places.free(owner)
+            return journal
         live = Live(journal, order.grace, self._observers, self._let_go)
         self._live[live.run_id] = live
         live.begin(
@@ -97,25 +109,24 @@ class Runs:
         return journal
 
     def find(self, run_id: str, owner: str | None) -> Journal:
-        """Give a run of this owner's; of anybody's, when ``owner`` is ``None``.
+        """Give a run of this owner's as it is at this moment; of anybody's, when ``owner`` is ``None``.
 
         Raises:
             NotFound: there is none, for this owner.
             Gone: it is past its retention.
+            Unavailable: what keeps the runs is out of reach.
         """
-        journal = self._journals.find(run_id)
-        if owner is not None and terms(journal).owner != owner:
-            raise NotFound("There is no such run")
-        return journal
+        return _owned(self._journals.find(run_id), owner)
 
-    def of_owner(self, owner: str, before: str | None, limit: int) -> tuple[list[Journal], str | None]:
+    def follow(self, run_id: str, owner: str | None) -> Journal:
+        """Give a run that goes on growing. Otherwise as ``find``."""
+        return _owned(self._journals.follow(run_id), owner)
+
+    def of_owner(self, owner: str, before: str | None, limit: int) -> tuple[Sequence[Journal], str | None]:
         """Give an owner's newest runs older than run ``before``, and the ``before`` of the next page, if any."""
-        page: list[Journal] = []
-        for journal in self._journals.of_owner(owner, before):
-            if len(page) == limit:
-                return page, terms(page[-1]).run_id
-            page.append(journal)
-        return page, None
+        page = self._journals.of_owner(owner, before, limit + 1)
+        following = terms(page[limit - 1]).run_id if len(page) > limit else None
+        return page[:limit], following
 
     def join(self, journal: Journal) -> Callable[[], None]:
         """Count a reader in, and give what counts it out; call that once."""
@@ -126,18 +137,41 @@ class Runs:
         return live.left
 
     def cancel(self, journal: Journal) -> None:
-        """End a run, if it has not ended."""
+        """End a run, if it has not ended, and wait a moment until that shows."""
         if live := self._live.get(terms(journal).run_id):
             live.end(Failed("cancelled"))
+        else:
+            journal.append(Failed("cancelled"))
+        wait_for_ending(journal, self._clock() + _MOMENT, self._clock)
+
+    def stop_starting(self) -> None:
+        """Start nothing any more."""
+        self.draining = True
 
     def drain(self, seconds: float) -> None:
         """Start nothing any more, wait for what runs, and after ``seconds`` end what is left with ``draining``."""
-        self.draining = True
+        self.stop_starting()
         until = self._clock() + seconds
         while self._live and self._patience and self._clock() < until:
             self._settled.sleep(until - self._clock())
         for live in list(self._live.values()):
             live.end(Failed("draining"))
+        until = self._clock() + _MOMENT  # for what keeps the endings
+        while self._live and self._clock() < until:
+            self._settled.sleep(until - self._clock())
+
+    def missing(self) -> Sequence[str]:
+        """Name what is needed for runs and is out of reach."""
+        return self._journals.missing()
+
+    def close(self) -> None:
+        """Let go of what keeps the runs."""
+        self._journals.close()
+
+    @property
+    def are_shared(self) -> bool:
+        """Whether other processes can read them, and go on when this one stops."""
+        return self._journals.are_shared
 
     def hurry(self) -> None:
         """Have ``drain`` wait no longer."""
@@ -148,6 +182,11 @@ class Runs:
     def under_way(self) -> int:
         """How many runs have not ended."""
         return len(self._live)
+
+    def _take_place(self, owner: str) -> None:
+        if self.draining:
+            raise Draining("The server is shutting down: try again in a moment", retry_after=2)
+        self._places.take(owner)
 
     def _let_go(self, live: Live) -> None:
         del self._live[live.run_id]
@@ -167,3 +206,20 @@ class Runs:
             deadline=self._bounds.deadline,
             resume_for=self._bounds.retention,
         )
+
+
+def wait_for_ending(journal: Journal, until: float, clock: Clock) -> None:
+    """Wait until a run has ended, or until a moment."""
+    alarm = Alarm()
+    journal.listen(alarm.ring)
+    try:
+        while not has_ended(journal) and clock() < until:
+            alarm.sleep(until - clock())
+    finally:
+        journal.unlisten(alarm.ring)
+
+
+def _owned(journal: Journal, owner: str | None) -> Journal:
+    if owner is not None and terms(journal).owner != owner:
+        raise NotFound("There is no such run")
+    return journal

@@ -83,9 +83,9 @@ class Server(WSGIServer):
 
     handler_class: type[WSGIHandler] = _Handler
 
-    def __init__(self, address: tuple[str, int], application: Any) -> None:
+    def __init__(self, listener: socket.socket | tuple[str, int], application: Any) -> None:
         # A pool, and not bare greenlets: stopping kills what is left in it, so that ``finally`` blocks run.
-        super().__init__(address, application, backlog=_BACKLOG, spawn=Pool(), log=None, error_log=None)
+        super().__init__(listener, application, backlog=_BACKLOG, spawn=Pool(), log=None, error_log=None)
 
 
 def raise_file_limit(max_runs: int) -> str | None:

@@ -6,7 +6,8 @@ set -eu
 missing=""
 for service in "$@"; do
     case $service in
-        chromium)   command -v chromium >/dev/null || missing="$missing chromium" ;;
+        chromium | redis-server | nginx)
+                    command -v "$service" >/dev/null || missing="$missing $service" ;;
         *)          echo "services.sh: unknown service $service" >&2; exit 2 ;;
     esac
 done

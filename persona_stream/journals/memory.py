@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from itertools import islice
 
-from persona_stream import runid
 from persona_stream.clock import Clock
-from persona_stream.errors import Conflict, Gone, NotFound
+from persona_stream.errors import Conflict
 from persona_stream.facts import Accepted, Entry, Fact, is_ending, text_of
-from persona_stream.journals import Claim, Journal, Listener, terms
+from persona_stream.journals import CONFLICT, Claim, Journal, Listener, absence, terms
 
 _ENTRY_BYTES = 200  # about what an entry takes beside its text
 _TOMBSTONES = 100_000  # runs trimmed early that are remembered as gone, until their name alone says so
@@ -19,6 +20,8 @@ class MemoryJournal:
     """Keep one run's facts in a list."""
 
     __slots__ = ("_clock", "_listeners", "_on_end", "bytes", "claim", "ended_at", "entries")
+
+    is_away = False
 
     def __init__(self, first: Fact, claim: Claim | None, clock: Clock, on_end: Callable[[MemoryJournal], None]) -> None:
         self._clock, self._on_end, self.claim = clock, on_end, claim
@@ -49,9 +52,14 @@ class MemoryJournal:
     def unlisten(self, listener: Listener) -> None:
         self._listeners.remove(listener)
 
+    def is_read_elsewhere(self) -> bool:
+        return False
+
 
 class MemoryJournals:
     """Keep every run that has not ended, and ended ones within ``retention`` seconds and ``retention_bytes``."""
+
+    are_shared = False
 
     def __init__(self, clock: Clock, retention: float, retention_bytes: int) -> None:
         self._clock, self._retention, self._retention_bytes = clock, retention, retention_bytes
@@ -60,22 +68,25 @@ class MemoryJournals:
         self._claims: dict[tuple[str, str], MemoryJournal] = {}
         self._ended: OrderedDict[str, MemoryJournal] = OrderedDict()
         self._ended_bytes = 0
+        self._secret = secrets.token_urlsafe(32)
         self._tombstones: OrderedDict[str, None] = OrderedDict()
 
-    def claimed(self, owner: str, claim: Claim) -> Journal | None:
-        self._trim()
-        journal = self._claims.get((owner, claim.key))
-        if journal is not None and journal.claim != claim:
-            raise Conflict("This Idempotency-Key was used for another request: use a new key for a new request")
-        return journal
-
-    def create(self, accepted: Accepted, claim: Claim | None) -> Journal:
+    def begin(self, accepted: Accepted, claim: Claim | None) -> tuple[Journal, bool]:
+        if claim is not None and (known := self.claimed(accepted.owner, claim)) is not None:
+            return known, False
         self._trim()
         journal = MemoryJournal(accepted, claim, self._clock, self._keep)
         self._journals[accepted.run_id] = journal
         self._owned.setdefault(accepted.owner, {})[accepted.run_id] = journal
         if claim is not None:
             self._claims[accepted.owner, claim.key] = journal
+        return journal, True
+
+    def claimed(self, owner: str, claim: Claim) -> Journal | None:
+        self._trim()
+        journal = self._claims.get((owner, claim.key)) if claim.joins else None
+        if journal is not None and journal.claim is not None and journal.claim.fingerprint != claim.fingerprint:
+            raise Conflict(CONFLICT)
         return journal
 
     def find(self, run_id: str) -> Journal:
@@ -83,15 +94,25 @@ class MemoryJournals:
         journal = self._journals.get(run_id)
         if journal is not None:
             return journal
-        began = runid.began(run_id)
-        if run_id in self._tombstones or (began is not None and began + self._retention < self._clock()):
-            raise Gone("This run is past its retention: its answer is no longer kept, and it will not be run again")
-        raise NotFound("There is no such run")
+        raise absence(run_id, run_id in self._tombstones, self._retention, self._clock())
 
-    def of_owner(self, owner: str, before: str | None) -> Iterable[Journal]:
+    def follow(self, run_id: str) -> Journal:
+        return self.find(run_id)
+
+    def of_owner(self, owner: str, before: str | None, limit: int) -> Sequence[Journal]:
         self._trim()
         owned = self._owned.get(owner, {})
-        return [journal for run_id, journal in sorted(owned.items(), reverse=True) if before is None or run_id < before]
+        older = (run_id for run_id in sorted(owned, reverse=True) if before is None or run_id < before)
+        return [owned[run_id] for run_id in islice(older, limit)]
+
+    def secret(self) -> str:
+        return self._secret
+
+    def missing(self) -> Sequence[str]:
+        return ()
+
+    def close(self) -> None:
+        """Leave it to the end of the process."""
 
     def _keep(self, journal: MemoryJournal) -> None:
         self._ended[terms(journal).run_id] = journal
@@ -113,7 +134,8 @@ class MemoryJournals:
         del owned[run_id]
         if not owned:
             del self._owned[owner]
-        if journal.claim is not None:
+        # A later run may have taken its key.
+        if journal.claim is not None and self._claims[owner, journal.claim.key] is journal:
             del self._claims[owner, journal.claim.key]
         self._tombstones[run_id] = None
         if len(self._tombstones) > _TOMBSTONES:

@@ -8,7 +8,7 @@ from persona_stream.errors import SettingsError
 from persona_stream.settings.kinds import Kind, NotYetError
 
 # The features that are not there yet. Whoever brings one takes its name out.
-_LATER = frozenset({"dialects", "runs", "memory", "admission"})
+_LATER = frozenset({"dialects", "memory", "admission"})
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from persona_stream.persona import Persona
 from persona_stream.runs import Runs
 from persona_stream.settings import Settings
 from persona_stream.tokens import Tickets, Verifier
-from persona_stream.web.event_stream import Readers
+from persona_stream.web.readers import Readers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 
+from persona_stream import sse
 from persona_stream.clock import Clock
 from persona_stream.dialects import Dialect
 from persona_stream.events import Event, Wait
@@ -11,43 +13,17 @@ from persona_stream.hub import Alarm
 from persona_stream.journals import Journal
 from persona_stream.script import Script
 from persona_stream.web.presence import Presence
+from persona_stream.web.readers import Readers
 
 _WRITE_BYTES = 64 * 1024  # a long replay goes out in writes of about this size
-
-
-class Readers:
-    """Know the streams that are open in this process."""
-
-    def __init__(self) -> None:
-        self._open = 0
-        self._closed = Alarm()
-        self._hurried = False
-
-    def opened(self) -> None:
-        """Count a stream in."""
-        self._open += 1
-
-    def closed(self) -> None:
-        """Count a stream out."""
-        self._open -= 1
-        self._closed.ring()
-
-    def wait_until_none(self, clock: Clock, seconds: float) -> None:
-        """Wait until the last stream has closed, or so many seconds."""
-        until = clock() + seconds
-        while self._open and not self._hurried and clock() < until:
-            self._closed.sleep(until - clock())
-
-    def hurry(self) -> None:
-        """Have ``wait_until_none`` wait no longer."""
-        self._hurried = True
-        self._closed.ring()
+_SENT_ON = sse.comment("go on elsewhere: this stream continues where it ended")
+_AWAY = sse.comment("what keeps this run is out of reach: nothing is lost, and it goes on when that is back")
 
 
 class EventStream:
     """Iterate the bytes of one reader's stream. ``close`` must be called, and may be called at any time."""
 
-    __slots__ = ("_alarm", "_clock", "_frames", "_journal", "_leave", "_presence", "_readers")
+    __slots__ = ("_alarm", "_clock", "_frames", "_journal", "_leave", "_presence", "_readers", "_sent_on_at")
 
     def __init__(
         self,
@@ -58,12 +34,19 @@ class EventStream:
         leave: Callable[[], None],
         readers: Readers,
         clock: Clock,
+        sent_on_at: float | None = None,
     ) -> None:
+        """Begin to read.
+
+        Args:
+            leave: called when the reader is gone.
+            sent_on_at: for a reader that goes on elsewhere by itself: the moment when it must, at the latest.
+        """
         self._journal, self._presence, self._leave = journal, presence, leave
-        self._readers, self._clock = readers, clock
+        self._readers, self._clock, self._sent_on_at = readers, clock, sent_on_at
         self._alarm = Alarm()
         journal.listen(self._alarm.ring)
-        readers.opened()
+        readers.opened(self)
         self._frames: Iterator[bytes] | None = self._drive(iter(script), dialect.encode)
 
     def __iter__(self) -> EventStream:
@@ -74,13 +57,17 @@ class EventStream:
             raise StopIteration
         return next(self._frames)
 
+    def wake(self) -> None:
+        """Look at once whether the reader must go."""
+        self._alarm.ring()
+
     def close(self) -> None:
         """Let go of the run and the connection."""
         if self._frames is not None:
             self._frames = None
             self._journal.unlisten(self._alarm.ring)
             self._presence.release()
-            self._readers.closed()
+            self._readers.closed(self)
             self._leave()
 
     def _drive(self, steps: Iterator[Event | Wait], encode: Callable[[Event], bytes]) -> Iterator[bytes]:
@@ -93,6 +80,11 @@ class EventStream:
                 size += len(frame)
                 if size < _WRITE_BYTES:
                     continue
+            elif self._journal.is_away:
+                due.append(_AWAY)
+            if self._must_go():
+                yield b"".join((*due, _SENT_ON))
+                return
             if due:
                 yield b"".join(due)
                 due.clear()
@@ -100,6 +92,10 @@ class EventStream:
             if isinstance(step, Wait):
                 if self._presence.gone():
                     return
-                self._alarm.sleep(step.until - self._clock())
+                self._alarm.sleep(min(step.until, self._sent_on_at or math.inf) - self._clock())
         if due:
             yield b"".join(due)
+
+    def _must_go(self) -> bool:
+        at = self._sent_on_at
+        return at is not None and (self._readers.are_sent_on or self._clock() >= at)

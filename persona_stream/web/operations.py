@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from flask import Blueprint, Response
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from persona_stream.dialects.native import to_json
 from persona_stream.web.desk import Desk
 
 
 class Health(Struct, frozen=True):
-    """How the process is, in one word."""
+    """How the process is, in one word; and which stores it needs and cannot reach."""
 
     status: str
+    missing: list[str] | UnsetType = UNSET
 
 
 def blueprint(desk: Desk) -> Blueprint:
@@ -21,11 +22,18 @@ def blueprint(desk: Desk) -> Blueprint:
 
     @blueprint.get("/healthz")
     def healthz() -> Response:
-        return Response(to_json(Health("alive")), content_type="application/json")
+        return _health(200, Health("alive"))
 
     @blueprint.get("/readyz")
     def readyz() -> Response:
-        status, word = (503, "draining") if desk.runs.draining else (200, "ready")
-        return Response(to_json(Health(word)), status, content_type="application/json")
+        if desk.runs.draining:
+            return _health(503, Health("draining"))
+        if missing := desk.runs.missing():
+            return _health(503, Health("unavailable", list(missing)))
+        return _health(200, Health("ready"))
 
     return blueprint
+
+
+def _health(status: int, health: Health) -> Response:
+    return Response(to_json(health), status, content_type="application/json")

@@ -33,7 +33,7 @@ def blueprint(desk: Desk) -> Blueprint:
 
     @blueprint.get("/api/runs/<run_id>/events")
     def events(run_id: str) -> Response:
-        journal = desk.runs.find(run_id, _reader(request, desk, run_id))
+        journal = desk.runs.follow(run_id, _reader(request, desk, run_id))
         check_streamable(request)
         start = _start(request, journal)
         style, locale = _choice("style", STYLES), _choice("locale", _LOCALES)
@@ -50,7 +50,7 @@ def blueprint(desk: Desk) -> Blueprint:
 
     @blueprint.post("/api/runs/<run_id>/cancel")
     def cancel(run_id: str) -> Response:
-        journal = desk.runs.find(run_id, caller(request, desk.verifier).subject)
+        journal = desk.runs.follow(run_id, caller(request, desk.verifier).subject)
         desk.runs.cancel(journal)
         return _shown(desk, journal)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from flask import Request, Response
 
 from persona_stream import cursor, sse
@@ -20,6 +22,15 @@ from persona_stream.web.presence import Presence
 def run_headers(run_id: str) -> dict[str, str]:
     """Give the headers that name a run."""
     return {"X-Run-Id": run_id, "Location": f"/api/runs/{run_id}/events"}
+
+
+def _sent_on_at(request: Request, desk: Desk) -> float | None:
+    """Give the moment when this reader is sent on at the latest, if it has said that it goes on by itself."""
+    # Who comes while others are sent on has nowhere else to go.
+    if request.headers.get("X-Persona-Resume") != "1" or desk.readers.are_sent_on:
+        return None
+    age = desk.settings.max_connection_age
+    return math.inf if age is None else desk.clock() + age
 
 
 def stream(
@@ -45,6 +56,7 @@ def stream(
         desk.runs.join(journal),
         desk.readers,
         desk.clock,
+        _sent_on_at(request, desk),
     )
     response = Response(events, content_type=sse.CONTENT_TYPE, direct_passthrough=True)
     response.headers["Cache-Control"] = "no-cache, no-transform"

@@ -41,7 +41,7 @@ def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFi
             ["settings", "--config", "/none.toml"],
             "The settings file /none.toml cannot be read: No such file or directory",
         ),
-        (["settings", "--workers", "2"], "--workers comes with a later release: leave it out until then"),
+        (["settings", "--prices", "mine.json"], "--prices comes with a later release: leave it out until then"),
         (["token"], "Missing option '--user'."),
     ],
 )

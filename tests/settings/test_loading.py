@@ -116,13 +116,13 @@ def test_the_chat_clients_variable_is_not_a_setting() -> None:
             "timeout = nan",
             'timeout in FILE must be a duration above 0 like 30, 1.5, 30s, 5m, 12h or 1d, not "nan"',
         ),
-        ({"workers": "2"}, {}, "", "--workers comes with a later release: leave it out until then"),
+        ({"prices": "mine"}, {}, "", "--prices comes with a later release: leave it out until then"),
         ({"executor": "auto"}, {}, "", "--executor cannot be auto yet: that comes with a later release"),
         (
             {},
-            {"PERSONA_STREAM_REDIS_URL": "redis://:geheim@h"},
+            {"PERSONA_STREAM_DATABASE_URL": "postgresql://:geheim@h"},
             "",
-            "PERSONA_STREAM_REDIS_URL comes with a later release: leave it out until then",
+            "PERSONA_STREAM_DATABASE_URL comes with a later release: leave it out until then",
         ),
         (
             {},

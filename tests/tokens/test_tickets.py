@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from persona_stream.tokens import Tickets
 from tests.tokens.crafting import SECRET, encoded
 
-TICKETS = Tickets(SECRET)
+TICKETS = Tickets(lambda: SECRET)
 
 
 def test_a_ticket_is_the_same_in_every_process() -> None:
     """It depends on the secret and the run alone, and fits into an address."""
-    assert TICKETS.sign("01kaf") == Tickets(SECRET).sign("01kaf") == "FpIaE1YEFZ9EQ_ULfHkk95lhj-0g5_-ZS0sNf8gDL8g"
+    assert (
+        TICKETS.sign("01kaf") == Tickets(lambda: SECRET).sign("01kaf") == "FpIaE1YEFZ9EQ_ULfHkk95lhj-0g5_-ZS0sNf8gDL8g"
+    )
 
 
 def test_a_ticket_is_for_one_run_and_one_secret() -> None:
@@ -25,7 +27,7 @@ def test_a_ticket_is_for_one_run_and_one_secret() -> None:
     assert TICKETS.check("01kaf", ticket)
     assert not TICKETS.check("01kag", ticket)
     assert not TICKETS.check("", ticket)
-    assert not Tickets(SECRET + "x").check("01kaf", ticket)
+    assert not Tickets(lambda: SECRET + "x").check("01kaf", ticket)
     assert not any(
         TICKETS.check("01kaf", part) for part in ("", ticket[:-1], ticket + "=", ticket.upper(), "é", "\ud800")
     )

@@ -19,7 +19,7 @@ from persona_stream.tokens import Tickets
 
 BEGAN = 1_795_154_400.0  # 2026-11-20, 06:00 UTC, which the name of the run carries too
 RUN_ID = "01m7vrmmr0hqz3v8dn4k7tw2xb"
-EVENTS_URL = f"/api/runs/{RUN_ID}/events?ticket={Tickets('nobody has this secret').sign(RUN_ID)}"
+EVENTS_URL = f"/api/runs/{RUN_ID}/events?ticket={Tickets(lambda: 'nobody has this secret').sign(RUN_ID)}"
 
 REQUEST = {"username": "VitalikButerin", "message": "What is Ethereum?", "locale": "en"}
 

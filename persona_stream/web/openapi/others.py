@@ -33,7 +33,9 @@ def paths() -> Node:
                 "Does it take new runs?",
                 {
                     "200": _health("It does.", "ready"),
-                    "503": _health("It is shutting down: send new runs elsewhere.", "draining"),
+                    "503": _health(
+                        "It is shutting down, or a store is out of reach: send new runs elsewhere.", "draining"
+                    ),
                 },
             )
         },

@@ -1,0 +1,178 @@
+"""Journals in Redis: any process on any machine reads, follows and cancels any run, and none is lost with its process.
+
+    line       one connection for all that is asked
+    news       one connection for what is heard
+    journal    one run's facts, as far as they are known here
+    writer     brings facts to Redis
+    following  brings facts from Redis
+    lease      says that this process lives, and ends the runs of the dead
+    commands   what is asked, in the words of the scripts in ``lua/``
+
+A fact counts when Redis has it, so that the first ending wins whoever writes it, and no reader anywhere has seen
+what then did not happen. While Redis is out of reach the facts of this process wait here.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+
+import gevent
+
+from persona_stream.clock import Clock
+from persona_stream.errors import Conflict, Unavailable
+from persona_stream.facts import Accepted, Entry, Failed
+from persona_stream.journals import CONFLICT, Claim, Journal, absence
+from persona_stream.journals.redis import keys
+from persona_stream.journals.redis.commands import Commands
+from persona_stream.journals.redis.following import Following, facts_of
+from persona_stream.journals.redis.journal import RedisJournal, decoded
+from persona_stream.journals.redis.lease import Lease
+from persona_stream.journals.redis.line import Line, Unanswered, connections
+from persona_stream.journals.redis.scripts import BEGIN
+from persona_stream.journals.redis.writer import Writer
+
+_READ = 500  # facts in one go
+
+
+class RedisJournals:
+    """Keep runs in Redis."""
+
+    are_shared = True
+
+    def __init__(self, url: str, clock: Clock, *, lease: float, retention: float, retention_bytes: int) -> None:
+        pool = connections(url)
+        process = secrets.token_hex(8)
+        self._clock, self._retention = clock, retention
+        self._secret: str | None = None
+        self._commands = Commands(process, lease, retention, retention_bytes)
+        self._line = Line(pool)
+        self._writer = Writer(self._line, self._commands, clock, self._may_restore)
+        self._following = Following(
+            pool, self._line, keys.inbox(process), clock, lease, retention, on_missing=self._writer.restore
+        )
+        self._lease = Lease(
+            self._line,
+            self._commands,
+            clock,
+            on_unknown=lambda: self._following.catch_up(self._following.run_here),
+            on_renewal=self._following.look,
+        )
+        self._greenlets = [
+            self._line.start(), self._writer.start(), *self._following.start(), self._lease.start()
+        ]  # fmt: skip
+
+    # What is asked of all kinds of journals.
+
+    def begin(self, accepted: Accepted, claim: Claim | None) -> tuple[Journal, bool]:
+        journal = self._journal(accepted.run_id, [Entry(self._clock(), accepted)], claim, runs_here=True)
+        try:
+            reply = self._line.run(BEGIN, *self._commands.begin(journal, joins=claim is not None and claim.joins))
+        except Unanswered:
+            # Perhaps it was begun all the same: nobody runs it, so it must end, or a retry would join it for ever.
+            journal.runs_here = False
+            journal.append(Failed("lost"))
+            raise
+        match reply:
+            case [b"known", run_id]:
+                return self.follow(run_id.decode()), False
+            case [b"conflict"]:
+                raise Conflict(CONFLICT)
+        self._following.add(journal)
+        return journal, True
+
+    def claimed(self, owner: str, claim: Claim) -> Journal | None:
+        if not claim.joins:
+            return None
+        run_id, fingerprint = self._line.ask("HMGET", keys.claim(owner, claim.key), "run", "fingerprint")
+        if run_id is None or not self._line.ask("EXISTS", keys.facts(run_id.decode())):
+            return None
+        if fingerprint.decode() != claim.fingerprint:
+            raise Conflict(CONFLICT)
+        return self.follow(run_id.decode())
+
+    def find(self, run_id: str) -> Journal:
+        return self._following.get(run_id) or self._read(run_id)
+
+    def follow(self, run_id: str) -> Journal:
+        return self._following.follow(run_id, lambda: self._read(run_id))
+
+    def of_owner(self, owner: str, before: str | None, limit: int) -> Sequence[Journal]:
+        journals: list[Journal] = []
+        newest = "+" if before is None else f"({before}"
+        while len(journals) < limit:
+            wanted = limit - len(journals)
+            names = self._line.ask("ZREVRANGEBYLEX", keys.owner(owner), newest, "-", "LIMIT", 0, wanted)
+            if not names:
+                break
+            replies = self._line.ask_all(("XRANGE", keys.facts(name.decode()), "-", "+") for name in names)
+            for name, reply in zip(names, replies, strict=True):
+                if isinstance(reply, Unavailable):
+                    raise reply
+                if reply:  # else it has expired, or was trimmed
+                    journals.append(self._journal(name.decode(), decoded(facts_of(reply))))
+            newest = f"({names[-1].decode()}"
+        return journals
+
+    def secret(self) -> str:
+        if self._secret is None:
+            self._line.ask("SET", keys.SECRET, secrets.token_urlsafe(32), "NX")
+            self._secret = self._line.ask("GET", keys.SECRET).decode()
+        return self._secret
+
+    def missing(self) -> Sequence[str]:
+        try:
+            self._line.ask("PING")
+        except Unavailable:
+            return ("redis",)
+        return ()
+
+    def close(self) -> None:
+        if not self._following.run_here:
+            self._lease.leave()
+        gevent.killall(self._greenlets)
+
+    # What a journal asks of its keeper.
+
+    @property
+    def is_away(self) -> bool:
+        """Whether Redis is out of reach."""
+        return self._line.is_away or self._following.is_away
+
+    def push(self, journal: RedisJournal) -> None:
+        """Write what it offers, soon."""
+        self._writer.push(journal)
+
+    def left(self, journal: RedisJournal) -> None:
+        """See that nobody here listens to it any more."""
+        self._following.left(journal)
+
+    def is_read_elsewhere(self, run_id: str) -> bool:
+        """Tell whether other processes follow it."""
+        try:
+            _, count = self._line.ask("PUBSUB", "NUMSUB", keys.news(run_id))
+        except Unavailable:
+            return True  # nobody knows, and a run that somebody reads must not be stopped
+        return int(count) > 0
+
+    def _may_restore(self) -> bool:
+        # What we ran may have been ended by others a lease after they last heard of us, and is kept for the
+        # retention from then on: missing before that, it was lost, and not forgotten.
+        return self._clock() < self._lease.renewed_at + self._retention
+
+    def _read(self, run_id: str) -> RedisJournal:
+        encoded: list[bytes] = []
+        while True:
+            items = self._line.ask("XRANGE", keys.facts(run_id), f"0-{len(encoded) + 1}", "+", "COUNT", _READ)
+            encoded += facts_of(items)
+            if len(items) < _READ:
+                break
+        if not encoded:
+            trimmed = bool(self._line.ask("EXISTS", keys.gone(run_id)))
+            raise absence(run_id, trimmed, self._retention, self._clock())
+        return self._journal(run_id, decoded(encoded))
+
+    def _journal(
+        self, run_id: str, entries: list[Entry], claim: Claim | None = None, *, runs_here: bool = False
+    ) -> RedisJournal:
+        return RedisJournal(run_id, entries, self, self._clock, claim, runs_here=runs_here)

@@ -1,0 +1,95 @@
+"""What we ask of Redis, with what it needs to know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import Struct
+
+from persona_stream import runid
+from persona_stream.facts import Failed, terms
+from persona_stream.journals.redis import keys
+from persona_stream.journals.redis.journal import RedisJournal
+
+Call = tuple[Sequence[str], Sequence[str | bytes | int]]
+"""The keys and the arguments of a script."""
+
+_LOST = msgspec.json.encode(Failed("lost"))
+_MARGIN = 60.0  # seconds
+
+
+class Commands(Struct, frozen=True):
+    """Know what is the same in every call.
+
+    Attributes:
+        process: the name of this process.
+        lease: seconds after which it counts as dead, when nothing is heard of it.
+        retention, retention_bytes: how long, and how much of, ended runs are kept.
+    """
+
+    process: str
+    lease: float
+    retention: float
+    retention_bytes: int
+
+    def begin(self, journal: RedisJournal, *, joins: bool) -> Call:
+        """Begin a journal, or bring back what Redis has lost of it."""
+        accepted, claim = terms(journal.entries), journal.claim
+        # Redis keeps a run without an ending until somebody writes it; this is for when nobody is left to do so.
+        lifetime = accepted.deadline + 2 * self.retention + _MARGIN
+        return (
+            (
+                keys.facts(journal.run_id),
+                keys.record(journal.run_id),
+                keys.owner(accepted.owner),
+                keys.claim(accepted.owner, claim.key) if claim else "",
+            ),
+            (
+                journal.run_id,
+                self.process,
+                self._counts_for,
+                claim.fingerprint if claim else "",
+                "1" if joins else "",
+                _milliseconds(lifetime),
+                runid.earliest(journal.entries[0].at - lifetime),
+                *journal.kept,
+            ),
+        )
+
+    def append(self, journal: RedisJournal) -> Call:
+        """Write what a journal offers."""
+        return (
+            (keys.facts(journal.run_id), keys.record(journal.run_id)),
+            (
+                journal.run_id,
+                self.process,
+                len(journal.entries),
+                "1" if journal.is_ending else "",
+                _milliseconds(self.retention),
+                self.retention_bytes,
+                *journal.offered,
+            ),
+        )
+
+    def renew(self) -> Call:
+        """Renew the lease, and end the runs of the dead."""
+        return (), (self.process, self._counts_for, _LOST, _milliseconds(self.retention), self.retention_bytes)
+
+    def leave(self) -> Call:
+        """Give the lease back."""
+        return (), (self.process,)
+
+    @property
+    def renewal(self) -> float:
+        """Give the seconds between renewals."""
+        return self.lease / 3
+
+    @property
+    def _counts_for(self) -> int:
+        # The others look when they renew theirs: by then the whole of a lease has passed at most.
+        return _milliseconds(self.lease - self.renewal)
+
+
+def _milliseconds(seconds: float) -> int:
+    return int(seconds * 1000)

@@ -1,0 +1,71 @@
+"""Say every few seconds that this process lives, and end the runs of those that do not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import gevent
+
+from persona_stream.clock import Clock
+from persona_stream.errors import Unavailable
+from persona_stream.journals.redis.commands import Commands
+from persona_stream.journals.redis.line import Line
+from persona_stream.journals.redis.scripts import LEAVE, RENEW
+
+logger = logging.getLogger("persona_stream.redis")
+
+
+class Lease:
+    """Keep the lease of this process.
+
+    ``on_unknown`` is called when Redis did not know it any more: it was taken for dead, or Redis was emptied. And
+    ``on_renewal`` at each renewal, also a failed one. Both may wait.
+    """
+
+    def __init__(
+        self,
+        line: Line,
+        commands: Commands,
+        clock: Clock,
+        on_unknown: Callable[[], None],
+        on_renewal: Callable[[], None],
+    ) -> None:
+        self._line, self._commands, self._clock = line, commands, clock
+        self._on_unknown, self._on_renewal = on_unknown, on_renewal
+        self.renewed_at = clock()  # when it was last known to be alive
+
+    def start(self) -> gevent.Greenlet:
+        """Begin to renew; kill the greenlet to stop."""
+        greenlet: gevent.Greenlet = gevent.spawn(self._serve)
+        return greenlet
+
+    def leave(self) -> None:
+        """Give it back: this process runs nothing any more."""
+        try:
+            self._line.run(LEAVE, *self._commands.leave())
+        except Unavailable:
+            logger.info("the lease was not given back: it will run out")
+
+    def _serve(self) -> None:
+        first = True
+        while True:
+            try:
+                known = self._renew()
+            except Unavailable:
+                pass  # the line has said so
+            else:
+                if not known and not first:
+                    logger.warning("Redis did not know this process any more: its runs are looked at again")
+                    self._on_unknown()
+                self.renewed_at, first = self._clock(), False
+            self._on_renewal()
+            gevent.sleep(self._commands.renewal)
+
+    def _renew(self) -> bool:
+        while True:
+            known, ended, more = self._line.run(RENEW, *self._commands.renew())
+            if ended:
+                logger.warning("%d runs of a process that died were ended", ended)
+            if not more:
+                return bool(known)

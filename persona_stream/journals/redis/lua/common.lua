@@ -1,0 +1,82 @@
+-- What every script shares. Names must be those of keys.py. Whoever adds a key adds its end here too.
+local PREFIX = 'persona_stream:'
+local PROCESSES = PREFIX .. 'processes'    -- process -> the moment until which its word counts
+local ENDED = PREFIX .. 'ended'            -- '<bytes>:<run>' -> the moment of its ending
+local KEPT_BYTES = PREFIX .. 'ended:bytes'
+local LARGEST_NEWS = 16384                 -- a longer fact is announced, and read from the stream
+local MOST_TRIMMED = 100                   -- in one call: nobody shall wait long for a script
+
+local function key(run, what) return PREFIX .. '{' .. run .. '}:' .. what end
+local function runs_of(process) return PREFIX .. 'process:' .. process .. ':runs' end
+
+local function now_ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- The arguments from the n-th on. (unpack would give up at some thousands.)
+local function arguments_from(n)
+  local rest = {}
+  for i = n, #ARGV do rest[#rest + 1] = ARGV[i] end
+  return rest
+end
+
+-- Write facts after the first `length`, and tell whoever listens: followers, and the process that runs it.
+local function write(run, length, entries, author)
+  local runner = redis.call('HGET', key(run, 'record'), 'process')
+  local bytes = 0
+  for i, entry in ipairs(entries) do
+    local number = length + i
+    redis.call('XADD', key(run, 'facts'), '0-' .. number, 'entry', entry)
+    bytes = bytes + #entry
+    local news = run .. ' ' .. (number - 1)
+    if #entry <= LARGEST_NEWS then news = news .. ' ' .. entry end
+    redis.call('PUBLISH', key(run, 'news'), news)
+    if runner and runner ~= author then redis.call('PUBLISH', PREFIX .. 'process:' .. runner, news) end
+  end
+  redis.call('HINCRBY', key(run, 'record'), 'bytes', bytes)
+  return runner
+end
+
+local function forget(run, keep_ms)
+  local claim = redis.call('HGET', key(run, 'record'), 'claim')
+  if claim and claim ~= '' and redis.call('HGET', claim, 'run') == run then redis.call('DEL', claim) end
+  redis.call('DEL', key(run, 'facts'), key(run, 'record'))
+  redis.call('SET', key(run, 'gone'), '', 'PX', keep_ms)
+end
+
+-- Drop from the count what has expired by itself, then the oldest endings until the bound holds.
+local function trim(now, keep_ms, keep_bytes)
+  local expired = redis.call('ZRANGEBYSCORE', ENDED, '-inf', now - keep_ms, 'LIMIT', 0, MOST_TRIMMED)
+  for _, name in ipairs(expired) do
+    redis.call('ZREM', ENDED, name)
+    redis.call('DECRBY', KEPT_BYTES, string.match(name, '^(%d+):'))
+  end
+  for _ = 1, MOST_TRIMMED do
+    if tonumber(redis.call('GET', KEPT_BYTES) or '0') <= keep_bytes then return end
+    local oldest = redis.call('ZRANGE', ENDED, 0, 0)[1]
+    if not oldest then redis.call('DEL', KEPT_BYTES) return end
+    local bytes, run = string.match(oldest, '^(%d+):(.*)$')
+    redis.call('ZREM', ENDED, oldest)
+    redis.call('DECRBY', KEPT_BYTES, bytes)
+    forget(run, keep_ms)
+  end
+end
+
+-- What follows from an ending: the run is kept for so long, and so much of all of them; nobody runs it any more.
+local function conclude(run, runner, now, keep_ms, keep_bytes)
+  local record = key(run, 'record')
+  local kept = redis.call('HMGET', record, 'bytes', 'claim')
+  redis.call('PEXPIRE', key(run, 'facts'), keep_ms)
+  redis.call('PEXPIRE', record, keep_ms)
+  if kept[2] and kept[2] ~= '' and redis.call('HGET', kept[2], 'run') == run then
+    redis.call('PEXPIRE', kept[2], keep_ms)
+  end
+  if runner then redis.call('SREM', runs_of(runner), run) end
+  local bytes = kept[1] or '0'
+  redis.call('ZADD', ENDED, now, bytes .. ':' .. run)
+  redis.call('INCRBY', KEPT_BYTES, bytes)
+  redis.call('PEXPIRE', ENDED, keep_ms)
+  redis.call('PEXPIRE', KEPT_BYTES, keep_ms)
+  trim(now, keep_ms, keep_bytes)
+end

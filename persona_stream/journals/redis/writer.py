@@ -1,0 +1,89 @@
+"""Write what journals offer: all that is offered at the same time in one go, and again until Redis has it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import gevent
+from gevent.event import Event
+
+from persona_stream.clock import Clock
+from persona_stream.errors import Unavailable
+from persona_stream.journals.redis.commands import Commands
+from persona_stream.journals.redis.journal import RedisJournal
+from persona_stream.journals.redis.line import Line
+from persona_stream.journals.redis.scripts import APPEND, BEGIN
+
+_AGAIN = 0.25  # seconds between attempts while Redis is out of reach
+_MOST = 200  # journals in one go, so that one does not wait for thousands
+
+
+class Writer:
+    """Bring facts to Redis.
+
+    A journal's facts go in their order. What is sent a second time, because no reply came, is recognized by its
+    place and its content, and stands once.
+    """
+
+    def __init__(self, line: Line, commands: Commands, clock: Clock, may_restore: Callable[[], bool]) -> None:
+        self._line, self._commands, self._clock, self._may_restore = line, commands, clock, may_restore
+        self._offering: dict[str, RedisJournal] = {}
+        self._work = Event()
+
+    def start(self) -> gevent.Greenlet:
+        """Begin to write; kill the greenlet to stop."""
+        greenlet: gevent.Greenlet = gevent.spawn(self._serve)
+        return greenlet
+
+    def push(self, journal: RedisJournal) -> None:
+        """Write what this journal offers, soon."""
+        self._offering[journal.run_id] = journal
+        self._work.set()
+
+    def restore(self, journals: Sequence[RedisJournal]) -> None:
+        """Bring back journals that Redis has lost, as far as what is here may still be the truth."""
+        if not self._may_restore():
+            # We were away for so long that they may have been ended, kept their time, and gone.
+            for journal in journals:
+                journal.lose()
+            return
+        replies = self._line.run_all(BEGIN, [self._commands.begin(journal, joins=False) for journal in journals])
+        for journal, reply in zip(journals, replies, strict=True):
+            if isinstance(reply, Unavailable) or journal.offered:
+                self.push(journal)
+
+    def _serve(self) -> None:
+        while True:
+            self._work.wait()
+            self._work.clear()
+            batch = [self._offering.pop(run_id) for run_id in list(self._offering)[:_MOST]]
+            self._write([journal for journal in batch if journal.offered])
+            if self._offering:
+                self._work.set()
+                if self._line.is_away:
+                    gevent.sleep(_AGAIN)
+
+    def _write(self, journals: Sequence[RedisJournal]) -> None:
+        sent = [(len(journal.entries), journal.offered) for journal in journals]
+        replies = self._line.run_all(APPEND, [self._commands.append(journal) for journal in journals])
+        missing = []
+        for journal, (known, offered), reply in zip(journals, sent, replies, strict=True):
+            if isinstance(reply, Unavailable):
+                self._keep(journal)
+            elif reply[0] == b"written":
+                journal.heard(known, offered)
+            elif reply[0] == b"behind":
+                journal.heard(known, reply[1:])
+            elif journal.runs_here:
+                missing.append(journal)
+            else:
+                journal.lose()
+            if journal.offered:
+                self.push(journal)
+        if missing:
+            self.restore(missing)
+
+    def _keep(self, journal: RedisJournal) -> None:
+        since = journal.waiting_since
+        if since is not None and since + self._commands.retention < self._clock():
+            journal.lose()

@@ -1,0 +1,63 @@
+"""One process that serves: from its first request to its last answer."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import socket
+
+from persona_stream.app import build
+from persona_stream.server import Server, raise_file_limit
+from persona_stream.settings import Settings
+from persona_stream.watchdog import Watchdog
+
+logger = logging.getLogger("persona_stream")
+
+LAST_PIECES = 12.0  # seconds: an answer takes at most 10 to deliver
+
+
+class Serving:
+    """Serve an application of these settings.
+
+    Raises:
+        StartError: it cannot be served like this.
+        OSError: the address is not to be had.
+    """
+
+    def __init__(self, settings: Settings, listener: socket.socket | tuple[str, int]) -> None:
+        app, self._desk = build(settings)
+        self._drain = settings.drain_time
+        if warning := raise_file_limit(settings.max_runs):
+            logger.warning("%s", warning)
+        self._server = Server(listener, app)
+        self._server.start()
+        advice = " Run it with --executor thread." if settings.executor == "greenlet" else ""
+        Watchdog(advice=advice).start()
+        # What is alive now stays: taking it out of collections makes them short, and streams even.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self._server.server_port)
+
+    def stop(self) -> None:
+        """Start nothing new, let what runs finish, let its readers have it, and stop."""
+        runs, readers = self._desk.runs, self._desk.readers
+        if runs.under_way:
+            logger.info("shutting down: %d runs may finish within %.0f s", runs.under_way, self._drain)
+        runs.stop_starting()
+        if runs.are_shared:
+            self._server.close()  # whoever comes now is better served elsewhere
+            readers.send_on()
+        runs.drain(self._drain)
+        readers.wait_until_none(self._desk.clock, LAST_PIECES)
+        self._server.stop(timeout=1)
+        runs.close()
+
+    def hurry(self) -> None:
+        """Have ``stop`` wait for nothing any more."""
+        self._desk.runs.hurry()
+        self._desk.readers.hurry()

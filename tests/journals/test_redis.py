@@ -1,0 +1,26 @@
+"""Journals in Redis: their tests need a process that gevent has patched, which this one must not be."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.redis_server import needs_redis
+
+_SUITE = Path(__file__).with_name("redis_suite.py")
+_ROOT = _SUITE.parents[2]
+
+
+@needs_redis
+def test_journals_in_redis() -> None:
+    """The contract of all journals, and what only those in Redis do."""
+    done = subprocess.run(
+        [sys.executable, "-m", "gevent.monkey", "--module", "pytest", "-q", _SUITE],
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
