@@ -9,7 +9,7 @@ from typing import Any
 from gevent.pool import Pool
 from gevent.pywsgi import Input, WSGIHandler, WSGIServer
 
-_BACKLOG = 2048  # with the default of 256, a burst of connections waits for the kernel's retry, a second later
+BACKLOG = 2048  # with the default of 256, a burst of connections waits for the kernel's retry, a second later
 _READ_BUFFER_BYTES = 1024  # the default of 8 KiB is held for as long as a stream is open
 _IDLE = 75.0  # seconds that a connection may say nothing between or within requests
 _DISCARD_BYTES = 4 * 1024 * 1024  # of a refused body, so that the client gets to read why
@@ -79,13 +79,18 @@ class _Discarded(Input):
 
 
 class Server(WSGIServer):
-    """Serve an application on one address, in this process."""
+    """Serve an application on one address, in this process; or on a socket that several processes share."""
 
     handler_class: type[WSGIHandler] = _Handler
 
     def __init__(self, listener: socket.socket | tuple[str, int], application: Any) -> None:
+        is_shared = isinstance(listener, socket.socket)
         # A pool, and not bare greenlets: stopping kills what is left in it, so that ``finally`` blocks run.
-        super().__init__(listener, application, backlog=_BACKLOG, spawn=Pool(), log=None, error_log=None)
+        super().__init__(
+            listener, application, backlog=None if is_shared else BACKLOG, spawn=Pool(), log=None, error_log=None
+        )
+        if is_shared:
+            self.max_accept = 1  # or the first worker that wakes would take a whole burst for itself
 
 
 def raise_file_limit(max_runs: int) -> str | None:

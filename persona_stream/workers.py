@@ -12,11 +12,11 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventWorker
 
 from persona_stream.errors import StartError
+from persona_stream.server import BACKLOG
 from persona_stream.serving import LAST_PIECES, Serving
 from persona_stream.settings import Settings
 
 _BLOCKED = 30  # seconds: a worker whose hub is blocked for longer is replaced, for its other streams stand still
-_BACKLOG = 2048
 
 
 class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no annotations
@@ -64,7 +64,7 @@ class Workers(BaseApplication):  # type: ignore[misc] # as above
             "bind": f"{host}:{self.settings.port}",
             "workers": self.settings.workers,
             "worker_class": Worker,
-            "backlog": _BACKLOG,
+            "backlog": BACKLOG,
             "timeout": _BLOCKED,
             # After it gunicorn kills, and no stream gets an ending: it must never come first.
             "graceful_timeout": int(self.settings.drain_time + LAST_PIECES) + 10,

@@ -54,11 +54,18 @@ def order(request: Request, desk: Desk, style: Style, grace: float | None) -> Or
     )
 
 
-def _claim(request: Request, chat: ChatRequest) -> Claim | None:
+def _claim(request: Request, chat: ChatRequest) -> Claim:
+    """Say which run this request may join.
+
+    SDKs try again by themselves after what looks like a failure, and then send no key but the number of the attempt:
+    such a request joins the newest run of the same body, and any other begins one that its retries can join.
+    """
+    fingerprint = hashlib.sha256(msgspec.json.encode((request.path, chat))).hexdigest()
     key = request.headers.get("Idempotency-Key")
     if key is None:
-        return None
+        attempt = request.headers.get("X-Stainless-Retry-Count", "")
+        # No key of a client's has a space in it.
+        return Claim(f"body {fingerprint}", fingerprint, joins=attempt.isdecimal() and int(attempt[:9]) > 0)
     if not _KEY.fullmatch(key):
         raise InvalidRequest("Idempotency-Key: must be 1 to 255 visible ASCII characters")
-    body = msgspec.json.encode((request.path, chat))
-    return Claim(key, hashlib.sha256(body).hexdigest())
+    return Claim(key, fingerprint)

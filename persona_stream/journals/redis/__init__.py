@@ -131,6 +131,8 @@ class RedisJournals:
         if not self._following.run_here:
             self._lease.leave()
         gevent.killall(self._greenlets)
+        self._line.hang_up()
+        self._following.hang_up()
 
     # What a journal asks of its keeper.
 

@@ -48,7 +48,6 @@ class Commands(Struct, frozen=True):
             (
                 journal.run_id,
                 self.process,
-                self._counts_for,
                 claim.fingerprint if claim else "",
                 "1" if joins else "",
                 _milliseconds(lifetime),
@@ -74,7 +73,13 @@ class Commands(Struct, frozen=True):
 
     def renew(self) -> Call:
         """Renew the lease, and end the runs of the dead."""
-        return (), (self.process, self._counts_for, _LOST, _milliseconds(self.retention), self.retention_bytes)
+        return (), (
+            self.process,
+            _milliseconds(self.renewal),
+            _LOST,
+            _milliseconds(self.retention),
+            self.retention_bytes,
+        )
 
     def leave(self) -> Call:
         """Give the lease back."""
@@ -82,13 +87,12 @@ class Commands(Struct, frozen=True):
 
     @property
     def renewal(self) -> float:
-        """Give the seconds between renewals."""
-        return self.lease / 3
+        """Give the seconds between renewals.
 
-    @property
-    def _counts_for(self) -> int:
-        # The others look when they renew theirs: by then the whole of a lease has passed at most.
-        return _milliseconds(self.lease - self.renewal)
+        One that misses its renewal is suspected at the next look of another, and dead at the one after it: each comes
+        within the time between two renewals, and so all of it within a lease.
+        """
+        return self.lease / 3
 
 
 def _milliseconds(seconds: float) -> int:

@@ -58,6 +58,10 @@ class Following:
         """Begin; kill the greenlets to stop."""
         return [self._news.start(), gevent.spawn(self._serve)]
 
+    def hang_up(self) -> None:
+        """End the connection, once the greenlets are killed."""
+        self._news.hang_up()
+
     @property
     def is_away(self) -> bool:
         """Whether nothing can be heard at the moment."""

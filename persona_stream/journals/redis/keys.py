@@ -6,7 +6,9 @@
     persona_stream:{<run>}:news        channel: each new fact
     persona_stream:owner:<digest>      sorted set: an owner's runs, by name, which sorts by time
     persona_stream:claim:<digest>      hash: the run that holds an idempotency key, and for what request
-    persona_stream:processes           sorted set: the moment until which a process's word counts
+    persona_stream:processes           sorted set: the moment when each process was last heard
+    persona_stream:suspects            sorted set: the moment when a process was first found silent
+    persona_stream:pulse               the moment when any process was last heard
     persona_stream:process:<id>:runs   set: the runs that a process runs
     persona_stream:process:<id>        channel: what others wrote into its runs
     persona_stream:secret              what signs tickets, where no secret is configured for tokens

@@ -15,6 +15,8 @@ from persona_stream.journals.redis.scripts import LEAVE, RENEW
 
 logger = logging.getLogger("persona_stream.redis")
 
+_AGAIN = 0.5  # seconds between attempts while Redis is out of reach
+
 
 class Lease:
     """Keep the lease of this process.
@@ -53,14 +55,15 @@ class Lease:
             try:
                 known = self._renew()
             except Unavailable:
-                pass  # the line has said so
+                wait = _AGAIN  # the line has said so
             else:
+                wait = self._commands.renewal
                 if not known and not first:
                     logger.warning("Redis did not know this process any more: its runs are looked at again")
                     self._on_unknown()
                 self.renewed_at, first = self._clock(), False
             self._on_renewal()
-            gevent.sleep(self._commands.renewal)
+            gevent.sleep(wait)
 
     def _renew(self) -> bool:
         while True:

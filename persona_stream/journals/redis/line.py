@@ -82,6 +82,10 @@ class Line:
         greenlet: gevent.Greenlet = gevent.spawn(self._serve)
         return greenlet
 
+    def hang_up(self) -> None:
+        """End the connection, once the greenlet is killed."""
+        self._connection.disconnect()
+
     def ask(self, *command: str | bytes | int) -> Any:
         """Give the reply to one command.
 

@@ -45,6 +45,10 @@ class News:
         greenlet: gevent.Greenlet = gevent.spawn(self._serve)
         return greenlet
 
+    def hang_up(self) -> None:
+        """End the connection, once the greenlet is killed."""
+        self._connection.disconnect()
+
     def subscribe(self, channel: str) -> None:
         """Listen to a channel, and come back when nothing that is said there from now on can be missed.
 

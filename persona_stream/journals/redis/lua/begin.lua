@@ -1,12 +1,11 @@
 -- Begin a run, unless its claim is held: {'begun'}, {'known', run} or {'conflict'}.
 -- Also brings back a run that Redis has lost, with the facts that its process has.
 -- KEYS: facts, record, the owner's runs, the claim (or '')
--- ARGV: run, process, lease ms, fingerprint, joins ('1' or ''), lifetime ms, the oldest name that an owner keeps,
---       entries...
-local FIRST_ENTRY = 8
-local run, process, fingerprint, lifetime = ARGV[1], ARGV[2], ARGV[4], ARGV[6]
+-- ARGV: run, process, fingerprint, joins ('1' or ''), lifetime ms, the oldest name that an owner keeps, entries...
+local FIRST_ENTRY = 7
+local run, process, fingerprint, lifetime = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
 local claim = KEYS[4]
-if claim ~= '' and ARGV[5] == '1' then
+if claim ~= '' and ARGV[4] == '1' then
   local held = redis.call('HMGET', claim, 'run', 'fingerprint')
   if held[1] and held[1] ~= run and redis.call('EXISTS', key(held[1], 'facts')) == 1 then
     if held[2] ~= fingerprint then return {'conflict'} end
@@ -22,10 +21,10 @@ redis.call('HSET', KEYS[2], 'process', process, 'claim', claim, 'fingerprint', f
 write(run, 0, arguments_from(FIRST_ENTRY), process)
 redis.call('PEXPIRE', KEYS[1], lifetime)
 redis.call('PEXPIRE', KEYS[2], lifetime)
-redis.call('ZREMRANGEBYLEX', KEYS[3], '-', '(' .. ARGV[7])
+redis.call('ZREMRANGEBYLEX', KEYS[3], '-', '(' .. ARGV[6])
 redis.call('ZADD', KEYS[3], 0, run)
 redis.call('PEXPIRE', KEYS[3], lifetime)
 -- A process that begins something is alive, whatever its lease says: without one, nobody would end its runs.
-redis.call('ZADD', PROCESSES, 'NX', now_ms() + ARGV[3], process)
+redis.call('ZADD', PROCESSES, 'NX', now_ms(), process)
 redis.call('SADD', runs_of(process), run)
 return {'begun'}

@@ -1,6 +1,8 @@
 -- What every script shares. Names must be those of keys.py. Whoever adds a key adds its end here too.
 local PREFIX = 'persona_stream:'
-local PROCESSES = PREFIX .. 'processes'    -- process -> the moment until which its word counts
+local PROCESSES = PREFIX .. 'processes'    -- process -> the moment when it was last heard
+local SUSPECTS = PREFIX .. 'suspects'      -- process -> the moment when it was first found silent
+local PULSE = PREFIX .. 'pulse'            -- the moment when anybody was last heard
 local ENDED = PREFIX .. 'ended'            -- '<bytes>:<run>' -> the moment of its ending
 local KEPT_BYTES = PREFIX .. 'ended:bytes'
 local LARGEST_NEWS = 16384                 -- a longer fact is announced, and read from the stream

@@ -1,4 +1,7 @@
 -- Give a lease back, if nothing is left to be ended.
 -- ARGV: process
-if redis.call('SCARD', runs_of(ARGV[1])) == 0 then redis.call('ZREM', PROCESSES, ARGV[1]) end
+if redis.call('SCARD', runs_of(ARGV[1])) == 0 then
+  redis.call('ZREM', PROCESSES, ARGV[1])
+  redis.call('ZREM', SUSPECTS, ARGV[1])
+end
 return 1

@@ -1,0 +1,26 @@
+"""A backend that writes down each time it is asked."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from persona_stream import Query
+
+TEXT = "One. Two, three; four! Five? 六七八九。👩‍👩‍👧 "
+
+
+def answer(message: str) -> str:
+    """Give the answer that ``ask`` gives."""
+    return f"{TEXT * 12}{message}"
+
+
+def ask(query: Query) -> str:
+    """Answer after as many seconds as the message begins with."""
+    with open(os.environ["LEDGER"], "a", encoding="utf-8") as ledger:
+        ledger.write(query.message + "\n")
+    until = time.monotonic() + float(query.message.split()[0])
+    while (left := until - time.monotonic()) > 0:
+        query.report("Working", None)
+        time.sleep(min(0.5, left))
+    return answer(query.message)

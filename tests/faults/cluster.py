@@ -1,0 +1,65 @@
+"""Several servers that share a Redis, as an operator would run them, and a record of how often a query was run."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from types import TracebackType
+
+from tests.faults.follower import Follower
+from tests.redis_server import RedisServer
+from tests.serving import SECRET, Served
+
+LEASE = 3.0
+
+
+class Cluster:
+    """Have servers, each its own process."""
+
+    def __init__(self, folder: Path, count: int = 2, **settings: object) -> None:
+        self.redis = RedisServer()
+        self._ledger = folder / "ledger"
+        self._ledger.touch()
+        self._settings = {"backend": "tests.faults.backend:ask", "jwt_secret": SECRET, "lease": LEASE, **settings}
+        self.servers = [self.serve() for _ in range(count)]
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for server in self.servers:
+            if server.process.poll() is None:
+                os.kill(server.process.pid, signal.SIGCONT)
+            server.stop()
+        self.redis.close()
+
+    def serve(self) -> Served:
+        """Start one more server."""
+        settings = {"redis_url": self.redis.url, **self._settings}
+        flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+        return Served(flags, {"LEDGER": str(self._ledger)})
+
+    @property
+    def urls(self) -> list[str]:
+        """Where the servers are."""
+        return [server.url for server in self.servers]
+
+    def ask(self, message: str, *, at: int = 0, **more: object) -> Follower:
+        """Ask one server, and read on at the others when it fails."""
+        return Follower(self.urls[at:] + self.urls[:at], {"username": "x", "message": message, "locale": "en"}, **more)
+
+    def read(self, run_id: str, *, at: int = 0, **more: object) -> Follower:
+        """Read a run from one server, and on at the others."""
+        return Follower(self.urls[at:] + self.urls[:at], run_id=run_id, **more)
+
+    def times_run(self, message: str) -> int:
+        """Count how often the backend was asked this."""
+        return self._ledger.read_text("utf-8").splitlines().count(message)
+
+    def left_over(self) -> dict[str, object]:
+        """Give what Redis holds for runs that have not ended."""
+        client = self.redis.client()
+        return {key: sorted(client.smembers(key)) for key in client.keys("persona_stream:process:*:runs")}

@@ -1,0 +1,117 @@
+"""A client that goes on: it reads a run to its ending, wherever it is served, and checks every character."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import requests
+
+from tests.serving import token
+
+_PATIENCE = 60.0  # seconds for all of it
+
+
+class Follower(threading.Thread):
+    """Read a run in a thread of its own; when the connection ends before the run does, go on at the next server.
+
+    ``leaves`` is asked after each event that moved it on whether it cuts its connection there.
+
+    Attributes:
+        text: the answer so far. ``ending``: the terminal event, and ``endings`` how many there were.
+        comments: the comments that were seen. ``breaks``: how often the connection ended early.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        body: dict[str, Any] | None = None,
+        run_id: str = "",
+        *,
+        path: str = "/api/stream_chat_smart",
+        resumes: bool = True,
+        leaves: Callable[[], bool] = lambda: False,
+        user: str = "alice",
+    ) -> None:
+        super().__init__(daemon=True)
+        self._urls, self._body, self._path, self._leaves = itertools.cycle(urls), body, path, leaves
+        self._headers = {"Authorization": f"Bearer {token(user)}"}
+        if resumes:
+            self._headers["X-Persona-Resume"] = "1"
+        self.run_id, self.last_id, self.text = run_id, "", ""
+        self.statuses: list[str] = []
+        self.comments: list[str] = []
+        self.refusals: list[int] = []
+        self.ending: dict[str, Any] | None = None
+        self.endings = self.breaks = 0
+        self.opened = threading.Event()
+        self.problem: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        """Read, again and again, until the ending."""
+        until = time.monotonic() + _PATIENCE
+        try:
+            while self.ending is None:
+                assert time.monotonic() < until, f"no ending: {self.statuses[-3:]} {self.refusals[-5:]}"
+                try:
+                    self._read_once()
+                except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.Timeout):
+                    pass
+                if self.ending is None:
+                    self.breaks += 1
+                    time.sleep(0.05 + 0.1 * random.random())  # as clients do, lest all come at once
+        except BaseException as error:  # noqa: BLE001 - the test that waits for this thread raises it
+            self.problem = error
+
+    def result(self, seconds: float = _PATIENCE) -> dict[str, Any]:
+        """Wait for the ending."""
+        self.join(seconds)
+        if self.problem is not None:
+            raise self.problem
+        assert self.ending is not None, f"no ending in time: {self.statuses[-3:]}"
+        assert self.endings == 1
+        return self.ending
+
+    def _read_once(self) -> None:
+        url = next(self._urls)
+        if self.run_id:
+            headers = {**self._headers, **({"Last-Event-ID": self.last_id} if self.last_id else {})}
+            response = requests.get(f"{url}/api/runs/{self.run_id}/events", headers=headers, stream=True, timeout=20)
+        else:
+            response = requests.post(url + self._path, json=self._body, headers=self._headers, stream=True, timeout=20)
+        with response:
+            if response.status_code != 200:
+                self.refusals.append(response.status_code)
+                assert response.status_code in (503, 502), (response.status_code, response.text)
+                return
+            self.run_id = response.headers["X-Run-Id"]
+            self.opened.set()
+            self._read(response)
+
+    def _read(self, response: requests.Response) -> None:
+        event_id, came_with = "", self.last_id
+        for raw in response.iter_lines(chunk_size=1):
+            line = raw.decode("utf-8")
+            if line.startswith(":"):
+                self.comments.append(line[2:])
+            elif line.startswith("id: "):
+                event_id = line[4:]
+            elif line.startswith("data: "):
+                self._take(event_id, json.loads(line[6:]))
+                if self.ending is not None or (event_id != came_with and self._leaves()):
+                    return
+
+    def _take(self, event_id: str, data: dict[str, Any]) -> None:
+        self.last_id = event_id
+        self.statuses.append(data["status"])
+        if data["status"] == "streaming":
+            self.text += data["data"]
+        if data.get("is_complete"):
+            self.ending = data
+            self.endings += 1

@@ -1,0 +1,170 @@
+"""Two processes, one Redis: whatever a run needs, either of them gives."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.backend import answer
+from tests.faults.cluster import Cluster
+from tests.redis_server import needs_redis
+from tests.serving import Served
+
+pytestmark = needs_redis
+
+SMART = "/api/stream_chat_smart"
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster"), disconnect_grace=2, retention="60s") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def here(cluster: Cluster) -> Served:
+    return cluster.servers[0]
+
+
+@pytest.fixture
+def there(cluster: Cluster) -> Served:
+    return cluster.servers[1]
+
+
+def start(server: Served, message: str, **headers: str):
+    """Start a run, and leave its stream open."""
+    body = {"username": "x", "message": message, "locale": "en"}
+    return server.post(SMART, body, headers={k.replace("_", "-"): v for k, v in headers.items()}, stream=True)
+
+
+def show(server: Served, run_id: str, user: str = "alice") -> dict:
+    return server.get(f"/api/runs/{run_id}", user).json()
+
+
+def until(condition, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_run_is_read_elsewhere_while_it_runs(cluster: Cluster):
+    """Every character once, and the same ending."""
+    first = cluster.ask("1 read elsewhere")
+    first.opened.wait(10)
+    second = cluster.read(first.run_id, at=1)
+    assert second.result() == first.result()
+    assert second.text == first.text == answer("1 read elsewhere")
+    assert second.breaks == 0
+    assert cluster.times_run("1 read elsewhere") == 1
+
+
+@pytest.mark.parametrize("seconds", [0, 1])
+def test_a_reader_that_is_cut_at_every_event_has_every_character_once(cluster: Cluster, seconds: int):
+    """It comes back each time at the other process, in any style."""
+    message = f"{seconds} cut at every event"
+    follower = cluster.ask(message, leaves=lambda: True)
+    assert follower.result()["status"] == "complete"
+    assert follower.text == answer(message)
+    assert follower.breaks > 10
+    assert cluster.times_run(message) == 1
+
+
+def test_it_is_looked_at_and_listed_elsewhere(here: Served, there: Served):
+    """For its owner; for others it does not exist."""
+    with start(here, "1 looked at") as response:
+        run_id = response.headers["X-Run-Id"]
+        assert show(there, run_id)["status"] == "processing"
+        assert there.get(f"/api/runs/{run_id}", "mallory").status_code == 404
+        assert there.get(f"/api/runs/{run_id}/events", "mallory").status_code == 404
+        assert run_id in [run["run_id"] for run in there.get("/api/runs").json()["runs"]]
+        until(lambda: show(there, run_id)["status"] == "complete")
+    assert show(there, run_id)["data"] == answer("1 looked at")
+
+
+def test_it_is_cancelled_elsewhere(cluster: Cluster, here: Served, there: Served):
+    """The answer to the request shows it, every reader sees it, and the process that ran it stops."""
+    follower = cluster.ask("30 to be cancelled")
+    follower.opened.wait(10)
+    shown = there.post(f"/api/runs/{follower.run_id}/cancel").json()
+    assert (shown["status"], shown["code"]) == ("cancelled", "cancelled")
+    assert follower.result(5)["status"] == "cancelled"
+    assert there.post(f"/api/runs/{follower.run_id}/cancel", user="mallory").status_code == 404
+    until(lambda: cluster.left_over() == {})
+
+
+def test_a_ticket_opens_it_elsewhere(here: Served, there: Served):
+    """What EventSource is given works wherever it lands."""
+    with start(here, "0 ticket") as response:
+        url = show(here, response.headers["X-Run-Id"])["events_url"]
+    assert there.get(url, user=None).status_code == 200
+    assert there.get(url[:-1] + ("A" if url[-1] != "A" else "B"), user=None).status_code == 401
+
+
+def test_a_reader_elsewhere_keeps_it_alive(cluster: Cluster, here: Served):
+    """The grace counts over all readers of all processes."""
+    with start(here, "6 kept alive") as response:
+        run_id = response.headers["X-Run-Id"]
+        follower = cluster.read(run_id, at=1)
+        follower.opened.wait(10)
+    assert follower.result()["status"] == "complete"
+    assert follower.text == answer("6 kept alive")
+
+
+def test_without_readers_anywhere_it_is_cancelled(cluster: Cluster, here: Served, there: Served):
+    """Within two graces of the last one's leaving, wherever that was."""
+    with start(here, "40 abandoned") as response:
+        run_id = response.headers["X-Run-Id"]
+        with there.get(f"/api/runs/{run_id}/events", stream=True) as elsewhere:
+            next(elsewhere.iter_lines())
+    left = time.monotonic()
+    until(lambda: show(there, run_id)["status"] == "cancelled", 15)
+    assert time.monotonic() - left > 1.9
+    until(lambda: cluster.left_over() == {})
+
+
+def test_the_same_key_is_the_same_run_everywhere(cluster: Cluster, here: Served, there: Served):
+    """While it runs and after; another body is a conflict."""
+    message = "1 the same key"
+    with start(here, message, Idempotency_Key="one") as first, start(there, message, Idempotency_Key="one") as second:
+        assert first.headers["X-Run-Id"] == second.headers["X-Run-Id"]
+        assert start(there, "1 another body", Idempotency_Key="one").status_code == 409
+        run_id = first.headers["X-Run-Id"]
+        until(lambda: show(there, run_id)["status"] == "complete")
+    with start(there, message, Idempotency_Key="one") as third:
+        assert third.headers["X-Run-Id"] == run_id
+    assert cluster.times_run(message) == 1
+
+
+def test_of_many_at_once_under_one_key_one_runs(cluster: Cluster, here: Served, there: Served):
+    """Whichever process comes first."""
+    found = []
+
+    def ask(server: Served) -> None:
+        with start(server, "1 many at once", Idempotency_Key="many") as response:
+            found.append(response.headers["X-Run-Id"])
+
+    threads = [threading.Thread(target=ask, args=(server,)) for server in (here, there) * 8]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 16
+    assert len(set(found)) == 1
+    assert cluster.times_run("1 many at once") == 1
+
+
+def test_an_automatic_retry_joins_the_run(cluster: Cluster, here: Served, there: Served):
+    """SDKs send no key, but say that they try again; a person who asks twice is answered twice."""
+    with start(here, "1 tried again") as first:
+        with start(there, "1 tried again", X_Stainless_Retry_Count="1") as second:
+            assert second.headers["X-Run-Id"] == first.headers["X-Run-Id"]
+        with start(there, "1 tried again", X_Stainless_Retry_Count="0") as third:
+            assert third.headers["X-Run-Id"] != first.headers["X-Run-Id"]
+        with there.post(SMART, {"username": "x", "message": "1 tried again", "locale": "en"}, user="bob", stream=True,
+                        headers={"X-Stainless-Retry-Count": "1"}) as other:  # fmt: skip
+            assert other.headers["X-Run-Id"] not in (first.headers["X-Run-Id"], third.headers["X-Run-Id"])
+    until(lambda: cluster.times_run("1 tried again") == 3)
