@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import requests
@@ -59,10 +60,8 @@ class Follower(threading.Thread):
         try:
             while self.ending is None:
                 assert time.monotonic() < until, f"no ending: {self.statuses[-3:]} {self.refusals[-5:]}"
-                try:
+                with suppress(requests.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.Timeout):
                     self._read_once()
-                except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.Timeout):
-                    pass
                 if self.ending is None:
                     self.breaks += 1
                     time.sleep(0.05 + 0.1 * random.random())  # as clients do, lest all come at once
