@@ -1,9 +1,9 @@
-# make run · make test · make check · make e2e · make bench: each sets up what it needs first.
+# make run · make test · make check · make e2e · make chaos · make bench: each sets up what it needs first.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run test check e2e bench wheel clean
+.PHONY: help run test check e2e chaos bench wheel clean
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -32,6 +32,10 @@ check: $(VENV)/.made ## lint, types, and the order of the imports
 
 e2e: $(VENV)/.made ## run against servers and clients that are not ours, each in an environment of its own
 	@scripts/e2e.sh $(ARGS)
+
+chaos: $(VENV)/.made ## strike servers and Redis at random for five minutes, from a seed that is printed
+	@scripts/services.sh redis-server
+	@$(BIN)/python -m tests.faults.chaos $(ARGS)
 
 bench: $(VENV)/.made ## measure ourselves beside our peers, and write docs/BENCHMARKS.md
 	@scripts/bench.sh $(ARGS)
