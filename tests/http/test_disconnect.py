@@ -160,8 +160,8 @@ def test_a_reader_that_takes_nothing_is_cut_costs_little_and_may_come_back():
     server.wait_for_log("a reader took nothing for 30 s", 40)
     stalled.close()
     assert memory(server) - before < 100 * 2**20
-    response = server.get(f"/api/runs/{run_id}/events", "stalled", stream=True)
-    assert len(answer(read(response))) == 12_000_000
+    rest = server.get(f"/api/runs/{run_id}/events", "stalled", params={"from": 11_999_000}, stream=True)
+    assert answer(read(rest)) == "0123456789" * 100
     assert server.stop() == 0
 
 
