@@ -111,6 +111,7 @@ def resident_kib(process: int) -> int:
     raise AssertionError("no VmRSS")
 
 
+@pytest.mark.alone
 def test_a_thousand_abandoned_streams_leave_nothing_behind(server: Served):
     """No open file, no run, no greenlet, no growth of memory."""
     process = server.process.pid
