@@ -100,7 +100,7 @@ class Follower(threading.Thread):
 
     def _read(self, response: requests.Response) -> None:
         event_id, came_with = "", self.last_id
-        for raw in response.iter_lines(chunk_size=1):
+        for raw in response.iter_lines(chunk_size=4096):
             line = raw.decode("utf-8")
             if line.startswith(":"):
                 self.comments.append(line[2:])
