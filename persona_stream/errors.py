@@ -9,6 +9,7 @@
         ├── Unauthorized          401  unauthorized
         ├── Forbidden             403  forbidden
         ├── NotFound              404  not_found
+        │   └── ModelNotFound     404  model_not_found
         ├── NotAcceptable         406  not_acceptable
         ├── Conflict              409  conflict
         ├── Gone                  410  gone
@@ -57,10 +58,15 @@ class Refusal(PersonaStreamError):
         super().__init__(message)
         self.message = message
         self.headers: Mapping[str, str] = headers or {}
+        self.field: str | None = None
 
 
 class InvalidRequest(Refusal):
-    """Name the field that breaks its rule."""
+    """Name the field that breaks its rule: in the sentence, and where it is one of the body's, by itself too."""
+
+    def __init__(self, message: str, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class Unauthorized(Refusal):
@@ -79,6 +85,16 @@ class NotFound(Refusal):
     """Say that there is no such thing for this caller."""
 
     status, code = 404, "not_found"
+
+
+class ModelNotFound(NotFound):
+    """Say that no persona has the name of this model."""
+
+    code = "model_not_found"
+
+    def __init__(self) -> None:
+        super().__init__("There is no such model: GET /v1/models lists those that there are")
+        self.field = "model"
 
 
 class NotAcceptable(Refusal):

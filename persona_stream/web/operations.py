@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from msgspec import UNSET, Struct, UnsetType
 
-from persona_stream.dialects.native import to_json
+from persona_stream.dialects.writing import to_json
 from persona_stream.web.desk import Desk
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 from flask import Blueprint, Response, request
 from msgspec import Struct
 
-from persona_stream.dialects.native import to_json
+from persona_stream.dialects.writing import to_json
 from persona_stream.persona import Persona
 from persona_stream.query import Locale
 from persona_stream.web.bearer import caller

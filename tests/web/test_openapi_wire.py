@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from persona_stream.dialects.native import Native, frames, to_json
+from persona_stream.dialects.native import Native, frames
 from persona_stream.dialects.native.answers import RunList, chat_answer, run_view
+from persona_stream.dialects.writing import to_json
 from persona_stream.errors import Busy, InvalidRequest, NotFound
 from persona_stream.facts import Answered, Delta, Failed, Reasoned, Reported, Started
 from persona_stream.query import Usage

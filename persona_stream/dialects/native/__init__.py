@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import msgspec
 from msgspec import UNSET
 
 from persona_stream import messages, sse
+from persona_stream.dialects import Refused
 from persona_stream.dialects.native.frames import (
     AdvancedPieceFrame,
     BasicPieceFrame,
@@ -21,17 +21,11 @@ from persona_stream.dialects.native.frames import (
     TerminalFrame,
     TimeoutFrame,
 )
+from persona_stream.dialects.writing import to_json
 from persona_stream.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Thought
 from persona_stream.progress import START
 from persona_stream.query import Locale
 from persona_stream.styles import Style
-
-_encode_json = msgspec.json.Encoder().encode
-
-
-def to_json(body: object) -> bytes:
-    """Write a body of the wire: compact UTF-8, with what breaks naive clients escaped."""
-    return sse.safe_json(_encode_json(body))
 
 
 class Native:
@@ -99,3 +93,8 @@ def failure_frame(event: Failure) -> TerminalFrame:
     if event.code == "cancelled":
         return CancelledFrame(error=event.message, elapsed_time=round(event.elapsed, 1))
     return ErrorFrame(error=event.message, code=event.code)
+
+
+def refusal(refused: Refused) -> ErrorFrame:
+    """Give a refusal its form."""
+    return ErrorFrame(error=refused.message, code=refused.code)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import msgspec
 
 from persona_stream import sse
-from persona_stream.dialects.native import to_json
 from persona_stream.dialects.native.frames import ErrorFrame
+from persona_stream.dialects.writing import to_json
 from persona_stream.errors import (
     Busy,
     Conflict,
