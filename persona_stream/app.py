@@ -28,7 +28,7 @@ from persona_stream.places import Places
 from persona_stream.runs import Bounds, Runs
 from persona_stream.settings import Settings, load
 from persona_stream.tokens import Tickets, verifier
-from persona_stream.web import chat, cors, openapi, operations, pages, refusals, runs, stream_chat
+from persona_stream.web import chat, cors, openai, openapi, operations, pages, refusals, runs, stream_chat
 from persona_stream.web import profiles as profiles_web
 from persona_stream.web.desk import Desk
 
@@ -68,6 +68,7 @@ def build(settings: Settings, process_query: Callable[..., Any] | None = None) -
     most = settings.max_runs if executor.capacity is None else min(settings.max_runs, executor.capacity)
     desk = Desk(
         settings=settings,
+        backend=backend.name,
         runs=Runs(
             backend=backend,
             executor=executor,
@@ -94,6 +95,7 @@ def _flask(desk: Desk) -> Flask:
         *stream_chat.blueprints(desk),
         chat.blueprint(desk),
         runs.blueprint(desk),
+        openai.blueprint(desk),
         profiles_web.blueprint(desk),
         operations.blueprint(desk),
         openapi.blueprint(),

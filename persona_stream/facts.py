@@ -29,6 +29,7 @@ class Accepted(Struct, frozen=True, tag="accepted"):
     reasoning: bool
     deadline: float
     resume_for: float
+    question_tokens: int = 0  # an estimate, for backends that do not count
 
 
 class Started(Struct, frozen=True, tag="started"):

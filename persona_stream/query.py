@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Literal
 
 from persona_stream.persona import Persona
@@ -12,6 +13,8 @@ from persona_stream.principal import Principal
 
 Locale = Literal["zh", "en"]
 PromptMode = Literal["append", "replace"]
+
+Parameters = Mapping[str, str | int | float | tuple[str, ...]]
 
 Report = Callable[[str, float | None], None]
 
@@ -30,13 +33,15 @@ class Query:
 
     Attributes:
         username: whose persona answers.
-        message: what is asked, 1 to 32,768 characters.
+        message: what is asked, never blank: up to 32,768 characters, and up to 524,288 from ``/v1``.
         prompt: an additional prompt, or ``None``.
         prompt_mode: whether ``prompt`` is added to the persona's own prompt, or used instead of it.
         conversation_id: the conversation that this belongs to.
         locale: the language of status texts, ``zh`` or ``en``.
         persona: the profile of ``username``, when profiles are configured.
         history: earlier turns of the conversation, oldest first.
+        parameters: how to sample, by the names that OpenAI has for it (``temperature``, ``max_tokens``, ``stop``,
+            ...): those that the client sent. Backends may leave them be.
         principal: the caller.
     """
 
@@ -48,6 +53,7 @@ class Query:
     locale: Locale = "zh"
     persona: Persona | None = None
     history: tuple[Turn, ...] = ()
+    parameters: Parameters = field(default_factory=lambda: MappingProxyType({}))
     principal: Principal = field(default_factory=lambda: Principal(subject="anonymous"))
     on_report: Report = field(default=lambda message, fraction: None, repr=False, compare=False)
 

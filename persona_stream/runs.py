@@ -18,6 +18,7 @@ from persona_stream.live import Live
 from persona_stream.observers import Observer
 from persona_stream.places import Places
 from persona_stream.query import Query
+from persona_stream.usage import tokens_of
 
 _MOMENT = 2.0  # seconds
 
@@ -205,6 +206,7 @@ class Runs:
             reasoning=order.reasoning,
             deadline=self._bounds.deadline,
             resume_for=self._bounds.retention,
+            question_tokens=tokens_of(query),
         )
 
 

@@ -80,7 +80,7 @@ class Settings:
     commit_window_stream: Annotated[
         t.DurationOrOff, About("how long `/v1/…` with a stream holds its status back", since="dialects")
     ] = 0.0
-    heartbeat_override: Annotated[t.OnOff, About("whether clients may choose a heartbeat", since="dialects")] = True
+    heartbeat_override: Annotated[t.OnOff, About("whether clients may choose a heartbeat", since="openai")] = True
 
     redis_url: Annotated[
         t.MaybeLine, About("a Redis for journals that every process can read", since="runs", secret=True)

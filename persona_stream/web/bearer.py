@@ -10,13 +10,14 @@ from persona_stream.tokens import Verifier, missing
 
 
 def caller(request: Request, verifier: Verifier, scope: str = "chat") -> Principal:
-    """Give the principal of a request's bearer token.
+    """Give the principal of a request's token: a bearer token, or where there is none, the one in ``x-api-key``.
 
     Raises:
         Unauthorized: there is no token, or it does not count.
         Forbidden: it lacks the scope.
     """
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    key = f"Bearer {request.headers.get('x-api-key', '')}"
+    scheme, _, token = request.headers.get("Authorization", key).partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise missing()

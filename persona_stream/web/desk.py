@@ -18,10 +18,12 @@ class Desk:
     """Hold what the HTTP side works with.
 
     Attributes:
+        backend: its name.
         personas: by username; ``None`` where any username goes through.
     """
 
     settings: Settings
+    backend: str
     runs: Runs
     verifier: Verifier
     tickets: Tickets

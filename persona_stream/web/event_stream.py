@@ -86,7 +86,8 @@ class EventStream:
         size = 0
         for step in steps:
             if not isinstance(step, Wait):
-                frame = encode(step)
+                if not (frame := encode(step)):
+                    continue
                 due.append(frame)
                 size += len(frame)
                 if size < _WRITE_BYTES:

@@ -1,19 +1,22 @@
 """Refusals: what can be refused is refused before the first byte, with its true status.
 
 On the streaming endpoints the body is one event of the error form, so that one parser serves; where the client
-prefers JSON, and on every other endpoint, it is the same object as JSON.
+prefers JSON, and on every other endpoint, it is the same object as JSON. The addresses of another dialect have theirs.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from http import HTTPStatus
 
 from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException
 
 from persona_stream import sse
-from persona_stream.dialects.native import to_json
-from persona_stream.dialects.native.frames import ErrorFrame
+from persona_stream.dialects import Refused, native
+from persona_stream.dialects.openai import errors as openai
+from persona_stream.dialects.writing import to_json
 from persona_stream.errors import Refusal
 
 logger = logging.getLogger("persona_stream.web")
@@ -34,7 +37,7 @@ def handle_errors(app: Flask) -> None:
 
 
 def _refused(refusal: Refusal) -> Response:
-    response = _respond(refusal.status, ErrorFrame(error=refusal.message, code=refusal.code))
+    response = _respond(Refused(refusal.status, refusal.code, refusal.message, refusal.field))
     response.headers.update(refusal.headers)
     return response
 
@@ -42,7 +45,7 @@ def _refused(refusal: Refusal) -> Response:
 def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
     text = _TEXTS.get(status) or error.name
-    response = _respond(status, ErrorFrame(error=text, code=_CODES.get(status, "invalid_request")))
+    response = _respond(Refused(status, _CODES.get(status, "invalid_request"), text))
     for name, value in error.get_headers(request.environ):
         if name.lower() not in ("content-type", "content-length"):
             response.headers[name] = value
@@ -51,14 +54,36 @@ def _http_error(error: HTTPException) -> Response:
 
 def _internal(error: Exception) -> Response:
     logger.error("%s %s failed", request.method, request.path, exc_info=error)
-    return _respond(500, ErrorFrame(error="Something went wrong on our side: try again", code="internal"))
+    return _respond(Refused(500, "internal", "Something went wrong on our side: try again"))
 
 
-def _respond(status: int, frame: ErrorFrame) -> Response:
-    body = to_json(frame)
+def _respond(refused: Refused) -> Response:
+    """Answer in the dialect of the address."""
+    write = next(write for prefix, write in _WRITERS if request.path.startswith(prefix))
+    return write(refused)
+
+
+def _native(refused: Refused) -> Response:
+    body = to_json(native.refusal(refused))
     if streams(request) and not prefers_json(request):
-        return Response(sse.anonymous_event(body), status, content_type=sse.CONTENT_TYPE)
-    return Response(body, status, content_type="application/json")
+        return Response(sse.anonymous_event(body), refused.status, content_type=sse.CONTENT_TYPE)
+    return _json(body, refused)
+
+
+def _openai(refused: Refused) -> Response:
+    response = _json(to_json(openai.refusal(refused)), refused)
+    if refused.status == HTTPStatus.CONFLICT:
+        # Its clients try again after any 409, and this one would stay.
+        response.headers["x-should-retry"] = "false"
+    return response
+
+
+def _json(body: bytes, refused: Refused) -> Response:
+    return Response(body, refused.status, content_type="application/json")
+
+
+# By the beginning of the address; the first that fits.
+_WRITERS: tuple[tuple[str, Callable[[Refused], Response]], ...] = (("/v1/", _openai), ("", _native))
 
 
 def streams(request: Request) -> bool:

@@ -8,8 +8,10 @@ from flask import Blueprint, Request, Response, request
 
 from persona_stream import cursor
 from persona_stream.cursor import Position
-from persona_stream.dialects.native import to_json
+from persona_stream.dialects import Dialect
 from persona_stream.dialects.native.answers import RunList, RunView, run_view
+from persona_stream.dialects.openai import OpenAI
+from persona_stream.dialects.writing import to_json
 from persona_stream.errors import InvalidRequest
 from persona_stream.journals import Journal, has_ended, terms
 from persona_stream.query import Locale
@@ -18,6 +20,7 @@ from persona_stream.tokens import invalid
 from persona_stream.web.accept import check_streamable
 from persona_stream.web.bearer import caller
 from persona_stream.web.desk import Desk
+from persona_stream.web.openai.heartbeats import heartbeat
 from persona_stream.web.streams import stream
 
 T = TypeVar("T")
@@ -37,12 +40,13 @@ def blueprint(desk: Desk) -> Blueprint:
         check_streamable(request)
         start = _start(request, journal)
         style, locale = _choice("style", STYLES), _choice("locale", _LOCALES)
-        _choice("dialect", {"native": None})
+        dialect = _choice("dialect", {"native": None, "openai": _openai})
         if cursor.at_end(start, journal.entries):
             # EventSource reconnects for ever after a stream's end, and 204 is what stops it.
             return Response(status=204)
         style_name = style.name if style else None
-        return stream(request, desk, journal, start=start, style_name=style_name, locale=locale)
+        speak = dialect(desk, journal) if dialect else None
+        return stream(request, desk, journal, start=start, style_name=style_name, locale=locale, dialect=speak)
 
     @blueprint.get("/api/runs/<run_id>")
     def show(run_id: str) -> Response:
@@ -74,6 +78,10 @@ def _reader(request: Request, desk: Desk, run_id: str) -> str | None:
     if not desk.tickets.check(run_id, ticket):
         raise invalid("This ticket does not open this run: take the whole events_url of the run's first event")
     return None
+
+
+def _openai(desk: Desk, journal: Journal) -> Dialect:
+    return OpenAI(journal.entries, heartbeat=heartbeat(request, desk.settings))
 
 
 def _start(request: Request, journal: Journal) -> Position:

@@ -8,11 +8,12 @@ from flask import Request, Response
 
 from persona_stream import cursor, sse
 from persona_stream.cursor import Position
+from persona_stream.dialects import Dialect
 from persona_stream.dialects.native import Native
 from persona_stream.journals import Journal, terms
 from persona_stream.query import Locale
 from persona_stream.script import Reader, Script
-from persona_stream.styles import STYLES
+from persona_stream.styles import SMART, STYLES
 from persona_stream.web.cutting import cutter
 from persona_stream.web.desk import Desk
 from persona_stream.web.event_stream import EventStream
@@ -41,16 +42,21 @@ def stream(
     start: Position = cursor.BEGINNING,
     style_name: str | None = None,
     locale: Locale | None = None,
+    dialect: Dialect | None = None,
 ) -> Response:
-    """Give the response that streams a run from a position; style and language are the run's own unless given."""
+    """Give the response that streams a run from a position.
+
+    Style and language are the run's own unless given, and so is whether there is reasoning; the dialect is the native
+    one. A foreign dialect always has the style smart, with reasoning.
+    """
     run = terms(journal)
-    style = STYLES[style_name or run.style]
+    style = SMART if dialect else STYLES[style_name or run.style]
     locale = locale or run.locale
     cut = run.chunking if style.name == run.style else style.chunking
-    reader = Reader(style, cutter(cut), locale, start, run.reasoning)
+    reader = Reader(style, cutter(cut), locale, start, reasoning=dialect is not None or run.reasoning)
     events = EventStream(
         Script(journal.entries, reader, desk.clock),
-        Native(run.run_id, desk.events_url(run.run_id), style, locale),
+        dialect or Native(run.run_id, desk.events_url(run.run_id), style, locale),
         journal,
         Presence(request.environ),
         desk.runs.join(journal),

@@ -6,9 +6,9 @@ from persona_stream.query import Query
 
 
 def body_of(query: Query, model: str) -> dict[str, object]:
-    """Give the JSON object to send: the system prompt where there is one, the history, and the message."""
+    """Give the JSON object to send: the system prompt if there is one, history, message, and how to sample."""
     prompt = query.system_prompt()
     messages = [{"role": "system", "content": prompt}] if prompt else []
     messages += [{"role": turn.role, "content": turn.content} for turn in query.history]
     messages.append({"role": "user", "content": query.message})
-    return {"model": model, "messages": messages, "stream": False}
+    return {**query.parameters, "model": model, "messages": messages, "stream": False}

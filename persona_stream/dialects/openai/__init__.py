@@ -1,0 +1,104 @@
+"""OpenAI's dialect: chunks of a chat completion, and comments while the backend is at work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from msgspec import UNSET, UnsetType
+
+from persona_stream import sse
+from persona_stream.dialects.openai.errors import failure
+from persona_stream.dialects.openai.frames import (
+    ChatCompletionChunk,
+    ChatDelta,
+    ChunkChoice,
+    CompletionUsage,
+    FinishReason,
+)
+from persona_stream.dialects.writing import to_json
+from persona_stream.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Thought
+from persona_stream.facts import Entry, terms
+from persona_stream.query import Usage
+from persona_stream.usage import usage_of
+
+Heartbeat = Literal["comment", "delta", "off"]
+
+# Comments do not count for clients that give up when no chunk has come for two minutes.
+_BEAT = 15.0  # seconds
+
+_DONE = b"data: [DONE]\n\n"
+
+
+def completion_id(run_id: str) -> str:
+    """Give the id that a run has on this wire."""
+    return f"chatcmpl-{run_id}"
+
+
+def completion_usage(usage: Usage) -> CompletionUsage:
+    """Give the tokens their form. This wire has no place to say that they are estimated."""
+    return CompletionUsage(
+        prompt_tokens=usage.input_tokens,
+        completion_tokens=usage.output_tokens,
+        total_tokens=usage.input_tokens + usage.output_tokens,
+    )
+
+
+class OpenAI:
+    """Give events OpenAI's form, for one reader of one run."""
+
+    __slots__ = ("_beats", "_created", "_entries", "_heartbeat", "_id", "_include_usage", "_model")
+
+    def __init__(
+        self, entries: Sequence[Entry], *, include_usage: bool = False, heartbeat: Heartbeat = "comment"
+    ) -> None:
+        """Speak of one run.
+
+        Args:
+            entries: its journal, which may grow meanwhile.
+            include_usage: whether the reader asked for a last chunk with the tokens.
+            heartbeat: what it gets while the backend is at work.
+        """
+        self._entries, self._include_usage, self._heartbeat = entries, include_usage, heartbeat
+        run = terms(entries)
+        self._id, self._created, self._model = completion_id(run.run_id), int(entries[0].at), run.username
+        self._beats: int | None = None  # how many were due when the reader last heard
+
+    def encode(self, event: Event) -> bytes:
+        """Frame an event."""
+        match event:
+            case Piece(text=text):
+                return self._delta(ChatDelta(content=text))
+            case Progress():
+                return self._alive(event)
+            case Opening():
+                return self._delta(ChatDelta(role="assistant", content=""))
+            case Processed():
+                return b""
+            case Thought(text=text):
+                return self._delta(ChatDelta(reasoning_content=text))
+            case Complete():
+                return self._delta(ChatDelta(), "stop") + self._usage() + _DONE
+            case Failure(code=code, message=message):
+                return sse.anonymous_event(to_json(failure(code, message))) + _DONE
+
+    def _alive(self, progress: Progress) -> bytes:
+        if self._heartbeat == "off":
+            return b""
+        beats = int(progress.elapsed / _BEAT)
+        is_due, self._beats = self._beats is not None and beats > self._beats, beats
+        if self._heartbeat == "delta":
+            return self._delta(ChatDelta())
+        comment = sse.comment(f"processing {progress.elapsed:.1f}s {progress.percent}% {progress.message}")
+        return comment + self._delta(ChatDelta()) if is_due else comment
+
+    def _delta(self, delta: ChatDelta, finish_reason: FinishReason | None = None) -> bytes:
+        choice = ChunkChoice(delta=delta, finish_reason=finish_reason)
+        return self._chunk((choice,), None if self._include_usage else UNSET)
+
+    def _usage(self) -> bytes:
+        return self._chunk((), completion_usage(usage_of(self._entries))) if self._include_usage else b""
+
+    def _chunk(self, choices: tuple[ChunkChoice, ...], usage: CompletionUsage | UnsetType | None) -> bytes:
+        chunk = ChatCompletionChunk(id=self._id, created=self._created, model=self._model, choices=choices, usage=usage)
+        return sse.anonymous_event(to_json(chunk))
