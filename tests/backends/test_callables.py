@@ -31,6 +31,7 @@ QUERY = Query(
     locale="en",
     persona=PERSONA,
     history=(Turn("user", "Hello"),),
+    parameters={"temperature": 0.5},
     principal=Principal(subject="s1"),
 )
 BARE = Query(username="ada", message="How many?")
@@ -43,6 +44,7 @@ FIELDS = {
     "locale": "en",
     "persona": PERSONA,
     "history": (Turn("user", "Hello"),),
+    "parameters": {"temperature": 0.5},
     "principal": Principal(subject="s1"),
 }
 

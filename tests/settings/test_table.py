@@ -116,7 +116,6 @@ def test_a_wrong_value_is_one_sentence(values: dict[str, Any], sentence: str | N
         {"anthropic_stream": True},
         {"commit_window": 1},
         {"commit_window_stream": 1},
-        {"heartbeat_override": False},
         {"database_url": "sqlite:///x"},
         {"log_bodies": False},
         {"log_reasoning": False},

@@ -94,11 +94,11 @@ class OpenAI:
 
     def _delta(self, delta: ChatDelta, finish_reason: FinishReason | None = None) -> bytes:
         choice = ChunkChoice(delta=delta, finish_reason=finish_reason)
-        return self._chunk((choice,), None if self._include_usage else UNSET)
+        return self._chunk([choice], None if self._include_usage else UNSET)
 
     def _usage(self) -> bytes:
-        return self._chunk((), completion_usage(usage_of(self._entries))) if self._include_usage else b""
+        return self._chunk([], completion_usage(usage_of(self._entries))) if self._include_usage else b""
 
-    def _chunk(self, choices: tuple[ChunkChoice, ...], usage: CompletionUsage | UnsetType | None) -> bytes:
+    def _chunk(self, choices: list[ChunkChoice], usage: CompletionUsage | UnsetType | None) -> bytes:
         chunk = ChatCompletionChunk(id=self._id, created=self._created, model=self._model, choices=choices, usage=usage)
         return sse.anonymous_event(to_json(chunk))

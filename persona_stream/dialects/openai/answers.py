@@ -36,6 +36,6 @@ def completion(entries: Sequence[Entry]) -> tuple[int, ChatCompletion | ErrorBod
         id=completion_id(run.run_id),
         created=int(summary.accepted_at),
         model=run.username,
-        choices=(ChatChoice(message=message),),
+        choices=[ChatChoice(message=message)],
         usage=completion_usage(usage_of(entries)),
     )

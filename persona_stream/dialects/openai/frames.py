@@ -42,7 +42,7 @@ class ChatCompletionChunk(Struct, frozen=True, kw_only=True):
     created: int
     model: str
     system_fingerprint: None = None
-    choices: tuple[ChunkChoice, ...]
+    choices: list[ChunkChoice]
     usage: CompletionUsage | UnsetType | None = UNSET
 
 
@@ -71,7 +71,7 @@ class ChatCompletion(Struct, frozen=True, kw_only=True):
     object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
-    choices: tuple[ChatChoice, ...]
+    choices: list[ChatChoice]
     usage: CompletionUsage
     system_fingerprint: None = None
 

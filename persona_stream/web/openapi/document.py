@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from persona_stream import __version__
-from persona_stream.web.openapi import chats, others, runs
+from persona_stream.web.openapi import chats, openai, others, runs
 from persona_stream.web.openapi.parameters import HEADERS, PARAMETERS, SECURITY
 from persona_stream.web.openapi.refusals import responses
 from persona_stream.web.openapi.schemas import Node, schemas
@@ -24,6 +24,7 @@ exists answers 405, with `Allow`, to a method that it does not have. Fields that
 """
 _TAGS = {
     "Streams": "Ask, and read the answer as it comes.",
+    "OpenAI": "For clients of OpenAI's, as they are.",
     "Runs": "Read a run again, look at it, cancel it.",
     "Personas": "Who answers here.",
     "Operations": "What a supervisor and a load balancer ask.",
@@ -45,7 +46,7 @@ def build() -> Node:
         "servers": [{"url": "/", "description": "This server."}],
         "security": [{"bearer": []}],
         "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
-        "paths": chats.paths() | runs.paths() | others.paths(),
+        "paths": chats.paths() | openai.paths() | runs.paths() | others.paths(),
         "components": {
             "schemas": schemas(),
             "responses": responses(),

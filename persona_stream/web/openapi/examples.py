@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from persona_stream import chunking
+from persona_stream.dialects import Dialect
 from persona_stream.dialects.native import Native
 from persona_stream.dialects.native.answers import RunList, chat_answer, run_view
+from persona_stream.dialects.openai import OpenAI
+from persona_stream.dialects.openai.answers import completion
+from persona_stream.dialects.openai.frames import Model, ModelList
 from persona_stream.events import Wait
 from persona_stream.facts import Accepted, Answered, Entry, Failed, FailureCode, Started
 from persona_stream.query import Usage
 from persona_stream.script import Reader, Script
-from persona_stream.styles import Style
+from persona_stream.styles import SMART, Style
 from persona_stream.tokens import Tickets
 
 BEGAN = 1_795_154_400.0  # 2026-11-20, 06:00 UTC, which the name of the run carries too
@@ -35,6 +39,19 @@ _ACCEPTED = Accepted(
     deadline=150.0,
     resume_for=900.0,
 )
+COMPLETION_REQUEST = {
+    "model": "VitalikButerin",
+    "messages": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "What is Ethereum?"},
+    ],
+    "stream": True,
+    "stream_options": {"include_usage": True},
+}
+_MODEL = Model(id="VitalikButerin")
+MODELS: Mapping[str, Any] = {
+    each.__class__.__name__: msgspec.to_builtins(each) for each in (_MODEL, ModelList(data=[_MODEL]))
+}
 _ANSWER = "Ethereum is a blockchain that runs programs. Anybody can write one, and nobody can stop it."
 _BEGINNING = (Entry(BEGAN, _ACCEPTED), Entry(BEGAN, Started()))
 _ANSWERED = (*_BEGINNING, Entry(BEGAN + 3.5, Answered(_ANSWER, Usage(input_tokens=412, output_tokens=19))))
@@ -42,7 +59,18 @@ _ANSWERED = (*_BEGINNING, Entry(BEGAN + 3.5, Answered(_ANSWER, Usage(input_token
 
 def stream(style: Style) -> str:
     """Give the whole stream of a run, as its bytes go over the wire."""
-    return b"".join(_frames(style)).decode()
+    native = Native(RUN_ID, EVENTS_URL, style, "en")
+    return b"".join(_frames(style, lambda journal: native)).decode()
+
+
+def chunks() -> str:
+    """Give the same on OpenAI's wire, with the tokens at its end."""
+    return b"".join(_frames(SMART, lambda journal: OpenAI(journal, include_usage=True))).decode()
+
+
+def completion_answer() -> Any:
+    """Give what ``/v1/chat/completions`` answers at once."""
+    return msgspec.to_builtins(completion(_ANSWERED)[1])
 
 
 def answer() -> Any:
@@ -66,14 +94,14 @@ def runs() -> Any:
     return msgspec.to_builtins(RunList(runs=[run_view(_ANSWERED, BEGAN + 60.0, EVENTS_URL)], next=None))
 
 
-def _frames(style: Style) -> Iterator[bytes]:
+def _frames(style: Style, speak: Callable[[Sequence[Entry]], Dialect]) -> Iterator[bytes]:
     """Drive a script with a clock that leaps to the next moment at which something happens."""
     journal, moments = [_ANSWERED[0]], [BEGAN]
     reader = Reader(style, chunking.chunker(style.chunking), "en")
-    native = Native(RUN_ID, EVENTS_URL, style, "en")
+    dialect = speak(journal)
     for step in Script(journal, reader, lambda: moments[-1]):
         if not isinstance(step, Wait):
-            yield native.encode(step)
+            yield dialect.encode(step)
             continue
         coming = _ANSWERED[len(journal) : len(journal) + 1]
         moments.append(min([step.until, *(entry.at for entry in coming)]))

@@ -43,6 +43,11 @@ HEADERS: Node = {
         "schema": {"type": "string"},
         "example": 'Bearer realm="persona_stream", error="invalid_token"',
     },
+    "ShouldRetry": {
+        "description": "`false` where another try would only fail again: clients that try again by themselves obey.",
+        "schema": {"type": "string", "const": "false"},
+        "example": "false",
+    },
     "ETag": {
         "description": "The version; send it back as `If-None-Match`.",
         "required": True,
@@ -122,8 +127,23 @@ PARAMETERS: Node = {
     "Dialect": _parameter(
         "query",
         "dialect",
-        "Whose wire format to speak.",
-        {"type": "string", "enum": ["native"], "default": "native"},
+        "Whose wire format to speak. With `openai` the events are `ChatCompletionEvent`s, and the style is smart's.",
+        {"type": "string", "enum": ["native", "openai"], "default": "native"},
+    ),
+    "Heartbeat": _parameter(
+        "header",
+        "X-Persona-Heartbeat",
+        "What to send while the backend is at work: comments (the default), empty chunks, or nothing. The operator may"
+        " have switched the choice off.",
+        {"type": "string", "enum": ["comment", "delta", "off"]},
+    ),
+    "Model": _parameter(
+        "path",
+        "model",
+        "The name of a model.",
+        {"type": "string", "minLength": 1},
+        required=True,
+        example="VitalikButerin",
     ),
     "Limit": _parameter(
         "query", "limit", "How many runs to list.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}

@@ -1,4 +1,4 @@
-"""Refusals as the document shows them: on streams as one event or as JSON, elsewhere as JSON."""
+"""Refusals as the document shows them: on streams as one event or as JSON, elsewhere as JSON of the dialect."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Mapping
 import msgspec
 
 from persona_stream import sse
+from persona_stream.dialects import Refused
 from persona_stream.dialects.native.frames import ErrorFrame
+from persona_stream.dialects.openai import errors as openai
+from persona_stream.dialects.openai.frames import ErrorBody
 from persona_stream.dialects.writing import to_json
 from persona_stream.errors import (
     Busy,
@@ -16,6 +19,7 @@ from persona_stream.errors import (
     Forbidden,
     Gone,
     InvalidRequest,
+    ModelNotFound,
     NotAcceptable,
     NotFound,
     Refusal,
@@ -48,6 +52,10 @@ _REFUSALS: Mapping[str, tuple[Refusal, str]] = {
     "NoProfile": (
         NotFound("User profile not found"),
         "No persona has this username.",
+    ),
+    "NoModel": (
+        ModelNotFound(),
+        "No persona has the name of this model.",
     ),
     "NoRun": (
         NotFound("There is no such run"),
@@ -87,20 +95,21 @@ _REFUSALS: Mapping[str, tuple[Refusal, str]] = {
     ),
 }
 _HEADERS = {"WWW-Authenticate": "WWWAuthenticate", "Retry-After": "RetryAfter"}
-_ON_STREAM = "OnStream"
+_ON_STREAM, _IN_OPENAI = "OnStream", "InOpenAI"
 
 
-def refusals(*names: str, on_stream: bool = False) -> Node:
+def refusals(*names: str, on_stream: bool = False, in_openai: bool = False) -> Node:
     """Point to refusals of the document, by status."""
-    suffix = _ON_STREAM if on_stream else ""
+    suffix = _ON_STREAM if on_stream else _IN_OPENAI if in_openai else ""
     by_status = sorted((_REFUSALS[name][0].status, name) for name in names)
     return {str(status): {"$ref": f"#/components/responses/{name}{suffix}"} for status, name in by_status}
 
 
 def responses() -> Node:
-    """Give every refusal, as JSON and as it is on streams."""
+    """Give every refusal, as JSON, as it is on streams, and as OpenAI's clients read it."""
     plain = {name: _response(*case, on_stream=False) for name, case in _REFUSALS.items()}
-    return plain | {f"{name}{_ON_STREAM}": _response(*case, on_stream=True) for name, case in _REFUSALS.items()}
+    streamed = {f"{name}{_ON_STREAM}": _response(*case, on_stream=True) for name, case in _REFUSALS.items()}
+    return plain | streamed | {f"{name}{_IN_OPENAI}": _in_openai(*case) for name, case in _REFUSALS.items()}
 
 
 def _response(refusal: Refusal, when: str, *, on_stream: bool) -> Node:
@@ -113,7 +122,14 @@ def _response(refusal: Refusal, when: str, *, on_stream: bool) -> Node:
             "examples": {"refused": {"serializedValue": text}},
         }
     content["application/json"] = {"schema": ref(ErrorFrame.__name__), "example": msgspec.to_builtins(frame)}
-    response: Node = {"description": when, "content": content}
-    if refusal.headers:
-        response["headers"] = {name: header(_HEADERS[name]) for name in refusal.headers}
-    return response
+    return {"description": when, "content": content, **_headers(refusal)}
+
+
+def _in_openai(refusal: Refusal, when: str) -> Node:
+    body = openai.refusal(Refused(refusal.status, refusal.code, refusal.message, refusal.field))
+    content = {"application/json": {"schema": ref(ErrorBody.__name__), "example": msgspec.to_builtins(body)}}
+    return {"description": when, "content": content, **_headers(refusal)}
+
+
+def _headers(refusal: Refusal) -> Node:
+    return {"headers": {name: header(_HEADERS[name]) for name in refusal.headers}} if refusal.headers else {}

@@ -87,7 +87,7 @@ def _read() -> Node:
         ),
         "security": [{"bearer": []}, {"ticket": []}],
         "parameters": parameters(
-            "LastEventId", "LastEventIdInQuery", "From", "Style", "Locale", "Dialect", "PersonaResume"
+            "LastEventId", "LastEventIdInQuery", "From", "Style", "Locale", "Dialect", "Heartbeat", "PersonaResume"
         ),
         "responses": {
             "200": {

@@ -9,6 +9,9 @@ import msgspec
 from persona_stream import chunking
 from persona_stream.dialects.native import frames
 from persona_stream.dialects.native.answers import ChatAnswer, RunList, RunView
+from persona_stream.dialects.openai import frames as openai
+from persona_stream.web.openai.messages import ContentPart, RequestMessage
+from persona_stream.web.openai.requests import ChatCompletionRequest, StreamOptions
 from persona_stream.web.openapi.glossary import meaning
 from persona_stream.web.operations import Health
 from persona_stream.web.profiles import ProfileList
@@ -33,7 +36,19 @@ PIECES: dict[str, type] = {
     "smart": frames.SmartPieceFrame,
 }
 """The frame that carries the answer, by style."""
-_BODIES: tuple[type, ...] = (ChatAnswer, RunView, RunList, ProfileList, Health)
+_BODIES: tuple[type, ...] = (
+    ChatAnswer,
+    RunView,
+    RunList,
+    ProfileList,
+    Health,
+    openai.ChatCompletion,
+    openai.ChatCompletionChunk,
+    openai.ErrorBody,
+    openai.ModelList,
+)
+_REQUESTS: tuple[type, ...] = (ChatRequest, ChatCompletionRequest)
+_READ = frozenset(each.__name__ for each in (*_REQUESTS, RequestMessage, ContentPart, StreamOptions))
 
 
 def ref(name: str) -> Node:
@@ -43,11 +58,13 @@ def ref(name: str) -> Node:
 
 def schemas() -> Node:
     """Give every schema, by name."""
-    types = (ChatRequest, *_EVERYWHERE, *PIECES.values(), *_BODIES)
+    types = (*_REQUESTS, *_EVERYWHERE, *PIECES.values(), *_BODIES)
     _, found = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     for name, schema in found.items():
         if name == ChatRequest.__name__:
             _say_what_types_cannot(schema["properties"])
+        if name in _READ:
+            _read(schema)
         else:
             _written(schema)
         for field, node in schema["properties"].items():
@@ -61,6 +78,7 @@ def schemas() -> Node:
     # A frame of smart has all that one of advanced has: of the three, more than one may fit.
     found["RunEvent"] = _event({"anyOf": [ref(name) for name in names]}, "In the style that was asked for.")
     found["RefusalEvent"] = _refusal_event()
+    found["ChatCompletionEvent"] = _chunk_event()
     return found
 
 
@@ -68,13 +86,17 @@ def _say_what_types_cannot(properties: Node) -> None:
     """Add the two rules of a request that are checked after its type."""
     properties["message"]["pattern"] = r"\S"
     properties["chunking"]["anyOf"][0]["enum"] = list(chunking.names())
-    for node in properties.values():
-        node.pop("default", None)  # null means left out, and is not worth proposing
+
+
+def _read(schema: Node) -> None:
+    """Leave out the defaults of a request: null means left out, and is not worth proposing."""
+    for node in schema["properties"].values():
+        node.pop("default", None)
 
 
 def _written(schema: Node) -> None:
     """Turn the schema of what may be read into the one of what is written: a field with a default is always there."""
-    properties, required = schema["properties"], schema["required"]
+    properties, required = schema["properties"], schema.get("required", ())
     schema["required"] = [name for name, node in properties.items() if name in required or "default" in node]
     for node in properties.values():
         node.pop("default", None)
@@ -138,6 +160,17 @@ def _refusal_event() -> Node:
         "type": "object",
         "description": "The one event of a refusal. It has no `id`, because it belongs to no run.",
         "properties": {"data": _json_in_text(ref(frames.ErrorFrame.__name__), "An `ErrorFrame`.")},
+        "required": ["data"],
+    }
+
+
+def _chunk_event() -> Node:
+    chunk, error = (ref(each.__name__) for each in (openai.ChatCompletionChunk, openai.ErrorBody))
+    about = "A `ChatCompletionChunk`, or an `ErrorBody` when there is no more. The very last is `[DONE]`, and no JSON."
+    return {
+        "type": "object",
+        "description": "An event of OpenAI's wire, which has neither ids nor names. Between them there are comments.",
+        "properties": {"data": _json_in_text({"oneOf": [chunk, error]}, about)},
         "required": ["data"],
     }
 
