@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -43,6 +44,12 @@ def echo(query: Query) -> Answer:
     """Give back whatever was asked, as an answer with everything."""
     usage = Usage(input_tokens=len(query.message), output_tokens=len(query.message))
     return Answer(query.message, reasoning="Let me repeat that.", usage=usage)
+
+
+def showing(query: Query) -> str:
+    """Show what else came with the question."""
+    history = [(turn.role, turn.content) for turn in query.history]
+    return json.dumps({"message": query.message, "history": history, "parameters": dict(query.parameters)})
 
 
 def failing(message: str) -> object:
@@ -126,7 +133,7 @@ def chosen(query: Query) -> object:
     function = {function.__name__: function for function in named}.get(query.username)
     if function is not None:
         return function(query.message)
-    return reporting(query) if query.username == "reporting" else echo(query)
+    return {"reporting": reporting, "showing": showing}.get(query.username, echo)(query)
 
 
 def served() -> Flask:

@@ -1,0 +1,195 @@
+"""OpenAI's wire, byte for byte: facts and a clock in, whole transcripts out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from persona_stream.cursor import BEGINNING, Position
+from persona_stream.dialects import Refused
+from persona_stream.dialects.openai import OpenAI, errors
+from persona_stream.dialects.openai.answers import completion
+from persona_stream.dialects.writing import to_json
+from persona_stream.facts import Answered, Delta, Entry, Failed, FailureCode, Reasoned, Reported, Started
+from persona_stream.query import Usage
+from tests.fakes import RUN_ID, accepted, entries, read, reader
+
+AT = 1_795_154_400.25
+_BEGUN = ((AT, accepted()), (AT, Started()))
+_USAGE = Usage(input_tokens=412, output_tokens=19)
+HEAD = (
+    f'data: {{"id":"chatcmpl-{RUN_ID}","object":"chat.completion.chunk","created":1795154400,'
+    '"model":"VitalikButerin","system_fingerprint":null,"choices":['
+)
+DONE = "data: [DONE]\n\n"
+
+
+def chunk(delta: str, finish: str = "null", more: str = "") -> str:
+    return f'{HEAD}{{"index":0,"delta":{{{delta}}},"logprobs":null,"finish_reason":{finish}}}]{more}}}\n\n'
+
+
+def transcript(journal: Sequence[Entry], start: Position = BEGINNING, **how: Any) -> str:
+    """Let a reader come at once, and give all that goes over the wire."""
+    dialect = OpenAI(journal, **how)
+    told = read(journal, reader(reasoning=True, start=start), since=AT)
+    return b"".join(dialect.encode(event) for _, event in told).decode("utf-8")
+
+
+ROLE = chunk('"role":"assistant","content":""')
+
+
+def test_an_answer_after_some_silence():
+    """The role at once, a comment of one line every two seconds, the pieces, the end."""
+    run = entries(
+        *_BEGUN, (AT + 1, Reported("Reading\npage 3", 0.37)), (AT + 4.5, Answered("你好，world. And more words"))
+    )
+    assert transcript(run) == (
+        ROLE
+        + ": processing 0.0s 5% 正在处理您的请求...\n"
+        + ": processing 2.0s 37% Reading page 3\n"
+        + ": processing 4.0s 37% Reading page 3\n"
+        + chunk('"content":"你好，world. "')
+        + chunk('"content":"And more words"')
+        + chunk("", '"stop"')
+        + DONE
+    )
+
+
+def test_usage_for_who_asked():
+    """In a chunk of its own without choices; every other one has it as null."""
+    null = ',"usage":null'
+    assert transcript(entries(*_BEGUN, (AT, Answered("Hi.", _USAGE))), include_usage=True) == (
+        chunk('"role":"assistant","content":""', more=null)
+        + ": processing 0.0s 5% 正在处理您的请求...\n"
+        + chunk('"content":"Hi."', more=null)
+        + chunk("", '"stop"', null)
+        + f'{HEAD}],"usage":{{"prompt_tokens":412,"completion_tokens":19,"total_tokens":431}}}}\n\n'
+        + DONE
+    )
+
+
+def test_reasoning_has_a_place_of_its_own():
+    """Before the answer, and in no content."""
+    run = entries(*_BEGUN, (AT, Reasoned("Six times seven.")), (AT, Answered("42")))
+    assert transcript(run, heartbeat="off") == (
+        ROLE + chunk('"reasoning_content":"Six times seven."') + chunk('"content":"42"') + chunk("", '"stop"') + DONE
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "message"),
+    [
+        ("backend_error", "Closed today.", "Closed today."),
+        ("internal", None, "处理过程中发生错误"),
+        ("timeout", None, "处理超时，请稍后重试"),
+        ("cancelled", None, "请求已取消"),
+        ("lost", None, "处理进程意外中断，请重试"),
+        ("draining", None, "服务器正在关闭，请稍后重试"),
+        ("answer_too_large", None, "回复过长，无法发送"),
+    ],
+)
+def test_a_failure_is_an_error_and_never_a_stop(code: FailureCode, text: str | None, message: str):
+    """What was said before it stays said."""
+    run = entries(*_BEGUN, (AT, Delta("Half of ")), (AT, Failed(code, text)))
+    error = f'{{"message":"{message}","type":"server_error","param":null,"code":"{code}"}}'
+    said = chunk('"content":"Half of"') + chunk('"content":" "')
+    assert transcript(run, heartbeat="off") == ROLE + said + f'data: {{"error":{error}}}\n\n' + DONE
+
+
+def test_what_a_backend_streams_goes_out_as_it_comes():
+    """A delta a chunk, and in its pauses the reader is told that it goes on."""
+    run = entries(*_BEGUN, (AT + 1, Delta("One ")), (AT + 4, Delta("two")), (AT + 4, Answered("")))
+    assert transcript(run) == (
+        ROLE
+        + ": processing 0.0s 5% 正在处理您的请求...\n"
+        + chunk('"content":"One"')
+        + ": processing 3.0s 100% 正在分析用户请求...\n"
+        + chunk('"content":" tw"')
+        + chunk('"content":"o"')
+        + chunk("", '"stop"')
+        + DONE
+    )
+
+
+def test_a_long_silence_has_an_empty_chunk_about_every_fifteen_seconds():
+    """Some clients give up when nothing but comments came for long."""
+    told = transcript(entries(*_BEGUN, (AT + 47, Answered("Hi."))))
+    beats = [lines for lines in told.split("\n") if lines.startswith((":", "data:"))]
+    empty = [beats[index - 1].split()[2] for index, line in enumerate(beats) if line == chunk("").strip()]
+    assert empty == ["16.0s", "30.0s", "46.0s"]
+    assert [line.split()[2] for line in beats if line[0] == ":"] == [f"{second}.0s" for second in range(0, 47, 2)]
+
+
+@pytest.mark.parametrize(("kind", "beat"), [("delta", chunk("")), ("off", "")])
+def test_other_heartbeats(kind: str, beat: str):
+    """Empty chunks in place of comments, or nothing."""
+    told = transcript(entries(*_BEGUN, (AT + 31, Answered("Hi."))), heartbeat=kind)
+    assert told == ROLE + 16 * beat + chunk('"content":"Hi."') + chunk("", '"stop"') + DONE
+
+
+@pytest.mark.parametrize("characters", range(len("你好，world. And more words") + 1))
+def test_a_reader_from_the_middle_gets_the_rest(characters: int):
+    """Without the role, which it has; to the character."""
+    text = "你好，world. And more words"
+    told = transcript(entries(*_BEGUN, (AT, Answered(text))), Position(2, characters), heartbeat="off")
+    frames = [json.loads(frame[6:]) for frame in told.removesuffix(DONE).split("\n\n") if frame]
+    assert "".join(frame["choices"][0]["delta"].get("content", "") for frame in frames) == text[characters:]
+    assert "role" not in told
+
+
+def test_only_data_lines_and_comments_whatever_the_text():
+    """No text ends a frame, names an event or splits a line."""
+    text = "data: x\n\nid: 1\revent: y\u2028z\u2029\u0085\x00 retry: 5"
+    told = transcript(entries(*_BEGUN, (AT + 3, Reported(text.replace("\x00", ""), None)), (AT + 9, Answered(text))))
+    assert {line.partition(":")[0] for line in told.split("\n")} == {"data", ""}
+    assert not set(told.replace("\n", "")) & set("\r\u2028\u2029\u0085\x00")
+
+
+def test_the_whole_as_one_completion():
+    """What a client without a stream gets."""
+    run = entries(*_BEGUN, (AT, Reasoned("Six times seven.")), (AT + 3.5, Answered("42", _USAGE)))
+    status, body = completion(run)
+    assert status == 200
+    assert to_json(body).decode() == (
+        f'{{"id":"chatcmpl-{RUN_ID}","object":"chat.completion","created":1795154400,"model":"VitalikButerin",'
+        '"choices":[{"index":0,"message":{"role":"assistant","content":"42","refusal":null,'
+        '"reasoning_content":"Six times seven."},"logprobs":null,"finish_reason":"stop"}],'
+        '"usage":{"prompt_tokens":412,"completion_tokens":19,"total_tokens":431},"system_fingerprint":null}'
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("backend_error", 502), ("lost", 502), ("internal", 500), ("answer_too_large", 500), ("timeout", 504),
+        ("cancelled", 409), ("draining", 503),
+    ],
+)  # fmt: skip
+def test_a_failure_has_its_status(code: FailureCode, status: int):
+    """Where the client waits for the whole."""
+    assert completion(entries(*_BEGUN, (AT, Failed(code))))[0] == status
+
+
+@pytest.mark.parametrize(
+    ("refused", "body"),
+    [
+        (Refused(400, "invalid_request", "n: no", "n"),
+         '{"error":{"message":"n: no","type":"invalid_request_error","param":"n","code":"invalid_request"}}'),
+        (Refused(401, "unauthorized", "No."),
+         '{"error":{"message":"No.","type":"authentication_error","param":null,"code":"invalid_api_key"}}'),
+        (Refused(403, "forbidden", "No."),
+         '{"error":{"message":"No.","type":"permission_error","param":null,"code":"forbidden"}}'),
+        (Refused(404, "model_not_found", "No.", "model"),
+         '{"error":{"message":"No.","type":"invalid_request_error","param":"model","code":"model_not_found"}}'),
+        (Refused(429, "busy", "Later."),
+         '{"error":{"message":"Later.","type":"rate_limit_error","param":null,"code":"busy"}}'),
+        (Refused(503, "draining", "Later."),
+         '{"error":{"message":"Later.","type":"server_error","param":null,"code":"draining"}}'),
+    ],
+)  # fmt: skip
+def test_refusals(refused: Refused, body: str):
+    """One object, whatever is refused."""
+    assert to_json(errors.refusal(refused)).decode() == body

@@ -1,0 +1,429 @@
+"""OpenAI's protocol over real HTTP on the real server, read by the byte."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+import requests
+
+from tests.answering import CHINESE, ENGLISH
+from tests.http.test_refusals import BAD_TOKENS
+from tests.reading import answer, read
+from tests.serving import Served, serve, token
+
+PATH = "/v1/chat/completions"
+TEXT = ENGLISH.strip()
+
+
+def ask(server: Served, model: str, message: str, **more: Any) -> requests.Response:
+    headers = more.pop("headers", {})
+    body = {"model": model, "messages": [{"role": "user", "content": message}], **more}
+    return server.post(PATH, body, headers=headers)
+
+
+def chunks(response: requests.Response) -> list[dict[str, Any]]:
+    """Give the chunks of a stream that is nothing but data and comments, and ends as it must."""
+    text = response.content.decode("utf-8")
+    assert text.endswith("data: [DONE]\n\n")
+    assert {line.partition(" ")[0] for line in text.split("\n")} <= {"data:", ":", ""}
+    assert not re.search("^: .*\n\n", text, re.MULTILINE), "a blank line after a comment is an empty event"
+    data = [line[6:] for line in text.split("\n") if line.startswith("data: ")]
+    return [json.loads(line) for line in data[:-1]]
+
+
+def content(told: list[dict[str, Any]]) -> str:
+    return "".join(each["choices"][0]["delta"].get("content", "") for each in told if each.get("choices"))
+
+
+def comments(response: requests.Response) -> list[str]:
+    return [line for line in response.text.split("\n") if line.startswith(":")]
+
+
+def error(response: requests.Response) -> dict[str, Any]:
+    """Give the error of a refusal, which has nothing else."""
+    assert response.headers["Content-Type"] == "application/json"
+    assert response.headers["x-request-id"]
+    body = response.json()
+    assert list(body) == ["error"]
+    assert list(body["error"]) == ["message", "type", "param", "code"]
+    return body["error"]
+
+
+def test_a_stream_from_the_first_byte_to_the_last(server: Served):
+    """Role, content, end, tokens; all of one completion, whose name has the run's."""
+    response = ask(server, "echo", "Hi", stream=True, stream_options={"include_usage": True})
+    told = chunks(response)
+    run_id = response.headers["X-Run-Id"]
+    assert {(each["id"], each["object"], each["model"]) for each in told} == {
+        (f"chatcmpl-{run_id}", "chat.completion.chunk", "echo")
+    }
+    assert len({each["created"] for each in told}) == 1
+    assert [each["choices"][0]["delta"] for each in told[:-1]] == [
+        {"role": "assistant", "content": ""},
+        {"reasoning_content": "Let me repeat that."},
+        {"content": "Hi"},
+        {},
+    ]
+    assert [each["choices"][0]["finish_reason"] for each in told[:-1]] == [None, None, None, "stop"]
+    assert [each["usage"] for each in told[:-1]] == [None] * 4
+    assert (told[-1]["choices"], told[-1]["usage"]) == (
+        [], {"prompt_tokens": 2, "completion_tokens": 2, "total_tokens": 4},
+    )  # fmt: skip
+
+
+def test_the_headers_of_a_stream(server: Served):
+    """What proxies and browsers need, the name of the run, and one of the request."""
+    response = ask(server, "quick", "Hi", stream=True)
+    assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+    assert response.headers["Cache-Control"] == "no-cache, no-transform"
+    assert response.headers["X-Accel-Buffering"] == "no"
+    assert response.headers["Location"] == f"/api/runs/{response.headers['X-Run-Id']}/events"
+    assert response.headers["x-request-id"].startswith("req_")
+    assert all("usage" not in each for each in chunks(response))
+
+
+def test_a_silent_backend_is_heard_of_every_two_seconds(server: Served):
+    """In comments, never in the content."""
+    response = ask(server, "slow", "4.5", stream=True, headers={"Accept-Language": "en"})
+    assert content(chunks(response)) == ENGLISH + CHINESE
+    assert comments(response) == [
+        ": processing 0.0s 5% Working on your request...",
+        ": processing 2.0s 35% Analyzing the request...",
+        ": processing 4.0s 65% Looking up what is relevant...",
+    ]
+
+
+@pytest.mark.parametrize(("kind", "beats", "empty"), [("comment", 2, 0), ("delta", 0, 2), ("off", 0, 0)])
+def test_the_client_chooses_its_heartbeat(server: Served, kind: str, beats: int, empty: int):
+    """By a header."""
+    response = ask(server, "slow", "2.5", stream=True, headers={"X-Persona-Heartbeat": kind})
+    told = chunks(response)
+    assert len(comments(response)) == beats
+    assert [each["choices"][0]["delta"] for each in told[:-1]].count({}) == empty
+    assert content(told) == ENGLISH + CHINESE
+
+
+def test_a_heartbeat_that_there_is_not_is_refused(server: Served):
+    """And named."""
+    refused = error(ask(server, "quick", "Hi", stream=True, headers={"X-Persona-Heartbeat": "loud"}))
+    assert refused["param"] == "X-Persona-Heartbeat"
+
+
+def test_the_operator_can_forbid_the_choice():
+    """The header is ignored then, whatever it says; and a model's name is a persona's where there are some."""
+    server = serve("demo", demo_seconds=0, heartbeat_override="off")
+    try:
+        for kind in ("off", "loud"):
+            response = ask(server, "LuXun", "Hope?", stream=True, headers={"X-Persona-Heartbeat": kind})
+            assert comments(response), kind
+        names = [each["id"] for each in server.get("/v1/models").json()["data"]]
+        assert "LuXun" in names
+        assert server.get("/v1/models/LuXun").json()["id"] == "LuXun"
+        for refused in (ask(server, "Nobody", "Hi"), ask(server, "Nobody", "Hi", stream=True),
+                        server.get("/v1/models/Nobody")):  # fmt: skip
+            assert refused.status_code == 404
+            assert (error(refused)["code"], error(refused)["param"]) == ("model_not_found", "model")
+    finally:
+        assert server.stop() == 0
+
+
+def test_one_completion(server: Served):
+    """The same, answered at once."""
+    response = ask(server, "echo", "Hi")
+    run_id = response.headers["X-Run-Id"]
+    body = response.json()
+    assert body.pop("created") > 1_700_000_000
+    assert response.headers["x-request-id"].startswith("req_")
+    assert body == {
+        "id": f"chatcmpl-{run_id}",
+        "object": "chat.completion",
+        "model": "echo",
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": "Hi",
+                    "refusal": None,
+                    "reasoning_content": "Let me repeat that.",
+                },
+                "logprobs": None,
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 2, "completion_tokens": 2, "total_tokens": 4},
+        "system_fingerprint": None,
+    }
+
+
+def test_tokens_are_estimated_where_the_backend_does_not_count(server: Served):
+    """From the size of what was asked and answered."""
+    assert ask(server, "quick", "x" * 400).json()["usage"] == {
+        "prompt_tokens": 100, "completion_tokens": 103, "total_tokens": 203,
+    }  # fmt: skip
+
+
+def test_the_conversation_reaches_the_backend(server: Served):
+    """The last message of the user is the question, all others the history; parameters come by name."""
+    messages = [
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": [{"type": "text", "text": "Hello"}, {"type": "text", "text": "there"}]},
+        {"role": "assistant", "content": "Good day", "name": "Ada", "audio": None},
+        {"role": "tool", "content": "It rains.", "tool_call_id": "1"},
+        {"role": "user", "content": " How many? "},
+        {"role": "system", "content": "In English."},
+    ]
+    sampling = {"temperature": 1, "max_tokens": 5, "stop": ["a", "b"], "seed": None, "user": "u1", "unknown": {}}
+    told = ask(server, "showing", "", messages=messages, **sampling).json()["choices"][0]["message"]["content"]
+    assert json.loads(told) == {
+        "message": " How many? ",
+        "history": [
+            ["system", "Be brief."], ["user", "Hello\nthere"], ["assistant", "Good day"], ["tool", "It rains."],
+            ["system", "In English."],
+        ],
+        "parameters": {"temperature": 1.0, "max_tokens": 5, "stop": ["a", "b"], "user": "u1"},
+    }  # fmt: skip
+
+
+HI = {"role": "user", "content": "Hi"}
+GOOD = {"model": "quick", "messages": [HI]}
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+
+FIELDS = [
+    ({"messages": [HI]}, "model"),
+    ({**GOOD, "model": ""}, "model"),
+    ({**GOOD, "model": 5}, "model"),
+    ({**GOOD, "model": "x" * 257}, "model"),
+    ({"model": "quick"}, "messages"),
+    ({**GOOD, "messages": []}, "messages"),
+    ({**GOOD, "messages": None}, "messages"),
+    ({**GOOD, "messages": "Hi"}, "messages"),
+    ({**GOOD, "messages": [5]}, "messages"),
+    ({**GOOD, "messages": [{"content": "Hi"}]}, "messages"),
+    ({**GOOD, "messages": [{"role": "wizard", "content": "Hi"}]}, "messages"),
+    ({**GOOD, "messages": [{"role": "user"}]}, "messages"),
+    ({**GOOD, "messages": [{"role": "user", "content": " \n"}]}, "messages"),
+    ({**GOOD, "messages": [{"role": "user", "content": []}]}, "messages"),
+    ({**GOOD, "messages": [{"role": "user", "content": 5}]}, "messages"),
+    ({**GOOD, "messages": [{"role": "user", "content": [IMAGE]}]}, "messages"),
+    ({**GOOD, "messages": [{"role": "user", "content": [{"text": "Hi"}]}]}, "messages"),
+    ({**GOOD, "messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]}, "messages"),
+    ({**GOOD, "messages": [{"role": "system", "content": "Hi"}]}, "messages"),
+    ({**GOOD, "messages": [HI, {"role": "assistant", "content": "Yes, "}]}, "messages"),
+    ({**GOOD, "messages": [HI, {"role": "assistant", "tool_calls": [{"id": "1"}]}, HI]}, "messages"),
+    ({**GOOD, "n": 2}, "n"),
+    ({**GOOD, "n": 0}, "n"),
+    ({**GOOD, "n": "1"}, "n"),
+    ({**GOOD, "tools": [{"type": "function"}]}, "tools"),
+    ({**GOOD, "tools": "all"}, "tools"),
+    ({**GOOD, "tool_choice": "auto"}, "tool_choice"),
+    ({**GOOD, "tool_choice": {"type": "function"}}, "tool_choice"),
+    ({**GOOD, "functions": [{"name": "f"}]}, "functions"),
+    ({**GOOD, "function_call": "auto"}, "function_call"),
+    ({**GOOD, "response_format": {"type": "json_object"}}, "response_format"),
+    ({**GOOD, "response_format": "json"}, "response_format"),
+    ({**GOOD, "logprobs": True}, "logprobs"),
+    ({**GOOD, "top_logprobs": 3}, "top_logprobs"),
+    ({**GOOD, "modalities": ["text", "audio"]}, "modalities"),
+    ({**GOOD, "audio": {"voice": "alloy"}}, "audio"),
+    ({**GOOD, "stream": "yes"}, "stream"),
+    ({**GOOD, "stream_options": []}, "stream_options"),
+    ({**GOOD, "stream_options": {"include_usage": 1}}, "stream_options"),
+    ({**GOOD, "temperature": "hot"}, "temperature"),
+    ({**GOOD, "top_p": []}, "top_p"),
+    ({**GOOD, "max_tokens": 1.5}, "max_tokens"),
+    ({**GOOD, "max_tokens": 0}, "max_tokens"),
+    ({**GOOD, "max_completion_tokens": -1}, "max_completion_tokens"),
+    ({**GOOD, "stop": [5]}, "stop"),
+    ({**GOOD, "seed": True}, "seed"),
+    ({**GOOD, "presence_penalty": "x"}, "presence_penalty"),
+    ({**GOOD, "frequency_penalty": {}}, "frequency_penalty"),
+    ({**GOOD, "reasoning_effort": 1}, "reasoning_effort"),
+    ({**GOOD, "user": 7}, "user"),
+]
+
+
+@pytest.mark.parametrize(("body", "field"), FIELDS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_field_that_breaks_its_rule_is_named(server: Served, body: dict[str, Any], field: str, stream: bool):
+    """In the sentence and beside it; and what nobody here can do is refused before anything runs."""
+    response = server.post(PATH, {"stream": stream, **body})
+    assert response.status_code == 400
+    told = error(response)
+    assert (told["type"], told["param"], told["code"]) == ("invalid_request_error", field, "invalid_request")
+    assert told["message"].startswith(field)
+    assert "X-Run-Id" not in response.headers
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {**GOOD, "n": 1, "tools": [], "tool_choice": "none", "functions": None, "response_format": {"type": "text"}},
+        {**GOOD, "logprobs": False, "top_logprobs": None, "modalities": ["text"], "audio": None},
+        {**GOOD, "temperature": 0, "metadata": {"a": "b"}, "store": True, "service_tier": "auto", "logit_bias": {}},
+        {**GOOD, "messages": [{**HI, "content": "x" * 200_000}]},
+        {**GOOD, "messages": [{"role": "assistant", "content": None, "refusal": "No."}, HI]},
+        {**GOOD, "stream": None, "stream_options": {"include_obfuscation": False}},
+        {**GOOD, "model": "x" * 256},
+    ],
+)
+def test_what_the_rules_allow_is_served(server: Served, body: dict[str, Any]):
+    """Unknown fields are ignored, and null is left out."""
+    assert server.post(PATH, body).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"null", b"[]", b'"text"', b"\xff\xfe", b"[" * 100_000, b'{"a":' * 50_000, b"\x00" * 100,
+        b'{"model":"quick","messages":[{"role":"user","content":"\\ud800"}]}', b'{"model":"a"} trailing',
+        b'{"model":"a","messages":[{"role":"user","content":"b"}],"temperature":NaN}',
+    ],
+)  # fmt: skip
+def test_a_body_that_is_no_json_object_is_refused(server: Served, body: bytes):
+    """With 400 and one sentence, however deep or broken it is."""
+    response = server.post(PATH, data=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert error(response)["code"] == "invalid_request"
+
+
+def test_other_refusals_have_the_same_form(server: Served):
+    """Whatever address or method it is, and however large the body."""
+    json_type = {"Content-Type": "application/json"}
+    for response, status, kind, code in (
+        (server.get("/v1/nowhere"), 404, "invalid_request_error", "not_found"),
+        (server.post("/v1/completions", GOOD), 404, "invalid_request_error", "not_found"),
+        (server.get(PATH), 405, "invalid_request_error", "method_not_allowed"),
+        (server.post("/v1/models", {}), 405, "invalid_request_error", "method_not_allowed"),
+        (server.post(PATH, data=b"x" * 500_001, headers=json_type), 413, "invalid_request_error", "too_large"),
+        (server.post(PATH, data=b"x", headers={"Content-Type": "text/plain"}), 415, "invalid_request_error",
+         "unsupported_media_type"),
+        (server.post(PATH, {**GOOD, "stream": True}, headers={"Accept": "text/html"}), 406, "invalid_request_error",
+         "not_acceptable"),
+        (server.post(PATH, GOOD, headers={"Authorization": f"Bearer {token(scope='admin')}"}), 403,
+         "permission_error", "forbidden"),
+    ):  # fmt: skip
+        assert response.status_code == status
+        assert (error(response)["type"], error(response)["code"]) == (kind, code)
+        assert "x-should-retry" not in response.headers
+
+
+@pytest.mark.parametrize("kind", BAD_TOKENS)
+def test_a_token_that_does_not_count_is_refused(server: Served, kind: str):
+    """As an invalid key, with the challenge that HTTP wants."""
+    value = BAD_TOKENS[kind]
+    headers = {"Authorization": value} if value is not None else {}
+    for response in (
+        requests.post(server.url + PATH, json={**GOOD, "stream": True}, headers=headers, timeout=10),
+        requests.get(server.url + "/v1/models", headers=headers, timeout=10),
+    ):
+        assert response.status_code == 401
+        assert (error(response)["type"], error(response)["code"]) == ("authentication_error", "invalid_api_key")
+        assert response.headers["WWW-Authenticate"].startswith('Bearer realm="persona_stream"')
+
+
+def test_the_token_may_come_as_x_api_key(server: Served):
+    """It is the same token, and Authorization comes before it."""
+    for headers, status in (
+        ({"x-api-key": token()}, 200),
+        ({"x-api-key": "garbage"}, 401),
+        ({"x-api-key": token(), "Authorization": "Bearer garbage"}, 401),
+    ):
+        assert requests.post(server.url + PATH, json=GOOD, headers=headers, timeout=10).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("model", "message", "status", "code"),
+    [
+        ("failing", "deliberate", 502, "backend_error"),
+        ("failing", "exception", 500, "internal"),
+        ("failing", "large", 500, "answer_too_large"),
+        ("slow", "30", 504, "timeout"),
+    ],
+)
+def test_a_failure_is_never_mistaken_for_an_answer(server: Served, model: str, message: str, status: int, code: str):
+    """As a whole it has its status, and says that another try would only fail again; in a stream it is an error."""
+    response = ask(server, model, message)
+    assert response.status_code == status
+    assert (error(response)["code"], error(response)["type"]) == (code, "server_error")
+    assert response.headers["x-should-retry"] == "false"
+    assert response.headers["X-Run-Id"]
+    assert "a secret detail" not in response.text
+    streamed = ask(server, model, message, stream=True)
+    assert streamed.status_code == 200
+    *before, last = chunks(streamed)
+    assert last == response.json()
+    assert [each["choices"][0]["finish_reason"] for each in before] == [None] * len(before)
+
+
+def test_any_run_is_read_in_any_dialect(server: Served):
+    """One of ours in OpenAI's, also from the middle, and one of OpenAI's in ours."""
+    ours = server.post("/api/stream_chat", {"username": "echo", "message": TEXT})
+    events = f"/api/runs/{ours.headers['X-Run-Id']}/events"
+    assert content(chunks(server.get(events, params={"dialect": "openai"}))) == TEXT
+    run_id = ours.headers["X-Run-Id"]
+    for params, headers in (({"from": 50}, {}), ({}, {"Last-Event-ID": f"{run_id}/3.50"})):
+        rest = chunks(server.get(events, params={"dialect": "openai", **params}, headers=headers))
+        assert content(rest) == TEXT[50:]
+        assert all("role" not in each["choices"][0]["delta"] for each in rest)
+    assert server.get(events, params={"dialect": "openai", "from": len(TEXT)}).text.endswith("[DONE]\n\n")
+    assert server.get(events, params={"dialect": "klingon"}).status_code == 400
+
+    theirs = ask(server, "echo", TEXT, stream=True)
+    got = read(server.get(theirs.headers["Location"]))
+    assert answer(got) == TEXT
+    assert (got[0].data["status"], got[0].data["interval"]) == ("initializing", 2.0)
+    at_end = server.get(theirs.headers["Location"], params={"dialect": "openai"}, headers={"Last-Event-ID": got[-1].id})
+    assert at_end.status_code == 204
+
+
+def test_a_cancelled_stream_ends_with_an_error(server: Served):
+    """For the reader it is one like any other."""
+    body = {"model": "slow", "messages": [{"role": "user", "content": "5.5"}], "stream": True}
+    response = server.post(PATH, body, stream=True)
+    server.post(f"/api/runs/{response.headers['X-Run-Id']}/cancel")
+    assert chunks(response)[-1]["error"]["code"] == "cancelled"
+
+
+def test_a_retry_joins_its_run_and_a_key_its_own(server: Served):
+    """So that no failed connection runs the backend twice; and a key stands for one request."""
+    first = ask(server, "echo", "once", headers={"X-Stainless-Retry-Count": "0"})
+    again = ask(server, "echo", "once", headers={"X-Stainless-Retry-Count": "1"})
+    anew = ask(server, "echo", "once", headers={"X-Stainless-Retry-Count": "0"})
+    assert first.json()["id"] == again.json()["id"] != anew.json()["id"]
+    key = {"Idempotency-Key": "openai-1"}
+    assert ask(server, "echo", "a", headers=key).json()["id"] == ask(server, "echo", "a", headers=key).json()["id"]
+    conflict = ask(server, "echo", "b", headers=key)
+    assert conflict.status_code == 409
+    assert error(conflict)["code"] == "conflict"
+    assert conflict.headers["x-should-retry"] == "false"
+    assert error(ask(server, "echo", "b", headers={"Idempotency-Key": "a b"}))["param"] == "Idempotency-Key"
+
+
+def test_models_are_never_none(server: Served):
+    """Without personas it is the backend, and any name can be asked for."""
+    assert server.get("/v1/models").json() == {
+        "object": "list",
+        "data": [
+            {"id": "tests.answering:chosen", "object": "model", "created": 0, "owned_by": "persona_stream"},
+        ],
+    }
+    assert server.get("/v1/models/any/name").json()["id"] == "any/name"
+
+
+def test_over_the_bounds_a_retry_may_help():
+    """429 says when to come back, and never that it is in vain."""
+    server = serve("tests.answering:chosen", max_runs=1)
+    try:
+        body = {"model": "slow", "messages": [{"role": "user", "content": "20"}], "stream": True}
+        with server.post(PATH, body, stream=True):
+            refused = ask(server, "quick", "Hi")
+            assert refused.status_code == 429
+            assert error(refused)["type"] == "rate_limit_error"
+            assert int(refused.headers["Retry-After"]) >= 1
+            assert "x-should-retry" not in refused.headers
+    finally:
+        assert server.stop() == 0
