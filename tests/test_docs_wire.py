@@ -12,11 +12,13 @@ import pytest
 from persona_stream import messages
 from persona_stream.dialects.native import frames
 from persona_stream.dialects.native.answers import ChatAnswer, RunList, RunView, chat_answer
+from persona_stream.dialects.openai import frames as openai
 from persona_stream.errors import Refusal
 from persona_stream.facts import Failed, FailureCode, Started
 from persona_stream.styles import STYLES
 from persona_stream.summary import RunStatus
 from persona_stream.web import openapi
+from persona_stream.web.openai.requests import ChatCompletionRequest
 from persona_stream.web.profiles import Profile, ProfileList
 from persona_stream.web.requests import ChatRequest
 from persona_stream.web.stream_chat import ENDPOINTS
@@ -33,6 +35,8 @@ def statuses(frame: type[msgspec.Struct]) -> tuple[str, ...]:
 
 def frame_of(event: dict[str, object]) -> type[msgspec.Struct]:
     """Find the frame that an event is of: by its status and its fields, as one status has three."""
+    if "status" not in event:
+        return openai.ErrorBody if "error" in event else openai.ChatCompletionChunk
     of_status = [frame for frame in FRAMES if event["status"] in statuses(frame)]
     return next(
         frame for frame in of_status if not event.keys() - {field.name for field in msgspec.structs.fields(frame)}
@@ -106,6 +110,12 @@ def test_every_field_is_explained() -> None:
             assert f"`{field}`" in API.prose, f"{body.__name__}.{field}"
 
 
+def test_every_field_of_a_completion_is_explained() -> None:
+    """The reference names each field that a request can have, and each parameter that is passed on."""
+    for field in ChatCompletionRequest.__struct_fields__:
+        assert re.search(rf"`{field}[.`]", API.prose), field
+
+
 def test_every_refusal_is_in_the_table_and_no_other() -> None:
     """The table of refusals has the status and the code of each refusal that there is."""
 
@@ -135,8 +145,9 @@ def test_every_failure_is_in_the_tables() -> None:
 def test_every_address_is_in_the_reference() -> None:
     """What OpenAPI describes, the reference does too."""
     for path, methods in openapi.build()["paths"].items():
+        address = re.sub(r"\{\w+\}", "<id>", path)
         for method in methods.keys() & {"get", "post", "delete"}:
-            assert f"{method.upper()} {path.replace('{run_id}', '<id>')}" in API.text
+            assert f"{method.upper()} {address}" in API.text
 
 
 def test_the_styles_have_these_numbers() -> None:

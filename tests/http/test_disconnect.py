@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import time
@@ -93,6 +94,21 @@ def test_a_chat_whose_client_left_ends_at_once(server: Served):
     wait_until(lambda: statuses(server, "carol") == ["processing"])
     connection.close()
     wait_until(lambda: statuses(server, "carol") == ["cancelled"], INTERVAL + 3)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_completion_whose_client_left_ends_at_once(server: Served, stream: bool):
+    """So do OpenAI's, with and without a stream."""
+    user = f"erin-{stream}"
+    host, port = server.url.removeprefix("http://").split(":")
+    body = json.dumps({"model": "slow", "messages": [{"role": "user", "content": "20"}], "stream": stream})
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
+        connection.sendall(
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(user)}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+        )
+        wait_until(lambda: statuses(server, user) == ["processing"])
+    wait_until(lambda: statuses(server, user) == ["cancelled"], INTERVAL + 3)
 
 
 def test_a_reset_connection_is_noticed_too(server: Served):

@@ -15,6 +15,7 @@ import requests
 
 from persona_stream.backends import Backend
 from persona_stream.backends.openai import openai_backend
+from persona_stream.backends.openai.payload import body_of
 from persona_stream.errors import BackendError, StartError
 from persona_stream.persona import Persona
 from persona_stream.query import Answer, Query, Turn, Usage
@@ -43,6 +44,17 @@ def query(reports: list[tuple[str, float | None]] | None = None, **more: Any) ->
     taken = [] if reports is None else reports
     fields: dict[str, Any] = {"username": "ada", "message": "How many?", "locale": "en"}
     return Query(**fields | more, on_report=lambda message, fraction: taken.append((message, fraction)))
+
+
+def test_parameters_of_the_request_are_passed_on() -> None:
+    """By their names, and none of them in place of what is ours."""
+    assert body_of(query(parameters={"temperature": 0.5, "stop": ("a", "b")}), "m1") == {
+        "temperature": 0.5,
+        "stop": ("a", "b"),
+        "model": "m1",
+        "messages": [{"role": "user", "content": "How many?"}],
+        "stream": False,
+    }
 
 
 def test_a_query_is_asked_and_its_answer_given_whole() -> None:
