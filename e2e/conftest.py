@@ -52,6 +52,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         def start(**settings: object) -> Served:
             folder = tmp_path / f"served-{len(list(tmp_path.iterdir()))}"
             folder.mkdir()
+            shutil.copy(Path(__file__).parent / "answering.py", folder)
             environment = {"PERSONA_STREAM_JWT_SECRET": secrets.token_hex(32)}
             program = [sys.executable, "-m", "persona_stream"]
             port = free_port()
