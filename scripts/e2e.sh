@@ -27,10 +27,13 @@ environment() {
 [ $# -gt 0 ] || HYPOTHESIS_PROFILE=thorough .venv/bin/python -m pytest -n 2 -m hypothesis tests
 
 environment litellm 'litellm[proxy]>=1.106,<2'
-# The newest, as whoever installs it today gets it.
+# The newest, as whoever installs them today gets them.
 environment openai openai
+[ -d .venv-e2e-openai-node/node_modules/openai ] ||
+    npm install --silent --no-audit --no-fund --no-package-lock --prefix .venv-e2e-openai-node openai
 
 export E2E_OPENAI=$PWD/.venv-e2e-openai/bin/python
+export E2E_OPENAI_NODE=$PWD/.venv-e2e-openai-node
 export E2E_LITELLM=$PWD/.venv-e2e-litellm/bin/litellm
 # LiteLLM takes half a minute of computing to start, and more when it was just installed.
 exec .venv/bin/python -m pytest e2e -o timeout=600 "$@"

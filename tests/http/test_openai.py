@@ -210,6 +210,7 @@ FIELDS = [
     ({**GOOD, "messages": [{"role": "user", "content": 5}]}, "messages"),
     ({**GOOD, "messages": [{"role": "user", "content": [IMAGE]}]}, "messages"),
     ({**GOOD, "messages": [{"role": "user", "content": [{"text": "Hi"}]}]}, "messages"),
+    ({**GOOD, "messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages"),
     ({**GOOD, "messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]}, "messages"),
     ({**GOOD, "messages": [{"role": "system", "content": "Hi"}]}, "messages"),
     ({**GOOD, "messages": [HI, {"role": "assistant", "content": "Yes, "}]}, "messages"),

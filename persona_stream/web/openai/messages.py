@@ -28,6 +28,7 @@ class ContentPart(Struct, frozen=True):
 
     type: str
     text: str | None = None
+    refusal: str | None = None
 
 
 class RequestMessage(Struct, frozen=True):
@@ -76,7 +77,10 @@ def _text(message: RequestMessage, where: str) -> str:
 def _part(part: ContentPart, where: str) -> str:
     if part.type not in ("text", "refusal"):
         raise _invalid(f"{where}: is of type {part.type[:40]!r}, and only text can be taken here")
-    return part.text or ""
+    text = part.text if part.type == "text" else part.refusal
+    if text is None:
+        raise _invalid(f"{where}.{part.type}: is required")
+    return text
 
 
 def _invalid(message: str) -> InvalidRequest:

@@ -76,7 +76,6 @@ def _failures() -> Node:
         "409": _failure("The run was cancelled, or the idempotency key was used with another endpoint or body."),
         "500": _failure("The backend failed, or its answer is over the limit (`answer_too_large`)."),
         "502": _failure("The backend says why there is no answer (`backend_error`), or its process died (`lost`)."),
-        "503": _failure("The server is shutting down (`draining`), or something is out of reach (`unavailable`)."),
         "504": _failure("The deadline passed (`timeout`)."),
     }
 
