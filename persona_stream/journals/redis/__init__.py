@@ -17,8 +17,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
-import gevent
-
 from persona_stream.clock import Clock
 from persona_stream.errors import Conflict, Gone, NotFound, Unavailable
 from persona_stream.facts import Accepted, Entry, Failed
@@ -58,9 +56,9 @@ class RedisJournals:
             on_unknown=lambda: self._following.catch_up(self._following.run_here),
             on_renewal=self._following.look,
         )
-        self._greenlets = [
-            self._line.start(), self._writer.start(), *self._following.start(), self._lease.start()
-        ]  # fmt: skip
+        self._parts = (self._lease, self._writer, self._following, self._line)  # the line last: the others use it
+        for part in reversed(self._parts):
+            part.start()
 
     # What is asked of all kinds of journals.
 
@@ -133,9 +131,8 @@ class RedisJournals:
     def close(self) -> None:
         if not self._following.run_here:
             self._lease.leave()
-        gevent.killall(self._greenlets)
-        self._line.hang_up()
-        self._following.hang_up()
+        for part in self._parts:
+            part.stop()
 
     # What a journal asks of its keeper.
 

@@ -37,10 +37,13 @@ class Lease:
         self._on_unknown, self._on_renewal = on_unknown, on_renewal
         self.renewed_at = clock()  # when it was last known to be alive
 
-    def start(self) -> gevent.Greenlet:
-        """Begin to renew; kill the greenlet to stop."""
-        greenlet: gevent.Greenlet = gevent.spawn(self._serve)
-        return greenlet
+    def start(self) -> None:
+        """Begin to renew."""
+        self._greenlet = gevent.spawn(self._serve)
+
+    def stop(self) -> None:
+        """Do nothing any more."""
+        self._greenlet.kill()
 
     def leave(self) -> None:
         """Give it back: this process runs nothing any more."""
@@ -52,6 +55,7 @@ class Lease:
     def _serve(self) -> None:
         first = True
         while True:
+            began = self._clock()
             try:
                 known = self._renew()
             except Unavailable:
@@ -63,7 +67,7 @@ class Lease:
                     self._on_unknown()
                 self.renewed_at, first = self._clock(), False
             self._on_renewal()
-            gevent.sleep(wait)
+            gevent.sleep(max(0.0, began + wait - self._clock()))
 
     def _renew(self) -> bool:
         while True:

@@ -76,15 +76,18 @@ class Line:
         self._waiting: deque[_Asked] = deque()
         self._work = Event()
         self._not_before = self._quiet_until = 0.0
-        self.is_away = False
+        self.is_away = self._stopped = False
 
-    def start(self) -> gevent.Greenlet:
-        """Begin to serve; kill the greenlet to stop."""
-        greenlet: gevent.Greenlet = gevent.spawn(self._serve)
-        return greenlet
+    def start(self) -> None:
+        """Begin to serve."""
+        self._greenlet = gevent.spawn(self._serve)
 
-    def hang_up(self) -> None:
-        """End the connection, once the greenlet is killed."""
+    def stop(self) -> None:
+        """Serve nobody any more, and end the connection."""
+        self._stopped = True
+        self._work.set()
+        # Not killed: whoever is killed while it connects leaves a socket behind.
+        self._greenlet.join(SECONDS)
         self._connection.disconnect()
 
     def ask(self, *command: str | bytes | int) -> Any:
@@ -130,6 +133,8 @@ class Line:
     def _serve(self) -> None:
         while True:
             self._work.wait()
+            if self._stopped:
+                return
             batch = [asked for asked in self._next() if not asked.dropped]
             if not batch:
                 continue
