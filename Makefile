@@ -1,9 +1,16 @@
-# make run · make test · make check · make e2e · make bench: each sets up what it needs first.
+# make run · make test · make check · make e2e · make chaos · make bench: each sets up what it needs first.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: help run test check e2e bench wheel clean
+# The tests start hundreds of processes: none of them shall compile again what another has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
+# Most tests wait for a server or a page most of the time, so three processes keep two cores busy. The tests of a file
+# stay together, for they share servers. Those that hold seconds to the tenth come after the others, alone.
+TOGETHER := -n 3 --dist loadfile --no-loadscope-reorder -m "not alone"
+
+.PHONY: help run test check e2e chaos bench wheel clean
 .DEFAULT_GOAL := help
 
 help: ## say what can be made
@@ -22,7 +29,7 @@ run: $(VENV)/.made ## serve the demo persona on http://127.0.0.1:5001
 
 test: $(VENV)/.made ## run the tests
 	@scripts/services.sh chromium redis-server
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),$(BIN)/python -m pytest $(TOGETHER) && $(BIN)/python -m pytest -m alone)
 
 check: $(VENV)/.made ## lint, types, and the order of the imports
 	@$(BIN)/ruff check .
@@ -32,6 +39,10 @@ check: $(VENV)/.made ## lint, types, and the order of the imports
 
 e2e: $(VENV)/.made ## run against servers and clients that are not ours, each in an environment of its own
 	@scripts/e2e.sh $(ARGS)
+
+chaos: $(VENV)/.made ## strike servers and Redis at random for five minutes, from a seed that is printed
+	@scripts/services.sh redis-server
+	@$(BIN)/python -m tests.faults.chaos $(ARGS)
 
 bench: $(VENV)/.made ## measure ourselves beside our peers, and write docs/BENCHMARKS.md
 	@scripts/bench.sh $(ARGS)

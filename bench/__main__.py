@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import parts, procfs, report, servers
+from bench import parts, procfs, report, servers, shared
 from bench.parts import Part, PartsError
 from bench.report import Result
 from bench.rounds import measure, turns
@@ -28,6 +28,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one round of 200 streams and a burst of 200")
     parser.add_argument("--perf", dest="profiler", action="store_const", const="perf", help="where C code spends it")
     parser.add_argument("--py-spy", dest="profiler", action="store_const", const="py-spy", help="and Python code")
+    parser.add_argument("--shared", action="store_true", help="two workers with Redis too (a whole run always does)")
     parser.add_argument("--parts", action="store_true", help="time the parts too (a whole run always does)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the report (a whole run always does)")
     return parser.parse_args()
@@ -37,7 +38,7 @@ def _scenarios(asked: argparse.Namespace) -> list[Scenario]:
     counts, at_once = asked.streams, asked.burst
     if asked.quick:
         counts, at_once = counts or [200], 200 if at_once is None else at_once
-    elif counts is None and at_once is None and not asked.parts:
+    elif counts is None and at_once is None and not (asked.parts or asked.shared):
         counts, at_once = [1000, 4000], 2000
     found = [waiting(count, seconds=asked.seconds, rate=asked.rate) for count in counts or []]
     return [*found, *([burst(at_once)] if at_once else [])]
@@ -95,10 +96,12 @@ def main() -> int:
 
     # What BENCHMARKS.md says of the load is true of the load that is the default.
     whole = len(sys.argv) == 1 or sys.argv[1:] == ["--rounds", str(asked.rounds)]
+    with_redis = shared.section(rounds) if whole or asked.shared else []
+    print("\n".join(with_redis))
     timed = _parts() if whole or asked.parts else []
     if target := asked.write or (servers.ROOT / "docs/BENCHMARKS.md" if whole else None):
         command = "make bench" if len(sys.argv) == 1 else f"python -m bench {shlex.join(sys.argv[1:])}"
-        target.write_text(report.document(results, timed, chosen, command))
+        target.write_text(report.document(results, with_redis, timed, chosen, command))
         print(f"\nwritten: {target}")
     lost = any(one.tally.lost for result in results for one in result.measured.get("ours", []))
     return 1 if lost or any(result.failed for result in results) else 0

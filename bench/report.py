@@ -110,7 +110,9 @@ def aims(results: Sequence[Result]) -> Iterator[str]:
             yield f"- {'reached' if reached else '**not reached**'}: {text}"
 
 
-def document(results: Sequence[Result], parts: Sequence[Part], shown: Sequence[Server], command: str) -> str:
+def document(
+    results: Sequence[Result], shared: Sequence[str], parts: Sequence[Part], shown: Sequence[Server], command: str
+) -> str:
     """Write the whole report."""
     now = datetime.datetime.now(datetime.UTC)
     text = [
@@ -131,6 +133,7 @@ def document(results: Sequence[Result], parts: Sequence[Part], shown: Sequence[S
         text += ["", f"{result.scenario.load} {_ANSWER}", "", *table(result, shown)]
         if doubts := [f"- {doubt}" for doubt in result.doubts()]:
             text += ["", *doubts]
+    text += shared
     if parts:
         text += ["", "## Parts", "", "| one core, best of several | time |", "|---|---:|"]
         text += [f"| {each.name} | {each.microseconds:,.2f} µs |" for each in parts]

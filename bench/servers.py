@@ -87,7 +87,7 @@ class Running(NamedTuple):
     port: int
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
@@ -111,7 +111,7 @@ def started(server: Server, core: int) -> Iterator[Running]:
     Raises:
         StartError: it ended, or was silent for too long; with the last line of what it said.
     """
-    port = _free_port()
+    port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-") as state, (Path(state) / "log").open("w+") as log:
         command = [part.format(port=port, state=state) for part in server.command]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PERSONA_STREAM_")}

@@ -23,6 +23,9 @@ environment() {
     printf '%s' "$*" >"$folder/.made"
 }
 
+# The laws too, with many more examples than `make test` has time for.
+[ $# -gt 0 ] || HYPOTHESIS_PROFILE=thorough .venv/bin/python -m pytest -n 2 -m hypothesis tests
+
 environment litellm 'litellm[proxy]>=1.106,<2'
 
 export E2E_LITELLM=$PWD/.venv-e2e-litellm/bin/litellm

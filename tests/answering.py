@@ -62,6 +62,8 @@ def failing(message: str) -> object:
             return 42
         case "large":
             return "x" * 2_000_000
+        case "huge":
+            return "0123456789" * 1_200_000
         case "surrogate":
             return "half \ud83d a pair, \x00 NUL, \u2028 line, \u0085 next"
         case _:

@@ -21,7 +21,7 @@ class Got(NamedTuple):
 def events(response: requests.Response) -> Iterator[Got]:
     """Give each event as it comes; fail on anything but ``id:`` and ``data:`` lines."""
     event_id, data = None, None
-    for raw in response.iter_lines(chunk_size=1):
+    for raw in response.iter_lines(chunk_size=4096):
         line = raw.decode("utf-8")
         if line.startswith("id: "):
             event_id = line[4:]

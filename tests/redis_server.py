@@ -26,28 +26,29 @@ needs_redis = pytest.mark.skipif(
 class RedisServer:
     """A Redis that runs, and can be stopped, started empty, and held up."""
 
-    def __init__(self, *options: str, scheme: str = "redis", host: str = "127.0.0.1", query: str = "") -> None:
+    def __init__(self, *options: str, scheme: str = "redis", credentials: str = "", query: str = "") -> None:
         self._folder = tempfile.mkdtemp(prefix="persona-stream-redis-")
         self.port = free_port()
         self._options: Sequence[str] = options
-        self._scheme, self._host, self._query = scheme, host, query
+        self._scheme, self._credentials, self._query = scheme, credentials, query
+        self._client = redis.Redis.from_url(self.url, decode_responses=True)
         self.process: subprocess.Popen[bytes]
         self.start()
 
     @property
     def url(self) -> str:
         """Its address, as the setting redis_url has it."""
-        return f"{self._scheme}://{self._host}:{self.port}/0{self._query}"
+        return f"{self._scheme}://{self._credentials}127.0.0.1:{self.port}/0{self._query}"
 
     def client(self) -> redis.Redis:
         """Ask it something."""
-        return redis.Redis.from_url(self.url, decode_responses=True)
+        return self._client
 
     def start(self) -> None:
         """Start it, empty."""
         port = ["--port", str(self.port)] if self._scheme == "redis" else ["--port", "0", "--tls-port", str(self.port)]
         self.process = subprocess.Popen(
-            [PROGRAM, *port, "--bind", self._host, "--save", "", "--dir", self._folder, *self._options],
+            [PROGRAM, *port, "--bind", "127.0.0.1", "--save", "", "--dir", self._folder, *self._options],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -55,8 +56,6 @@ class RedisServer:
         while True:
             try:
                 self.client().ping()
-                return
-            except redis.exceptions.AuthenticationError:
                 return
             except redis.exceptions.ConnectionError:
                 assert time.monotonic() < until, "redis-server did not start"
@@ -79,4 +78,5 @@ class RedisServer:
         """End it, and remove what it left."""
         self.release()
         self.kill()
+        self._client.close()
         shutil.rmtree(Path(self._folder), ignore_errors=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream.pacing import CAP, ends_sentence, schedule
@@ -35,7 +35,6 @@ def test_own_cap() -> None:
     assert schedule(["a", "b", "c"], 1.0, cap=0.0) == [0.0, 0.0, 0.0]
 
 
-@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.sampled_from(["word ", "end. ", "。", "\n", "e.g. "]), min_size=1, max_size=20),
     st.floats(0, 1e6),

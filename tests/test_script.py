@@ -6,7 +6,7 @@ from itertools import accumulate
 
 import pytest
 import regex
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream.cursor import Position, after_characters, at_end, check
@@ -199,7 +199,6 @@ def test_no_piece_ends_inside_a_grapheme(run, chunking):
     assert set(accumulate(map(len, pieces))) <= edges
 
 
-@settings(max_examples=40)
 @given(runs(), STYLE, CHUNKING, STYLE, CHUNKING, st.booleans(), st.floats(0, 80))
 def test_resuming_at_any_event_gives_exactly_the_rest(run, style, chunking, other, cut, reasoning, since):
     """In any other style and chunking, at any later moment, the reader gets what it does not have, once."""

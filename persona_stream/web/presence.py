@@ -16,7 +16,7 @@ from gevent import monkey
 
 # Where servers put the connection: ours, gunicorn's two gevent workers, werkzeug's development server.
 _KEYS = ("persona_stream.socket", "gunicorn.socket", "gunicorn.sock", "werkzeug.socket")
-_WRITE_DEADLINE = 30.0  # seconds that a reader may refuse to read before it is cut
+WRITE_DEADLINE = 30.0  # seconds that a reader may refuse to read before it is cut
 
 # gevent's own poll may switch; asking with timeout 0 never blocks, so the original is the right one.
 _poller = monkey.get_original("select", "poll")()
@@ -34,7 +34,7 @@ class Presence:
         self._timeout: float | None = None
         if found is not None:
             self._timeout = found.gettimeout()
-            found.settimeout(_WRITE_DEADLINE)
+            found.settimeout(WRITE_DEADLINE)
 
     def gone(self) -> bool:
         """Tell whether the client has closed the connection. ``False`` under a server that hides its sockets."""

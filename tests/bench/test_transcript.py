@@ -3,7 +3,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.transcript import Arrival, StreamError, Transcript
@@ -16,7 +16,6 @@ def _read(*reads: bytes) -> list[Arrival]:
     return list(Transcript(0.0, [(float(number), data) for number, data in enumerate(reads)]).events())
 
 
-@settings(max_examples=30)
 @given(st.lists(st.integers(0, len(WHOLE)), max_size=20))
 def test_any_cut(cuts: list[int]) -> None:
     """However the bytes are cut into reads, the events are the same, and none arrives before its last byte."""

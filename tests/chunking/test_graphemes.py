@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream.chunking.graphemes import around, boundary
@@ -12,7 +12,6 @@ from tests.chunking.fragments import CLUSTERS, LOOSE, boundaries
 _texts = st.lists(st.sampled_from([*CLUSTERS, *LOOSE, *"a1中アか😀©।ก각", "\x07", "\u2028"]), min_size=1, max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
 @given(_texts.map("".join), st.data())
 def test_as_the_slow_way(text: str, data: st.DataObject) -> None:
     """From any boundary that is known, the boundaries around any place are found."""

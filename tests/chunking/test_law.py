@@ -26,7 +26,6 @@ SHIPPED = [characters, words, sentences]
 chunkers = st.sampled_from(SHIPPED)
 
 
-@settings(max_examples=30, deadline=None)
 @given(texts(), chunkers)
 def test_any_text(text: str, chunk: Chunker) -> None:
     """The pieces join to the text, none is empty, and none ends inside a grapheme cluster."""
@@ -36,7 +35,7 @@ def test_any_text(text: str, chunk: Chunker) -> None:
     assert set(cuts(pieces)) <= boundaries(text)
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(texts(largest=8), st.integers(500, 2000), chunkers)
 def test_long_text(text: str, times: int, chunk: Chunker) -> None:
     """However long a text is, it has at most 1,000 pieces, which keep the law."""
@@ -70,7 +69,6 @@ _around = [
 ]
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     st.lists(
         st.tuples(
@@ -111,7 +109,6 @@ _code_lines = st.lists(
     _code_lines,
     st.sampled_from([words, sentences]),
 )
-@settings(max_examples=30, deadline=None)
 def test_fenced_block(before: str, fence: tuple[str, str | None], code: list[str], chunk: Chunker) -> None:
     """A fenced block is cut only at its lines, also one that is never closed."""
     opening, closing = fence
@@ -176,7 +173,6 @@ def test_hostile_text(unit: str, chunk: Chunker) -> None:
     assert len(pieces) <= MAX_PIECES
 
 
-@settings(max_examples=30, deadline=None)
 @given(texts(), st.lists(st.integers(0, 9), min_size=1, max_size=50))
 def test_a_chunker_of_somebody_else(text: str, sizes: list[int]) -> None:
     """The law is kept for a chunker that knows nothing of it, and its own cuts with it where they are lawful."""

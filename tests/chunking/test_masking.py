@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from persona_stream.chunking.masking import mask
 from tests.chunking.fragments import texts
 
 
-@settings(max_examples=20, deadline=None)
 @given(texts())
 def test_length(text: str) -> None:
     """A mask has the length of its text."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream.chunking import words
@@ -72,7 +72,6 @@ _plain = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None)
 @given(_plain.map(" ".join))
 def test_until_twenty(text: str) -> None:
     """A piece has words until it has 20 characters, and fewer only at a sentence's end."""
@@ -85,7 +84,6 @@ def test_until_twenty(text: str) -> None:
 
 
 # Katakana, which make one word however many there are, have a comma here.
-@settings(max_examples=20, deadline=None)
 @given(
     st.lists(
         st.sampled_from([*WIDE, "，", "。", "Latin, "]),
@@ -98,7 +96,6 @@ def test_never_one_block(text: str) -> None:
     assert max(map(len, words(text))) <= 40
 
 
-@settings(max_examples=20, deadline=None)
 @given(
     st.lists(
         st.sampled_from([*"你好世界平台（「《）」》，、：。！？々ー", "っ", "コンピューター", "100元", "3.14", "abc"]),

@@ -43,6 +43,8 @@ def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFi
         ),
         (["settings", "--prices", "mine.json"], "--prices comes with a later release: leave it out until then"),
         (["token"], "Missing option '--user'."),
+        (["serve", "--workers", "2"], "workers above 1 need a Redis"),
+        (["serve", "--workers", "2", "--redis-url", "redis://h/0"], "workers above 1 need a secret"),
     ],
 )
 def test_a_wrong_start_is_one_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,12 +23,19 @@ def reports(written: list[Reported]) -> Reports:
     return Reports(written.append, FakeClock(1000.0), Home())
 
 
+def told(written: list[Reported], count: int) -> list[Reported]:
+    """Wait until so many are written."""
+    with gevent.Timeout(5):
+        while len(written) < count:
+            gevent.sleep(0.005)
+    return written
+
+
 def test_the_latest_of_many_is_written(reports: Reports, written: list[Reported]):
     """However often a backend reports, its readers are told at a human pace."""
     for number in range(1000):
         reports.report(f"Page {number}", number / 1000)
-    gevent.sleep(0.01)
-    assert written == [Reported("Page 999", 0.999)]
+    assert told(written, 1) == [Reported("Page 999", 0.999)]
 
 
 def test_what_a_report_leaves_out_stays_as_the_one_before_said(reports: Reports, written: list[Reported]):
@@ -36,8 +43,7 @@ def test_what_a_report_leaves_out_stays_as_the_one_before_said(reports: Reports,
     reports.report("Reading", 0.2)
     reports.report("", 0.4)
     reports.report("Writing", None)
-    gevent.sleep(0.01)
-    assert written == [Reported("Writing", 0.4)]
+    assert told(written, 1) == [Reported("Writing", 0.4)]
 
 
 def test_a_second_one_waits_its_turn(written: list[Reported]):
@@ -45,19 +51,17 @@ def test_a_second_one_waits_its_turn(written: list[Reported]):
     clock = FakeClock(1000.0)
     reports = Reports(written.append, clock, Home())
     reports.report("First", None)
-    gevent.sleep(0.01)
+    told(written, 1)
     reports.report("Second", None)
     gevent.sleep(0.01)
     assert written == [Reported("First", None)]
-    gevent.sleep(0.15)
-    assert written == [Reported("First", None), Reported("Second", None)]
+    assert told(written, 2) == [Reported("First", None), Reported("Second", None)]
 
 
 def test_a_native_thread_may_report(reports: Reports, written: list[Reported]):
     """The fact is written in the hub's thread all the same."""
     ThreadPool(1).apply(reports.report, ("From a thread", 0.5))
-    gevent.sleep(0.05)
-    assert written == [Reported("From a thread", 0.5)]
+    assert told(written, 1) == [Reported("From a thread", 0.5)]
 
 
 def test_after_the_end_nothing_is_written(reports: Reports, written: list[Reported]):

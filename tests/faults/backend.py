@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from pathlib import Path
 
 from persona_stream import Query
 
@@ -17,7 +18,7 @@ def answer(message: str) -> str:
 
 def ask(query: Query) -> str:
     """Answer after as many seconds as the message begins with."""
-    with open(os.environ["LEDGER"], "a", encoding="utf-8") as ledger:
+    with Path(os.environ["LEDGER"]).open("a", encoding="utf-8") as ledger:
         ledger.write(query.message + "\n")
     until = time.monotonic() + float(query.message.split()[0])
     while (left := until - time.monotonic()) > 0:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -46,6 +49,15 @@ class Cluster:
     def urls(self) -> list[str]:
         """Where the servers are."""
         return [server.url for server in self.servers]
+
+    def shuffled(self, dice: random.Random) -> list[Callable[[], str]]:
+        """Where the servers are at each moment, in an order of its own."""
+        places = list(range(len(self.servers)))
+        dice.shuffle(places)
+        return [partial(self._url, place) for place in places]
+
+    def _url(self, place: int) -> str:
+        return self.servers[place].url
 
     def ask(self, message: str, *, at: int = 0, **more: object) -> Follower:
         """Ask one server, and read on at the others when it fails."""

@@ -8,19 +8,19 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import requests
 
 from tests.serving import token
 
-_PATIENCE = 60.0  # seconds for all of it
-
 
 class Follower(threading.Thread):
     """Read a run in a thread of its own; when the connection ends before the run does, go on at the next server.
 
-    ``leaves`` is asked after each event that moved it on whether it cuts its connection there.
+    A place in ``urls`` may be a function that tells where it is now. ``key`` makes it safe to ask again when nothing is
+    known of the first attempt. ``leaves`` tells, after each event that moved it on, whether it cuts its connection.
 
     Attributes:
         text: the answer so far. ``ending``: the terminal event, and ``endings`` how many there were.
@@ -29,7 +29,7 @@ class Follower(threading.Thread):
 
     def __init__(
         self,
-        urls: Sequence[str],
+        urls: Sequence[str | Callable[[], str]],
         body: dict[str, Any] | None = None,
         run_id: str = "",
         *,
@@ -37,12 +37,17 @@ class Follower(threading.Thread):
         resumes: bool = True,
         leaves: Callable[[], bool] = lambda: False,
         user: str = "alice",
+        key: str = "",
+        patience: float = 60.0,
     ) -> None:
         super().__init__(daemon=True)
-        self._urls, self._body, self._path, self._leaves = itertools.cycle(urls), body, path, leaves
+        self._urls, self.body, self._path, self._leaves = itertools.cycle(urls), body, path, leaves
+        self._patience = patience
         self._headers = {"Authorization": f"Bearer {token(user)}"}
         if resumes:
             self._headers["X-Persona-Resume"] = "1"
+        if key:
+            self._headers["Idempotency-Key"] = key
         self.run_id, self.last_id, self.text = run_id, "", ""
         self.statuses: list[str] = []
         self.comments: list[str] = []
@@ -55,21 +60,19 @@ class Follower(threading.Thread):
 
     def run(self) -> None:
         """Read, again and again, until the ending."""
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + self._patience
         try:
             while self.ending is None:
                 assert time.monotonic() < until, f"no ending: {self.statuses[-3:]} {self.refusals[-5:]}"
-                try:
+                with suppress(requests.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.Timeout):
                     self._read_once()
-                except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError, requests.Timeout):
-                    pass
                 if self.ending is None:
                     self.breaks += 1
                     time.sleep(0.05 + 0.1 * random.random())  # as clients do, lest all come at once
         except BaseException as error:  # noqa: BLE001 - the test that waits for this thread raises it
             self.problem = error
 
-    def result(self, seconds: float = _PATIENCE) -> dict[str, Any]:
+    def result(self, seconds: float = 60.0) -> dict[str, Any]:
         """Wait for the ending."""
         self.join(seconds)
         if self.problem is not None:
@@ -79,12 +82,13 @@ class Follower(threading.Thread):
         return self.ending
 
     def _read_once(self) -> None:
-        url = next(self._urls)
+        place = next(self._urls)
+        url = place if isinstance(place, str) else place()
         if self.run_id:
             headers = {**self._headers, **({"Last-Event-ID": self.last_id} if self.last_id else {})}
             response = requests.get(f"{url}/api/runs/{self.run_id}/events", headers=headers, stream=True, timeout=20)
         else:
-            response = requests.post(url + self._path, json=self._body, headers=self._headers, stream=True, timeout=20)
+            response = requests.post(url + self._path, json=self.body, headers=self._headers, stream=True, timeout=20)
         with response:
             if response.status_code != 200:
                 self.refusals.append(response.status_code)
@@ -96,7 +100,7 @@ class Follower(threading.Thread):
 
     def _read(self, response: requests.Response) -> None:
         event_id, came_with = "", self.last_id
-        for raw in response.iter_lines(chunk_size=1):
+        for raw in response.iter_lines(chunk_size=4096):
             line = raw.decode("utf-8")
             if line.startswith(":"):
                 self.comments.append(line[2:])

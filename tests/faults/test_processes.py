@@ -96,8 +96,8 @@ def test_a_process_that_is_told_to_stop_hands_its_readers_over(cluster: Cluster)
     assert time.monotonic() - told < 3
     for follower in (*going_on, *staying):
         assert follower.result()["status"] == "complete"
-        assert follower.text == answer(follower._body["message"])
-        assert cluster.times_run(follower._body["message"]) == 1
+        assert follower.text == answer(follower.body["message"])
+        assert cluster.times_run(follower.body["message"]) == 1
     assert all(any("go on elsewhere" in comment for comment in follower.comments) for follower in going_on)
     assert all(follower.breaks == 0 for follower in staying)
     assert cluster.servers[0].process.wait(timeout=30) == 0
@@ -155,8 +155,8 @@ def test_workers_share_everything_and_one_that_crashes_is_replaced(tmp_path: Pat
         assert {ending["status"] for ending in endings} <= {"complete", "error"}
         assert {ending["code"] for ending in endings if ending["status"] == "error"} <= {"lost"}
         for follower, ending in zip(followers, endings, strict=True):
-            assert follower.text == (answer(follower._body["message"]) if ending["status"] == "complete" else "")
-            assert cluster.times_run(follower._body["message"]) == 1
+            assert follower.text == (answer(follower.body["message"]) if ending["status"] == "complete" else "")
+            assert cluster.times_run(follower.body["message"]) == 1
         wait_for(lambda: len(workers.pids) == 2)
         assert cluster.ask("0 and on").result()["status"] == "complete"
         nothing_is_left(cluster)
@@ -174,7 +174,7 @@ def test_workers_drain_and_the_readers_of_one_that_is_recycled_lose_nothing(tmp_
         os.kill(old, signal.SIGTERM)
         for follower in followers:
             assert follower.result()["status"] == "complete"
-            assert follower.text == answer(follower._body["message"])
+            assert follower.text == answer(follower.body["message"])
         wait_for(lambda: old not in workers.pids and len(workers.pids) == 2)
         last = [cluster.ask(f"2 at the end {number}", resumes=False) for number in range(6)]
         for follower in last:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.reading import answer, read
 from tests.serving import Served, serve, token
 
 GRACE = 1.0
@@ -109,6 +111,7 @@ def resident_kib(process: int) -> int:
     raise AssertionError("no VmRSS")
 
 
+@pytest.mark.alone
 def test_a_thousand_abandoned_streams_leave_nothing_behind(server: Served):
     """No open file, no run, no greenlet, no growth of memory."""
     process = server.process.pid
@@ -145,3 +148,25 @@ def test_a_waiting_stream_takes_two_greenlets(server: Served):
     assert during - before <= 2 * len(connections) + 2
     for connection in connections:
         connection.close()
+
+
+def test_a_reader_that_takes_nothing_is_cut_costs_little_and_may_come_back():
+    """After half a minute, with a reason in the log; others are not held up, and nothing of the answer is lost."""
+    server = serve("tests.answering:chosen")
+    before = memory(server)
+    stalled = post(server, "/api/stream_chat", "failing", "huge", user="stalled")
+    run_id = re.search(rb"X-Run-Id: (\w+)", stalled.recv(4096))[1].decode()
+    for _ in range(10):  # the run is read by others meanwhile, at their own pace
+        assert server.post("/api/chat", {"username": "quick", "message": "Hi"}).json()["success"]
+    server.wait_for_log("a reader took nothing for 30 s", 40)
+    stalled.close()
+    assert memory(server) - before < 100 * 2**20
+    rest = server.get(f"/api/runs/{run_id}/events", "stalled", params={"from": 11_999_000}, stream=True)
+    assert answer(read(rest)) == "0123456789" * 100
+    assert server.stop() == 0
+
+
+def memory(server: Served) -> int:
+    """Resident bytes."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024

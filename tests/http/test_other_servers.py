@@ -36,7 +36,7 @@ def running(*command: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
             try:
                 if requests.get(url + "/healthz", timeout=5).ok:
                     break
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):  # it listens before it can answer
                 assert process.poll() is None, process.stdout.read()
                 time.sleep(0.1)
         yield url, process

@@ -28,6 +28,7 @@ def opening(response) -> dict[str, object]:
     }
 
 
+@pytest.mark.alone
 def test_smart_from_the_first_byte_to_the_last(server: Served):
     """Every event, every field and every id of a short answer."""
     response = ask(server, "smart", "quick", "Hi")
@@ -49,6 +50,7 @@ def test_smart_from_the_first_byte_to_the_last(server: Served):
     assert [event.id for event in got] == [f"{run_id}/{place}" for place in ("1.0", "2.0", "2.0", "2.12", "3.0")]
 
 
+@pytest.mark.alone
 def test_basic_from_the_first_byte_to_the_last(server: Served):
     """Pieces of 20 characters, with their place in the answer."""
     response = ask(server, "basic", "quick", "abcdefghijklmnopqrstuvwxyz")
@@ -68,6 +70,7 @@ def test_basic_from_the_first_byte_to_the_last(server: Served):
     ]  # fmt: skip
 
 
+@pytest.mark.alone
 def test_advanced_from_the_first_byte_to_the_last(server: Served):
     """Whole words, numbered."""
     response = ask(server, "advanced", "quick", "some words that follow one another")
@@ -101,6 +104,7 @@ def test_the_headers_of_a_stream(server: Served):
     assert "Content-Encoding" not in response.headers
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(("style", "interval"), [("basic", 3.0), ("advanced", 2.0), ("smart", 2.0)])
 def test_progress_comes_once_an_interval(server: Served, style: str, interval: float):
     """While a silent backend works, the stream never falls silent; what was slow arrives to the character."""

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import random
+import subprocess
+import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import gevent
 import pytest
+import redis
 
 from persona_stream.clock import wall_clock
+from persona_stream.errors import Conflict, Gone, NotFound, StartError, Unavailable
+from persona_stream.facts import Answered, Delta, Failed, Started, has_ended
+from persona_stream.journals import Claim, Journal, terms
 from persona_stream.journals.redis import RedisJournals
 from tests.journals.contract import *  # noqa: F403 - the tests of the contract
+from tests.journals.contract import begin, facts, names, order, write
 from tests.redis_server import RedisServer
 
 _UNIT = 1.5
@@ -54,3 +63,274 @@ def world(server: RedisServer) -> Iterator[World]:
     world = World(server)
     yield world
     world.close()
+
+
+def spy(server: RedisServer, seen: list[str]) -> gevent.Greenlet:
+    """Note the name of every command that a client sends; what scripts do inside Redis counts once, as the script."""
+
+    def watch() -> None:
+        with redis.Redis.from_url(server.url, decode_responses=True) as client, client.monitor() as monitor:
+            seen.append("READY")
+            for command in monitor.listen():
+                if command["client_type"] != "lua":
+                    seen.append(command["command"].split()[0].upper())
+
+    greenlet = gevent.spawn(watch)
+    while not seen:
+        gevent.sleep(0.01)
+    return greenlet
+
+
+def test_a_run_costs_few_commands(world: World):
+    """Five at the most from start to end, two for each process that reads it, one in a while for the lease."""
+    here, there = world.make(retention_bytes=10**6), world.make(retention_bytes=10**6)
+    for journals in (here, there):  # so that Redis knows the scripts
+        write(world, begin(world, journals), Started(), Answered("Hi."))
+        world.until(lambda journals=journals: journals.missing() == ())
+    seen: list[str] = []
+    watching = spy(world.server, seen)
+    journal = begin(world, here, claim=Claim("key", "digest"))
+    write(world, journal, Started())
+    write(world, journal, Answered("Hi."))
+    run = [name for name in seen[1:] if name != "MONITOR"]
+    assert run.count("EVALSHA") == len(run) <= 4  # one of them may be a lease's
+    del seen[1:]
+    journal = begin(world, here)
+    write(world, journal, Started())
+    del seen[1:]
+    read = there.follow(terms(journal).run_id)
+    read.listen(lambda: None)
+    write(world, journal, Answered("Hi."))
+    world.until(lambda: has_ended(read.entries))
+    assert [name for name in seen[1:] if name != "EVALSHA"] == ["SUBSCRIBE", "XRANGE"]
+    watching.kill()
+
+
+def test_connections_do_not_grow_with_runs(world: World):
+    """Two for each process, however much is run and read."""
+    before = len(world.server.client().client_list())
+    here, there = world.make(retention_bytes=10**7), world.make(retention_bytes=10**7)
+    journals = [begin(world, here) for _ in range(300)]
+    followed = [there.follow(terms(journal).run_id) for journal in journals]
+    for journal in followed:
+        journal.listen(lambda: None)
+    for journal in journals:
+        journal.append(Answered("Hi."))
+    world.until(lambda: all(has_ended(journal.entries) for journal in followed))
+    assert len(world.server.client().client_list()) <= before + 4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_who_comes_at_any_moment_sees_every_fact_once(world: World, seed: int):
+    """History, then live, with no gap and no double; also when connections break meanwhile."""
+    dice = random.Random(seed)
+    here, there = world.make(retention_bytes=10**7), world.make(retention_bytes=10**7)
+    journal = begin(world, here)
+    journal.append(Started())
+    written = [Delta(f"{number} " * dice.choice((1, 1, 10, 6000))) for number in range(120)]
+    readers: list[Journal] = []
+
+    def read_again_and_again() -> None:
+        while not has_ended(journal.entries):
+            followed = there.follow(terms(journal).run_id)
+            followed.listen(lambda: None)
+            readers.append(followed)
+            gevent.sleep(dice.random() * 0.05)
+
+    reading = gevent.spawn(read_again_and_again)
+    for fact in written:
+        journal.append(fact)
+        if dice.random() < 0.3:
+            gevent.sleep(dice.random() * 0.02)
+        if dice.random() < 0.03:
+            world.server.client().client_kill_filter(_type=dice.choice(("normal", "pubsub")), skipme=True)
+    journal.append(Answered("the end"))
+    world.until(lambda: has_ended(journal.entries), 20)
+    reading.join(20)
+    everything = [terms(journal), Started(), *written, Answered("the end")]
+    assert facts(journal) == everything
+    for followed in readers:
+        world.until(lambda followed=followed: has_ended(followed.entries), 20)
+        assert facts(followed) == everything
+    assert facts(there.find(terms(journal).run_id)) == everything
+
+
+def test_of_two_endings_the_first_wins_everywhere(world: World):
+    """Whoever else writes learns what it was."""
+    here, there = world.make(retention_bytes=10**7), world.make(retention_bytes=10**7)
+    for _ in range(30):
+        journal = begin(world, here)
+        elsewhere = there.follow(terms(journal).run_id)
+        elsewhere.listen(lambda: None)
+        pairs = [(journal, Answered("here")), (elsewhere, Failed("cancelled"))]
+        random.shuffle(pairs)
+        for each, fact in pairs:
+            assert each.append(fact)
+        world.until(lambda each=(journal, elsewhere): all(has_ended(one.entries) for one in each))
+        assert facts(journal) == facts(elsewhere) == facts(here.find(terms(journal).run_id))
+        assert len(journal.entries) == 2
+
+
+def test_who_follows_is_seen_and_who_left_is_not(world: World):
+    """The process that runs a query asks before it gives it up."""
+    here, there = world.make(), world.make()
+    journal = begin(world, here)
+    assert not journal.is_read_elsewhere()
+    followed = there.follow(terms(journal).run_id)
+
+    def hear() -> None:
+        pass
+
+    followed.listen(hear)
+    assert journal.is_read_elsewhere()
+    followed.unlisten(hear)
+    world.until(lambda: not journal.is_read_elsewhere())
+
+
+def test_who_follows_and_never_listens_is_forgotten(world: World):
+    """As when the request that followed was refused after all."""
+    here, there = world.make(lease=0.6), world.make(lease=0.6)
+    journal = begin(world, here)
+    there.follow(terms(journal).run_id)
+    assert journal.is_read_elsewhere()
+    world.until(lambda: not journal.is_read_elsewhere())
+
+
+def test_many_facts_are_read_in_portions(world: World):
+    """Thousands, and large ones."""
+    here, there = world.make(retention_bytes=10**8), world.make(retention_bytes=10**8)
+    journal = begin(world, here)
+    for number in range(9_000):
+        journal.append(Delta(f"{number} "))
+    journal.append(Delta("x" * 1_000_000))
+    followed = there.follow(terms(journal).run_id)
+    followed.listen(lambda: None)
+    journal.append(Answered("y" * 1_000_000))
+    world.until(lambda: has_ended(journal.entries), 30)
+    world.until(lambda: has_ended(followed.entries), 30)
+    assert facts(followed) == facts(journal)
+    assert facts(there.find(terms(journal).run_id)) == facts(journal)
+
+
+def test_redis_may_forget_its_scripts(world: World):
+    """It learns them again."""
+    journals = world.make()
+    for _ in range(3):
+        world.server.client().script_flush()
+        journal = begin(world, journals)
+        world.server.client().script_flush()
+        write(world, journal, Started(), Answered("Hi."))
+
+
+def test_a_full_redis_refuses_and_loses_nothing(world: World):
+    """What runs waits until there is room; what would start is told to come again."""
+    journals, client = world.make(), world.server.client()
+    journal = begin(world, journals)
+    try:
+        client.config_set("maxmemory", 1)
+        journal.append(Answered("Hi."))
+        with pytest.raises(Unavailable):
+            begin(world, journals)
+        assert not has_ended(journal.entries)
+    finally:
+        client.config_set("maxmemory", 0)
+    world.until(lambda: has_ended(journal.entries))
+    begin(world, journals)
+
+
+def test_a_start_that_nobody_knows_of_ends(world: World):
+    """Redis hung while it was begun: whoever joins it later must not wait for ever."""
+    journals, claim = world.make(), Claim("key", "digest")
+    begin(world, journals)
+    world.server.hold()
+    try:
+        began = time.monotonic()
+        with pytest.raises(Unavailable):
+            begin(world, journals, claim=claim)
+        assert time.monotonic() - began < 2.0
+    finally:
+        world.server.release()
+    world.until(lambda: not journals.is_away)
+    client = world.server.client()
+
+    def others() -> set[str]:
+        running = [name for key in client.keys("persona_stream:process:*:runs") for name in client.smembers(key)]
+        return set(running) - {terms(journal).run_id for journal in journals._following.run_here}
+
+    world.until(lambda: not others())
+    joined, is_new = journals.begin(order(world), claim)
+    assert is_new or facts(joined)[-1] == Failed("lost")
+
+
+def test_who_was_away_longer_than_runs_are_kept_brings_nothing_back(world: World):
+    """Its runs were ended, kept their time, and are gone: they must not rise again."""
+    journals = world.make()
+    journal = begin(world, journals)
+    write(world, journal, Started())
+    run_id = terms(journal).run_id
+    journals._lease.renewed_at -= 10.0  # as after a long sleep
+    world.server.client().flushall()
+    journal.append(Answered("too late"))
+    world.until(lambda: has_ended(journal.entries))
+    assert facts(journal)[-1] == Failed("lost")
+    with pytest.raises((Gone, NotFound)):
+        journals.find(run_id)
+
+
+def test_strange_names_do_no_harm(world: World):
+    """Owners, keys and run ids are strangers' texts."""
+    journals = world.make(retention_bytes=10**6)
+    strange = ("", "a b", "a\0b", "{x}", "*", "x" * 5000, "名字", "a\r\nFLUSHALL\r\n", "'; return 1 --")
+    for number, text in enumerate(strange):
+        journal = begin(world, journals, owner=f"{text}!", claim=Claim(text, "digest"))
+        assert names(journals.of_owner(f"{text}!", None, 9)) == [terms(journal).run_id]
+        assert journals.claimed(f"{text}!", Claim(text, "digest")) is not None
+        with pytest.raises(Conflict):
+            journals.claimed(f"{text}!", Claim(text, f"another {number}"))
+        for find in (journals.find, journals.follow):
+            with pytest.raises(NotFound):
+                find(text)
+        journals.of_owner("alice", text, 9)
+
+
+def test_what_ended_and_expired_leaves_no_key_behind(world: World):
+    """All but the word that somebody is alive goes by itself."""
+    journals = world.make(lease=0.9)
+    for number in range(20):
+        journal = begin(world, journals, claim=Claim(f"{number}", "digest"))
+        write(world, journal, Started(), Answered("Hi."))
+    world.wait(1.5)
+    left = {key.rpartition(":")[0] or key for key in world.server.client().keys("*")}
+    assert left <= {"persona_stream", "persona_stream:owner"}
+
+
+@pytest.mark.parametrize("url", ["http://x", "redis://host:port/0", "nonsense"])
+def test_an_address_that_is_none_is_said_at_the_start(url: str):
+    """In one sentence, without what may be a password."""
+    with pytest.raises(StartError, match=r"^redis_url is no address"):
+        RedisJournals(url, wall_clock(), lease=3, retention=1, retention_bytes=1)
+
+
+def test_with_a_password_and_tls(tmp_path: Path):
+    """As on a network that is not one's own; a wrong password, or a certificate of somebody else, opens nothing."""
+    certificate, key = tmp_path / "redis.pem", tmp_path / "redis.key"
+    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    make += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(certificate), "-keyout", str(key)]
+    subprocess.run(make, check=True, capture_output=True)
+    tls = ["--tls-cert-file", certificate, "--tls-key-file", key, "--tls-ca-cert-file", certificate]
+    server = RedisServer(
+        *map(str, tls), "--tls-auth-clients", "no", "--requirepass", "geheim",
+        scheme="rediss", credentials=":geheim@", query=f"?ssl_ca_certs={certificate}",
+    )  # fmt: skip
+    try:
+        world = World(server)
+        write(world, begin(world, world.make()), Started(), Answered("Hi."))
+        world.close()
+        for url in (server.url.replace("geheim", "falsch"), server.url.partition("?")[0]):
+            journals = RedisJournals(url, wall_clock(), lease=3, retention=1, retention_bytes=1)
+            with pytest.raises(Unavailable):
+                begin(world, journals)
+            assert journals.missing() == ("redis",)
+            journals.close()
+    finally:
+        server.close()

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 from flask import Flask, request
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -93,7 +93,6 @@ def _mapping(style):
     return SCHEMAS[f"{style.title()}Frame"]["discriminator"]["mapping"]
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=120), st.sampled_from(sorted(STYLES)))
 def test_any_answer_fits(answer, style):
     """Whatever the text, its events fit."""

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 import gevent
 
 from persona_stream.clock import Clock
-from persona_stream.errors import Conflict, Unavailable
+from persona_stream.errors import Conflict, Gone, NotFound, Unavailable
 from persona_stream.facts import Accepted, Entry, Failed
 from persona_stream.journals import CONFLICT, Claim, Journal, absence
 from persona_stream.journals.redis import keys
@@ -75,7 +75,10 @@ class RedisJournals:
             raise
         match reply:
             case [b"known", run_id]:
-                return self.follow(run_id.decode()), False
+                try:
+                    return self.follow(run_id.decode()), False
+                except (NotFound, Gone):  # its time ran out between the two: then the claim holds nothing
+                    return self.begin(accepted, claim)
             case [b"conflict"]:
                 raise Conflict(CONFLICT)
         self._following.add(journal)

@@ -160,13 +160,13 @@ class Following:
             self._work.wait()
             self._work.clear()
             journals = [self._behind.pop(run_id) for run_id in list(self._behind)[:_MOST]]
-            self._read([journal for journal in journals if not has_ended(journal.entries)])
+            if not self._read([journal for journal in journals if not has_ended(journal.entries)]):
+                gevent.sleep(_AGAIN)
             if self._behind:
                 self._work.set()
-                if self._line.is_away:
-                    gevent.sleep(_AGAIN)
 
-    def _read(self, journals: Sequence[RedisJournal]) -> None:
+    def _read(self, journals: Sequence[RedisJournal]) -> bool:
+        """Read once what these may have missed; ``False`` when Redis did not give all of it."""
         # From the last fact that is known: where even that is missing, Redis has lost the run.
         known = [len(journal.entries) for journal in journals]
         replies = self._line.ask_all(
@@ -174,8 +174,10 @@ class Following:
             for journal, count in zip(journals, known, strict=True)
         )
         missing = []
+        all_given = True
         for journal, count, reply in zip(journals, known, replies, strict=True):
             if isinstance(reply, Unavailable):
+                all_given = False
                 self._behind[journal.run_id] = journal
             elif reply:
                 journal.heard(count - 1, facts_of(reply))
@@ -187,6 +189,7 @@ class Following:
                 journal.missing_since = self._clock()
         if missing:
             self._on_missing(missing)
+        return all_given
 
 
 def _is_needed(journal: RedisJournal) -> bool:

@@ -25,6 +25,7 @@ logger = logging.getLogger("persona_stream.redis")
 
 SECONDS = 1.5  # how long we wait for Redis where somebody waits for us
 _BACKOFF = 0.25  # seconds between attempts to connect
+_QUIET = 10.0  # seconds between two lines in the log about refusals, which come with every attempt
 _MOST = 500  # commands in one write
 
 Command = Sequence[str | bytes | int]
@@ -74,7 +75,7 @@ class Line:
         self._connection: Any = pool.make_connection()
         self._waiting: deque[_Asked] = deque()
         self._work = Event()
-        self._not_before = 0.0
+        self._not_before = self._quiet_until = 0.0
         self.is_away = False
 
     def start(self) -> gevent.Greenlet:
@@ -164,7 +165,9 @@ class Line:
             return error
         except ResponseError as error:
             # It is full, or read only, or cannot write its disk: as good as away, and for its operator to mend.
-            logger.error("Redis refuses a command: %s", error)  # noqa: TRY400 - what it says is all there is
+            if time.monotonic() > self._quiet_until:
+                logger.error("Redis refuses a command: %s", error)  # noqa: TRY400 - what it says is all there is
+                self._quiet_until = time.monotonic() + _QUIET
             return away()
 
     def _lost(self, batch: list[_Asked], answer: Unavailable, error: Exception) -> None:

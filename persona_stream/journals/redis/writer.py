@@ -57,18 +57,20 @@ class Writer:
             self._work.wait()
             self._work.clear()
             batch = [self._offering.pop(run_id) for run_id in list(self._offering)[:_MOST]]
-            self._write([journal for journal in batch if journal.offered])
+            if not self._write([journal for journal in batch if journal.offered]):
+                gevent.sleep(_AGAIN)
             if self._offering:
                 self._work.set()
-                if self._line.is_away:
-                    gevent.sleep(_AGAIN)
 
-    def _write(self, journals: Sequence[RedisJournal]) -> None:
+    def _write(self, journals: Sequence[RedisJournal]) -> bool:
+        """Write once what these offer; ``False`` when Redis did not take all of it."""
         sent = [(len(journal.entries), journal.offered) for journal in journals]
         replies = self._line.run_all(APPEND, [self._commands.append(journal) for journal in journals])
         missing = []
+        all_taken = True
         for journal, (known, offered), reply in zip(journals, sent, replies, strict=True):
             if isinstance(reply, Unavailable):
+                all_taken = False
                 self._keep(journal)
             elif reply[0] == b"written":
                 journal.heard(known, offered)
@@ -82,6 +84,7 @@ class Writer:
                 self.push(journal)
         if missing:
             self.restore(missing)
+        return all_taken
 
     def _keep(self, journal: RedisJournal) -> None:
         since = journal.waiting_since

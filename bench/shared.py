@@ -1,0 +1,111 @@
+"""What it costs that runs are kept in Redis: two workers that share one, beside one process alone."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from statistics import median
+from typing import Final, NamedTuple
+
+import redis
+
+from bench import procfs
+from bench.metrics import METRICS, Metric
+from bench.rounds import Measurement, measure
+from bench.servers import OURS, Server, free_port
+from bench.workload import waiting
+
+SCENARIO: Final = waiting(2000)
+CPU_AIM: Final = 1.3
+CONNECTIONS_AIM: Final = 10
+TITLE: Final = "two workers, with Redis"
+
+
+class Shared(NamedTuple):
+    """One round: what the workers did, and what Redis saw of it."""
+
+    workers: Measurement
+    redis_cpu: float
+    connections: int
+
+
+@contextmanager
+def _redis() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """Run a Redis that keeps nothing on disk, and give its address."""
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        try:
+            time.sleep(0.5)
+            yield f"redis://127.0.0.1:{port}/0", process
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def _sharing(url: str) -> Server:
+    return OURS._replace(name="shared", title=TITLE, command=(*OURS.command, "--workers", "2", "--redis-url", url))
+
+
+def _one() -> Shared:
+    with _redis() as (url, process):
+        workers = measure(_sharing(url), SCENARIO)
+        with redis.Redis.from_url(url) as client:
+            # All there ever were, less the one that asks: an upper bound of those at any moment.
+            connections = client.info("stats")["total_connections_received"] - 1
+        return Shared(workers, procfs.cpu_seconds(process.pid), connections)
+
+
+def _row(metric: Metric, alone: list[Measurement], shared: list[Measurement]) -> str | None:
+    found = [[value for one in each if (value := metric.of(one)) is not None] for each in (alone, shared)]
+    if not all(found) or metric.more_is_better is None:
+        return None
+    one, two = map(median, found)
+    return f"| {metric.name} | {metric.show(one)} | {metric.show(two)} | {two / one if one else 0:.2f} |"
+
+
+def section(rounds: int) -> list[str]:
+    """Measure, and write the section of the report; nothing where there is no Redis."""
+    if shutil.which("redis-server") is None:
+        print("with Redis: NOT MEASURED: redis-server is missing (apt-get install redis-server)")
+        return []
+    alone, shared = [], []
+    for _ in range(rounds):
+        alone.append(measure(OURS, SCENARIO))
+        shared.append(_one())
+        print(f"  alone {alone[-1].cpu:.2f} s, shared {shared[-1].workers.cpu:.2f} s", flush=True)
+    workers = [each.workers for each in shared]
+    ratio = median(one.cpu for one in workers) / median(one.cpu for one in alone)
+    connections = max(each.connections for each in shared)
+    lost = sum(one.tally.lost for one in (*alone, *workers))
+    rows = [row for metric in METRICS if (row := _row(metric, alone, workers))]
+    return [
+        "",
+        "## With Redis",
+        "",
+        f"{SCENARIO.load} Once asked of one process that keeps its runs in memory, and once of two workers that share "
+        "a Redis. CPU and memory are those of both workers together, on one core; Redis has its own line.",
+        "",
+        f"- {_verdict(lost == 0)}: none lost ({lost})",
+        f"- {_verdict(ratio <= CPU_AIM)}: CPU at most {CPU_AIM:g} × that of the journal in memory: {ratio:.2f} ×",
+        f"- {_verdict(connections <= CONNECTIONS_AIM)}: at most {CONNECTIONS_AIM} connections to Redis: {connections}",
+        "",
+        f"| median of {rounds} rounds | in memory | {TITLE} | ratio |",
+        "|---|---:|---:|---:|",
+        *rows,
+        f"| CPU of Redis itself | – | {median(each.redis_cpu for each in shared):.2f} s | |",
+    ]
+
+
+def _verdict(reached: bool) -> str:
+    return "reached" if reached else "**not reached**"
+
+
+if __name__ == "__main__":
+    procfs.raise_open_files()
+    print("\n".join(section(1)))
