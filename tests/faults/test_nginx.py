@@ -141,19 +141,9 @@ class Curl:
             thread.join(10)
 
 
-def test_a_stream_flows_through_nginx_event_by_event(nginx: Nginx):
-    """Over TLS and HTTP/1.1: progress when it is due, and the answer piece by piece."""
-    came, response = ask(nginx.url, "3 one stream")
-    assert came[0] < 1.5
-    assert came[2] - came[1] == pytest.approx(2.0, abs=0.7)
-    assert came[-1] - came[0] > 3.0
-    assert len({round(at, 2) for at in came}) > 10
-    assert "Content-Encoding" not in response.headers
-
-
 def test_streams_share_one_connection_of_http2_and_flow_side_by_side(nginx: Nginx):
     """A slow one holds up none of the others."""
-    messages = ["6 slow", *(f"1 quick {number}" for number in range(7))]
+    messages = ["4.2 slow", *(f"0 quick {number}" for number in range(7))]
     curl = Curl(nginx, messages)
     curl.finish()
     assert sorted(curl.connections) == ["2 0"] * 7 + ["2 1"]
@@ -176,7 +166,8 @@ def test_what_nginx_must_be_told_for_streams_to_flow(nginx: Nginx):
         "two/gzip/told": True,
         "shipped/gzip": True,
     }
-    with ThreadPoolExecutor(len(ways)) as pool:
+    with ThreadPoolExecutor(len(ways) + 1) as pool:
+        directly = pool.submit(ask, nginx.url, "3 directly")
         asked = {way: pool.submit(ask, f"http://127.0.0.1:{nginx.more}/{way}", f"3 {way}") for way in ways}
     assert {way: each.result()[0][0] < 2.5 for way, each in asked.items()} == ways
     for way, each in asked.items():
@@ -184,6 +175,13 @@ def test_what_nginx_must_be_told_for_streams_to_flow(nginx: Nginx):
         assert response.headers.get("Content-Encoding") == ("gzip" if "gzip" in way else None)
         # Held back to the end, or to the moment when a buffer is full.
         assert ways[way] or came[0] > 3.0
+    # As shipped: progress when it is due, and the answer piece by piece, as it was sent.
+    came, response = directly.result()
+    assert came[0] < 1.5
+    assert came[2] - came[1] == pytest.approx(2.0, abs=0.7)
+    assert came[-1] - came[0] > 3.0
+    assert len({round(at, 2) for at in came}) > 10
+    assert "Content-Encoding" not in response.headers
 
 
 def test_readers_that_leave_are_noticed_behind_nginx(nginx: Nginx, cluster: Cluster):
@@ -205,8 +203,12 @@ def test_readers_that_leave_are_noticed_behind_nginx(nginx: Nginx, cluster: Clus
 
 def test_a_rolling_restart_loses_nothing_and_runs_nothing_twice(nginx: Nginx, cluster: Cluster):
     """Who resumes goes on at the other machine, everybody else is served to the end, and new questions are taken."""
-    going_on = [Follower([nginx.url], body(f"9 going on {number}")) for number in range(12)]
-    staying = [Follower([nginx.url], body(f"9 staying {number}"), resumes=False) for number in range(6)]
+
+    def follow(message: str, **more: bool) -> Follower:
+        return Follower([nginx.url], body(message), key=message.replace(" ", "-"), **more)
+
+    going_on = [follow(f"6 going on {number}") for number in range(12)]
+    staying = [follow(f"6 staying {number}", resumes=False) for number in range(6)]
     for follower in (*going_on, *staying):
         assert follower.opened.wait(20)
     new: list[Follower] = []
@@ -214,7 +216,7 @@ def test_a_rolling_restart_loses_nothing_and_runs_nothing_twice(nginx: Nginx, cl
 
     def ask_on() -> None:
         while not done.wait(0.1):
-            new.append(Follower([nginx.url], body(f"0 new {len(new)}")))
+            new.append(follow(f"0 new {len(new)}"))
 
     asker = threading.Thread(target=ask_on, daemon=True)
     asker.start()
@@ -229,17 +231,16 @@ def test_a_rolling_restart_loses_nothing_and_runs_nothing_twice(nginx: Nginx, cl
     finally:
         done.set()
         asker.join()
+        cluster.servers += [server for server in old if server not in cluster.servers]
     for follower in (*going_on, *staying, *new):
         assert follower.result()["status"] == "complete"
-        message = follower._body["message"]
+        message = follower.body["message"]
         assert follower.text == answer(message)
         assert cluster.times_run(message) == 1
-    assert all(follower.breaks >= 1 for follower in going_on)
+    assert sum(follower.breaks > 0 for follower in going_on) >= 4  # all of the first machine, at the least
     assert all(follower.breaks == 0 for follower in staying)
     # Only a POST that nginx sends just when its idle connection closes is answered by nginx itself, with 502.
     refusals = [refusal for follower in (*going_on, *staying, *new) for refusal in follower.refusals]
     assert set(refusals) <= {502}
     assert len(refusals) <= 2
-    for server in old:
-        assert server.process.wait(timeout=30) == 0
-        server.stop()
+    assert [server.process.wait(timeout=30) for server in old] == [0, 0]
