@@ -28,7 +28,7 @@ run: $(VENV)/.made ## serve the demo persona on http://127.0.0.1:5001
 	@exec $(BIN)/persona-stream serve
 
 test: $(VENV)/.made ## run the tests
-	@scripts/services.sh chromium redis-server
+	@scripts/services.sh chromium redis-server nginx curl
 	@$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),$(BIN)/python -m pytest $(TOGETHER) && $(BIN)/python -m pytest -m alone)
 
 check: $(VENV)/.made ## lint, types, and the order of the imports
