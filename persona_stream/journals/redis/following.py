@@ -182,6 +182,7 @@ class Following:
                 all_given = False
                 self._behind[journal.run_id] = journal
             elif reply:
+                journal.missing_since = None
                 journal.heard(count - 1, facts_of(reply))
                 if len(reply) == _MOST:
                     self._behind[journal.run_id] = journal
