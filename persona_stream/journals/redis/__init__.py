@@ -6,6 +6,7 @@
     writer     brings facts to Redis
     following  brings facts from Redis
     lease      says that this process lives, and ends the runs of the dead
+    roll_call  compares what this process runs with what Redis has it run
     commands   what is asked, in the words of the scripts in ``lua/``
 
 A fact counts when Redis has it, so that the first ending wins whoever writes it, and no reader anywhere has seen
@@ -14,7 +15,6 @@ what then did not happen. While Redis is out of reach the facts of this process 
 
 from __future__ import annotations
 
-import logging
 import secrets
 from collections.abc import Sequence
 
@@ -28,10 +28,9 @@ from persona_stream.journals.redis.following import Following, facts_of
 from persona_stream.journals.redis.journal import RedisJournal, decoded
 from persona_stream.journals.redis.lease import Lease
 from persona_stream.journals.redis.line import Line, Unanswered, connections
+from persona_stream.journals.redis.roll_call import RollCall
 from persona_stream.journals.redis.scripts import BEGIN
 from persona_stream.journals.redis.writer import Writer
-
-logger = logging.getLogger("persona_stream.redis")
 
 _READ = 500  # facts in one go
 
@@ -46,7 +45,6 @@ class RedisJournals:
         process = secrets.token_hex(8)
         self._clock, self._retention = clock, retention
         self._secret: str | None = None
-        self._strangers: set[str] = set()  # at the last look: runs that Redis has us run, and we do not know
         self._commands = Commands(process, lease, retention, retention_bytes)
         self._line = Line(pool)
         self._writer = Writer(self._line, self._commands, clock, self._may_restore)
@@ -58,7 +56,7 @@ class RedisJournals:
             self._commands,
             clock,
             on_unknown=lambda: self._following.catch_up(self._following.run_here),
-            on_renewed=self._reconcile,
+            on_renewed=RollCall(self._line, self._following, keys.runs(process), self._read).check,
             on_beat=self._following.look,
         )
         self._parts = (self._lease, self._writer, self._following, self._line)  # the line last: the others use it
@@ -161,33 +159,6 @@ class RedisJournals:
         except Unavailable:
             return True  # nobody knows, and a run that somebody reads must not be stopped
         return int(count) > 0
-
-    def _reconcile(self, count: int) -> None:
-        """Compare what we run with what Redis has us run: after a failover it may be as it was some time ago.
-
-        Raises:
-            Unavailable: Redis is out of reach.
-        """
-        ours = self._following.run_here
-        if count == len(ours):
-            self._strangers = set()
-            return
-        theirs = {name.decode() for name in self._line.ask("SMEMBERS", keys.runs(self._commands.process))}
-        self._following.catch_up(journal for journal in ours if journal.run_id not in theirs)
-        # One that is just beginning looks like a stranger too, but not for two looks.
-        strangers = theirs - {journal.run_id for journal in self._following.run_here}
-        for run_id in strangers & self._strangers:
-            self._disown(run_id)
-        self._strangers = strangers
-
-    def _disown(self, run_id: str) -> None:
-        logger.warning("Redis has a run that nobody runs: it is ended", extra={"run_id": run_id})
-        try:
-            ended = not self._read(run_id).append(Failed("lost"))
-        except (NotFound, Gone):
-            ended = True
-        if ended:
-            self._line.ask("SREM", keys.runs(self._commands.process), run_id)
 
     def _may_restore(self) -> bool:
         # What we ran may have been ended by others a lease after they last heard of us, and is kept for the
