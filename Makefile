@@ -6,9 +6,9 @@ BIN    := $(VENV)/bin
 # The tests start hundreds of processes: none of them shall compile again what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Most tests wait for a server or a page most of the time, so three processes keep two cores busy. The tests of a file
+# Most tests wait for a server or a page most of the time, so four processes keep two cores busy. The tests of a file
 # stay together, for they share servers. Those that hold seconds to the tenth come after the others, alone.
-TOGETHER := -n 3 --dist loadfile --no-loadscope-reorder -m "not alone"
+TOGETHER := -n 4 --dist loadfile --no-loadscope-reorder -m "not alone"
 
 .PHONY: help run test check e2e chaos bench wheel clean
 .DEFAULT_GOAL := help

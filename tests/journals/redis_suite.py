@@ -212,6 +212,16 @@ def test_many_facts_are_read_in_portions(world: World):
     assert facts(there.find(terms(journal).run_id)) == facts(journal)
 
 
+def test_a_connection_that_was_closed_while_idle_is_nobodys_failure(world: World):
+    """Redis and what stands before it close idle connections: the next one who asks does not notice."""
+    journals = world.make()
+    for _ in range(3):
+        world.server.client().client_kill_filter(_type="normal", skipme=True)
+        begin(world, journals)
+        world.server.client().client_kill_filter(_type="normal", skipme=True)
+        assert list(journals.missing()) == []
+
+
 def test_redis_may_forget_its_scripts(world: World):
     """It learns them again."""
     journals = world.make()
