@@ -6,9 +6,9 @@ BIN    := $(VENV)/bin
 # The tests start hundreds of processes: none of them shall compile again what another has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Most tests wait for a server or a page most of the time, so three processes keep two cores busy. The tests of a file
+# Most tests wait for a server or a page most of the time, so four processes keep two cores busy. The tests of a file
 # stay together, for they share servers. Those that hold seconds to the tenth come after the others, alone.
-TOGETHER := -n 3 --dist loadfile --no-loadscope-reorder -m "not alone"
+TOGETHER := -n 4 --dist loadfile --no-loadscope-reorder -m "not alone"
 
 .PHONY: help run test check e2e chaos bench wheel clean
 .DEFAULT_GOAL := help
@@ -28,7 +28,7 @@ run: $(VENV)/.made ## serve the demo persona on http://127.0.0.1:5001
 	@exec $(BIN)/persona-stream serve
 
 test: $(VENV)/.made ## run the tests
-	@scripts/services.sh chromium redis-server
+	@scripts/services.sh chromium redis-server nginx curl
 	@$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),$(BIN)/python -m pytest $(TOGETHER) && $(BIN)/python -m pytest -m alone)
 
 check: $(VENV)/.made ## lint, types, and the order of the imports

@@ -28,7 +28,7 @@ from persona_stream.places import Places
 from persona_stream.runs import Bounds, Runs
 from persona_stream.settings import Settings, load
 from persona_stream.tokens import Tickets, verifier
-from persona_stream.web import chat, cors, openai, openapi, operations, pages, refusals, runs, stream_chat
+from persona_stream.web import chat, cors, openai, openapi, operations, pages, proxies, refusals, runs, stream_chat
 from persona_stream.web import profiles as profiles_web
 from persona_stream.web.desk import Desk
 
@@ -102,6 +102,8 @@ def _flask(desk: Desk) -> Flask:
         pages.blueprint(),
     ):
         app.register_blueprint(blueprint)
+    if trusted := desk.settings.trusted_proxies:
+        app.wsgi_app = proxies.Proxies(app.wsgi_app, trusted)  # type: ignore[method-assign] # as Flask has it
     return app
 
 

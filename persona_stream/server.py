@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import socket
+from contextlib import suppress
 from typing import Any
 
 from gevent.pool import Pool
@@ -19,11 +20,28 @@ _OWN_NEEDS = 100  # files that the process opens beside its connections
 class _Handler(WSGIHandler):
     """Hand the connection to the application, write less often, and do not read refused bodies for ever."""
 
+    server: Server
+    _is_first = True  # of its connection's requests, the one that is read next
+
     def __init__(self, sock: socket.socket, address: Any, server: WSGIServer) -> None:
         sock.settimeout(_IDLE)
         super().__init__(sock, address, server, rfile=sock.makefile("rb", _READ_BUFFER_BYTES))
 
+    def read_requestline(self) -> str:
+        if self._is_first:
+            self._is_first = False
+            return str(super().read_requestline())
+        if self.server.is_leaving:
+            return ""
+        self.server.idle.add(self.socket)
+        try:
+            return str(super().read_requestline())
+        finally:
+            self.server.idle.discard(self.socket)
+
     def get_environ(self) -> dict[str, Any]:
+        if self.server.is_leaving:
+            self.close_connection = True
         environ: dict[str, Any] = super().get_environ()
         environ["persona_stream.socket"] = self.socket
         return environ
@@ -35,6 +53,8 @@ class _Handler(WSGIHandler):
         head = [b"HTTP/1.1 ", self.status or b"", b"\r\n"]
         for name, value in self.response_headers or ():
             head += (name, b": ", value, b"\r\n")
+        if self.server.is_leaving:
+            head.append(b"Connection: close\r\n")
         head.append(b"\r\n")
         if data and self.response_use_chunked:
             head += (b"%x\r\n" % len(data), data, b"\r\n")
@@ -79,7 +99,12 @@ class _Discarded(Input):
 
 
 class Server(WSGIServer):
-    """Serve an application on one address, in this process; or on a socket that several processes share."""
+    """Serve an application on one address, in this process; or on a socket that several processes share.
+
+    Attributes:
+        is_leaving: whether each connection closes after the answer that it carries.
+        idle: the connections that had an answer, and wait for another request.
+    """
 
     handler_class: type[WSGIHandler] = _Handler
 
@@ -91,6 +116,20 @@ class Server(WSGIServer):
         )
         if is_shared:
             self.max_accept = 1  # or the first worker that wakes would take a whole burst for itself
+        self.is_leaving = False
+        self.idle: set[socket.socket] = set()
+
+    def leave(self) -> None:
+        """Take no connection any more, and keep none for another request: a proxy then asks elsewhere by itself.
+
+        Who sends a request just when its idle connection closes sees that break: HTTP/1.1 has no word to announce it.
+        """
+        self._do_read()  # who has connected already would be cut off
+        self.close()
+        self.is_leaving = True
+        for connection in self.idle:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RD)  # what has arrived can still be read, and is answered
 
 
 def raise_file_limit(max_runs: int) -> str | None:

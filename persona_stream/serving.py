@@ -6,6 +6,8 @@ import gc
 import logging
 import socket
 
+import gevent
+
 from persona_stream.app import build
 from persona_stream.server import Server, raise_file_limit
 from persona_stream.settings import Settings
@@ -13,6 +15,7 @@ from persona_stream.watchdog import Watchdog
 
 logger = logging.getLogger("persona_stream")
 
+_JUST_COME = 0.25  # seconds: a request that was on its way when we left is answered as ever
 LAST_PIECES = 12.0  # seconds: an answer takes at most 10 to deliver
 
 
@@ -48,9 +51,11 @@ class Serving:
         runs, readers = self._desk.runs, self._desk.readers
         if runs.under_way:
             logger.info("shutting down: %d runs may finish within %.0f s", runs.under_way, self._drain)
+        if runs.are_shared:
+            self._server.leave()  # whoever comes now is better served elsewhere
+            gevent.sleep(_JUST_COME)
         runs.stop_starting()
         if runs.are_shared:
-            self._server.close()  # whoever comes now is better served elsewhere
             readers.send_on()
         runs.drain(self._drain)
         readers.wait_until_none(self._desk.clock, LAST_PIECES)

@@ -28,12 +28,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, a browser's beside a server's: the short ones then fill what is left."""
-    of_folder: dict[str, list[list[pytest.Item]]] = {"browser": [], "http": [], "": []}
+    """Begin with the files that take longest, a browser's beside servers': the short ones then fill what is left."""
+    of_folder: dict[str, list[list[pytest.Item]]] = {"browser": [], "faults": [], "http": [], "": []}
     for file, tests in groupby(items, lambda item: item.path):
         of_folder.get(_folder(file), of_folder[""]).append(list(tests))
-    pairs = zip_longest(of_folder["browser"], of_folder["http"], fillvalue=[])
-    items[:] = chain.from_iterable((*chain.from_iterable(pairs), *of_folder[""]))
+    slow = zip_longest(of_folder["browser"], of_folder["faults"], of_folder["http"], fillvalue=[])
+    items[:] = chain.from_iterable((*chain.from_iterable(slow), *of_folder[""]))
 
 
 def _folder(file: Path) -> str:

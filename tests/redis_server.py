@@ -32,6 +32,7 @@ class RedisServer:
         self._options: Sequence[str] = options
         self._scheme, self._credentials, self._query = scheme, credentials, query
         self._client = redis.Redis.from_url(self.url, decode_responses=True)
+        self._raw = redis.Redis.from_url(self.url)
         self.process: subprocess.Popen[bytes]
         self.start()
 
@@ -43,6 +44,10 @@ class RedisServer:
     def client(self) -> redis.Redis:
         """Ask it something."""
         return self._client
+
+    def raw(self) -> redis.Redis:
+        """Ask it something, and have bytes for an answer."""
+        return self._raw
 
     def start(self) -> None:
         """Start it, empty."""
@@ -79,4 +84,5 @@ class RedisServer:
         self.release()
         self.kill()
         self._client.close()
+        self._raw.close()
         shutil.rmtree(Path(self._folder), ignore_errors=True)

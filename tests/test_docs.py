@@ -34,7 +34,7 @@ def test_every_link_leads_somewhere(document: Document) -> None:
 def test_every_path_leads_somewhere(document: Document) -> None:
     """A path of this repository that the prose names is there; a pattern matches something."""
     for path in document.code():
-        if re.fullmatch(r"(persona_stream|tests|docs|scripts|e2e|bench)/[\w./*-]+", path):
+        if re.fullmatch(r"(persona_stream|tests|docs|deploy|scripts|e2e|bench)/[\w./*-]+", path):
             assert list(ROOT.glob(path.rstrip("/"))), path
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -89,6 +90,30 @@ class Origin(Text):
 
     def take(self, value: object) -> str:
         return super().take(value.lower() if isinstance(value, str) else value)
+
+
+@dataclass(frozen=True)
+class Network:
+    """An IP address, which is a network of one, or a network. One with bits beside its mask is a slip, and refused."""
+
+    expects: str = "a list of IP addresses or networks like 10.0.0.0/8 or ::1"
+
+    def take(self, value: object) -> IPv4Network | IPv6Network:
+        match value:
+            case IPv4Network() | IPv6Network():
+                return value
+            case str() if re.fullmatch(r"[0-9A-Fa-f.:]+(/[0-9]{1,3})?", value):
+                try:
+                    network = ip_network(value)
+                except ValueError:
+                    raise ValueError from None
+                # IPv4 in IPv6's clothes: such peers count as what they are, and would never be found in it.
+                if network.version == 4 or network.network_address.ipv4_mapped is None:
+                    return network
+        raise ValueError
+
+    def show(self, value: IPv4Network | IPv6Network) -> str:
+        return str(value.network_address if value.prefixlen == value.max_prefixlen else value)
 
 
 class Backend(Text):

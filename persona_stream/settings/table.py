@@ -88,7 +88,7 @@ class Settings:
     workers: Annotated[t.Positive, About("how many processes serve", since="runs")] = 1
     lease: Annotated[t.Deadline, About("after how long a silent process counts as dead", since="runs")] = 15.0
     max_connection_age: Annotated[t.DurationOrOff, About("when a connection is handed over", since="runs")] = None
-    trusted_proxies: Annotated[t.Lines, About("the addresses whose `X-Forwarded-*` count", since="runs")] = ()
+    trusted_proxies: Annotated[t.Networks, About("the addresses whose `X-Forwarded-*` count", since="runs")] = ()
 
     database_url: Annotated[
         t.MaybeLine,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated
 
 from persona_stream.settings.containers import Items, Maybe
-from persona_stream.settings.kinds import Backend, Choice, Origin, Place, Switch, Text, Url
+from persona_stream.settings.kinds import Backend, Choice, Network, Origin, Place, Switch, Text, Url
 from persona_stream.settings.measures import Count, Seconds, Size
 
 _SYMMETRIC = ("HS256", "HS384", "HS512")
@@ -18,6 +19,7 @@ Lines = Annotated[tuple[str, ...], Items(Text())]
 Rate = Annotated[str | None, Maybe(Text(), ("off", "never", "none"))]
 MaybeUrl = Annotated[str | None, Maybe(Url())]
 Origins = Annotated[tuple[str, ...], Items(Origin())]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], Items(Network())]
 MaybePath = Annotated[Path | None, Maybe(Place())]
 OnOff = Annotated[bool, Switch()]
 

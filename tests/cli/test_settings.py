@@ -32,7 +32,7 @@ def test_the_table_of_the_readme_has_a_row_for_every_setting(capsys: pytest.Capt
     assert all(line.count("|") == 4 for line in lines)
     assert "| `retention_bytes` | `256 MiB` | how much of finished runs is kept |" in lines
     assert "| `jwt_secret` | one is made and kept | the secret that signs tokens, at least 32 bytes |" in lines
-    assert "| `workers` | `1` | how many processes serve *(with a later release)* |" in lines
+    assert "| `max_queue` | `1000` | how many runs may wait for a place *(with a later release)* |" in lines
 
 
 def test_the_table_does_not_depend_on_the_machine(

@@ -39,9 +39,9 @@ class Cluster:
             server.stop()
         self.redis.close()
 
-    def serve(self) -> Served:
-        """Start one more server."""
-        settings = {"redis_url": self.redis.url, **self._settings}
+    def serve(self, **more: object) -> Served:
+        """Start one more server, perhaps with some settings of its own."""
+        settings = {"redis_url": self.redis.url, **self._settings, **more}
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
         return Served(flags, {"LEDGER": str(self._ledger)})
 

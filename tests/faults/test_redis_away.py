@@ -158,7 +158,7 @@ class SlowWire:
 
 def test_a_slow_redis_is_slow_and_no_more(tmp_path: Path):
     """A third of a second each way: everything takes its time, and everything is right."""
-    with Cluster(tmp_path, count=0) as cluster:
+    with Cluster(tmp_path, count=0, lease=15) as cluster:
         wire = SlowWire(cluster.redis.port, 0.3)
         cluster._settings["redis_url"] = f"redis://127.0.0.1:{wire.port}/0"
         cluster.servers = [cluster.serve(), cluster.serve()]

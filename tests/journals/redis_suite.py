@@ -83,7 +83,7 @@ def spy(server: RedisServer, seen: list[str]) -> gevent.Greenlet:
 
 def test_a_run_costs_few_commands(world: World):
     """Five at the most from start to end, two for each process that reads it, one in a while for the lease."""
-    here, there = world.make(retention_bytes=10**6), world.make(retention_bytes=10**6)
+    here, there = world.make(retention_bytes=10**6, lease=60.0), world.make(retention_bytes=10**6, lease=60.0)
     for journals in (here, there):  # so that Redis knows the scripts
         write(world, begin(world, journals), Started(), Answered("Hi."))
         world.until(lambda journals=journals: journals.missing() == ())
@@ -212,6 +212,16 @@ def test_many_facts_are_read_in_portions(world: World):
     assert facts(there.find(terms(journal).run_id)) == facts(journal)
 
 
+def test_a_connection_that_was_closed_while_idle_is_nobodys_failure(world: World):
+    """Redis and what stands before it close idle connections: the next one who asks does not notice."""
+    journals = world.make()
+    for _ in range(3):
+        world.server.client().client_kill_filter(_type="normal", skipme=True)
+        begin(world, journals)
+        world.server.client().client_kill_filter(_type="normal", skipme=True)
+        assert list(journals.missing()) == []
+
+
 def test_redis_may_forget_its_scripts(world: World):
     """It learns them again."""
     journals = world.make()
@@ -275,6 +285,28 @@ def test_who_was_away_longer_than_runs_are_kept_brings_nothing_back(world: World
     assert facts(journal)[-1] == Failed("lost")
     with pytest.raises((Gone, NotFound)):
         journals.find(run_id)
+
+
+def test_a_redis_that_comes_back_as_it_was_before_is_told_what_it_lacks(world: World):
+    """As after a failover to a replica that was late: what runs goes on, and what had ended is not left to hang."""
+    here, there, client = world.make(lease=0.9), world.make(lease=0.9), world.server.raw()
+    journal, ended = begin(world, here), begin(world, here)
+    keys = client.keys("*")
+    before = {key: client.dump(key) for key in keys if not key.endswith((b"processes", b"pulse"))}
+    followed = there.follow(terms(journal).run_id)
+    followed.listen(lambda: None)
+    write(world, journal, Started(), Delta("a"), Delta("b"))
+    write(world, ended, Started(), Answered("Hi."))
+    for key, value in before.items():
+        client.restore(key, 60_000, value, replace=True)
+    client.client_kill_filter(_type="pubsub")
+    journal.append(Answered("c"))
+    world.until(lambda: has_ended(journal.entries) and has_ended(followed.entries))
+    everything = [terms(journal), Started(), Delta("a"), Delta("b"), Answered("c")]
+    for each in (journal, followed, there.find(terms(journal).run_id)):
+        assert facts(each) == everything
+    world.until(lambda: has_ended(there.find(terms(ended).run_id).entries))
+    assert facts(there.find(terms(ended).run_id))[-1] == Failed("lost")
 
 
 def test_strange_names_do_no_harm(world: World):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream.settings.containers import Items, Maybe
-from persona_stream.settings.kinds import Backend, Choice, Kind, NotYetError, Origin, Place, Switch, Text, Url
+from persona_stream.settings.kinds import Backend, Choice, Kind, Network, NotYetError, Origin, Place, Switch, Text, Url
 from persona_stream.settings.measures import Count, Seconds, Size
 
 NEVER = Maybe(Seconds(), ("never", "off", "none"))
 ORIGINS = Items(Origin())
+NETWORKS = Items(Network())
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,10 @@ ORIGINS = Items(Origin())
         (ORIGINS, "https://A.example, http://localhost:3000", ("https://a.example", "http://localhost:3000")),
         (ORIGINS, ["https://a.example"], ("https://a.example",)),
         (ORIGINS, "null,capacitor://localhost", ("null", "capacitor://localhost")),
+        (NETWORKS, "", ()),
+        (NETWORKS, "10.0.0.0/8, ::1", (ip_network("10.0.0.0/8"), ip_network("::1/128"))),
+        (NETWORKS, ["192.0.2.7"], (ip_network("192.0.2.7/32"),)),
+        (NETWORKS, "fd00::/8", (ip_network("fd00::/8"),)),
         (NEVER, "", None),
         (NEVER, "Never", None),
         (NEVER, "off", None),
@@ -102,6 +108,12 @@ def test_a_value_is_taken(kind: Kind, written: object, value: object) -> None:
             for wrong in ("a.example", "https://a.example/", "https://a/b", "*,https://a", "https://*.a")
         ),
         *((ORIGINS, wrong) for wrong in ("https://a,,https://b", "https://u@a", [5], 5, {"a": 1})),
+        *((NETWORKS, wrong) for wrong in ("10.0.0.1/8", "10.0.0.0/33", "10.0.0", "10.0.0.0/255.0.0.0", "localhost")),
+        *(
+            (NETWORKS, wrong)
+            for wrong in ("010.0.0.1", "*", "unix", "fe80::1%eth0", "[::1]", "::1,", "１.2.3.4", "::/")
+        ),
+        *((NETWORKS, wrong) for wrong in ("10.0.0.0/8 10.1.0.0/16", "::ffff:10.0.0.0/104", 7, [7], [b"\x7f\0\0\1"])),
         *((Place(), wrong) for wrong in ("", "a\x00b", "~nobody-of-this-name/x", 5, None)),
         (NEVER, "nver"),
         (NEVER, True),
@@ -143,7 +155,7 @@ def test_a_size_is_shown_as_it_can_be_read(size: int) -> None:
 @given(st.text())
 def test_no_text_makes_a_kind_fail_otherwise(text: str) -> None:
     """Whatever stands in the environment is taken or refused; nothing else happens."""
-    for kind in (Count(), Seconds(), Size(), Switch(), Text(), Url(), Backend(), ORIGINS, Place(), NEVER):
+    for kind in (Count(), Seconds(), Size(), Switch(), Text(), Url(), Backend(), ORIGINS, NETWORKS, Place(), NEVER):
         with suppress(ValueError):
             taken = kind.take(text)
             assert kind.take(taken) == taken

@@ -84,6 +84,10 @@ def test_settings_cannot_be_changed() -> None:
         ({"port": 65536}, 'port must be a whole number from 0 to 65535, not "65536"'),
         ({"timeout": 0}, 'timeout must be a duration above 0 like 30, 1.5, 30s, 5m, 12h or 1d, not "0"'),
         ({"log_format": "yaml"}, 'log_format must be text or json, not "yaml"'),
+        (
+            {"trusted_proxies": "10.0.0.0/8,nginx"},
+            'trusted_proxies must be a list of IP addresses or networks like 10.0.0.0/8 or ::1, not "10.0.0.0/8,nginx"',
+        ),
         ({"jwt_algorithms": ["none"]}, None),
         ({"max_runs": 0}, None),
         ({"host": "a" * 100 + " "}, f'host must be a host name or an address, not "{"a" * 60}…"'),

@@ -6,6 +6,7 @@
     writer     brings facts to Redis
     following  brings facts from Redis
     lease      says that this process lives, and ends the runs of the dead
+    roll_call  compares what this process runs with what Redis has it run
     commands   what is asked, in the words of the scripts in ``lua/``
 
 A fact counts when Redis has it, so that the first ending wins whoever writes it, and no reader anywhere has seen
@@ -17,8 +18,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
-import gevent
-
 from persona_stream.clock import Clock
 from persona_stream.errors import Conflict, Gone, NotFound, Unavailable
 from persona_stream.facts import Accepted, Entry, Failed
@@ -29,6 +28,7 @@ from persona_stream.journals.redis.following import Following, facts_of
 from persona_stream.journals.redis.journal import RedisJournal, decoded
 from persona_stream.journals.redis.lease import Lease
 from persona_stream.journals.redis.line import Line, Unanswered, connections
+from persona_stream.journals.redis.roll_call import RollCall
 from persona_stream.journals.redis.scripts import BEGIN
 from persona_stream.journals.redis.writer import Writer
 
@@ -56,11 +56,12 @@ class RedisJournals:
             self._commands,
             clock,
             on_unknown=lambda: self._following.catch_up(self._following.run_here),
-            on_renewal=self._following.look,
+            on_renewed=RollCall(self._line, self._following, keys.runs(process), self._read).check,
+            on_beat=self._following.look,
         )
-        self._greenlets = [
-            self._line.start(), self._writer.start(), *self._following.start(), self._lease.start()
-        ]  # fmt: skip
+        self._parts = (self._lease, self._writer, self._following, self._line)  # the line last: the others use it
+        for part in reversed(self._parts):
+            part.start()
 
     # What is asked of all kinds of journals.
 
@@ -133,9 +134,8 @@ class RedisJournals:
     def close(self) -> None:
         if not self._following.run_here:
             self._lease.leave()
-        gevent.killall(self._greenlets)
-        self._line.hang_up()
-        self._following.hang_up()
+        for part in self._parts:
+            part.stop()
 
     # What a journal asks of its keeper.
 

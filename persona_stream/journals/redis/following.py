@@ -54,13 +54,15 @@ class Following:
         self._work = Event()
         self._away_since: float | None = None
 
-    def start(self) -> list[gevent.Greenlet]:
-        """Begin; kill the greenlets to stop."""
-        return [self._news.start(), gevent.spawn(self._serve)]
+    def start(self) -> None:
+        """Begin."""
+        self._news.start()
+        self._greenlet = gevent.spawn(self._serve)
 
-    def hang_up(self) -> None:
-        """End the connection, once the greenlets are killed."""
-        self._news.hang_up()
+    def stop(self) -> None:
+        """Follow nothing any more."""
+        self._greenlet.kill()
+        self._news.stop()
 
     @property
     def is_away(self) -> bool:
@@ -180,6 +182,7 @@ class Following:
                 all_given = False
                 self._behind[journal.run_id] = journal
             elif reply:
+                journal.missing_since = None
                 journal.heard(count - 1, facts_of(reply))
                 if len(reply) == _MOST:
                     self._behind[journal.run_id] = journal

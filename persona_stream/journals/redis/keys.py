@@ -50,6 +50,11 @@ def inbox(process: str) -> str:
     return f"{_PREFIX}process:{process}"
 
 
+def runs(process: str) -> str:
+    """Name the set of the runs that a process runs."""
+    return f"{_PREFIX}process:{process}:runs"
+
+
 def owner(subject: str) -> str:
     """Name the set of an owner's runs."""
     return f"{_PREFIX}owner:{_digest(subject)}"

@@ -21,8 +21,9 @@ _AGAIN = 0.5  # seconds between attempts while Redis is out of reach
 class Lease:
     """Keep the lease of this process.
 
-    ``on_unknown`` is called when Redis did not know it any more: it was taken for dead, or Redis was emptied. And
-    ``on_renewal`` at each renewal, also a failed one. Both may wait.
+    ``on_unknown`` is called when Redis did not know it any more: it was taken for dead, or Redis was emptied;
+    ``on_renewed`` with the number of runs that Redis has it run; and ``on_beat`` at each renewal, also a failed one.
+    They may wait.
     """
 
     def __init__(
@@ -31,16 +32,20 @@ class Lease:
         commands: Commands,
         clock: Clock,
         on_unknown: Callable[[], None],
-        on_renewal: Callable[[], None],
+        on_renewed: Callable[[int], None],
+        on_beat: Callable[[], None],
     ) -> None:
         self._line, self._commands, self._clock = line, commands, clock
-        self._on_unknown, self._on_renewal = on_unknown, on_renewal
+        self._on_unknown, self._on_renewed, self._on_beat = on_unknown, on_renewed, on_beat
         self.renewed_at = clock()  # when it was last known to be alive
 
-    def start(self) -> gevent.Greenlet:
-        """Begin to renew; kill the greenlet to stop."""
-        greenlet: gevent.Greenlet = gevent.spawn(self._serve)
-        return greenlet
+    def start(self) -> None:
+        """Begin to renew."""
+        self._greenlet = gevent.spawn(self._serve)
+
+    def stop(self) -> None:
+        """Do nothing any more."""
+        self._greenlet.kill()
 
     def leave(self) -> None:
         """Give it back: this process runs nothing any more."""
@@ -52,8 +57,11 @@ class Lease:
     def _serve(self) -> None:
         first = True
         while True:
+            began = self._clock()
             try:
-                known = self._renew()
+                known, count = self._renew()
+                if known or first:
+                    self._on_renewed(count)
             except Unavailable:
                 wait = _AGAIN  # the line has said so
             else:
@@ -62,13 +70,13 @@ class Lease:
                     logger.warning("Redis did not know this process any more: its runs are looked at again")
                     self._on_unknown()
                 self.renewed_at, first = self._clock(), False
-            self._on_renewal()
-            gevent.sleep(wait)
+            self._on_beat()
+            gevent.sleep(max(0.0, began + wait - self._clock()))
 
-    def _renew(self) -> bool:
+    def _renew(self) -> tuple[bool, int]:
         while True:
-            known, ended, more = self._line.run(RENEW, *self._commands.renew())
+            known, ended, more, count = self._line.run(RENEW, *self._commands.renew())
             if ended:
                 logger.warning("%d runs of a process that died were ended", ended)
             if not more:
-                return bool(known)
+                return bool(known), count

@@ -15,6 +15,7 @@ import gevent
 from gevent.event import AsyncResult, Event
 from redis.backoff import NoBackoff
 from redis.connection import ConnectionPool
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
@@ -36,10 +37,11 @@ class Unanswered(Unavailable):
 
 
 class _Asked:
-    __slots__ = ("command", "dropped", "reply")
+    __slots__ = ("command", "dropped", "reply", "was_sent")
 
     def __init__(self, command: Command) -> None:
-        self.command, self.reply, self.dropped = command, AsyncResult(), False
+        self.command, self.reply = command, AsyncResult()
+        self.dropped = self.was_sent = False  # nobody waits for it any more; Redis may have done it
 
 
 def connections(url: str) -> ConnectionPool:
@@ -76,15 +78,18 @@ class Line:
         self._waiting: deque[_Asked] = deque()
         self._work = Event()
         self._not_before = self._quiet_until = 0.0
-        self.is_away = False
+        self.is_away = self._stopped = False
 
-    def start(self) -> gevent.Greenlet:
-        """Begin to serve; kill the greenlet to stop."""
-        greenlet: gevent.Greenlet = gevent.spawn(self._serve)
-        return greenlet
+    def start(self) -> None:
+        """Begin to serve."""
+        self._greenlet = gevent.spawn(self._serve)
 
-    def hang_up(self) -> None:
-        """End the connection, once the greenlet is killed."""
+    def stop(self) -> None:
+        """Serve nobody any more, and end the connection."""
+        self._stopped = True
+        self._work.set()
+        # Not killed: whoever is killed while it connects leaves a socket behind.
+        self._greenlet.join(SECONDS)
         self._connection.disconnect()
 
     def ask(self, *command: str | bytes | int) -> Any:
@@ -130,19 +135,37 @@ class Line:
     def _serve(self) -> None:
         while True:
             self._work.wait()
+            if self._stopped:
+                return
             batch = [asked for asked in self._next() if not asked.dropped]
             if not batch:
                 continue
-            sent = False
             try:
-                self._connect()
-                sent = True
-                # The chunks of a batch leave in as few writes as there are.
-                self._connection.send_packed_command(self._connection.pack_commands([a.command for a in batch]), False)
-                for asked in batch:
-                    asked.reply.set(self._read())
+                self._exchange(batch)
             except (RedisError, OSError, Unavailable) as error:
-                self._lost(batch, away(Unanswered if sent else Unavailable), error)
+                self._lost(batch, error)
+
+    def _exchange(self, batch: list[_Asked]) -> None:
+        """Send what is asked, and set the replies.
+
+        A connection may have been closed while nobody used it, and shows that only when it is used: then all that has
+        no reply is sent once more, in a new one. Whatever we ask comes to the same when it is asked twice.
+        """
+        self._connect()
+        try:
+            self._send(batch)
+        except RedisConnectionError:
+            self._connection.disconnect()
+            self._connect()
+            self._send([asked for asked in batch if not asked.reply.ready()])
+
+    def _send(self, batch: list[_Asked]) -> None:
+        for asked in batch:
+            asked.was_sent = True
+        # The chunks of a batch leave in as few writes as there are.
+        self._connection.send_packed_command(self._connection.pack_commands([a.command for a in batch]), False)
+        for asked in batch:
+            asked.reply.set(self._read())
 
     def _next(self) -> list[_Asked]:
         batch = [self._waiting.popleft() for _ in range(min(_MOST, len(self._waiting)))]
@@ -170,7 +193,7 @@ class Line:
                 self._quiet_until = time.monotonic() + _QUIET
             return away()
 
-    def _lost(self, batch: list[_Asked], answer: Unavailable, error: Exception) -> None:
+    def _lost(self, batch: list[_Asked], error: Exception) -> None:
         if not isinstance(error, Unavailable):
             if not self.is_away:
                 logger.error("Redis is out of reach: %s", error)
@@ -179,7 +202,7 @@ class Line:
             self._connection.disconnect()
         for asked in batch:
             if not asked.reply.ready():
-                asked.reply.set(answer)
+                asked.reply.set(away(Unanswered if asked.was_sent else Unavailable))
 
 
 def called(script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:

@@ -39,14 +39,18 @@ class News:
         self._channels = {inbox: Event()}  # each set when the subscription stands
         self._sending = RLock()
         self.is_away = True
+        self._stopped = False
 
-    def start(self) -> gevent.Greenlet:
-        """Begin to listen; kill the greenlet to stop."""
-        greenlet: gevent.Greenlet = gevent.spawn(self._serve)
-        return greenlet
+    def start(self) -> None:
+        """Begin to listen."""
+        self._greenlet = gevent.spawn(self._serve)
 
-    def hang_up(self) -> None:
-        """End the connection, once the greenlet is killed."""
+    def stop(self) -> None:
+        """Listen no more, and end the connection."""
+        self._stopped = True
+        self._connection.disconnect()
+        # Not killed: whoever is killed while it connects leaves a socket behind.
+        self._greenlet.join(SECONDS)
         self._connection.disconnect()
 
     def subscribe(self, channel: str) -> None:
@@ -78,14 +82,14 @@ class News:
 
     def _serve(self) -> None:
         failures = 0
-        while True:
+        while not self._stopped:
             try:
                 self._connect()
                 failures = 0
-                while True:
+                while not self._stopped:
                     self._hear()
             except (RedisError, OSError) as error:
-                if not self.is_away:
+                if not (self.is_away or self._stopped):
                     logger.warning("the news from Redis stopped: %s", error)
                 self.is_away = True
                 self._connection.disconnect()

@@ -30,10 +30,13 @@ class Writer:
         self._offering: dict[str, RedisJournal] = {}
         self._work = Event()
 
-    def start(self) -> gevent.Greenlet:
-        """Begin to write; kill the greenlet to stop."""
-        greenlet: gevent.Greenlet = gevent.spawn(self._serve)
-        return greenlet
+    def start(self) -> None:
+        """Begin to write."""
+        self._greenlet = gevent.spawn(self._serve)
+
+    def stop(self) -> None:
+        """Do nothing any more."""
+        self._greenlet.kill()
 
     def push(self, journal: RedisJournal) -> None:
         """Write what this journal offers, soon."""

@@ -1,12 +1,12 @@
--- Write facts after the first so many: {'written'}, {'missing'} without the run, or {'behind', entries...} with what
+-- Write facts after the first so many: {'written'}; {'missing'} if Redis has fewer; or {'behind', entries...} with what
 -- was written meanwhile.
 -- KEYS: facts, record
 -- ARGV: run, author, how many facts the author has, ended ('1' or ''), retention ms, retention bytes, entries...
 local FIRST_ENTRY = 7
 local run, author, known = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local length = redis.call('XLEN', KEYS[1])
-if length == 0 then return {'missing'} end
-if length ~= known then
+if length < known or length == 0 then return {'missing'} end
+if length > known then
   local reply = {'behind'}
   for _, item in ipairs(redis.call('XRANGE', KEYS[1], '0-' .. (known + 1), '+')) do reply[#reply + 1] = item[2][2] end
   return reply

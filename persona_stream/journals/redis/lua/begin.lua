@@ -1,5 +1,5 @@
 -- Begin a run, unless its claim is held: {'begun'}, {'known', run} or {'conflict'}.
--- Also brings back a run that Redis has lost, with the facts that its process has.
+-- Also brings back a run that Redis has lost, or has as it was before, with the facts that its process has.
 -- KEYS: facts, record, the owner's runs, the claim (or '')
 -- ARGV: run, process, fingerprint, joins ('1' or ''), lifetime ms, the oldest name that an owner keeps, entries...
 local FIRST_ENTRY = 7
@@ -12,7 +12,11 @@ if claim ~= '' and ARGV[4] == '1' then
     return {'known', held[1]}
   end
 end
-if redis.call('EXISTS', KEYS[1]) == 1 then return {'begun'} end
+local length = redis.call('XLEN', KEYS[1])
+if length > 0 then
+  write(run, length, arguments_from(FIRST_ENTRY + length), process)
+  return {'begun'}
+end
 if claim ~= '' then
   redis.call('HSET', claim, 'run', run, 'fingerprint', fingerprint)
   redis.call('PEXPIRE', claim, lifetime)

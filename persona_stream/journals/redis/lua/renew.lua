@@ -1,5 +1,5 @@
 -- Say that a process lives, and end the runs of processes that do not: all of it at once, so exactly once.
--- Gives whether the process was known, how many runs were ended, and whether more are waiting.
+-- Gives whether the process was known, how many runs were ended, whether more are waiting, and how many it runs itself.
 -- ARGV: process, ms between renewals, the fact that ends a lost run, retention ms, retention bytes
 --
 -- A silent process is first suspected, and is dead if it is still silent at a later look. After a time in which nobody
@@ -27,9 +27,9 @@ for _, silent in ipairs(redis.call('ZRANGEBYSCORE', PROCESSES, '-inf', now - bea
       end
       ended = ended + 1
     end
-    if ended >= MOST then return {known, ended, 1} end
+    if ended >= MOST then return {known, ended, 1, 0} end
     redis.call('ZREM', PROCESSES, silent)
     redis.call('ZREM', SUSPECTS, silent)
   end
 end
-return {known, ended, 0}
+return {known, ended, 0, redis.call('SCARD', runs_of(process))}

@@ -1,0 +1,128 @@
+"""A private nginx before a cluster, with the configuration that we ship."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.ports import free_port
+from tests.serving import ROOT
+
+# Debian keeps it where only root's PATH leads.
+PROGRAM = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+CURL = shutil.which("curl")
+
+needs_nginx = pytest.mark.skipif(
+    (PROGRAM is None or CURL is None) and os.environ.get("CI") != "true",
+    reason="needs nginx and curl: apt-get install nginx curl",
+)
+
+_MAIN = """
+daemon off;
+pid FOLDER/pid;
+error_log FOLDER/error.log info;
+worker_processes 1;
+USER
+events { worker_connections 1024; }
+http {
+    access_log FOLDER/access.log;
+    client_body_temp_path FOLDER/body;
+    proxy_temp_path FOLDER/proxy;
+    fastcgi_temp_path FOLDER/fastcgi;
+    uwsgi_temp_path FOLDER/uwsgi;
+    scgi_temp_path FOLDER/scgi;
+    include FOLDER/site.conf;
+    include FOLDER/more.conf;
+}
+"""
+
+
+class Nginx:
+    """An nginx that runs ``deploy/nginx.conf``, with nothing changed but addresses and paths.
+
+    Attributes:
+        url: where it serves, over TLS. ``certificate`` is what to trust there.
+        more: the port of what else stands in its configuration, with ``PORT`` and ``SITE`` filled in.
+    """
+
+    def __init__(self, folder: Path, upstreams: Sequence[str], more: str = "") -> None:
+        self._folder = folder
+        self.plain, port, self.more = free_port(), free_port(), free_port()
+        self.url = f"https://127.0.0.1:{port}"
+        self.certificate, key = folder / "certificate.pem", folder / "key.pem"
+        _certify(self.certificate, key)
+        site = (ROOT / "deploy" / "nginx.conf").read_text("utf-8")
+        for shipped, here in (
+            ("10.0.0.11:5001", upstreams[0]),
+            ("10.0.0.12:5001", upstreams[1]),
+            ("listen 80;", f"listen 127.0.0.1:{self.plain};"),
+            ("listen 443 ssl", f"listen 127.0.0.1:{port} ssl"),
+            ("/etc/ssl/chat.example.com.pem", str(self.certificate)),
+            ("/etc/ssl/chat.example.com.key", str(key)),
+        ):
+            assert site.count(shipped) == 1, shipped
+            site = site.replace(shipped, here)
+        (folder / "site.conf").write_text(site, "utf-8")
+        (folder / "more.conf").write_text(more.replace("PORT", str(self.more)).replace("SITE", self.url), "utf-8")
+        user = "user root;" if os.geteuid() == 0 else ""  # its workers must reach this folder
+        (folder / "nginx.conf").write_text(_MAIN.replace("FOLDER", str(folder)).replace("USER", user), "utf-8")
+        self.process = subprocess.Popen(
+            [PROGRAM, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
+        )
+        _wait_for(port, self)
+
+    @property
+    def log(self) -> str:
+        """What it complained of."""
+        return (self._folder / "error.log").read_text("utf-8")
+
+    def close(self) -> None:
+        """End it."""
+        self.process.terminate()
+        self.process.wait(timeout=20)
+
+
+def _wait_for(port: int, nginx: Nginx) -> None:
+    until = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            assert nginx.process.poll() is None, nginx.log
+            assert time.monotonic() < until, nginx.log
+            time.sleep(0.02)
+
+
+def _certify(certificate: Path, private_key: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a test of persona_stream")])
+    now = datetime.datetime.now(datetime.UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    certificate.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+    private_key.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )

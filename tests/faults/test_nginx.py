@@ -1,0 +1,246 @@
+"""Behind the real nginx, with the configuration that we ship: what flows, what holds it back, and what it survives."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from tests.faults.backend import answer
+from tests.faults.cluster import Cluster
+from tests.faults.follower import Follower
+from tests.faults.nginx import CURL, Nginx, needs_nginx
+from tests.reading import Got, events
+from tests.redis_server import needs_redis
+from tests.serving import token
+
+pytestmark = [needs_nginx, needs_redis]
+
+SMART = "/api/stream_chat_smart"
+GRACE = 2.0
+HEADERS = {"Authorization": f"Bearer {token()}"}
+
+# What not to do, and what does no harm. The second server is another nginx as far as the first one can tell.
+MORE = """
+server {
+    listen 127.0.0.1:PORT;
+    proxy_http_version 1.1;
+    proxy_set_header Connection "";
+    gzip_types *;
+    location /plain/           { proxy_pass http://persona_stream/; }
+    location /gzip/            { proxy_pass http://persona_stream/; gzip on; }
+    location /ignored/         { proxy_pass http://persona_stream/; proxy_ignore_headers X-Accel-Buffering; }
+    location /ignored/gzip/    {
+        proxy_pass http://persona_stream/;
+        proxy_ignore_headers X-Accel-Buffering;
+        gzip on;
+    }
+    location /two/gzip/        { proxy_pass http://127.0.0.1:PORT/plain/; gzip on; }
+    location /two/gzip/told/   { proxy_pass http://127.0.0.1:PORT/told/; gzip on; }
+    location /told/            { proxy_pass http://persona_stream/; proxy_pass_header X-Accel-Buffering; }
+    location /shipped/gzip/    { proxy_pass SITE/; gzip on; }
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster"), retention="60s", disconnect_grace=GRACE) as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def nginx(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    nginx = Nginx(tmp_path_factory.mktemp("nginx"), [url.removeprefix("http://") for url in cluster.urls], MORE)
+    yield nginx
+    nginx.close()
+
+
+@pytest.fixture(autouse=True)
+def trust(nginx: Nginx, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(nginx.certificate))
+
+
+def wait_for(condition, seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def body(message: str) -> dict[str, str]:
+    return {"username": "x", "message": message, "locale": "en"}
+
+
+def ask(url: str, message: str) -> tuple[list[float], requests.Response]:
+    """Give how many seconds after the request each event came."""
+    began = time.monotonic()
+    with requests.post(url + SMART, json=body(message), headers=HEADERS, stream=True, timeout=30) as response:
+        assert response.status_code == 200
+        got: list[Got] = list(events(response))
+    assert "".join(each.data["data"] for each in got if each.data["status"] == "streaming") == answer(message)
+    return [each.at - began for each in got], response
+
+
+class Curl:
+    """Streams over one connection of HTTP/2, each read as it comes.
+
+    Attributes:
+        got: of each stream, its events and when they came.
+        connections: of each stream, the version of HTTP and how many connections were opened for it; once it is over.
+    """
+
+    def __init__(self, nginx: Nginx, messages: list[str]) -> None:
+        self.got: list[list[Got]] = [[] for _ in messages]
+        self.connections: list[str] = []
+        pipes = [os.pipe() for _ in messages]
+        command = [CURL, "--no-progress-meter", "--parallel", "--no-buffer", "--http2"]
+        for message, (_, sink) in zip(messages, pipes, strict=True):
+            command += [] if sink == pipes[0][1] else ["--next", "--no-buffer", "--http2"]
+            command += ["--cacert", str(nginx.certificate), "--output", f"/dev/fd/{sink}", "--write-out"]
+            command += ["%{stderr}%{http_version} %{num_connects}\n", "--json", json.dumps(body(message))]
+            command += ["--header", f"Authorization: {HEADERS['Authorization']}", nginx.url + SMART]
+        self.process = subprocess.Popen(
+            command, pass_fds=[sink for _, sink in pipes], stderr=subprocess.PIPE, text=True
+        )
+        for _, sink in pipes:
+            os.close(sink)
+        self._threads = [
+            threading.Thread(target=self._read, args=(source, got), daemon=True)
+            for (source, _), got in zip(pipes, self.got, strict=True)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _read(self, source: int, got: list[Got]) -> None:
+        with open(source, encoding="utf-8") as lines:
+            for line in lines:
+                if line.startswith("data: "):
+                    got.append(Got(time.monotonic(), None, json.loads(line[6:])))
+
+    def finish(self) -> None:
+        """Read to the end."""
+        _, said = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0, said
+        self.connections = said.splitlines()
+        for thread in self._threads:
+            thread.join(10)
+
+
+def test_streams_share_one_connection_of_http2_and_flow_side_by_side(nginx: Nginx):
+    """A slow one holds up none of the others."""
+    messages = ["4.2 slow", *(f"0 quick {number}" for number in range(7))]
+    curl = Curl(nginx, messages)
+    curl.finish()
+    assert sorted(curl.connections) == ["2 0"] * 7 + ["2 1"]
+    for message, got in zip(messages, curl.got, strict=True):
+        assert "".join(each.data["data"] for each in got if each.data["status"] == "streaming") == answer(message)
+    slow, *quick = curl.got
+    assert all(got[-1].at < slow[-1].at - 2 for got in quick)
+    ticks = [each.at for each in slow if each.data["status"] == "processing"]
+    assert ticks[2] - ticks[1] == pytest.approx(2.0, abs=0.7)
+
+
+def test_what_nginx_must_be_told_for_streams_to_flow(nginx: Nginx):
+    """Our header keeps compression from holding events back, where nobody ignores it and no nginx takes it away."""
+    ways = {
+        "plain": True,
+        "gzip": True,
+        "ignored": True,
+        "ignored/gzip": False,
+        "two/gzip": False,
+        "two/gzip/told": True,
+        "shipped/gzip": True,
+    }
+    with ThreadPoolExecutor(len(ways) + 1) as pool:
+        directly = pool.submit(ask, nginx.url, "3 directly")
+        asked = {way: pool.submit(ask, f"http://127.0.0.1:{nginx.more}/{way}", f"3 {way}") for way in ways}
+    assert {way: each.result()[0][0] < 2.5 for way, each in asked.items()} == ways
+    for way, each in asked.items():
+        came, response = each.result()
+        assert response.headers.get("Content-Encoding") == ("gzip" if "gzip" in way else None)
+        # Held back to the end, or to the moment when a buffer is full.
+        assert ways[way] or came[0] > 3.0
+    # As shipped: progress when it is due, and the answer piece by piece, as it was sent.
+    came, response = directly.result()
+    assert came[0] < 1.5
+    assert came[2] - came[1] == pytest.approx(2.0, abs=0.7)
+    assert came[-1] - came[0] > 3.0
+    assert len({round(at, 2) for at in came}) > 10
+    assert "Content-Encoding" not in response.headers
+
+
+def test_readers_that_leave_are_noticed_behind_nginx(nginx: Nginx, cluster: Cluster):
+    """One that closes its connection, and one that only ends its stream of HTTP/2."""
+    with requests.post(nginx.url + SMART, json=body("40 h1"), headers=HEADERS, stream=True, timeout=30) as left:
+        next(events(left))
+        run_ids = [left.headers["X-Run-Id"]]
+    curl = Curl(nginx, ["40 h2"])
+    wait_for(lambda: curl.got[0])
+    run_ids.append(curl.got[0][0].data["run_id"])
+    curl.process.terminate()
+    curl.process.communicate()
+    left_at = time.monotonic()
+    for run_id in run_ids:
+        shown = f"/api/runs/{run_id}"
+        wait_for(lambda shown=shown: cluster.servers[0].get(shown).json()["status"] == "cancelled")
+    assert time.monotonic() - left_at < 2.0 + 2 * GRACE + 3
+
+
+def test_a_rolling_restart_loses_nothing_and_runs_nothing_twice(nginx: Nginx, cluster: Cluster):
+    """Who resumes goes on at the other machine, everybody else is served to the end, and new questions are taken."""
+
+    def follow(message: str, **more: bool) -> Follower:
+        return Follower([nginx.url], body(message), key=message.replace(" ", "-"), **more)
+
+    going_on = [follow(f"6 going on {number}") for number in range(12)]
+    staying = [follow(f"6 staying {number}", resumes=False) for number in range(6)]
+    for follower in (*going_on, *staying):
+        assert follower.opened.wait(20)
+    new: list[Follower] = []
+    done = threading.Event()
+
+    def ask_on() -> None:
+        while not done.wait(0.1):
+            new.append(follow(f"0 new {len(new)}"))
+
+    asker = threading.Thread(target=ask_on, daemon=True)
+    asker.start()
+    old = list(cluster.servers)
+    try:
+        for place, server in enumerate(old):
+            server.process.send_signal(signal.SIGTERM)
+            port = int(server.url.rpartition(":")[2])
+            wait_for(lambda port=port: not listens(port))
+            cluster.servers[place] = cluster.serve(port=port)
+            time.sleep(1)
+    finally:
+        done.set()
+        asker.join()
+        cluster.servers += [server for server in old if server not in cluster.servers]
+    for follower in (*going_on, *staying, *new):
+        assert follower.result()["status"] == "complete"
+        message = follower.body["message"]
+        assert follower.text == answer(message)
+        assert cluster.times_run(message) == 1
+    assert sum(follower.breaks > 0 for follower in going_on) >= 4  # all of the first machine, at the least
+    assert all(follower.breaks == 0 for follower in staying)
+    # Only a POST that nginx sends just when its idle connection closes is answered by nginx itself, with 502.
+    refusals = [refusal for follower in (*going_on, *staying, *new) for refusal in follower.refusals]
+    assert set(refusals) <= {502}
+    assert len(refusals) <= 2
+    assert [server.process.wait(timeout=30) for server in old] == [0, 0]

@@ -1,0 +1,21 @@
+"""Run the real server with an address that shows what a request looks like to the application: PORT TRUSTED."""
+
+from __future__ import annotations
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import sys  # noqa: E402 - only now is everything patched
+
+from flask import request  # noqa: E402
+
+from persona_stream import create_app  # noqa: E402
+from persona_stream.server import Server  # noqa: E402
+from persona_stream.settings import Settings  # noqa: E402
+from tests.serving import SECRET  # noqa: E402
+
+if __name__ == "__main__":
+    app = create_app(Settings(trusted_proxies=sys.argv[2], jwt_secret=SECRET), process_query=lambda message: message)
+    app.add_url_rule("/seen", "seen", lambda: [request.remote_addr, request.url])
+    Server(("127.0.0.1", int(sys.argv[1])), app).serve_forever()
