@@ -12,8 +12,6 @@ from gevent import monkey
 from persona_stream import logs, profiles, state
 from persona_stream.backends import Backend
 from persona_stream.backends.callables import adapt, named
-from persona_stream.backends.demo import demo
-from persona_stream.backends.openai import openai_backend
 from persona_stream.clock import Clock, calendar_clock, wall_clock
 from persona_stream.errors import StartError
 from persona_stream.executors import Executor
@@ -114,10 +112,15 @@ def _personas(settings: Settings, process_query: Callable[..., Any] | None) -> M
 
 
 def _backend(settings: Settings, personas: Mapping[str, Persona] | None) -> Backend:
+    # Only what answers is imported: the others' libraries would be a fifth of the time that a start takes.
     match settings.backend:
         case "demo":
+            from persona_stream.backends.demo import demo
+
             return Backend("demo", demo(personas or {}, seconds=settings.demo_seconds), is_async=False)
         case "openai":
+            from persona_stream.backends.openai import openai_backend
+
             return openai_backend(
                 base_url=settings.openai_base_url,
                 api_key=settings.openai_api_key,

@@ -17,7 +17,6 @@ from persona_stream.tokens.answers import invalid, missing
 from persona_stream.tokens.bearer import BearerVerifier
 from persona_stream.tokens.claims import Rules
 from persona_stream.tokens.issue import issue
-from persona_stream.tokens.jwks import PublishedKeys
 from persona_stream.tokens.keys import Keys, from_pem, from_secret, need_crypto, public_algorithms
 from persona_stream.tokens.tickets import Tickets
 
@@ -57,5 +56,7 @@ def _keys(settings: Settings, secret: str, clock: Clock) -> Keys:
         return from_pem(settings.jwt_public_key, settings.jwt_algorithms)
     if settings.jwks_url is not None:
         need_crypto("jwks_url")
+        from persona_stream.tokens.jwks import PublishedKeys  # it needs an HTTP library that nobody else here does
+
         return PublishedKeys(settings.jwks_url, public_algorithms(settings.jwt_algorithms), clock)
     return from_secret(secret, settings.jwt_algorithms)
