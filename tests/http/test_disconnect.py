@@ -48,7 +48,9 @@ def post(server: Served, path: str, username: str, message: str, user: str = "al
 
 
 def statuses(server: Served, user: str = "alice") -> list[str]:
-    return [run["status"] for run in server.get("/api/runs", user, params={"limit": 100}).json()["runs"]]
+    response = server.get("/api/runs", user, params={"limit": 100})
+    assert response.ok, (response.status_code, response.text, server.log[-3000:])
+    return [run["status"] for run in response.json()["runs"]]
 
 
 def wait_until(true, seconds: float = 15.0) -> None:
