@@ -38,6 +38,7 @@ check: $(VENV)/.made ## lint, types, and the order of the imports
 	@$(BIN)/lint-imports
 
 e2e: $(VENV)/.made ## run against servers and clients that are not ours, each in an environment of its own
+	@scripts/services.sh npm
 	@scripts/e2e.sh $(ARGS)
 
 chaos: $(VENV)/.made ## strike servers and Redis at random for five minutes, from a seed that is printed

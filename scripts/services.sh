@@ -10,7 +10,7 @@ missing=""
 for service in "$@"; do
     case $service in
         chromium)   command -v chromium-headless-shell >/dev/null || missing="$missing chromium-headless-shell" ;;
-        redis-server | nginx | curl)
+        redis-server | nginx | curl | npm)
                     command -v "$service" >/dev/null || missing="$missing $service" ;;
         *)          echo "services.sh: unknown service $service" >&2; exit 2 ;;
     esac

@@ -134,8 +134,8 @@ class MemoryJournals:
         del owned[run_id]
         if not owned:
             del self._owned[owner]
-        # A later run may have taken its key.
-        if journal.claim is not None and self._claims[owner, journal.claim.key] is journal:
+        # A later run may have taken its key, and may be forgotten already.
+        if journal.claim is not None and self._claims.get((owner, journal.claim.key)) is journal:
             del self._claims[owner, journal.claim.key]
         self._tombstones[run_id] = None
         if len(self._tombstones) > _TOMBSTONES:

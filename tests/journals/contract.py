@@ -188,6 +188,19 @@ def test_a_claim_that_does_not_join_takes_its_key_over(world):
     assert terms(journals.begin(order(world), joining)[0]) == terms(second)
 
 
+def test_a_key_may_be_forgotten_before_the_run_that_had_it_first(world):
+    """The later run ends first, and goes first."""
+    journals, taking = world.make(), Claim("key", "digest", joins=False)
+    first, second = begin(world, journals, claim=taking), begin(world, journals, claim=taking)
+    write(world, second, Answered("Hi."))
+    world.wait(1.4)
+    assert _is_gone(journals, terms(second).run_id)
+    write(world, first, Answered("Hi."))
+    world.wait(1.4)
+    assert _is_gone(journals, terms(first).run_id)
+    begin(world, journals, claim=Claim("key", "digest"))
+
+
 def test_an_owner_sees_its_own_runs_newest_first(world):
     """Page by page, and nobody else's."""
     journals = world.make()
