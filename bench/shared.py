@@ -19,7 +19,8 @@ from bench.rounds import Measurement, measure
 from bench.servers import OURS, Server, free_port
 from bench.workload import waiting
 
-SCENARIO: Final = waiting(2000)
+SCENARIO: Final = waiting(2000, seconds=30.0, rate=100.0)
+"""So that a core can take them as they come, and all of them do wait at the same time: else it measures overload."""
 CPU_AIM: Final = 1.3
 CONNECTIONS_AIM: Final = 10
 TITLE: Final = "two workers, with Redis"
