@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.redis_server import needs_redis
 
 _SUITE = Path(__file__).with_name("redis_suite.py")
 _ROOT = _SUITE.parents[2]
 
 
+@pytest.mark.alone  # keys expire by the clock, whether the test has had its turn or not
 @needs_redis
 def test_journals_in_redis() -> None:
     """The contract of all journals, and what only those in Redis do."""
