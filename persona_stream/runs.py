@@ -9,7 +9,7 @@ from msgspec import Struct
 from persona_stream import runid
 from persona_stream.backends import Backend
 from persona_stream.clock import Clock
-from persona_stream.errors import Busy, Draining, NotFound, Refusal
+from persona_stream.errors import Busy, Draining, NotFound
 from persona_stream.executors import Executor
 from persona_stream.facts import Accepted, Failed
 from persona_stream.hub import Alarm, Home
@@ -90,7 +90,7 @@ class Runs:
             raise
         try:
             journal, is_new = self._journals.begin(self._accept(order), order.claim)
-        except Refusal:
+        except BaseException:  # whatever it is, the place is given back
             self._places.free(owner)
             raise
         if not is_new:
