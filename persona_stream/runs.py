@@ -143,7 +143,8 @@ class Runs:
             live.end(Failed("cancelled"))
         else:
             journal.append(Failed("cancelled"))
-        wait_for_ending(journal, self._clock() + _MOMENT, self._clock)
+        until = self._clock() + _MOMENT
+        wait_for_ending(journal, lambda: self._clock() >= until, every=_MOMENT)
 
     def stop_starting(self) -> None:
         """Start nothing any more."""
@@ -210,13 +211,13 @@ class Runs:
         )
 
 
-def wait_for_ending(journal: Journal, until: float, clock: Clock) -> None:
-    """Wait until a run has ended, or until a moment."""
+def wait_for_ending(journal: Journal, gives_up: Callable[[], bool], every: float) -> None:
+    """Wait until a run has ended, or until ``gives_up``, which is asked every so many seconds and at each fact."""
     alarm = Alarm()
     journal.listen(alarm.ring)
     try:
-        while not has_ended(journal) and clock() < until:
-            alarm.sleep(until - clock())
+        while not has_ended(journal) and not gives_up():
+            alarm.sleep(every)
     finally:
         journal.unlisten(alarm.ring)
 

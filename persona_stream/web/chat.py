@@ -13,7 +13,7 @@ from persona_stream.styles import SMART
 from persona_stream.web.desk import Desk
 from persona_stream.web.orders import order
 from persona_stream.web.streams import run_headers
-from persona_stream.web.waiting import CLIENT_LEFT, wait_for_ending
+from persona_stream.web.waiting import CLIENT_LEFT, wait_with_client
 
 
 def blueprint(desk: Desk) -> Blueprint:
@@ -23,7 +23,7 @@ def blueprint(desk: Desk) -> Blueprint:
     @blueprint.post("/api/chat")
     def chat() -> Response:
         journal = desk.runs.start(order(request, desk, SMART, desk.settings.disconnect_grace_v1))
-        ended = wait_for_ending(request, desk, journal)
+        ended = wait_with_client(request, desk, journal)
         status, body = chat_answer(journal.entries) if ended else (CLIENT_LEFT, None)
         response = Response(to_json(body) if body else b"", status, content_type="application/json")
         response.headers.update(run_headers(terms(journal).run_id))

@@ -27,7 +27,7 @@ def told(written: list[Reported], count: int) -> list[Reported]:
     """Wait until so many are written."""
     with gevent.Timeout(5):
         while len(written) < count:
-            gevent.sleep(0.005)
+            gevent.sleep(0.005)  # between two looks
     return written
 
 

@@ -63,7 +63,7 @@ class Chaos:
     def hold(self) -> None:
         """Redis hangs."""
         self._cluster.redis.hold()
-        time.sleep(self._dice.uniform(0.2, 5.0))
+        time.sleep(self._dice.uniform(0.2, 5.0))  # for so long it hangs
         self._cluster.redis.release()
 
     def hang_up(self) -> None:
@@ -87,7 +87,7 @@ class Chaos:
     def _pause(self, seconds: float) -> None:
         pid = self._dice.choice(self._cluster.servers).process.pid
         os.kill(pid, signal.SIGSTOP)
-        time.sleep(seconds)
+        time.sleep(seconds)  # for so long it stands still
         os.kill(pid, signal.SIGCONT)
 
 
@@ -149,7 +149,7 @@ def run(seconds: float, seed: int) -> int:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             load.keep_up()
-            time.sleep(dice.uniform(0.0, 2.0))
+            time.sleep(dice.uniform(0.0, 2.0))  # faults come when they like
             chaos.strike()
         endings, wrong = load.judge()
         chaos.clean_up()

@@ -22,6 +22,7 @@ from tests.faults.nginx import CURL, Nginx, needs_nginx
 from tests.reading import Got, events
 from tests.redis_server import needs_redis
 from tests.serving import token
+from tests.waiting import wait_for
 
 pytestmark = [needs_nginx, needs_redis]
 
@@ -68,13 +69,6 @@ def nginx(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture(autouse=True)
 def trust(nginx: Nginx, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(nginx.certificate))
-
-
-def wait_for(condition, seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def listens(port: int) -> bool:
@@ -190,14 +184,14 @@ def test_readers_that_leave_are_noticed_behind_nginx(nginx: Nginx, cluster: Clus
         next(events(left))
         run_ids = [left.headers["X-Run-Id"]]
     curl = Curl(nginx, ["40 h2"])
-    wait_for(lambda: curl.got[0])
+    wait_for(lambda: curl.got[0], 20)
     run_ids.append(curl.got[0][0].data["run_id"])
     curl.process.terminate()
     curl.process.communicate()
     left_at = time.monotonic()
     for run_id in run_ids:
         shown = f"/api/runs/{run_id}"
-        wait_for(lambda shown=shown: cluster.servers[0].get(shown).json()["status"] == "cancelled")
+        wait_for(lambda shown=shown: cluster.servers[0].get(shown).json()["status"] == "cancelled", 20)
     assert time.monotonic() - left_at < 2.0 + 2 * GRACE + 3
 
 
@@ -225,9 +219,9 @@ def test_a_rolling_restart_loses_nothing_and_runs_nothing_twice(nginx: Nginx, cl
         for place, server in enumerate(old):
             server.process.send_signal(signal.SIGTERM)
             port = int(server.url.rpartition(":")[2])
-            wait_for(lambda port=port: not listens(port))
+            wait_for(lambda port=port: not listens(port), 20)
             cluster.servers[place] = cluster.serve(port=port)
-            time.sleep(1)
+            time.sleep(1)  # nobody restarts two machines in the same moment
     finally:
         done.set()
         asker.join()

@@ -13,6 +13,7 @@ from tests.faults.backend import answer
 from tests.faults.cluster import LEASE, Cluster
 from tests.faults.follower import Follower
 from tests.redis_server import needs_redis
+from tests.waiting import wait_for
 
 pytestmark = needs_redis
 
@@ -21,13 +22,6 @@ pytestmark = needs_redis
 def cluster(tmp_path: Path):
     with Cluster(tmp_path, retention="60s") as cluster:
         yield cluster
-
-
-def wait_for(condition, seconds: float = 15.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def nothing_is_left(cluster: Cluster) -> None:
@@ -63,7 +57,7 @@ def test_a_process_that_sleeps_through_its_lease_does_not_write_over_the_ending(
     watching = cluster.read(follower.run_id, at=1)
     os.kill(cluster.servers[0].process.pid, signal.SIGSTOP)
     assert watching.result(LEASE + 5)["code"] == "lost"
-    time.sleep(0.5)
+    time.sleep(0.5)  # it goes on sleeping for a while after its run was ended
     os.kill(cluster.servers[0].process.pid, signal.SIGCONT)
     assert follower.result()["code"] == "lost"
     assert follower.text == ""
@@ -78,7 +72,7 @@ def test_a_process_that_naps_within_its_lease_loses_nothing(cluster: Cluster):
     follower = cluster.ask("2 a nap")
     assert follower.opened.wait(10)
     os.kill(cluster.servers[0].process.pid, signal.SIGSTOP)
-    time.sleep(LEASE / 3)
+    time.sleep(LEASE / 3)  # the nap itself
     os.kill(cluster.servers[0].process.pid, signal.SIGCONT)
     assert follower.result()["status"] == "complete"
     assert follower.text == answer("2 a nap")

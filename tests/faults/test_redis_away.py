@@ -14,6 +14,7 @@ from tests.faults.backend import answer
 from tests.faults.cluster import Cluster
 from tests.ports import free_port
 from tests.redis_server import needs_redis
+from tests.waiting import wait_for
 
 pytestmark = needs_redis
 
@@ -25,13 +26,6 @@ BODY = {"username": "x", "message": "0 refused", "locale": "en"}
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with Cluster(tmp_path_factory.mktemp("away"), retention="60s", disconnect_grace=5) as cluster:
         yield cluster
-
-
-def wait_for(condition, seconds: float = 15.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def all_are_ready(cluster: Cluster) -> bool:
@@ -79,10 +73,10 @@ def test_what_runs_while_redis_is_away_is_answered_when_it_is_back(cluster: Clus
     there_id = here.run_id
     there = cluster.read(there_id, at=1)
     assert there.opened.wait(10)
-    time.sleep(0.5)
+    time.sleep(0.5)  # so that it is in the middle of its work when Redis goes
     cluster.redis.kill() if how == "killed" else cluster.redis.hold()
     try:
-        time.sleep(5)
+        time.sleep(5)  # for so long Redis is away
         assert here.ending is None
         assert there.ending is None
         assert here.text == there.text == ""
@@ -105,7 +99,7 @@ def test_a_deadline_passes_while_redis_is_away(tmp_path: Path):
         follower = cluster.ask("60 past its deadline")
         assert follower.opened.wait(10)
         cluster.redis.hold()
-        time.sleep(3)
+        time.sleep(3)  # longer than the deadline
         cluster.redis.release()
         ending = follower.result(10)
         assert ending["status"] == "timeout"
@@ -147,7 +141,7 @@ class SlowWire:
     def _pump(self, source: socket.socket, sink: socket.socket) -> None:
         try:
             while data := source.recv(65536):
-                time.sleep(self._seconds)
+                time.sleep(self._seconds)  # what makes it slow
                 sink.sendall(data)
         except OSError:
             pass

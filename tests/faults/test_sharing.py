@@ -12,6 +12,7 @@ from tests.faults.backend import answer
 from tests.faults.cluster import Cluster
 from tests.redis_server import needs_redis
 from tests.serving import Served
+from tests.waiting import wait_for
 
 pytestmark = needs_redis
 
@@ -44,13 +45,6 @@ def show(server: Served, run_id: str, user: str = "alice") -> dict:
     return server.get(f"/api/runs/{run_id}", user).json()
 
 
-def until(condition, seconds: float = 10.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def test_a_run_is_read_elsewhere_while_it_runs(cluster: Cluster):
     """Every character once, and the same ending."""
     first = cluster.ask("1 read elsewhere")
@@ -81,7 +75,7 @@ def test_it_is_looked_at_and_listed_elsewhere(here: Served, there: Served):
         assert there.get(f"/api/runs/{run_id}", "mallory").status_code == 404
         assert there.get(f"/api/runs/{run_id}/events", "mallory").status_code == 404
         assert run_id in [run["run_id"] for run in there.get("/api/runs").json()["runs"]]
-        until(lambda: show(there, run_id)["status"] == "complete")
+        wait_for(lambda: show(there, run_id)["status"] == "complete", 10)
     assert show(there, run_id)["data"] == answer("1 looked at")
 
 
@@ -93,7 +87,7 @@ def test_it_is_cancelled_elsewhere(cluster: Cluster, here: Served, there: Served
     assert (shown["status"], shown["code"]) == ("cancelled", "cancelled")
     assert follower.result(5)["status"] == "cancelled"
     assert there.post(f"/api/runs/{follower.run_id}/cancel", user="mallory").status_code == 404
-    until(lambda: cluster.left_over() == {})
+    wait_for(lambda: cluster.left_over() == {}, 10)
 
 
 def test_a_ticket_opens_it_elsewhere(here: Served, there: Served):
@@ -121,9 +115,9 @@ def test_without_readers_anywhere_it_is_cancelled(cluster: Cluster, here: Served
         with there.get(f"/api/runs/{run_id}/events", stream=True) as elsewhere:
             next(elsewhere.iter_lines())
     left = time.monotonic()
-    until(lambda: show(there, run_id)["status"] == "cancelled", 15)
+    wait_for(lambda: show(there, run_id)["status"] == "cancelled", 15)
     assert time.monotonic() - left > 1.9
-    until(lambda: cluster.left_over() == {})
+    wait_for(lambda: cluster.left_over() == {}, 10)
 
 
 def test_the_same_key_is_the_same_run_everywhere(cluster: Cluster, here: Served, there: Served):
@@ -133,7 +127,7 @@ def test_the_same_key_is_the_same_run_everywhere(cluster: Cluster, here: Served,
         assert first.headers["X-Run-Id"] == second.headers["X-Run-Id"]
         assert start(there, "1 another body", Idempotency_Key="one").status_code == 409
         run_id = first.headers["X-Run-Id"]
-        until(lambda: show(there, run_id)["status"] == "complete")
+        wait_for(lambda: show(there, run_id)["status"] == "complete", 10)
     with start(there, message, Idempotency_Key="one") as third:
         assert third.headers["X-Run-Id"] == run_id
     assert cluster.times_run(message) == 1
@@ -167,4 +161,4 @@ def test_an_automatic_retry_joins_the_run(cluster: Cluster, here: Served, there:
         with there.post(SMART, {"username": "x", "message": "1 tried again", "locale": "en"}, user="bob", stream=True,
                         headers={"X-Stainless-Retry-Count": "1"}) as other:  # fmt: skip
             assert other.headers["X-Run-Id"] not in (first.headers["X-Run-Id"], third.headers["X-Run-Id"])
-    until(lambda: cluster.times_run("1 tried again") == 3)
+    wait_for(lambda: cluster.times_run("1 tried again") == 3, 10)

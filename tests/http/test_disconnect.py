@@ -13,6 +13,7 @@ import pytest
 
 from tests.reading import answer, read
 from tests.serving import Served, serve, token
+from tests.waiting import wait_for
 
 GRACE = 1.0
 INTERVAL = 2.0
@@ -53,13 +54,6 @@ def statuses(server: Served, user: str = "alice") -> list[str]:
     return [run["status"] for run in response.json()["runs"]]
 
 
-def wait_until(true, seconds: float = 15.0) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, "it never became true"
-        time.sleep(0.05)
-
-
 def test_a_reader_that_left_is_noticed_within_an_interval_and_its_run_ends_after_the_grace(server: Served):
     """Its upstream connection is closed with it."""
     with socket.create_server(("127.0.0.1", 0)) as upstream:
@@ -87,15 +81,15 @@ def test_a_reader_that_comes_back_within_the_grace_keeps_its_run(server: Served)
         next(again.iter_lines())
         again.close()
     assert server.get(f"/api/runs/{run_id}", "bob").json()["status"] == "processing"
-    wait_until(lambda: server.get(f"/api/runs/{run_id}", "bob").json()["status"] == "cancelled")
+    wait_for(lambda: server.get(f"/api/runs/{run_id}", "bob").json()["status"] == "cancelled")
 
 
 def test_a_chat_whose_client_left_ends_at_once(server: Served):
     """Its clients say stop by leaving."""
     connection = post(server, "/api/chat", "slow", "20", user="carol")
-    wait_until(lambda: statuses(server, "carol") == ["processing"])
+    wait_for(lambda: statuses(server, "carol") == ["processing"])
     connection.close()
-    wait_until(lambda: statuses(server, "carol") == ["cancelled"], INTERVAL + 3)
+    wait_for(lambda: statuses(server, "carol") == ["cancelled"], INTERVAL + 3)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -109,8 +103,8 @@ def test_a_completion_whose_client_left_ends_at_once(server: Served, stream: boo
             f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token(user)}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
         )
-        wait_until(lambda: statuses(server, user) == ["processing"])
-    wait_until(lambda: statuses(server, user) == ["cancelled"], INTERVAL + 3)
+        wait_for(lambda: statuses(server, user) == ["processing"])
+    wait_for(lambda: statuses(server, user) == ["cancelled"], INTERVAL + 3)
 
 
 def test_a_reset_connection_is_noticed_too(server: Served):
@@ -119,7 +113,7 @@ def test_a_reset_connection_is_noticed_too(server: Served):
     connection.recv(1000)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
     connection.close()
-    wait_until(lambda: statuses(server, "dave") == ["cancelled"], INTERVAL + GRACE + 3)
+    wait_for(lambda: statuses(server, "dave") == ["cancelled"], INTERVAL + GRACE + 3)
 
 
 def resident_kib(process: int) -> int:
@@ -143,8 +137,8 @@ def test_a_thousand_abandoned_streams_leave_nothing_behind(server: Served):
             connection.recv(300)
         for connection in connections:
             connection.close()
-        wait_until(lambda: open_files() <= before, 60)
-        wait_until(lambda: "processing" not in statuses(server, "many"), 30)
+        wait_for(lambda: open_files() <= before, 60)
+        wait_for(lambda: "processing" not in statuses(server, "many"), 30)
 
     server.get("/healthz")
     before = open_files() + 2

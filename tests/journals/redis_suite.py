@@ -38,7 +38,7 @@ class World:
         return self._made[-1]
 
     def wait(self, units: float) -> None:
-        gevent.sleep(units * _UNIT)
+        gevent.sleep(units * _UNIT)  # Redis forgets by its own clock, which cannot be set
 
     def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
         with gevent.Timeout(seconds):
@@ -135,13 +135,13 @@ def test_who_comes_at_any_moment_sees_every_fact_once(world: World, seed: int):
             followed = there.follow(terms(journal).run_id)
             followed.listen(lambda: None)
             readers.append(followed)
-            gevent.sleep(dice.random() * 0.05)
+            gevent.sleep(dice.random() * 0.05)  # the next reader comes when it likes
 
     reading = gevent.spawn(read_again_and_again)
     for fact in written:
         journal.append(fact)
         if dice.random() < 0.3:
-            gevent.sleep(dice.random() * 0.02)
+            gevent.sleep(dice.random() * 0.02)  # as backends do, between two pieces
         if dice.random() < 0.03:
             world.server.client().client_kill_filter(_type=dice.choice(("normal", "pubsub")), skipme=True)
     journal.append(Answered("the end"))

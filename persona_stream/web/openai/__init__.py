@@ -18,7 +18,7 @@ from persona_stream.web.desk import Desk
 from persona_stream.web.openai.heartbeats import heartbeat
 from persona_stream.web.openai.orders import order, persona_of
 from persona_stream.web.streams import run_headers, stream
-from persona_stream.web.waiting import CLIENT_LEFT, wait_for_ending
+from persona_stream.web.waiting import CLIENT_LEFT, wait_with_client
 
 
 def blueprint(desk: Desk) -> Blueprint:
@@ -59,7 +59,7 @@ def blueprint(desk: Desk) -> Blueprint:
 
 def _answer(desk: Desk, journal: Journal) -> Response:
     """Answer once, when the run is done."""
-    ended = wait_for_ending(request, desk, journal)
+    ended = wait_with_client(request, desk, journal)
     status, body = completion(journal.entries) if ended else (CLIENT_LEFT, None)
     response = _json(body, status) if body else Response(b"", status)
     response.headers.update(run_headers(terms(journal).run_id))

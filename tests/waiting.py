@@ -1,0 +1,14 @@
+"""Wait for what must come true."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
+    """Wait until it is true; fail when it is not in time."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it never became true"
+        time.sleep(0.02)  # between two looks: nothing tells us when to look
