@@ -1,0 +1,175 @@
+"""``persona-stream runs``: look into the log of requests from the terminal."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from sqlalchemy import Engine
+
+from persona_stream.cli.database import SETTINGS, opened
+from persona_stream.cli.options import duration, some_settings
+from persona_stream.cli.tables import dollars, moment, seconds, table
+from persona_stream.client.harmless import harmless, harmless_json, one_line
+from persona_stream.clock import calendar_clock
+from persona_stream.errors import StartError
+from persona_stream.settings.measures import Seconds
+from persona_stream.store.reading import list_runs, show_run
+from persona_stream.store.shown import RunRecord, RunRow, RunTexts
+from persona_stream.store.wanted import FAILED, Filters
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_HEAD = ("run", "when", "status", "user", "persona", "model", "first text", "total", "tokens", "cost", "question")
+_EVERY = 1.0  # seconds between two looks for what is new
+_BACK = 200  # runs that are looked at each time
+
+
+@click.group()
+def runs() -> None:
+    """Look into the log of requests: list runs, show one, or follow them as they end."""
+
+
+def _filtered(command: Command) -> Command:
+    for option in (
+        click.option("--search", help="In the question, the user or the persona."),
+        click.option("--since", callback=duration(Seconds()), metavar="DURATION", help="Not older than this, like 1h."),
+        click.option("--slow", callback=duration(Seconds()), metavar="DURATION", help="That took this long or longer."),
+        click.option("--model", help="Of this model."),
+        click.option("--endpoint", help="Of this address, like /api/chat."),
+        click.option("--user", help="Of this caller or persona."),
+        click.option("--failed", is_flag=True, help="That ended in an error or at the deadline."),
+        click.option("--status", multiple=True, help="In this state. May be repeated."),
+        click.option("--json", "as_json", is_flag=True, help="A JSON object a line."),
+    ):
+        command = option(command)
+    return some_settings(*SETTINGS)(command)
+
+
+@runs.command(name="list")
+@click.option("--limit", default=20, type=click.IntRange(1, 10_000), show_default=True, help="How many.")
+@_filtered
+def list_(limit: int, as_json: bool, **options: Any) -> None:
+    """List the newest runs."""
+    with opened(options) as engine:
+        found = list(_newest(engine, _filters(options), limit))
+    if as_json:
+        for row in found:
+            click.echo(_json(row))
+    elif found:
+        click.echo(table(_HEAD, [_cells(row) for row in found], shutil.get_terminal_size((160, 24)).columns))
+    else:
+        click.echo("No run is like that.", err=True)
+
+
+@runs.command()
+@click.argument("run_id")
+@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@some_settings(*SETTINGS)
+def show(run_id: str, as_json: bool, **options: Any) -> None:
+    """Show all that is kept of a run."""
+    with opened(options) as engine, engine.connect() as connection:
+        found = show_run(connection, run_id)
+    if found is None:
+        raise StartError(f"There is no run {one_line(run_id)[:40]} in the log")
+    record, texts = found
+    click.echo(_json({"run": record, "texts": texts}) if as_json else "\n".join(_told(record, texts)))
+
+
+@runs.command()
+@_filtered
+def tail(as_json: bool, **options: Any) -> None:
+    """Print runs as they end, until Ctrl-C."""
+    wanted = _filters(options)
+    shown: set[str] | None = None
+    with opened(options) as engine:
+        while True:
+            ended = [row for row in _newest(engine, wanted, _BACK) if row.status != "processing"]
+            if shown is None and wanted.since is None:
+                shown = {row.run_id for row in ended}  # what was there before is not what was asked for
+            for row in reversed(ended):
+                if row.run_id not in (shown or ()):
+                    click.echo(_json(row) if as_json else _line(row))
+            shown = {row.run_id for row in ended}
+            time.sleep(_EVERY)
+
+
+def _filters(options: dict[str, Any]) -> Filters:
+    since = options["since"]
+    return Filters(
+        statuses=(*options["status"], *(FAILED if options["failed"] else ())),
+        user=options["user"],
+        endpoint=options["endpoint"],
+        model=options["model"],
+        slow=options["slow"],
+        since=None if since is None else calendar_clock()() - since,
+        search=options["search"],
+    )
+
+
+def _newest(engine: Engine, filters: Filters, limit: int) -> Iterator[RunRow]:
+    before: str | None = None
+    while limit > 0:
+        with engine.connect() as connection:
+            page, before = list_runs(connection, filters, before, min(limit, _BACK))
+        yield from page
+        limit -= len(page)
+        if before is None:
+            return
+
+
+def _cells(row: RunRow) -> tuple[str, ...]:
+    return (
+        row.run_id,
+        moment(row.accepted_at),
+        row.code or row.status,
+        row.owner,
+        row.username,
+        row.model or "–",
+        seconds(row.ttft),
+        seconds(row.total),
+        _tokens(row),
+        dollars(row.cost),
+        row.question,
+    )
+
+
+def _line(row: RunRow) -> str:
+    when, status, owner, username = moment(row.accepted_at), row.code or row.status, row.owner, row.username
+    return one_line(f"{when}  {row.run_id}  {status}  {seconds(row.total)}  {owner} asked {username}: {row.question}")
+
+
+def _tokens(row: RunRow) -> str:
+    if row.input_tokens is None:
+        return "–"
+    return f"{'~' if row.tokens_estimated else ''}{row.input_tokens}+{row.output_tokens}"
+
+
+def _told(record: RunRecord, texts: RunTexts) -> Iterator[str]:
+    for name, value in msgspec.structs.asdict(record).items():
+        if value is None or name == "question":
+            continue
+        shown = moment(value) if name.endswith("_at") else seconds(value) if name in _DURATIONS else str(value)
+        yield f"{name:17} {one_line(shown)}"
+    for title, text in (
+        ("Question", texts.question), ("Prompt", texts.prompt), ("Reasoning", texts.reasoning),
+        ("Answer", texts.answer), ("Error", texts.error),
+    ):  # fmt: skip
+        if text:
+            yield f"\n{title}\n{harmless(text)}"
+    if texts.steps:
+        yield "\nSteps"
+        for step in texts.steps:
+            told = " ".join(part for part in (step.kind, step.text) if part)
+            yield f"{step.at - record.accepted_at:8.2f} s  {one_line(told)}"
+
+
+_DURATIONS = frozenset({"waiting", "processing", "ttfe", "ttft", "tpot", "delivery", "total"})
+
+
+def _json(value: object) -> str:
+    return harmless_json(msgspec.json.encode(value).decode())

@@ -1,0 +1,98 @@
+"""What tokens cost, by a list that comes in a package, or by the operator's own.
+
+The operator's own is a TOML file, whose tables are named like models and say dollars for a million tokens:
+
+    ["gpt-4o-mini"]
+    input = 0.15
+    output = 0.60
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import tomllib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from persona_stream.errors import SettingsError
+from persona_stream.query import Usage
+
+Price = Callable[[str | None, str, Usage, float], float | None]
+"""Tell what tokens cost in US dollars, by provider, model, count and moment; ``None`` where nobody knows."""
+
+BUNDLED = "bundled"
+_MILLION = 1_000_000
+_DEAREST = 1e6  # dollars for a million tokens: what is more, or no number that ends, is a slip of the pen
+
+
+def price_list(prices: str) -> Price:
+    """Give the list that a setting names: ``bundled``, or a file.
+
+    Raises:
+        SettingsError: the file cannot be read, or is no list of prices.
+    """
+    return bundled() if prices == BUNDLED else own(_read(Path(prices)))
+
+
+def bundled() -> Price:
+    """Give the prices of the package ``genai-prices``; without it, nobody knows any."""
+    try:
+        from genai_prices import Usage as Counted
+        from genai_prices import calc_price
+    except ImportError:
+        return lambda provider, model, usage, at: None
+
+    @lru_cache(256)
+    def is_known(provider: str | None, model: str) -> bool:
+        try:
+            calc_price(Counted(input_tokens=1, output_tokens=1), model, provider_id=provider)
+        except LookupError:
+            return False
+        return True
+
+    def price(provider: str | None, model: str, usage: Usage, at: float) -> float | None:
+        counted = Counted(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
+        moment = datetime.fromtimestamp(at, UTC)
+        for seller in (provider, None):  # a gateway speaks the dialect of one, and sells the models of others
+            if is_known(seller, model):
+                priced = calc_price(counted, model, provider_id=seller, genai_request_timestamp=moment)
+                return float(priced.total_price)
+        return None
+
+    return price
+
+
+def own(prices: Mapping[str, tuple[float, float]]) -> Price:
+    """Give prices by the model's name, which may be a pattern like ``gpt-4o*``: dollars for a million tokens."""
+
+    def price(provider: str | None, model: str, usage: Usage, at: float) -> float | None:
+        found = prices.get(model) or next((prices[name] for name in prices if fnmatch.fnmatchcase(model, name)), None)
+        if found is None:
+            return None
+        return (usage.input_tokens * found[0] + usage.output_tokens * found[1]) / _MILLION
+
+    return price
+
+
+def _read(file: Path) -> Mapping[str, tuple[float, float]]:
+    try:
+        tables = tomllib.loads(file.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"prices: {file} cannot be read: {error}") from None
+    prices = {}
+    for model, table in tables.items():
+        match table:
+            case {"input": given, "output": taken} if _is_price(given) and _is_price(taken):
+                prices[model] = (float(given), float(taken))
+            case _:
+                raise SettingsError(
+                    f'prices: in {file}, the table ["{model}"] needs input and output: dollars for a million tokens'
+                )
+    return prices
+
+
+def _is_price(value: object) -> bool:
+    # A bool is an int to Python, and TOML has numbers that no float holds.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _DEAREST

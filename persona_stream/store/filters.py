@@ -1,0 +1,100 @@
+"""Which runs of the log are wanted, as conditions that an index serves.
+
+What is an "or" (a status among several, a user by either name) becomes branches: each is an "and" that some index
+answers newest first, and a page is the newest of all branches. An "or" within one query would have the database look
+at every row, or sort all that fit.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterator, Sequence
+from itertools import product
+
+from sqlalchemy import Column, ColumnElement, Select, or_, select, union_all
+
+from persona_stream import runid
+from persona_stream.store.tables import runs
+from persona_stream.store.wanted import Filters
+
+Condition = ColumnElement[bool]
+
+_NAME_LENGTH = 26
+_LETTERS = frozenset(string.digits + string.ascii_lowercase)
+_LAST = "z"  # of the letters that names of runs are made of
+
+
+def newest(filters: Filters, before: str | None, oldest: str | None, limit: int, dialect: str) -> Select[tuple[str]]:
+    """Give the query for the names of the newest runs that are wanted.
+
+    Args:
+        before: the run that they must be older than.
+        oldest: the run that they must not be older than.
+        limit: how many.
+        dialect: SQLAlchemy's name of the database.
+    """
+    page = list(between(filters.since, filters.until))
+    if before is not None:
+        page.append(runs.c.run_id < before)
+    if oldest is not None:
+        page.append(runs.c.run_id >= oldest)
+    branches = [
+        select(runs.c.run_id).where(*page, *conditions).order_by(runs.c.run_id.desc()).limit(limit)
+        for conditions in _branches(filters, dialect)
+    ]
+    if len(branches) == 1:
+        return branches[0]
+    # One that is in two branches is one: whoever asks looks rows up by these names.
+    parts = [select(branch.subquery().c.run_id) for branch in branches]
+    found = union_all(*parts).subquery()
+    return select(found.c.run_id).distinct().order_by(found.c.run_id.desc()).limit(limit)
+
+
+def between(since: float | None, until: float | None) -> Iterator[Condition]:
+    """Give the conditions for runs of a time: their names sort by it, so that this is a range of the table itself."""
+    if since is not None:
+        yield runs.c.run_id >= runid.earliest(since)
+    if until is not None:
+        yield runs.c.run_id < runid.earliest(until)
+
+
+def _branches(filters: Filters, dialect: str) -> Iterator[Sequence[Condition]]:
+    shared: list[Condition] = []
+    for column, value in (
+        (runs.c.endpoint, filters.endpoint),
+        (runs.c.model, filters.model),
+        (runs.c.conversation_id, filters.conversation),
+    ):
+        if value is not None:
+            shared.append(column == value)
+    if filters.slow is not None:
+        shared.append(runs.c.total >= filters.slow)
+    choices = [choice for choice in (_statuses(filters), _users(filters), _searched(filters, dialect)) if choice]
+    for chosen in product(*choices):
+        yield [*shared, *chosen]
+
+
+def _statuses(filters: Filters) -> Sequence[Condition]:
+    return [runs.c.status == status for status in dict.fromkeys(filters.statuses)]
+
+
+def _users(filters: Filters) -> Sequence[Condition]:
+    return [] if filters.user is None else [runs.c.owner == filters.user, runs.c.username == filters.user]
+
+
+def _searched(filters: Filters, dialect: str) -> Sequence[Condition]:
+    search = (filters.search or "").strip()
+    if not search:
+        return []
+    texts = (runs.c.question, runs.c.owner, runs.c.username)
+    # SQLite's LIKE tells no cases apart by itself, and takes a third of the time that making both lower would. Each row
+    # is looked at: an index of all parts of texts would cost more at each run than this does at a search.
+    contains = Column.contains if dialect == "sqlite" else Column.icontains
+    anywhere = or_(*(contains(column, search, autoescape=True) for column in texts))
+    return [anywhere, *_named(search.lower())]
+
+
+def _named(search: str) -> Sequence[Condition]:
+    if len(search) > _NAME_LENGTH or not _LETTERS.issuperset(search):
+        return []
+    return [runs.c.run_id.between(search, search.ljust(_NAME_LENGTH, _LAST))]

@@ -1,0 +1,45 @@
+"""Open the store that the settings ask for."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from persona_stream.clock import Clock
+from persona_stream.errors import StartError
+from persona_stream.prices import price_list
+from persona_stream.settings import Settings
+from persona_stream.state import state_dir
+from persona_stream.store import NoStore, Store
+from persona_stream.store.rows import Privacy
+
+logger = logging.getLogger("persona_stream.store")
+
+_MOST_BYTES = 64 * 2**20
+_EMBEDDED = "sqlite:///"
+
+
+def open_store(settings: Settings, clock: Clock) -> Store:
+    """Open it; where nobody asked for one and none can be had, say so and keep nothing.
+
+    Raises:
+        StartError: the one that was asked for is not to be had; the text says what to do.
+    """
+    if settings.database_url is None:
+        return NoStore()
+    try:
+        from persona_stream.store import engine, sql, writing
+    except ImportError:
+        if settings.database_url != _EMBEDDED:
+            raise StartError('database_url needs SQLAlchemy: pip install "persona_stream[sql]"') from None
+        logger.info('no conversations and no request log are kept: pip install "persona_stream[sql]" for them')
+        return NoStore()
+    url = engine.address(settings.database_url, state_dir(settings.state_dir, os.environ))
+    write = writing.writer(Privacy(settings.log_bodies, settings.log_reasoning), price_list(settings.prices))
+    try:
+        return sql.SqlStore(engine.engine(url, sql.CONNECTIONS), write, clock, most_bytes=_MOST_BYTES)
+    except OSError as error:
+        raise StartError(
+            f"The database {url.database} cannot be kept ({error.strerror}): set state_dir to a folder that can be "
+            "written, or database_url"
+        ) from None

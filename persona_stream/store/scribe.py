@@ -1,0 +1,173 @@
+"""Write records, many at a time, in a thread of its own; wait for a database that is away."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+
+import gevent
+from gevent.event import Event
+from sqlalchemy import Connection, Engine, select
+
+from persona_stream.clock import Clock
+from persona_stream.hub import Alarm
+from persona_stream.store.backlog import Backlog
+from persona_stream.store.reach import AWAY, said, unavailable
+from persona_stream.store.records import Record
+from persona_stream.store.tables import writers
+from persona_stream.store.threads import Threads
+from persona_stream.store.writing import Write
+
+logger = logging.getLogger("persona_stream.store")
+
+_GATHERED = 0.25  # seconds that records wait for others, to be written with them
+_AT_A_TIME = 250  # few enough that the thread that writes them does not hold the interpreter for long
+_PAUSES = (0.5, 1.0, 2.0, 5.0)  # seconds between tries while the database is away
+_CLOSED = 1.0  # seconds that closing it may take
+
+
+class Scribe:
+    """Write what is kept, in its order, and each record once.
+
+    Attributes:
+        backlog: what is not written yet.
+        thread: the one that writes.
+        is_away: whether the database is out of reach.
+    """
+
+    def __init__(
+        self, engine: Engine, write: Write, prepare: Callable[[], None], clock: Clock, *, most_bytes: int
+    ) -> None:
+        """Write nothing before ``begin``.
+
+        Args:
+            engine: the way to the database.
+            write: writes records on a connection.
+            prepare: is called in the thread before each batch, and sees that the tables are there.
+            clock: tells the moment.
+            most_bytes: how much may wait.
+        """
+        self._engine, self._write, self._prepare, self._clock = engine, write, prepare, clock
+        self.backlog, self.thread = Backlog(most_bytes), Threads(1)
+        self.is_away = self._is_closing = False
+        self._name, self._batch = secrets.token_hex(16), 0
+        self._came, self._hurry, self._wrote = Alarm(), Alarm(), Event()
+
+    def begin(self) -> None:
+        """Write from now on, in a greenlet."""
+        self._writing = gevent.spawn(self._run)
+
+    def keep(self, record: Record) -> None:
+        """Have a record written soon."""
+        self.backlog.add(record)
+        self._came.ring()
+
+    def settle(self, seconds: float) -> None:
+        """Wait until what was kept before is written.
+
+        Raises:
+            Unavailable: that took longer.
+        """
+        until, wanted = self._clock() + seconds, self.backlog.put
+        self._hurry.ring()
+        while self.backlog.taken < wanted:
+            left = until - self._clock()
+            if left <= 0:
+                raise unavailable()
+            self._wrote.wait(left)
+
+    def close(self, seconds: float) -> None:
+        """Write what waits, but for no more than so many seconds without success, and let go of the database."""
+        self._is_closing = True
+        self._came.ring()
+        self._hurry.ring()
+        taken = -1
+        while self.backlog and self.backlog.taken != taken:
+            taken = self.backlog.taken
+            self._writing.join(seconds)
+        if self.backlog:
+            logger.error("%d records could not be written to the database", len(self.backlog))
+        self._writing.kill(block=False)
+        # Behind what that thread is writing now, whose connection could not be closed before.
+        with suppress(TimeoutError):
+            self.thread.call(self._engine.dispose, _CLOSED)
+        self.thread.stop()
+
+    def away(self, error: Exception) -> None:
+        """Hear that the database is out of reach."""
+        if not self.is_away:
+            logger.warning("the database is out of reach, and records wait: %s", said(error))
+        self.is_away = True
+
+    def _run(self) -> None:
+        tries = tried = 0
+        while True:
+            if not self.backlog:
+                if self._is_closing:
+                    return
+                self._came.sleep(60.0)
+                continue
+            if len(self.backlog) < _AT_A_TIME and not self._is_closing:
+                self._hurry.sleep(_GATHERED)
+            # The same as before, where that may have been written: what has come since then was not.
+            batch = self.backlog.first(tried or _AT_A_TIME)
+            try:
+                written = self._write_all(batch)
+            except AWAY as error:
+                self.away(error)
+                gevent.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+                tries, tried = tries + 1, len(batch)
+                continue
+            if self.is_away:
+                logger.warning("the database is back")
+            self.is_away, tries, tried = False, 0, 0
+            self._batch += 1
+            self.backlog.done(written)
+            wrote, self._wrote = self._wrote, Event()
+            wrote.set()
+
+    def _write_all(self, batch: Sequence[Record]) -> int:
+        """Write a batch, or as much of it as the database takes before it is away; give how many that are."""
+        try:
+            return self.thread.call(partial(self._write_batch, batch))
+        except AWAY:
+            raise
+        except Exception:  # one of them is to blame, and must not keep the others from being written
+            logger.exception("records could not be written together: writing them one by one")
+            return self.thread.call(partial(self._write_each, batch))
+
+    def _write_batch(self, batch: Sequence[Record]) -> int:
+        """Write a batch, unless it is there already: its reply may have been lost on the way."""
+        self._prepare()
+        with self._engine.begin() as connection:
+            if not self._is_written(connection):
+                self._write(connection, batch)
+        return len(batch)
+
+    def _write_each(self, batch: Sequence[Record]) -> int:
+        for written, record in enumerate(batch):
+            try:
+                with self._engine.begin() as connection:
+                    self._write(connection, [record])
+            except AWAY:
+                if not written:
+                    raise
+                return written
+            except Exception:  # the one that is to blame, whatever is wrong with it
+                logger.exception("a %s could not be written", type(record).__name__)
+        return len(batch)
+
+    def _is_written(self, connection: Connection) -> bool:
+        mine = writers.c.writer == self._name
+        last = connection.scalar(select(writers.c.batch).where(mine))
+        if last == self._batch:
+            return True
+        row = {"batch": self._batch, "at": self._clock()}
+        if last is None:
+            connection.execute(writers.insert().values(writer=self._name, **row))
+        else:
+            connection.execute(writers.update().where(mine).values(**row))
+        return False
