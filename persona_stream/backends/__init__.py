@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from persona_stream.query import Query
 
 ProcessQuery = Callable[[Query], object]
+
+Ability = Literal["tools", "images", "prefill", "response_format"]
+"""What not every backend can do: call tools, see pictures, go on with an answer that is begun, keep to a format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,12 @@ class Backend:
         name: what to call it in the log.
         process_query: the function.
         is_async: it returns an awaitable, which gives the answer when it is awaited on an event loop.
+        abilities: what else it can do. A query that needs more never reaches it.
+        rest: says for how many seconds from now it will answer nobody; 0.0 where it may be asked.
     """
 
     name: str
     process_query: ProcessQuery
     is_async: bool = False
+    abilities: frozenset[Ability] = frozenset()
+    rest: Callable[[], float] = lambda: 0.0

@@ -4,7 +4,8 @@ import asyncio
 import functools
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -182,6 +183,11 @@ def test_a_parameter_gets_what_it_is_named_or_annotated_for(function: Callable[.
     assert not backend.is_async
 
 
+def test_the_flag_is_asked_for_by_its_name() -> None:
+    """``cancelled`` is no part of the question, and so not among what ``**kwargs`` gets."""
+    assert adapt(lambda message, cancelled=None: cancelled).process_query(QUERY) is QUERY.cancelled
+
+
 @pytest.mark.parametrize("field", sorted(FIELDS))
 def test_every_field_can_be_asked_for_by_its_name(field: str) -> None:
     """A lone parameter named like a field gets that field, and nothing else."""
@@ -230,16 +236,29 @@ def test_async_callables_are_known_as_such(function: Callable[..., object]) -> N
 
 
 def generates(message: str) -> Iterator[str]:
-    yield message
+    yield from message
+
+
+def generates_and_returns(message: str) -> Generator[str, None, Answer]:
+    yield from message
+    return Answer("!", reasoning="Hm.")
 
 
 async def generates_async(message: str) -> Any:
-    yield message
+    for letter in message:
+        yield letter
 
 
 class Generates:
     def __call__(self, message: str) -> Iterator[str]:
-        yield message
+        yield from message
+
+
+class CannotFly:
+    abilities = frozenset({"fly"})
+
+    def __call__(self, message: str) -> str:
+        return message
 
 
 class NeedsArguments:
@@ -305,11 +324,7 @@ def query_as_text(query: str) -> str:
         (nothing, ["nothing", "takes nothing that a query has", "message"]),
         (nothing_of_a_query, ["nothing_of_a_query", "takes nothing that a query has"]),
         (functools.partial(one_message, message="fixed"), ["one_message", "takes nothing that a query has"]),
-        (generates, ["generates", "is a generator", "whole"]),
-        (generates_async, ["generates_async", "is a generator"]),
-        (functools.partial(generates), ["generates", "is a generator"]),
-        (Generates(), ["Generates", "is a generator"]),
-        (Generates, ["Generates", "is a generator"]),
+        (CannotFly(), ["CannotFly.abilities", "{'fly'}", "tools, images, prefill, response_format"]),
         (NeedsArguments, ["NeedsArguments", "without arguments", "TypeError", "build the object yourself"]),
         (SimpleNamespace, ["SimpleNamespace", "is a class, and its objects cannot be called"]),
         ("ask", ["builtins:str", "is a str, which cannot be called"]),
@@ -455,3 +470,53 @@ def test_answers_pass_through_untouched() -> None:
     assert adapt(lambda message: answer).process_query(QUERY) is answer
     with pytest.raises(LookupError, match="How many"):
         adapt(broken).process_query(QUERY)
+
+
+@pytest.mark.parametrize(
+    ("function", "rest"),
+    [
+        (generates, ""),
+        (generates_async, ""),
+        (generates_and_returns, Answer("!", reasoning="Hm.")),
+        (functools.partial(generates), ""),
+        (Generates(), ""),
+        (Generates, ""),
+    ],
+)
+def test_the_texts_of_a_generator_are_sent(function: object, rest: object) -> None:
+    """One by one, as they come; what it returns is the rest of the answer."""
+    sent: list[str] = []
+    backend = adapt(function)
+    result = backend.process_query(replace(BARE, on_text=sent.append))
+    returned = asyncio.run(result) if backend.is_async else result
+    assert sent == list(BARE.message)
+    assert returned == rest
+
+
+def test_a_generator_that_is_left_is_closed() -> None:
+    """Its ``finally`` runs, whatever ended the run."""
+    ended: list[str] = []
+
+    def ask(message: str) -> Iterator[str]:
+        try:
+            yield message
+        finally:
+            ended.append(message)
+
+    def refuse(text: str) -> None:
+        raise KeyError(text)
+
+    with pytest.raises(KeyError):
+        adapt(ask).process_query(replace(BARE, on_text=refuse))
+    assert ended == [BARE.message]
+
+
+def test_a_callable_says_what_else_it_can_do() -> None:
+    """By an attribute; most have none."""
+
+    def ask(query: Query) -> str:
+        return query.tools[0].name
+
+    assert adapt(ask).abilities == frozenset()
+    ask.abilities = {"tools", "images"}  # type: ignore[attr-defined]  # a function takes any
+    assert adapt(ask).abilities == {"tools", "images"}

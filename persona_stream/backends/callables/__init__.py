@@ -3,19 +3,24 @@
     def ask(message: str) -> str: ...
     async def ask(query: Query) -> Answer: ...
     ask = functools.partial(search, index="books")
+    def ask(message: str) -> Iterator[str]: yield ...
 
-``signature`` has the rules of what a parameter gets.
+``signature`` has the rules of what a parameter gets. What else a callable can do, it says by an attribute:
+
+    ask.abilities = {"tools", "images"}
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import get_args
 
-from persona_stream.backends import Backend
+from persona_stream.backends import Ability, Backend
 from persona_stream.backends.callables.importing import load
 from persona_stream.backends.callables.signature import serve
+from persona_stream.backends.callables.streaming import send_each, send_each_async
 from persona_stream.errors import StartError
 
 __all__ = ["adapt", "named"]
@@ -39,7 +44,8 @@ def adapt(function: object, name: str | None = None) -> Backend:
     built, here and now.
 
     Args:
-        function: a function, method, partial, object with ``__call__``, or such a class; ``async`` or not.
+        function: a function, method, partial, object with ``__call__``, or such a class; ``async`` or not. A
+            generator's texts are sent as they come.
         name: what to call it in the log; its own name when left out.
 
     Raises:
@@ -50,12 +56,21 @@ def adapt(function: object, name: str | None = None) -> Backend:
         function = _build(function, name)
     if not callable(function):
         raise StartError(f"{name} is {_a(type(function).__name__)}, which cannot be called: name a function")
-    if _is(function, inspect.isgeneratorfunction) or _is(function, inspect.isasyncgenfunction):
-        raise StartError(
-            f"{name} is a generator, and a backend gives its answer whole: collect the pieces in a function that"
-            ' returns "".join(...) of them'
-        )
-    return Backend(name, serve(function, name), _is(function, inspect.iscoroutinefunction))
+    served, abilities = serve(function, name), _abilities(function, name)
+    if _is(function, inspect.isasyncgenfunction):
+        return Backend(name, send_each_async(served), is_async=True, abilities=abilities)
+    if _is(function, inspect.isgeneratorfunction):
+        return Backend(name, send_each(served), abilities=abilities)
+    return Backend(name, served, _is(function, inspect.iscoroutinefunction), abilities)
+
+
+def _abilities(function: object, name: str) -> frozenset[Ability]:
+    """Read what a callable says that it can do."""
+    said = getattr(function, "abilities", ())
+    known = get_args(Ability)
+    if isinstance(said, str) or not isinstance(said, Iterable) or not set(said) <= set(known):
+        raise StartError(f"{name}.abilities is {said!r:.100}: make it a set of {', '.join(known)}")
+    return frozenset(said)
 
 
 def _build(kind: type, name: str) -> object:

@@ -14,9 +14,12 @@ from persona_stream.query import Query
 
 Take = Callable[[Query], object]
 
-FIELDS: Mapping[str, Take] = {
-    field.name: attrgetter(field.name) for field in fields(Query) if field.name != "on_report"
-}
+# How a query is told of its progress is its own matter, and what takes an ability never reaches a plain callable.
+_KEPT = frozenset({"on_report", "on_text", "on_reasoning", "on_upstream", "parts", "since", "tools", "tool_choice"})
+
+FIELDS: Mapping[str, Take] = {field.name: attrgetter(field.name) for field in fields(Query) if field.name not in _KEPT}
+# What **kwargs gets: the question, which can be printed and sent on, and nothing that lives.
+SPREAD: Mapping[str, Take] = {name: take for name, take in FIELDS.items() if name != "cancelled"}
 MAY_BE_NONE = frozenset({"prompt", "persona"})
 NAMES = ", ".join(["query", *FIELDS])
 

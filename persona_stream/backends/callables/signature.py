@@ -4,7 +4,7 @@ What a parameter gets is said by its annotation and its name:
 
 - annotated ``Query``, or named ``query``: the query.
 - named like a field of ``Query``: that field. Where the query has nothing for it (``None``), a default stays.
-- ``**kwargs``: every field that has no parameter of its own.
+- ``**kwargs``: every field that has no parameter of its own, but for ``cancelled``.
 - the only required parameter, without annotation and with any other name, where nothing else is taken: the query.
 - any other: it must have a default, and keeps it.
 
@@ -21,9 +21,9 @@ from inspect import Parameter
 
 from persona_stream.backends import ProcessQuery
 from persona_stream.backends.callables.parameters import (
-    FIELDS,
     MAY_BE_NONE,
     NAMES,
+    SPREAD,
     Take,
     may_be_the_query,
     refusal,
@@ -55,7 +55,7 @@ def serve(function: Callable[..., object], name: str) -> ProcessQuery:
     elif unknown:
         raise StartError(refusal(unknown[0], name))
     if Parameter.VAR_KEYWORD in kinds:
-        plan.keywords |= {other: take for other, take in FIELDS.items() if other not in plan.served}
+        plan.keywords |= {other: take for other, take in SPREAD.items() if other not in plan.served}
     if not (plan.positional or plan.keywords or plan.unless_none):
         raise StartError(f"{name} takes nothing that a query has: give it a parameter with one of these names: {NAMES}")
     return plan.caller(function)

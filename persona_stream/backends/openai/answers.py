@@ -1,103 +1,69 @@
-"""A provider's reply as an ``Answer``, whatever that reply is."""
+"""A completion as an ``Answer``."""
 
 from __future__ import annotations
 
-import json
 import logging
+from collections.abc import Mapping
+from typing import Any
 
-from persona_stream.backends.openai.statuses import refusal_of, status_within
-from persona_stream.backends.openai.trouble import Trouble, quote
-from persona_stream.backends.openai.wire import Reply
-from persona_stream.query import Answer, Usage
+from persona_stream.backends.openai.calls import calls_of
+from persona_stream.backends.openai.contents import said_in
+from persona_stream.backends.openai.extras import extras_of
+from persona_stream.backends.providers.finishing import finish_of
+from persona_stream.backends.providers.trouble import Kind, Trouble
+from persona_stream.query import Answer, Finish, Usage
 
 logger = logging.getLogger("persona_stream.backends.openai")
 
+_FINISHES: Mapping[str, Finish] = {
+    "stop": "stop",
+    "length": "length",
+    "model_length": "length",  # Mistral's, where the model's own limit was met
+    "max_tokens": "length",  # of gateways that pass on what others say
+    "tool_calls": "tools",
+    "content_filter": "filter",
+}
+# Reasons that are none: OpenRouter and Mistral, and DeepSeek.
+_FAILURES: Mapping[str, Kind] = {"error": "failed", "insufficient_system_resource": "busy"}
 
-def read(reply: Reply, now: float) -> Answer:
-    """Give the answer in a reply.
 
-    Args:
-        reply: what the provider sent.
-        now: the moment, in seconds since 1970.
+def answer_of(parsed: object) -> Answer:
+    """Give the answer in the body of a completion.
 
     Raises:
         Trouble: there is none in it.
     """
-    parsed = _parse(reply.body)
-    error = _error_in(parsed)
-    if not 200 <= reply.status < 300:
-        raise refusal_of(reply, reply.status, error, now)
-    if error:
-        raise refusal_of(reply, status_within(error), error, now)
     match parsed:
-        case {"choices": [{"message": dict(message), **choice}, *_]}:
-            return _answer(message, choice.get("finish_reason"), parsed)
+        case {"choices": [{"message": dict(message), **choice}, *_], **others}:
+            return _answer(message, choice.get("finish_reason"), others, parsed)
         case {"choices": _}:
-            raise Trouble("empty", f"no message: {quote(reply.body)}")
+            raise Trouble("empty", "no message")
         case _:
-            raise Trouble("unreadable", f"no chat completion: {quote(reply.body)}")
+            raise Trouble("unreadable", "no chat completion")
 
 
-def _parse(body: bytes) -> object:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
+def _answer(message: dict[str, Any], reason: object, body: Mapping[Any, Any], raw: object) -> Answer:
+    text, reasoning = said_in(message)
+    calls = calls_of(message.get("tool_calls"))
+    if isinstance(reason, str) and reason in _FAILURES:
+        raise Trouble(_FAILURES[reason], f"finish_reason {reason!r}", elsewhere=True)
+    finish = finish_of(reason, _FINISHES, calls=bool(calls), logger=logger, field="finish_reason")
+    # What came to its limit before it said a word is what the client's own limit made of it.
+    if not (text.strip() or calls or finish == "length"):
+        raise Trouble("filtered" if finish == "filter" else "empty", f"no text, finish_reason {reason!r:.100}")
+    return Answer(
+        text,
+        reasoning or None,
+        _usage(body),
+        raw,
+        finish=finish,
+        calls=calls,
+        extras=extras_of(message, body),
+    )
 
 
-def _error_in(parsed: object) -> object:
-    match parsed:
-        # A gateway whose provider failed in the middle of an answer says so beside what it has of it.
-        case {"choices": [{"error": error}, *_]} if error:
-            return error
-        case {"error": error}:
-            return error
-        case _:
-            return None
-
-
-def _answer(message: dict[str, object], finish_reason: object, parsed: object) -> Answer:
-    text, thoughts = _texts(message.get("content"))
-    refusal = message.get("refusal")
-    if not text and isinstance(refusal, str):
-        text = refusal
-    if not text.strip():
-        raise Trouble(
-            "filtered" if finish_reason == "content_filter" else "empty",
-            f"no text in the message, finish_reason {finish_reason!r:.100}",
-        )
-    if finish_reason not in ("stop", None):
-        logger.info("the answer may not be whole: finish_reason %.100r", finish_reason)
-    said = [message.get("reasoning_content"), message.get("reasoning"), thoughts]
-    reasoning = next((each for each in said if isinstance(each, str) and each), None)
-    return Answer(text, reasoning, _usage(parsed), parsed)
-
-
-def _texts(content: object) -> tuple[str, str]:
-    if isinstance(content, str):
-        return content, ""
-    text, thoughts = "", ""
-    for part in content if isinstance(content, list) else ():
-        match part:
-            case {"thinking": str(words)}:
-                thoughts += words
-            case {"thinking": list(inner)}:
-                thoughts += "".join(map(_text, inner))
-            case _:
-                text += _text(part)
-    return text, thoughts
-
-
-def _text(part: object) -> str:
-    match part:
-        case str(words) | {"text": str(words)} | {"refusal": str(words)}:
-            return words
-        case _:
-            return ""
-
-
-def _usage(parsed: object) -> Usage | None:
-    match parsed:
+def _usage(body: Mapping[Any, Any]) -> Usage | None:
+    match body:
         case {"usage": {"prompt_tokens": int(given), "completion_tokens": int(taken)}} if given >= 0 and taken >= 0:
             return Usage(input_tokens=int(given), output_tokens=int(taken))
         case _:

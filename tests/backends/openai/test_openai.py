@@ -15,24 +15,15 @@ import requests
 
 from persona_stream.backends import Backend
 from persona_stream.backends.openai import openai_backend
-from persona_stream.backends.openai.payload import body_of
 from persona_stream.errors import BackendError, StartError
 from persona_stream.persona import Persona
+from persona_stream.propagation import carried
 from persona_stream.query import Answer, Query, Turn, Usage
-from tests.backends.openai.provider_server import Provider, completion, http, provider
+from persona_stream.upstream import Upstream
+from tests.backends.stand_in import DONE, Provider, Waits, chunks, completion, http, provider, stream
 
 KEY = "sk-0123456789abcdef"
 OK = http(200, completion())
-
-
-class Waits:
-    """Take the place of sleeping, and keep for how long."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-
-    def __call__(self, seconds: float) -> None:
-        self.seconds.append(seconds)
 
 
 def backend(base_url: str, **more: Any) -> Backend:
@@ -44,17 +35,6 @@ def query(reports: list[tuple[str, float | None]] | None = None, **more: Any) ->
     taken = [] if reports is None else reports
     fields: dict[str, Any] = {"username": "ada", "message": "How many?", "locale": "en"}
     return Query(**fields | more, on_report=lambda message, fraction: taken.append((message, fraction)))
-
-
-def test_parameters_of_the_request_are_passed_on() -> None:
-    """By their names, and none of them in place of what is ours."""
-    assert body_of(query(parameters={"temperature": 0.5, "stop": ("a", "b")}), "m1") == {
-        "temperature": 0.5,
-        "stop": ("a", "b"),
-        "model": "m1",
-        "messages": [{"role": "user", "content": "How many?"}],
-        "stream": False,
-    }
 
 
 def test_a_query_is_asked_and_its_answer_given_whole() -> None:
@@ -510,8 +490,42 @@ def test_a_key_from_a_file_may_end_with_a_newline() -> None:
     assert served.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_the_backend_says_what_it_is() -> None:
-    """It blocks, is named openai, and does not show its key."""
+def test_the_backend_says_what_it_is_and_can() -> None:
+    """It blocks, is named openai, can do all that there is, and does not show its key."""
     made = backend("http://127.0.0.1:1/v1")
     assert (made.name, made.is_async) == ("openai", False)
+    assert made.abilities == {"tools", "images", "prefill", "response_format"}
     assert KEY not in repr(made)
+
+
+def test_every_try_is_told_with_what_came_of_it() -> None:
+    """Those that failed by the kind of their trouble, also where the run is stopped meanwhile."""
+    told: list[tuple[str, bool]] = []
+
+    def asked(upstream: Upstream) -> None:
+        told.append((upstream.outcome, upstream.trouble is None))
+
+    def stopped(text: str) -> None:
+        raise SystemExit  # as a kill does, wherever the work is then
+
+    with provider(http(503, "busy"), OK) as served:
+        backend(served.base_url).process_query(Query(username="ada", message="Hi", on_upstream=asked))
+    asking = Query(username="ada", message="Hi", on_text=stopped, on_upstream=asked)
+    with provider(stream(chunks("Forty"), chunks("-two."), DONE)) as served, pytest.raises(SystemExit):
+        backend(served.base_url, stream=True).process_query(asking)
+    assert told == [("busy", False), ("answered", True), ("stopped", False)]
+
+
+def test_what_the_run_carries_goes_along() -> None:
+    """A trace's name, for instance; and the key stays ours."""
+    with provider(OK) as served:
+        token = carried.set({"traceparent": "00-1-2-01"})
+        try:
+            backend(served.base_url).process_query(query())
+        finally:
+            carried.reset(token)
+        backend(served.base_url).process_query(query())
+    first, second = served.requests
+    assert first.headers["traceparent"] == "00-1-2-01"
+    assert first.headers["authorization"] == f"Bearer {KEY}"
+    assert "traceparent" not in second.headers

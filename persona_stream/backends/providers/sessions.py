@@ -11,7 +11,8 @@ from http.cookiejar import DefaultCookiePolicy
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
+
+from persona_stream.backends.providers.gathering import Adapter
 
 _CONNECTIONS = 512
 
@@ -71,7 +72,7 @@ def session_for(surroundings: Surroundings) -> requests.Session:
     # A provider's cookie would tie one user's requests to another's.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
     # Tries are counted in one place, and this is not it. A full pool opens one more, and blocks nobody.
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS, max_retries=0, pool_block=False)
+    adapter = Adapter(pool_connections=1, pool_maxsize=_CONNECTIONS, max_retries=0, pool_block=False)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session

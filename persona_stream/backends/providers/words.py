@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from persona_stream.backends.openai.trouble import Kind
+from persona_stream.backends.providers.trouble import Kind
 from persona_stream.query import Locale
 
 Text = Mapping[Locale, str]
@@ -23,6 +23,11 @@ AGAIN: Mapping[Literal["busy", "unreachable"], Text] = {
     },
 }
 
+RESTING: Text = {
+    "zh": "模型服务目前没有响应，请在 {seconds} 秒后重试",
+    "en": "The provider does not answer at present, please try again in {seconds} s",
+}
+
 WORDS: Mapping[Kind, Text] = {
     "credentials": {"zh": "模型服务拒绝了我们的凭据", "en": "The provider refused our credentials"},
     "credit": {"zh": "我们在模型服务的额度已用完", "en": "Our credit with the provider is used up"},
@@ -37,6 +42,7 @@ WORDS: Mapping[Kind, Text] = {
         "zh": "无法连接模型服务，请稍后重试",
         "en": "The provider cannot be reached, please try again later",
     },
+    "broken_off": {"zh": "模型服务的回复中途断开", "en": "The provider's reply broke off in the middle"},
     "unreadable": {"zh": "无法理解模型服务的回复", "en": "The provider's reply cannot be understood"},
     "empty": {"zh": "模型没有给出回答", "en": "The model gave no answer"},
     "too_large": {"zh": "模型服务的回复过大", "en": "The provider's reply is too large"},

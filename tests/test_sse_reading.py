@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.client.sse import Event, EventTooLargeError, Parser
+from persona_stream.sse_reading import Event, EventTooLargeError, Parser
 
 CASES = {
     "one line": (b"data: a\n\n", [Event("a")]),
@@ -68,6 +70,31 @@ def test_chunks_do_not_matter(scraps: list[bytes], cuts: list[int]) -> None:
     assert [event for part in pieces for event in cut.feed(part)] == events
     assert _in_steps(single, stream) == events
     assert cut.retry == single.retry == whole.retry
+
+
+@given(st.lists(SCRAPS, max_size=40))
+def test_it_agrees_with_a_plain_reading(scraps: list[bytes]) -> None:
+    """The standard's steps, one line at a time, come to the same events."""
+    stream = b"".join(scraps)
+    assert Parser().feed(stream) == list(_plain(stream.decode(errors="replace").removeprefix("\ufeff")))
+
+
+def _plain(text: str) -> Iterator[Event]:
+    data, type_, id_ = [], "", ""
+    # What follows the last line's end is no line.
+    for line in re.split("\r\n|\r|\n", text)[:-1]:
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if not line:
+            if data:
+                yield Event("\n".join(data), type_ or "message", id_)
+            data, type_ = [], ""
+        elif name == "data":
+            data.append(value)
+        elif name == "event":
+            type_ = value
+        elif name == "id" and "\0" not in value:
+            id_ = value
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,9 @@ standard, "Interpreting an event stream": an event that is not closed by a blank
 from __future__ import annotations
 
 import codecs
-import re
-from dataclasses import dataclass
 
-_LINE_END = re.compile(r"\r\n|\r|\n")
+from msgspec import Struct
+
 _BOM = "\ufeff"
 
 
@@ -18,8 +17,7 @@ class EventTooLargeError(ValueError):
     """Say that one event holds more than the reader is ready to keep."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """Hold one event.
 
     Attributes:
@@ -72,29 +70,32 @@ class Parser:
         if self._after_cr and text:
             self._after_cr = False
             text = text.removeprefix("\n")
-        self._after_cr = text.endswith("\r")
+        if "\r" in text:
+            self._after_cr = text.endswith("\r")
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
         events = []
-        # The parts of an unfinished line are joined once, at its end: adding them up each time is quadratic.
-        *ended, rest = _LINE_END.split(text)
-        for part in ended:
-            self._keep(part)
-            event = self._line("".join(self._unfinished))
+        *lines, rest = text.split("\n")
+        if lines and self._unfinished:
+            # The parts of an unfinished line are joined once, at its end: adding them up each time is quadratic.
+            lines[0] = "".join((*self._unfinished, lines[0]))
             self._unfinished, self._unfinished_size = [], 0
-            if event is not None:
+        for line in lines:
+            if line:
+                self._bound(len(line))
+                self._field(line)
+            elif (event := self._dispatch()) is not None:
                 events.append(event)
-        self._keep(rest)
+        if rest:
+            self._unfinished.append(rest)
+            self._unfinished_size += len(rest)
+            self._bound(self._unfinished_size)
         return events
 
-    def _keep(self, part: str) -> None:
-        if part:
-            self._unfinished.append(part)
-            self._unfinished_size += len(part)
-            if self._data_size + self._unfinished_size > self._limit:
-                raise EventTooLargeError(f"an event of more than {self._limit:,} characters")
+    def _bound(self, line_size: int) -> None:
+        if self._data_size + line_size > self._limit:
+            raise EventTooLargeError(f"an event of more than {self._limit:,} characters")
 
-    def _line(self, line: str) -> Event | None:
-        if not line:
-            return self._dispatch()
+    def _field(self, line: str) -> None:
         # A comment has an empty name, and falls through like every unknown field.
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
@@ -109,9 +110,11 @@ class Parser:
             # int() refuses thousands of digits, and nobody waits for the eleven days that ten of them mean.
             case "retry" if value.isascii() and value.isdigit() and len(value) < 10:
                 self.retry = int(value) / 1000
-        return None
 
     def _dispatch(self) -> Event | None:
-        event = Event("\n".join(self._data), self._type or "message", self._id) if self._data else None
+        if not self._data:
+            self._type = ""
+            return None
+        event = Event("\n".join(self._data), self._type or "message", self._id)
         self._data, self._data_size, self._type = [], 0, ""
         return event

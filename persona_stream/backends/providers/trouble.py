@@ -15,6 +15,7 @@ Kind = Literal[
     "failed",
     "timeout",
     "unreachable",
+    "broken_off",
     "unreadable",
     "empty",
     "too_large",
@@ -30,15 +31,32 @@ class Trouble(Exception):
         kind: what the client is told.
         detail: what the log is told; it may quote the provider.
         again: whether another try may go better.
-        retry_after: seconds that the provider asks to wait before it, when it does.
+        elsewhere: whether another provider may do better: this one was away, busy, or failed.
+        down: whether it is a sign that this one is dead: others that ask now will fare no better.
+        retry_after: seconds that the provider asks to wait before another try, when it does.
     """
 
-    def __init__(self, kind: Kind, detail: str, *, again: bool = False, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        kind: Kind,
+        detail: str,
+        *,
+        again: bool = False,
+        elsewhere: bool = False,
+        down: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(kind, detail)
         self.kind: Kind = kind
         self.detail = detail
         self.again = again
+        self.elsewhere = elsewhere
+        self.down = down
         self.retry_after = retry_after
+
+    def after_words(self) -> Trouble:
+        """Give the same for an answer of which readers have a part: nobody can begin it anew."""
+        return Trouble("broken_off" if self.kind == "unreachable" else self.kind, self.detail)
 
 
 def quote(body: bytes) -> str:

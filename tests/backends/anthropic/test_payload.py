@@ -1,0 +1,246 @@
+"""Whole bodies of requests, as JSON."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from persona_stream.backends.anthropic.payload import body_of
+from persona_stream.content import Image, Tool, ToolCall, ToolChoice
+from persona_stream.persona import Persona
+from persona_stream.query import Query, Turn
+
+QUESTION = {"role": "user", "content": "How many?"}
+LOOK = Tool("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}}, strict=True)
+WAIT = Tool("wait", None, {})
+CAT = "data:image/png;base64,iVBO"
+
+
+def body(*, stream: bool = False, **fields: Any) -> Any:
+    made = body_of(Query(**{"username": "ada", "message": "How many?"} | fields), "m1", 4096, stream=stream)
+    return json.loads(json.dumps(made))
+
+
+def messages(**fields: Any) -> Any:
+    made = body(**fields)
+    assert made.keys() == {"model", "max_tokens", "messages", "stream"}
+    return made["messages"]
+
+
+def text(said: str) -> dict[str, str]:
+    return {"type": "text", "text": said}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_question_alone_is_little(stream: bool) -> None:
+    """Nothing is said that was not asked for."""
+    assert body(stream=stream) == {"model": "m1", "max_tokens": 4096, "messages": [QUESTION], "stream": stream}
+
+
+def test_parameters_have_other_names_here() -> None:
+    """Those that this dialect has no word for are left out, and so is a stop that it refuses."""
+    given = {
+        "temperature": 1.5,
+        "top_p": 0.9,
+        "max_tokens": 7,
+        "max_completion_tokens": 8,
+        "stop": ("a", "\n", "b"),
+        "user": "u-1",
+        "seed": 1,
+        "presence_penalty": 0.5,
+        "reasoning_effort": "high",
+        "parallel_tool_calls": False,
+    }
+    assert body(parameters=given) == {
+        "model": "m1",
+        "max_tokens": 8,
+        "messages": [QUESTION],
+        "stream": False,
+        "temperature": 1.5,
+        "top_p": 0.9,
+        "stop_sequences": ["a", "b"],
+        "metadata": {"user_id": "u-1"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "added"),
+    [
+        ({"max_tokens": 7}, {"max_tokens": 7}),
+        ({"stop": "a"}, {"stop_sequences": ["a"]}),
+        ({"stop": "\n"}, {}),
+        ({"top_k": 5}, {"top_k": 5}),
+    ],
+)
+def test_each_parameter_may_come_alone(given: dict[str, Any], added: dict[str, Any]) -> None:
+    """With what stands for it here."""
+    assert (
+        body(parameters=given) == {"model": "m1", "max_tokens": 4096, "messages": [QUESTION], "stream": False} | added
+    )
+
+
+def test_tools_are_offered_with_a_schema_each() -> None:
+    """It is required here, and an object's; strictness is left out."""
+    assert body(tools=(LOOK, WAIT)) == {
+        "model": "m1",
+        "max_tokens": 4096,
+        "messages": [QUESTION],
+        "stream": False,
+        "tools": [
+            {
+                "name": "look",
+                "description": "Looks.",
+                "input_schema": {"type": "object", "properties": {"at": {"type": "string"}}},
+            },
+            {"name": "wait", "input_schema": {"type": "object"}},
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("choice", "parallel", "written"),
+    [
+        (None, None, None),
+        (None, True, None),
+        (None, False, {"type": "auto", "disable_parallel_tool_use": True}),
+        (ToolChoice("auto"), None, {"type": "auto"}),
+        (ToolChoice("none"), None, {"type": "none"}),
+        (ToolChoice("none"), False, {"type": "none"}),
+        (ToolChoice("required"), True, {"type": "any"}),
+        (ToolChoice("required"), False, {"type": "any", "disable_parallel_tool_use": True}),
+        (ToolChoice("named", "look"), None, {"type": "tool", "name": "look"}),
+        (ToolChoice("named", "look"), False, {"type": "tool", "name": "look", "disable_parallel_tool_use": True}),
+    ],
+)
+def test_every_choice_of_a_tool_has_its_form(choice: ToolChoice | None, parallel: bool | None, written: object) -> None:
+    """Whether there may be several calls is a part of the choice here."""
+    given = {} if parallel is None else {"parallel_tool_calls": parallel}
+    assert body(tools=(LOOK,), tool_choice=choice, parameters=given).get("tool_choice") == written
+
+
+def test_instructions_stand_apart() -> None:
+    """The persona's, the request's, and those among the turns, wherever they stood."""
+    made = body(
+        persona=Persona(username="ada", name="Ada", line={}, prompt="You are Ada."),
+        prompt="Be kind.",
+        history=(
+            Turn("system", "Be brief."),
+            Turn("user", "Hello"),
+            Turn("system", " "),
+            Turn("assistant", "Good day"),
+        ),
+    )
+    assert made == {
+        "model": "m1",
+        "max_tokens": 4096,
+        "system": "You are Ada.\n\nBe kind.\n\nBe brief.",
+        "messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Good day"}, QUESTION],
+        "stream": False,
+    }
+
+
+@pytest.mark.parametrize(
+    ("history", "since", "written"),
+    [
+        pytest.param(
+            (Turn("user", "One."), Turn("system", "x"), Turn("user", "Two.")),
+            (),
+            [{"role": "user", "content": [text("One."), text("Two."), text("How many?")]}],
+            id="neighbours",
+        ),
+        pytest.param(
+            (Turn("assistant", "Welcome."),),
+            (),
+            [{"role": "user", "content": "…"}, {"role": "assistant", "content": "Welcome."}, QUESTION],
+            id="the user begins",
+        ),
+        pytest.param(
+            (Turn("user", "Hello"), Turn("assistant", " \n")),
+            (),
+            [{"role": "user", "content": [text("Hello"), text("How many?")]}],
+            id="no blank texts",
+        ),
+        pytest.param(
+            (), (Turn("assistant", "The answer is \n"),), [QUESTION, {"role": "assistant", "content": "The answer is"}],
+            id="a beginning",
+        ),
+        pytest.param(
+            (), (Turn("tool", "of whom?"),), [{"role": "user", "content": [text("How many?"), text("of whom?")]}],
+            id="a result of no call",
+        ),
+    ],
+)  # fmt: skip
+def test_turns_are_brought_to_the_rules(history: tuple[Turn, ...], since: tuple[Turn, ...], written: object) -> None:
+    """User and assistant take turns, the user begins, no text is blank, and no beginning ends with a space."""
+    messages_made = body(history=history, since=since)["messages"]
+    assert messages_made == written
+
+
+def use(id_: str, **given: object) -> dict[str, Any]:
+    return {"type": "tool_use", "id": id_, "name": "look", "input": given}
+
+
+def test_calls_and_their_results_are_blocks() -> None:
+    """Arguments are objects, whatever the model wrote; results are the user's, and stand first in their message."""
+    calls = tuple(
+        ToolCall(id_, "look", arguments)
+        for id_, arguments in (("1", '{"at": "sky"}'), ("call:2.x", ""), ("3", '{"at":'), ("4", "[1]"))
+    )
+    assert messages(
+        since=(
+            Turn("assistant", "I look.", calls=calls),
+            Turn("tool", "blue", call_id="1"),
+            Turn("tool", "", call_id="call:2.x"),
+            Turn("tool", "", call_id="3", failed=True),
+            Turn("user", "And?"),
+            Turn("tool", "a cat", ("a cat", Image(CAT)), call_id="4", failed=True),
+        )
+    ) == [
+        QUESTION,
+        {
+            "role": "assistant",
+            "content": [
+                text("I look."),
+                use("1", at="sky"),
+                use("call_2_x"),
+                use("3", arguments='{"at":'),
+                use("4", arguments="[1]"),
+            ],
+        },
+        {
+            "role": "user",
+            "content": [
+                {"type": "tool_result", "tool_use_id": "1", "content": "blue"},
+                {"type": "tool_result", "tool_use_id": "call_2_x"},
+                {"type": "tool_result", "tool_use_id": "3", "content": "The tool failed.", "is_error": True},
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "4",
+                    "content": [
+                        text("a cat"),
+                        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBO"}},
+                    ],
+                    "is_error": True,
+                },
+                text("And?"),
+            ],
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "source"),
+    [
+        (CAT, {"type": "base64", "media_type": "image/png", "data": "iVBO"}),
+        ("data:image/jpg;base64,/9j/", {"type": "base64", "media_type": "image/jpeg", "data": "/9j/"}),
+        ("https://x.example/dog.png", {"type": "url", "url": "https://x.example/dog.png"}),
+    ],
+)
+def test_a_picture_is_its_data_or_its_address(url: str, source: dict[str, str]) -> None:
+    """How closely to look has no word here."""
+    parts = ("What is this?", Image(url, "high"))
+    assert messages(message="What is this?", parts=parts) == [
+        {"role": "user", "content": [text("What is this?"), {"type": "image", "source": source}]}
+    ]

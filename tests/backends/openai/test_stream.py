@@ -1,0 +1,271 @@
+"""What chunks say, and what they come to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persona_stream.backends.openai.answers import answer_of
+from persona_stream.backends.openai.stream import Stream
+from persona_stream.backends.providers import Said
+from persona_stream.backends.providers.trouble import Trouble
+from persona_stream.content import Extras, ToolCall
+from persona_stream.query import Answer, Usage
+from tests.backends.stand_in import chunk, cuts
+
+COUNTS = {"prompt_tokens": 7, "completion_tokens": 9, "total_tokens": 16}
+USAGE = Usage(input_tokens=7, output_tokens=9)
+
+
+def call(index: int, name: str | None = None, arguments: str = "", **more: Any) -> dict[str, Any]:
+    return {"tool_calls": [{"index": index, "function": {"name": name, "arguments": arguments}} | more]}
+
+
+def read(*events: dict[str, Any]) -> tuple[list[tuple[str, str]], Answer]:
+    stream = Stream()
+    said = [one for event in events for one in stream.take(event)]
+    assert all(isinstance(one, Said) and one.text for one in said)
+    return [(one.kind, one.text) for one in said], stream.answer()
+
+
+@pytest.mark.parametrize(
+    ("events", "said", "answer"),
+    [
+        pytest.param(
+            [
+                chunk(delta={"role": "assistant", "content": ""}),
+                chunk("Forty", usage=None),
+                chunk("-two."),
+                chunk(finish_reason="stop"),
+                {"choices": [], "usage": COUNTS},
+            ],
+            [("text", "Forty"), ("text", "-two.")],
+            Answer("", usage=USAGE),
+            id="as OpenAI has it",
+        ),
+        pytest.param(
+            [chunk(delta={"reasoning_content": "6 "}), chunk(delta={"reasoning": "× 7"}), chunk("42")],
+            [("reasoning", "6 "), ("reasoning", "× 7"), ("text", "42")],
+            Answer(""),
+            id="reasoning",
+        ),
+        pytest.param(
+            [chunk("42", delta={"reasoning_content": "6 × 7", "reasoning": "6 × 7"})],
+            [("reasoning", "6 × 7"), ("text", "42")],
+            Answer(""),
+            id="reasoning under two names",
+        ),
+        pytest.param(
+            [
+                chunk([{"type": "thinking", "thinking": [{"type": "text", "text": "6 × 7"}]}]),
+                chunk([{"type": "text", "text": "42"}]),
+            ],
+            [("reasoning", "6 × 7"), ("text", "42")],
+            Answer(""),
+            id="reasoning as Mistral has it",
+        ),
+        pytest.param(
+            [chunk("I look."), chunk(delta=call(0, "look", "{", id="a")), chunk(delta=call(0, arguments="}"))],
+            [("text", "I look."), ("rest", "alook{"), ("rest", "}")],
+            Answer("", finish="tools", calls=(ToolCall("a", "look", "{}"),)),
+            id="a call",
+        ),
+        pytest.param(
+            [chunk(delta=call(0, "look", '{"at', id="a")), chunk(finish_reason="length")],
+            [("rest", 'alook{"at')],
+            Answer("", finish="length", calls=(ToolCall("a", "look", '{"at'),)),
+            id="a call that is cut",
+        ),
+        pytest.param(
+            [chunk("Forty-", finish_reason="length")], [("text", "Forty-")], Answer("", finish="length"), id="length"
+        ),
+        pytest.param([chunk(finish_reason="length")], [], Answer("", finish="length"), id="nothing but length"),
+        pytest.param(
+            [chunk("Forty-"), chunk(finish_reason="content_filter")],
+            [("text", "Forty-")],
+            Answer("", finish="filter"),
+            id="filter",
+        ),
+        pytest.param(
+            [chunk(delta={"refusal": "No"}), chunk(delta={"refusal": "."})],
+            [("text", "No"), ("text", ".")],
+            Answer(""),
+            id="a refusal",
+        ),
+        pytest.param(
+            [chunk("a", finish_reason=""), chunk("b", finish_reason="stop"), chunk("c")],
+            [("text", "a"), ("text", "b"), ("text", "c")],
+            Answer(""),
+            id="an empty reason in every chunk",
+        ),
+        pytest.param(
+            [
+                {},
+                {"choices": None},
+                {"choices": [None]},
+                {"choices": ["x"]},
+                {"choices": {}},
+                {"choices": [{"delta": None}]},
+                {"choices": [{"delta": [], "finish_reason": 7}]},
+                chunk(7, delta={"reasoning": 7, "refusal": 7, "tool_calls": 7}),
+                chunk(delta={"content": None, "tool_calls": [None, 7, {}, {"function": None}], "role": None}),
+                chunk("42"),
+            ],
+            [("text", "42")],
+            Answer(""),
+            id="nulls and nonsense",
+        ),
+        pytest.param(
+            [
+                chunk("a", delta={"annotations": [1], "x": "y"}, service_tier="default"),
+                chunk("b", delta={"annotations": [2], "x": "z", "odd": {"n": 1}, "audio": None}, obfuscation="ab"),
+                chunk(delta={"odd": {"n": 2}}, usage=COUNTS | {"cost": 0.1}, service_tier=None),
+            ],
+            [
+                ("text", "a"), ("rest", "[1]"), ("rest", '"y"'),
+                ("text", "b"), ("rest", "[2]"), ("rest", '"z"'), ("rest", '{"n": 1}'),
+                ("rest", '{"n": 2}'),
+            ],
+            Answer(
+                "",
+                usage=USAGE,
+                extras=Extras(
+                    "openai",
+                    {
+                        "message": {"annotations": [1, 2], "x": "yz", "odd": {"n": 2}},
+                        "completion": {"service_tier": "default"},
+                        "usage": {"cost": 0.1},
+                    },
+                ),
+            ),
+            id="what is not ours",
+        ),
+    ],
+)  # fmt: skip
+def test_chunks_say_their_part_and_come_to_an_answer(
+    events: list[dict[str, Any]], said: list[tuple[str, str]], answer: Answer
+) -> None:
+    """Text and reasoning at once; calls, reason and tokens at the end; and nothing twice."""
+    heard, found = read(*events)
+    assert sorted(heard) == sorted(said)
+    assert [one for one in heard if one[0] != "rest"] == [one for one in said if one[0] != "rest"]
+    assert found == answer
+
+
+@pytest.mark.parametrize(
+    ("events", "kind"),
+    [
+        ([], "empty"),
+        ([chunk(finish_reason="stop")], "empty"),
+        ([chunk(" \n"), chunk(finish_reason="stop")], "empty"),
+        ([chunk(finish_reason="content_filter")], "filtered"),
+        ([chunk("a", finish_reason="error")], "failed"),
+        ([chunk(delta=call(0, None, "{}"))], "unreadable"),
+    ],
+)
+def test_chunks_that_come_to_nothing_are_a_trouble(events: list[dict[str, Any]], kind: str) -> None:
+    """The same as where the answer comes in whole."""
+    with pytest.raises(Trouble) as found:
+        read(*events)
+    assert found.value.kind == kind
+
+
+def test_a_stream_is_complete_when_it_says_why_it_ends_and_over_at_its_mark() -> None:
+    """Before the reason, what comes later is missed."""
+    stream = Stream()
+    for event in (chunk("a"), chunk("b", finish_reason=""), {"choices": [], "usage": COUNTS}):
+        stream.take(event)
+        assert (stream.is_complete, stream.is_over) == (False, False)
+    stream.take(chunk(finish_reason="stop"))
+    assert (stream.is_complete, stream.is_over) == (True, False)
+    stream.close()
+    assert (stream.is_complete, stream.is_over) == (True, True)
+
+
+def test_the_provider_s_own_answer_is_put_together() -> None:
+    """As it would have come in whole, for the request log."""
+    _, answer = read(
+        chunk("Forty", delta={"reasoning_content": "6 × 7"}, model="m1", created=5),
+        chunk("-two.", delta=call(0, "look", "{}", id="a")),
+        chunk(finish_reason="stop", usage=COUNTS),
+    )
+    assert answer.raw == {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": "m1",
+        "created": 5,
+        "choices": [
+            {
+                "index": 0,
+                "message": {
+                    "role": "assistant",
+                    "content": "Forty-two.",
+                    "reasoning_content": "6 × 7",
+                    "tool_calls": [{"id": "a", "type": "function", "function": {"name": "look", "arguments": "{}"}}],
+                },
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": COUNTS,
+    }
+
+
+NAMES = ["choices", "delta", "content", "finish_reason", "tool_calls", "index", "id", "function", "name", "arguments"]
+JSON: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*NAMES, "usage", "thinking", "x"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(
+    st.lists(st.dictionaries(st.sampled_from(NAMES), JSON) | JSON.map(lambda inner: {"choices": [{"delta": inner}]}))
+)
+def test_no_chunks_break_the_reading(events: list[dict[str, Any]]) -> None:
+    """Any JSON objects at all are an answer, or a trouble."""
+    try:
+        _, answer = read(*events)
+    except Trouble:
+        return
+    assert (answer.text, answer.reasoning) == ("", None)
+
+
+@given(st.data())
+def test_a_stream_says_what_the_whole_answer_would(data: st.DataObject) -> None:
+    """However an answer is cut into chunks, all that is said and the rest come to the same."""
+    text = data.draw(st.text(min_size=1).filter(str.strip))
+    thoughts = data.draw(st.text())
+    names = data.draw(st.lists(st.sampled_from(["look", "wait"]), max_size=2))
+    calls = [
+        {
+            "id": f"id{at}",
+            "type": "function",
+            "function": {"name": name, "arguments": data.draw(st.sampled_from(["{}", '{"a":1}']))},
+        }
+        for at, name in enumerate(names)
+    ]
+    message = {"role": "assistant", "content": text, "reasoning_content": thoughts, "tool_calls": calls, "x": [1]}
+    reason = data.draw(st.sampled_from(["stop", "length", "content_filter", "tool_calls", None]))
+    whole = {"choices": [{"message": message, "finish_reason": reason}], "usage": COUNTS, "service_tier": "default"}
+    events = [chunk(delta={"reasoning_content": piece}) for piece in cuts(data, thoughts)]
+    events += [chunk(piece) for piece in cuts(data, text)]
+    for at, made in enumerate(calls):
+        function = made["function"]
+        events.append(chunk(delta=call(at, function["name"], "", id=made["id"])))
+        events += [chunk(delta=call(at, arguments=piece)) for piece in cuts(data, function["arguments"])]
+    events += [
+        chunk(delta={"x": [1]}, finish_reason=reason),
+        {"choices": [], "usage": COUNTS, "service_tier": "default"},
+    ]
+    heard, answer = read(*events)
+    expected = answer_of(whole)
+    assert "".join(text for kind, text in heard if kind == "text") == expected.text
+    assert ("".join(text for kind, text in heard if kind == "reasoning") or None) == expected.reasoning
+    assert (answer.usage, answer.finish, answer.calls, answer.extras) == (
+        expected.usage, expected.finish, expected.calls, expected.extras,
+    )  # fmt: skip

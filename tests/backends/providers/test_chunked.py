@@ -1,0 +1,110 @@
+"""HTTP's chunks: whatever is read at once, the body is the same, and what is no chunk is found out."""
+
+from __future__ import annotations
+
+import io
+import socket
+from http.client import HTTPException, HTTPResponse
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persona_stream.backends.providers.chunked import Chunks
+from tests.backends.stand_in import cuts
+
+
+def framed(*pieces: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + end
+
+
+def read(*reads: bytes) -> tuple[bytes, str]:
+    """Give the body, and how it ended."""
+    chunks, body = Chunks(), b""
+    for one in reads:
+        body += chunks.take(one)
+        if chunks.is_over or chunks.is_broken:
+            return body, "over" if chunks.is_over else "broken"
+    return body, "goes on"
+
+
+PIECES = st.lists(st.binary(min_size=1, max_size=20) | st.sampled_from([b"\r\n", b"0\r\n\r\n", b"\n" * 300]))
+SIZES = st.sampled_from([b"%x\r\n", b"%X\r\n", b"00%x\r\n", b"%x;name=value\r\n", b"%x \r\n", b"%x\n"])
+ENDS = st.sampled_from([b"0\r\n\r\n", b"000\r\n\r\n", b"0;x\r\nName: value\r\nOther: value\r\n\r\n", b"0\n\n"])
+
+
+@given(st.data())
+def test_how_a_body_is_read_does_not_matter(data: st.DataObject) -> None:
+    """In one read, cut anywhere, or byte by byte: the body is what was put into it."""
+    pieces = data.draw(PIECES)
+    sent = b"".join(data.draw(SIZES) % len(piece) + piece + b"\r\n" for piece in pieces) + data.draw(ENDS)
+    expected = (b"".join(pieces), "over")
+    assert read(sent) == expected
+    assert read(*(part for part in cuts(data, sent) if part)) == expected
+    assert read(*(sent[at : at + 1] for at in range(len(sent)))) == expected
+    assert python_s_own(sent) == expected
+
+
+def test_all_that_has_come_is_given_at_once() -> None:
+    """Also the part of a chunk that is not whole."""
+    assert Chunks().take(framed(b"Forty", b"-two", b".", end=b"9\r\n So")) == b"Forty-two. So"
+
+
+@pytest.mark.parametrize(
+    ("sent", "body"),
+    [
+        pytest.param(b"Forty-two.\n", b"", id="no size"),
+        pytest.param(b"-5\r\nForty\r\n", b"", id="less than nothing"),
+        pytest.param(b"0x5\r\nForty\r\n", b"", id="a size of Python's"),
+        pytest.param(b"1_0\r\nForty\r\n", b"", id="another one"),
+        pytest.param("٥\r\nForty\r\n".encode(), b"", id="another script's digits"),
+        pytest.param(b"f" * 16 + b"\r\nForty", b"", id="a size beyond all"),
+        pytest.param(b"f" * 100_000, b"", id="a size without an end"),
+        pytest.param(b"\r\n" * 100, b"", id="blank lines"),
+        pytest.param(b"\n0\n\n", b"", id="a line before the first size"),
+        pytest.param(b"5\r\nForty0\r\n\r\n", b"Forty", id="a size that follows without a line's end"),
+        pytest.param(b"5\r\nForty\n0\r\n\r\n", b"Forty", id="a chunk that half a line's end closes"),
+        pytest.param(b"5;" + b"x" * 100_000, b"", id="an extension without an end"),
+        pytest.param(framed(b"Forty", end=b"0\r\n" + b"Name: value\r\n" * 10_000), b"Forty", id="endless trailers"),
+        pytest.param(framed(b"Forty", end=b"two\r\n"), b"Forty", id="no size after a chunk"),
+        pytest.param(b"5\r\nForty-two\r\n0\r\n\r\n", b"Forty", id="a chunk that is longer than it says"),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 1000, 1_000_000])
+def test_what_is_no_chunk_breaks_the_body(sent: bytes, body: bytes, step: int) -> None:
+    """At once, or when it has become too long; and what came before is given."""
+    reads = [sent[at : at + step] for at in range(0, len(sent), step)]
+    assert read(*reads, b"") == (body, "broken")
+
+
+@pytest.mark.parametrize("sent", [framed(b"Forty")[:cut] for cut in range(1, len(framed(b"Forty")))])
+def test_a_body_that_is_cut_is_broken(sent: bytes) -> None:
+    """Wherever the connection closed before the end."""
+    body, ended = read(sent, b"")
+    assert ended == "broken"
+    assert b"Forty".startswith(body)
+
+
+@given(st.binary(min_size=1) | st.lists(st.sampled_from([b"5", b"\r\n", b"\n", b"0", b";", b"Forty"])).map(b"".join))
+def test_where_a_body_is_read_it_is_as_python_reads_it(sent: bytes) -> None:
+    """Whatever was sent: we are stricter, and never of another opinion."""
+    found = read(*([sent] if sent else []), b"")
+    if found[1] == "over":
+        assert python_s_own(sent) == found
+
+
+def python_s_own(sent: bytes) -> tuple[bytes, str]:
+    """Read with the client that comes with Python."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    class Socket(socket.socket):
+        def makefile(self, *_: object, **__: object) -> io.BytesIO:  # type: ignore[override]  # all that is used of it
+            return io.BytesIO(head + sent)
+
+    with Socket() as paper:
+        response = HTTPResponse(paper)
+        response.begin()
+        try:
+            return response.read(), "over"
+        except HTTPException:
+            return b"", "broken"

@@ -1,0 +1,321 @@
+"""What must hold under gevent's patching, as a program: ``python under_gevent.py SCENARIO...`` says which do, or fails.
+
+The server side runs here too, in greenlets, on real sockets.
+"""
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import gc
+import json
+import logging
+import os
+import ssl
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import gevent
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from gevent.event import Event
+from gevent.server import StreamServer
+from gevent.threadpool import ThreadPool
+
+from persona_stream.backends import Backend
+from persona_stream.backends.openai import openai_backend
+from persona_stream.errors import BackendError
+from persona_stream.query import Query
+
+BODY = json.dumps({"choices": [{"message": {"content": "Forty-two."}}]}).encode()
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+BEGINNINGS = (
+    b"",
+    b"HTTP/1.1 200 OK\r\nContent-",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{",
+    b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\n{",
+    WHOLE[:-5],
+)
+QUERY = Query(username="ada", message="How many?", locale="en")
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def serve(answer: Callable[[Any], None], tls: Path | None = None, **settings: Any) -> Backend:
+    """Answer each request on each connection with this, and give a backend that asks there."""
+
+    def handle(connection: Any, _address: object) -> None:
+        with connection.makefile("rb") as stream:
+            while (line := stream.readline()) and line.strip():
+                length = 0
+                while header := stream.readline().strip():
+                    name, _, value = header.partition(b":")
+                    length = int(value) if name.lower() == b"content-length" else length
+                stream.read(length)
+                answer(connection)
+
+    secured = {}
+    if tls is not None:
+        secured["ssl_context"] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        secured["ssl_context"].load_cert_chain(tls)
+    server = StreamServer(("127.0.0.1", 0), handle, backlog=1024, **secured)
+    server.start()
+    url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}/v1"
+    return openai_backend(base_url=url, api_key="sk-1", model="m1", **settings)
+
+
+def say(connection: Any, *events: object) -> None:
+    """Send events of a stream."""
+    body = b"".join(
+        event if isinstance(event, bytes) else b"data: %s\n\n" % json.dumps(event).encode() for event in events
+    )
+    connection.sendall(b"%x\r\n%s\r\n" % (len(body), body))
+
+
+def word(text: str, reason: str | None = None) -> dict[str, Any]:
+    return {"choices": [{"delta": {"content": text}, "finish_reason": reason}]}
+
+
+def killed_after(before: bytes) -> None:
+    """Kill a query that waits after these bytes of the reply: the provider sees the end of the connection at once."""
+    asked, ended = Event(), Event()
+
+    def stall(connection: Any) -> None:
+        connection.sendall(before)
+        asked.set()
+        assert connection.recv(1) == b""
+        ended.set()
+
+    backend = serve(stall)
+    # The connection must not owe its end to the garbage collector.
+    gc.disable()
+    query = gevent.spawn(backend.process_query, QUERY)
+    assert asked.wait(10), before
+    gevent.sleep(0.05)  # until it waits for what comes next
+    query.kill()
+    assert ended.wait(10), before
+    assert isinstance(query.value, gevent.GreenletExit)
+
+
+def killed() -> None:
+    """Kill at every stage of a reply."""
+    for before in BEGINNINGS:
+        killed_after(before)
+
+
+def killed_while_pausing() -> None:
+    """Kill a query that waits for its next try: it ends, and there is no next try."""
+    tries = []
+
+    def busy(connection: Any) -> None:
+        tries.append(1)
+        connection.sendall(b"HTTP/1.1 429 No\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
+
+    backend = serve(busy)
+    query = gevent.spawn(backend.process_query, QUERY)
+    while not tries:
+        gevent.sleep(0.01)  # between two looks
+    gevent.sleep(0.1)  # until it pauses
+    query.kill()
+    assert isinstance(query.value, gevent.GreenletExit)
+    gevent.sleep(1.6)  # longer than the pause that it was killed in
+    assert len(tries) == 1
+
+
+def many() -> None:
+    """Ask 300 questions at once: all are on their way before the first is answered."""
+    waiting, all_there = [], Event()
+
+    def together(connection: Any) -> None:
+        waiting.append(1)
+        if len(waiting) == 300:
+            all_there.set()
+        assert all_there.wait(60)
+        connection.sendall(WHOLE)
+
+    backend = serve(together)
+    queries = [gevent.spawn(backend.process_query, QUERY) for _ in range(300)]
+    gevent.joinall(queries, raise_error=True)
+    assert {query.value.text for query in queries} == {"Forty-two."}
+
+
+def threads() -> None:
+    """Ask from gevent's native threads and from greenlets in turn: only the greenlets' connection is kept."""
+    connections = set()
+
+    def slowly(connection: Any) -> None:
+        connections.add(connection)
+        gevent.sleep(0.05)  # so that all ask before the first is answered
+        connection.sendall(WHOLE)
+
+    backend = serve(slowly)
+    pool = ThreadPool(6)
+    for _ in range(5):
+        results = [pool.spawn(backend.process_query, QUERY) for _ in range(6)]
+        results.append(gevent.spawn(backend.process_query, QUERY))
+        assert [result.get(timeout=20).text for result in results] == ["Forty-two."] * 7
+    assert len(connections) == 5 * 6 + 1
+
+
+def stream_killed() -> None:
+    """Kill a query in the middle of a stream: the provider sees the end at once, and nobody watches on."""
+    heard, ended = Event(), Event()
+
+    def begin(connection: Any) -> None:
+        connection.sendall(HEAD)
+        say(connection, word("Forty-"))
+        assert connection.recv(1) == b""
+        ended.set()
+
+    backend = serve(begin, stream=True)
+    gc.disable()
+    query = gevent.spawn(backend.process_query, replace(QUERY, on_text=lambda text: heard.set()))
+    assert heard.wait(10)
+    assert watchers() == 1
+    query.kill()
+    assert ended.wait(10)
+    assert isinstance(query.value, gevent.GreenletExit)
+    assert watchers() == 0
+
+
+def stream_silent(tls: Path | None = None) -> None:
+    """Say a word, and then only that one lives: the query is given up, and the connection closed."""
+    ended = Event()
+
+    def begin(connection: Any) -> None:
+        connection.sendall(HEAD)
+        say(connection, word("Forty-"))
+        with suppress(OSError):  # TLS ends without a farewell
+            while True:
+                say(connection, b": keep-alive\n\n")
+                gevent.sleep(0.01)  # as a keep-alive does, only quicker
+        ended.set()
+
+    texts: list[str] = []
+    backend = serve(begin, tls, stream=True, idle=0.2)
+    assert "took too long" in error_of(backend, replace(QUERY, on_text=texts.append))
+    assert texts == ["Forty-"]
+    assert ended.wait(10)
+    assert watchers() == 0
+
+
+def stream_mute(tls: Path | None = None) -> None:
+    """Say a word, and then nothing at all: the same."""
+    ended = Event()
+
+    def begin(connection: Any) -> None:
+        connection.sendall(HEAD)
+        say(connection, word("Forty-"))
+        with suppress(OSError):  # a reset is an end too
+            assert connection.recv(1) == b""
+        ended.set()
+
+    backend = serve(begin, tls, stream=True, idle=0.2)
+    assert "took too long" in error_of(backend, QUERY)
+    assert ended.wait(10)
+    assert watchers() == 0
+
+
+def over_tls() -> None:
+    """Do both over TLS, where what wakes a reader is another thing."""
+    with tempfile.TemporaryDirectory() as folder:
+        tls = certificate(Path(folder))
+        os.environ["REQUESTS_CA_BUNDLE"] = str(tls)
+        stream_silent(tls)
+        stream_mute(tls)
+
+
+def streams() -> None:
+    """Read 100 streams at once, from greenlets and from native threads: each gets its own words, in their order."""
+    waiting, all_there = [], Event()
+
+    def begin(connection: Any) -> None:
+        connection.sendall(HEAD)
+        say(connection, word("Forty-"))
+        waiting.append(1)
+        if len(waiting) == 100:
+            all_there.set()
+        assert all_there.wait(60)
+        say(connection, word("two.", "stop"), b"data: [DONE]\n\n")
+        connection.sendall(b"0\r\n\r\n")
+
+    backend = serve(begin, stream=True)
+    pool = ThreadPool(20)
+    texts: list[list[str]] = [[] for _ in range(100)]
+    queries = [replace(QUERY, on_text=said.append) for said in texts]
+    results = [pool.spawn(backend.process_query, query) for query in queries[:20]]
+    greenlets = [gevent.spawn(backend.process_query, query) for query in queries[20:]]
+    gevent.joinall(greenlets, raise_error=True)
+    for result in results:
+        result.get(timeout=20)
+    # What comes while a busy process does something else is read, and passed on, together.
+    assert ["".join(said) for said in texts] == ["Forty-two."] * 100
+    assert watchers() == 0
+
+
+def error_of(backend: Backend, query: Query) -> str:
+    """Ask, and give what the client would read instead of an answer."""
+    try:
+        raise AssertionError(backend.process_query(query))
+    except BackendError as error:
+        return str(error)
+
+
+def watchers() -> int:
+    """Count those who watch over streams here, once all that are due to run have run."""
+    gevent.sleep(0.05)  # for those that were told to end
+    return sum(thread.name == "silence" for thread in threading.enumerate())
+
+
+def certificate(folder: Path) -> Path:
+    """Make a certificate for this machine, and give the file that has it and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "provider")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "both.pem"
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(made.public_bytes(Encoding.PEM) + secret)
+    return file
+
+
+SCENARIOS: dict[str, Callable[[], None]] = {
+    "killed": killed,
+    "killed-while-pausing": killed_while_pausing,
+    "many": many,
+    "threads": threads,
+    "stream-killed": stream_killed,
+    "stream-silent": stream_silent,
+    "stream-mute": stream_mute,
+    "over-tls": over_tls,
+    "streams": streams,
+}
+
+if __name__ == "__main__":
+    logging.disable()
+    for name in sys.argv[1:]:
+        with gevent.Timeout(90):
+            SCENARIOS[name]()
+        print(name, flush=True)

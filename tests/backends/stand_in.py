@@ -1,0 +1,293 @@
+"""What takes a provider's place: one on a real socket, which sends just the bytes it is told to, and one on paper."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
+from operator import itemgetter
+from typing import Any, TypeVar
+
+from hypothesis import strategies as st
+
+from persona_stream.query import Query
+
+Reply = bytes | Callable[[socket.socket], None]
+
+
+def http(status: int, body: bytes | str | object, *headers: str) -> bytes:
+    """Give a whole reply; a body that is no text becomes JSON."""
+    if not isinstance(body, bytes | str):
+        body = json.dumps(body)
+    content = body.encode() if isinstance(body, str) else body
+    lines = [f"HTTP/1.1 {status} Reason", *headers, f"Content-Length: {len(content)}", "", ""]
+    return "\r\n".join(lines).encode() + content
+
+
+def completion(content: object = "Forty-two.", **more: Any) -> dict[str, Any]:
+    """Give what a provider sends for an answer."""
+    message = {"role": "assistant", "content": content} | more.pop("message", {})
+    choice = {"index": 0, "finish_reason": more.pop("finish_reason", "stop"), "message": message}
+    return {"id": "chatcmpl-1", "object": "chat.completion", "choices": [choice]} | more
+
+
+def message(*content: object, **more: Any) -> dict[str, Any]:
+    """Give what a provider of Anthropic's dialect sends for an answer; a text stands for a block of it."""
+    blocks = [{"type": "text", "text": block} if isinstance(block, str) else block for block in content]
+    head = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m1", "content": blocks}
+    return head | {"stop_reason": "end_turn", "stop_sequence": None} | more
+
+
+def chunk(content: object = None, **more: Any) -> dict[str, Any]:
+    """Give a chunk of a completion."""
+    delta = {} if content is None else {"content": content}
+    choice = {"index": 0, "delta": delta | more.pop("delta", {}), "finish_reason": more.pop("finish_reason", None)}
+    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [choice]} | more
+
+
+DONE = b"data: [DONE]\n\n"
+
+
+def chunks(*frames: object) -> bytes:
+    """Give chunks as events, a text as one with content, and bytes as they are."""
+    made = (chunk(frame) if isinstance(frame, str) else frame for frame in frames)
+    return b"".join(frame if isinstance(frame, bytes) else b"data: %s\n\n" % _json(frame) for frame in made)
+
+
+def parts(*frames: object) -> bytes:
+    """Give events of Anthropic's dialect; a text is a part of the first block, and bytes are as they are."""
+    made = (part(frame) if isinstance(frame, str) else frame for frame in frames)
+    return b"".join(
+        frame if isinstance(frame, bytes) else b"event: %s\ndata: %s\n\n" % (frame["type"].encode(), _json(frame))
+        for frame in made
+    )
+
+
+def part(text: str, index: int = 0, kind: str = "text") -> dict[str, Any]:
+    """Give an event with a part of a block."""
+    field = {"input_json": "partial_json"}.get(kind, kind)
+    return {"type": "content_block_delta", "index": index, "delta": {"type": f"{kind}_delta", field: text}}
+
+
+def block(index: int = 0, **fields: Any) -> dict[str, Any]:
+    """Give the event that begins a block; of text, where nothing else is said."""
+    return {"type": "content_block_start", "index": index, "content_block": fields or {"type": "text", "text": ""}}
+
+
+def begun(**usage: int) -> dict[str, Any]:
+    """Give the event that begins a message."""
+    return {"type": "message_start", "message": message(stop_reason=None, usage=usage)}
+
+
+def ended(reason: object = "end_turn", **usage: int) -> dict[str, Any]:
+    """Give the event that says why a message ends."""
+    return {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}, "usage": usage}
+
+
+STOPPED = {"type": "message_stop"}
+PING = {"type": "ping"}
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def stream(*pieces: bytes, is_whole: bool = True) -> bytes:
+    """Give a reply that is a stream: each piece is one chunk of HTTP's, and the last one is missing if it is cut."""
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces if piece)
+    return head + body + (b"0\r\n\r\n" if is_whole else b"")
+
+
+def cut(*pieces: bytes) -> Callable[[socket.socket], None]:
+    """Send the beginning of a stream, and close the connection."""
+
+    def send(connection: socket.socket) -> None:
+        connection.sendall(stream(*pieces, is_whole=False))
+
+    return send
+
+
+def steps(*pieces: bytes | threading.Event) -> Callable[[socket.socket], None]:
+    """Send a stream, and where an event stands in it, wait for that before going on."""
+
+    def send(connection: socket.socket) -> None:
+        connection.sendall(stream(is_whole=False))
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                connection.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+            else:
+                assert piece.wait(30)
+        connection.sendall(b"0\r\n\r\n")
+
+    return send
+
+
+def hold(*pieces: bytes, again: bytes = b"") -> Callable[[socket.socket], None]:
+    """Send the beginning of a stream, and then nothing, or the same again and again, until the other side leaves."""
+
+    def send(connection: socket.socket) -> None:
+        connection.sendall(stream(*pieces, is_whole=False))
+        connection.settimeout(0.01 if again else None)
+        while True:
+            try:
+                if connection.recv(1) == b"":
+                    return
+            except TimeoutError:
+                connection.sendall(b"%x\r\n%s\r\n" % (len(again), again))
+
+    return send
+
+
+T = TypeVar("T", str, bytes)
+
+
+def cuts(data: st.DataObject, whole: T) -> list[T]:
+    """Cut a text, or bytes, somewhere."""
+    bounds = [0, *sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=5))), len(whole)]
+    return [whole[start:end] for start, end in pairwise(bounds)]
+
+
+class Paper:
+    """Take the place of a reply that arrives: its pieces are there, and nothing waits."""
+
+    status = 200
+    succeeds = True
+
+    def __init__(
+        self,
+        *pieces: bytes,
+        trouble: Exception | None = None,
+        kind: str = "text/event-stream",
+        are_there: bool = False,
+    ) -> None:
+        self.headers = {"Content-Type": kind}
+        self._are_there = are_there
+        self.pieces = self._read(pieces, trouble)
+
+    def has_more(self) -> bool:
+        """Whether the pieces seem to have come, or to come one by one."""
+        return self._are_there
+
+    def stop(self) -> None:
+        """Nothing waits."""
+
+    def _read(self, pieces: Iterable[bytes], trouble: Exception | None) -> Iterator[bytes]:
+        yield from pieces
+        if trouble is not None:
+            raise trouble
+
+
+class Ear:
+    """Hear what a query sends, in order."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str]] = []
+
+    def query(self, **fields: Any) -> Query:
+        """Give a query that this hears."""
+        return Query(
+            **{"username": "ada", "message": "How many?", "locale": "en"} | fields,
+            on_text=lambda text: self.heard.append(("text", text)),
+            on_reasoning=lambda text: self.heard.append(("reasoning", text)),
+        )
+
+    @property
+    def joined(self) -> list[tuple[str, str]]:
+        """Give what was heard as if what came together of a kind had come at once."""
+        return [(kind, "".join(text for _, text in group)) for kind, group in groupby(self.heard, key=itemgetter(0))]
+
+    @property
+    def text(self) -> str:
+        return "".join(text for kind, text in self.heard if kind == "text")
+
+    @property
+    def reasoning(self) -> str:
+        return "".join(text for kind, text in self.heard if kind == "reasoning")
+
+
+class Waits:
+    """Take the place of sleeping, and keep for how long."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+
+    def __call__(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+
+
+@dataclass
+class Request:
+    """One request, as it came in."""
+
+    target: str
+    headers: dict[str, str]
+    body: Any
+
+
+@dataclass
+class Provider:
+    """Send the replies in turn, the last one again and again; keep what was asked."""
+
+    port: int
+    replies: list[Reply]
+    requests: list[Request] = field(default_factory=list)
+    connections: int = 0
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def serve(self, connection: socket.socket) -> None:
+        """Answer on one connection until it ends."""
+        # Whoever closes with bytes unread resets the connection: that is an end like any other.
+        with connection, connection.makefile("rb") as stream, suppress(OSError):
+            while (request := _read(stream)) is not None:
+                self.requests.append(request)
+                reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+                if callable(reply):
+                    reply(connection)
+                    break
+                connection.sendall(reply)
+        self.ended.set()
+
+
+def _read(stream: Any) -> Request | None:
+    line = stream.readline().split()
+    if not line:
+        return None
+    headers = {}
+    while header := stream.readline().strip():
+        name, _, value = header.decode("latin-1").partition(":")
+        headers[name.lower()] = value.strip()
+    body = stream.read(int(headers.get("content-length", 0)))
+    return Request(line[1].decode(), headers, json.loads(body) if body else None)
+
+
+@contextmanager
+def provider(*replies: Reply) -> Iterator[Provider]:
+    """Serve on a free port until the end of the block."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        served = Provider(listener.getsockname()[1], list(replies))
+
+        def accept() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                served.connections += 1
+                threading.Thread(target=served.serve, args=(connection,), daemon=True).start()
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        try:
+            yield served
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
