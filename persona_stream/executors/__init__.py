@@ -23,6 +23,14 @@ class Raised(Struct, frozen=True):
 Outcome = Returned | Raised
 
 
+class ProcessFailed(Exception):
+    """Say, in words for the log, what went wrong with process_query in a process of its own."""
+
+
+class AnswerTooLarge(ProcessFailed):
+    """Say that an answer is so large that it was not even read."""
+
+
 class Work(Protocol):
     """One call of process_query that is under way."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from persona_stream.clock import Clock
+from persona_stream.executors.pace import Pace
 from persona_stream.facts import Reported
-from persona_stream.hub import Home, Timer
+from persona_stream.hub import Home
 from persona_stream.texts import clean
 
 _EVERY = 0.1  # seconds
@@ -16,13 +17,12 @@ _LONGEST = 500  # characters of a status text
 class Reports:
     """Coalesce the reports of one run."""
 
-    __slots__ = ("_clock", "_home", "_last", "_pending", "_timer", "_write")
+    __slots__ = ("_home", "_pace", "_pending", "_write")
 
     def __init__(self, write: Callable[[Reported], object], clock: Clock, home: Home) -> None:
-        self._write, self._clock, self._home = write, clock, home
-        self._last = 0.0
+        self._write, self._home = write, home
+        self._pace = Pace(_EVERY, self._flush, clock)
         self._pending: Reported | None = None
-        self._timer: Timer | None = None
 
     def report(self, message: str, fraction: float | None) -> None:
         """Take a report. Any thread may call this, and it never blocks."""
@@ -32,9 +32,7 @@ class Reports:
     def cancel(self) -> None:
         """Pass on no more."""
         self._pending = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._pace.cancel()
 
     def _take(self, fact: Reported) -> None:
         if (before := self._pending) is not None:
@@ -43,10 +41,9 @@ class Reports:
             self._pending = Reported(fact.message or before.message, fraction)
             return
         self._pending = fact
-        self._timer = Timer(max(0.0, self._last + _EVERY - self._clock()), self._flush)
+        self._pace.soon()
 
     def _flush(self) -> None:
-        fact, self._pending, self._timer = self._pending, None, None
+        fact, self._pending = self._pending, None
         if fact is not None:
-            self._last = self._clock()
             self._write(fact)

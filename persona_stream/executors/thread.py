@@ -13,6 +13,7 @@ import gevent
 from gevent.threadpool import ThreadPool
 
 from persona_stream.executors import Outcome, Raised, Returned
+from persona_stream.hub import yield_soon
 
 
 class _Work:
@@ -24,6 +25,8 @@ class ThreadExecutor:
     """Give every query a thread out of a bounded pool."""
 
     def __init__(self, threads: int) -> None:
+        """Have so many at the most; each is started when it is needed."""
+        yield_soon()
         self.capacity = threads
         self._pool = ThreadPool(threads)
 

@@ -11,6 +11,7 @@ from persona_stream.facts import Reported
 from persona_stream.hub import Home
 from persona_stream.query import Query
 from tests.fakes import FakeClock
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -25,9 +26,7 @@ def reports(written: list[Reported]) -> Reports:
 
 def told(written: list[Reported], count: int) -> list[Reported]:
     """Wait until so many are written."""
-    with gevent.Timeout(5):
-        while len(written) < count:
-            gevent.sleep(0.005)  # between two looks
+    wait_for(lambda: len(written) >= count, 5.0, sleep=gevent.sleep)
     return written
 
 

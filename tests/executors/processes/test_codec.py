@@ -1,0 +1,109 @@
+"""What passes between server and worker: our own types, and nothing that could do something."""
+
+from __future__ import annotations
+
+import pickle
+import socket
+from collections import OrderedDict
+from enum import StrEnum
+from types import MappingProxyType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persona_stream import Answer, Image, Query, Tool, ToolCall, ToolChoice, Turn, Usage
+from persona_stream.content import Extras
+from persona_stream.executors.processes import codec, frames
+from persona_stream.persona import Note, Persona
+from persona_stream.principal import Principal
+from persona_stream.upstream import Upstream
+
+PERSONA = Persona("ada", "Ada", {"en": "She counts."}, notes=(Note(("x",), {"en": "y"}, "https://example.org"),))
+QUERY = Query(
+    username="ada",
+    message="Hi",
+    persona=PERSONA,
+    parts=("look", Image("data:,")),
+    history=(Turn("assistant", "", calls=(ToolCall("1", "look", "{}"),)),),
+    tools=(Tool("look", None, MappingProxyType({"type": "object"})),),
+    tool_choice=ToolChoice("named", "look"),
+    parameters=MappingProxyType({"stop": ("a", "b"), "temperature": 0.5}),
+    principal=Principal("alice", frozenset({"chat"})),
+)
+
+
+class Colour(StrEnum):
+    """Be a text that says something else when it is made one."""
+
+    RED = "red"
+
+
+def back(message: object) -> object:
+    """Write a message, and read it."""
+    return codec.decode(codec.encode(message))
+
+
+def test_a_query_arrives_as_it_was():
+    """But for what lives here: that is made anew over there."""
+    asked = back(frames.Ask(1, "default", "run", codec.of_query(QUERY)))
+    assert isinstance(asked, frames.Ask)
+    assert Query(**asked.query) == QUERY
+
+
+@given(st.text(alphabet=st.characters(codec=None)), st.floats(allow_nan=False), st.integers())
+def test_what_comes_back_is_what_was_said(text: str, fraction: float, number: int):
+    """Every character, halves of pairs too."""
+    upstream = Upstream(provider="p", model="m", url="u", request={text: [number]}, began_at=fraction, seconds=0.0)
+    answer = Answer(text, text, Usage(input_tokens=number, output_tokens=1), extras=Extras("openai", {"a": text}))
+    for message in (
+        frames.Told(number, (frames.Text(text), frames.Report(text, fraction), upstream)),
+        frames.Gave(text),
+        frames.Gave(answer),
+        frames.Broke(text, for_good=True),
+    ):
+        assert back(message) == message
+
+
+def test_what_is_a_kind_of_something_plain_becomes_that():
+    """So no class of a stranger's is needed here."""
+    found = back([Colour.RED, OrderedDict(a=1), True])
+    assert found == ["red", {"a": 1}, True]
+    assert [type(each) for each in found] == [str, dict, bool]
+
+
+@pytest.mark.parametrize("value", [object(), print, Colour, lambda: 1, pytest])
+def test_what_is_neither_ours_nor_plain_is_refused(value: object):
+    """By who writes it."""
+    with pytest.raises(codec.Unsendable):
+        codec.encode([value])
+
+
+@pytest.mark.parametrize("value", [print, OrderedDict(), pickle.Unpickler])
+def test_what_was_written_by_others_is_refused_too(value: object):
+    """By who reads it: nothing is imported, built or called."""
+    with pytest.raises(pickle.UnpicklingError, match="does not belong into a frame"):
+        codec.decode(pickle.dumps(value))
+
+
+def test_frames_come_one_after_the_other_and_have_a_limit():
+    """An end in the middle of one is an end."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(codec.framed(b"one") + codec.framed(b"") + codec.framed(b"three") + codec.framed(b"x" * 50))
+        assert [codec.receive(ours, 50), codec.receive(ours, 0), codec.receive(ours, 5)] == [b"one", b"", b"three"]
+        with pytest.raises(codec.Oversized, match="50 bytes"):
+            codec.receive(ours, 49)
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            theirs.sendall(codec.framed(b"half of it")[:8])
+        assert codec.receive(ours) is None
+
+
+def test_what_json_cannot_say_is_said_as_in_the_request_log():
+    """And a circle is nothing."""
+    circle: list[object] = []
+    circle.append(circle)
+    assert codec.plain({"a": (1, b"x"), "b": object}) == {"a": (1, "eA=="), "b": "<class 'object'>"}
+    assert codec.plain(circle) is None
