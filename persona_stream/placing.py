@@ -1,0 +1,50 @@
+"""Make what answers, and choose where each of it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from persona_stream import making
+from persona_stream.errors import StartError
+from persona_stream.executors.auto import AutoExecutors
+from persona_stream.executors.choosing import ADVICE, Executors
+from persona_stream.executors.greenlet import GreenletExecutor
+from persona_stream.executors.thread import ThreadExecutor
+from persona_stream.models import Models
+from persona_stream.persona import Persona
+from persona_stream.settings import Settings
+
+
+def backends(
+    settings: Settings, personas: Mapping[str, Persona] | None, process_query: Callable[..., Any] | None
+) -> tuple[Models, Executors]:
+    """Make what answers, and where it does."""
+    answering = making.backends(settings, personas, process_query)
+    match settings.executor:
+        case "thread":
+            executors = Executors(ThreadExecutor(settings.threads))
+        case "auto":
+            executors = AutoExecutors(settings.threads)
+        case "process":
+            if process_query is not None:
+                raise StartError(
+                    "executor process has the backend imported in processes of their own, so it needs its name: set"
+                    " backend to module:function, and leave process_query out"
+                )
+            from persona_stream.executors.processes.executor import ProcessExecutor, sizes
+
+            # The default is meant for threads, which weigh nothing.
+            most, ready = sizes(None if settings.threads == Settings().threads else settings.threads)
+            make = partial(making.backends, settings, personas)
+            processes = ProcessExecutor(make, most=most, ready=ready, max_answer_bytes=settings.max_answer_bytes)
+            answering = {
+                name: backend if backend.is_async else processes.backend(name, backend)
+                for name, backend in answering.items()
+            }
+            prepare = processes.prepare if any(not each.is_async for each in answering.values()) else lambda: None
+            executors = Executors(processes, prepare=prepare, close=processes.close)
+        case _:
+            executors = Executors(GreenletExecutor(), ADVICE)
+    return making.routed(settings, personas, answering), executors

@@ -1,0 +1,113 @@
+"""How often somebody may ask: a number of times in a moving window of time.
+
+Source of the window and of where it is kept: the package ``limits``.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any, Protocol
+
+from msgspec import Struct
+
+from persona_stream.clock import Clock, calendar_clock
+from persona_stream.errors import StartError
+
+logger = logging.getLogger("persona_stream.web")
+
+_CONNECTIONS = 4
+_PATIENCE = 1.0  # seconds
+
+
+class Allowance(Struct, frozen=True):
+    """Say what is left to somebody.
+
+    Attributes:
+        limit: how often they may ask within the window.
+        window: its length in seconds.
+        left: how often they still may.
+        reset: seconds until they may ask more often again.
+        is_over: whether this time was one too many.
+    """
+
+    limit: int
+    window: int
+    left: int
+    reset: int
+    is_over: bool
+
+
+class Rates(Protocol):
+    """Count how often somebody asks."""
+
+    def take(self, *key: str) -> Allowance | None:
+        """Count once more, and say what is left; ``None`` where nothing is bounded. May wait for a store."""
+        ...
+
+
+class NoRates:
+    """Let everybody ask as often as they like."""
+
+    def take(self, *key: str) -> Allowance | None:
+        return None
+
+
+class MovingRates:
+    """Bound how often everybody may ask, by one rate."""
+
+    def __init__(self, rate: str, redis_url: str | None, clock: Clock | None = None) -> None:
+        """Count in this process, or where there is a Redis, over all that share it.
+
+        Args:
+            rate: like ``60/minute``.
+            redis_url: the Redis.
+            clock: tells the moment that is counted by, which is the machine's own.
+
+        Raises:
+            StartError: the package ``limits`` is not installed.
+        """
+        try:
+            from limits import parse
+            from limits.errors import StorageError
+            from limits.storage import MemoryStorage
+            from limits.strategies import MovingWindowRateLimiter
+        except ImportError:
+            raise StartError('rate_limit needs the package limits: pip install "persona_stream[limits]"') from None
+        self._rate, self._clock, self._troubles = parse(rate), clock or calendar_clock(), StorageError
+        self._here: Any = MovingWindowRateLimiter(MemoryStorage())
+        self._shared: Any = self._here if redis_url is None else MovingWindowRateLimiter(_redis(redis_url))
+        self._is_away = False
+
+    def take(self, *key: str) -> Allowance | None:
+        if self._shared is not self._here:
+            try:
+                found = self._take(self._shared, key)
+            except self._troubles as error:
+                self._away(error)
+            else:
+                self._is_away = False
+                return found
+        return self._take(self._here, key)
+
+    def _take(self, limiter: Any, key: tuple[str, ...]) -> Allowance:
+        is_over = not limiter.hit(self._rate, *key)
+        stats = limiter.get_window_stats(self._rate, *key)
+        reset = max(1, math.ceil(stats.reset_time - self._clock()))
+        return Allowance(self._rate.amount, self._rate.get_expiry(), stats.remaining, reset, is_over)
+
+    def _away(self, error: Exception) -> None:
+        if not self._is_away:
+            logger.warning("Redis is out of reach, so rates are counted in this process alone: %s", error)
+        self._is_away = True
+
+
+def _redis(url: str) -> Any:
+    from limits.storage import RedisStorage
+    from redis import BlockingConnectionPool
+
+    # A plain pool raises when it is empty, and a plain client tries for a minute.
+    pool: Any = BlockingConnectionPool.from_url(
+        url, max_connections=_CONNECTIONS, timeout=_PATIENCE, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE
+    )
+    return RedisStorage(url, connection_pool=pool, wrap_exceptions=True, key_prefix="persona-stream-rates")
