@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from persona_stream.facts import Answered, Entry, Failed, is_ending, terms
+from persona_stream.notes import Note
 from persona_stream.summary import summarize
 
 logger = logging.getLogger("persona_stream.runs")
@@ -23,6 +24,9 @@ class LogObserver:
                 logger.log(level, "%s", _line(entries), extra={"run_id": run_id})
         elif logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s", type(fact).__name__.lower(), extra={"run_id": run_id})
+
+    def note(self, run_id: str, note: Note) -> None:
+        """Leave it be: a run has one line."""
 
 
 def _line(entries: Sequence[Entry]) -> str:

@@ -1,0 +1,16 @@
+"""An application with every address, and nobody behind it."""
+
+from __future__ import annotations
+
+import pytest
+from flask import Flask
+
+from tests.addresses import every_blueprint
+
+
+@pytest.fixture
+def whole() -> Flask:
+    app = Flask("map", static_folder=None)
+    for blueprint in every_blueprint():
+        app.register_blueprint(blueprint)
+    return app

@@ -1,0 +1,35 @@
+"""docs/METRICS.md and the code agree."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics import MetricWrapperBase
+
+from persona_stream.observers.metrics.instruments import Instruments
+from persona_stream.observers.metrics.prometheus import Prometheus
+from tests.documents import Document
+from tests.scraping import families
+
+METRICS = Document("docs/METRICS.md")
+
+
+def rows() -> dict[str, tuple[str, str, str]]:
+    """Give kind, labels and meaning of each metric in the table."""
+    return {cells[0]: (cells[1], cells[2], cells[3]) for cells in METRICS.rows() if len(cells) == 4}
+
+
+def test_the_table_is_the_codes():
+    """Every metric stands in it, with its kind, its labels and its sentence, and no other."""
+    instruments = Instruments(CollectorRegistry())
+    made = [*vars(instruments).values(), *instruments.gauges.values()]
+    labels = {each._name: each._labelnames for each in made if isinstance(each, MetricWrapperBase)}
+    meters = Prometheus()
+    meters.watch({}, {"journals": lambda: ()})
+    expected = {}
+    for family in families(meters.exposition().body.decode()):
+        name = family.name + "_total" * (family.type == "counter")
+        of = labels.get(family.name, ("store",))
+        expected[name.removeprefix("persona_stream_")] = (family.type, ", ".join(of), family.documentation)
+    found = rows()
+    del found["metric"], found["---"]
+    assert found == expected

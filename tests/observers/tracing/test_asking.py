@@ -1,0 +1,46 @@
+"""When traces are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from persona_stream.observers.tracing.asking import exporters
+
+ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, []),
+        (ENDPOINT, ["otlp"]),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4318/v1/traces"}, ["otlp"]),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": ""}, []),
+        ({"OTEL_TRACES_EXPORTER": "otlp"}, ["otlp"]),
+        ({"OTEL_TRACES_EXPORTER": "console, otlp"}, ["console", "otlp"]),
+        (ENDPOINT | {"OTEL_TRACES_EXPORTER": "none"}, []),
+        (ENDPOINT | {"OTEL_SDK_DISABLED": "True"}, []),
+        (ENDPOINT | {"OTEL_SDK_DISABLED": "false"}, ["otlp"]),
+        (ENDPOINT | {"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"}, ["otlp"]),
+        ({"OTEL_SERVICE_NAME": "chat"}, []),
+    ],
+)
+def test_the_variables_of_opentelemetry_decide(environ: Mapping[str, str], expected: Sequence[str]):
+    """Nobody who does not ask for traces has any."""
+    assert list(exporters(environ)) == expected
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "'zipkin' is none of otlp, console"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "not as 'grpc'"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"}, "not as 'http/json'"),
+    ],
+)
+def test_what_cannot_be_had_is_said(more: Mapping[str, str], said: str, caplog: pytest.LogCaptureFixture):
+    """And the server serves without."""
+    assert list(exporters(ENDPOINT | more)) == []
+    assert said in caplog.text
