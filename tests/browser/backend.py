@@ -10,8 +10,12 @@ from persona_stream import Answer, BackendError, Query
 PARAGRAPH = "Paragraph {} is about 3.14 of something; 第{}段说的是另一件事。A family 👨‍👩‍👧, a flag 🇨🇭.\n\n"
 STORY = "".join(PARAGRAPH.format(n, n) for n in range(1, 9))
 SHORT = "The answer is 42."
-HOSTILE = """<img src=x onerror="document.title='taken'"></script><script>alert(1)</script><b>&amp; \u2028"""
+HOSTILE = (
+    """<img src=x onerror="document.title='taken'"></script><script>alert(1)</script><b>&amp; \u2028"""
+    "\u202e\x1b[2J\x85`${1}`"
+)
 REASONING = "First I wondered what is asked."
+THOUGHTS = "".join(f"Step {n}: <b>3.14</b> is not 3. 第{n}步再想一想。👨‍👩‍👧 " for n in range(1, 41))
 FAILURE = "The model is asleep: ask again after 9 o'clock."
 
 
@@ -29,6 +33,8 @@ def answer(query: Query) -> str | Answer:
         raise RuntimeError("a secret of the backend")
     if "hostile" in query.message:
         return HOSTILE
+    if "ponder" in query.message:
+        return Answer(STORY, reasoning=THOUGHTS)
     if "think" in query.message:
         return Answer(SHORT, reasoning=REASONING)
     return STORY if "story" in query.message else SHORT

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -35,20 +35,27 @@ EMPTY = '<link rel="icon" href="data:,">'
 Visit = Callable[..., Conversation]
 
 
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Run Chromium until the end of the block; without one, skip the test."""
+    program = next((path for path in BROWSERS if path.exists()), None)
+    if program is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("Chromium is missing, and CI skips nothing")
+        pytest.skip("Chromium is missing: apt-get install chromium-headless-shell")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
 # Not for the whole session: Playwright keeps an event loop in this thread, in which no other test could run its own.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Start Chromium once for the tests of this folder."""
-    chromium = next((path for path in BROWSERS if path.exists()), None)
-    if chromium is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("Chromium is missing, and CI skips nothing")
-        pytest.skip("Chromium is missing: apt-get install chromium-headless-shell")
     expect.set_options(timeout=PATIENCE_MS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="package")

@@ -18,8 +18,8 @@ class CuttingProxy:
     Attributes:
         slice_bytes: the server's bytes are handed on in pieces of at most this size.
         refusing: new connections are closed as soon as they come.
-        pieces: each connection stops, as if its network had, in the middle of this piece of the answer, until it is
-            cut or ``release`` is called; ``None`` lets everything pass.
+        pieces: each connection stops, as if its network had, in the middle of this piece of the answer or of the
+            reasoning, until it is cut or ``release`` is called; ``None`` lets everything pass.
     """
 
     def __init__(self, target_port: int, slice_bytes: int = 65536) -> None:
@@ -117,6 +117,6 @@ class CuttingProxy:
 
 
 def _allowed(passed: bytes, data: bytes, pieces: int) -> int:
-    """Tell how many of these bytes come before the end of so many pieces of an answer."""
-    ends = [found.end() for found in re.finditer(rb'"status":"streaming"', passed + data)]
+    """Tell how many of these bytes come before the end of so many pieces of a text."""
+    ends = [found.end() for found in re.finditer(rb'"status":"(?:reasoning|streaming)"', passed + data)]
     return len(data) if len(ends) < pieces else max(0, ends[pieces - 1] - len(passed))

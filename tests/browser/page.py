@@ -22,6 +22,7 @@ class Conversation:
         self.turns = page.locator(".turn")
         self.turn = self.turns.last
         self.answer = self.turn.locator(".answer")
+        self.reasoning = self.turn.locator(".reasoning")
         self.status = self.turn.locator(".status")
         self.notice = self.turn.locator(".notice")
         self.summary = self.turn.locator(".summary")
@@ -44,18 +45,29 @@ class Conversation:
         self.message.press("Enter")
         expect(self.turns).to_have_count(turns + 1)
 
+    def ask_for_reasoning(self) -> None:
+        """Tick the box among the options."""
+        self.page.locator("#options-toggle").click()
+        self.page.locator("#reasoning").check()
+        self.page.locator("#options-toggle").click()
+
     def text(self) -> str:
         """Give the answer so far, to the character."""
         return self.answer.text_content() or ""
 
+    def thoughts(self) -> str:
+        """Give the reasoning so far, to the character."""
+        return self.reasoning.locator("div").text_content() or ""
+
     def wait_for_text(self, characters: int = 1) -> str:
         """Wait until so many characters of the answer are there, and give what is there then."""
-        self.page.wait_for_function(
-            "n => [...document.querySelectorAll('.turn .answer')].at(-1)?.textContent.length >= n",
-            arg=characters,
-            timeout=PATIENCE_MS,
-        )
+        self._wait_for(".answer", characters)
         return self.text()
+
+    def wait_for_thoughts(self, characters: int = 1) -> str:
+        """Wait until so many characters of the reasoning are there, and give what is there then."""
+        self._wait_for(".reasoning div", characters)
+        return self.thoughts()
 
     def ended(self) -> Conversation:
         """Wait until the run has ended, however it did."""
@@ -77,3 +89,10 @@ class Conversation:
         """Open the pane of raw events."""
         self.page.locator("#events-toggle").click()
         return self.records
+
+    def _wait_for(self, part: str, characters: int) -> None:
+        self.page.wait_for_function(
+            "([part, n]) => [...document.querySelectorAll('.turn ' + part)].at(-1)?.textContent.length >= n",
+            arg=[part, characters],
+            timeout=PATIENCE_MS,
+        )

@@ -8,6 +8,8 @@ from playwright.sync_api import Browser, expect
 from tests.browser.page import SCREENSHOTS
 from tests.browser.serving import Server
 
+pytestmark = pytest.mark.heavy
+
 PATIENCE_MS = 90_000  # the renderer is 5 MB of script, and a machine can be busy
 
 

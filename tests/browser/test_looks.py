@@ -57,6 +57,7 @@ def test_nothing_sticks_out_on_a_phone(visit: Visit, demo: Server, width: int, h
     chat.shoot(f"{name}-done")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("scheme", "locale"), [("light", "en-US"), ("dark", "zh-CN")])
 def test_pictures_of_a_desktop(visit: Visit, demo: Server, scheme: str, locale: str) -> None:
     """The page wears the reader's colours and language, and is drawn in each state for somebody to look at."""
@@ -81,9 +82,9 @@ def test_pictures_of_a_desktop(visit: Visit, demo: Server, scheme: str, locale: 
     chat.shoot(f"{name}-done")
 
 
-def test_the_language_can_be_switched(visit: Visit, demo: Server) -> None:
+def test_the_language_can_be_switched(visit: Visit, server: Server) -> None:
     """One button changes every text of the page, what the server sends next, and is remembered."""
-    chat = visit(demo.page).connected()
+    chat = visit(server.page).connected()
     page = chat.page
     chat.ask("hello", endpoint="chat")
     chat.ended()
@@ -95,13 +96,14 @@ def test_the_language_can_be_switched(visit: Visit, demo: Server) -> None:
     english = re.compile(r"\b(Send|Stop|Copy|Ask|Events|Options|Server|elapsed|characters|complete)\b")
     assert not english.search(page.locator("header").inner_text() + page.locator("#composer").inner_text())
     with page.expect_request(SMART) as sent:
-        chat.ask("你好", endpoint="smart")
+        chat.ask("你好 wait=60", endpoint="smart")
     assert '"locale":"zh"' in (sent.value.post_data or "")
     expect(chat.status).to_contain_text("已用")
     page.reload()
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
     page.get_by_role("button", name="English").click()
     expect(chat.status).to_contain_text("elapsed")
+    chat.send.click()
     chat.ended()
 
 

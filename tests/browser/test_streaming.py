@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from playwright.sync_api import expect
 
-from tests.browser.backend import HOSTILE, REASONING, SHORT, STORY
+from tests.browser.backend import HOSTILE, STORY
 from tests.browser.conftest import Visit
 from tests.browser.cutting_proxy import CuttingProxy
 from tests.browser.page import SMART, Conversation
@@ -84,23 +84,6 @@ def test_an_answer_is_text_and_never_markup(visit: Visit, server: Server) -> Non
         assert chat.answer.locator("*").count() == 0
     chat.shoot("hostile")
     expect(chat.page).to_have_title("✓ persona_stream")
-
-
-def test_reasoning_folds(visit: Visit, server: Server) -> None:
-    """Reasoning is asked for in the options, is folded away, opens, and never mixes with the answer."""
-    chat = visit(server.page).connected()
-    reasoning = chat.turn.locator(".reasoning")
-    chat.ask("think")
-    assert chat.ended().text() == SHORT
-    expect(reasoning).to_be_hidden()
-    chat.page.locator("#options-toggle").click()
-    chat.page.get_by_label("Show the reasoning too").check()
-    chat.page.locator("#options-toggle").click()
-    chat.ask("think")
-    assert chat.ended().text() == SHORT
-    expect(reasoning.locator("div")).to_be_hidden()
-    reasoning.locator("summary").click()
-    expect(reasoning.locator("div")).to_have_text(REASONING)
 
 
 def test_the_options_are_sent(visit: Visit, server: Server) -> None:

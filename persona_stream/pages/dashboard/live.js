@@ -1,0 +1,31 @@
+// A run in progress, as its readers see it: the same stream, from its beginning.
+
+import { language } from "./texts.js";
+
+// `told` is called with { status, message, progress, elapsed, text, reasoning, broken }; `ended` once, at its end.
+export function follow(address, told, ended) {
+  const state = { status: "processing", message: "", progress: null, elapsed: 0, text: "", reasoning: "", broken: false };
+  const source = new EventSource(`${address}&style=smart&locale=${language()}`);
+  let drawing = 0;
+  const draw = () => { drawing ||= requestAnimationFrame(() => { drawing = 0; told(state); }); };
+  source.onmessage = ({ data }) => {
+    const event = JSON.parse(data);
+    state.broken = false;
+    if (event.status === "streaming") { state.text += event.data; state.status = "streaming"; state.progress = event.streaming_progress; }
+    else if (event.status === "reasoning") state.reasoning += event.reasoning;
+    else if (!event.is_complete) {
+      state.status = event.status;
+      state.message = event.message ?? state.message;
+      state.progress = event.progress ?? state.progress;
+      state.elapsed = event.elapsed_time ?? state.elapsed;
+    }
+    if (event.is_complete) { source.close(); ended(event.status); }
+    draw();
+  };
+  source.onerror = () => {
+    // Closed for good: there is nothing (more) to read. Else the browser tries again by itself.
+    if (source.readyState === EventSource.CLOSED) ended(null);
+    else { state.broken = true; draw(); }
+  };
+  return () => { source.close(); cancelAnimationFrame(drawing); };
+}

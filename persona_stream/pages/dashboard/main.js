@@ -1,0 +1,115 @@
+// The page: who is here, which part of it is open, in which language.
+
+import * as api from "./api.js";
+import { openCharts } from "./charts.js";
+import { $, announce, h, icon } from "./dom.js";
+import { openList } from "./list.js";
+import { openRun } from "./run.js";
+import { language, switchLanguage, t } from "./texts.js";
+
+let session = null;    // null until somebody has logged in
+let close = () => {};  // ends what the open part has going on
+
+// Addresses: #/runs?status=error · #/runs/<id>/<tab> · #/charts?range=24
+function place() {
+  const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
+  const [section = "", id = "", tab = ""] = path.split("/").map((part) => { try { return decodeURIComponent(part); } catch { return part; } });
+  return { section: section || "runs", id, tab, query: new URLSearchParams(query) };
+}
+
+async function start() {
+  draw();
+  try {
+    session = await api.session();
+    session.user === null ? openLogin(null) : open();
+  } catch (error) {
+    error.code === "unauthorized" || error.code === "forbidden" ? openLogin(error) : openTrouble(error, start);
+  }
+}
+
+function draw() {
+  document.documentElement.lang = language() === "zh" ? "zh-CN" : "en";
+  document.title = `${t("title")} · persona_stream`;
+  $("skip").textContent = t("skip");
+  $("skip").onclick = (event) => { event.preventDefault(); $("main").focus(); };
+  const here = place().section;
+  const link = (section) => h("a", { href: `#/${section}`, class: "chip", "aria-current": here === section ? "page" : null }, t(section));
+  $("header").replaceChildren(...[
+    h("p", { class: "brand" }, icon("bars"), h("span", {}, t("title"))),
+    session?.has_log && h("nav", { "aria-label": t("sections") }, link("runs"), link("charts")),
+    h("span", { class: "spacer" }),
+    session && h("span", { class: "me", title: session.user }, session.user),
+    h("button", { type: "button", class: "chip", id: "language", lang: language() === "zh" ? "en" : "zh-CN", onclick: () => { switchLanguage(); draw(); session ? open() : start(); } }, t("otherLanguage")),
+    session && h("button", { type: "button", class: "chip", id: "logout", "aria-label": t("logout"), onclick: leave }, icon("logout"), h("span", {}, t("logout"))),
+  ].filter(Boolean));
+}
+
+function open() {
+  close();
+  close = () => {};
+  draw();
+  const { section, id, tab, query } = place();
+  const main = $("main");
+  if (!session.has_log) return openNoLog();
+  const context = { main, query, trouble: (error, again) => (error.code === "unauthorized" ? openLogin(null) : openTrouble(error, again)) };
+  if (section === "charts") close = openCharts(context);
+  else if (id) close = openRun(context, id, tab);
+  else close = openList(context);
+}
+
+async function leave() {
+  try { await api.logout(); } catch (error) { return openTrouble(error, leave); }
+  session = null;
+  draw();
+  openLogin(null);
+}
+
+function openLogin(refused) {
+  close();
+  close = () => {};
+  session = null;
+  draw();
+  const field = h("input", { class: "field", id: "token", type: "password", autocomplete: "off", spellcheck: "false", required: true });
+  const wrong = h("p", { class: "notice", role: "alert", hidden: true });
+  const complain = (error) => {
+    wrong.hidden = false;
+    wrong.textContent = t(`e_${error.code in KNOWN ? error.code : "internal"}`);
+    field.setAttribute("aria-invalid", "true");
+    field.focus();
+  };
+  const submit = async (event) => {
+    event.preventDefault();
+    try { await api.login(field.value); } catch (error) { return complain(error); }
+    start();
+  };
+  $("main").replaceChildren(h("form", { class: "card", onsubmit: submit },
+    h("h1", {}, t("loginTitle")), h("p", { class: "muted" }, t("loginHint")), h("pre", {}, 'persona-stream token --user me --scope "chat admin"'),
+    h("label", { for: "token" }, t("token")), field, wrong, h("button", { class: "button primary" }, t("login")), h("p", { class: "muted small" }, t("loginKept"))));
+  if (refused) complain(refused);
+  field.focus();
+}
+const KNOWN = { unauthorized: 1, forbidden: 1, invalid_request: 1, not_found: 1, gone: 1, unavailable: 1, unreachable: 1 };
+
+function openTrouble(error, again) {
+  close();
+  close = () => {};
+  const code = error.code in KNOWN ? error.code : "internal";
+  if (!(error instanceof api.Refused)) console.error(error);
+  const button = h("button", { type: "button", class: "button", onclick: () => { close(); again(); } }, t("retry"));
+  $("main").replaceChildren(h("div", { class: "card", role: "alert" }, h("h1", {}, t(`e_${code}`)),
+    error.message && error.status ? h("p", { class: "muted" }, t("serverSays", { text: error.message })) : null, button));
+  // What is out of reach comes back: look again by itself.
+  const timer = code === "unavailable" || code === "unreachable" ? setInterval(() => { close(); again(); }, 5000) : 0;
+  close = () => clearInterval(timer);
+}
+
+function openNoLog() {
+  $("main").replaceChildren(h("div", { class: "card" }, h("h1", {}, t("noLogTitle")), h("p", { class: "muted" }, t("noLog"))));
+}
+
+addEventListener("hashchange", () => {
+  if (!session || location.hash === "#main") return;
+  open();
+  announce(document.title);
+});
+start();

@@ -1,0 +1,12 @@
+// The state of a run: a colour, a sign, and a word.
+
+import { h, icon } from "./dom.js";
+import { t } from "./texts.js";
+
+const STATES = new Set(["complete", "error", "timeout", "cancelled", "processing"]);
+
+export function pill(status, code = null) {
+  const known = STATES.has(status) ? status : "processing";
+  const more = code && code !== status ? code : null;
+  return h("span", { class: `pill ${known}`, title: more }, icon(known), h("span", {}, STATES.has(status) ? t(status) : status));
+}

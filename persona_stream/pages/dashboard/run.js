@@ -1,0 +1,115 @@
+// One run: its tabs, and while it is in progress, what its readers see.
+
+import * as api from "./api.js";
+import { announce, h, icon } from "./dom.js";
+import * as format from "./format.js";
+import { follow } from "./live.js";
+import { askToForget } from "./forget.js";
+import { pill } from "./pills.js";
+import { cost, http, request, response, timing } from "./tabs.js";
+import { t } from "./texts.js";
+
+const TABS = { request, response, http, timing, cost };
+const AGAIN_MS = 1500;
+
+export function openRun({ main, trouble }, id, wanted) {
+  let shown = null, live = null, stop = null, closed = false, timer = 0;
+  let tab = wanted in TABS ? wanted : null;
+  const head = h("div", { class: "run-head" });
+  const tabs = h("div", { class: "tabs", role: "tablist", "aria-label": t("tabs") }, Object.keys(TABS).map((name) =>
+    h("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "panel", onclick: () => choose(name), onkeydown: walk }, t(name))));
+  const panel = h("div", { role: "tabpanel", id: "panel", tabindex: "0" });
+  main.replaceChildren(h("p", { class: "muted", role: "status" }, t("loading")));
+
+  async function load() {
+    try { shown = await api.run(id); } catch (error) { if (!closed) trouble(error, () => openRun({ main, trouble }, id, tab)); return; }
+    if (closed) return;
+    const { run, events_url: address } = shown;
+    const goesOn = run.status === "processing";
+    tab ??= goesOn ? "response" : "request";
+    if (!tabs.isConnected) main.replaceChildren(h("a", { class: "backlink", href: "#/runs" }, icon("back"), t("back")), head, tabs, panel);
+    drawHead();
+    choose(tab, false);
+    if (goesOn && address && !stop) stop = follow(address, tell, ended);
+    else if (goesOn) timer = setTimeout(load, AGAIN_MS);  // elsewhere, or its end is about to be written
+  }
+
+  function tell(state) {
+    live = state;
+    if (live.elapsed && live.status !== "queued") live.startedAt ??= Math.max(shown.run.accepted_at, shown.now - live.elapsed);
+    if (tab === "response") choose(tab, false);
+    drawLive();
+  }
+
+  function ended(status) {
+    if (status) announce(t(status === "complete" || status === "timeout" || status === "cancelled" ? status : "error"));
+    timer = setTimeout(load, 500);
+  }
+
+  function drawHead() {
+    const { run } = shown;
+    const copy = h("button", { type: "button", class: "button quiet small", onclick: async () => {
+      try { await navigator.clipboard.writeText(run.run_id); copy.lastChild.textContent = t("copied"); } catch { getSelection().selectAllChildren(head.querySelector("code")); }
+    } }, icon("copy"), h("span", {}, t("copy")));
+    const cancel = run.status === "processing" ? h("button", { type: "button", class: "button", id: "cancel", onclick: async () => {
+      cancel.disabled = true;
+      cancel.textContent = t("cancelling");
+      try { await api.cancel(id); } catch (error) { if (!closed) trouble(error, load); }
+    } }, t("cancel")) : null;
+    const facts = [[t("caller"), h("a", { href: `#/runs?user=${encodeURIComponent(run.owner)}` }, run.owner)], [t("persona"), run.username], [t("model"), run.model ?? format.NONE], [t("time"), format.moment(run.accepted_at)],
+      [t("ttft"), format.duration(run.ttft)], [t("total"), h("span", { id: "elapsed" }, format.duration(run.total))], [t("tokens"), run.output_tokens === null ? format.NONE : `${run.tokens_estimated ? "≈ " : ""}${format.number(run.input_tokens)} → ${format.number(run.output_tokens)}`], [t("cost"), format.money(run.cost)]];
+    head.replaceChildren(...[
+      h("div", { class: "run-title" }, pill(run.status, run.code), h("h1", {}, run.question || t("notKept"))),
+      h("div", { class: "run-id" }, h("span", { class: "muted" }, t("run")), h("code", {}, run.run_id), copy, h("span", { class: "spacer" }), cancel,
+        h("button", { type: "button", class: "button quiet bad", id: "forget", onclick: () => askToForget(run.owner, () => { location.hash = "#/runs"; }) }, t("forget"))),
+      h("div", { id: "live" }),
+      h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
+    ].filter(Boolean));
+    drawLive();
+  }
+
+  function drawLive() {
+    const place = head.querySelector("#live"), { run } = shown;
+    if (run.status !== "processing") return place.replaceChildren();
+    const percent = live?.progress ?? null;
+    const bar = h("div", { class: "progress", role: "progressbar", "aria-label": t("progress"), "aria-valuemin": 0, "aria-valuemax": 100, "aria-valuenow": percent === null ? null : Math.round(percent) }, h("i", {}));
+    bar.firstChild.style.width = `${percent ?? 0}%`;
+    const words = !shown.events_url ? t("elsewhere") : live?.broken ? t("liveBroken") : live?.status === "streaming" ? t("writing") : live?.message || t("loading");
+    place.replaceChildren(h("p", { class: "live-line" }, h("span", { class: "live-mark" }, t("live")), h("span", { class: "live-words" }, words), h("span", { class: "spacer" }), h("b", {}, percent === null ? "" : `${Math.round(percent)}%`)), bar);
+  }
+
+  function choose(name, byHand = true) {
+    tab = name;
+    for (const button of tabs.children) {
+      const is = button.id === `tab-${name}`;
+      button.setAttribute("aria-selected", String(is));
+      button.tabIndex = is ? 0 : -1;
+    }
+    panel.setAttribute("aria-labelledby", `tab-${name}`);
+    const open = [...panel.querySelectorAll("details")].map((node) => node.open), top = scrollY;
+    panel.replaceChildren(...TABS[name](shown, live).flat(3).filter(Boolean));
+    if (byHand) history.replaceState(null, "", `#/runs/${id}/${name}`);
+    else panel.querySelectorAll("details").forEach((node, index) => { node.open = open[index] ?? node.open; });
+    if (!byHand && scrollY !== top) scrollTo({ top });
+  }
+
+  function walk(event) {
+    const all = [...tabs.children], at = all.indexOf(event.currentTarget);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: all.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    const next = all[(to + all.length) % all.length];
+    choose(next.id.slice(4));
+    next.focus();
+  }
+
+  const ticking = setInterval(() => {
+    if (shown?.run.status !== "processing") return;
+    shown.now += 0.5;
+    const place = head.querySelector("#elapsed");
+    if (place) place.textContent = format.duration(Math.max(0, shown.now - shown.run.accepted_at));
+    if (tab === "timing") choose(tab, false);
+  }, 500);
+  load();
+  return () => { closed = true; stop?.(); clearTimeout(timer); clearInterval(ticking); };
+}

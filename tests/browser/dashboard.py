@@ -1,0 +1,87 @@
+"""The dashboard as whoever runs the server uses it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.page import PATIENCE_MS, SCREENSHOTS
+from tests.serving import ROOT, token
+
+ADMIN = token("boss", scope="chat admin")
+AXE = ROOT / ".venv-e2e-axe-node/node_modules/axe-core/axe.min.js"
+
+
+class Dashboard:
+    """Use the dashboard: log in, look, filter, open."""
+
+    def __init__(self, page: Page, address: str) -> None:
+        self.page, self.address = page, address
+        self.rows = page.locator("table.log tbody tr")
+        self.panel = page.get_by_role("tabpanel")
+
+    def logged_in(self) -> Dashboard:
+        """Come with a cookie already, and wait for the list."""
+        host = urlsplit(self.address).hostname
+        cookie: Any = {
+            "name": "persona_stream_admin", "value": ADMIN, "domain": host, "path": "/dashboard",
+            "httpOnly": True, "sameSite": "Strict",
+        }  # fmt: skip
+        self.page.context.add_cookies([cookie])
+        self.go("#/runs")
+        expect(self.rows.first).to_be_visible(timeout=PATIENCE_MS)
+        return self
+
+    def go(self, place: str) -> None:
+        """Open a part of it by its address."""
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.address}/dashboard{place}")
+
+    def tab(self, name: str) -> Locator:
+        """Give a tab by its name."""
+        return self.page.get_by_role("tab", name=name, exact=True)
+
+    def open_first(self, status: str) -> None:
+        """Open the newest run of a status, as the address bar has it."""
+        self.go(f"#/runs?status={status}")
+        self.rows.first.locator("a").click()
+        expect(self.page.get_by_role("tablist")).to_be_visible()
+
+    def overflow(self) -> list[str]:
+        """Name whatever has to be scrolled to sideways."""
+        names: list[str] = self.page.evaluate(
+            """() => document.scrollingElement.scrollWidth <= innerWidth ? [] :
+                 [...document.querySelectorAll('body *')]
+                   .filter(node => node.getBoundingClientRect().right > innerWidth + 1)
+                   .map(node => node.outerHTML.slice(0, 80))"""
+        )
+        return names
+
+    def shoot(self, name: str, *, whole: bool = False) -> None:
+        """Keep a picture of it."""
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"dashboard-{name}.png", full_page=whole)
+
+    def faults(self) -> list[str]:
+        """Name what axe-core finds wrong that is serious or critical."""
+        self.page.evaluate(_axe())
+        found: list[dict[str, Any]] = self.page.evaluate("async () => (await axe.run(document)).violations")
+        return [
+            f"{one['id']}: {node['html'][:120]} {node['failureSummary']}"
+            for one in found
+            if one["impact"] in ("serious", "critical")
+            for node in one["nodes"]
+        ]
+
+
+def _axe() -> str:
+    if not AXE.exists():
+        if os.environ.get("CI") == "true":
+            pytest.fail("axe-core is missing, and CI skips nothing")
+        pytest.skip("axe-core is missing: make e2e installs it")
+    return Path(AXE).read_text("utf-8")
