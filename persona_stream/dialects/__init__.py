@@ -12,6 +12,9 @@ from persona_stream.events import Event
 class Dialect(Protocol):
     """Give events their bytes for one reader of one run. Pure: no I/O, no clock."""
 
+    @property
+    def name(self) -> str: ...
+
     def encode(self, event: Event) -> bytes:
         """Give the whole frame of an event, ready to send; nothing for one that this wire has no place for."""
         ...

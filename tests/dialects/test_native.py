@@ -9,6 +9,7 @@ import pytest
 from persona_stream.cursor import Position
 from persona_stream.dialects.native import Native
 from persona_stream.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Thought
+from persona_stream.facts import Answered
 from persona_stream.query import Usage
 from persona_stream.styles import STYLES
 from tests.fakes import RUN_ID
@@ -58,10 +59,13 @@ def encode(event: Event, style: str = "smart") -> str:
         ("smart", Piece(AT, "a\nb\u2028c\u2029d\u0085e\x00", 1, 5, 5),
          '{"success":true,"data":"a\\nb\\u2028c\\u2029d\\u0085e\\u0000","status":"streaming","chunk_number":1,'
          '"streaming_progress":100.0,"is_complete":false}'),
-        ("basic", Complete(AT, 8.21, None), '{"success":true,"data":"","status":"complete","is_complete":true}'),
-        ("smart", Complete(AT, 8.21, Usage(input_tokens=5, output_tokens=7, estimated=True)),
+        ("basic", Complete(AT, 8.21, Answered("")),
+         '{"success":true,"data":"","status":"complete","is_complete":true}'),
+        ("smart", Complete(AT, 8.21, Answered("", Usage(input_tokens=5, output_tokens=7, estimated=True))),
          '{"success":true,"data":"","status":"complete","is_complete":true,"total_time":8.2,'
          '"usage":{"input_tokens":5,"output_tokens":7,"estimated":true}}'),
+        ("basic", Complete(AT, 8.21, Answered("", finish="length")),
+         '{"success":true,"data":"","status":"complete","is_complete":true,"finish":"length"}'),
         ("smart", Failure(AT, "internal", "处理过程中发生错误", 1.0),
          '{"success":false,"error":"处理过程中发生错误","code":"internal","status":"error","is_complete":true}'),
         ("smart", Failure(AT, "timeout", "处理超时，请稍后重试", 150.52),

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from persona_stream.content import Extras, ToolCall
 from persona_stream.cursor import BEGINNING, Position
 from persona_stream.dialects import Refused
 from persona_stream.dialects.openai import OpenAI, errors
 from persona_stream.dialects.openai.answers import completion
 from persona_stream.dialects.writing import to_json
 from persona_stream.facts import Answered, Delta, Entry, Failed, FailureCode, Reasoned, Reported, Started
-from persona_stream.query import Usage
+from persona_stream.query import Finish, Usage
 from tests.fakes import RUN_ID, accepted, entries, read, reader
 
 AT = 1_795_154_400.25
@@ -77,6 +78,85 @@ def test_reasoning_has_a_place_of_its_own():
     assert transcript(run, heartbeat="off") == (
         ROLE + chunk('"reasoning_content":"Six times seven."') + chunk('"content":"42"') + chunk("", '"stop"') + DONE
     )
+
+
+@pytest.mark.parametrize(
+    ("finish", "reason"),
+    [("stop", "stop"), ("length", "length"), ("tools", "tool_calls"), ("filter", "content_filter")],
+)
+def test_an_answer_says_why_it_ends(finish: Finish, reason: str):
+    """What was cut off is never passed off as whole, streamed or not."""
+    run = entries(*_BEGUN, (AT, Answered("Half of", finish=finish)))
+    assert transcript(run, heartbeat="off") == (ROLE + chunk('"content":"Half of"') + chunk("", f'"{reason}"') + DONE)
+    assert json.loads(to_json(completion(run)[1]))["choices"][0]["finish_reason"] == reason
+
+
+CALLS = (ToolCall("call_1", "weather", '{"city":"Wien"}'), ToolCall("call_2", "time", "{}"))
+
+
+def test_calls_of_tools_follow_the_text():
+    """Each whole, in a chunk of its own, with its place among them."""
+    run = entries(*_BEGUN, (AT, Answered("I look.", finish="tools", calls=CALLS)))
+    call = '"tool_calls":[{"id":"call_%d","type":"function","function":{"name":"%s","arguments":"%s"},"index":%d}]'
+    assert transcript(run, heartbeat="off") == (
+        ROLE
+        + chunk('"content":"I look."')
+        + chunk(call % (1, "weather", r"{\"city\":\"Wien\"}", 0))
+        + chunk(call % (2, "time", "{}", 1))
+        + chunk("", '"tool_calls"')
+        + DONE
+    )
+
+
+def test_a_message_of_calls_alone_has_no_content():
+    """Null, as the published clients expect."""
+    status, body = completion(entries(*_BEGUN, (AT, Answered("", finish="tools", calls=CALLS[1:]))))
+    assert (status, json.loads(to_json(body))["choices"][0]["message"]) == (
+        200,
+        {
+            "role": "assistant",
+            "content": None,
+            "refusal": None,
+            "tool_calls": [{"id": "call_2", "type": "function", "function": {"name": "time", "arguments": "{}"}}],
+        },
+    )
+
+
+MORE = {
+    "message": {"annotations": [{"type": "note"}], "content": "forged"},
+    "completion": {"service_tier": "flex", "id": "forged", "system_fingerprint": "fp_1"},
+    "usage": {"prompt_tokens_details": {"cached_tokens": 400}, "total_tokens": 0},
+}
+
+
+def test_what_else_a_provider_says_goes_where_it_was():
+    """To clients of its dialect, and never over what we say ourselves."""
+    run = entries(*_BEGUN, (AT, Answered("Hi.", _USAGE, extras=Extras("openai", MORE))))
+    told = [json.loads(line[6:]) for line in transcript(run, include_usage=True).split("\n") if line[6:7] == "{"]
+    body = json.loads(to_json(completion(run)[1]))
+    assert told[2]["choices"][0]["delta"] == {"annotations": [{"type": "note"}]}
+    for completed in (told[3], body):
+        assert (completed["service_tier"], completed["system_fingerprint"]) == ("flex", "fp_1")
+        assert completed["id"] == f"chatcmpl-{RUN_ID}"
+    for counted in (told[4]["usage"], body["usage"]):
+        assert counted == {
+            "prompt_tokens": 412,
+            "completion_tokens": 19,
+            "total_tokens": 431,
+            "prompt_tokens_details": {"cached_tokens": 400},
+        }
+    assert body["choices"][0]["message"] == {
+        "role": "assistant", "content": "Hi.", "refusal": None, "annotations": [{"type": "note"}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("extras", [Extras("anthropic", MORE), Extras("openai", {"message": "?"}), None])
+def test_what_is_no_extra_of_this_dialect_is_left_out(extras: Extras | None):
+    """Another dialect's would mean nothing here."""
+    plain = entries(*_BEGUN, (AT, Answered("Hi.")))
+    run = entries(*_BEGUN, (AT, Answered("Hi.", extras=extras)))
+    assert transcript(run) == transcript(plain)
+    assert to_json(completion(run)[1]) == to_json(completion(plain)[1])
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from msgspec import UNSET
 
 from persona_stream import messages, sse
@@ -16,13 +18,15 @@ from persona_stream.dialects.native.frames import (
     OpeningFrame,
     ProcessingCompleteFrame,
     ProcessingFrame,
+    QueuedFrame,
     ReasoningFrame,
     SmartPieceFrame,
     TerminalFrame,
     TimeoutFrame,
+    finish_of,
 )
 from persona_stream.dialects.writing import to_json
-from persona_stream.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Thought
+from persona_stream.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Queuing, Thought
 from persona_stream.progress import START
 from persona_stream.query import Locale
 from persona_stream.styles import Style
@@ -30,6 +34,8 @@ from persona_stream.styles import Style
 
 class Native:
     """Give events their native form, for one reader of one run."""
+
+    name: ClassVar = "native"
 
     __slots__ = ("_events_url", "_locale", "_prefix", "_run_id", "_style")
 
@@ -49,6 +55,9 @@ class Native:
             case Progress(message=message, percent=percent, elapsed=elapsed, eta=eta):
                 left = UNSET if eta is None else round(eta, 1)
                 return ProcessingFrame(message=message, progress=percent, elapsed_time=round(elapsed, 1), eta=left)
+            case Queuing(place=place, elapsed=elapsed, eta=eta):
+                left = UNSET if eta is None else round(eta, 1)
+                return QueuedFrame(position=place, elapsed_time=round(elapsed, 1), eta=left)
             case Opening():
                 return self._opening(event)
             case Processed(seconds=seconds):
@@ -56,9 +65,10 @@ class Native:
                 return ProcessingCompleteFrame(message=message, total_processing_time=round(seconds, 1))
             case Thought(text=text):
                 return ReasoningFrame(reasoning=text)
-            case Complete(seconds=seconds, usage=usage):
+            case Complete(seconds=seconds, ending=ending):
                 total = round(seconds, 1) if self._style.name == "smart" else UNSET
-                return CompleteFrame(total_time=total, usage=UNSET if usage is None else usage)
+                usage = UNSET if ending.usage is None else ending.usage
+                return CompleteFrame(total_time=total, usage=usage, finish=finish_of(ending))
             case Failure():
                 return failure_frame(event)
 

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from persona_stream import messages
 from persona_stream.cursor import BEGINNING
 from persona_stream.dialects.native import failure_frame
-from persona_stream.dialects.native.frames import Seconds, TerminalFrame
+from persona_stream.dialects.native.frames import Seconds, TerminalFrame, finish_of
+from persona_stream.dialects.native.moments import moment
+from persona_stream.dialects.statuses import status_of
 from persona_stream.events import Failure
 from persona_stream.facts import Answered, Entry, Failed
-from persona_stream.query import Usage
+from persona_stream.query import Finish, Usage
 from persona_stream.summary import RunStatus, summarize
-
-_HTTP_STATUS = {"timeout": 504, "backend_error": 502, "lost": 502, "cancelled": 409, "draining": 503}
 
 
 class ChatAnswer(Struct, frozen=True, kw_only=True):
@@ -31,6 +30,7 @@ class ChatAnswer(Struct, frozen=True, kw_only=True):
     conversation_id: str
     total_time: Seconds
     usage: Usage | None
+    finish: Finish | UnsetType = UNSET
 
 
 class RunView(Struct, frozen=True, kw_only=True):
@@ -51,6 +51,8 @@ class RunView(Struct, frozen=True, kw_only=True):
     code: str | None
     usage: Usage | None
     events_url: str
+    finish: Finish | UnsetType = UNSET
+    still_running: Literal[True] | UnsetType = UNSET
 
 
 class RunList(Struct, frozen=True, kw_only=True):
@@ -69,7 +71,7 @@ def chat_answer(entries: Sequence[Entry]) -> tuple[int, ChatAnswer | TerminalFra
         code = summary.ending.code
         message = messages.failure(code, summary.ending.text, run.locale)
         failure = Failure(BEGINNING, code, message, summary.elapsed(entries[-1].at))
-        return _HTTP_STATUS.get(code, 500), failure_frame(failure)
+        return status_of(code), failure_frame(failure)
     if not isinstance(summary.ending, Answered):
         raise TypeError(f"run {run.run_id} has not ended")
     return 200, ChatAnswer(
@@ -78,11 +80,12 @@ def chat_answer(entries: Sequence[Entry]) -> tuple[int, ChatAnswer | TerminalFra
         conversation_id=run.conversation_id,
         total_time=round(entries[-1].at - summary.accepted_at, 1),
         usage=summary.ending.usage,
+        finish=finish_of(summary.ending),
     )
 
 
-def run_view(entries: Sequence[Entry], now: float, events_url: str) -> RunView:
-    """Show a run at this moment."""
+def run_view(entries: Sequence[Entry], now: float, events_url: str, *, is_left_working: bool = False) -> RunView:
+    """Show a run at this moment; ``is_left_working`` says that it has ended, and its work has not."""
     summary = summarize(entries)
     run, ending = summary.run, summary.ending
     failed = ending if isinstance(ending, Failed) else None
@@ -91,9 +94,9 @@ def run_view(entries: Sequence[Entry], now: float, events_url: str) -> RunView:
         status=summary.status,
         username=run.username,
         conversation_id=run.conversation_id,
-        created_at=_moment(summary.accepted_at),
-        started_at=None if summary.started_at is None else _moment(summary.started_at),
-        finished_at=None if summary.ended_at is None else _moment(summary.ended_at),
+        created_at=moment(summary.accepted_at),
+        started_at=None if summary.started_at is None else moment(summary.started_at),
+        finished_at=None if summary.ended_at is None else moment(summary.ended_at),
         elapsed_time=round(summary.elapsed(now), 1),
         progress=summary.percent(now),
         data=summary.text if summary.text or isinstance(ending, Answered) else None,
@@ -101,8 +104,6 @@ def run_view(entries: Sequence[Entry], now: float, events_url: str) -> RunView:
         code=failed.code if failed else None,
         usage=ending.usage if isinstance(ending, Answered) else None,
         events_url=events_url,
+        finish=finish_of(ending) if isinstance(ending, Answered) else UNSET,
+        still_running=True if is_left_working else UNSET,
     )
-
-
-def _moment(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

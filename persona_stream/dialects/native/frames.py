@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from persona_stream.query import Usage
+from persona_stream.facts import Answered
+from persona_stream.query import Finish, Usage
 
 Percent = Annotated[float, Meta(ge=0, le=100)]
 Seconds = Annotated[float, Meta(ge=0)]
@@ -29,6 +30,15 @@ class OpeningFrame(_Frame, frozen=True, kw_only=True):
     deadline: Seconds
     resume_for: Seconds
     events_url: str
+
+
+class QueuedFrame(_Frame, frozen=True, kw_only=True):
+    """The run waits for a place; ``position`` is 1 for the next one."""
+
+    status: Literal["queued"] = "queued"
+    position: Annotated[int, Meta(ge=1)]
+    elapsed_time: Seconds
+    eta: Seconds | UnsetType = UNSET
 
 
 class ProcessingFrame(_Frame, frozen=True, kw_only=True):
@@ -89,12 +99,18 @@ class SmartPieceFrame(_Frame, frozen=True, kw_only=True):
 
 
 class CompleteFrame(_Frame, frozen=True, kw_only=True):
-    """The answer is whole. Nothing follows."""
+    """There is no more of the answer. Nothing follows. ``finish`` is there when it is not simply whole."""
 
     status: Literal["complete"] = "complete"
     is_complete: Literal[True] = True
     total_time: Seconds | UnsetType = UNSET
     usage: Usage | UnsetType = UNSET
+    finish: Finish | UnsetType = UNSET
+
+
+def finish_of(answered: Answered) -> Finish | UnsetType:
+    """Give why an answer ends, where that must be said: most are whole."""
+    return UNSET if answered.finish == "stop" else answered.finish
 
 
 class ErrorFrame(Struct, frozen=True, kw_only=True):
@@ -132,6 +148,7 @@ class CancelledFrame(Struct, frozen=True, kw_only=True):
 TerminalFrame = CompleteFrame | ErrorFrame | TimeoutFrame | CancelledFrame
 Frame = (
     OpeningFrame
+    | QueuedFrame
     | ProcessingFrame
     | ProcessingCompleteFrame
     | ReasoningFrame

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from persona_stream import sse
 from persona_stream.dialects.openai.errors import failure
+from persona_stream.dialects.openai.extras import extras_of, with_extras
 from persona_stream.dialects.openai.frames import (
+    FINISH_REASONS,
     ChatCompletionChunk,
     ChatDelta,
     ChunkChoice,
     CompletionUsage,
     FinishReason,
+    function_call_delta,
 )
 from persona_stream.dialects.writing import to_json
-from persona_stream.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Thought
-from persona_stream.facts import Entry, terms
+from persona_stream.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Queuing, Thought
+from persona_stream.facts import Answered, Entry, terms
 from persona_stream.query import Usage
 from persona_stream.usage import usage_of
 
@@ -47,6 +50,8 @@ def completion_usage(usage: Usage) -> CompletionUsage:
 class OpenAI:
     """Give events OpenAI's form, for one reader of one run."""
 
+    name: ClassVar = "openai"
+
     __slots__ = ("_beats", "_created", "_entries", "_heartbeat", "_id", "_include_usage", "_model")
 
     def __init__(
@@ -69,36 +74,59 @@ class OpenAI:
         match event:
             case Piece(text=text):
                 return self._delta(ChatDelta(content=text))
-            case Progress():
-                return self._alive(event)
+            case Progress(elapsed=elapsed, percent=percent, message=message):
+                return self._alive(elapsed, f"processing {elapsed:.1f}s {percent}% {message}")
+            case Queuing(elapsed=elapsed, place=place):
+                return self._alive(elapsed, f"queued {elapsed:.1f}s {place}")
             case Opening():
                 return self._delta(ChatDelta(role="assistant", content=""))
             case Processed():
                 return b""
             case Thought(text=text):
                 return self._delta(ChatDelta(reasoning_content=text))
-            case Complete():
-                return self._delta(ChatDelta(), "stop") + self._usage() + _DONE
+            case Complete(ending=ending):
+                return self._ending(ending) + _DONE
             case Failure(code=code, message=message):
                 return sse.anonymous_event(to_json(failure(code, message))) + _DONE
 
-    def _alive(self, progress: Progress) -> bytes:
+    def _alive(self, elapsed: float, text: str) -> bytes:
         if self._heartbeat == "off":
             return b""
-        beats = int(progress.elapsed / _BEAT)
+        beats = int(elapsed / _BEAT)
         is_due, self._beats = self._beats is not None and beats > self._beats, beats
         if self._heartbeat == "delta":
             return self._delta(ChatDelta())
-        comment = sse.comment(f"processing {progress.elapsed:.1f}s {progress.percent}% {progress.message}")
+        comment = sse.comment(text)
         return comment + self._delta(ChatDelta()) if is_due else comment
 
-    def _delta(self, delta: ChatDelta, finish_reason: FinishReason | None = None) -> bytes:
-        choice = ChunkChoice(delta=delta, finish_reason=finish_reason)
-        return self._chunk([choice], None if self._include_usage else UNSET)
+    def _ending(self, answered: Answered) -> bytes:
+        frames = [
+            self._delta(ChatDelta(tool_calls=[function_call_delta(index, call)]))
+            for index, call in enumerate(answered.calls)
+        ]
+        own = ChatDelta.__struct_fields__
+        if more := {name: value for name, value in extras_of(answered, "message").items() if name not in own}:
+            frames.append(self._chunk([{"index": 0, "delta": more, "logprobs": None, "finish_reason": None}]))
+        last = self._choice(ChatDelta(), FINISH_REASONS[answered.finish])
+        frames.append(self._chunk([last], answered=answered))
+        if self._include_usage:
+            usage = with_extras(completion_usage(usage_of(self._entries)), answered, "usage")
+            frames.append(self._chunk([], usage))
+        return b"".join(frames)
 
-    def _usage(self) -> bytes:
-        return self._chunk([], completion_usage(usage_of(self._entries))) if self._include_usage else b""
+    def _delta(self, delta: ChatDelta) -> bytes:
+        return self._chunk([self._choice(delta)])
 
-    def _chunk(self, choices: list[ChunkChoice], usage: CompletionUsage | UnsetType | None) -> bytes:
-        chunk = ChatCompletionChunk(id=self._id, created=self._created, model=self._model, choices=choices, usage=usage)
-        return sse.anonymous_event(to_json(chunk))
+    def _choice(self, delta: ChatDelta, finish_reason: FinishReason | None = None) -> ChunkChoice:
+        return ChunkChoice(delta=delta, finish_reason=finish_reason)
+
+    def _chunk(self, choices: list[Any], usage: Any = None, answered: Answered | None = None) -> bytes:
+        chunk = ChatCompletionChunk(
+            id=self._id,
+            created=self._created,
+            model=self._model,
+            choices=choices,
+            usage=usage if self._include_usage else UNSET,
+        )
+        body = with_extras(chunk, answered, "completion") if answered else chunk
+        return sse.anonymous_event(to_json(body))

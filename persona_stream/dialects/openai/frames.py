@@ -2,11 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-FinishReason = Literal["stop"]
+from persona_stream.content import ToolCall
+from persona_stream.query import Finish
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
+
+FINISH_REASONS: Mapping[Finish, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "tools": "tool_calls",
+    "filter": "content_filter",
+}
+
+
+class CalledFunction(Struct, frozen=True, kw_only=True):
+    """The function to call. ``arguments`` is JSON, as the model wrote it."""
+
+    name: str
+    arguments: str
+
+
+class FunctionCall(Struct, frozen=True, kw_only=True):
+    """A call of one of the client's tools, whole."""
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+class FunctionCallDelta(FunctionCall, frozen=True, kw_only=True):
+    """The same in a stream, with its place among the calls."""
+
+    index: int
+
+
+def function_call(call: ToolCall) -> FunctionCall:
+    """Give a call its form."""
+    return FunctionCall(id=call.id, function=CalledFunction(name=call.name, arguments=call.arguments))
+
+
+def function_call_delta(index: int, call: ToolCall) -> FunctionCallDelta:
+    """Give a call its form in a stream."""
+    function = CalledFunction(name=call.name, arguments=call.arguments)
+    return FunctionCallDelta(index=index, id=call.id, function=function)
 
 
 class ChatDelta(Struct, frozen=True, kw_only=True):
@@ -15,6 +58,7 @@ class ChatDelta(Struct, frozen=True, kw_only=True):
     role: Literal["assistant"] | UnsetType = UNSET
     content: str | UnsetType = UNSET
     reasoning_content: str | UnsetType = UNSET
+    tool_calls: list[FunctionCallDelta] | UnsetType = UNSET
 
 
 class ChunkChoice(Struct, frozen=True, kw_only=True):
@@ -47,12 +91,13 @@ class ChatCompletionChunk(Struct, frozen=True, kw_only=True):
 
 
 class ChatMessage(Struct, frozen=True, kw_only=True):
-    """The whole answer."""
+    """The whole answer. ``content`` is null where there are only calls of tools."""
 
     role: Literal["assistant"] = "assistant"
-    content: str
+    content: str | None
     refusal: None = None
     reasoning_content: str | UnsetType = UNSET
+    tool_calls: list[FunctionCall] | UnsetType = UNSET
 
 
 class ChatChoice(Struct, frozen=True, kw_only=True):
@@ -61,7 +106,7 @@ class ChatChoice(Struct, frozen=True, kw_only=True):
     index: Literal[0] = 0
     message: ChatMessage
     logprobs: None = None
-    finish_reason: FinishReason = "stop"
+    finish_reason: FinishReason
 
 
 class ChatCompletion(Struct, frozen=True, kw_only=True):

@@ -1,19 +1,20 @@
-"""The messages of a request, as the question and what was said before it."""
+"""The messages of OpenAI's clients as turns."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
+from persona_stream.content import Image, Part, ToolCall, text_of
+from persona_stream.dialects.openai.frames import FunctionCall
 from persona_stream.errors import InvalidRequest
 from persona_stream.query import Turn
-
-LONGEST_TEXTS = 16 * 32_768  # characters, of all messages
+from persona_stream.web.pictures import picture
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
-_TURNS: Mapping[Role, Literal["system", "user", "assistant", "tool"]] = {
+_ROLES: Mapping[Role, Literal["system", "user", "assistant", "tool"]] = {
     "system": "system",
     "developer": "system",
     "user": "user",
@@ -23,12 +24,20 @@ _TURNS: Mapping[Role, Literal["system", "user", "assistant", "tool"]] = {
 }
 
 
+class ImageUrl(Struct, frozen=True):
+    """Where a picture is, or, as a ``data:`` URL, what it is."""
+
+    url: str
+    detail: str | None = None
+
+
 class ContentPart(Struct, frozen=True):
-    """A part of a message. Only text can be taken here."""
+    """A part of a message: text, or a picture for a backend that can see."""
 
     type: str
     text: str | None = None
     refusal: str | None = None
+    image_url: ImageUrl | None = None
 
 
 class RequestMessage(Struct, frozen=True):
@@ -37,51 +46,42 @@ class RequestMessage(Struct, frozen=True):
     role: Role
     content: str | list[ContentPart] | None = None
     refusal: str | None = None
-    tool_calls: Annotated[list[Any], Meta(max_length=0)] | None = None
+    tool_calls: list[FunctionCall] | None = None
+    tool_call_id: str | None = None
     function_call: None = None
 
 
-def conversation(messages: Sequence[RequestMessage]) -> tuple[tuple[Turn, ...], str]:
-    """Give the history, and the last message of the user, which is what is asked.
-
-    Instructions that follow it belong to the history too.
+def turns(messages: Sequence[RequestMessage]) -> list[Turn]:
+    """Give each message as a turn.
 
     Raises:
-        InvalidRequest: there is none, it says nothing, others have spoken since, or all is too long.
+        InvalidRequest: it holds what no backend here can take.
     """
-    texts = [_text(message, f"messages[{index}].content") for index, message in enumerate(messages)]
-    length = sum(map(len, texts))
-    if length > LONGEST_TEXTS:
-        raise _invalid(f"messages: have {length} characters, and may have {LONGEST_TEXTS}")
-    last = max((index for index, message in enumerate(messages) if message.role == "user"), default=None)
-    if last is None:
-        raise _invalid("messages: none of them is the user's")
-    if not texts[last].strip():
-        raise _invalid(f"messages[{last}].content: is blank, and it is what is asked")
-    turns = [Turn(_TURNS[message.role], text) for message, text in zip(messages, texts, strict=True)]
-    if any(turn.role != "system" for turn in turns[last + 1 :]):
-        raise _invalid("messages: the last one must be the user's")
-    return tuple(turns[:last] + turns[last + 1 :]), texts[last]
+    return [_turn(message, f"messages[{index}].content") for index, message in enumerate(messages)]
 
 
-def _text(message: RequestMessage, where: str) -> str:
+def _turn(message: RequestMessage, where: str) -> Turn:
     match message.content:
         case None:
-            return message.refusal or ""
+            parts: tuple[Part, ...] = (message.refusal,) if message.refusal else ()
         case str(text):
+            parts = (text,)
+        case several:
+            parts = tuple(_part(part, f"{where}[{index}]") for index, part in enumerate(several))
+    calls = tuple(ToolCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ())
+    has_more = any(isinstance(part, Image) for part in parts)
+    return Turn(_ROLES[message.role], text_of(parts), parts if has_more else (), calls, message.tool_call_id)
+
+
+def _part(part: ContentPart, where: str) -> Part:
+    match part:
+        case ContentPart(type="text", text=str(text)) | ContentPart(type="refusal", refusal=str(text)):
             return text
-        case parts:
-            return "\n".join(_part(part, f"{where}[{index}]") for index, part in enumerate(parts))
-
-
-def _part(part: ContentPart, where: str) -> str:
-    if part.type not in ("text", "refusal"):
-        raise _invalid(f"{where}: is of type {part.type[:40]!r}, and only text can be taken here")
-    text = part.text if part.type == "text" else part.refusal
-    if text is None:
-        raise _invalid(f"{where}.{part.type}: is required")
-    return text
-
-
-def _invalid(message: str) -> InvalidRequest:
-    return InvalidRequest(message, "messages")
+        case ContentPart(type="image_url", image_url=ImageUrl(url=url, detail=detail)):
+            return Image(picture(url, where), detail)
+        case ContentPart(type="text" | "refusal" | "image_url"):
+            raise InvalidRequest(f"{where}.{part.type}: is required", "messages")
+        case _:
+            raise InvalidRequest(
+                f"{where}: is of type {part.type[:40]!r}, and only text and image_url can be taken here", "messages"
+            )

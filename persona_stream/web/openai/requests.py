@@ -13,6 +13,7 @@ from persona_stream.errors import InvalidRequest
 from persona_stream.query import Parameters
 from persona_stream.web import bodies
 from persona_stream.web.openai.messages import RequestMessage
+from persona_stream.web.openai.tools import Choice, RequestTool
 
 _SAMPLING = (
     "temperature",
@@ -25,6 +26,7 @@ _SAMPLING = (
     "frequency_penalty",
     "reasoning_effort",
     "user",
+    "parallel_tool_calls",
 )
 
 Positive = Annotated[int, Meta(ge=1)]
@@ -55,12 +57,14 @@ class ChatCompletionRequest(Struct, frozen=True):
     reasoning_effort: str | None = None
     user: str | None = None
 
+    tools: list[RequestTool] | None = None
+    tool_choice: Choice | None = None
+    parallel_tool_calls: bool | None = None
+    response_format: dict[str, Any] | None = None
+
     n: int | None = None
-    tools: list[Any] | None = None
-    tool_choice: str | dict[str, Any] | None = None
     functions: list[Any] | None = None
     function_call: str | dict[str, Any] | None = None
-    response_format: dict[str, Any] | None = None
     logprobs: bool | None = None
     top_logprobs: int | None = None
     modalities: list[str] | None = None
@@ -69,10 +73,12 @@ class ChatCompletionRequest(Struct, frozen=True):
     @property
     def parameters(self) -> Parameters:
         """How to sample, by name: what was sent."""
-        given = ((name, getattr(self, name)) for name in _SAMPLING)
-        return MappingProxyType(
-            {name: tuple(value) if isinstance(value, list) else value for name, value in given if value is not None}
-        )
+        given = {name: value for name in _SAMPLING if (value := getattr(self, name)) is not None}
+        if isinstance(stop := given.get("stop"), list):
+            given["stop"] = tuple(stop)
+        if self.response_format not in (None, {"type": "text"}):
+            given["response_format"] = self.response_format
+        return MappingProxyType(given)
 
     @property
     def includes_usage(self) -> bool:
@@ -85,11 +91,8 @@ _decoder = msgspec.json.Decoder(ChatCompletionRequest)
 # What no backend here can do is refused, and not done without: the client would wait for it in vain.
 _HONOURED = {
     "n": (None, 1),
-    "tools": (None, []),
-    "tool_choice": (None, "none"),
     "functions": (None, []),
     "function_call": (None, "none"),
-    "response_format": (None, {"type": "text"}),
     "logprobs": (None, False),
     "top_logprobs": (None, 0),
     "modalities": (None, [], ["text"]),
