@@ -12,13 +12,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from persona_stream.errors import BackendError
+from persona_stream.content import Image, Tool, ToolCall, ToolChoice
+from persona_stream.errors import BackendError, BackendUnavailable
 from persona_stream.query import Answer, Query, Turn, Usage
 
 if TYPE_CHECKING:
     from persona_stream.app import create_app
 
-__all__ = ["Answer", "BackendError", "Query", "Turn", "Usage", "create_app"]
+__all__ = [
+    "Answer",
+    "BackendError",
+    "BackendUnavailable",
+    "Image",
+    "Query",
+    "Tool",
+    "ToolCall",
+    "ToolChoice",
+    "Turn",
+    "Usage",
+    "create_app",
+]
 __version__ = "0.1.0"
 
 

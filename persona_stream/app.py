@@ -2,33 +2,41 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 from flask import Flask
 from gevent import monkey
 
-from persona_stream import logs, profiles, state
-from persona_stream.backends import Backend
-from persona_stream.backends.callables import adapt, named
+from persona_stream import logs, observing, placing, profiles, pulse, state
+from persona_stream.admission import Admission
 from persona_stream.clock import Clock, calendar_clock, wall_clock
 from persona_stream.errors import StartError
-from persona_stream.executors import Executor
-from persona_stream.executors.event_loop import EventLoopExecutor
-from persona_stream.executors.greenlet import GreenletExecutor
-from persona_stream.executors.thread import ThreadExecutor
 from persona_stream.journals import Journals
 from persona_stream.journals.memory import MemoryJournals
+from persona_stream.lobby import Lobby
+from persona_stream.observers.conversations import Conversations
 from persona_stream.observers.log import LogObserver
+from persona_stream.observers.request_log import RequestLog
 from persona_stream.persona import Persona
-from persona_stream.places import Places
+from persona_stream.rates import MovingRates, NoRates, Rates
 from persona_stream.runs import Bounds, Runs
 from persona_stream.settings import Settings, load
+from persona_stream.store.ageing import age
+from persona_stream.store.opening import open_store
 from persona_stream.tokens import Tickets, verifier
-from persona_stream.web import chat, cors, openai, openapi, operations, pages, proxies, refusals, runs, stream_chat
-from persona_stream.web import profiles as profiles_web
+from persona_stream.watchdog import Watchdog
 from persona_stream.web.desk import Desk
+from persona_stream.web.site import site
+
+logger = logging.getLogger("persona_stream")
+
+_SPARE = 60.0  # seconds
 
 
 def create_app(settings: Settings | None = None, process_query: Callable[..., Any] | None = None) -> Flask:
@@ -50,7 +58,18 @@ def create_app(settings: Settings | None = None, process_query: Callable[..., An
         )
     if settings is None:
         settings, _ = load({}, os.environ, None)
-    return build(settings, process_query)[0]
+    app, desk = build(settings, process_query)
+
+    # Not before the first request: a server may fork after the application was made.
+    app.before_request(functools.cache(partial(begin, desk)))
+    return app
+
+
+def begin(desk: Desk) -> None:
+    """Begin what goes on beside the requests, once, in the process that serves."""
+    Watchdog(desk.executors.blame).start()
+    pulse.start(desk.meters.beat, desk.clock)
+    desk.executors.prepare()
 
 
 def build(settings: Settings, process_query: Callable[..., Any] | None = None) -> tuple[Flask, Desk]:
@@ -58,77 +77,67 @@ def build(settings: Settings, process_query: Callable[..., Any] | None = None) -
     logs.configure(settings.log_level, settings.log_format)
     clock = wall_clock()
     journals = _journals(settings, clock)
+    store = open_store(settings, clock)
+    age(store, clock, retention=settings.log_retention, longest=settings.timeout + settings.queue_timeout + _SPARE)
     keys_elsewhere = settings.jwt_public_key is not None or settings.jwks_url is not None
     secret = "" if keys_elsewhere else state.signing_secret(settings, os.environ)[0]
     personas = _personas(settings, process_query)
-    backend = adapt(process_query) if process_query else _backend(settings, personas)
-    executor = _executor(settings, backend)
-    most = settings.max_runs if executor.capacity is None else min(settings.max_runs, executor.capacity)
+    models, executors = placing.backends(settings, personas, process_query)
+    meters, counting = observing.meters()
+    closing = ExitStack()
+    capacity = None if models.are_async else executors.capacity
+    most = settings.max_runs if capacity is None else min(settings.max_runs, capacity)
+    admission = Admission(
+        most,
+        settings.max_runs_per_user,
+        settings.max_queue,
+        executors.most_of,
+        lambda: None if settings.max_runs_shared is None else max(1, settings.max_runs_shared // journals.processes),
+    )
     desk = Desk(
         settings=settings,
-        backend=backend.name,
+        models=models,
+        executors=executors,
         runs=Runs(
-            backend=backend,
-            executor=executor,
+            executor=executors.of,
             journals=journals,
-            places=Places(most, settings.max_runs_per_user),
+            lobby=Lobby(admission, settings.queue_timeout, clock),
             bounds=Bounds(settings.timeout, settings.retention, settings.max_answer_bytes),
             clock=clock,
-            observers=[LogObserver()],
+            observers=[
+                LogObserver(),
+                RequestLog(store),
+                Conversations(store),
+                *counting,
+                *observing.tracing(os.environ, closing),
+            ],
+            recall=store.recall,
         ),
         verifier=verifier(settings, secret, calendar_clock()),
         tickets=Tickets(journals.secret if keys_elsewhere else lambda: secret),
         clock=clock,
-        personas=personas,
+        store=store,
+        rates=_rates(settings),
+        meters=meters,
+        closing=closing,
     )
-    return _flask(desk), desk
-
-
-def _flask(desk: Desk) -> Flask:
-    app = Flask("persona_stream", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = desk.settings.max_body_bytes
-    refusals.handle_errors(app)
-    cors.allow_origins(app, desk.settings.cors_origins)
-    for blueprint in (
-        *stream_chat.blueprints(desk),
-        chat.blueprint(desk),
-        runs.blueprint(desk),
-        openai.blueprint(desk),
-        profiles_web.blueprint(desk),
-        operations.blueprint(desk),
-        openapi.blueprint(),
-        pages.blueprint(),
-    ):
-        app.register_blueprint(blueprint)
-    if trusted := desk.settings.trusted_proxies:
-        app.wsgi_app = proxies.Proxies(app.wsgi_app, trusted)  # type: ignore[method-assign] # as Flask has it
-    return app
+    meters.watch(
+        gauges={
+            "open_streams": lambda: desk.readers.count,
+            "places": lambda: admission.most,
+            "places_taken": lambda: admission.taken,
+            "runs_waiting": lambda: admission.waiting,
+            "backends_resting": lambda: models.resting,
+        },
+        stores={"journals": desk.runs.missing, "database": store.missing},
+    )
+    return site(desk), desk
 
 
 def _personas(settings: Settings, process_query: Callable[..., Any] | None) -> Mapping[str, Persona] | None:
     if settings.profiles is not None:
         return profiles.load(settings.profiles)
     return profiles.bundled() if settings.backend == "demo" and process_query is None else None
-
-
-def _backend(settings: Settings, personas: Mapping[str, Persona] | None) -> Backend:
-    # Only what answers is imported: the others' libraries would be a fifth of the time that a start takes.
-    match settings.backend:
-        case "demo":
-            from persona_stream.backends.demo import demo
-
-            return Backend("demo", demo(personas or {}, seconds=settings.demo_seconds), is_async=False)
-        case "openai":
-            from persona_stream.backends.openai import openai_backend
-
-            return openai_backend(
-                base_url=settings.openai_base_url,
-                api_key=settings.openai_api_key,
-                model=settings.openai_model,
-                timeout=settings.timeout,
-            )
-        case spec:
-            return named(spec)
 
 
 def _journals(settings: Settings, clock: Clock) -> Journals:
@@ -147,7 +156,5 @@ def _journals(settings: Settings, clock: Clock) -> Journals:
     )
 
 
-def _executor(settings: Settings, backend: Backend) -> Executor:
-    if backend.is_async:
-        return EventLoopExecutor()
-    return ThreadExecutor(settings.threads) if settings.executor == "thread" else GreenletExecutor()
+def _rates(settings: Settings) -> Rates:
+    return NoRates() if settings.rate_limit is None else MovingRates(settings.rate_limit, settings.redis_url)

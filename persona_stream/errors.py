@@ -4,6 +4,7 @@
     ├── StartError                the program cannot start like this; its text says what to do
     │   └── SettingsError         a setting has no such name, or no such value
     ├── BackendError              the backend says, on purpose, what the client shall read
+    │   └── BackendUnavailable    it has said nothing yet, and another one might do better
     └── Refusal                   a request that is answered with a status before its first byte
         ├── InvalidRequest        400  invalid_request
         ├── Unauthorized          401  unauthorized
@@ -15,6 +16,7 @@
         ├── Gone                  410  gone
         ├── TooLarge              413  too_large
         ├── UnsupportedMediaType  415  unsupported_media_type
+        ├── RateLimited           429  rate_limited
         ├── Busy                  429  busy
         ├── Draining              503  draining
         └── Unavailable           503  unavailable
@@ -45,6 +47,13 @@ class BackendError(PersonaStreamError):
 
     Raise it from ``process_query``. Any other exception is logged, and the client reads a plain sentence
     that has nothing of it.
+    """
+
+
+class BackendUnavailable(BackendError):
+    """Fail a query that has no part of an answer yet: who answers is out of reach, too busy, or broken.
+
+    The same query may go better with somebody else.
     """
 
 
@@ -134,6 +143,12 @@ class _TryLater(Refusal):
         super().__init__(message, {"Retry-After": str(retry_after)})
 
 
+class RateLimited(_TryLater):
+    """Say how often the caller may ask."""
+
+    status, code = 429, "rate_limited"
+
+
 class Busy(_TryLater):
     """Say that every place is taken."""
 
@@ -147,6 +162,6 @@ class Draining(_TryLater):
 
 
 class Unavailable(_TryLater):
-    """Say which store is out of reach."""
+    """Say what is out of reach: a store that is needed, or who would answer."""
 
     status, code = 503, "unavailable"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from persona_stream.cursor import Position
-from persona_stream.facts import FailureCode
-from persona_stream.query import Usage
+from persona_stream.facts import Answered, FailureCode
 
 
 class Opening(Struct, frozen=True):
@@ -17,6 +16,15 @@ class Opening(Struct, frozen=True):
     interval: float
     deadline: float
     resume_for: float
+
+
+class Queuing(Struct, frozen=True):
+    """The run waits for a place: the how many-th it is, for how long it has waited, and how long it may still."""
+
+    position: Position
+    place: int
+    elapsed: float
+    eta: float | None = None
 
 
 class Progress(Struct, frozen=True):
@@ -57,11 +65,11 @@ class Piece(Struct, frozen=True):
 
 
 class Complete(Struct, frozen=True):
-    """The answer is whole."""
+    """There is no more of the answer, and ``ending`` says why, and what the client is to do now."""
 
     position: Position
     seconds: float
-    usage: Usage | None
+    ending: Answered
 
 
 class Failure(Struct, frozen=True):
@@ -73,7 +81,7 @@ class Failure(Struct, frozen=True):
     elapsed: float
 
 
-Event = Opening | Progress | Processed | Thought | Piece | Complete | Failure
+Event = Opening | Queuing | Progress | Processed | Thought | Piece | Complete | Failure
 
 
 class Wait(Struct, frozen=True):

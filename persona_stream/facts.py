@@ -1,7 +1,8 @@
 """What happened to a run. A journal is a list of these, each with its moment.
 
-The law of a journal: ``Accepted`` is first and only first; nothing follows an ending (``Answered`` or
-``Failed``), and there is at most one. Everything that a reader sees is derived from these facts and the clock.
+The law of a journal: ``Accepted`` is first and only first; ``Queued`` comes before ``Started``; nothing follows an
+ending (``Answered`` or ``Failed``), and there is at most one. Everything that a reader sees is derived from these facts
+and the clock.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from persona_stream.query import Locale, Usage
+from persona_stream.content import Extras, ToolCall
+from persona_stream.query import Finish, Locale, Usage
 
 FailureCode = Literal["backend_error", "internal", "answer_too_large", "lost", "draining", "timeout", "cancelled"]
 
@@ -32,8 +34,20 @@ class Accepted(Struct, frozen=True, tag="accepted"):
     question_tokens: int = 0  # an estimate, for backends that do not count
 
 
-class Started(Struct, frozen=True, tag="started"):
-    """process_query is running. The deadline counts from here."""
+class Queued(Struct, frozen=True, tag="queued"):
+    """The run waits for a place. ``place`` is 1 for the next one; ``eta`` in seconds, where one can be guessed."""
+
+    place: int
+    eta: float | None = None
+
+
+class Started(Struct, frozen=True, tag="started", omit_defaults=True):
+    """process_query is running. The deadline counts from here.
+
+    ``history_tokens`` estimates what was said before, where that was looked up here and not sent with the question.
+    """
+
+    history_tokens: int = 0
 
 
 class Reported(Struct, frozen=True, tag="reported"):
@@ -55,11 +69,14 @@ class Delta(Struct, frozen=True, tag="delta"):
     text: str
 
 
-class Answered(Struct, frozen=True, tag="answered"):
-    """The answer is there. ``text`` is what no ``Delta`` has said before."""
+class Answered(Struct, frozen=True, tag="answered", omit_defaults=True):
+    """The answer is there. ``text`` is what no ``Delta`` has said before; the rest is as in an ``Answer``."""
 
     text: str
     usage: Usage | None = None
+    finish: Finish = "stop"
+    calls: tuple[ToolCall, ...] = ()
+    extras: Extras | None = None
 
 
 class Failed(Struct, frozen=True, tag="failed"):
@@ -69,7 +86,9 @@ class Failed(Struct, frozen=True, tag="failed"):
     text: str | None = None
 
 
-Fact = Accepted | Started | Reported | Reasoned | Delta | Answered | Failed
+_ENDINGS = (Answered, Failed)  # asked of every fact, and a union would be made anew each time
+
+Fact = Accepted | Queued | Started | Reported | Reasoned | Delta | Answered | Failed
 
 
 class Entry(Struct, frozen=True):
@@ -90,7 +109,7 @@ def text_of(fact: Fact) -> str:
 
 def is_ending(fact: Fact) -> bool:
     """Tell whether nothing can follow this fact."""
-    return isinstance(fact, Answered | Failed)
+    return isinstance(fact, _ENDINGS)
 
 
 def has_ended(entries: Sequence[Entry]) -> bool:

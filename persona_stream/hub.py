@@ -5,6 +5,7 @@ Everything here belongs to the thread that runs the hub, but for ``Home.call``, 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
@@ -15,7 +16,18 @@ from gevent.hub import Hub, get_hub
 
 T = TypeVar("T")
 
+_SWITCH = 0.0005  # seconds
+
 _thread_id: Callable[[], int] = monkey.get_original("_thread", "get_ident")
+
+
+def yield_soon() -> None:
+    """Have threads that compute beside the hub give it the interpreter soon.
+
+    One keeps the lock for so long each time that the hub wants it, which is after each of its system calls: Python's
+    own 5 ms add up.
+    """
+    sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH))
 
 
 class Alarm:
@@ -90,6 +102,20 @@ class Home:
             function()
         else:
             self._hub.loop.run_callback_threadsafe(function)
+
+
+def tell_of_errors(tell: Callable[[BaseException], None]) -> None:
+    """Have errors that nobody caught, in any greenlet of this thread, told instead of printed. Must not raise."""
+    hub = get_hub()
+
+    def told(context: object, kind: type[BaseException], error: BaseException | None, trace: object) -> None:
+        caught = kind() if error is None else error
+        if gevent.getcurrent() is hub:  # where nothing may wait, for the log neither
+            gevent.spawn(tell, caught)
+        else:
+            tell(caught)
+
+    hub.print_exception = told
 
 
 def in_thread(function: Callable[[str], T], text: str) -> T:

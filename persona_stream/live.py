@@ -13,15 +13,18 @@ from dataclasses import replace
 
 from persona_stream.backends import Backend
 from persona_stream.clock import Clock
-from persona_stream.executors import Executor, Outcome, Work
+from persona_stream.executors import Executor, Outcome, Returned, Work
+from persona_stream.executors.cancelling import Flag
+from persona_stream.executors.deltas import Deltas
 from persona_stream.executors.reports import Reports
 from persona_stream.facts import Failed, Started
 from persona_stream.hub import Home, Timer
 from persona_stream.journals import Journal, has_ended, terms
 from persona_stream.logs import current_run
+from persona_stream.notes import Abandoned, Asked, Note, Raw, Released
 from persona_stream.observers import Observer
 from persona_stream.outcomes import conclude
-from persona_stream.query import Query
+from persona_stream.query import Answer, Query
 
 logger = logging.getLogger("persona_stream.runs")
 
@@ -31,8 +34,8 @@ _LOOK = 1.0  # seconds, at the least, between looks for readers elsewhere
 class Live:
     """Hold a run under way. Made when it is accepted, let go when it has ended."""
 
-    __slots__ = ("_deadline", "_grace", "_grace_timer", "_observed", "_observers", "_on_settled", "_readers",
-                 "_reports", "_work", "ended", "journal", "run_id")  # fmt: skip
+    __slots__ = ("_cancelled", "_deadline", "_deltas", "_grace", "_grace_timer", "_observed", "_observers",
+                 "_on_settled", "_readers", "_reports", "_work", "ended", "goes_on", "journal", "run_id")  # fmt: skip
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Live:
     ) -> None:
         self.journal, self.run_id = journal, terms(journal).run_id
         self.ended = False  # nothing more will be written from here
+        self.goes_on = False  # it has ended, and its work cannot be stopped
         self._observed = 0
         self._grace, self._observers, self._on_settled = grace, observers, on_settled
         self._readers = 0
@@ -50,7 +54,13 @@ class Live:
         self._deadline: Timer | None = None
         self._grace_timer: Timer | None = None
         self._reports: Reports | None = None
+        self._deltas: Deltas | None = None
+        self._cancelled = Flag()
         journal.listen(self._grown)
+
+    def watch(self) -> None:
+        """Tell the observers of the run, from its first fact on."""
+        self._grown()
 
     def begin(
         self,
@@ -61,13 +71,23 @@ class Live:
         clock: Clock,
         home: Home,
         on_release: Callable[[], None],
+        history_tokens: int = 0,
     ) -> None:
         """Run the query. ``on_release`` is called once, when the work holds nothing any more."""
-        self._grown()
-        self.journal.append(Started())
+        self.journal.append(Started(history_tokens))
         self._reports = reports = Reports(self.journal.append, clock, home)
+        self._deltas = deltas = Deltas(
+            self.journal.append, max_answer_bytes, lambda: self.end(Failed("answer_too_large")), clock, home
+        )
         self._deadline = Timer(terms(self.journal).deadline, self.end, Failed("timeout"))
-        asked = replace(query, on_report=reports.report)
+        asked = replace(
+            query,
+            on_report=reports.report,
+            on_text=deltas.text,
+            on_reasoning=deltas.reasoning,
+            on_upstream=lambda upstream: home.call(lambda: self._note(Asked(upstream))),
+            cancelled=self._cancelled,
+        )
 
         def work() -> object:
             current_run.set(self.run_id)
@@ -75,21 +95,29 @@ class Live:
 
         def concluded(outcome: Outcome) -> None:
             current_run.set(self.run_id)
+            deltas.flush()
             if not self.ended:
-                conclusion = conclude(outcome, max_answer_bytes)
+                self._keep_raw(outcome)
+                conclusion = conclude(outcome, max_answer_bytes, deltas.size)
                 self._close()
                 for fact in conclusion:
                     self.journal.append(fact)
 
+        def released() -> None:
+            on_release()
+            self._note(Released())
+
         try:
-            self._work = executor.start(work, concluded, on_release)
+            self._work = executor.start(work, concluded, released)
         except BaseException:
             self.end(Failed("internal"))
-            on_release()
+            released()
             raise
 
     def end(self, ending: Failed) -> None:
         """End the run, if it has not ended, and stop its work, if it can be stopped."""
+        if self._deltas is not None:
+            self._deltas.flush()
         if not self.ended:
             self._close()
             self.journal.append(ending)
@@ -122,6 +150,14 @@ class Live:
         else:
             self.end(Failed("cancelled"))
 
+    def _keep_raw(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Returned) and isinstance(outcome.value, Answer) and outcome.value.raw is not None:
+            self._note(Raw(outcome.value.raw))
+
+    def _note(self, note: Note) -> None:
+        for observer in self._observers:
+            observer.note(self.run_id, note)
+
     def _grown(self) -> None:
         """Tell the observers what was written; and where that is an ending, let the run go."""
         entries = self.journal.entries
@@ -138,11 +174,16 @@ class Live:
 
     def _close(self) -> None:
         self.ended = True
-        for timer in (self._deadline, self._grace_timer, self._reports):
+        for timer in (self._deadline, self._grace_timer, self._reports, self._deltas):
             if timer is not None:
                 timer.cancel()
+        # They know this run too: whoever is in no circle is gone at once, and not when the collector comes round.
+        self._deadline = self._grace_timer = self._reports = self._deltas = None
 
     def _stop(self) -> None:
+        self._cancelled.set()
         if self._work is not None and not self._work.kill():
+            self.goes_on = True
             logger.warning("its thread cannot be stopped, and keeps its place until it returns",
                            extra={"run_id": self.run_id})  # fmt: skip
+            self._note(Abandoned())

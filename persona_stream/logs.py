@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import msgspec
 
 current_run: ContextVar[str] = ContextVar("current_run", default="")
-"""The run that the current greenlet or thread works for."""
+"""The run that the current greenlet or thread works for, or that the request is about which it answers."""
 
 _PLAIN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "run_id"}
 
@@ -21,10 +21,11 @@ class _WithRun(logging.Filter):
 
 
 class _Text(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the library's name
+        # The line alone, before the traceback that may follow it.
+        line = super().formatMessage(record)
         run_id = getattr(record, "run_id", "")
-        return f"{line}  run={run_id}" if run_id and not record.exc_info else line
+        return f"{line}  run={run_id}" if run_id else line
 
 
 class _Json(logging.Formatter):
@@ -52,3 +53,13 @@ def configure(level: str, form: str) -> None:
     logger.handlers = [handler]
     logger.setLevel(level.upper())
     logger.propagate = False
+
+
+def take_in() -> None:
+    """Write what others log in the same form, a backend's own code before all: for a process that is ours alone.
+
+    Whoever has set up a log of its own, while its module was imported, keeps that.
+    """
+    root = logging.getLogger()
+    if not root.handlers:
+        root.handlers = logging.getLogger("persona_stream").handlers[:]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 from types import NoneType
+from typing import get_args
 
+import msgspec
+
+from persona_stream.content import Extras, ToolCall
 from persona_stream.errors import BackendError
-from persona_stream.executors import Outcome, Raised
+from persona_stream.executors import AnswerTooLarge, Outcome, ProcessFailed, Raised
 from persona_stream.facts import Answered, Failed, Reasoned
-from persona_stream.query import Answer, Usage
+from persona_stream.query import Answer, Finish, Usage
 from persona_stream.texts import clean
 
 logger = logging.getLogger("persona_stream.runs")
@@ -16,15 +20,21 @@ logger = logging.getLogger("persona_stream.runs")
 Conclusion = tuple[Reasoned | Answered | Failed, ...]
 
 
-def conclude(outcome: Outcome, limit_bytes: int) -> Conclusion:
+def conclude(outcome: Outcome, limit_bytes: int, sent_bytes: int = 0) -> Conclusion:
     """Give the facts that an outcome ends its run with; log what the client is not told.
 
     A string, or the text of an ``Answer``, is the answer, with lone surrogates and NUL replaced. An answer of
-    white space alone, without reasoning, is a ``backend_error``: a blank page helps nobody. Any other type is a
-    mistake of the backend's author: ``internal``.
+    white space alone, without reasoning, is a ``backend_error``: a blank page helps nobody; unless text was sent
+    before it, it calls tools, or says itself that it is cut short. Any other type is a mistake of the backend's
+    author: ``internal``.
+
+    Args:
+        outcome: what came of process_query.
+        limit_bytes: how large an answer may be, all in all.
+        sent_bytes: how much of it was sent before.
     """
     if isinstance(outcome, Raised):
-        return (_raised(outcome.error),)
+        return (_raised(outcome.error, limit_bytes),)
     value = Answer(outcome.value) if isinstance(outcome.value, str) else outcome.value
     if not isinstance(value, Answer):
         logger.error("process_query must return a string or an Answer, and returned %s", type(value).__name__)
@@ -33,29 +43,66 @@ def conclude(outcome: Outcome, limit_bytes: int) -> Conclusion:
         logger.error("%s", problem)
         return (Failed("internal"),)
     text, reasoning = clean(value.text), clean(value.reasoning or "")
-    if _bytes(text) + _bytes(reasoning) > limit_bytes:
-        logger.error("the answer is over max_answer_bytes (%d): raise that, or shorten the answer", limit_bytes)
-        return (Failed("answer_too_large"),)
-    if not text.strip() and not reasoning.strip():
+    calls = tuple(ToolCall(clean(call.id), clean(call.name), clean(call.arguments)) for call in value.calls)
+    extras, extra_bytes = _extras(value.extras)
+    more = sum(map(_bytes, (text, reasoning, *(call.arguments for call in calls))))
+    if sent_bytes + extra_bytes + more > limit_bytes:
+        return (_too_large(limit_bytes),)
+    says_nothing = not text.strip() and not reasoning.strip()
+    if says_nothing and not (sent_bytes or calls or value.finish != "stop"):
         logger.error("process_query returned an empty answer")
         return (Failed("backend_error"),)
-    answered = Answered(text, value.usage)
+    answered = Answered(text, value.usage, value.finish, calls, extras)
     return (Reasoned(reasoning), answered) if reasoning else (answered,)
 
 
 def _problem(answer: Answer) -> str | None:
     """Say what an author put into an answer that its type does not allow: nobody checks a stranger's code."""
-    allowed: dict[str, tuple[type, ...]] = {"text": (str,), "reasoning": (str, NoneType), "usage": (Usage, NoneType)}
+    allowed: dict[str, tuple[type, ...]] = {
+        "text": (str,),
+        "reasoning": (str, NoneType),
+        "usage": (Usage, NoneType),
+        "calls": (tuple,),
+        "extras": (Extras, NoneType),
+    }
     for name, types in allowed.items():
         if not isinstance(value := getattr(answer, name), types):
             return f"the {name} of an Answer must be a {types[0].__name__}, and was a {type(value).__name__}"
+    if answer.finish not in get_args(Finish):
+        return f"the finish of an Answer must be one of {', '.join(get_args(Finish))}, and was {answer.finish!r:.100}"
+    for call in answer.calls:
+        if not isinstance(call, ToolCall) or not all(
+            isinstance(part, str) for part in (call.id, call.name, call.arguments)
+        ):
+            return f"the calls of an Answer must be ToolCalls of three strings, and one was {call!r:.100}"
     return None
 
 
-def _raised(error: BaseException) -> Failed:
+def _extras(extras: Extras | None) -> tuple[Extras | None, int]:
+    """Give what can be kept of them, and how many bytes that is."""
+    if extras is None:
+        return None, 0
+    try:
+        return extras, len(msgspec.json.encode(extras))
+    except (TypeError, ValueError, RecursionError) as error:  # no JSON, or half a character
+        logger.warning("what else the provider said is left out: %s", error)
+        return None, 0
+
+
+def _too_large(limit_bytes: int) -> Failed:
+    logger.error("the answer is over max_answer_bytes (%d): raise that, or shorten the answer", limit_bytes)
+    return Failed("answer_too_large")
+
+
+def _raised(error: BaseException, limit_bytes: int) -> Failed:
     if isinstance(error, BackendError):
         logger.warning("the backend gave up: %s", error)
         return Failed("backend_error", clean(str(error)) or None)
+    if isinstance(error, AnswerTooLarge):
+        return _too_large(limit_bytes)
+    if isinstance(error, ProcessFailed):
+        logger.error("%s", error)
+        return Failed("internal")
     logger.error("process_query raised %s", type(error).__name__, exc_info=error)
     return Failed("internal")
 

@@ -6,16 +6,17 @@ bits (the ULID layout). That it carries its beginning lets us answer "gone" for 
 
 from __future__ import annotations
 
-import secrets
+import os
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUE = {letter: value for value, letter in enumerate(_ALPHABET)}
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _LENGTH, _TIME_LENGTH = 26, 10
 
 
 def new(at: float) -> str:
     """Make a name for a run that begins at this moment, in seconds since 1970."""
-    number = (int(at * 1000) & (1 << 48) - 1) << 80 | secrets.randbits(80)
+    number = (int(at * 1000) & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10), "big")
     return _written(number)
 
 
@@ -35,4 +36,4 @@ def earliest(at: float) -> str:
 
 
 def _written(number: int) -> str:
-    return "".join(_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(120, -1, -10)])

@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
+from functools import partial
 
+import gevent
 from msgspec import Struct
 
 from persona_stream import runid
+from persona_stream.admission import Ticket
 from persona_stream.backends import Backend
 from persona_stream.clock import Clock
-from persona_stream.errors import Busy, Draining, NotFound
+from persona_stream.errors import Busy, Draining, NotFound, Unavailable
 from persona_stream.executors import Executor
 from persona_stream.facts import Accepted, Failed
 from persona_stream.hub import Alarm, Home
-from persona_stream.journals import Claim, Journal, Journals, has_ended, terms
+from persona_stream.journals import Journal, Journals, has_ended, terms
 from persona_stream.live import Live
+from persona_stream.lobby import Lobby
+from persona_stream.logs import current_run
+from persona_stream.notes import Began, Note
 from persona_stream.observers import Observer
-from persona_stream.places import Places
+from persona_stream.order import Order
 from persona_stream.query import Query
-from persona_stream.usage import tokens_of
+from persona_stream.usage import tokens, tokens_of
+
+logger = logging.getLogger("persona_stream.runs")
 
 _MOMENT = 2.0  # seconds
-
-
-class Order(Struct, frozen=True):
-    """Say what is to be run, and on what terms.
-
-    Attributes:
-        query: the question; ``query.principal`` will own the run.
-        style, chunking, reasoning: how it is read, unless a reader wishes otherwise.
-        grace: seconds that it lives on after its last reader left; ``None`` for ever.
-        claim: the idempotency key, if the caller gave one.
-    """
-
-    query: Query
-    style: str
-    chunking: str
-    reasoning: bool = False
-    grace: float | None = None
-    claim: Claim | None = None
+_TO_STOP = 1.0  # second
 
 
 class Bounds(Struct, frozen=True):
@@ -55,18 +49,20 @@ class Runs:
     def __init__(
         self,
         *,
-        backend: Backend,
-        executor: Executor,
+        executor: Callable[[Backend], Executor],
         journals: Journals,
-        places: Places,
+        lobby: Lobby,
         bounds: Bounds,
         clock: Clock,
         observers: Sequence[Observer] = (),
+        recall: Callable[[Query], Query] = lambda query: query,
     ) -> None:
-        self._backend, self._executor, self._journals = backend, executor, journals
-        self._places, self._bounds, self._clock, self._observers = places, bounds, clock, observers
+        self._executor, self._journals = executor, journals
+        self._lobby, self._bounds, self._clock, self._observers = lobby, bounds, clock, observers
+        self._recall = recall
         self._home = Home()
         self._live: dict[str, Live] = {}
+        self._working: dict[str, Live] = {}  # those whose work holds something, also when they have ended
         self._settled = Alarm()
         self._patience = True
         self.draining = False
@@ -78,12 +74,13 @@ class Runs:
             Conflict: the claim's key was used for another request.
             Busy: every place is taken.
             Draining: this process is shutting down.
-            Unavailable: what keeps the runs is out of reach.
+            Unavailable: what keeps the runs is out of reach, or who would answer.
         """
         owner = order.query.principal.subject
+        ticket = Ticket(owner, order.backend.name, order.query.conversation_id if order.continues else None)
         try:
-            self._take_place(owner)
-        except (Busy, Draining):
+            self._enter(ticket, order.backend)
+        except (Busy, Draining, Unavailable):
             # What runs already takes no place.
             if order.claim is not None and (known := self._journals.claimed(owner, order.claim)) is not None:
                 return known
@@ -91,22 +88,22 @@ class Runs:
         try:
             journal, is_new = self._journals.begin(self._accept(order), order.claim)
         except BaseException:  # whatever it is, the place is given back
-            self._places.free(owner)
+            self._leave(ticket)
             raise
+        run_id = terms(journal).run_id
+        current_run.set(run_id)
         if not is_new:
-            self._places.free(owner)
+            self._leave(ticket)
             return journal
-        live = Live(journal, order.grace, self._observers, self._let_go)
+        # In a context of its own: what is set there belongs to this run, and not to the connection's next request.
+        context = copy_context()
+        context.run(self.note, run_id, Began(order))
+        live = Live(journal, order.grace, self._observers, partial(self._let_go, ticket))
         self._live[live.run_id] = live
-        live.begin(
-            order.query,
-            self._backend,
-            self._executor,
-            self._bounds.max_answer_bytes,
-            self._clock,
-            self._home,
-            on_release=lambda: self._places.free(owner),
-        )
+        live.watch()
+        begin = partial(context.run, self._begin, ticket, live, order)
+        # What was said before is looked up, which may take its time.
+        self._lobby.receive(ticket, live, partial(gevent.spawn, begin) if order.continues else begin)
         return journal
 
     def find(self, run_id: str, owner: str | None) -> Journal:
@@ -137,14 +134,18 @@ class Runs:
         live.joined()
         return live.left
 
+    def note(self, run_id: str, note: Note) -> None:
+        """Tell the observers what happened around a run."""
+        for observer in self._observers:
+            observer.note(run_id, note)
+
     def cancel(self, journal: Journal) -> None:
         """End a run, if it has not ended, and wait a moment until that shows."""
         if live := self._live.get(terms(journal).run_id):
             live.end(Failed("cancelled"))
         else:
             journal.append(Failed("cancelled"))
-        until = self._clock() + _MOMENT
-        wait_for_ending(journal, lambda: self._clock() >= until, every=_MOMENT)
+        wait_for_ending(journal, self._clock, _MOMENT)
 
     def stop_starting(self) -> None:
         """Start nothing any more."""
@@ -180,18 +181,64 @@ class Runs:
         self._patience = False
         self._settled.ring()
 
+    def is_left_working(self, run_id: str) -> bool:
+        """Whether this process still works for a run that has ended, because its work cannot be stopped, or does not.
+
+        Work that stops when it is told to has a second for it.
+        """
+        live = self._working.get(run_id)
+        if live is None or not live.ended:
+            return False
+        return live.goes_on or self._clock() > live.journal.entries[-1].at + _TO_STOP
+
     @property
     def under_way(self) -> int:
         """How many runs have not ended."""
         return len(self._live)
 
-    def _take_place(self, owner: str) -> None:
+    def _enter(self, ticket: Ticket, backend: Backend) -> None:
         if self.draining:
             raise Draining("The server is shutting down: try again in a moment", retry_after=2)
-        self._places.take(owner)
+        if rest := backend.rest():
+            seconds = math.ceil(rest)
+            raise Unavailable(f"What answers here is out of reach: try again in {seconds} s", retry_after=seconds)
+        self._lobby.enter(ticket)
 
-    def _let_go(self, live: Live) -> None:
+    def _leave(self, ticket: Ticket) -> None:
+        self._lobby.over(ticket)
+        self._lobby.release(ticket)
+
+    def _begin(self, ticket: Ticket, live: Live, order: Order) -> None:
+        release = partial(self._release, ticket, live.run_id)
+        query = order.query
+        try:
+            if order.continues and not live.ended:
+                query = self._recall(query)
+        except Unavailable as error:
+            logger.warning("what was said before cannot be looked up: %s", error, extra={"run_id": live.run_id})
+            live.end(Failed("internal"))
+        if live.ended:
+            release()
+            return
+        self._working[live.run_id] = live
+        live.begin(
+            query,
+            order.backend,
+            self._executor(order.backend),
+            self._bounds.max_answer_bytes,
+            self._clock,
+            self._home,
+            on_release=release,
+            history_tokens=tokens(turn.content for turn in query.history) if order.continues else 0,
+        )
+
+    def _release(self, ticket: Ticket, run_id: str) -> None:
+        self._working.pop(run_id, None)
+        self._lobby.release(ticket)
+
+    def _let_go(self, ticket: Ticket, live: Live) -> None:
         del self._live[live.run_id]
+        self._lobby.over(ticket)
         self._settled.ring()
 
     def _accept(self, order: Order) -> Accepted:
@@ -211,13 +258,23 @@ class Runs:
         )
 
 
-def wait_for_ending(journal: Journal, gives_up: Callable[[], bool], every: float) -> None:
-    """Wait until a run has ended, or until ``gives_up``, which is asked every so many seconds and at each fact."""
+def wait_for_ending(
+    journal: Journal,
+    clock: Clock,
+    seconds: float = math.inf,
+    gives_up: Callable[[], bool] = lambda: False,
+    every: float = math.inf,
+) -> None:
+    """Wait until a run has ended, the time is over, or the caller ``gives_up``, which is asked now and then.
+
+    It is asked at every fact, and ``every`` so many seconds.
+    """
     alarm = Alarm()
+    until = clock() + seconds
     journal.listen(alarm.ring)
     try:
-        while not has_ended(journal) and not gives_up():
-            alarm.sleep(every)
+        while not has_ended(journal) and not gives_up() and (left := until - clock()) > 0:
+            alarm.sleep(min(left, every))
     finally:
         journal.unlisten(alarm.ring)
 
@@ -225,4 +282,5 @@ def wait_for_ending(journal: Journal, gives_up: Callable[[], bool], every: float
 def _owned(journal: Journal, owner: str | None) -> Journal:
     if owner is not None and terms(journal).owner != owner:
         raise NotFound("There is no such run")
+    current_run.set(terms(journal).run_id)  # from here on the caller is busy with it
     return journal

@@ -18,8 +18,19 @@ from persona_stream import messages, pacing
 from persona_stream.chunking import Chunker, graphemes
 from persona_stream.clock import Clock
 from persona_stream.cursor import BEGINNING, Position
-from persona_stream.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Thought, Wait
-from persona_stream.facts import Accepted, Answered, Delta, Entry, Failed, Reasoned, Reported, Started, is_ending
+from persona_stream.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Queuing, Thought, Wait
+from persona_stream.facts import (
+    Accepted,
+    Answered,
+    Delta,
+    Entry,
+    Failed,
+    Queued,
+    Reasoned,
+    Reported,
+    Started,
+    is_ending,
+)
 from persona_stream.progress import START, Estimate
 from persona_stream.query import Locale
 from persona_stream.styles import Style
@@ -40,7 +51,8 @@ class Script:
 
     __slots__ = (
         "_accepted_at", "_clock", "_delivered", "_estimate", "_held", "_journal", "_next_tick",
-        "_number", "_position", "_reader", "_sent", "_shift", "_started", "_started_at", "_taken", "_text_began",
+        "_number", "_position", "_queued", "_reader", "_sent", "_shift", "_started", "_started_at", "_taken",
+        "_text_began",
     )  # fmt: skip
 
     def __init__(self, journal: Sequence[Entry], reader: Reader, clock: Clock) -> None:
@@ -50,6 +62,7 @@ class Script:
         self._delivered = self._number = 0  # characters and pieces of the answer that the reader has
         self._held = ""  # the end of the last delta: the next one may belong to the same grapheme
         self._sent = self._started = self._text_began = False
+        self._queued: Queued | None = None  # while it waits for a place
         self._shift = self._accepted_at = self._started_at = self._next_tick = 0.0
 
     def __iter__(self) -> Iterator[Event | Wait]:
@@ -64,12 +77,12 @@ class Script:
                     yield event
                 if is_ending(entry.fact):
                     return
-            if not self._started:
+            if not self._started and self._queued is None:
                 yield Wait(self._clock() + self._reader.style.interval)
                 continue
             if not self._sent or self._clock() >= self._next_tick - self._shift:
                 self._sent = True
-                yield self._tick()
+                yield self._tick() if self._queued is None else self._queuing(self._queued)
             yield Wait(self._next_tick - self._shift)
 
     def _tell(self, at: float, fact: object) -> Iterator[Event | Wait]:
@@ -80,8 +93,13 @@ class Script:
                 if self._passed():
                     interval = self._reader.style.interval
                     yield Opening(self._position, fact.conversation_id, interval, fact.deadline, fact.resume_for)
+            case Queued():
+                first, self._queued = self._queued is None, fact
+                self._passed()
+                if first:
+                    self._next_tick = at
             case Started():
-                self._started, self._started_at = True, at
+                self._started, self._started_at, self._queued = True, at, None
                 self._next_tick = at + self._reader.style.interval
                 if self._passed():
                     message = messages.rotating(self._reader.style.name, 0, self._reader.locale)
@@ -96,7 +114,7 @@ class Script:
                 yield from self._delta(at, text)
             case Answered():
                 yield from self._answer(at, fact)
-                yield Complete(Position(self._taken, 0), at - self._accepted_at, fact.usage)
+                yield Complete(Position(self._taken, 0), at - self._accepted_at, fact)
             case Failed(code=code, text=text):
                 yield from self._release()
                 message = messages.failure(code, text, self._reader.locale)
@@ -119,6 +137,10 @@ class Script:
         if self._taken > facts + 1:
             return 0
         return characters if self._taken == facts + 1 else len(text)
+
+    def _queuing(self, queued: Queued) -> Queuing:
+        self._next_tick = self._now() + self._reader.style.interval
+        return Queuing(self._position, queued.place, max(0.0, self._now() - self._accepted_at), queued.eta)
 
     def _tick(self) -> Progress:
         style, elapsed = self._reader.style, max(0.0, self._now() - self._started_at)

@@ -8,14 +8,16 @@ import socket
 
 import gevent
 
-from persona_stream.app import build
+from persona_stream import logs
+from persona_stream.app import begin, build
+from persona_stream.hub import tell_of_errors
 from persona_stream.server import Server, raise_file_limit
 from persona_stream.settings import Settings
-from persona_stream.watchdog import Watchdog
 
 logger = logging.getLogger("persona_stream")
 
 _JUST_COME = 0.25  # seconds: a request that was on its way when we left is answered as ever
+_LAST_RECORDS = 5.0  # seconds
 LAST_PIECES = 12.0  # seconds: an answer takes at most 10 to deliver
 
 
@@ -29,13 +31,14 @@ class Serving:
 
     def __init__(self, settings: Settings, listener: socket.socket | tuple[str, int]) -> None:
         app, self._desk = build(settings)
+        logs.take_in()
+        tell_of_errors(lambda error: logger.error("an error that nobody caught", exc_info=error))
         self._drain = settings.drain_time
         if warning := raise_file_limit(settings.max_runs):
             logger.warning("%s", warning)
         self._server = Server(listener, app)
         self._server.start()
-        advice = " Run it with --executor thread." if settings.executor == "greenlet" else ""
-        Watchdog(advice=advice).start()
+        begin(self._desk)
         # What is alive now stays: taking it out of collections makes them short, and streams even.
         gc.collect()
         gc.freeze()
@@ -61,6 +64,9 @@ class Serving:
         readers.wait_until_none(self._desk.clock, LAST_PIECES)
         self._server.stop(timeout=1)
         runs.close()
+        self._desk.executors.close()
+        self._desk.store.close(_LAST_RECORDS)
+        self._desk.closing.close()
 
     def hurry(self) -> None:
         """Have ``stop`` wait for nothing any more."""

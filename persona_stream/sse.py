@@ -28,6 +28,11 @@ def anonymous_event(body: bytes) -> bytes:
     return b"data: %b\n\n" % body
 
 
+def named_event(body: bytes, name: bytes) -> bytes:
+    """Frame an event that has a name, and no id."""
+    return b"event: %b\ndata: %b\n\n" % (name, body)
+
+
 def comment(text: str) -> bytes:
     """Frame a comment of one line, with no blank line after it: some decoders parse an empty event there."""
     return b": %b\n" % " ".join(text.split()).encode("utf-8", "replace")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from persona_stream.facts import Accepted, Answered, Delta, Entry, Failed, Reported, Started, terms
+from persona_stream.facts import Accepted, Answered, Delta, Entry, Failed, Reasoned, Reported, Started, terms
 from persona_stream.progress import Estimate
 
 RunStatus = Literal["queued", "processing", "complete", "error", "timeout", "cancelled"]
@@ -23,22 +23,15 @@ class Summary:
     ended_at: float | None
     ending: Answered | Failed | None
     text: str
+    reasoning: str
     estimate: Estimate
 
     @property
     def status(self) -> RunStatus:
         """Name the state that the run is in."""
-        match self.ending:
-            case None:
-                return "queued" if self.started_at is None else "processing"
-            case Answered():
-                return "complete"
-            case Failed(code="timeout"):
-                return "timeout"
-            case Failed(code="cancelled"):
-                return "cancelled"
-            case Failed():
-                return "error"
+        if self.ending is None:
+            return "queued" if self.started_at is None else "processing"
+        return status_after(self.ending)
 
     def elapsed(self, now: float) -> float:
         """Give the seconds from the start (or from the taking in, if it never started) to the end, or until now."""
@@ -52,6 +45,17 @@ class Summary:
         return self.estimate.percent(0.0 if self.started_at is None else self.elapsed(now))
 
 
+def status_after(ending: Answered | Failed) -> RunStatus:
+    """Name the state of a run with this ending."""
+    match ending:
+        case Answered():
+            return "complete"
+        case Failed(code="timeout" | "cancelled" as code):
+            return code
+        case Failed():
+            return "error"
+
+
 def summarize(entries: Sequence[Entry]) -> Summary:
     """Read a journal."""
     run = terms(entries)
@@ -59,12 +63,15 @@ def summarize(entries: Sequence[Entry]) -> Summary:
     started_at = text_at = ended_at = None
     ending: Answered | Failed | None = None
     texts: list[str] = []
+    thoughts: list[str] = []
     for entry in entries:
         match entry.fact:
             case Started():
                 started_at = entry.at
             case Reported() as report:
                 estimate.report(report, 0.0 if started_at is None else entry.at - started_at)
+            case Reasoned(text=text):
+                thoughts.append(text)
             case Delta(text=text):
                 texts.append(text)
                 text_at = entry.at if text_at is None else text_at
@@ -76,4 +83,6 @@ def summarize(entries: Sequence[Entry]) -> Summary:
                 ended_at, ending = entry.at, failed
             case _:
                 pass
-    return Summary(run, entries[0].at, started_at, text_at, ended_at, ending, "".join(texts), estimate)
+    return Summary(
+        run, entries[0].at, started_at, text_at, ended_at, ending, "".join(texts), "".join(thoughts), estimate
+    )

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from types import CodeType, FrameType
 
+import gevent
 from gevent import monkey
 from gevent.hub import get_hub
 
@@ -30,8 +31,14 @@ _sleep: Callable[[float], None] = monkey.get_original("time", "sleep")
 class Watchdog:
     """Watch the hub of the thread that starts this."""
 
-    def __init__(self, limit: float = 1.0, advice: str = "") -> None:
-        self._limit, self._advice = limit, advice
+    def __init__(self, blame: Callable[[FrameType], str] = lambda frame: "", limit: float = 1.0) -> None:
+        """Begin with nothing.
+
+        Args:
+            blame: is told of the frame that blocks the hub, in the watching thread, and says what to do about it.
+            limit: for how many seconds a hub may be blocked.
+        """
+        self._blame, self._limit = blame, limit
         self._beat_at = time.monotonic()
         self._reported = 0.0  # the heartbeat after which something was reported
         self._thread = 0
@@ -46,7 +53,8 @@ class Watchdog:
     def _beat(self) -> None:
         before, self._beat_at = self._beat_at, time.monotonic()
         if self._reported == before:
-            logger.warning("the hub is free again, after %.1f s", self._beat_at - before)
+            # Not here, in the hub: the other thread may be writing to the log, and nothing may wait here.
+            gevent.spawn(logger.warning, "the hub is free again, after %.1f s", self._beat_at - before)
 
     def _watch(self) -> None:
         same, last = 0, 0
@@ -71,7 +79,7 @@ class Watchdog:
             "the hub has been blocked for over %.0f s by %s: no stream moves meanwhile.%s",
             self._limit,
             culprit(frame),
-            self._advice,
+            self._blame(frame),
         )
 
 

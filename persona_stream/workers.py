@@ -12,6 +12,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventWorker
 
 from persona_stream.errors import StartError
+from persona_stream.observers.metrics import processes
 from persona_stream.server import BACKLOG
 from persona_stream.serving import LAST_PIECES, Serving
 from persona_stream.settings import Settings
@@ -70,6 +71,7 @@ class Workers(BaseApplication):  # type: ignore[misc] # as above
             "graceful_timeout": int(self.settings.drain_time + LAST_PIECES) + 10,
             "loglevel": "warning",
             "control_socket_disable": True,
+            "child_exit": lambda arbiter, worker: processes.forget(worker.pid),
             "when_ready": lambda arbiter: self._greet(arbiter.LISTENERS[0].getsockname()[1]),
         }.items():
             self.cfg.set(name, value)
@@ -86,7 +88,8 @@ def serve(settings: Settings, greet: Callable[[int], None]) -> int:
         greet: called with the port when the workers are started.
     """
     try:
-        Workers(settings, greet).run()
+        with processes.shared_folder():
+            Workers(settings, greet).run()
     except SystemExit as ended:
         return 2 if ended.code == Arbiter.APP_LOAD_ERROR else int(ended.code or 0)
     return 0

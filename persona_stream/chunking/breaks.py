@@ -8,6 +8,7 @@ together, stay together.
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from persona_stream.chunking.letters import (
     ATTACHED,
@@ -49,6 +50,24 @@ _LETTER = rf"""
 
 # Each matches what is before the place, and looks at what is behind it.
 SPACED_WORD_END = re.compile(_BLANK, re.VERBOSE)
-WORD_END = re.compile(rf"{_BLANK} | {_PHRASE} | {_LETTER}", re.VERBOSE)
-PHRASE_END = re.compile(_PHRASE, re.VERBOSE)
-WIDE_LETTER = re.compile(rf"[{WIDE}{KATAKANA}]")
+
+
+# To compile these takes longer than most modules take to import: only who has such a text shall wait for it.
+
+
+@cache
+def word_end() -> re.Pattern[str]:
+    """Give the pattern for the end of a word, in any script."""
+    return re.compile(rf"{_BLANK} | {_PHRASE} | {_LETTER}", re.VERBOSE)
+
+
+@cache
+def phrase_end() -> re.Pattern[str]:
+    """Give the pattern for the end of a phrase in a script without spaces."""
+    return re.compile(_PHRASE, re.VERBOSE)
+
+
+@cache
+def wide_letter() -> re.Pattern[str]:
+    """Give the pattern for a letter of such a script."""
+    return re.compile(rf"[{WIDE}{KATAKANA}]")

@@ -6,7 +6,7 @@ behind. The newlines of a fenced block stay: there it may be cut.
 
 from __future__ import annotations
 
-import re
+import regex
 
 from persona_stream.chunking.letters import CLOSING, COMMAS, FULL_STOPS, OPENING
 
@@ -16,27 +16,28 @@ _HIDDEN_BLANK = "\x1f"
 
 # From a line that opens a block to the one that closes it, or to the end. Models indent blocks, quote them and put
 # them in lists, and a block that is missed turns the text behind it inside out: so any indentation will do.
-# Possessive throughout: each line is looked at once.
-_FENCED_BLOCK = re.compile(
+# Possessive throughout: each line is looked at once. Python's own re has that too, and goes wrong before 3.11.5 where
+# one is within another.
+_FENCED_BLOCK = regex.compile(
     r"""
     ^ [ \t>]*+ (?: (?: [-*+] | \d{1,3}[.)] ) [ \t]++ )?+
     (?P<fence> `{3,}+ (?= [^`\n]*+ $ ) | ~{3,}+ ) [^\n]*+
     (?: \n (?! [ \t>]*+ (?P=fence) [`~]*+ [ \t\r]*+ $ ) [^\n]*+ )*+
     (?: \n [^\n]*+ )?+
     """,
-    re.MULTILINE | re.VERBOSE,
+    regex.MULTILINE | regex.VERBOSE,
 )
 
 # As CommonMark has it: closed by the next run of as many backticks, within the paragraph. That at most so many other
 # runs are skipped on the way to it keeps the work in proportion when none of them is ever closed.
 _IN_PARAGRAPH = r"(?: [^`\n]++ | \n (?! [^\S\n]*+ \n ) )*+"
-_CODE_SPAN = re.compile(
+_CODE_SPAN = regex.compile(
     rf"""
     (?P<ticks> ` (?<! `` ) `*+ )
     (?: {_IN_PARAGRAPH} (?! (?P=ticks) (?! ` ) ) `++ ){{0,40}}+
     {_IN_PARAGRAPH} (?P=ticks) (?! ` )
     """,
-    re.VERBOSE,
+    regex.VERBOSE,
 )
 # What is longer is text between two stray backticks.
 _LONGEST_SPAN = 1000
@@ -44,7 +45,10 @@ _LONGEST_SPAN = 1000
 # Paths may have letters of any script; the punctuation behind an address is not the address's, nor what a link in
 # Markdown has behind it.
 _NOT_IN_ADDRESS = rf"\s<>)\]*|\"`“”‘’…{OPENING}{CLOSING}{COMMAS}{FULL_STOPS}"
-_ADDRESS = re.compile(rf"(?:https?|ftp)?://[^{_NOT_IN_ADDRESS}]*[^{_NOT_IN_ADDRESS}.,;:!?'(\[_~]")
+# It may run on into a number in wide digits, and then has all of that.
+_ADDRESS = regex.compile(
+    rf"(?:https?|ftp)?://(?:[^{_NOT_IN_ADDRESS}]|(?<=\d)[．，：](?=\d))*[^{_NOT_IN_ADDRESS}.,;:!?'(\[_~]"
+)
 
 
 class _Hiding(dict[int, str]):
@@ -74,6 +78,6 @@ def _hide(code: str) -> str:
     return code.translate(_HIDING)
 
 
-def _hide_span(span: re.Match[str]) -> str:
+def _hide_span(span: regex.Match[str]) -> str:
     code = span[0]
     return _hide(code.replace("\n", " ")) if len(code) <= _LONGEST_SPAN else code

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from persona_stream.chunking.breaks import PHRASE_END, SPACED_WORD_END, WIDE_LETTER, WORD_END
+from persona_stream.chunking.breaks import SPACED_WORD_END, phrase_end, wide_letter, word_end
 from persona_stream.chunking.graphemes import around, boundary
 from persona_stream.chunking.masking import HIDDEN, mask
 from persona_stream.chunking.sentence_ends import next_end
@@ -26,10 +26,10 @@ class Places:
     def __init__(self, text: str) -> None:
         self.text = text
         self.masked = mask(text)
-        self.wide = not text.isascii() and WIDE_LETTER.search(self.masked) is not None
+        self.wide = not text.isascii() and wide_letter().search(self.masked) is not None
         # Every place in it is a boundary.
         self._plain = text.isascii() and "\r" not in text
-        self._word_pattern = WORD_END if self.wide else SPACED_WORD_END
+        self._word_pattern = word_end() if self.wide else SPACED_WORD_END
         self._word_end = self._sentence_end = 0
 
     def sentence_end(self, at: int) -> int:
@@ -51,9 +51,9 @@ class Places:
         Where words have no spaces between them we cannot tell a word from a letter, and phrases make better pieces.
         Elsewhere, and when there is none so near, it is the end of a word after all.
         """
-        if WIDE_LETTER.search(self.masked, at - 1, at + near):
+        if wide_letter().search(self.masked, at - 1, at + near):
             # One character more, because a place depends on what is behind it.
-            phrase = PHRASE_END.search(self.masked, at - 1, at + near + 1)
+            phrase = phrase_end().search(self.masked, at - 1, at + near + 1)
             if phrase:
                 return min(phrase.end(), self.sentence_end(at))
             if self.sentence_end(at) <= at + near:
@@ -77,7 +77,7 @@ class Places:
         if word is None:
             return end
         first, last = max(least, word.start() + 1), word.start() + LONGEST_WORD
-        for pattern in (PHRASE_END, WORD_END) if self.wide else ():
+        for pattern in (phrase_end(), word_end()) if self.wide else ():
             ends = [found.end() for found in pattern.finditer(self.masked, first - 1, last + 1)]
             ends = [end for end in ends if end <= last]
             if ends:

@@ -15,6 +15,9 @@ from persona_stream.errors import StartError
 _COMMANDS = {
     "serve": ("persona_stream.cli.serve", "Serve the streams over HTTP."),
     "chat": ("persona_stream.cli.chat", "Ask a persona, from the terminal."),
+    "runs": ("persona_stream.cli.runs", "Look into the log of requests."),
+    "stats": ("persona_stream.cli.stats", "Print how fast the answers were."),
+    "db": ("persona_stream.cli.db", "Look after the tables of the database."),
     "token": ("persona_stream.cli.token", "Print a token for a user."),
     "settings": ("persona_stream.cli.settings", "Print every setting and its value."),
 }
@@ -28,7 +31,12 @@ class _Lazy(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module, _ = _COMMANDS[cmd_name]
-        command = getattr(importlib.import_module(module), cmd_name)
+        try:
+            command = getattr(importlib.import_module(module), cmd_name)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in ("sqlalchemy", "alembic"):
+                raise
+            raise StartError(f'{cmd_name} needs SQLAlchemy: pip install "persona_stream[sql]"') from None
         if not isinstance(command, click.Command):
             raise TypeError(f"{module}.{cmd_name} is not a command")
         return command

@@ -41,7 +41,7 @@ command line; they cannot see the environment variable PERSONA_STREAM_TOKEN.
 @click.option("--conversation-id", metavar="ID", help="The conversation to go on with.")
 @click.option("--chunking", type=click.Choice(["characters", "words", "sentences"]), help="How the answer is cut.")
 @click.option("--locale", type=click.Choice(["zh", "en"]), help="The language of status and errors; else that of LANG.")
-@click.option("--reasoning", is_flag=True, help="Show what the model thinks as well.")
+@click.option("--reasoning", is_flag=True, help="Show what the model thinks, on stderr; a stream has it.")
 @click.option(
     "--timeout",
     type=click.FloatRange(0, 86400, min_open=True),

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from persona_stream.settings import SETTINGS, Given, Setting, Settings, gather, load
+from persona_stream.settings.measures import Seconds
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -24,9 +25,7 @@ def some_settings(*names: str) -> Callable[[Command], Command]:
 
     def add(command: Command) -> Command:
         for setting in reversed([setting for setting in SETTINGS if setting.name in names]):
-            command = click.option(
-                setting.flag, setting.name, metavar=_metavar(setting), help=_help(setting), hidden=setting.later
-            )(command)
+            command = click.option(setting.flag, setting.name, metavar=_metavar(setting), help=_help(setting))(command)
         return click.option(
             "--config",
             type=click.Path(path_type=Path, dir_okay=False),
@@ -56,6 +55,20 @@ def given(options: Mapping[str, Any]) -> dict[str, Given]:
     found, warnings = gather(_flags(options), os.environ, options.get("config"))
     _warn(warnings)
     return found
+
+
+def duration(kind: Seconds) -> Callable[[click.Context, click.Parameter, str | None], float | None]:
+    """Give the callback of an option that takes a duration of this kind, or may be left out."""
+
+    def take(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+        if value is None:
+            return None
+        try:
+            return kind.take(value)
+        except ValueError:
+            raise click.BadParameter(f'it must be {kind.expects}, not "{value}"') from None
+
+    return take
 
 
 def _flags(options: Mapping[str, Any]) -> dict[str, str | None]:

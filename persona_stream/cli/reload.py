@@ -19,7 +19,7 @@ def run(arguments: Sequence[str]) -> int:
     """Serve with these arguments, less ``--reload``, again and again; give the exit code of the last time."""
     command = [sys.executable, "-m", "persona_stream", *(word for word in arguments if word != "--reload")]
     seen = _sources()
-    child = subprocess.Popen(command)  # noqa: S603 - our own command, as the user typed it
+    child = subprocess.Popen(command)  # nosec B603 # noqa: S603 - our own command, as the user typed it
     try:
         while True:
             time.sleep(_EVERY)
@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> int:
                 seen = now
                 click.echo("A source file changed: starting again", err=True)
                 _stop(child)
-                child = subprocess.Popen(command)  # noqa: S603 - as above
+                child = subprocess.Popen(command)  # nosec B603 # noqa: S603 - as above
     except KeyboardInterrupt:
         return _stop(child)
     finally:

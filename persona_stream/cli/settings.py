@@ -24,10 +24,9 @@ def settings(markdown: bool, **options: Any) -> None:
 def _markdown() -> str:
     rows = ["| setting | default | meaning |", "|---|---|---|"]
     for setting in SETTINGS:
-        later = " *(with a later release)*" if setting.later else ""
         default = setting.show(setting.default)
         shown = default if default in (setting.about.unset, "none") else f"`{default}`"
-        rows.append(f"| `{setting.name}` | {shown} | {setting.about.meaning}{later} |")
+        rows.append(f"| `{setting.name}` | {shown} | {setting.about.meaning} |")
     return "\n".join(rows)
 
 
@@ -39,8 +38,7 @@ def _in_effect(options: dict[str, Any]) -> str:
     for setting in SETTINGS:
         source = found[setting.name].where if setting.name in found else "default"
         shown = setting.show(getattr(settings_now, setting.name)).replace("`", "")
-        later = " (with a later release)" if setting.later else ""
-        lines.append((setting.name, shown, source, setting.about.meaning.replace("`", "") + later))
+        lines.append((setting.name, shown, source, setting.about.meaning.replace("`", "")))
     widths = [max(len(line[column]) for line in lines) for column in range(3)]
     return "\n".join(
         "  ".join([*(line[column].ljust(widths[column]) for column in range(3)), line[3]]) for line in lines

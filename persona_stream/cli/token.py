@@ -7,24 +7,21 @@ from typing import Any
 
 import click
 
-from persona_stream.cli.options import loaded, some_settings
+from persona_stream.cli.options import duration, loaded, some_settings
 from persona_stream.settings.measures import Seconds
 from persona_stream.state import signing_secret
 from persona_stream.tokens import issue
 
 
-def _seconds(ctx: click.Context, param: click.Parameter, value: str) -> float:
-    kind = Seconds(above_zero=True)
-    try:
-        return kind.take(value)
-    except ValueError:
-        raise click.BadParameter(f'it must be {kind.expects}, not "{value}"') from None
-
-
 @click.command()
 @click.option("--user", required=True, help="Whose token it is: its sub claim.")
 @click.option(
-    "--expires", callback=_seconds, default="1d", metavar="DURATION", show_default=True, help="How long it is valid."
+    "--expires",
+    callback=duration(Seconds(above_zero=True)),
+    default="1d",
+    metavar="DURATION",
+    show_default=True,
+    help="How long it is valid.",
 )
 @click.option("--scope", multiple=True, help="What it allows: chat, admin. May be repeated. [chat]")
 @some_settings("jwt_secret", "jwt_public_key", "jwks_url", "jwt_algorithms", "jwt_audience", "jwt_issuer", "state_dir")

@@ -88,19 +88,21 @@ def ask(
 
 def choose(manner: Manner, out: Screen, err: Screen, texts: Texts, clock: Clock) -> list[View]:
     """Give the views for these screens, in the order in which they must be shown an update."""
+    reasoning = Reasoning(err, beside_answer=out.is_terminal and err.is_terminal)
     views: list[View] = []
     if manner.events:
-        views.append(RawEvents(err, texts, clock))
+        # They have the reasoning in them.
+        views += [RawEvents(err, texts, clock)]
     # A bar would stand among the lines of JSON; and in a log, those say everything already.
     elif err.can_redraw and not (manner.json and out.is_terminal):
-        views.append(LiveBar(err, texts, clock))
+        views += [LiveBar(err, texts, clock), *([] if manner.json else [reasoning])]
     elif not manner.json:
-        views.append(Lines(err, texts, clock))
+        # Unlike a bar, a line can come while a thought has not ended its own.
+        views += [reasoning, Lines(err, texts, clock)]
     if manner.json:
         views.append(JsonLines(out, texts))
     else:
-        # The raw events have the reasoning in them; and on a terminal, pieces would end up on the same lines as they.
-        views += [] if manner.events else [Reasoning(err)]
+        # On a terminal, pieces would end up on the same lines as the raw events.
         views.append(Answer(out, at_once=not (manner.events and out.is_terminal)))
     return [*views, Farewell(err, texts)]
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 from persona_stream.client.outcome import Outcome, of_status
 from persona_stream.client.reply import Reply
 from persona_stream.client.requesting import EVENTS, JSON
 from persona_stream.client.transport import Head
+from persona_stream.retry_after import retry_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +92,7 @@ def judge_start(head: Head, reply: Reply | None, *, streams: bool, repeated: boo
         repeated: whether the same POST was sent before, and its response got lost.
         now: seconds since 1970.
     """
-    status, later = head.status, retry_after(head.headers, now)
+    status, later = head.status, _later(head, now)
     if status == 200 and not streams and reply is not None and reply.is_last:
         return Deliver(reply)
     if status < 400:
@@ -117,7 +116,7 @@ def judge_resumption(head: Head, reply: Reply | None, *, now: float) -> Verdict:
         return Look()
     code = (reply.code if reply else "") or f"http_{status}"
     if status in _TRY_LATER:
-        return Again(code, wait=retry_after(head.headers, now) or 0.0, reply=reply)
+        return Again(code, wait=_later(head, now) or 0.0, reply=reply)
     if status in _PASSING or status == 500:
         return Again(code, reply=reply)
     if status in (404, 410):
@@ -142,17 +141,8 @@ def ending(reply: Reply) -> End:
     return End(of_status(reply.status, reply.code), reply.code or reply.status, reply=reply)
 
 
-def retry_after(headers: Mapping[str, str], now: float) -> float | None:
-    """Read ``Retry-After`` (RFC 9110), seconds or a date, as seconds from now."""
-    value = headers.get("retry-after", "").strip()
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    try:
-        moment = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    # A date that says "-0000" comes without a zone; it is UTC all the same.
-    return max(0.0, moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now)
+def _later(head: Head, now: float) -> float | None:
+    return retry_after(head.headers.get("retry-after"), now)
 
 
 def _media_type(headers: Mapping[str, str]) -> str:

@@ -78,6 +78,11 @@ class Journals(Protocol):
         """Whether other processes can read them, and go on when this one stops."""
         ...
 
+    @property
+    def processes(self) -> int:
+        """How many processes share them, this one too, as far as that is known here."""
+        ...
+
     def begin(self, accepted: Accepted, claim: Claim | None) -> tuple[Journal, bool]:
         """Begin a journal with this fact, or give the one that holds the claim; and whether it is new.
 
@@ -132,7 +137,12 @@ def has_ended(journal: Journal) -> bool:
 
 def absence(run_id: str, was_trimmed: bool, retention: float, now: float) -> Refusal:
     """Say why there is no journal of this name: its name tells when it began."""
-    began = runid.began(run_id)
-    if was_trimmed or (began is not None and began + retention < now):
+    if was_trimmed or has_passed(run_id, retention, now):
         return Gone("This run is past its retention: its answer is no longer kept, and it will not be run again")
     return NotFound("There is no such run")
+
+
+def has_passed(run_id: str, retention: float, now: float) -> bool:
+    """Tell whether a run's name alone says that it is past its retention."""
+    began = runid.began(run_id)
+    return began is not None and began + retention < now

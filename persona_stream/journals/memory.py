@@ -10,10 +10,10 @@ from itertools import islice
 from persona_stream.clock import Clock
 from persona_stream.errors import Conflict
 from persona_stream.facts import Accepted, Entry, Fact, is_ending, text_of
-from persona_stream.journals import CONFLICT, Claim, Journal, Listener, absence, terms
+from persona_stream.journals import CONFLICT, Claim, Journal, Listener, absence, has_passed, terms
 
 _ENTRY_BYTES = 200  # about what an entry takes beside its text
-_TOMBSTONES = 100_000  # runs trimmed early that are remembered as gone, until their name alone says so
+_TOMBSTONES = 100_000  # runs trimmed early that are remembered as gone, unless their name alone says so
 
 
 class MemoryJournal:
@@ -60,6 +60,7 @@ class MemoryJournals:
     """Keep every run that has not ended, and ended ones within ``retention`` seconds and ``retention_bytes``."""
 
     are_shared = False
+    processes = 1
 
     def __init__(self, clock: Clock, retention: float, retention_bytes: int) -> None:
         self._clock, self._retention, self._retention_bytes = clock, retention, retention_bytes
@@ -137,6 +138,14 @@ class MemoryJournals:
         # A later run may have taken its key, and may be forgotten already.
         if journal.claim is not None and self._claims.get((owner, journal.claim.key)) is journal:
             del self._claims[owner, journal.claim.key]
+        self._bury(run_id)
+
+    def _bury(self, run_id: str) -> None:
+        """Remember that a run is gone, for as long as its name does not say so."""
         self._tombstones[run_id] = None
-        if len(self._tombstones) > _TOMBSTONES:
-            self._tombstones.popitem(last=False)
+        now = self._clock()
+        while self._tombstones:
+            oldest = next(iter(self._tombstones))
+            if len(self._tombstones) <= _TOMBSTONES and not has_passed(oldest, self._retention, now):
+                break
+            del self._tombstones[oldest]

@@ -18,10 +18,6 @@ from urllib.parse import urlsplit
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
-class NotYetError(ValueError):
-    """The value is a good one, and comes with a later release."""
-
-
 class Kind(Protocol):
     """Know one sort of value. No method does I/O."""
 
@@ -33,7 +29,6 @@ class Kind(Protocol):
         """Give the value in its one right type, from its text or from itself.
 
         Raises:
-            NotYetError: it comes with a later release.
             ValueError: it is not allowed. The error says nothing of the value, which may be a secret.
         """
 
@@ -122,21 +117,16 @@ class Backend(Text):
     def __init__(self) -> None:
         name = r"[^\W\d]\w*(\.[^\W\d]\w*)*"
         super().__init__(
-            expects="demo, openai, module:function or module:object.method", pattern=rf"demo|openai|{name}:{name}"
+            expects="demo, openai, anthropic, module:function or module:object.method",
+            pattern=rf"demo|openai|anthropic|{name}:{name}",
         )
-
-    def take(self, value: object) -> str:
-        if value == "anthropic":
-            raise NotYetError
-        return super().take(value)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few words; ``later`` are those that a later release brings."""
+    """One of a few words."""
 
     words: tuple[str, ...]
-    later: tuple[str, ...] = ()
 
     @property
     def expects(self) -> str:
@@ -146,8 +136,6 @@ class Choice:
         match value:
             case str() if value in self.words:
                 return value
-            case str() if value in self.later:
-                raise NotYetError
         raise ValueError
 
     def show(self, value: str) -> str:

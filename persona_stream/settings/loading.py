@@ -16,10 +16,12 @@ from typing import Any, NamedTuple
 from persona_stream.errors import SettingsError
 from persona_stream.settings.setting import Setting
 from persona_stream.settings.table import BY_NAME, SETTINGS, Settings
+from persona_stream.settings.tables import read_backends
 
 PREFIX = "PERSONA_STREAM_"
 CONFIG_VARIABLE = "PERSONA_STREAM_CONFIG"
-TOKEN_VARIABLE = "PERSONA_STREAM_TOKEN"  # noqa: S105  a variable's name; the chat client reads its token there
+_BACKENDS = "backends"  # the key of the tables that are no settings
+TOKEN_VARIABLE = "PERSONA_STREAM_TOKEN"  # nosec B105 # noqa: S105  a variable's name; the chat client reads its token there
 
 _BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
 # Kubernetes gives every pod such variables for each Service of its namespace: here for one called persona-stream,
@@ -53,10 +55,11 @@ def load(
     Raises:
         SettingsError: a name or a value is wrong, in one sentence that names it.
     """
-    given, warnings = gather(flags, environ, config)
+    file, table = _read(environ, config)
+    given, warnings = _gather(flags, environ, file, table)
     # A mapping of names to checked values: their types are the table's, which mypy cannot follow here.
     values: dict[str, Any] = {name: one.value for name, one in given.items()}
-    return Settings(**values), warnings
+    return Settings(**values, backends=read_backends(table.get(_BACKENDS, {}), str(file))), warnings
 
 
 def gather(
@@ -67,10 +70,15 @@ def gather(
     Raises:
         SettingsError: as in ``load``.
     """
+    return _gather(flags, environ, *_read(environ, config))
+
+
+def _gather(
+    flags: Mapping[str, str | None], environ: Mapping[str, str], file: Path | None, table: Mapping[str, object]
+) -> tuple[dict[str, Given], list[str]]:
     warnings: list[str] = []
-    file = config or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
     given: dict[str, Given] = {}
-    for place in (_from_file(file) if file else (), _from_environ(environ, warnings), _from_flags(flags)):
+    for place in (_from_file(file, table), _from_environ(environ, warnings), _from_flags(flags)):
         for setting, value, where in place:
             given[setting.name] = Given(setting.take(value, where), where)
     return given, warnings
@@ -105,19 +113,27 @@ def _from_environ(environ: Mapping[str, str], warnings: list[str]) -> Iterator[t
         )
 
 
-def _from_file(file: Path) -> Iterator[tuple[Setting, object, str]]:
+def _from_file(file: Path | None, table: Mapping[str, object]) -> Iterator[tuple[Setting, object, str]]:
+    for name, value in table.items():
+        if name in BY_NAME:
+            yield BY_NAME[name], value, f"{name} in {file}"
+        elif name != _BACKENDS:
+            raise _unknown(f"{name} in {file}", name, str)
+
+
+def _read(environ: Mapping[str, str], config: Path | None) -> tuple[Path | None, Mapping[str, object]]:
+    """Give the settings file and what is in it; nothing, where there is none."""
+    file = config or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
+    if file is None:
+        return None, {}
     try:
-        values = tomllib.loads(file.expanduser().read_text("utf-8"))
+        return file, tomllib.loads(file.expanduser().read_text("utf-8"))
     except OSError as error:
         raise SettingsError(f"The settings file {file} cannot be read: {error.strerror}") from None
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"The settings file {file} is not TOML: {error}") from None
     except UnicodeDecodeError:
         raise SettingsError(f"The settings file {file} is not TOML: it is not UTF-8") from None
-    for name, value in values.items():
-        if name not in BY_NAME:
-            raise _unknown(f"{name} in {file}", name, str)
-        yield BY_NAME[name], value, f"{name} in {file}"
 
 
 def _unknown(shown: str, name: str, write: Callable[[str], str], *besides: str) -> SettingsError:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from persona_stream.errors import SettingsError
-from persona_stream.settings.kinds import Kind, NotYetError
-
-# The features that are not there yet. Whoever brings one takes its name out.
-_LATER = frozenset({"dialects", "memory", "admission"})
+from persona_stream.settings.kinds import Kind
 
 
 @dataclass(frozen=True)
@@ -17,13 +14,11 @@ class About:
 
     Attributes:
         meaning: what it does, in one line.
-        since: the feature that brings it; empty for what was there from the start.
         secret: whether its value must not be shown.
         unset: what an unset value comes to, where that is not plain from it.
     """
 
     meaning: str
-    since: str = ""
     secret: bool = False
     unset: str = ""
 
@@ -45,10 +40,6 @@ class Setting:
     def variable(self) -> str:
         return "PERSONA_STREAM_" + self.name.upper()
 
-    @property
-    def later(self) -> bool:
-        return self.about.since in _LATER
-
     def take(self, value: object, where: str) -> object:
         """Give the value in its right type.
 
@@ -57,21 +48,16 @@ class Setting:
             where: what the user calls the place where it stood.
 
         Raises:
-            SettingsError: it is wrong, or comes with a later release; the sentence names ``where``.
+            SettingsError: it is wrong; the sentence names ``where``.
         """
         try:
-            taken = self.kind.take(value)
-        except NotYetError:
-            raise SettingsError(f"{where} cannot be {value} yet: that comes with a later release") from None
+            return self.kind.take(value)
         except ValueError:
             raise SettingsError(f"{where} must be {self.kind.expects}{self._but_is(value)}") from None
-        if self.later and taken != self.default:
-            raise SettingsError(f"{where} comes with a later release: leave it out until then")
-        return taken
 
     def show(self, value: object) -> str:
         """Write a value for people; of a secret, only that it is there."""
-        if self.about.secret and value is not None:
+        if self.about.secret and value not in (None, self.default):
             return "(set, not shown)"
         return self.kind.show(value) or self.about.unset or "none"
 

@@ -1,16 +1,18 @@
 """The table of settings: each one's name, type, default and meaning, once.
 
 The flags of ``serve``, the environment's names, the keys of the TOML file and the table in the README all
-come from here. Every name is known from the first release on; ``since`` names the feature that it waits for.
+come from here.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Annotated, get_type_hints
+from dataclasses import dataclass, fields, replace
+from typing import Annotated, Any, cast, get_type_hints
 
 from persona_stream.errors import SettingsError
+from persona_stream.settings import named
 from persona_stream.settings import types as t
+from persona_stream.settings.named import Named
 from persona_stream.settings.setting import About, Setting
 
 
@@ -27,10 +29,15 @@ class Settings:
     host: Annotated[t.Host, About("where to listen")] = "127.0.0.1"
     port: Annotated[t.Port, About("the port to listen on; 0 takes a free one")] = 5001
     backend: Annotated[
-        t.BackendName, About("what answers: `demo`, `openai`, `module:function` or `module:object.method`")
+        t.BackendName, About("what answers: `demo`, `openai`, `anthropic`, `module:function` or `module:object.method`")
     ] = "demo"
-    executor: Annotated[t.Executor, About("`greenlet`, or `thread` for code that blocks gevent's hub")] = "greenlet"
-    threads: Annotated[t.Threads, About("how many threads the thread executor has")] = 64
+    executor: Annotated[t.Executor, About("where the backend runs: `greenlet`, `thread`, `process` or `auto`")] = (
+        "greenlet"
+    )
+    threads: Annotated[
+        t.Threads,
+        About("how many threads there are, or processes; left at 64, those are two for each CPU, and at least 8"),
+    ] = 64
     timeout: Annotated[t.Deadline, About("the deadline of a run, from when it starts")] = 150.0
     profiles: Annotated[t.MaybePath, About("a folder of personas", unset="the package's own for `demo`, else none")] = (
         None
@@ -67,58 +74,73 @@ class Settings:
     openai_base_url: Annotated[t.MaybeUrl, About("an OpenAI-compatible provider, up to and with `/v1`")] = None
     openai_api_key: Annotated[t.MaybeLine, About("its key", secret=True)] = None
     openai_model: Annotated[t.MaybeLine, About("the model to ask for")] = None
-    openai_stream: Annotated[t.OnOff, About("whether to take its answers as streams", since="dialects")] = False
-    anthropic_base_url: Annotated[t.MaybeUrl, About("an Anthropic provider", since="dialects")] = None
-    anthropic_api_key: Annotated[t.MaybeLine, About("its key", since="dialects", secret=True)] = None
-    anthropic_model: Annotated[t.MaybeLine, About("the model to ask for", since="dialects")] = None
-    anthropic_max_tokens: Annotated[t.Positive, About("the longest answer, in tokens", since="dialects")] = 4096
-    anthropic_stream: Annotated[t.OnOff, About("whether to take its answers as streams", since="dialects")] = False
+    openai_stream: Annotated[t.OnOff, About("whether to take its answers as streams")] = False
+    anthropic_base_url: Annotated[t.MaybeUrl, About("an Anthropic provider, with or without `/v1`")] = None
+    anthropic_api_key: Annotated[t.MaybeLine, About("its key", secret=True)] = None
+    anthropic_model: Annotated[t.MaybeLine, About("the model to ask for")] = None
+    anthropic_max_tokens: Annotated[
+        t.Positive, About("the longest answer, in tokens, where the client does not say it")
+    ] = 4096
+    anthropic_stream: Annotated[t.OnOff, About("whether to take its answers as streams")] = False
 
     commit_window: Annotated[
-        t.DurationOrOff, About("how long `/v1/…` without a stream holds its status back", since="dialects")
+        t.DurationOrOff, About("how long `/api/chat` and `/v1/…` without a stream hold their status back")
     ] = None
-    commit_window_stream: Annotated[
-        t.DurationOrOff, About("how long `/v1/…` with a stream holds its status back", since="dialects")
-    ] = 0.0
-    heartbeat_override: Annotated[t.OnOff, About("whether clients may choose a heartbeat", since="openai")] = True
+    commit_window_stream: Annotated[t.DurationOrOff, About("how long `/v1/…` with a stream holds its status back")] = (
+        0.0
+    )
+    heartbeat_override: Annotated[t.OnOff, About("whether clients may choose a heartbeat")] = True
 
-    redis_url: Annotated[
-        t.MaybeLine, About("a Redis for journals that every process can read", since="runs", secret=True)
-    ] = None
-    workers: Annotated[t.Positive, About("how many processes serve", since="runs")] = 1
-    lease: Annotated[t.Deadline, About("after how long a silent process counts as dead", since="runs")] = 15.0
-    max_connection_age: Annotated[t.DurationOrOff, About("when a connection is handed over", since="runs")] = None
-    trusted_proxies: Annotated[t.Networks, About("the addresses whose `X-Forwarded-*` count", since="runs")] = ()
+    redis_url: Annotated[t.MaybeLine, About("a Redis for journals that every process can read", secret=True)] = None
+    workers: Annotated[t.Positive, About("how many processes serve")] = 1
+    lease: Annotated[t.Deadline, About("after how long a silent process counts as dead")] = 15.0
+    max_connection_age: Annotated[t.DurationOrOff, About("when a connection is handed over")] = None
+    trusted_proxies: Annotated[t.Networks, About("the addresses whose `X-Forwarded-*` count")] = ()
 
     database_url: Annotated[
-        t.MaybeLine,
-        About("conversations and request log", since="memory", secret=True, unset="`sqlite:///` in the state folder"),
-    ] = None
+        t.MaybeDatabase,
+        About(
+            "where conversations and the log are kept: `sqlite:///` is a file in the state folder, `off` nowhere",
+            secret=True,
+        ),
+    ] = "sqlite:///"
     state_dir: Annotated[
         t.MaybePath, About("the folder of the made secret and of SQLite", unset="the platform's state folder")
     ] = None
-    log_bodies: Annotated[t.OnOff, About("whether the request log keeps texts", since="memory")] = True
-    log_reasoning: Annotated[t.OnOff, About("whether the request log keeps reasoning", since="memory")] = True
-    log_retention: Annotated[t.Duration, About("how long the request log keeps them", since="memory")] = 30 * 86_400.0
-    prices: Annotated[t.Line, About("what models cost: `bundled`, or a file", since="memory")] = "bundled"
+    log_bodies: Annotated[t.OnOff, About("whether the request log keeps texts")] = True
+    log_reasoning: Annotated[t.OnOff, About("whether the request log keeps reasoning")] = True
+    log_retention: Annotated[t.Duration, About("how long the request log keeps them")] = 30 * 86_400.0
+    prices: Annotated[t.Line, About("what models cost: `bundled`, or a file")] = "bundled"
 
     max_runs: Annotated[t.Positive, About("how many runs at a time")] = 10_000
+    max_runs_shared: Annotated[
+        t.PositiveOrOff, About("how many over all processes that share a Redis; each has an equal share of them")
+    ] = None
     max_runs_per_user: Annotated[t.Positive, About("how many of them for one caller")] = 100
-    max_queue: Annotated[t.Number, About("how many runs may wait for a place", since="admission")] = 1000
-    queue_timeout: Annotated[t.Duration, About("how long a run may wait for a place", since="admission")] = 60.0
-    rate_limit: Annotated[t.Rate, About("like `60/minute`, for each caller", since="admission")] = None
+    max_queue: Annotated[t.Number, About("how many runs may wait for a place")] = 1000
+    queue_timeout: Annotated[t.Duration, About("how long a run may wait for a place")] = 60.0
+    rate_limit: Annotated[t.Rate, About("how often each caller may ask at each address, like `60/minute`")] = None
+
+    # Tables of the settings file, and no setting that a flag or a variable could hold.
+    backends: tuple[Named, ...] = ()
 
     def __post_init__(self) -> None:
         for setting in SETTINGS:
             # Frozen for everybody else: this is where a list becomes a tuple, and whole seconds become a float.
             object.__setattr__(self, setting.name, setting.take(getattr(self, setting.name), setting.name))
         keys = [name for name in ("jwt_secret", "jwt_public_key", "jwks_url") if getattr(self, name) is not None]
+        named.check(self.backends)
         if len(keys) > 1:
             raise SettingsError(f"{' and '.join(keys)} are set, and only one of them can say who may come in")
 
     def __repr__(self) -> str:
         changed = [each for each in SETTINGS if getattr(self, each.name) != each.default]
         return f"Settings({', '.join(f'{each.name}={each.show(getattr(self, each.name))}' for each in changed)})"
+
+    def of(self, backend: Named) -> Settings:
+        """Give the settings of one of the backends."""
+        # What it says is checked, and of the right types: mypy cannot follow names to fields.
+        return replace(self, backends=(), **cast("Any", backend.settings))
 
     @property
     def drain_time(self) -> float:
@@ -129,6 +151,8 @@ class Settings:
 _TYPES = get_type_hints(Settings, include_extras=True)
 
 SETTINGS: tuple[Setting, ...] = tuple(
-    Setting(each.name, each.default, *_TYPES[each.name].__metadata__) for each in fields(Settings)
+    Setting(each.name, each.default, *_TYPES[each.name].__metadata__)
+    for each in fields(Settings)
+    if each.name != "backends"
 )
 BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}

@@ -21,7 +21,15 @@ def caller(request: Request, verifier: Verifier, scope: str = "chat") -> Princip
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise missing()
-    principal = verifier.verify(token)
+    return allowed(verifier.verify(token), scope)
+
+
+def allowed(principal: Principal, scope: str) -> Principal:
+    """Give a principal that has a scope.
+
+    Raises:
+        Forbidden: it lacks that.
+    """
     if scope not in principal.scopes:
         challenge = f'Bearer realm="persona_stream", error="insufficient_scope", scope="{scope}"'
         raise Forbidden(f"This token lacks the scope {scope!r}", {"WWW-Authenticate": challenge})

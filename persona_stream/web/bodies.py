@@ -6,7 +6,8 @@ import re
 from typing import NoReturn, TypeVar
 
 import msgspec
-from flask import Request
+from flask import Request, g
+from werkzeug.exceptions import ClientDisconnected
 
 from persona_stream.errors import InvalidRequest, TooLarge, UnsupportedMediaType
 
@@ -37,8 +38,11 @@ def _body(request: Request) -> bytes:
         raise UnsupportedMediaType("Content-Type: must be application/json")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("Content-Encoding: must be left out")
-    # Not cached: a waiting stream must not hold its request's body for minutes.
-    body = request.get_data(cache=False)
+    # Kept beside the request, which lives as long as its stream: for minutes, and in thousands.
+    try:
+        body = g.body = request.get_data(cache=False)
+    except ClientDisconnected:
+        raise InvalidRequest("The body did not come whole, or not in time") from None
     limit = request.max_content_length
     # A body without a length is cut at the limit, silently.
     if request.content_length is None and limit is not None and len(body) >= limit:

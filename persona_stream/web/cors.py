@@ -1,7 +1,7 @@
 """Cross-origin access: preflights are answered before anybody is asked for a token.
 
 Never with credentials for ``*``: tokens travel in a header that the page sets itself, so a foreign page gains
-nothing from a visitor's browser.
+nothing from a visitor's browser. What is opened by a cookie is for pages of this origin alone.
 """
 
 from __future__ import annotations
@@ -28,13 +28,18 @@ _STAINLESS = re.compile(r"x-stainless-[a-z0-9-]{1,64}", re.IGNORECASE)
 _A_DAY = "86400"
 
 
-def allow_origins(app: Flask, origins: Sequence[str]) -> None:
-    """Answer preflights, and add to every response what lets pages of these origins read it."""
+def allow_origins(app: Flask, origins: Sequence[str], own: str) -> None:
+    """Answer preflights, and add to every response what lets pages of these origins read it.
+
+    Args:
+        origins: exact origins, or ``*``.
+        own: the address below which no foreign page may read anything.
+    """
     anyone = "*" in origins
     exact = frozenset(origins)
 
     def preflight() -> Response | None:
-        if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers:
+        if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers or _is_below(own):
             return None
         response = Response(status=204)
         response.headers["Access-Control-Allow-Methods"] = _METHODS
@@ -43,17 +48,24 @@ def allow_origins(app: Flask, origins: Sequence[str]) -> None:
         return response
 
     def add(response: Response) -> Response:
+        if _is_below(own):
+            return response
         if anyone:
-            response.headers["Access-Control-Allow-Origin"] = "*"
+            response.headers.add("Access-Control-Allow-Origin", "*")
         else:
             response.vary.add("Origin")
             if (origin := request.headers.get("Origin")) in exact:
                 response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = _EXPOSED
+        response.headers.add("Access-Control-Expose-Headers", _EXPOSED)
         return response
 
     app.before_request(preflight)
     app.after_request(add)
+
+
+def _is_below(path: str) -> bool:
+    asked = request.path
+    return asked == path or asked.startswith(f"{path}/")
 
 
 def _asked(request: Request) -> list[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from persona_stream.clock import Clock
-from persona_stream.persona import Persona
+from persona_stream.executors.choosing import Executors
+from persona_stream.meters import Meters
+from persona_stream.models import Models
+from persona_stream.rates import NoRates, Rates
 from persona_stream.runs import Runs
 from persona_stream.settings import Settings
+from persona_stream.store import Store
 from persona_stream.tokens import Tickets, Verifier
 from persona_stream.web.readers import Readers
 
@@ -18,17 +22,25 @@ class Desk:
     """Hold what the HTTP side works with.
 
     Attributes:
-        backend: its name.
-        personas: by username; ``None`` where any username goes through.
+        models: who answers to which name.
+        executors: where queries run.
+        rates: how often callers may ask.
+        store: what keeps conversations and the request log.
+        meters: what is measured beside the runs.
+        closing: what is to be let go of when the process stops serving.
     """
 
     settings: Settings
-    backend: str
+    models: Models
+    executors: Executors
     runs: Runs
     verifier: Verifier
     tickets: Tickets
     clock: Clock
-    personas: Mapping[str, Persona] | None
+    store: Store
+    meters: Meters
+    closing: ExitStack
+    rates: Rates = field(default_factory=NoRates)
     readers: Readers = field(default_factory=Readers)
 
     def events_url(self, run_id: str) -> str:

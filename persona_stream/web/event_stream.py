@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterator
 
@@ -11,12 +10,11 @@ from persona_stream.clock import Clock
 from persona_stream.dialects import Dialect
 from persona_stream.events import Event, Wait
 from persona_stream.hub import Alarm
-from persona_stream.journals import Journal, terms
+from persona_stream.journals import Journal
 from persona_stream.script import Script
-from persona_stream.web.presence import WRITE_DEADLINE, Presence
+from persona_stream.web.presence import Presence
 from persona_stream.web.readers import Readers
-
-logger = logging.getLogger("persona_stream.web")
+from persona_stream.web.tallies import Tally
 
 _WRITE_BYTES = 64 * 1024  # a long replay goes out in writes of about this size
 _SENT_ON = sse.comment("go on elsewhere: this stream continues where it ended")
@@ -26,8 +24,7 @@ _AWAY = sse.comment("what keeps this run is out of reach: nothing is lost, and i
 class EventStream:
     """Iterate the bytes of one reader's stream. ``close`` must be called, and may be called at any time."""
 
-    __slots__ = ("_alarm", "_clock", "_frames", "_journal", "_leave", "_presence", "_readers", "_sent_on_at",
-                 "_writing")  # fmt: skip
+    __slots__ = ("_alarm", "_clock", "_frames", "_journal", "_leave", "_presence", "_readers", "_sent_on_at", "_tally")
 
     def __init__(
         self,
@@ -36,6 +33,7 @@ class EventStream:
         journal: Journal,
         presence: Presence,
         leave: Callable[[], None],
+        tally: Tally,
         readers: Readers,
         clock: Clock,
         sent_on_at: float | None = None,
@@ -44,11 +42,11 @@ class EventStream:
 
         Args:
             leave: called when the reader is gone.
+            tally: told of each event.
             sent_on_at: for a reader that goes on elsewhere by itself: the moment when it must, at the latest.
         """
-        self._journal, self._presence, self._leave = journal, presence, leave
+        self._journal, self._presence, self._leave, self._tally = journal, presence, leave, tally
         self._readers, self._clock, self._sent_on_at = readers, clock, sent_on_at
-        self._writing = False  # what was given out last has not been taken yet
         self._alarm = Alarm()
         journal.listen(self._alarm.ring)
         readers.opened(self)
@@ -60,10 +58,7 @@ class EventStream:
     def __next__(self) -> bytes:
         if self._frames is None:
             raise StopIteration
-        self._writing = False
-        frame = next(self._frames)
-        self._writing = True
-        return frame
+        return next(self._frames)
 
     def wake(self) -> None:
         """Look at once whether the reader must go."""
@@ -73,9 +68,6 @@ class EventStream:
         """Let go of the run and the connection."""
         if self._frames is not None:
             self._frames = None
-            if self._writing and not self._presence.gone():
-                run_id = terms(self._journal).run_id
-                logger.info("a reader took nothing for %.0f s, and was cut", WRITE_DEADLINE, extra={"run_id": run_id})
             self._journal.unlisten(self._alarm.ring)
             self._presence.release()
             self._readers.closed(self)
@@ -88,6 +80,7 @@ class EventStream:
             if not isinstance(step, Wait):
                 if not (frame := encode(step)):
                     continue
+                self._tally.event(step, frame)
                 due.append(frame)
                 size += len(frame)
                 if size < _WRITE_BYTES:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from msgspec import UNSET, Struct, UnsetType
 
-from persona_stream.dialects.writing import to_json
 from persona_stream.web.desk import Desk
+from persona_stream.web.json_answers import json_answer
 
 
 class Health(Struct, frozen=True):
@@ -22,18 +22,16 @@ def blueprint(desk: Desk) -> Blueprint:
 
     @blueprint.get("/healthz")
     def healthz() -> Response:
-        return _health(200, Health("alive"))
+        return json_answer(Health("alive"))
 
     @blueprint.get("/readyz")
     def readyz() -> Response:
         if desk.runs.draining:
-            return _health(503, Health("draining"))
+            return json_answer(Health("draining"), 503)
         if missing := desk.runs.missing():
-            return _health(503, Health("unavailable", list(missing)))
-        return _health(200, Health("ready"))
+            return json_answer(Health("unavailable", list(missing)), 503)
+        # What is kept for later can wait for its database, and so no request is sent elsewhere for it.
+        away = desk.store.missing()
+        return json_answer(Health("ready", list(away) if away else UNSET))
 
     return blueprint
-
-
-def _health(status: int, health: Health) -> Response:
-    return Response(to_json(health), status, content_type="application/json")

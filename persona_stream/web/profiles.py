@@ -7,11 +7,11 @@ from typing import Literal
 from flask import Blueprint, Response, request
 from msgspec import Struct
 
-from persona_stream.dialects.writing import to_json
 from persona_stream.persona import Persona
 from persona_stream.query import Locale
 from persona_stream.web.bearer import caller
 from persona_stream.web.desk import Desk
+from persona_stream.web.json_answers import json_answer
 from persona_stream.web.requests import locale_of
 
 
@@ -39,8 +39,8 @@ def blueprint(desk: Desk) -> Blueprint:
     def profiles() -> Response:
         caller(request, desk.verifier)
         locale = locale_of(request)
-        listed = [_profile(persona, locale) for persona in (desk.personas or {}).values()]
-        return Response(to_json(ProfileList(profiles=listed)), content_type="application/json")
+        listed = [_profile(persona, locale) for persona in desk.models.personas]
+        return json_answer(ProfileList(profiles=listed))
 
     return blueprint
 

@@ -29,6 +29,11 @@ class Readers:
         self._hurried = False
         self.are_sent_on = False
 
+    @property
+    def count(self) -> int:
+        """How many streams are open."""
+        return len(self._open)
+
     def opened(self, stream: Stream) -> None:
         """Count a stream in."""
         self._open.add(stream)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
 from flask import Request
 from msgspec import Meta, Struct
+from werkzeug.datastructures import LanguageAccept
+from werkzeug.http import parse_accept_header
 
 from persona_stream import chunking
 from persona_stream.errors import InvalidRequest
@@ -14,6 +17,7 @@ from persona_stream.query import Locale
 from persona_stream.web import bodies
 
 LONGEST_TEXT = 32_768
+_LONGEST_LANGUAGES = 256  # characters: nobody speaks more
 
 # Not `$` at the end: in Python it lets a newline pass.
 ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}(?![\s\S])")]
@@ -56,4 +60,10 @@ def locale_of(request: Request, wish: Locale | None = None) -> Locale:
     """Choose the reader's language: what was wished for, else what the browser speaks, else Chinese."""
     if wish is not None:
         return wish
-    return "en" if request.accept_languages.best_match(("zh", "en"), default="zh") == "en" else "zh"
+    return _spoken(request.headers.get("Accept-Language", "")[:_LONGEST_LANGUAGES])
+
+
+@lru_cache(256)  # there are few of them, and taking one apart takes its time
+def _spoken(accepted: str) -> Locale:
+    languages = parse_accept_header(accepted, LanguageAccept)
+    return "en" if languages.best_match(("zh", "en"), default="zh") == "en" else "zh"

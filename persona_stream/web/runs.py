@@ -9,9 +9,9 @@ from flask import Blueprint, Request, Response, request
 from persona_stream import cursor
 from persona_stream.cursor import Position
 from persona_stream.dialects import Dialect
+from persona_stream.dialects.anthropic import Anthropic
 from persona_stream.dialects.native.answers import RunList, RunView, run_view
 from persona_stream.dialects.openai import OpenAI
-from persona_stream.dialects.writing import to_json
 from persona_stream.errors import InvalidRequest
 from persona_stream.journals import Journal, has_ended, terms
 from persona_stream.query import Locale
@@ -20,6 +20,8 @@ from persona_stream.tokens import invalid
 from persona_stream.web.accept import check_streamable
 from persona_stream.web.bearer import caller
 from persona_stream.web.desk import Desk
+from persona_stream.web.json_answers import json_answer
+from persona_stream.web.numbers import limit, number
 from persona_stream.web.openai.heartbeats import heartbeat
 from persona_stream.web.streams import stream
 
@@ -27,7 +29,6 @@ T = TypeVar("T")
 
 _PAGE, _LARGEST_PAGE = 20, 100
 _LOCALES: dict[str, Locale] = {"zh": "zh", "en": "en"}
-_DIGITS = 15  # more than any answer has characters
 
 
 def blueprint(desk: Desk) -> Blueprint:
@@ -40,7 +41,7 @@ def blueprint(desk: Desk) -> Blueprint:
         check_streamable(request)
         start = _start(request, journal)
         style, locale = _choice("style", STYLES), _choice("locale", _LOCALES)
-        dialect = _choice("dialect", {"native": None, "openai": _openai})
+        dialect = _choice("dialect", {"native": None, "openai": _openai, "anthropic": _anthropic})
         if cursor.at_end(start, journal.entries):
             # EventSource reconnects for ever after a stream's end, and 204 is what stops it.
             return Response(status=204)
@@ -61,11 +62,9 @@ def blueprint(desk: Desk) -> Blueprint:
     @blueprint.get("/api/runs")
     def mine() -> Response:
         owner = caller(request, desk.verifier).subject
-        limit = _number("limit", _PAGE)
-        if not 1 <= limit <= _LARGEST_PAGE:
-            raise InvalidRequest(f"limit: must be 1 to {_LARGEST_PAGE}")
-        journals, following = desk.runs.of_owner(owner, request.args.get("before"), limit)
-        return _json(RunList(runs=[_view(desk, journal) for journal in journals], next=following))
+        most = limit(_PAGE, _LARGEST_PAGE)
+        journals, following = desk.runs.of_owner(owner, request.args.get("before"), most)
+        return json_answer(RunList(runs=[_view(desk, journal) for journal in journals], next=following))
 
     return blueprint
 
@@ -84,22 +83,21 @@ def _openai(desk: Desk, journal: Journal) -> Dialect:
     return OpenAI(journal.entries, heartbeat=heartbeat(request, desk.settings))
 
 
+def _anthropic(desk: Desk, journal: Journal) -> Dialect:
+    return Anthropic(journal.entries)
+
+
 def _start(request: Request, journal: Journal) -> Position:
-    """Find where the reader is: the header, which EventSource renews, before the query, which it repeats."""
-    header, query = request.headers.get("Last-Event-ID"), request.args.get("last_event_id")
-    event_id = header if header is not None else query
-    if event_id is not None:
-        return cursor.check(cursor.parse(event_id, terms(journal).run_id), journal.entries)
-    return cursor.after_characters(_number("from", 0), journal.entries)
+    """Find where the reader is: the header, which EventSource renews, before the query, which it repeats.
 
-
-def _number(name: str, default: int) -> int:
-    text = request.args.get(name)
-    if text is None:
-        return default
-    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
-        raise InvalidRequest(f"{name}: must be a whole number")
-    return int(text)
+    What is malformed is refused also where it does not count: it would be believed as soon as the other is missing.
+    """
+    said = (request.headers.get("Last-Event-ID"), request.args.get("last_event_id"))
+    positions = [cursor.parse(event_id, terms(journal).run_id) for event_id in said if event_id is not None]
+    characters = number("from", 0)
+    if positions:
+        return cursor.check(positions[0], journal.entries)
+    return cursor.after_characters(characters, journal.entries)
 
 
 def _choice(name: str, choices: dict[str, T]) -> T | None:
@@ -112,15 +110,14 @@ def _choice(name: str, choices: dict[str, T]) -> T | None:
 
 
 def _view(desk: Desk, journal: Journal) -> RunView:
-    return run_view(journal.entries, desk.clock(), desk.events_url(terms(journal).run_id))
+    run_id = terms(journal).run_id
+    return run_view(
+        journal.entries, desk.clock(), desk.events_url(run_id), is_left_working=desk.runs.is_left_working(run_id)
+    )
 
 
 def _shown(desk: Desk, journal: Journal) -> Response:
-    response = _json(_view(desk, journal))
+    response = json_answer(_view(desk, journal))
     if not has_ended(journal):
         response.headers["Retry-After"] = "2"
     return response
-
-
-def _json(body: object) -> Response:
-    return Response(to_json(body), content_type="application/json")

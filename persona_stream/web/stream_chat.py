@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from persona_stream.styles import ADVANCED, BASIC, SMART, Style
 from persona_stream.web.accept import check_streamable
+from persona_stream.web.current import current
 from persona_stream.web.desk import Desk
 from persona_stream.web.orders import order
 from persona_stream.web.streams import stream
@@ -34,6 +35,7 @@ def _blueprint(desk: Desk, path: str, style: Style) -> Blueprint:
 
 def _stream_chat_base(desk: Desk, style: Style) -> Response:
     """Refuse what can be refused, start the run, and answer with its stream from the beginning."""
+    request = current()
     check_streamable(request)
     journal = desk.runs.start(order(request, desk, style, desk.settings.disconnect_grace))
     return stream(request, desk, journal)

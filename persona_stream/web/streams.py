@@ -18,11 +18,19 @@ from persona_stream.web.cutting import cutter
 from persona_stream.web.desk import Desk
 from persona_stream.web.event_stream import EventStream
 from persona_stream.web.presence import Presence
+from persona_stream.web.ready import Ready
+from persona_stream.web.tallies import join
 
 
 def run_headers(run_id: str) -> dict[str, str]:
     """Give the headers that name a run."""
     return {"X-Run-Id": run_id, "Location": f"/api/runs/{run_id}/events"}
+
+
+def unbuffered(response: Response) -> None:
+    """Tell proxies to pass on each byte as it comes, and as it is."""
+    response.headers["Cache-Control"] = "no-cache, no-transform"
+    response.headers["X-Accel-Buffering"] = "no"
 
 
 def _sent_on_at(request: Request, desk: Desk) -> float | None:
@@ -47,25 +55,27 @@ def stream(
     """Give the response that streams a run from a position.
 
     Style and language are the run's own unless given, and so is whether there is reasoning; the dialect is the native
-    one. A foreign dialect always has the style smart, with reasoning.
+    one. A foreign dialect has reasoning always, and the style smart unless another is given.
     """
     run = terms(journal)
-    style = SMART if dialect else STYLES[style_name or run.style]
+    style = STYLES[style_name or (SMART.name if dialect else run.style)]
     locale = locale or run.locale
     cut = run.chunking if style.name == run.style else style.chunking
     reader = Reader(style, cutter(cut), locale, start, reasoning=dialect is not None or run.reasoning)
+    speak = dialect or Native(run.run_id, desk.events_url(run.run_id), style, locale)
+    tally, leave = join(request, desk, journal, speak.name)
     events = EventStream(
         Script(journal.entries, reader, desk.clock),
-        dialect or Native(run.run_id, desk.events_url(run.run_id), style, locale),
+        speak,
         journal,
         Presence(request.environ),
-        desk.runs.join(journal),
+        leave,
+        tally,
         desk.readers,
         desk.clock,
         _sent_on_at(request, desk),
     )
-    response = Response(events, content_type=sse.CONTENT_TYPE, direct_passthrough=True)
-    response.headers["Cache-Control"] = "no-cache, no-transform"
-    response.headers["X-Accel-Buffering"] = "no"
-    response.headers.update(run_headers(run.run_id))
+    headers = run_headers(run.run_id)
+    response = Ready(events, headers=headers, content_type=sse.CONTENT_TYPE, direct_passthrough=True)
+    unbuffered(response)
     return response

@@ -1,6 +1,9 @@
-"""Wait for a run's ending on behalf of a client that gets its answer at once."""
+"""Wait for a run on behalf of a client that gets its answer at once."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
 
 from flask import Request
 
@@ -10,20 +13,36 @@ from persona_stream.styles import SMART
 from persona_stream.web.desk import Desk
 from persona_stream.web.presence import Presence
 
-CLIENT_LEFT = 499  # nobody reads it; logs know it by this name
 
+class Waiting:
+    """Count a client among a run's readers, and look once an interval whether it is still there.
 
-def wait_with_client(request: Request, desk: Desk, journal: Journal) -> bool:
-    """Wait for the run's ending, or until the client is gone, which is looked at once an interval.
-
-    Returns:
-        whether the run has ended.
+    ``close`` must be called, and may be called again.
     """
-    presence = Presence(request.environ)
-    leave = desk.runs.join(journal)
-    try:
-        wait_for_ending(journal, presence.gone, every=SMART.interval)
-    finally:
-        presence.release()
-        leave()
-    return has_ended(journal)
+
+    __slots__ = ("_clock", "_journal", "_leave", "_presence")
+
+    def __init__(self, request: Request, desk: Desk, journal: Journal) -> None:
+        self._presence = Presence(request.environ)
+        self._journal, self._clock = journal, desk.clock
+        self._leave: Callable[[], None] | None = desk.runs.join(journal)
+
+    def ended(self, seconds: float = math.inf, is_enough: Callable[[], bool] = lambda: False) -> bool:
+        """Wait until the run has ended, the client is gone, the time is over or it ``is_enough``.
+
+        Returns:
+            whether the run has ended.
+        """
+        wait_for_ending(self._journal, self._clock, seconds, lambda: self.gone() or is_enough(), every=SMART.interval)
+        return has_ended(self._journal)
+
+    def gone(self) -> bool:
+        """Tell whether the client is gone."""
+        return self._presence.gone()
+
+    def close(self) -> None:
+        """Let go of the run and the connection."""
+        if self._leave is not None:
+            leave, self._leave = self._leave, None
+            self._presence.release()
+            leave()

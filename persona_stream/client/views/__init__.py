@@ -1,7 +1,7 @@
 """Those who show what happens: one file each. Several look on at once, and each takes what is its own.
 
-They are shown every update in a fixed order: first those that may have to clear their line, then the one that
-writes the answer, then the one that says goodbye.
+They are shown every update in a fixed order: first those that may have to clear or to end their line, then the one
+that writes the answer, then the one that says goodbye.
 """
 
 from __future__ import annotations

@@ -65,6 +65,10 @@ class RedisJournals:
 
     # What is asked of all kinds of journals.
 
+    @property
+    def processes(self) -> int:
+        return self._lease.processes
+
     def begin(self, accepted: Accepted, claim: Claim | None) -> tuple[Journal, bool]:
         journal = self._journal(accepted.run_id, [Entry(self._clock(), accepted)], claim, runs_here=True)
         try:

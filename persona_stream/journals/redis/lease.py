@@ -38,6 +38,7 @@ class Lease:
         self._line, self._commands, self._clock = line, commands, clock
         self._on_unknown, self._on_renewed, self._on_beat = on_unknown, on_renewed, on_beat
         self.renewed_at = clock()  # when it was last known to be alive
+        self.processes = 1  # that were alive then, with this one
 
     def start(self) -> None:
         """Begin to renew."""
@@ -75,7 +76,7 @@ class Lease:
 
     def _renew(self) -> tuple[bool, int]:
         while True:
-            known, ended, more, count = self._line.run(RENEW, *self._commands.renew())
+            known, ended, more, count, self.processes = self._line.run(RENEW, *self._commands.renew())
             if ended:
                 logger.warning("%d runs of a process that died were ended", ended)
             if not more:

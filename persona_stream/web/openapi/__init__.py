@@ -11,9 +11,6 @@ from flask import Blueprint, Response, request, send_file
 
 from persona_stream.errors import NotFound
 from persona_stream.web.openapi import page
-from persona_stream.web.openapi.document import build
-
-__all__ = ["blueprint", "build"]
 
 
 def blueprint(renderer: Callable[[], Path | None] = page.renderer) -> Blueprint:
@@ -50,7 +47,10 @@ def blueprint(renderer: Callable[[], Path | None] = page.renderer) -> Blueprint:
 
 @cache
 def _document() -> bytes:
-    # Built when it is first asked for: whatever is registered at start (chunkers, say) is in it.
+    # Built when it is first asked for: whatever is registered at start (chunkers, say) is in it, and a start, which
+    # seldom is for this, does not wait for the many types of the wire to be read.
+    from persona_stream.web.openapi.document import build
+
     return msgspec.json.encode(build())
 
 

@@ -36,7 +36,7 @@ LINKS: Node = {
         ("cancelRun", "Cancel it."),
     )
 }
-_LINKS: Node = {name: {"$ref": f"#/components/links/{name}"} for name in LINKS}
+RUN_LINKS: Node = {name: {"$ref": f"#/components/links/{name}"} for name in LINKS}
 
 
 def paths() -> Node:
@@ -73,7 +73,7 @@ def _streaming(style: Style) -> Node:
                         },
                     }
                 },
-                "links": _LINKS,
+                "links": RUN_LINKS,
             },
             **refusals(*_REFUSED, "NotAcceptable", on_stream=True),
         },
@@ -93,7 +93,7 @@ def _chat() -> Node:
                 "description": "The answer.",
                 "headers": RUN_HEADERS,
                 "content": {"application/json": {"schema": ref(ChatAnswer.__name__), "example": examples.answer()}},
-                "links": _LINKS,
+                "links": RUN_LINKS,
             },
             **refusals(*_REFUSED),
             **_failures(),

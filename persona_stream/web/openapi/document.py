@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from persona_stream import __version__
-from persona_stream.web.openapi import chats, openai, others, runs
+from persona_stream.web.openapi import anthropic, chats, conversations, dashboard, openai, others, runs, v1
 from persona_stream.web.openapi.parameters import HEADERS, PARAMETERS, SECURITY
 from persona_stream.web.openapi.refusals import responses
 from persona_stream.web.openapi.schemas import Node, schemas
@@ -25,8 +25,11 @@ exists answers 405, with `Allow`, to a method that it does not have. Fields that
 _TAGS = {
     "Streams": "Ask, and read the answer as it comes.",
     "OpenAI": "For clients of OpenAI's, as they are.",
+    "Anthropic": "For clients of Anthropic's, as they are.",
     "Runs": "Read a run again, look at it, cancel it.",
+    "Conversations": "What was said before, for whoever said it.",
     "Personas": "Who answers here.",
+    "Dashboard": "What the server does and did, for whoever runs it.",
     "Operations": "What a supervisor and a load balancer ask.",
     "Pages": "For people, in a browser.",
 }
@@ -34,6 +37,9 @@ _TAGS = {
 
 def build() -> Node:
     """Give the document."""
+    paths: Node = {}
+    for part in (chats, openai, anthropic, v1, runs, conversations, dashboard, others):
+        paths |= part.paths()
     return {
         "openapi": "3.2.0",
         "info": {
@@ -46,7 +52,7 @@ def build() -> Node:
         "servers": [{"url": "/", "description": "This server."}],
         "security": [{"bearer": []}],
         "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
-        "paths": chats.paths() | openai.paths() | runs.paths() | others.paths(),
+        "paths": paths,
         "components": {
             "schemas": schemas(),
             "responses": responses(),

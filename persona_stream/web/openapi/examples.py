@@ -9,6 +9,9 @@ import msgspec
 
 from persona_stream import chunking
 from persona_stream.dialects import Dialect
+from persona_stream.dialects.anthropic import Anthropic
+from persona_stream.dialects.anthropic.answers import message
+from persona_stream.dialects.anthropic.frames import ModelInfo, ModelInfoList
 from persona_stream.dialects.native import Native
 from persona_stream.dialects.native.answers import RunList, chat_answer, run_view
 from persona_stream.dialects.openai import OpenAI
@@ -48,9 +51,22 @@ COMPLETION_REQUEST = {
     "stream": True,
     "stream_options": {"include_usage": True},
 }
+COUNT_TOKENS_REQUEST = {
+    "model": "VitalikButerin",
+    "system": "Be brief.",
+    "messages": [{"role": "user", "content": "What is Ethereum?"}],
+}
+MESSAGES_REQUEST = {**COUNT_TOKENS_REQUEST, "max_tokens": 1024, "stream": True}
 _MODEL = Model(id="VitalikButerin")
+_INFO = ModelInfo(id="VitalikButerin", display_name="Vitalik Buterin")
 MODELS: Mapping[str, Any] = {
-    each.__class__.__name__: msgspec.to_builtins(each) for each in (_MODEL, ModelList(data=[_MODEL]))
+    each.__class__.__name__: msgspec.to_builtins(each)
+    for each in (
+        _MODEL,
+        ModelList(data=[_MODEL]),
+        _INFO,
+        ModelInfoList(data=[_INFO], first_id=_INFO.id, last_id=_INFO.id),
+    )
 }
 _ANSWER = "Ethereum is a blockchain that runs programs. Anybody can write one, and nobody can stop it."
 _BEGINNING = (Entry(BEGAN, _ACCEPTED), Entry(BEGAN, Started()))
@@ -71,6 +87,16 @@ def chunks() -> str:
 def completion_answer() -> Any:
     """Give what ``/v1/chat/completions`` answers at once."""
     return msgspec.to_builtins(completion(_ANSWERED)[1])
+
+
+def message_events() -> str:
+    """Give the same on Anthropic's wire."""
+    return b"".join(_frames(SMART, Anthropic)).decode()
+
+
+def message_answer() -> Any:
+    """Give what ``/v1/messages`` answers at once."""
+    return msgspec.to_builtins(message(_ANSWERED)[1])
 
 
 def answer() -> Any:

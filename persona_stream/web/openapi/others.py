@@ -21,6 +21,12 @@ _PROFILES = {
     ],
 }
 
+_METRICS = """\
+# HELP persona_stream_runs_in_flight Runs that have not ended.
+# TYPE persona_stream_runs_in_flight gauge
+persona_stream_runs_in_flight{backend="demo"} 3.0
+"""
+
 
 def paths() -> Node:
     """Describe these addresses."""
@@ -39,6 +45,7 @@ def paths() -> Node:
                 },
             )
         },
+        "/metrics": {"get": _metrics()},
         "/openapi.json": {"get": _document()},
         "/docs": {"get": _page("docs", "Read this document as a page", "The page; it needs no other network.")},
         "/docs/scalar.js": {"get": _script()},
@@ -73,6 +80,14 @@ def _health(description: str, word: str) -> Node:
     return {"description": description, "content": content}
 
 
+def _metrics() -> Node:
+    found: Node = {
+        "description": "The numbers, in Prometheus's text format; of several workers, their sums.",
+        "content": {"text/plain": {"schema": {"type": "string"}, "example": _METRICS}},
+    }
+    return _open("metrics", "What is counted and measured", {"200": found, "404": _without("metrics")})
+
+
 def _document() -> Node:
     found: Node = {
         "description": "The document.",
@@ -91,8 +106,11 @@ def _page(name: str, summary: str, description: str) -> Node:
 
 def _script() -> Node:
     found = {"description": "The script.", "content": {"text/javascript": {"schema": {"type": "string"}}}}
-    absent = {
-        "description": "The extra `docs` is not installed.",
+    return _open("docsScript", "Get what draws that page", {"200": found, "404": _without("docs")}, tag="Pages")
+
+
+def _without(extra: str) -> Node:
+    return {
+        "description": f"The extra `{extra}` is not installed.",
         "content": {"application/json": {"schema": ref(ErrorFrame.__name__)}},
     }
-    return _open("docsScript", "Get what draws that page", {"200": found, "404": absent}, tag="Pages")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from persona_stream.styles import STYLES
+from persona_stream.web.dashboard.asked import YEAR_9999
 from persona_stream.web.openapi.examples import EVENTS_URL, RUN_ID
 from persona_stream.web.openapi.schemas import Node
 
 _MOST_CHARACTERS = 10**15 - 1
+_SHORT: Node = {"type": "string", "maxLength": 200}
+_SECONDS: Node = {"type": "number", "minimum": 0, "maximum": YEAR_9999}
 _EVENT_ID: Node = {"type": "string", "pattern": r"^([^/]{1,200}/[0-9]{1,15}\.[0-9]{1,15})?$"}
 
 HEADERS: Node = {
@@ -127,8 +130,9 @@ PARAMETERS: Node = {
     "Dialect": _parameter(
         "query",
         "dialect",
-        "Whose wire format to speak. With `openai` the events are `ChatCompletionEvent`s, and the style is smart's.",
-        {"type": "string", "enum": ["native", "openai"], "default": "native"},
+        "Whose wire format to speak. With `openai` the events are `ChatCompletionEvent`s, with `anthropic`"
+        " `MessageStreamEvent`s, and the style is smart's.",
+        {"type": "string", "enum": ["native", "openai", "anthropic"], "default": "native"},
     ),
     "Heartbeat": _parameter(
         "header",
@@ -145,11 +149,88 @@ PARAMETERS: Node = {
         required=True,
         example="VitalikButerin",
     ),
+    "AnthropicVersion": _parameter(
+        "header",
+        "anthropic-version",
+        "Which version of Anthropic's protocol you speak: any will do.",
+        {"type": "string"},
+    ),
     "Limit": _parameter(
         "query", "limit", "How many runs to list.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
     ),
     "Before": _parameter(
         "query", "before", "List runs that are older than this one: the `next` of the page before.", {"type": "string"}
+    ),
+    "ConversationId": _parameter(
+        "path",
+        "conversation_id",
+        "The name of the conversation.",
+        {"type": "string", "minLength": 1},
+        required=True,
+        example="chat_123",
+    ),
+    "ConversationLimit": _parameter(
+        "query",
+        "limit",
+        "How many conversations to list.",
+        {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+    ),
+    "ConversationBefore": _parameter(
+        "query",
+        "before",
+        "Go on with the list: the `next` of the page before.",
+        {"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,9})?_[A-Za-z0-9._:-]{1,128}$"},
+    ),
+    "ExchangeLimit": _parameter(
+        "query",
+        "limit",
+        "How many questions with their answers to show.",
+        {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+    ),
+    "ExchangeAfter": _parameter(
+        "query", "after", "Go on with the conversation: the `next` of the page before.", {"type": "string"}
+    ),
+    "ExportFormat": _parameter(
+        "query", "format", "In which form.", {"type": "string", "enum": ["json", "markdown"], "default": "json"}
+    ),
+    "AssetName": _parameter(
+        "path", "name", "The name of the file.", {"type": "string", "minLength": 1}, required=True, example="main.js"
+    ),
+    "LogStatus": _parameter(
+        "query",
+        "status",
+        "Runs in any of these states.",
+        {"type": "array", "items": {"type": "string"}},
+        explode=True,
+    ),
+    "LogFailed": _parameter("query", "failed", "Runs that went wrong.", {"type": "string", "enum": ["1"]}),
+    "LogUser": _parameter("query", "user", "Runs of this caller, or of this persona.", _SHORT),
+    "LogEndpoint": _parameter("query", "endpoint", "Runs that were asked for at this address.", _SHORT),
+    "LogModel": _parameter("query", "model", "Runs that this model answered.", _SHORT),
+    "LogConversation": _parameter("query", "conversation", "Runs of this conversation.", _SHORT),
+    "LogSlow": _parameter("query", "slow", "Runs that took so many seconds or longer.", _SECONDS),
+    "LogSearch": _parameter(
+        "query",
+        "search",
+        "Runs that have this in the beginning of their question, or in the name of caller, persona or run. A page can"
+        " be empty and yet have a next one: a search looks at some thousands of runs at a time.",
+        _SHORT,
+    ),
+    "LogSince": _parameter("query", "since", "Runs from this moment on, in seconds since 1970.", _SECONDS),
+    "LogUntil": _parameter("query", "until", "Runs before this moment, in seconds since 1970.", _SECONDS),
+    "LogLimit": _parameter(
+        "query", "limit", "How many runs to list.", {"type": "integer", "minimum": 1, "maximum": 200, "default": 50}
+    ),
+    "LogBefore": _parameter("query", "before", "Go on with the list: the `next` of the page before.", _SHORT),
+    "OwnPage": _parameter(
+        "header",
+        "X-Persona-Dashboard",
+        "Whatever you like: only the dashboard's own page can make a browser send it.",
+        {"type": "string"},
+        required=True,
+    ),
+    "LogName": _parameter(
+        "query", "name", "Whose: the `sub` of their token.", {"type": "string", "minLength": 1}, required=True
     ),
     "IfNoneMatch": _parameter("header", "If-None-Match", "The `ETag` of the copy that you have.", {"type": "string"}),
 }
@@ -167,6 +248,18 @@ SECURITY: Node = {
         "bearerFormat": "JWT",
         "description": "A JSON Web Token with `sub` (the caller) and `exp`. If it has a `scope`, that must hold `chat`."
         " `persona-stream token --user NAME` prints one.",
+    },
+    "key": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "x-api-key",
+        "description": "The same token, where there is no `Authorization`.",
+    },
+    "admin": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "persona_stream_admin",
+        "description": "A token whose scope holds `admin`, as `/dashboard/login` puts it into a cookie.",
     },
     "ticket": {
         "type": "apiKey",

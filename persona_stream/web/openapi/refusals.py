@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
 from persona_stream import sse
 from persona_stream.dialects import Refused
+from persona_stream.dialects.anthropic import errors as anthropic
 from persona_stream.dialects.native.frames import ErrorFrame
 from persona_stream.dialects.openai import errors as openai
-from persona_stream.dialects.openai.frames import ErrorBody
 from persona_stream.dialects.writing import to_json
 from persona_stream.errors import (
     Busy,
@@ -49,6 +49,14 @@ _REFUSALS: Mapping[str, tuple[Refusal, str]] = {
         Forbidden("This token lacks the scope 'chat'", {"WWW-Authenticate": ""}),
         "The token lacks the scope.",
     ),
+    "NotAdmin": (
+        Forbidden("This token lacks the scope 'admin'"),
+        "The token lacks the scope `admin`, or another site's page has sent this.",
+    ),
+    "NothingHere": (
+        NotFound("There is nothing at this address"),
+        "There is nothing of this name.",
+    ),
     "NoProfile": (
         NotFound("User profile not found"),
         "No persona has this username.",
@@ -60,6 +68,10 @@ _REFUSALS: Mapping[str, tuple[Refusal, str]] = {
     "NoRun": (
         NotFound("There is no such run"),
         "There is no such run, or it is somebody else's.",
+    ),
+    "NoConversation": (
+        NotFound("There is no such conversation"),
+        "There is no such conversation, or it is somebody else's.",
     ),
     "NotAcceptable": (
         NotAcceptable("Accept: must include text/event-stream"),
@@ -95,21 +107,26 @@ _REFUSALS: Mapping[str, tuple[Refusal, str]] = {
     ),
 }
 _HEADERS = {"WWW-Authenticate": "WWWAuthenticate", "Retry-After": "RetryAfter"}
-_ON_STREAM, _IN_OPENAI = "OnStream", "InOpenAI"
+_ON_STREAM, _IN_OPENAI, _IN_ANTHROPIC = "OnStream", "InOpenAI", "InAnthropic"
 
 
-def refusals(*names: str, on_stream: bool = False, in_openai: bool = False) -> Node:
-    """Point to refusals of the document, by status."""
-    suffix = _ON_STREAM if on_stream else _IN_OPENAI if in_openai else ""
+def refusals(*names: str, on_stream: bool = False, in_openai: bool = False, in_anthropic: bool = False) -> Node:
+    """Point to refusals of the document, by status. In two protocols they have the shape of either."""
+    suffix = _ON_STREAM * on_stream + _IN_OPENAI * in_openai + _IN_ANTHROPIC * in_anthropic
     by_status = sorted((_REFUSALS[name][0].status, name) for name in names)
     return {str(status): {"$ref": f"#/components/responses/{name}{suffix}"} for status, name in by_status}
 
 
 def responses() -> Node:
-    """Give every refusal, as JSON, as it is on streams, and as OpenAI's clients read it."""
-    plain = {name: _response(*case, on_stream=False) for name, case in _REFUSALS.items()}
-    streamed = {f"{name}{_ON_STREAM}": _response(*case, on_stream=True) for name, case in _REFUSALS.items()}
-    return plain | streamed | {f"{name}{_IN_OPENAI}": _in_openai(*case) for name, case in _REFUSALS.items()}
+    """Give every refusal: as JSON, as it is on streams, and as OpenAI's and Anthropic's clients read it."""
+    found: Node = {}
+    for name, case in _REFUSALS.items():
+        found[name] = _response(*case, on_stream=False)
+        found[name + _ON_STREAM] = _response(*case, on_stream=True)
+        found[name + _IN_OPENAI] = _foreign(*case, openai.refusal)
+        found[name + _IN_ANTHROPIC] = _foreign(*case, anthropic.refusal)
+        found[name + _IN_OPENAI + _IN_ANTHROPIC] = _foreign(*case, openai.refusal, anthropic.refusal)
+    return found
 
 
 def _response(refusal: Refusal, when: str, *, on_stream: bool) -> Node:
@@ -125,10 +142,15 @@ def _response(refusal: Refusal, when: str, *, on_stream: bool) -> Node:
     return {"description": when, "content": content, **_headers(refusal)}
 
 
-def _in_openai(refusal: Refusal, when: str) -> Node:
-    body = openai.refusal(Refused(refusal.status, refusal.code, refusal.message, refusal.field))
-    content = {"application/json": {"schema": ref(ErrorBody.__name__), "example": msgspec.to_builtins(body)}}
-    return {"description": when, "content": content, **_headers(refusal)}
+def _foreign(refusal: Refusal, when: str, *writers: Callable[[Refused], msgspec.Struct]) -> Node:
+    refused = Refused(refusal.status, refusal.code, refusal.message, refusal.field)
+    bodies = {type(body).__name__: body for body in (write(refused) for write in writers)}
+    schemas = [ref(name) for name in bodies]
+    content = {
+        "schema": schemas[0] if len(schemas) == 1 else {"oneOf": schemas},
+        "examples": {name: {"dataValue": msgspec.to_builtins(body)} for name, body in bodies.items()},
+    }
+    return {"description": when, "content": {"application/json": content}, **_headers(refusal)}
 
 
 def _headers(refusal: Refusal) -> Node:

@@ -13,6 +13,10 @@ _KNOWN = ("Unauthorized", "Forbidden", "Internal", "Unavailable")
 _FOUND = (*_KNOWN, "NoRun", "Gone")
 
 
+# As the parameter `dialect` says.
+_DIALECTS = ("Run", "ChatCompletion", "MessageStream")
+
+
 def paths() -> Node:
     """Describe these addresses."""
     return {
@@ -95,7 +99,7 @@ def _read() -> Node:
                 "headers": RUN_HEADERS,
                 "content": {
                     "text/event-stream": {
-                        "itemSchema": ref("RunEvent"),
+                        "itemSchema": {"anyOf": [ref(f"{name}Event") for name in _DIALECTS]},
                         "examples": {
                             "fromTheBeginning": {
                                 "summary": "A run of style smart, from its beginning",

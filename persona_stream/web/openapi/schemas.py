@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from persona_stream import chunking
+from persona_stream.dialects.anthropic import frames as anthropic
 from persona_stream.dialects.native import frames
 from persona_stream.dialects.native.answers import ChatAnswer, RunList, RunView
 from persona_stream.dialects.openai import frames as openai
-from persona_stream.web.openai.messages import ContentPart, RequestMessage
-from persona_stream.web.openai.requests import ChatCompletionRequest, StreamOptions
+from persona_stream.web.anthropic.requests import CountTokensRequest, MessagesRequest
+from persona_stream.web.conversations.views import ConversationDeleted, ConversationList, ConversationPage
+from persona_stream.web.openai.requests import ChatCompletionRequest
 from persona_stream.web.openapi.glossary import meaning
 from persona_stream.web.operations import Health
 from persona_stream.web.profiles import ProfileList
@@ -22,6 +24,7 @@ Node = dict[str, Any]
 
 _EVERYWHERE: tuple[type, ...] = (
     frames.OpeningFrame,
+    frames.QueuedFrame,
     frames.ProcessingFrame,
     frames.ProcessingCompleteFrame,
     frames.ReasoningFrame,
@@ -40,15 +43,23 @@ _BODIES: tuple[type, ...] = (
     ChatAnswer,
     RunView,
     RunList,
+    ConversationList,
+    ConversationPage,
+    ConversationDeleted,
     ProfileList,
     Health,
     openai.ChatCompletion,
     openai.ChatCompletionChunk,
     openai.ErrorBody,
     openai.ModelList,
+    anthropic.Message,
+    anthropic.TokenCount,
+    anthropic.ModelInfoList,
 )
-_REQUESTS: tuple[type, ...] = (ChatRequest, ChatCompletionRequest)
-_READ = frozenset(each.__name__ for each in (*_REQUESTS, RequestMessage, ContentPart, StreamOptions))
+_MESSAGE_EVENTS: tuple[type[msgspec.Struct], ...] = get_args(anthropic.MessageEvent)
+_REQUESTS: tuple[type, ...] = (ChatRequest, ChatCompletionRequest, MessagesRequest, CountTokensRequest)
+_READ = frozenset(msgspec.json.schema_components(_REQUESTS)[1])
+"""The names of all that requests are made of."""
 
 
 def ref(name: str) -> Node:
@@ -58,7 +69,7 @@ def ref(name: str) -> Node:
 
 def schemas() -> Node:
     """Give every schema, by name."""
-    types = (*_REQUESTS, *_EVERYWHERE, *PIECES.values(), *_BODIES)
+    types = (*_REQUESTS, *_EVERYWHERE, *PIECES.values(), *_BODIES, *_MESSAGE_EVENTS)
     _, found = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     for name, schema in found.items():
         if name == ChatRequest.__name__:
@@ -79,6 +90,7 @@ def schemas() -> Node:
     found["RunEvent"] = _event({"anyOf": [ref(name) for name in names]}, "In the style that was asked for.")
     found["RefusalEvent"] = _refusal_event()
     found["ChatCompletionEvent"] = _chunk_event()
+    found["MessageStreamEvent"] = _message_event()
     return found
 
 
@@ -170,8 +182,25 @@ def _chunk_event() -> Node:
     return {
         "type": "object",
         "description": "An event of OpenAI's wire, which has neither ids nor names. Between them there are comments.",
-        "properties": {"data": _json_in_text({"oneOf": [chunk, error]}, about)},
+        "properties": {"data": {"anyOf": [{"const": "[DONE]"}, _json_in_text({"oneOf": [chunk, error]}, about)]}},
         "required": ["data"],
+    }
+
+
+def _message_event() -> Node:
+    mapping = {str(kind.__struct_config__.tag): ref(kind.__name__) for kind in _MESSAGE_EVENTS}
+    one = {
+        "oneOf": list(mapping.values()),
+        "discriminator": {"propertyName": "type", "mapping": {name: to["$ref"] for name, to in mapping.items()}},
+    }
+    return {
+        "type": "object",
+        "description": "An event of Anthropic's wire, which has a name and no id.",
+        "properties": {
+            "event": {"type": "string", "enum": list(mapping), "description": "The `type` in its data."},
+            "data": _json_in_text(one, "Its `type` says what it is."),
+        },
+        "required": ["event", "data"],
     }
 
 

@@ -1,5 +1,6 @@
 -- Say that a process lives, and end the runs of processes that do not: all of it at once, so exactly once.
--- Gives whether the process was known, how many runs were ended, whether more are waiting, and how many it runs itself.
+-- Gives whether the process was known, how many runs were ended, whether more are waiting, how many it runs itself, and
+-- how many processes there are.
 -- ARGV: process, ms between renewals, the fact that ends a lost run, retention ms, retention bytes
 --
 -- A silent process is first suspected, and is dead if it is still silent at a later look. After a time in which nobody
@@ -27,9 +28,9 @@ for _, silent in ipairs(redis.call('ZRANGEBYSCORE', PROCESSES, '-inf', now - bea
       end
       ended = ended + 1
     end
-    if ended >= MOST then return {known, ended, 1, 0} end
+    if ended >= MOST then return {known, ended, 1, 0, redis.call('ZCARD', PROCESSES)} end
     redis.call('ZREM', PROCESSES, silent)
     redis.call('ZREM', SUSPECTS, silent)
   end
 end
-return {known, ended, 0, redis.call('SCARD', runs_of(process))}
+return {known, ended, 0, redis.call('SCARD', runs_of(process)), redis.call('ZCARD', PROCESSES)}

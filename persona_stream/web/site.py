@@ -1,0 +1,77 @@
+"""Everything that has an address, as one WSGI application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Request
+from flask.sessions import SessionInterface
+
+from persona_stream.web import (
+    anthropic,
+    asking,
+    chat,
+    conversations,
+    cors,
+    dashboard,
+    lines,
+    metrics,
+    openai,
+    openapi,
+    operations,
+    origins,
+    pages,
+    profiles,
+    proxies,
+    queries,
+    refusals,
+    runs,
+    stream_chat,
+    v1,
+)
+from persona_stream.web.desk import Desk
+
+
+class _NoSessions(SessionInterface):
+    def open_session(self, app: Flask, request: Request) -> None:
+        """Know nobody: who asks is in the token, and nothing is kept between requests."""
+
+
+class _Site(Flask):
+    session_interface = _NoSessions()
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Know that none of our functions is a coroutine, and do not look at each for each request."""
+        return func
+
+
+def site(desk: Desk) -> Flask:
+    """Put it together."""
+    app = _Site("persona_stream", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = desk.settings.max_body_bytes
+    lines.begin_anew(app)
+    refusals.handle_errors(app, desk.meters.refused)
+    queries.refuse_other_bytes(app)
+    origins.note_heads(app, desk)  # the first of its kind sees a response last, when all its headers are there
+    asking.tell_rates(app)
+    cors.allow_origins(app, desk.settings.cors_origins, own=dashboard.PATH)
+    for blueprint in (
+        *stream_chat.blueprints(desk),
+        chat.blueprint(desk),
+        runs.blueprint(desk),
+        conversations.blueprint(desk),
+        openai.blueprint(desk),
+        anthropic.blueprint(desk),
+        v1.blueprint(desk),
+        profiles.blueprint(desk),
+        operations.blueprint(desk),
+        dashboard.blueprint(desk),
+        metrics.blueprint(desk),
+        openapi.blueprint(),
+        pages.blueprint(),
+    ):
+        app.register_blueprint(blueprint)
+    if trusted := desk.settings.trusted_proxies:
+        app.wsgi_app = proxies.Proxies(app.wsgi_app, trusted)  # type: ignore[method-assign] # as Flask has it
+    return app
