@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import socket
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 from greenlet import greenlet
 
-from persona_stream import Answer, BackendError, Query, Usage
+from persona_stream import Answer, BackendError, Query, ToolCall, Usage
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -38,6 +40,11 @@ def reporting(query: Query) -> str:
     query.report("Reading page 3 of 8", 0.37)
     time.sleep(float(query.message))
     return "Read."
+
+
+def cooperating(query: Query) -> str:
+    """Sleep for as many seconds as the message says, and give up when nobody waits any more."""
+    return "Nobody waits." if query.cancelled.wait(float(query.message)) else "Slept well."
 
 
 def echo(query: Query) -> Answer:
@@ -96,6 +103,11 @@ def spinning(message: str) -> str:
     return "Computed."
 
 
+def crashing(message: str) -> str:
+    """Read what is nowhere."""
+    return ctypes.string_at(0).decode()
+
+
 def upstream(message: str) -> str:
     """Ask a server that never answers, whose address is the message."""
     host, _, port = message.partition(":")
@@ -129,11 +141,11 @@ house = House()
 
 def chosen(query: Query) -> object:
     """Answer as the function does that is named like the user, so that one server serves many tests."""
-    named = (quick, slow, failing, stubborn, spinning, upstream, census)
+    named = (quick, slow, failing, stubborn, spinning, crashing, upstream, census)
     function = {function.__name__: function for function in named}.get(query.username)
     if function is not None:
         return function(query.message)
-    return {"reporting": reporting, "showing": showing}.get(query.username, echo)(query)
+    return {"reporting": reporting, "showing": showing, "cooperating": cooperating}.get(query.username, echo)(query)
 
 
 def served() -> Flask:
@@ -141,3 +153,36 @@ def served() -> Flask:
     from persona_stream import create_app
 
     return create_app(process_query=chosen)
+
+
+def able(query: Query) -> Answer:
+    """Do what takes abilities, as the message says."""
+    verb, _, rest = query.message.partition(" ")
+    match verb:
+        case "call":
+            return Answer(rest, finish="tools", calls=(ToolCall("call_1", query.tools[0].name, '{"city":"Wien"}'),))
+        case "show":
+            named = {name: getattr(query, name) for name in ("parts", "since", "tools", "tool_choice")}
+            return Answer(msgspec.json.encode({**named, "parameters": dict(query.parameters)}).decode())
+        case "send":
+            query.send_reasoning("Hm.")
+            for word in rest.split():
+                query.send(word + " ")
+                time.sleep(0.2)  # as a model does, between two words
+            return Answer("", finish="length")
+        case "break":
+            query.send(rest)
+            raise BackendError("It broke.")
+        case "flood":
+            while True:
+                query.send("x" * 10_000)
+                time.sleep(0)  # let others run, and be killed
+        case "wait":
+            time.sleep(float(rest))  # as slow as it is told to be
+            return Answer("Waited.")
+        case _:
+            time.sleep(float(rest or 0))  # the same
+            raise BackendError("The library is closed today.")
+
+
+able.abilities = frozenset({"tools", "images", "prefill", "response_format"})  # type: ignore[attr-defined]  # takes any

@@ -10,10 +10,20 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# No deadline: a busy machine is no defect. A few examples, always the same ones, show that a law holds; many others,
-# different each time, are looked for by `make e2e`.
+# No deadline: a busy machine is no defect. A few examples, always the same ones, show that a law holds; `make e2e`
+# tries many others, different each time, but in CI: what that finds must be about the change that is looked at.
 settings.register_profile("quick", deadline=None, max_examples=20, derandomize=True)
-settings.register_profile("thorough", deadline=None, max_examples=200, print_blob=True)
+settings.register_profile(
+    "thorough", deadline=None, max_examples=200, print_blob=True, derandomize=os.environ.get("CI") == "true"
+)
+# `make fuzz` goes on for as long as it is told to, and hands each round its seed: nothing is to be begun with again.
+settings.register_profile(
+    "long",
+    deadline=None,
+    max_examples=int(os.environ.get("HYPOTHESIS_EXAMPLES", "1000")),
+    print_blob=True,
+    database=None,
+)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 

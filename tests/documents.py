@@ -5,15 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parent.parent
 
 _FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\[[^\]]*\]\((?P<target>[^)\s]+)\)")
-_HEADING = re.compile(r"^#+ (?P<text>.+)$", re.MULTILINE)
+_HEADING = re.compile(r"^#+ (?P<text>[^\n]+)$", re.MULTILINE)
 _EVENT = re.compile(r"^ *data: (?P<json>\{.*)$", re.MULTILINE)
 _CODE = re.compile(r"`([^`\n]+)`")
 _MARKED = re.compile(r"<!-- settings: begin.*?-->\n(?P<table>.*?)<!-- settings: end -->", re.DOTALL)
+
+
+class Snippet(NamedTuple):
+    """Hold a block of code, and the heading that it stands under."""
+
+    heading: str
+    language: str
+    body: str
 
 
 class Document:
@@ -31,6 +40,16 @@ class Document:
     def blocks(self, *languages: str) -> list[str]:
         """Give the blocks of code in these languages."""
         return [found["body"] for found in _FENCE.finditer(self.text) if found["language"] in languages]
+
+    def snippets(self) -> list[Snippet]:
+        """Give all blocks of code in their order."""
+        found, heading = [], ""
+        for part in re.finditer(f"{_FENCE.pattern}|{_HEADING.pattern}", self.text, re.DOTALL | re.MULTILINE):
+            if part["text"] is not None:
+                heading = part["text"]
+            else:
+                found.append(Snippet(heading, part["language"], part["body"]))
+        return found
 
     def events(self) -> list[str]:
         """Give the JSON of every event that is shown."""
@@ -65,7 +84,7 @@ class Document:
 
 
 README, README_ZH = Document("README.md"), Document("README.zh-CN.md")
-API, STREAMING = Document("docs/API.md"), Document("docs/STREAMING.md")
+API, STREAMING, SECURITY = (Document(f"docs/{name}.md") for name in ("API", "STREAMING", "SECURITY"))
 DOCUMENTS = [
     README,
     README_ZH,

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import jwt
@@ -16,6 +17,8 @@ import requests
 
 ROOT = Path(__file__).parent.parent
 SECRET = "a secret of the tests, which is long enough"
+# Most tests look at nothing that a database keeps, and a server without one starts in two thirds of the time.
+ENVIRON = {"PYTHONUNBUFFERED": "1", "PERSONA_STREAM_DATABASE_URL": "off"}
 _ADDRESS = re.compile(r"Page: +(http://[^/]+)/")
 
 
@@ -27,7 +30,7 @@ class Served:
         self.process = subprocess.Popen(
             command,
             cwd=cwd,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environ or {})},
+            env={**os.environ, **ENVIRON, **(environ or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -55,6 +58,13 @@ class Served:
         """What it wrote to stderr."""
         return "".join(self._lines)
 
+    @contextmanager
+    def no_traceback(self) -> Iterator[None]:
+        """Look that what happens within leaves no traceback; a server that is shared may have some of tests before."""
+        before = len(self.log)
+        yield
+        assert "Traceback" not in self.log[before:]
+
     def wait_for_log(self, text: str, seconds: float = 10.0) -> None:
         """Wait until the log has this text."""
         until = time.monotonic() + seconds
@@ -75,6 +85,16 @@ class Served:
         """Get as a user, or as nobody."""
         headers = {**(self.headers(user) if user else {}), **more.pop("headers", {})}
         return requests.get(self.url + path, headers=headers, timeout=60, **more)
+
+    def delete(self, path: str, user: str = "alice") -> requests.Response:
+        """Delete as a user."""
+        return requests.delete(self.url + path, headers=self.headers(user), timeout=60)
+
+    def session(self, user: str = "alice") -> requests.Session:
+        """Give a connection that is kept, as a user."""
+        session = requests.Session()
+        session.headers.update(self.headers(user))
+        return session
 
     def stop(self) -> int:
         """Stop it at once, and give its exit code."""

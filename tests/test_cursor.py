@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +21,36 @@ RUN = entries((0.0, accepted()), (0.0, Started()), (1.0, Delta("Hello ")), (2.0,
 def test_an_id_reads_back(facts, characters):
     """What we write, we read."""
     assert cursor.parse(f"{RUN_ID}/{facts}.{characters}", RUN_ID) == (facts, characters)
+
+
+IDS = st.from_regex(r"\A[a-z0-9]{0,3}/?-?[0-9]{0,17}\.?[0-9]{0,17}\n?\Z") | st.text()
+
+
+@given(IDS, st.sampled_from(["", "a", RUN_ID]))
+def test_any_text_is_a_position_of_the_run_or_refused(text, run):
+    """Whatever a client sends back: what is taken is written as we would write it, but for zeros before a number."""
+    event_id = f"{run}{text}"
+    try:
+        facts, characters = cursor.parse(event_id, RUN_ID)
+    except InvalidRequest:
+        return
+    if event_id:
+        run_id, _, position = event_id.rpartition("/")
+        assert (run_id, *map(int, position.split("."))) == (RUN_ID, facts, characters)
+    else:
+        assert (facts, characters) == BEGINNING
+
+
+@given(st.tuples(st.integers(0, 6), st.integers(0, 14)), st.integers(0, 14))
+def test_any_position_exists_or_is_refused(position, characters):
+    """There is no third way, and so it is with characters; and what these come to does exist."""
+    with suppress(InvalidRequest):  # the other way
+        assert cursor.check(Position(*position), RUN) == position
+    try:
+        found = cursor.after_characters(characters, RUN)
+    except InvalidRequest:
+        return
+    assert cursor.check(found, RUN) == found
 
 
 def test_no_id_is_the_beginning():

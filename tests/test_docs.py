@@ -12,11 +12,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from persona_stream import profiles
+from persona_stream import making, profiles
 from persona_stream.cli import group
-from persona_stream.settings.loading import CONFIG_VARIABLE, PREFIX, TOKEN_VARIABLE
+from persona_stream.settings.loading import CONFIG_VARIABLE, PREFIX, TOKEN_VARIABLE, load
 from persona_stream.settings.table import BY_NAME
-from tests.documents import DOCUMENTS, README, README_ZH, ROOT, Document
+from tests.documents import DOCUMENTS, README, README_ZH, ROOT, SECURITY, Document
 
 FOREIGN_FLAGS = {"--graceful-timeout"}
 
@@ -50,7 +50,6 @@ def test_the_chinese_settings_are_settings() -> None:
     assert table
     for _, name, default, *_ in table:
         setting = BY_NAME[name.strip(" `")]
-        assert not setting.later
         assert default.strip(" `") == ("" if setting.default is None else setting.show(setting.default))
 
 
@@ -60,8 +59,9 @@ def test_python_is_python_and_imports_what_there_is(document: Document) -> None:
     for block in document.blocks("python"):
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "persona_stream":
-                module = importlib.import_module(node.module or "")
-                assert all(hasattr(module, alias.name) for alias in node.names), block
+                names: dict[str, object] = {}
+                exec(compile(ast.Module([node], []), str(document), "exec"), names)  # the import itself, and no more
+                assert all(alias.name in names for alias in node.names), block
             if isinstance(node, ast.Import):
                 for alias in node.names:
                     importlib.import_module(alias.name)
@@ -71,7 +71,8 @@ def flags_of(command: str) -> set[str]:
     """Give the flags that a command takes."""
     found = group.get_command(click.Context(group), command)
     assert found is not None
-    return {flag for parameter in found.params for flag in parameter.opts} | {"--help"}
+    commands = [found, *(found.commands.values() if isinstance(found, click.Group) else ())]
+    return {flag for each in commands for parameter in each.params for flag in parameter.opts} | {"--help"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=repr)
@@ -79,7 +80,7 @@ def test_the_commands_are_commands(document: Document) -> None:
     """What stands there to be typed exists: commands and their flags, make's targets, variables."""
     typed = [*document.code(), *(line for block in document.blocks("bash") for line in block.splitlines())]
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    flags = {command: flags_of(command) for command in ("serve", "chat", "token", "settings")}
+    flags = {command: flags_of(command) for command in group.list_commands(click.Context(group))}
     for line in typed:
         for command, arguments in re.findall(r"persona-stream ([a-z]+)([^|#`)]*)", line):
             assert not set(re.findall(r"(?<= )--[a-z-]+", arguments)) - flags[command], line
@@ -93,9 +94,31 @@ def test_the_commands_are_commands(document: Document) -> None:
 
 
 @pytest.mark.parametrize("document", [README, README_ZH], ids=repr)
+def test_the_settings_files_are_settings(document: Document, tmp_path: Path) -> None:
+    """And every backend in them can be made."""
+    [block] = [block for block in document.blocks("toml") if not block.startswith("# personas/")]
+    file = tmp_path / "settings.toml"
+    file.write_text(block, "utf-8")
+    settings, _ = load({}, {}, file)
+    assert making.models(settings, None).names == ["openai", "careful", "claude-sonnet-4-5"]
+
+
+def test_every_threat_names_what_tests_it() -> None:
+    """A row of the table of threats without a test that is there would be a promise."""
+    table = SECURITY.text.partition("| threat | met by | tested in |")[2].partition("\n\n")[0]
+    rows = [line.split("|") for line in table.splitlines()[2:]]
+    assert len(rows) > 20
+    for _, threat, _, tests, _ in rows:
+        files = re.findall(r"`(tests/[\w/]+\.py)`", tests)
+        assert files, threat
+        for file in files:
+            assert re.search(r"^def test_", (ROOT / file).read_text("utf-8"), re.MULTILINE), file
+
+
+@pytest.mark.parametrize("document", [README, README_ZH], ids=repr)
 def test_the_persona_is_a_persona(document: Document, tmp_path: Path) -> None:
     """The file that is shown can be read."""
-    [block] = document.blocks("toml")
+    [block] = [block for block in document.blocks("toml") if block.startswith("# personas/")]
     name = block.partition("\n")[0].removeprefix("# personas/")
     (tmp_path / name).write_text(block, "utf-8")
     [persona] = profiles.load(tmp_path).values()

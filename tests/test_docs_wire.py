@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from persona_stream import messages
+from persona_stream.dialects.anthropic import frames as anthropic
 from persona_stream.dialects.native import frames
 from persona_stream.dialects.native.answers import ChatAnswer, RunList, RunView, chat_answer
 from persona_stream.dialects.openai import frames as openai
@@ -17,14 +18,22 @@ from persona_stream.errors import Refusal
 from persona_stream.facts import Failed, FailureCode, Started
 from persona_stream.styles import STYLES
 from persona_stream.summary import RunStatus
-from persona_stream.web import openapi
+from persona_stream.web.anthropic.requests import MessagesRequest
+from persona_stream.web.conversations.views import (
+    ConversationList,
+    ConversationPage,
+    ConversationView,
+    ExchangeView,
+)
 from persona_stream.web.openai.requests import ChatCompletionRequest
+from persona_stream.web.openapi import document
 from persona_stream.web.profiles import Profile, ProfileList
 from persona_stream.web.requests import ChatRequest
 from persona_stream.web.stream_chat import ENDPOINTS
 from tests.documents import API, README, README_ZH, STREAMING, Document
 from tests.fakes import accepted, entries
 
+MESSAGE_EVENTS: tuple[type[msgspec.Struct], ...] = get_args(anthropic.MessageEvent)
 FRAMES: tuple[type[msgspec.Struct], ...] = get_args(frames.Frame)
 
 
@@ -35,6 +44,8 @@ def statuses(frame: type[msgspec.Struct]) -> tuple[str, ...]:
 
 def frame_of(event: dict[str, object]) -> type[msgspec.Struct]:
     """Find the frame that an event is of: by its status and its fields, as one status has three."""
+    if "type" in event:
+        return next(kind for kind in MESSAGE_EVENTS if kind.__struct_config__.tag == event["type"])
     if "status" not in event:
         return openai.ErrorBody if "error" in event else openai.ChatCompletionChunk
     of_status = [frame for frame in FRAMES if event["status"] in statuses(frame)]
@@ -73,7 +84,8 @@ def test_the_events_are_events(document: Document) -> None:
 
 def test_the_bodies_are_bodies() -> None:
     """Every block of JSON is a body of the wire, to the last field."""
-    bodies: tuple[type[msgspec.Struct], ...] = (ChatAnswer, RunView, RunList, ProfileList, *FRAMES)
+    lists = (RunList, ProfileList, ConversationPage)
+    bodies: tuple[type[msgspec.Struct], ...] = (ChatAnswer, RunView, *lists, *FRAMES)
     for block in API.blocks("json"):
         if "success" not in json.loads(block):
             msgspec.json.decode(block, type=ChatRequest)
@@ -104,6 +116,10 @@ def test_every_field_is_explained() -> None:
         ChatRequest,
         Profile,
         ProfileList,
+        ConversationList,
+        ConversationPage,
+        ConversationView,
+        ExchangeView,
     )
     for body in bodies:
         for field in body.__struct_fields__:
@@ -112,7 +128,7 @@ def test_every_field_is_explained() -> None:
 
 def test_every_field_of_a_completion_is_explained() -> None:
     """The reference names each field that a request can have, and each parameter that is passed on."""
-    for field in ChatCompletionRequest.__struct_fields__:
+    for field in (*ChatCompletionRequest.__struct_fields__, *MessagesRequest.__struct_fields__):
         assert re.search(rf"`{field}[.`]", API.prose), field
 
 
@@ -144,7 +160,7 @@ def test_every_failure_is_in_the_tables() -> None:
 
 def test_every_address_is_in_the_reference() -> None:
     """What OpenAPI describes, the reference does too."""
-    for path, methods in openapi.build()["paths"].items():
+    for path, methods in document.build()["paths"].items():
         address = re.sub(r"\{\w+\}", "<id>", path)
         for method in methods.keys() & {"get", "post", "delete"}:
             assert f"{method.upper()} {address}" in API.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from persona_stream.content import Extras, ToolCall
 from persona_stream.errors import BackendError
 from persona_stream.executors import Raised, Returned
 from persona_stream.facts import Answered, Failed, Reasoned
@@ -11,6 +12,7 @@ from persona_stream.outcomes import conclude
 from persona_stream.query import Answer, Usage
 
 LIMIT = 100
+CALL = ToolCall("call_1", "weather", '{"city":"Wien"}')
 
 
 @pytest.mark.parametrize(
@@ -37,11 +39,38 @@ LIMIT = 100
         ({"text": "Hello"}, (Failed("internal"),)),
         (Answer(None), (Failed("internal"),)),
         (Answer("Hello", reasoning=7), (Failed("internal"),)),
+        (Answer("", finish="length"), (Answered("", finish="length"),)),
+        (Answer("", calls=(CALL,), finish="tools"), (Answered("", finish="tools", calls=(CALL,)),)),
+        (Answer("Hello", calls=(ToolCall("1", "f", "{\"a\":\"\ud83d\"}"),)),
+         (Answered("Hello", calls=(ToolCall("1", "f", "{\"a\":\"\ufffd\"}"),)),)),
+        (Answer("Hello", calls=(ToolCall("1", "f", "x" * LIMIT),)), (Failed("answer_too_large"),)),
+        (Answer("Hello", extras=Extras("openai", {"a": 1})), (Answered("Hello", extras=Extras("openai", {"a": 1})),)),
+        (Answer("Hello", extras=Extras("openai", {"a": "x" * LIMIT})), (Failed("answer_too_large"),)),
+        (Answer("Hello", extras=Extras("openai", {"a": object()})), (Answered("Hello"),)),
+        (Answer("Hello", extras=Extras("openai", {"a": "\ud83d"})), (Answered("Hello"),)),
+        (Answer("Hello", finish="tired"), (Failed("internal"),)),
+        (Answer("Hello", calls=("f",)), (Failed("internal"),)),
+        (Answer("Hello", calls=[CALL]), (Failed("internal"),)),
+        (Answer("Hello", calls=(ToolCall("1", "f", {}),)), (Failed("internal"),)),
+        (Answer("Hello", extras={"a": 1}), (Failed("internal"),)),
     ],
 )  # fmt: skip
 def test_every_result_has_its_outcome(value, facts):
     """Whatever a stranger's function returns, the run ends, and is honest."""
     assert conclude(Returned(value), LIMIT) == facts
+
+
+@pytest.mark.parametrize(
+    ("value", "sent", "fact"),
+    [
+        ("", 5, Answered("")),
+        ("x" * LIMIT, 1, Failed("answer_too_large")),
+        ("x" * (LIMIT - 5), 5, Answered("x" * (LIMIT - 5))),
+    ],
+)
+def test_what_was_sent_counts(value, sent, fact):
+    """An answer in parts may end with nothing more, and its bound is that of all its parts."""
+    assert conclude(Returned(value), LIMIT, sent) == (fact,)
 
 
 @pytest.mark.parametrize(

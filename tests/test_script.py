@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream.cursor import Position, after_characters, at_end, check
-from persona_stream.events import Complete, Failure, Opening, Piece, Processed, Progress, Thought
-from persona_stream.facts import Answered, Delta, Entry, Failed, Reasoned, Reported, Started, text_of
+from persona_stream.events import Complete, Failure, Opening, Piece, Processed, Progress, Queuing, Thought
+from persona_stream.facts import Answered, Delta, Entry, Failed, Queued, Reasoned, Reported, Started, text_of
 from persona_stream.styles import STYLES
 from tests.fakes import accepted, entries, read, reader, texts
 
@@ -29,7 +29,7 @@ def test_a_run_is_told_from_its_beginning_to_its_end():
         (5.0, Processed(Position(2, 0), 5.0)),
         (5.0, Piece(Position(2, 22), "Twenty characters ok. ", 1, 22, 38)),
         (5.1, Piece(Position(2, 38), "Then a few more.", 2, 38, 38)),
-        (5.1, Complete(Position(3, 0), 5.0, None)),
+        (5.1, Complete(Position(3, 0), 5.0, Answered("Twenty characters ok. Then a few more."))),
     ]
 
 
@@ -50,6 +50,36 @@ def test_who_joins_in_the_middle_gets_one_status_at_once_and_keeps_the_beat():
     assert [(at, type(event).__name__) for at, event in events] == [
         (5.0, "Progress"), (6.0, "Progress"), (8.0, "Progress"), (9.0, "Failure"),
     ]  # fmt: skip
+
+
+def test_a_run_that_waits_for_a_place_says_so_each_interval():
+    """At once, with where it is in the queue and for how long it has waited; the deadline counts from the start."""
+    run = entries(
+        (0.0, accepted()),
+        (0.0, Queued(3)),
+        (2.5, Queued(1, 4.0)),
+        (5.0, Started()),
+        (6.0, Failed("timeout")),
+    )
+    assert read(run, reader(locale="en")) == [
+        (0.0, Opening(Position(1, 0), "chat_123", 2.0, 150.0, 900.0)),
+        (0.0, Queuing(Position(2, 0), 3, 0.0)),
+        (2.0, Queuing(Position(2, 0), 3, 2.0)),
+        (4.0, Queuing(Position(3, 0), 1, 4.0, 4.0)),
+        (5.0, Progress(Position(4, 0), "Working on your request...", 5, 0.0)),
+        (6.0, Failure(Position(5, 0), "timeout", "The request took too long, please try again later", 1.0)),
+    ]
+
+
+def test_who_joins_a_run_in_the_queue_is_told_at_once():
+    """And a reader that comes after it sees nothing of the queue."""
+    run = entries((0.0, accepted()), (0.0, Queued(2)), (5.0, Started()), (6.0, Failed("internal")))
+    events = read(run, reader(start=Position(2, 0)), since=1.0)
+    assert [(at, type(event).__name__) for at, event in events] == [
+        (1.0, "Queuing"), (3.0, "Queuing"), (5.0, "Progress"), (6.0, "Failure"),
+    ]  # fmt: skip
+    late = read(run, reader(), since=50.0)
+    assert [type(event).__name__ for _, event in late] == ["Opening", "Progress", "Failure"]
 
 
 def test_a_report_replaces_the_text_and_lifts_the_percentage():
@@ -123,7 +153,7 @@ def test_a_run_that_waits_for_a_place_sends_nothing_wrong():
     assert [(at, type(event).__name__) for at, event in events] == [
         (0.0, "Opening"), (7.0, "Progress"), (8.0, "Processed"), (8.0, "Piece"), (8.0, "Complete"),
     ]  # fmt: skip
-    assert events[-1][1] == Complete(Position(3, 0), 8.0, None)
+    assert events[-1][1] == Complete(Position(3, 0), 8.0, Answered("Hi."))
 
 
 @pytest.mark.parametrize("offset", [-3600.0, -5.0, -0.001, 0.001, 5.0, 3600.0])

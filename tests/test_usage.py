@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from persona_stream.content import Tool
 from persona_stream.facts import Answered, Delta, Reasoned, Started
 from persona_stream.persona import Persona
 from persona_stream.query import Query, Turn, Usage
@@ -25,6 +26,12 @@ def test_a_question_is_all_that_is_sent():
     persona = Persona(username="ada", name="Ada", line={}, prompt="p" * 40)
     query = Query(username="ada", message="m" * 40, persona=persona, history=(Turn("user", "h" * 40),))
     assert tokens_of(query) == 30
+
+
+def test_tools_are_sent_too():
+    """Their schemas are often longer than what is asked."""
+    tool = Tool("weather", "Tell it.", {"type": "object", "properties": {"city": {"type": "string"}}})
+    assert tokens_of(Query(username="ada", message="", tools=(tool,))) > 25
 
 
 def test_the_backends_own_count_wins():

@@ -6,9 +6,11 @@ import time
 from collections.abc import Callable
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 15.0) -> None:
-    """Wait until it is true; fail when it is not in time."""
+def wait_for(
+    condition: Callable[[], object], seconds: float = 15.0, sleep: Callable[[float], object] = time.sleep
+) -> None:
+    """Wait until it is true; fail when it is not in time. With gevent's ``sleep``, greenlets run meanwhile."""
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it never became true"
-        time.sleep(0.02)  # between two looks: nothing tells us when to look
+        sleep(0.02)  # between two looks: nothing tells us when to look

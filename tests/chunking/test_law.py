@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from persona_stream.chunking import MAX_PIECES, characters, sentences, words
@@ -81,6 +81,7 @@ _around = [
     ),
     st.sampled_from([words, sentences]),
 )
+@example([("a", " ", URLS[0], "中"), ("a", "中", "３．１４", " ")], words)
 def test_whole_things(parts: list[tuple[str, str, str, str]], chunk: Chunker) -> None:
     """No piece of words or sentences ends inside an address, a number, an abbreviation or a code span."""
     text, whole = "", []

@@ -137,6 +137,41 @@ def test_a_broken_connection_is_taken_up_again() -> None:
     assert (second.headers["last-event-id"], second.headers["x-persona-resume"]) == (f"{RUN}/2.7", "1")
 
 
+def thought(text: str) -> dict[str, object]:
+    """Give a part of the reasoning."""
+    return {"success": True, "data": "", "status": "reasoning", "reasoning": text, "is_complete": False}
+
+
+def test_reasoning_goes_on_where_it_broke() -> None:
+    """On stderr, harmless, nothing of it twice; and the answer alone on stdout."""
+    first, same, second = thought("Let me"), thought("Let me"), thought(" see\x1b[2J.")
+
+    def breaks(exchange: Exchange) -> None:
+        stream((first, "2.6"))(exchange)
+        exchange.reset()
+
+    def resumed(exchange: Exchange) -> None:
+        exchange.head()
+        for payload, position in ((same, "2.6"), (second, "2.15"), (piece("42"), "3.2"), (COMPLETE, "4.0")):
+            exchange.event(payload, position)
+
+    with FakeServer([breaks, resumed]) as server:
+        result = invoke(*question(server, "--reasoning"))
+    assert (result.exit_code, result.stdout) == (0, "42\n")
+    assert [line for line in result.stderr.splitlines() if not line.startswith("[")][:2] == ["Let me", " see␛[2J."]
+    assert json.loads(server.requests[0].body)["reasoning"] is True
+    assert server.requests[1].headers["last-event-id"] == f"{RUN}/2.6"
+
+
+def test_json_has_the_reasoning() -> None:
+    """As an event among the others."""
+    with FakeServer([stream((thought("Hm."), "3.0"), (piece("42"), "3.2"), (COMPLETE, "4.0"))]) as server:
+        result = invoke(*question(server, "--reasoning", "--json"))
+    statuses = [json.loads(line)["status"] for line in result.stdout.splitlines()]
+    assert statuses == ["initializing", "processing", "reasoning", "streaming", "complete"]
+    assert "Hm." not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("handler", "code", "said"),
     [
@@ -385,6 +420,13 @@ def test_on_a_terminal_the_bar_makes_room_for_the_answer() -> None:
     assert sent.count("正在检索相关信息...") > 2
     assert _screen(sent)[0] == "Hello, 世界！␛[31m"
     assert len(_screen(sent)) == 2
+
+
+def test_on_a_terminal_reasoning_is_grey() -> None:
+    """Between the bar and the answer, with an empty line after it."""
+    with FakeServer([stream((thought("Six times\nseven."), "3.0"), (piece("42"), "3.2"), (COMPLETE, "4.0"))]) as server:
+        _, sent = _on_terminal(question(server, "--reasoning"))
+    assert "\r\x1b[K\x1b[90mSix times\r\nseven.\x1b[0m\r\n\r\n42\r\n" in sent
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import pytest
@@ -25,14 +26,14 @@ def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFi
     """Also where nothing was asked for."""
     assert run(arguments) == 0
     out = capsys.readouterr().out
-    assert all(f"\n  {name} " in out for name in ("serve", "chat", "token", "settings"))
+    assert all(f"\n  {name} " in out for name in ("serve", "chat", "runs", "stats", "db", "token", "settings"))
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["sevre"], "There is no command sevre: did you mean serve?"),
-        (["x"], "There is no command x: did you mean serve or chat or token or settings?"),
+        (["x"], "There is no command x: did you mean serve or chat or runs or stats or db or token or settings?"),
         (["--port", "1", "serve"], "No such option '--port'."),
         (["settings", "--max-run", "1"], "No such option '--max-run'."),
         (["settings", "--port"], "Option '--port' requires an argument."),
@@ -41,7 +42,7 @@ def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFi
             ["settings", "--config", "/none.toml"],
             "The settings file /none.toml cannot be read: No such file or directory",
         ),
-        (["settings", "--prices", "mine.json"], "--prices comes with a later release: leave it out until then"),
+        (["settings", "--rate-limit", "x"], "--rate-limit must be a rate like 60/minute"),
         (["token"], "Missing option '--user'."),
         (["serve", "--workers", "2"], "workers above 1 need a Redis"),
         (["serve", "--workers", "2", "--redis-url", "redis://h/0"], "workers above 1 need a secret"),
@@ -145,3 +146,23 @@ def test_the_package_imports_nothing_that_must_be_patched_first() -> None:
         "print([name for name in ('ssl', 'socket', 'threading', 'gevent', 'click') if name in sys.modules])"
     )
     assert python(program).stdout == "[]\n"
+
+
+_WITHOUT = """
+import sys
+for name in ("alembic", "genai_prices", "limits", "offapi", "opentelemetry", "prometheus_client", "psycopg", "redis",
+             "rs_bpe", "sqlalchemy"):
+    sys.modules[name] = None
+from gevent import monkey
+monkey.patch_all()
+from persona_stream import create_app
+from persona_stream.settings import Settings
+client = create_app(Settings(jwt_secret="x" * 40, state_dir=sys.argv[1])).test_client()
+print(*(client.get(path).status_code for path in ("/healthz", "/readyz", "/", "/openapi.json", "/dashboard")))
+"""
+
+
+def test_without_any_extra_it_serves(tmp_path: Path) -> None:
+    """Whatever is not installed is not needed."""
+    done = subprocess.run([sys.executable, "-c", _WITHOUT, tmp_path], capture_output=True, text=True, check=False)
+    assert done.stdout == "200 200 200 200 200\n", done.stderr

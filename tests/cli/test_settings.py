@@ -25,14 +25,14 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
 
 
 def test_the_table_of_the_readme_has_a_row_for_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
-    """Name, default, meaning; and it says what comes later."""
+    """Name, default, meaning."""
     lines = printed(capsys, "--markdown")
     assert lines[:2] == ["| setting | default | meaning |", "|---|---|---|"]
     assert [line.split("`")[1] for line in lines[2:]] == [setting.name for setting in SETTINGS]
     assert all(line.count("|") == 4 for line in lines)
     assert "| `retention_bytes` | `256 MiB` | how much of finished runs is kept |" in lines
     assert "| `jwt_secret` | one is made and kept | the secret that signs tokens, at least 32 bytes |" in lines
-    assert "| `max_queue` | `1000` | how many runs may wait for a place *(with a later release)* |" in lines
+    assert "| `max_queue` | `1000` | how many runs may wait for a place |" in lines
 
 
 def test_the_table_does_not_depend_on_the_machine(

@@ -14,28 +14,6 @@ NOW = 1_700_000_000.0
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("3", 3.0),
-        (" 120 ", 120.0),
-        ("0", 0.0),
-        ("9" * 5000, 999_999_999.0),
-        ("-1", None),
-        ("1.5", None),
-        ("soon", None),
-        ("", None),
-        ("٣", None),
-        ("Tue, 14 Nov 2023 22:13:50 GMT", 30.0),
-        ("Tue, 14 Nov 2023 22:13:50 -0000", 30.0),
-        ("Tue, 14 Nov 2023 22:00:00 GMT", 0.0),
-    ],
-)
-def test_retry_after_is_seconds_or_a_date(value: str, seconds: float | None) -> None:
-    """Whatever else it is, it is as if it were not there."""
-    assert judgement.retry_after({"retry-after": value}, NOW) == seconds
-
-
-@pytest.mark.parametrize(
     "media_type", ["text/event-stream", "Text/Event-Stream; charset=UTF-8", "text/event-stream ;x"]
 )
 def test_a_stream_is_known_by_its_type(media_type: str) -> None:

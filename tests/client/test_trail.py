@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from persona_stream.client import reply
-from persona_stream.client.sse import Event
 from persona_stream.client.trail import Trail
+from persona_stream.sse_reading import Event
 from tests.client.fakes import OPENING, RUN, piece, processing
 
 

@@ -1,4 +1,4 @@
-"""Random faults under load, from a seed that is printed: ``make chaos``.
+"""Random faults under load, from a seed that is printed: the first act of ``make chaos``.
 
 Servers are killed, told to stop, put to sleep and started again; Redis hangs and loses its connections; readers are
 cut and come back elsewhere. In the end every reader has had one ending, every answer is whole, and none was run twice.
@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from tests.faults import vanishing
 from tests.faults.backend import answer
 from tests.faults.cluster import LEASE, Cluster
 from tests.faults.follower import Follower
@@ -167,9 +168,12 @@ def run(seconds: float, seed: int) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--vanishing", type=int, default=100_000, help="clients of the second act (100000)")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     asked = parser.parse_args()
-    return run(asked.seconds, asked.seed)
+    acts = [run(asked.seconds, asked.seed)] if asked.seconds else []
+    acts += [vanishing.run(asked.vanishing, asked.seed)] if asked.vanishing else []
+    return max(acts, default=0)
 
 
 if __name__ == "__main__":

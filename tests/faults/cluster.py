@@ -75,3 +75,16 @@ class Cluster:
         """Give what Redis holds for runs that have not ended."""
         client = self.redis.client()
         return {key: sorted(client.smembers(key)) for key in client.keys("persona_stream:process:*:runs")}
+
+
+class Workers:
+    """A server with workers, and a client's view of it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.server = cluster.servers[0]
+
+    @property
+    def pids(self) -> list[int]:
+        """The workers' processes."""
+        children = Path(f"/proc/{self.server.process.pid}/task/{self.server.process.pid}/children").read_text()
+        return [int(pid) for pid in children.split()]

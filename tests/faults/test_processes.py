@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.backend import answer
-from tests.faults.cluster import LEASE, Cluster
+from tests.faults.cluster import LEASE, Cluster, Workers
 from tests.faults.follower import Follower
 from tests.redis_server import needs_redis
 from tests.waiting import wait_for
@@ -123,19 +123,6 @@ def test_a_connection_that_gets_old_is_handed_over(tmp_path: Path):
         assert staying.breaks == 0
 
 
-class Workers:
-    """A server with workers, and a client's view of it."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self.server = cluster.servers[0]
-
-    @property
-    def pids(self) -> list[int]:
-        """The workers' processes."""
-        children = Path(f"/proc/{self.server.process.pid}/task/{self.server.process.pid}/children").read_text()
-        return [int(pid) for pid in children.split()]
-
-
 def test_workers_share_everything_and_one_that_crashes_is_replaced(tmp_path: Path):
     """A reader of a crashed worker's run is told; readers of others go on; the address serves all the time."""
     with Cluster(tmp_path, count=1, workers=2, retention="60s") as cluster:
@@ -150,7 +137,8 @@ def test_workers_share_everything_and_one_that_crashes_is_replaced(tmp_path: Pat
         assert {ending["code"] for ending in endings if ending["status"] == "error"} <= {"lost"}
         for follower, ending in zip(followers, endings, strict=True):
             assert follower.text == (answer(follower.body["message"]) if ending["status"] == "complete" else "")
-            assert cluster.times_run(follower.body["message"]) == 1
+            # One that was lost may have been struck before its backend said a word.
+            assert cluster.times_run(follower.body["message"]) in ((1,) if ending["status"] == "complete" else (0, 1))
         wait_for(lambda: len(workers.pids) == 2)
         assert cluster.ask("0 and on").result()["status"] == "complete"
         nothing_is_left(cluster)
@@ -188,3 +176,17 @@ def test_followers_can_fail():
     follower.join = lambda timeout=None: None
     with pytest.raises(AssertionError, match="no ending in time"):
         follower.result(0)
+
+
+def test_processes_share_places(tmp_path: Path):
+    """Each has its part of them; when one dies, the other one has them all, and lets in who waits."""
+    with Cluster(tmp_path, max_runs_shared=4, drain=0) as cluster:
+        wait_for(
+            lambda: all("persona_stream_places 2.0" in each.get("/metrics", None).text for each in cluster.servers)
+        )
+        running = [cluster.ask(f"30 number {number}", resumes=False) for number in range(4)]
+        wait_for(lambda: sum("queued" in follower.statuses for follower in running) == 2)
+        waits = [follower for follower in running if "queued" in follower.statuses]
+        cluster.servers[1].process.kill()
+        wait_for(lambda: all("processing" in follower.statuses for follower in waits), 20)
+        assert not any(follower.ending for follower in running)

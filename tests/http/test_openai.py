@@ -172,7 +172,6 @@ def test_the_conversation_reaches_the_backend(server: Served):
         {"role": "developer", "content": "Be brief."},
         {"role": "user", "content": [{"type": "text", "text": "Hello"}, {"type": "text", "text": "there"}]},
         {"role": "assistant", "content": "Good day", "name": "Ada", "audio": None},
-        {"role": "tool", "content": "It rains.", "tool_call_id": "1"},
         {"role": "user", "content": " How many? "},
         {"role": "system", "content": "In English."},
     ]
@@ -181,8 +180,7 @@ def test_the_conversation_reaches_the_backend(server: Served):
     assert json.loads(told) == {
         "message": " How many? ",
         "history": [
-            ["system", "Be brief."], ["user", "Hello\nthere"], ["assistant", "Good day"], ["tool", "It rains."],
-            ["system", "In English."],
+            ["system", "Be brief."], ["user", "Hello\nthere"], ["assistant", "Good day"], ["system", "In English."],
         ],
         "parameters": {"temperature": 1.0, "max_tokens": 5, "stop": ["a", "b"], "user": "u1"},
     }  # fmt: skip
@@ -191,6 +189,11 @@ def test_the_conversation_reaches_the_backend(server: Served):
 HI = {"role": "user", "content": "Hi"}
 GOOD = {"model": "quick", "messages": [HI]}
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+TOOL = {"type": "function", "function": {"name": "weather"}}
+CALLED = {
+    "role": "assistant",
+    "tool_calls": [{"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}],
+}
 
 FIELDS = [
     ({"messages": [HI]}, "model"),
@@ -215,12 +218,18 @@ FIELDS = [
     ({**GOOD, "messages": [{"role": "system", "content": "Hi"}]}, "messages"),
     ({**GOOD, "messages": [HI, {"role": "assistant", "content": "Yes, "}]}, "messages"),
     ({**GOOD, "messages": [HI, {"role": "assistant", "tool_calls": [{"id": "1"}]}, HI]}, "messages"),
+    ({**GOOD, "messages": [HI, CALLED, HI]}, "messages"),
+    ({**GOOD, "messages": [HI, CALLED, {"role": "tool", "content": "Sun.", "tool_call_id": "1"}]}, "messages"),
     ({**GOOD, "n": 2}, "n"),
     ({**GOOD, "n": 0}, "n"),
     ({**GOOD, "n": "1"}, "n"),
     ({**GOOD, "tools": [{"type": "function"}]}, "tools"),
     ({**GOOD, "tools": "all"}, "tools"),
-    ({**GOOD, "tool_choice": "auto"}, "tool_choice"),
+    ({**GOOD, "tools": [TOOL]}, "tools"),
+    ({**GOOD, "tools": [{**TOOL, "type": "custom"}]}, "tools"),
+    ({**GOOD, "tool_choice": "required"}, "tool_choice"),
+    ({**GOOD, "tool_choice": "sometimes"}, "tool_choice"),
+    ({**GOOD, "parallel_tool_calls": "yes"}, "parallel_tool_calls"),
     ({**GOOD, "tool_choice": {"type": "function"}}, "tool_choice"),
     ({**GOOD, "functions": [{"name": "f"}]}, "functions"),
     ({**GOOD, "function_call": "auto"}, "function_call"),
@@ -417,7 +426,7 @@ def test_models_are_never_none(server: Served):
 
 def test_over_the_bounds_a_retry_may_help():
     """429 says when to come back, and never that it is in vain."""
-    server = serve("tests.answering:chosen", max_runs=1)
+    server = serve("tests.answering:chosen", max_runs=1, max_queue=0)
     try:
         body = {"model": "slow", "messages": [{"role": "user", "content": "20"}], "stream": True}
         with server.post(PATH, body, stream=True):

@@ -16,6 +16,8 @@ import requests
 from tests.reading import answer, events, read
 from tests.serving import ROOT, SECRET, token
 
+pytestmark = pytest.mark.heavy
+
 FACTORY = "tests.answering:served()"
 SMART = "/api/stream_chat_smart"
 

@@ -96,6 +96,8 @@ def test_another_style_may_read_on(server: Served, finished: list[Got], style: s
         ({}, {"from": "9" * 400}),
         ({}, {"from": "1.5"}),
         ({}, {"from": "٣"}),
+        ({"Last-Event-ID": "garbage"}, {"last_event_id": "{run}/1.0"}),
+        ({}, {"last_event_id": "garbage", "from": "1"}),
         ({}, {"style": "loud"}),
         ({}, {"dialect": "klingon"}),
         ({}, {"locale": "fr"}),
@@ -104,13 +106,23 @@ def test_another_style_may_read_on(server: Served, finished: list[Got], style: s
 def test_positions_and_wishes_that_make_no_sense_are_refused(server: Served, finished: list[Got], headers, params):
     """With 400, and a sentence that names the culprit; never with a stream from the beginning."""
     run_id = run_of(finished)
-    headers = {name: value.replace("{run}", run_id) for name, value in headers.items()}
+    headers, params = (
+        {name: value.replace("{run}", run_id) for name, value in each.items()} for each in (headers, params)
+    )
     response = server.get(f"/api/runs/{run_id}/events", headers=headers, params=params)
     assert response.status_code == 400
     (event,) = read(response)
     assert event.id is None
     assert event.data["code"] == "invalid_request"
     assert next(iter({**headers, **params})).replace("last_event_id", "Last-Event-ID") in event.data["error"]
+
+
+@pytest.mark.parametrize("wrong", [{"last_event_id": "garbage"}, {"from": "soon"}, {"last_event_id": "x/1.0"}])
+def test_what_is_malformed_is_refused_also_where_it_does_not_count(server: Served, finished: list[Got], wrong):
+    """It would be believed as soon as the header is missing, and that is a bad moment to learn of it."""
+    run_id = run_of(finished)
+    response = server.get(f"/api/runs/{run_id}/events", headers={"Last-Event-ID": f"{run_id}/1.0"}, params=wrong)
+    assert response.status_code == 400
 
 
 def test_who_comes_back_in_the_middle_is_told_at_once_how_far_it_is(server: Served):

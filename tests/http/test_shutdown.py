@@ -11,6 +11,7 @@ import pytest
 from tests.answering import CHINESE, ENGLISH
 from tests.reading import answer, events, read
 from tests.serving import SECRET, Served, serve
+from tests.waiting import wait_for
 
 SMART = "/api/stream_chat_smart"
 
@@ -123,12 +124,27 @@ def test_others_move_on_beside_a_thread_that_computes():
 
 def test_a_thread_that_cannot_be_stopped_keeps_its_place_until_it_returns():
     """Its readers are told at the deadline; the bound on threads holds."""
-    server = serve("tests.answering:chosen", executor="thread", threads=1, timeout=1)
+    server = serve("tests.answering:chosen", executor="thread", threads=1, timeout=1, max_queue=0)
     got = read(start(server, "3"))
     assert got[-1].data["status"] == "timeout"
     server.wait_for_log("keeps its place")
+    run = f"/api/runs/{got[0].data['run_id']}"
+    assert server.get(run).json()["still_running"] is True
     assert start(server, "0").status_code == 429
     time.sleep(2.5)
+    assert "still_running" not in server.get(run).json()
+    assert read(start(server, "0"))[-1].data["status"] == "complete"
+    assert server.stop() == 0
+
+
+def test_code_that_cooperates_gives_its_thread_back():
+    """It looks at query.cancelled, or sleeps by it: then a thread is free at once, and nobody is told otherwise."""
+    server = serve("tests.answering:chosen", executor="thread", threads=1, max_queue=0)
+    stream = events(start(server, "60", "cooperating"))
+    run = f"/api/runs/{next(stream).data['run_id']}"
+    assert server.post(f"{run}/cancel").json()["status"] == "cancelled"
+    assert list(stream)[-1].data["status"] == "cancelled"
+    wait_for(lambda: "still_running" not in server.get(run).json(), 2.0)
     assert read(start(server, "0"))[-1].data["status"] == "complete"
     assert server.stop() == 0
 

@@ -366,3 +366,13 @@ def test_with_a_password_and_tls(tmp_path: Path):
             journals.close()
     finally:
         server.close()
+
+
+def test_each_knows_how_many_they_are(world: World):
+    """Who comes, and who leaves or dies, is reckoned with at the next renewal."""
+    here = world.make(lease=0.9)
+    world.until(lambda: here.processes == 1)
+    there = world.make(lease=0.9)
+    world.until(lambda: here.processes == there.processes == 2)
+    there.close()
+    world.until(lambda: here.processes == 1)

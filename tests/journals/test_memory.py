@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 
 import pytest
 
+from persona_stream.facts import Answered
 from persona_stream.journals.memory import MemoryJournals
 from tests.fakes import FakeClock
 from tests.journals.contract import *  # noqa: F403 - the tests of the contract
+from tests.journals.contract import begin, write
 
 _UNIT = 60.0
 
@@ -30,3 +33,21 @@ class _World:
 @pytest.fixture
 def world() -> _World:
     return _World()
+
+
+def test_what_has_passed_leaves_nothing_behind(world: _World):
+    """Not even a name, once that says by itself that its run is gone; also of runs that were trimmed early."""
+    journals = world.make(retention_bytes=1_000)
+
+    def live_through(count: int) -> int:
+        for _ in range(count):
+            write(world, begin(world, journals), Answered("Hi."))
+            world.wait(0.1)
+        return tracemalloc.get_traced_memory()[0]
+
+    tracemalloc.start()
+    try:
+        before = live_through(200)
+        assert live_through(2_000) - before < 50_000, "two thousand names would take five times as much"
+    finally:
+        tracemalloc.stop()

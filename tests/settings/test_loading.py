@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from persona_stream.errors import SettingsError
 from persona_stream.settings import SETTINGS, Settings, gather, load
 
+RATE = "a rate like 60/minute, by the second, minute, hour or day, or off"
+
 
 @pytest.fixture
 def write(tmp_path: Path) -> Path:
@@ -116,13 +118,17 @@ def test_the_chat_clients_variable_is_not_a_setting() -> None:
             "timeout = nan",
             'timeout in FILE must be a duration above 0 like 30, 1.5, 30s, 5m, 12h or 1d, not "nan"',
         ),
-        ({"prices": "mine"}, {}, "", "--prices comes with a later release: leave it out until then"),
-        ({"executor": "auto"}, {}, "", "--executor cannot be auto yet: that comes with a later release"),
+        (
+            {"rate_limit": "9/fortnight"},
+            {},
+            "",
+            f'--rate-limit must be {RATE}, not "9/fortnight"',
+        ),
         (
             {},
-            {"PERSONA_STREAM_DATABASE_URL": "postgresql://:geheim@h"},
+            {"PERSONA_STREAM_DATABASE_URL": "mysql://:geheim@h"},
             "",
-            "PERSONA_STREAM_DATABASE_URL comes with a later release: leave it out until then",
+            "PERSONA_STREAM_DATABASE_URL must be an address that begins with sqlite:/// or postgresql://, or off",
         ),
         (
             {},

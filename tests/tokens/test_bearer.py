@@ -204,6 +204,24 @@ def test_a_changed_token_stays_out(data: st.DataObject) -> None:
     refusal(with_secret(), good[:at] + changed + good[at + 1 :])
 
 
+SIMPLE = st.none() | st.booleans() | st.integers() | st.text(max_size=9) | st.sampled_from(["HS256", "none"])
+JSON = SIMPLE | st.lists(SIMPLE, max_size=2) | st.dictionaries(st.text(max_size=3), SIMPLE, max_size=2)
+HEADERS = st.dictionaries(st.sampled_from(["alg", "kid", "typ", "crit", "cty", "jwk", "x5u"]), JSON)
+
+
+@given(HEADERS, st.binary(max_size=40) | st.just(json.dumps(GOOD).encode()), st.booleans())
+def test_whatever_a_signed_token_says_it_comes_in_or_is_refused(
+    header: dict[str, Any], claims: bytes, is_ours: bool
+) -> None:
+    """Nothing else happens; and in comes only what is signed by us, under the one algorithm, with good claims."""
+    hostile = token(claims, header, SECRET.encode() if is_ours else b"another secret, which is as long as ours")
+    try:
+        principal = with_secret().verify(hostile)
+    except Unauthorized:
+        return
+    assert (principal, is_ours, header["alg"], json.loads(claims)) == (ANN, True, "HS256", GOOD)
+
+
 class CountingKeys:
     """Count how often a signature is checked."""
 

@@ -1,32 +1,64 @@
-"""The messages of a request become a question and its history."""
+"""The messages of OpenAI's clients become turns."""
 
 from __future__ import annotations
 
 import pytest
 
+from persona_stream.content import Image, ToolCall
+from persona_stream.dialects.openai.frames import function_call
 from persona_stream.errors import InvalidRequest
 from persona_stream.query import Turn
-from persona_stream.web.openai.messages import LONGEST_TEXTS, ContentPart, RequestMessage, conversation
+from persona_stream.web.openai.messages import ContentPart, ImageUrl, RequestMessage, turns
+
+CALL = ToolCall("c1", "weather", "{}")
+URL = "https://example.org/a.png"
 
 
-def test_the_texts_have_a_bound_in_all():
-    """However they are spread; characters are code points."""
-    half = RequestMessage("user", "😀" * (LONGEST_TEXTS // 2))
-    assert conversation([half, half])[1] == half.content
-    with pytest.raises(InvalidRequest, match=r"^messages: have 524289 characters, and may have 524288$") as caught:
-        conversation([half, RequestMessage("system", "x"), half])
+def picture(url: str, detail: str | None = None) -> ContentPart:
+    return ContentPart("image_url", image_url=ImageUrl(url, detail))
+
+
+@pytest.mark.parametrize(
+    ("message", "turn"),
+    [
+        (RequestMessage("user", "Hi"), Turn("user", "Hi")),
+        (RequestMessage("developer", "Be brief."), Turn("system", "Be brief.")),
+        (RequestMessage("user", [ContentPart("text", "How"), ContentPart("text", "many?")]),
+         Turn("user", "How\nmany?")),
+        (RequestMessage("assistant", None, refusal="No."), Turn("assistant", "No.")),
+        (RequestMessage("assistant", [ContentPart("refusal", refusal="No.")]), Turn("assistant", "No.")),
+        (RequestMessage("user", [ContentPart("text", "See:"), picture(URL, "low")]),
+         Turn("user", "See:", ("See:", Image(URL, "low")))),
+        (RequestMessage("user", [picture("data:image/png;base64,AAAA")]),
+         Turn("user", "", (Image("data:image/png;base64,AAAA"),))),
+        (RequestMessage("assistant", None, tool_calls=[function_call(CALL)]),
+         Turn("assistant", "", calls=(CALL,))),
+        (RequestMessage("tool", "Sun.", tool_call_id="c1"), Turn("tool", "Sun.", call_id="c1")),
+    ],
+)  # fmt: skip
+def test_every_message_is_a_turn(message: RequestMessage, turn: Turn):
+    """Texts are joined; where there is a picture, the parts are kept in their order too."""
+    assert turns([message]) == [turn]
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        (ContentPart("text"), "messages[0].content[0].text: is required"),
+        (ContentPart("image_url"), "messages[0].content[0].image_url: is required"),
+        (ContentPart("refusal", "text"), "messages[0].content[0].refusal: is required"),
+        (ContentPart("input_audio"), "'input_audio', and only text and image_url"),
+        (ContentPart("x" * 1000), f"of type '{'x' * 40}',"),
+        (picture("file:///etc/passwd"), "no address of a picture"),
+        (picture("data:text/html;base64,AAAA"), "no address of a picture"),
+        (picture("data:image/png;base64,AA AA"), "no address of a picture"),
+        (picture("https://example.org/a b.png"), "no address of a picture"),
+        (picture(""), "no address of a picture"),
+    ],
+)
+def test_what_cannot_be_taken_is_named(part: ContentPart, words: str):
+    """Nothing is left out silently."""
+    with pytest.raises(InvalidRequest) as caught:
+        turns([RequestMessage("user", [part])])
+    assert words in str(caught.value)
     assert caught.value.field == "messages"
-
-
-def test_instructions_behind_the_question_belong_to_its_history():
-    """Some clients send theirs last."""
-    question = RequestMessage("user", [ContentPart("text", "How"), ContentPart("text", "many?")])
-    messages = [RequestMessage("assistant", None, refusal="No."), question, RequestMessage("developer", "Be brief.")]
-    assert conversation(messages) == ((Turn("assistant", "No."), Turn("system", "Be brief.")), "How\nmany?")
-
-
-@pytest.mark.parametrize("role", ["assistant", "tool", "function"])
-def test_nobody_else_may_have_the_last_word(role: str):
-    """What they say would be left out, or the question be asked twice."""
-    with pytest.raises(InvalidRequest, match="the last one must be the user's"):
-        conversation([RequestMessage("user", "Hi"), RequestMessage(role, "Yes, ")])

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
-import inspect
 import json
-import pkgutil
 import re
 import sys
-from types import SimpleNamespace
 
 import pytest
 from flask import Flask
 
-from persona_stream import runid, web
+from persona_stream import runid
 from persona_stream.web import openapi
-from persona_stream.web.openapi import examples, page
+from persona_stream.web.dashboard.asked import YEAR_9999
+from persona_stream.web.dashboard.entry import HEADER
+from persona_stream.web.dashboard.files import files
+from persona_stream.web.openapi import document, examples, page
 from persona_stream.web.openapi.glossary import FIELDS
 from persona_stream.web.refusals import handle_errors
+from tests.addresses import every_blueprint
 
-DOCUMENT = openapi.build()
+DOCUMENT = document.build()
 OPERATIONS = {
     (method.upper(), path): operation
     for path, item in DOCUMENT["paths"].items()
@@ -28,17 +28,6 @@ OPERATIONS = {
 }
 ASKED = {"200", "400", "401", "403", "404", "409", "413", "415", "429", "500", "503"}
 FOUND = {"200", "401", "403", "404", "410", "500", "503"}
-
-
-def blueprints():
-    """Give every blueprint of the package, with nobody behind it."""
-    desk = SimpleNamespace()
-    for info in pkgutil.iter_modules(web.__path__, f"{web.__name__}."):
-        module = importlib.import_module(info.name)
-        for name in ("blueprint", "blueprints"):
-            if make := getattr(module, name, None):
-                made = make(desk) if "desk" in inspect.signature(make).parameters else make()
-                yield from made if isinstance(made, list) else [made]
 
 
 def client(**arguments):
@@ -60,7 +49,7 @@ def test_it_is_valid_openapi():
 def test_every_address_is_documented_and_no_other():
     """Whoever adds an address, or a method, must describe it."""
     app = Flask("map", static_folder=None)
-    for blueprint in blueprints():
+    for blueprint in every_blueprint():
         app.register_blueprint(blueprint)
     served = {
         (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
@@ -78,6 +67,8 @@ def test_every_address_is_documented_and_no_other():
         ("POST", "/api/stream_chat_smart", ASKED | {"406"}),
         ("POST", "/api/chat", ASKED | {"502", "504"}),
         ("POST", "/v1/chat/completions", ASKED | {"406", "502", "504"}),
+        ("POST", "/v1/messages", ASKED | {"406", "502", "504"}),
+        ("POST", "/v1/messages/count_tokens", ASKED - {"409", "429"}),
         ("GET", "/v1/models", {"200", "401", "403", "500", "503"}),
         ("GET", "/v1/models/{model}", {"200", "401", "403", "404", "500", "503"}),
         ("GET", "/api/runs/{run_id}/events", FOUND | {"204", "400", "406"}),
@@ -87,6 +78,7 @@ def test_every_address_is_documented_and_no_other():
         ("GET", "/api/profiles", {"200", "401", "403", "500", "503"}),
         ("GET", "/healthz", {"200"}),
         ("GET", "/readyz", {"200", "503"}),
+        ("GET", "/metrics", {"200", "404"}),
     ],
 )
 def test_every_status_that_can_occur_is_documented(method, path, statuses):
@@ -122,19 +114,51 @@ def test_refusals_name_their_headers(name, headers):
 
 
 def test_only_what_needs_no_token_is_open():
-    """Health, the document and the pages ask nobody who they are; a stream can be read with a ticket too."""
+    """Health, the document, the pages and a login ask nobody who they are; a stream can be read with a ticket too."""
     assert DOCUMENT["security"] == [{"bearer": []}]
     opened = {path for (_, path), operation in OPERATIONS.items() if operation.get("security") == []}
     assert opened == {
-        "/healthz", "/readyz", "/openapi.json", "/docs", "/docs/scalar.js", "/", "/streaming_test.html",
+        "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/scalar.js", "/", "/streaming_test.html",
+        "/dashboard", "/dashboard/assets/{name}", "/dashboard/login", "/dashboard/logout",
     }  # fmt: skip
     assert OPERATIONS["GET", "/api/runs/{run_id}/events"]["security"] == [{"bearer": []}, {"ticket": []}]
+
+
+def test_the_dashboard_is_described_as_it_is():
+    """Its files are of kinds that the document names, nobody is an answer to who is there, and moments have an end."""
+    kinds = {file.kind.partition(";")[0] for file in files().values()}
+    asset = OPERATIONS["GET", "/dashboard/assets/{name}"]["responses"]["200"]
+    assert kinds == set(asset["content"])
+    assert {} in OPERATIONS["GET", "/dashboard/api/session"]["security"]
+    parameters = DOCUMENT["components"]["parameters"]
+    for name in ("LogSlow", "LogSince", "LogUntil"):
+        assert parameters[name]["schema"]["maximum"] == YEAR_9999
+    for path in ("/dashboard/login", "/dashboard/logout"):
+        (own,) = OPERATIONS["POST", path]["parameters"]
+        assert parameters[own["$ref"].rpartition("/")[2]]["name"] == HEADER
+
+
+def test_every_event_that_can_come_is_described():
+    """A run is read in any of the three protocols; OpenAI's ends with a word that is no JSON."""
+    read = OPERATIONS["GET", "/api/runs/{run_id}/events"]["responses"]["200"]["content"]["text/event-stream"]
+    names = [each["$ref"].rpartition("/")[2] for each in read["itemSchema"]["anyOf"]]
+    assert names == ["RunEvent", "ChatCompletionEvent", "MessageStreamEvent"]
+    end, chunk = DOCUMENT["components"]["schemas"]["ChatCompletionEvent"]["properties"]["data"]["anyOf"]
+    assert end == {"const": "[DONE]"}
+    assert chunk["contentMediaType"] == "application/json"
 
 
 def test_links_lead_to_operations():
     """A run that was started can be read, looked at and cancelled."""
     ids = {operation["operationId"] for operation in OPERATIONS.values()}
     assert {link["operationId"] for link in DOCUMENT["components"]["links"].values()} <= ids
+    starting = [
+        answer["200"]
+        for (method, _), answer in ((at, operation["responses"]) for at, operation in OPERATIONS.items())
+        if method == "POST" and "X-Run-Id" in answer["200"].get("headers", ())
+    ]
+    assert len(starting) == 6
+    assert all(answer["links"].keys() == DOCUMENT["components"]["links"].keys() for answer in starting)
 
 
 def test_every_field_is_explained_and_nothing_else():

@@ -13,11 +13,11 @@ from persona_stream.client.asking import Manner, choose
 from persona_stream.client.judgement import End
 from persona_stream.client.outcome import Outcome
 from persona_stream.client.screen import Screen
-from persona_stream.client.sse import Event
 from persona_stream.client.texts import Texts
 from persona_stream.client.texts_en import EN
 from persona_stream.client.texts_zh import ZH
 from persona_stream.client.updates import Came, Cancelling, Connecting, Ended, Reconnecting, Update, Waited
+from persona_stream.sse_reading import Event
 from tests.client.fakes import COMPLETE, OPENING, failure, piece, processing, screen
 
 
@@ -137,17 +137,72 @@ def test_the_last_line_is_ended_once(text: str, written: str) -> None:
     assert show([came(piece(text)), ended()], screen(), screen())[0] == written
 
 
+def thought(text: str) -> Came:
+    """Give the update of a part of the reasoning."""
+    return came({"success": True, "data": "", "status": "reasoning", "reasoning": text, "is_complete": False})
+
+
+THOUGHTFUL: list[Update] = [thought("Let me"), thought(" see\x07"), came(piece("Hello")), came(COMPLETE), ended()]
+
+
 def test_reasoning_is_grey_and_apart() -> None:
     """On stderr, closed before the answer begins."""
-    updates = [
-        came({"status": "reasoning", "data": "", "reasoning": "Let me"}),
-        came({"status": "reasoning", "data": "", "reasoning": " see\x07"}),
-        came(piece("Hello")),
-        ended(),
-    ]
-    out, err = show(updates, screen(), screen(terminal=True, colour=True))
+    out, err = show(THOUGHTFUL, screen(), screen(terminal=True, colour=True))
     assert out == "Hello\n"
     assert err.startswith("\x1b[90mLet me\x1b[0m\x1b[90m see␇\x1b[0m\n\n\x1b[90m已答复")
+
+
+def test_reasoning_in_a_pipe_is_plain_text() -> None:
+    """Without colours, whole lines, and nothing of it on stdout."""
+    out, err = show([*ANSWER[:3], *THOUGHTFUL], screen(), screen(), EN)
+    assert out == "Hello\n"
+    assert err.splitlines()[-4:] == [
+        "[   1.0s]   5% 正在处理您的请求...",
+        "Let me see␇",
+        "",
+        "Answered in 8.2 s. Go on with --conversation-id talk-1",
+    ]
+
+
+def test_a_bar_is_gone_before_the_reasoning_begins() -> None:
+    """And does not come back while the model goes on."""
+    _, err = show([*ANSWER[:3], thought("Hm."), came(processing(4.0)), *THOUGHTFUL], screen(), screen(terminal=True))
+    assert err.split("\r\x1b[K")[-1].startswith("Hm.Let me see␇\n\n已答复")
+
+
+def test_reasoning_and_what_else_is_said_have_lines_of_their_own() -> None:
+    """Also where the connection breaks in the middle of a thought, or the model thinks again in the answer."""
+    updates = [thought("Let me"), Reconnecting("silence", 1.0, 1), thought(" see.\n"), came(piece("Hello"))]
+    updates += [thought("No"), came(piece(" world")), ended()]
+    _, err = show(updates, screen(), screen(), EN)
+    assert err.splitlines() == [
+        "Let me",
+        "[   0.5s]      The server has fallen silent; trying again in 1.0 s",
+        " see.",
+        "",
+        "No",
+        "",
+        "Answered in 8.2 s. Go on with --conversation-id talk-1",
+    ]
+    shared = screen(terminal=True)
+    out, _ = show(updates, shared, shared, EN)
+    assert out.splitlines()[:-1] == ["Let me", " see.", "", "Hello", "No", "", " world"]
+
+
+def test_a_failure_after_reasoning_begins_a_line() -> None:
+    """Whether the server says so, or we do."""
+    for failed in (came(failure("lost", "gone")), Reconnecting("silence", 1.0, 1)):
+        _, err = show([thought("Hm"), failed, ended(Outcome.FAILED, "lost", characters=0)], screen(), screen(), EN)
+        assert "Hm\n" in err
+        assert err.splitlines()[-2].startswith("error: ")
+
+
+def test_json_has_the_reasoning_and_stderr_does_not() -> None:
+    """As the server sent it, in its place."""
+    out, err = show(THOUGHTFUL, screen(), screen(terminal=True, colour=True), EN, json=True)
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line.get("reasoning") or line["data"] for line in lines] == ["Let me", " see\x07", "Hello", ""]
+    assert "Let me" not in err
 
 
 def test_json_is_one_object_a_line() -> None:

@@ -1,0 +1,36 @@
+"""Every address of the package, with nobody behind it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+from flask import Blueprint, Flask
+
+from persona_stream import web
+
+
+def every_blueprint() -> Iterator[Blueprint]:
+    """Give every blueprint of the package."""
+    desk = SimpleNamespace()
+    for info in pkgutil.iter_modules(web.__path__, f"{web.__name__}."):
+        module = importlib.import_module(info.name)
+        for name in ("blueprint", "blueprints"):
+            if make := getattr(module, name, None):
+                made = make(desk) if "desk" in inspect.signature(make).parameters else make()
+                yield from made if isinstance(made, list) else [made]
+
+
+def every_route() -> set[tuple[str, str]]:
+    """Give the method and the pattern of every address of the package."""
+    app = Flask("addresses", static_folder=None)
+    for blueprint in every_blueprint():
+        app.register_blueprint(blueprint)
+    return {
+        (method, rule.rule)
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }

@@ -1,0 +1,39 @@
+"""What a server says of all its runs: in its metrics, and in its log."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+from tests.faults.ledger import Counts, Ending
+from tests.scraping import families
+from tests.serving import Served
+
+
+def metered(server: Served) -> Counts:
+    """Read ``/metrics``."""
+    began = refused = 0
+    ended: Counter[Ending] = Counter()
+    for family in families(server.get("/metrics", None).text):
+        for sample in family.samples:
+            labels = sample.labels
+            match sample.name.removeprefix("persona_stream_"):
+                case "runs_started_total":
+                    began += int(sample.value)
+                case "runs_ended_total":
+                    ended[Ending(labels["status"], labels["code"])] += int(sample.value)
+                case "refusals_total" if labels["status"] == "429":
+                    refused += int(sample.value)
+                case _:
+                    pass
+    return Counts(began, ended, refused)
+
+
+def logged(file: Path) -> Counts:
+    """Read the log in the database of a server that has stopped. Refused requests are not in it."""
+    with closing(sqlite3.connect(file)) as connection:
+        found = connection.execute("SELECT status, coalesce(code, 'none'), count(*) FROM runs GROUP BY 1, 2").fetchall()
+    ended = {Ending(status, code): count for status, code, count in found}
+    return Counts(sum(ended.values()), {each: n for each, n in ended.items() if each.status != "processing"}, 0)

@@ -1,0 +1,24 @@
+"""Run the real server for clients that must be quick, so that a test need not wait for long: PORT FILES."""
+
+from __future__ import annotations
+
+from gevent import monkey
+
+monkey.patch_all()
+
+import resource  # noqa: E402 - only now is everything patched
+import sys  # noqa: E402
+
+from persona_stream import create_app  # noqa: E402
+from persona_stream.server import Server  # noqa: E402
+from persona_stream.server.limits import Limits  # noqa: E402
+from persona_stream.settings import Settings  # noqa: E402
+from tests.answering import chosen  # noqa: E402
+from tests.serving import SECRET  # noqa: E402
+
+QUICK = Limits(idle=2.0, head=2.0, body=2.0, least_bytes_per_second=100_000.0, rest=0.5)
+
+if __name__ == "__main__":
+    resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]),) * 2)
+    app = create_app(Settings(jwt_secret=SECRET, database_url=None), process_query=chosen)
+    Server(("127.0.0.1", int(sys.argv[1])), app, QUICK).serve_forever()

@@ -1,0 +1,172 @@
+"""Tools, pictures, parts of answers and held-back statuses, over real HTTP on the real server."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from tests.http.test_openai import CALLED, PATH, TOOL, chunks, comments, content, error
+from tests.reading import read
+from tests.serving import Served, serve
+
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"}}
+FOUND = {"role": "tool", "content": "Sun.", "tool_call_id": "1"}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    """A server whose backend can do everything, and which holds statuses back for a second."""
+    served = serve(
+        "tests.answering:able", timeout=8, max_answer_bytes=100_000, commit_window=1, commit_window_stream=1,
+        disconnect_grace_v1=0,
+    )  # fmt: skip
+    yield served
+    assert served.stop() == 0
+
+
+def ask(server: Served, message: Any, *since: dict[str, Any], **more: Any) -> requests.Response:
+    return server.post(PATH, {"model": "x", "messages": [{"role": "user", "content": message}, *since], **more})
+
+
+def deltas(response: requests.Response) -> list[dict[str, Any]]:
+    return [each["choices"][0]["delta"] for each in chunks(response) if each.get("choices")]
+
+
+def test_all_that_was_asked_reaches_the_backend(server: Served):
+    """Parts in their order, tools, the choice, what followed the question, and how to answer."""
+    response = ask(
+        server, [{"type": "text", "text": "show"}, PICTURE], CALLED, FOUND,
+        tools=[TOOL], tool_choice={"type": "function", "function": {"name": "weather"}}, parallel_tool_calls=False,
+        response_format={"type": "json_object"},
+    )  # fmt: skip
+    assert json.loads(response.json()["choices"][0]["message"]["content"]) == {
+        "parts": ["show", {"url": "data:image/png;base64,AAAA", "detail": "low"}],
+        "since": [
+            {"role": "assistant", "content": "", "parts": [], "call_id": None, "failed": False,
+             "calls": [{"id": "1", "name": "weather", "arguments": "{}"}]},
+            {"role": "tool", "content": "Sun.", "parts": [], "calls": [], "call_id": "1", "failed": False},
+        ],
+        "tools": [{"name": "weather", "description": None, "schema": {}, "strict": None}],
+        "tool_choice": {"mode": "named", "name": "weather"},
+        "parameters": {"parallel_tool_calls": False, "response_format": {"type": "json_object"}},
+    }  # fmt: skip
+
+
+def test_calls_of_tools_reach_the_client(server: Served):
+    """Whole, in a stream and at once."""
+    function = {"name": "weather", "arguments": '{"city":"Wien"}'}
+    streamed = ask(server, "call I look.", tools=[TOOL], stream=True)
+    assert deltas(streamed) == [
+        {"role": "assistant", "content": ""},
+        {"content": "I look."},
+        {"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": function}]},
+        {},
+    ]
+    assert chunks(streamed)[-1]["choices"][0]["finish_reason"] == "tool_calls"
+    [choice] = ask(server, "call", tools=[TOOL]).json()["choices"]
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"] == {
+        "role": "assistant", "content": None, "refusal": None,
+        "tool_calls": [{"id": "call_1", "type": "function", "function": function}],
+    }  # fmt: skip
+
+
+def test_what_a_backend_sends_comes_as_it_comes(server: Served):
+    """Thoughts and text while it works, and an honest end."""
+    with server.post(
+        PATH, {"model": "x", "messages": [{"role": "user", "content": "send one two three four"}], "stream": True},
+        stream=True,
+    ) as response:  # fmt: skip
+        came = [(time.monotonic(), line) for line in response.iter_lines() if b'"content"' in line]
+    assert came[-1][0] - came[1][0] > 0.3, "all of it came at once"
+    response = ask(server, "send one two three four", stream=True)
+    told = deltas(response)
+    assert told[1] == {"reasoning_content": "Hm."}
+    assert content(chunks(response)) == "one two three four "
+    assert chunks(response)[-1]["choices"][0]["finish_reason"] == "length"
+    once = ask(server, "send one two three four").json()["choices"][0]
+    assert (once["message"]["content"], once["finish_reason"]) == ("one two three four ", "length")
+
+
+def test_a_run_in_parts_is_read_again_from_any_character(server: Served):
+    """In any dialect, and without the part that the reader has."""
+    run_id = ask(server, "send one two three four").headers["X-Run-Id"]
+    for start in range(20):
+        response = server.get(f"/api/runs/{run_id}/events?from={start}")
+        assert "".join(event.data["data"] for event in read(response)) == "one two three four "[start:]
+    assert server.get(f"/api/runs/{run_id}").json()["finish"] == "length"
+    again = server.get(f"/api/runs/{run_id}/events?dialect=openai&from=4")
+    assert content(chunks(again)) == "two three four "
+
+
+def test_what_was_said_before_a_failure_stays_said(server: Served):
+    """And the failure is an error, never an end."""
+    response = ask(server, "break Half of", stream=True)
+    assert '"content":"Half o"' in response.text
+    assert '"content":"f"' in response.text
+    assert '"error":{"message":"It broke."' in response.text
+    assert '"finish_reason":"stop"' not in response.text
+
+
+def test_an_endless_answer_has_an_end(server: Served):
+    """At the bound of an answer, in parts or not, the run ends and the backend is stopped."""
+    response = ask(server, "flood", stream=True)
+    assert '"code":"answer_too_large"' in response.text
+    assert len(response.content) < 1_000_000
+    assert server.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", [PATH, "/v1/messages", "/api/chat"])
+def test_a_quick_failure_has_its_true_status(server: Served, path: str, stream: bool):
+    """Within the window nothing is sent."""
+    body = {"model": "x", "username": "x", "message": "fail", "messages": [{"role": "user", "content": "fail"}]}
+    response = server.post(path, {**body, "max_tokens": 5, "stream": stream})
+    assert response.status_code == 502
+    assert response.headers["x-should-retry"] == "false"
+    assert response.headers["Content-Type"] == "application/json"
+    assert "The library is closed today." in response.text
+
+
+def test_a_slow_answer_comes_after_white_space(server: Served):
+    """One at the end of the window and one an interval, with headers that let them pass; then the body as ever."""
+    with server.post(PATH, {"model": "x", "messages": [{"role": "user", "content": "wait 3.5"}]}, stream=True) as slow:
+        assert slow.headers["X-Accel-Buffering"] == "no"
+        assert slow.headers["X-Run-Id"]
+        body = slow.content
+    assert (len(body) - len(body.lstrip()), body[:2]) == (2, b"  ")
+    assert json.loads(body)["choices"][0]["message"]["content"] == "Waited."
+
+
+def test_a_slow_failure_is_an_error_under_200(server: Served):
+    """The status is out already, and the body says what it would have said."""
+    response = ask(server, "fail 1.5")
+    assert response.status_code == 200
+    assert error(response)["message"] == "The library is closed today."
+    chat = server.post("/api/chat", {"username": "x", "message": "fail 1.5"})
+    assert (chat.status_code, chat.json()["code"], chat.json()["success"]) == (200, "backend_error", False)
+    body = {"model": "x", "max_tokens": 5, "messages": [{"role": "user", "content": "fail 1.5"}]}
+    message = server.post("/v1/messages", body)
+    assert (message.status_code, message.json()["error"]["type"]) == (200, "api_error")
+
+
+def test_a_slow_stream_begins_after_the_window(server: Served):
+    """With all that it would have had."""
+    response = ask(server, "wait 1.5", stream=True)
+    assert content(chunks(response)) == "Waited."
+    assert comments(response)
+
+
+def test_a_client_that_leaves_while_its_answer_is_late_leaves_nothing(server: Served):
+    """After the grace, the run is cancelled; and its place is free."""
+    with server.post(PATH, {"model": "x", "messages": [{"role": "user", "content": "wait 7.5"}]}, stream=True) as left:
+        run_id = left.headers["X-Run-Id"]
+    until = time.monotonic() + 12
+    while server.get(f"/api/runs/{run_id}").json()["status"] == "processing" and time.monotonic() < until:
+        time.sleep(0.1)  # between two looks
+    assert server.get(f"/api/runs/{run_id}").json()["status"] == "cancelled"

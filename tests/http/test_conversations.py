@@ -1,0 +1,200 @@
+"""Conversations: remembered, in order, and nobody else's."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.reading import read
+from tests.serving import SECRET, Served
+
+SMART = "/api/stream_chat_smart"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server that keeps conversations."""
+    folder = tmp_path_factory.mktemp("state")
+    served = Served(
+        [f"--jwt-secret={SECRET}", f"--state-dir={folder}", "--backend=tests.answering:chosen", "--timeout=20"],
+        {"PERSONA_STREAM_DATABASE_URL": "sqlite:///"},
+    )
+    yield served
+    assert served.stop() == 0
+
+
+def chat(server: Served, message: str, conversation: str, username: str = "showing", user: str = "alice"):
+    body = {"username": username, "message": message, "conversation_id": conversation}
+    return server.post("/api/chat", body, user=user)
+
+
+def history(response) -> list[list[str]]:
+    """Give what the backend was told of what was said before."""
+    found: list[list[str]] = json.loads(response.json()["data"])["history"]
+    return found
+
+
+def test_the_next_question_knows_what_was_said(server: Served):
+    """Question and answer, oldest first, at once after the answer; and only in this conversation of this caller."""
+    first = chat(server, "My name is Ada", "talk-1", "echo")
+    assert history(chat(server, "Who am I?", "talk-1")) == [["user", "My name is Ada"], ["assistant", "My name is Ada"]]
+    assert history(chat(server, "Who am I?", "talk-2")) == []
+    assert history(chat(server, "Who am I?", "talk-1", user="bob")) == []
+    assert first.json()["conversation_id"] == "talk-1"
+
+
+def test_a_conversation_without_a_name_gets_one_that_can_be_gone_on_with(server: Served):
+    """The first answer says it."""
+    body = {"username": "echo", "message": "One"}
+    made = server.post("/api/chat", body).json()["conversation_id"]
+    assert history(chat(server, "Two", made)) == [["user", "One"], ["assistant", "One"]]
+
+
+def test_of_an_interrupted_answer_there_is_the_part_that_existed(server: Served):
+    """Marked as incomplete; a question without any answer is shown, and is not told to the backend."""
+    chat(server, "exception", "talk-3", "failing")
+    with server.post(SMART, {"username": "slow", "message": "20", "conversation_id": "talk-3"}, stream=True) as asked:
+        server.post(f"/api/runs/{asked.headers['X-Run-Id']}/cancel")
+    shown = server.get("/api/conversations/talk-3").json()
+    assert [(each["status"], each["is_complete"], each["answer"]) for each in shown["exchanges"]] == [
+        ("error", False, ""), ("cancelled", False, ""),
+    ]  # fmt: skip
+    assert history(chat(server, "And now?", "talk-3")) == []
+
+
+def test_two_questions_at_once_are_ordered(server: Served):
+    """The second begins when the first has its answer, and knows it; other conversations do not wait."""
+    answers: dict[str, object] = {}
+
+    def later() -> None:
+        time.sleep(0.3)  # so that the first one is the first: it takes 4 s
+        answers["second"] = history(chat(server, "Second", "talk-4"))
+
+    thread = threading.Thread(target=later)
+    thread.start()
+    began = time.monotonic()
+    with server.post(SMART, {"username": "slow", "message": "4", "conversation_id": "talk-4"}, stream=True) as first:
+        time.sleep(0.4)  # until the second one waits for it
+        assert chat(server, "Elsewhere", "talk-5").status_code == 200
+        assert time.monotonic() - began < 3.5
+        assert read(first)[-1].data["status"] == "complete"
+    thread.join()
+    assert [turn[0] for turn in answers["second"]] == ["user", "assistant"]
+    assert answers["second"][0][1] == "4"
+
+
+def test_the_list_and_its_pages(server: Served):
+    """The newest talk first; each of mine once; and nothing of others."""
+    for number in range(5):
+        chat(server, f"Hello {number}", f"page-{number}", "echo", user="carol")
+    chat(server, "Again", "page-1", "echo", user="carol")
+    seen, before = [], None
+    while True:
+        page = server.get("/api/conversations", user="carol", params={"limit": 2, "before": before}).json()
+        seen += [each["conversation_id"] for each in page["conversations"]]
+        before = page["next"]
+        if before is None:
+            break
+    assert seen == ["page-1", "page-4", "page-3", "page-2", "page-0"]
+    first = server.get("/api/conversations", user="carol").json()["conversations"][0]
+    assert (first["title"], first["username"]) == ("Hello 1", "echo")
+
+
+def test_a_long_one_is_shown_in_pages(server: Served):
+    """Oldest first."""
+    for number in range(5):
+        chat(server, f"Step {number}", "long", "echo", user="dora")
+    seen, after = [], None
+    while True:
+        page = server.get("/api/conversations/long", user="dora", params={"limit": 2, "after": after}).json()
+        seen += [each["question"] for each in page["exchanges"]]
+        after = page["next"]
+        if after is None:
+            break
+    assert seen == [f"Step {number}" for number in range(5)]
+
+
+def test_an_export_is_whole(server: Served):
+    """As JSON and as Markdown, under a name that a browser can save."""
+    chat(server, "# Not a heading of mine", "export-1", "echo", user="erin")
+    chat(server, "deliberate", "export-1", "failing", user="erin")
+    whole = server.get("/api/conversations/export-1/export", user="erin")
+    assert [each["question"] for each in whole.json()["exchanges"]] == ["# Not a heading of mine", "deliberate"]
+    assert whole.headers["Content-Disposition"] == 'attachment; filename="export-1.json"'
+    text = server.get("/api/conversations/export-1/export", user="erin", params={"format": "markdown"})
+    assert text.headers["Content-Type"] == "text/markdown; charset=utf-8"
+    assert "# Not a heading of mine" in text.text
+    assert "failing (error)" in text.text
+    assert server.get("/api/conversations/export-1/export", user="erin", params={"format": "pdf"}).status_code == 400
+
+
+def test_what_is_deleted_is_gone(server: Served):
+    """For the list, for the next question, and for a second deletion; only its owner can."""
+    chat(server, "Forget me", "gone-1", "echo", user="frank")
+    address = "/api/conversations/gone-1"
+    assert server.delete(address, user="mallory").status_code == 404
+    deleted = server.delete(address, user="frank")
+    assert deleted.json() == {"success": True, "conversation_id": "gone-1"}
+    assert server.get(address, user="frank").status_code == 404
+    assert server.delete(address, user="frank").status_code == 404
+    assert history(chat(server, "Who am I?", "gone-1", user="frank")) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters", "status"),
+    [
+        ("/api/conversations", {"limit": "0"}, 400),
+        ("/api/conversations", {"limit": "101"}, 400),
+        ("/api/conversations", {"limit": "x"}, 400),
+        ("/api/conversations", {"before": "x"}, 400),
+        ("/api/conversations", {"before": "1_'; DROP TABLE runs"}, 400),
+        ("/api/conversations", {"before": f"{'9' * 400}_x"}, 400),
+        ("/api/conversations/nobody's", {}, 404),
+        ("/api/conversations/%00", {}, 404),
+        ("/api/conversations/%F0%9F%92%A9", {}, 404),
+        ("/api/conversations/" + "x" * 5000, {}, 404),
+        ("/api/conversations/talk-1/export", {"format": "x"}, 400),
+    ],
+)
+def test_hostile_questions_get_true_answers(server: Served, path: str, parameters: dict[str, str], status: int):
+    """And never a defect of ours."""
+    assert server.get(path, params=parameters).status_code == status
+
+
+def test_nobody_without_a_token(server: Served):
+    """As everywhere."""
+    assert server.get("/api/conversations", user=None).status_code == 401
+    assert server.get("/api/conversations/talk-1", user=None).status_code == 401
+
+
+def test_without_a_store_there_are_none_and_questions_go_through():
+    """The sentence says what is off."""
+    served = Served([f"--jwt-secret={SECRET}", "--backend=tests.answering:chosen"])
+    try:
+        refused = served.get("/api/conversations")
+        assert refused.status_code == 503
+        assert "database_url" in refused.json()["error"]
+        assert history(chat(served, "Hi", "talk-1")) == []
+    finally:
+        assert served.stop() == 0
+
+
+def test_what_was_said_outlives_the_process(tmp_path: Path):
+    """A new server goes on where the old one was killed."""
+    flags = [f"--jwt-secret={SECRET}", f"--state-dir={tmp_path}", "--backend=tests.answering:chosen"]
+    environ = {"PERSONA_STREAM_DATABASE_URL": "sqlite:///"}
+    served = Served(flags, environ)
+    chat(served, "Remember 42", "talk-9", "echo")
+    served.get("/api/conversations")  # comes back when all is written
+    served.process.kill()
+    served.stop()
+    served = Served(flags, environ)
+    try:
+        assert history(chat(served, "What?", "talk-9")) == [["user", "Remember 42"], ["assistant", "Remember 42"]]
+    finally:
+        assert served.stop() == 0

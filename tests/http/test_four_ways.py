@@ -1,0 +1,179 @@
+"""Each protocol's clients, through each protocol's provider, streamed on either side or not: all on the real server.
+
+The providers are servers of ours, whose backend can do everything.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import requests
+
+from tests.http import test_anthropic as anthropic
+from tests.http import test_openai as openai
+from tests.serving import Served, serve, token
+
+SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
+CALL = {"city": "Wien"}
+PICTURE = "data:image/png;base64,AAAA"
+
+
+class Said(NamedTuple):
+    """What a client got, in words of no protocol."""
+
+    text: str
+    thoughts: str
+    calls: list[tuple[str, str, Any]]
+    finish: str
+
+
+class Way(NamedTuple):
+    """A server whose backend is a provider, and a protocol to ask it in."""
+
+    server: Served
+    client: str
+    stream: bool
+
+    def ask(self, message: str, **more: Any) -> requests.Response:
+        """Ask with a tool, and with a call of it that has been answered when that is wished for."""
+        return getattr(self, f"_ask_{self.client}")(message, **more)
+
+    def said(self, response: requests.Response) -> Said:
+        """Give what came."""
+        assert response.status_code == 200, response.text
+        return getattr(self, f"_said_{self.client}")(response)
+
+    def _ask_openai(self, message: str, *, shown: bool = False) -> requests.Response:
+        content: Any = message
+        since: list[Any] = []
+        if shown:
+            content = [{"type": "text", "text": message}, {"type": "image_url", "image_url": {"url": PICTURE}}]
+            function = {"name": "weather", "arguments": json.dumps(CALL)}
+            since = [
+                {"role": "assistant", "content": None,
+                 "tool_calls": [{"id": "c1", "type": "function", "function": function}]},
+                {"role": "tool", "content": "Sun.", "tool_call_id": "c1"},
+            ]  # fmt: skip
+        messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": content}, *since]
+        function = {"name": "weather", "description": "Tell it.", "parameters": SCHEMA}
+        body = {"model": "x", "max_tokens": 50, "messages": messages, "stream": self.stream}
+        return self.server.post(openai.PATH, {**body, "tools": [{"type": "function", "function": function}]})
+
+    def _ask_anthropic(self, message: str, *, shown: bool = False) -> requests.Response:
+        content: Any = message
+        since: list[Any] = []
+        if shown:
+            content = [{"type": "text", "text": message}, anthropic.PICTURE]
+            called = {"type": "tool_use", "id": "c1", "name": "weather", "input": CALL}
+            found = {"type": "tool_result", "tool_use_id": "c1", "content": "Sun."}
+            since = [{"role": "assistant", "content": [called]}, {"role": "user", "content": [found]}]
+        messages = [{"role": "user", "content": content}, *since]
+        tool = {"name": "weather", "description": "Tell it.", "input_schema": SCHEMA}
+        body = {"model": "x", "max_tokens": 50, "messages": messages, "stream": self.stream, "tools": [tool]}
+        return self.server.post(anthropic.PATH, {**body, "system": "Be brief."})
+
+    def _said_openai(self, response: requests.Response) -> Said:
+        if self.stream:
+            told = [each["choices"][0] for each in openai.chunks(response)]
+            deltas = [each["delta"] for each in told]
+            finish = told[-1]["finish_reason"]
+        else:
+            [choice] = response.json()["choices"]
+            deltas, finish = [choice["message"]], choice["finish_reason"]
+        calls = [call for each in deltas for call in each.get("tool_calls", ())]
+        return Said(
+            "".join(each.get("content") or "" for each in deltas),
+            "".join(each.get("reasoning_content") or "" for each in deltas),
+            [(call["id"], call["function"]["name"], json.loads(call["function"]["arguments"])) for call in calls],
+            {"stop": "whole", "length": "cut", "tool_calls": "calls"}[finish],
+        )
+
+    def _said_anthropic(self, response: requests.Response) -> Said:
+        if self.stream:
+            told = anthropic.events(response)
+            blocks = [each["content_block"] for each in told if each["type"] == "content_block_start"]
+            text, thoughts = anthropic.deltas(told, "text"), anthropic.deltas(told, "thinking")
+            inputs = iter([each["delta"]["partial_json"] for each in told
+                           if each["type"] == "content_block_delta" and "partial_json" in each["delta"]])  # fmt: skip
+            finish = told[-2]["delta"]["stop_reason"]
+        else:
+            body = response.json()
+            blocks, finish = body["content"], body["stop_reason"]
+            text = "".join(block["text"] for block in blocks if block["type"] == "text")
+            thoughts = "".join(block["thinking"] for block in blocks if block["type"] == "thinking")
+            inputs = iter([json.dumps(block["input"]) for block in blocks if block["type"] == "tool_use"])
+        calls = [(each["id"], each["name"], json.loads(next(inputs))) for each in blocks if each["type"] == "tool_use"]
+        return Said(text, thoughts, calls, {"end_turn": "whole", "max_tokens": "cut", "tool_use": "calls"}[finish])
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Served]:
+    """What answers in the end."""
+    served = serve("tests.answering:able", timeout=20)
+    yield served
+    assert served.stop() == 0
+
+
+@pytest.fixture(
+    scope="module",
+    params=[("openai", "off"), ("openai", "on"), ("anthropic", "off"), ("anthropic", "on")],
+    ids=lambda param: f"{param[0]}-{param[1]}",
+)
+def between(request: pytest.FixtureRequest, provider: Served) -> Iterator[Served]:
+    """A server that asks it, in either protocol, for a stream or not."""
+    protocol, streams = request.param
+    settings = {"base_url": f"{provider.url}/v1", "api_key": token(), "model": "able", "stream": streams}
+    served = serve(protocol, timeout=20, **{f"{protocol}_{name}": value for name, value in settings.items()})
+    yield served
+    assert served.stop() == 0
+
+
+@pytest.fixture(params=[False, True], ids=["whole", "stream"])
+def stream(request: pytest.FixtureRequest) -> bool:
+    """Whether the client wants a stream."""
+    wants: bool = request.param
+    return wants
+
+
+@pytest.fixture(params=["openai", "anthropic"])
+def way(request: pytest.FixtureRequest, between: Served, stream: bool) -> Way:
+    """One of them all."""
+    return Way(between, request.param, stream)
+
+
+def test_an_answer_that_came_to_its_limit(way: Way):
+    """With its thoughts, to the character, and honest about its end."""
+    assert way.said(way.ask("send one two three")) == Said("one two three ", "Hm.", [], "cut")
+
+
+def test_a_call_of_a_tool(way: Way):
+    """Whole, with its name, and what was said before it."""
+    assert way.said(way.ask("call I look.")) == Said("I look.", "", [("call_1", "weather", CALL)], "calls")
+
+
+def test_all_that_was_asked_comes_to_the_backend(way: Way):
+    """A picture, a tool, its call and what came of that, and how to sample."""
+    shown = json.loads(way.said(way.ask("show", shown=True)).text)
+    assert shown["parts"] == ["show", {"url": PICTURE, "detail": None}]
+    calls = [call for turn in shown["since"] for call in turn["calls"]]
+    assert [(call["id"], call["name"], json.loads(call["arguments"])) for call in calls] == [("c1", "weather", CALL)]
+    assert [(turn["role"], turn["content"], turn["call_id"]) for turn in shown["since"]] == [
+        ("assistant", "", None), ("tool", "Sun.", "c1"),
+    ]  # fmt: skip
+    assert [(tool["name"], tool["description"], tool["schema"]) for tool in shown["tools"]] == [
+        ("weather", "Tell it.", SCHEMA)
+    ]
+    assert shown["parameters"]["max_tokens"] == 50
+
+
+def test_a_provider_that_fails(way: Way):
+    """In words of ours, and never as an answer."""
+    response = way.ask("fail")
+    assert "模型服务" in response.text
+    assert response.status_code == (200 if way.stream else 502)
+    if way.stream:
+        told = openai.chunks(response) if way.client == "openai" else anthropic.events(response)
+        assert "error" in told[-1]

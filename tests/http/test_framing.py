@@ -1,0 +1,227 @@
+"""Requests that two servers could read in two ways: nobody smuggles one in behind another."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.http.bare import connect, exchange, head, post, read_to_end, statuses
+from tests.redis_server import RedisServer, needs_redis
+from tests.serving import Served, serve
+from tests.waiting import wait_for
+
+BODY = b'{"username":"quick","message":"Hi"}'
+LENGTH = b"Content-Length: %d" % len(BODY)
+CHUNKED = b"Transfer-Encoding: chunked"
+LAST = head("GET /healthz", b"Connection: close")
+# What an attacker would have the server take for a request; it must never be answered.
+HIDDEN = head("GET /openapi.json", b"Connection: close")
+
+
+def chunks(*parts: bytes) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (*parts, b""))
+
+
+WHOLE = {
+    "a length": post(LENGTH) + BODY,
+    "chunks": post(CHUNKED) + chunks(BODY[:5], BODY[5:]),
+    "chunks of one byte": post(CHUNKED) + chunks(*(BODY[at : at + 1] for at in range(len(BODY)))),
+    "another case of letters": post(b"transfer-encoding: Chunked") + chunks(BODY),
+    "an extension and a trailer": post(CHUNKED) + b'23;a="b"\r\n%b\r\n0;c\r\nX-Sum: 1\r\n\r\n' % BODY,
+    "zeros before a size": post(CHUNKED) + b"0023\r\n%b\r\n000\r\n\r\n" % BODY,
+    "an empty line before": b"\r\n" + post(LENGTH) + BODY,
+    "chunks with an upgrade": post(CHUNKED, b"Upgrade: websocket") + chunks(BODY),
+}
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_what_can_be_read_in_one_way_is_served(server: Served, kind: str) -> None:
+    """Whatever its form, and the next request of the connection too."""
+    received = exchange(server.url, WHOLE[kind] * 2 + LAST)
+    assert statuses(received) == [200, 200, 200]
+    assert received.count(b'"data":"You said: Hi"') == 2
+
+
+def test_an_upgrade_that_is_not_to_be_had_leaves_its_body_a_body(server: Served) -> None:
+    """It is refused, as there are no web sockets here, and what follows is read from where it begins."""
+    asked = post(LENGTH, b"Connection: Upgrade", b"Upgrade: websocket") + BODY
+    assert statuses(exchange(server.url, asked * 2 + LAST)) == [400, 400, 200]
+
+
+AMBIGUOUS = {
+    "a length and chunks": post(LENGTH, CHUNKED) + chunks(BODY),
+    "chunks and a length": post(CHUNKED, b"Content-Length: 3") + chunks(BODY),
+    "two lengths": post(LENGTH, b"Content-Length: 0") + BODY,
+    "the same length twice": post(LENGTH, LENGTH) + BODY,
+    "a list of lengths": post(b"Content-Length: 35, 35") + BODY,
+    "a length with a sign": post(b"Content-Length: +35") + BODY,
+    "a length below zero": post(b"Content-Length: -1") + BODY,
+    "a length with an underscore": post(b"Content-Length: 3_5") + BODY,
+    "a length in another base": post(b"Content-Length: 0x23") + BODY,
+    "a length in other digits": post("Content-Length: ３５".encode()) + BODY,
+    "no length at all": post(b"Content-Length:") + BODY,
+    "an endless length": post(b"Content-Length: " + b"9" * 400) + BODY,
+    "chunks twice": post(CHUNKED, CHUNKED) + chunks(BODY),
+    "a space before the colon": post(b"Content-Length : 35") + BODY,
+    "a space before the name": post(b" Transfer-Encoding: chunked") + chunks(BODY),
+    "a header over two lines": post(b"Transfer-Encoding:\r\n chunked") + chunks(BODY),
+    "a control character in a value": post(b"Transfer-Encoding: \x0bchunked") + chunks(BODY),
+    "a NUL in a value": post(b"X-A: b\x00", CHUNKED) + chunks(BODY),
+    "a NUL in a name": post(b"Content-Length\x00: 35") + BODY,
+    "a line that ends with CR alone": post(b"X-A: b\rTransfer-Encoding: chunked") + chunks(BODY),
+    "a line that ends with LF alone": post(b"X-A: b\nTransfer-Encoding: chunked") + chunks(BODY),
+    "a line that is no header": post(b"no header", CHUNKED) + chunks(BODY),
+    "a header without a name": post(b": x", CHUNKED) + chunks(BODY),
+    "chunks in HTTP/1.0": post(CHUNKED).replace(b"HTTP/1.1", b"HTTP/1.0") + chunks(BODY),
+    "two hosts": head("GET /healthz", b"Host: y"),
+    "no host": b"GET /healthz HTTP/1.1\r\n\r\n",
+    "HTTP/0.9": b"GET /healthz\r\n\r\n",
+    "HTTP/2.0": b"GET /healthz HTTP/2.0\r\nHost: x\r\n\r\n",
+    "HTTP/1": b"GET /healthz HTTP/1\r\nHost: x\r\n\r\n",
+    "HTTP/2 by its preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "two spaces": b"GET  /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a tab for a space": b"GET\t/healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a space behind the version": b"GET /healthz HTTP/1.1 \r\nHost: x\r\n\r\n",
+    "a space in the address": b"GET /health z HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a method that is none": b"G(T /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",
+    "no HTTP at all": b"\x00" * 1000 + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", AMBIGUOUS)
+def test_what_can_be_read_in_two_ways_is_refused(server: Served, kind: str) -> None:
+    """With 400, by whichever rule; and what follows is not read as a request."""
+    received = exchange(server.url, AMBIGUOUS[kind] + HIDDEN)
+    assert statuses(received) == [400]
+    assert b"Connection: close" in received
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"gzip, chunked", b"chunked, chunked", b"identity", b"xchunked", b""])
+def test_a_coding_that_we_do_not_have_is_refused(server: Served, coding: bytes) -> None:
+    """Nobody knows where such a body ends."""
+    received = exchange(server.url, post(b"Transfer-Encoding: " + coding) + chunks(BODY) + HIDDEN)
+    assert statuses(received) == [501]
+
+
+BROKEN = {
+    "a size that is none": b"zz\r\n%b\r\n0\r\n\r\n" % BODY,
+    "no size": b"\r\n%b\r\n0\r\n\r\n" % BODY,
+    "a size below zero": b"-23\r\n%b\r\n0\r\n\r\n" % BODY,
+    "a size with a prefix": b"0x23\r\n%b\r\n0\r\n\r\n" % BODY,
+    "a size that overflows": b"%b\r\n%b\r\n0\r\n\r\n" % (b"F" * 17, BODY),
+    "a size that is too small": b"5\r\n%b\r\n0\r\n\r\n" % BODY,
+    "a size that ends with LF alone": b"23\n%b\r\n0\r\n\r\n" % BODY,
+    "a chunk that ends with LF alone": b"23\r\n%b\n0\r\n\r\n" % BODY,
+    "an extension over two lines": b"23;a\nb\r\n%b\r\n0\r\n\r\n" % BODY,
+    "an extension with CR": b"23;a\rb\r\n%b\r\n0\r\n\r\n" % BODY,
+    "an endless extension": b"23;%b\r\n%b\r\n0\r\n\r\n" % (b"a" * 5000, BODY),
+    "a trailer that is no header": b"23\r\n%b\r\n0\r\n(): x\r\n\r\n" % BODY,
+    "trailers without an end": b"23\r\n%b\r\n0\r\n%b\r\n" % (BODY, b"a: b\r\n" * 200),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_body_whose_end_nobody_knows_ends_its_connection(server: Served, kind: str) -> None:
+    """It is refused by the application, and what follows is not read as a request."""
+    received = exchange(server.url, post(CHUNKED) + BROKEN[kind] + HIDDEN)
+    assert statuses(received) == [400]
+    assert b"The body did not come whole" in received
+
+
+@pytest.mark.parametrize("length", [LENGTH, CHUNKED])
+def test_a_body_that_breaks_off_is_refused_and_no_error_of_ours(server: Served, length: bytes) -> None:
+    """Who leaves in the middle leaves no traceback in the log either."""
+    with server.no_traceback(), connect(server.url) as connection:
+        connection.sendall(post(length) + BODY[:10])
+        connection.shutdown(1)
+        assert statuses(read_to_end(connection)) == [400]
+
+
+HUGE = {
+    "one header of a megabyte": (head("GET /healthz", b"X-A: " + b"b" * 2**20), 431),
+    "two hundred headers": (head("GET /healthz", *(b"X-%d: a" % number for number in range(200))), 431),
+    "forty headers of a kilobyte": (head("GET /healthz", *(b"X-%d: %b" % (n, b"a" * 1000) for n in range(40))), 431),
+    "headers without an end": (b"GET /healthz HTTP/1.1\r\nHost: x\r\n" + b"a: b\r\n" * 100_000, 431),
+    "an address of a megabyte": (head("GET /" + "a" * 2**20), 414),
+    "a query of 9,000 characters": (head("GET /api/runs?" + "a" * 9000), 414),
+}
+
+
+@pytest.mark.parametrize("kind", HUGE)
+def test_a_huge_head_is_refused_and_the_client_gets_to_read_why(server: Served, kind: str) -> None:
+    """After a bounded number of its bytes."""
+    sent, status = HUGE[kind]
+    assert statuses(exchange(server.url, sent)) == [status]
+
+
+@pytest.mark.parametrize("length", [b"Content-Length: 1000000000000", CHUNKED])
+def test_a_refused_body_is_not_read_for_ever(server: Served, length: bytes) -> None:
+    """Who has no token is told so and let go, whatever they say that they will send."""
+    with connect(server.url) as connection:
+        connection.sendall(head("POST /api/chat", length))
+        assert statuses(read_to_end(connection)) == [401]
+
+
+def test_who_asks_whether_to_send_is_told(server: Served) -> None:
+    """``Expect: 100-continue``: a good head is invited, and a bad one has its answer at once."""
+    with connect(server.url) as connection:
+        connection.sendall(post(LENGTH, b"Expect: 100-continue", b"Connection: close"))
+        assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(BODY)
+        assert statuses(read_to_end(connection)) == [200]
+    assert statuses(exchange(server.url, head("POST /api/chat", LENGTH, b"Expect: 100-continue"))) == [401]
+
+
+def test_several_requests_in_one_packet_are_answered_in_their_order(server: Served) -> None:
+    """And a refusal among them hinders none of the others."""
+    mine = head("GET /api/runs", b"Authorization: Bearer nonsense")
+    nobody = head("POST /api/chat", LENGTH) + BODY
+    received = exchange(server.url, head() + mine + nobody + head("GET /nowhere") + LAST)
+    assert statuses(received) == [200, 401, 401, 404, 200]
+
+
+def test_a_request_behind_a_stream_waits_for_its_end(server: Served) -> None:
+    """It is neither lost nor mixed into the stream, and the reader does not count as gone."""
+    body = b'{"username":"slow","message":"2.5"}'
+    stream = post(b"Content-Length: %d" % len(body), path="/api/stream_chat_smart") + body
+    received = exchange(server.url, stream + head("GET /nowhere") + LAST)
+    before, middle, _ = received.partition(b"0\r\n\r\nHTTP/1.1 404 ")
+    assert middle
+    assert b'"status":"complete"' in before
+    assert statuses(received)[0] == 200
+    assert received.endswith(b'{"status":"alive"}')
+
+
+def test_a_stream_that_somebody_else_left_behind_is_not_read_by_the_next(server: Served) -> None:
+    """Half a request of one connection is never the beginning of another's."""
+    with connect(server.url) as half, connect(server.url) as other:
+        half.sendall(post(LENGTH) + BODY[:10])
+        other.sendall(BODY[10:] + b"\r\n\r\n")
+        assert statuses(read_to_end(other)) == [400]
+        half.sendall(BODY[10:])
+        wait_for(lambda: statuses(half.recv(65536, 2)) == [200])
+        assert json.loads(half.recv(65536).partition(b"\r\n\r\n")[2])["data"] == "You said: Hi"
+
+
+@needs_redis
+def test_workers_read_as_one_process_does(tmp_path: Path) -> None:
+    """Under gunicorn too, where its own server is replaced by ours."""
+    redis = RedisServer()
+    try:
+        server = serve("tests.answering:chosen", workers=2, redis_url=redis.url, state_dir=tmp_path)
+        try:
+            for sent in AMBIGUOUS.values():
+                assert statuses(exchange(server.url, sent + HIDDEN)) == [400]
+            for sent in BROKEN.values():
+                assert statuses(exchange(server.url, post(CHUNKED) + sent + HIDDEN)) == [400]
+            for sent in WHOLE.values():
+                assert statuses(exchange(server.url, sent * 2 + LAST)) == [200, 200, 200]
+            for sent, status in HUGE.values():
+                assert statuses(exchange(server.url, sent)) == [status]
+        finally:
+            assert server.stop() == 0
+    finally:
+        redis.close()

@@ -1,0 +1,104 @@
+"""Every line that is about a run names it: in the work, in its tries, in threads, and for its readers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.backends.stand_in import http, message, provider
+from tests.reading import read
+from tests.serving import Served, serve
+from tests.waiting import wait_for
+
+SMART = "/api/stream_chat_smart"
+FORMS = ["text", "json"]
+
+
+def lines(server: Served, form: str) -> list[tuple[str, str]]:
+    """Give each line's text and run; of a traceback the line before it."""
+    if form == "json":
+        parsed: list[dict[str, Any]] = [json.loads(line) for line in server.log.splitlines()]
+        return [(line["message"], line.get("run_id", "")) for line in parsed]
+    heads = [line for line in server.log.splitlines() if line[:2] == "20"]
+    parts = [line.partition("  run=") for line in heads]
+    return [(text, run_id) for text, _, run_id in parts]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("executor", ["greenlet", "thread"])
+def test_every_try_at_a_provider_names_its_run(tmp_path: Path, form: str, executor: str):
+    """Those that fail, the one that takes over, and the end."""
+    with provider(http(503, "busy")) as first, provider(http(503, "busy"), http(200, message("Hello."))) as second:
+        file = tmp_path / "settings.toml"
+        file.write_text(
+            f"""
+            openai_base_url = "{first.base_url}"
+            openai_model = "m1"
+            [backends.default]
+            fallback = "careful"
+            [backends.careful]
+            backend = "anthropic"
+            anthropic_base_url = "{second.base_url}"
+            anthropic_model = "m2"
+            """
+        )
+        served = serve("openai", config=file, log_format=form, executor=executor)
+        try:
+            got = read(served.post(SMART, {"username": "x", "message": "Hi"}))
+            assert got[-1].data["status"] == "complete"
+            run_id = got[0].data["run_id"]
+        finally:
+            assert served.stop() == 0
+    written = lines(served, form)
+    for text in ("try 1 of model m1", "careful takes over", "try 1 of model m2", "answered, 6 characters"):
+        assert [run for line, run in written if text in line] == [run_id], (text, written)
+    assert {run for _, run in written} == {run_id}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("executor", ["greenlet", "thread"])
+def test_what_a_backend_logs_itself_names_its_run(form: str, executor: str):
+    """And so does what we say when it fails, with the traceback behind it, and whatever a helper thread logs."""
+    served = serve("tests.logging_backend:ask", log_format=form, executor=executor)
+    try:
+        run_id = read(served.post(SMART, {"username": "x", "message": "Hi"}))[0].data["run_id"]
+        wait_for(lambda: "process_query raised" in served.log)
+    finally:
+        assert served.stop() == 0
+    written = lines(served, form)
+    for text in ("the bot is slow today", "process_query raised ValueError", "internal: 'alice' asked"):
+        assert [run for line, run in written if text in line] == [run_id], (text, written)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_goes_wrong_for_a_reader_names_the_run(form: str):
+    """And the next request of the same connection is about its own run, or none."""
+    served = serve("tests.own_chunkers:ask", log_format=form)
+    try:
+        with served.session() as session:
+            first, second = (
+                read(session.post(served.url + SMART, json={"username": "x", "message": "Hi", "chunking": "raising"}))
+                for _ in range(2)
+            )
+            session.get(f"{served.url}/api/runs/{first[0].data['run_id']}/events", params={"from": "1"}).close()
+    finally:
+        assert served.stop() == 0
+    failed = [run for line, run in lines(served, form) if "the chunker 'raising' failed" in line]
+    runs = [first[0].data["run_id"], second[0].data["run_id"]]
+    assert failed == [*runs, runs[0]]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_error_that_nobody_caught_is_a_line_like_any_other(form: str):
+    """In the form that the log has."""
+    served = serve("tests.logging_backend:careless", log_format=form)
+    try:
+        read(served.post(SMART, {"username": "x", "message": "Hi"}))
+        wait_for(lambda: "nobody caught" in served.log)
+    finally:
+        assert served.stop() == 0
+    assert len([line for line, _ in lines(served, form) if "nobody caught" in line]) == 1
+    assert "a careless greenlet" in served.log

@@ -1,0 +1,105 @@
+"""``/metrics`` of a real server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.reading import read
+from tests.scraping import scrape
+from tests.serving import Served, serve
+from tests.waiting import wait_for
+
+SMART = "/api/stream_chat_smart"
+
+
+@pytest.fixture(scope="module")
+def measured() -> Iterator[Served]:
+    """A server whose runs are in threads."""
+    served = serve("tests.answering:chosen", executor="thread", timeout=1)
+    yield served
+    assert served.stop() == 0
+
+
+def test_a_run_shows_while_it_runs_and_when_it_has_ended(server: Served):
+    """In flight, with a place and a stream; and then as one that has ended, to the last reader."""
+    before = scrape(server)
+    backend = {"backend": "tests.answering:chosen"}
+    body = {"username": "slow", "message": "1"}
+    with server.post(SMART, body, stream=True) as response:
+        wait_for(lambda: scrape(server)("open_streams") == 1)
+        during = scrape(server)
+        assert during("runs_in_flight", **backend) == 1
+        assert during("places_taken") == 1
+        got = read(response)
+    wait_for(lambda: scrape(server)("open_streams") == 0)
+    after = scrape(server)
+
+    def more(name: str, **labels: str) -> float:
+        return after(name, **labels) - before(name, **labels)
+
+    assert after("runs_in_flight", **backend) == after("places_taken") == 0
+    assert more("runs_started_total", endpoint=SMART, **backend) == 1
+    assert more("runs_ended_total", endpoint=SMART, status="complete", code="none", **backend) == 1
+    assert more("run_processing_seconds_count", **backend) == 1
+    assert 0.9 < more("run_processing_seconds_sum", **backend) < 3
+    assert more("events_total", dialect="native") == len(got)
+    assert more("readings_total", dialect="native", resumed="false", whole="true") == 1
+    assert more("first_event_seconds_sum", dialect="native") < 0.5
+    assert after("store_missing", store="journals") == 0
+
+
+def test_a_refusal_shows_by_the_pattern_of_its_address(server: Served):
+    """And a path that a stranger makes up is nowhere."""
+    before = scrape(server)
+    server.get("/api/runs/made-up-by-a-stranger")
+    server.get("/made-up-by-a-stranger")
+    server.post(SMART, {})
+    after = scrape(server)
+    for endpoint, status, code in (
+        ("/api/runs/<run_id>", "404", "not_found"),
+        ("other", "404", "not_found"),
+        (SMART, "400", "invalid_request"),
+    ):
+        labels = {"endpoint": endpoint, "status": status, "code": code}
+        assert after("refusals_total", **labels) - before("refusals_total", **labels) == 1
+    assert "stranger" not in server.get("/metrics", None).text
+
+
+def test_the_hub_is_listened_to_all_the_time(server: Served):
+    """Four times a second, and a function that computes shows in it."""
+    before = scrape(server)
+    read(server.post(SMART, {"username": "spinning", "message": "0.8"}))
+    wait_for(lambda: scrape(server)("hub_lag_seconds_count") > before("hub_lag_seconds_count") + 2)
+    assert scrape(server)("hub_lag_seconds_sum") - before("hub_lag_seconds_sum") > 0.4
+
+
+def test_a_thread_that_cannot_be_stopped_shows_until_it_returns(measured: Served):
+    """Its run has ended long before, and its place is taken as long."""
+    got = read(measured.post(SMART, {"username": "stubborn", "message": "3"}))
+    assert got[-1].data["status"] == "timeout"
+    seen = scrape(measured)
+    assert (seen("abandoned_threads"), seen("places_taken")) == (1, 1)
+    assert seen("runs_in_flight", backend="tests.answering:chosen") == 0
+    assert seen("places") == 64
+    wait_for(lambda: (scrape(measured)("abandoned_threads"), scrape(measured)("places_taken")) == (0, 0))
+
+
+def test_without_the_library_there_is_a_sentence(tmp_path: Path):
+    """Nothing else is missing: the server serves."""
+    (tmp_path / "prometheus_client.py").write_text("raise ImportError('not installed')")
+    served = Served(
+        ["--backend=tests.answering:quick", "--jwt-secret=a secret of the tests, which is long enough"],
+        {"PYTHONPATH": ":".join((str(tmp_path), *sys.path))},
+    )
+    try:
+        refused = served.get("/metrics", None)
+        assert refused.status_code == 404
+        assert refused.json()["code"] == "not_found"
+        assert 'pip install "persona_stream[metrics]"' in refused.json()["error"]
+        assert read(served.post(SMART, {"username": "x", "message": "Hi"}))[-1].data["status"] == "complete"
+    finally:
+        assert served.stop() == 0

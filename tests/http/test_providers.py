@@ -1,0 +1,211 @@
+"""Providers of both dialects behind the real server: what they say reaches the clients."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.backends.stand_in import (
+    DONE,
+    STOPPED,
+    Provider,
+    begun,
+    block,
+    chunk,
+    chunks,
+    completion,
+    cut,
+    ended,
+    http,
+    message,
+    part,
+    parts,
+    provider,
+    steps,
+    stream,
+)
+from tests.reading import Got, answer, events, read
+from tests.serving import Served, serve
+from tests.waiting import wait_for
+
+QUESTION = {"username": "ada", "message": "How many?", "locale": "en"}
+KEY = "sk-0123456789abcdef"
+CAT = "data:image/png;base64,iVBO"
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"at": "sky"}'}}
+
+ALL_OPENAI = (
+    chunks(chunk(delta={"reasoning_content": "6 × 7"}), "Forty", "-two."),
+    chunks(chunk(delta={"tool_calls": [CALL | {"index": 0}]}), chunk(finish_reason="tool_calls")),
+    chunks({"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 9}}, DONE),
+)
+ALL_ANTHROPIC = (
+    parts(begun(input_tokens=7), block(0, type="thinking"), part("6 × 7", 0, "thinking"), block(1)),
+    parts(part("Forty", 1), part("-two.", 1)),
+    parts(block(2, type="tool_use", id="call_1", name="look", input={}), part('{"at": "sky"}', 2, "input_json")),
+    parts(ended("tool_use", output_tokens=9), STOPPED),
+)
+DIALECTS = {"openai": ALL_OPENAI, "anthropic": ALL_ANTHROPIC}
+
+
+class Both(NamedTuple):
+    """A server, and the provider behind it."""
+
+    backend: str
+    server: Served
+    behind: Provider
+
+    def reply(self, *replies: Any) -> None:
+        """Let the provider reply so, and with the last one again and again."""
+        self.behind.replies = list(replies)
+        self.behind.requests.clear()
+
+
+@pytest.fixture(scope="module", params=DIALECTS)
+def both(request: pytest.FixtureRequest) -> Iterator[Both]:
+    with provider(b"") as behind:
+        settings = {"base_url": behind.base_url, "api_key": KEY, "model": "m1", "stream": "on"}
+        served = serve(request.param, **{f"{request.param}_{name}": value for name, value in settings.items()})
+        yield Both(request.param, served, behind)
+        assert served.stop() == 0
+
+
+def ask(server: Served, **fields: Any) -> Any:
+    messages = fields.pop("messages", [{"role": "user", "content": "How many?"}])
+    return server.post("/v1/chat/completions", {"model": "ada", "messages": messages, "tools": [TOOL]} | fields)
+
+
+def test_a_stream_reaches_openais_clients_whole(both: Both) -> None:
+    """Reasoning, text, calls, the reason of the end and the provider's own tokens; streamed and not."""
+    both.reply(stream(*DIALECTS[both.backend]))
+    text = ask(both.server, stream=True, stream_options={"include_usage": True}).content.decode()
+    told = [json.loads(line[6:]) for line in text.split("\n") if line.startswith("data: {")]
+    deltas = [each["choices"][0]["delta"] for each in told if each["choices"]]
+    whole = ask(both.server).json()
+    assert "".join(delta.get("reasoning_content", "") for delta in deltas) == "6 × 7"
+    assert "".join(delta.get("content", "") for delta in deltas) == "Forty-two."
+    assert [delta["tool_calls"] for delta in deltas if "tool_calls" in delta] == [[CALL | {"index": 0}]]
+    assert [each["choices"][0]["finish_reason"] for each in told if each["choices"]][-1] == "tool_calls"
+    usage = {"prompt_tokens": 7, "completion_tokens": 9, "total_tokens": 16}
+    assert told[-1]["usage"] == usage
+    assert whole["choices"] == [
+        {
+            "index": 0,
+            "message": {
+                "role": "assistant",
+                "content": "Forty-two.",
+                "refusal": None,
+                "reasoning_content": "6 × 7",
+                "tool_calls": [CALL],
+            },
+            "logprobs": None,
+            "finish_reason": "tool_calls",
+        }
+    ]
+    assert whole["usage"] == usage
+
+
+def test_tools_pictures_and_results_reach_the_provider(both: Both) -> None:
+    """In its own dialect, whose bodies are compared in the tests of the backends; and its answer need be no stream."""
+    both.reply(http(200, completion("42") if both.backend == "openai" else message("42")))
+    answered = ask(
+        both.server,
+        messages=[
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": CAT}}]},
+            {"role": "assistant", "content": None, "tool_calls": [CALL]},
+            {"role": "tool", "tool_call_id": "call_1", "content": "blue"},
+        ],
+        tool_choice="auto",
+    )
+    assert answered.json()["choices"][0]["message"]["content"] == "42"
+    [request] = both.behind.requests
+    sent = json.dumps(request.body)
+    assert request.body["tool_choice"] in ("auto", {"type": "auto"})
+    for said in ("iVBO", "blue", "call_1", "look"):
+        assert said in sent
+
+
+def test_a_word_is_read_while_the_provider_is_at_the_next(both: Both) -> None:
+    """Progress until the first word, then the words as they come; the same from the middle, for those who resume."""
+    go_on = threading.Event()
+    first, rest = {
+        "openai": (chunks("Forty"), chunks("-two.", chunk(finish_reason="stop"), DONE)),
+        "anthropic": (parts(begun(), block(), "Forty"), parts("-two.", ended(), STOPPED)),
+    }[both.backend]
+    both.reply(steps(first, go_on, rest))
+    got: list[Got] = []
+    for event in events(both.server.post("/api/stream_chat_smart", QUESTION, stream=True)):
+        got.append(event)
+        if event.data["status"] == "streaming" and not go_on.is_set():
+            # The last letter waits, for what comes next may belong to it.
+            assert event.data["data"] == "Fort"
+            go_on.set()
+    assert answer(got) == "Forty-two."
+    middle = next(event.id for event in got if event.data["status"] == "streaming")
+    again = read(both.server.get(got[0].data["events_url"], headers={"Last-Event-ID": middle}, stream=True))
+    assert answer(again) == "y-two."
+    assert [got[-1].data["status"], again[-1].data["status"]] == ["complete", "complete"]
+
+
+def test_a_stream_that_breaks_off_is_an_error_behind_its_words(both: Both) -> None:
+    """Readers keep what they have, and are told that it is not all."""
+    both.reply(cut({"openai": chunks("Forty-"), "anthropic": parts(begun(), block(), "Forty-")}[both.backend]))
+    got = read(both.server.post("/api/stream_chat", QUESTION, stream=True))
+    assert answer(got) == "Forty-"
+    assert (got[-1].data["code"], got[-1].data["error"]) == (
+        "backend_error",
+        "The provider's reply broke off in the middle",
+    )
+    assert len(both.behind.requests) == 1
+
+
+def test_a_cancelled_run_ends_the_providers_stream(both: Both) -> None:
+    """The connection is closed, so that the provider can stop its work."""
+    closed = threading.Event()
+
+    def send(connection: Any) -> None:
+        said = {"openai": chunks("Forty-"), "anthropic": parts(begun(), block(), "Forty-")}[both.backend]
+        connection.sendall(stream(said, is_whole=False))
+        assert connection.recv(1) == b""
+        closed.set()
+
+    both.reply(send)
+    response = both.server.post("/api/stream_chat", QUESTION, stream=True)
+    for event in events(response):
+        if event.data["status"] == "streaming":
+            both.server.post(f"/api/runs/{response.headers['X-Run-Id']}/cancel")
+    assert closed.wait(5)
+    assert event.data["status"] == "cancelled"
+
+
+def test_a_dead_provider_is_refused_at_once_until_it_lives_again() -> None:
+    """In every dialect with its true status and the seconds to wait; and nobody asks the provider meanwhile."""
+    with provider(*[http(500, b"")] * 5, http(200, completion())) as behind:
+        served = serve("openai", openai_base_url=behind.base_url, openai_api_key=KEY, openai_model="m1")
+        try:
+            for _ in range(5):
+                assert served.post("/api/chat", QUESTION).status_code == 502
+            began = time.monotonic()
+            refused = [
+                served.post("/api/chat", QUESTION),
+                served.post("/api/stream_chat", QUESTION),
+                served.post("/v1/chat/completions", {"model": "ada", "messages": [{"role": "user", "content": "Hi"}]}),
+                served.post(
+                    "/v1/messages", {"model": "ada", "max_tokens": 9, "messages": [{"role": "user", "content": "Hi"}]}
+                ),
+            ]
+            assert time.monotonic() - began < 2
+            assert [reply.status_code for reply in refused] == [503] * 4
+            assert all(1 <= int(reply.headers["Retry-After"]) <= 5 for reply in refused)
+            assert "What answers here is out of reach: try again in " in refused[0].json()["error"]
+            assert len(behind.requests) == 5
+            wait_for(lambda: served.post("/api/chat", QUESTION).status_code == 200, 15)
+            assert len(behind.requests) == 6
+            assert served.post("/api/chat", QUESTION).status_code == 200
+        finally:
+            assert served.stop() == 0

@@ -1,0 +1,78 @@
+"""Who asks too often is told so, in the form of the wire, and when to ask again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from tests.reading import read
+from tests.serving import Served, serve
+
+SMART = "/api/stream_chat_smart"
+BODY = {"username": "quick", "message": "Hi"}
+TALK = {"model": "quick", "messages": [{"role": "user", "content": "Hi"}]}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    """A server that answers each caller twice an hour at each address."""
+    served = serve("tests.answering:chosen", rate_limit="2/hour")
+    yield served
+    assert served.stop() == 0
+
+
+def test_what_is_left_is_said_and_then_refused(server: Served):
+    """By the headers of the IETF's draft; a refusal is an event on a stream."""
+    left = []
+    for _ in range(2):
+        response = server.post(SMART, BODY, user="alice")
+        assert response.headers["RateLimit-Policy"] == '"caller";q=2;w=3600'
+        left.append(response.headers["RateLimit"].partition(";t=")[0])
+    assert left == ['"caller";r=1', '"caller";r=0']
+    refused = server.post(SMART, BODY, user="alice")
+    assert refused.status_code == 429
+    assert 1 <= int(refused.headers["Retry-After"]) <= 3600
+    (event,) = read(refused)
+    assert (event.data["code"], event.data["is_complete"]) == ("rate_limited", True)
+
+
+def test_each_caller_and_each_address_is_counted_alone(server: Served):
+    """One who asks too often here may still ask there, and keeps nobody out."""
+    statuses = [server.post("/api/chat", BODY, user="bob").status_code for _ in range(3)]
+    assert statuses == [200, 200, 429]
+    assert server.post(SMART, BODY, user="bob").status_code == 200
+    assert server.post("/api/chat", BODY, user="carol").status_code == 200
+    assert server.get("/api/runs", user="bob").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", TALK),
+        ("/v1/messages", {**TALK, "max_tokens": 9}),
+    ],
+)
+def test_other_wires_have_their_own_form(server: Served, path: str, body: dict[str, object]):
+    """Clients of those protocols know it, and may try again."""
+    for _ in range(2):
+        assert server.post(path, body, user="dave").status_code == 200
+    refused = server.post(path, body, user="dave")
+    assert (refused.status_code, refused.json()["error"]["type"]) == (429, "rate_limit_error")
+    assert "x-should-retry" not in refused.headers
+    assert "Retry-After" in refused.headers
+
+
+def test_whoever_guesses_tokens_is_slowed_down_and_keeps_nobody_out():
+    """By where they come from; a good token goes through from the same address."""
+    served = serve("tests.answering:chosen", rate_limit="2/hour")
+    try:
+        wrong = {"Authorization": "Bearer wrong"}
+        statuses = [
+            requests.post(served.url + SMART, json=BODY, headers=wrong, timeout=9).status_code for _ in range(4)
+        ]
+        assert statuses == [401, 401, 429, 429]
+        assert served.post(SMART, BODY).status_code == 200
+    finally:
+        assert served.stop() == 0

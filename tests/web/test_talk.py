@@ -1,0 +1,88 @@
+"""A conversation becomes the question, what was before it, and what since; and needs abilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from persona_stream.backends import Ability, Backend
+from persona_stream.content import Image, Tool, ToolCall
+from persona_stream.errors import InvalidRequest
+from persona_stream.query import Query, Turn
+from persona_stream.web.talk import LONGEST_TEXTS, Talk, check_abilities, talk
+
+ASKED = Turn("user", "What is the weather?")
+CALLED = Turn("assistant", "", calls=(ToolCall("c1", "weather", "{}"),))
+FOUND = Turn("tool", "Sun.", call_id="c1")
+IMAGE = Image("https://example.org/a.png")
+
+
+@pytest.mark.parametrize(
+    ("turns", "parts"),
+    [
+        ([ASKED], Talk("What is the weather?", (), (), ())),
+        ([Turn("system", "Be brief."), Turn("user", "Hi"), Turn("assistant", "Hello"), ASKED],
+         Talk(ASKED.content, (), (Turn("system", "Be brief."), Turn("user", "Hi"), Turn("assistant", "Hello")), ())),
+        ([ASKED, CALLED, FOUND], Talk(ASKED.content, (), (), (CALLED, FOUND))),
+        ([ASKED, Turn("system", "Be brief."), CALLED],
+         Talk(ASKED.content, (), (Turn("system", "Be brief."),), (CALLED,))),
+        ([Turn("user", "", (IMAGE,))], Talk("", (IMAGE,), (), ())),
+    ],
+)  # fmt: skip
+def test_the_users_last_message_is_the_question(turns: list[Turn], parts: Talk):
+    """Calls of tools and their results stay behind it; instructions that come late belong before it."""
+    assert talk(turns) == parts
+
+
+@pytest.mark.parametrize(
+    ("turns", "words"),
+    [
+        ([], "none of them is the user's"),
+        ([Turn("system", "Be brief.")], "none of them is the user's"),
+        ([Turn("user", " \n")], "is blank"),
+        ([Turn("user", "Hi"), Turn("assistant", "Hello"), Turn("user", "")], "is blank"),
+    ],
+)
+def test_there_must_be_a_question(turns: list[Turn], words: str):
+    """And it must say something."""
+    with pytest.raises(InvalidRequest, match=words) as caught:
+        talk(turns)
+    assert caught.value.field == "messages"
+
+
+def test_the_texts_have_a_bound_in_all():
+    """However they are spread; characters are code points."""
+    half = Turn("user", "😀" * (LONGEST_TEXTS // 2))
+    assert talk([half, half]).message == half.content
+    with pytest.raises(InvalidRequest, match=r"^messages: have 524289 characters, and may have 524288$"):
+        talk([half, Turn("system", "x"), half])
+
+
+@pytest.mark.parametrize(
+    ("ability", "field", "more"),
+    [
+        ("tools", "tools", {"tools": (Tool("weather", None, {}),)}),
+        ("tools", "messages", {"history": (ASKED, CALLED, FOUND)}),
+        ("tools", "messages", {"since": (CALLED, FOUND)}),
+        ("tools", "messages", {"since": (FOUND,)}),
+        ("images", "messages", {"parts": ("See:", IMAGE)}),
+        ("images", "messages", {"history": (Turn("user", "", (IMAGE,)),)}),
+        ("prefill", "messages", {"since": (Turn("assistant", "It is"),)}),
+        ("response_format", "response_format", {"parameters": {"response_format": {"type": "json_object"}}}),
+    ],
+)
+def test_what_a_backend_cannot_do_is_refused(ability: Ability, field: str, more: dict[str, Any]):
+    """And not done without: the client would wait for it in vain."""
+    query = Query(username="x", message="Hi", **more)
+    check_abilities(query, Backend("able", lambda query: "", abilities=frozenset({ability})))
+    others = frozenset({"tools", "images", "prefill", "response_format"}) - {ability}
+    with pytest.raises(InvalidRequest, match=rf"^{field}: ") as caught:
+        check_abilities(query, Backend("unable", lambda query: "", abilities=others))
+    assert caught.value.field == field
+
+
+def test_most_queries_need_nothing_special():
+    """Text, history and how to sample."""
+    query = Query(username="x", message="Hi", history=(ASKED, Turn("assistant", "Sun.")), parameters={"seed": 1})
+    check_abilities(query, Backend("plain", lambda query: ""))
