@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import requests
+
+from e2e.processes import free_port, running
+
+PROGRAM = [sys.executable, "-m", "persona_stream"]
 
 
 @dataclass(frozen=True)
@@ -18,11 +30,22 @@ class Served:
         url: where.
         token: who asks.
         log: what it says.
+        environment: what a command needs to make tokens for it.
     """
 
     url: str
     token: str
     log: Path
+    environment: dict[str, str]
+
+    def runs(self, token: str | None = None) -> list[dict[str, Any]]:
+        """Give all runs that this one, or another, has begun; the newest first."""
+        headers = {"Authorization": f"Bearer {token or self.token}"}
+        with requests.Session() as session:
+            session.trust_env = False
+            listed = session.get(f"{self.url}/api/runs?limit=100", headers=headers, timeout=10)
+        runs: list[dict[str, Any]] = listed.json()["runs"]
+        return runs
 
     def ask(self, endpoint: str, **fields: object) -> requests.Response:
         """Send a query, in English unless it says otherwise."""
@@ -39,3 +62,25 @@ class Served:
         assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
         # bytes.splitlines knows \r and \n alone, as the standard does.
         return [json.loads(line[5:]) for line in response.content.splitlines() if line.startswith(b"data:")]
+
+
+def token(user: str, environment: dict[str, str]) -> str:
+    """Make a token for a user, as somebody at the server's machine would."""
+    made = subprocess.run(
+        [*PROGRAM, "token", "--user", user], env=environment, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert re.fullmatch(r"[\w-]+\.[\w-]+\.[\w-]+", made)
+    return made
+
+
+@contextmanager
+def serving(folder: Path, **settings: object) -> Iterator[Served]:
+    """Serve with these settings until the end of the block, with its state in a folder."""
+    shutil.copy(Path(__file__).parent / "answering.py", folder)
+    port = free_port()
+    flags = {"port": port, "backend": "openai"} | settings
+    command = [*PROGRAM, "serve", *(f"--{name.replace('_', '-')}={value}" for name, value in flags.items())]
+    secret = {"PERSONA_STREAM_JWT_SECRET": secrets.token_hex(32)}
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **secret}
+    with running(command, f"http://127.0.0.1:{port}/readyz", 60, folder, secret) as log:
+        yield Served(f"http://127.0.0.1:{port}", token("e2e", environment), log, environment)

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
+from functools import partial
 
 import pytest
-import requests
 
+from e2e import published
 from e2e.answering import TEXT
+from e2e.published import runs
 from e2e.served import Served
 
-CLIENTS = Path(__file__).parent / "clients"
 PYTHON = ("whole", "whole_async", "stream", "stream_async", "helper")
 NODE = ("whole", "stream", "helper")
 BOTH = pytest.mark.parametrize(("language", "ways"), [("python", PYTHON), ("node", NODE)], ids=["python", "node"])
+use = partial(published.use, "openai")
+use_all = partial(published.use_all, "openai")
 
 
 @pytest.fixture
@@ -29,38 +27,10 @@ def served(serve: Callable[..., Served]) -> Served:
     return serve(backend="answering:ask", timeout=40)
 
 
-def use(served: Served, language: str, deed: str, message: str = "0", key: str | None = None) -> dict[str, Any]:
-    """Do something with the package of a language, in the environment that has it."""
-    name = {"python": "E2E_OPENAI", "node": "E2E_OPENAI_NODE"}[language]
-    place = os.environ.get(name)
-    if place is None:
-        pytest.fail(f"{name} is not set: start these tests with make e2e")
-    program = [place, CLIENTS / "openai_python.py"] if language == "python" else ["node", CLIENTS / "openai_node.mjs"]
-    done = subprocess.run(
-        [*program, f"{served.url}/v1", key or served.token, deed, message],
-        env={"PATH": os.environ["PATH"], name: place},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
-
-
-def runs(served: Served) -> list[str]:
-    """Give the states of all runs that there were."""
-    headers = {"Authorization": f"Bearer {served.token}"}
-    listed = requests.get(f"{served.url}/api/runs?limit=100", headers=headers, timeout=10).json()["runs"]
-    return [run["status"] for run in listed]
-
-
 @BOTH
 def test_every_way_gives_the_whole_answer(served: Served, language: str, ways: tuple[str, ...]) -> None:
     """To the character, with the reasoning beside it and the tokens."""
-    for way in ways:
-        told = use(served, language, way)
+    for way, told in use_all(served, language, ways).items():
         assert (told["text"], told["finish"]) == (TEXT, "stop"), way
         assert told.get("reasoning", "Six times seven.") == "Six times seven."
         assert told.get("joined", TEXT) == TEXT
@@ -94,8 +64,7 @@ def test_an_error_before_the_first_byte(served: Served, language: str, ways: tup
 @BOTH
 def test_an_error_of_the_backend(served: Served, language: str, ways: tuple[str, ...]) -> None:
     """In a stream after the first byte; otherwise with its status, and the backend is not run three times for it."""
-    for way in ways:
-        told = use(served, language, way, "fail")
+    for way, told in use_all(served, language, ways, "fail").items():
         assert (told["code"], told["type"]) == ("backend_error", "server_error"), way
         assert "The library is closed today." in told["message"]
         assert told["error"] == ("InternalServerError" if way.startswith("whole") else "APIError")
@@ -105,8 +74,7 @@ def test_an_error_of_the_backend(served: Served, language: str, ways: tuple[str,
 @BOTH
 def test_a_bad_key(served: Served, language: str, ways: tuple[str, ...]) -> None:
     """An authentication error, in every way."""
-    for way in ("whole", "stream", "models"):
-        told = use(served, language, way, key="sk-wrong")
+    for way, told in use_all(served, language, ("whole", "stream", "models"), key="sk-wrong").items():
         assert (told["error"], told["status"], told["code"]) == ("AuthenticationError", 401, "invalid_api_key"), way
 
 

@@ -23,17 +23,57 @@ environment() {
     printf '%s' "$*" >"$folder/.made"
 }
 
-# The laws too, with many more examples than `make test` has time for.
-[ $# -gt 0 ] || HYPOTHESIS_PROFILE=thorough .venv/bin/python -m pytest -n 2 -m hypothesis tests
+# packages NAME REQUIREMENT...: the same with npm, in .venv-e2e-NAME-node.
+packages() {
+    local folder=.venv-e2e-$1-node
+    shift
+    [ "$(cat "$folder/.made" 2>/dev/null)" != "$*" ] || return 0
+    echo "Setting up $folder (once) ..."
+    rm -rf "$folder"
+    npm install --silent --no-audit --no-fund --no-package-lock --fetch-retries 5 --prefix "$folder" "$@"
+    printf '%s' "$*" >"$folder/.made"
+}
 
+# wanted INSTALLER PACKAGE...: in the versions that docs/CLIENTS.md names; with NEWEST=1, in those of today.
+wanted() {
+    if [ -n "${NEWEST:-}" ]; then
+        shift
+        echo "$@"
+    else
+        .venv/bin/python -m e2e.versions "$@"
+    fi
+}
+
+# What looks for faults of accessibility, in the tests of the dashboard.
+packages axe axe-core
+
+# The laws too, with many more examples than `make test` has time for, and what is too heavy for it.
+if [ $# -eq 0 ]; then
+    HYPOTHESIS_PROFILE=thorough .venv/bin/python -m pytest -n 2 -m hypothesis tests
+    .venv/bin/python -m pytest -n 2 --dist loadfile -m heavy tests
+    # A minute of what nobody has thought of; in CI always from the same seed.
+    scripts/fuzz.sh
+fi
+
+environment tokens -e '.[tokens]'
 environment litellm 'litellm[proxy]>=1.106,<2'
-# The newest, as whoever installs them today gets them.
-environment openai openai
-[ -d .venv-e2e-openai-node/node_modules/openai ] ||
-    npm install --silent --no-audit --no-fund --no-package-lock --prefix .venv-e2e-openai-node openai
 
-export E2E_OPENAI=$PWD/.venv-e2e-openai/bin/python
-export E2E_OPENAI_NODE=$PWD/.venv-e2e-openai-node
+[ -z "${NEWEST:-}" ] || rm -f .venv-e2e-{openai,anthropic,langchain}/.made .venv-e2e-*-node/.made
+environment openai $(wanted pip openai requests)
+environment anthropic $(wanted pip anthropic)
+environment langchain $(wanted pip langchain-openai)
+packages openai $(wanted npm openai)
+packages anthropic $(wanted npm @anthropic-ai/sdk)
+packages ai $(wanted npm ai @ai-sdk/openai-compatible)
+
+for name in openai anthropic langchain; do
+    export "E2E_${name^^}=$PWD/.venv-e2e-$name/bin/python"
+done
+for name in openai anthropic ai; do
+    export "E2E_${name^^}_NODE=$PWD/.venv-e2e-$name-node"
+done
+export E2E_TOKENS=$PWD/.venv-e2e-tokens/bin/python
 export E2E_LITELLM=$PWD/.venv-e2e-litellm/bin/litellm
+[ -z "${NEWEST:-}" ] || .venv/bin/python -m e2e.versions write
 # LiteLLM takes half a minute of computing to start, and more when it was just installed.
 exec .venv/bin/python -m pytest e2e -o timeout=600 "$@"

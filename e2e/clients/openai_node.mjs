@@ -1,11 +1,11 @@
-// Do one thing with the published npm package `openai`, and print as JSON what came of it.
-//   E2E_OPENAI_NODE=<folder that has it> node openai_node.mjs BASE_URL KEY DEED MESSAGE
+// Do things with the published npm package `openai`, and print as JSON what came of each.
+//   E2E_OPENAI_NODE=<folder that has it> node openai_node.mjs BASE_URL KEY DEED[,DEED…] MESSAGE
 import { createRequire } from "node:module";
 
 const { OpenAI } = createRequire(`${process.env.E2E_OPENAI_NODE}/`)("openai");
-const [baseURL, apiKey, deed, message] = process.argv.slice(2);
+const [baseURL, apiKey, asked, message] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey });
-const how = { model: "ada", messages: [{ role: "user", content: message }] };
+let how;
 
 const deeds = {
   async whole() {
@@ -15,8 +15,8 @@ const deeds = {
   },
   async stream() {
     const told = { text: "", reasoning: "", finish: null, tokens: 0 };
-    const asked = { ...how, stream: true, stream_options: { include_usage: true } };
-    for await (const chunk of await client.chat.completions.create(asked)) {
+    const streamed = { ...how, stream: true, stream_options: { include_usage: true } };
+    for await (const chunk of await client.chat.completions.create(streamed)) {
       told.tokens = chunk.usage?.total_tokens ?? told.tokens;
       for (const { delta, finish_reason } of chunk.choices) {
         told.text += delta.content ?? "";
@@ -47,12 +47,17 @@ const deeds = {
   },
 };
 
-const told = await deeds[deed]().catch((error) => ({
-  error: error.constructor.name,
-  status: error.status ?? null,
-  code: error.code,
-  type: error.type,
-  param: error.param,
-  message: error.message,
-}));
+const told = [];
+for (const deed of asked.split(",")) {
+  how = { model: "ada", messages: [{ role: "user", content: message }] };
+  const done = await deeds[deed]().catch((error) => ({
+    error: error.constructor.name,
+    status: error.status ?? null,
+    code: error.code,
+    type: error.type,
+    param: error.param,
+    message: error.message,
+  }));
+  told.push(done);
+}
 console.log(JSON.stringify(told));

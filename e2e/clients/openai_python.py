@@ -1,7 +1,7 @@
-"""Do one thing with the published ``openai`` package, and print as JSON what came of it.
+"""Do things with the published ``openai`` package, and print as JSON what came of each.
 
 It runs in an environment of its own, which has that package and nothing of ours:
-    python openai_python.py BASE_URL KEY DEED MESSAGE
+    python openai_python.py BASE_URL KEY DEED[,DEED…] MESSAGE
 """
 
 from __future__ import annotations
@@ -119,13 +119,16 @@ class _Heard:
 
 
 def main() -> None:
-    """Do it."""
-    base_url, key, deed, message = sys.argv[1:]
-    do: Callable[[], Told] = getattr(Asked(base_url, key, message), deed)
+    """Do them."""
+    base_url, key, deeds, message = sys.argv[1:]
+    print(json.dumps([_do(getattr(Asked(base_url, key, message), deed)) for deed in deeds.split(",")]))
+
+
+def _do(deed: Callable[[], Told]) -> Told:
     try:
-        told = do()
+        return deed()
     except openai.APIError as error:
-        told = {
+        return {
             "error": type(error).__name__,
             "status": getattr(error, "status_code", None),
             "code": error.code,
@@ -133,7 +136,6 @@ def main() -> None:
             "param": error.param,
             "message": error.message,
         }
-    print(json.dumps(told))
 
 
 main()

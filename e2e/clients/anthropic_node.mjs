@@ -1,0 +1,85 @@
+// Do things with the published npm package `@anthropic-ai/sdk`, and print as JSON what came of each.
+//   E2E_ANTHROPIC_NODE=<folder that has it> node anthropic_node.mjs BASE_URL KEY DEED[,DEED…] MESSAGE
+import { createRequire } from "node:module";
+
+const { Anthropic } = createRequire(`${process.env.E2E_ANTHROPIC_NODE}/`)("@anthropic-ai/sdk");
+const [baseURL, apiKey, asked, message] = process.argv.slice(2);
+const client = new Anthropic({ baseURL, apiKey, authToken: null });
+let how;
+const tool = { name: "weather", input_schema: { type: "object" } };
+const picture = { type: "image", source: { type: "base64", media_type: "image/png", data: "AAAA" } };
+
+const join = (blocks, kind, field) => blocks.filter(({ type }) => type === kind).map((block) => block[field]).join("");
+const whole = ({ content, stop_reason: finish, usage }) => ({
+  text: join(content, "text", "text"),
+  reasoning: join(content, "thinking", "thinking"),
+  kinds: content.map(({ type }) => type),
+  finish,
+  tokens: usage.output_tokens,
+  given: usage.input_tokens,
+});
+
+const deeds = {
+  async whole() {
+    return whole(await client.messages.create(how));
+  },
+  async stream() {
+    const told = { text: "", reasoning: "", finish: null, tokens: 0, given: 0 };
+    for await (const event of await client.messages.create({ ...how, stream: true })) {
+      if (event.type === "message_start") told.given = event.message.usage.input_tokens;
+      if (event.delta?.type === "text_delta") told.text += event.delta.text;
+      if (event.delta?.type === "thinking_delta") told.reasoning += event.delta.thinking;
+      if (event.type === "message_delta") {
+        told.finish = event.delta.stop_reason;
+        told.tokens = event.usage.output_tokens;
+      }
+    }
+    return told;
+  },
+  async helper() {
+    let joined = "";
+    const stream = client.messages.stream(how).on("text", (delta) => (joined += delta));
+    return { ...whole(await stream.finalMessage()), joined };
+  },
+  async another_turn() {
+    const { content } = await client.messages.create(how);
+    how.messages.push({ role: "assistant", content }, { role: "user", content: "0" });
+    return deeds.helper();
+  },
+  async tools() {
+    how.tools = [tool];
+    return deeds.stream();
+  },
+  async picture() {
+    how.messages = [{ role: "user", content: [picture] }];
+    return deeds.whole();
+  },
+  async count() {
+    const { max_tokens: _, ...counted } = how;
+    return { tokens: (await client.messages.countTokens(counted)).input_tokens };
+  },
+  async leave() {
+    const stream = await client.messages.create({ ...how, stream: true });
+    for await (const { type } of stream) return { first: type };
+  },
+  async models() {
+    const names = [];
+    for await (const model of client.models.list()) names.push(model.id);
+    const one = await client.models.retrieve(names[0]);
+    return { names, one: one.id, display_name: one.display_name };
+  },
+};
+
+const told = [];
+for (const deed of asked.split(",")) {
+  how = { model: "ada", max_tokens: 1024, system: "Be brief.", messages: [{ role: "user", content: message }] };
+  const done = await deeds[deed]().catch((error) => ({
+    error: error.constructor.name,
+    status: error.status ?? null,
+    type: error.error?.error?.type ?? null,
+    message: error.error?.error?.message ?? error.message,
+    request_id: error.requestID ?? null,
+  }));
+  told.push(done);
+}
+console.log(JSON.stringify(told));

@@ -1,0 +1,71 @@
+"""The packages that others publish, as clients of ours: each used by a small program in an environment of its own.
+
+A program does several things when it is asked to, in turn or at the same time: to import such a package can take ten
+seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from e2e.served import Served
+
+_CLIENTS = Path(__file__).parent / "clients"
+_BASES = {"openai": "/v1", "anthropic": "", "langchain": "/v1", "ai": "/v1"}
+
+Package = Literal["openai", "anthropic", "langchain", "ai"]
+Told = dict[str, Any]
+
+
+def place(name: str) -> str:
+    """Give where an environment is, by the name of its variable: a program of Python, or a folder of Node's."""
+    found = os.environ.get(name)
+    if found is None:
+        pytest.fail(f"{name} is not set: start these tests with make e2e")
+    return found
+
+
+def use(package: Package, served: Served, language: str, deed: str, message: str = "0", key: str | None = None) -> Told:
+    """Do something with a package of a language; give what came of it."""
+    return use_all(package, served, language, [deed], message, key)[deed]
+
+
+def use_all(
+    package: Package,
+    served: Served,
+    language: str,
+    deeds: Sequence[str],
+    message: str = "0",
+    key: str | None = None,
+) -> dict[str, Told]:
+    """Do several things; give what came of each."""
+    name = f"E2E_{package.upper()}" + ("_NODE" if language == "node" else "")
+    python, node = [place(name), _CLIENTS / f"{package}_python.py"], ["node", _CLIENTS / f"{package}_node.mjs"]
+    done = subprocess.run(
+        [
+            *(python if language == "python" else node),
+            served.url + _BASES[package],
+            key or served.token,
+            ",".join(deeds),
+            message,
+        ],
+        env={"PATH": os.environ["PATH"], name: place(name)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(zip(deeds, json.loads(done.stdout), strict=True))
+
+
+def runs(served: Served) -> list[str]:
+    """Give the states of all runs that there were."""
+    return [run["status"] for run in served.runs()]

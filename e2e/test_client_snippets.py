@@ -1,0 +1,190 @@
+"""docs/CLIENTS.md: each snippet runs as it stands, and what it prints is the answer of the one run that it began."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page
+
+from e2e import versions
+from e2e.published import place
+from e2e.served import Served, serving, token
+from tests.browser.conftest import chromium
+from tests.browser.cutting_proxy import CuttingProxy
+from tests.documents import Document, Snippet
+
+PAGE = Document("docs/CLIENTS.md")
+# What a snippet imports says where it runs. In Python it also has another name than its package.
+PYTHONS = {
+    "requests": ("E2E_OPENAI", "requests"),
+    "openai": ("E2E_OPENAI", "openai"),
+    "anthropic": ("E2E_ANTHROPIC", "anthropic"),
+    "langchain_openai": ("E2E_LANGCHAIN", "langchain-openai"),
+}
+NODES = {
+    "openai": "E2E_OPENAI_NODE",
+    "@anthropic-ai/sdk": "E2E_ANTHROPIC_NODE",
+    "ai": "E2E_AI_NODE",
+    "@ai-sdk/openai-compatible": "E2E_AI_NODE",
+}
+VARIABLES, *SNIPPETS = PAGE.snippets()
+IN_BROWSER = [snippet for snippet in SNIPPETS if "EventSource" in snippet.body]
+ON_MACHINE = [snippet for snippet in SNIPPETS if snippet not in IN_BROWSER]
+BEGUN = "begun.sse"
+
+Told = tuple[subprocess.CompletedProcess[str], Path, str]
+"""How a snippet ended, in which folder, and whose token it had."""
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Serve the demo, whose answer takes from the fourth second to the fifth."""
+    with serving(tmp_path_factory.mktemp("served"), backend="demo", demo_seconds=3.5) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def told(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Snippet, Future[Told]]]:
+    """Run the snippets, some at the same time, each for a user of its own."""
+
+    def run(number: int, snippet: Snippet) -> Told:
+        folder = tmp_path_factory.mktemp(f"snippet-{number}")
+        user = token(f"reader-{number}", served.environment)
+        environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "URL": served.url, "TOKEN": user}
+        done = subprocess.run(
+            command(snippet, folder),
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return done, folder, user
+
+    with ThreadPoolExecutor(3) as pool:
+        yield {snippet: pool.submit(run, number, snippet) for number, snippet in enumerate(ON_MACHINE)}
+
+
+def command(snippet: Snippet, folder: Path) -> list[str | Path]:
+    """Write a snippet into a folder, and give what runs it there."""
+    name = {"bash": "snippet.sh", "python": "snippet.py", "js": "snippet.mjs"}[snippet.language]
+    (folder / name).write_text(snippet.body, "utf-8")
+    match snippet.language:
+        case "bash":
+            return ["bash", "-euo", "pipefail", name]
+        case "python":
+            [variable] = {PYTHONS[module][0] for module in imported(snippet) if module in PYTHONS}
+            return [place(variable), name]
+        case _:
+            [variable] = {NODES[module] for module in imported(snippet)}
+            (folder / "node_modules").symlink_to(Path(place(variable)) / "node_modules")
+            return ["node", name]
+
+
+def imported(snippet: Snippet) -> list[str]:
+    """Name what a snippet imports, its own way."""
+    if snippet.language == "js":
+        return re.findall(r'^import .* from "([^"]+)";$', snippet.body, re.MULTILINE)
+    return re.findall(r"^(?:from|import) (\w+)", snippet.body, re.MULTILINE) if snippet.language == "python" else []
+
+
+def answer(served: Served, user: str) -> str:
+    """Give the answer of the only run that a user began."""
+    [run] = served.runs(user)
+    assert run["status"] == "complete"
+    text: str = run["data"]
+    return text
+
+
+def said(printed: str) -> str:
+    """Give the answer in what was printed: the text itself, or its events in either protocol."""
+    events = re.findall(r"^data: (\{.*)$", printed, re.MULTILINE)
+    if not events:
+        return printed
+    parts = []
+    for event in map(json.loads, events):
+        deltas = [choice["delta"].get("content") for choice in event.get("choices", [])]
+        parts += [event["data"]] if "data" in event else deltas
+    return "".join(part or "" for part in parts)
+
+
+@pytest.mark.parametrize("snippet", ON_MACHINE, ids=lambda snippet: f"{snippet.heading}-{snippet.language}")
+def test_the_snippet_runs(served: Served, told: dict[Snippet, Future[Told]], snippet: Snippet) -> None:
+    """It prints the whole answer, to the character, and begins one run for it."""
+    done, folder, user = told[snippet].result()
+    assert done.returncode == 0, done.stderr
+    assert said(done.stdout) == answer(served, user)
+    if BEGUN in snippet.body:
+        begun = (folder / BEGUN).read_text("utf-8")
+        assert '"status":"processing"' in begun
+        assert '"status":"complete"' not in begun
+
+
+def test_the_variables_are_what_the_snippets_need(served: Served) -> None:
+    """The address is where `make run` serves, and the token one that the server takes."""
+    assert VARIABLES.language == "bash"
+    environment = served.environment | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    printed = subprocess.run(
+        ["bash", "-euc", VARIABLES.body + 'printf "%s\\n" "$URL" "$TOKEN"'],
+        env=environment, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    assert printed[0] == "http://127.0.0.1:5001"
+    assert served.runs(printed[1]) == []
+
+
+def test_the_snippet_runs_in_a_browser(served: Served) -> None:
+    """From a page of another origin, through a connection that breaks: every character once, and then it is closed."""
+    [snippet] = IN_BROWSER
+    user = token("browser", served.environment)
+    port = int(served.url.rsplit(":", 1)[1])
+    with CuttingProxy(port) as proxy, chromium() as browser:
+        page = browser.new_page()
+        complaints: list[str] = []
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        opened = _watched(page, f"http://localhost:{port}/healthz")
+        proxy.pieces = 6
+        page.evaluate("([s, t]) => Object.assign(window, {server: s, token: t})", [proxy.address, user])
+        page.add_script_tag(content=snippet.body, type="module")
+        page.wait_for_function("document.querySelector('#answer').textContent.length > 60", timeout=30_000)
+        assert proxy.cut()
+        proxy.pieces = None
+        page.wait_for_function("sources[0]?.readyState === EventSource.CLOSED", timeout=30_000)
+        assert page.locator("#answer").text_content() == answer(served, user)
+        assert page.evaluate("sources.length") == 1
+        assert [method for method in opened if method != "OPTIONS"] == ["POST", "GET", "GET"]
+        assert complaints == []
+
+
+def _watched(page: Page, address: str) -> list[str]:
+    """Open an address in place of a page with room for an answer, and list the requests that are made from there."""
+    page.goto(address)
+    page.evaluate(
+        """() => {
+          document.body.innerHTML = '<p id="answer"></p>';
+          window.sources = [];
+          window.EventSource = class extends EventSource {
+            constructor(...given) { super(...given); sources.push(this); }
+          };
+        }"""
+    )
+    methods: list[str] = []
+    page.on("request", lambda request: methods.append(request.method))
+    return methods
+
+
+def test_the_page_names_what_it_was_run_with() -> None:
+    """Each package that a snippet imports, in the version that is installed."""
+    assert versions.installed() == versions.named()
+    python = {PYTHONS[module][1] for snippet in SNIPPETS for module in imported(snippet) if module in PYTHONS}
+    node = {module for snippet in ON_MACHINE if snippet.language == "js" for module in imported(snippet)}
+    needed = {("Python", package) for package in python} | {("Node", package) for package in node}
+    assert needed == versions.named().keys()

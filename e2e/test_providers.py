@@ -1,0 +1,140 @@
+"""The backends of both dialects against LiteLLM's proxy, which asks a provider of OpenAI's dialect in its turn."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from e2e.conftest import KEY, TEXT
+from persona_stream.backends import Backend
+from persona_stream.backends.anthropic import anthropic_backend
+from persona_stream.backends.openai import openai_backend
+from persona_stream.content import Image, Tool, ToolCall, ToolChoice
+from persona_stream.errors import BackendError, BackendUnavailable
+from persona_stream.query import Answer, Turn, Usage
+from tests.backends.stand_in import DONE, Ear, Provider, chunk, chunks, completion, http, stream
+from tests.waiting import wait_for
+
+Make = Callable[..., Backend]
+
+HEAD = {"created": 1, "model": "m1"}
+COUNTS = {"prompt_tokens": 7, "completion_tokens": 9, "total_tokens": 16}
+CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"at": "sky"}'}}
+CAT = "data:image/png;base64,iVBORw0KGgo="
+
+
+def said(content: object = None, **more: Any) -> bytes:
+    return chunks(chunk(content, **HEAD | more))
+
+
+STREAM = stream(
+    said(delta={"role": "assistant", "content": ""}),
+    said(delta={"reasoning_content": "6 × 7"}),
+    said("Forty"),
+    said("-two."),
+    said(delta={"tool_calls": [CALL | {"index": 0}]}),
+    said(finish_reason="tool_calls"),
+    said(choices=[], usage=COUNTS),
+    DONE,
+)
+WHOLE = http(
+    200,
+    completion(
+        "Forty-two.",
+        message={"reasoning_content": "6 × 7", "tool_calls": [CALL]},
+        finish_reason="tool_calls",
+        usage=COUNTS,
+        **HEAD,
+    ),
+    "Content-Type: application/json",
+)
+each_dialect = pytest.mark.parametrize("make", [openai_backend, anthropic_backend], ids=["openai", "anthropic"])
+
+
+def ask(make: Make, port: int, ear: Ear, *, streams: bool, model: str = "relayed", **fields: Any) -> Answer:
+    made = {"base_url": f"http://127.0.0.1:{port}/v1", "api_key": KEY, "model": model, "sleep": lambda seconds: None}
+    answer = make(**made, stream=streams).process_query(ear.query(**fields))
+    assert isinstance(answer, Answer)
+    return answer
+
+
+@each_dialect
+@pytest.mark.parametrize("streams", [False, True])
+def test_all_that_there_is_passes_both_ways(make: Make, streams: bool, litellm: int, behind: Provider) -> None:
+    """Tools, pictures, calls and results to the provider; reasoning, text, calls, tokens and the reason back."""
+    behind.replies, ear = [STREAM if streams else WHOLE], Ear()
+    behind.requests.clear()
+    answer = ask(
+        make,
+        litellm,
+        ear,
+        streams=streams,
+        tools=(Tool("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}}),),
+        tool_choice=ToolChoice("auto"),
+        parts=("How many?", Image(CAT)),
+        since=(
+            Turn("assistant", "", calls=(ToolCall("call_0", "look", '{"at": "sea"}'),)),
+            Turn("tool", "blue", call_id="call_0"),
+        ),
+        parameters={"max_tokens": 99},
+    )
+    assert (ear.reasoning + (answer.reasoning or ""), ear.text + answer.text) == ("6 × 7", "Forty-two.")
+    assert (answer.finish, answer.usage) == ("tools", Usage(input_tokens=7, output_tokens=9))
+    [call] = answer.calls
+    assert (call.id, call.name, json.loads(call.arguments)) == ("call_1", "look", {"at": "sky"})
+    [request] = [request for request in behind.requests if request.body]
+    asked, called, result = request.body["messages"]
+    assert [part["type"] for part in asked["content"]] == ["text", "image_url"]
+    assert asked["content"][1]["image_url"]["url"] == CAT
+    assert called["tool_calls"][0]["id"] == result["tool_call_id"] == "call_0"
+    assert result["content"] == "blue"
+    assert (request.body["max_tokens"], request.body["tool_choice"]) == (99, "auto")
+    assert request.body["tools"][0]["function"]["name"] == "look"
+
+
+@each_dialect
+def test_a_stream_that_breaks_off_behind_the_proxy_is_an_error(make: Make, litellm: int, behind: Provider) -> None:
+    """However the proxy says it, it is no answer, and nobody else can go on with it."""
+    ear = Ear()
+
+    def break_off(connection: socket.socket) -> None:
+        connection.sendall(stream(said("Forty-"), said("two"), said("-three"), is_whole=False))
+        wait_for(lambda: ear.heard)
+
+    behind.replies = [break_off]
+    with pytest.raises(BackendError) as failed:
+        ask(make, litellm, ear, streams=True)
+    assert ear.text.startswith("Forty-")
+    assert type(failed.value) is BackendError
+
+
+@each_dialect
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize(
+    ("model", "words", "error"),
+    [
+        ("busy", "The provider is busy", BackendUnavailable),
+        ("failing", "The provider failed", BackendUnavailable),
+        ("crowded", "The conversation is too long for the model", BackendError),
+        ("nobody", "The provider did not accept the request", BackendError),
+    ],
+)
+def test_refusals_are_understood_in_both_dialects(
+    make: Make, streams: bool, model: str, words: str, error: type[BackendError], litellm: int
+) -> None:
+    """The same words, and the same hope for another provider."""
+    with pytest.raises(BackendError, match=words) as failed:
+        ask(make, litellm, Ear(), streams=streams, model=model)
+    assert type(failed.value) is error
+
+
+@each_dialect
+def test_the_text_arrives_to_the_character(make: Make, litellm: int) -> None:
+    """Also where the proxy cuts an emoji in two."""
+    ear = Ear()
+    answer = ask(make, litellm, ear, streams=True, model="quick")
+    assert ear.text + answer.text == TEXT

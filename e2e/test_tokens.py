@@ -1,0 +1,35 @@
+"""Tokens are counted where a tokenizer is installed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+
+from e2e.published import place
+
+# What the tokenizer of OpenAI's newer models makes of each, as OpenAI's own library counts.
+KNOWN = {
+    "": 0,
+    "Hello world, 你好世界。": 7,
+    "<|endoftext|>": 7,
+    "half \ud83d": 2,
+    "Hello world, 你好世界。" * 1000: 7000,
+}
+COUNT = """
+import json, sys
+from persona_stream.usage import tokens
+print([tokens([text]) for text in json.load(sys.stdin)])
+"""
+
+
+def test_tokens_are_counted() -> None:
+    """To the token up to 10,000 characters, and close to it beyond; nothing in a text means anything but itself."""
+    done = subprocess.run(
+        [place("E2E_TOKENS"), "-c", COUNT], input=json.dumps(list(KNOWN)), capture_output=True, text=True, check=True
+    )
+    *counted, estimated = json.loads(done.stdout)
+    *known, long = KNOWN.values()
+    assert counted == known
+    assert estimated == pytest.approx(long, rel=0.01)

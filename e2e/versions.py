@@ -1,0 +1,77 @@
+"""The versions that docs/CLIENTS.md names: these are installed for the tests, and so its snippets run with them.
+
+``python -m e2e.versions pip openai requests`` gives requirements as pip takes them, ``npm openai`` as npm does, and
+``write`` puts what is installed into the page.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+PAGE = Path(__file__).parent.parent / "docs" / "CLIENTS.md"
+# Where each environment is, by the name of its variable.
+PLACES = {
+    "Python": ("E2E_OPENAI", "E2E_ANTHROPIC", "E2E_LANGCHAIN"),
+    "Node": ("E2E_OPENAI_NODE", "E2E_ANTHROPIC_NODE", "E2E_AI_NODE"),
+}
+_LANGUAGES = {"pip": ("Python", "=="), "npm": ("Node", "@")}
+_TABLE = re.compile(r"(?<=<!-- versions: begin -->\n\n)(?P<table>.*?)(?=\n<!-- versions: end -->)", re.DOTALL)
+_ROW = re.compile(r"^\| `(?P<package>[^`]+)` \| (?P<language>\w+) \| (?P<version>[^ ]+) \|$", re.MULTILINE)
+
+Versions = dict[tuple[str, str], str]
+"""Versions by language and package."""
+
+
+def named() -> Versions:
+    """Give what the page names."""
+    [table] = _TABLE.findall(PAGE.read_text("utf-8"))
+    return {(found["language"], found["package"]): found["version"] for found in _ROW.finditer(table)}
+
+
+def installed() -> Versions:
+    """Give which versions of those there are in the environments."""
+    return {(language, package): _installed(language, package) for language, package in named()}
+
+
+def write(versions: Versions) -> None:
+    """Put versions into the page."""
+    rows = [f"| `{package}` | {language} | {version} |" for (language, package), version in versions.items()]
+    table = "\n".join(["| package | for | version |", "|---|---|---|", *rows, ""])
+    PAGE.write_text(_TABLE.sub(table, PAGE.read_text("utf-8")), "utf-8")
+
+
+def _installed(language: str, package: str) -> str:
+    look = _in_python if language == "Python" else _in_node
+    for name in PLACES[language]:
+        if found := look(os.environ[name], package):
+            return found
+    raise LookupError(f"no environment of {language} has {package}")
+
+
+def _in_python(program: str, package: str) -> str:
+    look = "import sys, importlib.metadata as m; print(m.version(sys.argv[1]))"
+    return subprocess.run([program, "-c", look, package], capture_output=True, text=True, check=False).stdout.strip()
+
+
+def _in_node(folder: str, package: str) -> str:
+    description = Path(folder, "node_modules", package, "package.json")
+    return str(json.loads(description.read_text("utf-8"))["version"]) if description.exists() else ""
+
+
+def main(deed: str, *packages: str) -> None:
+    """Do one of the three."""
+    if deed == "write":
+        write(installed())
+        return
+    language, sign = _LANGUAGES[deed]
+    versions = named()
+    print(*(f"{package}{sign}{versions[language, package]}" for package in packages))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
