@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import parts, procfs, report, servers, shared
+from bench import overload, parts, procfs, relay, report, servers, shared, stored
 from bench.parts import Part, PartsError
 from bench.report import Result
 from bench.rounds import measure, turns
@@ -29,6 +29,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--perf", dest="profiler", action="store_const", const="perf", help="where C code spends it")
     parser.add_argument("--py-spy", dest="profiler", action="store_const", const="py-spy", help="and Python code")
     parser.add_argument("--shared", action="store_true", help="two workers with Redis too (a whole run always does)")
+    parser.add_argument("--stored", action="store_true", help="with the store too (a whole run always does)")
+    parser.add_argument("--relay", action="store_true", help="a provider's stream too (a whole run always does)")
+    parser.add_argument("--overload", action="store_true", help="more than there is room for (a whole run always does)")
     parser.add_argument("--parts", action="store_true", help="time the parts too (a whole run always does)")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the report (a whole run always does)")
     return parser.parse_args()
@@ -38,10 +41,14 @@ def _scenarios(asked: argparse.Namespace) -> list[Scenario]:
     counts, at_once = asked.streams, asked.burst
     if asked.quick:
         counts, at_once = counts or [200], 200 if at_once is None else at_once
-    elif counts is None and at_once is None and not (asked.parts or asked.shared):
+    elif counts is None and at_once is None and not _asks_for_more(asked):
         counts, at_once = [1000, 4000], 2000
     found = [waiting(count, seconds=asked.seconds, rate=asked.rate) for count in counts or []]
     return [*found, *([burst(at_once)] if at_once else [])]
+
+
+def _asks_for_more(asked: argparse.Namespace) -> bool:
+    return bool(asked.parts or asked.shared or asked.stored or asked.relay or asked.overload)
 
 
 def _run(scenario: Scenario, chosen: Sequence[Server], rounds: int, profiler: str | None) -> Result:
@@ -96,12 +103,15 @@ def main() -> int:
 
     # What BENCHMARKS.md says of the load is true of the load that is the default.
     whole = len(sys.argv) == 1 or sys.argv[1:] == ["--rounds", str(asked.rounds)]
-    with_redis = shared.section(rounds) if whole or asked.shared else []
-    print("\n".join(with_redis))
+    more = shared.section(rounds) if whole or asked.shared else []
+    more += stored.section(rounds) if whole or asked.stored else []
+    more += relay.section(rounds) if whole or asked.relay else []
+    more += overload.section(rounds) if whole or asked.overload else []
+    print("\n".join(more))
     timed = _parts() if whole or asked.parts else []
     if target := asked.write or (servers.ROOT / "docs/BENCHMARKS.md" if whole else None):
         command = "make bench" if len(sys.argv) == 1 else f"python -m bench {shlex.join(sys.argv[1:])}"
-        target.write_text(report.document(results, with_redis, timed, chosen, command))
+        target.write_text(report.document(results, more, timed, chosen, command))
         print(f"\nwritten: {target}")
     lost = any(one.tally.lost for result in results for one in result.measured.get("ours", []))
     return 1 if lost or any(result.failed for result in results) else 0

@@ -6,7 +6,7 @@ Run as ``python -m bench.micro``; it writes one line of JSON. Nothing is served.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -14,9 +14,12 @@ import msgspec
 from bench.parts import Part
 from bench.workload import ANSWER, DEADLINE, RESUME_FOR
 from persona_stream.chunking import chunker
+from persona_stream.dialects import Dialect
+from persona_stream.dialects.anthropic import Anthropic
 from persona_stream.dialects.native import Native
+from persona_stream.dialects.openai import OpenAI
 from persona_stream.events import Wait
-from persona_stream.facts import Accepted, Answered, Entry, Started
+from persona_stream.facts import Accepted, Answered, Delta, Entry, Started
 from persona_stream.script import Reader, Script
 from persona_stream.styles import SMART
 
@@ -30,6 +33,13 @@ PROSE: Final = (
     "中文没有空格，所以按句读切分。这是第一句话；这是第二句！还有第三句吗？当然有…… "
 ) * 3
 TEXT: Final = PROSE[:500]
+
+
+_ACCEPTED: Final = Accepted(
+    run_id="01kaf0000000000000000000zz", owner="bench-1", username="bench", conversation_id="chat_123",
+    style=SMART.name, chunking="characters", locale="zh", reasoning=False, deadline=DEADLINE,
+    resume_for=RESUME_FOR,
+)  # fmt: skip
 
 
 def _best(work: Callable[[], object]) -> float:
@@ -50,14 +60,9 @@ def _seconds(work: Callable[[], object], times: int) -> float:
 
 def _tell() -> tuple[Callable[[], int], int]:
     """Give the work of telling and encoding a whole run to one reader, and how many events that is."""
-    accepted = Accepted(
-        run_id="01kaf0000000000000000000zz", owner="bench-1", username="bench", conversation_id="chat_123",
-        style=SMART.name, chunking="characters", locale="zh", reasoning=False, deadline=DEADLINE,
-        resume_for=RESUME_FOR,
-    )  # fmt: skip
-    journal = [Entry(0.0, accepted), Entry(0.0, Started()), Entry(10.0, Answered(ANSWER))]
+    journal = [Entry(0.0, _ACCEPTED), Entry(0.0, Started()), Entry(10.0, Answered(ANSWER))]
     reader = Reader(SMART, chunker("characters"), "zh")
-    dialect = Native(accepted.run_id, f"/api/runs/{accepted.run_id}/events?ticket=abc", SMART, "zh")
+    dialect = Native(_ACCEPTED.run_id, f"/api/runs/{_ACCEPTED.run_id}/events?ticket=abc", SMART, "zh")
 
     def work() -> int:
         # Later than everything is due: nothing waits, so that only the work is timed.
@@ -65,6 +70,21 @@ def _tell() -> tuple[Callable[[], int], int]:
         return sum(len(dialect.encode(event)) > 0 for event in told)
 
     return work, work()
+
+
+def _relay(dialect: Callable[[Sequence[Entry]], Dialect]) -> tuple[Callable[[], int], int]:
+    """Give the work of encoding an answer in deltas, and how many there are."""
+    told = [Entry(0.0, Delta(word + " ")) for word in ANSWER.split()]
+    journal = [Entry(0.0, _ACCEPTED), Entry(0.0, Started()), *told, Entry(10.0, Answered(""))]
+    reader = Reader(SMART, chunker("words"), "zh")
+
+    events = [event for event in Script(journal, reader, lambda: 1000.0) if not isinstance(event, Wait)]
+
+    def work() -> int:
+        speak = dialect(journal)
+        return sum(len(speak.encode(event)) > 0 for event in events)
+
+    return work, len(told)
 
 
 def _cut(name: str) -> Callable[[], int]:
@@ -77,6 +97,14 @@ def run() -> list[Part]:
     """Time every part."""
     work, events = _tell()
     found = [Part("one event: told by the script and encoded by the native dialect", _best(work) / events)]
+    dialects: dict[str, Callable[[Sequence[Entry]], Dialect]] = {
+        "the native dialect": lambda journal: Native(_ACCEPTED.run_id, "/", SMART, "zh"),
+        "OpenAI's dialect": OpenAI,
+        "Anthropic's dialect": Anthropic,
+    }
+    for name, dialect in dialects.items():
+        work, deltas = _relay(dialect)
+        found.append(Part(f"one delta encoded by {name}", _best(work) / deltas))
     for name in ("characters", "words", "sentences"):
         found.append(Part(f"{len(TEXT)} characters cut by {name}", _best(_cut(name))))
     return found

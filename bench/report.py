@@ -85,6 +85,11 @@ _IN_A_LINE = {
 }
 
 
+def verdict(reached: bool) -> str:
+    """Say whether an aim was reached."""
+    return "reached" if reached else "**not reached**"
+
+
 def _lost(measurements: Sequence[Measurement] | None) -> str:
     return str(sum(one.tally.lost for one in measurements)) if measurements else "–"
 
@@ -107,11 +112,11 @@ def aims(results: Sequence[Result]) -> Iterator[str]:
     """Write which aims were reached, and which were not."""
     for result in results:
         for reached, text in result.verdicts():
-            yield f"- {'reached' if reached else '**not reached**'}: {text}"
+            yield f"- {verdict(reached)}: {text}"
 
 
 def document(
-    results: Sequence[Result], shared: Sequence[str], parts: Sequence[Part], shown: Sequence[Server], command: str
+    results: Sequence[Result], more: Sequence[str], parts: Sequence[Part], shown: Sequence[Server], command: str
 ) -> str:
     """Write the whole report."""
     now = datetime.datetime.now(datetime.UTC)
@@ -133,7 +138,7 @@ def document(
         text += ["", f"{result.scenario.load} {_ANSWER}", "", *table(result, shown)]
         if doubts := [f"- {doubt}" for doubt in result.doubts()]:
             text += ["", *doubts]
-    text += shared
+    text += more
     if parts:
         text += ["", "## Parts", "", "| one core, best of several | time |", "|---|---:|"]
         text += [f"| {each.name} | {each.microseconds:,.2f} µs |" for each in parts]

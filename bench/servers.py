@@ -20,6 +20,7 @@ from bench.workload import SECRET
 
 ROOT: Final = Path(__file__).parent.parent
 PEERS_PYTHON: Final = str(ROOT / ".venv-bench/bin/python")
+_END: Final = 30.0  # seconds that it may take to end: what it keeps is written then
 START: Final = 30.0
 """Seconds that a server may take to start."""
 
@@ -62,6 +63,7 @@ OURS: Final = Server(
     (
         sys.executable, "-m", "persona_stream", "serve", "--backend", "bench.backend:answer", "--host", "127.0.0.1",
         "--port", "{port}", "--state-dir", "{state}", "--jwt-secret", SECRET, "--log-level", "warning",
+        "--database-url", "off",  # the peers keep no log either
     ),
     ("persona_stream", "gevent", "flask", "msgspec"),
 )  # fmt: skip
@@ -105,8 +107,8 @@ def _answers(port: int) -> bool:
 
 
 @contextmanager
-def started(server: Server, core: int) -> Iterator[Running]:
-    """Start a server on a core, and stop it in the end.
+def started(server: Server, core: int | str) -> Iterator[Running]:
+    """Start a server on a core, or some like ``0-3``, and stop it in the end.
 
     Raises:
         StartError: it ended, or was silent for too long; with the last line of what it said.
@@ -133,7 +135,7 @@ def started(server: Server, core: int) -> Iterator[Running]:
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(5)
+                process.wait(_END)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

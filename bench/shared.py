@@ -15,6 +15,7 @@ import redis
 
 from bench import procfs
 from bench.metrics import METRICS, Metric
+from bench.report import verdict
 from bench.rounds import Measurement, measure
 from bench.servers import OURS, Server, free_port
 from bench.workload import waiting
@@ -92,19 +93,15 @@ def section(rounds: int) -> list[str]:
         f"{SCENARIO.load} Once asked of one process that keeps its runs in memory, and once of two workers that share "
         "a Redis. CPU and memory are those of both workers together, on one core; Redis has its own line.",
         "",
-        f"- {_verdict(lost == 0)}: none lost ({lost})",
-        f"- {_verdict(ratio <= CPU_AIM)}: CPU at most {CPU_AIM:g} × that of the journal in memory: {ratio:.2f} ×",
-        f"- {_verdict(connections <= CONNECTIONS_AIM)}: at most {CONNECTIONS_AIM} connections to Redis: {connections}",
+        f"- {verdict(lost == 0)}: none lost ({lost})",
+        f"- {verdict(ratio <= CPU_AIM)}: CPU at most {CPU_AIM:g} × that of the journal in memory: {ratio:.2f} ×",
+        f"- {verdict(connections <= CONNECTIONS_AIM)}: at most {CONNECTIONS_AIM} connections to Redis: {connections}",
         "",
         f"| median of {rounds} rounds | in memory | {TITLE} | ratio |",
         "|---|---:|---:|---:|",
         *rows,
         f"| CPU of Redis itself | – | {median(each.redis_cpu for each in shared):.2f} s | |",
     ]
-
-
-def _verdict(reached: bool) -> str:
-    return "reached" if reached else "**not reached**"
 
 
 if __name__ == "__main__":

@@ -107,7 +107,7 @@ def check(events: Sequence[Arrival], asked: float, scenario: Scenario) -> None:
         raise StreamError("the answer was there before its time")
 
 
-def _jitter(events: Sequence[Arrival]) -> list[float]:
+def lateness(events: Sequence[Arrival]) -> list[float]:
     """Give how far each progress event but the first was from its time. A server that is late skips some, so which
     one this is, is told by its elapsed time."""
     first, *others = (event for event in events if event.body["status"] == "processing")
@@ -139,7 +139,7 @@ def tally(transcripts: Sequence[Transcript], scenario: Scenario, plateau: float 
             wrong[str(broken)] += 1
         else:
             whole_events += len(events)
-            late = _jitter(events)
+            late = lateness(events)
             jitter += late
             skipped += max(0, _due(scenario) - 1 - len(late))
             delivery.append(events[-1].at - events[-PIECES - 2].at)

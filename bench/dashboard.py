@@ -1,0 +1,145 @@
+"""``python -m bench.dashboard``: how long the pages of the dashboard take over a large log in SQLite, and why.
+
+Each is asked for twenty times over HTTP. ``first`` is the first of them, with nothing remembered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from urllib.parse import urlencode
+
+import requests
+from sqlalchemy import Connection, event
+
+from persona_stream.store import engine as engines
+from persona_stream.store.charts import Charts
+from persona_stream.store.filters import newest
+from persona_stream.store.reading import choices, list_runs, show_run
+from persona_stream.store.wanted import FAILED, Filters
+from tests.serving import SECRET, Served, token
+from tests.store.seed import MONTH, fill
+
+_TIMES = 20
+_GOAL_MS = 200.0
+_DAY = 86_400.0
+
+
+def _pages(now: float) -> Sequence[tuple[str, str, Filters | None]]:
+    """Name the pages: what they are, their address, and of a list the filters."""
+    listed = {
+        "list": Filters(),
+        "list: failed": Filters(statuses=FAILED),
+        "list: timeouts": Filters(statuses=("timeout",)),
+        "list: a user": Filters(user="user-007"),
+        "list: a persona's failures": Filters(user="LuXun", statuses=FAILED),
+        "list: an endpoint": Filters(endpoint="/v1/messages"),
+        "list: a rare endpoint's failures": Filters(endpoint="/api/chat", statuses=FAILED),
+        "list: a model": Filters(model="gpt-4o"),
+        "list: slow": Filters(slow=60.0),
+        "list: a day of last week": Filters(since=now - 8 * _DAY, until=now - 7 * _DAY),
+        "list: search, found at once": Filters(search="Ethereum"),
+        "list: search, found nowhere": Filters(search="nothing is like this"),
+    }
+    stats = {f"charts: {days} d": f"stats?since={now - days * _DAY}" for days in (1, 7, 30)}
+    return [
+        *((name, f"runs?{_query(filters)}", filters) for name, filters in listed.items()),
+        ("choices", "choices", None),
+        *((name, path, None) for name, path in stats.items()),
+    ]
+
+
+def _query(filters: Filters) -> str:
+    given = {
+        "status": filters.statuses, "user": filters.user, "endpoint": filters.endpoint, "model": filters.model,
+        "slow": filters.slow, "since": filters.since, "until": filters.until, "search": filters.search,
+    }  # fmt: skip
+    return urlencode({name: value for name, value in given.items() if value}, doseq=True)
+
+
+def _measure(server: Served, path: str) -> tuple[float, float]:
+    took = []
+    headers = {"Authorization": f"Bearer {token('bench', scope='admin')}"}
+    with requests.Session() as session:
+        session.get(f"{server.url}/healthz", timeout=60)
+        for _ in range(_TIMES):
+            began = time.perf_counter()
+            answer = session.get(f"{server.url}/dashboard/api/{path}", headers=headers, timeout=60)
+            took.append(1000 * (time.perf_counter() - began))
+            answer.raise_for_status()
+    return took[0], statistics.median(took)
+
+
+def _plans(connection: Connection, filters: Filters) -> Iterator[str]:
+    query = newest(filters, None, None, 51, "sqlite").compile(connection.engine, compile_kwargs={"literal_binds": True})
+    for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {str(query).replace('%', '%%')}"):
+        yield str(row[3])
+
+
+def _all_plans(connection: Connection, now: float) -> Iterator[str]:
+    """Tell how SQLite goes about every statement of the other pages."""
+    seen: dict[str, None] = {}
+
+    def note(_: object, cursor: object, statement: str, parameters: object, *more: object) -> None:
+        if statement.startswith(("SELECT", "WITH")):
+            asked = connection.connection.cursor()
+            asked.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            seen.update(dict.fromkeys(row[3] for row in asked.fetchall()))
+            asked.close()
+
+    event.listen(connection.engine, "before_cursor_execute", note)
+    newest_run = list_runs(connection, Filters(), None, 1)[0][0]
+    for name, ask in (
+        ("a run", lambda: show_run(connection, newest_run.run_id)),
+        ("choices", lambda: choices(connection)),
+        ("charts", lambda: Charts(lambda: now, 300.0).draw(connection, now - MONTH, now)),
+    ):
+        seen.clear()
+        ask()
+        yield from (f"{name}: {line}" for line in seen)
+    event.remove(connection.engine, "before_cursor_execute", note)
+
+
+def main() -> None:
+    """Make the log, measure, and print."""
+    parser = argparse.ArgumentParser(prog="python -m bench.dashboard", description=__doc__)
+    parser.add_argument("--runs", type=int, default=100_000, help="how many the log has (100000)")
+    parser.add_argument("--file", type=Path, help="a log that is there already, or is kept for the next time")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        file = (asked.file or Path(folder) / "log.sqlite").resolve()
+        url = f"sqlite:///{file}"
+        engine = engines.engine(engines.address(url, file.parent), 1)
+        if not file.exists():
+            print(f"Writing {asked.runs} runs ...", file=sys.stderr)
+            fill(engine, asked.runs, time.time() - 600)
+        with engine.connect() as connection:
+            runs, _ = list_runs(connection, Filters(), None, 1)
+            now = runs[0].accepted_at
+            pages = [*_pages(now), ("a run", f"runs/{runs[0].run_id}", None)]
+            load = os.getloadavg()[0]
+            print(f"{asked.runs} runs, {platform.machine()}, {os.cpu_count()} cores, load {load:.1f} before")
+            server = Served([f"--jwt-secret={SECRET}", f"--state-dir={folder}", f"--database-url={url}"])
+            try:
+                for name, path, _ in pages:
+                    first, median = _measure(server, path)
+                    mark = "" if median < _GOAL_MS else f"   over {_GOAL_MS:.0f} ms"
+                    print(f"{name:36} first {first:7.1f} ms   median {median:7.1f} ms{mark}")
+            finally:
+                server.stop()
+            for name, _, filters in pages:
+                if filters is not None:
+                    print(f"{name}: {' · '.join(_plans(connection, filters))}")
+            print("\n".join(_all_plans(connection, now)))
+        engine.dispose()
+
+
+if __name__ == "__main__":
+    main()
