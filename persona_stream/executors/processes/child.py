@@ -14,6 +14,8 @@ from gevent import monkey, socket
 
 _wait_read: Any = getattr(socket, "wait_read")  # noqa: B009 - gevent's annotations do not know it
 _waitpid: Callable[[int, int], tuple[int, int]] = monkey.get_original("os", "waitpid")
+# gevent's own has its loop take the status of every child as soon as it ends, before we can ask for it.
+_posix_spawn: Any = monkey.get_original("os", "posix_spawn")
 
 _CONNECTION = 3  # the file that a worker has it as
 _NICE = 5
@@ -25,7 +27,8 @@ class Child:
 
     Attributes:
         pid: its number.
-        code: its exit code once it has ended; below zero, the signal that killed it.
+        code: its exit code once it has ended; below zero, the signal that killed it. ``None`` for ever, where
+            somebody else in this process has taken the status of a child that was not theirs.
     """
 
     def __init__(self, module: str, connection: int) -> None:
@@ -37,6 +40,7 @@ class Child:
             OSError: the system does not start any.
         """
         self.code: int | None = None
+        self._is_gone = False
         # What computes there makes room for what streams here, and so does what is imported.
         text = f"import os; os.nice({_NICE}); from {module} import main; main({_CONNECTION}, {os.getpid()})"
         files = [
@@ -45,31 +49,34 @@ class Child:
             (os.POSIX_SPAWN_DUP2, 2, 1),  # what a stranger prints belongs beside our log
         ]
         # In a group with all that it starts; and a Ctrl-C on the terminal is for us alone.
-        self.pid = os.posix_spawn(
+        self.pid = _posix_spawn(
             sys.executable, [sys.executable, "-u", "-c", text], os.environ, file_actions=files, setpgroup=0
         )
 
     def signal(self, number: int) -> None:
         """Send a signal to it and to all that it has started."""
         # As long as nobody has asked for its status, its number is nobody else's.
-        if self.code is None:
+        if not self._is_gone:
             with suppress(ProcessLookupError, PermissionError):  # macOS forbids it for one that has ended
                 os.killpg(self.pid, number)
 
     def wait(self) -> None:
         """Wait until it has ended, and end all that it has started. Call it once."""
-        try:
+        # Not found: somebody here waits for children that are not theirs.
+        with suppress(ChildProcessError, ProcessLookupError):
             self._wait_for_end()
-            self.signal(signal.SIGKILL)
+        self.signal(signal.SIGKILL)
+        self._is_gone = True
+        with suppress(ChildProcessError):
             _, status = _waitpid(self.pid, 0)
             self.code = os.waitstatus_to_exitcode(status)
-        except ChildProcessError:  # somebody here waits for children that are not theirs
-            self.code = 0
 
     @property
     def fate(self) -> str:
         """Say how it has ended."""
-        if self.code is not None and self.code < 0:
+        if self.code is None:
+            return "nobody can tell how"
+        if self.code < 0:
             try:
                 return f"killed by {signal.Signals(-self.code).name}"
             except ValueError:

@@ -44,7 +44,7 @@ class Paper:
 
     def begin(self, *headers: tuple[str, str], run_id: str = RUN_ID) -> None:
         """Accept a run, in a context of its own."""
-        query = Query(username="ada", message="a question", conversation_id="c-1")
+        query = Query(username="lovelace", message="a question", conversation_id="c-1")
         origin = Origin(endpoint="/api/chat", headers=headers, body=b"a question")
         order = Order(query, Backend("careful", lambda query: ""), "smart", "words", origin=origin)
         self.context.run(self.observer.note, run_id, Began(order))
@@ -193,7 +193,7 @@ def test_no_span_has_a_text_or_a_name_of_the_callers(paper: Paper):
     paper.happen((0.0, accepted()), (0.5, Started()), (3.0, ANSWERED))
     paper.note(reading())
     written = "".join(span.to_json() for span in paper.spans.values())
-    assert not [text for text in ("a question", "an answer", "alice", "ada", "Vitalik", "***") if text in written]
+    assert not [text for text in ("a question", "an answer", "alice", "lovelace", "Vitalik", "***") if text in written]
 
 
 def test_a_run_belongs_to_the_trace_of_its_request(paper: Paper):

@@ -1,0 +1,33 @@
+"""What is known of a process that has ended."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from persona_stream.executors.processes.child import Child
+from tests.waiting import wait_for
+
+
+@pytest.fixture
+def child() -> Iterator[Child]:
+    """One that ends at once, as it finds nothing to call."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        yield Child("persona_stream.nowhere", theirs.fileno())
+
+
+def test_it_ends_with_a_code(child: Child):
+    """Or with a signal; see ``test_executor``."""
+    child.wait()
+    assert (child.code, child.fate) == (1, "exit code 1")
+
+
+def test_a_status_that_somebody_else_has_taken_is_not_made_up(child: Child):
+    """As a library does that waits for any child."""
+    wait_for(lambda: os.waitpid(child.pid, os.WNOHANG)[0] == child.pid)
+    child.wait()
+    assert (child.code, child.fate) == (None, "nobody can tell how")
