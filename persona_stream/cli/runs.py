@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import click
 import msgspec
+from msgspec.structs import replace
 from sqlalchemy import Engine
 
 from persona_stream.cli.database import SETTINGS, opened
@@ -25,8 +27,10 @@ from persona_stream.store.wanted import FAILED, Filters
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _HEAD = ("run", "when", "status", "user", "persona", "model", "first text", "total", "tokens", "cost", "question")
+_PAGE = 200  # runs
 _EVERY = 1.0  # seconds between two looks for what is new
-_BACK = 200  # runs that are looked at each time
+_LATE = 10.0  # seconds after its end that a run may be written and still be seen
+_LONGEST = 3600.0  # seconds that a run may take and still be seen
 
 
 @click.group()
@@ -84,17 +88,20 @@ def show(run_id: str, as_json: bool, **options: Any) -> None:
 @_filtered
 def tail(as_json: bool, **options: Any) -> None:
     """Print runs as they end, until Ctrl-C."""
-    wanted = _filters(options)
-    shown: set[str] | None = None
+    wanted, now = _filters(options), calendar_clock()
+    # Without --since, what was there before is not what was asked for.
+    first = since = now() if wanted.since is None else wanted.since
+    shown: set[str] = set()
     with opened(options) as engine:
         while True:
-            ended = [row for row in _newest(engine, wanted, _BACK) if row.status != "processing"]
-            if shown is None and wanted.since is None:
-                shown = {row.run_id for row in ended}  # what was there before is not what was asked for
+            looked_at = now()
+            taken = max(wanted.since or 0.0, since - _LONGEST)
+            ended = list(_newest(engine, replace(wanted, since=taken, ended_since=since), sys.maxsize))
             for row in reversed(ended):
-                if row.run_id not in (shown or ()):
+                if row.run_id not in shown:
                     click.echo(_json(row) if as_json else _line(row))
             shown = {row.run_id for row in ended}
+            since = max(first, looked_at - _LATE)
             time.sleep(_EVERY)
 
 
@@ -115,7 +122,7 @@ def _newest(engine: Engine, filters: Filters, limit: int) -> Iterator[RunRow]:
     before: str | None = None
     while limit > 0:
         with engine.connect() as connection:
-            page, before = list_runs(connection, filters, before, min(limit, _BACK))
+            page, before = list_runs(connection, filters, before, min(limit, _PAGE))
         yield from page
         limit -= len(page)
         if before is None:

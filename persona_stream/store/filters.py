@@ -69,6 +69,8 @@ def _branches(filters: Filters, dialect: str) -> Iterator[Sequence[Condition]]:
             shared.append(column == value)
     if filters.slow is not None:
         shared.append(runs.c.total >= filters.slow)
+    if filters.ended_since is not None:
+        shared.append(runs.c.ended_at >= filters.ended_since)
     choices = [choice for choice in (_statuses(filters), _users(filters), _searched(filters, dialect)) if choice]
     for chosen in product(*choices):
         yield [*shared, *chosen]

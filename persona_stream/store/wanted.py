@@ -16,6 +16,7 @@ class Filters(Struct, frozen=True):
         user: the caller or the persona.
         slow: those that took so many seconds or longer.
         since, until: those that were taken in from one moment, and before another, in seconds since 1970.
+        ended_since: those that have ended, at this moment or later.
         search: those that have this text in the beginning of their question, or in the name of caller or persona,
             or whose name begins with it.
     """
@@ -28,4 +29,5 @@ class Filters(Struct, frozen=True):
     slow: float | None = None
     since: float | None = None
     until: float | None = None
+    ended_since: float | None = None
     search: str | None = None

@@ -17,6 +17,7 @@ _HEADERS = (
     "Content-Type",
     "Idempotency-Key",
     "Last-Event-ID",
+    "X-Persona-Heartbeat",
     "X-Persona-Resume",
     "x-api-key",
     "anthropic-version",

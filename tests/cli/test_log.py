@@ -167,3 +167,25 @@ def test_runs_are_followed_as_they_end(log: list[str]) -> None:
         finally:
             tail.kill()
     assert "alice asked ada: Something new" in lines[0]
+
+
+def test_a_run_that_took_long_is_seen_when_it_ends(tmp_path: Path) -> None:
+    """However many began after it."""
+    file, now = tmp_path / "log.sqlite", time.time()
+    kept: list[Record] = []
+    for number in range(300):
+        asked = query(f"Question {number}")
+        kept += records(entries(asked, *ANSWERED, at=now - 30 + number / 100), asked, now)
+    asked = query("The long one")
+    kept += records(entries(asked, (0.1, Started()), (100.0, Answered("At last")), at=now - 100), asked, now)
+    write(file, *kept)
+    flags = ["--since", "5m", "--database-url", f"sqlite:///{file}"]
+    command = [sys.executable, "-m", "persona_stream", "runs", "tail", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as tail:
+        assert tail.stdout is not None
+        try:
+            lines = [tail.stdout.readline() for _ in range(301)]
+        finally:
+            tail.kill()
+    assert "The long one" in lines[0]
+    assert "Question 299" in lines[-1]

@@ -13,7 +13,7 @@ from persona_stream.backends.providers.budget import Budget
 from persona_stream.backends.providers.listening import Listening, beginning, is_stream
 from persona_stream.backends.providers.replies import answer_in
 from persona_stream.backends.providers.retries import pause_after
-from persona_stream.backends.providers.trouble import Trouble
+from persona_stream.backends.providers.trouble import Trouble, mask
 from persona_stream.backends.providers.wire import Wire
 from persona_stream.backends.providers.words import AGAIN, RESTING, WAITING, WORDS
 from persona_stream.clock import Clock
@@ -126,7 +126,7 @@ class Provider:
         )
 
     def _masked(self, trouble: Trouble) -> str:
-        return trouble.detail.replace(self.secret, "***") if self.secret else trouble.detail
+        return mask(trouble.detail, self.secret)
 
     def _upstream(
         self, body: object, began_at: float, response: object, outcome: str = "answered", trouble: str | None = None

@@ -22,6 +22,7 @@ Kind = Literal[
 ]
 
 _QUOTED = 500  # characters
+_TELLING = 8  # characters of a secret that say more than what kind of secret it is
 
 
 class Trouble(Exception):
@@ -62,3 +63,13 @@ class Trouble(Exception):
 def quote(body: bytes) -> str:
     """Show the beginning of what a stranger sent, on one line and without terminal escapes."""
     return repr(body[: _QUOTED * 4].decode(errors="replace")[:_QUOTED])
+
+
+def mask(text: str, secret: str) -> str:
+    """Give a text without a secret, nor the beginning of one in the middle of which a quotation was cut."""
+    if not secret:
+        return text
+    masked = text.replace(secret, "***")
+    for size in range(len(secret) - 1, _TELLING - 1, -1):
+        masked = masked.replace(secret[:size], "***")
+    return masked

@@ -114,9 +114,14 @@ def _events_url(desk: Desk, run_id: str) -> str | None:
 
 def _cancel_all(desk: Desk, owner: str) -> None:
     """End what is under way: it would be written after all else is deleted."""
-    for journal in desk.runs.of_owner(owner, None, _AT_A_TIME)[0]:
-        if not has_ended(journal):
-            desk.runs.cancel(desk.runs.follow(terms(journal).run_id, None))
+    before: str | None = None
+    while True:
+        journals, before = desk.runs.of_owner(owner, before, _AT_A_TIME)
+        for journal in journals:
+            if not has_ended(journal):
+                desk.runs.cancel(desk.runs.follow(terms(journal).run_id, None))
+        if before is None:
+            return
 
 
 def _json(body: object) -> Response:
