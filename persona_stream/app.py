@@ -31,6 +31,7 @@ from persona_stream.store.ageing import age
 from persona_stream.store.opening import open_store
 from persona_stream.tokens import Tickets, verifier
 from persona_stream.watchdog import Watchdog
+from persona_stream.web.current import lasting_context
 from persona_stream.web.desk import Desk
 from persona_stream.web.site import site
 
@@ -112,6 +113,7 @@ def build(settings: Settings, process_query: Callable[..., Any] | None = None) -
                 *observing.tracing(os.environ, closing),
             ],
             recall=store.recall,
+            context=lasting_context,
         ),
         verifier=verifier(settings, secret, calendar_clock()),
         tickets=Tickets(journals.secret if keys_elsewhere else lambda: secret),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Sequence
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
 
 import gevent
@@ -56,10 +56,11 @@ class Runs:
         clock: Clock,
         observers: Sequence[Observer] = (),
         recall: Callable[[Query], Query] = lambda query: query,
+        context: Callable[[], Context] = copy_context,
     ) -> None:
         self._executor, self._journals = executor, journals
         self._lobby, self._bounds, self._clock, self._observers = lobby, bounds, clock, observers
-        self._recall = recall
+        self._recall, self._context = recall, context
         self._home = Home()
         self._live: dict[str, Live] = {}
         self._working: dict[str, Live] = {}  # those whose work holds something, also when they have ended
@@ -96,7 +97,7 @@ class Runs:
             self._leave(ticket)
             return journal
         # In a context of its own: what is set there belongs to this run, and not to the connection's next request.
-        context = copy_context()
+        context = self._context()
         context.run(self.note, run_id, Began(order))
         live = Live(journal, order.grace, self._observers, partial(self._let_go, ticket))
         self._live[live.run_id] = live
