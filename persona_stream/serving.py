@@ -39,8 +39,8 @@ class Serving:
         self._server = Server(listener, app)
         self._server.start()
         begin(self._desk)
-        # What is alive now stays: taking it out of collections makes them short, and streams even. Most that comes is in
-        # no circle: often looking at a little of it, and seldom at all, stops nobody for a millisecond.
+        # What is alive now stays: taking it out of collections makes them short, and streams even. Most of what comes
+        # is in no circle: often looking at a little of it, and seldom at all, stops nobody for a millisecond.
         gc.collect()
         gc.freeze()
         gc.set_threshold(5_000, 200, 100)

@@ -10,8 +10,9 @@ from persona_stream.query import Query
 
 ProcessQuery = Callable[[Query], object]
 
-Ability = Literal["tools", "images", "prefill", "response_format"]
-"""What not every backend can do: call tools, see pictures, go on with an answer that is begun, keep to a format."""
+Ability = Literal["tools", "images", "prefill", "response_format", "json_schema"]
+"""What not every backend can do: call tools, see pictures, go on with an answer that is begun, keep to any format that
+clients may ask for, or to a JSON schema at the least."""
 
 
 @dataclass(frozen=True, slots=True)

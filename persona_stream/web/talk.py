@@ -17,7 +17,8 @@ _TEXTS: dict[Ability, str] = {
     "tools": "what answers here calls no tools: leave them out",
     "images": "what answers here sees no pictures: send text alone",
     "prefill": "the last one must be the user's, as what answers here cannot go on with an answer that is begun",
-    "response_format": "what answers here keeps to no format: leave it out",
+    "response_format": "what answers here keeps to no such format: leave it out",
+    "json_schema": "what answers here keeps to no format: leave it out",
 }
 
 
@@ -79,8 +80,13 @@ def _needed(query: Query) -> Iterator[tuple[Ability, str]]:
         yield "images", "messages"
     if query.since and query.since[-1].role == "assistant":
         yield "prefill", "messages"
-    if "response_format" in query.parameters:
-        yield "response_format", "response_format"
+    match query.parameters.get("response_format"):
+        case None:
+            pass
+        case {"type": "json_schema", "json_schema": {"schema": dict()}}:
+            yield "json_schema", "response_format"
+        case _:
+            yield "response_format", "response_format"
 
 
 def _invalid(message: str) -> InvalidRequest:

@@ -60,6 +60,8 @@ class Way(NamedTuple):
         messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": content}, *since]
         function = {"name": "weather", "description": "Tell it.", "parameters": SCHEMA}
         body = {"model": "x", "max_tokens": 50, "messages": messages, "stream": self.stream}
+        if shown:
+            body["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEMA}}
         return self.server.post(openai.PATH, {**body, "tools": [{"type": "function", "function": function}]})
 
     def _ask_anthropic(self, message: str, *, shown: bool = False) -> requests.Response:
@@ -73,6 +75,8 @@ class Way(NamedTuple):
         messages = [{"role": "user", "content": content}, *since]
         tool = {"name": "weather", "description": "Tell it.", "input_schema": SCHEMA}
         body = {"model": "x", "max_tokens": 50, "messages": messages, "stream": self.stream, "tools": [tool]}
+        if shown:
+            body["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMA}}
         return self.server.post(anthropic.PATH, {**body, "system": "Be brief."})
 
     def _said_openai(self, response: requests.Response) -> Said:
@@ -155,7 +159,7 @@ def test_a_call_of_a_tool(way: Way):
 
 
 def test_all_that_was_asked_comes_to_the_backend(way: Way):
-    """A picture, a tool, its call and what came of that, and how to sample."""
+    """A picture, a tool, its call and what came of that, how to sample, and the form of the answer."""
     shown = json.loads(way.said(way.ask("show", shown=True)).text)
     assert shown["parts"] == ["show", {"url": PICTURE, "detail": None}]
     calls = [call for turn in shown["since"] for call in turn["calls"]]
@@ -167,6 +171,7 @@ def test_all_that_was_asked_comes_to_the_backend(way: Way):
         ("weather", "Tell it.", SCHEMA)
     ]
     assert shown["parameters"]["max_tokens"] == 50
+    assert shown["parameters"]["response_format"]["json_schema"]["schema"] == SCHEMA
 
 
 def test_a_provider_that_fails(way: Way):

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import resource
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import requests
 
+from tests.faults.vitals import open_files
 from tests.http.bare import connect, head, post, read_to_end, statuses
 from tests.http.test_other_servers import running
-from tests.serving import token
+from tests.reading import read
+from tests.serving import serve, token
+from tests.waiting import wait_for
 
 BODY = b'{"username":"quick","message":"Hi"}'
 LENGTH = b"Content-Length: 100000"
@@ -171,3 +176,27 @@ def test_connections_leave_files_for_what_the_server_needs_itself() -> None:
         finally:
             for connection in held:
                 connection.close()
+
+
+@pytest.mark.heavy
+def test_ten_thousand_idle_connections_delay_no_stream_and_are_cut() -> None:
+    """With the limits that ship; and when they are gone, so is what they held."""
+    crowd = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1000)
+    served = serve("tests.answering:chosen", max_runs=crowd)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+    try:
+        files = open_files(served.process.pid)
+        held = [connect(served.url, 60.0) for _ in range(crowd)]
+        assert open_files(served.process.pid) >= files + crowd
+        got = read(served.post("/api/stream_chat_smart", {"username": "slow", "message": "8"}, stream=True))
+        assert got[-1].data["status"] == "complete"
+        ticks = [event.at for event in got if event.data["status"] == "processing"]
+        assert max(later - earlier for earlier, later in pairwise(ticks)) < 2.5
+        assert [read_to_end(connection) for connection in held] == [b""] * crowd
+        wait_for(lambda: open_files(served.process.pid) <= files + 5)
+        for connection in held:
+            connection.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert served.stop() == 0

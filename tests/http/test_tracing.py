@@ -102,7 +102,7 @@ def test_one_trace_from_the_callers_header_to_the_providers(executor: str):
         served = serve(environ, backend="openai", executor=executor, **openai)
         try:
             headers = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
-            got = read(served.post(SMART, {"username": "ada", "message": "How many?"}, headers=headers))
+            got = read(served.post(SMART, {"username": "lovelace", "message": "How many?"}, headers=headers))
             assert got[-1].data["status"] == "complete"
         finally:
             assert served.stop() == 0
@@ -122,7 +122,7 @@ def test_one_trace_from_the_callers_header_to_the_providers(executor: str):
     assert set(taken.paths) == {"/v1/traces"}
     assert served.log.count("\n") == 2  # the try that failed, and the run
     written = str(taken.requests)
-    assert not [text for text in ("How many?", "Forty-two", KEY, "alice", "ada") if text in written]
+    assert not [text for text in ("How many?", "Forty-two", KEY, "alice", "lovelace") if text in written]
 
 
 def test_a_backends_own_spans_belong_to_the_run():
@@ -177,7 +177,7 @@ def test_who_does_not_ask_for_traces_has_none():
         served = serve({}, backend="openai", openai_base_url=behind.base_url, openai_model="m1")
         try:
             headers = {"traceparent": f"00-{TRACE}-{CALLER}-01"}
-            read(served.post(SMART, {"username": "ada", "message": "How many?"}, headers=headers))
+            read(served.post(SMART, {"username": "lovelace", "message": "How many?"}, headers=headers))
         finally:
             assert served.stop() == 0
     assert "traceparent" not in behind.requests[0].headers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -15,6 +15,7 @@ from persona_stream.web.talk import LONGEST_TEXTS, Talk, check_abilities, talk
 ASKED = Turn("user", "What is the weather?")
 CALLED = Turn("assistant", "", calls=(ToolCall("c1", "weather", "{}"),))
 FOUND = Turn("tool", "Sun.", call_id="c1")
+A_SCHEMA = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
 IMAGE = Image("https://example.org/a.png")
 
 
@@ -70,13 +71,15 @@ def test_the_texts_have_a_bound_in_all():
         ("images", "messages", {"history": (Turn("user", "", (IMAGE,)),)}),
         ("prefill", "messages", {"since": (Turn("assistant", "It is"),)}),
         ("response_format", "response_format", {"parameters": {"response_format": {"type": "json_object"}}}),
+        ("response_format", "response_format", {"parameters": {"response_format": {"type": "json_schema"}}}),
+        ("json_schema", "response_format", {"parameters": {"response_format": A_SCHEMA}}),
     ],
 )
 def test_what_a_backend_cannot_do_is_refused(ability: Ability, field: str, more: dict[str, Any]):
     """And not done without: the client would wait for it in vain."""
     query = Query(username="x", message="Hi", **more)
     check_abilities(query, Backend("able", lambda query: "", abilities=frozenset({ability})))
-    others = frozenset({"tools", "images", "prefill", "response_format"}) - {ability}
+    others = frozenset(get_args(Ability)) - {ability}
     with pytest.raises(InvalidRequest, match=rf"^{field}: ") as caught:
         check_abilities(query, Backend("unable", lambda query: "", abilities=others))
     assert caught.value.field == field

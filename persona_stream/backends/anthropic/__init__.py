@@ -47,6 +47,6 @@ def anthropic_backend(
         headers={"anthropic-version": _VERSION} | ({"x-api-key": key} if key else {}),
         secret=key,
         stream=stream,
-        abilities=("tools", "images", "prefill"),
+        abilities=("tools", "images", "prefill", "json_schema"),
         means=means,
     )

@@ -31,6 +31,9 @@ def body_of(query: Query, model: str, max_tokens: int, *, stream: bool = False) 
     body |= {name: given[name] for name in _AS_GIVEN if name in given}
     if stops := _stops(given.get("stop")):
         body["stop_sequences"] = stops
+    match given.get("response_format"):
+        case {"json_schema": {"schema": dict() as schema}}:
+            body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
     if "user" in given:
         body["metadata"] = {"user_id": given["user"]}
     if query.tools:

@@ -70,7 +70,8 @@ def _abilities(function: object, name: str) -> frozenset[Ability]:
     known = get_args(Ability)
     if isinstance(said, str) or not isinstance(said, Iterable) or not set(said) <= set(known):
         raise StartError(f"{name}.abilities is {said!r:.100}: make it a set of {', '.join(known)}")
-    return frozenset(said)
+    # Who keeps to any format keeps to a schema.
+    return frozenset({*said, "json_schema"} if "response_format" in said else said)
 
 
 def _build(kind: type, name: str) -> object:

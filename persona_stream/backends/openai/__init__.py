@@ -45,6 +45,6 @@ def openai_backend(
         headers={"Authorization": f"Bearer {key}"} if key else {},
         secret=key,
         stream=stream,
-        abilities=("tools", "images", "prefill", "response_format"),
+        abilities=("tools", "images", "prefill", "response_format", "json_schema"),
         means=means,
     )

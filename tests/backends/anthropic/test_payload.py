@@ -39,6 +39,14 @@ def test_a_question_alone_is_little(stream: bool) -> None:
     assert body(stream=stream) == {"model": "m1", "max_tokens": 4096, "messages": [QUESTION], "stream": stream}
 
 
+def test_a_schema_for_the_answer_is_passed_on() -> None:
+    """Alone: this dialect has no word for its name, and always keeps to it."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}}
+    format_ = {"type": "json_schema", "json_schema": {"name": "place", "strict": True, "schema": schema}}
+    asked = body(parameters={"response_format": format_})
+    assert asked["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
+
+
 def test_parameters_have_other_names_here() -> None:
     """Those that this dialect has no word for are left out, and so is a stop that it refuses."""
     given = {
