@@ -188,7 +188,7 @@ def test_ten_thousand_idle_connections_delay_no_stream_and_are_cut() -> None:
     try:
         files = open_files(served.process.pid)
         held = [connect(served.url, 60.0) for _ in range(crowd)]
-        assert open_files(served.process.pid) >= files + crowd
+        wait_for(lambda: open_files(served.process.pid) >= files + crowd)
         got = read(served.post("/api/stream_chat_smart", {"username": "slow", "message": "8"}, stream=True))
         assert got[-1].data["status"] == "complete"
         ticks = [event.at for event in got if event.data["status"] == "processing"]
