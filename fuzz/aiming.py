@@ -27,8 +27,11 @@ class Known:
     tokens: Sequence[str]
 
 
-def aim(case: Any, known: Known, dice: Random) -> Any:
-    """Change a case of schemathesis, in most of its parts that could be a name of something."""
+def aim(case: Any, known: Known, dice: Random, *, is_body_wrong: bool = False) -> Any:
+    """Change a case of schemathesis, in most of its parts that could be a name of something.
+
+    A body that was made wrong on purpose stays as it is: put right, it would be answered, where a refusal is awaited.
+    """
     _path(case.path_parameters or {}, known, dice)
     if "run_id" in (case.path_parameters or {}):
         _position(case, dice)
@@ -36,7 +39,7 @@ def aim(case: Any, known: Known, dice: Random) -> Any:
         case.headers["Accept"] = dice.choice(_FORMS)
     if "Idempotency-Key" in case.headers and dice.random() < 0.8:
         case.headers["Idempotency-Key"] = f"key-{dice.getrandbits(20)}"  # most have been used for another body
-    if isinstance(case.body, dict) and dice.random() < 0.7:
+    if isinstance(case.body, dict) and not is_body_wrong and dice.random() < 0.7:
         _body(case, known, dice)
     return case
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import schemathesis
 from hypothesis import strategies as st
+from schemathesis.core.parameters import ParameterLocation
 
 from fuzz import aiming, wholeness
 
@@ -28,7 +29,9 @@ _counts: Counter[str] = Counter()
 def flatmap_case(context: Any, case: Any) -> st.SearchStrategy[Any]:
     """Aim most requests at what exists, so that they come farther than to their first refusal."""
     # One draw, of many dice: each draw is a cost.
-    return st.integers(0, 2**32 - 1).map(lambda seed: aiming.aim(case, _KNOWN, Random(seed)))
+    wrong = case.meta is not None and case.meta.is_negative_at(ParameterLocation.BODY)
+    dice = st.integers(0, 2**32 - 1).map(Random)
+    return dice.map(lambda thrown: aiming.aim(case, _KNOWN, thrown, is_body_wrong=wrong))
 
 
 @schemathesis.hook

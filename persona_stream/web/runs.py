@@ -11,7 +11,7 @@ from persona_stream.cursor import Position
 from persona_stream.dialects import Dialect
 from persona_stream.dialects.anthropic import Anthropic
 from persona_stream.dialects.native.answers import RunList, RunView, run_view
-from persona_stream.dialects.openai import OpenAI
+from persona_stream.dialects.openai import Heartbeat, OpenAI
 from persona_stream.errors import InvalidRequest
 from persona_stream.journals import Journal, has_ended, terms
 from persona_stream.query import Locale
@@ -41,12 +41,13 @@ def blueprint(desk: Desk) -> Blueprint:
         check_streamable(request)
         start = _start(request, journal)
         style, locale = _choice("style", STYLES), _choice("locale", _LOCALES)
+        beat = heartbeat(request, desk.settings)
         dialect = _choice("dialect", {"native": None, "openai": _openai, "anthropic": _anthropic})
         if cursor.at_end(start, journal.entries):
             # EventSource reconnects for ever after a stream's end, and 204 is what stops it.
             return Response(status=204)
         style_name = style.name if style else None
-        speak = dialect(desk, journal) if dialect else None
+        speak = dialect(journal, beat) if dialect else None
         return stream(request, desk, journal, start=start, style_name=style_name, locale=locale, dialect=speak)
 
     @blueprint.get("/api/runs/<run_id>")
@@ -79,11 +80,11 @@ def _reader(request: Request, desk: Desk, run_id: str) -> str | None:
     return None
 
 
-def _openai(desk: Desk, journal: Journal) -> Dialect:
-    return OpenAI(journal.entries, heartbeat=heartbeat(request, desk.settings))
+def _openai(journal: Journal, beat: Heartbeat) -> Dialect:
+    return OpenAI(journal.entries, heartbeat=beat)
 
 
-def _anthropic(desk: Desk, journal: Journal) -> Dialect:
+def _anthropic(journal: Journal, _: Heartbeat) -> Dialect:
     return Anthropic(journal.entries)
 
 

@@ -43,6 +43,13 @@ def test_a_conversation_gets_a_question_and_asks_for_nothing_impossible() -> Non
     assert len(DICE) / 2 < len(answerable) < len(DICE)
 
 
+def test_a_body_that_is_wrong_on_purpose_stays_wrong() -> None:
+    """Or it would be answered, and be taken for a mistake of the server's."""
+    wrong = {"messages": [], "logprobs": 7, "token": True}
+    bodies = [aim(case(body=dict(wrong)), KNOWN, Random(seed), is_body_wrong=True).body for seed in DICE]
+    assert bodies == [wrong] * len(DICE)
+
+
 def test_what_has_no_such_parts_stays_as_it_is() -> None:
     """A body may be anything, and parameters may be missing."""
     for body in (None, [], "text", 7):

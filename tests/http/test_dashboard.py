@@ -249,7 +249,17 @@ def test_pages_of_the_list(server: Served) -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["limit=0", "limit=201", "limit=x", "slow=fast", "slow=nan", "since=-1", "until=inf", f"search={'x' * 201}"],
+    [
+        "limit=0",
+        "limit=201",
+        "limit=x",
+        "slow=fast",
+        "slow=nan",
+        "since=-1",
+        "since=",
+        "until=inf",
+        f"search={'x' * 201}",
+    ],
 )
 def test_a_query_that_means_nothing(server: Served, query: str) -> None:
     """It is refused with a sentence that names what is wrong."""

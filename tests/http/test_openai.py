@@ -106,10 +106,22 @@ def test_the_client_chooses_its_heartbeat(server: Served, kind: str, beats: int,
     assert content(told) == ENGLISH + CHINESE
 
 
-def test_a_heartbeat_that_there_is_not_is_refused(server: Served):
-    """And named."""
-    refused = error(ask(server, "quick", "Hi", stream=True, headers={"X-Persona-Heartbeat": "loud"}))
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("kind", ["loud", ""])
+def test_a_heartbeat_that_there_is_not_is_refused(server: Served, kind: str, stream: bool):
+    """And named, also where none would be heard."""
+    refused = error(ask(server, "quick", "Hi", stream=stream, headers={"X-Persona-Heartbeat": kind}))
     assert refused["param"] == "X-Persona-Heartbeat"
+
+
+@pytest.mark.parametrize("dialect", ["native", "openai", "anthropic"])
+def test_so_it_is_where_a_run_is_read_again(server: Served, dialect: str):
+    """In any dialect: it would count as soon as another is asked for."""
+    run = server.post("/api/chat", {"username": "quick", "message": "Hi"}).headers["X-Run-Id"]
+    headers = {"X-Persona-Heartbeat": "loud"}
+    response = server.get(f"/api/runs/{run}/events?dialect={dialect}&from=0", headers=headers)
+    assert response.status_code == 400
+    assert "X-Persona-Heartbeat: is none of comment, delta, off" in response.text
 
 
 def test_the_operator_can_forbid_the_choice():

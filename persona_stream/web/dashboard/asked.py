@@ -45,7 +45,7 @@ def page() -> tuple[str | None, int]:
 def seconds(name: str) -> float | None:
     """Give a moment or a duration of the query, in seconds."""
     text = request.args.get(name)
-    if not text:
+    if text is None:
         return None
     try:
         value = float(text)

@@ -23,10 +23,10 @@ def blueprint(desk: Desk) -> Blueprint:
     def chat_completions() -> Response:
         request = current()
         made, asked = order(request, desk)
+        beat = heartbeat(request, desk.settings)  # what is malformed is refused where it does not count too
         if not asked.stream:
             return answer(request, desk, desk.runs.start(made), completion)
         check_streamable(request)
-        beat = heartbeat(request, desk.settings)
         journal = desk.runs.start(made)
         if fails_soon(request, desk, journal):
             return whole(request, desk, journal, completion)
