@@ -12,7 +12,7 @@ from persona_stream.store.records import ConversationForgotten, Exchanged, Owner
 
 logger = logging.getLogger("persona_stream.store")
 
-_RECORD_BYTES = 500  # about what one takes beside its texts
+_RECORD_BYTES, _ENTRY_BYTES = 1_000, 300  # about what one takes beside its texts
 # What a person would miss, or has asked for, is kept for longer than what an operator would look at.
 _DEAR = (Exchanged, ConversationForgotten, OwnerForgotten)
 
@@ -58,8 +58,9 @@ class Backlog:
 def _size(record: Record) -> int:
     match record:
         case RunBegan(order=order):
-            return _RECORD_BYTES + len(order.origin.body) + 2 * len(order.query.message)
+            # Its query holds the body's texts once more, and the headers are strings of their own.
+            return 4 * _RECORD_BYTES + len(order.origin.body) + 2 * len(order.query.message)
         case RunEnded(entries=entries) | Exchanged(entries=entries):
-            return _RECORD_BYTES + 2 * sum(len(text_of(entry.fact)) for entry in entries)
+            return _RECORD_BYTES + sum(_ENTRY_BYTES + 2 * len(text_of(entry.fact)) for entry in entries)
         case _:
             return _RECORD_BYTES

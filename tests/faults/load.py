@@ -8,13 +8,16 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
-from tests.faults.ledger import Ledger
+from tests.faults.accounts import logged, metered
+from tests.faults.ledger import Counts, Ledger
 from tests.faults.visitor import Kind, Visitor
 from tests.faults.visits import ALL, CROWD, WHOLE
 from tests.faults.vitals import memory_bytes
 from tests.serving import Served, token
+from tests.waiting import wait_for
 
 _OWNERS: Final = 50
 _TOO_MANY: Final = 20.0  # seconds' worth of clients: then the machine does not bear them, and the next ones wait
@@ -89,12 +92,15 @@ class Load:
             )
 
 
-async def capacity(server: Served, dice: random.Random) -> float:
-    """Give how many clients a second get an answer from a backend that takes no time, when as many come as can."""
+async def capacity(server: Served, log: Path, dice: random.Random) -> float:
+    """Give how many clients a second get an answer from a backend that takes no time, when as many come as can.
+
+    They are done with when they are in the log: what is put off until later is no capacity.
+    """
     ledger = Ledger()
     port, tokens = int(server.url.rpartition(":")[2]), [token(f"soak-{owner}") for owner in range(_OWNERS)]
-    until = time.monotonic() + _PROBING
-    done = 0
+    began = time.monotonic()
+    until, done = began + _PROBING, 0
 
     async def probe(first: int) -> None:
         nonlocal done
@@ -109,8 +115,13 @@ async def capacity(server: Served, dice: random.Random) -> float:
             done += 1
 
     await asyncio.gather(*(probe(number) for number in range(_PROBES)))
-    found = done / _PROBING
+    wait_for(lambda: _count(logged(log)) >= _count(metered(server)), 120)
+    found = done / (time.monotonic() - began)
     print(f"this machine can take {found:.0f} clients a second", flush=True)
     if ledger.wrong:
         raise AssertionError(f"even then: {dict(ledger.wrong)}")
     return found
+
+
+def _count(counts: Counts) -> int:
+    return sum(counts.ended.values())

@@ -106,7 +106,7 @@ def _capacity(dice: random.Random) -> float:
     with tempfile.TemporaryDirectory(prefix="soak-") as name:
         server = _server(Path(name), Plan(0, 0), rate=1000)
         try:
-            return asyncio.run(capacity(server, dice))
+            return asyncio.run(capacity(server, Path(name) / "log.sqlite", dice))
         finally:
             server.stop()
 

@@ -18,6 +18,7 @@ from tests.serving import Served, serve, token
 from tests.waiting import wait_for
 
 _AT_ONCE: Final = 500  # connections that the server may have open: fewer than wait for it to accept them
+_WARM_UP: Final = 100_000  # clients before these: until there were as many at once as ever, and garbage was collected
 _USERS: Final = 100
 _ADDRESSES: Final = 200  # that they come from, or the ports of one would run out
 _MEMORY: Final = 16 * 2**20  # bytes; 170 of them lost with each of a hundred thousand would show
@@ -94,10 +95,10 @@ def run(count: int, seed: int) -> int:
     )
     try:
         vanishing = Vanishing(server, random.Random(seed))
-        vanishing.come(min(2_000, count // 2))  # what is made once, and the heap of so many at once
+        vanishing.come(min(_WARM_UP, count))
         before = _settled(vanishing, server)
         began = time.monotonic()
-        vanishing.come(count - min(2_000, count // 2))
+        vanishing.come(count)
         took = time.monotonic() - began
         after = _settled(vanishing, server)
         wrong = list(vitals.grown(before, after, _MEMORY))

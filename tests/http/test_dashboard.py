@@ -257,6 +257,7 @@ def test_pages_of_the_list(server: Served) -> None:
         "slow=nan",
         "since=-1",
         "since=",
+        "failed=",
         "until=inf",
         f"search={'x' * 201}",
     ],

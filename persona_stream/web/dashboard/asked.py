@@ -57,8 +57,8 @@ def seconds(name: str) -> float | None:
 
 
 def _switch(name: str) -> bool:
-    text = request.args.get(name, "")
-    if text not in ("", "1"):
+    text = request.args.get(name)
+    if text not in (None, "1"):
         raise InvalidRequest(f"{name}: must be 1, or left out")
     return text == "1"
 
