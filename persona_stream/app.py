@@ -130,6 +130,8 @@ def build(settings: Settings, process_query: Callable[..., Any] | None = None) -
             "places_taken": lambda: admission.taken,
             "runs_waiting": lambda: admission.waiting,
             "backends_resting": lambda: models.resting,
+            "records_waiting": lambda: store.waiting,
+            "records_lost": lambda: store.dropped,
         },
         stores={"journals": desk.runs.missing, "database": store.missing},
     )

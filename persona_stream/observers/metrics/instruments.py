@@ -90,4 +90,8 @@ class Instruments:
             "backends_resting": gauge(
                 "backends_resting", "Backends that are asked nothing for a while, as their provider does not answer."
             ),
+            "records_waiting": gauge("records_waiting", "What is to be written to the database, and is not yet."),
+            "records_lost": gauge(
+                "records_lost", "What was not written, because more waited for the database than fits into memory."
+            ),
         }
