@@ -165,11 +165,10 @@ def test_another_sites_page_changes_nothing(server: Served, admin: requests.Sess
 
 def test_a_filter_that_makes_no_sense_is_refused(server: Served) -> None:
     """With its name, and never passed over: a list that shows too much looks as one that is right."""
-    for name, wrong in (("failed", "0"), ("failed", "yes"), ("slow", "-1"), ("until", "3e16"), ("limit", "0")):
+    for name, wrong in (("failed", "0"), ("failed", ""), ("slow", "-1"), ("until", "3e16"), ("limit", "0")):
         refused = asked(server, "runs", params={name: wrong})
         assert (refused.status_code, refused.json()["error"].partition(":")[0]) == (400, name)
-    for right in ("", "1"):
-        assert asked(server, "runs", params={"failed": right}).status_code == 200
+    assert asked(server, "runs", params={"failed": "1"}).status_code == 200
 
 
 def test_no_other_origin_may_read_it(server: Served) -> None:

@@ -494,7 +494,7 @@ def test_the_backend_says_what_it_is_and_can() -> None:
     """It blocks, is named openai, can do all that there is, and does not show its key."""
     made = backend("http://127.0.0.1:1/v1")
     assert (made.name, made.is_async) == ("openai", False)
-    assert made.abilities == {"tools", "images", "prefill", "response_format"}
+    assert made.abilities == {"tools", "images", "prefill", "response_format", "json_schema"}
     assert KEY not in repr(made)
 
 

@@ -160,9 +160,10 @@ def test_settings_that_cannot_work_stop_the_start(settings: dict[str, Any], word
 
 
 def test_the_backend_says_what_it_is_and_can() -> None:
-    """Of formats Anthropic's dialect knows nothing; the key is not shown."""
+    """Of formats Anthropic's dialect knows schemas alone; the key is not shown."""
     asks = anthropic("http://127.0.0.1:1")
-    assert (asks.name, asks.is_async, asks.abilities) == ("anthropic", False, {"tools", "images", "prefill"})
+    assert (asks.name, asks.is_async) == ("anthropic", False)
+    assert asks.abilities == {"tools", "images", "prefill", "json_schema"}
     assert KEY not in repr(asks)
 
 
