@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
+from urllib.parse import urlencode
 
+_LONGEST_QUERY = 6000  # characters; the line may have 8,192
 _FORMS = ("application/json", "text/event-stream", "*/*", "text/html", "application/json;q=0.1, text/*", "nonsense", "")
 # What no backend here can do: a request that has one of these comes no farther.
 _REFUSED = ("n", "functions", "function_call", "logprobs", "top_logprobs", "modalities", "audio", "mcp_servers")
@@ -42,6 +44,11 @@ def aim(case: Any, known: Known, dice: Random, *, is_body_wrong: bool = False) -
     if isinstance(case.body, dict) and not is_body_wrong and dice.random() < 0.7:
         _body(case, known, dice)
     return case
+
+
+def is_short(case: Any) -> bool:
+    """Tell whether the address of a case has room in the first line of a head (``tests/http/test_framing.py``)."""
+    return len(urlencode(case.query or {}, doseq=True, errors="replace")) < _LONGEST_QUERY
 
 
 def introduce(case: Any, known: Known) -> None:

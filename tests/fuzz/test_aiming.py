@@ -7,7 +7,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
-from fuzz.aiming import Known, aim, introduce
+from fuzz.aiming import Known, aim, introduce, is_short
 
 KNOWN = Known(["run-1", "run-2"], ["talk-1"], ["main.js"], ["admin's", "caller's"])
 DICE = range(300)
@@ -48,6 +48,15 @@ def test_a_body_that_is_wrong_on_purpose_stays_wrong() -> None:
     wrong = {"messages": [], "logprobs": 7, "token": True}
     bodies = [aim(case(body=dict(wrong)), KNOWN, Random(seed), is_body_wrong=True).body for seed in DICE]
     assert bodies == [wrong] * len(DICE)
+
+
+def test_an_address_that_nobody_reads_is_left_out() -> None:
+    """As it is on the wire, where a letter can be twelve."""
+    short, long = {"search": "\U0001f600" * 400, "status": ["a", "b"]}, {"search": "\U0001f600" * 600}
+    assert is_short(case(query=short))
+    assert is_short(case(query=None))
+    assert is_short(case(query={"broken": "\ud800"}))
+    assert not is_short(case(query=long))
 
 
 def test_what_has_no_such_parts_stays_as_it_is() -> None:
