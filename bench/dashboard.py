@@ -116,8 +116,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = (asked.file or Path(folder) / "log.sqlite").resolve()
         url = f"sqlite:///{file}"
+        is_there = file.exists()  # the engine makes an empty one
         engine = engines.engine(engines.address(url, file.parent), 1)
-        if not file.exists():
+        if not is_there:
             print(f"Writing {asked.runs} runs ...", file=sys.stderr)
             fill(engine, asked.runs, time.time() - 600)
         with engine.connect() as connection:
