@@ -89,6 +89,18 @@ def test_it_stays_as_it_was_left(visit: Visit, server: Server) -> None:
     chat.ended()
 
 
+def test_how_it_was_left_is_kept_though_the_page_goes_at_once(visit: Visit, server: Server) -> None:
+    """The browser tells of a fold in a later task, for which a page that is reloaded has no time."""
+    chat = visit(server.page).connected()
+    chat.ask_for_reasoning()
+    chat.ask("think")
+    chat.ended()
+    leave = "document.querySelector('.reasoning summary').click(); dispatchEvent(new Event('pagehide'));"
+    kept = "JSON.parse(sessionStorage.getItem('persona_stream.conversation')).turns.map((turn) => turn.unfolded)"
+    assert chat.page.evaluate(f"() => {{ {leave} return {kept}; }}") == [True]
+    assert chat.page.evaluate(f"() => {{ {leave} return {kept}; }}") == [False]
+
+
 def test_cut_and_reloaded_in_the_middle_of_a_thought(visit: Visit, server: Server) -> None:
     """Reasoning has places in the run like the answer: it goes on where it was, and nothing comes twice."""
     with CuttingProxy(server.port) as proxy:
