@@ -60,7 +60,7 @@ def _quick() -> Quick:
             client = subprocess.Popen(
                 ["taskset", "-c", str(client_core), *command], cwd=ROOT, stdout=subprocess.PIPE, text=True
             )
-            time.sleep(SECONDS / 3)
+            time.sleep(SECONDS / 3)  # what is measured is from then on
             early = procfs.resident_bytes(running.pid)
             told, _ = client.communicate()
             late = procfs.resident_bytes(running.pid)

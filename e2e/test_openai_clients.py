@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,6 +12,7 @@ from e2e import published
 from e2e.answering import TEXT
 from e2e.published import runs
 from e2e.served import Served
+from tests.waiting import wait_for
 
 PYTHON = ("whole", "whole_async", "stream", "stream_async", "helper")
 NODE = ("whole", "stream", "helper")
@@ -88,7 +88,5 @@ def test_models(served: Served, language: str, ways: tuple[str, ...]) -> None:
 def test_hanging_up_cancels(served: Served, language: str, ways: tuple[str, ...]) -> None:
     """The run ends when its client has been gone for the grace."""
     assert use(served, language, "leave", "35") == {"role": "assistant"}
-    until = time.monotonic() + 15
-    while runs(served) == ["processing"] and time.monotonic() < until:
-        time.sleep(0.2)
+    wait_for(lambda: runs(served) != ["processing"])
     assert runs(served) == ["cancelled"]

@@ -71,9 +71,7 @@ class Vanishing:
             case "nothing":
                 return b""
             case "nonsense":
-                return self._dice.choice(
-                    (b"POST / HTTP/1\r\n\r\n", b"\x16\x03\x01\r\n\r\n", b"GET / HTTP/1.1\r\n:\r\n\r\n")
-                )
+                return self._dice.choice(_NONSENSE)
             case "half a head":
                 return head[: self._dice.randrange(1, len(head))]
             case "half a body":

@@ -13,6 +13,7 @@ import requests
 from tests.http.test_openai import CALLED, PATH, TOOL, chunks, comments, content, error
 from tests.reading import read
 from tests.serving import Served, serve
+from tests.waiting import wait_for
 
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"}}
 FOUND = {"role": "tool", "content": "Sun.", "tool_call_id": "1"}
@@ -166,7 +167,5 @@ def test_a_client_that_leaves_while_its_answer_is_late_leaves_nothing(server: Se
     """After the grace, the run is cancelled; and its place is free."""
     with server.post(PATH, {"model": "x", "messages": [{"role": "user", "content": "wait 7.5"}]}, stream=True) as left:
         run_id = left.headers["X-Run-Id"]
-    until = time.monotonic() + 12
-    while server.get(f"/api/runs/{run_id}").json()["status"] == "processing" and time.monotonic() < until:
-        time.sleep(0.1)  # between two looks
+    wait_for(lambda: server.get(f"/api/runs/{run_id}").json()["status"] != "processing", 12)
     assert server.get(f"/api/runs/{run_id}").json()["status"] == "cancelled"

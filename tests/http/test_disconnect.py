@@ -7,10 +7,10 @@ import re
 import socket
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
+from tests.faults.vitals import memory_bytes, open_files
 from tests.reading import answer, read
 from tests.serving import Served, serve, token
 from tests.waiting import wait_for
@@ -116,13 +116,6 @@ def test_a_reset_connection_is_noticed_too(server: Served):
     wait_for(lambda: statuses(server, "dave") == ["cancelled"], INTERVAL + GRACE + 3)
 
 
-def resident_kib(process: int) -> int:
-    for line in Path(f"/proc/{process}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1])
-    raise AssertionError("no VmRSS")
-
-
 @pytest.mark.alone
 def test_a_thousand_abandoned_streams_leave_nothing_behind(server: Served):
     """No open file, no run, no greenlet, no growth of memory."""
@@ -134,17 +127,17 @@ def test_a_thousand_abandoned_streams_leave_nothing_behind(server: Served):
             connection.recv(300)
         for connection in connections:
             connection.close()
-        wait_for(lambda: open_files(server) <= before, 60)
+        wait_for(lambda: open_files(server.process.pid) <= before, 60)
         wait_for(lambda: "processing" not in statuses(server, "many"), 30)
 
     server.get("/healthz")
-    before = open_files(server) + 2
+    before = open_files(server.process.pid) + 2
     abandon(1000)
-    warm = resident_kib(process)
+    warm = memory_bytes(process)
     abandon(1000)
     # A thousand streams hold more than 30 MiB while they live, and leave some 4 MiB to a collector that comes seldom:
     # leaking a quarter of what they hold would show.
-    assert resident_kib(process) - warm < 8192
+    assert memory_bytes(process) - warm < 8192 * 1024
     assert server.log.count("Traceback") == 0
 
 
@@ -164,7 +157,7 @@ def test_readers_that_take_nothing_are_cut_cost_little_delay_nobody_and_may_go_o
     """After half a minute, with a reason in the log and no traceback, of a stream as of a whole answer."""
     server = serve("tests.answering:chosen")
     assert server.post("/api/chat", {"username": "quick", "message": "Hi"}).json()["success"]
-    files, before = open_files(server), memory(server)
+    files, before = open_files(server.process.pid), memory_bytes(server.process.pid)
     stream = post(server, "/api/stream_chat", "failing", "huge", user="stalled")
     whole = post(server, "/api/chat", "failing", "huge", user="stalled")
     heads = [connection.recv(4096) for connection in (stream, whole)]
@@ -176,8 +169,9 @@ def test_readers_that_take_nothing_are_cut_cost_little_delay_nobody_and_may_go_o
         assert asked < 100_000, "they were never cut"
     assert asked > 20, "if those held up others, these had not been answered meanwhile"
     wait_for(lambda: server.log.count("a reader took nothing for 30 s, and was cut") == 2, 40)
-    wait_for(lambda: open_files(server) <= files + 1)
-    assert memory(server) - before < 150 * 2**20, "two answers of 12 MB, one of which was cut in pieces"
+    wait_for(lambda: open_files(server.process.pid) <= files + 1)
+    # Two answers of 12 MB, one of which was cut in pieces.
+    assert memory_bytes(server.process.pid) - before < 150 * 2**20
     assert all(run in server.log for run in runs)
     assert "Traceback" not in server.log
 
@@ -198,14 +192,3 @@ def rest_of(connection: socket.socket) -> bytes:
         got.append(data)
     connection.close()
     return b"".join(got)
-
-
-def open_files(server: Served) -> int:
-    """Count what the server has open."""
-    return sum(1 for _ in Path(f"/proc/{server.process.pid}/fd").iterdir())
-
-
-def memory(server: Served) -> int:
-    """Resident bytes."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) * 1024
