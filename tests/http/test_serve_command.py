@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -80,15 +81,16 @@ def test_reload_starts_again_when_a_source_file_changes(tmp_path: Path):
         {"PYTHONPATH": str(tmp_path), "PWD": str(tmp_path)},
         cwd=tmp_path,
     )
-    assert server.post("/api/chat", {"username": "x", "message": "Hi"}).json()["data"] == "old"
-    bot.write_text("def ask(message):\n    return 'new answer'\n")
-    server.wait_for_log("A source file changed")
-    page = next(line for line in server.process.stdout if "Page:" in line)
-    server.url = page.split()[1].rstrip("/")
-    assert server.post("/api/chat", {"username": "x", "message": "Hi"}).json()["data"] == "new answer"
-    server.process.send_signal(signal.SIGINT)
-    server.process.wait(20)
-    server.stop()
+    with ExitStack() as stack:
+        stack.callback(server.stop)
+        assert server.post("/api/chat", {"username": "x", "message": "Hi"}).json()["data"] == "old"
+        bot.write_text("def ask(message):\n    return 'new answer'\n")
+        server.wait_for_log("A source file changed")
+        page = next(line for line in server.process.stdout if "Page:" in line)
+        server.url = page.split()[1].rstrip("/")
+        assert server.post("/api/chat", {"username": "x", "message": "Hi"}).json()["data"] == "new answer"
+        server.process.send_signal(signal.SIGINT)
+        server.process.wait(20)
     time.sleep(0.2)
     with pytest.raises(requests.ConnectionError):
         requests.get(server.url + "/healthz", timeout=5)
