@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import click
@@ -20,6 +21,8 @@ from persona_stream.settings import Settings
 from persona_stream.tokens import issue
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
+# Who listens for everybody has no address of its own that a browser could open.
+_OPENED_AT = {str(IPv4Address(0)): "127.0.0.1", str(IPv6Address(0)): "::1"}
 
 
 @click.command()
@@ -75,8 +78,8 @@ def _secret_is_made(settings: Settings) -> bool:
 
 
 def _greet(settings: Settings, port: int) -> None:
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    address = f"http://{host}:{port}"
+    host = _OPENED_AT.get(settings.host, settings.host)
+    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     click.echo(f"persona_stream {__version__}: backend {settings.backend}, executor {settings.executor}")
     if _secret_is_made(settings) and settings.host in _LOOPBACK:
         secret, _ = state.signing_secret(settings, os.environ)

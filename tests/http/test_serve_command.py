@@ -39,6 +39,15 @@ def test_with_a_secret_no_token_gets_into_a_log():
     assert SECRET not in server.greeting + server.log
 
 
+def test_who_listens_for_everybody_names_an_address_that_opens():
+    """Of this machine, in place of the one that stands for all."""
+    server = serve(host="0.0.0.0")
+    assert server.url.startswith("http://127.0.0.1:")
+    assert server.get("/healthz").status_code == 200
+    assert "#token" not in server.greeting, "others can reach it"
+    assert server.stop() == 0
+
+
 def test_log_lines_can_be_json():
     """With the run's name on them."""
     server = serve(log_format="json", log_level="debug")
