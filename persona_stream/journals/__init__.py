@@ -68,6 +68,14 @@ class Journal(Protocol):
         """Tell whether other processes have readers of it. May wait, and says ``True`` when it cannot be told."""
         ...
 
+    def catch_up(self) -> None:
+        """Show what is kept by now. For whoever knows of more than ``entries`` has: word of it may be on its way here.
+
+        Raises:
+            Unavailable: what keeps it is out of reach.
+        """
+        ...
+
 
 class Journals(Protocol):
     """Keep the journals of all runs. Whatever reads or begins one may wait for a store, and then raises

@@ -55,6 +55,9 @@ class MemoryJournal:
     def is_read_elsewhere(self) -> bool:
         return False
 
+    def catch_up(self) -> None:
+        pass  # what is kept shows at once
+
 
 class MemoryJournals:
     """Keep every run that has not ended, and ended ones within ``retention`` seconds and ``retention_bytes``."""

@@ -96,9 +96,17 @@ def _start(request: Request, journal: Journal) -> Position:
     said = (request.headers.get("Last-Event-ID"), request.args.get("last_event_id"))
     positions = [cursor.parse(event_id, terms(journal).run_id) for event_id in said if event_id is not None]
     characters = number("from", 0)
-    if positions:
-        return cursor.check(positions[0], journal.entries)
-    return cursor.after_characters(characters, journal.entries)
+
+    def found() -> Position:
+        if positions:
+            return cursor.check(positions[0], journal.entries)
+        return cursor.after_characters(characters, journal.entries)
+
+    try:
+        return found()
+    except InvalidRequest:
+        journal.catch_up()  # a reader that comes from another process may be quicker than the word of what it read
+        return found()
 
 
 def _choice(name: str, choices: dict[str, T]) -> T | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +10,7 @@ import pytest
 
 from tests.faults.backend import answer
 from tests.faults.cluster import Cluster
-from tests.ports import free_port
+from tests.faults.wire import Wire
 from tests.redis_server import needs_redis
 from tests.waiting import wait_for
 
@@ -116,45 +114,11 @@ def test_a_redis_that_never_comes_back_keeps_nobody_waiting_for_ever(tmp_path: P
         cluster.redis.start()
 
 
-class SlowWire:
-    """Stand between the servers and Redis, and hold every byte back for a while."""
-
-    def __init__(self, port: int, seconds: float) -> None:
-        self._to, self._seconds = port, seconds
-        self.port = free_port()
-        self._listener = socket.create_server(("127.0.0.1", self.port))
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            server = socket.create_connection(("127.0.0.1", self._to))
-            for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
-
-    def _pump(self, source: socket.socket, sink: socket.socket) -> None:
-        try:
-            while data := source.recv(65536):
-                time.sleep(self._seconds)  # what makes it slow
-                sink.sendall(data)
-        except OSError:
-            pass
-        finally:
-            for end in (source, sink):
-                end.close()
-
-
 def test_a_slow_redis_is_slow_and_no_more(tmp_path: Path):
     """A third of a second each way: everything takes its time, and everything is right."""
     with Cluster(tmp_path, count=0, lease=15) as cluster:
-        wire = SlowWire(cluster.redis.port, 0.3)
-        cluster._settings["redis_url"] = f"redis://127.0.0.1:{wire.port}/0"
+        wire = Wire(cluster.redis.port, 0.3)
+        cluster._settings["redis_url"] = wire.url
         cluster.servers = [cluster.serve(), cluster.serve()]
         here = cluster.ask("1 slowly")
         assert here.opened.wait(10)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import requests
 
+from tests import reading
 from tests.faults.backend import answer
 from tests.faults.cluster import Cluster
+from tests.faults.wire import Wire
 from tests.redis_server import needs_redis
 from tests.serving import Served
 from tests.waiting import wait_for
@@ -67,11 +71,39 @@ def test_a_reader_that_is_cut_at_every_event_has_every_character_once(cluster: C
     assert cluster.times_run(message) == 1
 
 
+def test_a_reader_may_come_sooner_than_the_word_of_what_it_has_read(tmp_path: Path):
+    """The other process asks Redis before it says that this never was; what really never was stays refused."""
+    with Cluster(tmp_path, count=1) as cluster:
+        wire = Wire(cluster.redis.port)
+        cluster.servers.append(cluster.serve(redis_url=wire.url))
+        there = cluster.servers[1]
+        first = cluster.ask("1 sooner")
+        assert first.opened.wait(10)
+        second = cluster.read(first.run_id, at=1)
+        assert second.opened.wait(10)
+        wire.hold_news()
+        assert first.result()["status"] == "complete"
+        facts = int(first.last_id.rpartition("/")[2].split(".")[0])
+        events = f"/api/runs/{first.run_id}/events"
+
+        def come(place: str) -> requests.Response:
+            return there.get(events, headers={"Last-Event-ID": f"{first.run_id}/{place}"})
+
+        assert come(f"{facts + 1}.0").status_code == 400
+        assert come(f"{facts - 1}.{len(first.text) + 1}").status_code == 400
+        assert reading.answer(reading.read(come(f"{facts - 1}.5"))) == first.text[5:]
+        assert come(f"{facts}.0").status_code == 204
+        wire.pass_news()
+        assert second.result()["status"] == "complete"
+        assert second.text == first.text
+        wire.close()
+
+
 def test_it_is_looked_at_and_listed_elsewhere(here: Served, there: Served):
     """For its owner; for others it does not exist."""
     with start(here, "1 looked at") as response:
         run_id = response.headers["X-Run-Id"]
-        assert show(there, run_id)["status"] == "processing"
+        wait_for(lambda: show(there, run_id)["status"] == "processing")  # it starts before that is written
         assert there.get(f"/api/runs/{run_id}", "mallory").status_code == 404
         assert there.get(f"/api/runs/{run_id}/events", "mallory").status_code == 404
         assert run_id in [run["run_id"] for run in there.get("/api/runs").json()["runs"]]

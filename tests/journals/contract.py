@@ -70,6 +70,17 @@ def test_a_journal_keeps_facts_with_their_moments(world):
     assert before <= journal.entries[1].at <= world.now()
 
 
+def test_who_has_everything_catches_up_with_nothing(world):
+    """While it runs and after."""
+    journal = begin(world, world.make())
+    journal.catch_up()
+    write(world, journal, Started())
+    journal.catch_up()
+    write(world, journal, Failed("cancelled"))
+    journal.catch_up()
+    assert facts(journal) == [terms(journal), Started(), Failed("cancelled")]
+
+
 def test_the_first_ending_wins(world):
     """Whoever comes later changes nothing, and is told so."""
     journal = begin(world, world.make())

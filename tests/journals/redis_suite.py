@@ -155,6 +155,36 @@ def test_who_comes_at_any_moment_sees_every_fact_once(world: World, seed: int):
     assert facts(there.find(terms(journal).run_id)) == everything
 
 
+def test_what_was_not_heard_of_is_read_when_somebody_knows_of_it(world: World):
+    """In portions, and once; and who asks may follow on, also when the last other reader leaves meanwhile."""
+    here, there = world.make(retention_bytes=10**7), world.make(retention_bytes=10**7)
+    journal = begin(world, here)
+    followed = there.follow(terms(journal).run_id)
+
+    def hear() -> None:
+        pass
+
+    followed.listen(hear)
+    known = there._following._journals
+    unheard = known.pop(terms(journal).run_id)  # so that nothing of what is said reaches it
+    write(world, journal, *(Delta(f"{number} ") for number in range(1200)))
+    assert len(followed.entries) == 1
+    known[unheard.run_id] = unheard
+
+    def come() -> None:
+        followed.catch_up()
+        followed.listen(hear)
+
+    coming = gevent.spawn(come)
+    gevent.sleep(0)  # it has asked
+    followed.unlisten(hear)
+    coming.get()
+    assert facts(followed) == facts(journal)
+    write(world, journal, Answered("the end"))
+    world.until(lambda: has_ended(followed.entries))
+    assert facts(followed) == facts(journal)
+
+
 def test_of_two_endings_the_first_wins_everywhere(world: World):
     """Whoever else writes learns what it was."""
     here, there = world.make(retention_bytes=10**7), world.make(retention_bytes=10**7)

@@ -164,18 +164,23 @@ class RedisJournals:
             return True  # nobody knows, and a run that somebody reads must not be stopped
         return int(count) > 0
 
+    def facts_from(self, run_id: str, index: int) -> list[bytes]:
+        """Give what Redis has of a run, from fact ``index`` on."""
+        encoded: list[bytes] = []
+        while True:
+            first = f"0-{index + len(encoded) + 1}"
+            items = self._line.ask("XRANGE", keys.facts(run_id), first, "+", "COUNT", _READ)
+            encoded += facts_of(items)
+            if len(items) < _READ:
+                return encoded
+
     def _may_restore(self) -> bool:
         # What we ran may have been ended by others a lease after they last heard of us, and is kept for the
         # retention from then on: missing before that, it was lost, and not forgotten.
         return self._clock() < self._lease.renewed_at + self._retention
 
     def _read(self, run_id: str) -> RedisJournal:
-        encoded: list[bytes] = []
-        while True:
-            items = self._line.ask("XRANGE", keys.facts(run_id), f"0-{len(encoded) + 1}", "+", "COUNT", _READ)
-            encoded += facts_of(items)
-            if len(items) < _READ:
-                break
+        encoded = self.facts_from(run_id, 0)
         if not encoded:
             trimmed = bool(self._line.ask("EXISTS", keys.gone(run_id)))
             raise absence(run_id, trimmed, self._retention, self._clock())

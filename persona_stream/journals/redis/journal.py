@@ -37,6 +37,10 @@ class Keeper(Protocol):
         """Tell whether other processes follow it."""
         ...
 
+    def facts_from(self, run_id: str, index: int) -> list[bytes]:
+        """Give what Redis has of a run, from fact ``index`` on."""
+        ...
+
 
 class RedisJournal:
     """Keep what is known here of one run.
@@ -91,6 +95,14 @@ class RedisJournal:
     def is_read_elsewhere(self) -> bool:
         return self._keeper.is_read_elsewhere(self.run_id)
 
+    def catch_up(self) -> None:
+        self.listen(_nothing)  # else it could be let go of meanwhile, and whoever waits here would follow it in vain
+        try:
+            known = len(self.entries)
+            self.heard(known, self._keeper.facts_from(self.run_id, known))
+        finally:
+            self.unlisten(_nothing)
+
     @property
     def is_listened_to(self) -> bool:
         """Whether anybody here wants to hear of it."""
@@ -141,6 +153,10 @@ class RedisJournal:
             self._offered.clear()
         for listener in tuple(self._listeners):
             listener()
+
+
+def _nothing() -> None:
+    """Listen to no purpose."""
 
 
 def decoded(encoded: Sequence[bytes]) -> list[Entry]:
