@@ -34,6 +34,7 @@ NODES = {
     "@anthropic-ai/sdk": "E2E_ANTHROPIC_NODE",
     "ai": "E2E_AI_NODE",
     "@ai-sdk/openai-compatible": "E2E_AI_NODE",
+    "@ai-sdk/anthropic": "E2E_AI_NODE",
 }
 VARIABLES, *SNIPPETS = PAGE.snippets()
 IN_BROWSER = [snippet for snippet in SNIPPETS if "EventSource" in snippet.body]

@@ -64,7 +64,7 @@ environment anthropic $(wanted pip anthropic)
 environment langchain $(wanted pip langchain-openai)
 packages openai $(wanted npm openai)
 packages anthropic $(wanted npm @anthropic-ai/sdk)
-packages ai $(wanted npm ai @ai-sdk/openai-compatible)
+packages ai $(wanted npm ai @ai-sdk/openai-compatible @ai-sdk/anthropic)
 
 for name in openai anthropic langchain; do
     export "E2E_${name^^}=$PWD/.venv-e2e-$name/bin/python"

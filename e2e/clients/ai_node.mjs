@@ -1,23 +1,28 @@
-// Do things with the published npm packages `ai` and `@ai-sdk/openai-compatible`, and print as a JSON list what came of
-// each. Several are done at the same time:
+// Do things with the published npm package `ai` and its providers, and print as a JSON list what came of each. Several
+// are done at the same time; `stream` speaks OpenAI's protocol, and `stream@anthropic` Anthropic's:
 //   E2E_AI_NODE=<folder that has them> node ai_node.mjs BASE_URL KEY DEED,DEED MESSAGE
 import { createRequire } from "node:module";
 
+globalThis.AI_SDK_LOG_WARNINGS = false; // on stdout, where what came of it belongs
 const require = createRequire(`${process.env.E2E_AI_NODE}/`);
-const { generateText, streamText } = require("ai");
+const { generateText, jsonSchema, streamText, tool } = require("ai");
+const { createAnthropic } = require("@ai-sdk/anthropic");
 const { createOpenAICompatible } = require("@ai-sdk/openai-compatible");
 const [baseURL, apiKey, wanted, prompt] = process.argv.slice(2);
-const model = createOpenAICompatible({ name: "personas", baseURL, apiKey, includeUsage: true })("ada");
-const how = { model, prompt, onError: () => {} };
+const models = {
+  anthropic: createAnthropic({ baseURL, apiKey })("ada"),
+  openai: createOpenAICompatible({ name: "personas", baseURL, apiKey, includeUsage: true })("ada"),
+};
+const onError = () => {};
 
 const deeds = {
-  async whole(more = {}) {
-    const { text, reasoningText, finishReason, usage } = await generateText({ ...how, ...more });
+  async whole(model, more = {}) {
+    const { text, reasoningText, finishReason, usage } = await generateText({ model, prompt, ...more });
     return { text, reasoning: reasoningText, finish: finishReason, tokens: usage.totalTokens };
   },
-  async stream() {
+  async stream(model) {
     const told = { text: "", reasoning: "", finish: null, tokens: 0 };
-    for await (const part of streamText(how).fullStream) {
+    for await (const part of streamText({ model, prompt, onError }).fullStream) {
       if (part.type === "error") throw part.error;
       if (part.type === "text-delta") told.text += part.text;
       if (part.type === "reasoning-delta") told.reasoning += part.text;
@@ -25,20 +30,27 @@ const deeds = {
     }
     return told;
   },
-  once: () => deeds.whole({ maxRetries: 0 }),
-  unstreamed_choices: () => deeds.whole({ providerOptions: { personas: { n: 2 } } }),
-  async leave() {
+  once: (model) => deeds.whole(model, { maxRetries: 0 }),
+  unstreamed_choices: (model) => deeds.whole(model, { providerOptions: { personas: { n: 2 } } }),
+  tools: (model) => deeds.whole(model, { tools: { weather: tool({ inputSchema: jsonSchema({ type: "object" }) }) } }),
+  async leave(model) {
     const controller = new AbortController();
     setTimeout(() => controller.abort(), 3000);
     const seen = [];
-    for await (const part of streamText({ ...how, abortSignal: controller.signal }).fullStream) seen.push(part.type);
+    const { fullStream } = streamText({ model, prompt, onError, abortSignal: controller.signal });
+    for await (const part of fullStream) seen.push(part.type);
     return { last: seen.at(-1) };
   },
 };
 
 const tell = (error) => {
   const last = error.lastError ?? error; // what it tried again is wrapped
-  const { code, param, message } = last.data?.error ?? last;
-  return { error: error.name, status: last.statusCode ?? null, code, param, message };
+  const { code, param, type, message } = last.data?.error ?? last;
+  return { error: error.name, status: last.statusCode ?? null, code, param, type, message };
 };
-console.log(JSON.stringify(await Promise.all(wanted.split(",").map((deed) => deeds[deed]().catch(tell)))));
+
+const done = wanted.split(",").map((each) => {
+  const [deed, protocol = "openai"] = each.split("@");
+  return deeds[deed](models[protocol]).catch(tell);
+});
+console.log(JSON.stringify(await Promise.all(done)));

@@ -1,0 +1,71 @@
+"""Another that speaks Anthropic's protocol: npm ``ai`` with ``@ai-sdk/anthropic``, which has a client of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+from e2e import published
+from e2e.answering import TEXT
+from e2e.published import runs
+from e2e.served import Served, serving, token
+from tests.waiting import wait_for
+
+WAYS = ("whole@anthropic", "stream@anthropic")
+
+use = partial(published.use, "ai")
+use_all = partial(published.use_all, "ai")
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Serve what answers as e2e/answering.py says."""
+    with serving(tmp_path_factory.mktemp("served"), backend="answering:ask", timeout=40) as served:
+        yield served
+
+
+@pytest.fixture
+def served(shared: Served, request: pytest.FixtureRequest) -> Served:
+    """Give the server as somebody sees it who never was there."""
+    return replace(shared, token=token(request.node.name, shared.environment))
+
+
+def test_a_backend_that_is_silent_for_twenty_seconds(served: Served) -> None:
+    """Every way gives the answer to the character, with its thoughts and tokens, and nobody asks twice."""
+    for told in use_all(served, "node", WAYS, "20").values():
+        assert (told["text"], told["finish"]) == (TEXT, "stop")
+        assert told["reasoning"] == "Six times seven."
+        assert told["tokens"] > 0
+    assert runs(served) == ["complete"] * len(WAYS)
+
+
+def test_an_error_before_the_first_byte(served: Served) -> None:
+    """With its status and its field, and nothing was run."""
+    told = use(served, "node", "tools@anthropic")
+    assert (told["status"], told["type"]) == (400, "invalid_request_error")
+    assert told["message"].startswith("tools")
+    assert runs(served) == []
+
+
+def test_an_error_of_the_backend(served: Served) -> None:
+    """In a stream after the first byte, otherwise with its status; in the backend's words, and it ran once."""
+    for way, told in use_all(served, "node", ("once@anthropic", "stream@anthropic"), "fail").items():
+        assert (told["type"], told["message"]) == ("api_error", "The library is closed today."), way
+        assert told["status"] == (None if way.startswith("stream") else 502)
+    assert runs(served) == ["error"] * 2
+
+
+def test_a_bad_key(served: Served) -> None:
+    """An error that says so, in every way."""
+    for told in use_all(served, "node", WAYS, key="sk-wrong").values():
+        assert (told["status"], told["type"]) == (401, "authentication_error")
+    assert runs(served) == []
+
+
+def test_hanging_up_cancels(served: Served) -> None:
+    """The run ends when its client has been gone for the grace."""
+    assert use(served, "node", "leave@anthropic", "35") == {"last": "abort"}
+    wait_for(lambda: runs(served) == ["cancelled"])
