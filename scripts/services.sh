@@ -3,13 +3,14 @@
 # Elsewhere say in one line what will be skipped. With CI=true a missing service is a failure.
 #
 # The headless shell is Chromium without windows: the same pages take half the computing. Where it cannot be had,
-# Chromium itself will do.
+# Chromium itself will do. With it comes a font for the Chinese pages, which are boxes in the pictures otherwise.
 set -eu
 
+chromium="chromium-headless-shell fonts-wqy-microhei"
 missing=""
 for service in "$@"; do
     case $service in
-        chromium)   command -v chromium-headless-shell >/dev/null || missing="$missing chromium-headless-shell" ;;
+        chromium)   command -v chromium-headless-shell >/dev/null || missing="$missing $chromium" ;;
         postgresql) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$missing postgresql" ;;
         redis-server | nginx | curl | npm)
                     command -v "$service" >/dev/null || missing="$missing $service" ;;
@@ -27,7 +28,7 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     fi
     tail -20 "$log" >&2
 fi
-if [ "$missing" = " chromium-headless-shell" ] && command -v chromium >/dev/null; then
+if [ "$missing" = " $chromium" ] && command -v chromium >/dev/null; then
     exit 0
 fi
 
