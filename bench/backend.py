@@ -19,12 +19,12 @@ def either(message: str) -> str:
     """Do the same; or what a message says that begins with a verb: ``spin 3`` computes in Python for so many seconds,
     and ``gather 20 /tmp/x`` waits until so many have come, who meet in a folder."""
     match message.split():
-        case "spin", seconds:
+        case ["spin", seconds]:
             until = time.monotonic() + float(seconds)
             while time.monotonic() < until:
                 sum(range(1000))
             return "Computed."
-        case "gather", count, folder:
+        case ["gather", count, folder]:
             place = Path(folder)
             (place / str(os.getpid())).touch()
             while sum(1 for _ in place.iterdir()) < int(count):

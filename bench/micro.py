@@ -13,15 +13,14 @@ import msgspec
 
 from bench.parts import Part
 from bench.workload import ANSWER, DEADLINE, RESUME_FOR
-from persona_stream.chunking import chunker
+from persona_stream.chunking.registry import chunker
+from persona_stream.core.events import Wait
+from persona_stream.core.facts import Accepted, Answered, Delta, Entry, Started
+from persona_stream.core.projection import SMART, Reader, Script
 from persona_stream.dialects import Dialect
 from persona_stream.dialects.anthropic import Anthropic
 from persona_stream.dialects.native import Native
 from persona_stream.dialects.openai import OpenAI
-from persona_stream.events import Wait
-from persona_stream.facts import Accepted, Answered, Delta, Entry, Started
-from persona_stream.script import Reader, Script
-from persona_stream.styles import SMART
 
 REPEATS: Final = 15
 AT_LEAST: Final = 0.02

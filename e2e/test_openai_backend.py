@@ -9,9 +9,9 @@ import pytest
 
 from e2e.conftest import KEY, TEXT
 from persona_stream.backends.openai import openai_backend
+from persona_stream.core.query import Answer, Query, Turn, Usage
 from persona_stream.errors import BackendError
-from persona_stream.persona import Persona
-from persona_stream.query import Answer, Query, Turn, Usage
+from persona_stream.personas.persona import Persona
 
 
 def ask(port: int, model: str, reports: list[str] | None = None, **settings: Any) -> Any:

@@ -13,9 +13,9 @@ from e2e.conftest import KEY, TEXT
 from persona_stream.backends import Backend
 from persona_stream.backends.anthropic import anthropic_backend
 from persona_stream.backends.openai import openai_backend
-from persona_stream.content import Image, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
+from persona_stream.core.query import Answer, Turn, Usage
 from persona_stream.errors import BackendError, BackendUnavailable
-from persona_stream.query import Answer, Turn, Usage
 from tests.backends.stand_in import DONE, Ear, Provider, chunk, chunks, completion, http, stream
 from tests.waiting import wait_for
 

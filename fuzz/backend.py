@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 from persona_stream import Answer, BackendError, Query, ToolCall, Usage
-from persona_stream.content import Extras
+from persona_stream.core.content import Extras
 
 _WAYS = 12
 

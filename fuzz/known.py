@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fuzz.aiming import Known
-from persona_stream import runid
+from persona_stream.core import run_id as runid
 from tests.serving import Served, token
 
 _QUESTIONS = 24  # so many that every way to answer comes up

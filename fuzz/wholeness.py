@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from persona_stream.sse_reading import Event, Parser
+from persona_stream.core.sse import Event, Parser
 
 
 def check(body: bytes) -> None:

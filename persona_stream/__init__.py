@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from persona_stream.content import Image, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
+from persona_stream.core.query import Answer, Query, Turn, Usage
 from persona_stream.errors import BackendError, BackendUnavailable
-from persona_stream.query import Answer, Query, Turn, Usage
 
 if TYPE_CHECKING:
     from persona_stream.app import create_app

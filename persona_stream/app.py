@@ -13,9 +13,11 @@ from typing import Any
 from flask import Flask
 from gevent import monkey
 
-from persona_stream import logs, observing, placing, profiles, pulse, state
+from persona_stream import logging as logs
+from persona_stream import observing, placing, pulse
+from persona_stream import state_dir as state
 from persona_stream.admission import Admission
-from persona_stream.clock import Clock, calendar_clock, wall_clock
+from persona_stream.core.clock import Clock, calendar_clock, wall_clock
 from persona_stream.errors import StartError
 from persona_stream.journals import Journals
 from persona_stream.journals.memory import MemoryJournals
@@ -23,10 +25,12 @@ from persona_stream.lobby import Lobby
 from persona_stream.observers.conversations import Conversations
 from persona_stream.observers.log import LogObserver
 from persona_stream.observers.request_log import RequestLog
-from persona_stream.persona import Persona
+from persona_stream.personas import persona as profiles
+from persona_stream.personas.persona import Persona
 from persona_stream.rates import MovingRates, NoRates, Rates
 from persona_stream.runs import Bounds, Runs
-from persona_stream.settings import Settings, load
+from persona_stream.settings.loader import load
+from persona_stream.settings.schema import Settings
 from persona_stream.store.ageing import age
 from persona_stream.store.opening import open_store
 from persona_stream.tokens import Tickets, verifier

@@ -12,19 +12,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from persona_stream.backends import Backend
-from persona_stream.clock import Clock
+from persona_stream.concurrency import Home, Timer
+from persona_stream.core.clock import Clock
+from persona_stream.core.facts import Failed, Started
+from persona_stream.core.query import Answer, Query
 from persona_stream.executors import Executor, Outcome, Returned, Work
 from persona_stream.executors.cancelling import Flag
 from persona_stream.executors.deltas import Deltas
 from persona_stream.executors.reports import Reports
-from persona_stream.facts import Failed, Started
-from persona_stream.hub import Home, Timer
 from persona_stream.journals import Journal, has_ended, terms
-from persona_stream.logs import current_run
+from persona_stream.logging import current_run
 from persona_stream.notes import Abandoned, Asked, Note, Raw, Released
 from persona_stream.observers import Observer
 from persona_stream.outcomes import conclude
-from persona_stream.query import Answer, Query
 
 logger = logging.getLogger("persona_stream.runs")
 

@@ -8,9 +8,9 @@ import gevent
 from msgspec import Struct
 
 from persona_stream.admission import Admission, Ticket
-from persona_stream.clock import Clock
-from persona_stream.facts import Failed, Queued
-from persona_stream.hub import Timer
+from persona_stream.concurrency import Timer
+from persona_stream.core.clock import Clock
+from persona_stream.core.facts import Failed, Queued
 from persona_stream.live import Live
 
 _EVERY = 2.0  # seconds between two looks at who is where in the queue

@@ -10,9 +10,8 @@ from persona_stream.backends import Backend
 from persona_stream.backends.callables import adapt, named
 from persona_stream.backends.fallback import with_fallback
 from persona_stream.models import Models
-from persona_stream.persona import Persona
-from persona_stream.settings import Settings
-from persona_stream.settings.named import DEFAULT
+from persona_stream.personas.persona import Persona
+from persona_stream.settings.schema import DEFAULT, Settings
 
 
 def models(

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from persona_stream.backends import Backend
-from persona_stream.persona import Persona
+from persona_stream.personas.persona import Persona
 
 
 class Model(Struct, frozen=True):

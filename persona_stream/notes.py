@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from persona_stream.core.query import Upstream
 from persona_stream.order import Order
-from persona_stream.upstream import Upstream
 
 
 class Began(Struct, frozen=True):

@@ -8,12 +8,11 @@ from typing import get_args
 
 import msgspec
 
-from persona_stream.content import Extras, ToolCall
+from persona_stream.core.content import Extras, ToolCall, clean
+from persona_stream.core.facts import Answered, Failed, Reasoned
+from persona_stream.core.query import Answer, Finish, Usage
 from persona_stream.errors import BackendError
 from persona_stream.executors import AnswerTooLarge, Outcome, ProcessFailed, Raised
-from persona_stream.facts import Answered, Failed, Reasoned
-from persona_stream.query import Answer, Finish, Usage
-from persona_stream.texts import clean
 
 logger = logging.getLogger("persona_stream.runs")
 

@@ -13,8 +13,8 @@ from persona_stream.executors.choosing import ADVICE, Executors
 from persona_stream.executors.greenlet import GreenletExecutor
 from persona_stream.executors.thread import ThreadExecutor
 from persona_stream.models import Models
-from persona_stream.persona import Persona
-from persona_stream.settings import Settings
+from persona_stream.personas.persona import Persona
+from persona_stream.settings.schema import Settings
 
 
 def backends(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import gevent
 
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
 
 _EVERY = 0.25  # seconds
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from persona_stream.clock import Clock, calendar_clock
+from persona_stream.core.clock import Clock, calendar_clock
 from persona_stream.errors import StartError
 
 logger = logging.getLogger("persona_stream.web")

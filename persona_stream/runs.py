@@ -11,23 +11,23 @@ from functools import partial
 import gevent
 from msgspec import Struct
 
-from persona_stream import runid
 from persona_stream.admission import Ticket
 from persona_stream.backends import Backend
-from persona_stream.clock import Clock
+from persona_stream.concurrency import Alarm, Home
+from persona_stream.core import run_id as runid
+from persona_stream.core.clock import Clock
+from persona_stream.core.facts import Accepted, Failed
+from persona_stream.core.query import Query
+from persona_stream.core.usage import tokens, tokens_of
 from persona_stream.errors import Busy, Draining, NotFound, Unavailable
 from persona_stream.executors import Executor
-from persona_stream.facts import Accepted, Failed
-from persona_stream.hub import Alarm, Home
 from persona_stream.journals import Journal, Journals, has_ended, terms
 from persona_stream.live import Live
 from persona_stream.lobby import Lobby
-from persona_stream.logs import current_run
+from persona_stream.logging import current_run
 from persona_stream.notes import Began, Note
 from persona_stream.observers import Observer
 from persona_stream.order import Order
-from persona_stream.query import Query
-from persona_stream.usage import tokens, tokens_of
 
 logger = logging.getLogger("persona_stream.runs")
 

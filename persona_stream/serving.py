@@ -8,11 +8,11 @@ import socket
 
 import gevent
 
-from persona_stream import logs
+from persona_stream import logging as logs
 from persona_stream.app import begin, build
-from persona_stream.hub import tell_of_errors
+from persona_stream.concurrency import tell_of_errors
 from persona_stream.server import Server, raise_file_limit
-from persona_stream.settings import Settings
+from persona_stream.settings.schema import Settings
 
 logger = logging.getLogger("persona_stream")
 

@@ -15,7 +15,7 @@ from persona_stream.errors import StartError
 from persona_stream.observers.metrics import processes
 from persona_stream.server import BACKLOG
 from persona_stream.serving import LAST_PIECES, Serving
-from persona_stream.settings import Settings
+from persona_stream.settings.schema import Settings
 
 _BLOCKED = 30  # seconds: a worker whose hub is blocked for longer is replaced, for its other streams stand still
 

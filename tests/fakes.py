@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from persona_stream.chunking import chunker
-from persona_stream.cursor import BEGINNING, Position
-from persona_stream.events import Event, Wait
-from persona_stream.facts import Accepted, Entry, Fact
-from persona_stream.query import Locale
-from persona_stream.script import Reader, Script
-from persona_stream.styles import STYLES
+from persona_stream.chunking.registry import chunker
+from persona_stream.core.cursor import BEGINNING, Position
+from persona_stream.core.events import Event, Wait
+from persona_stream.core.facts import Accepted, Entry, Fact
+from persona_stream.core.projection import STYLES, Reader, Script
+from persona_stream.core.query import Locale
 
 RUN_ID = "01kaf0000000000000000000zz"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from persona_stream import chunking
+from persona_stream.chunking import registry as chunking
 
 
 def _raise(text: str) -> list[str]:

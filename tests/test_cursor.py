@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream import cursor
-from persona_stream.cursor import BEGINNING, Position
+from persona_stream.core import cursor
+from persona_stream.core.cursor import BEGINNING, Position
+from persona_stream.core.facts import Answered, Delta, Failed, Started
 from persona_stream.errors import InvalidRequest
-from persona_stream.facts import Answered, Delta, Failed, Started
 from tests.fakes import RUN_ID, accepted, entries
 
 RUN = entries((0.0, accepted()), (0.0, Started()), (1.0, Delta("Hello ")), (2.0, Answered("world")))

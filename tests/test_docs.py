@@ -12,10 +12,11 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from persona_stream import making, profiles
+from persona_stream import making
 from persona_stream.cli import group
-from persona_stream.settings.loading import CONFIG_VARIABLE, PREFIX, TOKEN_VARIABLE, load
-from persona_stream.settings.table import BY_NAME
+from persona_stream.personas import persona as profiles
+from persona_stream.settings.loader import CONFIG_VARIABLE, PREFIX, TOKEN_VARIABLE, load
+from persona_stream.settings.schema import BY_NAME
 from tests.documents import DOCUMENTS, README, README_ZH, ROOT, SECURITY, Document
 
 FOREIGN_FLAGS = {"--graceful-timeout"}

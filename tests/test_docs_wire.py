@@ -9,22 +9,17 @@ from typing import get_args, get_type_hints
 import msgspec
 import pytest
 
-from persona_stream import messages
+from persona_stream.core import i18n as messages
+from persona_stream.core.facts import Failed, FailureCode, Started
+from persona_stream.core.projection import STYLES
+from persona_stream.core.snapshot import RunStatus
 from persona_stream.dialects.anthropic import frames as anthropic
 from persona_stream.dialects.native import frames
 from persona_stream.dialects.native.answers import ChatAnswer, RunList, RunView, chat_answer
 from persona_stream.dialects.openai import frames as openai
 from persona_stream.errors import Refusal
-from persona_stream.facts import Failed, FailureCode, Started
-from persona_stream.styles import STYLES
-from persona_stream.summary import RunStatus
 from persona_stream.web.anthropic.requests import MessagesRequest
-from persona_stream.web.conversations.views import (
-    ConversationList,
-    ConversationPage,
-    ConversationView,
-    ExchangeView,
-)
+from persona_stream.web.conversations.views import ConversationList, ConversationPage, ConversationView, ExchangeView
 from persona_stream.web.openai.requests import ChatCompletionRequest
 from persona_stream.web.openapi import document
 from persona_stream.web.profiles import Profile, ProfileList

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from persona_stream import logs
+from persona_stream import logging as logs
 
 
 @pytest.fixture(autouse=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from persona_stream.backends import Backend
+from persona_stream.core.query import Query
 from persona_stream.making import models
 from persona_stream.models import Model, Models
-from persona_stream.persona import Persona
-from persona_stream.query import Query
-from persona_stream.settings import Settings
-from persona_stream.settings.named import Named
+from persona_stream.personas.persona import Persona
+from persona_stream.settings.schema import Named, Settings
 
 ADA = Persona(username="ada", name="Ada", line={"en": "Counts."}, prompt="You are Ada.")
 DEFAULT, OTHER = Backend("default", lambda query: "default"), Backend("other", lambda query: "other")

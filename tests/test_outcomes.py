@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from persona_stream.content import Extras, ToolCall
+from persona_stream.core.content import Extras, ToolCall
+from persona_stream.core.facts import Answered, Failed, Reasoned
+from persona_stream.core.query import Answer, Usage
 from persona_stream.errors import BackendError
 from persona_stream.executors import Raised, Returned
-from persona_stream.facts import Answered, Failed, Reasoned
 from persona_stream.outcomes import conclude
-from persona_stream.query import Answer, Usage
 
 LIMIT = 100
 CALL = ToolCall("call_1", "weather", '{"city":"Wien"}')

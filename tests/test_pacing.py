@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.pacing import CAP, ends_sentence, schedule
+from persona_stream.chunking.sentence_boundaries import ends_sentence
+from persona_stream.core.progress import CAP, schedule
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from persona_stream.core.query import Usage
+from persona_stream.core.usage import BUNDLED, bundled, own, price_list
 from persona_stream.errors import SettingsError
-from persona_stream.prices import BUNDLED, bundled, own, price_list
-from persona_stream.query import Usage
 
 AT = datetime(2026, 1, 2, tzinfo=UTC).timestamp()
 USAGE = Usage(input_tokens=2_000_000, output_tokens=500_000)

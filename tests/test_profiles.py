@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import persona_stream
-from persona_stream import profiles
 from persona_stream.errors import StartError
-from persona_stream.persona import Note, Persona
+from persona_stream.personas import persona as profiles
+from persona_stream.personas.persona import Note, Persona
 
 LEAST = 'name = "Ada"\nline.en = "A mathematician."\n'
 NOTE = '[[notes]]\ntopics = ["loops"]\nsource = "https://example.org/"\ntext.en = "She wrote of loops."\n'

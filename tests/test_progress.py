@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.facts import Reported
-from persona_stream.progress import Estimate
+from persona_stream.core.facts import Reported
+from persona_stream.core.progress import Estimate
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream import runid
+from persona_stream.core import run_id as runid
 
 
 @given(st.integers(0, 2**48 - 1))

@@ -9,17 +9,17 @@ import pytest
 
 from persona_stream.admission import Admission
 from persona_stream.backends.callables import adapt
-from persona_stream.clock import wall_clock
+from persona_stream.core.clock import wall_clock
+from persona_stream.core.query import Query
 from persona_stream.errors import Unavailable
 from persona_stream.executors import Executor
 from persona_stream.executors.greenlet import GreenletExecutor
 from persona_stream.executors.thread import ThreadExecutor
 from persona_stream.journals.memory import MemoryJournals
 from persona_stream.lobby import Lobby
+from persona_stream.logging import carried
 from persona_stream.notes import Began
 from persona_stream.order import Order
-from persona_stream.propagation import carried
-from persona_stream.query import Query
 from persona_stream.runs import Bounds, Runs
 from tests.fakes import FakeClock
 from tests.waiting import wait_for

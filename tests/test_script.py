@@ -9,10 +9,10 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.cursor import Position, after_characters, at_end, check
-from persona_stream.events import Complete, Failure, Opening, Piece, Processed, Progress, Queuing, Thought
-from persona_stream.facts import Answered, Delta, Entry, Failed, Queued, Reasoned, Reported, Started, text_of
-from persona_stream.styles import STYLES
+from persona_stream.core.cursor import Position, after_characters, at_end, check
+from persona_stream.core.events import Complete, Failure, Opening, Piece, Processed, Progress, Queuing, Thought
+from persona_stream.core.facts import Answered, Delta, Entry, Failed, Queued, Reasoned, Reported, Started, text_of
+from persona_stream.core.projection import STYLES
 from tests.fakes import accepted, entries, read, reader, texts
 
 TERMINAL = (Complete, Failure)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.sse_reading import Event, EventTooLargeError, Parser
+from persona_stream.core.sse import Event, EventTooLargeError, Parser
 
 CASES = {
     "one line": (b"data: a\n\n", [Event("a")]),

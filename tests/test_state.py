@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from persona_stream import state
+from persona_stream import state_dir as state
 from persona_stream.errors import StartError
-from persona_stream.settings import Settings
+from persona_stream.settings.schema import Settings
 
 
 def test_the_state_folder_is_the_platforms_own() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from persona_stream.facts import Answered, Delta, Failed, Reported, Started
-from persona_stream.summary import summarize
+from persona_stream.core.facts import Answered, Delta, Failed, Reported, Started
+from persona_stream.core.snapshot import summarize
 from tests.fakes import accepted, entries
 
 ACCEPTED, STARTED = (10.0, accepted()), (11.0, Started())

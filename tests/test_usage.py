@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from persona_stream.content import Tool
-from persona_stream.facts import Answered, Delta, Reasoned, Started
-from persona_stream.persona import Persona
-from persona_stream.query import Query, Turn, Usage
-from persona_stream.usage import tokens, tokens_of, usage_of
+from persona_stream.core.content import Tool
+from persona_stream.core.facts import Answered, Delta, Reasoned, Started
+from persona_stream.core.query import Query, Turn, Usage
+from persona_stream.core.usage import tokens, tokens_of, usage_of
+from persona_stream.personas.persona import Persona
 from tests.fakes import accepted, entries
 
 

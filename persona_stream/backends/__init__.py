@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from persona_stream.query import Query
+from persona_stream.core.query import Query
 
 ProcessQuery = Callable[[Query], object]
 

@@ -6,8 +6,8 @@ import logging
 from typing import Any, cast
 
 from persona_stream.backends import Backend
+from persona_stream.core.query import Query
 from persona_stream.errors import BackendUnavailable, StartError
-from persona_stream.query import Query
 
 logger = logging.getLogger("persona_stream.backends")
 

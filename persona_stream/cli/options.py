@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import click
 
-from persona_stream.settings import SETTINGS, Given, Setting, Settings, gather, load
-from persona_stream.settings.measures import Seconds
+from persona_stream.settings.loader import Given, gather, load
+from persona_stream.settings.schema import SETTINGS, Settings
+from persona_stream.settings.types import Seconds, Setting
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

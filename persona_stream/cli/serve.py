@@ -12,12 +12,13 @@ import click
 import gevent
 from gevent.event import Event
 
-from persona_stream import __version__, state
+from persona_stream import __version__
+from persona_stream import state_dir as state
 from persona_stream.cli import reload
 from persona_stream.cli.options import loaded, settings_options
 from persona_stream.errors import StartError
 from persona_stream.serving import Serving
-from persona_stream.settings import Settings
+from persona_stream.settings.schema import Settings
 from persona_stream.tokens import issue
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")

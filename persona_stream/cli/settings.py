@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from persona_stream.cli.options import given, settings_options
-from persona_stream.settings import SETTINGS, Settings
+from persona_stream.settings.schema import SETTINGS, Settings
 
 
 @click.command()

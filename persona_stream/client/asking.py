@@ -28,7 +28,7 @@ from persona_stream.client.views.lines import Lines
 from persona_stream.client.views.live import LiveBar
 from persona_stream.client.views.raw import RawEvents
 from persona_stream.client.views.reasoning import Reasoning
-from persona_stream.clock import Clock, wall_clock
+from persona_stream.core.clock import Clock, wall_clock
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from requests.auth import AuthBase
 from persona_stream.client.requesting import Request
 from persona_stream.client.server import Server
 from persona_stream.client.transport import Broken, BrokenBy, Bytes, Finished, Head, Interrupted, Message
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
 
 CONNECT_TIMEOUT = 10.0
 CHUNK_BYTES = 64 * 1024

@@ -13,7 +13,7 @@ from persona_stream.client.outcome import Outcome, of_status
 from persona_stream.client.reply import Reply
 from persona_stream.client.requesting import EVENTS, JSON
 from persona_stream.client.transport import Head
-from persona_stream.retry_after import retry_after
+from persona_stream.core.sse import retry_after
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from persona_stream.client.requesting import Request
 from persona_stream.client.transport import Broken, Bytes, Finished, Interrupted, Message, Transport
 from persona_stream.client.updates import Update, Waited
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
 
 TICK = 0.2
 MAX_BODY_BYTES = 128 * 1024 * 1024

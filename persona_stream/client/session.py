@@ -18,8 +18,8 @@ from persona_stream.client.requesting import Request
 from persona_stream.client.trail import Trail
 from persona_stream.client.transport import Broken, Bytes, Head, Transport
 from persona_stream.client.updates import Came, Cancelling, Connecting, Ended, Reconnecting, Update
-from persona_stream.clock import Clock
-from persona_stream.sse_reading import Event, EventTooLargeError, Parser
+from persona_stream.core.clock import Clock
+from persona_stream.core.sse import Event, EventTooLargeError, Parser
 
 SILENCE = 20.0
 CANCEL_TIMEOUT = 3.0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from persona_stream import cursor
 from persona_stream.client.reply import Reply
+from persona_stream.core import cursor
+from persona_stream.core.sse import Event
 from persona_stream.errors import InvalidRequest
-from persona_stream.sse_reading import Event
 
 # A run id is a few dozen characters; whatever else calls itself one does not get into our addresses.
 _MAX_ID_CHARACTERS = 500

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from persona_stream.client.judgement import End
 from persona_stream.client.reply import Reply
-from persona_stream.sse_reading import Event
+from persona_stream.core.sse import Event
 
 
 @dataclass(frozen=True, slots=True)

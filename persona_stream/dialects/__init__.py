@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from persona_stream.events import Event
+from persona_stream.core.events import Event
 
 
 class Dialect(Protocol):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from persona_stream.facts import Answered
+from persona_stream.core.facts import Answered
 
 
 def extras_of(answered: Answered, dialect: Literal["openai", "anthropic"], place: str) -> Mapping[str, Any]:

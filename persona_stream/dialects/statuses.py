@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from http import HTTPStatus
 
-from persona_stream.facts import FailureCode
+from persona_stream.core.facts import FailureCode
 
 _STATUSES: Mapping[FailureCode, HTTPStatus] = {
     "timeout": HTTPStatus.GATEWAY_TIMEOUT,

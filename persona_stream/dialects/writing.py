@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from persona_stream import sse
+from persona_stream.core import sse
 
 _encode_json = msgspec.json.Encoder().encode
 

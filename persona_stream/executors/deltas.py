@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import groupby
 
-from persona_stream.clock import Clock
+from persona_stream.concurrency import Home
+from persona_stream.core.clock import Clock
+from persona_stream.core.content import clean, is_open, pair
+from persona_stream.core.facts import Delta, Reasoned
 from persona_stream.executors.pace import Pace
-from persona_stream.facts import Delta, Reasoned
-from persona_stream.hub import Home
-from persona_stream.texts import clean, is_open, pair
 
 _EVERY = 0.05  # seconds
 

@@ -17,8 +17,8 @@ from typing import Any
 import gevent
 from gevent import monkey
 
+from persona_stream.concurrency import Home
 from persona_stream.executors import Outcome, Raised, Returned
-from persona_stream.hub import Home
 
 _Selector: Any = monkey.get_original("selectors", "DefaultSelector")
 _Queue: Any = monkey.get_original("queue", "SimpleQueue")

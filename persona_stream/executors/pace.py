@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from persona_stream.clock import Clock
-from persona_stream.hub import Timer
+from persona_stream.concurrency import Timer
+from persona_stream.core.clock import Clock
 
 
 class Pace:

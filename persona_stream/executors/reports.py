@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from persona_stream.clock import Clock
+from persona_stream.concurrency import Home
+from persona_stream.core.clock import Clock
+from persona_stream.core.content import clean
+from persona_stream.core.facts import Reported
 from persona_stream.executors.pace import Pace
-from persona_stream.facts import Reported
-from persona_stream.hub import Home
-from persona_stream.texts import clean
 
 _EVERY = 0.1  # seconds
 _LONGEST = 500  # characters of a status text

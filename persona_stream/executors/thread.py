@@ -12,8 +12,8 @@ from collections.abc import Callable
 import gevent
 from gevent.threadpool import ThreadPool
 
+from persona_stream.concurrency import yield_soon
 from persona_stream.executors import Outcome, Raised, Returned
-from persona_stream.hub import yield_soon
 
 
 class _Work:

@@ -16,9 +16,10 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from persona_stream import facts, runid
+from persona_stream.core import facts
+from persona_stream.core import run_id as runid
+from persona_stream.core.facts import Accepted, Entry, Fact
 from persona_stream.errors import Gone, NotFound, Refusal
-from persona_stream.facts import Accepted, Entry, Fact
 
 Listener = Callable[[], None]
 

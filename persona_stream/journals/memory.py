@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
+from persona_stream.core.facts import Accepted, Entry, Fact, is_ending, text_of
 from persona_stream.errors import Conflict
-from persona_stream.facts import Accepted, Entry, Fact, is_ending, text_of
 from persona_stream.journals import CONFLICT, Claim, Journal, Listener, absence, has_passed, terms
 
 _ENTRY_BYTES = 200  # about what an entry takes beside its text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from persona_stream.facts import Entry
+from persona_stream.core.facts import Entry
 from persona_stream.notes import Note
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from persona_stream.facts import Entry, is_ending, terms
+from persona_stream.core.facts import Entry, is_ending, terms
+from persona_stream.core.query import Query
 from persona_stream.notes import Began, Note
-from persona_stream.query import Query
 from persona_stream.store import Store
 from persona_stream.store.records import Exchanged
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from persona_stream.facts import Answered, Entry, Failed, is_ending, terms
+from persona_stream.core.facts import Answered, Entry, Failed, is_ending, terms
+from persona_stream.core.snapshot import summarize
 from persona_stream.notes import Note
-from persona_stream.summary import summarize
 
 logger = logging.getLogger("persona_stream.runs")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from persona_stream.facts import Accepted, Entry, is_ending, terms
+from persona_stream.core.facts import Accepted, Entry, is_ending, terms
+from persona_stream.core.query import Upstream
 from persona_stream.notes import Asked, Began, Note, Raw, Reading, Responded
 from persona_stream.order import Order
 from persona_stream.store import Store
 from persona_stream.store.records import RunBegan, RunEnded, RunRead, RunResponded
-from persona_stream.upstream import Upstream
 
 
 class RequestLog:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from gevent.pywsgi import WSGIHandler
 
-from persona_stream.clock import wall_clock
+from persona_stream.core.clock import wall_clock
 from persona_stream.server import heads
 from persona_stream.server.bodies import Body
 from persona_stream.server.fields import Fields

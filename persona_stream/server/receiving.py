@@ -7,7 +7,7 @@ import math
 import socket
 from typing import Any
 
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
 
 
 class Receiver(io.RawIOBase):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from persona_stream.settings.loading import Given, gather, load
-from persona_stream.settings.setting import Setting
-from persona_stream.settings.table import SETTINGS, Settings
+from persona_stream.settings.loader import Given, gather, load
+from persona_stream.settings.schema import SETTINGS, Settings
+from persona_stream.settings.types import Setting
 
 __all__ = ["SETTINGS", "Given", "Setting", "Settings", "gather", "load"]

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
+from persona_stream.core.query import Query
 from persona_stream.errors import Unavailable
-from persona_stream.query import Query
 from persona_stream.store.records import Record
 
 T = TypeVar("T")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gevent
 
-from persona_stream import runid
-from persona_stream.clock import Clock
+from persona_stream.core import run_id as runid
+from persona_stream.core.clock import Clock
 from persona_stream.store import Store
 from persona_stream.store.records import LogAged
 

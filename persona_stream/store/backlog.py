@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 
-from persona_stream.facts import text_of
+from persona_stream.core.facts import text_of
 from persona_stream.store.records import ConversationForgotten, Exchanged, OwnerForgotten, Record, RunBegan, RunEnded
 
 logger = logging.getLogger("persona_stream.store")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
 from persona_stream.store.shown import Chart, Point, Stage, Totals
 from persona_stream.store.stats import STAGES, Slice, Sums, measure
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from persona_stream.facts import Answered
+from persona_stream.core.content import clean
+from persona_stream.core.facts import Answered
+from persona_stream.core.snapshot import summarize
+from persona_stream.core.usage import tokens
 from persona_stream.store.records import Exchanged
-from persona_stream.summary import summarize
-from persona_stream.texts import clean
-from persona_stream.usage import tokens
 
 _TITLE = 80  # characters
 

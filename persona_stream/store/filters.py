@@ -13,7 +13,7 @@ from itertools import product
 
 from sqlalchemy import Column, ColumnElement, Select, or_, select, union_all
 
-from persona_stream import runid
+from persona_stream.core import run_id as runid
 from persona_stream.store.tables import runs
 from persona_stream.store.wanted import Filters
 

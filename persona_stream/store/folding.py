@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from persona_stream.facts import terms
-from persona_stream.prices import Price
+from persona_stream.core.facts import terms
+from persona_stream.core.usage import Price
 from persona_stream.store import rows
 from persona_stream.store.records import Record, RunBegan, RunEnded, RunRead, RunResponded
 from persona_stream.store.tables import run_texts, runs

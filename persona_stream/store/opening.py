@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
+from persona_stream.core.usage import price_list
 from persona_stream.errors import StartError
-from persona_stream.prices import price_list
-from persona_stream.settings import Settings
-from persona_stream.state import state_dir
+from persona_stream.settings.schema import Settings
+from persona_stream.state_dir import state_dir
 from persona_stream.store import NoStore, Store
 from persona_stream.store.rows import Privacy
 

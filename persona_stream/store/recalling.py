@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from persona_stream.query import Turn
+from persona_stream.core.query import Turn
 from persona_stream.store.tables import exchanges
 
 MOST_TOKENS = 8_192

@@ -10,11 +10,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from persona_stream.facts import Entry
+from persona_stream.core.facts import Entry
+from persona_stream.core.query import Query, Upstream
 from persona_stream.notes import Reading, Responded
 from persona_stream.order import Order
-from persona_stream.query import Query
-from persona_stream.upstream import Upstream
 
 
 class RunBegan(Struct, frozen=True):

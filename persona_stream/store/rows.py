@@ -9,15 +9,14 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 from msgspec import Struct
 
-from persona_stream import messages
-from persona_stream.facts import Accepted, Answered, Entry, Failed, terms
-from persona_stream.prices import Price
+from persona_stream.core import i18n as messages
+from persona_stream.core.content import clean
+from persona_stream.core.facts import Accepted, Answered, Entry, Failed, terms
+from persona_stream.core.query import Upstream
+from persona_stream.core.snapshot import Summary, summarize
+from persona_stream.core.usage import Price, usage_of
 from persona_stream.store.records import RunBegan, RunEnded, RunRead, RunResponded
 from persona_stream.store.steps import steps_of
-from persona_stream.summary import Summary, summarize
-from persona_stream.texts import clean
-from persona_stream.upstream import Upstream
-from persona_stream.usage import usage_of
 
 Row = dict[str, Any]
 

@@ -12,8 +12,8 @@ import gevent
 from gevent.event import Event
 from sqlalchemy import Connection, Engine, select
 
-from persona_stream.clock import Clock
-from persona_stream.hub import Alarm
+from persona_stream.concurrency import Alarm
+from persona_stream.core.clock import Clock
 from persona_stream.store.backlog import Backlog
 from persona_stream.store.reach import AWAY, said, unavailable
 from persona_stream.store.records import Record

@@ -10,9 +10,9 @@ from typing import TypeVar
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DatabaseError
 
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
+from persona_stream.core.query import Query
 from persona_stream.errors import StartError
-from persona_stream.query import Query
 from persona_stream.store import SETTLED
 from persona_stream.store.reach import AWAY, said, unavailable
 from persona_stream.store.recalling import MOST_TOKENS, turns

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, Float, Integer, Text, bindparam, case, cast, func, select
 
-from persona_stream import runid
+from persona_stream.core import run_id as runid
 from persona_stream.store.shown import Ranked
 from persona_stream.store.tables import runs
 from persona_stream.store.wanted import FAILED

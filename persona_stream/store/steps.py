@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from persona_stream.facts import Answered, Delta, Entry, Failed, Reasoned, Reported, Started, text_of
-from persona_stream.upstream import Upstream
+from persona_stream.core.facts import Answered, Delta, Entry, Failed, Reasoned, Reported, Started, text_of
+from persona_stream.core.query import Upstream
 
 _MOST = 500  # a backend may report ten times a second
 

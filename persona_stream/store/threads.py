@@ -8,7 +8,7 @@ from typing import TypeVar
 import gevent
 from gevent.threadpool import ThreadPool
 
-from persona_stream.hub import yield_soon
+from persona_stream.concurrency import yield_soon
 
 T = TypeVar("T")
 

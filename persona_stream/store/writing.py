@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Column, Connection, Dialect, Table, bindparam, case, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from persona_stream.prices import Price
+from persona_stream.core.usage import Price
 from persona_stream.store import rows
 from persona_stream.store.exchanges import exchanged
 from persona_stream.store.folding import fold

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from persona_stream.clock import Clock, wall_clock
-from persona_stream.principal import Principal
-from persona_stream.settings import Settings
+from persona_stream.core.clock import Clock, wall_clock
+from persona_stream.core.query import Principal
+from persona_stream.settings.schema import Settings
 from persona_stream.tokens.answers import invalid, missing
 from persona_stream.tokens.bearer import BearerVerifier
 from persona_stream.tokens.claims import Rules

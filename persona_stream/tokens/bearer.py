@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from persona_stream.clock import Clock
-from persona_stream.principal import Principal
+from persona_stream.core.clock import Clock
+from persona_stream.core.query import Principal
 from persona_stream.tokens.answers import invalid
 from persona_stream.tokens.claims import Rules, check
 from persona_stream.tokens.compact import Signed, parse

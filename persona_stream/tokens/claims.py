@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from persona_stream.principal import Principal
+from persona_stream.core.query import Principal
 from persona_stream.tokens.answers import invalid
 
 # The last second of the year 9999. Beyond it are milliseconds that somebody took for seconds: such a token would

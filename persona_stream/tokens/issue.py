@@ -7,9 +7,9 @@ from typing import Any
 
 import jwt
 
-from persona_stream.clock import Clock, wall_clock
+from persona_stream.core.clock import Clock, wall_clock
 from persona_stream.errors import StartError
-from persona_stream.settings import Settings
+from persona_stream.settings.schema import Settings
 from persona_stream.tokens.claims import is_subject
 from persona_stream.tokens.keys import from_secret
 

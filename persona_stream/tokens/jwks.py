@@ -17,7 +17,7 @@ import requests
 from jwt import PyJWTError
 from urllib3.exceptions import HTTPError
 
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
 from persona_stream.errors import Unavailable
 from persona_stream.tokens.keys import public_keys
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from flask import Flask, Request, Response, g
 
+from persona_stream.core.query import Principal
 from persona_stream.errors import RateLimited, Unauthorized
-from persona_stream.principal import Principal
 from persona_stream.rates import Allowance
 from persona_stream.web.bearer import caller
 from persona_stream.web.desk import Desk

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from flask import Request
 
+from persona_stream.core.query import Principal
 from persona_stream.errors import Forbidden
-from persona_stream.principal import Principal
 from persona_stream.tokens import Verifier, missing
 
 

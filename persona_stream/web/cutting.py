@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from persona_stream import chunking
-from persona_stream.chunking import Chunker
-from persona_stream.hub import in_thread
+from persona_stream.chunking import registry as chunking
+from persona_stream.chunking.base import Chunker
+from persona_stream.concurrency import in_thread
 
 logger = logging.getLogger("persona_stream.web")
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
 from persona_stream.executors.choosing import Executors
 from persona_stream.meters import Meters
 from persona_stream.models import Models
 from persona_stream.rates import NoRates, Rates
 from persona_stream.runs import Runs
-from persona_stream.settings import Settings
+from persona_stream.settings.schema import Settings
 from persona_stream.store import Store
 from persona_stream.tokens import Tickets, Verifier
 from persona_stream.web.readers import Readers

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from persona_stream import sse
-from persona_stream.clock import Clock
+from persona_stream.concurrency import Alarm
+from persona_stream.core import sse
+from persona_stream.core.clock import Clock
+from persona_stream.core.events import Event, Wait
+from persona_stream.core.projection import Script
 from persona_stream.dialects import Dialect
-from persona_stream.events import Event, Wait
-from persona_stream.hub import Alarm
 from persona_stream.journals import Journal
-from persona_stream.script import Script
 from persona_stream.web.presence import Presence
 from persona_stream.web.readers import Readers
 from persona_stream.web.tallies import Tally

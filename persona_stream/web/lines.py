@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from persona_stream.logs import current_run
+from persona_stream.logging import current_run
 
 
 def begin_anew(app: Flask) -> None:

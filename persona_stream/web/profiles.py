@@ -7,8 +7,8 @@ from typing import Literal
 from flask import Blueprint, Response, request
 from msgspec import Struct
 
-from persona_stream.persona import Persona
-from persona_stream.query import Locale
+from persona_stream.core.query import Locale
+from persona_stream.personas.persona import Persona
 from persona_stream.web.bearer import caller
 from persona_stream.web.desk import Desk
 from persona_stream.web.json_answers import json_answer

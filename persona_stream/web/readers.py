@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from persona_stream.clock import Clock
-from persona_stream.hub import Alarm
+from persona_stream.concurrency import Alarm
+from persona_stream.core.clock import Clock
 
 
 class Stream(Protocol):

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException
 
-from persona_stream import sse
+from persona_stream.core import sse
 from persona_stream.dialects import Refused, native
 from persona_stream.dialects.anthropic import errors as anthropic
 from persona_stream.dialects.openai import errors as openai

@@ -11,9 +11,9 @@ from msgspec import Meta, Struct
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
-from persona_stream import chunking
+from persona_stream.chunking import registry as chunking
+from persona_stream.core.query import Locale
 from persona_stream.errors import InvalidRequest
-from persona_stream.query import Locale
 from persona_stream.web import bodies
 
 LONGEST_TEXT = 32_768

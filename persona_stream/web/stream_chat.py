@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from persona_stream.styles import ADVANCED, BASIC, SMART, Style
+from persona_stream.core.projection import ADVANCED, BASIC, SMART, Style
 from persona_stream.web.accept import check_streamable
 from persona_stream.web.current import current
 from persona_stream.web.desk import Desk

@@ -6,14 +6,13 @@ import math
 
 from flask import Request, Response
 
-from persona_stream import cursor, sse
-from persona_stream.cursor import Position
+from persona_stream.core import cursor, sse
+from persona_stream.core.cursor import Position
+from persona_stream.core.projection import SMART, STYLES, Reader, Script
+from persona_stream.core.query import Locale
 from persona_stream.dialects import Dialect
 from persona_stream.dialects.native import Native
 from persona_stream.journals import Journal, terms
-from persona_stream.query import Locale
-from persona_stream.script import Reader, Script
-from persona_stream.styles import SMART, STYLES
 from persona_stream.web.cutting import cutter
 from persona_stream.web.desk import Desk
 from persona_stream.web.event_stream import EventStream

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from msgspec import Struct
 
 from persona_stream.backends import Ability, Backend
-from persona_stream.content import Image, Part
+from persona_stream.core.content import Image, Part
+from persona_stream.core.query import Query, Turn
 from persona_stream.errors import InvalidRequest
-from persona_stream.query import Query, Turn
 
 LONGEST_TEXTS = 16 * 32_768  # characters, of all messages
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 
-from persona_stream.query import Query
+from persona_stream.core.query import Query
 
 Reply = bytes | Callable[[socket.socket], None]
 

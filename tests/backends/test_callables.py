@@ -14,10 +14,9 @@ import pytest
 
 from persona_stream.backends import Backend
 from persona_stream.backends.callables import adapt, named
+from persona_stream.core.query import Answer, Principal, Query, Turn
 from persona_stream.errors import StartError
-from persona_stream.persona import Persona
-from persona_stream.principal import Principal
-from persona_stream.query import Answer, Query, Turn
+from persona_stream.personas.persona import Persona
 
 if TYPE_CHECKING:
     from nowhere import Unresolvable  # type: ignore[import-not-found]  # no such module: only annotations name it

@@ -9,8 +9,8 @@ import pytest
 
 from persona_stream.backends import Backend
 from persona_stream.backends.fallback import with_fallback
+from persona_stream.core.query import Query
 from persona_stream.errors import BackendError, BackendUnavailable, StartError
-from persona_stream.query import Query
 
 QUERY = Query(username="x", message="Hi")
 

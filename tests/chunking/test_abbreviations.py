@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persona_stream.chunking.abbreviations import is_abbreviation
+from persona_stream.chunking.sentence_boundaries import is_abbreviation
 
 
 def _first_stop(text: str) -> bool:

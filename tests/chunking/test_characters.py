@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persona_stream.chunking import characters
+from persona_stream.chunking.chunkers import characters
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from persona_stream.chunking import MAX_PIECES, characters, sentences, words
-from persona_stream.chunking.law import Chunker, lawful
+from persona_stream.chunking.base import MAX_PIECES, Chunker, lawful
+from persona_stream.chunking.chunkers import characters, sentences, words
 from tests.chunking.fragments import (
     ABBREVIATIONS,
     BLANKS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from persona_stream.chunking.masking import mask
+from persona_stream.chunking.unicode import mask
 from tests.chunking.fragments import texts
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from persona_stream import chunking
+from persona_stream.chunking import registry as chunking
 
 
 @pytest.fixture(autouse=True)

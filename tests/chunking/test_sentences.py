@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persona_stream.chunking import sentences
+from persona_stream.chunking.chunkers import sentences
 
 ENGLISH = [
     [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.chunking import words
+from persona_stream.chunking.chunkers import words
 from tests.chunking.fragments import WIDE
 
 ENGLISH = [

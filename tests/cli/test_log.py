@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from persona_stream.cli import run
-from persona_stream.facts import Answered, Failed, Started
-from persona_stream.prices import own
+from persona_stream.core.facts import Answered, Failed, Started
+from persona_stream.core.usage import own
 from persona_stream.store import engine, schema
 from persona_stream.store.records import Record
 from persona_stream.store.rows import Privacy

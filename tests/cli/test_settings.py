@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from persona_stream.cli import run
-from persona_stream.settings import SETTINGS
+from persona_stream.settings.schema import SETTINGS
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from persona_stream.client.http_transport import HttpTransport
 from persona_stream.client.requesting import Request
 from persona_stream.client.server import Server
 from persona_stream.client.transport import Broken, Bytes, Finished, Head, Interrupted, Message
-from persona_stream.clock import wall_clock
+from persona_stream.core.clock import wall_clock
 from tests.client.fakes import STREAM_HEADERS, Exchange, FakeServer
 
 READ = Request("GET", "/api/runs/run-1/events", {"Last-Event-ID": b"run-1/2.6"}, silence=10.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from persona_stream.client import reply
 from persona_stream.client.trail import Trail
-from persona_stream.sse_reading import Event
+from persona_stream.core.sse import Event
 from tests.client.fakes import OPENING, RUN, piece, processing
 
 

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from persona_stream.cursor import Position
+from persona_stream.core.cursor import Position
+from persona_stream.core.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Thought
+from persona_stream.core.facts import Answered
+from persona_stream.core.projection import STYLES
+from persona_stream.core.query import Usage
 from persona_stream.dialects.native import Native
-from persona_stream.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Thought
-from persona_stream.facts import Answered
-from persona_stream.query import Usage
-from persona_stream.styles import STYLES
 from tests.fakes import RUN_ID
 
 AT = Position(2, 20)

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from persona_stream.content import Extras, ToolCall
-from persona_stream.cursor import BEGINNING, Position
+from persona_stream.core.content import Extras, ToolCall
+from persona_stream.core.cursor import BEGINNING, Position
+from persona_stream.core.facts import Answered, Delta, Entry, Failed, FailureCode, Reasoned, Reported, Started
+from persona_stream.core.query import Finish, Usage
 from persona_stream.dialects import Refused
 from persona_stream.dialects.openai import OpenAI, errors
 from persona_stream.dialects.openai.answers import completion
 from persona_stream.dialects.writing import to_json
-from persona_stream.facts import Answered, Delta, Entry, Failed, FailureCode, Reasoned, Reported, Started
-from persona_stream.query import Finish, Usage
 from tests.fakes import RUN_ID, accepted, entries, read, reader
 
 AT = 1_795_154_400.25

@@ -8,8 +8,8 @@ import gevent
 import pytest
 from gevent.threadpool import ThreadPool
 
+from persona_stream.core.query import Query
 from persona_stream.executors.cancelling import Flag
-from persona_stream.query import Query
 
 
 @pytest.fixture

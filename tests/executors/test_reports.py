@@ -6,10 +6,10 @@ import gevent
 import pytest
 from gevent.threadpool import ThreadPool
 
+from persona_stream.concurrency import Home
+from persona_stream.core.facts import Reported
+from persona_stream.core.query import Query
 from persona_stream.executors.reports import Reports
-from persona_stream.facts import Reported
-from persona_stream.hub import Home
-from persona_stream.query import Query
 from tests.fakes import FakeClock
 from tests.waiting import wait_for
 

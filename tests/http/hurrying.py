@@ -12,7 +12,7 @@ import sys  # noqa: E402
 from persona_stream import create_app  # noqa: E402
 from persona_stream.server import Server  # noqa: E402
 from persona_stream.server.limits import Limits  # noqa: E402
-from persona_stream.settings import Settings  # noqa: E402
+from persona_stream.settings.schema import Settings  # noqa: E402
 from tests.answering import chosen  # noqa: E402
 from tests.serving import SECRET  # noqa: E402
 

@@ -12,9 +12,9 @@ import gevent
 import pytest
 import redis
 
-from persona_stream.clock import wall_clock
+from persona_stream.core.clock import wall_clock
+from persona_stream.core.facts import Answered, Delta, Failed, Started, has_ended
 from persona_stream.errors import Conflict, Gone, NotFound, StartError, Unavailable
-from persona_stream.facts import Answered, Delta, Failed, Started, has_ended
 from persona_stream.journals import Claim, Journal, terms
 from persona_stream.journals.redis import RedisJournals
 from tests.journals.contract import *  # noqa: F403 - the tests of the contract

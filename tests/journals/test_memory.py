@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from persona_stream.facts import Answered
+from persona_stream.core.facts import Answered
 from persona_stream.journals.memory import MemoryJournals
 from tests.fakes import FakeClock
 from tests.journals.contract import *  # noqa: F403 - the tests of the contract

@@ -5,13 +5,12 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 from persona_stream.backends import Backend
-from persona_stream.facts import Failed, Started
+from persona_stream.core.facts import Failed, Started
+from persona_stream.core.query import Query, Upstream
 from persona_stream.notes import Asked, Began, Raw
 from persona_stream.observers.request_log import RequestLog
 from persona_stream.order import Order
-from persona_stream.query import Query
 from persona_stream.store.records import RunEnded
-from persona_stream.upstream import Upstream
 from tests.fakes import RUN_ID, accepted, entries
 
 TRY = Upstream(provider="openai", model="m1", url="http://x", request={}, began_at=1.0, seconds=2.0)

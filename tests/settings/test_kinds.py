@@ -10,9 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.settings.containers import Items, Maybe
-from persona_stream.settings.kinds import Backend, Choice, Kind, Network, Origin, Place, Switch, Text, Url
-from persona_stream.settings.measures import Count, Seconds, Size
+from persona_stream.settings.types import (
+    Backend,
+    Choice,
+    Count,
+    Items,
+    Kind,
+    Maybe,
+    Network,
+    Origin,
+    Place,
+    Seconds,
+    Size,
+    Switch,
+    Text,
+    Url,
+)
 
 NEVER = Maybe(Seconds(), ("never", "off", "none"))
 ORIGINS = Items(Origin())

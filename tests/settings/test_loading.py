@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream.errors import SettingsError
-from persona_stream.settings import SETTINGS, Settings, gather, load
+from persona_stream.settings.loader import gather, load
+from persona_stream.settings.schema import SETTINGS, Settings
 
 RATE = "a rate like 60/minute, by the second, minute, hour or day, or off"
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from persona_stream.errors import SettingsError
-from persona_stream.settings import SETTINGS, Settings
+from persona_stream.settings.schema import SETTINGS, Settings
 
 # What the first release promises: every one of these names is known from then on.
 PROMISED = """

@@ -8,8 +8,8 @@ from textwrap import dedent
 import pytest
 
 from persona_stream.errors import SettingsError
-from persona_stream.settings import Settings, load
-from persona_stream.settings.named import Named
+from persona_stream.settings.loader import load
+from persona_stream.settings.schema import Named, Settings
 
 
 def loaded(folder: Path, text: str) -> Settings:

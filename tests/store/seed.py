@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Engine
 
-from persona_stream import runid
+from persona_stream.core import run_id as runid
 from persona_stream.store import engine as engines
 from persona_stream.store.schema import prepare
 from persona_stream.store.tables import run_texts, runs

@@ -16,15 +16,14 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Table, func, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
-from persona_stream import runid
 from persona_stream.backends import Backend
-from persona_stream.clock import wall_clock
+from persona_stream.core import run_id as runid
+from persona_stream.core.clock import wall_clock
+from persona_stream.core.facts import Answered, Delta, Entry, Failed, Reasoned, Reported, Started
+from persona_stream.core.query import Principal, Query, Upstream, Usage
+from persona_stream.core.usage import own
 from persona_stream.errors import StartError, Unavailable
-from persona_stream.facts import Answered, Delta, Entry, Failed, Reasoned, Reported, Started
 from persona_stream.order import Order, Origin
-from persona_stream.prices import own
-from persona_stream.principal import Principal
-from persona_stream.query import Query, Usage
 from persona_stream.store import engine as engines
 from persona_stream.store.records import (
     ConversationForgotten,
@@ -41,7 +40,6 @@ from persona_stream.store.schema import NEWEST, migrate, prepare, version_of
 from persona_stream.store.sql import CONNECTIONS, SqlStore
 from persona_stream.store.tables import conversations, exchanges, metadata, run_texts, runs, writers
 from persona_stream.store.writing import Write, writer
-from persona_stream.upstream import Upstream
 from tests.postgres_server import PostgresServer
 from tests.store.told import ANSWERED, BEGAN, entries, name, order, query, reading, records
 from tests.waiting import wait_for

@@ -10,14 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
-from persona_stream.facts import Answered, Failed, Reasoned, Reported, Started
-from persona_stream.prices import own
-from persona_stream.query import Usage
+from persona_stream.core.facts import Answered, Failed, Reasoned, Reported, Started
+from persona_stream.core.query import Upstream, Usage
+from persona_stream.core.usage import own
 from persona_stream.store.records import Record, RunBegan, RunEnded, RunRead
 from persona_stream.store.rows import Privacy
 from persona_stream.store.tables import metadata
 from persona_stream.store.writing import writer
-from persona_stream.upstream import Upstream
 from tests.store.told import BEGAN, entries, name, query, reading, records
 
 WRITE = writer(Privacy(), own({"gpt-*": (2.0, 10.0)}))

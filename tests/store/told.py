@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from persona_stream import runid
 from persona_stream.backends import Backend
-from persona_stream.facts import Accepted, Answered, Entry, Reasoned, Reported, Started
+from persona_stream.core import run_id as runid
+from persona_stream.core.facts import Accepted, Answered, Entry, Reasoned, Reported, Started
+from persona_stream.core.query import Principal, Query
 from persona_stream.notes import Reading, Responded
 from persona_stream.order import Order, Origin
-from persona_stream.principal import Principal
-from persona_stream.query import Query
 from persona_stream.store.records import Exchanged, Record, RunBegan, RunEnded, RunRead, RunResponded
 
 BEGAN = 1_790_000_000.0

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from persona_stream.core.query import Principal
 from persona_stream.errors import Unauthorized
-from persona_stream.principal import Principal
 from persona_stream.tokens.bearer import BearerVerifier
 from persona_stream.tokens.claims import Rules
 from persona_stream.tokens.keys import FixedKeys, from_pem, from_secret

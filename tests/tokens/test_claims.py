@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from persona_stream.core.query import Principal
 from persona_stream.errors import Unauthorized
-from persona_stream.principal import Principal
 from persona_stream.tokens.claims import Rules, check, is_subject
 from tests.tokens.crafting import NOW
 

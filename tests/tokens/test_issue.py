@@ -8,9 +8,9 @@ from typing import Any
 import jwt
 import pytest
 
+from persona_stream.core.query import Principal
 from persona_stream.errors import StartError, Unauthorized
-from persona_stream.principal import Principal
-from persona_stream.settings import Settings
+from persona_stream.settings.schema import Settings
 from persona_stream.tokens import issue, verifier
 from tests.fakes import FakeClock
 from tests.tokens.crafting import NOW, SECRET

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from persona_stream.errors import Unauthorized, Unavailable
-from persona_stream.settings import Settings
+from persona_stream.settings.schema import Settings
 from persona_stream.tokens import verifier
 from persona_stream.tokens.jwks import PublishedKeys, fetch_over_http
 from persona_stream.tokens.keys import public_algorithms

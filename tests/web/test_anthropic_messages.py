@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from persona_stream.content import Image, ToolCall
+from persona_stream.core.content import Image, ToolCall
+from persona_stream.core.query import Turn
 from persona_stream.errors import InvalidRequest
-from persona_stream.query import Turn
 from persona_stream.web.anthropic.messages import InputMessage, MessageBlock, turns
 
 URL = "https://example.org/a.png"

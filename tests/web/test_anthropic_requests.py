@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from persona_stream.content import Tool, ToolChoice
+from persona_stream.core.content import Tool, ToolChoice
 from persona_stream.errors import InvalidRequest
 from persona_stream.web.anthropic.requests import MessagesRequest
 from persona_stream.web.anthropic.tools import MessageTool, MessageToolChoice, choice_of, tools_of

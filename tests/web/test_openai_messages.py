@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from persona_stream.content import Image, ToolCall
+from persona_stream.core.content import Image, ToolCall
+from persona_stream.core.query import Turn
 from persona_stream.dialects.openai.frames import function_call
 from persona_stream.errors import InvalidRequest
-from persona_stream.query import Turn
 from persona_stream.web.openai.messages import ContentPart, ImageUrl, RequestMessage, turns
 
 CALL = ToolCall("c1", "weather", "{}")

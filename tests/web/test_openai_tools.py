@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from persona_stream.content import Tool, ToolChoice
+from persona_stream.core.content import Tool, ToolChoice
 from persona_stream.errors import InvalidRequest
 from persona_stream.web.openai.tools import (
     Choice,

@@ -9,7 +9,7 @@ import sys
 import pytest
 from flask import Flask
 
-from persona_stream import runid
+from persona_stream.core import run_id as runid
 from persona_stream.web import openapi
 from persona_stream.web.dashboard.asked import YEAR_9999
 from persona_stream.web.dashboard.entry import HEADER

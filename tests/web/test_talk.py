@@ -7,9 +7,9 @@ from typing import Any, get_args
 import pytest
 
 from persona_stream.backends import Ability, Backend
-from persona_stream.content import Image, Tool, ToolCall
+from persona_stream.core.content import Image, Tool, ToolCall
+from persona_stream.core.query import Query, Turn
 from persona_stream.errors import InvalidRequest
-from persona_stream.query import Query, Turn
 from persona_stream.web.talk import LONGEST_TEXTS, Talk, check_abilities, talk
 
 ASKED = Turn("user", "What is the weather?")

@@ -9,8 +9,8 @@ from typing import Any
 from persona_stream.backends.anthropic.arguments import arguments_of
 from persona_stream.backends.providers.finishing import finish_of
 from persona_stream.backends.providers.trouble import Trouble
-from persona_stream.content import Extras, ToolCall
-from persona_stream.query import Answer, Finish, Usage
+from persona_stream.core.content import Extras, ToolCall
+from persona_stream.core.query import Answer, Finish, Usage
 
 logger = logging.getLogger("persona_stream.backends.anthropic")
 

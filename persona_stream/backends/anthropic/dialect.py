@@ -10,7 +10,7 @@ from persona_stream.backends.anthropic.errors import fault_in
 from persona_stream.backends.anthropic.payload import body_of
 from persona_stream.backends.anthropic.stream import Stream
 from persona_stream.backends.providers import Fault, Reading
-from persona_stream.query import Answer, Query
+from persona_stream.core.query import Answer, Query
 
 
 @dataclass(frozen=True, slots=True)

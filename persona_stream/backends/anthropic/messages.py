@@ -11,8 +11,8 @@ import re
 from typing import Any, Literal
 
 from persona_stream.backends.anthropic.arguments import input_of
-from persona_stream.content import Image, Part, ToolCall
-from persona_stream.query import Query, Turn
+from persona_stream.core.content import Image, Part, ToolCall
+from persona_stream.core.query import Query, Turn
 
 Block = dict[str, Any]
 

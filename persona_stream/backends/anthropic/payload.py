@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from persona_stream.backends.anthropic.messages import messages_of, system_of
-from persona_stream.content import Tool
-from persona_stream.query import Query
+from persona_stream.core.content import Tool
+from persona_stream.core.query import Query
 
 _AS_GIVEN = ("temperature", "top_p", "top_k")
 _CHOICES = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}

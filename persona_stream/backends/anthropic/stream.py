@@ -11,7 +11,7 @@ from persona_stream.backends.anthropic.answers import answer_of
 from persona_stream.backends.providers import Said
 from persona_stream.backends.providers.parsing import parse
 from persona_stream.backends.providers.trouble import Trouble
-from persona_stream.query import Answer
+from persona_stream.core.query import Answer
 
 _MOST_FIELDS = 32  # of a message, beside its content
 

@@ -9,8 +9,8 @@ from operator import attrgetter
 from types import UnionType
 from typing import Annotated, Union, get_args, get_origin
 
+from persona_stream.core.query import Query
 from persona_stream.errors import StartError
-from persona_stream.query import Query
 
 Take = Callable[[Query], object]
 

@@ -30,8 +30,8 @@ from persona_stream.backends.callables.parameters import (
     the_query,
     what_it_gets,
 )
+from persona_stream.core.query import Query
 from persona_stream.errors import StartError
-from persona_stream.query import Query
 
 
 def serve(function: Callable[..., object], name: str) -> ProcessQuery:

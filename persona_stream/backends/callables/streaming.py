@@ -7,7 +7,7 @@ from contextlib import aclosing, closing
 from typing import Any, cast
 
 from persona_stream.backends import ProcessQuery
-from persona_stream.query import Query
+from persona_stream.core.query import Query
 
 
 def send_each(generates: ProcessQuery) -> ProcessQuery:

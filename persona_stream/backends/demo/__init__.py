@@ -17,9 +17,9 @@ from persona_stream.backends.demo.ranking import Ranking
 from persona_stream.backends.demo.selection import select
 from persona_stream.backends.demo.steps import Sleep, Steps
 from persona_stream.backends.demo.wording import Wording, name_in
+from persona_stream.core.query import Answer, Locale, Query
 from persona_stream.errors import BackendError, StartError
-from persona_stream.persona import Persona
-from persona_stream.query import Answer, Locale, Query
+from persona_stream.personas.persona import Persona
 
 _NOBODY: Mapping[Locale, str] = {
     "zh": "这里没有名为“{username}”的角色。可以选择：{known}",

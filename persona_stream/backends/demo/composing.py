@@ -9,7 +9,7 @@ from functools import partial
 from persona_stream.backends.demo.question import Question
 from persona_stream.backends.demo.selection import Selection
 from persona_stream.backends.demo.wording import Wording
-from persona_stream.persona import Note
+from persona_stream.personas.persona import Note
 
 _MOST_LABELS = 12
 

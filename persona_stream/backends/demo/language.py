@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from persona_stream.backends.demo.words import HAN, MOST_READ
-from persona_stream.persona import Persona
-from persona_stream.query import Locale
+from persona_stream.core.query import Locale
+from persona_stream.personas.persona import Persona
 
 _HAN = re.compile(f"[{HAN}]")
 _LATIN_WORD = re.compile(r"[A-Za-z\u00c0-\u024f]+")

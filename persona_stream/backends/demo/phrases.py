@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from persona_stream.query import Locale
+from persona_stream.core.query import Locale
 
 
 @dataclass(frozen=True, slots=True)

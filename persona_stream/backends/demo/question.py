@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from persona_stream.backends.demo.words import characters, terms
-from persona_stream.persona import Persona
-from persona_stream.query import Query
+from persona_stream.core.query import Query
+from persona_stream.personas.persona import Persona
 
 _EARLIER_WEIGHT = 0.5
 _FEW = 3

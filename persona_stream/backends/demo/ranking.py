@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from persona_stream.backends.demo.words import terms
-from persona_stream.persona import Note
+from persona_stream.personas.persona import Note
 
 _TOPIC_WEIGHT = 3.0
 _SATURATION = 1.2

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from persona_stream.backends.demo.question import Question
 from persona_stream.backends.demo.ranking import Match, Ranking
-from persona_stream.persona import Note
+from persona_stream.personas.persona import Note
 
 MOST = 5
 LEAST = 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from persona_stream.query import Locale, Query
+from persona_stream.core.query import Locale, Query
 
 Sleep = Callable[[float], None]
 

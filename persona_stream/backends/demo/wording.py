@@ -9,8 +9,8 @@ import regex
 from persona_stream.backends.demo.language import is_chinese
 from persona_stream.backends.demo.phrases import PHRASES, Phrases
 from persona_stream.backends.demo.words import MOST_READ
-from persona_stream.persona import Note, Persona
-from persona_stream.query import Locale
+from persona_stream.core.query import Locale
+from persona_stream.personas.persona import Note, Persona
 
 _QUOTED_GRAPHEMES = 120
 _GRAPHEME = regex.compile(r"\X")

@@ -11,7 +11,7 @@ from persona_stream.backends.openai.contents import said_in
 from persona_stream.backends.openai.extras import extras_of
 from persona_stream.backends.providers.finishing import finish_of
 from persona_stream.backends.providers.trouble import Kind, Trouble
-from persona_stream.query import Answer, Finish, Usage
+from persona_stream.core.query import Answer, Finish, Usage
 
 logger = logging.getLogger("persona_stream.backends.openai")
 

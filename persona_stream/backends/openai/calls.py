@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from persona_stream.backends.providers.trouble import Trouble
-from persona_stream.content import ToolCall
+from persona_stream.core.content import ToolCall
 
 
 def calls_of(found: object) -> tuple[ToolCall, ...]:

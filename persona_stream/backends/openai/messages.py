@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from persona_stream.content import Image, Part, ToolCall
-from persona_stream.query import Query, Turn
+from persona_stream.core.content import Image, Part, ToolCall
+from persona_stream.core.query import Query, Turn
 
 Message = dict[str, Any]
 

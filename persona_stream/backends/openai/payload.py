@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from persona_stream.backends.openai.messages import messages_of
-from persona_stream.content import Tool, ToolChoice
-from persona_stream.query import Query
+from persona_stream.core.content import Tool, ToolChoice
+from persona_stream.core.query import Query
 
 
 def body_of(query: Query, model: str, *, stream: bool = False) -> dict[str, object]:

@@ -13,7 +13,7 @@ from persona_stream.backends.openai.calls import Calls
 from persona_stream.backends.openai.contents import said_in
 from persona_stream.backends.openai.extras import OURS_IN_MESSAGE
 from persona_stream.backends.providers import Said
-from persona_stream.query import Answer
+from persona_stream.core.query import Answer
 
 _MOST_FIELDS = 32  # of a chunk, beside the choices
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from persona_stream.backends.providers.trouble import Kind
-from persona_stream.query import Answer, Query
+from persona_stream.core.query import Answer, Query
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
 
 _MOST = 5  # failures in a row that may be chance
 _PAUSE, _LONGEST = 5.0, 60.0  # seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from persona_stream.query import Finish
+from persona_stream.core.query import Finish
 
 
 def finish_of(

@@ -12,9 +12,9 @@ from persona_stream.backends.providers.silence import Silence
 from persona_stream.backends.providers.statuses import refusal_of
 from persona_stream.backends.providers.trouble import Trouble, quote
 from persona_stream.backends.providers.wire import Incoming, Reply
-from persona_stream.clock import Clock
-from persona_stream.query import Answer, Query
-from persona_stream.sse_reading import Event, EventTooLargeError, Parser
+from persona_stream.core.clock import Clock
+from persona_stream.core.query import Answer, Query
+from persona_stream.core.sse import Event, EventTooLargeError, Parser
 
 _LONGEST_EVENT = 4 * 2**20  # characters
 _OVERHEAD = 32  # of what is kept, in characters: many short parts are much too

@@ -18,7 +18,7 @@ from persona_stream.backends.providers.provider import Provider
 from persona_stream.backends.providers.retries import TRIES
 from persona_stream.backends.providers.sessions import Sessions, session_for, surroundings_of
 from persona_stream.backends.providers.wire import Wire
-from persona_stream.clock import Clock, wall_clock
+from persona_stream.core.clock import Clock, wall_clock
 
 
 class Means(TypedDict, total=False):

@@ -16,10 +16,9 @@ from persona_stream.backends.providers.retries import pause_after
 from persona_stream.backends.providers.trouble import Trouble, mask
 from persona_stream.backends.providers.wire import Wire
 from persona_stream.backends.providers.words import AGAIN, RESTING, WAITING, WORDS
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
+from persona_stream.core.query import Answer, Query, Upstream
 from persona_stream.errors import BackendError, BackendUnavailable
-from persona_stream.query import Answer, Query
-from persona_stream.upstream import Upstream
 
 # The run's own deadline comes first, and ends the run as a timeout: ours is for where nobody can kill us.
 _SPARE = 1.0

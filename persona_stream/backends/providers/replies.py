@@ -7,7 +7,7 @@ from persona_stream.backends.providers.parsing import parse
 from persona_stream.backends.providers.statuses import refusal_of
 from persona_stream.backends.providers.trouble import Trouble, quote
 from persona_stream.backends.providers.wire import Reply
-from persona_stream.query import Answer
+from persona_stream.core.query import Answer
 
 
 def answer_in(reply: Reply, dialect: Dialect, now: float) -> Answer:

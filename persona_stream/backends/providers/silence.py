@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
 
 
 class Silence:

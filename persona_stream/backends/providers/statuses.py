@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from persona_stream.backends.providers import Dialect, Fault
 from persona_stream.backends.providers.trouble import Kind, Trouble, quote
 from persona_stream.backends.providers.wire import Reply
-from persona_stream.retry_after import retry_after
+from persona_stream.core.sse import retry_after
 
 _BY_STATUS: Mapping[int, Kind] = {
     401: "credentials",

@@ -13,8 +13,8 @@ import urllib3
 
 from persona_stream.backends.providers.sessions import Sessions
 from persona_stream.backends.providers.trouble import Trouble
-from persona_stream.clock import Clock
-from persona_stream.propagation import carried
+from persona_stream.core.clock import Clock
+from persona_stream.logging import carried
 
 _CONNECT = 5.0  # seconds
 _PIECE_BYTES = 64 * 1024

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from persona_stream.backends.providers.trouble import Kind
-from persona_stream.query import Locale
+from persona_stream.core.query import Locale
 
 Text = Mapping[Locale, str]
 

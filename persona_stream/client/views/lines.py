@@ -6,7 +6,7 @@ from persona_stream.client.screen import Screen
 from persona_stream.client.texts import Texts
 from persona_stream.client.updates import Reconnecting, Update
 from persona_stream.client.views.progress import Progress
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
 
 
 class Lines:

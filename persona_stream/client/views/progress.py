@@ -7,7 +7,7 @@ from persona_stream.client.harmless import one_line
 from persona_stream.client.reply import Reply
 from persona_stream.client.texts import Texts
 from persona_stream.client.updates import Came, Cancelling, Connecting, Reconnecting, Update
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
 
 
 class Progress:

@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from persona_stream import sse
-from persona_stream.content import ToolCall
+from persona_stream.core import sse
+from persona_stream.core.content import ToolCall
+from persona_stream.core.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Queuing, Thought
+from persona_stream.core.facts import Answered, Entry, terms
+from persona_stream.core.usage import usage_of
 from persona_stream.dialects.anthropic.blocks import SIGNATURE, arguments, ending, message_id, other_blocks, usage
 from persona_stream.dialects.anthropic.errors import failure
 from persona_stream.dialects.anthropic.frames import (
@@ -33,9 +36,6 @@ from persona_stream.dialects.anthropic.frames import (
     ToolUseBlock,
 )
 from persona_stream.dialects.writing import to_json
-from persona_stream.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Queuing, Thought
-from persona_stream.facts import Answered, Entry, terms
-from persona_stream.usage import usage_of
 
 _TEXT = TextBlock(text="")
 _THOUGHTS = ThinkingBlock(thinking="", signature="")

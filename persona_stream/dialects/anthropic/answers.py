@@ -7,14 +7,14 @@ from typing import Any
 
 import msgspec
 
-from persona_stream import messages
+from persona_stream.core import i18n as messages
+from persona_stream.core.facts import Answered, Entry, Failed
+from persona_stream.core.snapshot import summarize
+from persona_stream.core.usage import usage_of
 from persona_stream.dialects.anthropic.blocks import SIGNATURE, arguments, ending, message_id, other_blocks, usage
 from persona_stream.dialects.anthropic.errors import failure
 from persona_stream.dialects.anthropic.frames import Message, TextBlock, ThinkingBlock, ToolUseBlock
 from persona_stream.dialects.statuses import status_of
-from persona_stream.facts import Answered, Entry, Failed
-from persona_stream.summary import summarize
-from persona_stream.usage import usage_of
 
 
 def message(entries: Sequence[Entry]) -> tuple[int, Any]:

@@ -12,11 +12,11 @@ from typing import Any
 
 import msgspec
 
-from persona_stream.content import ToolCall
+from persona_stream.core.content import ToolCall
+from persona_stream.core.facts import Answered
+from persona_stream.core.query import Usage
 from persona_stream.dialects.anthropic.frames import STOP_REASONS, Message, MessageEnd, MessageUsage
 from persona_stream.dialects.extras import extras_of, with_fields
-from persona_stream.facts import Answered
-from persona_stream.query import Usage
 
 SIGNATURE = "cGVyc29uYV9zdHJlYW0="
 """What thoughts are signed with. It is ours: clients want one, and send it back, and no provider would take it."""

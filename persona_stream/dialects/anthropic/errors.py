@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from persona_stream.core.facts import FailureCode
 from persona_stream.dialects import Refused
 from persona_stream.dialects.anthropic.frames import ErrorType, MessageError, MessageErrorObject
 from persona_stream.dialects.statuses import status_of
-from persona_stream.facts import FailureCode
 
 _TYPES: Mapping[int, ErrorType] = {
     401: "authentication_error",

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from persona_stream.query import Finish
+from persona_stream.core.query import Finish
 
 StopReason = Literal[
     "end_turn", "max_tokens", "tool_use", "refusal", "stop_sequence", "pause_turn", "model_context_window_exceeded"

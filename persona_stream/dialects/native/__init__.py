@@ -6,7 +6,12 @@ from typing import ClassVar
 
 from msgspec import UNSET
 
-from persona_stream import messages, sse
+from persona_stream.core import i18n as messages
+from persona_stream.core import sse
+from persona_stream.core.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Queuing, Thought
+from persona_stream.core.progress import START
+from persona_stream.core.projection import Style
+from persona_stream.core.query import Locale
 from persona_stream.dialects import Refused
 from persona_stream.dialects.native.frames import (
     AdvancedPieceFrame,
@@ -26,10 +31,6 @@ from persona_stream.dialects.native.frames import (
     finish_of,
 )
 from persona_stream.dialects.writing import to_json
-from persona_stream.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Queuing, Thought
-from persona_stream.progress import START
-from persona_stream.query import Locale
-from persona_stream.styles import Style
 
 
 class Native:

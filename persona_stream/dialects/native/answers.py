@@ -7,16 +7,16 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from persona_stream import messages
-from persona_stream.cursor import BEGINNING
+from persona_stream.core import i18n as messages
+from persona_stream.core.cursor import BEGINNING
+from persona_stream.core.events import Failure
+from persona_stream.core.facts import Answered, Entry, Failed
+from persona_stream.core.query import Finish, Usage
+from persona_stream.core.snapshot import RunStatus, summarize
 from persona_stream.dialects.native import failure_frame
 from persona_stream.dialects.native.frames import Seconds, TerminalFrame, finish_of
 from persona_stream.dialects.native.moments import moment
 from persona_stream.dialects.statuses import status_of
-from persona_stream.events import Failure
-from persona_stream.facts import Answered, Entry, Failed
-from persona_stream.query import Finish, Usage
-from persona_stream.summary import RunStatus, summarize
 
 
 class ChatAnswer(Struct, frozen=True, kw_only=True):

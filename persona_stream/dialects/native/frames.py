@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from persona_stream.facts import Answered
-from persona_stream.query import Finish, Usage
+from persona_stream.core.facts import Answered
+from persona_stream.core.query import Finish, Usage
 
 Percent = Annotated[float, Meta(ge=0, le=100)]
 Seconds = Annotated[float, Meta(ge=0)]

@@ -7,7 +7,11 @@ from typing import Any, ClassVar, Literal
 
 from msgspec import UNSET
 
-from persona_stream import sse
+from persona_stream.core import sse
+from persona_stream.core.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Queuing, Thought
+from persona_stream.core.facts import Answered, Entry, terms
+from persona_stream.core.query import Usage
+from persona_stream.core.usage import usage_of
 from persona_stream.dialects.openai.errors import failure
 from persona_stream.dialects.openai.extras import extras_of, with_extras
 from persona_stream.dialects.openai.frames import (
@@ -20,10 +24,6 @@ from persona_stream.dialects.openai.frames import (
     function_call_delta,
 )
 from persona_stream.dialects.writing import to_json
-from persona_stream.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Queuing, Thought
-from persona_stream.facts import Answered, Entry, terms
-from persona_stream.query import Usage
-from persona_stream.usage import usage_of
 
 Heartbeat = Literal["comment", "delta", "off"]
 

@@ -7,21 +7,15 @@ from typing import Any
 
 from msgspec import UNSET
 
-from persona_stream import messages
+from persona_stream.core import i18n as messages
+from persona_stream.core.facts import Answered, Entry, Failed
+from persona_stream.core.snapshot import summarize
+from persona_stream.core.usage import usage_of
 from persona_stream.dialects.openai import completion_id, completion_usage
 from persona_stream.dialects.openai.errors import failure
 from persona_stream.dialects.openai.extras import with_extras
-from persona_stream.dialects.openai.frames import (
-    FINISH_REASONS,
-    ChatChoice,
-    ChatCompletion,
-    ChatMessage,
-    function_call,
-)
+from persona_stream.dialects.openai.frames import FINISH_REASONS, ChatChoice, ChatCompletion, ChatMessage, function_call
 from persona_stream.dialects.statuses import status_of
-from persona_stream.facts import Answered, Entry, Failed
-from persona_stream.summary import summarize
-from persona_stream.usage import usage_of
 
 
 def completion(entries: Sequence[Entry]) -> tuple[int, Any]:

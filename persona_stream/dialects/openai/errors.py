@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from persona_stream.core.facts import FailureCode
 from persona_stream.dialects import Refused
 from persona_stream.dialects.openai.frames import ErrorBody, ErrorObject
-from persona_stream.facts import FailureCode
 
 SERVER_ERROR = "server_error"
 _INVALID = "invalid_request_error"

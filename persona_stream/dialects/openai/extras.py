@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from persona_stream.core.facts import Answered
 from persona_stream.dialects import extras
-from persona_stream.facts import Answered
 
 Place = Literal["message", "completion", "usage"]
 

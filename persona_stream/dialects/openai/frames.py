@@ -7,8 +7,8 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from persona_stream.content import ToolCall
-from persona_stream.query import Finish
+from persona_stream.core.content import ToolCall
+from persona_stream.core.query import Finish
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 

@@ -16,12 +16,10 @@ from typing import Any
 
 import msgspec
 
-from persona_stream.content import Extras, Image, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Extras, Image, Tool, ToolCall, ToolChoice
+from persona_stream.core.query import Answer, Principal, Query, Turn, Upstream, Usage
 from persona_stream.executors.processes import frames
-from persona_stream.persona import Note, Persona
-from persona_stream.principal import Principal
-from persona_stream.query import Answer, Query, Turn, Usage
-from persona_stream.upstream import Upstream
+from persona_stream.personas.persona import Note, Persona
 
 _HEAD_BYTES = 4
 _LARGEST = 2 ** (8 * _HEAD_BYTES) - 1

@@ -19,12 +19,12 @@ import gevent
 from gevent.event import Event
 
 from persona_stream.backends import Backend
+from persona_stream.concurrency import Timer
+from persona_stream.core.query import Query
 from persona_stream.executors import Outcome, ProcessFailed, Work
 from persona_stream.executors.greenlet import GreenletExecutor
 from persona_stream.executors.processes.frames import Hello
 from persona_stream.executors.processes.process import Process
-from persona_stream.hub import Timer
-from persona_stream.query import Query
 
 logger = logging.getLogger("persona_stream.executors")
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from persona_stream.query import Answer
-from persona_stream.upstream import Upstream
+from persona_stream.core.query import Answer, Upstream
 
 
 class Hello(Struct, frozen=True):

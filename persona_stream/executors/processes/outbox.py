@@ -17,10 +17,10 @@ from typing import Any
 
 from msgspec import structs
 
+from persona_stream.core.query import Upstream
 from persona_stream.executors.processes.codec import encode, framed, plain
 from persona_stream.executors.processes.frames import Logged, Reasoning, Report, Text, Told
-from persona_stream.logs import current_run
-from persona_stream.upstream import Upstream
+from persona_stream.logging import current_run
 
 _EVERY = 0.05  # seconds
 

@@ -17,13 +17,12 @@ import gevent
 from gevent import socket as cooperative
 from gevent.event import AsyncResult, Event
 
+from persona_stream.core.query import Answer, Query, Upstream
 from persona_stream.errors import BackendError, BackendUnavailable
 from persona_stream.executors import AnswerTooLarge, ProcessFailed
 from persona_stream.executors.processes import codec, frames
 from persona_stream.executors.processes.child import Child
-from persona_stream.logs import current_run
-from persona_stream.query import Answer, Query
-from persona_stream.upstream import Upstream
+from persona_stream.logging import current_run
 
 _cooperative: Any = cooperative
 

@@ -22,11 +22,11 @@ from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any, Protocol
 
+from persona_stream.core.query import Answer, Query
 from persona_stream.errors import BackendError, BackendUnavailable, StartError
 from persona_stream.executors.processes import codec, frames
 from persona_stream.executors.processes.outbox import Handler, Outbox
-from persona_stream.logs import current_run
-from persona_stream.query import Answer, Query
+from persona_stream.logging import current_run
 
 _STRUCTURE_BYTES = 64 * 1024  # what an answer's frame may have beside its text
 _WORDS = 20_000  # characters of what went wrong

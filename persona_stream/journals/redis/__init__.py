@@ -18,9 +18,9 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
+from persona_stream.core.facts import Accepted, Entry, Failed
 from persona_stream.errors import Conflict, Gone, NotFound, Unavailable
-from persona_stream.facts import Accepted, Entry, Failed
 from persona_stream.journals import CONFLICT, Claim, Journal, absence
 from persona_stream.journals.redis import keys
 from persona_stream.journals.redis.commands import Commands

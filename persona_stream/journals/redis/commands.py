@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
-from persona_stream import runid
-from persona_stream.facts import Failed, terms
+from persona_stream.core import run_id as runid
+from persona_stream.core.facts import Failed, terms
 from persona_stream.journals.redis import keys
 from persona_stream.journals.redis.journal import RedisJournal
 

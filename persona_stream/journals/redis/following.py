@@ -9,9 +9,9 @@ import gevent
 from gevent.event import Event
 from redis.connection import ConnectionPool
 
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
+from persona_stream.core.facts import has_ended
 from persona_stream.errors import Refusal, Unavailable
-from persona_stream.facts import has_ended
 from persona_stream.journals.redis import keys
 from persona_stream.journals.redis.journal import RedisJournal
 from persona_stream.journals.redis.line import Line

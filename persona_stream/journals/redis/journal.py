@@ -8,9 +8,9 @@ from typing import Protocol
 
 import msgspec
 
-from persona_stream import facts
-from persona_stream.clock import Clock
-from persona_stream.facts import Entry, Fact, Failed, is_ending
+from persona_stream.core import facts
+from persona_stream.core.clock import Clock
+from persona_stream.core.facts import Entry, Fact, Failed, is_ending
 from persona_stream.journals import Claim, Listener
 
 _encode = msgspec.json.Encoder().encode

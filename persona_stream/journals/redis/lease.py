@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import gevent
 
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
 from persona_stream.errors import Unavailable
 from persona_stream.journals.redis.commands import Commands
 from persona_stream.journals.redis.line import Line

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from persona_stream.core.facts import Failed
 from persona_stream.errors import Gone, NotFound
-from persona_stream.facts import Failed
 from persona_stream.journals.redis.following import Following
 from persona_stream.journals.redis.journal import RedisJournal
 from persona_stream.journals.redis.line import Line

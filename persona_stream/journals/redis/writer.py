@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import gevent
 from gevent.event import Event
 
-from persona_stream.clock import Clock
+from persona_stream.core.clock import Clock
 from persona_stream.errors import Unavailable
 from persona_stream.journals.redis.commands import Commands
 from persona_stream.journals.redis.journal import RedisJournal

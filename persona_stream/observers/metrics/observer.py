@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from persona_stream.facts import Answered, Entry, Failed, Started, terms
+from persona_stream.core.facts import Answered, Entry, Failed, Started, terms
+from persona_stream.core.query import Upstream
+from persona_stream.core.snapshot import status_after
+from persona_stream.core.usage import usage_of
 from persona_stream.notes import Abandoned, Asked, Began, Note, Reading, Released
 from persona_stream.observers.metrics.instruments import Instruments
-from persona_stream.summary import status_after
-from persona_stream.upstream import Upstream
-from persona_stream.usage import usage_of
 
 ENDPOINTS = frozenset(
     {

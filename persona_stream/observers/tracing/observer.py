@@ -12,14 +12,15 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import AttributeValue
 
-from persona_stream import __version__, runid
-from persona_stream.facts import Answered, Entry, Failed, Started, terms
+from persona_stream import __version__
+from persona_stream.core import run_id as runid
+from persona_stream.core.facts import Answered, Entry, Failed, Started, terms
+from persona_stream.core.query import Upstream
+from persona_stream.core.snapshot import status_after
+from persona_stream.core.usage import usage_of
+from persona_stream.logging import carried
 from persona_stream.notes import Asked, Began, Note, Reading
 from persona_stream.order import Order
-from persona_stream.propagation import carried
-from persona_stream.summary import status_after
-from persona_stream.upstream import Upstream
-from persona_stream.usage import usage_of
 
 # A run's readers may leave long after it has ended, and others come back to it.
 _REMEMBERED = 1000

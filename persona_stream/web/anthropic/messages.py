@@ -8,9 +8,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from persona_stream.content import Image, Part, ToolCall, text_of
+from persona_stream.core.content import Image, Part, ToolCall, text_of
+from persona_stream.core.query import Turn
 from persona_stream.errors import InvalidRequest
-from persona_stream.query import Turn
 from persona_stream.web.pictures import picture
 
 _OF_USERS = ("image", "document", "search_result", "tool_result")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from flask import Request
 
+from persona_stream.core.query import Parameters, Principal, Query
 from persona_stream.order import Order
-from persona_stream.principal import Principal
-from persona_stream.query import Parameters, Query
 from persona_stream.web.anthropic.messages import turns
 from persona_stream.web.anthropic.requests import (
     CountTokensRequest,

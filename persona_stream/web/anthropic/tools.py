@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
-from persona_stream.content import Tool, ToolChoice
+from persona_stream.core.content import Tool, ToolChoice
 from persona_stream.errors import InvalidRequest
 from persona_stream.web.v1.tools import Name, chosen
 

@@ -8,7 +8,7 @@ from flask import Request
 
 from persona_stream.dialects.openai import Heartbeat
 from persona_stream.errors import InvalidRequest
-from persona_stream.settings import Settings
+from persona_stream.settings.schema import Settings
 
 _HEADER = "X-Persona-Heartbeat"
 _KINDS: Mapping[str, Heartbeat] = {"comment": "comment", "delta": "delta", "off": "off"}

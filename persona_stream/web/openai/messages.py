@@ -7,10 +7,10 @@ from typing import Literal
 
 from msgspec import Struct
 
-from persona_stream.content import Image, Part, ToolCall, text_of
+from persona_stream.core.content import Image, Part, ToolCall, text_of
+from persona_stream.core.query import Turn
 from persona_stream.dialects.openai.frames import FunctionCall
 from persona_stream.errors import InvalidRequest
-from persona_stream.query import Turn
 from persona_stream.web.pictures import picture
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]

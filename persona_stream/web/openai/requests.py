@@ -9,8 +9,8 @@ import msgspec
 from flask import Request
 from msgspec import Meta, Struct
 
+from persona_stream.core.query import Parameters
 from persona_stream.errors import InvalidRequest
-from persona_stream.query import Parameters
 from persona_stream.web import bodies
 from persona_stream.web.openai.messages import RequestMessage
 from persona_stream.web.openai.tools import Choice, RequestTool

@@ -7,7 +7,11 @@ from typing import Any
 
 import msgspec
 
-from persona_stream import chunking
+from persona_stream.chunking import registry as chunking
+from persona_stream.core.events import Wait
+from persona_stream.core.facts import Accepted, Answered, Entry, Failed, FailureCode, Started
+from persona_stream.core.projection import SMART, Reader, Script, Style
+from persona_stream.core.query import Usage
 from persona_stream.dialects import Dialect
 from persona_stream.dialects.anthropic import Anthropic
 from persona_stream.dialects.anthropic.answers import message
@@ -17,11 +21,6 @@ from persona_stream.dialects.native.answers import RunList, chat_answer, run_vie
 from persona_stream.dialects.openai import OpenAI
 from persona_stream.dialects.openai.answers import completion
 from persona_stream.dialects.openai.frames import Model, ModelList
-from persona_stream.events import Wait
-from persona_stream.facts import Accepted, Answered, Entry, Failed, FailureCode, Started
-from persona_stream.query import Usage
-from persona_stream.script import Reader, Script
-from persona_stream.styles import SMART, Style
 from persona_stream.tokens import Tickets
 
 BEGAN = 1_795_154_400.0  # 2026-11-20, 06:00 UTC, which the name of the run carries too

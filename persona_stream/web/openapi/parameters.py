@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from persona_stream.styles import STYLES
+from persona_stream.core.projection import STYLES
 from persona_stream.web.dashboard.asked import YEAR_9999
 from persona_stream.web.openapi.examples import EVENTS_URL, RUN_ID
 from persona_stream.web.openapi.schemas import Node

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from persona_stream import sse
+from persona_stream.core import sse
 from persona_stream.dialects import Refused
 from persona_stream.dialects.anthropic import errors as anthropic
 from persona_stream.dialects.native.frames import ErrorFrame

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from persona_stream import chunking
+from persona_stream.chunking import registry as chunking
 from persona_stream.dialects.anthropic import frames as anthropic
 from persona_stream.dialects.native import frames
 from persona_stream.dialects.native.answers import ChatAnswer, RunList, RunView

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from persona_stream.content import Tool, ToolChoice
+from persona_stream.core.content import Tool, ToolChoice
 from persona_stream.errors import InvalidRequest
 
 # Not `$` at the end: in Python it lets a newline pass.

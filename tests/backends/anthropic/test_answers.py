@@ -13,8 +13,8 @@ from persona_stream.backends.anthropic.dialect import Anthropic
 from persona_stream.backends.providers.replies import answer_in
 from persona_stream.backends.providers.trouble import Trouble
 from persona_stream.backends.providers.wire import Reply
-from persona_stream.content import Extras, ToolCall
-from persona_stream.query import Answer, Usage
+from persona_stream.core.content import Extras, ToolCall
+from persona_stream.core.query import Answer, Usage
 from tests.backends.stand_in import message
 
 LOOK = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"at": "天"}}

@@ -13,8 +13,8 @@ from persona_stream.backends.anthropic.answers import answer_of
 from persona_stream.backends.anthropic.stream import Stream
 from persona_stream.backends.providers import Said
 from persona_stream.backends.providers.trouble import Trouble
-from persona_stream.content import Extras, ToolCall
-from persona_stream.query import Answer, Usage
+from persona_stream.core.content import Extras, ToolCall
+from persona_stream.core.query import Answer, Usage
 from tests.backends.stand_in import PING, STOPPED, begun, block, cuts, ended, message, part
 
 USAGE = Usage(input_tokens=7, output_tokens=9)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from persona_stream.persona import Note, Persona
+from persona_stream.personas.persona import Note, Persona
 
 
 def note(title: str, title_zh: str, text: str, text_zh: str, *topics: str) -> Note:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from persona_stream import profiles
 from persona_stream.backends.demo import demo
+from persona_stream.core.query import Query, Turn
 from persona_stream.errors import BackendError, StartError
-from persona_stream.query import Query, Turn
+from persona_stream.personas import persona as profiles
 from tests.backends.demo.people import BRIDGE, MEI, MUSIC, RADIUM, RIVER, TEA
 
 PEOPLE = {"MeiLin": MEI}

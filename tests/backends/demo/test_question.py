@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from persona_stream.backends.demo.question import Question, understand
-from persona_stream.query import Query, Turn
+from persona_stream.core.query import Query, Turn
 from tests.backends.demo.people import MEI
 
 TALK = (

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from persona_stream.backends.demo.ranking import Ranking
 from persona_stream.backends.demo.words import characters, terms
-from persona_stream.persona import Note
+from persona_stream.personas.persona import Note
 from tests.backends.demo.people import BRIDGE, MEI, MUSIC, RADIUM, RIVER, TEA, note
 
 RANKING = Ranking(MEI.notes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from persona_stream.backends.demo.steps import Steps
-from persona_stream.query import Locale, Query
+from persona_stream.core.query import Locale, Query
 
 
 def walked(locale: Locale, seconds: float) -> list[tuple[str, float | None] | float]:

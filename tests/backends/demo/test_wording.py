@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from persona_stream.backends.demo.phrases import EN, ZH
 from persona_stream.backends.demo.wording import Wording, name_in
-from persona_stream.persona import Note
+from persona_stream.personas.persona import Note
 from tests.backends.demo.people import MEI, RIVER, TEA
 
 ENGLISH = Wording(MEI, "en")

@@ -11,8 +11,8 @@ from persona_stream.backends.openai.dialect import OpenAI
 from persona_stream.backends.providers.replies import answer_in
 from persona_stream.backends.providers.trouble import Trouble
 from persona_stream.backends.providers.wire import Reply
-from persona_stream.content import Extras, ToolCall
-from persona_stream.query import Answer, Usage
+from persona_stream.core.content import Extras, ToolCall
+from persona_stream.core.query import Answer, Usage
 from tests.backends.stand_in import completion
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"at": "sky"}'}}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from persona_stream.backends.openai.calls import Calls, calls_of
 from persona_stream.backends.providers.trouble import Trouble
-from persona_stream.content import ToolCall
+from persona_stream.core.content import ToolCall
 from tests.backends.stand_in import cuts
 
 

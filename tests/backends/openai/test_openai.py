@@ -15,11 +15,10 @@ import requests
 
 from persona_stream.backends import Backend
 from persona_stream.backends.openai import openai_backend
+from persona_stream.core.query import Answer, Query, Turn, Upstream, Usage
 from persona_stream.errors import BackendError, StartError
-from persona_stream.persona import Persona
-from persona_stream.propagation import carried
-from persona_stream.query import Answer, Query, Turn, Usage
-from persona_stream.upstream import Upstream
+from persona_stream.logging import carried
+from persona_stream.personas.persona import Persona
 from tests.backends.stand_in import DONE, Provider, Waits, chunks, completion, http, provider, stream
 
 KEY = "sk-0123456789abcdef"

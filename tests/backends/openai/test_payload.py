@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from persona_stream.backends.openai.payload import body_of
-from persona_stream.content import Image, Tool, ToolCall, ToolChoice
-from persona_stream.persona import Persona
-from persona_stream.query import Query, Turn
+from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
+from persona_stream.core.query import Query, Turn
+from persona_stream.personas.persona import Persona
 
 QUESTION = {"role": "user", "content": "How many?"}
 LOOK = Tool("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}}, strict=True)

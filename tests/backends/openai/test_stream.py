@@ -12,8 +12,8 @@ from persona_stream.backends.openai.answers import answer_of
 from persona_stream.backends.openai.stream import Stream
 from persona_stream.backends.providers import Said
 from persona_stream.backends.providers.trouble import Trouble
-from persona_stream.content import Extras, ToolCall
-from persona_stream.query import Answer, Usage
+from persona_stream.core.content import Extras, ToolCall
+from persona_stream.core.query import Answer, Usage
 from tests.backends.stand_in import chunk, cuts
 
 COUNTS = {"prompt_tokens": 7, "completion_tokens": 9, "total_tokens": 16}

@@ -12,7 +12,7 @@ import pytest
 from persona_stream.backends.providers.sessions import Sessions, session_for, surroundings_of
 from persona_stream.backends.providers.trouble import Trouble
 from persona_stream.backends.providers.wire import Incoming, Wire
-from persona_stream.clock import wall_clock
+from persona_stream.core.clock import wall_clock
 from tests.backends.stand_in import Provider, cut, http, provider, steps, stream
 from tests.waiting import wait_for
 

@@ -13,8 +13,8 @@ from persona_stream.backends.openai.dialect import OpenAI
 from persona_stream.backends.providers import Dialect
 from persona_stream.backends.providers.listening import Listening, beginning, is_stream
 from persona_stream.backends.providers.trouble import Trouble
-from persona_stream.content import Extras, ToolCall
-from persona_stream.query import Answer, Usage
+from persona_stream.core.content import Extras, ToolCall
+from persona_stream.core.query import Answer, Usage
 from tests.backends.stand_in import (
     DONE,
     PING,

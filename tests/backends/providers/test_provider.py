@@ -13,8 +13,8 @@ import requests
 from persona_stream.backends import Backend
 from persona_stream.backends.anthropic import anthropic_backend
 from persona_stream.backends.openai import openai_backend
+from persona_stream.core.query import Answer, Query
 from persona_stream.errors import BackendError, BackendUnavailable, StartError
-from persona_stream.query import Answer, Query
 from tests.backends.stand_in import (
     DONE,
     PING,

@@ -34,8 +34,8 @@ from gevent.threadpool import ThreadPool
 
 from persona_stream.backends import Backend
 from persona_stream.backends.openai import openai_backend
+from persona_stream.core.query import Query
 from persona_stream.errors import BackendError
-from persona_stream.query import Query
 
 BODY = json.dumps({"choices": [{"message": {"content": "Forty-two."}}]}).encode()
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)

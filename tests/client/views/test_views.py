@@ -17,7 +17,7 @@ from persona_stream.client.texts import Texts
 from persona_stream.client.texts_en import EN
 from persona_stream.client.texts_zh import ZH
 from persona_stream.client.updates import Came, Cancelling, Connecting, Ended, Reconnecting, Update, Waited
-from persona_stream.sse_reading import Event
+from persona_stream.core.sse import Event
 from tests.client.fakes import COMPLETE, OPENING, failure, piece, processing, screen
 
 

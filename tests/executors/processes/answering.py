@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_stream import Answer, BackendError, BackendUnavailable, Query, ToolCall, Usage
-from persona_stream.upstream import Upstream
+from persona_stream.core.query import Upstream
 
 _FOR_EVER = 60  # seconds: longer than any test waits
 

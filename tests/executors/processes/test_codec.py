@@ -13,11 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream import Answer, Image, Query, Tool, ToolCall, ToolChoice, Turn, Usage
-from persona_stream.content import Extras
+from persona_stream.core.content import Extras
+from persona_stream.core.query import Principal, Upstream
 from persona_stream.executors.processes import codec, frames
-from persona_stream.persona import Note, Persona
-from persona_stream.principal import Principal
-from persona_stream.upstream import Upstream
+from persona_stream.personas.persona import Note, Persona
 
 PERSONA = Persona("ada", "Ada", {"en": "She counts."}, notes=(Note(("x",), {"en": "y"}, "https://example.org"),))
 QUERY = Query(

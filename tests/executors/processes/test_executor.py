@@ -17,12 +17,13 @@ import gevent
 import pytest
 from gevent.event import AsyncResult
 
-from persona_stream import Answer, BackendError, BackendUnavailable, Query, ToolCall, Usage, making, profiles
+from persona_stream import Answer, BackendError, BackendUnavailable, Query, ToolCall, Usage, making
 from persona_stream.backends import Backend
+from persona_stream.core.query import Upstream
 from persona_stream.executors import AnswerTooLarge, Outcome, ProcessFailed, Raised, Returned, Work
 from persona_stream.executors.processes.executor import ProcessExecutor, sizes
-from persona_stream.settings import Settings
-from persona_stream.upstream import Upstream
+from persona_stream.personas import persona as profiles
+from persona_stream.settings.schema import Settings
 from tests.serving import ROOT
 from tests.waiting import wait_for
 

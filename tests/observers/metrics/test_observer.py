@@ -9,13 +9,12 @@ from flask import Flask
 from prometheus_client import CollectorRegistry
 
 from persona_stream.backends import Backend
-from persona_stream.facts import Answered, Delta, Entry, Fact, Failed, Queued, Reported, Started
+from persona_stream.core.facts import Answered, Delta, Entry, Fact, Failed, Queued, Reported, Started
+from persona_stream.core.query import Query, Upstream, Usage
 from persona_stream.notes import Abandoned, Asked, Began, Note, Reading, Released
 from persona_stream.observers.metrics.instruments import Instruments
 from persona_stream.observers.metrics.observer import ENDPOINTS, MetricsObserver
 from persona_stream.order import Order, Origin
-from persona_stream.query import Query, Usage
-from persona_stream.upstream import Upstream
 from tests.fakes import RUN_ID, accepted, entries
 
 SMART = "/api/stream_chat_smart"

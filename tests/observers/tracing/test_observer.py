@@ -16,15 +16,14 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from persona_stream import runid
 from persona_stream.backends import Backend
-from persona_stream.facts import Answered, Delta, Fact, Failed, Started
+from persona_stream.core import run_id as runid
+from persona_stream.core.facts import Answered, Delta, Fact, Failed, Started
+from persona_stream.core.query import Query, Upstream, Usage
+from persona_stream.logging import carried
 from persona_stream.notes import Asked, Began, Note, Reading
 from persona_stream.observers.tracing.observer import TracingObserver
 from persona_stream.order import Order, Origin
-from persona_stream.propagation import carried
-from persona_stream.query import Query, Usage
-from persona_stream.upstream import Upstream
 from tests.fakes import RUN_ID, accepted, entries
 
 BEGAN = runid.began(RUN_ID)

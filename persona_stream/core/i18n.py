@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from persona_stream.facts import FailureCode
-from persona_stream.query import Locale
+from persona_stream.core.facts import FailureCode
+from persona_stream.core.query import Locale
 
 Text = Mapping[Locale, str]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from persona_stream.facts import Accepted, Answered, Delta, Entry, Failed, Reasoned, Reported, Started, terms
-from persona_stream.progress import Estimate
+from persona_stream.core.facts import Accepted, Answered, Delta, Entry, Failed, Reasoned, Reported, Started, terms
+from persona_stream.core.progress import Estimate
 
 RunStatus = Literal["queued", "processing", "complete", "error", "timeout", "cancelled"]
 

@@ -12,8 +12,8 @@ from typing import Literal
 
 from msgspec import Struct
 
-from persona_stream.content import Extras, ToolCall
-from persona_stream.query import Finish, Locale, Usage
+from persona_stream.core.content import Extras, ToolCall
+from persona_stream.core.query import Finish, Locale, Usage
 
 FailureCode = Literal["backend_error", "internal", "answer_too_large", "lost", "draining", "timeout", "cancelled"]
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from persona_stream.core.facts import Answered, Delta, Entry, has_ended, text_of
 from persona_stream.errors import InvalidRequest
-from persona_stream.facts import Answered, Delta, Entry, has_ended, text_of
 
 # 15 digits are more than any journal holds, and keep a hostile id from becoming a huge number.
 _ID = re.compile(r"(?P<run>[^/]{1,200})/(?P<facts>\d{1,15})\.(?P<characters>\d{1,15})", re.ASCII)

@@ -1,4 +1,6 @@
-"""Read personas from a folder: one TOML file a persona, and the file's name is the username.
+"""A persona: who answers, in what voice, and what they know.
+
+Read personas from a folder: one TOML file a persona, and the file's name is the username.
 
 A file called ``AdaLovelace.toml`` is the persona that requests call ``AdaLovelace``::
 
@@ -27,6 +29,7 @@ from __future__ import annotations
 import importlib.resources
 import re
 import unicodedata
+from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated
@@ -35,7 +38,43 @@ import msgspec
 from msgspec import Meta, Struct
 
 from persona_stream.errors import StartError
-from persona_stream.persona import Note, Persona
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Hold one thing that a persona knows, with where it is from.
+
+    Attributes:
+        topics: words, of any language, that ask for this note.
+        text: the same fact by language code: ``{"en": ..., "zh": ...}``.
+        source: an address where it can be checked.
+    """
+
+    topics: tuple[str, ...]
+    text: dict[str, str]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Persona:
+    """Hold a profile.
+
+    Attributes:
+        username: the name in requests.
+        name: the name people use.
+        line: who this is, in one line, by language code.
+        languages: the languages it speaks best, best first.
+        prompt: its system prompt.
+        notes: what it knows.
+    """
+
+    username: str
+    name: str
+    line: dict[str, str]
+    languages: tuple[str, ...] = ("en",)
+    prompt: str = ""
+    notes: tuple[Note, ...] = field(default=(), repr=False)
+
 
 USERNAME_MAX = 64
 

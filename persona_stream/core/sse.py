@@ -1,14 +1,59 @@
-"""Read Server-Sent Events from bytes, as they come.
+"""Server-sent events, as WHATWG's HTML standard defines them, written to bytes.
+
+Read Server-Sent Events from bytes, as they come.
 
 The law: how the bytes are cut into chunks never changes the events. The rules are those of the WHATWG HTML
 standard, "Interpreting an event stream": an event that is not closed by a blank line never happened.
+
+When to ask again, as a server says it in ``Retry-After``.
+
+Source: RFC 9110, 10.2.3; its dates are read in every form that mail has, too.
 """
 
 from __future__ import annotations
 
 import codecs
+import re
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 
 from msgspec import Struct
+
+CONTENT_TYPE = "text/event-stream; charset=utf-8"
+
+# Legal inside a line, but naive clients split a text on them as on a newline. Inside JSON an escape says the same.
+_LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
+
+
+def safe_json(body: bytes) -> bytes:
+    """Escape what naive clients take for the end of a line: U+2028, U+2029 and U+0085."""
+    if body.isascii():
+        return body
+    for raw, escaped in _LINE_ENDS:
+        if raw in body:
+            body = body.replace(raw, escaped)
+    return body
+
+
+def event(body: bytes, event_id: bytes) -> bytes:
+    """Frame one event: ``body`` is JSON, which cannot hold a newline."""
+    return b"id: %b\ndata: %b\n\n" % (event_id, body)
+
+
+def anonymous_event(body: bytes) -> bytes:
+    """Frame an event that belongs to no run, as a refusal does."""
+    return b"data: %b\n\n" % body
+
+
+def named_event(body: bytes, name: bytes) -> bytes:
+    """Frame an event that has a name, and no id."""
+    return b"event: %b\ndata: %b\n\n" % (name, body)
+
+
+def comment(text: str) -> bytes:
+    """Frame a comment of one line, with no blank line after it: some decoders parse an empty event there."""
+    return b": %b\n" % " ".join(text.split()).encode("utf-8", "replace")
+
 
 _BOM = "\ufeff"
 
@@ -118,3 +163,24 @@ class Parser:
         event = Event("\n".join(self._data), self._type or "message", self._id)
         self._data, self._data_size, self._type = [], 0, ""
         return event
+
+
+# No longer than thirty years; fractions are no part of the standard, and are sent all the same.
+_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
+
+
+def retry_after(header: str | None, now: float) -> float | None:
+    """Read the header as seconds from ``now``, or ``None`` where it is missing or makes no sense.
+
+    Args:
+        now: seconds since 1970.
+    """
+    text = (header or "").strip()
+    if _SECONDS.fullmatch(text):
+        return float(text)
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, OverflowError):  # a zone can be too large for C's own numbers
+        return None
+    # The form of asctime names no zone, nor does "-0000", and both mean UTC.
+    return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now)

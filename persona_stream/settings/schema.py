@@ -2,18 +2,56 @@
 
 The flags of ``serve``, the environment's names, the keys of the TOML file and the table in the README all
 come from here.
+
+Backends under names of their own, and what clients call them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, cast, get_type_hints
 
 from persona_stream.errors import SettingsError
-from persona_stream.settings import named
 from persona_stream.settings import types as t
-from persona_stream.settings.named import Named
-from persona_stream.settings.setting import About, Setting
+from persona_stream.settings.types import About, Setting
+
+DEFAULT = "default"
+"""The name of the backend that the settings outside of any table make."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Hold what a table ``[backends.NAME]`` says.
+
+    Attributes:
+        settings: those that differ from the ones outside of it, by name, and checked.
+        models: the names by which clients ask for it.
+        fallback: the backend that takes over where this one cannot answer.
+    """
+
+    name: str
+    settings: Mapping[str, object] = field(repr=False)  # keys are among them
+    models: tuple[str, ...] = ()
+    fallback: str | None = None
+
+
+def check(backends: Iterable[Named]) -> None:
+    """See that they fit together.
+
+    Raises:
+        SettingsError: a model has two backends, or a fallback is none.
+    """
+    owners: dict[str, str] = {}
+    names = {DEFAULT, *(each.name for each in backends)}
+    for each in backends:
+        if each.fallback is not None and (each.fallback == each.name or each.fallback not in names):
+            others = ", ".join(sorted(names - {each.name}))
+            raise SettingsError(f"fallback in [backends.{each.name}] must be another backend ({others})")
+        for model in each.models:
+            if other := owners.get(model):
+                raise SettingsError(f"the model {model!r} is in [backends.{other}] and in [backends.{each.name}]")
+            owners[model] = each.name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
@@ -129,7 +167,7 @@ class Settings:
             # Frozen for everybody else: this is where a list becomes a tuple, and whole seconds become a float.
             object.__setattr__(self, setting.name, setting.take(getattr(self, setting.name), setting.name))
         keys = [name for name in ("jwt_secret", "jwt_public_key", "jwks_url") if getattr(self, name) is not None]
-        named.check(self.backends)
+        check(self.backends)
         if len(keys) > 1:
             raise SettingsError(f"{' and '.join(keys)} are set, and only one of them can say who may come in")
 

@@ -6,6 +6,8 @@ is first. Everything is derived, so any reader may join at any moment, from any 
 
 Its laws: the texts of a reader's pieces, joined, are the rest of the answer from its position; positions never
 fall; past progress is never replayed; what is overdue comes at once; the last event is the ending, and there is one.
+
+The three manners of streaming, which differ by their numbers alone.
 """
 
 from __future__ import annotations
@@ -14,12 +16,25 @@ from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
 
-from persona_stream import messages, pacing
-from persona_stream.chunking import Chunker, graphemes
-from persona_stream.clock import Clock
-from persona_stream.cursor import BEGINNING, Position
-from persona_stream.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Queuing, Thought, Wait
-from persona_stream.facts import (
+from persona_stream.chunking import graphemes
+from persona_stream.chunking.base import Chunker
+from persona_stream.core import i18n as messages
+from persona_stream.core import progress as pacing
+from persona_stream.core.clock import Clock
+from persona_stream.core.cursor import BEGINNING, Position
+from persona_stream.core.events import (
+    Complete,
+    Event,
+    Failure,
+    Opening,
+    Piece,
+    Processed,
+    Progress,
+    Queuing,
+    Thought,
+    Wait,
+)
+from persona_stream.core.facts import (
     Accepted,
     Answered,
     Delta,
@@ -31,9 +46,31 @@ from persona_stream.facts import (
     Started,
     is_ending,
 )
-from persona_stream.progress import START, Estimate
-from persona_stream.query import Locale
-from persona_stream.styles import Style
+from persona_stream.core.progress import START, Estimate
+from persona_stream.core.query import Locale
+
+
+class Style(Struct, frozen=True):
+    """Hold the numbers of one manner of streaming.
+
+    Attributes:
+        name: what clients call it.
+        interval: seconds between two progress events.
+        chunking: the chunker used unless the request names one.
+        pause: seconds between two pieces of the answer.
+    """
+
+    name: str
+    interval: float
+    chunking: str
+    pause: float
+
+
+BASIC = Style("basic", interval=3.0, chunking="characters", pause=0.05)
+ADVANCED = Style("advanced", interval=2.0, chunking="words", pause=0.1)
+SMART = Style("smart", interval=2.0, chunking="words", pause=0.05)
+
+STYLES = {style.name: style for style in (BASIC, ADVANCED, SMART)}
 
 
 class Reader(Struct, frozen=True):

@@ -1,4 +1,9 @@
-"""What process_query is given, and what it may give back."""
+"""What process_query is given, and what it may give back.
+
+The caller.
+
+What was asked of a provider, and what came back.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +14,50 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
-from persona_stream.content import Extras, Part, Tool, ToolCall, ToolChoice
-from persona_stream.persona import Persona
-from persona_stream.principal import Principal
-from persona_stream.upstream import Upstream
+from msgspec import Struct
+
+from persona_stream.core.content import Extras, Part, Tool, ToolCall, ToolChoice
+from persona_stream.personas.persona import Persona
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Say who calls, and what they may do.
+
+    Attributes:
+        subject: the token's ``sub``. A run belongs to the subject that started it.
+        scopes: the token's scopes: ``chat``, ``admin``.
+    """
+
+    subject: str
+    scopes: frozenset[str] = frozenset({"chat"})
+
+
+class Upstream(Struct, frozen=True, kw_only=True):
+    """Hold one try.
+
+    Attributes:
+        provider: the dialect that it speaks.
+        model: the model that was asked for.
+        url: where; without credentials.
+        request: the body that was sent, before it was written as JSON.
+        response: the body of the answer; of a stream, the whole that it comes to. ``None`` where none came.
+        trouble: what went wrong, in the log's words, or ``None``.
+        outcome: ``answered``, the kind of the trouble, or ``stopped`` where the run ended first.
+        began_at: the moment, in seconds since 1970.
+        seconds: how long it took.
+    """
+
+    provider: str
+    model: str
+    url: str
+    request: Any
+    response: Any = None
+    trouble: str | None = None
+    outcome: str = "answered"
+    began_at: float
+    seconds: float
+
 
 Locale = Literal["zh", "en"]
 PromptMode = Literal["append", "replace"]

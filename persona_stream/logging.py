@@ -1,10 +1,15 @@
-"""Log lines: text for people or JSON for machines, with the run's name on every line that belongs to a run."""
+"""Log lines: text for people or JSON for machines, with the run's name on every line that belongs to a run.
+
+What goes along with the requests that are made for a run, so that others' traces join ours.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from types import MappingProxyType
 
 import msgspec
 
@@ -63,3 +68,7 @@ def take_in() -> None:
     root = logging.getLogger()
     if not root.handlers:
         root.handlers = logging.getLogger("persona_stream").handlers[:]
+
+
+carried: ContextVar[Mapping[str, str]] = ContextVar("carried", default=MappingProxyType({}))
+"""Headers for every request that the current run makes: ``traceparent`` where traces are kept, else none."""

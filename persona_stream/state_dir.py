@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from persona_stream.errors import StartError
-from persona_stream.settings import Settings
+from persona_stream.settings.schema import Settings
 
 _FILE = "secret"
 _MADE = re.compile(r"[A-Za-z0-9_-]{43,}")

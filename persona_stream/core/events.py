@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from persona_stream.cursor import Position
-from persona_stream.facts import Answered, FailureCode
+from persona_stream.core.cursor import Position
+from persona_stream.core.facts import Answered, FailureCode
 
 
 class Opening(Struct, frozen=True):
