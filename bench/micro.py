@@ -17,10 +17,10 @@ from persona_stream.chunking.registry import chunker
 from persona_stream.core.events import Wait
 from persona_stream.core.facts import Accepted, Answered, Delta, Entry, Started
 from persona_stream.core.projection import SMART, Reader, Script
-from persona_stream.dialects import Dialect
-from persona_stream.dialects.anthropic import Anthropic
-from persona_stream.dialects.native import Native
-from persona_stream.dialects.openai import OpenAI
+from persona_stream.protocols.anthropic.encoder import Anthropic
+from persona_stream.protocols.base import Dialect
+from persona_stream.protocols.native.encoder import Native
+from persona_stream.protocols.openai.encoder import OpenAI
 
 REPEATS: Final = 15
 AT_LEAST: Final = 0.02

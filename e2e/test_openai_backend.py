@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from e2e.conftest import KEY, TEXT
-from persona_stream.backends.openai import openai_backend
+from persona_stream.backends.openai.backend import openai_backend
 from persona_stream.core.query import Answer, Query, Turn, Usage
 from persona_stream.errors import BackendError
 from persona_stream.personas.persona import Persona

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from e2e.conftest import KEY, TEXT
-from persona_stream.backends import Backend
-from persona_stream.backends.anthropic import anthropic_backend
-from persona_stream.backends.openai import openai_backend
+from persona_stream.backends.anthropic.backend import anthropic_backend
+from persona_stream.backends.base import Backend
+from persona_stream.backends.openai.backend import openai_backend
 from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Answer, Turn, Usage
 from persona_stream.errors import BackendError, BackendUnavailable

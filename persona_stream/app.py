@@ -14,12 +14,15 @@ from flask import Flask
 from gevent import monkey
 
 from persona_stream import logging as logs
-from persona_stream import observing, placing, pulse
+from persona_stream import observing, pulse
 from persona_stream import state_dir as state
 from persona_stream.admission import Admission
+from persona_stream.auth.tickets import Tickets
+from persona_stream.auth.verifier import verifier
 from persona_stream.core.clock import Clock, calendar_clock, wall_clock
 from persona_stream.errors import StartError
-from persona_stream.journals import Journals
+from persona_stream.executors import factory as placing
+from persona_stream.journals.base import Journals
 from persona_stream.journals.memory import MemoryJournals
 from persona_stream.lobby import Lobby
 from persona_stream.observers.conversations import Conversations
@@ -33,7 +36,6 @@ from persona_stream.settings.loader import load
 from persona_stream.settings.schema import Settings
 from persona_stream.store.ageing import age
 from persona_stream.store.opening import open_store
-from persona_stream.tokens import Tickets, verifier
 from persona_stream.watchdog import Watchdog
 from persona_stream.web.current import lasting_context
 from persona_stream.web.desk import Desk
@@ -152,7 +154,7 @@ def _journals(settings: Settings, clock: Clock) -> Journals:
     if settings.redis_url is None:
         return MemoryJournals(clock, settings.retention, settings.retention_bytes)
     try:
-        from persona_stream.journals.redis import RedisJournals
+        from persona_stream.journals.redis.store import RedisJournals
     except ImportError:
         raise StartError('redis_url needs the redis library: pip install "persona_stream[redis]"') from None
     return RedisJournals(

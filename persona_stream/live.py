@@ -11,16 +11,16 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from persona_stream.backends import Backend
+from persona_stream.backends.base import Backend
 from persona_stream.concurrency import Home, Timer
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Failed, Started
 from persona_stream.core.query import Answer, Query
-from persona_stream.executors import Executor, Outcome, Returned, Work
-from persona_stream.executors.cancelling import Flag
+from persona_stream.executors.base import Executor, Outcome, Returned, Work
+from persona_stream.executors.cancellation import Flag
 from persona_stream.executors.deltas import Deltas
 from persona_stream.executors.reports import Reports
-from persona_stream.journals import Journal, has_ended, terms
+from persona_stream.journals.base import Journal, has_ended, terms
 from persona_stream.logging import current_run
 from persona_stream.notes import Abandoned, Asked, Note, Raw, Released
 from persona_stream.observers import Observer

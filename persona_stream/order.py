@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from persona_stream.backends import Backend
+from persona_stream.backends.base import Backend
 from persona_stream.core.query import Query
-from persona_stream.journals import Claim
+from persona_stream.journals.base import Claim
 
 
 class Origin(Struct, frozen=True):

@@ -12,7 +12,7 @@ from persona_stream.core.content import Extras, ToolCall, clean
 from persona_stream.core.facts import Answered, Failed, Reasoned
 from persona_stream.core.query import Answer, Finish, Usage
 from persona_stream.errors import BackendError
-from persona_stream.executors import AnswerTooLarge, Outcome, ProcessFailed, Raised
+from persona_stream.executors.base import AnswerTooLarge, Outcome, ProcessFailed, Raised
 
 logger = logging.getLogger("persona_stream.runs")
 

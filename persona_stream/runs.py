@@ -12,7 +12,7 @@ import gevent
 from msgspec import Struct
 
 from persona_stream.admission import Ticket
-from persona_stream.backends import Backend
+from persona_stream.backends.base import Backend
 from persona_stream.concurrency import Alarm, Home
 from persona_stream.core import run_id as runid
 from persona_stream.core.clock import Clock
@@ -20,8 +20,8 @@ from persona_stream.core.facts import Accepted, Failed
 from persona_stream.core.query import Query
 from persona_stream.core.usage import tokens, tokens_of
 from persona_stream.errors import Busy, Draining, NotFound, Unavailable
-from persona_stream.executors import Executor
-from persona_stream.journals import Journal, Journals, has_ended, terms
+from persona_stream.executors.base import Executor
+from persona_stream.journals.base import Journal, Journals, has_ended, terms
 from persona_stream.live import Live
 from persona_stream.lobby import Lobby
 from persona_stream.logging import current_run

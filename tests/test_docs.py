@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from persona_stream import making
+from persona_stream.backends import factory as making
 from persona_stream.cli import group
 from persona_stream.personas import persona as profiles
 from persona_stream.settings.loader import CONFIG_VARIABLE, PREFIX, TOKEN_VARIABLE, load

@@ -13,14 +13,14 @@ from persona_stream.core import i18n as messages
 from persona_stream.core.facts import Failed, FailureCode, Started
 from persona_stream.core.projection import STYLES
 from persona_stream.core.snapshot import RunStatus
-from persona_stream.dialects.anthropic import frames as anthropic
-from persona_stream.dialects.native import frames
-from persona_stream.dialects.native.answers import ChatAnswer, RunList, RunView, chat_answer
-from persona_stream.dialects.openai import frames as openai
 from persona_stream.errors import Refusal
-from persona_stream.web.anthropic.requests import MessagesRequest
+from persona_stream.protocols.anthropic import schemas as anthropic
+from persona_stream.protocols.anthropic.decoder import MessagesRequest
+from persona_stream.protocols.native import schemas as frames
+from persona_stream.protocols.native.responses import ChatAnswer, RunList, RunView, chat_answer
+from persona_stream.protocols.openai import schemas as openai
+from persona_stream.protocols.openai.decoder import ChatCompletionRequest
 from persona_stream.web.conversations.views import ConversationList, ConversationPage, ConversationView, ExchangeView
-from persona_stream.web.openai.requests import ChatCompletionRequest
 from persona_stream.web.openapi import document
 from persona_stream.web.profiles import Profile, ProfileList
 from persona_stream.web.requests import ChatRequest

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from persona_stream.backends import Backend
+from persona_stream.backends.base import Backend
+from persona_stream.backends.factory import models
+from persona_stream.backends.router import Model, Models
 from persona_stream.core.query import Query
-from persona_stream.making import models
-from persona_stream.models import Model, Models
 from persona_stream.personas.persona import Persona
 from persona_stream.settings.schema import Named, Settings
 

@@ -8,7 +8,7 @@ from persona_stream.core.content import Extras, ToolCall
 from persona_stream.core.facts import Answered, Failed, Reasoned
 from persona_stream.core.query import Answer, Usage
 from persona_stream.errors import BackendError
-from persona_stream.executors import Raised, Returned
+from persona_stream.executors.base import Raised, Returned
 from persona_stream.outcomes import conclude
 
 LIMIT = 100

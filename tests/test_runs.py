@@ -12,7 +12,7 @@ from persona_stream.backends.callables import adapt
 from persona_stream.core.clock import wall_clock
 from persona_stream.core.query import Query
 from persona_stream.errors import Unavailable
-from persona_stream.executors import Executor
+from persona_stream.executors.base import Executor
 from persona_stream.executors.greenlet import GreenletExecutor
 from persona_stream.executors.thread import ThreadExecutor
 from persona_stream.journals.memory import MemoryJournals

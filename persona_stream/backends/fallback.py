@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, cast
 
-from persona_stream.backends import Backend
+from persona_stream.backends.base import Backend
 from persona_stream.core.query import Query
 from persona_stream.errors import BackendUnavailable, StartError
 

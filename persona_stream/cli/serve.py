@@ -14,12 +14,12 @@ from gevent.event import Event
 
 from persona_stream import __version__
 from persona_stream import state_dir as state
+from persona_stream.auth.jwt import issue
 from persona_stream.cli import reload
 from persona_stream.cli.options import loaded, settings_options
 from persona_stream.errors import StartError
 from persona_stream.serving import Serving
 from persona_stream.settings.schema import Settings
-from persona_stream.tokens import issue
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # Who listens for everybody has no address of its own that a browser could open.

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from persona_stream.auth.jwt import issue
 from persona_stream.cli.options import duration, loaded, some_settings
 from persona_stream.settings.types import Seconds
 from persona_stream.state_dir import signing_secret
-from persona_stream.tokens import issue
 
 
 @click.command()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import gevent
 
-from persona_stream.executors import Outcome, Raised, Returned
+from persona_stream.executors.base import Outcome, Raised, Returned
 
 
 class _Work:

@@ -13,7 +13,7 @@ import gevent
 from gevent.threadpool import ThreadPool
 
 from persona_stream.concurrency import yield_soon
-from persona_stream.executors import Outcome, Raised, Returned
+from persona_stream.executors.base import Outcome, Raised, Returned
 
 
 class _Work:

@@ -10,7 +10,7 @@ from itertools import islice
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Accepted, Entry, Fact, is_ending, text_of
 from persona_stream.errors import Conflict
-from persona_stream.journals import CONFLICT, Claim, Journal, Listener, absence, has_passed, terms
+from persona_stream.journals.base import CONFLICT, Claim, Journal, Listener, absence, has_passed, terms
 
 _ENTRY_BYTES = 200  # about what an entry takes beside its text
 _TOMBSTONES = 100_000  # runs trimmed early that are remembered as gone, unless their name alone says so

@@ -148,7 +148,9 @@ def _read(file: Traversable) -> Persona:
             "with no space at its ends"
         )
     try:
-        table = msgspec.toml.decode(file.read_bytes().removeprefix(b"\xef\xbb\xbf"), type=_File)
+        # Decoded here, because releases of msgspec differ in the error that they raise for another encoding.
+        text = file.read_bytes().removeprefix(b"\xef\xbb\xbf").decode()
+        table = msgspec.toml.decode(text, type=_File)
     except OSError as error:
         raise StartError(f"{file}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:

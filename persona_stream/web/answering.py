@@ -15,8 +15,8 @@ from flask import Request, Response
 
 from persona_stream.core.facts import Entry, Failed, text_of
 from persona_stream.core.projection import SMART
-from persona_stream.dialects.writing import to_json
-from persona_stream.journals import Journal, terms
+from persona_stream.journals.base import Journal, terms
+from persona_stream.protocols.base import to_json
 from persona_stream.web.desk import Desk
 from persona_stream.web.ready import Ready
 from persona_stream.web.speech import dialect_of

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from flask import Request
 
+from persona_stream.auth.jwt import missing
+from persona_stream.auth.verifier import Verifier
 from persona_stream.core.query import Principal
 from persona_stream.errors import Forbidden
-from persona_stream.tokens import Verifier, missing
 
 
 def caller(request: Request, verifier: Verifier, scope: str = "chat") -> Principal:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from persona_stream.core.projection import SMART
-from persona_stream.dialects.native.answers import chat_answer
+from persona_stream.protocols.native.responses import chat_answer
 from persona_stream.web.answering import answer
 from persona_stream.web.current import current
 from persona_stream.web.desk import Desk

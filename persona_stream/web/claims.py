@@ -9,7 +9,7 @@ import msgspec
 from flask import Request
 
 from persona_stream.errors import InvalidRequest
-from persona_stream.journals import Claim
+from persona_stream.journals.base import Claim
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 

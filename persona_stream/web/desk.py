@@ -5,15 +5,16 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from persona_stream.auth.tickets import Tickets
+from persona_stream.auth.verifier import Verifier
+from persona_stream.backends.router import Models
 from persona_stream.core.clock import Clock
-from persona_stream.executors.choosing import Executors
+from persona_stream.executors.registry import Executors
 from persona_stream.meters import Meters
-from persona_stream.models import Models
 from persona_stream.rates import NoRates, Rates
 from persona_stream.runs import Runs
 from persona_stream.settings.schema import Settings
 from persona_stream.store import Store
-from persona_stream.tokens import Tickets, Verifier
 from persona_stream.web.readers import Readers
 
 

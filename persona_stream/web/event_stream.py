@@ -10,8 +10,8 @@ from persona_stream.core import sse
 from persona_stream.core.clock import Clock
 from persona_stream.core.events import Event, Wait
 from persona_stream.core.projection import Script
-from persona_stream.dialects import Dialect
-from persona_stream.journals import Journal
+from persona_stream.journals.base import Journal
+from persona_stream.protocols.base import Dialect
 from persona_stream.web.presence import Presence
 from persona_stream.web.readers import Readers
 from persona_stream.web.tallies import Tally

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Response
 
-from persona_stream.dialects.writing import to_json
+from persona_stream.protocols.base import to_json
 
 
 def json_answer(body: object, status: int = 200) -> Response:

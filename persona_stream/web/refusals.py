@@ -14,11 +14,11 @@ from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException
 
 from persona_stream.core import sse
-from persona_stream.dialects import Refused, native
-from persona_stream.dialects.anthropic import errors as anthropic
-from persona_stream.dialects.openai import errors as openai
-from persona_stream.dialects.writing import to_json
 from persona_stream.errors import Refusal
+from persona_stream.protocols.anthropic import schemas as anthropic
+from persona_stream.protocols.base import Refused, to_json
+from persona_stream.protocols.native import encoder as native
+from persona_stream.protocols.openai import schemas as openai
 from persona_stream.web.speech import speaks_anthropic
 
 logger = logging.getLogger("persona_stream.web")

@@ -6,17 +6,17 @@ from typing import TypeVar
 
 from flask import Blueprint, Request, Response, request
 
+from persona_stream.auth.jwt import invalid
 from persona_stream.core import cursor
 from persona_stream.core.cursor import Position
 from persona_stream.core.projection import STYLES
 from persona_stream.core.query import Locale
-from persona_stream.dialects import Dialect
-from persona_stream.dialects.anthropic import Anthropic
-from persona_stream.dialects.native.answers import RunList, RunView, run_view
-from persona_stream.dialects.openai import Heartbeat, OpenAI
 from persona_stream.errors import InvalidRequest
-from persona_stream.journals import Journal, has_ended, terms
-from persona_stream.tokens import invalid
+from persona_stream.journals.base import Journal, has_ended, terms
+from persona_stream.protocols.anthropic.encoder import Anthropic
+from persona_stream.protocols.base import Dialect
+from persona_stream.protocols.native.responses import RunList, RunView, run_view
+from persona_stream.protocols.openai.encoder import Heartbeat, OpenAI
 from persona_stream.web.accept import check_streamable
 from persona_stream.web.bearer import caller
 from persona_stream.web.desk import Desk

@@ -10,9 +10,9 @@ from persona_stream.core import cursor, sse
 from persona_stream.core.cursor import Position
 from persona_stream.core.projection import SMART, STYLES, Reader, Script
 from persona_stream.core.query import Locale
-from persona_stream.dialects import Dialect
-from persona_stream.dialects.native import Native
-from persona_stream.journals import Journal, terms
+from persona_stream.journals.base import Journal, terms
+from persona_stream.protocols.base import Dialect
+from persona_stream.protocols.native.encoder import Native
 from persona_stream.web.cutting import cutter
 from persona_stream.web.desk import Desk
 from persona_stream.web.event_stream import EventStream

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
 
-from persona_stream.backends import Backend
+from persona_stream.backends.base import Backend
 from persona_stream.backends.callables import adapt, named
 from persona_stream.core.query import Answer, Principal, Query, Turn
 from persona_stream.errors import StartError

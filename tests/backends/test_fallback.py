@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from persona_stream.backends import Backend
+from persona_stream.backends.base import Backend
 from persona_stream.backends.fallback import with_fallback
 from persona_stream.core.query import Query
 from persona_stream.errors import BackendError, BackendUnavailable, StartError

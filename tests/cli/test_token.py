@@ -8,12 +8,12 @@ from pathlib import Path
 import jwt
 import pytest
 
+from persona_stream.auth.verifier import verifier
 from persona_stream.cli import run
 from persona_stream.core.clock import wall_clock
 from persona_stream.core.query import Principal
 from persona_stream.settings.loader import load
 from persona_stream.state_dir import signing_secret
-from persona_stream.tokens import verifier
 
 
 @pytest.fixture(autouse=True)

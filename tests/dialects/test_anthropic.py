@@ -15,11 +15,9 @@ from persona_stream.core.content import Extras, ToolCall
 from persona_stream.core.cursor import BEGINNING, Position, after_characters
 from persona_stream.core.facts import Answered, Delta, Entry, Failed, FailureCode, Reasoned, Reported, Started
 from persona_stream.core.query import Finish, Usage
-from persona_stream.dialects import Refused
-from persona_stream.dialects.anthropic import Anthropic, errors
-from persona_stream.dialects.anthropic.answers import message
-from persona_stream.dialects.anthropic.blocks import SIGNATURE
-from persona_stream.dialects.writing import to_json
+from persona_stream.protocols.anthropic import schemas as errors
+from persona_stream.protocols.anthropic.encoder import SIGNATURE, Anthropic, message
+from persona_stream.protocols.base import Refused, to_json
 from tests.fakes import RUN_ID, accepted, entries, read, reader
 from tests.test_script import answer_of, runs
 

@@ -11,7 +11,7 @@ from persona_stream.core.events import Complete, Event, Failure, Opening, Piece,
 from persona_stream.core.facts import Answered
 from persona_stream.core.projection import STYLES
 from persona_stream.core.query import Usage
-from persona_stream.dialects.native import Native
+from persona_stream.protocols.native.encoder import Native
 from tests.fakes import RUN_ID
 
 AT = Position(2, 20)

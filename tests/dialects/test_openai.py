@@ -12,10 +12,9 @@ from persona_stream.core.content import Extras, ToolCall
 from persona_stream.core.cursor import BEGINNING, Position
 from persona_stream.core.facts import Answered, Delta, Entry, Failed, FailureCode, Reasoned, Reported, Started
 from persona_stream.core.query import Finish, Usage
-from persona_stream.dialects import Refused
-from persona_stream.dialects.openai import OpenAI, errors
-from persona_stream.dialects.openai.answers import completion
-from persona_stream.dialects.writing import to_json
+from persona_stream.protocols.base import Refused, to_json
+from persona_stream.protocols.openai import schemas as errors
+from persona_stream.protocols.openai.encoder import OpenAI, completion
 from tests.fakes import RUN_ID, accepted, entries, read, reader
 
 AT = 1_795_154_400.25

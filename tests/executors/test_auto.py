@@ -7,10 +7,10 @@ import sys
 import gevent
 from gevent.event import AsyncResult
 
-from persona_stream.backends import Backend
-from persona_stream.executors import Outcome, Returned
-from persona_stream.executors.auto import AutoExecutors
-from persona_stream.executors.event_loop import EventLoopExecutor
+from persona_stream.backends.base import Backend
+from persona_stream.executors.asyncio import EventLoopExecutor
+from persona_stream.executors.base import Outcome, Returned
+from persona_stream.executors.registry import AutoExecutors
 from persona_stream.executors.thread import ThreadExecutor
 
 SLOW, OTHER = Backend("slow", lambda query: ""), Backend("other", lambda query: "")

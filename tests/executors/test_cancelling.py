@@ -9,7 +9,7 @@ import pytest
 from gevent.threadpool import ThreadPool
 
 from persona_stream.core.query import Query
-from persona_stream.executors.cancelling import Flag
+from persona_stream.executors.cancellation import Flag
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import gevent
 import pytest
 from gevent.event import AsyncResult
 
-from persona_stream.executors import Executor, Raised, Returned
-from persona_stream.executors.event_loop import EventLoopExecutor
+from persona_stream.executors.asyncio import EventLoopExecutor
+from persona_stream.executors.base import Executor, Raised, Returned
 from persona_stream.executors.greenlet import GreenletExecutor
 from persona_stream.executors.thread import ThreadExecutor
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from persona_stream.dialects.anthropic.blocks import SIGNATURE
+from persona_stream.protocols.anthropic.encoder import SIGNATURE
 from tests.answering import CHINESE, ENGLISH
 from tests.http.test_refusals import BAD_TOKENS
 from tests.reading import answer, read

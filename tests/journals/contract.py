@@ -11,7 +11,7 @@ import pytest
 from persona_stream.core import run_id as runid
 from persona_stream.core.facts import Answered, Fact, Failed, Reported, Started
 from persona_stream.errors import Conflict, Gone, NotFound
-from persona_stream.journals import Claim, Journal, Journals, terms
+from persona_stream.journals.base import Claim, Journal, Journals, terms
 from tests.fakes import accepted
 
 

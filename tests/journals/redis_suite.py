@@ -15,8 +15,8 @@ import redis
 from persona_stream.core.clock import wall_clock
 from persona_stream.core.facts import Answered, Delta, Failed, Started, has_ended
 from persona_stream.errors import Conflict, Gone, NotFound, StartError, Unavailable
-from persona_stream.journals import Claim, Journal, terms
-from persona_stream.journals.redis import RedisJournals
+from persona_stream.journals.base import Claim, Journal, terms
+from persona_stream.journals.redis.store import RedisJournals
 from tests.journals.contract import *  # noqa: F403 - the tests of the contract
 from tests.journals.contract import begin, facts, names, order, write
 from tests.redis_server import RedisServer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
-from persona_stream.backends import Backend
+from persona_stream.backends.base import Backend
 from persona_stream.core.facts import Failed, Started
 from persona_stream.core.query import Query, Upstream
 from persona_stream.notes import Asked, Began, Raw

@@ -16,7 +16,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Table, func, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
-from persona_stream.backends import Backend
+from persona_stream.backends.base import Backend
 from persona_stream.core import run_id as runid
 from persona_stream.core.clock import wall_clock
 from persona_stream.core.facts import Answered, Delta, Entry, Failed, Reasoned, Reported, Started

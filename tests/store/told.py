@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from persona_stream.backends import Backend
+from persona_stream.backends.base import Backend
 from persona_stream.core import run_id as runid
 from persona_stream.core.facts import Accepted, Answered, Entry, Reasoned, Reported, Started
 from persona_stream.core.query import Principal, Query

@@ -7,7 +7,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.tokens import invalid, missing
+from persona_stream.auth.jwt import invalid, missing
 
 
 def test_a_missing_token_is_no_error() -> None:

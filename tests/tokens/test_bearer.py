@@ -11,11 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from persona_stream.auth.jwt import BearerVerifier, Rules
+from persona_stream.auth.keys import FixedKeys, from_pem, from_secret
 from persona_stream.core.query import Principal
 from persona_stream.errors import Unauthorized
-from persona_stream.tokens.bearer import BearerVerifier
-from persona_stream.tokens.claims import Rules
-from persona_stream.tokens.keys import FixedKeys, from_pem, from_secret
 from tests.fakes import FakeClock
 from tests.tokens.crafting import EC, ED, GOOD, NOW, OTHER_RSA, RSA, SECRET, encoded, jwk, pem, signed, token
 

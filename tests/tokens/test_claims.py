@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from persona_stream.auth.jwt import Rules, check, is_subject
 from persona_stream.core.query import Principal
 from persona_stream.errors import Unauthorized
-from persona_stream.tokens.claims import Rules, check, is_subject
 from tests.tokens.crafting import NOW
 
 GOOD: dict[str, Any] = {"sub": "ann", "exp": NOW + 60}

@@ -8,10 +8,11 @@ from typing import Any
 import jwt
 import pytest
 
+from persona_stream.auth.jwt import issue
+from persona_stream.auth.verifier import verifier
 from persona_stream.core.query import Principal
 from persona_stream.errors import StartError, Unauthorized
 from persona_stream.settings.schema import Settings
-from persona_stream.tokens import issue, verifier
 from tests.fakes import FakeClock
 from tests.tokens.crafting import NOW, SECRET
 

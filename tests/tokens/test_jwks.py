@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from persona_stream.auth.jwks import PublishedKeys, fetch_over_http
+from persona_stream.auth.keys import public_algorithms
+from persona_stream.auth.verifier import verifier
 from persona_stream.errors import Unauthorized, Unavailable
 from persona_stream.settings.schema import Settings
-from persona_stream.tokens import verifier
-from persona_stream.tokens.jwks import PublishedKeys, fetch_over_http
-from persona_stream.tokens.keys import public_algorithms
 from tests.fakes import FakeClock
 from tests.tokens.crafting import EC, ED, GOOD, NOW, OTHER_RSA, RSA, jwk, jwks, signed
 

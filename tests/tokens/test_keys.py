@@ -11,8 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from persona_stream.auth.keys import from_pem, from_secret, public_algorithms, public_keys
 from persona_stream.errors import StartError
-from persona_stream.tokens.keys import from_pem, from_secret, public_algorithms, public_keys
 from tests.tokens.crafting import EC, ED, RSA, SECRET, jwk, pem
 
 RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")

@@ -8,7 +8,7 @@ import hmac
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.tokens import Tickets
+from persona_stream.auth.tickets import Tickets
 from tests.tokens.crafting import SECRET, encoded
 
 TICKETS = Tickets(lambda: SECRET)

@@ -10,7 +10,7 @@ import pytest
 from persona_stream.core.content import Image, ToolCall
 from persona_stream.core.query import Turn
 from persona_stream.errors import InvalidRequest
-from persona_stream.web.anthropic.messages import InputMessage, MessageBlock, turns
+from persona_stream.protocols.anthropic.decoder import InputMessage, MessageBlock, turns
 
 URL = "https://example.org/a.png"
 PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}

@@ -9,8 +9,13 @@ import pytest
 
 from persona_stream.core.content import Tool, ToolChoice
 from persona_stream.errors import InvalidRequest
-from persona_stream.web.anthropic.requests import MessagesRequest
-from persona_stream.web.anthropic.tools import MessageTool, MessageToolChoice, choice_of, tools_of
+from persona_stream.protocols.anthropic.decoder import (
+    MessagesRequest,
+    MessageTool,
+    MessageToolChoice,
+    choice_of,
+    tools_of,
+)
 
 WEATHER = Tool("weather", "Tell it.", {"type": "object"}, True)
 

@@ -6,9 +6,9 @@ import pytest
 
 from persona_stream.core.content import Image, ToolCall
 from persona_stream.core.query import Turn
-from persona_stream.dialects.openai.frames import function_call
 from persona_stream.errors import InvalidRequest
-from persona_stream.web.openai.messages import ContentPart, ImageUrl, RequestMessage, turns
+from persona_stream.protocols.openai.decoder import ContentPart, ImageUrl, RequestMessage, turns
+from persona_stream.protocols.openai.schemas import function_call
 
 CALL = ToolCall("c1", "weather", "{}")
 URL = "https://example.org/a.png"

@@ -7,7 +7,7 @@ import pytest
 
 from persona_stream.core.content import Tool, ToolChoice
 from persona_stream.errors import InvalidRequest
-from persona_stream.web.openai.tools import (
+from persona_stream.protocols.openai.decoder import (
     Choice,
     ChosenFunction,
     ChosenTool,

@@ -14,10 +14,11 @@ from jsonschema import Draft202012Validator
 from persona_stream.core.facts import Answered, Delta, Failed, Queued, Reasoned, Reported, Started
 from persona_stream.core.projection import STYLES
 from persona_stream.core.query import Usage
-from persona_stream.dialects.native import Native, frames
-from persona_stream.dialects.native.answers import RunList, chat_answer, run_view
-from persona_stream.dialects.writing import to_json
 from persona_stream.errors import Busy, InvalidRequest, NotFound
+from persona_stream.protocols.base import to_json
+from persona_stream.protocols.native import schemas as frames
+from persona_stream.protocols.native.encoder import Native
+from persona_stream.protocols.native.responses import RunList, chat_answer, run_view
 from persona_stream.web import operations, profiles
 from persona_stream.web.openapi.document import build
 from persona_stream.web.refusals import handle_errors

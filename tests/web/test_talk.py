@@ -6,11 +6,11 @@ from typing import Any, get_args
 
 import pytest
 
-from persona_stream.backends import Ability, Backend
+from persona_stream.backends.base import Ability, Backend
 from persona_stream.core.content import Image, Tool, ToolCall
 from persona_stream.core.query import Query, Turn
 from persona_stream.errors import InvalidRequest
-from persona_stream.web.talk import LONGEST_TEXTS, Talk, check_abilities, talk
+from persona_stream.protocols.conversation import LONGEST_TEXTS, Talk, check_abilities, talk
 
 ASKED = Turn("user", "What is the weather?")
 CALLED = Turn("assistant", "", calls=(ToolCall("c1", "weather", "{}"),))

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from persona_stream.backends.anthropic.answers import answer_of
-from persona_stream.backends.providers import Said
-from persona_stream.backends.providers.parsing import parse
-from persona_stream.backends.providers.trouble import Trouble
+from persona_stream.backends.anthropic.response import answer_of
+from persona_stream.backends.providers.base import Said
+from persona_stream.backends.providers.errors import Trouble
+from persona_stream.backends.providers.responses import parse
 from persona_stream.core.query import Answer
 
 _MOST_FIELDS = 32  # of a message, beside its content

@@ -8,11 +8,8 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from persona_stream.backends.openai.answers import answer_of
-from persona_stream.backends.openai.calls import Calls
-from persona_stream.backends.openai.contents import said_in
-from persona_stream.backends.openai.extras import OURS_IN_MESSAGE
-from persona_stream.backends.providers import Said
+from persona_stream.backends.openai.response import OURS_IN_MESSAGE, Calls, answer_of, said_in
+from persona_stream.backends.providers.base import Said
 from persona_stream.core.query import Answer
 
 _MOST_FIELDS = 32  # of a chunk, beside the choices

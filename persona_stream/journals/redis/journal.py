@@ -11,7 +11,7 @@ import msgspec
 from persona_stream.core import facts
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Entry, Fact, Failed, is_ending
-from persona_stream.journals import Claim, Listener
+from persona_stream.journals.base import Claim, Listener
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Entry).decode

@@ -1,4 +1,7 @@
-"""Say every few seconds that this process lives, and end the runs of those that do not."""
+"""Say every few seconds that this process lives, and end the runs of those that do not.
+
+Compare what this process runs with what Redis has it run: after a failover, Redis may be as it was some time ago.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ from collections.abc import Callable
 import gevent
 
 from persona_stream.core.clock import Clock
-from persona_stream.errors import Unavailable
-from persona_stream.journals.redis.commands import Commands
-from persona_stream.journals.redis.line import Line
-from persona_stream.journals.redis.scripts import LEAVE, RENEW
+from persona_stream.core.facts import Failed
+from persona_stream.errors import Gone, NotFound, Unavailable
+from persona_stream.journals.redis.connection import Line
+from persona_stream.journals.redis.journal import RedisJournal
+from persona_stream.journals.redis.scripts import LEAVE, RENEW, Commands
+from persona_stream.journals.redis.subscriber import Following
 
 logger = logging.getLogger("persona_stream.redis")
 
@@ -81,3 +86,41 @@ class Lease:
                 logger.warning("%d runs of a process that died were ended", ended)
             if not more:
                 return bool(known), count
+
+
+roll_call_logger = logging.getLogger("persona_stream.redis")
+
+
+class RollCall:
+    """Write again what Redis lacks, and end what it has and nobody runs. ``roll`` names its set of our runs."""
+
+    def __init__(self, line: Line, following: Following, roll: str, read: Callable[[str], RedisJournal]) -> None:
+        self._line, self._following, self._roll, self._read = line, following, roll, read
+        self._strangers: set[str] = set()  # at the last look: those that Redis has, and we do not know
+
+    def check(self, count: int) -> None:
+        """Look closer if Redis does not have as many as we.
+
+        Raises:
+            Unavailable: Redis is out of reach.
+        """
+        ours = self._following.run_here
+        if count == len(ours):
+            self._strangers = set()
+            return
+        theirs = {name.decode() for name in self._line.ask("SMEMBERS", self._roll)}
+        self._following.catch_up(journal for journal in ours if journal.run_id not in theirs)
+        # One that is just beginning looks like a stranger too, but not for two looks.
+        strangers = theirs - {journal.run_id for journal in self._following.run_here}
+        for run_id in strangers & self._strangers:
+            self._end(run_id)
+        self._strangers = strangers
+
+    def _end(self, run_id: str) -> None:
+        roll_call_logger.warning("Redis has a run that nobody runs: it is ended", extra={"run_id": run_id})
+        try:
+            has_ended = not self._read(run_id).append(Failed("lost"))
+        except (NotFound, Gone):
+            has_ended = True
+        if has_ended:
+            self._line.ask("SREM", self._roll, run_id)

@@ -9,10 +9,9 @@ from gevent.event import Event
 
 from persona_stream.core.clock import Clock
 from persona_stream.errors import Unavailable
-from persona_stream.journals.redis.commands import Commands
+from persona_stream.journals.redis.connection import Line
 from persona_stream.journals.redis.journal import RedisJournal
-from persona_stream.journals.redis.line import Line
-from persona_stream.journals.redis.scripts import APPEND, BEGIN
+from persona_stream.journals.redis.scripts import APPEND, BEGIN, Commands
 
 _AGAIN = 0.25  # seconds between attempts while Redis is out of reach
 _MOST = 200  # journals in one go, so that one does not wait for thousands

@@ -5,10 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from persona_stream.core.usage import tokens_of
-from persona_stream.dialects.anthropic import Anthropic
-from persona_stream.dialects.anthropic.answers import message
-from persona_stream.dialects.anthropic.frames import TokenCount
-from persona_stream.dialects.writing import to_json
+from persona_stream.protocols.anthropic.encoder import Anthropic, message
+from persona_stream.protocols.anthropic.schemas import TokenCount
+from persona_stream.protocols.base import to_json
 from persona_stream.web.accept import check_streamable
 from persona_stream.web.answering import answer, fails_soon, whole
 from persona_stream.web.anthropic.orders import counted, order

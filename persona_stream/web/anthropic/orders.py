@@ -6,14 +6,15 @@ from flask import Request
 
 from persona_stream.core.query import Parameters, Principal, Query
 from persona_stream.order import Order
-from persona_stream.web.anthropic.messages import turns
-from persona_stream.web.anthropic.requests import (
+from persona_stream.protocols.anthropic.decoder import (
     CountTokensRequest,
     MessagesRequest,
+    choice_of,
     read_count_tokens_request,
     read_messages_request,
+    tools_of,
+    turns,
 )
-from persona_stream.web.anthropic.tools import choice_of, tools_of
 from persona_stream.web.asking import asker
 from persona_stream.web.bearer import caller
 from persona_stream.web.desk import Desk

@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from persona_stream.dialects.native.moments import moment
+from persona_stream.protocols.native.responses import moment
 from persona_stream.store.said import Conversation, Exchange
 
 

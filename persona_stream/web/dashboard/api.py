@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, request
 
 from persona_stream.errors import Gone, InvalidRequest, NotFound, Unavailable
-from persona_stream.journals import has_ended, terms
+from persona_stream.journals.base import has_ended, terms
 from persona_stream.store import NoStore
 from persona_stream.store.records import OwnerForgotten
 from persona_stream.web.dashboard.asked import filters, page, seconds

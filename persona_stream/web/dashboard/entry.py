@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 from flask import Request, Response
 
+from persona_stream.auth.jwt import missing, parse
+from persona_stream.auth.verifier import Verifier
 from persona_stream.core.query import Principal
 from persona_stream.errors import Forbidden, InvalidRequest
-from persona_stream.tokens import Verifier, missing
-from persona_stream.tokens.compact import parse
 from persona_stream.web.bearer import allowed, caller
 
 PATH = "/dashboard"

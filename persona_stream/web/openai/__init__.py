@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from persona_stream.dialects.openai import OpenAI
-from persona_stream.dialects.openai.answers import completion
+from persona_stream.protocols.openai.encoder import OpenAI, completion
 from persona_stream.web.accept import check_streamable
 from persona_stream.web.answering import answer, fails_soon, whole
 from persona_stream.web.current import current

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from flask import Request
 
-from persona_stream.dialects.openai import Heartbeat
 from persona_stream.errors import InvalidRequest
+from persona_stream.protocols.openai.encoder import Heartbeat
 from persona_stream.settings.schema import Settings
 
 _HEADER = "X-Persona-Heartbeat"

@@ -5,11 +5,15 @@ from __future__ import annotations
 from flask import Request
 
 from persona_stream.order import Order
+from persona_stream.protocols.openai.decoder import (
+    ChatCompletionRequest,
+    choice_of,
+    read_completion_request,
+    tools_of,
+    turns,
+)
 from persona_stream.web.asking import asker
 from persona_stream.web.desk import Desk
-from persona_stream.web.openai.messages import turns
-from persona_stream.web.openai.requests import ChatCompletionRequest, read_completion_request
-from persona_stream.web.openai.tools import choice_of, tools_of
 from persona_stream.web.v1.orders import order_of, query_of
 
 

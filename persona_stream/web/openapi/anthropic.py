@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from persona_stream.dialects.anthropic.frames import Message, MessageError, TokenCount
-from persona_stream.web.anthropic.requests import CountTokensRequest, MessagesRequest
+from persona_stream.protocols.anthropic.decoder import CountTokensRequest, MessagesRequest
+from persona_stream.protocols.anthropic.schemas import Message, MessageError, TokenCount
 from persona_stream.web.openapi import examples
 from persona_stream.web.openapi.chats import RUN_LINKS
 from persona_stream.web.openapi.parameters import RUN_HEADERS, parameters

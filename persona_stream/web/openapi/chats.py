@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from persona_stream.core.projection import Style
-from persona_stream.dialects.native.answers import ChatAnswer
-from persona_stream.dialects.native.frames import CancelledFrame, ErrorFrame, TimeoutFrame
+from persona_stream.protocols.native.responses import ChatAnswer
+from persona_stream.protocols.native.schemas import CancelledFrame, ErrorFrame, TimeoutFrame
 from persona_stream.web.openapi import examples
 from persona_stream.web.openapi.parameters import RUN_HEADERS, header, parameters
 from persona_stream.web.openapi.refusals import refusals

@@ -7,21 +7,19 @@ from typing import Any
 
 import msgspec
 
+from persona_stream.auth.tickets import Tickets
 from persona_stream.chunking import registry as chunking
 from persona_stream.core.events import Wait
 from persona_stream.core.facts import Accepted, Answered, Entry, Failed, FailureCode, Started
 from persona_stream.core.projection import SMART, Reader, Script, Style
 from persona_stream.core.query import Usage
-from persona_stream.dialects import Dialect
-from persona_stream.dialects.anthropic import Anthropic
-from persona_stream.dialects.anthropic.answers import message
-from persona_stream.dialects.anthropic.frames import ModelInfo, ModelInfoList
-from persona_stream.dialects.native import Native
-from persona_stream.dialects.native.answers import RunList, chat_answer, run_view
-from persona_stream.dialects.openai import OpenAI
-from persona_stream.dialects.openai.answers import completion
-from persona_stream.dialects.openai.frames import Model, ModelList
-from persona_stream.tokens import Tickets
+from persona_stream.protocols.anthropic.encoder import Anthropic, message
+from persona_stream.protocols.anthropic.schemas import ModelInfo, ModelInfoList
+from persona_stream.protocols.base import Dialect
+from persona_stream.protocols.native.encoder import Native
+from persona_stream.protocols.native.responses import RunList, chat_answer, run_view
+from persona_stream.protocols.openai.encoder import OpenAI, completion
+from persona_stream.protocols.openai.schemas import Model, ModelList
 
 BEGAN = 1_795_154_400.0  # 2026-11-20, 06:00 UTC, which the name of the run carries too
 RUN_ID = "01m7vrmmr0hqz3v8dn4k7tw2xb"

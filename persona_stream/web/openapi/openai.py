@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from persona_stream.dialects.openai.frames import ChatCompletion, ErrorBody
-from persona_stream.web.openai.requests import ChatCompletionRequest
+from persona_stream.protocols.openai.decoder import ChatCompletionRequest
+from persona_stream.protocols.openai.schemas import ChatCompletion, ErrorBody
 from persona_stream.web.openapi import examples
 from persona_stream.web.openapi.chats import RUN_LINKS
 from persona_stream.web.openapi.parameters import RUN_HEADERS, parameters

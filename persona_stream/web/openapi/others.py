@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from persona_stream.dialects.native.frames import ErrorFrame
+from persona_stream.protocols.native.schemas import ErrorFrame
 from persona_stream.web.openapi.parameters import header, parameters
 from persona_stream.web.openapi.refusals import refusals
 from persona_stream.web.openapi.schemas import Node, ref

@@ -6,12 +6,8 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
+from persona_stream.auth.jwt import missing
 from persona_stream.core import sse
-from persona_stream.dialects import Refused
-from persona_stream.dialects.anthropic import errors as anthropic
-from persona_stream.dialects.native.frames import ErrorFrame
-from persona_stream.dialects.openai import errors as openai
-from persona_stream.dialects.writing import to_json
 from persona_stream.errors import (
     Busy,
     Conflict,
@@ -26,7 +22,10 @@ from persona_stream.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from persona_stream.tokens import missing
+from persona_stream.protocols.anthropic import schemas as anthropic
+from persona_stream.protocols.base import Refused, to_json
+from persona_stream.protocols.native.schemas import ErrorFrame
+from persona_stream.protocols.openai import schemas as openai
 from persona_stream.web.openapi.parameters import header
 from persona_stream.web.openapi.schemas import Node, ref
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from persona_stream.core.projection import SMART
-from persona_stream.dialects.native.answers import RunList, RunView
+from persona_stream.protocols.native.responses import RunList, RunView
 from persona_stream.web.openapi import examples
 from persona_stream.web.openapi.parameters import RUN_HEADERS, header, parameters
 from persona_stream.web.openapi.refusals import refusals

@@ -7,13 +7,13 @@ from typing import Any, get_args
 import msgspec
 
 from persona_stream.chunking import registry as chunking
-from persona_stream.dialects.anthropic import frames as anthropic
-from persona_stream.dialects.native import frames
-from persona_stream.dialects.native.answers import ChatAnswer, RunList, RunView
-from persona_stream.dialects.openai import frames as openai
-from persona_stream.web.anthropic.requests import CountTokensRequest, MessagesRequest
+from persona_stream.protocols.anthropic import schemas as anthropic
+from persona_stream.protocols.anthropic.decoder import CountTokensRequest, MessagesRequest
+from persona_stream.protocols.native import schemas as frames
+from persona_stream.protocols.native.responses import ChatAnswer, RunList, RunView
+from persona_stream.protocols.openai import schemas as openai
+from persona_stream.protocols.openai.decoder import ChatCompletionRequest
 from persona_stream.web.conversations.views import ConversationDeleted, ConversationList, ConversationPage
-from persona_stream.web.openai.requests import ChatCompletionRequest
 from persona_stream.web.openapi.glossary import meaning
 from persona_stream.web.operations import Health
 from persona_stream.web.profiles import ProfileList

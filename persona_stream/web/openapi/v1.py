@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from persona_stream.dialects.anthropic.frames import ModelInfo, ModelInfoList
-from persona_stream.dialects.openai.frames import Model, ModelList
+from persona_stream.protocols.anthropic.schemas import ModelInfo, ModelInfoList
+from persona_stream.protocols.openai.schemas import Model, ModelList
 from persona_stream.web.openapi import examples
 from persona_stream.web.openapi.parameters import header, parameters
 from persona_stream.web.openapi.refusals import refusals

@@ -6,9 +6,9 @@ import secrets
 
 from flask import Blueprint, Response, request
 
-from persona_stream.dialects.anthropic.frames import ModelInfo, ModelInfoList
-from persona_stream.dialects.openai.frames import Model, ModelList
 from persona_stream.personas.persona import Persona
+from persona_stream.protocols.anthropic.schemas import ModelInfo, ModelInfoList
+from persona_stream.protocols.openai.schemas import Model, ModelList
 from persona_stream.web.bearer import caller
 from persona_stream.web.desk import Desk
 from persona_stream.web.json_answers import json_answer

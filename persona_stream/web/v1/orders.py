@@ -7,18 +7,18 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from flask import Request
 
+from persona_stream.backends.router import Model
 from persona_stream.core import run_id as runid
 from persona_stream.core.content import Tool, ToolChoice
 from persona_stream.core.projection import SMART
 from persona_stream.core.query import Parameters, Principal, Query, Turn
 from persona_stream.errors import ModelNotFound
-from persona_stream.models import Model
 from persona_stream.order import Order
+from persona_stream.protocols.conversation import check_abilities, talk
 from persona_stream.web.claims import claim
 from persona_stream.web.desk import Desk
 from persona_stream.web.origins import origin_of
 from persona_stream.web.requests import locale_of
-from persona_stream.web.talk import check_abilities, talk
 
 
 def query_of(

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.backends.anthropic.dialect import Anthropic
-from persona_stream.backends.providers.replies import answer_in
-from persona_stream.backends.providers.trouble import Trouble
-from persona_stream.backends.providers.wire import Reply
+from persona_stream.backends.anthropic.backend import Anthropic
+from persona_stream.backends.providers.errors import Trouble
+from persona_stream.backends.providers.responses import answer_in
+from persona_stream.backends.providers.transport import Reply
 from persona_stream.core.content import Extras, ToolCall
 from persona_stream.core.query import Answer, Usage
 from tests.backends.stand_in import message

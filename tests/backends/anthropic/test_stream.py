@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.backends.anthropic.answers import answer_of
+from persona_stream.backends.anthropic.response import answer_of
 from persona_stream.backends.anthropic.stream import Stream
-from persona_stream.backends.providers import Said
-from persona_stream.backends.providers.trouble import Trouble
+from persona_stream.backends.providers.base import Said
+from persona_stream.backends.providers.errors import Trouble
 from persona_stream.core.content import Extras, ToolCall
 from persona_stream.core.query import Answer, Usage
 from tests.backends.stand_in import PING, STOPPED, begun, block, cuts, ended, message, part

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.backends.openai.calls import Calls, calls_of
-from persona_stream.backends.providers.trouble import Trouble
+from persona_stream.backends.openai.response import Calls, calls_of
+from persona_stream.backends.providers.errors import Trouble
 from persona_stream.core.content import ToolCall
 from tests.backends.stand_in import cuts
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from persona_stream.backends import Backend
-from persona_stream.backends.openai import openai_backend
+from persona_stream.backends.base import Backend
+from persona_stream.backends.openai.backend import openai_backend
 from persona_stream.core.query import Answer, Query, Turn, Upstream, Usage
 from persona_stream.errors import BackendError, StartError
 from persona_stream.logging import carried

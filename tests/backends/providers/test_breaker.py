@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.backends.providers.breaker import Breaker
+from persona_stream.backends.providers.retry import Breaker
 from tests.fakes import FakeClock
 
 

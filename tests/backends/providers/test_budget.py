@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.backends.providers.budget import Budget
+from persona_stream.backends.providers.retry import Budget
 
 
 def test_a_few_may_be_tried_again_at_any_time() -> None:

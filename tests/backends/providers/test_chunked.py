@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.backends.providers.chunked import Chunks
+from persona_stream.backends.providers.transport import Chunks
 from tests.backends.stand_in import cuts
 
 

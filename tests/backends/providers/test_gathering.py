@@ -9,9 +9,8 @@ from collections.abc import Callable
 
 import pytest
 
-from persona_stream.backends.providers.sessions import Sessions, session_for, surroundings_of
-from persona_stream.backends.providers.trouble import Trouble
-from persona_stream.backends.providers.wire import Incoming, Wire
+from persona_stream.backends.providers.errors import Trouble
+from persona_stream.backends.providers.transport import Incoming, Sessions, Wire, session_for, surroundings_of
 from persona_stream.core.clock import wall_clock
 from tests.backends.stand_in import Provider, cut, http, provider, steps, stream
 from tests.waiting import wait_for

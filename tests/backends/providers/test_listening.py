@@ -8,11 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from persona_stream.backends.anthropic.dialect import Anthropic
-from persona_stream.backends.openai.dialect import OpenAI
-from persona_stream.backends.providers import Dialect
-from persona_stream.backends.providers.listening import Listening, beginning, is_stream
-from persona_stream.backends.providers.trouble import Trouble
+from persona_stream.backends.anthropic.backend import Anthropic
+from persona_stream.backends.openai.backend import OpenAI
+from persona_stream.backends.providers.base import Dialect
+from persona_stream.backends.providers.errors import Trouble
+from persona_stream.backends.providers.stream import Listening, beginning, is_stream
 from persona_stream.core.content import Extras, ToolCall
 from persona_stream.core.query import Answer, Usage
 from tests.backends.stand_in import (

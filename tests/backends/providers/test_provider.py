@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import requests
 
-from persona_stream.backends import Backend
-from persona_stream.backends.anthropic import anthropic_backend
-from persona_stream.backends.openai import openai_backend
+from persona_stream.backends.anthropic.backend import anthropic_backend
+from persona_stream.backends.base import Backend
+from persona_stream.backends.openai.backend import openai_backend
 from persona_stream.core.query import Answer, Query
 from persona_stream.errors import BackendError, BackendUnavailable, StartError
 from tests.backends.stand_in import (

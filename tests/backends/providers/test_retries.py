@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.backends.providers.retries import TRIES, pause_after
-from persona_stream.backends.providers.trouble import Trouble
+from persona_stream.backends.providers.errors import Trouble
+from persona_stream.backends.providers.retry import TRIES, pause_after
 
 
 def trouble(again: bool = True, retry_after: float | None = None) -> Trouble:

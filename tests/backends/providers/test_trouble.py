@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persona_stream.backends.providers.trouble import mask, quote
+from persona_stream.backends.providers.errors import mask, quote
 
 KEY = "sk-abcdefghijklmnopqrstuvwxyz"
 

@@ -32,8 +32,8 @@ from gevent.event import Event
 from gevent.server import StreamServer
 from gevent.threadpool import ThreadPool
 
-from persona_stream.backends import Backend
-from persona_stream.backends.openai import openai_backend
+from persona_stream.backends.base import Backend
+from persona_stream.backends.openai.backend import openai_backend
 from persona_stream.core.query import Query
 from persona_stream.errors import BackendError
 

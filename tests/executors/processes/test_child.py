@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from persona_stream.executors.processes.child import Child
+from persona_stream.executors.process.process import Child
 from tests.waiting import wait_for
 
 

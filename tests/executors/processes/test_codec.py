@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from persona_stream import Answer, Image, Query, Tool, ToolCall, ToolChoice, Turn, Usage
 from persona_stream.core.content import Extras
 from persona_stream.core.query import Principal, Upstream
-from persona_stream.executors.processes import codec, frames
+from persona_stream.executors.process import protocol as codec
+from persona_stream.executors.process import protocol as frames
 from persona_stream.personas.persona import Note, Persona
 
 PERSONA = Persona("ada", "Ada", {"en": "She counts."}, notes=(Note(("x",), {"en": "y"}, "https://example.org"),))

@@ -17,11 +17,12 @@ import gevent
 import pytest
 from gevent.event import AsyncResult
 
-from persona_stream import Answer, BackendError, BackendUnavailable, Query, ToolCall, Usage, making
-from persona_stream.backends import Backend
+from persona_stream import Answer, BackendError, BackendUnavailable, Query, ToolCall, Usage
+from persona_stream.backends import factory as making
+from persona_stream.backends.base import Backend
 from persona_stream.core.query import Upstream
-from persona_stream.executors import AnswerTooLarge, Outcome, ProcessFailed, Raised, Returned, Work
-from persona_stream.executors.processes.executor import ProcessExecutor, sizes
+from persona_stream.executors.base import AnswerTooLarge, Outcome, ProcessFailed, Raised, Returned, Work
+from persona_stream.executors.process.pool import ProcessExecutor, sizes
 from persona_stream.personas import persona as profiles
 from persona_stream.settings.schema import Settings
 from tests.serving import ROOT

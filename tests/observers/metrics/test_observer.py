@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from prometheus_client import CollectorRegistry
 
-from persona_stream.backends import Backend
+from persona_stream.backends.base import Backend
 from persona_stream.core.facts import Answered, Delta, Entry, Fact, Failed, Queued, Reported, Started
 from persona_stream.core.query import Query, Upstream, Usage
 from persona_stream.notes import Abandoned, Asked, Began, Note, Reading, Released

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from persona_stream.backends import Backend
+from persona_stream.backends.base import Backend
 from persona_stream.core import run_id as runid
 from persona_stream.core.facts import Answered, Delta, Fact, Failed, Started
 from persona_stream.core.query import Query, Upstream, Usage

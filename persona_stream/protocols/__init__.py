@@ -1,0 +1,1 @@
+"""Wire protocols: request bodies in, events and responses out. Pure."""

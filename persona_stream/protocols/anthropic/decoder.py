@@ -1,0 +1,300 @@
+"""What Anthropic's clients send.
+
+The messages of Anthropic's clients as turns.
+
+The tools of Anthropic's clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+import msgspec
+from flask import Request
+from msgspec import Meta, Struct
+
+from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice, text_of
+from persona_stream.core.query import Parameters, Turn
+from persona_stream.errors import InvalidRequest
+from persona_stream.protocols.conversation import Name, chosen, picture
+from persona_stream.web import bodies
+
+_OF_USERS = ("image", "document", "search_result", "tool_result")
+
+
+class BlockSource(Struct, frozen=True):
+    """Where a picture is, or what it is."""
+
+    type: str
+    media_type: str | None = None
+    data: str | None = None
+    url: str | None = None
+
+
+class MessageBlock(Struct, frozen=True):
+    """A part of a message: a text, a picture, a call of a tool, its result, or what an earlier answer held besides."""
+
+    type: str
+    text: str | None = None
+    source: BlockSource | None = None
+    id: str | None = None
+    name: str | None = None
+    input: dict[str, Any] | None = None
+    tool_use_id: str | None = None
+    content: Any = None
+    is_error: bool | None = None
+
+
+class InputMessage(Struct, frozen=True):
+    """One message of the conversation."""
+
+    role: Literal["user", "assistant", "system"]
+    content: str | list[MessageBlock]
+
+
+def turns(system: str | Sequence[MessageBlock] | None, messages: Sequence[InputMessage]) -> list[Turn]:
+    """Give the instructions and the messages as turns.
+
+    Raises:
+        InvalidRequest: they hold what no backend here can take.
+    """
+    found = [Turn("system", _text(system, "system"))] if system else []
+    for index, message in enumerate(messages):
+        found.extend(_turns(message, f"messages[{index}].content"))
+    return found
+
+
+def _turns(message: InputMessage, where: str) -> Iterator[Turn]:
+    match message.role:
+        case "system":
+            yield Turn("system", _text(message.content, where))
+        case "assistant":
+            yield from _said(message.content, where)
+        case "user":
+            yield from _asked(message.content, where)
+
+
+def _asked(content: str | Sequence[MessageBlock], where: str) -> Iterator[Turn]:
+    """Give the results of tools, which belong to what was said before, and then what the user says."""
+    blocks = _blocks(content)
+    parts: list[Part] = []
+    for index, block in enumerate(blocks):
+        if block.type == "tool_result":
+            yield _result(block, f"{where}[{index}]")
+        else:
+            parts.append(_part(block, f"{where}[{index}]"))
+    if parts or not blocks:
+        yield Turn("user", *_texts_and_more(parts))
+
+
+def _said(content: str | Sequence[MessageBlock], where: str) -> Iterator[Turn]:
+    """Give what an earlier answer said and called; nothing, where that was neither.
+
+    Whatever else it held is left out: thoughts are signed by us, and what a provider had no words of ours for it would
+    want back to the letter.
+    """
+    texts: list[str] = []
+    calls: list[ToolCall] = []
+    for index, block in enumerate(_blocks(content)):
+        match block:
+            case MessageBlock(type="text", text=str(text)):
+                texts.append(text)
+            case MessageBlock(type="tool_use", id=str(name_of_call), name=str(name)) if name_of_call and name:
+                calls.append(ToolCall(name_of_call, name, msgspec.json.encode(block.input or {}).decode()))
+            case MessageBlock(type="text"):
+                raise _invalid(f"{where}[{index}].text: is required")
+            case MessageBlock(type="tool_use"):
+                raise _invalid(f"{where}[{index}]: has no id or no name")
+            case _ if block.type in _OF_USERS:
+                raise _invalid(f"{where}[{index}]: is of type {block.type!r}, and nothing that an assistant says")
+    if (text := "".join(texts)) or calls:
+        yield Turn("assistant", text, (), tuple(calls))
+
+
+def _result(block: MessageBlock, where: str) -> Turn:
+    if not block.tool_use_id:
+        raise _invalid(f"{where}.tool_use_id: is required")
+    try:
+        content = msgspec.convert(block.content, str | list[MessageBlock] | None)
+    except msgspec.ValidationError:
+        raise _invalid(f"{where}.content: is neither a text nor blocks") from None
+    inner = _blocks(content or [])
+    parts = [_part(each, f"{where}.content[{index}]") for index, each in enumerate(inner)]
+    text, more = _texts_and_more(parts)
+    return Turn("tool", text, more, (), block.tool_use_id, bool(block.is_error))
+
+
+def _text(content: str | Sequence[MessageBlock], where: str) -> str:
+    parts = [_part(block, f"{where}[{index}]") for index, block in enumerate(_blocks(content))]
+    if any(isinstance(part, Image) for part in parts):
+        raise _invalid(f"{where}: has a picture, and instructions are texts")
+    return text_of(tuple(parts))
+
+
+def _blocks(content: str | Sequence[MessageBlock]) -> Sequence[MessageBlock]:
+    return [MessageBlock("text", content)] if isinstance(content, str) else content
+
+
+def _texts_and_more(parts: Sequence[Part]) -> tuple[str, tuple[Part, ...]]:
+    has_more = any(isinstance(part, Image) for part in parts)
+    return text_of(tuple(parts)), tuple(parts) if has_more else ()
+
+
+def _part(block: MessageBlock, where: str) -> Part:
+    match block:
+        case MessageBlock(type="text", text=str(text)):
+            return text
+        case MessageBlock(type="image", source=BlockSource(type="base64", media_type=str(kind), data=str(data))):
+            return Image(picture(f"data:{kind};base64,{data}", where))
+        case MessageBlock(type="image", source=BlockSource(type="url", url=str(url))):
+            return Image(picture(url, where))
+        case MessageBlock(type="text"):
+            raise _invalid(f"{where}.text: is required")
+        case MessageBlock(type="image"):
+            raise _invalid(f"{where}.source: must be of type base64 or url, with all that such a source has")
+        case _:
+            raise _invalid(f"{where}: is of type {block.type[:40]!r}, and only text and image can be taken here")
+
+
+def _invalid(message: str) -> InvalidRequest:
+    return InvalidRequest(message, "system" if message.startswith("system") else "messages")
+
+
+class MessageTool(Struct, frozen=True):
+    """A tool that the client has. Those of a server's cannot be taken here."""
+
+    name: Name
+    input_schema: dict[str, Any]
+    type: Literal["custom"] | None = None
+    description: str | None = None
+    strict: bool | None = None
+
+
+Choice = Literal["auto", "any", "tool", "none"]
+_MODES: Mapping[Choice, Literal["auto", "none", "required", "named"]] = {
+    "auto": "auto",
+    "any": "required",
+    "tool": "named",
+    "none": "none",
+}
+
+
+class MessageToolChoice(Struct, frozen=True):
+    """Whether a tool may, must or must not be called, or which one."""
+
+    type: Choice
+    name: Name | None = None
+    disable_parallel_tool_use: bool | None = None
+
+
+def tools_of(asked: list[MessageTool] | None) -> tuple[Tool, ...]:
+    """Give the tools of a request."""
+    return tuple(Tool(tool.name, tool.description, tool.input_schema, tool.strict) for tool in asked or ())
+
+
+def choice_of(asked: MessageToolChoice | None, tools: tuple[Tool, ...]) -> ToolChoice | None:
+    """Give the choice of a request.
+
+    Raises:
+        InvalidRequest: there is no such tool.
+    """
+    if asked is None:
+        return None
+    if asked.type == "tool" and asked.name is None:
+        raise InvalidRequest("tool_choice.name: is required", "tool_choice")
+    return chosen(_MODES[asked.type], asked.name if asked.type == "tool" else None, tools)
+
+
+class CountTokensRequest(Struct, frozen=True, kw_only=True):
+    """A conversation whose tokens shall be counted. What is not here is ignored, and ``null`` means left out."""
+
+    model: Annotated[str, Meta(min_length=1, max_length=256)]
+    messages: Annotated[list[InputMessage], Meta(min_length=1)]
+    system: str | list[MessageBlock] | None = None
+    tools: list[MessageTool] | None = None
+    tool_choice: MessageToolChoice | None = None
+    mcp_servers: list[Any] | None = None
+
+
+class RequestMetadata(Struct, frozen=True):
+    """Who asks."""
+
+    user_id: str | None = None
+
+
+class OutputFormat(Struct, frozen=True):
+    """What the answer must be: JSON of a schema."""
+
+    type: Literal["json_schema"]
+    schema: dict[str, Any]
+
+
+class OutputConfig(Struct, frozen=True):
+    """How the answer shall be."""
+
+    format: OutputFormat | None = None
+
+
+class MessagesRequest(CountTokensRequest, frozen=True, kw_only=True):
+    """A conversation to go on with. What is not here is ignored, and ``null`` means left out."""
+
+    max_tokens: Annotated[int, Meta(ge=1)]
+    stream: bool | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    stop_sequences: list[str] | None = None
+    metadata: RequestMetadata | None = None
+    output_config: OutputConfig | None = None
+
+    @property
+    def parameters(self) -> Parameters:
+        """How to sample, by the names that OpenAI has for it: what was sent."""
+        given: dict[str, Any] = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "top_k": self.top_k,
+            "max_tokens": self.max_tokens,
+            "stop": tuple(self.stop_sequences) if self.stop_sequences else None,
+            "user": self.metadata.user_id if self.metadata else None,
+            "parallel_tool_calls": False if self.tool_choice and self.tool_choice.disable_parallel_tool_use else None,
+            "response_format": self._response_format(),
+        }
+        return MappingProxyType({name: value for name, value in given.items() if value is not None})
+
+    def _response_format(self) -> dict[str, Any] | None:
+        if self.output_config is None or self.output_config.format is None:
+            return None
+        schema = {"name": "answer", "schema": self.output_config.format.schema, "strict": True}
+        return {"type": "json_schema", "json_schema": schema}
+
+
+_messages = msgspec.json.Decoder(MessagesRequest)
+_count_tokens = msgspec.json.Decoder(CountTokensRequest)
+
+
+def read_messages_request(request: Request) -> MessagesRequest:
+    """Read and check the body of a request for a message.
+
+    Raises:
+        InvalidRequest: it is not a JSON object, a field breaks its rule, or asks for what no backend here can do; the
+            message names the field.
+    """
+    asked = bodies.read(request, _messages)
+    _check(asked)
+    return asked
+
+
+def read_count_tokens_request(request: Request) -> CountTokensRequest:
+    """Read and check the body of a request to count tokens. Raises as ``read_messages_request``."""
+    asked = bodies.read(request, _count_tokens)
+    _check(asked)
+    return asked
+
+
+def _check(asked: CountTokensRequest) -> None:
+    # What no backend here can do is refused, and not done without: the client would wait for it in vain.
+    if asked.mcp_servers:
+        raise InvalidRequest("mcp_servers: this server cannot do that: leave it out", "mcp_servers")
