@@ -19,11 +19,10 @@ from urllib.parse import urlencode
 import requests
 from sqlalchemy import Connection, event
 
-from persona_stream.store import engine as engines
-from persona_stream.store.charts import Charts
-from persona_stream.store.filters import newest
-from persona_stream.store.reading import choices, list_runs, show_run
-from persona_stream.store.wanted import FAILED, Filters
+from persona_stream.db import engine as engines
+from persona_stream.db.models import FAILED, Filters
+from persona_stream.db.run_queries import choices, list_runs, newest, show_run
+from persona_stream.db.statistics import Charts
 from tests.serving import SECRET, Served, token
 from tests.store.seed import MONTH, fill
 

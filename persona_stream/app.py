@@ -14,29 +14,27 @@ from flask import Flask
 from gevent import monkey
 
 from persona_stream import logging as logs
-from persona_stream import observing, pulse
 from persona_stream import state_dir as state
-from persona_stream.admission import Admission
 from persona_stream.auth.tickets import Tickets
 from persona_stream.auth.verifier import verifier
 from persona_stream.core.clock import Clock, calendar_clock, wall_clock
+from persona_stream.db.factory import age, open_store
 from persona_stream.errors import StartError
 from persona_stream.executors import factory as placing
+from persona_stream.instrumentation import factory as observing
+from persona_stream.instrumentation import hub_monitor as pulse
+from persona_stream.instrumentation.hub_monitor import Watchdog
+from persona_stream.instrumentation.logging import LogObserver
+from persona_stream.instrumentation.persistence import Conversations, RequestLog
 from persona_stream.journals.base import Journals
 from persona_stream.journals.memory import MemoryJournals
-from persona_stream.lobby import Lobby
-from persona_stream.observers.conversations import Conversations
-from persona_stream.observers.log import LogObserver
-from persona_stream.observers.request_log import RequestLog
 from persona_stream.personas import persona as profiles
 from persona_stream.personas.persona import Persona
 from persona_stream.rates import MovingRates, NoRates, Rates
-from persona_stream.runs import Bounds, Runs
+from persona_stream.runs.manager import Bounds, Runs
+from persona_stream.runs.queue import Admission, Lobby
 from persona_stream.settings.loader import load
 from persona_stream.settings.schema import Settings
-from persona_stream.store.ageing import age
-from persona_stream.store.opening import open_store
-from persona_stream.watchdog import Watchdog
 from persona_stream.web.current import lasting_context
 from persona_stream.web.desk import Desk
 from persona_stream.web.site import site

@@ -12,7 +12,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventWorker
 
 from persona_stream.errors import StartError
-from persona_stream.observers.metrics import processes
+from persona_stream.instrumentation import multiprocess as processes
 from persona_stream.server import BACKLOG
 from persona_stream.serving import LAST_PIECES, Serving
 from persona_stream.settings.schema import Settings

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.admission import Admission, Ticket
 from persona_stream.errors import Busy
+from persona_stream.runs.queue import Admission, Ticket
 
 
 def gone(admission: Admission, ticket: Ticket) -> list[Ticket]:

@@ -9,7 +9,7 @@ from persona_stream.core.facts import Answered, Failed, Reasoned
 from persona_stream.core.query import Answer, Usage
 from persona_stream.errors import BackendError
 from persona_stream.executors.base import Raised, Returned
-from persona_stream.outcomes import conclude
+from persona_stream.runs.result import conclude
 
 LIMIT = 100
 CALL = ToolCall("call_1", "weather", '{"city":"Wien"}')

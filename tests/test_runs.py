@@ -7,7 +7,6 @@ import threading
 import gevent
 import pytest
 
-from persona_stream.admission import Admission
 from persona_stream.backends.callables import adapt
 from persona_stream.core.clock import wall_clock
 from persona_stream.core.query import Query
@@ -16,11 +15,11 @@ from persona_stream.executors.base import Executor
 from persona_stream.executors.greenlet import GreenletExecutor
 from persona_stream.executors.thread import ThreadExecutor
 from persona_stream.journals.memory import MemoryJournals
-from persona_stream.lobby import Lobby
 from persona_stream.logging import carried
-from persona_stream.notes import Began
-from persona_stream.order import Order
-from persona_stream.runs import Bounds, Runs
+from persona_stream.runs.manager import Bounds, Runs
+from persona_stream.runs.observer import Began
+from persona_stream.runs.queue import Admission, Lobby
+from persona_stream.runs.request import Order
 from tests.fakes import FakeClock
 from tests.waiting import wait_for
 

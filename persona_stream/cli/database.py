@@ -12,9 +12,10 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from persona_stream.cli.options import loaded
+from persona_stream.db import engine
+from persona_stream.db import migrate as schema
 from persona_stream.errors import StartError
 from persona_stream.state_dir import state_dir
-from persona_stream.store import engine, schema
 
 SETTINGS = ("database_url", "state_dir")
 

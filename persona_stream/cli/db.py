@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from persona_stream.cli.database import SETTINGS, opened
 from persona_stream.cli.options import some_settings
-from persona_stream.store import schema
+from persona_stream.db import migrate as schema
 
 
 @click.group()

@@ -18,11 +18,10 @@ from persona_stream.cli.options import duration, some_settings
 from persona_stream.cli.tables import dollars, moment, seconds, table
 from persona_stream.client.harmless import harmless, harmless_json, one_line
 from persona_stream.core.clock import calendar_clock
+from persona_stream.db.models import FAILED, Filters, RunRecord, RunRow, RunTexts
+from persona_stream.db.run_queries import list_runs, show_run
 from persona_stream.errors import StartError
 from persona_stream.settings.types import Seconds
-from persona_stream.store.reading import list_runs, show_run
-from persona_stream.store.shown import RunRecord, RunRow, RunTexts
-from persona_stream.store.wanted import FAILED, Filters
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 

@@ -11,8 +11,8 @@ from persona_stream.cli.database import SETTINGS, opened
 from persona_stream.cli.options import duration, some_settings
 from persona_stream.cli.tables import dollars, seconds, table
 from persona_stream.core.clock import calendar_clock
+from persona_stream.db.statistics import STAGES, Slice, measure
 from persona_stream.settings.types import Seconds
-from persona_stream.store.stats import STAGES, Slice, measure
 
 _LONGEST = 3600.0  # seconds
 _NAMES = {

@@ -9,12 +9,12 @@ from persona_stream.auth.tickets import Tickets
 from persona_stream.auth.verifier import Verifier
 from persona_stream.backends.router import Models
 from persona_stream.core.clock import Clock
+from persona_stream.db.base import Store
 from persona_stream.executors.registry import Executors
-from persona_stream.meters import Meters
+from persona_stream.instrumentation.metrics import Meters
 from persona_stream.rates import NoRates, Rates
-from persona_stream.runs import Runs
+from persona_stream.runs.manager import Runs
 from persona_stream.settings.schema import Settings
-from persona_stream.store import Store
 from persona_stream.web.readers import Readers
 
 

@@ -8,7 +8,7 @@ from persona_stream.core import run_id as runid
 from persona_stream.core.projection import Style
 from persona_stream.core.query import Query
 from persona_stream.errors import NotFound, Unavailable
-from persona_stream.order import Order
+from persona_stream.runs.request import Order
 from persona_stream.web.asking import asker
 from persona_stream.web.claims import claim
 from persona_stream.web.desk import Desk

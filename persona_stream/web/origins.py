@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from flask import Flask, Request, Response, g, request
 
-from persona_stream.notes import Responded
-from persona_stream.order import Origin
+from persona_stream.runs.observer import Responded
+from persona_stream.runs.request import Origin
 from persona_stream.web.desk import Desk
 from persona_stream.web.speech import dialect_of
 

@@ -9,7 +9,7 @@ from flask import Request
 from persona_stream.core.clock import Clock
 from persona_stream.core.events import Complete, Event, Failure, Piece
 from persona_stream.journals.base import Journal, has_ended, terms
-from persona_stream.notes import Reading
+from persona_stream.runs.observer import Reading
 from persona_stream.web.desk import Desk
 
 

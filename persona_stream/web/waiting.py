@@ -9,7 +9,7 @@ from flask import Request
 
 from persona_stream.core.projection import SMART
 from persona_stream.journals.base import Journal, has_ended
-from persona_stream.runs import wait_for_ending
+from persona_stream.runs.manager import wait_for_ending
 from persona_stream.web.desk import Desk
 from persona_stream.web.presence import Presence
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from persona_stream.store import engine as engines
+from persona_stream.db import engine as engines
 from tests.browser.backend import HOSTILE, STORY
 from tests.browser.conftest import Visit
 from tests.browser.dashboard import ADMIN, Dashboard

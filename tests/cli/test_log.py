@@ -14,10 +14,11 @@ import pytest
 from persona_stream.cli import run
 from persona_stream.core.facts import Answered, Failed, Started
 from persona_stream.core.usage import own
-from persona_stream.store import engine, schema
-from persona_stream.store.records import Record
-from persona_stream.store.rows import Privacy
-from persona_stream.store.writing import writer
+from persona_stream.db import engine
+from persona_stream.db import migrate as schema
+from persona_stream.db.records import Record
+from persona_stream.db.rows import Privacy
+from persona_stream.db.statements import writer
 from tests.store.told import ANSWERED, entries, query, records
 
 ESCAPES = "red \x1b[31m and\nthe next line \u202e"

@@ -9,7 +9,7 @@ from gevent.threadpool import ThreadPool
 from persona_stream.concurrency import Home
 from persona_stream.core.facts import Delta, Reasoned
 from persona_stream.core.query import Query
-from persona_stream.executors.deltas import Deltas
+from persona_stream.runs.buffering import Deltas
 from tests.fakes import FakeClock
 from tests.waiting import wait_for
 

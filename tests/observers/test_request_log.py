@@ -7,10 +7,10 @@ from types import SimpleNamespace
 from persona_stream.backends.base import Backend
 from persona_stream.core.facts import Failed, Started
 from persona_stream.core.query import Query, Upstream
-from persona_stream.notes import Asked, Began, Raw
-from persona_stream.observers.request_log import RequestLog
-from persona_stream.order import Order
-from persona_stream.store.records import RunEnded
+from persona_stream.db.records import RunEnded
+from persona_stream.instrumentation.persistence import RequestLog
+from persona_stream.runs.observer import Asked, Began, Raw
+from persona_stream.runs.request import Order
 from tests.fakes import RUN_ID, accepted, entries
 
 TRY = Upstream(provider="openai", model="m1", url="http://x", request={}, began_at=1.0, seconds=2.0)

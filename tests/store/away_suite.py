@@ -6,8 +6,8 @@ import gevent
 import pytest
 from sqlalchemy import text
 
+from persona_stream.db.tables import exchanges, runs
 from persona_stream.errors import Unavailable
-from persona_stream.store.tables import exchanges, runs
 from tests.store.sql_suite import World, keep_run, postgres, world
 from tests.store.told import BEGAN, query
 from tests.waiting import wait_for

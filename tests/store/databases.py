@@ -8,9 +8,9 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 
-from persona_stream.store import engine as engines
-from persona_stream.store.schema import prepare
-from persona_stream.store.tables import run_texts, runs
+from persona_stream.db import engine as engines
+from persona_stream.db.migrate import prepare
+from persona_stream.db.tables import run_texts, runs
 from tests.postgres_server import PostgresServer
 from tests.store.seed import Row
 

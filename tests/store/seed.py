@@ -17,9 +17,9 @@ import msgspec
 from sqlalchemy import Engine
 
 from persona_stream.core import run_id as runid
-from persona_stream.store import engine as engines
-from persona_stream.store.schema import prepare
-from persona_stream.store.tables import run_texts, runs
+from persona_stream.db import engine as engines
+from persona_stream.db.migrate import prepare
+from persona_stream.db.tables import run_texts, runs
 
 MONTH = 30 * 86_400.0  # seconds
 _ENDPOINTS = (

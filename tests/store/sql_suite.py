@@ -22,10 +22,9 @@ from persona_stream.core.clock import wall_clock
 from persona_stream.core.facts import Answered, Delta, Entry, Failed, Reasoned, Reported, Started
 from persona_stream.core.query import Principal, Query, Upstream, Usage
 from persona_stream.core.usage import own
-from persona_stream.errors import StartError, Unavailable
-from persona_stream.order import Order, Origin
-from persona_stream.store import engine as engines
-from persona_stream.store.records import (
+from persona_stream.db import engine as engines
+from persona_stream.db.migrate import NEWEST, migrate, prepare, version_of
+from persona_stream.db.records import (
     ConversationForgotten,
     Exchanged,
     LogAged,
@@ -35,11 +34,12 @@ from persona_stream.store.records import (
     RunEnded,
     RunRead,
 )
-from persona_stream.store.rows import Privacy
-from persona_stream.store.schema import NEWEST, migrate, prepare, version_of
-from persona_stream.store.sql import CONNECTIONS, SqlStore
-from persona_stream.store.tables import conversations, exchanges, metadata, run_texts, runs, writers
-from persona_stream.store.writing import Write, writer
+from persona_stream.db.rows import Privacy
+from persona_stream.db.statements import Write, writer
+from persona_stream.db.store import CONNECTIONS, SqlStore
+from persona_stream.db.tables import conversations, exchanges, metadata, run_texts, runs, writers
+from persona_stream.errors import StartError, Unavailable
+from persona_stream.runs.request import Order, Origin
 from tests.postgres_server import PostgresServer
 from tests.store.told import ANSWERED, BEGAN, entries, name, order, query, reading, records
 from tests.waiting import wait_for

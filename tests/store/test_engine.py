@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from persona_stream.store.engine import address, engine
+from persona_stream.db.engine import address, engine
 
 
 def mode(file: Path) -> int:

@@ -13,10 +13,10 @@ from sqlalchemy import Connection, create_engine, select
 from persona_stream.core.facts import Answered, Failed, Reasoned, Reported, Started
 from persona_stream.core.query import Upstream, Usage
 from persona_stream.core.usage import own
-from persona_stream.store.records import Record, RunBegan, RunEnded, RunRead
-from persona_stream.store.rows import Privacy
-from persona_stream.store.tables import metadata
-from persona_stream.store.writing import writer
+from persona_stream.db.records import Record, RunBegan, RunEnded, RunRead
+from persona_stream.db.rows import Privacy
+from persona_stream.db.statements import writer
+from persona_stream.db.tables import metadata
 from tests.store.told import BEGAN, entries, name, query, reading, records
 
 WRITE = writer(Privacy(), own({"gpt-*": (2.0, 10.0)}))

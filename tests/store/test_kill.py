@@ -10,8 +10,8 @@ import pytest
 import requests
 from sqlalchemy import Engine, create_engine, select, text
 
-from persona_stream.store import engine as engines
-from persona_stream.store.tables import exchanges, run_texts, runs
+from persona_stream.db import engine as engines
+from persona_stream.db.tables import exchanges, run_texts, runs
 from tests.postgres_server import PostgresServer, needs_postgres
 from tests.serving import SECRET, Served
 from tests.waiting import wait_for

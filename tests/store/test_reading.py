@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy import Connection
 
-from persona_stream.store.filters import newest
-from persona_stream.store.reading import choices, list_runs, show_run
-from persona_stream.store.shown import RunRow
-from persona_stream.store.wanted import FAILED, Filters
+from persona_stream.db.models import FAILED, Filters, RunRow
+from persona_stream.db.run_queries import choices, list_runs, newest, show_run
 from tests.store.databases import write
 from tests.store.seed import seeded
 

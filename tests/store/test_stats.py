@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Connection
 
-from persona_stream.store.charts import Charts, grid, width_for
-from persona_stream.store.shown import Ranked
-from persona_stream.store.stats import STAGES, Slice, measure, rank
+from persona_stream.db.models import Ranked
+from persona_stream.db.statistics import STAGES, Charts, Slice, grid, measure, rank, width_for
 from tests.store.databases import write
 from tests.store.seed import Row, seeded
 

@@ -8,9 +8,9 @@ from persona_stream.backends.base import Backend
 from persona_stream.core import run_id as runid
 from persona_stream.core.facts import Accepted, Answered, Entry, Reasoned, Reported, Started
 from persona_stream.core.query import Principal, Query
-from persona_stream.notes import Reading, Responded
-from persona_stream.order import Order, Origin
-from persona_stream.store.records import Exchanged, Record, RunBegan, RunEnded, RunRead, RunResponded
+from persona_stream.db.records import Exchanged, Record, RunBegan, RunEnded, RunRead, RunResponded
+from persona_stream.runs.observer import Reading, Responded
+from persona_stream.runs.request import Order, Origin
 
 BEGAN = 1_790_000_000.0
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from flask import Request
 
 from persona_stream.core.query import Parameters, Principal, Query
-from persona_stream.order import Order
 from persona_stream.protocols.anthropic.decoder import (
     CountTokensRequest,
     MessagesRequest,
@@ -15,6 +14,7 @@ from persona_stream.protocols.anthropic.decoder import (
     tools_of,
     turns,
 )
+from persona_stream.runs.request import Order
 from persona_stream.web.asking import asker
 from persona_stream.web.bearer import caller
 from persona_stream.web.desk import Desk

@@ -8,9 +8,9 @@ from types import ModuleType
 
 from flask import Blueprint, Response, request
 
+from persona_stream.db.models import Conversation, Exchange
+from persona_stream.db.records import ConversationForgotten
 from persona_stream.errors import InvalidRequest, NotFound
-from persona_stream.store.records import ConversationForgotten
-from persona_stream.store.said import Conversation, Exchange
 from persona_stream.web.bearer import caller
 from persona_stream.web.conversations.views import (
     ConversationDeleted,
@@ -81,7 +81,7 @@ def blueprint(desk: Desk) -> Blueprint:
 
 def _kept() -> ModuleType:
     # Imported where there is a store: without one, the library that it needs need not be there either.
-    from persona_stream.store import conversations
+    from persona_stream.db import conversations
 
     return conversations
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from persona_stream.db.models import Conversation, Exchange
 from persona_stream.protocols.native.responses import moment
-from persona_stream.store.said import Conversation, Exchange
 
 
 class ConversationView(Struct, frozen=True, kw_only=True):

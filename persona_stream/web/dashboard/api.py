@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 
+from persona_stream.db.base import NoStore
+from persona_stream.db.records import OwnerForgotten
 from persona_stream.errors import Gone, InvalidRequest, NotFound, Unavailable
 from persona_stream.journals.base import has_ended, terms
-from persona_stream.store import NoStore
-from persona_stream.store.records import OwnerForgotten
 from persona_stream.web.dashboard.asked import filters, page, seconds
 from persona_stream.web.dashboard.entry import PATH, has_token, visitor
 from persona_stream.web.dashboard.views import Chosen, Done, Drawn, Page, Session, Shown
@@ -19,7 +19,7 @@ from persona_stream.web.desk import Desk
 from persona_stream.web.json_answers import json_answer
 
 if TYPE_CHECKING:
-    from persona_stream.store.charts import Charts
+    from persona_stream.db.statistics import Charts
 
 _DAY = 86_400.0
 _DELIVERY = 60.0  # seconds: no answer takes longer to be delivered
@@ -31,7 +31,7 @@ def add(blueprint: Blueprint, desk: Desk) -> None:
 
     @cache
     def charts() -> Charts:
-        from persona_stream.store.charts import Charts
+        from persona_stream.db.statistics import Charts
 
         return Charts(desk.clock, desk.settings.timeout + desk.settings.queue_timeout + _DELIVERY)
 
@@ -98,7 +98,7 @@ def add(blueprint: Blueprint, desk: Desk) -> None:
 
 def _log() -> ModuleType:
     # Imported where there is a log: without one, the library that it needs need not be there either.
-    from persona_stream.store import reading
+    from persona_stream.db import run_queries as reading
 
     return reading
 

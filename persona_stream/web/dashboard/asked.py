@@ -6,8 +6,8 @@ import math
 
 from flask import request
 
+from persona_stream.db.models import FAILED, Filters
 from persona_stream.errors import InvalidRequest
-from persona_stream.store.wanted import FAILED, Filters
 from persona_stream.web.numbers import limit
 
 _PAGE, _LARGEST_PAGE = 50, 200

@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from persona_stream.store.shown import Chart, Choices, RunRecord, RunRow, RunTexts
+from persona_stream.db.models import Chart, Choices, RunRecord, RunRow, RunTexts
 
 
 class Session(Struct, frozen=True, kw_only=True):

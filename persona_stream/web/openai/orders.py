@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask import Request
 
-from persona_stream.order import Order
 from persona_stream.protocols.openai.decoder import (
     ChatCompletionRequest,
     choice_of,
@@ -12,6 +11,7 @@ from persona_stream.protocols.openai.decoder import (
     tools_of,
     turns,
 )
+from persona_stream.runs.request import Order
 from persona_stream.web.asking import asker
 from persona_stream.web.desk import Desk
 from persona_stream.web.v1.orders import order_of, query_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from persona_stream.store.said import Conversation, Exchange
+from persona_stream.db.models import Conversation, Exchange
 from persona_stream.web.conversations.views import (
     ConversationDeleted,
     ConversationList,

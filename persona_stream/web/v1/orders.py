@@ -13,8 +13,8 @@ from persona_stream.core.content import Tool, ToolChoice
 from persona_stream.core.projection import SMART
 from persona_stream.core.query import Parameters, Principal, Query, Turn
 from persona_stream.errors import ModelNotFound
-from persona_stream.order import Order
 from persona_stream.protocols.conversation import check_abilities, talk
+from persona_stream.runs.request import Order
 from persona_stream.web.claims import claim
 from persona_stream.web.desk import Desk
 from persona_stream.web.origins import origin_of

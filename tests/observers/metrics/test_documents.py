@@ -5,8 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from persona_stream.observers.metrics.instruments import Instruments
-from persona_stream.observers.metrics.prometheus import Prometheus
+from persona_stream.instrumentation.prometheus import Instruments, Prometheus
 from tests.documents import Document
 from tests.scraping import families
 

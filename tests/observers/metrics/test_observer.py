@@ -11,10 +11,9 @@ from prometheus_client import CollectorRegistry
 from persona_stream.backends.base import Backend
 from persona_stream.core.facts import Answered, Delta, Entry, Fact, Failed, Queued, Reported, Started
 from persona_stream.core.query import Query, Upstream, Usage
-from persona_stream.notes import Abandoned, Asked, Began, Note, Reading, Released
-from persona_stream.observers.metrics.instruments import Instruments
-from persona_stream.observers.metrics.observer import ENDPOINTS, MetricsObserver
-from persona_stream.order import Order, Origin
+from persona_stream.instrumentation.prometheus import ENDPOINTS, Instruments, MetricsObserver
+from persona_stream.runs.observer import Abandoned, Asked, Began, Note, Reading, Released
+from persona_stream.runs.request import Order, Origin
 from tests.fakes import RUN_ID, accepted, entries
 
 SMART = "/api/stream_chat_smart"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_stream.observers.metrics.processes import FOLDER_VARIABLE, shared_folder
+from persona_stream.instrumentation.multiprocess import FOLDER_VARIABLE, shared_folder
 from tests.documents import ROOT
 
 

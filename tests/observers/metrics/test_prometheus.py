@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from persona_stream.errors import StartError
-from persona_stream.observers.metrics.prometheus import Prometheus
+from persona_stream.instrumentation.prometheus import Prometheus
 from tests.scraping import Seen, families, seen
 
 

@@ -20,10 +20,10 @@ from persona_stream.backends.base import Backend
 from persona_stream.core import run_id as runid
 from persona_stream.core.facts import Answered, Delta, Fact, Failed, Started
 from persona_stream.core.query import Query, Upstream, Usage
+from persona_stream.instrumentation.tracing import TracingObserver
 from persona_stream.logging import carried
-from persona_stream.notes import Asked, Began, Note, Reading
-from persona_stream.observers.tracing.observer import TracingObserver
-from persona_stream.order import Order, Origin
+from persona_stream.runs.observer import Asked, Began, Note, Reading
+from persona_stream.runs.request import Order, Origin
 from tests.fakes import RUN_ID, accepted, entries
 
 BEGAN = runid.began(RUN_ID)

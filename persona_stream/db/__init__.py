@@ -1,0 +1,1 @@
+"""The SQL database: conversations and the request log."""

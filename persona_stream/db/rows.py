@@ -1,0 +1,352 @@
+"""Runs as rows of the log. Pure: what a record means for the tables is said here, and how it is written elsewhere.
+
+Fold what happened to a run into its rows, where it begins and ends in one batch. Pure.
+
+Most runs are short: written in one step, they take a third of the steps that an insert with its updates takes, and at
+each step the thread that writes waits for the interpreter. The law: what is in the tables is the same either way.
+
+Exchanges of a conversation as rows. Pure.
+
+What happened to a run, and when, in few words: what a drawing of its time is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import msgspec
+from msgspec import Struct
+
+from persona_stream.core import i18n as messages
+from persona_stream.core.content import clean
+from persona_stream.core.facts import (
+    Accepted,
+    Answered,
+    Delta,
+    Entry,
+    Failed,
+    Reasoned,
+    Reported,
+    Started,
+    terms,
+    text_of,
+)
+from persona_stream.core.query import Upstream
+from persona_stream.core.snapshot import Summary, summarize
+from persona_stream.core.usage import Price, tokens, usage_of
+from persona_stream.db.records import Exchanged, Record, RunBegan, RunEnded, RunRead, RunResponded
+from persona_stream.db.tables import run_texts, runs
+
+_MOST = 500  # a backend may report ten times a second
+
+
+class Step(Struct, frozen=True, omit_defaults=True):
+    """Hold a moment of a run.
+
+    Attributes:
+        at: when, in seconds since 1970.
+        kind: ``started``, ``reported``, ``reasoned``, ``text``, ``asked``, ``answered`` or ``failed``.
+        seconds: how long it took, where it did.
+        text: what was reported, or which provider was asked.
+        fraction: how much of the work was done by then, 0.0 to 1.0.
+        characters: how much was said.
+    """
+
+    at: float
+    kind: str
+    seconds: float = 0.0
+    text: str = ""
+    fraction: float | None = None
+    characters: int = 0
+
+
+def steps_of(entries: Sequence[Entry], upstream: Sequence[Upstream], *, texts: bool) -> list[Step]:
+    """Give the steps of a run in their order, at most some hundreds. Parts of a text that follow each other are one."""
+    steps = [*_told(entries, texts), *(_asked(each) for each in upstream)]
+    steps.sort(key=lambda step: step.at)
+    return steps[: _MOST - 1] + steps[-1:] if len(steps) > _MOST else steps
+
+
+def _told(entries: Sequence[Entry], texts: bool) -> Iterator[Step]:
+    run: Step | None = None  # parts of one text
+    for entry in entries:
+        fact = entry.fact
+        kind = {Delta: "text", Reasoned: "reasoned"}.get(type(fact))
+        if run is not None and kind == run.kind:
+            run = Step(run.at, run.kind, entry.at - run.at, characters=run.characters + len(text_of(fact)))
+            continue
+        if run is not None:
+            yield run
+            run = None
+        match fact:
+            case Started():
+                yield Step(entry.at, "started")
+            case Reported(message=message, fraction=fraction):
+                yield Step(entry.at, "reported", text=message if texts else "", fraction=fraction)
+            case Delta() | Reasoned():
+                run = Step(entry.at, kind or "", characters=len(text_of(fact)))
+            case Answered(text=text):
+                yield Step(entry.at, "answered", characters=len(text))
+            case Failed(code=code):
+                yield Step(entry.at, "failed", text=code)
+            case _:
+                pass
+
+
+def _asked(upstream: Upstream) -> Step:
+    return Step(upstream.began_at, "asked", upstream.seconds, f"{upstream.provider} {upstream.model}")
+
+
+Row = dict[str, Any]
+
+_BEGINNING = 200  # characters of a question that lists show
+_LONGEST = 10_000  # characters of what is no JSON
+
+
+class Privacy(Struct, frozen=True):
+    """Say what of a request's texts the log may keep."""
+
+    bodies: bool = True
+    reasoning: bool = True
+
+
+def begun(record: RunBegan, privacy: Privacy) -> tuple[Row, Row]:
+    """Give the rows of a run that begins: the short one, and its texts."""
+    run, order = _terms(record.entry), record.order
+    query, origin = order.query, order.origin
+    question = clean(query.message) if privacy.bodies else ""
+    short = {
+        "run_id": run.run_id,
+        "owner": clean(run.owner),
+        "username": clean(run.username),
+        "conversation_id": run.conversation_id,
+        "question": question[:_BEGINNING],
+        "backend": order.backend.name,
+        "model": clean(run.username) if origin.dialect != "native" else None,
+        "endpoint": clean(origin.endpoint),
+        "dialect": origin.dialect,
+        "style": run.style,
+        "method": origin.method,
+        "address": origin.address,
+        "user_agent": clean(origin.user_agent),
+        "status": "processing",
+        "accepted_at": record.entry.at,
+        "readers": 0,
+        "resumes": 0,
+        "events": 0,
+        "pieces": 0,
+        "sent_bytes": 0,
+    }
+    texts = {
+        "run_id": run.run_id,
+        "request_headers": _json(origin.headers),
+        "request_body": clean(origin.body.decode("utf-8", "replace")) if privacy.bodies else None,
+        "prompt": clean(query.prompt) if privacy.bodies and query.prompt else None,
+        "question": question or None,
+    }
+    return short, texts
+
+
+def responded(record: RunResponded) -> tuple[Row, Row]:
+    """Give what the head of the response adds to both rows."""
+    run_id = record.run_id
+    return (
+        {"key": run_id, "http_status": record.head.status},
+        {"key": run_id, "response_headers": _json(record.head.headers)},
+    )
+
+
+def ended(record: RunEnded, privacy: Privacy, price: Price) -> tuple[Row, Row]:
+    """Give what the end of a run adds to both rows."""
+    summary = summarize(record.entries)
+    run, ending = summary.run, summary.ending
+    failed = ending if isinstance(ending, Failed) else None
+    usage = usage_of(record.entries) if isinstance(ending, Answered) else None
+    last = record.upstream[-1] if record.upstream else None
+    short = {
+        "key": run.run_id,
+        "status": summary.status,
+        "code": failed.code if failed else None,
+        "finish": ending.finish if isinstance(ending, Answered) else None,
+        "provider": last.provider if last else None,
+        "upstream_model": last.model if last else None,
+        "started_at": summary.started_at,
+        "text_at": summary.text_at,
+        "ended_at": summary.ended_at,
+        "characters": len(summary.text),
+        "input_tokens": usage.input_tokens if usage else None,
+        "output_tokens": usage.output_tokens if usage else None,
+        "tokens_estimated": usage.estimated if usage else None,
+        "cost": price(last.provider, last.model, usage, summary.accepted_at) if usage and last else None,
+        **_durations(summary),
+    }
+    keeps = privacy.bodies
+    texts = {
+        "key": run.run_id,
+        "answer": summary.text if keeps else None,
+        "reasoning": (summary.reasoning or None) if keeps and privacy.reasoning else None,
+        "error": clean(messages.failure(failed.code, failed.text, run.locale)) if failed else None,
+        "steps": _json(steps_of(record.entries, record.upstream, texts=keeps)),
+        "upstream": _json([_shown(each, privacy) for each in record.upstream]) if record.upstream else None,
+        "raw": _json(record.raw) if record.raw is not None and not record.upstream and keeps else None,
+    }
+    return short, texts
+
+
+def read(record: RunRead) -> Row:
+    """Give what a reader adds to the row of a run. Of several, the first one's moments count."""
+    reading = record.reading
+    return {
+        "key": record.run_id,
+        "is_resume": int(reading.resumed),
+        "more_events": reading.events,
+        "more_pieces": reading.pieces,
+        "more_bytes": reading.sent_bytes,
+        "first_event": reading.first_event_at,
+        "first_text": reading.first_text_at,
+        "delivered": reading.last_at if reading.is_whole else None,
+    }
+
+
+def _terms(entry: Entry) -> Accepted:
+    return terms((entry,))
+
+
+def _durations(summary: Summary) -> Mapping[str, float | None]:
+    ended_at, started_at = summary.ended_at, summary.started_at
+    left = ended_at if started_at is None else started_at
+    return {
+        "waiting": None if left is None else left - summary.accepted_at,
+        "processing": None if ended_at is None or started_at is None else ended_at - started_at,
+        "total": None if ended_at is None else ended_at - summary.accepted_at,
+    }
+
+
+def _shown(upstream: Upstream, privacy: Privacy) -> Mapping[str, Any]:
+    """Give a try without what opens anything, and without texts where none are kept."""
+    parts = urlsplit(upstream.url)
+    shown = {
+        "provider": upstream.provider,
+        "model": upstream.model,
+        "url": urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")),
+        "trouble": upstream.trouble,
+        "began_at": upstream.began_at,
+        "seconds": upstream.seconds,
+    }
+    if privacy.bodies:
+        shown |= {"request": upstream.request, "response": upstream.response if privacy.reasoning else None}
+    return shown
+
+
+def _json(value: object) -> str | None:
+    """Write a value of whatever kind; of one that is no JSON, what it looks like."""
+    try:
+        written = msgspec.json.encode(value, enc_hook=repr)
+    except (TypeError, ValueError, RecursionError):
+        written = msgspec.json.encode(repr(value)[:_LONGEST].encode("utf-8", "replace").decode())
+    # NUL is written as an escape, which PostgreSQL takes in a text and not as a character: so it stays.
+    return written.decode()
+
+
+_EMPTY: tuple[Row, Row] = (dict.fromkeys(runs.c.keys()), dict.fromkeys(run_texts.c.keys()))
+# Of several readers, the one who was first in each.
+_EARLIEST = (("first_event_at", "first_event"), ("first_text_at", "first_text"), ("delivered_at", "delivered"))
+
+
+def fold(
+    records: Sequence[Record], privacy: Privacy, price: Price
+) -> tuple[Sequence[tuple[Row, Row]], Sequence[Record]]:
+    """Give the rows of the runs that begin among these records, each with all columns, and the records of others."""
+    started: dict[str, tuple[Row, Row]] = {}
+    for record in records:
+        if isinstance(record, RunBegan):
+            short, texts = begun(record, privacy)
+            started[short["run_id"]] = ({**_EMPTY[0], **short}, {**_EMPTY[1], **texts})
+    rest = [record for record in records if not isinstance(record, RunBegan)]
+    # In the order in which their statements are run.
+    for kind in (RunResponded, RunEnded, RunRead):
+        for record in rest:
+            if isinstance(record, kind) and (found := started.get(_name(record))) is not None:
+                _add(record, *found, privacy, price)
+    return list(started.values()), [record for record in rest if _name(record) not in started]
+
+
+def _name(record: Record) -> str:
+    match record:
+        case RunResponded(run_id=run_id) | RunRead(run_id=run_id):
+            return run_id
+        case RunEnded(entries=entries):
+            return terms(entries).run_id
+        case _:
+            return ""
+
+
+def _add(record: Record, short: Row, texts: Row, privacy: Privacy, price: Price) -> None:
+    match record:
+        case RunResponded():
+            more, more_texts = responded(record)
+        case RunEnded():
+            more, more_texts = ended(record, privacy, price)
+            more["model"] = more.pop("upstream_model") or short["model"]
+        case RunRead():
+            _read(read(record), short)
+            return
+        case _:
+            return
+    for row, added in ((short, more), (texts, more_texts)):
+        del added["key"]
+        row.update(added)
+
+
+def _read(reading: Row, short: Row) -> None:
+    """Add a reader, as the statement does it for a row that is there already."""
+    short["readers"] += 1
+    short["resumes"] += reading["is_resume"]
+    short["events"] += reading["more_events"]
+    short["pieces"] += reading["more_pieces"]
+    short["sent_bytes"] += reading["more_bytes"]
+    for column, name in (
+        ("first_event_at", "first_event"),
+        ("first_text_at", "first_text"),
+        ("delivered_at", "delivered"),
+    ):
+        moments = [moment for moment in (short[column], reading[name]) if moment is not None]
+        short[column] = min(moments, default=None)
+    short["ttfe"] = _between(short["accepted_at"], short["first_event_at"])
+    short["ttft"] = _between(short["accepted_at"], short["first_text_at"])
+    short["delivery"] = _between(short["ended_at"], short["delivered_at"])
+    spoken, tokens = _between(short["first_text_at"], short["delivered_at"]), short["output_tokens"]
+    short["tpot"] = None if spoken is None or tokens in (None, 1) else spoken / (tokens - 1)
+
+
+def _between(begin: float | None, end: float | None) -> float | None:
+    return None if begin is None or end is None else end - begin
+
+
+_TITLE = 80  # characters
+
+
+def exchanged(record: Exchanged) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Give the rows of a conversation and of its newest exchange.
+
+    Of an answer that was interrupted, there is the part that existed. Reasoning is kept only where there is no answer.
+    """
+    summary, question = summarize(record.entries), clean(record.query.message)
+    run = summary.run
+    key = {"owner": clean(run.owner), "conversation_id": run.conversation_id, "username": clean(run.username)}
+    title = " ".join(question.split())[:_TITLE]
+    conversation = {**key, "title": title, "created_at": summary.accepted_at, "updated_at": summary.ended_at}
+    exchange = {
+        **key,
+        "run_id": run.run_id,
+        "at": summary.accepted_at,
+        "question": question,
+        "answer": summary.text,
+        "reasoning": None if summary.text else summary.reasoning or None,
+        "is_complete": isinstance(summary.ending, Answered),
+        "status": summary.status,
+        "tokens": tokens((question, summary.text)),
+    }
+    return conversation, exchange
