@@ -19,7 +19,7 @@ KNOWN = {
 }
 COUNT = """
 import json, sys
-from persona_stream.usage import tokens
+from persona_stream.core.usage import tokens
 print([tokens([text]) for text in json.load(sys.stdin)])
 """
 

@@ -15,7 +15,7 @@ def main() -> None:
 
         monkey.patch_all()
 
-    from persona_stream.cli import run
+    from persona_stream.cli.commands import run
 
     sys.exit(run(sys.argv[1:]))
 

@@ -30,14 +30,14 @@ from persona_stream.journals.base import Journals
 from persona_stream.journals.memory import MemoryJournals
 from persona_stream.personas import persona as profiles
 from persona_stream.personas.persona import Persona
-from persona_stream.rates import MovingRates, NoRates, Rates
 from persona_stream.runs.manager import Bounds, Runs
 from persona_stream.runs.queue import Admission, Lobby
 from persona_stream.settings.loader import load
 from persona_stream.settings.schema import Settings
-from persona_stream.web.current import lasting_context
-from persona_stream.web.desk import Desk
-from persona_stream.web.site import site
+from persona_stream.web.flask_app import site
+from persona_stream.web.rate_limit import MovingRates, NoRates, Rates
+from persona_stream.web.responses import lasting_context
+from persona_stream.web.services import Desk
 
 logger = logging.getLogger("persona_stream")
 

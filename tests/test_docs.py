@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from persona_stream.backends import factory as making
-from persona_stream.cli import group
+from persona_stream.cli.commands import group
 from persona_stream.personas import persona as profiles
 from persona_stream.settings.loader import CONFIG_VARIABLE, PREFIX, TOKEN_VARIABLE, load
 from persona_stream.settings.schema import BY_NAME

@@ -20,11 +20,11 @@ from persona_stream.protocols.native import schemas as frames
 from persona_stream.protocols.native.responses import ChatAnswer, RunList, RunView, chat_answer
 from persona_stream.protocols.openai import schemas as openai
 from persona_stream.protocols.openai.decoder import ChatCompletionRequest
-from persona_stream.web.conversations.views import ConversationList, ConversationPage, ConversationView, ExchangeView
 from persona_stream.web.openapi import document
-from persona_stream.web.profiles import Profile, ProfileList
-from persona_stream.web.requests import ChatRequest
-from persona_stream.web.stream_chat import ENDPOINTS
+from persona_stream.web.parsing import ChatRequest
+from persona_stream.web.routes.conversations import ConversationList, ConversationPage, ConversationView, ExchangeView
+from persona_stream.web.routes.personas import Profile, ProfileList
+from persona_stream.web.routes.stream_chat import ENDPOINTS
 from tests.documents import API, README, README_ZH, STREAMING, Document
 from tests.fakes import accepted, entries
 

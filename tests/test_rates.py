@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from persona_stream.rates import MovingRates, NoRates, Rates
+from persona_stream.web.rate_limit import MovingRates, NoRates, Rates
 from tests.redis_server import RedisServer, needs_redis
 
 

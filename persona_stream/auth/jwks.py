@@ -21,7 +21,7 @@ from persona_stream.auth.keys import public_keys
 from persona_stream.core.clock import Clock
 from persona_stream.errors import Unavailable
 
-_LOG = logging.getLogger(__name__)
+_LOG = logging.getLogger("persona_stream.tokens.jwks")
 
 _OLD_AFTER = 300.0
 _ASK_AGAIN_AFTER = 30.0

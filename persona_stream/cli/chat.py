@@ -9,12 +9,9 @@ from typing import Any
 
 import click
 
-from persona_stream.client.asking import Manner, ask
-from persona_stream.client.question import PATHS, NotTextError, Question
-from persona_stream.client.server import BadAddressError, BadTokenError, Server
-from persona_stream.client.texts import Texts, language_of
-from persona_stream.client.texts_en import EN
-from persona_stream.client.texts_zh import ZH
+from persona_stream.client.main import Manner, ask
+from persona_stream.client.models import PATHS, BadAddressError, BadTokenError, NotTextError, Question, Server
+from persona_stream.client.texts import EN, ZH, Texts, language_of
 
 _EPILOG = """\b
 Exit codes:

@@ -1,11 +1,18 @@
-"""``persona-stream serve``: the server, from its first line on the terminal to its last answer."""
+"""``persona-stream serve``: the server, from its first line on the terminal to its last answer.
+
+``serve --reload``: run the server in a child process, and start it again when a source file changes.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,11 +22,57 @@ from gevent.event import Event
 from persona_stream import __version__
 from persona_stream import state_dir as state
 from persona_stream.auth.jwt import issue
-from persona_stream.cli import reload
 from persona_stream.cli.options import loaded, settings_options
 from persona_stream.errors import StartError
-from persona_stream.serving import Serving
+from persona_stream.server.process import Serving
 from persona_stream.settings.schema import Settings
+
+_EVERY = 0.5  # seconds
+_PACKAGE = Path(__file__).resolve().parent.parent
+_SKIPPED = {"node_modules", "__pycache__", "site-packages"}
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Serve with these arguments, less ``--reload``, again and again; give the exit code of the last time."""
+    command = [sys.executable, "-m", "persona_stream", *(word for word in arguments if word != "--reload")]
+    seen = _sources()
+    child = subprocess.Popen(command)  # nosec B603 # noqa: S603 - our own command, as the user typed it
+    try:
+        while True:
+            time.sleep(_EVERY)
+            now = _sources()
+            if now != seen:
+                seen = now
+                click.echo("A source file changed: starting again", err=True)
+                _stop(child)
+                child = subprocess.Popen(command)  # nosec B603 # noqa: S603 - as above
+    except KeyboardInterrupt:
+        return _stop(child)
+    finally:
+        _stop(child)
+
+
+def _stop(child: subprocess.Popen[bytes]) -> int:
+    """Stop the child at once: the second signal tells it not to wait for its runs."""
+    for _ in range(2):
+        if child.poll() is None:
+            child.terminate()
+            time.sleep(0.1)
+    return child.wait()
+
+
+def _sources() -> dict[Path, int]:
+    """Give every source file that may matter, with the moment it was changed."""
+    found: dict[Path, int] = {}
+    for root in {Path.cwd(), _PACKAGE}:
+        for file in root.rglob("*.py"):
+            if not any(part in _SKIPPED or part.startswith(".") for part in file.relative_to(root).parts):
+                try:
+                    found[file] = file.stat().st_mtime_ns
+                except FileNotFoundError:  # deleted while we looked
+                    continue
+    return found
+
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # Who listens for everybody has no address of its own that a browser could open.
@@ -32,7 +85,7 @@ _OPENED_AT = {str(IPv4Address(0)): "127.0.0.1", str(IPv6Address(0)): "::1"}
 def serve(reloads: bool, **options: Any) -> int:
     """Serve the streams over HTTP."""
     if reloads:
-        return reload.run(sys.argv[1:])
+        return run(sys.argv[1:])
     settings = loaded(options)
     return _alone(settings) if settings.workers == 1 else _together(settings)
 
@@ -68,7 +121,7 @@ def _together(settings: Settings) -> int:
     if _secret_is_made(settings):
         raise StartError("workers above 1 need a secret that all of them share: set jwt_secret")
     try:
-        from persona_stream import workers
+        from persona_stream.server import gunicorn as workers
     except ImportError:
         raise StartError('workers above 1 need gunicorn: pip install "persona_stream[server]"') from None
     return workers.serve(settings, lambda port: _greet(settings, port))

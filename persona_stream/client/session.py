@@ -2,24 +2,211 @@
 
 The laws: every character of the answer is told once; the last update is the one ``Ended``; nothing here takes
 longer than the timeout, but for a moment in which the run is told to stop.
+
+What the client knows of its run, and how far it has read. With this it goes on where a connection broke.
+
+Wait for what a connection brings, and tell the time meanwhile.
+
+What the session tells those who show it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from dataclasses import dataclass
 
-from persona_stream.client import judgement, reply, requesting
-from persona_stream.client.judgement import Again, Deliver, End, Look, Verdict
-from persona_stream.client.listening import Listening, StopError, TimeUpError
-from persona_stream.client.outcome import Outcome
-from persona_stream.client.patience import Jitter, Patience
-from persona_stream.client.question import Question
-from persona_stream.client.requesting import Request
-from persona_stream.client.trail import Trail
-from persona_stream.client.transport import Broken, Bytes, Head, Transport
-from persona_stream.client.updates import Came, Cancelling, Connecting, Ended, Reconnecting, Update
+from persona_stream.client import models as reply
+from persona_stream.client import policy as judgement
+from persona_stream.client import requests as requesting
+from persona_stream.client.models import Outcome, Question, Reply
+from persona_stream.client.policy import Again, Deliver, End, Jitter, Look, Patience, Verdict
+from persona_stream.client.requests import Request
+from persona_stream.client.transport import Broken, Bytes, Finished, Head, Interrupted, Message, Transport
+from persona_stream.core import cursor
 from persona_stream.core.clock import Clock
 from persona_stream.core.sse import Event, EventTooLargeError, Parser
+from persona_stream.errors import InvalidRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Connecting:
+    """The question is on its way. Without a stream, nothing more will come before the answer."""
+
+    streams: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """A moment has passed and nothing came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """Something came. ``event`` is its form on the wire, ``None`` for an answer that came as one object."""
+
+    reply: Reply
+    event: Event | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnecting:
+    """The connection is gone; the next attempt follows in so many seconds."""
+
+    code: str
+    wait: float
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelling:
+    """The run is being cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """It is over.
+
+    Attributes:
+        end: how.
+        run_id: the run, or an empty string when none was ever known.
+        conversation_id: to go on with; empty when unknown.
+        characters: how many of the answer came.
+        seconds: since the beginning.
+        stopped: whether the run was told to stop: ``None`` when there was no reason to, or no run known.
+    """
+
+    end: End
+    run_id: str
+    conversation_id: str
+    characters: int
+    seconds: float
+    stopped: bool | None = None
+
+
+Update = Connecting | Waited | Came | Reconnecting | Cancelling | Ended
+
+TICK = 0.2
+MAX_BODY_BYTES = 128 * 1024 * 1024
+
+
+class TimeUpError(Exception):
+    """Say that the deadline has passed."""
+
+
+class StopError(Exception):
+    """Say that somebody wants to stop."""
+
+
+class Listening:
+    """Take messages from a transport until a deadline.
+
+    Every waiting method is a generator: it yields ``Waited`` a few times a second, so that a clock can be drawn,
+    raises ``TimeUpError`` or ``StopError``, and returns what was waited for.
+
+    Attributes:
+        deadline: seconds since 1970.
+    """
+
+    def __init__(self, transport: Transport, clock: Clock, deadline: float) -> None:
+        self._transport, self._clock = transport, clock
+        self.deadline = deadline
+
+    def open(self, request: Request) -> None:
+        """Begin a request, in place of what is under way."""
+        self._transport.open(request)
+
+    def message(self) -> Generator[Update, None, Message]:
+        """Wait for the next message."""
+        while True:
+            message = self._transport.next(min(TICK, max(0.0, self.deadline - self._clock())))
+            if isinstance(message, Interrupted):
+                raise StopError
+            # What arrived in time counts, also when the reader of our output kept us from taking it.
+            if (message.at if message else self._clock()) >= self.deadline:
+                raise TimeUpError
+            if message is not None:
+                return message
+            yield Waited()
+
+    def body(self) -> Generator[Update, None, bytes | Broken]:
+        """Wait for the rest of a response."""
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            match (yield from self.message()):
+                case Bytes(data=data) if size <= MAX_BODY_BYTES:
+                    parts.append(data)
+                    size += len(data)
+                case Finished():
+                    return b"".join(parts)
+                case Broken() as broken:
+                    return broken
+                case other:
+                    return Broken(other.at, "connection_lost", "the response is too large")
+
+    def pause(self, seconds: float) -> Generator[Update, None, None]:
+        """Let so many seconds pass, without a connection."""
+        until = self._clock() + seconds
+        # No use in waiting for a moment at which there is no time left.
+        if until >= self.deadline:
+            raise TimeUpError
+        self._transport.close()
+        while (left := until - self._clock()) > 0:
+            if isinstance(self._transport.next(min(TICK, left)), Interrupted):
+                raise StopError
+            yield Waited()
+
+
+# A run id is a few dozen characters; whatever else calls itself one does not get into our addresses.
+_MAX_ID_CHARACTERS = 500
+
+
+class Trail:
+    """Remember a run, and let every character through once.
+
+    Attributes:
+        run_id: the run, or an empty string while it is not known.
+        last_event_id: where to resume.
+        characters: how many of the answer have come.
+    """
+
+    def __init__(self) -> None:
+        self.run_id = ""
+        self.conversation_id = ""
+        self.last_event_id = ""
+        self.characters = 0
+        self._position = cursor.BEGINNING
+
+    def met(self, run_id: str) -> None:
+        """Take the id of the run, from wherever it is told first. It never changes after that."""
+        if not self.run_id and len(run_id) <= _MAX_ID_CHARACTERS:
+            self.run_id = run_id
+
+    def take(self, event: Event, reply: Reply) -> bool:
+        """Note an event. Tell whether it is new: one that brings text which the reader has is not."""
+        self.met(reply.run_id)
+        self.conversation_id = self.conversation_id or reply.conversation_id
+        position = self._read(event.id)
+        if (reply.text or reply.reasoning) and position is not None and position <= self._position:
+            return False
+        if event.id and len(event.id) <= _MAX_ID_CHARACTERS:
+            self.last_event_id = event.id
+        self._position = max(self._position, position or self._position)
+        self.characters += len(reply.text)
+        return True
+
+    def has_moved(self, event_id: str) -> bool:
+        """Tell whether this id is of a later position than every one before."""
+        position = self._read(event_id)
+        return position is not None and position > self._position
+
+    def _read(self, event_id: str) -> cursor.Position | None:
+        # A server that numbers its events otherwise is still read; it is then trusted not to repeat itself.
+        try:
+            return cursor.parse(event_id, self.run_id) if event_id else None
+        except InvalidRequest:
+            return None
+
 
 SILENCE = 20.0
 CANCEL_TIMEOUT = 3.0

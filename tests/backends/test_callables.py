@@ -452,7 +452,7 @@ def test_the_current_directory_is_found_by_an_installed_program(folder: Path) ->
     program = folder.parent / "elsewhere.py"
     program.write_text(
         "from persona_stream.backends.callables import named\n"
-        "from persona_stream.query import Query\n"
+        "from persona_stream import Query\n"
         "print(named('shop_of_test:ask').process_query(Query(username='a', message='yes')))\n"
     )
     done = subprocess.run([sys.executable, program], cwd=folder, capture_output=True, text=True, check=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 import click
 import pytest
 
-from persona_stream import __version__, cli
-from persona_stream.cli import run
+from persona_stream import __version__
+from persona_stream.cli import commands as cli
+from persona_stream.cli.commands import run
 from persona_stream.errors import SettingsError, StartError
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_stream.cli import run
+from persona_stream.cli.commands import run
 from persona_stream.core.facts import Answered, Failed, Started
 from persona_stream.core.usage import own
 from persona_stream.db import engine

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_stream.cli import run
+from persona_stream.cli.commands import run
 from persona_stream.settings.schema import SETTINGS
 
 

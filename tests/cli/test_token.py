@@ -9,7 +9,7 @@ import jwt
 import pytest
 
 from persona_stream.auth.verifier import verifier
-from persona_stream.cli import run
+from persona_stream.cli.commands import run
 from persona_stream.core.clock import wall_clock
 from persona_stream.core.query import Principal
 from persona_stream.settings.loader import load

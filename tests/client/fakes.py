@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from persona_stream.client.requesting import Request
-from persona_stream.client.screen import Screen
+from persona_stream.client.requests import Request
+from persona_stream.client.terminal import Screen
 from persona_stream.client.transport import Broken, Bytes, Finished, Head, Interrupted, Message
 
 RUN = "run-1"

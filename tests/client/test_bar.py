@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.client.bar import Figures, line
-from persona_stream.client.columns import columns
-from persona_stream.client.texts_en import EN
-from persona_stream.client.texts_zh import ZH
+from persona_stream.client.progress_bar import Figures, line
+from persona_stream.client.terminal import columns
+from persona_stream.client.texts import EN, ZH
 
 KNOWN = Figures("正在检索相关信息...", 12.44, percent=37, left=21.2)
 

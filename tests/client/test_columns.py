@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.client.columns import clip, columns
+from persona_stream.client.terminal import clip, columns
 
 
 @pytest.mark.parametrize(

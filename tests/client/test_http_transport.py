@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from persona_stream.client.http_transport import HttpTransport
-from persona_stream.client.requesting import Request
-from persona_stream.client.server import Server
-from persona_stream.client.transport import Broken, Bytes, Finished, Head, Interrupted, Message
+from persona_stream.client.models import Server
+from persona_stream.client.requests import Request
+from persona_stream.client.transport import Broken, Bytes, Finished, Head, HttpTransport, Interrupted, Message
 from persona_stream.core.clock import wall_clock
 from tests.client.fakes import STREAM_HEADERS, Exchange, FakeServer
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 
-from persona_stream.client.interrupt import interruptible
+from persona_stream.client.main import interruptible
 
 
 def test_the_first_asks_and_raises_nothing() -> None:
@@ -25,7 +25,7 @@ def test_the_second_leaves_at_once() -> None:
     """Nothing that is under way can keep it, and nothing after it is run."""
     program = """if True:
         import os, signal
-        from persona_stream.client.interrupt import interruptible
+        from persona_stream.client.main import interruptible
         with interruptible(lambda: print("asked", flush=True)):
             try:
                 os.kill(os.getpid(), signal.SIGINT)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from persona_stream.client import judgement, reply
-from persona_stream.client.judgement import Again, Deliver, End, Look
-from persona_stream.client.outcome import Outcome
+from persona_stream.client import models as reply
+from persona_stream.client import policy as judgement
+from persona_stream.client.models import Outcome
+from persona_stream.client.policy import Again, Deliver, End, Look
 from persona_stream.client.transport import Head
 from tests.client.fakes import failure
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.client.patience import Patience
+from persona_stream.client.policy import Patience
 
 PATIENCE = Patience(first=0.5, longest=10.0, at_start=3, in_the_middle=12)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from persona_stream.client import requesting
-from persona_stream.client.question import NotTextError, Question
+from persona_stream.client import requests as requesting
+from persona_stream.client.models import NotTextError, Question
 
 
 def test_what_is_not_given_is_left_out() -> None:

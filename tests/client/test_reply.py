@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.client import reply
+from persona_stream.client import models as reply
 from tests.client.fakes import COMPLETE, OPENING, failure, piece
 
 JSON = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just({}) | st.just([1])

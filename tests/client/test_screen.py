@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from persona_stream.client.screen import Screen, look_at
+from persona_stream.client.terminal import Screen, look_at
 from tests.client.fakes import Terminal
 
 XTERM = {"TERM": "xterm-256color"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persona_stream.client.server import BadAddressError, BadTokenError, Server
+from persona_stream.client.models import BadAddressError, BadTokenError, Server
 
 
 @pytest.mark.parametrize(

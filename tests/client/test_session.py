@@ -9,12 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.client.judgement import End
-from persona_stream.client.outcome import Outcome
-from persona_stream.client.patience import Patience
-from persona_stream.client.question import Question
-from persona_stream.client.session import Session
-from persona_stream.client.updates import Came, Cancelling, Ended, Reconnecting, Update, Waited
+from persona_stream.client.models import Outcome, Question
+from persona_stream.client.policy import End, Patience
+from persona_stream.client.session import Came, Cancelling, Ended, Reconnecting, Session, Update, Waited
 from tests.client.fakes import (
     COMPLETE,
     OPENING,

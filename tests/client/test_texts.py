@@ -7,9 +7,7 @@ from dataclasses import fields
 
 import pytest
 
-from persona_stream.client.texts import Texts, language_of
-from persona_stream.client.texts_en import EN
-from persona_stream.client.texts_zh import ZH
+from persona_stream.client.texts import EN, ZH, Texts, language_of
 
 
 def test_both_languages_say_the_same_things() -> None:

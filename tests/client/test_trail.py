@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from persona_stream.client import reply
-from persona_stream.client.trail import Trail
+from persona_stream.client import models as reply
+from persona_stream.client.session import Trail
 from persona_stream.core.sse import Event
 from tests.client.fakes import OPENING, RUN, piece, processing
 

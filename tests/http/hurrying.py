@@ -10,8 +10,7 @@ import resource  # noqa: E402 - only now is everything patched
 import sys  # noqa: E402
 
 from persona_stream import create_app  # noqa: E402
-from persona_stream.server import Server  # noqa: E402
-from persona_stream.server.limits import Limits  # noqa: E402
+from persona_stream.server.wsgi import Limits, Server  # noqa: E402
 from persona_stream.settings.schema import Settings  # noqa: E402
 from tests.answering import chosen  # noqa: E402
 from tests.serving import SECRET  # noqa: E402

@@ -11,7 +11,7 @@ import sys  # noqa: E402 - only now is everything patched
 from flask import request  # noqa: E402
 
 from persona_stream import create_app  # noqa: E402
-from persona_stream.server import Server  # noqa: E402
+from persona_stream.server.wsgi import Server  # noqa: E402
 from persona_stream.settings.schema import Settings  # noqa: E402
 from tests.serving import SECRET  # noqa: E402
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.server.bodies import BadBody, Body
+from persona_stream.server.http11 import BadBody, Body
 
 NEXT = b"GET / HTTP/1.1\r\n"
 

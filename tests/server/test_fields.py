@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persona_stream.server.fields import Fields
+from persona_stream.server.http11 import Fields
 
 FIELDS = Fields(
     [("Host", "x"), ("Content-Type", "a/b"), ("content-length", "0"), ("X-Real-Ip", "1"), ("X_Real_Ip", "2"),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.server.heads import BadHead, check_request_line, is_field, read_fields
+from persona_stream.server.http11 import BadHead, check_request_line, is_field, read_fields
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from persona_stream.server.receiving import Receiver
+from persona_stream.server.wsgi import Receiver
 from tests.fakes import FakeClock
 
 Pair = tuple[socket.socket, socket.socket]

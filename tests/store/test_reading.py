@@ -85,7 +85,7 @@ def test_pages_join_to_the_whole(log: Connection, filters: Filters) -> None:
 
 def test_a_search_goes_back_step_by_step(log: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page of a search may be short, or empty, and still have a next one; together they find everything."""
-    monkeypatch.setattr("persona_stream.store.reading._SEARCHED", 150)
+    monkeypatch.setattr("persona_stream.db.run_queries._SEARCHED", 150)
     first, following = list_runs(log, Filters(search=f"({len(ROWS) - 300})"), None, 50)
     assert (first, following) == ([], SHORT[149]["run_id"])
     second, following = list_runs(log, Filters(search=f"({len(ROWS) - 300})"), following, 50)

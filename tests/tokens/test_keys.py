@@ -165,8 +165,9 @@ import sys
 sys.modules["cryptography"] = None
 from persona_stream.errors import StartError
 from persona_stream.settings import Settings
-from persona_stream.tokens import issue, verifier
-from persona_stream.tokens.tickets import Tickets
+from persona_stream.auth.jwt import issue
+from persona_stream.auth.verifier import verifier
+from persona_stream.auth.tickets import Tickets
 
 secret = "x" * 40
 assert verifier(Settings(), secret).verify(issue(secret, "ann", 60)).subject == "ann"

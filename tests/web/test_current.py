@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from flask import Flask
 from flask.ctx import AppContext, RequestContext
 
-from persona_stream.web.current import lasting_context
+from persona_stream.web.responses import lasting_context
 
 _around: ContextVar[str] = ContextVar("around")
 

@@ -11,12 +11,12 @@ from flask import Flask
 
 from persona_stream.core import run_id as runid
 from persona_stream.web import openapi
-from persona_stream.web.dashboard.asked import YEAR_9999
-from persona_stream.web.dashboard.entry import HEADER
-from persona_stream.web.dashboard.files import files
+from persona_stream.web.dashboard_auth import HEADER
+from persona_stream.web.errors import handle_errors
 from persona_stream.web.openapi import document, examples, page
 from persona_stream.web.openapi.glossary import FIELDS
-from persona_stream.web.refusals import handle_errors
+from persona_stream.web.routes.dashboard import files
+from persona_stream.web.routes.dashboard_api import YEAR_9999
 from tests.addresses import every_blueprint
 
 DOCUMENT = document.build()

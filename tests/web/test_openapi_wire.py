@@ -19,10 +19,11 @@ from persona_stream.protocols.base import to_json
 from persona_stream.protocols.native import schemas as frames
 from persona_stream.protocols.native.encoder import Native
 from persona_stream.protocols.native.responses import RunList, chat_answer, run_view
-from persona_stream.web import operations, profiles
+from persona_stream.web.errors import handle_errors
 from persona_stream.web.openapi.document import build
-from persona_stream.web.refusals import handle_errors
-from persona_stream.web.requests import read_chat_request
+from persona_stream.web.parsing import read_chat_request
+from persona_stream.web.routes import health as operations
+from persona_stream.web.routes import personas as profiles
 from tests.fakes import RUN_ID, accepted, entries, read, reader
 
 DOCUMENT = build()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.web.proxies import Proxies, forwarded
+from persona_stream.web.proxy_fix import Proxies, forwarded
 
 TRUSTED = tuple(ip_network(text) for text in ("10.0.0.0/8", "192.0.2.1", "::1", "fd00::/8"))
 LONG = ".".join(["a" * 63] * 4)

@@ -7,7 +7,7 @@ import logging
 import pytest
 from flask import Flask
 
-from persona_stream.web.refusals import handle_errors
+from persona_stream.web.errors import handle_errors
 
 
 def test_an_address_forges_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:

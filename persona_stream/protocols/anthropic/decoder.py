@@ -12,14 +12,12 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import msgspec
-from flask import Request
 from msgspec import Meta, Struct
 
 from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice, text_of
 from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols.conversation import Name, chosen, picture
-from persona_stream.web import bodies
 
 _OF_USERS = ("image", "document", "search_result", "tool_result")
 
@@ -271,30 +269,11 @@ class MessagesRequest(CountTokensRequest, frozen=True, kw_only=True):
         return {"type": "json_schema", "json_schema": schema}
 
 
-_messages = msgspec.json.Decoder(MessagesRequest)
-_count_tokens = msgspec.json.Decoder(CountTokensRequest)
+messages_decoder = msgspec.json.Decoder(MessagesRequest)
+count_tokens_decoder = msgspec.json.Decoder(CountTokensRequest)
 
 
-def read_messages_request(request: Request) -> MessagesRequest:
-    """Read and check the body of a request for a message.
-
-    Raises:
-        InvalidRequest: it is not a JSON object, a field breaks its rule, or asks for what no backend here can do; the
-            message names the field.
-    """
-    asked = bodies.read(request, _messages)
-    _check(asked)
-    return asked
-
-
-def read_count_tokens_request(request: Request) -> CountTokensRequest:
-    """Read and check the body of a request to count tokens. Raises as ``read_messages_request``."""
-    asked = bodies.read(request, _count_tokens)
-    _check(asked)
-    return asked
-
-
-def _check(asked: CountTokensRequest) -> None:
-    # What no backend here can do is refused, and not done without: the client would wait for it in vain.
-    if asked.mcp_servers:
+def check_messages_request(request: CountTokensRequest) -> None:
+    """Raise InvalidRequest when a field asks for a feature that no backend here supports; the message names it."""
+    if request.mcp_servers:
         raise InvalidRequest("mcp_servers: this server cannot do that: leave it out", "mcp_servers")

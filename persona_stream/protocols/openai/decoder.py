@@ -12,7 +12,6 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import msgspec
-from flask import Request
 from msgspec import Meta, Struct
 
 from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice, text_of
@@ -20,7 +19,6 @@ from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols.conversation import Name, chosen, picture
 from persona_stream.protocols.openai.schemas import FunctionCall
-from persona_stream.web import bodies
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
 _ROLES: Mapping[Role, Literal["system", "user", "assistant", "tool"]] = {
@@ -220,7 +218,7 @@ class ChatCompletionRequest(Struct, frozen=True):
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
 
-_decoder = msgspec.json.Decoder(ChatCompletionRequest)
+completion_decoder = msgspec.json.Decoder(ChatCompletionRequest)
 
 # What no backend here can do is refused, and not done without: the client would wait for it in vain.
 _HONOURED = {
@@ -234,15 +232,8 @@ _HONOURED = {
 }
 
 
-def read_completion_request(request: Request) -> ChatCompletionRequest:
-    """Read and check the body of a request for a completion.
-
-    Raises:
-        InvalidRequest: it is not a JSON object, a field breaks its rule, or asks for what no backend here can do; the
-            message names the field.
-    """
-    asked = bodies.read(request, _decoder)
+def check_completion_request(request: ChatCompletionRequest) -> None:
+    """Raise InvalidRequest when a field asks for a feature that no backend here supports; the message names it."""
     for field, values in _HONOURED.items():
-        if getattr(asked, field) not in values:
+        if getattr(request, field) not in values:
             raise InvalidRequest(f"{field}: this server cannot do that: leave it out", field)
-    return asked

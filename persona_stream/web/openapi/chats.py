@@ -9,8 +9,8 @@ from persona_stream.web.openapi import examples
 from persona_stream.web.openapi.parameters import RUN_HEADERS, header, parameters
 from persona_stream.web.openapi.refusals import refusals
 from persona_stream.web.openapi.schemas import Node, ref
-from persona_stream.web.requests import ChatRequest
-from persona_stream.web.stream_chat import ENDPOINTS
+from persona_stream.web.parsing import ChatRequest
+from persona_stream.web.routes.stream_chat import ENDPOINTS
 
 _REFUSED = (
     "InvalidRequest",

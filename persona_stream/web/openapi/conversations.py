@@ -5,17 +5,17 @@ from __future__ import annotations
 import msgspec
 
 from persona_stream.db.models import Conversation, Exchange
-from persona_stream.web.conversations.views import (
+from persona_stream.web.openapi.examples import BEGAN, RUN_ID
+from persona_stream.web.openapi.parameters import parameters
+from persona_stream.web.openapi.refusals import refusals
+from persona_stream.web.openapi.schemas import Node, ref
+from persona_stream.web.routes.conversations import (
     ConversationDeleted,
     ConversationList,
     ConversationPage,
     exchange_view,
     view,
 )
-from persona_stream.web.openapi.examples import BEGAN, RUN_ID
-from persona_stream.web.openapi.parameters import parameters
-from persona_stream.web.openapi.refusals import refusals
-from persona_stream.web.openapi.schemas import Node, ref
 
 _KNOWN = ("Unauthorized", "Forbidden", "Internal", "Unavailable")
 _FOUND = (*_KNOWN, "NoConversation")

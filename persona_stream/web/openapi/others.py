@@ -6,8 +6,8 @@ from persona_stream.protocols.native.schemas import ErrorFrame
 from persona_stream.web.openapi.parameters import header, parameters
 from persona_stream.web.openapi.refusals import refusals
 from persona_stream.web.openapi.schemas import Node, ref
-from persona_stream.web.operations import Health
-from persona_stream.web.profiles import ProfileList
+from persona_stream.web.routes.health import Health
+from persona_stream.web.routes.personas import ProfileList
 
 _PROFILES = {
     "success": True,

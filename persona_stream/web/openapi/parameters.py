@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from persona_stream.core.projection import STYLES
-from persona_stream.web.dashboard.asked import YEAR_9999
 from persona_stream.web.openapi.examples import EVENTS_URL, RUN_ID
 from persona_stream.web.openapi.schemas import Node
+from persona_stream.web.routes.dashboard_api import YEAR_9999
 
 _MOST_CHARACTERS = 10**15 - 1
 _SHORT: Node = {"type": "string", "maxLength": 200}

@@ -13,11 +13,11 @@ from persona_stream.protocols.native import schemas as frames
 from persona_stream.protocols.native.responses import ChatAnswer, RunList, RunView
 from persona_stream.protocols.openai import schemas as openai
 from persona_stream.protocols.openai.decoder import ChatCompletionRequest
-from persona_stream.web.conversations.views import ConversationDeleted, ConversationList, ConversationPage
 from persona_stream.web.openapi.glossary import meaning
-from persona_stream.web.operations import Health
-from persona_stream.web.profiles import ProfileList
-from persona_stream.web.requests import ChatRequest
+from persona_stream.web.parsing import ChatRequest
+from persona_stream.web.routes.conversations import ConversationDeleted, ConversationList, ConversationPage
+from persona_stream.web.routes.health import Health
+from persona_stream.web.routes.personas import ProfileList
 
 Node = dict[str, Any]
 """A part of the document: what JSON calls an object."""

@@ -8,15 +8,13 @@ from collections.abc import Iterable
 
 import pytest
 
-from persona_stream.client import reply
-from persona_stream.client.asking import Manner, choose
-from persona_stream.client.judgement import End
-from persona_stream.client.outcome import Outcome
-from persona_stream.client.screen import Screen
-from persona_stream.client.texts import Texts
-from persona_stream.client.texts_en import EN
-from persona_stream.client.texts_zh import ZH
-from persona_stream.client.updates import Came, Cancelling, Connecting, Ended, Reconnecting, Update, Waited
+from persona_stream.client import models as reply
+from persona_stream.client.main import Manner, choose
+from persona_stream.client.models import Outcome
+from persona_stream.client.policy import End
+from persona_stream.client.session import Came, Cancelling, Connecting, Ended, Reconnecting, Update, Waited
+from persona_stream.client.terminal import Screen
+from persona_stream.client.texts import EN, ZH, Texts
 from persona_stream.core.sse import Event
 from tests.client.fakes import COMPLETE, OPENING, failure, piece, processing, screen
 

@@ -34,7 +34,7 @@ def test_the_folder_is_named_private_and_gone_afterwards(tmp_path: Path):
 _FORKING = """
 import os
 from pathlib import Path
-from persona_stream.observers.metrics.processes import FOLDER_VARIABLE, shared_folder
+from persona_stream.instrumentation.multiprocess import FOLDER_VARIABLE, shared_folder
 
 try:
     with shared_folder():

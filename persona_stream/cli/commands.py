@@ -1,0 +1,81 @@
+"""The command line: a group that imports a command when it is called, and says every error in one sentence."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Sequence
+
+import click
+
+from persona_stream import __version__
+from persona_stream.errors import StartError
+
+# The help stands here too, so that --help imports none of them.
+_COMMANDS = {
+    "serve": ("persona_stream.cli.serve", "Serve the streams over HTTP."),
+    "chat": ("persona_stream.cli.chat", "Ask a persona, from the terminal."),
+    "runs": ("persona_stream.cli.runs", "Look into the log of requests."),
+    "stats": ("persona_stream.cli.runs", "Print how fast the answers were."),
+    "db": ("persona_stream.cli.db", "Look after the tables of the database."),
+    "token": ("persona_stream.cli.token", "Print a token for a user."),
+    "settings": ("persona_stream.cli.settings", "Print every setting and its value."),
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _ = _COMMANDS[cmd_name]
+        try:
+            command = getattr(importlib.import_module(module), cmd_name)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in ("sqlalchemy", "alembic"):
+                raise
+            raise StartError(f'{cmd_name} needs SQLAlchemy: pip install "persona_stream[sql]"') from None
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{module}.{cmd_name} is not a command")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in _COMMANDS:
+            close = difflib.get_close_matches(args[0], _COMMANDS, n=1) or list(_COMMANDS)
+            raise click.UsageError(f"There is no command {args[0]}: did you mean {' or '.join(close)}?")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="persona-stream", message="%(prog)s %(version)s")
+@click.pass_context
+def group(ctx: click.Context) -> None:
+    """Turn any blocking function into a live, honest, resumable stream."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run a command, and give the exit code: its own; 2 when it cannot start like this; 130 when interrupted."""
+    try:
+        code = group.main(list(arguments), prog_name="persona-stream", standalone_mode=False)
+    except click.Abort:
+        return 130
+    except click.ClickException as error:
+        return _fail(error.format_message(), error.exit_code)
+    except StartError as error:
+        return _fail(str(error), 2)
+    return code if isinstance(code, int) else 0
+
+
+def _fail(sentence: str, code: int) -> int:
+    click.echo(f"persona-stream: {sentence}", err=True)
+    return code

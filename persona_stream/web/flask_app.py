@@ -1,0 +1,68 @@
+"""Everything that has an address, as one WSGI application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask, Request
+from flask.sessions import SessionInterface
+
+from persona_stream.web import auth as asking
+from persona_stream.web import cors, openapi
+from persona_stream.web import errors as refusals
+from persona_stream.web import middleware as lines
+from persona_stream.web import middleware as origins
+from persona_stream.web import middleware as queries
+from persona_stream.web import proxy_fix as proxies
+from persona_stream.web.routes import anthropic, conversations, dashboard, openai, pages, runs, stream_chat
+from persona_stream.web.routes import health as metrics
+from persona_stream.web.routes import health as operations
+from persona_stream.web.routes import models as v1
+from persona_stream.web.routes import personas as profiles
+from persona_stream.web.routes import stream_chat as chat
+from persona_stream.web.services import Desk
+
+
+class _NoSessions(SessionInterface):
+    def open_session(self, app: Flask, request: Request) -> None:
+        """Know nobody: who asks is in the token, and nothing is kept between requests."""
+
+
+class _Site(Flask):
+    session_interface = _NoSessions()
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Know that none of our functions is a coroutine, and do not look at each for each request."""
+        return func
+
+
+def site(desk: Desk) -> Flask:
+    """Put it together."""
+    app = _Site("persona_stream", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = desk.settings.max_body_bytes
+    lines.begin_anew(app)
+    refusals.handle_errors(app, desk.meters.refused)
+    queries.refuse_other_bytes(app)
+    origins.note_heads(app, desk)  # the first of its kind sees a response last, when all its headers are there
+    asking.tell_rates(app)
+    cors.allow_origins(app, desk.settings.cors_origins, own=dashboard.PATH)
+    for blueprint in (
+        *stream_chat.blueprints(desk),
+        chat.blueprint(desk),
+        runs.blueprint(desk),
+        conversations.blueprint(desk),
+        openai.blueprint(desk),
+        anthropic.blueprint(desk),
+        v1.blueprint(desk),
+        profiles.blueprint(desk),
+        operations.blueprint(desk),
+        dashboard.blueprint(desk),
+        metrics.blueprint(desk),
+        openapi.blueprint(),
+        pages.blueprint(),
+    ):
+        app.register_blueprint(blueprint)
+    if trusted := desk.settings.trusted_proxies:
+        app.wsgi_app = proxies.Proxies(app.wsgi_app, trusted)  # type: ignore[method-assign] # as Flask has it
+    return app

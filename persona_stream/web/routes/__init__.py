@@ -1,0 +1,1 @@
+"""Routes: one Flask blueprint per module."""

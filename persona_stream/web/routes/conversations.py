@@ -1,0 +1,194 @@
+"""``/api/conversations``: what was said, for whoever said it.
+
+Conversations as their owner sees them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Literal
+
+from flask import Blueprint, Response, request
+from msgspec import Struct
+
+from persona_stream.db.models import Conversation, Exchange
+from persona_stream.db.records import ConversationForgotten
+from persona_stream.errors import InvalidRequest, NotFound
+from persona_stream.protocols.native.responses import moment
+from persona_stream.web.auth import caller
+from persona_stream.web.parsing import limit
+from persona_stream.web.responses import json_answer
+from persona_stream.web.services import Desk
+
+
+class ConversationView(Struct, frozen=True, kw_only=True):
+    """A conversation without what was said. Moments are ISO 8601 in UTC."""
+
+    conversation_id: str
+    username: str
+    title: str
+    created_at: str
+    updated_at: str
+
+
+class ExchangeView(Struct, frozen=True, kw_only=True):
+    """A question and its answer; of one that was interrupted, the part that existed, with ``is_complete`` false."""
+
+    run_id: str
+    username: str
+    at: str
+    question: str
+    answer: str
+    reasoning: str | None
+    is_complete: bool
+    status: str
+
+
+class ConversationList(Struct, frozen=True, kw_only=True):
+    """A page of the caller's conversations, the newest talk first; ``next`` is the ``before`` of the next page."""
+
+    success: Literal[True] = True
+    conversations: list[ConversationView]
+    next: str | None
+
+
+class ConversationPage(Struct, frozen=True, kw_only=True):
+    """A conversation, oldest first; ``next`` is the ``after`` of the next page."""
+
+    success: Literal[True] = True
+    conversation: ConversationView
+    exchanges: list[ExchangeView]
+    next: str | None
+
+
+class ConversationDeleted(Struct, frozen=True, kw_only=True):
+    """Nothing of the conversation is kept any more."""
+
+    success: Literal[True] = True
+    conversation_id: str
+
+
+def view(conversation: Conversation) -> ConversationView:
+    """Show a conversation."""
+    return ConversationView(
+        conversation_id=conversation.conversation_id,
+        username=conversation.username,
+        title=conversation.title,
+        created_at=moment(conversation.created_at),
+        updated_at=moment(conversation.updated_at),
+    )
+
+
+def exchange_view(exchange: Exchange) -> ExchangeView:
+    """Show an exchange."""
+    return ExchangeView(
+        run_id=exchange.run_id,
+        username=exchange.username,
+        at=moment(exchange.at),
+        question=exchange.question,
+        answer=exchange.answer,
+        reasoning=exchange.reasoning,
+        is_complete=exchange.is_complete,
+        status=exchange.status,
+    )
+
+
+def markdown(conversation: Conversation, exchanges: Sequence[Exchange]) -> str:
+    """Write a conversation for people. What was said is left as it is: it often is Markdown already."""
+    parts = [
+        f"# {conversation.title or conversation.conversation_id}",
+        f"{conversation.username} · {moment(conversation.created_at)}",
+    ]
+    for exchange in exchanges:
+        answer = exchange.answer or exchange.reasoning or ""
+        mark = "" if exchange.is_complete else f" ({exchange.status})"
+        parts += [f"## You · {moment(exchange.at)}", exchange.question, f"## {exchange.username}{mark}", answer]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+_PAGE, _LARGEST_PAGE = 20, 100
+_WHOLE = 100_000  # exchanges of an export: more than anybody has
+_MARK = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)_([A-Za-z0-9._:-]{1,128})")
+
+
+def blueprint(desk: Desk) -> Blueprint:
+    """Give the blueprint of conversations."""
+    blueprint = Blueprint("conversations", __name__)
+
+    @blueprint.get("/api/conversations")
+    def mine() -> Response:
+        owner, most, before = caller(request, desk.verifier).subject, limit(_PAGE, _LARGEST_PAGE), _before()
+        desk.store.settle()
+        found = desk.store.ask(lambda connection: _kept().page(connection, owner, before, most + 1))
+        following = f"{found[most - 1].updated_at!r}_{found[most - 1].conversation_id}" if len(found) > most else None
+        return json_answer(ConversationList(conversations=[view(each) for each in found[:most]], next=following))
+
+    @blueprint.get("/api/conversations/<conversation_id>")
+    def show(conversation_id: str) -> Response:
+        owner, most = caller(request, desk.verifier).subject, limit(_PAGE, _LARGEST_PAGE)
+        conversation = _found(desk, owner, conversation_id)
+        said = _said(desk, owner, conversation_id, request.args.get("after"), most + 1)
+        following = said[most - 1].run_id if len(said) > most else None
+        shown = [exchange_view(each) for each in said[:most]]
+        return json_answer(ConversationPage(conversation=view(conversation), exchanges=shown, next=following))
+
+    @blueprint.get("/api/conversations/<conversation_id>/export")
+    def export(conversation_id: str) -> Response:
+        owner, form = caller(request, desk.verifier).subject, request.args.get("format", "json")
+        if form not in ("json", "markdown"):
+            raise InvalidRequest("format: is none of json, markdown")
+        conversation = _found(desk, owner, conversation_id)
+        said = _said(desk, owner, conversation_id, None, _WHOLE)
+        if form == "markdown":
+            response = Response(markdown(conversation, said), content_type="text/markdown; charset=utf-8")
+        else:
+            shown = [exchange_view(each) for each in said]
+            response = json_answer(ConversationPage(conversation=view(conversation), exchanges=shown, next=None))
+        # The name has nothing in it that a header, a shell or a file system takes amiss.
+        response.headers["Content-Disposition"] = (
+            f'attachment; filename="{conversation_id}.{"md" if form == "markdown" else "json"}"'
+        )
+        return response
+
+    @blueprint.delete("/api/conversations/<conversation_id>")
+    def forget(conversation_id: str) -> Response:
+        owner = caller(request, desk.verifier).subject
+        _found(desk, owner, conversation_id)
+        desk.store.keep(ConversationForgotten(owner, conversation_id))
+        desk.store.settle()
+        return json_answer(ConversationDeleted(conversation_id=conversation_id))
+
+    return blueprint
+
+
+def _kept() -> ModuleType:
+    # Imported where there is a store: without one, the library that it needs need not be there either.
+    from persona_stream.db import conversations
+
+    return conversations
+
+
+def _found(desk: Desk, owner: str, conversation_id: str) -> Conversation:
+    desk.store.settle()
+    found: Conversation | None = desk.store.ask(lambda connection: _kept().find(connection, owner, conversation_id))
+    if found is None:
+        raise NotFound("There is no such conversation")
+    return found
+
+
+def _said(desk: Desk, owner: str, conversation_id: str, after: str | None, most: int) -> Sequence[Exchange]:
+    said: Sequence[Exchange] = desk.store.ask(
+        lambda connection: _kept().said(connection, owner, conversation_id, after, most)
+    )
+    return said
+
+
+def _before() -> tuple[float, str] | None:
+    text = request.args.get("before")
+    if text is None:
+        return None
+    if (found := _MARK.fullmatch(text)) is None:
+        raise InvalidRequest("before: must be the next of a page before")
+    return float(found[1]), found[2]

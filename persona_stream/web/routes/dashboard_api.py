@@ -1,0 +1,248 @@
+"""``/dashboard/api``: what the page asks for.
+
+What the query of a request asks the log for.
+
+What the page of the dashboard is told. Moments are seconds since 1970: it draws with them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
+
+from flask import Blueprint, Response, request
+from msgspec import Struct
+
+from persona_stream.db.base import NoStore
+from persona_stream.db.models import FAILED, Chart, Choices, Filters, RunRecord, RunRow, RunTexts
+from persona_stream.db.records import OwnerForgotten
+from persona_stream.errors import Gone, InvalidRequest, NotFound, Unavailable
+from persona_stream.journals.base import has_ended, terms
+from persona_stream.web.dashboard_auth import PATH, has_token, visitor
+from persona_stream.web.parsing import limit
+from persona_stream.web.responses import json_answer
+from persona_stream.web.services import Desk
+
+_PAGE, _LARGEST_PAGE = 50, 200
+_LONGEST = 200  # characters
+YEAR_9999 = 253_402_300_799.0
+
+
+def filters() -> Filters:
+    """Say which runs are wanted.
+
+    Raises:
+        InvalidRequest: a number is none, or a text too long.
+    """
+    statuses = tuple(request.args.getlist("status"))
+    if _switch("failed"):
+        statuses += FAILED
+    return Filters(
+        statuses=statuses,
+        user=_text("user"),
+        endpoint=_text("endpoint"),
+        model=_text("model"),
+        conversation=_text("conversation"),
+        slow=seconds("slow"),
+        since=seconds("since"),
+        until=seconds("until"),
+        search=_text("search"),
+    )
+
+
+def page() -> tuple[str | None, int]:
+    """Give the run that the page begins after, and how many it may have."""
+    return _text("before"), limit(_PAGE, _LARGEST_PAGE)
+
+
+def seconds(name: str) -> float | None:
+    """Give a moment or a duration of the query, in seconds."""
+    text = request.args.get(name)
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= YEAR_9999:
+        raise InvalidRequest(f"{name}: must be a number of seconds")
+    return value
+
+
+def _switch(name: str) -> bool:
+    text = request.args.get(name)
+    if text not in (None, "1"):
+        raise InvalidRequest(f"{name}: must be 1, or left out")
+    return text == "1"
+
+
+def _text(name: str) -> str | None:
+    text = request.args.get(name, "")
+    if len(text) > _LONGEST:
+        raise InvalidRequest(f"{name}: is longer than {_LONGEST} characters")
+    # No database takes NUL in a text, and no row has it.
+    return text.replace("\0", "") or None
+
+
+class Session(Struct, frozen=True, kw_only=True):
+    """Who has logged in, ``None`` if nobody, and whether there is a log to look at."""
+
+    success: Literal[True] = True
+    user: str | None
+    has_log: bool
+
+
+class Page(Struct, frozen=True, kw_only=True):
+    """A page of runs; ``next`` is the ``before`` of the next one, ``now`` the server's moment."""
+
+    success: Literal[True] = True
+    runs: Sequence[RunRow]
+    next: str | None
+    now: float
+
+
+class Shown(Struct, frozen=True, kw_only=True):
+    """All that is kept of a run, and where it can be read, as long as it can."""
+
+    success: Literal[True] = True
+    run: RunRecord
+    texts: RunTexts
+    events_url: str | None
+    now: float
+
+
+class Drawn(Struct, frozen=True, kw_only=True):
+    """A time in numbers."""
+
+    success: Literal[True] = True
+    chart: Chart
+    now: float
+
+
+class Chosen(Struct, frozen=True, kw_only=True):
+    """What runs can be filtered by."""
+
+    success: Literal[True] = True
+    choices: Choices
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """It is done."""
+
+    success: Literal[True] = True
+
+
+if TYPE_CHECKING:
+    from persona_stream.db.statistics import Charts
+
+_DAY = 86_400.0
+_DELIVERY = 60.0  # seconds: no answer takes longer to be delivered
+_AT_A_TIME = 100
+
+
+def add(blueprint: Blueprint, desk: Desk) -> None:
+    """Add these addresses to the blueprint of the dashboard."""
+
+    @cache
+    def charts() -> Charts:
+        from persona_stream.db.statistics import Charts
+
+        return Charts(desk.clock, desk.settings.timeout + desk.settings.queue_timeout + _DELIVERY)
+
+    @blueprint.get(f"{PATH}/api/session")
+    def session() -> Response:
+        user = visitor(request, desk.verifier).subject if has_token(request) else None
+        return _json(Session(user=user, has_log=not isinstance(desk.store, NoStore)))
+
+    @blueprint.get(f"{PATH}/api/runs")
+    def runs() -> Response:
+        visitor(request, desk.verifier)
+        wanted, (before, limit) = filters(), page()
+        found, following = desk.store.ask(lambda connection: _log().list_runs(connection, wanted, before, limit))
+        return _json(Page(runs=found, next=following, now=desk.clock()))
+
+    @blueprint.get(f"{PATH}/api/runs/<run_id>")
+    def show(run_id: str) -> Response:
+        visitor(request, desk.verifier)
+        found = desk.store.ask(lambda connection: _log().show_run(connection, run_id))
+        if found is None:
+            # It may have begun a moment ago.
+            desk.store.settle()
+            found = desk.store.ask(lambda connection: _log().show_run(connection, run_id))
+        if found is None:
+            raise NotFound("The log has no such run")
+        run, texts = found
+        return _json(Shown(run=run, texts=texts, events_url=_events_url(desk, run_id), now=desk.clock()))
+
+    @blueprint.post(f"{PATH}/api/runs/<run_id>/cancel")
+    def cancel(run_id: str) -> Response:
+        visitor(request, desk.verifier, changes=True)
+        desk.runs.cancel(desk.runs.follow(run_id, None))
+        return _json(Done())
+
+    @blueprint.get(f"{PATH}/api/stats")
+    def stats() -> Response:
+        visitor(request, desk.verifier)
+        now = desk.clock()
+        until = min(seconds("until") or now, now)
+        since = seconds("since")
+        if since is None:
+            since = until - _DAY
+        if since >= until:
+            raise InvalidRequest("since: must be before until, and before now")
+        chart = desk.store.ask(lambda connection: charts().draw(connection, since, until))
+        return _json(Drawn(chart=chart, now=now))
+
+    @blueprint.get(f"{PATH}/api/choices")
+    def choices() -> Response:
+        visitor(request, desk.verifier)
+        return _json(Chosen(choices=desk.store.ask(lambda connection: _log().choices(connection))))
+
+    @blueprint.delete(f"{PATH}/api/users")
+    def forget() -> Response:
+        visitor(request, desk.verifier, changes=True)
+        name = request.args.get("name", "")
+        if not name:
+            raise InvalidRequest("name: is required")
+        _cancel_all(desk, name)
+        desk.store.keep(OwnerForgotten(name))
+        desk.store.settle()
+        return _json(Done())
+
+
+def _log() -> ModuleType:
+    # Imported where there is a log: without one, the library that it needs need not be there either.
+    from persona_stream.db import run_queries as reading
+
+    return reading
+
+
+def _events_url(desk: Desk, run_id: str) -> str | None:
+    """Give the address of a run that is still kept elsewhere than in the log."""
+    try:
+        desk.runs.find(run_id, None)
+    except (NotFound, Gone, Unavailable):
+        return None
+    return desk.events_url(run_id)
+
+
+def _cancel_all(desk: Desk, owner: str) -> None:
+    """End what is under way: it would be written after all else is deleted."""
+    before: str | None = None
+    while True:
+        journals, before = desk.runs.of_owner(owner, before, _AT_A_TIME)
+        for journal in journals:
+            if not has_ended(journal):
+                desk.runs.cancel(desk.runs.follow(terms(journal).run_id, None))
+        if before is None:
+            return
+
+
+def _json(body: object) -> Response:
+    response = json_answer(body)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response

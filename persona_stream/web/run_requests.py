@@ -1,0 +1,166 @@
+"""Make an order of a chat request.
+
+Make an order of a conversation, in whatever protocol it came.
+
+Which run a request may join instead of starting one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+
+import msgspec
+from flask import Request
+
+from persona_stream.backends.router import Model
+from persona_stream.core import run_id as runid
+from persona_stream.core.content import Tool, ToolChoice
+from persona_stream.core.projection import SMART, Style
+from persona_stream.core.query import Parameters, Principal, Query, Turn
+from persona_stream.errors import InvalidRequest, ModelNotFound, NotFound, Unavailable
+from persona_stream.journals.base import Claim
+from persona_stream.protocols.conversation import check_abilities, talk
+from persona_stream.runs.request import Order
+from persona_stream.web.auth import asker
+from persona_stream.web.middleware import origin_of
+from persona_stream.web.parsing import locale_of, read_chat_request
+from persona_stream.web.services import Desk
+
+_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+
+
+def claim(request: Request, asked: msgspec.Struct) -> Claim:
+    """Say which run this request may join.
+
+    SDKs try again by themselves after what looks like a failure, and then send no key but the number of the attempt:
+    such a request joins the newest run of the same body, and any other begins one that its retries can join.
+
+    Args:
+        request: where to, and with what headers.
+        asked: what it asks for, decoded.
+
+    Raises:
+        InvalidRequest: its key is none.
+    """
+    fingerprint = hashlib.sha256(msgspec.json.encode((request.path, asked))).hexdigest()
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        attempt = request.headers.get("X-Stainless-Retry-Count", "")
+        # No key of a client's has a space in it.
+        return Claim(f"body {fingerprint}", fingerprint, joins=attempt.isdecimal() and int(attempt[:9]) > 0)
+    if not _KEY.fullmatch(key):
+        raise InvalidRequest("Idempotency-Key: must be 1 to 255 visible ASCII characters", "Idempotency-Key")
+    return Claim(key, fingerprint)
+
+
+def order(request: Request, desk: Desk, style: Style, grace: float | None) -> Order:
+    """Read and check a chat request, and say what is to be run for it.
+
+    Raises:
+        Refusal: it cannot be served; nothing was started.
+    """
+    principal = asker(request, desk)
+    chat = read_chat_request(request)
+    model = desk.models.find(chat.username)
+    if model is None:
+        raise NotFound("User profile not found")
+    if chat.conversation_id is not None and desk.store.missing():
+        raise Unavailable("Conversations cannot be looked up for now: try again in a moment", retry_after=2)
+    query = Query(
+        username=chat.username,
+        message=chat.message,
+        prompt=chat.prompt,
+        prompt_mode=chat.prompt_mode or "append",
+        conversation_id=chat.conversation_id or f"c-{runid.new(desk.clock())}",
+        locale=locale_of(request, chat.locale),
+        persona=model.persona,
+        principal=principal,
+    )
+    return Order(
+        query=query,
+        backend=model.backend,
+        style=style.name,
+        chunking=chat.chunking or style.chunking,
+        reasoning=bool(chat.reasoning),
+        grace=grace,
+        claim=claim(request, chat),
+        origin=origin_of(request),
+        continues=chat.conversation_id is not None,
+    )
+
+
+def query_of(
+    request: Request,
+    desk: Desk,
+    principal: Principal,
+    *,
+    model: str,
+    turns: Sequence[Turn],
+    tools: tuple[Tool, ...],
+    tool_choice: ToolChoice | None,
+    parameters: Parameters,
+) -> Query:
+    """Make a query of a conversation.
+
+    Raises:
+        InvalidRequest: there is nothing to answer in it, or all is too long.
+        ModelNotFound: nobody answers to this name.
+    """
+    said = talk(turns)
+    return Query(
+        username=model,
+        message=said.message,
+        parts=said.parts,
+        conversation_id=f"c-{runid.new(desk.clock())}",
+        locale=locale_of(request),
+        persona=model_of(desk, model).persona,
+        history=said.history,
+        since=said.since,
+        tools=tools,
+        tool_choice=tool_choice,
+        parameters=parameters,
+        principal=principal,
+    )
+
+
+def order_of(
+    request: Request, desk: Desk, query: Query, asked: msgspec.Struct, names: Mapping[str, str] | None = None
+) -> Order:
+    """Say what is to be run for a query.
+
+    Args:
+        request: where to, and with what headers.
+        desk: who answers.
+        query: what is asked for, in our words.
+        asked: the same, in the protocol's.
+        names: fields that the protocol has under other names than OpenAI's.
+
+    Raises:
+        InvalidRequest: what answers here cannot do that, or the request's idempotency key is none.
+    """
+    backend = model_of(desk, query.username).backend
+    check_abilities(query, backend, names)
+    return Order(
+        query=query,
+        backend=backend,
+        style=SMART.name,
+        chunking=SMART.chunking,
+        reasoning=True,
+        grace=desk.settings.disconnect_grace_v1,
+        claim=claim(request, asked),
+        origin=origin_of(request),
+    )
+
+
+def model_of(desk: Desk, name: str) -> Model:
+    """Give who answers to a name.
+
+    Raises:
+        ModelNotFound: nobody does.
+    """
+    model = desk.models.find(name)
+    if model is None:
+        raise ModelNotFound
+    return model
