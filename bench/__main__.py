@@ -8,10 +8,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import overload, parts, procfs, relay, report, servers, shared, stored
-from bench.parts import Part, PartsError
+from bench import database as stored
+from bench import overload, procfs, relay, report, servers, shared
+from bench import sections as parts
+from bench.measurement import measure, turns
 from bench.report import Result
-from bench.rounds import measure, turns
+from bench.sections import Part, PartsError
 from bench.servers import Server, StartError
 from bench.workload import Scenario, burst, waiting
 

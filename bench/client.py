@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bench.tally import Tally, tally
+from bench.results import Tally, tally
 from bench.transcript import Transcript
 from bench.workload import PATH, Scenario, request_body, tokens
 

@@ -23,8 +23,8 @@ from persona_stream.db import engine as engines
 from persona_stream.db.models import FAILED, Filters
 from persona_stream.db.run_queries import choices, list_runs, newest, show_run
 from persona_stream.db.statistics import Charts
+from tests.db.factories import MONTH, fill
 from tests.serving import SECRET, Served, token
-from tests.store.seed import MONTH, fill
 
 _TIMES = 20
 _GOAL_MS = 200.0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Final, NamedTuple
 
-from bench.rounds import Measurement
+from bench.measurement import Measurement
 
 AIM_STREAMS: Final = 4000
 """The number of waiting streams that the aims are stated for."""

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from bench.parts import Part
+from bench.sections import Part
 from bench.workload import ANSWER, DEADLINE, RESUME_FOR
 from persona_stream.chunking.registry import chunker
 from persona_stream.core.events import Wait

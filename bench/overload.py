@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from bench import procfs
-from bench.crowd import Crowd
+from bench.load import Crowd
 from bench.report import verdict
 from bench.servers import OURS, ROOT, StartError, started
 from bench.workload import Scenario, burst
@@ -51,7 +51,7 @@ def measure() -> tuple[Crowd, float]:
 
 
 def _come(port: int, scenario: Scenario, core: int) -> Crowd:
-    command = [sys.executable, "-m", "bench.crowd", str(port), msgspec.json.encode(scenario).decode()]
+    command = [sys.executable, "-m", "bench.load", str(port), msgspec.json.encode(scenario).decode()]
     done = subprocess.run(["taskset", "-c", str(core), *command], cwd=ROOT, check=True, capture_output=True, text=True)
     return msgspec.json.decode(done.stdout.splitlines()[-1], type=Crowd)
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from bench import procfs, servers
+from bench.measurement import Measurement
 from bench.metrics import AIM_STREAMS, METRICS, Comparison, Verdict, compare, verdicts
-from bench.parts import Part
-from bench.rounds import Measurement
+from bench.sections import Part
 from bench.servers import Server
 from bench.workload import ANSWER, INTERVAL, PAUSE, PIECES, Scenario
 

@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 import redis
 
 from bench import procfs
+from bench.measurement import Measurement, measure
 from bench.metrics import METRICS, Metric
 from bench.report import verdict
-from bench.rounds import Measurement, measure
 from bench.servers import OURS, Server, free_port
 from bench.workload import waiting
 

@@ -10,7 +10,7 @@ import pytest
 
 from e2e.processes import free_port, running
 from e2e.served import Served, serving
-from tests.backends.stand_in import Provider, http, provider
+from tests.backends.fake_provider import Provider, http, provider
 
 CONFIGURATION = Path(__file__).parent / "litellm"
 TEXT = "你好！The answer is 42 👩‍👩‍👧‍👦. See https://example.org/a?b=1.5, e.g. 3.14.\n\nAsk again."

@@ -1,6 +1,7 @@
 """What schemathesis loads into its own process: who asks, what exists, what the document cannot say, and a count.
 
-``FUZZ_KNOWN`` names a file with what exists (``fuzz.aiming.Known``), ``FUZZ_COUNT`` one to write the count into.
+``FUZZ_KNOWN`` names a file with what exists (``fuzz.request_targeting.Known``), ``FUZZ_COUNT`` one to write the
+count into.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ import schemathesis
 from hypothesis import strategies as st
 from schemathesis.core.parameters import ParameterLocation
 
-from fuzz import aiming, wholeness
+from fuzz import request_targeting as aiming
+from fuzz import stream_checks as wholeness
 
 _KNOWN = aiming.Known(**json.loads(Path(os.environ["FUZZ_KNOWN"]).read_text("utf-8")))
 # Errors of a server that are none: the backend has failed on purpose, or the server is full, or shutting down.

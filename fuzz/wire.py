@@ -17,8 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from random import Random
 
-from fuzz.findings import Findings
-from fuzz.known import known
+from fuzz.known_ids import known
+from fuzz.report import Findings
 from tests.serving import ROOT, SECRET, Served
 
 _AT_ONCE, _AT_ONCE_FOR_LONG = 2, 3  # processes that ask: a server is quicker than they, and loading costs each the same

@@ -10,14 +10,15 @@ from types import SimpleNamespace
 
 from flask import Blueprint, Flask
 
-from persona_stream import web
+from persona_stream.web import openapi, routes
 
 
 def every_blueprint() -> Iterator[Blueprint]:
     """Give every blueprint of the package."""
     desk = SimpleNamespace()
-    for info in pkgutil.iter_modules(web.__path__, f"{web.__name__}."):
-        module = importlib.import_module(info.name)
+    modules = [info.name for info in pkgutil.iter_modules(routes.__path__, f"{routes.__name__}.")]
+    for each in (*modules, openapi.__name__):
+        module = importlib.import_module(each)
         for name in ("blueprint", "blueprints"):
             if make := getattr(module, name, None):
                 made = make(desk) if "desk" in inspect.signature(make).parameters else make()

@@ -119,7 +119,7 @@ def token(user: str = "alice", expires: float = 3600.0, **claims: object) -> str
     return jwt.encode({"sub": user, "exp": int(time.time() + expires), **claims}, SECRET, algorithm="HS256")
 
 
-def serve(backend: str = "tests.answering:quick", **settings: object) -> Served:
+def serve(backend: str = "tests.backends_for_tests:quick", **settings: object) -> Served:
     """Start a server with these settings."""
     flags = {"backend": backend, "jwt_secret": SECRET, **settings}
     return Served([f"--{name.replace('_', '-')}={value}" for name, value in flags.items()])

@@ -14,8 +14,7 @@ from persona_stream.core import run_id as runid
 from persona_stream.core.clock import Clock
 from persona_stream.core.usage import price_list
 from persona_stream.db.base import NoStore, Store
-from persona_stream.db.records import LogAged
-from persona_stream.db.rows import Privacy
+from persona_stream.db.records import LogAged, Privacy
 from persona_stream.errors import StartError
 from persona_stream.settings.schema import Settings
 from persona_stream.state_dir import state_dir

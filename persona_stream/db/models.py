@@ -11,7 +11,25 @@ from typing import Any
 
 from msgspec import Struct
 
-from persona_stream.db.rows import Step
+
+class Step(Struct, frozen=True, omit_defaults=True):
+    """Hold a moment of a run.
+
+    Attributes:
+        at: when, in seconds since 1970.
+        kind: ``started``, ``reported``, ``reasoned``, ``text``, ``asked``, ``answered`` or ``failed``.
+        seconds: how long it took, where it did.
+        text: what was reported, or which provider was asked.
+        fraction: how much of the work was done by then, 0.0 to 1.0.
+        characters: how much was said.
+    """
+
+    at: float
+    kind: str
+    seconds: float = 0.0
+    text: str = ""
+    fraction: float | None = None
+    characters: int = 0
 
 
 class RunRow(Struct, frozen=True):

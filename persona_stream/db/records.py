@@ -16,6 +16,13 @@ from persona_stream.runs.observer import Reading, Responded
 from persona_stream.runs.request import Order
 
 
+class Privacy(Struct, frozen=True):
+    """Say what of a request's texts the log may keep."""
+
+    bodies: bool = True
+    reasoning: bool = True
+
+
 class RunBegan(Struct, frozen=True):
     """A run was accepted: its first entry, and what was ordered."""
 

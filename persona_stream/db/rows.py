@@ -17,7 +17,6 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
-from msgspec import Struct
 
 from persona_stream.core import i18n as messages
 from persona_stream.core.content import clean
@@ -36,30 +35,11 @@ from persona_stream.core.facts import (
 from persona_stream.core.query import Upstream
 from persona_stream.core.snapshot import Summary, summarize
 from persona_stream.core.usage import Price, tokens, usage_of
-from persona_stream.db.records import Exchanged, Record, RunBegan, RunEnded, RunRead, RunResponded
+from persona_stream.db.models import Step
+from persona_stream.db.records import Exchanged, Privacy, Record, RunBegan, RunEnded, RunRead, RunResponded
 from persona_stream.db.tables import run_texts, runs
 
 _MOST = 500  # a backend may report ten times a second
-
-
-class Step(Struct, frozen=True, omit_defaults=True):
-    """Hold a moment of a run.
-
-    Attributes:
-        at: when, in seconds since 1970.
-        kind: ``started``, ``reported``, ``reasoned``, ``text``, ``asked``, ``answered`` or ``failed``.
-        seconds: how long it took, where it did.
-        text: what was reported, or which provider was asked.
-        fraction: how much of the work was done by then, 0.0 to 1.0.
-        characters: how much was said.
-    """
-
-    at: float
-    kind: str
-    seconds: float = 0.0
-    text: str = ""
-    fraction: float | None = None
-    characters: int = 0
 
 
 def steps_of(entries: Sequence[Entry], upstream: Sequence[Upstream], *, texts: bool) -> list[Step]:
@@ -103,13 +83,6 @@ Row = dict[str, Any]
 
 _BEGINNING = 200  # characters of a question that lists show
 _LONGEST = 10_000  # characters of what is no JSON
-
-
-class Privacy(Struct, frozen=True):
-    """Say what of a request's texts the log may keep."""
-
-    bodies: bool = True
-    reasoning: bool = True
 
 
 def begun(record: RunBegan, privacy: Privacy) -> tuple[Row, Row]:

@@ -21,6 +21,7 @@ from persona_stream.db.records import (
     Exchanged,
     LogAged,
     OwnerForgotten,
+    Privacy,
     Record,
     RunEnded,
     RunRead,
@@ -93,7 +94,7 @@ _READ = (
 )
 
 
-def writer(privacy: rows.Privacy, price: Price) -> Write:
+def writer(privacy: Privacy, price: Price) -> Write:
     """Give what writes records in one transaction."""
 
     def write(connection: Connection, records: Sequence[Record]) -> None:
@@ -107,7 +108,7 @@ def writer(privacy: rows.Privacy, price: Price) -> Write:
     return write
 
 
-def _write_all(connection: Connection, records: Sequence[Record], privacy: rows.Privacy, price: Price) -> None:
+def _write_all(connection: Connection, records: Sequence[Record], privacy: Privacy, price: Price) -> None:
     begun, records = fold(records, privacy, price)
     _insert(connection, (runs, run_texts), begun)
     _execute(connection, (_RESPONDED, _RESPONDED_TEXTS), map(rows.responded, _only(records, RunResponded)))

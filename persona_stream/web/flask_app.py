@@ -15,12 +15,18 @@ from persona_stream.web import middleware as lines
 from persona_stream.web import middleware as origins
 from persona_stream.web import middleware as queries
 from persona_stream.web import proxy_fix as proxies
-from persona_stream.web.routes import anthropic, conversations, dashboard, openai, pages, runs, stream_chat
-from persona_stream.web.routes import health as metrics
-from persona_stream.web.routes import health as operations
-from persona_stream.web.routes import models as v1
-from persona_stream.web.routes import personas as profiles
-from persona_stream.web.routes import stream_chat as chat
+from persona_stream.web.routes import (
+    anthropic,
+    conversations,
+    dashboard,
+    health,
+    models,
+    openai,
+    pages,
+    personas,
+    runs,
+    stream_chat,
+)
 from persona_stream.web.services import Desk
 
 
@@ -49,16 +55,15 @@ def site(desk: Desk) -> Flask:
     cors.allow_origins(app, desk.settings.cors_origins, own=dashboard.PATH)
     for blueprint in (
         *stream_chat.blueprints(desk),
-        chat.blueprint(desk),
+        stream_chat.blueprint(desk),
         runs.blueprint(desk),
         conversations.blueprint(desk),
         openai.blueprint(desk),
         anthropic.blueprint(desk),
-        v1.blueprint(desk),
-        profiles.blueprint(desk),
-        operations.blueprint(desk),
+        models.blueprint(desk),
+        personas.blueprint(desk),
+        health.blueprint(desk),
         dashboard.blueprint(desk),
-        metrics.blueprint(desk),
         openapi.blueprint(),
         pages.blueprint(),
     ):

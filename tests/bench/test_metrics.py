@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from bench.measurement import Measurement, turns
 from bench.metrics import METRICS, Comparison, compare, verdicts
-from bench.rounds import Measurement, turns
+from bench.results import Spread, Tally
 from bench.servers import ALL, FASTAPI, OURS, SSE_STARLETTE
-from bench.tally import Spread, Tally
 
 NONE = Spread(0.0, 0.0, 0.0)
 TALLY = Tally(

@@ -7,7 +7,7 @@ from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
-from tests.faults.ledger import Counts, Ending
+from tests.faults.run_ledger import Counts, Ending
 from tests.scraping import families
 from tests.serving import Served
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from tests.faults import vitals
-from tests.faults.ledger import Counts, differences
-from tests.faults.vitals import Vitals
+from tests.faults import process_stats as vitals
+from tests.faults.process_stats import Vitals
+from tests.faults.run_ledger import Counts, differences
 
 _MEMORY: Final = 16 * 2**20  # bytes, for the allocator; what is lost with each run shows sooner among the objects
 

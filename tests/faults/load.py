@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Final
 
 from tests.faults.accounts import logged, metered
-from tests.faults.ledger import Counts, Ledger
-from tests.faults.visitor import Kind, Visitor
-from tests.faults.visits import ALL, CROWD, WHOLE
-from tests.faults.vitals import memory_bytes
+from tests.faults.process_stats import memory_bytes
+from tests.faults.run_ledger import Counts, Ledger
+from tests.faults.scenarios import ALL, CROWD, WHOLE
+from tests.faults.virtual_user import Kind, Visitor
 from tests.serving import Served, token
 from tests.waiting import wait_for
 

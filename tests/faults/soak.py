@@ -17,13 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.faults import vitals
+from tests.faults import process_stats as vitals
 from tests.faults.accounts import logged, metered
 from tests.faults.findings import Found, judge, table
-from tests.faults.ledger import Ending, Ledger
 from tests.faults.load import Load, capacity
-from tests.faults.visits import ALL, CROWD
-from tests.faults.vitals import Vitals
+from tests.faults.process_stats import Vitals
+from tests.faults.run_ledger import Ending, Ledger
+from tests.faults.scenarios import ALL, CROWD
 from tests.serving import Served, serve
 
 _SHARE: Final = 0.6  # of what the machine can take

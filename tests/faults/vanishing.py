@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from typing import Final
 
-from tests.faults import vitals
+from tests.faults import process_stats as vitals
 from tests.serving import Served, serve, token
 from tests.waiting import wait_for
 

@@ -12,8 +12,8 @@ from tests.serving import Served, serve
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[Served]:
-    """A server whose backend answers as the username says; see tests.answering."""
-    served = serve("tests.answering:chosen", timeout=6, max_body_bytes=500_000, max_answer_bytes=1_000_000)
+    """A server whose backend answers as the username says; see tests.backends_for_tests."""
+    served = serve("tests.backends_for_tests:chosen", timeout=6, max_body_bytes=500_000, max_answer_bytes=1_000_000)
     yield served
     assert served.stop() == 0
 

@@ -12,7 +12,7 @@ import sys  # noqa: E402
 from persona_stream import create_app  # noqa: E402
 from persona_stream.server.wsgi import Limits, Server  # noqa: E402
 from persona_stream.settings.schema import Settings  # noqa: E402
-from tests.answering import chosen  # noqa: E402
+from tests.backends_for_tests import chosen  # noqa: E402
 from tests.serving import SECRET  # noqa: E402
 
 QUICK = Limits(idle=2.0, head=2.0, body=2.0, least_bytes_per_second=100_000.0, rest=0.5)

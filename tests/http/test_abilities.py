@@ -23,7 +23,7 @@ FOUND = {"role": "tool", "content": "Sun.", "tool_call_id": "1"}
 def server() -> Iterator[Served]:
     """A server whose backend can do everything, and which holds statuses back for a second."""
     served = serve(
-        "tests.answering:able", timeout=8, max_answer_bytes=100_000, commit_window=1, commit_window_stream=1,
+        "tests.backends_for_tests:able", timeout=8, max_answer_bytes=100_000, commit_window=1, commit_window_stream=1,
         disconnect_grace_v1=0,
     )  # fmt: skip
     yield served

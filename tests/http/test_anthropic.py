@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from persona_stream.protocols.anthropic.encoder import SIGNATURE
-from tests.answering import CHINESE, ENGLISH
+from tests.backends_for_tests import CHINESE, ENGLISH
 from tests.http.test_refusals import BAD_TOKENS
 from tests.reading import answer, read
 from tests.serving import Served, serve, token
@@ -27,7 +27,7 @@ PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/pn
 @pytest.fixture(scope="module")
 def able() -> Iterator[Served]:
     """A server whose backend can do everything."""
-    served = serve("tests.answering:able", timeout=8)
+    served = serve("tests.backends_for_tests:able", timeout=8)
     yield served
     assert served.stop() == 0
 
@@ -454,11 +454,12 @@ def test_a_retry_joins_its_run_and_a_key_its_own(server: Served):
 def test_models_in_two_shapes(server: Served, demo: Served):
     """As the header says; never none."""
     one = {
-        "type": "model", "id": "tests.answering:chosen", "display_name": "tests.answering:chosen",
+        "type": "model", "id": "tests.backends_for_tests:chosen", "display_name": "tests.backends_for_tests:chosen",
         "created_at": "1970-01-01T00:00:00Z", "lifecycle": "active",
     }  # fmt: skip
     assert server.get("/v1/models", headers=VERSION).json() == {
-        "data": [one], "has_more": False, "first_id": "tests.answering:chosen", "last_id": "tests.answering:chosen",
+        "data": [one], "has_more": False,
+        "first_id": "tests.backends_for_tests:chosen", "last_id": "tests.backends_for_tests:chosen",
     }  # fmt: skip
     any_name = server.get("/v1/models/any/name", headers=VERSION)
     assert any_name.json() == {**one, "id": "any/name", "display_name": "any/name"}
@@ -480,7 +481,7 @@ def test_models_in_two_shapes(server: Served, demo: Served):
 
 def test_over_the_bounds_a_retry_may_help():
     """429 says when to come back, and never that it is in vain."""
-    server = serve("tests.answering:chosen", max_runs=1, max_queue=0)
+    server = serve("tests.backends_for_tests:chosen", max_runs=1, max_queue=0)
     try:
         body = {"model": "slow", "max_tokens": 5, "messages": [{"role": "user", "content": "20"}], "stream": True}
         with server.post(PATH, body, stream=True):

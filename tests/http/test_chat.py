@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.answering import CHINESE, ENGLISH
+from tests.backends_for_tests import CHINESE, ENGLISH
 from tests.serving import Served
 
 

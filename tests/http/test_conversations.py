@@ -21,7 +21,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server that keeps conversations."""
     folder = tmp_path_factory.mktemp("state")
     served = Served(
-        [f"--jwt-secret={SECRET}", f"--state-dir={folder}", "--backend=tests.answering:chosen", "--timeout=20"],
+        [
+            f"--jwt-secret={SECRET}",
+            f"--state-dir={folder}",
+            "--backend=tests.backends_for_tests:chosen",
+            "--timeout=20",
+        ],
         {"PERSONA_STREAM_DATABASE_URL": "sqlite:///"},
     )
     yield served
@@ -174,7 +179,7 @@ def test_nobody_without_a_token(server: Served):
 
 def test_without_a_store_there_are_none_and_questions_go_through():
     """The sentence says what is off."""
-    served = Served([f"--jwt-secret={SECRET}", "--backend=tests.answering:chosen"])
+    served = Served([f"--jwt-secret={SECRET}", "--backend=tests.backends_for_tests:chosen"])
     try:
         refused = served.get("/api/conversations")
         assert refused.status_code == 503
@@ -186,7 +191,7 @@ def test_without_a_store_there_are_none_and_questions_go_through():
 
 def test_what_was_said_outlives_the_process(tmp_path: Path):
     """A new server goes on where the old one was killed."""
-    flags = [f"--jwt-secret={SECRET}", f"--state-dir={tmp_path}", "--backend=tests.answering:chosen"]
+    flags = [f"--jwt-secret={SECRET}", f"--state-dir={tmp_path}", "--backend=tests.backends_for_tests:chosen"]
     environ = {"PERSONA_STREAM_DATABASE_URL": "sqlite:///"}
     served = Served(flags, environ)
     chat(served, "Remember 42", "talk-9", "echo")

@@ -26,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     state = tmp_path_factory.mktemp("state")
     served = Served(
         [
-            "--backend=tests.answering:chosen",
+            "--backend=tests.backends_for_tests:chosen",
             f"--jwt-secret={SECRET}",
             f"--state-dir={state}",
             f"--database-url=sqlite:///{state / 'log.sqlite'}",

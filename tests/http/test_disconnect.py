@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.vitals import memory_bytes, open_files
+from tests.faults.process_stats import memory_bytes, open_files
 from tests.reading import answer, read
 from tests.serving import Served, serve, token
 from tests.waiting import wait_for
@@ -22,7 +22,7 @@ INTERVAL = 2.0
 @pytest.fixture(scope="module")
 def server() -> Iterator[Served]:
     served = serve(
-        "tests.answering:chosen",
+        "tests.backends_for_tests:chosen",
         disconnect_grace=GRACE,
         disconnect_grace_v1=0,
         max_runs_per_user=5000,
@@ -155,7 +155,7 @@ def test_a_waiting_stream_takes_two_greenlets(server: Served):
 
 def test_readers_that_take_nothing_are_cut_cost_little_delay_nobody_and_may_go_on():
     """After half a minute, with a reason in the log and no traceback, of a stream as of a whole answer."""
-    server = serve("tests.answering:chosen")
+    server = serve("tests.backends_for_tests:chosen")
     assert server.post("/api/chat", {"username": "quick", "message": "Hi"}).json()["success"]
     files, before = open_files(server.process.pid), memory_bytes(server.process.pid)
     stream = post(server, "/api/stream_chat", "failing", "huge", user="stalled")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.answering import CHINESE, ENGLISH
+from tests.backends_for_tests import CHINESE, ENGLISH
 from tests.reading import answer, events, read
 from tests.serving import ENVIRON, ROOT, Served, serve
 
@@ -26,7 +26,9 @@ def start(server: Served, message: str, username: str = "slow"):
 @pytest.fixture(scope="module")
 def processes() -> Iterator[Served]:
     """A server whose queries run in processes."""
-    served = serve("tests.answering:chosen", executor="process", threads=3, timeout=6, max_answer_bytes=1_000_000)
+    served = serve(
+        "tests.backends_for_tests:chosen", executor="process", threads=3, timeout=6, max_answer_bytes=1_000_000
+    )
     yield served
     pids = children(served)
     assert pids
@@ -112,12 +114,12 @@ def test_a_function_without_a_name_cannot_go_to_a_process():
 
 def test_a_backend_that_blocks_the_hub_moves_to_threads():
     """With executor auto: the first time everybody waits, and from then on nobody does."""
-    server = serve("tests.answering:chosen", executor="auto")
+    server = serve("tests.backends_for_tests:chosen", executor="auto")
     assert read(start(server, "2.2", "spinning"))[-1].data["status"] == "complete"
     server.wait_for_log("the hub is free again")
     said = next(line for line in server.log.splitlines() if "has been blocked" in line)
     assert "by spinning() at " in said
-    assert "Later queries of tests.answering:chosen run in threads" in said
+    assert "Later queries of tests.backends_for_tests:chosen run in threads" in said
     spinning = start(server, "2.5", "spinning")
     began = time.monotonic()
     assert server.get("/healthz").status_code == 200

@@ -116,7 +116,7 @@ class Way(NamedTuple):
 @pytest.fixture(scope="module")
 def provider() -> Iterator[Served]:
     """What answers in the end."""
-    served = serve("tests.answering:able", timeout=20)
+    served = serve("tests.backends_for_tests:able", timeout=20)
     yield served
     assert served.stop() == 0
 

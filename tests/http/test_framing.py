@@ -211,7 +211,7 @@ def test_workers_read_as_one_process_does(tmp_path: Path) -> None:
     """Under gunicorn too, where its own server is replaced by ours."""
     redis = RedisServer()
     try:
-        server = serve("tests.answering:chosen", workers=2, redis_url=redis.url, state_dir=tmp_path)
+        server = serve("tests.backends_for_tests:chosen", workers=2, redis_url=redis.url, state_dir=tmp_path)
         try:
             for sent in AMBIGUOUS.values():
                 assert statuses(exchange(server.url, sent + HIDDEN)) == [400]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.backends.stand_in import completion, provider
-from tests.backends.stand_in import http as reply
+from tests.backends.fake_provider import completion, provider
+from tests.backends.fake_provider import http as reply
 from tests.reading import read
 from tests.scraping import families, scrape
 from tests.serving import ROOT, serve
@@ -47,7 +47,7 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Labels]:
             models = ["asking"]
             """
         )
-        server = serve("tests.answering:chosen", config=file)
+        server = serve("tests.backends_for_tests:chosen", config=file)
         try:
             for username, message in (("quick", "Hi"), ("failing", "exception"), ("asking", "Hi"), ("echo", "Hi")):
                 got = read(server.post("/api/stream_chat_smart", {"username": username, "message": message}))

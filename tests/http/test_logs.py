@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.backends.stand_in import http, message, provider
+from tests.backends.fake_provider import http, message, provider
 from tests.reading import read
 from tests.serving import Served, serve
 from tests.waiting import wait_for

@@ -19,7 +19,7 @@ SMART = "/api/stream_chat_smart"
 @pytest.fixture(scope="module")
 def measured() -> Iterator[Served]:
     """A server whose runs are in threads."""
-    served = serve("tests.answering:chosen", executor="thread", timeout=1)
+    served = serve("tests.backends_for_tests:chosen", executor="thread", timeout=1)
     yield served
     assert served.stop() == 0
 
@@ -27,7 +27,7 @@ def measured() -> Iterator[Served]:
 def test_a_run_shows_while_it_runs_and_when_it_has_ended(server: Served):
     """In flight, with a place and a stream; and then as one that has ended, to the last reader."""
     before = scrape(server)
-    backend = {"backend": "tests.answering:chosen"}
+    backend = {"backend": "tests.backends_for_tests:chosen"}
     body = {"username": "slow", "message": "1"}
     with server.post(SMART, body, stream=True) as response:
         wait_for(lambda: scrape(server)("open_streams") == 1)
@@ -83,7 +83,7 @@ def test_a_thread_that_cannot_be_stopped_shows_until_it_returns(measured: Served
     assert got[-1].data["status"] == "timeout"
     seen = scrape(measured)
     assert (seen("abandoned_threads"), seen("places_taken")) == (1, 1)
-    assert seen("runs_in_flight", backend="tests.answering:chosen") == 0
+    assert seen("runs_in_flight", backend="tests.backends_for_tests:chosen") == 0
     assert seen("places") == 64
     wait_for(lambda: (scrape(measured)("abandoned_threads"), scrape(measured)("places_taken")) == (0, 0))
 
@@ -92,7 +92,7 @@ def test_without_the_library_there_is_a_sentence(tmp_path: Path):
     """Nothing else is missing: the server serves."""
     (tmp_path / "prometheus_client.py").write_text("raise ImportError('not installed')")
     served = Served(
-        ["--backend=tests.answering:quick", "--jwt-secret=a secret of the tests, which is long enough"],
+        ["--backend=tests.backends_for_tests:quick", "--jwt-secret=a secret of the tests, which is long enough"],
         {"PYTHONPATH": ":".join((str(tmp_path), *sys.path))},
     )
     try:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.answering import CHINESE, ENGLISH
+from tests.backends_for_tests import CHINESE, ENGLISH
 from tests.http.test_refusals import BAD_TOKENS
 from tests.reading import answer, read
 from tests.serving import Served, serve, token
@@ -430,7 +430,7 @@ def test_models_are_never_none(server: Served):
     assert server.get("/v1/models").json() == {
         "object": "list",
         "data": [
-            {"id": "tests.answering:chosen", "object": "model", "created": 0, "owned_by": "persona_stream"},
+            {"id": "tests.backends_for_tests:chosen", "object": "model", "created": 0, "owned_by": "persona_stream"},
         ],
     }
     assert server.get("/v1/models/any/name").json()["id"] == "any/name"
@@ -438,7 +438,7 @@ def test_models_are_never_none(server: Served):
 
 def test_over_the_bounds_a_retry_may_help():
     """429 says when to come back, and never that it is in vain."""
-    server = serve("tests.answering:chosen", max_runs=1, max_queue=0)
+    server = serve("tests.backends_for_tests:chosen", max_runs=1, max_queue=0)
     try:
         body = {"model": "slow", "messages": [{"role": "user", "content": "20"}], "stream": True}
         with server.post(PATH, body, stream=True):

@@ -18,7 +18,7 @@ from tests.serving import ROOT, SECRET, token
 
 pytestmark = pytest.mark.heavy
 
-FACTORY = "tests.answering:served()"
+FACTORY = "tests.backends_for_tests:served()"
 SMART = "/api/stream_chat_smart"
 
 

@@ -59,7 +59,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     state: Path = tmp_path_factory.mktemp("state")
     served = Served(
         [
-            "--backend=tests.answering:chosen",
+            "--backend=tests.backends_for_tests:chosen",
             f"--jwt-secret={SECRET}",
             f"--state-dir={state}",
             f"--database-url=sqlite:///{state / 'kept.sqlite'}",

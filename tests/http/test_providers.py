@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.backends.stand_in import (
+from tests.backends.fake_provider import (
     DONE,
     STOPPED,
     Provider,

@@ -18,7 +18,7 @@ CHAT = "/v1/chat/completions"
 def one() -> Iterator[Served]:
     """A server with one place, and two in the queue."""
     served = serve(
-        "tests.answering:chosen", max_runs=1, max_queue=2, queue_timeout=6, timeout=12, max_answer_bytes=10**6
+        "tests.backends_for_tests:chosen", max_runs=1, max_queue=2, queue_timeout=6, timeout=12, max_answer_bytes=10**6
     )
     yield served
     assert served.stop() == 0

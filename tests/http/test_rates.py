@@ -18,7 +18,7 @@ TALK = {"model": "quick", "messages": [{"role": "user", "content": "Hi"}]}
 @pytest.fixture(scope="module")
 def server() -> Iterator[Served]:
     """A server that answers each caller twice an hour at each address."""
-    served = serve("tests.answering:chosen", rate_limit="2/hour")
+    served = serve("tests.backends_for_tests:chosen", rate_limit="2/hour")
     yield served
     assert served.stop() == 0
 
@@ -66,7 +66,7 @@ def test_other_wires_have_their_own_form(server: Served, path: str, body: dict[s
 
 def test_whoever_guesses_tokens_is_slowed_down_and_keeps_nobody_out():
     """By where they come from; a good token goes through from the same address."""
-    served = serve("tests.answering:chosen", rate_limit="2/hour")
+    served = serve("tests.backends_for_tests:chosen", rate_limit="2/hour")
     try:
         wrong = {"Authorization": "Bearer wrong"}
         statuses = [

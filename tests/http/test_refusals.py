@@ -239,7 +239,7 @@ def test_media_types(server: Served, headers: dict[str, str], status: int):
 @pytest.mark.parametrize(("setting", "users"), [("max_runs", ["a", "b", "c"]), ("max_runs_per_user", ["a", "a", "a"])])
 def test_over_the_bounds_a_request_is_refused_with_busy(setting: str, users: list[str]):
     """And every place is given back, whatever the ending was."""
-    server = serve("tests.answering:chosen", max_queue=0, **{setting: 2})
+    server = serve("tests.backends_for_tests:chosen", max_queue=0, **{setting: 2})
     try:
         for username, message in (("slow", "20"), ("slow", "20"), ("failing", "exception")):
             held = [

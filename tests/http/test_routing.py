@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.backends.stand_in import Provider, completion, http, message, provider
+from tests.backends.fake_provider import Provider, completion, http, message, provider
 from tests.serving import Served, serve
 
 
@@ -41,7 +41,7 @@ def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Houses]:
             models = ["careful", "careful-latest"]
 
             [backends.loud]
-            backend = "tests.answering:quick"
+            backend = "tests.backends_for_tests:quick"
             """
         )
         served = serve("openai", config=file)
@@ -106,4 +106,4 @@ def test_settings_that_do_not_fit_stop_the_start(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text('[backends.a]\nfallback = "b"\n')
     with pytest.raises(RuntimeError, match="another backend"):
-        serve("tests.answering:quick", config=file)
+        serve("tests.backends_for_tests:quick", config=file)

@@ -7,7 +7,7 @@ import time
 import pytest
 import requests
 
-from tests.answering import CHINESE, ENGLISH
+from tests.backends_for_tests import CHINESE, ENGLISH
 from tests.reading import Got, answer, events, read
 from tests.serving import Served, serve
 
@@ -254,7 +254,7 @@ def test_unknown_runs_are_not_found_and_forgotten_ones_are_gone(server: Served):
 
 def test_a_run_past_its_retention_is_gone_and_stays_gone():
     """By time, and by memory before it; a reconnect starts nothing."""
-    server = serve("tests.answering:chosen", retention=2, retention_bytes=100_000)
+    server = serve("tests.backends_for_tests:chosen", retention=2, retention_bytes=100_000)
     try:
         got = read(start(server, "quick", "Hi"))
         old = run_of(got)

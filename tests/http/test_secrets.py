@@ -10,8 +10,8 @@ from typing import NamedTuple
 import pytest
 import requests
 
-from tests.backends.stand_in import completion, provider
-from tests.backends.stand_in import http as reply
+from tests.backends.fake_provider import completion, provider
+from tests.backends.fake_provider import http as reply
 from tests.http.test_tracing import collector
 from tests.reading import read
 from tests.redis_server import RedisServer, needs_redis
@@ -188,7 +188,7 @@ def test_a_wrong_password_is_not_said_at_the_start_either(tmp_path: Path) -> Non
     redis = RedisServer("--requirepass", "another", credentials=":another@")
     try:
         server = Served(
-            ["--backend=tests.answering:quick", f"--state-dir={tmp_path}"],
+            ["--backend=tests.backends_for_tests:quick", f"--state-dir={tmp_path}"],
             {
                 "PERSONA_STREAM_JWT_SECRET": SECRET,
                 "PERSONA_STREAM_REDIS_URL": redis.url.replace("another", REDIS_PASSWORD),

@@ -19,12 +19,12 @@ from tests.serving import ROOT, SECRET, Served, serve
 
 def test_without_a_secret_one_is_made_and_a_token_is_printed(state: Path):
     """The printed address works in one click, and the next start takes the same token."""
-    server = Served(["--backend=tests.answering:quick", f"--state-dir={state}"])
+    server = Served(["--backend=tests.backends_for_tests:quick", f"--state-dir={state}"])
     page, token = server.greeting.splitlines()[-1].partition("#token=")[::2]
     assert page.split()[-1] == f"{server.url}/"
     assert (state / "secret").stat().st_mode & 0o777 == 0o600
     assert server.stop() == 0
-    again = Served(["--backend=tests.answering:quick", f"--state-dir={state}"])
+    again = Served(["--backend=tests.backends_for_tests:quick", f"--state-dir={state}"])
     headers = {"Authorization": f"Bearer {token.strip()}"}
     assert requests.get(f"{again.url}/api/runs", headers=headers, timeout=10).status_code == 200
     assert again.stop() == 0
@@ -65,14 +65,14 @@ def test_a_port_that_is_taken_is_said_in_one_sentence():
     server = serve()
     port = server.url.rpartition(":")[2]
     with pytest.raises(RuntimeError, match=r"already in use.*choose another with --port"):
-        Served([f"--port={port}", "--backend=tests.answering:quick", f"--jwt-secret={SECRET}"])
+        Served([f"--port={port}", "--backend=tests.backends_for_tests:quick", f"--jwt-secret={SECRET}"])
     assert server.stop() == 0
 
 
 def test_too_few_open_files_are_said_at_the_start():
     """And the limit is raised as far as it goes."""
     script = "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (400, 500)); "
-    script += "from persona_stream.server import raise_file_limit; print(raise_file_limit(1000)); "
+    script += "from persona_stream.server.wsgi import raise_file_limit; print(raise_file_limit(1000)); "
     script += "print(resource.getrlimit(resource.RLIMIT_NOFILE)); print(raise_file_limit(300))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     warning, limits, fine = done.stdout.splitlines()

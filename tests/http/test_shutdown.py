@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.answering import CHINESE, ENGLISH
+from tests.backends_for_tests import CHINESE, ENGLISH
 from tests.reading import answer, events, read
 from tests.serving import SECRET, Served, serve
 from tests.waiting import wait_for
@@ -34,7 +34,7 @@ def test_an_idle_server_stops_at_once():
 
 def test_while_draining_nothing_starts_and_what_runs_finishes():
     """Readiness says so; the running answer arrives to the character; then the process ends by itself."""
-    server = serve("tests.answering:chosen")
+    server = serve("tests.backends_for_tests:chosen")
     response = start(server, "3")
     stream = events(response)
     got = [next(stream)]
@@ -58,7 +58,7 @@ def test_while_draining_nothing_starts_and_what_runs_finishes():
 
 def test_what_does_not_finish_in_the_drain_time_ends_with_draining():
     """As an event, not as a broken connection."""
-    server = serve("tests.answering:chosen", drain=1)
+    server = serve("tests.backends_for_tests:chosen", drain=1)
     response = start(server, "30")
     stream = events(response)
     next(stream)
@@ -98,7 +98,7 @@ def test_a_second_signal_waits_for_nothing_and_cleaning_up_is_done(tmp_path):
 @pytest.mark.parametrize(("executor", "advised"), [("greenlet", True), ("thread", False)])
 def test_code_that_blocks_the_hub_is_named_in_the_log(executor: str, advised: bool):
     """With function, line and advice; in a thread it blocks nobody."""
-    server = serve("tests.answering:chosen", executor=executor)
+    server = serve("tests.backends_for_tests:chosen", executor=executor)
     read(start(server, "2.2", "spinning"))
     if advised:
         server.wait_for_log("the hub is free again")
@@ -112,7 +112,7 @@ def test_code_that_blocks_the_hub_is_named_in_the_log(executor: str, advised: bo
 
 def test_others_move_on_beside_a_thread_that_computes():
     """Progress comes on time while a query spins the CPU in Python."""
-    server = serve("tests.answering:chosen", executor="thread", threads=4)
+    server = serve("tests.backends_for_tests:chosen", executor="thread", threads=4)
     spinning = start(server, "4", "spinning")
     waiting = read(start(server, "4.5"))
     ticks = [event.at for event in waiting if event.data["status"] == "processing"]
@@ -124,7 +124,7 @@ def test_others_move_on_beside_a_thread_that_computes():
 
 def test_a_thread_that_cannot_be_stopped_keeps_its_place_until_it_returns():
     """Its readers are told at the deadline; the bound on threads holds."""
-    server = serve("tests.answering:chosen", executor="thread", threads=1, timeout=1, max_queue=0)
+    server = serve("tests.backends_for_tests:chosen", executor="thread", threads=1, timeout=1, max_queue=0)
     got = read(start(server, "3"))
     assert got[-1].data["status"] == "timeout"
     server.wait_for_log("keeps its place")
@@ -139,7 +139,7 @@ def test_a_thread_that_cannot_be_stopped_keeps_its_place_until_it_returns():
 
 def test_code_that_cooperates_gives_its_thread_back():
     """It looks at query.cancelled, or sleeps by it: then a thread is free at once, and nobody is told otherwise."""
-    server = serve("tests.answering:chosen", executor="thread", threads=1, max_queue=0)
+    server = serve("tests.backends_for_tests:chosen", executor="thread", threads=1, max_queue=0)
     stream = events(start(server, "60", "cooperating"))
     run = f"/api/runs/{next(stream).data['run_id']}"
     assert server.post(f"{run}/cancel").json()["status"] == "cancelled"
@@ -151,7 +151,7 @@ def test_code_that_cooperates_gives_its_thread_back():
 
 def test_code_that_holds_out_against_being_killed_delays_nobody():
     """The ending is written first; its readers do not wait for it to die."""
-    server = serve("tests.answering:chosen", timeout=1)
+    server = serve("tests.backends_for_tests:chosen", timeout=1)
     began = time.monotonic()
     got = read(start(server, "4", "stubborn"))
     assert time.monotonic() - began < 3.0
@@ -161,7 +161,7 @@ def test_code_that_holds_out_against_being_killed_delays_nobody():
 
 def test_async_functions_are_served_and_killed():
     """On an event loop of their own, with the same deadline."""
-    server = serve("tests.answering:awaiting", timeout=2)
+    server = serve("tests.backends_for_tests:awaiting", timeout=2)
     assert answer(read(start(server, "0.3"))) == "From the event loop."
     assert read(start(server, "30"))[-1].data["status"] == "timeout"
     assert server.stop() == 0
@@ -169,6 +169,6 @@ def test_async_functions_are_served_and_killed():
 
 def test_a_bound_method_is_served_by_name():
     """module:object.method, with parameters named like a query's fields."""
-    server = serve("tests.answering:house.answer")
+    server = serve("tests.backends_for_tests:house.answer")
     assert answer(read(start(server, "Hi", "anybody"))) == "anybody/zh: Hi"
     assert server.stop() == 0

@@ -14,7 +14,7 @@ from itertools import pairwise
 import pytest
 import requests
 
-from tests.faults.vitals import open_files
+from tests.faults.process_stats import open_files
 from tests.http.bare import connect, head, post, read_to_end, statuses
 from tests.http.test_other_servers import running
 from tests.reading import read
@@ -181,7 +181,7 @@ def test_connections_leave_files_for_what_the_server_needs_itself() -> None:
 def test_ten_thousand_idle_connections_delay_no_stream_and_are_cut() -> None:
     """With the limits that ship; and when they are gone, so is what they held."""
     crowd = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1000)
-    served = serve("tests.answering:chosen", max_runs=crowd)
+    served = serve("tests.backends_for_tests:chosen", max_runs=crowd)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
     try:

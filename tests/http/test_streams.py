@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.answering import CHINESE, ENGLISH
+from tests.backends_for_tests import CHINESE, ENGLISH
 from tests.reading import answer, bodies, read
 from tests.serving import Served, serve
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.backends.stand_in import completion, provider
-from tests.backends.stand_in import http as reply
+from tests.backends.fake_provider import completion, provider
+from tests.backends.fake_provider import http as reply
 from tests.ports import free_port
 from tests.reading import read
 from tests.serving import SECRET, Served
@@ -84,7 +84,7 @@ def collector() -> Iterator[Collector]:
 
 def serve(environ: Mapping[str, str], **settings: object) -> Served:
     """Start a server in this environment."""
-    flags = {"backend": "tests.answering:quick", "jwt_secret": SECRET, **settings}
+    flags = {"backend": "tests.backends_for_tests:quick", "jwt_secret": SECRET, **settings}
     return Served([f"--{name.replace('_', '-')}={value}" for name, value in flags.items()], environ)
 
 

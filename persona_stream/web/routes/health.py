@@ -37,13 +37,6 @@ def blueprint(desk: Desk) -> Blueprint:
         away = desk.store.missing()
         return json_answer(Health("ready", list(away) if away else UNSET))
 
-    return blueprint
-
-
-def metrics_blueprint(desk: Desk) -> Blueprint:
-    """Give the blueprint of ``/metrics``."""
-    blueprint = Blueprint("metrics", __name__)
-
     @blueprint.get("/metrics")
     def metrics() -> Response:
         exposition = desk.meters.exposition()

@@ -15,7 +15,7 @@ from persona_stream.backends.providers.base import Said
 from persona_stream.backends.providers.errors import Trouble
 from persona_stream.core.content import Extras, ToolCall
 from persona_stream.core.query import Answer, Usage
-from tests.backends.stand_in import PING, STOPPED, begun, block, cuts, ended, message, part
+from tests.backends.fake_provider import PING, STOPPED, begun, block, cuts, ended, message, part
 
 USAGE = Usage(input_tokens=7, output_tokens=9)
 CALLED = ToolCall("toolu_1", "look", '{"at": "sky"}')

@@ -14,7 +14,7 @@ from persona_stream.backends.providers.base import Said
 from persona_stream.backends.providers.errors import Trouble
 from persona_stream.core.content import Extras, ToolCall
 from persona_stream.core.query import Answer, Usage
-from tests.backends.stand_in import chunk, cuts
+from tests.backends.fake_provider import chunk, cuts
 
 COUNTS = {"prompt_tokens": 7, "completion_tokens": 9, "total_tokens": 16}
 USAGE = Usage(input_tokens=7, output_tokens=9)

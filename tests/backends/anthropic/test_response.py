@@ -1,0 +1,180 @@
+"""Whole answers, and whatever else a provider sends in their place."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persona_stream.backends.anthropic.backend import Anthropic
+from persona_stream.backends.providers.errors import Trouble
+from persona_stream.backends.providers.responses import answer_in
+from persona_stream.backends.providers.transport import Reply
+from persona_stream.core.content import Extras, ToolCall
+from persona_stream.core.query import Answer, Usage
+from tests.backends.fake_provider import message
+
+LOOK = {"type": "tool_use", "id": "toolu_1", "name": "look", "input": {"at": "天"}}
+CALLED = ToolCall("toolu_1", "look", '{"at": "天"}')
+
+CALLED_BARELY = ToolCall("toolu_1", "look", "{}")
+
+
+def read(body: object, status: int = 200, **headers: str) -> Answer:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return answer_in(Reply(status, headers, content), Anthropic("m1", 4096), 0.0)
+
+
+def extras(reason: str = "end_turn", **more: Any) -> Extras:
+    return Extras("anthropic", {"message": {"stop_reason": reason} | more.pop("message", {})} | more)
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        (message("Forty-two."), Answer("Forty-two.", extras=extras())),
+        (message("Forty", "-two."), Answer("Forty-two.", extras=extras())),
+        (message("  kept \n"), Answer("  kept \n", extras=extras())),
+        (message("half \ud83d"), Answer("half \ud83d", extras=extras())),
+        ({"content": "bare"}, Answer("bare")),
+        ({"content": [{"type": "text", "text": "bare"}]}, Answer("bare")),
+        (
+            message({"type": "thinking", "thinking": "6 × 7", "signature": "x"}, "42"),
+            Answer("42", "6 × 7", extras=extras()),
+        ),
+        (message("I look.", LOOK, stop_reason="tool_use"),
+         Answer("I look.", finish="tools", calls=(CALLED,), extras=extras("tool_use"))),
+        (message(LOOK), Answer("", finish="tools", calls=(CALLED,), extras=extras())),
+        (message(LOOK | {"input": None}), Answer("", finish="tools", calls=(CALLED_BARELY,), extras=extras())),
+        (message(LOOK | {"input": {}}), Answer("", finish="tools", calls=(CALLED_BARELY,), extras=extras())),
+        (message(LOOK, stop_reason="max_tokens"),
+         Answer("", finish="length", calls=(CALLED,), extras=extras("max_tokens"))),
+        (message("42", stop_reason="stop_sequence", stop_sequence="."),
+         Answer("42", extras=extras("stop_sequence", message={"stop_sequence": "."}))),
+        (message("42", stop_reason="pause_turn"), Answer("42", extras=extras("pause_turn"))),
+        (message("42", stop_reason="tool_use"), Answer("42", extras=extras("tool_use"))),
+        (message("42", stop_reason="max_tokens"), Answer("42", finish="length", extras=extras("max_tokens"))),
+        (message("42", stop_reason="model_context_window_exceeded"),
+         Answer("42", finish="length", extras=extras("model_context_window_exceeded"))),
+        (message(stop_reason="max_tokens"), Answer("", finish="length", extras=extras("max_tokens"))),
+        (message("No.", stop_reason="refusal"), Answer("No.", finish="filter", extras=extras("refusal"))),
+        (message("42", stop_reason="never heard of"), Answer("42", extras=extras("never heard of"))),
+        (message("42", stop_reason=None), Answer("42")),
+        (message("42", stop_reason=7), Answer("42", extras=extras(7))),  # type: ignore[arg-type]  # that is the point
+        (message("42", {"type": "text"}, {"type": "text", "text": None}, {"type": "thinking"}, None, 7),
+         Answer("42", extras=extras())),
+        (message("42", usage={"input_tokens": 7, "output_tokens": 9}),
+         Answer("42", usage=Usage(input_tokens=7, output_tokens=9), extras=extras())),
+        (message("42", usage={"input_tokens": 7, "output_tokens": 9, "cache_creation_input_tokens": 20,
+                              "cache_read_input_tokens": 300, "service_tier": "standard"}),
+         Answer("42", usage=Usage(input_tokens=327, output_tokens=9),
+                extras=extras(usage={"cache_creation_input_tokens": 20, "cache_read_input_tokens": 300,
+                                     "service_tier": "standard"}))),
+        (message("42", usage={"input_tokens": 7, "output_tokens": 9, "cache_read_input_tokens": None}),
+         Answer("42", usage=Usage(input_tokens=7, output_tokens=9), extras=extras())),
+        (message("42", usage={"input_tokens": "7", "output_tokens": -9}), Answer("42", extras=extras())),
+        (message("42", usage={"input_tokens": True, "output_tokens": 9}), Answer("42", extras=extras())),
+        (message("42", usage=[1]), Answer("42", extras=extras())),
+        (message({"type": "server_tool_use", "id": "s", "input": {}}, "42", {"type": "redacted_thinking", "data": "x"},
+                 container={"id": "c"}),
+         Answer("42", extras=extras(
+             message={"container": {"id": "c"}},
+             content=[{"type": "server_tool_use", "id": "s", "input": {}}, {"type": "redacted_thinking", "data": "x"}],
+         ))),
+    ],
+)  # fmt: skip
+def test_an_answer_is_found_in_every_form_that_providers_send(body: object, answer: Answer) -> None:
+    """Text, thoughts, calls, why it ends, tokens (those of a cache too), and what we have no word for."""
+    found = read(body)
+    assert found == answer
+    assert found.raw == body
+
+
+def error(kind: str = "api_error", text: object = "x") -> dict[str, Any]:
+    return {"type": "error", "error": {"type": kind, "message": text}, "request_id": "req_1"}
+
+
+HTML = b"<!doctype html><title>502 Bad Gateway</title>"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "again"),
+    [
+        (400, error("invalid_request_error"), "refused", False),
+        (400, error("invalid_request_error", "prompt is too long: 210000 tokens > 200000 maximum"), "too_long", False),
+        (400, error("invalid_request_error", "input length and `max_tokens` exceed context limit"), "too_long", False),
+        (400, error("invalid_request_error", "Your credit balance is too low to access the API."), "credit", False),
+        (401, error("authentication_error"), "credentials", False),
+        (402, error("billing_error"), "credit", False),
+        (403, error("permission_error"), "credentials", False),
+        (404, error("not_found_error"), "model", False),
+        (413, error("request_too_large"), "too_long", False),
+        (429, error("rate_limit_error"), "busy", True),
+        (500, error("api_error"), "failed", False),
+        (502, HTML, "failed", True),
+        (503, b"", "busy", True),
+        (504, error("timeout_error"), "timeout", True),
+        (529, error("overloaded_error"), "busy", True),
+        (307, b"", "unreachable", False),
+        # a success that is none
+        (200, error("overloaded_error"), "busy", True),
+        (200, error("rate_limit_error"), "busy", True),
+        (200, error("authentication_error"), "credentials", False),
+        (200, error("invalid_request_error", "prompt is too long"), "too_long", False),
+        (200, error("never heard of"), "failed", False),
+        (200, error(["odd"]), "failed", False),  # type: ignore[arg-type]  # that is the point
+        (200, {"type": "error"}, "failed", False),
+        (200, {"type": "error", "message": "out of memory"}, "failed", False),
+        (200, {"error": "out of memory"}, "failed", False),
+        (200, message("Forty-") | {"error": {"type": "api_error"}}, "failed", False),
+        (200, b"", "unreadable", False),
+        (200, HTML, "unreadable", False),
+        (200, b'event: message_start\ndata: {"type": "message_start"}\n\n', "unreadable", False),
+        (200, b'{"content":[{"type"', "unreadable", False),
+        (200, b"null", "unreadable", False),
+        (200, [], "unreadable", False),
+        (200, {}, "unreadable", False),
+        (200, {"choices": [{"message": {"content": "42"}}]}, "unreadable", False),
+        (200, {"type": "message", "content": None}, "empty", False),
+        (200, message(), "empty", False),
+        (200, message(" \n"), "empty", False),
+        (200, message({"type": "thinking", "thinking": "6 × 7"}), "empty", False),
+        (200, message({"type": "redacted_thinking"}, None, ""), "empty", False),
+        (200, message(stop_reason="refusal"), "filtered", False),
+        (200, message({"type": "tool_use", "id": "a"}), "unreadable", False),
+        (200, message("I look.", {"type": "tool_use", "name": "look", "id": None}), "unreadable", False),
+    ],
+)  # fmt: skip
+def test_whatever_is_no_answer_is_a_trouble_of_a_known_kind(status: int, body: object, kind: str, again: bool) -> None:
+    """Every hostile, broken or refusing reply is told apart by what a client needs to know, and retried or not."""
+    with pytest.raises(Trouble) as found:
+        read(body, status)
+    assert (found.value.kind, found.value.again) == (kind, again)
+
+
+def test_the_same_headers_count_as_everywhere() -> None:
+    """Retry-After, and x-should-retry, which Anthropic sends."""
+    with pytest.raises(Trouble) as found:
+        read(error("overloaded_error"), 529, **{"Retry-After": "7", "x-should-retry": "false"})
+    assert (found.value.again, found.value.elsewhere, found.value.retry_after) == (False, True, 7.0)
+
+
+NAMES = ["type", "content", "text", "thinking", "tool_use", "id", "name", "input", "error", "usage", "stop_reason"]
+JSON: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(NAMES),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner),
+    max_leaves=6,
+)
+
+
+@given(st.integers(100, 999), JSON | JSON.map(lambda inner: {"content": [inner]}))
+def test_no_json_breaks_the_reading(status: int, body: object) -> None:
+    """Any JSON at all is an answer, or a trouble."""
+    try:
+        answer = read(body, status)
+    except Trouble:
+        return
+    assert answer.text.strip() or answer.calls or answer.finish == "length"

@@ -1,0 +1,530 @@
+from __future__ import annotations
+
+import gzip
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from persona_stream.backends.base import Backend
+from persona_stream.backends.openai.backend import openai_backend
+from persona_stream.core.query import Answer, Query, Turn, Upstream, Usage
+from persona_stream.errors import BackendError, StartError
+from persona_stream.logging import carried
+from persona_stream.personas.persona import Persona
+from tests.backends.fake_provider import DONE, Provider, Waits, chunks, completion, http, provider, stream
+
+KEY = "sk-0123456789abcdef"
+OK = http(200, completion())
+
+
+def backend(base_url: str, **more: Any) -> Backend:
+    settings: dict[str, Any] = {"api_key": KEY, "model": "m1", "jitter": lambda: 0.5, "sleep": Waits()}
+    return openai_backend(base_url=base_url, **settings | more)
+
+
+def query(reports: list[tuple[str, float | None]] | None = None, **more: Any) -> Query:
+    taken = [] if reports is None else reports
+    fields: dict[str, Any] = {"username": "ada", "message": "How many?", "locale": "en"}
+    return Query(**fields | more, on_report=lambda message, fraction: taken.append((message, fraction)))
+
+
+def test_a_query_is_asked_and_its_answer_given_whole() -> None:
+    """The request is a chat completion without streaming; text, thoughts, counts and the body itself come back."""
+    body = completion(
+        "四十二", message={"reasoning_content": "6 × 7"}, usage={"prompt_tokens": 7, "completion_tokens": 9}
+    )
+    reports: list[tuple[str, float | None]] = []
+    asked = query(
+        reports,
+        persona=Persona(username="ada", name="Ada", line={}, prompt="You are Ada."),
+        prompt="Be brief.",
+        history=(Turn("user", "Hello"), Turn("assistant", "Good day")),
+    )
+    with provider(http(200, body)) as served:
+        answer = backend(served.base_url + "/").process_query(asked)
+    assert answer == Answer("四十二", "6 × 7", Usage(input_tokens=7, output_tokens=9))
+    assert isinstance(answer, Answer)
+    assert answer.raw == body
+    [request] = served.requests
+    assert request.target == "/v1/chat/completions"
+    assert request.headers["authorization"] == f"Bearer {KEY}"
+    assert request.headers["content-type"] == "application/json"
+    assert request.body == {
+        "model": "m1",
+        "stream": False,
+        "messages": [
+            {"role": "system", "content": "You are Ada.\n\nBe brief."},
+            {"role": "user", "content": "Hello"},
+            {"role": "assistant", "content": "Good day"},
+            {"role": "user", "content": "How many?"},
+        ],
+    }
+    assert reports == [("Waiting for the model...", None)]
+
+
+def test_an_empty_system_prompt_and_an_empty_key_are_left_out() -> None:
+    """A provider on one's own machine gets no Authorization header, and no message that says nothing."""
+    with provider(OK) as served:
+        backend(served.base_url, api_key="").process_query(query())
+    assert "authorization" not in served.requests[0].headers
+    assert served.requests[0].body["messages"] == [{"role": "user", "content": "How many?"}]
+
+
+def test_connections_are_used_again() -> None:
+    """Queries one after the other share one connection, also after an error; a cookie is not sent back."""
+    with provider(http(500, "{}", "Set-Cookie: who=me; Path=/"), OK) as served:
+        asks = backend(served.base_url)
+        with pytest.raises(BackendError):
+            asks.process_query(query())
+        for _ in range(3):
+            assert asks.process_query(query()) == Answer("Forty-two.")
+    assert served.connections == 1
+    assert [request.headers.get("cookie") for request in served.requests] == [None] * 4
+
+
+def test_a_connection_that_the_provider_closed_meanwhile_is_no_error() -> None:
+    """An idle connection that has ended is replaced without a try being lost."""
+
+    def answer_and_close(connection: socket.socket) -> None:
+        connection.sendall(OK)
+
+    waits = Waits()
+    with provider(answer_and_close) as served:
+        asks = backend(served.base_url, sleep=waits)
+        for _ in range(3):
+            served.ended.clear()
+            assert asks.process_query(query()) == Answer("Forty-two.")
+            assert served.ended.wait(5)
+    assert served.connections == 3
+    assert waits.seconds == []
+
+
+def chunked(*pieces: bytes) -> bytes:
+    body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body + b"0\r\n\r\n"
+
+
+def until_close(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + http(200, completion()).partition(b"\r\n\r\n")[2])
+
+
+BODY = OK.partition(b"\r\n\r\n")[2]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(OK, id="content-length"),
+        pytest.param(chunked(BODY), id="chunked"),
+        pytest.param(chunked(*(BODY[i : i + 1] for i in range(len(BODY)))), id="chunks of a byte"),
+        pytest.param(until_close, id="until close"),
+        pytest.param(http(200, gzip.compress(BODY), "Content-Encoding: gzip"), id="gzip"),
+        pytest.param(http(200, BODY, "Content-Type: text/html; charset=latin-1"), id="wrong type"),
+        pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + OK, id="after 100 Continue"),
+    ],
+)
+def test_a_body_is_read_in_every_form_that_http_has(reply: bytes | Callable[[socket.socket], None]) -> None:
+    """Length, chunks, compression or the end of the connection: the answer is whole."""
+    with provider(reply) as served:
+        assert backend(served.base_url).process_query(query()) == Answer("Forty-two.")
+
+
+@pytest.mark.parametrize(
+    ("status", "zh", "en", "tries"),
+    [
+        (401, "模型服务拒绝了我们的凭据", "The provider refused our credentials", 1),
+        (403, "模型服务拒绝了我们的凭据", "The provider refused our credentials", 1),
+        (402, "我们在模型服务的额度已用完", "Our credit with the provider is used up", 1),
+        (404, "模型服务中没有我们配置的模型", "The provider does not have the model that we ask for", 1),
+        (400, "模型服务不接受这个请求", "The provider did not accept the request", 1),
+        (413, "对话超出了模型能处理的长度", "The conversation is too long for the model", 1),
+        (429, "模型服务繁忙，请稍后重试", "The provider is busy, please try again later", 3),
+        (500, "模型服务出现故障，请稍后重试", "The provider failed, please try again later", 1),
+        (502, "模型服务出现故障，请稍后重试", "The provider failed, please try again later", 3),
+        (503, "模型服务繁忙，请稍后重试", "The provider is busy, please try again later", 3),
+        (504, "模型服务响应超时，请稍后重试", "The provider took too long, please try again later", 3),
+        (307, "无法连接模型服务，请稍后重试", "The provider cannot be reached, please try again later", 1),
+    ],
+)
+def test_the_client_reads_our_words_and_the_log_the_providers(
+    status: int, zh: str, en: str, tries: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a provider says reaches the log and no client; the key, which some of them quote, reaches neither."""
+    said = {"error": {"message": f"Incorrect API key provided: {KEY}. I am the provider.", "type": "x"}}
+    with provider(http(status, said)) as served, caplog.at_level(logging.DEBUG):
+        for locale, words in (("zh", zh), ("en", en)):
+            with pytest.raises(BackendError) as failed:
+                backend(served.base_url).process_query(query(locale=locale))
+            assert str(failed.value) == words
+            assert failed.value.__cause__ is None
+            assert failed.value.__suppress_context__
+    assert len(served.requests) == 2 * tries
+    assert "Incorrect API key provided: ***. I am the provider." in caplog.text
+    assert KEY not in caplog.text
+    ours = {record.name for record in caplog.records if "I am the provider" in record.getMessage()}
+    assert ours == {"persona_stream.backends.openai"}
+
+
+def test_busy_providers_are_asked_again_at_their_own_pace() -> None:
+    """Each pause is what the provider asks for, or grows by itself; the reader is told of each."""
+    waits = Waits()
+    reports: list[tuple[str, float | None]] = []
+    with provider(http(429, {}), http(503, {}, "Retry-After: 7"), OK) as served:
+        assert backend(served.base_url, sleep=waits).process_query(query(reports)) == Answer("Forty-two.")
+    assert waits.seconds == [1.0, 7.25]
+    assert [message for message, _ in reports] == [
+        "Waiting for the model...",
+        "The provider is busy, trying again in 1 s...",
+        "Waiting for the model...",
+        "The provider is busy, trying again in 8 s...",
+        "Waiting for the model...",
+    ]
+    assert len(served.requests) == 3
+    assert len({str(request.body) for request in served.requests}) == 1
+
+
+@pytest.mark.parametrize("header", ["Retry-After: 61", "Retry-After: 9999999", "x-should-retry: false"])
+def test_a_provider_that_asks_to_be_left_alone_is(header: str) -> None:
+    """A wait longer than a reader's patience, or a plain no, ends the query at once."""
+    waits = Waits()
+    with provider(http(429, {}, header), OK) as served, pytest.raises(BackendError, match="busy"):
+        backend(served.base_url, sleep=waits).process_query(query())
+    assert (len(served.requests), waits.seconds) == (1, [])
+
+
+def test_no_try_begins_that_the_deadline_would_end() -> None:
+    """A pause longer than the time left is not waited for."""
+    waits = Waits()
+    with provider(http(429, {}, "Retry-After: 20")) as served, pytest.raises(BackendError, match="busy"):
+        backend(served.base_url, sleep=waits, timeout=10.0).process_query(query())
+    assert (len(served.requests), waits.seconds) == (1, [])
+
+
+def close_at_once(connection: socket.socket) -> None:
+    connection.shutdown(socket.SHUT_RDWR)
+
+
+def reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+
+
+def stop_in_the_middle(connection: socket.socket) -> None:
+    connection.sendall(OK[:-5])
+
+
+def stop_in_a_chunk(connection: socket.socket) -> None:
+    connection.sendall(chunked(BODY)[:-20])
+
+
+def speak_of_something_else(connection: socket.socket) -> None:
+    connection.sendall(b"SSH-2.0-OpenSSH_9\r\n\r\n")
+
+
+@pytest.mark.parametrize("broken", [close_at_once, reset, stop_in_the_middle, stop_in_a_chunk, speak_of_something_else])
+def test_a_broken_connection_is_tried_twice_more(broken: Callable[[socket.socket], None]) -> None:
+    """A connection that breaks anywhere is another try, told to the reader, and a BackendError after the third."""
+    waits = Waits()
+    reports: list[tuple[str, float | None]] = []
+    with provider(broken, broken, OK) as served:
+        assert backend(served.base_url, sleep=waits).process_query(query(reports)) == Answer("Forty-two.")
+    assert waits.seconds == [1.0, 2.0]
+    assert reports[1] == ("The provider cannot be reached, trying again in 1 s...", None)
+    with provider(broken) as served, pytest.raises(BackendError, match="cannot be reached"):
+        backend(served.base_url).process_query(query())
+    assert len(served.requests) == 3
+
+
+def test_nobody_listening_is_tried_twice_more() -> None:
+    """A refused connection is another try too."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    waits = Waits()
+    with pytest.raises(BackendError, match="cannot be reached"):
+        backend(f"http://127.0.0.1:{port}/v1", sleep=waits).process_query(query())
+    assert waits.seconds == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example"])
+def test_a_host_that_cannot_be_a_name_cannot_be_reached(host: str) -> None:
+    """A name that no resolver takes is our words too."""
+    with pytest.raises(BackendError, match="cannot be reached"):
+        backend(f"http://{host}/v1").process_query(query())
+
+
+def test_a_certificate_that_is_not_trusted_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TLS that fails, or certificates that cannot be found, fail the same way each time."""
+    waits = Waits()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def speak_plainly() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=speak_plainly)
+        thread.start()
+        with pytest.raises(BackendError, match="cannot be reached"):
+            backend(f"https://127.0.0.1:{listener.getsockname()[1]}/v1", sleep=waits).process_query(query())
+        thread.join()
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "gone.pem"))
+    with provider(OK) as served, pytest.raises(BackendError, match="cannot be reached"):
+        backend(served.base_url.replace("http:", "https:"), sleep=waits).process_query(query())
+    assert waits.seconds == []
+
+
+def wait_for_the_end(connection: socket.socket) -> None:
+    assert connection.recv(1) == b""
+
+
+def head_and_wait(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{")
+    assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("silent", [wait_for_the_end, head_and_wait])
+def test_a_silent_provider_is_given_up_once_and_its_connection_closed(silent: Callable[[socket.socket], None]) -> None:
+    """A read timeout is never another try: the provider has the request, and sees that we left."""
+    waits = Waits()
+    with provider(silent) as served:
+        with pytest.raises(BackendError, match="took too long"):
+            backend(served.base_url, timeout=-0.9, sleep=waits).process_query(query())
+        assert served.ended.wait(5)
+    assert (len(served.requests), waits.seconds) == (1, [])
+
+
+def drip(connection: socket.socket) -> None:
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    for_ever(connection)
+
+
+def for_ever(connection: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            connection.sendall(b" " * 1000)
+
+
+def test_a_drip_ends_at_the_deadline() -> None:
+    """A provider that sends for ever, a little at a time, ends with the deadline, also where nobody can be killed."""
+    ticks = count(step=0.25)
+    with provider(drip) as served:
+        with pytest.raises(BackendError, match="took too long"):
+            backend(served.base_url, timeout=20.0, clock=lambda: next(ticks)).process_query(query())
+        assert served.ended.wait(5)
+    assert len(served.requests) == 1
+
+
+BOMB = gzip.compress(b" " * 40_000_000)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(drip, id="endless"),
+        pytest.param(http(200, b" " * 2_000_000), id="long"),
+        pytest.param(http(200, BOMB, "Content-Encoding: gzip"), id="bomb"),
+    ],
+)
+def test_a_body_over_the_limit_is_refused_early(reply: bytes | Callable[[socket.socket], None]) -> None:
+    """Not more than the limit is kept, before or after decompression, and what is left is not waited for."""
+    with provider(reply) as served:
+        asks = backend(served.base_url, max_body_bytes=1_000_000)
+        with pytest.raises(BackendError, match="too large"):
+            asks.process_query(query())
+        assert reply is not drip or served.ended.wait(5)
+
+
+def test_a_body_at_the_limit_is_fine() -> None:
+    """The limit itself is allowed."""
+    with provider(OK) as served:
+        assert backend(served.base_url, max_body_bytes=len(BODY)).process_query(query()) == Answer("Forty-two.")
+
+
+def test_of_an_endless_error_only_the_beginning_is_read() -> None:
+    """An error page of any size is still the error that its status says."""
+
+    def endless(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 401 No\r\n\r\n")
+        for_ever(connection)
+
+    with provider(endless) as served:
+        with pytest.raises(BackendError, match="credentials"):
+            backend(served.base_url).process_query(query())
+        assert served.ended.wait(5)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", id="nothing"),
+        pytest.param(http(200, b"not gzip", "Content-Encoding: gzip"), id="broken gzip"),
+        pytest.param(http(200, b"<html>busy</html>", "Content-Type: text/html"), id="html"),
+        pytest.param(http(200, b'data: {"choices": []}\n\n', "Content-Type: text/event-stream"), id="a stream"),
+    ],
+)
+def test_a_success_that_is_no_json_cannot_be_understood(reply: bytes) -> None:
+    """A body that only pretends is a BackendError in our words."""
+    with provider(reply) as served, pytest.raises(BackendError, match="cannot be understood"):
+        backend(served.base_url).process_query(query())
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_the_key_is_never_sent_where_a_redirect_points(status: int) -> None:
+    """A redirect is an error, and nobody else hears of the query."""
+    with (
+        provider(OK) as other,
+        provider(http(status, b"", f"Location: {other.base_url}/x")) as served,
+        pytest.raises(BackendError, match="cannot be reached"),
+    ):
+        backend(served.base_url).process_query(query())
+    assert (len(served.requests), len(other.requests)) == (1, 0)
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Provider, pytest.MonkeyPatch]]:
+    """Give a proxy that the environment names, and a .netrc that has a password for every host."""
+    (tmp_path / "netrc").write_text("default login me password secret\n")
+    for name in ("http_proxy", "HTTPS_PROXY", "https_proxy", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with provider(OK) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.base_url.removesuffix("/v1"))
+        yield proxy, monkeypatch
+
+
+def test_the_environments_proxy_is_used_and_its_netrc_is_not(
+    environment: tuple[Provider, pytest.MonkeyPatch],
+) -> None:
+    """HTTP_PROXY counts as it was when the backend was made; .netrc never takes the key's place."""
+    proxy, monkeypatch = environment
+    asks = backend("http://provider.invalid/v1")
+    monkeypatch.delenv("http_proxy")
+    assert asks.process_query(query()) == Answer("Forty-two.")
+    assert proxy.requests[0].target == "http://provider.invalid/v1/chat/completions"
+    assert proxy.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "excepted.invalid"])
+def test_this_machine_and_no_proxy_are_reached_directly(
+    host: str, environment: tuple[Provider, pytest.MonkeyPatch]
+) -> None:
+    """A proxy is never asked for a provider on this machine, nor for one that NO_PROXY names."""
+    proxy, monkeypatch = environment
+    monkeypatch.setenv("no_proxy", "excepted.invalid")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(BackendError, match="cannot be reached"):
+        backend(f"http://{host}:{port}/v1").process_query(query())
+    assert proxy.requests == []
+
+
+def test_a_session_can_be_handed_in() -> None:
+    """Who needs certificates or adapters of their own brings the session."""
+    with requests.Session() as session, provider(OK) as served:
+        session.headers["X-Mine"] = "yes"
+        assert backend(served.base_url, session=session).process_query(query()) == Answer("Forty-two.")
+        assert served.requests[0].headers["x-mine"] == "yes"
+
+
+@pytest.mark.parametrize(
+    ("base_url", "target"),
+    [
+        ("/v1", "/v1/chat/completions"),
+        ("/v1/", "/v1/chat/completions"),
+        ("/v1/chat/completions", "/v1/chat/completions"),
+        ("/v1/chat/completions/", "/v1/chat/completions"),
+        ("", "/chat/completions"),
+        ("/deep/er/v1", "/deep/er/v1/chat/completions"),
+    ],
+)
+def test_the_address_may_be_written_as_people_write_it(base_url: str, target: str) -> None:
+    """With or without a slash, and with or without the endpoint, the request goes to the same place."""
+    with provider(OK) as served:
+        backend(served.base_url.removesuffix("/v1") + base_url).process_query(query())
+    assert served.requests[0].target == target
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"base_url": ""}, ["openai_base_url", "https://api.openai.com/v1"]),
+        ({"base_url": None}, ["openai_base_url"]),
+        ({"base_url": "api.openai.com/v1"}, ["openai_base_url is no address"]),
+        ({"base_url": "ftp://x/v1"}, ["openai_base_url is no address"]),
+        ({"base_url": "http:///v1"}, ["openai_base_url is no address"]),
+        ({"base_url": "http://x:99999/v1"}, ["openai_base_url is no address"]),
+        ({"base_url": "http://x:0/v1"}, ["openai_base_url is no address"]),
+        ({"base_url": "http://[::1/v1"}, ["openai_base_url is no address"]),
+        ({"base_url": "https://me:pass@x/v1"}, ["openai_base_url has more than an address"]),
+        ({"base_url": "https://x/v1?key=pass"}, ["openai_base_url has more than an address"]),
+        ({"base_url": "https://x/v1#pass"}, ["openai_base_url has more than an address"]),
+        ({"model": ""}, ["openai_model"]),
+        ({"model": None}, ["openai_model"]),
+        ({"api_key": "sk pass"}, ["openai_api_key"]),
+        ({"api_key": "sk-pass\nX-Evil: 1"}, ["openai_api_key"]),
+        ({"api_key": "sk-pass…"}, ["openai_api_key"]),
+    ],
+)
+def test_settings_that_cannot_work_stop_the_start(settings: dict[str, Any], words: list[str]) -> None:
+    """The sentence names the setting, and shows nothing of what may be secret."""
+    with pytest.raises(StartError) as refused:
+        openai_backend(**{"base_url": "https://x/v1", "api_key": "sk-1", "model": "m1"} | settings)
+    for word in words:
+        assert word in str(refused.value)
+    assert "pass" not in str(refused.value)
+
+
+def test_a_key_from_a_file_may_end_with_a_newline() -> None:
+    """White space around a key is no part of it."""
+    with provider(OK) as served:
+        backend(served.base_url, api_key=f" {KEY}\n").process_query(query())
+    assert served.requests[0].headers["authorization"] == f"Bearer {KEY}"
+
+
+def test_the_backend_says_what_it_is_and_can() -> None:
+    """It blocks, is named openai, can do all that there is, and does not show its key."""
+    made = backend("http://127.0.0.1:1/v1")
+    assert (made.name, made.is_async) == ("openai", False)
+    assert made.abilities == {"tools", "images", "prefill", "response_format", "json_schema"}
+    assert KEY not in repr(made)
+
+
+def test_every_try_is_told_with_what_came_of_it() -> None:
+    """Those that failed by the kind of their trouble, also where the run is stopped meanwhile."""
+    told: list[tuple[str, bool]] = []
+
+    def asked(upstream: Upstream) -> None:
+        told.append((upstream.outcome, upstream.trouble is None))
+
+    def stopped(text: str) -> None:
+        raise SystemExit  # as a kill does, wherever the work is then
+
+    with provider(http(503, "busy"), OK) as served:
+        backend(served.base_url).process_query(Query(username="ada", message="Hi", on_upstream=asked))
+    asking = Query(username="ada", message="Hi", on_text=stopped, on_upstream=asked)
+    with provider(stream(chunks("Forty"), chunks("-two."), DONE)) as served, pytest.raises(SystemExit):
+        backend(served.base_url, stream=True).process_query(asking)
+    assert told == [("busy", False), ("answered", True), ("stopped", False)]
+
+
+def test_what_the_run_carries_goes_along() -> None:
+    """A trace's name, for instance; and the key stays ours."""
+    with provider(OK) as served:
+        token = carried.set({"traceparent": "00-1-2-01"})
+        try:
+            backend(served.base_url).process_query(query())
+        finally:
+            carried.reset(token)
+        backend(served.base_url).process_query(query())
+    first, second = served.requests
+    assert first.headers["traceparent"] == "00-1-2-01"
+    assert first.headers["authorization"] == f"Bearer {KEY}"
+    assert "traceparent" not in second.headers

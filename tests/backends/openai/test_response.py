@@ -1,0 +1,481 @@
+"""Calls of tools, in every way that providers cut them."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persona_stream.backends.openai.backend import OpenAI
+from persona_stream.backends.openai.response import Calls, calls_of
+from persona_stream.backends.providers.errors import Trouble
+from persona_stream.backends.providers.responses import answer_in
+from persona_stream.backends.providers.transport import Reply
+from persona_stream.core.content import Extras, ToolCall
+from persona_stream.core.query import Answer, Usage
+from tests.backends.fake_provider import completion, cuts
+
+CALL = {"id": "call_1", "type": "function", "function": {"name": "look", "arguments": '{"at": "sky"}'}}
+CALLED = ToolCall("call_1", "look", '{"at": "sky"}')
+COUNTS = {"prompt_tokens": 7, "completion_tokens": 9, "total_tokens": 16}
+
+
+def read(reply: Reply, now: float = 0.0) -> Answer:
+    return answer_in(reply, OpenAI("m1"), now)
+
+
+def reply(body: object, status: int = 200, **headers: str) -> Reply:
+    return Reply(status, headers, body if isinstance(body, bytes) else json.dumps(body).encode())
+
+
+@pytest.mark.parametrize(
+    ("body", "answer"),
+    [
+        (completion(), Answer("Forty-two.")),
+        (completion(usage=COUNTS), Answer("Forty-two.", usage=Usage(input_tokens=7, output_tokens=9))),
+        (completion(usage=None), Answer("Forty-two.")),
+        (completion(usage={"prompt_tokens": 7}), Answer("Forty-two.")),
+        (completion(usage={"prompt_tokens": "7", "completion_tokens": "9"}), Answer("Forty-two.")),
+        (completion(usage={"prompt_tokens": -7, "completion_tokens": 9}), Answer("Forty-two.")),
+        (completion(usage=[1]), Answer("Forty-two.")),
+        (completion(error=None), Answer("Forty-two.")),
+        (completion(message={"reasoning_content": "6 × 7"}), Answer("Forty-two.", "6 × 7")),
+        (completion(message={"reasoning": "6 × 7"}), Answer("Forty-two.", "6 × 7")),
+        (completion(message={"reasoning_content": "", "reasoning": "6 × 7"}), Answer("Forty-two.", "6 × 7")),
+        (completion(message={"reasoning_content": None, "reasoning": {"effort": 1}}), Answer("Forty-two.")),
+        (completion(finish_reason="length"), Answer("Forty-two.", finish="length")),
+        (completion(finish_reason="model_length"), Answer("Forty-two.", finish="length")),
+        (completion(finish_reason="content_filter"), Answer("Forty-two.", finish="filter")),
+        (completion(finish_reason="tool_calls"), Answer("Forty-two.")),
+        (completion(finish_reason="never heard of"), Answer("Forty-two.")),
+        (completion("", finish_reason="length"), Answer("", finish="length")),
+        (completion(None, finish_reason="length"), Answer("", finish="length")),
+        (
+            completion("", message={"reasoning_content": "6 × 7"}, finish_reason="length"),
+            Answer("", "6 × 7", finish="length"),
+        ),
+        (
+            completion(None, message={"tool_calls": [CALL]}, finish_reason="tool_calls"),
+            Answer("", finish="tools", calls=(CALLED,)),
+        ),
+        (
+            completion("I look.", message={"tool_calls": [CALL, None, 7]}),
+            Answer("I look.", finish="tools", calls=(CALLED,)),
+        ),
+        (
+            completion(None, message={"tool_calls": [CALL]}, finish_reason="length"),
+            Answer("", finish="length", calls=(CALLED,)),
+        ),
+        (completion(message={"tool_calls": None}), Answer("Forty-two.")),
+        (completion(message={"tool_calls": []}, finish_reason="tool_calls"), Answer("Forty-two.")),
+        (completion(finish_reason=None), Answer("Forty-two.")),
+        (completion(finish_reason={"odd": 1}), Answer("Forty-two.")),
+        (completion(None, message={"refusal": "I would rather not."}), Answer("I would rather not.")),
+        (completion("Yes.", message={"refusal": None}), Answer("Yes.")),
+        (completion([{"type": "text", "text": "Forty"}, {"type": "text", "text": "-two."}]), Answer("Forty-two.")),
+        (completion(["Forty", "-two."]), Answer("Forty-two.")),
+        (completion([{"type": "refusal", "refusal": "No."}]), Answer("No.")),
+        (
+            completion(
+                [
+                    {"type": "thinking", "thinking": [{"type": "text", "text": "6 "}, {"type": "text", "text": "× 7"}]},
+                    {"type": "thinking", "thinking": "!"},
+                    {"type": "image_url", "image_url": {"url": "x"}},
+                    {"text": 7},
+                    None,
+                    [],
+                    {"type": "text", "text": "Forty-two."},
+                ]
+            ),
+            Answer("Forty-two.", "6 × 7!"),
+        ),
+        (completion("你好 👩‍👩‍👧"), Answer("你好 👩‍👩‍👧")),
+        (completion("half \ud83d"), Answer("half \ud83d")),
+        (completion("  kept \n"), Answer("  kept \n")),
+        ({"choices": [{"message": {"content": "bare"}}]}, Answer("bare")),
+        ({"choices": [{"message": {"content": "one"}}, {"message": {"content": "two"}}]}, Answer("one")),
+        (b"\xef\xbb\xbf" + json.dumps(completion()).encode(), Answer("Forty-two.")),
+        (json.dumps(completion(created=float("nan"))).encode(), Answer("Forty-two.")),
+    ],
+)
+def test_an_answer_is_found_in_every_form_that_providers_send(body: object, answer: Answer) -> None:
+    """The text is kept to the character; thoughts and counts are taken where they make sense."""
+    found = read(reply(body))
+    assert found == answer
+    assert isinstance(found.raw, dict)
+    assert "choices" in found.raw
+
+
+@pytest.mark.parametrize("status", [201, 202, 299])
+def test_any_status_of_success_will_do(status: int) -> None:
+    """A gateway that answers 201 answers."""
+    assert read(reply(completion(), status), 0.0) == Answer("Forty-two.")
+
+
+HTML = b"<!doctype html><title>502 Bad Gateway</title>"
+DEEP = b'{"choices":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+def error(message: object = "x", **more: object) -> dict[str, object]:
+    return {"error": {"message": message} | more}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "again"),
+    [
+        # what HTTP says
+        (301, b"", "unreachable", False),
+        (307, HTML, "unreachable", False),
+        (400, error(), "refused", False),
+        (401, error(), "credentials", False),
+        (402, error(), "credit", False),
+        (403, HTML, "credentials", False),
+        (404, error(), "model", False),
+        (404, {"error": "model 'x' not found"}, "model", False),
+        (404, {"object": "error", "message": "The model `x` does not exist.", "code": 404}, "model", False),
+        (404, {"detail": "Not Found"}, "model", False),
+        (405, b"", "refused", False),
+        (408, b"", "timeout", False),
+        (409, b"", "refused", False),
+        (413, b"", "too_long", False),
+        (418, b"", "refused", False),
+        (422, {"detail": [{"loc": ["body"], "msg": "field required"}]}, "refused", False),
+        (429, error(), "busy", True),
+        (500, error(), "failed", False),
+        (500, HTML, "failed", False),
+        (501, b"", "failed", False),
+        (502, HTML, "failed", True),
+        (503, HTML, "busy", True),
+        (504, HTML, "timeout", True),
+        (520, HTML, "failed", False),
+        (529, error(type="overloaded_error"), "busy", False),
+        (599, b"", "failed", False),
+        (999, b"", "failed", False),
+        # what the error object adds
+        (400, error(code="context_length_exceeded"), "too_long", False),
+        (400, error("This model's maximum context length is 4096 tokens."), "too_long", False),
+        (400, error("litellm.ContextWindowExceededError: ..."), "too_long", False),
+        (500, error("context length"), "failed", False),
+        (400, error(code="content_filter"), "filtered", False),
+        (400, error(code="invalid_api_key"), "credentials", False),
+        (400, error(code="model_not_found"), "model", False),
+        (400, error(code=None), "refused", False),
+        (400, error(["not", "text"], code=["nor", "this"]), "refused", False),
+        (400, {"error": ["x"]}, "refused", False),
+        (429, error(code="insufficient_quota"), "credit", False),
+        (429, error(code="rate_limit_exceeded"), "busy", True),
+        (503, completion(), "busy", True),
+        # a success that is none
+        (200, error(), "failed", False),
+        (200, {"error": "out of memory"}, "failed", False),
+        (200, error(code=429), "busy", True),
+        (200, error(code="429"), "busy", True),
+        (200, error(code=401), "credentials", False),
+        (200, error(code=502), "failed", True),
+        (200, error(code=200), "failed", False),
+        (200, error(code="server_error"), "failed", False),
+        (200, error(code=True), "failed", False),
+        (200, completion() | error(code=503), "busy", True),
+        (200, {"choices": [{"error": {"code": 502}, "message": {"content": "Forty-"}}]}, "failed", True),
+        (200, b"", "unreadable", False),
+        (204, b"", "unreadable", False),
+        (200, HTML, "unreadable", False),
+        (200, b'data: {"choices":[]}\n\n', "unreadable", False),
+        (200, b'{"choices":[{"message"', "unreadable", False),
+        (200, b"\xff\xfe\x00", "unreadable", False),
+        (200, DEEP, "unreadable", False),
+        (200, b'{"choices":' + b"9" * 5000 + b"}", "unreadable", False),
+        (200, b"null", "unreadable", False),
+        (200, b'"Forty-two."', "unreadable", False),
+        (200, b"[]", "unreadable", False),
+        (200, {}, "unreadable", False),
+        (200, {"object": "list", "data": []}, "unreadable", False),
+        (200, {"choices": []}, "empty", False),
+        (200, {"choices": None}, "empty", False),
+        (200, {"choices": {}}, "empty", False),
+        (200, {"choices": ["text"]}, "empty", False),
+        (200, {"choices": [None]}, "empty", False),
+        (200, {"choices": [{}]}, "empty", False),
+        (200, {"choices": [{"message": None}]}, "empty", False),
+        (200, {"choices": [{"message": "text"}]}, "empty", False),
+        (200, {"choices": [{"message": {}}]}, "empty", False),
+        (200, completion(None), "empty", False),
+        (200, completion(None, finish_reason="tool_calls"), "empty", False),
+        (200, completion(message={"tool_calls": [{"id": "1"}]}), "unreadable", False),
+        (200, completion("Forty-", finish_reason="error"), "failed", False),
+        (200, completion("Forty-", finish_reason="insufficient_system_resource"), "busy", False),
+        (200, {"object": "error", "message": "x", "code": 429}, "busy", True),
+        (200, error(code="rate_limit_exceeded"), "busy", True),
+        (200, completion(""), "empty", False),
+        (200, completion(" \n"), "empty", False),
+        (200, completion([]), "empty", False),
+        (200, completion({"text": "x"}), "empty", False),
+        (200, completion(42), "empty", False),
+        (200, completion(None, finish_reason="content_filter"), "filtered", False),
+    ],
+)
+def test_whatever_is_no_answer_is_a_trouble_of_a_known_kind(status: int, body: object, kind: str, again: bool) -> None:
+    """Every hostile, broken or refusing reply is told apart by what a client needs to know, and retried or not."""
+    with pytest.raises(Trouble) as found:
+        read(reply(body, status), 0.0)
+    assert (found.value.kind, found.value.again) == (kind, again)
+
+
+def test_what_is_not_ours_is_kept_for_clients_of_the_same_dialect() -> None:
+    """Fields of the message, of the body and of the usage that we have no word for, where they were; no nulls."""
+    body = completion(
+        message={"annotations": [], "audio": None, "function_call": None, "x": 1, "reasoning": "6 × 7"},
+        usage=COUNTS | {"prompt_tokens_details": {"cached_tokens": 3}, "cost": None},
+        service_tier="default",
+        system_fingerprint=None,
+    )
+    assert read(reply(body)) == Answer(
+        "Forty-two.",
+        "6 × 7",
+        Usage(input_tokens=7, output_tokens=9),
+        extras=Extras(
+            "openai",
+            {
+                "message": {"annotations": [], "x": 1},
+                "completion": {"service_tier": "default"},
+                "usage": {"prompt_tokens_details": {"cached_tokens": 3}},
+            },
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "elsewhere"),
+    [
+        (429, error(), True),
+        (429, error(code="insufficient_quota"), True),
+        (500, HTML, True),
+        (503, b"", True),
+        (504, b"", True),
+        (529, b"", True),
+        (200, error(), True),
+        (200, error(code=429), True),
+        (200, error(code=400), False),
+        (200, HTML, False),
+        (200, completion(""), False),
+        (307, b"", False),
+        (400, error(), False),
+        (401, error(), False),
+        (404, error(), False),
+    ],
+)
+def test_another_provider_may_do_better_where_this_one_is_busy_or_broken(
+    status: int, body: object, elsewhere: bool
+) -> None:
+    """Not where the request, its key or the model is what is wrong, nor where there is an answer that says nothing."""
+    with pytest.raises(Trouble) as found:
+        read(reply(body, status))
+    assert found.value.elsewhere is elsewhere
+
+
+def test_the_log_gets_a_quote_on_one_short_line() -> None:
+    """A provider's text is shown in the log in part, and cannot forge a line or move a terminal's cursor."""
+    body = "\x1b[2J\nERROR forged\r\u2028你好 ".encode() + b"x" * 10_000
+    with pytest.raises(Trouble) as found:
+        read(reply(body, 500), 0.0)
+    assert found.value.detail.startswith(r"status 500: '\x1b[2J\nERROR forged\r\u2028你好 xxx")
+    assert found.value.detail.isprintable()
+    assert len(found.value.detail) < 600
+
+
+def test_a_redirect_says_where_it_points() -> None:
+    """The operator reads in the log which address to configure."""
+    with pytest.raises(Trouble) as found:
+        read(reply(b"", 308, Location="https://new.example/v1\n"), 0.0)
+    assert found.value.detail == r"status 308 to 'https://new.example/v1\n': ''"
+
+
+@pytest.mark.parametrize(
+    ("headers", "again", "seconds"),
+    [
+        ({}, True, None),
+        ({"Retry-After": "7"}, True, 7.0),
+        ({"Retry-After": "Thu, 01 Jan 1970 00:00:09 GMT"}, True, 9.0),
+        ({"x-should-retry": "false", "Retry-After": "7"}, False, 7.0),
+        ({"x-should-retry": "true"}, True, None),
+    ],
+)
+def test_headers_say_whether_and_when_to_try_again(headers: dict[str, str], again: bool, seconds: float | None) -> None:
+    """Retry-After and x-should-retry are obeyed."""
+    with pytest.raises(Trouble) as found:
+        read(reply(b"", 503, **headers), 0.0)
+    assert (found.value.again, found.value.retry_after) == (again, seconds)
+
+
+JSON: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["choices", "message", "content", "error", "code", "usage", "text", "thinking"]), inner
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.integers(100, 999), JSON | st.just(None).flatmap(lambda _: JSON.map(lambda inner: {"choices": [inner]})))
+def test_no_json_breaks_the_reading(status: int, body: object) -> None:
+    """Any JSON at all is an answer with text, or a trouble."""
+    try:
+        answer = read(reply(body, status), 0.0)
+    except Trouble:
+        return
+    assert answer.text.strip() or answer.calls or answer.finish == "length"
+
+
+@given(st.binary())
+def test_no_bytes_break_the_reading(body: bytes) -> None:
+    """Any bytes at all are a trouble."""
+    with pytest.raises(Trouble):
+        read(reply(body), 0.0)
+
+
+def part(index: object = None, id: object = None, name: object = None, arguments: object = None) -> dict[str, Any]:
+    return {"index": index, "id": id, "function": {"name": name, "arguments": arguments}}
+
+
+A, B = ToolCall("a", "look", '{"at":"sky"}'), ToolCall("b", "wait", "{}")
+
+
+@pytest.mark.parametrize(
+    ("parts", "calls"),
+    [
+        pytest.param([], [], id="none"),
+        pytest.param(
+            [
+                part(0, "a", "look", ""),
+                part(0, arguments='{"at":'),
+                part(0, arguments='"sky"}'),
+                part(1, "b", "wait", "{}"),
+            ],
+            [A, B],
+            id="as OpenAI has it",
+        ),
+        pytest.param(
+            [part(1, "b", "wait", "{}"), part(0, "a", "look", '{"at":"sky"}')], [A, B], id="the last one first"
+        ),
+        pytest.param(
+            [
+                part(0, "a", "look", '{"at":'),
+                part(1, "b", "wait", "{"),
+                part(0, arguments='"sky"}'),
+                part(1, arguments="}"),
+            ],
+            [A, B],
+            id="in turns",
+        ),
+        pytest.param([part(0, "a", "look", '{"at":"sky"}'), part(0, "b", "wait", "{}")], [A, B], id="always index 0"),
+        pytest.param([part(None, "a", "look", '{"at":"sky"}'), part(None, "b", "wait", "{}")], [A, B], id="no index"),
+        pytest.param(
+            [
+                part(None, "a", "look", '{"at":'),
+                part(arguments='"sky"}'),
+                part(None, "b", "wait"),
+                part(arguments="{}"),
+            ],
+            [A, B],
+            id="no index, in parts",
+        ),
+        pytest.param(
+            [part(0, "a", "look", '{"at":'), part(0, "a", "look", '"sky"}')], [A], id="id and name in every part"
+        ),
+        pytest.param([part(0, "a", "look", {"at": "sky"})], [ToolCall("a", "look", '{"at": "sky"}')], id="an object"),
+        pytest.param([part(0, "b", "wait", "")], [B], id="no arguments"),
+        pytest.param([part(0, "b", "wait", None), part(0, "", "", None)], [B], id="null arguments"),
+        pytest.param([part(7, "b", "wait"), part(2**80, "a", "look", '{"at":"sky"}')], [B, A], id="far indices"),
+        pytest.param([part("x", "b", "wait"), part(True), part([], "", "", "")], [B], id="no indices at all"),
+        pytest.param([part(0, "b"), part(0, None, "wait")], [B], id="the name later"),
+        pytest.param([part(0, "a", "look", '{"at":')], [ToolCall("a", "look", '{"at":')], id="cut"),
+    ],
+)
+def test_parts_come_together(parts: list[dict[str, Any]], calls: list[ToolCall]) -> None:
+    """Whatever the order and the indices, each call is whole, and stands where its index says."""
+    gathered = Calls()
+    for each in parts:
+        gathered.take(each)
+    assert list(gathered.whole()) == calls
+
+
+def test_a_call_without_an_id_gets_one_of_its_own() -> None:
+    """Clients say by it what a result belongs to."""
+    first, second = calls_of([part(name="wait"), part(name="wait")])
+    assert re.fullmatch("call_[0-9a-f]{24}", first.id)
+    assert first.id != second.id
+
+
+def test_whole_calls_stay_apart() -> None:
+    """Whatever they share."""
+    assert calls_of([part(0, "a", "wait"), part(0, "a", "wait")]) == (ToolCall("a", "wait", "{}"),) * 2
+
+
+@pytest.mark.parametrize(
+    "nameless", [part(0, "a"), part(0, arguments="{}"), {"id": "a", "type": "custom", "custom": {}}]
+)
+def test_a_call_of_nothing_cannot_be_made(nameless: dict[str, Any]) -> None:
+    """Without the call the answer would not be what the model said, so there is none."""
+    gathered = Calls()
+    gathered.take(part(0, "b", "wait") | {"index": 9})
+    gathered.take(nameless)
+    with pytest.raises(Trouble, match="unreadable"):
+        gathered.whole()
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "index": st.none() | st.integers(-2, 3) | st.text(max_size=1),
+                "id": st.none() | st.sampled_from(["", "a", "b"]) | st.integers(),
+                "function": st.none()
+                | st.fixed_dictionaries(
+                    {},
+                    optional={
+                        "name": st.none() | st.sampled_from(["", "look", "wait"]),
+                        "arguments": st.none() | st.text(max_size=3) | st.dictionaries(st.text(max_size=1), st.none()),
+                    },
+                ),
+            },
+        ),
+        max_size=12,
+    )
+)
+def test_no_parts_break_it(parts: list[dict[str, Any]]) -> None:
+    """Any parts at all are calls that can be made, or a trouble; and what is kept is said."""
+    gathered = Calls()
+    kept = [gathered.take(each) for each in parts]
+    try:
+        calls = gathered.whole()
+    except Trouble:
+        return
+    assert bool(calls) == any(kept)
+    assert all(call.id and call.name and call.arguments for call in calls)
+
+
+@given(st.data())
+def test_calls_survive_any_cutting(data: st.DataObject) -> None:
+    """However arguments are cut, and however the parts of several calls are mixed, nothing is lost."""
+    calls = [
+        ToolCall(
+            f"id{at}", f"tool{at}", json.dumps(data.draw(st.dictionaries(st.text(max_size=3), st.text(max_size=9))))
+        )
+        for at in range(data.draw(st.integers(1, 4)))
+    ]
+    queues = []
+    for at, call in enumerate(calls):
+        pieces = cuts(data, call.arguments)
+        queues.append([part(at, call.id, call.name, ""), *(part(at, arguments=piece) for piece in pieces)])
+    gathered = Calls()
+    while queues := [queue for queue in queues if queue]:
+        gathered.take(data.draw(st.sampled_from(queues)).pop(0))
+    assert list(gathered.whole()) == calls

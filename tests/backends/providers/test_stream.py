@@ -1,0 +1,321 @@
+"""Streams on paper: whatever a provider sends, there is one outcome for it."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from persona_stream.backends.anthropic.backend import Anthropic
+from persona_stream.backends.openai.backend import OpenAI
+from persona_stream.backends.providers.base import Dialect
+from persona_stream.backends.providers.errors import Trouble
+from persona_stream.backends.providers.stream import Listening, beginning, is_stream
+from persona_stream.core.content import Extras, ToolCall
+from persona_stream.core.query import Answer, Usage
+from tests.backends.fake_provider import (
+    DONE,
+    PING,
+    STOPPED,
+    Ear,
+    Paper,
+    Waits,
+    begun,
+    block,
+    chunk,
+    chunks,
+    cuts,
+    ended,
+    part,
+    parts,
+)
+from tests.fakes import FakeClock
+
+OPENAI, ANTHROPIC = OpenAI("m1"), Anthropic("m1", 4096)
+STOP = chunk(finish_reason="stop")
+
+
+def listen(dialect: Dialect, paper: Paper, ear: Ear, limit: int = 10_000_000) -> Answer:
+    first = beginning(paper.pieces)
+    assert is_stream(first)
+    return Listening(dialect, ear.query(), FakeClock(), 60.0, limit).answer(paper, first)  # type: ignore[arg-type]  # on paper
+
+
+@pytest.mark.parametrize(
+    ("dialect", "stream", "text", "finish"),
+    [
+        pytest.param(OPENAI, chunks("Forty", "-two.", STOP, DONE), "Forty-two.", "stop", id="as it should be"),
+        pytest.param(OPENAI, chunks("42", STOP), "42", "stop", id="no [DONE]"),
+        pytest.param(OPENAI, chunks("42", DONE), "42", "stop", id="no finish_reason"),
+        pytest.param(OPENAI, chunks("42", STOP, DONE, "!", b"data: {", DONE), "42", "stop", id="parts after the end"),
+        pytest.param(OPENAI, chunks("4", STOP, "2", DONE), "42", "stop", id="parts after the reason"),
+        pytest.param(OPENAI, chunks("42", chunk(finish_reason="length"), DONE), "42", "length", id="length"),
+        pytest.param(
+            OPENAI, b": hi\n\n" + chunks("42", b": hi\n", b"data:\n\n", STOP, DONE), "42", "stop", id="comments"
+        ),
+        pytest.param(OPENAI, chunks("42", STOP, DONE).replace(b"\n", b"\r\n"), "42", "stop", id="CRLF"),
+        pytest.param(OPENAI, chunks("42", STOP, DONE).replace(b"data: ", b"data:"), "42", "stop", id="no spaces"),
+        pytest.param(OPENAI, b"\xef\xbb\xbf\n\n" + chunks("42", STOP, DONE), "42", "stop", id="BOM and blank lines"),
+        pytest.param(OPENAI, chunks("x" * 2**20, STOP, DONE), "x" * 2**20, "stop", id="a line of 1 MB"),
+        pytest.param(OPENAI, chunks("你好 👩‍👩‍👧", STOP, DONE), "你好 👩‍👩‍👧", "stop", id="Unicode"),
+        pytest.param(
+            OPENAI,
+            chunks(b'data: {"choices":[{"delta":{"content":"\\ud83d"}}]}\n\n', STOP),
+            "\ud83d",
+            "stop",
+            id="half",
+        ),
+        pytest.param(OPENAI, chunks(b"data: {\ndata: }\n\n", "42", STOP), "42", "stop", id="several lines of data"),
+        pytest.param(OPENAI, b"id: 1\nevent: x\nretry: 1\n" + chunks("42", STOP), "42", "stop", id="other fields"),
+        pytest.param(ANTHROPIC, parts(begun(), PING, block(), "42", ended(), STOPPED), "42", "stop", id="Anthropic's"),
+        pytest.param(ANTHROPIC, parts(block(), "42", ended()), "42", "stop", id="Anthropic's without its last event"),
+        pytest.param(ANTHROPIC, parts(block(), "42", STOPPED, "!"), "42", "stop", id="Anthropic's after its end"),
+        pytest.param(
+            ANTHROPIC, parts(block(), "42", ended("max_tokens"), DONE), "42", "length", id="Anthropic's with [DONE]"
+        ),
+    ],
+)
+def test_what_can_be_read_is_an_answer(dialect: Dialect, stream: bytes, text: str, finish: str) -> None:
+    """All that was said is passed on, and what follows the end is not."""
+    ear = Ear()
+    answer = listen(dialect, Paper(stream), ear)
+    assert (ear.text, answer.text, answer.finish) == (text, "", finish)
+
+
+HTML = b"<!doctype html><title>502 Bad Gateway</title>"
+
+
+def error(**fields: object) -> dict[str, object]:
+    return {"error": {"message": "x"} | fields}
+
+
+@pytest.mark.parametrize(
+    ("dialect", "stream", "kind", "again"),
+    [
+        pytest.param(OPENAI, b": hi\n\n", "broken_off", True, id="a comment and no more"),
+        pytest.param(OPENAI, chunks(chunk("")), "broken_off", True, id="cut before a word"),
+        pytest.param(OPENAI, chunks({}, {"choices": None}), "broken_off", True, id="no choices"),
+        pytest.param(OPENAI, chunks("42", STOP)[:20], "broken_off", True, id="cut in a line"),
+        pytest.param(OPENAI, chunks(DONE), "empty", False, id="nothing"),
+        pytest.param(OPENAI, chunks({"choices": []}, DONE), "empty", False, id="no choices, but [DONE]"),
+        pytest.param(OPENAI, chunks(STOP, DONE), "empty", False, id="no word"),
+        pytest.param(OPENAI, chunks(chunk(finish_reason="content_filter"), DONE), "filtered", False, id="filtered"),
+        pytest.param(OPENAI, b"data: {\n\n" + DONE, "unreadable", False, id="broken JSON"),
+        pytest.param(OPENAI, b"data: null\n\n", "unreadable", False, id="null"),
+        pytest.param(OPENAI, b"data: 7\n\n", "unreadable", False, id="a number"),
+        pytest.param(OPENAI, b"data: [" + b"[" * 100_000 + b"\n\n", "unreadable", False, id="deep JSON"),
+        pytest.param(OPENAI, b"data: " + b"9" * 5000 + b"\n\n", "unreadable", False, id="a long number"),
+        pytest.param(OPENAI, b"data: \xff\xfe\n\n", "unreadable", False, id="no UTF-8"),
+        pytest.param(OPENAI, chunks(error()), "failed", False, id="an error"),
+        pytest.param(OPENAI, chunks({"error": "x"}), "failed", False, id="an error that is a text"),
+        pytest.param(OPENAI, chunks(error(code=429)), "busy", True, id="an error with a status"),
+        pytest.param(OPENAI, chunks(error(code="rate_limit_exceeded")), "busy", True, id="an error with a code"),
+        pytest.param(OPENAI, chunks(error(code="insufficient_quota")), "credit", False, id="an error for good"),
+        pytest.param(OPENAI, b"event: error\ndata: out of memory\n\n", "failed", False, id="an error of no form"),
+        pytest.param(OPENAI, chunks({"object": "error", "message": "x", "code": 503}), "busy", True, id="vLLM's error"),
+        pytest.param(OPENAI, chunks({"choices": [{"error": {"code": 502}}]}), "failed", True, id="a gateway's error"),
+        pytest.param(ANTHROPIC, parts(PING, PING), "broken_off", True, id="Anthropic's pings"),
+        pytest.param(ANTHROPIC, parts(begun(), block()), "broken_off", True, id="Anthropic's cut before a word"),
+        pytest.param(ANTHROPIC, parts(STOPPED), "empty", False, id="Anthropic's nothing"),
+        pytest.param(
+            ANTHROPIC, parts({"type": "error", "error": {"type": "overloaded_error"}}), "busy", True, id="overloaded"
+        ),
+        pytest.param(
+            ANTHROPIC, parts({"type": "error", "error": {"type": "api_error"}}), "failed", False, id="Anthropic's error"
+        ),
+        pytest.param(ANTHROPIC, chunks("42", STOP, DONE), "empty", False, id="the other dialect"),
+        pytest.param(OPENAI, parts(begun(), block(), "42", ended(), STOPPED), "broken_off", True, id="and vice versa"),
+    ],
+)
+def test_what_cannot_be_read_is_a_trouble(dialect: Dialect, stream: bytes, kind: str, again: bool) -> None:
+    """Before a word was said it may be tried again where that helps; and another provider may do better."""
+    ear = Ear()
+    with pytest.raises(Trouble) as found:
+        listen(dialect, Paper(stream), ear)
+    assert (found.value.kind, found.value.again, ear.heard) == (kind, again, [])
+    assert found.value.elsewhere == (kind in ("broken_off", "busy", "failed", "credit"))
+
+
+@pytest.mark.parametrize(
+    ("dialect", "stream", "kind"),
+    [
+        pytest.param(OPENAI, chunks("Forty-"), "broken_off", id="cut"),
+        pytest.param(OPENAI, chunks(chunk(delta={"reasoning": "Hm"})), "broken_off", id="cut in its thoughts"),
+        pytest.param(OPENAI, chunks("Forty-", b"data: {"), "broken_off", id="cut in a line"),
+        pytest.param(OPENAI, chunks("Forty-", b"data: {\n\n"), "unreadable", id="broken JSON"),
+        pytest.param(OPENAI, chunks("Forty-", error(code=429), DONE), "busy", id="an error"),
+        pytest.param(OPENAI, chunks("Forty-", STOP, error(code=502), DONE), "failed", id="an error after the reason"),
+        pytest.param(OPENAI, chunks("Forty-", chunk(finish_reason="error"), DONE), "failed", id="an error as reason"),
+        pytest.param(OPENAI, chunks(" \n", STOP, DONE), "empty", id="white space"),
+        pytest.param(ANTHROPIC, parts(begun(), block(), "Forty-"), "broken_off", id="Anthropic's cut"),
+        pytest.param(
+            ANTHROPIC,
+            parts(block(), "Forty-", {"type": "error", "error": {"type": "overloaded_error"}}),
+            "busy",
+            id="overloaded",
+        ),
+    ],
+)
+def test_after_the_first_word_nothing_is_tried_again(dialect: Dialect, stream: bytes, kind: str) -> None:
+    """Readers have a part of the answer: nobody, here or elsewhere, can begin it anew."""
+    ear = Ear()
+    with pytest.raises(Trouble) as found:
+        listen(dialect, Paper(stream), ear)
+    assert ear.heard != []
+    assert (found.value.kind, found.value.again, found.value.elsewhere) == (kind, False, False)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "again"),
+    [((), "unreachable", True), (("Forty-",), "broken_off", False), (("Forty-two.", STOP), None, False)],
+)
+def test_a_connection_that_breaks_costs_what_was_not_said(said: tuple[object, ...], kind: str, again: bool) -> None:
+    """Before the first word it is another try, after it an error, and after the reason of the end nothing at all."""
+    lost = Trouble("unreachable", "reset", again=True, elsewhere=True)
+    paper = Paper(b": hi\n\n" + chunks(*said), trouble=lost)
+    if kind is None:
+        assert listen(OPENAI, paper, Ear()) == Answer("")
+        return
+    with pytest.raises(Trouble) as found:
+        listen(OPENAI, paper, Ear())
+    assert (found.value.kind, found.value.again) == (kind, again)
+
+
+def test_a_calls_parts_are_no_words_yet() -> None:
+    """Readers get a call only when it is whole, so what breaks off before that can be tried again."""
+    call = {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "look", "arguments": "{"}}]}
+    with pytest.raises(Trouble) as found:
+        listen(OPENAI, Paper(chunks(chunk(delta=call))), Ear())
+    assert (found.value.kind, found.value.again) == ("broken_off", True)
+
+
+ENDLESS = {
+    "a line": (OPENAI, [b"data: ", b"x" * 100_000]),
+    "an event": (OPENAI, [b"data: x\n" * 1000]),
+    "a text": (OPENAI, [chunks("x" * 1000)]),
+    "letters": (OPENAI, [chunks("x")]),
+    "thoughts": (OPENAI, [chunks(chunk(delta={"reasoning": "x" * 1000}))]),
+    "arguments": (OPENAI, [chunks(chunk(delta={"tool_calls": [{"index": 0, "function": {"arguments": "x" * 1000}}]}))]),
+    "odd fields": (OPENAI, [chunks(chunk(delta={"odd": "x" * 1000}))]),
+    "blocks": (ANTHROPIC, [parts(block())]),
+    "blocks of others": (ANTHROPIC, [parts(block(0, type="odd", x="x" * 1000))]),
+}
+
+
+@pytest.mark.parametrize(("dialect", "pieces"), ENDLESS.values(), ids=ENDLESS)
+def test_what_never_ends_comes_to_a_limit(dialect: Dialect, pieces: list[bytes]) -> None:
+    """Neither one event nor all that must be kept of a stream grows for ever."""
+    paper = Paper(*chain(pieces[:-1], [pieces[-1]] * 20_000))
+    with pytest.raises(Trouble) as found:
+        listen(dialect, paper, Ear(), limit=100_000)
+    assert found.value.kind == "too_large"
+
+
+@pytest.mark.parametrize("body", [b'{"choices": []}', b" \n[1]", HTML, b"\xef\xbb\xbf{", b"", b" \r\n"])
+def test_what_begins_like_json_or_html_is_no_stream(body: bytes) -> None:
+    """A provider that does not stream, and one that fails, is heard out."""
+    assert not is_stream(beginning(iter([body[at : at + 1] for at in range(len(body))])))
+
+
+@pytest.mark.parametrize("body", [b"upstream gone", b"null\n\n", b'"x"'])
+def test_what_is_no_stream_after_all_cannot_be_understood(body: bytes) -> None:
+    """Plain text, under a type that is not a stream's, is not worth another try."""
+    with pytest.raises(Trouble) as found:
+        listen(OPENAI, Paper(body, kind="text/plain"), Ear())
+    assert (found.value.kind, found.value.again) == ("unreadable", False)
+
+
+CALL = {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "look", "arguments": '{"at": "天"}'}}]}
+WHOLE = {
+    OPENAI: chunks(
+        chunk(delta={"role": "assistant", "reasoning_content": "六×七"}),
+        b": keep-alive\r\n\r\n",
+        "四十二 👩‍👩‍👧",
+        b"data: {}\r\r",
+        chunk("!", delta=CALL | {"x": 1}),
+        STOP,
+        {"choices": [], "usage": {"prompt_tokens": 7, "completion_tokens": 9}},
+        DONE,
+    ),
+    ANTHROPIC: parts(
+        begun(input_tokens=7),
+        block(0, type="thinking", thinking=""),
+        part("六×七", 0, "thinking"),
+        PING,
+        block(1),
+        part("四十二 👩‍👩‍👧", 1),
+        part("!", 1),
+        block(2, type="tool_use", id="a", name="look", input={}),
+        part('{"at": ', 2, "input_json"),
+        part('"天"}', 2, "input_json"),
+        ended("tool_use", output_tokens=9),
+        STOPPED,
+    ),
+}
+EXTRAS = {
+    OPENAI: Extras("openai", {"message": {"x": 1}}),
+    ANTHROPIC: Extras("anthropic", {"message": {"stop_reason": "tool_use"}}),
+}
+
+
+@pytest.mark.parametrize("dialect", WHOLE, ids=["openai", "anthropic"])
+@given(data=st.data())
+def test_how_the_bytes_are_cut_does_not_matter(dialect: Dialect, data: st.DataObject) -> None:
+    """In the middle of a character or of a line's end, in one piece or byte by byte: the same is heard and given."""
+    stream = WHOLE[dialect]
+    pieces = cuts(data, stream) if data.draw(st.booleans()) else [stream[at : at + 1] for at in range(len(stream))]
+    ear = Ear()
+    assert listen(dialect, Paper(*pieces), ear) == Answer(
+        "",
+        usage=Usage(input_tokens=7, output_tokens=9),
+        finish="tools",
+        calls=(ToolCall("a", "look", '{"at": "天"}'),),
+        extras=EXTRAS[dialect],
+    )
+    assert ear.joined == [("reasoning", "六×七"), ("text", "四十二 👩‍👩‍👧!")]
+
+
+def test_what_is_read_together_is_passed_on_together() -> None:
+    """Each kind in its place."""
+    ear = Ear()
+    stream = chunks(chunk(delta={"reasoning": "6 "}), chunk(delta={"reasoning": "× 7"}), "Forty", "-two", ".", STOP)
+    assert listen(OPENAI, Paper(stream), ear) == Answer("")
+    assert ear.heard == [("reasoning", "6 × 7"), ("text", "Forty-two.")]
+
+
+def test_what_was_said_before_a_trouble_is_passed_on() -> None:
+    """Also where both were read together."""
+    ear = Ear()
+    with pytest.raises(Trouble):
+        listen(OPENAI, Paper(chunks("Forty", "-two.", {"error": "x"}, "!")), ear)
+    assert ear.heard == [("text", "Forty-two.")]
+
+
+@pytest.mark.parametrize(
+    ("are_there", "seconds"),
+    [pytest.param(False, [0.05, 0.05], id="one by one"), pytest.param(True, [], id="all at once")],
+)
+def test_between_words_more_is_let_come(are_there: bool, seconds: list[float]) -> None:
+    """But never after the last one, for what says nothing, or where more has come."""
+    waits, ear = Waits(), Ear()
+    pieces = (b": hi\n\n", chunks(chunk("")), chunks("Forty"), b": hi\n\n", chunks("-two."), chunks(STOP), DONE)
+    paper = Paper(*pieces, are_there=are_there)
+    listening = Listening(OPENAI, ear.query(), FakeClock(), 60.0, 10_000_000, waits)
+    listening.answer(paper, beginning(paper.pieces))  # type: ignore[arg-type]  # on paper
+    assert (waits.seconds, ear.heard) == (seconds, [("text", "Forty"), ("text", "-two.")])
+
+
+@pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC], ids=["openai", "anthropic"])
+@given(
+    stream=st.binary(min_size=1)
+    | st.lists(st.sampled_from([b"data: ", b"\n\n", DONE, b"{}", b"event: error\n"])).map(b"".join)
+)
+@example(stream=b"data: [DONE]\n\n")
+def test_no_bytes_break_the_listening(dialect: Dialect, stream: bytes) -> None:
+    """Any bytes at all are a trouble."""
+    first = beginning(iter([stream]))
+    if is_stream(first):
+        with pytest.raises(Trouble):
+            listen(dialect, Paper(stream), Ear())

@@ -1,0 +1,201 @@
+"""HTTP's chunks: whatever is read at once, the body is the same, and what is no chunk is found out.
+
+Bodies on a real connection: all that has come is given at once, however it was sent.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import socket
+import threading
+from collections.abc import Callable
+from http.client import HTTPException, HTTPResponse
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persona_stream.backends.providers.errors import Trouble
+from persona_stream.backends.providers.transport import Chunks, Incoming, Sessions, Wire, session_for, surroundings_of
+from persona_stream.core.clock import wall_clock
+from tests.backends.fake_provider import Provider, cut, cuts, http, provider, steps, stream
+from tests.waiting import wait_for
+
+
+def framed(*pieces: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + end
+
+
+def read(*reads: bytes) -> tuple[bytes, str]:
+    """Give the body, and how it ended."""
+    chunks, body = Chunks(), b""
+    for one in reads:
+        body += chunks.take(one)
+        if chunks.is_over or chunks.is_broken:
+            return body, "over" if chunks.is_over else "broken"
+    return body, "goes on"
+
+
+PIECES = st.lists(st.binary(min_size=1, max_size=20) | st.sampled_from([b"\r\n", b"0\r\n\r\n", b"\n" * 300]))
+SIZES = st.sampled_from([b"%x\r\n", b"%X\r\n", b"00%x\r\n", b"%x;name=value\r\n", b"%x \r\n", b"%x\n"])
+ENDS = st.sampled_from([b"0\r\n\r\n", b"000\r\n\r\n", b"0;x\r\nName: value\r\nOther: value\r\n\r\n", b"0\n\n"])
+
+
+@given(st.data())
+def test_how_a_body_is_read_does_not_matter(data: st.DataObject) -> None:
+    """In one read, cut anywhere, or byte by byte: the body is what was put into it."""
+    pieces = data.draw(PIECES)
+    sent = b"".join(data.draw(SIZES) % len(piece) + piece + b"\r\n" for piece in pieces) + data.draw(ENDS)
+    expected = (b"".join(pieces), "over")
+    assert read(sent) == expected
+    assert read(*(part for part in cuts(data, sent) if part)) == expected
+    assert read(*(sent[at : at + 1] for at in range(len(sent)))) == expected
+    assert python_s_own(sent) == expected
+
+
+def test_all_that_has_come_is_given_at_once() -> None:
+    """Also the part of a chunk that is not whole."""
+    assert Chunks().take(framed(b"Forty", b"-two", b".", end=b"9\r\n So")) == b"Forty-two. So"
+
+
+@pytest.mark.parametrize(
+    ("sent", "body"),
+    [
+        pytest.param(b"Forty-two.\n", b"", id="no size"),
+        pytest.param(b"-5\r\nForty\r\n", b"", id="less than nothing"),
+        pytest.param(b"0x5\r\nForty\r\n", b"", id="a size of Python's"),
+        pytest.param(b"1_0\r\nForty\r\n", b"", id="another one"),
+        pytest.param("٥\r\nForty\r\n".encode(), b"", id="another script's digits"),
+        pytest.param(b"f" * 16 + b"\r\nForty", b"", id="a size beyond all"),
+        pytest.param(b"f" * 100_000, b"", id="a size without an end"),
+        pytest.param(b"\r\n" * 100, b"", id="blank lines"),
+        pytest.param(b"\n0\n\n", b"", id="a line before the first size"),
+        pytest.param(b"5\r\nForty0\r\n\r\n", b"Forty", id="a size that follows without a line's end"),
+        pytest.param(b"5\r\nForty\n0\r\n\r\n", b"Forty", id="a chunk that half a line's end closes"),
+        pytest.param(b"5;" + b"x" * 100_000, b"", id="an extension without an end"),
+        pytest.param(framed(b"Forty", end=b"0\r\n" + b"Name: value\r\n" * 10_000), b"Forty", id="endless trailers"),
+        pytest.param(framed(b"Forty", end=b"two\r\n"), b"Forty", id="no size after a chunk"),
+        pytest.param(b"5\r\nForty-two\r\n0\r\n\r\n", b"Forty", id="a chunk that is longer than it says"),
+    ],
+)
+@pytest.mark.parametrize("step", [1, 1000, 1_000_000])
+def test_what_is_no_chunk_breaks_the_body(sent: bytes, body: bytes, step: int) -> None:
+    """At once, or when it has become too long; and what came before is given."""
+    reads = [sent[at : at + step] for at in range(0, len(sent), step)]
+    assert read(*reads, b"") == (body, "broken")
+
+
+@pytest.mark.parametrize("sent", [framed(b"Forty")[:cut] for cut in range(1, len(framed(b"Forty")))])
+def test_a_body_that_is_cut_is_broken(sent: bytes) -> None:
+    """Wherever the connection closed before the end."""
+    body, ended = read(sent, b"")
+    assert ended == "broken"
+    assert b"Forty".startswith(body)
+
+
+@given(st.binary(min_size=1) | st.lists(st.sampled_from([b"5", b"\r\n", b"\n", b"0", b";", b"Forty"])).map(b"".join))
+def test_where_a_body_is_read_it_is_as_python_reads_it(sent: bytes) -> None:
+    """Whatever was sent: we are stricter, and never of another opinion."""
+    found = read(*([sent] if sent else []), b"")
+    if found[1] == "over":
+        assert python_s_own(sent) == found
+
+
+def python_s_own(sent: bytes) -> tuple[bytes, str]:
+    """Read with the client that comes with Python."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    class Socket(socket.socket):
+        def makefile(self, *_: object, **__: object) -> io.BytesIO:  # type: ignore[override]  # all that is used of it
+            return io.BytesIO(head + sent)
+
+    with Socket() as paper:
+        response = HTTPResponse(paper)
+        response.begin()
+        try:
+            return response.read(), "over"
+        except HTTPException:
+            return b"", "broken"
+
+
+WORDS = [b"Forty", b"-", b"two", b"."]
+TEXT = b"".join(WORDS)
+
+
+def posted(served: Provider, read: Callable[[Incoming], object], times: int = 1) -> object:
+    """Read an answer, and do so again on the same connection."""
+    clock = wall_clock()
+    with session_for(surroundings_of(served.base_url)) as session:
+        wire = Wire(served.base_url, {}, Sessions(session, lambda: session), clock)
+        for _ in range(times):
+            with wire.post({}, clock() + 30, stream=True) as incoming:
+                found = read(incoming)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sent", "pieces"),
+    [
+        pytest.param(stream(*WORDS), [TEXT], id="in chunks"),
+        pytest.param(stream(*WORDS).replace(b"0\r\n\r\n", b"0\r\nName: value\r\n\r\n"), [TEXT], id="with trailers"),
+        pytest.param(http(200, TEXT), [TEXT], id="with a length"),
+        pytest.param(http(200, b""), [], id="empty"),
+        pytest.param(stream(), [], id="empty, in chunks"),
+        pytest.param(http(200, gzip.compress(TEXT), "Content-Encoding: gzip"), [TEXT], id="compressed"),
+        pytest.param(
+            stream(*(bytes([byte]) for byte in gzip.compress(TEXT))).replace(
+                b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n", 1
+            ),
+            [TEXT],
+            id="compressed, in chunks",
+        ),
+    ],
+)  # fmt: skip
+def test_a_body_is_given_as_it_came(sent: bytes, pieces: list[bytes]) -> None:
+    """And the connection is used again."""
+    with provider(sent) as served:
+        assert posted(served, lambda incoming: list(incoming.pieces), times=3) == pieces
+    assert served.connections == 1
+
+
+def test_a_body_that_the_connection_ends_is_whole() -> None:
+    """There is nothing else that says where it ends."""
+
+    def send(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + TEXT)
+
+    with provider(send) as served:
+        assert posted(served, lambda incoming: b"".join(incoming.pieces)) == TEXT
+
+
+def test_what_came_before_a_break_is_given() -> None:
+    """And then that it broke off."""
+
+    def read(incoming: Incoming) -> bytes:
+        piece = next(incoming.pieces)
+        with pytest.raises(Trouble) as found:
+            next(incoming.pieces)
+        assert (found.value.kind, found.value.again) == ("unreachable", True)
+        return piece
+
+    for sent in (cut(*WORDS), stream(*WORDS, is_whole=False) + b"two\r\n"):
+        with provider(sent) as served:
+            assert posted(served, read) == TEXT
+
+
+def test_it_is_seen_whether_more_has_come() -> None:
+    """Without waiting for it, and to the end."""
+    go_on = threading.Event()
+
+    def read(incoming: Incoming) -> list[bytes]:
+        pieces = [next(incoming.pieces)]
+        assert not incoming.has_more()
+        go_on.set()
+        wait_for(incoming.has_more, 5.0)
+        pieces += incoming.pieces
+        assert incoming.has_more()
+        return pieces
+
+    with provider(steps(b"Forty", go_on, b"-two.")) as served:
+        assert b"".join(posted(served, read)) == TEXT  # type: ignore[arg-type]  # what was read

@@ -1,0 +1,191 @@
+"""``persona-stream runs``, ``stats`` and ``db``: the log from the terminal."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from persona_stream.cli.commands import run
+from persona_stream.core.facts import Answered, Failed, Started
+from persona_stream.core.usage import own
+from persona_stream.db import engine
+from persona_stream.db import migrate as schema
+from persona_stream.db.records import Privacy, Record
+from persona_stream.db.statements import writer
+from tests.db.factories import ANSWERED, entries, query, records
+
+ESCAPES = "red \x1b[31m and\nthe next line \u202e"
+
+
+def write(file: Path, *kept: Record) -> None:
+    """Write records as a server would."""
+    made = engine.engine(engine.address(f"sqlite:///{file}", file.parent), 1)
+    schema.prepare(made)
+    with made.begin() as connection:
+        writer(Privacy(), own({}))(connection, kept)
+    made.dispose()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> list[str]:
+    """Give the flags that lead to a log with three runs: answered, failed, and one with a hostile question."""
+    file, now = tmp_path / "log.sqlite", time.time() - 60
+    for asked, facts in (
+        (query("What is it?"), ANSWERED),
+        (query("Does it fail?", owner="bob"), ((0.1, Started()), (1.0, Failed("internal")))),
+        (query(ESCAPES, owner="carol"), ((0.1, Started()), (9.0, Answered(ESCAPES)))),
+    ):
+        now += 10
+        write(file, *records(entries(asked, *facts, at=now), asked, now))
+    return ["--database-url", f"sqlite:///{file}"]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run a command that goes well, and give what it prints."""
+    assert run(arguments) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    return out
+
+
+def test_the_newest_come_first_in_a_table(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """A line each, whatever was asked, and nothing that a terminal obeys."""
+    head, *lines = printed(capsys, "runs", "list", *log).splitlines()
+    assert head.split()[:4] == ["run", "when", "status", "user"]
+    assert [line.split()[4] for line in lines] == ["carol", "bob", "alice"]
+    assert [line.split()[3] for line in lines] == ["complete", "internal", "complete"]
+    assert "\x1b" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("flags", "owners"),
+    [
+        (["--failed"], ["bob"]),
+        (["--status", "complete"], ["carol", "alice"]),
+        (["--user", "alice"], ["alice"]),
+        (["--slow", "8s"], ["carol"]),
+        (["--search", "FAIL"], ["bob"]),
+        (["--since", "35s"], ["carol"]),
+        (["--limit", "2"], ["carol", "bob"]),
+        (["--endpoint", "/api/stream_chat_smart"], ["carol", "bob", "alice"]),
+    ],
+)
+def test_what_is_wanted(
+    log: list[str], capsys: pytest.CaptureFixture[str], flags: list[str], owners: list[str]
+) -> None:
+    """Each filter leaves the others out; as JSON, a line is a run."""
+    lines = printed(capsys, "runs", "list", "--json", *flags, *log).splitlines()
+    assert [json.loads(line)["owner"] for line in lines] == owners
+    assert not any("\x1b" in line or "\u202e" in line for line in lines)
+
+
+def test_where_no_run_is_like_that(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """It is said on stderr."""
+    assert run(["runs", "list", "--model", "none", *log]) == 0
+    assert capsys.readouterr() == ("", "No run is like that.\n")
+
+
+def test_a_run_is_shown_with_its_texts_and_steps(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """For people, and as one object for programs."""
+    run_id = json.loads(printed(capsys, "runs", "list", "--json", "--user", "alice", *log))["run_id"]
+    out = printed(capsys, "runs", "show", run_id, *log)
+    for part in ("total             5.00 s", "\nQuestion\nWhat is it?", "\nAnswer\nIt is so.", "0.50 s  started"):
+        assert part in out
+    shown = json.loads(printed(capsys, "runs", "show", run_id, "--json", *log))
+    assert (shown["run"]["owner"], shown["texts"]["answer"]) == ("alice", "It is so.")
+
+
+def test_the_numbers(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """How many, how long each stage took on the mean, and how fast the delivery was."""
+    out = printed(capsys, "stats", *log)
+    assert "3, of which 1 failed" in out
+    assert "processing" in out
+    assert "characters/s" in out
+    assert json.loads(printed(capsys, "stats", "--json", *log))["sums"][0] == 3
+
+
+def test_the_tables_go_up_and_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And say where they are; a log without tables says what to do."""
+    flags = ["--database-url", f"sqlite:///{tmp_path}/new.sqlite"]
+    assert printed(capsys, "db", "version", *flags) == f"none (newest: {schema.NEWEST})\n"
+    assert run(["runs", "list", *flags]) == 2
+    assert "db upgrade" in capsys.readouterr().err
+    assert printed(capsys, "db", "upgrade", *flags) == f"none -> {schema.NEWEST}\n"
+    assert run(["runs", "list", *flags]) == 0
+    capsys.readouterr()
+    assert printed(capsys, "db", "downgrade", "base", "--yes", *flags) == f"{schema.NEWEST} -> none\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["runs", "list", "--database-url", "off"], "database_url is off"),
+        (["runs", "list", "--database-url", "sqlite:////none/x.sqlite"], "There is no database at /none/x.sqlite yet"),
+        (["runs", "list", "--database-url", "mysql://h/x"], "--database-url must be an address that begins with"),
+        (["runs", "list", "--slow", "x"], "Invalid value for '--slow'"),
+        (["db", "upgrade", "9999", "--database-url", "sqlite:///{tmp}/x.sqlite"], "Can't locate revision"),
+        (["stats", "--database-url", "postgresql://127.0.0.1:1/x"], "The database does not answer"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With an exit code that is not 0, and nothing on stdout."""
+    assert run([argument.format(tmp=tmp_path) for argument in arguments]) in (1, 2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert sentence in err
+
+
+def test_a_run_that_is_not_there(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Its name is said back harmlessly."""
+    assert run(["runs", "show", "no\x1bsuch", *log]) == 2
+    assert "There is no run no␛such in the log" in capsys.readouterr().err
+
+
+def test_runs_are_followed_as_they_end(log: list[str]) -> None:
+    """Those that were there before are not what was asked for."""
+    file = Path(log[1].removeprefix("sqlite:///"))
+    lines: list[str] = []
+    command = [sys.executable, "-m", "persona_stream", "runs", "tail", *log]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as tail:
+        assert tail.stdout is not None
+        try:
+            # Until it has begun to look, each may be one that was there before.
+            told = threading.Thread(target=lambda: lines.append(tail.stdout.readline()))
+            told.start()
+            while not lines:
+                asked, now = query("Something new"), time.time()
+                write(file, *records(entries(asked, *ANSWERED, at=now), asked, now))
+                told.join(1.0)
+        finally:
+            tail.kill()
+    assert "alice asked ada: Something new" in lines[0]
+
+
+def test_a_run_that_took_long_is_seen_when_it_ends(tmp_path: Path) -> None:
+    """However many began after it."""
+    file, now = tmp_path / "log.sqlite", time.time()
+    kept: list[Record] = []
+    for number in range(300):
+        asked = query(f"Question {number}")
+        kept += records(entries(asked, *ANSWERED, at=now - 30 + number / 100), asked, now)
+    asked = query("The long one")
+    kept += records(entries(asked, (0.1, Started()), (100.0, Answered("At last")), at=now - 100), asked, now)
+    write(file, *kept)
+    flags = ["--since", "5m", "--database-url", f"sqlite:///{file}"]
+    command = [sys.executable, "-m", "persona_stream", "runs", "tail", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as tail:
+        assert tail.stdout is not None
+        try:
+            lines = [tail.stdout.readline() for _ in range(301)]
+        finally:
+            tail.kill()
+    assert "The long one" in lines[0]
+    assert "Question 299" in lines[-1]

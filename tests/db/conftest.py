@@ -1,0 +1,31 @@
+"""A database of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import Connection
+
+from tests.db import databases
+from tests.postgres_server import PostgresServer, needs_postgres
+
+KINDS = ["sqlite", pytest.param("postgresql", marks=needs_postgres)]
+
+
+@pytest.fixture(scope="package")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL that the tests of this folder share; whoever needs one makes a database of its own in it."""
+    with databases.postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def connection(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    """A connection to a log, once in SQLite and once in PostgreSQL, which a file of tests shares."""
+    if request.param == "sqlite":
+        url = databases.sqlite(tmp_path_factory.mktemp("log"))
+    else:
+        url = request.getfixturevalue("postgres").make()
+    with databases.opened(url) as engine, engine.connect() as connection:
+        yield connection

@@ -1,0 +1,47 @@
+"""Databases of every kind that is served, each empty and of the test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine
+
+from persona_stream.db import engine as engines
+from persona_stream.db.migrate import prepare
+from persona_stream.db.tables import run_texts, runs
+from tests.db.factories import Row
+from tests.postgres_server import PostgresServer
+
+
+@contextmanager
+def opened(url: str) -> Iterator[Engine]:
+    """Open a database that has its tables."""
+    engine = engines.engine(engines.address(url, Path()), 1)
+    try:
+        prepare(engine)
+        yield engine
+    finally:
+        engine.dispose()
+
+
+def sqlite(folder: Path) -> str:
+    """Give the address of an SQLite file that is not there yet."""
+    return f"sqlite:///{folder / 'log.sqlite'}"
+
+
+@contextmanager
+def postgres() -> Iterator[PostgresServer]:
+    """Run a PostgreSQL."""
+    server = PostgresServer()
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def write(connection: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
+    """Write runs as they are."""
+    connection.execute(runs.insert(), [short for short, _ in rows])
+    connection.execute(run_texts.insert(), [texts for _, texts in rows])

@@ -1,0 +1,93 @@
+"""The law of folding: however records are put into batches, the tables are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Connection, create_engine, select
+
+from persona_stream.core.facts import Answered, Failed, Reasoned, Reported, Started
+from persona_stream.core.query import Upstream, Usage
+from persona_stream.core.usage import own
+from persona_stream.db.records import Privacy, Record, RunBegan, RunEnded, RunRead
+from persona_stream.db.statements import writer
+from persona_stream.db.tables import metadata
+from tests.db.factories import BEGAN, entries, name, query, reading, records
+
+WRITE = writer(Privacy(), own({"gpt-*": (2.0, 10.0)}))
+ASKED = Upstream(
+    provider="openai", model="gpt-9", url="http://x/v1", request={}, response={}, trouble=None, outcome="answered",
+    began_at=BEGAN, seconds=1.0,
+)  # fmt: skip
+
+
+@contextmanager
+def database() -> Iterator[Connection]:
+    engine = create_engine("sqlite://")
+    metadata.create_all(engine)
+    with engine.begin() as connection:
+        yield connection
+    engine.dispose()
+
+
+def tables(connection: Connection) -> dict[str, list[Any]]:
+    return {
+        table.name: [tuple(row) for row in connection.execute(select(table).order_by(*table.primary_key.columns))]
+        for table in metadata.sorted_tables
+    }
+
+
+ENDINGS = st.sampled_from([
+    ((0.5, Started()), (5.0, Reasoned("Hm.")), (5.0, Answered("It is so.", Usage(input_tokens=3, output_tokens=4)))),
+    ((0.5, Started()), (1.0, Reported("Reading", 0.4)), (5.0, Answered("So", Usage(input_tokens=3, output_tokens=1)))),
+    ((0.5, Started()), (2.0, Failed("backend_error", "No."))),
+    ((0.5, Failed("cancelled")),),
+])  # fmt: skip
+READINGS = st.lists(
+    st.builds(
+        reading,
+        st.sampled_from([BEGAN, BEGAN + 3]),
+        resumed=st.booleans(),
+        is_whole=st.booleans(),
+        first_event_at=st.none() | st.just(BEGAN + 0.25),
+        first_text_at=st.none() | st.sampled_from([BEGAN + 5, BEGAN + 6]),
+    ),
+    max_size=3,
+)
+
+
+@st.composite
+def told(draw: st.DrawFn) -> Sequence[Record]:
+    """Draw all that is kept of some runs, each in its order, and one among the others."""
+    left: list[list[Record]] = []
+    for number in range(draw(st.integers(1, 3))):
+        asked = query(f"Question {number}", conversation=f"c-{draw(st.integers(1, 2))}")
+        run = entries(asked, *draw(ENDINGS), at=BEGAN + number)
+        kept = [record for record in records(run, asked) if not isinstance(record, RunRead)]
+        if draw(st.booleans()):
+            kept = [RunEnded(run, (ASKED,), None) if isinstance(each, RunEnded) else each for each in kept]
+        left.append([*kept, *(RunRead(name(run), each) for each in draw(READINGS))])
+    mixed = []
+    while left:
+        mixed.append(draw(st.sampled_from(left)).pop(0))
+        left = [each for each in left if each]
+    return mixed
+
+
+@given(told(), st.data())
+def test_batches_make_no_difference(kept: Sequence[Record], data: st.DataObject) -> None:
+    """All at once, one by one, or anyhow between."""
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(kept)), max_size=3)))
+    batches = [kept[begin:end] for begin, end in zip((0, *cuts), (*cuts, len(kept)), strict=True)]
+    found = []
+    for way in ([kept], [[record] for record in kept], batches):
+        with database() as connection:
+            for batch in way:
+                WRITE(connection, batch)
+            found.append(tables(connection))
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]["runs"]) == len([record for record in kept if isinstance(record, RunBegan)])

@@ -1,0 +1,157 @@
+"""Runs are found again in the log, in SQLite and in PostgreSQL alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy import Connection
+
+from persona_stream.db.models import FAILED, Filters, RunRow
+from persona_stream.db.run_queries import choices, list_runs, newest, show_run
+from tests.db.databases import write
+from tests.db.factories import seeded
+
+NOW = 1_800_000_000.0
+ROWS = list(seeded(400, NOW, 4000.0))
+SHORT = [short for short, _ in reversed(ROWS)]  # newest first
+
+
+@pytest.fixture(scope="module")
+def log(connection: Connection) -> Connection:
+    """A log of 400 runs."""
+    write(connection, ROWS)
+    return connection
+
+
+def wanted(log: Connection, filters: Filters, limit: int = 1000) -> Sequence[RunRow]:
+    return list_runs(log, filters, None, limit)[0]
+
+
+def names(rows: Sequence[RunRow]) -> list[str]:
+    return [row.run_id for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("filters", "fits"),
+    [
+        (Filters(), lambda row: True),
+        (Filters(statuses=("timeout",)), lambda row: row["status"] == "timeout"),
+        (Filters(statuses=FAILED), lambda row: row["status"] in ("error", "timeout")),
+        (Filters(user="LuXun"), lambda row: row["username"] == "LuXun"),
+        (Filters(user=SHORT[7]["owner"]), lambda row: row["owner"] == SHORT[7]["owner"]),
+        (Filters(endpoint="/v1/messages"), lambda row: row["endpoint"] == "/v1/messages"),
+        (Filters(model="gpt-4o"), lambda row: row["model"] == "gpt-4o"),
+        (Filters(slow=20.0), lambda row: (row["total"] or 0) >= 20),
+        (Filters(conversation="c-9"), lambda row: row["conversation_id"] == "c-9"),
+        (Filters(since=NOW - 2000), lambda row: row["accepted_at"] >= NOW - 2000),
+        (Filters(until=NOW - 2000), lambda row: row["accepted_at"] < NOW - 2000),
+        (Filters(search="(17)"), lambda row: "(17)" in row["question"]),
+        (Filters(search="ADALOVE"), lambda row: row["username"] == "AdaLovelace"),
+        (Filters(search="人工智能"), lambda row: "人工智能" in row["question"]),
+        (Filters(search="100%_of nothing"), lambda row: False),
+        (Filters(search=SHORT[3]["run_id"]), lambda row: row["run_id"] == SHORT[3]["run_id"]),
+        (Filters(search=SHORT[3]["run_id"][:10].upper()), lambda row: row["run_id"][:10] == SHORT[3]["run_id"][:10]),
+        (
+            Filters(statuses=FAILED, user="LuXun", slow=1.0, search="(", since=NOW - 3900),
+            lambda row: (
+                row["status"] in FAILED
+                and row["username"] == "LuXun"
+                and row["total"] >= 1
+                and row["accepted_at"] >= NOW - 3900
+            ),
+        ),
+    ],
+)
+def test_each_filter_gives_the_runs_that_fit_and_no_other(log: Connection, filters: Filters, fits) -> None:
+    """Newest first, whatever is combined."""
+    assert names(wanted(log, filters)) == [row["run_id"] for row in SHORT if fits(row)]
+
+
+@pytest.mark.parametrize(
+    "filters", [Filters(), Filters(statuses=FAILED), Filters(user="LuXun", statuses=("complete",))]
+)
+def test_pages_join_to_the_whole(log: Connection, filters: Filters) -> None:
+    """Page after page gives every run once, and the last page says that it is the last."""
+    seen: list[str] = []
+    before, is_last = None, False
+    while not is_last:
+        page, before = list_runs(log, filters, before, 7)
+        seen += names(page)
+        is_last = before is None
+        assert is_last or len(page) == 7
+    assert seen == names(wanted(log, filters))
+
+
+def test_a_search_goes_back_step_by_step(log: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of a search may be short, or empty, and still have a next one; together they find everything."""
+    monkeypatch.setattr("persona_stream.db.run_queries._SEARCHED", 150)
+    first, following = list_runs(log, Filters(search=f"({len(ROWS) - 300})"), None, 50)
+    assert (first, following) == ([], SHORT[149]["run_id"])
+    second, following = list_runs(log, Filters(search=f"({len(ROWS) - 300})"), following, 50)
+    assert (names(second), following) == ([SHORT[299]["run_id"]], SHORT[299]["run_id"])
+    assert list_runs(log, Filters(search=f"({len(ROWS) - 300})"), following, 50) == ([], None)
+
+
+def test_a_run_is_shown_with_all_its_texts(log: Connection) -> None:
+    """What was written as JSON comes back as what it was."""
+    short, texts = next((short, texts) for short, texts in reversed(ROWS) if short["status"] == "complete")
+    found = show_run(log, short["run_id"])
+    assert found is not None
+    run, said = found
+    assert {name: getattr(run, name) for name in run.__struct_fields__} == {
+        name: short[name] for name in run.__struct_fields__
+    }
+    assert (said.question, said.answer, said.request_body) == (
+        texts["question"],
+        texts["answer"],
+        texts["request_body"],
+    )
+    assert said.request_headers is not None
+    assert said.request_headers[1] == ("Authorization", "***")
+    assert said.steps is not None
+    assert [step.kind for step in said.steps][:2] == ["started", "asked"]
+    assert said.upstream is not None
+    assert said.upstream[0].request["messages"][0]["content"] == texts["question"]
+
+
+def test_a_run_that_is_not_there(log: Connection) -> None:
+    """Nobody has made it up."""
+    assert show_run(log, "0" * 26) is None
+
+
+def test_choices_are_the_values_that_there_are(log: Connection) -> None:
+    """Each once, in its order, and without what is missing."""
+    found = choices(log)
+
+    def values(name: str) -> list[str]:
+        return sorted({row[name] for row in SHORT if row[name] is not None})[:200]
+
+    assert found.statuses == values("status")
+    assert found.owners == values("owner")
+    assert found.usernames == values("username")
+    assert found.endpoints == values("endpoint")
+    assert found.models == values("model")
+
+
+# Of so few rows, PostgreSQL rather reads all.
+@pytest.mark.parametrize("connection", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("filters", "index"),
+    [
+        (Filters(), "sqlite_autoindex_runs_1"),
+        (Filters(statuses=("error",)), "runs_by_status"),
+        (Filters(statuses=FAILED), "runs_by_status"),
+        (Filters(user="LuXun"), "runs_by_username"),
+        (Filters(user="LuXun"), "runs_by_owner"),
+        (Filters(endpoint="/api/chat"), "runs_by_endpoint"),
+        (Filters(model="gpt-4o"), "runs_by_model"),
+        (Filters(conversation="c-1"), "runs_by_conversation_id"),
+    ],
+)
+def test_each_filter_has_an_index(log: Connection, filters: Filters, index: str) -> None:
+    """SQLite says that it walks along this one, and sorts nothing but what a page has."""
+    query = newest(filters, None, None, 50, "sqlite").compile(log.engine, compile_kwargs={"literal_binds": True})
+    plan = [row[3] for row in log.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")]
+    assert any(index in line for line in plan), plan
+    assert not [line for line in plan if line == "SCAN runs"]

@@ -1,0 +1,132 @@
+"""Numbers about runs are right, in SQLite and in PostgreSQL alike."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Connection
+
+from persona_stream.db.models import Ranked
+from persona_stream.db.statistics import STAGES, Charts, Slice, grid, measure, rank, width_for
+from tests.db.databases import write
+from tests.db.factories import Row, seeded
+
+NOW = 1_800_000_000.0
+LONGEST = 400.0
+ROWS = list(seeded(500, NOW, 6000.0))
+SHORT = [short for short, _ in ROWS]
+
+
+@pytest.fixture(scope="module")
+def log(connection: Connection) -> Connection:
+    """A log of 500 runs in 6,000 seconds."""
+    write(connection, ROWS)
+    return connection
+
+
+def between(since: float, until: float) -> list[Row]:
+    return [row for row in SHORT if since <= row["accepted_at"] < until]
+
+
+def busy(since: float, until: float) -> float:
+    """Add up the seconds that runs were under way, one after the other."""
+    seconds = 0.0
+    for row in SHORT:
+        goes_on = row["ended_at"] is None and row["status"] == "processing"
+        ended_at = until if goes_on else row["ended_at"]
+        if ended_at is not None:
+            seconds += max(0.0, min(ended_at, until) - max(row["accepted_at"], since))
+    return seconds
+
+
+def ranked(rows: list[Row], name: str) -> Ranked:
+    return rank([round(row[name] * 1000) for row in rows if row[name] is not None])
+
+
+@pytest.mark.parametrize(("since", "until"), [(NOW - 6000, NOW), (NOW - 3000, NOW - 2500), (NOW - 100, NOW)])
+def test_a_slice_is_what_adding_up_by_hand_gives(log: Connection, since: float, until: float) -> None:
+    """Every number, compared with the rows themselves."""
+    rows, found = between(since, until), measure(log, since, until, LONGEST)
+    sums = found.sums
+    assert sums.requests == len(rows)
+    assert sums.failed == sum(row["status"] in ("error", "timeout") for row in rows)
+    assert sums.cost == pytest.approx(sum(row["cost"] or 0 for row in rows))
+    assert sums.input_tokens == sum(row["input_tokens"] or 0 for row in rows)
+    assert sums.output_tokens == sum(row["output_tokens"] or 0 for row in rows)
+    assert sums.written == sum(row["characters"] for row in rows if row["delivery"] is not None)
+    for name, count, seconds in zip(STAGES, sums.counts, sums.seconds, strict=True):
+        values = [row[name] for row in rows if row[name] is not None]
+        assert (count, seconds) == (len(values), pytest.approx(sum(values)))
+    assert found.in_flight == pytest.approx(busy(since, until) / (until - since))
+    for name, percentiles in (("ttft", found.ttft), ("total", found.total)):
+        expected = ranked(rows, name)
+        for percent in ("p50", "p95", "p99"):
+            assert getattr(percentiles, percent) == pytest.approx(getattr(expected, percent), abs=0.0011)
+
+
+def test_a_time_without_runs(log: Connection) -> None:
+    """Nothing happened, and no duration is made up."""
+    found = measure(log, NOW - 90_000, NOW - 80_000, LONGEST)
+    assert found == Slice(type(found.sums)(), 0.0, Ranked(), Ranked())
+
+
+def test_percentiles_are_by_nearest_rank() -> None:
+    """Each is a duration that somebody waited."""
+    assert rank([]) == Ranked(None, None, None)
+    assert rank([7]) == Ranked(0.007, 0.007, 0.007)
+    assert rank(list(range(100, 0, -1))) == Ranked(0.050, 0.095, 0.099)
+    assert rank([1, 2, 3]) == Ranked(0.002, 0.003, 0.003)
+
+
+def test_a_chart_adds_up(log: Connection) -> None:
+    """Its points lie on a grid, have every run once, and make the totals."""
+    chart = Charts(lambda: NOW, LONGEST).draw(log, NOW - 6000, NOW)
+    assert chart.seconds == 60.0
+    assert [point.at for point in chart.points] == [chart.since + 60 * n for n in range(len(chart.points))]
+    assert sum(point.requests for point in chart.points) == len(SHORT) == chart.totals.requests
+    assert chart.totals.cost == pytest.approx(sum(row["cost"] or 0 for row in SHORT))
+    waits = [row["waiting"] for row in SHORT if row["waiting"] is not None]
+    assert chart.totals.stages[0].mean == pytest.approx(sum(waits) / len(waits))
+    assert chart.totals.characters_per_second == pytest.approx(250, rel=0.05)
+
+
+def test_what_is_over_is_measured_once() -> None:
+    """A second look asks about the newest slices alone; after a while it asks about all of them again."""
+    now = [NOW]
+    asked: list[float] = []
+
+    class Counting(Charts):
+        def draw_from(self) -> int:
+            asked.clear()
+            self.draw(_Empty(asked), now[0] - 6000, now[0])  # type: ignore[arg-type] # a connection that counts
+            return len(asked)
+
+    charts = Counting(lambda: now[0], LONGEST)
+    whole = charts.draw_from()
+    assert charts.draw_from() < whole / 4
+    now[0] += 700
+    assert charts.draw_from() >= whole - 4
+
+
+class _Empty:
+    """A log without runs, which counts how often it is asked."""
+
+    def __init__(self, asked: list[float]) -> None:
+        self._asked = asked
+
+    def execute(self, _: object, values: dict[str, float]) -> _Empty:
+        self._asked.append(values["since"])
+        return self
+
+    def one(self) -> tuple[object, ...]:
+        return (None, None, 0.0, 0, 0, 0.0, 0, 0, 0, *(0,) * len(STAGES), *(0.0,) * len(STAGES))
+
+    def scalar(self, _: object, __: object) -> float:
+        return 0.0
+
+
+def test_a_chart_is_as_fine_as_it_fits() -> None:
+    """From an hour to a month it has enough points, and never more than a hundred."""
+    for seconds in (60.0, 3600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0, 3 * 365 * 86_400.0):
+        assert 16 < seconds / width_for(seconds) <= 100
+    assert grid(1000.0, 1000.0, 60.0) == [960.0]
+    assert grid(59.0, 121.0, 60.0) == [0.0, 60.0, 120.0]

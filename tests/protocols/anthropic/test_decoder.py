@@ -1,0 +1,228 @@
+"""The messages of Anthropic's clients become turns.
+
+What Anthropic's clients send: how to sample, tools, and what must be called.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
+from persona_stream.core.query import Turn
+from persona_stream.errors import InvalidRequest
+from persona_stream.protocols.anthropic.decoder import (
+    InputMessage,
+    MessageBlock,
+    MessagesRequest,
+    MessageTool,
+    MessageToolChoice,
+    choice_of,
+    tools_of,
+    turns,
+)
+
+URL = "https://example.org/a.png"
+PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+LINKED = {"type": "image", "source": {"type": "url", "url": URL}}
+CALL = {"type": "tool_use", "id": "c1", "name": "weather", "input": {"city": "Wien"}}
+
+
+def text(words: str) -> dict[str, Any]:
+    return {"type": "text", "text": words, "cache_control": {"type": "ephemeral"}}
+
+
+def result(content: Any = "Sun.", **more: Any) -> dict[str, Any]:
+    return {"type": "tool_result", "tool_use_id": "c1", "content": content, **more}
+
+
+def said(role: str, content: Any) -> list[InputMessage]:
+    return msgspec.convert([{"role": role, "content": content}], list[InputMessage])
+
+
+@pytest.mark.parametrize(
+    ("role", "content", "expected"),
+    [
+        ("user", "Hi", [Turn("user", "Hi")]),
+        ("user", "", [Turn("user", "")]),
+        ("user", [], [Turn("user", "")]),
+        ("system", "Be brief.", [Turn("system", "Be brief.")]),
+        ("user", [text("How"), text("many?")], [Turn("user", "How\nmany?")]),
+        ("user", [text("See:"), PICTURE], [Turn("user", "See:", ("See:", Image("data:image/png;base64,AAAA")))]),
+        ("user", [LINKED], [Turn("user", "", (Image(URL),))]),
+        ("user", [result()], [Turn("tool", "Sun.", call_id="c1")]),
+        ("user", [result(None)], [Turn("tool", "", call_id="c1")]),
+        ("user", [result([text("Sun"), text("and wind.")], is_error=True)],
+         [Turn("tool", "Sun\nand wind.", call_id="c1", failed=True)]),
+        ("user", [result([text("See:"), LINKED])], [Turn("tool", "See:", ("See:", Image(URL)), call_id="c1")]),
+        ("user", [text("And now?"), result()], [Turn("tool", "Sun.", call_id="c1"), Turn("user", "And now?")]),
+        ("assistant", "Yes.", [Turn("assistant", "Yes.")]),
+        ("assistant", [text("It is "), text("42.")], [Turn("assistant", "It is 42.")]),
+        ("assistant", [text("I look."), CALL],
+         [Turn("assistant", "I look.", calls=(ToolCall("c1", "weather", '{"city":"Wien"}'),))]),
+        ("assistant", [{**CALL, "input": {}}], [Turn("assistant", "", calls=(ToolCall("c1", "weather", "{}"),))]),
+        ("assistant", [{"type": "thinking", "thinking": "Hm.", "signature": "x"}, text("Yes.")],
+         [Turn("assistant", "Yes.")]),
+        ("assistant", [{"type": "redacted_thinking", "data": "x"}], []),
+        ("assistant", [{"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}},
+                       {"type": "web_search_tool_result", "tool_use_id": "s", "content": [{"type": "x", "url": "y"}]},
+                       {"type": "of tomorrow", "content": {"a": 1}}, text("Found.")], [Turn("assistant", "Found.")]),
+        ("assistant", "", []),
+        ("assistant", [], []),
+    ],
+)  # fmt: skip
+def test_every_message_is_one_turn_or_more(role: str, content: Any, expected: list[Turn]):
+    """Results of tools are turns of their own; what was only a provider's is left out."""
+    assert turns(None, said(role, content)) == expected
+
+
+@pytest.mark.parametrize(
+    ("system", "expected"),
+    [(None, []), ("", []), ([], []), ("Be brief.", [Turn("system", "Be brief.")]),
+     ([text("Be brief."), text("Be kind.")], [Turn("system", "Be brief.\nBe kind.")])],
+)  # fmt: skip
+def test_instructions_come_first(system: Any, expected: list[Turn]):
+    """As a text, or as blocks of text."""
+    made = msgspec.convert(system, str | list[MessageBlock] | None)
+    assert turns(made, said("user", "Hi")) == [*expected, Turn("user", "Hi")]
+
+
+@pytest.mark.parametrize(
+    ("role", "block", "words"),
+    [
+        ("user", {"type": "text"}, "messages[0].content[0].text: is required"),
+        ("user", {"type": "image"}, "messages[0].content[0].source: must be of type base64 or url"),
+        ("user", {"type": "image", "source": {"type": "file", "file_id": "f"}}, "of type base64 or url"),
+        ("user", {"type": "image", "source": {"type": "base64", "data": "AAAA"}}, "of type base64 or url"),
+        ("user", {"type": "image", "source": {"type": "url", "url": "file:///etc/passwd"}}, "no address of a picture"),
+        ("user", {"type": "image", "source": {"type": "base64", "media_type": "text/html", "data": "AAAA"}},
+         "no address of a picture"),
+        ("user", {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A A"}},
+         "no address of a picture"),
+        ("user", {"type": "image", "source": {"type": "base64", "media_type": "image/png;x", "data": "AAAA"}},
+         "no address of a picture"),
+        ("user", {"type": "document", "source": {"type": "text", "data": "x"}}, "of type 'document', and only text"),
+        ("user", {"type": "x" * 1000}, f"of type '{'x' * 40}',"),
+        ("user", CALL, "of type 'tool_use'"),
+        ("user", {"type": "tool_result"}, "messages[0].content[0].tool_use_id: is required"),
+        ("user", result(5), "messages[0].content[0].content: is neither a text nor blocks"),
+        ("user", result([{"text": "Hi"}]), "messages[0].content[0].content: is neither"),
+        ("user", result([{"type": "search_result"}]), "messages[0].content[0].content[0]: is of type 'search_result'"),
+        ("assistant", {"type": "text"}, "messages[0].content[0].text: is required"),
+        ("assistant", {"type": "tool_use", "id": "c1"}, "messages[0].content[0]: has no id or no name"),
+        ("assistant", {"type": "tool_use", "id": "", "name": "f"}, "has no id or no name"),
+        ("assistant", PICTURE, "is of type 'image', and nothing that an assistant says"),
+        ("assistant", result(), "is of type 'tool_result', and nothing that an assistant says"),
+        ("system", PICTURE, "messages[0].content: has a picture"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_taken_is_named(role: str, block: dict[str, Any], words: str):
+    """Nothing that somebody asked for is left out silently."""
+    with pytest.raises(InvalidRequest) as caught:
+        turns(None, said(role, [block]))
+    assert words in str(caught.value)
+    assert caught.value.field == "messages"
+
+
+@pytest.mark.parametrize("block", [{"type": "document"}, PICTURE, {"type": "text"}])
+def test_instructions_are_texts(block: dict[str, Any]):
+    """Whatever else they hold is refused."""
+    with pytest.raises(InvalidRequest, match=r"^system") as caught:
+        turns(msgspec.convert([block], list[MessageBlock]), said("user", "Hi"))
+    assert caught.value.field == "system"
+
+
+WEATHER = Tool("weather", "Tell it.", {"type": "object"}, True)
+
+
+def asked(**more: Any) -> MessagesRequest:
+    body = {"model": "ada", "max_tokens": 5, "messages": [{"role": "user", "content": "Hi"}], **more}
+    return msgspec.convert(body, MessagesRequest)
+
+
+@pytest.mark.parametrize(
+    ("sent", "given"),
+    [
+        ({}, {}),
+        ({"temperature": 1, "top_p": 0.5, "top_k": 3}, {"temperature": 1.0, "top_p": 0.5, "top_k": 3}),
+        ({"temperature": 0, "stop_sequences": ["a", "b"]}, {"temperature": 0.0, "stop": ("a", "b")}),
+        ({"stop_sequences": [], "metadata": {}, "temperature": None}, {}),
+        ({"metadata": {"user_id": "u1", "more": 1}}, {"user": "u1"}),
+        ({"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}, {"parallel_tool_calls": False}),
+        ({"tool_choice": {"type": "auto", "disable_parallel_tool_use": False}}, {}),
+        ({"thinking": {"type": "enabled", "budget_tokens": 1024}, "service_tier": "auto", "container": None}, {}),
+        ({"output_config": {"effort": "low"}}, {}),
+        ({"output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}}},
+         {"response_format": {"type": "json_schema",
+                              "json_schema": {"name": "answer", "schema": {"type": "object"}, "strict": True}}}),
+    ],
+)  # fmt: skip
+def test_parameters_have_the_names_that_backends_know(sent: dict[str, Any], given: dict[str, Any]):
+    """What was not sent is not there."""
+    assert dict(asked(**sent).parameters) == {"max_tokens": 5, **given}
+
+
+def test_a_tool_is_what_was_sent():
+    """As a client has it; unknown fields are ignored."""
+    sent = [
+        {"name": "weather", "description": "Tell it.", "input_schema": {"type": "object"}, "strict": True,
+         "cache_control": {"type": "ephemeral"}},
+        {"type": "custom", "name": "now", "input_schema": {}},
+    ]  # fmt: skip
+    assert tools_of(msgspec.convert(sent, list[MessageTool])) == (WEATHER, Tool("now", None, {}))
+    assert tools_of(None) == tools_of([]) == ()
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"type": "web_search_20250305", "name": "web_search"},
+        {"type": "bash_20250124", "name": "bash", "input_schema": {}},
+        {"name": "weather"},
+        {"name": "", "input_schema": {}},
+        {"name": "two words", "input_schema": {}},
+        {"name": "f\n", "input_schema": {}},
+        {"name": "x" * 129, "input_schema": {}},
+        {"name": "f", "input_schema": []},
+    ],
+)
+def test_what_is_no_tool_of_a_client_is_refused(tool: dict[str, object]):
+    """A server's tools are not to be had here."""
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(tool, MessageTool)
+
+
+@pytest.mark.parametrize(
+    ("sent", "tools", "choice"),
+    [
+        (None, (WEATHER,), None),
+        (MessageToolChoice("auto"), (WEATHER,), ToolChoice("auto")),
+        (MessageToolChoice("any"), (WEATHER,), ToolChoice("required")),
+        (MessageToolChoice("none"), (WEATHER,), ToolChoice("none")),
+        (MessageToolChoice("tool", "weather"), (WEATHER,), ToolChoice("named", "weather")),
+        (MessageToolChoice("any", "weather"), (WEATHER,), ToolChoice("required")),
+        (MessageToolChoice("auto"), (), None),
+        (MessageToolChoice("none"), (), None),
+    ],
+)
+def test_a_choice_is_what_was_sent(sent: MessageToolChoice | None, tools: tuple[Tool, ...], choice: ToolChoice | None):
+    """Without tools there is nothing to choose."""
+    assert choice_of(sent, tools) == choice
+
+
+@pytest.mark.parametrize(
+    ("sent", "tools"),
+    [
+        (MessageToolChoice("any"), ()),
+        (MessageToolChoice("tool", "weather"), ()),
+        (MessageToolChoice("tool", "time"), (WEATHER,)),
+        (MessageToolChoice("tool"), (WEATHER,)),
+    ],
+)
+def test_a_choice_of_what_there_is_not_is_refused(sent: MessageToolChoice, tools: tuple[Tool, ...]):
+    """A provider would say so after a long wait."""
+    with pytest.raises(InvalidRequest, match=r"^tool_choice") as caught:
+        choice_of(sent, tools)
+    assert caught.value.field == "tool_choice"

@@ -1,0 +1,412 @@
+"""Anthropic's wire, byte for byte: facts and a clock in, whole transcripts out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from persona_stream.core.content import Extras, ToolCall
+from persona_stream.core.cursor import BEGINNING, Position, after_characters
+from persona_stream.core.facts import Answered, Delta, Entry, Failed, FailureCode, Reasoned, Reported, Started
+from persona_stream.core.query import Finish, Usage
+from persona_stream.protocols.anthropic import schemas as errors
+from persona_stream.protocols.anthropic.encoder import SIGNATURE, Anthropic, message
+from persona_stream.protocols.base import Refused, to_json
+from tests.core.test_projection import answer_of, runs
+from tests.fakes import RUN_ID, accepted, entries, read, reader
+
+AT = 1_795_154_400.25
+_TERMS = msgspec.structs.replace(accepted(), question_tokens=7)
+_BEGUN = ((AT, _TERMS), (AT, Started()))
+_USAGE = Usage(input_tokens=412, output_tokens=19)
+_CALL = ToolCall("call_1", "weather", '{"city": "Wien"}')
+PING = 'event: ping\ndata: {"type":"ping"}\n\n'
+STOP = 'event: message_stop\ndata: {"type":"message_stop"}\n\n'
+
+
+def frame(name: str, rest: str) -> str:
+    return f'event: {name}\ndata: {{"type":"{name}",{rest}}}\n\n'
+
+
+def start(given: int = 7) -> str:
+    return frame(
+        "message_start",
+        f'"message":{{"id":"msg_{RUN_ID}","type":"message","role":"assistant","model":"VitalikButerin","content":[],'
+        f'"stop_reason":null,"stop_sequence":null,"usage":{{"input_tokens":{given},"output_tokens":0}}}}',
+    )
+
+
+def block(index: int, begins: str, *deltas: str) -> str:
+    """Give the frames of one block."""
+    told = [frame("content_block_start", f'"index":{index},"content_block":{{{begins}}}')]
+    told += [frame("content_block_delta", f'"index":{index},"delta":{{{delta}}}') for delta in deltas]
+    return "".join([*told, frame("content_block_stop", f'"index":{index}')])
+
+
+def text_block(index: int, *texts: str) -> str:
+    return block(index, '"type":"text","text":""', *(f'"type":"text_delta","text":"{text}"' for text in texts))
+
+
+def thoughts_block(index: int, *texts: str) -> str:
+    deltas = [f'"type":"thinking_delta","thinking":"{text}"' for text in texts]
+    return block(
+        index, '"type":"thinking","thinking":"","signature":""', *deltas,
+        f'"type":"signature_delta","signature":"{SIGNATURE}"',
+    )  # fmt: skip
+
+
+def call_block(index: int, arguments: str) -> str:
+    return block(
+        index, '"type":"tool_use","id":"call_1","name":"weather","input":{}',
+        f'"type":"input_json_delta","partial_json":{arguments}',
+    )  # fmt: skip
+
+
+def end(given: int, taken: int, reason: str = "end_turn") -> str:
+    return (
+        frame(
+            "message_delta",
+            f'"delta":{{"stop_reason":"{reason}","stop_sequence":null}},'
+            f'"usage":{{"input_tokens":{given},"output_tokens":{taken}}}',
+        )
+        + STOP
+    )
+
+
+def transcript(journal: Sequence[Entry], begin: Position = BEGINNING, since: float = AT) -> str:
+    """Let a reader come at a moment, and give all that goes over the wire."""
+    dialect = Anthropic(journal)
+    told = read(journal, reader(reasoning=True, start=begin), since=since)
+    return b"".join(dialect.encode(event) for _, event in told).decode("utf-8")
+
+
+def test_an_answer_after_some_silence():
+    """The beginning at once, a ping every two seconds, the pieces in one block, the end."""
+    growing = entries(*_BEGUN)
+    dialect = Anthropic(growing)
+    run = entries(
+        *_BEGUN, (AT + 1, Reported("Reading\npage 3", 0.37)), (AT + 4.5, Answered("你好，world. And more words"))
+    )
+    told = ""
+    for at, event in read(run, reader(reasoning=True), since=AT):
+        growing[:] = [entry for entry in run if entry.at <= at]
+        told += dialect.encode(event).decode()
+    assert told == start() + 3 * PING + text_block(0, "你好，world. ", "And more words") + end(7, 9)
+
+
+def test_the_backends_own_counts():
+    """At the end; and at the beginning, where a reader comes after the end."""
+    run = entries(*_BEGUN, (AT, Answered("Hi.", _USAGE)))
+    assert transcript(run) == start(412) + PING + text_block(0, "Hi.") + end(412, 19)
+
+
+def test_reasoning_is_a_block_before_the_answer():
+    """Closed with a signature before the text begins."""
+    run = entries(*_BEGUN, (AT, Reasoned("Six times seven.")), (AT, Answered("42")))
+    assert transcript(run) == start() + PING + thoughts_block(0, "Six times seven.") + text_block(1, "42") + end(7, 5)
+
+
+def test_who_thinks_again_gets_blocks_in_turn():
+    """Every block is closed before the next one begins, and pings come inside one too."""
+    run = entries(
+        *_BEGUN, (AT, Reasoned("Hm.")), (AT, Delta("Six")), (AT + 3, Reasoned("Well.")), (AT + 3, Answered(" times."))
+    )
+    told = transcript(run)
+    # The last letter is held back, as an accent may follow; and then it goes out as it is.
+    middle = text_block(1, "Si", "x").replace(
+        frame("content_block_delta", '"index":1,"delta":{"type":"text_delta","text":"x"}'),
+        PING + frame("content_block_delta", '"index":1,"delta":{"type":"text_delta","text":"x"}'),
+    )
+    assert told == (
+        start() + PING + thoughts_block(0, "Hm.") + middle + thoughts_block(2, "Well.") + text_block(3, " times.")
+        + end(7, 5)
+    )  # fmt: skip
+
+
+def test_calls_of_tools_are_blocks_of_their_own():
+    """With all of their arguments in one delta."""
+    run = entries(*_BEGUN, (AT, Answered("I look.", _USAGE, "tools", (_CALL, _CALL))))
+    arguments = r'"{\"city\": \"Wien\"}"'
+    assert transcript(run) == (
+        start(412) + PING + text_block(0, "I look.") + call_block(1, arguments) + call_block(2, arguments)
+        + end(412, 19, "tool_use")
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("written", "sent", "decoded"),
+    [
+        ('{"a":1}', '{"a":1}', {"a": 1}),
+        ("", "{}", {}),
+        (" \n", "{}", {}),
+        ('{"a":', r'{"arguments":"{\"a\":"}', {"arguments": '{"a":'}),
+        ("[1]", '{"arguments":"[1]"}', {"arguments": "[1]"}),
+        ("null", '{"arguments":"null"}', {"arguments": "null"}),
+        ("weather in Wien", '{"arguments":"weather in Wien"}', {"arguments": "weather in Wien"}),
+        ("[" * 100_000, '{"arguments":"' + "[" * 100_000 + '"}', {"arguments": "[" * 100_000}),
+        ('{"a":NaN}', r'{"arguments":"{\"a\":NaN}"}', {"arguments": '{"a":NaN}'}),
+    ],
+)
+def test_arguments_are_always_an_object(written: str, sent: str, decoded: dict[str, Any]):
+    """Clients fail on anything else in the middle of a message; what the model wrote is not lost."""
+    run = entries(*_BEGUN, (AT, Answered("", _USAGE, "tools", (ToolCall("call_1", "weather", written),))))
+    assert transcript(run) == start(412) + PING + call_block(0, json.dumps(sent)) + end(412, 19, "tool_use")
+    assert json.loads(to_json(message(run)[1]))["content"] == [
+        {"type": "tool_use", "id": "call_1", "name": "weather", "input": decoded}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("finish", "reason"),
+    [("stop", "end_turn"), ("length", "max_tokens"), ("tools", "tool_use"), ("filter", "refusal")],
+)
+def test_why_it_ends(finish: Finish, reason: str):
+    """In this dialect's words; there may be no text at all."""
+    run = entries(*_BEGUN, (AT, Answered("", finish=finish)))
+    assert transcript(run) == start() + PING + end(7, 0, reason)
+    assert message(run)[1]["stop_reason"] == reason
+
+
+EXTRAS = {
+    "content": [{"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "Wien"}}, 5, {"a": 1}],
+    "message": {"stop_reason": "pause_turn", "stop_sequence": "END", "id": "x", "role": "x", "container": {"id": "c"}},
+    "usage": {"input_tokens": 1, "cache_read_input_tokens": 3},
+}
+
+
+def test_what_a_provider_of_this_dialect_says_besides_is_passed_on():
+    """Its blocks whole, its exact reason, and what else it counts, beside the rest; what we say ourselves stands."""
+    run = entries(*_BEGUN, (AT, Answered("Hi.", _USAGE, "stop", (_CALL,), Extras("anthropic", EXTRAS))))
+    assert transcript(run) == (
+        start(412) + PING + text_block(0, "Hi.")
+        + block(1, '"type":"server_tool_use","id":"s1","name":"web_search","input":{"query":"Wien"}')
+        + call_block(2, r'"{\"city\": \"Wien\"}"')
+        + frame("message_delta",
+                '"delta":{"stop_reason":"pause_turn","stop_sequence":"END","container":{"id":"c"}},'
+                '"usage":{"input_tokens":409,"output_tokens":19,"cache_read_input_tokens":3}')
+        + STOP
+    )  # fmt: skip
+    assert to_json(message(run)[1]).decode() == (
+        f'{{"id":"msg_{RUN_ID}","type":"message","role":"assistant","model":"VitalikButerin","content":['
+        '{"type":"text","text":"Hi."},'
+        '{"type":"server_tool_use","id":"s1","name":"web_search","input":{"query":"Wien"}},'
+        '{"type":"tool_use","id":"call_1","name":"weather","input":{"city":"Wien"}}],'
+        '"stop_reason":"pause_turn","stop_sequence":"END",'
+        '"usage":{"input_tokens":409,"output_tokens":19,"cache_read_input_tokens":3},"container":{"id":"c"}}'
+    )
+
+
+@pytest.mark.parametrize(
+    "extras",
+    [
+        Extras("openai", EXTRAS),
+        Extras("anthropic", {}),
+        Extras("anthropic", {"content": "x", "message": [], "usage": 5}),
+        Extras("anthropic", {"content": {}, "message": {"stop_reason": 5}, "usage": None}),
+        Extras("anthropic", {"content": [None, {"type": 5}], "message": {"stop_reason": ""}}),
+    ],
+)
+def test_what_is_of_another_dialect_or_makes_no_sense_is_left_out(extras: Extras):
+    """It was somebody else's to say."""
+    run = entries(*_BEGUN, (AT, Answered("Hi.", _USAGE, extras=extras)))
+    assert transcript(run) == start(412) + PING + text_block(0, "Hi.") + end(412, 19)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "kind", "told"),
+    [
+        ("backend_error", "Closed today.", "api_error", "Closed today."),
+        ("internal", None, "api_error", "处理过程中发生错误"),
+        ("timeout", None, "timeout_error", "处理超时，请稍后重试"),
+        ("cancelled", None, "api_error", "请求已取消"),
+        ("lost", None, "api_error", "处理进程意外中断，请重试"),
+        ("draining", None, "overloaded_error", "服务器正在关闭，请稍后重试"),
+        ("answer_too_large", None, "api_error", "回复过长，无法发送"),
+    ],
+)
+def test_a_failure_is_an_error_and_never_an_end(code: FailureCode, text: str | None, kind: str, told: str):
+    """What was said before it stays said, in a block that stays open."""
+    run = entries(*_BEGUN, (AT, Delta("Half of ")), (AT, Failed(code, text)))
+    error = frame("error", f'"error":{{"type":"{kind}","message":"{told}"}}')
+    said = text_block(0, "Half of", " ").removesuffix(frame("content_block_stop", '"index":0'))
+    assert transcript(run) == start() + PING + said + error
+
+
+@pytest.mark.parametrize("characters", range(len("你好，world. And more words") + 1))
+def test_a_reader_from_the_middle_gets_a_message_of_the_rest(characters: int):
+    """With a beginning of its own: clients take no event before it."""
+    text = "你好，world. And more words"
+    told = transcript(entries(*_BEGUN, (AT, Answered(text))), Position(2, characters))
+    assert told.startswith(start())
+    assert Heard(told).text == text[characters:]
+
+
+@pytest.mark.parametrize("begin", [Position(2, 0), Position(2, 4), Position(3, 0)])
+def test_a_reader_who_comes_back_to_a_failure_gets_it(begin: Position):
+    """After a beginning, and what it did not have."""
+    run = entries(*_BEGUN, (AT, Delta("Half")), (AT, Failed("timeout")))
+    told = transcript(run, begin)
+    assert told.startswith(start())
+    assert told.endswith(frame("error", '"error":{"type":"timeout_error","message":"处理超时，请稍后重试"}'))
+    assert Heard(told).text == "Half"[begin.characters :] * (begin.facts == 2)
+
+
+class Heard:
+    """Put a stream together as a client does, and fail where one would."""
+
+    def __init__(self, told: str) -> None:
+        self.blocks: list[dict[str, Any]] = []
+        self.usage: dict[str, int] = {}
+        self.reason: str | None = None
+        self.failed: dict[str, str] | None = None
+        self._open: int | None = None
+        frames = told.removesuffix("\n\n").split("\n\n")
+        for number, lines in enumerate(frames):
+            name, _, data = lines.partition("\n")
+            body = json.loads(data.removeprefix("data: "))
+            assert name == f"event: {body['type']}"
+            assert (number == 0) == (body["type"] == "message_start")
+            assert (number == len(frames) - 1) == (body["type"] in ("message_stop", "error"))
+            getattr(self, body["type"], self.other)(body)
+
+    @property
+    def text(self) -> str:
+        return "".join(block["text"] for block in self.blocks if block["type"] == "text")
+
+    @property
+    def thoughts(self) -> str:
+        return "".join(block["thinking"] for block in self.blocks if block["type"] == "thinking")
+
+    def other(self, body: dict[str, Any]) -> None:
+        assert body["type"] in ("message_start", "ping", "message_stop"), body
+        if body["type"] == "message_start":
+            assert body["message"]["content"] == []
+
+    def content_block_start(self, body: dict[str, Any]) -> None:
+        assert self._open is None
+        assert self.reason is None
+        assert body["index"] == len(self.blocks)
+        self._open = body["index"]
+        self.blocks.append(body["content_block"])
+
+    def content_block_delta(self, body: dict[str, Any]) -> None:
+        assert body["index"] == self._open
+        block, delta = self.blocks[-1], body["delta"]
+        match delta["type"]:
+            case "text_delta":
+                assert delta["text"]
+                block["text"] += delta["text"]
+            case "thinking_delta":
+                assert delta["thinking"]
+                assert not block["signature"]
+                block["thinking"] += delta["thinking"]
+            case "signature_delta":
+                block["signature"] = delta["signature"]
+            case "input_json_delta":
+                block["input"] = json.loads(delta["partial_json"])
+
+    def content_block_stop(self, body: dict[str, Any]) -> None:
+        assert body["index"] == self._open
+        assert self.blocks[-1].get("signature", "x")
+        self._open = None
+
+    def message_delta(self, body: dict[str, Any]) -> None:
+        assert self._open is None
+        self.reason, self.usage = body["delta"]["stop_reason"], body["usage"]
+
+    def error(self, body: dict[str, Any]) -> None:
+        self.failed = body["error"]
+
+
+CALLS = st.lists(st.builds(ToolCall, st.just("call_1"), st.just("f"), st.sampled_from(["", "{}", "[", '{"a":[1]}'])))
+
+
+@given(runs(), CALLS, st.booleans(), st.data(), st.floats(0, 80))
+def test_any_run_from_anywhere_is_a_message_of_the_rest(
+    run: list[Entry], calls: list[ToolCall], extra: bool, data: st.DataObject, since: float
+):
+    """Well-formed, to the character; and from the beginning it is the whole message."""
+    last = run[-1].fact
+    if isinstance(last, Answered):
+        extras = Extras("anthropic", EXTRAS) if extra else None
+        run[-1] = Entry(run[-1].at, msgspec.structs.replace(last, calls=tuple(calls), extras=extras))
+    answer = answer_of(run)
+    held = data.draw(st.integers(0, len(answer)))
+    begin = after_characters(held, run)
+    heard = Heard(transcript(run, begin, since=max(since, 0.0 if begin == BEGINNING else run[-1].at)))
+    assert answer[:held] + heard.text == answer
+    status, whole = message(run)
+    if isinstance(last, Failed):
+        assert heard.failed == json.loads(to_json(whole))["error"]
+        assert status != 200
+        return
+    body = json.loads(to_json(whole))
+    assert (heard.reason, heard.usage) == (body["stop_reason"], body["usage"])
+    if held == 0:
+        assert heard.thoughts == "".join(each["thinking"] for each in body["content"] if each["type"] == "thinking")
+        assert heard.text == "".join(each["text"] for each in body["content"] if each["type"] == "text")
+    told = ("text", "thinking")
+    assert [each for each in heard.blocks if each["type"] not in told] == [
+        each for each in body["content"] if each["type"] not in told
+    ]
+
+
+def test_only_names_and_data_whatever_the_text():
+    """No text ends a frame or splits a line, and there are no ids."""
+    text = "data: x\n\nid: 1\revent: y\u2028z\u2029\u0085\x00 retry: 5"
+    told = transcript(entries(*_BEGUN, (AT + 3, Reasoned(text)), (AT + 9, Answered(text, calls=(_CALL,)))))
+    assert {line.partition(":")[0] for line in told.split("\n")} == {"event", "data", ""}
+    assert not set(told.replace("\n", "")) & set("\r\u2028\u2029\u0085\x00")
+    assert Heard(told).text == Heard(told).thoughts == text
+
+
+def test_the_whole_as_one_message():
+    """What a client without a stream gets."""
+    run = entries(*_BEGUN, (AT, Reasoned("Six times ")), (AT, Reasoned("seven.")), (AT + 3.5, Answered("42", _USAGE)))
+    status, body = message(run)
+    assert status == 200
+    assert to_json(body).decode() == (
+        f'{{"id":"msg_{RUN_ID}","type":"message","role":"assistant","model":"VitalikButerin","content":['
+        f'{{"type":"thinking","thinking":"Six times seven.","signature":"{SIGNATURE}"}},{{"type":"text","text":"42"}}],'
+        '"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":412,"output_tokens":19}}'
+    )
+
+
+def test_a_run_that_goes_on_is_no_message():
+    """Whoever asks too early is wrong."""
+    with pytest.raises(TypeError, match="has not ended"):
+        message(entries(*_BEGUN))
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("backend_error", 502), ("lost", 502), ("internal", 500), ("answer_too_large", 500), ("timeout", 504),
+        ("cancelled", 409), ("draining", 503),
+    ],
+)  # fmt: skip
+def test_a_failure_has_its_status(code: FailureCode, status: int):
+    """Where the client waits for the whole."""
+    assert message(entries(*_BEGUN, (AT, Failed(code))))[0] == status
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, "invalid_request_error"), (401, "authentication_error"), (402, "billing_error"),
+        (403, "permission_error"), (404, "not_found_error"), (405, "invalid_request_error"),
+        (406, "invalid_request_error"), (409, "invalid_request_error"), (413, "request_too_large"),
+        (415, "invalid_request_error"),
+        (429, "rate_limit_error"), (500, "api_error"), (503, "overloaded_error"), (504, "timeout_error"),
+    ],
+)  # fmt: skip
+def test_refusals(status: int, kind: str):
+    """One object, whatever is refused."""
+    body = to_json(errors.refusal(Refused(status, "code", "n: no", "n"))).decode()
+    assert body == f'{{"type":"error","error":{{"type":"{kind}","message":"n: no"}}}}'

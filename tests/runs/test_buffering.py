@@ -1,0 +1,204 @@
+"""A backend's parts of an answer: from any thread, in order, joined to batches, and never half a character.
+
+A backend's reports: from any thread, at most ten a second, the latest wins.
+"""
+
+from __future__ import annotations
+
+import gevent
+import pytest
+from gevent.threadpool import ThreadPool
+
+from persona_stream.concurrency import Home
+from persona_stream.core.facts import Delta, Reasoned, Reported
+from persona_stream.core.query import Query
+from persona_stream.runs.buffering import Deltas, Reports
+from tests.fakes import FakeClock
+from tests.waiting import wait_for
+
+HIGH, LOW = "\ud83d", "\ude00"  # of 😀
+
+
+class Run:
+    """What is written of one run, and when it was too much."""
+
+    def __init__(self, limit: int = 1000) -> None:
+        self.written: list[Delta | Reasoned] = []
+        self.excesses = 0
+        self.clock = FakeClock(1000.0)
+        self.deltas = Deltas(self.written.append, limit, self._exceeded, self.clock, Home())
+
+    def _exceeded(self) -> None:
+        self.excesses += 1
+
+
+@pytest.fixture
+def run() -> Run:
+    return Run()
+
+
+def test_what_comes_together_is_written_together(run: Run):
+    """A batch a moment, and not an entry a token."""
+    for letter in "Hello":
+        run.deltas.text(letter)
+    wait_for(lambda: run.written == [Delta("Hello")], 5.0, sleep=gevent.sleep)
+
+
+def test_the_next_batch_waits_its_turn(run: Run):
+    """The first text is there at once; what follows comes every 50 ms, which nobody's eye can tell from at once."""
+    run.deltas.text("a")
+    wait_for(lambda: run.written == [Delta("a")], 5.0, sleep=gevent.sleep)
+    run.deltas.text("b")
+    gevent.sleep(0.01)  # less than 50 ms, and enough for what comes at once
+    assert run.written == [Delta("a")]
+    wait_for(lambda: run.written == [Delta("a"), Delta("b")], 5.0, sleep=gevent.sleep)
+
+
+def test_thoughts_and_text_keep_their_order(run: Run):
+    """Each kind is a fact of its own."""
+    for send, text in ((run.deltas.reasoning, "Hm"), (run.deltas.reasoning, "."), (run.deltas.text, "Yes")):
+        send(text)
+    run.deltas.flush()
+    assert run.written == [Reasoned("Hm."), Delta("Yes")]
+
+
+def test_nothing_is_written_of_nothing(run: Run):
+    """A delta is never empty."""
+    run.deltas.text("")
+    run.deltas.flush()
+    assert run.written == []
+
+
+def test_a_native_thread_may_send(run: Run):
+    """And what it sent before it came back is there when the run ends."""
+    ThreadPool(1).apply(lambda: [run.deltas.text(str(number)) for number in range(100)])
+    run.deltas.flush()
+    assert "".join(fact.text for fact in run.written) == "".join(map(str, range(100)))
+
+
+def test_a_character_in_two_halves_is_one(run: Run):
+    """JSON may escape a pair of surrogates in two texts, and a reader must not get half of it."""
+    run.deltas.text(f"ha{HIGH}")
+    run.deltas.flush(is_last=False)
+    run.deltas.text(LOW)
+    run.deltas.flush()
+    assert run.written == [Delta("ha"), Delta("😀")]
+
+
+def test_a_half_that_stays_alone_is_replaced(run: Run):
+    """No wire can carry it; NUL neither."""
+    run.deltas.text(f"a{HIGH}")
+    run.deltas.flush(is_last=False)
+    run.deltas.reasoning("b\0")
+    run.deltas.flush()
+    assert run.written == [Delta("a"), Delta("�"), Reasoned("b�")]
+
+
+def test_what_is_too_much_is_not_written():
+    """Thousands of small parts have a bound like one large answer; it is said once, and then nothing is taken."""
+    run = Run(limit=10)
+    run.deltas.text("12345678")
+    run.deltas.flush()
+    run.deltas.text("😀")
+    run.deltas.flush()
+    run.deltas.text("9")
+    run.deltas.flush()
+    assert (run.written, run.excesses) == ([Delta("12345678")], 1)
+
+
+def test_after_the_end_nothing_is_written(run: Run):
+    """What was still waiting is let go, and so is what comes later."""
+    run.deltas.text("late")
+    run.deltas.cancel()
+    run.deltas.text("later")
+    gevent.sleep(0.06)  # longer than a batch takes
+    run.deltas.flush()
+    assert run.written == []
+
+
+@pytest.mark.parametrize("name", ["send", "send_reasoning"])
+def test_only_texts_are_sent(name: str):
+    """The mistake shows where it is made, and not in a reader's stream."""
+    with pytest.raises(TypeError, match=rf"{name}\(\) takes a string, not bytes"):
+        getattr(Query(username="ada", message="Hi"), name)(b"x")
+
+
+@pytest.fixture
+def written() -> list[Reported]:
+    return []
+
+
+@pytest.fixture
+def reports(written: list[Reported]) -> Reports:
+    return Reports(written.append, FakeClock(1000.0), Home())
+
+
+def told(written: list[Reported], count: int) -> list[Reported]:
+    """Wait until so many are written."""
+    wait_for(lambda: len(written) >= count, 5.0, sleep=gevent.sleep)
+    return written
+
+
+def test_the_latest_of_many_is_written(reports: Reports, written: list[Reported]):
+    """However often a backend reports, its readers are told at a human pace."""
+    for number in range(1000):
+        reports.report(f"Page {number}", number / 1000)
+    assert told(written, 1) == [Reported("Page 999", 0.999)]
+
+
+def test_what_a_report_leaves_out_stays_as_the_one_before_said(reports: Reports, written: list[Reported]):
+    """An empty message, or no share, says nothing about the other."""
+    reports.report("Reading", 0.2)
+    reports.report("", 0.4)
+    reports.report("Writing", None)
+    assert told(written, 1) == [Reported("Writing", 0.4)]
+
+
+def test_a_second_one_waits_its_turn(written: list[Reported]):
+    """A tenth of a second after the first."""
+    clock = FakeClock(1000.0)
+    reports = Reports(written.append, clock, Home())
+    reports.report("First", None)
+    told(written, 1)
+    reports.report("Second", None)
+    gevent.sleep(0.01)
+    assert written == [Reported("First", None)]
+    assert told(written, 2) == [Reported("First", None), Reported("Second", None)]
+
+
+def test_a_native_thread_may_report(reports: Reports, written: list[Reported]):
+    """The fact is written in the hub's thread all the same."""
+    ThreadPool(1).apply(reports.report, ("From a thread", 0.5))
+    assert told(written, 1) == [Reported("From a thread", 0.5)]
+
+
+def test_reports_after_the_end_nothing_is_written(reports: Reports, written: list[Reported]):
+    """What was still waiting is let go."""
+    reports.report("Too late", 0.9)
+    reports.cancel()
+    gevent.sleep(0.01)
+    assert written == []
+
+
+def test_texts_of_strangers_are_made_fit_and_short(reports: Reports, written: list[Reported]):
+    """As answers are."""
+    reports.report("half \ud83d and \x00" + "x" * 1000, None)
+    gevent.sleep(0.01)
+    assert written == [Reported("half \ufffd and \ufffd" + "x" * 488, None)]
+
+
+@pytest.mark.parametrize(
+    ("fraction", "taken"), [(0.37, 0.37), (-1, 0.0), (7, 1.0), (float("nan"), None), (True, 1.0), (None, None)]
+)
+def test_shares_are_brought_into_range(fraction, taken):
+    """A slip of a backend's arithmetic must not end its query."""
+    told = []
+    Query(username="x", message="Hi", on_report=lambda message, share: told.append(share)).report("", fraction)
+    assert told == [taken]
+
+
+@pytest.mark.parametrize(("message", "fraction"), [(None, 0.5), (5, None), ("", "half")])
+def test_what_is_no_report_is_the_authors_mistake(message, fraction):
+    """And is said where it is made."""
+    with pytest.raises((TypeError, ValueError)):
+        Query(username="x", message="Hi").report(message, fraction)
