@@ -14,7 +14,7 @@ from bench import sections as parts
 from bench.measurement import measure, turns
 from bench.report import Result
 from bench.sections import Part, PartsError
-from bench.servers import Server, StartError
+from bench.servers import ConfigurationError, Server
 from bench.workload import Scenario, burst, waiting
 
 
@@ -61,7 +61,7 @@ def _run(scenario: Scenario, chosen: Sequence[Server], rounds: int, profiler: st
             continue
         try:
             one = measure(server, scenario, profiler)
-        except StartError as failure:
+        except ConfigurationError as failure:
             result.failed[server.name] = str(failure)
             print(f"  {server.name:14}NOT MEASURED: {failure}", flush=True)
         else:

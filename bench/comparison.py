@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from bench.results import Tally
-from bench.servers import OURS, ROOT, Server, StartError, started
+from bench.servers import OURS, ROOT, ConfigurationError, Server, started
 from bench.workload import PATH, Scenario, tokens, waiting
 
 _SPARE = 20.0  # seconds that the one which computes goes on after the others
@@ -58,7 +58,7 @@ def _gather(port: int, count: int) -> None:
     own, the first ones would be let go on a busy machine before the last ones are there.
 
     Raises:
-        StartError: they are not.
+        ConfigurationError: they are not.
     """
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         asking = [threading.Thread(target=_ask, args=(port, f"gather {count} {folder}")) for _ in range(count)]
@@ -67,7 +67,7 @@ def _gather(port: int, count: int) -> None:
         for each in asking:
             each.join()
         if (came := sum(1 for _ in Path(folder).iterdir())) < count:
-            raise StartError(f"{came} of {count} processes came")
+            raise ConfigurationError(f"{came} of {count} processes came")
 
 
 def _load(port: int, scenario: Scenario) -> Tally:

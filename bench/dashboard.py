@@ -20,9 +20,9 @@ import requests
 from sqlalchemy import Connection, event
 
 from persona_stream.db import engine as engines
-from persona_stream.db.models import FAILED, Filters
-from persona_stream.db.run_queries import choices, list_runs, newest, show_run
-from persona_stream.db.statistics import Charts
+from persona_stream.db.models import FAILED, RunFilters
+from persona_stream.db.run_queries import filter_options, get_run, list_runs, newest_runs_query
+from persona_stream.db.statistics import TimeSeries
 from tests.db.factories import MONTH, fill
 from tests.serving import SECRET, Served, token
 
@@ -31,21 +31,21 @@ _GOAL_MS = 200.0
 _DAY = 86_400.0
 
 
-def _pages(now: float) -> Sequence[tuple[str, str, Filters | None]]:
+def _pages(now: float) -> Sequence[tuple[str, str, RunFilters | None]]:
     """Name the pages: what they are, their address, and of a list the filters."""
     listed = {
-        "list": Filters(),
-        "list: failed": Filters(statuses=FAILED),
-        "list: timeouts": Filters(statuses=("timeout",)),
-        "list: a user": Filters(user="user-007"),
-        "list: a persona's failures": Filters(user="LuXun", statuses=FAILED),
-        "list: an endpoint": Filters(endpoint="/v1/messages"),
-        "list: a rare endpoint's failures": Filters(endpoint="/api/chat", statuses=FAILED),
-        "list: a model": Filters(model="gpt-4o"),
-        "list: slow": Filters(slow=60.0),
-        "list: a day of last week": Filters(since=now - 8 * _DAY, until=now - 7 * _DAY),
-        "list: search, found at once": Filters(search="Ethereum"),
-        "list: search, found nowhere": Filters(search="nothing is like this"),
+        "list": RunFilters(),
+        "list: failed": RunFilters(statuses=FAILED),
+        "list: timeouts": RunFilters(statuses=("timeout",)),
+        "list: a user": RunFilters(user="user-007"),
+        "list: a persona's failures": RunFilters(user="LuXun", statuses=FAILED),
+        "list: an endpoint": RunFilters(endpoint="/v1/messages"),
+        "list: a rare endpoint's failures": RunFilters(endpoint="/api/chat", statuses=FAILED),
+        "list: a model": RunFilters(model="gpt-4o"),
+        "list: slow": RunFilters(slow=60.0),
+        "list: a day of last week": RunFilters(since=now - 8 * _DAY, until=now - 7 * _DAY),
+        "list: search, found at once": RunFilters(search="Ethereum"),
+        "list: search, found nowhere": RunFilters(search="nothing is like this"),
     }
     stats = {f"charts: {days} d": f"stats?since={now - days * _DAY}" for days in (1, 7, 30)}
     return [
@@ -55,7 +55,7 @@ def _pages(now: float) -> Sequence[tuple[str, str, Filters | None]]:
     ]
 
 
-def _query(filters: Filters) -> str:
+def _query(filters: RunFilters) -> str:
     given = {
         "status": filters.statuses, "user": filters.user, "endpoint": filters.endpoint, "model": filters.model,
         "slow": filters.slow, "since": filters.since, "until": filters.until, "search": filters.search,
@@ -76,8 +76,10 @@ def _measure(server: Served, path: str) -> tuple[float, float]:
     return took[0], statistics.median(took)
 
 
-def _plans(connection: Connection, filters: Filters) -> Iterator[str]:
-    query = newest(filters, None, None, 51, "sqlite").compile(connection.engine, compile_kwargs={"literal_binds": True})
+def _plans(connection: Connection, filters: RunFilters) -> Iterator[str]:
+    query = newest_runs_query(filters, None, None, 51, "sqlite").compile(
+        connection.engine, compile_kwargs={"literal_binds": True}
+    )
     for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {str(query).replace('%', '%%')}"):
         yield str(row[3])
 
@@ -94,11 +96,11 @@ def _all_plans(connection: Connection, now: float) -> Iterator[str]:
             asked.close()
 
     event.listen(connection.engine, "before_cursor_execute", note)
-    newest_run = list_runs(connection, Filters(), None, 1)[0][0]
+    newest_run = list_runs(connection, RunFilters(), None, 1)[0][0]
     for name, ask in (
-        ("a run", lambda: show_run(connection, newest_run.run_id)),
-        ("choices", lambda: choices(connection)),
-        ("charts", lambda: Charts(lambda: now, 300.0).draw(connection, now - MONTH, now)),
+        ("a run", lambda: get_run(connection, newest_run.run_id)),
+        ("choices", lambda: filter_options(connection)),
+        ("charts", lambda: TimeSeries(lambda: now, 300.0).build(connection, now - MONTH, now)),
     ):
         seen.clear()
         ask()
@@ -116,12 +118,12 @@ def main() -> None:
         file = (asked.file or Path(folder) / "log.sqlite").resolve()
         url = f"sqlite:///{file}"
         is_there = file.exists()  # the engine makes an empty one
-        engine = engines.engine(engines.address(url, file.parent), 1)
+        engine = engines.open_engine(engines.database_url(url, file.parent), 1)
         if not is_there:
             print(f"Writing {asked.runs} runs ...", file=sys.stderr)
             fill(engine, asked.runs, time.time() - 600)
         with engine.connect() as connection:
-            runs, _ = list_runs(connection, Filters(), None, 1)
+            runs, _ = list_runs(connection, RunFilters(), None, 1)
             now = runs[0].accepted_at
             pages = [*_pages(now), ("a run", f"runs/{runs[0].run_id}", None)]
             load = os.getloadavg()[0]

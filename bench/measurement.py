@@ -13,7 +13,7 @@ import msgspec
 
 from bench import procfs, profiles
 from bench.results import Tally
-from bench.servers import ROOT, Running, Server, StartError, started
+from bench.servers import ROOT, ConfigurationError, Running, Server, started
 from bench.workload import Scenario, burst
 
 WARM_UP: Final = burst(20)
@@ -73,7 +73,7 @@ def _under_load(server: Running, scenario: Scenario, core: int, profiler: str | 
                 case text:
                     result = text.encode()
     if not result:
-        raise StartError(f"the client ended with status {client.returncode} and no result")
+        raise ConfigurationError(f"the client ended with status {client.returncode} and no result")
     tally = msgspec.json.decode(result, type=Tally)
     foreign = max(0.0, busy - cpu - tally.client_cpu) / (2 * took)
     return Measurement(tally=tally, cpu=cpu, idle_bytes=idle, waiting_bytes=waiting, foreign_share=foreign)
@@ -83,7 +83,7 @@ def measure(server: Server, scenario: Scenario, profiler: str | None = None) -> 
     """Start a server, warm it up, put it under load, stop it.
 
     Raises:
-        StartError: it did not start, or died under the load, or the client failed.
+        ConfigurationError: it did not start, or died under the load, or the client failed.
     """
     client_core, server_core = procfs.cores()
     with started(server, server_core) as running:
@@ -92,7 +92,7 @@ def measure(server: Server, scenario: Scenario, profiler: str | None = None) -> 
             time.sleep(SETTLE)
             return _under_load(running, scenario, client_core, profiler)
         except (FileNotFoundError, ProcessLookupError) as gone:
-            raise StartError(f"{server.title} died under the load") from gone
+            raise ConfigurationError(f"{server.title} died under the load") from gone
 
 
 def turns(servers: Sequence[Server], rounds: int) -> Iterator[Server]:

@@ -13,14 +13,14 @@ import msgspec
 
 from bench.sections import Part
 from bench.workload import ANSWER, DEADLINE, RESUME_FOR
-from persona_stream.chunking.registry import chunker
+from persona_stream.chunking.registry import get_chunker
 from persona_stream.core.events import Wait
-from persona_stream.core.facts import Accepted, Answered, Delta, Entry, Started
-from persona_stream.core.projection import SMART, Reader, Script
-from persona_stream.protocols.anthropic.encoder import Anthropic
-from persona_stream.protocols.base import Dialect
-from persona_stream.protocols.native.encoder import Native
-from persona_stream.protocols.openai.encoder import OpenAI
+from persona_stream.core.facts import Accepted, Answered, Entry, Started, TextDelta
+from persona_stream.core.projection import SMART, StreamProjection, SubscriptionOptions
+from persona_stream.protocols.anthropic.encoder import AnthropicEncoder
+from persona_stream.protocols.base import EventEncoder
+from persona_stream.protocols.native.encoder import NativeEncoder
+from persona_stream.protocols.openai.encoder import OpenAIEncoder
 
 REPEATS: Final = 15
 AT_LEAST: Final = 0.02
@@ -60,24 +60,24 @@ def _seconds(work: Callable[[], object], times: int) -> float:
 def _tell() -> tuple[Callable[[], int], int]:
     """Give the work of telling and encoding a whole run to one reader, and how many events that is."""
     journal = [Entry(0.0, _ACCEPTED), Entry(0.0, Started()), Entry(10.0, Answered(ANSWER))]
-    reader = Reader(SMART, chunker("characters"), "zh")
-    dialect = Native(_ACCEPTED.run_id, f"/api/runs/{_ACCEPTED.run_id}/events?ticket=abc", SMART, "zh")
+    reader = SubscriptionOptions(SMART, get_chunker("characters"), "zh")
+    dialect = NativeEncoder(_ACCEPTED.run_id, f"/api/runs/{_ACCEPTED.run_id}/events?ticket=abc", SMART, "zh")
 
     def work() -> int:
         # Later than everything is due: nothing waits, so that only the work is timed.
-        told = (event for event in Script(journal, reader, lambda: 1000.0) if not isinstance(event, Wait))
+        told = (event for event in StreamProjection(journal, reader, lambda: 1000.0) if not isinstance(event, Wait))
         return sum(len(dialect.encode(event)) > 0 for event in told)
 
     return work, work()
 
 
-def _relay(dialect: Callable[[Sequence[Entry]], Dialect]) -> tuple[Callable[[], int], int]:
+def _relay(dialect: Callable[[Sequence[Entry]], EventEncoder]) -> tuple[Callable[[], int], int]:
     """Give the work of encoding an answer in deltas, and how many there are."""
-    told = [Entry(0.0, Delta(word + " ")) for word in ANSWER.split()]
+    told = [Entry(0.0, TextDelta(word + " ")) for word in ANSWER.split()]
     journal = [Entry(0.0, _ACCEPTED), Entry(0.0, Started()), *told, Entry(10.0, Answered(""))]
-    reader = Reader(SMART, chunker("words"), "zh")
+    reader = SubscriptionOptions(SMART, get_chunker("words"), "zh")
 
-    events = [event for event in Script(journal, reader, lambda: 1000.0) if not isinstance(event, Wait)]
+    events = [event for event in StreamProjection(journal, reader, lambda: 1000.0) if not isinstance(event, Wait)]
 
     def work() -> int:
         speak = dialect(journal)
@@ -88,7 +88,7 @@ def _relay(dialect: Callable[[Sequence[Entry]], Dialect]) -> tuple[Callable[[], 
 
 def _cut(name: str) -> Callable[[], int]:
     """Give the work of cutting the text."""
-    chunk = chunker(name)
+    chunk = get_chunker(name)
     return lambda: len(list(chunk(TEXT)))
 
 
@@ -96,10 +96,10 @@ def run() -> list[Part]:
     """Time every part."""
     work, events = _tell()
     found = [Part("one event: told by the script and encoded by the native dialect", _best(work) / events)]
-    dialects: dict[str, Callable[[Sequence[Entry]], Dialect]] = {
-        "the native dialect": lambda journal: Native(_ACCEPTED.run_id, "/", SMART, "zh"),
-        "OpenAI's dialect": OpenAI,
-        "Anthropic's dialect": Anthropic,
+    dialects: dict[str, Callable[[Sequence[Entry]], EventEncoder]] = {
+        "the native dialect": lambda journal: NativeEncoder(_ACCEPTED.run_id, "/", SMART, "zh"),
+        "OpenAI's dialect": OpenAIEncoder,
+        "Anthropic's dialect": AnthropicEncoder,
     }
     for name, dialect in dialects.items():
         work, deltas = _relay(dialect)

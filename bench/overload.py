@@ -12,7 +12,7 @@ import msgspec
 from bench import procfs
 from bench.load import Crowd
 from bench.report import verdict
-from bench.servers import OURS, ROOT, StartError, started
+from bench.servers import OURS, ROOT, ConfigurationError, started
 from bench.workload import Scenario, burst
 
 PLACES: Final = 200
@@ -34,7 +34,7 @@ def measure() -> tuple[Crowd, float]:
     """Have the crowd come; give what became of it, and the CPU seconds of the server.
 
     Raises:
-        StartError: the server did not start, or did not live through it.
+        ConfigurationError: the server did not start, or did not live through it.
     """
     client_core, server_core = procfs.cores()
     bounds = ("--max-runs", str(PLACES), "--max-queue", str(QUEUE), "--max-runs-per-user", str(PLACES + QUEUE))
@@ -46,7 +46,7 @@ def measure() -> tuple[Crowd, float]:
         cpu = procfs.cpu_seconds(running.pid) - cpu
         after = _come(running.port, burst(20), client_core)
     if after.whole != 20:
-        raise StartError(f"afterwards {after.whole} of 20 streams were whole: {after.wrong}")
+        raise ConfigurationError(f"afterwards {after.whole} of 20 streams were whole: {after.wrong}")
     return found, cpu
 
 

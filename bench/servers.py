@@ -25,7 +25,7 @@ START: Final = 30.0
 """Seconds that a server may take to start."""
 
 
-class StartError(Exception):
+class ConfigurationError(Exception):
     """Say why a server did not start."""
 
 
@@ -111,7 +111,7 @@ def started(server: Server, core: int | str) -> Iterator[Running]:
     """Start a server on a core, or some like ``0-3``, and stop it in the end.
 
     Raises:
-        StartError: it ended, or was silent for too long; with the last line of what it said.
+        ConfigurationError: it ended, or was silent for too long; with the last line of what it said.
     """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-") as state, (Path(state) / "log").open("w+") as log:
@@ -126,7 +126,7 @@ def started(server: Server, core: int | str) -> Iterator[Running]:
                 if process.poll() is not None or time.monotonic() > until:
                     log.seek(0)
                     said = log.read().strip().rpartition("\n")[2] or "it says nothing"
-                    raise StartError(f"{server.title} did not start: {said}")
+                    raise ConfigurationError(f"{server.title} did not start: {said}")
                 time.sleep(0.1)
             yield Running(process.pid, port)
             log.seek(0)

@@ -20,7 +20,7 @@ def ask(port: int, model: str, reports: list[str] | None = None, **settings: Any
         username="ada",
         message="How many?",
         locale="en",
-        persona=Persona(username="ada", name="Ada", line={}, prompt="You are Ada."),
+        persona=Persona(username="ada", name="Ada", tagline={}, prompt="You are Ada."),
         history=(Turn("user", "Hello"), Turn("assistant", "Good day")),
         on_report=lambda message, fraction: reports.append(message) if reports is not None else None,
     )

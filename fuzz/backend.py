@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 
 from persona_stream import Answer, BackendError, Query, ToolCall, Usage
-from persona_stream.core.content import Extras
+from persona_stream.core.content import ProviderFields
 
 _WAYS = 12
 
@@ -30,7 +30,9 @@ def answer(query: Query) -> Answer | str:
                 "I look.", finish="tools", calls=(ToolCall("call_1", query.tools[0].name, '{"city":"Wien"}'),)
             )
         case 5:
-            return Answer("As far as it w", finish="length", extras=Extras("openai", {"message": {"annotations": []}}))
+            return Answer(
+                "As far as it w", finish="length", extras=ProviderFields("openai", {"message": {"annotations": []}})
+            )
         case 6:
             return Answer("", finish="length")
         case 7:

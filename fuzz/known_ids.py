@@ -17,7 +17,7 @@ def known(server: Served, user: str) -> Known:
     runs = [_ask(server, f"Question {number}", _TALKS[number % len(_TALKS)], user) for number in range(_QUESTIONS)]
     foreign = _ask(server, "What is mine?", "foreign", "somebody-else")
     return Known(
-        run_id=[*runs, foreign, runid.new(_LONG_AGO)],
+        run_id=[*runs, foreign, runid.new_run_id(_LONG_AGO)],
         conversation_id=[*_TALKS, "foreign", "talk.new"],
         name=["main.js", "style.css", "index.html"],
         tokens=[token(user, _DAY, scope=scope) for scope in ("chat admin", "chat")],

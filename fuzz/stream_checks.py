@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from persona_stream.core.sse import Event, Parser
+from persona_stream.core.sse import ServerSentEvent, SSEDecoder
 
 
 def check(body: bytes) -> None:
@@ -13,13 +13,13 @@ def check(body: bytes) -> None:
     Raises:
         AssertionError: it has no ending, or goes on after it.
     """
-    endings = [_ends(event) for event in Parser().feed(body)]
+    endings = [_ends(event) for event in SSEDecoder().feed(body)]
     assert endings, "a stream without any event"
     assert endings[-1], "a stream without an ending"
     assert not any(endings[:-1]), "a stream that goes on after its ending"
 
 
-def _ends(event: Event) -> bool:
+def _ends(event: ServerSentEvent) -> bool:
     if event.data == "[DONE]":
         return True
     told = json.loads(event.data)

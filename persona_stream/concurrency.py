@@ -21,7 +21,7 @@ _SWITCH = 0.0005  # seconds
 _thread_id: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 
 
-def yield_soon() -> None:
+def reduce_switch_interval() -> None:
     """Have threads that compute beside the hub give it the interpreter soon.
 
     One keeps the lock for so long each time that the hub wants it, which is after each of its system calls: Python's
@@ -30,7 +30,7 @@ def yield_soon() -> None:
     sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH))
 
 
-class Alarm:
+class Wakeup:
     """Let one greenlet sleep until a moment, or until somebody rings.
 
     A ring while nobody sleeps is kept: the next sleep ends at once. So nothing is missed between looking at a
@@ -44,7 +44,7 @@ class Alarm:
         self._greenlet: Any = None
         self._rung = False
 
-    def sleep(self, seconds: float) -> None:
+    def wait(self, seconds: float) -> None:
         """Park the current greenlet."""
         if not self._rung:
             timer = self._hub.loop.timer(max(0.0, seconds))
@@ -58,7 +58,7 @@ class Alarm:
                 timer.close()
         self._rung = False
 
-    def ring(self) -> None:
+    def set(self) -> None:
         """Wake the sleeper, soon. Never switches, so it can be called from anywhere in the hub's thread."""
         if not self._rung:
             self._rung = True
@@ -87,7 +87,7 @@ class Timer:
         self._timer.close()
 
 
-class Home:
+class HubThread:
     """Bring calls from any thread into the thread of the hub that this was made in."""
 
     __slots__ = ("_hub", "_thread")
@@ -96,7 +96,7 @@ class Home:
         self._hub: Hub = get_hub()
         self._thread = _thread_id()
 
-    def call(self, function: Callable[[], object]) -> None:
+    def call_soon(self, function: Callable[[], object]) -> None:
         """Call ``function`` in the hub's thread: now if we are there, else soon. It must not block."""
         if _thread_id() == self._thread:
             function()
@@ -104,7 +104,7 @@ class Home:
             self._hub.loop.run_callback_threadsafe(function)
 
 
-def tell_of_errors(tell: Callable[[BaseException], None]) -> None:
+def set_error_handler(tell: Callable[[BaseException], None]) -> None:
     """Have errors that nobody caught, in any greenlet of this thread, told instead of printed. Must not raise."""
     hub = get_hub()
 
@@ -118,7 +118,7 @@ def tell_of_errors(tell: Callable[[BaseException], None]) -> None:
     hub.print_exception = told
 
 
-def in_thread(function: Callable[[str], T], text: str) -> T:
+def run_in_threadpool(function: Callable[[str], T], text: str) -> T:
     """Call a function in a native thread of the hub's pool, and wait for it while others move on."""
     result: T = get_hub().threadpool.apply(function, (text,))
     return result

@@ -1,11 +1,11 @@
 """Everything that can go wrong, as one tree.
 
     PersonaStreamError
-    ├── StartError                the program cannot start like this; its text says what to do
+    ├── ConfigurationError                the program cannot start like this; its text says what to do
     │   └── SettingsError         a setting has no such name, or no such value
     ├── BackendError              the backend says, on purpose, what the client shall read
     │   └── BackendUnavailable    it has said nothing yet, and another one might do better
-    └── Refusal                   a request that is answered with a status before its first byte
+    └── HTTPError                 a request that is answered with a status before its first byte
         ├── InvalidRequest        400  invalid_request
         ├── Unauthorized          401  unauthorized
         ├── Forbidden             403  forbidden
@@ -34,11 +34,11 @@ class PersonaStreamError(Exception):
     """Be the root of every error that this package raises on purpose."""
 
 
-class StartError(PersonaStreamError):
+class ConfigurationError(PersonaStreamError):
     """Say why the program cannot start, in a sentence that tells what to do."""
 
 
-class SettingsError(StartError):
+class SettingsError(ConfigurationError):
     """Say which setting is wrong, and where one is close, the right name."""
 
 
@@ -57,7 +57,7 @@ class BackendUnavailable(BackendError):
     """
 
 
-class Refusal(PersonaStreamError):
+class HTTPError(PersonaStreamError):
     """Answer a request with its true HTTP status, before the first byte."""
 
     status: ClassVar[int] = 400
@@ -70,7 +70,7 @@ class Refusal(PersonaStreamError):
         self.field: str | None = None
 
 
-class InvalidRequest(Refusal):
+class InvalidRequest(HTTPError):
     """Name the field that breaks its rule: in the sentence, and where it is one of the body's, by itself too."""
 
     def __init__(self, message: str, field: str | None = None) -> None:
@@ -78,19 +78,19 @@ class InvalidRequest(Refusal):
         self.field = field
 
 
-class Unauthorized(Refusal):
+class Unauthorized(HTTPError):
     """Say that there is no token, or none that counts."""
 
     status, code = 401, "unauthorized"
 
 
-class Forbidden(Refusal):
+class Forbidden(HTTPError):
     """Say which scope the token lacks."""
 
     status, code = 403, "forbidden"
 
 
-class NotFound(Refusal):
+class NotFound(HTTPError):
     """Say that there is no such thing for this caller."""
 
     status, code = 404, "not_found"
@@ -106,62 +106,62 @@ class ModelNotFound(NotFound):
         self.field = "model"
 
 
-class NotAcceptable(Refusal):
+class NotAcceptable(HTTPError):
     """Say that we have no form of answer that the client takes."""
 
     status, code = 406, "not_acceptable"
 
 
-class Conflict(Refusal):
+class Conflict(HTTPError):
     """Say that an idempotency key was used for something else."""
 
     status, code = 409, "conflict"
 
 
-class Gone(Refusal):
+class Gone(HTTPError):
     """Say that the run is past its retention."""
 
     status, code = 410, "gone"
 
 
-class TooLarge(Refusal):
+class TooLarge(HTTPError):
     """Say that the body is over the limit."""
 
     status, code = 413, "too_large"
 
 
-class UnsupportedMediaType(Refusal):
+class UnsupportedMediaType(HTTPError):
     """Say that a body is not what its endpoint reads."""
 
     status, code = 415, "unsupported_media_type"
 
 
-class _TryLater(Refusal):
+class RetryableError(HTTPError):
     """A refusal that time may mend: it says after how many seconds to ask again."""
 
     def __init__(self, message: str, retry_after: int = 1) -> None:
         super().__init__(message, {"Retry-After": str(retry_after)})
 
 
-class RateLimited(_TryLater):
+class RateLimited(RetryableError):
     """Say how often the caller may ask."""
 
     status, code = 429, "rate_limited"
 
 
-class Busy(_TryLater):
+class Overloaded(RetryableError):
     """Say that every place is taken."""
 
     status, code = 429, "busy"
 
 
-class Draining(_TryLater):
+class ShuttingDown(RetryableError):
     """Say that this process is shutting down."""
 
     status, code = 503, "draining"
 
 
-class Unavailable(_TryLater):
+class Unavailable(RetryableError):
     """Say what is out of reach: a store that is needed, or who would answer."""
 
     status, code = 503, "unavailable"

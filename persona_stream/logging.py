@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import msgspec
 
-current_run: ContextVar[str] = ContextVar("current_run", default="")
+current_run_id: ContextVar[str] = ContextVar("current_run", default="")
 """The run that the current greenlet or thread works for, or that the request is about which it answers."""
 
 _PLAIN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "run_id"}
@@ -21,7 +21,7 @@ _PLAIN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "run_id"}
 
 class _WithRun(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        record.run_id = getattr(record, "run_id", "") or current_run.get()
+        record.run_id = getattr(record, "run_id", "") or current_run_id.get()
         return True
 
 
@@ -49,7 +49,7 @@ class _Json(logging.Formatter):
         return msgspec.json.encode(line, enc_hook=str).decode()
 
 
-def configure(level: str, form: str) -> None:
+def configure_logging(level: str, form: str) -> None:
     """Send our log to stderr, in the form ``text`` or ``json``."""
     handler = logging.StreamHandler()
     handler.addFilter(_WithRun())
@@ -60,7 +60,7 @@ def configure(level: str, form: str) -> None:
     logger.propagate = False
 
 
-def take_in() -> None:
+def capture_root_logger() -> None:
     """Write what others log in the same form, a backend's own code before all: for a process that is ours alone.
 
     Whoever has set up a log of its own, while its module was imported, keeps that.
@@ -70,5 +70,5 @@ def take_in() -> None:
         root.handlers = logging.getLogger("persona_stream").handlers[:]
 
 
-carried: ContextVar[Mapping[str, str]] = ContextVar("carried", default=MappingProxyType({}))
+trace_headers: ContextVar[Mapping[str, str]] = ContextVar("carried", default=MappingProxyType({}))
 """Headers for every request that the current run makes: ``traceparent`` where traces are kept, else none."""

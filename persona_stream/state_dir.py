@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from persona_stream.errors import StartError
+from persona_stream.errors import ConfigurationError
 from persona_stream.settings.schema import Settings
 
 _FILE = "secret"
@@ -23,7 +23,7 @@ def state_dir(configured: Path | None, environ: Mapping[str, str]) -> Path:
     Source: the XDG Base Directory Specification, by which a relative ``XDG_STATE_HOME`` counts as none.
 
     Raises:
-        StartError: there is no home folder to put it in.
+        ConfigurationError: there is no home folder to put it in.
     """
     if configured is not None:
         return configured
@@ -33,34 +33,34 @@ def state_dir(configured: Path | None, environ: Mapping[str, str]) -> Path:
     try:
         return Path(environ.get("HOME") or Path.home()) / ".local" / "state" / "persona_stream"
     except RuntimeError:
-        raise StartError("There is no home folder for the made secret: set state_dir or jwt_secret") from None
+        raise ConfigurationError("There is no home folder for the made secret: set state_dir or jwt_secret") from None
 
 
-def signing_secret(settings: Settings, environ: Mapping[str, str]) -> tuple[str, bool]:
+def get_signing_secret(settings: Settings, environ: Mapping[str, str]) -> tuple[str, bool]:
     """Give the configured secret, else the made one, and whether it was made just now.
 
     Raises:
-        StartError: as in ``state_dir`` and ``secret``.
+        ConfigurationError: as in ``state_dir`` and ``secret``.
     """
     if settings.jwt_secret is not None:
         return settings.jwt_secret, False
-    return secret(state_dir(settings.state_dir, environ))
+    return load_or_create_secret(state_dir(settings.state_dir, environ))
 
 
-def secret(folder: Path) -> tuple[str, bool]:
+def load_or_create_secret(folder: Path) -> tuple[str, bool]:
     """Give the made secret of this folder, and whether it was made just now.
 
     Processes that start at once get the same one: the file appears whole, under a name that only one of them wins.
 
     Raises:
-        StartError: the folder cannot be written, or others can read the secret.
+        ConfigurationError: the folder cannot be written, or others can read the secret.
     """
     file = folder / _FILE
     try:
         made = not file.exists() and _make(file)
         return _read(file), made
     except OSError as error:
-        raise StartError(
+        raise ConfigurationError(
             f"The secret {file} cannot be kept ({error.strerror}): set state_dir to a folder that can be written, "
             "or set jwt_secret"
         ) from None
@@ -88,10 +88,14 @@ def _read(file: Path) -> str:
     with file.open("rb") as stream:
         status = os.fstat(stream.fileno())
         if stat.S_IMODE(status.st_mode) & 0o077:
-            raise StartError(f"Others can read the secret {file}: run `chmod 600 {file}`, or delete it for a new one")
+            raise ConfigurationError(
+                f"Others can read the secret {file}: run `chmod 600 {file}`, or delete it for a new one"
+            )
         if status.st_uid not in (os.geteuid(), 0):
-            raise StartError(f"The secret {file} belongs to another user: delete it for a new one, or set state_dir")
+            raise ConfigurationError(
+                f"The secret {file} belongs to another user: delete it for a new one, or set state_dir"
+            )
         text = stream.read(1024).decode("ascii", "replace").strip()
     if not _MADE.fullmatch(text):
-        raise StartError(f"The secret {file} is damaged: delete it for a new one")
+        raise ConfigurationError(f"The secret {file} is damaged: delete it for a new one")
     return text

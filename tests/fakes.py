@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from persona_stream.chunking.registry import chunker
+from persona_stream.chunking.registry import get_chunker
 from persona_stream.core.cursor import BEGINNING, Position
 from persona_stream.core.events import Event, Wait
 from persona_stream.core.facts import Accepted, Entry, Fact
-from persona_stream.core.projection import STYLES, Reader, Script
+from persona_stream.core.projection import STYLES, StreamProjection, SubscriptionOptions
 from persona_stream.core.query import Locale
 
 RUN_ID = "01kaf0000000000000000000zz"
@@ -51,13 +51,13 @@ def reader(
     locale: Locale = "zh",
     start: Position = BEGINNING,
     reasoning: bool = False,
-) -> Reader:
+) -> SubscriptionOptions:
     """Give a reader."""
-    return Reader(STYLES[style], chunker(chunking), locale, start, reasoning)
+    return SubscriptionOptions(STYLES[style], get_chunker(chunking), locale, start, reasoning)
 
 
 def read(
-    journal: Sequence[Entry], who: Reader, since: float = 0.0, clock_offset: float = 0.0
+    journal: Sequence[Entry], who: SubscriptionOptions, since: float = 0.0, clock_offset: float = 0.0
 ) -> list[tuple[float, Event]]:
     """Let a reader come at the moment ``since`` and read to the end; give each event with its moment.
 
@@ -68,7 +68,7 @@ def read(
     pending = list(journal[len(seen) :])
     events: list[tuple[float, Event]] = []
     waits = 0
-    for step in Script(seen, who, clock):
+    for step in StreamProjection(seen, who, clock):
         if not isinstance(step, Wait):
             events.append((round(clock.now - clock_offset, 6), step))
             continue
@@ -87,4 +87,4 @@ def read(
 
 def texts(events: Iterable[tuple[float, Event]]) -> str:
     """Join the pieces of the answer."""
-    return "".join(getattr(event, "text", "") for _, event in events if type(event).__name__ == "Piece")
+    return "".join(getattr(event, "text", "") for _, event in events if type(event).__name__ == "TextChunk")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from persona_stream import state_dir as state
-from persona_stream.errors import StartError
+from persona_stream.errors import ConfigurationError
 from persona_stream.settings.schema import Settings
 
 
@@ -27,20 +27,20 @@ def test_the_state_folder_is_the_platforms_own() -> None:
 def test_a_secret_is_made_once(tmp_path: Path) -> None:
     """The first start makes it, in a folder and a file for its owner alone; later ones read it."""
     folder = tmp_path / "deep" / "state"
-    made, new = state.secret(folder)
+    made, new = state.load_or_create_secret(folder)
     assert new
     assert len(made) >= 43
-    assert state.secret(folder) == (made, False)
+    assert state.load_or_create_secret(folder) == (made, False)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert [(file.name, stat.S_IMODE(file.stat().st_mode)) for file in folder.iterdir()] == [("secret", 0o600)]
-    assert state.secret(tmp_path / "other")[0] != made
+    assert state.load_or_create_secret(tmp_path / "other")[0] != made
 
 
 def test_processes_that_start_at_once_get_the_same_secret(tmp_path: Path) -> None:
     """Exactly one of them makes it, and nobody reads half of it."""
     program = (
         "import sys, pathlib; from persona_stream import state_dir as state; sys.stdin.read();"
-        "print(*state.secret(pathlib.Path(sys.argv[1])))"
+        "print(*state.load_or_create_secret(pathlib.Path(sys.argv[1])))"
     )
     read, write = os.pipe()  # closing it is the starting shot for all
     processes = [
@@ -60,19 +60,19 @@ def test_processes_that_start_at_once_get_the_same_secret(tmp_path: Path) -> Non
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620, 0o601])
 def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     """The sentence has the command that mends it."""
-    state.secret(tmp_path)
+    state.load_or_create_secret(tmp_path)
     (tmp_path / "secret").chmod(mode)
-    with pytest.raises(StartError, match=f"chmod 600 {tmp_path}/secret"):
-        state.secret(tmp_path)
+    with pytest.raises(ConfigurationError, match=f"chmod 600 {tmp_path}/secret"):
+        state.load_or_create_secret(tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_secret_of_another_user_is_refused(tmp_path: Path) -> None:
     """Whoever put it there knows it."""
-    state.secret(tmp_path)
+    state.load_or_create_secret(tmp_path)
     os.chown(tmp_path / "secret", 65534, 65534)
-    with pytest.raises(StartError, match="belongs to another user"):
-        state.secret(tmp_path)
+    with pytest.raises(ConfigurationError, match="belongs to another user"):
+        state.load_or_create_secret(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"short\n", b"x" * 42, b"y" * 43 + b" z", b"\xff" * 64, b"\x00" * 64])
@@ -81,27 +81,27 @@ def test_a_damaged_secret_is_refused(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "secret"
     file.write_bytes(content)
     file.chmod(0o600)
-    with pytest.raises(StartError, match="is damaged"):
-        state.secret(tmp_path)
+    with pytest.raises(ConfigurationError, match="is damaged"):
+        state.load_or_create_secret(tmp_path)
     assert file.read_bytes() == content
 
 
 def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     """The sentence says what to set instead. (Root may write anywhere, so a file stands in the way here.)"""
     (tmp_path / "file").write_text("")
-    with pytest.raises(StartError, match="set state_dir to a folder that can be written, or set jwt_secret"):
-        state.secret(tmp_path / "file" / "state")
+    with pytest.raises(ConfigurationError, match="set state_dir to a folder that can be written, or set jwt_secret"):
+        state.load_or_create_secret(tmp_path / "file" / "state")
 
 
 def test_a_configured_secret_is_used_and_nothing_is_written(tmp_path: Path) -> None:
     """A server with a secret needs no folder."""
     settings = Settings(jwt_secret="x" * 40, state_dir=tmp_path / "none")
-    assert state.signing_secret(settings, {}) == ("x" * 40, False)
+    assert state.get_signing_secret(settings, {}) == ("x" * 40, False)
     assert not (tmp_path / "none").exists()
 
 
 def test_without_a_configured_secret_the_made_one_is_used(tmp_path: Path) -> None:
     """From the state folder that is configured, or the platform's."""
-    made, new = state.signing_secret(Settings(), {"XDG_STATE_HOME": str(tmp_path)})
+    made, new = state.get_signing_secret(Settings(), {"XDG_STATE_HOME": str(tmp_path)})
     assert new
-    assert state.signing_secret(Settings(state_dir=tmp_path / "persona_stream"), {}) == (made, False)
+    assert state.get_signing_secret(Settings(state_dir=tmp_path / "persona_stream"), {}) == (made, False)

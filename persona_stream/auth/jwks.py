@@ -21,7 +21,7 @@ from persona_stream.auth.keys import public_keys
 from persona_stream.core.clock import Clock
 from persona_stream.errors import Unavailable
 
-_LOG = logging.getLogger("persona_stream.tokens.jwks")
+logger = logging.getLogger("persona_stream.tokens.jwks")
 
 _OLD_AFTER = 300.0
 _ASK_AGAIN_AFTER = 30.0
@@ -32,10 +32,10 @@ _TIMEOUTS = (3.0, 5.0)
 Fetch = Callable[[str], bytes]
 
 
-class PublishedKeys:
+class JWKSKeySource:
     """Have the keys that an address publishes."""
 
-    trusted_for = _OLD_AFTER
+    max_age = _OLD_AFTER
 
     def __init__(self, url: str, algorithms: Sequence[str], clock: Clock, fetch: Fetch | None = None) -> None:
         self.algorithms = algorithms
@@ -46,13 +46,13 @@ class PublishedKeys:
         self._keys: list[tuple[str | None, dict[str, Any]]] = []
         self._read_at = self._asked_at = float("-inf")
 
-    def find(self, algorithm: str, kid: str | None) -> Sequence[Any]:
+    def keys_for(self, algorithm: str, kid: str | None) -> Sequence[Any]:
         if self._clock() >= self._read_at + _OLD_AFTER:
-            self._ask(wait=not self._keys)
+            self._refresh(wait=not self._keys)
         found = self._known(algorithm, kid)
         if not found:
             # After a rotation many come at once with the new key: they wait for the one who asks.
-            self._ask(wait=True)
+            self._refresh(wait=True)
             found = self._known(algorithm, kid)
         if not self._keys:
             wait = self._asked_at + _ASK_AGAIN_AFTER - self._clock()
@@ -66,7 +66,7 @@ class PublishedKeys:
             if algorithm in by_algorithm and (kid is None or kid == name)
         ]
 
-    def _ask(self, wait: bool) -> None:
+    def _refresh(self, wait: bool) -> None:
         if not self._asking.acquire(blocking=wait):
             return
         try:
@@ -75,7 +75,7 @@ class PublishedKeys:
             self._asked_at = self._clock()
             keys = _parse(self._fetch(self._url))
         except (OSError, ValueError) as error:
-            _LOG.warning("No keys from jwks_url: %s%s", error, "; the old ones stay" if self._keys else "")
+            logger.warning("No keys from jwks_url: %s%s", error, "; the old ones stay" if self._keys else "")
         else:
             self._keys, self._read_at = keys, self._clock()
         finally:
@@ -116,7 +116,7 @@ def _parse(body: bytes) -> list[tuple[str | None, dict[str, Any]]]:
             keys.append((jwk.get("kid"), public_keys(jwk)))
         except (PyJWTError, ValueError, TypeError, AttributeError) as error:
             # Key sets hold keys for encryption too, so one that is of no use here is nothing to warn of.
-            _LOG.debug("A key of jwks_url is passed over: %s", type(error).__name__)
+            logger.debug("A key of jwks_url is passed over: %s", type(error).__name__)
     if not keys:
         raise ValueError("none of its keys can be used for signatures")
     return keys

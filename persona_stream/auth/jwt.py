@@ -29,10 +29,10 @@ import jwt
 import msgspec
 from jwt import get_algorithm_by_name
 
-from persona_stream.auth.keys import Keys, from_secret
-from persona_stream.core.clock import Clock, wall_clock
+from persona_stream.auth.keys import KeySource, keys_from_secret
+from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.core.query import Principal
-from persona_stream.errors import StartError, Unauthorized
+from persona_stream.errors import ConfigurationError, Unauthorized
 from persona_stream.settings.schema import Settings
 
 _CHALLENGE = 'Bearer realm="persona_stream"'
@@ -40,14 +40,14 @@ _CHALLENGE = 'Bearer realm="persona_stream"'
 _FORBIDDEN = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
 
 
-def missing() -> Unauthorized:
+def missing_token() -> Unauthorized:
     """Make the refusal of a request without a token: by RFC 6750 §3.1 its header has no error attribute."""
     return Unauthorized(
         "A token is missing: send it as `Authorization: Bearer <token>`", {"WWW-Authenticate": _CHALLENGE}
     )
 
 
-def invalid(sentence: str) -> Unauthorized:
+def invalid_token(sentence: str) -> Unauthorized:
     """Make the refusal of a token, which says what is wrong with it and nothing that stood in it."""
     described = _FORBIDDEN.sub("?", sentence)
     return Unauthorized(
@@ -63,7 +63,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ClaimRules:
     """Say which tokens are meant for this server.
 
     Attributes:
@@ -77,7 +77,7 @@ class Rules:
     leeway: float = 0.0
 
 
-def check(claims: Mapping[str, Any], rules: Rules, now: float) -> tuple[Principal, float]:
+def validate_claims(claims: Mapping[str, Any], rules: ClaimRules, now: float) -> tuple[Principal, float]:
     """Give the caller that these claims speak of, and the moment when they end.
 
     Raises:
@@ -85,19 +85,19 @@ def check(claims: Mapping[str, Any], rules: Rules, now: float) -> tuple[Principa
     """
     ends = _moment(claims, "exp")
     if ends is None:
-        raise invalid("The token has no exp claim: it must say when it expires")
+        raise invalid_token("The token has no exp claim: it must say when it expires")
     if ends + rules.leeway <= now:
-        raise invalid(f"The token expired at {_written(ends)}")
+        raise invalid_token(f"The token expired at {_written(ends)}")
     starts = _moment(claims, "nbf")
     if starts is not None and starts - rules.leeway > now:
-        raise invalid(f"The token is not valid before {_written(starts)} (nbf)")
+        raise invalid_token(f"The token is not valid before {_written(starts)} (nbf)")
     _check_audience(claims.get("aud"), rules.audience)
     if rules.issuer is not None and claims.get("iss") != rules.issuer:
-        raise invalid(f"The token is from another issuer: its iss claim must be {rules.issuer}")
+        raise invalid_token(f"The token is from another issuer: its iss claim must be {rules.issuer}")
     return Principal(_subject(claims.get("sub")), _scopes(claims.get("scope"))), ends + rules.leeway
 
 
-def is_subject(text: str) -> bool:
+def is_valid_subject(text: str) -> bool:
     """Tell whether a caller can be called this: not blank, and without control characters, which end up in logs."""
     return bool(text.strip()) and not _CONTROL.search(text)
 
@@ -108,7 +108,7 @@ def _moment(claims: Mapping[str, Any], name: str) -> float | None:
         return None
     # A bool is an int to Python. NaN fails every comparison, so this one refuses it.
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= _LAST_MOMENT:
-        raise invalid(f"The token's {name} claim is not a moment: it must be a number of seconds since 1970")
+        raise invalid_token(f"The token's {name} claim is not a moment: it must be a number of seconds since 1970")
     return float(value)
 
 
@@ -124,21 +124,23 @@ def _check_audience(claim: object, audience: tuple[str, ...]) -> None:
     named = [claim] if isinstance(claim, str) else claim
     if not named:
         if audience:
-            raise invalid(f"The token has no aud claim: it must be for {' or '.join(audience)}")
+            raise invalid_token(f"The token has no aud claim: it must be for {' or '.join(audience)}")
         return
     if not isinstance(named, list) or not all(isinstance(one, str) for one in named):
-        raise invalid("The token's aud claim is neither a string nor a list of strings")
+        raise invalid_token("The token's aud claim is neither a string nor a list of strings")
     if not audience:
-        raise invalid("The token is for an audience (aud), and this server has no name of its own: set jwt_audience")
+        raise invalid_token(
+            "The token is for an audience (aud), and this server has no name of its own: set jwt_audience"
+        )
     if not set(named) & set(audience):
-        raise invalid(f"The token is for another audience: its aud claim must name {' or '.join(audience)}")
+        raise invalid_token(f"The token is for another audience: its aud claim must name {' or '.join(audience)}")
 
 
 def _subject(claim: object) -> str:
     if claim is None:
-        raise invalid("The token has no sub claim: it must say who calls")
-    if not isinstance(claim, str) or not is_subject(claim):
-        raise invalid("The token's sub claim is not the name of a caller: it must be a string, and not blank")
+        raise invalid_token("The token has no sub claim: it must say who calls")
+    if not isinstance(claim, str) or not is_valid_subject(claim):
+        raise invalid_token("The token's sub claim is not the name of a caller: it must be a string, and not blank")
     return claim
 
 
@@ -146,7 +148,7 @@ def _scopes(claim: object) -> frozenset[str]:
     if claim is None:
         return frozenset({"chat"})
     if not isinstance(claim, str):
-        raise invalid("The token's scope claim is not a string of scopes with spaces between")
+        raise invalid_token("The token's scope claim is not a string of scopes with spaces between")
     return frozenset(claim.split())
 
 
@@ -154,7 +156,7 @@ _FORM = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]*)")
 _OBJECT = msgspec.json.Decoder(dict[str, Any])
 
 
-class Signed(NamedTuple):
+class CompactJWS(NamedTuple):
     """What a token consists of. Nothing of it is to be believed before ``is_signed_with`` says so."""
 
     header: dict[str, Any]
@@ -175,7 +177,7 @@ class Signed(NamedTuple):
         return _parsed(self.payload)
 
 
-def parse(token: str) -> Signed:
+def parse_jws(token: str) -> CompactJWS:
     """Take a token apart.
 
     Raises:
@@ -185,7 +187,7 @@ def parse(token: str) -> Signed:
     if found is None:
         raise ValueError("it is not three segments of base64url")
     header, payload, signature = (_decoded(segment) for segment in found.groups())
-    return Signed(_parsed(header), payload, token[: found.end(2)].encode("ascii"), signature)
+    return CompactJWS(_parsed(header), payload, token[: found.end(2)].encode("ascii"), signature)
 
 
 def _decoded(segment: str) -> bytes:
@@ -207,13 +209,13 @@ _LONGEST = 8 * 1024
 _MALFORMED = "The token is not a JSON Web Token"
 
 
-class BearerVerifier:
+class JWTVerifier:
     """Check tokens: signature, claims; and remember those that passed, because a client sends its own again and again.
 
     What is remembered is a digest, so that a dump of the memory holds no tokens.
     """
 
-    def __init__(self, keys: Keys, rules: Rules, clock: Clock, remembers: int = 10_000) -> None:
+    def __init__(self, keys: KeySource, rules: ClaimRules, clock: Clock, remembers: int = 10_000) -> None:
         self._keys = keys
         self._rules = rules
         self._clock = clock
@@ -222,22 +224,22 @@ class BearerVerifier:
 
     def verify(self, token: str) -> Principal:
         if len(token) > _LONGEST:
-            raise invalid(f"The token is longer than {_LONGEST} characters")
+            raise invalid_token(f"The token is longer than {_LONGEST} characters")
         now = self._clock()
         digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
         remembered = self._remembered.get(digest)
         if remembered is not None and now < remembered[1]:
             return remembered[0]
-        principal, ends = check(self._claims(token), self._rules, now)
-        self._remember(digest, principal, min(ends, now + self._keys.trusted_for))
+        principal, ends = validate_claims(self._claims(token), self._rules, now)
+        self._cache(digest, principal, min(ends, now + self._keys.max_age))
         return principal
 
     @property
-    def remembered(self) -> int:
+    def cached(self) -> int:
         """Say how many tokens are remembered."""
         return len(self._remembered)
 
-    def _remember(self, digest: bytes, principal: Principal, until: float) -> None:
+    def _cache(self, digest: bytes, principal: Principal, until: float) -> None:
         self._remembered.pop(digest, None)
         if len(self._remembered) >= self._remembers:
             del self._remembered[next(iter(self._remembered))]  # the oldest: a dictionary keeps the order
@@ -245,32 +247,32 @@ class BearerVerifier:
 
     def _claims(self, token: str) -> dict[str, Any]:
         try:
-            signed = parse(token)
+            signed = parse_jws(token)
         except ValueError:
-            raise invalid(_MALFORMED) from None
+            raise invalid_token(_MALFORMED) from None
         self._check_signature(signed)
         try:
             return signed.claims()
         except ValueError:
-            raise invalid("The token's claims are not a JSON object") from None
+            raise invalid_token("The token's claims are not a JSON object") from None
 
-    def _check_signature(self, signed: Signed) -> None:
+    def _check_signature(self, signed: CompactJWS) -> None:
         # A header may also bring a key of its own, or say where one is (jwk, jku, x5c, x5u): nobody looks at those.
         algorithm, kid = signed.header.get("alg"), signed.header.get("kid")
         if not isinstance(algorithm, str) or algorithm not in self._keys.algorithms:
-            raise invalid(f"The token's alg must be {' or '.join(self._keys.algorithms)}")
+            raise invalid_token(f"The token's alg must be {' or '.join(self._keys.algorithms)}")
         if not isinstance(kid, str | None):
-            raise invalid(_MALFORMED)
+            raise invalid_token(_MALFORMED)
         if "crit" in signed.header:
-            raise invalid("The token demands an extension (crit) that this server does not have")
-        candidates = self._keys.find(algorithm, kid)
+            raise invalid_token("The token demands an extension (crit) that this server does not have")
+        candidates = self._keys.keys_for(algorithm, kid)
         if not candidates:
-            raise invalid("The token is signed with a key that this server does not know (kid)")
+            raise invalid_token("The token is signed with a key that this server does not know (kid)")
         if not any(signed.is_signed_with(key, algorithm) for key in candidates):
-            raise invalid("The token is not signed with this server's key")
+            raise invalid_token("The token is not signed with this server's key")
 
 
-def issue(
+def issue_token(
     secret: str,
     subject: str,
     expires: float,
@@ -289,16 +291,16 @@ def issue(
         clock: the moment in seconds since 1970.
 
     Raises:
-        StartError: tokens are checked with a public key, or the secret cannot be used.
+        ConfigurationError: tokens are checked with a public key, or the secret cannot be used.
         ValueError: nobody can be called this.
     """
-    settings, clock = settings or Settings(), clock or wall_clock()
+    settings, clock = settings or Settings(), clock or monotonic_wall_clock()
     if settings.jwt_public_key is not None or settings.jwks_url is not None:
         name = "jwt_public_key" if settings.jwt_public_key is not None else "jwks_url"
-        raise StartError(
+        raise ConfigurationError(
             f"Tokens are checked with {name} here, and only who holds its private key can make one: ask whoever does"
         )
-    if not is_subject(subject):
+    if not is_valid_subject(subject):
         raise ValueError("a user's name is not blank and has no control characters")
     claims: dict[str, Any] = {"sub": subject, "exp": math.ceil(clock() + expires)}
     if scope:
@@ -307,5 +309,5 @@ def issue(
         claims["aud"] = settings.jwt_audience[0]
     if settings.jwt_issuer is not None:
         claims["iss"] = settings.jwt_issuer
-    keys = from_secret(secret, settings.jwt_algorithms)
+    keys = keys_from_secret(secret, settings.jwt_algorithms)
     return jwt.encode(claims, secret, algorithm=keys.algorithms[0])

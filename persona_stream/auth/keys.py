@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from jwt import PyJWTError, get_algorithm_by_name
 from jwt.algorithms import has_crypto
 
-from persona_stream.errors import StartError
+from persona_stream.errors import ConfigurationError
 
 _FITTING = {
     ("RSA", None): ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
@@ -27,7 +27,7 @@ _PUBLIC = tuple(name for names in _FITTING.values() for name in names)
 _SHORTEST_RSA = 2048
 
 
-class Keys(Protocol):
+class KeySource(Protocol):
     """Have the keys that tokens are checked with."""
 
     @property
@@ -35,10 +35,10 @@ class Keys(Protocol):
         """Name every algorithm that may count."""
 
     @property
-    def trusted_for(self) -> float:
+    def max_age(self) -> float:
         """Say for how many seconds a key that was found may be relied on without asking again."""
 
-    def find(self, algorithm: str, kid: str | None) -> Sequence[Any]:
+    def keys_for(self, algorithm: str, kid: str | None) -> Sequence[Any]:
         """Give the keys that may have signed; none if there is no such key. May do I/O.
 
         Args:
@@ -55,25 +55,25 @@ class FixedKeys:
     """Have one key for ever."""
 
     by_algorithm: Mapping[str, Any]
-    trusted_for: float = float("inf")
+    max_age: float = float("inf")
 
     @property
     def algorithms(self) -> Sequence[str]:
         return tuple(self.by_algorithm)
 
-    def find(self, algorithm: str, kid: str | None) -> Sequence[Any]:
+    def keys_for(self, algorithm: str, kid: str | None) -> Sequence[Any]:
         return (self.by_algorithm[algorithm],)
 
 
-def from_secret(secret: str, allowed: Sequence[str]) -> FixedKeys:
+def keys_from_secret(secret: str, allowed: Sequence[str]) -> FixedKeys:
     """Make keys of a secret; ``allowed`` narrows its algorithms, if there are any in it.
 
     Raises:
-        StartError: it is too short, is not a secret at all, or none of ``allowed`` fits it.
+        ConfigurationError: it is too short, is not a secret at all, or none of ``allowed`` fits it.
     """
     key = secret.encode()
     if len(key) < 32:
-        raise StartError(
+        raise ConfigurationError(
             f"jwt_secret has {len(key)} bytes, and fewer than 32 can be guessed: "
             "make one with `python -c 'import secrets; print(secrets.token_urlsafe(32))'`"
         )
@@ -82,28 +82,30 @@ def from_secret(secret: str, allowed: Sequence[str]) -> FixedKeys:
     try:
         get_algorithm_by_name("HS256").prepare_key(key)
     except PyJWTError:
-        raise StartError("jwt_secret is a public key, which everybody may know: set jwt_public_key instead") from None
+        raise ConfigurationError(
+            "jwt_secret is a public key, which everybody may know: set jwt_public_key instead"
+        ) from None
     return FixedKeys(dict.fromkeys(_narrowed(fitting, allowed, "jwt_secret"), key))
 
 
-def from_pem(file: Path, allowed: Sequence[str]) -> FixedKeys:
+def keys_from_pem(file: Path, allowed: Sequence[str]) -> FixedKeys:
     """Make keys of a public key in a PEM file; ``allowed`` narrows its algorithms, if there are any in it.
 
     Raises:
-        StartError: it cannot be read or used, or none of ``allowed`` fits it.
+        ConfigurationError: it cannot be read or used, or none of ``allowed`` fits it.
     """
-    need_crypto("jwt_public_key")
+    require_cryptography("jwt_public_key")
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise StartError(f"jwt_public_key: {file} cannot be read: {why}") from None
+        raise ConfigurationError(f"jwt_public_key: {file} cannot be read: {why}") from None
     if "PRIVATE KEY" in text:
-        raise StartError(
+        raise ConfigurationError(
             f"jwt_public_key: {file} is a private key; give the public one alone: `openssl pkey -in {file} -pubout`"
         )
     if "CERTIFICATE" in text:
-        raise StartError(
+        raise ConfigurationError(
             f"jwt_public_key: {file} is a certificate; give its key: `openssl x509 -in {file} -pubkey -noout`"
         )
     for name in _PUBLIC:
@@ -113,7 +115,7 @@ def from_pem(file: Path, allowed: Sequence[str]) -> FixedKeys:
         except (PyJWTError, ValueError, TypeError):
             continue
         return FixedKeys({name: found[name] for name in _narrowed(list(found), allowed, "jwt_public_key")})
-    raise StartError(
+    raise ConfigurationError(
         f"jwt_public_key: {file} is no public key that can be used: "
         f"RSA of at least {_SHORTEST_RSA} bits, P-256, P-384, P-521 or Ed25519, in PEM"
     )
@@ -145,25 +147,25 @@ def public_algorithms(allowed: Sequence[str]) -> tuple[str, ...]:
     """Give the algorithms of public keys, narrowed by ``allowed``, if there are any in it.
 
     Raises:
-        StartError: none is left.
+        ConfigurationError: none is left.
     """
     return tuple(_narrowed(_PUBLIC, allowed, "jwks_url"))
 
 
-def need_crypto(setting: str) -> None:
+def require_cryptography(setting: str) -> None:
     """Check that public keys can be used at all.
 
     Raises:
-        StartError: the library for it is not installed.
+        ConfigurationError: the library for it is not installed.
     """
     if not has_crypto:
-        raise StartError(f"{setting} needs the crypto extra: `pip install 'persona_stream[crypto]'`")
+        raise ConfigurationError(f"{setting} needs the crypto extra: `pip install 'persona_stream[crypto]'`")
 
 
 def _narrowed(fitting: Sequence[str], allowed: Sequence[str], setting: str) -> Sequence[str]:
     left = [name for name in fitting if name in allowed] if allowed else fitting
     if not left:
-        raise StartError(
+        raise ConfigurationError(
             f"jwt_algorithms has {', '.join(allowed)}, of which none fits this {setting}: {', '.join(fitting)} would"
         )
     return left

@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Callable
 
 
-class Tickets:
+class RunURLSigner:
     """Sign run ids, and check what was signed.
 
     The key is derived from the secret for this use alone, so that no ticket is ever a token's signature. The secret is
@@ -24,7 +24,7 @@ class Tickets:
         signature = hmac.digest(self._key(), run_id.encode("utf-8", "surrogatepass"), hashlib.sha256)
         return base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
 
-    def check(self, run_id: str, ticket: str) -> bool:
+    def verify(self, run_id: str, ticket: str) -> bool:
         """Tell whether this is the ticket of that run, in the same time whatever is wrong with it."""
         return hmac.compare_digest(self.sign(run_id).encode(), ticket.encode("utf-8", "surrogatepass"))
 

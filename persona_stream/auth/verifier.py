@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from persona_stream.auth.jwt import BearerVerifier, Rules, invalid, issue, missing
-from persona_stream.auth.keys import Keys, from_pem, from_secret, need_crypto, public_algorithms
-from persona_stream.auth.tickets import Tickets
-from persona_stream.core.clock import Clock, wall_clock
+from persona_stream.auth.jwt import ClaimRules, JWTVerifier, invalid_token, issue_token, missing_token
+from persona_stream.auth.keys import KeySource, keys_from_pem, keys_from_secret, public_algorithms, require_cryptography
+from persona_stream.auth.tickets import RunURLSigner
+from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.core.query import Principal
 from persona_stream.settings.schema import Settings
 
-__all__ = ["Tickets", "Verifier", "invalid", "issue", "missing", "verifier"]
+__all__ = ["RunURLSigner", "TokenVerifier", "create_verifier", "invalid_token", "issue_token", "missing_token"]
 
 
-class Verifier(Protocol):
+class TokenVerifier(Protocol):
     """Know callers by their tokens."""
 
     def verify(self, token: str) -> Principal:
@@ -32,7 +32,7 @@ class Verifier(Protocol):
         """
 
 
-def verifier(settings: Settings, secret: str, clock: Clock | None = None) -> Verifier:
+def create_verifier(settings: Settings, secret: str, clock: Clock | None = None) -> TokenVerifier:
     """Make the verifier that the settings ask for.
 
     Args:
@@ -41,19 +41,19 @@ def verifier(settings: Settings, secret: str, clock: Clock | None = None) -> Ver
         clock: the moment in seconds since 1970, as tokens mean it.
 
     Raises:
-        StartError: it cannot work like this.
+        ConfigurationError: it cannot work like this.
     """
-    clock = clock or wall_clock()
-    rules = Rules(settings.jwt_audience, settings.jwt_issuer, settings.jwt_leeway)
-    return BearerVerifier(_keys(settings, secret, clock), rules, clock)
+    clock = clock or monotonic_wall_clock()
+    rules = ClaimRules(settings.jwt_audience, settings.jwt_issuer, settings.jwt_leeway)
+    return JWTVerifier(_keys(settings, secret, clock), rules, clock)
 
 
-def _keys(settings: Settings, secret: str, clock: Clock) -> Keys:
+def _keys(settings: Settings, secret: str, clock: Clock) -> KeySource:
     if settings.jwt_public_key is not None:
-        return from_pem(settings.jwt_public_key, settings.jwt_algorithms)
+        return keys_from_pem(settings.jwt_public_key, settings.jwt_algorithms)
     if settings.jwks_url is not None:
-        need_crypto("jwks_url")
-        from persona_stream.auth.jwks import PublishedKeys  # it needs an HTTP library that nobody else here does
+        require_cryptography("jwks_url")
+        from persona_stream.auth.jwks import JWKSKeySource  # it needs an HTTP library that nobody else here does
 
-        return PublishedKeys(settings.jwks_url, public_algorithms(settings.jwt_algorithms), clock)
-    return from_secret(secret, settings.jwt_algorithms)
+        return JWKSKeySource(settings.jwks_url, public_algorithms(settings.jwt_algorithms), clock)
+    return keys_from_secret(secret, settings.jwt_algorithms)

@@ -1,5 +1,5 @@
 """Backends: what answers a query."""
 
-from persona_stream.backends.base import Ability, Backend
+from persona_stream.backends.base import Backend, Capability
 
-__all__ = ["Ability", "Backend"]
+__all__ = ["Backend", "Capability"]

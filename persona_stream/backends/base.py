@@ -10,7 +10,7 @@ from persona_stream.core.query import Query
 
 ProcessQuery = Callable[[Query], object]
 
-Ability = Literal["tools", "images", "prefill", "response_format", "json_schema"]
+Capability = Literal["tools", "images", "prefill", "response_format", "json_schema"]
 """What not every backend can do: call tools, see pictures, go on with an answer that is begun, keep to any format that
 clients may ask for, or to a JSON schema at the least."""
 
@@ -38,5 +38,5 @@ class Backend:
     name: str
     process_query: ProcessQuery
     is_async: bool = False
-    abilities: frozenset[Ability] = frozenset()
-    rest: Callable[[], float] = lambda: 0.0
+    capabilities: frozenset[Capability] = frozenset()
+    retry_after: Callable[[], float] = lambda: 0.0

@@ -28,28 +28,28 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, cast, get_args
 
-from persona_stream.backends.base import Ability, Backend, ProcessQuery
-from persona_stream.backends.signature import serve
+from persona_stream.backends.base import Backend, Capability, ProcessQuery
+from persona_stream.backends.signature import bind_parameters
 from persona_stream.core.query import Query
-from persona_stream.errors import StartError
+from persona_stream.errors import ConfigurationError
 
 _DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _SPEC = re.compile(rf"(?P<module>{_DOTTED}):(?P<path>{_DOTTED})")
 
 
-def load(spec: str) -> object:
+def import_object(spec: str) -> object:
     """Import the module, and give the object in it.
 
     The current directory comes first in the module search path from then on, so that what the module imports
     later is found there too.
 
     Raises:
-        StartError: the spec is malformed, or there is no such thing; its text says what to do.
+        ConfigurationError: the spec is malformed, or there is no such thing; its text says what to do.
     """
     parts = _SPEC.fullmatch(spec)
     if parts is None:
         hint = ", with dots and not slashes between folders" if "/" in spec or "\\" in spec else ""
-        raise StartError(f"{spec!r} names no function: write module:function or module:object.method{hint}")
+        raise ConfigurationError(f"{spec!r} names no function: write module:function or module:object.method{hint}")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -59,7 +59,7 @@ def load(spec: str) -> object:
         try:
             found = getattr(found, attribute)
         except AttributeError as error:
-            raise StartError(f"{path} has no {attribute}{_close_to(attribute, found)}") from error
+            raise ConfigurationError(f"{path} has no {attribute}{_close_to(attribute, found)}") from error
         path = f"{path}.{attribute}"
     return found
 
@@ -70,16 +70,18 @@ def _import(module: str) -> ModuleType:
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if not f"{module}.".startswith(f"{missing}."):
-            raise StartError(f"the module {module} needs {missing}, which is not installed") from error
+            raise ConfigurationError(f"the module {module} needs {missing}, which is not installed") from error
         if module.endswith(".py"):
-            raise StartError(f"{module} is a file's name: write {module.removesuffix('.py')} without .py") from error
-        raise StartError(
+            raise ConfigurationError(
+                f"{module} is a file's name: write {module.removesuffix('.py')} without .py"
+            ) from error
+        raise ConfigurationError(
             f"there is no module {missing}: start in the folder that holds it ({Path.cwd()} is the current one), or"
             " install it"
         ) from error
     # A script without a main guard may call sys.exit, which is no Exception.
     except (Exception, SystemExit) as error:
-        raise StartError(
+        raise ConfigurationError(
             f"the module {module} could not be imported ({type(error).__name__}: {error}): python -c 'import {module}'"
             " shows where"
         ) from error
@@ -90,7 +92,7 @@ def _close_to(attribute: str, owner: object) -> str:
     return f": did you mean {near[0]}?" if near else ": look at its spelling"
 
 
-def send_each(generates: ProcessQuery) -> ProcessQuery:
+def forward_generator(generates: ProcessQuery) -> ProcessQuery:
     """Give a process_query of one that generates texts. What a generator returns is the rest of the answer."""
 
     def process_query(query: Query) -> object:
@@ -104,7 +106,7 @@ def send_each(generates: ProcessQuery) -> ProcessQuery:
     return process_query
 
 
-def send_each_async(generates: ProcessQuery) -> Callable[[Query], Awaitable[Any]]:
+def forward_async_generator(generates: ProcessQuery) -> Callable[[Query], Awaitable[Any]]:
     """Give a process_query of one that generates texts on an event loop."""
 
     async def process_query(query: Query) -> str:
@@ -116,21 +118,21 @@ def send_each_async(generates: ProcessQuery) -> Callable[[Query], Awaitable[Any]
     return process_query
 
 
-__all__ = ["adapt", "named"]
+__all__ = ["from_callable", "from_import_path"]
 
 
-def named(spec: str) -> Backend:
+def from_import_path(spec: str) -> Backend:
     """Make a backend of what ``module:function`` or ``module:object.method`` names.
 
     Modules are found as Python finds them, and in the current directory.
 
     Raises:
-        StartError: there is no such thing, or it cannot answer queries.
+        ConfigurationError: there is no such thing, or it cannot answer queries.
     """
-    return adapt(load(spec), spec)
+    return from_callable(import_object(spec), spec)
 
 
-def adapt(function: object, name: str | None = None) -> Backend:
+def from_callable(function: object, name: str | None = None) -> Backend:
     """Make a backend of a callable.
 
     A class is one too, when it is built without arguments and its objects can be called: one object of it is
@@ -142,38 +144,40 @@ def adapt(function: object, name: str | None = None) -> Backend:
         name: what to call it in the log; its own name when left out.
 
     Raises:
-        StartError: it cannot be called, or has parameters that a query has nothing for.
+        ConfigurationError: it cannot be called, or has parameters that a query has nothing for.
     """
     name = name or _own_name(function)
     if isinstance(function, type):
         function = _build(function, name)
     if not callable(function):
-        raise StartError(f"{name} is {_a(type(function).__name__)}, which cannot be called: name a function")
-    served, abilities = serve(function, name), _abilities(function, name)
+        raise ConfigurationError(f"{name} is {_a(type(function).__name__)}, which cannot be called: name a function")
+    served, abilities = bind_parameters(function, name), _abilities(function, name)
     if _is(function, inspect.isasyncgenfunction):
-        return Backend(name, send_each_async(served), is_async=True, abilities=abilities)
+        return Backend(name, forward_async_generator(served), is_async=True, capabilities=abilities)
     if _is(function, inspect.isgeneratorfunction):
-        return Backend(name, send_each(served), abilities=abilities)
+        return Backend(name, forward_generator(served), capabilities=abilities)
     return Backend(name, served, _is(function, inspect.iscoroutinefunction), abilities)
 
 
-def _abilities(function: object, name: str) -> frozenset[Ability]:
+def _abilities(function: object, name: str) -> frozenset[Capability]:
     """Read what a callable says that it can do."""
     said = getattr(function, "abilities", ())
-    known = get_args(Ability)
+    known = get_args(Capability)
     if isinstance(said, str) or not isinstance(said, Iterable) or not set(said) <= set(known):
-        raise StartError(f"{name}.abilities is {said!r:.100}: make it a set of {', '.join(known)}")
+        raise ConfigurationError(f"{name}.abilities is {said!r:.100}: make it a set of {', '.join(known)}")
     # Who keeps to any format keeps to a schema.
     return frozenset({*said, "json_schema"} if "response_format" in said else said)
 
 
 def _build(kind: type, name: str) -> object:
     if not any("__call__" in ancestor.__dict__ for ancestor in kind.__mro__):
-        raise StartError(f"{name} is a class, and its objects cannot be called: name a function, or a method of one")
+        raise ConfigurationError(
+            f"{name} is a class, and its objects cannot be called: name a function, or a method of one"
+        )
     try:
         return kind()
     except Exception as error:
-        raise StartError(
+        raise ConfigurationError(
             f"{name} is a class that could not be built without arguments ({type(error).__name__}: {error}): "
             "build the object yourself, and name that"
         ) from error

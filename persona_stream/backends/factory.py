@@ -7,39 +7,40 @@ from dataclasses import replace
 from typing import Any
 
 from persona_stream.backends.base import Backend
-from persona_stream.backends.callables import adapt, named
+from persona_stream.backends.callables import from_callable, from_import_path
 from persona_stream.backends.fallback import with_fallback
-from persona_stream.backends.router import Models
+from persona_stream.backends.router import ModelRouter
 from persona_stream.personas.persona import Persona
 from persona_stream.settings.schema import DEFAULT, Settings
 
 
-def models(
+def build_router(
     settings: Settings, personas: Mapping[str, Persona] | None, process_query: Callable[..., Any] | None = None
-) -> Models:
+) -> ModelRouter:
     """Make every backend that the settings name, and say which names each answers to. Raises as ``backends``."""
-    return routed(settings, personas, backends(settings, personas, process_query))
+    return route(settings, personas, build_backends(settings, personas, process_query))
 
 
-def routed(settings: Settings, personas: Mapping[str, Persona] | None, answering: Mapping[str, Backend]) -> Models:
+def route(settings: Settings, personas: Mapping[str, Persona] | None, answering: Mapping[str, Backend]) -> ModelRouter:
     """Say which names each of these backends answers to."""
     by_model = {model: answering[each.name] for each in settings.backends for model in each.models}
-    return Models(answering[DEFAULT], personas, by_model)
+    return ModelRouter(answering[DEFAULT], personas, by_model)
 
 
-def backends(
+def build_backends(
     settings: Settings, personas: Mapping[str, Persona] | None, process_query: Callable[..., Any] | None = None
 ) -> Mapping[str, Backend]:
     """Make every backend that the settings name, each with the one that takes over.
 
     Raises:
-        StartError: one of them cannot be made; the text says what to do.
+        ConfigurationError: one of them cannot be made; the text says what to do.
     """
     backed = {each.name for each in settings.backends if each.fallback is not None}
-    default = adapt(process_query) if process_query else _backend(settings, personas, DEFAULT in backed)
+    default = from_callable(process_query) if process_query else _backend(settings, personas, DEFAULT in backed)
     others = [each for each in settings.backends if each.name != DEFAULT]
     made = {DEFAULT: default} | {
-        each.name: replace(_backend(settings.of(each), None, each.name in backed), name=each.name) for each in others
+        each.name: replace(_backend(settings.for_backend(each), None, each.name in backed), name=each.name)
+        for each in others
     }
     answering = dict(made)
     for each in settings.backends:
@@ -81,4 +82,4 @@ def _backend(settings: Settings, personas: Mapping[str, Persona] | None, is_back
                 **more,
             )
         case spec:
-            return named(spec)
+            return from_import_path(spec)

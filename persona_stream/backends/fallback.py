@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from persona_stream.backends.base import Backend
 from persona_stream.core.query import Query
-from persona_stream.errors import BackendUnavailable, StartError
+from persona_stream.errors import BackendUnavailable, ConfigurationError
 
 logger = logging.getLogger("persona_stream.backends")
 
@@ -16,10 +16,10 @@ def with_fallback(first: Backend, second: Backend) -> Backend:
     """Ask the second, once, where the first is out of reach, too busy or broken before it has said anything.
 
     Raises:
-        StartError: one of them runs on an event loop, and the other does not.
+        ConfigurationError: one of them runs on an event loop, and the other does not.
     """
     if first.is_async != second.is_async:
-        raise StartError(f"{second.name} cannot take over from {first.name}: only one of them is async")
+        raise ConfigurationError(f"{second.name} cannot take over from {first.name}: only one of them is async")
 
     def told(trouble: BackendUnavailable) -> None:
         logger.warning("%s cannot answer (%s): %s takes over", first.name, trouble, second.name)
@@ -43,6 +43,6 @@ def with_fallback(first: Backend, second: Backend) -> Backend:
         first.name,
         either,
         first.is_async,
-        first.abilities & second.abilities,
-        rest=lambda: min(first.rest(), second.rest()),
+        first.capabilities & second.capabilities,
+        retry_after=lambda: min(first.retry_after(), second.retry_after()),
     )

@@ -10,14 +10,14 @@ from persona_stream.backends.base import Backend
 from persona_stream.personas.persona import Persona
 
 
-class Model(Struct, frozen=True):
+class Route(Struct, frozen=True):
     """Hold who answers: a backend, and the persona that it answers as, if it is one's name."""
 
     backend: Backend
     persona: Persona | None = None
 
 
-class Models:
+class ModelRouter:
     """Know the names that clients can ask for."""
 
     def __init__(
@@ -42,12 +42,12 @@ class Models:
         return list(dict.fromkeys((*first, *self._routed)))
 
     @property
-    def resting(self) -> int:
+    def unavailable_count(self) -> int:
         """Count those that will answer nobody for a while."""
-        return sum(backend.rest() > 0 for backend in {self._default, *self._routed.values()})
+        return sum(backend.retry_after() > 0 for backend in {self._default, *self._routed.values()})
 
     @property
-    def are_async(self) -> bool:
+    def all_async(self) -> bool:
         """Tell whether all of them run on an event loop."""
         return all(backend.is_async for backend in (self._default, *self._routed.values()))
 
@@ -56,10 +56,10 @@ class Models:
         """Give the personas."""
         return list((self._personas or {}).values())
 
-    def find(self, name: str) -> Model | None:
+    def find(self, name: str) -> Route | None:
         """Give who answers to a name, if anybody does."""
         if self._personas is not None and name in self._personas:
-            return Model(self._default, self._personas[name])
+            return Route(self._default, self._personas[name])
         if name in self._routed:
-            return Model(self._routed[name])
-        return Model(self._default) if self._personas is None else None
+            return Route(self._routed[name])
+        return Route(self._default) if self._personas is None else None

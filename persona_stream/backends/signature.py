@@ -26,44 +26,48 @@ from typing import Annotated, Union, get_args, get_origin
 
 from persona_stream.backends.base import ProcessQuery
 from persona_stream.core.query import Query
-from persona_stream.errors import StartError
+from persona_stream.errors import ConfigurationError
 
-Take = Callable[[Query], object]
+Extractor = Callable[[Query], object]
 
 # How a query is told of its progress is its own matter, and what takes an ability never reaches a plain callable.
-_KEPT = frozenset({"on_report", "on_text", "on_reasoning", "on_upstream", "parts", "since", "tools", "tool_choice"})
+_KEPT = frozenset(
+    {"on_report", "on_text", "on_reasoning", "on_upstream", "parts", "tool_turns", "tools", "tool_choice"}
+)
 
-FIELDS: Mapping[str, Take] = {field.name: attrgetter(field.name) for field in fields(Query) if field.name not in _KEPT}
+FIELDS: Mapping[str, Extractor] = {
+    field.name: attrgetter(field.name) for field in fields(Query) if field.name not in _KEPT
+}
 # What **kwargs gets: the question, which can be printed and sent on, and nothing that lives.
-SPREAD: Mapping[str, Take] = {name: take for name, take in FIELDS.items() if name != "cancelled"}
+SPREAD: Mapping[str, Extractor] = {name: take for name, take in FIELDS.items() if name != "cancelled"}
 MAY_BE_NONE = frozenset({"prompt", "persona"})
 NAMES = ", ".join(["query", *FIELDS])
 
 
-def the_query(query: Query) -> Query:
+def whole_query(query: Query) -> Query:
     """Give the whole of it."""
     return query
 
 
-def what_it_gets(parameter: Parameter, owner: str) -> Take | None:
+def extractor_for(parameter: Parameter, owner: str) -> Extractor | None:
     """Tell what a parameter takes out of a query, or ``None`` when its name and annotation say nothing.
 
     Raises:
-        StartError: its name says the one thing, and its annotation the other.
+        ConfigurationError: its name says the one thing, and its annotation the other.
     """
     if _says_query(parameter.annotation):
-        return the_query
+        return whole_query
     if parameter.name == "query":
         if parameter.annotation in (str, "str"):
-            raise StartError(
+            raise ConfigurationError(
                 f"the parameter query of {owner} is annotated str, and would get the whole Query: name it message to "
                 "get the text, or annotate it Query"
             )
-        return the_query
+        return whole_query
     return FIELDS.get(parameter.name)
 
 
-def may_be_the_query(parameter: Parameter) -> bool:
+def accepts_query(parameter: Parameter) -> bool:
     """Tell whether a required parameter with a name of its own can only mean the query."""
     return (
         parameter.kind is not Parameter.KEYWORD_ONLY
@@ -72,7 +76,7 @@ def may_be_the_query(parameter: Parameter) -> bool:
     )
 
 
-def refusal(parameter: Parameter, owner: str) -> str:
+def unknown_parameter_message(parameter: Parameter, owner: str) -> str:
     """Say why a required parameter gets nothing, and what to do."""
     if parameter.name in ("self", "cls"):
         return f"{owner} is a method without its object: name it as module:object.method, with an object that exists"
@@ -95,46 +99,48 @@ def _says_query(annotation: object) -> bool:
     return annotation is Query
 
 
-def serve(function: Callable[..., object], name: str) -> ProcessQuery:
+def bind_parameters(function: Callable[..., object], name: str) -> ProcessQuery:
     """Give a function of a query that calls this one with what its parameters ask for.
 
     Raises:
-        StartError: a parameter can get nothing, or none gets anything; ``name`` says whose.
+        ConfigurationError: a parameter can get nothing, or none gets anything; ``name`` says whose.
     """
     filled = _filled_in(function)
     parameters = [each for each in _read(function, name).parameters.values() if each.name not in filled]
     kinds = [each.kind for each in parameters]
     if kinds == [Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD]:
-        raise StartError(
+        raise ConfigurationError(
             f"{name} takes *args and **kwargs, which hides what it needs: decorate it with functools.wraps, or give "
             f"it parameters with these names: {NAMES}"
         )
-    plan = _Plan(served=set(filled))
+    plan = _Binding(served=set(filled))
     unknown = [each for index, each in enumerate(parameters) if not plan.serve(each, index, name)]
-    if len(unknown) == 1 and plan.served == filled and may_be_the_query(unknown[0]):
-        plan.positional.append(the_query)
+    if len(unknown) == 1 and plan.served == filled and accepts_query(unknown[0]):
+        plan.positional.append(whole_query)
     elif unknown:
-        raise StartError(refusal(unknown[0], name))
+        raise ConfigurationError(unknown_parameter_message(unknown[0], name))
     if Parameter.VAR_KEYWORD in kinds:
         plan.keywords |= {other: take for other, take in SPREAD.items() if other not in plan.served}
     if not (plan.positional or plan.keywords or plan.unless_none):
-        raise StartError(f"{name} takes nothing that a query has: give it a parameter with one of these names: {NAMES}")
+        raise ConfigurationError(
+            f"{name} takes nothing that a query has: give it a parameter with one of these names: {NAMES}"
+        )
     return plan.caller(function)
 
 
 @dataclass(slots=True)
-class _Plan:
+class _Binding:
     served: set[str]
-    positional: list[Take] = field(default_factory=list)
-    keywords: dict[str, Take] = field(default_factory=dict)
-    unless_none: dict[str, Take] = field(default_factory=dict)
+    positional: list[Extractor] = field(default_factory=list)
+    keywords: dict[str, Extractor] = field(default_factory=dict)
+    unless_none: dict[str, Extractor] = field(default_factory=dict)
 
     def serve(self, parameter: Parameter, index: int, owner: str) -> bool:
         if parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
             return True
         has_default = parameter.default is not Parameter.empty
         by_position = parameter.kind is Parameter.POSITIONAL_ONLY
-        take = what_it_gets(parameter, owner)
+        take = extractor_for(parameter, owner)
         if take is None or (by_position and index > 0):
             return has_default
         self.served.add(parameter.name)
@@ -148,7 +154,7 @@ class _Plan:
 
     def caller(self, function: Callable[..., object]) -> ProcessQuery:
         positional, keywords, unless_none = self.positional, self.keywords, self.unless_none
-        if positional == [the_query] and not keywords and not unless_none:
+        if positional == [whole_query] and not keywords and not unless_none:
             return function
 
         def process_query(query: Query) -> object:
@@ -170,7 +176,7 @@ def _read(function: Callable[..., object], name: str) -> inspect.Signature:
         try:
             return inspect.signature(function)
         except (NameError, TypeError, ValueError) as error:
-            raise StartError(
+            raise ConfigurationError(
                 f"the parameters of {name} cannot be read ({error}): call it from a function of your own"
             ) from error
 

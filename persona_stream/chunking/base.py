@@ -11,24 +11,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from persona_stream.chunking.graphemes import boundary
+from persona_stream.chunking.graphemes import next_boundary
 
-MAX_PIECES = 1000
+MAX_CHUNKS = 1000
 
 Chunker = Callable[[str], Iterable[str]]
 """Gives the pieces of a text, in order. It has the whole text, and may take its time to yield."""
 
-Choose = Callable[[int, int], int]
+EndChooser = Callable[[int, int], int]
 """Given where a piece begins, and the least index where it may end, says where it ends."""
 
 
-def cut(text: str, choose: Choose) -> list[str]:
+def split_at(text: str, choose: EndChooser) -> list[str]:
     """Cut the text where ``choose`` says.
 
     Every piece, but perhaps the last, has a ``MAX_PIECES``-th of the text or more, so there are never too many.
     """
     length = len(text)
-    share = -(-length // MAX_PIECES)
+    share = -(-length // MAX_CHUNKS)
     pieces = []
     start = 0
     while start < length:
@@ -38,7 +38,7 @@ def cut(text: str, choose: Choose) -> list[str]:
     return pieces
 
 
-def lawful(name: str, chunker: Chunker) -> Callable[[str], list[str]]:
+def enforce_invariants(name: str, chunker: Chunker) -> Callable[[str], list[str]]:
     """Give a chunker that cuts where the given one does, as far as the law permits.
 
     It raises ValueError when the given one's pieces, joined, are not the text.
@@ -49,9 +49,9 @@ def lawful(name: str, chunker: Chunker) -> Callable[[str], list[str]]:
         upcoming = iter(ends)
 
         def choose(start: int, least: int) -> int:
-            return boundary(text, start, next(end for end in upcoming if end >= least))
+            return next_boundary(text, start, next(end for end in upcoming if end >= least))
 
-        return cut(text, choose)
+        return split_at(text, choose)
 
     return chunk
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from persona_stream.chunking.graphemes import around, boundary
-from persona_stream.chunking.sentence_boundaries import next_end
+from persona_stream.chunking.graphemes import enclosing_boundaries, next_boundary
+from persona_stream.chunking.sentence_boundaries import next_sentence_end
 from persona_stream.chunking.unicode import (
     ATTACHED,
     CLOSING,
@@ -29,7 +29,7 @@ from persona_stream.chunking.unicode import (
     OPENING,
     THAI_LEADING,
     WIDE,
-    mask,
+    mask_code_and_urls,
 )
 
 # No-break spaces are none of these, nor is what hides a blank in code.
@@ -79,14 +79,14 @@ def wide_letter() -> re.Pattern[str]:
     return re.compile(rf"[{WIDE}{KATAKANA}]")
 
 
-LONGEST_WORD = 200
+MAX_WORD_LENGTH = 200
 
 _SOLID = re.compile(r"\S")
-_LONG_RUN = re.compile(rf"\S{{{LONGEST_WORD + 1}}}")
-_LONG_WORD = re.compile(rf"(?<!\S)\S{{{LONGEST_WORD + 1}}}")
+_LONG_RUN = re.compile(rf"\S{{{MAX_WORD_LENGTH + 1}}}")
+_LONG_WORD = re.compile(rf"(?<!\S)\S{{{MAX_WORD_LENGTH + 1}}}")
 
 
-class Places:
+class BoundaryFinder:
     """Find the places of one text, from its beginning to its end.
 
     Ask for later and later places only: the last one found is kept until it is passed, so that a text without
@@ -95,7 +95,7 @@ class Places:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.masked = mask(text)
+        self.masked = mask_code_and_urls(text)
         self.wide = not text.isascii() and wide_letter().search(self.masked) is not None
         # Every place in it is a boundary.
         self._plain = text.isascii() and "\r" not in text
@@ -105,7 +105,7 @@ class Places:
     def sentence_end(self, at: int) -> int:
         """Find the first end of a sentence that is not before ``at``."""
         if self._sentence_end < at:
-            self._sentence_end = next_end(self.masked, at - 1)
+            self._sentence_end = next_sentence_end(self.masked, at - 1)
         return self._sentence_end
 
     def word_end(self, at: int) -> int:
@@ -130,23 +130,23 @@ class Places:
                 return self.sentence_end(at)
         return self.word_end(at)
 
-    def solid_end(self, start: int, least: int) -> int:
+    def min_visible_end(self, start: int, least: int) -> int:
         """Give the least end of a piece that shall not be blank; the text's end if it cannot be helped."""
         solid = _SOLID.search(self.masked, start)
         return max(least, solid.end()) if solid else len(self.masked)
 
-    def settle(self, start: int, least: int, end: int) -> int:
+    def adjust(self, start: int, least: int, end: int) -> int:
         """Give the place where the piece that would end at ``end`` ends: earlier if it has too long a word."""
         # What is before least must be taken anyway.
-        if end - least >= LONGEST_WORD:
+        if end - least >= MAX_WORD_LENGTH:
             end = self._in_long_word(start, least, end)
-        return end if self._plain else boundary(self.text, start, end)
+        return end if self._plain else next_boundary(self.text, start, end)
 
     def _in_long_word(self, start: int, least: int, end: int) -> int:
         word = _LONG_RUN.match(self.masked, least - 1, end) or _LONG_WORD.search(self.masked, least - 1, end)
         if word is None:
             return end
-        first, last = max(least, word.start() + 1), word.start() + LONGEST_WORD
+        first, last = max(least, word.start() + 1), word.start() + MAX_WORD_LENGTH
         for pattern in (phrase_end(), word_end()) if self.wide else ():
             ends = [found.end() for found in pattern.finditer(self.masked, first - 1, last + 1)]
             ends = [end for end in ends if end <= last]
@@ -156,5 +156,5 @@ class Places:
         hidden = len(self.masked[first:last].rstrip(HIDDEN))
         if hidden and self.masked[last] == HIDDEN:
             last = first + hidden
-        before, after = around(self.text, start, last)
+        before, after = enclosing_boundaries(self.text, start, last)
         return before if before >= first else after

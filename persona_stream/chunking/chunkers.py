@@ -7,9 +7,9 @@ Pieces of whole sentences.
 
 from __future__ import annotations
 
-from persona_stream.chunking.base import MAX_PIECES, cut
-from persona_stream.chunking.boundaries import Places
-from persona_stream.chunking.graphemes import around
+from persona_stream.chunking.base import MAX_CHUNKS, split_at
+from persona_stream.chunking.boundaries import BoundaryFinder
+from persona_stream.chunking.graphemes import enclosing_boundaries
 
 SIZE = 20
 
@@ -20,16 +20,16 @@ def characters(text: str) -> list[str]:
     A grapheme cluster that straddles the size goes whole into the next piece; one that is longer than the
     size is a piece of its own.
     """
-    size = max(SIZE, -(-len(text) // MAX_PIECES))
+    size = max(SIZE, -(-len(text) // MAX_CHUNKS))
     # Nothing joins in ASCII but CR LF.
     if text.isascii() and "\r" not in text:
         return [text[start : start + size] for start in range(0, len(text), size)]
 
     def choose(start: int, least: int) -> int:
-        before, after = around(text, start, start + size)
+        before, after = enclosing_boundaries(text, start, start + size)
         return before if before >= least else after
 
-    return cut(text, choose)
+    return split_at(text, choose)
 
 
 WORDS_SIZE = 20
@@ -42,11 +42,11 @@ def words(text: str) -> list[str]:
 
     Sizes grow when there would be over 1,000 pieces. Blanks go with the word before them.
     """
-    places = Places(text)
+    places = BoundaryFinder(text)
 
     def choose(start: int, least: int) -> int:
         if places.masked[start].isspace():
-            least = places.solid_end(start, least)
+            least = places.min_visible_end(start, least)
         enough = start + WORDS_SIZE
         if enough < least:
             enough = least
@@ -55,9 +55,9 @@ def words(text: str) -> list[str]:
             word_end = places.phrase_end(enough, _NEAR) if places.wide else places.word_end(enough)
             if word_end < end:
                 end = word_end
-        return places.settle(start, least, end)
+        return places.adjust(start, least, end)
 
-    return cut(text, choose)
+    return split_at(text, choose)
 
 
 def sentences(text: str) -> list[str]:
@@ -65,11 +65,11 @@ def sentences(text: str) -> list[str]:
 
     Blanks go with the sentence before them, and each line of a list, a poem or a program is one.
     """
-    places = Places(text)
+    places = BoundaryFinder(text)
 
     def choose(start: int, least: int) -> int:
         if places.masked[start].isspace():
-            least = places.solid_end(start, least)
-        return places.settle(start, least, places.sentence_end(least))
+            least = places.min_visible_end(start, least)
+        return places.adjust(start, least, places.sentence_end(least))
 
-    return cut(text, choose)
+    return split_at(text, choose)

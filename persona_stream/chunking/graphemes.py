@@ -40,7 +40,7 @@ _PLAIN = re.compile(
 )
 
 
-def boundary(text: str, known: int, at: int) -> int:
+def next_boundary(text: str, known: int, at: int) -> int:
     """Find the first boundary not before ``at``.
 
     Args:
@@ -48,10 +48,10 @@ def boundary(text: str, known: int, at: int) -> int:
         known: a boundary before ``at``; the search never goes back beyond it.
         at: an index into the text, or its length.
     """
-    return at if _PLAIN.match(text, at - 1) else around(text, known, at)[1]
+    return at if _PLAIN.match(text, at - 1) else enclosing_boundaries(text, known, at)[1]
 
 
-def around(text: str, known: int, at: int) -> tuple[int, int]:
+def enclosing_boundaries(text: str, known: int, at: int) -> tuple[int, int]:
     """Find the last boundary not after ``at``, and the first not before it; both are ``at`` if it is one."""
     if at >= len(text):
         return len(text), len(text)

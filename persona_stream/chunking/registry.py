@@ -14,15 +14,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from persona_stream.chunking.base import MAX_PIECES, Chunker, lawful
+from persona_stream.chunking.base import MAX_CHUNKS, Chunker, enforce_invariants
 from persona_stream.chunking.chunkers import characters, sentences, words
 
 __all__ = [
-    "MAX_PIECES",
+    "MAX_CHUNKS",
     "Chunker",
-    "UnknownChunkerError",
+    "UnknownChunker",
     "characters",
-    "chunker",
+    "get_chunker",
     "names",
     "register",
     "sentences",
@@ -34,7 +34,7 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _chunkers: dict[str, Callable[[str], list[str]]] = {"characters": characters, "words": words, "sentences": sentences}
 
 
-class UnknownChunkerError(KeyError):
+class UnknownChunker(KeyError):
     """Say that no chunker has this name, and which names there are."""
 
     def __str__(self) -> str:
@@ -62,10 +62,10 @@ def register(name: str, chunker: Chunker) -> None:
         raise ValueError(f"there is a chunker {name!r} already")
     if not callable(chunker):
         raise TypeError(f"the chunker {name!r} is a {type(chunker).__name__}, which cannot be called")
-    _chunkers[name] = lawful(name, chunker)
+    _chunkers[name] = enforce_invariants(name, chunker)
 
 
-def chunker(name: str) -> Callable[[str], list[str]]:
+def get_chunker(name: str) -> Callable[[str], list[str]]:
     """Give the chunker of this name. What it gives keeps the law of chunking, whoever wrote it.
 
     Raises:
@@ -74,7 +74,7 @@ def chunker(name: str) -> Callable[[str], list[str]]:
     try:
         return _chunkers[name]
     except KeyError:
-        raise UnknownChunkerError(f"there is no chunker {name!r}: choose one of {', '.join(names())}") from None
+        raise UnknownChunker(f"there is no chunker {name!r}: choose one of {', '.join(names())}") from None
 
 
 def names() -> tuple[str, ...]:

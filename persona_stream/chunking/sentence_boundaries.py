@@ -43,9 +43,9 @@ _NEVER = frozenset(_NEVER_LAST.split())
 _NUMBERED = frozenset(_BEFORE_NUMBER.split())
 _MAYBE = frozenset(_DOUBTFUL.split())
 
-LONGEST_ABBREVIATION = 6
+MAX_ABBREVIATION_LENGTH = 6
 # Not of letters of any script, or 如Dr were one word.
-_SHORT_WORD = re.compile(rf"(?<![A-Za-z0-9.])(?:[A-Za-z.]{{1,{LONGEST_ABBREVIATION}}}|\d{{1,3}})\Z")
+_SHORT_WORD = re.compile(rf"(?<![A-Za-z0-9.])(?:[A-Za-z.]{{1,{MAX_ABBREVIATION_LENGTH}}}|\d{{1,3}})\Z")
 _INITIALS = re.compile(r"[A-Z]|(?:[A-Za-z]\.)+[A-Za-z]")
 _LIST_NUMBER = re.compile(r"\d+|[a-z]|[ivx]+")
 _LINE_START = re.compile(r"(?:^|\n)[\s>#*_(-]*\Z")
@@ -68,7 +68,7 @@ def is_abbreviation(text: str, stop: int, following: int) -> bool:
         stop: the index of the full stop.
         following: the index of what follows the blanks behind it.
     """
-    found = _SHORT_WORD.search(text, max(0, stop - LONGEST_ABBREVIATION - 1), stop)
+    found = _SHORT_WORD.search(text, max(0, stop - MAX_ABBREVIATION_LENGTH - 1), stop)
     if found is None:
         return False
     word = found[0].lower()
@@ -86,7 +86,7 @@ def is_abbreviation(text: str, stop: int, following: int) -> bool:
 # The indentation behind the last newline belongs to what is indented.
 _MORE_LINES = r"(?: \s* \n )?+ (?: \s* \Z )?+"
 # Most sentences end like this, and no abbreviation does: then nothing more has to be asked.
-_SURE_IN_ENGLISH = rf"(?: (?<= [a-z]{{{LONGEST_ABBREVIATION + 1}}} \. ) | (?<= [!?] ) ) (?= [ ] [A-Z] )"
+_SURE_IN_ENGLISH = rf"(?: (?<= [a-z]{{{MAX_ABBREVIATION_LENGTH + 1}}} \. ) | (?<= [!?] ) ) (?= [ ] [A-Z] )"
 # It begins with one plain class, and asks everything else afterwards: so the engine skips to the few that matter.
 _CANDIDATE = re.compile(
     rf"""
@@ -119,7 +119,7 @@ _TWO_FACED = re.compile(r"\"|\*+|_+|~+")
 _LONGEST_QUOTE = 300
 
 
-def next_end(text: str, at: int) -> int:
+def next_sentence_end(text: str, at: int) -> int:
     """Find the first end of a sentence behind ``at``, or the end of the text.
 
     Args:

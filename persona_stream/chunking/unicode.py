@@ -102,7 +102,7 @@ _HIDING = _Hiding({ord("\n"): "\n"})
 _HIDING.update({code: _HIDING[code] for code in range(128)})
 
 
-def mask(text: str) -> str:
+def mask_code_and_urls(text: str) -> str:
     """Give the text with its code and its addresses hidden."""
     # Looking for one character is much faster, and most texts have none.
     if "`" in text or "~" in text:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from persona_stream.client.main import Manner, ask
+from persona_stream.client.main import OutputOptions, ask
 from persona_stream.client.models import PATHS, BadAddressError, BadTokenError, NotTextError, Question, Server
 from persona_stream.client.texts import EN, ZH, Texts, language_of
 
@@ -63,7 +63,7 @@ def chat(context: click.Context, /, **given: Any) -> None:
         _server(given, texts),
         texts,
         timeout=given["timeout"],
-        manner=Manner(json=given["as_json"], events=given["events"]),
+        manner=OutputOptions(json=given["as_json"], events=given["events"]),
         out=sys.stdout,
         err=sys.stderr,
         environ=os.environ,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import click
 
 from persona_stream import __version__
-from persona_stream.errors import StartError
+from persona_stream.errors import ConfigurationError
 
 # The help stands here too, so that --help imports none of them.
 _COMMANDS = {
@@ -36,7 +36,7 @@ class _Lazy(click.Group):
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] not in ("sqlalchemy", "alembic"):
                 raise
-            raise StartError(f'{cmd_name} needs SQLAlchemy: pip install "persona_stream[sql]"') from None
+            raise ConfigurationError(f'{cmd_name} needs SQLAlchemy: pip install "persona_stream[sql]"') from None
         if not isinstance(command, click.Command):
             raise TypeError(f"{module}.{cmd_name} is not a command")
         return command
@@ -71,7 +71,7 @@ def run(arguments: Sequence[str]) -> int:
         return 130
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
-    except StartError as error:
+    except ConfigurationError as error:
         return _fail(str(error), 2)
     return code if isinstance(code, int) else 0
 

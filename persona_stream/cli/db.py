@@ -15,17 +15,17 @@ import click
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from persona_stream.cli.options import loaded, some_settings
+from persona_stream.cli.options import load_settings_from, settings_subset
 from persona_stream.db import engine
 from persona_stream.db import migrate as schema
-from persona_stream.errors import StartError
+from persona_stream.errors import ConfigurationError
 from persona_stream.state_dir import state_dir
 
 SETTINGS = ("database_url", "state_dir")
 
 
 @contextmanager
-def opened(options: Mapping[str, Any], *, any_version: bool = False) -> Iterator[Engine]:
+def open_database(options: Mapping[str, Any], *, any_version: bool = False) -> Iterator[Engine]:
     """Give the database until the end of the block.
 
     Args:
@@ -33,21 +33,21 @@ def opened(options: Mapping[str, Any], *, any_version: bool = False) -> Iterator
         any_version: also one whose tables are of another release, or that has none.
 
     Raises:
-        StartError: there is none, or it does not fit; the text says what to do.
+        ConfigurationError: there is none, or it does not fit; the text says what to do.
     """
-    settings = loaded(options)
+    settings = load_settings_from(options)
     if settings.database_url is None:
-        raise StartError("database_url is off: there is no log to look into")
-    url = engine.address(settings.database_url, state_dir(settings.state_dir, os.environ))
+        raise ConfigurationError("database_url is off: there is no log to look into")
+    url = engine.database_url(settings.database_url, state_dir(settings.state_dir, os.environ))
     if url.get_backend_name() == "sqlite" and not any_version and not Path(url.database or "").exists():
-        raise StartError(f"There is no database at {url.database} yet: a server with these settings makes it")
-    made = engine.engine(url, 1)
+        raise ConfigurationError(f"There is no database at {url.database} yet: a server with these settings makes it")
+    made = engine.open_engine(url, 1)
     try:
-        if not any_version and (version := schema.version_of(made)) != schema.NEWEST:
-            raise StartError(f"The tables are of another release ({version}): run `persona-stream db upgrade`")
+        if not any_version and (version := schema.version_of(made)) != schema.LATEST_REVISION:
+            raise ConfigurationError(f"The tables are of another release ({version}): run `persona-stream db upgrade`")
         yield made
     except DBAPIError as error:
-        raise StartError(f"The database does not answer: {str(error.orig).partition(chr(10))[0]}") from None
+        raise ConfigurationError(f"The database does not answer: {str(error.orig).partition(chr(10))[0]}") from None
     finally:
         made.dispose()
 
@@ -58,16 +58,16 @@ def db() -> None:
 
 
 @db.command()
-@some_settings(*SETTINGS)
+@settings_subset(*SETTINGS)
 def version(**options: Any) -> None:
     """Print the revision of the tables, and the newest that this release knows."""
-    with opened(options, any_version=True) as engine:
-        click.echo(f"{schema.version_of(engine) or 'none'} (newest: {schema.NEWEST})")
+    with open_database(options, any_version=True) as engine:
+        click.echo(f"{schema.version_of(engine) or 'none'} (newest: {schema.LATEST_REVISION})")
 
 
 @db.command()
 @click.argument("revision", default="head")
-@some_settings(*SETTINGS)
+@settings_subset(*SETTINGS)
 def upgrade(revision: str, **options: Any) -> None:
     """Bring the tables up to REVISION, or to the newest."""
     _migrate(revision, options)
@@ -75,7 +75,7 @@ def upgrade(revision: str, **options: Any) -> None:
 
 @db.command()
 @click.argument("revision")
-@some_settings(*SETTINGS)
+@settings_subset(*SETTINGS)
 @click.confirmation_option(prompt="Tables of newer releases are dropped, with what is in them. Go on?")
 def downgrade(revision: str, **options: Any) -> None:
     """Bring the tables down to REVISION, or with `base` remove them."""
@@ -85,7 +85,7 @@ def downgrade(revision: str, **options: Any) -> None:
 def _migrate(revision: str, options: dict[str, Any]) -> None:
     from alembic.util.exc import CommandError
 
-    with opened(options, any_version=True) as engine:
+    with open_database(options, any_version=True) as engine:
         before = schema.version_of(engine)
         try:
             with engine.begin() as connection:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from persona_stream.client.terminal import clip, columns, one_line
+from persona_stream.client.terminal import display_width, sanitize_line, truncate
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], room: int) -> str:
     """Lay out a table; numbers to the right, and the last column no wider than there is room."""
-    cells = [[*head], *([one_line(cell) for cell in row] for row in rows)]
-    widths = [max(columns(row[index]) for row in cells) for index in range(len(head))]
+    cells = [[*head], *([sanitize_line(cell) for cell in row] for row in rows)]
+    widths = [max(display_width(row[index]) for row in cells) for index in range(len(head))]
     widths[-1] = max(10, min(widths[-1], room - sum(widths[:-1]) - 2 * (len(head) - 1)))
     return "\n".join(_line(row, widths, head) for row in cells)
 
@@ -34,8 +34,8 @@ def dollars(value: float | None) -> str:
 def _line(row: Sequence[str], widths: Sequence[int], head: Sequence[str]) -> str:
     parts = []
     for cell, width, name in zip(row, widths, head, strict=True):
-        text = clip(cell, width)
-        padding = " " * (width - columns(text))
+        text = truncate(cell, width)
+        padding = " " * (width - display_width(text))
         parts.append(padding + text if name in _NUMBERS else text + padding)
     return "  ".join(parts).rstrip()
 

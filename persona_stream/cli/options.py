@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from persona_stream.settings.loader import Given, gather, load
+from persona_stream.settings.loader import Resolved, load_settings, resolve
 from persona_stream.settings.schema import SETTINGS, Settings
 from persona_stream.settings.types import Seconds, Setting
 
@@ -18,10 +18,10 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def settings_options(command: Command) -> Command:
     """Add a flag for every setting, and ``--config``, to a command; ``loaded`` makes settings of what it is given."""
-    return some_settings(*(setting.name for setting in SETTINGS))(command)
+    return settings_subset(*(setting.name for setting in SETTINGS))(command)
 
 
-def some_settings(*names: str) -> Callable[[Command], Command]:
+def settings_subset(*names: str) -> Callable[[Command], Command]:
     """Add the flags of these settings alone, and ``--config``."""
 
     def add(command: Command) -> Command:
@@ -36,24 +36,24 @@ def some_settings(*names: str) -> Callable[[Command], Command]:
     return add
 
 
-def loaded(options: Mapping[str, Any]) -> Settings:
+def load_settings_from(options: Mapping[str, Any]) -> Settings:
     """Make the settings of a command's options, the environment and the file; warn on stderr.
 
     Raises:
         SettingsError: one of them is wrong.
     """
-    settings, warnings = load(_flags(options), os.environ, options.get("config"))
+    settings, warnings = load_settings(_flags(options), os.environ, options.get("config"))
     _warn(warnings)
     return settings
 
 
-def given(options: Mapping[str, Any]) -> dict[str, Given]:
+def resolve_settings(options: Mapping[str, Any]) -> dict[str, Resolved]:
     """Give what stands somewhere, with its place, by setting name; warn on stderr.
 
     Raises:
         SettingsError: one of them is wrong.
     """
-    found, warnings = gather(_flags(options), os.environ, options.get("config"))
+    found, warnings = resolve(_flags(options), os.environ, options.get("config"))
     _warn(warnings)
     return found
 
@@ -86,5 +86,5 @@ def _metavar(setting: Setting) -> str:
 
 
 def _help(setting: Setting) -> str:
-    meaning = setting.about.meaning.replace("`", "")
+    meaning = setting.about.text.replace("`", "")
     return f"{meaning[0].upper()}{meaning[1:]}. [{setting.show(setting.default).replace('`', '')}]"

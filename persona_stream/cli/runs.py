@@ -16,15 +16,15 @@ import msgspec
 from msgspec.structs import replace
 from sqlalchemy import Engine
 
-from persona_stream.cli.db import SETTINGS, opened
+from persona_stream.cli.db import SETTINGS, open_database
 from persona_stream.cli.formatting import dollars, moment, seconds, table
-from persona_stream.cli.options import duration, some_settings
-from persona_stream.client.terminal import harmless, harmless_json, one_line
-from persona_stream.core.clock import calendar_clock
-from persona_stream.db.models import FAILED, Filters, RunRecord, RunRow, RunTexts
-from persona_stream.db.run_queries import list_runs, show_run
-from persona_stream.db.statistics import STAGES, Slice, measure
-from persona_stream.errors import StartError
+from persona_stream.cli.options import duration, settings_subset
+from persona_stream.client.terminal import sanitize, sanitize_json, sanitize_line
+from persona_stream.core.clock import system_clock
+from persona_stream.db.models import FAILED, RunFilters, RunRecord, RunRow, RunTexts
+from persona_stream.db.run_queries import get_run, list_runs
+from persona_stream.db.statistics import STAGES, Bucket, aggregate
+from persona_stream.errors import ConfigurationError
 from persona_stream.settings.types import Seconds
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -54,7 +54,7 @@ def _filtered(command: Command) -> Command:
         click.option("--json", "as_json", is_flag=True, help="A JSON object a line."),
     ):
         command = option(command)
-    return some_settings(*SETTINGS)(command)
+    return settings_subset(*SETTINGS)(command)
 
 
 @runs.command(name="list")
@@ -62,7 +62,7 @@ def _filtered(command: Command) -> Command:
 @_filtered
 def list_(limit: int, as_json: bool, **options: Any) -> None:
     """List the newest runs."""
-    with opened(options) as engine:
+    with open_database(options) as engine:
         found = list(_newest(engine, _filters(options), limit))
     if as_json:
         for row in found:
@@ -76,13 +76,13 @@ def list_(limit: int, as_json: bool, **options: Any) -> None:
 @runs.command()
 @click.argument("run_id")
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-@some_settings(*SETTINGS)
+@settings_subset(*SETTINGS)
 def show(run_id: str, as_json: bool, **options: Any) -> None:
     """Show all that is kept of a run."""
-    with opened(options) as engine, engine.connect() as connection:
-        found = show_run(connection, run_id)
+    with open_database(options) as engine, engine.connect() as connection:
+        found = get_run(connection, run_id)
     if found is None:
-        raise StartError(f"There is no run {one_line(run_id)[:40]} in the log")
+        raise ConfigurationError(f"There is no run {sanitize_line(run_id)[:40]} in the log")
     record, texts = found
     click.echo(_json({"run": record, "texts": texts}) if as_json else "\n".join(_told(record, texts)))
 
@@ -91,11 +91,11 @@ def show(run_id: str, as_json: bool, **options: Any) -> None:
 @_filtered
 def tail(as_json: bool, **options: Any) -> None:
     """Print runs as they end, until Ctrl-C."""
-    wanted, now = _filters(options), calendar_clock()
+    wanted, now = _filters(options), system_clock()
     # Without --since, what was there before is not what was asked for.
     first = since = now() if wanted.since is None else wanted.since
     shown: set[str] = set()
-    with opened(options) as engine:
+    with open_database(options) as engine:
         while True:
             looked_at = now()
             taken = max(wanted.since or 0.0, since - _LONGEST)
@@ -108,20 +108,20 @@ def tail(as_json: bool, **options: Any) -> None:
             time.sleep(_EVERY)
 
 
-def _filters(options: dict[str, Any]) -> Filters:
+def _filters(options: dict[str, Any]) -> RunFilters:
     since = options["since"]
-    return Filters(
+    return RunFilters(
         statuses=(*options["status"], *(FAILED if options["failed"] else ())),
         user=options["user"],
         endpoint=options["endpoint"],
         model=options["model"],
         slow=options["slow"],
-        since=None if since is None else calendar_clock()() - since,
+        since=None if since is None else system_clock()() - since,
         search=options["search"],
     )
 
 
-def _newest(engine: Engine, filters: Filters, limit: int) -> Iterator[RunRow]:
+def _newest(engine: Engine, filters: RunFilters, limit: int) -> Iterator[RunRow]:
     before: str | None = None
     while limit > 0:
         with engine.connect() as connection:
@@ -150,7 +150,9 @@ def _cells(row: RunRow) -> tuple[str, ...]:
 
 def _line(row: RunRow) -> str:
     when, status, owner, username = moment(row.accepted_at), row.code or row.status, row.owner, row.username
-    return one_line(f"{when}  {row.run_id}  {status}  {seconds(row.total)}  {owner} asked {username}: {row.question}")
+    return sanitize_line(
+        f"{when}  {row.run_id}  {status}  {seconds(row.total)}  {owner} asked {username}: {row.question}"
+    )
 
 
 def _tokens(row: RunRow) -> str:
@@ -164,25 +166,25 @@ def _told(record: RunRecord, texts: RunTexts) -> Iterator[str]:
         if value is None or name == "question":
             continue
         shown = moment(value) if name.endswith("_at") else seconds(value) if name in _DURATIONS else str(value)
-        yield f"{name:17} {one_line(shown)}"
+        yield f"{name:17} {sanitize_line(shown)}"
     for title, text in (
         ("Question", texts.question), ("Prompt", texts.prompt), ("Reasoning", texts.reasoning),
         ("Answer", texts.answer), ("Error", texts.error),
     ):  # fmt: skip
         if text:
-            yield f"\n{title}\n{harmless(text)}"
+            yield f"\n{title}\n{sanitize(text)}"
     if texts.steps:
         yield "\nSteps"
         for step in texts.steps:
             told = " ".join(part for part in (step.kind, step.text) if part)
-            yield f"{step.at - record.accepted_at:8.2f} s  {one_line(told)}"
+            yield f"{step.at - record.accepted_at:8.2f} s  {sanitize_line(told)}"
 
 
 _DURATIONS = frozenset({"waiting", "processing", "ttfe", "ttft", "tpot", "delivery", "total"})
 
 
 def _json(value: object) -> str:
-    return harmless_json(msgspec.json.encode(value).decode())
+    return sanitize_json(msgspec.json.encode(value).decode())
 
 
 _STATS_LONGEST = 3600.0  # seconds
@@ -205,16 +207,16 @@ _NAMES = {
     help="Back to when.",
 )
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
-@some_settings(*SETTINGS)
+@settings_subset(*SETTINGS)
 def stats(since: float, as_json: bool, **options: Any) -> None:
     """Print how many runs there were, how long each stage took, and what they cost."""
-    now = calendar_clock()()
-    with opened(options) as engine, engine.connect() as connection:
-        measured = measure(connection, now - since, now, _STATS_LONGEST)
+    now = system_clock()()
+    with open_database(options) as engine, engine.connect() as connection:
+        measured = aggregate(connection, now - since, now, _STATS_LONGEST)
     click.echo(msgspec.json.encode(msgspec.to_builtins(measured)).decode() if as_json else _stats_told(measured))
 
 
-def _stats_told(measured: Slice) -> str:
+def _stats_told(measured: Bucket) -> str:
     sums = measured.sums
     ranked = {"ttft": measured.ttft, "total": measured.total}
     rows = []

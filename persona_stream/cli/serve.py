@@ -21,10 +21,10 @@ from gevent.event import Event
 
 from persona_stream import __version__
 from persona_stream import state_dir as state
-from persona_stream.auth.jwt import issue
-from persona_stream.cli.options import loaded, settings_options
-from persona_stream.errors import StartError
-from persona_stream.server.process import Serving
+from persona_stream.auth.jwt import issue_token
+from persona_stream.cli.options import load_settings_from, settings_options
+from persona_stream.errors import ConfigurationError
+from persona_stream.server.process import ServerProcess
 from persona_stream.settings.schema import Settings
 
 _EVERY = 0.5  # seconds
@@ -86,58 +86,58 @@ def serve(reloads: bool, **options: Any) -> int:
     """Serve the streams over HTTP."""
     if reloads:
         return run(sys.argv[1:])
-    settings = loaded(options)
-    return _alone(settings) if settings.workers == 1 else _together(settings)
+    settings = load_settings_from(options)
+    return _serve_single(settings) if settings.workers == 1 else _serve_workers(settings)
 
 
-def _alone(settings: Settings) -> int:
+def _serve_single(settings: Settings) -> int:
     told = Event()
     try:
-        serving = Serving(settings, (settings.host, settings.port))
+        serving = ServerProcess(settings, (settings.host, settings.port))
     except OSError as error:
-        raise StartError(
+        raise ConfigurationError(
             f"Cannot listen on {settings.host}:{settings.port} ({os.strerror(error.errno or 0)}):"
             " choose another with --port"
         ) from None
 
     def tell() -> None:
         if told.is_set():
-            serving.hurry()
+            serving.force_stop()
         told.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, tell)
-    _greet(settings, serving.port)
+    _print_banner(settings, serving.port)
     told.wait()
     serving.stop()
     return 0
 
 
-def _together(settings: Settings) -> int:
+def _serve_workers(settings: Settings) -> int:
     if settings.redis_url is None:
-        raise StartError(
+        raise ConfigurationError(
             "workers above 1 need a Redis, or a run could only be read in the process that runs it: set redis_url"
         )
     if _secret_is_made(settings):
-        raise StartError("workers above 1 need a secret that all of them share: set jwt_secret")
+        raise ConfigurationError("workers above 1 need a secret that all of them share: set jwt_secret")
     try:
         from persona_stream.server import gunicorn as workers
     except ImportError:
-        raise StartError('workers above 1 need gunicorn: pip install "persona_stream[server]"') from None
-    return workers.serve(settings, lambda port: _greet(settings, port))
+        raise ConfigurationError('workers above 1 need gunicorn: pip install "persona_stream[server]"') from None
+    return workers.serve(settings, lambda port: _print_banner(settings, port))
 
 
 def _secret_is_made(settings: Settings) -> bool:
     return not (settings.jwt_secret or settings.jwt_public_key or settings.jwks_url)
 
 
-def _greet(settings: Settings, port: int) -> None:
+def _print_banner(settings: Settings, port: int) -> None:
     host = _OPENED_AT.get(settings.host, settings.host)
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     click.echo(f"persona_stream {__version__}: backend {settings.backend}, executor {settings.executor}")
     if _secret_is_made(settings) and settings.host in _LOOPBACK:
-        secret, _ = state.signing_secret(settings, os.environ)
-        token = issue(secret, "demo", 86_400.0, settings=settings)
+        secret, _ = state.get_signing_secret(settings, os.environ)
+        token = issue_token(secret, "demo", 86_400.0, settings=settings)
         click.echo(f"Page:  {address}/#token={token}")
         click.echo(f"Token: {token}")
     else:

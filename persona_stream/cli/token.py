@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from persona_stream.auth.jwt import issue
-from persona_stream.cli.options import duration, loaded, some_settings
+from persona_stream.auth.jwt import issue_token
+from persona_stream.cli.options import duration, load_settings_from, settings_subset
 from persona_stream.settings.types import Seconds
-from persona_stream.state_dir import signing_secret
+from persona_stream.state_dir import get_signing_secret
 
 
 @click.command()
@@ -24,13 +24,15 @@ from persona_stream.state_dir import signing_secret
     help="How long it is valid.",
 )
 @click.option("--scope", multiple=True, help="What it allows: chat, admin. May be repeated. [chat]")
-@some_settings("jwt_secret", "jwt_public_key", "jwks_url", "jwt_algorithms", "jwt_audience", "jwt_issuer", "state_dir")
+@settings_subset(
+    "jwt_secret", "jwt_public_key", "jwks_url", "jwt_algorithms", "jwt_audience", "jwt_issuer", "state_dir"
+)
 def token(user: str, expires: float, scope: tuple[str, ...], **options: Any) -> None:
     """Print a token for a user, made with the secret that serve has under the same settings."""
-    settings = loaded(options)
-    secret = "" if settings.jwt_public_key or settings.jwks_url else signing_secret(settings, os.environ)[0]
+    settings = load_settings_from(options)
+    secret = "" if settings.jwt_public_key or settings.jwks_url else get_signing_secret(settings, os.environ)[0]
     try:
-        text = issue(secret, user, expires, " ".join(scope), settings)
+        text = issue_token(secret, user, expires, " ".join(scope), settings)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'--user'") from None
     click.echo(text)

@@ -16,14 +16,21 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import TextIO
 
-from persona_stream.client.models import Outcome, Question, Server
-from persona_stream.client.progress_bar import Lines, LiveBar
-from persona_stream.client.renderers import Answer, Farewell, JsonLines, RawEvents, Reasoning, View
-from persona_stream.client.session import Ended, Session
-from persona_stream.client.terminal import Screen, look_at, one_line
+from persona_stream.client.models import ExitCode, Question, Server
+from persona_stream.client.progress_bar import ProgressBar, ProgressLog
+from persona_stream.client.renderers import (
+    AnswerRenderer,
+    JsonLinesRenderer,
+    RawEventRenderer,
+    ReasoningRenderer,
+    Renderer,
+    SummaryRenderer,
+)
+from persona_stream.client.session import Session, SessionFinished
+from persona_stream.client.terminal import Terminal, detect_terminal, sanitize_line
 from persona_stream.client.texts import Texts
 from persona_stream.client.transport import HttpTransport
-from persona_stream.core.clock import Clock, wall_clock
+from persona_stream.core.clock import Clock, monotonic_wall_clock
 
 
 @contextmanager
@@ -42,7 +49,7 @@ def interruptible(stop: Callable[[], None]) -> Iterator[None]:
         nonlocal was_asked
         if was_asked:
             # Not sys.exit(): the main thread may hang in a write that nobody reads.
-            os._exit(Outcome.CANCELLED)
+            os._exit(ExitCode.CANCELLED)
         was_asked = True
         stop()
 
@@ -54,7 +61,7 @@ def interruptible(stop: Callable[[], None]) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class OutputOptions:
     """Say how it shall be shown: as JSON lines, with the raw events, or neither."""
 
     json: bool = False
@@ -67,31 +74,31 @@ def ask(
     texts: Texts,
     *,
     timeout: float,
-    manner: Manner,
+    manner: OutputOptions,
     out: TextIO | None,
     err: TextIO | None,
     environ: Mapping[str, str],
-) -> Outcome:
+) -> ExitCode:
     """Ask, show, and tell how it ended. Ctrl-C cancels the run.
 
     Args:
         timeout: seconds for everything together.
         out: where the answer goes; ``err``: where everything else goes.
     """
-    clock = wall_clock()
-    answer_screen, status_screen = look_at(out, environ), look_at(err, environ)
+    clock = monotonic_wall_clock()
+    answer_screen, status_screen = detect_terminal(out, environ), detect_terminal(err, environ)
     views = choose(manner, answer_screen, status_screen, texts, clock)
     transport = HttpTransport(server, clock)
     session = Session(question, transport, key=uuid.uuid4().hex, clock=clock, timeout=timeout, jitter=random.random)
     updates = session.updates()
-    outcome = Outcome.FAILED
+    outcome = ExitCode.FAILED
     with interruptible(transport.interrupt):
         try:
             for update in updates:
-                if isinstance(update, Ended):
+                if isinstance(update, SessionFinished):
                     outcome = update.end.outcome
                 for view in views:
-                    view.show(update)
+                    view.render(update)
         except OSError as error:
             # The answer has no reader any more, so the run needs none.
             transport.interrupt()
@@ -100,33 +107,33 @@ def ask(
             _let_go(out, err)
             if not isinstance(error, BrokenPipeError):
                 with suppress(OSError):
-                    said = one_line(texts.error_of("unwritable", error.strerror or str(error)))
+                    said = sanitize_line(texts.error_of("unwritable", error.strerror or str(error)))
                     status_screen.write(f"{texts.error}{said}\n")
-            return Outcome.FAILED
+            return ExitCode.FAILED
         finally:
             transport.close()
     return outcome
 
 
-def choose(manner: Manner, out: Screen, err: Screen, texts: Texts, clock: Clock) -> list[View]:
+def choose(manner: OutputOptions, out: Terminal, err: Terminal, texts: Texts, clock: Clock) -> list[Renderer]:
     """Give the views for these screens, in the order in which they must be shown an update."""
-    reasoning = Reasoning(err, beside_answer=out.is_terminal and err.is_terminal)
-    views: list[View] = []
+    reasoning = ReasoningRenderer(err, beside_answer=out.is_terminal and err.is_terminal)
+    views: list[Renderer] = []
     if manner.events:
         # They have the reasoning in them.
-        views += [RawEvents(err, texts, clock)]
+        views += [RawEventRenderer(err, texts, clock)]
     # A bar would stand among the lines of JSON; and in a log, those say everything already.
     elif err.can_redraw and not (manner.json and out.is_terminal):
-        views += [LiveBar(err, texts, clock), *([] if manner.json else [reasoning])]
+        views += [ProgressBar(err, texts, clock), *([] if manner.json else [reasoning])]
     elif not manner.json:
         # Unlike a bar, a line can come while a thought has not ended its own.
-        views += [reasoning, Lines(err, texts, clock)]
+        views += [reasoning, ProgressLog(err, texts, clock)]
     if manner.json:
-        views.append(JsonLines(out, texts))
+        views.append(JsonLinesRenderer(out, texts))
     else:
         # On a terminal, pieces would end up on the same lines as the raw events.
-        views.append(Answer(out, at_once=not (manner.events and out.is_terminal)))
-    return [*views, Farewell(err, texts)]
+        views.append(AnswerRenderer(out, at_once=not (manner.events and out.is_terminal)))
+    return [*views, SummaryRenderer(err, texts)]
 
 
 def _let_go(*streams: TextIO | None) -> None:

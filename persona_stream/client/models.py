@@ -153,13 +153,13 @@ class Reply:
         return replace(self, text=self.text[characters:])
 
 
-def parse(data: str | bytes) -> Reply | None:
+def parse_json(data: str | bytes) -> Reply | None:
     """Read a JSON object; ``None`` when it is none."""
     try:
         payload = json.loads(data, parse_constant=lambda name: None, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
-    return of(payload) if isinstance(payload, dict) else None
+    return parse_reply(payload) if isinstance(payload, dict) else None
 
 
 def _finite(number: str) -> float | None:
@@ -168,7 +168,7 @@ def _finite(number: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def of(payload: Mapping[str, object]) -> Reply:
+def parse_reply(payload: Mapping[str, object]) -> Reply:
     """Read an object."""
 
     def text(name: str) -> str:
@@ -202,7 +202,7 @@ def of(payload: Mapping[str, object]) -> Reply:
     )
 
 
-class Outcome(IntEnum):
+class ExitCode(IntEnum):
     """Name each ending. The value is the exit code, for scripts to use."""
 
     ANSWERED = 0
@@ -213,12 +213,12 @@ class Outcome(IntEnum):
     CANCELLED = 130
 
 
-def of_status(status: str, code: str) -> Outcome:
+def exit_code_for(status: str, code: str) -> ExitCode:
     """Tell the outcome of a run from the status and the code of its terminal event."""
     if status == "complete":
-        return Outcome.ANSWERED
+        return ExitCode.ANSWERED
     if "timeout" in (status, code):
-        return Outcome.TIMEOUT
+        return ExitCode.TIMEOUT
     if "cancelled" in (status, code):
-        return Outcome.CANCELLED
-    return Outcome.FAILED
+        return ExitCode.CANCELLED
+    return ExitCode.FAILED

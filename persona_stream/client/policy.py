@@ -11,37 +11,37 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from persona_stream.client.models import Outcome, Reply, of_status
+from persona_stream.client.models import ExitCode, Reply, exit_code_for
 from persona_stream.client.requests import EVENTS, JSON
 from persona_stream.client.transport import Head
-from persona_stream.core.sse import retry_after
+from persona_stream.core.sse import parse_retry_after
 
 
 @dataclass(frozen=True, slots=True)
-class Deliver:
+class Finish:
     """This object is the whole answer, or the whole failure."""
 
     reply: Reply
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class FetchResult:
     """The run is over and there is nothing more to read: ask how it ended."""
 
 
 @dataclass(frozen=True, slots=True)
-class Again:
+class Retry:
     """Try once more, after at least so many seconds. If it is tried too often, ``code`` says what went wrong."""
 
     code: str
     detail: str = ""
     wait: float = 0.0
-    outcome: Outcome = Outcome.FAILED
+    outcome: ExitCode = ExitCode.FAILED
     reply: Reply | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class Fail:
     """There is no more to be had.
 
     Attributes:
@@ -52,7 +52,7 @@ class End:
         retry_after: seconds after which the server may be asked again.
     """
 
-    outcome: Outcome
+    outcome: ExitCode
     code: str
     detail: str = ""
     reply: Reply | None = None
@@ -60,7 +60,7 @@ class End:
     retry_after: float | None = None
 
 
-Verdict = Deliver | Look | Again | End
+NextStep = Finish | FetchResult | Retry | Fail
 
 # 502 and 504 are a proxy's, when they do not carry our object: the server behind it is away for a moment.
 _PASSING = (408, 425, 502, 504)
@@ -84,7 +84,7 @@ def is_object(head: Head) -> bool:
     return _media_type(head.headers) == JSON
 
 
-def judge_start(head: Head, reply: Reply | None, *, streams: bool, repeated: bool, now: float) -> Verdict:
+def after_start(head: Head, reply: Reply | None, *, streams: bool, repeated: bool, now: float) -> NextStep:
     """Decide about a response to the POST that starts the run.
 
     Args:
@@ -95,55 +95,55 @@ def judge_start(head: Head, reply: Reply | None, *, streams: bool, repeated: boo
     """
     status, later = head.status, _later(head, now)
     if status == 200 and not streams and reply is not None and reply.is_last:
-        return Deliver(reply)
+        return Finish(reply)
     if status < 400:
         code = "redirected" if 300 <= status < 400 else "not_ours"
-        return End(Outcome.FAILED, code, head.headers.get("location", ""), status=status)
+        return Fail(ExitCode.FAILED, code, head.headers.get("location", ""), status=status)
     if reply is not None and reply.code in _ENDS_OF_A_RUN and not streams:
-        return Deliver(reply)
+        return Finish(reply)
     code = (reply.code if reply else "") or f"http_{status}"
     if status in _TRY_LATER and repeated:
-        return Again(code, wait=later or 0.0, outcome=Outcome.REFUSED, reply=reply)
+        return Retry(code, wait=later or 0.0, outcome=ExitCode.REFUSED, reply=reply)
     if status in _PASSING and reply is None:
-        return Again(code)
+        return Retry(code)
     refused = status < 500 or status in _TRY_LATER
-    return End(Outcome.REFUSED if refused else Outcome.FAILED, code, reply=reply, status=status, retry_after=later)
+    return Fail(ExitCode.REFUSED if refused else ExitCode.FAILED, code, reply=reply, status=status, retry_after=later)
 
 
-def judge_resumption(head: Head, reply: Reply | None, *, now: float) -> Verdict:
+def after_resume(head: Head, reply: Reply | None, *, now: float) -> NextStep:
     """Decide about a response to a read of the run."""
     status = head.status
     if status == 204:
-        return Look()
+        return FetchResult()
     code = (reply.code if reply else "") or f"http_{status}"
     if status in _TRY_LATER:
-        return Again(code, wait=_later(head, now) or 0.0, reply=reply)
+        return Retry(code, wait=_later(head, now) or 0.0, reply=reply)
     if status in _PASSING or status == 500:
-        return Again(code, reply=reply)
+        return Retry(code, reply=reply)
     if status in (404, 410):
         # It was there. A server that forgot it is not asked to begin anew: that would be a second run.
-        return End(Outcome.FAILED, "run_gone", status=status)
+        return Fail(ExitCode.FAILED, "run_gone", status=status)
     if 300 <= status < 400:
-        return End(Outcome.FAILED, "redirected", head.headers.get("location", ""), status=status)
-    return End(Outcome.FAILED, "not_ours" if status < 300 else code, reply=reply, status=status)
+        return Fail(ExitCode.FAILED, "redirected", head.headers.get("location", ""), status=status)
+    return Fail(ExitCode.FAILED, "not_ours" if status < 300 else code, reply=reply, status=status)
 
 
-def judge_look(head: Head, reply: Reply | None, *, characters: int, now: float) -> Verdict:
+def after_fetch(head: Head, reply: Reply | None, *, characters: int, now: float) -> NextStep:
     """Decide about the object of a run that is over. ``characters`` is how many of its answer are here already."""
     if head.status != 200 or reply is None:
-        return judge_resumption(head, reply, now=now)
+        return after_resume(head, reply, now=now)
     if reply.status in ("queued", "processing"):
-        return Again("connection_lost")
-    return Deliver(reply.without(characters))
+        return Retry("connection_lost")
+    return Finish(reply.without(characters))
 
 
-def ending(reply: Reply) -> End:
+def ending(reply: Reply) -> Fail:
     """Give the end that a terminal event means."""
-    return End(of_status(reply.status, reply.code), reply.code or reply.status, reply=reply)
+    return Fail(exit_code_for(reply.status, reply.code), reply.code or reply.status, reply=reply)
 
 
 def _later(head: Head, now: float) -> float | None:
-    return retry_after(head.headers.get("retry-after"), now)
+    return parse_retry_after(head.headers.get("retry-after"), now)
 
 
 def _media_type(headers: Mapping[str, str]) -> str:
@@ -155,7 +155,7 @@ Jitter = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """Bound the attempts that bring nothing new.
 
     Attributes:
@@ -167,14 +167,14 @@ class Patience:
 
     first: float = 0.5
     longest: float = 10.0
-    at_start: int = 3
-    in_the_middle: int = 12
+    max_initial_attempts: int = 3
+    max_resume_attempts: int = 12
 
-    def exhausted(self, failures: int, *, met: bool) -> bool:
+    def is_exhausted(self, failures: int, *, met: bool) -> bool:
         """Tell whether so many failures in a row are enough."""
-        return failures >= (self.in_the_middle if met else self.at_start)
+        return failures >= (self.max_resume_attempts if met else self.max_initial_attempts)
 
-    def wait(self, failures: int, jitter: Jitter, at_least: float = 0.0) -> float:
+    def delay(self, failures: int, jitter: Jitter, at_least: float = 0.0) -> float:
         """Give the seconds to wait after so many failures in a row (1 or more).
 
         Half of it is chance: clients that lost the same server shall not come back to it all at once.

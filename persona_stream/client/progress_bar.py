@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from persona_stream.client.models import Reply
-from persona_stream.client.session import Came, Cancelling, Connecting, Ended, Reconnecting, Update
-from persona_stream.client.terminal import Screen, clip, columns, one_line
+from persona_stream.client.session import CancelRequested, Connecting, Received, Reconnecting, SessionFinished, Update
+from persona_stream.client.terminal import Terminal, display_width, sanitize_line, truncate
 from persona_stream.client.texts import Texts
 from persona_stream.core.clock import Clock
 
@@ -26,7 +26,7 @@ _WIDEST_LINE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class ProgressState:
     """Hold what a bar shows.
 
     Attributes:
@@ -43,7 +43,7 @@ class Figures:
     at_most: bool = False
 
 
-def line(figures: Figures, width: int, texts: Texts, *, unicode: bool = True, frame: int = 0) -> str:
+def line(figures: ProgressState, width: int, texts: Texts, *, unicode: bool = True, frame: int = 0) -> str:
     """Give a line that takes less than ``width`` columns: a terminal wraps when the last one is used.
 
     What has no room is left out: first the end of the message, then the bar, then everything but the percentage.
@@ -54,8 +54,12 @@ def line(figures: Figures, width: int, texts: Texts, *, unicode: bool = True, fr
     times = _times(figures, texts)
     bar = _bar(figures.percent, room // 5, signs, frame) if room >= 48 else ""
     head = "  ".join(part for part in (f"{spinner[frame % len(spinner)]} {bar}".rstrip(), percent, times) if part)
-    for shown in (f"{head}  {clip(figures.message, max(0, room - columns(head) - 2))}".rstrip(), head, percent):
-        if columns(shown) <= room:
+    for shown in (
+        f"{head}  {truncate(figures.message, max(0, room - display_width(head) - 2))}".rstrip(),
+        head,
+        percent,
+    ):
+        if display_width(shown) <= room:
             return shown
     return ""
 
@@ -80,7 +84,7 @@ def _bar(percent: float | None, size: int, signs: tuple[str, str], frame: int) -
     return full * filled + empty * (size - filled)
 
 
-def _times(figures: Figures, texts: Texts) -> str:
+def _times(figures: ProgressState, texts: Texts) -> str:
     elapsed = clock(figures.elapsed, texts)
     if figures.left is None:
         return elapsed
@@ -115,15 +119,15 @@ class Progress:
                 self._message = texts.connecting if streams else texts.waiting
             case Reconnecting(code=code, wait=wait):
                 self._message = texts.reconnecting_because(code, wait)
-            case Cancelling():
+            case CancelRequested():
                 self._message = texts.cancelling
-            case Came(reply=reply):
+            case Received(reply=reply):
                 return self._take(reply)
             case _:
                 return False
         return True
 
-    def figures(self) -> Figures:
+    def figures(self) -> ProgressState:
         """Give the figures; the clock goes on between two events.
 
         The time that is shown as passed is that of the person who waits. The server's counts from the moment at
@@ -132,11 +136,11 @@ class Progress:
         reply, now = self._reply, self._clock()
         passed, since = now - self._started, now - self._heard
         if reply.eta is not None:
-            return Figures(self._message, passed, self._percent, max(0.0, reply.eta - since))
+            return ProgressState(self._message, passed, self._percent, max(0.0, reply.eta - since))
         if reply.elapsed is None or self._deadline is None:
-            return Figures(self._message, passed, self._percent)
+            return ProgressState(self._message, passed, self._percent)
         left = max(0.0, self._deadline - reply.elapsed - since)
-        return Figures(self._message, passed, self._percent, left, at_most=True)
+        return ProgressState(self._message, passed, self._percent, left, at_most=True)
 
     def _take(self, reply: Reply) -> bool:
         self._deadline = self._deadline if reply.deadline is None else reply.deadline
@@ -150,7 +154,7 @@ class Progress:
         if reply.status == "queued":
             self._message = self._texts.queued.format(place=reply.place or 1)
         else:
-            self._message = one_line(reply.message) or self._texts.waiting
+            self._message = sanitize_line(reply.message) or self._texts.waiting
         return True
 
 
@@ -158,19 +162,19 @@ _CLEAR = "\r\x1b[K"
 _CYAN = "36"
 
 
-class LiveBar:
+class ProgressBar:
     """Draw the bar until there is text: after that, the cursor stands in the middle of somebody else's line."""
 
-    def __init__(self, screen: Screen, texts: Texts, clock: Clock) -> None:
+    def __init__(self, screen: Terminal, texts: Texts, clock: Clock) -> None:
         self._screen, self._texts = screen, texts
         self._progress = Progress(texts, clock)
         self._frame = 0
         self._is_drawn = False
 
-    def show(self, update: Update) -> None:
+    def render(self, update: Update) -> None:
         """Draw, or clear."""
         self._progress.take(update)
-        if self._progress.has_text or isinstance(update, Ended):
+        if self._progress.has_text or isinstance(update, SessionFinished):
             if self._is_drawn:
                 self._is_drawn = False
                 self._screen.write(_CLEAR)
@@ -178,17 +182,17 @@ class LiveBar:
         screen, self._frame = self._screen, self._frame + 1
         drawn = line(self._progress.figures(), screen.width(), self._texts, unicode=screen.unicode, frame=self._frame)
         self._is_drawn = True
-        self._screen.write(_CLEAR + screen.paint(drawn, _CYAN))
+        self._screen.write(_CLEAR + screen.style(drawn, _CYAN))
 
 
-class Lines:
+class ProgressLog:
     """Write a line when something new was said."""
 
-    def __init__(self, screen: Screen, texts: Texts, clock: Clock) -> None:
+    def __init__(self, screen: Terminal, texts: Texts, clock: Clock) -> None:
         self._screen = screen
         self._progress = Progress(texts, clock)
 
-    def show(self, update: Update) -> None:
+    def render(self, update: Update) -> None:
         """Write the line of this update, if it has one."""
         has_news = self._progress.take(update)
         # Once there is text, a status would stand in the middle of it; that the connection is gone is worth that.

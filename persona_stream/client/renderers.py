@@ -20,51 +20,51 @@ import json
 from collections.abc import Mapping
 from typing import Protocol
 
-from persona_stream.client.models import Outcome
-from persona_stream.client.policy import End
-from persona_stream.client.session import Came, Ended, Reconnecting, Update
-from persona_stream.client.terminal import Screen, harmless, harmless_json, one_line
+from persona_stream.client.models import ExitCode
+from persona_stream.client.policy import Fail
+from persona_stream.client.session import Received, Reconnecting, SessionFinished, Update
+from persona_stream.client.terminal import Terminal, sanitize, sanitize_json, sanitize_line
 from persona_stream.client.texts import Texts
 from persona_stream.core.clock import Clock
 
 
-class View(Protocol):
+class Renderer(Protocol):
     """Show updates on a screen.
 
     ``show`` is called for every update, a few times a second also when nothing comes. It raises ``OSError`` when
     its stream cannot be written.
     """
 
-    def show(self, update: Update) -> None:
+    def render(self, update: Update) -> None:
         """Take an update."""
 
 
-class Answer:
+class AnswerRenderer:
     """Write every piece at once, or all of them at the end; and end the last line."""
 
-    def __init__(self, screen: Screen, *, at_once: bool = True) -> None:
+    def __init__(self, screen: Terminal, *, at_once: bool = True) -> None:
         self._screen, self._at_once = screen, at_once
         self._held: list[str] = []
         self._last = "\n"
 
-    def show(self, update: Update) -> None:
+    def render(self, update: Update) -> None:
         """Write the text of this update, if it brings any."""
         match update:
-            case Came(reply=reply) if reply.text:
-                text = harmless(reply.text)
+            case Received(reply=reply) if reply.text:
+                text = sanitize(reply.text)
                 self._last = text[-1]
                 if self._at_once:
                     self._screen.write(text)
                 else:
                     self._held.append(text)
-            case Ended():
+            case SessionFinished():
                 self._screen.write("".join(self._held) + ("" if self._last == "\n" else "\n"))
 
 
 _GREY = "90"
 
 
-class Reasoning:
+class ReasoningRenderer:
     """Write the pieces as they come, on lines of their own: what else is written begins on another.
 
     Args:
@@ -72,26 +72,26 @@ class Reasoning:
         beside_answer: whether the answer stands on the same terminal.
     """
 
-    def __init__(self, screen: Screen, *, beside_answer: bool = False) -> None:
+    def __init__(self, screen: Terminal, *, beside_answer: bool = False) -> None:
         self._screen, self._beside_answer = screen, beside_answer
         self._is_open = False
         self._last = "\n"  # the last character on the screen, as far as it is a text's
 
-    def show(self, update: Update) -> None:
+    def render(self, update: Update) -> None:
         """Write the reasoning of this update, if it brings any."""
         match update:
-            case Came(reply=reply) if reply.reasoning:
+            case Received(reply=reply) if reply.reasoning:
                 self._open()
                 self._last = reply.reasoning[-1]
-                self._screen.write(self._screen.paint(harmless(reply.reasoning), _GREY))
-            case Came(reply=reply) if reply.text:
+                self._screen.write(self._screen.style(sanitize(reply.reasoning), _GREY))
+            case Received(reply=reply) if reply.text:
                 self._close("\n")
                 self._last = reply.text[-1] if self._beside_answer else "\n"
-            case Came(reply=reply) if reply.is_last:
+            case Received(reply=reply) if reply.is_last:
                 self._close("\n")
             case Reconnecting():
                 self._close()
-            case Ended():
+            case SessionFinished():
                 self._close("\n")
 
     def _open(self) -> None:
@@ -106,28 +106,28 @@ class Reasoning:
             self._is_open, self._last = False, "\n"
 
 
-_STATUSES = {Outcome.TIMEOUT: "timeout", Outcome.CANCELLED: "cancelled"}
+_STATUSES = {ExitCode.TIMEOUT: "timeout", ExitCode.CANCELLED: "cancelled"}
 
 
-class JsonLines:
+class JsonLinesRenderer:
     """Write what the server said; where it said nothing of the end, say it in the same form."""
 
-    def __init__(self, screen: Screen, texts: Texts) -> None:
+    def __init__(self, screen: Terminal, texts: Texts) -> None:
         self._screen, self._texts = screen, texts
         self._has_ended = False
 
-    def show(self, update: Update) -> None:
+    def render(self, update: Update) -> None:
         """Write the object of this update, if it brings one."""
         match update:
-            case Came(reply=reply):
+            case Received(reply=reply):
                 self._write(reply.payload)
                 self._has_ended = reply.is_last
-            case Ended(end=end, seconds=seconds) if not self._has_ended:
+            case SessionFinished(end=end, seconds=seconds) if not self._has_ended:
                 self._write(end.reply.payload if end.reply and end.reply.is_last else self._own(end, seconds))
 
-    def _own(self, end: End, seconds: float) -> Mapping[str, object]:
+    def _own(self, end: Fail, seconds: float) -> Mapping[str, object]:
         return {
-            "success": end.outcome is Outcome.ANSWERED,
+            "success": end.outcome is ExitCode.ANSWERED,
             "error": self._texts.error_of(end.code, end.detail),
             "code": end.code,
             "status": _STATUSES.get(end.outcome, "error"),
@@ -137,62 +137,62 @@ class JsonLines:
 
     def _write(self, payload: Mapping[str, object]) -> None:
         # JSON is UTF-8; where the stream is something else, only ASCII gets through whole.
-        self._screen.write(harmless_json(json.dumps(payload, ensure_ascii=not self._screen.is_utf8)) + "\n")
+        self._screen.write(sanitize_json(json.dumps(payload, ensure_ascii=not self._screen.is_utf8)) + "\n")
 
 
 _RAW_GREY = "90"
 
 
-class RawEvents:
+class RawEventRenderer:
     """Write the time since the beginning, the id and the data of every event."""
 
-    def __init__(self, screen: Screen, texts: Texts, clock: Clock) -> None:
+    def __init__(self, screen: Terminal, texts: Texts, clock: Clock) -> None:
         self._screen, self._texts, self._clock = screen, texts, clock
         self._started = clock()
 
-    def show(self, update: Update) -> None:
+    def render(self, update: Update) -> None:
         """Write the event of this update, if it brings one."""
         match update:
-            case Came(event=event) if event is not None:
+            case Received(event=event) if event is not None:
                 said = f"id={event.id} {event.data}"
             case Reconnecting(code=code, wait=wait):
                 said = self._texts.reconnecting_because(code, wait)
             case _:
                 return
         moment = f"+{self._clock() - self._started:.3f}s"
-        self._screen.write(self._screen.paint(harmless(f"{moment} {said}".replace("\n", "\\n")), _RAW_GREY) + "\n")
+        self._screen.write(self._screen.style(sanitize(f"{moment} {said}".replace("\n", "\\n")), _RAW_GREY) + "\n")
 
 
 _FAREWELL_GREY, _RED, _YELLOW = "90", "31", "33"
 
 
-class Farewell:
+class SummaryRenderer:
     """Say on standard error how it ended."""
 
-    def __init__(self, screen: Screen, texts: Texts) -> None:
+    def __init__(self, screen: Terminal, texts: Texts) -> None:
         self._screen, self._texts = screen, texts
 
-    def show(self, update: Update) -> None:
+    def render(self, update: Update) -> None:
         """Say it at the end."""
-        if isinstance(update, Ended):
+        if isinstance(update, SessionFinished):
             self._screen.write("".join(f"{line}\n" for line in self._lines(update)))
 
-    def _lines(self, ended: Ended) -> list[str]:
-        texts, paint = self._texts, self._screen.paint
+    def _lines(self, ended: SessionFinished) -> list[str]:
+        texts, paint = self._texts, self._screen.style
         match ended.end.outcome:
-            case Outcome.ANSWERED:
+            case ExitCode.ANSWERED:
                 said = texts.done.format(seconds=ended.seconds)
                 if ended.conversation_id:
-                    said += " " + texts.continue_with.format(id=one_line(ended.conversation_id))
+                    said += " " + texts.continue_with.format(id=sanitize_line(ended.conversation_id))
                 return [paint(said, _FAREWELL_GREY)]
-            case Outcome.CANCELLED:
+            case ExitCode.CANCELLED:
                 unheard = f" {texts.cancel_unheard}" if ended.stopped is False else ""
                 return [paint(texts.cancelled, _YELLOW) + unheard]
             case _:
                 return self._failure(ended)
 
-    def _failure(self, ended: Ended) -> list[str]:
-        texts, paint, end = self._texts, self._screen.paint, ended.end
+    def _failure(self, ended: SessionFinished) -> list[str]:
+        texts, paint, end = self._texts, self._screen.style, ended.end
         lines = [paint(texts.error, _RED) + self._what(end)]
         advice = [texts.incomplete] if ended.characters else []
         advice.append(texts.hint_of(end.code))
@@ -201,6 +201,6 @@ class Farewell:
         hint = " ".join(part for part in advice if part)
         return [*lines, paint(texts.hint, _YELLOW) + hint] if hint else lines
 
-    def _what(self, end: End) -> str:
-        said = one_line(end.reply.error) if end.reply else ""
-        return said or one_line(self._texts.error_of(end.code, end.detail))
+    def _what(self, end: Fail) -> str:
+        said = sanitize_line(end.reply.error) if end.reply else ""
+        return said or sanitize_line(self._texts.error_of(end.code, end.detail))

@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from persona_stream.client import models as reply
 from persona_stream.client import policy as judgement
 from persona_stream.client import requests as requesting
-from persona_stream.client.models import Outcome, Question, Reply
-from persona_stream.client.policy import Again, Deliver, End, Jitter, Look, Patience, Verdict
+from persona_stream.client.models import ExitCode, Question, Reply
+from persona_stream.client.policy import Fail, FetchResult, Finish, Jitter, NextStep, Retry, RetryPolicy
 from persona_stream.client.requests import Request
-from persona_stream.client.transport import Broken, Bytes, Finished, Head, Interrupted, Message, Transport
+from persona_stream.client.transport import BodyFinished, Broken, Bytes, Head, Message, Transport, TransportInterrupted
 from persona_stream.core import cursor
 from persona_stream.core.clock import Clock
-from persona_stream.core.sse import Event, EventTooLargeError, Parser
+from persona_stream.core.sse import EventTooLarge, ServerSentEvent, SSEDecoder
 from persona_stream.errors import InvalidRequest
 
 
@@ -36,16 +36,16 @@ class Connecting:
 
 
 @dataclass(frozen=True, slots=True)
-class Waited:
+class Tick:
     """A moment has passed and nothing came."""
 
 
 @dataclass(frozen=True, slots=True)
-class Came:
+class Received:
     """Something came. ``event`` is its form on the wire, ``None`` for an answer that came as one object."""
 
     reply: Reply
-    event: Event | None = None
+    event: ServerSentEvent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,12 @@ class Reconnecting:
 
 
 @dataclass(frozen=True, slots=True)
-class Cancelling:
+class CancelRequested:
     """The run is being cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class SessionFinished:
     """It is over.
 
     Attributes:
@@ -75,7 +75,7 @@ class Ended:
         stopped: whether the run was told to stop: ``None`` when there was no reason to, or no run known.
     """
 
-    end: End
+    end: Fail
     run_id: str
     conversation_id: str
     characters: int
@@ -83,21 +83,21 @@ class Ended:
     stopped: bool | None = None
 
 
-Update = Connecting | Waited | Came | Reconnecting | Cancelling | Ended
+Update = Connecting | Tick | Received | Reconnecting | CancelRequested | SessionFinished
 
 TICK = 0.2
 MAX_BODY_BYTES = 128 * 1024 * 1024
 
 
-class TimeUpError(Exception):
+class DeadlineExceeded(Exception):
     """Say that the deadline has passed."""
 
 
-class StopError(Exception):
+class StopRequested(Exception):
     """Say that somebody wants to stop."""
 
 
-class Listening:
+class MessageReceiver:
     """Take messages from a transport until a deadline.
 
     Every waiting method is a generator: it yields ``Waited`` a few times a second, so that a clock can be drawn,
@@ -115,53 +115,53 @@ class Listening:
         """Begin a request, in place of what is under way."""
         self._transport.open(request)
 
-    def message(self) -> Generator[Update, None, Message]:
+    def next_message(self) -> Generator[Update, None, Message]:
         """Wait for the next message."""
         while True:
             message = self._transport.next(min(TICK, max(0.0, self.deadline - self._clock())))
-            if isinstance(message, Interrupted):
-                raise StopError
+            if isinstance(message, TransportInterrupted):
+                raise StopRequested
             # What arrived in time counts, also when the reader of our output kept us from taking it.
             if (message.at if message else self._clock()) >= self.deadline:
-                raise TimeUpError
+                raise DeadlineExceeded
             if message is not None:
                 return message
-            yield Waited()
+            yield Tick()
 
-    def body(self) -> Generator[Update, None, bytes | Broken]:
+    def read_body(self) -> Generator[Update, None, bytes | Broken]:
         """Wait for the rest of a response."""
         parts: list[bytes] = []
         size = 0
         while True:
-            match (yield from self.message()):
+            match (yield from self.next_message()):
                 case Bytes(data=data) if size <= MAX_BODY_BYTES:
                     parts.append(data)
                     size += len(data)
-                case Finished():
+                case BodyFinished():
                     return b"".join(parts)
                 case Broken() as broken:
                     return broken
                 case other:
                     return Broken(other.at, "connection_lost", "the response is too large")
 
-    def pause(self, seconds: float) -> Generator[Update, None, None]:
+    def sleep(self, seconds: float) -> Generator[Update, None, None]:
         """Let so many seconds pass, without a connection."""
         until = self._clock() + seconds
         # No use in waiting for a moment at which there is no time left.
         if until >= self.deadline:
-            raise TimeUpError
+            raise DeadlineExceeded
         self._transport.close()
         while (left := until - self._clock()) > 0:
-            if isinstance(self._transport.next(min(TICK, left)), Interrupted):
-                raise StopError
-            yield Waited()
+            if isinstance(self._transport.next(min(TICK, left)), TransportInterrupted):
+                raise StopRequested
+            yield Tick()
 
 
 # A run id is a few dozen characters; whatever else calls itself one does not get into our addresses.
 _MAX_ID_CHARACTERS = 500
 
 
-class Trail:
+class ResumeState:
     """Remember a run, and let every character through once.
 
     Attributes:
@@ -177,14 +177,14 @@ class Trail:
         self.characters = 0
         self._position = cursor.BEGINNING
 
-    def met(self, run_id: str) -> None:
+    def set_run_id(self, run_id: str) -> None:
         """Take the id of the run, from wherever it is told first. It never changes after that."""
         if not self.run_id and len(run_id) <= _MAX_ID_CHARACTERS:
             self.run_id = run_id
 
-    def take(self, event: Event, reply: Reply) -> bool:
+    def accept(self, event: ServerSentEvent, reply: Reply) -> bool:
         """Note an event. Tell whether it is new: one that brings text which the reader has is not."""
-        self.met(reply.run_id)
+        self.set_run_id(reply.run_id)
         self.conversation_id = self.conversation_id or reply.conversation_id
         position = self._read(event.id)
         if (reply.text or reply.reasoning) and position is not None and position <= self._position:
@@ -195,7 +195,7 @@ class Trail:
         self.characters += len(reply.text)
         return True
 
-    def has_moved(self, event_id: str) -> bool:
+    def is_progress(self, event_id: str) -> bool:
         """Tell whether this id is of a later position than every one before."""
         position = self._read(event_id)
         return position is not None and position > self._position
@@ -233,13 +233,13 @@ class Session:
         clock: Clock,
         timeout: float,
         jitter: Jitter,
-        patience: Patience | None = None,
+        patience: RetryPolicy | None = None,
     ) -> None:
         self._question, self._key = question, key
-        self._clock, self._jitter, self._patience = clock, jitter, patience or Patience()
+        self._clock, self._jitter, self._patience = clock, jitter, patience or RetryPolicy()
         self._started, self._timeout = clock(), timeout
-        self._listening = Listening(transport, clock, self._started + timeout)
-        self._trail = Trail()
+        self._listening = MessageReceiver(transport, clock, self._started + timeout)
+        self._trail = ResumeState()
         self._posts = self._failures = 0
         self._retry = 0.0  # the reconnection time that the server asked for
         self._is_over = False  # the server said that there is nothing more to read
@@ -250,54 +250,54 @@ class Session:
         yield Connecting(self._question.streams)
         try:
             end = yield from self._to_the_end()
-        except TimeUpError:
-            end = End(Outcome.TIMEOUT, "client_timeout", f"{self._timeout:g}")
+        except DeadlineExceeded:
+            end = Fail(ExitCode.TIMEOUT, "client_timeout", f"{self._timeout:g}")
             stopped = yield from self._cancel()
-        except StopError:
-            end = End(Outcome.CANCELLED, "cancelled")
-            yield Cancelling()
+        except StopRequested:
+            end = Fail(ExitCode.CANCELLED, "cancelled")
+            yield CancelRequested()
             stopped = yield from self._cancel()
         trail, seconds = self._trail, self._clock() - self._started
-        yield Ended(end, trail.run_id, trail.conversation_id, trail.characters, seconds, stopped)
+        yield SessionFinished(end, trail.run_id, trail.conversation_id, trail.characters, seconds, stopped)
 
-    def _to_the_end(self) -> Generator[Update, None, End]:
+    def _to_the_end(self) -> Generator[Update, None, Fail]:
         while True:
             match (yield from self._connection()):
-                case End() as end:
+                case Fail() as end:
                     return end
-                case Deliver(reply=whole):
-                    self._trail.take(Event(""), whole)
-                    yield Came(whole)
+                case Finish(reply=whole):
+                    self._trail.accept(ServerSentEvent(""), whole)
+                    yield Received(whole)
                     return judgement.ending(whole)
-                case Look():
+                case FetchResult():
                     self._is_over = True
-                case Again() as again:
+                case Retry() as again:
                     self._failures += 1
-                    if again.code == "tls" or self._patience.exhausted(self._failures, met=bool(self._trail.run_id)):
-                        return End(again.outcome, again.code, again.detail, again.reply)
-                    wait = self._patience.wait(self._failures, self._jitter, max(again.wait, self._retry))
+                    if again.code == "tls" or self._patience.is_exhausted(self._failures, met=bool(self._trail.run_id)):
+                        return Fail(again.outcome, again.code, again.detail, again.reply)
+                    wait = self._patience.delay(self._failures, self._jitter, max(again.wait, self._retry))
                     yield Reconnecting(again.code, wait, self._failures)
-                    yield from self._listening.pause(wait)
+                    yield from self._listening.sleep(wait)
 
-    def _connection(self) -> Generator[Update, None, Verdict]:
+    def _connection(self) -> Generator[Update, None, NextStep]:
         """Make the next request, and follow its response as far as it goes."""
         self._listening.open(self._next_request())
-        head = yield from self._listening.message()
+        head = yield from self._listening.next_message()
         if not isinstance(head, Head):
             return _again(head)
         if self._question.streams and judgement.is_stream(head):
-            self._trail.met(head.headers.get("x-run-id", ""))
+            self._trail.set_run_id(head.headers.get("x-run-id", ""))
             return (yield from self._stream(head.at))
-        body = yield from self._listening.body()
+        body = yield from self._listening.read_body()
         if isinstance(body, Broken):
             return _again(body)
         said, now = _object(head, body), self._clock()
         if not self._trail.run_id:
             repeated = self._posts > 1
-            return judgement.judge_start(head, said, streams=self._question.streams, repeated=repeated, now=now)
+            return judgement.after_start(head, said, streams=self._question.streams, repeated=repeated, now=now)
         if self._is_over:
-            return judgement.judge_look(head, said, characters=self._trail.characters, now=now)
-        return judgement.judge_resumption(head, said, now=now)
+            return judgement.after_fetch(head, said, characters=self._trail.characters, now=now)
+        return judgement.after_resume(head, said, now=now)
 
     def _next_request(self) -> Request:
         run_id, locale = self._trail.run_id, self._question.locale
@@ -309,26 +309,26 @@ class Session:
             return requesting.look(run_id, locale=locale)
         return requesting.resume(run_id, self._trail.last_event_id, locale=locale, silence=SILENCE)
 
-    def _stream(self, opened: float) -> Generator[Update, None, Verdict]:
-        parser = Parser()
-        while isinstance(message := (yield from self._listening.message()), Bytes):
+    def _stream(self, opened: float) -> Generator[Update, None, NextStep]:
+        parser = SSEDecoder()
+        while isinstance(message := (yield from self._listening.next_message()), Bytes):
             try:
                 events = parser.feed(message.data)
-            except EventTooLargeError as error:
-                return End(Outcome.FAILED, "not_ours", str(error))
+            except EventTooLarge as error:
+                return Fail(ExitCode.FAILED, "not_ours", str(error))
             self._retry = parser.retry or self._retry
             for event in events:
                 # A named event is not of this protocol: some proxies have pings of their own.
                 if event.type != "message":
                     continue
-                said = reply.parse(event.data)
+                said = reply.parse_json(event.data)
                 if said is None:
                     # Damaged on its way. Its id is not taken, so the next connection brings it again.
-                    return Again("garbled")
-                if self._trail.has_moved(event.id) or message.at - opened >= GOOD_CONNECTION:
+                    return Retry("garbled")
+                if self._trail.is_progress(event.id) or message.at - opened >= GOOD_CONNECTION:
                     self._failures = 0
-                if self._trail.take(event, said):
-                    yield Came(said, event)
+                if self._trail.accept(event, said):
+                    yield Received(said, event)
                 if said.is_last:
                     return judgement.ending(said)
         # Also an end in good order is none, when the terminal event is missing.
@@ -341,18 +341,18 @@ class Session:
         self._listening.open(requesting.cancel(self._trail.run_id, locale=self._question.locale))
         self._listening.deadline = self._clock() + CANCEL_TIMEOUT
         try:
-            message = yield from self._listening.message()
-        except (TimeUpError, StopError):
+            message = yield from self._listening.next_message()
+        except (DeadlineExceeded, StopRequested):
             return False
         return isinstance(message, Head) and message.status == 200
 
 
-def _again(message: object) -> Again:
-    return Again(message.by, message.detail) if isinstance(message, Broken) else Again("connection_lost")
+def _again(message: object) -> Retry:
+    return Retry(message.by, message.detail) if isinstance(message, Broken) else Retry("connection_lost")
 
 
 def _object(head: Head, body: bytes) -> reply.Reply | None:
     if judgement.is_object(head):
-        return reply.parse(body)
-    events = Parser().feed(body[:MAX_REFUSAL_BYTES]) if judgement.is_events(head) else []
-    return reply.parse(events[0].data) if events else None
+        return reply.parse_json(body)
+    events = SSEDecoder().feed(body[:MAX_REFUSAL_BYTES]) if judgement.is_events(head) else []
+    return reply.parse_json(events[0].data) if events else None

@@ -19,7 +19,7 @@ from typing import TextIO
 
 
 @dataclass(frozen=True, slots=True)
-class Screen:
+class Terminal:
     """Write to a stream, and know what it understands.
 
     Attributes:
@@ -49,7 +49,7 @@ class Screen:
             self.stream.write(text.encode(encoding, "replace").decode(encoding))
             self.stream.flush()
 
-    def paint(self, text: str, style: str) -> str:
+    def style(self, text: str, style: str) -> str:
         """Give the text in a style (the numbers of an SGR sequence), if this screen shows any."""
         return f"\x1b[{style}m{text}\x1b[0m" if self.colour and text else text
 
@@ -63,16 +63,16 @@ class Screen:
             return 80
 
 
-def look_at(stream: TextIO | None, environ: Mapping[str, str]) -> Screen:
+def detect_terminal(stream: TextIO | None, environ: Mapping[str, str]) -> Terminal:
     """Find out what a stream understands. ``None`` is one that was closed before the program began."""
     if stream is None:
-        return Screen(None)
+        return Terminal(None)
     term = environ.get("TERM", "")
     is_terminal = stream.isatty()
     can_redraw = is_terminal and term not in ("", "dumb")
     columns = environ.get("COLUMNS", "")
     is_utf8 = (stream.encoding or "").lower().replace("-", "") == "utf8"
-    return Screen(
+    return Terminal(
         stream,
         is_terminal=is_terminal,
         can_redraw=can_redraw,
@@ -89,7 +89,7 @@ _VARIATION_AS_EMOJI = "\ufe0f"
 _HANGUL_VOWELS_AND_FINALS = range(0x1160, 0x1200)
 
 
-def columns(text: str) -> int:
+def display_width(text: str) -> int:
     """Count the columns that a line takes; rather one too many than one too few.
 
     Chinese, Japanese, Korean and emoji take two columns each, combining marks none. Characters of "ambiguous"
@@ -98,9 +98,9 @@ def columns(text: str) -> int:
     return sum(map(_columns, text))
 
 
-def clip(text: str, room: int) -> str:
+def truncate(text: str, room: int) -> str:
     """Give as much of the beginning as fits into the room, with ``...`` when something is left out."""
-    if columns(text) <= room:
+    if display_width(text) <= room:
         return text
     if room < 4:
         return ""
@@ -134,17 +134,17 @@ _IN_JSON = re.compile(f"[\x7f{_OTHERS}\u2028\u2029]")
 _SPACES = re.compile(r"\s+")
 
 
-def harmless(text: str) -> str:
+def sanitize(text: str) -> str:
     """Give the text without anything that moves the cursor, rings, changes the terminal, or reorders."""
     return _DANGEROUS.sub(_visible, text)
 
 
-def one_line(text: str) -> str:
+def sanitize_line(text: str) -> str:
     """Give the text harmless, and on one line: a status, not an answer."""
-    return harmless(_SPACES.sub(" ", text)).strip()
+    return sanitize(_SPACES.sub(" ", text)).strip()
 
 
-def harmless_json(text: str) -> str:
+def sanitize_json(text: str) -> str:
     r"""Give JSON of the same meaning, with ``\u`` escapes for what a terminal, or a reader of lines, could take amiss.
 
     Args:

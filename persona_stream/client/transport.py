@@ -44,7 +44,7 @@ class Bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class BodyFinished:
     """The body ended as HTTP says it should."""
 
     at: float
@@ -60,13 +60,13 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
-class Interrupted:
+class TransportInterrupted:
     """The person at the keyboard wants to stop, or nobody reads our output any more."""
 
     at: float
 
 
-Message = Head | Bytes | Finished | Broken | Interrupted
+Message = Head | Bytes | BodyFinished | Broken | TransportInterrupted
 
 
 class Transport(Protocol):
@@ -159,7 +159,7 @@ class _Connection(threading.Thread):
             while not self.abandoned and (data := response.raw.read1(CHUNK_BYTES, decode_content=True)):
                 self._room.acquire()
                 self._put(Bytes(self._clock(), data))
-        self._put(Finished(self._clock()))
+        self._put(BodyFinished(self._clock()))
 
     def _put(self, message: Message) -> None:
         self._inbox.put((self, message))
@@ -198,7 +198,7 @@ class HttpTransport:
 
     def interrupt(self) -> None:
         """Tell the session to stop. May be called in a signal handler."""
-        self._inbox.put((None, Interrupted(self._clock())))
+        self._inbox.put((None, TransportInterrupted(self._clock())))
 
     def close(self) -> None:
         """Forget what is under way."""

@@ -9,7 +9,7 @@ Clock = Callable[[], float]
 """Tells the moment, in seconds since 1970."""
 
 
-def wall_clock() -> Clock:
+def monotonic_wall_clock() -> Clock:
     """Give a clock that tells seconds since 1970 and never runs backwards.
 
     It reads the wall once and the monotonic clock from then on, so the difference of two of its readings is
@@ -19,6 +19,6 @@ def wall_clock() -> Clock:
     return lambda: offset + time.monotonic()
 
 
-def calendar_clock() -> Clock:
+def system_clock() -> Clock:
     """Give a clock that tells the machine's own time, jumps and all: what dates in tokens are meant in."""
     return time.time

@@ -60,7 +60,7 @@ class ToolCall:
 
 
 @dataclass(frozen=True, slots=True)
-class Extras:
+class ProviderFields:
     """Hold what a provider says beyond our own words, for clients that speak its dialect.
 
     What ``fields`` has in it is a matter between the two sides of that dialect.
@@ -70,7 +70,7 @@ class Extras:
     fields: Mapping[str, Any]
 
 
-def text_of(parts: tuple[Part, ...]) -> str:
+def join_text_parts(parts: tuple[Part, ...]) -> str:
     """Give the texts of a message, a line between them."""
     return "\n".join(part for part in parts if isinstance(part, str))
 
@@ -80,17 +80,17 @@ _UNFIT = re.compile("[\ud800-\udfff\x00]")
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
-def clean(text: str) -> str:
+def replace_unencodable(text: str) -> str:
     """Replace lone surrogates and NUL by U+FFFD, so that positions and lengths stay as they are."""
     return _UNFIT.sub("\ufffd", text) if not text.isascii() or "\x00" in text else text
 
 
-def pair(text: str) -> str:
+def join_surrogates(text: str) -> str:
     """Make one character of each pair of surrogates, as they are left where a character came in two texts."""
     return text if text.isascii() else _PAIR.sub(_character, text)
 
 
-def is_open(text: str) -> bool:
+def ends_with_high_surrogate(text: str) -> bool:
     """Tell whether a text ends with the first half of a pair of surrogates."""
     return "\ud800" <= text[-1:] <= "\udbff"
 

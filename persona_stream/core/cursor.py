@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from persona_stream.core.facts import Answered, Delta, Entry, has_ended, text_of
+from persona_stream.core.facts import Answered, Entry, TextDelta, has_ended, text_of
 from persona_stream.errors import InvalidRequest
 
 # 15 digits are more than any journal holds, and keep a hostile id from becoming a huge number.
@@ -43,7 +43,7 @@ def parse(event_id: str, run_id: str) -> Position:
     return Position(int(found["facts"]), int(found["characters"]))
 
 
-def check(position: Position, journal: Sequence[Entry]) -> Position:
+def validate(position: Position, journal: Sequence[Entry]) -> Position:
     """Give the position back if it exists in this journal.
 
     Raises:
@@ -56,7 +56,7 @@ def check(position: Position, journal: Sequence[Entry]) -> Position:
     return position
 
 
-def after_characters(characters: int, journal: Sequence[Entry]) -> Position:
+def position_at_character(characters: int, journal: Sequence[Entry]) -> Position:
     """Find the position of a reader that holds so many characters of the answer.
 
     Raises:
@@ -66,7 +66,7 @@ def after_characters(characters: int, journal: Sequence[Entry]) -> Position:
         return BEGINNING
     left = characters
     for index, entry in enumerate(journal):
-        if isinstance(entry.fact, Delta | Answered):
+        if isinstance(entry.fact, TextDelta | Answered):
             length = len(entry.fact.text)
             if left <= length:
                 return Position(index, left)
@@ -74,6 +74,6 @@ def after_characters(characters: int, journal: Sequence[Entry]) -> Position:
     raise InvalidRequest(f"from is beyond the answer, which has {characters - left} characters so far")
 
 
-def at_end(position: Position, journal: Sequence[Entry]) -> bool:
+def is_at_end(position: Position, journal: Sequence[Entry]) -> bool:
     """Tell whether the reader has everything there will ever be."""
     return position.facts == len(journal) and has_ended(journal)

@@ -8,7 +8,7 @@ from persona_stream.core.cursor import Position
 from persona_stream.core.facts import Answered, FailureCode
 
 
-class Opening(Struct, frozen=True):
+class RunOpened(Struct, frozen=True):
     """The run exists, and these are its terms."""
 
     position: Position
@@ -18,7 +18,7 @@ class Opening(Struct, frozen=True):
     resume_for: float
 
 
-class Queuing(Struct, frozen=True):
+class QueuePosition(Struct, frozen=True):
     """The run waits for a place: the how many-th it is, for how long it has waited, and how long it may still."""
 
     position: Position
@@ -37,21 +37,21 @@ class Progress(Struct, frozen=True):
     eta: float | None = None
 
 
-class Processed(Struct, frozen=True):
+class AnswerReady(Struct, frozen=True):
     """The answer begins."""
 
     position: Position
     seconds: float
 
 
-class Thought(Struct, frozen=True):
+class ReasoningChunk(Struct, frozen=True):
     """A part of the reasoning."""
 
     position: Position
     text: str
 
 
-class Piece(Struct, frozen=True):
+class TextChunk(Struct, frozen=True):
     """A part of the answer.
 
     ``delivered`` counts the characters up to and with this piece; ``total`` is the answer's length, once known.
@@ -64,7 +64,7 @@ class Piece(Struct, frozen=True):
     total: int | None
 
 
-class Complete(Struct, frozen=True):
+class Completed(Struct, frozen=True):
     """There is no more of the answer, and ``ending`` says why, and what the client is to do now."""
 
     position: Position
@@ -72,7 +72,7 @@ class Complete(Struct, frozen=True):
     ending: Answered
 
 
-class Failure(Struct, frozen=True):
+class RunFailed(Struct, frozen=True):
     """There will be no more, and the answer is not whole."""
 
     position: Position
@@ -81,7 +81,7 @@ class Failure(Struct, frozen=True):
     elapsed: float
 
 
-Event = Opening | Queuing | Progress | Processed | Thought | Piece | Complete | Failure
+Event = RunOpened | QueuePosition | Progress | AnswerReady | ReasoningChunk | TextChunk | Completed | RunFailed
 
 
 class Wait(Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from persona_stream.core.content import Extras, ToolCall
+from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.query import Finish, Locale, Usage
 
 FailureCode = Literal["backend_error", "internal", "answer_too_large", "lost", "draining", "timeout", "cancelled"]
@@ -50,20 +50,20 @@ class Started(Struct, frozen=True, tag="started", omit_defaults=True):
     history_tokens: int = 0
 
 
-class Reported(Struct, frozen=True, tag="reported"):
+class ProgressReported(Struct, frozen=True, tag="reported"):
     """The backend told its progress. An empty message leaves the status text as it is."""
 
     message: str
     fraction: float | None
 
 
-class Reasoned(Struct, frozen=True, tag="reasoned"):
+class ReasoningDelta(Struct, frozen=True, tag="reasoned"):
     """A part of what the model thought."""
 
     text: str
 
 
-class Delta(Struct, frozen=True, tag="delta"):
+class TextDelta(Struct, frozen=True, tag="delta"):
     """A part of the answer, from a backend that can stream. Never empty."""
 
     text: str
@@ -76,7 +76,7 @@ class Answered(Struct, frozen=True, tag="answered", omit_defaults=True):
     usage: Usage | None = None
     finish: Finish = "stop"
     calls: tuple[ToolCall, ...] = ()
-    extras: Extras | None = None
+    extras: ProviderFields | None = None
 
 
 class Failed(Struct, frozen=True, tag="failed"):
@@ -88,7 +88,7 @@ class Failed(Struct, frozen=True, tag="failed"):
 
 _ENDINGS = (Answered, Failed)  # asked of every fact, and a union would be made anew each time
 
-Fact = Accepted | Queued | Started | Reported | Reasoned | Delta | Answered | Failed
+Fact = Accepted | Queued | Started | ProgressReported | ReasoningDelta | TextDelta | Answered | Failed
 
 
 class Entry(Struct, frozen=True):
@@ -101,7 +101,7 @@ class Entry(Struct, frozen=True):
 def text_of(fact: Fact) -> str:
     """Give the text that a fact holds for the reader, or an empty one."""
     match fact:
-        case Reasoned(text=text) | Delta(text=text) | Answered(text=text):
+        case ReasoningDelta(text=text) | TextDelta(text=text) | Answered(text=text):
             return text
         case _:
             return ""
@@ -117,7 +117,7 @@ def has_ended(entries: Sequence[Entry]) -> bool:
     return is_ending(entries[-1].fact)
 
 
-def terms(entries: Sequence[Entry]) -> Accepted:
+def run_terms(entries: Sequence[Entry]) -> Accepted:
     """Give the terms of a run: the first fact of its journal."""
     fact = entries[0].fact
     if not isinstance(fact, Accepted):

@@ -66,7 +66,7 @@ FAILURES: Mapping[FailureCode, Text] = {
 }
 
 
-def rotating(style: str, step: int, locale: Locale) -> str:
+def status_text(style: str, step: int, locale: Locale) -> str:
     """Give the status text of a step: the first one at step 0, and the others in turn."""
     if step == 0:
         return _FIRST[style][locale]
@@ -74,11 +74,11 @@ def rotating(style: str, step: int, locale: Locale) -> str:
     return texts[(step - 1) % len(texts)][locale]
 
 
-def processed(locale: Locale, seconds: float) -> str:
+def answer_ready_text(locale: Locale, seconds: float) -> str:
     """Say that the answer is there, and after how long."""
     return _PROCESSED[locale].format(seconds=seconds)
 
 
-def failure(code: FailureCode, text: str | None, locale: Locale) -> str:
+def error_text(code: FailureCode, text: str | None, locale: Locale) -> str:
     """Say what went wrong: the backend's own words when it chose some, else ours."""
     return text or FAILURES[code][locale]

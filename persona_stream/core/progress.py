@@ -16,14 +16,14 @@ from itertools import accumulate
 from typing import Protocol
 
 from persona_stream.chunking.sentence_boundaries import ends_sentence
-from persona_stream.core.facts import Reported
+from persona_stream.core.facts import ProgressReported
 
-START = 5
-CEILING = 95
+START_PERCENT = 5
+MAX_WAITING_PERCENT = 95
 _TOO_EARLY = 0.02  # a share so small says nothing about the time that the rest will take
 
 
-class Estimator(Protocol):
+class ProgressEstimator(Protocol):
     """Guess how far a run is from how long it has been running. A better guess can take the place of this one."""
 
     def __call__(self, elapsed: float, deadline: float) -> float:
@@ -31,24 +31,24 @@ class Estimator(Protocol):
         ...
 
 
-def by_deadline(elapsed: float, deadline: float) -> float:
+def linear_to_deadline(elapsed: float, deadline: float) -> float:
     """Fill the bar in the time that the run may take."""
-    return START + 90.0 * elapsed / deadline
+    return START_PERCENT + 90.0 * elapsed / deadline
 
 
-class Estimate:
+class ProgressTracker:
     """Hold what is known about one run: its terms, its beginning, and what its backend told."""
 
     __slots__ = ("_deadline", "_estimator", "_fraction", "_reported_after", "message")
 
-    def __init__(self, deadline: float, estimator: Estimator = by_deadline) -> None:
+    def __init__(self, deadline: float, estimator: ProgressEstimator = linear_to_deadline) -> None:
         self._deadline = deadline
         self._estimator = estimator
         self._fraction = 0.0
         self._reported_after = 0.0
         self.message = ""
 
-    def report(self, fact: Reported, elapsed: float) -> None:
+    def report(self, fact: ProgressReported, elapsed: float) -> None:
         """Take what the backend told, so many seconds after the run started."""
         if fact.message:
             self.message = fact.message
@@ -59,7 +59,7 @@ class Estimate:
     def percent(self, elapsed: float) -> int:
         """Give the percentage at this moment."""
         guess = self._estimator(max(0.0, elapsed), self._deadline)
-        return int(min(CEILING, max(guess, 100.0 * self._fraction)))
+        return int(min(MAX_WAITING_PERCENT, max(guess, 100.0 * self._fraction)))
 
     def eta(self, elapsed: float) -> float | None:
         """Give the seconds that are left, if the backend told enough to know."""
@@ -69,13 +69,13 @@ class Estimate:
         return max(0.0, whole - elapsed)
 
 
-__all__ = ["CAP", "ends_sentence", "schedule"]
+__all__ = ["MAX_DELIVERY_SECONDS", "ends_sentence", "schedule_chunks"]
 
-CAP = 10.0
+MAX_DELIVERY_SECONDS = 10.0
 """Seconds in which any answer is delivered."""
 
 
-def schedule(pieces: Sequence[str], pause: float, cap: float = CAP) -> list[float]:
+def schedule_chunks(pieces: Sequence[str], pause: float, cap: float = MAX_DELIVERY_SECONDS) -> list[float]:
     """Give the moment at which each piece is due, in seconds after the answer came. The first is due at once.
 
     Args:

@@ -23,34 +23,34 @@ from persona_stream.core import progress as pacing
 from persona_stream.core.clock import Clock
 from persona_stream.core.cursor import BEGINNING, Position
 from persona_stream.core.events import (
-    Complete,
+    AnswerReady,
+    Completed,
     Event,
-    Failure,
-    Opening,
-    Piece,
-    Processed,
     Progress,
-    Queuing,
-    Thought,
+    QueuePosition,
+    ReasoningChunk,
+    RunFailed,
+    RunOpened,
+    TextChunk,
     Wait,
 )
 from persona_stream.core.facts import (
     Accepted,
     Answered,
-    Delta,
     Entry,
     Failed,
+    ProgressReported,
     Queued,
-    Reasoned,
-    Reported,
+    ReasoningDelta,
     Started,
+    TextDelta,
     is_ending,
 )
-from persona_stream.core.progress import START, Estimate
+from persona_stream.core.progress import START_PERCENT, ProgressTracker
 from persona_stream.core.query import Locale
 
 
-class Style(Struct, frozen=True):
+class StreamStyle(Struct, frozen=True):
     """Hold the numbers of one manner of streaming.
 
     Attributes:
@@ -66,24 +66,24 @@ class Style(Struct, frozen=True):
     pause: float
 
 
-BASIC = Style("basic", interval=3.0, chunking="characters", pause=0.05)
-ADVANCED = Style("advanced", interval=2.0, chunking="words", pause=0.1)
-SMART = Style("smart", interval=2.0, chunking="words", pause=0.05)
+BASIC = StreamStyle("basic", interval=3.0, chunking="characters", pause=0.05)
+ADVANCED = StreamStyle("advanced", interval=2.0, chunking="words", pause=0.1)
+SMART = StreamStyle("smart", interval=2.0, chunking="words", pause=0.05)
 
 STYLES = {style.name: style for style in (BASIC, ADVANCED, SMART)}
 
 
-class Reader(Struct, frozen=True):
+class SubscriptionOptions(Struct, frozen=True):
     """Say how somebody reads a run: in what style, cut how, in which language, and from where."""
 
-    style: Style
+    style: StreamStyle
     chunk: Chunker
     locale: Locale
     start: Position = BEGINNING
     reasoning: bool = False
 
 
-class Script:
+class StreamProjection:
     """Tell one run to one reader. Iterate it once; ``journal`` may grow meanwhile."""
 
     __slots__ = (
@@ -92,7 +92,7 @@ class Script:
         "_text_began",
     )  # fmt: skip
 
-    def __init__(self, journal: Sequence[Entry], reader: Reader, clock: Clock) -> None:
+    def __init__(self, journal: Sequence[Entry], reader: SubscriptionOptions, clock: Clock) -> None:
         self._journal, self._reader, self._clock = journal, reader, clock
         self._position = reader.start
         self._taken = 0  # facts looked at
@@ -109,7 +109,7 @@ class Script:
                 entry, self._taken = self._journal[self._taken], self._taken + 1
                 # A moment from our future was written by a machine whose clock is ahead: follow that clock.
                 self._shift = max(self._shift, entry.at - self._clock())
-                for event in self._tell(entry.at, entry.fact):
+                for event in self._project(entry.at, entry.fact):
                     self._sent = True
                     yield event
                 if is_ending(entry.fact):
@@ -122,45 +122,45 @@ class Script:
                 yield self._tick() if self._queued is None else self._queuing(self._queued)
             yield Wait(self._next_tick - self._shift)
 
-    def _tell(self, at: float, fact: object) -> Iterator[Event | Wait]:
+    def _project(self, at: float, fact: object) -> Iterator[Event | Wait]:
         match fact:
             case Accepted():
                 self._accepted_at = self._started_at = at
-                self._estimate = Estimate(fact.deadline)
-                if self._passed():
+                self._estimate = ProgressTracker(fact.deadline)
+                if self._advance():
                     interval = self._reader.style.interval
-                    yield Opening(self._position, fact.conversation_id, interval, fact.deadline, fact.resume_for)
+                    yield RunOpened(self._position, fact.conversation_id, interval, fact.deadline, fact.resume_for)
             case Queued():
                 first, self._queued = self._queued is None, fact
-                self._passed()
+                self._advance()
                 if first:
                     self._next_tick = at
             case Started():
                 self._started, self._started_at, self._queued = True, at, None
                 self._next_tick = at + self._reader.style.interval
-                if self._passed():
-                    message = messages.rotating(self._reader.style.name, 0, self._reader.locale)
-                    yield Progress(self._position, message, START, 0.0)
-            case Reported():
+                if self._advance():
+                    message = messages.status_text(self._reader.style.name, 0, self._reader.locale)
+                    yield Progress(self._position, message, START_PERCENT, 0.0)
+            case ProgressReported():
                 self._estimate.report(fact, at - self._started_at)
-                self._passed()
-            case Reasoned(text=text):
+                self._advance()
+            case ReasoningDelta(text=text):
                 yield from self._release()
                 yield from self._thoughts(text)
-            case Delta(text=text):
+            case TextDelta(text=text):
                 yield from self._delta(at, text)
             case Answered():
                 yield from self._answer(at, fact)
-                yield Complete(Position(self._taken, 0), at - self._accepted_at, fact)
+                yield Completed(Position(self._taken, 0), at - self._accepted_at, fact)
             case Failed(code=code, text=text):
                 yield from self._release()
-                message = messages.failure(code, text, self._reader.locale)
-                yield Failure(Position(self._taken, 0), code, message, at - self._started_at)
+                message = messages.error_text(code, text, self._reader.locale)
+                yield RunFailed(Position(self._taken, 0), code, message, at - self._started_at)
 
     def _now(self) -> float:
         return self._clock() + self._shift
 
-    def _passed(self) -> bool:
+    def _advance(self) -> bool:
         """Move on past a fact without text; tell whether the reader did not have it yet."""
         if self._position >= (self._taken, 0):
             return False
@@ -175,9 +175,9 @@ class Script:
             return 0
         return characters if self._taken == facts + 1 else len(text)
 
-    def _queuing(self, queued: Queued) -> Queuing:
+    def _queuing(self, queued: Queued) -> QueuePosition:
         self._next_tick = self._now() + self._reader.style.interval
-        return Queuing(self._position, queued.place, max(0.0, self._now() - self._accepted_at), queued.eta)
+        return QueuePosition(self._position, queued.place, max(0.0, self._now() - self._accepted_at), queued.eta)
 
     def _tick(self) -> Progress:
         style, elapsed = self._reader.style, max(0.0, self._now() - self._started_at)
@@ -186,7 +186,7 @@ class Script:
         self._next_tick = (
             self._now() + style.interval if self._text_began else (self._started_at + (steps + 1) * style.interval)
         )
-        message = self._estimate.message or messages.rotating(style.name, steps, self._reader.locale)
+        message = self._estimate.message or messages.status_text(style.name, steps, self._reader.locale)
         percent = 100 if self._text_began else self._estimate.percent(elapsed)
         return Progress(self._position, message, percent, elapsed, self._estimate.eta(elapsed))
 
@@ -195,13 +195,13 @@ class Script:
         if not self._text_began:
             self._text_began = True
             if not self._delivered:
-                yield Processed(self._position, at - self._started_at)
+                yield AnswerReady(self._position, at - self._started_at)
 
-    def _piece(self, position: Position, text: str, total: int | None) -> Piece:
+    def _piece(self, position: Position, text: str, total: int | None) -> TextChunk:
         self._position = position
         self._number += 1
         self._delivered += len(text)
-        return Piece(position, text, self._number, self._delivered, total)
+        return TextChunk(position, text, self._number, self._delivered, total)
 
     def _thoughts(self, text: str) -> Iterator[Event]:
         had = self._had(text)
@@ -209,8 +209,8 @@ class Script:
             for piece in self._reader.chunk(text[had:]):
                 had += len(piece)
                 self._position = Position(self._taken - 1, had)
-                yield Thought(self._position, piece)
-        self._passed()
+                yield ReasoningChunk(self._position, piece)
+        self._advance()
 
     def _delta(self, at: float, text: str) -> Iterator[Event]:
         """Send a delta as it comes, but for its last grapheme, which the next delta may still change."""
@@ -224,7 +224,7 @@ class Script:
         yield from self._begin_text(at)
         before = len(self._held)
         text = self._held + text[had:]
-        cut = graphemes.around(text, 0, len(text) - 1)[0] if len(text) > 1 else 0
+        cut = graphemes.enclosing_boundaries(text, 0, len(text) - 1)[0] if len(text) > 1 else 0
         self._held = text[cut:]
         if cut:
             yield self._piece(Position(self._taken - 1, had + cut - before), text[:cut], None)
@@ -246,7 +246,7 @@ class Script:
         total = self._delivered - had + len(text)
         pieces = list(self._reader.chunk(text))
         end = 0
-        for piece, moment in zip(pieces, pacing.schedule(pieces, self._reader.style.pause), strict=True):
+        for piece, moment in zip(pieces, pacing.schedule_chunks(pieces, self._reader.style.pause), strict=True):
             end += len(piece)
             if end <= had:
                 self._number += 1

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from persona_stream.core.content import Extras, Part, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Part, ProviderFields, Tool, ToolCall, ToolChoice
 from persona_stream.personas.persona import Persona
 
 
@@ -33,7 +33,7 @@ class Principal:
     scopes: frozenset[str] = frozenset({"chat"})
 
 
-class Upstream(Struct, frozen=True, kw_only=True):
+class UpstreamCall(Struct, frozen=True, kw_only=True):
     """Hold one try.
 
     Attributes:
@@ -68,10 +68,10 @@ Parameters = Mapping[str, str | int | float | tuple[str, ...] | Mapping[str, Any
 
 Report = Callable[[str, float | None], None]
 Send = Callable[[str], None]
-Tell = Callable[[Upstream], None]
+Tell = Callable[[UpstreamCall], None]
 
 
-class Cancelled(Protocol):
+class CancelSignal(Protocol):
     """Tell a query whether its run has ended before it: at the deadline, on cancel, because nobody reads any more.
 
     Any thread may ask, and any greenlet.
@@ -86,7 +86,7 @@ class Cancelled(Protocol):
         ...
 
 
-class _Never:
+class NullCancelToken:
     """Nobody cancels."""
 
     def __bool__(self) -> bool:
@@ -97,7 +97,7 @@ class _Never:
         return False
 
 
-NEVER: Cancelled = _Never()
+NEVER_CANCELLED: CancelSignal = NullCancelToken()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +154,12 @@ class Query:
     persona: Persona | None = None
     parts: tuple[Part, ...] = ()
     history: tuple[Turn, ...] = ()
-    since: tuple[Turn, ...] = ()
+    tool_turns: tuple[Turn, ...] = ()
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice | None = None
     parameters: Parameters = field(default_factory=lambda: MappingProxyType({}))
     principal: Principal = field(default_factory=lambda: Principal(subject="anonymous"))
-    cancelled: Cancelled = field(default=NEVER, repr=False, compare=False)
+    cancelled: CancelSignal = field(default=NEVER_CANCELLED, repr=False, compare=False)
     on_report: Report = field(default=lambda message, fraction: None, repr=False, compare=False)
     on_text: Send = field(default=lambda text: None, repr=False, compare=False)
     on_reasoning: Send = field(default=lambda text: None, repr=False, compare=False)
@@ -195,6 +195,11 @@ class Query:
     def send_reasoning(self, text: str) -> None:
         """Give the readers a part of what the model thinks now. As ``send``."""
         self.on_reasoning(_string(text, "send_reasoning"))
+
+    @property
+    def since(self) -> tuple[Turn, ...]:
+        """Alias of ``tool_turns``, for backends written before it had that name."""
+        return self.tool_turns
 
     def system_prompt(self) -> str:
         """Give the system prompt: the persona's own, and what ``prompt`` and ``prompt_mode`` make of it."""
@@ -242,4 +247,4 @@ class Answer:
     raw: Any = field(default=None, repr=False, compare=False)
     finish: Finish = "stop"
     calls: tuple[ToolCall, ...] = ()
-    extras: Extras | None = None
+    extras: ProviderFields | None = None

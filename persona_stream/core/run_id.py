@@ -14,13 +14,13 @@ _PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _LENGTH, _TIME_LENGTH = 26, 10
 
 
-def new(at: float) -> str:
+def new_run_id(at: float) -> str:
     """Make a name for a run that begins at this moment, in seconds since 1970."""
     number = (int(at * 1000) & (1 << 48) - 1) << 80 | int.from_bytes(os.urandom(10), "big")
     return _written(number)
 
 
-def began(run_id: str) -> float | None:
+def timestamp_of(run_id: str) -> float | None:
     """Give the moment that a name carries, or ``None`` if it is no name of ours."""
     if len(run_id) != _LENGTH or run_id[0] > "7" or not all(letter in _VALUE for letter in run_id):
         return None
@@ -30,7 +30,7 @@ def began(run_id: str) -> float | None:
     return milliseconds / 1000
 
 
-def earliest(at: float) -> str:
+def min_run_id_at(at: float) -> str:
     """Give the first name of those for runs that begin at this moment: any later one is greater."""
     return _written(max(0, int(at * 1000)) << 80)
 

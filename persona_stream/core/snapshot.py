@@ -6,14 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from persona_stream.core.facts import Accepted, Answered, Delta, Entry, Failed, Reasoned, Reported, Started, terms
-from persona_stream.core.progress import Estimate
+from persona_stream.core.facts import (
+    Accepted,
+    Answered,
+    Entry,
+    Failed,
+    ProgressReported,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    run_terms,
+)
+from persona_stream.core.progress import ProgressTracker
 
 RunStatus = Literal["queued", "processing", "complete", "error", "timeout", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
+class RunSnapshot:
     """Hold what a journal says in all. Moments are seconds since 1970, and ``None`` where not yet."""
 
     run: Accepted
@@ -24,14 +34,14 @@ class Summary:
     ending: Answered | Failed | None
     text: str
     reasoning: str
-    estimate: Estimate
+    estimate: ProgressTracker
 
     @property
     def status(self) -> RunStatus:
         """Name the state that the run is in."""
         if self.ending is None:
             return "queued" if self.started_at is None else "processing"
-        return status_after(self.ending)
+        return final_status(self.ending)
 
     def elapsed(self, now: float) -> float:
         """Give the seconds from the start (or from the taking in, if it never started) to the end, or until now."""
@@ -45,7 +55,7 @@ class Summary:
         return self.estimate.percent(0.0 if self.started_at is None else self.elapsed(now))
 
 
-def status_after(ending: Answered | Failed) -> RunStatus:
+def final_status(ending: Answered | Failed) -> RunStatus:
     """Name the state of a run with this ending."""
     match ending:
         case Answered():
@@ -56,10 +66,10 @@ def status_after(ending: Answered | Failed) -> RunStatus:
             return "error"
 
 
-def summarize(entries: Sequence[Entry]) -> Summary:
+def take_snapshot(entries: Sequence[Entry]) -> RunSnapshot:
     """Read a journal."""
-    run = terms(entries)
-    estimate = Estimate(run.deadline)
+    run = run_terms(entries)
+    estimate = ProgressTracker(run.deadline)
     started_at = text_at = ended_at = None
     ending: Answered | Failed | None = None
     texts: list[str] = []
@@ -68,11 +78,11 @@ def summarize(entries: Sequence[Entry]) -> Summary:
         match entry.fact:
             case Started():
                 started_at = entry.at
-            case Reported() as report:
+            case ProgressReported() as report:
                 estimate.report(report, 0.0 if started_at is None else entry.at - started_at)
-            case Reasoned(text=text):
+            case ReasoningDelta(text=text):
                 thoughts.append(text)
-            case Delta(text=text):
+            case TextDelta(text=text):
                 texts.append(text)
                 text_at = entry.at if text_at is None else text_at
             case Answered() as answered:
@@ -83,6 +93,6 @@ def summarize(entries: Sequence[Entry]) -> Summary:
                 ended_at, ending = entry.at, failed
             case _:
                 pass
-    return Summary(
+    return RunSnapshot(
         run, entries[0].at, started_at, text_at, ended_at, ending, "".join(texts), "".join(thoughts), estimate
     )

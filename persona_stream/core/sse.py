@@ -25,7 +25,7 @@ CONTENT_TYPE = "text/event-stream; charset=utf-8"
 _LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
 
 
-def safe_json(body: bytes) -> bytes:
+def escape_line_separators(body: bytes) -> bytes:
     """Escape what naive clients take for the end of a line: U+2028, U+2029 and U+0085."""
     if body.isascii():
         return body
@@ -58,11 +58,11 @@ def comment(text: str) -> bytes:
 _BOM = "\ufeff"
 
 
-class EventTooLargeError(ValueError):
+class EventTooLarge(ValueError):
     """Say that one event holds more than the reader is ready to keep."""
 
 
-class Event(Struct, frozen=True):
+class ServerSentEvent(Struct, frozen=True):
     """Hold one event.
 
     Attributes:
@@ -76,7 +76,7 @@ class Event(Struct, frozen=True):
     id: str = ""
 
 
-class Parser:
+class SSEDecoder:
     """Turn the bytes of one connection into events. A new connection needs a new parser.
 
     Args:
@@ -99,7 +99,7 @@ class Parser:
         self._type = ""
         self._id = ""
 
-    def feed(self, chunk: bytes) -> list[Event]:
+    def feed(self, chunk: bytes) -> list[ServerSentEvent]:
         """Give the events that these bytes complete.
 
         Raises:
@@ -138,7 +138,7 @@ class Parser:
 
     def _bound(self, line_size: int) -> None:
         if self._data_size + line_size > self._limit:
-            raise EventTooLargeError(f"an event of more than {self._limit:,} characters")
+            raise EventTooLarge(f"an event of more than {self._limit:,} characters")
 
     def _field(self, line: str) -> None:
         # A comment has an empty name, and falls through like every unknown field.
@@ -156,11 +156,11 @@ class Parser:
             case "retry" if value.isascii() and value.isdigit() and len(value) < 10:
                 self.retry = int(value) / 1000
 
-    def _dispatch(self) -> Event | None:
+    def _dispatch(self) -> ServerSentEvent | None:
         if not self._data:
             self._type = ""
             return None
-        event = Event("\n".join(self._data), self._type or "message", self._id)
+        event = ServerSentEvent("\n".join(self._data), self._type or "message", self._id)
         self._data, self._data_size, self._type = [], 0, ""
         return event
 
@@ -169,7 +169,7 @@ class Parser:
 _SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
 
 
-def retry_after(header: str | None, now: float) -> float | None:
+def parse_retry_after(header: str | None, now: float) -> float | None:
     """Read the header as seconds from ``now``, or ``None`` where it is missing or makes no sense.
 
     Args:

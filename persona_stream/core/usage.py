@@ -26,7 +26,7 @@ from pathlib import Path
 
 import msgspec
 
-from persona_stream.core.facts import Answered, Entry, Started, terms, text_of
+from persona_stream.core.facts import Answered, Entry, Started, run_terms, text_of
 from persona_stream.core.query import Query, Usage
 from persona_stream.errors import SettingsError
 
@@ -35,51 +35,51 @@ _ASCII_BYTES, _OTHER_BYTES = 4, 3  # of a token
 _COUNTED = 10_000  # characters
 
 
-def tokens(texts: Iterable[str]) -> int:
+def count_tokens(texts: Iterable[str]) -> int:
     """Count the tokens of texts that are sent together, or estimate them."""
-    count = _counter()
+    count = _token_counter()
     return math.ceil(sum(count(text) for text in texts))
 
 
-def by_size(text: str) -> float:
+def estimate_tokens(text: str) -> float:
     """Estimate the tokens of a text from its size."""
     plain = len(text.encode("ascii", "ignore"))
     return plain / _ASCII_BYTES + (len(text.encode("utf-8", "replace")) - plain) / _OTHER_BYTES
 
 
 @cache
-def _counter() -> Callable[[str], float]:
+def _token_counter() -> Callable[[str], float]:
     try:
         from rs_bpe.bpe import openai
     except ImportError:
-        return by_size
+        return estimate_tokens
     encoding = openai.o200k_base()
 
     def count(text: str) -> float:
         beginning = text[:_COUNTED]
         counted = int(encoding.count(beginning.encode("utf-8", "replace").decode()))
-        return counted if len(text) <= _COUNTED else counted * by_size(text) / by_size(beginning)
+        return counted if len(text) <= _COUNTED else counted * estimate_tokens(text) / estimate_tokens(beginning)
 
     return count
 
 
-def tokens_of(query: Query) -> int:
+def query_tokens(query: Query) -> int:
     """Give the tokens that a query sends to a model: prompt, history, tools, message; of pictures nobody knows."""
-    turns = (*query.history, *query.since)
+    turns = (*query.history, *query.tool_turns)
     calls = (call.arguments for turn in turns for call in turn.calls)
     tools = msgspec.json.encode(query.tools).decode() if query.tools else ""
-    return tokens((query.system_prompt(), *(turn.content for turn in turns), *calls, tools, query.message))
+    return count_tokens((query.system_prompt(), *(turn.content for turn in turns), *calls, tools, query.message))
 
 
-def usage_of(entries: Sequence[Entry]) -> Usage:
+def run_usage(entries: Sequence[Entry]) -> Usage:
     """Give what an answered run took: the backend's own count, else an estimate. Reasoning counts as output."""
     ending = entries[-1].fact
     if isinstance(ending, Answered) and ending.usage is not None:
         return ending.usage
     before = sum(entry.fact.history_tokens for entry in entries if isinstance(entry.fact, Started))
     return Usage(
-        input_tokens=terms(entries).question_tokens + before,
-        output_tokens=tokens(text_of(entry.fact) for entry in entries),
+        input_tokens=run_terms(entries).question_tokens + before,
+        output_tokens=count_tokens(text_of(entry.fact) for entry in entries),
         estimated=True,
     )
 
@@ -89,19 +89,19 @@ Price = Callable[[str | None, str, Usage, float], float | None]
 
 BUNDLED = "bundled"
 _MILLION = 1_000_000
-_DEAREST = 1e6  # dollars for a million tokens: what is more, or no number that ends, is a slip of the pen
+_MAX_PRICE_PER_MILLION = 1e6  # dollars for a million tokens: what is more, or no number that ends, is a slip of the pen
 
 
-def price_list(prices: str) -> Price:
+def load_prices(prices: str) -> Price:
     """Give the list that a setting names: ``bundled``, or a file.
 
     Raises:
         SettingsError: the file cannot be read, or is no list of prices.
     """
-    return bundled() if prices == BUNDLED else own(_read(Path(prices)))
+    return bundled_prices() if prices == BUNDLED else custom_prices(_read(Path(prices)))
 
 
-def bundled() -> Price:
+def bundled_prices() -> Price:
     """Give the prices of the package ``genai-prices``; without it, nobody knows any."""
     try:
         from genai_prices import Usage as Counted
@@ -129,7 +129,7 @@ def bundled() -> Price:
     return price
 
 
-def own(prices: Mapping[str, tuple[float, float]]) -> Price:
+def custom_prices(prices: Mapping[str, tuple[float, float]]) -> Price:
     """Give prices by the model's name, which may be a pattern like ``gpt-4o*``: dollars for a million tokens."""
 
     def price(provider: str | None, model: str, usage: Usage, at: float) -> float | None:
@@ -160,4 +160,4 @@ def _read(file: Path) -> Mapping[str, tuple[float, float]]:
 
 def _is_price(value: object) -> bool:
     # A bool is an int to Python, and TOML has numbers that no float holds.
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _DEAREST
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= _MAX_PRICE_PER_MILLION

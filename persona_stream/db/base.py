@@ -20,18 +20,18 @@ from persona_stream.errors import Unavailable
 
 T = TypeVar("T")
 
-SETTLED = 5.0
+FLUSH_TIMEOUT = 5.0
 """Seconds that what was kept may take to be written, where somebody waits for it."""
 
 
 class Store(Protocol):
     """Keep records, and look them up again."""
 
-    def keep(self, record: Record) -> None:
+    def enqueue(self, record: Record) -> None:
         """Have a record written soon. Never waits and never raises."""
         ...
 
-    def settle(self, seconds: float = SETTLED) -> None:
+    def flush(self, seconds: float = FLUSH_TIMEOUT) -> None:
         """Wait until what was kept before is written.
 
         Raises:
@@ -39,7 +39,7 @@ class Store(Protocol):
         """
         ...
 
-    def ask(self, question: Callable[[Any], T]) -> T:
+    def query(self, question: Callable[[Any], T]) -> T:
         """Give what ``question`` makes of a connection of SQLAlchemy's, in a thread that may block.
 
         Raises:
@@ -47,7 +47,7 @@ class Store(Protocol):
         """
         ...
 
-    def recall(self, query: Query) -> Query:
+    def load_history(self, query: Query) -> Query:
         """Complete a query with what was said before in its conversation. Waits as ``ask`` does.
 
         Raises:
@@ -55,12 +55,12 @@ class Store(Protocol):
         """
         ...
 
-    def missing(self) -> Sequence[str]:
+    def unavailable_services(self) -> Sequence[str]:
         """Name the database, when it is out of reach."""
         ...
 
     @property
-    def waiting(self) -> int:
+    def pending(self) -> int:
         """How many records are not written yet."""
         ...
 
@@ -74,24 +74,24 @@ class Store(Protocol):
         ...
 
 
-class NoStore:
+class NullStore:
     """Keep nothing."""
 
-    waiting = dropped = 0
+    pending = dropped = 0
 
-    def keep(self, record: Record) -> None:
+    def enqueue(self, record: Record) -> None:
         pass
 
-    def settle(self, seconds: float = SETTLED) -> None:
+    def flush(self, seconds: float = FLUSH_TIMEOUT) -> None:
         pass
 
-    def ask(self, question: Callable[[Any], T]) -> T:
+    def query(self, question: Callable[[Any], T]) -> T:
         raise Unavailable("This server keeps no conversations and no log: its database_url is off", retry_after=3600)
 
-    def recall(self, query: Query) -> Query:
+    def load_history(self, query: Query) -> Query:
         return query
 
-    def missing(self) -> Sequence[str]:
+    def unavailable_services(self) -> Sequence[str]:
         return ()
 
     def close(self, seconds: float) -> None:

@@ -18,7 +18,9 @@ _ROW = [conversations.c[name] for name in Conversation.__struct_fields__]
 _EXCHANGE = [exchanges.c[name] for name in Exchange.__struct_fields__]
 
 
-def page(connection: Connection, owner: str, before: tuple[float, str] | None, limit: int) -> Sequence[Conversation]:
+def list_conversations(
+    connection: Connection, owner: str, before: tuple[float, str] | None, limit: int
+) -> Sequence[Conversation]:
     """Give an owner's conversations, the newest talk first, from after the moment and the name ``before``."""
     wanted = select(*_ROW).where(conversations.c.owner == owner)
     if before is not None:
@@ -27,14 +29,16 @@ def page(connection: Connection, owner: str, before: tuple[float, str] | None, l
     return [Conversation(*row) for row in connection.execute(newest)]
 
 
-def find(connection: Connection, owner: str, conversation_id: str) -> Conversation | None:
+def find_conversation(connection: Connection, owner: str, conversation_id: str) -> Conversation | None:
     """Give one, if the owner has it."""
     mine = select(*_ROW).where(conversations.c.owner == owner, conversations.c.conversation_id == conversation_id)
     row = connection.execute(mine).first()
     return None if row is None else Conversation(*row)
 
 
-def said(connection: Connection, owner: str, conversation_id: str, after: str | None, limit: int) -> Sequence[Exchange]:
+def list_exchanges(
+    connection: Connection, owner: str, conversation_id: str, after: str | None, limit: int
+) -> Sequence[Exchange]:
     """Give what was said, oldest first, from after the run ``after``."""
     wanted = select(*_EXCHANGE).where(exchanges.c.owner == owner, exchanges.c.conversation_id == conversation_id)
     if after is not None:
@@ -47,7 +51,7 @@ MOST_TOKENS = 8_192
 _MOST_EXCHANGES = 200
 
 
-def turns(connection: Connection, owner: str, conversation_id: str, most_tokens: int) -> Sequence[Turn]:
+def load_turns(connection: Connection, owner: str, conversation_id: str, most_tokens: int) -> Sequence[Turn]:
     """Give the newest of a conversation, oldest first: whole exchanges, and no more than so many tokens.
 
     An exchange without any answer is left out. Of one whose answer was interrupted there is the part that existed;

@@ -19,23 +19,23 @@ from sqlalchemy import URL, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from persona_stream.concurrency import yield_soon
-from persona_stream.errors import StartError, Unavailable
+from persona_stream.concurrency import reduce_switch_interval
+from persona_stream.errors import ConfigurationError, Unavailable
 
 _BUSY = 5.0  # seconds that SQLite waits for another process that writes
 _CONNECT = 3  # seconds
 
 
-def address(database_url: str, folder: Path) -> URL:
+def database_url(database_url: str, folder: Path) -> URL:
     """Give the address of a database: ``sqlite:///`` alone is a file in ``folder``.
 
     Raises:
-        StartError: it is none, or one of a kind that is not served.
+        ConfigurationError: it is none, or one of a kind that is not served.
     """
     try:
         url = make_url(database_url)
     except (ArgumentError, ValueError):
-        raise StartError("database_url is no address of a database: see docs/STORE.md") from None
+        raise ConfigurationError("database_url is no address of a database: see docs/STORE.md") from None
     match url.get_backend_name():
         case "sqlite":
             file = Path(url.database) if url.database else folder / "persona_stream.sqlite"
@@ -43,14 +43,14 @@ def address(database_url: str, folder: Path) -> URL:
         case "postgresql":
             return url.set(drivername="postgresql+psycopg")
         case other:
-            raise StartError(f"database_url must begin with sqlite:/// or postgresql://, not {other}")
+            raise ConfigurationError(f"database_url must begin with sqlite:/// or postgresql://, not {other}")
 
 
-def engine(url: URL, connections: int) -> Engine:
+def open_engine(url: URL, connections: int) -> Engine:
     """Give an engine with so many connections.
 
     Raises:
-        StartError: the driver is not installed.
+        ConfigurationError: the driver is not installed.
     """
     options: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "pool_timeout": _BUSY}
     if url.get_backend_name() == "sqlite":
@@ -76,16 +76,16 @@ def _prepare(connection: Any, _: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
-AWAY = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
+CONNECTION_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
 """What is raised then. A thread that does not answer in time raises ``TimeoutError``, which is one of the last."""
 
 
-def unavailable() -> Unavailable:
+def unavailable_error() -> Unavailable:
     """Say so to a client."""
     return Unavailable("The database is out of reach: try again in a moment", retry_after=2)
 
 
-def said(error: Exception) -> str:
+def error_summary(error: Exception) -> str:
     """Give the first line of what a driver says, which has no values of ours in it."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return str(cause).partition("\n")[0][:300]
@@ -94,14 +94,14 @@ def said(error: Exception) -> str:
 T = TypeVar("T")
 
 
-class Threads:
+class DatabaseThreads:
     """Call functions in so many threads. Whoever calls waits, while others move on."""
 
     def __init__(self, count: int) -> None:
-        yield_soon()
+        reduce_switch_interval()
         self._pool = ThreadPool(count)
 
-    def call(self, function: Callable[[], T], seconds: float | None = None) -> T:
+    def run(self, function: Callable[[], T], seconds: float | None = None) -> T:
         """Give what a function returns, or raise what it raises.
 
         Raises:

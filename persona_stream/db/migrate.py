@@ -8,20 +8,20 @@ from typing import Any
 from sqlalchemy import Connection, Engine, inspect, text
 
 from persona_stream.db.tables import metadata
-from persona_stream.errors import StartError
+from persona_stream.errors import ConfigurationError
 
-NEWEST = "0001"
+LATEST_REVISION = "0001"
 """The revision that the tables are of; ``migrations/versions`` has what leads to it."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 5_150_150  # of PostgreSQL's advisory locks, the one that is ours
 
 
-def prepare(engine: Engine) -> None:
+def ensure_schema(engine: Engine) -> None:
     """Make the tables where there are none, and bring those of an SQLite file up to date.
 
     Raises:
-        StartError: they are of another version; the text says what to do.
+        ConfigurationError: they are of another version; the text says what to do.
     """
     with engine.begin() as connection:
         _alone(connection)
@@ -29,12 +29,16 @@ def prepare(engine: Engine) -> None:
         if version is None:
             metadata.create_all(connection)
             connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"))
-            connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": NEWEST})
-        elif version > NEWEST:
-            raise StartError(f"The database is of a newer release (its tables are {version}, ours {NEWEST}): upgrade")
-        elif version < NEWEST:
+            connection.execute(text("INSERT INTO alembic_version VALUES (:version)"), {"version": LATEST_REVISION})
+        elif version > LATEST_REVISION:
+            raise ConfigurationError(
+                f"The database is of a newer release (its tables are {version}, ours {LATEST_REVISION}): upgrade"
+            )
+        elif version < LATEST_REVISION:
             if connection.dialect.name != "sqlite":
-                raise StartError(f"The tables are of an older release ({version}): run `persona-stream db upgrade`")
+                raise ConfigurationError(
+                    f"The tables are of an older release ({version}): run `persona-stream db upgrade`"
+                )
             migrate(connection, "head")
 
 

@@ -84,7 +84,7 @@ class RunRecord(RunRow, frozen=True):
     sent_bytes: int
 
 
-class Try(Struct, frozen=True):
+class UpstreamAttempt(Struct, frozen=True):
     """Hold what was asked of a provider, and what came back; the bodies only where texts are kept."""
 
     provider: str
@@ -109,11 +109,11 @@ class RunTexts(Struct, frozen=True):
     reasoning: str | None = None
     error: str | None = None
     steps: list[Step] | None = None
-    upstream: list[Try] | None = None
+    upstream: list[UpstreamAttempt] | None = None
     raw: Any = None
 
 
-class Choices(Struct, frozen=True):
+class FilterOptions(Struct, frozen=True):
     """Hold the values that runs can be filtered by."""
 
     statuses: list[str]
@@ -123,7 +123,7 @@ class Choices(Struct, frozen=True):
     models: list[str]
 
 
-class Ranked(Struct, frozen=True):
+class Percentiles(Struct, frozen=True):
     """Hold durations that 50, 95 and 99 of a hundred runs do not exceed, in seconds; ``None`` where there were none."""
 
     p50: float | None = None
@@ -131,7 +131,7 @@ class Ranked(Struct, frozen=True):
     p99: float | None = None
 
 
-class Point(Struct, frozen=True):
+class DataPoint(Struct, frozen=True):
     """Hold a slice of a chart: what happened in the time from ``at`` on."""
 
     at: float
@@ -139,8 +139,8 @@ class Point(Struct, frozen=True):
     failed: int
     cost: float
     in_flight: float
-    ttft: Ranked
-    total: Ranked
+    ttft: Percentiles
+    total: Percentiles
 
 
 class Stage(Struct, frozen=True):
@@ -169,7 +169,7 @@ class Chart(Struct, frozen=True):
     since: float
     until: float
     seconds: float
-    points: list[Point]
+    points: list[DataPoint]
     totals: Totals
 
 
@@ -200,7 +200,7 @@ FAILED = ("error", "timeout")
 """What a run's status is when it went wrong."""
 
 
-class Filters(Struct, frozen=True):
+class RunFilters(Struct, frozen=True):
     """Say which runs are wanted; what is left out does not matter.
 
     Attributes:

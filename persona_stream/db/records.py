@@ -11,9 +11,9 @@ from typing import Any
 from msgspec import Struct
 
 from persona_stream.core.facts import Entry
-from persona_stream.core.query import Query, Upstream
-from persona_stream.runs.observer import Reading, Responded
-from persona_stream.runs.request import Order
+from persona_stream.core.query import Query, UpstreamCall
+from persona_stream.runs.observer import ResponseSent, SubscriptionClosed
+from persona_stream.runs.request import RunRequest
 
 
 class Privacy(Struct, frozen=True):
@@ -23,60 +23,69 @@ class Privacy(Struct, frozen=True):
     reasoning: bool = True
 
 
-class RunBegan(Struct, frozen=True):
+class RunAccepted(Struct, frozen=True):
     """A run was accepted: its first entry, and what was ordered."""
 
     entry: Entry
-    order: Order
+    order: RunRequest
 
 
 class RunResponded(Struct, frozen=True):
     """The request for a run was answered with this head."""
 
     run_id: str
-    head: Responded
+    head: ResponseSent
 
 
-class RunEnded(Struct, frozen=True):
+class RunFinished(Struct, frozen=True):
     """A run has its ending: all its entries, what was asked of providers, and what the backend kept of its own."""
 
     entries: Sequence[Entry]
-    upstream: tuple[Upstream, ...]
+    upstream: tuple[UpstreamCall, ...]
     raw: Any
 
 
-class RunRead(Struct, frozen=True):
+class RunDelivered(Struct, frozen=True):
     """Somebody read a run, and left."""
 
     run_id: str
-    reading: Reading
+    reading: SubscriptionClosed
 
 
-class Exchanged(Struct, frozen=True):
+class ExchangeCompleted(Struct, frozen=True):
     """A question of a conversation has its answer, or what there is of one."""
 
     query: Query
     entries: Sequence[Entry]
 
 
-class ConversationForgotten(Struct, frozen=True):
+class DeletedConversation(Struct, frozen=True):
     """An owner wants a conversation deleted."""
 
     owner: str
     conversation_id: str
 
 
-class OwnerForgotten(Struct, frozen=True):
+class DeletedOwner(Struct, frozen=True):
     """All that is kept of an owner is to be deleted."""
 
     owner: str
 
 
-class LogAged(Struct, frozen=True):
+class RetentionSweep(Struct, frozen=True):
     """Runs of the log before this name are to be deleted; those before the other one are over, whoever ran them."""
 
     before: str
     over_before: str
 
 
-Record = RunBegan | RunResponded | RunEnded | RunRead | Exchanged | ConversationForgotten | OwnerForgotten | LogAged
+Record = (
+    RunAccepted
+    | RunResponded
+    | RunFinished
+    | RunDelivered
+    | ExchangeCompleted
+    | DeletedConversation
+    | DeletedOwner
+    | RetentionSweep
+)

@@ -19,30 +19,38 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from persona_stream.core import i18n as messages
-from persona_stream.core.content import clean
+from persona_stream.core.content import replace_unencodable
 from persona_stream.core.facts import (
     Accepted,
     Answered,
-    Delta,
     Entry,
     Failed,
-    Reasoned,
-    Reported,
+    ProgressReported,
+    ReasoningDelta,
     Started,
-    terms,
+    TextDelta,
+    run_terms,
     text_of,
 )
-from persona_stream.core.query import Upstream
-from persona_stream.core.snapshot import Summary, summarize
-from persona_stream.core.usage import Price, tokens, usage_of
+from persona_stream.core.query import UpstreamCall
+from persona_stream.core.snapshot import RunSnapshot, take_snapshot
+from persona_stream.core.usage import Price, count_tokens, run_usage
 from persona_stream.db.models import Step
-from persona_stream.db.records import Exchanged, Privacy, Record, RunBegan, RunEnded, RunRead, RunResponded
+from persona_stream.db.records import (
+    ExchangeCompleted,
+    Privacy,
+    Record,
+    RunAccepted,
+    RunDelivered,
+    RunFinished,
+    RunResponded,
+)
 from persona_stream.db.tables import run_texts, runs
 
 _MOST = 500  # a backend may report ten times a second
 
 
-def steps_of(entries: Sequence[Entry], upstream: Sequence[Upstream], *, texts: bool) -> list[Step]:
+def build_steps(entries: Sequence[Entry], upstream: Sequence[UpstreamCall], *, texts: bool) -> list[Step]:
     """Give the steps of a run in their order, at most some hundreds. Parts of a text that follow each other are one."""
     steps = [*_told(entries, texts), *(_asked(each) for each in upstream)]
     steps.sort(key=lambda step: step.at)
@@ -53,7 +61,7 @@ def _told(entries: Sequence[Entry], texts: bool) -> Iterator[Step]:
     run: Step | None = None  # parts of one text
     for entry in entries:
         fact = entry.fact
-        kind = {Delta: "text", Reasoned: "reasoned"}.get(type(fact))
+        kind = {TextDelta: "text", ReasoningDelta: "reasoned"}.get(type(fact))
         if run is not None and kind == run.kind:
             run = Step(run.at, run.kind, entry.at - run.at, characters=run.characters + len(text_of(fact)))
             continue
@@ -63,9 +71,9 @@ def _told(entries: Sequence[Entry], texts: bool) -> Iterator[Step]:
         match fact:
             case Started():
                 yield Step(entry.at, "started")
-            case Reported(message=message, fraction=fraction):
+            case ProgressReported(message=message, fraction=fraction):
                 yield Step(entry.at, "reported", text=message if texts else "", fraction=fraction)
-            case Delta() | Reasoned():
+            case TextDelta() | ReasoningDelta():
                 run = Step(entry.at, kind or "", characters=len(text_of(fact)))
             case Answered(text=text):
                 yield Step(entry.at, "answered", characters=len(text))
@@ -75,7 +83,7 @@ def _told(entries: Sequence[Entry], texts: bool) -> Iterator[Step]:
                 pass
 
 
-def _asked(upstream: Upstream) -> Step:
+def _asked(upstream: UpstreamCall) -> Step:
     return Step(upstream.began_at, "asked", upstream.seconds, f"{upstream.provider} {upstream.model}")
 
 
@@ -85,25 +93,25 @@ _BEGINNING = 200  # characters of a question that lists show
 _LONGEST = 10_000  # characters of what is no JSON
 
 
-def begun(record: RunBegan, privacy: Privacy) -> tuple[Row, Row]:
+def started_row(record: RunAccepted, privacy: Privacy) -> tuple[Row, Row]:
     """Give the rows of a run that begins: the short one, and its texts."""
     run, order = _terms(record.entry), record.order
-    query, origin = order.query, order.origin
-    question = clean(query.message) if privacy.bodies else ""
+    query, origin = order.query, order.request_info
+    question = replace_unencodable(query.message) if privacy.bodies else ""
     short = {
         "run_id": run.run_id,
-        "owner": clean(run.owner),
-        "username": clean(run.username),
+        "owner": replace_unencodable(run.owner),
+        "username": replace_unencodable(run.username),
         "conversation_id": run.conversation_id,
         "question": question[:_BEGINNING],
         "backend": order.backend.name,
-        "model": clean(run.username) if origin.dialect != "native" else None,
-        "endpoint": clean(origin.endpoint),
+        "model": replace_unencodable(run.username) if origin.dialect != "native" else None,
+        "endpoint": replace_unencodable(origin.endpoint),
         "dialect": origin.dialect,
         "style": run.style,
         "method": origin.method,
         "address": origin.address,
-        "user_agent": clean(origin.user_agent),
+        "user_agent": replace_unencodable(origin.user_agent),
         "status": "processing",
         "accepted_at": record.entry.at,
         "readers": 0,
@@ -115,14 +123,14 @@ def begun(record: RunBegan, privacy: Privacy) -> tuple[Row, Row]:
     texts = {
         "run_id": run.run_id,
         "request_headers": _json(origin.headers),
-        "request_body": clean(origin.body.decode("utf-8", "replace")) if privacy.bodies else None,
-        "prompt": clean(query.prompt) if privacy.bodies and query.prompt else None,
+        "request_body": replace_unencodable(origin.body.decode("utf-8", "replace")) if privacy.bodies else None,
+        "prompt": replace_unencodable(query.prompt) if privacy.bodies and query.prompt else None,
         "question": question or None,
     }
     return short, texts
 
 
-def responded(record: RunResponded) -> tuple[Row, Row]:
+def response_row(record: RunResponded) -> tuple[Row, Row]:
     """Give what the head of the response adds to both rows."""
     run_id = record.run_id
     return (
@@ -131,12 +139,12 @@ def responded(record: RunResponded) -> tuple[Row, Row]:
     )
 
 
-def ended(record: RunEnded, privacy: Privacy, price: Price) -> tuple[Row, Row]:
+def finished_row(record: RunFinished, privacy: Privacy, price: Price) -> tuple[Row, Row]:
     """Give what the end of a run adds to both rows."""
-    summary = summarize(record.entries)
+    summary = take_snapshot(record.entries)
     run, ending = summary.run, summary.ending
     failed = ending if isinstance(ending, Failed) else None
-    usage = usage_of(record.entries) if isinstance(ending, Answered) else None
+    usage = run_usage(record.entries) if isinstance(ending, Answered) else None
     last = record.upstream[-1] if record.upstream else None
     short = {
         "key": run.run_id,
@@ -160,15 +168,15 @@ def ended(record: RunEnded, privacy: Privacy, price: Price) -> tuple[Row, Row]:
         "key": run.run_id,
         "answer": summary.text if keeps else None,
         "reasoning": (summary.reasoning or None) if keeps and privacy.reasoning else None,
-        "error": clean(messages.failure(failed.code, failed.text, run.locale)) if failed else None,
-        "steps": _json(steps_of(record.entries, record.upstream, texts=keeps)),
+        "error": replace_unencodable(messages.error_text(failed.code, failed.text, run.locale)) if failed else None,
+        "steps": _json(build_steps(record.entries, record.upstream, texts=keeps)),
         "upstream": _json([_shown(each, privacy) for each in record.upstream]) if record.upstream else None,
         "raw": _json(record.raw) if record.raw is not None and not record.upstream and keeps else None,
     }
     return short, texts
 
 
-def read(record: RunRead) -> Row:
+def delivery_row(record: RunDelivered) -> Row:
     """Give what a reader adds to the row of a run. Of several, the first one's moments count."""
     reading = record.reading
     return {
@@ -184,10 +192,10 @@ def read(record: RunRead) -> Row:
 
 
 def _terms(entry: Entry) -> Accepted:
-    return terms((entry,))
+    return run_terms((entry,))
 
 
-def _durations(summary: Summary) -> Mapping[str, float | None]:
+def _durations(summary: RunSnapshot) -> Mapping[str, float | None]:
     ended_at, started_at = summary.ended_at, summary.started_at
     left = ended_at if started_at is None else started_at
     return {
@@ -197,7 +205,7 @@ def _durations(summary: Summary) -> Mapping[str, float | None]:
     }
 
 
-def _shown(upstream: Upstream, privacy: Privacy) -> Mapping[str, Any]:
+def _shown(upstream: UpstreamCall, privacy: Privacy) -> Mapping[str, Any]:
     """Give a try without what opens anything, and without texts where none are kept."""
     parts = urlsplit(upstream.url)
     shown = {
@@ -228,18 +236,18 @@ _EMPTY: tuple[Row, Row] = (dict.fromkeys(runs.c.keys()), dict.fromkeys(run_texts
 _EARLIEST = (("first_event_at", "first_event"), ("first_text_at", "first_text"), ("delivered_at", "delivered"))
 
 
-def fold(
+def merge_new_runs(
     records: Sequence[Record], privacy: Privacy, price: Price
 ) -> tuple[Sequence[tuple[Row, Row]], Sequence[Record]]:
     """Give the rows of the runs that begin among these records, each with all columns, and the records of others."""
     started: dict[str, tuple[Row, Row]] = {}
     for record in records:
-        if isinstance(record, RunBegan):
-            short, texts = begun(record, privacy)
+        if isinstance(record, RunAccepted):
+            short, texts = started_row(record, privacy)
             started[short["run_id"]] = ({**_EMPTY[0], **short}, {**_EMPTY[1], **texts})
-    rest = [record for record in records if not isinstance(record, RunBegan)]
+    rest = [record for record in records if not isinstance(record, RunAccepted)]
     # In the order in which their statements are run.
-    for kind in (RunResponded, RunEnded, RunRead):
+    for kind in (RunResponded, RunFinished, RunDelivered):
         for record in rest:
             if isinstance(record, kind) and (found := started.get(_name(record))) is not None:
                 _add(record, *found, privacy, price)
@@ -248,10 +256,10 @@ def fold(
 
 def _name(record: Record) -> str:
     match record:
-        case RunResponded(run_id=run_id) | RunRead(run_id=run_id):
+        case RunResponded(run_id=run_id) | RunDelivered(run_id=run_id):
             return run_id
-        case RunEnded(entries=entries):
-            return terms(entries).run_id
+        case RunFinished(entries=entries):
+            return run_terms(entries).run_id
         case _:
             return ""
 
@@ -259,12 +267,12 @@ def _name(record: Record) -> str:
 def _add(record: Record, short: Row, texts: Row, privacy: Privacy, price: Price) -> None:
     match record:
         case RunResponded():
-            more, more_texts = responded(record)
-        case RunEnded():
-            more, more_texts = ended(record, privacy, price)
+            more, more_texts = response_row(record)
+        case RunFinished():
+            more, more_texts = finished_row(record, privacy, price)
             more["model"] = more.pop("upstream_model") or short["model"]
-        case RunRead():
-            _read(read(record), short)
+        case RunDelivered():
+            _read(delivery_row(record), short)
             return
         case _:
             return
@@ -301,14 +309,18 @@ def _between(begin: float | None, end: float | None) -> float | None:
 _TITLE = 80  # characters
 
 
-def exchanged(record: Exchanged) -> tuple[dict[str, Any], dict[str, Any]]:
+def exchange_rows(record: ExchangeCompleted) -> tuple[dict[str, Any], dict[str, Any]]:
     """Give the rows of a conversation and of its newest exchange.
 
     Of an answer that was interrupted, there is the part that existed. Reasoning is kept only where there is no answer.
     """
-    summary, question = summarize(record.entries), clean(record.query.message)
+    summary, question = take_snapshot(record.entries), replace_unencodable(record.query.message)
     run = summary.run
-    key = {"owner": clean(run.owner), "conversation_id": run.conversation_id, "username": clean(run.username)}
+    key = {
+        "owner": replace_unencodable(run.owner),
+        "conversation_id": run.conversation_id,
+        "username": replace_unencodable(run.username),
+    }
     title = " ".join(question.split())[:_TITLE]
     conversation = {**key, "title": title, "created_at": summary.accepted_at, "updated_at": summary.ended_at}
     exchange = {
@@ -320,6 +332,6 @@ def exchanged(record: Exchanged) -> tuple[dict[str, Any], dict[str, Any]]:
         "reasoning": None if summary.text else summary.reasoning or None,
         "is_complete": isinstance(summary.ending, Answered),
         "status": summary.status,
-        "tokens": tokens((question, summary.text)),
+        "tokens": count_tokens((question, summary.text)),
     }
     return conversation, exchange

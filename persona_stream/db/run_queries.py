@@ -20,7 +20,7 @@ import msgspec
 from sqlalchemy import Column, ColumnElement, Connection, Select, func, literal_column, or_, select, union_all
 
 from persona_stream.core import run_id as runid
-from persona_stream.db.models import Choices, Filters, RunRecord, RunRow, RunTexts
+from persona_stream.db.models import FilterOptions, RunFilters, RunRecord, RunRow, RunTexts
 from persona_stream.db.tables import run_texts, runs
 
 Condition = ColumnElement[bool]
@@ -30,7 +30,9 @@ _LETTERS = frozenset(string.digits + string.ascii_lowercase)
 _LAST = "z"  # of the letters that names of runs are made of
 
 
-def newest(filters: Filters, before: str | None, oldest: str | None, limit: int, dialect: str) -> Select[tuple[str]]:
+def newest_runs_query(
+    filters: RunFilters, before: str | None, oldest: str | None, limit: int, dialect: str
+) -> Select[tuple[str]]:
     """Give the query for the names of the newest runs that are wanted.
 
     Args:
@@ -39,7 +41,7 @@ def newest(filters: Filters, before: str | None, oldest: str | None, limit: int,
         limit: how many.
         dialect: SQLAlchemy's name of the database.
     """
-    page = list(between(filters.since, filters.until))
+    page = list(time_range(filters.since, filters.until))
     if before is not None:
         page.append(runs.c.run_id < before)
     if oldest is not None:
@@ -56,15 +58,15 @@ def newest(filters: Filters, before: str | None, oldest: str | None, limit: int,
     return select(found.c.run_id).distinct().order_by(found.c.run_id.desc()).limit(limit)
 
 
-def between(since: float | None, until: float | None) -> Iterator[Condition]:
+def time_range(since: float | None, until: float | None) -> Iterator[Condition]:
     """Give the conditions for runs of a time: their names sort by it, so that this is a range of the table itself."""
     if since is not None:
-        yield runs.c.run_id >= runid.earliest(since)
+        yield runs.c.run_id >= runid.min_run_id_at(since)
     if until is not None:
-        yield runs.c.run_id < runid.earliest(until)
+        yield runs.c.run_id < runid.min_run_id_at(until)
 
 
-def _branches(filters: Filters, dialect: str) -> Iterator[Sequence[Condition]]:
+def _branches(filters: RunFilters, dialect: str) -> Iterator[Sequence[Condition]]:
     shared: list[Condition] = []
     for column, value in (
         (runs.c.endpoint, filters.endpoint),
@@ -82,15 +84,15 @@ def _branches(filters: Filters, dialect: str) -> Iterator[Sequence[Condition]]:
         yield [*shared, *chosen]
 
 
-def _statuses(filters: Filters) -> Sequence[Condition]:
+def _statuses(filters: RunFilters) -> Sequence[Condition]:
     return [runs.c.status == status for status in dict.fromkeys(filters.statuses)]
 
 
-def _users(filters: Filters) -> Sequence[Condition]:
+def _users(filters: RunFilters) -> Sequence[Condition]:
     return [] if filters.user is None else [runs.c.owner == filters.user, runs.c.username == filters.user]
 
 
-def _searched(filters: Filters, dialect: str) -> Sequence[Condition]:
+def _searched(filters: RunFilters, dialect: str) -> Sequence[Condition]:
     search = (filters.search or "").strip()
     if not search:
         return []
@@ -119,21 +121,21 @@ _IN_JSON = ("request_headers", "response_headers", "steps", "upstream", "raw")
 
 
 def list_runs(
-    connection: Connection, filters: Filters, before: str | None, limit: int
+    connection: Connection, filters: RunFilters, before: str | None, limit: int
 ) -> tuple[Sequence[RunRow], str | None]:
     """Give the newest runs that are wanted, older than run ``before``; and the ``before`` of the next page, if any.
 
     A search looks at some thousands of runs at a time: its page can be short, or empty, and yet have a next one.
     """
     oldest = _oldest_searched(connection, before) if filters.search else None
-    names = newest(filters, before, oldest, limit + 1, connection.dialect.name)
+    names = newest_runs_query(filters, before, oldest, limit + 1, connection.dialect.name)
     query = select(*_ROW).where(runs.c.run_id.in_(names)).order_by(runs.c.run_id.desc())
     found = [RunRow(*row) for row in connection.execute(query)]
     following = found[limit - 1].run_id if len(found) > limit else oldest
     return found[:limit], following
 
 
-def show_run(connection: Connection, run_id: str) -> tuple[RunRecord, RunTexts] | None:
+def get_run(connection: Connection, run_id: str) -> tuple[RunRecord, RunTexts] | None:
     """Give all that is kept of a run; ``None`` where there is none of this name."""
     row = connection.execute(select(*_RECORD).where(runs.c.run_id == run_id)).first()
     if row is None:
@@ -144,10 +146,10 @@ def show_run(connection: Connection, run_id: str) -> tuple[RunRecord, RunTexts] 
     )
 
 
-def choices(connection: Connection) -> Choices:
+def filter_options(connection: Connection) -> FilterOptions:
     """Give the values that runs can be filtered by."""
     columns = (runs.c.status, runs.c.owner, runs.c.username, runs.c.endpoint, runs.c.model)
-    return Choices(*(_values(connection, column) for column in columns))
+    return FilterOptions(*(_values(connection, column) for column in columns))
 
 
 def _oldest_searched(connection: Connection, before: str | None) -> str | None:

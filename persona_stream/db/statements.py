@@ -17,17 +17,17 @@ from sqlalchemy.dialects import postgresql, sqlite
 from persona_stream.core.usage import Price
 from persona_stream.db import rows
 from persona_stream.db.records import (
-    ConversationForgotten,
-    Exchanged,
-    LogAged,
-    OwnerForgotten,
+    DeletedConversation,
+    DeletedOwner,
+    ExchangeCompleted,
     Privacy,
     Record,
-    RunEnded,
-    RunRead,
+    RetentionSweep,
+    RunDelivered,
+    RunFinished,
     RunResponded,
 )
-from persona_stream.db.rows import exchanged, fold
+from persona_stream.db.rows import exchange_rows, merge_new_runs
 from persona_stream.db.tables import conversations, exchanges, run_texts, runs
 
 R = TypeVar("R")
@@ -37,7 +37,7 @@ _RENEWED: Mapping[Table, Sequence[str]] = {conversations: ("updated_at",)}
 
 Write = Callable[[Connection, Sequence[Record]], None]
 
-_DELETES = (ConversationForgotten, OwnerForgotten, LogAged)
+_DELETES = (DeletedConversation, DeletedOwner, RetentionSweep)
 _AT_A_TIME = 500  # rows that one statement deletes, so that nobody waits for it long
 
 _KEY = bindparam("key", type_=runs.c.run_id.type)
@@ -49,7 +49,7 @@ _ENDING = (
     "status", "code", "finish", "provider", "started_at", "text_at", "ended_at", "waiting", "processing", "total",
     "characters", "input_tokens", "output_tokens", "tokens_estimated", "cost",
 )  # fmt: skip
-_ENDED = (
+_UPDATE_FINISHED = (
     update(runs)
     .where(runs.c.run_id == _KEY)
     .values(
@@ -74,7 +74,7 @@ def _earlier(column: Column[float], name: str) -> Any:
 _first_event = _earlier(runs.c.first_event_at, "first_event")
 _first_text = _earlier(runs.c.first_text_at, "first_text")
 _delivered = _earlier(runs.c.delivered_at, "delivered")
-_READ = (
+_UPDATE_DELIVERY = (
     update(runs)
     .where(runs.c.run_id == _KEY)
     .values(
@@ -94,7 +94,7 @@ _READ = (
 )
 
 
-def writer(privacy: Privacy, price: Price) -> Write:
+def make_writer(privacy: Privacy, price: Price) -> Write:
     """Give what writes records in one transaction."""
 
     def write(connection: Connection, records: Sequence[Record]) -> None:
@@ -109,14 +109,16 @@ def writer(privacy: Privacy, price: Price) -> Write:
 
 
 def _write_all(connection: Connection, records: Sequence[Record], privacy: Privacy, price: Price) -> None:
-    begun, records = fold(records, privacy, price)
+    begun, records = merge_new_runs(records, privacy, price)
     _insert(connection, (runs, run_texts), begun)
-    _execute(connection, (_RESPONDED, _RESPONDED_TEXTS), map(rows.responded, _only(records, RunResponded)))
+    _execute(connection, (_RESPONDED, _RESPONDED_TEXTS), map(rows.response_row, _only(records, RunResponded)))
     _execute(
-        connection, (_ENDED, _ENDED_TEXTS), (rows.ended(each, privacy, price) for each in _only(records, RunEnded))
+        connection,
+        (_UPDATE_FINISHED, _ENDED_TEXTS),
+        (rows.finished_row(each, privacy, price) for each in _only(records, RunFinished)),
     )
-    _execute(connection, (_READ,), ((rows.read(each),) for each in _only(records, RunRead)))
-    _insert(connection, (conversations, exchanges), map(exchanged, _only(records, Exchanged)))
+    _execute(connection, (_UPDATE_DELIVERY,), ((rows.delivery_row(each),) for each in _only(records, RunDelivered)))
+    _insert(connection, (conversations, exchanges), map(exchange_rows, _only(records, ExchangeCompleted)))
 
 
 def _only(records: Iterable[Record], kind: type[R]) -> Iterator[R]:
@@ -154,16 +156,16 @@ def _insertion(table: Table, dialect: Dialect) -> tuple[str, Sequence[str]]:
 
 def _delete(connection: Connection, record: Record) -> None:
     match record:
-        case ConversationForgotten(owner=owner, conversation_id=conversation_id):
+        case DeletedConversation(owner=owner, conversation_id=conversation_id):
             for table in (exchanges, conversations):
                 mine = (table.c.owner == owner) & (table.c.conversation_id == conversation_id)
                 connection.execute(delete(table).where(mine))
-        case OwnerForgotten(owner=owner):
+        case DeletedOwner(owner=owner):
             theirs = select(runs.c.run_id).where(runs.c.owner == owner)
             connection.execute(delete(run_texts).where(run_texts.c.run_id.in_(theirs)))
             for table in (runs, exchanges, conversations):
                 connection.execute(delete(table).where(table.c.owner == owner))
-        case LogAged(before=before, over_before=over_before):
+        case RetentionSweep(before=before, over_before=over_before):
             old = select(runs.c.run_id).where(runs.c.run_id < before).limit(_AT_A_TIME)
             while names := connection.scalars(old).all():
                 for table in (run_texts, runs):

@@ -22,7 +22,7 @@ from sqlalchemy import ColumnElement, Connection, Float, Integer, Text, bindpara
 
 from persona_stream.core import run_id as runid
 from persona_stream.core.clock import Clock
-from persona_stream.db.models import FAILED, Chart, Point, Ranked, Stage, Totals
+from persona_stream.db.models import FAILED, Chart, DataPoint, Percentiles, Stage, Totals
 from persona_stream.db.tables import runs
 
 STAGES = ("waiting", "processing", "ttft", "delivery", "total")
@@ -31,7 +31,7 @@ STAGES = ("waiting", "processing", "ttft", "delivery", "total")
 _Numbers = msgspec.json.Decoder(list[int])
 
 
-class Sums(Struct, frozen=True, array_like=True):
+class Aggregates(Struct, frozen=True, array_like=True):
     """Hold what adds up. Of each stage there is the number of runs that have it, and their seconds.
 
     Attributes:
@@ -50,49 +50,49 @@ class Sums(Struct, frozen=True, array_like=True):
     counts: tuple[int, ...] = (0,) * len(STAGES)
     seconds: tuple[float, ...] = (0.0,) * len(STAGES)
 
-    def __add__(self, other: Sums) -> Sums:
+    def __add__(self, other: Aggregates) -> Aggregates:
         mine, theirs = msgspec.structs.astuple(self), msgspec.structs.astuple(other)
         plain = map(add, mine[:-2], theirs[:-2])
         counts, seconds = (tuple(map(add, mine[at], theirs[at])) for at in (-2, -1))
-        return msgspec.convert((*plain, counts, seconds), Sums)
+        return msgspec.convert((*plain, counts, seconds), Aggregates)
 
 
-class Slice(Struct, frozen=True):
+class Bucket(Struct, frozen=True):
     """Hold the runs of a stretch of time in numbers.
 
     Attributes:
         in_flight: how many were under way at once, on the average of the time.
     """
 
-    sums: Sums
+    sums: Aggregates
     in_flight: float
-    ttft: Ranked
-    total: Ranked
+    ttft: Percentiles
+    total: Percentiles
 
 
-def measure(connection: Connection, since: float, until: float, longest: float) -> Slice:
+def aggregate(connection: Connection, since: float, until: float, longest: float) -> Bucket:
     """Measure the runs that were taken in from one moment, and before another.
 
     Args:
         longest: how long one can take, in seconds; who was under way for longer is not counted as such.
     """
-    first, last = runid.earliest(since), runid.earliest(until)
+    first, last = runid.min_run_id_at(since), runid.min_run_id_at(until)
     time = {"since": since, "until": until}
     ttft, total, busy, *row = connection.execute(_SUMS, {"first": first, "last": last, **time}).one()
     # Those that were taken in before, and were still under way.
-    early = runid.earliest(since - longest)
+    early = runid.min_run_id_at(since - longest)
     before = connection.scalar(_BUSY, {"first": early, "last": first, **time})
     count = len(STAGES)
-    sums = msgspec.convert((*row[: -2 * count], row[-2 * count : -count], row[-count:]), Sums)
-    return Slice(sums, (busy + before) / (until - since), rank(_read(ttft)), rank(_read(total)))
+    sums = msgspec.convert((*row[: -2 * count], row[-2 * count : -count], row[-count:]), Aggregates)
+    return Bucket(sums, (busy + before) / (until - since), percentiles(_read(ttft)), percentiles(_read(total)))
 
 
-def rank(milliseconds: Sequence[int]) -> Ranked:
+def percentiles(milliseconds: Sequence[int]) -> Percentiles:
     """Give the percentiles by nearest rank: each is a duration that was measured."""
     if not milliseconds:
-        return Ranked()
+        return Percentiles()
     ordered = sorted(milliseconds)
-    return Ranked(*(ordered[-(-len(ordered) * percent // 100) - 1] / 1000 for percent in (50, 95, 99)))
+    return Percentiles(*(ordered[-(-len(ordered) * percent // 100) - 1] / 1000 for percent in (50, 95, 99)))
 
 
 def _sums() -> Any:
@@ -149,7 +149,7 @@ _MOST = 100  # slices of a chart
 _REMEMBERED, _FOR = 2000, 600.0  # seconds: runs are deleted, too
 
 
-class Charts:
+class TimeSeries:
     """Draw charts, and remember what cannot change any more."""
 
     def __init__(self, clock: Clock, longest: float) -> None:
@@ -159,26 +159,28 @@ class Charts:
             longest: how long a run can take, until the last of its answer is delivered, in seconds.
         """
         self._clock, self._longest = clock, longest
-        self._known: dict[tuple[float, float], tuple[float, Slice]] = {}
+        self._known: dict[tuple[float, float], tuple[float, Bucket]] = {}
 
-    def draw(self, connection: Connection, since: float, until: float) -> Chart:
+    def build(self, connection: Connection, since: float, until: float) -> Chart:
         """Give the chart of a time, as fine as fits: from where a slice begins, to where one ends or now."""
-        width = width_for(until - since)
+        width = bucket_width(until - since)
         now = self._clock()
-        starts = grid(since, min(until, now), width)
+        starts = bucket_starts(since, min(until, now), width)
         slices = [self._slice(connection, at, min(at + width, now), now) for at in starts]
         points = [
-            Point(at, each.sums.requests, each.sums.failed, each.sums.cost, each.in_flight, each.ttft, each.total)
+            DataPoint(at, each.sums.requests, each.sums.failed, each.sums.cost, each.in_flight, each.ttft, each.total)
             for at, each in zip(starts, slices, strict=True)
         ]
-        return Chart(starts[0], starts[-1] + width, width, points, _totals(sum((each.sums for each in slices), Sums())))
+        return Chart(
+            starts[0], starts[-1] + width, width, points, _totals(sum((each.sums for each in slices), Aggregates()))
+        )
 
-    def _slice(self, connection: Connection, since: float, until: float, now: float) -> Slice:
+    def _slice(self, connection: Connection, since: float, until: float, now: float) -> Bucket:
         key = since, until
         until_when, known = self._known.get(key, (0.0, None))
         if known is not None and now < until_when:
             return known
-        measured = measure(connection, since, until, self._longest)
+        measured = aggregate(connection, since, until, self._longest)
         if until + self._longest < now:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
@@ -186,18 +188,18 @@ class Charts:
         return measured
 
 
-def width_for(seconds: float) -> float:
+def bucket_width(seconds: float) -> float:
     """Give the length of slices, in seconds, of which a chart of this time has enough and not too many."""
     return next((width for width in _WIDTHS if seconds <= width * _MOST), seconds / _MOST)
 
 
-def grid(since: float, until: float, width: float) -> Sequence[float]:
+def bucket_starts(since: float, until: float, width: float) -> Sequence[float]:
     """Give the moments where slices begin; there is one at least."""
     first = math.floor(since / width)
     return [number * width for number in range(first, max(first + 1, math.ceil(until / width)))]
 
 
-def _totals(sums: Sums) -> Totals:
+def _totals(sums: Aggregates) -> Totals:
     stages = [
         Stage(name, count, seconds / count if count else None)
         for name, count, seconds in zip(STAGES, sums.counts, sums.seconds, strict=True)

@@ -12,14 +12,14 @@ from sqlalchemy.exc import DatabaseError
 
 from persona_stream.core.clock import Clock
 from persona_stream.core.query import Query
-from persona_stream.db.base import SETTLED
-from persona_stream.db.conversations import MOST_TOKENS, turns
-from persona_stream.db.engine import AWAY, Threads, said, unavailable
-from persona_stream.db.migrate import prepare
+from persona_stream.db.base import FLUSH_TIMEOUT
+from persona_stream.db.conversations import MOST_TOKENS, load_turns
+from persona_stream.db.engine import CONNECTION_ERRORS, DatabaseThreads, error_summary, unavailable_error
+from persona_stream.db.migrate import ensure_schema
 from persona_stream.db.records import Record
 from persona_stream.db.statements import Write
-from persona_stream.db.writer import Scribe
-from persona_stream.errors import StartError
+from persona_stream.db.writer import BatchWriter
+from persona_stream.errors import ConfigurationError
 
 logger = logging.getLogger("persona_stream.store")
 
@@ -40,53 +40,53 @@ class SqlStore:
         A database that is away is waited for; one that is there must be fit.
 
         Raises:
-            StartError: its tables are of another version.
+            ConfigurationError: its tables are of another version.
         """
-        self._engine, self._readers = engine, Threads(READERS)
-        self._scribe = Scribe(engine, write, self._prepare, clock, most_bytes=most_bytes)
+        self._engine, self._readers = engine, DatabaseThreads(READERS)
+        self._scribe = BatchWriter(engine, write, self._prepare, clock, most_bytes=most_bytes)
         self._is_prepared = False
         try:
-            self._scribe.thread.call(self._prepare, _OPENED)
-        except AWAY as error:
-            self._scribe.away(error)
-        except StartError:
+            self._scribe.thread.run(self._prepare, _OPENED)
+        except CONNECTION_ERRORS as error:
+            self._scribe.mark_unavailable(error)
+        except ConfigurationError:
             engine.dispose()
             raise
         except DatabaseError as error:
             engine.dispose()
-            raise StartError(f"database_url: {said(error)}") from None
+            raise ConfigurationError(f"database_url: {error_summary(error)}") from None
         self._scribe.begin()
 
-    def keep(self, record: Record) -> None:
-        self._scribe.keep(record)
+    def enqueue(self, record: Record) -> None:
+        self._scribe.enqueue(record)
 
-    def settle(self, seconds: float = SETTLED) -> None:
-        self._scribe.settle(seconds)
+    def flush(self, seconds: float = FLUSH_TIMEOUT) -> None:
+        self._scribe.flush(seconds)
 
-    def ask(self, question: Callable[[Connection], T]) -> T:
+    def query(self, question: Callable[[Connection], T]) -> T:
         def asked() -> T:
             with self._engine.connect() as connection:
                 return question(connection)
 
         if not self._is_prepared:
-            raise unavailable()
+            raise unavailable_error()
         try:
-            return self._readers.call(asked, _ASKED)
-        except AWAY as error:
-            logger.warning("the database does not answer: %s", said(error))
-            raise unavailable() from None
+            return self._readers.run(asked, _ASKED)
+        except CONNECTION_ERRORS as error:
+            logger.warning("the database does not answer: %s", error_summary(error))
+            raise unavailable_error() from None
 
-    def recall(self, query: Query) -> Query:
-        self.settle()
+    def load_history(self, query: Query) -> Query:
+        self.flush()
         owner, conversation_id = query.principal.subject, query.conversation_id
-        before = self.ask(lambda connection: turns(connection, owner, conversation_id, MOST_TOKENS))
+        before = self.query(lambda connection: load_turns(connection, owner, conversation_id, MOST_TOKENS))
         return replace(query, history=tuple(before))
 
-    def missing(self) -> Sequence[str]:
+    def unavailable_services(self) -> Sequence[str]:
         return (_NAME,) if self._scribe.is_away else ()
 
     @property
-    def waiting(self) -> int:
+    def pending(self) -> int:
         return len(self._scribe.backlog)
 
     @property
@@ -99,5 +99,5 @@ class SqlStore:
 
     def _prepare(self) -> None:
         if not self._is_prepared:
-            prepare(self._engine)
+            ensure_schema(self._engine)
             self._is_prepared = True

@@ -17,29 +17,36 @@ import gevent
 from gevent.event import Event
 from sqlalchemy import Connection, Engine, select
 
-from persona_stream.concurrency import Alarm
+from persona_stream.concurrency import Wakeup
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import text_of
-from persona_stream.db.engine import AWAY, Threads, said, unavailable
-from persona_stream.db.records import ConversationForgotten, Exchanged, OwnerForgotten, Record, RunBegan, RunEnded
+from persona_stream.db.engine import CONNECTION_ERRORS, DatabaseThreads, error_summary, unavailable_error
+from persona_stream.db.records import (
+    DeletedConversation,
+    DeletedOwner,
+    ExchangeCompleted,
+    Record,
+    RunAccepted,
+    RunFinished,
+)
 from persona_stream.db.statements import Write
 from persona_stream.db.tables import writers
 
-backlog_logger = logging.getLogger("persona_stream.store")
+logger = logging.getLogger("persona_stream.store")
 
 _RECORD_BYTES, _ENTRY_BYTES = 1_000, 300  # about what one takes beside its texts
 # What a person would miss, or has asked for, is kept for longer than what an operator would look at.
-_DEAR = (Exchanged, ConversationForgotten, OwnerForgotten)
+_PRIORITY_RECORDS = (ExchangeCompleted, DeletedConversation, DeletedOwner)
 
 
-class Backlog:
+class WriteQueue:
     """Keep records in their order, up to ``most_bytes``; of what a person would miss, up to twice that."""
 
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._records: deque[tuple[Record, int]] = deque()
         self._bytes = 0
-        self.put = self.taken = self.dropped = 0
+        self.enqueued = self.written = self.dropped = 0
 
     def __len__(self) -> int:
         return len(self._records)
@@ -47,35 +54,35 @@ class Backlog:
     def add(self, record: Record) -> None:
         """Add a record, or drop it."""
         size = _size(record)
-        bound = 2 * self._most_bytes if isinstance(record, _DEAR) else self._most_bytes
+        bound = 2 * self._most_bytes if isinstance(record, _PRIORITY_RECORDS) else self._most_bytes
         if self._bytes + size > bound:
             if not self.dropped:
-                backlog_logger.error("the database is away for too long: the log loses what comes now")
+                logger.error("the database is away for too long: the log loses what comes now")
             self.dropped += 1
             return
         self._records.append((record, size))
         self._bytes += size
-        self.put += 1
+        self.enqueued += 1
 
-    def first(self, count: int) -> Sequence[Record]:
+    def peek(self, count: int) -> Sequence[Record]:
         """Give the oldest, and keep them."""
         return [record for record, _ in islice(self._records, count)]
 
-    def done(self, count: int) -> None:
+    def pop(self, count: int) -> None:
         """Let go of the oldest, for they are written."""
         for _ in range(count):
             self._bytes -= self._records.popleft()[1]
-        self.taken += count
+        self.written += count
         if not self._records and self.dropped:
-            backlog_logger.error("the database is back: the log has lost %d records", self.dropped)
+            logger.error("the database is back: the log has lost %d records", self.dropped)
 
 
 def _size(record: Record) -> int:
     match record:
-        case RunBegan(order=order):
+        case RunAccepted(order=order):
             # Its query holds the body's texts once more, and the headers are strings of their own.
-            return 4 * _RECORD_BYTES + len(order.origin.body) + 2 * len(order.query.message)
-        case RunEnded(entries=entries) | Exchanged(entries=entries):
+            return 4 * _RECORD_BYTES + len(order.request_info.body) + 2 * len(order.query.message)
+        case RunFinished(entries=entries) | ExchangeCompleted(entries=entries):
             return _RECORD_BYTES + sum(_ENTRY_BYTES + 2 * len(text_of(entry.fact)) for entry in entries)
         case _:
             return _RECORD_BYTES
@@ -89,7 +96,7 @@ _PAUSES = (0.5, 1.0, 2.0, 5.0)  # seconds between tries while the database is aw
 _CLOSED = 1.0  # seconds that closing it may take
 
 
-class Scribe:
+class BatchWriter:
     """Write what is kept, in its order, and each record once.
 
     Attributes:
@@ -111,55 +118,55 @@ class Scribe:
             most_bytes: how much may wait.
         """
         self._engine, self._write, self._prepare, self._clock = engine, write, prepare, clock
-        self.backlog, self.thread = Backlog(most_bytes), Threads(1)
+        self.backlog, self.thread = WriteQueue(most_bytes), DatabaseThreads(1)
         self.is_away = self._is_closing = False
         self._name, self._batch = secrets.token_hex(16), 0
-        self._came, self._hurry, self._wrote = Alarm(), Alarm(), Event()
+        self._came, self._hurry, self._wrote = Wakeup(), Wakeup(), Event()
 
     def begin(self) -> None:
         """Write from now on, in a greenlet."""
         self._writing = gevent.spawn(self._run)
 
-    def keep(self, record: Record) -> None:
+    def enqueue(self, record: Record) -> None:
         """Have a record written soon."""
         self.backlog.add(record)
-        self._came.ring()
+        self._came.set()
 
-    def settle(self, seconds: float) -> None:
+    def flush(self, seconds: float) -> None:
         """Wait until what was kept before is written.
 
         Raises:
             Unavailable: that took longer.
         """
-        until, wanted = self._clock() + seconds, self.backlog.put
-        self._hurry.ring()
-        while self.backlog.taken < wanted:
+        until, wanted = self._clock() + seconds, self.backlog.enqueued
+        self._hurry.set()
+        while self.backlog.written < wanted:
             left = until - self._clock()
             if left <= 0:
-                raise unavailable()
+                raise unavailable_error()
             self._wrote.wait(left)
 
     def close(self, seconds: float) -> None:
         """Write what waits, but for no more than so many seconds without success, and let go of the database."""
         self._is_closing = True
-        self._came.ring()
-        self._hurry.ring()
+        self._came.set()
+        self._hurry.set()
         taken = -1
-        while self.backlog and self.backlog.taken != taken:
-            taken = self.backlog.taken
+        while self.backlog and self.backlog.written != taken:
+            taken = self.backlog.written
             self._writing.join(seconds)
         if self.backlog:
             logger.error("%d records could not be written to the database", len(self.backlog))
         self._writing.kill(block=False)
         # Behind what that thread is writing now, whose connection could not be closed before.
         with suppress(TimeoutError):
-            self.thread.call(self._engine.dispose, _CLOSED)
+            self.thread.run(self._engine.dispose, _CLOSED)
         self.thread.stop()
 
-    def away(self, error: Exception) -> None:
+    def mark_unavailable(self, error: Exception) -> None:
         """Hear that the database is out of reach."""
         if not self.is_away:
-            logger.warning("the database is out of reach, and records wait: %s", said(error))
+            logger.warning("the database is out of reach, and records wait: %s", error_summary(error))
         self.is_away = True
 
     def _run(self) -> None:
@@ -168,16 +175,16 @@ class Scribe:
             if not self.backlog:
                 if self._is_closing:
                     return
-                self._came.sleep(60.0)
+                self._came.wait(60.0)
                 continue
             if len(self.backlog) < _AT_A_TIME and not self._is_closing:
-                self._hurry.sleep(_GATHERED)
+                self._hurry.wait(_GATHERED)
             # The same as before, where that may have been written: what has come since then was not.
-            batch = self.backlog.first(tried or _AT_A_TIME)
+            batch = self.backlog.peek(tried or _AT_A_TIME)
             try:
                 written = self._write_all(batch)
-            except AWAY as error:
-                self.away(error)
+            except CONNECTION_ERRORS as error:
+                self.mark_unavailable(error)
                 gevent.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
                 tries, tried = tries + 1, len(batch)
                 continue
@@ -185,19 +192,19 @@ class Scribe:
                 logger.warning("the database is back")
             self.is_away, tries, tried = False, 0, 0
             self._batch += 1
-            self.backlog.done(written)
+            self.backlog.pop(written)
             wrote, self._wrote = self._wrote, Event()
             wrote.set()
 
     def _write_all(self, batch: Sequence[Record]) -> int:
         """Write a batch, or as much of it as the database takes before it is away; give how many that are."""
         try:
-            return self.thread.call(partial(self._write_batch, batch))
-        except AWAY:
+            return self.thread.run(partial(self._write_batch, batch))
+        except CONNECTION_ERRORS:
             raise
         except Exception:  # one of them is to blame, and must not keep the others from being written
             logger.exception("records could not be written together: writing them one by one")
-            return self.thread.call(partial(self._write_each, batch))
+            return self.thread.run(partial(self._write_each, batch))
 
     def _write_batch(self, batch: Sequence[Record]) -> int:
         """Write a batch, unless it is there already: its reply may have been lost on the way."""
@@ -212,7 +219,7 @@ class Scribe:
             try:
                 with self._engine.begin() as connection:
                     self._write(connection, [record])
-            except AWAY:
+            except CONNECTION_ERRORS:
                 if not written:
                     raise
                 return written

@@ -17,8 +17,8 @@ from typing import Any
 import gevent
 from gevent import monkey
 
-from persona_stream.concurrency import Home
-from persona_stream.executors.base import Outcome, Raised, Returned
+from persona_stream.concurrency import HubThread
+from persona_stream.executors.base import Raised, Returned, TaskResult
 
 _Selector: Any = monkey.get_original("selectors", "DefaultSelector")
 _Queue: Any = monkey.get_original("queue", "SimpleQueue")
@@ -27,39 +27,39 @@ _start_thread: Callable[[Callable[[], None], tuple[()]], int] = monkey.get_origi
 _THREADS = 32  # for blocking calls that async code hands off
 
 
-class EventLoopExecutor:
+class AsyncioExecutor:
     """Give every query a task on one shared event loop."""
 
     capacity = None
 
     def __init__(self) -> None:
-        self._home = Home()
+        self._home = HubThread()
         self._loop: _Loop | None = None
 
     def start(
-        self, work: Callable[[], object], on_outcome: Callable[[Outcome], None], on_release: Callable[[], None]
-    ) -> _Work:
+        self, work: Callable[[], object], on_outcome: Callable[[TaskResult], None], on_release: Callable[[], None]
+    ) -> _AsyncioTask:
         if self._loop is None:  # not before: a server may fork after the application was made
             self._loop = _Loop(_Selector())
             _start_thread(self._loop.run_forever, ())
         context = contextvars.copy_context()
-        started = _Work(self._loop)
+        started = _AsyncioTask(self._loop)
 
-        def conclude(outcome: Outcome | None) -> None:
+        def conclude(outcome: TaskResult | None) -> None:
             try:
                 if outcome is not None:
                     on_outcome(outcome)
             finally:
                 on_release()
 
-        def done(outcome: Outcome | None) -> None:
-            self._home.call(lambda: gevent.spawn(conclude, outcome))
+        def done(outcome: TaskResult | None) -> None:
+            self._home.call_soon(lambda: gevent.spawn(conclude, outcome))
 
         started.begin(work, done, context)
         return started
 
 
-class _Work:
+class _AsyncioTask:
     """One task; every method but ``kill`` and ``begin`` runs in the loop's thread."""
 
     __slots__ = ("_killed", "_loop", "_task")
@@ -70,7 +70,7 @@ class _Work:
         self._killed = False
 
     def begin(
-        self, work: Callable[[], object], done: Callable[[Outcome | None], None], context: contextvars.Context
+        self, work: Callable[[], object], done: Callable[[TaskResult | None], None], context: contextvars.Context
     ) -> None:
         def create() -> None:
             self._task = self._loop.create_task(_run(work, done), context=context)
@@ -79,15 +79,15 @@ class _Work:
 
         self._loop.call_soon_threadsafe(create)
 
-    def kill(self) -> bool:
+    def cancel(self) -> bool:
         self._killed = True
         if self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)
         return True
 
 
-async def _run(work: Callable[[], object], done: Callable[[Outcome | None], None]) -> None:
-    outcome: Outcome | None = None
+async def _run(work: Callable[[], object], done: Callable[[TaskResult | None], None]) -> None:
+    outcome: TaskResult | None = None
     try:
         value = work()
         outcome = Returned(await value if inspect.isawaitable(value) else value)

@@ -20,21 +20,21 @@ class Raised(Struct, frozen=True):
     error: BaseException
 
 
-Outcome = Returned | Raised
+TaskResult = Returned | Raised
 
 
-class ProcessFailed(Exception):
+class WorkerError(Exception):
     """Say, in words for the log, what went wrong with process_query in a process of its own."""
 
 
-class AnswerTooLarge(ProcessFailed):
+class AnswerTooLarge(WorkerError):
     """Say that an answer is so large that it was not even read."""
 
 
-class Work(Protocol):
+class Task(Protocol):
     """One call of process_query that is under way."""
 
-    def kill(self) -> bool:
+    def cancel(self) -> bool:
         """Stop it if that is possible, without waiting; ``False`` says that it goes on until it returns."""
         ...
 
@@ -53,7 +53,7 @@ class Executor(Protocol):
         ...
 
     def start(
-        self, work: Callable[[], object], on_outcome: Callable[[Outcome], None], on_release: Callable[[], None]
-    ) -> Work:
+        self, work: Callable[[], object], on_outcome: Callable[[TaskResult], None], on_release: Callable[[], None]
+    ) -> Task:
         """Begin, and come back at once."""
         ...

@@ -13,7 +13,7 @@ _thread_id: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 _allocate_lock: Callable[[], Any] = monkey.get_original("_thread", "allocate_lock")
 
 
-class Flag:
+class CancelToken:
     """Be false until ``set`` is called, and wake those who wait for that.
 
     Greenlets of the hub that sets it wait as greenlets do, and native threads on a lock of the system's: they need no

@@ -11,16 +11,16 @@ from collections.abc import Callable
 
 import gevent
 
-from persona_stream.executors.base import Outcome, Raised, Returned
+from persona_stream.executors.base import Raised, Returned, TaskResult
 
 
-class _Work:
+class _GreenletTask:
     __slots__ = ("_greenlet",)
 
     def __init__(self, greenlet: gevent.Greenlet) -> None:
         self._greenlet = greenlet
 
-    def kill(self) -> bool:
+    def cancel(self) -> bool:
         self._greenlet.kill(block=False)
         return True
 
@@ -31,18 +31,18 @@ class GreenletExecutor:
     capacity = None
 
     def start(
-        self, work: Callable[[], object], on_outcome: Callable[[Outcome], None], on_release: Callable[[], None]
-    ) -> _Work:
+        self, work: Callable[[], object], on_outcome: Callable[[TaskResult], None], on_release: Callable[[], None]
+    ) -> _GreenletTask:
         # A greenlet starts with an empty context: hand it ours, or tracing and log context end here.
         context = contextvars.copy_context()
         greenlet = gevent.spawn(context.run, _run, work, on_outcome)
         # A greenlet that is killed before its first turn never runs: only a link is called on every path.
         greenlet.rawlink(lambda _: on_release())
-        return _Work(greenlet)
+        return _GreenletTask(greenlet)
 
 
-def _run(work: Callable[[], object], on_outcome: Callable[[Outcome], None]) -> None:
-    outcome: Outcome
+def _run(work: Callable[[], object], on_outcome: Callable[[TaskResult], None]) -> None:
+    outcome: TaskResult
     try:
         outcome = Returned(work())
     except gevent.GreenletExit:

@@ -12,16 +12,16 @@ from collections.abc import Callable
 from types import FrameType
 
 from persona_stream.backends.base import Backend
-from persona_stream.executors.asyncio import EventLoopExecutor
-from persona_stream.executors.base import Executor, Outcome, Work
+from persona_stream.executors.asyncio import AsyncioExecutor
+from persona_stream.executors.base import Executor, Task, TaskResult
 from persona_stream.executors.greenlet import GreenletExecutor
 from persona_stream.executors.thread import ThreadExecutor
 
-ADVICE = " Run it with --executor thread."
+BLOCKING_HINT = " Run it with --executor thread."
 """What to say of a backend that blocks the hub, where nothing else keeps it from that."""
 
 
-class Executors:
+class ExecutorRegistry:
     """Have one executor for all backends, but for those that run on an event loop."""
 
     def __init__(
@@ -40,7 +40,7 @@ class Executors:
             close: is called when it has stopped.
         """
         self._executor, self._advice = executor, advice
-        self._loop = functools.cache(EventLoopExecutor)
+        self._loop = functools.cache(AsyncioExecutor)
         self.prepare, self.close = prepare, close
 
     @property
@@ -48,15 +48,15 @@ class Executors:
         """How many queries can be at work at once, where something bounds them all."""
         return self._executor.capacity
 
-    def most_of(self, backend: str) -> int | None:
+    def capacity_of(self, backend: str) -> int | None:
         """How many queries of this backend can be at work at once, where something bounds these."""
         return None
 
-    def of(self, backend: Backend) -> Executor:
+    def for_backend(self, backend: Backend) -> Executor:
         """Give the executor for a backend's next query."""
         return self._loop() if backend.is_async else self._for(backend.name)
 
-    def blame(self, frame: FrameType) -> str:
+    def on_hub_blocked(self, frame: FrameType) -> str:
         """Hear of the frame that blocks the hub, in any thread, and say what to do, or what was done."""
         return self._advice
 
@@ -64,22 +64,22 @@ class Executors:
         return self._executor
 
 
-class AutoExecutors(Executors):
+class AutoExecutors(ExecutorRegistry):
     """Choose for each backend by itself."""
 
     def __init__(self, threads: int) -> None:
         """Begin with all of them in greenlets; a backend that moves has so many threads of its own."""
-        super().__init__(GreenletExecutor(), ADVICE)
+        super().__init__(GreenletExecutor(), BLOCKING_HINT)
         self._count = threads
         self._moved: dict[str, Executor | None] = {}  # a thread that watches adds names, and nothing else
 
-    def most_of(self, backend: str) -> int | None:
+    def capacity_of(self, backend: str) -> int | None:
         return self._count if backend in self._moved else None
 
-    def blame(self, frame: FrameType) -> str:
+    def on_hub_blocked(self, frame: FrameType) -> str:
         backend = _backend_of(frame)
         if backend is None:
-            return super().blame(frame)
+            return super().on_hub_blocked(frame)
         if backend in self._moved:
             return f" Later queries of {backend} run in threads already."
         self._moved[backend] = None
@@ -90,14 +90,14 @@ class AutoExecutors(Executors):
 
     def _for(self, backend: str) -> Executor:
         if backend not in self._moved:
-            return _Marked(self._executor, backend)
+            return _TaggedExecutor(self._executor, backend)
         threads = self._moved[backend]
         if threads is None:  # made here and not where it was noticed: a pool belongs to the thread of the hub
             self._moved[backend] = threads = ThreadExecutor(self._count)
         return threads
 
 
-class _Marked:
+class _TaggedExecutor:
     """Have work done so that a frame of it tells whose it is."""
 
     def __init__(self, executor: Executor, backend: str) -> None:
@@ -105,19 +105,19 @@ class _Marked:
         self.capacity = executor.capacity
 
     def start(
-        self, work: Callable[[], object], on_outcome: Callable[[Outcome], None], on_release: Callable[[], None]
-    ) -> Work:
-        return self._executor.start(lambda: _work_for(self._backend, work), on_outcome, on_release)
+        self, work: Callable[[], object], on_outcome: Callable[[TaskResult], None], on_release: Callable[[], None]
+    ) -> Task:
+        return self._executor.start(lambda: _run_tagged(self._backend, work), on_outcome, on_release)
 
 
-def _work_for(backend: str, work: Callable[[], object]) -> object:
+def _run_tagged(backend: str, work: Callable[[], object]) -> object:
     return work()
 
 
 def _backend_of(frame: FrameType | None) -> str | None:
     """Give whose work a frame is part of, unless it is nobody's."""
     while frame is not None:
-        if frame.f_code is _work_for.__code__:
+        if frame.f_code is _run_tagged.__code__:
             return str(frame.f_locals["backend"])
         frame = frame.f_back
     return None

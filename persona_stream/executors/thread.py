@@ -12,12 +12,12 @@ from collections.abc import Callable
 import gevent
 from gevent.threadpool import ThreadPool
 
-from persona_stream.concurrency import yield_soon
-from persona_stream.executors.base import Outcome, Raised, Returned
+from persona_stream.concurrency import reduce_switch_interval
+from persona_stream.executors.base import Raised, Returned, TaskResult
 
 
-class _Work:
-    def kill(self) -> bool:
+class _ThreadTask:
+    def cancel(self) -> bool:
         return False
 
 
@@ -26,13 +26,13 @@ class ThreadExecutor:
 
     def __init__(self, threads: int) -> None:
         """Have so many at the most; each is started when it is needed."""
-        yield_soon()
+        reduce_switch_interval()
         self.capacity = threads
         self._pool = ThreadPool(threads)
 
     def start(
-        self, work: Callable[[], object], on_outcome: Callable[[Outcome], None], on_release: Callable[[], None]
-    ) -> _Work:
+        self, work: Callable[[], object], on_outcome: Callable[[TaskResult], None], on_release: Callable[[], None]
+    ) -> _ThreadTask:
         context = contextvars.copy_context()
         result = self._pool.spawn(context.run, _run, work)
 
@@ -44,10 +44,10 @@ class ThreadExecutor:
 
         # The link is called in the hub, where nothing may block.
         result.rawlink(lambda _: gevent.spawn(conclude))
-        return _Work()
+        return _ThreadTask()
 
 
-def _run(work: Callable[[], object]) -> Outcome:
+def _run(work: Callable[[], object]) -> TaskResult:
     try:
         return Returned(work())
     except BaseException as error:  # noqa: BLE001 - whatever a stranger's code raises ends its run, not our thread

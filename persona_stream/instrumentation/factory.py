@@ -11,8 +11,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
-from persona_stream.instrumentation.metrics import Meters, NoMeters
-from persona_stream.runs.observer import Observer
+from persona_stream.instrumentation.metrics import Metrics, NullMetrics
+from persona_stream.runs.observer import RunObserver
 
 asking_logger = logging.getLogger("persona_stream.tracing")
 
@@ -50,25 +50,25 @@ def _protocol(environ: Mapping[str, str]) -> str:
 logger = logging.getLogger("persona_stream")
 
 
-def meters() -> tuple[Meters, Sequence[Observer]]:
+def build_metrics() -> tuple[Metrics, Sequence[RunObserver]]:
     """Give what measures, and what must hear of the runs for it."""
     try:
-        from persona_stream.instrumentation.prometheus import Prometheus
+        from persona_stream.instrumentation.prometheus import PrometheusMetrics
     except ImportError:
-        return NoMeters(), ()
-    meters = Prometheus()
+        return NullMetrics(), ()
+    meters = PrometheusMetrics()
     return meters, (meters.observer,)
 
 
-def tracing(environ: Mapping[str, str], closing: ExitStack) -> Sequence[Observer]:
+def build_tracing(environ: Mapping[str, str], closing: ExitStack) -> Sequence[RunObserver]:
     """Give what must hear of the runs for their traces, where the environment asks for traces."""
     if not (names := exporters(environ)):
         return ()
     try:
-        from persona_stream.instrumentation.tracing import TracingObserver, provider
+        from persona_stream.instrumentation.tracing import TracingObserver, tracer_provider
     except ImportError:
         logger.warning('traces are asked for, and need OpenTelemetry: pip install "persona_stream[otel]"')
         return ()
-    made, close = provider(names)
+    made, close = tracer_provider(names)
     closing.callback(close)
     return (TracingObserver(made),)

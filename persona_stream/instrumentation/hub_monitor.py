@@ -35,17 +35,17 @@ _thread_id: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 _sleep: Callable[[float], None] = monkey.get_original("time", "sleep")
 
 
-class Watchdog:
+class HubWatchdog:
     """Watch the hub of the thread that starts this."""
 
-    def __init__(self, blame: Callable[[FrameType], str] = lambda frame: "", limit: float = 1.0) -> None:
+    def __init__(self, on_blocked: Callable[[FrameType], str] = lambda frame: "", limit: float = 1.0) -> None:
         """Begin with nothing.
 
         Args:
             blame: is told of the frame that blocks the hub, in the watching thread, and says what to do about it.
             limit: for how many seconds a hub may be blocked.
         """
-        self._blame, self._limit = blame, limit
+        self._blame, self._limit = on_blocked, limit
         self._beat_at = time.monotonic()
         self._reported = 0.0  # the heartbeat after which something was reported
         self._thread = 0
@@ -85,7 +85,7 @@ class Watchdog:
         logger.error(
             "the hub has been blocked for over %.0f s by %s: no stream moves meanwhile.%s",
             self._limit,
-            culprit(frame),
+            blocking_location(frame),
             self._blame(frame),
         )
 
@@ -97,7 +97,7 @@ def _outermost(frame: FrameType) -> FrameType:
     return frame
 
 
-def culprit(frame: FrameType) -> str:
+def blocking_location(frame: FrameType) -> str:
     """Name the function and line that run now; first the innermost that is no library's, which its author knows."""
     own: FrameType | None = frame
     while own is not None and own.f_code.co_filename.startswith(_LIBRARIES):
@@ -114,7 +114,7 @@ def _place(code: CodeType, line: int) -> str:
 _EVERY = 0.25  # seconds
 
 
-def start(tell: Callable[[float], None], clock: Clock) -> None:
+def start_lag_monitor(tell: Callable[[float], None], clock: Clock) -> None:
     """Begin to tell by how many seconds each sleep was too long. What is told must not block or raise."""
     gevent.spawn(_beat, tell, clock)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from persona_stream.core.facts import Answered, Entry, Failed, is_ending, terms
-from persona_stream.core.snapshot import summarize
-from persona_stream.runs.observer import Note
+from persona_stream.core.facts import Answered, Entry, Failed, is_ending, run_terms
+from persona_stream.core.snapshot import take_snapshot
+from persona_stream.runs.observer import Notification
 
 logger = logging.getLogger("persona_stream.runs")
 
@@ -15,8 +15,8 @@ logger = logging.getLogger("persona_stream.runs")
 class LogObserver:
     """Write what happened to the log."""
 
-    def observe(self, entries: Sequence[Entry]) -> None:
-        fact, run_id = entries[-1].fact, terms(entries).run_id
+    def on_fact(self, entries: Sequence[Entry]) -> None:
+        fact, run_id = entries[-1].fact, run_terms(entries).run_id
         if is_ending(fact):
             wanted = isinstance(fact, Answered) or (isinstance(fact, Failed) and fact.code == "cancelled")
             level = logging.INFO if wanted else logging.WARNING
@@ -25,12 +25,12 @@ class LogObserver:
         elif logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s", type(fact).__name__.lower(), extra={"run_id": run_id})
 
-    def note(self, run_id: str, note: Note) -> None:
+    def on_notification(self, run_id: str, note: Notification) -> None:
         """Leave it be: a run has one line."""
 
 
 def _line(entries: Sequence[Entry]) -> str:
-    summary = summarize(entries)
+    summary = take_snapshot(entries)
     run, ended_at = summary.run, entries[-1].at
     started_at = ended_at if summary.started_at is None else summary.started_at
     result = summary.ending.code if isinstance(summary.ending, Failed) else f"answered, {len(summary.text)} characters"

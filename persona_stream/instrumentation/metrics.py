@@ -12,7 +12,7 @@ from persona_stream.errors import NotFound
 Gauges = Mapping[str, Callable[[], float]]
 """Numbers that are looked at now and then, by their names. Looking must not block."""
 
-Stores = Mapping[str, Callable[[], Sequence[str]]]
+HealthChecks = Mapping[str, Callable[[], Sequence[str]]]
 """What keeps something, by a name for it; each names what is out of reach, and may wait for that two seconds."""
 
 
@@ -23,10 +23,10 @@ class Exposition(Struct, frozen=True):
     content_type: str
 
 
-class Meters(Protocol):
+class Metrics(Protocol):
     """Measure. No method but ``exposition`` may block, and none raises anything but what it says."""
 
-    def watch(self, gauges: Gauges, stores: Stores) -> None:
+    def register_gauges(self, gauges: Gauges, stores: HealthChecks) -> None:
         """Look at these too; said once.
 
         Raises:
@@ -34,15 +34,15 @@ class Meters(Protocol):
         """
         ...
 
-    def refused(self, endpoint: str, status: int, code: str) -> None:
+    def count_error(self, endpoint: str, status: int, code: str) -> None:
         """Count a refusal; ``endpoint`` is a pattern of ours, and nothing that a stranger wrote."""
         ...
 
-    def beat(self, late: float) -> None:
+    def observe_loop_lag(self, late: float) -> None:
         """Hear by how many seconds the hub is late, and look at the gauges."""
         ...
 
-    def exposition(self) -> Exposition:
+    def render(self) -> Exposition:
         """Give what there is to see. May wait for the stores.
 
         Raises:
@@ -51,17 +51,17 @@ class Meters(Protocol):
         ...
 
 
-class NoMeters:
+class NullMetrics:
     """Measure nothing."""
 
-    def watch(self, gauges: Gauges, stores: Stores) -> None:
+    def register_gauges(self, gauges: Gauges, stores: HealthChecks) -> None:
         """Look at nothing."""
 
-    def refused(self, endpoint: str, status: int, code: str) -> None:
+    def count_error(self, endpoint: str, status: int, code: str) -> None:
         """Count nothing."""
 
-    def beat(self, late: float) -> None:
+    def observe_loop_lag(self, late: float) -> None:
         """Leave it be."""
 
-    def exposition(self) -> Exposition:
+    def render(self) -> Exposition:
         raise NotFound('Nothing is measured here: pip install "persona_stream[metrics]", and start again')

@@ -17,7 +17,7 @@ FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # the library's own
 
 
 @contextmanager
-def shared_folder() -> Iterator[None]:
+def multiprocess_dir() -> Iterator[None]:
     """Have this process and its children count together, in a new folder that goes when this process leaves."""
     folder, owner = tempfile.mkdtemp(prefix="persona-stream-metrics-"), os.getpid()
     os.environ[FOLDER_VARIABLE] = folder
@@ -30,7 +30,7 @@ def shared_folder() -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def forget(pid: int) -> None:
+def mark_process_dead(pid: int) -> None:
     """Take what a dead process had under way out of the sums; what it has counted stays."""
     if find_spec("prometheus_client") is not None:
         from prometheus_client.multiprocess import mark_process_dead

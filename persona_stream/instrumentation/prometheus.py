@@ -18,14 +18,21 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
-from persona_stream.core.facts import Answered, Entry, Failed, Started, terms
-from persona_stream.core.query import Upstream
-from persona_stream.core.snapshot import status_after
-from persona_stream.core.usage import usage_of
-from persona_stream.errors import StartError
-from persona_stream.instrumentation.metrics import Exposition, Gauges, Stores
+from persona_stream.core.facts import Answered, Entry, Failed, Started, run_terms
+from persona_stream.core.query import UpstreamCall
+from persona_stream.core.snapshot import final_status
+from persona_stream.core.usage import run_usage
+from persona_stream.errors import ConfigurationError
+from persona_stream.instrumentation.metrics import Exposition, Gauges, HealthChecks
 from persona_stream.instrumentation.multiprocess import FOLDER_VARIABLE
-from persona_stream.runs.observer import Abandoned, Asked, Began, Note, Reading, Released
+from persona_stream.runs.observer import (
+    Notification,
+    RunStarted,
+    SubscriptionClosed,
+    TaskOrphaned,
+    TaskReleased,
+    UpstreamCalled,
+)
 
 # From what is instant to the deadline and beyond: the steps are for percentiles of either end.
 _STAGE = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0, 150.0)
@@ -135,7 +142,7 @@ ENDPOINTS = frozenset(
 _TRUTH = {False: "false", True: "true"}
 
 
-class _Lane:
+class _RunLabels:
     """Hold the series of all runs that came in at one address for one backend."""
 
     __slots__ = ("_endpoint", "_instruments", "backend", "ended", "in_flight", "processing", "started", "tokens",
@@ -152,7 +159,7 @@ class _Lane:
         self.tokens = cache(lambda direction, estimated: instruments.tokens.labels(backend, direction, estimated))
 
 
-class _Audience:
+class _SubscriberLabels:
     """Hold the series of all readers of one dialect."""
 
     def __init__(self, instruments: Instruments, dialect: str) -> None:
@@ -167,18 +174,18 @@ class _Audience:
 class _Run:
     __slots__ = ("has_ended", "is_abandoned", "is_released", "lane")
 
-    def __init__(self, lane: _Lane) -> None:
+    def __init__(self, lane: _RunLabels) -> None:
         self.lane = lane
         self.has_ended = self.is_released = self.is_abandoned = False
 
 
-class MetricsObserver:
+class PrometheusObserver:
     """Count."""
 
     def __init__(self, instruments: Instruments) -> None:
         self._instruments = instruments
-        self._lane = cache(lambda endpoint, backend: _Lane(instruments, endpoint, backend))
-        self._audience = cache(lambda dialect: _Audience(instruments, dialect))
+        self._lane = cache(lambda endpoint, backend: _RunLabels(instruments, endpoint, backend))
+        self._audience = cache(lambda dialect: _SubscriberLabels(instruments, dialect))
         self._upstream = cache(
             lambda provider, outcome: (
                 instruments.upstream_tries.labels(provider, outcome),
@@ -187,12 +194,12 @@ class MetricsObserver:
         )
         self._runs: dict[str, _Run] = {}
 
-    def observe(self, entries: Sequence[Entry]) -> None:
+    def on_fact(self, entries: Sequence[Entry]) -> None:
         entry = entries[-1]
         fact = entry.fact
         if not isinstance(fact, Started | Answered | Failed):
             return
-        run = self._runs.get(run_id := terms(entries).run_id)
+        run = self._runs.get(run_id := run_terms(entries).run_id)
         if run is None:
             return
         if isinstance(fact, Started):
@@ -203,25 +210,25 @@ class MetricsObserver:
             run.is_released |= not has_started  # what has not started holds nothing
             self._let_go(run_id, run)
 
-    def note(self, run_id: str, note: Note) -> None:
+    def on_notification(self, run_id: str, note: Notification) -> None:
         match note:
-            case Began(order=order):
-                endpoint = order.origin.endpoint
+            case RunStarted(order=order):
+                endpoint = order.request_info.endpoint
                 lane = self._lane(endpoint if endpoint in ENDPOINTS else "other", order.backend.name)
                 self._runs[run_id] = _Run(lane)
                 lane.started.inc()
                 lane.in_flight.inc()
-            case Asked(upstream=upstream):
+            case UpstreamCalled(upstream=upstream):
                 self._asked(upstream)
-            case Abandoned() if (run := self._runs.get(run_id)) is not None:
+            case TaskOrphaned() if (run := self._runs.get(run_id)) is not None:
                 run.is_abandoned = True
                 self._instruments.abandoned.inc()
-            case Released() if (run := self._runs.get(run_id)) is not None:
+            case TaskReleased() if (run := self._runs.get(run_id)) is not None:
                 run.is_released = True
                 if run.is_abandoned:
                     self._instruments.abandoned.dec()
                 self._let_go(run_id, run)
-            case Reading():
+            case SubscriptionClosed():
                 self._read(note)
             case _:
                 pass
@@ -231,12 +238,12 @@ class MetricsObserver:
         if run.has_ended and run.is_released:
             del self._runs[run_id]
 
-    def _asked(self, upstream: Upstream) -> None:
+    def _asked(self, upstream: UpstreamCall) -> None:
         tries, seconds = self._upstream(upstream.provider, upstream.outcome)
         tries.inc()
         seconds.observe(upstream.seconds)
 
-    def _read(self, reading: Reading) -> None:
+    def _read(self, reading: SubscriptionClosed) -> None:
         audience = self._audience(reading.dialect)
         audience.left(reading.resumed, reading.is_whole).inc()
         audience.sent.inc(reading.sent_bytes)
@@ -252,7 +259,7 @@ class MetricsObserver:
             audience.delivery.observe(_between(ended_at, last_at))
 
 
-def _ended(lane: _Lane, ending: Answered | Failed, entries: Sequence[Entry]) -> bool:
+def _ended(lane: _RunLabels, ending: Answered | Failed, entries: Sequence[Entry]) -> bool:
     """Count an ending, and tell whether the run had started."""
     accepted_at, ended_at = entries[0].at, entries[-1].at
     started_at = next((entry.at for entry in entries if isinstance(entry.fact, Started)), None)
@@ -260,9 +267,9 @@ def _ended(lane: _Lane, ending: Answered | Failed, entries: Sequence[Entry]) -> 
     lane.total.observe(_between(accepted_at, ended_at))
     if started_at is not None:
         lane.processing.observe(_between(started_at, ended_at))
-    lane.ended(status_after(ending), ending.code if isinstance(ending, Failed) else "none").inc()
+    lane.ended(final_status(ending), ending.code if isinstance(ending, Failed) else "none").inc()
     if isinstance(ending, Answered):
-        usage = usage_of(entries)
+        usage = run_usage(entries)
         lane.tokens("in", _TRUTH[usage.estimated]).inc(usage.input_tokens)
         lane.tokens("out", _TRUTH[usage.estimated]).inc(usage.output_tokens)
     return started_at is not None
@@ -279,7 +286,7 @@ _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 class _Health(Collector):
     """Ask the stores whenever somebody looks."""
 
-    def __init__(self, stores: Callable[[], Stores]) -> None:
+    def __init__(self, stores: Callable[[], HealthChecks]) -> None:
         self._stores = stores
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
@@ -293,44 +300,46 @@ class _Health(Collector):
         yield missing
 
 
-class Prometheus:
+class PrometheusMetrics:
     """Measure.
 
     Attributes:
         observer: hears of the runs.
 
     Raises:
-        StartError: the folder where several processes are told to count together is none.
+        ConfigurationError: the folder where several processes are told to count together is none.
     """
 
     def __init__(self) -> None:
         folder = os.environ.get(FOLDER_VARIABLE)
         if folder is not None and not Path(folder).is_dir():
-            raise StartError(f"{FOLDER_VARIABLE} names {folder!r}, which is no folder: make it, or unset the variable")
+            raise ConfigurationError(
+                f"{FOLDER_VARIABLE} names {folder!r}, which is no folder: make it, or unset the variable"
+            )
         registry = CollectorRegistry()
         self._instruments = Instruments(registry)
         self._gauges: Gauges = {}
-        self._stores: Stores = {}
-        self.observer = MetricsObserver(self._instruments)
+        self._stores: HealthChecks = {}
+        self.observer = PrometheusObserver(self._instruments)
         if folder is not None:  # then what was counted is in files, and all processes' files are read
             registry = CollectorRegistry()
             MultiProcessCollector(registry)
         registry.register(_Health(lambda: self._stores))
         self._registry = registry
 
-    def watch(self, gauges: Gauges, stores: Stores) -> None:
+    def register_gauges(self, gauges: Gauges, stores: HealthChecks) -> None:
         if unknown := gauges.keys() - self._instruments.gauges.keys():
             raise KeyError(*sorted(unknown))
         self._gauges, self._stores = gauges, stores
 
-    def refused(self, endpoint: str, status: int, code: str) -> None:
+    def count_error(self, endpoint: str, status: int, code: str) -> None:
         self._instruments.refusals.labels(endpoint, status, code).inc()
 
-    def beat(self, late: float) -> None:
+    def observe_loop_lag(self, late: float) -> None:
         self._instruments.lag.observe(late)
         self._look()
 
-    def exposition(self) -> Exposition:
+    def render(self) -> Exposition:
         self._look()
         return Exposition(generate_latest(self._registry), _CONTENT_TYPE)
 

@@ -25,13 +25,13 @@ from opentelemetry.util.types import AttributeValue
 
 from persona_stream import __version__
 from persona_stream.core import run_id as runid
-from persona_stream.core.facts import Answered, Entry, Failed, Started, terms
-from persona_stream.core.query import Upstream
-from persona_stream.core.snapshot import status_after
-from persona_stream.core.usage import usage_of
-from persona_stream.logging import carried
-from persona_stream.runs.observer import Asked, Began, Note, Reading
-from persona_stream.runs.request import Order
+from persona_stream.core.facts import Answered, Entry, Failed, Started, run_terms
+from persona_stream.core.query import UpstreamCall
+from persona_stream.core.snapshot import final_status
+from persona_stream.core.usage import run_usage
+from persona_stream.logging import trace_headers
+from persona_stream.runs.observer import Notification, RunStarted, SubscriptionClosed, UpstreamCalled
+from persona_stream.runs.request import RunRequest
 
 # A run's readers may leave long after it has ended, and others come back to it.
 _REMEMBERED = 1000
@@ -58,12 +58,12 @@ class TracingObserver:
         self._open: dict[str, _Trace] = {}
         self._ended: OrderedDict[str, Context] = OrderedDict()
 
-    def observe(self, entries: Sequence[Entry]) -> None:
+    def on_fact(self, entries: Sequence[Entry]) -> None:
         entry = entries[-1]
         fact = entry.fact
         if not isinstance(fact, Started | Answered | Failed):
             return
-        run_id = terms(entries).run_id
+        run_id = run_terms(entries).run_id
         known = self._open.get(run_id)
         if known is None:
             return
@@ -80,25 +80,25 @@ class TracingObserver:
         if len(self._ended) > _REMEMBERED:
             self._ended.popitem(last=False)
 
-    def note(self, run_id: str, note: Note) -> None:
+    def on_notification(self, run_id: str, note: Notification) -> None:
         match note:
-            case Began(order=order):
+            case RunStarted(order=order):
                 self._begin(run_id, order)
-            case Asked(upstream=upstream) if (within := self._context(run_id)) is not None:
+            case UpstreamCalled(upstream=upstream) if (within := self._context(run_id)) is not None:
                 self._asked(upstream, within)
-            case Reading() if (within := self._context(run_id)) is not None:
+            case SubscriptionClosed() if (within := self._context(run_id)) is not None:
                 self._read(note, within)
             case _:
                 pass
 
-    def _begin(self, run_id: str, order: Order) -> None:
+    def _begin(self, run_id: str, order: RunRequest) -> None:
         around = context.get_current()
         kind = SpanKind.INTERNAL
         if not trace.get_current_span(around).get_span_context().is_valid:
             # Nobody traces the request itself: then the run is what the caller's trace has of this service.
-            headers = {name.lower(): value for name, value in order.origin.headers}
+            headers = {name.lower(): value for name, value in order.request_info.headers}
             around, kind = self._propagator.extract(headers, around), SpanKind.SERVER
-        began = runid.began(run_id)
+        began = runid.timestamp_of(run_id)
         span = self._tracer.start_span(
             "persona_stream.run",
             around,
@@ -106,10 +106,10 @@ class TracingObserver:
             {
                 **_CHAT,
                 "gen_ai.conversation.id": order.query.conversation_id,
-                "http.route": order.origin.endpoint,
+                "http.route": order.request_info.endpoint,
                 "persona_stream.run_id": run_id,
                 "persona_stream.backend": order.backend.name,
-                "persona_stream.dialect": order.origin.dialect,
+                "persona_stream.dialect": order.request_info.dialect,
                 "persona_stream.style": order.style,
             },
             start_time=None if began is None else _ns(began),
@@ -120,9 +120,9 @@ class TracingObserver:
         context.attach(within)
         headers = {}
         self._propagator.inject(headers, within)
-        carried.set(headers)
+        trace_headers.set(headers)
 
-    def _asked(self, upstream: Upstream, within: Context) -> None:
+    def _asked(self, upstream: UpstreamCall, within: Context) -> None:
         address = urlsplit(upstream.url)
         span = self._tracer.start_span(
             f"chat {upstream.model}",
@@ -141,7 +141,7 @@ class TracingObserver:
             _tell_failure(span, upstream.outcome)
         span.end(_ns(upstream.began_at + upstream.seconds))
 
-    def _read(self, reading: Reading, within: Context) -> None:
+    def _read(self, reading: SubscriptionClosed, within: Context) -> None:
         span = self._span("persona_stream.reading", within, reading.began_at)
         span.set_attributes(
             {
@@ -166,9 +166,9 @@ class TracingObserver:
 
 
 def _tell_ending(run: Span, ending: Answered | Failed, entries: Sequence[Entry]) -> None:
-    run.set_attribute("persona_stream.status", status_after(ending))
+    run.set_attribute("persona_stream.status", final_status(ending))
     if isinstance(ending, Answered):
-        usage = usage_of(entries)
+        usage = run_usage(entries)
         run.set_attributes(
             {
                 "gen_ai.usage.input_tokens": usage.input_tokens,
@@ -195,7 +195,7 @@ _UNNAMED = "unknown_service"
 _MOMENT = 3.0  # seconds that the last batch may take
 
 
-def provider(names: Sequence[str]) -> tuple[trace.TracerProvider, Callable[[], None]]:
+def tracer_provider(names: Sequence[str]) -> tuple[trace.TracerProvider, Callable[[], None]]:
     """Give what makes tracers, and what sends the last spans and ends it.
 
     It is the process's own from then on, so that the spans that a backend makes go there too.

@@ -1,5 +1,5 @@
 """Journals: the facts of each run, in memory or in Redis."""
 
-from persona_stream.journals.base import Journal, Journals
+from persona_stream.journals.base import Journal, JournalStore
 
-__all__ = ["Journal", "Journals"]
+__all__ = ["Journal", "JournalStore"]

@@ -19,14 +19,14 @@ from msgspec import Struct
 from persona_stream.core import facts
 from persona_stream.core import run_id as runid
 from persona_stream.core.facts import Accepted, Entry, Fact
-from persona_stream.errors import Gone, NotFound, Refusal
+from persona_stream.errors import Gone, HTTPError, NotFound
 
 Listener = Callable[[], None]
 
-CONFLICT = "This Idempotency-Key was used for another request: use a new key for a new request"
+KEY_CONFLICT_MESSAGE = "This Idempotency-Key was used for another request: use a new key for a new request"
 
 
-class Claim(Struct, frozen=True):
+class IdempotencyKey(Struct, frozen=True):
     """Say under which key a run is started, and for what request.
 
     Attributes:
@@ -49,7 +49,7 @@ class Journal(Protocol):
         ...
 
     @property
-    def is_away(self) -> bool:
+    def is_unavailable(self) -> bool:
         """Whether what keeps it is out of reach, so that what happens does not show yet."""
         ...
 
@@ -57,19 +57,19 @@ class Journal(Protocol):
         """Write a fact of this moment, without waiting; ``False`` when the run is known to have ended before."""
         ...
 
-    def listen(self, listener: Listener) -> None:
+    def subscribe(self, listener: Listener) -> None:
         """Have ``listener`` called whenever the journal has grown."""
         ...
 
-    def unlisten(self, listener: Listener) -> None:
+    def unsubscribe(self, listener: Listener) -> None:
         """Undo ``listen``."""
         ...
 
-    def is_read_elsewhere(self) -> bool:
+    def has_remote_subscribers(self) -> bool:
         """Tell whether other processes have readers of it. May wait, and says ``True`` when it cannot be told."""
         ...
 
-    def catch_up(self) -> None:
+    def refresh(self) -> None:
         """Show what is kept by now. For whoever knows of more than ``entries`` has: word of it may be on its way here.
 
         Raises:
@@ -78,21 +78,21 @@ class Journal(Protocol):
         ...
 
 
-class Journals(Protocol):
+class JournalStore(Protocol):
     """Keep the journals of all runs. Whatever reads or begins one may wait for a store, and then raises
     ``Unavailable`` within two seconds when that is out of reach."""
 
     @property
-    def are_shared(self) -> bool:
+    def is_shared(self) -> bool:
         """Whether other processes can read them, and go on when this one stops."""
         ...
 
     @property
-    def processes(self) -> int:
+    def process_count(self) -> int:
         """How many processes share them, this one too, as far as that is known here."""
         ...
 
-    def begin(self, accepted: Accepted, claim: Claim | None) -> tuple[Journal, bool]:
+    def create(self, accepted: Accepted, claim: IdempotencyKey | None) -> tuple[Journal, bool]:
         """Begin a journal with this fact, or give the one that holds the claim; and whether it is new.
 
         Raises:
@@ -100,7 +100,7 @@ class Journals(Protocol):
         """
         ...
 
-    def claimed(self, owner: str, claim: Claim) -> Journal | None:
+    def find_by_key(self, owner: str, claim: IdempotencyKey) -> Journal | None:
         """Give the run that ``begin`` would give instead of a new one, if there is one. Raises as ``begin``."""
         ...
 
@@ -117,7 +117,7 @@ class Journals(Protocol):
         """Give a journal that goes on growing. Raises as ``find``."""
         ...
 
-    def of_owner(self, owner: str, before: str | None, limit: int) -> Sequence[Journal]:
+    def list_for_owner(self, owner: str, before: str | None, limit: int) -> Sequence[Journal]:
         """Give an owner's journals, newest first; only runs that began before run ``before``, if given."""
         ...
 
@@ -125,7 +125,7 @@ class Journals(Protocol):
         """Give a random secret that is the same for all who share these journals, and lives as long as they do."""
         ...
 
-    def missing(self) -> Sequence[str]:
+    def unavailable_services(self) -> Sequence[str]:
         """Name what keeps them and is out of reach. May wait for it, at most two seconds."""
         ...
 
@@ -134,9 +134,9 @@ class Journals(Protocol):
         ...
 
 
-def terms(journal: Journal) -> Accepted:
+def run_terms(journal: Journal) -> Accepted:
     """Give the terms of a run."""
-    return facts.terms(journal.entries)
+    return facts.run_terms(journal.entries)
 
 
 def has_ended(journal: Journal) -> bool:
@@ -144,14 +144,14 @@ def has_ended(journal: Journal) -> bool:
     return facts.has_ended(journal.entries)
 
 
-def absence(run_id: str, was_trimmed: bool, retention: float, now: float) -> Refusal:
+def not_found_error(run_id: str, was_trimmed: bool, retention: float, now: float) -> HTTPError:
     """Say why there is no journal of this name: its name tells when it began."""
-    if was_trimmed or has_passed(run_id, retention, now):
+    if was_trimmed or is_expired(run_id, retention, now):
         return Gone("This run is past its retention: its answer is no longer kept, and it will not be run again")
     return NotFound("There is no such run")
 
 
-def has_passed(run_id: str, retention: float, now: float) -> bool:
+def is_expired(run_id: str, retention: float, now: float) -> bool:
     """Tell whether a run's name alone says that it is past its retention."""
-    began = runid.began(run_id)
+    began = runid.timestamp_of(run_id)
     return began is not None and began + retention < now

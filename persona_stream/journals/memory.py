@@ -10,7 +10,15 @@ from itertools import islice
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Accepted, Entry, Fact, is_ending, text_of
 from persona_stream.errors import Conflict
-from persona_stream.journals.base import CONFLICT, Claim, Journal, Listener, absence, has_passed, terms
+from persona_stream.journals.base import (
+    KEY_CONFLICT_MESSAGE,
+    IdempotencyKey,
+    Journal,
+    Listener,
+    is_expired,
+    not_found_error,
+    run_terms,
+)
 
 _ENTRY_BYTES = 200  # about what an entry takes beside its text
 _TOMBSTONES = 100_000  # runs trimmed early that are remembered as gone, unless their name alone says so
@@ -21,9 +29,11 @@ class MemoryJournal:
 
     __slots__ = ("_clock", "_listeners", "_on_end", "bytes", "claim", "ended_at", "entries")
 
-    is_away = False
+    is_unavailable = False
 
-    def __init__(self, first: Fact, claim: Claim | None, clock: Clock, on_end: Callable[[MemoryJournal], None]) -> None:
+    def __init__(
+        self, first: Fact, claim: IdempotencyKey | None, clock: Clock, on_end: Callable[[MemoryJournal], None]
+    ) -> None:
         self._clock, self._on_end, self.claim = clock, on_end, claim
         self._listeners: list[Listener] = []
         self.entries: list[Entry] = []
@@ -46,24 +56,24 @@ class MemoryJournal:
             listener()
         return True
 
-    def listen(self, listener: Listener) -> None:
+    def subscribe(self, listener: Listener) -> None:
         self._listeners.append(listener)
 
-    def unlisten(self, listener: Listener) -> None:
+    def unsubscribe(self, listener: Listener) -> None:
         self._listeners.remove(listener)
 
-    def is_read_elsewhere(self) -> bool:
+    def has_remote_subscribers(self) -> bool:
         return False
 
-    def catch_up(self) -> None:
+    def refresh(self) -> None:
         pass  # what is kept shows at once
 
 
-class MemoryJournals:
+class MemoryJournalStore:
     """Keep every run that has not ended, and ended ones within ``retention`` seconds and ``retention_bytes``."""
 
-    are_shared = False
-    processes = 1
+    is_shared = False
+    process_count = 1
 
     def __init__(self, clock: Clock, retention: float, retention_bytes: int) -> None:
         self._clock, self._retention, self._retention_bytes = clock, retention, retention_bytes
@@ -75,36 +85,36 @@ class MemoryJournals:
         self._secret = secrets.token_urlsafe(32)
         self._tombstones: OrderedDict[str, None] = OrderedDict()
 
-    def begin(self, accepted: Accepted, claim: Claim | None) -> tuple[Journal, bool]:
-        if claim is not None and (known := self.claimed(accepted.owner, claim)) is not None:
+    def create(self, accepted: Accepted, claim: IdempotencyKey | None) -> tuple[Journal, bool]:
+        if claim is not None and (known := self.find_by_key(accepted.owner, claim)) is not None:
             return known, False
-        self._trim()
-        journal = MemoryJournal(accepted, claim, self._clock, self._keep)
+        self._evict_expired()
+        journal = MemoryJournal(accepted, claim, self._clock, self._retain)
         self._journals[accepted.run_id] = journal
         self._owned.setdefault(accepted.owner, {})[accepted.run_id] = journal
         if claim is not None:
             self._claims[accepted.owner, claim.key] = journal
         return journal, True
 
-    def claimed(self, owner: str, claim: Claim) -> Journal | None:
-        self._trim()
+    def find_by_key(self, owner: str, claim: IdempotencyKey) -> Journal | None:
+        self._evict_expired()
         journal = self._claims.get((owner, claim.key)) if claim.joins else None
         if journal is not None and journal.claim is not None and journal.claim.fingerprint != claim.fingerprint:
-            raise Conflict(CONFLICT)
+            raise Conflict(KEY_CONFLICT_MESSAGE)
         return journal
 
     def find(self, run_id: str) -> Journal:
-        self._trim()
+        self._evict_expired()
         journal = self._journals.get(run_id)
         if journal is not None:
             return journal
-        raise absence(run_id, run_id in self._tombstones, self._retention, self._clock())
+        raise not_found_error(run_id, run_id in self._tombstones, self._retention, self._clock())
 
     def follow(self, run_id: str) -> Journal:
         return self.find(run_id)
 
-    def of_owner(self, owner: str, before: str | None, limit: int) -> Sequence[Journal]:
-        self._trim()
+    def list_for_owner(self, owner: str, before: str | None, limit: int) -> Sequence[Journal]:
+        self._evict_expired()
         owned = self._owned.get(owner, {})
         older = (run_id for run_id in sorted(owned, reverse=True) if before is None or run_id < before)
         return [owned[run_id] for run_id in islice(older, limit)]
@@ -112,28 +122,28 @@ class MemoryJournals:
     def secret(self) -> str:
         return self._secret
 
-    def missing(self) -> Sequence[str]:
+    def unavailable_services(self) -> Sequence[str]:
         return ()
 
     def close(self) -> None:
         """Leave it to the end of the process."""
 
-    def _keep(self, journal: MemoryJournal) -> None:
-        self._ended[terms(journal).run_id] = journal
+    def _retain(self, journal: MemoryJournal) -> None:
+        self._ended[run_terms(journal).run_id] = journal
         self._ended_bytes += journal.bytes
 
-    def _trim(self) -> None:
+    def _evict_expired(self) -> None:
         while self._ended:
             run_id, journal = next(iter(self._ended.items()))
             expired = journal.ended_at is not None and journal.ended_at + self._retention < self._clock()
             if not expired and self._ended_bytes <= self._retention_bytes:
                 break
-            self._forget(run_id, journal)
+            self._evict(run_id, journal)
 
-    def _forget(self, run_id: str, journal: MemoryJournal) -> None:
+    def _evict(self, run_id: str, journal: MemoryJournal) -> None:
         del self._ended[run_id], self._journals[run_id]
         self._ended_bytes -= journal.bytes
-        owner = terms(journal).owner
+        owner = run_terms(journal).owner
         owned = self._owned[owner]
         del owned[run_id]
         if not owned:
@@ -141,14 +151,14 @@ class MemoryJournals:
         # A later run may have taken its key, and may be forgotten already.
         if journal.claim is not None and self._claims.get((owner, journal.claim.key)) is journal:
             del self._claims[owner, journal.claim.key]
-        self._bury(run_id)
+        self._add_tombstone(run_id)
 
-    def _bury(self, run_id: str) -> None:
+    def _add_tombstone(self, run_id: str) -> None:
         """Remember that a run is gone, for as long as its name does not say so."""
         self._tombstones[run_id] = None
         now = self._clock()
         while self._tombstones:
             oldest = next(iter(self._tombstones))
-            if len(self._tombstones) <= _TOMBSTONES and not has_passed(oldest, self._retention, now):
+            if len(self._tombstones) <= _TOMBSTONES and not is_expired(oldest, self._retention, now):
                 break
             del self._tombstones[oldest]

@@ -37,11 +37,11 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from persona_stream.errors import StartError
+from persona_stream.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class KnowledgeItem:
     """Hold one thing that a persona knows, with where it is from.
 
     Attributes:
@@ -70,10 +70,10 @@ class Persona:
 
     username: str
     name: str
-    line: dict[str, str]
+    tagline: dict[str, str]
     languages: tuple[str, ...] = ("en",)
     prompt: str = ""
-    notes: tuple[Note, ...] = field(default=(), repr=False)
+    notes: tuple[KnowledgeItem, ...] = field(default=(), repr=False)
 
 
 USERNAME_MAX = 64
@@ -97,17 +97,17 @@ class _File(Struct, forbid_unknown_fields=True):
     notes: tuple[_NoteTable, ...] = ()
 
 
-def load(folder: Path) -> dict[str, Persona]:
+def load_personas(folder: Path) -> dict[str, Persona]:
     """Read every persona of a folder, by username, in the order of the usernames.
 
     Raises:
-        StartError: the folder cannot be read or holds no persona, or a file breaks the format; it names the file
-            and the key.
+        ConfigurationError: the folder cannot be read or holds no persona, or a file breaks the format; the text names
+            the file and the key.
     """
     return _load(folder)
 
 
-def bundled() -> dict[str, Persona]:
+def bundled_personas() -> dict[str, Persona]:
     """Read the personas that come with this package."""
     return _load(importlib.resources.files("persona_stream") / "personas")
 
@@ -116,16 +116,16 @@ def _load(folder: Traversable) -> dict[str, Persona]:
     try:
         files = [entry for entry in folder.iterdir() if _is_profile(entry)]
     except OSError as error:
-        raise StartError(f"profiles: {folder} is not a folder that can be read ({error.strerror})") from error
+        raise ConfigurationError(f"profiles: {folder} is not a folder that can be read ({error.strerror})") from error
     if not files:
-        raise StartError(f"profiles: there is no .toml file in {folder}")
+        raise ConfigurationError(f"profiles: there is no .toml file in {folder}")
     personas: dict[str, Persona] = {}
     taken: dict[str, Traversable] = {}
     for file in sorted(files, key=lambda file: (_username(file).casefold(), file.name)):
         persona = _read(file)
         twin = taken.setdefault(persona.username.casefold(), file)
         if twin is not file:
-            raise StartError(f"{file}: the username is the one of {twin.name}; rename one of the two")
+            raise ConfigurationError(f"{file}: the username is the one of {twin.name}; rename one of the two")
         personas[persona.username] = persona
     return personas
 
@@ -143,7 +143,7 @@ def _username(file: Traversable) -> str:
 def _read(file: Traversable) -> Persona:
     username = _username(file)
     if len(username) > USERNAME_MAX or username != username.strip() or not username.isprintable():
-        raise StartError(
+        raise ConfigurationError(
             f"{file}: the file's name is the username, and that has 1 to {USERNAME_MAX} printable characters "
             "with no space at its ends"
         )
@@ -152,11 +152,11 @@ def _read(file: Traversable) -> Persona:
         text = file.read_bytes().removeprefix(b"\xef\xbb\xbf").decode()
         table = msgspec.toml.decode(text, type=_File)
     except OSError as error:
-        raise StartError(f"{file}: cannot be read ({error.strerror})") from error
+        raise ConfigurationError(f"{file}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise StartError(f"{file}: is not UTF-8") from error
+        raise ConfigurationError(f"{file}: is not UTF-8") from error
     except msgspec.MsgspecError as error:
-        raise StartError(f"{file}: {_counted_from_one(str(error))}") from error
+        raise ConfigurationError(f"{file}: {_counted_from_one(str(error))}") from error
     return _persona(file, username, table)
 
 
@@ -165,22 +165,22 @@ def _persona(file: Traversable, username: str, table: _File) -> Persona:
 
     def filled(text: str, key: str) -> str:
         if not text.strip():
-            raise StartError(f"{file}: `{key}` is blank")
+            raise ConfigurationError(f"{file}: `{key}` is blank")
         return text.strip()
 
     def translated(texts: dict[str, str], key: str) -> dict[str, str]:
         if spoken not in texts:
-            raise StartError(f"{file}: `{key}` lacks `{spoken}`, the first of `languages`")
+            raise ConfigurationError(f"{file}: `{key}` lacks `{spoken}`, the first of `languages`")
         return {language: filled(text, f"{key}.{language}") for language, text in texts.items()}
 
     return Persona(
         username=username,
         name=filled(table.name, "name"),
-        line=translated(table.line, "line"),
+        tagline=translated(table.line, "line"),
         languages=table.languages,
         prompt=table.prompt.strip(),
         notes=tuple(
-            Note(
+            KnowledgeItem(
                 topics=tuple(filled(topic, f"note {number}: topics") for topic in note.topics),
                 text=translated(note.text, f"note {number}: text"),
                 source=note.source,

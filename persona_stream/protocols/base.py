@@ -21,7 +21,7 @@ from persona_stream.core.events import Event
 from persona_stream.core.facts import Answered, FailureCode
 
 
-class Dialect(Protocol):
+class EventEncoder(Protocol):
     """Give events their bytes for one reader of one run. Pure: no I/O, no clock."""
 
     @property
@@ -32,7 +32,7 @@ class Dialect(Protocol):
         ...
 
 
-class Refused(Struct, frozen=True):
+class ErrorInfo(Struct, frozen=True):
     """Say why a request is refused, before any dialect gives that a form.
 
     ``field`` is the field, parameter or header that is to blame, if it is one.
@@ -47,9 +47,9 @@ class Refused(Struct, frozen=True):
 _encode_json = msgspec.json.Encoder().encode
 
 
-def to_json(body: object) -> bytes:
+def dump_json(body: object) -> bytes:
     """Write a body of the wire: compact UTF-8, with what breaks naive clients escaped."""
-    return sse.safe_json(_encode_json(body))
+    return sse.escape_line_separators(_encode_json(body))
 
 
 _STATUSES: Mapping[FailureCode, HTTPStatus] = {
@@ -61,12 +61,12 @@ _STATUSES: Mapping[FailureCode, HTTPStatus] = {
 }
 
 
-def status_of(code: FailureCode) -> int:
+def http_status_for(code: FailureCode) -> int:
     """Give the status of a failure."""
     return int(_STATUSES.get(code, HTTPStatus.INTERNAL_SERVER_ERROR))
 
 
-def extras_of(answered: Answered, dialect: Literal["openai", "anthropic"], place: str) -> Mapping[str, Any]:
+def provider_fields_for(answered: Answered, dialect: Literal["openai", "anthropic"], place: str) -> Mapping[str, Any]:
     """Give what belongs at a place; nothing, where the provider speaks another dialect."""
     if answered.extras is None or answered.extras.dialect != dialect:
         return {}
@@ -74,7 +74,7 @@ def extras_of(answered: Answered, dialect: Literal["openai", "anthropic"], place
     return found if isinstance(found, Mapping) else {}
 
 
-def with_fields(frame: msgspec.Struct, fields: Mapping[str, Any]) -> Any:
+def merge_fields(frame: msgspec.Struct, fields: Mapping[str, Any]) -> Any:
     """Give a frame with more fields; what we say ourselves stands."""
     if not fields:
         return frame

@@ -13,14 +13,14 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from persona_stream.backends.base import Ability, Backend
+from persona_stream.backends.base import Backend, Capability
 from persona_stream.core.content import Image, Part, Tool, ToolChoice
 from persona_stream.core.query import Query, Turn
 from persona_stream.errors import InvalidRequest
 
-LONGEST_TEXTS = 16 * 32_768  # characters, of all messages
+MAX_TEXT_CHARACTERS = 16 * 32_768  # characters, of all messages
 
-_TEXTS: dict[Ability, str] = {
+_TEXTS: dict[Capability, str] = {
     "tools": "what answers here calls no tools: leave them out",
     "images": "what answers here sees no pictures: send text alone",
     "prefill": "the last one must be the user's, as what answers here cannot go on with an answer that is begun",
@@ -29,16 +29,16 @@ _TEXTS: dict[Ability, str] = {
 }
 
 
-class Talk(Struct, frozen=True):
+class ParsedConversation(Struct, frozen=True):
     """Hold a conversation around the message that is to be answered. The fields are as in a ``Query``."""
 
     message: str
     parts: tuple[Part, ...]
     history: tuple[Turn, ...]
-    since: tuple[Turn, ...]
+    tool_turns: tuple[Turn, ...]
 
 
-def talk(turns: Sequence[Turn]) -> Talk:
+def parse_conversation(turns: Sequence[Turn]) -> ParsedConversation:
     """Find the user's last message, which is what is asked.
 
     Instructions that follow it belong to what was said before.
@@ -47,8 +47,8 @@ def talk(turns: Sequence[Turn]) -> Talk:
         InvalidRequest: there is none, it says nothing, or all is too long.
     """
     length = sum(len(turn.content) for turn in turns)
-    if length > LONGEST_TEXTS:
-        raise _invalid(f"messages: have {length} characters, and may have {LONGEST_TEXTS}")
+    if length > MAX_TEXT_CHARACTERS:
+        raise _invalid(f"messages: have {length} characters, and may have {MAX_TEXT_CHARACTERS}")
     last = max((index for index, turn in enumerate(turns) if turn.role == "user"), default=None)
     if last is None:
         raise _invalid("messages: none of them is the user's")
@@ -57,10 +57,10 @@ def talk(turns: Sequence[Turn]) -> Talk:
         raise _invalid("messages: the user's last one is blank, and it is what is asked")
     instructions = tuple(turn for turn in following if turn.role == "system")
     since = tuple(turn for turn in following if turn.role != "system")
-    return Talk(asked.content, asked.parts, (*turns[:last], *instructions), since)
+    return ParsedConversation(asked.content, asked.parts, (*turns[:last], *instructions), since)
 
 
-def check_abilities(query: Query, backend: Backend, names: Mapping[str, str] | None = None) -> None:
+def require_capabilities(query: Query, backend: Backend, names: Mapping[str, str] | None = None) -> None:
     """See that a backend can do what a query takes.
 
     Args:
@@ -72,20 +72,20 @@ def check_abilities(query: Query, backend: Backend, names: Mapping[str, str] | N
         InvalidRequest: it cannot; the message names the field.
     """
     for ability, field in _needed(query):
-        if ability not in backend.abilities:
+        if ability not in backend.capabilities:
             field = (names or {}).get(field, field)
             raise InvalidRequest(f"{field}: {_TEXTS[ability]}", field)
 
 
-def _needed(query: Query) -> Iterator[tuple[Ability, str]]:
-    turns = (*query.history, *query.since)
+def _needed(query: Query) -> Iterator[tuple[Capability, str]]:
+    turns = (*query.history, *query.tool_turns)
     if query.tools:
         yield "tools", "tools"
     if any(turn.calls or turn.role == "tool" for turn in turns):
         yield "tools", "messages"
     if any(isinstance(part, Image) for parts in (query.parts, *(turn.parts for turn in turns)) for part in parts):
         yield "images", "messages"
-    if query.since and query.since[-1].role == "assistant":
+    if query.tool_turns and query.tool_turns[-1].role == "assistant":
         yield "prefill", "messages"
     match query.parameters.get("response_format"):
         case None:
@@ -104,7 +104,7 @@ def _invalid(message: str) -> InvalidRequest:
 _IMAGE = re.compile(r"https?://[^\s]{1,8000}|data:image/[a-z0-9.+-]{1,40};base64,[A-Za-z0-9+/]+={0,2}", re.ASCII)
 
 
-def picture(url: str, where: str) -> str:
+def validate_image_url(url: str, where: str) -> str:
     """Check the address of a picture.
 
     Raises:
@@ -121,7 +121,7 @@ def picture(url: str, where: str) -> str:
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}(?![\s\S])")]
 
 
-def chosen(
+def validate_tool_choice(
     mode: Literal["auto", "none", "required", "named"], name: str | None, tools: tuple[Tool, ...]
 ) -> ToolChoice | None:
     """Give the choice of a request; none, where it says nothing.

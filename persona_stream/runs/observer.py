@@ -11,47 +11,47 @@ from typing import Protocol
 from msgspec import Struct
 
 from persona_stream.core.facts import Entry
-from persona_stream.core.query import Upstream
-from persona_stream.runs.request import Order
+from persona_stream.core.query import UpstreamCall
+from persona_stream.runs.request import RunRequest
 
 
-class Began(Struct, frozen=True):
+class RunStarted(Struct, frozen=True):
     """The run was accepted in this process. Comes before its first fact.
 
     It is said in the context that the work will run in: context variables that an observer sets then go with it.
     """
 
-    order: Order
+    order: RunRequest
 
 
-class Asked(Struct, frozen=True):
+class UpstreamCalled(Struct, frozen=True):
     """A provider was asked, and answered or did not."""
 
-    upstream: Upstream
+    upstream: UpstreamCall
 
 
-class Raw(Struct, frozen=True):
+class RawResponse(Struct, frozen=True):
     """The backend returned an answer that keeps this of its own beside the text."""
 
     value: object
 
 
-class Abandoned(Struct, frozen=True):
+class TaskOrphaned(Struct, frozen=True):
     """The run has ended, and its thread goes on: it cannot be stopped."""
 
 
-class Released(Struct, frozen=True):
+class TaskReleased(Struct, frozen=True):
     """The run's work holds no thread, greenlet or memory any more. Said once of each run that started here."""
 
 
-class Responded(Struct, frozen=True):
+class ResponseSent(Struct, frozen=True):
     """The request that the run was begun for was answered with this head."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
 
 
-class Reading(Struct, frozen=True, kw_only=True):
+class SubscriptionClosed(Struct, frozen=True, kw_only=True):
     """Somebody read the run here, and left. Moments are seconds since 1970, and ``None`` for what never came.
 
     Attributes:
@@ -80,10 +80,12 @@ class Reading(Struct, frozen=True, kw_only=True):
     ended_at: float | None = None
 
 
-Note = Began | Asked | Raw | Abandoned | Released | Responded | Reading
+Notification = (
+    RunStarted | UpstreamCalled | RawResponse | TaskOrphaned | TaskReleased | ResponseSent | SubscriptionClosed
+)
 
 
-class Observer(Protocol):
+class RunObserver(Protocol):
     """Be told of every fact after it was written, and of what happens around it.
 
     What happens around a run may be told after its ending too: a thread may go on for long, and a reader stay.
@@ -91,10 +93,10 @@ class Observer(Protocol):
     anything of the run. Both methods are called in the hub's thread.
     """
 
-    def observe(self, entries: Sequence[Entry]) -> None:
+    def on_fact(self, entries: Sequence[Entry]) -> None:
         """See a journal whose last entry is new."""
         ...
 
-    def note(self, run_id: str, note: Note) -> None:
+    def on_notification(self, run_id: str, note: Notification) -> None:
         """Hear what happened around a run."""
         ...

@@ -6,10 +6,10 @@ from msgspec import Struct
 
 from persona_stream.backends.base import Backend
 from persona_stream.core.query import Query
-from persona_stream.journals.base import Claim
+from persona_stream.journals.base import IdempotencyKey
 
 
-class Origin(Struct, frozen=True):
+class RequestInfo(Struct, frozen=True):
     """Say what HTTP knows of a request. All is empty for a run that no request asked for.
 
     Attributes:
@@ -31,7 +31,7 @@ class Origin(Struct, frozen=True):
     body: bytes = b""
 
 
-class Order(Struct, frozen=True):
+class RunRequest(Struct, frozen=True):
     """Say what is to be run, and on what terms.
 
     Attributes:
@@ -50,6 +50,6 @@ class Order(Struct, frozen=True):
     chunking: str
     reasoning: bool = False
     grace: float | None = None
-    claim: Claim | None = None
-    origin: Origin = Origin()
-    continues: bool = False
+    idempotency_key: IdempotencyKey | None = None
+    request_info: RequestInfo = RequestInfo()
+    continues_conversation: bool = False

@@ -8,18 +8,18 @@ from typing import get_args
 
 import msgspec
 
-from persona_stream.core.content import Extras, ToolCall, clean
-from persona_stream.core.facts import Answered, Failed, Reasoned
+from persona_stream.core.content import ProviderFields, ToolCall, replace_unencodable
+from persona_stream.core.facts import Answered, Failed, ReasoningDelta
 from persona_stream.core.query import Answer, Finish, Usage
 from persona_stream.errors import BackendError
-from persona_stream.executors.base import AnswerTooLarge, Outcome, ProcessFailed, Raised
+from persona_stream.executors.base import AnswerTooLarge, Raised, TaskResult, WorkerError
 
 logger = logging.getLogger("persona_stream.runs")
 
-Conclusion = tuple[Reasoned | Answered | Failed, ...]
+FinalFacts = tuple[ReasoningDelta | Answered | Failed, ...]
 
 
-def conclude(outcome: Outcome, limit_bytes: int, sent_bytes: int = 0) -> Conclusion:
+def to_final_facts(outcome: TaskResult, limit_bytes: int, sent_bytes: int = 0) -> FinalFacts:
     """Give the facts that an outcome ends its run with; log what the client is not told.
 
     A string, or the text of an ``Answer``, is the answer, with lone surrogates and NUL replaced. An answer of
@@ -41,8 +41,11 @@ def conclude(outcome: Outcome, limit_bytes: int, sent_bytes: int = 0) -> Conclus
     if problem := _problem(value):
         logger.error("%s", problem)
         return (Failed("internal"),)
-    text, reasoning = clean(value.text), clean(value.reasoning or "")
-    calls = tuple(ToolCall(clean(call.id), clean(call.name), clean(call.arguments)) for call in value.calls)
+    text, reasoning = replace_unencodable(value.text), replace_unencodable(value.reasoning or "")
+    calls = tuple(
+        ToolCall(replace_unencodable(call.id), replace_unencodable(call.name), replace_unencodable(call.arguments))
+        for call in value.calls
+    )
     extras, extra_bytes = _extras(value.extras)
     more = sum(map(_bytes, (text, reasoning, *(call.arguments for call in calls))))
     if sent_bytes + extra_bytes + more > limit_bytes:
@@ -52,7 +55,7 @@ def conclude(outcome: Outcome, limit_bytes: int, sent_bytes: int = 0) -> Conclus
         logger.error("process_query returned an empty answer")
         return (Failed("backend_error"),)
     answered = Answered(text, value.usage, value.finish, calls, extras)
-    return (Reasoned(reasoning), answered) if reasoning else (answered,)
+    return (ReasoningDelta(reasoning), answered) if reasoning else (answered,)
 
 
 def _problem(answer: Answer) -> str | None:
@@ -62,7 +65,7 @@ def _problem(answer: Answer) -> str | None:
         "reasoning": (str, NoneType),
         "usage": (Usage, NoneType),
         "calls": (tuple,),
-        "extras": (Extras, NoneType),
+        "extras": (ProviderFields, NoneType),
     }
     for name, types in allowed.items():
         if not isinstance(value := getattr(answer, name), types):
@@ -77,7 +80,7 @@ def _problem(answer: Answer) -> str | None:
     return None
 
 
-def _extras(extras: Extras | None) -> tuple[Extras | None, int]:
+def _extras(extras: ProviderFields | None) -> tuple[ProviderFields | None, int]:
     """Give what can be kept of them, and how many bytes that is."""
     if extras is None:
         return None, 0
@@ -96,10 +99,10 @@ def _too_large(limit_bytes: int) -> Failed:
 def _raised(error: BaseException, limit_bytes: int) -> Failed:
     if isinstance(error, BackendError):
         logger.warning("the backend gave up: %s", error)
-        return Failed("backend_error", clean(str(error)) or None)
+        return Failed("backend_error", replace_unencodable(str(error)) or None)
     if isinstance(error, AnswerTooLarge):
         return _too_large(limit_bytes)
-    if isinstance(error, ProcessFailed):
+    if isinstance(error, WorkerError):
         logger.error("%s", error)
         return Failed("internal")
     logger.error("process_query raised %s", type(error).__name__, exc_info=error)

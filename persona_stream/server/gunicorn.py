@@ -11,28 +11,28 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventWorker
 
-from persona_stream.errors import StartError
+from persona_stream.errors import ConfigurationError
 from persona_stream.instrumentation import multiprocess as processes
-from persona_stream.server.process import LAST_PIECES, Serving
+from persona_stream.server.process import LAST_PIECES, ServerProcess
 from persona_stream.server.wsgi import BACKLOG
 from persona_stream.settings.schema import Settings
 
 _BLOCKED = 30  # seconds: a worker whose hub is blocked for longer is replaced, for its other streams stand still
 
 
-class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no annotations
+class StreamWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no annotations
     """Serve with our own server instead of gunicorn's, and stop as one process alone does."""
 
     alive: bool
-    _serving: Serving
+    _serving: ServerProcess
 
     def load_wsgi(self) -> None:
         """Leave it to ``run``: an application is made together with its server."""
 
     def run(self) -> None:
         try:
-            self._serving = Serving(self.app.settings, self.sockets[0])
-        except StartError as error:
+            self._serving = ServerProcess(self.app.settings, self.sockets[0])
+        except ConfigurationError as error:
             print(f"persona-stream: {error}", file=sys.stderr, flush=True)
             sys.exit(Arbiter.APP_LOAD_ERROR)
         while self.alive:
@@ -46,17 +46,17 @@ class Worker(GeventWorker):  # type: ignore[misc] # gunicorn has no annotations
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop; when told so a second time, wait for nothing."""
         if not self.alive:
-            self._serving.hurry()
+            self._serving.force_stop()
         self.alive = False
 
     handle_quit = handle_exit
 
 
-class Workers(BaseApplication):  # type: ignore[misc] # as above
+class GunicornServer(BaseApplication):  # type: ignore[misc] # as above
     """Keep so many workers."""
 
-    def __init__(self, settings: Settings, greet: Callable[[int], None]) -> None:
-        self.settings, self._greet = settings, greet
+    def __init__(self, settings: Settings, on_ready: Callable[[int], None]) -> None:
+        self.settings, self._greet = settings, on_ready
         super().__init__()
 
     def load_config(self) -> None:
@@ -64,14 +64,14 @@ class Workers(BaseApplication):  # type: ignore[misc] # as above
         for name, value in {
             "bind": f"{host}:{self.settings.port}",
             "workers": self.settings.workers,
-            "worker_class": Worker,
+            "worker_class": StreamWorker,
             "backlog": BACKLOG,
             "timeout": _BLOCKED,
             # After it gunicorn kills, and no stream gets an ending: it must never come first.
             "graceful_timeout": int(self.settings.drain_time + LAST_PIECES) + 10,
             "loglevel": "warning",
             "control_socket_disable": True,
-            "child_exit": lambda arbiter, worker: processes.forget(worker.pid),
+            "child_exit": lambda arbiter, worker: processes.mark_process_dead(worker.pid),
             "when_ready": lambda arbiter: self._greet(arbiter.LISTENERS[0].getsockname()[1]),
         }.items():
             self.cfg.set(name, value)
@@ -80,7 +80,7 @@ class Workers(BaseApplication):  # type: ignore[misc] # as above
         """Leave it to the workers."""
 
 
-def serve(settings: Settings, greet: Callable[[int], None]) -> int:
+def serve(settings: Settings, on_ready: Callable[[int], None]) -> int:
     """Serve until a signal says to stop, and give the exit code.
 
     Args:
@@ -88,8 +88,8 @@ def serve(settings: Settings, greet: Callable[[int], None]) -> int:
         greet: called with the port when the workers are started.
     """
     try:
-        with processes.shared_folder():
-            Workers(settings, greet).run()
+        with processes.multiprocess_dir():
+            GunicornServer(settings, on_ready).run()
     except SystemExit as ended:
         return 2 if ended.code == Arbiter.APP_LOAD_ERROR else int(ended.code or 0)
     return 0

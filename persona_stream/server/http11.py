@@ -23,8 +23,8 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
-LONGEST = 32 * 1024  # bytes of a head; a request line may have 8 KiB of them
-MOST_FIELDS = 100
+MAX_HEAD_BYTES = 32 * 1024  # bytes of a head; a request line may have 8 KiB of them
+MAX_HEADERS = 100
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST = re.compile(rb"%b [\x21-\x7e\x80-\xff]+ HTTP/1\.[01]\r\n" % _TOKEN)
 # One part for all that follows the colon: with two that overlap, a long value could be divided in too many ways.
@@ -33,7 +33,7 @@ _LENGTH = re.compile(rb"[0-9]{1,18}")
 _ONCE = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization")
 
 
-class BadHead(ValueError):
+class BadRequest(ValueError):
     """Refuse a head.
 
     Attributes:
@@ -45,17 +45,17 @@ class BadHead(ValueError):
         self.status = status
 
 
-def check_request_line(line: bytes) -> None:
+def validate_request_line(line: bytes) -> None:
     """See that a request begins as one of HTTP/1.0 or 1.1 does.
 
     Raises:
         BadHead: it does not.
     """
     if not _REQUEST.fullmatch(line):
-        raise BadHead("the request line is not: method, address, HTTP/1.1")
+        raise BadRequest("the request line is not: method, address, HTTP/1.1")
 
 
-def read_fields(lines: Sequence[bytes], version: str) -> Sequence[tuple[str, str]]:
+def parse_headers(lines: Sequence[bytes], version: str) -> Sequence[tuple[str, str]]:
     """Read header fields, and see that they say one thing only.
 
     Args:
@@ -73,16 +73,16 @@ def read_fields(lines: Sequence[bytes], version: str) -> Sequence[tuple[str, str
     for line in lines:
         found = _FIELD.fullmatch(line)
         if found is None:
-            raise BadHead("a header is not: name, colon, value on one line")
+            raise BadRequest("a header is not: name, colon, value on one line")
         value = found[2].strip(b" \t")
         fields.append((str(found[1], "latin-1"), str(value, "latin-1")))
         name = found[1].lower()
         if name in _ONCE:
             if name in once:
-                raise BadHead(f"the header {name.decode()} is there twice")
+                raise BadRequest(f"the header {name.decode()} is there twice")
             once[name] = value
     if version == "HTTP/1.1" and b"host" not in once:
-        raise BadHead("the header host is missing")
+        raise BadRequest("the header host is missing")
     _check_framing(once.get(b"content-length"), once.get(b"transfer-encoding"), version)
     return fields
 
@@ -95,22 +95,22 @@ def is_field(line: bytes) -> bool:
 def _check_framing(length: bytes | None, coding: bytes | None, version: str) -> None:
     """See that there is one way to tell where the body ends."""
     if length is not None and not _LENGTH.fullmatch(length):
-        raise BadHead("content-length is not a number of bytes")
+        raise BadRequest("content-length is not a number of bytes")
     if coding is None:
         return
     if length is not None:
-        raise BadHead("content-length and transfer-encoding contradict each other")
+        raise BadRequest("content-length and transfer-encoding contradict each other")
     if version != "HTTP/1.1":
-        raise BadHead("transfer-encoding is of HTTP/1.1")
+        raise BadRequest("transfer-encoding is of HTTP/1.1")
     if coding.lower() != b"chunked":
-        raise BadHead("of transfer codings this server has chunked alone", 501)
+        raise BadRequest("of transfer codings this server has chunked alone", 501)
 
 
 # WSGI has names of their own for these.
 _APART = frozenset(("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"))
 
 
-class Fields:
+class Headers:
     """Hold the fields of a head that was found good, as gevent's handler asks for them.
 
     Attributes:
@@ -206,7 +206,7 @@ class Body(io.RawIOBase):
         self._is_broken = False
         return received
 
-    def drop(self, most_bytes: int) -> None:
+    def drain(self, most_bytes: int) -> None:
         """Read what is left, if that is no more, to come to its end."""
         # Who waits to be invited, and was told something else, sends no body, or sends it all the same.
         if self._invite is not None or (not self._is_chunked and self._left > most_bytes):
@@ -241,7 +241,7 @@ class Body(io.RawIOBase):
         return int(found[1], 16)
 
     def _pass_trailers(self) -> None:
-        for _ in range(MOST_FIELDS):
+        for _ in range(MAX_HEADERS):
             line = self._file.readline(_LONGEST_LINE)
             if line == b"\r\n":
                 return

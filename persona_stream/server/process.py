@@ -9,8 +9,8 @@ import socket
 import gevent
 
 from persona_stream import logging as logs
-from persona_stream.app import begin, build
-from persona_stream.concurrency import tell_of_errors
+from persona_stream.app import build_app, start_background_tasks
+from persona_stream.concurrency import set_error_handler
 from persona_stream.server.wsgi import Server, raise_file_limit
 from persona_stream.settings.schema import Settings
 
@@ -21,24 +21,24 @@ _LAST_RECORDS = 5.0  # seconds
 LAST_PIECES = 12.0  # seconds: an answer takes at most 10 to deliver
 
 
-class Serving:
+class ServerProcess:
     """Serve an application of these settings.
 
     Raises:
-        StartError: it cannot be served like this.
+        ConfigurationError: it cannot be served like this.
         OSError: the address is not to be had.
     """
 
     def __init__(self, settings: Settings, listener: socket.socket | tuple[str, int]) -> None:
-        app, self._desk = build(settings)
-        logs.take_in()
-        tell_of_errors(lambda error: logger.error("an error that nobody caught", exc_info=error))
+        app, self._desk = build_app(settings)
+        logs.capture_root_logger()
+        set_error_handler(lambda error: logger.error("an error that nobody caught", exc_info=error))
         self._drain = settings.drain_time
         if warning := raise_file_limit(settings.max_runs):
             logger.warning("%s", warning)
         self._server = Server(listener, app)
         self._server.start()
-        begin(self._desk)
+        start_background_tasks(self._desk)
         # What is alive now stays: taking it out of collections makes them short, and streams even. Most of what comes
         # is in no circle: often looking at a little of it, and seldom at all, stops nobody for a millisecond.
         gc.collect()
@@ -52,15 +52,15 @@ class Serving:
 
     def stop(self) -> None:
         """Start nothing new, let what runs finish, let its readers have it, and stop."""
-        runs, readers = self._desk.runs, self._desk.readers
-        if runs.under_way:
-            logger.info("shutting down: %d runs may finish within %.0f s", runs.under_way, self._drain)
-        if runs.are_shared:
-            self._server.leave()  # whoever comes now is better served elsewhere
+        runs, readers = self._desk.runs, self._desk.streams
+        if runs.active_count:
+            logger.info("shutting down: %d runs may finish within %.0f s", runs.active_count, self._drain)
+        if runs.is_shared:
+            self._server.begin_drain()  # whoever comes now is better served elsewhere
             gevent.sleep(_JUST_COME)
-        runs.stop_starting()
-        if runs.are_shared:
-            readers.send_on()
+        runs.stop_accepting()
+        if runs.is_shared:
+            readers.hand_over()
         runs.drain(self._drain)
         readers.wait_until_none(self._desk.clock, LAST_PIECES)
         self._server.stop(timeout=1)
@@ -69,7 +69,7 @@ class Serving:
         self._desk.store.close(_LAST_RECORDS)
         self._desk.closing.close()
 
-    def hurry(self) -> None:
+    def force_stop(self) -> None:
         """Have ``stop`` wait for nothing any more."""
-        self._desk.runs.hurry()
-        self._desk.readers.hurry()
+        self._desk.runs.abort_drain()
+        self._desk.streams.abort_wait()

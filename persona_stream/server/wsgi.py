@@ -25,13 +25,13 @@ from typing import Any, Protocol
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
-from persona_stream.core.clock import Clock, wall_clock
+from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.server import http11
-from persona_stream.server.http11 import BadHead, Body, Fields
+from persona_stream.server.http11 import BadRequest, Body, Headers
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class HttpLimits:
     """Say how long is waited for a client, in seconds.
 
     Attributes:
@@ -44,15 +44,15 @@ class Limits:
         taking: for a client to take some of what is sent.
     """
 
-    idle: float = 75.0
-    head: float = 20.0
-    body: float = 20.0
-    least_bytes_per_second: float = 4096.0
-    rest: float = 2.0
-    taking: float = 30.0
+    idle_timeout: float = 75.0
+    header_timeout: float = 20.0
+    body_timeout: float = 20.0
+    min_body_rate: float = 4096.0
+    discard_timeout: float = 2.0
+    write_timeout: float = 30.0
 
 
-class Receiver(io.RawIOBase):
+class DeadlineReader(io.RawIOBase):
     """Read from a connection, until a moment and no longer. Nothing is read before ``within`` has said until when.
 
     Args:
@@ -65,7 +65,7 @@ class Receiver(io.RawIOBase):
         self._connection, self._clock = connection, clock
         self._until, self._more = -math.inf, 0.0
 
-    def within(self, seconds: float, least_bytes_per_second: float = math.inf) -> None:
+    def set_deadline(self, seconds: float, least_bytes_per_second: float = math.inf) -> None:
         """Wait so long from now on; and longer for what comes, as that rate has it."""
         self._until, self._more = self._clock() + seconds, 1 / least_bytes_per_second
 
@@ -97,29 +97,29 @@ logger = logging.getLogger("persona_stream.server")
 _READ_BUFFER_BYTES = 1024  # the default of 8 KiB is held for as long as a stream is open
 _LONGEST_LINE = 8192  # bytes; gevent answers 414 to what is as long
 _DISCARD_BYTES = 4 * 1024 * 1024  # of a refused body, so that the client gets to read why
-_CLOCK = wall_clock()
+_CLOCK = monotonic_wall_clock()
 
 
-class Place(Protocol):
+class ServerContext(Protocol):
     """Be the server of many connections, as far as one of them must know it."""
 
-    is_leaving: bool
-    idle: set[socket.socket]
-    limits: Limits
+    is_draining: bool
+    idle_connections: set[socket.socket]
+    limits: HttpLimits
 
 
 class Handler(WSGIHandler):
     """Take requests that can be read in one way only, in bounded time, and write their answers in few pieces."""
 
     # gevent says of these that they may be None, and sets them before it calls us.
-    server: Place
+    server: ServerContext
     requestline: Any
     wsgi_input: Any
     _is_first = True  # of its connection's requests, the one that is read next
 
     def __init__(self, sock: socket.socket, address: Any, server: Any) -> None:
-        sock.settimeout(server.limits.taking)
-        self._receiver = Receiver(sock, _CLOCK)
+        sock.settimeout(server.limits.write_timeout)
+        self._receiver = DeadlineReader(sock, _CLOCK)
         super().__init__(sock, address, server, rfile=io.BufferedReader(self._receiver, _READ_BUFFER_BYTES))
 
     def handle(self) -> None:
@@ -131,39 +131,39 @@ class Handler(WSGIHandler):
     def read_requestline(self) -> str:
         limits = self.server.limits
         if not self._is_first:
-            if self.server.is_leaving:
+            if self.server.is_draining:
                 return ""
-            self.server.idle.add(self.socket)
-            self._receiver.within(limits.idle)
+            self.server.idle_connections.add(self.socket)
+            self._receiver.set_deadline(limits.idle_timeout)
             try:
                 self.rfile.peek(1)
             finally:
-                self.server.idle.discard(self.socket)
+                self.server.idle_connections.discard(self.socket)
         self._is_first = False
-        self._receiver.within(limits.head)
+        self._receiver.set_deadline(limits.header_timeout)
         line = self.rfile.readline(_LONGEST_LINE)
         if line == b"\r\n":  # RFC 9112 §2.2: some clients end a body with a line that nobody counted
             line = self.rfile.readline(_LONGEST_LINE)
         return str(line, "latin-1")
 
     def read_request(self, raw_requestline: str) -> bool:
-        http11.check_request_line(raw_requestline.encode("latin-1"))
+        http11.validate_request_line(raw_requestline.encode("latin-1"))
         return bool(super().read_request(raw_requestline))
 
     def MessageClass(self, file: io.BufferedReader, *_: object) -> Any:  # noqa: N802 - gevent's name
         lines: list[bytes] = []
-        left = http11.LONGEST - len(self.requestline)
-        while (line := file.readline(http11.LONGEST)) != b"\r\n":
+        left = http11.MAX_HEAD_BYTES - len(self.requestline)
+        while (line := file.readline(http11.MAX_HEAD_BYTES)) != b"\r\n":
             left -= len(line)
-            if left < 0 or len(lines) == http11.MOST_FIELDS:
-                raise BadHead("the head is too large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            if left < 0 or len(lines) == http11.MAX_HEADERS:
+                raise BadRequest("the head is too large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             if not line:
-                raise BadHead("the head has no end")
+                raise BadRequest("the head has no end")
             lines.append(line)
-        return Fields(http11.read_fields(lines, self.requestline.rpartition(" ")[2]))
+        return Headers(http11.parse_headers(lines, self.requestline.rpartition(" ")[2]))
 
     def _headers(self) -> Iterator[tuple[str, str]]:
-        fields: Fields = self.headers
+        fields: Headers = self.headers
         return fields.variables()
 
     def _connection_upgrade_requested(self) -> bool:
@@ -172,24 +172,24 @@ class Handler(WSGIHandler):
 
     def get_environ(self) -> dict[str, Any]:
         limits = self.server.limits
-        if self.server.is_leaving:
+        if self.server.is_draining:
             self.close_connection = True
         environ: dict[str, Any] = super().get_environ()
         asks = environ.get("HTTP_EXPECT", "").lower() == "100-continue"
         length = None if "HTTP_TRANSFER_ENCODING" in environ else self.content_length or 0
-        self.wsgi_input = environ["wsgi.input"] = Body(self.rfile, length, self._invite if asks else None)
+        self.wsgi_input = environ["wsgi.input"] = Body(self.rfile, length, self._send_continue if asks else None)
         environ["persona_stream.socket"] = self.socket
-        self._receiver.within(limits.body, limits.least_bytes_per_second)
+        self._receiver.set_deadline(limits.body_timeout, limits.min_body_rate)
         return environ
 
-    def _invite(self) -> None:
+    def _send_continue(self) -> None:
         self.socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def handle_one_request(self) -> Any:
         result = super().handle_one_request()
         if isinstance(result, tuple):
             self.socket.sendall(result[1])
-            self._close_kindly()
+            self._lingering_close()
             return None
         return result
 
@@ -199,7 +199,7 @@ class Handler(WSGIHandler):
                 return _refusal(HTTPStatus.REQUEST_TIMEOUT, "the head took too long")
             case OSError():
                 return "", b""  # the client is gone
-            case BadHead(status=status):
+            case BadRequest(status=status):
                 return _refusal(HTTPStatus(status), str(ex))
             case _:
                 return _refusal(HTTPStatus.BAD_REQUEST, "this is no request")
@@ -208,16 +208,16 @@ class Handler(WSGIHandler):
         super().run_application()
         body = self.wsgi_input
         if not body.is_over:
-            self._receiver.within(self.server.limits.rest)
-            body.drop(_DISCARD_BYTES)
+            self._receiver.set_deadline(self.server.limits.discard_timeout)
+            body.drain(_DISCARD_BYTES)
         if not body.is_over:
-            self._close_kindly()
+            self._lingering_close()
 
-    def _close_kindly(self) -> None:
+    def _lingering_close(self) -> None:
         """Read a little of what still comes, then close: a close with unread bytes would lose the answer."""
         self.close_connection = True
         left = _DISCARD_BYTES
-        self._receiver.within(self.server.limits.rest)
+        self._receiver.set_deadline(self.server.limits.discard_timeout)
         with suppress(OSError):  # nothing comes any more, which is as good
             self.socket.shutdown(socket.SHUT_WR)
             while left > 0 and (read := len(self.rfile.read1(65536))):
@@ -238,7 +238,7 @@ class Handler(WSGIHandler):
         head = [b"HTTP/1.1 ", self.status or b"", b"\r\n"]
         for name, value in self.response_headers or ():
             head += (name, b": ", value, b"\r\n")
-        if self.server.is_leaving:
+        if self.server.is_draining:
             head.append(b"Connection: close\r\n")
         head.append(b"\r\n")
         if data and self.response_use_chunked:
@@ -281,15 +281,15 @@ class Server(WSGIServer):
     """Serve an application on one address, in this process; or on a socket that several processes share.
 
     Attributes:
-        is_leaving: whether each connection closes after the answer that it carries.
-        idle: the connections that had an answer, and wait for another request.
+        is_draining: whether each connection closes after the answer that it carries.
+        idle_connections: the connections that had an answer, and wait for another request.
         limits: how long a client may take.
     """
 
     handler_class: type[WSGIHandler] = Handler
 
     def __init__(
-        self, listener: socket.socket | tuple[str, int], application: Any, limits: Limits | None = None
+        self, listener: socket.socket | tuple[str, int], application: Any, limits: HttpLimits | None = None
     ) -> None:
         is_shared = isinstance(listener, socket.socket)
         # A pool, and not bare greenlets: stopping kills what is left in it, so that ``finally`` blocks run. And with a
@@ -304,19 +304,19 @@ class Server(WSGIServer):
         )
         if is_shared:
             self.max_accept = 1  # or the first worker that wakes would take a whole burst for itself
-        self.is_leaving = False
-        self.idle: set[socket.socket] = set()
-        self.limits = limits or Limits()
+        self.is_draining = False
+        self.idle_connections: set[socket.socket] = set()
+        self.limits = limits or HttpLimits()
 
-    def leave(self) -> None:
+    def begin_drain(self) -> None:
         """Take no connection any more, and keep none for another request: a proxy then asks elsewhere by itself.
 
         Who sends a request just when its idle connection closes sees that break: HTTP/1.1 has no word to announce it.
         """
         self._do_read()  # who has connected already would be cut off
         self.close()
-        self.is_leaving = True
-        for connection in self.idle:
+        self.is_draining = True
+        for connection in self.idle_connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RD)  # what has arrived can still be read, and is answered
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from persona_stream.settings.loader import Given, gather, load
+from persona_stream.settings.loader import Resolved, load_settings, resolve
 from persona_stream.settings.schema import SETTINGS, Settings
 from persona_stream.settings.types import Setting
 
-__all__ = ["SETTINGS", "Given", "Setting", "Settings", "gather", "load"]
+__all__ = ["SETTINGS", "Resolved", "Setting", "Settings", "load_settings", "resolve"]

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from persona_stream.errors import SettingsError
-from persona_stream.settings.schema import BY_NAME, DEFAULT, SETTINGS, Named, Settings
+from persona_stream.settings.schema import BY_NAME, DEFAULT, SETTINGS, BackendConfig, Settings
 from persona_stream.settings.types import Setting
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -35,7 +35,7 @@ _MODEL = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
 _DIFFERING = ("backend", *(name for name in BY_NAME if name.startswith(("openai_", "anthropic_"))))
 
 
-def read_backends(value: object, file: str) -> tuple[Named, ...]:
+def read_backends(value: object, file: str) -> tuple[BackendConfig, ...]:
     """Read what stands under ``backends``.
 
     Raises:
@@ -46,7 +46,7 @@ def read_backends(value: object, file: str) -> tuple[Named, ...]:
     return tuple(_tables_read(name, table, f"[backends.{name}] in {file}") for name, table in value.items())
 
 
-def _tables_read(name: str, table: dict[str, object], where: str) -> Named:
+def _tables_read(name: str, table: dict[str, object], where: str) -> BackendConfig:
     if not _NAME.fullmatch(name):
         raise SettingsError(f"{where}: a backend's name has up to 64 of A-Z a-z 0-9 . _ -")
     given = dict(table)
@@ -65,7 +65,7 @@ def _tables_read(name: str, table: dict[str, object], where: str) -> Named:
     settings = {key: BY_NAME[key].take(value, f"{key} of {where}") for key, value in given.items()}
     if settings.get("backend") == "demo":
         raise SettingsError(f"backend of {where} cannot be demo, which only answers as the default")
-    return Named(name, settings, tuple(models), fallback)
+    return BackendConfig(name, settings, tuple(models), fallback)
 
 
 PREFIX = "PERSONA_STREAM_"
@@ -82,14 +82,14 @@ _INJECTED = re.compile(
 _INJECTED_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
 
 
-class Given(NamedTuple):
+class Resolved(NamedTuple):
     """A value that somebody gave, and what they call the place."""
 
     value: object
     where: str
 
 
-def load(
+def load_settings(
     flags: Mapping[str, str | None], environ: Mapping[str, str], config: Path | None
 ) -> tuple[Settings, list[str]]:
     """Read the settings from the three places where they may stand.
@@ -112,9 +112,9 @@ def load(
     return Settings(**values, backends=read_backends(table.get(_BACKENDS, {}), str(file))), warnings
 
 
-def gather(
+def resolve(
     flags: Mapping[str, str | None], environ: Mapping[str, str], config: Path | None
-) -> tuple[dict[str, Given], list[str]]:
+) -> tuple[dict[str, Resolved], list[str]]:
     """Give every setting that stands somewhere, checked, from the place that counts; and the warnings.
 
     Raises:
@@ -125,12 +125,12 @@ def gather(
 
 def _gather(
     flags: Mapping[str, str | None], environ: Mapping[str, str], file: Path | None, table: Mapping[str, object]
-) -> tuple[dict[str, Given], list[str]]:
+) -> tuple[dict[str, Resolved], list[str]]:
     warnings: list[str] = []
-    given: dict[str, Given] = {}
+    given: dict[str, Resolved] = {}
     for place in (_from_file(file, table), _from_environ(environ, warnings), _from_flags(flags)):
         for setting, value, where in place:
-            given[setting.name] = Given(setting.take(value, where), where)
+            given[setting.name] = Resolved(setting.take(value, where), where)
     return given, warnings
 
 

@@ -14,14 +14,14 @@ from typing import Annotated, Any, cast, get_type_hints
 
 from persona_stream.errors import SettingsError
 from persona_stream.settings import types as t
-from persona_stream.settings.types import About, Setting
+from persona_stream.settings.types import Help, Setting
 
 DEFAULT = "default"
 """The name of the backend that the settings outside of any table make."""
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class BackendConfig:
     """Hold what a table ``[backends.NAME]`` says.
 
     Attributes:
@@ -36,7 +36,7 @@ class Named:
     fallback: str | None = None
 
 
-def check(backends: Iterable[Named]) -> None:
+def validate_backends(backends: Iterable[BackendConfig]) -> None:
     """See that they fit together.
 
     Raises:
@@ -64,110 +64,108 @@ class Settings:
         SettingsError: a value is wrong.
     """
 
-    host: Annotated[t.Host, About("where to listen")] = "127.0.0.1"
-    port: Annotated[t.Port, About("the port to listen on; 0 takes a free one")] = 5001
+    host: Annotated[t.Host, Help("where to listen")] = "127.0.0.1"
+    port: Annotated[t.Port, Help("the port to listen on; 0 takes a free one")] = 5001
     backend: Annotated[
-        t.BackendName, About("what answers: `demo`, `openai`, `anthropic`, `module:function` or `module:object.method`")
+        t.BackendName, Help("what answers: `demo`, `openai`, `anthropic`, `module:function` or `module:object.method`")
     ] = "demo"
-    executor: Annotated[t.Executor, About("where the backend runs: `greenlet`, `thread`, `process` or `auto`")] = (
+    executor: Annotated[t.Executor, Help("where the backend runs: `greenlet`, `thread`, `process` or `auto`")] = (
         "greenlet"
     )
     threads: Annotated[
         t.Threads,
-        About("how many threads there are, or processes; left at 64, those are two for each CPU, and at least 8"),
+        Help("how many threads there are, or processes; left at 64, those are two for each CPU, and at least 8"),
     ] = 64
-    timeout: Annotated[t.Deadline, About("the deadline of a run, from when it starts")] = 150.0
-    profiles: Annotated[t.MaybePath, About("a folder of personas", unset="the package's own for `demo`, else none")] = (
-        None
-    )
-    demo_seconds: Annotated[t.Duration, About("how long the demo takes for an answer")] = 8.0
+    timeout: Annotated[t.Deadline, Help("the deadline of a run, from when it starts")] = 150.0
+    profiles: Annotated[
+        t.MaybePath, Help("a folder of personas", default_text="the package's own for `demo`, else none")
+    ] = None
+    demo_seconds: Annotated[t.Duration, Help("how long the demo takes for an answer")] = 8.0
 
     jwt_secret: Annotated[
         t.MaybeLine,
-        About("the secret that signs tokens, at least 32 bytes", secret=True, unset="one is made and kept"),
+        Help("the secret that signs tokens, at least 32 bytes", secret=True, default_text="one is made and kept"),
     ] = None
-    jwt_public_key: Annotated[t.MaybePath, About("a PEM file with the public key that checks tokens")] = None
-    jwks_url: Annotated[t.MaybeUrl, About("where the public keys that check tokens are published")] = None
+    jwt_public_key: Annotated[t.MaybePath, Help("a PEM file with the public key that checks tokens")] = None
+    jwks_url: Annotated[t.MaybeUrl, Help("where the public keys that check tokens are published")] = None
     jwt_algorithms: Annotated[
-        t.Algorithms, About("which signatures count, of those that fit the key", unset="all that fit the key")
+        t.Algorithms, Help("which signatures count, of those that fit the key", default_text="all that fit the key")
     ] = ()
-    jwt_audience: Annotated[t.Lines, About("a token's `aud` must be one of these")] = ()
-    jwt_issuer: Annotated[t.MaybeLine, About("a token's `iss` must be this")] = None
-    jwt_leeway: Annotated[t.Duration, About("how far clocks may differ when `exp` and `nbf` are checked")] = 0.0
+    jwt_audience: Annotated[t.Lines, Help("a token's `aud` must be one of these")] = ()
+    jwt_issuer: Annotated[t.MaybeLine, Help("a token's `iss` must be this")] = None
+    jwt_leeway: Annotated[t.Duration, Help("how far clocks may differ when `exp` and `nbf` are checked")] = 0.0
 
-    cors_origins: Annotated[t.Origins, About("the web pages that may call: `*`, or exact origins")] = ("*",)
-    max_body_bytes: Annotated[t.Bytes, About("the largest body of a request")] = 2**20
-    max_answer_bytes: Annotated[t.Bytes, About("the largest answer of a backend")] = 16 * 2**20
-    disconnect_grace: Annotated[t.DurationOrNever, About("how long a run lives after its last reader left")] = 30.0
+    cors_origins: Annotated[t.Origins, Help("the web pages that may call: `*`, or exact origins")] = ("*",)
+    max_body_bytes: Annotated[t.Bytes, Help("the largest body of a request")] = 2**20
+    max_answer_bytes: Annotated[t.Bytes, Help("the largest answer of a backend")] = 16 * 2**20
+    disconnect_grace: Annotated[t.DurationOrNever, Help("how long a run lives after its last reader left")] = 30.0
     disconnect_grace_v1: Annotated[
-        t.DurationOrNever, About("the same for `/api/chat` and `/v1/…`, whose clients say stop by leaving")
+        t.DurationOrNever, Help("the same for `/api/chat` and `/v1/…`, whose clients say stop by leaving")
     ] = 5.0
-    retention: Annotated[t.Duration, About("how long a finished run can be read")] = 900.0
-    retention_bytes: Annotated[t.Bytes, About("how much of finished runs is kept")] = 256 * 2**20
-    drain: Annotated[t.MaybeDuration, About("how long SIGTERM waits for runs", unset="the deadline")] = None
+    retention: Annotated[t.Duration, Help("how long a finished run can be read")] = 900.0
+    retention_bytes: Annotated[t.Bytes, Help("how much of finished runs is kept")] = 256 * 2**20
+    drain: Annotated[t.MaybeDuration, Help("how long SIGTERM waits for runs", default_text="the deadline")] = None
 
-    log_level: Annotated[t.LogLevel, About("`debug`, `info`, `warning` or `error`")] = "info"
-    log_format: Annotated[t.LogFormat, About("`text` or `json`")] = "text"
+    log_level: Annotated[t.LogLevel, Help("`debug`, `info`, `warning` or `error`")] = "info"
+    log_format: Annotated[t.LogFormat, Help("`text` or `json`")] = "text"
 
-    openai_base_url: Annotated[t.MaybeUrl, About("an OpenAI-compatible provider, up to and with `/v1`")] = None
-    openai_api_key: Annotated[t.MaybeLine, About("its key", secret=True)] = None
-    openai_model: Annotated[t.MaybeLine, About("the model to ask for")] = None
-    openai_stream: Annotated[t.OnOff, About("whether to take its answers as streams")] = False
-    anthropic_base_url: Annotated[t.MaybeUrl, About("an Anthropic provider, with or without `/v1`")] = None
-    anthropic_api_key: Annotated[t.MaybeLine, About("its key", secret=True)] = None
-    anthropic_model: Annotated[t.MaybeLine, About("the model to ask for")] = None
+    openai_base_url: Annotated[t.MaybeUrl, Help("an OpenAI-compatible provider, up to and with `/v1`")] = None
+    openai_api_key: Annotated[t.MaybeLine, Help("its key", secret=True)] = None
+    openai_model: Annotated[t.MaybeLine, Help("the model to ask for")] = None
+    openai_stream: Annotated[t.OnOff, Help("whether to take its answers as streams")] = False
+    anthropic_base_url: Annotated[t.MaybeUrl, Help("an Anthropic provider, with or without `/v1`")] = None
+    anthropic_api_key: Annotated[t.MaybeLine, Help("its key", secret=True)] = None
+    anthropic_model: Annotated[t.MaybeLine, Help("the model to ask for")] = None
     anthropic_max_tokens: Annotated[
-        t.Positive, About("the longest answer, in tokens, where the client does not say it")
+        t.Positive, Help("the longest answer, in tokens, where the client does not say it")
     ] = 4096
-    anthropic_stream: Annotated[t.OnOff, About("whether to take its answers as streams")] = False
+    anthropic_stream: Annotated[t.OnOff, Help("whether to take its answers as streams")] = False
 
     commit_window: Annotated[
-        t.DurationOrOff, About("how long `/api/chat` and `/v1/…` without a stream hold their status back")
+        t.DurationOrOff, Help("how long `/api/chat` and `/v1/…` without a stream hold their status back")
     ] = None
-    commit_window_stream: Annotated[t.DurationOrOff, About("how long `/v1/…` with a stream holds its status back")] = (
-        0.0
-    )
-    heartbeat_override: Annotated[t.OnOff, About("whether clients may choose a heartbeat")] = True
+    commit_window_stream: Annotated[t.DurationOrOff, Help("how long `/v1/…` with a stream holds its status back")] = 0.0
+    heartbeat_override: Annotated[t.OnOff, Help("whether clients may choose a heartbeat")] = True
 
-    redis_url: Annotated[t.MaybeLine, About("a Redis for journals that every process can read", secret=True)] = None
-    workers: Annotated[t.Positive, About("how many processes serve")] = 1
-    lease: Annotated[t.Deadline, About("after how long a silent process counts as dead")] = 15.0
-    max_connection_age: Annotated[t.DurationOrOff, About("when a connection is handed over")] = None
-    trusted_proxies: Annotated[t.Networks, About("the addresses whose `X-Forwarded-*` count")] = ()
+    redis_url: Annotated[t.MaybeLine, Help("a Redis for journals that every process can read", secret=True)] = None
+    workers: Annotated[t.Positive, Help("how many processes serve")] = 1
+    lease: Annotated[t.Deadline, Help("after how long a silent process counts as dead")] = 15.0
+    max_connection_age: Annotated[t.DurationOrOff, Help("when a connection is handed over")] = None
+    trusted_proxies: Annotated[t.Networks, Help("the addresses whose `X-Forwarded-*` count")] = ()
 
     database_url: Annotated[
         t.MaybeDatabase,
-        About(
+        Help(
             "where conversations and the log are kept: `sqlite:///` is a file in the state folder, `off` nowhere",
             secret=True,
         ),
     ] = "sqlite:///"
     state_dir: Annotated[
-        t.MaybePath, About("the folder of the made secret and of SQLite", unset="the platform's state folder")
+        t.MaybePath, Help("the folder of the made secret and of SQLite", default_text="the platform's state folder")
     ] = None
-    log_bodies: Annotated[t.OnOff, About("whether the request log keeps texts")] = True
-    log_reasoning: Annotated[t.OnOff, About("whether the request log keeps reasoning")] = True
-    log_retention: Annotated[t.Duration, About("how long the request log keeps them")] = 30 * 86_400.0
-    prices: Annotated[t.Line, About("what models cost: `bundled`, or a file")] = "bundled"
+    log_bodies: Annotated[t.OnOff, Help("whether the request log keeps texts")] = True
+    log_reasoning: Annotated[t.OnOff, Help("whether the request log keeps reasoning")] = True
+    log_retention: Annotated[t.Duration, Help("how long the request log keeps them")] = 30 * 86_400.0
+    prices: Annotated[t.Line, Help("what models cost: `bundled`, or a file")] = "bundled"
 
-    max_runs: Annotated[t.Positive, About("how many runs at a time")] = 10_000
+    max_runs: Annotated[t.Positive, Help("how many runs at a time")] = 10_000
     max_runs_shared: Annotated[
-        t.PositiveOrOff, About("how many over all processes that share a Redis; each has an equal share of them")
+        t.PositiveOrOff, Help("how many over all processes that share a Redis; each has an equal share of them")
     ] = None
-    max_runs_per_user: Annotated[t.Positive, About("how many of them for one caller")] = 100
-    max_queue: Annotated[t.Number, About("how many runs may wait for a place")] = 1000
-    queue_timeout: Annotated[t.Duration, About("how long a run may wait for a place")] = 60.0
-    rate_limit: Annotated[t.Rate, About("how often each caller may ask at each address, like `60/minute`")] = None
+    max_runs_per_user: Annotated[t.Positive, Help("how many of them for one caller")] = 100
+    max_queue: Annotated[t.Number, Help("how many runs may wait for a place")] = 1000
+    queue_timeout: Annotated[t.Duration, Help("how long a run may wait for a place")] = 60.0
+    rate_limit: Annotated[t.Rate, Help("how often each caller may ask at each address, like `60/minute`")] = None
 
     # Tables of the settings file, and no setting that a flag or a variable could hold.
-    backends: tuple[Named, ...] = ()
+    backends: tuple[BackendConfig, ...] = ()
 
     def __post_init__(self) -> None:
         for setting in SETTINGS:
             # Frozen for everybody else: this is where a list becomes a tuple, and whole seconds become a float.
             object.__setattr__(self, setting.name, setting.take(getattr(self, setting.name), setting.name))
         keys = [name for name in ("jwt_secret", "jwt_public_key", "jwks_url") if getattr(self, name) is not None]
-        check(self.backends)
+        validate_backends(self.backends)
         if len(keys) > 1:
             raise SettingsError(f"{' and '.join(keys)} are set, and only one of them can say who may come in")
 
@@ -175,7 +173,7 @@ class Settings:
         changed = [each for each in SETTINGS if getattr(self, each.name) != each.default]
         return f"Settings({', '.join(f'{each.name}={each.show(getattr(self, each.name))}' for each in changed)})"
 
-    def of(self, backend: Named) -> Settings:
+    def for_backend(self, backend: BackendConfig) -> Settings:
         """Give the settings of one of the backends."""
         # What it says is checked, and of the right types: mypy cannot follow names to fields.
         return replace(self, backends=(), **cast("Any", backend.settings))

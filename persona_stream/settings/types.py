@@ -28,7 +28,7 @@ from persona_stream.errors import SettingsError
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
-class Kind(Protocol):
+class SettingType(Protocol):
     """Know one sort of value. No method does I/O."""
 
     @property
@@ -191,7 +191,7 @@ class Place:
 class Items:
     """Several of a kind: separated by commas in a text, a list in TOML. An empty text is none at all."""
 
-    kind: Kind
+    kind: SettingType
 
     @property
     def expects(self) -> str:
@@ -218,7 +218,7 @@ class Items:
 class Maybe:
     """A kind, or nothing: an empty text, one of ``words``, TOML's ``false``, Python's ``None``."""
 
-    kind: Kind
+    kind: SettingType
     words: tuple[str, ...] = ()
 
     @property
@@ -358,7 +358,7 @@ DurationOrOff = Annotated[float | None, Maybe(Seconds(), ("off", "never", "none"
 
 
 @dataclass(frozen=True)
-class About:
+class Help:
     """Say about a setting what its type does not.
 
     Attributes:
@@ -367,9 +367,9 @@ class About:
         unset: what an unset value comes to, where that is not plain from it.
     """
 
-    meaning: str
+    text: str
     secret: bool = False
-    unset: str = ""
+    default_text: str = ""
 
 
 @dataclass(frozen=True)
@@ -378,8 +378,8 @@ class Setting:
 
     name: str
     default: object
-    kind: Kind
-    about: About
+    kind: SettingType
+    about: Help
 
     @property
     def flag(self) -> str:
@@ -408,7 +408,7 @@ class Setting:
         """Write a value for people; of a secret, only that it is there."""
         if self.about.secret and value not in (None, self.default):
             return "(set, not shown)"
-        return self.kind.show(value) or self.about.unset or "none"
+        return self.kind.show(value) or self.about.default_text or "none"
 
     def _but_is(self, value: object) -> str:
         text = str(value)

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from flask import Flask, Request, Response, g
 
-from persona_stream.auth.jwt import missing
-from persona_stream.auth.verifier import Verifier
+from persona_stream.auth.jwt import missing_token
+from persona_stream.auth.verifier import TokenVerifier
 from persona_stream.core.query import Principal
 from persona_stream.errors import Forbidden, RateLimited, Unauthorized
-from persona_stream.web.rate_limit import Allowance
-from persona_stream.web.services import Desk
+from persona_stream.web.rate_limit import RateLimitStatus
+from persona_stream.web.services import Services
 
 
-def caller(request: Request, verifier: Verifier, scope: str = "chat") -> Principal:
+def authenticate(request: Request, verifier: TokenVerifier, scope: str = "chat") -> Principal:
     """Give the principal of a request's token: a bearer token, or where there is none, the one in ``x-api-key``.
 
     Raises:
@@ -28,11 +28,11 @@ def caller(request: Request, verifier: Verifier, scope: str = "chat") -> Princip
     scheme, _, token = request.headers.get("Authorization", key).partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
-        raise missing()
-    return allowed(verifier.verify(token), scope)
+        raise missing_token()
+    return require_scope(verifier.verify(token), scope)
 
 
-def allowed(principal: Principal, scope: str) -> Principal:
+def require_scope(principal: Principal, scope: str) -> Principal:
     """Give a principal that has a scope.
 
     Raises:
@@ -44,7 +44,7 @@ def allowed(principal: Principal, scope: str) -> Principal:
     return principal
 
 
-def asker(request: Request, desk: Desk) -> Principal:
+def authenticate_and_limit(request: Request, desk: Services) -> Principal:
     """Give the principal of a request for a run.
 
     Callers are counted for each address of ours apart. Whoever comes without a good token is counted by where they
@@ -56,28 +56,28 @@ def asker(request: Request, desk: Desk) -> Principal:
         RateLimited: they ask too often.
     """
     try:
-        principal = caller(request, desk.verifier)
+        principal = authenticate(request, desk.verifier)
     except Unauthorized:
-        _take(desk, "address", request.remote_addr or "")
+        _hit(desk, "address", request.remote_addr or "")
         raise
-    _take(desk, "caller", request.path, principal.subject)
+    _hit(desk, "caller", request.path, principal.subject)
     return principal
 
 
-def tell_rates(app: Flask) -> None:
+def add_rate_limit_headers(app: Flask) -> None:
     """Have answers say what is left to the caller."""
 
     @app.after_request
     def tell(response: Response) -> Response:
-        allowance: Allowance | None = g.get("allowance")
+        allowance: RateLimitStatus | None = g.get("allowance")
         if allowance is not None:
             response.headers["RateLimit-Policy"] = f'"caller";q={allowance.limit};w={allowance.window}'
             response.headers["RateLimit"] = f'"caller";r={allowance.left};t={allowance.reset}'
         return response
 
 
-def _take(desk: Desk, *key: str) -> None:
-    g.allowance = allowance = desk.rates.take(*key)
+def _hit(desk: Services, *key: str) -> None:
+    g.allowance = allowance = desk.rate_limiter.hit(*key)
     if allowance is not None and allowance.is_over:
         raise RateLimited(
             f"You may ask {allowance.limit} times in {allowance.window} s: ask again in {allowance.reset} s",

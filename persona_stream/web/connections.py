@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from gevent import monkey
 
-from persona_stream.concurrency import Alarm
+from persona_stream.concurrency import Wakeup
 from persona_stream.core.clock import Clock
 
 # Where servers put the connection: ours, gunicorn's two gevent workers, werkzeug's development server.
@@ -28,7 +28,7 @@ _poller = monkey.get_original("select", "poll")()
 _GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
-class Presence:
+class DisconnectDetector:
     """Watch the connection of one request."""
 
     __slots__ = ("_socket", "_timeout")
@@ -41,7 +41,7 @@ class Presence:
             self._timeout = found.gettimeout()
             found.settimeout(WRITE_DEADLINE)
 
-    def gone(self) -> bool:
+    def is_disconnected(self) -> bool:
         """Tell whether the client has closed the connection. ``False`` under a server that hides its sockets."""
         if self._socket is None:
             return False
@@ -54,7 +54,7 @@ class Presence:
         finally:
             _poller.unregister(descriptor)
 
-    def release(self) -> None:
+    def restore(self) -> None:
         """Give the connection back as it was, for the next request on it."""
         if self._socket is not None and self._socket.fileno() >= 0:
             self._socket.settimeout(self._timeout)
@@ -68,7 +68,7 @@ class Stream(Protocol):
         ...
 
 
-class Readers:
+class StreamRegistry:
     """Know the open streams.
 
     Attributes:
@@ -77,9 +77,9 @@ class Readers:
 
     def __init__(self) -> None:
         self._open: set[Stream] = set()
-        self._closed = Alarm()
+        self._closed = Wakeup()
         self._hurried = False
-        self.are_sent_on = False
+        self.is_handing_over = False
 
     @property
     def count(self) -> int:
@@ -93,11 +93,11 @@ class Readers:
     def closed(self, stream: Stream) -> None:
         """Count a stream out."""
         self._open.discard(stream)
-        self._closed.ring()
+        self._closed.set()
 
-    def send_on(self) -> None:
+    def hand_over(self) -> None:
         """Send on all who go on elsewhere by themselves."""
-        self.are_sent_on = True
+        self.is_handing_over = True
         for stream in self._open:
             stream.wake()
 
@@ -105,9 +105,9 @@ class Readers:
         """Wait until the last stream has closed, or so many seconds."""
         until = clock() + seconds
         while self._open and not self._hurried and clock() < until:
-            self._closed.sleep(until - clock())
+            self._closed.wait(until - clock())
 
-    def hurry(self) -> None:
+    def abort_wait(self) -> None:
         """Have ``wait_until_none`` wait no longer."""
         self._hurried = True
-        self._closed.ring()
+        self._closed.set()

@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 
 from flask import Request, Response
 
-from persona_stream.auth.jwt import missing, parse
-from persona_stream.auth.verifier import Verifier
+from persona_stream.auth.jwt import missing_token, parse_jws
+from persona_stream.auth.verifier import TokenVerifier
 from persona_stream.core.query import Principal
 from persona_stream.errors import Forbidden, InvalidRequest
-from persona_stream.web.auth import allowed, caller
+from persona_stream.web.auth import authenticate, require_scope
 
 PATH = "/dashboard"
 COOKIE = "persona_stream_admin"
@@ -30,7 +30,7 @@ def has_token(request: Request) -> bool:
     return any(name in request.headers for name in _HEADERS) or COOKIE in request.cookies
 
 
-def visitor(request: Request, verifier: Verifier, *, changes: bool = False) -> Principal:
+def authenticate_admin(request: Request, verifier: TokenVerifier, *, changes: bool = False) -> Principal:
     """Give who looks at the dashboard, by the token in a header, or the one in the cookie.
 
     Args:
@@ -41,13 +41,13 @@ def visitor(request: Request, verifier: Verifier, *, changes: bool = False) -> P
         Forbidden: the token lacks the scope, or another site's page has sent this.
     """
     if any(name in request.headers for name in _HEADERS):
-        return caller(request, verifier, _SCOPE)
+        return authenticate(request, verifier, _SCOPE)
     token = request.cookies.get(COOKIE)
     if not token:
-        raise missing()
+        raise missing_token()
     if changes:
         check_origin(request)
-    return allowed(verifier.verify(token), _SCOPE)
+    return require_scope(verifier.verify(token), _SCOPE)
 
 
 def check_origin(request: Request) -> None:
@@ -65,7 +65,7 @@ def check_origin(request: Request) -> None:
         raise Forbidden("This can only be asked for from the dashboard itself")
 
 
-def let_in(response: Response, request: Request, verifier: Verifier, token: str) -> None:
+def set_session_cookie(response: Response, request: Request, verifier: TokenVerifier, token: str) -> None:
     """Give a browser the cookie, for as long as the token holds.
 
     Raises:
@@ -74,17 +74,17 @@ def let_in(response: Response, request: Request, verifier: Verifier, token: str)
         InvalidRequest: it is too long.
     """
     token = token.strip()
-    allowed(verifier.verify(token), _SCOPE)
+    require_scope(verifier.verify(token), _SCOPE)
     if len(token) > _LONGEST:
         raise InvalidRequest(
             f"token: is longer than {_LONGEST} characters, and no browser keeps such a cookie", "token"
         )
-    expires = float(parse(token).claims()["exp"])
+    expires = float(parse_jws(token).claims()["exp"])
     response.set_cookie(
         COOKIE, token, expires=expires, path=PATH, secure=request.is_secure, httponly=True, samesite="Strict"
     )
 
 
-def let_go(response: Response, request: Request) -> None:
+def clear_session_cookie(response: Response, request: Request) -> None:
     """Take the cookie back."""
     response.delete_cookie(COOKIE, path=PATH, secure=request.is_secure, httponly=True, samesite="Strict")

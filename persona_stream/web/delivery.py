@@ -7,25 +7,27 @@ from collections.abc import Callable
 from flask import Request
 
 from persona_stream.core.clock import Clock
-from persona_stream.core.events import Complete, Event, Failure, Piece
-from persona_stream.journals.base import Journal, has_ended, terms
-from persona_stream.runs.observer import Reading
-from persona_stream.web.services import Desk
+from persona_stream.core.events import Completed, Event, RunFailed, TextChunk
+from persona_stream.journals.base import Journal, has_ended, run_terms
+from persona_stream.runs.observer import SubscriptionClosed
+from persona_stream.web.services import Services
 
 
-def join(request: Request, desk: Desk, journal: Journal, dialect: str) -> tuple[Tally, Callable[[], None]]:
+def subscribe(
+    request: Request, desk: Services, journal: Journal, dialect: str
+) -> tuple[DeliveryStats, Callable[[], None]]:
     """Count a reader in; give what counts what it is sent, and what counts it out, to be called once."""
-    tally = Tally(dialect, desk.clock, resumed=request.method == "GET")
-    leave, run_id = desk.runs.join(journal), terms(journal).run_id
+    tally = DeliveryStats(dialect, desk.clock, resumed=request.method == "GET")
+    leave, run_id = desk.runs.subscribe(journal), run_terms(journal).run_id
 
     def left() -> None:
         leave()
-        desk.runs.note(run_id, tally.reading(journal))
+        desk.runs.notify(run_id, tally.report(journal))
 
     return tally, left
 
 
-class Tally:
+class DeliveryStats:
     """Be told of each event as it goes out, and give the ``Reading`` in the end."""
 
     __slots__ = ("_began_at", "_clock", "_dialect", "_first_event_at", "_first_text_at", "_last_at", "_resumed",
@@ -40,18 +42,18 @@ class Tally:
         self.events = self.pieces = self.sent_bytes = 0
         self.is_whole = False
 
-    def event(self, event: Event, frame: bytes) -> None:
+    def record_event(self, event: Event, frame: bytes) -> None:
         """Count an event that is about to be sent."""
         self._sent(len(frame))
         self.events += 1
-        if isinstance(event, Piece):
+        if isinstance(event, TextChunk):
             self.pieces += 1
             if self._first_text_at is None:
                 self._first_text_at = self._last_at
-        elif isinstance(event, Complete | Failure):
+        elif isinstance(event, Completed | RunFailed):
             self.is_whole = True
 
-    def body(self, body: bytes, *, has_text: bool) -> None:
+    def record_body(self, body: bytes, *, has_text: bool) -> None:
         """Count an answer that is sent whole."""
         self._sent(len(body))
         self.is_whole = True
@@ -59,9 +61,9 @@ class Tally:
             self.pieces = 1
             self._first_text_at = self._last_at
 
-    def reading(self, journal: Journal) -> Reading:
+    def report(self, journal: Journal) -> SubscriptionClosed:
         """Give what there is by now, of a reader of this run."""
-        return Reading(
+        return SubscriptionClosed(
             dialect=self._dialect,
             resumed=self._resumed,
             began_at=self._began_at,

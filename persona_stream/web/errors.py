@@ -14,12 +14,12 @@ from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException
 
 from persona_stream.core import sse
-from persona_stream.errors import Refusal
+from persona_stream.errors import HTTPError
 from persona_stream.protocols.anthropic import schemas as anthropic
-from persona_stream.protocols.base import Refused, to_json
+from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.protocols.native import encoder as native
 from persona_stream.protocols.openai import schemas as openai
-from persona_stream.web.negotiation import speaks_anthropic
+from persona_stream.web.negotiation import is_anthropic
 
 logger = logging.getLogger("persona_stream.web")
 
@@ -34,17 +34,17 @@ _TEXTS = {
 }
 
 
-def handle_errors(app: Flask, tell: Tell = lambda endpoint, status, code: None) -> None:
+def register_error_handlers(app: Flask, tell: Tell = lambda endpoint, status, code: None) -> None:
     """Give every error of the application the form of a refusal, and tell of it."""
 
-    def respond(refused: Refused) -> Response:
+    def respond(refused: ErrorInfo) -> Response:
         # The pattern of the address, and not what was asked for: strangers write that.
         tell(request.url_rule.rule if request.url_rule else "other", refused.status, refused.code)
         return _written(refused)
 
-    @app.errorhandler(Refusal)
-    def refused(refusal: Refusal) -> Response:
-        response = respond(Refused(refusal.status, refusal.code, refusal.message, refusal.field))
+    @app.errorhandler(HTTPError)
+    def refused(refusal: HTTPError) -> Response:
+        response = respond(ErrorInfo(refusal.status, refusal.code, refusal.message, refusal.field))
         response.headers.update(refusal.headers)
         return response
 
@@ -52,7 +52,7 @@ def handle_errors(app: Flask, tell: Tell = lambda endpoint, status, code: None) 
     def http_error(error: HTTPException) -> Response:
         status = error.code or 500
         text = _TEXTS.get(status) or error.name
-        response = respond(Refused(status, _CODES.get(status, "invalid_request"), text))
+        response = respond(ErrorInfo(status, _CODES.get(status, "invalid_request"), text))
         for name, value in error.get_headers(request.environ):
             if name.lower() not in ("content-type", "content-length"):
                 response.headers[name] = value
@@ -62,38 +62,38 @@ def handle_errors(app: Flask, tell: Tell = lambda endpoint, status, code: None) 
     def internal(error: Exception) -> Response:
         # repr: a stranger writes the address, and a newline in it must not forge a line of the log.
         logger.error("%s %r failed", request.method, request.path, exc_info=error)
-        return respond(Refused(500, "internal", "Something went wrong on our side: try again"))
+        return respond(ErrorInfo(500, "internal", "Something went wrong on our side: try again"))
 
 
-def _written(refused: Refused) -> Response:
+def _written(refused: ErrorInfo) -> Response:
     """Answer in the dialect of the request."""
-    if speaks_anthropic(request):
-        return _foreign(anthropic.refusal(refused), refused)
+    if is_anthropic(request):
+        return _foreign(anthropic.error_body(refused), refused)
     if request.path.startswith("/v1/"):
-        return _foreign(openai.refusal(refused), refused)
+        return _foreign(openai.error_body(refused), refused)
     return _native(refused)
 
 
-def _native(refused: Refused) -> Response:
-    body = to_json(native.refusal(refused))
-    if streams(request) and not prefers_json(request):
+def _native(refused: ErrorInfo) -> Response:
+    body = dump_json(native.error_body(refused))
+    if is_stream_endpoint(request) and not prefers_json(request):
         return Response(sse.anonymous_event(body), refused.status, content_type=sse.CONTENT_TYPE)
     return _json(body, refused)
 
 
-def _foreign(body: object, refused: Refused) -> Response:
-    response = _json(to_json(body), refused)
+def _foreign(body: object, refused: ErrorInfo) -> Response:
+    response = _json(dump_json(body), refused)
     if refused.status == HTTPStatus.CONFLICT:
         # Published clients try again after any 409, and this one would stay.
         response.headers["x-should-retry"] = "false"
     return response
 
 
-def _json(body: bytes, refused: Refused) -> Response:
+def _json(body: bytes, refused: ErrorInfo) -> Response:
     return Response(body, refused.status, content_type="application/json")
 
 
-def streams(request: Request) -> bool:
+def is_stream_endpoint(request: Request) -> bool:
     """Tell whether this address answers with a stream."""
     path = request.path
     return path.startswith("/api/stream_chat") or (path.startswith("/api/runs/") and path.endswith("/events"))

@@ -27,7 +27,7 @@ from persona_stream.web.routes import (
     runs,
     stream_chat,
 )
-from persona_stream.web.services import Desk
+from persona_stream.web.services import Services
 
 
 class _NoSessions(SessionInterface):
@@ -43,15 +43,15 @@ class _Site(Flask):
         return func
 
 
-def site(desk: Desk) -> Flask:
+def create_flask_app(desk: Services) -> Flask:
     """Put it together."""
     app = _Site("persona_stream", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = desk.settings.max_body_bytes
-    lines.begin_anew(app)
-    refusals.handle_errors(app, desk.meters.refused)
-    queries.refuse_other_bytes(app)
-    origins.note_heads(app, desk)  # the first of its kind sees a response last, when all its headers are there
-    asking.tell_rates(app)
+    lines.reset_log_context(app)
+    refusals.register_error_handlers(app, desk.metrics.count_error)
+    queries.require_utf8_query(app)
+    origins.record_response(app, desk)  # the first of its kind sees a response last, when all its headers are there
+    asking.add_rate_limit_headers(app)
     cors.allow_origins(app, desk.settings.cors_origins, own=dashboard.PATH)
     for blueprint in (
         *stream_chat.blueprints(desk),
@@ -69,5 +69,5 @@ def site(desk: Desk) -> Flask:
     ):
         app.register_blueprint(blueprint)
     if trusted := desk.settings.trusted_proxies:
-        app.wsgi_app = proxies.Proxies(app.wsgi_app, trusted)  # type: ignore[method-assign] # as Flask has it
+        app.wsgi_app = proxies.TrustedProxyFix(app.wsgi_app, trusted)  # type: ignore[method-assign] # as Flask has it
     return app

@@ -13,22 +13,22 @@ from functools import lru_cache
 from flask import Flask, Request, Response, g, request
 
 from persona_stream.errors import InvalidRequest
-from persona_stream.logging import current_run
-from persona_stream.runs.observer import Responded
-from persona_stream.runs.request import Origin
-from persona_stream.web.negotiation import dialect_of
-from persona_stream.web.services import Desk
+from persona_stream.logging import current_run_id
+from persona_stream.runs.observer import ResponseSent
+from persona_stream.runs.request import RequestInfo
+from persona_stream.web.negotiation import protocol_of
+from persona_stream.web.services import Services
 
 
-def begin_anew(app: Flask) -> None:
+def reset_log_context(app: Flask) -> None:
     """Have each request begin without a run."""
 
     @app.before_request
     def forget() -> None:
-        current_run.set("")
+        current_run_id.set("")
 
 
-def refuse_other_bytes(app: Flask) -> None:
+def require_utf8_query(app: Flask) -> None:
     """Refuse requests whose query has bytes of another encoding, on which werkzeug stumbles."""
 
     @app.before_request
@@ -44,31 +44,31 @@ _LONGEST = 4096  # characters of a header: nobody reads on
 _SECRET = ("authorization", "cookie", "key", "password", "secret", "token")
 
 
-def origin_of(request: Request) -> Origin:
+def request_info(request: Request) -> RequestInfo:
     """Say what HTTP knows of a request that asks for a run."""
-    return Origin(
+    return RequestInfo(
         endpoint=request.path,
-        dialect=dialect_of(request),
+        dialect=protocol_of(request),
         method=request.method,
         address=request.remote_addr or "",
         user_agent=request.headers.get("User-Agent", "")[:_LONGEST],
-        headers=harmless(request.headers.items()),
+        headers=redact_headers(request.headers.items()),
         body=g.pop("body", b""),
     )
 
 
-def note_heads(app: Flask, desk: Desk) -> None:
+def record_response(app: Flask, desk: Services) -> None:
     """Note with each run how the request for it was answered."""
 
     @app.after_request
     def note(response: Response) -> Response:
         run_id = response.headers.get("X-Run-Id")
         if run_id is not None and request.method == "POST":
-            desk.runs.note(run_id, Responded(response.status_code, harmless(response.headers.items())))
+            desk.runs.notify(run_id, ResponseSent(response.status_code, redact_headers(response.headers.items())))
         return response
 
 
-def harmless(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+def redact_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Give headers without what opens anything: of those only that they were there."""
     return tuple((name, "***" if _opens(name) else value[:_LONGEST]) for name, value in headers)
 

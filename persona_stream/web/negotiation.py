@@ -10,7 +10,7 @@ from flask import Request
 from persona_stream.errors import NotAcceptable
 
 
-def check_streamable(request: Request) -> None:
+def require_event_stream(request: Request) -> None:
     """Let a client read our events.
 
     ``application/json`` passes too: many HTTP libraries send it by default, and read the stream all the same.
@@ -23,7 +23,7 @@ def check_streamable(request: Request) -> None:
         raise NotAcceptable("Accept: must include text/event-stream")
 
 
-def speaks_anthropic(request: Request) -> bool:
+def is_anthropic(request: Request) -> bool:
     """Tell whether it is Anthropic's: by its address, or by the header that all clients of that protocol send."""
     path = request.path
     if path.startswith("/v1/messages"):
@@ -31,8 +31,8 @@ def speaks_anthropic(request: Request) -> bool:
     return path.startswith("/v1/") and not path.startswith("/v1/chat/") and "anthropic-version" in request.headers
 
 
-def dialect_of(request: Request) -> str:
+def protocol_of(request: Request) -> str:
     """Name the dialect of a request."""
     if not request.path.startswith("/v1/"):
         return "native"
-    return "anthropic" if speaks_anthropic(request) else "openai"
+    return "anthropic" if is_anthropic(request) else "openai"

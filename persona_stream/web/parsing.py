@@ -27,7 +27,7 @@ T = TypeVar("T")
 _JSON_TYPE = re.compile(r"application/(json|[\w.+-]+\+json)", re.ASCII | re.IGNORECASE)
 
 
-def read(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
+def parse_json_body(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
     """Read the body of a request.
 
     Raises:
@@ -76,19 +76,19 @@ def _invalid(problem: str) -> NoReturn:
 _DIGITS = 15  # more than anything here has
 
 
-def limit(default: int, largest: int) -> int:
+def page_limit(default: int, largest: int) -> int:
     """Give how many a page shall have.
 
     Raises:
         InvalidRequest: it is no number, none at all, or more than ``largest``.
     """
-    found = number("limit", default)
+    found = query_int("limit", default)
     if not 1 <= found <= largest:
         raise InvalidRequest(f"limit: must be 1 to {largest}")
     return found
 
 
-def number(name: str, default: int) -> int:
+def query_int(name: str, default: int) -> int:
     """Give a number of the query.
 
     Raises:
@@ -102,7 +102,7 @@ def number(name: str, default: int) -> int:
     return int(text)
 
 
-LONGEST_TEXT = 32_768
+MAX_TEXT_CHARACTERS = 32_768
 _LONGEST_LANGUAGES = 256  # characters: nobody speaks more
 
 # Not `$` at the end: in Python it lets a newline pass.
@@ -114,7 +114,7 @@ class ChatRequest(Struct, frozen=True):
 
     username: Annotated[str, Meta(min_length=1, max_length=64, description="Whose persona answers.")]
     message: Annotated[str, Meta(min_length=1, description="What is asked: 1 to 32,768 characters after trimming.")]
-    prompt: Annotated[str, Meta(max_length=LONGEST_TEXT, description="An additional prompt.")] | None = None
+    prompt: Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS, description="An additional prompt.")] | None = None
     prompt_mode: Literal["append", "replace"] | None = None
     conversation_id: ConversationId | None = None
     chunking: Annotated[str, Meta(description="characters, words or sentences; else the endpoint's own.")] | None = None
@@ -125,24 +125,24 @@ class ChatRequest(Struct, frozen=True):
 _decoder = msgspec.json.Decoder(ChatRequest)
 
 
-def read_chat_request(request: Request) -> ChatRequest:
+def parse_chat_request(request: Request) -> ChatRequest:
     """Read and check the body of a chat request.
 
     Raises:
         InvalidRequest: it is not a JSON object, or a field breaks its rule; the message names the field.
     """
-    chat = read(request, _decoder)
+    chat = parse_json_body(request, _decoder)
     message = chat.message.strip()
     if not message:
         raise InvalidRequest("message: is blank", "message")
-    if len(message) > LONGEST_TEXT:
-        raise InvalidRequest(f"message: has {len(message)} characters, and may have {LONGEST_TEXT}", "message")
+    if len(message) > MAX_TEXT_CHARACTERS:
+        raise InvalidRequest(f"message: has {len(message)} characters, and may have {MAX_TEXT_CHARACTERS}", "message")
     if chat.chunking is not None and chat.chunking not in chunking.names():
         raise InvalidRequest(f"chunking: is none of {', '.join(chunking.names())}", "chunking")
     return msgspec.structs.replace(chat, message=message)
 
 
-def locale_of(request: Request, wish: Locale | None = None) -> Locale:
+def negotiate_locale(request: Request, wish: Locale | None = None) -> Locale:
     """Choose the reader's language: what was wished for, else what the browser speaks, else Chinese."""
     if wish is not None:
         return wish

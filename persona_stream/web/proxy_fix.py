@@ -23,18 +23,18 @@ _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[(?P<six>{_SIX})\])(?::(?P<
 _LONGEST_HOST, _LAST_PORT = 259, 65535  # a name of 253 characters, a colon, and a port
 
 
-class Proxies:
+class TrustedProxyFix:
     """Be the application, to which requests through a trusted proxy look as if there were none between."""
 
     def __init__(self, application: Application, trusted: Networks) -> None:
         self._application, self._trusted = application, trusted
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        environ.update(forwarded(environ, self._trusted))
+        environ.update(forwarded_environ(environ, self._trusted))
         return self._application(environ, start_response)
 
 
-def forwarded(environ: Mapping[str, Any], trusted: Networks) -> dict[str, str]:
+def forwarded_environ(environ: Mapping[str, Any], trusted: Networks) -> dict[str, str]:
     """Give what a request's environ must have instead, by what trusted proxies say of it."""
     peer = _address(environ.get("REMOTE_ADDR", "").partition("%")[0])
     if peer is None or not _is_among(peer, trusted):

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from persona_stream.core.clock import Clock, calendar_clock
-from persona_stream.errors import StartError
+from persona_stream.core.clock import Clock, system_clock
+from persona_stream.errors import ConfigurationError
 
 logger = logging.getLogger("persona_stream.web")
 
@@ -20,7 +20,7 @@ _CONNECTIONS = 4
 _PATIENCE = 1.0  # seconds
 
 
-class Allowance(Struct, frozen=True):
+class RateLimitStatus(Struct, frozen=True):
     """Say what is left to somebody.
 
     Attributes:
@@ -38,22 +38,22 @@ class Allowance(Struct, frozen=True):
     is_over: bool
 
 
-class Rates(Protocol):
+class RateLimiter(Protocol):
     """Count how often somebody asks."""
 
-    def take(self, *key: str) -> Allowance | None:
+    def hit(self, *key: str) -> RateLimitStatus | None:
         """Count once more, and say what is left; ``None`` where nothing is bounded. May wait for a store."""
         ...
 
 
-class NoRates:
+class NullRateLimiter:
     """Let everybody ask as often as they like."""
 
-    def take(self, *key: str) -> Allowance | None:
+    def hit(self, *key: str) -> RateLimitStatus | None:
         return None
 
 
-class MovingRates:
+class MovingWindowLimiter:
     """Bound how often everybody may ask, by one rate."""
 
     def __init__(self, rate: str, redis_url: str | None, clock: Clock | None = None) -> None:
@@ -65,7 +65,7 @@ class MovingRates:
             clock: tells the moment that is counted by, which is the machine's own.
 
         Raises:
-            StartError: the package ``limits`` is not installed.
+            ConfigurationError: the package ``limits`` is not installed.
         """
         try:
             from limits import parse
@@ -73,28 +73,30 @@ class MovingRates:
             from limits.storage import MemoryStorage
             from limits.strategies import MovingWindowRateLimiter
         except ImportError:
-            raise StartError('rate_limit needs the package limits: pip install "persona_stream[limits]"') from None
-        self._rate, self._clock, self._troubles = parse(rate), clock or calendar_clock(), StorageError
+            raise ConfigurationError(
+                'rate_limit needs the package limits: pip install "persona_stream[limits]"'
+            ) from None
+        self._rate, self._clock, self._troubles = parse(rate), clock or system_clock(), StorageError
         self._here: Any = MovingWindowRateLimiter(MemoryStorage())
         self._shared: Any = self._here if redis_url is None else MovingWindowRateLimiter(_redis(redis_url))
         self._is_away = False
 
-    def take(self, *key: str) -> Allowance | None:
+    def hit(self, *key: str) -> RateLimitStatus | None:
         if self._shared is not self._here:
             try:
-                found = self._take(self._shared, key)
+                found = self._hit(self._shared, key)
             except self._troubles as error:
                 self._away(error)
             else:
                 self._is_away = False
                 return found
-        return self._take(self._here, key)
+        return self._hit(self._here, key)
 
-    def _take(self, limiter: Any, key: tuple[str, ...]) -> Allowance:
+    def _hit(self, limiter: Any, key: tuple[str, ...]) -> RateLimitStatus:
         is_over = not limiter.hit(self._rate, *key)
         stats = limiter.get_window_stats(self._rate, *key)
         reset = max(1, math.ceil(stats.reset_time - self._clock()))
-        return Allowance(self._rate.amount, self._rate.get_expiry(), stats.remaining, reset, is_over)
+        return RateLimitStatus(self._rate.amount, self._rate.get_expiry(), stats.remaining, reset, is_over)
 
     def _away(self, error: Exception) -> None:
         if not self._is_away:

@@ -14,24 +14,24 @@ from collections.abc import Mapping, Sequence
 import msgspec
 from flask import Request
 
-from persona_stream.backends.router import Model
+from persona_stream.backends.router import Route
 from persona_stream.core import run_id as runid
 from persona_stream.core.content import Tool, ToolChoice
-from persona_stream.core.projection import SMART, Style
+from persona_stream.core.projection import SMART, StreamStyle
 from persona_stream.core.query import Parameters, Principal, Query, Turn
 from persona_stream.errors import InvalidRequest, ModelNotFound, NotFound, Unavailable
-from persona_stream.journals.base import Claim
-from persona_stream.protocols.conversation import check_abilities, talk
-from persona_stream.runs.request import Order
-from persona_stream.web.auth import asker
-from persona_stream.web.middleware import origin_of
-from persona_stream.web.parsing import locale_of, read_chat_request
-from persona_stream.web.services import Desk
+from persona_stream.journals.base import IdempotencyKey
+from persona_stream.protocols.conversation import parse_conversation, require_capabilities
+from persona_stream.runs.request import RunRequest
+from persona_stream.web.auth import authenticate_and_limit
+from persona_stream.web.middleware import request_info
+from persona_stream.web.parsing import negotiate_locale, parse_chat_request
+from persona_stream.web.services import Services
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 
 
-def claim(request: Request, asked: msgspec.Struct) -> Claim:
+def idempotency_key_of(request: Request, asked: msgspec.Struct) -> IdempotencyKey:
     """Say which run this request may join.
 
     SDKs try again by themselves after what looks like a failure, and then send no key but the number of the attempt:
@@ -49,51 +49,51 @@ def claim(request: Request, asked: msgspec.Struct) -> Claim:
     if key is None:
         attempt = request.headers.get("X-Stainless-Retry-Count", "")
         # No key of a client's has a space in it.
-        return Claim(f"body {fingerprint}", fingerprint, joins=attempt.isdecimal() and int(attempt[:9]) > 0)
+        return IdempotencyKey(f"body {fingerprint}", fingerprint, joins=attempt.isdecimal() and int(attempt[:9]) > 0)
     if not _KEY.fullmatch(key):
         raise InvalidRequest("Idempotency-Key: must be 1 to 255 visible ASCII characters", "Idempotency-Key")
-    return Claim(key, fingerprint)
+    return IdempotencyKey(key, fingerprint)
 
 
-def order(request: Request, desk: Desk, style: Style, grace: float | None) -> Order:
+def build_run_request(request: Request, desk: Services, style: StreamStyle, grace: float | None) -> RunRequest:
     """Read and check a chat request, and say what is to be run for it.
 
     Raises:
-        Refusal: it cannot be served; nothing was started.
+        HTTPError: it cannot be served; nothing was started.
     """
-    principal = asker(request, desk)
-    chat = read_chat_request(request)
-    model = desk.models.find(chat.username)
+    principal = authenticate_and_limit(request, desk)
+    chat = parse_chat_request(request)
+    model = desk.router.find(chat.username)
     if model is None:
         raise NotFound("User profile not found")
-    if chat.conversation_id is not None and desk.store.missing():
+    if chat.conversation_id is not None and desk.store.unavailable_services():
         raise Unavailable("Conversations cannot be looked up for now: try again in a moment", retry_after=2)
     query = Query(
         username=chat.username,
         message=chat.message,
         prompt=chat.prompt,
         prompt_mode=chat.prompt_mode or "append",
-        conversation_id=chat.conversation_id or f"c-{runid.new(desk.clock())}",
-        locale=locale_of(request, chat.locale),
+        conversation_id=chat.conversation_id or f"c-{runid.new_run_id(desk.clock())}",
+        locale=negotiate_locale(request, chat.locale),
         persona=model.persona,
         principal=principal,
     )
-    return Order(
+    return RunRequest(
         query=query,
         backend=model.backend,
         style=style.name,
         chunking=chat.chunking or style.chunking,
         reasoning=bool(chat.reasoning),
         grace=grace,
-        claim=claim(request, chat),
-        origin=origin_of(request),
-        continues=chat.conversation_id is not None,
+        idempotency_key=idempotency_key_of(request, chat),
+        request_info=request_info(request),
+        continues_conversation=chat.conversation_id is not None,
     )
 
 
-def query_of(
+def build_query(
     request: Request,
-    desk: Desk,
+    desk: Services,
     principal: Principal,
     *,
     model: str,
@@ -108,16 +108,16 @@ def query_of(
         InvalidRequest: there is nothing to answer in it, or all is too long.
         ModelNotFound: nobody answers to this name.
     """
-    said = talk(turns)
+    said = parse_conversation(turns)
     return Query(
         username=model,
         message=said.message,
         parts=said.parts,
-        conversation_id=f"c-{runid.new(desk.clock())}",
-        locale=locale_of(request),
-        persona=model_of(desk, model).persona,
+        conversation_id=f"c-{runid.new_run_id(desk.clock())}",
+        locale=negotiate_locale(request),
+        persona=resolve_model(desk, model).persona,
         history=said.history,
-        since=said.since,
+        tool_turns=said.tool_turns,
         tools=tools,
         tool_choice=tool_choice,
         parameters=parameters,
@@ -125,9 +125,9 @@ def query_of(
     )
 
 
-def order_of(
-    request: Request, desk: Desk, query: Query, asked: msgspec.Struct, names: Mapping[str, str] | None = None
-) -> Order:
+def build_v1_run_request(
+    request: Request, desk: Services, query: Query, asked: msgspec.Struct, names: Mapping[str, str] | None = None
+) -> RunRequest:
     """Say what is to be run for a query.
 
     Args:
@@ -140,27 +140,27 @@ def order_of(
     Raises:
         InvalidRequest: what answers here cannot do that, or the request's idempotency key is none.
     """
-    backend = model_of(desk, query.username).backend
-    check_abilities(query, backend, names)
-    return Order(
+    backend = resolve_model(desk, query.username).backend
+    require_capabilities(query, backend, names)
+    return RunRequest(
         query=query,
         backend=backend,
         style=SMART.name,
         chunking=SMART.chunking,
         reasoning=True,
         grace=desk.settings.disconnect_grace_v1,
-        claim=claim(request, asked),
-        origin=origin_of(request),
+        idempotency_key=idempotency_key_of(request, asked),
+        request_info=request_info(request),
     )
 
 
-def model_of(desk: Desk, name: str) -> Model:
+def resolve_model(desk: Services, name: str) -> Route:
     """Give who answers to a name.
 
     Raises:
         ModelNotFound: nobody does.
     """
-    model = desk.models.find(name)
+    model = desk.router.find(name)
     if model is None:
         raise ModelNotFound
     return model

@@ -15,37 +15,37 @@ from flask import Request, Response
 
 from persona_stream.chunking import registry as chunking
 from persona_stream.chunking.base import Chunker
-from persona_stream.concurrency import Alarm, in_thread
+from persona_stream.concurrency import Wakeup, run_in_threadpool
 from persona_stream.core import cursor, sse
 from persona_stream.core.clock import Clock
 from persona_stream.core.cursor import Position
 from persona_stream.core.events import Event, Wait
-from persona_stream.core.projection import SMART, STYLES, Reader, Script
+from persona_stream.core.projection import SMART, STYLES, StreamProjection, SubscriptionOptions
 from persona_stream.core.query import Locale
-from persona_stream.journals.base import Journal, terms
-from persona_stream.protocols.base import Dialect
-from persona_stream.protocols.native.encoder import Native
-from persona_stream.web.connections import Presence, Readers
-from persona_stream.web.delivery import Tally, join
-from persona_stream.web.responses import Ready
-from persona_stream.web.services import Desk
+from persona_stream.journals.base import Journal, run_terms
+from persona_stream.protocols.base import EventEncoder
+from persona_stream.protocols.native.encoder import NativeEncoder
+from persona_stream.web.connections import DisconnectDetector, StreamRegistry
+from persona_stream.web.delivery import DeliveryStats, subscribe
+from persona_stream.web.responses import PreparedResponse
+from persona_stream.web.services import Services
 
 logger = logging.getLogger("persona_stream.web")
 
 _LARGE = 100_000  # characters: about what takes as long to cut as other streams should wait
 
 
-def cutter(name: str) -> Chunker:
+def guarded_chunker(name: str) -> Chunker:
     """Give the chunker of this name, fit for use beside other streams.
 
     A large answer is cut in a native thread. Where a chunker that somebody registered fails, the log says so, and
     the answer is cut by characters: its reader has waited for it, and a stream has its ending whatever happens.
     """
-    chunk = chunking.chunker(name)
+    chunk = chunking.get_chunker(name)
 
     def cut(text: str) -> list[str]:
         try:
-            return in_thread(chunk, text) if len(text) > _LARGE else chunk(text)
+            return run_in_threadpool(chunk, text) if len(text) > _LARGE else chunk(text)
         except Exception:
             logger.exception("the chunker %r failed: this answer is cut by characters", name)
             return chunking.characters(text)
@@ -65,15 +65,15 @@ class EventStream:
 
     def __init__(
         self,
-        script: Script,
-        dialect: Dialect,
+        script: StreamProjection,
+        dialect: EventEncoder,
         journal: Journal,
-        presence: Presence,
+        disconnects: DisconnectDetector,
         leave: Callable[[], None],
-        tally: Tally,
-        readers: Readers,
+        stats: DeliveryStats,
+        registry: StreamRegistry,
         clock: Clock,
-        sent_on_at: float | None = None,
+        max_age: float | None = None,
     ) -> None:
         """Begin to read.
 
@@ -82,11 +82,11 @@ class EventStream:
             tally: told of each event.
             sent_on_at: for a reader that goes on elsewhere by itself: the moment when it must, at the latest.
         """
-        self._journal, self._presence, self._leave, self._tally = journal, presence, leave, tally
-        self._readers, self._clock, self._sent_on_at = readers, clock, sent_on_at
-        self._alarm = Alarm()
-        journal.listen(self._alarm.ring)
-        readers.opened(self)
+        self._journal, self._presence, self._leave, self._tally = journal, disconnects, leave, stats
+        self._readers, self._clock, self._sent_on_at = registry, clock, max_age
+        self._alarm = Wakeup()
+        journal.subscribe(self._alarm.set)
+        registry.opened(self)
         self._frames: Iterator[bytes] | None = self._drive(iter(script), dialect.encode)
 
     def __iter__(self) -> EventStream:
@@ -99,14 +99,14 @@ class EventStream:
 
     def wake(self) -> None:
         """Look at once whether the reader must go."""
-        self._alarm.ring()
+        self._alarm.set()
 
     def close(self) -> None:
         """Let go of the run and the connection."""
         if self._frames is not None:
             self._frames = None
-            self._journal.unlisten(self._alarm.ring)
-            self._presence.release()
+            self._journal.unsubscribe(self._alarm.set)
+            self._presence.restore()
             self._readers.closed(self)
             self._leave()
 
@@ -117,12 +117,12 @@ class EventStream:
             if not isinstance(step, Wait):
                 if not (frame := encode(step)):
                     continue
-                self._tally.event(step, frame)
+                self._tally.record_event(step, frame)
                 due.append(frame)
                 size += len(frame)
                 if size < _WRITE_BYTES:
                     continue
-            elif self._journal.is_away:
+            elif self._journal.is_unavailable:
                 due.append(_AWAY)
             if self._must_go():
                 yield b"".join((*due, _SENT_ON))
@@ -132,15 +132,15 @@ class EventStream:
                 due.clear()
                 size = 0
             if isinstance(step, Wait):
-                if self._presence.gone():
+                if self._presence.is_disconnected():
                     return
-                self._alarm.sleep(min(step.until, self._sent_on_at or math.inf) - self._clock())
+                self._alarm.wait(min(step.until, self._sent_on_at or math.inf) - self._clock())
         if due:
             yield b"".join(due)
 
     def _must_go(self) -> bool:
         at = self._sent_on_at
-        return at is not None and (self._readers.are_sent_on or self._clock() >= at)
+        return at is not None and (self._readers.is_handing_over or self._clock() >= at)
 
 
 def run_headers(run_id: str) -> dict[str, str]:
@@ -148,55 +148,57 @@ def run_headers(run_id: str) -> dict[str, str]:
     return {"X-Run-Id": run_id, "Location": f"/api/runs/{run_id}/events"}
 
 
-def unbuffered(response: Response) -> None:
+def disable_buffering(response: Response) -> None:
     """Tell proxies to pass on each byte as it comes, and as it is."""
     response.headers["Cache-Control"] = "no-cache, no-transform"
     response.headers["X-Accel-Buffering"] = "no"
 
 
-def _sent_on_at(request: Request, desk: Desk) -> float | None:
+def _sent_on_at(request: Request, desk: Services) -> float | None:
     """Give the moment when this reader is sent on at the latest, if it has said that it goes on by itself."""
     # Who comes while others are sent on has nowhere else to go.
-    if request.headers.get("X-Persona-Resume") != "1" or desk.readers.are_sent_on:
+    if request.headers.get("X-Persona-Resume") != "1" or desk.streams.is_handing_over:
         return None
     age = desk.settings.max_connection_age
     return math.inf if age is None else desk.clock() + age
 
 
-def stream(
+def stream_response(
     request: Request,
-    desk: Desk,
+    desk: Services,
     journal: Journal,
     *,
     start: Position = cursor.BEGINNING,
     style_name: str | None = None,
     locale: Locale | None = None,
-    dialect: Dialect | None = None,
+    dialect: EventEncoder | None = None,
 ) -> Response:
     """Give the response that streams a run from a position.
 
     Style and language are the run's own unless given, and so is whether there is reasoning; the dialect is the native
     one. A foreign dialect has reasoning always, and the style smart unless another is given.
     """
-    run = terms(journal)
+    run = run_terms(journal)
     style = STYLES[style_name or (SMART.name if dialect else run.style)]
     locale = locale or run.locale
     cut = run.chunking if style.name == run.style else style.chunking
-    reader = Reader(style, cutter(cut), locale, start, reasoning=dialect is not None or run.reasoning)
-    speak = dialect or Native(run.run_id, desk.events_url(run.run_id), style, locale)
-    tally, leave = join(request, desk, journal, speak.name)
+    reader = SubscriptionOptions(
+        style, guarded_chunker(cut), locale, start, reasoning=dialect is not None or run.reasoning
+    )
+    speak = dialect or NativeEncoder(run.run_id, desk.events_url(run.run_id), style, locale)
+    tally, leave = subscribe(request, desk, journal, speak.name)
     events = EventStream(
-        Script(journal.entries, reader, desk.clock),
+        StreamProjection(journal.entries, reader, desk.clock),
         speak,
         journal,
-        Presence(request.environ),
+        DisconnectDetector(request.environ),
         leave,
         tally,
-        desk.readers,
+        desk.streams,
         desk.clock,
         _sent_on_at(request, desk),
     )
     headers = run_headers(run.run_id)
-    response = Ready(events, headers=headers, content_type=sse.CONTENT_TYPE, direct_passthrough=True)
-    unbuffered(response)
+    response = PreparedResponse(events, headers=headers, content_type=sse.CONTENT_TYPE, direct_passthrough=True)
+    disable_buffering(response)
     return response

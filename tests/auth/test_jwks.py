@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from persona_stream.auth.jwks import PublishedKeys, fetch_over_http
+from persona_stream.auth.jwks import JWKSKeySource, fetch_over_http
 from persona_stream.auth.keys import public_algorithms
-from persona_stream.auth.verifier import verifier
+from persona_stream.auth.verifier import create_verifier
 from persona_stream.errors import Unauthorized, Unavailable
 from persona_stream.settings.schema import Settings
 from tests.auth.token_forgery import EC, ED, GOOD, NOW, OTHER_RSA, RSA, jwk, jwks, signed
@@ -36,8 +36,8 @@ class Address:
         return self.body
 
 
-def published(address: Address, clock: FakeClock) -> PublishedKeys:
-    return PublishedKeys("https://keys.example", public_algorithms(()), clock, address)
+def published(address: Address, clock: FakeClock) -> JWKSKeySource:
+    return JWKSKeySource("https://keys.example", public_algorithms(()), clock, address)
 
 
 def test_the_address_is_asked_when_the_first_token_comes() -> None:
@@ -47,32 +47,32 @@ def test_the_address_is_asked_when_the_first_token_comes() -> None:
     assert address.asked == 0
     for seconds in (0, 60, 299):
         clock.now = NOW + seconds
-        assert len(keys.find("RS256", "old")) == 1
+        assert len(keys.keys_for("RS256", "old")) == 1
     assert address.asked == 1
     clock.now = NOW + 300
-    keys.find("RS256", "old")
+    keys.keys_for("RS256", "old")
     assert address.asked == 2
 
 
 def test_a_kid_picks_the_key_and_no_kid_leaves_all_that_fit() -> None:
     """A kid is compared whole; a key of another kind is never a candidate."""
     keys = published(Address(OLD, NEW, jwk(EC, "ES256", kid="curve"), jwk(ED, "EdDSA")), FakeClock(NOW))
-    assert len(keys.find("RS256", "new")) == 1
-    assert len(keys.find("RS256", None)) == 2
-    assert len(keys.find("EdDSA", None)) == 1
-    assert keys.find("ES256", "old") == []
-    assert keys.find("RS256", "ol") == []
-    assert keys.find("RS256", "") == []
+    assert len(keys.keys_for("RS256", "new")) == 1
+    assert len(keys.keys_for("RS256", None)) == 2
+    assert len(keys.keys_for("EdDSA", None)) == 1
+    assert keys.keys_for("ES256", "old") == []
+    assert keys.keys_for("RS256", "ol") == []
+    assert keys.keys_for("RS256", "") == []
 
 
 def test_a_rotation_is_noticed_at_the_first_token_with_the_new_key() -> None:
     """The key set is asked again at once, if the last time is half a minute ago."""
     clock, address = FakeClock(NOW), Address(OLD)
     keys = published(address, clock)
-    keys.find("RS256", "old")
+    keys.keys_for("RS256", "old")
     address.body = jwks(OLD, NEW)
     clock.now = NOW + 30
-    assert len(keys.find("RS256", "new")) == 1
+    assert len(keys.keys_for("RS256", "new")) == 1
     assert address.asked == 2
 
 
@@ -80,12 +80,12 @@ def test_a_key_that_is_withdrawn_counts_no_more_after_five_minutes() -> None:
     """Its tokens name a key that nobody knows then."""
     clock, address = FakeClock(NOW), Address(OLD, NEW)
     keys = published(address, clock)
-    keys.find("RS256", "old")
+    keys.keys_for("RS256", "old")
     address.body = jwks(NEW)
     clock.now = NOW + 299
-    assert len(keys.find("RS256", "old")) == 1
+    assert len(keys.keys_for("RS256", "old")) == 1
     clock.now = NOW + 300
-    assert keys.find("RS256", "old") == []
+    assert keys.keys_for("RS256", "old") == []
 
 
 def test_tokens_that_name_keys_nobody_knows_cause_one_question_in_half_a_minute() -> None:
@@ -94,7 +94,7 @@ def test_tokens_that_name_keys_nobody_knows_cause_one_question_in_half_a_minute(
     keys = published(address, clock)
     for tenth in range(1200):
         clock.now = NOW + tenth / 10
-        assert keys.find("RS256", f"made up {tenth}") == []
+        assert keys.keys_for("RS256", f"made up {tenth}") == []
     assert address.asked == 4
 
 
@@ -105,17 +105,17 @@ def test_keys_outlive_an_outage_of_their_address(body: bytes | None, caplog: pyt
     """Whatever the outage looks like; the log says it, and new keys are taken as soon as there are any."""
     clock, address = FakeClock(NOW), Address(OLD)
     keys = published(address, clock)
-    keys.find("RS256", "old")
+    keys.keys_for("RS256", "old")
     address.body = body
     for seconds in (300, 600, 86_400):
         clock.now = NOW + seconds
-        assert len(keys.find("RS256", "old")) == 1
+        assert len(keys.keys_for("RS256", "old")) == 1
     assert address.asked == 4
     assert "No keys from jwks_url" in caplog.text
     assert "the old ones stay" in caplog.text
     address.body = jwks(NEW)
     clock.now = NOW + 90_000
-    assert len(keys.find("RS256", "new")) == 1
+    assert len(keys.keys_for("RS256", "new")) == 1
 
 
 def test_without_any_keys_nothing_can_be_told() -> None:
@@ -126,12 +126,12 @@ def test_without_any_keys_nothing_can_be_told() -> None:
     for seconds, retry_after in ((0, "30"), (12, "18"), (29.9, "1")):
         clock.now = NOW + seconds
         with pytest.raises(Unavailable, match="out of reach") as caught:
-            keys.find("RS256", "old")
+            keys.keys_for("RS256", "old")
         assert caught.value.headers == {"Retry-After": retry_after}
     assert address.asked == 1
     address.body = jwks(OLD)
     clock.now = NOW + 30
-    assert len(keys.find("RS256", "old")) == 1
+    assert len(keys.keys_for("RS256", "old")) == 1
 
 
 def test_useless_keys_beside_good_ones_are_passed_over() -> None:
@@ -146,8 +146,8 @@ def test_useless_keys_beside_good_ones_are_passed_over() -> None:
         "x",
     ]
     keys = published(Address(*rubbish, OLD), FakeClock(NOW))
-    assert len(keys.find("RS256", "old")) == 1
-    assert keys.find("RS256", "enc") == []
+    assert len(keys.keys_for("RS256", "old")) == 1
+    assert keys.keys_for("RS256", "enc") == []
 
 
 def test_many_who_come_with_a_new_key_wait_for_the_one_who_asks() -> None:
@@ -161,16 +161,16 @@ def test_many_who_come_with_a_new_key_wait_for_the_one_who_asks() -> None:
             assert answer.wait(30)
         return address(url)
 
-    keys = PublishedKeys("https://keys.example", ("RS256",), clock, slow)
-    keys.find("RS256", "old")
+    keys = JWKSKeySource("https://keys.example", ("RS256",), clock, slow)
+    keys.keys_for("RS256", "old")
     address.body = jwks(OLD, NEW)
     clock.now = NOW + 60
     found: list[int] = []
-    threads = [threading.Thread(target=lambda: found.append(len(keys.find("RS256", "new")))) for _ in range(5)]
+    threads = [threading.Thread(target=lambda: found.append(len(keys.keys_for("RS256", "new")))) for _ in range(5)]
     for thread in threads:
         thread.start()
     assert arrived.wait(30)
-    assert len(keys.find("RS256", "old")) == 1  # who names a known key waits for nobody
+    assert len(keys.keys_for("RS256", "old")) == 1  # who names a known key waits for nobody
     answer.set()
     for thread in threads:
         thread.join(30)
@@ -220,7 +220,7 @@ def publisher() -> Iterator[Publisher]:
 def test_a_rotation_over_http(publisher: Publisher) -> None:
     """From a token to its caller, through a real address that changes its keys, goes away, and comes back."""
     clock = FakeClock(NOW)
-    check = verifier(Settings(jwks_url=publisher.url), "", clock).verify
+    check = create_verifier(Settings(jwks_url=publisher.url), "", clock).verify
     claims = GOOD | {"exp": NOW + 10_000}
     publisher.body = jwks(OLD)
     assert check(signed(claims, RSA, "RS256", kid="old")).subject == "ann"

@@ -20,11 +20,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.auth.jwt import BearerVerifier, Rules, check, invalid, is_subject, issue, missing
-from persona_stream.auth.keys import FixedKeys, from_pem, from_secret
-from persona_stream.auth.verifier import verifier
+from persona_stream.auth.jwt import (
+    ClaimRules,
+    JWTVerifier,
+    invalid_token,
+    is_valid_subject,
+    issue_token,
+    missing_token,
+    validate_claims,
+)
+from persona_stream.auth.keys import FixedKeys, keys_from_pem, keys_from_secret
+from persona_stream.auth.verifier import create_verifier
 from persona_stream.core.query import Principal
-from persona_stream.errors import StartError, Unauthorized
+from persona_stream.errors import ConfigurationError, Unauthorized
 from persona_stream.settings.schema import Settings
 from tests.auth.token_forgery import EC, ED, GOOD, NOW, OTHER_RSA, RSA, SECRET, encoded, jwk, pem, signed, token
 from tests.fakes import FakeClock
@@ -32,18 +40,18 @@ from tests.fakes import FakeClock
 ANN = Principal("ann", frozenset({"chat"}))
 
 
-def with_secret(clock: FakeClock | None = None) -> BearerVerifier:
-    return BearerVerifier(from_secret(SECRET, ()), Rules(), clock or FakeClock(NOW))
+def with_secret(clock: FakeClock | None = None) -> JWTVerifier:
+    return JWTVerifier(keys_from_secret(SECRET, ()), ClaimRules(), clock or FakeClock(NOW))
 
 
 @pytest.fixture(scope="module")
-def with_public_key(tmp_path_factory: pytest.TempPathFactory) -> BearerVerifier:
+def with_public_key(tmp_path_factory: pytest.TempPathFactory) -> JWTVerifier:
     file: Path = tmp_path_factory.mktemp("keys") / "public.pem"
     file.write_text(pem(RSA))
-    return BearerVerifier(from_pem(file, ()), Rules(), FakeClock(NOW))
+    return JWTVerifier(keys_from_pem(file, ()), ClaimRules(), FakeClock(NOW))
 
 
-def refusal(verifier: BearerVerifier, hostile: str) -> str:
+def refusal(verifier: JWTVerifier, hostile: str) -> str:
     with pytest.raises(Unauthorized) as caught:
         verifier.verify(hostile)
     header = caught.value.headers["WWW-Authenticate"]
@@ -60,7 +68,7 @@ def test_a_good_token_comes_in() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "RS512", "PS256"])
-def test_a_good_token_of_a_private_key_comes_in(with_public_key: BearerVerifier, algorithm: str) -> None:
+def test_a_good_token_of_a_private_key_comes_in(with_public_key: JWTVerifier, algorithm: str) -> None:
     """With every algorithm that fits the key, and whatever kid it names: there is only one key."""
     assert with_public_key.verify(signed(GOOD, RSA, algorithm, kid="any")) == ANN
 
@@ -150,7 +158,7 @@ def test_a_hostile_token_stays_out(hostile: str, sentence: str) -> None:
     assert refusal(with_secret(), hostile) == sentence
 
 
-def test_the_public_key_is_no_secret(with_public_key: BearerVerifier) -> None:
+def test_the_public_key_is_no_secret(with_public_key: JWTVerifier) -> None:
     """Key confusion: who signs with HMAC and the public key, which everybody has, stays out."""
     for form in (pem(RSA), pem(RSA).strip(), json.dumps(jwk(RSA, "RS256"))):
         for algorithm in ("HS256", "RS256"):
@@ -161,7 +169,7 @@ def test_the_public_key_is_no_secret(with_public_key: BearerVerifier) -> None:
             )
 
 
-def test_a_key_that_the_token_brings_along_is_not_used(with_public_key: BearerVerifier) -> None:
+def test_a_key_that_the_token_brings_along_is_not_used(with_public_key: JWTVerifier) -> None:
     """Neither one that stands in the header, nor one that stands where the header says: nobody goes there."""
     for header in (
         {"jwk": jwk(OTHER_RSA, "RS256")},
@@ -177,7 +185,7 @@ def test_a_key_that_the_token_brings_along_is_not_used(with_public_key: BearerVe
     "kid",
     ["../../../../dev/null", "/dev/null", "' OR 1=1 --", "http://127.0.0.1:9/", "a\x00b", "\r\nX: y", "", "x" * 3000],
 )
-def test_a_kid_is_a_name_and_nothing_else(with_public_key: BearerVerifier, kid: str) -> None:
+def test_a_kid_is_a_name_and_nothing_else(with_public_key: JWTVerifier, kid: str) -> None:
     """It is not opened, queried or fetched, and does not come back in the answer."""
     assert with_secret().verify(token(GOOD, {"alg": "HS256", "kid": kid})) == ANN
     assert refusal(with_public_key, signed(GOOD, OTHER_RSA, "RS256", kid=kid)) == WRONG_SIGNATURE
@@ -188,13 +196,13 @@ def test_a_kid_is_a_name_and_nothing_else(with_public_key: BearerVerifier, kid: 
 @pytest.mark.parametrize("signature", [b"", b"x", b"\x00" * 64, b"\xff" * 64, b"\x00" * 256, b"\xff" * 1000])
 def test_a_signature_of_any_shape_is_only_wrong(key: Any, algorithm: str, signature: bytes) -> None:
     """Too short, too long, all zeros: no algorithm takes it, and none stumbles over it."""
-    verifier = BearerVerifier(FixedKeys({algorithm: key.public_key()}), Rules(), FakeClock(NOW))
+    verifier = JWTVerifier(FixedKeys({algorithm: key.public_key()}), ClaimRules(), FakeClock(NOW))
     good = signed(GOOD, key, algorithm)
     assert verifier.verify(good) == ANN
     assert refusal(verifier, f"{good.rpartition('.')[0]}.{encoded(signature)}") == WRONG_SIGNATURE
 
 
-def test_another_curve_or_key_kind_does_not_verify(with_public_key: BearerVerifier) -> None:
+def test_another_curve_or_key_kind_does_not_verify(with_public_key: JWTVerifier) -> None:
     """An algorithm that does not fit the key is not tried."""
     assert refusal(with_public_key, signed(GOOD, EC, "ES256")).startswith("The token's alg must be RS256")
 
@@ -238,10 +246,10 @@ class CountingKeys:
     algorithms: Sequence[str] = ("HS256",)
 
     def __init__(self, trusted_for: float) -> None:
-        self.trusted_for = trusted_for
+        self.max_age = trusted_for
         self.asked = 0
 
-    def find(self, algorithm: str, kid: str | None) -> Sequence[Any]:
+    def keys_for(self, algorithm: str, kid: str | None) -> Sequence[Any]:
         self.asked += 1
         return [SECRET.encode()]
 
@@ -249,7 +257,7 @@ class CountingKeys:
 def test_a_token_that_passed_is_remembered_until_it_expires() -> None:
     """Its signature is checked once; when it expires it is refused like any other."""
     clock, keys = FakeClock(NOW), CountingKeys(float("inf"))
-    verifier = BearerVerifier(keys, Rules(leeway=5), clock)
+    verifier = JWTVerifier(keys, ClaimRules(leeway=5), clock)
     good = token(GOOD)
     for seconds in (0, 30, 64.9):
         clock.now = NOW + seconds
@@ -272,7 +280,7 @@ def test_a_token_that_failed_is_not_remembered() -> None:
 def test_what_is_remembered_is_checked_again_when_keys_may_have_changed() -> None:
     """A key that its publisher withdraws does not live on in the memory of tokens."""
     clock, keys = FakeClock(NOW), CountingKeys(300)
-    verifier = BearerVerifier(keys, Rules(), clock)
+    verifier = JWTVerifier(keys, ClaimRules(), clock)
     good = token(GOOD | {"exp": NOW + 10_000})
     for seconds in (0, 299, 300, 599, 600):
         clock.now = NOW + seconds
@@ -283,11 +291,11 @@ def test_what_is_remembered_is_checked_again_when_keys_may_have_changed() -> Non
 def test_what_is_remembered_is_bounded() -> None:
     """The oldest is forgotten, and passes again when it comes again."""
     keys = FixedKeys({"HS256": SECRET.encode()})
-    verifier = BearerVerifier(keys, Rules(), FakeClock(NOW), remembers=3)
+    verifier = JWTVerifier(keys, ClaimRules(), FakeClock(NOW), remembers=3)
     tokens = [token(GOOD | {"sub": f"user {number}"}) for number in range(5)]
     for _ in range(2):
         assert [verifier.verify(each).subject for each in tokens] == [f"user {number}" for number in range(5)]
-    assert verifier.remembered == 3
+    assert verifier.cached == 3
 
 
 def test_two_tokens_are_two_callers() -> None:
@@ -299,14 +307,14 @@ def test_two_tokens_are_two_callers() -> None:
 
 def test_a_missing_token_is_no_error() -> None:
     """RFC 6750 §3.1: without credentials the challenge has no error attribute."""
-    refusal = missing()
+    refusal = missing_token()
     assert (refusal.status, refusal.code) == (401, "unauthorized")
     assert refusal.headers == {"WWW-Authenticate": 'Bearer realm="persona_stream"'}
 
 
 def test_an_invalid_token_is_described() -> None:
     """The sentence is in the body and in the header."""
-    refusal = invalid("The token expired at noon")
+    refusal = invalid_token("The token expired at noon")
     assert refusal.message == "The token expired at noon"
     assert refusal.headers == {
         "WWW-Authenticate": 'Bearer realm="persona_stream", error="invalid_token", '
@@ -317,7 +325,7 @@ def test_an_invalid_token_is_described() -> None:
 @given(st.text())
 def test_no_sentence_breaks_out_of_the_header(sentence: str) -> None:
     """Quotes, line ends and letters beyond ASCII are replaced: the header has three attributes, whatever is said."""
-    header = invalid(sentence).headers["WWW-Authenticate"]
+    header = invalid_token(sentence).headers["WWW-Authenticate"]
     assert re.fullmatch(
         r'Bearer realm="persona_stream", error="invalid_token", error_description="[ !#-\[\]-~]*"', header, re.ASCII
     )
@@ -326,9 +334,9 @@ def test_no_sentence_breaks_out_of_the_header(sentence: str) -> None:
 CLAIMS_GOOD: dict[str, Any] = {"sub": "ann", "exp": NOW + 60}
 
 
-def claims_refusal(claims: dict[str, Any], rules: Rules) -> str:
+def claims_refusal(claims: dict[str, Any], rules: ClaimRules) -> str:
     with pytest.raises(Unauthorized) as caught:
-        check(claims, rules, NOW)
+        validate_claims(claims, rules, NOW)
     return caught.value.message
 
 
@@ -350,7 +358,7 @@ def claims_refusal(claims: dict[str, Any], rules: Rules) -> str:
 )
 def test_good_claims_give_the_caller(claims: dict[str, Any], principal: Principal) -> None:
     """With the scopes that they say; ``chat`` is implied where they say nothing."""
-    assert check(CLAIMS_GOOD | claims, Rules(), NOW)[0] == principal
+    assert validate_claims(CLAIMS_GOOD | claims, ClaimRules(), NOW)[0] == principal
 
 
 NOT_A_MOMENT = "The token's {} claim is not a moment: it must be a number of seconds since 1970"
@@ -403,13 +411,15 @@ NOT_A_MOMENT = "The token's {} claim is not a moment: it must be a number of sec
 )
 def test_claims_that_do_not_hold_are_refused(claims: dict[str, Any], sentence: str) -> None:
     """The sentence says which claim, and what it must be."""
-    assert claims_refusal(CLAIMS_GOOD | claims, Rules()) == sentence
+    assert claims_refusal(CLAIMS_GOOD | claims, ClaimRules()) == sentence
 
 
 @pytest.mark.parametrize("claim", ["us", ["them", "us"], ["also-us"]])
 def test_a_token_for_this_server_comes_in(claim: object) -> None:
     """One of the audiences that it names is one of ours."""
-    assert check(CLAIMS_GOOD | {"aud": claim}, Rules(audience=("us", "also-us")), NOW)[0].subject == "ann"
+    assert (
+        validate_claims(CLAIMS_GOOD | {"aud": claim}, ClaimRules(audience=("us", "also-us")), NOW)[0].subject == "ann"
+    )
 
 
 @pytest.mark.parametrize(
@@ -428,13 +438,13 @@ def test_a_token_for_this_server_comes_in(claim: object) -> None:
 )
 def test_a_token_for_somebody_else_does_not(claims: dict[str, Any], sentence: str) -> None:
     """An audience is compared whole, and letter by letter."""
-    assert claims_refusal(CLAIMS_GOOD | claims, Rules(audience=("us", "also-us"))) == sentence
+    assert claims_refusal(CLAIMS_GOOD | claims, ClaimRules(audience=("us", "also-us"))) == sentence
 
 
 def test_the_issuer_must_be_the_one() -> None:
     """Where one is configured; a missing, another or a strange one is refused."""
-    rules = Rules(issuer="https://id.example")
-    assert check(CLAIMS_GOOD | {"iss": "https://id.example"}, rules, NOW)[0].subject == "ann"
+    rules = ClaimRules(issuer="https://id.example")
+    assert validate_claims(CLAIMS_GOOD | {"iss": "https://id.example"}, rules, NOW)[0].subject == "ann"
     for claims in ({}, {"iss": "https://id.example/"}, {"iss": ["https://id.example"]}, {"iss": None}):
         sentence = "The token is from another issuer: its iss claim must be https://id.example"
         assert claims_refusal(CLAIMS_GOOD | claims, rules) == sentence
@@ -442,8 +452,8 @@ def test_the_issuer_must_be_the_one() -> None:
 
 def test_leeway_forgives_clocks_that_differ() -> None:
     """As far as it goes and no further, at both ends."""
-    rules = Rules(leeway=10)
-    assert check({"sub": "ann", "exp": NOW - 9, "nbf": NOW + 10}, rules, NOW) == (Principal("ann"), NOW + 1)
+    rules = ClaimRules(leeway=10)
+    assert validate_claims({"sub": "ann", "exp": NOW - 9, "nbf": NOW + 10}, rules, NOW) == (Principal("ann"), NOW + 1)
     assert claims_refusal({"sub": "ann", "exp": NOW - 10}, rules) == "The token expired at 2027-01-15T07:59:50Z"
     assert claims_refusal(CLAIMS_GOOD | {"nbf": NOW + 11}, rules).startswith("The token is not valid before")
 
@@ -455,12 +465,12 @@ json_values = plain | st.lists(plain, max_size=2) | st.dictionaries(st.text(max_
 @given(st.dictionaries(st.sampled_from(["sub", "exp", "nbf", "aud", "iss", "scope", "iat"]), json_values))
 def test_whatever_claims_say_they_hold_or_are_refused(claims: dict[str, Any]) -> None:
     """Nothing else happens, and who comes in has a name and an end in the future."""
-    for rules in (Rules(), Rules(("us",), "me", 5)):
+    for rules in (ClaimRules(), ClaimRules(("us",), "me", 5)):
         try:
-            principal, ends = check(claims, rules, NOW)
+            principal, ends = validate_claims(claims, rules, NOW)
         except Unauthorized:
             continue
-        assert is_subject(principal.subject)
+        assert is_valid_subject(principal.subject)
         assert ends > NOW
 
 
@@ -474,8 +484,8 @@ def claims(token: str) -> dict[str, Any]:
 
 def test_a_token_says_who_and_until_when() -> None:
     """And what it allows, where that is more or less than ``chat``."""
-    assert claims(issue(SECRET, "ann", 60, clock=CLOCK)) == {"sub": "ann", "exp": NOW + 60}
-    assert claims(issue(SECRET, "安", 0.5, "chat admin", clock=CLOCK)) == {
+    assert claims(issue_token(SECRET, "ann", 60, clock=CLOCK)) == {"sub": "ann", "exp": NOW + 60}
+    assert claims(issue_token(SECRET, "安", 0.5, "chat admin", clock=CLOCK)) == {
         "sub": "安",
         "exp": NOW + 1,
         "scope": "chat admin",
@@ -493,8 +503,8 @@ def test_a_token_says_who_and_until_when() -> None:
 def test_a_token_that_we_make_comes_in(values: dict[str, Any]) -> None:
     """Under the settings that it was made for, until it expires."""
     settings, secret, clock = Settings(**values), "x" * 64, FakeClock(NOW)
-    check = verifier(settings, secret, clock).verify
-    token = issue(secret, "ann", 60, "admin", settings, clock)
+    check = create_verifier(settings, secret, clock).verify
+    token = issue_token(secret, "ann", 60, "admin", settings, clock)
     assert check(token) == Principal("ann", frozenset({"admin"}))
     clock.now = NOW + 60
     with pytest.raises(Unauthorized, match="expired"):
@@ -505,18 +515,20 @@ def test_a_token_that_we_make_comes_in(values: dict[str, Any]) -> None:
 def test_without_the_private_key_none_can_be_made(name: str) -> None:
     """A public key checks tokens, and makes none."""
     settings = Settings(jwt_public_key=Path("k")) if name == "jwt_public_key" else Settings(jwks_url="http://k")
-    with pytest.raises(StartError, match=f"^Tokens are checked with {name} here, and only who holds its private key"):
-        issue(SECRET, "ann", 60, settings=settings)
+    with pytest.raises(
+        ConfigurationError, match=f"^Tokens are checked with {name} here, and only who holds its private key"
+    ):
+        issue_token(SECRET, "ann", 60, settings=settings)
 
 
 def test_a_short_secret_makes_none() -> None:
     """It would make tokens that no server of ours takes."""
-    with pytest.raises(StartError, match="jwt_secret has 5 bytes"):
-        issue("short", "ann", 60)
+    with pytest.raises(ConfigurationError, match="jwt_secret has 5 bytes"):
+        issue_token("short", "ann", 60)
 
 
 @pytest.mark.parametrize("subject", ["", " ", "a\nb", "\ud800"])
 def test_nobody_is_called_this(subject: str) -> None:
     """A name that the verifier would refuse is refused here already."""
     with pytest.raises(ValueError, match="not blank"):
-        issue(SECRET, subject, 60)
+        issue_token(SECRET, subject, 60)

@@ -11,8 +11,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from persona_stream.auth.keys import from_pem, from_secret, public_algorithms, public_keys
-from persona_stream.errors import StartError
+from persona_stream.auth.keys import keys_from_pem, keys_from_secret, public_algorithms, public_keys
+from persona_stream.errors import ConfigurationError
 from tests.auth.token_forgery import EC, ED, RSA, SECRET, jwk, pem
 
 RSA_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
@@ -23,12 +23,12 @@ SHORT_RSA = rsa.generate_private_key(65537, 1024)
 
 def test_a_secret_fits_hashes_that_are_not_longer() -> None:
     """By RFC 7518 §3.2 a key has at least as many bytes as the hash."""
-    assert from_secret("x" * 32, ()).algorithms == ("HS256",)
-    assert from_secret("x" * 48, ()).algorithms == ("HS256", "HS384")
-    assert from_secret("x" * 64, ()).algorithms == ("HS256", "HS384", "HS512")
-    assert from_secret("é" * 16, ()).algorithms == ("HS256",)
-    assert from_secret("x" * 64, ("HS512", "RS256")).algorithms == ("HS512",)
-    assert from_secret(SECRET, ()).find("HS256", "any name") == (SECRET.encode(),)
+    assert keys_from_secret("x" * 32, ()).algorithms == ("HS256",)
+    assert keys_from_secret("x" * 48, ()).algorithms == ("HS256", "HS384")
+    assert keys_from_secret("x" * 64, ()).algorithms == ("HS256", "HS384", "HS512")
+    assert keys_from_secret("é" * 16, ()).algorithms == ("HS256",)
+    assert keys_from_secret("x" * 64, ("HS512", "RS256")).algorithms == ("HS512",)
+    assert keys_from_secret(SECRET, ()).keys_for("HS256", "any name") == (SECRET.encode(),)
 
 
 @pytest.mark.parametrize(
@@ -44,8 +44,8 @@ def test_a_secret_fits_hashes_that_are_not_longer() -> None:
 )
 def test_a_secret_that_cannot_be_used_is_refused(secret: str, allowed: tuple[str, ...], sentence: str) -> None:
     """The server does not start, and does not say the secret."""
-    with pytest.raises(StartError) as caught:
-        from_secret(secret, allowed)
+    with pytest.raises(ConfigurationError) as caught:
+        keys_from_secret(secret, allowed)
     assert sentence in str(caught.value)
     assert "geheim" not in str(caught.value)
 
@@ -58,10 +58,10 @@ def test_a_public_key_fits_its_own_algorithms(key: Any, algorithms: tuple[str, .
     """HMAC is never among them, nor ``none``; and the settings may narrow them."""
     file = tmp_path / "key.pem"
     file.write_text("A comment that openssl writes, say\n" + pem(key))
-    assert from_pem(file, ()).algorithms == algorithms
-    assert from_pem(file, (algorithms[0], "HS256")).algorithms == (algorithms[0],)
-    with pytest.raises(StartError, match=f"none fits this jwt_public_key: {', '.join(algorithms)} would"):
-        from_pem(file, ("HS256",))
+    assert keys_from_pem(file, ()).algorithms == algorithms
+    assert keys_from_pem(file, (algorithms[0], "HS256")).algorithms == (algorithms[0],)
+    with pytest.raises(ConfigurationError, match=f"none fits this jwt_public_key: {', '.join(algorithms)} would"):
+        keys_from_pem(file, ("HS256",))
 
 
 def private(key: Any) -> str:
@@ -94,16 +94,16 @@ def test_a_file_that_holds_no_usable_key_is_refused(content: bytes, sentence: st
     """The sentence has the setting, the file, and where there is one the command that mends it."""
     file = tmp_path / "key.pem"
     file.write_bytes(content)
-    with pytest.raises(StartError) as caught:
-        from_pem(file, ())
+    with pytest.raises(ConfigurationError) as caught:
+        keys_from_pem(file, ())
     assert str(caught.value).startswith(f"jwt_public_key: {file} ")
     assert sentence in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     """With the reason."""
-    with pytest.raises(StartError, match=r"none\.pem cannot be read: No such file or directory"):
-        from_pem(tmp_path / "none.pem", ())
+    with pytest.raises(ConfigurationError, match=r"none\.pem cannot be read: No such file or directory"):
+        keys_from_pem(tmp_path / "none.pem", ())
 
 
 @pytest.mark.parametrize(
@@ -156,25 +156,25 @@ def test_the_algorithms_of_published_keys_can_be_narrowed() -> None:
     """To those of public keys."""
     assert public_algorithms(("ES256", "HS256")) == ("ES256",)
     assert "HS256" not in public_algorithms(())
-    with pytest.raises(StartError, match="jwt_algorithms has HS256"):
+    with pytest.raises(ConfigurationError, match="jwt_algorithms has HS256"):
         public_algorithms(("HS256",))
 
 
 WITHOUT = """
 import sys
 sys.modules["cryptography"] = None
-from persona_stream.errors import StartError
+from persona_stream.errors import ConfigurationError
 from persona_stream.settings import Settings
-from persona_stream.auth.jwt import issue
-from persona_stream.auth.verifier import verifier
-from persona_stream.auth.tickets import Tickets
+from persona_stream.auth.jwt import issue_token
+from persona_stream.auth.verifier import create_verifier
+from persona_stream.auth.tickets import RunURLSigner
 
 secret = "x" * 40
-assert verifier(Settings(), secret).verify(issue(secret, "ann", 60)).subject == "ann"
+assert create_verifier(Settings(), secret).verify(issue_token(secret, "ann", 60)).subject == "ann"
 for settings in (Settings(jwt_public_key="key.pem"), Settings(jwks_url="https://keys.example")):
     try:
-        verifier(settings, secret)
-    except StartError as error:
+        create_verifier(settings, secret)
+    except ConfigurationError as error:
         print(error)
 """
 

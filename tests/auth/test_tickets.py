@@ -8,28 +8,30 @@ import hmac
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.auth.tickets import Tickets
+from persona_stream.auth.tickets import RunURLSigner
 from tests.auth.token_forgery import SECRET, encoded
 
-TICKETS = Tickets(lambda: SECRET)
+TICKETS = RunURLSigner(lambda: SECRET)
 
 
 def test_a_ticket_is_the_same_in_every_process() -> None:
     """It depends on the secret and the run alone, and fits into an address."""
     assert (
-        TICKETS.sign("01kaf") == Tickets(lambda: SECRET).sign("01kaf") == "FpIaE1YEFZ9EQ_ULfHkk95lhj-0g5_-ZS0sNf8gDL8g"
+        TICKETS.sign("01kaf")
+        == RunURLSigner(lambda: SECRET).sign("01kaf")
+        == "FpIaE1YEFZ9EQ_ULfHkk95lhj-0g5_-ZS0sNf8gDL8g"
     )
 
 
 def test_a_ticket_is_for_one_run_and_one_secret() -> None:
     """Another run's, another server's, a part of it, and none at all are refused."""
     ticket = TICKETS.sign("01kaf")
-    assert TICKETS.check("01kaf", ticket)
-    assert not TICKETS.check("01kag", ticket)
-    assert not TICKETS.check("", ticket)
-    assert not Tickets(lambda: SECRET + "x").check("01kaf", ticket)
+    assert TICKETS.verify("01kaf", ticket)
+    assert not TICKETS.verify("01kag", ticket)
+    assert not TICKETS.verify("", ticket)
+    assert not RunURLSigner(lambda: SECRET + "x").verify("01kaf", ticket)
     assert not any(
-        TICKETS.check("01kaf", part) for part in ("", ticket[:-1], ticket + "=", ticket.upper(), "é", "\ud800")
+        TICKETS.verify("01kaf", part) for part in ("", ticket[:-1], ticket + "=", ticket.upper(), "é", "\ud800")
     )
 
 
@@ -41,5 +43,5 @@ def test_a_ticket_is_no_signature_of_a_token() -> None:
 @given(st.text(), st.text())
 def test_any_run_id_has_a_ticket_of_its_own(one: str, other: str) -> None:
     """Whatever characters it has."""
-    assert TICKETS.check(one, TICKETS.sign(one))
-    assert TICKETS.check(one, TICKETS.sign(other)) == (one == other)
+    assert TICKETS.verify(one, TICKETS.sign(one))
+    assert TICKETS.verify(one, TICKETS.sign(other)) == (one == other)

@@ -169,11 +169,11 @@ class Paper:
         self._are_there = are_there
         self.pieces = self._read(pieces, trouble)
 
-    def has_more(self) -> bool:
+    def has_buffered_data(self) -> bool:
         """Whether the pieces seem to have come, or to come one by one."""
         return self._are_there
 
-    def stop(self) -> None:
+    def abort(self) -> None:
         """Nothing waits."""
 
     def _read(self, pieces: Iterable[bytes], trouble: Exception | None) -> Iterator[bytes]:

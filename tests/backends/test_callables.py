@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import pytest
 
 from persona_stream.backends.base import Backend
-from persona_stream.backends.callables import adapt, named
+from persona_stream.backends.callables import from_callable, from_import_path
 from persona_stream.core.query import Answer, Principal, Query, Turn
-from persona_stream.errors import StartError
+from persona_stream.errors import ConfigurationError
 from persona_stream.personas.persona import Persona
 
 if TYPE_CHECKING:
     from nowhere import Unresolvable  # type: ignore[import-not-found]  # no such module: only annotations name it
 
-PERSONA = Persona(username="ada", name="Ada", line={"en": "Counts."}, prompt="You are Ada.")
+PERSONA = Persona(username="ada", name="Ada", tagline={"en": "Counts."}, prompt="You are Ada.")
 QUERY = Query(
     username="ada",
     message="How many?",
@@ -177,21 +177,21 @@ async def ask_async(message: str, size: int = 1) -> str:
 )
 def test_a_parameter_gets_what_it_is_named_or_annotated_for(function: Callable[..., object], result: object) -> None:
     """Every parameter that a query has something for gets that, whatever kind of callable it belongs to."""
-    backend = adapt(function)
+    backend = from_callable(function)
     assert backend.process_query(QUERY) == result
     assert not backend.is_async
 
 
 def test_the_flag_is_asked_for_by_its_name() -> None:
     """``cancelled`` is no part of the question, and so not among what ``**kwargs`` gets."""
-    assert adapt(lambda message, cancelled=None: cancelled).process_query(QUERY) is QUERY.cancelled
+    assert from_callable(lambda message, cancelled=None: cancelled).process_query(QUERY) is QUERY.cancelled
 
 
 @pytest.mark.parametrize("field", sorted(FIELDS))
 def test_every_field_can_be_asked_for_by_its_name(field: str) -> None:
     """A lone parameter named like a field gets that field, and nothing else."""
     function = eval(f"lambda {field}: {field}")
-    assert adapt(function).process_query(QUERY) == FIELDS[field]
+    assert from_callable(function).process_query(QUERY) == FIELDS[field]
 
 
 def test_a_default_stays_where_the_query_has_nothing() -> None:
@@ -203,15 +203,15 @@ def test_a_default_stays_where_the_query_has_nothing() -> None:
     def ask_bare(prompt: str | None, persona: Persona | None) -> tuple[object, ...]:
         return prompt, persona
 
-    assert adapt(ask).process_query(BARE) == ("How many?", "my own", "mine", "zh")
-    assert adapt(ask).process_query(QUERY) == ("How many?", "Be brief.", PERSONA, "en")
-    assert adapt(ask_bare).process_query(BARE) == (None, None)
+    assert from_callable(ask).process_query(BARE) == ("How many?", "my own", "mine", "zh")
+    assert from_callable(ask).process_query(QUERY) == ("How many?", "Be brief.", PERSONA, "en")
+    assert from_callable(ask_bare).process_query(BARE) == (None, None)
 
 
 @pytest.mark.parametrize("function", [annotated, called_query, unannotated, positional_only_query])
 def test_a_function_of_a_query_is_called_directly(function: Callable[..., object]) -> None:
     """A function that takes the query and nothing else is not wrapped: it costs nothing, also in a traceback."""
-    assert adapt(function).process_query is function
+    assert from_callable(function).process_query is function
 
 
 @pytest.mark.parametrize(
@@ -228,7 +228,7 @@ def test_a_function_of_a_query_is_called_directly(function: Callable[..., object
 )
 def test_async_callables_are_known_as_such(function: Callable[..., object]) -> None:
     """is_async is true for async functions, methods, objects and partials of them, and they return an awaitable."""
-    backend = adapt(function)
+    backend = from_callable(function)
     assert backend.is_async
     result: Any = backend.process_query(QUERY)
     assert asyncio.run(result) == "HOW MANY?"
@@ -334,19 +334,19 @@ def query_as_text(query: str) -> str:
     ],
 )
 def test_what_cannot_be_served_is_refused_at_the_start(function: object, words: list[str]) -> None:
-    """A callable that a query cannot be handed to is a StartError that names it, what is wrong, and what to do."""
-    with pytest.raises(StartError) as refused:
-        adapt(function)
+    """An unusable callable raises a ConfigurationError that names it, the fault and the remedy."""
+    with pytest.raises(ConfigurationError) as refused:
+        from_callable(function)
     for word in words:
         assert word in str(refused.value)
 
 
 def test_a_given_name_is_the_backends() -> None:
     """The name in the log is the one that was given, or the callable's own."""
-    assert adapt(one_message, "mine").name == "mine"
-    assert adapt(one_message).name.endswith("test_callables:one_message")
-    assert adapt(functools.partial(filled, 7)).name.endswith("test_callables:filled")
-    assert adapt(Shop()).name.endswith("test_callables:Shop")
+    assert from_callable(one_message, "mine").name == "mine"
+    assert from_callable(one_message).name.endswith("test_callables:one_message")
+    assert from_callable(functools.partial(filled, 7)).name.endswith("test_callables:filled")
+    assert from_callable(Shop()).name.endswith("test_callables:Shop")
 
 
 SHOP = """
@@ -403,7 +403,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 )
 def test_a_spec_names_a_function_in_the_current_directory(spec: str, answer: str) -> None:
     """module:function and module:object.method are found where the program was started, with all they import."""
-    backend = named(spec)
+    backend = from_import_path(spec)
     assert backend == Backend(spec, backend.process_query, False)
     assert backend.process_query(QUERY) == answer
 
@@ -439,9 +439,9 @@ def test_a_spec_names_a_function_in_the_current_directory(spec: str, answer: str
 def test_a_spec_that_names_nothing_says_what_to_do(
     spec: str, words: list[str], cause: type[BaseException] | None
 ) -> None:
-    """A bad spec is a StartError in a sentence, with the error that caused it."""
-    with pytest.raises(StartError) as refused:
-        named(spec)
+    """A bad spec is a ConfigurationError in a sentence, with the error that caused it."""
+    with pytest.raises(ConfigurationError) as refused:
+        from_import_path(spec)
     for word in words:
         assert word in str(refused.value)
     assert type(refused.value.__cause__) is (cause or type(None))
@@ -451,9 +451,9 @@ def test_the_current_directory_is_found_by_an_installed_program(folder: Path) ->
     """It is importable also in a program whose own folder is elsewhere, which is how a console script starts."""
     program = folder.parent / "elsewhere.py"
     program.write_text(
-        "from persona_stream.backends.callables import named\n"
+        "from persona_stream.backends.callables import from_import_path\n"
         "from persona_stream import Query\n"
-        "print(named('shop_of_test:ask').process_query(Query(username='a', message='yes')))\n"
+        "print(from_import_path('shop_of_test:ask').process_query(Query(username='a', message='yes')))\n"
     )
     done = subprocess.run([sys.executable, program], cwd=folder, capture_output=True, text=True, check=True)
     assert done.stdout == "YES\n"
@@ -466,9 +466,9 @@ def test_answers_pass_through_untouched() -> None:
     def broken(message: str) -> str:
         raise LookupError(message)
 
-    assert adapt(lambda message: answer).process_query(QUERY) is answer
+    assert from_callable(lambda message: answer).process_query(QUERY) is answer
     with pytest.raises(LookupError, match="How many"):
-        adapt(broken).process_query(QUERY)
+        from_callable(broken).process_query(QUERY)
 
 
 @pytest.mark.parametrize(
@@ -485,7 +485,7 @@ def test_answers_pass_through_untouched() -> None:
 def test_the_texts_of_a_generator_are_sent(function: object, rest: object) -> None:
     """One by one, as they come; what it returns is the rest of the answer."""
     sent: list[str] = []
-    backend = adapt(function)
+    backend = from_callable(function)
     result = backend.process_query(replace(BARE, on_text=sent.append))
     returned = asyncio.run(result) if backend.is_async else result
     assert sent == list(BARE.message)
@@ -506,7 +506,7 @@ def test_a_generator_that_is_left_is_closed() -> None:
         raise KeyError(text)
 
     with pytest.raises(KeyError):
-        adapt(ask).process_query(replace(BARE, on_text=refuse))
+        from_callable(ask).process_query(replace(BARE, on_text=refuse))
     assert ended == [BARE.message]
 
 
@@ -516,6 +516,6 @@ def test_a_callable_says_what_else_it_can_do() -> None:
     def ask(query: Query) -> str:
         return query.tools[0].name
 
-    assert adapt(ask).abilities == frozenset()
+    assert from_callable(ask).capabilities == frozenset()
     ask.abilities = {"tools", "images"}  # type: ignore[attr-defined]  # a function takes any
-    assert adapt(ask).abilities == {"tools", "images"}
+    assert from_callable(ask).capabilities == {"tools", "images"}

@@ -10,7 +10,7 @@ import pytest
 from persona_stream.backends.base import Backend
 from persona_stream.backends.fallback import with_fallback
 from persona_stream.core.query import Query
-from persona_stream.errors import BackendError, BackendUnavailable, StartError
+from persona_stream.errors import BackendError, BackendUnavailable, ConfigurationError
 
 QUERY = Query(username="x", message="Hi")
 
@@ -62,10 +62,10 @@ def test_the_second_has_one_try() -> None:
 def test_it_can_do_what_both_can() -> None:
     """Else a query that the first could take would fail with the second."""
     either = with_fallback(
-        Backend("one", answering, abilities=frozenset({"tools", "images"})),
-        Backend("two", answering, abilities=frozenset({"tools", "prefill"})),
+        Backend("one", answering, capabilities=frozenset({"tools", "images"})),
+        Backend("two", answering, capabilities=frozenset({"tools", "prefill"})),
     )
-    assert (either.name, either.abilities) == ("one", {"tools"})
+    assert (either.name, either.capabilities) == ("one", {"tools"})
 
 
 def test_async_ones_take_over_from_each_other() -> None:
@@ -79,7 +79,7 @@ def test_async_ones_take_over_from_each_other() -> None:
 
     one, two = Backend("one", first, is_async=True), Backend("two", second, is_async=True)
     assert asyncio.run(with_fallback(one, two).process_query(QUERY)) == "Hi!"  # type: ignore[arg-type]  # a coroutine
-    with pytest.raises(StartError, match="only one of them is async"):
+    with pytest.raises(ConfigurationError, match="only one of them is async"):
         with_fallback(one, Backend("three", answering))
 
 
@@ -88,5 +88,5 @@ def test_async_ones_take_over_from_each_other() -> None:
 )
 def test_both_answer_nobody_only_where_neither_does(rests: tuple[float, float], rest: float) -> None:
     """Until the first of them may be asked again."""
-    one, two = (Backend("it", answering, rest=lambda seconds=seconds: seconds) for seconds in rests)  # type: ignore[misc] # a value of its own for each
-    assert with_fallback(one, two).rest() == rest
+    one, two = (Backend("it", answering, retry_after=lambda seconds=seconds: seconds) for seconds in rests)  # type: ignore[misc] # a value of its own for each
+    assert with_fallback(one, two).retry_after() == rest

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from persona_stream.chunking.base import MAX_PIECES, Chunker, lawful
+from persona_stream.chunking.base import MAX_CHUNKS, Chunker, enforce_invariants
 from persona_stream.chunking.chunkers import characters, sentences, words
 from tests.chunking.fragments import (
     ABBREVIATIONS,
@@ -44,7 +44,7 @@ def test_long_text(text: str, times: int, chunk: Chunker) -> None:
     pieces = list(chunk(text))
     assert "".join(pieces) == text
     assert all(pieces)
-    assert len(pieces) <= MAX_PIECES
+    assert len(pieces) <= MAX_CHUNKS
 
 
 _around = [
@@ -171,7 +171,7 @@ def test_hostile_text(unit: str, chunk: Chunker) -> None:
     pieces = list(chunk(text))
     assert "".join(pieces) == text
     assert all(pieces)
-    assert len(pieces) <= MAX_PIECES
+    assert len(pieces) <= MAX_CHUNKS
 
 
 @given(texts(), st.lists(st.integers(0, 9), min_size=1, max_size=50))
@@ -185,7 +185,7 @@ def test_a_chunker_of_somebody_else(text: str, sizes: list[int]) -> None:
             at += size
         return [*pieces, text[at:]]
 
-    pieces = lawful("careless", careless)(text)
+    pieces = enforce_invariants("careless", careless)(text)
     assert "".join(pieces) == text
     assert all(pieces)
     assert set(cuts(pieces)) <= boundaries(text)
@@ -194,8 +194,8 @@ def test_a_chunker_of_somebody_else(text: str, sizes: list[int]) -> None:
 
 def test_too_many_pieces() -> None:
     """A chunker that makes more than 1,000 pieces has neighbours joined, evenly."""
-    assert lawful("letters", list)("x" * 1000) == ["x"] * 1000
-    assert lawful("letters", list)("x" * 2500) == ["xxx"] * 833 + ["x"]
+    assert enforce_invariants("letters", list)("x" * 1000) == ["x"] * 1000
+    assert enforce_invariants("letters", list)("x" * 2500) == ["xxx"] * 833 + ["x"]
 
 
 @pytest.mark.parametrize(
@@ -213,4 +213,4 @@ def test_too_many_pieces() -> None:
 def test_a_chunker_that_does_not_join(wrong: Chunker, sentence: str) -> None:
     """A chunker whose pieces do not join to the text is told so, with its name and the place."""
     with pytest.raises(ValueError, match=sentence):
-        lawful("wrong", wrong)("hello")
+        enforce_invariants("wrong", wrong)("hello")

@@ -20,7 +20,7 @@ def _leave_no_names() -> Iterator[None]:
 def test_three_ship() -> None:
     """There are three from the start, under the names of the wire."""
     assert chunking.names() == ("characters", "words", "sentences")
-    assert chunking.chunker("words") is chunking.words
+    assert chunking.get_chunker("words") is chunking.words
 
 
 def test_own_chunker() -> None:
@@ -28,8 +28,8 @@ def test_own_chunker() -> None:
     chunking.register("lines", lambda text: text.split("\n") if "\n" not in text else text.splitlines(keepends=True))
     chunking.register("letters", list)
     assert chunking.names()[3:] == ("lines", "letters")
-    assert chunking.chunker("lines")("a\nb\n\nc") == ["a\n", "b\n", "\n", "c"]
-    assert chunking.chunker("letters")("né e\u0301") == ["n", "é", " ", "e\u0301"]
+    assert chunking.get_chunker("lines")("a\nb\n\nc") == ["a\n", "b\n", "\n", "c"]
+    assert chunking.get_chunker("letters")("né e\u0301") == ["n", "é", " ", "e\u0301"]
 
 
 @pytest.mark.parametrize("name", ["", "Words", "two words", "1st", "-x", "x" * 65, "wörter", "a\n"])
@@ -54,5 +54,5 @@ def test_not_callable() -> None:
 def test_unknown_name() -> None:
     """An unknown name is a KeyError that says which names there are."""
     with pytest.raises(KeyError) as caught:
-        chunking.chunker("lines")
+        chunking.get_chunker("lines")
     assert str(caught.value) == "there is no chunker 'lines': choose one of characters, words, sentences"

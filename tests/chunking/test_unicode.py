@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from persona_stream.chunking.unicode import mask
+from persona_stream.chunking.unicode import mask_code_and_urls
 from tests.chunking.fragments import texts
 
 
 @given(texts())
 def test_length(text: str) -> None:
     """A mask has the length of its text."""
-    assert len(mask(text)) == len(text)
+    assert len(mask_code_and_urls(text)) == len(text)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,6 @@ def test_length(text: str) -> None:
 )
 def test_hidden(text: str, hidden: str) -> None:
     """These are the parts that are hidden."""
-    masked = mask(text)
+    masked = mask_code_and_urls(text)
     shown = "".join(old if old == new else "_" for old, new in zip(text, masked, strict=True))
     assert shown == hidden

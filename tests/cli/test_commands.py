@@ -13,7 +13,7 @@ import pytest
 from persona_stream import __version__
 from persona_stream.cli import commands as cli
 from persona_stream.cli.commands import run
-from persona_stream.errors import SettingsError, StartError
+from persona_stream.errors import ConfigurationError, SettingsError
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
@@ -81,7 +81,7 @@ def raising(error: BaseException) -> Callable[[], object]:
         (lambda: click.get_current_context().exit(4), 4),
         (raising(click.Abort()), 130),
         (raising(KeyboardInterrupt()), 130),
-        (raising(StartError("It cannot start: do this")), 2),
+        (raising(ConfigurationError("It cannot start: do this")), 2),
         (raising(SettingsError("port must be a port")), 2),
     ],
 )

@@ -8,12 +8,12 @@ from pathlib import Path
 import jwt
 import pytest
 
-from persona_stream.auth.verifier import verifier
+from persona_stream.auth.verifier import create_verifier
 from persona_stream.cli.commands import run
-from persona_stream.core.clock import wall_clock
+from persona_stream.core.clock import monotonic_wall_clock
 from persona_stream.core.query import Principal
-from persona_stream.settings.loader import load
-from persona_stream.state_dir import signing_secret
+from persona_stream.settings.loader import load_settings
+from persona_stream.state_dir import get_signing_secret
 
 
 @pytest.fixture(autouse=True)
@@ -26,8 +26,8 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def caller(token: str) -> Principal:
     """Let a server that is started in the same environment say who that is."""
-    settings, _ = load({}, os.environ, None)
-    return verifier(settings, signing_secret(settings, os.environ)[0]).verify(token)
+    settings, _ = load_settings({}, os.environ, None)
+    return create_verifier(settings, get_signing_secret(settings, os.environ)[0]).verify(token)
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -67,7 +67,7 @@ def test_scopes_are_said(capsys: pytest.CaptureFixture[str]) -> None:
 def test_it_expires_when_it_is_told(capsys: pytest.CaptureFixture[str], written: str | None, seconds: float) -> None:
     """After a day when it is not told."""
     token = printed(capsys, "--user", "ann", *(["--expires", written] if written else []))
-    left = jwt.decode(token, options={"verify_signature": False})["exp"] - wall_clock()()
+    left = jwt.decode(token, options={"verify_signature": False})["exp"] - monotonic_wall_clock()()
     assert left == pytest.approx(seconds, abs=60)
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from persona_stream.client.requests import Request
-from persona_stream.client.terminal import Screen
-from persona_stream.client.transport import Broken, Bytes, Finished, Head, Interrupted, Message
+from persona_stream.client.terminal import Terminal
+from persona_stream.client.transport import BodyFinished, Broken, Bytes, Head, Message, TransportInterrupted
 
 RUN = "run-1"
 STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "x-run-id": RUN}
@@ -82,7 +82,7 @@ class FakeTransport:
         until = self.now + timeout
         if self.interrupt_at and self.interrupt_at[0] <= until:
             self.now = max(self.now, self.interrupt_at.pop(0))
-            return Interrupted(self.now)
+            return TransportInterrupted(self.now)
         if self._due and self._due[0].at <= until:
             message = self._due.pop(0)
             self.now = max(self.now, message.at)
@@ -108,7 +108,7 @@ def json_head(status: int = 200, **headers: str) -> Callable[[float], Message]:
 
 def finished(at: float) -> Message:
     """End a response in good order."""
-    return Finished(at)
+    return BodyFinished(at)
 
 
 def broken(by: Any = "connection_lost") -> Callable[[float], Message]:
@@ -116,7 +116,7 @@ def broken(by: Any = "connection_lost") -> Callable[[float], Message]:
     return lambda at: Broken(at, by, "Connection reset by peer")
 
 
-class Terminal(io.StringIO):
+class FakeTerminal(io.StringIO):
     """A stream that somebody looks at."""
 
     encoding = "utf-8"  # type: ignore[assignment]  # StringIO has none that can be set
@@ -126,10 +126,10 @@ class Terminal(io.StringIO):
         return True
 
 
-def screen(*, terminal: bool = False, colour: bool = False, columns: int = 80) -> tuple[Screen, io.StringIO]:
+def screen(*, terminal: bool = False, colour: bool = False, columns: int = 80) -> tuple[Terminal, io.StringIO]:
     """Give a screen, and the text that will be written to it."""
-    stream = Terminal() if terminal else io.StringIO()
-    return Screen(stream, terminal, terminal, colour, is_utf8=True, unicode=True, columns=columns), stream
+    stream = FakeTerminal() if terminal else io.StringIO()
+    return Terminal(stream, terminal, terminal, colour, is_utf8=True, unicode=True, columns=columns), stream
 
 
 class Exchange:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from persona_stream.client import models as reply
 from persona_stream.client import policy as judgement
-from persona_stream.client.models import Outcome
-from persona_stream.client.policy import Again, Deliver, End, Look, Patience
+from persona_stream.client.models import ExitCode
+from persona_stream.client.policy import Fail, FetchResult, Finish, Retry, RetryPolicy
 from persona_stream.client.transport import Head
 from tests.client.fakes import failure
 
@@ -32,58 +32,58 @@ def test_a_stream_is_known_by_its_type(media_type: str) -> None:
 
 def test_a_refusal_says_when_to_come_back() -> None:
     """With the header's seconds."""
-    busy = reply.of(failure("busy", "full"))
-    verdict = judgement.judge_start(Head(0.0, 429, {"retry-after": "7"}), busy, streams=True, repeated=False, now=NOW)
-    assert verdict == End(Outcome.REFUSED, "busy", reply=busy, status=429, retry_after=7.0)
+    busy = reply.parse_reply(failure("busy", "full"))
+    verdict = judgement.after_start(Head(0.0, 429, {"retry-after": "7"}), busy, streams=True, repeated=False, now=NOW)
+    assert verdict == Fail(ExitCode.REFUSED, "busy", reply=busy, status=429, retry_after=7.0)
 
 
 @pytest.mark.parametrize(
     ("status", "verdict"),
     [
-        (204, Look()),
-        (429, Again("http_429", wait=2.0)),
-        (503, Again("http_503", wait=2.0)),
-        (500, Again("http_500")),
-        (502, Again("http_502")),
-        (504, Again("http_504")),
-        (404, End(Outcome.FAILED, "run_gone", status=404)),
-        (410, End(Outcome.FAILED, "run_gone", status=410)),
-        (401, End(Outcome.FAILED, "http_401", status=401)),
-        (200, End(Outcome.FAILED, "not_ours", status=200)),
+        (204, FetchResult()),
+        (429, Retry("http_429", wait=2.0)),
+        (503, Retry("http_503", wait=2.0)),
+        (500, Retry("http_500")),
+        (502, Retry("http_502")),
+        (504, Retry("http_504")),
+        (404, Fail(ExitCode.FAILED, "run_gone", status=404)),
+        (410, Fail(ExitCode.FAILED, "run_gone", status=410)),
+        (401, Fail(ExitCode.FAILED, "http_401", status=401)),
+        (200, Fail(ExitCode.FAILED, "not_ours", status=200)),
     ],
 )
 def test_a_resumption_waits_or_gives_up(status: int, verdict: object) -> None:
     """What may pass is waited for; nothing leads to a new run."""
-    assert judgement.judge_resumption(Head(0.0, status, {"retry-after": "2"}), None, now=NOW) == verdict
+    assert judgement.after_resume(Head(0.0, status, {"retry-after": "2"}), None, now=NOW) == verdict
 
 
 def test_a_run_that_is_over_delivers_what_is_missing() -> None:
     """Text that is here already is left out; a run that is not over after all is asked again."""
     ok = Head(0.0, 200, {})
-    done = reply.of({"status": "complete", "data": "Hello world"})
-    assert judgement.judge_look(ok, done, characters=6, now=NOW) == Deliver(done.without(6))
+    done = reply.parse_reply({"status": "complete", "data": "Hello world"})
+    assert judgement.after_fetch(ok, done, characters=6, now=NOW) == Finish(done.without(6))
     assert done.without(6).text == "world"
-    running = reply.of({"status": "processing", "data": None})
-    assert judgement.judge_look(ok, running, characters=6, now=NOW) == Again("connection_lost")
-    assert judgement.judge_look(Head(0.0, 503, {}), None, characters=6, now=NOW) == Again("http_503")
+    running = reply.parse_reply({"status": "processing", "data": None})
+    assert judgement.after_fetch(ok, running, characters=6, now=NOW) == Retry("connection_lost")
+    assert judgement.after_fetch(Head(0.0, 503, {}), None, characters=6, now=NOW) == Retry("http_503")
 
 
-PATIENCE = Patience(first=0.5, longest=10.0, at_start=3, in_the_middle=12)
+PATIENCE = RetryPolicy(first=0.5, longest=10.0, max_initial_attempts=3, max_resume_attempts=12)
 
 
 def test_waits_double_up_to_the_longest() -> None:
     """Half of each is chance."""
-    assert [PATIENCE.wait(n, lambda: 1.0) for n in range(1, 8)] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
-    assert [PATIENCE.wait(n, lambda: 0.0) for n in range(1, 4)] == [0.25, 0.5, 1.0]
+    assert [PATIENCE.delay(n, lambda: 1.0) for n in range(1, 8)] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert [PATIENCE.delay(n, lambda: 0.0) for n in range(1, 4)] == [0.25, 0.5, 1.0]
 
 
 @given(st.integers(1, 10**9), st.floats(0, 1), st.floats(0, 1e6))
 def test_a_wait_has_bounds(failures: int, chance: float, at_least: float) -> None:
     """Never more than the longest, unless the server asks for more; never less than it asks for."""
-    assert at_least <= PATIENCE.wait(failures, lambda: chance, at_least) <= max(10.0, at_least)
+    assert at_least <= PATIENCE.delay(failures, lambda: chance, at_least) <= max(10.0, at_least)
 
 
 def test_a_server_that_never_answered_gets_fewer_attempts() -> None:
     """It is probably not running; one in the middle of a run may be starting anew."""
-    assert [PATIENCE.exhausted(n, met=False) for n in (2, 3)] == [False, True]
-    assert [PATIENCE.exhausted(n, met=True) for n in (11, 12)] == [False, True]
+    assert [PATIENCE.is_exhausted(n, met=False) for n in (2, 3)] == [False, True]
+    assert [PATIENCE.is_exhausted(n, met=True) for n in (11, 12)] == [False, True]

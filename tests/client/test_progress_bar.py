@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.client.progress_bar import Figures, line
-from persona_stream.client.terminal import columns
+from persona_stream.client.progress_bar import ProgressState, line
+from persona_stream.client.terminal import display_width
 from persona_stream.client.texts import EN, ZH
 
-KNOWN = Figures("正在检索相关信息...", 12.44, percent=37, left=21.2)
+KNOWN = ProgressState("正在检索相关信息...", 12.44, percent=37, left=21.2)
 
 
 def test_a_bar_in_chinese() -> None:
@@ -20,19 +20,19 @@ def test_a_bar_in_chinese() -> None:
 
 def test_a_bar_in_english() -> None:
     """Over a minute, minutes are written; a bound is told from an estimate."""
-    figures = Figures("Looking up what is relevant...", 128.0, percent=100, left=62.0, at_most=True)
+    figures = ProgressState("Looking up what is relevant...", 128.0, percent=100, left=62.0, at_most=True)
     assert line(figures, 80, EN) == "⠋ ▰▰▰▰▰▰▰▰▰▰▰▰▰▰▰  100%  2:08  <1:02 left  Looking up what is relevant..."
-    assert "1:02:05" in line(Figures("", 3725.0), 80, EN)
+    assert "1:02:05" in line(ProgressState("", 3725.0), 80, EN)
 
 
 def test_a_bar_in_ascii() -> None:
     """For terminals that have no other signs."""
-    assert line(Figures("Working...", 3.0, 50), 50, EN, unicode=False) == "| ####.....   50%  3.0s  Working..."
+    assert line(ProgressState("Working...", 3.0, 50), 50, EN, unicode=False) == "| ####.....   50%  3.0s  Working..."
 
 
 def test_without_a_percentage_a_block_wanders() -> None:
     """It shows that there is life."""
-    frames = [line(Figures("x", 0.0), 80, EN, frame=frame).split("  ")[0][2:] for frame in range(15)]
+    frames = [line(ProgressState("x", 0.0), 80, EN, frame=frame).split("  ")[0][2:] for frame in range(15)]
     assert len(set(frames)) == 15
     assert {(frame.count("▰"), len(frame)) for frame in frames} == {(3, 15)}
 
@@ -65,6 +65,6 @@ def test_a_line_never_wraps(
     message: str, elapsed: float, percent: float | None, left: float | None, width: int, frame: int, flag: bool
 ) -> None:
     """Whatever the figures and the terminal, the last column stays free."""
-    figures = Figures(message, elapsed, percent, left, at_most=flag)
+    figures = ProgressState(message, elapsed, percent, left, at_most=flag)
     for texts in (EN, ZH):
-        assert columns(line(figures, width, texts, unicode=flag, frame=frame)) < width
+        assert display_width(line(figures, width, texts, unicode=flag, frame=frame)) < width

@@ -9,37 +9,47 @@ from collections.abc import Iterable
 import pytest
 
 from persona_stream.client import models as reply
-from persona_stream.client.main import Manner, choose
-from persona_stream.client.models import Outcome
-from persona_stream.client.policy import End
-from persona_stream.client.session import Came, Cancelling, Connecting, Ended, Reconnecting, Update, Waited
-from persona_stream.client.terminal import Screen
+from persona_stream.client.main import OutputOptions, choose
+from persona_stream.client.models import ExitCode
+from persona_stream.client.policy import Fail
+from persona_stream.client.session import (
+    CancelRequested,
+    Connecting,
+    Received,
+    Reconnecting,
+    SessionFinished,
+    Tick,
+    Update,
+)
+from persona_stream.client.terminal import Terminal
 from persona_stream.client.texts import EN, ZH, Texts
-from persona_stream.core.sse import Event
+from persona_stream.core.sse import ServerSentEvent
 from tests.client.fakes import COMPLETE, OPENING, failure, piece, processing, screen
 
 
-def came(payload: dict[str, object]) -> Came:
+def came(payload: dict[str, object]) -> Received:
     """Give the update of an event."""
-    return Came(reply.of(payload), Event(json.dumps(payload, ensure_ascii=False), id="run-1/1.0"))
+    return Received(
+        reply.parse_reply(payload), ServerSentEvent(json.dumps(payload, ensure_ascii=False), id="run-1/1.0")
+    )
 
 
-def ended(outcome: Outcome = Outcome.ANSWERED, code: str = "complete", **more: object) -> Ended:
+def ended(outcome: ExitCode = ExitCode.ANSWERED, code: str = "complete", **more: object) -> SessionFinished:
     """Give the end."""
     known = {"detail": "", "reply": None, "retry_after": None, "characters": 11, "stopped": None, **more}
-    end = End(outcome, code, known["detail"], reply=known["reply"], retry_after=known["retry_after"])  # type: ignore[arg-type]  # a table of cases
-    return Ended(end, "run-1", "talk-1", known["characters"], 8.24, known["stopped"])  # type: ignore[arg-type]  # a table of cases
+    end = Fail(outcome, code, known["detail"], reply=known["reply"], retry_after=known["retry_after"])  # type: ignore[arg-type]  # a table of cases
+    return SessionFinished(end, "run-1", "talk-1", known["characters"], 8.24, known["stopped"])  # type: ignore[arg-type]  # a table of cases
 
 
 ANSWER: list[Update] = [
     Connecting(),
     came(OPENING),
     came(processing(0.0, 5, "正在处理您的请求...")),
-    Waited(),
+    Tick(),
     came(processing(2.0, 6, eta=6.5)),
     came({"status": "processing_complete", "progress": 100, "message": "处理完成 (耗时 3.5秒)，正在发送回复..."}),
     came(piece("Hello ")),
-    Waited(),
+    Tick(),
     came(piece("世界\x1b[2J")),
     came(COMPLETE),
     ended(),
@@ -48,17 +58,17 @@ ANSWER: list[Update] = [
 
 def show(
     updates: Iterable[Update],
-    out: tuple[Screen, io.StringIO],
-    err: tuple[Screen, io.StringIO],
+    out: tuple[Terminal, io.StringIO],
+    err: tuple[Terminal, io.StringIO],
     texts: Texts = ZH,
     **manner: bool,
 ) -> tuple[str, str]:
     """Show the updates, with a clock that goes on by half a second each time; give what was written."""
     now = [0.0]
-    views = choose(Manner(**manner), out[0], err[0], texts, lambda: now[0])
+    views = choose(OutputOptions(**manner), out[0], err[0], texts, lambda: now[0])
     for update in updates:
         for view in views:
-            view.show(update)
+            view.render(update)
         now[0] += 0.5
     return out[1].getvalue(), err[1].getvalue()
 
@@ -107,8 +117,8 @@ def test_a_queue_a_reconnect_and_a_cancellation_are_told() -> None:
         came({"status": "queued", "position": 3, "eta": 12.0, "elapsed_time": 1.0}),
         Reconnecting("connection_lost", 1.25, 1),
         Reconnecting("busy", 4.0, 2),
-        Cancelling(),
-        ended(Outcome.CANCELLED, "cancelled", stopped=False),
+        CancelRequested(),
+        ended(ExitCode.CANCELLED, "cancelled", stopped=False),
     ]
     assert show(updates, screen(), screen(), EN)[1].splitlines() == [
         "[   0.0s]      Waiting for a free place (number 3)",
@@ -135,7 +145,7 @@ def test_the_last_line_is_ended_once(text: str, written: str) -> None:
     assert show([came(piece(text)), ended()], screen(), screen())[0] == written
 
 
-def thought(text: str) -> Came:
+def thought(text: str) -> Received:
     """Give the update of a part of the reasoning."""
     return came({"success": True, "data": "", "status": "reasoning", "reasoning": text, "is_complete": False})
 
@@ -190,7 +200,7 @@ def test_reasoning_and_what_else_is_said_have_lines_of_their_own() -> None:
 def test_a_failure_after_reasoning_begins_a_line() -> None:
     """Whether the server says so, or we do."""
     for failed in (came(failure("lost", "gone")), Reconnecting("silence", 1.0, 1)):
-        _, err = show([thought("Hm"), failed, ended(Outcome.FAILED, "lost", characters=0)], screen(), screen(), EN)
+        _, err = show([thought("Hm"), failed, ended(ExitCode.FAILED, "lost", characters=0)], screen(), screen(), EN)
         assert "Hm\n" in err
         assert err.splitlines()[-2].startswith("error: ")
 
@@ -206,7 +216,7 @@ def test_json_has_the_reasoning_and_stderr_does_not() -> None:
 def test_json_is_one_object_a_line() -> None:
     """As the server sent it, and stderr has only the last words."""
     out, err = show(ANSWER, screen(), screen(), json=True)
-    sent = [dict(update.reply.payload) for update in ANSWER if isinstance(update, Came)]
+    sent = [dict(update.reply.payload) for update in ANSWER if isinstance(update, Received)]
     assert [json.loads(line) for line in out.splitlines()] == sent
     assert "世界" in out
     assert "\x1b" not in out
@@ -217,17 +227,17 @@ def test_json_is_one_object_a_line() -> None:
     ("end", "last"),
     [
         (
-            ended(Outcome.TIMEOUT, "client_timeout", detail="180"),
+            ended(ExitCode.TIMEOUT, "client_timeout", detail="180"),
             {"code": "client_timeout", "status": "timeout", "error": "180 秒内未得到完整回复，已撤回提问"},
         ),
-        (ended(Outcome.CANCELLED, "cancelled"), {"code": "cancelled", "status": "cancelled", "error": "已取消"}),
+        (ended(ExitCode.CANCELLED, "cancelled"), {"code": "cancelled", "status": "cancelled", "error": "已取消"}),
         (
-            ended(Outcome.FAILED, "unreachable", detail="Connection refused"),
+            ended(ExitCode.FAILED, "unreachable", detail="Connection refused"),
             {"code": "unreachable", "status": "error", "error": "无法连接服务器：Connection refused"},
         ),
     ],
 )
-def test_json_always_has_a_last_object(end: Ended, last: dict[str, str]) -> None:
+def test_json_always_has_a_last_object(end: SessionFinished, last: dict[str, str]) -> None:
     """Also when the server said nothing of the end, in the form of a terminal event."""
     out, _ = show([came(OPENING), end], screen(), screen(), json=True)
     assert json.loads(out.splitlines()[-1]) == {**last, "success": False, "is_complete": True, "elapsed_time": 8.2}
@@ -237,7 +247,10 @@ def test_json_has_the_refusal_itself() -> None:
     """The object that the server sent."""
     refusal = failure("unauthorized", "expired")
     out, err = show(
-        [Connecting(), ended(Outcome.REFUSED, "unauthorized", reply=reply.of(refusal))], screen(), screen(), json=True
+        [Connecting(), ended(ExitCode.REFUSED, "unauthorized", reply=reply.parse_reply(refusal))],
+        screen(),
+        screen(),
+        json=True,
     )
     assert json.loads(out) == refusal
     assert err.startswith("错误：expired\n提示：")
@@ -246,7 +259,7 @@ def test_json_has_the_refusal_itself() -> None:
 def test_json_on_another_encoding_is_ascii() -> None:
     """Else a stream in Latin-1 would turn Chinese into question marks."""
     stream = io.StringIO()
-    show([came(piece("世界"))], (Screen(stream), stream), screen(), json=True)
+    show([came(piece("世界"))], (Terminal(stream), stream), screen(), json=True)
     assert "\\u4e16\\u754c" in stream.getvalue()
 
 
@@ -272,27 +285,27 @@ def test_on_a_terminal_raw_events_come_before_the_answer() -> None:
     [
         (
             ended(
-                Outcome.REFUSED,
+                ExitCode.REFUSED,
                 "busy",
-                reply=reply.of(failure("busy", "full\x1b[0m\nhouse")),
+                reply=reply.parse_reply(failure("busy", "full\x1b[0m\nhouse")),
                 retry_after=7.0,
                 characters=0,
             ),
             "error: full␛[0m house\nhint: Every place is taken. Ask again a little later. Try again in 7 s.\n",
         ),
         (
-            ended(Outcome.FAILED, "lost", reply=reply.of(failure("lost", "gone")), characters=5),
+            ended(ExitCode.FAILED, "lost", reply=reply.parse_reply(failure("lost", "gone")), characters=5),
             "error: gone\nhint: The answer above is incomplete. The process that was working on it died. Ask again.\n",
         ),
         (
-            ended(Outcome.FAILED, "unreachable", detail="refused", characters=0),
+            ended(ExitCode.FAILED, "unreachable", detail="refused", characters=0),
             "error: cannot reach the server: refused\n"
             "hint: Is it running? `persona-stream serve` starts one here; --url names another.\n",
         ),
-        (ended(Outcome.CANCELLED, "cancelled", stopped=True), "Cancelled.\n"),
+        (ended(ExitCode.CANCELLED, "cancelled", stopped=True), "Cancelled.\n"),
     ],
 )
-def test_the_last_words_say_what_to_do(end: Ended, said: str) -> None:
+def test_the_last_words_say_what_to_do(end: SessionFinished, said: str) -> None:
     """What happened, in the server's words when it has some, and what to do now."""
     assert show([end], screen(), screen(), EN)[1] == said
 

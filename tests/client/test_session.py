@@ -13,10 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream.client import models as reply
-from persona_stream.client.models import Outcome, Question
-from persona_stream.client.policy import End, Patience
-from persona_stream.client.session import Came, Cancelling, Ended, Reconnecting, Session, Trail, Update, Waited
-from persona_stream.core.sse import Event
+from persona_stream.client.models import ExitCode, Question
+from persona_stream.client.policy import Fail, RetryPolicy
+from persona_stream.client.session import (
+    CancelRequested,
+    Received,
+    Reconnecting,
+    ResumeState,
+    Session,
+    SessionFinished,
+    Tick,
+    Update,
+)
+from persona_stream.core.sse import ServerSentEvent
 from tests.client.fakes import (
     COMPLETE,
     OPENING,
@@ -49,21 +58,21 @@ def ask(*scripts: list[Any], timeout: float = 180.0, **more: Any) -> tuple[list[
         clock=transport.clock,
         timeout=timeout,
         jitter=lambda: 1.0,
-        patience=Patience(first=1.0, longest=8.0, at_start=3, in_the_middle=5),
+        patience=RetryPolicy(first=1.0, longest=8.0, max_initial_attempts=3, max_resume_attempts=5),
     )
-    return [update for update in session.updates() if not isinstance(update, Waited)], transport
+    return [update for update in session.updates() if not isinstance(update, Tick)], transport
 
 
 def text(updates: list[Update]) -> str:
     """Give the answer."""
-    return "".join(update.reply.text for update in updates if isinstance(update, Came))
+    return "".join(update.reply.text for update in updates if isinstance(update, Received))
 
 
-def end(updates: list[Update]) -> Ended:
+def end(updates: list[Update]) -> SessionFinished:
     """Give the end, and make sure that it is the last update and the only one of its kind."""
-    assert [isinstance(update, Ended) for update in updates].count(True) == 1
+    assert [isinstance(update, SessionFinished) for update in updates].count(True) == 1
     last = updates[-1]
-    assert isinstance(last, Ended)
+    assert isinstance(last, SessionFinished)
     return last
 
 
@@ -81,11 +90,11 @@ LOOK = f"GET /api/runs/{RUN}"
 def test_an_answer_comes_through_one_connection() -> None:
     """Every event is told in order, and the end says how it went."""
     updates, transport = ask([*START, 2.0, *REST])
-    statuses = [update.reply.status for update in updates if isinstance(update, Came)]
+    statuses = [update.reply.status for update in updates if isinstance(update, Received)]
     assert statuses == ["initializing", "processing", "streaming", "streaming", "complete"]
     assert text(updates) == "Hello world"
     last = end(updates)
-    assert (last.end.outcome, last.run_id, last.conversation_id) == (Outcome.ANSWERED, RUN, "talk-1")
+    assert (last.end.outcome, last.run_id, last.conversation_id) == (ExitCode.ANSWERED, RUN, "talk-1")
     assert (last.characters, last.seconds) == (11, 2.0)
     assert asked(transport) == [SMART]
 
@@ -142,7 +151,7 @@ def test_once_the_headers_name_the_run_it_is_never_started_again() -> None:
 def test_a_server_that_is_not_there_is_given_up_soon() -> None:
     """Three attempts, each later than the one before, and it is no refusal."""
     updates, transport = ask(*[[broken("unreachable")]] * 3)
-    assert (end(updates).end.outcome, end(updates).end.code) == (Outcome.FAILED, "unreachable")
+    assert (end(updates).end.outcome, end(updates).end.code) == (ExitCode.FAILED, "unreachable")
     assert [update.wait for update in updates if isinstance(update, Reconnecting)] == [1.0, 2.0]
     assert len(transport.opened_at) == 3
 
@@ -150,13 +159,13 @@ def test_a_server_that_is_not_there_is_given_up_soon() -> None:
 def test_a_bad_certificate_is_not_tried_again() -> None:
     """It will not be better in a second."""
     updates, _ = ask([broken("tls")])
-    assert (end(updates).end.outcome, end(updates).end.code) == (Outcome.FAILED, "tls")
+    assert (end(updates).end.outcome, end(updates).end.code) == (ExitCode.FAILED, "tls")
 
 
 def test_attempts_in_vain_are_counted() -> None:
     """After as many as patience allows without anything new, it is over, and the text so far is counted."""
     updates, transport = ask([*START, REST[0], broken()], *[[broken("unreachable")]] * 4)
-    assert end(updates).end == End(Outcome.FAILED, "unreachable", "Connection reset by peer")
+    assert end(updates).end == Fail(ExitCode.FAILED, "unreachable", "Connection reset by peer")
     assert end(updates).characters == 6
     assert [round(later - before) for before, later in pairwise(transport.opened_at)] == [1, 2, 4, 8]
 
@@ -166,14 +175,14 @@ def test_progress_renews_patience() -> None:
     moving = [[head(), frame(piece("x"), f"2.{n}"), broken()] for n in range(1, 9)]
     lasting = [[head(), 4.0, frame(processing(n), "2.8"), broken()] for n in range(8)]
     updates, _ = ask([*START, broken()], *moving, *lasting, [head(), frame(COMPLETE, "3.0")])
-    assert end(updates).end.outcome is Outcome.ANSWERED
+    assert end(updates).end.outcome is ExitCode.ANSWERED
     assert {update.wait for update in updates if isinstance(update, Reconnecting)} == {1.0}
 
 
 def test_a_server_that_only_ever_repeats_itself_is_given_up() -> None:
     """A connection that brings the old position and breaks at once is no progress."""
     updates, _ = ask([*START, broken()], *[[head(), frame(processing(1), "2.0"), broken()]] * 4)
-    assert end(updates).end.outcome is Outcome.FAILED
+    assert end(updates).end.outcome is ExitCode.FAILED
 
 
 def test_a_busy_server_names_the_moment() -> None:
@@ -187,7 +196,7 @@ def test_a_busy_server_names_the_moment() -> None:
 def test_a_moment_after_the_timeout_is_not_waited_for() -> None:
     """It ends at once, as a timeout, and the run is stopped."""
     updates, transport = ask([*START, broken()], [json_head(503, retry_after="500"), b"", finished], CANCELLED)
-    assert end(updates).end.outcome is Outcome.TIMEOUT
+    assert end(updates).end.outcome is ExitCode.TIMEOUT
     assert end(updates).seconds < 2
     assert asked(transport) == [SMART, EVENTS, CANCEL]
 
@@ -201,9 +210,9 @@ def test_the_retry_field_of_a_stream_is_respected() -> None:
 def test_a_repeated_post_that_finds_no_place_waits_for_one() -> None:
     """It may have started a run, so it is a reconnect; in the end it counts as refused."""
     updates, _ = ask([broken()], [BUSY, b"", finished], [BUSY, b"", finished])
-    assert end(updates).end.outcome is Outcome.REFUSED
+    assert end(updates).end.outcome is ExitCode.REFUSED
     updates, _ = ask([broken()], [BUSY, b"", finished], [*START, *REST])
-    assert end(updates).end.outcome is Outcome.ANSWERED
+    assert end(updates).end.outcome is ExitCode.ANSWERED
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 429, 503])
@@ -218,7 +227,7 @@ def test_a_refusal_is_not_tried_again(status: int, kind: str) -> None:
     }[kind]
     updates, transport = ask(script)
     final = end(updates).end
-    assert (final.outcome, final.status) == (Outcome.REFUSED, status)
+    assert (final.outcome, final.status) == (ExitCode.REFUSED, status)
     assert (final.reply.payload if final.reply else None) == (None if kind == "foreign" else object_)
     assert asked(transport) == [SMART]
 
@@ -237,7 +246,7 @@ def test_a_refusal_is_not_tried_again(status: int, kind: str) -> None:
 def test_what_is_no_refusal_and_no_stream_is_a_failure(script: list[Any], code: str) -> None:
     """It is said what it was, and not tried again."""
     updates, _ = ask(script)
-    assert (end(updates).end.outcome, end(updates).end.code) == (Outcome.FAILED, code)
+    assert (end(updates).end.outcome, end(updates).end.code) == (ExitCode.FAILED, code)
 
 
 def test_a_proxy_without_its_server_is_passing() -> None:
@@ -261,22 +270,22 @@ def test_a_proxy_without_its_server_is_passing() -> None:
 def test_a_run_that_cannot_be_read_any_more_is_not_begun_anew(status: int, code: str) -> None:
     """What the server forgot, or does not show any more, is a failure: nothing was refused before the first byte."""
     updates, transport = ask([*START, REST[0], broken()], [head(status, x="y"), finished])
-    assert (end(updates).end.outcome, end(updates).end.code) == (Outcome.FAILED, code)
+    assert (end(updates).end.outcome, end(updates).end.code) == (ExitCode.FAILED, code)
     assert asked(transport) == [SMART, EVENTS]
 
 
 @pytest.mark.parametrize(
     ("terminal", "outcome"),
     [
-        (failure("backend_error", "no money"), Outcome.FAILED),
-        (failure("lost"), Outcome.FAILED),
-        (failure("draining"), Outcome.FAILED),
-        (failure("timeout", status="timeout"), Outcome.TIMEOUT),
-        (failure("cancelled", status="cancelled"), Outcome.CANCELLED),
-        ({"is_complete": True}, Outcome.FAILED),
+        (failure("backend_error", "no money"), ExitCode.FAILED),
+        (failure("lost"), ExitCode.FAILED),
+        (failure("draining"), ExitCode.FAILED),
+        (failure("timeout", status="timeout"), ExitCode.TIMEOUT),
+        (failure("cancelled", status="cancelled"), ExitCode.CANCELLED),
+        ({"is_complete": True}, ExitCode.FAILED),
     ],
 )
-def test_every_terminal_event_has_its_outcome(terminal: dict[str, Any], outcome: Outcome) -> None:
+def test_every_terminal_event_has_its_outcome(terminal: dict[str, Any], outcome: ExitCode) -> None:
     """The terminal event ends it, whatever the connection does after that."""
     updates, transport = ask([*START, frame(terminal, "3.0"), 50.0, frame(piece("late"), "4.0")])
     assert end(updates).end.outcome is outcome
@@ -291,7 +300,7 @@ def test_an_end_that_got_lost_is_looked_up() -> None:
         [*START, REST[0], broken()], [head(204, x="y"), finished], [json_head(), frame(run)[6:], finished]
     )
     assert text(updates) == "Hello world"
-    assert end(updates).end.outcome is Outcome.ANSWERED
+    assert end(updates).end.outcome is ExitCode.ANSWERED
     assert end(updates).characters == 11
     assert asked(transport) == [SMART, EVENTS, LOOK]
 
@@ -300,14 +309,14 @@ def test_a_run_that_failed_meanwhile_is_looked_up() -> None:
     """The same for a failure."""
     run = {"success": False, "run_id": RUN, "status": "error", "data": None, "error": "no", "code": "lost"}
     updates, _ = ask([*START, broken()], [head(204, x="y"), finished], [json_head(), frame(run)[6:], finished])
-    assert (end(updates).end.outcome, end(updates).end.code) == (Outcome.FAILED, "lost")
+    assert (end(updates).end.outcome, end(updates).end.code) == (ExitCode.FAILED, "lost")
 
 
 def test_named_events_and_comments_are_not_ours() -> None:
     """They are let pass, and do not harm."""
     updates, _ = ask([*START, b": farewell\n\n", b"event: ping\ndata: {}\n\n", *REST])
     assert text(updates) == "Hello world"
-    assert len([update for update in updates if isinstance(update, Came)]) == 5
+    assert len([update for update in updates if isinstance(update, Received)]) == 5
 
 
 def test_statuses_of_the_future_are_let_pass() -> None:
@@ -320,7 +329,7 @@ def test_the_timeout_stops_the_run() -> None:
     """It is exact, and the run is told that nobody waits any more."""
     updates, transport = ask([*START, 500.0], CANCELLED, timeout=30.0)
     last = end(updates)
-    assert (last.end.outcome, last.end.code, last.stopped) == (Outcome.TIMEOUT, "client_timeout", True)
+    assert (last.end.outcome, last.end.code, last.stopped) == (ExitCode.TIMEOUT, "client_timeout", True)
     assert last.seconds == pytest.approx(30.0)
     assert asked(transport) == [SMART, CANCEL]
 
@@ -329,7 +338,7 @@ def test_the_timeout_holds_against_a_server_that_talks_without_end() -> None:
     """Events do not put it off."""
     endless = [step for n in range(1, 400) for step in (1.0, frame(processing(n), "2.0"))]
     updates, _ = ask([*START, *endless], CANCELLED, timeout=60.0)
-    assert end(updates).end.outcome is Outcome.TIMEOUT
+    assert end(updates).end.outcome is ExitCode.TIMEOUT
     assert end(updates).seconds == pytest.approx(60.0, abs=1.0)
 
 
@@ -342,17 +351,17 @@ def test_what_came_in_time_is_not_late_when_it_is_taken_late() -> None:
     updates = []
     for update in session.updates():
         updates.append(update)
-        if isinstance(update, Came):
+        if isinstance(update, Received):
             transport.now += 100.0
-    assert end(updates).end.outcome is Outcome.ANSWERED
+    assert end(updates).end.outcome is ExitCode.ANSWERED
 
 
 def test_an_interruption_cancels_the_run() -> None:
     """The server is told, and the end is a cancellation."""
     updates, transport = ask([*START, 500.0], CANCELLED, interrupt_at=[1003.0])
-    assert [type(update) for update in updates[-2:]] == [Cancelling, Ended]
+    assert [type(update) for update in updates[-2:]] == [CancelRequested, SessionFinished]
     last = end(updates)
-    assert (last.end.outcome, last.stopped, last.seconds) == (Outcome.CANCELLED, True, 3.0)
+    assert (last.end.outcome, last.stopped, last.seconds) == (ExitCode.CANCELLED, True, 3.0)
     assert asked(transport) == [SMART, CANCEL]
 
 
@@ -360,21 +369,21 @@ def test_an_interruption_cancels_the_run() -> None:
 def test_a_server_that_does_not_confirm_is_not_waited_for(script: list[Any]) -> None:
     """Three seconds are enough."""
     updates, _ = ask([*START, 500.0], script, interrupt_at=[1003.0])
-    assert (end(updates).end.outcome, end(updates).stopped) == (Outcome.CANCELLED, False)
+    assert (end(updates).end.outcome, end(updates).stopped) == (ExitCode.CANCELLED, False)
     assert end(updates).seconds <= 6.5
 
 
 def test_an_interruption_before_the_run_is_known_just_leaves() -> None:
     """There is nothing that could be named to the server."""
     updates, transport = ask([], interrupt_at=[1001.0])
-    assert (end(updates).end.outcome, end(updates).stopped) == (Outcome.CANCELLED, None)
+    assert (end(updates).end.outcome, end(updates).stopped) == (ExitCode.CANCELLED, None)
     assert asked(transport) == [SMART]
 
 
 def test_an_interruption_is_heard_between_two_connections() -> None:
     """Also while nothing is connected."""
     updates, transport = ask([*START, broken()], CANCELLED, interrupt_at=[1000.5])
-    assert end(updates).end.outcome is Outcome.CANCELLED
+    assert end(updates).end.outcome is ExitCode.CANCELLED
     assert asked(transport) == [SMART, CANCEL]
 
 
@@ -386,7 +395,7 @@ def test_chat_answers_with_one_object() -> None:
     body = frame(ANSWERED)[6:]
     updates, transport = ask([100.0, json_head(), body[:9], 1.0, body[9:], finished], endpoint="chat")
     assert text(updates) == "Hello world"
-    assert end(updates).end.outcome is Outcome.ANSWERED
+    assert end(updates).end.outcome is ExitCode.ANSWERED
     assert (end(updates).run_id, end(updates).characters) == (RUN, 11)
     assert asked(transport) == ["POST /api/chat"]
     assert transport.requests[0].headers["Accept"] == "application/json"
@@ -403,17 +412,17 @@ def test_chat_joins_its_run_after_a_break() -> None:
 @pytest.mark.parametrize(
     ("status", "terminal", "outcome"),
     [
-        (504, failure("timeout", status="timeout"), Outcome.TIMEOUT),
-        (502, failure("backend_error"), Outcome.FAILED),
-        (502, failure("lost"), Outcome.FAILED),
-        (500, failure("internal"), Outcome.FAILED),
-        (409, failure("cancelled", status="cancelled"), Outcome.CANCELLED),
-        (409, failure("conflict"), Outcome.REFUSED),
-        (429, failure("busy"), Outcome.REFUSED),
-        (503, failure("draining"), Outcome.REFUSED),
+        (504, failure("timeout", status="timeout"), ExitCode.TIMEOUT),
+        (502, failure("backend_error"), ExitCode.FAILED),
+        (502, failure("lost"), ExitCode.FAILED),
+        (500, failure("internal"), ExitCode.FAILED),
+        (409, failure("cancelled", status="cancelled"), ExitCode.CANCELLED),
+        (409, failure("conflict"), ExitCode.REFUSED),
+        (429, failure("busy"), ExitCode.REFUSED),
+        (503, failure("draining"), ExitCode.REFUSED),
     ],
 )
-def test_chat_tells_a_failed_run_from_a_refusal(status: int, terminal: dict[str, Any], outcome: Outcome) -> None:
+def test_chat_tells_a_failed_run_from_a_refusal(status: int, terminal: dict[str, Any], outcome: ExitCode) -> None:
     """The code decides, because the statuses overlap; and nothing is run a second time."""
     updates, transport = ask([json_head(status), frame(terminal)[6:], finished], endpoint="chat")
     assert end(updates).end.outcome is outcome
@@ -446,68 +455,68 @@ def test_wherever_it_breaks_the_answer_is_whole(data: st.DataObject) -> None:
         held = whole
     updates, transport = ask(*scripts, timeout=10_000.0)
     assert text(updates) == "".join(pieces)
-    assert end(updates).end.outcome is Outcome.ANSWERED
+    assert end(updates).end.outcome is ExitCode.ANSWERED
     assert [request.method for request in transport.requests] == ["POST"] + ["GET"] * (len(transport.requests) - 1)
 
 
 def test_the_run_has_one_id() -> None:
     """The first that is told; a later one changes nothing, and one that is no id is not taken."""
-    trail = Trail()
-    trail.met("")
-    trail.met("x" * 10_000)
+    trail = ResumeState()
+    trail.set_run_id("")
+    trail.set_run_id("x" * 10_000)
     assert trail.run_id == ""
-    trail.met(RUN)
-    trail.take(Event("", id=""), reply.of({**OPENING, "run_id": "another"}))
+    trail.set_run_id(RUN)
+    trail.accept(ServerSentEvent("", id=""), reply.parse_reply({**OPENING, "run_id": "another"}))
     assert (trail.run_id, trail.conversation_id) == (RUN, "talk-1")
 
 
 def test_text_counts_once_by_its_position() -> None:
     """A position that was reached is old; progress there is not text, and passes."""
-    trail = Trail()
-    trail.met(RUN)
-    hello = reply.of(piece("Hello"))
-    assert trail.take(Event("", id=f"{RUN}/2.5"), hello)
-    assert not trail.take(Event("", id=f"{RUN}/2.5"), hello)
-    assert not trail.take(Event("", id=f"{RUN}/2.3"), hello)
-    assert trail.take(Event("", id=f"{RUN}/2.5"), reply.of(processing(1.0)))
-    assert trail.take(Event("", id=f"{RUN}/3.0"), hello)
+    trail = ResumeState()
+    trail.set_run_id(RUN)
+    hello = reply.parse_reply(piece("Hello"))
+    assert trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), hello)
+    assert not trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), hello)
+    assert not trail.accept(ServerSentEvent("", id=f"{RUN}/2.3"), hello)
+    assert trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), reply.parse_reply(processing(1.0)))
+    assert trail.accept(ServerSentEvent("", id=f"{RUN}/3.0"), hello)
     assert trail.characters == 10
 
 
 def test_reasoning_counts_once_too() -> None:
     """It is a text of its own, and none of the answer."""
-    trail = Trail()
-    trail.met(RUN)
-    thought = reply.of({"status": "reasoning", "data": "", "reasoning": "hm"})
-    assert trail.take(Event("", id=f"{RUN}/2.2"), thought)
-    assert not trail.take(Event("", id=f"{RUN}/2.2"), thought)
+    trail = ResumeState()
+    trail.set_run_id(RUN)
+    thought = reply.parse_reply({"status": "reasoning", "data": "", "reasoning": "hm"})
+    assert trail.accept(ServerSentEvent("", id=f"{RUN}/2.2"), thought)
+    assert not trail.accept(ServerSentEvent("", id=f"{RUN}/2.2"), thought)
     assert trail.characters == 0
 
 
 def test_an_event_without_an_id_does_not_forget_the_last_one() -> None:
     """Else a break after it would bring everything again."""
-    trail = Trail()
-    trail.met(RUN)
-    trail.take(Event("", id=f"{RUN}/2.5"), reply.of(piece("Hello")))
-    assert trail.take(Event("", id=""), reply.of(piece(" there")))
+    trail = ResumeState()
+    trail.set_run_id(RUN)
+    trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), reply.parse_reply(piece("Hello")))
+    assert trail.accept(ServerSentEvent("", id=""), reply.parse_reply(piece(" there")))
     assert trail.last_event_id == f"{RUN}/2.5"
 
 
 def test_ids_of_another_kind_are_trusted() -> None:
     """Nothing can be compared, so nothing is dropped; the id is still where to resume."""
-    trail = Trail()
-    trail.met(RUN)
-    assert trail.take(Event("", id="7"), reply.of(piece("a")))
-    assert trail.take(Event("", id="7"), reply.of(piece("b")))
-    assert (trail.last_event_id, trail.characters, trail.has_moved("8")) == ("7", 2, False)
+    trail = ResumeState()
+    trail.set_run_id(RUN)
+    assert trail.accept(ServerSentEvent("", id="7"), reply.parse_reply(piece("a")))
+    assert trail.accept(ServerSentEvent("", id="7"), reply.parse_reply(piece("b")))
+    assert (trail.last_event_id, trail.characters, trail.is_progress("8")) == ("7", 2, False)
 
 
 def test_a_position_moves_forward_only() -> None:
     """What was reached before is no progress."""
-    trail = Trail()
-    trail.met(RUN)
-    trail.take(Event("", id=f"{RUN}/2.5"), reply.of(piece("Hello")))
-    assert trail.has_moved(f"{RUN}/2.6")
-    assert trail.has_moved(f"{RUN}/3.0")
-    assert not trail.has_moved(f"{RUN}/2.5")
-    assert not trail.has_moved("another/9.9")
+    trail = ResumeState()
+    trail.set_run_id(RUN)
+    trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), reply.parse_reply(piece("Hello")))
+    assert trail.is_progress(f"{RUN}/2.6")
+    assert trail.is_progress(f"{RUN}/3.0")
+    assert not trail.is_progress(f"{RUN}/2.5")
+    assert not trail.is_progress("another/9.9")

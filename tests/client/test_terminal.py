@@ -15,37 +15,45 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.client.terminal import Screen, clip, columns, harmless, harmless_json, look_at, one_line
-from tests.client.fakes import Terminal
+from persona_stream.client.terminal import (
+    Terminal,
+    detect_terminal,
+    display_width,
+    sanitize,
+    sanitize_json,
+    sanitize_line,
+    truncate,
+)
+from tests.client.fakes import FakeTerminal
 
 XTERM = {"TERM": "xterm-256color"}
 
 
 def test_a_terminal_can_everything() -> None:
     """Redraw, colours, and all the signs."""
-    found = look_at(Terminal(), XTERM)
+    found = detect_terminal(FakeTerminal(), XTERM)
     assert (found.is_terminal, found.can_redraw, found.colour, found.unicode) == (True, True, True, True)
 
 
 def test_a_pipe_can_nothing() -> None:
     """A file shall have no escapes in it."""
-    found = look_at(io.TextIOWrapper(io.BytesIO(), "utf-8"), XTERM)
+    found = detect_terminal(io.TextIOWrapper(io.BytesIO(), "utf-8"), XTERM)
     assert (found.is_terminal, found.can_redraw, found.colour) == (False, False, False)
 
 
 @pytest.mark.parametrize("environ", [{}, {"TERM": ""}, {"TERM": "dumb"}], ids=["unset", "empty", "dumb"])
 def test_a_dumb_terminal_cannot_redraw(environ: dict[str, str]) -> None:
     """It is a terminal all the same."""
-    found = look_at(Terminal(), environ)
+    found = detect_terminal(FakeTerminal(), environ)
     assert (found.is_terminal, found.can_redraw, found.colour) == (True, False, False)
 
 
 @pytest.mark.parametrize(("value", "colour"), [("1", False), ("0", False), ("", True)])
 def test_no_color_is_respected(value: str, colour: bool) -> None:
     """Any value that is not empty means no; the bar stays."""
-    found = look_at(Terminal(), {**XTERM, "NO_COLOR": value})
+    found = detect_terminal(FakeTerminal(), {**XTERM, "NO_COLOR": value})
     assert (found.colour, found.can_redraw) == (colour, True)
-    assert ("\x1b" in found.paint("x", "36")) is colour
+    assert ("\x1b" in found.style("x", "36")) is colour
 
 
 @pytest.mark.parametrize(
@@ -53,18 +61,18 @@ def test_no_color_is_respected(value: str, colour: bool) -> None:
 )
 def test_columns_beats_the_terminal(value: str, width: int) -> None:
     """If it is a sensible number; a stream that cannot tell has eighty."""
-    assert look_at(Terminal(), {**XTERM, "COLUMNS": value}).width() == width
+    assert detect_terminal(FakeTerminal(), {**XTERM, "COLUMNS": value}).width() == width
 
 
 def test_the_console_of_linux_gets_ascii() -> None:
     """Its font has few signs."""
-    assert not look_at(Terminal(), {"TERM": "linux"}).unicode
+    assert not detect_terminal(FakeTerminal(), {"TERM": "linux"}).unicode
 
 
 def test_an_encoding_without_the_character_gets_a_question_mark() -> None:
     """Rather than an error in the middle of an answer."""
     raw = io.BytesIO()
-    found = look_at(io.TextIOWrapper(raw, "latin-1"), XTERM)
+    found = detect_terminal(io.TextIOWrapper(raw, "latin-1"), XTERM)
     found.write("é你")
     assert raw.getvalue() == b"\xe9?"
     assert (found.is_utf8, found.unicode) == (False, False)
@@ -72,9 +80,9 @@ def test_an_encoding_without_the_character_gets_a_question_mark() -> None:
 
 def test_a_closed_stream_swallows() -> None:
     """`2>&-` is a way to say that nobody wants to know."""
-    found = look_at(None, XTERM)
+    found = detect_terminal(None, XTERM)
     found.write("x")
-    assert found == Screen(None)
+    assert found == Terminal(None)
     assert found.width() == 80
 
 
@@ -97,7 +105,7 @@ def test_a_closed_stream_swallows() -> None:
 )
 def test_the_columns_of_a_text(text: str, width: int) -> None:
     """Chinese, Korean and emoji take two, combining marks none."""
-    assert columns(text) == width
+    assert display_width(text) == width
 
 
 @pytest.mark.parametrize(
@@ -116,13 +124,13 @@ def test_the_columns_of_a_text(text: str, width: int) -> None:
 )
 def test_what_does_not_fit_is_clipped(text: str, room: int, clipped: str) -> None:
     """A wide character is never cut in half."""
-    assert clip(text, room) == clipped
+    assert truncate(text, room) == clipped
 
 
 @given(st.text(), st.integers(0, 60))
 def test_a_clipped_text_fits(text: str, room: int) -> None:
     """Into any room."""
-    assert columns(clip(text, room)) <= room
+    assert display_width(truncate(text, room)) <= room
 
 
 FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -147,7 +155,7 @@ ANYTHING = st.text(st.characters() | st.characters(max_codepoint=0xA0) | st.char
 )
 def test_what_is_dangerous_becomes_visible(text: str, shown: str) -> None:
     """Nothing vanishes: who looks can see what was sent."""
-    assert harmless(text) == shown
+    assert sanitize(text) == shown
 
 
 @pytest.mark.parametrize(
@@ -155,28 +163,28 @@ def test_what_is_dangerous_becomes_visible(text: str, shown: str) -> None:
 )
 def test_what_is_harmless_is_left_alone(text: str) -> None:
     """Newlines, tabs, emoji and every script pass."""
-    assert harmless(text) == text
+    assert sanitize(text) == text
 
 
 @given(ANYTHING)
 def test_nothing_dangerous_comes_through(text: str) -> None:
     """Whatever goes in; and doing it twice changes nothing."""
-    once = harmless(text)
+    once = sanitize(text)
     assert not FORBIDDEN.search(once)
-    assert harmless(once) == once
+    assert sanitize(once) == once
 
 
 @given(ANYTHING)
 def test_one_line_is_one_line(text: str) -> None:
     """No break of any kind is left in a status."""
-    assert len(one_line(text).splitlines()) <= 1
-    assert not FORBIDDEN.search(one_line(text))
+    assert len(sanitize_line(text).splitlines()) <= 1
+    assert not FORBIDDEN.search(sanitize_line(text))
 
 
 @given(st.dictionaries(ANYTHING, ANYTHING))
 def test_harmless_json_means_the_same(value: dict[str, str]) -> None:
     """The escapes are read back as what was there, and a line stays a line."""
-    shown = harmless_json(json.dumps(value, ensure_ascii=False))
+    shown = sanitize_json(json.dumps(value, ensure_ascii=False))
     assert json.loads(shown) == value
     assert not FORBIDDEN.search(shown)
     assert len(shown.splitlines()) == 1

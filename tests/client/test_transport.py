@@ -13,8 +13,16 @@ import pytest
 
 from persona_stream.client.models import Server
 from persona_stream.client.requests import Request
-from persona_stream.client.transport import Broken, Bytes, Finished, Head, HttpTransport, Interrupted, Message
-from persona_stream.core.clock import wall_clock
+from persona_stream.client.transport import (
+    BodyFinished,
+    Broken,
+    Bytes,
+    Head,
+    HttpTransport,
+    Message,
+    TransportInterrupted,
+)
+from persona_stream.core.clock import monotonic_wall_clock
 from tests.client.fakes import STREAM_HEADERS, Exchange, FakeServer
 
 READ = Request("GET", "/api/runs/run-1/events", {"Last-Event-ID": b"run-1/2.6"}, silence=10.0)
@@ -38,7 +46,7 @@ def body(transport: HttpTransport) -> tuple[bytes, Message]:
 
 def transport_to(url: str) -> HttpTransport:
     """Give a transport to a server."""
-    return HttpTransport(Server(url, "secret"), wall_clock())
+    return HttpTransport(Server(url, "secret"), monotonic_wall_clock())
 
 
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "delimited by the end of the connection"])
@@ -64,7 +72,7 @@ def test_what_is_sent_comes_at_once(chunked: bool) -> None:
             assert isinstance(message, Bytes)
             assert message.data == part
             arrived.release()
-        assert isinstance(take(transport), Finished)
+        assert isinstance(take(transport), BodyFinished)
     sent = server.requests[0]
     assert (sent.method, sent.path) == ("GET", "/api/runs/run-1/events")
     assert sent.headers["authorization"] == "Bearer secret"
@@ -85,7 +93,7 @@ def test_a_proxy_may_compress() -> None:
         take(transport)
         data, last = body(transport)
         assert data == b"data: a\n\n" * 1000
-        assert isinstance(last, Finished)
+        assert isinstance(last, BodyFinished)
 
 
 def _reset(exchange: Exchange) -> None:
@@ -241,7 +249,7 @@ def test_an_interruption_is_heard_in_the_middle_of_silence() -> None:
         transport.open(READ)
         take(transport)
         threading.Timer(0.05, transport.interrupt).start()
-        assert isinstance(transport.next(PATIENT), Interrupted)
+        assert isinstance(transport.next(PATIENT), TransportInterrupted)
         transport.close()
 
 

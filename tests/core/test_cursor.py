@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from persona_stream.core import cursor
 from persona_stream.core.cursor import BEGINNING, Position
-from persona_stream.core.facts import Answered, Delta, Failed, Started
+from persona_stream.core.facts import Answered, Failed, Started, TextDelta
 from persona_stream.errors import InvalidRequest
 from tests.fakes import RUN_ID, accepted, entries
 
-RUN = entries((0.0, accepted()), (0.0, Started()), (1.0, Delta("Hello ")), (2.0, Answered("world")))
+RUN = entries((0.0, accepted()), (0.0, Started()), (1.0, TextDelta("Hello ")), (2.0, Answered("world")))
 
 
 @given(st.integers(0, 10**15 - 1), st.integers(0, 10**15 - 1))
@@ -45,12 +45,12 @@ def test_any_text_is_a_position_of_the_run_or_refused(text, run):
 def test_any_position_exists_or_is_refused(position, characters):
     """There is no third way, and so it is with characters; and what these come to does exist."""
     with suppress(InvalidRequest):  # the other way
-        assert cursor.check(Position(*position), RUN) == position
+        assert cursor.validate(Position(*position), RUN) == position
     try:
-        found = cursor.after_characters(characters, RUN)
+        found = cursor.position_at_character(characters, RUN)
     except InvalidRequest:
         return
-    assert cursor.check(found, RUN) == found
+    assert cursor.validate(found, RUN) == found
 
 
 def test_no_id_is_the_beginning():
@@ -76,27 +76,27 @@ def test_a_malformed_or_foreign_id_is_refused(event_id):
 @pytest.mark.parametrize("position", [(0, 0), (1, 0), (2, 0), (2, 6), (3, 0), (3, 5), (4, 0)])
 def test_positions_that_exist_are_given_back(position):
     """Every place between two characters, and between two facts, is a position."""
-    assert cursor.check(Position(*position), RUN) == position
+    assert cursor.validate(Position(*position), RUN) == position
 
 
 @pytest.mark.parametrize("position", [(0, 1), (1, 1), (2, 7), (3, 6), (4, 1), (5, 0), (10**14, 0)])
 def test_positions_beyond_what_exists_are_refused(position):
     """A reader cannot have what was never sent."""
     with pytest.raises(InvalidRequest, match="beyond"):
-        cursor.check(Position(*position), RUN)
+        cursor.validate(Position(*position), RUN)
 
 
 def test_characters_of_the_answer_are_counted_over_its_parts():
     """Deltas and the rest are one answer."""
-    places = [cursor.after_characters(held, RUN) for held in (0, 1, 6, 7, 11)]
+    places = [cursor.position_at_character(held, RUN) for held in (0, 1, 6, 7, 11)]
     assert places == [(0, 0), (2, 1), (2, 6), (3, 1), (3, 5)]
     with pytest.raises(InvalidRequest, match="11 characters so far"):
-        cursor.after_characters(12, RUN)
+        cursor.position_at_character(12, RUN)
 
 
 def test_only_the_whole_of_an_ended_run_is_its_end():
     """All the text is not all: the ending is still to come."""
-    assert cursor.at_end(Position(4, 0), RUN)
-    assert not cursor.at_end(Position(3, 5), RUN)
-    assert not cursor.at_end(Position(3, 0), RUN[:3])
-    assert cursor.at_end(Position(2, 0), entries((0.0, accepted()), (1.0, Failed("internal"))))
+    assert cursor.is_at_end(Position(4, 0), RUN)
+    assert not cursor.is_at_end(Position(3, 5), RUN)
+    assert not cursor.is_at_end(Position(3, 0), RUN[:3])
+    assert cursor.is_at_end(Position(2, 0), entries((0.0, accepted()), (1.0, Failed("internal"))))

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream.chunking.sentence_boundaries import ends_sentence
-from persona_stream.core.facts import Reported
-from persona_stream.core.progress import CAP, Estimate, schedule
+from persona_stream.core.facts import ProgressReported
+from persona_stream.core.progress import MAX_DELIVERY_SECONDS, ProgressTracker, schedule_chunks
 
 
 @pytest.mark.parametrize(
@@ -22,15 +22,15 @@ from persona_stream.core.progress import CAP, Estimate, schedule
 )
 def test_the_bar_fills_in_the_time_that_the_run_may_take(elapsed, percent):
     """min(95, 5 + floor(90 × elapsed / deadline))."""
-    assert Estimate(150.0).percent(elapsed) == percent
+    assert ProgressTracker(150.0).percent(elapsed) == percent
 
 
 @given(st.lists(st.tuples(st.floats(0, 300), st.none() | st.floats(0, 1)), max_size=20))
 def test_the_percentage_never_falls(story):
     """Whatever a backend reports, and in whatever order."""
-    estimate, seen = Estimate(150.0), []
+    estimate, seen = ProgressTracker(150.0), []
     for elapsed, fraction in sorted(story, key=lambda step: step[0]):
-        estimate.report(Reported("", fraction), elapsed)
+        estimate.report(ProgressReported("", fraction), elapsed)
         seen.append(estimate.percent(elapsed))
     assert seen == sorted(seen)
     assert all(5 <= percent <= 95 for percent in seen)
@@ -38,9 +38,9 @@ def test_the_percentage_never_falls(story):
 
 def test_the_time_left_is_known_once_the_backend_told_enough():
     """A quarter done after ten seconds leaves thirty, and they pass."""
-    estimate = Estimate(150.0)
+    estimate = ProgressTracker(150.0)
     assert estimate.eta(5.0) is None
-    estimate.report(Reported("", 0.25), 10.0)
+    estimate.report(ProgressReported("", 0.25), 10.0)
     assert estimate.eta(10.0) == pytest.approx(30.0)
     assert estimate.eta(20.0) == pytest.approx(20.0)
     assert estimate.eta(50.0) == 0.0
@@ -48,15 +48,15 @@ def test_the_time_left_is_known_once_the_backend_told_enough():
 
 def test_an_empty_message_leaves_the_last_one():
     """A report of a share alone does not take the text away."""
-    estimate = Estimate(150.0)
-    estimate.report(Reported("Reading", None), 1.0)
-    estimate.report(Reported("", 0.5), 2.0)
-    assert estimate.message == "Reading"
+    estimate = ProgressTracker(150.0)
+    estimate.report(ProgressReported("SubscriptionClosed", None), 1.0)
+    estimate.report(ProgressReported("", 0.5), 2.0)
+    assert estimate.message == "SubscriptionClosed"
 
 
 def test_a_better_estimator_can_take_the_place():
     """Its guess is held to the law all the same."""
-    estimate = Estimate(150.0, lambda elapsed, deadline: elapsed * 50)
+    estimate = ProgressTracker(150.0, lambda elapsed, deadline: elapsed * 50)
     assert [estimate.percent(elapsed) for elapsed in (0.0, 1.0, 3.0)] == [0, 50, 95]
 
 
@@ -75,13 +75,13 @@ def test_a_better_estimator_can_take_the_place():
 )
 def test_moments(pieces: list[str], pause: float, moments: list[float]) -> None:
     """The first is due at once, the others after their pauses, twice as long behind a sentence's end."""
-    assert schedule(pieces, pause) == moments
+    assert schedule_chunks(pieces, pause) == moments
 
 
 def test_own_cap() -> None:
     """The cap can be another."""
-    assert schedule(["a", "b", "c"], 1.0, cap=1.0) == [0.0, 0.5, 1.0]
-    assert schedule(["a", "b", "c"], 1.0, cap=0.0) == [0.0, 0.0, 0.0]
+    assert schedule_chunks(["a", "b", "c"], 1.0, cap=1.0) == [0.0, 0.5, 1.0]
+    assert schedule_chunks(["a", "b", "c"], 1.0, cap=0.0) == [0.0, 0.0, 0.0]
 
 
 @given(
@@ -91,7 +91,7 @@ def test_own_cap() -> None:
 )
 def test_in_time(pieces: list[str], pause: float, cap: float) -> None:
     """There is a moment for each piece, none is before the one before it, and the last is within the cap."""
-    moments = schedule(pieces, pause, cap)
+    moments = schedule_chunks(pieces, pause, cap)
     assert len(moments) == len(pieces)
     assert moments[0] == 0.0
     assert moments == sorted(moments)
@@ -100,7 +100,7 @@ def test_in_time(pieces: list[str], pause: float, cap: float) -> None:
 
 def test_a_long_answer() -> None:
     """A thousand pieces take no longer than ten seconds."""
-    assert schedule(["word "] * 1000, 0.05)[-1] == CAP == 10.0
+    assert schedule_chunks(["word "] * 1000, 0.05)[-1] == MAX_DELIVERY_SECONDS == 10.0
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_long_answer() -> None:
 def test_impossible(pause: float, cap: float) -> None:
     """A pause that is no duration is refused."""
     with pytest.raises(ValueError, match="cannot be kept"):
-        schedule(["a"], pause, cap)
+        schedule_chunks(["a"], pause, cap)
 
 
 @pytest.mark.parametrize(

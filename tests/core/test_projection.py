@@ -9,27 +9,46 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.core.cursor import Position, after_characters, at_end, check
-from persona_stream.core.events import Complete, Failure, Opening, Piece, Processed, Progress, Queuing, Thought
-from persona_stream.core.facts import Answered, Delta, Entry, Failed, Queued, Reasoned, Reported, Started, text_of
+from persona_stream.core.cursor import Position, is_at_end, position_at_character, validate
+from persona_stream.core.events import (
+    AnswerReady,
+    Completed,
+    Progress,
+    QueuePosition,
+    ReasoningChunk,
+    RunFailed,
+    RunOpened,
+    TextChunk,
+)
+from persona_stream.core.facts import (
+    Answered,
+    Entry,
+    Failed,
+    ProgressReported,
+    Queued,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+    text_of,
+)
 from persona_stream.core.projection import STYLES
 from tests.fakes import accepted, entries, read, reader, texts
 
-TERMINAL = (Complete, Failure)
+TERMINAL = (Completed, RunFailed)
 
 
 def test_a_run_is_told_from_its_beginning_to_its_end():
     """Opening, first status, a status each interval, the turn to the answer, its pieces at their pace, the end."""
     run = entries((0.0, accepted()), (0.0, Started()), (5.0, Answered("Twenty characters ok. Then a few more.")))
     assert read(run, reader(locale="en")) == [
-        (0.0, Opening(Position(1, 0), "chat_123", 2.0, 150.0, 900.0)),
+        (0.0, RunOpened(Position(1, 0), "chat_123", 2.0, 150.0, 900.0)),
         (0.0, Progress(Position(2, 0), "Working on your request...", 5, 0.0)),
         (2.0, Progress(Position(2, 0), "Analyzing the request...", 6, 2.0)),
         (4.0, Progress(Position(2, 0), "Looking up what is relevant...", 7, 4.0)),
-        (5.0, Processed(Position(2, 0), 5.0)),
-        (5.0, Piece(Position(2, 22), "Twenty characters ok. ", 1, 22, 38)),
-        (5.1, Piece(Position(2, 38), "Then a few more.", 2, 38, 38)),
-        (5.1, Complete(Position(3, 0), 5.0, Answered("Twenty characters ok. Then a few more."))),
+        (5.0, AnswerReady(Position(2, 0), 5.0)),
+        (5.0, TextChunk(Position(2, 22), "Twenty characters ok. ", 1, 22, 38)),
+        (5.1, TextChunk(Position(2, 38), "Then a few more.", 2, 38, 38)),
+        (5.1, Completed(Position(3, 0), 5.0, Answered("Twenty characters ok. Then a few more."))),
     ]
 
 
@@ -38,8 +57,8 @@ def test_a_late_reader_gets_all_that_is_due_at_once():
     run = entries((0.0, accepted()), (0.0, Started()), (60.0, Answered("word " * 100)))
     events = read(run, reader(), since=500.0)
     assert {at for at, _ in events} == {500.0}
-    assert [type(event) for _, event in events if not isinstance(event, Piece)] == [
-        Opening, Progress, Processed, Complete,
+    assert [type(event) for _, event in events if not isinstance(event, TextChunk)] == [
+        RunOpened, Progress, AnswerReady, Completed,
     ]  # fmt: skip
 
 
@@ -48,7 +67,7 @@ def test_who_joins_in_the_middle_gets_one_status_at_once_and_keeps_the_beat():
     run = entries((0.0, accepted()), (0.0, Started()), (9.0, Failed("internal")))
     events = read(run, reader(start=Position(2, 0)), since=5.0)
     assert [(at, type(event).__name__) for at, event in events] == [
-        (5.0, "Progress"), (6.0, "Progress"), (8.0, "Progress"), (9.0, "Failure"),
+        (5.0, "Progress"), (6.0, "Progress"), (8.0, "Progress"), (9.0, "RunFailed"),
     ]  # fmt: skip
 
 
@@ -62,12 +81,12 @@ def test_a_run_that_waits_for_a_place_says_so_each_interval():
         (6.0, Failed("timeout")),
     )
     assert read(run, reader(locale="en")) == [
-        (0.0, Opening(Position(1, 0), "chat_123", 2.0, 150.0, 900.0)),
-        (0.0, Queuing(Position(2, 0), 3, 0.0)),
-        (2.0, Queuing(Position(2, 0), 3, 2.0)),
-        (4.0, Queuing(Position(3, 0), 1, 4.0, 4.0)),
+        (0.0, RunOpened(Position(1, 0), "chat_123", 2.0, 150.0, 900.0)),
+        (0.0, QueuePosition(Position(2, 0), 3, 0.0)),
+        (2.0, QueuePosition(Position(2, 0), 3, 2.0)),
+        (4.0, QueuePosition(Position(3, 0), 1, 4.0, 4.0)),
         (5.0, Progress(Position(4, 0), "Working on your request...", 5, 0.0)),
-        (6.0, Failure(Position(5, 0), "timeout", "The request took too long, please try again later", 1.0)),
+        (6.0, RunFailed(Position(5, 0), "timeout", "The request took too long, please try again later", 1.0)),
     ]
 
 
@@ -76,10 +95,10 @@ def test_who_joins_a_run_in_the_queue_is_told_at_once():
     run = entries((0.0, accepted()), (0.0, Queued(2)), (5.0, Started()), (6.0, Failed("internal")))
     events = read(run, reader(start=Position(2, 0)), since=1.0)
     assert [(at, type(event).__name__) for at, event in events] == [
-        (1.0, "Queuing"), (3.0, "Queuing"), (5.0, "Progress"), (6.0, "Failure"),
+        (1.0, "QueuePosition"), (3.0, "QueuePosition"), (5.0, "Progress"), (6.0, "RunFailed"),
     ]  # fmt: skip
     late = read(run, reader(), since=50.0)
-    assert [type(event).__name__ for _, event in late] == ["Opening", "Progress", "Failure"]
+    assert [type(event).__name__ for _, event in late] == ["RunOpened", "Progress", "RunFailed"]
 
 
 def test_a_report_replaces_the_text_and_lifts_the_percentage():
@@ -87,8 +106,8 @@ def test_a_report_replaces_the_text_and_lifts_the_percentage():
     run = entries(
         (0.0, accepted()),
         (0.0, Started()),
-        (3.0, Reported("Reading page 3 of 8", 0.37)),
-        (5.0, Reported("", 0.2)),
+        (3.0, ProgressReported("Reading page 3 of 8", 0.37)),
+        (5.0, ProgressReported("", 0.2)),
         (7.0, Answered("Done.")),
     )
     told = [event for _, event in read(run, reader()) if isinstance(event, Progress)]
@@ -101,15 +120,15 @@ def test_a_report_replaces_the_text_and_lifts_the_percentage():
 
 def test_reasoning_comes_before_the_answer_and_only_when_asked_for():
     """Reasoning is a text of its own, with positions of its own."""
-    run = entries((0.0, accepted()), (0.0, Started()), (1.0, Reasoned("Hm. Well.")), (1.0, Answered("Yes.")))
+    run = entries((0.0, accepted()), (0.0, Started()), (1.0, ReasoningDelta("Hm. Well.")), (1.0, Answered("Yes.")))
     with_it = [event for _, event in read(run, reader(reasoning=True, chunking="sentences"))]
     assert with_it[2:6] == [
-        Thought(Position(2, 4), "Hm. "),
-        Thought(Position(2, 9), "Well."),
-        Processed(Position(3, 0), 1.0),
-        Piece(Position(3, 4), "Yes.", 1, 4, 4),
+        ReasoningChunk(Position(2, 4), "Hm. "),
+        ReasoningChunk(Position(2, 9), "Well."),
+        AnswerReady(Position(3, 0), 1.0),
+        TextChunk(Position(3, 4), "Yes.", 1, 4, 4),
     ]
-    assert not any(isinstance(event, Thought) for _, event in read(run, reader()))
+    assert not any(isinstance(event, ReasoningChunk) for _, event in read(run, reader()))
 
 
 def test_a_delta_is_sent_as_it_comes_but_for_its_last_grapheme():
@@ -117,33 +136,33 @@ def test_a_delta_is_sent_as_it_comes_but_for_its_last_grapheme():
     run = entries(
         (0.0, accepted()),
         (0.0, Started()),
-        (1.0, Delta("cafe")),
-        (1.1, Delta("\u0301s")),
+        (1.0, TextDelta("cafe")),
+        (1.1, TextDelta("\u0301s")),
         (5.0, Answered("!")),
     )
-    events = [(at, event) for at, event in read(run, reader()) if isinstance(event, Piece | Processed | Progress)]
+    events = [(at, event) for at, event in read(run, reader()) if isinstance(event, TextChunk | AnswerReady | Progress)]
     assert events == [
         (0.0, Progress(Position(2, 0), "正在处理您的请求...", 5, 0.0)),
-        (1.0, Processed(Position(2, 0), 1.0)),
-        (1.0, Piece(Position(2, 3), "caf", 1, 3, None)),
-        (1.1, Piece(Position(3, 1), "e\u0301", 2, 5, None)),
+        (1.0, AnswerReady(Position(2, 0), 1.0)),
+        (1.0, TextChunk(Position(2, 3), "caf", 1, 3, None)),
+        (1.1, TextChunk(Position(3, 1), "e\u0301", 2, 5, None)),
         (3.1, Progress(Position(3, 1), "正在分析用户请求...", 100, pytest.approx(3.1))),
-        (5.0, Piece(Position(4, 1), "s!", 3, 7, 7)),
+        (5.0, TextChunk(Position(4, 1), "s!", 3, 7, 7)),
     ]
 
 
 def test_what_a_backend_said_before_it_failed_reaches_the_reader():
     """Held text is let go before the failure, so a partial answer is kept whole."""
-    run = entries((0.0, accepted()), (0.0, Started()), (1.0, Delta("Half an ans")), (2.0, Failed("internal")))
+    run = entries((0.0, accepted()), (0.0, Started()), (1.0, TextDelta("Half an ans")), (2.0, Failed("internal")))
     events = read(run, reader())
     assert texts(events) == "Half an ans"
-    assert events[-1] == (2.0, Failure(Position(4, 0), "internal", "处理过程中发生错误", 2.0))
+    assert events[-1] == (2.0, RunFailed(Position(4, 0), "internal", "处理过程中发生错误", 2.0))
 
 
 def test_a_deliberate_error_is_told_in_its_own_words():
     """Other failures are told in the reader's language."""
     run = entries((0.0, accepted()), (1.0, Started()), (2.0, Failed("backend_error", "The library is closed.")))
-    assert read(run, reader())[-1] == (2.0, Failure(Position(3, 0), "backend_error", "The library is closed.", 1.0))
+    assert read(run, reader())[-1] == (2.0, RunFailed(Position(3, 0), "backend_error", "The library is closed.", 1.0))
 
 
 def test_a_run_that_waits_for_a_place_sends_nothing_wrong():
@@ -151,9 +170,9 @@ def test_a_run_that_waits_for_a_place_sends_nothing_wrong():
     run = entries((0.0, accepted()), (7.0, Started()), (8.0, Answered("Hi.")))
     events = read(run, reader())
     assert [(at, type(event).__name__) for at, event in events] == [
-        (0.0, "Opening"), (7.0, "Progress"), (8.0, "Processed"), (8.0, "Piece"), (8.0, "Complete"),
+        (0.0, "RunOpened"), (7.0, "Progress"), (8.0, "AnswerReady"), (8.0, "TextChunk"), (8.0, "Completed"),
     ]  # fmt: skip
-    assert events[-1][1] == Complete(Position(3, 0), 8.0, Answered("Hi."))
+    assert events[-1][1] == Completed(Position(3, 0), 8.0, Answered("Hi."))
 
 
 @pytest.mark.parametrize("offset", [-3600.0, -5.0, -0.001, 0.001, 5.0, 3600.0])
@@ -163,7 +182,7 @@ def test_a_wrong_clock_costs_percentages_and_never_text(offset):
     run = entries((0.0, accepted()), (0.0, Started()), (6.0, Answered(answer)))
     events = read(run, reader(), clock_offset=offset)
     assert texts(events) == answer
-    assert isinstance(events[-1][1], Complete)
+    assert isinstance(events[-1][1], Completed)
     assert events[-1][0] < 20.0
 
 
@@ -172,8 +191,8 @@ FRAGMENTS = st.sampled_from([
     "。」", "\r", "x" * 50,
 ])  # fmt: skip
 TEXT = st.lists(FRAGMENTS, min_size=1, max_size=12).map("".join)
-REPORT = st.builds(Reported, st.sampled_from(["", "Reading"]), st.none() | st.floats(0, 1))
-MIDDLE = st.lists(st.one_of(REPORT, st.builds(Reasoned, TEXT), st.builds(Delta, TEXT)), max_size=6)
+REPORT = st.builds(ProgressReported, st.sampled_from(["", "SubscriptionClosed"]), st.none() | st.floats(0, 1))
+MIDDLE = st.lists(st.one_of(REPORT, st.builds(ReasoningDelta, TEXT), st.builds(TextDelta, TEXT)), max_size=6)
 ENDING = st.one_of(
     st.builds(Answered, TEXT),
     st.sampled_from([Failed("internal"), Failed("timeout"), Failed("cancelled"), Failed("backend_error", "Closed.")]),
@@ -193,7 +212,7 @@ def runs(draw: st.DrawFn) -> list[Entry]:
 
 
 def answer_of(run: list[Entry]) -> str:
-    return "".join(text_of(entry.fact) for entry in run if isinstance(entry.fact, Delta | Answered))
+    return "".join(text_of(entry.fact) for entry in run if isinstance(entry.fact, TextDelta | Answered))
 
 
 @given(runs(), STYLE, CHUNKING, st.booleans(), st.floats(0, 60))
@@ -205,22 +224,22 @@ def test_every_script_ends_once_and_tells_all(run, style, chunking, reasoning, s
     assert texts(events) == answer_of(run)
     positions = [event.position for event in kinds]
     assert positions == sorted(positions)
-    assert at_end(positions[-1], run)
+    assert is_at_end(positions[-1], run)
     percents = [event.percent for event in kinds if isinstance(event, Progress)]
     assert percents == sorted(percents)
-    assert all(check(position, run) for position in positions)
+    assert all(validate(position, run) for position in positions)
 
 
 @given(runs(), CHUNKING)
 def test_no_piece_ends_inside_a_grapheme(run, chunking):
     """Wherever the deltas were cut, the reader never gets half a character."""
-    pieces = [event.text for _, event in read(run, reader(chunking=chunking)) if isinstance(event, Piece)]
+    pieces = [event.text for _, event in read(run, reader(chunking=chunking)) if isinstance(event, TextChunk)]
     # Before reasoning and before a failure what is held back goes out as it is: there a new text begins.
     texts_alone, edges, end = [""], set(), 0
     for entry in run:
-        if isinstance(entry.fact, Reasoned | Failed):
+        if isinstance(entry.fact, ReasoningDelta | Failed):
             texts_alone.append("")
-        elif isinstance(entry.fact, Delta | Answered):
+        elif isinstance(entry.fact, TextDelta | Answered):
             texts_alone[-1] += entry.fact.text
     for text in texts_alone:
         for cluster in regex.findall(r"\X", text):
@@ -233,27 +252,27 @@ def test_no_piece_ends_inside_a_grapheme(run, chunking):
 def test_resuming_at_any_event_gives_exactly_the_rest(run, style, chunking, other, cut, reasoning, since):
     """In any other style and chunking, at any later moment, the reader gets what it does not have, once."""
     events = read(run, reader(style, chunking, reasoning=reasoning))
-    thoughts = "".join(event.text for _, event in events if isinstance(event, Thought))
+    thoughts = "".join(event.text for _, event in events if isinstance(event, ReasoningChunk))
     had = thought = ""
     for at, event in events[:-1]:
-        had += event.text if isinstance(event, Piece) else ""
-        thought += event.text if isinstance(event, Thought) else ""
+        had += event.text if isinstance(event, TextChunk) else ""
+        thought += event.text if isinstance(event, ReasoningChunk) else ""
         rest = read(run, reader(other, cut, start=event.position, reasoning=reasoning), since=max(at, since))
         assert had + texts(rest) == answer_of(run)
-        assert thought + "".join(e.text for _, e in rest if isinstance(e, Thought)) == thoughts
+        assert thought + "".join(e.text for _, e in rest if isinstance(e, ReasoningChunk)) == thoughts
         assert [isinstance(e, TERMINAL) for _, e in rest].count(True) == 1
         assert rest[-1][1] == events[-1][1]
-        assert not any(isinstance(e, Opening) for _, e in rest)
+        assert not any(isinstance(e, RunOpened) for _, e in rest)
 
 
 @given(runs(), STYLE, CHUNKING)
 def test_the_same_reader_who_resumes_gets_the_same_pieces(run, style, chunking):
     """A cut changes nothing about the pieces that follow of an answer that came at once, nor about their numbers."""
-    if any(isinstance(entry.fact, Delta) for entry in run):
+    if any(isinstance(entry.fact, TextDelta) for entry in run):
         return
     events = [event for _, event in read(run, reader(style, chunking))]
     for index, event in enumerate(events[:-1]):
-        if isinstance(event, Piece):
+        if isinstance(event, TextChunk):
             rest = [e for _, e in read(run, reader(style, chunking, start=event.position), since=100.0)]
             assert rest == events[index + 1 :]
 
@@ -263,5 +282,5 @@ def test_who_holds_some_characters_gets_the_others(run, data):
     """A reader without an event id can say how much of the answer it holds."""
     answer = answer_of(run)
     held = data.draw(st.integers(0, len(answer)))
-    rest = read(run, reader(start=after_characters(held, run)), since=200.0)
+    rest = read(run, reader(start=position_at_character(held, run)), since=200.0)
     assert answer[:held] + texts(rest) == answer

@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine
 
 from persona_stream.db import engine as engines
-from persona_stream.db.migrate import prepare
+from persona_stream.db.migrate import ensure_schema
 from persona_stream.db.tables import run_texts, runs
 from tests.db.factories import Row
 from tests.postgres_server import PostgresServer
@@ -18,9 +18,9 @@ from tests.postgres_server import PostgresServer
 @contextmanager
 def opened(url: str) -> Iterator[Engine]:
     """Open a database that has its tables."""
-    engine = engines.engine(engines.address(url, Path()), 1)
+    engine = engines.open_engine(engines.database_url(url, Path()), 1)
     try:
-        prepare(engine)
+        ensure_schema(engine)
         yield engine
     finally:
         engine.dispose()

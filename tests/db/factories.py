@@ -20,14 +20,14 @@ from sqlalchemy import Engine
 
 from persona_stream.backends.base import Backend
 from persona_stream.core import run_id as runid
-from persona_stream.core.facts import Accepted, Answered, Entry, Reasoned, Reported, Started
+from persona_stream.core.facts import Accepted, Answered, Entry, ProgressReported, ReasoningDelta, Started
 from persona_stream.core.query import Principal, Query
 from persona_stream.db import engine as engines
-from persona_stream.db.migrate import prepare
-from persona_stream.db.records import Exchanged, Record, RunBegan, RunEnded, RunRead, RunResponded
+from persona_stream.db.migrate import ensure_schema
+from persona_stream.db.records import ExchangeCompleted, Record, RunAccepted, RunDelivered, RunFinished, RunResponded
 from persona_stream.db.tables import run_texts, runs
-from persona_stream.runs.observer import Reading, Responded
-from persona_stream.runs.request import Order, Origin
+from persona_stream.runs.observer import ResponseSent, SubscriptionClosed
+from persona_stream.runs.request import RequestInfo, RunRequest
 
 BEGAN = 1_790_000_000.0
 
@@ -38,9 +38,9 @@ def query(message: str = "What?", owner: str = "alice", conversation: str = "c-1
     return Query(username="ada", message=message, conversation_id=conversation, principal=principal, **more)
 
 
-def order(asked: Query) -> Order:
+def order(asked: Query) -> RunRequest:
     """Give an order for it."""
-    origin = Origin(
+    origin = RequestInfo(
         endpoint="/api/stream_chat_smart",
         method="POST",
         address="192.0.2.7",
@@ -48,13 +48,13 @@ def order(asked: Query) -> Order:
         headers=(("Host", "x"), ("Authorization", "***")),
         body=b'{"message":"What?"}',
     )
-    return Order(asked, Backend("demo", lambda query: ""), "smart", "words", origin=origin)
+    return RunRequest(asked, Backend("demo", lambda query: ""), "smart", "words", request_info=origin)
 
 
 def entries(asked: Query, *facts: tuple[float, Any], at: float = BEGAN, run_id: str | None = None) -> list[Entry]:
     """Write a run down: its facts with their seconds."""
     accepted = Accepted(
-        run_id=run_id or runid.new(at),
+        run_id=run_id or runid.new_run_id(at),
         owner=asked.principal.subject,
         username=asked.username,
         conversation_id=asked.conversation_id,
@@ -74,26 +74,31 @@ def name(run: list[Entry]) -> str:
     return run[0].fact.run_id
 
 
-def reading(at: float = BEGAN, **more: Any) -> Reading:
+def reading(at: float = BEGAN, **more: Any) -> SubscriptionClosed:
     """Say that somebody read it whole."""
     told: dict[str, Any] = {
         "dialect": "native", "resumed": False, "began_at": at, "first_event_at": at + 0.1, "first_text_at": at + 5.5,
         "last_at": at + 9.5, "events": 10, "pieces": 4, "sent_bytes": 1000, "is_whole": True,
     }  # fmt: skip
-    return Reading(**told | more)
+    return SubscriptionClosed(**told | more)
 
 
-ANSWERED = ((0.5, Started()), (1.0, Reported("Reading", 0.4)), (5.0, Reasoned("Hm.")), (5.0, Answered("It is so.")))
+ANSWERED = (
+    (0.5, Started()),
+    (1.0, ProgressReported("Reading", 0.4)),
+    (5.0, ReasoningDelta("Hm.")),
+    (5.0, Answered("It is so.")),
+)
 
 
 def records(run: list[Entry], asked: Query, at: float = BEGAN) -> list[Record]:
     """Give all that is kept of a run that somebody has read, and what it says of its conversation."""
     return [
-        RunBegan(run[0], order(asked)),
-        RunResponded(name(run), Responded(200, (("Content-Type", "text/event-stream"),))),
-        RunEnded(run, (), None),
-        Exchanged(asked, run),
-        RunRead(name(run), reading(at)),
+        RunAccepted(run[0], order(asked)),
+        RunResponded(name(run), ResponseSent(200, (("Content-Type", "text/event-stream"),))),
+        RunFinished(run, (), None),
+        ExchangeCompleted(asked, run),
+        RunDelivered(name(run), reading(at)),
     ]
 
 
@@ -142,7 +147,7 @@ def seeded(count: int, until: float, span: float = MONTH) -> Iterator[tuple[Row,
 
 def fill(engine: Engine, count: int, until: float, span: float = MONTH) -> None:
     """Make the tables in an empty database, and write so many runs."""
-    prepare(engine)
+    ensure_schema(engine)
     rows = seeded(count, until, span)
     while some := list(islice(rows, 2000)):
         with engine.begin() as connection:
@@ -165,7 +170,7 @@ def _run(chance: random.Random, number: int, at: float, *, is_new: bool) -> tupl
     delivery = min(10.0, len(answer) * 0.004)
     is_answered = status == "complete"
     short: Row = {
-        "run_id": runid.earliest(at)[:-16] + f"{number:016d}",
+        "run_id": runid.min_run_id_at(at)[:-16] + f"{number:016d}",
         "owner": f"user-{min(chance.randint(1, 400), chance.randint(1, 400)):03d}",
         "username": chance.choice(_PERSONAS),
         "conversation_id": f"c-{number // 3}",
@@ -267,6 +272,6 @@ def _json(value: object) -> str:
 
 if __name__ == "__main__":
     file = Path(sys.argv[1])
-    made = engines.engine(engines.address(f"sqlite:///{file.resolve()}", file.parent), 1)
+    made = engines.open_engine(engines.database_url(f"sqlite:///{file.resolve()}", file.parent), 1)
     fill(made, int(sys.argv[2]) if len(sys.argv) > 2 else 100_000, time.time())
     made.dispose()

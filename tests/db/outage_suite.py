@@ -21,11 +21,11 @@ def test_a_database_that_is_away_at_the_start_is_waited_for(world: World) -> Non
     world.postgres.kill()
     store = world.store()
     keep_run(store, query())
-    assert store.missing() == ("database",)
+    assert store.unavailable_services() == ("database",)
     with pytest.raises(Unavailable):
-        store.ask(lambda connection: connection.scalar(text("SELECT 1")))
+        store.query(lambda connection: connection.scalar(text("SELECT 1")))
     world.postgres.start()
-    store.settle(20.0)
+    store.flush(20.0)
     assert len(world.rows(runs)) == 1
 
 
@@ -34,14 +34,14 @@ def test_a_database_that_goes_away_in_between_loses_nothing(world: World) -> Non
     assert world.postgres is not None
     store = world.store()
     keep_run(store, query("Before"))
-    store.settle(10.0)
+    store.flush(10.0)
     world.postgres.kill()
     keep_run(store, query("While"), at=BEGAN + 1)
-    wait_for(store.missing, sleep=gevent.sleep)
+    wait_for(store.unavailable_services, sleep=gevent.sleep)
     world.postgres.start()
-    store.settle(20.0)
+    store.flush(20.0)
     keep_run(store, query("After"), at=BEGAN + 2)
-    store.settle(10.0)
+    store.flush(10.0)
     world.engine.dispose()
     assert [row.question for row in world.rows(exchanges)] == ["Before", "While", "After"]
     assert [row.readers for row in world.rows(runs)] == [1, 1, 1]

@@ -18,34 +18,34 @@ from sqlalchemy.exc import OperationalError
 
 from persona_stream.backends.base import Backend
 from persona_stream.core import run_id as runid
-from persona_stream.core.clock import wall_clock
-from persona_stream.core.facts import Answered, Delta, Entry, Failed, Reasoned, Reported, Started
-from persona_stream.core.query import Principal, Query, Upstream, Usage
-from persona_stream.core.usage import own
+from persona_stream.core.clock import monotonic_wall_clock
+from persona_stream.core.facts import Answered, Entry, Failed, ProgressReported, ReasoningDelta, Started, TextDelta
+from persona_stream.core.query import Principal, Query, UpstreamCall, Usage
+from persona_stream.core.usage import custom_prices
 from persona_stream.db import engine as engines
-from persona_stream.db.migrate import NEWEST, migrate, prepare, version_of
+from persona_stream.db.migrate import LATEST_REVISION, ensure_schema, migrate, version_of
 from persona_stream.db.records import (
-    ConversationForgotten,
-    Exchanged,
-    LogAged,
-    OwnerForgotten,
+    DeletedConversation,
+    DeletedOwner,
+    ExchangeCompleted,
     Privacy,
     Record,
-    RunBegan,
-    RunEnded,
-    RunRead,
+    RetentionSweep,
+    RunAccepted,
+    RunDelivered,
+    RunFinished,
 )
-from persona_stream.db.statements import Write, writer
+from persona_stream.db.statements import Write, make_writer
 from persona_stream.db.store import CONNECTIONS, SqlStore
 from persona_stream.db.tables import conversations, exchanges, metadata, run_texts, runs, writers
-from persona_stream.errors import StartError, Unavailable
-from persona_stream.runs.request import Order, Origin
+from persona_stream.errors import ConfigurationError, Unavailable
+from persona_stream.runs.request import RequestInfo, RunRequest
 from tests.db.factories import ANSWERED, BEGAN, entries, name, order, query, reading, records
 from tests.postgres_server import PostgresServer
 from tests.waiting import wait_for
 
 KIND = os.environ["STORE"]
-PRICES = own({"gpt-*": (2.0, 10.0)})
+PRICES = custom_prices({"gpt-*": (2.0, 10.0)})
 
 
 @pytest.fixture(scope="session")
@@ -63,14 +63,16 @@ class World:
     """Have a database, and processes that write to it."""
 
     def __init__(self, url: str, postgres: PostgresServer | None) -> None:
-        self.url, self.postgres = engines.address(url, Path("/nowhere")), postgres
-        self.engine = engines.engine(self.url, CONNECTIONS)
+        self.url, self.postgres = engines.database_url(url, Path("/nowhere")), postgres
+        self.engine = engines.open_engine(self.url, CONNECTIONS)
         self._stores: list[SqlStore] = []
 
     def store(self, write: Write | None = None, most_bytes: int = 10**7) -> SqlStore:
         """Open the store as another process would."""
-        write = write or writer(Privacy(), PRICES)
-        self._stores.append(SqlStore(engines.engine(self.url, CONNECTIONS), write, wall_clock(), most_bytes=most_bytes))
+        write = write or make_writer(Privacy(), PRICES)
+        self._stores.append(
+            SqlStore(engines.open_engine(self.url, CONNECTIONS), write, monotonic_wall_clock(), most_bytes=most_bytes)
+        )
         return self._stores[-1]
 
     def rows(self, table: Table) -> list[Any]:
@@ -96,7 +98,7 @@ def keep_run(store: SqlStore, asked: Query, *facts: tuple[float, Any], at: float
     """Keep a whole run, and what it says of its conversation."""
     run = entries(asked, *(facts or ANSWERED), at=at)
     for record in records(run, asked, at):
-        store.keep(record)
+        store.enqueue(record)
     return run
 
 
@@ -104,13 +106,17 @@ def test_a_run_is_logged_with_every_stage(world: World) -> None:
     """What was asked and answered, when, how long each stage took, and what its reader was sent."""
     store = world.store()
     run = keep_run(store, query("What is it?", prompt="Briefly"))
-    store.settle(10.0)
+    store.flush(10.0)
     (row,) = world.rows(runs)
     shown = row._asdict()
     assert {key: shown[key] for key in ("owner", "username", "question", "backend", "status", "http_status")} == {
-        "owner": "alice", "username": "ada", "question": "What is it?", "backend": "demo", "status": "complete",
+        "owner": "alice",
+        "username": "ada",
+        "question": "What is it?",
+        "backend": "demo",
+        "status": "complete",
         "http_status": 200,
-    }  # fmt: skip
+    }
     expected = {"waiting": 0.5, "processing": 4.5, "total": 5.0, "ttfe": 0.1, "ttft": 5.5, "delivery": 4.5}
     assert {key: round(shown[key], 3) for key in expected} == expected
     assert (row.readers, row.resumes, row.events, row.pieces, row.sent_bytes, row.characters) == (1, 0, 10, 4, 1000, 9)
@@ -118,13 +124,20 @@ def test_a_run_is_logged_with_every_stage(world: World) -> None:
     assert round(row.tpot * (row.output_tokens - 1), 3) == 4.0
     (texts,) = world.rows(run_texts)
     assert (texts.run_id, texts.question, texts.prompt, texts.answer, texts.reasoning) == (
-        name(run), "What is it?", "Briefly", "It is so.", "Hm.",
-    )  # fmt: skip
+        name(run),
+        "What is it?",
+        "Briefly",
+        "It is so.",
+        "Hm.",
+    )
     assert json.loads(texts.request_headers) == [["Host", "x"], ["Authorization", "***"]]
     assert json.loads(texts.response_headers) == [["Content-Type", "text/event-stream"]]
     assert [(step["kind"], round(step["at"] - BEGAN, 1)) for step in json.loads(texts.steps)] == [
-        ("started", 0.5), ("reported", 1.0), ("reasoned", 5.0), ("answered", 5.0),
-    ]  # fmt: skip
+        ("started", 0.5),
+        ("reported", 1.0),
+        ("reasoned", 5.0),
+        ("answered", 5.0),
+    ]
 
 
 def test_what_a_provider_was_asked_is_kept_and_what_it_costs(world: World) -> None:
@@ -132,14 +145,28 @@ def test_what_a_provider_was_asked_is_kept_and_what_it_costs(world: World) -> No
     store, asked = world.store(), query()
     run = entries(asked, (0.1, Started()), (2.0, Answered("Yes.", Usage(input_tokens=1000, output_tokens=100))))
     tries = [
-        Upstream(provider="openai", model="gpt-x", url="https://me:pw@h/v1?key=1", request={"model": "gpt-x"},
-                 trouble="busy (503)", began_at=BEGAN + 0.1, seconds=0.5),
-        Upstream(provider="openai", model="gpt-x", url="https://h/v1", request={"model": "gpt-x"},
-                 response={"choices": []}, began_at=BEGAN + 1.0, seconds=1.0),
-    ]  # fmt: skip
-    store.keep(RunBegan(run[0], order(asked)))
-    store.keep(RunEnded(run, tuple(tries), {"not": "kept beside them"}))
-    store.settle(10.0)
+        UpstreamCall(
+            provider="openai",
+            model="gpt-x",
+            url="https://me:pw@h/v1?key=1",
+            request={"model": "gpt-x"},
+            trouble="busy (503)",
+            began_at=BEGAN + 0.1,
+            seconds=0.5,
+        ),
+        UpstreamCall(
+            provider="openai",
+            model="gpt-x",
+            url="https://h/v1",
+            request={"model": "gpt-x"},
+            response={"choices": []},
+            began_at=BEGAN + 1.0,
+            seconds=1.0,
+        ),
+    ]
+    store.enqueue(RunAccepted(run[0], order(asked)))
+    store.enqueue(RunFinished(run, tuple(tries), {"not": "kept beside them"}))
+    store.flush(10.0)
     (row,), (texts,) = world.rows(runs), world.rows(run_texts)
     assert (row.provider, row.model, row.cost, row.tokens_estimated) == ("openai", "gpt-x", 0.003, False)
     shown = json.loads(texts.upstream)
@@ -151,13 +178,20 @@ def test_what_a_provider_was_asked_is_kept_and_what_it_costs(world: World) -> No
 
 def test_the_log_keeps_no_texts_where_it_shall_not(world: World) -> None:
     """Neither question nor answer nor reasoning nor what a provider was sent; the numbers stay."""
-    store, asked = world.store(writer(Privacy(bodies=False), PRICES)), query("secret question", prompt="secret")
-    run = entries(asked, *ANSWERED[:1], (1.0, Reported("secret step", 0.1)), (2.0, Answered("secret answer")))
-    upstream = Upstream(provider="openai", model="m", url="http://h/", request={"secret": 1}, response={"secret": 2},
-                        began_at=BEGAN, seconds=1.0)  # fmt: skip
-    store.keep(RunBegan(run[0], order(asked)))
-    store.keep(RunEnded(run, (upstream,), None))
-    store.settle(10.0)
+    store, asked = world.store(make_writer(Privacy(bodies=False), PRICES)), query("secret question", prompt="secret")
+    run = entries(asked, *ANSWERED[:1], (1.0, ProgressReported("secret step", 0.1)), (2.0, Answered("secret answer")))
+    upstream = UpstreamCall(
+        provider="openai",
+        model="m",
+        url="http://h/",
+        request={"secret": 1},
+        response={"secret": 2},
+        began_at=BEGAN,
+        seconds=1.0,
+    )
+    store.enqueue(RunAccepted(run[0], order(asked)))
+    store.enqueue(RunFinished(run, (upstream,), None))
+    store.flush(10.0)
     (row,), (texts,) = world.rows(runs), world.rows(run_texts)
     assert "secret" not in repr(row) + repr(texts)
     assert (row.characters, row.status) == (13, "complete")
@@ -165,9 +199,9 @@ def test_the_log_keeps_no_texts_where_it_shall_not(world: World) -> None:
 
 def test_reasoning_alone_can_be_left_out(world: World) -> None:
     """The answer stays."""
-    store = world.store(writer(Privacy(reasoning=False), PRICES))
+    store = world.store(make_writer(Privacy(reasoning=False), PRICES))
     keep_run(store, query())
-    store.settle(10.0)
+    store.flush(10.0)
     (texts,) = world.rows(run_texts)
     assert (texts.answer, texts.reasoning) == ("It is so.", None)
 
@@ -177,11 +211,13 @@ def test_several_readers_add_up_and_the_first_ones_moments_count(world: World) -
     store = world.store()
     run = keep_run(store, query())
     other = world.store()  # another process, where it is read again
-    store.settle(10.0)
-    other.keep(RunRead(name(run), reading(BEGAN + 100, resumed=True, events=3, pieces=2, sent_bytes=50)))
-    other.settle(10.0)
-    other.keep(RunRead(name(run), reading(BEGAN - 0.05, events=0, first_text_at=None, last_at=None, is_whole=False)))
-    other.settle(10.0)
+    store.flush(10.0)
+    other.enqueue(RunDelivered(name(run), reading(BEGAN + 100, resumed=True, events=3, pieces=2, sent_bytes=50)))
+    other.flush(10.0)
+    other.enqueue(
+        RunDelivered(name(run), reading(BEGAN - 0.05, events=0, first_text_at=None, last_at=None, is_whole=False))
+    )
+    other.flush(10.0)
     (row,) = world.rows(runs)
     assert (row.readers, row.resumes, row.events, row.pieces, row.sent_bytes) == (3, 1, 13, 10, 2050)
     assert (round(row.ttfe, 3), round(row.ttft, 3), round(row.delivery, 3)) == (0.05, 5.5, 4.5)
@@ -194,12 +230,16 @@ def test_hostile_texts_are_kept_as_texts(world: World) -> None:
     """NUL and halves of characters are replaced; all else comes back as it was, wherever it stood."""
     store = world.store()
     asked = Query(username=HOSTILE, message=HOSTILE, conversation_id="c-1", principal=Principal(HOSTILE))
-    run = entries(asked, (0.1, Started()), (0.2, Reported(HOSTILE, None)), (1.0, Failed("backend_error", HOSTILE)))
-    origin = Origin(user_agent=HOSTILE, headers=(("X", "\udcff\x00"),), body=b"\xff\x00{", endpoint="/api/chat")
-    store.keep(RunBegan(run[0], Order(asked, Backend("b", lambda query: ""), "smart", "words", origin=origin)))
-    store.keep(RunEnded(run, (), object()))
-    store.keep(Exchanged(asked, run))
-    store.settle(10.0)
+    run = entries(
+        asked, (0.1, Started()), (0.2, ProgressReported(HOSTILE, None)), (1.0, Failed("backend_error", HOSTILE))
+    )
+    origin = RequestInfo(user_agent=HOSTILE, headers=(("X", "\udcff\x00"),), body=b"\xff\x00{", endpoint="/api/chat")
+    store.enqueue(
+        RunAccepted(run[0], RunRequest(asked, Backend("b", lambda query: ""), "smart", "words", request_info=origin))
+    )
+    store.enqueue(RunFinished(run, (), object()))
+    store.enqueue(ExchangeCompleted(asked, run))
+    store.flush(10.0)
     clean = HOSTILE.replace("\x00", "\ufffd").replace("\ud83d", "\ufffd")
     (row,), (texts,), (said,) = world.rows(runs), world.rows(run_texts), world.rows(exchanges)
     assert (row.owner, row.username, row.user_agent, texts.error, said.question) == (clean,) * 5
@@ -208,28 +248,28 @@ def test_hostile_texts_are_kept_as_texts(world: World) -> None:
 
 def test_a_record_that_cannot_be_written_keeps_no_other_from_it(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """The log says which kind it was, and the rest is there."""
-    good = writer(Privacy(), PRICES)
+    good = make_writer(Privacy(), PRICES)
 
     def write(connection: Connection, records: Any) -> None:
-        if any(isinstance(record, RunEnded) and record.raw == "bad" for record in records):
+        if any(isinstance(record, RunFinished) and record.raw == "bad" for record in records):
             raise ValueError("no row comes of it")
         good(connection, records)
 
     store, asked = world.store(write), query()
     run = entries(asked, *ANSWERED)
     with caplog.at_level(logging.ERROR, "persona_stream.store"):
-        store.keep(RunBegan(run[0], order(asked)))
-        store.keep(RunEnded(run, (), "bad"))
+        store.enqueue(RunAccepted(run[0], order(asked)))
+        store.enqueue(RunFinished(run, (), "bad"))
         keep_run(store, query("After it"))
-        store.settle(10.0)
+        store.flush(10.0)
     assert [row.status for row in world.rows(runs)].count("complete") == 1
     assert len(world.rows(runs)) == 2
-    assert "RunEnded could not be written" in caplog.text
+    assert "RunFinished could not be written" in caplog.text
 
 
 def test_a_database_that_goes_away_among_single_records_loses_none(world: World) -> None:
     """What was written before it went is done with; the rest waits, and is written when it is back."""
-    good, asked = writer(Privacy(), PRICES), 0
+    good, asked = make_writer(Privacy(), PRICES), 0
 
     def write(connection: Connection, records: Any) -> None:
         nonlocal asked
@@ -242,7 +282,7 @@ def test_a_database_that_goes_away_among_single_records_loses_none(world: World)
 
     store = world.store(write)
     run = keep_run(store, query())
-    store.settle(10.0)
+    store.flush(10.0)
     (row,) = world.rows(runs)
     assert (row.run_id, row.status, row.readers) == (name(run), "complete", 1)
     assert len(world.rows(exchanges)) == 1
@@ -252,10 +292,10 @@ def test_a_lost_reply_doubles_nothing(world: World) -> None:
     """A batch that is written again, because nobody heard that it was written, changes nothing."""
     store = world.store()
     run = keep_run(store, query())
-    store.settle(10.0)
+    store.flush(10.0)
     (mark,) = world.rows(writers)
     store._scribe._batch = mark.batch  # as if the reply to the last one had been lost
-    store._scribe._write_batch([RunRead(name(run), reading())])
+    store._scribe._write_batch([RunDelivered(name(run), reading())])
     (row,) = world.rows(runs)
     assert row.readers == 1
 
@@ -273,12 +313,13 @@ def test_what_comes_after_a_lost_reply_is_written_too(world: World) -> None:
 
     store._scribe._write_batch = lose_the_first_reply  # type: ignore[method-assign] # nothing else loses one on cue
     keep_run(store, query("First"))
-    wait_for(lambda: store.missing() == ("database",), sleep=gevent.sleep)
+    wait_for(lambda: store.unavailable_services() == ("database",), sleep=gevent.sleep)
     keep_run(store, query("Second"), at=BEGAN + 1)
-    store.settle(10.0)
+    store.flush(10.0)
     assert [(row.question, row.status, row.readers) for row in world.rows(runs)] == [
-        ("First", "complete", 1), ("Second", "complete", 1),
-    ]  # fmt: skip
+        ("First", "complete", 1),
+        ("Second", "complete", 1),
+    ]
 
 
 def test_a_bound_holds_while_the_database_is_away(world: World) -> None:
@@ -287,10 +328,10 @@ def test_a_bound_holds_while_the_database_is_away(world: World) -> None:
     for number in range(100):
         keep_run(store, query(f"Question {number}"))
     assert store.dropped > 0
-    assert 0 < store.waiting < 500
-    wait_for(lambda: store.missing() == ("database",), sleep=gevent.sleep)
+    assert 0 < store.pending < 500
+    wait_for(lambda: store.unavailable_services() == ("database",), sleep=gevent.sleep)
     with pytest.raises(Unavailable):
-        store.settle(0.2)
+        store.flush(0.2)
 
 
 def _failing(text: str) -> Write:
@@ -304,7 +345,7 @@ def _failing(text: str) -> Write:
 
 def test_what_waits_is_written_when_the_database_is_back(world: World) -> None:
     """In its order, and once."""
-    good, is_away = writer(Privacy(), PRICES), [True]
+    good, is_away = make_writer(Privacy(), PRICES), [True]
     bad = _failing("away")
 
     def write(connection: Connection, records: Any) -> None:
@@ -313,10 +354,10 @@ def test_what_waits_is_written_when_the_database_is_back(world: World) -> None:
     store = world.store(write)
     for number in range(30):
         keep_run(store, query(f"Question {number}", conversation=f"c-{number}"), at=BEGAN + number)
-    wait_for(lambda: store.missing() == ("database",), sleep=gevent.sleep)
+    wait_for(lambda: store.unavailable_services() == ("database",), sleep=gevent.sleep)
     is_away[0] = False
-    store.settle(10.0)
-    assert store.missing() == ()
+    store.flush(10.0)
+    assert store.unavailable_services() == ()
     assert [row.status for row in world.rows(runs)] == ["complete"] * 30
     assert [row.readers for row in world.rows(runs)] == [1] * 30
     assert len(world.rows(conversations)) == 30
@@ -324,7 +365,7 @@ def test_what_waits_is_written_when_the_database_is_back(world: World) -> None:
 
 def test_the_hub_goes_on_while_records_are_written(world: World) -> None:
     """Whatever the database takes, no greenlet waits for it."""
-    good = writer(Privacy(), PRICES)
+    good = make_writer(Privacy(), PRICES)
 
     def write(connection: Connection, records: Any) -> None:
         from gevent import monkey
@@ -333,7 +374,7 @@ def test_the_hub_goes_on_while_records_are_written(world: World) -> None:
         good(connection, records)
 
     store, late = world.store(write), []
-    clock = wall_clock()
+    clock = monotonic_wall_clock()
 
     def tick() -> None:
         while True:
@@ -343,7 +384,7 @@ def test_the_hub_goes_on_while_records_are_written(world: World) -> None:
 
     ticking = gevent.spawn(tick)
     keep_run(store, query())
-    store.settle(10.0)
+    store.flush(10.0)
     ticking.kill()
     assert max(late) < 2.0
 
@@ -355,32 +396,36 @@ def test_history_is_whole_exchanges_within_the_bound(world: World) -> None:
         ("too old " * 8_000, ((1.0, Answered("forgotten")),)),
         ("One", ((1.0, Answered("1")),)),
         ("Failed", ((1.0, Failed("internal")),)),
-        ("Half", ((1.0, Delta("2, as far as")), (2.0, Failed("cancelled")))),
-        ("Thought", ((1.0, Reasoned("only thought")), (2.0, Answered("", finish="length")))),
+        ("Half", ((1.0, TextDelta("2, as far as")), (2.0, Failed("cancelled")))),
+        ("Thought", ((1.0, ReasoningDelta("only thought")), (2.0, Answered("", finish="length")))),
     ]
     for number, (message, facts) in enumerate(said):
         asked = query(message)
-        store.keep(Exchanged(asked, entries(asked, (0.1, Started()), *facts, at=BEGAN + number)))
+        store.enqueue(ExchangeCompleted(asked, entries(asked, (0.1, Started()), *facts, at=BEGAN + number)))
     stranger = query("Stranger", owner="bob")
-    store.keep(Exchanged(stranger, entries(stranger, *ANSWERED, at=BEGAN + 9)))
-    told = [(turn.role, turn.content) for turn in store.recall(query("And now?")).history]
+    store.enqueue(ExchangeCompleted(stranger, entries(stranger, *ANSWERED, at=BEGAN + 9)))
+    told = [(turn.role, turn.content) for turn in store.load_history(query("And now?")).history]
     assert told == [
-        ("user", "One"), ("assistant", "1"), ("user", "Half"), ("assistant", "2, as far as"),
-        ("user", "Thought"), ("assistant", "only thought"),
-    ]  # fmt: skip
+        ("user", "One"),
+        ("assistant", "1"),
+        ("user", "Half"),
+        ("assistant", "2, as far as"),
+        ("user", "Thought"),
+        ("assistant", "only thought"),
+    ]
 
 
 def test_what_is_forgotten_is_gone(world: World) -> None:
     """A conversation, or all of an owner's; in its order among what is written before and after."""
     store = world.store()
     keep_run(store, query("One", conversation="c-1"))
-    store.keep(ConversationForgotten("alice", "c-1"))
+    store.enqueue(DeletedConversation("alice", "c-1"))
     keep_run(store, query("Two", conversation="c-1"), at=BEGAN + 1)
     keep_run(store, query("Three", owner="bob"), at=BEGAN + 2)
-    store.settle(10.0)
+    store.flush(10.0)
     assert [row.question for row in world.rows(exchanges)] == ["Two", "Three"]
-    store.keep(OwnerForgotten("alice"))
-    store.settle(10.0)
+    store.enqueue(DeletedOwner("alice"))
+    store.flush(10.0)
     for table in (runs, exchanges, conversations):
         assert [row.owner for row in world.rows(table)] == ["bob"]
     assert len(world.rows(run_texts)) == 1
@@ -391,10 +436,12 @@ def test_the_log_ages(world: World) -> None:
     store = world.store()
     for number in range(1100):
         asked = query(conversation=f"c-{number}")
-        store.keep(RunBegan(entries(asked, at=BEGAN + number)[0], order(asked)))
+        store.enqueue(RunAccepted(entries(asked, at=BEGAN + number)[0], order(asked)))
     keep_run(store, query("New"), at=BEGAN + 5000)
-    store.keep(LogAged(before=runid.earliest(BEGAN + 1000), over_before=runid.earliest(BEGAN + 1050)))
-    store.settle(20.0)
+    store.enqueue(
+        RetentionSweep(before=runid.min_run_id_at(BEGAN + 1000), over_before=runid.min_run_id_at(BEGAN + 1050))
+    )
+    store.flush(20.0)
     assert [row.status for row in world.rows(runs)] == ["error"] * 50 + ["processing"] * 50 + ["complete"]
     assert {row.code for row in world.rows(runs)[:50]} == {"lost"}
     assert len(world.rows(run_texts)) == 101
@@ -402,12 +449,12 @@ def test_the_log_ages(world: World) -> None:
 
 def test_an_empty_database_gets_its_tables_and_a_full_one_keeps_them(world: World) -> None:
     """Also when several processes start at once."""
-    greenlets = [gevent.get_hub().threadpool.spawn(prepare, world.engine) for _ in range(3)]
+    greenlets = [gevent.get_hub().threadpool.spawn(ensure_schema, world.engine) for _ in range(3)]
     for greenlet in greenlets:
         greenlet.get()
-    assert version_of(world.engine) == NEWEST
+    assert version_of(world.engine) == LATEST_REVISION
     keep_run(world.store(), query())
-    assert world.store().missing() == ()
+    assert world.store().unavailable_services() == ()
 
 
 def test_the_migrations_go_up_and_down(world: World) -> None:
@@ -415,7 +462,7 @@ def test_the_migrations_go_up_and_down(world: World) -> None:
     with world.engine.begin() as connection:
         migrate(connection, "head")
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-    assert version_of(world.engine) == NEWEST
+    assert version_of(world.engine) == LATEST_REVISION
     with world.engine.begin() as connection:
         migrate(connection, "base")
     assert set(inspect(world.engine).get_table_names()) == {"alembic_version"}
@@ -423,7 +470,7 @@ def test_the_migrations_go_up_and_down(world: World) -> None:
         migrate(connection, "head")
     store = world.store()
     keep_run(store, query())
-    store.settle(10.0)
+    store.flush(10.0)
     with world.engine.connect() as connection:
         assert connection.scalar(select(func.count()).select_from(runs)) == 1
 
@@ -435,8 +482,8 @@ _OTHERS = [("9999", "newer release"), *([("0000", "db upgrade")] if KIND == "pos
 @pytest.mark.parametrize(("version", "says"), _OTHERS)
 def test_tables_of_another_release_stop_the_start(world: World, version: str, says: str) -> None:
     """With a sentence that says what to do."""
-    prepare(world.engine)
+    ensure_schema(world.engine)
     with world.engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = :version"), {"version": version})
-    with pytest.raises(StartError, match=says):
+    with pytest.raises(ConfigurationError, match=says):
         world.store()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from persona_stream.db.engine import address, engine
+from persona_stream.db.engine import database_url, open_engine
 
 
 def mode(file: Path) -> int:
@@ -18,7 +18,7 @@ def test_what_people_asked_is_for_the_owner_alone(tmp_path: Path) -> None:
     """Whatever the folder lets others see: the file, and what SQLite puts beside it."""
     tmp_path.chmod(0o755)
     file = tmp_path / "log.sqlite"
-    made = engine(address(f"sqlite:///{file}", tmp_path), 1)
+    made = open_engine(database_url(f"sqlite:///{file}", tmp_path), 1)
     with made.connect() as connection:
         connection.execute(text("CREATE TABLE t (c)"))
         files = list(tmp_path.iterdir())
@@ -32,5 +32,5 @@ def test_what_the_operator_has_set_stays(tmp_path: Path) -> None:
     file = tmp_path / "log.sqlite"
     file.touch()
     file.chmod(0o640)
-    engine(address(f"sqlite:///{file}", tmp_path), 1).dispose()
+    open_engine(database_url(f"sqlite:///{file}", tmp_path), 1).dispose()
     assert mode(file) == 0o640

@@ -10,19 +10,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, create_engine, select
 
-from persona_stream.core.facts import Answered, Failed, Reasoned, Reported, Started
-from persona_stream.core.query import Upstream, Usage
-from persona_stream.core.usage import own
-from persona_stream.db.records import Privacy, Record, RunBegan, RunEnded, RunRead
-from persona_stream.db.statements import writer
+from persona_stream.core.facts import Answered, Failed, ProgressReported, ReasoningDelta, Started
+from persona_stream.core.query import UpstreamCall, Usage
+from persona_stream.core.usage import custom_prices
+from persona_stream.db.records import Privacy, Record, RunAccepted, RunDelivered, RunFinished
+from persona_stream.db.statements import make_writer
 from persona_stream.db.tables import metadata
 from tests.db.factories import BEGAN, entries, name, query, reading, records
 
-WRITE = writer(Privacy(), own({"gpt-*": (2.0, 10.0)}))
-ASKED = Upstream(
-    provider="openai", model="gpt-9", url="http://x/v1", request={}, response={}, trouble=None, outcome="answered",
-    began_at=BEGAN, seconds=1.0,
-)  # fmt: skip
+WRITE = make_writer(Privacy(), custom_prices({"gpt-*": (2.0, 10.0)}))
+ASKED = UpstreamCall(
+    provider="openai",
+    model="gpt-9",
+    url="http://x/v1",
+    request={},
+    response={},
+    trouble=None,
+    outcome="answered",
+    began_at=BEGAN,
+    seconds=1.0,
+)
 
 
 @contextmanager
@@ -41,12 +48,22 @@ def tables(connection: Connection) -> dict[str, list[Any]]:
     }
 
 
-ENDINGS = st.sampled_from([
-    ((0.5, Started()), (5.0, Reasoned("Hm.")), (5.0, Answered("It is so.", Usage(input_tokens=3, output_tokens=4)))),
-    ((0.5, Started()), (1.0, Reported("Reading", 0.4)), (5.0, Answered("So", Usage(input_tokens=3, output_tokens=1)))),
-    ((0.5, Started()), (2.0, Failed("backend_error", "No."))),
-    ((0.5, Failed("cancelled")),),
-])  # fmt: skip
+ENDINGS = st.sampled_from(
+    [
+        (
+            (0.5, Started()),
+            (5.0, ReasoningDelta("Hm.")),
+            (5.0, Answered("It is so.", Usage(input_tokens=3, output_tokens=4))),
+        ),
+        (
+            (0.5, Started()),
+            (1.0, ProgressReported("Reading", 0.4)),
+            (5.0, Answered("So", Usage(input_tokens=3, output_tokens=1))),
+        ),
+        ((0.5, Started()), (2.0, Failed("backend_error", "No."))),
+        ((0.5, Failed("cancelled")),),
+    ]
+)
 READINGS = st.lists(
     st.builds(
         reading,
@@ -67,10 +84,10 @@ def told(draw: st.DrawFn) -> Sequence[Record]:
     for number in range(draw(st.integers(1, 3))):
         asked = query(f"Question {number}", conversation=f"c-{draw(st.integers(1, 2))}")
         run = entries(asked, *draw(ENDINGS), at=BEGAN + number)
-        kept = [record for record in records(run, asked) if not isinstance(record, RunRead)]
+        kept = [record for record in records(run, asked) if not isinstance(record, RunDelivered)]
         if draw(st.booleans()):
-            kept = [RunEnded(run, (ASKED,), None) if isinstance(each, RunEnded) else each for each in kept]
-        left.append([*kept, *(RunRead(name(run), each) for each in draw(READINGS))])
+            kept = [RunFinished(run, (ASKED,), None) if isinstance(each, RunFinished) else each for each in kept]
+        left.append([*kept, *(RunDelivered(name(run), each) for each in draw(READINGS))])
     mixed = []
     while left:
         mixed.append(draw(st.sampled_from(left)).pop(0))
@@ -90,4 +107,4 @@ def test_batches_make_no_difference(kept: Sequence[Record], data: st.DataObject)
                 WRITE(connection, batch)
             found.append(tables(connection))
     assert found[0] == found[1] == found[2]
-    assert len(found[0]["runs"]) == len([record for record in kept if isinstance(record, RunBegan)])
+    assert len(found[0]["runs"]) == len([record for record in kept if isinstance(record, RunAccepted)])

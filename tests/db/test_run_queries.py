@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy import Connection
 
-from persona_stream.db.models import FAILED, Filters, RunRow
-from persona_stream.db.run_queries import choices, list_runs, newest, show_run
+from persona_stream.db.models import FAILED, RunFilters, RunRow
+from persona_stream.db.run_queries import filter_options, get_run, list_runs, newest_runs_query
 from tests.db.databases import write
 from tests.db.factories import seeded
 
@@ -24,7 +24,7 @@ def log(connection: Connection) -> Connection:
     return connection
 
 
-def wanted(log: Connection, filters: Filters, limit: int = 1000) -> Sequence[RunRow]:
+def wanted(log: Connection, filters: RunFilters, limit: int = 1000) -> Sequence[RunRow]:
     return list_runs(log, filters, None, limit)[0]
 
 
@@ -35,25 +35,25 @@ def names(rows: Sequence[RunRow]) -> list[str]:
 @pytest.mark.parametrize(
     ("filters", "fits"),
     [
-        (Filters(), lambda row: True),
-        (Filters(statuses=("timeout",)), lambda row: row["status"] == "timeout"),
-        (Filters(statuses=FAILED), lambda row: row["status"] in ("error", "timeout")),
-        (Filters(user="LuXun"), lambda row: row["username"] == "LuXun"),
-        (Filters(user=SHORT[7]["owner"]), lambda row: row["owner"] == SHORT[7]["owner"]),
-        (Filters(endpoint="/v1/messages"), lambda row: row["endpoint"] == "/v1/messages"),
-        (Filters(model="gpt-4o"), lambda row: row["model"] == "gpt-4o"),
-        (Filters(slow=20.0), lambda row: (row["total"] or 0) >= 20),
-        (Filters(conversation="c-9"), lambda row: row["conversation_id"] == "c-9"),
-        (Filters(since=NOW - 2000), lambda row: row["accepted_at"] >= NOW - 2000),
-        (Filters(until=NOW - 2000), lambda row: row["accepted_at"] < NOW - 2000),
-        (Filters(search="(17)"), lambda row: "(17)" in row["question"]),
-        (Filters(search="ADALOVE"), lambda row: row["username"] == "AdaLovelace"),
-        (Filters(search="人工智能"), lambda row: "人工智能" in row["question"]),
-        (Filters(search="100%_of nothing"), lambda row: False),
-        (Filters(search=SHORT[3]["run_id"]), lambda row: row["run_id"] == SHORT[3]["run_id"]),
-        (Filters(search=SHORT[3]["run_id"][:10].upper()), lambda row: row["run_id"][:10] == SHORT[3]["run_id"][:10]),
+        (RunFilters(), lambda row: True),
+        (RunFilters(statuses=("timeout",)), lambda row: row["status"] == "timeout"),
+        (RunFilters(statuses=FAILED), lambda row: row["status"] in ("error", "timeout")),
+        (RunFilters(user="LuXun"), lambda row: row["username"] == "LuXun"),
+        (RunFilters(user=SHORT[7]["owner"]), lambda row: row["owner"] == SHORT[7]["owner"]),
+        (RunFilters(endpoint="/v1/messages"), lambda row: row["endpoint"] == "/v1/messages"),
+        (RunFilters(model="gpt-4o"), lambda row: row["model"] == "gpt-4o"),
+        (RunFilters(slow=20.0), lambda row: (row["total"] or 0) >= 20),
+        (RunFilters(conversation="c-9"), lambda row: row["conversation_id"] == "c-9"),
+        (RunFilters(since=NOW - 2000), lambda row: row["accepted_at"] >= NOW - 2000),
+        (RunFilters(until=NOW - 2000), lambda row: row["accepted_at"] < NOW - 2000),
+        (RunFilters(search="(17)"), lambda row: "(17)" in row["question"]),
+        (RunFilters(search="ADALOVE"), lambda row: row["username"] == "AdaLovelace"),
+        (RunFilters(search="人工智能"), lambda row: "人工智能" in row["question"]),
+        (RunFilters(search="100%_of nothing"), lambda row: False),
+        (RunFilters(search=SHORT[3]["run_id"]), lambda row: row["run_id"] == SHORT[3]["run_id"]),
+        (RunFilters(search=SHORT[3]["run_id"][:10].upper()), lambda row: row["run_id"][:10] == SHORT[3]["run_id"][:10]),
         (
-            Filters(statuses=FAILED, user="LuXun", slow=1.0, search="(", since=NOW - 3900),
+            RunFilters(statuses=FAILED, user="LuXun", slow=1.0, search="(", since=NOW - 3900),
             lambda row: (
                 row["status"] in FAILED
                 and row["username"] == "LuXun"
@@ -63,15 +63,15 @@ def names(rows: Sequence[RunRow]) -> list[str]:
         ),
     ],
 )
-def test_each_filter_gives_the_runs_that_fit_and_no_other(log: Connection, filters: Filters, fits) -> None:
+def test_each_filter_gives_the_runs_that_fit_and_no_other(log: Connection, filters: RunFilters, fits) -> None:
     """Newest first, whatever is combined."""
     assert names(wanted(log, filters)) == [row["run_id"] for row in SHORT if fits(row)]
 
 
 @pytest.mark.parametrize(
-    "filters", [Filters(), Filters(statuses=FAILED), Filters(user="LuXun", statuses=("complete",))]
+    "filters", [RunFilters(), RunFilters(statuses=FAILED), RunFilters(user="LuXun", statuses=("complete",))]
 )
-def test_pages_join_to_the_whole(log: Connection, filters: Filters) -> None:
+def test_pages_join_to_the_whole(log: Connection, filters: RunFilters) -> None:
     """Page after page gives every run once, and the last page says that it is the last."""
     seen: list[str] = []
     before, is_last = None, False
@@ -86,17 +86,17 @@ def test_pages_join_to_the_whole(log: Connection, filters: Filters) -> None:
 def test_a_search_goes_back_step_by_step(log: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page of a search may be short, or empty, and still have a next one; together they find everything."""
     monkeypatch.setattr("persona_stream.db.run_queries._SEARCHED", 150)
-    first, following = list_runs(log, Filters(search=f"({len(ROWS) - 300})"), None, 50)
+    first, following = list_runs(log, RunFilters(search=f"({len(ROWS) - 300})"), None, 50)
     assert (first, following) == ([], SHORT[149]["run_id"])
-    second, following = list_runs(log, Filters(search=f"({len(ROWS) - 300})"), following, 50)
+    second, following = list_runs(log, RunFilters(search=f"({len(ROWS) - 300})"), following, 50)
     assert (names(second), following) == ([SHORT[299]["run_id"]], SHORT[299]["run_id"])
-    assert list_runs(log, Filters(search=f"({len(ROWS) - 300})"), following, 50) == ([], None)
+    assert list_runs(log, RunFilters(search=f"({len(ROWS) - 300})"), following, 50) == ([], None)
 
 
 def test_a_run_is_shown_with_all_its_texts(log: Connection) -> None:
     """What was written as JSON comes back as what it was."""
     short, texts = next((short, texts) for short, texts in reversed(ROWS) if short["status"] == "complete")
-    found = show_run(log, short["run_id"])
+    found = get_run(log, short["run_id"])
     assert found is not None
     run, said = found
     assert {name: getattr(run, name) for name in run.__struct_fields__} == {
@@ -117,12 +117,12 @@ def test_a_run_is_shown_with_all_its_texts(log: Connection) -> None:
 
 def test_a_run_that_is_not_there(log: Connection) -> None:
     """Nobody has made it up."""
-    assert show_run(log, "0" * 26) is None
+    assert get_run(log, "0" * 26) is None
 
 
 def test_choices_are_the_values_that_there_are(log: Connection) -> None:
     """Each once, in its order, and without what is missing."""
-    found = choices(log)
+    found = filter_options(log)
 
     def values(name: str) -> list[str]:
         return sorted({row[name] for row in SHORT if row[name] is not None})[:200]
@@ -139,19 +139,21 @@ def test_choices_are_the_values_that_there_are(log: Connection) -> None:
 @pytest.mark.parametrize(
     ("filters", "index"),
     [
-        (Filters(), "sqlite_autoindex_runs_1"),
-        (Filters(statuses=("error",)), "runs_by_status"),
-        (Filters(statuses=FAILED), "runs_by_status"),
-        (Filters(user="LuXun"), "runs_by_username"),
-        (Filters(user="LuXun"), "runs_by_owner"),
-        (Filters(endpoint="/api/chat"), "runs_by_endpoint"),
-        (Filters(model="gpt-4o"), "runs_by_model"),
-        (Filters(conversation="c-1"), "runs_by_conversation_id"),
+        (RunFilters(), "sqlite_autoindex_runs_1"),
+        (RunFilters(statuses=("error",)), "runs_by_status"),
+        (RunFilters(statuses=FAILED), "runs_by_status"),
+        (RunFilters(user="LuXun"), "runs_by_username"),
+        (RunFilters(user="LuXun"), "runs_by_owner"),
+        (RunFilters(endpoint="/api/chat"), "runs_by_endpoint"),
+        (RunFilters(model="gpt-4o"), "runs_by_model"),
+        (RunFilters(conversation="c-1"), "runs_by_conversation_id"),
     ],
 )
-def test_each_filter_has_an_index(log: Connection, filters: Filters, index: str) -> None:
+def test_each_filter_has_an_index(log: Connection, filters: RunFilters, index: str) -> None:
     """SQLite says that it walks along this one, and sorts nothing but what a page has."""
-    query = newest(filters, None, None, 50, "sqlite").compile(log.engine, compile_kwargs={"literal_binds": True})
+    query = newest_runs_query(filters, None, None, 50, "sqlite").compile(
+        log.engine, compile_kwargs={"literal_binds": True}
+    )
     plan = [row[3] for row in log.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")]
     assert any(index in line for line in plan), plan
     assert not [line for line in plan if line == "SCAN runs"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Connection
 
-from persona_stream.db.models import Ranked
-from persona_stream.db.statistics import STAGES, Charts, Slice, grid, measure, rank, width_for
+from persona_stream.db.models import Percentiles
+from persona_stream.db.statistics import STAGES, Bucket, TimeSeries, aggregate, bucket_starts, bucket_width, percentiles
 from tests.db.databases import write
 from tests.db.factories import Row, seeded
 
@@ -38,14 +38,14 @@ def busy(since: float, until: float) -> float:
     return seconds
 
 
-def ranked(rows: list[Row], name: str) -> Ranked:
-    return rank([round(row[name] * 1000) for row in rows if row[name] is not None])
+def ranked(rows: list[Row], name: str) -> Percentiles:
+    return percentiles([round(row[name] * 1000) for row in rows if row[name] is not None])
 
 
 @pytest.mark.parametrize(("since", "until"), [(NOW - 6000, NOW), (NOW - 3000, NOW - 2500), (NOW - 100, NOW)])
 def test_a_slice_is_what_adding_up_by_hand_gives(log: Connection, since: float, until: float) -> None:
     """Every number, compared with the rows themselves."""
-    rows, found = between(since, until), measure(log, since, until, LONGEST)
+    rows, found = between(since, until), aggregate(log, since, until, LONGEST)
     sums = found.sums
     assert sums.requests == len(rows)
     assert sums.failed == sum(row["status"] in ("error", "timeout") for row in rows)
@@ -57,29 +57,29 @@ def test_a_slice_is_what_adding_up_by_hand_gives(log: Connection, since: float, 
         values = [row[name] for row in rows if row[name] is not None]
         assert (count, seconds) == (len(values), pytest.approx(sum(values)))
     assert found.in_flight == pytest.approx(busy(since, until) / (until - since))
-    for name, percentiles in (("ttft", found.ttft), ("total", found.total)):
+    for name, fractions in (("ttft", found.ttft), ("total", found.total)):
         expected = ranked(rows, name)
         for percent in ("p50", "p95", "p99"):
-            assert getattr(percentiles, percent) == pytest.approx(getattr(expected, percent), abs=0.0011)
+            assert getattr(fractions, percent) == pytest.approx(getattr(expected, percent), abs=0.0011)
 
 
 def test_a_time_without_runs(log: Connection) -> None:
     """Nothing happened, and no duration is made up."""
-    found = measure(log, NOW - 90_000, NOW - 80_000, LONGEST)
-    assert found == Slice(type(found.sums)(), 0.0, Ranked(), Ranked())
+    found = aggregate(log, NOW - 90_000, NOW - 80_000, LONGEST)
+    assert found == Bucket(type(found.sums)(), 0.0, Percentiles(), Percentiles())
 
 
 def test_percentiles_are_by_nearest_rank() -> None:
     """Each is a duration that somebody waited."""
-    assert rank([]) == Ranked(None, None, None)
-    assert rank([7]) == Ranked(0.007, 0.007, 0.007)
-    assert rank(list(range(100, 0, -1))) == Ranked(0.050, 0.095, 0.099)
-    assert rank([1, 2, 3]) == Ranked(0.002, 0.003, 0.003)
+    assert percentiles([]) == Percentiles(None, None, None)
+    assert percentiles([7]) == Percentiles(0.007, 0.007, 0.007)
+    assert percentiles(list(range(100, 0, -1))) == Percentiles(0.050, 0.095, 0.099)
+    assert percentiles([1, 2, 3]) == Percentiles(0.002, 0.003, 0.003)
 
 
 def test_a_chart_adds_up(log: Connection) -> None:
     """Its points lie on a grid, have every run once, and make the totals."""
-    chart = Charts(lambda: NOW, LONGEST).draw(log, NOW - 6000, NOW)
+    chart = TimeSeries(lambda: NOW, LONGEST).build(log, NOW - 6000, NOW)
     assert chart.seconds == 60.0
     assert [point.at for point in chart.points] == [chart.since + 60 * n for n in range(len(chart.points))]
     assert sum(point.requests for point in chart.points) == len(SHORT) == chart.totals.requests
@@ -94,10 +94,10 @@ def test_what_is_over_is_measured_once() -> None:
     now = [NOW]
     asked: list[float] = []
 
-    class Counting(Charts):
+    class Counting(TimeSeries):
         def draw_from(self) -> int:
             asked.clear()
-            self.draw(_Empty(asked), now[0] - 6000, now[0])  # type: ignore[arg-type] # a connection that counts
+            self.build(_Empty(asked), now[0] - 6000, now[0])  # type: ignore[arg-type] # a connection that counts
             return len(asked)
 
     charts = Counting(lambda: now[0], LONGEST)
@@ -127,6 +127,6 @@ class _Empty:
 def test_a_chart_is_as_fine_as_it_fits() -> None:
     """From an hour to a month it has enough points, and never more than a hundred."""
     for seconds in (60.0, 3600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0, 3 * 365 * 86_400.0):
-        assert 16 < seconds / width_for(seconds) <= 100
-    assert grid(1000.0, 1000.0, 60.0) == [960.0]
-    assert grid(59.0, 121.0, 60.0) == [0.0, 60.0, 120.0]
+        assert 16 < seconds / bucket_width(seconds) <= 100
+    assert bucket_starts(1000.0, 1000.0, 60.0) == [960.0]
+    assert bucket_starts(59.0, 121.0, 60.0) == [0.0, 60.0, 120.0]

@@ -13,11 +13,11 @@ from persona_stream.core import i18n as messages
 from persona_stream.core.facts import Failed, FailureCode, Started
 from persona_stream.core.projection import STYLES
 from persona_stream.core.snapshot import RunStatus
-from persona_stream.errors import Refusal
+from persona_stream.errors import HTTPError
 from persona_stream.protocols.anthropic import schemas as anthropic
 from persona_stream.protocols.anthropic.decoder import MessagesRequest
 from persona_stream.protocols.native import schemas as frames
-from persona_stream.protocols.native.responses import ChatAnswer, RunList, RunView, chat_answer
+from persona_stream.protocols.native.responses import ChatAnswer, RunList, RunView, chat_response
 from persona_stream.protocols.openai import schemas as openai
 from persona_stream.protocols.openai.decoder import ChatCompletionRequest
 from persona_stream.web.openapi import document
@@ -130,10 +130,10 @@ def test_every_field_of_a_completion_is_explained() -> None:
 def test_every_refusal_is_in_the_table_and_no_other() -> None:
     """The table of refusals has the status and the code of each refusal that there is."""
 
-    def kinds(kind: type[Refusal]) -> set[type[Refusal]]:
+    def kinds(kind: type[HTTPError]) -> set[type[HTTPError]]:
         return {kind}.union(*map(kinds, kind.__subclasses__()))
 
-    known = {(kind.status, kind.code) for kind in kinds(Refusal) if not kind.__name__.startswith("_")}
+    known = {(kind.status, kind.code) for kind in kinds(HTTPError) if not kind.__name__.startswith("_")}
     by_http = {(405, "method_not_allowed"), (500, "internal")}
     tables = API.text[: API.text.index("## The stream")]
     found = re.findall(r"^\| (\d{3}) \| `(\w+)` \|", tables, re.MULTILINE)
@@ -147,7 +147,7 @@ def test_every_failure_is_in_the_tables() -> None:
     guide = {cells[0]: "|".join(cells) for cells in STREAMING.rows()}
     assert set(get_args(FailureCode)) == set(messages.FAILURES)
     for code, texts in messages.FAILURES.items():
-        status, _ = chat_answer(entries((0.0, accepted()), (0.0, Started()), (1.0, Failed(code))))
+        status, _ = chat_response(entries((0.0, accepted()), (0.0, Started()), (1.0, Failed(code))))
         assert api[code] == str(status), code
         for text in texts.values():
             assert text in guide[code]

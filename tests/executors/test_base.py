@@ -9,12 +9,12 @@ import gevent
 import pytest
 from gevent.event import AsyncResult
 
-from persona_stream.executors.asyncio import EventLoopExecutor
+from persona_stream.executors.asyncio import AsyncioExecutor
 from persona_stream.executors.base import Executor, Raised, Returned
 from persona_stream.executors.greenlet import GreenletExecutor
 from persona_stream.executors.thread import ThreadExecutor
 
-KINDS = {"greenlet": GreenletExecutor, "thread": lambda: ThreadExecutor(2), "event loop": EventLoopExecutor}
+KINDS = {"greenlet": GreenletExecutor, "thread": lambda: ThreadExecutor(2), "event loop": AsyncioExecutor}
 
 
 @pytest.fixture(params=KINDS)
@@ -67,7 +67,7 @@ def test_a_greenlet_is_killed_where_it_waits():
 
     handle, end, released = run(GreenletExecutor(), wait)
     gevent.sleep(0)
-    assert handle.kill()
+    assert handle.cancel()
     assert end.get(timeout=5) is None
     assert (cleaned, released) == ([True], [True])
 
@@ -75,7 +75,7 @@ def test_a_greenlet_is_killed_where_it_waits():
 def test_a_greenlet_killed_before_its_first_turn_gives_its_place_back():
     """Nothing of it ran, and nothing is leaked."""
     handle, end, released = run(GreenletExecutor(), lambda: "never")
-    handle.kill()
+    handle.cancel()
     assert end.get(timeout=5) is None
     assert released == [True]
 
@@ -89,7 +89,7 @@ def test_a_thread_does_not_stop_the_hub():
         ticks += 1
     assert end.get() == Returned("done")
     assert ticks > 5
-    assert not handle.kill()
+    assert not handle.cancel()
 
 
 def test_async_work_runs_on_an_event_loop():
@@ -99,7 +99,7 @@ def test_async_work_runs_on_an_event_loop():
         await asyncio.sleep(0.01)
         return await asyncio.to_thread(lambda: "from a thread")
 
-    _, end, _ = run(EventLoopExecutor(), ask)
+    _, end, _ = run(AsyncioExecutor(), ask)
     assert end.get(timeout=5) == Returned("from a thread")
 
 
@@ -114,7 +114,7 @@ def test_an_error_in_a_thread_of_async_work_reaches_it():
             await asyncio.to_thread(fail)
         return "caught"
 
-    _, end, _ = run(EventLoopExecutor(), ask)
+    _, end, _ = run(AsyncioExecutor(), ask)
     assert end.get(timeout=5) == Returned("caught")
 
 
@@ -125,7 +125,7 @@ def test_many_async_works_share_a_loop():
         await asyncio.sleep(0.2)
         return "done"
 
-    executor, began = EventLoopExecutor(), time.monotonic()
+    executor, began = AsyncioExecutor(), time.monotonic()
     ends = [run(executor, ask)[1] for _ in range(200)]
     assert [end.get(timeout=5) for end in ends] == [Returned("done")] * 200
     assert time.monotonic() - began < 5.0, "one after the other they would take 40 seconds"
@@ -141,9 +141,9 @@ def test_async_work_is_cancelled_where_it_awaits():
         finally:
             cleaned.append(True)
 
-    handle, end, released = run(EventLoopExecutor(), ask)
+    handle, end, released = run(AsyncioExecutor(), ask)
     gevent.sleep(0.05)
-    assert handle.kill()
+    assert handle.cancel()
     assert end.get(timeout=5) is None
     assert (cleaned, released) == ([True], [True])
 
@@ -154,5 +154,5 @@ def test_async_work_that_cancels_itself_has_failed():
     async def ask() -> None:
         raise asyncio.CancelledError
 
-    _, end, _ = run(EventLoopExecutor(), ask)
+    _, end, _ = run(AsyncioExecutor(), ask)
     assert isinstance(end.get(timeout=5), Raised)

@@ -9,15 +9,15 @@ import pytest
 from gevent.threadpool import ThreadPool
 
 from persona_stream.core.query import Query
-from persona_stream.executors.cancellation import Flag
+from persona_stream.executors.cancellation import CancelToken
 
 
 @pytest.fixture
-def flag() -> Flag:
-    return Flag()
+def flag() -> CancelToken:
+    return CancelToken()
 
 
-def test_it_becomes_true_once_and_stays_so(flag: Flag):
+def test_it_becomes_true_once_and_stays_so(flag: CancelToken):
     """And then nobody waits."""
     assert not flag
     flag.set()
@@ -26,7 +26,7 @@ def test_it_becomes_true_once_and_stays_so(flag: Flag):
     assert flag.wait(60)
 
 
-def test_a_greenlet_waits_while_others_move_on(flag: Flag):
+def test_a_greenlet_waits_while_others_move_on(flag: CancelToken):
     """And is woken when it is set."""
     waiting = [gevent.spawn(flag.wait, 60) for _ in range(3)]
     gevent.sleep(0)  # so that they begin to wait
@@ -35,7 +35,7 @@ def test_a_greenlet_waits_while_others_move_on(flag: Flag):
     assert [each.value for each in waiting] == [True, True, True]
 
 
-def test_a_native_thread_is_woken_too(flag: Flag):
+def test_a_native_thread_is_woken_too(flag: CancelToken):
     """Many can wait at once, and none of them has a hub of its own."""
     pool = ThreadPool(3)
     waiting = [pool.spawn(flag.wait, 60) for _ in range(3)]
@@ -44,7 +44,7 @@ def test_a_native_thread_is_woken_too(flag: Flag):
     assert [each.get(timeout=5) for each in waiting] == [True, True, True]
 
 
-def test_who_waits_in_vain_is_told_so(flag: Flag):
+def test_who_waits_in_vain_is_told_so(flag: CancelToken):
     """After so many seconds; and a loop of short waits leaves nothing behind."""
     assert not flag.wait(0.01)
     assert not ThreadPool(1).apply(lambda: any(flag.wait(0.001) for _ in range(20)))

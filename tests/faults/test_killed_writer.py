@@ -72,7 +72,7 @@ def committed(engine: Engine) -> set[str]:
 def test_what_was_committed_is_there(url: str) -> None:
     """After kill -9, and for the server that is started next."""
     server = served(url)
-    engine = create_engine(engines.address(url, None))  # type: ignore[arg-type] # the folder is for sqlite:/// alone
+    engine = create_engine(engines.database_url(url, None))  # type: ignore[arg-type] # the folder is for sqlite:/// alone
     with asked_all_the_time(server):
         wait_for(lambda: len(committed(engine)) >= _WANTED, 60)
         before = committed(engine)

@@ -10,12 +10,12 @@ import resource  # noqa: E402 - only now is everything patched
 import sys  # noqa: E402
 
 from persona_stream import create_app  # noqa: E402
-from persona_stream.server.wsgi import Limits, Server  # noqa: E402
+from persona_stream.server.wsgi import HttpLimits, Server  # noqa: E402
 from persona_stream.settings.schema import Settings  # noqa: E402
 from tests.backends_for_tests import chosen  # noqa: E402
 from tests.serving import SECRET  # noqa: E402
 
-QUICK = Limits(idle=2.0, head=2.0, body=2.0, least_bytes_per_second=100_000.0, rest=0.5)
+QUICK = HttpLimits(idle_timeout=2.0, header_timeout=2.0, body_timeout=2.0, min_body_rate=100_000.0, discard_timeout=0.5)
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]),) * 2)

@@ -109,7 +109,7 @@ def test_a_function_without_a_name_cannot_go_to_a_process():
     )
     environ = {**os.environ, **ENVIRON, "PERSONA_STREAM_EXECUTOR": "process"}
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True)
-    assert "StartError: executor process has the backend imported in processes of their own" in ended.stderr
+    assert "ConfigurationError: executor process has the backend imported in processes of their own" in ended.stderr
 
 
 def test_a_backend_that_blocks_the_hub_moves_to_threads():

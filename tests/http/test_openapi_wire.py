@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from persona_stream.core.facts import Answered, Delta, Failed, Queued, Reasoned, Reported, Started
+from persona_stream.core.facts import Answered, Failed, ProgressReported, Queued, ReasoningDelta, Started, TextDelta
 from persona_stream.core.projection import STYLES
 from persona_stream.core.query import Usage
-from persona_stream.errors import Busy, InvalidRequest, NotFound
-from persona_stream.protocols.base import to_json
+from persona_stream.errors import InvalidRequest, NotFound, Overloaded
+from persona_stream.protocols.base import dump_json
 from persona_stream.protocols.native import schemas as frames
-from persona_stream.protocols.native.encoder import Native
-from persona_stream.protocols.native.responses import RunList, chat_answer, run_view
-from persona_stream.web.errors import handle_errors
+from persona_stream.protocols.native.encoder import NativeEncoder
+from persona_stream.protocols.native.responses import RunList, chat_response, run_view
+from persona_stream.web.errors import register_error_handlers
 from persona_stream.web.openapi.document import build
-from persona_stream.web.parsing import read_chat_request
+from persona_stream.web.parsing import parse_chat_request
 from persona_stream.web.routes import health as operations
 from persona_stream.web.routes import personas as profiles
 from tests.fakes import RUN_ID, accepted, entries, read, reader
@@ -33,13 +33,13 @@ _USAGE = Usage(input_tokens=3, output_tokens=9)
 _BEGUN = ((0.0, accepted()), (0.0, Started()))
 RUNS = {
     "answered": entries(*_BEGUN, (5.0, Answered("Twenty characters ok. Then a few more.", _USAGE))),
-    "reported": entries(*_BEGUN, (1.0, Reported("Reading page 3 of 8", 0.37)), (9.0, Answered("Done."))),
-    "reasoned": entries(*_BEGUN, (1.0, Reasoned("Let me think. ")), (2.0, Answered("Yes."))),
-    "streamed": entries(*_BEGUN, (1.0, Delta("Hello, ")), (2.0, Delta("world.")), (8.0, Answered(" Bye."))),
+    "reported": entries(*_BEGUN, (1.0, ProgressReported("Reading page 3 of 8", 0.37)), (9.0, Answered("Done."))),
+    "reasoned": entries(*_BEGUN, (1.0, ReasoningDelta("Let me think. ")), (2.0, Answered("Yes."))),
+    "streamed": entries(*_BEGUN, (1.0, TextDelta("Hello, ")), (2.0, TextDelta("world.")), (8.0, Answered(" Bye."))),
     "failed": entries(*_BEGUN, (1.0, Failed("backend_error", "Closed today."))),
     "queued": entries((0.0, accepted()), (0.0, Queued(2, 3.0)), (5.0, Started()), (6.0, Answered("Done."))),
     "timed out": entries(*_BEGUN, (20.0, Failed("timeout"))),
-    "cancelled": entries(*_BEGUN, (4.0, Delta("Half of ")), (5.0, Failed("cancelled"))),
+    "cancelled": entries(*_BEGUN, (4.0, TextDelta("Half of ")), (5.0, Failed("cancelled"))),
     "lost early": entries((0.0, accepted()), (3.0, Failed("lost"))),
 }  # fmt: skip
 
@@ -51,7 +51,7 @@ def validator(schema):
 
 def stream(journal, style):
     """Give the events of a stream, parsed as the standard says that they are: an object with id and data."""
-    native = Native(RUN_ID, f"/api/runs/{RUN_ID}/events?ticket=x", STYLES[style], "zh")
+    native = NativeEncoder(RUN_ID, f"/api/runs/{RUN_ID}/events?ticket=x", STYLES[style], "zh")
     for _, event in read(journal, reader(style, reasoning=True)):
         assert native.encode(event).endswith(b"\n\n")
         fields = (line.split(": ", 1) for line in native.encode(event).decode().rstrip("\n").split("\n"))
@@ -110,7 +110,7 @@ def _mapping(style):
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=120), st.sampled_from(sorted(STYLES)))
 def test_any_answer_fits(answer, style):
     """Whatever the text, its events fit."""
-    run = entries(*_BEGUN, (1.0, Reasoned(answer)), (2.0, Answered(answer)))
+    run = entries(*_BEGUN, (1.0, ReasoningDelta(answer)), (2.0, Answered(answer)))
     assert list(problems(stream(run, style), item_schema(ADDRESSES[style]))) == []
 
 
@@ -128,28 +128,28 @@ def test_the_schemas_tell_wrong_frames():
 @pytest.mark.parametrize("run", RUNS)
 def test_answers_fit(run):
     """What ``/api/chat`` and ``/api/runs`` say of every kind of run fits, under the status that it comes with."""
-    status, body = chat_answer(RUNS[run])
+    status, body = chat_response(RUNS[run])
     response = DOCUMENT["paths"]["/api/chat"]["post"]["responses"][str(status)]
-    validator(response["content"]["application/json"]["schema"]).validate(json.loads(to_json(body)))
+    validator(response["content"]["application/json"]["schema"]).validate(json.loads(dump_json(body)))
     for upto in range(1, len(RUNS[run]) + 1):
         view = run_view(RUNS[run][:upto], 200.0, "/api/runs/x/events?ticket=y")
-        validator(SCHEMAS["RunView"]).validate(json.loads(to_json(view)))
-        validator(SCHEMAS["RunList"]).validate(json.loads(to_json(RunList(runs=[view], next=RUN_ID))))
+        validator(SCHEMAS["RunView"]).validate(json.loads(dump_json(view)))
+        validator(SCHEMAS["RunList"]).validate(json.loads(dump_json(RunList(runs=[view], next=RUN_ID))))
 
 
 def test_profiles_and_health_fit():
     """So do the small ones."""
     ada = profiles.Profile(username="Ada", name="Ada Lovelace", line="A mathematician.", languages=("en",))
-    validator(SCHEMAS["ProfileList"]).validate(json.loads(to_json(profiles.ProfileList(profiles=[ada]))))
-    validator(SCHEMAS["Health"]).validate(json.loads(to_json(operations.Health("alive"))))
+    validator(SCHEMAS["ProfileList"]).validate(json.loads(dump_json(profiles.ProfileList(profiles=[ada]))))
+    validator(SCHEMAS["Health"]).validate(json.loads(dump_json(operations.Health("alive"))))
 
 
-@pytest.mark.parametrize("refusal", [InvalidRequest("username: is required"), NotFound("No."), Busy("Later.")])
+@pytest.mark.parametrize("refusal", [InvalidRequest("username: is required"), NotFound("No."), Overloaded("Later.")])
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/json"])
 def test_refusals_fit(refusal, accept):
     """A refusal of a stream is one event, or JSON where that is preferred, under a documented status."""
     app = Flask("refusing")
-    handle_errors(app)
+    register_error_handlers(app)
 
     @app.post("/api/stream_chat")
     def refuse():
@@ -199,10 +199,10 @@ def test_requests_are_judged_alike(body, accepted):
     assert validator(SCHEMAS["ChatRequest"]).is_valid(body) is accepted
     with Flask("parsing").test_request_context(json=body):
         if accepted:
-            read_chat_request(request)
+            parse_chat_request(request)
         else:
             with pytest.raises(InvalidRequest):
-                read_chat_request(request)
+                parse_chat_request(request)
 
 
 def test_the_examples_are_true():

@@ -103,7 +103,7 @@ def test_code_that_blocks_the_hub_is_named_in_the_log(executor: str, advised: bo
     if advised:
         server.wait_for_log("the hub is free again")
         assert "the hub has been blocked for over 1 s by spinning() at " in server.log
-        assert "answering.py:" in server.log
+        assert "backends_for_tests.py:" in server.log
         assert "--executor thread" in server.log
     else:
         assert "blocked" not in server.log

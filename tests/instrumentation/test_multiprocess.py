@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_stream.instrumentation.multiprocess import FOLDER_VARIABLE, shared_folder
+from persona_stream.instrumentation.multiprocess import FOLDER_VARIABLE, multiprocess_dir
 from tests.documents import ROOT
 
 
@@ -22,7 +22,7 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_folder_is_named_private_and_gone_afterwards(tmp_path: Path):
     """With all that was counted in it."""
-    with shared_folder():
+    with multiprocess_dir():
         folder = Path(os.environ[FOLDER_VARIABLE])
         (folder / "counter_1.db").touch()
         assert folder.parent == tmp_path
@@ -34,10 +34,10 @@ def test_the_folder_is_named_private_and_gone_afterwards(tmp_path: Path):
 _FORKING = """
 import os
 from pathlib import Path
-from persona_stream.instrumentation.multiprocess import FOLDER_VARIABLE, shared_folder
+from persona_stream.instrumentation.multiprocess import FOLDER_VARIABLE, multiprocess_dir
 
 try:
-    with shared_folder():
+    with multiprocess_dir():
         folder = Path(os.environ[FOLDER_VARIABLE])
         child = os.fork()
         if not child:

@@ -13,25 +13,32 @@ from flask import Flask
 from prometheus_client import CollectorRegistry
 
 from persona_stream.backends.base import Backend
-from persona_stream.core.facts import Answered, Delta, Entry, Fact, Failed, Queued, Reported, Started
-from persona_stream.core.query import Query, Upstream, Usage
-from persona_stream.errors import StartError
-from persona_stream.instrumentation.prometheus import ENDPOINTS, Instruments, MetricsObserver, Prometheus
-from persona_stream.runs.observer import Abandoned, Asked, Began, Note, Reading, Released
-from persona_stream.runs.request import Order, Origin
+from persona_stream.core.facts import Answered, Entry, Fact, Failed, ProgressReported, Queued, Started, TextDelta
+from persona_stream.core.query import Query, UpstreamCall, Usage
+from persona_stream.errors import ConfigurationError
+from persona_stream.instrumentation.prometheus import ENDPOINTS, Instruments, PrometheusMetrics, PrometheusObserver
+from persona_stream.runs.observer import (
+    Notification,
+    RunStarted,
+    SubscriptionClosed,
+    TaskOrphaned,
+    TaskReleased,
+    UpstreamCalled,
+)
+from persona_stream.runs.request import RequestInfo, RunRequest
 from tests.fakes import RUN_ID, accepted, entries
 from tests.scraping import Seen, families, seen
 
 
-def look(meters: Prometheus) -> Seen:
+def look(meters: PrometheusMetrics) -> Seen:
     """Read it as Prometheus does."""
-    return seen(meters.exposition().body.decode())
+    return seen(meters.render().body.decode())
 
 
 def test_gauges_are_looked_at_when_somebody_asks():
     """So that the number is the one of this moment."""
-    meters, places = Prometheus(), [3]
-    meters.watch({"places_taken": lambda: places[0]}, {})
+    meters, places = PrometheusMetrics(), [3]
+    meters.register_gauges({"places_taken": lambda: places[0]}, {})
     assert look(meters)("places_taken") == 3
     places[0] = 5
     assert look(meters)("places_taken") == 5
@@ -39,9 +46,9 @@ def test_gauges_are_looked_at_when_somebody_asks():
 
 def test_gauges_are_looked_at_with_each_beat():
     """For where another process is asked, which reads what this one wrote."""
-    meters, looked = Prometheus(), []
-    meters.watch({"open_streams": lambda: looked.append(True) or 0.0}, {})
-    meters.beat(0.5)
+    meters, looked = PrometheusMetrics(), []
+    meters.register_gauges({"open_streams": lambda: looked.append(True) or 0.0}, {})
+    meters.observe_loop_lag(0.5)
     assert looked == [True]
     assert look(meters)("hub_lag_seconds_sum") == 0.5
 
@@ -49,13 +56,13 @@ def test_gauges_are_looked_at_with_each_beat():
 def test_a_gauge_that_nobody_explains_is_refused():
     """Every name has a help text."""
     with pytest.raises(KeyError, match="unheard_of"):
-        Prometheus().watch({"unheard_of": lambda: 1.0}, {})
+        PrometheusMetrics().register_gauges({"unheard_of": lambda: 1.0}, {})
 
 
 def test_a_store_that_is_out_of_reach_shows():
     """By its name, each for itself."""
-    meters = Prometheus()
-    meters.watch({}, {"journals": lambda: ["redis"], "conversations": lambda: []})
+    meters = PrometheusMetrics()
+    meters.register_gauges({}, {"journals": lambda: ["redis"], "conversations": lambda: []})
     found = look(meters)
     assert found("store_missing", store="journals") == 1
     assert found("store_missing", store="conversations") == 0
@@ -63,22 +70,22 @@ def test_a_store_that_is_out_of_reach_shows():
 
 def test_a_refusal_is_counted_by_the_pattern_of_its_address():
     """Once each."""
-    meters = Prometheus()
+    meters = PrometheusMetrics()
     for _ in range(2):
-        meters.refused("/api/runs/<run_id>", 404, "not_found")
+        meters.count_error("/api/runs/<run_id>", 404, "not_found")
     assert look(meters)("refusals_total", endpoint="/api/runs/<run_id>", status="404", code="not_found") == 2
 
 
 def test_two_applications_of_a_process_count_for_themselves():
     """As tests make them, and whoever mounts two."""
-    one, other = Prometheus(), Prometheus()
-    one.beat(0.5)
+    one, other = PrometheusMetrics(), PrometheusMetrics()
+    one.observe_loop_lag(0.5)
     assert look(other)("hub_lag_seconds_count") == 0
 
 
 def test_every_metric_has_its_unit_and_its_help():
     """Durations are seconds, sizes bytes, what only grows a total; and a sentence says what it is."""
-    for family in families(Prometheus().exposition().body.decode()):
+    for family in families(PrometheusMetrics().render().body.decode()):
         assert family.name.startswith("persona_stream_")
         assert family.documentation.endswith(".")
         assert (family.type == "histogram") == family.name.endswith("_seconds")
@@ -87,8 +94,8 @@ def test_every_metric_has_its_unit_and_its_help():
 def test_a_folder_that_is_none_stops_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """In a sentence that names it."""
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "gone"))
-    with pytest.raises(StartError, match=r"PROMETHEUS_MULTIPROC_DIR names .*gone"):
-        Prometheus()
+    with pytest.raises(ConfigurationError, match=r"PROMETHEUS_MULTIPROC_DIR names .*gone"):
+        PrometheusMetrics()
 
 
 SMART = "/api/stream_chat_smart"
@@ -99,24 +106,26 @@ class Paper:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.observer = MetricsObserver(Instruments(self.registry))
+        self.observer = PrometheusObserver(Instruments(self.registry))
 
     def begin(self, endpoint: str = SMART, backend: str = "demo") -> None:
         """Accept a run."""
         query = Query(username="ada", message="How many?")
-        order = Order(query, Backend(backend, lambda query: ""), "smart", "words", origin=Origin(endpoint=endpoint))
-        self.observer.note(RUN_ID, Began(order))
+        order = RunRequest(
+            query, Backend(backend, lambda query: ""), "smart", "words", request_info=RequestInfo(endpoint=endpoint)
+        )
+        self.observer.on_notification(RUN_ID, RunStarted(order))
 
     def happen(self, *happened: tuple[float, Fact]) -> None:
         """Write a journal, and tell of each entry."""
         journal: list[Entry] = entries(*happened)
         for count in range(1, len(journal) + 1):
-            self.observer.observe(journal[:count])
+            self.observer.on_fact(journal[:count])
 
-    def note(self, *notes: Note) -> None:
+    def note(self, *notes: Notification) -> None:
         """Tell of what happens around the run."""
         for note in notes:
-            self.observer.note(RUN_ID, note)
+            self.observer.on_notification(RUN_ID, note)
 
     def counted(self) -> Mapping[str, float]:
         """Give everything that is not zero, of histograms the count and the sum."""
@@ -133,7 +142,7 @@ def paper() -> Paper:
     return Paper()
 
 
-def reading(**more: object) -> Reading:
+def reading(**more: object) -> SubscriptionClosed:
     """Give a reader that came at 10.0, was sent all, and left."""
     whole = {
         "dialect": "native",
@@ -148,7 +157,7 @@ def reading(**more: object) -> Reading:
         "is_whole": True,
         "ended_at": 13.0,
     }
-    return Reading(**{**whole, **more})
+    return SubscriptionClosed(**{**whole, **more})
 
 
 def test_an_answered_run_is_counted_with_its_stages_and_tokens(paper: Paper):
@@ -157,11 +166,11 @@ def test_an_answered_run_is_counted_with_its_stages_and_tokens(paper: Paper):
     paper.happen(
         (10.0, accepted()),
         (10.5, Started()),
-        (11.0, Reported("Reading", 0.5)),
-        (12.0, Delta("Forty-")),
+        (11.0, ProgressReported("Reading", 0.5)),
+        (12.0, TextDelta("Forty-")),
         (13.0, Answered("two.", Usage(input_tokens=7, output_tokens=9))),
     )
-    paper.note(Released())
+    paper.note(TaskReleased())
     labels = [SMART, "demo"]
     assert paper.counted() == {
         f"runs_started_total{labels}": 1,
@@ -213,7 +222,7 @@ def test_nothing_is_kept_of_a_run_that_ended_while_it_waited(paper: Paper):
     paper.begin()
     paper.happen((10.0, accepted()), (10.0, Queued(1)), (12.0, Failed("timeout")))
     before = paper.counted()
-    paper.note(Abandoned())
+    paper.note(TaskOrphaned())
     assert paper.counted() == before
 
 
@@ -234,9 +243,9 @@ def test_a_thread_that_goes_on_is_abandoned_until_it_returns(paper: Paper):
     """A run whose work could be stopped never is."""
     paper.begin()
     paper.happen((10.0, accepted()), (10.0, Started()), (12.0, Failed("timeout")))
-    paper.note(Abandoned())
+    paper.note(TaskOrphaned())
     assert paper.counted()["abandoned_threads"] == 1
-    paper.note(Released())
+    paper.note(TaskReleased())
     assert "abandoned_threads" not in paper.counted()
 
 
@@ -245,10 +254,10 @@ def test_nothing_is_kept_of_a_run_that_is_over(paper: Paper):
     begun = (10.0, accepted()), (10.0, Started())
     paper.begin()
     paper.happen(*begun)
-    paper.note(Released())
+    paper.note(TaskReleased())
     paper.happen(*begun, (12.0, Answered("Late.")))
     before = paper.counted()
-    paper.note(Abandoned(), Released())
+    paper.note(TaskOrphaned(), TaskReleased())
     paper.happen(*begun, (13.0, Failed("cancelled")))
     assert paper.counted() == before
 
@@ -290,10 +299,10 @@ def test_what_says_nothing_about_a_stream_is_not_measured(paper: Paper, more: Ma
 @pytest.mark.parametrize("outcome", ["answered", "busy", "stopped"])
 def test_a_provider_is_counted_by_what_came_of_it(paper: Paper, outcome: str):
     """Each try, and how long it took."""
-    upstream = Upstream(
+    upstream = UpstreamCall(
         provider="openai", model="m1", url="http://x", request={}, outcome=outcome, began_at=1.0, seconds=2.0
     )
-    paper.note(Asked(upstream))
+    paper.note(UpstreamCalled(upstream))
     assert paper.counted() == {
         f"upstream_tries_total['openai', '{outcome}']": 1,
         "upstream_seconds_count['openai']": 1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from persona_stream.instrumentation.prometheus import Instruments, Prometheus
+from persona_stream.instrumentation.prometheus import Instruments, PrometheusMetrics
 from tests.documents import Document
 from tests.scraping import families
 
@@ -22,10 +22,10 @@ def test_the_table_is_the_codes():
     instruments = Instruments(CollectorRegistry())
     made = [*vars(instruments).values(), *instruments.gauges.values()]
     labels = {each._name: each._labelnames for each in made if isinstance(each, MetricWrapperBase)}
-    meters = Prometheus()
-    meters.watch({}, {"journals": lambda: ()})
+    meters = PrometheusMetrics()
+    meters.register_gauges({}, {"journals": lambda: ()})
     expected = {}
-    for family in families(meters.exposition().body.decode()):
+    for family in families(meters.render().body.decode()):
         name = family.name + "_total" * (family.type == "counter")
         of = labels.get(family.name, ("store",))
         expected[name.removeprefix("persona_stream_")] = (family.type, ", ".join(of), family.documentation)

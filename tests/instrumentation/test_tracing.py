@@ -18,15 +18,15 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from persona_stream.backends.base import Backend
 from persona_stream.core import run_id as runid
-from persona_stream.core.facts import Answered, Delta, Fact, Failed, Started
-from persona_stream.core.query import Query, Upstream, Usage
+from persona_stream.core.facts import Answered, Fact, Failed, Started, TextDelta
+from persona_stream.core.query import Query, UpstreamCall, Usage
 from persona_stream.instrumentation.tracing import TracingObserver
-from persona_stream.logging import carried
-from persona_stream.runs.observer import Asked, Began, Note, Reading
-from persona_stream.runs.request import Order, Origin
+from persona_stream.logging import trace_headers
+from persona_stream.runs.observer import Notification, RunStarted, SubscriptionClosed, UpstreamCalled
+from persona_stream.runs.request import RequestInfo, RunRequest
 from tests.fakes import RUN_ID, accepted, entries
 
-BEGAN = runid.began(RUN_ID)
+BEGAN = runid.timestamp_of(RUN_ID)
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = (("Traceparent", f"00-{TRACE}-{CALLER}-01"),)
 
@@ -44,19 +44,19 @@ class Paper:
     def begin(self, *headers: tuple[str, str], run_id: str = RUN_ID) -> None:
         """Accept a run, in a context of its own."""
         query = Query(username="lovelace", message="a question", conversation_id="c-1")
-        origin = Origin(endpoint="/api/chat", headers=headers, body=b"a question")
-        order = Order(query, Backend("careful", lambda query: ""), "smart", "words", origin=origin)
-        self.context.run(self.observer.note, run_id, Began(order))
+        origin = RequestInfo(endpoint="/api/chat", headers=headers, body=b"a question")
+        order = RunRequest(query, Backend("careful", lambda query: ""), "smart", "words", request_info=origin)
+        self.context.run(self.observer.on_notification, run_id, RunStarted(order))
 
     def happen(self, *happened: tuple[float, Fact]) -> None:
         """Write a journal, whose moments count from the run's beginning, and tell of each entry."""
         journal = entries(*((BEGAN + at, fact) for at, fact in happened))
         for count in range(1, len(journal) + 1):
-            self.observer.observe(journal[:count])
+            self.observer.on_fact(journal[:count])
 
-    def note(self, note: Note) -> None:
+    def note(self, note: Notification) -> None:
         """Tell of what happens around the run."""
-        self.observer.note(RUN_ID, note)
+        self.observer.on_notification(RUN_ID, note)
 
     @property
     def spans(self) -> Mapping[str, Any]:
@@ -76,7 +76,7 @@ def seconds(span: Any) -> tuple[float, float]:
     return round(span.start_time / 1e9 - BEGAN, 3), round(span.end_time / 1e9 - BEGAN, 3)
 
 
-def asked(**more: object) -> Asked:
+def asked(**more: object) -> UpstreamCalled:
     """Give a try at a provider."""
     fields = {
         "provider": "openai",
@@ -86,10 +86,10 @@ def asked(**more: object) -> Asked:
         "began_at": BEGAN + 1.0,
         "seconds": 2.0,
     }
-    return Asked(Upstream(**{**fields, **more}))
+    return UpstreamCalled(UpstreamCall(**{**fields, **more}))
 
 
-def reading(**more: object) -> Reading:
+def reading(**more: object) -> SubscriptionClosed:
     """Give a reader that was there from the beginning."""
     fields = {
         "dialect": "native",
@@ -103,7 +103,7 @@ def reading(**more: object) -> Reading:
         "sent_bytes": 700,
         "is_whole": True,
     }
-    return Reading(**{**fields, **more})
+    return SubscriptionClosed(**{**fields, **more})
 
 
 ANSWERED = Answered("an answer", Usage(input_tokens=7, output_tokens=9))
@@ -112,7 +112,7 @@ ANSWERED = Answered("an answer", Usage(input_tokens=7, output_tokens=9))
 def test_a_run_is_one_trace_with_its_stages(paper: Paper):
     """From when it was accepted to its ending; readers may leave later."""
     paper.begin()
-    paper.happen((0.0, accepted()), (0.5, Started()), (2.0, Delta("a part")), (3.0, ANSWERED))
+    paper.happen((0.0, accepted()), (0.5, Started()), (2.0, TextDelta("a part")), (3.0, ANSWERED))
     paper.note(asked())
     paper.note(reading())
     run = paper.spans["persona_stream.run"]
@@ -244,10 +244,10 @@ def test_a_span_around_the_request_is_the_parent(paper: Paper):
 def test_what_the_work_asks_for_carries_the_trace(paper: Paper):
     """And spans that its own code makes belong to the run; outside of it there is nothing of that."""
     paper.begin(*PARENT)
-    sent = paper.context.run(carried.get)
+    sent = paper.context.run(trace_headers.get)
     current = paper.context.run(trace.get_current_span).get_span_context()
     assert sent == {"traceparent": f"00-{TRACE}-{current.span_id:016x}-01"}
-    assert dict(carried.get()) == {}
+    assert dict(trace_headers.get()) == {}
     assert not trace.get_current_span().get_span_context().is_valid
 
 
@@ -267,9 +267,9 @@ def test_only_the_latest_runs_are_remembered(paper: Paper):
         run_id = f"other-{number}"
         paper.begin(run_id=run_id)
         terms = msgspec.structs.replace(accepted(), run_id=run_id)
-        paper.observer.observe(entries((BEGAN, terms), (BEGAN + 1, ANSWERED)))
+        paper.observer.on_fact(entries((BEGAN, terms), (BEGAN + 1, ANSWERED)))
     paper.exporter.clear()
     paper.note(reading())
     assert paper.spans == {}
-    paper.observer.note("other-999", reading())
+    paper.observer.on_notification("other-999", reading())
     assert list(paper.spans) == ["persona_stream.reading"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from persona_stream.core.facts import Answered
-from persona_stream.journals.memory import MemoryJournals
+from persona_stream.journals.memory import MemoryJournalStore
 from tests.fakes import FakeClock
 from tests.journals.contract import *  # noqa: F403 - the tests of the contract
 from tests.journals.contract import begin, write
@@ -20,8 +20,8 @@ class _World:
     def __init__(self) -> None:
         self.now = FakeClock(1_790_000_000.0)
 
-    def make(self, retention_bytes: int = 10_000) -> MemoryJournals:
-        return MemoryJournals(self.now, _UNIT, retention_bytes)
+    def make(self, retention_bytes: int = 10_000) -> MemoryJournalStore:
+        return MemoryJournalStore(self.now, _UNIT, retention_bytes)
 
     def wait(self, units: float) -> None:
         self.now.now += units * _UNIT

@@ -17,9 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import persona_stream
-from persona_stream.errors import StartError
+from persona_stream.errors import ConfigurationError
 from persona_stream.personas import persona as profiles
-from persona_stream.personas.persona import Note, Persona
+from persona_stream.personas.persona import KnowledgeItem, Persona
 
 LEAST = 'name = "Ada"\nline.en = "A mathematician."\n'
 NOTE = '[[notes]]\ntopics = ["loops"]\nsource = "https://example.org/"\ntext.en = "She wrote of loops."\n'
@@ -53,16 +53,16 @@ def test_a_folder_of_files_is_a_mapping_of_personas_by_their_names(tmp_path: Pat
     write(tmp_path, "Ada.toml", LEAST)
     write(tmp_path, "README.md", "not a persona")
     write(tmp_path, "._Ada.toml", "not a persona either")
-    assert profiles.load(tmp_path) == {
-        "Ada": Persona(username="Ada", name="Ada", line={"en": "A mathematician."}),
+    assert profiles.load_personas(tmp_path) == {
+        "Ada": Persona(username="Ada", name="Ada", tagline={"en": "A mathematician."}),
         "鲁迅": Persona(
             username="鲁迅",
             name="鲁迅 Lu Xun",
-            line={"zh": "作家", "en": "A writer."},
+            tagline={"zh": "作家", "en": "A writer."},
             languages=("zh", "en"),
             prompt="Speak plainly.",
             notes=(
-                Note(
+                KnowledgeItem(
                     topics=("铁屋子", "the iron house"),
                     text={"zh": "一间铁屋子。"},
                     source="https://zh.wikisource.org/wiki/吶喊",
@@ -77,7 +77,7 @@ def test_the_example_in_the_documentation_is_a_persona(tmp_path: Path) -> None:
     assert profiles.__doc__ is not None
     example = profiles.__doc__.split("::\n", 1)[1].split("\n\n``line``", 1)[0]
     write(tmp_path, "AdaLovelace.toml", textwrap.dedent(example))
-    persona = profiles.load(tmp_path)["AdaLovelace"]
+    persona = profiles.load_personas(tmp_path)["AdaLovelace"]
     assert (persona.languages, len(persona.notes)) == (("en", "zh"), 1)
     assert persona.prompt.startswith("You speak as Ada Lovelace")
 
@@ -85,13 +85,13 @@ def test_the_example_in_the_documentation_is_a_persona(tmp_path: Path) -> None:
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     """Some editors put U+FEFF before everything."""
     write(tmp_path, "Ada.toml", "\ufeff" + LEAST)
-    assert profiles.load(tmp_path)["Ada"].name == "Ada"
+    assert profiles.load_personas(tmp_path)["Ada"].name == "Ada"
 
 
 def test_a_decomposed_file_name_is_found_composed(tmp_path: Path) -> None:
     """Requests come with é as one character, and some file systems keep it as two."""
     write(tmp_path, unicodedata.normalize("NFD", "Zoé.toml"), LEAST)
-    assert list(profiles.load(tmp_path)) == [unicodedata.normalize("NFC", "Zoé")]
+    assert list(profiles.load_personas(tmp_path)) == [unicodedata.normalize("NFC", "Zoé")]
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_a_decomposed_file_name_is_found_composed(tmp_path: Path) -> None:
 def test_a_file_that_breaks_the_format_is_named_with_its_key(tmp_path: Path, text: str, said: str) -> None:
     """The program does not start, and says which file and which key is wrong."""
     file = write(tmp_path, "Ada.toml", text)
-    with pytest.raises(StartError) as refused:
-        profiles.load(tmp_path)
+    with pytest.raises(ConfigurationError) as refused:
+        profiles.load_personas(tmp_path)
     assert str(refused.value).startswith(f"{file}: ")
     assert said in str(refused.value)
 
@@ -132,23 +132,23 @@ def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
     """TOML is UTF-8."""
     file = tmp_path / "Ada.toml"
     file.write_bytes('name = "中文"'.encode("gbk"))
-    with pytest.raises(StartError, match=r"Ada\.toml: is not UTF-8"):
-        profiles.load(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"Ada\.toml: is not UTF-8"):
+        profiles.load_personas(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["x" * 65, " Ada", "Ada ", "A\tda", " "])
 def test_a_name_that_no_request_can_ask_for_is_refused(tmp_path: Path, name: str) -> None:
     """A username has 1 to 64 printable characters, and no space at its ends."""
     write(tmp_path, f"{name}.toml", LEAST)
-    with pytest.raises(StartError, match="1 to 64 printable characters"):
-        profiles.load(tmp_path)
+    with pytest.raises(ConfigurationError, match="1 to 64 printable characters"):
+        profiles.load_personas(tmp_path)
 
 
 def test_the_longest_name_is_64_characters_not_bytes(tmp_path: Path) -> None:
     """A Chinese name may have as many characters as any."""
     name = "鲁" * 64
     write(tmp_path, f"{name}.toml", LEAST)
-    assert list(profiles.load(tmp_path)) == [name]
+    assert list(profiles.load_personas(tmp_path)) == [name]
 
 
 @pytest.mark.parametrize(("one", "other"), [("Ada.toml", "ada.toml"), ("Ada.toml", "Ada.TOML")])
@@ -158,8 +158,8 @@ def test_two_files_for_one_username_are_refused(tmp_path: Path, one: str, other:
     write(tmp_path, other, LEAST)
     if len(list(tmp_path.iterdir())) < 2:
         pytest.skip("this file system takes the two names for one")
-    with pytest.raises(StartError, match="username") as refused:
-        profiles.load(tmp_path)
+    with pytest.raises(ConfigurationError, match="username") as refused:
+        profiles.load_personas(tmp_path)
     assert one in str(refused.value)
     assert other in str(refused.value)
 
@@ -167,8 +167,8 @@ def test_two_files_for_one_username_are_refused(tmp_path: Path, one: str, other:
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     """A server without anybody to talk to is a mistake, not a wish."""
     (tmp_path / "folder.toml").mkdir()
-    with pytest.raises(StartError, match=re.escape(f"there is no .toml file in {tmp_path}")):
-        profiles.load(tmp_path)
+    with pytest.raises(ConfigurationError, match=re.escape(f"there is no .toml file in {tmp_path}")):
+        profiles.load_personas(tmp_path)
 
 
 @pytest.mark.parametrize("make", [Path.touch, lambda path: None], ids=["a file", "nothing"])
@@ -176,8 +176,8 @@ def test_what_is_no_folder_is_refused(tmp_path: Path, make: Callable[[Path], Non
     """The folder is named."""
     place = tmp_path / "personas"
     make(place)
-    with pytest.raises(StartError, match=re.escape(f"{place} is not a folder that can be read")):
-        profiles.load(place)
+    with pytest.raises(ConfigurationError, match=re.escape(f"{place} is not a folder that can be read")):
+        profiles.load_personas(place)
 
 
 @settings(deadline=None)
@@ -191,11 +191,11 @@ def test_whatever_a_file_holds_is_a_persona_or_a_start_error(content: bytes) -> 
         def read_bytes(self) -> bytes:
             return content
 
-    with contextlib.suppress(StartError):
+    with contextlib.suppress(ConfigurationError):
         assert profiles._read(File()).name  # type: ignore[arg-type]  # all that it asks of a Traversable
 
 
-BUNDLED = profiles.bundled()
+BUNDLED = profiles.bundled_personas()
 
 
 def test_the_package_brings_at_least_four_personas_one_of_them_chinese() -> None:
@@ -210,7 +210,7 @@ def test_a_bundled_persona_speaks_both_languages_throughout(persona: Persona) ->
     """Line, notes and titles are there in English and in Chinese, and no English text is Chinese by mistake."""
     assert sorted(persona.languages) == ["en", "zh"]
     assert persona.prompt
-    for texts in (persona.line, *(note.text for note in persona.notes)):
+    for texts in (persona.tagline, *(note.text for note in persona.notes)):
         assert sorted(texts) == ["en", "zh"]
         assert HAN.search(texts["zh"])
         assert not HAN.search(texts["en"])
@@ -239,7 +239,7 @@ def test_the_bundled_personas_are_read_out_of_a_zip_too(tmp_path: Path) -> None:
     with zipfile.ZipFile(archive, "w") as packed:
         for file in (*package.rglob("*.py"), *package.glob("personas/*.toml")):
             packed.write(file, f"persona_stream/{file.relative_to(package)}")
-    script = "from persona_stream.personas import persona; print(persona.__file__); print(*persona.bundled())"
+    script = "from persona_stream.personas import persona; print(persona.__file__); print(*persona.bundled_personas())"
     path = f"import sys; sys.path.insert(0, {str(archive)!r}); "
     done = subprocess.run([sys.executable, "-c", path + script], capture_output=True, text=True, check=True)
     place, names = done.stdout.splitlines()

@@ -6,11 +6,16 @@ from typing import Any, get_args
 
 import pytest
 
-from persona_stream.backends.base import Ability, Backend
+from persona_stream.backends.base import Backend, Capability
 from persona_stream.core.content import Image, Tool, ToolCall
 from persona_stream.core.query import Query, Turn
 from persona_stream.errors import InvalidRequest
-from persona_stream.protocols.conversation import LONGEST_TEXTS, Talk, check_abilities, talk
+from persona_stream.protocols.conversation import (
+    MAX_TEXT_CHARACTERS,
+    ParsedConversation,
+    parse_conversation,
+    require_capabilities,
+)
 
 ASKED = Turn("user", "What is the weather?")
 CALLED = Turn("assistant", "", calls=(ToolCall("c1", "weather", "{}"),))
@@ -22,18 +27,24 @@ IMAGE = Image("https://example.org/a.png")
 @pytest.mark.parametrize(
     ("turns", "parts"),
     [
-        ([ASKED], Talk("What is the weather?", (), (), ())),
-        ([Turn("system", "Be brief."), Turn("user", "Hi"), Turn("assistant", "Hello"), ASKED],
-         Talk(ASKED.content, (), (Turn("system", "Be brief."), Turn("user", "Hi"), Turn("assistant", "Hello")), ())),
-        ([ASKED, CALLED, FOUND], Talk(ASKED.content, (), (), (CALLED, FOUND))),
-        ([ASKED, Turn("system", "Be brief."), CALLED],
-         Talk(ASKED.content, (), (Turn("system", "Be brief."),), (CALLED,))),
-        ([Turn("user", "", (IMAGE,))], Talk("", (IMAGE,), (), ())),
+        ([ASKED], ParsedConversation("What is the weather?", (), (), ())),
+        (
+            [Turn("system", "Be brief."), Turn("user", "Hi"), Turn("assistant", "Hello"), ASKED],
+            ParsedConversation(
+                ASKED.content, (), (Turn("system", "Be brief."), Turn("user", "Hi"), Turn("assistant", "Hello")), ()
+            ),
+        ),
+        ([ASKED, CALLED, FOUND], ParsedConversation(ASKED.content, (), (), (CALLED, FOUND))),
+        (
+            [ASKED, Turn("system", "Be brief."), CALLED],
+            ParsedConversation(ASKED.content, (), (Turn("system", "Be brief."),), (CALLED,)),
+        ),
+        ([Turn("user", "", (IMAGE,))], ParsedConversation("", (IMAGE,), (), ())),
     ],
-)  # fmt: skip
-def test_the_users_last_message_is_the_question(turns: list[Turn], parts: Talk):
+)
+def test_the_users_last_message_is_the_question(turns: list[Turn], parts: ParsedConversation):
     """Calls of tools and their results stay behind it; instructions that come late belong before it."""
-    assert talk(turns) == parts
+    assert parse_conversation(turns) == parts
 
 
 @pytest.mark.parametrize(
@@ -48,16 +59,16 @@ def test_the_users_last_message_is_the_question(turns: list[Turn], parts: Talk):
 def test_there_must_be_a_question(turns: list[Turn], words: str):
     """And it must say something."""
     with pytest.raises(InvalidRequest, match=words) as caught:
-        talk(turns)
+        parse_conversation(turns)
     assert caught.value.field == "messages"
 
 
 def test_the_texts_have_a_bound_in_all():
     """However they are spread; characters are code points."""
-    half = Turn("user", "😀" * (LONGEST_TEXTS // 2))
-    assert talk([half, half]).message == half.content
+    half = Turn("user", "😀" * (MAX_TEXT_CHARACTERS // 2))
+    assert parse_conversation([half, half]).message == half.content
     with pytest.raises(InvalidRequest, match=r"^messages: have 524289 characters, and may have 524288$"):
-        talk([half, Turn("system", "x"), half])
+        parse_conversation([half, Turn("system", "x"), half])
 
 
 @pytest.mark.parametrize(
@@ -65,27 +76,27 @@ def test_the_texts_have_a_bound_in_all():
     [
         ("tools", "tools", {"tools": (Tool("weather", None, {}),)}),
         ("tools", "messages", {"history": (ASKED, CALLED, FOUND)}),
-        ("tools", "messages", {"since": (CALLED, FOUND)}),
-        ("tools", "messages", {"since": (FOUND,)}),
+        ("tools", "messages", {"tool_turns": (CALLED, FOUND)}),
+        ("tools", "messages", {"tool_turns": (FOUND,)}),
         ("images", "messages", {"parts": ("See:", IMAGE)}),
         ("images", "messages", {"history": (Turn("user", "", (IMAGE,)),)}),
-        ("prefill", "messages", {"since": (Turn("assistant", "It is"),)}),
+        ("prefill", "messages", {"tool_turns": (Turn("assistant", "It is"),)}),
         ("response_format", "response_format", {"parameters": {"response_format": {"type": "json_object"}}}),
         ("response_format", "response_format", {"parameters": {"response_format": {"type": "json_schema"}}}),
         ("json_schema", "response_format", {"parameters": {"response_format": A_SCHEMA}}),
     ],
 )
-def test_what_a_backend_cannot_do_is_refused(ability: Ability, field: str, more: dict[str, Any]):
+def test_what_a_backend_cannot_do_is_refused(ability: Capability, field: str, more: dict[str, Any]):
     """And not done without: the client would wait for it in vain."""
     query = Query(username="x", message="Hi", **more)
-    check_abilities(query, Backend("able", lambda query: "", abilities=frozenset({ability})))
-    others = frozenset(get_args(Ability)) - {ability}
+    require_capabilities(query, Backend("able", lambda query: "", capabilities=frozenset({ability})))
+    others = frozenset(get_args(Capability)) - {ability}
     with pytest.raises(InvalidRequest, match=rf"^{field}: ") as caught:
-        check_abilities(query, Backend("unable", lambda query: "", abilities=others))
+        require_capabilities(query, Backend("unable", lambda query: "", capabilities=others))
     assert caught.value.field == field
 
 
 def test_most_queries_need_nothing_special():
     """Text, history and how to sample."""
     query = Query(username="x", message="Hi", history=(ASKED, Turn("assistant", "Sun.")), parameters={"seed": 1})
-    check_abilities(query, Backend("plain", lambda query: ""))
+    require_capabilities(query, Backend("plain", lambda query: ""))

@@ -9,10 +9,10 @@ import gevent
 import pytest
 from gevent.threadpool import ThreadPool
 
-from persona_stream.concurrency import Home
-from persona_stream.core.facts import Delta, Reasoned, Reported
+from persona_stream.concurrency import HubThread
+from persona_stream.core.facts import ProgressReported, ReasoningDelta, TextDelta
 from persona_stream.core.query import Query
-from persona_stream.runs.buffering import Deltas, Reports
+from persona_stream.runs.buffering import DeltaBuffer, ProgressThrottle
 from tests.fakes import FakeClock
 from tests.waiting import wait_for
 
@@ -23,10 +23,10 @@ class Run:
     """What is written of one run, and when it was too much."""
 
     def __init__(self, limit: int = 1000) -> None:
-        self.written: list[Delta | Reasoned] = []
+        self.written: list[TextDelta | ReasoningDelta] = []
         self.excesses = 0
         self.clock = FakeClock(1000.0)
-        self.deltas = Deltas(self.written.append, limit, self._exceeded, self.clock, Home())
+        self.deltas = DeltaBuffer(self.written.append, limit, self._exceeded, self.clock, HubThread())
 
     def _exceeded(self) -> None:
         self.excesses += 1
@@ -41,17 +41,17 @@ def test_what_comes_together_is_written_together(run: Run):
     """A batch a moment, and not an entry a token."""
     for letter in "Hello":
         run.deltas.text(letter)
-    wait_for(lambda: run.written == [Delta("Hello")], 5.0, sleep=gevent.sleep)
+    wait_for(lambda: run.written == [TextDelta("Hello")], 5.0, sleep=gevent.sleep)
 
 
 def test_the_next_batch_waits_its_turn(run: Run):
     """The first text is there at once; what follows comes every 50 ms, which nobody's eye can tell from at once."""
     run.deltas.text("a")
-    wait_for(lambda: run.written == [Delta("a")], 5.0, sleep=gevent.sleep)
+    wait_for(lambda: run.written == [TextDelta("a")], 5.0, sleep=gevent.sleep)
     run.deltas.text("b")
     gevent.sleep(0.01)  # less than 50 ms, and enough for what comes at once
-    assert run.written == [Delta("a")]
-    wait_for(lambda: run.written == [Delta("a"), Delta("b")], 5.0, sleep=gevent.sleep)
+    assert run.written == [TextDelta("a")]
+    wait_for(lambda: run.written == [TextDelta("a"), TextDelta("b")], 5.0, sleep=gevent.sleep)
 
 
 def test_thoughts_and_text_keep_their_order(run: Run):
@@ -59,7 +59,7 @@ def test_thoughts_and_text_keep_their_order(run: Run):
     for send, text in ((run.deltas.reasoning, "Hm"), (run.deltas.reasoning, "."), (run.deltas.text, "Yes")):
         send(text)
     run.deltas.flush()
-    assert run.written == [Reasoned("Hm."), Delta("Yes")]
+    assert run.written == [ReasoningDelta("Hm."), TextDelta("Yes")]
 
 
 def test_nothing_is_written_of_nothing(run: Run):
@@ -82,7 +82,7 @@ def test_a_character_in_two_halves_is_one(run: Run):
     run.deltas.flush(is_last=False)
     run.deltas.text(LOW)
     run.deltas.flush()
-    assert run.written == [Delta("ha"), Delta("😀")]
+    assert run.written == [TextDelta("ha"), TextDelta("😀")]
 
 
 def test_a_half_that_stays_alone_is_replaced(run: Run):
@@ -91,7 +91,7 @@ def test_a_half_that_stays_alone_is_replaced(run: Run):
     run.deltas.flush(is_last=False)
     run.deltas.reasoning("b\0")
     run.deltas.flush()
-    assert run.written == [Delta("a"), Delta("�"), Reasoned("b�")]
+    assert run.written == [TextDelta("a"), TextDelta("�"), ReasoningDelta("b�")]
 
 
 def test_what_is_too_much_is_not_written():
@@ -103,7 +103,7 @@ def test_what_is_too_much_is_not_written():
     run.deltas.flush()
     run.deltas.text("9")
     run.deltas.flush()
-    assert (run.written, run.excesses) == ([Delta("12345678")], 1)
+    assert (run.written, run.excesses) == ([TextDelta("12345678")], 1)
 
 
 def test_after_the_end_nothing_is_written(run: Run):
@@ -124,55 +124,57 @@ def test_only_texts_are_sent(name: str):
 
 
 @pytest.fixture
-def written() -> list[Reported]:
+def written() -> list[ProgressReported]:
     return []
 
 
 @pytest.fixture
-def reports(written: list[Reported]) -> Reports:
-    return Reports(written.append, FakeClock(1000.0), Home())
+def reports(written: list[ProgressReported]) -> ProgressThrottle:
+    return ProgressThrottle(written.append, FakeClock(1000.0), HubThread())
 
 
-def told(written: list[Reported], count: int) -> list[Reported]:
+def told(written: list[ProgressReported], count: int) -> list[ProgressReported]:
     """Wait until so many are written."""
     wait_for(lambda: len(written) >= count, 5.0, sleep=gevent.sleep)
     return written
 
 
-def test_the_latest_of_many_is_written(reports: Reports, written: list[Reported]):
+def test_the_latest_of_many_is_written(reports: ProgressThrottle, written: list[ProgressReported]):
     """However often a backend reports, its readers are told at a human pace."""
     for number in range(1000):
         reports.report(f"Page {number}", number / 1000)
-    assert told(written, 1) == [Reported("Page 999", 0.999)]
+    assert told(written, 1) == [ProgressReported("Page 999", 0.999)]
 
 
-def test_what_a_report_leaves_out_stays_as_the_one_before_said(reports: Reports, written: list[Reported]):
+def test_what_a_report_leaves_out_stays_as_the_one_before_said(
+    reports: ProgressThrottle, written: list[ProgressReported]
+):
     """An empty message, or no share, says nothing about the other."""
-    reports.report("Reading", 0.2)
+    reports.report("SubscriptionClosed", 0.2)
     reports.report("", 0.4)
     reports.report("Writing", None)
-    assert told(written, 1) == [Reported("Writing", 0.4)]
+    assert told(written, 1) == [ProgressReported("Writing", 0.4)]
 
 
-def test_a_second_one_waits_its_turn(written: list[Reported]):
+def test_a_second_one_waits_its_turn(written: list[ProgressReported]):
     """A tenth of a second after the first."""
     clock = FakeClock(1000.0)
-    reports = Reports(written.append, clock, Home())
+    reports = ProgressThrottle(written.append, clock, HubThread())
     reports.report("First", None)
     told(written, 1)
     reports.report("Second", None)
     gevent.sleep(0.01)
-    assert written == [Reported("First", None)]
-    assert told(written, 2) == [Reported("First", None), Reported("Second", None)]
+    assert written == [ProgressReported("First", None)]
+    assert told(written, 2) == [ProgressReported("First", None), ProgressReported("Second", None)]
 
 
-def test_a_native_thread_may_report(reports: Reports, written: list[Reported]):
+def test_a_native_thread_may_report(reports: ProgressThrottle, written: list[ProgressReported]):
     """The fact is written in the hub's thread all the same."""
     ThreadPool(1).apply(reports.report, ("From a thread", 0.5))
-    assert told(written, 1) == [Reported("From a thread", 0.5)]
+    assert told(written, 1) == [ProgressReported("From a thread", 0.5)]
 
 
-def test_reports_after_the_end_nothing_is_written(reports: Reports, written: list[Reported]):
+def test_reports_after_the_end_nothing_is_written(reports: ProgressThrottle, written: list[ProgressReported]):
     """What was still waiting is let go."""
     reports.report("Too late", 0.9)
     reports.cancel()
@@ -180,11 +182,11 @@ def test_reports_after_the_end_nothing_is_written(reports: Reports, written: lis
     assert written == []
 
 
-def test_texts_of_strangers_are_made_fit_and_short(reports: Reports, written: list[Reported]):
+def test_texts_of_strangers_are_made_fit_and_short(reports: ProgressThrottle, written: list[ProgressReported]):
     """As answers are."""
     reports.report("half \ud83d and \x00" + "x" * 1000, None)
     gevent.sleep(0.01)
-    assert written == [Reported("half \ufffd and \ufffd" + "x" * 488, None)]
+    assert written == [ProgressReported("half \ufffd and \ufffd" + "x" * 488, None)]
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from persona_stream.core.content import Extras, ToolCall
-from persona_stream.core.facts import Answered, Failed, Reasoned
+from persona_stream.core.content import ProviderFields, ToolCall
+from persona_stream.core.facts import Answered, Failed, ReasoningDelta
 from persona_stream.core.query import Answer, Usage
 from persona_stream.errors import BackendError
 from persona_stream.executors.base import Raised, Returned
-from persona_stream.runs.result import conclude
+from persona_stream.runs.result import to_final_facts
 
 LIMIT = 100
 CALL = ToolCall("call_1", "weather", '{"city":"Wien"}')
@@ -19,10 +19,12 @@ CALL = ToolCall("call_1", "weather", '{"city":"Wien"}')
     ("value", "facts"),
     [
         ("Hello", (Answered("Hello"),)),
-        (Answer("Hello", usage=Usage(input_tokens=1, output_tokens=2)),
-         (Answered("Hello", Usage(input_tokens=1, output_tokens=2)),)),
-        (Answer("Hello", reasoning="Hm."), (Reasoned("Hm."), Answered("Hello"))),
-        (Answer("", reasoning="Only thought."), (Reasoned("Only thought."), Answered(""))),
+        (
+            Answer("Hello", usage=Usage(input_tokens=1, output_tokens=2)),
+            (Answered("Hello", Usage(input_tokens=1, output_tokens=2)),),
+        ),
+        (Answer("Hello", reasoning="Hm."), (ReasoningDelta("Hm."), Answered("Hello"))),
+        (Answer("", reasoning="Only thought."), (ReasoningDelta("Only thought."), Answered(""))),
         (Answer("Hello", usage={"output_tokens": 2}), (Failed("internal"),)),
         ("half \ud83d a pair and \x00 NUL", (Answered("half \ufffd a pair and \ufffd NUL"),)),
         ("a\nb\r\nc\u2028d\x1b[31m", (Answered("a\nb\r\nc\u2028d\x1b[31m"),)),
@@ -41,23 +43,28 @@ CALL = ToolCall("call_1", "weather", '{"city":"Wien"}')
         (Answer("Hello", reasoning=7), (Failed("internal"),)),
         (Answer("", finish="length"), (Answered("", finish="length"),)),
         (Answer("", calls=(CALL,), finish="tools"), (Answered("", finish="tools", calls=(CALL,)),)),
-        (Answer("Hello", calls=(ToolCall("1", "f", "{\"a\":\"\ud83d\"}"),)),
-         (Answered("Hello", calls=(ToolCall("1", "f", "{\"a\":\"\ufffd\"}"),)),)),
+        (
+            Answer("Hello", calls=(ToolCall("1", "f", '{"a":"\ud83d"}'),)),
+            (Answered("Hello", calls=(ToolCall("1", "f", '{"a":"\ufffd"}'),)),),
+        ),
         (Answer("Hello", calls=(ToolCall("1", "f", "x" * LIMIT),)), (Failed("answer_too_large"),)),
-        (Answer("Hello", extras=Extras("openai", {"a": 1})), (Answered("Hello", extras=Extras("openai", {"a": 1})),)),
-        (Answer("Hello", extras=Extras("openai", {"a": "x" * LIMIT})), (Failed("answer_too_large"),)),
-        (Answer("Hello", extras=Extras("openai", {"a": object()})), (Answered("Hello"),)),
-        (Answer("Hello", extras=Extras("openai", {"a": "\ud83d"})), (Answered("Hello"),)),
+        (
+            Answer("Hello", extras=ProviderFields("openai", {"a": 1})),
+            (Answered("Hello", extras=ProviderFields("openai", {"a": 1})),),
+        ),
+        (Answer("Hello", extras=ProviderFields("openai", {"a": "x" * LIMIT})), (Failed("answer_too_large"),)),
+        (Answer("Hello", extras=ProviderFields("openai", {"a": object()})), (Answered("Hello"),)),
+        (Answer("Hello", extras=ProviderFields("openai", {"a": "\ud83d"})), (Answered("Hello"),)),
         (Answer("Hello", finish="tired"), (Failed("internal"),)),
         (Answer("Hello", calls=("f",)), (Failed("internal"),)),
         (Answer("Hello", calls=[CALL]), (Failed("internal"),)),
         (Answer("Hello", calls=(ToolCall("1", "f", {}),)), (Failed("internal"),)),
         (Answer("Hello", extras={"a": 1}), (Failed("internal"),)),
     ],
-)  # fmt: skip
+)
 def test_every_result_has_its_outcome(value, facts):
     """Whatever a stranger's function returns, the run ends, and is honest."""
-    assert conclude(Returned(value), LIMIT) == facts
+    assert to_final_facts(Returned(value), LIMIT) == facts
 
 
 @pytest.mark.parametrize(
@@ -70,7 +77,7 @@ def test_every_result_has_its_outcome(value, facts):
 )
 def test_what_was_sent_counts(value, sent, fact):
     """An answer in parts may end with nothing more, and its bound is that of all its parts."""
-    assert conclude(Returned(value), LIMIT, sent) == (fact,)
+    assert to_final_facts(Returned(value), LIMIT, sent) == (fact,)
 
 
 @pytest.mark.parametrize(
@@ -86,11 +93,11 @@ def test_what_was_sent_counts(value, sent, fact):
 )
 def test_every_error_has_its_outcome(error, fact):
     """A deliberate error's text is the client's; of any other the client learns nothing."""
-    assert conclude(Raised(error), LIMIT) == (fact,)
+    assert to_final_facts(Raised(error), LIMIT) == (fact,)
 
 
 def test_the_traceback_goes_to_the_log(caplog):
     """What the client does not learn, the operator does."""
-    conclude(Raised(ValueError("the cause")), LIMIT)
+    to_final_facts(Raised(ValueError("the cause")), LIMIT)
     assert "the cause" in caplog.text
     assert "process_query raised ValueError" in caplog.text

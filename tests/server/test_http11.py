@@ -13,7 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.server.http11 import BadBody, BadHead, Body, Fields, check_request_line, is_field, read_fields
+from persona_stream.server.http11 import (
+    BadBody,
+    BadRequest,
+    Body,
+    Headers,
+    is_field,
+    parse_headers,
+    validate_request_line,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +35,7 @@ from persona_stream.server.http11 import BadBody, BadHead, Body, Fields, check_r
 )
 def test_a_request_line_of_http_1(line: bytes) -> None:
     """With any method and address, also one that nobody has encoded: that is the application's business."""
-    check_request_line(line)
+    validate_request_line(line)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +50,7 @@ def test_a_request_line_of_http_1(line: bytes) -> None:
 )
 def test_fields_that_say_one_thing(lines: list[bytes], version: str) -> None:
     """Also twice the same, where a second one adds to the first."""
-    read_fields(lines, version)
+    parse_headers(lines, version)
 
 
 @pytest.mark.parametrize("name", ["Host", "Content-Length", "Transfer-Encoding", "Content-Type", "Authorization"])
@@ -51,9 +59,9 @@ def test_what_is_said_once_is_not_said_twice(name: str) -> None:
     once = [b"Host: x\r\n"] if name != "Host" else []
     value = {"Content-Length": b"1", "Transfer-Encoding": b"chunked"}.get(name, b"a")
     field = b"%b: %b\r\n" % (name.encode(), value)
-    read_fields([*once, field], "HTTP/1.1")
-    with pytest.raises(BadHead, match="is there twice"):
-        read_fields([*once, field, field.lower()], "HTTP/1.1")
+    parse_headers([*once, field], "HTTP/1.1")
+    with pytest.raises(BadRequest, match="is there twice"):
+        parse_headers([*once, field, field.lower()], "HTTP/1.1")
 
 
 def test_the_largest_value_is_looked_at_once() -> None:
@@ -137,7 +145,7 @@ def test_a_body_that_breaks_off_is_never_over(sent: bytes, length: int | None) -
     for _ in range(2):
         with pytest.raises(BadBody):
             body.read()
-        body.drop(1000)
+        body.drain(1000)
         assert not body.is_over
 
 
@@ -147,7 +155,7 @@ def test_a_rest_is_read_if_it_is_small(most: int, is_over: bool, length: int | N
     """A connection whose next request is near goes on, and any other ends."""
     sent = b"x" * 300 if length else chunked([b"x" * 100] * 3)
     body, file = body_of(*(sent[at : at + 50] for at in range(0, len(sent), 50)), NEXT, length=length)
-    body.drop(most)
+    body.drain(most)
     assert body.is_over == is_over
     assert not is_over or file.read() == NEXT
 
@@ -156,13 +164,13 @@ def test_who_waits_for_an_invitation_gets_it_with_the_first_byte_that_is_wanted(
     """Once; and never for a body that nobody reads."""
     invited: list[bool] = []
     body = Body(io.BufferedReader(Once(b"abc")), 3, lambda: invited.append(True))
-    body.drop(1000)
+    body.drain(1000)
     assert (invited, body.is_over) == ([], False)
     assert body.read() == b"abc"
     assert invited == [True]
 
 
-FIELDS = Fields(
+FIELDS = Headers(
     [("Host", "x"), ("Content-Type", "a/b"), ("content-length", "0"), ("X-Real-Ip", "1"), ("X_Real_Ip", "2"),
      ("Accept", "a"), ("accept", "b")]
 )  # fmt: skip
@@ -188,7 +196,7 @@ def test_variables_are_those_of_wsgi() -> None:
 
 def test_a_field_can_be_forgotten() -> None:
     """Which gevent does to a length, where a body is in chunks."""
-    fields = Fields([("Host", "x")])
+    fields = Headers([("Host", "x")])
     del fields["host"]
     assert fields.get("Host") is None
     with pytest.raises(KeyError):

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from persona_stream.server.wsgi import Receiver
+from persona_stream.server.wsgi import DeadlineReader
 from tests.fakes import FakeClock
 
 Pair = tuple[socket.socket, socket.socket]
@@ -26,14 +26,14 @@ def test_nothing_is_read_before_somebody_says_until_when(pair: Pair) -> None:
     """So that no read is without a bound by mistake."""
     pair[1].sendall(b"a")
     with pytest.raises(TimeoutError):
-        Receiver(pair[0], FakeClock(0.0)).read(1)
+        DeadlineReader(pair[0], FakeClock(0.0)).read(1)
 
 
 def test_dripping_does_not_prolong_it(pair: Pair) -> None:
     """Whoever sends a byte each second has as long as who sends none."""
     clock = FakeClock(0.0)
-    receiver = Receiver(pair[0], clock)
-    receiver.within(10.0)
+    receiver = DeadlineReader(pair[0], clock)
+    receiver.set_deadline(10.0)
     for _ in range(10):
         pair[1].sendall(b"a")
         assert receiver.read(1) == b"a"
@@ -46,8 +46,8 @@ def test_dripping_does_not_prolong_it(pair: Pair) -> None:
 def test_what_comes_at_the_least_rate_may_take_its_time(pair: Pair) -> None:
     """Ten seconds, and one for every two bytes."""
     clock = FakeClock(0.0)
-    receiver = Receiver(pair[0], clock)
-    receiver.within(10.0, least_bytes_per_second=2.0)
+    receiver = DeadlineReader(pair[0], clock)
+    receiver.set_deadline(10.0, least_bytes_per_second=2.0)
     pair[1].sendall(b"abcd")
     assert receiver.read(100) == b"abcd"
     clock.now = 11.9
@@ -60,8 +60,8 @@ def test_what_comes_at_the_least_rate_may_take_its_time(pair: Pair) -> None:
 
 def test_silence_ends_it_too_and_the_time_for_writing_stays(pair: Pair) -> None:
     """By the socket's own timeout, which is set for the reading alone."""
-    receiver = Receiver(pair[0], FakeClock(0.0))
-    receiver.within(0.05)
+    receiver = DeadlineReader(pair[0], FakeClock(0.0))
+    receiver.set_deadline(0.05)
     with pytest.raises(TimeoutError):
         receiver.read(1)
     assert pair[0].gettimeout() == 75.0

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream.errors import SettingsError
-from persona_stream.settings.loader import gather, load
-from persona_stream.settings.schema import SETTINGS, Named, Settings
+from persona_stream.settings.loader import load_settings, resolve
+from persona_stream.settings.schema import SETTINGS, BackendConfig, Settings
 
 RATE = "a rate like 60/minute, by the second, minute, hour or day, or off"
 
@@ -26,15 +26,15 @@ def write(tmp_path: Path) -> Path:
 
 def test_nothing_given_is_the_defaults() -> None:
     """Variables that are not ours are no matter, nor are flags that were not used."""
-    assert load({"port": None}, {"HOME": "/root", "PERSONA": "x"}, None) == (Settings(), [])
+    assert load_settings({"port": None}, {"HOME": "/root", "PERSONA": "x"}, None) == (Settings(), [])
 
 
 def test_a_flag_beats_the_environment_which_beats_the_file(write: Path) -> None:
     """Each setting comes from the first place that has it, and the place is known."""
     write.write_text('port = 1\ntimeout = "1m"\nthreads = 3\nheartbeat_override = true\n')
     environ = {"PERSONA_STREAM_PORT": "2", "PERSONA_STREAM_TIMEOUT": "2m"}
-    assert load({"port": "3"}, environ, write)[0] == Settings(port=3, timeout=120.0, threads=3)
-    assert {name: one.where for name, one in gather({"port": "3"}, environ, write)[0].items()} == {
+    assert load_settings({"port": "3"}, environ, write)[0] == Settings(port=3, timeout=120.0, threads=3)
+    assert {name: one.where for name, one in resolve({"port": "3"}, environ, write)[0].items()} == {
         "port": "--port",
         "timeout": "PERSONA_STREAM_TIMEOUT",
         "threads": f"threads in {write}",
@@ -48,7 +48,7 @@ def test_the_file_has_types_of_its_own(write: Path) -> None:
         'cors_origins = ["https://a.example", "https://b.example"]\nmax_body_bytes = "2 MiB"\n'
         "disconnect_grace = false\ntimeout = 1.5\nopenai_stream = false\n"
     )
-    assert load({}, {}, write)[0] == Settings(
+    assert load_settings({}, {}, write)[0] == Settings(
         cors_origins=("https://a.example", "https://b.example"),
         disconnect_grace=None,
         max_body_bytes=2**21,
@@ -60,7 +60,7 @@ def test_an_empty_value_turns_an_optional_thing_off(write: Path) -> None:
     """An empty flag takes back what the environment says, and an empty variable what the file says."""
     write.write_text('jwt_issuer = "me"\n')
     environ = {"PERSONA_STREAM_JWT_ISSUER": "", "PERSONA_STREAM_JWT_SECRET": "x" * 40}
-    assert load({"jwt_secret": "", "cors_origins": ""}, environ, write)[0] == Settings(cors_origins=())
+    assert load_settings({"jwt_secret": "", "cors_origins": ""}, environ, write)[0] == Settings(cors_origins=())
 
 
 def test_the_environment_may_name_the_file(write: Path, tmp_path: Path) -> None:
@@ -68,14 +68,14 @@ def test_the_environment_may_name_the_file(write: Path, tmp_path: Path) -> None:
     write.write_text("port = 1")
     (tmp_path / "other.toml").write_text("port = 2")
     environ = {"PERSONA_STREAM_CONFIG": str(write)}
-    assert load({}, environ, None)[0].port == 1
-    assert load({}, environ, tmp_path / "other.toml")[0].port == 2
-    assert load({}, {"PERSONA_STREAM_CONFIG": ""}, None)[0] == Settings()
+    assert load_settings({}, environ, None)[0].port == 1
+    assert load_settings({}, environ, tmp_path / "other.toml")[0].port == 2
+    assert load_settings({}, {"PERSONA_STREAM_CONFIG": ""}, None)[0] == Settings()
 
 
 def test_the_chat_clients_variable_is_not_a_setting() -> None:
     """A shell that talks to a server can also start one."""
-    assert load({}, {"PERSONA_STREAM_TOKEN": "eyJ…"}, None) == (Settings(), [])
+    assert load_settings({}, {"PERSONA_STREAM_TOKEN": "eyJ…"}, None) == (Settings(), [])
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_what_is_wrong_is_said_in_one_sentence(
     """It names the flag, variable or key as it was written, and where one is close, the right name."""
     write.write_text(toml)
     with pytest.raises(SettingsError) as caught:
-        load(flags, environ, write)
+        load_settings(flags, environ, write)
     assert str(caught.value).replace(str(write), "FILE") == sentence
 
 
@@ -165,7 +165,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin").write_bytes(b'host = "\xff"')
     for name, why in (("none", "No such file or directory"), (".", "Is a directory"), ("latin", "it is not UTF-8")):
         with pytest.raises(SettingsError, match=why):
-            load({}, {}, tmp_path / name)
+            load_settings({}, {}, tmp_path / name)
 
 
 INJECTED = {
@@ -186,7 +186,7 @@ INJECTED = {
 
 def test_what_kubernetes_injects_is_ignored_with_a_warning() -> None:
     """A Service called persona-stream, or one beside it, does not keep the server from starting."""
-    settings, warnings = load({}, INJECTED, None)
+    settings, warnings = load_settings({}, INJECTED, None)
     assert settings == Settings()
     assert len(warnings) == 1
     assert all(variable in warnings[0] for variable in INJECTED)
@@ -196,7 +196,7 @@ def test_what_kubernetes_injects_is_ignored_with_a_warning() -> None:
 def test_what_only_looks_like_kubernetes_is_not(name: str) -> None:
     """A typing error stays one."""
     with pytest.raises(SettingsError, match=f"^{name} is not a setting"):
-        load({}, {name: "6379"}, None)
+        load_settings({}, {name: "6379"}, None)
 
 
 @given(st.sampled_from([setting.name for setting in SETTINGS]), st.text())
@@ -204,7 +204,7 @@ def test_any_text_is_taken_or_refused_in_one_sentence(name: str, text: str) -> N
     """Nothing that stands in a variable makes the start fail in another way."""
     said = ""
     try:
-        load({}, {f"PERSONA_STREAM_{name.upper()}": text}, None)
+        load_settings({}, {f"PERSONA_STREAM_{name.upper()}": text}, None)
     except SettingsError as error:
         said = str(error)
     assert said == "" or said.startswith(f"PERSONA_STREAM_{name.upper()} ")
@@ -214,7 +214,7 @@ def test_any_text_is_taken_or_refused_in_one_sentence(name: str, text: str) -> N
 def loaded(folder: Path, text: str) -> Settings:
     file = folder / "settings.toml"
     file.write_text(dedent(text), "utf-8")
-    return load({}, {}, file)[0]
+    return load_settings({}, {}, file)[0]
 
 
 def test_a_table_says_in_what_a_backend_differs(tmp_path: Path) -> None:
@@ -241,11 +241,11 @@ def test_a_table_says_in_what_a_backend_differs(tmp_path: Path) -> None:
     default, careful, other = settings.backends
     assert (default.models, default.fallback) == ((), "careful")
     assert (careful.models, other.models) == (("careful", "slow"), ("other",))
-    assert settings.of(default) == Settings(backend="openai", openai_model="quick", openai_api_key="shared")
-    assert settings.of(careful).backend == "anthropic"
-    assert settings.of(careful).anthropic_max_tokens == 100
-    assert (settings.of(other).openai_model, settings.of(other).openai_api_key) == ("other", "shared")
-    assert settings.of(other).backends == ()
+    assert settings.for_backend(default) == Settings(backend="openai", openai_model="quick", openai_api_key="shared")
+    assert settings.for_backend(careful).backend == "anthropic"
+    assert settings.for_backend(careful).anthropic_max_tokens == 100
+    assert (settings.for_backend(other).openai_model, settings.for_backend(other).openai_api_key) == ("other", "shared")
+    assert settings.for_backend(other).backends == ()
 
 
 @pytest.mark.parametrize(
@@ -281,6 +281,6 @@ def test_a_wrong_table_is_one_sentence(tmp_path: Path, text: str, words: list[st
 
 def test_keys_in_tables_are_not_shown() -> None:
     """Settings are logged and printed."""
-    settings = Settings(backends=(Named("a", {"openai_api_key": "hunter2"}),))
+    settings = Settings(backends=(BackendConfig("a", {"openai_api_key": "hunter2"}),))
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in repr(settings.backends)

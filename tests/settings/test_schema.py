@@ -60,8 +60,8 @@ def test_every_default_is_a_value_of_its_kind() -> None:
 def test_every_setting_says_what_it_means() -> None:
     """Each has one line that fits a cell of a table."""
     for setting in SETTINGS:
-        assert setting.about.meaning
-        assert not set(setting.about.meaning) & {"|", "\n"}, setting.name
+        assert setting.about.text
+        assert not set(setting.about.text) & {"|", "\n"}, setting.name
 
 
 def test_values_in_code_get_their_one_type() -> None:

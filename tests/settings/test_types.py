@@ -15,12 +15,12 @@ from persona_stream.settings.types import (
     Choice,
     Count,
     Items,
-    Kind,
     Maybe,
     Network,
     Origin,
     Place,
     Seconds,
+    SettingType,
     Size,
     Switch,
     Text,
@@ -91,7 +91,7 @@ NETWORKS = Items(Network())
         (Maybe(Text()), "never", "never"),
     ],
 )
-def test_a_value_is_taken(kind: Kind, written: object, value: object) -> None:
+def test_a_value_is_taken(kind: SettingType, written: object, value: object) -> None:
     """What is allowed becomes a value of the one right type, from a text and from itself."""
     taken = kind.take(written)
     assert (type(taken), taken) == (type(value), value)
@@ -133,7 +133,7 @@ def test_a_value_is_taken(kind: Kind, written: object, value: object) -> None:
         (NEVER, True),
     ],
 )
-def test_a_wrong_value_is_not_taken(kind: Kind, written: object) -> None:
+def test_a_wrong_value_is_not_taken(kind: SettingType, written: object) -> None:
     """What is not allowed raises, and the error says nothing of the value."""
     with pytest.raises(ValueError, match=r"^$"):
         kind.take(written)

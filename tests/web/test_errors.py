@@ -7,13 +7,13 @@ import logging
 import pytest
 from flask import Flask
 
-from persona_stream.web.errors import handle_errors
+from persona_stream.web.errors import register_error_handlers
 
 
 def test_an_address_forges_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """It is written as a text, with its line ends and escapes visible; and the client reads nothing of the error."""
     app = Flask("failing")
-    handle_errors(app)
+    register_error_handlers(app)
 
     @app.get("/<name>")
     def fail(name: str) -> str:

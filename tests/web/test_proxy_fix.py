@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.web.proxy_fix import Proxies, forwarded
+from persona_stream.web.proxy_fix import TrustedProxyFix, forwarded_environ
 
 TRUSTED = tuple(ip_network(text) for text in ("10.0.0.0/8", "192.0.2.1", "::1", "fd00::/8"))
 LONG = ".".join(["a" * 63] * 4)
@@ -17,7 +17,7 @@ LONG = ".".join(["a" * 63] * 4)
 
 def seen(peer: str, **headers: str) -> dict[str, str]:
     environ = {"REMOTE_ADDR": peer, **{f"HTTP_X_FORWARDED_{name.upper()}": value for name, value in headers.items()}}
-    return forwarded(environ, TRUSTED)
+    return forwarded_environ(environ, TRUSTED)
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_the_application_sees_what_the_proxy_saw() -> None:
         got.append(environ)
         return [b"answer"]
 
-    assert Proxies(application, TRUSTED)(environ, lambda *_: None) == [b"answer"]
+    assert TrustedProxyFix(application, TRUSTED)(environ, lambda *_: None) == [b"answer"]
     assert got[0] is environ
     assert environ == {"REMOTE_ADDR": "203.0.113.9", "HTTP_X_FORWARDED_FOR": "203.0.113.9", "PATH_INFO": "/x"}
 

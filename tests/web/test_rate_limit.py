@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from persona_stream.web.rate_limit import MovingRates, NoRates, Rates
+from persona_stream.web.rate_limit import MovingWindowLimiter, NullRateLimiter, RateLimiter
 from tests.redis_server import RedisServer, needs_redis
 
 
@@ -20,9 +20,9 @@ def redis() -> Iterator[RedisServer]:
     server.close()
 
 
-def taken(rates: Rates, *key: str) -> tuple[int, bool]:
+def taken(rates: RateLimiter, *key: str) -> tuple[int, bool]:
     """Ask once more; give what is left, and whether that was too often."""
-    allowance = rates.take(*key)
+    allowance = rates.hit(*key)
     assert allowance is not None
     assert (allowance.limit, allowance.window) == (2, 3600)
     assert 1 <= allowance.reset <= 3600
@@ -31,12 +31,12 @@ def taken(rates: Rates, *key: str) -> tuple[int, bool]:
 
 def test_without_a_rate_nothing_is_counted() -> None:
     """Whoever asks."""
-    assert NoRates().take("caller", "alice") is None
+    assert NullRateLimiter().hit("caller", "alice") is None
 
 
 def test_each_is_counted_alone() -> None:
     """And what is over does not count."""
-    rates = MovingRates("2/hour", None)
+    rates = MovingWindowLimiter("2/hour", None)
     assert [taken(rates, "caller", "/api/chat", "alice") for _ in range(4)] == [
         (1, False), (0, False), (0, True), (0, True),
     ]  # fmt: skip
@@ -47,13 +47,13 @@ def test_each_is_counted_alone() -> None:
 
 def test_the_window_moves() -> None:
     """Whoever waits may ask again."""
-    rates = MovingRates("1/second", None)
-    first, second = rates.take("a"), rates.take("a")
+    rates = MovingWindowLimiter("1/second", None)
+    first, second = rates.hit("a"), rates.hit("a")
     assert first is not None
     assert second is not None
     assert (first.is_over, second.is_over, second.reset) == (False, True, 1)
     time.sleep(1.1)  # the library of the limits has a clock of its own
-    third = rates.take("a")
+    third = rates.hit("a")
     assert third is not None
     assert not third.is_over
 
@@ -61,7 +61,7 @@ def test_the_window_moves() -> None:
 @needs_redis
 def test_those_who_share_a_redis_count_together(redis: RedisServer) -> None:
     """Two processes are as one."""
-    here, there = MovingRates("2/hour", redis.url), MovingRates("2/hour", redis.url)
+    here, there = MovingWindowLimiter("2/hour", redis.url), MovingWindowLimiter("2/hour", redis.url)
     assert taken(here, "x") == (1, False)
     assert taken(there, "x") == (0, False)
     assert taken(here, "x") == (0, True)
@@ -71,7 +71,7 @@ def test_those_who_share_a_redis_count_together(redis: RedisServer) -> None:
 def test_while_redis_is_away_each_process_counts_alone(caplog: pytest.LogCaptureFixture) -> None:
     """The log says so once, and nobody waits for long."""
     server = RedisServer()
-    rates = MovingRates("2/hour", server.url)
+    rates = MovingWindowLimiter("2/hour", server.url)
     taken(rates, "x")
     server.close()
     began = time.monotonic()

@@ -8,18 +8,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Unpack
 
-from persona_stream.backends.anthropic.request import body_of
-from persona_stream.backends.anthropic.response import answer_of, fault_in
-from persona_stream.backends.anthropic.stream import Stream
+from persona_stream.backends.anthropic.request import build_request
+from persona_stream.backends.anthropic.response import parse_error, parse_message
+from persona_stream.backends.anthropic.stream import AnthropicStreamDecoder
 from persona_stream.backends.base import Backend
 from persona_stream.backends.providers import factory as checking
-from persona_stream.backends.providers.base import Fault, Reading
-from persona_stream.backends.providers.factory import Means, make
+from persona_stream.backends.providers.base import ErrorObject, StreamDecoder
+from persona_stream.backends.providers.factory import ClientOptions, make_provider_backend
 from persona_stream.core.query import Answer, Query
 
 
 @dataclass(frozen=True, slots=True)
-class Anthropic:
+class AnthropicAdapter:
     """Ask for one model.
 
     Attributes:
@@ -31,19 +31,19 @@ class Anthropic:
 
     name: ClassVar = "anthropic"
     # 529 says that all of Anthropic is too busy at the moment.
-    passing: ClassVar = frozenset({429, 502, 503, 504, 529})
+    retryable_statuses: ClassVar = frozenset({429, 502, 503, 504, 529})
 
-    def body(self, query: Query, *, stream: bool) -> dict[str, object]:
-        return body_of(query, self.model, self.max_tokens, stream=stream)
+    def build_request(self, query: Query, *, stream: bool) -> dict[str, object]:
+        return build_request(query, self.model, self.max_tokens, stream=stream)
 
-    def fault(self, parsed: object) -> Fault | None:
-        return fault_in(parsed)
+    def parse_error(self, parsed: object) -> ErrorObject | None:
+        return parse_error(parsed)
 
-    def answer(self, parsed: object) -> Answer:
-        return answer_of(parsed)
+    def parse_completion(self, parsed: object) -> Answer:
+        return parse_message(parsed)
 
-    def reading(self) -> Reading:
-        return Stream()
+    def stream_decoder(self) -> StreamDecoder:
+        return AnthropicStreamDecoder()
 
 
 __all__ = ["anthropic_backend"]
@@ -59,7 +59,7 @@ def anthropic_backend(
     model: str | None,
     max_tokens: int = 4096,
     stream: bool = False,
-    **means: Unpack[Means],
+    **means: Unpack[ClientOptions],
 ) -> Backend:
     """Make a backend of a provider.
 
@@ -72,13 +72,13 @@ def anthropic_backend(
         **means: what ``Means`` has.
 
     Raises:
-        StartError: a setting is missing, or none that a provider can be reached with.
+        ConfigurationError: a setting is missing, or none that a provider can be reached with.
     """
-    address = checking.address(base_url, _NAME, "https://api.anthropic.com")
-    model = checking.model(model, _NAME)
-    key = checking.key(api_key, _NAME)
-    return make(
-        Anthropic(model, max_tokens),
+    address = checking.endpoint_url(base_url, _NAME, "https://api.anthropic.com")
+    model = checking.require_model(model, _NAME)
+    key = checking.require_api_key(api_key, _NAME)
+    return make_provider_backend(
+        AnthropicAdapter(model, max_tokens),
         model=model,
         url=address.removesuffix("/messages").removesuffix("/v1") + "/v1/messages",
         headers={"anthropic-version": _VERSION} | ({"x-api-key": key} if key else {}),

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from persona_stream.backends.anthropic.response import input_of
+from persona_stream.backends.anthropic.response import parse_tool_input
 from persona_stream.core.content import Image, Part, Tool, ToolCall
 from persona_stream.core.query import Query, Turn
 
@@ -22,17 +22,17 @@ Block = dict[str, Any]
 _NO_ID = re.compile(r"[^A-Za-z0-9_-]")
 
 
-def system_of(query: Query) -> str:
+def build_system(query: Query) -> str:
     """Give the instructions: the system prompt, and those that stand among the turns."""
-    turns = (*query.history, *query.since)
+    turns = (*query.history, *query.tool_turns)
     said = (query.system_prompt(), *(turn.content for turn in turns if turn.role == "system"))
     return "\n\n".join(text for text in said if text.strip())
 
 
-def messages_of(query: Query) -> list[Block]:
+def build_messages(query: Query) -> list[Block]:
     """Give the messages: history, message, and what was said since."""
     merged: list[tuple[str, list[Block]]] = []
-    for turn in (*query.history, Turn("user", query.message, query.parts), *query.since):
+    for turn in (*query.history, Turn("user", query.message, query.parts), *query.tool_turns):
         role: Literal["user", "assistant"] = "assistant" if turn.role == "assistant" else "user"
         if blocks := _blocks(turn):
             if merged and merged[-1][0] == role:
@@ -86,7 +86,7 @@ def _image(image: Image) -> Block:
 
 
 def _call(call: ToolCall) -> Block:
-    return {"type": "tool_use", "id": _id(call.id), "name": call.name, "input": input_of(call.arguments)}
+    return {"type": "tool_use", "id": _id(call.id), "name": call.name, "input": parse_tool_input(call.arguments)}
 
 
 def _result(turn: Turn, call_id: str) -> Block:
@@ -108,7 +108,7 @@ _AS_GIVEN = ("temperature", "top_p", "top_k")
 _CHOICES = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}
 
 
-def body_of(query: Query, model: str, max_tokens: int, *, stream: bool = False) -> dict[str, object]:
+def build_request(query: Query, model: str, max_tokens: int, *, stream: bool = False) -> dict[str, object]:
     """Give the JSON object to send.
 
     What this dialect has no word for is left out: seeds, penalties, how much to think, and whether a tool's arguments
@@ -118,10 +118,10 @@ def body_of(query: Query, model: str, max_tokens: int, *, stream: bool = False) 
     body: dict[str, object] = {
         "model": model,
         "max_tokens": given.get("max_completion_tokens") or given.get("max_tokens") or max_tokens,
-        "messages": messages_of(query),
+        "messages": build_messages(query),
         "stream": stream,
     }
-    if system := system_of(query):
+    if system := build_system(query):
         body["system"] = system
     body |= {name: given[name] for name in _AS_GIVEN if name in given}
     if stops := _stops(given.get("stop")):

@@ -12,26 +12,26 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from persona_stream.backends.providers.base import Fault
-from persona_stream.backends.providers.errors import Trouble
-from persona_stream.backends.providers.responses import finish_of, parse
-from persona_stream.core.content import Extras, ToolCall
+from persona_stream.backends.providers.base import ErrorObject
+from persona_stream.backends.providers.errors import ProviderError
+from persona_stream.backends.providers.responses import loads_lenient, map_finish_reason
+from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.query import Answer, Finish, Usage
 
 
-def input_of(arguments: str) -> dict[str, object]:
+def parse_tool_input(arguments: str) -> dict[str, object]:
     """Give arguments as an object.
 
     What is none, because a model wrote it badly or came to its limit, becomes the one argument ``arguments``: so the
     conversation can go on, and the model sees what it did.
     """
-    parsed = parse(arguments)
+    parsed = loads_lenient(arguments)
     if isinstance(parsed, dict):
         return parsed
     return {"arguments": arguments} if arguments.strip() else {}
 
 
-def arguments_of(found: object) -> str:
+def dump_tool_input(found: object) -> str:
     """Give an ``input`` as JSON. One that is a text was written down in parts, and is what the model wrote."""
     if isinstance(found, str):
         return found.strip() or "{}"
@@ -53,7 +53,7 @@ _OURS_IN_MESSAGE = frozenset({"id", "type", "role", "model", "content", "usage"}
 _OURS_IN_USAGE = frozenset({"input_tokens", "output_tokens"})
 
 
-def answer_of(parsed: object) -> Answer:
+def parse_message(parsed: object) -> Answer:
     """Give the answer in a message.
 
     Raises:
@@ -65,9 +65,9 @@ def answer_of(parsed: object) -> Answer:
         case {"content": list(blocks), **others}:
             return _answer(blocks, others, parsed)
         case {"type": "message"}:
-            raise Trouble("empty", "no content")
+            raise ProviderError("empty", "no content")
         case _:
-            raise Trouble("unreadable", "no message")
+            raise ProviderError("unreadable", "no message")
 
 
 def _answer(blocks: list[Any], message: Mapping[Any, Any], raw: object) -> Answer:
@@ -79,16 +79,16 @@ def _answer(blocks: list[Any], message: Mapping[Any, Any], raw: object) -> Answe
             case {"type": "thinking", **rest}:
                 thoughts += _string(rest.get("thinking"))
             case {"type": "tool_use", "id": str(id_), "name": str(name), **rest}:
-                calls.append(ToolCall(id_, name, arguments_of(rest.get("input"))))
+                calls.append(ToolCall(id_, name, dump_tool_input(rest.get("input"))))
             case {"type": "tool_use"}:
-                raise Trouble("unreadable", "a call without an id and a name")
+                raise ProviderError("unreadable", "a call without an id and a name")
             case dict():
                 others.append(block)
     reason = message.get("stop_reason")
-    finish = finish_of(reason, _FINISHES, calls=bool(calls), logger=logger, field="stop_reason")
+    finish = map_finish_reason(reason, _FINISHES, calls=bool(calls), logger=logger, field="stop_reason")
     # What came to its limit before it said a word is what the client's own limit made of it.
     if not (text.strip() or calls or finish == "length"):
-        raise Trouble("filtered" if finish == "filter" else "empty", f"no text, stop_reason {reason!r:.100}")
+        raise ProviderError("filtered" if finish == "filter" else "empty", f"no text, stop_reason {reason!r:.100}")
     usage = message.get("usage")
     return Answer(
         text,
@@ -112,13 +112,13 @@ def _usage(usage: object) -> Usage | None:
     return Usage(input_tokens=given + sum(_count(tokens) or 0 for tokens in cached), output_tokens=taken)
 
 
-def _extras(message: Mapping[Any, Any], others: list[Any], usage: object) -> Extras | None:
+def _extras(message: Mapping[Any, Any], others: list[Any], usage: object) -> ProviderFields | None:
     said = {name: value for name, value in message.items() if name not in _OURS_IN_MESSAGE and value is not None}
     counts = usage if isinstance(usage, dict) else {}
     counted = {name: value for name, value in counts.items() if name not in _OURS_IN_USAGE and value is not None}
     fields = {"message": said, "content": others, "usage": counted}
     found = {place: what for place, what in fields.items() if what}
-    return Extras("anthropic", found) if found else None
+    return ProviderFields("anthropic", found) if found else None
 
 
 def _count(value: object) -> int | None:
@@ -143,7 +143,7 @@ _STATUSES: Mapping[str, int] = {
 }
 
 
-def fault_in(parsed: object) -> Fault | None:
+def parse_error(parsed: object) -> ErrorObject | None:
     """Find the error object in a body, or in an event of a stream."""
     if not isinstance(parsed, dict) or not (error := parsed.get("error") or parsed.get("type") == "error"):
         return None
@@ -155,4 +155,4 @@ def fault_in(parsed: object) -> Fault | None:
         case _:
             kind, message = None, parsed.get("message")
     status = _STATUSES.get(kind, 500) if isinstance(kind, str) else 500
-    return Fault(status, message=message if isinstance(message, str) else "")
+    return ErrorObject(status, message=message if isinstance(message, str) else "")

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from persona_stream.backends.anthropic.response import answer_of
-from persona_stream.backends.providers.base import Said
-from persona_stream.backends.providers.errors import Trouble
-from persona_stream.backends.providers.responses import parse
+from persona_stream.backends.anthropic.response import parse_message
+from persona_stream.backends.providers.base import StreamDelta
+from persona_stream.backends.providers.errors import ProviderError
+from persona_stream.backends.providers.responses import loads_lenient
 from persona_stream.core.query import Answer
 
 _MOST_FIELDS = 32  # of a message, beside its content
@@ -31,10 +31,10 @@ class _Block:
             case "tool_use":
                 return {**self.begun, "input": said}
             case _:
-                return {**self.begun, "input": parse(said) or said}
+                return {**self.begun, "input": loads_lenient(said) or said}
 
 
-class Stream:
+class AnthropicStreamDecoder:
     """Put a message together, as it would have come in whole, and say what is new in each event."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Stream:
     def close(self) -> None:
         self.is_over = True
 
-    def take(self, event: Mapping[str, Any]) -> list[Said]:
+    def feed(self, event: Mapping[str, Any]) -> list[StreamDelta]:
         match event:
             case {"type": "content_block_delta", "delta": dict() as delta}:
                 return self._delta(event.get("index"), delta)
@@ -65,10 +65,10 @@ class Stream:
                 self.is_over = True
         return []
 
-    def answer(self) -> Answer:
+    def result(self) -> Answer:
         content = [block.whole() for block in self._blocks]
         message = {"type": "message", **self._message, "content": content, "usage": self._usage}
-        return replace(answer_of(message), text="", reasoning=None)
+        return replace(parse_message(message), text="", reasoning=None)
 
     def _note(self, fields: Mapping[str, Any], usage: object) -> None:
         _keep(self._message, {name: value for name, value in fields.items() if name not in ("content", "usage")})
@@ -76,29 +76,29 @@ class Stream:
             # Counts are those of the whole answer so far, and some say at the end only what has changed.
             _keep(self._usage, usage)
 
-    def _begin(self, index: object, block: dict[str, Any]) -> list[Said]:
+    def _begin(self, index: object, block: dict[str, Any]) -> list[StreamDelta]:
         begun = self._open[_place(index)] = _Block(block)
         self._blocks.append(begun)
         kind = block.get("type")
         if kind not in ("text", "thinking"):
-            return [Said("rest", json.dumps(block))]
+            return [StreamDelta("rest", json.dumps(block))]
         said = block.get(kind)
         if not (isinstance(said, str) and said):
-            return [Said("rest", kind)]
+            return [StreamDelta("rest", kind)]
         begun.parts.append(said)
-        return [Said("text" if kind == "text" else "reasoning", said)]
+        return [StreamDelta("text" if kind == "text" else "reasoning", said)]
 
-    def _delta(self, index: object, delta: Mapping[str, Any]) -> list[Said]:
+    def _delta(self, index: object, delta: Mapping[str, Any]) -> list[StreamDelta]:
         match delta:
             case {"type": "text_delta", "text": str() as said} if said:
                 self._block(index, "text").parts.append(said)
-                return [Said("text", said)]
+                return [StreamDelta("text", said)]
             case {"type": "thinking_delta", "thinking": str() as said} if said:
                 self._block(index, "thinking").parts.append(said)
-                return [Said("reasoning", said)]
+                return [StreamDelta("reasoning", said)]
             case {"type": "input_json_delta", "partial_json": str() as said} if said:
                 self._block(index, None).parts.append(said)
-                return [Said("rest", said)]
+                return [StreamDelta("rest", said)]
             case _:
                 return []
 
@@ -107,7 +107,7 @@ class Stream:
         block = self._open.get(_place(index))
         if kind is None:
             if block is None:
-                raise Trouble("unreadable", "a part of a block that was not begun")
+                raise ProviderError("unreadable", "a part of a block that was not begun")
             return block
         if block is None or block.begun.get("type") != kind:
             self._begin(index, {"type": kind})

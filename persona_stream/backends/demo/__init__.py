@@ -18,7 +18,7 @@ from persona_stream.backends.demo.selection import select
 from persona_stream.backends.demo.steps import Sleep, Steps
 from persona_stream.backends.demo.wording import Wording, name_in
 from persona_stream.core.query import Answer, Locale, Query
-from persona_stream.errors import BackendError, StartError
+from persona_stream.errors import BackendError, ConfigurationError
 from persona_stream.personas.persona import Persona
 
 _NOBODY: Mapping[Locale, str] = {
@@ -36,10 +36,10 @@ def demo(personas: Mapping[str, Persona], seconds: float = 8.0, sleep: Sleep = t
         sleep: what lets time pass, in seconds.
 
     Raises:
-        StartError: ``seconds`` is negative, or no number.
+        ConfigurationError: ``seconds`` is negative, or no number.
     """
     if not (math.isfinite(seconds) and seconds >= 0):
-        raise StartError(f"demo_seconds is how many seconds an answer takes, 0 or more, not {seconds}")
+        raise ConfigurationError(f"demo_seconds is how many seconds an answer takes, 0 or more, not {seconds}")
 
     rankings = {username: Ranking(persona.notes) for username, persona in personas.items()}
 

@@ -9,7 +9,7 @@ from functools import partial
 from persona_stream.backends.demo.question import Question
 from persona_stream.backends.demo.selection import Selection
 from persona_stream.backends.demo.wording import Wording
-from persona_stream.personas.persona import Note
+from persona_stream.personas.persona import KnowledgeItem
 
 _MOST_LABELS = 12
 
@@ -17,7 +17,9 @@ _MOST_LABELS = 12
 class Writer:
     """Write the reply to one question. The same question is always answered in the same words."""
 
-    def __init__(self, wording: Wording, question: Question, selection: Selection, notes: Sequence[Note]) -> None:
+    def __init__(
+        self, wording: Wording, question: Question, selection: Selection, notes: Sequence[KnowledgeItem]
+    ) -> None:
         self._wording = wording
         self._phrases = wording.phrases
         self._question = question
@@ -87,7 +89,7 @@ class Writer:
         opening = phrases.opening_one if len(matches) == 1 else self._choose(phrases.opening)
         return fill(opening, question=asked, count=len(matches), label=label)
 
-    def _told(self, leads: Sequence[str], notes: Sequence[Note]) -> str:
+    def _told(self, leads: Sequence[str], notes: Sequence[KnowledgeItem]) -> str:
         return self._wording.join(
             [
                 self._wording.fill(lead, label=self._wording.label(note), text=self._wording.text(note))
@@ -109,7 +111,7 @@ class Writer:
         return phrases[(self._variant + number) % len(phrases)]
 
 
-def _grouped(notes: Sequence[Note]) -> list[Sequence[Note]]:
+def _grouped(notes: Sequence[KnowledgeItem]) -> list[Sequence[KnowledgeItem]]:
     """Put notes into paragraphs: of one or two, and the first alone when their number is odd."""
     odd = len(notes) % 2
     return [*([notes[:1]] if odd else []), *(notes[start : start + 2] for start in range(odd, len(notes), 2))]

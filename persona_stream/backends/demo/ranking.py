@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from persona_stream.backends.demo.words import terms
-from persona_stream.personas.persona import Note
+from persona_stream.personas.persona import KnowledgeItem
 
 _TOPIC_WEIGHT = 3.0
 _SATURATION = 1.2
@@ -26,13 +26,13 @@ _RARE = 0.25
 class Match:
     """Hold a note that has to do with what is asked, and how much."""
 
-    note: Note
+    note: KnowledgeItem
     score: float
 
 
 @dataclass(frozen=True, slots=True)
 class _Indexed:
-    note: Note
+    note: KnowledgeItem
     topics: tuple[frozenset[str], ...]
     text: Counter[str]
     vocabulary: frozenset[str]
@@ -41,7 +41,7 @@ class _Indexed:
 class Ranking:
     """Find the notes of one profile. Building it reads every note once; asking changes nothing."""
 
-    def __init__(self, notes: Sequence[Note]) -> None:
+    def __init__(self, notes: Sequence[KnowledgeItem]) -> None:
         self._notes = [_index(note) for note in notes]
         self._average = sum(note.text.total() for note in self._notes) / max(1, len(notes)) or 1.0
         self._holders = Counter(term for note in self._notes for term in note.vocabulary)
@@ -54,7 +54,7 @@ class Ranking:
         """Give the notes that have to do with these weighted terms, the best first, equals in the profile's order."""
         return self._rank(asked, _LEAST_SHARE_OF_BEST)
 
-    def nearby(self, note: Note, besides: Collection[Note]) -> list[Note]:
+    def nearby(self, note: KnowledgeItem, besides: Collection[KnowledgeItem]) -> list[KnowledgeItem]:
         """Give the notes that have to do with the topics of this one, the closest first, without some."""
         asked = dict.fromkeys((term for topic in note.topics for term in terms(topic)), 1.0)
         close = self._rank(asked, _LEAST_SHARE_NEARBY)
@@ -107,7 +107,7 @@ def _saturated(frequency: int, length: float) -> float:
     return frequency * (_SATURATION + 1) / (frequency + _SATURATION * length)
 
 
-def _index(note: Note) -> _Indexed:
+def _index(note: KnowledgeItem) -> _Indexed:
     topics = tuple(topic for topic in (frozenset(terms(topic)) for topic in note.topics) if topic)
     text = Counter(term for translation in note.text.values() for term in terms(translation))
     return _Indexed(note, topics, text, frozenset(text).union(*topics))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from persona_stream.backends.demo.question import Question
 from persona_stream.backends.demo.ranking import Match, Ranking
-from persona_stream.personas.persona import Note
+from persona_stream.personas.persona import KnowledgeItem
 
 MOST = 5
 LEAST = 3
@@ -24,16 +24,16 @@ class Selection:
     """
 
     matches: tuple[Match, ...]
-    answering: tuple[Note, ...]
-    nearby: tuple[Note, ...] = ()
+    answering: tuple[KnowledgeItem, ...]
+    nearby: tuple[KnowledgeItem, ...] = ()
 
     @property
-    def told(self) -> tuple[Note, ...]:
+    def told(self) -> tuple[KnowledgeItem, ...]:
         """Give all that the reply tells, in its order."""
         return self.answering + self.nearby
 
 
-def select(question: Question, notes: Sequence[Note], ranking: Ranking) -> Selection:
+def select(question: Question, notes: Sequence[KnowledgeItem], ranking: Ranking) -> Selection:
     """Choose three to five notes where the profile has them; none when nothing has to do with the question.
 
     A question about nothing in particular gets the first notes of the profile. A follow-up hears first what the
@@ -45,7 +45,7 @@ def select(question: Question, notes: Sequence[Note], ranking: Ranking) -> Selec
     found = [match.note for match in matches]
     fresh = [note for note in found if not (question.earlier and _was_told(note, question))]
     answering = tuple(fresh[:MOST])
-    nearby: tuple[Note, ...] = ()
+    nearby: tuple[KnowledgeItem, ...] = ()
     if found and len(answering) < LEAST:
         close = (note for note in ranking.nearby(found[0], besides=found) if not _was_told(note, question))
         nearby = tuple(close)[: LEAST - len(answering)]
@@ -54,5 +54,5 @@ def select(question: Question, notes: Sequence[Note], ranking: Ranking) -> Selec
     return Selection(tuple(matches), answering, nearby)
 
 
-def _was_told(note: Note, question: Question) -> bool:
+def _was_told(note: KnowledgeItem, question: Question) -> bool:
     return any(text in question.told for text in note.text.values())

@@ -10,7 +10,7 @@ from persona_stream.backends.demo.language import is_chinese
 from persona_stream.backends.demo.phrases import PHRASES, Phrases
 from persona_stream.backends.demo.words import MOST_READ
 from persona_stream.core.query import Locale
-from persona_stream.personas.persona import Note, Persona
+from persona_stream.personas.persona import KnowledgeItem, Persona
 
 _QUOTED_GRAPHEMES = 120
 _GRAPHEME = regex.compile(r"\X")
@@ -38,24 +38,24 @@ class Wording:
             phrase = phrase.replace(" {name} ", "{name}")
         return phrase.format(name=self._name, **values)
 
-    def text(self, note: Note) -> str:
+    def text(self, note: KnowledgeItem) -> str:
         """Give what a note says."""
         return self._translated(note.text)
 
     def line(self) -> str:
         """Say in one sentence who the persona is."""
-        return _ended(self._translated(self._persona.line), self.phrases.full_stop)
+        return _ended(self._translated(self._persona.tagline), self.phrases.full_stop)
 
-    def title(self, note: Note) -> str:
+    def title(self, note: KnowledgeItem) -> str:
         """Give the first of a note's topics that is in this language."""
         chinese = self._language == "zh"
         return next((topic for topic in note.topics if is_chinese(topic) == chinese), note.topics[0])
 
-    def label(self, note: Note) -> str:
+    def label(self, note: KnowledgeItem) -> str:
         """Give a note's title as it stands in a sentence."""
         return self.phrases.label.format(label=self.title(note))
 
-    def labels(self, notes: Sequence[Note]) -> str:
+    def labels(self, notes: Sequence[KnowledgeItem]) -> str:
         """Give the titles of several notes as they stand in a sentence."""
         *front, last = (self.label(note) for note in notes)
         if not front:

@@ -9,35 +9,35 @@ from dataclasses import dataclass
 from typing import ClassVar, Unpack
 
 from persona_stream.backends.base import Backend
-from persona_stream.backends.openai.request import body_of
-from persona_stream.backends.openai.response import answer_of, fault_in
-from persona_stream.backends.openai.stream import Stream
+from persona_stream.backends.openai.request import build_request
+from persona_stream.backends.openai.response import parse_completion, parse_error
+from persona_stream.backends.openai.stream import OpenAIStreamDecoder
 from persona_stream.backends.providers import factory as checking
-from persona_stream.backends.providers.base import Fault, Reading
-from persona_stream.backends.providers.factory import Means, make
+from persona_stream.backends.providers.base import ErrorObject, StreamDecoder
+from persona_stream.backends.providers.factory import ClientOptions, make_provider_backend
 from persona_stream.core.query import Answer, Query
 
 
 @dataclass(frozen=True, slots=True)
-class OpenAI:
+class OpenAIAdapter:
     """Ask for one model."""
 
     model: str
 
     name: ClassVar = "openai"
-    passing: ClassVar = frozenset({429, 502, 503, 504})
+    retryable_statuses: ClassVar = frozenset({429, 502, 503, 504})
 
-    def body(self, query: Query, *, stream: bool) -> dict[str, object]:
-        return body_of(query, self.model, stream=stream)
+    def build_request(self, query: Query, *, stream: bool) -> dict[str, object]:
+        return build_request(query, self.model, stream=stream)
 
-    def fault(self, parsed: object) -> Fault | None:
-        return fault_in(parsed)
+    def parse_error(self, parsed: object) -> ErrorObject | None:
+        return parse_error(parsed)
 
-    def answer(self, parsed: object) -> Answer:
-        return answer_of(parsed)
+    def parse_completion(self, parsed: object) -> Answer:
+        return parse_completion(parsed)
 
-    def reading(self) -> Reading:
-        return Stream()
+    def stream_decoder(self) -> StreamDecoder:
+        return OpenAIStreamDecoder()
 
 
 __all__ = ["openai_backend"]
@@ -52,7 +52,7 @@ def openai_backend(
     api_key: str | None,
     model: str | None,
     stream: bool = False,
-    **means: Unpack[Means],
+    **means: Unpack[ClientOptions],
 ) -> Backend:
     """Make a backend of a provider.
 
@@ -64,13 +64,13 @@ def openai_backend(
         **means: what ``Means`` has.
 
     Raises:
-        StartError: a setting is missing, or none that a provider can be reached with.
+        ConfigurationError: a setting is missing, or none that a provider can be reached with.
     """
-    address = checking.address(base_url, _NAME, "https://api.openai.com/v1")
-    model = checking.model(model, _NAME)
-    key = checking.key(api_key, _NAME)
-    return make(
-        OpenAI(model),
+    address = checking.endpoint_url(base_url, _NAME, "https://api.openai.com/v1")
+    model = checking.require_model(model, _NAME)
+    key = checking.require_api_key(api_key, _NAME)
+    return make_provider_backend(
+        OpenAIAdapter(model),
         model=model,
         url=address.removesuffix(_ENDPOINT) + _ENDPOINT,
         headers={"Authorization": f"Bearer {key}"} if key else {},

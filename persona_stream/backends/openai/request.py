@@ -13,7 +13,7 @@ from persona_stream.core.query import Query, Turn
 Message = dict[str, Any]
 
 
-def messages_of(query: Query) -> list[Message]:
+def build_messages(query: Query) -> list[Message]:
     """Give the messages: the system prompt if there is one, history, message, and what was said since.
 
     Results of tools can hold text alone, so pictures in them follow as a message of the user: behind all results of
@@ -22,7 +22,7 @@ def messages_of(query: Query) -> list[Message]:
     prompt = query.system_prompt()
     messages: list[Message] = [{"role": "system", "content": prompt}] if prompt else []
     pictures: list[Message] = []
-    for turn in (*query.history, Turn("user", query.message, query.parts), *query.since):
+    for turn in (*query.history, Turn("user", query.message, query.parts), *query.tool_turns):
         if pictures and turn.role != "tool":
             messages.append({"role": "user", "content": pictures})
             pictures = []
@@ -61,12 +61,12 @@ def _call(call: ToolCall) -> Message:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
-def body_of(query: Query, model: str, *, stream: bool = False) -> dict[str, object]:
+def build_request(query: Query, model: str, *, stream: bool = False) -> dict[str, object]:
     """Give the JSON object to send: how to sample as the client has it, the messages, and the tools."""
     body: dict[str, object] = {
         **query.parameters,
         "model": model,
-        "messages": messages_of(query),
+        "messages": build_messages(query),
         "stream": stream,
     }
     body.pop("top_k", None)  # Anthropic's clients send it, and OpenAI refuses whatever it does not know

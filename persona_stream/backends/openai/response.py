@@ -23,23 +23,23 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
-from persona_stream.backends.providers.base import Fault
-from persona_stream.backends.providers.errors import Kind, Trouble
-from persona_stream.backends.providers.responses import finish_of
-from persona_stream.core.content import Extras, ToolCall
+from persona_stream.backends.providers.base import ErrorObject
+from persona_stream.backends.providers.errors import ErrorKind, ProviderError
+from persona_stream.backends.providers.responses import map_finish_reason
+from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.query import Answer, Finish, Usage
 
 
-def calls_of(found: object) -> tuple[ToolCall, ...]:
+def parse_tool_calls(found: object) -> tuple[ToolCall, ...]:
     """Give the calls in the ``tool_calls`` of a whole message.
 
     Raises:
         Trouble: one of them does not say what to call.
     """
-    calls = Calls()
+    calls = ToolCallAssembler()
     for place, call in enumerate(found if isinstance(found, list) else ()):
         if isinstance(call, dict):
-            calls.take({**call, "index": place})
+            calls.feed({**call, "index": place})
     return calls.whole()
 
 
@@ -51,7 +51,7 @@ class _Call:
     arguments: list[str] = field(default_factory=list)
 
 
-class Calls:
+class ToolCallAssembler:
     """Put calls together."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Calls:
         self._by_index: dict[int, _Call] = {}
         self._by_id: dict[str, _Call] = {}
 
-    def take(self, part: Mapping[str, object]) -> str:
+    def feed(self, part: Mapping[str, object]) -> str:
         """Take a part of a call, and give what is kept of it."""
         function = part.get("function")
         function = function if isinstance(function, dict) else {}
@@ -78,7 +78,7 @@ class Calls:
             Trouble: one of them does not say what to call.
         """
         if not all(call.name for call in self._calls):
-            raise Trouble("unreadable", "a call without a name")
+            raise ProviderError("unreadable", "a call without a name")
         return tuple(
             # Clients answer by id, and read arguments as JSON: a call of neither is one that has none.
             ToolCall(call.id or f"call_{uuid.uuid4().hex[:24]}", call.name, "".join(call.arguments).strip() or "{}")
@@ -112,7 +112,7 @@ def _string(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def texts_of(content: object) -> tuple[str, str]:
+def content_text(content: object) -> tuple[str, str]:
     """Give the text in a ``content``, and the thoughts that stand beside it."""
     if isinstance(content, str):
         return content, ""
@@ -128,9 +128,9 @@ def texts_of(content: object) -> tuple[str, str]:
     return text, thoughts
 
 
-def said_in(message: Mapping[str, object]) -> tuple[str, str]:
+def extract_text(message: Mapping[str, object]) -> tuple[str, str]:
     """Give what a message, or a part of one, says, and what it thinks; some say the latter twice, under two names."""
-    text, thoughts = texts_of(message.get("content"))
+    text, thoughts = content_text(message.get("content"))
     if not text and isinstance(refusal := message.get("refusal"), str):
         text = refusal
     for name in ("reasoning_content", "reasoning"):
@@ -155,7 +155,7 @@ _OURS_IN_BODY = frozenset({"id", "object", "created", "model", "choices", "usage
 _OURS_IN_USAGE = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 
 
-def extras_of(message: Mapping[str, Any], body: Mapping[str, Any]) -> Extras | None:
+def provider_fields(message: Mapping[str, Any], body: Mapping[str, Any]) -> ProviderFields | None:
     """Give the fields that are not ours, by where they are; ``None``, where there are none."""
     fields = {
         "message": _others(message, OURS_IN_MESSAGE),
@@ -163,7 +163,7 @@ def extras_of(message: Mapping[str, Any], body: Mapping[str, Any]) -> Extras | N
         "usage": _others(body.get("usage"), _OURS_IN_USAGE),
     }
     found = {place: others for place, others in fields.items() if others}
-    return Extras("openai", found) if found else None
+    return ProviderFields("openai", found) if found else None
 
 
 def _others(said: object, ours: Set[str]) -> dict[str, Any]:
@@ -183,10 +183,10 @@ _FINISHES: Mapping[str, Finish] = {
     "content_filter": "filter",
 }
 # Reasons that are none: OpenRouter and Mistral, and DeepSeek.
-_FAILURES: Mapping[str, Kind] = {"error": "failed", "insufficient_system_resource": "busy"}
+_FAILURES: Mapping[str, ErrorKind] = {"error": "failed", "insufficient_system_resource": "busy"}
 
 
-def answer_of(parsed: object) -> Answer:
+def parse_completion(parsed: object) -> Answer:
     """Give the answer in the body of a completion.
 
     Raises:
@@ -196,20 +196,20 @@ def answer_of(parsed: object) -> Answer:
         case {"choices": [{"message": dict(message), **choice}, *_], **others}:
             return _answer(message, choice.get("finish_reason"), others, parsed)
         case {"choices": _}:
-            raise Trouble("empty", "no message")
+            raise ProviderError("empty", "no message")
         case _:
-            raise Trouble("unreadable", "no chat completion")
+            raise ProviderError("unreadable", "no chat completion")
 
 
 def _answer(message: dict[str, Any], reason: object, body: Mapping[Any, Any], raw: object) -> Answer:
-    text, reasoning = said_in(message)
-    calls = calls_of(message.get("tool_calls"))
+    text, reasoning = extract_text(message)
+    calls = parse_tool_calls(message.get("tool_calls"))
     if isinstance(reason, str) and reason in _FAILURES:
-        raise Trouble(_FAILURES[reason], f"finish_reason {reason!r}", elsewhere=True)
-    finish = finish_of(reason, _FINISHES, calls=bool(calls), logger=logger, field="finish_reason")
+        raise ProviderError(_FAILURES[reason], f"finish_reason {reason!r}", fallback_allowed=True)
+    finish = map_finish_reason(reason, _FINISHES, calls=bool(calls), logger=logger, field="finish_reason")
     # What came to its limit before it said a word is what the client's own limit made of it.
     if not (text.strip() or calls or finish == "length"):
-        raise Trouble("filtered" if finish == "filter" else "empty", f"no text, finish_reason {reason!r:.100}")
+        raise ProviderError("filtered" if finish == "filter" else "empty", f"no text, finish_reason {reason!r:.100}")
     return Answer(
         text,
         reasoning or None,
@@ -217,7 +217,7 @@ def _answer(message: dict[str, Any], reason: object, body: Mapping[Any, Any], ra
         raw,
         finish=finish,
         calls=calls,
-        extras=extras_of(message, body),
+        extras=provider_fields(message, body),
     )
 
 
@@ -229,7 +229,7 @@ def _usage(body: Mapping[Any, Any]) -> Usage | None:
             return None
 
 
-_BY_CODE: Mapping[str, Kind] = {
+_BY_CODE: Mapping[str, ErrorKind] = {
     "invalid_api_key": "credentials",
     "insufficient_quota": "credit",
     "model_not_found": "model",
@@ -239,7 +239,7 @@ _BY_CODE: Mapping[str, Kind] = {
 }
 
 
-def fault_in(parsed: object) -> Fault | None:
+def parse_error(parsed: object) -> ErrorObject | None:
     """Find the error object in a body, or in a chunk of a stream."""
     if not isinstance(parsed, dict):
         return None
@@ -251,10 +251,10 @@ def fault_in(parsed: object) -> Fault | None:
     if not error:
         return None
     if not isinstance(error, dict):
-        return Fault(message=error if isinstance(error, str) else "")
+        return ErrorObject(message=error if isinstance(error, str) else "")
     code, message = error.get("code"), error.get("message")
     kind = _BY_CODE.get(code) if isinstance(code, str) else None
-    return Fault(_status(code), kind, message if isinstance(message, str) else "")
+    return ErrorObject(_status(code), kind, message if isinstance(message, str) else "")
 
 
 def _status(code: object) -> int:

@@ -8,20 +8,20 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from persona_stream.backends.openai.response import OURS_IN_MESSAGE, Calls, answer_of, said_in
-from persona_stream.backends.providers.base import Said
+from persona_stream.backends.openai.response import OURS_IN_MESSAGE, ToolCallAssembler, extract_text, parse_completion
+from persona_stream.backends.providers.base import StreamDelta
 from persona_stream.core.query import Answer
 
 _MOST_FIELDS = 32  # of a chunk, beside the choices
 
 
-class Stream:
+class OpenAIStreamDecoder:
     """Put a completion together, as it would have come in whole, and say what is new in each chunk."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
         self._thoughts: list[str] = []
-        self._calls = Calls()
+        self._calls = ToolCallAssembler()
         self._others: dict[str, list[Any]] = {}  # of the message, in parts
         self._body: dict[str, Any] = {}
         self._reason: str | None = None
@@ -34,7 +34,7 @@ class Stream:
     def close(self) -> None:
         self.is_over = True
 
-    def take(self, event: Mapping[str, Any]) -> list[Said]:
+    def feed(self, event: Mapping[str, Any]) -> list[StreamDelta]:
         self._note(event)
         match event.get("choices"):
             case [dict() as choice, *_]:
@@ -47,7 +47,7 @@ class Stream:
             case _:
                 return []
 
-    def answer(self) -> Answer:
+    def result(self) -> Answer:
         calls = [
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in self._calls.whole()
@@ -57,7 +57,7 @@ class Stream:
         message = {"role": "assistant", **others, **{name: value for name, value in said.items() if value}}
         choice = {"index": 0, "message": message, "finish_reason": self._reason}
         body = {**self._body, "object": "chat.completion", "choices": [choice]}
-        return replace(answer_of(body), text="", reasoning=None)
+        return replace(parse_completion(body), text="", reasoning=None)
 
     def _note(self, event: Mapping[str, Any]) -> None:
         body = self._body
@@ -65,24 +65,24 @@ class Stream:
             if value is not None and (name in body or len(body) < _MOST_FIELDS):
                 body[name] = value
 
-    def _delta(self, delta: Mapping[str, Any]) -> list[Said]:
+    def _delta(self, delta: Mapping[str, Any]) -> list[StreamDelta]:
         said = []
-        text, thought = said_in(delta)
+        text, thought = extract_text(delta)
         if thought:
             self._thoughts.append(thought)
-            said.append(Said("reasoning", thought))
+            said.append(StreamDelta("reasoning", thought))
         if text:
             self._texts.append(text)
-            said.append(Said("text", text))
+            said.append(StreamDelta("text", text))
         calls = delta.get("tool_calls")
         for part in calls if isinstance(calls, list) else ():
-            if isinstance(part, dict) and (kept := self._calls.take(part)):
-                said.append(Said("rest", kept))
+            if isinstance(part, dict) and (kept := self._calls.feed(part)):
+                said.append(StreamDelta("rest", kept))
         if not delta.keys() <= OURS_IN_MESSAGE:
             for name in delta.keys() - OURS_IN_MESSAGE:
                 if (value := delta[name]) is not None:
                     self._others.setdefault(name, []).append(value)
-                    said.append(Said("rest", json.dumps(value)))
+                    said.append(StreamDelta("rest", json.dumps(value)))
         return said
 
 

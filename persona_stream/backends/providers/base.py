@@ -12,12 +12,12 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from persona_stream.backends.providers.errors import Kind
+from persona_stream.backends.providers.errors import ErrorKind
 from persona_stream.core.query import Answer, Query
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ErrorObject:
     """Hold what an error object says.
 
     Attributes:
@@ -27,11 +27,11 @@ class Fault:
     """
 
     status: int = 500
-    kind: Kind | None = None
+    kind: ErrorKind | None = None
     message: str = ""
 
 
-class Said(Struct, frozen=True):
+class StreamDelta(Struct, frozen=True):
     """Hold what an event of a stream brings.
 
     Attributes:
@@ -43,7 +43,7 @@ class Said(Struct, frozen=True):
     text: str
 
 
-class Reading(Protocol):
+class StreamDecoder(Protocol):
     """Read one stream."""
 
     @property
@@ -56,7 +56,7 @@ class Reading(Protocol):
         """Whether the stream said that nothing more comes."""
         ...
 
-    def take(self, event: Mapping[str, Any]) -> Iterable[Said]:
+    def feed(self, event: Mapping[str, Any]) -> Iterable[StreamDelta]:
         """Take the next event, and give what it brings.
 
         Raises:
@@ -68,7 +68,7 @@ class Reading(Protocol):
         """Hear that nothing more comes, from a mark that is no event: ``[DONE]``."""
         ...
 
-    def answer(self) -> Answer:
+    def result(self) -> Answer:
         """Give what was not said yet, when the stream has ended.
 
         Raises:
@@ -77,26 +77,26 @@ class Reading(Protocol):
         ...
 
 
-class Dialect(Protocol):
+class ProviderAdapter(Protocol):
     """Speak with one kind of provider."""
 
     @property
     def name(self) -> str: ...
 
     @property
-    def passing(self) -> frozenset[int]:
+    def retryable_statuses(self) -> frozenset[int]:
         """The statuses of refusals that time may mend."""
         ...
 
-    def body(self, query: Query, *, stream: bool) -> Mapping[str, object]:
+    def build_request(self, query: Query, *, stream: bool) -> Mapping[str, object]:
         """Give a query as the body of a request."""
         ...
 
-    def fault(self, parsed: object) -> Fault | None:
+    def parse_error(self, parsed: object) -> ErrorObject | None:
         """Find an error object in a body, or in an event of a stream."""
         ...
 
-    def answer(self, parsed: object) -> Answer:
+    def parse_completion(self, parsed: object) -> Answer:
         """Give the answer in a body.
 
         Raises:
@@ -104,6 +104,6 @@ class Dialect(Protocol):
         """
         ...
 
-    def reading(self) -> Reading:
+    def stream_decoder(self) -> StreamDecoder:
         """Begin to read a stream."""
         ...

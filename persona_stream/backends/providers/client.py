@@ -7,14 +7,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from persona_stream.backends.providers.base import Dialect
-from persona_stream.backends.providers.errors import AGAIN, RESTING, WAITING, WORDS, Trouble, mask
-from persona_stream.backends.providers.responses import answer_in
-from persona_stream.backends.providers.retry import Breaker, Budget, pause_after
-from persona_stream.backends.providers.stream import Listening, beginning, is_stream
-from persona_stream.backends.providers.transport import Wire
+from persona_stream.backends.providers.base import ProviderAdapter
+from persona_stream.backends.providers.errors import (
+    CIRCUIT_OPEN_TEXT,
+    ERROR_TEXTS,
+    RETRY_TEXTS,
+    WAITING_TEXT,
+    ProviderError,
+    mask,
+)
+from persona_stream.backends.providers.responses import parse_response
+from persona_stream.backends.providers.retry import CircuitBreaker, RetryBudget, retry_delay
+from persona_stream.backends.providers.stream import StreamReader, beginning, is_stream
+from persona_stream.backends.providers.transport import HttpTransport
 from persona_stream.core.clock import Clock
-from persona_stream.core.query import Answer, Query, Upstream
+from persona_stream.core.query import Answer, Query, UpstreamCall
 from persona_stream.errors import BackendError, BackendUnavailable
 
 # The run's own deadline comes first, and ends the run as a timeout: ours is for where nobody can kill us.
@@ -22,7 +29,7 @@ _SPARE = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Provider:
+class ProviderClient:
     """Answer queries with the model of a provider.
 
     Attributes:
@@ -43,7 +50,7 @@ class Provider:
         clock: tells the moment.
     """
 
-    dialect: Dialect
+    dialect: ProviderAdapter
     model: str
     stream: bool
     secret: str = field(repr=False)
@@ -51,51 +58,53 @@ class Provider:
     timeout: float
     idle: float
     max_body_bytes: int
-    wire: Wire = field(repr=False)
-    breaker: Breaker = field(repr=False)
-    budget: Budget = field(repr=False)
+    wire: HttpTransport = field(repr=False)
+    breaker: CircuitBreaker = field(repr=False)
+    budget: RetryBudget = field(repr=False)
     sleep: Callable[[float], object]
     rest: Callable[[float], object]
     jitter: Callable[[], float]
     clock: Clock
 
-    def ask(self, query: Query) -> Answer:
+    def complete(self, query: Query) -> Answer:
         """Give the model's answer; of one that comes as a stream, what was not sent on the way.
 
         Raises:
             BackendUnavailable: nothing was said, and another provider might say something.
             BackendError: there is no answer; its text says why, in the query's language.
         """
-        body = self.dialect.body(query, stream=self.stream)
+        body = self.dialect.build_request(query, stream=self.stream)
         until = self.clock() + self.timeout + _SPARE
         sent = 0
-        self.budget.earn()
+        self.budget.deposit()
         while True:
-            if rest := self.breaker.enter():
-                raise BackendUnavailable(RESTING[query.locale].format(seconds=math.ceil(rest)))
-            query.report(WAITING[query.locale])
+            if rest := self.breaker.acquire():
+                raise BackendUnavailable(CIRCUIT_OPEN_TEXT[query.locale].format(seconds=math.ceil(rest)))
+            query.report(WAITING_TEXT[query.locale])
             sent += 1
             began_at = self.clock()
             try:
                 answer = self._try(query, body, until)
-            except Trouble as trouble:
-                if trouble.down:
-                    self.breaker.failed()
+            except ProviderError as trouble:
+                if trouble.is_outage:
+                    self.breaker.record_failure()
                 else:
-                    self.breaker.answered()
+                    self.breaker.record_success()
                 query.on_upstream(self._upstream(body, began_at, None, trouble.kind, self._masked(trouble)))
-                pause = pause_after(sent, trouble, until - self.clock(), self.jitter(), self.tries)
-                if pause is not None and not self.budget.spend():
+                pause = retry_delay(sent, trouble, until - self.clock(), self.jitter(), self.tries)
+                if pause is not None and not self.budget.withdraw():
                     pause = None
                 self._log(trouble, sent, pause)
                 if pause is None:
-                    error = BackendUnavailable if trouble.elsewhere else BackendError
+                    error = BackendUnavailable if trouble.fallback_allowed else BackendError
                     # Without its cause, which may quote the provider, and the provider may quote the key.
-                    raise error(WORDS[trouble.kind][query.locale]) from None
-                again = AGAIN["unreachable" if trouble.kind in ("unreachable", "broken_off") else "busy"][query.locale]
+                    raise error(ERROR_TEXTS[trouble.kind][query.locale]) from None
+                again = RETRY_TEXTS["unreachable" if trouble.kind in ("unreachable", "broken_off") else "busy"][
+                    query.locale
+                ]
             except BaseException:  # a kill, at the deadline for instance; or a defect
                 if self.clock() >= until - _SPARE:
-                    self.breaker.failed()
+                    self.breaker.record_failure()
                 query.on_upstream(self._upstream(body, began_at, None, "stopped", "stopped before an answer came"))
                 raise
             else:
@@ -107,27 +116,27 @@ class Provider:
     def _try(self, query: Query, body: object, until: float) -> Answer:
         with self.wire.post(body, until, stream=self.stream) as incoming:
             if incoming.succeeds:
-                self.breaker.answered()  # what becomes of the answer is another matter
+                self.breaker.record_success()  # what becomes of the answer is another matter
             begun = b""
             # A provider that does not stream answers in whole, also where a stream was asked for.
             if self.stream and incoming.succeeds and is_stream(begun := beginning(incoming.pieces)):
-                listening = Listening(self.dialect, query, self.clock, self.idle, self.max_body_bytes, self.rest)
-                return listening.answer(incoming, begun)
-            return answer_in(incoming.whole(self.max_body_bytes, begun), self.dialect, self.clock())
+                listening = StreamReader(self.dialect, query, self.clock, self.idle, self.max_body_bytes, self.rest)
+                return listening.read(incoming, begun)
+            return parse_response(incoming.read(self.max_body_bytes, begun), self.dialect, self.clock())
 
-    def _log(self, trouble: Trouble, tries: int, pause: float | None) -> None:
+    def _log(self, trouble: ProviderError, tries: int, pause: float | None) -> None:
         then = "giving up" if pause is None else f"trying again in {pause:.1f} s"
         logging.getLogger(f"persona_stream.backends.{self.dialect.name}").warning(
             "try %d of model %s: %s (%s), %s", tries, self.model, trouble.kind, self._masked(trouble), then
         )
 
-    def _masked(self, trouble: Trouble) -> str:
+    def _masked(self, trouble: ProviderError) -> str:
         return mask(trouble.detail, self.secret)
 
     def _upstream(
         self, body: object, began_at: float, response: object, outcome: str = "answered", trouble: str | None = None
-    ) -> Upstream:
-        return Upstream(
+    ) -> UpstreamCall:
+        return UpstreamCall(
             provider=self.dialect.name,
             model=self.model,
             url=self.wire.url,

@@ -10,7 +10,7 @@ from typing import Literal
 
 from persona_stream.core.query import Locale
 
-Kind = Literal[
+ErrorKind = Literal[
     "credentials",
     "credit",
     "model",
@@ -31,7 +31,7 @@ _QUOTED = 500  # characters
 _TELLING = 8  # characters of a secret that say more than what kind of secret it is
 
 
-class Trouble(Exception):
+class ProviderError(Exception):
     """Stop one try at an answer.
 
     Attributes:
@@ -45,25 +45,25 @@ class Trouble(Exception):
 
     def __init__(
         self,
-        kind: Kind,
+        kind: ErrorKind,
         detail: str,
         *,
-        again: bool = False,
-        elsewhere: bool = False,
-        down: bool = False,
+        retryable: bool = False,
+        fallback_allowed: bool = False,
+        is_outage: bool = False,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(kind, detail)
-        self.kind: Kind = kind
+        self.kind: ErrorKind = kind
         self.detail = detail
-        self.again = again
-        self.elsewhere = elsewhere
-        self.down = down
+        self.retryable = retryable
+        self.fallback_allowed = fallback_allowed
+        self.is_outage = is_outage
         self.retry_after = retry_after
 
-    def after_words(self) -> Trouble:
+    def after_partial_output(self) -> ProviderError:
         """Give the same for an answer of which readers have a part: nobody can begin it anew."""
-        return Trouble("broken_off" if self.kind == "unreachable" else self.kind, self.detail)
+        return ProviderError("broken_off" if self.kind == "unreachable" else self.kind, self.detail)
 
 
 def quote(body: bytes) -> str:
@@ -83,9 +83,9 @@ def mask(text: str, secret: str) -> str:
 
 Text = Mapping[Locale, str]
 
-WAITING: Text = {"zh": "正在等待模型回复...", "en": "Waiting for the model..."}
+WAITING_TEXT: Text = {"zh": "正在等待模型回复...", "en": "Waiting for the model..."}
 
-AGAIN: Mapping[Literal["busy", "unreachable"], Text] = {
+RETRY_TEXTS: Mapping[Literal["busy", "unreachable"], Text] = {
     "busy": {
         "zh": "模型服务繁忙，{seconds} 秒后重试...",
         "en": "The provider is busy, trying again in {seconds} s...",
@@ -96,12 +96,12 @@ AGAIN: Mapping[Literal["busy", "unreachable"], Text] = {
     },
 }
 
-RESTING: Text = {
+CIRCUIT_OPEN_TEXT: Text = {
     "zh": "模型服务目前没有响应，请在 {seconds} 秒后重试",
     "en": "The provider does not answer at present, please try again in {seconds} s",
 }
 
-WORDS: Mapping[Kind, Text] = {
+ERROR_TEXTS: Mapping[ErrorKind, Text] = {
     "credentials": {"zh": "模型服务拒绝了我们的凭据", "en": "The provider refused our credentials"},
     "credit": {"zh": "我们在模型服务的额度已用完", "en": "Our credit with the provider is used up"},
     "model": {"zh": "模型服务中没有我们配置的模型", "en": "The provider does not have the model that we ask for"},

@@ -14,16 +14,16 @@ from urllib.parse import urlsplit
 
 import requests
 
-from persona_stream.backends.base import Ability, Backend
-from persona_stream.backends.providers.base import Dialect
-from persona_stream.backends.providers.client import Provider
-from persona_stream.backends.providers.retry import TRIES, Breaker, Budget
-from persona_stream.backends.providers.transport import Sessions, Wire, session_for, surroundings_of
-from persona_stream.core.clock import Clock, wall_clock
-from persona_stream.errors import StartError
+from persona_stream.backends.base import Backend, Capability
+from persona_stream.backends.providers.base import ProviderAdapter
+from persona_stream.backends.providers.client import ProviderClient
+from persona_stream.backends.providers.retry import MAX_ATTEMPTS, CircuitBreaker, RetryBudget
+from persona_stream.backends.providers.transport import HttpTransport, SessionPool, proxy_settings_for, session_for
+from persona_stream.core.clock import Clock, monotonic_wall_clock
+from persona_stream.errors import ConfigurationError
 
 
-class Means(TypedDict, total=False):
+class ClientOptions(TypedDict, total=False):
     """What every provider can be given besides its own settings.
 
     Attributes:
@@ -51,16 +51,16 @@ class Means(TypedDict, total=False):
     clock: Clock | None
 
 
-def make(
-    dialect: Dialect,
+def make_provider_backend(
+    dialect: ProviderAdapter,
     *,
     model: str,
     url: str,
     headers: Mapping[str, str],
     secret: str,
     stream: bool,
-    abilities: Iterable[Ability],
-    means: Means,
+    abilities: Iterable[Capability],
+    means: ClientOptions,
 ) -> Backend:
     """Make a backend.
 
@@ -74,36 +74,38 @@ def make(
         abilities: what it can do besides answering with text.
         means: the rest.
     """
-    clock = means.get("clock") or wall_clock()
+    clock = means.get("clock") or monotonic_wall_clock()
     session = means.get("session")
-    surroundings = surroundings_of(url)
+    surroundings = proxy_settings_for(url)
     sessions = (
-        Sessions(session_for(surroundings), lambda: session_for(surroundings))
+        SessionPool(session_for(surroundings), lambda: session_for(surroundings))
         if session is None
-        else Sessions(session, lambda: nullcontext(session))
+        else SessionPool(session, lambda: nullcontext(session))
     )
-    breaker = Breaker(f"{dialect.name}, model {model},", clock)
-    provider = Provider(
+    breaker = CircuitBreaker(f"{dialect.name}, model {model},", clock)
+    provider = ProviderClient(
         dialect=dialect,
         model=model,
         stream=stream,
         secret=secret,
         timeout=means.get("timeout", 150.0),
-        tries=means.get("tries", TRIES),
+        tries=means.get("tries", MAX_ATTEMPTS),
         idle=means.get("idle", 60.0),
         max_body_bytes=means.get("max_body_bytes", 32 * 2**20),
-        wire=Wire(url, headers, sessions, clock),
+        wire=HttpTransport(url, headers, sessions, clock),
         breaker=breaker,
-        budget=Budget(),
+        budget=RetryBudget(),
         sleep=means.get("sleep", time.sleep),
         rest=means.get("rest", time.sleep),
         jitter=means.get("jitter", random.random),
         clock=clock,
     )
-    return Backend(dialect.name, provider.ask, abilities=frozenset(abilities), rest=lambda: breaker.rest)
+    return Backend(
+        dialect.name, provider.complete, capabilities=frozenset(abilities), retry_after=lambda: breaker.open_for
+    )
 
 
-def address(base_url: str | None, name: str, example: str) -> str:
+def endpoint_url(base_url: str | None, name: str, example: str) -> str:
     """Check the address of a provider, and give it without a slash at its end.
 
     Args:
@@ -112,10 +114,10 @@ def address(base_url: str | None, name: str, example: str) -> str:
         example: one that would do.
 
     Raises:
-        StartError: there is none, or none that can be reached.
+        ConfigurationError: there is none, or none that can be reached.
     """
     if not base_url:
-        raise StartError(
+        raise ConfigurationError(
             f"the {name} backend needs the address of its provider: set {name}_base_url, for instance to {example}"
         )
     try:
@@ -124,32 +126,36 @@ def address(base_url: str | None, name: str, example: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise StartError(f"{name}_base_url is no address: write it like {example}")
+        raise ConfigurationError(f"{name}_base_url is no address: write it like {example}")
     if parts.username is not None or parts.query or parts.fragment:
         # They would be in every log line and error that names the address, and a name in it replaces the key.
-        raise StartError(f"{name}_base_url has more than an address: leave out what is before @ and from ? or # on")
+        raise ConfigurationError(
+            f"{name}_base_url has more than an address: leave out what is before @ and from ? or # on"
+        )
     return base_url.rstrip("/")
 
 
-def key(api_key: str | None, name: str) -> str:
+def require_api_key(api_key: str | None, name: str) -> str:
     """Check a key, and give it without the white space around it; empty, where there is none.
 
     Raises:
-        StartError: it can be none.
+        ConfigurationError: it can be none.
     """
     stripped = (api_key or "").strip()
     # Caught by the HTTP library only at the first request, in a message that shows the key.
     if not (stripped.isascii() and stripped.isprintable() and " " not in stripped):
-        raise StartError(f"{name}_api_key has characters that no key has: copy it again, without spaces or quotes")
+        raise ConfigurationError(
+            f"{name}_api_key has characters that no key has: copy it again, without spaces or quotes"
+        )
     return stripped
 
 
-def model(model: str | None, name: str) -> str:
+def require_model(model: str | None, name: str) -> str:
     """Give the model.
 
     Raises:
-        StartError: there is none.
+        ConfigurationError: there is none.
     """
     if not model:
-        raise StartError(f"the {name} backend needs to know its model: set {name}_model")
+        raise ConfigurationError(f"the {name} backend needs to know its model: set {name}_model")
     return model

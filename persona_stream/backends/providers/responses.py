@@ -16,14 +16,14 @@ from collections.abc import Mapping
 
 import msgspec
 
-from persona_stream.backends.providers.base import Dialect, Fault
-from persona_stream.backends.providers.errors import Kind, Trouble, quote
-from persona_stream.backends.providers.transport import Reply
+from persona_stream.backends.providers.base import ErrorObject, ProviderAdapter
+from persona_stream.backends.providers.errors import ErrorKind, ProviderError, quote
+from persona_stream.backends.providers.transport import Response
 from persona_stream.core.query import Answer, Finish
-from persona_stream.core.sse import retry_after
+from persona_stream.core.sse import parse_retry_after
 
 
-def parse(text: bytes | str) -> object:
+def loads_lenient(text: bytes | str) -> object:
     """Give what a text says; ``None`` where it is no JSON.
 
     Halves of surrogate pairs are taken, and so are numbers that are none: one odd field shall not cost the rest.
@@ -39,7 +39,7 @@ def parse(text: bytes | str) -> object:
         return None
 
 
-_BY_STATUS: Mapping[int, Kind] = {
+_BY_STATUS: Mapping[int, ErrorKind] = {
     401: "credentials",
     402: "credit",
     403: "credentials",
@@ -53,13 +53,15 @@ _BY_STATUS: Mapping[int, Kind] = {
 }
 
 # Gateways pass on a model's complaints without their codes, and Anthropic has no codes for these.
-_BY_MESSAGE: Mapping[Kind, re.Pattern[str]] = {
+_BY_MESSAGE: Mapping[ErrorKind, re.Pattern[str]] = {
     "too_long": re.compile(r"context.?(?:length|window|limit)|prompt is too long", re.IGNORECASE),
     "credit": re.compile(r"credit balance is too low", re.IGNORECASE),
 }
 
 
-def refusal_of(reply: Reply, status: int, fault: Fault | None, dialect: Dialect, now: float) -> Trouble:
+def error_from_response(
+    reply: Response, status: int, fault: ErrorObject | None, dialect: ProviderAdapter, now: float
+) -> ProviderError:
     """Say what to make of a reply that is no success.
 
     Args:
@@ -69,20 +71,22 @@ def refusal_of(reply: Reply, status: int, fault: Fault | None, dialect: Dialect,
         dialect: what it speaks.
         now: the moment, in seconds since 1970.
     """
-    kind = _kind(status, fault or Fault())
+    kind = _kind(status, fault or ErrorObject())
     location = reply.headers.get("Location")
-    return Trouble(
+    return ProviderError(
         kind,
         f"status {reply.status}{f' to {quote(location.encode())}' if location else ''}: {quote(reply.body)}",
         # OpenAI's own clients obey this header, and gateways send it for what another try would only repeat.
-        again=status in dialect.passing and kind != "credit" and reply.headers.get("x-should-retry") != "false",
-        elsewhere=status == 429 or status >= 500,
-        down=status >= 500,
-        retry_after=retry_after(reply.headers.get("Retry-After"), now),
+        retryable=status in dialect.retryable_statuses
+        and kind != "credit"
+        and reply.headers.get("x-should-retry") != "false",
+        fallback_allowed=status == 429 or status >= 500,
+        is_outage=status >= 500,
+        retry_after=parse_retry_after(reply.headers.get("Retry-After"), now),
     )
 
 
-def _kind(status: int, fault: Fault) -> Kind:
+def _kind(status: int, fault: ErrorObject) -> ErrorKind:
     if fault.kind is not None:
         return fault.kind
     if status == 400:
@@ -97,7 +101,7 @@ def _kind(status: int, fault: Fault) -> Kind:
     return "refused" if status >= 400 else "unreachable"
 
 
-def answer_in(reply: Reply, dialect: Dialect, now: float) -> Answer:
+def parse_response(reply: Response, dialect: ProviderAdapter, now: float) -> Answer:
     """Give the answer in a reply.
 
     Args:
@@ -108,19 +112,19 @@ def answer_in(reply: Reply, dialect: Dialect, now: float) -> Answer:
     Raises:
         Trouble: there is none in it.
     """
-    parsed = parse(reply.body)
-    fault = dialect.fault(parsed)
+    parsed = loads_lenient(reply.body)
+    fault = dialect.parse_error(parsed)
     if not 200 <= reply.status < 300:
-        raise refusal_of(reply, reply.status, fault, dialect, now)
+        raise error_from_response(reply, reply.status, fault, dialect, now)
     if fault is not None:
-        raise refusal_of(reply, fault.status, fault, dialect, now)
+        raise error_from_response(reply, fault.status, fault, dialect, now)
     try:
-        return dialect.answer(parsed)
-    except Trouble as trouble:
-        raise Trouble(trouble.kind, f"{trouble.detail}: {quote(reply.body)}") from None
+        return dialect.parse_completion(parsed)
+    except ProviderError as trouble:
+        raise ProviderError(trouble.kind, f"{trouble.detail}: {quote(reply.body)}") from None
 
 
-def finish_of(
+def map_finish_reason(
     reason: object, finishes: Mapping[str, Finish], *, calls: bool, logger: logging.Logger, field: str
 ) -> Finish:
     """Say why an answer ended; a call is there to be made, whatever the provider calls the reason.

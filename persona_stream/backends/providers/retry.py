@@ -15,16 +15,18 @@ from __future__ import annotations
 
 import logging
 
-from persona_stream.backends.providers.errors import Trouble
+from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.core.clock import Clock
 
-TRIES = 3
+MAX_ATTEMPTS = 3
 
 # A provider that asks for more is not worth a reader's wait, and asking it sooner would be rude: give up at once.
 _LONGEST = 60.0
 
 
-def pause_after(tries: int, trouble: Trouble, left: float, jitter: float, most: int = TRIES) -> float | None:
+def retry_delay(
+    tries: int, trouble: ProviderError, left: float, jitter: float, most: int = MAX_ATTEMPTS
+) -> float | None:
     """Say how many seconds to wait after so many tries, or ``None`` to give up.
 
     Args:
@@ -34,7 +36,7 @@ def pause_after(tries: int, trouble: Trouble, left: float, jitter: float, most: 
         jitter: a number from 0.0 to 1.0, so that many queries that failed together do not come back together.
         most: how many tries there may be.
     """
-    if not trouble.again or tries >= most:
+    if not trouble.retryable or tries >= most:
         return None
     asked = trouble.retry_after
     pause = 2.0 ** (tries - 1) * (0.5 + jitter) if asked is None else asked + 0.5 * jitter
@@ -45,17 +47,17 @@ _SAVED = 10.0  # tries that may come at once, after a time without any
 _SHARE = 0.2  # of a try, that each query adds
 
 
-class Budget:
+class RetryBudget:
     """Know whether something may be tried again: now and then always, and for long for one query in five."""
 
     def __init__(self) -> None:
         self._left = _SAVED
 
-    def earn(self) -> None:
+    def deposit(self) -> None:
         """Hear of a query."""
         self._left = min(_SAVED, self._left + _SHARE)
 
-    def spend(self) -> bool:
+    def withdraw(self) -> bool:
         """Take a try, if there is one."""
         if self._left < 1.0:
             return False
@@ -67,7 +69,7 @@ _MOST = 5  # failures in a row that may be chance
 _PAUSE, _BREAKER_LONGEST = 5.0, 60.0  # seconds
 
 
-class Breaker:
+class CircuitBreaker:
     """Know whether one provider may be asked.
 
     Threads may share it: at worst two of them try where one was meant to.
@@ -85,24 +87,24 @@ class Breaker:
         self._pause, self._until = _PAUSE, 0.0
 
     @property
-    def rest(self) -> float:
+    def open_for(self) -> float:
         """For how many seconds from now it is left alone; 0.0 where it may be asked."""
         return max(0.0, self._until - self._clock()) if self._failures >= _MOST else 0.0
 
-    def enter(self) -> float:
+    def acquire(self) -> float:
         """Ask for leave to ask it: give 0.0, or the ``rest``."""
-        rest = self.rest
+        rest = self.open_for
         if not rest and self._failures >= _MOST:
             self._until = self._clock() + self._pause  # this one tries, and the others wait for what comes of it
         return rest
 
-    def answered(self) -> None:
+    def record_success(self) -> None:
         """Hear that it gave a sign of life, if only a refusal."""
         if self._failures >= _MOST:
             logging.getLogger("persona_stream.backends").warning("%s answers again", self._name)
         self._failures, self._pause = 0, _PAUSE
 
-    def failed(self) -> None:
+    def record_failure(self) -> None:
         """Hear that it could not be reached, said nothing in time, or said that it is broken."""
         self._failures += 1
         if self._failures < _MOST:

@@ -14,16 +14,16 @@ from itertools import groupby
 from operator import attrgetter
 from types import TracebackType
 
-from persona_stream.backends.providers.base import Dialect, Fault, Said
-from persona_stream.backends.providers.errors import Trouble, quote
-from persona_stream.backends.providers.responses import parse, refusal_of
-from persona_stream.backends.providers.transport import Incoming, Reply
+from persona_stream.backends.providers.base import ErrorObject, ProviderAdapter, StreamDelta
+from persona_stream.backends.providers.errors import ProviderError, quote
+from persona_stream.backends.providers.responses import error_from_response, loads_lenient
+from persona_stream.backends.providers.transport import Response, StreamedResponse
 from persona_stream.core.clock import Clock
 from persona_stream.core.query import Answer, Query
-from persona_stream.core.sse import Event, EventTooLargeError, Parser
+from persona_stream.core.sse import EventTooLarge, ServerSentEvent, SSEDecoder
 
 
-class Silence:
+class IdleTimeout:
     """Watch over one stream, in a thread of its own (under gevent a greenlet) from the first ``allow`` on.
 
     Attributes:
@@ -42,9 +42,9 @@ class Silence:
         self._thread: threading.Thread | None = None
         self._changed = threading.Event()
         self._left = False
-        self.struck = False
+        self.expired = False
 
-    def __enter__(self) -> Silence:
+    def __enter__(self) -> IdleTimeout:
         return self
 
     def __exit__(
@@ -56,7 +56,7 @@ class Silence:
         if self._thread is not None and self._thread.is_alive():
             self._thread.join()
 
-    def allow(self, seconds: float) -> None:
+    def reset(self, seconds: float) -> None:
         """Let the stream go on for so long from now, whatever was allowed before."""
         until = self._clock() + seconds
         is_sooner, self._until = until < self._until, until
@@ -70,7 +70,7 @@ class Silence:
         while not self._left:
             left = self._until - self._clock()
             if left <= 0:
-                self.struck = True
+                self.expired = True
                 self._stop()
                 return
             self._changed.wait(left)
@@ -81,12 +81,12 @@ _LONGEST_EVENT = 4 * 2**20  # characters
 _OVERHEAD = 32  # of what is kept, in characters: many short parts are much too
 
 # After the reason why the answer ends there may be the count of its tokens, and the mark of the end.
-_TAIL = 5.0  # seconds
+_TRAILER_TIMEOUT = 5.0  # seconds
 # After that mark comes the end of the body, at once: who waits for it can use the connection again.
 _CLOSING = 0.25  # seconds
 
 # Readers get parts no more often: reading every token on its own would only cost.
-_BREATH = 0.05  # seconds
+_COALESCE_INTERVAL = 0.05  # seconds
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 
@@ -104,12 +104,12 @@ def is_stream(begun: bytes) -> bool:
     return bool(begun) and begun[:1] not in b"{[<"
 
 
-class Listening:
+class StreamReader:
     """Listen to one stream for one query."""
 
     def __init__(
         self,
-        dialect: Dialect,
+        dialect: ProviderAdapter,
         query: Query,
         clock: Clock,
         idle: float,
@@ -127,12 +127,12 @@ class Listening:
             rest: waits for more of it to come.
         """
         self._dialect, self._query, self._clock, self._idle, self._rest = dialect, query, clock, idle, rest
-        self._reading = dialect.reading()
+        self._reading = dialect.stream_decoder()
         self._room = limit
         self._has_heard = False  # anything that is an event
         self._has_spoken = False  # to a reader
 
-    def answer(self, incoming: Incoming, begun: bytes) -> Answer:
+    def read(self, incoming: StreamedResponse, begun: bytes) -> Answer:
         """Listen until the stream has ended, and give what it did not say on the way.
 
         Args:
@@ -143,51 +143,53 @@ class Listening:
             Trouble: it failed, broke off, fell silent, cannot be understood, or was no answer.
         """
         try:
-            with Silence(incoming.stop, self._clock) as silence:
-                self._hear(incoming, begun, silence)
-            return self._reading.answer()
-        except Trouble as trouble:
-            raise (trouble.after_words() if self._has_spoken else trouble) from None
+            with IdleTimeout(incoming.abort, self._clock) as silence:
+                self._on_event(incoming, begun, silence)
+            return self._reading.result()
+        except ProviderError as trouble:
+            raise (trouble.after_partial_output() if self._has_spoken else trouble) from None
 
-    def _hear(self, incoming: Incoming, begun: bytes, silence: Silence) -> None:
-        parser, patience = Parser(_LONGEST_EVENT), self._idle
+    def _on_event(self, incoming: StreamedResponse, begun: bytes, silence: IdleTimeout) -> None:
+        parser, patience = SSEDecoder(_LONGEST_EVENT), self._idle
         for piece in self._pieces(incoming, begun, silence):
             if self._reading.is_over:
                 continue
-            said: list[Said] = []
+            said: list[StreamDelta] = []
             try:
                 for event in parser.feed(piece):
                     said += self._take(event)
-            except EventTooLargeError as error:
-                raise Trouble("too_large", str(error)) from None
+            except EventTooLarge as error:
+                raise ProviderError("too_large", str(error)) from None
             finally:
                 self._pass_on(said)
             before, patience = patience, self._patience()
             if said or patience != before:
-                silence.allow(patience)
-            if said and not (self._reading.is_complete or incoming.has_more()):
-                self._rest(_BREATH)
+                silence.reset(patience)
+            if said and not (self._reading.is_complete or incoming.has_buffered_data()):
+                self._rest(_COALESCE_INTERVAL)
 
-    def _pieces(self, incoming: Incoming, begun: bytes, silence: Silence) -> Iterator[bytes]:
+    def _pieces(self, incoming: StreamedResponse, begun: bytes, silence: IdleTimeout) -> Iterator[bytes]:
         yield begun
         try:
             for piece in incoming.pieces:
                 # What is still read then may not have been deciphered.
-                if silence.struck:
+                if silence.expired:
                     break
                 yield piece
-        except Trouble:
-            if not (self._reading.is_complete or silence.struck):
+        except ProviderError:
+            if not (self._reading.is_complete or silence.expired):
                 raise
         if self._reading.is_complete:
             return
-        if silence.struck:
-            raise Trouble("timeout", f"silent for {self._idle:.0f} s")
+        if silence.expired:
+            raise ProviderError("timeout", f"silent for {self._idle:.0f} s")
         if not self._has_heard and "event-stream" not in incoming.headers.get("Content-Type", ""):
-            raise Trouble("unreadable", f"no stream: {quote(begun)}")
-        raise Trouble("broken_off", "the stream ended before the answer did", again=True, elsewhere=True)
+            raise ProviderError("unreadable", f"no stream: {quote(begun)}")
+        raise ProviderError(
+            "broken_off", "the stream ended before the answer did", retryable=True, fallback_allowed=True
+        )
 
-    def _take(self, event: Event) -> Iterable[Said]:
+    def _take(self, event: ServerSentEvent) -> Iterable[StreamDelta]:
         self._has_heard = True
         data = event.data.strip()
         if self._reading.is_over or not data:
@@ -195,24 +197,24 @@ class Listening:
         if data == "[DONE]":
             self._reading.close()
             return ()
-        parsed = parse(data)
-        fault = self._dialect.fault(parsed)
+        parsed = loads_lenient(data)
+        fault = self._dialect.parse_error(parsed)
         if fault is None and event.type == "error":
-            fault = Fault()
+            fault = ErrorObject()
         if fault is not None:
-            reply = Reply(200, {}, data.encode(errors="replace"))
-            raise refusal_of(reply, fault.status, fault, self._dialect, self._clock())
+            reply = Response(200, {}, data.encode(errors="replace"))
+            raise error_from_response(reply, fault.status, fault, self._dialect, self._clock())
         if not isinstance(parsed, dict):
-            raise Trouble("unreadable", f"no event of this dialect: {quote(data.encode(errors='replace'))}")
-        return self._reading.take(parsed)
+            raise ProviderError("unreadable", f"no event of this dialect: {quote(data.encode(errors='replace'))}")
+        return self._reading.feed(parsed)
 
-    def _pass_on(self, said: Sequence[Said]) -> None:
+    def _pass_on(self, said: Sequence[StreamDelta]) -> None:
         for kind, together in groupby(said, key=attrgetter("kind")):
             texts = [each.text for each in together]
             text = "".join(texts)
             self._room -= len(text) + _OVERHEAD * len(texts)
             if self._room < 0:
-                raise Trouble("too_large", "more of the stream would have to be kept than may be")
+                raise ProviderError("too_large", "more of the stream would have to be kept than may be")
             if kind != "rest":
                 self._has_spoken = True
                 send = self._query.send if kind == "text" else self._query.send_reasoning
@@ -221,4 +223,4 @@ class Listening:
     def _patience(self) -> float:
         if self._reading.is_over:
             return _CLOSING
-        return min(_TAIL, self._idle) if self._reading.is_complete else self._idle
+        return min(_TRAILER_TIMEOUT, self._idle) if self._reading.is_complete else self._idle

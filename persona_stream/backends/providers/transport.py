@@ -33,9 +33,9 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from persona_stream.backends.providers.errors import Trouble
+from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.core.clock import Clock
-from persona_stream.logging import carried
+from persona_stream.logging import trace_headers
 
 # What closes a chunk's data stands before the next one's size; a body begins as if one had just ended.
 _CLOSED = b"\r\n"
@@ -45,7 +45,7 @@ _TRAILERS = re.compile(rb"(?:[^\r\n][^\n]*+\n)*+\r?\n")
 _LONGEST = 16 * 1024  # bytes between two chunks, or after the last
 
 
-class Chunks:
+class ChunkedDecoder:
     """Read one body.
 
     Attributes:
@@ -60,7 +60,7 @@ class Chunks:
         self.is_over = False
         self.is_broken = False
 
-    def take(self, read: bytes) -> bytes:
+    def feed(self, read: bytes) -> bytes:
         """Take what was read, and give what there is of the body in it; no bytes say that nothing more comes."""
         data = self._rest + read
         body, end = [data[: self._left]], self._left
@@ -79,12 +79,12 @@ class Chunks:
         return b"".join(body)
 
 
-class Response(HTTPResponse):
+class _BufferedHTTPResponse(HTTPResponse):
     """Read a body to its end with ``read1``, or without it: not both by turns."""
 
     def begin(self) -> None:
         super().begin()
-        self._chunks = Chunks()
+        self._chunks = ChunkedDecoder()
 
     def read1(self, n: int = -1) -> bytes:
         """Give what has come, at most ``n`` bytes of it, and wait only where nothing has; no bytes are the end.
@@ -98,18 +98,18 @@ class Response(HTTPResponse):
         while not (body or self._chunks.is_over):
             if self._chunks.is_broken:
                 raise HTTPException("the chunks of a body break off")
-            body = self._chunks.take(self.fp.read1(n))
+            body = self._chunks.feed(self.fp.read1(n))
         if self._chunks.is_over:
             self.close()
         return body
 
 
 class _Connection(HTTPConnection):
-    response_class = Response
+    response_class = _BufferedHTTPResponse
 
 
 class _SecureConnection(HTTPSConnection):
-    response_class = Response
+    response_class = _BufferedHTTPResponse
 
 
 class _Pool(HTTPConnectionPool):
@@ -120,7 +120,7 @@ class _SecurePool(HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
 
 
-class Adapter(HTTPAdapter):
+class BufferedAdapter(HTTPAdapter):
     """Open such connections; one through a proxy is as ever."""
 
     def init_poolmanager(self, *args: Any, **more: Any) -> None:
@@ -131,7 +131,7 @@ class Adapter(HTTPAdapter):
 _CONNECTIONS = 512
 
 
-class Sessions:
+class SessionPool:
     """Share a session in the thread that made this, and lend one for a request in any other.
 
     Under gevent a socket belongs to the hub of the thread that opened it: waiting for it in another thread raises,
@@ -143,7 +143,7 @@ class Sessions:
         self._home = threading.get_native_id()
 
     @contextmanager
-    def one(self) -> Iterator[requests.Session]:
+    def acquire(self) -> Iterator[requests.Session]:
         """Give a session for one request."""
         if threading.get_native_id() == self._home:
             yield self._shared
@@ -153,7 +153,7 @@ class Sessions:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class ProxySettings:
     """Hold what the environment says about the way to an address.
 
     Attributes:
@@ -165,7 +165,7 @@ class Surroundings:
     verify: bool | str
 
 
-def surroundings_of(url: str) -> Surroundings:
+def proxy_settings_for(url: str) -> ProxySettings:
     """Read ``HTTPS_PROXY``, ``NO_PROXY``, ``REQUESTS_CA_BUNDLE`` and their kind, as they are now.
 
     A proxy is never asked for this machine, which is seldom meant and never works.
@@ -173,10 +173,10 @@ def surroundings_of(url: str) -> Surroundings:
     with requests.Session() as session:
         found = session.merge_environment_settings(url, {}, None, None, None)
     direct = _is_this_machine(urlsplit(url).hostname or "")
-    return Surroundings({} if direct else found["proxies"], found["verify"] or True)
+    return ProxySettings({} if direct else found["proxies"], found["verify"] or True)
 
 
-def session_for(surroundings: Surroundings) -> requests.Session:
+def session_for(surroundings: ProxySettings) -> requests.Session:
     """Make a session for hundreds of requests at once to one address."""
     session = requests.Session()
     # Off, as it would read ~/.netrc for each request, and put what it finds there in place of the key.
@@ -186,7 +186,7 @@ def session_for(surroundings: Surroundings) -> requests.Session:
     # A provider's cookie would tie one user's requests to another's.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
     # Tries are counted in one place, and this is not it. A full pool opens one more, and blocks nobody.
-    adapter = Adapter(pool_connections=1, pool_maxsize=_CONNECTIONS, max_retries=0, pool_block=False)
+    adapter = BufferedAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS, max_retries=0, pool_block=False)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
@@ -208,7 +208,7 @@ _FOREIGN = (OSError, urllib3.exceptions.HTTPError)
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class Response:
     """Hold what the provider sent, before anybody believes it."""
 
     status: int
@@ -216,7 +216,7 @@ class Reply:
     body: bytes
 
 
-class Incoming:
+class StreamedResponse:
     """Hold a reply whose head is there, and whose body is on its way.
 
     Attributes:
@@ -237,7 +237,7 @@ class Incoming:
         """Whether the head promises an answer."""
         return 200 <= self.status < 300
 
-    def whole(self, limit_bytes: int, begun: bytes = b"") -> Reply:
+    def read(self, limit_bytes: int, begun: bytes = b"") -> Response:
         """Wait for the whole body, or of an error for its beginning.
 
         Args:
@@ -252,16 +252,16 @@ class Incoming:
             body += piece
             if len(body) > (limit_bytes if self.succeeds else _ERROR_BYTES):
                 if self.succeeds:
-                    raise Trouble("too_large", f"more than {limit_bytes} bytes")
+                    raise ProviderError("too_large", f"more than {limit_bytes} bytes")
                 break
-        return Reply(self.status, self.headers, bytes(body))
+        return Response(self.status, self.headers, bytes(body))
 
-    def has_more(self) -> bool:
+    def has_buffered_data(self) -> bool:
         """Tell whether more has come, so that the next piece, or the end, need not be waited for."""
         raw = self._response.raw
         return raw.closed or any(fcntl.ioctl(raw.fileno(), termios.FIONREAD, bytes(4)))
 
-    def stop(self) -> None:
+    def abort(self) -> None:
         """End the body for whoever waits for more of it. Any thread may call this."""
         # It raises when the connection was already given back.
         with suppress(OSError, RuntimeError, ValueError):
@@ -273,25 +273,25 @@ class Incoming:
             while piece := self._response.raw.read1(_PIECE_BYTES, decode_content=True):
                 yield piece
                 if clock() > until:
-                    raise Trouble("timeout", "still sending")
+                    raise ProviderError("timeout", "still sending")
         # A read that is stopped as it begins is a ValueError where gevent does the TLS.
         except (*_FOREIGN, ValueError) as error:
             raise _trouble(error) from error
 
 
-class Wire:
+class HttpTransport:
     """Send to one address.
 
     Attributes:
         url: the address.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str], sessions: Sessions, clock: Clock) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], sessions: SessionPool, clock: Clock) -> None:
         self.url, self._sessions, self._clock = url, sessions, clock
         self._headers = {"User-Agent": "persona_stream", **headers}
 
     @contextmanager
-    def post(self, body: object, until: float, *, stream: bool = False) -> Iterator[Incoming]:
+    def post(self, body: object, until: float, *, stream: bool = False) -> Iterator[StreamedResponse]:
         """Send a body, and give the reply as soon as it begins.
 
         Whatever leaves the block before the reply has ended, a kill too, closes the connection, so that the provider
@@ -307,10 +307,10 @@ class Wire:
         """
         left = max(0.001, until - self._clock())
         # What is compressed comes late, when there is enough of it.
-        headers = {**self._headers, **({"Accept-Encoding": "identity"} if stream else {}), **carried.get()}
+        headers = {**self._headers, **({"Accept-Encoding": "identity"} if stream else {}), **trace_headers.get()}
         try:
             with (
-                self._sessions.one() as session,
+                self._sessions.acquire() as session,
                 session.post(
                     self.url,
                     json=body,
@@ -320,21 +320,21 @@ class Wire:
                     allow_redirects=False,
                 ) as response,
             ):
-                yield Incoming(response, until, self._clock)
+                yield StreamedResponse(response, until, self._clock)
         except _FOREIGN as error:
             raise _trouble(error) from error
 
 
-def _trouble(error: Exception) -> Trouble:
+def _trouble(error: Exception) -> ProviderError:
     match error:
         case requests.ReadTimeout() | urllib3.exceptions.ReadTimeoutError():
             # Never again: the provider has the request, and may be working on it still.
-            return Trouble("timeout", str(error), down=True)
+            return ProviderError("timeout", str(error), is_outage=True)
         case requests.exceptions.SSLError():
-            return Trouble("unreachable", str(error), elsewhere=True, down=True)
+            return ProviderError("unreachable", str(error), fallback_allowed=True, is_outage=True)
         case requests.ConnectionError() | urllib3.exceptions.ProtocolError():
-            return Trouble("unreachable", str(error), again=True, elsewhere=True, down=True)
+            return ProviderError("unreachable", str(error), retryable=True, fallback_allowed=True, is_outage=True)
         case urllib3.exceptions.DecodeError():
-            return Trouble("unreadable", str(error))
+            return ProviderError("unreadable", str(error))
         case _:
-            return Trouble("unreachable", str(error), elsewhere=True, down=True)
+            return ProviderError("unreachable", str(error), fallback_allowed=True, is_outage=True)

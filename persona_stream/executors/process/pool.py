@@ -21,10 +21,10 @@ from gevent.event import Event
 from persona_stream.backends.base import Backend
 from persona_stream.concurrency import Timer
 from persona_stream.core.query import Query
-from persona_stream.executors.base import Outcome, ProcessFailed, Work
+from persona_stream.executors.base import Task, TaskResult, WorkerError
 from persona_stream.executors.greenlet import GreenletExecutor
-from persona_stream.executors.process.process import Process
-from persona_stream.executors.process.protocol import Hello
+from persona_stream.executors.process.process import WorkerProcess
+from persona_stream.executors.process.protocol import Init
 
 logger = logging.getLogger("persona_stream.executors")
 
@@ -33,7 +33,7 @@ _IDLE = 60.0  # seconds, after which those that are more than ready are let go
 _MOST = 1000  # queries; then a fresh process has the memory that a leak took
 
 
-def sizes(asked: int | None) -> tuple[int, int]:
+def pool_sizes(asked: int | None) -> tuple[int, int]:
     """Give how many processes may be at work, and how many of them are kept ready.
 
     Args:
@@ -44,7 +44,7 @@ def sizes(asked: int | None) -> tuple[int, int]:
     return most, min(most, processors)
 
 
-class ProcessExecutor:
+class ProcessPool:
     """Give every query a process, out of a bounded number."""
 
     def __init__(
@@ -54,8 +54,8 @@ class ProcessExecutor:
         most: int,
         ready: int,
         max_answer_bytes: int,
-        asked: int = _MOST,
-        idle: float = _IDLE,
+        max_tasks_per_process: int = _MOST,
+        idle_timeout: float = _IDLE,
     ) -> None:
         """Start nothing yet: a server may fork after the application was made.
 
@@ -68,17 +68,22 @@ class ProcessExecutor:
             idle: for how many seconds those above ``ready`` are kept with nothing to do.
         """
         self.capacity = most
-        self._make, self._limit, self._asked, self._patience = make, max_answer_bytes, asked, idle
+        self._make, self._limit, self._asked, self._patience = (
+            make,
+            max_answer_bytes,
+            max_tasks_per_process,
+            idle_timeout,
+        )
         self._ready = max(1, min(ready, most))
         self._greenlets = GreenletExecutor()
-        self._all: set[Process] = set()
-        self._idle: list[Process] = []
+        self._all: set[WorkerProcess] = set()
+        self._idle: list[WorkerProcess] = []
         self._fails = self._is_closed = False
         self._news: Any = Event()  # is set, and replaced, when somebody can have a process
 
     def start(
-        self, work: Callable[[], object], on_outcome: Callable[[Outcome], None], on_release: Callable[[], None]
-    ) -> Work:
+        self, work: Callable[[], object], on_outcome: Callable[[TaskResult], None], on_release: Callable[[], None]
+    ) -> Task:
         return self._greenlets.start(work, on_outcome, on_release)
 
     def backend(self, name: str, backend: Backend) -> Backend:
@@ -90,7 +95,7 @@ class ProcessExecutor:
         try:
             while self._count() < self._ready and self._may_begin and not (self._fails or self._is_closed):
                 self._idle.append(self._start())
-        except ProcessFailed as error:
+        except WorkerError as error:
             self._fails = True
             logger.error("%s", error)  # noqa: TRY400 - it says all; and whoever asks is told too
 
@@ -103,14 +108,14 @@ class ProcessExecutor:
             gevent.sleep(0.01)
 
     def _answer(self, name: str, query: Query) -> object:
-        process = self._take()
+        process = self._acquire()
         try:
-            return process.ask(name, query)
+            return process.run(name, query)
         finally:
-            process.stop()  # if it is still at it
-            self._give_back(process)
+            process.cancel()  # if it is still at it
+            self._release(process)
 
-    def _take(self) -> Process:
+    def _acquire(self) -> WorkerProcess:
         """Take one that is ready, else one that will be soon; wait while too many begin."""
         while True:
             if self._idle:
@@ -127,50 +132,50 @@ class ProcessExecutor:
     @property
     def _may_begin(self) -> bool:
         # Each computes when it begins, and the hub waits for its first step: many at once would stop all streams.
-        return sum(each.is_beginning for each in self._all) < self._ready
+        return sum(each.is_starting for each in self._all) < self._ready
 
     def _tell(self) -> None:
         """Have those who wait look again."""
         news, self._news = self._news, Event()
         news.set()
 
-    def _give_back(self, process: Process) -> None:
+    def _release(self, process: WorkerProcess) -> None:
         self._fails = self._fails and not process.has_begun
         if process.is_free and not process.is_worn and process.asked < self._asked and not self._is_closed:
             self._idle.append(process)
             if self._count() > self._ready:
-                Timer(self._patience, self._let_go, process, process.asked)
+                Timer(self._patience, self._retire_idle, process, process.asked)
             self._tell()
             return
         if not process.is_leaving:
-            process.retire()
+            process.shutdown()
         self.prepare()
 
-    def _let_go(self, process: Process, asked: int) -> None:
+    def _retire_idle(self, process: WorkerProcess, asked: int) -> None:
         """Let one go that was asked nothing meanwhile, if there are more than shall be ready."""
         if process in self._idle and process.asked == asked and self._count() > self._ready:
             self._idle.remove(process)
-            process.retire()
+            process.shutdown()
 
     def _count(self) -> int:
         return sum(not each.is_leaving for each in self._all)
 
-    def _start(self) -> Process:
-        hello = Hello(
+    def _start(self) -> WorkerProcess:
+        hello = Init(
             pickle.dumps(self._make),
             tuple(sys.path),
             logging.getLogger("persona_stream").getEffectiveLevel(),
             self._limit,
         )
-        process = Process(hello, self._tell, self._gone)
+        process = WorkerProcess(hello, self._tell, self._gone)
         self._all.add(process)
         return process
 
-    def _gone(self, process: Process) -> None:
+    def _gone(self, process: WorkerProcess) -> None:
         self._all.discard(process)
-        self._fails = self._fails or process.could_not_begin
+        self._fails = self._fails or process.failed_to_start
         if process in self._idle:
             self._idle.remove(process)
             if not self._is_closed:
-                logger.error("%s", process.fate)
+                logger.error("%s", process.exit_reason)
         self._tell()

@@ -23,12 +23,12 @@ from gevent import socket as child_socket
 from gevent import socket as cooperative
 from gevent.event import AsyncResult, Event
 
-from persona_stream.core.query import Answer, Query, Upstream
+from persona_stream.core.query import Answer, Query, UpstreamCall
 from persona_stream.errors import BackendError, BackendUnavailable
-from persona_stream.executors.base import AnswerTooLarge, ProcessFailed
+from persona_stream.executors.base import AnswerTooLarge, WorkerError
 from persona_stream.executors.process import protocol as codec
 from persona_stream.executors.process import protocol as frames
-from persona_stream.logging import current_run
+from persona_stream.logging import current_run_id
 
 _wait_read: Any = getattr(child_socket, "wait_read")  # noqa: B009 - gevent's annotations do not know it
 _waitpid: Callable[[int, int], tuple[int, int]] = monkey.get_original("os", "waitpid")
@@ -40,7 +40,7 @@ _NICE = 5
 _LOOK = 0.02  # seconds, where a system cannot tell of an end
 
 
-class Child:
+class Subprocess:
     """Hold one.
 
     Attributes:
@@ -90,7 +90,7 @@ class Child:
             self.code = os.waitstatus_to_exitcode(status)
 
     @property
-    def fate(self) -> str:
+    def exit_reason(self) -> str:
         """Say how it has ended."""
         if self.code is None:
             return "nobody can tell how"
@@ -132,10 +132,12 @@ class _Asked:
         self.outcome: Any = AsyncResult()
 
 
-class Process:
+class WorkerProcess:
     """Hold a worker. Everything here belongs to the thread of the hub that made it."""
 
-    def __init__(self, hello: frames.Hello, on_ready: Callable[[], None], on_gone: Callable[[Process], None]) -> None:
+    def __init__(
+        self, hello: frames.Init, on_ready: Callable[[], None], on_gone: Callable[[WorkerProcess], None]
+    ) -> None:
         """Start it; ``on_ready`` is called when it can be asked, and ``on_gone`` once, when it has ended.
 
         Raises:
@@ -144,9 +146,9 @@ class Process:
         try:
             ours, theirs = _cooperative.socketpair()
             with theirs:
-                self._child = Child(f"{__package__}.worker", theirs.fileno())
+                self._child = Subprocess(f"{__package__}.worker", theirs.fileno())
         except OSError as error:
-            raise ProcessFailed(f"no process can be started for process_query: {error}") from error
+            raise WorkerError(f"no process can be started for process_query: {error}") from error
         self.pid = self._child.pid
         self.asked = 0
         self.is_worn = False  # it shall not be asked again
@@ -176,12 +178,12 @@ class Process:
         return bool(self._ready.is_set())
 
     @property
-    def is_beginning(self) -> bool:
+    def is_starting(self) -> bool:
         """Whether it is neither ready nor gone."""
         return not (self.has_begun or self.is_gone)
 
     @property
-    def could_not_begin(self) -> bool:
+    def failed_to_start(self) -> bool:
         """Whether it ended by itself before it was ready."""
         return self.is_gone and not (self.has_begun or self._is_stopping)
 
@@ -195,7 +197,7 @@ class Process:
         """Whether it can be asked."""
         return self._current is None and not self.is_leaving
 
-    def ask(self, backend: str, query: Query) -> str | Answer:
+    def run(self, backend: str, query: Query) -> str | Answer:
         """Have it answer, and wait.
 
         Raises:
@@ -203,9 +205,9 @@ class Process:
             ProcessFailed: it raised something else, or the process ended.
         """
         self.asked += 1
-        payload = codec.encode(frames.Ask(self.asked, backend, current_run.get(), codec.of_query(query)))
+        payload = codec.encode(frames.RunQuery(self.asked, backend, current_run_id.get(), codec.of_query(query)))
         if self.is_gone:
-            raise ProcessFailed(self.fate)
+            raise WorkerError(self.exit_reason)
         self._current = asked = _Asked(self.asked, query)
         if not self.has_begun:
             gevent.wait([self._ready, self._gone], count=1)
@@ -214,7 +216,7 @@ class Process:
         self._current = None
         return self._value_of(outcome)
 
-    def stop(self) -> None:
+    def cancel(self) -> None:
         """End what it does, and unless that comes back by itself, the process; come back when that is done."""
         asked = self._current
         if asked is None or self.is_gone:
@@ -225,19 +227,19 @@ class Process:
             if asked.outcome.ready() and not self.is_gone:
                 self._current = None
                 return
-        self.end()
+        self.terminate()
 
-    def retire(self) -> None:
+    def shutdown(self) -> None:
         """Ask for nothing any more, and let it leave by itself, without waiting for that."""
         self._is_stopping = True
         self._hang_up(socket.SHUT_WR)
-        gevent.spawn(self._see_off)
+        gevent.spawn(self._terminate_after_grace)
 
-    def _see_off(self) -> None:
+    def _terminate_after_grace(self) -> None:
         if not self._gone.wait(_TO_LEAVE):
-            self.end()
+            self.terminate()
 
-    def end(self) -> None:
+    def terminate(self) -> None:
         """End the process, and come back when it is gone."""
         self._is_stopping = True
         self._child.signal(signal.SIGTERM)
@@ -251,60 +253,60 @@ class Process:
         self._child.signal(signal.SIGKILL)
 
     @property
-    def fate(self) -> str:
+    def exit_reason(self) -> str:
         """Say what became of it, for the log."""
         if not self.has_begun:
-            return f"the process of process_query could not begin ({self.reason or self._child.fate})"
+            return f"the process of process_query could not begin ({self.reason or self._child.exit_reason})"
         at = "while it was at work" if self._current is not None else "while it was idle"
-        return f"the process of process_query ended {at}: {self._child.fate}"
+        return f"the process of process_query ended {at}: {self._child.exit_reason}"
 
     def _value_of(self, outcome: object) -> str | Answer:
         match outcome:
-            case frames.Gave(answer):
+            case frames.Result(answer):
                 return answer
-            case frames.TooLarge():
+            case frames.ResultTooLarge():
                 raise AnswerTooLarge("the answer is over the limit")
-            case frames.GaveUp(text, unavailable):
+            case frames.BackendFailed(text, unavailable):
                 raise BackendUnavailable(text) if unavailable else BackendError(text)
-            case frames.Broke(words, for_good):
+            case frames.Crashed(words, for_good):
                 self.is_worn = for_good
-                raise ProcessFailed(words)
+                raise WorkerError(words)
             case _:
-                raise ProcessFailed(f"a worker said {type(outcome).__name__}")
+                raise WorkerError(f"a worker said {type(outcome).__name__}")
 
     def _serve(self, greeting: bytes) -> None:
         """Hear what it says, until it says no more."""
-        failure: ProcessFailed | None = None
+        failure: WorkerError | None = None
         try:
             self._connection.sendall(greeting)
             while (frame := codec.receive(self._connection, self._limit)) is not None:
-                self._hear(codec.decode(frame))
+                self._on_message(codec.decode(frame))
         except codec.Oversized as error:
             failure = AnswerTooLarge(str(error))
         except OSError:
             pass  # it ended before it read all that we said
         except Exception as error:  # noqa: BLE001 - half a pickle can raise anything, and who waits must be told
-            failure = None if self._is_stopping else ProcessFailed(f"a worker said what cannot be read: {error!r}")
+            failure = None if self._is_stopping else WorkerError(f"a worker said what cannot be read: {error!r}")
         if failure is not None or not self._gone.wait(_TO_DIE):
             self.kill()
         self._gone.wait()
         if self._current is not None:
-            self._current.outcome.set_exception(failure or ProcessFailed(self.fate))
+            self._current.outcome.set_exception(failure or WorkerError(self.exit_reason))
         self._connection.close()
 
-    def _hear(self, message: object) -> None:
+    def _on_message(self, message: object) -> None:
         asked = self._current
         match message:
             case frames.Ready():
                 self._ready.set()
                 self._on_ready()
-            case frames.Unready(reason):
+            case frames.StartFailed(reason):
                 self.reason = reason
-            case frames.Told(number, what):
+            case frames.Notifications(number, what):
                 if asked is not None and asked.number == number:
                     for each in what:
                         _pass_on(asked.query, each)
-            case frames.Logged():
+            case frames.LogRecord():
                 _log(message)
             case _:
                 if asked is not None:
@@ -325,7 +327,7 @@ class Process:
         self._on_gone(self)
 
 
-def _pass_on(query: Query, what: frames.Text | frames.Reasoning | frames.Report | Upstream) -> None:
+def _pass_on(query: Query, what: frames.Text | frames.Reasoning | frames.Report | UpstreamCall) -> None:
     match what:
         case frames.Text(text):
             query.on_text(text)
@@ -333,11 +335,11 @@ def _pass_on(query: Query, what: frames.Text | frames.Reasoning | frames.Report 
             query.on_reasoning(text)
         case frames.Report(message, fraction):
             query.on_report(message, fraction)
-        case Upstream():
+        case UpstreamCall():
             query.on_upstream(what)
 
 
-def _log(line: frames.Logged) -> None:
+def _log(line: frames.LogRecord) -> None:
     logger = logging.getLogger(line.logger)
     if not logger.hasHandlers():
         logger = logging.getLogger("persona_stream")

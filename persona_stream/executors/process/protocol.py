@@ -19,12 +19,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from persona_stream.core.content import Extras, Image, Tool, ToolCall, ToolChoice
-from persona_stream.core.query import Answer, Principal, Query, Turn, Upstream, Usage
-from persona_stream.personas.persona import Note, Persona
+from persona_stream.core.content import Image, ProviderFields, Tool, ToolCall, ToolChoice
+from persona_stream.core.query import Answer, Principal, Query, Turn, UpstreamCall, Usage
+from persona_stream.personas.persona import KnowledgeItem, Persona
 
 
-class Hello(Struct, frozen=True):
+class Init(Struct, frozen=True):
     """To a worker, first: what it needs to begin.
 
     Attributes:
@@ -40,7 +40,7 @@ class Hello(Struct, frozen=True):
     limit: int
 
 
-class Ask(Struct, frozen=True):
+class RunQuery(Struct, frozen=True):
     """To a worker: answer this. ``number`` is the query's among those of this worker."""
 
     number: int
@@ -59,7 +59,7 @@ class Ready(Struct, frozen=True):
     """From a worker: it can be asked."""
 
 
-class Unready(Struct, frozen=True):
+class StartFailed(Struct, frozen=True):
     """From a worker, and its last: why it cannot be asked."""
 
     reason: str
@@ -84,14 +84,14 @@ class Report(Struct, frozen=True):
     fraction: float | None
 
 
-class Told(Struct, frozen=True):
+class Notifications(Struct, frozen=True):
     """From a worker: what a query has told meanwhile, in order."""
 
     number: int
-    what: tuple[Text | Reasoning | Report | Upstream, ...]
+    what: tuple[Text | Reasoning | Report | UpstreamCall, ...]
 
 
-class Logged(Struct, frozen=True):
+class LogRecord(Struct, frozen=True):
     """From a worker: a line for the log."""
 
     logger: str
@@ -101,31 +101,31 @@ class Logged(Struct, frozen=True):
     run_id: str
 
 
-class Gave(Struct, frozen=True):
+class Result(Struct, frozen=True):
     """From a worker: what process_query returned."""
 
     answer: str | Answer
 
 
-class TooLarge(Struct, frozen=True):
+class ResultTooLarge(Struct, frozen=True):
     """From a worker: the answer is over the limit, and not sent."""
 
 
-class GaveUp(Struct, frozen=True):
+class BackendFailed(Struct, frozen=True):
     """From a worker: process_query raised a ``BackendError``, or a ``BackendUnavailable``."""
 
     text: str
     unavailable: bool
 
 
-class Broke(Struct, frozen=True):
+class Crashed(Struct, frozen=True):
     """From a worker: what else went wrong, in words for the log. ``for_good`` says not to ask it again."""
 
     words: str
     for_good: bool = False
 
 
-Outcome = Gave | TooLarge | GaveUp | Broke
+Outcome = Result | ResultTooLarge | BackendFailed | Crashed
 
 _HEAD_BYTES = 4
 _LARGEST = 2 ** (8 * _HEAD_BYTES) - 1
@@ -134,9 +134,22 @@ _LIVING = frozenset({"cancelled", "on_report", "on_text", "on_reasoning", "on_up
 _SENT = tuple(field.name for field in fields(Query) if field.name not in _LIVING)
 
 _OURS: tuple[type, ...] = (
-    *(Hello, Ask, Cancel, Ready, Unready, Told, Logged),
-    *(Text, Reasoning, Report, Gave, TooLarge, GaveUp, Broke),
-    *(Answer, Usage, Turn, Extras, Image, Tool, ToolCall, ToolChoice, Principal, Persona, Note, Upstream),
+    *(Init, RunQuery, Cancel, Ready, StartFailed, Notifications, LogRecord),
+    *(Text, Reasoning, Report, Result, ResultTooLarge, BackendFailed, Crashed),
+    *(
+        Answer,
+        Usage,
+        Turn,
+        ProviderFields,
+        Image,
+        Tool,
+        ToolCall,
+        ToolChoice,
+        Principal,
+        Persona,
+        KnowledgeItem,
+        UpstreamCall,
+    ),
 )
 _PLAIN: tuple[type, ...] = (str, int, float, bytes, dict, list, tuple)
 
@@ -233,7 +246,7 @@ def _read_only(items: dict[Any, Any]) -> Mapping[Any, Any]:
 
 
 # What msgspec builds a Struct of keywords with.
-_rebuild: Any = Upstream(provider="", model="", url="", request=None, began_at=0.0, seconds=0.0).__reduce__()[0]
+_rebuild: Any = UpstreamCall(provider="", model="", url="", request=None, began_at=0.0, seconds=0.0).__reduce__()[0]
 _FUNCTIONS: tuple[Callable[..., Any], ...] = (_read_only, _rebuild)
 _KNOWN: Mapping[tuple[str, str], Any] = {(each.__module__, each.__qualname__): each for each in (*_OURS, *_PLAIN)} | {
     (each.__module__, each.__qualname__): each for each in _FUNCTIONS

@@ -31,19 +31,28 @@ from typing import Any, Protocol
 
 from msgspec import structs
 
-from persona_stream.core.query import Answer, Query, Upstream
-from persona_stream.errors import BackendError, BackendUnavailable, StartError
+from persona_stream.core.query import Answer, Query, UpstreamCall
+from persona_stream.errors import BackendError, BackendUnavailable, ConfigurationError
 from persona_stream.executors.process import protocol as codec
 from persona_stream.executors.process import protocol as frames
-from persona_stream.executors.process.protocol import Logged, Reasoning, Report, Text, Told, encode, framed, plain
-from persona_stream.logging import current_run
+from persona_stream.executors.process.protocol import (
+    LogRecord,
+    Notifications,
+    Reasoning,
+    Report,
+    Text,
+    encode,
+    framed,
+    plain,
+)
+from persona_stream.logging import current_run_id
 
 _EVERY = 0.05  # seconds
 
-_What = Text | Reasoning | Report | Upstream
+_What = Text | Reasoning | Report | UpstreamCall
 
 
-class Outbox:
+class MessageWriter:
     """Write to the server."""
 
     def __init__(self, connection: socket.socket, limit: int) -> None:
@@ -57,7 +66,7 @@ class Outbox:
         self._process = os.getpid()
         self._lock = RLock()  # whoever writes may be made to log
         self._number = 0  # of the query that tells
-        self._told: list[Text | Reasoning | Upstream] = []
+        self._told: list[Text | Reasoning | UpstreamCall] = []
         self._report: Report | None = None  # the latest; what a report says takes its time anyway
         self._told_at = 0.0
         self._is_late = Event()
@@ -77,13 +86,13 @@ class Outbox:
             self._flush()
             self._write(payload)
 
-    def listen_to(self, number: int) -> None:
+    def set_current_query(self, number: int) -> None:
         """Take what this query tells, and nothing any more of the one before: a thread of its may live on."""
         with self._lock:
             self._flush()
             self._number = number
 
-    def tell(self, number: int, what: _What) -> None:
+    def notify(self, number: int, what: _What) -> None:
         """Take what a query tells. Any thread may call this."""
         with self._lock:
             if number != self._number:
@@ -94,11 +103,11 @@ class Outbox:
                 return
         self._is_late.set()
 
-    def tell_upstream(self, number: int, upstream: Upstream) -> None:
+    def tell_upstream(self, number: int, upstream: UpstreamCall) -> None:
         """Take what was asked of a provider, unless it is too large for a note."""
         note = structs.replace(upstream, request=plain(upstream.request), response=plain(upstream.response))
         if len(encode(note)) <= self._limit:
-            self.tell(number, note)
+            self.notify(number, note)
 
     def _take(self, what: _What) -> None:
         if not isinstance(what, Report):
@@ -122,7 +131,7 @@ class Outbox:
         if self._told or self._report:
             told, self._told = self._told, []
             report, self._report = self._report, None
-            self._write(encode(Told(self._number, (*([report] if report else []), *_joined(told)))))
+            self._write(encode(Notifications(self._number, (*([report] if report else []), *_joined(told)))))
             self._told_at = time.monotonic()
 
     def _write(self, payload: bytes) -> None:
@@ -131,20 +140,20 @@ class Outbox:
             self._connection.sendall(framed(payload))
 
 
-def _joined(told: list[Text | Reasoning | Upstream]) -> Iterator[Text | Reasoning | Upstream]:
+def _joined(told: list[Text | Reasoning | UpstreamCall]) -> Iterator[Text | Reasoning | UpstreamCall]:
     """Make one of texts of a kind that follow each other."""
     for kind, group in groupby(told, key=type):
-        if kind is Upstream:
+        if kind is UpstreamCall:
             yield from group
         else:
-            text = "".join(each.text for each in group if not isinstance(each, Upstream))
+            text = "".join(each.text for each in group if not isinstance(each, UpstreamCall))
             yield Text(text) if kind is Text else Reasoning(text)
 
 
 class Handler(logging.Handler):
     """Send what is logged here to the server's log."""
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: MessageWriter) -> None:
         super().__init__()
         self._outbox = outbox
         self.run_id = ""  # of the query that is under way, for threads that it began
@@ -153,9 +162,9 @@ class Handler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Send one line."""
         try:
-            run_id: Any = getattr(record, "run_id", "") or current_run.get() or self.run_id
+            run_id: Any = getattr(record, "run_id", "") or current_run_id.get() or self.run_id
             message = self._writer.format(record)
-            self._outbox.send(Logged(record.name, record.levelno, message, record.created, str(run_id)))
+            self._outbox.send(LogRecord(record.name, record.levelno, message, record.created, str(run_id)))
         except Exception:  # noqa: BLE001 - a line that cannot be written must not end what logs it
             self.handleError(record)
 
@@ -188,9 +197,9 @@ class _Flag:
 class _Worker:
     """Answer one query after the other."""
 
-    def __init__(self, connection: socket.socket, outbox: Outbox, handler: Handler, limit: int) -> None:
+    def __init__(self, connection: socket.socket, outbox: MessageWriter, handler: Handler, limit: int) -> None:
         self._connection, self._outbox, self._handler, self._limit = connection, outbox, handler, limit
-        self._asked: queue.SimpleQueue[tuple[frames.Ask, _Flag] | None] = queue.SimpleQueue()
+        self._asked: queue.SimpleQueue[tuple[frames.RunQuery, _Flag] | None] = queue.SimpleQueue()
         self._number, self._flag = 0, _Flag()
         self._is_busy = self._is_told_to_stop = False
 
@@ -205,14 +214,14 @@ class _Worker:
             if self._is_told_to_stop:
                 return
             self._is_busy = False
-            self._outbox.listen_to(0)
+            self._outbox.set_current_query(0)
             self._outbox.send_encoded(outcome)
 
     def _listen(self) -> None:
         with suppress(OSError):
             while (frame := codec.receive(self._connection)) is not None:
                 match codec.decode(frame):
-                    case frames.Ask() as ask:
+                    case frames.RunQuery() as ask:
                         self._number, self._flag = ask.number, _Flag()
                         self._asked.put((ask, self._flag))
                     case frames.Cancel(number) if number == self._number:
@@ -229,27 +238,27 @@ class _Worker:
         self._is_told_to_stop = True
         raise SystemExit(128 + signal.SIGTERM)
 
-    def _answer(self, backends: Mapping[str, _Backend], ask: frames.Ask, flag: _Flag) -> bytes:
+    def _answer(self, backends: Mapping[str, _Backend], ask: frames.RunQuery, flag: _Flag) -> bytes:
         self._handler.run_id = ask.run_id
-        current_run.set(ask.run_id)
-        self._outbox.listen_to(ask.number)
+        current_run_id.set(ask.run_id)
+        self._outbox.set_current_query(ask.number)
         outbox, number = self._outbox, ask.number
         try:
             value = backends[ask.backend].process_query(
                 Query(
                     **ask.query,
                     cancelled=flag,
-                    on_report=lambda message, fraction: outbox.tell(number, frames.Report(message, fraction)),
-                    on_text=lambda text: outbox.tell(number, frames.Text(text)),
-                    on_reasoning=lambda text: outbox.tell(number, frames.Reasoning(text)),
+                    on_report=lambda message, fraction: outbox.notify(number, frames.Report(message, fraction)),
+                    on_text=lambda text: outbox.notify(number, frames.Text(text)),
+                    on_reasoning=lambda text: outbox.notify(number, frames.Reasoning(text)),
                     on_upstream=lambda upstream: outbox.tell_upstream(number, upstream),
                 )
             )
             return self._returned(value)
         except BackendError as error:
-            return codec.encode(frames.GaveUp(str(error), isinstance(error, BackendUnavailable)))
+            return codec.encode(frames.BackendFailed(str(error), isinstance(error, BackendUnavailable)))
         except BaseException as error:  # noqa: BLE001 - whatever a stranger's code raises ends its run, not its worker
-            return codec.encode(frames.Broke(_words(error), for_good=isinstance(error, MemoryError)))
+            return codec.encode(frames.Crashed(_words(error), for_good=isinstance(error, MemoryError)))
 
     def _returned(self, value: object) -> bytes:
         if isinstance(value, Answer):
@@ -258,15 +267,15 @@ class _Worker:
             raw = None
         else:
             kind = type(value).__name__
-            return codec.encode(frames.Broke(f"process_query must return a string or an Answer, and returned {kind}"))
+            return codec.encode(frames.Crashed(f"process_query must return a string or an Answer, and returned {kind}"))
         try:
-            payload = codec.encode(frames.Gave(value))
+            payload = codec.encode(frames.Result(value))
         except codec.Unsendable as error:
-            return codec.encode(frames.Broke(f"process_query returned an Answer that has {error} in it"))
+            return codec.encode(frames.Crashed(f"process_query returned an Answer that has {error} in it"))
         if len(payload) > self._limit + _STRUCTURE_BYTES:
-            return codec.encode(frames.TooLarge())
+            return codec.encode(frames.ResultTooLarge())
         if raw is not None and isinstance(value, Answer):
-            whole = codec.encode(frames.Gave(replace(value, raw=codec.plain(raw))))
+            whole = codec.encode(frames.Result(replace(value, raw=codec.plain(raw))))
             return whole if len(whole) <= codec.largest(self._limit) else payload
         return payload
 
@@ -299,19 +308,19 @@ def _log_to(handler: Handler, level: int) -> None:
     logger.setLevel(level)
 
 
-def _make(hello: frames.Hello) -> Any:
+def _make(hello: frames.Init) -> Any:
     """Make the backends.
 
     Raises:
-        StartError: they cannot be made.
+        ConfigurationError: they cannot be made.
     """
     try:
         return pickle.loads(hello.make)()  # nosec B301 # noqa: S301 - it is from the server that started this process
-    except StartError:
+    except ConfigurationError:
         raise
     # What is imported is a stranger's, and it may call sys.exit, which is no Exception.
     except BaseException as error:
-        raise StartError("".join(traceback.format_exception(error))) from error
+        raise ConfigurationError("".join(traceback.format_exception(error))) from error
 
 
 def main(fd: int, parent: int) -> None:
@@ -329,15 +338,15 @@ def main(fd: int, parent: int) -> None:
     greeting = codec.receive(connection)
     if greeting is None:
         return
-    hello: frames.Hello = codec.decode(greeting)
+    hello: frames.Init = codec.decode(greeting)
     sys.path[:] = hello.paths
-    outbox = Outbox(connection, hello.limit)
+    outbox = MessageWriter(connection, hello.limit)
     handler = Handler(outbox)
     _log_to(handler, hello.log_level)
     try:
         backends = _make(hello)
-    except StartError as error:
-        outbox.send(frames.Unready(str(error)))
+    except ConfigurationError as error:
+        outbox.send(frames.StartFailed(str(error)))
         return
     if not logging.root.handlers:  # who has set up a log of their own has it as elsewhere
         logging.root.addHandler(handler)

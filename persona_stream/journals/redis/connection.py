@@ -19,12 +19,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.retry import Retry
 
-from persona_stream.errors import StartError, Unavailable
+from persona_stream.errors import ConfigurationError, Unavailable
 from persona_stream.journals.redis.scripts import Script
 
 logger = logging.getLogger("persona_stream.redis")
 
-SECONDS = 1.5  # how long we wait for Redis where somebody waits for us
+COMMAND_TIMEOUT = 1.5  # how long we wait for Redis where somebody waits for us
 _BACKOFF = 0.25  # seconds between attempts to connect
 _QUIET = 10.0  # seconds between two lines in the log about refusals, which come with every attempt
 _MOST = 500  # commands in one write
@@ -32,11 +32,11 @@ _MOST = 500  # commands in one write
 Command = Sequence[str | bytes | int]
 
 
-class Unanswered(Unavailable):
+class UnknownOutcome(Unavailable):
     """Say that something was asked, and nobody knows whether it was done."""
 
 
-class _Asked:
+class _PendingCommand:
     __slots__ = ("command", "dropped", "reply", "was_sent")
 
     def __init__(self, command: Command) -> None:
@@ -44,17 +44,17 @@ class _Asked:
         self.dropped = self.was_sent = False  # nobody waits for it any more; Redis may have done it
 
 
-def connections(url: str) -> ConnectionPool:
+def connection_pool(url: str) -> ConnectionPool:
     """Read the address of a Redis.
 
     Raises:
-        StartError: it is none.
+        ConfigurationError: it is none.
     """
     try:
         return ConnectionPool.from_url(
             url,
             socket_connect_timeout=1.0,
-            socket_timeout=SECONDS,
+            socket_timeout=COMMAND_TIMEOUT,
             socket_keepalive=True,
             # We try again ourselves: only we know what is worth it, and for how long.
             retry=Retry(NoBackoff(), 0),
@@ -62,20 +62,20 @@ def connections(url: str) -> ConnectionPool:
             client_name="persona_stream",
         )
     except ValueError as error:
-        raise StartError(f"redis_url is no address of a Redis: {error}") from None
+        raise ConfigurationError(f"redis_url is no address of a Redis: {error}") from None
 
 
-def away(error: type[Unavailable] = Unavailable) -> Unavailable:
+def unavailable_error(error: type[Unavailable] = Unavailable) -> Unavailable:
     """Make the refusal that a caller gets while Redis is out of reach."""
     return error("Redis, which keeps the runs, is out of reach: try again in a moment", retry_after=2)
 
 
-class Line:
+class RedisConnection:
     """Ask Redis. Every method but ``start`` may be called by any greenlet of the hub's thread."""
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._connection: Any = pool.make_connection()
-        self._waiting: deque[_Asked] = deque()
+        self._waiting: deque[_PendingCommand] = deque()
         self._work = Event()
         self._not_before = self._quiet_until = 0.0
         self.is_away = self._stopped = False
@@ -89,10 +89,10 @@ class Line:
         self._stopped = True
         self._work.set()
         # Not killed: whoever is killed while it connects leaves a socket behind.
-        self._greenlet.join(SECONDS)
+        self._greenlet.join(COMMAND_TIMEOUT)
         self._connection.disconnect()
 
-    def ask(self, *command: str | bytes | int) -> Any:
+    def execute(self, *command: str | bytes | int) -> Any:
         """Give the reply to one command.
 
         Raises:
@@ -100,34 +100,36 @@ class Line:
         """
         asked = self._submit(command)
         try:
-            reply = asked.reply.get(timeout=SECONDS)
+            reply = asked.reply.get(timeout=COMMAND_TIMEOUT)
         except gevent.Timeout:
             asked.dropped = True
-            raise away(Unanswered) from None
+            raise unavailable_error(UnknownOutcome) from None
         return _given(reply)
 
-    def ask_all(self, commands: Iterable[Command]) -> list[Any]:
+    def execute_many(self, commands: Iterable[Command]) -> list[Any]:
         """Give the reply to each command, an ``Unavailable`` among them where there is none, however long it takes."""
         return [each.reply.get() for each in [self._submit(command) for command in commands]]
 
-    def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int] = ()) -> Any:
+    def run_script(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int] = ()) -> Any:
         """Give what a script gives. Raises as ``ask``."""
         try:
-            return self.ask(*called(script, keys, arguments))
+            return self.execute(*script_command(script, keys, arguments))
         except NoScriptError:
-            return self.ask("EVAL", script.text, len(keys), *keys, *arguments)
+            return self.execute("EVAL", script.text, len(keys), *keys, *arguments)
 
-    def run_all(self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int]]]) -> list[Any]:
+    def run_script_many(
+        self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int]]]
+    ) -> list[Any]:
         """Give what a script gives for each of these keys and arguments. As ``ask_all``."""
-        commands = [called(script, keys, arguments) for keys, arguments in calls]
-        replies = self.ask_all(commands)
+        commands = [script_command(script, keys, arguments) for keys, arguments in calls]
+        replies = self.execute_many(commands)
         if any(isinstance(reply, NoScriptError) for reply in replies):
             # None of them has run, then: Redis has forgotten its scripts, and learns this one again.
-            replies = self.ask_all([("SCRIPT", "LOAD", script.text), *commands])[1:]
-        return [away() if isinstance(reply, NoScriptError) else reply for reply in replies]
+            replies = self.execute_many([("SCRIPT", "LOAD", script.text), *commands])[1:]
+        return [unavailable_error() if isinstance(reply, NoScriptError) else reply for reply in replies]
 
-    def _submit(self, command: Command) -> _Asked:
-        asked = _Asked(command)
+    def _submit(self, command: Command) -> _PendingCommand:
+        asked = _PendingCommand(command)
         self._waiting.append(asked)
         self._work.set()
         return asked
@@ -143,9 +145,9 @@ class Line:
             try:
                 self._exchange(batch)
             except (RedisError, OSError, Unavailable) as error:
-                self._lost(batch, error)
+                self._fail_batch(batch, error)
 
-    def _exchange(self, batch: list[_Asked]) -> None:
+    def _exchange(self, batch: list[_PendingCommand]) -> None:
         """Send what is asked, and set the replies.
 
         A connection may have been closed while nobody used it, and shows that only when it is used: then all that has
@@ -159,7 +161,7 @@ class Line:
             self._connect()
             self._send([asked for asked in batch if not asked.reply.ready()])
 
-    def _send(self, batch: list[_Asked]) -> None:
+    def _send(self, batch: list[_PendingCommand]) -> None:
         for asked in batch:
             asked.was_sent = True
         # The chunks of a batch leave in as few writes as there are.
@@ -167,7 +169,7 @@ class Line:
         for asked in batch:
             asked.reply.set(self._read())
 
-    def _next(self) -> list[_Asked]:
+    def _next(self) -> list[_PendingCommand]:
         batch = [self._waiting.popleft() for _ in range(min(_MOST, len(self._waiting)))]
         if not self._waiting:
             self._work.clear()
@@ -175,7 +177,7 @@ class Line:
 
     def _connect(self) -> None:
         if self.is_away and time.monotonic() < self._not_before:
-            raise away()
+            raise unavailable_error()
         self._connection.connect()
         if self.is_away:
             self.is_away = False
@@ -191,9 +193,9 @@ class Line:
             if time.monotonic() > self._quiet_until:
                 logger.error("Redis refuses a command: %s", error)  # noqa: TRY400 - what it says is all there is
                 self._quiet_until = time.monotonic() + _QUIET
-            return away()
+            return unavailable_error()
 
-    def _lost(self, batch: list[_Asked], error: Exception) -> None:
+    def _fail_batch(self, batch: list[_PendingCommand], error: Exception) -> None:
         if not isinstance(error, Unavailable):
             if not self.is_away:
                 logger.error("Redis is out of reach: %s", error)
@@ -202,10 +204,10 @@ class Line:
             self._connection.disconnect()
         for asked in batch:
             if not asked.reply.ready():
-                asked.reply.set(away(Unanswered if asked.was_sent else Unavailable))
+                asked.reply.set(unavailable_error(UnknownOutcome if asked.was_sent else Unavailable))
 
 
-def called(script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:
+def script_command(script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:
     """Give the command that runs a script."""
     return ("EVALSHA", script.digest, len(keys), *keys, *arguments)
 

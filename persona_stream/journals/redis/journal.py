@@ -11,29 +11,29 @@ import msgspec
 from persona_stream.core import facts
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Entry, Fact, Failed, is_ending
-from persona_stream.journals.base import Claim, Listener
+from persona_stream.journals.base import IdempotencyKey, Listener
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Entry).decode
 
 
-class Keeper(Protocol):
+class JournalBackend(Protocol):
     """Do for a journal what takes Redis."""
 
     @property
-    def is_away(self) -> bool:
+    def is_unavailable(self) -> bool:
         """Whether Redis is out of reach."""
         ...
 
-    def push(self, journal: RedisJournal) -> None:
+    def enqueue(self, journal: RedisJournal) -> None:
         """Write what it offers, soon."""
         ...
 
-    def left(self, journal: RedisJournal) -> None:
+    def untrack(self, journal: RedisJournal) -> None:
         """See that nobody listens to it any more."""
         ...
 
-    def is_read_elsewhere(self, run_id: str) -> bool:
+    def has_remote_subscribers(self, run_id: str) -> bool:
         """Tell whether other processes follow it."""
         ...
 
@@ -58,9 +58,9 @@ class RedisJournal:
         self,
         run_id: str,
         entries: list[Entry],
-        keeper: Keeper,
+        keeper: JournalBackend,
         clock: Clock,
-        claim: Claim | None = None,
+        claim: IdempotencyKey | None = None,
         *,
         runs_here: bool,
     ) -> None:
@@ -72,8 +72,8 @@ class RedisJournal:
         self._listeners: list[Listener] = []
 
     @property
-    def is_away(self) -> bool:
-        return self._keeper.is_away
+    def is_unavailable(self) -> bool:
+        return self._keeper.is_unavailable
 
     def append(self, fact: Fact) -> bool:
         if self._closed or facts.has_ended(self.entries):
@@ -81,35 +81,35 @@ class RedisJournal:
         entry = Entry(self._clock(), fact)
         self._offered.append((entry, _encode(entry)))
         self._closed = is_ending(fact)
-        self._keeper.push(self)
+        self._keeper.enqueue(self)
         return True
 
-    def listen(self, listener: Listener) -> None:
+    def subscribe(self, listener: Listener) -> None:
         self._listeners.append(listener)
 
-    def unlisten(self, listener: Listener) -> None:
+    def unsubscribe(self, listener: Listener) -> None:
         self._listeners.remove(listener)
         if not self._listeners:
-            self._keeper.left(self)
+            self._keeper.untrack(self)
 
-    def is_read_elsewhere(self) -> bool:
-        return self._keeper.is_read_elsewhere(self.run_id)
+    def has_remote_subscribers(self) -> bool:
+        return self._keeper.has_remote_subscribers(self.run_id)
 
-    def catch_up(self) -> None:
-        self.listen(_nothing)  # else it could be let go of meanwhile, and whoever waits here would follow it in vain
+    def refresh(self) -> None:
+        self.subscribe(_nothing)  # else it could be let go of meanwhile, and whoever waits here would follow it in vain
         try:
             known = len(self.entries)
-            self.heard(known, self._keeper.facts_from(self.run_id, known))
+            self.apply(known, self._keeper.facts_from(self.run_id, known))
         finally:
-            self.unlisten(_nothing)
+            self.unsubscribe(_nothing)
 
     @property
-    def is_listened_to(self) -> bool:
+    def has_listeners(self) -> bool:
         """Whether anybody here wants to hear of it."""
         return bool(self._listeners)
 
     @property
-    def offered(self) -> Sequence[bytes]:
+    def pending(self) -> Sequence[bytes]:
         """The facts that Redis is not known to have, oldest first, as it keeps them."""
         return [encoded for _, encoded in self._offered]
 
@@ -119,7 +119,7 @@ class RedisJournal:
         return self._offered[0][0].at if self._offered else None
 
     @property
-    def kept(self) -> list[bytes]:
+    def committed(self) -> list[bytes]:
         """The facts that Redis is known to have had, as it keeps them."""
         return [_encode(entry) for entry in self.entries]
 
@@ -128,7 +128,7 @@ class RedisJournal:
         """Whether it has an ending, or one is on its way."""
         return self._closed or facts.has_ended(self.entries)
 
-    def heard(self, index: int, encoded: Sequence[bytes]) -> None:
+    def apply(self, index: int, encoded: Sequence[bytes]) -> None:
         """Take facts that Redis has, from fact ``index`` on: some may be known, and some may be our own."""
         if facts.has_ended(self.entries):
             return
@@ -137,13 +137,13 @@ class RedisJournal:
             if self._offered and self._offered[0][1] == each:
                 self._offered.popleft()
             grown.append(_decode(each))
-        self._grow(grown)
+        self._extend(grown)
 
-    def lose(self) -> None:
+    def mark_lost(self) -> None:
         """End it for those who read it here: nobody can tell any more how it ended."""
-        self._grow([Entry(self._clock(), Failed("lost"))])
+        self._extend([Entry(self._clock(), Failed("lost"))])
 
-    def _grow(self, grown: Sequence[Entry]) -> None:
+    def _extend(self, grown: Sequence[Entry]) -> None:
         if not grown:
             return
         self.entries += grown
@@ -159,6 +159,6 @@ def _nothing() -> None:
     """Listen to no purpose."""
 
 
-def decoded(encoded: Sequence[bytes]) -> list[Entry]:
+def decode_entries(encoded: Sequence[bytes]) -> list[Entry]:
     """Read facts as Redis keeps them."""
     return [_decode(each) for each in encoded]

@@ -13,10 +13,10 @@ import gevent
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Failed
 from persona_stream.errors import Gone, NotFound, Unavailable
-from persona_stream.journals.redis.connection import Line
+from persona_stream.journals.redis.connection import RedisConnection
 from persona_stream.journals.redis.journal import RedisJournal
 from persona_stream.journals.redis.scripts import LEAVE, RENEW, Commands
-from persona_stream.journals.redis.subscriber import Following
+from persona_stream.journals.redis.subscriber import JournalSubscriber
 
 logger = logging.getLogger("persona_stream.redis")
 
@@ -33,15 +33,15 @@ class Lease:
 
     def __init__(
         self,
-        line: Line,
+        line: RedisConnection,
         commands: Commands,
         clock: Clock,
-        on_unknown: Callable[[], None],
+        on_forgotten: Callable[[], None],
         on_renewed: Callable[[int], None],
-        on_beat: Callable[[], None],
+        on_renewal: Callable[[], None],
     ) -> None:
         self._line, self._commands, self._clock = line, commands, clock
-        self._on_unknown, self._on_renewed, self._on_beat = on_unknown, on_renewed, on_beat
+        self._on_unknown, self._on_renewed, self._on_beat = on_forgotten, on_renewed, on_renewal
         self.renewed_at = clock()  # when it was last known to be alive
         self.processes = 1  # that were alive then, with this one
 
@@ -56,7 +56,7 @@ class Lease:
     def leave(self) -> None:
         """Give it back: this process runs nothing any more."""
         try:
-            self._line.run(LEAVE, *self._commands.leave())
+            self._line.run_script(LEAVE, *self._commands.leave())
         except Unavailable:
             logger.info("the lease was not given back: it will run out")
 
@@ -81,46 +81,48 @@ class Lease:
 
     def _renew(self) -> tuple[bool, int]:
         while True:
-            known, ended, more, count, self.processes = self._line.run(RENEW, *self._commands.renew())
+            known, ended, more, count, self.processes = self._line.run_script(RENEW, *self._commands.renew())
             if ended:
                 logger.warning("%d runs of a process that died were ended", ended)
             if not more:
                 return bool(known), count
 
 
-roll_call_logger = logging.getLogger("persona_stream.redis")
+logger = logging.getLogger("persona_stream.redis")
 
 
-class RollCall:
+class Reconciler:
     """Write again what Redis lacks, and end what it has and nobody runs. ``roll`` names its set of our runs."""
 
-    def __init__(self, line: Line, following: Following, roll: str, read: Callable[[str], RedisJournal]) -> None:
+    def __init__(
+        self, line: RedisConnection, following: JournalSubscriber, roll: str, read: Callable[[str], RedisJournal]
+    ) -> None:
         self._line, self._following, self._roll, self._read = line, following, roll, read
         self._strangers: set[str] = set()  # at the last look: those that Redis has, and we do not know
 
-    def check(self, count: int) -> None:
+    def reconcile(self, count: int) -> None:
         """Look closer if Redis does not have as many as we.
 
         Raises:
             Unavailable: Redis is out of reach.
         """
-        ours = self._following.run_here
+        ours = self._following.local_runs
         if count == len(ours):
             self._strangers = set()
             return
-        theirs = {name.decode() for name in self._line.ask("SMEMBERS", self._roll)}
-        self._following.catch_up(journal for journal in ours if journal.run_id not in theirs)
+        theirs = {name.decode() for name in self._line.execute("SMEMBERS", self._roll)}
+        self._following.refresh(journal for journal in ours if journal.run_id not in theirs)
         # One that is just beginning looks like a stranger too, but not for two looks.
-        strangers = theirs - {journal.run_id for journal in self._following.run_here}
+        strangers = theirs - {journal.run_id for journal in self._following.local_runs}
         for run_id in strangers & self._strangers:
             self._end(run_id)
         self._strangers = strangers
 
     def _end(self, run_id: str) -> None:
-        roll_call_logger.warning("Redis has a run that nobody runs: it is ended", extra={"run_id": run_id})
+        logger.warning("Redis has a run that nobody runs: it is ended", extra={"run_id": run_id})
         try:
             has_ended = not self._read(run_id).append(Failed("lost"))
         except (NotFound, Gone):
             has_ended = True
         if has_ended:
-            self._line.ask("SREM", self._roll, run_id)
+            self._line.execute("SREM", self._roll, run_id)

@@ -17,7 +17,7 @@ from redis.connection import ConnectionPool
 from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeout
 
-from persona_stream.journals.redis.connection import SECONDS, away
+from persona_stream.journals.redis.connection import COMMAND_TIMEOUT, unavailable_error
 
 logger = logging.getLogger("persona_stream.redis")
 
@@ -25,7 +25,7 @@ _SILENCE = 5.0  # seconds without a word, after which we ask whether anybody is 
 _BACKOFF = (0.1, 0.2, 0.5, 1.0)  # seconds
 
 
-class News:
+class PubSub:
     """Listen to channels; to ``inbox`` from the start.
 
     ``on_news`` is called with each message, and ``on_restored`` after each break; neither may block.
@@ -50,7 +50,7 @@ class News:
         self._stopped = True
         self._connection.disconnect()
         # Not killed: whoever is killed while it connects leaves a socket behind.
-        self._greenlet.join(SECONDS)
+        self._greenlet.join(COMMAND_TIMEOUT)
         self._connection.disconnect()
 
     def subscribe(self, channel: str) -> None:
@@ -62,8 +62,8 @@ class News:
         stands = self._channels.setdefault(channel, Event())
         if not stands.is_set():
             self._send("SUBSCRIBE", channel)
-            if not stands.wait(SECONDS):
-                raise away()
+            if not stands.wait(COMMAND_TIMEOUT):
+                raise unavailable_error()
 
     def unsubscribe(self, channels: Iterable[str]) -> None:
         """Listen to these no more."""
@@ -87,7 +87,7 @@ class News:
                 self._connect()
                 failures = 0
                 while not self._stopped:
-                    self._hear()
+                    self._on_message()
             except (RedisError, OSError) as error:
                 if not (self.is_away or self._stopped):
                     logger.warning("the news from Redis stopped: %s", error)
@@ -105,7 +105,7 @@ class News:
             self._connection.send_command("SUBSCRIBE", *self._channels, check_health=False)
         self._on_restored()
 
-    def _hear(self) -> None:
+    def _on_message(self) -> None:
         try:
             reply = self._connection.read_response(timeout=_SILENCE, disconnect_on_error=False)
         except RedisTimeout:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from persona_stream.core import run_id as runid
-from persona_stream.core.facts import Failed, terms
+from persona_stream.core.facts import Failed, run_terms
 from persona_stream.journals.redis import keys
 from persona_stream.journals.redis.journal import RedisJournal
 
@@ -59,7 +59,7 @@ class Commands(Struct, frozen=True):
 
     def begin(self, journal: RedisJournal, *, joins: bool) -> Call:
         """Begin a journal, or bring back what Redis has lost of it."""
-        accepted, claim = terms(journal.entries), journal.claim
+        accepted, claim = run_terms(journal.entries), journal.claim
         # Redis keeps a run without an ending until somebody writes it; this is for when nobody is left to do so.
         lifetime = accepted.deadline + 2 * self.retention + _MARGIN
         return (
@@ -75,8 +75,8 @@ class Commands(Struct, frozen=True):
                 claim.fingerprint if claim else "",
                 "1" if joins else "",
                 _milliseconds(lifetime),
-                runid.earliest(journal.entries[0].at - lifetime),
-                *journal.kept,
+                runid.min_run_id_at(journal.entries[0].at - lifetime),
+                *journal.committed,
             ),
         )
 
@@ -91,7 +91,7 @@ class Commands(Struct, frozen=True):
                 "1" if journal.is_ending else "",
                 _milliseconds(self.retention),
                 self.retention_bytes,
-                *journal.offered,
+                *journal.pending,
             ),
         )
 

@@ -21,41 +21,41 @@ from collections.abc import Sequence
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Accepted, Entry, Failed
 from persona_stream.errors import Conflict, Gone, NotFound, Unavailable
-from persona_stream.journals.base import CONFLICT, Claim, Journal, absence
+from persona_stream.journals.base import KEY_CONFLICT_MESSAGE, IdempotencyKey, Journal, not_found_error
 from persona_stream.journals.redis import keys
-from persona_stream.journals.redis.connection import Line, Unanswered, connections
-from persona_stream.journals.redis.journal import RedisJournal, decoded
-from persona_stream.journals.redis.lease import Lease, RollCall
+from persona_stream.journals.redis.connection import RedisConnection, UnknownOutcome, connection_pool
+from persona_stream.journals.redis.journal import RedisJournal, decode_entries
+from persona_stream.journals.redis.lease import Lease, Reconciler
 from persona_stream.journals.redis.scripts import BEGIN, Commands
-from persona_stream.journals.redis.subscriber import Following, facts_of
-from persona_stream.journals.redis.writer import Writer
+from persona_stream.journals.redis.subscriber import JournalSubscriber, facts_of
+from persona_stream.journals.redis.writer import JournalWriter
 
 _READ = 500  # facts in one go
 
 
-class RedisJournals:
+class RedisJournalStore:
     """Keep runs in Redis."""
 
-    are_shared = True
+    is_shared = True
 
     def __init__(self, url: str, clock: Clock, *, lease: float, retention: float, retention_bytes: int) -> None:
-        pool = connections(url)
+        pool = connection_pool(url)
         process = secrets.token_hex(8)
         self._clock, self._retention = clock, retention
         self._secret: str | None = None
         self._commands = Commands(process, lease, retention, retention_bytes)
-        self._line = Line(pool)
-        self._writer = Writer(self._line, self._commands, clock, self._may_restore)
-        self._following = Following(
-            pool, self._line, keys.inbox(process), clock, lease, retention, on_missing=self._writer.restore
+        self._line = RedisConnection(pool)
+        self._writer = JournalWriter(self._line, self._commands, clock, self._may_restore)
+        self._following = JournalSubscriber(
+            pool, self._line, keys.inbox(process), clock, lease, retention, on_lost=self._writer.restore
         )
         self._lease = Lease(
             self._line,
             self._commands,
             clock,
-            on_unknown=lambda: self._following.catch_up(self._following.run_here),
-            on_renewed=RollCall(self._line, self._following, keys.runs(process), self._read).check,
-            on_beat=self._following.look,
+            on_forgotten=lambda: self._following.refresh(self._following.local_runs),
+            on_renewed=Reconciler(self._line, self._following, keys.runs(process), self._read).reconcile,
+            on_renewal=self._following.sweep,
         )
         self._parts = (self._lease, self._writer, self._following, self._line)  # the line last: the others use it
         for part in reversed(self._parts):
@@ -64,14 +64,16 @@ class RedisJournals:
     # What is asked of all kinds of journals.
 
     @property
-    def processes(self) -> int:
+    def process_count(self) -> int:
         return self._lease.processes
 
-    def begin(self, accepted: Accepted, claim: Claim | None) -> tuple[Journal, bool]:
+    def create(self, accepted: Accepted, claim: IdempotencyKey | None) -> tuple[Journal, bool]:
         journal = self._journal(accepted.run_id, [Entry(self._clock(), accepted)], claim, runs_here=True)
         try:
-            reply = self._line.run(BEGIN, *self._commands.begin(journal, joins=claim is not None and claim.joins))
-        except Unanswered:
+            reply = self._line.run_script(
+                BEGIN, *self._commands.begin(journal, joins=claim is not None and claim.joins)
+            )
+        except UnknownOutcome:
             # Perhaps it was begun all the same: nobody runs it, so it must end, or a retry would join it for ever.
             journal.runs_here = False
             journal.append(Failed("lost"))
@@ -81,60 +83,60 @@ class RedisJournals:
                 try:
                     return self.follow(run_id.decode()), False
                 except (NotFound, Gone):  # its time ran out between the two: then the claim holds nothing
-                    return self.begin(accepted, claim)
+                    return self.create(accepted, claim)
             case [b"conflict"]:
-                raise Conflict(CONFLICT)
-        self._following.add(journal)
+                raise Conflict(KEY_CONFLICT_MESSAGE)
+        self._following.track(journal)
         return journal, True
 
-    def claimed(self, owner: str, claim: Claim) -> Journal | None:
+    def find_by_key(self, owner: str, claim: IdempotencyKey) -> Journal | None:
         if not claim.joins:
             return None
-        run_id, fingerprint = self._line.ask("HMGET", keys.claim(owner, claim.key), "run", "fingerprint")
-        if run_id is None or not self._line.ask("EXISTS", keys.facts(run_id.decode())):
+        run_id, fingerprint = self._line.execute("HMGET", keys.claim(owner, claim.key), "run", "fingerprint")
+        if run_id is None or not self._line.execute("EXISTS", keys.facts(run_id.decode())):
             return None
         if fingerprint.decode() != claim.fingerprint:
-            raise Conflict(CONFLICT)
+            raise Conflict(KEY_CONFLICT_MESSAGE)
         return self.follow(run_id.decode())
 
     def find(self, run_id: str) -> Journal:
-        return self._following.get(run_id) or self._read(run_id)
+        return self._following.tracked(run_id) or self._read(run_id)
 
     def follow(self, run_id: str) -> Journal:
         return self._following.follow(run_id, lambda: self._read(run_id))
 
-    def of_owner(self, owner: str, before: str | None, limit: int) -> Sequence[Journal]:
+    def list_for_owner(self, owner: str, before: str | None, limit: int) -> Sequence[Journal]:
         journals: list[Journal] = []
         newest = "+" if before is None else f"({before}"
         while len(journals) < limit:
             wanted = limit - len(journals)
-            names = self._line.ask("ZREVRANGEBYLEX", keys.owner(owner), newest, "-", "LIMIT", 0, wanted)
+            names = self._line.execute("ZREVRANGEBYLEX", keys.owner(owner), newest, "-", "LIMIT", 0, wanted)
             if not names:
                 break
-            replies = self._line.ask_all(("XRANGE", keys.facts(name.decode()), "-", "+") for name in names)
+            replies = self._line.execute_many(("XRANGE", keys.facts(name.decode()), "-", "+") for name in names)
             for name, reply in zip(names, replies, strict=True):
                 if isinstance(reply, Unavailable):
                     raise reply
                 if reply:  # else it has expired, or was trimmed
-                    journals.append(self._journal(name.decode(), decoded(facts_of(reply))))
+                    journals.append(self._journal(name.decode(), decode_entries(facts_of(reply))))
             newest = f"({names[-1].decode()}"
         return journals
 
     def secret(self) -> str:
         if self._secret is None:
-            self._line.ask("SET", keys.SECRET, secrets.token_urlsafe(32), "NX")
-            self._secret = self._line.ask("GET", keys.SECRET).decode()
+            self._line.execute("SET", keys.SECRET, secrets.token_urlsafe(32), "NX")
+            self._secret = self._line.execute("GET", keys.SECRET).decode()
         return self._secret
 
-    def missing(self) -> Sequence[str]:
+    def unavailable_services(self) -> Sequence[str]:
         try:
-            self._line.ask("PING")
+            self._line.execute("PING")
         except Unavailable:
             return ("redis",)
         return ()
 
     def close(self) -> None:
-        if not self._following.run_here:
+        if not self._following.local_runs:
             self._lease.leave()
         for part in self._parts:
             part.stop()
@@ -142,22 +144,22 @@ class RedisJournals:
     # What a journal asks of its keeper.
 
     @property
-    def is_away(self) -> bool:
+    def is_unavailable(self) -> bool:
         """Whether Redis is out of reach."""
         return self._line.is_away or self._following.is_away
 
-    def push(self, journal: RedisJournal) -> None:
+    def enqueue(self, journal: RedisJournal) -> None:
         """Write what it offers, soon."""
-        self._writer.push(journal)
+        self._writer.enqueue(journal)
 
-    def left(self, journal: RedisJournal) -> None:
+    def untrack(self, journal: RedisJournal) -> None:
         """See that nobody here listens to it any more."""
-        self._following.left(journal)
+        self._following.untrack(journal)
 
-    def is_read_elsewhere(self, run_id: str) -> bool:
+    def has_remote_subscribers(self, run_id: str) -> bool:
         """Tell whether other processes follow it."""
         try:
-            _, count = self._line.ask("PUBSUB", "NUMSUB", keys.news(run_id))
+            _, count = self._line.execute("PUBSUB", "NUMSUB", keys.news(run_id))
         except Unavailable:
             return True  # nobody knows, and a run that somebody reads must not be stopped
         return int(count) > 0
@@ -167,7 +169,7 @@ class RedisJournals:
         encoded: list[bytes] = []
         while True:
             first = f"0-{index + len(encoded) + 1}"
-            items = self._line.ask("XRANGE", keys.facts(run_id), first, "+", "COUNT", _READ)
+            items = self._line.execute("XRANGE", keys.facts(run_id), first, "+", "COUNT", _READ)
             encoded += facts_of(items)
             if len(items) < _READ:
                 return encoded
@@ -180,11 +182,11 @@ class RedisJournals:
     def _read(self, run_id: str) -> RedisJournal:
         encoded = self.facts_from(run_id, 0)
         if not encoded:
-            trimmed = bool(self._line.ask("EXISTS", keys.gone(run_id)))
-            raise absence(run_id, trimmed, self._retention, self._clock())
-        return self._journal(run_id, decoded(encoded))
+            trimmed = bool(self._line.execute("EXISTS", keys.gone(run_id)))
+            raise not_found_error(run_id, trimmed, self._retention, self._clock())
+        return self._journal(run_id, decode_entries(encoded))
 
     def _journal(
-        self, run_id: str, entries: list[Entry], claim: Claim | None = None, *, runs_here: bool = False
+        self, run_id: str, entries: list[Entry], claim: IdempotencyKey | None = None, *, runs_here: bool = False
     ) -> RedisJournal:
         return RedisJournal(run_id, entries, self, self._clock, claim, runs_here=runs_here)

@@ -11,11 +11,11 @@ from redis.connection import ConnectionPool
 
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import has_ended
-from persona_stream.errors import Refusal, Unavailable
+from persona_stream.errors import HTTPError, Unavailable
 from persona_stream.journals.redis import keys
-from persona_stream.journals.redis.connection import Line
+from persona_stream.journals.redis.connection import RedisConnection
 from persona_stream.journals.redis.journal import RedisJournal
-from persona_stream.journals.redis.pubsub import News
+from persona_stream.journals.redis.pubsub import PubSub
 
 _AGAIN = 0.25  # seconds between attempts while Redis is out of reach
 _MOST = 200  # journals, and facts of one, that are read in one go
@@ -26,7 +26,7 @@ def facts_of(items: Iterable[Sequence[Any]]) -> list[bytes]:
     return [fields[1] for _, fields in items]
 
 
-class Following:
+class JournalSubscriber:
     """Keep the journals of this process up to date with what others write.
 
     ``on_missing`` is called with those that this process runs, and Redis has not. Of others that Redis has not, it is
@@ -36,16 +36,16 @@ class Following:
     def __init__(
         self,
         pool: ConnectionPool,
-        line: Line,
+        line: RedisConnection,
         inbox: str,
         clock: Clock,
         patience: float,
         patience_away: float,
-        on_missing: Callable[[Sequence[RedisJournal]], None],
+        on_lost: Callable[[Sequence[RedisJournal]], None],
     ) -> None:
-        self._line, self._clock, self._on_missing = line, clock, on_missing
+        self._line, self._clock, self._on_missing = line, clock, on_lost
         self._patience, self._patience_away = patience, patience_away
-        self._news = News(pool, inbox, self._hear, self._catch_up_all)
+        self._news = PubSub(pool, inbox, self._on_message, self._refresh_all)
         self._journals: dict[str, RedisJournal] = {}
         self._opening: dict[str, Event] = {}
         self._overheard: set[str] = set()  # runs that something was said about while they were opened
@@ -70,15 +70,15 @@ class Following:
         return self._news.is_away
 
     @property
-    def run_here(self) -> list[RedisJournal]:
+    def local_runs(self) -> list[RedisJournal]:
         """The journals of the runs that this process runs, and that have not ended."""
         return [journal for journal in self._journals.values() if journal.runs_here and not has_ended(journal.entries)]
 
-    def add(self, journal: RedisJournal) -> None:
+    def track(self, journal: RedisJournal) -> None:
         """Keep the journal of a run up to date that this process runs."""
         self._journals[journal.run_id] = journal
 
-    def get(self, run_id: str) -> RedisJournal | None:
+    def tracked(self, run_id: str) -> RedisJournal | None:
         """Give a journal that is kept up to date, if it is. One with an ending is not: what Redis keeps counts."""
         journal = self._journals.get(run_id)
         return None if journal is None or has_ended(journal.entries) else journal
@@ -88,11 +88,11 @@ class Following:
 
         Raises:
             Unavailable: Redis is out of reach.
-            Refusal: whatever ``read`` raises.
+            HTTPError: whatever ``read`` raises.
         """
         while (opening := self._opening.get(run_id)) is not None:
             opening.wait()
-        if (known := self.get(run_id)) is not None:
+        if (known := self.tracked(run_id)) is not None:
             self._unheard.discard(run_id)
             return known
         self._opening[run_id] = Event()
@@ -100,28 +100,28 @@ class Following:
             # Listen first, then read: what is written between the two is heard.
             self._news.subscribe(keys.news(run_id))
             journal = self._journals[run_id] = read()
-        except Refusal:
+        except HTTPError:
             self._news.unsubscribe([keys.news(run_id)])
             raise
         finally:
             self._opening.pop(run_id).set()
         if run_id in self._overheard:
             self._overheard.discard(run_id)
-            self.catch_up([journal])
+            self.refresh([journal])
         return journal
 
-    def left(self, journal: RedisJournal) -> None:
+    def untrack(self, journal: RedisJournal) -> None:
         """Follow a run no more that nobody here listens to: whoever asks for its readers must not find us."""
         if not (journal.runs_here or has_ended(journal.entries)):
             gevent.spawn(self._drop, [journal])
 
-    def catch_up(self, journals: Iterable[RedisJournal]) -> None:
+    def refresh(self, journals: Iterable[RedisJournal]) -> None:
         """Read what these may have missed, soon."""
         for journal in journals:
             self._behind[journal.run_id] = journal
         self._work.set()
 
-    def look(self) -> None:
+    def sweep(self) -> None:
         """Let go of what nobody needs, and of what nobody will ever hear of again. Called every few seconds."""
         self._drop([j for run_id in self._unheard if (j := self._journals.get(run_id)) and not _is_needed(j)])
         self._unheard = {run_id for run_id, journal in self._journals.items() if not _is_needed(journal)}
@@ -132,17 +132,17 @@ class Following:
                 continue
             waits = [(self._away_since, self._patience_away), (journal.missing_since, self._patience)]
             if any(since is not None and since + patience < now for since, patience in waits):
-                journal.lose()
+                journal.mark_lost()
             elif journal.missing_since is not None:
-                self.catch_up([journal])
+                self.refresh([journal])
 
     def _drop(self, journals: Sequence[RedisJournal]) -> None:
-        dropped = [j for j in journals if not j.is_listened_to and self._journals.get(j.run_id) is j]
+        dropped = [j for j in journals if not j.has_listeners and self._journals.get(j.run_id) is j]
         for journal in dropped:
             del self._journals[journal.run_id]
         self._news.unsubscribe([keys.news(journal.run_id) for journal in dropped])
 
-    def _hear(self, message: bytes) -> None:
+    def _on_message(self, message: bytes) -> None:
         run, number, *entry = message.split(b" ", 2)
         run_id, index = run.decode(), int(number)
         journal = self._journals.get(run_id)
@@ -150,12 +150,12 @@ class Following:
             if run_id in self._opening:
                 self._overheard.add(run_id)
         elif entry and index <= len(journal.entries):
-            journal.heard(index, entry)
+            journal.apply(index, entry)
         else:
-            self.catch_up([journal])
+            self.refresh([journal])
 
-    def _catch_up_all(self) -> None:
-        self.catch_up(journal for journal in self._journals.values() if not has_ended(journal.entries))
+    def _refresh_all(self) -> None:
+        self.refresh(journal for journal in self._journals.values() if not has_ended(journal.entries))
 
     def _serve(self) -> None:
         while True:
@@ -171,7 +171,7 @@ class Following:
         """Read once what these may have missed; ``False`` when Redis did not give all of it."""
         # From the last fact that is known: where even that is missing, Redis has lost the run.
         known = [len(journal.entries) for journal in journals]
-        replies = self._line.ask_all(
+        replies = self._line.execute_many(
             ("XRANGE", keys.facts(journal.run_id), f"0-{count}", "+", "COUNT", _MOST)
             for journal, count in zip(journals, known, strict=True)
         )
@@ -183,7 +183,7 @@ class Following:
                 self._behind[journal.run_id] = journal
             elif reply:
                 journal.missing_since = None
-                journal.heard(count - 1, facts_of(reply))
+                journal.apply(count - 1, facts_of(reply))
                 if len(reply) == _MOST:
                     self._behind[journal.run_id] = journal
             elif journal.runs_here:
@@ -196,4 +196,4 @@ class Following:
 
 
 def _is_needed(journal: RedisJournal) -> bool:
-    return journal.is_listened_to or (journal.runs_here and not has_ended(journal.entries))
+    return journal.has_listeners or (journal.runs_here and not has_ended(journal.entries))

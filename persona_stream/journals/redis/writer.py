@@ -9,7 +9,7 @@ from gevent.event import Event
 
 from persona_stream.core.clock import Clock
 from persona_stream.errors import Unavailable
-from persona_stream.journals.redis.connection import Line
+from persona_stream.journals.redis.connection import RedisConnection
 from persona_stream.journals.redis.journal import RedisJournal
 from persona_stream.journals.redis.scripts import APPEND, BEGIN, Commands
 
@@ -17,14 +17,16 @@ _AGAIN = 0.25  # seconds between attempts while Redis is out of reach
 _MOST = 200  # journals in one go, so that one does not wait for thousands
 
 
-class Writer:
+class JournalWriter:
     """Bring facts to Redis.
 
     A journal's facts go in their order. What is sent a second time, because no reply came, is recognized by its
     place and its content, and stands once.
     """
 
-    def __init__(self, line: Line, commands: Commands, clock: Clock, may_restore: Callable[[], bool]) -> None:
+    def __init__(
+        self, line: RedisConnection, commands: Commands, clock: Clock, may_restore: Callable[[], bool]
+    ) -> None:
         self._line, self._commands, self._clock, self._may_restore = line, commands, clock, may_restore
         self._offering: dict[str, RedisJournal] = {}
         self._work = Event()
@@ -37,7 +39,7 @@ class Writer:
         """Do nothing any more."""
         self._greenlet.kill()
 
-    def push(self, journal: RedisJournal) -> None:
+    def enqueue(self, journal: RedisJournal) -> None:
         """Write what this journal offers, soon."""
         self._offering[journal.run_id] = journal
         self._work.set()
@@ -47,48 +49,50 @@ class Writer:
         if not self._may_restore():
             # We were away for so long that they may have been ended, kept their time, and gone.
             for journal in journals:
-                journal.lose()
+                journal.mark_lost()
             return
-        replies = self._line.run_all(BEGIN, [self._commands.begin(journal, joins=False) for journal in journals])
+        replies = self._line.run_script_many(
+            BEGIN, [self._commands.begin(journal, joins=False) for journal in journals]
+        )
         for journal, reply in zip(journals, replies, strict=True):
-            if isinstance(reply, Unavailable) or journal.offered:
-                self.push(journal)
+            if isinstance(reply, Unavailable) or journal.pending:
+                self.enqueue(journal)
 
     def _serve(self) -> None:
         while True:
             self._work.wait()
             self._work.clear()
             batch = [self._offering.pop(run_id) for run_id in list(self._offering)[:_MOST]]
-            if not self._write([journal for journal in batch if journal.offered]):
+            if not self._write([journal for journal in batch if journal.pending]):
                 gevent.sleep(_AGAIN)
             if self._offering:
                 self._work.set()
 
     def _write(self, journals: Sequence[RedisJournal]) -> bool:
         """Write once what these offer; ``False`` when Redis did not take all of it."""
-        sent = [(len(journal.entries), journal.offered) for journal in journals]
-        replies = self._line.run_all(APPEND, [self._commands.append(journal) for journal in journals])
+        sent = [(len(journal.entries), journal.pending) for journal in journals]
+        replies = self._line.run_script_many(APPEND, [self._commands.append(journal) for journal in journals])
         missing = []
         all_taken = True
         for journal, (known, offered), reply in zip(journals, sent, replies, strict=True):
             if isinstance(reply, Unavailable):
                 all_taken = False
-                self._keep(journal)
+                self._expire(journal)
             elif reply[0] == b"written":
-                journal.heard(known, offered)
+                journal.apply(known, offered)
             elif reply[0] == b"behind":
-                journal.heard(known, reply[1:])
+                journal.apply(known, reply[1:])
             elif journal.runs_here:
                 missing.append(journal)
             else:
-                journal.lose()
-            if journal.offered:
-                self.push(journal)
+                journal.mark_lost()
+            if journal.pending:
+                self.enqueue(journal)
         if missing:
             self.restore(missing)
         return all_taken
 
-    def _keep(self, journal: RedisJournal) -> None:
+    def _expire(self, journal: RedisJournal) -> None:
         since = journal.waiting_since
         if since is not None and since + self._commands.retention < self._clock():
-            journal.lose()
+            journal.mark_lost()

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice, text_of
+from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice, join_text_parts
 from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest
-from persona_stream.protocols.conversation import Name, chosen, picture
+from persona_stream.protocols.conversation import Name, validate_image_url, validate_tool_choice
 
 _OF_USERS = ("image", "document", "search_result", "tool_result")
 
@@ -52,7 +52,7 @@ class InputMessage(Struct, frozen=True):
     content: str | list[MessageBlock]
 
 
-def turns(system: str | Sequence[MessageBlock] | None, messages: Sequence[InputMessage]) -> list[Turn]:
+def parse_turns(system: str | Sequence[MessageBlock] | None, messages: Sequence[InputMessage]) -> list[Turn]:
     """Give the instructions and the messages as turns.
 
     Raises:
@@ -128,7 +128,7 @@ def _text(content: str | Sequence[MessageBlock], where: str) -> str:
     parts = [_part(block, f"{where}[{index}]") for index, block in enumerate(_blocks(content))]
     if any(isinstance(part, Image) for part in parts):
         raise _invalid(f"{where}: has a picture, and instructions are texts")
-    return text_of(tuple(parts))
+    return join_text_parts(tuple(parts))
 
 
 def _blocks(content: str | Sequence[MessageBlock]) -> Sequence[MessageBlock]:
@@ -137,7 +137,7 @@ def _blocks(content: str | Sequence[MessageBlock]) -> Sequence[MessageBlock]:
 
 def _texts_and_more(parts: Sequence[Part]) -> tuple[str, tuple[Part, ...]]:
     has_more = any(isinstance(part, Image) for part in parts)
-    return text_of(tuple(parts)), tuple(parts) if has_more else ()
+    return join_text_parts(tuple(parts)), tuple(parts) if has_more else ()
 
 
 def _part(block: MessageBlock, where: str) -> Part:
@@ -145,9 +145,9 @@ def _part(block: MessageBlock, where: str) -> Part:
         case MessageBlock(type="text", text=str(text)):
             return text
         case MessageBlock(type="image", source=BlockSource(type="base64", media_type=str(kind), data=str(data))):
-            return Image(picture(f"data:{kind};base64,{data}", where))
+            return Image(validate_image_url(f"data:{kind};base64,{data}", where))
         case MessageBlock(type="image", source=BlockSource(type="url", url=str(url))):
-            return Image(picture(url, where))
+            return Image(validate_image_url(url, where))
         case MessageBlock(type="text"):
             raise _invalid(f"{where}.text: is required")
         case MessageBlock(type="image"):
@@ -187,12 +187,12 @@ class MessageToolChoice(Struct, frozen=True):
     disable_parallel_tool_use: bool | None = None
 
 
-def tools_of(asked: list[MessageTool] | None) -> tuple[Tool, ...]:
+def parse_tools(asked: list[MessageTool] | None) -> tuple[Tool, ...]:
     """Give the tools of a request."""
     return tuple(Tool(tool.name, tool.description, tool.input_schema, tool.strict) for tool in asked or ())
 
 
-def choice_of(asked: MessageToolChoice | None, tools: tuple[Tool, ...]) -> ToolChoice | None:
+def parse_tool_choice(asked: MessageToolChoice | None, tools: tuple[Tool, ...]) -> ToolChoice | None:
     """Give the choice of a request.
 
     Raises:
@@ -202,7 +202,7 @@ def choice_of(asked: MessageToolChoice | None, tools: tuple[Tool, ...]) -> ToolC
         return None
     if asked.type == "tool" and asked.name is None:
         raise InvalidRequest("tool_choice.name: is required", "tool_choice")
-    return chosen(_MODES[asked.type], asked.name if asked.type == "tool" else None, tools)
+    return validate_tool_choice(_MODES[asked.type], asked.name if asked.type == "tool" else None, tools)
 
 
 class CountTokensRequest(Struct, frozen=True, kw_only=True):

@@ -22,11 +22,21 @@ import msgspec
 from persona_stream.core import i18n as messages
 from persona_stream.core import sse
 from persona_stream.core.content import ToolCall
-from persona_stream.core.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Queuing, Thought
-from persona_stream.core.facts import Answered, Entry, Failed, terms
+from persona_stream.core.events import (
+    AnswerReady,
+    Completed,
+    Event,
+    Progress,
+    QueuePosition,
+    ReasoningChunk,
+    RunFailed,
+    RunOpened,
+    TextChunk,
+)
+from persona_stream.core.facts import Answered, Entry, Failed, run_terms
 from persona_stream.core.query import Usage
-from persona_stream.core.snapshot import summarize
-from persona_stream.core.usage import usage_of
+from persona_stream.core.snapshot import take_snapshot
+from persona_stream.core.usage import run_usage
 from persona_stream.protocols.anthropic.schemas import (
     STOP_REASONS,
     ContentBlockDelta,
@@ -47,9 +57,9 @@ from persona_stream.protocols.anthropic.schemas import (
     ThinkingBlock,
     ThinkingDelta,
     ToolUseBlock,
-    failure,
+    failure_body,
 )
-from persona_stream.protocols.base import extras_of, status_of, to_json, with_fields
+from persona_stream.protocols.base import dump_json, http_status_for, merge_fields, provider_fields_for
 
 SIGNATURE = "cGVyc29uYV9zdHJlYW0="
 """What thoughts are signed with. It is ours: clients want one, and send it back, and no provider would take it."""
@@ -63,7 +73,7 @@ def message_id(run_id: str) -> str:
     return f"msg_{run_id}"
 
 
-def other_blocks(answered: Answered) -> list[Any]:
+def provider_blocks(answered: Answered) -> list[Any]:
     """Give the provider's blocks for which we have no words."""
     extras = answered.extras
     if extras is None or extras.dialect != "anthropic":
@@ -73,15 +83,15 @@ def other_blocks(answered: Answered) -> list[Any]:
     return [block for block in blocks if isinstance(block, Mapping) and isinstance(block.get("type"), str)]
 
 
-def ending(answered: Answered) -> Any:
+def stop_reason(answered: Answered) -> Any:
     """Say why the message ends; a ``MessageEnd``, with what else the provider says of the message."""
-    said = extras_of(answered, "anthropic", "message")
+    said = provider_fields_for(answered, "anthropic", "message")
     reason: Any = said.get("stop_reason")
     if not isinstance(reason, str) or not reason:
         reason = STOP_REASONS[answered.finish]
     end = MessageEnd(stop_reason=reason)
     ours = set(Message.__struct_fields__) - set(MessageEnd.__struct_fields__)
-    return with_fields(end, {name: value for name, value in said.items() if name not in ours})
+    return merge_fields(end, {name: value for name, value in said.items() if name not in ours})
 
 
 def usage(taken: Usage, answered: Answered) -> Any:
@@ -90,13 +100,13 @@ def usage(taken: Usage, answered: Answered) -> Any:
     What a cache took or gave is not among ``input_tokens`` on this wire, where it is counted beside them. There is no
     place to say that tokens are estimated.
     """
-    said = extras_of(answered, "anthropic", "usage")
+    said = provider_fields_for(answered, "anthropic", "usage")
     cached = sum(tokens for name in _CACHED if isinstance(tokens := said.get(name), int))
     given = max(0, taken.input_tokens - cached)
-    return with_fields(MessageUsage(input_tokens=given, output_tokens=taken.output_tokens), said)
+    return merge_fields(MessageUsage(input_tokens=given, output_tokens=taken.output_tokens), said)
 
 
-def arguments(call: ToolCall) -> tuple[str, dict[str, Any]]:
+def tool_input_json(call: ToolCall) -> tuple[str, dict[str, Any]]:
     """Give the arguments of a call as JSON, and decoded.
 
     They must be an object here: clients fail on anything else in the middle of a message. What a model wrote that is
@@ -117,7 +127,7 @@ _TEXT = TextBlock(text="")
 _THOUGHTS = ThinkingBlock(thinking="", signature="")
 
 
-class Anthropic:
+class AnthropicEncoder:
     """Give events Anthropic's form, for one reader of one run."""
 
     name: ClassVar = "anthropic"
@@ -145,24 +155,24 @@ class Anthropic:
 
     def _tell(self, event: Event) -> Iterator[MessageEvent]:
         match event:
-            case Piece(text=text):
+            case TextChunk(text=text):
                 yield from self._enter(_TEXT)
                 yield ContentBlockDelta(index=self._index, delta=TextDelta(text=text))
-            case Progress() | Queuing():
+            case Progress() | QueuePosition():
                 yield Ping()
-            case Thought(text=text):
+            case ReasoningChunk(text=text):
                 yield from self._enter(_THOUGHTS)
                 yield ContentBlockDelta(index=self._index, delta=ThinkingDelta(thinking=text))
-            case Opening() | Processed():
+            case RunOpened() | AnswerReady():
                 pass
-            case Complete(ending=answered):
+            case Completed(ending=answered):
                 yield from self._complete(answered)
-            case Failure(code=code, message=message):
-                yield failure(code, message)
+            case RunFailed(code=code, message=message):
+                yield failure_body(code, message)
 
     def _beginning(self) -> MessageStart:
-        run = terms(self._entries)
-        given = usage_of(self._entries).input_tokens
+        run = run_terms(self._entries)
+        given = run_usage(self._entries).input_tokens
         counted = MessageUsage(input_tokens=given, output_tokens=0)
         return MessageStart(message=Message(id=message_id(run.run_id), model=run.username, content=[], usage=counted))
 
@@ -189,48 +199,48 @@ class Anthropic:
 
     def _complete(self, answered: Answered) -> Iterator[MessageEvent]:
         yield from self._leave()
-        for block in other_blocks(answered):
+        for block in provider_blocks(answered):
             yield ContentBlockStart(index=self._index, content_block=block)
             yield from self._stop()
         for call in answered.calls:
             yield from self._call(call)
-        taken: Any = usage(usage_of(self._entries), answered)
-        yield MessageDelta(delta=ending(answered), usage=taken)
+        taken: Any = usage(run_usage(self._entries), answered)
+        yield MessageDelta(delta=stop_reason(answered), usage=taken)
         yield MessageStop()
 
     def _call(self, call: ToolCall) -> Iterator[MessageEvent]:
         yield ContentBlockStart(index=self._index, content_block=ToolUseBlock(id=call.id, name=call.name, input={}))
-        yield ContentBlockDelta(index=self._index, delta=InputJsonDelta(partial_json=arguments(call)[0]))
+        yield ContentBlockDelta(index=self._index, delta=InputJsonDelta(partial_json=tool_input_json(call)[0]))
         yield from self._stop()
 
 
 def _frame(body: MessageEvent) -> bytes:
     name = str(body.__struct_config__.tag)
-    return sse.named_event(to_json(body), name.encode("ascii"))
+    return sse.named_event(dump_json(body), name.encode("ascii"))
 
 
-def message(entries: Sequence[Entry]) -> tuple[int, Any]:
+def message_response(entries: Sequence[Entry]) -> tuple[int, Any]:
     """Give the HTTP status and the body that an ended run is answered with, a ``Message`` or a ``MessageError``."""
-    summary = summarize(entries)
+    summary = take_snapshot(entries)
     run, answered = summary.run, summary.ending
     if isinstance(answered, Failed):
-        told = messages.failure(answered.code, answered.text, run.locale)
-        return status_of(answered.code), failure(answered.code, told)
+        told = messages.error_text(answered.code, answered.text, run.locale)
+        return http_status_for(answered.code), failure_body(answered.code, told)
     if not isinstance(answered, Answered):
         raise TypeError(f"run {run.run_id} has not ended")
     body = Message(
         id=message_id(run.run_id),
         model=run.username,
         content=_content(summary.reasoning, summary.text, answered),
-        usage=usage(usage_of(entries), answered),
+        usage=usage(run_usage(entries), answered),
     )
-    return 200, msgspec.to_builtins(body) | msgspec.to_builtins(ending(answered))
+    return 200, msgspec.to_builtins(body) | msgspec.to_builtins(stop_reason(answered))
 
 
 def _content(thoughts: str, text: str, answered: Answered) -> list[Any]:
     return [
         *([ThinkingBlock(thinking=thoughts, signature=SIGNATURE)] if thoughts else []),
         *([TextBlock(text=text)] if text else []),
-        *other_blocks(answered),
-        *(ToolUseBlock(id=call.id, name=call.name, input=arguments(call)[1]) for call in answered.calls),
+        *provider_blocks(answered),
+        *(ToolUseBlock(id=call.id, name=call.name, input=tool_input_json(call)[1]) for call in answered.calls),
     ]

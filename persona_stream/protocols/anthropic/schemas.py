@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from persona_stream.core.facts import FailureCode
 from persona_stream.core.query import Finish
-from persona_stream.protocols.base import Refused, status_of
+from persona_stream.protocols.base import ErrorInfo, http_status_for
 
 StopReason = Literal[
     "end_turn", "max_tokens", "tool_use", "refusal", "stop_sequence", "pause_turn", "model_context_window_exceeded"
@@ -221,15 +221,15 @@ _TYPES: Mapping[int, ErrorType] = {
 }
 
 
-def refusal(refused: Refused) -> MessageError:
+def error_body(refused: ErrorInfo) -> MessageError:
     """Give a refusal its form."""
     others: ErrorType = "invalid_request_error" if refused.status < 500 else "api_error"
     return _error(_TYPES.get(refused.status, others), refused.message)
 
 
-def failure(code: FailureCode, message: str) -> MessageError:
+def failure_body(code: FailureCode, message: str) -> MessageError:
     """Give the ending of a run without an answer its form. None of them is the request's fault."""
-    return _error(_TYPES.get(status_of(code), "api_error"), message)
+    return _error(_TYPES.get(http_status_for(code), "api_error"), message)
 
 
 def _error(kind: ErrorType, message: str) -> MessageError:

@@ -13,16 +13,16 @@ from msgspec import UNSET, Struct, UnsetType
 
 from persona_stream.core import i18n as messages
 from persona_stream.core.cursor import BEGINNING
-from persona_stream.core.events import Failure
+from persona_stream.core.events import RunFailed
 from persona_stream.core.facts import Answered, Entry, Failed
 from persona_stream.core.query import Finish, Usage
-from persona_stream.core.snapshot import RunStatus, summarize
-from persona_stream.protocols.base import status_of
+from persona_stream.core.snapshot import RunStatus, take_snapshot
+from persona_stream.protocols.base import http_status_for
 from persona_stream.protocols.native.encoder import failure_frame
 from persona_stream.protocols.native.schemas import Seconds, TerminalFrame, finish_of
 
 
-def moment(at: float) -> str:
+def isoformat(at: float) -> str:
     """Write a moment, in seconds since 1970, as ISO 8601 in UTC."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
@@ -71,15 +71,15 @@ class RunList(Struct, frozen=True, kw_only=True):
     next: str | None
 
 
-def chat_answer(entries: Sequence[Entry]) -> tuple[int, ChatAnswer | TerminalFrame]:
+def chat_response(entries: Sequence[Entry]) -> tuple[int, ChatAnswer | TerminalFrame]:
     """Give the HTTP status and the body that an ended run is answered with."""
-    summary = summarize(entries)
+    summary = take_snapshot(entries)
     run = summary.run
     if isinstance(summary.ending, Failed):
         code = summary.ending.code
-        message = messages.failure(code, summary.ending.text, run.locale)
-        failure = Failure(BEGINNING, code, message, summary.elapsed(entries[-1].at))
-        return status_of(code), failure_frame(failure)
+        message = messages.error_text(code, summary.ending.text, run.locale)
+        failure = RunFailed(BEGINNING, code, message, summary.elapsed(entries[-1].at))
+        return http_status_for(code), failure_frame(failure)
     if not isinstance(summary.ending, Answered):
         raise TypeError(f"run {run.run_id} has not ended")
     return 200, ChatAnswer(
@@ -94,7 +94,7 @@ def chat_answer(entries: Sequence[Entry]) -> tuple[int, ChatAnswer | TerminalFra
 
 def run_view(entries: Sequence[Entry], now: float, events_url: str, *, is_left_working: bool = False) -> RunView:
     """Show a run at this moment; ``is_left_working`` says that it has ended, and its work has not."""
-    summary = summarize(entries)
+    summary = take_snapshot(entries)
     run, ending = summary.run, summary.ending
     failed = ending if isinstance(ending, Failed) else None
     return RunView(
@@ -102,13 +102,13 @@ def run_view(entries: Sequence[Entry], now: float, events_url: str, *, is_left_w
         status=summary.status,
         username=run.username,
         conversation_id=run.conversation_id,
-        created_at=moment(summary.accepted_at),
-        started_at=None if summary.started_at is None else moment(summary.started_at),
-        finished_at=None if summary.ended_at is None else moment(summary.ended_at),
+        created_at=isoformat(summary.accepted_at),
+        started_at=None if summary.started_at is None else isoformat(summary.started_at),
+        finished_at=None if summary.ended_at is None else isoformat(summary.ended_at),
         elapsed_time=round(summary.elapsed(now), 1),
         progress=summary.percent(now),
         data=summary.text if summary.text or isinstance(ending, Answered) else None,
-        error=messages.failure(failed.code, failed.text, run.locale) if failed else None,
+        error=messages.error_text(failed.code, failed.text, run.locale) if failed else None,
         code=failed.code if failed else None,
         usage=ending.usage if isinstance(ending, Answered) else None,
         events_url=events_url,

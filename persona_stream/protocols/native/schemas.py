@@ -68,7 +68,7 @@ class ReasoningFrame(_Frame, frozen=True, kw_only=True):
     is_complete: Literal[False] = False
 
 
-class BasicPieceFrame(_Frame, frozen=True, kw_only=True):
+class BasicChunkFrame(_Frame, frozen=True, kw_only=True):
     """A part of the answer, in style basic."""
 
     data: Annotated[str, Meta(min_length=1)]
@@ -79,7 +79,7 @@ class BasicPieceFrame(_Frame, frozen=True, kw_only=True):
     current_position: int
 
 
-class AdvancedPieceFrame(_Frame, frozen=True, kw_only=True):
+class AdvancedChunkFrame(_Frame, frozen=True, kw_only=True):
     """A part of the answer, in style advanced."""
 
     data: Annotated[str, Meta(min_length=1)]
@@ -88,7 +88,7 @@ class AdvancedPieceFrame(_Frame, frozen=True, kw_only=True):
     is_complete: Literal[False] = False
 
 
-class SmartPieceFrame(_Frame, frozen=True, kw_only=True):
+class SmartChunkFrame(_Frame, frozen=True, kw_only=True):
     """A part of the answer, in style smart."""
 
     data: Annotated[str, Meta(min_length=1)]
@@ -152,8 +152,8 @@ Frame = (
     | ProcessingFrame
     | ProcessingCompleteFrame
     | ReasoningFrame
-    | BasicPieceFrame
-    | AdvancedPieceFrame
-    | SmartPieceFrame
+    | BasicChunkFrame
+    | AdvancedChunkFrame
+    | SmartChunkFrame
     | TerminalFrame
 )

@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice, text_of
+from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice, join_text_parts
 from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest
-from persona_stream.protocols.conversation import Name, chosen, picture
+from persona_stream.protocols.conversation import Name, validate_image_url, validate_tool_choice
 from persona_stream.protocols.openai.schemas import FunctionCall
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -58,7 +58,7 @@ class RequestMessage(Struct, frozen=True):
     function_call: None = None
 
 
-def turns(messages: Sequence[RequestMessage]) -> list[Turn]:
+def parse_turns(messages: Sequence[RequestMessage]) -> list[Turn]:
     """Give each message as a turn.
 
     Raises:
@@ -77,7 +77,7 @@ def _turn(message: RequestMessage, where: str) -> Turn:
             parts = tuple(_part(part, f"{where}[{index}]") for index, part in enumerate(several))
     calls = tuple(ToolCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ())
     has_more = any(isinstance(part, Image) for part in parts)
-    return Turn(_ROLES[message.role], text_of(parts), parts if has_more else (), calls, message.tool_call_id)
+    return Turn(_ROLES[message.role], join_text_parts(parts), parts if has_more else (), calls, message.tool_call_id)
 
 
 def _part(part: ContentPart, where: str) -> Part:
@@ -85,7 +85,7 @@ def _part(part: ContentPart, where: str) -> Part:
         case ContentPart(type="text", text=str(text)) | ContentPart(type="refusal", refusal=str(text)):
             return text
         case ContentPart(type="image_url", image_url=ImageUrl(url=url, detail=detail)):
-            return Image(picture(url, where), detail)
+            return Image(validate_image_url(url, where), detail)
         case ContentPart(type="text" | "refusal" | "image_url"):
             raise InvalidRequest(f"{where}.{part.type}: is required", "messages")
         case _:
@@ -126,7 +126,7 @@ class ChosenTool(Struct, frozen=True):
 Choice = Literal["auto", "none", "required"] | ChosenTool
 
 
-def tools_of(asked: list[RequestTool] | None) -> tuple[Tool, ...]:
+def parse_tools(asked: list[RequestTool] | None) -> tuple[Tool, ...]:
     """Give the tools of a request."""
     return tuple(
         Tool(tool.function.name, tool.function.description, tool.function.parameters or {}, tool.function.strict)
@@ -134,7 +134,7 @@ def tools_of(asked: list[RequestTool] | None) -> tuple[Tool, ...]:
     )
 
 
-def choice_of(asked: Choice | None, tools: tuple[Tool, ...]) -> ToolChoice | None:
+def parse_tool_choice(asked: Choice | None, tools: tuple[Tool, ...]) -> ToolChoice | None:
     """Give the choice of a request.
 
     Raises:
@@ -143,8 +143,8 @@ def choice_of(asked: Choice | None, tools: tuple[Tool, ...]) -> ToolChoice | Non
     if asked is None:
         return None
     if isinstance(asked, ChosenTool):
-        return chosen("named", asked.function.name, tools)
-    return chosen(asked, None, tools)
+        return validate_tool_choice("named", asked.function.name, tools)
+    return validate_tool_choice(asked, None, tools)
 
 
 _SAMPLING = (

@@ -18,13 +18,23 @@ from msgspec import UNSET
 
 from persona_stream.core import i18n as messages
 from persona_stream.core import sse
-from persona_stream.core.events import Complete, Event, Failure, Opening, Piece, Processed, Progress, Queuing, Thought
-from persona_stream.core.facts import Answered, Entry, Failed, terms
+from persona_stream.core.events import (
+    AnswerReady,
+    Completed,
+    Event,
+    Progress,
+    QueuePosition,
+    ReasoningChunk,
+    RunFailed,
+    RunOpened,
+    TextChunk,
+)
+from persona_stream.core.facts import Answered, Entry, Failed, run_terms
 from persona_stream.core.query import Usage
-from persona_stream.core.snapshot import summarize
-from persona_stream.core.usage import usage_of
+from persona_stream.core.snapshot import take_snapshot
+from persona_stream.core.usage import run_usage
 from persona_stream.protocols import base as extras
-from persona_stream.protocols.base import status_of, to_json
+from persona_stream.protocols.base import dump_json, http_status_for
 from persona_stream.protocols.openai.schemas import (
     FINISH_REASONS,
     ChatChoice,
@@ -35,7 +45,7 @@ from persona_stream.protocols.openai.schemas import (
     ChunkChoice,
     CompletionUsage,
     FinishReason,
-    failure,
+    failure_body,
     function_call,
     function_call_delta,
 )
@@ -43,14 +53,14 @@ from persona_stream.protocols.openai.schemas import (
 Place = Literal["message", "completion", "usage"]
 
 
-def extras_of(answered: Answered, place: Place) -> Mapping[str, Any]:
+def provider_fields(answered: Answered, place: Place) -> Mapping[str, Any]:
     """Give what belongs there; nothing, where the provider speaks another dialect."""
-    return extras.extras_of(answered, "openai", place)
+    return extras.provider_fields_for(answered, "openai", place)
 
 
-def with_extras(frame: msgspec.Struct, answered: Answered, place: Place) -> Any:
+def with_provider_fields(frame: msgspec.Struct, answered: Answered, place: Place) -> Any:
     """Give a frame with what belongs there; what we say ourselves stands."""
-    return extras.with_fields(frame, extras_of(answered, place))
+    return extras.merge_fields(frame, provider_fields(answered, place))
 
 
 Heartbeat = Literal["comment", "delta", "off"]
@@ -75,7 +85,7 @@ def completion_usage(usage: Usage) -> CompletionUsage:
     )
 
 
-class OpenAI:
+class OpenAIEncoder:
     """Give events OpenAI's form, for one reader of one run."""
 
     name: ClassVar = "openai"
@@ -93,29 +103,29 @@ class OpenAI:
             heartbeat: what it gets while the backend is at work.
         """
         self._entries, self._include_usage, self._heartbeat = entries, include_usage, heartbeat
-        run = terms(entries)
+        run = run_terms(entries)
         self._id, self._created, self._model = completion_id(run.run_id), int(entries[0].at), run.username
         self._beats: int | None = None  # how many were due when the reader last heard
 
     def encode(self, event: Event) -> bytes:
         """Frame an event."""
         match event:
-            case Piece(text=text):
+            case TextChunk(text=text):
                 return self._delta(ChatDelta(content=text))
             case Progress(elapsed=elapsed, percent=percent, message=message):
                 return self._alive(elapsed, f"processing {elapsed:.1f}s {percent}% {message}")
-            case Queuing(elapsed=elapsed, place=place):
+            case QueuePosition(elapsed=elapsed, place=place):
                 return self._alive(elapsed, f"queued {elapsed:.1f}s {place}")
-            case Opening():
+            case RunOpened():
                 return self._delta(ChatDelta(role="assistant", content=""))
-            case Processed():
+            case AnswerReady():
                 return b""
-            case Thought(text=text):
+            case ReasoningChunk(text=text):
                 return self._delta(ChatDelta(reasoning_content=text))
-            case Complete(ending=ending):
+            case Completed(ending=ending):
                 return self._ending(ending) + _DONE
-            case Failure(code=code, message=message):
-                return sse.anonymous_event(to_json(failure(code, message))) + _DONE
+            case RunFailed(code=code, message=message):
+                return sse.anonymous_event(dump_json(failure_body(code, message))) + _DONE
 
     def _alive(self, elapsed: float, text: str) -> bytes:
         if self._heartbeat == "off":
@@ -133,12 +143,12 @@ class OpenAI:
             for index, call in enumerate(answered.calls)
         ]
         own = ChatDelta.__struct_fields__
-        if more := {name: value for name, value in extras_of(answered, "message").items() if name not in own}:
+        if more := {name: value for name, value in provider_fields(answered, "message").items() if name not in own}:
             frames.append(self._chunk([{"index": 0, "delta": more, "logprobs": None, "finish_reason": None}]))
         last = self._choice(ChatDelta(), FINISH_REASONS[answered.finish])
         frames.append(self._chunk([last], answered=answered))
         if self._include_usage:
-            usage = with_extras(completion_usage(usage_of(self._entries)), answered, "usage")
+            usage = with_provider_fields(completion_usage(run_usage(self._entries)), answered, "usage")
             frames.append(self._chunk([], usage))
         return b"".join(frames)
 
@@ -156,17 +166,17 @@ class OpenAI:
             choices=choices,
             usage=usage if self._include_usage else UNSET,
         )
-        body = with_extras(chunk, answered, "completion") if answered else chunk
-        return sse.anonymous_event(to_json(body))
+        body = with_provider_fields(chunk, answered, "completion") if answered else chunk
+        return sse.anonymous_event(dump_json(body))
 
 
-def completion(entries: Sequence[Entry]) -> tuple[int, Any]:
+def completion_response(entries: Sequence[Entry]) -> tuple[int, Any]:
     """Give the HTTP status and the body that an ended run is answered with, a ``ChatCompletion`` or ``ErrorBody``."""
-    summary = summarize(entries)
+    summary = take_snapshot(entries)
     run = summary.run
     if isinstance(summary.ending, Failed):
         code = summary.ending.code
-        return status_of(code), failure(code, messages.failure(code, summary.ending.text, run.locale))
+        return http_status_for(code), failure_body(code, messages.error_text(code, summary.ending.text, run.locale))
     ending = summary.ending
     if not isinstance(ending, Answered):
         raise TypeError(f"run {run.run_id} has not ended")
@@ -175,12 +185,14 @@ def completion(entries: Sequence[Entry]) -> tuple[int, Any]:
         reasoning_content=summary.reasoning or UNSET,
         tool_calls=[function_call(call) for call in ending.calls] or UNSET,
     )
-    choice = ChatChoice(message=with_extras(message, ending, "message"), finish_reason=FINISH_REASONS[ending.finish])
+    choice = ChatChoice(
+        message=with_provider_fields(message, ending, "message"), finish_reason=FINISH_REASONS[ending.finish]
+    )
     body = ChatCompletion(
         id=completion_id(run.run_id),
         created=int(summary.accepted_at),
         model=run.username,
         choices=[choice],
-        usage=with_extras(completion_usage(usage_of(entries)), ending, "usage"),
+        usage=with_provider_fields(completion_usage(run_usage(entries)), ending, "usage"),
     )
-    return 200, with_extras(body, ending, "completion")
+    return 200, with_provider_fields(body, ending, "completion")

@@ -13,7 +13,7 @@ from msgspec import UNSET, Struct, UnsetType
 from persona_stream.core.content import ToolCall
 from persona_stream.core.facts import FailureCode
 from persona_stream.core.query import Finish
-from persona_stream.protocols.base import Refused
+from persona_stream.protocols.base import ErrorInfo
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -164,13 +164,13 @@ _TYPES: Mapping[int, str] = {401: "authentication_error", 403: "permission_error
 _CODES: Mapping[str, str] = {"unauthorized": "invalid_api_key"}
 
 
-def refusal(refused: Refused) -> ErrorBody:
+def error_body(refused: ErrorInfo) -> ErrorBody:
     """Give a refusal its form."""
     kind = _TYPES.get(refused.status, _INVALID if refused.status < 500 else SERVER_ERROR)
     code = _CODES.get(refused.code, refused.code)
     return ErrorBody(error=ErrorObject(message=refused.message, type=kind, param=refused.field, code=code))
 
 
-def failure(code: FailureCode, message: str) -> ErrorBody:
+def failure_body(code: FailureCode, message: str) -> ErrorBody:
     """Give the ending of a run without an answer its form."""
     return ErrorBody(error=ErrorObject(message=message, type=SERVER_ERROR, code=code))

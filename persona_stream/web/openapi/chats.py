@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from persona_stream.core.projection import Style
+from persona_stream.core.projection import StreamStyle
 from persona_stream.protocols.native.responses import ChatAnswer
 from persona_stream.protocols.native.schemas import CancelledFrame, ErrorFrame, TimeoutFrame
 from persona_stream.web.openapi import examples
@@ -45,7 +45,7 @@ def paths() -> Node:
     return streams | {"/api/chat": {"post": _chat()}}
 
 
-def _streaming(style: Style) -> Node:
+def _streaming(style: StreamStyle) -> Node:
     return {
         "operationId": "streamChat" + ("" if style.name == "basic" else style.name.title()),
         "tags": ["Streams"],

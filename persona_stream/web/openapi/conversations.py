@@ -13,8 +13,8 @@ from persona_stream.web.routes.conversations import (
     ConversationDeleted,
     ConversationList,
     ConversationPage,
+    conversation_view,
     exchange_view,
-    view,
 )
 
 _KNOWN = ("Unauthorized", "Forbidden", "Internal", "Unavailable")
@@ -24,8 +24,8 @@ _CONVERSATION = Conversation("chat_123", "VitalikButerin", "What is Ethereum?", 
 _EXCHANGE = Exchange(
     RUN_ID, "VitalikButerin", BEGAN, "What is Ethereum?", "A blockchain that runs programs.", None, True, "complete"
 )
-_LIST = ConversationList(conversations=[view(_CONVERSATION)], next=None)
-_PAGE = ConversationPage(conversation=view(_CONVERSATION), exchanges=[exchange_view(_EXCHANGE)], next=None)
+_LIST = ConversationList(conversations=[conversation_view(_CONVERSATION)], next=None)
+_PAGE = ConversationPage(conversation=conversation_view(_CONVERSATION), exchanges=[exchange_view(_EXCHANGE)], next=None)
 
 
 def paths() -> Node:

@@ -7,23 +7,23 @@ from typing import Any
 
 import msgspec
 
-from persona_stream.auth.tickets import Tickets
+from persona_stream.auth.tickets import RunURLSigner
 from persona_stream.chunking import registry as chunking
 from persona_stream.core.events import Wait
 from persona_stream.core.facts import Accepted, Answered, Entry, Failed, FailureCode, Started
-from persona_stream.core.projection import SMART, Reader, Script, Style
+from persona_stream.core.projection import SMART, StreamProjection, StreamStyle, SubscriptionOptions
 from persona_stream.core.query import Usage
-from persona_stream.protocols.anthropic.encoder import Anthropic, message
+from persona_stream.protocols.anthropic.encoder import AnthropicEncoder, message_response
 from persona_stream.protocols.anthropic.schemas import ModelInfo, ModelInfoList
-from persona_stream.protocols.base import Dialect
-from persona_stream.protocols.native.encoder import Native
-from persona_stream.protocols.native.responses import RunList, chat_answer, run_view
-from persona_stream.protocols.openai.encoder import OpenAI, completion
+from persona_stream.protocols.base import EventEncoder
+from persona_stream.protocols.native.encoder import NativeEncoder
+from persona_stream.protocols.native.responses import RunList, chat_response, run_view
+from persona_stream.protocols.openai.encoder import OpenAIEncoder, completion_response
 from persona_stream.protocols.openai.schemas import Model, ModelList
 
 BEGAN = 1_795_154_400.0  # 2026-11-20, 06:00 UTC, which the name of the run carries too
 RUN_ID = "01m7vrmmr0hqz3v8dn4k7tw2xb"
-EVENTS_URL = f"/api/runs/{RUN_ID}/events?ticket={Tickets(lambda: 'nobody has this secret').sign(RUN_ID)}"
+EVENTS_URL = f"/api/runs/{RUN_ID}/events?ticket={RunURLSigner(lambda: 'nobody has this secret').sign(RUN_ID)}"
 
 REQUEST = {"username": "VitalikButerin", "message": "What is Ethereum?", "locale": "en"}
 
@@ -70,40 +70,40 @@ _BEGINNING = (Entry(BEGAN, _ACCEPTED), Entry(BEGAN, Started()))
 _ANSWERED = (*_BEGINNING, Entry(BEGAN + 3.5, Answered(_ANSWER, Usage(input_tokens=412, output_tokens=19))))
 
 
-def stream(style: Style) -> str:
+def stream(style: StreamStyle) -> str:
     """Give the whole stream of a run, as its bytes go over the wire."""
-    native = Native(RUN_ID, EVENTS_URL, style, "en")
+    native = NativeEncoder(RUN_ID, EVENTS_URL, style, "en")
     return b"".join(_frames(style, lambda journal: native)).decode()
 
 
 def chunks() -> str:
     """Give the same on OpenAI's wire, with the tokens at its end."""
-    return b"".join(_frames(SMART, lambda journal: OpenAI(journal, include_usage=True))).decode()
+    return b"".join(_frames(SMART, lambda journal: OpenAIEncoder(journal, include_usage=True))).decode()
 
 
 def completion_answer() -> Any:
     """Give what ``/v1/chat/completions`` answers at once."""
-    return msgspec.to_builtins(completion(_ANSWERED)[1])
+    return msgspec.to_builtins(completion_response(_ANSWERED)[1])
 
 
 def message_events() -> str:
     """Give the same on Anthropic's wire."""
-    return b"".join(_frames(SMART, Anthropic)).decode()
+    return b"".join(_frames(SMART, AnthropicEncoder)).decode()
 
 
 def message_answer() -> Any:
     """Give what ``/v1/messages`` answers at once."""
-    return msgspec.to_builtins(message(_ANSWERED)[1])
+    return msgspec.to_builtins(message_response(_ANSWERED)[1])
 
 
 def answer() -> Any:
     """Give what ``/api/chat`` answers."""
-    return msgspec.to_builtins(chat_answer(_ANSWERED)[1])
+    return msgspec.to_builtins(chat_response(_ANSWERED)[1])
 
 
 def failure(code: FailureCode, after: float, text: str | None = None) -> Any:
     """Give what ``/api/chat`` answers when there is no answer."""
-    return msgspec.to_builtins(chat_answer((*_BEGINNING, Entry(BEGAN + after, Failed(code, text))))[1])
+    return msgspec.to_builtins(chat_response((*_BEGINNING, Entry(BEGAN + after, Failed(code, text))))[1])
 
 
 def run(*, answered: bool) -> Any:
@@ -117,12 +117,12 @@ def runs() -> Any:
     return msgspec.to_builtins(RunList(runs=[run_view(_ANSWERED, BEGAN + 60.0, EVENTS_URL)], next=None))
 
 
-def _frames(style: Style, speak: Callable[[Sequence[Entry]], Dialect]) -> Iterator[bytes]:
+def _frames(style: StreamStyle, speak: Callable[[Sequence[Entry]], EventEncoder]) -> Iterator[bytes]:
     """Drive a script with a clock that leaps to the next moment at which something happens."""
     journal, moments = [_ANSWERED[0]], [BEGAN]
-    reader = Reader(style, chunking.chunker(style.chunking), "en")
+    reader = SubscriptionOptions(style, chunking.get_chunker(style.chunking), "en")
     dialect = speak(journal)
-    for step in Script(journal, reader, lambda: moments[-1]):
+    for step in StreamProjection(journal, reader, lambda: moments[-1]):
         if not isinstance(step, Wait):
             yield dialect.encode(step)
             continue

@@ -19,7 +19,7 @@ FIELDS: Mapping[str, str] = {
     "Health.missing": "The stores that are out of reach; left out when there are none. Runs go on without a database.",
     "message": "What is being done now, for a person to read.",
     "progress": "Percent done. It never falls while the backend is at work.",
-    "BasicPieceFrame.progress": "How much of the answer has been sent, in percent; `null` while its end is not known.",
+    "BasicChunkFrame.progress": "How much of the answer has been sent, in percent; `null` while its end is not known.",
     "streaming_progress": "How much of the answer has been sent, in percent; `null` while its end is not known.",
     "run_id": "The name of the run. The run goes on when the connection breaks, and is found again by this name.",
     "conversation_id": "The conversation that the run belongs to.",

@@ -6,42 +6,42 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from persona_stream.auth.jwt import missing
+from persona_stream.auth.jwt import missing_token
 from persona_stream.core import sse
 from persona_stream.errors import (
-    Busy,
     Conflict,
-    Draining,
     Forbidden,
     Gone,
+    HTTPError,
     InvalidRequest,
     ModelNotFound,
     NotAcceptable,
     NotFound,
-    Refusal,
+    Overloaded,
+    ShuttingDown,
     TooLarge,
     UnsupportedMediaType,
 )
 from persona_stream.protocols.anthropic import schemas as anthropic
-from persona_stream.protocols.base import Refused, to_json
+from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.protocols.native.schemas import ErrorFrame
 from persona_stream.protocols.openai import schemas as openai
 from persona_stream.web.openapi.parameters import header
 from persona_stream.web.openapi.schemas import Node, ref
 
 
-class _Internal(Refusal):
+class _Internal(HTTPError):
     status, code = 500, "internal"
 
 
 # By the name that the document has for it: one case of it, and when it comes.
-_REFUSALS: Mapping[str, tuple[Refusal, str]] = {
+_REFUSALS: Mapping[str, tuple[HTTPError, str]] = {
     "InvalidRequest": (
         InvalidRequest("username: is required"),
         "The body, a parameter or a header breaks its rule; the text names it.",
     ),
     "Unauthorized": (
-        missing(),
+        missing_token(),
         "There is no token, or it is malformed, expired, not valid yet or wrongly signed.",
     ),
     "Forbidden": (
@@ -93,7 +93,7 @@ _REFUSALS: Mapping[str, tuple[Refusal, str]] = {
         "The body is not JSON, or is compressed.",
     ),
     "Busy": (
-        Busy("Every place is taken: try again in a moment"),
+        Overloaded("Every place is taken: try again in a moment"),
         "Too many runs are under way, in all or of yours.",
     ),
     "Internal": (
@@ -101,7 +101,7 @@ _REFUSALS: Mapping[str, tuple[Refusal, str]] = {
         "Something went wrong that should not.",
     ),
     "Unavailable": (
-        Draining("The server is shutting down: try again in a moment"),
+        ShuttingDown("The server is shutting down: try again in a moment"),
         "The server is shutting down (`draining`), or something that it needs is out of reach (`unavailable`).",
     ),
 }
@@ -122,17 +122,17 @@ def responses() -> Node:
     for name, case in _REFUSALS.items():
         found[name] = _response(*case, on_stream=False)
         found[name + _ON_STREAM] = _response(*case, on_stream=True)
-        found[name + _IN_OPENAI] = _foreign(*case, openai.refusal)
-        found[name + _IN_ANTHROPIC] = _foreign(*case, anthropic.refusal)
-        found[name + _IN_OPENAI + _IN_ANTHROPIC] = _foreign(*case, openai.refusal, anthropic.refusal)
+        found[name + _IN_OPENAI] = _foreign(*case, openai.error_body)
+        found[name + _IN_ANTHROPIC] = _foreign(*case, anthropic.error_body)
+        found[name + _IN_OPENAI + _IN_ANTHROPIC] = _foreign(*case, openai.error_body, anthropic.error_body)
     return found
 
 
-def _response(refusal: Refusal, when: str, *, on_stream: bool) -> Node:
+def _response(refusal: HTTPError, when: str, *, on_stream: bool) -> Node:
     frame = ErrorFrame(error=refusal.message, code=refusal.code)
     content: Node = {}
     if on_stream:
-        text = sse.anonymous_event(to_json(frame)).decode()
+        text = sse.anonymous_event(dump_json(frame)).decode()
         content["text/event-stream"] = {
             "itemSchema": ref("RefusalEvent"),
             "examples": {"refused": {"serializedValue": text}},
@@ -141,8 +141,8 @@ def _response(refusal: Refusal, when: str, *, on_stream: bool) -> Node:
     return {"description": when, "content": content, **_headers(refusal)}
 
 
-def _foreign(refusal: Refusal, when: str, *writers: Callable[[Refused], msgspec.Struct]) -> Node:
-    refused = Refused(refusal.status, refusal.code, refusal.message, refusal.field)
+def _foreign(refusal: HTTPError, when: str, *writers: Callable[[ErrorInfo], msgspec.Struct]) -> Node:
+    refused = ErrorInfo(refusal.status, refusal.code, refusal.message, refusal.field)
     bodies = {type(body).__name__: body for body in (write(refused) for write in writers)}
     schemas = [ref(name) for name in bodies]
     content = {
@@ -152,5 +152,5 @@ def _foreign(refusal: Refusal, when: str, *writers: Callable[[Refused], msgspec.
     return {"description": when, "content": {"application/json": content}, **_headers(refusal)}
 
 
-def _headers(refusal: Refusal) -> Node:
+def _headers(refusal: HTTPError) -> Node:
     return {"headers": {name: header(_HEADERS[name]) for name in refusal.headers}} if refusal.headers else {}

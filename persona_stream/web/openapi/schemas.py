@@ -34,9 +34,9 @@ _EVERYWHERE: tuple[type, ...] = (
     frames.CancelledFrame,
 )
 PIECES: dict[str, type] = {
-    "basic": frames.BasicPieceFrame,
-    "advanced": frames.AdvancedPieceFrame,
-    "smart": frames.SmartPieceFrame,
+    "basic": frames.BasicChunkFrame,
+    "advanced": frames.AdvancedChunkFrame,
+    "smart": frames.SmartChunkFrame,
 }
 """The frame that carries the answer, by style."""
 _BODIES: tuple[type, ...] = (

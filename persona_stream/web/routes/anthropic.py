@@ -8,91 +8,91 @@ from __future__ import annotations
 from flask import Blueprint, Request, Response
 
 from persona_stream.core.query import Parameters, Principal, Query
-from persona_stream.core.usage import tokens_of
+from persona_stream.core.usage import query_tokens
 from persona_stream.protocols.anthropic.decoder import (
     CountTokensRequest,
     MessagesRequest,
     check_messages_request,
-    choice_of,
     count_tokens_decoder,
     messages_decoder,
-    tools_of,
-    turns,
+    parse_tool_choice,
+    parse_tools,
+    parse_turns,
 )
-from persona_stream.protocols.anthropic.encoder import Anthropic, message
+from persona_stream.protocols.anthropic.encoder import AnthropicEncoder, message_response
 from persona_stream.protocols.anthropic.schemas import TokenCount
-from persona_stream.protocols.base import to_json
-from persona_stream.runs.request import Order
-from persona_stream.web.auth import asker, caller
-from persona_stream.web.blocking import answer, fails_soon, whole
-from persona_stream.web.negotiation import check_streamable
-from persona_stream.web.parsing import read
-from persona_stream.web.responses import current
-from persona_stream.web.run_requests import order_of, query_of
-from persona_stream.web.services import Desk
-from persona_stream.web.streaming import stream
+from persona_stream.protocols.base import dump_json
+from persona_stream.runs.request import RunRequest
+from persona_stream.web.auth import authenticate, authenticate_and_limit
+from persona_stream.web.blocking import blocking_response, failed_within_window, final_response
+from persona_stream.web.negotiation import require_event_stream
+from persona_stream.web.parsing import parse_json_body
+from persona_stream.web.responses import current_request
+from persona_stream.web.run_requests import build_query, build_v1_run_request
+from persona_stream.web.services import Services
+from persona_stream.web.streaming import stream_response
 
 
-def order(request: Request, desk: Desk) -> tuple[Order, MessagesRequest]:
+def build_run_request(request: Request, desk: Services) -> tuple[RunRequest, MessagesRequest]:
     """Read and check a request for a message, and say what is to be run for it.
 
     Raises:
-        Refusal: it cannot be served; nothing was started.
+        HTTPError: it cannot be served; nothing was started.
     """
-    principal = asker(request, desk)
-    asked = read(request, messages_decoder)
+    principal = authenticate_and_limit(request, desk)
+    asked = parse_json_body(request, messages_decoder)
     check_messages_request(asked)
     query = _query(request, desk, principal, asked, asked.parameters)
-    return order_of(request, desk, query, asked, names={"response_format": "output_config"}), asked
+    return build_v1_run_request(request, desk, query, asked, names={"response_format": "output_config"}), asked
 
 
-def counted(request: Request, desk: Desk) -> Query:
+def build_count_query(request: Request, desk: Services) -> Query:
     """Read and check a request whose tokens shall be counted; give what would be asked.
 
     Raises:
-        Refusal: nobody could be asked that.
+        HTTPError: nobody could be asked that.
     """
-    principal = caller(request, desk.verifier)
-    asked = read(request, count_tokens_decoder)
+    principal = authenticate(request, desk.verifier)
+    asked = parse_json_body(request, count_tokens_decoder)
     check_messages_request(asked)
     return _query(request, desk, principal, asked, {})
 
 
 def _query(
-    request: Request, desk: Desk, principal: Principal, asked: CountTokensRequest, parameters: Parameters
+    request: Request, desk: Services, principal: Principal, asked: CountTokensRequest, parameters: Parameters
 ) -> Query:
-    tools = tools_of(asked.tools)
-    return query_of(
+    tools = parse_tools(asked.tools)
+    return build_query(
         request,
         desk,
         principal,
         model=asked.model,
-        turns=turns(asked.system, asked.messages),
+        turns=parse_turns(asked.system, asked.messages),
         tools=tools,
-        tool_choice=choice_of(asked.tool_choice, tools),
+        tool_choice=parse_tool_choice(asked.tool_choice, tools),
         parameters=parameters,
     )
 
 
-def blueprint(desk: Desk) -> Blueprint:
+def blueprint(desk: Services) -> Blueprint:
     """Give the blueprint of Anthropic's addresses."""
     blueprint = Blueprint("anthropic", __name__)
 
     @blueprint.post("/v1/messages")
     def messages() -> Response:
-        request = current()
-        made, asked = order(request, desk)
+        request = current_request()
+        made, asked = build_run_request(request, desk)
         if not asked.stream:
-            return answer(request, desk, desk.runs.start(made), message)
-        check_streamable(request)
+            return blocking_response(request, desk, desk.runs.start(made), message_response)
+        require_event_stream(request)
         journal = desk.runs.start(made)
-        if fails_soon(request, desk, journal):
-            return whole(request, desk, journal, message)
-        return stream(request, desk, journal, dialect=Anthropic(journal.entries))
+        if failed_within_window(request, desk, journal):
+            return final_response(request, desk, journal, message_response)
+        return stream_response(request, desk, journal, dialect=AnthropicEncoder(journal.entries))
 
     @blueprint.post("/v1/messages/count_tokens")
     def count_tokens() -> Response:
-        body = to_json(TokenCount(input_tokens=tokens_of(counted(current(), desk))))
+        body = dump_json(TokenCount(input_tokens=query_tokens(build_count_query(current_request(), desk))))
         return Response(body, content_type="application/json")
 
     return blueprint

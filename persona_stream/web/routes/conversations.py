@@ -14,13 +14,13 @@ from flask import Blueprint, Response, request
 from msgspec import Struct
 
 from persona_stream.db.models import Conversation, Exchange
-from persona_stream.db.records import ConversationForgotten
+from persona_stream.db.records import DeletedConversation
 from persona_stream.errors import InvalidRequest, NotFound
-from persona_stream.protocols.native.responses import moment
-from persona_stream.web.auth import caller
-from persona_stream.web.parsing import limit
-from persona_stream.web.responses import json_answer
-from persona_stream.web.services import Desk
+from persona_stream.protocols.native.responses import isoformat
+from persona_stream.web.auth import authenticate
+from persona_stream.web.parsing import page_limit
+from persona_stream.web.responses import json_response
+from persona_stream.web.services import Services
 
 
 class ConversationView(Struct, frozen=True, kw_only=True):
@@ -70,14 +70,14 @@ class ConversationDeleted(Struct, frozen=True, kw_only=True):
     conversation_id: str
 
 
-def view(conversation: Conversation) -> ConversationView:
+def conversation_view(conversation: Conversation) -> ConversationView:
     """Show a conversation."""
     return ConversationView(
         conversation_id=conversation.conversation_id,
         username=conversation.username,
         title=conversation.title,
-        created_at=moment(conversation.created_at),
-        updated_at=moment(conversation.updated_at),
+        created_at=isoformat(conversation.created_at),
+        updated_at=isoformat(conversation.updated_at),
     )
 
 
@@ -86,7 +86,7 @@ def exchange_view(exchange: Exchange) -> ExchangeView:
     return ExchangeView(
         run_id=exchange.run_id,
         username=exchange.username,
-        at=moment(exchange.at),
+        at=isoformat(exchange.at),
         question=exchange.question,
         answer=exchange.answer,
         reasoning=exchange.reasoning,
@@ -95,16 +95,16 @@ def exchange_view(exchange: Exchange) -> ExchangeView:
     )
 
 
-def markdown(conversation: Conversation, exchanges: Sequence[Exchange]) -> str:
+def export_markdown(conversation: Conversation, exchanges: Sequence[Exchange]) -> str:
     """Write a conversation for people. What was said is left as it is: it often is Markdown already."""
     parts = [
         f"# {conversation.title or conversation.conversation_id}",
-        f"{conversation.username} · {moment(conversation.created_at)}",
+        f"{conversation.username} · {isoformat(conversation.created_at)}",
     ]
     for exchange in exchanges:
         answer = exchange.answer or exchange.reasoning or ""
         mark = "" if exchange.is_complete else f" ({exchange.status})"
-        parts += [f"## You · {moment(exchange.at)}", exchange.question, f"## {exchange.username}{mark}", answer]
+        parts += [f"## You · {isoformat(exchange.at)}", exchange.question, f"## {exchange.username}{mark}", answer]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -113,39 +113,45 @@ _WHOLE = 100_000  # exchanges of an export: more than anybody has
 _MARK = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)_([A-Za-z0-9._:-]{1,128})")
 
 
-def blueprint(desk: Desk) -> Blueprint:
+def blueprint(desk: Services) -> Blueprint:
     """Give the blueprint of conversations."""
     blueprint = Blueprint("conversations", __name__)
 
     @blueprint.get("/api/conversations")
     def mine() -> Response:
-        owner, most, before = caller(request, desk.verifier).subject, limit(_PAGE, _LARGEST_PAGE), _before()
-        desk.store.settle()
-        found = desk.store.ask(lambda connection: _kept().page(connection, owner, before, most + 1))
+        owner, most, before = authenticate(request, desk.verifier).subject, page_limit(_PAGE, _LARGEST_PAGE), _before()
+        desk.store.flush()
+        found = desk.store.query(lambda connection: _kept().list_conversations(connection, owner, before, most + 1))
         following = f"{found[most - 1].updated_at!r}_{found[most - 1].conversation_id}" if len(found) > most else None
-        return json_answer(ConversationList(conversations=[view(each) for each in found[:most]], next=following))
+        return json_response(
+            ConversationList(conversations=[conversation_view(each) for each in found[:most]], next=following)
+        )
 
     @blueprint.get("/api/conversations/<conversation_id>")
     def show(conversation_id: str) -> Response:
-        owner, most = caller(request, desk.verifier).subject, limit(_PAGE, _LARGEST_PAGE)
+        owner, most = authenticate(request, desk.verifier).subject, page_limit(_PAGE, _LARGEST_PAGE)
         conversation = _found(desk, owner, conversation_id)
         said = _said(desk, owner, conversation_id, request.args.get("after"), most + 1)
         following = said[most - 1].run_id if len(said) > most else None
         shown = [exchange_view(each) for each in said[:most]]
-        return json_answer(ConversationPage(conversation=view(conversation), exchanges=shown, next=following))
+        return json_response(
+            ConversationPage(conversation=conversation_view(conversation), exchanges=shown, next=following)
+        )
 
     @blueprint.get("/api/conversations/<conversation_id>/export")
     def export(conversation_id: str) -> Response:
-        owner, form = caller(request, desk.verifier).subject, request.args.get("format", "json")
+        owner, form = authenticate(request, desk.verifier).subject, request.args.get("format", "json")
         if form not in ("json", "markdown"):
             raise InvalidRequest("format: is none of json, markdown")
         conversation = _found(desk, owner, conversation_id)
         said = _said(desk, owner, conversation_id, None, _WHOLE)
         if form == "markdown":
-            response = Response(markdown(conversation, said), content_type="text/markdown; charset=utf-8")
+            response = Response(export_markdown(conversation, said), content_type="text/markdown; charset=utf-8")
         else:
             shown = [exchange_view(each) for each in said]
-            response = json_answer(ConversationPage(conversation=view(conversation), exchanges=shown, next=None))
+            response = json_response(
+                ConversationPage(conversation=conversation_view(conversation), exchanges=shown, next=None)
+            )
         # The name has nothing in it that a header, a shell or a file system takes amiss.
         response.headers["Content-Disposition"] = (
             f'attachment; filename="{conversation_id}.{"md" if form == "markdown" else "json"}"'
@@ -154,11 +160,11 @@ def blueprint(desk: Desk) -> Blueprint:
 
     @blueprint.delete("/api/conversations/<conversation_id>")
     def forget(conversation_id: str) -> Response:
-        owner = caller(request, desk.verifier).subject
+        owner = authenticate(request, desk.verifier).subject
         _found(desk, owner, conversation_id)
-        desk.store.keep(ConversationForgotten(owner, conversation_id))
-        desk.store.settle()
-        return json_answer(ConversationDeleted(conversation_id=conversation_id))
+        desk.store.enqueue(DeletedConversation(owner, conversation_id))
+        desk.store.flush()
+        return json_response(ConversationDeleted(conversation_id=conversation_id))
 
     return blueprint
 
@@ -170,17 +176,19 @@ def _kept() -> ModuleType:
     return conversations
 
 
-def _found(desk: Desk, owner: str, conversation_id: str) -> Conversation:
-    desk.store.settle()
-    found: Conversation | None = desk.store.ask(lambda connection: _kept().find(connection, owner, conversation_id))
+def _found(desk: Services, owner: str, conversation_id: str) -> Conversation:
+    desk.store.flush()
+    found: Conversation | None = desk.store.query(
+        lambda connection: _kept().find_conversation(connection, owner, conversation_id)
+    )
     if found is None:
         raise NotFound("There is no such conversation")
     return found
 
 
-def _said(desk: Desk, owner: str, conversation_id: str, after: str | None, most: int) -> Sequence[Exchange]:
-    said: Sequence[Exchange] = desk.store.ask(
-        lambda connection: _kept().said(connection, owner, conversation_id, after, most)
+def _said(desk: Services, owner: str, conversation_id: str, after: str | None, most: int) -> Sequence[Exchange]:
+    said: Sequence[Exchange] = desk.store.query(
+        lambda connection: _kept().list_exchanges(connection, owner, conversation_id, after, most)
     )
     return said
 

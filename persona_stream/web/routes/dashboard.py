@@ -16,11 +16,11 @@ from msgspec import Struct
 
 from persona_stream.errors import NotFound
 from persona_stream.web import parsing as bodies
-from persona_stream.web.dashboard_auth import PATH, check_origin, let_go, let_in
-from persona_stream.web.responses import json_answer
+from persona_stream.web.dashboard_auth import PATH, check_origin, clear_session_cookie, set_session_cookie
+from persona_stream.web.responses import json_response
 from persona_stream.web.routes import dashboard_api as api
-from persona_stream.web.routes.dashboard_api import Done
-from persona_stream.web.services import Desk
+from persona_stream.web.routes.dashboard_api import Ok
+from persona_stream.web.services import Services
 
 PAGE = "index.html"
 _POLICY = (
@@ -29,20 +29,20 @@ _POLICY = (
 )
 
 
-class File(Struct, frozen=True):
+class StaticFile(Struct, frozen=True):
     """Hold a file, and what kind it is."""
 
     body: bytes
     kind: str
 
 
-def files() -> Mapping[str, File]:
+def load_static_files() -> Mapping[str, StaticFile]:
     """Read them all: a hundred kilobytes."""
     folder = resources.files("persona_stream").joinpath("pages/dashboard")
-    return {each.name: File(each.read_bytes(), _kind(each.name)) for each in folder.iterdir() if each.is_file()}
+    return {each.name: StaticFile(each.read_bytes(), _kind(each.name)) for each in folder.iterdir() if each.is_file()}
 
 
-def served(file: File) -> Response:
+def static_response(file: StaticFile) -> Response:
     """Answer with a file; a browser that has it keeps its copy, and asks each time whether it still may."""
     response = Response(file.body, content_type=file.kind)
     response.headers["Content-Security-Policy"] = _POLICY
@@ -73,34 +73,34 @@ class Login(Struct, frozen=True):
 _decoder = msgspec.json.Decoder(Login)
 
 
-def blueprint(desk: Desk) -> Blueprint:
+def blueprint(desk: Services) -> Blueprint:
     """Give the blueprint of the dashboard."""
     blueprint = Blueprint("dashboard", __name__)
-    found = cache(files)
+    found = cache(load_static_files)
 
     @blueprint.get(PATH)
     def page() -> Response:
-        return served(found()[PAGE])
+        return static_response(found()[PAGE])
 
     @blueprint.get(f"{PATH}/assets/<name>")
     def asset(name: str) -> Response:
         if name not in found():
             raise NotFound("There is nothing at this address")
-        return served(found()[name])
+        return static_response(found()[name])
 
     @blueprint.post(f"{PATH}/login")
     def login() -> Response:
         check_origin(request)
-        token = bodies.read(request, _decoder).token
-        response = json_answer(Done())
-        let_in(response, request, desk.verifier, token)
+        token = bodies.parse_json_body(request, _decoder).token
+        response = json_response(Ok())
+        set_session_cookie(response, request, desk.verifier, token)
         return response
 
     @blueprint.post(f"{PATH}/logout")
     def logout() -> Response:
         check_origin(request)
-        response = json_answer(Done())
-        let_go(response, request)
+        response = json_response(Ok())
+        clear_session_cookie(response, request)
         return response
 
     api.add(blueprint, desk)

@@ -16,22 +16,22 @@ from typing import TYPE_CHECKING, Literal
 from flask import Blueprint, Response, request
 from msgspec import Struct
 
-from persona_stream.db.base import NoStore
-from persona_stream.db.models import FAILED, Chart, Choices, Filters, RunRecord, RunRow, RunTexts
-from persona_stream.db.records import OwnerForgotten
+from persona_stream.db.base import NullStore
+from persona_stream.db.models import FAILED, Chart, FilterOptions, RunFilters, RunRecord, RunRow, RunTexts
+from persona_stream.db.records import DeletedOwner
 from persona_stream.errors import Gone, InvalidRequest, NotFound, Unavailable
-from persona_stream.journals.base import has_ended, terms
-from persona_stream.web.dashboard_auth import PATH, has_token, visitor
-from persona_stream.web.parsing import limit
-from persona_stream.web.responses import json_answer
-from persona_stream.web.services import Desk
+from persona_stream.journals.base import has_ended, run_terms
+from persona_stream.web.dashboard_auth import PATH, authenticate_admin, has_token
+from persona_stream.web.parsing import page_limit
+from persona_stream.web.responses import json_response
+from persona_stream.web.services import Services
 
 _PAGE, _LARGEST_PAGE = 50, 200
 _LONGEST = 200  # characters
 YEAR_9999 = 253_402_300_799.0
 
 
-def filters() -> Filters:
+def parse_filters() -> RunFilters:
     """Say which runs are wanted.
 
     Raises:
@@ -40,7 +40,7 @@ def filters() -> Filters:
     statuses = tuple(request.args.getlist("status"))
     if _switch("failed"):
         statuses += FAILED
-    return Filters(
+    return RunFilters(
         statuses=statuses,
         user=_text("user"),
         endpoint=_text("endpoint"),
@@ -53,9 +53,9 @@ def filters() -> Filters:
     )
 
 
-def page() -> tuple[str | None, int]:
+def parse_page() -> tuple[str | None, int]:
     """Give the run that the page begins after, and how many it may have."""
-    return _text("before"), limit(_PAGE, _LARGEST_PAGE)
+    return _text("before"), page_limit(_PAGE, _LARGEST_PAGE)
 
 
 def seconds(name: str) -> float | None:
@@ -104,7 +104,7 @@ class Page(Struct, frozen=True, kw_only=True):
     now: float
 
 
-class Shown(Struct, frozen=True, kw_only=True):
+class RunDetail(Struct, frozen=True, kw_only=True):
     """All that is kept of a run, and where it can be read, as long as it can."""
 
     success: Literal[True] = True
@@ -114,7 +114,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     now: float
 
 
-class Drawn(Struct, frozen=True, kw_only=True):
+class Statistics(Struct, frozen=True, kw_only=True):
     """A time in numbers."""
 
     success: Literal[True] = True
@@ -122,70 +122,70 @@ class Drawn(Struct, frozen=True, kw_only=True):
     now: float
 
 
-class Chosen(Struct, frozen=True, kw_only=True):
+class FilterOptionsView(Struct, frozen=True, kw_only=True):
     """What runs can be filtered by."""
 
     success: Literal[True] = True
-    choices: Choices
+    choices: FilterOptions
 
 
-class Done(Struct, frozen=True, kw_only=True):
+class Ok(Struct, frozen=True, kw_only=True):
     """It is done."""
 
     success: Literal[True] = True
 
 
 if TYPE_CHECKING:
-    from persona_stream.db.statistics import Charts
+    from persona_stream.db.statistics import TimeSeries
 
 _DAY = 86_400.0
 _DELIVERY = 60.0  # seconds: no answer takes longer to be delivered
 _AT_A_TIME = 100
 
 
-def add(blueprint: Blueprint, desk: Desk) -> None:
+def add(blueprint: Blueprint, desk: Services) -> None:
     """Add these addresses to the blueprint of the dashboard."""
 
     @cache
-    def charts() -> Charts:
-        from persona_stream.db.statistics import Charts
+    def charts() -> TimeSeries:
+        from persona_stream.db.statistics import TimeSeries
 
-        return Charts(desk.clock, desk.settings.timeout + desk.settings.queue_timeout + _DELIVERY)
+        return TimeSeries(desk.clock, desk.settings.timeout + desk.settings.queue_timeout + _DELIVERY)
 
     @blueprint.get(f"{PATH}/api/session")
     def session() -> Response:
-        user = visitor(request, desk.verifier).subject if has_token(request) else None
-        return _json(Session(user=user, has_log=not isinstance(desk.store, NoStore)))
+        user = authenticate_admin(request, desk.verifier).subject if has_token(request) else None
+        return _json(Session(user=user, has_log=not isinstance(desk.store, NullStore)))
 
     @blueprint.get(f"{PATH}/api/runs")
     def runs() -> Response:
-        visitor(request, desk.verifier)
-        wanted, (before, limit) = filters(), page()
-        found, following = desk.store.ask(lambda connection: _log().list_runs(connection, wanted, before, limit))
+        authenticate_admin(request, desk.verifier)
+        wanted, (before, limit) = parse_filters(), parse_page()
+        found, following = desk.store.query(lambda connection: _log().list_runs(connection, wanted, before, limit))
         return _json(Page(runs=found, next=following, now=desk.clock()))
 
     @blueprint.get(f"{PATH}/api/runs/<run_id>")
     def show(run_id: str) -> Response:
-        visitor(request, desk.verifier)
-        found = desk.store.ask(lambda connection: _log().show_run(connection, run_id))
+        authenticate_admin(request, desk.verifier)
+        found = desk.store.query(lambda connection: _log().get_run(connection, run_id))
         if found is None:
             # It may have begun a moment ago.
-            desk.store.settle()
-            found = desk.store.ask(lambda connection: _log().show_run(connection, run_id))
+            desk.store.flush()
+            found = desk.store.query(lambda connection: _log().get_run(connection, run_id))
         if found is None:
             raise NotFound("The log has no such run")
         run, texts = found
-        return _json(Shown(run=run, texts=texts, events_url=_events_url(desk, run_id), now=desk.clock()))
+        return _json(RunDetail(run=run, texts=texts, events_url=_events_url(desk, run_id), now=desk.clock()))
 
     @blueprint.post(f"{PATH}/api/runs/<run_id>/cancel")
     def cancel(run_id: str) -> Response:
-        visitor(request, desk.verifier, changes=True)
+        authenticate_admin(request, desk.verifier, changes=True)
         desk.runs.cancel(desk.runs.follow(run_id, None))
-        return _json(Done())
+        return _json(Ok())
 
     @blueprint.get(f"{PATH}/api/stats")
     def stats() -> Response:
-        visitor(request, desk.verifier)
+        authenticate_admin(request, desk.verifier)
         now = desk.clock()
         until = min(seconds("until") or now, now)
         since = seconds("since")
@@ -193,24 +193,24 @@ def add(blueprint: Blueprint, desk: Desk) -> None:
             since = until - _DAY
         if since >= until:
             raise InvalidRequest("since: must be before until, and before now")
-        chart = desk.store.ask(lambda connection: charts().draw(connection, since, until))
-        return _json(Drawn(chart=chart, now=now))
+        chart = desk.store.query(lambda connection: charts().build(connection, since, until))
+        return _json(Statistics(chart=chart, now=now))
 
     @blueprint.get(f"{PATH}/api/choices")
     def choices() -> Response:
-        visitor(request, desk.verifier)
-        return _json(Chosen(choices=desk.store.ask(lambda connection: _log().choices(connection))))
+        authenticate_admin(request, desk.verifier)
+        return _json(FilterOptionsView(choices=desk.store.query(lambda connection: _log().filter_options(connection))))
 
     @blueprint.delete(f"{PATH}/api/users")
     def forget() -> Response:
-        visitor(request, desk.verifier, changes=True)
+        authenticate_admin(request, desk.verifier, changes=True)
         name = request.args.get("name", "")
         if not name:
             raise InvalidRequest("name: is required")
         _cancel_all(desk, name)
-        desk.store.keep(OwnerForgotten(name))
-        desk.store.settle()
-        return _json(Done())
+        desk.store.enqueue(DeletedOwner(name))
+        desk.store.flush()
+        return _json(Ok())
 
 
 def _log() -> ModuleType:
@@ -220,7 +220,7 @@ def _log() -> ModuleType:
     return reading
 
 
-def _events_url(desk: Desk, run_id: str) -> str | None:
+def _events_url(desk: Services, run_id: str) -> str | None:
     """Give the address of a run that is still kept elsewhere than in the log."""
     try:
         desk.runs.find(run_id, None)
@@ -229,20 +229,20 @@ def _events_url(desk: Desk, run_id: str) -> str | None:
     return desk.events_url(run_id)
 
 
-def _cancel_all(desk: Desk, owner: str) -> None:
+def _cancel_all(desk: Services, owner: str) -> None:
     """End what is under way: it would be written after all else is deleted."""
     before: str | None = None
     while True:
-        journals, before = desk.runs.of_owner(owner, before, _AT_A_TIME)
+        journals, before = desk.runs.list_for_owner(owner, before, _AT_A_TIME)
         for journal in journals:
             if not has_ended(journal):
-                desk.runs.cancel(desk.runs.follow(terms(journal).run_id, None))
+                desk.runs.cancel(desk.runs.follow(run_terms(journal).run_id, None))
         if before is None:
             return
 
 
 def _json(body: object) -> Response:
-    response = json_answer(body)
+    response = json_response(body)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

@@ -15,28 +15,28 @@ from persona_stream.errors import InvalidRequest
 from persona_stream.protocols.openai.decoder import (
     ChatCompletionRequest,
     check_completion_request,
-    choice_of,
     completion_decoder,
-    tools_of,
-    turns,
+    parse_tool_choice,
+    parse_tools,
+    parse_turns,
 )
-from persona_stream.protocols.openai.encoder import Heartbeat, OpenAI, completion
-from persona_stream.runs.request import Order
+from persona_stream.protocols.openai.encoder import Heartbeat, OpenAIEncoder, completion_response
+from persona_stream.runs.request import RunRequest
 from persona_stream.settings.schema import Settings
-from persona_stream.web.auth import asker
-from persona_stream.web.blocking import answer, fails_soon, whole
-from persona_stream.web.negotiation import check_streamable
-from persona_stream.web.parsing import read
-from persona_stream.web.responses import current
-from persona_stream.web.run_requests import order_of, query_of
-from persona_stream.web.services import Desk
-from persona_stream.web.streaming import stream
+from persona_stream.web.auth import authenticate_and_limit
+from persona_stream.web.blocking import blocking_response, failed_within_window, final_response
+from persona_stream.web.negotiation import require_event_stream
+from persona_stream.web.parsing import parse_json_body
+from persona_stream.web.responses import current_request
+from persona_stream.web.run_requests import build_query, build_v1_run_request
+from persona_stream.web.services import Services
+from persona_stream.web.streaming import stream_response
 
 _HEADER = "X-Persona-Heartbeat"
 _KINDS: Mapping[str, Heartbeat] = {"comment": "comment", "delta": "delta", "off": "off"}
 
 
-def heartbeat(request: Request, settings: Settings) -> Heartbeat:
+def heartbeat_mode(request: Request, settings: Settings) -> Heartbeat:
     """Choose: comments, unless the client wishes otherwise and may.
 
     Raises:
@@ -50,45 +50,45 @@ def heartbeat(request: Request, settings: Settings) -> Heartbeat:
     return _KINDS[wish]
 
 
-def order(request: Request, desk: Desk) -> tuple[Order, ChatCompletionRequest]:
+def build_run_request(request: Request, desk: Services) -> tuple[RunRequest, ChatCompletionRequest]:
     """Read and check a request for a completion, and say what is to be run for it.
 
     Raises:
-        Refusal: it cannot be served; nothing was started.
+        HTTPError: it cannot be served; nothing was started.
     """
-    principal = asker(request, desk)
-    asked = read(request, completion_decoder)
+    principal = authenticate_and_limit(request, desk)
+    asked = parse_json_body(request, completion_decoder)
     check_completion_request(asked)
-    tools = tools_of(asked.tools)
-    query = query_of(
+    tools = parse_tools(asked.tools)
+    query = build_query(
         request,
         desk,
         principal,
         model=asked.model,
-        turns=turns(asked.messages),
+        turns=parse_turns(asked.messages),
         tools=tools,
-        tool_choice=choice_of(asked.tool_choice, tools),
+        tool_choice=parse_tool_choice(asked.tool_choice, tools),
         parameters=asked.parameters,
     )
-    return order_of(request, desk, query, asked), asked
+    return build_v1_run_request(request, desk, query, asked), asked
 
 
-def blueprint(desk: Desk) -> Blueprint:
+def blueprint(desk: Services) -> Blueprint:
     """Give the blueprint of OpenAI's own address."""
     blueprint = Blueprint("openai", __name__)
 
     @blueprint.post("/v1/chat/completions")
     def chat_completions() -> Response:
-        request = current()
-        made, asked = order(request, desk)
-        beat = heartbeat(request, desk.settings)  # what is malformed is refused where it does not count too
+        request = current_request()
+        made, asked = build_run_request(request, desk)
+        beat = heartbeat_mode(request, desk.settings)  # what is malformed is refused where it does not count too
         if not asked.stream:
-            return answer(request, desk, desk.runs.start(made), completion)
-        check_streamable(request)
+            return blocking_response(request, desk, desk.runs.start(made), completion_response)
+        require_event_stream(request)
         journal = desk.runs.start(made)
-        if fails_soon(request, desk, journal):
-            return whole(request, desk, journal, completion)
-        dialect = OpenAI(journal.entries, include_usage=asked.includes_usage, heartbeat=beat)
-        return stream(request, desk, journal, dialect=dialect)
+        if failed_within_window(request, desk, journal):
+            return final_response(request, desk, journal, completion_response)
+        dialect = OpenAIEncoder(journal.entries, include_usage=asked.includes_usage, heartbeat=beat)
+        return stream_response(request, desk, journal, dialect=dialect)
 
     return blueprint

@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from persona_stream.core.query import Locale
 from persona_stream.personas.persona import Persona
-from persona_stream.web.auth import caller
-from persona_stream.web.parsing import locale_of
-from persona_stream.web.responses import json_answer
-from persona_stream.web.services import Desk
+from persona_stream.web.auth import authenticate
+from persona_stream.web.parsing import negotiate_locale
+from persona_stream.web.responses import json_response
+from persona_stream.web.services import Services
 
 
 class Profile(Struct, frozen=True, kw_only=True):
@@ -31,20 +31,20 @@ class ProfileList(Struct, frozen=True, kw_only=True):
     profiles: list[Profile]
 
 
-def blueprint(desk: Desk) -> Blueprint:
+def blueprint(desk: Services) -> Blueprint:
     """Give the blueprint of ``/api/profiles``."""
     blueprint = Blueprint("profiles", __name__)
 
     @blueprint.get("/api/profiles")
     def profiles() -> Response:
-        caller(request, desk.verifier)
-        locale = locale_of(request)
-        listed = [_profile(persona, locale) for persona in desk.models.personas]
-        return json_answer(ProfileList(profiles=listed))
+        authenticate(request, desk.verifier)
+        locale = negotiate_locale(request)
+        listed = [_profile(persona, locale) for persona in desk.router.personas]
+        return json_response(ProfileList(profiles=listed))
 
     return blueprint
 
 
 def _profile(persona: Persona, locale: Locale) -> Profile:
-    line = persona.line.get(locale) or next(iter(persona.line.values()), "")
+    line = persona.tagline.get(locale) or next(iter(persona.tagline.values()), "")
     return Profile(username=persona.username, name=persona.name, line=line, languages=persona.languages)

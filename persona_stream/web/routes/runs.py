@@ -6,24 +6,24 @@ from typing import TypeVar
 
 from flask import Blueprint, Request, Response, request
 
-from persona_stream.auth.jwt import invalid
+from persona_stream.auth.jwt import invalid_token
 from persona_stream.core import cursor
 from persona_stream.core.cursor import Position
 from persona_stream.core.projection import STYLES
 from persona_stream.core.query import Locale
 from persona_stream.errors import InvalidRequest
-from persona_stream.journals.base import Journal, has_ended, terms
-from persona_stream.protocols.anthropic.encoder import Anthropic
-from persona_stream.protocols.base import Dialect
+from persona_stream.journals.base import Journal, has_ended, run_terms
+from persona_stream.protocols.anthropic.encoder import AnthropicEncoder
+from persona_stream.protocols.base import EventEncoder
 from persona_stream.protocols.native.responses import RunList, RunView, run_view
-from persona_stream.protocols.openai.encoder import Heartbeat, OpenAI
-from persona_stream.web.auth import caller
-from persona_stream.web.negotiation import check_streamable
-from persona_stream.web.parsing import limit, number
-from persona_stream.web.responses import json_answer
-from persona_stream.web.routes.openai import heartbeat
-from persona_stream.web.services import Desk
-from persona_stream.web.streaming import stream
+from persona_stream.protocols.openai.encoder import Heartbeat, OpenAIEncoder
+from persona_stream.web.auth import authenticate
+from persona_stream.web.negotiation import require_event_stream
+from persona_stream.web.parsing import page_limit, query_int
+from persona_stream.web.responses import json_response
+from persona_stream.web.routes.openai import heartbeat_mode
+from persona_stream.web.services import Services
+from persona_stream.web.streaming import stream_response
 
 T = TypeVar("T")
 
@@ -31,61 +31,61 @@ _PAGE, _LARGEST_PAGE = 20, 100
 _LOCALES: dict[str, Locale] = {"zh": "zh", "en": "en"}
 
 
-def blueprint(desk: Desk) -> Blueprint:
+def blueprint(desk: Services) -> Blueprint:
     """Give the blueprint of ``/api/runs``."""
     blueprint = Blueprint("runs", __name__)
 
     @blueprint.get("/api/runs/<run_id>/events")
     def events(run_id: str) -> Response:
         journal = desk.runs.follow(run_id, _reader(request, desk, run_id))
-        check_streamable(request)
+        require_event_stream(request)
         start = _start(request, journal)
         style, locale = _choice("style", STYLES), _choice("locale", _LOCALES)
-        beat = heartbeat(request, desk.settings)
+        beat = heartbeat_mode(request, desk.settings)
         dialect = _choice("dialect", {"native": None, "openai": _openai, "anthropic": _anthropic})
-        if cursor.at_end(start, journal.entries):
+        if cursor.is_at_end(start, journal.entries):
             # EventSource reconnects for ever after a stream's end, and 204 is what stops it.
             return Response(status=204)
         style_name = style.name if style else None
         speak = dialect(journal, beat) if dialect else None
-        return stream(request, desk, journal, start=start, style_name=style_name, locale=locale, dialect=speak)
+        return stream_response(request, desk, journal, start=start, style_name=style_name, locale=locale, dialect=speak)
 
     @blueprint.get("/api/runs/<run_id>")
     def show(run_id: str) -> Response:
-        return _shown(desk, desk.runs.find(run_id, caller(request, desk.verifier).subject))
+        return _shown(desk, desk.runs.find(run_id, authenticate(request, desk.verifier).subject))
 
     @blueprint.post("/api/runs/<run_id>/cancel")
     def cancel(run_id: str) -> Response:
-        journal = desk.runs.follow(run_id, caller(request, desk.verifier).subject)
+        journal = desk.runs.follow(run_id, authenticate(request, desk.verifier).subject)
         desk.runs.cancel(journal)
         return _shown(desk, journal)
 
     @blueprint.get("/api/runs")
     def mine() -> Response:
-        owner = caller(request, desk.verifier).subject
-        most = limit(_PAGE, _LARGEST_PAGE)
-        journals, following = desk.runs.of_owner(owner, request.args.get("before"), most)
-        return json_answer(RunList(runs=[_view(desk, journal) for journal in journals], next=following))
+        owner = authenticate(request, desk.verifier).subject
+        most = page_limit(_PAGE, _LARGEST_PAGE)
+        journals, following = desk.runs.list_for_owner(owner, request.args.get("before"), most)
+        return json_response(RunList(runs=[_view(desk, journal) for journal in journals], next=following))
 
     return blueprint
 
 
-def _reader(request: Request, desk: Desk, run_id: str) -> str | None:
+def _reader(request: Request, desk: Services, run_id: str) -> str | None:
     """Give the owner that the caller is, or ``None`` where a ticket opens the run, whoever brings it."""
     ticket = request.args.get("ticket")
     if ticket is None:
-        return caller(request, desk.verifier).subject
-    if not desk.tickets.check(run_id, ticket):
-        raise invalid("This ticket does not open this run: take the whole events_url of the run's first event")
+        return authenticate(request, desk.verifier).subject
+    if not desk.url_signer.verify(run_id, ticket):
+        raise invalid_token("This ticket does not open this run: take the whole events_url of the run's first event")
     return None
 
 
-def _openai(journal: Journal, beat: Heartbeat) -> Dialect:
-    return OpenAI(journal.entries, heartbeat=beat)
+def _openai(journal: Journal, beat: Heartbeat) -> EventEncoder:
+    return OpenAIEncoder(journal.entries, heartbeat=beat)
 
 
-def _anthropic(journal: Journal, _: Heartbeat) -> Dialect:
-    return Anthropic(journal.entries)
+def _anthropic(journal: Journal, _: Heartbeat) -> EventEncoder:
+    return AnthropicEncoder(journal.entries)
 
 
 def _start(request: Request, journal: Journal) -> Position:
@@ -94,18 +94,18 @@ def _start(request: Request, journal: Journal) -> Position:
     What is malformed is refused also where it does not count: it would be believed as soon as the other is missing.
     """
     said = (request.headers.get("Last-Event-ID"), request.args.get("last_event_id"))
-    positions = [cursor.parse(event_id, terms(journal).run_id) for event_id in said if event_id is not None]
-    characters = number("from", 0)
+    positions = [cursor.parse(event_id, run_terms(journal).run_id) for event_id in said if event_id is not None]
+    characters = query_int("from", 0)
 
     def found() -> Position:
         if positions:
-            return cursor.check(positions[0], journal.entries)
-        return cursor.after_characters(characters, journal.entries)
+            return cursor.validate(positions[0], journal.entries)
+        return cursor.position_at_character(characters, journal.entries)
 
     try:
         return found()
     except InvalidRequest:
-        journal.catch_up()  # a reader that comes from another process may be quicker than the word of what it read
+        journal.refresh()  # a reader that comes from another process may be quicker than the word of what it read
         return found()
 
 
@@ -118,15 +118,15 @@ def _choice(name: str, choices: dict[str, T]) -> T | None:
     return choices[text]
 
 
-def _view(desk: Desk, journal: Journal) -> RunView:
-    run_id = terms(journal).run_id
+def _view(desk: Services, journal: Journal) -> RunView:
+    run_id = run_terms(journal).run_id
     return run_view(
-        journal.entries, desk.clock(), desk.events_url(run_id), is_left_working=desk.runs.is_left_working(run_id)
+        journal.entries, desk.clock(), desk.events_url(run_id), is_left_working=desk.runs.has_orphaned_task(run_id)
     )
 
 
-def _shown(desk: Desk, journal: Journal) -> Response:
-    response = json_answer(_view(desk, journal))
+def _shown(desk: Services, journal: Journal) -> Response:
+    response = json_response(_view(desk, journal))
     if not has_ended(journal):
         response.headers["Retry-After"] = "2"
     return response

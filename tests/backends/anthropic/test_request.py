@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from persona_stream.backends.anthropic.request import body_of
+from persona_stream.backends.anthropic.request import build_request
 from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Query, Turn
 from persona_stream.personas.persona import Persona
@@ -19,7 +19,7 @@ CAT = "data:image/png;base64,iVBO"
 
 
 def body(*, stream: bool = False, **fields: Any) -> Any:
-    made = body_of(Query(**{"username": "ada", "message": "How many?"} | fields), "m1", 4096, stream=stream)
+    made = build_request(Query(**{"username": "ada", "message": "How many?"} | fields), "m1", 4096, stream=stream)
     return json.loads(json.dumps(made))
 
 
@@ -131,7 +131,7 @@ def test_every_choice_of_a_tool_has_its_form(choice: ToolChoice | None, parallel
 def test_instructions_stand_apart() -> None:
     """The persona's, the request's, and those among the turns, wherever they stood."""
     made = body(
-        persona=Persona(username="ada", name="Ada", line={}, prompt="You are Ada."),
+        persona=Persona(username="ada", name="Ada", tagline={}, prompt="You are Ada."),
         prompt="Be kind.",
         history=(
             Turn("system", "Be brief."),
@@ -182,7 +182,7 @@ def test_instructions_stand_apart() -> None:
 )  # fmt: skip
 def test_turns_are_brought_to_the_rules(history: tuple[Turn, ...], since: tuple[Turn, ...], written: object) -> None:
     """User and assistant take turns, the user begins, no text is blank, and no beginning ends with a space."""
-    messages_made = body(history=history, since=since)["messages"]
+    messages_made = body(history=history, tool_turns=since)["messages"]
     assert messages_made == written
 
 
@@ -197,7 +197,7 @@ def test_calls_and_their_results_are_blocks() -> None:
         for id_, arguments in (("1", '{"at": "sky"}'), ("call:2.x", ""), ("3", '{"at":'), ("4", "[1]"))
     )
     assert messages(
-        since=(
+        tool_turns=(
             Turn("assistant", "I look.", calls=calls),
             Turn("tool", "blue", call_id="1"),
             Turn("tool", "", call_id="call:2.x"),

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.backends.anthropic.backend import Anthropic
-from persona_stream.backends.providers.errors import Trouble
-from persona_stream.backends.providers.responses import answer_in
-from persona_stream.backends.providers.transport import Reply
-from persona_stream.core.content import Extras, ToolCall
+from persona_stream.backends.anthropic.backend import AnthropicAdapter
+from persona_stream.backends.providers.errors import ProviderError
+from persona_stream.backends.providers.responses import parse_response
+from persona_stream.backends.providers.transport import Response
+from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.query import Answer, Usage
 from tests.backends.fake_provider import message
 
@@ -25,11 +25,11 @@ CALLED_BARELY = ToolCall("toolu_1", "look", "{}")
 
 def read(body: object, status: int = 200, **headers: str) -> Answer:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return answer_in(Reply(status, headers, content), Anthropic("m1", 4096), 0.0)
+    return parse_response(Response(status, headers, content), AnthropicAdapter("m1", 4096), 0.0)
 
 
-def extras(reason: str = "end_turn", **more: Any) -> Extras:
-    return Extras("anthropic", {"message": {"stop_reason": reason} | more.pop("message", {})} | more)
+def extras(reason: str = "end_turn", **more: Any) -> ProviderFields:
+    return ProviderFields("anthropic", {"message": {"stop_reason": reason} | more.pop("message", {})} | more)
 
 
 @pytest.mark.parametrize(
@@ -150,16 +150,16 @@ HTML = b"<!doctype html><title>502 Bad Gateway</title>"
 )  # fmt: skip
 def test_whatever_is_no_answer_is_a_trouble_of_a_known_kind(status: int, body: object, kind: str, again: bool) -> None:
     """Every hostile, broken or refusing reply is told apart by what a client needs to know, and retried or not."""
-    with pytest.raises(Trouble) as found:
+    with pytest.raises(ProviderError) as found:
         read(body, status)
-    assert (found.value.kind, found.value.again) == (kind, again)
+    assert (found.value.kind, found.value.retryable) == (kind, again)
 
 
 def test_the_same_headers_count_as_everywhere() -> None:
     """Retry-After, and x-should-retry, which Anthropic sends."""
-    with pytest.raises(Trouble) as found:
+    with pytest.raises(ProviderError) as found:
         read(error("overloaded_error"), 529, **{"Retry-After": "7", "x-should-retry": "false"})
-    assert (found.value.again, found.value.elsewhere, found.value.retry_after) == (False, True, 7.0)
+    assert (found.value.retryable, found.value.fallback_allowed, found.value.retry_after) == (False, True, 7.0)
 
 
 NAMES = ["type", "content", "text", "thinking", "tool_use", "id", "name", "input", "error", "usage", "stop_reason"]
@@ -175,6 +175,6 @@ def test_no_json_breaks_the_reading(status: int, body: object) -> None:
     """Any JSON at all is an answer, or a trouble."""
     try:
         answer = read(body, status)
-    except Trouble:
+    except ProviderError:
         return
     assert answer.text.strip() or answer.calls or answer.finish == "length"

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.backends.anthropic.response import answer_of
-from persona_stream.backends.anthropic.stream import Stream
-from persona_stream.backends.providers.base import Said
-from persona_stream.backends.providers.errors import Trouble
-from persona_stream.core.content import Extras, ToolCall
+from persona_stream.backends.anthropic.response import parse_message
+from persona_stream.backends.anthropic.stream import AnthropicStreamDecoder
+from persona_stream.backends.providers.base import StreamDelta
+from persona_stream.backends.providers.errors import ProviderError
+from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.query import Answer, Usage
 from tests.backends.fake_provider import PING, STOPPED, begun, block, cuts, ended, message, part
 
@@ -29,15 +29,15 @@ def use(index: int, **more: Any) -> dict[str, Any]:
     return block(index, **{"type": "tool_use", "id": "toolu_1", "name": "look", "input": {}} | more)
 
 
-def extras(reason: str = "end_turn", **more: Any) -> Extras:
-    return Extras("anthropic", {"message": {"stop_reason": reason} | more.pop("message", {})} | more)
+def extras(reason: str = "end_turn", **more: Any) -> ProviderFields:
+    return ProviderFields("anthropic", {"message": {"stop_reason": reason} | more.pop("message", {})} | more)
 
 
 def read(*events: dict[str, Any]) -> tuple[list[tuple[str, str]], Answer]:
-    stream = Stream()
-    said = [one for event in events for one in stream.take(event)]
-    assert all(isinstance(one, Said) and one.text for one in said)
-    return [(one.kind, one.text) for one in said if one.kind != "rest"], stream.answer()
+    stream = AnthropicStreamDecoder()
+    said = [one for event in events for one in stream.feed(event)]
+    assert all(isinstance(one, StreamDelta) and one.text for one in said)
+    return [(one.kind, one.text) for one in said if one.kind != "rest"], stream.result()
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def read(*events: dict[str, Any]) -> tuple[list[tuple[str, str]], Answer]:
              {"type": "content_block_delta", "index": 0, "delta": {"type": "citations_delta", "citation": {}}},
              {"type": "content_block_delta", "index": 0, "delta": {"type": "never heard of"}}, stop(9)],
             [("text", "42")],
-            Answer("", extras=Extras("anthropic", {"content": [{"type": 7}]})),
+            Answer("", extras=ProviderFields("anthropic", {"content": [{"type": 7}]})),
             id="nulls and nonsense",
         ),
     ],
@@ -156,22 +156,22 @@ def test_events_say_their_part_and_come_to_an_answer(
 )
 def test_events_that_come_to_nothing_are_a_trouble(events: list[dict[str, Any]], kind: str) -> None:
     """The same as where the answer comes in whole."""
-    with pytest.raises(Trouble) as found:
+    with pytest.raises(ProviderError) as found:
         read(*events)
     assert found.value.kind == kind
 
 
 def test_a_stream_is_complete_when_it_says_why_it_ends_and_over_at_its_last_event() -> None:
     """Before the reason, what comes later is missed."""
-    stream = Stream()
+    stream = AnthropicStreamDecoder()
     for event in (begun(), block(), part("a"), stop(0), ended(None, output_tokens=1)):
-        stream.take(event)
+        stream.feed(event)
         assert (stream.is_complete, stream.is_over) == (False, False)
-    stream.take(ended())
+    stream.feed(ended())
     assert (stream.is_complete, stream.is_over) == (True, False)
-    stream.take(ended(None))
+    stream.feed(ended(None))
     assert stream.is_complete
-    stream.take(STOPPED)
+    stream.feed(STOPPED)
     assert (stream.is_complete, stream.is_over) == (True, True)
 
 
@@ -189,7 +189,7 @@ def test_no_events_break_the_reading(events: list[dict[str, Any]]) -> None:
     """Any JSON objects at all are an answer, or a trouble."""
     try:
         _, answer = read(*events)
-    except Trouble:
+    except ProviderError:
         return
     assert (answer.text, answer.reasoning) == ("", None)
 
@@ -221,7 +221,7 @@ def test_a_stream_says_what_the_whole_answer_would(data: st.DataObject) -> None:
         ended(reason, output_tokens=9),
         STOPPED,
     )
-    expected = answer_of(whole)
+    expected = parse_message(whole)
     assert "".join(said for kind, said in heard if kind == "text") == expected.text
     assert ("".join(said for kind, said in heard if kind == "reasoning") or None) == expected.reasoning
     assert (answer.usage, answer.finish, answer.calls, answer.extras) == (

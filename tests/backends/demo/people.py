@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from persona_stream.personas.persona import Note, Persona
+from persona_stream.personas.persona import KnowledgeItem, Persona
 
 
-def note(title: str, title_zh: str, text: str, text_zh: str, *topics: str) -> Note:
+def note(title: str, title_zh: str, text: str, text_zh: str, *topics: str) -> KnowledgeItem:
     """Make a note in both languages, with a source of its own."""
-    return Note(
+    return KnowledgeItem(
         topics=(title, title_zh, *topics),
         text={"en": text, "zh": text_zh},
         source=f"https://example.org/{title.replace(' ', '-')}",
@@ -25,7 +25,7 @@ RADIUM = note("radium", "镭", "She has never seen radium.", "她从没见过镭
 MEI = Persona(
     username="MeiLin",
     name="Mei Lin 林梅",
-    line={"en": "A ferrywoman", "zh": "一位摆渡人"},
+    tagline={"en": "A ferrywoman", "zh": "一位摆渡人"},
     languages=("en", "zh"),
     prompt="You are Mei Lin.",
     notes=(TEA, RIVER, BRIDGE, MUSIC, RADIUM),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from persona_stream.backends.demo import demo
 from persona_stream.core.query import Query, Turn
-from persona_stream.errors import BackendError, StartError
+from persona_stream.errors import BackendError, ConfigurationError
 from persona_stream.personas import persona as profiles
 from tests.backends.demo.people import BRIDGE, MEI, MUSIC, RADIUM, RIVER, TEA
 
@@ -140,7 +140,7 @@ def test_nobody_answers_for_nobody(locale: Any, said: str) -> None:
 @pytest.mark.parametrize("seconds", [-1.0, math.nan, math.inf])
 def test_a_time_that_cannot_pass_stops_the_start(seconds: float) -> None:
     """The setting is named."""
-    with pytest.raises(StartError, match="demo_seconds"):
+    with pytest.raises(ConfigurationError, match="demo_seconds"):
         demo(PEOPLE, seconds=seconds)
 
 
@@ -199,7 +199,7 @@ QUESTIONS = [
 ]
 
 
-BUNDLED = demo(profiles.bundled(), seconds=0)
+BUNDLED = demo(profiles.bundled_personas(), seconds=0)
 
 
 @pytest.mark.parametrize(("username", "message", "title"), QUESTIONS)

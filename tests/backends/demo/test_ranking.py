@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from persona_stream.backends.demo.ranking import Ranking
 from persona_stream.backends.demo.words import characters, terms
-from persona_stream.personas.persona import Note
+from persona_stream.personas.persona import KnowledgeItem
 from tests.backends.demo.people import BRIDGE, MEI, MUSIC, RADIUM, RIVER, TEA, note
 
 RANKING = Ranking(MEI.notes)
 
 
-def ranked(question: str, ranking: Ranking = RANKING) -> list[Note]:
+def ranked(question: str, ranking: Ranking = RANKING) -> list[KnowledgeItem]:
     asked = dict.fromkeys([*terms(question), *characters(question)], 1.0)
     return [match.note for match in ranking.rank(asked)]
 
@@ -37,7 +37,7 @@ def ranked(question: str, ranking: Ranking = RANKING) -> list[Note]:
         ("的", []),
     ],
 )
-def test_a_question_finds_its_notes_in_either_language(question: str, found: Sequence[Note]) -> None:
+def test_a_question_finds_its_notes_in_either_language(question: str, found: Sequence[KnowledgeItem]) -> None:
     """The best one comes first, and what has nothing to do with it does not come."""
     assert ranked(question) == list(found)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from persona_stream.backends.demo.phrases import EN, ZH
 from persona_stream.backends.demo.wording import Wording, name_in
-from persona_stream.personas.persona import Note
+from persona_stream.personas.persona import KnowledgeItem
 from tests.backends.demo.people import MEI, RIVER, TEA
 
 ENGLISH = Wording(MEI, "en")
@@ -43,7 +43,7 @@ def test_a_chinese_name_stands_without_spaces_and_a_latin_one_between_them() -> 
 def test_titles_are_the_first_topics_of_the_language() -> None:
     """And the first of all where the language has none."""
     assert (ENGLISH.title(TEA), CHINESE.title(TEA)) == ("green tea", "绿茶")
-    assert CHINESE.title(Note(("tea",), {"en": "Tea."}, "https://example.org")) == "tea"
+    assert CHINESE.title(KnowledgeItem(("tea",), {"en": "Tea."}, "https://example.org")) == "tea"
     assert ENGLISH.labels([TEA]) == "green tea"
     assert ENGLISH.labels([TEA, RIVER]) == "green tea and the river"
     assert CHINESE.labels([TEA, RIVER]) == "“绿茶”、“河流”"
@@ -51,8 +51,8 @@ def test_titles_are_the_first_topics_of_the_language() -> None:
 
 def test_a_text_that_lacks_the_language_is_told_in_one_it_has() -> None:
     """Better than nothing, and the persona's first language comes first."""
-    french = Note(("thé",), {"fr": "Du thé."}, "https://example.org")
-    persona = replace(MEI, line={"fr": "Une batelière"}, languages=("fr",), notes=(french,))
+    french = KnowledgeItem(("thé",), {"fr": "Du thé."}, "https://example.org")
+    persona = replace(MEI, tagline={"fr": "Une batelière"}, languages=("fr",), notes=(french,))
     assert Wording(persona, "zh").text(french) == "Du thé."
     assert Wording(persona, "en").line() == "Une batelière."
 

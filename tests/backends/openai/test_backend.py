@@ -15,9 +15,9 @@ import requests
 
 from persona_stream.backends.base import Backend
 from persona_stream.backends.openai.backend import openai_backend
-from persona_stream.core.query import Answer, Query, Turn, Upstream, Usage
-from persona_stream.errors import BackendError, StartError
-from persona_stream.logging import carried
+from persona_stream.core.query import Answer, Query, Turn, UpstreamCall, Usage
+from persona_stream.errors import BackendError, ConfigurationError
+from persona_stream.logging import trace_headers
 from persona_stream.personas.persona import Persona
 from tests.backends.fake_provider import DONE, Provider, Waits, chunks, completion, http, provider, stream
 
@@ -44,7 +44,7 @@ def test_a_query_is_asked_and_its_answer_given_whole() -> None:
     reports: list[tuple[str, float | None]] = []
     asked = query(
         reports,
-        persona=Persona(username="ada", name="Ada", line={}, prompt="You are Ada."),
+        persona=Persona(username="ada", name="Ada", tagline={}, prompt="You are Ada."),
         prompt="Be brief.",
         history=(Turn("user", "Hello"), Turn("assistant", "Good day")),
     )
@@ -475,7 +475,7 @@ def test_the_address_may_be_written_as_people_write_it(base_url: str, target: st
 )
 def test_settings_that_cannot_work_stop_the_start(settings: dict[str, Any], words: list[str]) -> None:
     """The sentence names the setting, and shows nothing of what may be secret."""
-    with pytest.raises(StartError) as refused:
+    with pytest.raises(ConfigurationError) as refused:
         openai_backend(**{"base_url": "https://x/v1", "api_key": "sk-1", "model": "m1"} | settings)
     for word in words:
         assert word in str(refused.value)
@@ -493,7 +493,7 @@ def test_the_backend_says_what_it_is_and_can() -> None:
     """It blocks, is named openai, can do all that there is, and does not show its key."""
     made = backend("http://127.0.0.1:1/v1")
     assert (made.name, made.is_async) == ("openai", False)
-    assert made.abilities == {"tools", "images", "prefill", "response_format", "json_schema"}
+    assert made.capabilities == {"tools", "images", "prefill", "response_format", "json_schema"}
     assert KEY not in repr(made)
 
 
@@ -501,7 +501,7 @@ def test_every_try_is_told_with_what_came_of_it() -> None:
     """Those that failed by the kind of their trouble, also where the run is stopped meanwhile."""
     told: list[tuple[str, bool]] = []
 
-    def asked(upstream: Upstream) -> None:
+    def asked(upstream: UpstreamCall) -> None:
         told.append((upstream.outcome, upstream.trouble is None))
 
     def stopped(text: str) -> None:
@@ -518,11 +518,11 @@ def test_every_try_is_told_with_what_came_of_it() -> None:
 def test_what_the_run_carries_goes_along() -> None:
     """A trace's name, for instance; and the key stays ours."""
     with provider(OK) as served:
-        token = carried.set({"traceparent": "00-1-2-01"})
+        token = trace_headers.set({"traceparent": "00-1-2-01"})
         try:
             backend(served.base_url).process_query(query())
         finally:
-            carried.reset(token)
+            trace_headers.reset(token)
         backend(served.base_url).process_query(query())
     first, second = served.requests
     assert first.headers["traceparent"] == "00-1-2-01"

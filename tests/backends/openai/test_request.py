@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from persona_stream.backends.openai.request import body_of
+from persona_stream.backends.openai.request import build_request
 from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Query, Turn
 from persona_stream.personas.persona import Persona
@@ -19,7 +19,7 @@ CAT = "data:image/png;base64,iVBO"
 
 
 def body(*, stream: bool = False, **fields: Any) -> Any:
-    made = body_of(Query(**{"username": "ada", "message": "How many?"} | fields), "m1", stream=stream)
+    made = build_request(Query(**{"username": "ada", "message": "How many?"} | fields), "m1", stream=stream)
     return json.loads(json.dumps(made))
 
 
@@ -133,9 +133,9 @@ def called(id_: str) -> dict[str, Any]:
 def test_calls_and_their_results_follow_the_question() -> None:
     """Arguments go as the model wrote them; a failure without a word gets one; the system prompt stays first."""
     assert messages(
-        persona=Persona(username="ada", name="Ada", line={}, prompt="You are Ada."),
+        persona=Persona(username="ada", name="Ada", tagline={}, prompt="You are Ada."),
         history=(Turn("system", "Be brief."),),
-        since=(
+        tool_turns=(
             Turn("assistant", "", calls=(ToolCall("1", "look", '{"at":'), ToolCall("2", "look", '{"at":'))),
             Turn("tool", "blue", call_id="1"),
             Turn("tool", "", call_id="2", failed=True),
@@ -162,7 +162,7 @@ def test_calls_and_their_results_follow_the_question() -> None:
 def test_pictures_in_results_follow_behind_all_results(after: tuple[Turn, ...]) -> None:
     """A result holds text alone, and nothing may stand between the results of one answer."""
     assert messages(
-        since=(
+        tool_turns=(
             Turn("assistant", "", calls=(ToolCall("1", "look", '{"at":'), ToolCall("2", "look", '{"at":'))),
             Turn("tool", "this", ("this", Image(CAT)), call_id="1"),
             Turn("tool", "that", call_id="2"),

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.backends.openai.backend import OpenAI
-from persona_stream.backends.openai.response import Calls, calls_of
-from persona_stream.backends.providers.errors import Trouble
-from persona_stream.backends.providers.responses import answer_in
-from persona_stream.backends.providers.transport import Reply
-from persona_stream.core.content import Extras, ToolCall
+from persona_stream.backends.openai.backend import OpenAIAdapter
+from persona_stream.backends.openai.response import ToolCallAssembler, parse_tool_calls
+from persona_stream.backends.providers.errors import ProviderError
+from persona_stream.backends.providers.responses import parse_response
+from persona_stream.backends.providers.transport import Response
+from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.query import Answer, Usage
 from tests.backends.fake_provider import completion, cuts
 
@@ -24,12 +24,12 @@ CALLED = ToolCall("call_1", "look", '{"at": "sky"}')
 COUNTS = {"prompt_tokens": 7, "completion_tokens": 9, "total_tokens": 16}
 
 
-def read(reply: Reply, now: float = 0.0) -> Answer:
-    return answer_in(reply, OpenAI("m1"), now)
+def read(reply: Response, now: float = 0.0) -> Answer:
+    return parse_response(reply, OpenAIAdapter("m1"), now)
 
 
-def reply(body: object, status: int = 200, **headers: str) -> Reply:
-    return Reply(status, headers, body if isinstance(body, bytes) else json.dumps(body).encode())
+def reply(body: object, status: int = 200, **headers: str) -> Response:
+    return Response(status, headers, body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
 @pytest.mark.parametrize(
@@ -220,9 +220,9 @@ def error(message: object = "x", **more: object) -> dict[str, object]:
 )
 def test_whatever_is_no_answer_is_a_trouble_of_a_known_kind(status: int, body: object, kind: str, again: bool) -> None:
     """Every hostile, broken or refusing reply is told apart by what a client needs to know, and retried or not."""
-    with pytest.raises(Trouble) as found:
+    with pytest.raises(ProviderError) as found:
         read(reply(body, status), 0.0)
-    assert (found.value.kind, found.value.again) == (kind, again)
+    assert (found.value.kind, found.value.retryable) == (kind, again)
 
 
 def test_what_is_not_ours_is_kept_for_clients_of_the_same_dialect() -> None:
@@ -237,7 +237,7 @@ def test_what_is_not_ours_is_kept_for_clients_of_the_same_dialect() -> None:
         "Forty-two.",
         "6 × 7",
         Usage(input_tokens=7, output_tokens=9),
-        extras=Extras(
+        extras=ProviderFields(
             "openai",
             {
                 "message": {"annotations": [], "x": 1},
@@ -272,15 +272,15 @@ def test_another_provider_may_do_better_where_this_one_is_busy_or_broken(
     status: int, body: object, elsewhere: bool
 ) -> None:
     """Not where the request, its key or the model is what is wrong, nor where there is an answer that says nothing."""
-    with pytest.raises(Trouble) as found:
+    with pytest.raises(ProviderError) as found:
         read(reply(body, status))
-    assert found.value.elsewhere is elsewhere
+    assert found.value.fallback_allowed is elsewhere
 
 
 def test_the_log_gets_a_quote_on_one_short_line() -> None:
     """A provider's text is shown in the log in part, and cannot forge a line or move a terminal's cursor."""
     body = "\x1b[2J\nERROR forged\r\u2028你好 ".encode() + b"x" * 10_000
-    with pytest.raises(Trouble) as found:
+    with pytest.raises(ProviderError) as found:
         read(reply(body, 500), 0.0)
     assert found.value.detail.startswith(r"status 500: '\x1b[2J\nERROR forged\r\u2028你好 xxx")
     assert found.value.detail.isprintable()
@@ -289,7 +289,7 @@ def test_the_log_gets_a_quote_on_one_short_line() -> None:
 
 def test_a_redirect_says_where_it_points() -> None:
     """The operator reads in the log which address to configure."""
-    with pytest.raises(Trouble) as found:
+    with pytest.raises(ProviderError) as found:
         read(reply(b"", 308, Location="https://new.example/v1\n"), 0.0)
     assert found.value.detail == r"status 308 to 'https://new.example/v1\n': ''"
 
@@ -306,9 +306,9 @@ def test_a_redirect_says_where_it_points() -> None:
 )
 def test_headers_say_whether_and_when_to_try_again(headers: dict[str, str], again: bool, seconds: float | None) -> None:
     """Retry-After and x-should-retry are obeyed."""
-    with pytest.raises(Trouble) as found:
+    with pytest.raises(ProviderError) as found:
         read(reply(b"", 503, **headers), 0.0)
-    assert (found.value.again, found.value.retry_after) == (again, seconds)
+    assert (found.value.retryable, found.value.retry_after) == (again, seconds)
 
 
 JSON: Any = st.recursive(
@@ -328,7 +328,7 @@ def test_no_json_breaks_the_reading(status: int, body: object) -> None:
     """Any JSON at all is an answer with text, or a trouble."""
     try:
         answer = read(reply(body, status), 0.0)
-    except Trouble:
+    except ProviderError:
         return
     assert answer.text.strip() or answer.calls or answer.finish == "length"
 
@@ -336,7 +336,7 @@ def test_no_json_breaks_the_reading(status: int, body: object) -> None:
 @given(st.binary())
 def test_no_bytes_break_the_reading(body: bytes) -> None:
     """Any bytes at all are a trouble."""
-    with pytest.raises(Trouble):
+    with pytest.raises(ProviderError):
         read(reply(body), 0.0)
 
 
@@ -400,22 +400,22 @@ A, B = ToolCall("a", "look", '{"at":"sky"}'), ToolCall("b", "wait", "{}")
 )
 def test_parts_come_together(parts: list[dict[str, Any]], calls: list[ToolCall]) -> None:
     """Whatever the order and the indices, each call is whole, and stands where its index says."""
-    gathered = Calls()
+    gathered = ToolCallAssembler()
     for each in parts:
-        gathered.take(each)
+        gathered.feed(each)
     assert list(gathered.whole()) == calls
 
 
 def test_a_call_without_an_id_gets_one_of_its_own() -> None:
     """Clients say by it what a result belongs to."""
-    first, second = calls_of([part(name="wait"), part(name="wait")])
+    first, second = parse_tool_calls([part(name="wait"), part(name="wait")])
     assert re.fullmatch("call_[0-9a-f]{24}", first.id)
     assert first.id != second.id
 
 
 def test_whole_calls_stay_apart() -> None:
     """Whatever they share."""
-    assert calls_of([part(0, "a", "wait"), part(0, "a", "wait")]) == (ToolCall("a", "wait", "{}"),) * 2
+    assert parse_tool_calls([part(0, "a", "wait"), part(0, "a", "wait")]) == (ToolCall("a", "wait", "{}"),) * 2
 
 
 @pytest.mark.parametrize(
@@ -423,10 +423,10 @@ def test_whole_calls_stay_apart() -> None:
 )
 def test_a_call_of_nothing_cannot_be_made(nameless: dict[str, Any]) -> None:
     """Without the call the answer would not be what the model said, so there is none."""
-    gathered = Calls()
-    gathered.take(part(0, "b", "wait") | {"index": 9})
-    gathered.take(nameless)
-    with pytest.raises(Trouble, match="unreadable"):
+    gathered = ToolCallAssembler()
+    gathered.feed(part(0, "b", "wait") | {"index": 9})
+    gathered.feed(nameless)
+    with pytest.raises(ProviderError, match="unreadable"):
         gathered.whole()
 
 
@@ -452,11 +452,11 @@ def test_a_call_of_nothing_cannot_be_made(nameless: dict[str, Any]) -> None:
 )
 def test_no_parts_break_it(parts: list[dict[str, Any]]) -> None:
     """Any parts at all are calls that can be made, or a trouble; and what is kept is said."""
-    gathered = Calls()
-    kept = [gathered.take(each) for each in parts]
+    gathered = ToolCallAssembler()
+    kept = [gathered.feed(each) for each in parts]
     try:
         calls = gathered.whole()
-    except Trouble:
+    except ProviderError:
         return
     assert bool(calls) == any(kept)
     assert all(call.id and call.name and call.arguments for call in calls)
@@ -475,7 +475,7 @@ def test_calls_survive_any_cutting(data: st.DataObject) -> None:
     for at, call in enumerate(calls):
         pieces = cuts(data, call.arguments)
         queues.append([part(at, call.id, call.name, ""), *(part(at, arguments=piece) for piece in pieces)])
-    gathered = Calls()
+    gathered = ToolCallAssembler()
     while queues := [queue for queue in queues if queue]:
-        gathered.take(data.draw(st.sampled_from(queues)).pop(0))
+        gathered.feed(data.draw(st.sampled_from(queues)).pop(0))
     assert list(gathered.whole()) == calls

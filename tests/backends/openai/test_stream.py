@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.backends.openai.response import answer_of
-from persona_stream.backends.openai.stream import Stream
-from persona_stream.backends.providers.base import Said
-from persona_stream.backends.providers.errors import Trouble
-from persona_stream.core.content import Extras, ToolCall
+from persona_stream.backends.openai.response import parse_completion
+from persona_stream.backends.openai.stream import OpenAIStreamDecoder
+from persona_stream.backends.providers.base import StreamDelta
+from persona_stream.backends.providers.errors import ProviderError
+from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.query import Answer, Usage
 from tests.backends.fake_provider import chunk, cuts
 
@@ -25,10 +25,10 @@ def call(index: int, name: str | None = None, arguments: str = "", **more: Any) 
 
 
 def read(*events: dict[str, Any]) -> tuple[list[tuple[str, str]], Answer]:
-    stream = Stream()
-    said = [one for event in events for one in stream.take(event)]
-    assert all(isinstance(one, Said) and one.text for one in said)
-    return [(one.kind, one.text) for one in said], stream.answer()
+    stream = OpenAIStreamDecoder()
+    said = [one for event in events for one in stream.feed(event)]
+    assert all(isinstance(one, StreamDelta) and one.text for one in said)
+    return [(one.kind, one.text) for one in said], stream.result()
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def read(*events: dict[str, Any]) -> tuple[list[tuple[str, str]], Answer]:
             Answer(
                 "",
                 usage=USAGE,
-                extras=Extras(
+                extras=ProviderFields(
                     "openai",
                     {
                         "message": {"annotations": [1, 2], "x": "yz", "odd": {"n": 2}},
@@ -168,18 +168,18 @@ def test_chunks_say_their_part_and_come_to_an_answer(
 )
 def test_chunks_that_come_to_nothing_are_a_trouble(events: list[dict[str, Any]], kind: str) -> None:
     """The same as where the answer comes in whole."""
-    with pytest.raises(Trouble) as found:
+    with pytest.raises(ProviderError) as found:
         read(*events)
     assert found.value.kind == kind
 
 
 def test_a_stream_is_complete_when_it_says_why_it_ends_and_over_at_its_mark() -> None:
     """Before the reason, what comes later is missed."""
-    stream = Stream()
+    stream = OpenAIStreamDecoder()
     for event in (chunk("a"), chunk("b", finish_reason=""), {"choices": [], "usage": COUNTS}):
-        stream.take(event)
+        stream.feed(event)
         assert (stream.is_complete, stream.is_over) == (False, False)
-    stream.take(chunk(finish_reason="stop"))
+    stream.feed(chunk(finish_reason="stop"))
     assert (stream.is_complete, stream.is_over) == (True, False)
     stream.close()
     assert (stream.is_complete, stream.is_over) == (True, True)
@@ -230,7 +230,7 @@ def test_no_chunks_break_the_reading(events: list[dict[str, Any]]) -> None:
     """Any JSON objects at all are an answer, or a trouble."""
     try:
         _, answer = read(*events)
-    except Trouble:
+    except ProviderError:
         return
     assert (answer.text, answer.reasoning) == ("", None)
 
@@ -263,7 +263,7 @@ def test_a_stream_says_what_the_whole_answer_would(data: st.DataObject) -> None:
         {"choices": [], "usage": COUNTS, "service_tier": "default"},
     ]
     heard, answer = read(*events)
-    expected = answer_of(whole)
+    expected = parse_completion(whole)
     assert "".join(text for kind, text in heard if kind == "text") == expected.text
     assert ("".join(text for kind, text in heard if kind == "reasoning") or None) == expected.reasoning
     assert (answer.usage, answer.finish, answer.calls, answer.extras) == (

@@ -14,7 +14,7 @@ from persona_stream.backends.anthropic.backend import anthropic_backend
 from persona_stream.backends.base import Backend
 from persona_stream.backends.openai.backend import openai_backend
 from persona_stream.core.query import Answer, Query
-from persona_stream.errors import BackendError, BackendUnavailable, StartError
+from persona_stream.errors import BackendError, BackendUnavailable, ConfigurationError
 from tests.backends.fake_provider import (
     DONE,
     PING,
@@ -154,7 +154,7 @@ def test_a_provider_on_ones_own_machine_needs_no_key() -> None:
 )
 def test_settings_that_cannot_work_stop_the_start(settings: dict[str, Any], words: str) -> None:
     """The sentence names the setting, and shows nothing of what may be secret."""
-    with pytest.raises(StartError, match=words) as refused:
+    with pytest.raises(ConfigurationError, match=words) as refused:
         anthropic_backend(**{"base_url": "https://x", "api_key": "sk-1", "model": "m1"} | settings)
     assert "pass" not in str(refused.value)
 
@@ -163,7 +163,7 @@ def test_the_backend_says_what_it_is_and_can() -> None:
     """Of formats Anthropic's dialect knows schemas alone; the key is not shown."""
     asks = anthropic("http://127.0.0.1:1")
     assert (asks.name, asks.is_async) == ("anthropic", False)
-    assert asks.abilities == {"tools", "images", "prefill", "json_schema"}
+    assert asks.capabilities == {"tools", "images", "prefill", "json_schema"}
     assert KEY not in repr(asks)
 
 
@@ -354,10 +354,10 @@ def test_a_provider_that_is_dead_is_asked_nothing_for_a_while(make: Make, whole:
     with provider(*[http(502, b"")] * 5, whole) as served:
         asks = make(served.base_url, clock=clock, tries=1)
         for _ in range(5):
-            assert asks.rest() == 0.0
+            assert asks.retry_after() == 0.0
             with pytest.raises(BackendUnavailable, match="failed"):
                 asks.process_query(Ear().query())
-        assert asks.rest() == 5.0
+        assert asks.retry_after() == 5.0
         with pytest.raises(BackendUnavailable, match=r"does not answer at present, please try again in 5 s"):
             asks.process_query(Ear().query())
         assert len(served.requests) == 5
@@ -365,7 +365,7 @@ def test_a_provider_that_is_dead_is_asked_nothing_for_a_while(make: Make, whole:
         answer = asks.process_query(Ear().query())
         assert isinstance(answer, Answer)
         assert answer.text == "Forty-two."
-        assert asks.rest() == 0.0
+        assert asks.retry_after() == 0.0
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429])
@@ -376,7 +376,7 @@ def test_a_provider_that_refuses_is_not_dead(status: int) -> None:
         for _ in range(8):
             with pytest.raises(BackendError):
                 asks.process_query(Ear().query())
-        assert asks.rest() == 0.0
+        assert asks.retry_after() == 0.0
         assert len(served.requests) == 8
 
 
@@ -397,7 +397,7 @@ def test_one_that_says_nothing_until_the_deadline_is_as_good_as_dead(waited: flo
     for _ in range(5):
         with pytest.raises(Kill):
             asks.process_query(Ear().query())
-    assert asks.rest() == rest
+    assert asks.retry_after() == rest
 
 
 def test_all_queries_together_are_seldom_tried_again() -> None:

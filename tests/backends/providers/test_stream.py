@@ -8,12 +8,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from persona_stream.backends.anthropic.backend import Anthropic
-from persona_stream.backends.openai.backend import OpenAI
-from persona_stream.backends.providers.base import Dialect
-from persona_stream.backends.providers.errors import Trouble
-from persona_stream.backends.providers.stream import Listening, beginning, is_stream
-from persona_stream.core.content import Extras, ToolCall
+from persona_stream.backends.anthropic.backend import AnthropicAdapter
+from persona_stream.backends.openai.backend import OpenAIAdapter
+from persona_stream.backends.providers.base import ProviderAdapter
+from persona_stream.backends.providers.errors import ProviderError
+from persona_stream.backends.providers.stream import StreamReader, beginning, is_stream
+from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.query import Answer, Usage
 from tests.backends.fake_provider import (
     DONE,
@@ -33,14 +33,14 @@ from tests.backends.fake_provider import (
 )
 from tests.fakes import FakeClock
 
-OPENAI, ANTHROPIC = OpenAI("m1"), Anthropic("m1", 4096)
+OPENAI, ANTHROPIC = OpenAIAdapter("m1"), AnthropicAdapter("m1", 4096)
 STOP = chunk(finish_reason="stop")
 
 
-def listen(dialect: Dialect, paper: Paper, ear: Ear, limit: int = 10_000_000) -> Answer:
+def listen(dialect: ProviderAdapter, paper: Paper, ear: Ear, limit: int = 10_000_000) -> Answer:
     first = beginning(paper.pieces)
     assert is_stream(first)
-    return Listening(dialect, ear.query(), FakeClock(), 60.0, limit).answer(paper, first)  # type: ignore[arg-type]  # on paper
+    return StreamReader(dialect, ear.query(), FakeClock(), 60.0, limit).read(paper, first)  # type: ignore[arg-type]  # on paper
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def listen(dialect: Dialect, paper: Paper, ear: Ear, limit: int = 10_000_000) ->
         ),
     ],
 )
-def test_what_can_be_read_is_an_answer(dialect: Dialect, stream: bytes, text: str, finish: str) -> None:
+def test_what_can_be_read_is_an_answer(dialect: ProviderAdapter, stream: bytes, text: str, finish: str) -> None:
     """All that was said is passed on, and what follows the end is not."""
     ear = Ear()
     answer = listen(dialect, Paper(stream), ear)
@@ -129,13 +129,13 @@ def error(**fields: object) -> dict[str, object]:
         pytest.param(OPENAI, parts(begun(), block(), "42", ended(), STOPPED), "broken_off", True, id="and vice versa"),
     ],
 )
-def test_what_cannot_be_read_is_a_trouble(dialect: Dialect, stream: bytes, kind: str, again: bool) -> None:
+def test_what_cannot_be_read_is_a_trouble(dialect: ProviderAdapter, stream: bytes, kind: str, again: bool) -> None:
     """Before a word was said it may be tried again where that helps; and another provider may do better."""
     ear = Ear()
-    with pytest.raises(Trouble) as found:
+    with pytest.raises(ProviderError) as found:
         listen(dialect, Paper(stream), ear)
-    assert (found.value.kind, found.value.again, ear.heard) == (kind, again, [])
-    assert found.value.elsewhere == (kind in ("broken_off", "busy", "failed", "credit"))
+    assert (found.value.kind, found.value.retryable, ear.heard) == (kind, again, [])
+    assert found.value.fallback_allowed == (kind in ("broken_off", "busy", "failed", "credit"))
 
 
 @pytest.mark.parametrize(
@@ -158,13 +158,13 @@ def test_what_cannot_be_read_is_a_trouble(dialect: Dialect, stream: bytes, kind:
         ),
     ],
 )
-def test_after_the_first_word_nothing_is_tried_again(dialect: Dialect, stream: bytes, kind: str) -> None:
+def test_after_the_first_word_nothing_is_tried_again(dialect: ProviderAdapter, stream: bytes, kind: str) -> None:
     """Readers have a part of the answer: nobody, here or elsewhere, can begin it anew."""
     ear = Ear()
-    with pytest.raises(Trouble) as found:
+    with pytest.raises(ProviderError) as found:
         listen(dialect, Paper(stream), ear)
     assert ear.heard != []
-    assert (found.value.kind, found.value.again, found.value.elsewhere) == (kind, False, False)
+    assert (found.value.kind, found.value.retryable, found.value.fallback_allowed) == (kind, False, False)
 
 
 @pytest.mark.parametrize(
@@ -173,22 +173,22 @@ def test_after_the_first_word_nothing_is_tried_again(dialect: Dialect, stream: b
 )
 def test_a_connection_that_breaks_costs_what_was_not_said(said: tuple[object, ...], kind: str, again: bool) -> None:
     """Before the first word it is another try, after it an error, and after the reason of the end nothing at all."""
-    lost = Trouble("unreachable", "reset", again=True, elsewhere=True)
+    lost = ProviderError("unreachable", "reset", retryable=True, fallback_allowed=True)
     paper = Paper(b": hi\n\n" + chunks(*said), trouble=lost)
     if kind is None:
         assert listen(OPENAI, paper, Ear()) == Answer("")
         return
-    with pytest.raises(Trouble) as found:
+    with pytest.raises(ProviderError) as found:
         listen(OPENAI, paper, Ear())
-    assert (found.value.kind, found.value.again) == (kind, again)
+    assert (found.value.kind, found.value.retryable) == (kind, again)
 
 
 def test_a_calls_parts_are_no_words_yet() -> None:
     """Readers get a call only when it is whole, so what breaks off before that can be tried again."""
     call = {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "look", "arguments": "{"}}]}
-    with pytest.raises(Trouble) as found:
+    with pytest.raises(ProviderError) as found:
         listen(OPENAI, Paper(chunks(chunk(delta=call))), Ear())
-    assert (found.value.kind, found.value.again) == ("broken_off", True)
+    assert (found.value.kind, found.value.retryable) == ("broken_off", True)
 
 
 ENDLESS = {
@@ -205,10 +205,10 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize(("dialect", "pieces"), ENDLESS.values(), ids=ENDLESS)
-def test_what_never_ends_comes_to_a_limit(dialect: Dialect, pieces: list[bytes]) -> None:
+def test_what_never_ends_comes_to_a_limit(dialect: ProviderAdapter, pieces: list[bytes]) -> None:
     """Neither one event nor all that must be kept of a stream grows for ever."""
     paper = Paper(*chain(pieces[:-1], [pieces[-1]] * 20_000))
-    with pytest.raises(Trouble) as found:
+    with pytest.raises(ProviderError) as found:
         listen(dialect, paper, Ear(), limit=100_000)
     assert found.value.kind == "too_large"
 
@@ -222,9 +222,9 @@ def test_what_begins_like_json_or_html_is_no_stream(body: bytes) -> None:
 @pytest.mark.parametrize("body", [b"upstream gone", b"null\n\n", b'"x"'])
 def test_what_is_no_stream_after_all_cannot_be_understood(body: bytes) -> None:
     """Plain text, under a type that is not a stream's, is not worth another try."""
-    with pytest.raises(Trouble) as found:
+    with pytest.raises(ProviderError) as found:
         listen(OPENAI, Paper(body, kind="text/plain"), Ear())
-    assert (found.value.kind, found.value.again) == ("unreadable", False)
+    assert (found.value.kind, found.value.retryable) == ("unreadable", False)
 
 
 CALL = {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "look", "arguments": '{"at": "天"}'}}]}
@@ -255,14 +255,14 @@ WHOLE = {
     ),
 }
 EXTRAS = {
-    OPENAI: Extras("openai", {"message": {"x": 1}}),
-    ANTHROPIC: Extras("anthropic", {"message": {"stop_reason": "tool_use"}}),
+    OPENAI: ProviderFields("openai", {"message": {"x": 1}}),
+    ANTHROPIC: ProviderFields("anthropic", {"message": {"stop_reason": "tool_use"}}),
 }
 
 
 @pytest.mark.parametrize("dialect", WHOLE, ids=["openai", "anthropic"])
 @given(data=st.data())
-def test_how_the_bytes_are_cut_does_not_matter(dialect: Dialect, data: st.DataObject) -> None:
+def test_how_the_bytes_are_cut_does_not_matter(dialect: ProviderAdapter, data: st.DataObject) -> None:
     """In the middle of a character or of a line's end, in one piece or byte by byte: the same is heard and given."""
     stream = WHOLE[dialect]
     pieces = cuts(data, stream) if data.draw(st.booleans()) else [stream[at : at + 1] for at in range(len(stream))]
@@ -288,7 +288,7 @@ def test_what_is_read_together_is_passed_on_together() -> None:
 def test_what_was_said_before_a_trouble_is_passed_on() -> None:
     """Also where both were read together."""
     ear = Ear()
-    with pytest.raises(Trouble):
+    with pytest.raises(ProviderError):
         listen(OPENAI, Paper(chunks("Forty", "-two.", {"error": "x"}, "!")), ear)
     assert ear.heard == [("text", "Forty-two.")]
 
@@ -302,8 +302,8 @@ def test_between_words_more_is_let_come(are_there: bool, seconds: list[float]) -
     waits, ear = Waits(), Ear()
     pieces = (b": hi\n\n", chunks(chunk("")), chunks("Forty"), b": hi\n\n", chunks("-two."), chunks(STOP), DONE)
     paper = Paper(*pieces, are_there=are_there)
-    listening = Listening(OPENAI, ear.query(), FakeClock(), 60.0, 10_000_000, waits)
-    listening.answer(paper, beginning(paper.pieces))  # type: ignore[arg-type]  # on paper
+    listening = StreamReader(OPENAI, ear.query(), FakeClock(), 60.0, 10_000_000, waits)
+    listening.read(paper, beginning(paper.pieces))  # type: ignore[arg-type]  # on paper
     assert (waits.seconds, ear.heard) == (seconds, [("text", "Forty"), ("text", "-two.")])
 
 
@@ -313,9 +313,9 @@ def test_between_words_more_is_let_come(are_there: bool, seconds: list[float]) -
     | st.lists(st.sampled_from([b"data: ", b"\n\n", DONE, b"{}", b"event: error\n"])).map(b"".join)
 )
 @example(stream=b"data: [DONE]\n\n")
-def test_no_bytes_break_the_listening(dialect: Dialect, stream: bytes) -> None:
+def test_no_bytes_break_the_listening(dialect: ProviderAdapter, stream: bytes) -> None:
     """Any bytes at all are a trouble."""
     first = beginning(iter([stream]))
     if is_stream(first):
-        with pytest.raises(Trouble):
+        with pytest.raises(ProviderError):
             listen(dialect, Paper(stream), Ear())

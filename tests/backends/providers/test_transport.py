@@ -16,9 +16,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.backends.providers.errors import Trouble
-from persona_stream.backends.providers.transport import Chunks, Incoming, Sessions, Wire, session_for, surroundings_of
-from persona_stream.core.clock import wall_clock
+from persona_stream.backends.providers.errors import ProviderError
+from persona_stream.backends.providers.transport import (
+    ChunkedDecoder,
+    HttpTransport,
+    SessionPool,
+    StreamedResponse,
+    proxy_settings_for,
+    session_for,
+)
+from persona_stream.core.clock import monotonic_wall_clock
 from tests.backends.fake_provider import Provider, cut, cuts, http, provider, steps, stream
 from tests.waiting import wait_for
 
@@ -29,9 +36,9 @@ def framed(*pieces: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
 
 def read(*reads: bytes) -> tuple[bytes, str]:
     """Give the body, and how it ended."""
-    chunks, body = Chunks(), b""
+    chunks, body = ChunkedDecoder(), b""
     for one in reads:
-        body += chunks.take(one)
+        body += chunks.feed(one)
         if chunks.is_over or chunks.is_broken:
             return body, "over" if chunks.is_over else "broken"
     return body, "goes on"
@@ -56,7 +63,7 @@ def test_how_a_body_is_read_does_not_matter(data: st.DataObject) -> None:
 
 def test_all_that_has_come_is_given_at_once() -> None:
     """Also the part of a chunk that is not whole."""
-    assert Chunks().take(framed(b"Forty", b"-two", b".", end=b"9\r\n So")) == b"Forty-two. So"
+    assert ChunkedDecoder().feed(framed(b"Forty", b"-two", b".", end=b"9\r\n So")) == b"Forty-two. So"
 
 
 @pytest.mark.parametrize(
@@ -123,11 +130,11 @@ WORDS = [b"Forty", b"-", b"two", b"."]
 TEXT = b"".join(WORDS)
 
 
-def posted(served: Provider, read: Callable[[Incoming], object], times: int = 1) -> object:
+def posted(served: Provider, read: Callable[[StreamedResponse], object], times: int = 1) -> object:
     """Read an answer, and do so again on the same connection."""
-    clock = wall_clock()
-    with session_for(surroundings_of(served.base_url)) as session:
-        wire = Wire(served.base_url, {}, Sessions(session, lambda: session), clock)
+    clock = monotonic_wall_clock()
+    with session_for(proxy_settings_for(served.base_url)) as session:
+        wire = HttpTransport(served.base_url, {}, SessionPool(session, lambda: session), clock)
         for _ in range(times):
             with wire.post({}, clock() + 30, stream=True) as incoming:
                 found = read(incoming)
@@ -172,11 +179,11 @@ def test_a_body_that_the_connection_ends_is_whole() -> None:
 def test_what_came_before_a_break_is_given() -> None:
     """And then that it broke off."""
 
-    def read(incoming: Incoming) -> bytes:
+    def read(incoming: StreamedResponse) -> bytes:
         piece = next(incoming.pieces)
-        with pytest.raises(Trouble) as found:
+        with pytest.raises(ProviderError) as found:
             next(incoming.pieces)
-        assert (found.value.kind, found.value.again) == ("unreachable", True)
+        assert (found.value.kind, found.value.retryable) == ("unreachable", True)
         return piece
 
     for sent in (cut(*WORDS), stream(*WORDS, is_whole=False) + b"two\r\n"):
@@ -188,13 +195,13 @@ def test_it_is_seen_whether_more_has_come() -> None:
     """Without waiting for it, and to the end."""
     go_on = threading.Event()
 
-    def read(incoming: Incoming) -> list[bytes]:
+    def read(incoming: StreamedResponse) -> list[bytes]:
         pieces = [next(incoming.pieces)]
-        assert not incoming.has_more()
+        assert not incoming.has_buffered_data()
         go_on.set()
-        wait_for(incoming.has_more, 5.0)
+        wait_for(incoming.has_buffered_data, 5.0)
         pieces += incoming.pieces
-        assert incoming.has_more()
+        assert incoming.has_buffered_data()
         return pieces
 
     with provider(steps(b"Forty", go_on, b"-two.")) as served:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_stream import Answer, BackendError, BackendUnavailable, Query, ToolCall, Usage
-from persona_stream.core.query import Upstream
+from persona_stream.core.query import UpstreamCall
 
 _FOR_EVER = 60  # seconds: longer than any test waits
 
@@ -110,7 +110,9 @@ def tell(rest: str, query: Query) -> Answer:
     query.send("half \ud83d")
     query.send("\ude00 ")
     query.on_upstream(
-        Upstream(provider="openai", model="m", url="u", request={"a": {1, 2}}, response=None, began_at=1.0, seconds=2.0)
+        UpstreamCall(
+            provider="openai", model="m", url="u", request={"a": {1, 2}}, response=None, began_at=1.0, seconds=2.0
+        )
     )
     return Answer("end.")
 

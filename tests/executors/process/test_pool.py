@@ -20,9 +20,9 @@ from gevent.event import AsyncResult
 from persona_stream import Answer, BackendError, BackendUnavailable, Query, ToolCall, Usage
 from persona_stream.backends import factory as making
 from persona_stream.backends.base import Backend
-from persona_stream.core.query import Upstream
-from persona_stream.executors.base import AnswerTooLarge, Outcome, ProcessFailed, Raised, Returned, Work
-from persona_stream.executors.process.pool import ProcessExecutor, sizes
+from persona_stream.core.query import UpstreamCall
+from persona_stream.executors.base import AnswerTooLarge, Raised, Returned, Task, TaskResult, WorkerError
+from persona_stream.executors.process.pool import ProcessPool, pool_sizes
 from persona_stream.personas import persona as profiles
 from persona_stream.settings.schema import Settings
 from tests.serving import ROOT
@@ -37,8 +37,10 @@ class Pool:
     def __init__(
         self, backend: str = ASK, *, most: int = 2, ready: int = 0, asked: int = 100, idle: float = 60
     ) -> None:
-        make = partial(making.backends, Settings(backend=backend), None)
-        self.executor = ProcessExecutor(make, most=most, ready=ready, max_answer_bytes=100_000, asked=asked, idle=idle)
+        make = partial(making.build_backends, Settings(backend=backend), None)
+        self.executor = ProcessPool(
+            make, most=most, ready=ready, max_answer_bytes=100_000, max_tasks_per_process=asked, idle_timeout=idle
+        )
         self.backend = self.executor.backend("default", Backend("b", lambda query: None))
         self.told: list[object] = []
 
@@ -57,12 +59,12 @@ class Pool:
         """Ask, and wait for what comes of it."""
         try:
             return self.backend.process_query(self.query(message, **more))
-        except (BackendError, ProcessFailed) as error:
+        except (BackendError, WorkerError) as error:
             return error
 
-    def start(self, message: str) -> tuple[Work, AsyncResult, AsyncResult]:
+    def start(self, message: str) -> tuple[Task, AsyncResult, AsyncResult]:
         """Ask, and give the work, its outcome and its release."""
-        outcome: AsyncResult[Outcome] = AsyncResult()
+        outcome: AsyncResult[TaskResult] = AsyncResult()
         released: AsyncResult[bool] = AsyncResult()
         query = self.query(message)
         work = self.executor.start(
@@ -112,7 +114,7 @@ def test_everything_that_is_told_comes_in_order(pool: Pool):
     assert "".join(each for each in pool.told if isinstance(each, str)) == "One half \ud83d\ude00 "
     assert "".join(each[1] for each in pool.told if isinstance(each, tuple) and each[0] == "reasoning") == "Hm."
     assert ("Reading", 0.5) in pool.told
-    assert [each.request for each in pool.told if isinstance(each, Upstream)] == [{"a": [1, 2]}]
+    assert [each.request for each in pool.told if isinstance(each, UpstreamCall)] == [{"a": [1, 2]}]
 
 
 def test_who_talks_fast_is_heard_twenty_times_a_second(pool: Pool):
@@ -234,7 +236,7 @@ def test_what_computes_for_ever_is_killed(message: str, tmp_path: Path):
     work, outcome, released = pool.start(f"{message} {tmp_path / 'pid'}")
     gevent.sleep(0.3)  # until it is at it
     began = time.monotonic()
-    assert work.kill()
+    assert work.cancel()
     assert released.get(timeout=10) is True
     assert time.monotonic() - began < 3.0
     assert not outcome.ready()
@@ -249,7 +251,7 @@ def test_code_that_cooperates_keeps_its_process():
     pid = pool.ask("pid")
     work, outcome, released = pool.start("cooperate")
     gevent.sleep(0.2)  # until it sleeps
-    work.kill()
+    work.cancel()
     assert released.get(timeout=10) is True
     assert not outcome.ready()
     assert pool.ask("pid") == pid
@@ -262,7 +264,7 @@ def test_who_is_killed_may_clean_up(tmp_path: Path):
     work, _, released = pool.start(f"clean {tmp_path / 'file'}")
     wait_for(lambda: any(each.is_ready for each in pool.executor._all), sleep=gevent.sleep)
     gevent.sleep(0.3)  # until it waits
-    work.kill()
+    work.cancel()
     released.get(timeout=10)
     assert (tmp_path / "file").read_text() == "cleaned"
     pool.executor.close()
@@ -274,7 +276,7 @@ def test_what_a_process_has_started_ends_with_it(tmp_path: Path):
     work, _, released = pool.start(f"parent {tmp_path / 'pid'}")
     child = wait_for_file(tmp_path / "pid")
     assert is_alive(child)
-    work.kill()
+    work.cancel()
     released.get(timeout=10)
     wait_for(lambda: not is_alive(child), 5.0, sleep=gevent.sleep)
     pool.executor.close()
@@ -317,7 +319,7 @@ def test_few_begin_at_once():
     asked = [gevent.spawn(pool.ask, "nap 0.1") for _ in range(4)]
     most = 0
     while not all(each.ready() for each in asked):
-        most = max(most, sum(each.is_beginning for each in pool.executor._all))
+        most = max(most, sum(each.is_starting for each in pool.executor._all))
         gevent.sleep(0.01)  # between two looks
     assert most == 1
     assert [each.value for each in asked] == ["slept"] * 4
@@ -334,8 +336,8 @@ def test_generators_tell_as_they_do_elsewhere():
 
 def test_what_ships_can_run_there():
     """The demo, with its personas."""
-    make = partial(making.backends, Settings(demo_seconds=0.0), profiles.bundled())
-    executor = ProcessExecutor(make, most=1, ready=0, max_answer_bytes=100_000)
+    make = partial(making.build_backends, Settings(demo_seconds=0.0), profiles.bundled_personas())
+    executor = ProcessPool(make, most=1, ready=0, max_answer_bytes=100_000)
     demo = executor.backend("default", Backend("demo", lambda query: None))
     answer = demo.process_query(Query(username="AdaLovelace", message="Hi", locale="en"))
     assert isinstance(answer, str | Answer)
@@ -369,11 +371,11 @@ def test_processes_end_when_their_server_is_killed(tmp_path: Path):
 
 def test_who_says_nothing_gets_as_many_as_the_machine_can_use():
     """And who says a number gets that."""
-    most, ready = sizes(None)
+    most, ready = pool_sizes(None)
     assert most >= 8
     assert 1 <= ready <= most
-    assert sizes(1) == (1, 1)
-    assert sizes(300) == (300, ready)
+    assert pool_sizes(1) == (1, 1)
+    assert pool_sizes(300) == (300, ready)
 
 
 def test_those_that_a_rush_has_left_are_let_go():
@@ -391,7 +393,7 @@ def test_those_that_a_rush_has_left_are_let_go():
 def test_it_keeps_the_contract_of_executors():
     """What is not asked of a process has a greenlet, as the waiting for one has."""
     pool = Pool()
-    outcome: AsyncResult[Outcome] = AsyncResult()
+    outcome: AsyncResult[TaskResult] = AsyncResult()
     pool.executor.start(lambda: "Hello", outcome.set, lambda: None)
     assert outcome.get(timeout=5) == Returned("Hello")
     error = ValueError()

@@ -13,13 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream import Answer, Image, Query, Tool, ToolCall, ToolChoice, Turn, Usage
-from persona_stream.core.content import Extras
-from persona_stream.core.query import Principal, Upstream
+from persona_stream.core.content import ProviderFields
+from persona_stream.core.query import Principal, UpstreamCall
 from persona_stream.executors.process import protocol as codec
 from persona_stream.executors.process import protocol as frames
-from persona_stream.personas.persona import Note, Persona
+from persona_stream.personas.persona import KnowledgeItem, Persona
 
-PERSONA = Persona("ada", "Ada", {"en": "She counts."}, notes=(Note(("x",), {"en": "y"}, "https://example.org"),))
+PERSONA = Persona(
+    "ada", "Ada", {"en": "She counts."}, notes=(KnowledgeItem(("x",), {"en": "y"}, "https://example.org"),)
+)
 QUERY = Query(
     username="ada",
     message="Hi",
@@ -46,21 +48,23 @@ def back(message: object) -> object:
 
 def test_a_query_arrives_as_it_was():
     """But for what lives here: that is made anew over there."""
-    asked = back(frames.Ask(1, "default", "run", codec.of_query(QUERY)))
-    assert isinstance(asked, frames.Ask)
+    asked = back(frames.RunQuery(1, "default", "run", codec.of_query(QUERY)))
+    assert isinstance(asked, frames.RunQuery)
     assert Query(**asked.query) == QUERY
 
 
 @given(st.text(alphabet=st.characters(codec=None)), st.floats(allow_nan=False), st.integers())
 def test_what_comes_back_is_what_was_said(text: str, fraction: float, number: int):
     """Every character, halves of pairs too."""
-    upstream = Upstream(provider="p", model="m", url="u", request={text: [number]}, began_at=fraction, seconds=0.0)
-    answer = Answer(text, text, Usage(input_tokens=number, output_tokens=1), extras=Extras("openai", {"a": text}))
+    upstream = UpstreamCall(provider="p", model="m", url="u", request={text: [number]}, began_at=fraction, seconds=0.0)
+    answer = Answer(
+        text, text, Usage(input_tokens=number, output_tokens=1), extras=ProviderFields("openai", {"a": text})
+    )
     for message in (
-        frames.Told(number, (frames.Text(text), frames.Report(text, fraction), upstream)),
-        frames.Gave(text),
-        frames.Gave(answer),
-        frames.Broke(text, for_good=True),
+        frames.Notifications(number, (frames.Text(text), frames.Report(text, fraction), upstream)),
+        frames.Result(text),
+        frames.Result(answer),
+        frames.Crashed(text, for_good=True),
     ):
         assert back(message) == message
 

@@ -19,9 +19,9 @@ from persona_stream.protocols.anthropic.decoder import (
     MessagesRequest,
     MessageTool,
     MessageToolChoice,
-    choice_of,
-    tools_of,
-    turns,
+    parse_tool_choice,
+    parse_tools,
+    parse_turns,
 )
 
 URL = "https://example.org/a.png"
@@ -75,7 +75,7 @@ def said(role: str, content: Any) -> list[InputMessage]:
 )  # fmt: skip
 def test_every_message_is_one_turn_or_more(role: str, content: Any, expected: list[Turn]):
     """Results of tools are turns of their own; what was only a provider's is left out."""
-    assert turns(None, said(role, content)) == expected
+    assert parse_turns(None, said(role, content)) == expected
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_every_message_is_one_turn_or_more(role: str, content: Any, expected: li
 def test_instructions_come_first(system: Any, expected: list[Turn]):
     """As a text, or as blocks of text."""
     made = msgspec.convert(system, str | list[MessageBlock] | None)
-    assert turns(made, said("user", "Hi")) == [*expected, Turn("user", "Hi")]
+    assert parse_turns(made, said("user", "Hi")) == [*expected, Turn("user", "Hi")]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_instructions_come_first(system: Any, expected: list[Turn]):
 def test_what_cannot_be_taken_is_named(role: str, block: dict[str, Any], words: str):
     """Nothing that somebody asked for is left out silently."""
     with pytest.raises(InvalidRequest) as caught:
-        turns(None, said(role, [block]))
+        parse_turns(None, said(role, [block]))
     assert words in str(caught.value)
     assert caught.value.field == "messages"
 
@@ -130,7 +130,7 @@ def test_what_cannot_be_taken_is_named(role: str, block: dict[str, Any], words: 
 def test_instructions_are_texts(block: dict[str, Any]):
     """Whatever else they hold is refused."""
     with pytest.raises(InvalidRequest, match=r"^system") as caught:
-        turns(msgspec.convert([block], list[MessageBlock]), said("user", "Hi"))
+        parse_turns(msgspec.convert([block], list[MessageBlock]), said("user", "Hi"))
     assert caught.value.field == "system"
 
 
@@ -171,8 +171,8 @@ def test_a_tool_is_what_was_sent():
          "cache_control": {"type": "ephemeral"}},
         {"type": "custom", "name": "now", "input_schema": {}},
     ]  # fmt: skip
-    assert tools_of(msgspec.convert(sent, list[MessageTool])) == (WEATHER, Tool("now", None, {}))
-    assert tools_of(None) == tools_of([]) == ()
+    assert parse_tools(msgspec.convert(sent, list[MessageTool])) == (WEATHER, Tool("now", None, {}))
+    assert parse_tools(None) == parse_tools([]) == ()
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_what_is_no_tool_of_a_client_is_refused(tool: dict[str, object]):
 )
 def test_a_choice_is_what_was_sent(sent: MessageToolChoice | None, tools: tuple[Tool, ...], choice: ToolChoice | None):
     """Without tools there is nothing to choose."""
-    assert choice_of(sent, tools) == choice
+    assert parse_tool_choice(sent, tools) == choice
 
 
 @pytest.mark.parametrize(
@@ -224,5 +224,5 @@ def test_a_choice_is_what_was_sent(sent: MessageToolChoice | None, tools: tuple[
 def test_a_choice_of_what_there_is_not_is_refused(sent: MessageToolChoice, tools: tuple[Tool, ...]):
     """A provider would say so after a long wait."""
     with pytest.raises(InvalidRequest, match=r"^tool_choice") as caught:
-        choice_of(sent, tools)
+        parse_tool_choice(sent, tools)
     assert caught.value.field == "tool_choice"

@@ -11,13 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.core.content import Extras, ToolCall
-from persona_stream.core.cursor import BEGINNING, Position, after_characters
-from persona_stream.core.facts import Answered, Delta, Entry, Failed, FailureCode, Reasoned, Reported, Started
+from persona_stream.core.content import ProviderFields, ToolCall
+from persona_stream.core.cursor import BEGINNING, Position, position_at_character
+from persona_stream.core.facts import (
+    Answered,
+    Entry,
+    Failed,
+    FailureCode,
+    ProgressReported,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+)
 from persona_stream.core.query import Finish, Usage
 from persona_stream.protocols.anthropic import schemas as errors
-from persona_stream.protocols.anthropic.encoder import SIGNATURE, Anthropic, message
-from persona_stream.protocols.base import Refused, to_json
+from persona_stream.protocols.anthropic.encoder import SIGNATURE, AnthropicEncoder, message_response
+from persona_stream.protocols.base import ErrorInfo, dump_json
 from tests.core.test_projection import answer_of, runs
 from tests.fakes import RUN_ID, accepted, entries, read, reader
 
@@ -81,7 +90,7 @@ def end(given: int, taken: int, reason: str = "end_turn") -> str:
 
 def transcript(journal: Sequence[Entry], begin: Position = BEGINNING, since: float = AT) -> str:
     """Let a reader come at a moment, and give all that goes over the wire."""
-    dialect = Anthropic(journal)
+    dialect = AnthropicEncoder(journal)
     told = read(journal, reader(reasoning=True, start=begin), since=since)
     return b"".join(dialect.encode(event) for _, event in told).decode("utf-8")
 
@@ -89,9 +98,11 @@ def transcript(journal: Sequence[Entry], begin: Position = BEGINNING, since: flo
 def test_an_answer_after_some_silence():
     """The beginning at once, a ping every two seconds, the pieces in one block, the end."""
     growing = entries(*_BEGUN)
-    dialect = Anthropic(growing)
+    dialect = AnthropicEncoder(growing)
     run = entries(
-        *_BEGUN, (AT + 1, Reported("Reading\npage 3", 0.37)), (AT + 4.5, Answered("你好，world. And more words"))
+        *_BEGUN,
+        (AT + 1, ProgressReported("Reading\npage 3", 0.37)),
+        (AT + 4.5, Answered("你好，world. And more words")),
     )
     told = ""
     for at, event in read(run, reader(reasoning=True), since=AT):
@@ -108,14 +119,18 @@ def test_the_backends_own_counts():
 
 def test_reasoning_is_a_block_before_the_answer():
     """Closed with a signature before the text begins."""
-    run = entries(*_BEGUN, (AT, Reasoned("Six times seven.")), (AT, Answered("42")))
+    run = entries(*_BEGUN, (AT, ReasoningDelta("Six times seven.")), (AT, Answered("42")))
     assert transcript(run) == start() + PING + thoughts_block(0, "Six times seven.") + text_block(1, "42") + end(7, 5)
 
 
 def test_who_thinks_again_gets_blocks_in_turn():
     """Every block is closed before the next one begins, and pings come inside one too."""
     run = entries(
-        *_BEGUN, (AT, Reasoned("Hm.")), (AT, Delta("Six")), (AT + 3, Reasoned("Well.")), (AT + 3, Answered(" times."))
+        *_BEGUN,
+        (AT, ReasoningDelta("Hm.")),
+        (AT, TextDelta("Six")),
+        (AT + 3, ReasoningDelta("Well.")),
+        (AT + 3, Answered(" times.")),
     )
     told = transcript(run)
     # The last letter is held back, as an accent may follow; and then it goes out as it is.
@@ -157,7 +172,7 @@ def test_arguments_are_always_an_object(written: str, sent: str, decoded: dict[s
     """Clients fail on anything else in the middle of a message; what the model wrote is not lost."""
     run = entries(*_BEGUN, (AT, Answered("", _USAGE, "tools", (ToolCall("call_1", "weather", written),))))
     assert transcript(run) == start(412) + PING + call_block(0, json.dumps(sent)) + end(412, 19, "tool_use")
-    assert json.loads(to_json(message(run)[1]))["content"] == [
+    assert json.loads(dump_json(message_response(run)[1]))["content"] == [
         {"type": "tool_use", "id": "call_1", "name": "weather", "input": decoded}
     ]
 
@@ -170,7 +185,7 @@ def test_why_it_ends(finish: Finish, reason: str):
     """In this dialect's words; there may be no text at all."""
     run = entries(*_BEGUN, (AT, Answered("", finish=finish)))
     assert transcript(run) == start() + PING + end(7, 0, reason)
-    assert message(run)[1]["stop_reason"] == reason
+    assert message_response(run)[1]["stop_reason"] == reason
 
 
 EXTRAS = {
@@ -182,7 +197,7 @@ EXTRAS = {
 
 def test_what_a_provider_of_this_dialect_says_besides_is_passed_on():
     """Its blocks whole, its exact reason, and what else it counts, beside the rest; what we say ourselves stands."""
-    run = entries(*_BEGUN, (AT, Answered("Hi.", _USAGE, "stop", (_CALL,), Extras("anthropic", EXTRAS))))
+    run = entries(*_BEGUN, (AT, Answered("Hi.", _USAGE, "stop", (_CALL,), ProviderFields("anthropic", EXTRAS))))
     assert transcript(run) == (
         start(412) + PING + text_block(0, "Hi.")
         + block(1, '"type":"server_tool_use","id":"s1","name":"web_search","input":{"query":"Wien"}')
@@ -192,7 +207,7 @@ def test_what_a_provider_of_this_dialect_says_besides_is_passed_on():
                 '"usage":{"input_tokens":409,"output_tokens":19,"cache_read_input_tokens":3}')
         + STOP
     )  # fmt: skip
-    assert to_json(message(run)[1]).decode() == (
+    assert dump_json(message_response(run)[1]).decode() == (
         f'{{"id":"msg_{RUN_ID}","type":"message","role":"assistant","model":"VitalikButerin","content":['
         '{"type":"text","text":"Hi."},'
         '{"type":"server_tool_use","id":"s1","name":"web_search","input":{"query":"Wien"}},'
@@ -205,14 +220,14 @@ def test_what_a_provider_of_this_dialect_says_besides_is_passed_on():
 @pytest.mark.parametrize(
     "extras",
     [
-        Extras("openai", EXTRAS),
-        Extras("anthropic", {}),
-        Extras("anthropic", {"content": "x", "message": [], "usage": 5}),
-        Extras("anthropic", {"content": {}, "message": {"stop_reason": 5}, "usage": None}),
-        Extras("anthropic", {"content": [None, {"type": 5}], "message": {"stop_reason": ""}}),
+        ProviderFields("openai", EXTRAS),
+        ProviderFields("anthropic", {}),
+        ProviderFields("anthropic", {"content": "x", "message": [], "usage": 5}),
+        ProviderFields("anthropic", {"content": {}, "message": {"stop_reason": 5}, "usage": None}),
+        ProviderFields("anthropic", {"content": [None, {"type": 5}], "message": {"stop_reason": ""}}),
     ],
 )
-def test_what_is_of_another_dialect_or_makes_no_sense_is_left_out(extras: Extras):
+def test_what_is_of_another_dialect_or_makes_no_sense_is_left_out(extras: ProviderFields):
     """It was somebody else's to say."""
     run = entries(*_BEGUN, (AT, Answered("Hi.", _USAGE, extras=extras)))
     assert transcript(run) == start(412) + PING + text_block(0, "Hi.") + end(412, 19)
@@ -232,7 +247,7 @@ def test_what_is_of_another_dialect_or_makes_no_sense_is_left_out(extras: Extras
 )
 def test_a_failure_is_an_error_and_never_an_end(code: FailureCode, text: str | None, kind: str, told: str):
     """What was said before it stays said, in a block that stays open."""
-    run = entries(*_BEGUN, (AT, Delta("Half of ")), (AT, Failed(code, text)))
+    run = entries(*_BEGUN, (AT, TextDelta("Half of ")), (AT, Failed(code, text)))
     error = frame("error", f'"error":{{"type":"{kind}","message":"{told}"}}')
     said = text_block(0, "Half of", " ").removesuffix(frame("content_block_stop", '"index":0'))
     assert transcript(run) == start() + PING + said + error
@@ -250,7 +265,7 @@ def test_a_reader_from_the_middle_gets_a_message_of_the_rest(characters: int):
 @pytest.mark.parametrize("begin", [Position(2, 0), Position(2, 4), Position(3, 0)])
 def test_a_reader_who_comes_back_to_a_failure_gets_it(begin: Position):
     """After a beginning, and what it did not have."""
-    run = entries(*_BEGUN, (AT, Delta("Half")), (AT, Failed("timeout")))
+    run = entries(*_BEGUN, (AT, TextDelta("Half")), (AT, Failed("timeout")))
     told = transcript(run, begin)
     assert told.startswith(start())
     assert told.endswith(frame("error", '"error":{"type":"timeout_error","message":"处理超时，请稍后重试"}'))
@@ -334,19 +349,19 @@ def test_any_run_from_anywhere_is_a_message_of_the_rest(
     """Well-formed, to the character; and from the beginning it is the whole message."""
     last = run[-1].fact
     if isinstance(last, Answered):
-        extras = Extras("anthropic", EXTRAS) if extra else None
+        extras = ProviderFields("anthropic", EXTRAS) if extra else None
         run[-1] = Entry(run[-1].at, msgspec.structs.replace(last, calls=tuple(calls), extras=extras))
     answer = answer_of(run)
     held = data.draw(st.integers(0, len(answer)))
-    begin = after_characters(held, run)
+    begin = position_at_character(held, run)
     heard = Heard(transcript(run, begin, since=max(since, 0.0 if begin == BEGINNING else run[-1].at)))
     assert answer[:held] + heard.text == answer
-    status, whole = message(run)
+    status, whole = message_response(run)
     if isinstance(last, Failed):
-        assert heard.failed == json.loads(to_json(whole))["error"]
+        assert heard.failed == json.loads(dump_json(whole))["error"]
         assert status != 200
         return
-    body = json.loads(to_json(whole))
+    body = json.loads(dump_json(whole))
     assert (heard.reason, heard.usage) == (body["stop_reason"], body["usage"])
     if held == 0:
         assert heard.thoughts == "".join(each["thinking"] for each in body["content"] if each["type"] == "thinking")
@@ -360,7 +375,7 @@ def test_any_run_from_anywhere_is_a_message_of_the_rest(
 def test_only_names_and_data_whatever_the_text():
     """No text ends a frame or splits a line, and there are no ids."""
     text = "data: x\n\nid: 1\revent: y\u2028z\u2029\u0085\x00 retry: 5"
-    told = transcript(entries(*_BEGUN, (AT + 3, Reasoned(text)), (AT + 9, Answered(text, calls=(_CALL,)))))
+    told = transcript(entries(*_BEGUN, (AT + 3, ReasoningDelta(text)), (AT + 9, Answered(text, calls=(_CALL,)))))
     assert {line.partition(":")[0] for line in told.split("\n")} == {"event", "data", ""}
     assert not set(told.replace("\n", "")) & set("\r\u2028\u2029\u0085\x00")
     assert Heard(told).text == Heard(told).thoughts == text
@@ -368,10 +383,12 @@ def test_only_names_and_data_whatever_the_text():
 
 def test_the_whole_as_one_message():
     """What a client without a stream gets."""
-    run = entries(*_BEGUN, (AT, Reasoned("Six times ")), (AT, Reasoned("seven.")), (AT + 3.5, Answered("42", _USAGE)))
-    status, body = message(run)
+    run = entries(
+        *_BEGUN, (AT, ReasoningDelta("Six times ")), (AT, ReasoningDelta("seven.")), (AT + 3.5, Answered("42", _USAGE))
+    )
+    status, body = message_response(run)
     assert status == 200
-    assert to_json(body).decode() == (
+    assert dump_json(body).decode() == (
         f'{{"id":"msg_{RUN_ID}","type":"message","role":"assistant","model":"VitalikButerin","content":['
         f'{{"type":"thinking","thinking":"Six times seven.","signature":"{SIGNATURE}"}},{{"type":"text","text":"42"}}],'
         '"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":412,"output_tokens":19}}'
@@ -381,7 +398,7 @@ def test_the_whole_as_one_message():
 def test_a_run_that_goes_on_is_no_message():
     """Whoever asks too early is wrong."""
     with pytest.raises(TypeError, match="has not ended"):
-        message(entries(*_BEGUN))
+        message_response(entries(*_BEGUN))
 
 
 @pytest.mark.parametrize(
@@ -393,7 +410,7 @@ def test_a_run_that_goes_on_is_no_message():
 )  # fmt: skip
 def test_a_failure_has_its_status(code: FailureCode, status: int):
     """Where the client waits for the whole."""
-    assert message(entries(*_BEGUN, (AT, Failed(code))))[0] == status
+    assert message_response(entries(*_BEGUN, (AT, Failed(code))))[0] == status
 
 
 @pytest.mark.parametrize(
@@ -408,5 +425,5 @@ def test_a_failure_has_its_status(code: FailureCode, status: int):
 )  # fmt: skip
 def test_refusals(status: int, kind: str):
     """One object, whatever is refused."""
-    body = to_json(errors.refusal(Refused(status, "code", "n: no", "n"))).decode()
+    body = dump_json(errors.error_body(ErrorInfo(status, "code", "n: no", "n"))).decode()
     assert body == f'{{"type":"error","error":{{"type":"{kind}","message":"n: no"}}}}'

@@ -20,9 +20,9 @@ from persona_stream.protocols.openai.decoder import (
     ImageUrl,
     RequestMessage,
     RequestTool,
-    choice_of,
-    tools_of,
-    turns,
+    parse_tool_choice,
+    parse_tools,
+    parse_turns,
 )
 from persona_stream.protocols.openai.schemas import function_call
 
@@ -54,7 +54,7 @@ def picture(url: str, detail: str | None = None) -> ContentPart:
 )  # fmt: skip
 def test_every_message_is_a_turn(message: RequestMessage, turn: Turn):
     """Texts are joined; where there is a picture, the parts are kept in their order too."""
-    assert turns([message]) == [turn]
+    assert parse_turns([message]) == [turn]
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_every_message_is_a_turn(message: RequestMessage, turn: Turn):
 def test_what_cannot_be_taken_is_named(part: ContentPart, words: str):
     """Nothing is left out silently."""
     with pytest.raises(InvalidRequest) as caught:
-        turns([RequestMessage("user", [part])])
+        parse_turns([RequestMessage("user", [part])])
     assert words in str(caught.value)
     assert caught.value.field == "messages"
 
@@ -91,8 +91,8 @@ def test_a_tool_is_what_was_sent():
     """Without parameters it takes none."""
     asked = [RequestTool(FunctionDefinition("weather", "Tell it.", {"type": "object"}, True)),
              RequestTool(FunctionDefinition("now"))]  # fmt: skip
-    assert tools_of(asked) == (WEATHER, Tool("now", None, {}))
-    assert tools_of(None) == tools_of([]) == ()
+    assert parse_tools(asked) == (WEATHER, Tool("now", None, {}))
+    assert parse_tools(None) == parse_tools([]) == ()
 
 
 @pytest.mark.parametrize(
@@ -109,14 +109,14 @@ def test_a_tool_is_what_was_sent():
 )
 def test_a_choice_is_what_was_sent(asked: Choice | None, tools: tuple[Tool, ...], choice: ToolChoice | None):
     """Without tools there is nothing to choose."""
-    assert choice_of(asked, tools) == choice
+    assert parse_tool_choice(asked, tools) == choice
 
 
 @pytest.mark.parametrize(("asked", "tools"), [("required", ()), (named("time"), (WEATHER,)), (named("weather"), ())])
 def test_a_choice_of_what_there_is_not_is_refused(asked: Choice, tools: tuple[Tool, ...]):
     """A provider would say so after a long wait."""
     with pytest.raises(InvalidRequest, match="no such tool") as caught:
-        choice_of(asked, tools)
+        parse_tool_choice(asked, tools)
     assert caught.value.field == "tool_choice"
 
 

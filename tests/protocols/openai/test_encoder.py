@@ -8,13 +8,22 @@ from typing import Any
 
 import pytest
 
-from persona_stream.core.content import Extras, ToolCall
+from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.cursor import BEGINNING, Position
-from persona_stream.core.facts import Answered, Delta, Entry, Failed, FailureCode, Reasoned, Reported, Started
+from persona_stream.core.facts import (
+    Answered,
+    Entry,
+    Failed,
+    FailureCode,
+    ProgressReported,
+    ReasoningDelta,
+    Started,
+    TextDelta,
+)
 from persona_stream.core.query import Finish, Usage
-from persona_stream.protocols.base import Refused, to_json
+from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.protocols.openai import schemas as errors
-from persona_stream.protocols.openai.encoder import OpenAI, completion
+from persona_stream.protocols.openai.encoder import OpenAIEncoder, completion_response
 from tests.fakes import RUN_ID, accepted, entries, read, reader
 
 AT = 1_795_154_400.25
@@ -33,7 +42,7 @@ def chunk(delta: str, finish: str = "null", more: str = "") -> str:
 
 def transcript(journal: Sequence[Entry], start: Position = BEGINNING, **how: Any) -> str:
     """Let a reader come at once, and give all that goes over the wire."""
-    dialect = OpenAI(journal, **how)
+    dialect = OpenAIEncoder(journal, **how)
     told = read(journal, reader(reasoning=True, start=start), since=AT)
     return b"".join(dialect.encode(event) for _, event in told).decode("utf-8")
 
@@ -44,7 +53,9 @@ ROLE = chunk('"role":"assistant","content":""')
 def test_an_answer_after_some_silence():
     """The role at once, a comment of one line every two seconds, the pieces, the end."""
     run = entries(
-        *_BEGUN, (AT + 1, Reported("Reading\npage 3", 0.37)), (AT + 4.5, Answered("你好，world. And more words"))
+        *_BEGUN,
+        (AT + 1, ProgressReported("Reading\npage 3", 0.37)),
+        (AT + 4.5, Answered("你好，world. And more words")),
     )
     assert transcript(run) == (
         ROLE
@@ -73,7 +84,7 @@ def test_usage_for_who_asked():
 
 def test_reasoning_has_a_place_of_its_own():
     """Before the answer, and in no content."""
-    run = entries(*_BEGUN, (AT, Reasoned("Six times seven.")), (AT, Answered("42")))
+    run = entries(*_BEGUN, (AT, ReasoningDelta("Six times seven.")), (AT, Answered("42")))
     assert transcript(run, heartbeat="off") == (
         ROLE + chunk('"reasoning_content":"Six times seven."') + chunk('"content":"42"') + chunk("", '"stop"') + DONE
     )
@@ -87,7 +98,7 @@ def test_an_answer_says_why_it_ends(finish: Finish, reason: str):
     """What was cut off is never passed off as whole, streamed or not."""
     run = entries(*_BEGUN, (AT, Answered("Half of", finish=finish)))
     assert transcript(run, heartbeat="off") == (ROLE + chunk('"content":"Half of"') + chunk("", f'"{reason}"') + DONE)
-    assert json.loads(to_json(completion(run)[1]))["choices"][0]["finish_reason"] == reason
+    assert json.loads(dump_json(completion_response(run)[1]))["choices"][0]["finish_reason"] == reason
 
 
 CALLS = (ToolCall("call_1", "weather", '{"city":"Wien"}'), ToolCall("call_2", "time", "{}"))
@@ -109,8 +120,8 @@ def test_calls_of_tools_follow_the_text():
 
 def test_a_message_of_calls_alone_has_no_content():
     """Null, as the published clients expect."""
-    status, body = completion(entries(*_BEGUN, (AT, Answered("", finish="tools", calls=CALLS[1:]))))
-    assert (status, json.loads(to_json(body))["choices"][0]["message"]) == (
+    status, body = completion_response(entries(*_BEGUN, (AT, Answered("", finish="tools", calls=CALLS[1:]))))
+    assert (status, json.loads(dump_json(body))["choices"][0]["message"]) == (
         200,
         {
             "role": "assistant",
@@ -130,9 +141,9 @@ MORE = {
 
 def test_what_else_a_provider_says_goes_where_it_was():
     """To clients of its dialect, and never over what we say ourselves."""
-    run = entries(*_BEGUN, (AT, Answered("Hi.", _USAGE, extras=Extras("openai", MORE))))
+    run = entries(*_BEGUN, (AT, Answered("Hi.", _USAGE, extras=ProviderFields("openai", MORE))))
     told = [json.loads(line[6:]) for line in transcript(run, include_usage=True).split("\n") if line[6:7] == "{"]
-    body = json.loads(to_json(completion(run)[1]))
+    body = json.loads(dump_json(completion_response(run)[1]))
     assert told[2]["choices"][0]["delta"] == {"annotations": [{"type": "note"}]}
     for completed in (told[3], body):
         assert (completed["service_tier"], completed["system_fingerprint"]) == ("flex", "fp_1")
@@ -149,13 +160,15 @@ def test_what_else_a_provider_says_goes_where_it_was():
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("extras", [Extras("anthropic", MORE), Extras("openai", {"message": "?"}), None])
-def test_what_is_no_extra_of_this_dialect_is_left_out(extras: Extras | None):
+@pytest.mark.parametrize(
+    "extras", [ProviderFields("anthropic", MORE), ProviderFields("openai", {"message": "?"}), None]
+)
+def test_what_is_no_extra_of_this_dialect_is_left_out(extras: ProviderFields | None):
     """Another dialect's would mean nothing here."""
     plain = entries(*_BEGUN, (AT, Answered("Hi.")))
     run = entries(*_BEGUN, (AT, Answered("Hi.", extras=extras)))
     assert transcript(run) == transcript(plain)
-    assert to_json(completion(run)[1]) == to_json(completion(plain)[1])
+    assert dump_json(completion_response(run)[1]) == dump_json(completion_response(plain)[1])
 
 
 @pytest.mark.parametrize(
@@ -172,7 +185,7 @@ def test_what_is_no_extra_of_this_dialect_is_left_out(extras: Extras | None):
 )
 def test_a_failure_is_an_error_and_never_a_stop(code: FailureCode, text: str | None, message: str):
     """What was said before it stays said."""
-    run = entries(*_BEGUN, (AT, Delta("Half of ")), (AT, Failed(code, text)))
+    run = entries(*_BEGUN, (AT, TextDelta("Half of ")), (AT, Failed(code, text)))
     error = f'{{"message":"{message}","type":"server_error","param":null,"code":"{code}"}}'
     said = chunk('"content":"Half of"') + chunk('"content":" "')
     assert transcript(run, heartbeat="off") == ROLE + said + f'data: {{"error":{error}}}\n\n' + DONE
@@ -180,7 +193,7 @@ def test_a_failure_is_an_error_and_never_a_stop(code: FailureCode, text: str | N
 
 def test_what_a_backend_streams_goes_out_as_it_comes():
     """A delta a chunk, and in its pauses the reader is told that it goes on."""
-    run = entries(*_BEGUN, (AT + 1, Delta("One ")), (AT + 4, Delta("two")), (AT + 4, Answered("")))
+    run = entries(*_BEGUN, (AT + 1, TextDelta("One ")), (AT + 4, TextDelta("two")), (AT + 4, Answered("")))
     assert transcript(run) == (
         ROLE
         + ": processing 0.0s 5% 正在处理您的请求...\n"
@@ -222,17 +235,19 @@ def test_a_reader_from_the_middle_gets_the_rest(characters: int):
 def test_only_data_lines_and_comments_whatever_the_text():
     """No text ends a frame, names an event or splits a line."""
     text = "data: x\n\nid: 1\revent: y\u2028z\u2029\u0085\x00 retry: 5"
-    told = transcript(entries(*_BEGUN, (AT + 3, Reported(text.replace("\x00", ""), None)), (AT + 9, Answered(text))))
+    told = transcript(
+        entries(*_BEGUN, (AT + 3, ProgressReported(text.replace("\x00", ""), None)), (AT + 9, Answered(text)))
+    )
     assert {line.partition(":")[0] for line in told.split("\n")} == {"data", ""}
     assert not set(told.replace("\n", "")) & set("\r\u2028\u2029\u0085\x00")
 
 
 def test_the_whole_as_one_completion():
     """What a client without a stream gets."""
-    run = entries(*_BEGUN, (AT, Reasoned("Six times seven.")), (AT + 3.5, Answered("42", _USAGE)))
-    status, body = completion(run)
+    run = entries(*_BEGUN, (AT, ReasoningDelta("Six times seven.")), (AT + 3.5, Answered("42", _USAGE)))
+    status, body = completion_response(run)
     assert status == 200
-    assert to_json(body).decode() == (
+    assert dump_json(body).decode() == (
         f'{{"id":"chatcmpl-{RUN_ID}","object":"chat.completion","created":1795154400,"model":"VitalikButerin",'
         '"choices":[{"index":0,"message":{"role":"assistant","content":"42","refusal":null,'
         '"reasoning_content":"Six times seven."},"logprobs":null,"finish_reason":"stop"}],'
@@ -249,26 +264,26 @@ def test_the_whole_as_one_completion():
 )  # fmt: skip
 def test_a_failure_has_its_status(code: FailureCode, status: int):
     """Where the client waits for the whole."""
-    assert completion(entries(*_BEGUN, (AT, Failed(code))))[0] == status
+    assert completion_response(entries(*_BEGUN, (AT, Failed(code))))[0] == status
 
 
 @pytest.mark.parametrize(
     ("refused", "body"),
     [
-        (Refused(400, "invalid_request", "n: no", "n"),
+        (ErrorInfo(400, "invalid_request", "n: no", "n"),
          '{"error":{"message":"n: no","type":"invalid_request_error","param":"n","code":"invalid_request"}}'),
-        (Refused(401, "unauthorized", "No."),
+        (ErrorInfo(401, "unauthorized", "No."),
          '{"error":{"message":"No.","type":"authentication_error","param":null,"code":"invalid_api_key"}}'),
-        (Refused(403, "forbidden", "No."),
+        (ErrorInfo(403, "forbidden", "No."),
          '{"error":{"message":"No.","type":"permission_error","param":null,"code":"forbidden"}}'),
-        (Refused(404, "model_not_found", "No.", "model"),
+        (ErrorInfo(404, "model_not_found", "No.", "model"),
          '{"error":{"message":"No.","type":"invalid_request_error","param":"model","code":"model_not_found"}}'),
-        (Refused(429, "busy", "Later."),
+        (ErrorInfo(429, "busy", "Later."),
          '{"error":{"message":"Later.","type":"rate_limit_error","param":null,"code":"busy"}}'),
-        (Refused(503, "draining", "Later."),
+        (ErrorInfo(503, "draining", "Later."),
          '{"error":{"message":"Later.","type":"server_error","param":null,"code":"draining"}}'),
     ],
 )  # fmt: skip
-def test_refusals(refused: Refused, body: str):
+def test_refusals(refused: ErrorInfo, body: str):
     """One object, whatever is refused."""
-    assert to_json(errors.refusal(refused)).decode() == body
+    assert dump_json(errors.error_body(refused)).decode() == body

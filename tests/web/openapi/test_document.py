@@ -12,10 +12,10 @@ from flask import Flask
 from persona_stream.core import run_id as runid
 from persona_stream.web import openapi
 from persona_stream.web.dashboard_auth import HEADER
-from persona_stream.web.errors import handle_errors
+from persona_stream.web.errors import register_error_handlers
 from persona_stream.web.openapi import document, examples, page
 from persona_stream.web.openapi.glossary import FIELDS
-from persona_stream.web.routes.dashboard import files
+from persona_stream.web.routes.dashboard import load_static_files
 from persona_stream.web.routes.dashboard_api import YEAR_9999
 from tests.addresses import every_blueprint
 
@@ -33,7 +33,7 @@ FOUND = {"200", "401", "403", "404", "410", "500", "503"}
 def client(**arguments):
     """Give a client of an application that has the document alone."""
     app = Flask("document", static_folder=None)
-    handle_errors(app)
+    register_error_handlers(app)
     app.register_blueprint(openapi.blueprint(**arguments))
     return app.test_client()
 
@@ -126,7 +126,7 @@ def test_only_what_needs_no_token_is_open():
 
 def test_the_dashboard_is_described_as_it_is():
     """Its files are of kinds that the document names, nobody is an answer to who is there, and moments have an end."""
-    kinds = {file.kind.partition(";")[0] for file in files().values()}
+    kinds = {file.kind.partition(";")[0] for file in load_static_files().values()}
     asset = OPERATIONS["GET", "/dashboard/assets/{name}"]["responses"]["200"]
     assert kinds == set(asset["content"])
     assert {} in OPERATIONS["GET", "/dashboard/api/session"]["security"]
@@ -176,7 +176,7 @@ def test_every_field_is_explained_and_nothing_else():
 
 def test_the_run_of_the_examples_could_be_one():
     """Its name carries its beginning, as every run's does."""
-    assert runid.began(examples.RUN_ID) == examples.BEGAN
+    assert runid.timestamp_of(examples.RUN_ID) == examples.BEGAN
 
 
 def test_it_is_served_and_kept():
