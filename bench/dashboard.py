@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 import requests
 from sqlalchemy import Connection, event
 
-from persona_stream.db import engine as engines
+from persona_stream.db.engine import database_url, open_engine
 from persona_stream.db.models import FAILED, RunFilters
 from persona_stream.db.run_queries import filter_options, get_run, list_runs, newest_runs_query
 from persona_stream.db.statistics import TimeSeries
@@ -118,7 +118,7 @@ def main() -> None:
         file = (asked.file or Path(folder) / "log.sqlite").resolve()
         url = f"sqlite:///{file}"
         is_there = file.exists()  # the engine makes an empty one
-        engine = engines.open_engine(engines.database_url(url, file.parent), 1)
+        engine = open_engine(database_url(url, file.parent), 1)
         if not is_there:
             print(f"Writing {asked.runs} runs ...", file=sys.stderr)
             fill(engine, asked.runs, time.time() - 600)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fuzz.request_targeting import Known
-from persona_stream.core import run_id as runid
+from persona_stream.core.run_id import new_run_id
 from tests.serving import Served, token
 
 _QUESTIONS = 24  # so many that every way to answer comes up
@@ -17,7 +17,7 @@ def known(server: Served, user: str) -> Known:
     runs = [_ask(server, f"Question {number}", _TALKS[number % len(_TALKS)], user) for number in range(_QUESTIONS)]
     foreign = _ask(server, "What is mine?", "foreign", "somebody-else")
     return Known(
-        run_id=[*runs, foreign, runid.new_run_id(_LONG_AGO)],
+        run_id=[*runs, foreign, new_run_id(_LONG_AGO)],
         conversation_id=[*_TALKS, "foreign", "talk.new"],
         name=["main.js", "style.css", "index.html"],
         tokens=[token(user, _DAY, scope=scope) for scope in ("chat admin", "chat")],

@@ -13,27 +13,25 @@ from typing import Any
 from flask import Flask
 from gevent import monkey
 
-from persona_stream import logging as logs
-from persona_stream import state_dir as state
 from persona_stream.auth.tickets import RunURLSigner
 from persona_stream.auth.verifier import create_verifier
 from persona_stream.core.clock import Clock, monotonic_wall_clock, system_clock
 from persona_stream.db.factory import create_store, start_retention_job
 from persona_stream.errors import ConfigurationError
-from persona_stream.executors import factory as placing
-from persona_stream.instrumentation import factory as observing
-from persona_stream.instrumentation import hub_monitor as pulse
-from persona_stream.instrumentation.hub_monitor import HubWatchdog
+from persona_stream.executors.factory import build_execution
+from persona_stream.instrumentation.factory import build_metrics, build_tracing
+from persona_stream.instrumentation.hub_monitor import HubWatchdog, start_lag_monitor
 from persona_stream.instrumentation.logging import LogObserver
 from persona_stream.instrumentation.persistence import ConversationObserver, RequestLogObserver
 from persona_stream.journals.base import JournalStore
 from persona_stream.journals.memory import MemoryJournalStore
-from persona_stream.personas import persona as profiles
-from persona_stream.personas.persona import Persona
+from persona_stream.logging import configure_logging
+from persona_stream.personas.persona import Persona, bundled_personas, load_personas
 from persona_stream.runs.manager import RunLimits, RunManager
 from persona_stream.runs.queue import RunQueue, Scheduler
 from persona_stream.settings.loader import load_settings
 from persona_stream.settings.schema import Settings
+from persona_stream.state_dir import get_signing_secret
 from persona_stream.web.flask_app import create_flask_app
 from persona_stream.web.rate_limit import MovingWindowLimiter, NullRateLimiter, RateLimiter
 from persona_stream.web.responses import detached_context
@@ -73,13 +71,13 @@ def create_app(settings: Settings | None = None, process_query: Callable[..., An
 def start_background_tasks(desk: Services) -> None:
     """Begin what goes on beside the requests, once, in the process that serves."""
     HubWatchdog(desk.executors.on_hub_blocked).start()
-    pulse.start_lag_monitor(desk.metrics.observe_loop_lag, desk.clock)
+    start_lag_monitor(desk.metrics.observe_loop_lag, desk.clock)
     desk.executors.prepare()
 
 
 def build_app(settings: Settings, process_query: Callable[..., Any] | None = None) -> tuple[Flask, Services]:
     """Make the application, and give what it works with too."""
-    logs.configure_logging(settings.log_level, settings.log_format)
+    configure_logging(settings.log_level, settings.log_format)
     clock = monotonic_wall_clock()
     journals = _journals(settings, clock)
     store = create_store(settings, clock)
@@ -87,10 +85,10 @@ def build_app(settings: Settings, process_query: Callable[..., Any] | None = Non
         store, clock, retention=settings.log_retention, longest=settings.timeout + settings.queue_timeout + _SPARE
     )
     keys_elsewhere = settings.jwt_public_key is not None or settings.jwks_url is not None
-    secret = "" if keys_elsewhere else state.get_signing_secret(settings, os.environ)[0]
+    secret = "" if keys_elsewhere else get_signing_secret(settings, os.environ)[0]
     personas = _personas(settings, process_query)
-    models, executors = placing.build_execution(settings, personas, process_query)
-    meters, counting = observing.build_metrics()
+    models, executors = build_execution(settings, personas, process_query)
+    meters, counting = build_metrics()
     closing = ExitStack()
     capacity = None if models.all_async else executors.capacity
     most = settings.max_runs if capacity is None else min(settings.max_runs, capacity)
@@ -118,7 +116,7 @@ def build_app(settings: Settings, process_query: Callable[..., Any] | None = Non
                 RequestLogObserver(store),
                 ConversationObserver(store),
                 *counting,
-                *observing.build_tracing(os.environ, closing),
+                *build_tracing(os.environ, closing),
             ],
             load_history=store.load_history,
             context=detached_context,
@@ -148,8 +146,8 @@ def build_app(settings: Settings, process_query: Callable[..., Any] | None = Non
 
 def _personas(settings: Settings, process_query: Callable[..., Any] | None) -> Mapping[str, Persona] | None:
     if settings.profiles is not None:
-        return profiles.load_personas(settings.profiles)
-    return profiles.bundled_personas() if settings.backend == "demo" and process_query is None else None
+        return load_personas(settings.profiles)
+    return bundled_personas() if settings.backend == "demo" and process_query is None else None
 
 
 def _journals(settings: Settings, clock: Clock) -> JournalStore:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from persona_stream.chunking import registry as chunking
+from persona_stream.chunking.registry import register
 
 
 def _raise(text: str) -> list[str]:
     raise RuntimeError("a bug in somebody's chunker")
 
 
-chunking.register("lines", lambda text: text.splitlines(keepends=True))
-chunking.register("lossy", lambda text: text.split())
-chunking.register("raising", _raise)
+register("lines", lambda text: text.splitlines(keepends=True))
+register("lossy", lambda text: text.split())
+register("raising", _raise)
 
 
 def ask(message: str) -> str:

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from persona_stream import logging as logs
+from persona_stream.logging import capture_root_logger, configure_logging, current_run_id
 
 
 @pytest.fixture(autouse=True)
 def ours() -> Iterator[None]:
     """Our own logger as it was, afterwards; and no run of another test."""
-    logs.current_run_id.set("")
+    current_run_id.set("")
     ours = logging.getLogger("persona_stream")
     before = (ours.handlers, ours.level, ours.propagate)
     yield
@@ -35,7 +35,7 @@ def logging_to(*handlers: logging.Handler) -> Iterator[logging.Logger]:
 
 def write(form: str, capsys: pytest.CaptureFixture[str], **more: object) -> str:
     """Log one line, and give what was written."""
-    logs.configure_logging("info", form)
+    configure_logging("info", form)
     logging.getLogger("persona_stream.web").warning("it %s", "broke", **more)
     return capsys.readouterr().err
 
@@ -47,12 +47,12 @@ def form(request: pytest.FixtureRequest) -> str:
 
 def test_a_line_of_a_run_names_it_in_either_form(capsys: pytest.CaptureFixture[str], form: str):
     """The one that was given with it, else the one that is worked for."""
-    token = logs.current_run_id.set("r1")
+    token = current_run_id.set("r1")
     try:
         assert "r1" in write(form, capsys)
         assert "r2" in write(form, capsys, extra={"run_id": "r2"})
     finally:
-        logs.current_run_id.reset(token)
+        current_run_id.reset(token)
     assert "run" not in write(form, capsys)
 
 
@@ -71,14 +71,14 @@ def test_a_traceback_does_not_take_the_runs_name_away(capsys: pytest.CaptureFixt
 
 def test_what_others_log_has_the_same_form(capsys: pytest.CaptureFixture[str]):
     """With the run that they work for."""
-    logs.configure_logging("info", "json")
-    token = logs.current_run_id.set("r1")
+    configure_logging("info", "json")
+    token = current_run_id.set("r1")
     try:
         with logging_to():
-            logs.capture_root_logger()
+            capture_root_logger()
             logging.getLogger("my_bot").warning("slow today", extra={"page": 3})
     finally:
-        logs.current_run_id.reset(token)
+        current_run_id.reset(token)
     line = json.loads(capsys.readouterr().err)
     del line["time"]
     assert line == {"level": "warning", "logger": "my_bot", "message": "slow today", "run_id": "r1", "page": 3}
@@ -86,7 +86,7 @@ def test_what_others_log_has_the_same_form(capsys: pytest.CaptureFixture[str]):
 
 def test_whoever_has_a_log_of_their_own_keeps_it():
     """We do not write beside it."""
-    logs.configure_logging("info", "json")
+    configure_logging("info", "json")
     with logging_to(own := logging.NullHandler()) as root:
-        logs.capture_root_logger()
+        capture_root_logger()
         assert root.handlers == [own]

@@ -10,30 +10,30 @@ from pathlib import Path
 
 import pytest
 
-from persona_stream import state_dir as state
 from persona_stream.errors import ConfigurationError
 from persona_stream.settings.schema import Settings
+from persona_stream.state_dir import get_signing_secret, load_or_create_secret, state_dir
 
 
 def test_the_state_folder_is_the_platforms_own() -> None:
     """The configured one first, then XDG's, then the one that XDG defaults to; a relative XDG path counts as none."""
     home = {"HOME": "/home/ann"}
-    assert state.state_dir(Path("/srv/state"), home) == Path("/srv/state")
-    assert state.state_dir(None, home | {"XDG_STATE_HOME": "/var/state"}) == Path("/var/state/persona_stream")
-    assert state.state_dir(None, home) == Path("/home/ann/.local/state/persona_stream")
-    assert state.state_dir(None, home | {"XDG_STATE_HOME": "x"}) == Path("/home/ann/.local/state/persona_stream")
+    assert state_dir(Path("/srv/state"), home) == Path("/srv/state")
+    assert state_dir(None, home | {"XDG_STATE_HOME": "/var/state"}) == Path("/var/state/persona_stream")
+    assert state_dir(None, home) == Path("/home/ann/.local/state/persona_stream")
+    assert state_dir(None, home | {"XDG_STATE_HOME": "x"}) == Path("/home/ann/.local/state/persona_stream")
 
 
 def test_a_secret_is_made_once(tmp_path: Path) -> None:
     """The first start makes it, in a folder and a file for its owner alone; later ones read it."""
     folder = tmp_path / "deep" / "state"
-    made, new = state.load_or_create_secret(folder)
+    made, new = load_or_create_secret(folder)
     assert new
     assert len(made) >= 43
-    assert state.load_or_create_secret(folder) == (made, False)
+    assert load_or_create_secret(folder) == (made, False)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert [(file.name, stat.S_IMODE(file.stat().st_mode)) for file in folder.iterdir()] == [("secret", 0o600)]
-    assert state.load_or_create_secret(tmp_path / "other")[0] != made
+    assert load_or_create_secret(tmp_path / "other")[0] != made
 
 
 def test_processes_that_start_at_once_get_the_same_secret(tmp_path: Path) -> None:
@@ -60,19 +60,19 @@ def test_processes_that_start_at_once_get_the_same_secret(tmp_path: Path) -> Non
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620, 0o601])
 def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
     """The sentence has the command that mends it."""
-    state.load_or_create_secret(tmp_path)
+    load_or_create_secret(tmp_path)
     (tmp_path / "secret").chmod(mode)
     with pytest.raises(ConfigurationError, match=f"chmod 600 {tmp_path}/secret"):
-        state.load_or_create_secret(tmp_path)
+        load_or_create_secret(tmp_path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_secret_of_another_user_is_refused(tmp_path: Path) -> None:
     """Whoever put it there knows it."""
-    state.load_or_create_secret(tmp_path)
+    load_or_create_secret(tmp_path)
     os.chown(tmp_path / "secret", 65534, 65534)
     with pytest.raises(ConfigurationError, match="belongs to another user"):
-        state.load_or_create_secret(tmp_path)
+        load_or_create_secret(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"short\n", b"x" * 42, b"y" * 43 + b" z", b"\xff" * 64, b"\x00" * 64])
@@ -82,7 +82,7 @@ def test_a_damaged_secret_is_refused(tmp_path: Path, content: bytes) -> None:
     file.write_bytes(content)
     file.chmod(0o600)
     with pytest.raises(ConfigurationError, match="is damaged"):
-        state.load_or_create_secret(tmp_path)
+        load_or_create_secret(tmp_path)
     assert file.read_bytes() == content
 
 
@@ -90,18 +90,18 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     """The sentence says what to set instead. (Root may write anywhere, so a file stands in the way here.)"""
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="set state_dir to a folder that can be written, or set jwt_secret"):
-        state.load_or_create_secret(tmp_path / "file" / "state")
+        load_or_create_secret(tmp_path / "file" / "state")
 
 
 def test_a_configured_secret_is_used_and_nothing_is_written(tmp_path: Path) -> None:
     """A server with a secret needs no folder."""
     settings = Settings(jwt_secret="x" * 40, state_dir=tmp_path / "none")
-    assert state.get_signing_secret(settings, {}) == ("x" * 40, False)
+    assert get_signing_secret(settings, {}) == ("x" * 40, False)
     assert not (tmp_path / "none").exists()
 
 
 def test_without_a_configured_secret_the_made_one_is_used(tmp_path: Path) -> None:
     """From the state folder that is configured, or the platform's."""
-    made, new = state.get_signing_secret(Settings(), {"XDG_STATE_HOME": str(tmp_path)})
+    made, new = get_signing_secret(Settings(), {"XDG_STATE_HOME": str(tmp_path)})
     assert new
-    assert state.get_signing_secret(Settings(state_dir=tmp_path / "persona_stream"), {}) == (made, False)
+    assert get_signing_secret(Settings(state_dir=tmp_path / "persona_stream"), {}) == (made, False)

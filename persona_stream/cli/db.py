@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from persona_stream.cli.options import load_settings_from, settings_subset
 from persona_stream.db import engine
-from persona_stream.db import migrate as schema
+from persona_stream.db.migrate import LATEST_REVISION, migrate, version_of
 from persona_stream.errors import ConfigurationError
 from persona_stream.state_dir import state_dir
 
@@ -43,7 +43,7 @@ def open_database(options: Mapping[str, Any], *, any_version: bool = False) -> I
         raise ConfigurationError(f"There is no database at {url.database} yet: a server with these settings makes it")
     made = engine.open_engine(url, 1)
     try:
-        if not any_version and (version := schema.version_of(made)) != schema.LATEST_REVISION:
+        if not any_version and (version := version_of(made)) != LATEST_REVISION:
             raise ConfigurationError(f"The tables are of another release ({version}): run `persona-stream db upgrade`")
         yield made
     except DBAPIError as error:
@@ -62,7 +62,7 @@ def db() -> None:
 def version(**options: Any) -> None:
     """Print the revision of the tables, and the newest that this release knows."""
     with open_database(options, any_version=True) as engine:
-        click.echo(f"{schema.version_of(engine) or 'none'} (newest: {schema.LATEST_REVISION})")
+        click.echo(f"{version_of(engine) or 'none'} (newest: {LATEST_REVISION})")
 
 
 @db.command()
@@ -86,12 +86,12 @@ def _migrate(revision: str, options: dict[str, Any]) -> None:
     from alembic.util.exc import CommandError
 
     with open_database(options, any_version=True) as engine:
-        before = schema.version_of(engine)
+        before = version_of(engine)
         try:
             with engine.begin() as connection:
-                schema.migrate(connection, revision)
+                migrate(connection, revision)
         except CommandError as error:
             raise click.ClickException(str(error)) from None
         except DBAPIError as error:
             raise click.ClickException(f"The tables stay as they were: {error.orig}") from None
-        click.echo(f"{before or 'none'} -> {schema.version_of(engine) or 'none'}")
+        click.echo(f"{before or 'none'} -> {version_of(engine) or 'none'}")

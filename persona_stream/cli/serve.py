@@ -20,12 +20,12 @@ import gevent
 from gevent.event import Event
 
 from persona_stream import __version__
-from persona_stream import state_dir as state
 from persona_stream.auth.jwt import issue_token
 from persona_stream.cli.options import load_settings_from, settings_options
 from persona_stream.errors import ConfigurationError
 from persona_stream.server.process import ServerProcess
 from persona_stream.settings.schema import Settings
+from persona_stream.state_dir import get_signing_secret
 
 _EVERY = 0.5  # seconds
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -136,7 +136,7 @@ def _print_banner(settings: Settings, port: int) -> None:
     address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     click.echo(f"persona_stream {__version__}: backend {settings.backend}, executor {settings.executor}")
     if _secret_is_made(settings) and settings.host in _LOOPBACK:
-        secret, _ = state.get_signing_secret(settings, os.environ)
+        secret, _ = get_signing_secret(settings, os.environ)
         token = issue_token(secret, "demo", 86_400.0, settings=settings)
         click.echo(f"Page:  {address}/#token={token}")
         click.echo(f"Token: {token}")

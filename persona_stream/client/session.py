@@ -16,11 +16,24 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 from persona_stream.client import models as reply
-from persona_stream.client import policy as judgement
-from persona_stream.client import requests as requesting
 from persona_stream.client.models import ExitCode, Question, Reply
-from persona_stream.client.policy import Fail, FetchResult, Finish, Jitter, NextStep, Retry, RetryPolicy
-from persona_stream.client.requests import Request
+from persona_stream.client.policy import (
+    Fail,
+    FetchResult,
+    Finish,
+    Jitter,
+    NextStep,
+    Retry,
+    RetryPolicy,
+    after_fetch,
+    after_resume,
+    after_start,
+    ending,
+    is_events,
+    is_object,
+    is_stream,
+)
+from persona_stream.client.requests import Request, ask, cancel, look, resume
 from persona_stream.client.transport import BodyFinished, Broken, Bytes, Head, Message, Transport, TransportInterrupted
 from persona_stream.core import cursor
 from persona_stream.core.clock import Clock
@@ -268,7 +281,7 @@ class Session:
                 case Finish(reply=whole):
                     self._trail.accept(ServerSentEvent(""), whole)
                     yield Received(whole)
-                    return judgement.ending(whole)
+                    return ending(whole)
                 case FetchResult():
                     self._is_over = True
                 case Retry() as again:
@@ -285,7 +298,7 @@ class Session:
         head = yield from self._listening.next_message()
         if not isinstance(head, Head):
             return _again(head)
-        if self._question.streams and judgement.is_stream(head):
+        if self._question.streams and is_stream(head):
             self._trail.set_run_id(head.headers.get("x-run-id", ""))
             return (yield from self._stream(head.at))
         body = yield from self._listening.read_body()
@@ -294,20 +307,20 @@ class Session:
         said, now = _object(head, body), self._clock()
         if not self._trail.run_id:
             repeated = self._posts > 1
-            return judgement.after_start(head, said, streams=self._question.streams, repeated=repeated, now=now)
+            return after_start(head, said, streams=self._question.streams, repeated=repeated, now=now)
         if self._is_over:
-            return judgement.after_fetch(head, said, characters=self._trail.characters, now=now)
-        return judgement.after_resume(head, said, now=now)
+            return after_fetch(head, said, characters=self._trail.characters, now=now)
+        return after_resume(head, said, now=now)
 
     def _next_request(self) -> Request:
         run_id, locale = self._trail.run_id, self._question.locale
         if not run_id:
             self._posts += 1
             silence = SILENCE if self._question.streams else None
-            return requesting.ask(self._question, idempotency_key=self._key, silence=silence)
+            return ask(self._question, idempotency_key=self._key, silence=silence)
         if self._is_over:
-            return requesting.look(run_id, locale=locale)
-        return requesting.resume(run_id, self._trail.last_event_id, locale=locale, silence=SILENCE)
+            return look(run_id, locale=locale)
+        return resume(run_id, self._trail.last_event_id, locale=locale, silence=SILENCE)
 
     def _stream(self, opened: float) -> Generator[Update, None, NextStep]:
         parser = SSEDecoder()
@@ -330,7 +343,7 @@ class Session:
                 if self._trail.accept(event, said):
                     yield Received(said, event)
                 if said.is_last:
-                    return judgement.ending(said)
+                    return ending(said)
         # Also an end in good order is none, when the terminal event is missing.
         return _again(message)
 
@@ -338,7 +351,7 @@ class Session:
         """Tell the server that nobody waits any more; give up soon if it does not listen."""
         if not self._trail.run_id:
             return None
-        self._listening.open(requesting.cancel(self._trail.run_id, locale=self._question.locale))
+        self._listening.open(cancel(self._trail.run_id, locale=self._question.locale))
         self._listening.deadline = self._clock() + CANCEL_TIMEOUT
         try:
             message = yield from self._listening.next_message()
@@ -352,7 +365,7 @@ def _again(message: object) -> Retry:
 
 
 def _object(head: Head, body: bytes) -> reply.Reply | None:
-    if judgement.is_object(head):
+    if is_object(head):
         return reply.parse_json(body)
-    events = SSEDecoder().feed(body[:MAX_REFUSAL_BYTES]) if judgement.is_events(head) else []
+    events = SSEDecoder().feed(body[:MAX_REFUSAL_BYTES]) if is_events(head) else []
     return reply.parse_json(events[0].data) if events else None

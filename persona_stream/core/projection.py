@@ -18,8 +18,6 @@ from msgspec import Struct
 
 from persona_stream.chunking import graphemes
 from persona_stream.chunking.base import Chunker
-from persona_stream.core import i18n as messages
-from persona_stream.core import progress as pacing
 from persona_stream.core.clock import Clock
 from persona_stream.core.cursor import BEGINNING, Position
 from persona_stream.core.events import (
@@ -46,7 +44,8 @@ from persona_stream.core.facts import (
     TextDelta,
     is_ending,
 )
-from persona_stream.core.progress import START_PERCENT, ProgressTracker
+from persona_stream.core.i18n import error_text, status_text
+from persona_stream.core.progress import START_PERCENT, ProgressTracker, schedule_chunks
 from persona_stream.core.query import Locale
 
 
@@ -139,7 +138,7 @@ class StreamProjection:
                 self._started, self._started_at, self._queued = True, at, None
                 self._next_tick = at + self._reader.style.interval
                 if self._advance():
-                    message = messages.status_text(self._reader.style.name, 0, self._reader.locale)
+                    message = status_text(self._reader.style.name, 0, self._reader.locale)
                     yield Progress(self._position, message, START_PERCENT, 0.0)
             case ProgressReported():
                 self._estimate.report(fact, at - self._started_at)
@@ -154,7 +153,7 @@ class StreamProjection:
                 yield Completed(Position(self._taken, 0), at - self._accepted_at, fact)
             case Failed(code=code, text=text):
                 yield from self._release()
-                message = messages.error_text(code, text, self._reader.locale)
+                message = error_text(code, text, self._reader.locale)
                 yield RunFailed(Position(self._taken, 0), code, message, at - self._started_at)
 
     def _now(self) -> float:
@@ -186,7 +185,7 @@ class StreamProjection:
         self._next_tick = (
             self._now() + style.interval if self._text_began else (self._started_at + (steps + 1) * style.interval)
         )
-        message = self._estimate.message or messages.status_text(style.name, steps, self._reader.locale)
+        message = self._estimate.message or status_text(style.name, steps, self._reader.locale)
         percent = 100 if self._text_began else self._estimate.percent(elapsed)
         return Progress(self._position, message, percent, elapsed, self._estimate.eta(elapsed))
 
@@ -246,7 +245,7 @@ class StreamProjection:
         total = self._delivered - had + len(text)
         pieces = list(self._reader.chunk(text))
         end = 0
-        for piece, moment in zip(pieces, pacing.schedule_chunks(pieces, self._reader.style.pause), strict=True):
+        for piece, moment in zip(pieces, schedule_chunks(pieces, self._reader.style.pause), strict=True):
             end += len(piece)
             if end <= had:
                 self._number += 1

@@ -10,8 +10,8 @@ import os
 
 import gevent
 
-from persona_stream.core import run_id as runid
 from persona_stream.core.clock import Clock
+from persona_stream.core.run_id import min_run_id_at
 from persona_stream.core.usage import load_prices
 from persona_stream.db.base import NullStore, Store
 from persona_stream.db.records import Privacy, RetentionSweep
@@ -69,7 +69,7 @@ def start_retention_job(store: Store, clock: Clock, *, retention: float, longest
     def forget() -> None:
         while True:
             now = clock()
-            store.enqueue(RetentionSweep(runid.min_run_id_at(now - retention), runid.min_run_id_at(now - longest)))
+            store.enqueue(RetentionSweep(min_run_id_at(now - retention), min_run_id_at(now - longest)))
             gevent.sleep(_EVERY)
 
     gevent.spawn(forget)

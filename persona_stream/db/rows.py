@@ -18,7 +18,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from persona_stream.core import i18n as messages
 from persona_stream.core.content import replace_unencodable
 from persona_stream.core.facts import (
     Accepted,
@@ -32,6 +31,7 @@ from persona_stream.core.facts import (
     run_terms,
     text_of,
 )
+from persona_stream.core.i18n import error_text
 from persona_stream.core.query import UpstreamCall
 from persona_stream.core.snapshot import RunSnapshot, take_snapshot
 from persona_stream.core.usage import Price, count_tokens, run_usage
@@ -168,7 +168,7 @@ def finished_row(record: RunFinished, privacy: Privacy, price: Price) -> tuple[R
         "key": run.run_id,
         "answer": summary.text if keeps else None,
         "reasoning": (summary.reasoning or None) if keeps and privacy.reasoning else None,
-        "error": replace_unencodable(messages.error_text(failed.code, failed.text, run.locale)) if failed else None,
+        "error": replace_unencodable(error_text(failed.code, failed.text, run.locale)) if failed else None,
         "steps": _json(build_steps(record.entries, record.upstream, texts=keeps)),
         "upstream": _json([_shown(each, privacy) for each in record.upstream]) if record.upstream else None,
         "raw": _json(record.raw) if record.raw is not None and not record.upstream and keeps else None,

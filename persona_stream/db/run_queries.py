@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 from sqlalchemy import Column, ColumnElement, Connection, Select, func, literal_column, or_, select, union_all
 
-from persona_stream.core import run_id as runid
+from persona_stream.core.run_id import min_run_id_at
 from persona_stream.db.models import FilterOptions, RunFilters, RunRecord, RunRow, RunTexts
 from persona_stream.db.tables import run_texts, runs
 
@@ -61,9 +61,9 @@ def newest_runs_query(
 def time_range(since: float | None, until: float | None) -> Iterator[Condition]:
     """Give the conditions for runs of a time: their names sort by it, so that this is a range of the table itself."""
     if since is not None:
-        yield runs.c.run_id >= runid.min_run_id_at(since)
+        yield runs.c.run_id >= min_run_id_at(since)
     if until is not None:
-        yield runs.c.run_id < runid.min_run_id_at(until)
+        yield runs.c.run_id < min_run_id_at(until)
 
 
 def _branches(filters: RunFilters, dialect: str) -> Iterator[Sequence[Condition]]:

@@ -20,8 +20,8 @@ import msgspec
 from msgspec import Struct
 from sqlalchemy import ColumnElement, Connection, Float, Integer, Text, bindparam, case, cast, func, select
 
-from persona_stream.core import run_id as runid
 from persona_stream.core.clock import Clock
+from persona_stream.core.run_id import min_run_id_at
 from persona_stream.db.models import FAILED, Chart, DataPoint, Percentiles, Stage, Totals
 from persona_stream.db.tables import runs
 
@@ -76,11 +76,11 @@ def aggregate(connection: Connection, since: float, until: float, longest: float
     Args:
         longest: how long one can take, in seconds; who was under way for longer is not counted as such.
     """
-    first, last = runid.min_run_id_at(since), runid.min_run_id_at(until)
+    first, last = min_run_id_at(since), min_run_id_at(until)
     time = {"since": since, "until": until}
     ttft, total, busy, *row = connection.execute(_SUMS, {"first": first, "last": last, **time}).one()
     # Those that were taken in before, and were still under way.
-    early = runid.min_run_id_at(since - longest)
+    early = min_run_id_at(since - longest)
     before = connection.scalar(_BUSY, {"first": early, "last": first, **time})
     count = len(STAGES)
     sums = msgspec.convert((*row[: -2 * count], row[-2 * count : -count], row[-count:]), Aggregates)

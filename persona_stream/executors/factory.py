@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
-from persona_stream.backends import factory as making
+from persona_stream.backends.factory import build_backends, route
 from persona_stream.backends.router import ModelRouter
 from persona_stream.errors import ConfigurationError
 from persona_stream.executors.greenlet import GreenletExecutor
@@ -20,7 +20,7 @@ def build_execution(
     settings: Settings, personas: Mapping[str, Persona] | None, process_query: Callable[..., Any] | None
 ) -> tuple[ModelRouter, ExecutorRegistry]:
     """Make what answers, and where it does."""
-    answering = making.build_backends(settings, personas, process_query)
+    answering = build_backends(settings, personas, process_query)
     match settings.executor:
         case "thread":
             executors = ExecutorRegistry(ThreadExecutor(settings.threads))
@@ -36,7 +36,7 @@ def build_execution(
 
             # The default is meant for threads, which weigh nothing.
             most, ready = pool_sizes(None if settings.threads == Settings().threads else settings.threads)
-            make = partial(making.build_backends, settings, personas)
+            make = partial(build_backends, settings, personas)
             processes = ProcessPool(make, most=most, ready=ready, max_answer_bytes=settings.max_answer_bytes)
             answering = {
                 name: backend if backend.is_async else processes.backend(name, backend)
@@ -46,4 +46,4 @@ def build_execution(
             executors = ExecutorRegistry(processes, prepare=prepare, close=processes.close)
         case _:
             executors = ExecutorRegistry(GreenletExecutor(), BLOCKING_HINT)
-    return making.route(settings, personas, answering), executors
+    return route(settings, personas, answering), executors

@@ -24,9 +24,9 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from opentelemetry.util.types import AttributeValue
 
 from persona_stream import __version__
-from persona_stream.core import run_id as runid
 from persona_stream.core.facts import Answered, Entry, Failed, Started, run_terms
 from persona_stream.core.query import UpstreamCall
+from persona_stream.core.run_id import timestamp_of
 from persona_stream.core.snapshot import final_status
 from persona_stream.core.usage import run_usage
 from persona_stream.logging import trace_headers
@@ -98,7 +98,7 @@ class TracingObserver:
             # Nobody traces the request itself: then the run is what the caller's trace has of this service.
             headers = {name.lower(): value for name, value in order.request_info.headers}
             around, kind = self._propagator.extract(headers, around), SpanKind.SERVER
-        began = runid.timestamp_of(run_id)
+        began = timestamp_of(run_id)
         span = self._tracer.start_span(
             "persona_stream.run",
             around,

@@ -17,8 +17,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from persona_stream.core import facts
-from persona_stream.core import run_id as runid
 from persona_stream.core.facts import Accepted, Entry, Fact
+from persona_stream.core.run_id import timestamp_of
 from persona_stream.errors import Gone, HTTPError, NotFound
 
 Listener = Callable[[], None]
@@ -153,5 +153,5 @@ def not_found_error(run_id: str, was_trimmed: bool, retention: float, now: float
 
 def is_expired(run_id: str, retention: float, now: float) -> bool:
     """Tell whether a run's name alone says that it is past its retention."""
-    began = runid.timestamp_of(run_id)
+    began = timestamp_of(run_id)
     return began is not None and began + retention < now

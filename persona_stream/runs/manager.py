@@ -13,10 +13,10 @@ from msgspec import Struct
 
 from persona_stream.backends.base import Backend
 from persona_stream.concurrency import HubThread, Wakeup
-from persona_stream.core import run_id as runid
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Accepted, Failed
 from persona_stream.core.query import Query
+from persona_stream.core.run_id import new_run_id
 from persona_stream.core.usage import count_tokens, query_tokens
 from persona_stream.errors import NotFound, Overloaded, ShuttingDown, Unavailable
 from persona_stream.executors.base import Executor
@@ -248,7 +248,7 @@ class RunManager:
     def _accept(self, order: RunRequest) -> Accepted:
         query = order.query
         return Accepted(
-            run_id=runid.new_run_id(self._clock()),
+            run_id=new_run_id(self._clock()),
             owner=query.principal.subject,
             username=query.username,
             conversation_id=query.conversation_id,

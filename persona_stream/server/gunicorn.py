@@ -12,7 +12,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventWorker
 
 from persona_stream.errors import ConfigurationError
-from persona_stream.instrumentation import multiprocess as processes
+from persona_stream.instrumentation.multiprocess import mark_process_dead, multiprocess_dir
 from persona_stream.server.process import LAST_PIECES, ServerProcess
 from persona_stream.server.wsgi import BACKLOG
 from persona_stream.settings.schema import Settings
@@ -71,7 +71,7 @@ class GunicornServer(BaseApplication):  # type: ignore[misc] # as above
             "graceful_timeout": int(self.settings.drain_time + LAST_PIECES) + 10,
             "loglevel": "warning",
             "control_socket_disable": True,
-            "child_exit": lambda arbiter, worker: processes.mark_process_dead(worker.pid),
+            "child_exit": lambda arbiter, worker: mark_process_dead(worker.pid),
             "when_ready": lambda arbiter: self._greet(arbiter.LISTENERS[0].getsockname()[1]),
         }.items():
             self.cfg.set(name, value)
@@ -88,7 +88,7 @@ def serve(settings: Settings, on_ready: Callable[[int], None]) -> int:
         greet: called with the port when the workers are started.
     """
     try:
-        with processes.multiprocess_dir():
+        with multiprocess_dir():
             GunicornServer(settings, on_ready).run()
     except SystemExit as ended:
         return 2 if ended.code == Arbiter.APP_LOAD_ERROR else int(ended.code or 0)

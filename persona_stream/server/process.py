@@ -8,9 +8,9 @@ import socket
 
 import gevent
 
-from persona_stream import logging as logs
 from persona_stream.app import build_app, start_background_tasks
 from persona_stream.concurrency import set_error_handler
+from persona_stream.logging import capture_root_logger
 from persona_stream.server.wsgi import Server, raise_file_limit
 from persona_stream.settings.schema import Settings
 
@@ -31,7 +31,7 @@ class ServerProcess:
 
     def __init__(self, settings: Settings, listener: socket.socket | tuple[str, int]) -> None:
         app, self._desk = build_app(settings)
-        logs.capture_root_logger()
+        capture_root_logger()
         set_error_handler(lambda error: logger.error("an error that nobody caught", exc_info=error))
         self._drain = settings.drain_time
         if warning := raise_file_limit(settings.max_runs):

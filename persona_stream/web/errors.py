@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 
 from persona_stream.core import sse
 from persona_stream.errors import HTTPError
-from persona_stream.protocols.anthropic import schemas as anthropic
+from persona_stream.protocols.anthropic.schemas import error_body
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.protocols.native import encoder as native
 from persona_stream.protocols.openai import schemas as openai
@@ -68,7 +68,7 @@ def register_error_handlers(app: Flask, tell: Tell = lambda endpoint, status, co
 def _written(refused: ErrorInfo) -> Response:
     """Answer in the dialect of the request."""
     if is_anthropic(request):
-        return _foreign(anthropic.error_body(refused), refused)
+        return _foreign(error_body(refused), refused)
     if request.path.startswith("/v1/"):
         return _foreign(openai.error_body(refused), refused)
     return _native(refused)

@@ -8,13 +8,11 @@ from typing import Any
 from flask import Flask, Request
 from flask.sessions import SessionInterface
 
-from persona_stream.web import auth as asking
 from persona_stream.web import cors, openapi
-from persona_stream.web import errors as refusals
-from persona_stream.web import middleware as lines
-from persona_stream.web import middleware as origins
-from persona_stream.web import middleware as queries
-from persona_stream.web import proxy_fix as proxies
+from persona_stream.web.auth import add_rate_limit_headers
+from persona_stream.web.errors import register_error_handlers
+from persona_stream.web.middleware import record_response, require_utf8_query, reset_log_context
+from persona_stream.web.proxy_fix import TrustedProxyFix
 from persona_stream.web.routes import (
     anthropic,
     conversations,
@@ -47,11 +45,11 @@ def create_flask_app(desk: Services) -> Flask:
     """Put it together."""
     app = _Site("persona_stream", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = desk.settings.max_body_bytes
-    lines.reset_log_context(app)
-    refusals.register_error_handlers(app, desk.metrics.count_error)
-    queries.require_utf8_query(app)
-    origins.record_response(app, desk)  # the first of its kind sees a response last, when all its headers are there
-    asking.add_rate_limit_headers(app)
+    reset_log_context(app)
+    register_error_handlers(app, desk.metrics.count_error)
+    require_utf8_query(app)
+    record_response(app, desk)  # the first of its kind sees a response last, when all its headers are there
+    add_rate_limit_headers(app)
     cors.allow_origins(app, desk.settings.cors_origins, own=dashboard.PATH)
     for blueprint in (
         *stream_chat.blueprints(desk),
@@ -69,5 +67,5 @@ def create_flask_app(desk: Services) -> Flask:
     ):
         app.register_blueprint(blueprint)
     if trusted := desk.settings.trusted_proxies:
-        app.wsgi_app = proxies.TrustedProxyFix(app.wsgi_app, trusted)  # type: ignore[method-assign] # as Flask has it
+        app.wsgi_app = TrustedProxyFix(app.wsgi_app, trusted)  # type: ignore[method-assign] # as Flask has it
     return app

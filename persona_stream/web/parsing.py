@@ -18,7 +18,7 @@ from werkzeug.datastructures import LanguageAccept
 from werkzeug.exceptions import ClientDisconnected
 from werkzeug.http import parse_accept_header
 
-from persona_stream.chunking import registry as chunking
+from persona_stream.chunking.registry import names
 from persona_stream.core.query import Locale
 from persona_stream.errors import InvalidRequest, TooLarge, UnsupportedMediaType
 
@@ -137,8 +137,8 @@ def parse_chat_request(request: Request) -> ChatRequest:
         raise InvalidRequest("message: is blank", "message")
     if len(message) > MAX_TEXT_CHARACTERS:
         raise InvalidRequest(f"message: has {len(message)} characters, and may have {MAX_TEXT_CHARACTERS}", "message")
-    if chat.chunking is not None and chat.chunking not in chunking.names():
-        raise InvalidRequest(f"chunking: is none of {', '.join(chunking.names())}", "chunking")
+    if chat.chunking is not None and chat.chunking not in names():
+        raise InvalidRequest(f"chunking: is none of {', '.join(names())}", "chunking")
     return msgspec.structs.replace(chat, message=message)
 
 

@@ -15,10 +15,10 @@ import msgspec
 from flask import Request
 
 from persona_stream.backends.router import Route
-from persona_stream.core import run_id as runid
 from persona_stream.core.content import Tool, ToolChoice
 from persona_stream.core.projection import SMART, StreamStyle
 from persona_stream.core.query import Parameters, Principal, Query, Turn
+from persona_stream.core.run_id import new_run_id
 from persona_stream.errors import InvalidRequest, ModelNotFound, NotFound, Unavailable
 from persona_stream.journals.base import IdempotencyKey
 from persona_stream.protocols.conversation import parse_conversation, require_capabilities
@@ -73,7 +73,7 @@ def build_run_request(request: Request, desk: Services, style: StreamStyle, grac
         message=chat.message,
         prompt=chat.prompt,
         prompt_mode=chat.prompt_mode or "append",
-        conversation_id=chat.conversation_id or f"c-{runid.new_run_id(desk.clock())}",
+        conversation_id=chat.conversation_id or f"c-{new_run_id(desk.clock())}",
         locale=negotiate_locale(request, chat.locale),
         persona=model.persona,
         principal=principal,
@@ -113,7 +113,7 @@ def build_query(
         username=model,
         message=said.message,
         parts=said.parts,
-        conversation_id=f"c-{runid.new_run_id(desk.clock())}",
+        conversation_id=f"c-{new_run_id(desk.clock())}",
         locale=negotiate_locale(request),
         persona=resolve_model(desk, model).persona,
         history=said.history,

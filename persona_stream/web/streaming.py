@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 
 from flask import Request, Response
 
-from persona_stream.chunking import registry as chunking
 from persona_stream.chunking.base import Chunker
+from persona_stream.chunking.registry import characters, get_chunker
 from persona_stream.concurrency import Wakeup, run_in_threadpool
 from persona_stream.core import cursor, sse
 from persona_stream.core.clock import Clock
@@ -41,14 +41,14 @@ def guarded_chunker(name: str) -> Chunker:
     A large answer is cut in a native thread. Where a chunker that somebody registered fails, the log says so, and
     the answer is cut by characters: its reader has waited for it, and a stream has its ending whatever happens.
     """
-    chunk = chunking.get_chunker(name)
+    chunk = get_chunker(name)
 
     def cut(text: str) -> list[str]:
         try:
             return run_in_threadpool(chunk, text) if len(text) > _LARGE else chunk(text)
         except Exception:
             logger.exception("the chunker %r failed: this answer is cut by characters", name)
-            return chunking.characters(text)
+            return characters(text)
 
     return cut
 

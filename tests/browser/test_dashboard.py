@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from persona_stream.db import engine as engines
+from persona_stream.db.engine import database_url, open_engine
 from tests.browser.backend import HOSTILE, STORY
 from tests.browser.conftest import Visit
 from tests.browser.dashboard import ADMIN, Dashboard
@@ -33,7 +33,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose log has a day of 400 runs."""
     folder: Path = tmp_path_factory.mktemp("busy")
     url = f"sqlite:///{folder / 'log.sqlite'}"
-    engine = engines.open_engine(engines.database_url(url, folder), 1)
+    engine = open_engine(database_url(url, folder), 1)
     fill(engine, 400, time.time() - 600, 80_000.0)
     engine.dispose()
     with serving(folder, "--backend", "tests.browser.backend:answer", f"--database-url={url}") as server:

@@ -11,8 +11,7 @@ import click
 import pytest
 
 from persona_stream import __version__
-from persona_stream.cli import commands as cli
-from persona_stream.cli.commands import run
+from persona_stream.cli.commands import group, run
 from persona_stream.errors import ConfigurationError, SettingsError
 
 
@@ -60,7 +59,7 @@ def test_a_wrong_start_is_one_sentence(arguments: list[str], sentence: str, caps
 
 def ended(by: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> int:
     """Run a command that ends so."""
-    monkeypatch.setattr(cli.group, "get_command", lambda ctx, name: click.Command(name, callback=by))
+    monkeypatch.setattr(group, "get_command", lambda ctx, name: click.Command(name, callback=by))
     return run(["serve"])
 
 

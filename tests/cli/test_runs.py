@@ -15,7 +15,7 @@ from persona_stream.cli.commands import run
 from persona_stream.core.facts import Answered, Failed, Started
 from persona_stream.core.usage import custom_prices
 from persona_stream.db import engine
-from persona_stream.db import migrate as schema
+from persona_stream.db.migrate import LATEST_REVISION, ensure_schema
 from persona_stream.db.records import Privacy, Record
 from persona_stream.db.statements import make_writer
 from tests.db.factories import ANSWERED, entries, query, records
@@ -26,7 +26,7 @@ ESCAPES = "red \x1b[31m and\nthe next line \u202e"
 def write(file: Path, *kept: Record) -> None:
     """Write records as a server would."""
     made = engine.open_engine(engine.database_url(f"sqlite:///{file}", file.parent), 1)
-    schema.ensure_schema(made)
+    ensure_schema(made)
     with made.begin() as connection:
         make_writer(Privacy(), custom_prices({}))(connection, kept)
     made.dispose()
@@ -113,13 +113,13 @@ def test_the_numbers(log: list[str], capsys: pytest.CaptureFixture[str]) -> None
 def test_the_tables_go_up_and_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """And say where they are; a log without tables says what to do."""
     flags = ["--database-url", f"sqlite:///{tmp_path}/new.sqlite"]
-    assert printed(capsys, "db", "version", *flags) == f"none (newest: {schema.LATEST_REVISION})\n"
+    assert printed(capsys, "db", "version", *flags) == f"none (newest: {LATEST_REVISION})\n"
     assert run(["runs", "list", *flags]) == 2
     assert "db upgrade" in capsys.readouterr().err
-    assert printed(capsys, "db", "upgrade", *flags) == f"none -> {schema.LATEST_REVISION}\n"
+    assert printed(capsys, "db", "upgrade", *flags) == f"none -> {LATEST_REVISION}\n"
     assert run(["runs", "list", *flags]) == 0
     capsys.readouterr()
-    assert printed(capsys, "db", "downgrade", "base", "--yes", *flags) == f"{schema.LATEST_REVISION} -> none\n"
+    assert printed(capsys, "db", "downgrade", "base", "--yes", *flags) == f"{LATEST_REVISION} -> none\n"
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.client import models as reply
-from persona_stream.client import requests as requesting
-from persona_stream.client.models import BadAddressError, BadTokenError, NotTextError, Question, Server
+from persona_stream.client.models import (
+    BadAddressError,
+    BadTokenError,
+    NotTextError,
+    Question,
+    Server,
+    parse_json,
+    parse_reply,
+)
+from persona_stream.client.requests import ask, cancel, resume
 from tests.client.fakes import COMPLETE, OPENING, failure, piece
 
 
@@ -43,7 +50,7 @@ def test_bytes_that_are_no_text_are_named(name: str) -> None:
 
 def test_the_request_is_ascii_json() -> None:
     """So no proxy can get its encoding wrong."""
-    request = requesting.ask(Question(username="u", message="你好"), idempotency_key="k", silence=20.0)
+    request = ask(Question(username="u", message="你好"), idempotency_key="k", silence=20.0)
     assert request.body is not None
     assert request.body.isascii()
     assert json.loads(request.body)["message"] == "你好"
@@ -51,10 +58,10 @@ def test_the_request_is_ascii_json() -> None:
 
 def test_ids_from_a_server_point_nowhere_else() -> None:
     """They are quoted in an address, and are bytes in a header."""
-    assert requesting.cancel("../../admin?x=1#y", locale="en").path == "/api/runs/..%2F..%2Fadmin%3Fx%3D1%23y/cancel"
-    request = requesting.resume("r", "r/1.0你", locale="zh", silence=20.0)
+    assert cancel("../../admin?x=1#y", locale="en").path == "/api/runs/..%2F..%2Fadmin%3Fx%3D1%23y/cancel"
+    request = resume("r", "r/1.0你", locale="zh", silence=20.0)
     assert request.headers["Last-Event-ID"] == "r/1.0你".encode()
-    assert "Last-Event-ID" not in requesting.resume("r", "", locale="zh", silence=20.0).headers
+    assert "Last-Event-ID" not in resume("r", "", locale="zh", silence=20.0).headers
 
 
 JSON = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.just({}) | st.just([1])
@@ -62,23 +69,23 @@ JSON = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_siz
 
 def test_an_opening_is_read() -> None:
     """Ids, deadline, status."""
-    found = reply.parse_reply(OPENING)
+    found = parse_reply(OPENING)
     assert (found.run_id, found.conversation_id, found.deadline, found.progress) == ("run-1", "talk-1", 150.0, 5.0)
     assert (found.is_last, found.text) == (False, "")
 
 
 def test_a_piece_an_ending_and_a_failure_are_read() -> None:
     """Text, the mark of the last event, code and error."""
-    assert reply.parse_reply(piece("abc")).text == "abc"
-    assert (reply.parse_reply(COMPLETE).is_last, reply.parse_reply(COMPLETE).total_time) == (True, 8.2)
-    found = reply.parse_reply(failure("lost", "gone"))
+    assert parse_reply(piece("abc")).text == "abc"
+    assert (parse_reply(COMPLETE).is_last, parse_reply(COMPLETE).total_time) == (True, 8.2)
+    found = parse_reply(failure("lost", "gone"))
     assert (found.is_last, found.code, found.error) == (True, "lost", "gone")
 
 
 @given(st.dictionaries(st.sampled_from(["status", "data", "progress", "eta", "is_complete", "error", "run_id"]), JSON))
 def test_any_type_in_any_field_is_survived(payload: dict[str, object]) -> None:
     """A field of another type counts as missing."""
-    found = reply.parse_reply(payload)
+    found = parse_reply(payload)
     assert found.payload == payload
     assert isinstance(found.text, str)
     assert found.progress is None or 0 <= found.progress < 1e9
@@ -88,7 +95,7 @@ def test_any_type_in_any_field_is_survived(payload: dict[str, object]) -> None:
 @pytest.mark.parametrize("number", ["true", '"5"', "NaN", "Infinity", "-1", "1e400", "1" * 400, "null"])
 def test_what_is_no_sensible_number_is_none(number: str) -> None:
     """Python's JSON knows more numbers than a progress bar does."""
-    found = reply.parse_json(f'{{"progress": {number}}}')
+    found = parse_json(f'{{"progress": {number}}}')
     assert found is not None
     assert found.progress is None
 
@@ -96,7 +103,7 @@ def test_what_is_no_sensible_number_is_none(number: str) -> None:
 @pytest.mark.parametrize("data", ["", "{", "[]", "null", "1", "[" * 100_000, '{"a":' * 100_000, b"\xff", "1" * 5000])
 def test_what_is_no_object_is_none(data: str | bytes) -> None:
     """No text, however long or deep, gets further than here."""
-    assert reply.parse_json(data) is None
+    assert parse_json(data) is None
 
 
 @pytest.mark.parametrize(

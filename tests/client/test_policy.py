@@ -9,10 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.client import models as reply
-from persona_stream.client import policy as judgement
-from persona_stream.client.models import ExitCode
-from persona_stream.client.policy import Fail, FetchResult, Finish, Retry, RetryPolicy
+from persona_stream.client.models import ExitCode, parse_reply
+from persona_stream.client.policy import (
+    Fail,
+    FetchResult,
+    Finish,
+    Retry,
+    RetryPolicy,
+    after_fetch,
+    after_resume,
+    after_start,
+    is_stream,
+)
 from persona_stream.client.transport import Head
 from tests.client.fakes import failure
 
@@ -24,16 +32,16 @@ NOW = 1_700_000_000.0
 )
 def test_a_stream_is_known_by_its_type(media_type: str) -> None:
     """In any spelling; and only with status 200."""
-    assert judgement.is_stream(Head(0.0, 200, {"content-type": media_type}))
-    assert not judgement.is_stream(Head(0.0, 404, {"content-type": media_type}))
-    assert not judgement.is_stream(Head(0.0, 200, {"content-type": f"x-{media_type}"}))
-    assert not judgement.is_stream(Head(0.0, 200, {}))
+    assert is_stream(Head(0.0, 200, {"content-type": media_type}))
+    assert not is_stream(Head(0.0, 404, {"content-type": media_type}))
+    assert not is_stream(Head(0.0, 200, {"content-type": f"x-{media_type}"}))
+    assert not is_stream(Head(0.0, 200, {}))
 
 
 def test_a_refusal_says_when_to_come_back() -> None:
     """With the header's seconds."""
-    busy = reply.parse_reply(failure("busy", "full"))
-    verdict = judgement.after_start(Head(0.0, 429, {"retry-after": "7"}), busy, streams=True, repeated=False, now=NOW)
+    busy = parse_reply(failure("busy", "full"))
+    verdict = after_start(Head(0.0, 429, {"retry-after": "7"}), busy, streams=True, repeated=False, now=NOW)
     assert verdict == Fail(ExitCode.REFUSED, "busy", reply=busy, status=429, retry_after=7.0)
 
 
@@ -54,18 +62,18 @@ def test_a_refusal_says_when_to_come_back() -> None:
 )
 def test_a_resumption_waits_or_gives_up(status: int, verdict: object) -> None:
     """What may pass is waited for; nothing leads to a new run."""
-    assert judgement.after_resume(Head(0.0, status, {"retry-after": "2"}), None, now=NOW) == verdict
+    assert after_resume(Head(0.0, status, {"retry-after": "2"}), None, now=NOW) == verdict
 
 
 def test_a_run_that_is_over_delivers_what_is_missing() -> None:
     """Text that is here already is left out; a run that is not over after all is asked again."""
     ok = Head(0.0, 200, {})
-    done = reply.parse_reply({"status": "complete", "data": "Hello world"})
-    assert judgement.after_fetch(ok, done, characters=6, now=NOW) == Finish(done.without(6))
+    done = parse_reply({"status": "complete", "data": "Hello world"})
+    assert after_fetch(ok, done, characters=6, now=NOW) == Finish(done.without(6))
     assert done.without(6).text == "world"
-    running = reply.parse_reply({"status": "processing", "data": None})
-    assert judgement.after_fetch(ok, running, characters=6, now=NOW) == Retry("connection_lost")
-    assert judgement.after_fetch(Head(0.0, 503, {}), None, characters=6, now=NOW) == Retry("http_503")
+    running = parse_reply({"status": "processing", "data": None})
+    assert after_fetch(ok, running, characters=6, now=NOW) == Retry("connection_lost")
+    assert after_fetch(Head(0.0, 503, {}), None, characters=6, now=NOW) == Retry("http_503")
 
 
 PATIENCE = RetryPolicy(first=0.5, longest=10.0, max_initial_attempts=3, max_resume_attempts=12)

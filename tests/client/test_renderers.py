@@ -8,9 +8,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from persona_stream.client import models as reply
 from persona_stream.client.main import OutputOptions, choose
-from persona_stream.client.models import ExitCode
+from persona_stream.client.models import ExitCode, parse_reply
 from persona_stream.client.policy import Fail
 from persona_stream.client.session import (
     CancelRequested,
@@ -29,9 +28,7 @@ from tests.client.fakes import COMPLETE, OPENING, failure, piece, processing, sc
 
 def came(payload: dict[str, object]) -> Received:
     """Give the update of an event."""
-    return Received(
-        reply.parse_reply(payload), ServerSentEvent(json.dumps(payload, ensure_ascii=False), id="run-1/1.0")
-    )
+    return Received(parse_reply(payload), ServerSentEvent(json.dumps(payload, ensure_ascii=False), id="run-1/1.0"))
 
 
 def ended(outcome: ExitCode = ExitCode.ANSWERED, code: str = "complete", **more: object) -> SessionFinished:
@@ -247,7 +244,7 @@ def test_json_has_the_refusal_itself() -> None:
     """The object that the server sent."""
     refusal = failure("unauthorized", "expired")
     out, err = show(
-        [Connecting(), ended(ExitCode.REFUSED, "unauthorized", reply=reply.parse_reply(refusal))],
+        [Connecting(), ended(ExitCode.REFUSED, "unauthorized", reply=parse_reply(refusal))],
         screen(),
         screen(),
         json=True,
@@ -287,14 +284,14 @@ def test_on_a_terminal_raw_events_come_before_the_answer() -> None:
             ended(
                 ExitCode.REFUSED,
                 "busy",
-                reply=reply.parse_reply(failure("busy", "full\x1b[0m\nhouse")),
+                reply=parse_reply(failure("busy", "full\x1b[0m\nhouse")),
                 retry_after=7.0,
                 characters=0,
             ),
             "error: full␛[0m house\nhint: Every place is taken. Ask again a little later. Try again in 7 s.\n",
         ),
         (
-            ended(ExitCode.FAILED, "lost", reply=reply.parse_reply(failure("lost", "gone")), characters=5),
+            ended(ExitCode.FAILED, "lost", reply=parse_reply(failure("lost", "gone")), characters=5),
             "error: gone\nhint: The answer above is incomplete. The process that was working on it died. Ask again.\n",
         ),
         (

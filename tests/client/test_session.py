@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.client import models as reply
-from persona_stream.client.models import ExitCode, Question
+from persona_stream.client.models import ExitCode, Question, parse_reply
 from persona_stream.client.policy import Fail, RetryPolicy
 from persona_stream.client.session import (
     CancelRequested,
@@ -466,7 +465,7 @@ def test_the_run_has_one_id() -> None:
     trail.set_run_id("x" * 10_000)
     assert trail.run_id == ""
     trail.set_run_id(RUN)
-    trail.accept(ServerSentEvent("", id=""), reply.parse_reply({**OPENING, "run_id": "another"}))
+    trail.accept(ServerSentEvent("", id=""), parse_reply({**OPENING, "run_id": "another"}))
     assert (trail.run_id, trail.conversation_id) == (RUN, "talk-1")
 
 
@@ -474,11 +473,11 @@ def test_text_counts_once_by_its_position() -> None:
     """A position that was reached is old; progress there is not text, and passes."""
     trail = ResumeState()
     trail.set_run_id(RUN)
-    hello = reply.parse_reply(piece("Hello"))
+    hello = parse_reply(piece("Hello"))
     assert trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), hello)
     assert not trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), hello)
     assert not trail.accept(ServerSentEvent("", id=f"{RUN}/2.3"), hello)
-    assert trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), reply.parse_reply(processing(1.0)))
+    assert trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), parse_reply(processing(1.0)))
     assert trail.accept(ServerSentEvent("", id=f"{RUN}/3.0"), hello)
     assert trail.characters == 10
 
@@ -487,7 +486,7 @@ def test_reasoning_counts_once_too() -> None:
     """It is a text of its own, and none of the answer."""
     trail = ResumeState()
     trail.set_run_id(RUN)
-    thought = reply.parse_reply({"status": "reasoning", "data": "", "reasoning": "hm"})
+    thought = parse_reply({"status": "reasoning", "data": "", "reasoning": "hm"})
     assert trail.accept(ServerSentEvent("", id=f"{RUN}/2.2"), thought)
     assert not trail.accept(ServerSentEvent("", id=f"{RUN}/2.2"), thought)
     assert trail.characters == 0
@@ -497,8 +496,8 @@ def test_an_event_without_an_id_does_not_forget_the_last_one() -> None:
     """Else a break after it would bring everything again."""
     trail = ResumeState()
     trail.set_run_id(RUN)
-    trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), reply.parse_reply(piece("Hello")))
-    assert trail.accept(ServerSentEvent("", id=""), reply.parse_reply(piece(" there")))
+    trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), parse_reply(piece("Hello")))
+    assert trail.accept(ServerSentEvent("", id=""), parse_reply(piece(" there")))
     assert trail.last_event_id == f"{RUN}/2.5"
 
 
@@ -506,8 +505,8 @@ def test_ids_of_another_kind_are_trusted() -> None:
     """Nothing can be compared, so nothing is dropped; the id is still where to resume."""
     trail = ResumeState()
     trail.set_run_id(RUN)
-    assert trail.accept(ServerSentEvent("", id="7"), reply.parse_reply(piece("a")))
-    assert trail.accept(ServerSentEvent("", id="7"), reply.parse_reply(piece("b")))
+    assert trail.accept(ServerSentEvent("", id="7"), parse_reply(piece("a")))
+    assert trail.accept(ServerSentEvent("", id="7"), parse_reply(piece("b")))
     assert (trail.last_event_id, trail.characters, trail.is_progress("8")) == ("7", 2, False)
 
 
@@ -515,7 +514,7 @@ def test_a_position_moves_forward_only() -> None:
     """What was reached before is no progress."""
     trail = ResumeState()
     trail.set_run_id(RUN)
-    trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), reply.parse_reply(piece("Hello")))
+    trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), parse_reply(piece("Hello")))
     assert trail.is_progress(f"{RUN}/2.6")
     assert trail.is_progress(f"{RUN}/3.0")
     assert not trail.is_progress(f"{RUN}/2.5")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 
-from persona_stream.db import engine as engines
+from persona_stream.db.engine import database_url, open_engine
 from persona_stream.db.migrate import ensure_schema
 from persona_stream.db.tables import run_texts, runs
 from tests.db.factories import Row
@@ -18,7 +18,7 @@ from tests.postgres_server import PostgresServer
 @contextmanager
 def opened(url: str) -> Iterator[Engine]:
     """Open a database that has its tables."""
-    engine = engines.open_engine(engines.database_url(url, Path()), 1)
+    engine = open_engine(database_url(url, Path()), 1)
     try:
         ensure_schema(engine)
         yield engine

@@ -19,10 +19,10 @@ import msgspec
 from sqlalchemy import Engine
 
 from persona_stream.backends.base import Backend
-from persona_stream.core import run_id as runid
 from persona_stream.core.facts import Accepted, Answered, Entry, ProgressReported, ReasoningDelta, Started
 from persona_stream.core.query import Principal, Query
-from persona_stream.db import engine as engines
+from persona_stream.core.run_id import min_run_id_at, new_run_id
+from persona_stream.db.engine import database_url, open_engine
 from persona_stream.db.migrate import ensure_schema
 from persona_stream.db.records import ExchangeCompleted, Record, RunAccepted, RunDelivered, RunFinished, RunResponded
 from persona_stream.db.tables import run_texts, runs
@@ -54,7 +54,7 @@ def order(asked: Query) -> RunRequest:
 def entries(asked: Query, *facts: tuple[float, Any], at: float = BEGAN, run_id: str | None = None) -> list[Entry]:
     """Write a run down: its facts with their seconds."""
     accepted = Accepted(
-        run_id=run_id or runid.new_run_id(at),
+        run_id=run_id or new_run_id(at),
         owner=asked.principal.subject,
         username=asked.username,
         conversation_id=asked.conversation_id,
@@ -170,7 +170,7 @@ def _run(chance: random.Random, number: int, at: float, *, is_new: bool) -> tupl
     delivery = min(10.0, len(answer) * 0.004)
     is_answered = status == "complete"
     short: Row = {
-        "run_id": runid.min_run_id_at(at)[:-16] + f"{number:016d}",
+        "run_id": min_run_id_at(at)[:-16] + f"{number:016d}",
         "owner": f"user-{min(chance.randint(1, 400), chance.randint(1, 400)):03d}",
         "username": chance.choice(_PERSONAS),
         "conversation_id": f"c-{number // 3}",
@@ -272,6 +272,6 @@ def _json(value: object) -> str:
 
 if __name__ == "__main__":
     file = Path(sys.argv[1])
-    made = engines.open_engine(engines.database_url(f"sqlite:///{file.resolve()}", file.parent), 1)
+    made = open_engine(database_url(f"sqlite:///{file.resolve()}", file.parent), 1)
     fill(made, int(sys.argv[2]) if len(sys.argv) > 2 else 100_000, time.time())
     made.dispose()

@@ -17,12 +17,12 @@ from sqlalchemy import Connection, Table, func, inspect, select, text
 from sqlalchemy.exc import OperationalError
 
 from persona_stream.backends.base import Backend
-from persona_stream.core import run_id as runid
 from persona_stream.core.clock import monotonic_wall_clock
 from persona_stream.core.facts import Answered, Entry, Failed, ProgressReported, ReasoningDelta, Started, TextDelta
 from persona_stream.core.query import Principal, Query, UpstreamCall, Usage
+from persona_stream.core.run_id import min_run_id_at
 from persona_stream.core.usage import custom_prices
-from persona_stream.db import engine as engines
+from persona_stream.db.engine import database_url, open_engine
 from persona_stream.db.migrate import LATEST_REVISION, ensure_schema, migrate, version_of
 from persona_stream.db.records import (
     DeletedConversation,
@@ -63,15 +63,15 @@ class World:
     """Have a database, and processes that write to it."""
 
     def __init__(self, url: str, postgres: PostgresServer | None) -> None:
-        self.url, self.postgres = engines.database_url(url, Path("/nowhere")), postgres
-        self.engine = engines.open_engine(self.url, CONNECTIONS)
+        self.url, self.postgres = database_url(url, Path("/nowhere")), postgres
+        self.engine = open_engine(self.url, CONNECTIONS)
         self._stores: list[SqlStore] = []
 
     def store(self, write: Write | None = None, most_bytes: int = 10**7) -> SqlStore:
         """Open the store as another process would."""
         write = write or make_writer(Privacy(), PRICES)
         self._stores.append(
-            SqlStore(engines.open_engine(self.url, CONNECTIONS), write, monotonic_wall_clock(), most_bytes=most_bytes)
+            SqlStore(open_engine(self.url, CONNECTIONS), write, monotonic_wall_clock(), most_bytes=most_bytes)
         )
         return self._stores[-1]
 
@@ -438,9 +438,7 @@ def test_the_log_ages(world: World) -> None:
         asked = query(conversation=f"c-{number}")
         store.enqueue(RunAccepted(entries(asked, at=BEGAN + number)[0], order(asked)))
     keep_run(store, query("New"), at=BEGAN + 5000)
-    store.enqueue(
-        RetentionSweep(before=runid.min_run_id_at(BEGAN + 1000), over_before=runid.min_run_id_at(BEGAN + 1050))
-    )
+    store.enqueue(RetentionSweep(before=min_run_id_at(BEGAN + 1000), over_before=min_run_id_at(BEGAN + 1050)))
     store.flush(20.0)
     assert [row.status for row in world.rows(runs)] == ["error"] * 50 + ["processing"] * 50 + ["complete"]
     assert {row.code for row in world.rows(runs)[:50]} == {"lost"}

@@ -12,9 +12,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from persona_stream.backends import factory as making
+from persona_stream.backends.factory import build_router
 from persona_stream.cli.commands import group
-from persona_stream.personas import persona as profiles
+from persona_stream.personas.persona import load_personas
 from persona_stream.settings.loader import CONFIG_VARIABLE, PREFIX, TOKEN_VARIABLE, load_settings
 from persona_stream.settings.schema import BY_NAME
 from tests.documents import DOCUMENTS, README, README_ZH, ROOT, SECURITY, Document
@@ -101,7 +101,7 @@ def test_the_settings_files_are_settings(document: Document, tmp_path: Path) -> 
     file = tmp_path / "settings.toml"
     file.write_text(block, "utf-8")
     settings, _ = load_settings({}, {}, file)
-    assert making.build_router(settings, None).names == ["openai", "careful", "claude-sonnet-4-5"]
+    assert build_router(settings, None).names == ["openai", "careful", "claude-sonnet-4-5"]
 
 
 def test_every_threat_names_what_tests_it() -> None:
@@ -122,6 +122,6 @@ def test_the_persona_is_a_persona(document: Document, tmp_path: Path) -> None:
     [block] = [block for block in document.blocks("toml") if block.startswith("# personas/")]
     name = block.partition("\n")[0].removeprefix("# personas/")
     (tmp_path / name).write_text(block, "utf-8")
-    [persona] = profiles.load_personas(tmp_path).values()
+    [persona] = load_personas(tmp_path).values()
     assert persona.name == tomllib.loads(block)["name"]
     assert persona.notes

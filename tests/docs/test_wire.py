@@ -9,17 +9,17 @@ from typing import get_args, get_type_hints
 import msgspec
 import pytest
 
-from persona_stream.core import i18n as messages
 from persona_stream.core.facts import Failed, FailureCode, Started
+from persona_stream.core.i18n import FAILURES
 from persona_stream.core.projection import STYLES
 from persona_stream.core.snapshot import RunStatus
 from persona_stream.errors import HTTPError
-from persona_stream.protocols.anthropic import schemas as anthropic
 from persona_stream.protocols.anthropic.decoder import MessagesRequest
-from persona_stream.protocols.native import schemas as frames
+from persona_stream.protocols.anthropic.schemas import MessageEvent
 from persona_stream.protocols.native.responses import ChatAnswer, RunList, RunView, chat_response
-from persona_stream.protocols.openai import schemas as openai
+from persona_stream.protocols.native.schemas import Frame
 from persona_stream.protocols.openai.decoder import ChatCompletionRequest
+from persona_stream.protocols.openai.schemas import ChatCompletionChunk, ErrorBody
 from persona_stream.web.openapi import document
 from persona_stream.web.parsing import ChatRequest
 from persona_stream.web.routes.conversations import ConversationList, ConversationPage, ConversationView, ExchangeView
@@ -28,8 +28,8 @@ from persona_stream.web.routes.stream_chat import ENDPOINTS
 from tests.documents import API, README, README_ZH, STREAMING, Document
 from tests.fakes import accepted, entries
 
-MESSAGE_EVENTS: tuple[type[msgspec.Struct], ...] = get_args(anthropic.MessageEvent)
-FRAMES: tuple[type[msgspec.Struct], ...] = get_args(frames.Frame)
+MESSAGE_EVENTS: tuple[type[msgspec.Struct], ...] = get_args(MessageEvent)
+FRAMES: tuple[type[msgspec.Struct], ...] = get_args(Frame)
 
 
 def statuses(frame: type[msgspec.Struct]) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ def frame_of(event: dict[str, object]) -> type[msgspec.Struct]:
     if "type" in event:
         return next(kind for kind in MESSAGE_EVENTS if kind.__struct_config__.tag == event["type"])
     if "status" not in event:
-        return openai.ErrorBody if "error" in event else openai.ChatCompletionChunk
+        return ErrorBody if "error" in event else ChatCompletionChunk
     of_status = [frame for frame in FRAMES if event["status"] in statuses(frame)]
     return next(
         frame for frame in of_status if not event.keys() - {field.name for field in msgspec.structs.fields(frame)}
@@ -145,8 +145,8 @@ def test_every_failure_is_in_the_tables() -> None:
     """The reference has each code with the status of `/api/chat`; the guide has its text in both languages."""
     api = {cells[0]: cells[-1] for cells in API.rows()}
     guide = {cells[0]: "|".join(cells) for cells in STREAMING.rows()}
-    assert set(get_args(FailureCode)) == set(messages.FAILURES)
-    for code, texts in messages.FAILURES.items():
+    assert set(get_args(FailureCode)) == set(FAILURES)
+    for code, texts in FAILURES.items():
         status, _ = chat_response(entries((0.0, accepted()), (0.0, Started()), (1.0, Failed(code))))
         assert api[code] == str(status), code
         for text in texts.values():

@@ -10,7 +10,7 @@ import pytest
 import requests
 from sqlalchemy import Engine, create_engine, select, text
 
-from persona_stream.db import engine as engines
+from persona_stream.db.engine import database_url
 from persona_stream.db.tables import exchanges, run_texts, runs
 from tests.postgres_server import PostgresServer, needs_postgres
 from tests.serving import SECRET, Served
@@ -72,7 +72,7 @@ def committed(engine: Engine) -> set[str]:
 def test_what_was_committed_is_there(url: str) -> None:
     """After kill -9, and for the server that is started next."""
     server = served(url)
-    engine = create_engine(engines.database_url(url, None))  # type: ignore[arg-type] # the folder is for sqlite:/// alone
+    engine = create_engine(database_url(url, None))  # type: ignore[arg-type] # the folder is for sqlite:/// alone
     with asked_all_the_time(server):
         wait_for(lambda: len(committed(engine)) >= _WANTED, 60)
         before = committed(engine)

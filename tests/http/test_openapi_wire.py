@@ -16,14 +16,14 @@ from persona_stream.core.projection import STYLES
 from persona_stream.core.query import Usage
 from persona_stream.errors import InvalidRequest, NotFound, Overloaded
 from persona_stream.protocols.base import dump_json
-from persona_stream.protocols.native import schemas as frames
 from persona_stream.protocols.native.encoder import NativeEncoder
 from persona_stream.protocols.native.responses import RunList, chat_response, run_view
+from persona_stream.protocols.native.schemas import Frame
 from persona_stream.web.errors import register_error_handlers
 from persona_stream.web.openapi.document import build
 from persona_stream.web.parsing import parse_chat_request
-from persona_stream.web.routes import health as operations
-from persona_stream.web.routes import personas as profiles
+from persona_stream.web.routes.health import Health
+from persona_stream.web.routes.personas import Profile, ProfileList
 from tests.fakes import RUN_ID, accepted, entries, read, reader
 
 DOCUMENT = build()
@@ -100,7 +100,7 @@ def test_every_frame_is_in_a_run_of_these_tests():
     mapped = SCHEMAS["SmartFrame"]["discriminator"]["mapping"]
     assert seen == set(mapped) - {"connecting"}
     described = {name.rpartition("/")[2] for style in STYLES for name in _mapping(style).values()}
-    assert described == {frame.__name__ for frame in get_args(frames.Frame)}
+    assert described == {frame.__name__ for frame in get_args(Frame)}
 
 
 def _mapping(style):
@@ -139,9 +139,9 @@ def test_answers_fit(run):
 
 def test_profiles_and_health_fit():
     """So do the small ones."""
-    ada = profiles.Profile(username="Ada", name="Ada Lovelace", line="A mathematician.", languages=("en",))
-    validator(SCHEMAS["ProfileList"]).validate(json.loads(dump_json(profiles.ProfileList(profiles=[ada]))))
-    validator(SCHEMAS["Health"]).validate(json.loads(dump_json(operations.Health("alive"))))
+    ada = Profile(username="Ada", name="Ada Lovelace", line="A mathematician.", languages=("en",))
+    validator(SCHEMAS["ProfileList"]).validate(json.loads(dump_json(ProfileList(profiles=[ada]))))
+    validator(SCHEMAS["Health"]).validate(json.loads(dump_json(Health("alive"))))
 
 
 @pytest.mark.parametrize("refusal", [InvalidRequest("username: is required"), NotFound("No."), Overloaded("Later.")])

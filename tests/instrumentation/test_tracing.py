@@ -17,16 +17,16 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from persona_stream.backends.base import Backend
-from persona_stream.core import run_id as runid
 from persona_stream.core.facts import Answered, Fact, Failed, Started, TextDelta
 from persona_stream.core.query import Query, UpstreamCall, Usage
+from persona_stream.core.run_id import timestamp_of
 from persona_stream.instrumentation.tracing import TracingObserver
 from persona_stream.logging import trace_headers
 from persona_stream.runs.observer import Notification, RunStarted, SubscriptionClosed, UpstreamCalled
 from persona_stream.runs.request import RequestInfo, RunRequest
 from tests.fakes import RUN_ID, accepted, entries
 
-BEGAN = runid.timestamp_of(RUN_ID)
+BEGAN = timestamp_of(RUN_ID)
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = (("Traceparent", f"00-{TRACE}-{CALLER}-01"),)
 

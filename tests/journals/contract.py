@@ -8,8 +8,8 @@ from typing import Protocol
 import msgspec
 import pytest
 
-from persona_stream.core import run_id as runid
 from persona_stream.core.facts import Answered, Fact, Failed, ProgressReported, Started
+from persona_stream.core.run_id import new_run_id
 from persona_stream.errors import Conflict, Gone, NotFound
 from persona_stream.journals.base import IdempotencyKey, Journal, JournalStore, run_terms
 from tests.fakes import accepted
@@ -42,7 +42,7 @@ def begin(world: World, journals: JournalStore, owner: str = "alice", claim: Ide
 
 
 def order(world: World, owner: str = "alice") -> object:
-    return msgspec.structs.replace(accepted(), run_id=runid.new_run_id(world.now()), owner=owner)
+    return msgspec.structs.replace(accepted(), run_id=new_run_id(world.now()), owner=owner)
 
 
 def facts(journal: Journal) -> list[Fact]:
@@ -129,8 +129,8 @@ def test_a_run_that_nobody_remembers_is_gone_by_its_name_alone(world):
     """Names carry their beginning, so a restart does not turn old runs into unknown ones."""
     journals, now = world.make(), world.now()
     with pytest.raises(Gone):
-        journals.find(runid.new_run_id(now - 61.0))
-    for name in (runid.new_run_id(now + 100.0), "nonsense", ""):
+        journals.find(new_run_id(now - 61.0))
+    for name in (new_run_id(now + 100.0), "nonsense", ""):
         for find in (journals.find, journals.follow):
             with pytest.raises(NotFound):
                 find(name)

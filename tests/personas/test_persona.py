@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 
 import persona_stream
 from persona_stream.errors import ConfigurationError
-from persona_stream.personas import persona as profiles
-from persona_stream.personas.persona import KnowledgeItem, Persona
+from persona_stream.personas.persona import KnowledgeItem, Persona, __doc__, _read, bundled_personas, load_personas
 
 LEAST = 'name = "Ada"\nline.en = "A mathematician."\n'
 NOTE = '[[notes]]\ntopics = ["loops"]\nsource = "https://example.org/"\ntext.en = "She wrote of loops."\n'
@@ -53,7 +52,7 @@ def test_a_folder_of_files_is_a_mapping_of_personas_by_their_names(tmp_path: Pat
     write(tmp_path, "Ada.toml", LEAST)
     write(tmp_path, "README.md", "not a persona")
     write(tmp_path, "._Ada.toml", "not a persona either")
-    assert profiles.load_personas(tmp_path) == {
+    assert load_personas(tmp_path) == {
         "Ada": Persona(username="Ada", name="Ada", tagline={"en": "A mathematician."}),
         "鲁迅": Persona(
             username="鲁迅",
@@ -74,10 +73,10 @@ def test_a_folder_of_files_is_a_mapping_of_personas_by_their_names(tmp_path: Pat
 
 def test_the_example_in_the_documentation_is_a_persona(tmp_path: Path) -> None:
     """Whoever copies the example out of the module's docstring has a persona that loads."""
-    assert profiles.__doc__ is not None
-    example = profiles.__doc__.split("::\n", 1)[1].split("\n\n``line``", 1)[0]
+    assert __doc__ is not None
+    example = __doc__.split("::\n", 1)[1].split("\n\n``line``", 1)[0]
     write(tmp_path, "AdaLovelace.toml", textwrap.dedent(example))
-    persona = profiles.load_personas(tmp_path)["AdaLovelace"]
+    persona = load_personas(tmp_path)["AdaLovelace"]
     assert (persona.languages, len(persona.notes)) == (("en", "zh"), 1)
     assert persona.prompt.startswith("You speak as Ada Lovelace")
 
@@ -85,13 +84,13 @@ def test_the_example_in_the_documentation_is_a_persona(tmp_path: Path) -> None:
 def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     """Some editors put U+FEFF before everything."""
     write(tmp_path, "Ada.toml", "\ufeff" + LEAST)
-    assert profiles.load_personas(tmp_path)["Ada"].name == "Ada"
+    assert load_personas(tmp_path)["Ada"].name == "Ada"
 
 
 def test_a_decomposed_file_name_is_found_composed(tmp_path: Path) -> None:
     """Requests come with é as one character, and some file systems keep it as two."""
     write(tmp_path, unicodedata.normalize("NFD", "Zoé.toml"), LEAST)
-    assert list(profiles.load_personas(tmp_path)) == [unicodedata.normalize("NFC", "Zoé")]
+    assert list(load_personas(tmp_path)) == [unicodedata.normalize("NFC", "Zoé")]
 
 
 @pytest.mark.parametrize(
@@ -123,7 +122,7 @@ def test_a_file_that_breaks_the_format_is_named_with_its_key(tmp_path: Path, tex
     """The program does not start, and says which file and which key is wrong."""
     file = write(tmp_path, "Ada.toml", text)
     with pytest.raises(ConfigurationError) as refused:
-        profiles.load_personas(tmp_path)
+        load_personas(tmp_path)
     assert str(refused.value).startswith(f"{file}: ")
     assert said in str(refused.value)
 
@@ -133,7 +132,7 @@ def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
     file = tmp_path / "Ada.toml"
     file.write_bytes('name = "中文"'.encode("gbk"))
     with pytest.raises(ConfigurationError, match=r"Ada\.toml: is not UTF-8"):
-        profiles.load_personas(tmp_path)
+        load_personas(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["x" * 65, " Ada", "Ada ", "A\tda", " "])
@@ -141,14 +140,14 @@ def test_a_name_that_no_request_can_ask_for_is_refused(tmp_path: Path, name: str
     """A username has 1 to 64 printable characters, and no space at its ends."""
     write(tmp_path, f"{name}.toml", LEAST)
     with pytest.raises(ConfigurationError, match="1 to 64 printable characters"):
-        profiles.load_personas(tmp_path)
+        load_personas(tmp_path)
 
 
 def test_the_longest_name_is_64_characters_not_bytes(tmp_path: Path) -> None:
     """A Chinese name may have as many characters as any."""
     name = "鲁" * 64
     write(tmp_path, f"{name}.toml", LEAST)
-    assert list(profiles.load_personas(tmp_path)) == [name]
+    assert list(load_personas(tmp_path)) == [name]
 
 
 @pytest.mark.parametrize(("one", "other"), [("Ada.toml", "ada.toml"), ("Ada.toml", "Ada.TOML")])
@@ -159,7 +158,7 @@ def test_two_files_for_one_username_are_refused(tmp_path: Path, one: str, other:
     if len(list(tmp_path.iterdir())) < 2:
         pytest.skip("this file system takes the two names for one")
     with pytest.raises(ConfigurationError, match="username") as refused:
-        profiles.load_personas(tmp_path)
+        load_personas(tmp_path)
     assert one in str(refused.value)
     assert other in str(refused.value)
 
@@ -168,7 +167,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     """A server without anybody to talk to is a mistake, not a wish."""
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(ConfigurationError, match=re.escape(f"there is no .toml file in {tmp_path}")):
-        profiles.load_personas(tmp_path)
+        load_personas(tmp_path)
 
 
 @pytest.mark.parametrize("make", [Path.touch, lambda path: None], ids=["a file", "nothing"])
@@ -177,7 +176,7 @@ def test_what_is_no_folder_is_refused(tmp_path: Path, make: Callable[[Path], Non
     place = tmp_path / "personas"
     make(place)
     with pytest.raises(ConfigurationError, match=re.escape(f"{place} is not a folder that can be read")):
-        profiles.load_personas(place)
+        load_personas(place)
 
 
 @settings(deadline=None)
@@ -192,10 +191,10 @@ def test_whatever_a_file_holds_is_a_persona_or_a_start_error(content: bytes) -> 
             return content
 
     with contextlib.suppress(ConfigurationError):
-        assert profiles._read(File()).name  # type: ignore[arg-type]  # all that it asks of a Traversable
+        assert _read(File()).name  # type: ignore[arg-type]  # all that it asks of a Traversable
 
 
-BUNDLED = profiles.bundled_personas()
+BUNDLED = bundled_personas()
 
 
 def test_the_package_brings_at_least_four_personas_one_of_them_chinese() -> None:

@@ -12,9 +12,14 @@ from persona_stream.backends.base import Backend
 from persona_stream.backends.openai.request import build_request
 from persona_stream.backends.openai.response import parse_completion, parse_error
 from persona_stream.backends.openai.stream import OpenAIStreamDecoder
-from persona_stream.backends.providers import factory as checking
 from persona_stream.backends.providers.base import ErrorObject, StreamDecoder
-from persona_stream.backends.providers.factory import ClientOptions, make_provider_backend
+from persona_stream.backends.providers.factory import (
+    ClientOptions,
+    endpoint_url,
+    make_provider_backend,
+    require_api_key,
+    require_model,
+)
 from persona_stream.core.query import Answer, Query
 
 
@@ -66,9 +71,9 @@ def openai_backend(
     Raises:
         ConfigurationError: a setting is missing, or none that a provider can be reached with.
     """
-    address = checking.endpoint_url(base_url, _NAME, "https://api.openai.com/v1")
-    model = checking.require_model(model, _NAME)
-    key = checking.require_api_key(api_key, _NAME)
+    address = endpoint_url(base_url, _NAME, "https://api.openai.com/v1")
+    model = require_model(model, _NAME)
+    key = require_api_key(api_key, _NAME)
     return make_provider_backend(
         OpenAIAdapter(model),
         model=model,

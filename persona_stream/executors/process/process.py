@@ -26,8 +26,29 @@ from gevent.event import AsyncResult, Event
 from persona_stream.core.query import Answer, Query, UpstreamCall
 from persona_stream.errors import BackendError, BackendUnavailable
 from persona_stream.executors.base import AnswerTooLarge, WorkerError
-from persona_stream.executors.process import protocol as codec
-from persona_stream.executors.process import protocol as frames
+from persona_stream.executors.process.protocol import (
+    BackendFailed,
+    Cancel,
+    Crashed,
+    Init,
+    LogRecord,
+    Notifications,
+    Oversized,
+    Ready,
+    Reasoning,
+    Report,
+    Result,
+    ResultTooLarge,
+    RunQuery,
+    StartFailed,
+    Text,
+    decode,
+    encode,
+    framed,
+    largest,
+    of_query,
+    receive,
+)
 from persona_stream.logging import current_run_id
 
 _wait_read: Any = getattr(child_socket, "wait_read")  # noqa: B009 - gevent's annotations do not know it
@@ -135,9 +156,7 @@ class _Asked:
 class WorkerProcess:
     """Hold a worker. Everything here belongs to the thread of the hub that made it."""
 
-    def __init__(
-        self, hello: frames.Init, on_ready: Callable[[], None], on_gone: Callable[[WorkerProcess], None]
-    ) -> None:
+    def __init__(self, hello: Init, on_ready: Callable[[], None], on_gone: Callable[[WorkerProcess], None]) -> None:
         """Start it; ``on_ready`` is called when it can be asked, and ``on_gone`` once, when it has ended.
 
         Raises:
@@ -154,13 +173,13 @@ class WorkerProcess:
         self.is_worn = False  # it shall not be asked again
         self.reason = ""  # why it could not begin
         self._connection, self._on_ready, self._on_gone = ours, on_ready, on_gone
-        self._limit = codec.largest(hello.limit)
+        self._limit = largest(hello.limit)
         self._current: _Asked | None = None
         self._is_stopping = False
         self._ready: Any = Event()
         self._gone: Any = Event()
         gevent.spawn(self._reap)
-        gevent.spawn(self._serve, codec.framed(codec.encode(hello)))
+        gevent.spawn(self._serve, framed(encode(hello)))
 
     @property
     def is_ready(self) -> bool:
@@ -205,7 +224,7 @@ class WorkerProcess:
             ProcessFailed: it raised something else, or the process ended.
         """
         self.asked += 1
-        payload = codec.encode(frames.RunQuery(self.asked, backend, current_run_id.get(), codec.of_query(query)))
+        payload = encode(RunQuery(self.asked, backend, current_run_id.get(), of_query(query)))
         if self.is_gone:
             raise WorkerError(self.exit_reason)
         self._current = asked = _Asked(self.asked, query)
@@ -222,7 +241,7 @@ class WorkerProcess:
         if asked is None or self.is_gone:
             return
         if self.has_begun:
-            self._send(codec.encode(frames.Cancel(asked.number)))
+            self._send(encode(Cancel(asked.number)))
             gevent.wait([asked.outcome, self._gone], timeout=_TO_RETURN, count=1)
             if asked.outcome.ready() and not self.is_gone:
                 self._current = None
@@ -262,13 +281,13 @@ class WorkerProcess:
 
     def _value_of(self, outcome: object) -> str | Answer:
         match outcome:
-            case frames.Result(answer):
+            case Result(answer):
                 return answer
-            case frames.ResultTooLarge():
+            case ResultTooLarge():
                 raise AnswerTooLarge("the answer is over the limit")
-            case frames.BackendFailed(text, unavailable):
+            case BackendFailed(text, unavailable):
                 raise BackendUnavailable(text) if unavailable else BackendError(text)
-            case frames.Crashed(words, for_good):
+            case Crashed(words, for_good):
                 self.is_worn = for_good
                 raise WorkerError(words)
             case _:
@@ -279,9 +298,9 @@ class WorkerProcess:
         failure: WorkerError | None = None
         try:
             self._connection.sendall(greeting)
-            while (frame := codec.receive(self._connection, self._limit)) is not None:
-                self._on_message(codec.decode(frame))
-        except codec.Oversized as error:
+            while (frame := receive(self._connection, self._limit)) is not None:
+                self._on_message(decode(frame))
+        except Oversized as error:
             failure = AnswerTooLarge(str(error))
         except OSError:
             pass  # it ended before it read all that we said
@@ -297,16 +316,16 @@ class WorkerProcess:
     def _on_message(self, message: object) -> None:
         asked = self._current
         match message:
-            case frames.Ready():
+            case Ready():
                 self._ready.set()
                 self._on_ready()
-            case frames.StartFailed(reason):
+            case StartFailed(reason):
                 self.reason = reason
-            case frames.Notifications(number, what):
+            case Notifications(number, what):
                 if asked is not None and asked.number == number:
                     for each in what:
                         _pass_on(asked.query, each)
-            case frames.LogRecord():
+            case LogRecord():
                 _log(message)
             case _:
                 if asked is not None:
@@ -314,7 +333,7 @@ class WorkerProcess:
 
     def _send(self, payload: bytes) -> None:
         with suppress(OSError):  # it is gone, and who waits for it is told
-            self._connection.sendall(codec.framed(payload))
+            self._connection.sendall(framed(payload))
 
     def _hang_up(self, how: int) -> None:
         with suppress(OSError):  # it did before
@@ -327,19 +346,19 @@ class WorkerProcess:
         self._on_gone(self)
 
 
-def _pass_on(query: Query, what: frames.Text | frames.Reasoning | frames.Report | UpstreamCall) -> None:
+def _pass_on(query: Query, what: Text | Reasoning | Report | UpstreamCall) -> None:
     match what:
-        case frames.Text(text):
+        case Text(text):
             query.on_text(text)
-        case frames.Reasoning(text):
+        case Reasoning(text):
             query.on_reasoning(text)
-        case frames.Report(message, fraction):
+        case Report(message, fraction):
             query.on_report(message, fraction)
         case UpstreamCall():
             query.on_upstream(what)
 
 
-def _log(line: frames.LogRecord) -> None:
+def _log(line: LogRecord) -> None:
     logger = logging.getLogger(line.logger)
     if not logger.hasHandlers():
         logger = logging.getLogger("persona_stream")

@@ -12,8 +12,8 @@ from importlib.resources import files
 import msgspec
 from msgspec import Struct
 
-from persona_stream.core import run_id as runid
 from persona_stream.core.facts import Failed, run_terms
+from persona_stream.core.run_id import min_run_id_at
 from persona_stream.journals.redis import keys
 from persona_stream.journals.redis.journal import RedisJournal
 
@@ -75,7 +75,7 @@ class Commands(Struct, frozen=True):
                 claim.fingerprint if claim else "",
                 "1" if joins else "",
                 _milliseconds(lifetime),
-                runid.min_run_id_at(journal.entries[0].at - lifetime),
+                min_run_id_at(journal.entries[0].at - lifetime),
                 *journal.committed,
             ),
         )

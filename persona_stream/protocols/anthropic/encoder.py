@@ -19,7 +19,6 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from persona_stream.core import i18n as messages
 from persona_stream.core import sse
 from persona_stream.core.content import ToolCall
 from persona_stream.core.events import (
@@ -34,6 +33,7 @@ from persona_stream.core.events import (
     TextChunk,
 )
 from persona_stream.core.facts import Answered, Entry, Failed, run_terms
+from persona_stream.core.i18n import error_text
 from persona_stream.core.query import Usage
 from persona_stream.core.snapshot import take_snapshot
 from persona_stream.core.usage import run_usage
@@ -224,7 +224,7 @@ def message_response(entries: Sequence[Entry]) -> tuple[int, Any]:
     summary = take_snapshot(entries)
     run, answered = summary.run, summary.ending
     if isinstance(answered, Failed):
-        told = messages.error_text(answered.code, answered.text, run.locale)
+        told = error_text(answered.code, answered.text, run.locale)
         return http_status_for(answered.code), failure_body(answered.code, told)
     if not isinstance(answered, Answered):
         raise TypeError(f"run {run.run_id} has not ended")

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 from msgspec import UNSET
 
-from persona_stream.core import i18n as messages
 from persona_stream.core import sse
 from persona_stream.core.events import (
     AnswerReady,
@@ -19,6 +18,7 @@ from persona_stream.core.events import (
     RunOpened,
     TextChunk,
 )
+from persona_stream.core.i18n import INITIALIZING, answer_ready_text
 from persona_stream.core.progress import START_PERCENT
 from persona_stream.core.projection import StreamStyle
 from persona_stream.core.query import Locale
@@ -71,7 +71,7 @@ class NativeEncoder:
             case RunOpened():
                 return self._opening(event)
             case AnswerReady(seconds=seconds):
-                message = messages.answer_ready_text(self._locale, seconds)
+                message = answer_ready_text(self._locale, seconds)
                 return ProcessingCompleteFrame(message=message, total_processing_time=round(seconds, 1))
             case ReasoningChunk(text=text):
                 return ReasoningFrame(reasoning=text)
@@ -86,7 +86,7 @@ class NativeEncoder:
         smart = self._style.name == "smart"
         return OpeningFrame(
             status="connecting" if self._style.name == "basic" else "initializing",
-            message=messages.INITIALIZING[self._locale] if smart else UNSET,
+            message=INITIALIZING[self._locale] if smart else UNSET,
             progress=START_PERCENT if smart else UNSET,
             run_id=self._run_id,
             conversation_id=event.conversation_id,

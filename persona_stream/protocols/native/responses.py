@@ -11,10 +11,10 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-from persona_stream.core import i18n as messages
 from persona_stream.core.cursor import BEGINNING
 from persona_stream.core.events import RunFailed
 from persona_stream.core.facts import Answered, Entry, Failed
+from persona_stream.core.i18n import error_text
 from persona_stream.core.query import Finish, Usage
 from persona_stream.core.snapshot import RunStatus, take_snapshot
 from persona_stream.protocols.base import http_status_for
@@ -77,7 +77,7 @@ def chat_response(entries: Sequence[Entry]) -> tuple[int, ChatAnswer | TerminalF
     run = summary.run
     if isinstance(summary.ending, Failed):
         code = summary.ending.code
-        message = messages.error_text(code, summary.ending.text, run.locale)
+        message = error_text(code, summary.ending.text, run.locale)
         failure = RunFailed(BEGINNING, code, message, summary.elapsed(entries[-1].at))
         return http_status_for(code), failure_frame(failure)
     if not isinstance(summary.ending, Answered):
@@ -108,7 +108,7 @@ def run_view(entries: Sequence[Entry], now: float, events_url: str, *, is_left_w
         elapsed_time=round(summary.elapsed(now), 1),
         progress=summary.percent(now),
         data=summary.text if summary.text or isinstance(ending, Answered) else None,
-        error=messages.error_text(failed.code, failed.text, run.locale) if failed else None,
+        error=error_text(failed.code, failed.text, run.locale) if failed else None,
         code=failed.code if failed else None,
         usage=ending.usage if isinstance(ending, Answered) else None,
         events_url=events_url,

@@ -16,7 +16,6 @@ from typing import Any, ClassVar, Literal
 import msgspec
 from msgspec import UNSET
 
-from persona_stream.core import i18n as messages
 from persona_stream.core import sse
 from persona_stream.core.events import (
     AnswerReady,
@@ -30,11 +29,11 @@ from persona_stream.core.events import (
     TextChunk,
 )
 from persona_stream.core.facts import Answered, Entry, Failed, run_terms
+from persona_stream.core.i18n import error_text
 from persona_stream.core.query import Usage
 from persona_stream.core.snapshot import take_snapshot
 from persona_stream.core.usage import run_usage
-from persona_stream.protocols import base as extras
-from persona_stream.protocols.base import dump_json, http_status_for
+from persona_stream.protocols.base import dump_json, http_status_for, merge_fields, provider_fields_for
 from persona_stream.protocols.openai.schemas import (
     FINISH_REASONS,
     ChatChoice,
@@ -55,12 +54,12 @@ Place = Literal["message", "completion", "usage"]
 
 def provider_fields(answered: Answered, place: Place) -> Mapping[str, Any]:
     """Give what belongs there; nothing, where the provider speaks another dialect."""
-    return extras.provider_fields_for(answered, "openai", place)
+    return provider_fields_for(answered, "openai", place)
 
 
 def with_provider_fields(frame: msgspec.Struct, answered: Answered, place: Place) -> Any:
     """Give a frame with what belongs there; what we say ourselves stands."""
-    return extras.merge_fields(frame, provider_fields(answered, place))
+    return merge_fields(frame, provider_fields(answered, place))
 
 
 Heartbeat = Literal["comment", "delta", "off"]
@@ -176,7 +175,7 @@ def completion_response(entries: Sequence[Entry]) -> tuple[int, Any]:
     run = summary.run
     if isinstance(summary.ending, Failed):
         code = summary.ending.code
-        return http_status_for(code), failure_body(code, messages.error_text(code, summary.ending.text, run.locale))
+        return http_status_for(code), failure_body(code, error_text(code, summary.ending.text, run.locale))
     ending = summary.ending
     if not isinstance(ending, Answered):
         raise TypeError(f"run {run.run_id} has not ended")

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from persona_stream.auth.tickets import RunURLSigner
-from persona_stream.chunking import registry as chunking
+from persona_stream.chunking.registry import get_chunker
 from persona_stream.core.events import Wait
 from persona_stream.core.facts import Accepted, Answered, Entry, Failed, FailureCode, Started
 from persona_stream.core.projection import SMART, StreamProjection, StreamStyle, SubscriptionOptions
@@ -120,7 +120,7 @@ def runs() -> Any:
 def _frames(style: StreamStyle, speak: Callable[[Sequence[Entry]], EventEncoder]) -> Iterator[bytes]:
     """Drive a script with a clock that leaps to the next moment at which something happens."""
     journal, moments = [_ANSWERED[0]], [BEGAN]
-    reader = SubscriptionOptions(style, chunking.get_chunker(style.chunking), "en")
+    reader = SubscriptionOptions(style, get_chunker(style.chunking), "en")
     dialect = speak(journal)
     for step in StreamProjection(journal, reader, lambda: moments[-1]):
         if not isinstance(step, Wait):

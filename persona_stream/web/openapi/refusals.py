@@ -22,7 +22,7 @@ from persona_stream.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from persona_stream.protocols.anthropic import schemas as anthropic
+from persona_stream.protocols.anthropic.schemas import error_body
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.protocols.native.schemas import ErrorFrame
 from persona_stream.protocols.openai import schemas as openai
@@ -123,8 +123,8 @@ def responses() -> Node:
         found[name] = _response(*case, on_stream=False)
         found[name + _ON_STREAM] = _response(*case, on_stream=True)
         found[name + _IN_OPENAI] = _foreign(*case, openai.error_body)
-        found[name + _IN_ANTHROPIC] = _foreign(*case, anthropic.error_body)
-        found[name + _IN_OPENAI + _IN_ANTHROPIC] = _foreign(*case, openai.error_body, anthropic.error_body)
+        found[name + _IN_ANTHROPIC] = _foreign(*case, error_body)
+        found[name + _IN_OPENAI + _IN_ANTHROPIC] = _foreign(*case, openai.error_body, error_body)
     return found
 
 

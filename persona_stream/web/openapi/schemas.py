@@ -7,12 +7,25 @@ from typing import Any, get_args
 import msgspec
 
 from persona_stream.chunking import registry as chunking
-from persona_stream.protocols.anthropic import schemas as anthropic
 from persona_stream.protocols.anthropic.decoder import CountTokensRequest, MessagesRequest
-from persona_stream.protocols.native import schemas as frames
+from persona_stream.protocols.anthropic.schemas import Message, MessageEvent, ModelInfoList, TokenCount
 from persona_stream.protocols.native.responses import ChatAnswer, RunList, RunView
-from persona_stream.protocols.openai import schemas as openai
+from persona_stream.protocols.native.schemas import (
+    AdvancedChunkFrame,
+    BasicChunkFrame,
+    CancelledFrame,
+    CompleteFrame,
+    ErrorFrame,
+    OpeningFrame,
+    ProcessingCompleteFrame,
+    ProcessingFrame,
+    QueuedFrame,
+    ReasoningFrame,
+    SmartChunkFrame,
+    TimeoutFrame,
+)
 from persona_stream.protocols.openai.decoder import ChatCompletionRequest
+from persona_stream.protocols.openai.schemas import ChatCompletion, ChatCompletionChunk, ErrorBody, ModelList
 from persona_stream.web.openapi.glossary import meaning
 from persona_stream.web.parsing import ChatRequest
 from persona_stream.web.routes.conversations import ConversationDeleted, ConversationList, ConversationPage
@@ -23,20 +36,20 @@ Node = dict[str, Any]
 """A part of the document: what JSON calls an object."""
 
 _EVERYWHERE: tuple[type, ...] = (
-    frames.OpeningFrame,
-    frames.QueuedFrame,
-    frames.ProcessingFrame,
-    frames.ProcessingCompleteFrame,
-    frames.ReasoningFrame,
-    frames.CompleteFrame,
-    frames.ErrorFrame,
-    frames.TimeoutFrame,
-    frames.CancelledFrame,
+    OpeningFrame,
+    QueuedFrame,
+    ProcessingFrame,
+    ProcessingCompleteFrame,
+    ReasoningFrame,
+    CompleteFrame,
+    ErrorFrame,
+    TimeoutFrame,
+    CancelledFrame,
 )
 PIECES: dict[str, type] = {
-    "basic": frames.BasicChunkFrame,
-    "advanced": frames.AdvancedChunkFrame,
-    "smart": frames.SmartChunkFrame,
+    "basic": BasicChunkFrame,
+    "advanced": AdvancedChunkFrame,
+    "smart": SmartChunkFrame,
 }
 """The frame that carries the answer, by style."""
 _BODIES: tuple[type, ...] = (
@@ -48,15 +61,15 @@ _BODIES: tuple[type, ...] = (
     ConversationDeleted,
     ProfileList,
     Health,
-    openai.ChatCompletion,
-    openai.ChatCompletionChunk,
-    openai.ErrorBody,
-    openai.ModelList,
-    anthropic.Message,
-    anthropic.TokenCount,
-    anthropic.ModelInfoList,
+    ChatCompletion,
+    ChatCompletionChunk,
+    ErrorBody,
+    ModelList,
+    Message,
+    TokenCount,
+    ModelInfoList,
 )
-_MESSAGE_EVENTS: tuple[type[msgspec.Struct], ...] = get_args(anthropic.MessageEvent)
+_MESSAGE_EVENTS: tuple[type[msgspec.Struct], ...] = get_args(MessageEvent)
 _REQUESTS: tuple[type, ...] = (ChatRequest, ChatCompletionRequest, MessagesRequest, CountTokensRequest)
 _READ = frozenset(msgspec.json.schema_components(_REQUESTS)[1])
 """The names of all that requests are made of."""
@@ -171,13 +184,13 @@ def _refusal_event() -> Node:
     return {
         "type": "object",
         "description": "The one event of a refusal. It has no `id`, because it belongs to no run.",
-        "properties": {"data": _json_in_text(ref(frames.ErrorFrame.__name__), "An `ErrorFrame`.")},
+        "properties": {"data": _json_in_text(ref(ErrorFrame.__name__), "An `ErrorFrame`.")},
         "required": ["data"],
     }
 
 
 def _chunk_event() -> Node:
-    chunk, error = (ref(each.__name__) for each in (openai.ChatCompletionChunk, openai.ErrorBody))
+    chunk, error = (ref(each.__name__) for each in (ChatCompletionChunk, ErrorBody))
     about = "A `ChatCompletionChunk`, or an `ErrorBody` when there is no more. The very last is `[DONE]`, and no JSON."
     return {
         "type": "object",

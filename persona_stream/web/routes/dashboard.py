@@ -15,11 +15,10 @@ from flask import Blueprint, Response, request
 from msgspec import Struct
 
 from persona_stream.errors import NotFound
-from persona_stream.web import parsing as bodies
 from persona_stream.web.dashboard_auth import PATH, check_origin, clear_session_cookie, set_session_cookie
+from persona_stream.web.parsing import parse_json_body
 from persona_stream.web.responses import json_response
-from persona_stream.web.routes import dashboard_api as api
-from persona_stream.web.routes.dashboard_api import Ok
+from persona_stream.web.routes.dashboard_api import Ok, add
 from persona_stream.web.services import Services
 
 PAGE = "index.html"
@@ -91,7 +90,7 @@ def blueprint(desk: Services) -> Blueprint:
     @blueprint.post(f"{PATH}/login")
     def login() -> Response:
         check_origin(request)
-        token = bodies.parse_json_body(request, _decoder).token
+        token = parse_json_body(request, _decoder).token
         response = json_response(Ok())
         set_session_cookie(response, request, desk.verifier, token)
         return response
@@ -103,5 +102,5 @@ def blueprint(desk: Services) -> Blueprint:
         clear_session_cookie(response, request)
         return response
 
-    api.add(blueprint, desk)
+    add(blueprint, desk)
     return blueprint

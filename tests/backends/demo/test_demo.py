@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from persona_stream.backends.demo import demo
 from persona_stream.core.query import Query, Turn
 from persona_stream.errors import BackendError, ConfigurationError
-from persona_stream.personas import persona as profiles
+from persona_stream.personas.persona import bundled_personas
 from tests.backends.demo.people import BRIDGE, MEI, MUSIC, RADIUM, RIVER, TEA
 
 PEOPLE = {"MeiLin": MEI}
@@ -199,7 +199,7 @@ QUESTIONS = [
 ]
 
 
-BUNDLED = demo(profiles.bundled_personas(), seconds=0)
+BUNDLED = demo(bundled_personas(), seconds=0)
 
 
 @pytest.mark.parametrize(("username", "message", "title"), QUESTIONS)

@@ -18,12 +18,12 @@ import pytest
 from gevent.event import AsyncResult
 
 from persona_stream import Answer, BackendError, BackendUnavailable, Query, ToolCall, Usage
-from persona_stream.backends import factory as making
 from persona_stream.backends.base import Backend
+from persona_stream.backends.factory import build_backends
 from persona_stream.core.query import UpstreamCall
 from persona_stream.executors.base import AnswerTooLarge, Raised, Returned, Task, TaskResult, WorkerError
 from persona_stream.executors.process.pool import ProcessPool, pool_sizes
-from persona_stream.personas import persona as profiles
+from persona_stream.personas.persona import bundled_personas
 from persona_stream.settings.schema import Settings
 from tests.serving import ROOT
 from tests.waiting import wait_for
@@ -37,7 +37,7 @@ class Pool:
     def __init__(
         self, backend: str = ASK, *, most: int = 2, ready: int = 0, asked: int = 100, idle: float = 60
     ) -> None:
-        make = partial(making.build_backends, Settings(backend=backend), None)
+        make = partial(build_backends, Settings(backend=backend), None)
         self.executor = ProcessPool(
             make, most=most, ready=ready, max_answer_bytes=100_000, max_tasks_per_process=asked, idle_timeout=idle
         )
@@ -336,7 +336,7 @@ def test_generators_tell_as_they_do_elsewhere():
 
 def test_what_ships_can_run_there():
     """The demo, with its personas."""
-    make = partial(making.build_backends, Settings(demo_seconds=0.0), profiles.bundled_personas())
+    make = partial(build_backends, Settings(demo_seconds=0.0), bundled_personas())
     executor = ProcessPool(make, most=1, ready=0, max_answer_bytes=100_000)
     demo = executor.backend("default", Backend("demo", lambda query: None))
     answer = demo.process_query(Query(username="AdaLovelace", message="Hi", locale="en"))

@@ -15,8 +15,22 @@ from hypothesis import strategies as st
 from persona_stream import Answer, Image, Query, Tool, ToolCall, ToolChoice, Turn, Usage
 from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import Principal, UpstreamCall
-from persona_stream.executors.process import protocol as codec
-from persona_stream.executors.process import protocol as frames
+from persona_stream.executors.process.protocol import (
+    Crashed,
+    Notifications,
+    Oversized,
+    Report,
+    Result,
+    RunQuery,
+    Text,
+    Unsendable,
+    decode,
+    encode,
+    framed,
+    of_query,
+    plain,
+    receive,
+)
 from persona_stream.personas.persona import KnowledgeItem, Persona
 
 PERSONA = Persona(
@@ -43,13 +57,13 @@ class Colour(StrEnum):
 
 def back(message: object) -> object:
     """Write a message, and read it."""
-    return codec.decode(codec.encode(message))
+    return decode(encode(message))
 
 
 def test_a_query_arrives_as_it_was():
     """But for what lives here: that is made anew over there."""
-    asked = back(frames.RunQuery(1, "default", "run", codec.of_query(QUERY)))
-    assert isinstance(asked, frames.RunQuery)
+    asked = back(RunQuery(1, "default", "run", of_query(QUERY)))
+    assert isinstance(asked, RunQuery)
     assert Query(**asked.query) == QUERY
 
 
@@ -61,10 +75,10 @@ def test_what_comes_back_is_what_was_said(text: str, fraction: float, number: in
         text, text, Usage(input_tokens=number, output_tokens=1), extras=ProviderFields("openai", {"a": text})
     )
     for message in (
-        frames.Notifications(number, (frames.Text(text), frames.Report(text, fraction), upstream)),
-        frames.Result(text),
-        frames.Result(answer),
-        frames.Crashed(text, for_good=True),
+        Notifications(number, (Text(text), Report(text, fraction), upstream)),
+        Result(text),
+        Result(answer),
+        Crashed(text, for_good=True),
     ):
         assert back(message) == message
 
@@ -79,35 +93,35 @@ def test_what_is_a_kind_of_something_plain_becomes_that():
 @pytest.mark.parametrize("value", [object(), print, Colour, lambda: 1, pytest])
 def test_what_is_neither_ours_nor_plain_is_refused(value: object):
     """By who writes it."""
-    with pytest.raises(codec.Unsendable):
-        codec.encode([value])
+    with pytest.raises(Unsendable):
+        encode([value])
 
 
 @pytest.mark.parametrize("value", [print, OrderedDict(), pickle.Unpickler])
 def test_what_was_written_by_others_is_refused_too(value: object):
     """By who reads it: nothing is imported, built or called."""
     with pytest.raises(pickle.UnpicklingError, match="does not belong into a frame"):
-        codec.decode(pickle.dumps(value))
+        decode(pickle.dumps(value))
 
 
 def test_frames_come_one_after_the_other_and_have_a_limit():
     """An end in the middle of one is an end."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        theirs.sendall(codec.framed(b"one") + codec.framed(b"") + codec.framed(b"three") + codec.framed(b"x" * 50))
-        assert [codec.receive(ours, 50), codec.receive(ours, 0), codec.receive(ours, 5)] == [b"one", b"", b"three"]
-        with pytest.raises(codec.Oversized, match="50 bytes"):
-            codec.receive(ours, 49)
+        theirs.sendall(framed(b"one") + framed(b"") + framed(b"three") + framed(b"x" * 50))
+        assert [receive(ours, 50), receive(ours, 0), receive(ours, 5)] == [b"one", b"", b"three"]
+        with pytest.raises(Oversized, match="50 bytes"):
+            receive(ours, 49)
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
-            theirs.sendall(codec.framed(b"half of it")[:8])
-        assert codec.receive(ours) is None
+            theirs.sendall(framed(b"half of it")[:8])
+        assert receive(ours) is None
 
 
 def test_what_json_cannot_say_is_said_as_in_the_request_log():
     """And a circle is nothing."""
     circle: list[object] = []
     circle.append(circle)
-    assert codec.plain({"a": (1, b"x"), "b": object}) == {"a": (1, "eA=="), "b": "<class 'object'>"}
-    assert codec.plain(circle) is None
+    assert plain({"a": (1, b"x"), "b": object}) == {"a": (1, "eA=="), "b": "<class 'object'>"}
+    assert plain(circle) is None

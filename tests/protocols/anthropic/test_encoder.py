@@ -24,8 +24,8 @@ from persona_stream.core.facts import (
     TextDelta,
 )
 from persona_stream.core.query import Finish, Usage
-from persona_stream.protocols.anthropic import schemas as errors
 from persona_stream.protocols.anthropic.encoder import SIGNATURE, AnthropicEncoder, message_response
+from persona_stream.protocols.anthropic.schemas import error_body
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from tests.core.test_projection import answer_of, runs
 from tests.fakes import RUN_ID, accepted, entries, read, reader
@@ -425,5 +425,5 @@ def test_a_failure_has_its_status(code: FailureCode, status: int):
 )  # fmt: skip
 def test_refusals(status: int, kind: str):
     """One object, whatever is refused."""
-    body = dump_json(errors.error_body(ErrorInfo(status, "code", "n: no", "n"))).decode()
+    body = dump_json(error_body(ErrorInfo(status, "code", "n: no", "n"))).decode()
     assert body == f'{{"type":"error","error":{{"type":"{kind}","message":"n: no"}}}}'

@@ -22,8 +22,8 @@ from persona_stream.core.facts import (
 )
 from persona_stream.core.query import Finish, Usage
 from persona_stream.protocols.base import ErrorInfo, dump_json
-from persona_stream.protocols.openai import schemas as errors
 from persona_stream.protocols.openai.encoder import OpenAIEncoder, completion_response
+from persona_stream.protocols.openai.schemas import error_body
 from tests.fakes import RUN_ID, accepted, entries, read, reader
 
 AT = 1_795_154_400.25
@@ -286,4 +286,4 @@ def test_a_failure_has_its_status(code: FailureCode, status: int):
 )  # fmt: skip
 def test_refusals(refused: ErrorInfo, body: str):
     """One object, whatever is refused."""
-    assert dump_json(errors.error_body(refused)).decode() == body
+    assert dump_json(error_body(refused)).decode() == body

@@ -9,7 +9,7 @@ import sys
 import pytest
 from flask import Flask
 
-from persona_stream.core import run_id as runid
+from persona_stream.core.run_id import timestamp_of
 from persona_stream.web import openapi
 from persona_stream.web.dashboard_auth import HEADER
 from persona_stream.web.errors import register_error_handlers
@@ -176,7 +176,7 @@ def test_every_field_is_explained_and_nothing_else():
 
 def test_the_run_of_the_examples_could_be_one():
     """Its name carries its beginning, as every run's does."""
-    assert runid.timestamp_of(examples.RUN_ID) == examples.BEGAN
+    assert timestamp_of(examples.RUN_ID) == examples.BEGAN
 
 
 def test_it_is_served_and_kept():
