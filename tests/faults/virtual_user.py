@@ -70,7 +70,7 @@ class Visitor:
 
     async def send(self, path: str, body: object) -> Exchange:
         """Send a request, and do not wait for the answer."""
-        return await Exchange.create(self._port, path, self._token, body)
+        return await Exchange.begin(self._port, path, self._token, body)
 
     async def ask(self, path: str, body: object) -> Exchange:
         """Send a question, and wait for the head of the answer; leave that with ``async with``.
@@ -91,7 +91,7 @@ class Visitor:
         """Read a run from some place on; leave that with ``async with``."""
         headers = {"Last-Event-ID": last_id} if last_id else {}
         path = f"/api/runs/{run_id}/events{query}"
-        exchange = await (await Exchange.create(self._port, path, self._token, None, headers, receive_bytes)).begun()
+        exchange = await (await Exchange.begin(self._port, path, self._token, None, headers, receive_bytes)).begun()
         if exchange.status != 200:
             exchange.leave()
             raise ValueError(f"it cannot be read again: {exchange.status}")
