@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from persona_stream.core.content import Part, ProviderFields, Tool, ToolCall, ToolChoice
 from persona_stream.personas.persona import Persona
@@ -221,9 +221,11 @@ def _string(text: object, name: str) -> str:
 class Usage:
     """Count the tokens that an answer took. ``estimated`` says that we counted, not the provider."""
 
-    input_tokens: int
-    output_tokens: int
-    estimated: bool = False
+    input_tokens: Annotated[int, Meta(description="Tokens of the prompt, including the history and instructions.")]
+    output_tokens: Annotated[int, Meta(description="Tokens of the answer.")]
+    estimated: Annotated[
+        bool, Meta(description="Whether the server estimated the counts because the provider reported none.")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,16 +110,29 @@ ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}(?![\s\S])
 
 
 class ChatRequest(Struct, frozen=True):
-    """One question to a persona."""
+    """Question to a persona. Unknown fields are ignored; `null` means absent."""
 
-    username: Annotated[str, Meta(min_length=1, max_length=64, description="Whose persona answers.")]
-    message: Annotated[str, Meta(min_length=1, description="What is asked: 1 to 32,768 characters after trimming.")]
-    prompt: Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS, description="An additional prompt.")] | None = None
-    prompt_mode: Literal["append", "replace"] | None = None
-    conversation_id: ConversationId | None = None
-    chunking: Annotated[str, Meta(description="characters, words or sentences; else the endpoint's own.")] | None = None
-    locale: Locale | None = None
-    reasoning: bool | None = None
+    username: Annotated[str, Meta(min_length=1, max_length=64, description="Name of the persona that answers.")]
+    message: Annotated[str, Meta(min_length=1, description="Question: 1 to 32,768 characters after trimming.")]
+    prompt: Annotated[
+        Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)] | None, Meta(description="Additional system prompt.")
+    ] = None
+    prompt_mode: Annotated[
+        Literal["append", "replace"] | None,
+        Meta(description="Whether `prompt` is appended to the persona's prompt (default) or replaces it."),
+    ] = None
+    conversation_id: Annotated[
+        ConversationId | None, Meta(description="Conversation to continue; a new one is created by default.")
+    ] = None
+    chunking: Annotated[str | None, Meta(description="How to split the answer; each endpoint has its own default.")] = (
+        None
+    )
+    locale: Annotated[
+        Locale | None, Meta(description="Language of status texts; defaults to `Accept-Language`, then `zh`.")
+    ] = None
+    reasoning: Annotated[bool | None, Meta(description="Whether to send the model's reasoning as separate events.")] = (
+        None
+    )
 
 
 _decoder = msgspec.json.Decoder(ChatRequest)

@@ -23,33 +23,38 @@ _OF_USERS = ("image", "document", "search_result", "tool_result")
 
 
 class BlockSource(Struct, frozen=True):
-    """Where a picture is, or what it is."""
+    """Source of an image: a URL, or the data itself."""
 
-    type: str
-    media_type: str | None = None
-    data: str | None = None
-    url: str | None = None
+    type: Annotated[str, Meta(description="`base64` or `url`.")]
+    media_type: Annotated[str | None, Meta(description="Media type of the image, such as `image/png`.")] = None
+    data: Annotated[str | None, Meta(description="Image as base64.")] = None
+    url: Annotated[str | None, Meta(description="URL of the image.")] = None
 
 
 class MessageBlock(Struct, frozen=True):
-    """A part of a message: a text, a picture, a call of a tool, its result, or what an earlier answer held besides."""
+    """Content block: text, image, tool call, tool result, or a block of an earlier answer."""
 
-    type: str
-    text: str | None = None
-    source: BlockSource | None = None
-    id: str | None = None
-    name: str | None = None
-    input: dict[str, Any] | None = None
-    tool_use_id: str | None = None
-    content: Any = None
-    is_error: bool | None = None
+    type: Annotated[str, Meta(description="`text`, `image`, `tool_use`, `tool_result`, `thinking` …")]
+    text: Annotated[str | None, Meta(description="Text of a `text` block.")] = None
+    source: Annotated[BlockSource | None, Meta(description="Image of an `image` block.")] = None
+    id: Annotated[str | None, Meta(description="Id of a `tool_use` block.")] = None
+    name: Annotated[str | None, Meta(description="Name of the tool in a `tool_use` block.")] = None
+    input: Annotated[dict[str, Any] | None, Meta(description="Arguments of a `tool_use` block.")] = None
+    tool_use_id: Annotated[str | None, Meta(description="Id of the call that a `tool_result` block answers.")] = None
+    content: Annotated[
+        Any, Meta(description="Result in a `tool_result` block: text, or a list of text and image blocks.")
+    ] = None
+    is_error: Annotated[bool | None, Meta(description="Whether the call of a `tool_result` block failed.")] = None
 
 
 class InputMessage(Struct, frozen=True):
-    """One message of the conversation."""
+    """Message of the conversation."""
 
-    role: Literal["user", "assistant", "system"]
-    content: str | list[MessageBlock]
+    role: Annotated[Literal["user", "assistant", "system"], Meta(description="Author of the message.")]
+    content: Annotated[
+        str | list[MessageBlock],
+        Meta(description="Text, or a list of blocks; unknown blocks in assistant messages are ignored."),
+    ]
 
 
 def parse_turns(system: str | Sequence[MessageBlock] | None, messages: Sequence[InputMessage]) -> list[Turn]:
@@ -161,13 +166,13 @@ def _invalid(message: str) -> InvalidRequest:
 
 
 class MessageTool(Struct, frozen=True):
-    """A tool that the client has. Those of a server's cannot be taken here."""
+    """Tool that the client offers; server tools are not supported."""
 
-    name: Name
-    input_schema: dict[str, Any]
-    type: Literal["custom"] | None = None
-    description: str | None = None
-    strict: bool | None = None
+    name: Annotated[Name, Meta(description="Name of the tool.")]
+    input_schema: Annotated[dict[str, Any], Meta(description="JSON Schema of the arguments.")]
+    type: Annotated[Literal["custom"] | None, Meta(description="`custom` or absent.")] = None
+    description: Annotated[str | None, Meta(description="Purpose of the tool, for the model.")] = None
+    strict: Annotated[bool | None, Meta(description="Whether the arguments must match the schema.")] = None
 
 
 Choice = Literal["auto", "any", "tool", "none"]
@@ -180,11 +185,16 @@ _MODES: Mapping[Choice, Literal["auto", "none", "required", "named"]] = {
 
 
 class MessageToolChoice(Struct, frozen=True):
-    """Whether a tool may, must or must not be called, or which one."""
+    """Constraint on tool calls."""
 
-    type: Choice
-    name: Name | None = None
-    disable_parallel_tool_use: bool | None = None
+    type: Annotated[
+        Choice,
+        Meta(description="Whether to call a tool: optionally (`auto`), any (`any`), `name` (`tool`) or none (`none`)."),
+    ]
+    name: Annotated[Name | None, Meta(description="Tool to call, with type `tool`.")] = None
+    disable_parallel_tool_use: Annotated[
+        bool | None, Meta(description="Whether the answer may contain at most one tool call.")
+    ] = None
 
 
 def parse_tools(asked: list[MessageTool] | None) -> tuple[Tool, ...]:
@@ -206,46 +216,78 @@ def parse_tool_choice(asked: MessageToolChoice | None, tools: tuple[Tool, ...]) 
 
 
 class CountTokensRequest(Struct, frozen=True, kw_only=True):
-    """A conversation whose tokens shall be counted. What is not here is ignored, and ``null`` means left out."""
+    """Conversation to count the tokens of. Unknown fields are ignored; `null` means absent."""
 
-    model: Annotated[str, Meta(min_length=1, max_length=256)]
-    messages: Annotated[list[InputMessage], Meta(min_length=1)]
-    system: str | list[MessageBlock] | None = None
-    tools: list[MessageTool] | None = None
-    tool_choice: MessageToolChoice | None = None
-    mcp_servers: list[Any] | None = None
+    model: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=256,
+            description="Name of a persona, as listed by `GET /v1/models`; any name if no personas are configured.",
+        ),
+    ]
+    messages: Annotated[
+        list[InputMessage],
+        Meta(
+            min_length=1, description="Conversation; the last user message is the question, all others are its history."
+        ),
+    ]
+    system: Annotated[
+        str | list[MessageBlock] | None, Meta(description="System prompt: text, or a list of text blocks.")
+    ] = None
+    tools: Annotated[
+        list[MessageTool] | None,
+        Meta(description="Tools that the answer may call; rejected if the backend does not support tools."),
+    ] = None
+    tool_choice: Annotated[
+        MessageToolChoice | None,
+        Meta(description="Whether the answer may, must or must not call a tool, or which one it must call."),
+    ] = None
+    mcp_servers: Annotated[list[Any] | None, Meta(description="Not supported: must be empty or absent.")] = None
 
 
 class RequestMetadata(Struct, frozen=True):
-    """Who asks."""
+    """Metadata of a request."""
 
-    user_id: str | None = None
+    user_id: Annotated[str | None, Meta(description="Id of the end user; passed on to the backend.")] = None
 
 
 class OutputFormat(Struct, frozen=True):
-    """What the answer must be: JSON of a schema."""
+    """Format of the answer: JSON that matches a schema."""
 
-    type: Literal["json_schema"]
-    schema: dict[str, Any]
+    type: Annotated[Literal["json_schema"], Meta(description="Always `json_schema`.")]
+    schema: Annotated[dict[str, Any], Meta(description="JSON Schema of the answer.")]
 
 
 class OutputConfig(Struct, frozen=True):
-    """How the answer shall be."""
+    """Output options."""
 
-    format: OutputFormat | None = None
+    format: Annotated[
+        OutputFormat | None, Meta(description="Format of the answer, for backends that support structured output.")
+    ] = None
 
 
 class MessagesRequest(CountTokensRequest, frozen=True, kw_only=True):
-    """A conversation to go on with. What is not here is ignored, and ``null`` means left out."""
+    """Request for a message. Unknown fields are ignored; `null` means absent."""
 
-    max_tokens: Annotated[int, Meta(ge=1)]
-    stream: bool | None = None
-    temperature: float | None = None
-    top_p: float | None = None
-    top_k: int | None = None
-    stop_sequences: list[str] | None = None
-    metadata: RequestMetadata | None = None
-    output_config: OutputConfig | None = None
+    max_tokens: Annotated[
+        int, Meta(ge=1, description="Required. Maximum tokens of the answer; passed on to backends that support it.")
+    ]
+    stream: Annotated[bool | None, Meta(description="Whether to stream the answer.")] = None
+    temperature: Annotated[
+        float | None, Meta(description="Sampling temperature; passed on to backends that support it.")
+    ] = None
+    top_p: Annotated[
+        float | None, Meta(description="Nucleus sampling threshold; passed on to backends that support it.")
+    ] = None
+    top_k: Annotated[
+        int | None, Meta(description="Number of candidate tokens per step; passed on to backends that support it.")
+    ] = None
+    stop_sequences: Annotated[
+        list[str] | None, Meta(description="Sequences that end the answer; passed on to backends that support it.")
+    ] = None
+    metadata: Annotated[RequestMetadata | None, Meta(description="Metadata of the request.")] = None
+    output_config: Annotated[OutputConfig | None, Meta(description="Output options.")] = None
 
     @property
     def parameters(self) -> Parameters:

@@ -6,9 +6,9 @@ Errors as Anthropic's clients read them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from persona_stream.core.facts import FailureCode
 from persona_stream.core.query import Finish
@@ -40,135 +40,147 @@ STOP_REASONS: Mapping[Finish, StopReason] = {
 
 
 class TextBlock(Struct, frozen=True, kw_only=True, tag_field="type", tag="text"):
-    """A part of the answer. Joined in order, the texts are the answer."""
+    """Text of the answer; all text blocks joined in order are the whole answer."""
 
-    text: str
+    text: Annotated[str, Meta(description="Text.")]
 
 
 class ThinkingBlock(Struct, frozen=True, kw_only=True, tag_field="type", tag="thinking"):
-    """What the model thought. ``signature`` is ours, and worth nothing to a provider."""
+    """Reasoning of the model."""
 
-    thinking: str
-    signature: str
+    thinking: Annotated[str, Meta(description="Text of the reasoning.")]
+    signature: Annotated[str, Meta(description="Signature of this server; providers do not accept it.")]
 
 
 class ToolUseBlock(Struct, frozen=True, kw_only=True, tag_field="type", tag="tool_use"):
-    """A call of one of the client's tools."""
+    """Call of one of the client's tools."""
 
-    id: str
-    name: str
-    input: dict[str, Any]
+    id: Annotated[str, Meta(description="Id of the call, to be sent back with its result.")]
+    name: Annotated[str, Meta(description="Name of the tool.")]
+    input: Annotated[
+        dict[str, Any],
+        Meta(description="Arguments; a value that is not a JSON object is passed as text in `arguments`."),
+    ]
 
 
 Block = TextBlock | ThinkingBlock | ToolUseBlock
 
 
 class MessageUsage(Struct, frozen=True, kw_only=True):
-    """The tokens of a message."""
+    """Token counts of a message; estimated if the backend reports none."""
 
-    input_tokens: int
-    output_tokens: int
+    input_tokens: Annotated[int, Meta(description="Tokens of the prompt, including the history and instructions.")]
+    output_tokens: Annotated[int, Meta(description="Tokens of the answer.")]
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """The answer, in blocks; at the beginning of a stream, without any."""
+    """Answer as content blocks; empty at the beginning of a stream."""
 
-    id: str
-    type: Literal["message"] = "message"
-    role: Literal["assistant"] = "assistant"
-    model: str
-    content: list[Block]
-    stop_reason: StopReason | None = None
-    stop_sequence: str | None = None
-    usage: MessageUsage
+    id: Annotated[str, Meta(description="Run id, prefixed with `msg_`.")]
+    type: Annotated[Literal["message"], Meta(description="Always `message`.")] = "message"
+    role: Annotated[Literal["assistant"], Meta(description="Always `assistant`.")] = "assistant"
+    model: Annotated[str, Meta(description="Name of the persona.")]
+    content: Annotated[
+        list[Block],
+        Meta(description="Content blocks: reasoning, text, tool calls, and blocks specific to the provider."),
+    ]
+    stop_reason: Annotated[
+        StopReason | None, Meta(description="Reason why the answer ended; `null` at the beginning of a stream.")
+    ] = None
+    stop_sequence: Annotated[
+        str | None, Meta(description="Stop sequence that ended the answer, if the provider reports it.")
+    ] = None
+    usage: Annotated[MessageUsage, Meta(description="Token counts.")]
 
 
 class TextDelta(Struct, frozen=True, kw_only=True, tag_field="type", tag="text_delta"):
-    """What a text goes on with."""
+    """Addition to a text block."""
 
-    text: str
+    text: Annotated[str, Meta(description="Text to append.")]
 
 
 class ThinkingDelta(Struct, frozen=True, kw_only=True, tag_field="type", tag="thinking_delta"):
-    """What the thoughts go on with."""
+    """Addition to a thinking block."""
 
-    thinking: str
+    thinking: Annotated[str, Meta(description="Reasoning to append.")]
 
 
 class SignatureDelta(Struct, frozen=True, kw_only=True, tag_field="type", tag="signature_delta"):
-    """The end of the thoughts."""
+    """Signature at the end of a thinking block."""
 
-    signature: str
+    signature: Annotated[str, Meta(description="Signature of this server; providers do not accept it.")]
 
 
 class InputJsonDelta(Struct, frozen=True, kw_only=True, tag_field="type", tag="input_json_delta"):
-    """The arguments of a call, as JSON: all of them."""
+    """Complete arguments of a tool call."""
 
-    partial_json: str
+    partial_json: Annotated[str, Meta(description="Arguments as JSON text.")]
 
 
 BlockDelta = TextDelta | ThinkingDelta | SignatureDelta | InputJsonDelta
 
 
 class MessageStart(Struct, frozen=True, kw_only=True, tag_field="type", tag="message_start"):
-    """The message begins. Always the first event."""
+    """First event: the message, still empty."""
 
-    message: Message
+    message: Annotated[Message, Meta(description="Message without content blocks.")]
 
 
 class Ping(Struct, frozen=True, kw_only=True, tag_field="type", tag="ping"):
-    """The backend is at work."""
+    """Heartbeat while the backend is working."""
 
 
 class ContentBlockStart(Struct, frozen=True, kw_only=True, tag_field="type", tag="content_block_start"):
-    """A block begins; it is empty, or of a kind that a provider sends whole."""
+    """Start of a content block."""
 
-    index: int
-    content_block: Block
+    index: Annotated[int, Meta(description="Index of the block, starting at 0.")]
+    content_block: Annotated[Block, Meta(description="Block, still empty; blocks specific to a provider are complete.")]
 
 
 class ContentBlockDelta(Struct, frozen=True, kw_only=True, tag_field="type", tag="content_block_delta"):
-    """The open block goes on."""
+    """Addition to the current content block."""
 
-    index: int
-    delta: BlockDelta
+    index: Annotated[int, Meta(description="Index of the block, starting at 0.")]
+    delta: Annotated[BlockDelta, Meta(description="Addition to the block.")]
 
 
 class ContentBlockStop(Struct, frozen=True, kw_only=True, tag_field="type", tag="content_block_stop"):
-    """The open block ends."""
+    """End of the current content block."""
 
-    index: int
+    index: Annotated[int, Meta(description="Index of the block, starting at 0.")]
 
 
 class MessageEnd(Struct, frozen=True, kw_only=True):
-    """Why the message ends."""
+    """Reason why the message ended."""
 
-    stop_reason: StopReason
-    stop_sequence: str | None = None
+    stop_reason: Annotated[StopReason, Meta(description="Reason why the answer ended.")]
+    stop_sequence: Annotated[
+        str | None, Meta(description="Stop sequence that ended the answer, if the provider reports it.")
+    ] = None
 
 
 class MessageDelta(Struct, frozen=True, kw_only=True, tag_field="type", tag="message_delta"):
-    """All blocks were there. The tokens are those of the whole message."""
+    """End of the answer, after the last content block."""
 
-    delta: MessageEnd
-    usage: MessageUsage
+    delta: Annotated[MessageEnd, Meta(description="Reason why the message ended.")]
+    usage: Annotated[MessageUsage, Meta(description="Token counts of the whole message.")]
 
 
 class MessageStop(Struct, frozen=True, kw_only=True, tag_field="type", tag="message_stop"):
-    """The message is whole. Nothing follows."""
+    """Last event of a complete message."""
 
 
 class MessageErrorObject(Struct, frozen=True, kw_only=True):
-    """What is wrong."""
+    """Details of an error."""
 
-    type: ErrorType
-    message: str
+    type: Annotated[ErrorType, Meta(description="Kind of the error.")]
+    message: Annotated[str, Meta(description="Error message to display.")]
 
 
 class MessageError(Struct, frozen=True, kw_only=True, tag_field="type", tag="error"):
-    """There is no message, or no more of it. Nothing follows. It is also the body of every refusal."""
+    """Body of an error response, and last event of a failed stream."""
 
-    error: MessageErrorObject
+    error: Annotated[MessageErrorObject, Meta(description="Details of the error.")]
 
 
 MessageEvent = (
@@ -184,28 +196,30 @@ MessageEvent = (
 
 
 class TokenCount(Struct, frozen=True, kw_only=True):
-    """How many tokens a request has."""
+    """Token count of a request."""
 
-    input_tokens: int
+    input_tokens: Annotated[int, Meta(description="Tokens of the prompt, including the history and instructions.")]
 
 
 class ModelInfo(Struct, frozen=True, kw_only=True):
-    """A model that can be asked for: a persona."""
+    """Available model, which is a persona."""
 
-    type: Literal["model"] = "model"
-    id: str
-    display_name: str
-    created_at: Literal["1970-01-01T00:00:00Z"] = "1970-01-01T00:00:00Z"
-    lifecycle: Literal["active"] = "active"
+    type: Annotated[Literal["model"], Meta(description="Always `model`.")] = "model"
+    id: Annotated[str, Meta(description="Value to send as `model`.")]
+    display_name: Annotated[str, Meta(description="Display name.")]
+    created_at: Annotated[Literal["1970-01-01T00:00:00Z"], Meta(description="Always the beginning of Unix time.")] = (
+        "1970-01-01T00:00:00Z"
+    )
+    lifecycle: Annotated[Literal["active"], Meta(description="Always `active`.")] = "active"
 
 
 class ModelInfoList(Struct, frozen=True, kw_only=True):
-    """Every model, on one page; never none."""
+    """List of all models on one page; never empty."""
 
-    data: list[ModelInfo]
-    has_more: Literal[False] = False
-    first_id: str
-    last_id: str
+    data: Annotated[list[ModelInfo], Meta(description="The models.")]
+    has_more: Annotated[Literal[False], Meta(description="Always `false`: there is one page.")] = False
+    first_id: Annotated[str, Meta(description="Id of the first model.")]
+    last_id: Annotated[str, Meta(description="Id of the last model.")]
 
 
 _TYPES: Mapping[int, ErrorType] = {

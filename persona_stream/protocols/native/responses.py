@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from persona_stream.core.cursor import BEGINNING
 from persona_stream.core.events import RunFailed
@@ -28,47 +28,63 @@ def isoformat(at: float) -> str:
 
 
 class ChatAnswer(Struct, frozen=True, kw_only=True):
-    """The answer of ``POST /api/chat``."""
+    """Response of `POST /api/chat`."""
 
-    success: Literal[True] = True
-    data: str
-    status: Literal["complete"] = "complete"
-    is_complete: Literal[True] = True
-    run_id: str
-    conversation_id: str
-    total_time: Seconds
-    usage: Usage | None
-    finish: Finish | UnsetType = UNSET
+    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
+    data: Annotated[str, Meta(description="The whole answer.")]
+    status: Annotated[Literal["complete"], Meta(description="Always `complete`.")] = "complete"
+    is_complete: Annotated[Literal[True], Meta(description="Always `true`.")] = True
+    run_id: Annotated[str, Meta(description="Run id.")]
+    conversation_id: Annotated[str, Meta(description="Conversation that the run belongs to.")]
+    total_time: Annotated[Seconds, Meta(description="Seconds from the request to the end of the run.")]
+    usage: Annotated[Usage | None, Meta(description="Token counts, or `null` if unknown.")]
+    finish: Annotated[
+        Finish | UnsetType,
+        Meta(description="Reason why the answer ends early: `length`, `tools` or `filter`; absent if it is complete."),
+    ] = UNSET
 
 
 class RunView(Struct, frozen=True, kw_only=True):
-    """A run as it stands. What is not there yet is null. Moments are ISO 8601 in UTC."""
+    """State of a run. Values that are not known yet are `null`; timestamps are ISO 8601 in UTC."""
 
-    success: Literal[True] = True
-    run_id: str
-    status: RunStatus
-    username: str
-    conversation_id: str
-    created_at: str
-    started_at: str | None
-    finished_at: str | None
-    elapsed_time: Seconds
-    progress: int
-    data: str | None
-    error: str | None
-    code: str | None
-    usage: Usage | None
-    events_url: str
-    finish: Finish | UnsetType = UNSET
-    still_running: Literal[True] | UnsetType = UNSET
+    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
+    run_id: Annotated[str, Meta(description="Run id.")]
+    status: Annotated[
+        RunStatus, Meta(description="State of the run; `complete`, `error`, `timeout` and `cancelled` are final.")
+    ]
+    username: Annotated[str, Meta(description="Persona that answers.")]
+    conversation_id: Annotated[str, Meta(description="Conversation that the run belongs to.")]
+    created_at: Annotated[str, Meta(description="Time at which the request was accepted.")]
+    started_at: Annotated[str | None, Meta(description="Time at which the backend started.")]
+    finished_at: Annotated[str | None, Meta(description="Time at which the run ended.")]
+    elapsed_time: Annotated[
+        Seconds, Meta(description="Seconds since the start of the run; for a run that has ended, its duration.")
+    ]
+    progress: Annotated[int, Meta(description="Percentage done.")]
+    data: Annotated[str | None, Meta(description="Answer so far; `null` before its first character.")]
+    error: Annotated[str | None, Meta(description="Error message to display.")]
+    code: Annotated[str | None, Meta(description="Error code for programs.")]
+    usage: Annotated[Usage | None, Meta(description="Token counts, if known.")]
+    events_url: Annotated[
+        str,
+        Meta(description="URL of the run's event stream; its ticket authorizes this run only, so no header is needed."),
+    ]
+    finish: Annotated[
+        Finish | UnsetType,
+        Meta(description="Reason why the answer ends early: `length`, `tools` or `filter`; absent if it is complete."),
+    ] = UNSET
+    still_running: Annotated[
+        Literal[True] | UnsetType,
+        Meta(description="`true` if the run has ended but its task could not be stopped; otherwise absent."),
+    ] = UNSET
 
 
 class RunList(Struct, frozen=True, kw_only=True):
-    """A page of the caller's runs, newest first; ``next`` is the ``before`` of the next page."""
+    """Page of the caller's runs, newest first."""
 
-    success: Literal[True] = True
-    runs: list[RunView]
-    next: str | None
+    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
+    runs: Annotated[list[RunView], Meta(description="Runs of this page.")]
+    next: Annotated[str | None, Meta(description="Value of `before` for the next page; `null` on the last page.")]
 
 
 def chat_response(entries: Sequence[Entry]) -> tuple[int, ChatAnswer | TerminalFrame]:

@@ -32,30 +32,34 @@ _ROLES: Mapping[Role, Literal["system", "user", "assistant", "tool"]] = {
 
 
 class ImageUrl(Struct, frozen=True):
-    """Where a picture is, or, as a ``data:`` URL, what it is."""
+    """Reference to an image, or the image itself as a `data:` URL."""
 
-    url: str
-    detail: str | None = None
+    url: Annotated[str, Meta(description="`https://…`, or the image itself as `data:image/…;base64,…`.")]
+    detail: Annotated[str | None, Meta(description="Level of detail: `low`, `high` or `auto`.")] = None
 
 
 class ContentPart(Struct, frozen=True):
-    """A part of a message: text, or a picture for a backend that can see."""
+    """Part of a message: text, or an image for a backend with vision."""
 
-    type: str
-    text: str | None = None
-    refusal: str | None = None
-    image_url: ImageUrl | None = None
+    type: Annotated[str, Meta(description="`text`, `image_url`, or `refusal` in a message of the assistant.")]
+    text: Annotated[str | None, Meta(description="Text of a `text` part.")] = None
+    refusal: Annotated[str | None, Meta(description="Text of a `refusal` part.")] = None
+    image_url: Annotated[ImageUrl | None, Meta(description="Image of an `image_url` part.")] = None
 
 
 class RequestMessage(Struct, frozen=True):
-    """One message of the conversation."""
+    """Message of the conversation."""
 
-    role: Role
-    content: str | list[ContentPart] | None = None
-    refusal: str | None = None
-    tool_calls: list[FunctionCall] | None = None
-    tool_call_id: str | None = None
-    function_call: None = None
+    role: Annotated[Role, Meta(description="Author of the message; `developer` is an alias of `system`.")]
+    content: Annotated[
+        str | list[ContentPart] | None, Meta(description="Text, or a list of parts; text parts are joined by newlines.")
+    ] = None
+    refusal: Annotated[str | None, Meta(description="Refusal of the assistant in place of an answer.")] = None
+    tool_calls: Annotated[list[FunctionCall] | None, Meta(description="Tool calls of an earlier answer.")] = None
+    tool_call_id: Annotated[str | None, Meta(description="Id of the call that this message is the result of.")] = None
+    function_call: Annotated[
+        None, Meta(description="Must be `null` or absent; legacy function calls are not supported.")
+    ] = None
 
 
 def parse_turns(messages: Sequence[RequestMessage]) -> list[Turn]:
@@ -95,32 +99,34 @@ def _part(part: ContentPart, where: str) -> Part:
 
 
 class FunctionDefinition(Struct, frozen=True):
-    """A function that the client has."""
+    """Function that the client offers."""
 
-    name: Name
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: bool | None = None
+    name: Annotated[Name, Meta(description="Name of the function.")]
+    description: Annotated[str | None, Meta(description="Purpose of the function, for the model.")] = None
+    parameters: Annotated[
+        dict[str, Any] | None, Meta(description="JSON Schema of the arguments; a function without it takes none.")
+    ] = None
+    strict: Annotated[bool | None, Meta(description="Whether the arguments must match the schema.")] = None
 
 
 class RequestTool(Struct, frozen=True):
-    """A tool. Only functions can be taken here."""
+    """Tool that the client offers; only functions are supported."""
 
-    function: FunctionDefinition
-    type: Literal["function"] = "function"
+    function: Annotated[FunctionDefinition, Meta(description="Definition of the function.")]
+    type: Annotated[Literal["function"], Meta(description="Always `function`.")] = "function"
 
 
 class ChosenFunction(Struct, frozen=True):
-    """The function that must be called."""
+    """Name of the function that must be called."""
 
-    name: Name
+    name: Annotated[Name, Meta(description="Name of the tool to call.")]
 
 
 class ChosenTool(Struct, frozen=True):
-    """The tool that must be called."""
+    """Tool that must be called."""
 
-    function: ChosenFunction
-    type: Literal["function"] = "function"
+    function: Annotated[ChosenFunction, Meta(description="Function to call.")]
+    type: Annotated[Literal["function"], Meta(description="Always `function`.")] = "function"
 
 
 Choice = Literal["auto", "none", "required"] | ChosenTool
@@ -165,42 +171,79 @@ Positive = Annotated[int, Meta(ge=1)]
 
 
 class StreamOptions(Struct, frozen=True):
-    """What else a stream shall have."""
+    """Options of a stream."""
 
-    include_usage: bool | None = None
+    include_usage: Annotated[
+        bool | None,
+        Meta(description="Whether to end the stream with a chunk that carries the token counts and no choices."),
+    ] = None
 
 
 class ChatCompletionRequest(Struct, frozen=True):
-    """A conversation to go on with. Fields that are not here are ignored, and ``null`` means left out."""
+    """Request for a chat completion. Unknown fields are ignored; `null` means absent."""
 
-    model: Annotated[str, Meta(min_length=1, max_length=256)]
-    messages: Annotated[list[RequestMessage], Meta(min_length=1)]
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    model: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            max_length=256,
+            description="Name of a persona, as listed by `GET /v1/models`; any name if no personas are configured.",
+        ),
+    ]
+    messages: Annotated[
+        list[RequestMessage],
+        Meta(
+            min_length=1, description="Conversation; the last user message is the question, all others are its history."
+        ),
+    ]
+    stream: Annotated[bool | None, Meta(description="Whether to stream the answer.")] = None
+    stream_options: Annotated[StreamOptions | None, Meta(description="Options of the stream.")] = None
 
-    temperature: float | None = None
-    top_p: float | None = None
-    max_tokens: Positive | None = None
-    max_completion_tokens: Positive | None = None
-    stop: str | list[str] | None = None
-    seed: int | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    reasoning_effort: str | None = None
-    user: str | None = None
+    temperature: Annotated[
+        float | None,
+        Meta(
+            description="Sampling temperature. Passed on to backends that support it, like all parameters up to `user`."
+        ),
+    ] = None
+    top_p: Annotated[float | None, Meta(description="Nucleus sampling threshold.")] = None
+    max_tokens: Annotated[Positive | None, Meta(description="Maximum tokens of the answer.")] = None
+    max_completion_tokens: Annotated[
+        Positive | None, Meta(description="Maximum tokens of the answer, including reasoning.")
+    ] = None
+    stop: Annotated[str | list[str] | None, Meta(description="Sequences that end the answer.")] = None
+    seed: Annotated[int | None, Meta(description="Seed for reproducible sampling.")] = None
+    presence_penalty: Annotated[float | None, Meta(description="Penalty for tokens that already occurred.")] = None
+    frequency_penalty: Annotated[
+        float | None, Meta(description="Penalty for tokens by the number of their occurrences.")
+    ] = None
+    reasoning_effort: Annotated[str | None, Meta(description="Effort that the model spends on reasoning.")] = None
+    user: Annotated[str | None, Meta(description="Id of the end user.")] = None
 
-    tools: list[RequestTool] | None = None
-    tool_choice: Choice | None = None
-    parallel_tool_calls: bool | None = None
-    response_format: dict[str, Any] | None = None
+    tools: Annotated[
+        list[RequestTool] | None,
+        Meta(description="Tools that the answer may call; rejected if the backend does not support tools."),
+    ] = None
+    tool_choice: Annotated[
+        Choice | None,
+        Meta(description="Whether the answer may, must or must not call a tool, or which one it must call."),
+    ] = None
+    parallel_tool_calls: Annotated[
+        bool | None, Meta(description="Whether one answer may contain several tool calls.")
+    ] = None
+    response_format: Annotated[
+        dict[str, Any] | None,
+        Meta(description="Format of the answer; rejected if the backend supports plain text only."),
+    ] = None
 
-    n: int | None = None
-    functions: list[Any] | None = None
-    function_call: str | dict[str, Any] | None = None
-    logprobs: bool | None = None
-    top_logprobs: int | None = None
-    modalities: list[str] | None = None
-    audio: dict[str, Any] | None = None
+    n: Annotated[int | None, Meta(description="Number of choices: 1 or absent.")] = None
+    functions: Annotated[list[Any] | None, Meta(description="Not supported: must be empty or absent.")] = None
+    function_call: Annotated[
+        str | dict[str, Any] | None, Meta(description="Not supported: must be `none` or absent.")
+    ] = None
+    logprobs: Annotated[bool | None, Meta(description="Not supported: must be `false` or absent.")] = None
+    top_logprobs: Annotated[int | None, Meta(description="Not supported: must be 0 or absent.")] = None
+    modalities: Annotated[list[str] | None, Meta(description="Output types: `text` only, or absent.")] = None
+    audio: Annotated[dict[str, Any] | None, Meta(description="Not supported: must be absent.")] = None
 
     @property
     def parameters(self) -> Parameters:

@@ -6,9 +6,9 @@ Errors as OpenAI's clients read them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from persona_stream.core.content import ToolCall
 from persona_stream.core.facts import FailureCode
@@ -26,24 +26,24 @@ FINISH_REASONS: Mapping[Finish, FinishReason] = {
 
 
 class CalledFunction(Struct, frozen=True, kw_only=True):
-    """The function to call. ``arguments`` is JSON, as the model wrote it."""
+    """Function to call."""
 
-    name: str
-    arguments: str
+    name: Annotated[str, Meta(description="Name of the tool.")]
+    arguments: Annotated[str, Meta(description="Arguments as JSON text, exactly as the model wrote them.")]
 
 
 class FunctionCall(Struct, frozen=True, kw_only=True):
-    """A call of one of the client's tools, whole."""
+    """Complete call of one of the client's tools."""
 
-    id: str
-    type: Literal["function"] = "function"
-    function: CalledFunction
+    id: Annotated[str, Meta(description="Id of the call, to be sent back with its result.")]
+    type: Annotated[Literal["function"], Meta(description="Always `function`.")] = "function"
+    function: Annotated[CalledFunction, Meta(description="Function to call.")]
 
 
 class FunctionCallDelta(FunctionCall, frozen=True, kw_only=True):
-    """The same in a stream, with its place among the calls."""
+    """Complete tool call in a stream."""
 
-    index: int
+    index: Annotated[int, Meta(description="Index of the call in the answer.")]
 
 
 def function_call(call: ToolCall) -> FunctionCall:
@@ -58,103 +58,121 @@ def function_call_delta(index: int, call: ToolCall) -> FunctionCallDelta:
 
 
 class ChatDelta(Struct, frozen=True, kw_only=True):
-    """What a chunk adds to the message; nothing, when it only tells that the run lives."""
+    """Addition of a chunk to the message; empty in a heartbeat."""
 
-    role: Literal["assistant"] | UnsetType = UNSET
-    content: str | UnsetType = UNSET
-    reasoning_content: str | UnsetType = UNSET
-    tool_calls: list[FunctionCallDelta] | UnsetType = UNSET
+    role: Annotated[
+        Literal["assistant"] | UnsetType, Meta(description="Always `assistant`; in the first chunk only.")
+    ] = UNSET
+    content: Annotated[
+        str | UnsetType, Meta(description="Text of the answer; all of them joined in order are the whole answer.")
+    ] = UNSET
+    reasoning_content: Annotated[str | UnsetType, Meta(description="Part of the model's reasoning.")] = UNSET
+    tool_calls: Annotated[list[FunctionCallDelta] | UnsetType, Meta(description="Tool calls, each sent whole.")] = UNSET
 
 
 class ChunkChoice(Struct, frozen=True, kw_only=True):
-    """The one choice of a chunk."""
+    """The only choice of a chunk."""
 
-    index: Literal[0] = 0
-    delta: ChatDelta
-    logprobs: None = None
-    finish_reason: FinishReason | None = None
+    index: Annotated[Literal[0], Meta(description="Always 0.")] = 0
+    delta: Annotated[ChatDelta, Meta(description="Addition to the message.")]
+    logprobs: Annotated[None, Meta(description="Always `null`.")] = None
+    finish_reason: Annotated[
+        FinishReason | None, Meta(description="Reason why the answer ended; `null` before its end.")
+    ] = None
 
 
 class CompletionUsage(Struct, frozen=True, kw_only=True):
-    """The tokens of a completion."""
+    """Token counts of a completion; estimated if the backend reports none."""
 
-    prompt_tokens: int
-    completion_tokens: int
-    total_tokens: int
+    prompt_tokens: Annotated[int, Meta(description="Tokens of the prompt, including the history and instructions.")]
+    completion_tokens: Annotated[int, Meta(description="Tokens of the answer.")]
+    total_tokens: Annotated[int, Meta(description="Sum of both.")]
 
 
 class ChatCompletionChunk(Struct, frozen=True, kw_only=True):
-    """A part of a completion."""
+    """Chunk of a streamed completion."""
 
-    id: str
-    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
-    created: int
-    model: str
-    system_fingerprint: None = None
-    choices: list[ChunkChoice]
-    usage: CompletionUsage | UnsetType | None = UNSET
+    id: Annotated[str, Meta(description="Run id, prefixed with `chatcmpl-`.")]
+    object: Annotated[Literal["chat.completion.chunk"], Meta(description="Always `chat.completion.chunk`.")] = (
+        "chat.completion.chunk"
+    )
+    created: Annotated[int, Meta(description="Unix time at which the request was accepted.")]
+    model: Annotated[str, Meta(description="Name of the persona.")]
+    system_fingerprint: Annotated[None, Meta(description="Always `null`.")] = None
+    choices: Annotated[
+        list[ChunkChoice], Meta(description="The only choice; empty in the chunk that carries the usage.")
+    ]
+    usage: Annotated[
+        CompletionUsage | UnsetType | None,
+        Meta(description="Token counts in the last chunk, `null` in all others; only with `include_usage`."),
+    ] = UNSET
 
 
 class ChatMessage(Struct, frozen=True, kw_only=True):
-    """The whole answer. ``content`` is null where there are only calls of tools."""
+    """Message with the whole answer."""
 
-    role: Literal["assistant"] = "assistant"
-    content: str | None
-    refusal: None = None
-    reasoning_content: str | UnsetType = UNSET
-    tool_calls: list[FunctionCall] | UnsetType = UNSET
+    role: Annotated[Literal["assistant"], Meta(description="Always `assistant`.")] = "assistant"
+    content: Annotated[str | None, Meta(description="The whole answer; `null` if it consists of tool calls only.")]
+    refusal: Annotated[None, Meta(description="Always `null`.")] = None
+    reasoning_content: Annotated[str | UnsetType, Meta(description="Reasoning of the model.")] = UNSET
+    tool_calls: Annotated[list[FunctionCall] | UnsetType, Meta(description="Tools that the client should call.")] = (
+        UNSET
+    )
 
 
 class ChatChoice(Struct, frozen=True, kw_only=True):
-    """The one choice of a completion."""
+    """The only choice of a completion."""
 
-    index: Literal[0] = 0
-    message: ChatMessage
-    logprobs: None = None
-    finish_reason: FinishReason
+    index: Annotated[Literal[0], Meta(description="Always 0.")] = 0
+    message: Annotated[ChatMessage, Meta(description="The answer.")]
+    logprobs: Annotated[None, Meta(description="Always `null`.")] = None
+    finish_reason: Annotated[
+        FinishReason,
+        Meta(description="Reason why the answer ended: `stop` if it is complete, `length` if it was cut off."),
+    ]
 
 
 class ChatCompletion(Struct, frozen=True, kw_only=True):
-    """A completion, answered at once."""
+    """Completion in one response."""
 
-    id: str
-    object: Literal["chat.completion"] = "chat.completion"
-    created: int
-    model: str
-    choices: list[ChatChoice]
-    usage: CompletionUsage
-    system_fingerprint: None = None
+    id: Annotated[str, Meta(description="Run id, prefixed with `chatcmpl-`.")]
+    object: Annotated[Literal["chat.completion"], Meta(description="Always `chat.completion`.")] = "chat.completion"
+    created: Annotated[int, Meta(description="Unix time at which the request was accepted.")]
+    model: Annotated[str, Meta(description="Name of the persona.")]
+    choices: Annotated[list[ChatChoice], Meta(description="The only choice.")]
+    usage: Annotated[CompletionUsage, Meta(description="Token counts.")]
+    system_fingerprint: Annotated[None, Meta(description="Always `null`.")] = None
 
 
 class ErrorObject(Struct, frozen=True, kw_only=True):
-    """What is wrong."""
+    """Details of an error."""
 
-    message: str
-    type: str
-    param: str | None = None
-    code: str | None
+    message: Annotated[str, Meta(description="Error message to display.")]
+    type: Annotated[str, Meta(description="Kind of the error.")]
+    param: Annotated[str | None, Meta(description="Invalid field, if any.")] = None
+    code: Annotated[str | None, Meta(description="Error code for programs.")]
 
 
 class ErrorBody(Struct, frozen=True, kw_only=True):
-    """There is no completion, or no more of it."""
+    """Body of an error response, and last chunk of a failed stream."""
 
-    error: ErrorObject
+    error: Annotated[ErrorObject, Meta(description="Details of the error.")]
 
 
 class Model(Struct, frozen=True, kw_only=True):
-    """A model that can be asked for: a persona."""
+    """Available model, which is a persona."""
 
-    id: str
-    object: Literal["model"] = "model"
-    created: int = 0
-    owned_by: str = "persona_stream"
+    id: Annotated[str, Meta(description="Value to send as `model`.")]
+    object: Annotated[Literal["model"], Meta(description="Always `model`.")] = "model"
+    created: Annotated[int, Meta(description="Always 0.")] = 0
+    owned_by: Annotated[str, Meta(description="Always `persona_stream`.")] = "persona_stream"
 
 
 class ModelList(Struct, frozen=True, kw_only=True):
-    """Every model; never none."""
+    """List of all models; never empty."""
 
-    object: Literal["list"] = "list"
-    data: list[Model]
+    object: Annotated[Literal["list"], Meta(description="Always `list`.")] = "list"
+    data: Annotated[list[Model], Meta(description="The models.")]
 
 
 SERVER_ERROR = "server_error"

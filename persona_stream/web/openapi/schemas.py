@@ -26,7 +26,6 @@ from persona_stream.protocols.native.schemas import (
 )
 from persona_stream.protocols.openai.decoder import ChatCompletionRequest
 from persona_stream.protocols.openai.schemas import ChatCompletion, ChatCompletionChunk, ErrorBody, ModelList
-from persona_stream.web.openapi.glossary import meaning
 from persona_stream.web.parsing import ChatRequest
 from persona_stream.web.routes.conversations import ConversationDeleted, ConversationList, ConversationPage
 from persona_stream.web.routes.health import Health
@@ -91,9 +90,8 @@ def schemas() -> Node:
             _read(schema)
         else:
             _written(schema)
-        for field, node in schema["properties"].items():
+        for node in schema["properties"].values():
             _constant(node)
-            node.setdefault("description", meaning(name, field))
     for style, piece in PIECES.items():
         name, frames_of_style = style.title(), [each.__name__ for each in (*_EVERYWHERE[:4], piece, *_EVERYWHERE[4:])]
         found[f"{name}Frame"] = _one_of(frames_of_style, found)
@@ -135,6 +133,8 @@ def _constant(node: Node) -> None:
             choice["type"] = "boolean" if isinstance(values[0], bool) else _type(values[0])
         if len(values) == 1:
             choice["const"] = choice.pop("enum")[0]
+    if "const" in node:  # the tag of a Struct cannot carry a description of its own
+        node.setdefault("description", f"Always `{node['const']}`.")
 
 
 def _type(value: object) -> str:
@@ -195,7 +195,12 @@ def _chunk_event() -> Node:
     return {
         "type": "object",
         "description": "An event of OpenAI's wire, which has neither ids nor names. Between them there are comments.",
-        "properties": {"data": {"anyOf": [{"const": "[DONE]"}, _json_in_text({"oneOf": [chunk, error]}, about)]}},
+        "properties": {
+            "data": {
+                "description": "A chunk, or `[DONE]` at the end of the stream.",
+                "anyOf": [{"const": "[DONE]"}, _json_in_text({"oneOf": [chunk, error]}, about)],
+            }
+        },
         "required": ["data"],
     }
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Literal
+from typing import Annotated, Literal
 
 from flask import Blueprint, Response, request
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from persona_stream.db.models import Conversation, Exchange
 from persona_stream.db.records import DeletedConversation
@@ -24,50 +24,50 @@ from persona_stream.web.services import Services
 
 
 class ConversationView(Struct, frozen=True, kw_only=True):
-    """A conversation without what was said. Moments are ISO 8601 in UTC."""
+    """Conversation without its exchanges. Timestamps are ISO 8601 in UTC."""
 
-    conversation_id: str
-    username: str
-    title: str
-    created_at: str
-    updated_at: str
+    conversation_id: Annotated[str, Meta(description="Conversation id.")]
+    username: Annotated[str, Meta(description="Persona that answers.")]
+    title: Annotated[str, Meta(description="Beginning of the first question.")]
+    created_at: Annotated[str, Meta(description="Time of the first question.")]
+    updated_at: Annotated[str, Meta(description="Time at which the latest answer ended.")]
 
 
 class ExchangeView(Struct, frozen=True, kw_only=True):
-    """A question and its answer; of one that was interrupted, the part that existed, with ``is_complete`` false."""
+    """Question with its answer; an interrupted answer is shown as far as it got."""
 
-    run_id: str
-    username: str
-    at: str
-    question: str
-    answer: str
-    reasoning: str | None
-    is_complete: bool
-    status: str
+    run_id: Annotated[str, Meta(description="Run that answered the question.")]
+    username: Annotated[str, Meta(description="Persona that answered.")]
+    at: Annotated[str, Meta(description="Time of the question: ISO 8601 in UTC.")]
+    question: Annotated[str, Meta(description="Question.")]
+    answer: Annotated[str, Meta(description="Answer, or its beginning if it was interrupted.")]
+    reasoning: Annotated[str | None, Meta(description="Reasoning of the model if it gave no answer; otherwise `null`.")]
+    is_complete: Annotated[bool, Meta(description="Whether the answer is complete.")]
+    status: Annotated[str, Meta(description="Final state of the run.")]
 
 
 class ConversationList(Struct, frozen=True, kw_only=True):
-    """A page of the caller's conversations, the newest talk first; ``next`` is the ``before`` of the next page."""
+    """Page of the caller's conversations, most recently updated first."""
 
-    success: Literal[True] = True
-    conversations: list[ConversationView]
-    next: str | None
+    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
+    conversations: Annotated[list[ConversationView], Meta(description="Conversations of this page.")]
+    next: Annotated[str | None, Meta(description="Value of `before` for the next page; `null` on the last page.")]
 
 
 class ConversationPage(Struct, frozen=True, kw_only=True):
-    """A conversation, oldest first; ``next`` is the ``after`` of the next page."""
+    """Conversation with a page of its exchanges, oldest first."""
 
-    success: Literal[True] = True
-    conversation: ConversationView
-    exchanges: list[ExchangeView]
-    next: str | None
+    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
+    conversation: Annotated[ConversationView, Meta(description="The conversation.")]
+    exchanges: Annotated[list[ExchangeView], Meta(description="Exchanges of this page.")]
+    next: Annotated[str | None, Meta(description="Value of `after` for the next page; `null` on the last page.")]
 
 
 class ConversationDeleted(Struct, frozen=True, kw_only=True):
-    """Nothing of the conversation is kept any more."""
+    """Confirmation that a conversation was deleted."""
 
-    success: Literal[True] = True
-    conversation_id: str
+    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
+    conversation_id: Annotated[str, Meta(description="Id of the deleted conversation.")]
 
 
 def conversation_view(conversation: Conversation) -> ConversationView:

@@ -9,10 +9,11 @@ import mimetypes
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+from typing import Annotated
 
 import msgspec
 from flask import Blueprint, Response, request
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from persona_stream.errors import NotFound
 from persona_stream.web.dashboard_auth import PATH, check_origin, clear_session_cookie, set_session_cookie
@@ -64,9 +65,9 @@ __all__ = ["PATH", "blueprint"]
 
 
 class Login(Struct, frozen=True):
-    """Whoever logs in brings a token."""
+    """Login form."""
 
-    token: str
+    token: Annotated[str, Meta(description="JSON Web Token with the scope `admin`.")]
 
 
 _decoder = msgspec.json.Decoder(Login)

@@ -11,10 +11,10 @@ import math
 from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from flask import Blueprint, Response, request
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from persona_stream.db.base import NullStore
 from persona_stream.db.models import FAILED, Chart, FilterOptions, RunFilters, RunRecord, RunRow, RunTexts
@@ -88,51 +88,53 @@ def _text(name: str) -> str | None:
 
 
 class Session(Struct, frozen=True, kw_only=True):
-    """Who has logged in, ``None`` if nobody, and whether there is a log to look at."""
+    """Login state of the dashboard."""
 
-    success: Literal[True] = True
-    user: str | None
-    has_log: bool
+    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
+    user: Annotated[str | None, Meta(description="User that is logged in, or `null`.")]
+    has_log: Annotated[bool, Meta(description="Whether the server keeps a request log.")]
 
 
 class Page(Struct, frozen=True, kw_only=True):
-    """A page of runs; ``next`` is the ``before`` of the next one, ``now`` the server's moment."""
+    """Page of runs. Timestamps in the dashboard API are Unix times."""
 
-    success: Literal[True] = True
-    runs: Sequence[RunRow]
-    next: str | None
-    now: float
+    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
+    runs: Annotated[Sequence[RunRow], Meta(description="Runs of this page, newest first.")]
+    next: Annotated[str | None, Meta(description="Value of `before` for the next page; `null` on the last page.")]
+    now: Annotated[float, Meta(description="Current time of the server.")]
 
 
 class RunDetail(Struct, frozen=True, kw_only=True):
-    """All that is kept of a run, and where it can be read, as long as it can."""
+    """Request log of one run."""
 
-    success: Literal[True] = True
-    run: RunRecord
-    texts: RunTexts
-    events_url: str | None
-    now: float
+    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
+    run: Annotated[RunRecord, Meta(description="Columns of the run.")]
+    texts: Annotated[RunTexts, Meta(description="Texts, headers and steps of the run.")]
+    events_url: Annotated[
+        str | None, Meta(description="URL of the run's event stream, or `null` if it is no longer available.")
+    ]
+    now: Annotated[float, Meta(description="Current time of the server.")]
 
 
 class Statistics(Struct, frozen=True, kw_only=True):
-    """A time in numbers."""
+    """Statistics of a time range."""
 
-    success: Literal[True] = True
-    chart: Chart
-    now: float
+    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
+    chart: Annotated[Chart, Meta(description="Totals and time series.")]
+    now: Annotated[float, Meta(description="Current time of the server.")]
 
 
 class FilterOptionsView(Struct, frozen=True, kw_only=True):
-    """What runs can be filtered by."""
+    """Values that runs can be filtered by."""
 
-    success: Literal[True] = True
-    choices: FilterOptions
+    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
+    choices: Annotated[FilterOptions, Meta(description="Values per filter.")]
 
 
 class Ok(Struct, frozen=True, kw_only=True):
-    """It is done."""
+    """Confirmation without further data."""
 
-    success: Literal[True] = True
+    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
 
 
 if TYPE_CHECKING:

@@ -5,18 +5,23 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from flask import Blueprint, Response
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from persona_stream.web.responses import json_response
 from persona_stream.web.services import Services
 
 
 class Health(Struct, frozen=True):
-    """How the process is, in one word; and which stores it needs and cannot reach."""
+    """Health of the process."""
 
-    status: str
-    missing: list[str] | UnsetType = UNSET
+    status: Annotated[str, Meta(description="`alive`, `ready`, `draining` or `unavailable`.")]
+    missing: Annotated[
+        list[str] | UnsetType,
+        Meta(description="Stores that are unavailable; absent if there are none. Runs do not depend on the database."),
+    ] = UNSET
 
 
 def blueprint(desk: Services) -> Blueprint:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from flask import Blueprint, Response, request
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from persona_stream.core.query import Locale
 from persona_stream.personas.persona import Persona
@@ -16,19 +16,19 @@ from persona_stream.web.services import Services
 
 
 class Profile(Struct, frozen=True, kw_only=True):
-    """A persona, as clients see it. ``line`` says in the caller's language who it is."""
+    """Persona as clients see it."""
 
-    username: str
-    name: str
-    line: str
-    languages: tuple[str, ...]
+    username: Annotated[str, Meta(description="Value to send as `username`.")]
+    name: Annotated[str, Meta(description="Display name.")]
+    line: Annotated[str, Meta(description="One-line description in the caller's language.")]
+    languages: Annotated[tuple[str, ...], Meta(description="Preferred languages, best first.")]
 
 
 class ProfileList(Struct, frozen=True, kw_only=True):
-    """Every persona; empty where any username goes through."""
+    """List of all personas; empty if the server accepts any username."""
 
-    success: Literal[True] = True
-    profiles: list[Profile]
+    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
+    profiles: Annotated[list[Profile], Meta(description="The personas.")]
 
 
 def blueprint(desk: Services) -> Blueprint:
