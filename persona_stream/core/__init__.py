@@ -1,5 +1,6 @@
-"""The product's pure core: facts and the clock in, events out.
+"""Pure core of the product: facts and a clock in, events out.
 
-Invariants: nothing here does I/O, sleeps, or asks for the time (``clock`` alone does); no third-party library of the
-network is imported.
+Invariants:
+    Nothing in this package does I/O, sleeps or reads the time; only ``clock`` calls ``time.*``.
+    No networking library and no framework is imported.
 """

@@ -1,4 +1,4 @@
-"""The only file that asks what time it is; everybody else is handed a clock."""
+"""Clocks; the only module that reads the time. All other code receives a ``Clock`` as an argument."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import time
 from collections.abc import Callable
 
 Clock = Callable[[], float]
-"""Tells the moment, in seconds since 1970."""
+"""Returns the current time in seconds since 1970."""
 
 
 def monotonic_wall_clock() -> Clock:
-    """Give a clock that tells seconds since 1970 and never runs backwards.
+    """Create a clock that returns seconds since 1970 and never runs backwards.
 
-    It reads the wall once and the monotonic clock from then on, so the difference of two of its readings is
-    a true duration, also when somebody sets the machine's clock meanwhile.
+    It reads the wall clock once and the monotonic clock from then on, so the difference of two readings is a true
+    duration, even when the system time is changed in between.
     """
     offset = time.time() - time.monotonic()
     return lambda: offset + time.monotonic()
 
 
 def system_clock() -> Clock:
-    """Give a clock that tells the machine's own time, jumps and all: what dates in tokens are meant in."""
+    """Create a clock that returns the system time, jumps included; the dates in tokens refer to it."""
     return time.time

@@ -1,7 +1,4 @@
-"""What a message can hold besides text, and what a model may ask its client to do.
-
-Texts of strangers, made fit for every wire and every store.
-"""
+"""Message content besides plain text (images, tools, provider fields), and sanitising of untrusted text."""
 
 from __future__ import annotations
 
@@ -13,11 +10,11 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """Hold a picture.
+    """Image in a message.
 
     Attributes:
-        url: where it is, or, as a ``data:`` URL, what it is.
-        detail: how closely to look, in the words of the provider that is asked; ``None`` leaves that to it.
+        url: its address, or a ``data:`` URL with its content.
+        detail: the resolution level, in the provider's terms; ``None`` leaves it to the provider.
     """
 
     url: str
@@ -29,11 +26,11 @@ Part = str | Image
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """Describe a function that the client has, and that a model may ask it to call.
+    """Function of the client that the model may ask it to call.
 
     Attributes:
         schema: the JSON schema of its arguments.
-        strict: whether the arguments must keep to it; ``None`` leaves that to the provider.
+        strict: whether the arguments must conform to the schema; ``None`` leaves that to the provider.
     """
 
     name: str
@@ -44,7 +41,7 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class ToolChoice:
-    """Say whether a model may, must or must not call a tool, or which one (``name``) it must call."""
+    """Rule whether the model may, must or must not call a tool, or which tool (``name``) it must call."""
 
     mode: Literal["auto", "none", "required", "named"]
     name: str | None = None
@@ -52,7 +49,7 @@ class ToolChoice:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """Ask the client to call one of its tools. ``arguments`` is JSON, as the model wrote it."""
+    """Request of the model that the client call a tool. ``arguments`` is JSON, as the model wrote it."""
 
     id: str
     name: str
@@ -61,9 +58,11 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ProviderFields:
-    """Hold what a provider says beyond our own words, for clients that speak its dialect.
+    """Response fields of a provider beyond the common ones, for clients that use the same wire protocol.
 
-    What ``fields`` has in it is a matter between the two sides of that dialect.
+    Attributes:
+        dialect: the wire protocol that the fields belong to.
+        fields: the fields; only the provider adapter and the encoder of that protocol interpret them.
     """
 
     dialect: Literal["openai", "anthropic"]
@@ -71,29 +70,29 @@ class ProviderFields:
 
 
 def join_text_parts(parts: tuple[Part, ...]) -> str:
-    """Give the texts of a message, a line between them."""
+    """Return the text parts of a message, joined by newlines."""
     return "\n".join(part for part in parts if isinstance(part, str))
 
 
 # JSON in UTF-8 cannot carry half a surrogate pair, and PostgreSQL, C clients and terminals cannot carry NUL.
-_UNFIT = re.compile("[\ud800-\udfff\x00]")
-_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_UNENCODABLE = re.compile("[\ud800-\udfff\x00]")
+_SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 
 
 def replace_unencodable(text: str) -> str:
     """Replace lone surrogates and NUL by U+FFFD, so that positions and lengths stay as they are."""
-    return _UNFIT.sub("\ufffd", text) if not text.isascii() or "\x00" in text else text
+    return _UNENCODABLE.sub("\ufffd", text) if not text.isascii() or "\x00" in text else text
 
 
 def join_surrogates(text: str) -> str:
-    """Make one character of each pair of surrogates, as they are left where a character came in two texts."""
-    return text if text.isascii() else _PAIR.sub(_character, text)
+    """Combine each surrogate pair into one character; a character split over two texts leaves such a pair."""
+    return text if text.isascii() else _SURROGATE_PAIR.sub(_decode_pair, text)
 
 
 def ends_with_high_surrogate(text: str) -> bool:
-    """Tell whether a text ends with the first half of a pair of surrogates."""
+    """Return whether the text ends with the first half of a surrogate pair."""
     return "\ud800" <= text[-1:] <= "\udbff"
 
 
-def _character(match: re.Match[str]) -> str:
+def _decode_pair(match: re.Match[str]) -> str:
     return match[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le")

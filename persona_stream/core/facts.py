@@ -1,8 +1,10 @@
-"""What happened to a run. A journal is a list of these, each with its moment.
+"""Facts of a run: the record types of its journal, each stored with its time.
 
-The law of a journal: ``Accepted`` is first and only first; ``Queued`` comes before ``Started``; nothing follows an
-ending (``Answered`` or ``Failed``), and there is at most one. Everything that a reader sees is derived from these facts
-and the clock.
+Invariants:
+    ``Accepted`` is the first fact, and only the first.
+    ``Queued`` comes before ``Started``.
+    There is at most one final fact (``Answered`` or ``Failed``), and no fact follows it.
+    All events that a subscriber receives are derived from these facts and the clock.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.query import Finish, Locale, Usage
@@ -19,7 +21,7 @@ FailureCode = Literal["backend_error", "internal", "answer_too_large", "lost", "
 
 
 class Accepted(Struct, frozen=True, tag="accepted"):
-    """A query was taken in; these are the terms under which its readers read."""
+    """Query accepted; the terms apply to all subscribers of the run. ``deadline`` and ``resume_for`` in seconds."""
 
     run_id: str
     owner: str
@@ -31,46 +33,51 @@ class Accepted(Struct, frozen=True, tag="accepted"):
     reasoning: bool
     deadline: float
     resume_for: float
-    question_tokens: int = 0  # an estimate, for backends that do not count
+    question_tokens: int = 0  # estimate, for backends that report no usage
 
 
 class Queued(Struct, frozen=True, tag="queued"):
-    """The run waits for a place. ``place`` is 1 for the next one; ``eta`` in seconds, where one can be guessed."""
+    """Run waiting for a slot.
 
-    place: int
+    Attributes:
+        position: the position in the queue; 1 starts next. Stored as ``place``.
+        eta: the estimated seconds until it starts, if known.
+    """
+
+    position: int = field(name="place")
     eta: float | None = None
 
 
 class Started(Struct, frozen=True, tag="started", omit_defaults=True):
-    """process_query is running. The deadline counts from here.
+    """process_query started; the deadline counts from here.
 
-    ``history_tokens`` estimates what was said before, where that was looked up here and not sent with the question.
+    ``history_tokens`` is an estimate for history that the server loaded; history in the request counts as question.
     """
 
     history_tokens: int = 0
 
 
 class ProgressReported(Struct, frozen=True, tag="reported"):
-    """The backend told its progress. An empty message leaves the status text as it is."""
+    """Progress reported by the backend. An empty message leaves the status text unchanged."""
 
     message: str
     fraction: float | None
 
 
 class ReasoningDelta(Struct, frozen=True, tag="reasoned"):
-    """A part of what the model thought."""
+    """Part of the model's reasoning."""
 
     text: str
 
 
 class TextDelta(Struct, frozen=True, tag="delta"):
-    """A part of the answer, from a backend that can stream. Never empty."""
+    """Part of the answer, from a streaming backend. Never empty."""
 
     text: str
 
 
 class Answered(Struct, frozen=True, tag="answered", omit_defaults=True):
-    """The answer is there. ``text`` is what no ``Delta`` has said before; the rest is as in an ``Answer``."""
+    """Run completed. ``text`` is the rest that no ``TextDelta`` carried; the other fields are those of ``Answer``."""
 
     text: str
     usage: Usage | None = None
@@ -80,26 +87,26 @@ class Answered(Struct, frozen=True, tag="answered", omit_defaults=True):
 
 
 class Failed(Struct, frozen=True, tag="failed"):
-    """There will be no answer. ``text`` is what a deliberate error says; other texts are the reader's language's."""
+    """Run failed. ``text`` is the message of a ``BackendError``; otherwise ``i18n`` supplies the text."""
 
     code: FailureCode
     text: str | None = None
 
 
-_ENDINGS = (Answered, Failed)  # asked of every fact, and a union would be made anew each time
+_FINAL_FACTS = (Answered, Failed)  # a tuple: a union would be built anew for each fact that is checked
 
 Fact = Accepted | Queued | Started | ProgressReported | ReasoningDelta | TextDelta | Answered | Failed
 
 
 class Entry(Struct, frozen=True):
-    """A fact and its moment, in seconds since 1970, by the clock of the machine that ran the query."""
+    """Fact with its time in seconds since 1970, by the clock of the machine that ran the query."""
 
     at: float
     fact: Fact
 
 
 def text_of(fact: Fact) -> str:
-    """Give the text that a fact holds for the reader, or an empty one."""
+    """Return the text of a fact that subscribers receive, or an empty string."""
     match fact:
         case ReasoningDelta(text=text) | TextDelta(text=text) | Answered(text=text):
             return text
@@ -108,17 +115,17 @@ def text_of(fact: Fact) -> str:
 
 
 def is_ending(fact: Fact) -> bool:
-    """Tell whether nothing can follow this fact."""
-    return isinstance(fact, _ENDINGS)
+    """Return whether the fact is final."""
+    return isinstance(fact, _FINAL_FACTS)
 
 
 def has_ended(entries: Sequence[Entry]) -> bool:
-    """Tell whether a journal has its ending."""
+    """Return whether the last fact of a journal is final."""
     return is_ending(entries[-1].fact)
 
 
 def run_terms(entries: Sequence[Entry]) -> Accepted:
-    """Give the terms of a run: the first fact of its journal."""
+    """Return the terms of a run: the first fact of its journal."""
     fact = entries[0].fact
     if not isinstance(fact, Accepted):
         raise TypeError(f"a journal begins with Accepted, not with {type(fact).__name__}")

@@ -1,4 +1,4 @@
-"""Every text that we say to a reader, in both languages, side by side."""
+"""Status and error texts for subscribers, in Chinese and English."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ Text = Mapping[Locale, str]
 
 INITIALIZING: Text = {"zh": "正在初始化连接...", "en": "Setting up the connection..."}
 
-_REQUEST: Text = {"zh": "正在处理您的请求...", "en": "Working on your request..."}
-_FIRST: Mapping[str, Text] = {
-    "basic": _REQUEST,
+_WORKING_ON_REQUEST: Text = {"zh": "正在处理您的请求...", "en": "Working on your request..."}
+_FIRST_TEXTS: Mapping[str, Text] = {
+    "basic": _WORKING_ON_REQUEST,
     "advanced": {"zh": "正在初始化处理...", "en": "Starting the work..."},
-    "smart": _REQUEST,
+    "smart": _WORKING_ON_REQUEST,
 }
 
 _ANALYZING: Text = {"zh": "正在分析用户请求...", "en": "Analyzing the request..."}
@@ -28,7 +28,7 @@ _WAIT: Text = {"zh": "请稍候...", "en": "One moment, please..."}
 _PREPARING: Text = {"zh": "正在准备回复...", "en": "Preparing the reply..."}
 _SORTING: Text = {"zh": "正在整理信息...", "en": "Putting things in order..."}
 
-_ROTATING: Mapping[str, tuple[Text, ...]] = {
+_ROTATING_TEXTS: Mapping[str, tuple[Text, ...]] = {
     "basic": (
         {"zh": "正在分析您的请求...", "en": "Analyzing your request..."},
         _SEARCHING,
@@ -50,7 +50,7 @@ _ROTATING: Mapping[str, tuple[Text, ...]] = {
     ),
 }
 
-_PROCESSED: Text = {
+_ANSWER_READY: Text = {
     "zh": "处理完成 (耗时 {seconds:.1f}秒)，正在发送回复...",
     "en": "Done (took {seconds:.1f} s), sending the reply...",
 }
@@ -67,18 +67,18 @@ FAILURES: Mapping[FailureCode, Text] = {
 
 
 def status_text(style: str, step: int, locale: Locale) -> str:
-    """Give the status text of a step: the first one at step 0, and the others in turn."""
+    """Return the status text of a progress step: the style's first text at step 0, then the others in rotation."""
     if step == 0:
-        return _FIRST[style][locale]
-    texts = _ROTATING[style]
+        return _FIRST_TEXTS[style][locale]
+    texts = _ROTATING_TEXTS[style]
     return texts[(step - 1) % len(texts)][locale]
 
 
 def answer_ready_text(locale: Locale, seconds: float) -> str:
-    """Say that the answer is there, and after how long."""
-    return _PROCESSED[locale].format(seconds=seconds)
+    """Return the status text for an answer that took so many seconds."""
+    return _ANSWER_READY[locale].format(seconds=seconds)
 
 
 def error_text(code: FailureCode, text: str | None, locale: Locale) -> str:
-    """Say what went wrong: the backend's own words when it chose some, else ours."""
+    """Return the error text for a client: the backend's own if it supplied one, else the text of the code."""
     return text or FAILURES[code][locale]

@@ -1,11 +1,9 @@
-"""How far a run is, as far as anybody can tell.
+"""Progress estimates of a run, and the delivery schedule of an answer's chunks.
 
-The law of an estimate: its percentage is an integer from 0 to 95 that never falls while time goes on.
-
-When each piece of an answer is due.
-
-A pause follows each piece, twice as long behind the end of a sentence. Who reads a long answer does not wait
-longer for it: all pauses shrink alike, so that the last piece is due within ``CAP``.
+Invariants:
+    The percentage is an integer from 0 to 95 and never falls while time passes.
+    The first chunk is due at once, the last within ``MAX_DELIVERY_SECONDS``; the pause after a sentence is twice as
+    long, and all pauses of a long answer shrink by the same factor.
 """
 
 from __future__ import annotations
@@ -18,26 +16,27 @@ from typing import Protocol
 from persona_stream.chunking.sentence_boundaries import ends_sentence
 from persona_stream.core.facts import ProgressReported
 
+MAX_DELIVERY_SECONDS = 10.0
 START_PERCENT = 5
 MAX_WAITING_PERCENT = 95
-_TOO_EARLY = 0.02  # a share so small says nothing about the time that the rest will take
+_MIN_FRACTION_FOR_ETA = 0.02  # a smaller fraction does not predict the remaining time
 
 
 class ProgressEstimator(Protocol):
-    """Guess how far a run is from how long it has been running. A better guess can take the place of this one."""
+    """Estimator of a run's progress from its elapsed time."""
 
     def __call__(self, elapsed: float, deadline: float) -> float:
-        """Give a percentage. It must not fall as ``elapsed`` rises; both are in seconds."""
+        """Return a percentage that does not fall as ``elapsed`` rises. Both arguments are in seconds."""
         ...
 
 
 def linear_to_deadline(elapsed: float, deadline: float) -> float:
-    """Fill the bar in the time that the run may take."""
+    """Return a percentage that grows linearly and reaches its maximum at the deadline."""
     return START_PERCENT + 90.0 * elapsed / deadline
 
 
 class ProgressTracker:
-    """Hold what is known about one run: its terms, its beginning, and what its backend told."""
+    """Progress of one run, from its deadline and the reports of its backend."""
 
     __slots__ = ("_deadline", "_estimator", "_fraction", "_reported_after", "message")
 
@@ -49,7 +48,7 @@ class ProgressTracker:
         self.message = ""
 
     def report(self, fact: ProgressReported, elapsed: float) -> None:
-        """Take what the backend told, so many seconds after the run started."""
+        """Record a report of the backend, ``elapsed`` seconds after the start."""
         if fact.message:
             self.message = fact.message
         if fact.fraction is not None and fact.fraction > self._fraction:
@@ -57,42 +56,36 @@ class ProgressTracker:
             self._reported_after = elapsed
 
     def percent(self, elapsed: float) -> int:
-        """Give the percentage at this moment."""
-        guess = self._estimator(max(0.0, elapsed), self._deadline)
-        return int(min(MAX_WAITING_PERCENT, max(guess, 100.0 * self._fraction)))
+        """Return the percentage ``elapsed`` seconds after the start."""
+        estimate = self._estimator(max(0.0, elapsed), self._deadline)
+        return int(min(MAX_WAITING_PERCENT, max(estimate, 100.0 * self._fraction)))
 
     def eta(self, elapsed: float) -> float | None:
-        """Give the seconds that are left, if the backend told enough to know."""
-        if self._fraction < _TOO_EARLY:
+        """Return the estimated remaining seconds, or ``None`` before the backend has reported enough progress."""
+        if self._fraction < _MIN_FRACTION_FOR_ETA:
             return None
-        whole = self._reported_after / self._fraction
-        return max(0.0, whole - elapsed)
+        total = self._reported_after / self._fraction
+        return max(0.0, total - elapsed)
 
 
-__all__ = ["MAX_DELIVERY_SECONDS", "ends_sentence", "schedule_chunks"]
-
-MAX_DELIVERY_SECONDS = 10.0
-"""Seconds in which any answer is delivered."""
-
-
-def schedule_chunks(pieces: Sequence[str], pause: float, cap: float = MAX_DELIVERY_SECONDS) -> list[float]:
-    """Give the moment at which each piece is due, in seconds after the answer came. The first is due at once.
+def schedule_chunks(chunks: Sequence[str], pause: float, cap: float = MAX_DELIVERY_SECONDS) -> list[float]:
+    """Return the time at which each chunk is due, in seconds after the answer is ready.
 
     Args:
-        pieces: the answer, in pieces.
-        pause: seconds from one piece to the next; 0 makes all due at once.
-        cap: the latest moment, in seconds.
+        chunks: the chunks of the answer.
+        pause: the seconds between two chunks; 0 makes all chunks due at once.
+        cap: the latest time, in seconds.
 
     Raises:
-        ValueError: ``pause`` or ``cap`` is negative, or ``pause`` is no number of seconds at all.
+        ValueError: ``pause`` or ``cap`` is negative, or ``pause`` is not finite.
     """
     if not (0 <= pause < math.inf and cap >= 0):
-        raise ValueError(f"a pause of {pause} s within {cap} s cannot be kept")
-    if not pieces:
+        raise ValueError(f"pause must be finite and, like cap, not negative: pause={pause}, cap={cap}")
+    if not chunks:
         return []
-    moments = list(accumulate((pause * (2 if ends_sentence(piece) else 1) for piece in pieces[:-1]), initial=0.0))
-    if moments[-1] <= cap:
-        return moments
-    scale = cap / moments[-1]
-    # Rounding could carry the last one past the cap.
-    return [min(moment * scale, cap) for moment in moments]
+    times = list(accumulate((pause * (2 if ends_sentence(chunk) else 1) for chunk in chunks[:-1]), initial=0.0))
+    if times[-1] <= cap:
+        return times
+    scale = cap / times[-1]
+    # Rounding could move the last one past the cap.
+    return [min(time * scale, cap) for time in times]

@@ -176,7 +176,7 @@ class StreamProjection:
 
     def _queuing(self, queued: Queued) -> QueuePosition:
         self._next_tick = self._now() + self._reader.style.interval
-        return QueuePosition(self._position, queued.place, max(0.0, self._now() - self._accepted_at), queued.eta)
+        return QueuePosition(self._position, queued.position, max(0.0, self._now() - self._accepted_at), queued.eta)
 
     def _tick(self) -> Progress:
         style, elapsed = self._reader.style, max(0.0, self._now() - self._started_at)

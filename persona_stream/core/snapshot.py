@@ -1,4 +1,4 @@
-"""A run at a glance: its stages, its state and its text, read off its facts."""
+"""Snapshot of a run: its timings, status and text, derived from its facts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RunStatus = Literal["queued", "processing", "complete", "error", "timeout", "can
 
 @dataclass(frozen=True, slots=True)
 class RunSnapshot:
-    """Hold what a journal says in all. Moments are seconds since 1970, and ``None`` where not yet."""
+    """State of a run at one moment. Times are in seconds since 1970, and ``None`` if not reached yet."""
 
     run: Accepted
     accepted_at: float
@@ -34,29 +34,29 @@ class RunSnapshot:
     ending: Answered | Failed | None
     text: str
     reasoning: str
-    estimate: ProgressTracker
+    progress: ProgressTracker
 
     @property
     def status(self) -> RunStatus:
-        """Name the state that the run is in."""
+        """Status of the run."""
         if self.ending is None:
             return "queued" if self.started_at is None else "processing"
         return final_status(self.ending)
 
     def elapsed(self, now: float) -> float:
-        """Give the seconds from the start (or from the taking in, if it never started) to the end, or until now."""
+        """Return the seconds from the start (or acceptance, if it never started) to the end, or until ``now``."""
         since = self.accepted_at if self.started_at is None else self.started_at
         return max(0.0, (now if self.ended_at is None else self.ended_at) - since)
 
     def percent(self, now: float) -> int:
-        """Give the percentage that a reader sees at this moment."""
+        """Return the progress that subscribers see at this moment, 5 to 100."""
         if isinstance(self.ending, Answered):
             return 100
-        return self.estimate.percent(0.0 if self.started_at is None else self.elapsed(now))
+        return self.progress.percent(0.0 if self.started_at is None else self.elapsed(now))
 
 
 def final_status(ending: Answered | Failed) -> RunStatus:
-    """Name the state of a run with this ending."""
+    """Return the status of a run with this final fact."""
     match ending:
         case Answered():
             return "complete"
@@ -67,32 +67,44 @@ def final_status(ending: Answered | Failed) -> RunStatus:
 
 
 def take_snapshot(entries: Sequence[Entry]) -> RunSnapshot:
-    """Read a journal."""
+    """Build the snapshot of a journal."""
     run = run_terms(entries)
-    estimate = ProgressTracker(run.deadline)
-    started_at = text_at = ended_at = None
+    progress = ProgressTracker(run.deadline)
+    started_at = None
+    text_at = None
+    ended_at = None
     ending: Answered | Failed | None = None
     texts: list[str] = []
-    thoughts: list[str] = []
+    reasoning: list[str] = []
     for entry in entries:
         match entry.fact:
             case Started():
                 started_at = entry.at
             case ProgressReported() as report:
-                estimate.report(report, 0.0 if started_at is None else entry.at - started_at)
+                progress.report(report, 0.0 if started_at is None else entry.at - started_at)
             case ReasoningDelta(text=text):
-                thoughts.append(text)
+                reasoning.append(text)
             case TextDelta(text=text):
                 texts.append(text)
                 text_at = entry.at if text_at is None else text_at
             case Answered() as answered:
                 texts.append(answered.text)
                 text_at = entry.at if text_at is None else text_at
-                ended_at, ending = entry.at, answered
+                ended_at = entry.at
+                ending = answered
             case Failed() as failed:
-                ended_at, ending = entry.at, failed
+                ended_at = entry.at
+                ending = failed
             case _:
                 pass
     return RunSnapshot(
-        run, entries[0].at, started_at, text_at, ended_at, ending, "".join(texts), "".join(thoughts), estimate
+        run=run,
+        accepted_at=entries[0].at,
+        started_at=started_at,
+        text_at=text_at,
+        ended_at=ended_at,
+        ending=ending,
+        text="".join(texts),
+        reasoning="".join(reasoning),
+        progress=progress,
     )

@@ -1,4 +1,4 @@
-"""Event ids: how far a reader is."""
+"""Event ids and resume positions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RUN = entries((0.0, accepted()), (0.0, Started()), (1.0, TextDelta("Hello ")), (
 
 @given(st.integers(0, 10**15 - 1), st.integers(0, 10**15 - 1))
 def test_an_id_reads_back(facts, characters):
-    """What we write, we read."""
+    """Parsing an id returns the position that it was built from."""
     assert cursor.parse(f"{RUN_ID}/{facts}.{characters}", RUN_ID) == (facts, characters)
 
 
@@ -28,7 +28,7 @@ IDS = st.from_regex(r"\A[a-z0-9]{0,3}/?-?[0-9]{0,17}\.?[0-9]{0,17}\n?\Z") | st.t
 
 @given(IDS, st.sampled_from(["", "a", RUN_ID]))
 def test_any_text_is_a_position_of_the_run_or_refused(text, run):
-    """Whatever a client sends back: what is taken is written as we would write it, but for zeros before a number."""
+    """An accepted id has the canonical form, apart from leading zeros."""
     event_id = f"{run}{text}"
     try:
         facts, characters = cursor.parse(event_id, RUN_ID)
@@ -43,8 +43,8 @@ def test_any_text_is_a_position_of_the_run_or_refused(text, run):
 
 @given(st.tuples(st.integers(0, 6), st.integers(0, 14)), st.integers(0, 14))
 def test_any_position_exists_or_is_refused(position, characters):
-    """There is no third way, and so it is with characters; and what these come to does exist."""
-    with suppress(InvalidRequest):  # the other way
+    """So is any number of characters; an accepted number leads to an existing position."""
+    with suppress(InvalidRequest):
         assert cursor.validate(Position(*position), RUN) == position
     try:
         found = cursor.position_at_character(characters, RUN)
@@ -54,7 +54,7 @@ def test_any_position_exists_or_is_refused(position, characters):
 
 
 def test_no_id_is_the_beginning():
-    """A first connection is a resumption from the beginning."""
+    """The first connection resumes at the beginning."""
     assert cursor.parse("", RUN_ID) == BEGINNING
 
 
@@ -68,34 +68,34 @@ def test_no_id_is_the_beginning():
     ],
 )  # fmt: skip
 def test_a_malformed_or_foreign_id_is_refused(event_id):
-    """Garbage never means "from the beginning": that would double what the reader has."""
+    """An invalid id never means "from the beginning": the subscriber would receive its text twice."""
     with pytest.raises(InvalidRequest, match="Last-Event-ID"):
         cursor.parse(event_id, RUN_ID)
 
 
 @pytest.mark.parametrize("position", [(0, 0), (1, 0), (2, 0), (2, 6), (3, 0), (3, 5), (4, 0)])
-def test_positions_that_exist_are_given_back(position):
-    """Every place between two characters, and between two facts, is a position."""
+def test_an_existing_position_is_returned(position):
+    """Every boundary between two characters and between two facts is a position."""
     assert cursor.validate(Position(*position), RUN) == position
 
 
 @pytest.mark.parametrize("position", [(0, 1), (1, 1), (2, 7), (3, 6), (4, 1), (5, 0), (10**14, 0)])
 def test_positions_beyond_what_exists_are_refused(position):
-    """A reader cannot have what was never sent."""
+    """A subscriber cannot have received text that was never sent."""
     with pytest.raises(InvalidRequest, match="beyond"):
         cursor.validate(Position(*position), RUN)
 
 
 def test_characters_of_the_answer_are_counted_over_its_parts():
-    """Deltas and the rest are one answer."""
-    places = [cursor.position_at_character(held, RUN) for held in (0, 1, 6, 7, 11)]
-    assert places == [(0, 0), (2, 1), (2, 6), (3, 1), (3, 5)]
+    """The answer is the text of all deltas and of the final fact."""
+    positions = [cursor.position_at_character(count, RUN) for count in (0, 1, 6, 7, 11)]
+    assert positions == [(0, 0), (2, 1), (2, 6), (3, 1), (3, 5)]
     with pytest.raises(InvalidRequest, match="11 characters so far"):
         cursor.position_at_character(12, RUN)
 
 
 def test_only_the_whole_of_an_ended_run_is_its_end():
-    """All the text is not all: the ending is still to come."""
+    """With all text received, the final fact is still missing."""
     assert cursor.is_at_end(Position(4, 0), RUN)
     assert not cursor.is_at_end(Position(3, 5), RUN)
     assert not cursor.is_at_end(Position(3, 0), RUN[:3])

@@ -1,7 +1,4 @@
-"""How far a run is.
-
-Pieces are due one after the other, and the last in time.
-"""
+"""Progress estimates and the delivery schedule of chunks."""
 
 from __future__ import annotations
 
@@ -20,48 +17,48 @@ from persona_stream.core.progress import MAX_DELIVERY_SECONDS, ProgressTracker, 
     ("elapsed", "percent"),
     [(0.0, 5), (1.6, 5), (1.7, 6), (15.0, 14), (75.0, 50), (149.9, 94), (150.0, 95), (999.0, 95)],
 )
-def test_the_bar_fills_in_the_time_that_the_run_may_take(elapsed, percent):
+def test_progress_grows_linearly_until_the_deadline(elapsed, percent):
     """min(95, 5 + floor(90 × elapsed / deadline))."""
     assert ProgressTracker(150.0).percent(elapsed) == percent
 
 
 @given(st.lists(st.tuples(st.floats(0, 300), st.none() | st.floats(0, 1)), max_size=20))
 def test_the_percentage_never_falls(story):
-    """Whatever a backend reports, and in whatever order."""
-    estimate, seen = ProgressTracker(150.0), []
+    """Not for any sequence of reported fractions."""
+    tracker, seen = ProgressTracker(150.0), []
     for elapsed, fraction in sorted(story, key=lambda step: step[0]):
-        estimate.report(ProgressReported("", fraction), elapsed)
-        seen.append(estimate.percent(elapsed))
+        tracker.report(ProgressReported("", fraction), elapsed)
+        seen.append(tracker.percent(elapsed))
     assert seen == sorted(seen)
     assert all(5 <= percent <= 95 for percent in seen)
 
 
-def test_the_time_left_is_known_once_the_backend_told_enough():
-    """A quarter done after ten seconds leaves thirty, and they pass."""
-    estimate = ProgressTracker(150.0)
-    assert estimate.eta(5.0) is None
-    estimate.report(ProgressReported("", 0.25), 10.0)
-    assert estimate.eta(10.0) == pytest.approx(30.0)
-    assert estimate.eta(20.0) == pytest.approx(20.0)
-    assert estimate.eta(50.0) == 0.0
+def test_the_eta_is_known_once_the_backend_has_reported_enough():
+    """25 % after 10 s leaves 30 s, which then count down."""
+    tracker = ProgressTracker(150.0)
+    assert tracker.eta(5.0) is None
+    tracker.report(ProgressReported("", 0.25), 10.0)
+    assert tracker.eta(10.0) == pytest.approx(30.0)
+    assert tracker.eta(20.0) == pytest.approx(20.0)
+    assert tracker.eta(50.0) == 0.0
 
 
 def test_an_empty_message_leaves_the_last_one():
-    """A report of a share alone does not take the text away."""
-    estimate = ProgressTracker(150.0)
-    estimate.report(ProgressReported("SubscriptionClosed", None), 1.0)
-    estimate.report(ProgressReported("", 0.5), 2.0)
-    assert estimate.message == "SubscriptionClosed"
+    """A report without a message does not clear the status text."""
+    tracker = ProgressTracker(150.0)
+    tracker.report(ProgressReported("Reading", None), 1.0)
+    tracker.report(ProgressReported("", 0.5), 2.0)
+    assert tracker.message == "Reading"
 
 
-def test_a_better_estimator_can_take_the_place():
-    """Its guess is held to the law all the same."""
-    estimate = ProgressTracker(150.0, lambda elapsed, deadline: elapsed * 50)
-    assert [estimate.percent(elapsed) for elapsed in (0.0, 1.0, 3.0)] == [0, 50, 95]
+def test_another_estimator_can_be_used():
+    """Its result is limited to 95 % like that of the default estimator."""
+    tracker = ProgressTracker(150.0, lambda elapsed, deadline: elapsed * 50)
+    assert [tracker.percent(elapsed) for elapsed in (0.0, 1.0, 3.0)] == [0, 50, 95]
 
 
 @pytest.mark.parametrize(
-    ("pieces", "pause", "moments"),
+    ("chunks", "pause", "times"),
     [
         ([], 0.05, []),
         (["Hello."], 0.05, [0.0]),
@@ -73,13 +70,13 @@ def test_a_better_estimator_can_take_the_place():
         (["one ", "two. ", "three ", "four"], 5.0, [0.0, 2.5, 7.5, 10.0]),
     ],
 )
-def test_moments(pieces: list[str], pause: float, moments: list[float]) -> None:
-    """The first is due at once, the others after their pauses, twice as long behind a sentence's end."""
-    assert schedule_chunks(pieces, pause) == moments
+def test_chunks_are_due_after_their_pauses(chunks: list[str], pause: float, times: list[float]) -> None:
+    """The first chunk is due at once, the others after their pauses, which are twice as long after a sentence."""
+    assert schedule_chunks(chunks, pause) == times
 
 
-def test_own_cap() -> None:
-    """The cap can be another."""
+def test_the_cap_can_be_set() -> None:
+    """Pauses shrink to fit another cap."""
     assert schedule_chunks(["a", "b", "c"], 1.0, cap=1.0) == [0.0, 0.5, 1.0]
     assert schedule_chunks(["a", "b", "c"], 1.0, cap=0.0) == [0.0, 0.0, 0.0]
 
@@ -89,31 +86,31 @@ def test_own_cap() -> None:
     st.floats(0, 1e6),
     st.floats(0, 100),
 )
-def test_in_time(pieces: list[str], pause: float, cap: float) -> None:
-    """There is a moment for each piece, none is before the one before it, and the last is within the cap."""
-    moments = schedule_chunks(pieces, pause, cap)
-    assert len(moments) == len(pieces)
-    assert moments[0] == 0.0
-    assert moments == sorted(moments)
-    assert moments[-1] <= cap
+def test_any_schedule_is_ordered_and_within_the_cap(chunks: list[str], pause: float, cap: float) -> None:
+    """Each chunk has a due time, the times do not fall, and the last one is within the cap."""
+    times = schedule_chunks(chunks, pause, cap)
+    assert len(times) == len(chunks)
+    assert times[0] == 0.0
+    assert times == sorted(times)
+    assert times[-1] <= cap
 
 
-def test_a_long_answer() -> None:
-    """A thousand pieces take no longer than ten seconds."""
+def test_a_long_answer_is_delivered_in_ten_seconds() -> None:
+    """A thousand chunks take no longer than a hundred."""
     assert schedule_chunks(["word "] * 1000, 0.05)[-1] == MAX_DELIVERY_SECONDS == 10.0
 
 
 @pytest.mark.parametrize(
     ("pause", "cap"), [(-0.1, 10.0), (math.nan, 10.0), (math.inf, 10.0), (0.1, -1.0), (0.1, math.nan)]
 )
-def test_impossible(pause: float, cap: float) -> None:
-    """A pause that is no duration is refused."""
-    with pytest.raises(ValueError, match="cannot be kept"):
+def test_an_invalid_pause_is_rejected(pause: float, cap: float) -> None:
+    """Negative and infinite pauses raise ValueError."""
+    with pytest.raises(ValueError, match="pause must be finite"):
         schedule_chunks(["a"], pause, cap)
 
 
 @pytest.mark.parametrize(
-    "piece",
+    "chunk",
     [
         "The end.",
         "The end. ",
@@ -133,14 +130,14 @@ def test_impossible(pause: float, cap: float) -> None:
         "end.\n    ",
     ],
 )
-def test_ends(piece: str) -> None:
-    """These end a sentence, or a line."""
-    assert ends_sentence(piece)
+def test_these_texts_end_a_sentence(chunk: str) -> None:
+    """The end of a line counts as well."""
+    assert ends_sentence(chunk)
 
 
 @pytest.mark.parametrize(
-    "piece", ["", " ", "word", "word ", "你好，", "e.g. ", "by Dr. ", "J. R. ", "1. ", "“世界”", "a: ", "x.y", "]"]
+    "chunk", ["", " ", "word", "word ", "你好，", "e.g. ", "by Dr. ", "J. R. ", "1. ", "“世界”", "a: ", "x.y", "]"]
 )
-def test_goes_on(piece: str) -> None:
-    """These do not."""
-    assert not ends_sentence(piece)
+def test_these_texts_do_not_end_a_sentence(chunk: str) -> None:
+    """Abbreviations, list numbers and commas end no sentence."""
+    assert not ends_sentence(chunk)

@@ -1,4 +1,4 @@
-"""A run at a glance."""
+"""Snapshots of runs."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ ACCEPTED, STARTED = (10.0, accepted()), (11.0, Started())
         ([STARTED, (21.0, Failed("lost"))], "error", 11, 10.0),
     ],
 )
-def test_a_runs_state_is_read_off_its_facts(happened, status, percent, elapsed):
-    """At the moment 41: thirty seconds after the start."""
-    summary = take_snapshot(entries(ACCEPTED, *happened))
-    assert (summary.status, summary.percent(41.0), summary.elapsed(41.0)) == (status, percent, elapsed)
+def test_the_status_is_derived_from_the_facts(happened, status, percent, elapsed):
+    """The snapshot is taken at 41 s, thirty seconds after the start."""
+    snapshot = take_snapshot(entries(ACCEPTED, *happened))
+    assert (snapshot.status, snapshot.percent(41.0), snapshot.elapsed(41.0)) == (status, percent, elapsed)
 
 
-def test_the_text_is_all_that_was_said():
-    """Deltas and the rest, and when it began."""
-    summary = take_snapshot(
+def test_the_text_joins_deltas_and_the_final_fact():
+    """The times of the first text and of the end are recorded as well."""
+    snapshot = take_snapshot(
         entries(ACCEPTED, STARTED, (12.0, TextDelta("Hel")), (13.0, TextDelta("lo")), (14.0, Answered("!")))
     )
-    assert (summary.text, summary.text_at, summary.ended_at) == ("Hello!", 12.0, 14.0)
+    assert (snapshot.text, snapshot.text_at, snapshot.ended_at) == ("Hello!", 12.0, 14.0)

@@ -71,7 +71,7 @@ def spy(server: RedisServer, seen: list[str]) -> gevent.Greenlet:
     def watch() -> None:
         with redis.Redis.from_url(server.url, decode_responses=True) as client, client.monitor() as monitor:
             seen.append("READY")
-            for command in monitor.subscribe():
+            for command in monitor.listen():
                 if command["client_type"] != "lua":
                     seen.append(command["command"].split()[0].upper())
 
