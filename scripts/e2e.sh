@@ -1,79 +1,82 @@
 #!/usr/bin/env bash
-# Run against servers and clients that are not ours, each in an environment of its own.
+# Test with third-party servers and clients, each in its own environment.
 #   scripts/e2e.sh [arguments for pytest]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# environment NAME REQUIREMENT...: make .venv-e2e-NAME, and make it again when its requirements change.
+# environment NAME LOCK REQUIREMENT...: create .venv-e2e-NAME with the versions of requirements/LOCK.txt ("-": without
+# a lock), and again whenever its inputs change.
 environment() {
-    local folder=.venv-e2e-$1 log
-    shift
-    [ "$(cat "$folder/.made" 2>/dev/null)" != "$*" ] || return 0
+    local folder=.venv-e2e-$1 lock=requirements/$2.txt inputs log
+    [ "$2" != - ] || lock=/dev/null
+    shift 2
+    inputs="$* $(cksum <"$lock")"
+    [ "$(cat "$folder/.made" 2>/dev/null)" != "$inputs" ] || return 0
     echo "Setting up $folder (once; a few minutes) ..."
     log=$(mktemp)
     rm -rf "$folder"
-    # Not compiled: of hundreds of megabytes only what is imported is worth that.
-    if ! { .venv/bin/python -m venv "$folder" &&
+    # Not compiled: only a small part of these hundreds of megabytes is ever imported.
+    if ! { .venv/bin/python -m venv "$folder" && PIP_CONSTRAINT=$lock \
         "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-compile "$@"; } >"$log" 2>&1; then
         tail -20 "$log" >&2
         echo "e2e.sh: could not set up $folder with: $*" >&2
         exit 1
     fi
     rm -f "$log"
-    printf '%s' "$*" >"$folder/.made"
+    printf '%s' "$inputs" >"$folder/.made"
 }
 
-# packages NAME REQUIREMENT...: the same with npm, in .venv-e2e-NAME-node.
-packages() {
-    local folder=.venv-e2e-$1-node
-    shift
-    [ "$(cat "$folder/.made" 2>/dev/null)" != "$*" ] || return 0
+# node_packages [PACKAGE...]: create .venv-e2e-node from requirements/node, or with the newest versions of the packages.
+node_packages() {
+    local folder=.venv-e2e-node inputs
+    inputs="$* $(cksum <requirements/node/package-lock.json)"
+    [ "$(cat "$folder/.made" 2>/dev/null)" != "$inputs" ] || return 0
     echo "Setting up $folder (once) ..."
     rm -rf "$folder"
-    npm install --silent --no-audit --no-fund --no-package-lock --fetch-retries 5 --prefix "$folder" "$@"
-    printf '%s' "$*" >"$folder/.made"
-}
-
-# wanted INSTALLER PACKAGE...: in the versions that docs/CLIENTS.md names; with NEWEST=1, in those of today.
-wanted() {
-    if [ -n "${NEWEST:-}" ]; then
-        shift
-        echo "$@"
+    mkdir "$folder"
+    cp requirements/node/package*.json "$folder"
+    if [ $# -eq 0 ]; then
+        npm ci --silent --no-audit --no-fund --fetch-retries 5 --prefix "$folder"
     else
-        .venv/bin/python -m e2e.versions "$@"
+        npm install --silent --no-audit --no-fund --no-package-lock --fetch-retries 5 --prefix "$folder" "${@/%/@latest}"
     fi
+    printf '%s' "$inputs" >"$folder/.made"
 }
 
-# What looks for faults of accessibility, in the tests of the dashboard.
-packages axe axe-core
+python_clients=(openai anthropic langchain-openai requests)
+node_clients=(openai @anthropic-ai/sdk ai @ai-sdk/openai-compatible @ai-sdk/anthropic)
 
-# The laws too, with many more examples than `make test` has time for, and what is too heavy for it.
+# The Node packages include axe-core, which checks the accessibility of the pages in the heavy tests below.
+if [ -n "${NEWEST:-}" ]; then
+    rm -rf .venv-e2e-clients .venv-e2e-node
+    node_packages "${node_clients[@]}"
+else
+    node_packages
+fi
+
+# Property tests with many more examples than `make test` runs, the heavy tests, and a short fuzz run.
 if [ $# -eq 0 ]; then
     HYPOTHESIS_PROFILE=thorough .venv/bin/python -m pytest -n 2 -m hypothesis tests
     .venv/bin/python -m pytest -n 2 --dist loadfile -m heavy tests
-    # A minute of what nobody has thought of; in CI always from the same seed.
     scripts/fuzz.sh
 fi
 
-environment tokens -e '.[tokens]'
-environment litellm 'litellm[proxy]>=1.106,<2'
+environment tokens dev -e '.[tokens]'
+environment litellm litellm 'litellm[proxy]>=1.106,<2'
+if [ -n "${NEWEST:-}" ]; then
+    environment clients - "${python_clients[@]}"
+else
+    environment clients clients "${python_clients[@]}"
+fi
 
-[ -z "${NEWEST:-}" ] || rm -f .venv-e2e-{openai,anthropic,langchain}/.made .venv-e2e-*-node/.made
-environment openai $(wanted pip openai requests)
-environment anthropic $(wanted pip anthropic)
-environment langchain $(wanted pip langchain-openai)
-packages openai $(wanted npm openai)
-packages anthropic $(wanted npm @anthropic-ai/sdk)
-packages ai $(wanted npm ai @ai-sdk/openai-compatible @ai-sdk/anthropic)
-
-for name in openai anthropic langchain; do
-    export "E2E_${name^^}=$PWD/.venv-e2e-$name/bin/python"
+for name in OPENAI ANTHROPIC LANGCHAIN; do
+    export "E2E_$name=$PWD/.venv-e2e-clients/bin/python"
 done
-for name in openai anthropic ai; do
-    export "E2E_${name^^}_NODE=$PWD/.venv-e2e-$name-node"
+for name in OPENAI ANTHROPIC AI; do
+    export "E2E_${name}_NODE=$PWD/.venv-e2e-node"
 done
 export E2E_TOKENS=$PWD/.venv-e2e-tokens/bin/python
 export E2E_LITELLM=$PWD/.venv-e2e-litellm/bin/litellm
 [ -z "${NEWEST:-}" ] || .venv/bin/python -m e2e.versions write
-# LiteLLM takes half a minute of computing to start, and more when it was just installed.
+# LiteLLM needs half a minute of CPU time to start, and more right after its installation.
 exec .venv/bin/python -m pytest e2e -o timeout=600 "$@"

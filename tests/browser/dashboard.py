@@ -14,7 +14,7 @@ from tests.browser.page import PATIENCE_MS, SCREENSHOTS
 from tests.serving import ROOT, token
 
 ADMIN = token("boss", scope="chat admin")
-AXE = ROOT / ".venv-e2e-axe-node/node_modules/axe-core/axe.min.js"
+AXE = ROOT / ".venv-e2e-node/node_modules/axe-core/axe.min.js"
 
 
 class Dashboard:
