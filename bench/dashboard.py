@@ -24,7 +24,7 @@ from persona_stream.db.models import FAILED, RunFilters
 from persona_stream.db.run_queries import filter_options, get_run, list_runs, newest_runs_query
 from persona_stream.db.statistics import TimeSeries
 from tests.db.factories import MONTH, fill
-from tests.serving import SECRET, Served, token
+from tests.server_process import SECRET, ServerProcess, token
 
 _TIMES = 20
 _GOAL_MS = 200.0
@@ -63,7 +63,7 @@ def _query(filters: RunFilters) -> str:
     return urlencode({name: value for name, value in given.items() if value}, doseq=True)
 
 
-def _measure(server: Served, path: str) -> tuple[float, float]:
+def _measure(server: ServerProcess, path: str) -> tuple[float, float]:
     took = []
     headers = {"Authorization": f"Bearer {token('bench', scope='admin')}"}
     with requests.Session() as session:
@@ -128,7 +128,7 @@ def main() -> None:
             pages = [*_pages(now), ("a run", f"runs/{runs[0].run_id}", None)]
             load = os.getloadavg()[0]
             print(f"{asked.runs} runs, {platform.machine()}, {os.cpu_count()} cores, load {load:.1f} before")
-            server = Served([f"--jwt-secret={SECRET}", f"--state-dir={folder}", f"--database-url={url}"])
+            server = ServerProcess([f"--jwt-secret={SECRET}", f"--state-dir={folder}", f"--database-url={url}"])
             try:
                 for name, path, _ in pages:
                     first, median = _measure(server, path)

@@ -12,7 +12,7 @@ from e2e import published
 from e2e.answering import TEXT
 from e2e.published import runs
 from e2e.served import Served
-from tests.waiting import wait_for
+from tests.polling import wait_for
 
 PYTHON = ("whole", "whole_async", "stream", "stream_async", "helper")
 NODE = ("whole", "stream", "helper")

@@ -10,7 +10,7 @@ import pytest
 from e2e.answering import TEXT
 from e2e.published import Package, runs, use, use_all
 from e2e.served import Served, serving, token
-from tests.waiting import wait_for
+from tests.polling import wait_for
 
 AI = ("whole", "stream")
 LANGCHAIN = ("whole", "whole_async", "stream", "stream_async")

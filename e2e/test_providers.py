@@ -17,7 +17,7 @@ from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Answer, Turn, Usage
 from persona_stream.errors import BackendError, BackendUnavailable
 from tests.backends.fake_provider import DONE, Ear, Provider, chunk, chunks, completion, http, stream
-from tests.waiting import wait_for
+from tests.polling import wait_for
 
 Make = Callable[..., Backend]
 

@@ -8,7 +8,7 @@ import subprocess
 import time
 
 from fuzz.report import Findings
-from tests.serving import ROOT
+from tests.server_process import ROOT
 
 # What reads what strangers write. Their laws are tests like others, and stand there.
 PARSERS = (

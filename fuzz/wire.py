@@ -19,7 +19,7 @@ from random import Random
 
 from fuzz.known_ids import known
 from fuzz.report import Findings
-from tests.serving import ROOT, SECRET, Served
+from tests.server_process import ROOT, SECRET, ServerProcess
 
 _AT_ONCE, _AT_ONCE_FOR_LONG = 2, 3  # processes that ask: a server is quicker than they, and loading costs each the same
 _PASS = 300.0  # seconds: runs are kept longer, so those that are known exist to the end
@@ -57,10 +57,10 @@ def fuzz(seconds: float, seed: int, findings: Findings) -> Counter[str]:
 
 
 @contextmanager
-def _served(findings: Findings) -> Iterator[Served]:
+def _served(findings: Findings) -> Iterator[ServerProcess]:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         database = f"sqlite:///{folder}/log.sqlite"
-        server = Served([*_FLAGS, f"--state-dir={folder}"], {"PERSONA_STREAM_DATABASE_URL": database})
+        server = ServerProcess([*_FLAGS, f"--state-dir={folder}"], {"PERSONA_STREAM_DATABASE_URL": database})
         try:
             yield server
         finally:
@@ -69,7 +69,7 @@ def _served(findings: Findings) -> Iterator[Served]:
                 findings.add("the server's log", f"exit code {code}\n{server.log[-20_000:]}", "the same seed")
 
 
-def _pass(server: Served, chosen: list[str], seconds: float, seed: int, findings: Findings) -> Counter[str]:
+def _pass(server: ServerProcess, chosen: list[str], seconds: float, seed: int, findings: Findings) -> Counter[str]:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         exists, counts = Path(folder, "known.json"), Path(folder, "counts.json")
         # A caller of its own for each pass: one pass deletes what another relies on.

@@ -1,4 +1,4 @@
-"""Read the documents of this project: their links, tables and blocks of code."""
+"""Documents of the project, parsed into links, tables and code blocks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MARKED = re.compile(r"<!-- settings: begin.*?-->\n(?P<table>.*?)<!-- settings: 
 
 
 class Snippet(NamedTuple):
-    """Hold a block of code, and the heading that it stands under."""
+    """Code block with the heading above it."""
 
     heading: str
     language: str
@@ -26,7 +26,7 @@ class Snippet(NamedTuple):
 
 
 class Document:
-    """Hold one document, which knows its place under the root."""
+    """Markdown document of the project."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -38,12 +38,13 @@ class Document:
         return self.name
 
     def blocks(self, *languages: str) -> list[str]:
-        """Give the blocks of code in these languages."""
+        """Return the code blocks in these languages."""
         return [found["body"] for found in _FENCE.finditer(self.text) if found["language"] in languages]
 
     def snippets(self) -> list[Snippet]:
-        """Give all blocks of code in their order."""
-        found, heading = [], ""
+        """Return all code blocks in their order."""
+        found: list[Snippet] = []
+        heading = ""
         for part in re.finditer(f"{_FENCE.pattern}|{_HEADING.pattern}", self.text, re.DOTALL | re.MULTILINE):
             if part["text"] is not None:
                 heading = part["text"]
@@ -52,32 +53,32 @@ class Document:
         return found
 
     def events(self) -> list[str]:
-        """Give the JSON of every event that is shown."""
+        """Return the JSON of each event in the document."""
         return [found["json"] for found in _EVENT.finditer(self.text)]
 
     def code(self) -> list[str]:
-        """Give what stands between backticks in the prose."""
+        """Return the inline code spans of the prose."""
         return _CODE.findall(self.prose)
 
     def links(self) -> Iterator[tuple[Path, str]]:
-        """Give the file and the anchor of every link that stays in this project."""
+        """Yield the file and the anchor of each link within the project."""
         for found in _LINK.finditer(_CODE.sub("", self.prose)):
             path, _, anchor = found["target"].partition("#")
             if not re.match(r"[a-z]+:", path):
                 yield (self.file.parent / path if path else self.file).resolve(), anchor
 
     def anchors(self) -> set[str]:
-        """Give the anchors of the headings, by GitHub's rule."""
+        """Return the anchors of the headings, by GitHub's rule."""
         headings = (found["text"].strip().lower() for found in _HEADING.finditer(self.prose))
         return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}
 
     def rows(self) -> list[list[str]]:
-        """Give the rows of all tables, as cells without their backticks."""
+        """Return the rows of all tables, as cells without backticks."""
         lines = (line for line in self.prose.splitlines() if line.startswith("|"))
         return [[cell.strip().replace("`", "") for cell in line[1:].rstrip("|").split("|")] for line in lines]
 
     def settings_table(self) -> str:
-        """Give the table between the markers."""
+        """Return the settings table between the markers."""
         found = _MARKED.search(self.text)
         assert found is not None, f"{self.name} has no table of settings between markers"
         return found["table"].strip()

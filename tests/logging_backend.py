@@ -1,4 +1,4 @@
-"""Backends that log for themselves, and one that leaves an error behind."""
+"""Backend that logs through its own logger, and one that leaves a failing greenlet behind."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ logger = logging.getLogger("my_bot")
 
 
 def ask(message: str) -> str:
-    """Log, and fail."""
+    """Log a warning and raise."""
     logger.warning("the bot is slow today")
     raise ValueError("a detail")
 
 
 def careless(message: str) -> str:
-    """Start what fails on its own."""
+    """Start a greenlet that raises."""
     gevent.spawn(_fail)
-    time.sleep(0.1)  # while that happens
+    time.sleep(0.1)  # the greenlet runs meanwhile
     return "Answered."
 
 

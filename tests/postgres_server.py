@@ -1,4 +1,4 @@
-"""A private PostgreSQL for tests: on a free port, in a folder of its own, and as careless with its disk as can be."""
+"""Private PostgreSQL server for tests, on a free port, in its own directory and without durability."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ import pytest
 from tests.ports import free_port
 
 _DEBIAN = Path("/usr/lib/postgresql")
-_PATIENCE = 30.0  # seconds
-_CARELESS = ("fsync=off", "full_page_writes=off", "unix_socket_directories=")
+TIMEOUT = 30.0  # seconds
+_NO_DURABILITY = ("fsync=off", "full_page_writes=off", "unix_socket_directories=")
 
 
-def _found() -> Path | None:
-    """Find the folder of its programs, which Debian keeps out of the path: the newest there is."""
+def _find_programs() -> Path | None:
+    """Return the directory of the newest installed version; Debian keeps it out of the path."""
     if (program := shutil.which("initdb")) is not None:
         return Path(program).parent
     versions = sorted(_DEBIAN.glob("*/bin/initdb"), key=lambda file: float(file.parts[-3]), reverse=True)
     return versions[0].parent if versions else None
 
 
-PROGRAMS = _found()
+PROGRAMS = _find_programs()
 
 needs_postgres = pytest.mark.skipif(
     PROGRAMS is None and os.environ.get("CI") != "true", reason="needs PostgreSQL: apt-get install postgresql"
@@ -38,20 +38,20 @@ needs_postgres = pytest.mark.skipif(
 
 
 class PostgresServer:
-    """A PostgreSQL that runs, and can be killed, started again, and held up."""
+    """PostgreSQL process that can be killed, restarted and suspended."""
 
     def __init__(self) -> None:
-        assert PROGRAMS is not None, "PostgreSQL is missing, and CI skips nothing"
+        assert PROGRAMS is not None, "PostgreSQL is missing, and CI must not skip its tests"
         self._folder = Path(tempfile.mkdtemp(prefix="persona-stream-postgres-"))
         self._numbers = itertools.count(1)
         self.port = free_port()
         self.process: subprocess.Popen[bytes]
         if _user():
             shutil.chown(self._folder, **_user_and_group())
-        where = ["--pgdata", self._folder / "data", "--username=postgres", "--auth=trust"]
-        how = ["--no-sync", "--encoding=UTF8", "--locale=C"]
+        paths = ["--pgdata", self._folder / "data", "--username=postgres", "--auth=trust"]
+        options = ["--no-sync", "--encoding=UTF8", "--locale=C"]
         done = subprocess.run(
-            [PROGRAMS / "initdb", *where, *how],
+            [PROGRAMS / "initdb", *paths, *options],
             capture_output=True,
             text=True,
             cwd=self._folder,
@@ -63,23 +63,23 @@ class PostgresServer:
 
     @property
     def url(self) -> str:
-        """The address of the database that is there from the beginning."""
+        """URL of the default database."""
         return self.url_of("postgres")
 
     def url_of(self, database: str) -> str:
-        """Give the address of a database, as the setting database_url has it."""
+        """Return the URL of a database, for the setting ``database_url``."""
         return f"postgresql://postgres@127.0.0.1:{self.port}/{database}"
 
     def make(self) -> str:
-        """Make an empty database, and give its address."""
+        """Create an empty database and return its URL."""
         name = f"test_{next(self._numbers)}"
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")
         return self.url_of(name)
 
     def start(self) -> None:
-        """Start it, with what was written before."""
-        options = [f"--{option}" for option in (*_CARELESS, "listen_addresses=127.0.0.1", f"port={self.port}")]
+        """Start the server with the data of its directory."""
+        options = [f"--{option}" for option in (*_NO_DURABILITY, "listen_addresses=127.0.0.1", f"port={self.port}")]
         self.process = subprocess.Popen(
             [PROGRAMS / "postgres", "-D", self._folder / "data", *options],
             stdout=subprocess.DEVNULL,
@@ -87,30 +87,30 @@ class PostgresServer:
             cwd=self._folder,
             **_user(),
         )
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + TIMEOUT
         while True:
             try:
                 psycopg.connect(self.url).close()
                 return
             except psycopg.OperationalError:
                 assert time.monotonic() < until, "PostgreSQL did not start"
-                time.sleep(0.05)  # between two tries
+                time.sleep(0.05)  # seconds between two attempts
 
     def kill(self) -> None:
-        """End it at once, with every connection."""
+        """Stop the server without waiting for its connections."""
         self.process.send_signal(signal.SIGQUIT)
-        self.process.wait(_PATIENCE)
+        self.process.wait(TIMEOUT)
 
     def hold(self) -> None:
-        """Let it take no new connections, and leave those that there are."""
+        """Suspend the postmaster: it accepts no new connections, existing ones stay open."""
         os.kill(self.process.pid, signal.SIGSTOP)
 
     def release(self) -> None:
-        """Let it go on."""
+        """Resume the postmaster."""
         os.kill(self.process.pid, signal.SIGCONT)
 
     def close(self) -> None:
-        """End it, and remove what it left."""
+        """Stop the server and remove its directory."""
         if self.process.poll() is None:
             self.release()
             self.kill()
@@ -118,7 +118,7 @@ class PostgresServer:
 
 
 def _user() -> dict[str, Any]:
-    """Say as whom it runs: it refuses to be root."""
+    """Return the user that the server runs as; it does not run as root."""
     return {**_user_and_group(), "extra_groups": []} if os.geteuid() == 0 else {}
 
 

@@ -1,4 +1,4 @@
-"""A private Redis for tests: on a free port, with nothing kept on disk."""
+"""Private Redis server for tests, on a free port and without persistence."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ needs_redis = pytest.mark.skipif(
 
 
 class RedisServer:
-    """A Redis that runs, and can be stopped, started empty, and held up."""
+    """Redis process that can be killed, restarted empty and suspended."""
 
     def __init__(self, *options: str, scheme: str = "redis", credentials: str = "", query: str = "") -> None:
         self._folder = tempfile.mkdtemp(prefix="persona-stream-redis-")
         self.port = free_port()
         self._options: Sequence[str] = options
-        self._scheme, self._credentials, self._query = scheme, credentials, query
+        self._scheme = scheme
+        self._credentials = credentials
+        self._query = query
         self._client = redis.Redis.from_url(self.url, decode_responses=True)
         self._raw = redis.Redis.from_url(self.url)
         self.process: subprocess.Popen[bytes]
@@ -38,19 +40,19 @@ class RedisServer:
 
     @property
     def url(self) -> str:
-        """Its address, as the setting redis_url has it."""
+        """Value for the setting ``redis_url``."""
         return f"{self._scheme}://{self._credentials}127.0.0.1:{self.port}/0{self._query}"
 
     def client(self) -> redis.Redis:
-        """Ask it something."""
+        """Return a client that decodes replies."""
         return self._client
 
     def raw(self) -> redis.Redis:
-        """Ask it something, and have bytes for an answer."""
+        """Return a client that returns bytes."""
         return self._raw
 
     def start(self) -> None:
-        """Start it, empty."""
+        """Start the server without data."""
         port = ["--port", str(self.port)] if self._scheme == "redis" else ["--port", "0", "--tls-port", str(self.port)]
         self.process = subprocess.Popen(
             [PROGRAM, *port, "--bind", "127.0.0.1", "--save", "", "--dir", self._folder, *self._options],
@@ -67,20 +69,20 @@ class RedisServer:
                 time.sleep(0.02)
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill the server."""
         self.process.kill()
         self.process.wait()
 
     def hold(self) -> None:
-        """Let it answer nothing, with its connections open."""
+        """Suspend the server; its connections stay open."""
         os.kill(self.process.pid, signal.SIGSTOP)
 
     def release(self) -> None:
-        """Let it go on."""
+        """Resume the server."""
         os.kill(self.process.pid, signal.SIGCONT)
 
     def close(self) -> None:
-        """End it, and remove what it left."""
+        """Stop the server and remove its directory."""
         self.release()
         self.kill()
         self._client.close()

@@ -1,4 +1,4 @@
-"""A backend that makes a span of its own."""
+"""Backend that creates a span of its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from opentelemetry import trace
 
 
 def ask(message: str) -> str:
-    """Look it up."""
+    """Answer within a span."""
     with trace.get_tracer("my_bot").start_as_current_span("look it up"):
         return f"You said: {message}"

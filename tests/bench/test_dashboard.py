@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.serving import ROOT
+from tests.server_process import ROOT
 
 
 def test_it_makes_its_log_and_measures_each_page(tmp_path: Path) -> None:

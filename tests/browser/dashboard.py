@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.page import PATIENCE_MS, SCREENSHOTS
-from tests.serving import ROOT, token
+from tests.server_process import ROOT, token
 
 ADMIN = token("boss", scope="chat admin")
 AXE = ROOT / ".venv-e2e-node/node_modules/axe-core/axe.min.js"

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.serving import SECRET, Served, token
+from tests.server_process import SECRET, ServerProcess, token
 
 
-class Server(Served):
+class Server(ServerProcess):
     """A server that runs, and a token that it takes."""
 
     def __init__(self, arguments: list[str]) -> None:

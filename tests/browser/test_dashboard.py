@@ -17,7 +17,7 @@ from tests.browser.conftest import Visit
 from tests.browser.dashboard import ADMIN, Dashboard
 from tests.browser.serving import Server, serving
 from tests.db.factories import fill
-from tests.serving import ROOT, token
+from tests.server_process import ROOT, token
 
 PHONE: dict[str, Any] = {
     "viewport": {"width": 390, "height": 780}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2

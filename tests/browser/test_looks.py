@@ -14,7 +14,7 @@ from tests.browser.backend import SHORT, STORY
 from tests.browser.conftest import Visit
 from tests.browser.page import SMART
 from tests.browser.serving import Server
-from tests.serving import ROOT
+from tests.server_process import ROOT
 
 PAGE = ROOT / "streaming_test.html"
 QUESTIONS = {"en-US": "What is your opinion on AI?", "zh-CN": "你怎么看人工智能？"}

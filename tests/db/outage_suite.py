@@ -10,7 +10,7 @@ from persona_stream.db.tables import exchanges, runs
 from persona_stream.errors import Unavailable
 from tests.db.factories import BEGAN, query
 from tests.db.sql_suite import World, keep_run, postgres, world
-from tests.waiting import wait_for
+from tests.polling import wait_for
 
 __all__ = ["postgres", "world"]  # the fixtures
 

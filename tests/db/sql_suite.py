@@ -41,8 +41,8 @@ from persona_stream.db.tables import conversations, exchanges, metadata, run_tex
 from persona_stream.errors import ConfigurationError, Unavailable
 from persona_stream.runs.request import RequestInfo, RunRequest
 from tests.db.factories import ANSWERED, BEGAN, entries, name, order, query, reading, records
+from tests.polling import wait_for
 from tests.postgres_server import PostgresServer
-from tests.waiting import wait_for
 
 KIND = os.environ["STORE"]
 PRICES = custom_prices({"gpt-*": (2.0, 10.0)})

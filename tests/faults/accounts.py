@@ -8,11 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 from tests.faults.run_ledger import Counts, Ending
-from tests.scraping import families
-from tests.serving import Served
+from tests.metrics_client import families
+from tests.server_process import ServerProcess
 
 
-def metered(server: Served) -> Counts:
+def metered(server: ServerProcess) -> Counts:
     """Read ``/metrics``."""
     began = refused = 0
     ended: Counter[Ending] = Counter()

@@ -22,7 +22,7 @@ from tests.faults import vanishing
 from tests.faults.backend import answer
 from tests.faults.cluster import LEASE, Cluster
 from tests.faults.follower import Follower
-from tests.serving import Served
+from tests.server_process import ServerProcess
 
 _SERVERS = 3
 _AT_ONCE = 24  # readers that are under way
@@ -34,7 +34,7 @@ class Chaos:
     def __init__(self, cluster: Cluster, dice: random.Random) -> None:
         self._cluster, self._dice = cluster, dice
         self.done: Counter[str] = Counter()
-        self._stopping: list[Served] = []
+        self._stopping: list[ServerProcess] = []
 
     def strike(self) -> None:
         """Do one thing of those that happen."""
@@ -79,7 +79,7 @@ class Chaos:
             server.process.wait(timeout=30)
             server.stop()
 
-    def _replace(self, end: Callable[[Served], None]) -> None:
+    def _replace(self, end: Callable[[ServerProcess], None]) -> None:
         number = self._dice.randrange(len(self._cluster.servers))
         old, self._cluster.servers[number] = self._cluster.servers[number], self._cluster.serve()
         end(old)

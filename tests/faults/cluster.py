@@ -12,7 +12,7 @@ from types import TracebackType
 
 from tests.faults.follower import Follower
 from tests.redis_server import RedisServer
-from tests.serving import SECRET, Served
+from tests.server_process import SECRET, ServerProcess
 
 LEASE = 3.0
 
@@ -39,11 +39,11 @@ class Cluster:
             server.stop()
         self.redis.close()
 
-    def serve(self, **more: object) -> Served:
+    def serve(self, **more: object) -> ServerProcess:
         """Start one more server, perhaps with some settings of its own."""
         settings = {"redis_url": self.redis.url, **self._settings, **more}
         flags = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-        return Served(flags, {"LEDGER": str(self._ledger)})
+        return ServerProcess(flags, {"LEDGER": str(self._ledger)})
 
     @property
     def urls(self) -> list[str]:

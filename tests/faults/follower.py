@@ -13,7 +13,7 @@ from typing import Any
 
 import requests
 
-from tests.serving import token
+from tests.server_process import token
 
 
 class Follower(threading.Thread):

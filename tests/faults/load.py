@@ -16,8 +16,8 @@ from tests.faults.process_stats import memory_bytes
 from tests.faults.run_ledger import Counts, Ledger
 from tests.faults.scenarios import ALL, CROWD, WHOLE
 from tests.faults.virtual_user import Kind, Visitor
-from tests.serving import Served, token
-from tests.waiting import wait_for
+from tests.polling import wait_for
+from tests.server_process import ServerProcess, token
 
 _OWNERS: Final = 50
 _TOO_MANY: Final = 20.0  # seconds' worth of clients: then the machine does not bear them, and the next ones wait
@@ -31,7 +31,7 @@ _PROBING: Final = 5.0  # seconds
 class Load:
     """Send clients to a server."""
 
-    def __init__(self, server: Served, ledger: Ledger, dice: random.Random, rate: float) -> None:
+    def __init__(self, server: ServerProcess, ledger: Ledger, dice: random.Random, rate: float) -> None:
         self._server, self._ledger, self._dice, self._rate = server, ledger, dice, rate
         self._port = int(server.url.rpartition(":")[2])
         self._tokens = [token(f"soak-{owner}", expires=86_400) for owner in range(_OWNERS)]
@@ -92,7 +92,7 @@ class Load:
             )
 
 
-async def capacity(server: Served, log: Path, dice: random.Random) -> float:
+async def capacity(server: ServerProcess, log: Path, dice: random.Random) -> float:
     """Give how many clients a second get an answer from a backend that takes no time, when as many come as can.
 
     They are done with when they are in the log: what is put off until later is no capacity.

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.scraping import Seen, scrape
-from tests.serving import Served
-from tests.waiting import wait_for
+from tests.metrics_client import MetricReader, scrape
+from tests.polling import wait_for
+from tests.server_process import ServerProcess
 
 GROWTH: Final[Mapping[str, int]] = {
     # Connections of the store's pool, with some files each, are made when they are first needed.
@@ -40,7 +40,7 @@ class Vitals(NamedTuple):
     objects: int
 
 
-def look(server: Served) -> tuple[Vitals, str]:
+def look(server: ServerProcess) -> tuple[Vitals, str]:
     """Count what the server holds, and give the name of the run that counted."""
     response = server.post("/api/chat", {"username": "census", "message": "census 0"}, user="census")
     counted = response.json()
@@ -65,9 +65,9 @@ def grown(before: Vitals, after: Vitals, memory: int) -> Iterator[str]:
             yield f"{name}: {was:,} after the warm-up, {now:,} in the end, {bound:,} more would be in order"
 
 
-def wait_until_quiet(server: Served, seconds: float) -> Seen:
+def wait_until_quiet(server: ServerProcess, seconds: float) -> MetricReader:
     """Wait until no run is under way, waits or is read; give the metrics of that moment."""
-    found: list[Seen] = []
+    found: list[MetricReader] = []
 
     def is_quiet() -> bool:
         found[:] = [seen := scrape(server)]

@@ -24,7 +24,7 @@ from tests.faults.load import Load, capacity
 from tests.faults.process_stats import Vitals
 from tests.faults.run_ledger import Ending, Ledger
 from tests.faults.scenarios import ALL, CROWD
-from tests.serving import Served, serve
+from tests.server_process import ServerProcess, serve
 
 _SHARE: Final = 0.6  # of what the machine can take
 _STAY: Final = 4.0  # seconds that a client of the mixture is there, about
@@ -47,7 +47,7 @@ class Plan(NamedTuple):
     deadline: float = 8.0
 
 
-def _server(folder: Path, plan: Plan, rate: float) -> Served:
+def _server(folder: Path, plan: Plan, rate: float) -> ServerProcess:
     places = max(20, round(1.5 * _STAY * rate))
     return serve(
         "tests.faults.tasks:work",
@@ -64,7 +64,7 @@ def _server(folder: Path, plan: Plan, rate: float) -> Served:
     )
 
 
-def _count(server: Served, ledger: Ledger, plan: Plan) -> Vitals:
+def _count(server: ServerProcess, ledger: Ledger, plan: Plan) -> Vitals:
     """Count what the server holds, once nothing is under way and nothing is kept."""
     vitals.wait_until_quiet(server, 60)
     time.sleep(plan.retention + 1)  # what is kept of runs has passed

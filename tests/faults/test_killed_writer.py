@@ -12,9 +12,9 @@ from sqlalchemy import Engine, create_engine, select, text
 
 from persona_stream.db.engine import database_url
 from persona_stream.db.tables import exchanges, run_texts, runs
+from tests.polling import wait_for
 from tests.postgres_server import PostgresServer, needs_postgres
-from tests.serving import SECRET, Served
-from tests.waiting import wait_for
+from tests.server_process import SECRET, ServerProcess
 
 _WANTED = 20
 
@@ -30,13 +30,15 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     server.close()
 
 
-def served(url: str) -> Served:
+def served(url: str) -> ServerProcess:
     """Start a server that keeps what happens there."""
-    return Served([f"--jwt-secret={SECRET}", "--backend=tests.backends_for_tests:quick", f"--database-url={url}"])
+    return ServerProcess(
+        [f"--jwt-secret={SECRET}", "--backend=tests.backends_for_tests:quick", f"--database-url={url}"]
+    )
 
 
 @contextmanager
-def asked_all_the_time(server: Served) -> Iterator[None]:
+def asked_all_the_time(server: ServerProcess) -> Iterator[None]:
     """Ask from a few threads until the end of the block."""
     over = threading.Event()
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 from tests.faults.cluster import Cluster
 from tests.redis_server import needs_redis
-from tests.serving import Served
+from tests.server_process import ServerProcess
 
 pytestmark = needs_redis
 
 
-def connect(server: Served) -> http.client.HTTPConnection:
+def connect(server: ServerProcess) -> http.client.HTTPConnection:
     host, _, port = server.url.removeprefix("http://").rpartition(":")
     connection = http.client.HTTPConnection(host, int(port), timeout=10)
     connection.connect()

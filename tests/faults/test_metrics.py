@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults.cluster import Cluster, Workers
+from tests.metrics_client import scrape
+from tests.polling import wait_for
 from tests.redis_server import needs_redis
-from tests.scraping import scrape
-from tests.waiting import wait_for
 
 pytestmark = needs_redis
 

@@ -19,10 +19,10 @@ from tests.faults.backend import answer
 from tests.faults.cluster import Cluster
 from tests.faults.follower import Follower
 from tests.faults.nginx import CURL, Nginx, needs_nginx
-from tests.reading import Got, events
+from tests.polling import wait_for
 from tests.redis_server import needs_redis
-from tests.serving import token
-from tests.waiting import wait_for
+from tests.server_process import token
+from tests.sse_client import ReceivedEvent, events
 
 pytestmark = [needs_nginx, needs_redis]
 
@@ -85,7 +85,7 @@ def ask(url: str, message: str) -> tuple[list[float], requests.Response]:
     began = time.monotonic()
     with requests.post(url + SMART, json=body(message), headers=HEADERS, stream=True, timeout=30) as response:
         assert response.status_code == 200
-        got: list[Got] = list(events(response))
+        got: list[ReceivedEvent] = list(events(response))
     assert "".join(each.data["data"] for each in got if each.data["status"] == "streaming") == answer(message)
     return [each.at - began for each in got], response
 
@@ -99,7 +99,7 @@ class Curl:
     """
 
     def __init__(self, nginx: Nginx, messages: list[str]) -> None:
-        self.got: list[list[Got]] = [[] for _ in messages]
+        self.got: list[list[ReceivedEvent]] = [[] for _ in messages]
         self.connections: list[str] = []
         pipes = [os.pipe() for _ in messages]
         command = [CURL, "--no-progress-meter", "--parallel", "--no-buffer", "--http2"]
@@ -120,11 +120,11 @@ class Curl:
         for thread in self._threads:
             thread.start()
 
-    def _read(self, source: int, got: list[Got]) -> None:
+    def _read(self, source: int, got: list[ReceivedEvent]) -> None:
         with open(source, encoding="utf-8") as lines:
             for line in lines:
                 if line.startswith("data: "):
-                    got.append(Got(time.monotonic(), None, json.loads(line[6:])))
+                    got.append(ReceivedEvent(time.monotonic(), None, json.loads(line[6:])))
 
     def finish(self) -> None:
         """Read to the end."""

@@ -12,8 +12,8 @@ import pytest
 from tests.faults.backend import answer
 from tests.faults.cluster import LEASE, Cluster, Workers
 from tests.faults.follower import Follower
+from tests.polling import wait_for
 from tests.redis_server import needs_redis
-from tests.waiting import wait_for
 
 pytestmark = needs_redis
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests import reading
+from tests import sse_client
 from tests.faults.backend import answer
 from tests.faults.cluster import Cluster
 from tests.faults.wire import Wire
+from tests.polling import wait_for
 from tests.redis_server import needs_redis
-from tests.serving import Served
-from tests.waiting import wait_for
+from tests.server_process import ServerProcess
 
 pytestmark = needs_redis
 
@@ -30,22 +30,22 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def here(cluster: Cluster) -> Served:
+def here(cluster: Cluster) -> ServerProcess:
     return cluster.servers[0]
 
 
 @pytest.fixture
-def there(cluster: Cluster) -> Served:
+def there(cluster: Cluster) -> ServerProcess:
     return cluster.servers[1]
 
 
-def start(server: Served, message: str, **headers: str):
+def start(server: ServerProcess, message: str, **headers: str):
     """Start a run, and leave its stream open."""
     body = {"username": "x", "message": message, "locale": "en"}
     return server.post(SMART, body, headers={k.replace("_", "-"): v for k, v in headers.items()}, stream=True)
 
 
-def show(server: Served, run_id: str, user: str = "alice") -> dict:
+def show(server: ServerProcess, run_id: str, user: str = "alice") -> dict:
     return server.get(f"/api/runs/{run_id}", user).json()
 
 
@@ -91,7 +91,7 @@ def test_a_reader_may_come_sooner_than_the_word_of_what_it_has_read(tmp_path: Pa
 
         assert come(f"{facts + 1}.0").status_code == 400
         assert come(f"{facts - 1}.{len(first.text) + 1}").status_code == 400
-        assert reading.answer(reading.read(come(f"{facts - 1}.5"))) == first.text[5:]
+        assert sse_client.answer(sse_client.read(come(f"{facts - 1}.5"))) == first.text[5:]
         assert come(f"{facts}.0").status_code == 204
         wire.pass_news()
         assert second.result()["status"] == "complete"
@@ -99,7 +99,7 @@ def test_a_reader_may_come_sooner_than_the_word_of_what_it_has_read(tmp_path: Pa
         wire.close()
 
 
-def test_it_is_looked_at_and_listed_elsewhere(here: Served, there: Served):
+def test_it_is_looked_at_and_listed_elsewhere(here: ServerProcess, there: ServerProcess):
     """For its owner; for others it does not exist."""
     with start(here, "1 looked at") as response:
         run_id = response.headers["X-Run-Id"]
@@ -111,7 +111,7 @@ def test_it_is_looked_at_and_listed_elsewhere(here: Served, there: Served):
     assert show(there, run_id)["data"] == answer("1 looked at")
 
 
-def test_it_is_cancelled_elsewhere(cluster: Cluster, here: Served, there: Served):
+def test_it_is_cancelled_elsewhere(cluster: Cluster, here: ServerProcess, there: ServerProcess):
     """The answer to the request shows it, every reader sees it, and the process that ran it stops."""
     follower = cluster.ask("30 to be cancelled")
     follower.opened.wait(10)
@@ -122,7 +122,7 @@ def test_it_is_cancelled_elsewhere(cluster: Cluster, here: Served, there: Served
     wait_for(lambda: cluster.left_over() == {}, 10)
 
 
-def test_a_ticket_opens_it_elsewhere(here: Served, there: Served):
+def test_a_ticket_opens_it_elsewhere(here: ServerProcess, there: ServerProcess):
     """What EventSource is given works wherever it lands."""
     with start(here, "0 ticket") as response:
         url = show(here, response.headers["X-Run-Id"])["events_url"]
@@ -130,7 +130,7 @@ def test_a_ticket_opens_it_elsewhere(here: Served, there: Served):
     assert there.get(url[:-1] + ("A" if url[-1] != "A" else "B"), user=None).status_code == 401
 
 
-def test_a_reader_elsewhere_keeps_it_alive(cluster: Cluster, here: Served):
+def test_a_reader_elsewhere_keeps_it_alive(cluster: Cluster, here: ServerProcess):
     """The grace counts over all readers of all processes."""
     with start(here, "6 kept alive") as response:
         run_id = response.headers["X-Run-Id"]
@@ -140,7 +140,7 @@ def test_a_reader_elsewhere_keeps_it_alive(cluster: Cluster, here: Served):
     assert follower.text == answer("6 kept alive")
 
 
-def test_without_readers_anywhere_it_is_cancelled(cluster: Cluster, here: Served, there: Served):
+def test_without_readers_anywhere_it_is_cancelled(cluster: Cluster, here: ServerProcess, there: ServerProcess):
     """Within two graces of the last one's leaving, wherever that was."""
     with start(here, "40 abandoned") as response:
         run_id = response.headers["X-Run-Id"]
@@ -152,7 +152,7 @@ def test_without_readers_anywhere_it_is_cancelled(cluster: Cluster, here: Served
     wait_for(lambda: cluster.left_over() == {}, 10)
 
 
-def test_the_same_key_is_the_same_run_everywhere(cluster: Cluster, here: Served, there: Served):
+def test_the_same_key_is_the_same_run_everywhere(cluster: Cluster, here: ServerProcess, there: ServerProcess):
     """While it runs and after; another body is a conflict."""
     message = "1 the same key"
     with start(here, message, Idempotency_Key="one") as first, start(there, message, Idempotency_Key="one") as second:
@@ -165,11 +165,11 @@ def test_the_same_key_is_the_same_run_everywhere(cluster: Cluster, here: Served,
     assert cluster.times_run(message) == 1
 
 
-def test_of_many_at_once_under_one_key_one_runs(cluster: Cluster, here: Served, there: Served):
+def test_of_many_at_once_under_one_key_one_runs(cluster: Cluster, here: ServerProcess, there: ServerProcess):
     """Whichever process comes first."""
     found = []
 
-    def ask(server: Served) -> None:
+    def ask(server: ServerProcess) -> None:
         with start(server, "1 many at once", Idempotency_Key="many") as response:
             found.append(response.headers["X-Run-Id"])
 
@@ -183,7 +183,7 @@ def test_of_many_at_once_under_one_key_one_runs(cluster: Cluster, here: Served, 
     assert cluster.times_run("1 many at once") == 1
 
 
-def test_an_automatic_retry_joins_the_run(cluster: Cluster, here: Served, there: Served):
+def test_an_automatic_retry_joins_the_run(cluster: Cluster, here: ServerProcess, there: ServerProcess):
     """SDKs send no key, but say that they try again; a person who asks twice is answered twice."""
     with start(here, "1 tried again") as first:
         with start(there, "1 tried again", X_Stainless_Retry_Count="1") as second:

@@ -14,8 +14,8 @@ from collections import Counter
 from typing import Final
 
 from tests.faults import process_stats as vitals
-from tests.serving import Served, serve, token
-from tests.waiting import wait_for
+from tests.polling import wait_for
+from tests.server_process import ServerProcess, serve, token
 
 _AT_ONCE: Final = 500  # connections that the server may have open: fewer than wait for it to accept them
 _WARM_UP: Final = 100_000  # clients before these: until there were as many at once as ever, and garbage was collected
@@ -30,7 +30,7 @@ _NONSENSE: Final = (b"POST / HTTP/1\r\n\r\n", b"\x16\x03\x01\r\n\r\n", b"GET / H
 class Vanishing:
     """Come and vanish."""
 
-    def __init__(self, server: Served, dice: random.Random) -> None:
+    def __init__(self, server: ServerProcess, dice: random.Random) -> None:
         self._server, self._dice = server, dice
         self._address = ("127.0.0.1", int(server.url.rpartition(":")[2]))
         self._tokens = [token(f"vanishing-{user}", expires=86_400) for user in range(_USERS)]
@@ -112,7 +112,7 @@ def run(count: int, seed: int) -> int:
     return 1 if wrong else 0
 
 
-def _settled(vanishing: Vanishing, server: Served) -> vitals.Vitals:
+def _settled(vanishing: Vanishing, server: ServerProcess) -> vitals.Vitals:
     """Count what the server holds, once the last one has been noticed and what is kept of runs has passed."""
     vanishing.wait_for_server(vitals.IDLE_FILES)
     vitals.wait_until_quiet(server, 120)

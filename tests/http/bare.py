@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 
-from tests.serving import token
+from tests.server_process import token
 
 _STATUS = re.compile(rb"(?:^|(?<=[}\n]))HTTP/1\.[01] (\d{3}) ")
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving import Served, serve
+from tests.server_process import ServerProcess, serve
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Served]:
+def server() -> Iterator[ServerProcess]:
     """A server whose backend answers as the username says; see tests.backends_for_tests."""
     served = serve("tests.backends_for_tests:chosen", timeout=6, max_body_bytes=500_000, max_answer_bytes=1_000_000)
     yield served
@@ -19,7 +19,7 @@ def server() -> Iterator[Served]:
 
 
 @pytest.fixture(scope="session")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """The demo persona, as quick as it gets."""
     served = serve("demo", demo_seconds=0, state_dir=tmp_path_factory.mktemp("state"))
     yield served

@@ -13,7 +13,7 @@ from persona_stream import create_app  # noqa: E402
 from persona_stream.server.wsgi import HttpLimits, Server  # noqa: E402
 from persona_stream.settings.schema import Settings  # noqa: E402
 from tests.backends_for_tests import chosen  # noqa: E402
-from tests.serving import SECRET  # noqa: E402
+from tests.server_process import SECRET  # noqa: E402
 
 QUICK = HttpLimits(idle_timeout=2.0, header_timeout=2.0, body_timeout=2.0, min_body_rate=100_000.0, discard_timeout=0.5)
 

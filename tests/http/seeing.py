@@ -13,7 +13,7 @@ from flask import request  # noqa: E402
 from persona_stream import create_app  # noqa: E402
 from persona_stream.server.wsgi import Server  # noqa: E402
 from persona_stream.settings.schema import Settings  # noqa: E402
-from tests.serving import SECRET  # noqa: E402
+from tests.server_process import SECRET  # noqa: E402
 
 if __name__ == "__main__":
     app = create_app(Settings(trusted_proxies=sys.argv[2], jwt_secret=SECRET), process_query=lambda message: message)

@@ -11,16 +11,16 @@ import pytest
 import requests
 
 from tests.http.test_openai import CALLED, PATH, TOOL, chunks, comments, content, error
-from tests.reading import read
-from tests.serving import Served, serve
-from tests.waiting import wait_for
+from tests.polling import wait_for
+from tests.server_process import ServerProcess, serve
+from tests.sse_client import read
 
 PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"}}
 FOUND = {"role": "tool", "content": "Sun.", "tool_call_id": "1"}
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
+def server() -> Iterator[ServerProcess]:
     """A server whose backend can do everything, and which holds statuses back for a second."""
     served = serve(
         "tests.backends_for_tests:able", timeout=8, max_answer_bytes=100_000, commit_window=1, commit_window_stream=1,
@@ -30,7 +30,7 @@ def server() -> Iterator[Served]:
     assert served.stop() == 0
 
 
-def ask(server: Served, message: Any, *since: dict[str, Any], **more: Any) -> requests.Response:
+def ask(server: ServerProcess, message: Any, *since: dict[str, Any], **more: Any) -> requests.Response:
     return server.post(PATH, {"model": "x", "messages": [{"role": "user", "content": message}, *since], **more})
 
 
@@ -38,7 +38,7 @@ def deltas(response: requests.Response) -> list[dict[str, Any]]:
     return [each["choices"][0]["delta"] for each in chunks(response) if each.get("choices")]
 
 
-def test_all_that_was_asked_reaches_the_backend(server: Served):
+def test_all_that_was_asked_reaches_the_backend(server: ServerProcess):
     """Parts in their order, tools, the choice, what followed the question, and how to answer."""
     response = ask(
         server, [{"type": "text", "text": "show"}, PICTURE], CALLED, FOUND,
@@ -58,7 +58,7 @@ def test_all_that_was_asked_reaches_the_backend(server: Served):
     }  # fmt: skip
 
 
-def test_calls_of_tools_reach_the_client(server: Served):
+def test_calls_of_tools_reach_the_client(server: ServerProcess):
     """Whole, in a stream and at once."""
     function = {"name": "weather", "arguments": '{"city":"Wien"}'}
     streamed = ask(server, "call I look.", tools=[TOOL], stream=True)
@@ -77,7 +77,7 @@ def test_calls_of_tools_reach_the_client(server: Served):
     }  # fmt: skip
 
 
-def test_what_a_backend_sends_comes_as_it_comes(server: Served):
+def test_what_a_backend_sends_comes_as_it_comes(server: ServerProcess):
     """Thoughts and text while it works, and an honest end."""
     with server.post(
         PATH, {"model": "x", "messages": [{"role": "user", "content": "send one two three four"}], "stream": True},
@@ -94,7 +94,7 @@ def test_what_a_backend_sends_comes_as_it_comes(server: Served):
     assert (once["message"]["content"], once["finish_reason"]) == ("one two three four ", "length")
 
 
-def test_a_run_in_parts_is_read_again_from_any_character(server: Served):
+def test_a_run_in_parts_is_read_again_from_any_character(server: ServerProcess):
     """In any dialect, and without the part that the reader has."""
     run_id = ask(server, "send one two three four").headers["X-Run-Id"]
     for start in range(20):
@@ -105,7 +105,7 @@ def test_a_run_in_parts_is_read_again_from_any_character(server: Served):
     assert content(chunks(again)) == "two three four "
 
 
-def test_what_was_said_before_a_failure_stays_said(server: Served):
+def test_what_was_said_before_a_failure_stays_said(server: ServerProcess):
     """And the failure is an error, never an end."""
     response = ask(server, "break Half of", stream=True)
     assert '"content":"Half o"' in response.text
@@ -114,7 +114,7 @@ def test_what_was_said_before_a_failure_stays_said(server: Served):
     assert '"finish_reason":"stop"' not in response.text
 
 
-def test_an_endless_answer_has_an_end(server: Served):
+def test_an_endless_answer_has_an_end(server: ServerProcess):
     """At the bound of an answer, in parts or not, the run ends and the backend is stopped."""
     response = ask(server, "flood", stream=True)
     assert '"code":"answer_too_large"' in response.text
@@ -124,7 +124,7 @@ def test_an_endless_answer_has_an_end(server: Served):
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("path", [PATH, "/v1/messages", "/api/chat"])
-def test_a_quick_failure_has_its_true_status(server: Served, path: str, stream: bool):
+def test_a_quick_failure_has_its_true_status(server: ServerProcess, path: str, stream: bool):
     """Within the window nothing is sent."""
     body = {"model": "x", "username": "x", "message": "fail", "messages": [{"role": "user", "content": "fail"}]}
     response = server.post(path, {**body, "max_tokens": 5, "stream": stream})
@@ -134,7 +134,7 @@ def test_a_quick_failure_has_its_true_status(server: Served, path: str, stream: 
     assert "The library is closed today." in response.text
 
 
-def test_a_slow_answer_comes_after_white_space(server: Served):
+def test_a_slow_answer_comes_after_white_space(server: ServerProcess):
     """One at the end of the window and one an interval, with headers that let them pass; then the body as ever."""
     with server.post(PATH, {"model": "x", "messages": [{"role": "user", "content": "wait 3.5"}]}, stream=True) as slow:
         assert slow.headers["X-Accel-Buffering"] == "no"
@@ -144,7 +144,7 @@ def test_a_slow_answer_comes_after_white_space(server: Served):
     assert json.loads(body)["choices"][0]["message"]["content"] == "Waited."
 
 
-def test_a_slow_failure_is_an_error_under_200(server: Served):
+def test_a_slow_failure_is_an_error_under_200(server: ServerProcess):
     """The status is out already, and the body says what it would have said."""
     response = ask(server, "fail 1.5")
     assert response.status_code == 200
@@ -156,14 +156,14 @@ def test_a_slow_failure_is_an_error_under_200(server: Served):
     assert (message.status_code, message.json()["error"]["type"]) == (200, "api_error")
 
 
-def test_a_slow_stream_begins_after_the_window(server: Served):
+def test_a_slow_stream_begins_after_the_window(server: ServerProcess):
     """With all that it would have had."""
     response = ask(server, "wait 1.5", stream=True)
     assert content(chunks(response)) == "Waited."
     assert comments(response)
 
 
-def test_a_client_that_leaves_while_its_answer_is_late_leaves_nothing(server: Served):
+def test_a_client_that_leaves_while_its_answer_is_late_leaves_nothing(server: ServerProcess):
     """After the grace, the run is cancelled; and its place is free."""
     with server.post(PATH, {"model": "x", "messages": [{"role": "user", "content": "wait 7.5"}]}, stream=True) as left:
         run_id = left.headers["X-Run-Id"]

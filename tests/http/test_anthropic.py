@@ -12,8 +12,8 @@ import requests
 from persona_stream.protocols.anthropic.encoder import SIGNATURE
 from tests.backends_for_tests import CHINESE, ENGLISH
 from tests.http.test_refusals import BAD_TOKENS
-from tests.reading import answer, read
-from tests.serving import Served, serve, token
+from tests.server_process import ServerProcess, serve, token
+from tests.sse_client import answer, read
 
 PATH = "/v1/messages"
 COUNT = "/v1/messages/count_tokens"
@@ -25,14 +25,14 @@ PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/pn
 
 
 @pytest.fixture(scope="module")
-def able() -> Iterator[Served]:
+def able() -> Iterator[ServerProcess]:
     """A server whose backend can do everything."""
     served = serve("tests.backends_for_tests:able", timeout=8)
     yield served
     assert served.stop() == 0
 
 
-def ask(server: Served, model: str, message: Any, **more: Any) -> requests.Response:
+def ask(server: ServerProcess, model: str, message: Any, **more: Any) -> requests.Response:
     headers = more.pop("headers", {})
     body = {"model": model, "max_tokens": 100, "messages": [{"role": "user", "content": message}], **more}
     return server.post(PATH, body, headers=VERSION | headers)
@@ -71,7 +71,7 @@ def error(response: requests.Response) -> dict[str, Any]:
     return body["error"]
 
 
-def test_a_stream_from_the_first_byte_to_the_last(server: Served):
+def test_a_stream_from_the_first_byte_to_the_last(server: ServerProcess):
     """A message whose name has the run's: thoughts, text, the end, the tokens."""
     response = ask(server, "echo", "Hi", stream=True)
     start, ping, *blocks, end, stop = events(response)
@@ -91,7 +91,7 @@ def test_a_stream_from_the_first_byte_to_the_last(server: Served):
     }  # fmt: skip
 
 
-def test_the_headers_of_a_stream(server: Served):
+def test_the_headers_of_a_stream(server: ServerProcess):
     """What proxies and browsers need, the name of the run, and one of the request."""
     response = ask(server, "quick", "Hi", stream=True)
     assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
@@ -102,14 +102,14 @@ def test_the_headers_of_a_stream(server: Served):
     assert "x-request-id" not in response.headers
 
 
-def test_a_silent_backend_is_heard_of_every_two_seconds(server: Served):
+def test_a_silent_backend_is_heard_of_every_two_seconds(server: ServerProcess):
     """In pings, never in the content."""
     told = events(ask(server, "slow", "4.5", stream=True))
     assert deltas(told, "text") == ENGLISH + CHINESE
     assert kinds(told)[:5] == ["message_start", "ping", "ping", "ping", "content_block_start"]
 
 
-def test_one_message(server: Served):
+def test_one_message(server: ServerProcess):
     """The same, answered at once."""
     response = ask(server, "echo", "Hi")
     assert response.headers["request-id"].startswith("req_")
@@ -128,7 +128,7 @@ def test_one_message(server: Served):
     }
 
 
-def test_tokens_are_counted_alike_everywhere(server: Served):
+def test_tokens_are_counted_alike_everywhere(server: ServerProcess):
     """Before anything runs, at the beginning of a stream, and at the end where the backend does not count."""
     body = {"model": "quick", "system": "x" * 40, "messages": [{"role": "user", "content": "x" * 400}]}
     assert server.post(COUNT, body).json() == {"input_tokens": 110}
@@ -139,7 +139,7 @@ def test_tokens_are_counted_alike_everywhere(server: Served):
     assert with_tools.status_code == 200
 
 
-def test_the_conversation_reaches_the_backend(server: Served):
+def test_the_conversation_reaches_the_backend(server: ServerProcess):
     """The last message of the user is the question, all others the history; parameters come by name."""
     messages = [
         {"role": "user", "content": [{"type": "text", "text": "Hello"}, {"type": "text", "text": "there"}]},
@@ -156,7 +156,7 @@ def test_the_conversation_reaches_the_backend(server: Served):
     }
 
 
-def test_tools_pictures_and_results_reach_the_backend(able: Served):
+def test_tools_pictures_and_results_reach_the_backend(able: ServerProcess):
     """In the order that it needs."""
     messages = [
         {"role": "user", "content": [{"type": "text", "text": "show"}, PICTURE]},
@@ -178,7 +178,7 @@ def test_tools_pictures_and_results_reach_the_backend(able: Served):
     }  # fmt: skip
 
 
-def test_calls_of_tools_reach_the_client(able: Served):
+def test_calls_of_tools_reach_the_client(able: ServerProcess):
     """Whole, in a stream and at once."""
     called = {"type": "tool_use", "id": "call_1", "name": "weather"}
     told = events(ask(able, "x", "call I look.", tools=[TOOL], stream=True))
@@ -190,7 +190,7 @@ def test_calls_of_tools_reach_the_client(able: Served):
     assert (body["content"], body["stop_reason"]) == ([{**called, "input": {"city": "Wien"}}], "tool_use")
 
 
-def test_what_a_backend_sends_comes_in_one_block(able: Served):
+def test_what_a_backend_sends_comes_in_one_block(able: ServerProcess):
     """With an honest end; and it is read again from any character."""
     response = ask(able, "x", "send one two three", stream=True)
     told = events(response)
@@ -259,7 +259,9 @@ FIELDS = [
 
 @pytest.mark.parametrize(("body", "field"), FIELDS)
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_field_that_breaks_its_rule_is_named(able: Served, server: Served, body: Any, field: str, stream: bool):
+def test_a_field_that_breaks_its_rule_is_named(
+    able: ServerProcess, server: ServerProcess, body: Any, field: str, stream: bool
+):
     """And what nobody here can do is refused before anything runs."""
     # The body of the longest is over the limit of the other server.
     response = (able if len(str(body)) > 500_000 else server).post(PATH, {"stream": stream, **body})
@@ -282,7 +284,7 @@ def test_a_field_that_breaks_its_rule_is_named(able: Served, server: Served, bod
     ],
 )
 @pytest.mark.parametrize("headers", [{}, VERSION, {"anthropic-version": "tomorrow", "anthropic-beta": "x,y"}])
-def test_what_the_rules_allow_is_served(server: Served, body: dict[str, Any], headers: dict[str, str]):
+def test_what_the_rules_allow_is_served(server: ServerProcess, body: dict[str, Any], headers: dict[str, str]):
     """Unknown fields are ignored, null is left out, and any version of the protocol will do."""
     assert server.post(PATH, body, headers=headers).status_code == 200
     assert server.post(COUNT, body, headers=headers).json()["input_tokens"] > 0
@@ -299,14 +301,14 @@ def test_what_the_rules_allow_is_served(server: Served, body: dict[str, Any], he
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("path", [PATH, COUNT])
-def test_a_body_that_is_no_json_object_is_refused(server: Served, path: str, body: bytes):
+def test_a_body_that_is_no_json_object_is_refused(server: ServerProcess, path: str, body: bytes):
     """With 400 and one sentence, however deep or broken it is."""
     response = server.post(path, data=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
     assert error(response)["type"] == "invalid_request_error"
 
 
-def test_other_refusals_have_the_same_form(server: Served):
+def test_other_refusals_have_the_same_form(server: ServerProcess):
     """Whatever address or method it is, and however large the body."""
     json_type = {"Content-Type": "application/json"}
     for response, status, kind in (
@@ -333,7 +335,7 @@ def test_other_refusals_have_the_same_form(server: Served):
 
 
 @pytest.mark.parametrize("kind", BAD_TOKENS)
-def test_a_token_that_does_not_count_is_refused(server: Served, kind: str):
+def test_a_token_that_does_not_count_is_refused(server: ServerProcess, kind: str):
     """Whichever header it comes in, with the challenge that HTTP wants."""
     value = BAD_TOKENS[kind]
     headers = {"Authorization": value} if value is not None else {}
@@ -351,7 +353,7 @@ def test_a_token_that_does_not_count_is_refused(server: Served, kind: str):
             assert value not in response.text
 
 
-def test_the_token_may_come_in_either_header(server: Served):
+def test_the_token_may_come_in_either_header(server: ServerProcess):
     """It is the same token, and Authorization comes before x-api-key."""
     for headers, status in (
         ({"x-api-key": token()}, 200),
@@ -371,7 +373,9 @@ def test_the_token_may_come_in_either_header(server: Served):
         ("slow", "30", 504, "timeout_error"),
     ],
 )
-def test_a_failure_is_never_mistaken_for_an_answer(server: Served, model: str, message: str, status: int, kind: str):
+def test_a_failure_is_never_mistaken_for_an_answer(
+    server: ServerProcess, model: str, message: str, status: int, kind: str
+):
     """As a whole it has its status, and says that another try would only fail again; in a stream it is an event."""
     response = ask(server, model, message)
     assert response.status_code == status
@@ -386,7 +390,7 @@ def test_a_failure_is_never_mistaken_for_an_answer(server: Served, model: str, m
     assert not {"message_delta", "message_stop"} & set(kinds(told))
 
 
-def test_any_run_is_read_in_any_dialect(server: Served):
+def test_any_run_is_read_in_any_dialect(server: ServerProcess):
     """One of ours in Anthropic's, also from the middle, and one of Anthropic's in the others."""
     ours = server.post("/api/stream_chat", {"username": "echo", "message": TEXT})
     run_id = ours.headers["X-Run-Id"]
@@ -412,7 +416,7 @@ def test_any_run_is_read_in_any_dialect(server: Served):
     assert server.get(theirs.headers["Location"], params={"dialect": "anthropic"}, headers=at_end).status_code == 204
 
 
-def test_a_reader_who_comes_while_it_works_hears_of_it_at_once(server: Served):
+def test_a_reader_who_comes_while_it_works_hears_of_it_at_once(server: ServerProcess):
     """From a beginning of its own."""
     body = {"model": "slow", "max_tokens": 5, "messages": [{"role": "user", "content": "2.5"}], "stream": True}
     with server.post(PATH, body, stream=True) as first:
@@ -428,7 +432,7 @@ def test_a_reader_who_comes_while_it_works_hears_of_it_at_once(server: Served):
         assert deltas(told, "text") == deltas(events(first), "text") == ENGLISH + CHINESE
 
 
-def test_a_cancelled_stream_ends_with_an_error(server: Served):
+def test_a_cancelled_stream_ends_with_an_error(server: ServerProcess):
     """For the reader it is one like any other."""
     body = {"model": "slow", "max_tokens": 5, "messages": [{"role": "user", "content": "5.5"}], "stream": True}
     response = server.post(PATH, body, stream=True)
@@ -436,7 +440,7 @@ def test_a_cancelled_stream_ends_with_an_error(server: Served):
     assert events(response)[-1]["error"]["type"] == "api_error"
 
 
-def test_a_retry_joins_its_run_and_a_key_its_own(server: Served):
+def test_a_retry_joins_its_run_and_a_key_its_own(server: ServerProcess):
     """So that no failed connection runs the backend twice; and a key stands for one request."""
     first = ask(server, "echo", "once", headers={"X-Stainless-Retry-Count": "0"})
     again = ask(server, "echo", "once", headers={"X-Stainless-Retry-Count": "1"})
@@ -451,7 +455,7 @@ def test_a_retry_joins_its_run_and_a_key_its_own(server: Served):
     assert error(ask(server, "echo", "b", headers={"Idempotency-Key": "a b"}))["message"].startswith("Idempotency-Key")
 
 
-def test_models_in_two_shapes(server: Served, demo: Served):
+def test_models_in_two_shapes(server: ServerProcess, demo: ServerProcess):
     """As the header says; never none."""
     one = {
         "type": "model", "id": "tests.backends_for_tests:chosen", "display_name": "tests.backends_for_tests:chosen",

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.backends_for_tests import CHINESE, ENGLISH
-from tests.serving import Served
+from tests.server_process import ServerProcess
 
 
-def chat(server: Served, username: str, message: str, **more):
+def chat(server: ServerProcess, username: str, message: str, **more):
     return server.post("/api/chat", {"username": username, "message": message, "conversation_id": "chat_1", **more})
 
 
-def test_the_answer_comes_whole(server: Served):
+def test_the_answer_comes_whole(server: ServerProcess):
     """With the run's name, so that it can be read again."""
     response = chat(server, "slow", "0.5")
     body = response.json()
@@ -28,7 +28,7 @@ def test_the_answer_comes_whole(server: Served):
     assert server.get(response.headers["Location"]).status_code == 200
 
 
-def test_usage_is_there_when_it_is_known(server: Served):
+def test_usage_is_there_when_it_is_known(server: ServerProcess):
     """As the backend gave it."""
     usage = chat(server, "echo", "Hello").json()["usage"]
     assert usage == {"input_tokens": 5, "output_tokens": 5, "estimated": False}
@@ -43,7 +43,7 @@ def test_usage_is_there_when_it_is_known(server: Served):
         ("slow", "30", 504, "timeout"),
     ],
 )
-def test_failures_have_their_true_status(server: Served, username: str, message: str, status: int, code: str):
+def test_failures_have_their_true_status(server: ServerProcess, username: str, message: str, status: int, code: str):
     """And the body of the terminal event."""
     response = chat(server, username, message)
     assert response.status_code == status
@@ -51,7 +51,7 @@ def test_failures_have_their_true_status(server: Served, username: str, message:
     assert (body["success"], body["code"], body["is_complete"]) == (False, code, True)
 
 
-def test_a_cancelled_run_is_a_conflict(server: Served):
+def test_a_cancelled_run_is_a_conflict(server: ServerProcess):
     """Whoever waits for it learns that somebody ended it."""
     with ThreadPoolExecutor(1) as waiting:
         answer = waiting.submit(chat, server, "slow", "5.5")

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.reading import read
-from tests.serving import SECRET, Served
+from tests.server_process import SECRET, ServerProcess
+from tests.sse_client import read
 
 SMART = "/api/stream_chat_smart"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server that keeps conversations."""
     folder = tmp_path_factory.mktemp("state")
-    served = Served(
+    served = ServerProcess(
         [
             f"--jwt-secret={SECRET}",
             f"--state-dir={folder}",
@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     assert served.stop() == 0
 
 
-def chat(server: Served, message: str, conversation: str, username: str = "showing", user: str = "alice"):
+def chat(server: ServerProcess, message: str, conversation: str, username: str = "showing", user: str = "alice"):
     body = {"username": username, "message": message, "conversation_id": conversation}
     return server.post("/api/chat", body, user=user)
 
@@ -44,7 +44,7 @@ def history(response) -> list[list[str]]:
     return found
 
 
-def test_the_next_question_knows_what_was_said(server: Served):
+def test_the_next_question_knows_what_was_said(server: ServerProcess):
     """Question and answer, oldest first, at once after the answer; and only in this conversation of this caller."""
     first = chat(server, "My name is Ada", "talk-1", "echo")
     assert history(chat(server, "Who am I?", "talk-1")) == [["user", "My name is Ada"], ["assistant", "My name is Ada"]]
@@ -53,14 +53,14 @@ def test_the_next_question_knows_what_was_said(server: Served):
     assert first.json()["conversation_id"] == "talk-1"
 
 
-def test_a_conversation_without_a_name_gets_one_that_can_be_gone_on_with(server: Served):
+def test_a_conversation_without_a_name_gets_one_that_can_be_gone_on_with(server: ServerProcess):
     """The first answer says it."""
     body = {"username": "echo", "message": "One"}
     made = server.post("/api/chat", body).json()["conversation_id"]
     assert history(chat(server, "Two", made)) == [["user", "One"], ["assistant", "One"]]
 
 
-def test_of_an_interrupted_answer_there_is_the_part_that_existed(server: Served):
+def test_of_an_interrupted_answer_there_is_the_part_that_existed(server: ServerProcess):
     """Marked as incomplete; a question without any answer is shown, and is not told to the backend."""
     chat(server, "exception", "talk-3", "failing")
     with server.post(SMART, {"username": "slow", "message": "20", "conversation_id": "talk-3"}, stream=True) as asked:
@@ -72,7 +72,7 @@ def test_of_an_interrupted_answer_there_is_the_part_that_existed(server: Served)
     assert history(chat(server, "And now?", "talk-3")) == []
 
 
-def test_two_questions_at_once_are_ordered(server: Served):
+def test_two_questions_at_once_are_ordered(server: ServerProcess):
     """The second begins when the first has its answer, and knows it; other conversations do not wait."""
     answers: dict[str, object] = {}
 
@@ -93,7 +93,7 @@ def test_two_questions_at_once_are_ordered(server: Served):
     assert answers["second"][0][1] == "4"
 
 
-def test_the_list_and_its_pages(server: Served):
+def test_the_list_and_its_pages(server: ServerProcess):
     """The newest talk first; each of mine once; and nothing of others."""
     for number in range(5):
         chat(server, f"Hello {number}", f"page-{number}", "echo", user="carol")
@@ -110,7 +110,7 @@ def test_the_list_and_its_pages(server: Served):
     assert (first["title"], first["username"]) == ("Hello 1", "echo")
 
 
-def test_a_long_one_is_shown_in_pages(server: Served):
+def test_a_long_one_is_shown_in_pages(server: ServerProcess):
     """Oldest first."""
     for number in range(5):
         chat(server, f"Step {number}", "long", "echo", user="dora")
@@ -124,7 +124,7 @@ def test_a_long_one_is_shown_in_pages(server: Served):
     assert seen == [f"Step {number}" for number in range(5)]
 
 
-def test_an_export_is_whole(server: Served):
+def test_an_export_is_whole(server: ServerProcess):
     """As JSON and as Markdown, under a name that a browser can save."""
     chat(server, "# Not a heading of mine", "export-1", "echo", user="erin")
     chat(server, "deliberate", "export-1", "failing", user="erin")
@@ -138,7 +138,7 @@ def test_an_export_is_whole(server: Served):
     assert server.get("/api/conversations/export-1/export", user="erin", params={"format": "pdf"}).status_code == 400
 
 
-def test_what_is_deleted_is_gone(server: Served):
+def test_what_is_deleted_is_gone(server: ServerProcess):
     """For the list, for the next question, and for a second deletion; only its owner can."""
     chat(server, "Forget me", "gone-1", "echo", user="frank")
     address = "/api/conversations/gone-1"
@@ -166,12 +166,12 @@ def test_what_is_deleted_is_gone(server: Served):
         ("/api/conversations/talk-1/export", {"format": "x"}, 400),
     ],
 )
-def test_hostile_questions_get_true_answers(server: Served, path: str, parameters: dict[str, str], status: int):
+def test_hostile_questions_get_true_answers(server: ServerProcess, path: str, parameters: dict[str, str], status: int):
     """And never a defect of ours."""
     assert server.get(path, params=parameters).status_code == status
 
 
-def test_nobody_without_a_token(server: Served):
+def test_nobody_without_a_token(server: ServerProcess):
     """As everywhere."""
     assert server.get("/api/conversations", user=None).status_code == 401
     assert server.get("/api/conversations/talk-1", user=None).status_code == 401
@@ -179,7 +179,7 @@ def test_nobody_without_a_token(server: Served):
 
 def test_without_a_store_there_are_none_and_questions_go_through():
     """The sentence says what is off."""
-    served = Served([f"--jwt-secret={SECRET}", "--backend=tests.backends_for_tests:chosen"])
+    served = ServerProcess([f"--jwt-secret={SECRET}", "--backend=tests.backends_for_tests:chosen"])
     try:
         refused = served.get("/api/conversations")
         assert refused.status_code == 503
@@ -193,12 +193,12 @@ def test_what_was_said_outlives_the_process(tmp_path: Path):
     """A new server goes on where the old one was killed."""
     flags = [f"--jwt-secret={SECRET}", f"--state-dir={tmp_path}", "--backend=tests.backends_for_tests:chosen"]
     environ = {"PERSONA_STREAM_DATABASE_URL": "sqlite:///"}
-    served = Served(flags, environ)
+    served = ServerProcess(flags, environ)
     chat(served, "Remember 42", "talk-9", "echo")
     served.get("/api/conversations")  # comes back when all is written
     served.process.kill()
     served.stop()
-    served = Served(flags, environ)
+    served = ServerProcess(flags, environ)
     try:
         assert history(chat(served, "What?", "talk-9")) == [["user", "Remember 42"], ["assistant", "Remember 42"]]
     finally:

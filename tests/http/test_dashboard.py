@@ -12,8 +12,8 @@ import jwt
 import pytest
 import requests
 
-from tests.reading import read
-from tests.serving import SECRET, Served, token
+from tests.server_process import SECRET, ServerProcess, token
+from tests.sse_client import read
 
 ADMIN = token("boss", scope="chat admin")
 OURS = {"X-Persona-Dashboard": "1"}
@@ -21,10 +21,10 @@ HOSTILE = "<img src=x onerror=alert(1)></script>\x1b[31m\u2028 \U0001f469\u200d\
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server that keeps a log."""
     state = tmp_path_factory.mktemp("state")
-    served = Served(
+    served = ServerProcess(
         [
             "--backend=tests.backends_for_tests:chosen",
             f"--jwt-secret={SECRET}",
@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture
-def admin(server: Served) -> Iterator[requests.Session]:
+def admin(server: ServerProcess) -> Iterator[requests.Session]:
     """A browser that has logged in."""
     with requests.Session() as session:
         answer = session.post(f"{server.url}/dashboard/login", json={"token": ADMIN}, headers=OURS, timeout=20)
@@ -45,20 +45,20 @@ def admin(server: Served) -> Iterator[requests.Session]:
         yield session
 
 
-def asked(server: Served, path: str, **more: Any) -> requests.Response:
+def asked(server: ServerProcess, path: str, **more: Any) -> requests.Response:
     """Ask as a script with the admin's token does."""
     return requests.get(
         f"{server.url}/dashboard/api/{path}", headers={"Authorization": f"Bearer {ADMIN}"}, timeout=20, **more
     )
 
 
-def run(server: Served, message: str = "hello", user: str = "alice", username: str = "echo") -> str:
+def run(server: ServerProcess, message: str = "hello", user: str = "alice", username: str = "echo") -> str:
     """Let a run happen, and give its name."""
     answer = server.post("/api/chat", {"username": username, "message": message}, user=user)
     return str(answer.headers["X-Run-Id"])
 
 
-def shown(server: Served, run_id: str) -> dict[str, Any]:
+def shown(server: ServerProcess, run_id: str) -> dict[str, Any]:
     """Wait until all that happened to a run is written, and give it."""
     until = time.monotonic() + 20
     while True:
@@ -70,7 +70,7 @@ def shown(server: Served, run_id: str) -> dict[str, Any]:
         time.sleep(0.1)  # between two looks
 
 
-def test_the_cookie_is_for_the_browser_alone(server: Served) -> None:
+def test_the_cookie_is_for_the_browser_alone(server: ServerProcess) -> None:
     """No script reads it, no other site sends it, only the dashboard gets it, and it ends with the token."""
     answer = requests.post(f"{server.url}/dashboard/login", json={"token": f" {ADMIN}\n"}, headers=OURS, timeout=20)
     cookie = SimpleCookie(answer.headers["Set-Cookie"])["persona_stream_admin"]
@@ -84,7 +84,7 @@ def test_the_cookie_is_for_the_browser_alone(server: Served) -> None:
 def test_over_https_the_cookie_stays_there(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Behind a proxy that speaks HTTPS it is never sent in the clear."""
     folder = tmp_path_factory.mktemp("state")
-    served = Served([f"--jwt-secret={SECRET}", f"--state-dir={folder}", "--trusted-proxies=127.0.0.1"])
+    served = ServerProcess([f"--jwt-secret={SECRET}", f"--state-dir={folder}", "--trusted-proxies=127.0.0.1"])
     try:
         headers = {**OURS, "X-Forwarded-Proto": "https"}
         answer = requests.post(f"{served.url}/dashboard/login", json={"token": ADMIN}, headers=headers, timeout=20)
@@ -113,7 +113,7 @@ def test_over_https_the_cookie_stays_there(tmp_path_factory: pytest.TempPathFact
         (token("boss", scope="admin", padding="x" * 4000), 400, "invalid_request"),
     ],
 )
-def test_who_is_not_let_in(server: Served, tried: str, status: int, code: str) -> None:
+def test_who_is_not_let_in(server: ServerProcess, tried: str, status: int, code: str) -> None:
     """Without the scope, or with a token that does not count or fits no cookie, there is none."""
     answer = requests.post(f"{server.url}/dashboard/login", json={"token": tried}, headers=OURS, timeout=20)
     assert (answer.status_code, answer.json()["code"], answer.json()["success"]) == (status, code, False)
@@ -121,7 +121,7 @@ def test_who_is_not_let_in(server: Served, tried: str, status: int, code: str) -
 
 
 @pytest.mark.parametrize("path", ["runs", "runs/x", "stats", "choices"])
-def test_every_address_asks_who_it_is(server: Served, path: str) -> None:
+def test_every_address_asks_who_it_is(server: ServerProcess, path: str) -> None:
     """Nobody, a user without the scope, and a cookie that does not count get nothing."""
     url = f"{server.url}/dashboard/api/{path}"
     assert requests.get(url, timeout=20).status_code == 401
@@ -130,7 +130,7 @@ def test_every_address_asks_who_it_is(server: Served, path: str) -> None:
     assert requests.get(url, cookies={"persona_stream_admin": "x"}, timeout=20).status_code == 401
 
 
-def test_logging_out(server: Served, admin: requests.Session) -> None:
+def test_logging_out(server: ServerProcess, admin: requests.Session) -> None:
     """The cookie is gone afterwards, and what comes without one is nobody's."""
     url = f"{server.url}/dashboard"
     assert admin.get(f"{url}/api/session", timeout=20).json()["user"] == "boss"
@@ -150,7 +150,9 @@ def test_logging_out(server: Served, admin: requests.Session) -> None:
         {"Sec-Fetch-Site": "same-origin"},
     ],
 )
-def test_another_sites_page_changes_nothing(server: Served, admin: requests.Session, headers: dict[str, str]) -> None:
+def test_another_sites_page_changes_nothing(
+    server: ServerProcess, admin: requests.Session, headers: dict[str, str]
+) -> None:
     """What it could send with somebody's cookie is refused: login, logout, cancelling, deleting."""
     url = f"{server.url}/dashboard"
     for answer in (
@@ -163,7 +165,7 @@ def test_another_sites_page_changes_nothing(server: Served, admin: requests.Sess
         assert "Set-Cookie" not in answer.headers
 
 
-def test_a_filter_that_makes_no_sense_is_refused(server: Served) -> None:
+def test_a_filter_that_makes_no_sense_is_refused(server: ServerProcess) -> None:
     """With its name, and never passed over: a list that shows too much looks as one that is right."""
     for name, wrong in (("failed", "0"), ("failed", ""), ("slow", "-1"), ("until", "3e16"), ("limit", "0")):
         refused = asked(server, "runs", params={name: wrong})
@@ -171,7 +173,7 @@ def test_a_filter_that_makes_no_sense_is_refused(server: Served) -> None:
     assert asked(server, "runs", params={"failed": "1"}).status_code == 200
 
 
-def test_no_other_origin_may_read_it(server: Served) -> None:
+def test_no_other_origin_may_read_it(server: ServerProcess) -> None:
     """No header of CORS is sent there, and no preflight answered; elsewhere it is as ever."""
     for path in ("/dashboard", "/dashboard/api/runs", "/dashboard/assets/main.js"):
         answer = requests.get(server.url + path, headers={"Origin": "https://evil.example"}, timeout=20)
@@ -182,7 +184,7 @@ def test_no_other_origin_may_read_it(server: Served) -> None:
     assert requests.get(f"{server.url}/healthz", timeout=20).headers["Access-Control-Allow-Origin"] == "*"
 
 
-def test_the_page_can_run_nothing_but_its_own(server: Served) -> None:
+def test_the_page_can_run_nothing_but_its_own(server: ServerProcess) -> None:
     """Scripts and styles come from here, nothing is inline, and no text can become markup."""
     page = requests.get(f"{server.url}/dashboard", timeout=20)
     policy = page.headers["Content-Security-Policy"]
@@ -209,7 +211,7 @@ def test_the_page_can_run_nothing_but_its_own(server: Served) -> None:
     assert requests.get(f"{server.url}/dashboard/assets/..%2f..%2fapp.py", timeout=20).status_code == 404
 
 
-def test_a_run_is_listed_and_shown(server: Served) -> None:
+def test_a_run_is_listed_and_shown(server: ServerProcess) -> None:
     """A moment after it happened, with its texts to the character, its headers without secrets, and its times."""
     run_id = run(server, HOSTILE, user="mallory")
     body = shown(server, run_id)
@@ -230,7 +232,7 @@ def test_a_run_is_listed_and_shown(server: Served) -> None:
     assert raw.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_pages_of_the_list(server: Served) -> None:
+def test_pages_of_the_list(server: ServerProcess) -> None:
     """Newest first, and page after page to the end."""
     names = [run(server, f"page {number}", user="pager") for number in range(5)]
     for name in names:
@@ -261,14 +263,14 @@ def test_pages_of_the_list(server: Served) -> None:
         f"search={'x' * 201}",
     ],
 )
-def test_a_query_that_means_nothing(server: Served, query: str) -> None:
+def test_a_query_that_means_nothing(server: ServerProcess, query: str) -> None:
     """It is refused with a sentence that names what is wrong."""
     answer = asked(server, f"runs?{query}")
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
     assert answer.json()["error"].startswith(query.partition("=")[0])
 
 
-def test_a_run_under_way(server: Served) -> None:
+def test_a_run_under_way(server: ServerProcess) -> None:
     """It is listed at once as in progress; its stream can be opened with a ticket, and it can be ended from here."""
     began = server.post("/api/stream_chat_smart", {"username": "slow", "message": "60"}, stream=True)
     run_id = began.headers["X-Run-Id"]
@@ -291,7 +293,7 @@ def test_a_run_under_way(server: Served) -> None:
     assert (gone.status_code, gone.json()["code"]) == (404, "not_found")
 
 
-def test_all_that_is_kept_of_a_user_can_be_deleted(server: Served, admin: requests.Session) -> None:
+def test_all_that_is_kept_of_a_user_can_be_deleted(server: ServerProcess, admin: requests.Session) -> None:
     """Runs and conversations of that user are gone, what is under way is ended, and nobody else's is touched."""
     mine, theirs = run(server, user="leaver/ü"), run(server, user="stayer")
     shown(server, mine)
@@ -307,7 +309,7 @@ def test_all_that_is_kept_of_a_user_can_be_deleted(server: Served, admin: reques
     assert admin.delete(f"{server.url}/dashboard/api/users", headers=OURS, timeout=20).status_code == 400
 
 
-def test_numbers_and_choices(server: Served) -> None:
+def test_numbers_and_choices(server: ServerProcess) -> None:
     """Charts count what happened, and filters offer what there is."""
     run_id = run(server, user="counted")
     shown(server, run_id)

@@ -11,16 +11,16 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.process_stats import memory_bytes, open_files
-from tests.reading import answer, read
-from tests.serving import Served, serve, token
-from tests.waiting import wait_for
+from tests.polling import wait_for
+from tests.server_process import ServerProcess, serve, token
+from tests.sse_client import answer, read
 
 GRACE = 1.0
 INTERVAL = 2.0
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
+def server() -> Iterator[ServerProcess]:
     served = serve(
         "tests.backends_for_tests:chosen",
         disconnect_grace=GRACE,
@@ -32,12 +32,12 @@ def server() -> Iterator[Served]:
     assert served.stop() == 0
 
 
-def connect(server: Served) -> socket.socket:
+def connect(server: ServerProcess) -> socket.socket:
     host, port = server.url.removeprefix("http://").split(":")
     return socket.create_connection((host, int(port)), timeout=30)
 
 
-def post(server: Served, path: str, username: str, message: str, user: str = "alice") -> socket.socket:
+def post(server: ServerProcess, path: str, username: str, message: str, user: str = "alice") -> socket.socket:
     """Send a request on a bare connection, and leave the rest to the test."""
     body = f'{{"username":"{username}","message":"{message}"}}'
     connection = connect(server)
@@ -48,13 +48,13 @@ def post(server: Served, path: str, username: str, message: str, user: str = "al
     return connection
 
 
-def statuses(server: Served, user: str = "alice") -> list[str]:
+def statuses(server: ServerProcess, user: str = "alice") -> list[str]:
     response = server.get("/api/runs", user, params={"limit": 100})
     assert response.ok, (response.status_code, response.text, server.log[-3000:])
     return [run["status"] for run in response.json()["runs"]]
 
 
-def test_a_reader_that_left_is_noticed_within_an_interval_and_its_run_ends_after_the_grace(server: Served):
+def test_a_reader_that_left_is_noticed_within_an_interval_and_its_run_ends_after_the_grace(server: ServerProcess):
     """Its upstream connection is closed with it."""
     with socket.create_server(("127.0.0.1", 0)) as upstream:
         connection = post(server, "/api/stream_chat_smart", "upstream", f"127.0.0.1:{upstream.getsockname()[1]}")
@@ -69,7 +69,7 @@ def test_a_reader_that_left_is_noticed_within_an_interval_and_its_run_ends_after
     assert statuses(server)[0] == "cancelled"
 
 
-def test_a_reader_that_comes_back_within_the_grace_keeps_its_run(server: Served):
+def test_a_reader_that_comes_back_within_the_grace_keeps_its_run(server: ServerProcess):
     """Disconnecting is not cancelling."""
     response = server.post("/api/stream_chat_smart", {"username": "slow", "message": "6"}, user="bob", stream=True)
     run_id = response.headers["X-Run-Id"]
@@ -84,7 +84,7 @@ def test_a_reader_that_comes_back_within_the_grace_keeps_its_run(server: Served)
     wait_for(lambda: server.get(f"/api/runs/{run_id}", "bob").json()["status"] == "cancelled")
 
 
-def test_a_chat_whose_client_left_ends_at_once(server: Served):
+def test_a_chat_whose_client_left_ends_at_once(server: ServerProcess):
     """Its clients say stop by leaving."""
     connection = post(server, "/api/chat", "slow", "20", user="carol")
     wait_for(lambda: statuses(server, "carol") == ["processing"])
@@ -93,7 +93,7 @@ def test_a_chat_whose_client_left_ends_at_once(server: Served):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_completion_whose_client_left_ends_at_once(server: Served, stream: bool):
+def test_a_completion_whose_client_left_ends_at_once(server: ServerProcess, stream: bool):
     """So do OpenAI's, with and without a stream."""
     user = f"erin-{stream}"
     host, port = server.url.removeprefix("http://").split(":")
@@ -107,7 +107,7 @@ def test_a_completion_whose_client_left_ends_at_once(server: Served, stream: boo
     wait_for(lambda: statuses(server, user) == ["cancelled"], INTERVAL + 3)
 
 
-def test_a_reset_connection_is_noticed_too(server: Served):
+def test_a_reset_connection_is_noticed_too(server: ServerProcess):
     """As when a phone loses its network and the proxy resets."""
     connection = post(server, "/api/stream_chat_smart", "slow", "20", user="dave")
     connection.recv(1000)
@@ -117,7 +117,7 @@ def test_a_reset_connection_is_noticed_too(server: Served):
 
 
 @pytest.mark.alone
-def test_a_thousand_abandoned_streams_leave_nothing_behind(server: Served):
+def test_a_thousand_abandoned_streams_leave_nothing_behind(server: ServerProcess):
     """No open file, no run, no greenlet, no growth of memory."""
     process = server.process.pid
 
@@ -141,7 +141,7 @@ def test_a_thousand_abandoned_streams_leave_nothing_behind(server: Served):
     assert server.log.count("Traceback") == 0
 
 
-def test_a_waiting_stream_takes_two_greenlets(server: Served):
+def test_a_waiting_stream_takes_two_greenlets(server: ServerProcess):
     """One for its connection and one for its query; time is kept by the loop's own timers."""
     before = int(server.post("/api/chat", {"username": "census", "message": "Hi"}).json()["data"])
     connections = [post(server, "/api/stream_chat_smart", "slow", "60", user="two") for _ in range(50)]

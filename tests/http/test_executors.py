@@ -13,18 +13,18 @@ from pathlib import Path
 import pytest
 
 from tests.backends_for_tests import CHINESE, ENGLISH
-from tests.reading import answer, events, read
-from tests.serving import ENVIRON, ROOT, Served, serve
+from tests.server_process import ENVIRON, ROOT, ServerProcess, serve
+from tests.sse_client import answer, events, read
 
 SMART = "/api/stream_chat_smart"
 
 
-def start(server: Served, message: str, username: str = "slow"):
+def start(server: ServerProcess, message: str, username: str = "slow"):
     return server.post(SMART, {"username": username, "message": message}, stream=True)
 
 
 @pytest.fixture(scope="module")
-def processes() -> Iterator[Served]:
+def processes() -> Iterator[ServerProcess]:
     """A server whose queries run in processes."""
     served = serve(
         "tests.backends_for_tests:chosen", executor="process", threads=3, timeout=6, max_answer_bytes=1_000_000
@@ -36,12 +36,12 @@ def processes() -> Iterator[Served]:
     assert not any(Path(f"/proc/{pid}").exists() for pid in pids), "a process outlived its server"
 
 
-def children(server: Served) -> list[str]:
+def children(server: ServerProcess) -> list[str]:
     """Give the processes that a server has started."""
     return Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
 
 
-def test_a_process_answers_as_anybody_does(processes: Served):
+def test_a_process_answers_as_anybody_does(processes: ServerProcess):
     """With progress, reports, and the answer to the character."""
     got = read(start(processes, "0"))
     assert (answer(got), got[-1].data["status"]) == (ENGLISH + CHINESE, "complete")
@@ -54,7 +54,7 @@ def test_a_process_answers_as_anybody_does(processes: Served):
     ("message", "code"),
     [("deliberate", "backend_error"), ("exception", "internal"), ("huge", "answer_too_large"), ("number", "internal")],
 )
-def test_a_process_fails_as_anybody_does(processes: Served, message: str, code: str):
+def test_a_process_fails_as_anybody_does(processes: ServerProcess, message: str, code: str):
     """The client reads what it is to read, and the log has the rest."""
     ending = read(start(processes, message, "failing"))[-1].data
     assert ending["code"] == code
@@ -64,7 +64,7 @@ def test_a_process_fails_as_anybody_does(processes: Served, message: str, code: 
         assert "in failing" in processes.log
 
 
-def test_a_process_that_dies_fails_its_run(processes: Served):
+def test_a_process_that_dies_fails_its_run(processes: ServerProcess):
     """Honestly, with the signal in the log, each time; and the next query finds another one."""
     said = "the process of process_query ended while it was at work: killed by SIGSEGV  run="
     for _ in range(5):
@@ -74,7 +74,7 @@ def test_a_process_that_dies_fails_its_run(processes: Served):
     assert answer(read(start(processes, "Hi", "quick"))) == "You said: Hi"
 
 
-def test_a_process_is_killed_at_the_deadline_and_on_cancel(processes: Served):
+def test_a_process_is_killed_at_the_deadline_and_on_cancel(processes: ServerProcess):
     """It has no way to hold out; its place is free again, and nothing is said to go on."""
     assert read(start(processes, "60", "spinning"))[-1].data["status"] == "timeout"
     streams = [events(start(processes, "60", "stubborn")) for _ in range(3)]
@@ -86,7 +86,7 @@ def test_a_process_is_killed_at_the_deadline_and_on_cancel(processes: Served):
     assert not any("still_running" in processes.get(run).json() for run in runs)
 
 
-def test_a_killed_process_closes_its_connections(processes: Served):
+def test_a_killed_process_closes_its_connections(processes: ServerProcess):
     """Whoever it asked is told within a second or so."""
     with socket.create_server(("127.0.0.1", 0)) as provider:
         host, port = provider.getsockname()

@@ -14,7 +14,7 @@ import requests
 
 from tests.http import test_anthropic as anthropic
 from tests.http import test_openai as openai
-from tests.serving import Served, serve, token
+from tests.server_process import ServerProcess, serve, token
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 CALL = {"city": "Wien"}
@@ -33,7 +33,7 @@ class Said(NamedTuple):
 class Way(NamedTuple):
     """A server whose backend is a provider, and a protocol to ask it in."""
 
-    server: Served
+    server: ServerProcess
     client: str
     stream: bool
 
@@ -114,7 +114,7 @@ class Way(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def provider() -> Iterator[Served]:
+def provider() -> Iterator[ServerProcess]:
     """What answers in the end."""
     served = serve("tests.backends_for_tests:able", timeout=20)
     yield served
@@ -126,7 +126,7 @@ def provider() -> Iterator[Served]:
     params=[("openai", "off"), ("openai", "on"), ("anthropic", "off"), ("anthropic", "on")],
     ids=lambda param: f"{param[0]}-{param[1]}",
 )
-def between(request: pytest.FixtureRequest, provider: Served) -> Iterator[Served]:
+def between(request: pytest.FixtureRequest, provider: ServerProcess) -> Iterator[ServerProcess]:
     """A server that asks it, in either protocol, for a stream or not."""
     protocol, streams = request.param
     settings = {"base_url": f"{provider.url}/v1", "api_key": token(), "model": "able", "stream": streams}
@@ -143,7 +143,7 @@ def stream(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(params=["openai", "anthropic"])
-def way(request: pytest.FixtureRequest, between: Served, stream: bool) -> Way:
+def way(request: pytest.FixtureRequest, between: ServerProcess, stream: bool) -> Way:
     """One of them all."""
     return Way(between, request.param, stream)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.http.bare import connect, exchange, head, post, read_to_end, statuses
+from tests.polling import wait_for
 from tests.redis_server import RedisServer, needs_redis
-from tests.serving import Served, serve
-from tests.waiting import wait_for
+from tests.server_process import ServerProcess, serve
 
 BODY = b'{"username":"quick","message":"Hi"}'
 LENGTH = b"Content-Length: %d" % len(BODY)
@@ -37,14 +37,14 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("kind", WHOLE)
-def test_what_can_be_read_in_one_way_is_served(server: Served, kind: str) -> None:
+def test_what_can_be_read_in_one_way_is_served(server: ServerProcess, kind: str) -> None:
     """Whatever its form, and the next request of the connection too."""
     received = exchange(server.url, WHOLE[kind] * 2 + LAST)
     assert statuses(received) == [200, 200, 200]
     assert received.count(b'"data":"You said: Hi"') == 2
 
 
-def test_an_upgrade_that_is_not_to_be_had_leaves_its_body_a_body(server: Served) -> None:
+def test_an_upgrade_that_is_not_to_be_had_leaves_its_body_a_body(server: ServerProcess) -> None:
     """It is refused, as there are no web sockets here, and what follows is read from where it begins."""
     asked = post(LENGTH, b"Connection: Upgrade", b"Upgrade: websocket") + BODY
     assert statuses(exchange(server.url, asked * 2 + LAST)) == [400, 400, 200]
@@ -92,7 +92,7 @@ AMBIGUOUS = {
 
 
 @pytest.mark.parametrize("kind", AMBIGUOUS)
-def test_what_can_be_read_in_two_ways_is_refused(server: Served, kind: str) -> None:
+def test_what_can_be_read_in_two_ways_is_refused(server: ServerProcess, kind: str) -> None:
     """With 400, by whichever rule; and what follows is not read as a request."""
     received = exchange(server.url, AMBIGUOUS[kind] + HIDDEN)
     assert statuses(received) == [400]
@@ -100,7 +100,7 @@ def test_what_can_be_read_in_two_ways_is_refused(server: Served, kind: str) -> N
 
 
 @pytest.mark.parametrize("coding", [b"gzip", b"gzip, chunked", b"chunked, chunked", b"identity", b"xchunked", b""])
-def test_a_coding_that_we_do_not_have_is_refused(server: Served, coding: bytes) -> None:
+def test_a_coding_that_we_do_not_have_is_refused(server: ServerProcess, coding: bytes) -> None:
     """Nobody knows where such a body ends."""
     received = exchange(server.url, post(b"Transfer-Encoding: " + coding) + chunks(BODY) + HIDDEN)
     assert statuses(received) == [501]
@@ -124,7 +124,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_body_whose_end_nobody_knows_ends_its_connection(server: Served, kind: str) -> None:
+def test_a_body_whose_end_nobody_knows_ends_its_connection(server: ServerProcess, kind: str) -> None:
     """It is refused by the application, and what follows is not read as a request."""
     received = exchange(server.url, post(CHUNKED) + BROKEN[kind] + HIDDEN)
     assert statuses(received) == [400]
@@ -132,7 +132,7 @@ def test_a_body_whose_end_nobody_knows_ends_its_connection(server: Served, kind:
 
 
 @pytest.mark.parametrize("length", [LENGTH, CHUNKED])
-def test_a_body_that_breaks_off_is_refused_and_no_error_of_ours(server: Served, length: bytes) -> None:
+def test_a_body_that_breaks_off_is_refused_and_no_error_of_ours(server: ServerProcess, length: bytes) -> None:
     """Who leaves in the middle leaves no traceback in the log either."""
     with server.no_traceback(), connect(server.url) as connection:
         connection.sendall(post(length) + BODY[:10])
@@ -151,21 +151,21 @@ HUGE = {
 
 
 @pytest.mark.parametrize("kind", HUGE)
-def test_a_huge_head_is_refused_and_the_client_gets_to_read_why(server: Served, kind: str) -> None:
+def test_a_huge_head_is_refused_and_the_client_gets_to_read_why(server: ServerProcess, kind: str) -> None:
     """After a bounded number of its bytes."""
     sent, status = HUGE[kind]
     assert statuses(exchange(server.url, sent)) == [status]
 
 
 @pytest.mark.parametrize("length", [b"Content-Length: 1000000000000", CHUNKED])
-def test_a_refused_body_is_not_read_for_ever(server: Served, length: bytes) -> None:
+def test_a_refused_body_is_not_read_for_ever(server: ServerProcess, length: bytes) -> None:
     """Who has no token is told so and let go, whatever they say that they will send."""
     with connect(server.url) as connection:
         connection.sendall(head("POST /api/chat", length))
         assert statuses(read_to_end(connection)) == [401]
 
 
-def test_who_asks_whether_to_send_is_told(server: Served) -> None:
+def test_who_asks_whether_to_send_is_told(server: ServerProcess) -> None:
     """``Expect: 100-continue``: a good head is invited, and a bad one has its answer at once."""
     with connect(server.url) as connection:
         connection.sendall(post(LENGTH, b"Expect: 100-continue", b"Connection: close"))
@@ -175,7 +175,7 @@ def test_who_asks_whether_to_send_is_told(server: Served) -> None:
     assert statuses(exchange(server.url, head("POST /api/chat", LENGTH, b"Expect: 100-continue"))) == [401]
 
 
-def test_several_requests_in_one_packet_are_answered_in_their_order(server: Served) -> None:
+def test_several_requests_in_one_packet_are_answered_in_their_order(server: ServerProcess) -> None:
     """And a refusal among them hinders none of the others."""
     mine = head("GET /api/runs", b"Authorization: Bearer nonsense")
     nobody = head("POST /api/chat", LENGTH) + BODY
@@ -183,7 +183,7 @@ def test_several_requests_in_one_packet_are_answered_in_their_order(server: Serv
     assert statuses(received) == [200, 401, 401, 404, 200]
 
 
-def test_a_request_behind_a_stream_waits_for_its_end(server: Served) -> None:
+def test_a_request_behind_a_stream_waits_for_its_end(server: ServerProcess) -> None:
     """It is neither lost nor mixed into the stream, and the reader does not count as gone."""
     body = b'{"username":"slow","message":"2.5"}'
     stream = post(b"Content-Length: %d" % len(body), path="/api/stream_chat_smart") + body
@@ -195,7 +195,7 @@ def test_a_request_behind_a_stream_waits_for_its_end(server: Served) -> None:
     assert received.endswith(b'{"status":"alive"}')
 
 
-def test_a_stream_that_somebody_else_left_behind_is_not_read_by_the_next(server: Served) -> None:
+def test_a_stream_that_somebody_else_left_behind_is_not_read_by_the_next(server: ServerProcess) -> None:
     """Half a request of one connection is never the beginning of another's."""
     with connect(server.url) as half, connect(server.url) as other:
         half.sendall(post(LENGTH) + BODY[:10])

@@ -12,10 +12,10 @@ import pytest
 
 from tests.backends.fake_provider import completion, provider
 from tests.backends.fake_provider import http as reply
-from tests.reading import read
-from tests.scraping import families, scrape
-from tests.serving import ROOT, serve
-from tests.waiting import wait_for
+from tests.metrics_client import families, scrape
+from tests.polling import wait_for
+from tests.server_process import ROOT, serve
+from tests.sse_client import read
 
 DASHBOARD = json.loads((ROOT / "deploy/grafana/persona_stream.json").read_text("utf-8"))
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]

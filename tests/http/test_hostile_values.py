@@ -9,8 +9,8 @@ import pytest
 import requests
 
 from tests.http.bare import exchange, head, post, statuses
-from tests.reading import read
-from tests.serving import Served, token
+from tests.server_process import ServerProcess, token
+from tests.sse_client import read
 
 GOOD = b'"username":"quick","message":"Hi"'
 CLOSE = b"Connection: close"
@@ -47,7 +47,7 @@ BODIES = {
 
 @pytest.mark.parametrize("path", ["/api/chat", "/api/stream_chat_smart", "/v1/chat/completions", "/v1/messages"])
 @pytest.mark.parametrize("kind", BODIES)
-def test_bodies_that_break_parsers(server: Served, kind: str, path: str) -> None:
+def test_bodies_that_break_parsers(server: ServerProcess, kind: str, path: str) -> None:
     """They are read, or refused, within a bounded effort; and are never an error of ours."""
     body, status = BODIES[kind]
     with server.no_traceback():
@@ -57,7 +57,7 @@ def test_bodies_that_break_parsers(server: Served, kind: str, path: str) -> None
     assert b"Traceback" not in received
 
 
-def test_of_a_key_that_is_there_twice_the_last_counts(server: Served) -> None:
+def test_of_a_key_that_is_there_twice_the_last_counts(server: ServerProcess) -> None:
     """As in nearly every other parser; and so what was checked is what is used."""
     received = exchange(server.url, chat(b"{" + GOOD + b',"message":"Bye"}'))
     assert b'"data":"You said: Bye"' in received
@@ -90,7 +90,7 @@ ADDRESSES = {
 
 
 @pytest.mark.parametrize("kind", ADDRESSES)
-def test_addresses_that_break_parsers(server: Served, kind: str) -> None:
+def test_addresses_that_break_parsers(server: ServerProcess, kind: str) -> None:
     """The same for what stands in the first line."""
     address, status = ADDRESSES[kind]
     sent = b"GET " + address.encode("latin-1") + post(CLOSE).partition(b"/api/chat")[2]
@@ -103,7 +103,7 @@ def test_addresses_that_break_parsers(server: Served, kind: str) -> None:
     assert b"root:" not in received
 
 
-def test_a_redirect_is_nowhere(server: Served) -> None:
+def test_a_redirect_is_nowhere(server: ServerProcess) -> None:
     """An address with two slashes would send a browser to another host, were there a redirect for it."""
     for address in ("//evil.example/", "/%5Cevil.example/", "//evil.example/%2e%2e", "/dashboard/", "/docs/"):
         received = exchange(server.url, head(f"GET {address}", CLOSE))
@@ -127,7 +127,7 @@ EVIL = {
 
 @pytest.mark.parametrize("kind", EVIL)
 @pytest.mark.parametrize("field", ["conversation_id", "locale", "chunking", "username", "prompt_mode"])
-def test_no_field_of_a_body_breaks_out_of_an_answer(server: Served, field: str, kind: str) -> None:
+def test_no_field_of_a_body_breaks_out_of_an_answer(server: ServerProcess, field: str, kind: str) -> None:
     """Whether it is refused or served: one event or more in JSON, and no header that was not ours."""
     response = server.post("/api/stream_chat_smart", {"username": "quick", "message": "Hi", field: EVIL[kind]})
     assert response.status_code in (200, 400)
@@ -153,7 +153,7 @@ STREAMED = {
 
 
 @pytest.mark.parametrize("path", STREAMED)
-def test_no_answer_breaks_out_of_its_frame(server: Served, path: str) -> None:
+def test_no_answer_breaks_out_of_its_frame(server: ServerProcess, path: str) -> None:
     """Whatever a backend says, a stream has its own lines alone, and the text arrives to the character."""
     response = server.post(path, STREAMED[path])
     # By all that any client takes for the end of a line.
@@ -194,7 +194,7 @@ VALUES = {
 
 @pytest.mark.parametrize("kind", VALUES)
 @pytest.mark.parametrize("name", HEADERS)
-def test_no_header_comes_back(server: Served, name: str, kind: str) -> None:
+def test_no_header_comes_back(server: ServerProcess, name: str, kind: str) -> None:
     """What strangers write into a header is in no header of the answer, and breaks nothing."""
     with server.no_traceback():
         received = exchange(server.url, chat(b"{" + GOOD + b"}", name.encode() + b": " + VALUES[kind]))
@@ -204,7 +204,7 @@ def test_no_header_comes_back(server: Served, name: str, kind: str) -> None:
     assert json.loads(body)["is_complete"] is True
 
 
-def test_a_preflight_gives_back_names_of_headers_alone(server: Served) -> None:
+def test_a_preflight_gives_back_names_of_headers_alone(server: ServerProcess) -> None:
     """It is the one answer that repeats what was asked, and only what is a name."""
     asked = "x-stainless-os, x-stainless-a b, x-stainless-<b>, x-stainless-" + "a" * 100 + ", x-other"
     response = requests.options(
@@ -215,7 +215,7 @@ def test_a_preflight_gives_back_names_of_headers_alone(server: Served) -> None:
     assert response.headers["Access-Control-Allow-Headers"].endswith("browser-access, x-stainless-os")
 
 
-def test_a_token_in_the_address_is_none(server: Served) -> None:
+def test_a_token_in_the_address_is_none(server: ServerProcess) -> None:
     """Addresses end up in logs of proxies and in browsers' histories, so nobody shall get used to it."""
     good = token()
     for name in ("token", "access_token", "authorization", "api_key", "key", "jwt"):
@@ -226,7 +226,7 @@ def test_a_token_in_the_address_is_none(server: Served) -> None:
     assert requests.get(f"{server.url}/api/runs", cookies=cookies, timeout=20).status_code == 401
 
 
-def test_two_tokens_are_none(server: Served) -> None:
+def test_two_tokens_are_none(server: ServerProcess) -> None:
     """A proxy might look at the one, and we at the other."""
     both = post(b"Authorization: Bearer x", CLOSE, path="/api/runs").replace(b"POST", b"GET", 1)
     assert statuses(exchange(server.url, both)) == [400]

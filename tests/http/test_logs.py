@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 
 from tests.backends.fake_provider import http, message, provider
-from tests.reading import read
-from tests.serving import Served, serve
-from tests.waiting import wait_for
+from tests.polling import wait_for
+from tests.server_process import ServerProcess, serve
+from tests.sse_client import read
 
 SMART = "/api/stream_chat_smart"
 FORMS = ["text", "json"]
 
 
-def lines(server: Served, form: str) -> list[tuple[str, str]]:
+def lines(server: ServerProcess, form: str) -> list[tuple[str, str]]:
     """Give each line's text and run; of a traceback the line before it."""
     if form == "json":
         parsed: list[dict[str, Any]] = [json.loads(line) for line in server.log.splitlines()]
@@ -76,7 +76,7 @@ def test_what_a_backend_logs_itself_names_its_run(form: str, executor: str):
 @pytest.mark.parametrize("form", FORMS)
 def test_what_goes_wrong_for_a_reader_names_the_run(form: str):
     """And the next request of the same connection is about its own run, or none."""
-    served = serve("tests.own_chunkers:ask", log_format=form)
+    served = serve("tests.custom_chunkers:ask", log_format=form)
     try:
         with served.session() as session:
             first, second = (

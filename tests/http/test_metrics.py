@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.reading import read
-from tests.scraping import scrape
-from tests.serving import Served, serve
-from tests.waiting import wait_for
+from tests.metrics_client import scrape
+from tests.polling import wait_for
+from tests.server_process import ServerProcess, serve
+from tests.sse_client import read
 
 SMART = "/api/stream_chat_smart"
 
 
 @pytest.fixture(scope="module")
-def measured() -> Iterator[Served]:
+def measured() -> Iterator[ServerProcess]:
     """A server whose runs are in threads."""
     served = serve("tests.backends_for_tests:chosen", executor="thread", timeout=1)
     yield served
     assert served.stop() == 0
 
 
-def test_a_run_shows_while_it_runs_and_when_it_has_ended(server: Served):
+def test_a_run_shows_while_it_runs_and_when_it_has_ended(server: ServerProcess):
     """In flight, with a place and a stream; and then as one that has ended, to the last reader."""
     before = scrape(server)
     backend = {"backend": "tests.backends_for_tests:chosen"}
@@ -52,7 +52,7 @@ def test_a_run_shows_while_it_runs_and_when_it_has_ended(server: Served):
     assert after("store_missing", store="journals") == 0
 
 
-def test_a_refusal_shows_by_the_pattern_of_its_address(server: Served):
+def test_a_refusal_shows_by_the_pattern_of_its_address(server: ServerProcess):
     """And a path that a stranger makes up is nowhere."""
     before = scrape(server)
     server.get("/api/runs/made-up-by-a-stranger")
@@ -69,7 +69,7 @@ def test_a_refusal_shows_by_the_pattern_of_its_address(server: Served):
     assert "stranger" not in server.get("/metrics", None).text
 
 
-def test_the_hub_is_listened_to_all_the_time(server: Served):
+def test_the_hub_is_listened_to_all_the_time(server: ServerProcess):
     """Four times a second, and a function that computes shows in it."""
     before = scrape(server)
     read(server.post(SMART, {"username": "spinning", "message": "0.8"}))
@@ -77,7 +77,7 @@ def test_the_hub_is_listened_to_all_the_time(server: Served):
     assert scrape(server)("hub_lag_seconds_sum") - before("hub_lag_seconds_sum") > 0.4
 
 
-def test_a_thread_that_cannot_be_stopped_shows_until_it_returns(measured: Served):
+def test_a_thread_that_cannot_be_stopped_shows_until_it_returns(measured: ServerProcess):
     """Its run has ended long before, and its place is taken as long."""
     got = read(measured.post(SMART, {"username": "stubborn", "message": "3"}))
     assert got[-1].data["status"] == "timeout"
@@ -91,7 +91,7 @@ def test_a_thread_that_cannot_be_stopped_shows_until_it_returns(measured: Served
 def test_without_the_library_there_is_a_sentence(tmp_path: Path):
     """Nothing else is missing: the server serves."""
     (tmp_path / "prometheus_client.py").write_text("raise ImportError('not installed')")
-    served = Served(
+    served = ServerProcess(
         ["--backend=tests.backends_for_tests:quick", "--jwt-secret=a secret of the tests, which is long enough"],
         {"PYTHONPATH": ":".join((str(tmp_path), *sys.path))},
     )

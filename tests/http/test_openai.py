@@ -11,14 +11,14 @@ import requests
 
 from tests.backends_for_tests import CHINESE, ENGLISH
 from tests.http.test_refusals import BAD_TOKENS
-from tests.reading import answer, read
-from tests.serving import Served, serve, token
+from tests.server_process import ServerProcess, serve, token
+from tests.sse_client import answer, read
 
 PATH = "/v1/chat/completions"
 TEXT = ENGLISH.strip()
 
 
-def ask(server: Served, model: str, message: str, **more: Any) -> requests.Response:
+def ask(server: ServerProcess, model: str, message: str, **more: Any) -> requests.Response:
     headers = more.pop("headers", {})
     body = {"model": model, "messages": [{"role": "user", "content": message}], **more}
     return server.post(PATH, body, headers=headers)
@@ -52,7 +52,7 @@ def error(response: requests.Response) -> dict[str, Any]:
     return body["error"]
 
 
-def test_a_stream_from_the_first_byte_to_the_last(server: Served):
+def test_a_stream_from_the_first_byte_to_the_last(server: ServerProcess):
     """Role, content, end, tokens; all of one completion, whose name has the run's."""
     response = ask(server, "echo", "Hi", stream=True, stream_options={"include_usage": True})
     told = chunks(response)
@@ -74,7 +74,7 @@ def test_a_stream_from_the_first_byte_to_the_last(server: Served):
     )  # fmt: skip
 
 
-def test_the_headers_of_a_stream(server: Served):
+def test_the_headers_of_a_stream(server: ServerProcess):
     """What proxies and browsers need, the name of the run, and one of the request."""
     response = ask(server, "quick", "Hi", stream=True)
     assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
@@ -85,7 +85,7 @@ def test_the_headers_of_a_stream(server: Served):
     assert all("usage" not in each for each in chunks(response))
 
 
-def test_a_silent_backend_is_heard_of_every_two_seconds(server: Served):
+def test_a_silent_backend_is_heard_of_every_two_seconds(server: ServerProcess):
     """In comments, never in the content."""
     response = ask(server, "slow", "4.5", stream=True, headers={"Accept-Language": "en"})
     assert content(chunks(response)) == ENGLISH + CHINESE
@@ -97,7 +97,7 @@ def test_a_silent_backend_is_heard_of_every_two_seconds(server: Served):
 
 
 @pytest.mark.parametrize(("kind", "beats", "empty"), [("comment", 2, 0), ("delta", 0, 2), ("off", 0, 0)])
-def test_the_client_chooses_its_heartbeat(server: Served, kind: str, beats: int, empty: int):
+def test_the_client_chooses_its_heartbeat(server: ServerProcess, kind: str, beats: int, empty: int):
     """By a header."""
     response = ask(server, "slow", "2.5", stream=True, headers={"X-Persona-Heartbeat": kind})
     told = chunks(response)
@@ -108,14 +108,14 @@ def test_the_client_chooses_its_heartbeat(server: Served, kind: str, beats: int,
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("kind", ["loud", ""])
-def test_a_heartbeat_that_there_is_not_is_refused(server: Served, kind: str, stream: bool):
+def test_a_heartbeat_that_there_is_not_is_refused(server: ServerProcess, kind: str, stream: bool):
     """And named, also where none would be heard."""
     refused = error(ask(server, "quick", "Hi", stream=stream, headers={"X-Persona-Heartbeat": kind}))
     assert refused["param"] == "X-Persona-Heartbeat"
 
 
 @pytest.mark.parametrize("dialect", ["native", "openai", "anthropic"])
-def test_so_it_is_where_a_run_is_read_again(server: Served, dialect: str):
+def test_so_it_is_where_a_run_is_read_again(server: ServerProcess, dialect: str):
     """In any dialect: it would count as soon as another is asked for."""
     run = server.post("/api/chat", {"username": "quick", "message": "Hi"}).headers["X-Run-Id"]
     headers = {"X-Persona-Heartbeat": "loud"}
@@ -142,7 +142,7 @@ def test_the_operator_can_forbid_the_choice():
         assert server.stop() == 0
 
 
-def test_one_completion(server: Served):
+def test_one_completion(server: ServerProcess):
     """The same, answered at once."""
     response = ask(server, "echo", "Hi")
     run_id = response.headers["X-Run-Id"]
@@ -171,14 +171,14 @@ def test_one_completion(server: Served):
     }
 
 
-def test_tokens_are_estimated_where_the_backend_does_not_count(server: Served):
+def test_tokens_are_estimated_where_the_backend_does_not_count(server: ServerProcess):
     """From the size of what was asked and answered."""
     assert ask(server, "quick", "x" * 400).json()["usage"] == {
         "prompt_tokens": 100, "completion_tokens": 103, "total_tokens": 203,
     }  # fmt: skip
 
 
-def test_the_conversation_reaches_the_backend(server: Served):
+def test_the_conversation_reaches_the_backend(server: ServerProcess):
     """The last message of the user is the question, all others the history; parameters come by name."""
     messages = [
         {"role": "developer", "content": "Be brief."},
@@ -270,7 +270,7 @@ FIELDS = [
 
 @pytest.mark.parametrize(("body", "field"), FIELDS)
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_field_that_breaks_its_rule_is_named(server: Served, body: dict[str, Any], field: str, stream: bool):
+def test_a_field_that_breaks_its_rule_is_named(server: ServerProcess, body: dict[str, Any], field: str, stream: bool):
     """In the sentence and beside it; and what nobody here can do is refused before anything runs."""
     response = server.post(PATH, {"stream": stream, **body})
     assert response.status_code == 400
@@ -292,7 +292,7 @@ def test_a_field_that_breaks_its_rule_is_named(server: Served, body: dict[str, A
         {**GOOD, "model": "x" * 256},
     ],
 )
-def test_what_the_rules_allow_is_served(server: Served, body: dict[str, Any]):
+def test_what_the_rules_allow_is_served(server: ServerProcess, body: dict[str, Any]):
     """Unknown fields are ignored, and null is left out."""
     assert server.post(PATH, body).status_code == 200
 
@@ -305,14 +305,14 @@ def test_what_the_rules_allow_is_served(server: Served, body: dict[str, Any]):
         b'{"model":"a","messages":[{"role":"user","content":"b"}],"temperature":NaN}',
     ],
 )  # fmt: skip
-def test_a_body_that_is_no_json_object_is_refused(server: Served, body: bytes):
+def test_a_body_that_is_no_json_object_is_refused(server: ServerProcess, body: bytes):
     """With 400 and one sentence, however deep or broken it is."""
     response = server.post(PATH, data=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
     assert error(response)["code"] == "invalid_request"
 
 
-def test_other_refusals_have_the_same_form(server: Served):
+def test_other_refusals_have_the_same_form(server: ServerProcess):
     """Whatever address or method it is, and however large the body."""
     json_type = {"Content-Type": "application/json"}
     for response, status, kind, code in (
@@ -334,7 +334,7 @@ def test_other_refusals_have_the_same_form(server: Served):
 
 
 @pytest.mark.parametrize("kind", BAD_TOKENS)
-def test_a_token_that_does_not_count_is_refused(server: Served, kind: str):
+def test_a_token_that_does_not_count_is_refused(server: ServerProcess, kind: str):
     """As an invalid key, with the challenge that HTTP wants."""
     value = BAD_TOKENS[kind]
     headers = {"Authorization": value} if value is not None else {}
@@ -347,7 +347,7 @@ def test_a_token_that_does_not_count_is_refused(server: Served, kind: str):
         assert response.headers["WWW-Authenticate"].startswith('Bearer realm="persona_stream"')
 
 
-def test_the_token_may_come_as_x_api_key(server: Served):
+def test_the_token_may_come_as_x_api_key(server: ServerProcess):
     """It is the same token, and Authorization comes before it."""
     for headers, status in (
         ({"x-api-key": token()}, 200),
@@ -366,7 +366,9 @@ def test_the_token_may_come_as_x_api_key(server: Served):
         ("slow", "30", 504, "timeout"),
     ],
 )
-def test_a_failure_is_never_mistaken_for_an_answer(server: Served, model: str, message: str, status: int, code: str):
+def test_a_failure_is_never_mistaken_for_an_answer(
+    server: ServerProcess, model: str, message: str, status: int, code: str
+):
     """As a whole it has its status, and says that another try would only fail again; in a stream it is an error."""
     response = ask(server, model, message)
     assert response.status_code == status
@@ -381,7 +383,7 @@ def test_a_failure_is_never_mistaken_for_an_answer(server: Served, model: str, m
     assert [each["choices"][0]["finish_reason"] for each in before] == [None] * len(before)
 
 
-def test_any_run_is_read_in_any_dialect(server: Served):
+def test_any_run_is_read_in_any_dialect(server: ServerProcess):
     """One of ours in OpenAI's, also from the middle, and one of OpenAI's in ours."""
     ours = server.post("/api/stream_chat", {"username": "echo", "message": TEXT})
     events = f"/api/runs/{ours.headers['X-Run-Id']}/events"
@@ -402,7 +404,7 @@ def test_any_run_is_read_in_any_dialect(server: Served):
     assert at_end.status_code == 204
 
 
-def test_a_cancelled_stream_ends_with_an_error(server: Served):
+def test_a_cancelled_stream_ends_with_an_error(server: ServerProcess):
     """For the reader it is one like any other."""
     body = {"model": "slow", "messages": [{"role": "user", "content": "5.5"}], "stream": True}
     response = server.post(PATH, body, stream=True)
@@ -410,7 +412,7 @@ def test_a_cancelled_stream_ends_with_an_error(server: Served):
     assert chunks(response)[-1]["error"]["code"] == "cancelled"
 
 
-def test_a_retry_joins_its_run_and_a_key_its_own(server: Served):
+def test_a_retry_joins_its_run_and_a_key_its_own(server: ServerProcess):
     """So that no failed connection runs the backend twice; and a key stands for one request."""
     first = ask(server, "echo", "once", headers={"X-Stainless-Retry-Count": "0"})
     again = ask(server, "echo", "once", headers={"X-Stainless-Retry-Count": "1"})
@@ -425,7 +427,7 @@ def test_a_retry_joins_its_run_and_a_key_its_own(server: Served):
     assert error(ask(server, "echo", "b", headers={"Idempotency-Key": "a b"}))["param"] == "Idempotency-Key"
 
 
-def test_models_are_never_none(server: Served):
+def test_models_are_never_none(server: ServerProcess):
     """Without personas it is the backend, and any name can be asked for."""
     assert server.get("/v1/models").json() == {
         "object": "list",

@@ -13,8 +13,8 @@ from contextlib import contextmanager
 import pytest
 import requests
 
-from tests.reading import answer, events, read
-from tests.serving import ROOT, SECRET, token
+from tests.server_process import ROOT, SECRET, token
+from tests.sse_client import answer, events, read
 
 pytestmark = pytest.mark.heavy
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.addresses import every_route
-from tests.reading import read
-from tests.serving import SECRET, Served, token
+from tests.routes import every_route
+from tests.server_process import SECRET, ServerProcess, token
+from tests.sse_client import read
 
 SMART = "/api/stream_chat_smart"
 RUN, CONVERSATION = "<run_id>", "<conversation_id>"
@@ -54,10 +54,10 @@ WHO = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server that keeps conversations and a log."""
     state: Path = tmp_path_factory.mktemp("state")
-    served = Served(
+    served = ServerProcess(
         [
             "--backend=tests.backends_for_tests:chosen",
             f"--jwt-secret={SECRET}",
@@ -70,7 +70,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def names(server: Served) -> dict[str, str]:
+def names(server: ServerProcess) -> dict[str, str]:
     """A run of the owner's, and the conversation that it is part of; and the ticket of another run of theirs."""
     body = {"username": "echo", "message": SECRETS[0], "conversation_id": SECRETS[1]}
     got = read(server.post(SMART, body, user="owner"))
@@ -78,7 +78,9 @@ def names(server: Served) -> dict[str, str]:
     return {RUN: got[0].data["run_id"], CONVERSATION: SECRETS[1], "other": other[0].data["events_url"]}
 
 
-def ask(server: Served, method: str, address: str, names: dict[str, str], headers: dict[str, str], query: str = ""):
+def ask(
+    server: ServerProcess, method: str, address: str, names: dict[str, str], headers: dict[str, str], query: str = ""
+):
     for placeholder, name in names.items():
         address = address.replace(placeholder, name)
     return requests.request(method, server.url + address + query, headers=headers, timeout=30)
@@ -93,7 +95,7 @@ def test_every_address_with_a_name_in_it_is_here() -> None:
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize(("method", "address", "scope"), ADDRESSES, ids=lambda value: value)
 def test_whoever_is_not_the_owner_gets_nothing(
-    server: Served, names: dict[str, str], method: str, address: str, scope: str, who: str
+    server: ServerProcess, names: dict[str, str], method: str, address: str, scope: str, who: str
 ) -> None:
     """What is somebody else's is not there at all, and nothing of it is in the answer."""
     headers, status = WHO[who]
@@ -110,7 +112,7 @@ def test_whoever_is_not_the_owner_gets_nothing(
 
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize("address", LISTS)
-def test_lists_have_ones_own_alone(server: Served, names: dict[str, str], address: str, who: str) -> None:
+def test_lists_have_ones_own_alone(server: ServerProcess, names: dict[str, str], address: str, who: str) -> None:
     """And whoever may ask gets an empty one."""
     headers, status = WHO[who]
     response = ask(server, "GET", address, names, headers, f"?before={names[RUN]}" if address == "/api/runs" else "")
@@ -125,7 +127,7 @@ def ticket(url: str) -> str:
 @pytest.mark.parametrize("kind", ["another run's", "half", "empty", "not latin", "twice"])
 @pytest.mark.parametrize("headers", [{}, bearer("mallory")], ids=["nobody", "somebody else"])
 def test_a_ticket_that_is_not_the_runs_own_opens_nothing(
-    server: Served, names: dict[str, str], kind: str, headers: dict[str, str]
+    server: ServerProcess, names: dict[str, str], kind: str, headers: dict[str, str]
 ) -> None:
     """Whoever brings it, and whatever else stands beside it."""
     own = ticket(server.get(f"/api/runs/{names[RUN]}", user="owner").json()["events_url"])
@@ -146,7 +148,7 @@ def test_a_ticket_that_is_not_the_runs_own_opens_nothing(
 
 @pytest.mark.parametrize(("method", "address", "scope"), ADDRESSES, ids=lambda value: value)
 def test_a_ticket_opens_the_events_and_nothing_else(
-    server: Served, names: dict[str, str], method: str, address: str, scope: str
+    server: ServerProcess, names: dict[str, str], method: str, address: str, scope: str
 ) -> None:
     """It is no token: elsewhere it is as if it were not there."""
     own = ticket(server.get(f"/api/runs/{names[RUN]}", user="owner").json()["events_url"])
@@ -154,7 +156,7 @@ def test_a_ticket_opens_the_events_and_nothing_else(
     assert response.status_code == (200 if address.endswith("/events") else 401)
 
 
-def test_a_key_of_idempotency_is_ones_own(server: Served) -> None:
+def test_a_key_of_idempotency_is_ones_own(server: ServerProcess) -> None:
     """The same key of two callers is two runs, or who guesses one reads what it began."""
     headers = {"Idempotency-Key": "shared-key"}
     body = {"username": "echo", "message": "Hi"}
@@ -164,7 +166,7 @@ def test_a_key_of_idempotency_is_ones_own(server: Served) -> None:
     assert len(runs) == 2
 
 
-def test_a_conversation_of_the_same_name_is_ones_own(server: Served, names: dict[str, str]) -> None:
+def test_a_conversation_of_the_same_name_is_ones_own(server: ServerProcess, names: dict[str, str]) -> None:
     """Who asks under another's name begins an empty one, and adds nothing to the other's."""
     body = {"username": "showing", "message": "What was said?", "conversation_id": SECRETS[1]}
     assert '"history": []' in server.post("/api/chat", body, user="mallory").json()["data"]
@@ -172,7 +174,7 @@ def test_a_conversation_of_the_same_name_is_ones_own(server: Served, names: dict
     assert [each["question"] for each in kept["exchanges"]] == [SECRETS[0]]
 
 
-def test_the_owner_still_has_it_all(server: Served, names: dict[str, str]) -> None:
+def test_the_owner_still_has_it_all(server: ServerProcess, names: dict[str, str]) -> None:
     """Which is what shows that all the refusals above were about who asked; it comes last in the file for that."""
     for method, address, scope in ADDRESSES:
         if method == "GET":

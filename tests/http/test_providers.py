@@ -29,9 +29,9 @@ from tests.backends.fake_provider import (
     steps,
     stream,
 )
-from tests.reading import Got, answer, events, read
-from tests.serving import Served, serve
-from tests.waiting import wait_for
+from tests.polling import wait_for
+from tests.server_process import ServerProcess, serve
+from tests.sse_client import ReceivedEvent, answer, events, read
 
 QUESTION = {"username": "ada", "message": "How many?", "locale": "en"}
 KEY = "sk-0123456789abcdef"
@@ -57,7 +57,7 @@ class Both(NamedTuple):
     """A server, and the provider behind it."""
 
     backend: str
-    server: Served
+    server: ServerProcess
     behind: Provider
 
     def reply(self, *replies: Any) -> None:
@@ -75,7 +75,7 @@ def both(request: pytest.FixtureRequest) -> Iterator[Both]:
         assert served.stop() == 0
 
 
-def ask(server: Served, **fields: Any) -> Any:
+def ask(server: ServerProcess, **fields: Any) -> Any:
     messages = fields.pop("messages", [{"role": "user", "content": "How many?"}])
     return server.post("/v1/chat/completions", {"model": "ada", "messages": messages, "tools": [TOOL]} | fields)
 
@@ -138,7 +138,7 @@ def test_a_word_is_read_while_the_provider_is_at_the_next(both: Both) -> None:
         "anthropic": (parts(begun(), block(), "Forty"), parts("-two.", ended(), STOPPED)),
     }[both.backend]
     both.reply(steps(first, go_on, rest))
-    got: list[Got] = []
+    got: list[ReceivedEvent] = []
     for event in events(both.server.post("/api/stream_chat_smart", QUESTION, stream=True)):
         got.append(event)
         if event.data["status"] == "streaming" and not go_on.is_set():

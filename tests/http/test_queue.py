@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.reading import events, read
-from tests.serving import Served, serve
+from tests.server_process import ServerProcess, serve
+from tests.sse_client import events, read
 
 SMART = "/api/stream_chat_smart"
 CHAT = "/v1/chat/completions"
 
 
 @pytest.fixture(scope="module")
-def one() -> Iterator[Served]:
+def one() -> Iterator[ServerProcess]:
     """A server with one place, and two in the queue."""
     served = serve(
         "tests.backends_for_tests:chosen", max_runs=1, max_queue=2, queue_timeout=6, timeout=12, max_answer_bytes=10**6
@@ -24,15 +24,15 @@ def one() -> Iterator[Served]:
     assert served.stop() == 0
 
 
-def ask(server: Served, seconds: str, user: str = "alice"):
+def ask(server: ServerProcess, seconds: str, user: str = "alice"):
     return server.post(SMART, {"username": "slow", "message": seconds}, user=user, stream=True)
 
 
-def cancel(server: Served, response, user: str = "alice"):
+def cancel(server: ServerProcess, response, user: str = "alice"):
     return server.post(f"/api/runs/{response.headers['X-Run-Id']}/cancel", user=user)
 
 
-def test_who_waits_is_told_where_it_is_until_its_turn_comes(one: Served):
+def test_who_waits_is_told_where_it_is_until_its_turn_comes(one: ServerProcess):
     """At once and each interval; then the stream is as ever, and its deadline counts from there."""
     with ask(one, "5") as first, ask(one, "0", "bob") as second:
         run = f"/api/runs/{second.headers['X-Run-Id']}"
@@ -49,7 +49,7 @@ def test_who_waits_is_told_where_it_is_until_its_turn_comes(one: Served):
         assert read(first)[-1].data["status"] == "complete"
 
 
-def test_who_waits_for_too_long_is_told_so(one: Served):
+def test_who_waits_for_too_long_is_told_so(one: ServerProcess):
     """The wait has a bound of its own; /api/chat answers with its status."""
     with ask(one, "11") as first:
         began = time.monotonic()
@@ -59,7 +59,7 @@ def test_who_waits_for_too_long_is_told_so(one: Served):
         cancel(one, first)
 
 
-def test_a_run_can_be_cancelled_while_it_waits(one: Served):
+def test_a_run_can_be_cancelled_while_it_waits(one: ServerProcess):
     """It ends at once, and never begins."""
     with ask(one, "11") as first, ask(one, "0", "bob") as second:
         assert cancel(one, second, "bob").json()["status"] == "cancelled"
@@ -69,7 +69,7 @@ def test_a_run_can_be_cancelled_while_it_waits(one: Served):
         cancel(one, first)
 
 
-def test_over_the_bound_of_the_queue_a_request_is_refused(one: Served):
+def test_over_the_bound_of_the_queue_a_request_is_refused(one: ServerProcess):
     """With the moment to come back."""
     held = [ask(one, "11"), ask(one, "0", "bob"), ask(one, "0", "carol")]
     refused = ask(one, "0", "dave")
@@ -79,7 +79,7 @@ def test_over_the_bound_of_the_queue_a_request_is_refused(one: Served):
         response.close()
 
 
-def test_other_wires_say_it_in_their_own_way(one: Served):
+def test_other_wires_say_it_in_their_own_way(one: ServerProcess):
     """A comment for OpenAI's clients, pings for Anthropic's."""
     body = {"model": "slow", "messages": [{"role": "user", "content": "0"}], "stream": True}
     with ask(one, "5"):
@@ -104,7 +104,7 @@ def test_other_wires_say_it_in_their_own_way(one: Served):
         ("slow", "20", "cancelled"),
     ],
 )
-def test_a_place_comes_back_after_each_kind_of_ending(one: Served, username: str, message: str, status: str):
+def test_a_place_comes_back_after_each_kind_of_ending(one: ServerProcess, username: str, message: str, status: str):
     """Once: the next run begins at once, and the one after it waits."""
     for _ in range(1 if status == "timeout" else 2):
         with one.post(SMART, {"username": username, "message": message}, stream=True) as response:
@@ -127,7 +127,7 @@ def list_until(response, count: int):
     return got
 
 
-def test_a_joined_retry_takes_no_place(one: Served):
+def test_a_joined_retry_takes_no_place(one: ServerProcess):
     """Also while its run waits."""
     headers = {"Idempotency-Key": f"key-{time.time()}"}
     with ask(one, "2") as first:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.reading import read
-from tests.serving import Served, serve
+from tests.server_process import ServerProcess, serve
+from tests.sse_client import read
 
 SMART = "/api/stream_chat_smart"
 BODY = {"username": "quick", "message": "Hi"}
@@ -16,14 +16,14 @@ TALK = {"model": "quick", "messages": [{"role": "user", "content": "Hi"}]}
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Served]:
+def server() -> Iterator[ServerProcess]:
     """A server that answers each caller twice an hour at each address."""
     served = serve("tests.backends_for_tests:chosen", rate_limit="2/hour")
     yield served
     assert served.stop() == 0
 
 
-def test_what_is_left_is_said_and_then_refused(server: Served):
+def test_what_is_left_is_said_and_then_refused(server: ServerProcess):
     """By the headers of the IETF's draft; a refusal is an event on a stream."""
     left = []
     for _ in range(2):
@@ -38,7 +38,7 @@ def test_what_is_left_is_said_and_then_refused(server: Served):
     assert (event.data["code"], event.data["is_complete"]) == ("rate_limited", True)
 
 
-def test_each_caller_and_each_address_is_counted_alone(server: Served):
+def test_each_caller_and_each_address_is_counted_alone(server: ServerProcess):
     """One who asks too often here may still ask there, and keeps nobody out."""
     statuses = [server.post("/api/chat", BODY, user="bob").status_code for _ in range(3)]
     assert statuses == [200, 200, 429]
@@ -54,7 +54,7 @@ def test_each_caller_and_each_address_is_counted_alone(server: Served):
         ("/v1/messages", {**TALK, "max_tokens": 9}),
     ],
 )
-def test_other_wires_have_their_own_form(server: Served, path: str, body: dict[str, object]):
+def test_other_wires_have_their_own_form(server: ServerProcess, path: str, body: dict[str, object]):
     """Clients of those protocols know it, and may try again."""
     for _ in range(2):
         assert server.post(path, body, user="dave").status_code == 200

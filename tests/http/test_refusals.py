@@ -10,8 +10,8 @@ import jwt
 import pytest
 import requests
 
-from tests.reading import read
-from tests.serving import SECRET, Served, serve, token
+from tests.server_process import SECRET, ServerProcess, serve, token
+from tests.sse_client import read
 
 STREAMS = ["/api/stream_chat", "/api/stream_chat_advanced", "/api/stream_chat_smart"]
 SMART = STREAMS[2]
@@ -19,7 +19,7 @@ GOOD = {"username": "quick", "message": "Hi"}
 
 
 @pytest.mark.parametrize("path", STREAMS)
-def test_a_refusal_of_a_stream_is_one_event(server: Served, path: str):
+def test_a_refusal_of_a_stream_is_one_event(server: ServerProcess, path: str):
     """So that one parser serves; it has no id, for it belongs to no run."""
     response = server.post(path, {"username": "quick"})
     assert response.status_code == 400
@@ -45,7 +45,7 @@ def test_a_refusal_of_a_stream_is_one_event(server: Served, path: str):
         ("application/json, text/event-stream;q=0.5", "application/json"),
     ],
 )
-def test_a_client_that_prefers_json_gets_the_same_object_as_json(server: Served, accept: str | None, kind: str):
+def test_a_client_that_prefers_json_gets_the_same_object_as_json(server: ServerProcess, accept: str | None, kind: str):
     """As its Accept header says."""
     response = server.post(SMART, {}, headers={"Accept": accept})
     assert response.headers["Content-Type"].startswith(kind)
@@ -84,7 +84,7 @@ FIELDS = [
 
 
 @pytest.mark.parametrize(("body", "field"), FIELDS)
-def test_a_field_that_breaks_its_rule_is_named(server: Served, body: dict[str, object], field: str):
+def test_a_field_that_breaks_its_rule_is_named(server: ServerProcess, body: dict[str, object], field: str):
     """In the one sentence that the client reads."""
     response = server.post("/api/chat", body)
     assert response.status_code == 400
@@ -103,7 +103,7 @@ def test_a_field_that_breaks_its_rule_is_named(server: Served, body: dict[str, o
         {**GOOD, "conversation_id": "A-z0.9_:-"},
     ],
 )  # fmt: skip
-def test_what_the_rules_allow_is_served(server: Served, body: dict[str, object]):
+def test_what_the_rules_allow_is_served(server: ServerProcess, body: dict[str, object]):
     """Unknown fields are ignored, null is left out, and characters are code points."""
     assert server.post("/api/chat", body).status_code == 200
 
@@ -116,7 +116,7 @@ def test_what_the_rules_allow_is_served(server: Served, body: dict[str, object])
         b'{"username":"a","message":"b"} trailing', b"\x00" * 100, b'{"username":NaN}',
     ],
 )  # fmt: skip
-def test_a_body_that_is_no_json_object_is_refused(server: Served, body: bytes):
+def test_a_body_that_is_no_json_object_is_refused(server: ServerProcess, body: bytes):
     """With 400 and one sentence, however deep or broken it is."""
     response = server.post("/api/chat", data=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
@@ -124,7 +124,7 @@ def test_a_body_that_is_no_json_object_is_refused(server: Served, body: bytes):
 
 
 @pytest.mark.parametrize("length", [500_001, 10**12])
-def test_a_body_over_the_limit_is_refused_by_its_length(server: Served, length: int):
+def test_a_body_over_the_limit_is_refused_by_its_length(server: ServerProcess, length: int):
     """Before it is read."""
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
@@ -136,7 +136,7 @@ def test_a_body_over_the_limit_is_refused_by_its_length(server: Served, length: 
     assert b'"code":"too_large"' in reply
 
 
-def test_a_body_over_the_limit_in_chunks_is_refused_too(server: Served):
+def test_a_body_over_the_limit_in_chunks_is_refused_too(server: ServerProcess):
     """Whatever its length is said to be."""
     response = requests.post(
         server.url + "/api/chat",
@@ -170,7 +170,7 @@ BAD_TOKENS = {
 
 @pytest.mark.parametrize("kind", BAD_TOKENS)
 @pytest.mark.parametrize("path", [SMART, "/api/chat"])
-def test_a_token_that_does_not_count_is_refused(server: Served, path: str, kind: str):
+def test_a_token_that_does_not_count_is_refused(server: ServerProcess, path: str, kind: str):
     """With the challenge of RFC 6750, and nothing of the token in the answer."""
     value = BAD_TOKENS[kind]
     headers = {"Authorization": value} if value is not None else {}
@@ -183,14 +183,14 @@ def test_a_token_that_does_not_count_is_refused(server: Served, path: str, kind:
         assert value not in response.text
 
 
-def test_a_token_without_the_scope_is_forbidden(server: Served):
+def test_a_token_without_the_scope_is_forbidden(server: ServerProcess):
     """It counts, but not for this."""
     for scope, status in (("admin", 403), ("", 403), ("chat", 200), ("admin chat", 200)):
         headers = {"Authorization": f"Bearer {token(scope=scope)}"}
         assert server.post("/api/chat", GOOD, headers=headers).status_code == status
 
 
-def test_an_unknown_persona_is_not_found_before_the_first_byte(demo: Served):
+def test_an_unknown_persona_is_not_found_before_the_first_byte(demo: ServerProcess):
     """Where profiles are configured."""
     made = (
         {"Authorization": "Bearer " + demo.greeting.partition("Token: ")[2].strip()} if "Token" in demo.greeting else {}
@@ -208,7 +208,7 @@ def test_an_unknown_persona_is_not_found_before_the_first_byte(demo: Served):
         ("PUT", "/api/runs", 405), ("GET", "/api/", 404),
     ],
 )  # fmt: skip
-def test_addresses_and_methods_that_do_not_exist(server: Served, method: str, path: str, status: int):
+def test_addresses_and_methods_that_do_not_exist(server: ServerProcess, method: str, path: str, status: int):
     """In the same form as everything else, with Allow where HTTP wants it."""
     response = requests.request(method, server.url + path, headers=server.headers(), timeout=10)
     assert response.status_code == status
@@ -230,7 +230,7 @@ def test_addresses_and_methods_that_do_not_exist(server: Served, method: str, pa
         ({"Content-Type": "application/json", "Accept": "text/*"}, 200),
     ],
 )
-def test_media_types(server: Served, headers: dict[str, str], status: int):
+def test_media_types(server: ServerProcess, headers: dict[str, str], status: int):
     """JSON in, events out."""
     response = server.post(SMART, data=json.dumps(GOOD), headers=headers)
     assert response.status_code == status

@@ -10,13 +10,13 @@ from typing import NamedTuple
 import pytest
 
 from tests.backends.fake_provider import Provider, completion, http, message, provider
-from tests.serving import Served, serve
+from tests.server_process import ServerProcess, serve
 
 
 class Houses(NamedTuple):
     """A server, and the two providers behind it."""
 
-    server: Served
+    server: ServerProcess
     first: Provider
     second: Provider
 

@@ -8,39 +8,43 @@ import pytest
 import requests
 
 from tests.backends_for_tests import CHINESE, ENGLISH
-from tests.reading import Got, answer, events, read
-from tests.serving import Served, serve
+from tests.server_process import ServerProcess, serve
+from tests.sse_client import ReceivedEvent, answer, events, read
 
 SMART = "/api/stream_chat_smart"
 
 
-def start(server: Served, username: str = "slow", message: str = "1", user: str = "alice", **more) -> requests.Response:
+def start(
+    server: ServerProcess, username: str = "slow", message: str = "1", user: str = "alice", **more
+) -> requests.Response:
     return server.post(SMART, {"username": username, "message": message, **more}, user=user, stream=True)
 
 
-def again(server: Served, run_id: str, event_id: str | None = None, user: str = "alice", **params) -> list[Got]:
+def again(
+    server: ServerProcess, run_id: str, event_id: str | None = None, user: str = "alice", **params
+) -> list[ReceivedEvent]:
     headers = {} if event_id is None else {"Last-Event-ID": event_id}
     return read(server.get(f"/api/runs/{run_id}/events", user, headers=headers, params=params, stream=True))
 
 
 @pytest.fixture(scope="module")
-def finished(server: Served) -> list[Got]:
+def finished(server: ServerProcess) -> list[ReceivedEvent]:
     """Every event of a run that has ended."""
     return read(start(server, message="0"))
 
 
-def run_of(got: list[Got]) -> str:
+def run_of(got: list[ReceivedEvent]) -> str:
     return got[0].data["run_id"]
 
 
-def test_a_finished_run_is_read_again_from_the_beginning(server: Served, finished: list[Got]):
+def test_a_finished_run_is_read_again_from_the_beginning(server: ServerProcess, finished: list[ReceivedEvent]):
     """The same events, at once."""
     began = time.monotonic()
     assert [(e.id, e.data) for e in again(server, run_of(finished))] == [(e.id, e.data) for e in finished]
     assert time.monotonic() - began < 1.0
 
 
-def test_resuming_at_every_event_gives_exactly_the_rest(server: Served, finished: list[Got]):
+def test_resuming_at_every_event_gives_exactly_the_rest(server: ServerProcess, finished: list[ReceivedEvent]):
     """No character twice, none lost, whatever event was the last one seen."""
     had = ""
     for event in finished[:-1]:
@@ -50,13 +54,13 @@ def test_resuming_at_every_event_gives_exactly_the_rest(server: Served, finished
         assert rest[-1].data == finished[-1].data
 
 
-def test_at_the_end_there_is_nothing_and_browsers_stop_asking(server: Served, finished: list[Got]):
+def test_at_the_end_there_is_nothing_and_browsers_stop_asking(server: ServerProcess, finished: list[ReceivedEvent]):
     """EventSource reconnects for ever, unless it is told 204."""
     response = server.get(f"/api/runs/{run_of(finished)}/events", headers={"Last-Event-ID": finished[-1].id})
     assert (response.status_code, response.content) == (204, b"")
 
 
-def test_the_position_may_stand_in_the_query(server: Served, finished: list[Got]):
+def test_the_position_may_stand_in_the_query(server: ServerProcess, finished: list[ReceivedEvent]):
     """EventSource cannot set the header at its first request; and the header, which it renews, goes before."""
     run_id, third, fifth = run_of(finished), finished[3], finished[5]
     by_query = again(server, run_id, last_event_id=third.id)
@@ -64,7 +68,7 @@ def test_the_position_may_stand_in_the_query(server: Served, finished: list[Got]
     assert again(server, run_id, fifth.id, last_event_id=third.id)[0].id == finished[6].id
 
 
-def test_the_position_may_be_a_count_of_characters(server: Served, finished: list[Got]):
+def test_the_position_may_be_a_count_of_characters(server: ServerProcess, finished: list[ReceivedEvent]):
     """For a reader that only kept the text."""
     whole = ENGLISH + CHINESE
     for held in (0, 1, 20, len(whole) - 1, len(whole)):
@@ -72,7 +76,7 @@ def test_the_position_may_be_a_count_of_characters(server: Served, finished: lis
 
 
 @pytest.mark.parametrize("style", ["basic", "advanced", "smart"])
-def test_another_style_may_read_on(server: Served, finished: list[Got], style: str):
+def test_another_style_may_read_on(server: ServerProcess, finished: list[ReceivedEvent], style: str):
     """Positions do not depend on the form."""
     third = finished[4]
     rest = again(server, run_of(finished), third.id, style=style)
@@ -103,7 +107,9 @@ def test_another_style_may_read_on(server: Served, finished: list[Got], style: s
         ({}, {"locale": "fr"}),
     ],
 )
-def test_positions_and_wishes_that_make_no_sense_are_refused(server: Served, finished: list[Got], headers, params):
+def test_positions_and_wishes_that_make_no_sense_are_refused(
+    server: ServerProcess, finished: list[ReceivedEvent], headers, params
+):
     """With 400, and a sentence that names the culprit; never with a stream from the beginning."""
     run_id = run_of(finished)
     headers, params = (
@@ -118,14 +124,16 @@ def test_positions_and_wishes_that_make_no_sense_are_refused(server: Served, fin
 
 
 @pytest.mark.parametrize("wrong", [{"last_event_id": "garbage"}, {"from": "soon"}, {"last_event_id": "x/1.0"}])
-def test_what_is_malformed_is_refused_also_where_it_does_not_count(server: Served, finished: list[Got], wrong):
+def test_what_is_malformed_is_refused_also_where_it_does_not_count(
+    server: ServerProcess, finished: list[ReceivedEvent], wrong
+):
     """It would be believed as soon as the header is missing, and that is a bad moment to learn of it."""
     run_id = run_of(finished)
     response = server.get(f"/api/runs/{run_id}/events", headers={"Last-Event-ID": f"{run_id}/1.0"}, params=wrong)
     assert response.status_code == 400
 
 
-def test_who_comes_back_in_the_middle_is_told_at_once_how_far_it_is(server: Served):
+def test_who_comes_back_in_the_middle_is_told_at_once_how_far_it_is(server: ServerProcess):
     """One status at once, no past ones, and then the answer."""
     response = start(server, message="3.5")
     first = next(events(response))
@@ -140,7 +148,7 @@ def test_who_comes_back_in_the_middle_is_told_at_once_how_far_it_is(server: Serv
     assert answer(rest) == ENGLISH + CHINESE
 
 
-def test_the_ticket_of_the_first_event_opens_the_events_alone(server: Served, finished: list[Got]):
+def test_the_ticket_of_the_first_event_opens_the_events_alone(server: ServerProcess, finished: list[ReceivedEvent]):
     """For EventSource, which can send no token: one run's events, and nothing else."""
     url, run_id = finished[0].data["events_url"], run_of(finished)
     assert answer(read(server.get(url, user=None, stream=True))) == ENGLISH + CHINESE
@@ -153,7 +161,7 @@ def test_the_ticket_of_the_first_event_opens_the_events_alone(server: Served, fi
         assert refused.headers["WWW-Authenticate"].startswith("Bearer ")
 
 
-def test_a_run_belongs_to_who_started_it(server: Served, finished: list[Got]):
+def test_a_run_belongs_to_who_started_it(server: ServerProcess, finished: list[ReceivedEvent]):
     """For anybody else it does not exist."""
     run_id = run_of(finished)
     for path in (f"/api/runs/{run_id}", f"/api/runs/{run_id}/events"):
@@ -165,7 +173,7 @@ def test_a_run_belongs_to_who_started_it(server: Served, finished: list[Got]):
     assert server.get("/api/runs", user="mallory").json() == {"success": True, "runs": [], "next": None}
 
 
-def test_a_run_can_be_looked_at_while_it_runs_and_after(server: Served):
+def test_a_run_can_be_looked_at_while_it_runs_and_after(server: ServerProcess):
     """What is not there yet is null."""
     response = start(server, message="1.5", conversation_id="chat_9")
     run_id = response.headers["X-Run-Id"]
@@ -186,7 +194,7 @@ def test_a_run_can_be_looked_at_while_it_runs_and_after(server: Served):
     assert done["created_at"] <= done["started_at"] < done["finished_at"]
 
 
-def test_cancelling_ends_the_run_for_every_reader_and_kills_the_work(server: Served):
+def test_cancelling_ends_the_run_for_every_reader_and_kills_the_work(server: ServerProcess):
     """At once; and cancelling again changes nothing, and shows it."""
     response = start(server, message="5")
     run_id = response.headers["X-Run-Id"]
@@ -202,12 +210,12 @@ def test_cancelling_ends_the_run_for_every_reader_and_kills_the_work(server: Ser
     assert server.post(f"/api/runs/{run_id}/cancel").json() == cancelled
 
 
-def test_cancelling_a_finished_run_changes_nothing(server: Served, finished: list[Got]):
+def test_cancelling_a_finished_run_changes_nothing(server: ServerProcess, finished: list[ReceivedEvent]):
     """An answer that is there stays there."""
     assert server.post(f"/api/runs/{run_of(finished)}/cancel").json()["status"] == "complete"
 
 
-def test_a_callers_runs_are_listed_newest_first(server: Served):
+def test_a_callers_runs_are_listed_newest_first(server: ServerProcess):
     """Page by page."""
     names = [run_of(read(start(server, "quick", str(number), user="lister"))) for number in range(5)]
     names.reverse()
@@ -220,7 +228,7 @@ def test_a_callers_runs_are_listed_newest_first(server: Served):
         assert server.get("/api/runs", "lister", params={"limit": limit}).status_code == 400
 
 
-def test_an_idempotency_key_makes_a_retry_the_same_run(server: Served):
+def test_an_idempotency_key_makes_a_retry_the_same_run(server: ServerProcess):
     """While it runs and after; with another body or endpoint it is a conflict; another caller's key is another key."""
     key = {"Idempotency-Key": "order-66"}
     body = {"username": "slow", "message": "0.7"}
@@ -237,14 +245,14 @@ def test_an_idempotency_key_makes_a_retry_the_same_run(server: Served):
 
 
 @pytest.mark.parametrize("key", ["", "two words", "x" * 256, "caf\u00e9"])
-def test_a_malformed_idempotency_key_is_refused(server: Served, key: str):
+def test_a_malformed_idempotency_key_is_refused(server: ServerProcess, key: str):
     """It names nothing that we could compare."""
     headers = {"Idempotency-Key": key.encode("utf-8")}
     response = server.post(SMART, {"username": "quick", "message": "Hi"}, headers=headers)
     assert (response.status_code, "Idempotency-Key" in response.text) == (400, True)
 
 
-def test_unknown_runs_are_not_found_and_forgotten_ones_are_gone(server: Served):
+def test_unknown_runs_are_not_found_and_forgotten_ones_are_gone(server: ServerProcess):
     """A name carries its beginning, so an old one is gone also for a server that never knew it."""
     for name in ("nonsense", "7zzzzzzzzzzzzzzzzzzzzzzzzz", "x" * 5000, "%00", "..", "%2e%2e"):
         assert server.get(f"/api/runs/{name}/events").status_code == 404

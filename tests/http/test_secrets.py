@@ -13,10 +13,10 @@ import requests
 from tests.backends.fake_provider import completion, provider
 from tests.backends.fake_provider import http as reply
 from tests.http.test_tracing import collector
-from tests.reading import read
+from tests.polling import wait_for
 from tests.redis_server import RedisServer, needs_redis
-from tests.serving import SECRET, Served, token
-from tests.waiting import wait_for
+from tests.server_process import SECRET, ServerProcess, token
+from tests.sse_client import read
 
 SMART = "/api/stream_chat_smart"
 PROVIDER_KEY = "sk-provider-key-that-nobody-may-see"
@@ -47,7 +47,7 @@ class Recorder:
         return response
 
 
-def session(server: Served, redis: RedisServer) -> tuple[Recorder, str, str]:
+def session(server: ServerProcess, redis: RedisServer) -> tuple[Recorder, str, str]:
     """Do what clients and strangers do, and have what can fail fail."""
     recorder = Recorder(server.url)
     ask, bearer = recorder.ask, {"Authorization": f"Bearer {TOKEN}"}
@@ -95,7 +95,7 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     quoting = reply(401, {"error": {"message": f"Incorrect key: Bearer {PROVIDER_KEY}"}}, f"X-Key: {PROVIDER_KEY}")
     try:
         with collector() as taken, provider(good, quoting, good) as behind:
-            server = Served(
+            server = ServerProcess(
                 [
                     "--backend=openai",
                     "--openai-model=m1",
@@ -187,7 +187,7 @@ def test_a_wrong_password_is_not_said_at_the_start_either(tmp_path: Path) -> Non
     """Nor is a right one that is sent to the wrong place."""
     redis = RedisServer("--requirepass", "another", credentials=":another@")
     try:
-        server = Served(
+        server = ServerProcess(
             ["--backend=tests.backends_for_tests:quick", f"--state-dir={tmp_path}"],
             {
                 "PERSONA_STREAM_JWT_SECRET": SECRET,

@@ -14,17 +14,17 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.serving import ROOT, SECRET, Served, serve
+from tests.server_process import ROOT, SECRET, ServerProcess, serve
 
 
 def test_without_a_secret_one_is_made_and_a_token_is_printed(state: Path):
     """The printed address works in one click, and the next start takes the same token."""
-    server = Served(["--backend=tests.backends_for_tests:quick", f"--state-dir={state}"])
+    server = ServerProcess(["--backend=tests.backends_for_tests:quick", f"--state-dir={state}"])
     page, token = server.greeting.splitlines()[-1].partition("#token=")[::2]
     assert page.split()[-1] == f"{server.url}/"
     assert (state / "secret").stat().st_mode & 0o777 == 0o600
     assert server.stop() == 0
-    again = Served(["--backend=tests.backends_for_tests:quick", f"--state-dir={state}"])
+    again = ServerProcess(["--backend=tests.backends_for_tests:quick", f"--state-dir={state}"])
     headers = {"Authorization": f"Bearer {token.strip()}"}
     assert requests.get(f"{again.url}/api/runs", headers=headers, timeout=10).status_code == 200
     assert again.stop() == 0
@@ -65,7 +65,7 @@ def test_a_port_that_is_taken_is_said_in_one_sentence():
     server = serve()
     port = server.url.rpartition(":")[2]
     with pytest.raises(RuntimeError, match=r"already in use.*choose another with --port"):
-        Served([f"--port={port}", "--backend=tests.backends_for_tests:quick", f"--jwt-secret={SECRET}"])
+        ServerProcess([f"--port={port}", "--backend=tests.backends_for_tests:quick", f"--jwt-secret={SECRET}"])
     assert server.stop() == 0
 
 
@@ -85,7 +85,7 @@ def test_reload_starts_again_when_a_source_file_changes(tmp_path: Path):
     """With the new code, on the same port; and one Ctrl-C ends it all."""
     bot = tmp_path / "bot.py"
     bot.write_text("def ask(message):\n    return 'old'\n")
-    server = Served(
+    server = ServerProcess(
         ["--reload", "--backend=bot:ask", f"--jwt-secret={SECRET}", f"--state-dir={tmp_path}"],
         {"PYTHONPATH": str(tmp_path), "PWD": str(tmp_path)},
         cwd=tmp_path,

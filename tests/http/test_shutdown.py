@@ -9,14 +9,14 @@ import time
 import pytest
 
 from tests.backends_for_tests import CHINESE, ENGLISH
-from tests.reading import answer, events, read
-from tests.serving import SECRET, Served, serve
-from tests.waiting import wait_for
+from tests.polling import wait_for
+from tests.server_process import SECRET, ServerProcess, serve
+from tests.sse_client import answer, events, read
 
 SMART = "/api/stream_chat_smart"
 
 
-def start(server: Served, message: str, username: str = "slow"):
+def start(server: ServerProcess, message: str, username: str = "slow"):
     return server.post(SMART, {"username": username, "message": message}, stream=True)
 
 
@@ -82,7 +82,7 @@ def test_a_second_signal_waits_for_nothing_and_cleaning_up_is_done(tmp_path):
         "    try:\n        time.sleep(60)\n"
         f"    finally:\n        open({str(tmp_path / 'cleaned')!r}, 'w').close()\n"
     )
-    server = Served(["--backend=cleaning:ask", f"--jwt-secret={SECRET}"], {"PYTHONPATH": str(tmp_path)})
+    server = ServerProcess(["--backend=cleaning:ask", f"--jwt-secret={SECRET}"], {"PYTHONPATH": str(tmp_path)})
     response = start(server, "Hi")
     stream = events(response)
     next(stream)

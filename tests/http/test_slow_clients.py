@@ -17,9 +17,9 @@ import requests
 from tests.faults.process_stats import open_files
 from tests.http.bare import connect, head, post, read_to_end, statuses
 from tests.http.test_other_servers import running
-from tests.reading import read
-from tests.serving import serve, token
-from tests.waiting import wait_for
+from tests.polling import wait_for
+from tests.server_process import serve, token
+from tests.sse_client import read
 
 BODY = b'{"username":"quick","message":"Hi"}'
 LENGTH = b"Content-Length: 100000"

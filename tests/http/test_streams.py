@@ -7,13 +7,13 @@ import re
 import pytest
 
 from tests.backends_for_tests import CHINESE, ENGLISH
-from tests.reading import answer, bodies, read
-from tests.serving import Served, serve
+from tests.server_process import ServerProcess, serve
+from tests.sse_client import answer, bodies, read
 
 PATHS = {"basic": "/api/stream_chat", "advanced": "/api/stream_chat_advanced", "smart": "/api/stream_chat_smart"}
 
 
-def ask(server: Served, style: str, username: str, message: str, **more):
+def ask(server: ServerProcess, style: str, username: str, message: str, **more):
     body = {"username": username, "message": message, "locale": "zh", "conversation_id": "chat_123", **more}
     return server.post(PATHS[style], body, stream=True)
 
@@ -29,7 +29,7 @@ def opening(response) -> dict[str, object]:
 
 
 @pytest.mark.alone
-def test_smart_from_the_first_byte_to_the_last(server: Served):
+def test_smart_from_the_first_byte_to_the_last(server: ServerProcess):
     """Every event, every field and every id of a short answer."""
     response = ask(server, "smart", "quick", "Hi")
     got = read(response)
@@ -51,7 +51,7 @@ def test_smart_from_the_first_byte_to_the_last(server: Served):
 
 
 @pytest.mark.alone
-def test_basic_from_the_first_byte_to_the_last(server: Served):
+def test_basic_from_the_first_byte_to_the_last(server: ServerProcess):
     """Pieces of 20 characters, with their place in the answer."""
     response = ask(server, "basic", "quick", "abcdefghijklmnopqrstuvwxyz")
     got = bodies(read(response))
@@ -71,7 +71,7 @@ def test_basic_from_the_first_byte_to_the_last(server: Served):
 
 
 @pytest.mark.alone
-def test_advanced_from_the_first_byte_to_the_last(server: Served):
+def test_advanced_from_the_first_byte_to_the_last(server: ServerProcess):
     """Whole words, numbered."""
     response = ask(server, "advanced", "quick", "some words that follow one another")
     got = bodies(read(response))
@@ -90,7 +90,7 @@ def test_advanced_from_the_first_byte_to_the_last(server: Served):
     ]  # fmt: skip
 
 
-def test_the_headers_of_a_stream(server: Served):
+def test_the_headers_of_a_stream(server: ServerProcess):
     """What proxies and browsers need, and nothing that HTTP/2 forbids."""
     response = ask(server, "smart", "quick", "Hi")
     read(response)
@@ -106,7 +106,7 @@ def test_the_headers_of_a_stream(server: Served):
 
 @pytest.mark.alone
 @pytest.mark.parametrize(("style", "interval"), [("basic", 3.0), ("advanced", 2.0), ("smart", 2.0)])
-def test_progress_comes_once_an_interval(server: Served, style: str, interval: float):
+def test_progress_comes_once_an_interval(server: ServerProcess, style: str, interval: float):
     """While a silent backend works, the stream never falls silent; what was slow arrives to the character."""
     got = read(ask(server, style, "slow", str(interval + 0.5), locale="en"))
     ticks = [event for event in got if event.data["status"] == "processing"]
@@ -116,14 +116,14 @@ def test_progress_comes_once_an_interval(server: Served, style: str, interval: f
     assert answer(got) == ENGLISH + CHINESE
 
 
-def test_the_first_event_does_not_wait_for_the_backend(server: Served):
+def test_the_first_event_does_not_wait_for_the_backend(server: ServerProcess):
     """A person sees life at once."""
     response = ask(server, "smart", "slow", "3")
     assert response.elapsed.total_seconds() < 1.0
     response.close()
 
 
-def test_a_backend_tells_its_own_progress(server: Served):
+def test_a_backend_tells_its_own_progress(server: ServerProcess):
     """Its text replaces ours, and its share lifts the bar and tells the time that is left."""
     got = bodies(read(ask(server, "smart", "reporting", "3.8")))
     told = next(event for event in got if event.get("message") == "Reading page 3 of 8")
@@ -132,7 +132,7 @@ def test_a_backend_tells_its_own_progress(server: Served):
     assert "eta" in told
 
 
-def test_reasoning_is_sent_when_it_is_asked_for(server: Served):
+def test_reasoning_is_sent_when_it_is_asked_for(server: ServerProcess):
     """Before the answer, and never in it."""
     got = bodies(read(ask(server, "smart", "echo", "The answer.", reasoning=True)))
     thoughts = [event for event in got if event["status"] == "reasoning"]
@@ -146,7 +146,7 @@ def test_reasoning_is_sent_when_it_is_asked_for(server: Served):
     assert "reasoning" not in [event["status"] for event in bodies(read(ask(server, "smart", "echo", "The answer.")))]
 
 
-def test_texts_speak_the_readers_language(server: Served):
+def test_texts_speak_the_readers_language(server: ServerProcess):
     """By wish, else by Accept-Language, else Chinese."""
     body = {"username": "quick", "message": "Hi"}
 
@@ -162,7 +162,7 @@ def test_texts_speak_the_readers_language(server: Served):
 
 
 @pytest.mark.parametrize("chunking", ["characters", "words", "sentences"])
-def test_a_request_may_choose_its_chunking(server: Served, chunking: str):
+def test_a_request_may_choose_its_chunking(server: ServerProcess, chunking: str):
     """Whatever the pieces, they join to the answer."""
     got = read(ask(server, "smart", "slow", "0", chunking=chunking))
     assert answer(got) == ENGLISH + CHINESE
@@ -188,7 +188,7 @@ def test_a_request_may_choose_its_chunking(server: Served, chunking: str):
     ],
 )
 @pytest.mark.parametrize("style", PATHS)
-def test_every_failure_ends_the_stream_in_band(server: Served, style: str, message: str, ending: dict[str, str]):
+def test_every_failure_ends_the_stream_in_band(server: ServerProcess, style: str, message: str, ending: dict[str, str]):
     """With one terminal event, and nothing of a stranger's exception."""
     got = read(ask(server, style, "failing", message))
     assert got[-1].data == {"success": False, "status": "error", "is_complete": True, **ending}
@@ -196,7 +196,7 @@ def test_every_failure_ends_the_stream_in_band(server: Served, style: str, messa
     assert "secret detail" not in str(got)
 
 
-def test_the_operator_learns_what_the_client_does_not(server: Served):
+def test_the_operator_learns_what_the_client_does_not(server: ServerProcess):
     """The traceback is in the log, with the run's name."""
     response = ask(server, "smart", "failing", "exception")
     read(response)
@@ -204,7 +204,7 @@ def test_the_operator_learns_what_the_client_does_not(server: Served):
     assert "ValueError: a secret detail" in server.log
 
 
-def test_unfit_characters_are_replaced_and_line_ends_escaped(server: Served):
+def test_unfit_characters_are_replaced_and_line_ends_escaped(server: ServerProcess):
     """Half a surrogate pair and NUL never reach the wire; U+2028 and U+0085 only as escapes."""
     response = ask(server, "smart", "failing", "surrogate", chunking="sentences")
     raw = response.raw.read(decode_content=True).decode("utf-8")
@@ -214,7 +214,7 @@ def test_unfit_characters_are_replaced_and_line_ends_escaped(server: Served):
     assert "half \ufffd a pair, \ufffd NUL" in raw
 
 
-def test_the_deadline_ends_a_run(server: Served):
+def test_the_deadline_ends_a_run(server: ServerProcess):
     """With `timeout`, a little after it, and the work is killed."""
     got = read(ask(server, "smart", "slow", "30"))
     ending = got[-1].data
@@ -224,7 +224,7 @@ def test_the_deadline_ends_a_run(server: Served):
     }  # fmt: skip
 
 
-def test_printable_text_is_not_escaped(server: Served):
+def test_printable_text_is_not_escaped(server: ServerProcess):
     """UTF-8 as it is, compact."""
     raw = ask(server, "smart", "quick", "你好 😀 <b>&amp;</b>").raw.read(decode_content=True).decode("utf-8")
     assert '"data":"You said: 你好 😀 <b>&amp;</b>"' in raw
@@ -233,7 +233,7 @@ def test_printable_text_is_not_escaped(server: Served):
 
 def test_a_chunker_of_the_users_own_is_held_to_the_law_and_a_faulty_one_costs_no_answer():
     """One that cuts by lines is used; one that loses text is named in the log, and the answer arrives all the same."""
-    server = serve("tests.own_chunkers:ask")
+    server = serve("tests.custom_chunkers:ask")
     try:
         for chunking in ("lines", "lossy", "raising"):
             got = read(ask(server, "smart", "anybody", "Hi", chunking=chunking))
@@ -247,7 +247,7 @@ def test_a_chunker_of_the_users_own_is_held_to_the_law_and_a_faulty_one_costs_no
         assert server.stop() == 0
 
 
-def test_a_huge_answer_is_delivered_whole_in_at_most_a_thousand_pieces_and_ten_seconds(server: Served):
+def test_a_huge_answer_is_delivered_whole_in_at_most_a_thousand_pieces_and_ten_seconds(server: ServerProcess):
     """However it is cut."""
     got = read(ask(server, "smart", "failing", "just under the limit " * 1_500, chunking="words"))
     pieces = [event for event in got if event.data["status"] == "streaming"]

@@ -16,8 +16,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.backends.fake_provider import completion, provider
 from tests.backends.fake_provider import http as reply
 from tests.ports import free_port
-from tests.reading import read
-from tests.serving import SECRET, Served
+from tests.server_process import SECRET, ServerProcess
+from tests.sse_client import read
 
 SMART = "/api/stream_chat_smart"
 TRACE, CALLER = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -82,10 +82,10 @@ def collector() -> Iterator[Collector]:
             thread.join(5)
 
 
-def serve(environ: Mapping[str, str], **settings: object) -> Served:
+def serve(environ: Mapping[str, str], **settings: object) -> ServerProcess:
     """Start a server in this environment."""
     flags = {"backend": "tests.backends_for_tests:quick", "jwt_secret": SECRET, **settings}
-    return Served([f"--{name.replace('_', '-')}={value}" for name, value in flags.items()], environ)
+    return ServerProcess([f"--{name.replace('_', '-')}={value}" for name, value in flags.items()], environ)
 
 
 # Whatever is not sent by itself before the end is sent then.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from flask import Flask
 
-from tests.addresses import every_blueprint
+from tests.routes import every_blueprint
 
 
 @pytest.fixture

@@ -27,12 +27,12 @@ from persona_stream.runs.observer import (
 )
 from persona_stream.runs.request import RequestInfo, RunRequest
 from tests.fakes import RUN_ID, accepted, entries
-from tests.scraping import Seen, families, seen
+from tests.metrics_client import MetricReader, families, parse_metrics
 
 
-def look(meters: PrometheusMetrics) -> Seen:
+def look(meters: PrometheusMetrics) -> MetricReader:
     """Read it as Prometheus does."""
-    return seen(meters.render().body.decode())
+    return parse_metrics(meters.render().body.decode())
 
 
 def test_gauges_are_looked_at_when_somebody_asks():

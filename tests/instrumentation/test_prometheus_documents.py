@@ -7,7 +7,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from persona_stream.instrumentation.prometheus import Instruments, PrometheusMetrics
 from tests.documents import Document
-from tests.scraping import families
+from tests.metrics_client import families
 
 METRICS = Document("docs/METRICS.md")
 

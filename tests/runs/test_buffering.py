@@ -14,7 +14,7 @@ from persona_stream.core.facts import ProgressReported, ReasoningDelta, TextDelt
 from persona_stream.core.query import Query
 from persona_stream.runs.buffering import DeltaBuffer, ProgressThrottle
 from tests.fakes import FakeClock
-from tests.waiting import wait_for
+from tests.polling import wait_for
 
 HIGH, LOW = "\ud83d", "\ude00"  # of 😀
 

@@ -21,7 +21,7 @@ from persona_stream.runs.observer import RunStarted
 from persona_stream.runs.queue import RunQueue, Scheduler
 from persona_stream.runs.request import RunRequest
 from tests.fakes import FakeClock
-from tests.waiting import wait_for
+from tests.polling import wait_for
 
 
 class Broken:

@@ -27,7 +27,7 @@ from persona_stream.backends.providers.transport import (
 )
 from persona_stream.core.clock import monotonic_wall_clock
 from tests.backends.fake_provider import Provider, cut, cuts, http, provider, steps, stream
-from tests.waiting import wait_for
+from tests.polling import wait_for
 
 
 def framed(*pieces: bytes, end: bytes = b"0\r\n\r\n") -> bytes:

@@ -25,8 +25,8 @@ from persona_stream.executors.base import AnswerTooLarge, Raised, Returned, Task
 from persona_stream.executors.process.pool import ProcessPool, pool_sizes
 from persona_stream.personas.persona import bundled_personas
 from persona_stream.settings.schema import Settings
-from tests.serving import ROOT
-from tests.waiting import wait_for
+from tests.polling import wait_for
+from tests.server_process import ROOT
 
 ASK = "tests.executors.process.sample_backends:ask"
 

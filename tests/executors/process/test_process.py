@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from persona_stream.executors.process.process import Subprocess
-from tests.waiting import wait_for
+from tests.polling import wait_for
 
 
 @pytest.fixture

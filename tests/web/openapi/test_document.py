@@ -16,7 +16,7 @@ from persona_stream.web.errors import register_error_handlers
 from persona_stream.web.openapi import document, examples, page
 from persona_stream.web.routes.dashboard import load_static_files
 from persona_stream.web.routes.dashboard_api import YEAR_9999
-from tests.addresses import every_blueprint
+from tests.routes import every_blueprint
 
 DOCUMENT = document.build()
 OPERATIONS = {

@@ -1,4 +1,4 @@
-"""Read /metrics as Prometheus does."""
+"""Client of ``/metrics``, which parses the exposition as Prometheus does."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Callable, Iterable
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.serving import Served
+from tests.server_process import ServerProcess
 
-Seen = Callable[..., float]
-"""Gives the value for a name, without our prefix, and labels; 0 where there is none."""
+MetricReader = Callable[..., float]
+"""Returns the value for a metric name (without the prefix) and labels; 0 if the series does not exist."""
 
 
-def scrape(server: Served) -> Seen:
-    """Look once."""
+def scrape(server: ServerProcess) -> MetricReader:
+    """Return the metrics of a server at this moment."""
     response = server.get("/metrics", None)
     assert response.status_code == 200, response.text
-    return seen(response.text)
+    return parse_metrics(response.text)
 
 
 def families(text: str) -> Iterable[Metric]:
-    """Give each metric."""
+    """Yield the metric families of an exposition."""
     return text_string_to_metric_families(text)
 
 
-def seen(text: str) -> Seen:
-    """Read what was written down."""
+def parse_metrics(text: str) -> MetricReader:
+    """Parse an exposition."""
     values = {
         (sample.name, frozenset(sample.labels.items())): sample.value
         for family in families(text)

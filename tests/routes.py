@@ -1,4 +1,4 @@
-"""Every address of the package, with nobody behind it."""
+"""All routes of the package, collected without services behind them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from persona_stream.web import openapi, routes
 
 
 def every_blueprint() -> Iterator[Blueprint]:
-    """Give every blueprint of the package."""
-    desk = SimpleNamespace()
+    """Yield the blueprints of the package."""
+    services = SimpleNamespace()
     modules = [info.name for info in pkgutil.iter_modules(routes.__path__, f"{routes.__name__}.")]
     for each in (*modules, openapi.__name__):
         module = importlib.import_module(each)
         for name in ("blueprint", "blueprints"):
             if make := getattr(module, name, None):
-                made = make(desk) if "desk" in inspect.signature(make).parameters else make()
+                made = make(services) if inspect.signature(make).parameters else make()
                 yield from made if isinstance(made, list) else [made]
 
 
 def every_route() -> set[tuple[str, str]]:
-    """Give the method and the pattern of every address of the package."""
-    app = Flask("addresses", static_folder=None)
+    """Return the method and URL pattern of each route of the package."""
+    app = Flask("routes", static_folder=None)
     for blueprint in every_blueprint():
         app.register_blueprint(blueprint)
     return {

@@ -1,4 +1,4 @@
-"""A backend whose author registered chunkers of their own: a good one and two that are broken."""
+"""Backend module that registers a valid chunker and two broken ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from persona_stream.chunking.registry import register
 
 
 def _raise(text: str) -> list[str]:
-    raise RuntimeError("a bug in somebody's chunker")
+    raise RuntimeError("a bug in a chunker")
 
 
 register("lines", lambda text: text.splitlines(keepends=True))
@@ -15,5 +15,5 @@ register("raising", _raise)
 
 
 def ask(message: str) -> str:
-    """Answer in three lines."""
+    """Return an answer of three lines."""
     return "One line.\nAnother.\nA third line, which is longer than the others."

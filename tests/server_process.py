@@ -1,4 +1,4 @@
-"""Start the real server, as a user would, on a free port, and stop it again."""
+"""Server processes for tests, started through the CLI on a free port."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ import requests
 
 ROOT = Path(__file__).parent.parent
 SECRET = "a secret of the tests, which is long enough"
-# Most tests look at nothing that a database keeps, and a server without one starts in two thirds of the time.
+# Few tests need the database, and the server starts in two thirds of the time without it.
 ENVIRON = {"PYTHONUNBUFFERED": "1", "PERSONA_STREAM_DATABASE_URL": "off"}
-_ADDRESS = re.compile(r"Page: +(http://[^/]+)/")
+_PAGE_URL = re.compile(r"Page: +(http://[^/]+)/")
 
 
-class Served:
-    """A server that runs."""
+class ServerProcess:
+    """Running server process with an HTTP client for it."""
 
     def __init__(self, arguments: list[str], environ: Mapping[str, str] | None = None, cwd: Path = ROOT) -> None:
         command = [sys.executable, "-m", "persona_stream", "serve", "--port", "0", *arguments]
@@ -42,7 +42,7 @@ class Served:
         self.greeting = ""
         for line in self.process.stdout:
             self.greeting += line
-            if found := _ADDRESS.search(line):
+            if found := _PAGE_URL.search(line):
                 self.url = found[1]
                 break
         else:
@@ -55,49 +55,49 @@ class Served:
 
     @property
     def log(self) -> str:
-        """What it wrote to stderr."""
+        """Output of the server on stderr."""
         return "".join(self._lines)
 
     @contextmanager
     def no_traceback(self) -> Iterator[None]:
-        """Look that what happens within leaves no traceback; a server that is shared may have some of tests before."""
+        """Assert that the block adds no traceback to the log, which may have tracebacks of earlier tests."""
         before = len(self.log)
         yield
         assert "Traceback" not in self.log[before:]
 
     def wait_for_log(self, text: str, seconds: float = 10.0) -> None:
-        """Wait until the log has this text."""
+        """Wait until the log contains this text."""
         until = time.monotonic() + seconds
         while text not in self.log:
-            assert time.monotonic() < until, f"the log never said {text!r}:\n{self.log}"
+            assert time.monotonic() < until, f"the log does not contain {text!r}:\n{self.log}"
             time.sleep(0.02)
 
     def headers(self, user: str = "alice") -> dict[str, str]:
-        """Give the headers that say who calls."""
+        """Return the authorization headers of a user."""
         return {"Authorization": f"Bearer {token(user)}"}
 
     def post(self, path: str, json: object = None, user: str = "alice", **more: object) -> requests.Response:
-        """Post as a user."""
+        """Send a POST request as a user."""
         headers = {**self.headers(user), **more.pop("headers", {})}
         return requests.post(self.url + path, json=json, headers=headers, timeout=60, **more)
 
     def get(self, path: str, user: str | None = "alice", **more: object) -> requests.Response:
-        """Get as a user, or as nobody."""
+        """Send a GET request as a user, or without a token."""
         headers = {**(self.headers(user) if user else {}), **more.pop("headers", {})}
         return requests.get(self.url + path, headers=headers, timeout=60, **more)
 
     def delete(self, path: str, user: str = "alice") -> requests.Response:
-        """Delete as a user."""
+        """Send a DELETE request as a user."""
         return requests.delete(self.url + path, headers=self.headers(user), timeout=60)
 
     def session(self, user: str = "alice") -> requests.Session:
-        """Give a connection that is kept, as a user."""
+        """Return a session with a persistent connection and the token of a user."""
         session = requests.Session()
         session.headers.update(self.headers(user))
         return session
 
     def stop(self) -> int:
-        """Stop it at once, and give its exit code."""
+        """Stop the server without draining and return its exit code."""
         if self.process.poll() is None:
             self.process.terminate()
             time.sleep(0.2)
@@ -115,11 +115,11 @@ class Served:
 
 
 def token(user: str = "alice", expires: float = 3600.0, **claims: object) -> str:
-    """Give a token that the tests' servers take."""
+    """Create a token that the test servers accept."""
     return jwt.encode({"sub": user, "exp": int(time.time() + expires), **claims}, SECRET, algorithm="HS256")
 
 
-def serve(backend: str = "tests.backends_for_tests:quick", **settings: object) -> Served:
-    """Start a server with these settings."""
+def serve(backend: str = "tests.backends_for_tests:quick", **settings: object) -> ServerProcess:
+    """Start a server with these command-line settings."""
     flags = {"backend": backend, "jwt_secret": SECRET, **settings}
-    return Served([f"--{name.replace('_', '-')}={value}" for name, value in flags.items()])
+    return ServerProcess([f"--{name.replace('_', '-')}={value}" for name, value in flags.items()])
