@@ -21,7 +21,8 @@ def every_blueprint() -> Iterator[Blueprint]:
         module = importlib.import_module(each)
         for name in ("blueprint", "blueprints"):
             if make := getattr(module, name, None):
-                made = make(services) if inspect.signature(make).parameters else make()
+                parameters = inspect.signature(make).parameters.values()
+                made = make(services) if any(each.default is each.empty for each in parameters) else make()
                 yield from made if isinstance(made, list) else [made]
 
 
