@@ -55,9 +55,9 @@ def _backend(settings: Settings, personas: Mapping[str, Persona] | None, is_back
     # Only what answers is imported: the others' libraries would be a fifth of the time that a start takes.
     match settings.backend:
         case "demo":
-            from persona_stream.backends.demo import demo
+            from persona_stream.backends.demo import demo_backend
 
-            return Backend("demo", demo(personas or {}, seconds=settings.demo_seconds), is_async=False)
+            return demo_backend(personas or {}, seconds=settings.demo_seconds)
         case "openai":
             from persona_stream.backends.openai.backend import openai_backend
 
