@@ -12,17 +12,20 @@ from persona_stream.backends.openai.backend import openai_backend
 from persona_stream.core.query import Answer, Query, Turn, Usage
 from persona_stream.errors import BackendError
 from persona_stream.personas.persona import Persona
+from tests.fakes import query_with
 
 
 def ask(port: int, model: str, reports: list[str] | None = None, **settings: Any) -> Any:
     made = {"base_url": f"http://127.0.0.1:{port}/v1", "api_key": KEY, "model": model, "sleep": lambda seconds: None}
-    query = Query(
-        username="ada",
-        message="How many?",
-        locale="en",
-        persona=Persona(username="ada", name="Ada", tagline={}, prompt="You are Ada."),
-        history=(Turn("user", "Hello"), Turn("assistant", "Good day")),
-        on_report=lambda message, fraction: reports.append(message) if reports is not None else None,
+    query = query_with(
+        Query(
+            username="ada",
+            message="How many?",
+            locale="en",
+            persona=Persona(username="ada", name="Ada", tagline={}, prompt="You are Ada."),
+            history=(Turn("user", "Hello"), Turn("assistant", "Good day")),
+        ),
+        on_progress=lambda message, fraction: reports.append(message) if reports is not None else None,
     )
     return openai_backend(**made | settings).process_query(query)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from persona_stream.chunking.registry import get_chunker
 from persona_stream.core.cursor import BEGINNING, Position
 from persona_stream.core.events import Event, Wait
 from persona_stream.core.facts import Accepted, Entry, Fact
 from persona_stream.core.projection import STYLES, StreamProjection, SubscriptionOptions
-from persona_stream.core.query import Locale
+from persona_stream.core.query import Locale, Query, QueryContext
 
 RUN_ID = "01kaf0000000000000000000zz"
 
@@ -88,3 +89,10 @@ def read(
 def texts(events: Iterable[tuple[float, Event]]) -> str:
     """Join the pieces of the answer."""
     return "".join(getattr(event, "text", "") for _, event in events if type(event).__name__ == "TextChunk")
+
+
+def query_with(query: Query, **callbacks: Callable[..., object]) -> Query:
+    """Return the query with a context that calls these functions, named like the methods of ``QueryContext``."""
+    methods = {name: staticmethod(function) for name, function in callbacks.items()}
+    assert methods.keys() <= set(dir(QueryContext)), "no such method"
+    return replace(query, _context=type("FakeContext", (QueryContext,), methods)())

@@ -31,12 +31,10 @@ from persona_stream.errors import ConfigurationError
 Extractor = Callable[[Query], object]
 
 # How a query is told of its progress is its own matter, and what takes an ability never reaches a plain callable.
-_KEPT = frozenset(
-    {"on_report", "on_text", "on_reasoning", "on_upstream", "parts", "tool_turns", "tools", "tool_choice"}
-)
+_KEPT = frozenset({"_context", "parts", "tool_turns", "tools", "tool_choice"})
 
 FIELDS: Mapping[str, Extractor] = {
-    field.name: attrgetter(field.name) for field in fields(Query) if field.name not in _KEPT
+    name: attrgetter(name) for name in (*(field.name for field in fields(Query)), "cancelled") if name not in _KEPT
 }
 # What **kwargs gets: the question, which can be printed and sent on, and nothing that lives.
 SPREAD: Mapping[str, Extractor] = {name: take for name, take in FIELDS.items() if name != "cancelled"}

@@ -1,15 +1,14 @@
-"""What process_query is given, and what it may give back.
+"""Question and answer of one ``process_query`` call.
 
-The caller.
-
-What was asked of a provider, and what came back.
+``Query`` is the argument of ``process_query`` and ``Answer`` its optional return type. ``Principal`` identifies the
+caller, ``UpstreamCall`` records one HTTP call to a provider, and ``QueryContext`` connects a running query to its run.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Protocol
@@ -22,7 +21,7 @@ from persona_stream.personas.persona import Persona
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """Say who calls, and what they may do.
+    """Authenticated caller.
 
     Attributes:
         subject: the token's ``sub``. A run belongs to the subject that started it.
@@ -34,18 +33,18 @@ class Principal:
 
 
 class UpstreamCall(Struct, frozen=True, kw_only=True):
-    """Hold one try.
+    """One HTTP call to a provider; a retry is a call of its own.
 
     Attributes:
-        provider: the dialect that it speaks.
-        model: the model that was asked for.
-        url: where; without credentials.
-        request: the body that was sent, before it was written as JSON.
-        response: the body of the answer; of a stream, the whole that it comes to. ``None`` where none came.
-        trouble: what went wrong, in the log's words, or ``None``.
-        outcome: ``answered``, the kind of the trouble, or ``stopped`` where the run ended first.
-        began_at: the moment, in seconds since 1970.
-        seconds: how long it took.
+        provider: the provider's API format.
+        model: the requested model.
+        url: the request's URL, without credentials.
+        request: the request body, before JSON encoding.
+        response: the response body; for a stream, the assembled response. ``None`` if there was none.
+        trouble: the error in the log's words, or ``None``.
+        outcome: ``answered``, the kind of the error, or ``stopped`` if the run ended first.
+        began_at: the start, in seconds since 1970.
+        seconds: the duration.
     """
 
     provider: str
@@ -66,28 +65,24 @@ Finish = Literal["stop", "length", "tools", "filter"]
 
 Parameters = Mapping[str, str | int | float | tuple[str, ...] | Mapping[str, Any]]
 
-Report = Callable[[str, float | None], None]
-Send = Callable[[str], None]
-Tell = Callable[[UpstreamCall], None]
-
 
 class CancelSignal(Protocol):
-    """Tell a query whether its run has ended before it: at the deadline, on cancel, because nobody reads any more.
+    """Flag that is set when a run ends before its query: on timeout, on cancel, or without subscribers.
 
-    Any thread may ask, and any greenlet.
+    Any thread and any greenlet may read it.
     """
 
     def __bool__(self) -> bool:
-        """Whether there is nothing to work for any more."""
+        """Return whether the query has been cancelled."""
         ...
 
     def wait(self, seconds: float) -> bool:
-        """Sleep for so many seconds, or until it is so; tell whether it is. Others move on meanwhile."""
+        """Sleep for ``seconds`` or until cancelled, while other greenlets run; return whether cancelled."""
         ...
 
 
 class NullCancelToken:
-    """Nobody cancels."""
+    """Cancel signal that is never set."""
 
     def __bool__(self) -> bool:
         return False
@@ -100,15 +95,44 @@ class NullCancelToken:
 NEVER_CANCELLED: CancelSignal = NullCancelToken()
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """Hold one message of the conversation.
+class QueryContext:
+    """Connection of a running query to its run. The base class, for a query without a run, discards everything.
+
+    Any thread may call the methods; none of them blocks.
 
     Attributes:
-        content: its text.
-        parts: all that it holds, in order, when that is more than text; else empty.
-        calls: the tools that an assistant's message asks for.
-        call_id: the call that a tool's message is the result of.
+        cancelled: the query's cancel signal.
+    """
+
+    __slots__ = ()
+
+    cancelled: CancelSignal = NEVER_CANCELLED
+
+    def on_progress(self, message: str, fraction: float | None) -> None:
+        """Report progress. An empty message, or no fraction, keeps the previous one."""
+
+    def on_text(self, text: str) -> None:
+        """Send the next part of the answer."""
+
+    def on_reasoning(self, text: str) -> None:
+        """Send the next part of the reasoning."""
+
+    def on_upstream_call(self, call: UpstreamCall) -> None:
+        """Record a call to a provider."""
+
+
+NO_CONTEXT = QueryContext()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message of the conversation.
+
+    Attributes:
+        content: the text.
+        parts: the whole content in order if it is more than text, else empty.
+        calls: the tool calls of an assistant message.
+        call_id: for a tool message, the id of the call that it answers.
         failed: whether that call failed.
     """
 
@@ -122,27 +146,27 @@ class Turn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Hold one question to a backend, and take its progress.
+    """Question to a backend.
 
     Attributes:
-        username: whose persona answers.
-        message: what is asked: up to 32,768 characters, and up to 524,288 from ``/v1``. Never blank, unless there
-            are ``parts``.
-        parts: all that the message holds, in order, when that is more than text; else empty.
+        username: the persona that answers.
+        message: the question: up to 32,768 characters, and up to 524,288 from ``/v1``. Not blank unless there are
+            ``parts``.
+        parts: the whole message in order if it is more than text, else empty.
         prompt: an additional prompt, or ``None``.
-        prompt_mode: whether ``prompt`` is added to the persona's own prompt, or used instead of it.
-        conversation_id: the conversation that this belongs to.
+        prompt_mode: whether ``prompt`` extends or replaces the persona's own prompt.
+        conversation_id: the conversation that the question belongs to.
         locale: the language of status texts, ``zh`` or ``en``.
-        persona: the profile of ``username``, when profiles are configured.
-        history: earlier turns of the conversation, oldest first.
-        since: turns after the message: what the model has said to it so far, calls of tools, and their results.
-        tools: what the client can do when the answer asks for it.
-        tool_choice: whether the answer may ask for it; ``None`` leaves that to the backend.
-        parameters: how to sample, by the names that OpenAI has for it (``temperature``, ``max_tokens``, ``stop``,
-            ...), and ``top_k``: those that the client sent. Backends may leave them be.
+        persona: the profile of ``username``, if profiles are configured.
+        history: the earlier turns of the conversation, oldest first.
+        tool_turns: the turns after the message: the model's replies so far, its tool calls and their results.
+        tools: the tools that the client offers.
+        tool_choice: whether the answer may or must call tools; ``None`` leaves that to the backend.
+        parameters: the sampling parameters that the client sent, by OpenAI's names (``temperature``, ``max_tokens``,
+            ``stop``, ...) and ``top_k``. A backend may ignore them.
         principal: the caller.
-        cancelled: true once the run has ended before its work: code that goes through steps of its own looks at it
-            (``if query.cancelled: return ""``), and sleeps by ``query.cancelled.wait(seconds)``.
+        cancelled: true once the run has ended before its query. Code that works in steps checks it
+            (``if query.cancelled: return ""``) and sleeps with ``query.cancelled.wait(seconds)``.
     """
 
     username: str
@@ -159,18 +183,14 @@ class Query:
     tool_choice: ToolChoice | None = None
     parameters: Parameters = field(default_factory=lambda: MappingProxyType({}))
     principal: Principal = field(default_factory=lambda: Principal(subject="anonymous"))
-    cancelled: CancelSignal = field(default=NEVER_CANCELLED, repr=False, compare=False)
-    on_report: Report = field(default=lambda message, fraction: None, repr=False, compare=False)
-    on_text: Send = field(default=lambda text: None, repr=False, compare=False)
-    on_reasoning: Send = field(default=lambda text: None, repr=False, compare=False)
-    on_upstream: Tell = field(default=lambda upstream: None, repr=False, compare=False)
+    _context: QueryContext = field(default=NO_CONTEXT, repr=False, compare=False)
 
     def report(self, message: str = "", fraction: float | None = None) -> None:
-        """Tell the readers how far this query is. Never blocks, and may be called as often as you like.
+        """Report progress to the subscribers. Never blocks, and may be called at any rate.
 
         Args:
-            message: what is being done now, in place of the rotating status text; empty leaves that as it is.
-            fraction: how much is done, 0.0 to 1.0; values outside are brought to the nearer end.
+            message: the current step, shown instead of the rotating status text; empty keeps the status text.
+            fraction: the completed share, 0.0 to 1.0; other values are clamped.
 
         Raises:
             TypeError: ``message`` is not a string, or ``fraction`` is not a number.
@@ -180,29 +200,38 @@ class Query:
         if fraction is not None:
             fraction = float(fraction)
             fraction = None if math.isnan(fraction) else min(1.0, max(0.0, fraction))
-        self.on_report(message, fraction)
+        self._context.on_progress(message, fraction)
 
     def send(self, text: str) -> None:
-        """Give the readers a part of the answer now. Never blocks.
+        """Send the next part of the answer to the subscribers. Never blocks.
 
-        What process_query returns in the end is then only what it has not sent.
+        The return value of ``process_query`` then holds only the rest of the answer.
 
         Raises:
             TypeError: ``text`` is not a string.
         """
-        self.on_text(_string(text, "send"))
+        self._context.on_text(_require_string(text, "send"))
 
     def send_reasoning(self, text: str) -> None:
-        """Give the readers a part of what the model thinks now. As ``send``."""
-        self.on_reasoning(_string(text, "send_reasoning"))
+        """Send the next part of the model's reasoning to the subscribers. Otherwise as ``send``."""
+        self._context.on_reasoning(_require_string(text, "send_reasoning"))
+
+    def record_upstream_call(self, call: UpstreamCall) -> None:
+        """Record a call to a provider in the request log, the metrics and the trace of the run. Never blocks."""
+        self._context.on_upstream_call(call)
+
+    @property
+    def cancelled(self) -> CancelSignal:
+        """The cancel signal of the run."""
+        return self._context.cancelled
 
     @property
     def since(self) -> tuple[Turn, ...]:
-        """Alias of ``tool_turns``, for backends written before it had that name."""
+        """Alias of ``tool_turns``, for backends that use its former name."""
         return self.tool_turns
 
     def system_prompt(self) -> str:
-        """Give the system prompt: the persona's own, and what ``prompt`` and ``prompt_mode`` make of it."""
+        """Return the system prompt: the persona's own, combined with ``prompt`` by ``prompt_mode``."""
         own = self.persona.prompt if self.persona else ""
         if not self.prompt:
             return own
@@ -211,7 +240,7 @@ class Query:
         return f"{own}\n\n{self.prompt}"
 
 
-def _string(text: object, name: str) -> str:
+def _require_string(text: object, name: str) -> str:
     if not isinstance(text, str):
         raise TypeError(f"{name}() takes a string, not {type(text).__name__}")
     return text
@@ -219,7 +248,7 @@ def _string(text: object, name: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """Count the tokens that an answer took. ``estimated`` says that we counted, not the provider."""
+    """Token counts of an answer. ``estimated`` is true for this server's own count instead of the provider's."""
 
     input_tokens: Annotated[int, Meta(description="Tokens of the prompt, including the history and instructions.")]
     output_tokens: Annotated[int, Meta(description="Tokens of the answer.")]
@@ -230,17 +259,17 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Give more than a text back from process_query.
+    """Return value of ``process_query`` with more than a text.
 
     Attributes:
-        text: the answer; of one that was sent in parts, what has not been sent.
-        reasoning: what the model thought before it, if it says so. Never mixed with the text.
-        usage: tokens in and out, when known.
-        raw: the provider's own answer, kept for the request log, where it can be written as JSON.
-        finish: why it ends here: it is whole (``stop``), it came to a limit of tokens (``length``), the client is to
-            call tools (``tools``), or something held the rest back (``filter``).
-        calls: the tools to call.
-        extras: what else the provider says.
+        text: the answer; after ``query.send``, the part that has not been sent.
+        reasoning: the model's reasoning, if any. Never mixed with the text.
+        usage: the token counts, if known.
+        raw: the provider's own response, kept in the request log if it can be written as JSON.
+        finish: why the answer ends: complete (``stop``), token limit (``length``), tool calls for the client
+            (``tools``), or a content filter (``filter``).
+        calls: the tool calls.
+        extras: further fields of the provider's response.
     """
 
     text: str

@@ -15,7 +15,7 @@ from persona_stream.backends.base import Backend
 from persona_stream.concurrency import HubThread, Timer
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Failed, Started
-from persona_stream.core.query import Answer, Query
+from persona_stream.core.query import Answer, Query, QueryContext
 from persona_stream.executors.base import Executor, Returned, Task, TaskResult
 from persona_stream.executors.cancellation import CancelToken
 from persona_stream.journals.base import Journal, has_ended, run_terms
@@ -34,6 +34,10 @@ from persona_stream.runs.result import to_final_facts
 logger = logging.getLogger("persona_stream.runs")
 
 _LOOK = 1.0  # seconds, at the least, between looks for readers elsewhere
+
+
+class _Context(QueryContext):
+    """Context of a query of this process."""
 
 
 class ActiveRun:
@@ -100,14 +104,13 @@ class ActiveRun:
             self.journal.append, max_answer_bytes, lambda: self.finish(Failed("answer_too_large")), clock, home
         )
         self._deadline = Timer(run_terms(self.journal).deadline, self.finish, Failed("timeout"))
-        asked = replace(
-            query,
-            on_report=reports.report,
-            on_text=deltas.text,
-            on_reasoning=deltas.reasoning,
-            on_upstream=lambda upstream: home.call_soon(lambda: self._notify(UpstreamCalled(upstream))),
-            cancelled=self._cancelled,
-        )
+        context = _Context()
+        context.on_progress = reports.report  # type: ignore[method-assign]
+        context.on_text = deltas.text  # type: ignore[method-assign]
+        context.on_reasoning = deltas.reasoning  # type: ignore[method-assign]
+        context.on_upstream_call = lambda call: home.call_soon(lambda: self._notify(UpstreamCalled(call)))  # type: ignore[method-assign]
+        context.cancelled = self._cancelled
+        asked = replace(query, _context=context)
 
         def work() -> object:
             current_run_id.set(self.run_id)

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from hypothesis import strategies as st
 
 from persona_stream.core.query import Query
+from tests.fakes import query_with
 
 Reply = bytes | Callable[[socket.socket], None]
 
@@ -190,8 +191,8 @@ class Ear:
 
     def query(self, **fields: Any) -> Query:
         """Give a query that this hears."""
-        return Query(
-            **{"username": "ada", "message": "How many?", "locale": "en"} | fields,
+        return query_with(
+            Query(**{"username": "ada", "message": "How many?", "locale": "en"} | fields),
             on_text=lambda text: self.heard.append(("text", text)),
             on_reasoning=lambda text: self.heard.append(("reasoning", text)),
         )

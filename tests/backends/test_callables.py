@@ -5,7 +5,6 @@ import functools
 import subprocess
 import sys
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +16,7 @@ from persona_stream.backends.callables import from_callable, from_import_path
 from persona_stream.core.query import Answer, Principal, Query, Turn
 from persona_stream.errors import ConfigurationError
 from persona_stream.personas.persona import Persona
+from tests.fakes import query_with
 
 if TYPE_CHECKING:
     from nowhere import Unresolvable  # type: ignore[import-not-found]  # no such module: only annotations name it
@@ -486,7 +486,7 @@ def test_the_texts_of_a_generator_are_sent(function: object, rest: object) -> No
     """One by one, as they come; what it returns is the rest of the answer."""
     sent: list[str] = []
     backend = from_callable(function)
-    result = backend.process_query(replace(BARE, on_text=sent.append))
+    result = backend.process_query(query_with(BARE, on_text=sent.append))
     returned = asyncio.run(result) if backend.is_async else result
     assert sent == list(BARE.message)
     assert returned == rest
@@ -506,7 +506,7 @@ def test_a_generator_that_is_left_is_closed() -> None:
         raise KeyError(text)
 
     with pytest.raises(KeyError):
-        from_callable(ask).process_query(replace(BARE, on_text=refuse))
+        from_callable(ask).process_query(query_with(BARE, on_text=refuse))
     assert ended == [BARE.message]
 
 

@@ -13,7 +13,7 @@ from persona_stream.concurrency import HubThread
 from persona_stream.core.facts import ProgressReported, ReasoningDelta, TextDelta
 from persona_stream.core.query import Query
 from persona_stream.runs.buffering import DeltaBuffer, ProgressThrottle
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, query_with
 from tests.polling import wait_for
 
 HIGH, LOW = "\ud83d", "\ude00"  # of 😀
@@ -195,7 +195,9 @@ def test_texts_of_strangers_are_made_fit_and_short(reports: ProgressThrottle, wr
 def test_shares_are_brought_into_range(fraction, taken):
     """A slip of a backend's arithmetic must not end its query."""
     told = []
-    Query(username="x", message="Hi", on_report=lambda message, share: told.append(share)).report("", fraction)
+    query_with(Query(username="x", message="Hi"), on_progress=lambda message, share: told.append(share)).report(
+        "", fraction
+    )
     assert told == [taken]
 
 

@@ -90,7 +90,7 @@ class ProviderClient:
                     self.breaker.record_failure()
                 else:
                     self.breaker.record_success()
-                query.on_upstream(self._upstream(body, began_at, None, trouble.kind, self._masked(trouble)))
+                query.record_upstream_call(self._upstream(body, began_at, None, trouble.kind, self._masked(trouble)))
                 pause = retry_delay(sent, trouble, until - self.clock(), self.jitter(), self.tries)
                 if pause is not None and not self.budget.withdraw():
                     pause = None
@@ -105,10 +105,12 @@ class ProviderClient:
             except BaseException:  # a kill, at the deadline for instance; or a defect
                 if self.clock() >= until - _SPARE:
                     self.breaker.record_failure()
-                query.on_upstream(self._upstream(body, began_at, None, "stopped", "stopped before an answer came"))
+                query.record_upstream_call(
+                    self._upstream(body, began_at, None, "stopped", "stopped before an answer came")
+                )
                 raise
             else:
-                query.on_upstream(self._upstream(body, began_at, answer.raw))
+                query.record_upstream_call(self._upstream(body, began_at, answer.raw))
                 return answer
             query.report(again.format(seconds=math.ceil(pause)))
             self.sleep(pause)

@@ -349,13 +349,13 @@ class WorkerProcess:
 def _pass_on(query: Query, what: Text | Reasoning | Report | UpstreamCall) -> None:
     match what:
         case Text(text):
-            query.on_text(text)
+            query._context.on_text(text)
         case Reasoning(text):
-            query.on_reasoning(text)
+            query._context.on_reasoning(text)
         case Report(message, fraction):
-            query.on_report(message, fraction)
+            query._context.on_progress(message, fraction)
         case UpstreamCall():
-            query.on_upstream(what)
+            query._context.on_upstream_call(what)
 
 
 def _log(line: LogRecord) -> None:

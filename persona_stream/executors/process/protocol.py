@@ -130,8 +130,7 @@ Outcome = Result | ResultTooLarge | BackendFailed | Crashed
 _HEAD_BYTES = 4
 _LARGEST = 2 ** (8 * _HEAD_BYTES) - 1
 
-_LIVING = frozenset({"cancelled", "on_report", "on_text", "on_reasoning", "on_upstream"})
-_SENT = tuple(field.name for field in fields(Query) if field.name not in _LIVING)
+_SENT = tuple(field.name for field in fields(Query) if field.name != "_context")
 
 _OURS: tuple[type, ...] = (
     *(Init, RunQuery, Cancel, Ready, StartFailed, Notifications, LogRecord),

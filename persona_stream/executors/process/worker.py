@@ -31,7 +31,7 @@ from typing import Any, Protocol
 
 from msgspec import structs
 
-from persona_stream.core.query import Answer, Query, UpstreamCall
+from persona_stream.core.query import Answer, CancelSignal, Query, QueryContext, UpstreamCall
 from persona_stream.errors import BackendError, BackendUnavailable, ConfigurationError
 from persona_stream.executors.process import protocol as codec
 from persona_stream.executors.process import protocol as frames
@@ -194,6 +194,29 @@ class _Flag:
         return self._event.wait(max(0.0, seconds))
 
 
+class _WorkerContext(QueryContext):
+    """Context of a query in a worker process: sends what the query reports to the server."""
+
+    __slots__ = ("_number", "_writer", "cancelled")
+
+    def __init__(self, writer: MessageWriter, number: int, cancelled: CancelSignal) -> None:
+        self._writer = writer
+        self._number = number
+        self.cancelled = cancelled
+
+    def on_progress(self, message: str, fraction: float | None) -> None:
+        self._writer.notify(self._number, Report(message, fraction))
+
+    def on_text(self, text: str) -> None:
+        self._writer.notify(self._number, Text(text))
+
+    def on_reasoning(self, text: str) -> None:
+        self._writer.notify(self._number, Reasoning(text))
+
+    def on_upstream_call(self, call: UpstreamCall) -> None:
+        self._writer.tell_upstream(self._number, call)
+
+
 class _Worker:
     """Answer one query after the other."""
 
@@ -242,18 +265,9 @@ class _Worker:
         self._handler.run_id = ask.run_id
         current_run_id.set(ask.run_id)
         self._outbox.set_current_query(ask.number)
-        outbox, number = self._outbox, ask.number
         try:
-            value = backends[ask.backend].process_query(
-                Query(
-                    **ask.query,
-                    cancelled=flag,
-                    on_report=lambda message, fraction: outbox.notify(number, frames.Report(message, fraction)),
-                    on_text=lambda text: outbox.notify(number, frames.Text(text)),
-                    on_reasoning=lambda text: outbox.notify(number, frames.Reasoning(text)),
-                    on_upstream=lambda upstream: outbox.tell_upstream(number, upstream),
-                )
-            )
+            context = _WorkerContext(self._outbox, ask.number, flag)
+            value = backends[ask.backend].process_query(Query(**ask.query, _context=context))
             return self._returned(value)
         except BackendError as error:
             return codec.encode(frames.BackendFailed(str(error), isinstance(error, BackendUnavailable)))

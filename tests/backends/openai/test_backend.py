@@ -20,6 +20,7 @@ from persona_stream.errors import BackendError, ConfigurationError
 from persona_stream.logging import trace_headers
 from persona_stream.personas.persona import Persona
 from tests.backends.fake_provider import DONE, Provider, Waits, chunks, completion, http, provider, stream
+from tests.fakes import query_with
 
 KEY = "sk-0123456789abcdef"
 OK = http(200, completion())
@@ -33,7 +34,7 @@ def backend(base_url: str, **more: Any) -> Backend:
 def query(reports: list[tuple[str, float | None]] | None = None, **more: Any) -> Query:
     taken = [] if reports is None else reports
     fields: dict[str, Any] = {"username": "ada", "message": "How many?", "locale": "en"}
-    return Query(**fields | more, on_report=lambda message, fraction: taken.append((message, fraction)))
+    return query_with(Query(**fields | more), on_progress=lambda message, fraction: taken.append((message, fraction)))
 
 
 def test_a_query_is_asked_and_its_answer_given_whole() -> None:
@@ -508,8 +509,8 @@ def test_every_try_is_told_with_what_came_of_it() -> None:
         raise SystemExit  # as a kill does, wherever the work is then
 
     with provider(http(503, "busy"), OK) as served:
-        backend(served.base_url).process_query(Query(username="ada", message="Hi", on_upstream=asked))
-    asking = Query(username="ada", message="Hi", on_text=stopped, on_upstream=asked)
+        backend(served.base_url).process_query(query_with(Query(username="ada", message="Hi"), on_upstream_call=asked))
+    asking = query_with(Query(username="ada", message="Hi"), on_text=stopped, on_upstream_call=asked)
     with provider(stream(chunks("Forty"), chunks("-two."), DONE)) as served, pytest.raises(SystemExit):
         backend(served.base_url, stream=True).process_query(asking)
     assert told == [("busy", False), ("answered", True), ("stopped", False)]

@@ -35,7 +35,7 @@ from tests.backends.fake_provider import (
     provider,
     stream,
 )
-from tests.fakes import FakeClock
+from tests.fakes import FakeClock, query_with
 
 KEY = "sk-0123456789abcdef"
 STOP = chunk(finish_reason="stop")
@@ -341,7 +341,9 @@ def test_the_log_names_the_dialect_and_not_the_key(caplog: pytest.LogCaptureFixt
 def test_a_reader_is_told_what_is_waited_for() -> None:
     """The provider, until it speaks."""
     told: list[str] = []
-    query = Query(username="ada", message="How many?", locale="zh", on_report=lambda text, fraction: told.append(text))
+    query = query_with(
+        Query(username="ada", message="How many?", locale="zh"), on_progress=lambda text, fraction: told.append(text)
+    )
     with provider(cut(), FORTY_TWO) as served:
         openai(served.base_url).process_query(query)
     assert told == ["正在等待模型回复...", "模型服务暂时无法连接，1 秒后重试...", "正在等待模型回复..."]

@@ -17,7 +17,6 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -36,6 +35,7 @@ from persona_stream.backends.base import Backend
 from persona_stream.backends.openai.backend import openai_backend
 from persona_stream.core.query import Query
 from persona_stream.errors import BackendError
+from tests.fakes import query_with
 
 BODY = json.dumps({"choices": [{"message": {"content": "Forty-two."}}]}).encode()
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
@@ -180,7 +180,7 @@ def stream_killed() -> None:
 
     backend = serve(begin, stream=True)
     gc.disable()
-    query = gevent.spawn(backend.process_query, replace(QUERY, on_text=lambda text: heard.set()))
+    query = gevent.spawn(backend.process_query, query_with(QUERY, on_text=lambda text: heard.set()))
     assert heard.wait(10)
     assert watchers() == 1
     query.kill()
@@ -204,7 +204,7 @@ def stream_silent(tls: Path | None = None) -> None:
 
     texts: list[str] = []
     backend = serve(begin, tls, stream=True, idle=0.2)
-    assert "took too long" in error_of(backend, replace(QUERY, on_text=texts.append))
+    assert "took too long" in error_of(backend, query_with(QUERY, on_text=texts.append))
     assert texts == ["Forty-"]
     assert ended.wait(10)
     assert watchers() == 0
@@ -253,7 +253,7 @@ def streams() -> None:
     backend = serve(begin, stream=True)
     pool = ThreadPool(20)
     texts: list[list[str]] = [[] for _ in range(100)]
-    queries = [replace(QUERY, on_text=said.append) for said in texts]
+    queries = [query_with(QUERY, on_text=said.append) for said in texts]
     results = [pool.spawn(backend.process_query, query) for query in queries[:20]]
     greenlets = [gevent.spawn(backend.process_query, query) for query in queries[20:]]
     gevent.joinall(greenlets, raise_error=True)

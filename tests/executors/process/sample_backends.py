@@ -109,7 +109,7 @@ def tell(rest: str, query: Query) -> Answer:
     query.send("One ")
     query.send("half \ud83d")
     query.send("\ude00 ")
-    query.on_upstream(
+    query.record_upstream_call(
         UpstreamCall(
             provider="openai", model="m", url="u", request={"a": {1, 2}}, response=None, began_at=1.0, seconds=2.0
         )

@@ -25,6 +25,7 @@ from persona_stream.executors.base import AnswerTooLarge, Raised, Returned, Task
 from persona_stream.executors.process.pool import ProcessPool, pool_sizes
 from persona_stream.personas.persona import bundled_personas
 from persona_stream.settings.schema import Settings
+from tests.fakes import query_with
 from tests.polling import wait_for
 from tests.server_process import ROOT
 
@@ -45,14 +46,12 @@ class Pool:
         self.told: list[object] = []
 
     def query(self, message: str, **more: object) -> Query:
-        return Query(
-            username="ada",
-            message=message,
-            on_report=lambda message, fraction: self.told.append((message, fraction)),
+        return query_with(
+            Query(username="ada", message=message, **more),
+            on_progress=lambda message, fraction: self.told.append((message, fraction)),
             on_text=self.told.append,
             on_reasoning=lambda text: self.told.append(("reasoning", text)),
-            on_upstream=self.told.append,
-            **more,
+            on_upstream_call=self.told.append,
         )
 
     def ask(self, message: str, **more: object) -> object:
