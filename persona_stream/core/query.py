@@ -41,8 +41,8 @@ class UpstreamCall(Struct, frozen=True, kw_only=True):
         url: the request's URL, without credentials.
         request: the request body, before JSON encoding.
         response: the response body; for a stream, the assembled response. ``None`` if there was none.
-        trouble: the error in the log's words, or ``None``.
-        outcome: ``answered``, the kind of the error, or ``stopped`` if the run ended first.
+        error: the error in the log's words, or ``None``.
+        status: ``answered``, the kind of the error, or ``stopped`` if the run ended first.
         began_at: the start, in seconds since 1970.
         seconds: the duration.
     """
@@ -52,8 +52,8 @@ class UpstreamCall(Struct, frozen=True, kw_only=True):
     url: str
     request: Any
     response: Any = None
-    trouble: str | None = None
-    outcome: str = "answered"
+    error: str | None = None
+    status: str = "answered"
     began_at: float
     seconds: float
 

@@ -212,7 +212,7 @@ def _shown(upstream: UpstreamCall, privacy: Privacy) -> Mapping[str, Any]:
         "provider": upstream.provider,
         "model": upstream.model,
         "url": urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")),
-        "trouble": upstream.trouble,
+        "trouble": upstream.error,
         "began_at": upstream.began_at,
         "seconds": upstream.seconds,
     }

@@ -239,7 +239,7 @@ class PrometheusObserver:
             del self._runs[run_id]
 
     def _asked(self, upstream: UpstreamCall) -> None:
-        tries, seconds = self._upstream(upstream.provider, upstream.outcome)
+        tries, seconds = self._upstream(upstream.provider, upstream.status)
         tries.inc()
         seconds.observe(upstream.seconds)
 

@@ -137,8 +137,8 @@ class TracingObserver:
             },
             start_time=_ns(upstream.began_at),
         )
-        if upstream.trouble is not None:
-            _tell_failure(span, upstream.outcome)
+        if upstream.error is not None:
+            _tell_failure(span, upstream.status)
         span.end(_ns(upstream.began_at + upstream.seconds))
 
     def _read(self, reading: SubscriptionClosed, within: Context) -> None:

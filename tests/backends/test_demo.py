@@ -13,6 +13,7 @@ from persona_stream.backends.demo import demo_backend
 from persona_stream.core.query import Answer, Locale, Query, Turn
 from persona_stream.errors import BackendError
 from persona_stream.personas.persona import KnowledgeItem, Persona, bundled_personas
+from tests.fakes import query_with
 
 
 def note(title: str, title_zh: str, text: str, text_zh: str, *topics: str) -> KnowledgeItem:
@@ -166,7 +167,7 @@ def test_each_step_is_reported_with_the_share_of_the_time_that_has_passed(locale
     def on_report(text: str, fraction: float | None) -> None:
         record.append((text, fraction))
 
-    query = Query(username="MeiLin", message="tea?", locale=locale, on_report=on_report)
+    query = query_with(Query(username="MeiLin", message="tea?", locale=locale), on_progress=on_report)
     demo_backend(PERSONAS, 10.0, lambda seconds: record.append(round(seconds, 6))).process_query(query)
     fractions = [0.0, 0.2, 0.5, 0.85]
     expected: list[object] = []

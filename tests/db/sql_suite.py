@@ -150,7 +150,7 @@ def test_what_a_provider_was_asked_is_kept_and_what_it_costs(world: World) -> No
             model="gpt-x",
             url="https://me:pw@h/v1?key=1",
             request={"model": "gpt-x"},
-            trouble="busy (503)",
+            error="busy (503)",
             began_at=BEGAN + 0.1,
             seconds=0.5,
         ),

@@ -25,8 +25,8 @@ ASKED = UpstreamCall(
     url="http://x/v1",
     request={},
     response={},
-    trouble=None,
-    outcome="answered",
+    error=None,
+    status="answered",
     began_at=BEGAN,
     seconds=1.0,
 )

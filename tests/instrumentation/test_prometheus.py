@@ -300,7 +300,7 @@ def test_what_says_nothing_about_a_stream_is_not_measured(paper: Paper, more: Ma
 def test_a_provider_is_counted_by_what_came_of_it(paper: Paper, outcome: str):
     """Each try, and how long it took."""
     upstream = UpstreamCall(
-        provider="openai", model="m1", url="http://x", request={}, outcome=outcome, began_at=1.0, seconds=2.0
+        provider="openai", model="m1", url="http://x", request={}, status=outcome, began_at=1.0, seconds=2.0
     )
     paper.note(UpstreamCalled(upstream))
     assert paper.counted() == {

@@ -144,8 +144,8 @@ class ProviderClient:
             url=self.wire.url,
             request=body,
             response=response,
-            trouble=trouble,
-            outcome=outcome,
+            error=trouble,
+            status=outcome,
             began_at=began_at,
             seconds=self.clock() - began_at,
         )

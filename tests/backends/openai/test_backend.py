@@ -503,7 +503,7 @@ def test_every_try_is_told_with_what_came_of_it() -> None:
     told: list[tuple[str, bool]] = []
 
     def asked(upstream: UpstreamCall) -> None:
-        told.append((upstream.outcome, upstream.trouble is None))
+        told.append((upstream.status, upstream.error is None))
 
     def stopped(text: str) -> None:
         raise SystemExit  # as a kill does, wherever the work is then
