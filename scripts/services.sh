@@ -1,9 +1,9 @@
 #!/bin/sh
-# Install the named services from Debian's packages, where that is ours to do: as root, on a Debian system.
-# Elsewhere say in one line what will be skipped. With CI=true a missing service is a failure.
+# Install the named services from Debian's packages when running as root on a Debian system. Elsewhere print one line that
+# says which tests will be skipped. With CI=true a missing service is a failure.
 #
-# The headless shell is Chromium without windows: the same pages take half the computing. Where it cannot be had,
-# Chromium itself will do. With it comes a font for the Chinese pages, which are boxes in the pictures otherwise.
+# The headless shell is Chromium without windows and needs half the CPU time; Chromium itself is the alternative. The CJK
+# font is for the screenshots of the Chinese pages.
 set -eu
 
 chromium="chromium-headless-shell fonts-wqy-microhei"
