@@ -167,7 +167,7 @@ def test_a_span_says_what_the_conventions_have_words_for(paper: Paper):
 def test_a_failure_is_one_and_its_text_stays_here(paper: Paper, code: str):
     """Of the run, and of the try that failed."""
     paper.begin()
-    paper.note(asked(outcome="busy", trouble="HTTP 429: a detail"))
+    paper.note(asked(status="busy", error="HTTP 429: a detail"))
     paper.happen((0.0, accepted()), (0.5, Started()), (3.0, Failed(code, "a detail")))
     for name, kind in (("persona_stream.run", code), ("chat m1", "busy")):
         span = paper.spans[name]
