@@ -1,9 +1,9 @@
-"""Turn any blocking function into a live, honest, resumable stream.
+"""Turn any blocking function into a live, resumable stream with real progress.
 
 from persona_stream import create_app
 
 def ask(message: str) -> str:
-    ...                               # slow, and that is fine
+    ...                               # may block for minutes
 
 app = create_app(process_query=ask)
 """
@@ -36,7 +36,7 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    # Importing the application imports ssl and sockets, and those must be patched first: so only when asked for.
+    # Loaded lazily: the application imports ssl and socket, which gevent must have patched before.
     if name == "create_app":
         from persona_stream.app import create_app
 

@@ -1,4 +1,4 @@
-"""The command line's front door: it patches before anything else is imported."""
+"""Entry point of the command line, which applies gevent's patches before it imports anything else."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import sys
 
 
 def main() -> None:
-    """Run the command line, and end the process with its exit code."""
+    """Run the command line and exit with its code."""
     words = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
     if words[:1] == ["serve"]:
-        # ssl, socket and threading keep what they took hold of while they were imported: only the server waits for
-        # thousands of sockets at a time, and only it pays for the patching.
+        # Modules such as ssl, socket and threading keep references from the time of their import. Only the server waits
+        # for thousands of sockets, so only it pays for the patches.
         from gevent import monkey
 
         monkey.patch_all()

@@ -1,27 +1,29 @@
-"""Everything that can go wrong, as one tree.
+"""Exceptions of the package, as one tree.
 
     PersonaStreamError
-    ├── ConfigurationError                the program cannot start like this; its text says what to do
-    │   └── SettingsError         a setting has no such name, or no such value
-    ├── BackendError              the backend says, on purpose, what the client shall read
-    │   └── BackendUnavailable    it has said nothing yet, and another one might do better
-    └── HTTPError                 a request that is answered with a status before its first byte
-        ├── InvalidRequest        400  invalid_request
-        ├── Unauthorized          401  unauthorized
-        ├── Forbidden             403  forbidden
-        ├── NotFound              404  not_found
-        │   └── ModelNotFound     404  model_not_found
-        ├── NotAcceptable         406  not_acceptable
-        ├── Conflict              409  conflict
-        ├── Gone                  410  gone
-        ├── TooLarge              413  too_large
-        ├── UnsupportedMediaType  415  unsupported_media_type
-        ├── RateLimited           429  rate_limited
-        ├── Busy                  429  busy
-        ├── Draining              503  draining
-        └── Unavailable           503  unavailable
+    ├── ConfigurationError            the program cannot start; the text says what to do
+    │   └── SettingsError             a setting has an unknown name or an invalid value
+    ├── BackendError                  the backend failed with a text for the client
+    │   └── BackendUnavailable        it failed before any output; a fallback may succeed
+    └── HTTPError                     error response before the first byte
+        ├── InvalidRequest            400  invalid_request
+        ├── Unauthorized              401  unauthorized
+        ├── Forbidden                 403  forbidden
+        ├── NotFound                  404  not_found
+        │   └── ModelNotFound         404  model_not_found
+        ├── NotAcceptable             406  not_acceptable
+        ├── Conflict                  409  conflict
+        ├── Gone                      410  gone
+        ├── TooLarge                  413  too_large
+        ├── UnsupportedMediaType      415  unsupported_media_type
+        └── RetryableError                 with Retry-After
+            ├── RateLimited           429  rate_limited
+            ├── Overloaded            429  busy
+            ├── ShuttingDown          503  draining
+            └── Unavailable           503  unavailable
 
-A refusal's text is ours and is shown to the client. The text of a stranger's exception never is.
+Invariants: the text of an HTTPError is written by this package and sent to the client; the text of any other
+exception never is, except that of a BackendError.
 """
 
 from __future__ import annotations
@@ -31,34 +33,41 @@ from typing import ClassVar
 
 
 class PersonaStreamError(Exception):
-    """Be the root of every error that this package raises on purpose."""
+    """Base class of the exceptions that this package raises on purpose."""
 
 
 class ConfigurationError(PersonaStreamError):
-    """Say why the program cannot start, in a sentence that tells what to do."""
+    """The program cannot start; the text is one sentence that names the fault and the remedy."""
 
 
 class SettingsError(ConfigurationError):
-    """Say which setting is wrong, and where one is close, the right name."""
+    """A setting has an unknown name or an invalid value."""
 
 
 class BackendError(PersonaStreamError):
-    """Fail a query with a text that the client reads, word for word.
+    """Failure of a query with a text that is sent to the client unchanged.
 
-    Raise it from ``process_query``. Any other exception is logged, and the client reads a plain sentence
-    that has nothing of it.
+    Raise it from ``process_query``. Any other exception is logged, and the client gets a generic text instead.
     """
 
 
 class BackendUnavailable(BackendError):
-    """Fail a query that has no part of an answer yet: who answers is out of reach, too busy, or broken.
+    """Failure before any output: the backend is unreachable, overloaded or broken.
 
-    The same query may go better with somebody else.
+    Raise it to hand the query to the fallback backend, if one is configured.
     """
 
 
 class HTTPError(PersonaStreamError):
-    """Answer a request with its true HTTP status, before the first byte."""
+    """Error response with its true HTTP status, before the first byte of a stream.
+
+    Attributes:
+        status: HTTP status.
+        code: machine-readable code in the body.
+        message: text in the body.
+        headers: further response headers.
+        field: field of the request that the error is about, if any.
+    """
 
     status: ClassVar[int] = 400
     code: ClassVar[str] = "invalid_request"
@@ -71,7 +80,7 @@ class HTTPError(PersonaStreamError):
 
 
 class InvalidRequest(HTTPError):
-    """Name the field that breaks its rule: in the sentence, and where it is one of the body's, by itself too."""
+    """The request breaks a rule; the text names the field, and so does ``field`` for fields of the body."""
 
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
@@ -79,89 +88,101 @@ class InvalidRequest(HTTPError):
 
 
 class Unauthorized(HTTPError):
-    """Say that there is no token, or none that counts."""
+    """The token is missing or not valid."""
 
-    status, code = 401, "unauthorized"
+    status = 401
+    code = "unauthorized"
 
 
 class Forbidden(HTTPError):
-    """Say which scope the token lacks."""
+    """The token lacks a scope, or the request comes from another site."""
 
-    status, code = 403, "forbidden"
+    status = 403
+    code = "forbidden"
 
 
 class NotFound(HTTPError):
-    """Say that there is no such thing for this caller."""
+    """The resource does not exist, or belongs to another caller."""
 
-    status, code = 404, "not_found"
+    status = 404
+    code = "not_found"
 
 
 class ModelNotFound(NotFound):
-    """Say that no persona has the name of this model."""
+    """No persona and no backend has this model name."""
 
     code = "model_not_found"
 
     def __init__(self) -> None:
-        super().__init__("There is no such model: GET /v1/models lists those that there are")
+        super().__init__("Model not found; GET /v1/models lists the available models")
         self.field = "model"
 
 
 class NotAcceptable(HTTPError):
-    """Say that we have no form of answer that the client takes."""
+    """The client accepts none of the media types of this endpoint."""
 
-    status, code = 406, "not_acceptable"
+    status = 406
+    code = "not_acceptable"
 
 
 class Conflict(HTTPError):
-    """Say that an idempotency key was used for something else."""
+    """The idempotency key was used with another request."""
 
-    status, code = 409, "conflict"
+    status = 409
+    code = "conflict"
 
 
 class Gone(HTTPError):
-    """Say that the run is past its retention."""
+    """The run is past its retention."""
 
-    status, code = 410, "gone"
+    status = 410
+    code = "gone"
 
 
 class TooLarge(HTTPError):
-    """Say that the body is over the limit."""
+    """The request body is over the limit."""
 
-    status, code = 413, "too_large"
+    status = 413
+    code = "too_large"
 
 
 class UnsupportedMediaType(HTTPError):
-    """Say that a body is not what its endpoint reads."""
+    """The endpoint does not read this media type."""
 
-    status, code = 415, "unsupported_media_type"
+    status = 415
+    code = "unsupported_media_type"
 
 
 class RetryableError(HTTPError):
-    """A refusal that time may mend: it says after how many seconds to ask again."""
+    """Temporary error with a ``Retry-After`` header, in seconds."""
 
     def __init__(self, message: str, retry_after: int = 1) -> None:
         super().__init__(message, {"Retry-After": str(retry_after)})
 
 
 class RateLimited(RetryableError):
-    """Say how often the caller may ask."""
+    """The caller is over its rate limit."""
 
-    status, code = 429, "rate_limited"
+    status = 429
+    code = "rate_limited"
 
 
 class Overloaded(RetryableError):
-    """Say that every place is taken."""
+    """The server is at capacity."""
 
-    status, code = 429, "busy"
+    status = 429
+    code = "busy"
 
 
 class ShuttingDown(RetryableError):
-    """Say that this process is shutting down."""
+    """The server is shutting down."""
 
-    status, code = 503, "draining"
+    status = 503
+    code = "draining"
 
 
 class Unavailable(RetryableError):
-    """Say what is out of reach: a store that is needed, or who would answer."""
+    """A required store or the backend is unavailable."""
 
-    status, code = 503, "unavailable"
+    status = 503
+    code = "unavailable"

@@ -1,7 +1,4 @@
-"""Log lines: text for people or JSON for machines, with the run's name on every line that belongs to a run.
-
-What goes along with the requests that are made for a run, so that others' traces join ours.
-"""
+"""Log formatters for text and JSON, and the context that joins log lines and outgoing requests to a run."""
 
 from __future__ import annotations
 
@@ -14,26 +11,29 @@ from types import MappingProxyType
 import msgspec
 
 current_run_id: ContextVar[str] = ContextVar("current_run", default="")
-"""The run that the current greenlet or thread works for, or that the request is about which it answers."""
+"""Run that the current greenlet or thread works for, or that the current request is about."""
 
-_PLAIN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "run_id"}
+trace_headers: ContextVar[Mapping[str, str]] = ContextVar("carried", default=MappingProxyType({}))
+"""Headers for outgoing requests of the current run: ``traceparent`` if tracing is enabled, else none."""
+
+_STANDARD_ATTRIBUTES = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "run_id"}
 
 
-class _WithRun(logging.Filter):
+class _RunIdFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.run_id = getattr(record, "run_id", "") or current_run_id.get()
         return True
 
 
-class _Text(logging.Formatter):
+class _TextFormatter(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the library's name
-        # The line alone, before the traceback that may follow it.
+        # Only the line itself, so that the run id stands before a traceback.
         line = super().formatMessage(record)
         run_id = getattr(record, "run_id", "")
         return f"{line}  run={run_id}" if run_id else line
 
 
-class _Json(logging.Formatter):
+class _JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -41,7 +41,7 @@ class _Json(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= {key: value for key, value in vars(record).items() if key not in _PLAIN}
+        line |= {key: value for key, value in vars(record).items() if key not in _STANDARD_ATTRIBUTES}
         if run_id := getattr(record, "run_id", ""):
             line["run_id"] = run_id
         if record.exc_info:
@@ -50,10 +50,12 @@ class _Json(logging.Formatter):
 
 
 def configure_logging(level: str, form: str) -> None:
-    """Send our log to stderr, in the form ``text`` or ``json``."""
+    """Send the log of this package to stderr, with lines in the form ``text`` or ``json``."""
     handler = logging.StreamHandler()
-    handler.addFilter(_WithRun())
-    handler.setFormatter(_Json() if form == "json" else _Text("%(asctime)s %(levelname)-7s %(message)s"))
+    handler.addFilter(_RunIdFilter())
+    handler.setFormatter(
+        _JsonFormatter() if form == "json" else _TextFormatter("%(asctime)s %(levelname)-7s %(message)s")
+    )
     logger = logging.getLogger("persona_stream")
     logger.handlers = [handler]
     logger.setLevel(level.upper())
@@ -61,14 +63,10 @@ def configure_logging(level: str, form: str) -> None:
 
 
 def capture_root_logger() -> None:
-    """Write what others log in the same form, a backend's own code before all: for a process that is ours alone.
+    """Format the lines of other loggers, the backend's above all, in the same way. For the server's own processes.
 
-    Whoever has set up a log of its own, while its module was imported, keeps that.
+    A root logger that already has handlers, set up by the backend's module, is left alone.
     """
     root = logging.getLogger()
     if not root.handlers:
         root.handlers = logging.getLogger("persona_stream").handlers[:]
-
-
-trace_headers: ContextVar[Mapping[str, str]] = ContextVar("carried", default=MappingProxyType({}))
-"""Headers for every request that the current run makes: ``traceparent`` where traces are kept, else none."""

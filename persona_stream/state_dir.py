@@ -1,4 +1,4 @@
-"""The state folder, and the secret that is made when none is configured."""
+"""State directory, and the signing secret that is generated when none is configured."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pathlib import Path
 from persona_stream.errors import ConfigurationError
 from persona_stream.settings.schema import Settings
 
-_FILE = "secret"
-_MADE = re.compile(r"[A-Za-z0-9_-]{43,}")
+_FILE_NAME = "secret"
+_GENERATED_SECRET = re.compile(r"[A-Za-z0-9_-]{43,}")
 
 
 def state_dir(configured: Path | None, environ: Mapping[str, str]) -> Path:
-    """Give the folder that holds what outlives a restart: the configured one, else the platform's.
+    """Return the directory for state that survives a restart: the configured one, else the platform's.
 
-    Source: the XDG Base Directory Specification, by which a relative ``XDG_STATE_HOME`` counts as none.
+    Source: XDG Base Directory Specification, which says to ignore a relative ``XDG_STATE_HOME``.
 
     Raises:
-        ConfigurationError: there is no home folder to put it in.
+        ConfigurationError: there is no home directory.
     """
     if configured is not None:
         return configured
@@ -33,14 +33,16 @@ def state_dir(configured: Path | None, environ: Mapping[str, str]) -> Path:
     try:
         return Path(environ.get("HOME") or Path.home()) / ".local" / "state" / "persona_stream"
     except RuntimeError:
-        raise ConfigurationError("There is no home folder for the made secret: set state_dir or jwt_secret") from None
+        raise ConfigurationError(
+            "There is no home directory for the generated secret: set state_dir or jwt_secret"
+        ) from None
 
 
 def get_signing_secret(settings: Settings, environ: Mapping[str, str]) -> tuple[str, bool]:
-    """Give the configured secret, else the made one, and whether it was made just now.
+    """Return the configured secret, else the generated one, and whether it was generated now.
 
     Raises:
-        ConfigurationError: as in ``state_dir`` and ``secret``.
+        ConfigurationError: see ``state_dir`` and ``load_or_create_secret``.
     """
     if settings.jwt_secret is not None:
         return settings.jwt_secret, False
@@ -48,54 +50,54 @@ def get_signing_secret(settings: Settings, environ: Mapping[str, str]) -> tuple[
 
 
 def load_or_create_secret(folder: Path) -> tuple[str, bool]:
-    """Give the made secret of this folder, and whether it was made just now.
+    """Return the secret in this directory, and whether it was generated now.
 
-    Processes that start at once get the same one: the file appears whole, under a name that only one of them wins.
+    Processes that start at the same time get the same secret: only one of them creates the file, and it appears whole.
 
     Raises:
-        ConfigurationError: the folder cannot be written, or others can read the secret.
+        ConfigurationError: the directory is not writable, or other users can read the secret.
     """
-    file = folder / _FILE
+    file = folder / _FILE_NAME
     try:
-        made = not file.exists() and _make(file)
-        return _read(file), made
+        is_new = not file.exists() and _create_secret(file)
+        return _read_secret(file), is_new
     except OSError as error:
         raise ConfigurationError(
-            f"The secret {file} cannot be kept ({error.strerror}): set state_dir to a folder that can be written, "
+            f"Cannot store the secret in {file} ({error.strerror}): set state_dir to a writable directory, "
             "or set jwt_secret"
         ) from None
 
 
-def _make(file: Path) -> bool:
+def _create_secret(file: Path) -> bool:
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=".secret-")  # readable by its owner alone
-    unfinished = Path(name)
+    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=".secret-")  # mode 600
+    temporary = Path(name)
     try:
         with os.fdopen(descriptor, "w", encoding="ascii") as stream:
             stream.write(secrets.token_urlsafe(32) + "\n")
             stream.flush()
             os.fsync(stream.fileno())
-        # A link fails where a rename would replace what another process has just put there.
-        file.hardlink_to(unfinished)
+        # A link fails where a rename would replace the file that another process has just created.
+        file.hardlink_to(temporary)
     except FileExistsError:
         return False
     finally:
-        unfinished.unlink()
+        temporary.unlink()
     return True
 
 
-def _read(file: Path) -> str:
+def _read_secret(file: Path) -> str:
     with file.open("rb") as stream:
         status = os.fstat(stream.fileno())
         if stat.S_IMODE(status.st_mode) & 0o077:
             raise ConfigurationError(
-                f"Others can read the secret {file}: run `chmod 600 {file}`, or delete it for a new one"
+                f"Other users can read the secret {file}: run `chmod 600 {file}`, or delete it to generate a new one"
             )
         if status.st_uid not in (os.geteuid(), 0):
             raise ConfigurationError(
-                f"The secret {file} belongs to another user: delete it for a new one, or set state_dir"
+                f"The secret {file} belongs to another user: delete it to generate a new one, or set state_dir"
             )
         text = stream.read(1024).decode("ascii", "replace").strip()
-    if not _MADE.fullmatch(text):
-        raise ConfigurationError(f"The secret {file} is damaged: delete it for a new one")
+    if not _GENERATED_SECRET.fullmatch(text):
+        raise ConfigurationError(f"The secret {file} is damaged: delete it to generate a new one")
     return text

@@ -1,4 +1,4 @@
-"""The form of the log's lines."""
+"""Formatters of the log."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from persona_stream.logging import capture_root_logger, configure_logging, curre
 
 
 @pytest.fixture(autouse=True)
-def ours() -> Iterator[None]:
-    """Our own logger as it was, afterwards; and no run of another test."""
+def restored_logger() -> Iterator[None]:
+    """Restore the package's logger, and forget the run of another test."""
     current_run_id.set("")
-    ours = logging.getLogger("persona_stream")
-    before = (ours.handlers, ours.level, ours.propagate)
+    logger = logging.getLogger("persona_stream")
+    before = (logger.handlers, logger.level, logger.propagate)
     yield
-    ours.handlers, ours.level, ours.propagate = before
+    logger.handlers, logger.level, logger.propagate = before
 
 
 @contextmanager
 def logging_to(*handlers: logging.Handler) -> Iterator[logging.Logger]:
-    """Have Python's own logger with these handlers; within a test, as pytest adds its own to each."""
+    """Replace the handlers of the root logger, to which pytest adds its own."""
     root = logging.getLogger()
     before, root.handlers = root.handlers, list(handlers)
     try:
@@ -34,7 +34,7 @@ def logging_to(*handlers: logging.Handler) -> Iterator[logging.Logger]:
 
 
 def write(form: str, capsys: pytest.CaptureFixture[str], **more: object) -> str:
-    """Log one line, and give what was written."""
+    """Log one line and return it as written."""
     configure_logging("info", form)
     logging.getLogger("persona_stream.web").warning("it %s", "broke", **more)
     return capsys.readouterr().err
@@ -45,8 +45,8 @@ def form(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def test_a_line_of_a_run_names_it_in_either_form(capsys: pytest.CaptureFixture[str], form: str):
-    """The one that was given with it, else the one that is worked for."""
+def test_a_line_has_the_run_id_in_either_form(capsys: pytest.CaptureFixture[str], form: str):
+    """An explicit run id beats the current one."""
     token = current_run_id.set("r1")
     try:
         assert "r1" in write(form, capsys)
@@ -56,7 +56,7 @@ def test_a_line_of_a_run_names_it_in_either_form(capsys: pytest.CaptureFixture[s
     assert "run" not in write(form, capsys)
 
 
-def test_a_traceback_does_not_take_the_runs_name_away(capsys: pytest.CaptureFixture[str], form: str):
+def test_the_run_id_stands_before_a_traceback(capsys: pytest.CaptureFixture[str], form: str):
     """It is on the line that the traceback belongs to."""
     written = write(form, capsys, extra={"run_id": "r1"}, exc_info=ValueError("a detail"))
     if form == "text":
@@ -69,8 +69,8 @@ def test_a_traceback_does_not_take_the_runs_name_away(capsys: pytest.CaptureFixt
         assert line["exception"].endswith("ValueError: a detail")
 
 
-def test_what_others_log_has_the_same_form(capsys: pytest.CaptureFixture[str]):
-    """With the run that they work for."""
+def test_lines_of_other_loggers_have_the_same_form(capsys: pytest.CaptureFixture[str]):
+    """They have the current run id too."""
     configure_logging("info", "json")
     token = current_run_id.set("r1")
     try:
@@ -84,9 +84,9 @@ def test_what_others_log_has_the_same_form(capsys: pytest.CaptureFixture[str]):
     assert line == {"level": "warning", "logger": "my_bot", "message": "slow today", "run_id": "r1", "page": 3}
 
 
-def test_whoever_has_a_log_of_their_own_keeps_it():
-    """We do not write beside it."""
+def test_a_configured_root_logger_is_left_alone():
+    """No line is written twice."""
     configure_logging("info", "json")
-    with logging_to(own := logging.NullHandler()) as root:
+    with logging_to(existing := logging.NullHandler()) as root:
         capture_root_logger()
-        assert root.handlers == [own]
+        assert root.handlers == [existing]

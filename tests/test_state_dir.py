@@ -1,4 +1,4 @@
-"""The made secret."""
+"""State directory and generated signing secret."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from persona_stream.settings.schema import Settings
 from persona_stream.state_dir import get_signing_secret, load_or_create_secret, state_dir
 
 
-def test_the_state_folder_is_the_platforms_own() -> None:
-    """The configured one first, then XDG's, then the one that XDG defaults to; a relative XDG path counts as none."""
+def test_the_state_directory_follows_the_xdg_specification() -> None:
+    """The configured directory comes first; a relative ``XDG_STATE_HOME`` is ignored."""
     home = {"HOME": "/home/ann"}
     assert state_dir(Path("/srv/state"), home) == Path("/srv/state")
     assert state_dir(None, home | {"XDG_STATE_HOME": "/var/state"}) == Path("/var/state/persona_stream")
@@ -24,8 +24,8 @@ def test_the_state_folder_is_the_platforms_own() -> None:
     assert state_dir(None, home | {"XDG_STATE_HOME": "x"}) == Path("/home/ann/.local/state/persona_stream")
 
 
-def test_a_secret_is_made_once(tmp_path: Path) -> None:
-    """The first start makes it, in a folder and a file for its owner alone; later ones read it."""
+def test_a_secret_is_generated_once(tmp_path: Path) -> None:
+    """The first start creates it, with permissions for the owner only; later ones read it."""
     folder = tmp_path / "deep" / "state"
     made, new = load_or_create_secret(folder)
     assert new
@@ -37,12 +37,12 @@ def test_a_secret_is_made_once(tmp_path: Path) -> None:
 
 
 def test_processes_that_start_at_once_get_the_same_secret(tmp_path: Path) -> None:
-    """Exactly one of them makes it, and nobody reads half of it."""
+    """Exactly one of them creates it, and none reads a part of it."""
     program = (
         "import sys, pathlib; from persona_stream import state_dir as state; sys.stdin.read();"
         "print(*state.load_or_create_secret(pathlib.Path(sys.argv[1])))"
     )
-    read, write = os.pipe()  # closing it is the starting shot for all
+    read, write = os.pipe()  # closing it starts all of them
     processes = [
         subprocess.Popen(
             [sys.executable, "-c", program, str(tmp_path / "s")], stdin=read, stdout=subprocess.PIPE, text=True
@@ -53,13 +53,13 @@ def test_processes_that_start_at_once_get_the_same_secret(tmp_path: Path) -> Non
     os.close(write)
     answers = [process.communicate()[0].split() for process in processes]
     assert len({secret for secret, _ in answers}) == 1
-    assert sorted(made for _, made in answers) == ["False"] * 3 + ["True"]
+    assert sorted(is_new for _, is_new in answers) == ["False"] * 3 + ["True"]
     assert [file.name for file in (tmp_path / "s").iterdir()] == ["secret"]
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o620, 0o601])
 def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> None:
-    """The sentence has the command that mends it."""
+    """The message has the command that fixes it."""
     load_or_create_secret(tmp_path)
     (tmp_path / "secret").chmod(mode)
     with pytest.raises(ConfigurationError, match=f"chmod 600 {tmp_path}/secret"):
@@ -68,7 +68,7 @@ def test_a_secret_that_others_can_read_is_refused(tmp_path: Path, mode: int) -> 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 def test_a_secret_of_another_user_is_refused(tmp_path: Path) -> None:
-    """Whoever put it there knows it."""
+    """Its owner knows the secret."""
     load_or_create_secret(tmp_path)
     os.chown(tmp_path / "secret", 65534, 65534)
     with pytest.raises(ConfigurationError, match="belongs to another user"):
@@ -77,7 +77,7 @@ def test_a_secret_of_another_user_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [b"", b"short\n", b"x" * 42, b"y" * 43 + b" z", b"\xff" * 64, b"\x00" * 64])
 def test_a_damaged_secret_is_refused(tmp_path: Path, content: bytes) -> None:
-    """It is not used, and not replaced behind its owner's back."""
+    """It is neither used nor replaced."""
     file = tmp_path / "secret"
     file.write_bytes(content)
     file.chmod(0o600)
@@ -86,22 +86,22 @@ def test_a_damaged_secret_is_refused(tmp_path: Path, content: bytes) -> None:
     assert file.read_bytes() == content
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
-    """The sentence says what to set instead. (Root may write anywhere, so a file stands in the way here.)"""
+def test_a_directory_that_is_not_writable_is_refused(tmp_path: Path) -> None:
+    """The message says what to set. (Root can write anywhere, so a file takes the directory's place here.)"""
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigurationError, match="set state_dir to a folder that can be written, or set jwt_secret"):
+    with pytest.raises(ConfigurationError, match="set state_dir to a writable directory, or set jwt_secret"):
         load_or_create_secret(tmp_path / "file" / "state")
 
 
 def test_a_configured_secret_is_used_and_nothing_is_written(tmp_path: Path) -> None:
-    """A server with a secret needs no folder."""
+    """A server with a configured secret needs no state directory."""
     settings = Settings(jwt_secret="x" * 40, state_dir=tmp_path / "none")
     assert get_signing_secret(settings, {}) == ("x" * 40, False)
     assert not (tmp_path / "none").exists()
 
 
-def test_without_a_configured_secret_the_made_one_is_used(tmp_path: Path) -> None:
-    """From the state folder that is configured, or the platform's."""
+def test_without_a_configured_secret_one_is_generated(tmp_path: Path) -> None:
+    """It is in the configured state directory, or in the platform's."""
     made, new = get_signing_secret(Settings(), {"XDG_STATE_HOME": str(tmp_path)})
     assert new
     assert get_signing_secret(Settings(state_dir=tmp_path / "persona_stream"), {}) == (made, False)

@@ -1,8 +1,16 @@
-"""Public keys that somebody publishes at an address (RFC 7517), and changes when they like.
+"""Public keys published at a URL as a JSON Web Key Set (RFC 7517), which change at any time.
 
-The law: what a request can cause is bounded. The address is asked when the keys are old or a token names a key
-that nobody knows, and never twice within half a minute; keys are only replaced by keys, so that they outlive
-an outage of that address.
+PyJWT parses the keys. Its ``PyJWKClient`` is not used, because it holds its lock during a request, so that one slow
+response delays every caller; starts no cooldown after a failed request; forgets the keys when they expire during an
+outage; ignores keys without an id; and bounds neither the size nor the total time of a response.
+
+Invariants:
+
+- Requests cannot cause more than one fetch in 30 s.
+- Keys are replaced only by other keys, so that they outlive an outage of the URL.
+- A caller whose key is known never waits for a fetch; those whose key is unknown wait for the same fetch.
+
+This module is apart from ``keys``, because it imports an HTTP client.
 """
 
 from __future__ import annotations
@@ -14,109 +22,116 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import requests
-from jwt import PyJWTError
+from jwt import PyJWK, PyJWTError
 from urllib3.exceptions import HTTPError
 
-from persona_stream.auth.keys import public_keys
+from persona_stream.auth.keys import restrict, usable_keys
 from persona_stream.core.clock import Clock
 from persona_stream.errors import Unavailable
+from persona_stream.settings.types import PUBLIC_ALGORITHMS
 
 logger = logging.getLogger("persona_stream.tokens.jwks")
 
-_OLD_AFTER = 300.0
-_ASK_AGAIN_AFTER = 30.0
-_LARGEST_BYTES = 128 * 1024
-_LONGEST = 10.0
-_TIMEOUTS = (3.0, 5.0)
+LIFESPAN = 300.0  # seconds
+COOLDOWN = 30.0  # seconds
+MAX_RESPONSE_BYTES = 128 * 1024
+MAX_RESPONSE_TIME = 10.0  # seconds
+_CONNECT_AND_READ_TIMEOUTS = (3.0, 5.0)  # seconds
 
 Fetch = Callable[[str], bytes]
 
 
 class JWKSKeySource:
-    """Have the keys that an address publishes."""
+    """Cached keys of a JWKS URL."""
 
-    max_age = _OLD_AFTER
+    max_age = LIFESPAN
 
-    def __init__(self, url: str, algorithms: Sequence[str], clock: Clock, fetch: Fetch | None = None) -> None:
-        self.algorithms = algorithms
+    def __init__(self, url: str, allowed: Sequence[str], clock: Clock, fetch: Fetch | None = None) -> None:
+        self.algorithms: Sequence[str] = tuple(restrict(dict.fromkeys(PUBLIC_ALGORITHMS), allowed, "jwks_url"))
         self._url = url
         self._clock = clock
         self._fetch = fetch or (lambda url: fetch_over_http(url, clock))
-        self._asking = threading.Lock()
+        self._lock = threading.Lock()
         self._keys: list[tuple[str | None, dict[str, Any]]] = []
-        self._read_at = self._asked_at = float("-inf")
+        self._fetched_at = float("-inf")
+        self._tried_at = float("-inf")
 
     def keys_for(self, algorithm: str, kid: str | None) -> Sequence[Any]:
-        if self._clock() >= self._read_at + _OLD_AFTER:
+        """Return the published keys that may have signed a token; see ``KeySource``."""
+        if self._clock() >= self._fetched_at + LIFESPAN:
             self._refresh(wait=not self._keys)
-        found = self._known(algorithm, kid)
-        if not found:
-            # After a rotation many come at once with the new key: they wait for the one who asks.
+        keys = self._known_keys(algorithm, kid)
+        if not keys:
             self._refresh(wait=True)
-            found = self._known(algorithm, kid)
+            keys = self._known_keys(algorithm, kid)
         if not self._keys:
-            wait = self._asked_at + _ASK_AGAIN_AFTER - self._clock()
-            raise Unavailable("The keys that tokens are checked with are out of reach", max(1, round(wait)))
-        return found
+            wait = self._tried_at + COOLDOWN - self._clock()
+            raise Unavailable("The keys for verifying tokens are unavailable", max(1, round(wait)))
+        return keys
 
-    def _known(self, algorithm: str, kid: str | None) -> list[Any]:
-        return [
-            by_algorithm[algorithm]
-            for name, by_algorithm in self._keys
-            if algorithm in by_algorithm and (kid is None or kid == name)
-        ]
+    def _known_keys(self, algorithm: str, kid: str | None) -> list[Any]:
+        return [keys[algorithm] for key_id, keys in self._keys if algorithm in keys and kid in (None, key_id)]
 
     def _refresh(self, wait: bool) -> None:
-        if not self._asking.acquire(blocking=wait):
+        if not self._lock.acquire(blocking=wait):
             return
         try:
-            if self._clock() < self._asked_at + _ASK_AGAIN_AFTER:
+            if self._clock() < self._tried_at + COOLDOWN:
                 return
-            self._asked_at = self._clock()
-            keys = _parse(self._fetch(self._url))
+            self._tried_at = self._clock()
+            self._keys = _parse_key_set(self._fetch(self._url))
+            self._fetched_at = self._clock()
         except (OSError, ValueError) as error:
-            logger.warning("No keys from jwks_url: %s%s", error, "; the old ones stay" if self._keys else "")
-        else:
-            self._keys, self._read_at = keys, self._clock()
+            logger.warning(
+                "cannot load keys from jwks_url: %s%s", error, "; keeping the previous keys" if self._keys else ""
+            )
         finally:
-            self._asking.release()
+            self._lock.release()
 
 
 def fetch_over_http(url: str, clock: Clock) -> bytes:
-    """Get what an address holds, at most 128 KiB, within about ten seconds.
+    """Return the body of a response of at most 128 KiB, read in about 10 s.
 
     Raises:
-        OSError: it does not answer, or not with 200; redirects are not followed, as they may leave https.
-        ValueError: it is too large, or too slow.
+        OSError: no response, or another status than 200; redirects are not followed, as they may leave https.
+        ValueError: the response is too large or too slow.
     """
-    until = clock() + _LONGEST
-    with requests.get(url, timeout=_TIMEOUTS, allow_redirects=False, stream=True) as response:
+    deadline = clock() + MAX_RESPONSE_TIME
+    with requests.get(url, timeout=_CONNECT_AND_READ_TIMEOUTS, allow_redirects=False, stream=True) as response:
         if response.status_code != 200:
-            raise OSError(f"it answered {response.status_code}")
+            raise OSError(f"status {response.status_code}")
         body = bytearray()
         try:
-            # read1 gives what is there, where read waits until it has all: a timeout is for each wait, not for the sum.
+            # read1 returns after one read of the socket; read would wait for all, each time up to the timeout.
             while part := response.raw.read1(16 * 1024, decode_content=True):
                 body += part
-                if len(body) > _LARGEST_BYTES or clock() > until:
-                    raise ValueError("it is too large or too slow")
+                if len(body) > MAX_RESPONSE_BYTES or clock() > deadline:
+                    raise ValueError("the response is too large or too slow")
         except HTTPError as error:
             raise OSError(str(error)) from error
     return bytes(body)
 
 
-def _parse(body: bytes) -> list[tuple[str | None, dict[str, Any]]]:
+def _parse_key_set(body: bytes) -> list[tuple[str | None, dict[str, Any]]]:
     try:
-        published = json.loads(body)["keys"]
+        published = list(json.loads(body)["keys"])
     except (ValueError, TypeError, KeyError, RecursionError):
-        raise ValueError("it is not a JSON Web Key Set") from None
-    keys: list[tuple[str | None, dict[str, Any]]] = []
-    for jwk in published if isinstance(published, list) else ():
-        try:
-            keys.append((jwk.get("kid"), public_keys(jwk)))
-        except (PyJWTError, ValueError, TypeError, AttributeError) as error:
-            # Key sets hold keys for encryption too, so one that is of no use here is nothing to warn of.
-            logger.debug("A key of jwks_url is passed over: %s", type(error).__name__)
-    if not keys:
-        raise ValueError("none of its keys can be used for signatures")
+        raise ValueError("the response is not a JSON Web Key Set") from None
+    keys = [(jwk.get("kid"), public_keys(jwk)) for jwk in published if isinstance(jwk, dict)]
+    if not any(by_algorithm for _, by_algorithm in keys):
+        raise ValueError("the key set has no usable key for signatures")
     return keys
+
+
+def public_keys(jwk: dict[str, Any]) -> dict[str, Any]:
+    """Return the key of a JSON Web Key by each algorithm that it can be used with; empty for an unusable key."""
+    if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
+        return {}
+    # A private key that was published by mistake is reduced to its public half.
+    public: dict[str, Any] = {name: jwk[name] for name in ("kty", "crv", "n", "e", "x", "y") if name in jwk}
+    try:
+        return usable_keys(PyJWK(public).key, [name for name in PUBLIC_ALGORITHMS if name == jwk.get("alg", name)])
+    except (PyJWTError, ValueError, TypeError, KeyError) as error:
+        # Key sets hold encryption keys too, so an unusable key is no reason for a warning.
+        logger.debug("skipped a key of jwks_url: %s", type(error).__name__)
+        return {}

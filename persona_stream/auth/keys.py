@@ -1,13 +1,15 @@
-"""Keys, and the algorithms that each may be used with.
+"""Verification keys, and the algorithms that each can be used with.
 
-The law: a key's own kind says which algorithms fit it, and a token's header only picks among those. So ``none``
-fits nothing, and a public key is never taken for the secret of an HMAC.
+Invariants:
+
+- The kind of a key decides which algorithms fit; a token's header only selects among those. So ``none`` never fits,
+  and a public key is never used as the secret of an HMAC.
+- An HMAC secret is at least as long as the hash (RFC 7518 §3.2), an RSA key at least 2048 bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,157 +17,120 @@ from jwt import PyJWTError, get_algorithm_by_name
 from jwt.algorithms import has_crypto
 
 from persona_stream.errors import ConfigurationError
-
-_FITTING = {
-    ("RSA", None): ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
-    ("EC", "P-256"): ("ES256",),
-    ("EC", "P-384"): ("ES384",),
-    ("EC", "P-521"): ("ES512",),
-    ("OKP", "Ed25519"): ("EdDSA",),
-}
-_PUBLIC = tuple(name for names in _FITTING.values() for name in names)
-_SHORTEST_RSA = 2048
+from persona_stream.settings.types import PUBLIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
 
 
 class KeySource(Protocol):
-    """Have the keys that tokens are checked with."""
+    """Source of verification keys.
 
-    @property
-    def algorithms(self) -> Sequence[str]:
-        """Name every algorithm that may count."""
+    Attributes:
+        algorithms: those that are accepted.
+        max_age: time in seconds for which a returned key may be used without asking again.
+    """
 
-    @property
-    def max_age(self) -> float:
-        """Say for how many seconds a key that was found may be relied on without asking again."""
+    algorithms: Sequence[str]
+    max_age: float
 
     def keys_for(self, algorithm: str, kid: str | None) -> Sequence[Any]:
-        """Give the keys that may have signed; none if there is no such key. May do I/O.
+        """Return the keys that may have signed a token, or none. May do I/O.
 
         Args:
             algorithm: one of ``algorithms``.
-            kid: the name that the token's header gives its key. Not trusted: at most looked up in a dictionary.
+            kid: the key id in the token's header. Untrusted: only ever compared.
 
         Raises:
-            Unavailable: where the keys are is out of reach, and none is known from before.
+            Unavailable: the source cannot be reached, and no keys are known from before.
         """
 
 
-@dataclass(frozen=True)
 class FixedKeys:
-    """Have one key for ever."""
+    """One configured key, by each algorithm that it is used with."""
 
-    by_algorithm: Mapping[str, Any]
-    max_age: float = float("inf")
+    max_age = float("inf")
 
-    @property
-    def algorithms(self) -> Sequence[str]:
-        return tuple(self.by_algorithm)
+    def __init__(self, by_algorithm: Mapping[str, Any]) -> None:
+        self.algorithms: Sequence[str] = tuple(by_algorithm)
+        self._by_algorithm = by_algorithm
 
     def keys_for(self, algorithm: str, kid: str | None) -> Sequence[Any]:
-        return (self.by_algorithm[algorithm],)
+        """Return the key for any ``kid``."""
+        return (self._by_algorithm[algorithm],)
 
 
 def keys_from_secret(secret: str, allowed: Sequence[str]) -> FixedKeys:
-    """Make keys of a secret; ``allowed`` narrows its algorithms, if there are any in it.
+    """Return the keys for an HMAC secret, limited to the ``allowed`` algorithms if there are any.
 
     Raises:
-        ConfigurationError: it is too short, is not a secret at all, or none of ``allowed`` fits it.
+        ConfigurationError: the secret is too short or a public key, or none of ``allowed`` fits.
     """
-    key = secret.encode()
-    if len(key) < 32:
+    if len(secret.encode()) < 32:
         raise ConfigurationError(
-            f"jwt_secret has {len(key)} bytes, and fewer than 32 can be guessed: "
-            "make one with `python -c 'import secrets; print(secrets.token_urlsafe(32))'`"
+            f"jwt_secret has {len(secret.encode())} bytes; it needs at least 32: "
+            "generate one with `python -c 'import secrets; print(secrets.token_urlsafe(32))'`"
         )
-    # RFC 7518 §3.2: a key as long as the hash, at least.
-    fitting = [name for name, least in (("HS256", 32), ("HS384", 48), ("HS512", 64)) if len(key) >= least]
-    try:
-        get_algorithm_by_name("HS256").prepare_key(key)
-    except PyJWTError:
-        raise ConfigurationError(
-            "jwt_secret is a public key, which everybody may know: set jwt_public_key instead"
-        ) from None
-    return FixedKeys(dict.fromkeys(_narrowed(fitting, allowed, "jwt_secret"), key))
+    keys = usable_keys(secret, SYMMETRIC_ALGORITHMS)
+    if not keys:
+        raise ConfigurationError("jwt_secret is a public key, which is no secret: set jwt_public_key instead")
+    return FixedKeys(restrict(keys, allowed, "jwt_secret"))
 
 
 def keys_from_pem(file: Path, allowed: Sequence[str]) -> FixedKeys:
-    """Make keys of a public key in a PEM file; ``allowed`` narrows its algorithms, if there are any in it.
+    """Load a public key from a PEM file, limited to the ``allowed`` algorithms if there are any.
 
     Raises:
-        ConfigurationError: it cannot be read or used, or none of ``allowed`` fits it.
+        ConfigurationError: the file cannot be read, the key cannot be used, or none of ``allowed`` fits.
     """
     require_cryptography("jwt_public_key")
     try:
         text = file.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigurationError(f"jwt_public_key: {file} cannot be read: {why}") from None
-    if "PRIVATE KEY" in text:
+        raise ConfigurationError(f"jwt_public_key: cannot read {file}: {why}") from None
+    for kind, command in (("PRIVATE KEY", "pkey -in {} -pubout"), ("CERTIFICATE", "x509 -in {} -pubkey -noout")):
+        if kind in text:
+            raise ConfigurationError(
+                f"jwt_public_key: {file} is a {kind.lower()}; extract its public key: `openssl {command.format(file)}`"
+            )
+    keys = usable_keys(text, PUBLIC_ALGORITHMS)
+    if not keys:
         raise ConfigurationError(
-            f"jwt_public_key: {file} is a private key; give the public one alone: `openssl pkey -in {file} -pubout`"
+            f"jwt_public_key: {file} is not a supported public key: "
+            "use RSA (at least 2048 bits), P-256, P-384, P-521 or Ed25519, in PEM"
         )
-    if "CERTIFICATE" in text:
-        raise ConfigurationError(
-            f"jwt_public_key: {file} is a certificate; give its key: `openssl x509 -in {file} -pubkey -noout`"
-        )
-    for name in _PUBLIC:
+    return FixedKeys(restrict(keys, allowed, "jwt_public_key"))
+
+
+def usable_keys(key: Any, algorithms: Iterable[str]) -> dict[str, Any]:
+    """Return a key as prepared for each of the algorithms that its kind and its length fit.
+
+    Args:
+        key: a secret, a text in PEM, or a key object of ``cryptography``.
+        algorithms: names to try.
+    """
+    usable = {}
+    for name in algorithms:
+        algorithm = get_algorithm_by_name(name)
         try:
-            algorithm = get_algorithm_by_name(name)
-            found = public_keys(algorithm.to_jwk(algorithm.prepare_key(text), as_dict=True))
+            prepared = algorithm.prepare_key(key)
+            curve = algorithm.to_jwk(prepared, as_dict=True).get("crv")
         except (PyJWTError, ValueError, TypeError):
-            continue
-        return FixedKeys({name: found[name] for name in _narrowed(list(found), allowed, "jwt_public_key")})
-    raise ConfigurationError(
-        f"jwt_public_key: {file} is no public key that can be used: "
-        f"RSA of at least {_SHORTEST_RSA} bits, P-256, P-384, P-521 or Ed25519, in PEM"
-    )
-
-
-def public_keys(jwk: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the key of a JSON Web Key, by each algorithm that it may be used with.
-
-    Raises:
-        ValueError: it is not a public key for signatures, or not one that can be used.
-        PyJWTError: it is damaged.
-    """
-    if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
-        raise ValueError("it is not for signatures")
-    fitting = _FITTING.get((str(jwk.get("kty")), None if jwk.get("kty") == "RSA" else str(jwk.get("crv"))), ())
-    if "alg" in jwk:
-        fitting = tuple(name for name in fitting if name == jwk["alg"])
-    if not fitting:
-        raise ValueError("no algorithm fits it")
-    # Only the public half, also where somebody published the other one.
-    public = {name: jwk[name] for name in ("kty", "crv", "n", "e", "x", "y") if name in jwk}
-    key = get_algorithm_by_name(fitting[0]).from_jwk(public)
-    if jwk["kty"] == "RSA" and key.key_size < _SHORTEST_RSA:
-        raise ValueError(f"it has fewer than {_SHORTEST_RSA} bits")
-    return dict.fromkeys(fitting, key)
-
-
-def public_algorithms(allowed: Sequence[str]) -> tuple[str, ...]:
-    """Give the algorithms of public keys, narrowed by ``allowed``, if there are any in it.
-
-    Raises:
-        ConfigurationError: none is left.
-    """
-    return tuple(_narrowed(_PUBLIC, allowed, "jwks_url"))
+            continue  # a key of another kind
+        if algorithm.check_key_length(prepared) is None and curve != "Ed448":
+            usable[name] = prepared
+    return usable
 
 
 def require_cryptography(setting: str) -> None:
-    """Check that public keys can be used at all.
-
-    Raises:
-        ConfigurationError: the library for it is not installed.
-    """
+    """Raise ``ConfigurationError`` unless the library for public keys is installed."""
     if not has_crypto:
         raise ConfigurationError(f"{setting} needs the crypto extra: `pip install 'persona_stream[crypto]'`")
 
 
-def _narrowed(fitting: Sequence[str], allowed: Sequence[str], setting: str) -> Sequence[str]:
-    left = [name for name in fitting if name in allowed] if allowed else fitting
+def restrict(keys: Mapping[str, Any], allowed: Sequence[str], setting: str) -> dict[str, Any]:
+    """Return the keys for the ``allowed`` algorithms. An empty list allows all."""
+    left = {name: key for name, key in keys.items() if not allowed or name in allowed}
     if not left:
         raise ConfigurationError(
-            f"jwt_algorithms has {', '.join(allowed)}, of which none fits this {setting}: {', '.join(fitting)} would"
+            f"jwt_algorithms allows {', '.join(allowed)}, but this {setting} needs one of {', '.join(keys)}"
         )
     return left

@@ -1,59 +1,49 @@
-"""Tokens: who may come in.
-
-BearerVerifier        a JSON Web Token's signature and claims
-├── FixedKeys         a secret, or a public key in a file
-└── PublishedKeys     a JWKS address
-Tickets               the right to read one run, for clients that can send no header
-"""
+"""Verifier of bearer tokens, as the settings configure it."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from persona_stream.auth.jwt import ClaimRules, JWTVerifier, invalid_token, issue_token, missing_token
-from persona_stream.auth.keys import KeySource, keys_from_pem, keys_from_secret, public_algorithms, require_cryptography
-from persona_stream.auth.tickets import RunURLSigner
+from persona_stream.auth.jwt import JWTVerifier
+from persona_stream.auth.keys import KeySource, keys_from_pem, keys_from_secret, require_cryptography
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.core.query import Principal
 from persona_stream.settings.schema import Settings
 
-__all__ = ["RunURLSigner", "TokenVerifier", "create_verifier", "invalid_token", "issue_token", "missing_token"]
-
 
 class TokenVerifier(Protocol):
-    """Know callers by their tokens."""
+    """Verifier of bearer tokens."""
 
     def verify(self, token: str) -> Principal:
-        """Give the caller. Blocks for at most seconds, and only where keys are fetched.
+        """Return the caller that a token names. Blocks only while keys are fetched, for some seconds at most.
 
         Raises:
-            Unauthorized: the token does not count; it says why, in words and in ``WWW-Authenticate``.
-            Unavailable: it cannot be told now.
+            Unauthorized: the token is not valid; the reason is in the message and in ``WWW-Authenticate``.
+            Unavailable: the keys cannot be fetched.
         """
 
 
 def create_verifier(settings: Settings, secret: str, clock: Clock | None = None) -> TokenVerifier:
-    """Make the verifier that the settings ask for.
+    """Create the verifier for these settings.
 
     Args:
-        settings: they name a public key or a JWKS address, or neither.
-        secret: what signs tokens when they name neither.
-        clock: the moment in seconds since 1970, as tokens mean it.
+        settings: a public key, a JWKS URL, or neither.
+        secret: the HMAC secret, used when they name neither.
+        clock: wall clock, in seconds since 1970.
 
     Raises:
-        ConfigurationError: it cannot work like this.
+        ConfigurationError: a key cannot be used.
     """
     clock = clock or monotonic_wall_clock()
-    rules = ClaimRules(settings.jwt_audience, settings.jwt_issuer, settings.jwt_leeway)
-    return JWTVerifier(_keys(settings, secret, clock), rules, clock)
+    return JWTVerifier(_key_source(settings, secret, clock), clock, settings)
 
 
-def _keys(settings: Settings, secret: str, clock: Clock) -> KeySource:
+def _key_source(settings: Settings, secret: str, clock: Clock) -> KeySource:
     if settings.jwt_public_key is not None:
         return keys_from_pem(settings.jwt_public_key, settings.jwt_algorithms)
     if settings.jwks_url is not None:
         require_cryptography("jwks_url")
-        from persona_stream.auth.jwks import JWKSKeySource  # it needs an HTTP library that nobody else here does
+        from persona_stream.auth.jwks import JWKSKeySource  # imports an HTTP client that no other module here needs
 
-        return JWKSKeySource(settings.jwks_url, public_algorithms(settings.jwt_algorithms), clock)
+        return JWKSKeySource(settings.jwks_url, settings.jwt_algorithms, clock)
     return keys_from_secret(secret, settings.jwt_algorithms)

@@ -32,7 +32,7 @@ def token(user: str, expires: float, scope: tuple[str, ...], **options: Any) -> 
     settings = load_settings_from(options)
     secret = "" if settings.jwt_public_key or settings.jwks_url else get_signing_secret(settings, os.environ)[0]
     try:
-        text = issue_token(secret, user, expires, " ".join(scope), settings)
+        text = issue_token(secret, user, expires, scope=" ".join(scope), settings=settings)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="'--user'") from None
     click.echo(text)

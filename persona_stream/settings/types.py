@@ -313,8 +313,8 @@ class Seconds:
         return f"{value:.9f}".rstrip("0").rstrip(".")
 
 
-_SYMMETRIC = ("HS256", "HS384", "HS512")
-_PUBLIC = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+SYMMETRIC_ALGORITHMS = ("HS256", "HS384", "HS512")
+PUBLIC_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 
 Line = Annotated[str, Text()]
 MaybeLine = Annotated[str | None, Maybe(Text())]
@@ -343,7 +343,7 @@ BackendName = Annotated[str, Backend()]
 Executor = Annotated[str, Choice(("greenlet", "thread", "process", "auto"))]
 LogLevel = Annotated[str, Choice(("debug", "info", "warning", "error"))]
 LogFormat = Annotated[str, Choice(("text", "json"))]
-Algorithms = Annotated[tuple[str, ...], Items(Choice((*_SYMMETRIC, *_PUBLIC)))]
+Algorithms = Annotated[tuple[str, ...], Items(Choice((*SYMMETRIC_ALGORITHMS, *PUBLIC_ALGORITHMS)))]
 
 Number = Annotated[int, Count(0)]
 Positive = Annotated[int, Count(1)]

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from flask import Request, Response
 
-from persona_stream.auth.jwt import missing_token, parse_jws
+from persona_stream.auth.jwt import missing_token, token_expiry
 from persona_stream.auth.verifier import TokenVerifier
 from persona_stream.core.query import Principal
 from persona_stream.errors import Forbidden, InvalidRequest
@@ -79,7 +79,7 @@ def set_session_cookie(response: Response, request: Request, verifier: TokenVeri
         raise InvalidRequest(
             f"token: is longer than {_LONGEST} characters, and no browser keeps such a cookie", "token"
         )
-    expires = float(parse_jws(token).claims()["exp"])
+    expires = token_expiry(token)
     response.set_cookie(
         COOKIE, token, expires=expires, path=PATH, secure=request.is_secure, httponly=True, samesite="Strict"
     )

@@ -1,4 +1,4 @@
-"""Tickets of runs."""
+"""Signed run URLs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TICKETS = RunURLSigner(lambda: SECRET)
 
 
 def test_a_ticket_is_the_same_in_every_process() -> None:
-    """It depends on the secret and the run alone, and fits into an address."""
+    """It depends only on the secret and the run, and fits into a URL."""
     assert (
         TICKETS.sign("01kaf")
         == RunURLSigner(lambda: SECRET).sign("01kaf")
@@ -24,7 +24,7 @@ def test_a_ticket_is_the_same_in_every_process() -> None:
 
 
 def test_a_ticket_is_for_one_run_and_one_secret() -> None:
-    """Another run's, another server's, a part of it, and none at all are refused."""
+    """The ticket of another run or server, a part of a ticket, and an empty one are refused."""
     ticket = TICKETS.sign("01kaf")
     assert TICKETS.verify("01kaf", ticket)
     assert not TICKETS.verify("01kag", ticket)
@@ -35,13 +35,13 @@ def test_a_ticket_is_for_one_run_and_one_secret() -> None:
     )
 
 
-def test_a_ticket_is_no_signature_of_a_token() -> None:
-    """The key is another one, so who can have things signed as run ids has no token by that."""
+def test_a_ticket_is_not_the_signature_of_a_token() -> None:
+    """The key is derived, so that a signed run id never makes a valid token."""
     assert TICKETS.sign("a.b") != encoded(hmac.digest(SECRET.encode(), b"a.b", hashlib.sha256))
 
 
 @given(st.text(), st.text())
 def test_any_run_id_has_a_ticket_of_its_own(one: str, other: str) -> None:
-    """Whatever characters it has."""
+    """The characters of the id do not matter."""
     assert TICKETS.verify(one, TICKETS.sign(one))
     assert TICKETS.verify(one, TICKETS.sign(other)) == (one == other)

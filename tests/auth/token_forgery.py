@@ -1,4 +1,4 @@
-"""Make tokens of every kind, above all those that no honest library would."""
+"""Builders of tokens and keys, including tokens that no library would create."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ED = ed25519.Ed25519PrivateKey.generate()
 
 
 def encoded(data: bytes | dict[str, Any]) -> str:
-    """Write a segment of a token."""
+    """Return a segment of a token."""
     raw = data if isinstance(data, bytes) else json.dumps(data).encode()
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
@@ -31,28 +31,28 @@ def encoded(data: bytes | dict[str, Any]) -> str:
 def token(
     claims: bytes | dict[str, Any], header: bytes | dict[str, Any] | None = None, secret: bytes = SECRET.encode()
 ) -> str:
-    """Sign whatever it is with HMAC-SHA256, under whatever header."""
+    """Return a token with any header and payload, signed with HMAC-SHA256."""
     signed = f"{encoded({'alg': 'HS256'} if header is None else header)}.{encoded(claims)}"
     return f"{signed}.{encoded(hmac.digest(secret, signed.encode(), hashlib.sha256))}"
 
 
 def signed(claims: dict[str, Any], key: Any, algorithm: str, **header: Any) -> str:
-    """Sign with a private key."""
+    """Return a token signed with a private key."""
     return jwt.encode(claims, key, algorithm=algorithm, headers=header)
 
 
 def pem(key: Any) -> str:
-    """Give the public half of a private key."""
+    """Return the public half of a private key in PEM."""
     public: bytes = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return public.decode()
 
 
 def jwk(key: Any, algorithm: str, **members: Any) -> dict[str, Any]:
-    """Give the public half of a private key as a JSON Web Key."""
+    """Return the public half of a private key as a JSON Web Key."""
     public: dict[str, Any] = jwt.get_algorithm_by_name(algorithm).to_jwk(key.public_key(), as_dict=True)
     return {name: value for name, value in public.items() if name != "key_ops"} | members
 
 
 def jwks(*keys: Any) -> bytes:
-    """Write a JSON Web Key Set."""
+    """Return a JSON Web Key Set."""
     return json.dumps({"keys": keys}).encode()

@@ -25,13 +25,13 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def caller(token: str) -> Principal:
-    """Let a server that is started in the same environment say who that is."""
+    """Return the caller that a server in the same environment sees."""
     settings, _ = load_settings({}, os.environ, None)
     return create_verifier(settings, get_signing_secret(settings, os.environ)[0]).verify(token)
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Give the one line that the command prints, which is all that it prints."""
+    """Return the line that the command prints, and nothing else."""
     assert run(["token", *arguments]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -40,16 +40,16 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return out.strip()
 
 
-def test_a_token_of_the_made_secret_comes_in(capsys: pytest.CaptureFixture[str], state: Path) -> None:
-    """Also when this command makes the secret, before the first server starts."""
+def test_a_token_signed_with_the_generated_secret_is_accepted(capsys: pytest.CaptureFixture[str], state: Path) -> None:
+    """The command generates the secret if no server has done so before."""
     assert caller(printed(capsys, "--user", "ann")) == Principal("ann", frozenset({"chat"}))
     assert (state / "secret").exists()
 
 
-def test_a_token_of_a_configured_secret_comes_in(
+def test_a_token_signed_with_a_configured_secret_is_accepted(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, state: Path
 ) -> None:
-    """With the audience and the issuer that the server asks for; nothing is made then."""
+    """It has the audience and the issuer that the server requires, and no secret is generated."""
     monkeypatch.setenv("PERSONA_STREAM_JWT_SECRET", "x" * 40)
     monkeypatch.setenv("PERSONA_STREAM_JWT_AUDIENCE", "us")
     monkeypatch.setenv("PERSONA_STREAM_JWT_ISSUER", "me")
@@ -57,15 +57,15 @@ def test_a_token_of_a_configured_secret_comes_in(
     assert not state.exists()
 
 
-def test_scopes_are_said(capsys: pytest.CaptureFixture[str]) -> None:
-    """In one word or in several, once or again."""
+def test_scopes_are_joined(capsys: pytest.CaptureFixture[str]) -> None:
+    """One option with several scopes and several options are the same."""
     assert caller(printed(capsys, "--user", "ann", "--scope", "chat admin")).scopes == {"chat", "admin"}
     assert caller(printed(capsys, "--user", "ann", "--scope", "chat", "--scope", "admin")).scopes == {"chat", "admin"}
 
 
 @pytest.mark.parametrize(("written", "seconds"), [(None, 86_400), ("90", 90), ("5m", 300), ("30d", 30 * 86_400)])
-def test_it_expires_when_it_is_told(capsys: pytest.CaptureFixture[str], written: str | None, seconds: float) -> None:
-    """After a day when it is not told."""
+def test_the_lifetime_can_be_set(capsys: pytest.CaptureFixture[str], written: str | None, seconds: float) -> None:
+    """The default is a day."""
     token = printed(capsys, "--user", "ann", *(["--expires", written] if written else []))
     left = jwt.decode(token, options={"verify_signature": False})["exp"] - monotonic_wall_clock()()
     assert left == pytest.approx(seconds, abs=60)
@@ -74,29 +74,29 @@ def test_it_expires_when_it_is_told(capsys: pytest.CaptureFixture[str], written:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--user", ""], "Invalid value for '--user': a user's name is not blank and has no control characters"),
-        (["--user", "a\nb"], "Invalid value for '--user': a user's name is not blank and has no control characters"),
+        (["--user", ""], "Invalid value for '--user': the user must not be blank or contain control characters"),
+        (["--user", "a\nb"], "Invalid value for '--user': the user must not be blank or contain control characters"),
         (["--user", "a", "--expires", "0"], "Invalid value for '--expires': it must be a duration above 0 like 30"),
         (["--user", "a", "--expires", "soon"], "Invalid value for '--expires': it must be a duration above 0 like 30"),
-        (["--user", "a", "--jwt-secret", "geheim"], "jwt_secret has 6 bytes, and fewer than 32 can be guessed"),
+        (["--user", "a", "--jwt-secret", "geheim"], "jwt_secret has 6 bytes; it needs at least 32"),
         (
             ["--user", "a", "--jwks-url", "https://k.example"],
-            "Tokens are checked with jwks_url here, and only who holds",
+            "Tokens are verified with jwks_url, so this server cannot issue any",
         ),
         (
             ["--user", "a", "--jwt-public-key", "k.pem"],
-            "Tokens are checked with jwt_public_key here, and only who holds",
+            "Tokens are verified with jwt_public_key, so this server cannot issue any",
         ),
         (
             ["--user", "a", "--state-dir", "/dev/null/x"],
-            "The secret /dev/null/x/secret cannot be kept (Not a directory)",
+            "Cannot store the secret in /dev/null/x/secret (Not a directory)",
         ),
     ],
 )
-def test_what_cannot_be_is_one_sentence(
+def test_an_invalid_command_prints_one_sentence(
     arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And no token; a script that reads stdout reads nothing."""
+    """It prints no token to stdout."""
     assert run(["token", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -105,7 +105,7 @@ def test_what_cannot_be_is_one_sentence(
 
 
 def test_a_warning_is_not_on_stdout(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """What Kubernetes injects is warned of beside the token."""
+    """The warning about Kubernetes variables goes to stderr."""
     monkeypatch.setenv("PERSONA_STREAM_SERVICE_HOST", "10.96.0.7")
     assert run(["token", "--user", "ann"]) == 0
     out, err = capsys.readouterr()
