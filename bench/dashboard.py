@@ -77,7 +77,7 @@ def _measure(server: ServerProcess, path: str) -> tuple[float, float]:
 
 
 def _plans(connection: Connection, filters: RunFilters) -> Iterator[str]:
-    query = newest_runs_query(filters, None, None, 51, "sqlite").compile(
+    query = newest_runs_query(filters, None, None, limit=51, dialect="sqlite").compile(
         connection.engine, compile_kwargs={"literal_binds": True}
     )
     for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {str(query).replace('%', '%%')}"):

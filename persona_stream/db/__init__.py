@@ -1,1 +1,1 @@
-"""The SQL database: conversations and the request log."""
+"""SQL database: the request log and conversations."""

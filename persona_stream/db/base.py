@@ -1,12 +1,12 @@
-"""What outlives the runs: conversations, and a log of requests.
+"""Contract of the store that keeps conversations and the request log beyond the life of a run.
 
-The contract of a ``Store``:
-
-* ``keep`` takes a record and comes back at once. Records are written a moment later, in the order in which they came,
-  many at a time, by a thread of its own; nothing of that happens in the hub, and no stream waits for it.
-* A database that is away loses nothing while the records that wait fit into memory. Beyond that bound the log loses
-  what is newest, and says how much; conversations last twice as long.
-* ``ask`` waits, in a greenlet, for what a thread reads.
+Invariants:
+    * ``enqueue`` returns at once. Records are written later, in order and in batches, by a thread of their own; the
+      event loop does not take part, and no stream waits.
+    * A database outage loses nothing as long as the waiting records fit into memory. Beyond that bound the newest
+      records are dropped and counted; records of conversations have twice the space.
+    * ``query`` makes the greenlet wait for a thread that reads.
+    * This module does not import SQLAlchemy.
 """
 
 from __future__ import annotations
@@ -21,63 +21,64 @@ from persona_stream.errors import Unavailable
 T = TypeVar("T")
 
 FLUSH_TIMEOUT = 5.0
-"""Seconds that what was kept may take to be written, where somebody waits for it."""
+"""Seconds that a request waits for its records to be written."""
 
 
 class Store(Protocol):
-    """Keep records, and look them up again."""
+    """Store of records, with queries over them."""
 
     def enqueue(self, record: Record) -> None:
-        """Have a record written soon. Never waits and never raises."""
+        """Enqueue a record for the writer thread. Never blocks or raises."""
         ...
 
     def flush(self, seconds: float = FLUSH_TIMEOUT) -> None:
-        """Wait until what was kept before is written.
+        """Wait until every record enqueued so far is written.
 
         Raises:
-            Unavailable: that took longer.
+            Unavailable: it took longer than ``seconds``.
         """
         ...
 
     def query(self, question: Callable[[Any], T]) -> T:
-        """Give what ``question`` makes of a connection of SQLAlchemy's, in a thread that may block.
+        """Call a function with an SQLAlchemy connection in a thread that may block, and return its result.
 
         Raises:
-            Unavailable: the database is out of reach.
+            Unavailable: the database is unavailable.
         """
         ...
 
     def load_history(self, query: Query) -> Query:
-        """Complete a query with what was said before in its conversation. Waits as ``ask`` does.
+        """Return a query with the history of its conversation. Waits as ``query`` does.
 
         Raises:
-            Unavailable: the database is out of reach.
+            Unavailable: the database is unavailable.
         """
         ...
 
     def unavailable_services(self) -> Sequence[str]:
-        """Name the database, when it is out of reach."""
+        """Return the name of the database during an outage, else nothing."""
         ...
 
     @property
     def pending(self) -> int:
-        """How many records are not written yet."""
+        """Number of records that are not written yet."""
         ...
 
     @property
     def dropped(self) -> int:
-        """How many records were lost, because the database was away for too long."""
+        """Number of records lost because the queue was full during an outage."""
         ...
 
     def close(self, seconds: float) -> None:
-        """Write what waits, for so many seconds at most, and let go of the database."""
+        """Write the pending records, for at most so many seconds without progress, and close the database."""
         ...
 
 
 class NullStore:
-    """Keep nothing."""
+    """Store without a database: it drops every record."""
 
-    pending = dropped = 0
+    pending = 0
+    dropped = 0
 
     def enqueue(self, record: Record) -> None:
         pass
@@ -86,7 +87,9 @@ class NullStore:
         pass
 
     def query(self, question: Callable[[Any], T]) -> T:
-        raise Unavailable("This server keeps no conversations and no log: its database_url is off", retry_after=3600)
+        raise Unavailable(
+            "This server keeps no conversations and no request log: database_url is off", retry_after=3600
+        )
 
     def load_history(self, query: Query) -> Query:
         return query

@@ -1,9 +1,4 @@
-"""The way to a database: SQLite in one file, or PostgreSQL.
-
-What it looks like when a database is out of reach.
-
-Native threads that may block, for greenlets that may not.
-"""
+"""SQLAlchemy engine for SQLite or PostgreSQL, its thread pool, and the classification of outages."""
 
 from __future__ import annotations
 
@@ -22,20 +17,26 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from persona_stream.concurrency import reduce_switch_interval
 from persona_stream.errors import ConfigurationError, Unavailable
 
-_BUSY = 5.0  # seconds that SQLite waits for another process that writes
-_CONNECT = 3  # seconds
+T = TypeVar("T")
+
+LOCK_TIMEOUT = 5.0  # seconds that SQLite waits for another process that writes, and the pool for a connection
+CONNECT_TIMEOUT = 3  # seconds
+MAX_SUMMARY_LENGTH = 300  # characters
+
+CONNECTION_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
+"""Exceptions of an outage. They include ``TimeoutError``, an ``OSError``, of a thread that takes too long."""
 
 
 def database_url(database_url: str, folder: Path) -> URL:
-    """Give the address of a database: ``sqlite:///`` alone is a file in ``folder``.
+    """Parse the address of a database; ``sqlite:///`` alone is a file in ``folder``.
 
     Raises:
-        ConfigurationError: it is none, or one of a kind that is not served.
+        ConfigurationError: the address is invalid, or its kind of database is not supported.
     """
     try:
         url = make_url(database_url)
     except (ArgumentError, ValueError):
-        raise ConfigurationError("database_url is no address of a database: see docs/STORE.md") from None
+        raise ConfigurationError("database_url is not the address of a database: see docs/STORE.md") from None
     match url.get_backend_name():
         case "sqlite":
             file = Path(url.database) if url.database else folder / "persona_stream.sqlite"
@@ -47,81 +48,70 @@ def database_url(database_url: str, folder: Path) -> URL:
 
 
 def open_engine(url: URL, connections: int) -> Engine:
-    """Give an engine with so many connections.
-
-    Raises:
-        ConfigurationError: the driver is not installed.
-    """
-    options: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "pool_timeout": _BUSY}
+    """Create an engine with a pool of so many connections."""
+    options: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "pool_timeout": LOCK_TIMEOUT}
     if url.get_backend_name() == "sqlite":
-        _make_private(Path(url.database or ""))
-        made = create_engine(url, connect_args={"timeout": _BUSY}, **options)
-        event.listen(made, "connect", _prepare)
-        return made
-    # A connection that a proxy has cut in the night is replaced before it is used.
-    return create_engine(url, connect_args={"connect_timeout": _CONNECT}, pool_pre_ping=True, **options)
+        _create_private_file(Path(url.database or ""))
+        engine = create_engine(url, connect_args={"timeout": LOCK_TIMEOUT}, **options)
+        event.listen(engine, "connect", _set_pragmas)
+        return engine
+    # pool_pre_ping replaces a connection that a proxy has closed in the meantime, before it is used.
+    return create_engine(url, connect_args={"connect_timeout": CONNECT_TIMEOUT}, pool_pre_ping=True, **options)
 
 
-def _make_private(file: Path) -> None:
-    """Make a file that is not there yet for its owner alone: it will hold what people asked."""
+def _create_private_file(file: Path) -> None:
+    """Create a missing file with access for its owner alone: it will hold users' questions."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(OSError):  # it is there by now, or cannot be: SQLite takes it as it is, or says so
+    with suppress(OSError):  # it exists, or cannot be created: then SQLite opens it as it is, or raises
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
-def _prepare(connection: Any, _: object) -> None:
-    # Readers and the writer do not wait for each other; what is committed survives the death of the process, and the
-    # last moments before a power failure may be lost.
+def _set_pragmas(connection: Any, _: object) -> None:
+    # WAL: readers and the writer do not block each other. NORMAL: commits survive the death of the process, but the
+    # last ones may be lost in a power failure.
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
 
 
-CONNECTION_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
-"""What is raised then. A thread that does not answer in time raises ``TimeoutError``, which is one of the last."""
-
-
 def unavailable_error() -> Unavailable:
-    """Say so to a client."""
-    return Unavailable("The database is out of reach: try again in a moment", retry_after=2)
+    """Create the error that clients get during an outage."""
+    return Unavailable("The database is unavailable; retry in 2 s", retry_after=2)
 
 
 def error_summary(error: Exception) -> str:
-    """Give the first line of what a driver says, which has no values of ours in it."""
+    """Return the first line of a driver's error, which contains no values from statements."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return str(cause).partition("\n")[0][:300]
-
-
-T = TypeVar("T")
+    return str(cause).partition("\n")[0][:MAX_SUMMARY_LENGTH]
 
 
 class DatabaseThreads:
-    """Call functions in so many threads. Whoever calls waits, while others move on."""
+    """Native threads for functions that block; the calling greenlet waits while others run."""
 
     def __init__(self, count: int) -> None:
         reduce_switch_interval()
         self._pool = ThreadPool(count)
 
     def run(self, function: Callable[[], T], seconds: float | None = None) -> T:
-        """Give what a function returns, or raise what it raises.
+        """Return the result of a function that runs in one of the threads, or raise its exception.
 
         Raises:
-            TimeoutError: it took longer. It goes on, and nobody hears of it.
+            TimeoutError: it takes longer than ``seconds``. It continues, and its result is discarded.
         """
 
-        # The pool writes a traceback for whatever is raised in it, also when somebody deals with it.
-        def caught() -> tuple[T | None, BaseException | None]:
+        # The pool prints a traceback for each exception that leaves the function, even if it is handled here.
+        def capture_error() -> tuple[T | None, BaseException | None]:
             try:
                 return function(), None
-            except Exception as error:  # noqa: BLE001 # it is raised again, where somebody waits for it
+            except Exception as error:  # noqa: BLE001 # raised again in the calling greenlet
                 return None, error
 
-        with gevent.Timeout(seconds, TimeoutError("a thread did not answer in time")):
-            value, error = self._pool.spawn(caught).get()
+        with gevent.Timeout(seconds, TimeoutError("the database thread did not respond in time")):
+            value, error = self._pool.spawn(capture_error).get()
         if error is not None:
             raise error
         result: T = value
         return result
 
     def stop(self) -> None:
-        """Wait for nothing, and let threads end that have nothing to do."""
+        """Let idle threads end. Does not wait for busy ones."""
         self._pool.maxsize = 0

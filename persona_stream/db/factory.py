@@ -1,7 +1,4 @@
-"""Open the store that the settings ask for.
-
-Let the log forget what is old, and end in it what nobody can end any more.
-"""
+"""Factory of the store that the settings describe, and the job that removes expired runs from the log."""
 
 from __future__ import annotations
 
@@ -21,55 +18,53 @@ from persona_stream.state_dir import state_dir
 
 logger = logging.getLogger("persona_stream.store")
 
-_MOST_BYTES = 64 * 2**20
-_EMBEDDED = "sqlite:///"
+MAX_QUEUE_BYTES = 64 * 2**20
+SWEEP_INTERVAL = 60.0  # seconds
+_DEFAULT_URL = "sqlite:///"
 
 
 def create_store(settings: Settings, clock: Clock) -> Store:
-    """Open it; where nobody asked for one and none can be had, say so and keep nothing.
+    """Open the store. Without SQLAlchemy the default database is replaced by a ``NullStore``.
 
     Raises:
-        ConfigurationError: the one that was asked for is not to be had; the text says what to do.
+        ConfigurationError: the configured database cannot be used; the text says what to do.
     """
     if settings.database_url is None:
         return NullStore()
     try:
-        from persona_stream.db import engine
-        from persona_stream.db import statements as writing
-        from persona_stream.db import store as sql
+        from persona_stream.db.engine import database_url, open_engine
+        from persona_stream.db.statements import make_writer
+        from persona_stream.db.store import CONNECTIONS, SqlStore
     except ImportError:
-        if settings.database_url != _EMBEDDED:
+        if settings.database_url != _DEFAULT_URL:
             raise ConfigurationError('database_url needs SQLAlchemy: pip install "persona_stream[sql]"') from None
-        logger.info('no conversations and no request log are kept: pip install "persona_stream[sql]" for them')
+        logger.info('conversations and the request log are off: pip install "persona_stream[sql]" turns them on')
         return NullStore()
-    url = engine.database_url(settings.database_url, state_dir(settings.state_dir, os.environ))
-    write = writing.make_writer(Privacy(settings.log_bodies, settings.log_reasoning), load_prices(settings.prices))
+    url = database_url(settings.database_url, state_dir(settings.state_dir, os.environ))
+    write = make_writer(Privacy(settings.log_bodies, settings.log_reasoning), load_prices(settings.prices))
     try:
-        return sql.SqlStore(engine.open_engine(url, sql.CONNECTIONS), write, clock, most_bytes=_MOST_BYTES)
+        return SqlStore(open_engine(url, CONNECTIONS), write, clock, max_bytes=MAX_QUEUE_BYTES)
     except OSError as error:
         raise ConfigurationError(
-            f"The database {url.database} cannot be kept ({error.strerror}): set state_dir to a folder that can be "
-            "written, or database_url"
+            f"The database {url.database} cannot be created ({error.strerror}): set state_dir to a writable folder, "
+            "or set database_url"
         ) from None
 
 
-_EVERY = 60.0  # seconds
-
-
 def start_retention_job(store: Store, clock: Clock, *, retention: float, longest: float) -> None:
-    """Do so from now on, in a greenlet.
+    """Start the greenlet that removes expired runs and closes lost ones.
 
     Args:
-        store: what keeps the log.
-        clock: tells the moment.
-        retention: how long a run stays in the log, in seconds.
-        longest: how long one can take, in seconds: after that, the process that ran it has died.
+        store: keeps the log.
+        clock: returns the current time.
+        retention: seconds that a run stays in the log.
+        longest: seconds that a run can take; an unfinished run that is older was lost with its process.
     """
 
-    def forget() -> None:
+    def sweep() -> None:
         while True:
             now = clock()
             store.enqueue(RetentionSweep(min_run_id_at(now - retention), min_run_id_at(now - longest)))
-            gevent.sleep(_EVERY)
+            gevent.sleep(SWEEP_INTERVAL)
 
-    gevent.spawn(forget)
+    gevent.spawn(sweep)

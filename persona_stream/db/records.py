@@ -1,6 +1,9 @@
-"""What can be kept: a kind of record for each moment at which something is written.
+"""Records that the store writes: one type for each event that changes the database.
 
-A record holds what is known as it is, and is made into rows where that holds nobody up.
+A record holds the values as they are. The writer thread turns it into rows, so that no request pays for it.
+
+Invariants:
+    * This module does not import SQLAlchemy: observers and routes use it on servers without a database.
 """
 
 from __future__ import annotations
@@ -17,28 +20,28 @@ from persona_stream.runs.request import RunRequest
 
 
 class Privacy(Struct, frozen=True):
-    """Say what of a request's texts the log may keep."""
+    """Texts of a request that the log may keep."""
 
     bodies: bool = True
     reasoning: bool = True
 
 
 class RunAccepted(Struct, frozen=True):
-    """A run was accepted: its first entry, and what was ordered."""
+    """Start of a run: its first journal entry and its request."""
 
     entry: Entry
-    order: RunRequest
+    run_request: RunRequest
 
 
 class RunResponded(Struct, frozen=True):
-    """The request for a run was answered with this head."""
+    """Response head of the request that started a run."""
 
     run_id: str
-    head: ResponseSent
+    response: ResponseSent
 
 
 class RunFinished(Struct, frozen=True):
-    """A run has its ending: all its entries, what was asked of providers, and what the backend kept of its own."""
+    """End of a run: all its entries, its calls to providers, and the raw response of its backend."""
 
     entries: Sequence[Entry]
     upstream: tuple[UpstreamCall, ...]
@@ -46,34 +49,34 @@ class RunFinished(Struct, frozen=True):
 
 
 class RunDelivered(Struct, frozen=True):
-    """Somebody read a run, and left."""
+    """Subscription to a run that has closed."""
 
     run_id: str
-    reading: SubscriptionClosed
+    subscription: SubscriptionClosed
 
 
 class ExchangeCompleted(Struct, frozen=True):
-    """A question of a conversation has its answer, or what there is of one."""
+    """Question of a conversation with its answer, or with the part of it that was produced."""
 
     query: Query
     entries: Sequence[Entry]
 
 
 class DeletedConversation(Struct, frozen=True):
-    """An owner wants a conversation deleted."""
+    """Deletion of a conversation by its owner."""
 
     owner: str
     conversation_id: str
 
 
 class DeletedOwner(Struct, frozen=True):
-    """All that is kept of an owner is to be deleted."""
+    """Deletion of all data of an owner."""
 
     owner: str
 
 
 class RetentionSweep(Struct, frozen=True):
-    """Runs of the log before this name are to be deleted; those before the other one are over, whoever ran them."""
+    """Deletion of the runs before one id, and closing of unfinished runs before another one as lost."""
 
     before: str
     over_before: str

@@ -1,21 +1,25 @@
-"""Write records: many at a time, each kind in one statement. Called in a thread that may block.
+"""SQL statements that write records: many records at a time, each kind in one statement.
 
-The order of records is kept as far as it matters: a run begins before it is answered, read or ended, and what deletes
-comes neither before nor after its time.
+They are executed in a thread that may block.
+
+Invariants:
+    * Within a batch a run is inserted before its response, its end and its deliveries are written.
+    * A deletion is executed exactly in its place among the other records.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import groupby
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Dialect, Table, bindparam, case, delete, func, select, update
+from sqlalchemy import Connection, Dialect, Table, Update, bindparam, case, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from persona_stream.core.usage import Price
-from persona_stream.db import rows
+from persona_stream.db.models import RUN_COLUMNS, TEXT_COLUMNS, LogColumn, Stage
 from persona_stream.db.records import (
     DeletedConversation,
     DeletedOwner,
@@ -27,79 +31,64 @@ from persona_stream.db.records import (
     RunFinished,
     RunResponded,
 )
-from persona_stream.db.rows import exchange_rows, merge_new_runs
+from persona_stream.db.rows import (
+    Row,
+    delivered_values,
+    delivery_row,
+    exchange_rows,
+    finished_row,
+    merge_new_runs,
+    response_row,
+)
 from persona_stream.db.tables import conversations, exchanges, run_texts, runs
 
 R = TypeVar("R")
 
-# A conversation that goes on keeps its title and its beginning.
-_RENEWED: Mapping[Table, Sequence[str]] = {conversations: ("updated_at",)}
-
 Write = Callable[[Connection, Sequence[Record]], None]
 
-_DELETES = (DeletedConversation, DeletedOwner, RetentionSweep)
-_AT_A_TIME = 500  # rows that one statement deletes, so that nobody waits for it long
+# A conversation that continues keeps its title and its creation time.
+_UPDATED_ON_CONFLICT: Mapping[Table, Sequence[str]] = {conversations: ("updated_at",)}
+_DELETIONS = (DeletedConversation, DeletedOwner, RetentionSweep)
+MAX_DELETED_ROWS = 500  # rows of one DELETE, so that other connections do not wait long for its locks
 
-_KEY = bindparam("key", type_=runs.c.run_id.type)
-_RESPONDED = update(runs).where(runs.c.run_id == _KEY).values(http_status=bindparam("http_status"))
-_RESPONDED_TEXTS = (
-    update(run_texts).where(run_texts.c.run_id == _KEY).values(response_headers=bindparam("response_headers"))
+
+def update_stage(table: Table, columns: Sequence[LogColumn], stage: Stage, **values: Any) -> Update:
+    """Create the UPDATE of the columns that a stage writes, for the run whose id is bound to ``key``."""
+    names = [column.name for column in columns if column.stage == stage]
+    key = bindparam("key", type_=table.c.run_id.type)
+    return update(table).where(table.c.run_id == key).values({name: bindparam(name) for name in names} | values)
+
+
+def _earliest(column: Any, added: Any) -> Any:
+    return case((column.is_(None), added), (added < column, added), else_=column)
+
+
+def _divide(dividend: Any, divisor: Any) -> Any:
+    return dividend / func.nullif(divisor, 0)
+
+
+def _update_delivered() -> Update:
+    added = {column.name: bindparam(column.name, type_=column.type) for column in runs.c}
+    columns = dict(runs.c.items())
+    values = delivered_values(columns, added, earliest=_earliest, subtract=operator.sub, divide=_divide)
+    return update_stage(runs, (), "delivered", **values)
+
+
+_UPDATE_RESPONDED = update_stage(runs, RUN_COLUMNS, "responded")
+_UPDATE_RESPONDED_TEXTS = update_stage(run_texts, TEXT_COLUMNS, "responded")
+_UPDATE_FINISHED = update_stage(
+    runs, RUN_COLUMNS, "finished", model=func.coalesce(bindparam("upstream_model"), runs.c.model)
 )
-_ENDING = (
-    "status", "code", "finish", "provider", "started_at", "text_at", "ended_at", "waiting", "processing", "total",
-    "characters", "input_tokens", "output_tokens", "tokens_estimated", "cost",
-)  # fmt: skip
-_UPDATE_FINISHED = (
-    update(runs)
-    .where(runs.c.run_id == _KEY)
-    .values(
-        **{name: bindparam(name) for name in _ENDING},
-        model=func.coalesce(bindparam("upstream_model"), runs.c.model),
-    )
-)
-_ENDED_TEXTS = (
-    update(run_texts)
-    .where(run_texts.c.run_id == _KEY)
-    .values(**{name: bindparam(name) for name in ("answer", "reasoning", "error", "steps", "upstream", "raw")})
-)
-
-
-def _earlier(column: Column[float], name: str) -> Any:
-    """Give the earlier of two moments, of which either may not be there."""
-    other = bindparam(name, type_=column.type)
-    return case((column.is_(None), other), (other < column, other), else_=column)
-
-
-# Of several readers, the one who was first in each: whoever leaves first may have come late.
-_first_event = _earlier(runs.c.first_event_at, "first_event")
-_first_text = _earlier(runs.c.first_text_at, "first_text")
-_delivered = _earlier(runs.c.delivered_at, "delivered")
-_UPDATE_DELIVERY = (
-    update(runs)
-    .where(runs.c.run_id == _KEY)
-    .values(
-        readers=runs.c.readers + 1,
-        resumes=runs.c.resumes + bindparam("is_resume"),
-        events=runs.c.events + bindparam("more_events"),
-        pieces=runs.c.pieces + bindparam("more_pieces"),
-        sent_bytes=runs.c.sent_bytes + bindparam("more_bytes"),
-        first_event_at=_first_event,
-        first_text_at=_first_text,
-        delivered_at=_delivered,
-        ttfe=_first_event - runs.c.accepted_at,
-        ttft=_first_text - runs.c.accepted_at,
-        delivery=_delivered - runs.c.ended_at,
-        tpot=(_delivered - _first_text) / func.nullif(runs.c.output_tokens - 1, 0),
-    )
-)
+_UPDATE_FINISHED_TEXTS = update_stage(run_texts, TEXT_COLUMNS, "finished")
+_UPDATE_DELIVERED = _update_delivered()
 
 
 def make_writer(privacy: Privacy, price: Price) -> Write:
-    """Give what writes records in one transaction."""
+    """Return the function that writes records within a transaction."""
 
     def write(connection: Connection, records: Sequence[Record]) -> None:
-        for deletes, group in groupby(records, lambda record: isinstance(record, _DELETES)):
-            if deletes:
+        for is_deletion, group in groupby(records, lambda record: isinstance(record, _DELETIONS)):
+            if is_deletion:
                 for record in group:
                     _delete(connection, record)
             else:
@@ -109,43 +98,43 @@ def make_writer(privacy: Privacy, price: Price) -> Write:
 
 
 def _write_all(connection: Connection, records: Sequence[Record], privacy: Privacy, price: Price) -> None:
-    begun, records = merge_new_runs(records, privacy, price)
-    _insert(connection, (runs, run_texts), begun)
-    _execute(connection, (_RESPONDED, _RESPONDED_TEXTS), map(rows.response_row, _only(records, RunResponded)))
-    _execute(
-        connection,
-        (_UPDATE_FINISHED, _ENDED_TEXTS),
-        (rows.finished_row(each, privacy, price) for each in _only(records, RunFinished)),
-    )
-    _execute(connection, (_UPDATE_DELIVERY,), ((rows.delivery_row(each),) for each in _only(records, RunDelivered)))
-    _insert(connection, (conversations, exchanges), map(exchange_rows, _only(records, ExchangeCompleted)))
+    new_runs, records = merge_new_runs(records, privacy, price)
+    responded = map(response_row, _of_type(records, RunResponded))
+    finished = (finished_row(record, privacy, price) for record in _of_type(records, RunFinished))
+    delivered = ((delivery_row(record),) for record in _of_type(records, RunDelivered))
+    _insert(connection, (runs, run_texts), new_runs)
+    _execute(connection, (_UPDATE_RESPONDED, _UPDATE_RESPONDED_TEXTS), responded)
+    _execute(connection, (_UPDATE_FINISHED, _UPDATE_FINISHED_TEXTS), finished)
+    _execute(connection, (_UPDATE_DELIVERED,), delivered)
+    _insert(connection, (conversations, exchanges), map(exchange_rows, _of_type(records, ExchangeCompleted)))
 
 
-def _only(records: Iterable[Record], kind: type[R]) -> Iterator[R]:
+def _of_type(records: Iterable[Record], kind: type[R]) -> Iterator[R]:
     return (record for record in records if isinstance(record, kind))
 
 
-def _execute(connection: Connection, statements: Sequence[Any], made: Iterable[Sequence[rows.Row]]) -> None:
-    for statement, those in zip(statements, zip(*made, strict=True), strict=False):
-        connection.execute(statement, list(those))
+def _execute(connection: Connection, statements: Sequence[Update], rows: Iterable[Sequence[Row]]) -> None:
+    for statement, parameters in zip(statements, zip(*rows, strict=True), strict=False):
+        connection.execute(statement, list(parameters))
 
 
-def _insert(connection: Connection, tables: Sequence[Table], made: Iterable[Sequence[rows.Row]]) -> None:
-    """Insert rows, each with all columns.
+def _insert(connection: Connection, tables: Sequence[Table], rows: Iterable[Sequence[Row]]) -> None:
+    """Insert rows that have a value for every column.
 
-    One that is there already was written before its reply was lost, and stays, but for what is renewed.
+    A row that exists was committed before its reply was lost: it stays as it is, except for the columns that are
+    updated on conflict.
     """
-    for table, those in zip(tables, zip(*made, strict=True), strict=False):
-        sql, order = _insertion(table, connection.dialect)
-        connection.exec_driver_sql(sql, [tuple(row[name] for name in order) if order else row for row in those])
+    for table, values in zip(tables, zip(*rows, strict=True), strict=False):
+        sql, order = _compile_insert(table, connection.dialect)
+        connection.exec_driver_sql(sql, [tuple(row[name] for name in order) if order else row for row in values])
 
 
-@lru_cache(64)  # SQLAlchemy would look at each value of each row; what is inserted here needs no putting right
-def _insertion(table: Table, dialect: Dialect) -> tuple[str, Sequence[str]]:
-    """Give the statement that inserts into a table, and the order of its values, where they have no names."""
+@lru_cache(64)  # SQLAlchemy would process each value of each row; these values need no conversion
+def _compile_insert(table: Table, dialect: Dialect) -> tuple[str, Sequence[str]]:
+    """Return the INSERT statement of a table, and the order of its values if they are positional."""
     kind: Any = postgresql if dialect.name == "postgresql" else sqlite
     statement = kind.insert(table)
-    if names := _RENEWED.get(table):
+    if names := _UPDATED_ON_CONFLICT.get(table):
         new = {name: statement.excluded[name] for name in names}
         statement = statement.on_conflict_do_update(index_elements=table.primary_key.columns, set_=new)
     else:
@@ -158,19 +147,19 @@ def _delete(connection: Connection, record: Record) -> None:
     match record:
         case DeletedConversation(owner=owner, conversation_id=conversation_id):
             for table in (exchanges, conversations):
-                mine = (table.c.owner == owner) & (table.c.conversation_id == conversation_id)
-                connection.execute(delete(table).where(mine))
+                is_match = (table.c.owner == owner) & (table.c.conversation_id == conversation_id)
+                connection.execute(delete(table).where(is_match))
         case DeletedOwner(owner=owner):
-            theirs = select(runs.c.run_id).where(runs.c.owner == owner)
-            connection.execute(delete(run_texts).where(run_texts.c.run_id.in_(theirs)))
+            owned = select(runs.c.run_id).where(runs.c.owner == owner)
+            connection.execute(delete(run_texts).where(run_texts.c.run_id.in_(owned)))
             for table in (runs, exchanges, conversations):
                 connection.execute(delete(table).where(table.c.owner == owner))
         case RetentionSweep(before=before, over_before=over_before):
-            old = select(runs.c.run_id).where(runs.c.run_id < before).limit(_AT_A_TIME)
-            while names := connection.scalars(old).all():
+            expired = select(runs.c.run_id).where(runs.c.run_id < before).limit(MAX_DELETED_ROWS)
+            while run_ids := connection.scalars(expired).all():
                 for table in (run_texts, runs):
-                    connection.execute(delete(table).where(table.c.run_id.in_(names)))
-            left = (runs.c.status == "processing") & (runs.c.run_id < over_before)
-            connection.execute(update(runs).where(left).values(status="error", code="lost"))
+                    connection.execute(delete(table).where(table.c.run_id.in_(run_ids)))
+            is_lost = (runs.c.status == "processing") & (runs.c.run_id < over_before)
+            connection.execute(update(runs).where(is_lost).values(status="error", code="lost"))
         case _:
             pass

@@ -1,12 +1,11 @@
-"""Runs of a time in numbers: how many, how they ended, how long they took, what they cost, how many at once.
+"""Statistics of runs over a period: counts, durations, costs and concurrency, in total and as a time series.
 
-The database adds up and Python ranks. Ranking in SQL would sort every run of a month; handing rows over would hold the
-interpreter, for which streams wait, several times as long. So durations come as one text of whole milliseconds.
+The database adds up, and Python ranks. Ranking in SQL would sort every run of a month, and fetching rows would hold the
+interpreter lock, which streams wait for, several times as long. So durations are fetched as one text of whole
+milliseconds.
 
-Charts over time: a row of slices of equal length, on a grid that stays as time goes on.
-
-What is over does not change, so its slices are remembered for a while: a page that looks again every few seconds has
-only the newest one measured.
+Buckets of a time series lie on a fixed grid. A bucket that is over does not change and is cached for a while: a page
+that refreshes every few seconds queries the newest bucket alone.
 """
 
 from __future__ import annotations
@@ -22,23 +21,36 @@ from sqlalchemy import ColumnElement, Connection, Float, Integer, Text, bindpara
 
 from persona_stream.core.clock import Clock
 from persona_stream.core.run_id import min_run_id_at
-from persona_stream.db.models import FAILED, Chart, DataPoint, Percentiles, Stage, Totals
+from persona_stream.db.models import FAILED, Chart, DataPoint, Percentiles, StageMean, Totals
 from persona_stream.db.tables import runs
 
 STAGES = ("waiting", "processing", "ttft", "delivery", "total")
-"""The durations whose means are told, by their names in the table."""
+"""Columns of the durations whose means are computed."""
 
-_Numbers = msgspec.json.Decoder(list[int])
+MAX_BUCKETS = 100  # of a chart
+MAX_CACHED_BUCKETS = 2000
+CACHE_LIFETIME = 600.0  # seconds; not longer, since runs can be deleted
+
+_MINUTE = 60.0
+_HOUR = 3600.0
+_DAY = 86_400.0
+_WIDTHS = (1.0, 5.0, 15.0, _MINUTE, 5 * _MINUTE, 15 * _MINUTE, 30 * _MINUTE, _HOUR, 3 * _HOUR, 6 * _HOUR, 12 * _HOUR,
+           _DAY, 7 * _DAY)  # fmt: skip
+_MILLISECONDS = msgspec.json.Decoder(list[int])
 
 
 class Aggregates(Struct, frozen=True, array_like=True):
-    """Hold what adds up. Of each stage there is the number of runs that have it, and their seconds.
+    """Sums over runs.
 
     Attributes:
-        requests: how many were taken in.
-        failed: how many of those ended in an error or at the deadline.
+        requests: how many runs were accepted.
+        failed: how many of them ended in an error or a timeout.
         cost: US dollars, as far as prices are known.
-        written: characters that were delivered.
+        input_tokens: the tokens of questions.
+        output_tokens: the tokens of answers.
+        written: the characters that were delivered.
+        counts: for each stage, how many runs have it.
+        seconds: for each stage, its total duration.
     """
 
     requests: int = 0
@@ -51,17 +63,40 @@ class Aggregates(Struct, frozen=True, array_like=True):
     seconds: tuple[float, ...] = (0.0,) * len(STAGES)
 
     def __add__(self, other: Aggregates) -> Aggregates:
-        mine, theirs = msgspec.structs.astuple(self), msgspec.structs.astuple(other)
-        plain = map(add, mine[:-2], theirs[:-2])
-        counts, seconds = (tuple(map(add, mine[at], theirs[at])) for at in (-2, -1))
-        return msgspec.convert((*plain, counts, seconds), Aggregates)
+        return Aggregates(
+            requests=self.requests + other.requests,
+            failed=self.failed + other.failed,
+            cost=self.cost + other.cost,
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            written=self.written + other.written,
+            counts=tuple(map(add, self.counts, other.counts)),
+            seconds=tuple(map(add, self.seconds, other.seconds)),
+        )
+
+    @property
+    def stages(self) -> list[StageMean]:
+        """The mean duration of each stage."""
+        return [
+            StageMean(name, count, seconds / count if count else None)
+            for name, count, seconds in zip(STAGES, self.counts, self.seconds, strict=True)
+        ]
+
+    @property
+    def characters_per_second(self) -> float | None:
+        """The speed of delivery; ``None`` if nothing was delivered."""
+        seconds = self.seconds[STAGES.index("delivery")]
+        return self.written / seconds if seconds > 0 else None
 
 
 class Bucket(Struct, frozen=True):
-    """Hold the runs of a stretch of time in numbers.
+    """Statistics of the runs in one period.
 
     Attributes:
-        in_flight: how many were under way at once, on the average of the time.
+        sums: the sums over its runs.
+        in_flight: how many runs were in progress at once, averaged over the period.
+        ttft: the time to the first text.
+        total: the time to the end.
     """
 
     sums: Aggregates
@@ -71,146 +106,156 @@ class Bucket(Struct, frozen=True):
 
 
 def aggregate(connection: Connection, since: float, until: float, longest: float) -> Bucket:
-    """Measure the runs that were taken in from one moment, and before another.
+    """Return the statistics of the runs that were accepted in ``since <= t < until``.
 
     Args:
-        longest: how long one can take, in seconds; who was under way for longer is not counted as such.
+        connection: an SQLAlchemy connection.
+        since: the beginning of the period.
+        until: its end.
+        longest: seconds that a run can take; runs that were accepted earlier do not count as in progress.
     """
-    first, last = min_run_id_at(since), min_run_id_at(until)
-    time = {"since": since, "until": until}
-    ttft, total, busy, *row = connection.execute(_SUMS, {"first": first, "last": last, **time}).one()
-    # Those that were taken in before, and were still under way.
-    early = min_run_id_at(since - longest)
-    before = connection.scalar(_BUSY, {"first": early, "last": first, **time})
-    count = len(STAGES)
-    sums = msgspec.convert((*row[: -2 * count], row[-2 * count : -count], row[-count:]), Aggregates)
-    return Bucket(sums, (busy + before) / (until - since), percentiles(_read(ttft)), percentiles(_read(total)))
+    first_run = min_run_id_at(since)
+    period = {"since": since, "until": until}
+    row = connection.execute(_AGGREGATES, {"first": first_run, "last": min_run_id_at(until), **period}).mappings().one()
+    # Runs that were accepted earlier, and were still in progress.
+    earlier = {"first": min_run_id_at(since - longest), "last": first_run, **period}
+    busy_before = connection.scalar(_BUSY_SECONDS, earlier)
+    sums = Aggregates(
+        requests=row["requests"],
+        failed=row["failed"],
+        cost=row["cost"],
+        input_tokens=row["input_tokens"],
+        output_tokens=row["output_tokens"],
+        written=row["written"],
+        counts=tuple(row[f"{name}_count"] for name in STAGES),
+        seconds=tuple(row[f"{name}_seconds"] for name in STAGES),
+    )
+    return Bucket(
+        sums=sums,
+        in_flight=(row["busy_seconds"] + busy_before) / (until - since),
+        ttft=percentiles(_MILLISECONDS.decode(f"[{row['ttft'] or ''}]")),
+        total=percentiles(_MILLISECONDS.decode(f"[{row['total'] or ''}]")),
+    )
 
 
 def percentiles(milliseconds: Sequence[int]) -> Percentiles:
-    """Give the percentiles by nearest rank: each is a duration that was measured."""
+    """Return the percentiles by nearest rank: each is a measured duration."""
     if not milliseconds:
         return Percentiles()
     ordered = sorted(milliseconds)
     return Percentiles(*(ordered[-(-len(ordered) * percent // 100) - 1] / 1000 for percent in (50, 95, 99)))
 
 
-def _sums() -> Any:
-    """Give the query for both texts of durations, how busy it was, what is plain in ``Sums``, and all stages."""
-    c = runs.c
-    return select(
-        _text(c.ttft),
-        _text(c.total),
-        func.coalesce(func.sum(_OVERLAP), 0.0),
-        func.count(),
-        func.count(case((c.status.in_(FAILED), 1))),
-        *(func.coalesce(func.sum(column), 0) for column in (c.cost, c.input_tokens, c.output_tokens)),
-        func.coalesce(func.sum(case((c.delivery.is_not(None), c.characters))), 0),
-        *(func.count(c[name]) for name in STAGES),
-        *(func.coalesce(func.sum(c[name]), 0.0) for name in STAGES),
-    ).where(*_IN_TIME)
-
-
 def _overlap() -> ColumnElement[float]:
-    """Give the seconds of a time that a run was under way in it."""
-    accepted_at, ended_at = runs.c.accepted_at, runs.c.ended_at
-    since, until = bindparam("since", type_=Float(53)), bindparam("until", type_=Float(53))
-    began = case((accepted_at < since, since), else_=accepted_at)
-    # Without an ending it goes on; or it was lost with its process, and nobody knows when.
-    ended = case(
+    """Return the seconds of the period that a run was in progress."""
+    accepted_at = runs.c.accepted_at
+    ended_at = runs.c.ended_at
+    since = bindparam("since", type_=Float(53))
+    until = bindparam("until", type_=Float(53))
+    begin = case((accepted_at < since, since), else_=accepted_at)
+    # A run without an end is in progress, or was lost with its process at an unknown time.
+    end = case(
         (ended_at < until, ended_at),
         (ended_at.is_not(None), until),
         (runs.c.status == "processing", until),
         else_=accepted_at,
     )
-    return case((ended > began, ended - began), else_=0.0)
+    return case((end > begin, end - begin), else_=0.0)
 
 
-def _text(column: ColumnElement[Any]) -> ColumnElement[str]:
-    """Write a duration of all runs in one text, in milliseconds."""
+def _joined_milliseconds(column: ColumnElement[Any]) -> ColumnElement[str]:
     return func.aggregate_strings(cast(cast(column * 1000, Integer), Text), ",")
 
 
-_IN_TIME = (runs.c.run_id >= bindparam("first"), runs.c.run_id < bindparam("last"))
-# Made once: making them takes longer than asking.
-_OVERLAP = _overlap()
-_SUMS = _sums()
-_BUSY = select(func.coalesce(func.sum(_OVERLAP), 0.0)).where(*_IN_TIME)
+def _total(column: ColumnElement[Any], zero: float = 0) -> ColumnElement[Any]:
+    return func.coalesce(func.sum(column), zero)
 
 
-def _read(text: str | None) -> Sequence[int]:
-    return _Numbers.decode(f"[{text or ''}]")
-
-
-_MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
-_WIDTHS = (1.0, 5.0, 15.0, _MINUTE, 5 * _MINUTE, 15 * _MINUTE, 30 * _MINUTE, _HOUR, 3 * _HOUR, 6 * _HOUR, 12 * _HOUR,
-           _DAY, 7 * _DAY)  # fmt: skip
-_MOST = 100  # slices of a chart
-_REMEMBERED, _FOR = 2000, 600.0  # seconds: runs are deleted, too
+# Built once: building them takes longer than executing them.
+_IN_PERIOD = (runs.c.run_id >= bindparam("first"), runs.c.run_id < bindparam("last"))
+_BUSY_SECONDS = select(_total(_overlap(), 0.0)).where(*_IN_PERIOD)
+_AGGREGATES = select(
+    func.count().label("requests"),
+    func.count(case((runs.c.status.in_(FAILED), 1))).label("failed"),
+    _total(runs.c.cost, 0.0).label("cost"),
+    _total(runs.c.input_tokens).label("input_tokens"),
+    _total(runs.c.output_tokens).label("output_tokens"),
+    _total(case((runs.c.delivery.is_not(None), runs.c.characters))).label("written"),
+    *(func.count(runs.c[name]).label(f"{name}_count") for name in STAGES),
+    *(_total(runs.c[name], 0.0).label(f"{name}_seconds") for name in STAGES),
+    _total(_overlap(), 0.0).label("busy_seconds"),
+    _joined_milliseconds(runs.c.ttft).label("ttft"),
+    _joined_milliseconds(runs.c.total).label("total"),
+).where(*_IN_PERIOD)
 
 
 class TimeSeries:
-    """Draw charts, and remember what cannot change any more."""
+    """Charts over time, with a cache of the buckets that cannot change any more."""
 
     def __init__(self, clock: Clock, longest: float) -> None:
-        """Begin to remember.
+        """Create a time series with an empty cache.
 
         Args:
-            longest: how long a run can take, until the last of its answer is delivered, in seconds.
+            clock: returns the current time.
+            longest: seconds that a run can take until its answer is delivered.
         """
-        self._clock, self._longest = clock, longest
-        self._known: dict[tuple[float, float], tuple[float, Bucket]] = {}
+        self._clock = clock
+        self._longest = longest
+        self._cache: dict[tuple[float, float], tuple[float, Bucket]] = {}
 
     def build(self, connection: Connection, since: float, until: float) -> Chart:
-        """Give the chart of a time, as fine as fits: from where a slice begins, to where one ends or now."""
+        """Return the chart of a period, in the narrowest buckets of which at most ``MAX_BUCKETS`` fit."""
         width = bucket_width(until - since)
         now = self._clock()
         starts = bucket_starts(since, min(until, now), width)
-        slices = [self._slice(connection, at, min(at + width, now), now) for at in starts]
-        points = [
-            DataPoint(at, each.sums.requests, each.sums.failed, each.sums.cost, each.in_flight, each.ttft, each.total)
-            for at, each in zip(starts, slices, strict=True)
-        ]
+        buckets = [self._bucket(connection, at, min(at + width, now), now) for at in starts]
+        sums = sum((bucket.sums for bucket in buckets), Aggregates())
         return Chart(
-            starts[0], starts[-1] + width, width, points, _totals(sum((each.sums for each in slices), Aggregates()))
+            since=starts[0],
+            until=starts[-1] + width,
+            seconds=width,
+            points=[_data_point(at, bucket) for at, bucket in zip(starts, buckets, strict=True)],
+            totals=Totals(
+                requests=sums.requests,
+                failed=sums.failed,
+                cost=sums.cost,
+                input_tokens=sums.input_tokens,
+                output_tokens=sums.output_tokens,
+                characters_per_second=sums.characters_per_second,
+                stages=sums.stages,
+            ),
         )
 
-    def _slice(self, connection: Connection, since: float, until: float, now: float) -> Bucket:
-        key = since, until
-        until_when, known = self._known.get(key, (0.0, None))
-        if known is not None and now < until_when:
-            return known
-        measured = aggregate(connection, since, until, self._longest)
+    def _bucket(self, connection: Connection, since: float, until: float, now: float) -> Bucket:
+        expires_at, cached = self._cache.get((since, until), (0.0, None))
+        if cached is not None and now < expires_at:
+            return cached
+        bucket = aggregate(connection, since, until, self._longest)
         if until + self._longest < now:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            self._known[key] = now + _FOR, measured
-        return measured
+            if len(self._cache) >= MAX_CACHED_BUCKETS:
+                self._cache.clear()
+            self._cache[since, until] = now + CACHE_LIFETIME, bucket
+        return bucket
+
+
+def _data_point(at: float, bucket: Bucket) -> DataPoint:
+    return DataPoint(
+        at=at,
+        requests=bucket.sums.requests,
+        failed=bucket.sums.failed,
+        cost=bucket.sums.cost,
+        in_flight=bucket.in_flight,
+        ttft=bucket.ttft,
+        total=bucket.total,
+    )
 
 
 def bucket_width(seconds: float) -> float:
-    """Give the length of slices, in seconds, of which a chart of this time has enough and not too many."""
-    return next((width for width in _WIDTHS if seconds <= width * _MOST), seconds / _MOST)
+    """Return the width of buckets for a period, in seconds: at most ``MAX_BUCKETS`` of them."""
+    return next((width for width in _WIDTHS if seconds <= width * MAX_BUCKETS), seconds / MAX_BUCKETS)
 
 
 def bucket_starts(since: float, until: float, width: float) -> Sequence[float]:
-    """Give the moments where slices begin; there is one at least."""
+    """Return the moments at which buckets start; at least one."""
     first = math.floor(since / width)
     return [number * width for number in range(first, max(first + 1, math.ceil(until / width)))]
-
-
-def _totals(sums: Aggregates) -> Totals:
-    stages = [
-        Stage(name, count, seconds / count if count else None)
-        for name, count, seconds in zip(STAGES, sums.counts, sums.seconds, strict=True)
-    ]
-    delivering = sums.seconds[STAGES.index("delivery")]
-    return Totals(
-        requests=sums.requests,
-        failed=sums.failed,
-        cost=sums.cost,
-        input_tokens=sums.input_tokens,
-        output_tokens=sums.output_tokens,
-        characters_per_second=sums.written / delivering if delivering > 0 else None,
-        stages=stages,
-    )

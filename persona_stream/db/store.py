@@ -1,4 +1,4 @@
-"""The store in a database: one thread writes, a few read, and the hub waits for none of them."""
+"""Store in an SQL database: one thread writes, several read, and the event loop waits for none of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy.exc import DatabaseError
 from persona_stream.core.clock import Clock
 from persona_stream.core.query import Query
 from persona_stream.db.base import FLUSH_TIMEOUT
-from persona_stream.db.conversations import MOST_TOKENS, load_turns
+from persona_stream.db.conversations import MAX_HISTORY_TOKENS, load_turns
 from persona_stream.db.engine import CONNECTION_ERRORS, DatabaseThreads, error_summary, unavailable_error
 from persona_stream.db.migrate import ensure_schema
 from persona_stream.db.records import Record
@@ -25,76 +25,82 @@ logger = logging.getLogger("persona_stream.store")
 
 T = TypeVar("T")
 
-READERS = 4
-CONNECTIONS = READERS + 1
-_OPENED, _ASKED = 5.0, 10.0  # seconds that opening it, and a question, may take
-_NAME = "database"
+READ_THREADS = 4
+CONNECTIONS = READ_THREADS + 1
+OPEN_TIMEOUT = 5.0  # seconds
+QUERY_TIMEOUT = 10.0  # seconds
+_SERVICE_NAME = "database"
 
 
 class SqlStore:
-    """Keep records in a database."""
+    """Store in an SQL database."""
 
-    def __init__(self, engine: Engine, write: Write, clock: Clock, *, most_bytes: int) -> None:
-        """Open it.
+    def __init__(self, engine: Engine, write: Write, clock: Clock, *, max_bytes: int) -> None:
+        """Open the store. It starts during an outage too, and writes when the database is available.
 
-        A database that is away is waited for; one that is there must be fit.
+        Args:
+            engine: connects to the database.
+            write: writes records on a connection.
+            clock: returns the current time.
+            max_bytes: the size of the write queue.
 
         Raises:
-            ConfigurationError: its tables are of another version.
+            ConfigurationError: the tables have another revision, or the database rejects its configuration.
         """
-        self._engine, self._readers = engine, DatabaseThreads(READERS)
-        self._scribe = BatchWriter(engine, write, self._prepare, clock, most_bytes=most_bytes)
+        self._engine = engine
+        self._readers = DatabaseThreads(READ_THREADS)
+        self._writer = BatchWriter(engine, write, self._prepare, clock, max_bytes=max_bytes)
         self._is_prepared = False
         try:
-            self._scribe.thread.run(self._prepare, _OPENED)
+            self._writer.thread.run(self._prepare, OPEN_TIMEOUT)
         except CONNECTION_ERRORS as error:
-            self._scribe.mark_unavailable(error)
+            self._writer.mark_unavailable(error)
         except ConfigurationError:
             engine.dispose()
             raise
         except DatabaseError as error:
             engine.dispose()
             raise ConfigurationError(f"database_url: {error_summary(error)}") from None
-        self._scribe.begin()
+        self._writer.start()
 
     def enqueue(self, record: Record) -> None:
-        self._scribe.enqueue(record)
+        self._writer.enqueue(record)
 
     def flush(self, seconds: float = FLUSH_TIMEOUT) -> None:
-        self._scribe.flush(seconds)
+        self._writer.flush(seconds)
 
     def query(self, question: Callable[[Connection], T]) -> T:
-        def asked() -> T:
+        def run_query() -> T:
             with self._engine.connect() as connection:
                 return question(connection)
 
         if not self._is_prepared:
             raise unavailable_error()
         try:
-            return self._readers.run(asked, _ASKED)
+            return self._readers.run(run_query, QUERY_TIMEOUT)
         except CONNECTION_ERRORS as error:
-            logger.warning("the database does not answer: %s", error_summary(error))
+            logger.warning("the database does not respond: %s", error_summary(error))
             raise unavailable_error() from None
 
     def load_history(self, query: Query) -> Query:
         self.flush()
-        owner, conversation_id = query.principal.subject, query.conversation_id
-        before = self.query(lambda connection: load_turns(connection, owner, conversation_id, MOST_TOKENS))
-        return replace(query, history=tuple(before))
+        owner = query.principal.subject
+        turns = self.query(lambda connection: load_turns(connection, owner, query.conversation_id, MAX_HISTORY_TOKENS))
+        return replace(query, history=tuple(turns))
 
     def unavailable_services(self) -> Sequence[str]:
-        return (_NAME,) if self._scribe.is_away else ()
+        return (_SERVICE_NAME,) if self._writer.is_unavailable else ()
 
     @property
     def pending(self) -> int:
-        return len(self._scribe.backlog)
+        return len(self._writer.queue)
 
     @property
     def dropped(self) -> int:
-        return self._scribe.backlog.dropped
+        return self._writer.queue.dropped
 
     def close(self, seconds: float) -> None:
-        self._scribe.close(seconds)
+        self._writer.close(seconds)
         self._readers.stop()
 
     def _prepare(self) -> None:

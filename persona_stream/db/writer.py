@@ -1,6 +1,9 @@
-"""Write records, many at a time, in a thread of its own; wait for a database that is away.
+"""Write queue and the thread that empties it in batches.
 
-Records that wait to be written: bounded, so that a database that is away for long does not take all memory.
+Invariants:
+    * Records are written in order, and each once: a batch whose reply was lost is recognised by its number.
+    * The queue is bounded in bytes. During a long outage the newest records are dropped, and counted.
+    * A record that cannot be written does not keep others from being written.
 """
 
 from __future__ import annotations
@@ -34,30 +37,45 @@ from persona_stream.db.tables import writers
 
 logger = logging.getLogger("persona_stream.store")
 
-_RECORD_BYTES, _ENTRY_BYTES = 1_000, 300  # about what one takes beside its texts
-# What a person would miss, or has asked for, is kept for longer than what an operator would look at.
+RECORD_BYTES = 1_000  # about the size of a record without its texts
+ENTRY_BYTES = 300  # about the size of a journal entry without its text
+GATHER_INTERVAL = 0.25  # seconds that a record waits for others of its batch
+BATCH_SIZE = 250  # records; small enough that the writing thread does not hold the interpreter lock for long
+RETRY_DELAYS = (0.5, 1.0, 2.0, 5.0)  # seconds between attempts during an outage
+IDLE_TIMEOUT = 60.0  # seconds
+DISPOSE_TIMEOUT = 1.0  # seconds
+
+# Users miss these records, or have asked for the deletion: they have twice the space of the operator's log.
 _PRIORITY_RECORDS = (ExchangeCompleted, DeletedConversation, DeletedOwner)
 
 
 class WriteQueue:
-    """Keep records in their order, up to ``most_bytes``; of what a person would miss, up to twice that."""
+    """Queue of records, bounded to ``max_bytes``; for priority records, to twice as much.
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most_bytes = most_bytes
+    Attributes:
+        enqueued: how many records were added.
+        written: how many records were removed because they are written.
+        dropped: how many records did not fit.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
         self._records: deque[tuple[Record, int]] = deque()
         self._bytes = 0
-        self.enqueued = self.written = self.dropped = 0
+        self.enqueued = 0
+        self.written = 0
+        self.dropped = 0
 
     def __len__(self) -> int:
         return len(self._records)
 
     def add(self, record: Record) -> None:
-        """Add a record, or drop it."""
-        size = _size(record)
-        bound = 2 * self._most_bytes if isinstance(record, _PRIORITY_RECORDS) else self._most_bytes
+        """Add a record, or drop it if the queue is full."""
+        size = _record_size(record)
+        bound = 2 * self._max_bytes if isinstance(record, _PRIORITY_RECORDS) else self._max_bytes
         if self._bytes + size > bound:
             if not self.dropped:
-                logger.error("the database is away for too long: the log loses what comes now")
+                logger.error("the write queue is full: records of the log are being dropped until the database is back")
             self.dropped += 1
             return
         self._records.append((record, size))
@@ -65,152 +83,157 @@ class WriteQueue:
         self.enqueued += 1
 
     def peek(self, count: int) -> Sequence[Record]:
-        """Give the oldest, and keep them."""
+        """Return the oldest records without removing them."""
         return [record for record, _ in islice(self._records, count)]
 
     def pop(self, count: int) -> None:
-        """Let go of the oldest, for they are written."""
+        """Remove the oldest records, which are written."""
         for _ in range(count):
             self._bytes -= self._records.popleft()[1]
         self.written += count
         if not self._records and self.dropped:
-            logger.error("the database is back: the log has lost %d records", self.dropped)
+            logger.error("the write queue is empty again: %d records of the log were dropped", self.dropped)
 
 
-def _size(record: Record) -> int:
+def _record_size(record: Record) -> int:
     match record:
-        case RunAccepted(order=order):
+        case RunAccepted(run_request=run_request):
             # Its query holds the body's texts once more, and the headers are strings of their own.
-            return 4 * _RECORD_BYTES + len(order.request_info.body) + 2 * len(order.query.message)
+            return 4 * RECORD_BYTES + len(run_request.request_info.body) + 2 * len(run_request.query.message)
         case RunFinished(entries=entries) | ExchangeCompleted(entries=entries):
-            return _RECORD_BYTES + sum(_ENTRY_BYTES + 2 * len(text_of(entry.fact)) for entry in entries)
+            return RECORD_BYTES + sum(ENTRY_BYTES + 2 * len(text_of(entry.fact)) for entry in entries)
         case _:
-            return _RECORD_BYTES
-
-
-logger = logging.getLogger("persona_stream.store")
-
-_GATHERED = 0.25  # seconds that records wait for others, to be written with them
-_AT_A_TIME = 250  # few enough that the thread that writes them does not hold the interpreter for long
-_PAUSES = (0.5, 1.0, 2.0, 5.0)  # seconds between tries while the database is away
-_CLOSED = 1.0  # seconds that closing it may take
+            return RECORD_BYTES
 
 
 class BatchWriter:
-    """Write what is kept, in its order, and each record once.
+    """Writer of queued records, with a thread of its own for the database.
 
     Attributes:
-        backlog: what is not written yet.
-        thread: the one that writes.
-        is_away: whether the database is out of reach.
+        queue: the records that are not written yet.
+        thread: the thread that writes.
+        is_unavailable: whether the last attempt to write failed because of an outage.
     """
 
     def __init__(
-        self, engine: Engine, write: Write, prepare: Callable[[], None], clock: Clock, *, most_bytes: int
+        self, engine: Engine, write: Write, prepare: Callable[[], None], clock: Clock, *, max_bytes: int
     ) -> None:
-        """Write nothing before ``begin``.
+        """Create a writer that writes nothing before ``start``.
 
         Args:
-            engine: the way to the database.
+            engine: connects to the database.
             write: writes records on a connection.
-            prepare: is called in the thread before each batch, and sees that the tables are there.
-            clock: tells the moment.
-            most_bytes: how much may wait.
+            prepare: ensures that the tables exist; called in the thread before each batch.
+            clock: returns the current time.
+            max_bytes: the size of the queue.
         """
-        self._engine, self._write, self._prepare, self._clock = engine, write, prepare, clock
-        self.backlog, self.thread = WriteQueue(most_bytes), DatabaseThreads(1)
-        self.is_away = self._is_closing = False
-        self._name, self._batch = secrets.token_hex(16), 0
-        self._came, self._hurry, self._wrote = Wakeup(), Wakeup(), Event()
+        self.queue = WriteQueue(max_bytes)
+        self.thread = DatabaseThreads(1)
+        self.is_unavailable = False
+        self._engine = engine
+        self._write = write
+        self._prepare = prepare
+        self._clock = clock
+        self._is_closing = False
+        self._writer_id = secrets.token_hex(16)
+        self._batch = 0
+        self._record_added = Wakeup()
+        self._flush_requested = Wakeup()
+        self._batch_written = Event()
 
-    def begin(self) -> None:
-        """Write from now on, in a greenlet."""
+    def start(self) -> None:
+        """Start the greenlet that writes batches."""
         self._writing = gevent.spawn(self._run)
 
     def enqueue(self, record: Record) -> None:
-        """Have a record written soon."""
-        self.backlog.add(record)
-        self._came.set()
+        """Enqueue a record. Never blocks."""
+        self.queue.add(record)
+        self._record_added.set()
 
     def flush(self, seconds: float) -> None:
-        """Wait until what was kept before is written.
+        """Wait until every record enqueued so far is written.
 
         Raises:
-            Unavailable: that took longer.
+            Unavailable: it took longer than ``seconds``.
         """
-        until, wanted = self._clock() + seconds, self.backlog.enqueued
-        self._hurry.set()
-        while self.backlog.written < wanted:
-            left = until - self._clock()
-            if left <= 0:
+        deadline = self._clock() + seconds
+        target = self.queue.enqueued
+        self._flush_requested.set()
+        while self.queue.written < target:
+            remaining = deadline - self._clock()
+            if remaining <= 0:
                 raise unavailable_error()
-            self._wrote.wait(left)
+            self._batch_written.wait(remaining)
 
     def close(self, seconds: float) -> None:
-        """Write what waits, but for no more than so many seconds without success, and let go of the database."""
+        """Write the pending records, for at most so many seconds without progress, and close the database."""
         self._is_closing = True
-        self._came.set()
-        self._hurry.set()
-        taken = -1
-        while self.backlog and self.backlog.written != taken:
-            taken = self.backlog.written
+        self._record_added.set()
+        self._flush_requested.set()
+        written = -1
+        while self.queue and self.queue.written != written:
+            written = self.queue.written
             self._writing.join(seconds)
-        if self.backlog:
-            logger.error("%d records could not be written to the database", len(self.backlog))
+        if self.queue:
+            logger.error("%d records could not be written to the database", len(self.queue))
         self._writing.kill(block=False)
-        # Behind what that thread is writing now, whose connection could not be closed before.
+        # In the same thread, after its current statement: its connection cannot be closed earlier.
         with suppress(TimeoutError):
-            self.thread.run(self._engine.dispose, _CLOSED)
+            self.thread.run(self._engine.dispose, DISPOSE_TIMEOUT)
         self.thread.stop()
 
     def mark_unavailable(self, error: Exception) -> None:
-        """Hear that the database is out of reach."""
-        if not self.is_away:
-            logger.warning("the database is out of reach, and records wait: %s", error_summary(error))
-        self.is_away = True
+        """Record an outage, and log the first error of it."""
+        if not self.is_unavailable:
+            logger.warning("the database is unavailable, records are queued: %s", error_summary(error))
+        self.is_unavailable = True
 
     def _run(self) -> None:
-        tries = tried = 0
+        failures = 0
+        attempted = 0
         while True:
-            if not self.backlog:
+            if not self.queue:
                 if self._is_closing:
                     return
-                self._came.wait(60.0)
+                self._record_added.wait(IDLE_TIMEOUT)
                 continue
-            if len(self.backlog) < _AT_A_TIME and not self._is_closing:
-                self._hurry.wait(_GATHERED)
-            # The same as before, where that may have been written: what has come since then was not.
-            batch = self.backlog.peek(tried or _AT_A_TIME)
+            if len(self.queue) < BATCH_SIZE and not self._is_closing:
+                self._flush_requested.wait(GATHER_INTERVAL)
+            # A retry repeats the same records: if the failed attempt was committed, later records were not part of it.
+            batch = self.queue.peek(attempted or BATCH_SIZE)
             try:
                 written = self._write_all(batch)
             except CONNECTION_ERRORS as error:
                 self.mark_unavailable(error)
-                gevent.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
-                tries, tried = tries + 1, len(batch)
+                gevent.sleep(RETRY_DELAYS[min(failures, len(RETRY_DELAYS) - 1)])
+                failures += 1
+                attempted = len(batch)
                 continue
-            if self.is_away:
-                logger.warning("the database is back")
-            self.is_away, tries, tried = False, 0, 0
+            if self.is_unavailable:
+                logger.warning("the database is available again")
+            self.is_unavailable = False
+            failures = 0
+            attempted = 0
             self._batch += 1
-            self.backlog.pop(written)
-            wrote, self._wrote = self._wrote, Event()
-            wrote.set()
+            self.queue.pop(written)
+            waiting, self._batch_written = self._batch_written, Event()
+            waiting.set()
 
     def _write_all(self, batch: Sequence[Record]) -> int:
-        """Write a batch, or as much of it as the database takes before it is away; give how many that are."""
+        """Write a batch, or the part of it before an outage; return the number of records written."""
         try:
             return self.thread.run(partial(self._write_batch, batch))
         except CONNECTION_ERRORS:
             raise
-        except Exception:  # one of them is to blame, and must not keep the others from being written
-            logger.exception("records could not be written together: writing them one by one")
+        except Exception:  # one record is at fault, and must not keep the others from being written
+            logger.exception("a batch of records could not be written: writing them one by one")
             return self.thread.run(partial(self._write_each, batch))
 
     def _write_batch(self, batch: Sequence[Record]) -> int:
-        """Write a batch, unless it is there already: its reply may have been lost on the way."""
+        """Write a batch unless it is committed already: the reply to a commit may have been lost."""
         self._prepare()
         with self._engine.begin() as connection:
-            if not self._is_written(connection):
+            if not self._is_committed(connection):
                 self._write(connection, batch)
         return len(batch)
 
@@ -223,18 +246,18 @@ class BatchWriter:
                 if not written:
                     raise
                 return written
-            except Exception:  # the one that is to blame, whatever is wrong with it
+            except Exception:  # the record at fault, whatever the error is
                 logger.exception("a %s could not be written", type(record).__name__)
         return len(batch)
 
-    def _is_written(self, connection: Connection) -> bool:
-        mine = writers.c.writer == self._name
-        last = connection.scalar(select(writers.c.batch).where(mine))
-        if last == self._batch:
+    def _is_committed(self, connection: Connection) -> bool:
+        is_own = writers.c.writer == self._writer_id
+        last_batch = connection.scalar(select(writers.c.batch).where(is_own))
+        if last_batch == self._batch:
             return True
         row = {"batch": self._batch, "at": self._clock()}
-        if last is None:
-            connection.execute(writers.insert().values(writer=self._name, **row))
+        if last_batch is None:
+            connection.execute(writers.insert().values(writer=self._writer_id, **row))
         else:
-            connection.execute(writers.update().where(mine).values(**row))
+            connection.execute(writers.update().where(is_own).values(**row))
         return False

@@ -67,11 +67,11 @@ class World:
         self.engine = open_engine(self.url, CONNECTIONS)
         self._stores: list[SqlStore] = []
 
-    def store(self, write: Write | None = None, most_bytes: int = 10**7) -> SqlStore:
+    def store(self, write: Write | None = None, max_bytes: int = 10**7) -> SqlStore:
         """Open the store as another process would."""
         write = write or make_writer(Privacy(), PRICES)
         self._stores.append(
-            SqlStore(open_engine(self.url, CONNECTIONS), write, monotonic_wall_clock(), most_bytes=most_bytes)
+            SqlStore(open_engine(self.url, CONNECTIONS), write, monotonic_wall_clock(), max_bytes=max_bytes)
         )
         return self._stores[-1]
 
@@ -294,8 +294,8 @@ def test_a_lost_reply_doubles_nothing(world: World) -> None:
     run = keep_run(store, query())
     store.flush(10.0)
     (mark,) = world.rows(writers)
-    store._scribe._batch = mark.batch  # as if the reply to the last one had been lost
-    store._scribe._write_batch([RunDelivered(name(run), reading())])
+    store._writer._batch = mark.batch  # as if the reply to the last one had been lost
+    store._writer._write_batch([RunDelivered(name(run), reading())])
     (row,) = world.rows(runs)
     assert row.readers == 1
 
@@ -303,7 +303,7 @@ def test_a_lost_reply_doubles_nothing(world: World) -> None:
 def test_what_comes_after_a_lost_reply_is_written_too(world: World) -> None:
     """The same batch is tried again, and not a longer one that would count as written."""
     store, replies = world.store(), []
-    write_batch = store._scribe._write_batch
+    write_batch = store._writer._write_batch
 
     def lose_the_first_reply(batch: Sequence[Record]) -> int:
         replies.append(write_batch(batch))
@@ -311,7 +311,7 @@ def test_what_comes_after_a_lost_reply_is_written_too(world: World) -> None:
             raise OperationalError("", {}, Exception("the connection is gone"))
         return replies[-1]
 
-    store._scribe._write_batch = lose_the_first_reply  # type: ignore[method-assign] # nothing else loses one on cue
+    store._writer._write_batch = lose_the_first_reply  # type: ignore[method-assign] # nothing else loses one on cue
     keep_run(store, query("First"))
     wait_for(lambda: store.unavailable_services() == ("database",), sleep=gevent.sleep)
     keep_run(store, query("Second"), at=BEGAN + 1)
@@ -324,7 +324,7 @@ def test_what_comes_after_a_lost_reply_is_written_too(world: World) -> None:
 
 def test_a_bound_holds_while_the_database_is_away(world: World) -> None:
     """The log loses what is newest, and conversations last longer; nothing raises, and nothing waits."""
-    store = world.store(_failing("away"), most_bytes=20_000)
+    store = world.store(_failing("away"), max_bytes=20_000)
     for number in range(100):
         keep_run(store, query(f"Question {number}"))
     assert store.dropped > 0

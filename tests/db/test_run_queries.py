@@ -85,7 +85,7 @@ def test_pages_join_to_the_whole(log: Connection, filters: RunFilters) -> None:
 
 def test_a_search_goes_back_step_by_step(log: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page of a search may be short, or empty, and still have a next one; together they find everything."""
-    monkeypatch.setattr("persona_stream.db.run_queries._SEARCHED", 150)
+    monkeypatch.setattr("persona_stream.db.run_queries.SEARCH_WINDOW", 150)
     first, following = list_runs(log, RunFilters(search=f"({len(ROWS) - 300})"), None, 50)
     assert (first, following) == ([], SHORT[149]["run_id"])
     second, following = list_runs(log, RunFilters(search=f"({len(ROWS) - 300})"), following, 50)
@@ -151,7 +151,7 @@ def test_choices_are_the_values_that_there_are(log: Connection) -> None:
 )
 def test_each_filter_has_an_index(log: Connection, filters: RunFilters, index: str) -> None:
     """SQLite says that it walks along this one, and sorts nothing but what a page has."""
-    query = newest_runs_query(filters, None, None, 50, "sqlite").compile(
+    query = newest_runs_query(filters, None, None, limit=50, dialect="sqlite").compile(
         log.engine, compile_kwargs={"literal_binds": True}
     )
     plan = [row[3] for row in log.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")]

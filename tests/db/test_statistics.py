@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from sqlalchemy import Connection
 
@@ -107,6 +109,10 @@ def test_what_is_over_is_measured_once() -> None:
     assert charts.draw_from() >= whole - 4
 
 
+_SUMS = ("requests", "failed", "cost", "input_tokens", "output_tokens", "written", "busy_seconds",
+         *(f"{name}_{what}" for name in STAGES for what in ("count", "seconds")))  # fmt: skip
+
+
 class _Empty:
     """A log without runs, which counts how often it is asked."""
 
@@ -117,8 +123,11 @@ class _Empty:
         self._asked.append(values["since"])
         return self
 
-    def one(self) -> tuple[object, ...]:
-        return (None, None, 0.0, 0, 0, 0.0, 0, 0, 0, *(0,) * len(STAGES), *(0.0,) * len(STAGES))
+    def mappings(self) -> _Empty:
+        return self
+
+    def one(self) -> Mapping[str, object]:
+        return {"ttft": None, "total": None} | dict.fromkeys(_SUMS, 0)
 
     def scalar(self, _: object, __: object) -> float:
         return 0.0
