@@ -167,8 +167,8 @@ def test_the_styles_have_these_numbers() -> None:
     expected = {
         "endpoint": [paths[name] for name in STYLES],
         "seconds between progress events": [f"{style.interval:g}" for style in STYLES.values()],
-        "cut, unless the request says otherwise": [style.chunking for style in STYLES.values()],
-        "seconds between pieces": [f"{style.pause:g}" for style in STYLES.values()],
+        "default chunking": [style.chunking for style in STYLES.values()],
+        "seconds between chunks": [f"{style.pause:g}" for style in STYLES.values()],
     }
     api = {cells[0]: cells[1:] for cells in API.rows()}
     assert {row: api[row] for row in expected} == expected
