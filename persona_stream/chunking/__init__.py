@@ -1,4 +1,4 @@
-"""Chunkers: functions that cut an answer into the chunks a stream delivers."""
+"""Chunkers: functions that split an answer into the chunks that a stream delivers."""
 
 from persona_stream.chunking.registry import get_chunker, names, register
 

@@ -1,10 +1,11 @@
-"""The law of chunking, and the two who keep it.
+"""Contract of chunkers and its enforcement.
 
-The pieces joined are the text, to the character. No piece is empty. None ends inside a grapheme cluster.
-There are at most ``MAX_PIECES``.
+Invariants:
+    The concatenated chunks are the text, to the character.
+    No chunk is empty, and none ends inside a grapheme cluster.
+    There are at most ``MAX_CHUNKS`` chunks.
 
-``cut`` keeps it for a chunker that chooses places in the text; ``lawful`` keeps it for one that makes its
-pieces by itself, and that we did not write.
+``split_at`` fulfils them for a chunker that chooses boundaries; ``enforce_invariants`` wraps a custom chunker.
 """
 
 from __future__ import annotations
@@ -16,55 +17,54 @@ from persona_stream.chunking.graphemes import next_boundary
 MAX_CHUNKS = 1000
 
 Chunker = Callable[[str], Iterable[str]]
-"""Gives the pieces of a text, in order. It has the whole text, and may take its time to yield."""
+"""Returns the chunks of a text, in order."""
 
 EndChooser = Callable[[int, int], int]
-"""Given where a piece begins, and the least index where it may end, says where it ends."""
+"""Returns the end of the chunk that starts at the first index; the second one is the smallest allowed end."""
 
 
 def split_at(text: str, choose: EndChooser) -> list[str]:
-    """Cut the text where ``choose`` says.
+    """Split the text at the ends that ``choose`` returns.
 
-    Every piece, but perhaps the last, has a ``MAX_PIECES``-th of the text or more, so there are never too many.
+    Each chunk except the last has at least a ``MAX_CHUNKS``-th of the text, which limits their number.
     """
     length = len(text)
-    share = -(-length // MAX_CHUNKS)
-    pieces = []
+    min_size = -(-length // MAX_CHUNKS)
+    chunks = []
     start = 0
     while start < length:
-        end = choose(start, min(start + share, length))
-        pieces.append(text[start:end])
+        end = choose(start, min(start + min_size, length))
+        chunks.append(text[start:end])
         start = end
-    return pieces
+    return chunks
 
 
 def enforce_invariants(name: str, chunker: Chunker) -> Callable[[str], list[str]]:
-    """Give a chunker that cuts where the given one does, as far as the law permits.
+    """Wrap a custom chunker: keep its boundaries where the invariants allow it.
 
-    It raises ValueError when the given one's pieces, joined, are not the text.
+    The wrapper raises ``ValueError`` if the concatenated chunks are not the text.
     """
 
     def chunk(text: str) -> list[str]:
-        ends = _ends(name, chunker, text)
-        upcoming = iter(ends)
+        ends = iter(_chunk_ends(name, chunker, text))
 
-        def choose(start: int, least: int) -> int:
-            return next_boundary(text, start, next(end for end in upcoming if end >= least))
+        def choose(start: int, min_end: int) -> int:
+            return next_boundary(text, start, next(end for end in ends if end >= min_end))
 
         return split_at(text, choose)
 
     return chunk
 
 
-def _ends(name: str, chunker: Chunker, text: str) -> list[int]:
-    """Say where the pieces end, and hold each against the text as it comes: a wrong chunker may never stop."""
+def _chunk_ends(name: str, chunker: Chunker, text: str) -> list[int]:
+    # Each chunk is compared as it is produced, because a faulty chunker may never stop.
     ends = []
     at = 0
-    for piece in chunker(text):
-        if not isinstance(piece, str) or not text.startswith(piece, at):
-            raise ValueError(f"the chunker {name!r} changed the text at character {at}: its pieces must join to it")
-        at += len(piece)
+    for chunk in chunker(text):
+        if not isinstance(chunk, str) or not text.startswith(chunk, at):
+            raise ValueError(f"the chunker {name!r} changed the text at character {at}: its chunks must join to it")
+        at += len(chunk)
         ends.append(at)
     if at < len(text):
-        raise ValueError(f"the chunker {name!r} lost the text from character {at} on: its pieces must join to it")
+        raise ValueError(f"the chunker {name!r} dropped the text after character {at}: its chunks must join to it")
     return ends

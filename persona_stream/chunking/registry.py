@@ -1,12 +1,10 @@
-"""How an answer is cut into the pieces that a reader gets one after the other.
+"""Registry of chunkers by name.
 
-A chunker is any function from a text to its pieces. Yours goes beside the three that ship::
+A chunker is a function from a text to its chunks. Applications register their own beside the three bundled ones::
 
     from persona_stream import chunking
 
     chunking.register("lines", lambda text: text.splitlines(keepends=True))
-
-The whole answer is known before it is cut, so a chunker may look at all of it.
 """
 
 from __future__ import annotations
@@ -14,20 +12,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from persona_stream.chunking.base import MAX_CHUNKS, Chunker, enforce_invariants
+from persona_stream.chunking.base import Chunker, enforce_invariants
 from persona_stream.chunking.chunkers import characters, sentences, words
-
-__all__ = [
-    "MAX_CHUNKS",
-    "Chunker",
-    "UnknownChunker",
-    "characters",
-    "get_chunker",
-    "names",
-    "register",
-    "sentences",
-    "words",
-]
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
@@ -35,48 +21,50 @@ _chunkers: dict[str, Callable[[str], list[str]]] = {"characters": characters, "w
 
 
 class UnknownChunker(KeyError):
-    """Say that no chunker has this name, and which names there are."""
+    """Name without a registered chunker."""
 
     def __str__(self) -> str:
-        # KeyError shows the quoted repr of its argument.
-        return str(self.args[0])
+        return str(self.args[0])  # KeyError would return the quoted repr
 
 
 def register(name: str, chunker: Chunker) -> None:
-    """Add a chunker under a name that requests may use.
+    """Register a chunker under a name that requests may use.
 
-    The law of chunking is kept for it: pieces that are empty, that end inside a grapheme cluster, or that are
-    too many, are joined to their neighbours.
+    The invariants of chunking are enforced: empty chunks, chunks that end inside a grapheme cluster, and excess chunks
+    are merged with their neighbours.
 
     Args:
-        name: 1 to 64 characters of ``a-z 0-9 _ -``, the first a letter.
-        chunker: gives the pieces of a text, in order. When they do not join to the text, cutting raises ValueError.
+        name: 1 to 64 characters of ``a-z 0-9 _ -``, starting with a letter.
+        chunker: returns the chunks of a text, in order. If their concatenation is not the text, chunking raises
+            ``ValueError``.
 
     Raises:
-        ValueError: the name is not such a name, or is taken.
-        TypeError: the chunker cannot be called.
+        ValueError: the name is invalid or already registered.
+        TypeError: the chunker is not callable.
     """
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{name!r} cannot name a chunker: use 1 to 64 of a-z 0-9 _ - and begin with a letter")
+        raise ValueError(
+            f"invalid chunker name {name!r}: use 1 to 64 characters of a-z 0-9 _ -, starting with a letter"
+        )
     if name in _chunkers:
-        raise ValueError(f"there is a chunker {name!r} already")
+        raise ValueError(f"the chunker {name!r} is already registered")
     if not callable(chunker):
-        raise TypeError(f"the chunker {name!r} is a {type(chunker).__name__}, which cannot be called")
+        raise TypeError(f"the chunker {name!r} must be callable, not {type(chunker).__name__}")
     _chunkers[name] = enforce_invariants(name, chunker)
 
 
 def get_chunker(name: str) -> Callable[[str], list[str]]:
-    """Give the chunker of this name. What it gives keeps the law of chunking, whoever wrote it.
+    """Return the chunker of this name; its result fulfils the invariants of chunking.
 
     Raises:
-        UnknownChunkerError: there is none; it is a KeyError.
+        UnknownChunker: no chunker has this name.
     """
     try:
         return _chunkers[name]
     except KeyError:
-        raise UnknownChunker(f"there is no chunker {name!r}: choose one of {', '.join(names())}") from None
+        raise UnknownChunker(f"unknown chunker {name!r}: use one of {', '.join(names())}") from None
 
 
 def names() -> tuple[str, ...]:
-    """Give the names of all chunkers, in the order in which they were registered."""
+    """Return the names of all chunkers in the order of their registration."""
     return tuple(_chunkers)

@@ -1,63 +1,81 @@
-"""Classes of characters, each as the inside of a regular expression's ``[...]``.
+"""Character classes (each the inside of ``[...]``), patterns for word ends, and masking of code and URLs.
 
-*Wide* are the scripts that are written without spaces: Han, kana, bopomofo, Thai.
+In scripts that are written without spaces each letter counts as a word, with a few rules of line breaking (kinsoku):
+closing punctuation, small kana and emoji never start a chunk, opening punctuation never ends one, a number stays with
+the unit after it, and a katakana word stays whole.
 
-Sources: Unicode's blocks; for what may not begin or end a line, JIS X 4051 (kinsoku) and the W3C's *Requirements
-for Chinese Text Layout*.
-
-What must stay whole is hidden, so that whoever looks for a place to cut finds none there.
-
-The mask of a text has its length. Code and addresses become ``X``, and the blanks in them a blank that nobody cuts
-behind. The newlines of a fenced block stay: there it may be cut.
+Sources: the Unicode blocks; for characters that must not start or end a line, JIS X 4051 (kinsoku) and the W3C's
+*Requirements for Chinese Text Layout*.
 """
 
 from __future__ import annotations
 
+import re
+from functools import cache
+
 import regex
 
 HAN = "\u2e80-\u2fdf\u3005-\u3007\u303b\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_BOPOMOFO = "\u3105-\u312f\u31a0-\u31bf"
 HIRAGANA = "\u3041-\u3096\u309d-\u309f"
-# Vowels that are written before their consonant; vowels and signs that are written behind it.
-THAI_LEADING = "\u0e40-\u0e44"
-_THAI_FOLLOWING = "\u0e2f-\u0e3a\u0e45-\u0e4e"
-_THAI = "\u0e01-\u0e2e" + THAI_LEADING + _THAI_FOLLOWING
-
-WIDE = HAN + _BOPOMOFO + HIRAGANA + _THAI
+UNSPACED = HAN + HIRAGANA + "\u0e01-\u0e4e"  # scripts without spaces; Thai has no rules besides grapheme clusters
 KATAKANA = "\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f"
-_SMALL_KANA = "ぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶ\u31f0-\u31ffｧ-ｯ"
-_REPEATERS = "ー々〻ゝゞヽヾ\uff70\uff9e\uff9f"
-NOT_FIRST = _SMALL_KANA + _REPEATERS + _THAI_FOLLOWING
-# 第 belongs to the number behind it.
-NOT_LAST = "第" + THAI_LEADING
-# ๆ repeats the word before it and has a space behind it that ends nothing.
-THAI_LAST = "\u0e01-\u0e45\u0e47-\u0e4e"
-THAI_FIRST = "\u0e01-\u0e2e" + THAI_LEADING
+NOT_FIRST = "ぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶ\u31f0-\u31ffｧ-ｯ" + "ー々〻ゝゞヽヾ\uff70\uff9e\uff9f"
 
-# Emoji, and what follows one or a kana as a part of it: variation selectors, skin tones, joiners, voicing marks.
+# Emoji with their modifiers; variation selectors and voicing marks, which attach to the character before them.
 EMOJI = "\u2600-\u27bf\U0001f300-\U0001faff\ufe0f\u200d"
 ATTACHED = "\ufe00-\ufe0f\u3099\u309a\U000e0100-\U000e01ef"
 
-# Punctuation of the wide scripts.
+# Punctuation of Chinese and Japanese.
 OPENING = "（「『【《〈〔〖［｛｟｢"
 CLOSING = "）」』】》〉〕〗］｝｠｣"
 COMMAS = "，、：；､"
 FULL_STOPS = "。！？｡．"
 
-# Stops that end a sentence whatever is behind them, and all of them.
+# Stops that end a sentence regardless of the next character, and all stops.
 SURE_STOPS = "。！？；｡．।॥؟۔"
 STOPS = SURE_STOPS + ".!?…‥"
-# What stays with the sentence that it closes.
+# Characters that stay with the sentence before them.
 CLOSERS = CLOSING + r"”’»\"')\]>*_~" + EMOJI + ATTACHED
 
-HIDDEN = "X"
-# Hiding ASCII behind ASCII is much the fastest, and this is its one blank that no text uses.
-_HIDDEN_BLANK = "\x1f"
+# Not the no-break spaces, and not the masked space of code.
+_SPACE = r"[ \t\n\r\f\v\u1680\u2000-\u2006\u2008-\u200a\u2028\u2029\u205f\u3000] (?= \S )"
+_BEFORE_ANY = rf"(?= [^\W_{NOT_FIRST}] | [{OPENING}(\[] )"
+_BEFORE_UNSPACED = rf"(?= [{UNSPACED}{KATAKANA}] ) (?! [{NOT_FIRST}] )"
+# Phrases end at commas and the like, those of other scripts only before an unspaced letter (don’t is one word). Most
+# Japanese phrases end with hiragana, followed by another script.
+_PHRASE = rf"""
+    [{COMMAS}{FULL_STOPS}] {_BEFORE_ANY} (?! (?<= \d [，．：] ) \d )
+  | [{CLOSING}] {_BEFORE_ANY} (?! [{HIRAGANA}] )
+  | […—,;:!?] {_BEFORE_UNSPACED}
+  | [’”)\]%°℃] {_BEFORE_UNSPACED} (?! [{HIRAGANA}] )
+  | [{HIRAGANA}] (?= [{HAN}{KATAKANA}{OPENING}] ) (?! [{NOT_FIRST}] )
+"""
+_LETTER = rf"""
+    [{UNSPACED}{ATTACHED}{EMOJI}{CLOSING}] {_BEFORE_ANY}
+  | [{KATAKANA}] {_BEFORE_ANY} (?! [{KATAKANA}] )
+  | [^\W\d_{KATAKANA}] {_BEFORE_UNSPACED}
+  | [’”)\]%°℃] {_BEFORE_UNSPACED}
+"""
+SPACED_WORD_END = re.compile(_SPACE, re.VERBOSE)
 
-# From a line that opens a block to the one that closes it, or to the end. Models indent blocks, quote them and put
-# them in lists, and a block that is missed turns the text behind it inside out: so any indentation will do.
-# Possessive throughout: each line is looked at once. Python's own re has that too, and goes wrong before 3.11.5 where
-# one is within another.
+
+@cache
+def unspaced_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    """Return the patterns for a letter of a script without spaces, a word end and a phrase end.
+
+    They are compiled on first use, because that takes longer than the import of most modules.
+    """
+    letter = re.compile(rf"[{UNSPACED}{KATAKANA}]")
+    return letter, re.compile(f"{_SPACE} | {_PHRASE} | {_LETTER}", re.VERBOSE), re.compile(_PHRASE, re.VERBOSE)
+
+
+MASK = "X"
+# ASCII replacements keep ASCII texts ASCII, which is much faster; this is a space of ASCII that texts do not use.
+_MASKED_SPACE = "\x1f"
+
+# From the opening line of a block to the closing one, or to the end. Any indentation is accepted, because models indent
+# and quote blocks and put them in lists, and a missed opening line would turn the text after the block into code.
+# Possessive quantifiers visit each line once; Python's re mishandles nested ones before 3.11.5.
 _FENCED_BLOCK = regex.compile(
     r"""
     ^ [ \t>]*+ (?: (?: [-*+] | \d{1,3}[.)] ) [ \t]++ )?+
@@ -68,8 +86,8 @@ _FENCED_BLOCK = regex.compile(
     regex.MULTILINE | regex.VERBOSE,
 )
 
-# As CommonMark has it: closed by the next run of as many backticks, within the paragraph. That at most so many other
-# runs are skipped on the way to it keeps the work in proportion when none of them is ever closed.
+# As in CommonMark: closed by the next run of equally many backticks within the paragraph. The limit on skipped runs
+# bounds the work for runs that are never closed.
 _IN_PARAGRAPH = r"(?: [^`\n]++ | \n (?! [^\S\n]*+ \n ) )*+"
 _CODE_SPAN = regex.compile(
     rf"""
@@ -79,45 +97,39 @@ _CODE_SPAN = regex.compile(
     """,
     regex.VERBOSE,
 )
-# What is longer is text between two stray backticks.
-_LONGEST_SPAN = 1000
+# A longer match is text between two stray backticks.
+_MAX_CODE_SPAN_LENGTH = 1000
 
-# Paths may have letters of any script; the punctuation behind an address is not the address's, nor what a link in
-# Markdown has behind it.
-_NOT_IN_ADDRESS = rf"\s<>)\]*|\"`“”‘’…{OPENING}{CLOSING}{COMMAS}{FULL_STOPS}"
-# It may run on into a number in wide digits, and then has all of that.
-_ADDRESS = regex.compile(
-    rf"(?:https?|ftp)?://(?:[^{_NOT_IN_ADDRESS}]|(?<=\d)[．，：](?=\d))*[^{_NOT_IN_ADDRESS}.,;:!?'(\[_~]"
-)
-
-
-class _Hiding(dict[int, str]):
-    """Say what hides a character, by its code point."""
-
-    def __missing__(self, code: int) -> str:
-        return _HIDDEN_BLANK if chr(code).isspace() else HIDDEN
-
-
-_HIDING = _Hiding({ord("\n"): "\n"})
-_HIDING.update({code: _HIDING[code] for code in range(128)})
+# Paths may have letters of any script; punctuation at the end and the characters after a Markdown link do not belong to
+# the URL.
+_NOT_IN_URL = rf"\s<>)\]*|\"`“”‘’…{OPENING}{CLOSING}{COMMAS}{FULL_STOPS}"
+# A URL directly before a number in full-width digits includes that number.
+_URL = regex.compile(rf"(?:https?|ftp)?://(?:[^{_NOT_IN_URL}]|(?<=\d)[．，：](?=\d))*[^{_NOT_IN_URL}.,;:!?'(\[_~]")
 
 
 def mask_code_and_urls(text: str) -> str:
-    """Give the text with its code and its addresses hidden."""
-    # Looking for one character is much faster, and most texts have none.
+    """Return the text with its code and URLs masked, so that no boundary is found inside them.
+
+    The mask has the length of the text. Newlines of fenced blocks stay, because chunks may end there.
+    """
+    # The test for a character is much faster than a pattern, and most texts have no code.
     if "`" in text or "~" in text:
         if "```" in text or "~~~" in text:
-            text = _FENCED_BLOCK.sub(lambda block: _hide(block[0]), text)
-        text = _CODE_SPAN.sub(_hide_span, text)
+            text = _FENCED_BLOCK.sub(lambda block: _mask(block[0]), text)
+        text = _CODE_SPAN.sub(_mask_span, text)
     if "/" in text:
-        text = _ADDRESS.sub(lambda address: HIDDEN * len(address[0]), text)
+        text = _URL.sub(_mask_run, text)
     return text
 
 
-def _hide(code: str) -> str:
-    return code.translate(_HIDING)
+def _mask(code: str) -> str:
+    return re.sub(r"\S+", _mask_run, re.sub(r"[^\S\n]", _MASKED_SPACE, code))
 
 
-def _hide_span(span: regex.Match[str]) -> str:
+def _mask_run(run: re.Match[str] | regex.Match[str]) -> str:
+    return MASK * len(run[0])
+
+
+def _mask_span(span: regex.Match[str]) -> str:
     code = span[0]
-    return _hide(code.replace("\n", " ")) if len(code) <= _LONGEST_SPAN else code
+    return _mask(code.replace("\n", " ")) if len(code) <= _MAX_CODE_SPAN_LENGTH else code

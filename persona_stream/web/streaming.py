@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from flask import Request, Response
 
 from persona_stream.chunking.base import Chunker
-from persona_stream.chunking.registry import characters, get_chunker
+from persona_stream.chunking.chunkers import characters
+from persona_stream.chunking.registry import get_chunker
 from persona_stream.concurrency import Wakeup, run_in_threadpool
 from persona_stream.core import cursor, sse
 from persona_stream.core.clock import Clock

@@ -1,4 +1,4 @@
-"""What answers are made of, the awkward first: shared by the tests of the law."""
+"""Text fragments and strategies for the tests of chunking."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CLUSTERS = [
     "\u0600١",
     "\u1100\u1100\u1161",
 ]
-# Parts of clusters, which join to whatever they happen to be beside.
+# Parts of clusters, which may join to adjacent characters.
 LOOSE = ["\u0301", "\u200d", "\ufe0f", "\u20e3", "\U0001f1e9", "🏽", "\u094d", "\u0600", "\u1161", "\u11a8", "\r", "\n"]
 
 URLS = [
@@ -101,24 +101,26 @@ FENCES = [
 ALL = CLUSTERS + LOOSE + WHOLE + WORDS + WIDE + MARKS + OPENERS + BLANKS + FENCES
 
 
-def texts(*, largest: int = 30) -> st.SearchStrategy[str]:
-    """Make texts of everything in any order."""
-    return st.lists(st.sampled_from(ALL), max_size=largest).map("".join)
+def texts(*, max_fragments: int = 30) -> st.SearchStrategy[str]:
+    """Return a strategy for texts of fragments in any order."""
+    return st.lists(st.sampled_from(ALL), max_size=max_fragments).map("".join)
 
 
 def boundaries(text: str) -> set[int]:
-    """Say where the clusters of a text end, by the slow and simple way."""
-    ends, at = {0}, 0
+    """Return the ends of the clusters of a text, by a full scan."""
+    ends = {0}
+    at = 0
     for cluster in regex.findall(r"\X", text):
         at += len(cluster)
         ends.add(at)
     return ends
 
 
-def cuts(pieces: list[str]) -> list[int]:
-    """Say where the pieces of a text end."""
-    ends, at = [], 0
-    for piece in pieces:
-        at += len(piece)
+def cuts(chunks: list[str]) -> list[int]:
+    """Return the ends of the chunks of a text."""
+    ends = []
+    at = 0
+    for chunk in chunks:
+        at += len(chunk)
         ends.append(at)
     return ends

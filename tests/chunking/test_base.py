@@ -1,4 +1,4 @@
-"""The law of chunking holds for every chunker and every text."""
+"""The invariants of chunking hold for every chunker and every text."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ chunkers = st.sampled_from(SHIPPED)
 
 
 @given(texts(), chunkers)
-def test_any_text(text: str, chunk: Chunker) -> None:
-    """The pieces join to the text, none is empty, and none ends inside a grapheme cluster."""
-    pieces = list(chunk(text))
-    assert "".join(pieces) == text
-    assert all(pieces)
-    assert set(cuts(pieces)) <= boundaries(text)
+def test_the_chunks_of_any_text_fulfil_the_invariants(text: str, chunk: Chunker) -> None:
+    """The chunks join to the text, none is empty, and none ends inside a grapheme cluster."""
+    chunks = list(chunk(text))
+    assert "".join(chunks) == text
+    assert all(chunks)
+    assert set(cuts(chunks)) <= boundaries(text)
 
 
 @settings(max_examples=6)
-@given(texts(largest=8), st.integers(500, 2000), chunkers)
-def test_long_text(text: str, times: int, chunk: Chunker) -> None:
-    """However long a text is, it has at most 1,000 pieces, which keep the law."""
+@given(texts(max_fragments=8), st.integers(500, 2000), chunkers)
+def test_a_long_text_has_at_most_a_thousand_chunks(text: str, times: int, chunk: Chunker) -> None:
+    """The chunks of a long text join to the text and are not empty."""
     text *= times
     assume(len(text) < 50_000)
-    pieces = list(chunk(text))
-    assert "".join(pieces) == text
-    assert all(pieces)
-    assert len(pieces) <= MAX_CHUNKS
+    chunks = list(chunk(text))
+    assert "".join(chunks) == text
+    assert all(chunks)
+    assert len(chunks) <= MAX_CHUNKS
 
 
 _around = [
@@ -82,16 +82,16 @@ _around = [
     st.sampled_from([words, sentences]),
 )
 @example([("a", " ", URLS[0], "中"), ("a", "中", "３．１４", " ")], words)
-def test_whole_things(parts: list[tuple[str, str, str, str]], chunk: Chunker) -> None:
-    """No piece of words or sentences ends inside an address, a number, an abbreviation or a code span."""
+def test_urls_numbers_abbreviations_and_code_stay_whole(parts: list[tuple[str, str, str, str]], chunk: Chunker) -> None:
+    """No chunk of words or sentences ends inside one of them."""
     text, whole = "", []
     for before, left, thing, right in parts:
         text += before + left
         whole.append(range(len(text) + 1, len(text) + len(thing)))
         text += thing + right
-    pieces = list(chunk(text))
-    for cut in cuts(pieces):
-        assert not any(cut in inside for inside in whole), pieces
+    chunks = list(chunk(text))
+    for cut in cuts(chunks):
+        assert not any(cut in inside for inside in whole), chunks
 
 
 _code_lines = st.lists(
@@ -110,8 +110,10 @@ _code_lines = st.lists(
     _code_lines,
     st.sampled_from([words, sentences]),
 )
-def test_fenced_block(before: str, fence: tuple[str, str | None], code: list[str], chunk: Chunker) -> None:
-    """A fenced block is cut only at its lines, also one that is never closed."""
+def test_a_fenced_block_is_split_only_at_its_lines(
+    before: str, fence: tuple[str, str | None], code: list[str], chunk: Chunker
+) -> None:
+    """So is a block that is never closed."""
     opening, closing = fence
     block = "\n".join([opening, *code] if closing is None else [opening, *code, closing])
     text = before + block + ("" if closing is None else "\nMore text. The end.")
@@ -120,7 +122,7 @@ def test_fenced_block(before: str, fence: tuple[str, str | None], code: list[str
         assert cut not in inside or text[cut - 1] == "\n", text
 
 
-# It takes some hundredths of a second; were it quadratic, it would take far more than this.
+# Linear time takes some hundredths of a second; quadratic time would exceed the timeout.
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("chunk", SHIPPED)
 @pytest.mark.parametrize(
@@ -165,35 +167,35 @@ def test_fenced_block(before: str, fence: tuple[str, str | None], code: list[str
         *["> ", "- ", "\n ", ". " + " " * 99, "1．", "x" * 200 + " ", "http://a.b/c. ", "\U0001f1e9\u0301", "\ud800"],
     ],
 )
-def test_hostile_text(unit: str, chunk: Chunker) -> None:
-    """A text of nothing but one awkward thing is cut in time that grows with its length, and with nothing else."""
+def test_repetitive_text_is_split_in_linear_time(unit: str, chunk: Chunker) -> None:
+    """The time does not depend on the repeated unit."""
     text = unit * (30_000 // len(unit))
-    pieces = list(chunk(text))
-    assert "".join(pieces) == text
-    assert all(pieces)
-    assert len(pieces) <= MAX_CHUNKS
+    chunks = list(chunk(text))
+    assert "".join(chunks) == text
+    assert all(chunks)
+    assert len(chunks) <= MAX_CHUNKS
 
 
 @given(texts(), st.lists(st.integers(0, 9), min_size=1, max_size=50))
-def test_a_chunker_of_somebody_else(text: str, sizes: list[int]) -> None:
-    """The law is kept for a chunker that knows nothing of it, and its own cuts with it where they are lawful."""
+def test_the_invariants_are_enforced_for_a_custom_chunker(text: str, sizes: list[int]) -> None:
+    """Its own boundaries are kept where the invariants allow it."""
 
     def careless(text: str) -> list[str]:
-        pieces, at = [], 0
+        chunks, at = [], 0
         for size in sizes:
-            pieces.append(text[at : at + size])
+            chunks.append(text[at : at + size])
             at += size
-        return [*pieces, text[at:]]
+        return [*chunks, text[at:]]
 
-    pieces = enforce_invariants("careless", careless)(text)
-    assert "".join(pieces) == text
-    assert all(pieces)
-    assert set(cuts(pieces)) <= boundaries(text)
-    assert set(cuts(pieces)) >= set(cuts(careless(text))) & boundaries(text) - {0}
+    chunks = enforce_invariants("careless", careless)(text)
+    assert "".join(chunks) == text
+    assert all(chunks)
+    assert set(cuts(chunks)) <= boundaries(text)
+    assert set(cuts(chunks)) >= set(cuts(careless(text))) & boundaries(text) - {0}
 
 
-def test_too_many_pieces() -> None:
-    """A chunker that makes more than 1,000 pieces has neighbours joined, evenly."""
+def test_excess_chunks_are_merged() -> None:
+    """Neighbouring chunks are merged evenly."""
     assert enforce_invariants("letters", list)("x" * 1000) == ["x"] * 1000
     assert enforce_invariants("letters", list)("x" * 2500) == ["xxx"] * 833 + ["x"]
 
@@ -206,11 +208,11 @@ def test_too_many_pieces() -> None:
         (lambda text: [text, "!"], "the chunker 'wrong' changed the text at character 5"),
         (lambda text: iter(lambda: "h", None), "the chunker 'wrong' changed the text at character 1"),
         (lambda text: [b"hello"], "the chunker 'wrong' changed the text at character 0"),
-        (lambda text: [text[:2]], "the chunker 'wrong' lost the text from character 2 on"),
-        (lambda text: [], "the chunker 'wrong' lost the text from character 0 on"),
+        (lambda text: [text[:2]], "the chunker 'wrong' dropped the text after character 2"),
+        (lambda text: [], "the chunker 'wrong' dropped the text after character 0"),
     ],
 )
-def test_a_chunker_that_does_not_join(wrong: Chunker, sentence: str) -> None:
-    """A chunker whose pieces do not join to the text is told so, with its name and the place."""
+def test_a_chunker_that_changes_the_text_is_rejected(wrong: Chunker, sentence: str) -> None:
+    """The error names the chunker and the position."""
     with pytest.raises(ValueError, match=sentence):
         enforce_invariants("wrong", wrong)("hello")

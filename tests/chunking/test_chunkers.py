@@ -1,9 +1,4 @@
-"""Pieces of 20 characters.
-
-Pieces of whole words.
-
-Pieces of one sentence.
-"""
+"""The bundled chunkers: characters, words and sentences."""
 
 from __future__ import annotations
 
@@ -18,34 +13,34 @@ from tests.chunking.fragments import WIDE
 
 
 @pytest.mark.parametrize(
-    ("text", "pieces"),
+    ("text", "chunks"),
     [
         ("", []),
         ("short", ["short"]),
         ("x" * 20, ["x" * 20]),
         ("x" * 21, ["x" * 20, "x"]),
         ("中" * 45, ["中" * 20, "中" * 20, "中" * 5]),
-        # A cluster that straddles the size goes whole into the next piece.
+        # A cluster at the limit goes into the next chunk.
         ("x" * 19 + "e\u0301" + "y" * 20, ["x" * 19, "e\u0301" + "y" * 18, "yy"]),
         ("x" * 19 + "\r\n" + "y" * 3, ["x" * 19, "\r\nyyy"]),
         ("x" * 19 + "👨‍👩‍👧‍👦" + "y" * 13, ["x" * 19, "👨‍👩‍👧‍👦" + "y" * 13]),
         ("🇩🇪" * 15 + "x", ["🇩🇪" * 10, "🇩🇪" * 5 + "x"]),
         ("x" + "🇩🇪" * 15, ["x" + "🇩🇪" * 9, "🇩🇪" * 6]),
-        # One that is longer than the size is a piece of its own.
+        # A cluster above the size is a chunk of its own.
         ("abc" + "e" + "\u0301" * 30 + "xyz", ["abc", "e" + "\u0301" * 30, "xyz"]),
         ("e" + "\u0301" * 30, ["e" + "\u0301" * 30]),
     ],
 )
-def test_pieces(text: str, pieces: list[str]) -> None:
-    """The pieces are these."""
-    assert characters(text) == pieces
+def test_characters_splits_into_chunks_of_twenty(text: str, chunks: list[str]) -> None:
+    """Grapheme clusters stay whole."""
+    assert characters(text) == chunks
 
 
 @pytest.mark.parametrize("letter", ["x", "中"])
-def test_size_grows(letter: str) -> None:
-    """Over 20,000 characters the pieces grow, all alike, and there are 1,000."""
-    assert [len(piece) for piece in characters(letter * 20_000)] == [20] * 1000
-    assert [len(piece) for piece in characters(letter * 42_000)] == [42] * 1000
+def test_characters_grow_above_a_thousand_chunks(letter: str) -> None:
+    """All chunks grow alike."""
+    assert [len(chunk) for chunk in characters(letter * 20_000)] == [20] * 1000
+    assert [len(chunk) for chunk in characters(letter * 42_000)] == [42] * 1000
 
 
 ENGLISH = [
@@ -85,7 +80,6 @@ CHINESE = [
 JAPANESE = [
     ["イーサリアムのコンピューターは「ワールドコンピュータ」と", "呼ばれていますが、ちょっと難しいかもしれません！"]
 ]
-THAI = [["สวัสดีครับ ", "ผมชื่อวิทาลิก ", "ซึ่งเป็นแพลตฟอร์มบล็อก", "เชนแบบเปิดที่มีสัญญาอัจฉริยะ", "และอื่นๆ อีกมากมาย"]]
 MARKDOWN = [
     [
         "## Getting started\n\n",
@@ -98,10 +92,10 @@ MARKDOWN = [
 ]
 
 
-@pytest.mark.parametrize("pieces", [[], *ENGLISH, *CHINESE, *JAPANESE, *THAI, *MARKDOWN])
-def test_words_pieces(pieces: list[str]) -> None:
-    """The pieces are these: they end with words, sentences and phrases."""
-    assert words("".join(pieces)) == pieces
+@pytest.mark.parametrize("chunks", [[], *ENGLISH, *CHINESE, *JAPANESE, *MARKDOWN])
+def test_words_splits_at_words_phrases_and_sentences(chunks: list[str]) -> None:
+    """Chunks end early at the end of a sentence."""
+    assert words("".join(chunks)) == chunks
 
 
 _plain = st.lists(
@@ -110,17 +104,17 @@ _plain = st.lists(
 
 
 @given(_plain.map(" ".join))
-def test_until_twenty(text: str) -> None:
-    """A piece has words until it has 20 characters, and fewer only at a sentence's end."""
-    pieces = words(text)
-    for piece in pieces[:-1]:
-        assert piece.endswith(" ")
-        assert len(piece) >= 20 or piece.endswith(". ")
-    for piece in pieces:
-        assert len(piece.rstrip().rpartition(" ")[0]) < 20
+def test_a_chunk_has_twenty_characters_or_ends_its_sentence(text: str) -> None:
+    """Without its last word it has fewer than 20 characters."""
+    chunks = words(text)
+    for chunk in chunks[:-1]:
+        assert chunk.endswith(" ")
+        assert len(chunk) >= 20 or chunk.endswith(". ")
+    for chunk in chunks:
+        assert len(chunk.rstrip().rpartition(" ")[0]) < 20
 
 
-# Katakana, which make one word however many there are, have a comma here.
+# A katakana word of any length stays whole, so it is followed by a comma here.
 @given(
     st.lists(
         st.sampled_from([*WIDE, "，", "。", "Latin, "]),
@@ -128,8 +122,8 @@ def test_until_twenty(text: str) -> None:
         max_size=40,
     ).map(lambda parts: "".join(parts).replace("ター", "ター、"))
 )
-def test_never_one_block(text: str) -> None:
-    """Text without spaces is cut too: no piece is much longer than 20 characters."""
+def test_text_without_spaces_is_split(text: str) -> None:
+    """No chunk is much longer than 20 characters."""
     assert max(map(len, words(text))) <= 40
 
 
@@ -139,35 +133,35 @@ def test_never_one_block(text: str) -> None:
         max_size=20,
     ).map("".join)
 )
-def test_kinsoku(text: str) -> None:
-    """No piece begins with closing punctuation, a small kana or such, and none ends with opening punctuation."""
-    pieces = words(text)
-    for piece, following in pairwise(pieces):
-        assert piece[-1] not in "（「《"
+def test_line_breaking_rules_are_followed(text: str) -> None:
+    """No chunk starts with closing punctuation or a small kana, and none ends with opening punctuation."""
+    chunks = words(text)
+    for chunk, following in pairwise(chunks):
+        assert chunk[-1] not in "（「《"
         assert following[0] not in "）」》，、：。！？々ーっ"
-        assert not (piece[-1].isdigit() and following[0] == "元")
-        assert not (piece[-1] in "コンピューター" and following[0] in "コンピューター")
+        assert not (chunk[-1].isdigit() and following[0] == "元")
+        assert not (chunk[-1] in "コンピューター" and following[0] in "コンピューター")
 
 
-def test_a_long_word() -> None:
-    """A word of more than 200 characters is cut at graphemes; one of 200 is not."""
+def test_a_word_above_200_characters_is_split_at_graphemes() -> None:
+    """A word of 200 characters is not."""
     assert words("y" * 200 + " z") == ["y" * 200 + " ", "z"]
     assert words("Look: " + "x" * 450 + " z") == ["Look: " + "x" * 200, "x" * 200, "x" * 50 + " ", "z"]
     assert words("e\u0301" * 150) == ["e\u0301" * 100, "e\u0301" * 50]
     assert words("x" + "🇩🇪" * 120) == ["x" + "🇩🇪" * 99, "🇩🇪" * 21]
 
 
-def test_a_long_word_behind_chinese() -> None:
-    """Only the long word is cut: one of 195 letters behind Chinese is whole."""
+def test_a_word_of_195_letters_after_chinese_stays_whole() -> None:
+    """The Chinese characters before it do not count as part of the word."""
     assert words("以太坊是什么" + "x" * 195) == ["以太坊是什么", "x" * 195]
 
 
-def test_sizes_grow() -> None:
-    """Over 1,000 pieces they grow, and are of whole words still."""
-    pieces = words("some words and other words " * 2000)
-    assert len(pieces) <= 1000
-    assert all(piece.endswith(" ") for piece in pieces)
-    assert {len(piece) > 50 for piece in pieces} == {True}
+def test_words_grow_above_a_thousand_chunks() -> None:
+    """The chunks still consist of whole words."""
+    chunks = words("some words and other words " * 2000)
+    assert len(chunks) <= 1000
+    assert all(chunk.endswith(" ") for chunk in chunks)
+    assert {len(chunk) > 50 for chunk in chunks} == {True}
 
 
 SENTENCES_ENGLISH = [
@@ -201,7 +195,6 @@ SENTENCES_CHINESE = [
 SENTENCES_JAPANESE = [
     ["これはペンです。", "「本当？」", "と彼は言った。", "ちょっと難しいかもしれません！", "３．２９％以上。"]
 ]
-SENTENCES_THAI = [["สวัสดีครับ ", "ผมชื่อวิทาลิก ", "อื่นๆ อีกมากมาย 3.14 ครับ"]]
 SENTENCES_MARKDOWN = [
     ["## 1. Getting started\n\n", "1. Install it. ", "Then run.\n", "2. Call `foo(1, 2)`:\n\n", "3. Done. ", "Well.\n"],
     ["```python\n", "def f(a):\n", "    # Hello. World!\n", "    return a\n\n", "f(1)\n", "```\n\n", "Text. ", "Text."],
@@ -219,49 +212,49 @@ SENTENCES_MARKDOWN = [
 
 
 @pytest.mark.parametrize(
-    "pieces", [[], *SENTENCES_ENGLISH, *SENTENCES_CHINESE, *SENTENCES_JAPANESE, *SENTENCES_THAI, *SENTENCES_MARKDOWN]
+    "chunks", [[], *SENTENCES_ENGLISH, *SENTENCES_CHINESE, *SENTENCES_JAPANESE, *SENTENCES_MARKDOWN]
 )
-def test_sentences_pieces(pieces: list[str]) -> None:
-    """One sentence is one piece, with what closes it and the blanks behind it."""
-    assert sentences("".join(pieces)) == pieces
+def test_a_sentence_is_a_chunk(chunks: list[str]) -> None:
+    """Closing quotes, brackets and whitespace belong to the sentence before them."""
+    assert sentences("".join(chunks)) == chunks
 
 
 @pytest.mark.parametrize("text", ["\n\n  Hello there. ", "   ", "\n\n\n", " \n x"])
-def test_no_blank_pieces(text: str) -> None:
-    """Blanks at the beginning go with the first sentence."""
+def test_no_chunk_is_blank(text: str) -> None:
+    """Leading whitespace belongs to the first sentence."""
     assert sentences(text) == [text]
 
 
-def test_a_long_sentence() -> None:
-    """A sentence of words is one piece, whatever its length."""
+def test_a_sentence_of_any_length_is_a_chunk() -> None:
+    """If its words are not too long."""
     text = "word " * 400
     assert sentences(text) == [text]
 
 
-def test_sentences_a_long_word() -> None:
-    """A word of more than 200 characters is cut, and the sentence around it only there."""
+def test_a_sentence_is_split_only_in_a_long_word() -> None:
+    """A word of more than 200 characters is split."""
     text = "See " + "x" * 450 + " there."
     assert sentences(text) == ["See " + "x" * 200, "x" * 200, "x" * 50 + " there."]
     assert sentences("See " + "x" * 200 + " there.") == ["See " + "x" * 200 + " there."]
 
 
-def test_chinese_without_a_stop() -> None:
-    """Chinese without a stop is cut at its commas, and where it has none, at its characters."""
+def test_chinese_without_a_stop_is_split_at_commas() -> None:
+    """Without commas, at characters."""
     clause = "这个句子没有句号" * 10 + "，"
     assert sentences(clause * 4) == [clause * 2, clause * 2]
     assert sentences("字" * 450) == ["字" * 200, "字" * 200, "字" * 50]
 
 
-def test_an_address_in_a_long_word() -> None:
-    """An address of up to 200 characters is whole also in a longer word; a longer one is a long word itself."""
-    address = "https://example.com/" + "y" * 170
-    assert sentences("(see:" + "x" * 50 + "," + address + ")") == ["(see:" + "x" * 50 + ",", address + ")"]
-    assert sentences(address + "z" * 100) == [(address + "z" * 100)[:200], "z" * 90]
+def test_a_url_in_a_long_word_stays_whole() -> None:
+    """A URL above 200 characters is split like a long word."""
+    url = "https://example.com/" + "y" * 170
+    assert sentences("(see:" + "x" * 50 + "," + url + ")") == ["(see:" + "x" * 50 + ",", url + ")"]
+    assert sentences(url + "z" * 100) == [(url + "z" * 100)[:200], "z" * 90]
 
 
-def test_groups_grow() -> None:
-    """Over 1,000 sentences come in groups, and no group ends inside a sentence."""
-    pieces = sentences("One is short. This one is a little longer. " * 2500)
-    assert len(pieces) <= 1000
-    assert all(piece.endswith(". ") for piece in pieces)
-    assert max(map(len, pieces)) < 3 * min(map(len, pieces[:-1]))
+def test_sentences_are_grouped_above_a_thousand_chunks() -> None:
+    """No group ends inside a sentence."""
+    chunks = sentences("One is short. This one is a little longer. " * 2500)
+    assert len(chunks) <= 1000
+    assert all(chunk.endswith(". ") for chunk in chunks)
+    assert max(map(len, chunks)) < 3 * min(map(len, chunks[:-1]))

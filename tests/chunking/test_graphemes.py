@@ -1,4 +1,4 @@
-"""Boundaries are found from nearby, and are those that a walk through the whole text finds."""
+"""Grapheme boundaries are found locally and equal those of a scan of the whole text."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ _texts = st.lists(st.sampled_from([*CLUSTERS, *LOOSE, *"a1中アか😀©।ก�
 
 
 @given(_texts.map("".join), st.data())
-def test_as_the_slow_way(text: str, data: st.DataObject) -> None:
-    """From any boundary that is known, the boundaries around any place are found."""
+def test_local_search_equals_a_full_scan(text: str, data: st.DataObject) -> None:
+    """From any known boundary and for any index."""
     every = boundaries(text)
     at = data.draw(st.integers(1, len(text)))
-    known = data.draw(st.sampled_from(sorted(place for place in every if place < at)))
+    known = data.draw(st.sampled_from(sorted(boundary for boundary in every if boundary < at)))
     before, after = enclosing_boundaries(text, known, at)
-    assert before == max(place for place in every if place <= at)
-    assert after == min(place for place in every if place >= at)
+    assert before == max(boundary for boundary in every if boundary <= at)
+    assert after == min(boundary for boundary in every if boundary >= at)
     assert next_boundary(text, known, at) == after
 
 
 @pytest.mark.parametrize("cluster", CLUSTERS)
-def test_clusters(cluster: str) -> None:
-    """What a reader sees as one character is one."""
+def test_a_cluster_has_no_inner_boundary(cluster: str) -> None:
+    """The enclosing boundaries of each index are those of the cluster."""
     text = f"x{cluster}x"
     for at in range(2, len(text) - 1):
         assert enclosing_boundaries(text, 0, at) == (1, len(text) - 1)
 
 
 @pytest.mark.parametrize("marks", ["", "\u0301", "\u094dक"])
-def test_a_thousand_flags(marks: str) -> None:
-    """Flags are pairs, counted from the first."""
+def test_a_long_run_of_flags_is_split_into_pairs(marks: str) -> None:
+    """Pairs are counted from the first flag."""
     text = "🇩🇪" * 1000 + marks
     assert enclosing_boundaries(text, 0, 1000) == (1000, 1000)
     assert enclosing_boundaries(text, 400, 1001) == (1000, 1002)

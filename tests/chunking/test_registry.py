@@ -1,4 +1,4 @@
-"""Chunkers have names, and users add theirs."""
+"""Registry of chunkers."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ from collections.abc import Iterator
 
 import pytest
 
-from persona_stream.chunking.registry import _chunkers, get_chunker, names, register, words
+from persona_stream.chunking.chunkers import words
+from persona_stream.chunking.registry import _chunkers, get_chunker, names, register
 
 
 @pytest.fixture(autouse=True)
-def _leave_no_names() -> Iterator[None]:
+def _restore_registry() -> Iterator[None]:
     before = dict(_chunkers)
     yield
     _chunkers.clear()
     _chunkers.update(before)
 
 
-def test_three_ship() -> None:
-    """There are three from the start, under the names of the wire."""
+def test_three_chunkers_are_bundled() -> None:
+    """They are registered under the names of the wire format."""
     assert names() == ("characters", "words", "sentences")
     assert get_chunker("words") is words
 
 
-def test_own_chunker() -> None:
-    """A user's chunker is found by its name like the others, and the law is kept for it."""
+def test_a_custom_chunker_can_be_registered() -> None:
+    """It is found by its name, and the invariants are enforced."""
     register("lines", lambda text: text.split("\n") if "\n" not in text else text.splitlines(keepends=True))
     register("letters", list)
     assert names()[3:] == ("lines", "letters")
@@ -33,26 +34,26 @@ def test_own_chunker() -> None:
 
 
 @pytest.mark.parametrize("name", ["", "Words", "two words", "1st", "-x", "x" * 65, "wörter", "a\n"])
-def test_bad_name(name: str) -> None:
-    """A name that could not be sent in a request is refused."""
-    with pytest.raises(ValueError, match="cannot name a chunker"):
+def test_an_invalid_name_is_rejected(name: str) -> None:
+    """A name must be usable in a request."""
+    with pytest.raises(ValueError, match="invalid chunker name"):
         register(name, list)
 
 
-def test_taken_name() -> None:
-    """A name is given once."""
-    with pytest.raises(ValueError, match="there is a chunker 'words' already"):
+def test_a_name_can_be_registered_once() -> None:
+    """The second registration raises ValueError."""
+    with pytest.raises(ValueError, match="the chunker 'words' is already registered"):
         register("words", list)
 
 
-def test_not_callable() -> None:
-    """What cannot be called is refused when it is registered, not when the first answer comes."""
-    with pytest.raises(TypeError, match="the chunker 'lines' is a str, which cannot be called"):
-        register("lines", "lines")  # type: ignore[arg-type]  # that is the point
+def test_a_chunker_must_be_callable() -> None:
+    """Registration fails, not the first answer."""
+    with pytest.raises(TypeError, match="the chunker 'lines' must be callable, not str"):
+        register("lines", "lines")  # type: ignore[arg-type]  # the wrong type is the case under test
 
 
-def test_unknown_name() -> None:
-    """An unknown name is a KeyError that says which names there are."""
+def test_an_unknown_name_raises_an_error_with_the_known_names() -> None:
+    """The error is a KeyError with a readable message."""
     with pytest.raises(KeyError) as caught:
         get_chunker("lines")
-    assert str(caught.value) == "there is no chunker 'lines': choose one of characters, words, sentences"
+    assert str(caught.value) == "unknown chunker 'lines': use one of characters, words, sentences"

@@ -1,4 +1,4 @@
-"""Full stops that end no sentence are told from those that do."""
+"""Full stops of abbreviations are distinguished from those that end a sentence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from persona_stream.chunking.sentence_boundaries import is_abbreviation
 
 
-def _first_stop(text: str) -> bool:
+def _is_first_stop_abbreviation(text: str) -> bool:
     stop = text.index(". ")
     return is_abbreviation(text, stop, stop + 2)
 
@@ -38,9 +38,9 @@ def _first_stop(text: str) -> bool:
         ],
     ],
 )
-def test_abbreviations(text: str) -> None:
-    """These full stops end no sentence."""
-    assert _first_stop(text)
+def test_these_full_stops_end_no_sentence(text: str) -> None:
+    """Abbreviations, initials and list numbers."""
+    assert _is_first_stop_abbreviation(text)
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,6 @@ def test_abbreviations(text: str) -> None:
         ],
     ],
 )
-def test_ends(text: str) -> None:
-    """These end one."""
-    assert not _first_stop(text)
+def test_these_full_stops_end_a_sentence(text: str) -> None:
+    """Also after an ambiguous abbreviation."""
+    assert not _is_first_stop_abbreviation(text)

@@ -1,4 +1,4 @@
-"""Code and addresses are hidden, and everything else is not."""
+"""Code and URLs are masked, and nothing else."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.chunking.fragments import texts
 
 
 @given(texts())
-def test_length(text: str) -> None:
-    """A mask has the length of its text."""
+def test_the_mask_has_the_length_of_the_text(text: str) -> None:
+    """For any text."""
     assert len(mask_code_and_urls(text)) == len(text)
 
 
@@ -37,8 +37,8 @@ def test_length(text: str) -> None:
         ("a / b :// c", "a / b :// c"),
     ],
 )
-def test_hidden(text: str, hidden: str) -> None:
-    """These are the parts that are hidden."""
+def test_code_and_urls_are_masked(text: str, hidden: str) -> None:
+    """Masked characters are shown as underscores."""
     masked = mask_code_and_urls(text)
     shown = "".join(old if old == new else "_" for old, new in zip(text, masked, strict=True))
     assert shown == hidden
