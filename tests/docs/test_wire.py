@@ -91,7 +91,7 @@ def test_the_bodies_are_bodies() -> None:
 
 def test_every_status_is_explained() -> None:
     """The reference names each status of an event and of a run; the guide says what to do at each of an event's."""
-    _, _, behind = STREAMING.text.partition("\n## What a client does at each event\n")
+    _, _, behind = STREAMING.text.partition("\n## Handling events\n")
     advice = behind.partition("\n## ")[0]
     for frame in FRAMES:
         for status in statuses(frame):
@@ -174,4 +174,4 @@ def test_the_styles_have_these_numbers() -> None:
     assert {row: api[row] for row in expected} == expected
     guide = {cells[0]: cells[1:4] for cells in STREAMING.rows()}
     assert guide["progress: text, percent, seconds"] == [f"every {style.interval:g} s" for style in STYLES.values()]
-    assert guide["pause between pieces"] == [f"{style.pause:g} s" for style in STYLES.values()]
+    assert guide["pause between chunks"] == [f"{style.pause:g} s" for style in STYLES.values()]
