@@ -9,9 +9,16 @@ from typing import Any
 
 import click
 
-from persona_stream.client.main import OutputOptions, ask
-from persona_stream.client.models import PATHS, BadAddressError, BadTokenError, NotTextError, Question, Server
-from persona_stream.client.texts import EN, ZH, Texts, language_of
+from persona_stream.client.models import (
+    PATHS,
+    InvalidTokenError,
+    InvalidUrlError,
+    NotUnicodeError,
+    OutputOptions,
+    Question,
+    Server,
+)
+from persona_stream.client.texts import EN, ZH, Texts, detect_language
 
 _EPILOG = """\b
 Exit codes:
@@ -56,14 +63,19 @@ def chat(context: click.Context, /, **given: Any) -> None:
     The answer is written to stdout, everything else to stderr. A MESSAGE of "-" is read from stdin. The TOKEN may
     also come from the environment variable PERSONA_STREAM_TOKEN.
     """
-    given["locale"] = given["locale"] or language_of(os.environ)
+    given["locale"] = given["locale"] or detect_language(os.environ)
     texts = {"zh": ZH, "en": EN}[given["locale"]]
+    question = _question(given, texts)
+    server = _server(given, texts)
+    # --help and usage errors need neither requests nor rich, which take 0.1 s to import.
+    from persona_stream.client.main import ask
+
     outcome = ask(
-        _question(given, texts),
-        _server(given, texts),
+        question,
+        server,
         texts,
+        OutputOptions(json=given["as_json"], events=given["events"]),
         timeout=given["timeout"],
-        manner=OutputOptions(json=given["as_json"], events=given["events"]),
         out=sys.stdout,
         err=sys.stderr,
         environ=os.environ,
@@ -83,21 +95,21 @@ def _question(given: dict[str, Any], texts: Texts) -> Question:
     if message == "-":
         message = sys.stdin.buffer.read().decode(errors="surrogateescape") if sys.stdin else ""
     if not message.strip():
-        raise click.UsageError(texts.empty_message)
+        raise click.UsageError(texts.format("empty_message"))
     names = ("username", "endpoint", "prompt", "prompt_mode", "conversation_id", "chunking", "locale", "reasoning")
     try:
         return Question(message=message, **{name: given[name] for name in names})
-    except NotTextError as error:
-        raise click.UsageError(texts.not_text.format(field=error)) from error
+    except NotUnicodeError as error:
+        raise click.UsageError(texts.format("not_unicode", field=error)) from error
 
 
 def _server(given: dict[str, Any], texts: Texts) -> Server:
     token = given["token"] or given["token_option"] or os.environ.get("PERSONA_STREAM_TOKEN", "")
     if not token:
-        raise click.UsageError(texts.credential_missing)
+        raise click.UsageError(texts.format("token_missing"))
     try:
         return Server(given["url"], token)
-    except BadAddressError as error:
-        raise click.UsageError(texts.bad_address.format(url=str(error))) from error
-    except BadTokenError as error:
-        raise click.UsageError(texts.credential_malformed) from error
+    except InvalidUrlError as error:
+        raise click.UsageError(texts.format("invalid_url", url=str(error))) from error
+    except InvalidTokenError as error:
+        raise click.UsageError(texts.format("token_malformed")) from error

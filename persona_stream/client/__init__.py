@@ -1,5 +1,6 @@
-"""The command-line client: ask, watch, read, resume, cancel.
+"""Command-line client: send a question, show progress, resume after a broken connection, cancel.
 
-What a server sends is text of a stranger: nothing of it reaches a terminal before ``harmless`` has seen it.
-What is decided and what is done are apart: ``session`` and ``judgement`` know neither sockets nor terminals.
+Invariants:
+    Text from a server is untrusted: it passes ``terminal.sanitize`` before it is written.
+    ``session`` and ``policy`` decide; only ``transport`` does network I/O, and only ``terminal`` writes.
 """

@@ -1,7 +1,4 @@
-"""Ask a question and show what happens: the file of the client that knows all the others.
-
-Ctrl-C: the first asks to stop, the second leaves at once.
-"""
+"""Entry point of the client: connect session, transport and renderers. The first Ctrl-C cancels, the second exits."""
 
 from __future__ import annotations
 
@@ -12,11 +9,10 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from types import FrameType
 from typing import TextIO
 
-from persona_stream.client.models import ExitCode, Question, Server
+from persona_stream.client.models import ExitCode, OutputOptions, Question, Server
 from persona_stream.client.progress_bar import ProgressBar, ProgressLog
 from persona_stream.client.renderers import (
     AnswerRenderer,
@@ -27,122 +23,115 @@ from persona_stream.client.renderers import (
     SummaryRenderer,
 )
 from persona_stream.client.session import Session, SessionFinished
-from persona_stream.client.terminal import Terminal, detect_terminal, sanitize_line
+from persona_stream.client.terminal import Terminal, sanitize_line
 from persona_stream.client.texts import Texts
 from persona_stream.client.transport import HttpTransport
 from persona_stream.core.clock import Clock, monotonic_wall_clock
-
-
-@contextmanager
-def interruptible(stop: Callable[[], None]) -> Iterator[None]:
-    """Call ``stop`` at the first Ctrl-C; it must be safe in a signal handler.
-
-    Nothing is raised: an exception could come in the middle of a write, and a piece would be written half.
-    """
-    # Only the main thread may handle signals; and where SIGINT is ignored (`nohup`, `&` in a script) it stays so.
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        yield
-        return
-    was_asked = False
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        nonlocal was_asked
-        if was_asked:
-            # Not sys.exit(): the main thread may hang in a write that nobody reads.
-            os._exit(ExitCode.CANCELLED)
-        was_asked = True
-        stop()
-
-    before = signal.signal(signal.SIGINT, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@dataclass(frozen=True, slots=True)
-class OutputOptions:
-    """Say how it shall be shown: as JSON lines, with the raw events, or neither."""
-
-    json: bool = False
-    events: bool = False
 
 
 def ask(
     question: Question,
     server: Server,
     texts: Texts,
+    options: OutputOptions,
     *,
     timeout: float,
-    manner: OutputOptions,
     out: TextIO | None,
     err: TextIO | None,
     environ: Mapping[str, str],
 ) -> ExitCode:
-    """Ask, show, and tell how it ended. Ctrl-C cancels the run.
+    """Send a question and show the answer on ``out`` and everything else on ``err``, which may be closed (``None``).
 
-    Args:
-        timeout: seconds for everything together.
-        out: where the answer goes; ``err``: where everything else goes.
+    ``timeout`` is in seconds and covers the whole session. Ctrl-C cancels the run.
     """
     clock = monotonic_wall_clock()
-    answer_screen, status_screen = detect_terminal(out, environ), detect_terminal(err, environ)
-    views = choose(manner, answer_screen, status_screen, texts, clock)
+    status = Terminal(err, environ)
+    renderers = create_renderers(options, Terminal(out, environ), status, texts, clock)
     transport = HttpTransport(server, clock)
     session = Session(question, transport, key=uuid.uuid4().hex, clock=clock, timeout=timeout, jitter=random.random)
     updates = session.updates()
     outcome = ExitCode.FAILED
-    with interruptible(transport.interrupt):
+    with handle_interrupt(transport.interrupt):
         try:
             for update in updates:
                 if isinstance(update, SessionFinished):
                     outcome = update.end.outcome
-                for view in views:
-                    view.render(update)
+                for renderer in renderers:
+                    renderer.render(update)
         except OSError as error:
-            # The answer has no reader any more, so the run needs none.
+            # The output has no reader any more, so the run is cancelled.
             transport.interrupt()
             for _ in updates:
                 pass
-            _let_go(out, err)
+            _discard_buffers(out, err)
             if not isinstance(error, BrokenPipeError):
                 with suppress(OSError):
-                    said = sanitize_line(texts.error_of("unwritable", error.strerror or str(error)))
-                    status_screen.write(f"{texts.error}{said}\n")
+                    text = sanitize_line(texts.error("unwritable", error.strerror or str(error)))
+                    status.write(f"{texts.format('error')}{text}\n")
             return ExitCode.FAILED
         finally:
             transport.close()
     return outcome
 
 
-def choose(manner: OutputOptions, out: Terminal, err: Terminal, texts: Texts, clock: Clock) -> list[Renderer]:
-    """Give the views for these screens, in the order in which they must be shown an update."""
+def create_renderers(
+    options: OutputOptions, out: Terminal, err: Terminal, texts: Texts, clock: Clock
+) -> list[Renderer]:
+    """Create the renderers for these terminals, in the order in which they receive an update."""
     reasoning = ReasoningRenderer(err, beside_answer=out.is_terminal and err.is_terminal)
-    views: list[Renderer] = []
-    if manner.events:
-        # They have the reasoning in them.
-        views += [RawEventRenderer(err, texts, clock)]
-    # A bar would stand among the lines of JSON; and in a log, those say everything already.
-    elif err.can_redraw and not (manner.json and out.is_terminal):
-        views += [ProgressBar(err, texts, clock), *([] if manner.json else [reasoning])]
-    elif not manner.json:
-        # Unlike a bar, a line can come while a thought has not ended its own.
-        views += [reasoning, ProgressLog(err, texts, clock)]
-    if manner.json:
-        views.append(JsonLinesRenderer(out, texts))
+    renderers: list[Renderer] = []
+    if options.events:
+        renderers.append(RawEventRenderer(err, texts, clock))
+    # A bar would disturb lines of JSON on the same terminal.
+    elif err.is_interactive and not (options.json and out.is_terminal):
+        renderers += [ProgressBar(err, texts, clock), *([] if options.json else [reasoning])]
+    elif not options.json:
+        # Unlike the bar, a progress line may follow unfinished reasoning.
+        renderers += [reasoning, ProgressLog(err, texts, clock)]
+    if options.json:
+        renderers.append(JsonLinesRenderer(out, texts))
     else:
-        # On a terminal, pieces would end up on the same lines as the raw events.
-        views.append(AnswerRenderer(out, at_once=not (manner.events and out.is_terminal)))
-    return [*views, SummaryRenderer(err, texts)]
+        # On a terminal, chunks would be mixed with the raw events.
+        renderers.append(AnswerRenderer(out, at_once=not (options.events and out.is_terminal)))
+    return [*renderers, SummaryRenderer(err, texts)]
 
 
-def _let_go(*streams: TextIO | None) -> None:
-    # Python flushes its streams once more when it ends, and would complain about the closed one then.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    for stream in streams:
-        if stream is not None:
-            try:
-                stream.flush()
-            except OSError:
-                os.dup2(nowhere, stream.fileno())
-    os.close(nowhere)
+@contextmanager
+def handle_interrupt(stop: Callable[[], None]) -> Iterator[None]:
+    """Call ``stop`` on the first Ctrl-C, and exit the process on the second.
+
+    Nothing is raised: an exception in the middle of a write would leave half a chunk.
+
+    Args:
+        stop: safe in a signal handler.
+    """
+    # Only the main thread may handle signals; an ignored SIGINT (nohup, "&" in a script) stays ignored.
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield
+        return
+    is_stopping = False
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        nonlocal is_stopping
+        if is_stopping:
+            # Not sys.exit(): the main thread may be blocked in a write.
+            os._exit(ExitCode.CANCELLED)
+        is_stopping = True
+        stop()
+
+    previous = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+def _discard_buffers(*streams: TextIO | None) -> None:
+    # Python flushes its streams at exit, and would report the failure again.
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in filter(None, streams):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(null, stream.fileno())
+    os.close(null)

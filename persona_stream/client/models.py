@@ -1,20 +1,13 @@
-"""What is asked, of whom, and through which endpoint.
-
-Where the server is, and the token that opens it.
-
-Read the JSON objects of the server. They are a stranger's: every field may be missing, or of another type.
-
-How an attempt to get an answer ends, and the exit code that says so.
-"""
+"""Values of the client: the question, the server, a reply, output options and exit codes."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
-from typing import Literal
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 EndpointName = Literal["smart", "advanced", "basic", "chat"]
@@ -27,16 +20,24 @@ PATHS: dict[EndpointName, str] = {
 }
 
 
-class NotTextError(ValueError):
-    """Name the field that is not Unicode: the bytes that were given are not UTF-8."""
+class NotUnicodeError(ValueError):
+    """Field that is not valid UTF-8; the message is the field's name."""
+
+
+class InvalidUrlError(ValueError):
+    """URL that cannot be a server's; the message is the URL."""
+
+
+class InvalidTokenError(ValueError):
+    """Text that cannot be a bearer token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """Hold one question. What is ``None`` is left out, and the server's own default holds.
+    """Request to one endpoint. Fields that are ``None`` are not sent.
 
     Raises:
-        NotTextError: a text holds lone surrogates, which is how Python shows bytes that are not UTF-8.
+        NotUnicodeError: a text has lone surrogates, Python's form of bytes that are not UTF-8.
     """
 
     username: str
@@ -51,52 +52,28 @@ class Question:
 
     def __post_init__(self) -> None:
         for name in ("username", "message", "prompt", "conversation_id"):
-            value = getattr(self, name)
-            if value is not None and any("\ud800" <= character <= "\udfff" for character in value):
-                raise NotTextError(name)
+            if any("\ud800" <= character <= "\udfff" for character in getattr(self, name) or ""):
+                raise NotUnicodeError(name)
 
     @property
     def streams(self) -> bool:
-        """Tell whether the answer comes as events, not as one object at the end."""
+        """Return whether the endpoint answers with an event stream."""
         return self.endpoint != "chat"
 
-    @property
-    def path(self) -> str:
-        """Give the path of the endpoint."""
-        return PATHS[self.endpoint]
-
-    def fields(self) -> dict[str, object]:
-        """Give the JSON object of the request."""
-        optional = {
-            "prompt": self.prompt,
-            "prompt_mode": self.prompt_mode,
-            "conversation_id": self.conversation_id,
-            "chunking": self.chunking,
-            "reasoning": self.reasoning or None,
-        }
-        return {
-            "username": self.username,
-            "message": self.message,
-            "locale": self.locale,
-            **{name: value for name, value in optional.items() if value is not None},
-        }
-
-
-class BadAddressError(ValueError):
-    """Say that this is not the address of a server."""
-
-
-class BadTokenError(ValueError):
-    """Say that this cannot be a token."""
+    def body(self) -> dict[str, object]:
+        """Return the JSON object of the request."""
+        names = ("username", "message", "locale", "prompt", "prompt_mode", "conversation_id", "chunking")
+        sent = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return {**sent, "reasoning": True} if self.reasoning else sent
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Hold an address like ``https://example.org/below/here``, and a bearer token.
+    """Base URL of a server, such as ``https://example.org/prefix``, and a bearer token.
 
     Raises:
-        BadAddressError: it is not an http or https address with a host.
-        BadTokenError: the token is empty, or has characters that no header can carry.
+        InvalidUrlError: the URL is not http or https, or has no host.
+        InvalidTokenError: the token is empty or has characters that a header cannot carry.
     """
 
     url: str
@@ -105,105 +82,91 @@ class Server:
     def __post_init__(self) -> None:
         try:
             parts = urlsplit(self.url)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         except ValueError:
-            usable = False
-        if not usable or not self.url.isprintable() or " " in self.url or parts.query or parts.fragment:
-            raise BadAddressError(self.url)
-        # Tokens are pasted, and bring a newline with them.
+            is_valid = False
+        if not is_valid or not self.url.isprintable() or " " in self.url or parts.query or parts.fragment:
+            raise InvalidUrlError(self.url)
+        # A pasted token often ends with a newline.
         object.__setattr__(self, "token", self.token.strip())
         if not self.token or not all("!" <= character <= "~" for character in self.token):
-            raise BadTokenError
+            raise InvalidTokenError
 
-    def at(self, path: str) -> str:
-        """Give the address of a path on this server."""
+    def url_for(self, path: str) -> str:
+        """Return the URL of a path on this server."""
         return self.url.rstrip("/") + path
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """Hold one event of the stream, or the object that stands for all of it.
+    """Event of a stream, or the JSON object that replaces the stream.
+
+    Fields are named as on the wire. A field that is missing or has another type is empty, or ``None`` for a number.
+    Times are in seconds, ``progress`` in percent.
 
     Attributes:
-        text: the piece of the answer, and ``reasoning`` the piece of the thoughts; empty when there is none.
-        progress: percent. ``elapsed``, ``eta``, ``deadline`` and ``total_time`` are seconds. ``None``: not said.
-        is_last: whether this is the terminal event.
-        payload: the object itself.
+        payload: the JSON object as received.
     """
 
     payload: Mapping[str, object]
     status: str = ""
-    text: str = ""
+    data: str = ""
     reasoning: str = ""
     message: str = ""
     code: str = ""
     error: str = ""
     run_id: str = ""
     conversation_id: str = ""
-    is_last: bool = False
+    is_complete: bool = False
     progress: float | None = None
-    elapsed: float | None = None
+    elapsed_time: float | None = None
     eta: float | None = None
     deadline: float | None = None
-    place: float | None = None
-    total_time: float | None = None
+    position: float | None = None
 
     def without(self, characters: int) -> Reply:
-        """Give the same without the beginning of its text, which the reader has already."""
-        return replace(self, text=self.text[characters:])
+        """Return a copy without the first ``characters`` of its text."""
+        return replace(self, data=self.data[characters:])
 
 
 def parse_json(data: str | bytes) -> Reply | None:
-    """Read a JSON object; ``None`` when it is none."""
+    """Parse a JSON object; return ``None`` if the data is anything else."""
     try:
-        payload = json.loads(data, parse_constant=lambda name: None, parse_float=_finite)
+        payload = json.loads(data, parse_constant=lambda name: None, parse_float=_parse_finite)
     except (ValueError, RecursionError):
         return None
     return parse_reply(payload) if isinstance(payload, dict) else None
 
 
-def _finite(number: str) -> float | None:
-    # What Python would write back as "Infinity" is no JSON; and "NaN", a constant to Python, never was.
+def parse_reply(payload: Mapping[str, object]) -> Reply:
+    """Return the reply that a JSON object stands for."""
+    known: dict[str, Any] = {}
+    for name, default in ((each.name, each.default) for each in fields(Reply)[1:]):
+        value = payload.get(name)
+        if default is not None:
+            known[name] = value if isinstance(value, type(default)) else default
+        # Compare first: NaN is in no range, and a huge integer has no float.
+        elif isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9:
+            known[name] = float(value)
+    return Reply(payload, **known)
+
+
+def _parse_finite(number: str) -> float | None:
+    # Python would write 1e400 back as "Infinity", which is not JSON.
     value = float(number)
     return value if math.isfinite(value) else None
 
 
-def parse_reply(payload: Mapping[str, object]) -> Reply:
-    """Read an object."""
+@dataclass(frozen=True, slots=True)
+class OutputOptions:
+    """Output format: JSON lines instead of the answer, or raw events instead of progress."""
 
-    def text(name: str) -> str:
-        value = payload.get(name)
-        return value if isinstance(value, str) else ""
-
-    def number(name: str) -> float | None:
-        value = payload.get(name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            return None
-        # In this order: NaN is not greater than anything, and an integer may be too large for a float.
-        return float(value) if 0 <= value < 1e9 else None
-
-    return Reply(
-        payload,
-        status=text("status"),
-        text=text("data"),
-        reasoning=text("reasoning"),
-        message=text("message"),
-        code=text("code"),
-        error=text("error"),
-        run_id=text("run_id"),
-        conversation_id=text("conversation_id"),
-        is_last=payload.get("is_complete") is True,
-        progress=number("progress"),
-        elapsed=number("elapsed_time"),
-        eta=number("eta"),
-        deadline=number("deadline"),
-        place=number("position"),
-        total_time=number("total_time"),
-    )
+    json: bool = False
+    events: bool = False
 
 
 class ExitCode(IntEnum):
-    """Name each ending. The value is the exit code, for scripts to use."""
+    """Outcome of a question; the value is the exit code of the process."""
 
     ANSWERED = 0
     FAILED = 1
@@ -214,7 +177,7 @@ class ExitCode(IntEnum):
 
 
 def exit_code_for(status: str, code: str) -> ExitCode:
-    """Tell the outcome of a run from the status and the code of its terminal event."""
+    """Return the outcome for the status and the code of a terminal event."""
     if status == "complete":
         return ExitCode.ANSWERED
     if "timeout" in (status, code):

@@ -1,9 +1,8 @@
-"""What follows from a response that is not a stream: decided here, from values alone; done elsewhere.
+"""Decisions about responses that are not event streams, and the delays between attempts. Pure: values in, values out.
 
-The law: a run is started at most once. While its id is unknown, only the same POST with the same idempotency
-key is ever repeated; once it is known, there are only reads of that run.
-
-How long to wait before the next attempt, and how many to make.
+Invariants:
+    A run is started at most once. While its id is unknown, only the same POST with the same idempotency key is
+    repeated; once it is known, only that run is read.
 """
 
 from __future__ import annotations
@@ -12,26 +11,26 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from persona_stream.client.models import ExitCode, Reply, exit_code_for
-from persona_stream.client.requests import EVENTS, JSON
+from persona_stream.client.requests import EVENT_STREAM, JSON
 from persona_stream.client.transport import Head
 from persona_stream.core.sse import parse_retry_after
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """This object is the whole answer, or the whole failure."""
+    """End with this reply: the whole answer, or a failure."""
 
     reply: Reply
 
 
 @dataclass(frozen=True, slots=True)
 class FetchResult:
-    """The run is over and there is nothing more to read: ask how it ended."""
+    """Fetch the result of the run: it has ended, and its stream has nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Try once more, after at least so many seconds. If it is tried too often, ``code`` says what went wrong."""
+    """Try again after at least ``wait`` seconds; when attempts are exhausted, the other fields describe the error."""
 
     code: str
     detail: str = ""
@@ -42,14 +41,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """There is no more to be had.
+    """End of the session.
 
     Attributes:
-        code: the server's, or one of ours; it chooses the advice.
-        detail: what the network said, for people.
-        reply: the server's own object, if that is what ended it.
-        status: the HTTP status of a refusal.
-        retry_after: seconds after which the server may be asked again.
+        code: the server's error code, or one of the client's; selects the hint.
+        detail: text of the network error.
+        reply: the server's object, if that ended the session.
+        status: HTTP status of a refusal.
+        retry_after: seconds after which the server accepts another request.
     """
 
     outcome: ExitCode
@@ -62,74 +61,69 @@ class Fail:
 
 NextStep = Finish | FetchResult | Retry | Fail
 
-# 502 and 504 are a proxy's, when they do not carry our object: the server behind it is away for a moment.
-_PASSING = (408, 425, 502, 504)
-_TRY_LATER = (429, 503)
-# The codes of failures after the run began, which /api/chat gives a status.
-_ENDS_OF_A_RUN = ("timeout", "backend_error", "internal", "answer_too_large", "lost", "cancelled")
+# Without a JSON object of the server, these are a proxy's whose upstream is briefly unavailable.
+_TRANSIENT_STATUSES = (408, 425, 502, 504)
+_BUSY_STATUSES = (429, 503)
+# Failures of a run that /api/chat reports with an HTTP status.
+_RUN_FAILURES = ("timeout", "backend_error", "internal", "answer_too_large", "lost", "cancelled")
 
 
 def is_stream(head: Head) -> bool:
-    """Tell whether the body is a stream of the run's events."""
+    """Return whether the body is the event stream of a run."""
     return head.status == 200 and is_events(head)
 
 
 def is_events(head: Head) -> bool:
-    """Tell whether the body is made of events, be it a stream or a refusal."""
-    return _media_type(head.headers) == EVENTS
+    """Return whether the body has events: those of a run, or a refusal as an event."""
+    return _media_type(head.headers) == EVENT_STREAM
 
 
-def is_object(head: Head) -> bool:
-    """Tell whether the body is a JSON object."""
+def is_json(head: Head) -> bool:
+    """Return whether the body is JSON."""
     return _media_type(head.headers) == JSON
 
 
-def after_start(head: Head, reply: Reply | None, *, streams: bool, repeated: bool, now: float) -> NextStep:
-    """Decide about a response to the POST that starts the run.
+def after_start(head: Head, reply: Reply | None, *, streams: bool, is_repeated: bool, now: float) -> NextStep:
+    """Return the next step after a response to the POST that starts the run.
 
     Args:
-        reply: the object in the body, ``None`` when there is none of ours.
+        head: status and headers of the response.
+        reply: the object in the body, ``None`` if there is none.
         streams: whether the endpoint answers with events.
-        repeated: whether the same POST was sent before, and its response got lost.
+        is_repeated: whether the response to an earlier, equal POST was lost.
         now: seconds since 1970.
     """
-    status, later = head.status, _later(head, now)
-    if status == 200 and not streams and reply is not None and reply.is_last:
+    status, retry_after = head.status, _retry_after(head, now)
+    if reply and not streams and (reply.is_complete if status == 200 else reply.code in _RUN_FAILURES):
         return Finish(reply)
     if status < 400:
-        code = "redirected" if 300 <= status < 400 else "not_ours"
-        return Fail(ExitCode.FAILED, code, head.headers.get("location", ""), status=status)
-    if reply is not None and reply.code in _ENDS_OF_A_RUN and not streams:
-        return Finish(reply)
+        return _foreign(head)
     code = (reply.code if reply else "") or f"http_{status}"
-    if status in _TRY_LATER and repeated:
-        return Retry(code, wait=later or 0.0, outcome=ExitCode.REFUSED, reply=reply)
-    if status in _PASSING and reply is None:
+    if status in _BUSY_STATUSES and is_repeated:
+        return Retry(code, wait=retry_after or 0.0, outcome=ExitCode.REFUSED, reply=reply)
+    if status in _TRANSIENT_STATUSES and reply is None:
         return Retry(code)
-    refused = status < 500 or status in _TRY_LATER
-    return Fail(ExitCode.REFUSED if refused else ExitCode.FAILED, code, reply=reply, status=status, retry_after=later)
+    outcome = ExitCode.REFUSED if status < 500 or status in _BUSY_STATUSES else ExitCode.FAILED
+    return Fail(outcome, code, reply=reply, status=status, retry_after=retry_after)
 
 
 def after_resume(head: Head, reply: Reply | None, *, now: float) -> NextStep:
-    """Decide about a response to a read of the run."""
+    """Return the next step after a response to a read of the run."""
     status = head.status
     if status == 204:
         return FetchResult()
     code = (reply.code if reply else "") or f"http_{status}"
-    if status in _TRY_LATER:
-        return Retry(code, wait=_later(head, now) or 0.0, reply=reply)
-    if status in _PASSING or status == 500:
-        return Retry(code, reply=reply)
+    if status in (*_BUSY_STATUSES, *_TRANSIENT_STATUSES, 500):
+        wait = _retry_after(head, now) if status in _BUSY_STATUSES else None
+        return Retry(code, wait=wait or 0.0, reply=reply)
     if status in (404, 410):
-        # It was there. A server that forgot it is not asked to begin anew: that would be a second run.
+        # The run existed. Asking again would start a second one.
         return Fail(ExitCode.FAILED, "run_gone", status=status)
-    if 300 <= status < 400:
-        return Fail(ExitCode.FAILED, "redirected", head.headers.get("location", ""), status=status)
-    return Fail(ExitCode.FAILED, "not_ours" if status < 300 else code, reply=reply, status=status)
+    return _foreign(head) if status < 400 else Fail(ExitCode.FAILED, code, reply=reply, status=status)
 
 
 def after_fetch(head: Head, reply: Reply | None, *, characters: int, now: float) -> NextStep:
-    """Decide about the object of a run that is over. ``characters`` is how many of its answer are here already."""
+    """Return the next step after a response with the run's result, of which ``characters`` are already shown."""
     if head.status != 200 or reply is None:
         return after_resume(head, reply, now=now)
     if reply.status in ("queued", "processing"):
@@ -137,12 +131,17 @@ def after_fetch(head: Head, reply: Reply | None, *, characters: int, now: float)
     return Finish(reply.without(characters))
 
 
-def ending(reply: Reply) -> Fail:
-    """Give the end that a terminal event means."""
+def conclude(reply: Reply) -> Fail:
+    """Return the end of the session that a terminal event stands for."""
     return Fail(exit_code_for(reply.status, reply.code), reply.code or reply.status, reply=reply)
 
 
-def _later(head: Head, now: float) -> float | None:
+def _foreign(head: Head) -> Fail:
+    code = "redirected" if 300 <= head.status < 400 else "not_ours"
+    return Fail(ExitCode.FAILED, code, head.headers.get("location", ""), status=head.status)
+
+
+def _retry_after(head: Head, now: float) -> float | None:
     return parse_retry_after(head.headers.get("retry-after"), now)
 
 
@@ -151,33 +150,33 @@ def _media_type(headers: Mapping[str, str]) -> str:
 
 
 Jitter = Callable[[], float]
-"""Gives a number from 0.0 to 1.0, another each time."""
+"""Returns a random number from 0.0 to 1.0."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Bound the attempts that bring nothing new.
+    """Exponential backoff with jitter, and limits on consecutive failures.
 
     Attributes:
-        first: seconds before the second attempt; each further one waits twice as long.
-        longest: seconds that no wait exceeds, unless the server asks for more.
-        at_start: attempts while the server has not answered once. Few: it is probably not running.
-        in_the_middle: attempts once it has: long enough for it to be started anew.
+        initial_delay: seconds before the second attempt; doubles with each further one.
+        max_delay: limit of the delay in seconds, unless the server asks for more.
+        max_initial_attempts: before the first response; few, since the server is probably not running.
+        max_resume_attempts: after it; enough for a restart of the server.
     """
 
-    first: float = 0.5
-    longest: float = 10.0
+    initial_delay: float = 0.5
+    max_delay: float = 10.0
     max_initial_attempts: int = 3
     max_resume_attempts: int = 12
 
-    def is_exhausted(self, failures: int, *, met: bool) -> bool:
-        """Tell whether so many failures in a row are enough."""
-        return failures >= (self.max_resume_attempts if met else self.max_initial_attempts)
+    def is_exhausted(self, failures: int, *, has_run: bool) -> bool:
+        """Return whether so many consecutive failures end the session."""
+        return failures >= (self.max_resume_attempts if has_run else self.max_initial_attempts)
 
     def delay(self, failures: int, jitter: Jitter, at_least: float = 0.0) -> float:
-        """Give the seconds to wait after so many failures in a row (1 or more).
+        """Return the delay in seconds after 1 or more consecutive failures.
 
-        Half of it is chance: clients that lost the same server shall not come back to it all at once.
+        Half of it is random, so that clients of a restarted server do not reconnect at the same moment.
         """
-        full = min(self.longest, self.first * 2.0 ** min(failures - 1, 30))
+        full = min(self.max_delay, self.initial_delay * 2.0 ** min(failures - 1, 30))
         return max(at_least, full * (0.5 + 0.5 * jitter()))

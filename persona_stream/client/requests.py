@@ -1,4 +1,4 @@
-"""The requests that the client makes, as values."""
+"""HTTP requests of the client as values, without server and token."""
 
 from __future__ import annotations
 
@@ -7,63 +7,60 @@ from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import quote
 
-from persona_stream.client.models import Question
+from persona_stream.client.models import PATHS, Question
 
-EVENTS = "text/event-stream"
+EVENT_STREAM = "text/event-stream"
 JSON = "application/json"
+READ_TIMEOUT = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Hold a request, without server and token.
+    """HTTP request.
 
     Attributes:
-        silence: after how many seconds without a byte the connection counts as broken; ``None``: never.
+        read_timeout: seconds without a byte after which the connection counts as broken; ``None``: no limit.
     """
 
     method: Literal["GET", "POST"]
     path: str
     headers: dict[str, str | bytes] = field(default_factory=dict)
     body: bytes | None = None
-    silence: float | None = 20.0
+    read_timeout: float | None = READ_TIMEOUT
 
 
-def ask(question: Question, *, idempotency_key: str, silence: float | None) -> Request:
-    """Start the run, or join it: the same key never starts a second one."""
-    return Request(
-        "POST",
-        question.path,
-        {
-            "Accept": EVENTS if question.streams else JSON,
-            "Accept-Language": question.locale,
-            "Content-Type": JSON,
-            "Idempotency-Key": idempotency_key,
-            "X-Persona-Resume": "1",
-        },
-        json.dumps(question.fields()).encode(),
-        silence,
-    )
+def build_start(question: Question, idempotency_key: str) -> Request:
+    """Build the POST that starts a run, or joins the run that an earlier POST with the same key started."""
+    headers = _headers(EVENT_STREAM if question.streams else JSON, question.locale)
+    headers |= {"Content-Type": JSON, "Idempotency-Key": idempotency_key, "X-Persona-Resume": "1"}
+    body = json.dumps(question.body()).encode()
+    # /api/chat sends nothing before the run ends.
+    return Request("POST", PATHS[question.endpoint], headers, body, READ_TIMEOUT if question.streams else None)
 
 
-def resume(run_id: str, last_event_id: str, *, locale: str, silence: float) -> Request:
-    """Go on reading where the last event left off; from the beginning when there was none."""
-    headers: dict[str, str | bytes] = {"Accept": EVENTS, "Accept-Language": locale, "X-Persona-Resume": "1"}
+def build_resume(run_id: str, last_event_id: str, *, locale: str) -> Request:
+    """Build the GET of a run's events after ``last_event_id``; from the first one if it is empty."""
+    headers = _headers(EVENT_STREAM, locale) | {"X-Persona-Resume": "1"}
     if last_event_id:
-        # The standard sends it as UTF-8; a str would be sent as Latin-1, or not at all.
+        # The standard encodes it as UTF-8; requests would encode a str as Latin-1.
         headers["Last-Event-ID"] = last_event_id.encode()
-    return Request("GET", f"{_run(run_id)}/events", headers, None, silence)
+    return Request("GET", f"{_path(run_id)}/events", headers)
 
 
-def look(run_id: str, *, locale: str) -> Request:
-    """Ask how a run stands."""
-    return Request("GET", _run(run_id), {"Accept": JSON, "Accept-Language": locale})
+def build_fetch(run_id: str, *, locale: str) -> Request:
+    """Build the GET of a run's state and result."""
+    return Request("GET", _path(run_id), _headers(JSON, locale))
 
 
-def cancel(run_id: str, *, locale: str) -> Request:
-    """Stop a run."""
-    return Request("POST", f"{_run(run_id)}/cancel", {"Accept": JSON, "Accept-Language": locale})
+def build_cancel(run_id: str, *, locale: str) -> Request:
+    """Build the POST that cancels a run."""
+    return Request("POST", f"{_path(run_id)}/cancel", _headers(JSON, locale))
 
 
-def _run(run_id: str) -> str:
-    # The id came from a server: quoted, it can point nowhere else.
+def _headers(accept: str, locale: str) -> dict[str, str | bytes]:
+    return {"Accept": accept, "Accept-Language": locale}
+
+
+def _path(run_id: str) -> str:
+    # The id comes from a server; quoted, it cannot lead to another path.
     return f"/api/runs/{quote(run_id, safe='')}"

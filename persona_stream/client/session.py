@@ -1,13 +1,9 @@
-"""One question, from the first connection to its end, through as many connections as it takes.
+"""One question through as many connections as it takes, as a generator of updates.
 
-The laws: every character of the answer is told once; the last update is the one ``Ended``; nothing here takes
-longer than the timeout, but for a moment in which the run is told to stop.
-
-What the client knows of its run, and how far it has read. With this it goes on where a connection broke.
-
-Wait for what a connection brings, and tell the time meanwhile.
-
-What the session tells those who show it.
+Invariants:
+    Every character of the answer is reported once.
+    The last update is the only ``SessionFinished``.
+    The session ends by its deadline, plus ``CANCEL_TIMEOUT`` to cancel the run.
 """
 
 from __future__ import annotations
@@ -15,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
-from persona_stream.client import models as reply
-from persona_stream.client.models import ExitCode, Question, Reply
+from persona_stream.client.models import ExitCode, Question, Reply, parse_json
 from persona_stream.client.policy import (
     Fail,
     FetchResult,
@@ -28,34 +23,43 @@ from persona_stream.client.policy import (
     after_fetch,
     after_resume,
     after_start,
-    ending,
+    conclude,
     is_events,
-    is_object,
+    is_json,
     is_stream,
 )
-from persona_stream.client.requests import Request, ask, cancel, look, resume
-from persona_stream.client.transport import BodyFinished, Broken, Bytes, Head, Message, Transport, TransportInterrupted
+from persona_stream.client.requests import Request, build_cancel, build_fetch, build_resume, build_start
+from persona_stream.client.transport import Broken, Bytes, Head, Message, Transport, TransportInterrupted
 from persona_stream.core import cursor
 from persona_stream.core.clock import Clock
 from persona_stream.core.sse import EventTooLarge, ServerSentEvent, SSEDecoder
 from persona_stream.errors import InvalidRequest
 
+TICK_INTERVAL = 0.2
+CANCEL_TIMEOUT = 3.0
+# A connection that lasted so long was a good one, even if it brought nothing new.
+MIN_GOOD_CONNECTION = 3.0
+MAX_BODY_BYTES = 128 * 1024 * 1024
+MAX_REFUSAL_BYTES = 1024 * 1024
+# A run id has a few dozen characters; a longer one is not put into URLs and headers.
+MAX_ID_CHARACTERS = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Connecting:
-    """The question is on its way. Without a stream, nothing more will come before the answer."""
+    """The question is being sent. Without ``streams``, nothing arrives before the answer."""
 
     streams: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """A moment has passed and nothing came."""
+    """Nothing arrived for ``TICK_INTERVAL``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """Something came. ``event`` is its form on the wire, ``None`` for an answer that came as one object."""
+    """A reply arrived; ``event`` is its form on the wire, ``None`` for a JSON response."""
 
     reply: Reply
     event: ServerSentEvent | None = None
@@ -63,7 +67,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Reconnecting:
-    """The connection is gone; the next attempt follows in so many seconds."""
+    """The connection is lost; the next attempt follows after ``wait`` seconds."""
 
     code: str
     wait: float
@@ -77,15 +81,14 @@ class CancelRequested:
 
 @dataclass(frozen=True, slots=True)
 class SessionFinished:
-    """It is over.
+    """The session is over.
 
     Attributes:
-        end: how.
-        run_id: the run, or an empty string when none was ever known.
-        conversation_id: to go on with; empty when unknown.
-        characters: how many of the answer came.
-        seconds: since the beginning.
-        stopped: whether the run was told to stop: ``None`` when there was no reason to, or no run known.
+        end: outcome and error.
+        run_id: empty if no run is known; so is ``conversation_id``.
+        characters: length of the answer received.
+        seconds: duration of the session.
+        is_stopped: whether the server confirmed the cancellation; ``None`` if no run was cancelled.
     """
 
     end: Fail
@@ -93,48 +96,46 @@ class SessionFinished:
     conversation_id: str
     characters: int
     seconds: float
-    stopped: bool | None = None
+    is_stopped: bool | None = None
 
 
 Update = Connecting | Tick | Received | Reconnecting | CancelRequested | SessionFinished
 
-TICK = 0.2
-MAX_BODY_BYTES = 128 * 1024 * 1024
-
 
 class DeadlineExceeded(Exception):
-    """Say that the deadline has passed."""
+    """Deadline of the session, or of the cancellation, exceeded."""
 
 
 class StopRequested(Exception):
-    """Say that somebody wants to stop."""
+    """Stop requested by the user, or because the output cannot be written."""
 
 
 class MessageReceiver:
-    """Take messages from a transport until a deadline.
+    """Receiver of transport messages until a deadline.
 
-    Every waiting method is a generator: it yields ``Waited`` a few times a second, so that a clock can be drawn,
-    raises ``TimeUpError`` or ``StopError``, and returns what was waited for.
+    Waiting methods are generators that yield a ``Tick`` every ``TICK_INTERVAL``, so that the clock can be redrawn, and
+    return the result. They raise ``DeadlineExceeded`` or ``StopRequested``.
 
     Attributes:
         deadline: seconds since 1970.
     """
 
     def __init__(self, transport: Transport, clock: Clock, deadline: float) -> None:
-        self._transport, self._clock = transport, clock
+        self._transport = transport
+        self._clock = clock
         self.deadline = deadline
 
     def open(self, request: Request) -> None:
-        """Begin a request, in place of what is under way."""
+        """Start a request in place of the current one."""
         self._transport.open(request)
 
     def next_message(self) -> Generator[Update, None, Message]:
         """Wait for the next message."""
         while True:
-            message = self._transport.next(min(TICK, max(0.0, self.deadline - self._clock())))
+            message = self._transport.next(min(TICK_INTERVAL, max(0.0, self.deadline - self._clock())))
             if isinstance(message, TransportInterrupted):
                 raise StopRequested
-            # What arrived in time counts, also when the reader of our output kept us from taking it.
+            # A message that arrived in time counts, even if a slow terminal delayed its reading.
             if (message.at if message else self._clock()) >= self.deadline:
                 raise DeadlineExceeded
             if message is not None:
@@ -143,44 +144,32 @@ class MessageReceiver:
 
     def read_body(self) -> Generator[Update, None, bytes | Broken]:
         """Wait for the rest of a response."""
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            match (yield from self.next_message()):
-                case Bytes(data=data) if size <= MAX_BODY_BYTES:
-                    parts.append(data)
-                    size += len(data)
-                case BodyFinished():
-                    return b"".join(parts)
-                case Broken() as broken:
-                    return broken
-                case other:
-                    return Broken(other.at, "connection_lost", "the response is too large")
+        body = bytearray()
+        while isinstance(message := (yield from self.next_message()), Bytes):
+            body += message.data
+            if len(body) > MAX_BODY_BYTES:
+                return Broken(message.at, "connection_lost", "the response is too large")
+        return message if isinstance(message, Broken) else bytes(body)
 
     def sleep(self, seconds: float) -> Generator[Update, None, None]:
-        """Let so many seconds pass, without a connection."""
-        until = self._clock() + seconds
-        # No use in waiting for a moment at which there is no time left.
-        if until >= self.deadline:
+        """Wait without a connection; raise at once if the deadline is earlier."""
+        end = self._clock() + seconds
+        if end >= self.deadline:
             raise DeadlineExceeded
         self._transport.close()
-        while (left := until - self._clock()) > 0:
-            if isinstance(self._transport.next(min(TICK, left)), TransportInterrupted):
+        while (left := end - self._clock()) > 0:
+            if isinstance(self._transport.next(min(TICK_INTERVAL, left)), TransportInterrupted):
                 raise StopRequested
             yield Tick()
 
 
-# A run id is a few dozen characters; whatever else calls itself one does not get into our addresses.
-_MAX_ID_CHARACTERS = 500
-
-
 class ResumeState:
-    """Remember a run, and let every character through once.
+    """Identity of the run and the position reached in its stream.
 
     Attributes:
-        run_id: the run, or an empty string while it is not known.
+        run_id: empty while unknown.
         last_event_id: where to resume.
-        characters: how many of the answer have come.
+        characters: length of the answer received.
     """
 
     def __init__(self) -> None:
@@ -191,50 +180,43 @@ class ResumeState:
         self._position = cursor.BEGINNING
 
     def set_run_id(self, run_id: str) -> None:
-        """Take the id of the run, from wherever it is told first. It never changes after that."""
-        if not self.run_id and len(run_id) <= _MAX_ID_CHARACTERS:
+        """Set the id of the run, once."""
+        if not self.run_id and len(run_id) <= MAX_ID_CHARACTERS:
             self.run_id = run_id
 
     def accept(self, event: ServerSentEvent, reply: Reply) -> bool:
-        """Note an event. Tell whether it is new: one that brings text which the reader has is not."""
+        """Record an event; return whether it is new, that is, not text from a position already reached."""
         self.set_run_id(reply.run_id)
         self.conversation_id = self.conversation_id or reply.conversation_id
-        position = self._read(event.id)
-        if (reply.text or reply.reasoning) and position is not None and position <= self._position:
+        position = self._parse(event.id)
+        if (reply.data or reply.reasoning) and position is not None and position <= self._position:
             return False
-        if event.id and len(event.id) <= _MAX_ID_CHARACTERS:
+        if event.id and len(event.id) <= MAX_ID_CHARACTERS:
             self.last_event_id = event.id
         self._position = max(self._position, position or self._position)
-        self.characters += len(reply.text)
+        self.characters += len(reply.data)
         return True
 
     def is_progress(self, event_id: str) -> bool:
-        """Tell whether this id is of a later position than every one before."""
-        position = self._read(event_id)
+        """Return whether the position of this id is later than every earlier one."""
+        position = self._parse(event_id)
         return position is not None and position > self._position
 
-    def _read(self, event_id: str) -> cursor.Position | None:
-        # A server that numbers its events otherwise is still read; it is then trusted not to repeat itself.
+    def _parse(self, event_id: str) -> cursor.Position | None:
+        # A server with other ids is trusted not to repeat itself.
         try:
             return cursor.parse(event_id, self.run_id) if event_id else None
         except InvalidRequest:
             return None
 
 
-SILENCE = 20.0
-CANCEL_TIMEOUT = 3.0
-# A connection that held for so long was a good one, even when nothing new happened on it.
-GOOD_CONNECTION = 3.0
-MAX_REFUSAL_BYTES = 1024 * 1024
-
-
 class Session:
-    """Lead one question to its end. Iterate ``updates()`` once.
+    """Exchange of one question and its answer. Iterate ``updates()`` once.
 
     Args:
-        key: the idempotency key, a new one for each question.
-        timeout: seconds for everything together, from now.
-        jitter: gives a number from 0.0 to 1.0, another each time.
+        key: idempotency key, a new one for each question.
+        timeout: seconds for the whole session, from now.
+        jitter: returns a random number from 0.0 to 1.0.
     """
 
     def __init__(
@@ -246,126 +228,132 @@ class Session:
         clock: Clock,
         timeout: float,
         jitter: Jitter,
-        patience: RetryPolicy | None = None,
+        retry_policy: RetryPolicy | None = None,
     ) -> None:
-        self._question, self._key = question, key
-        self._clock, self._jitter, self._patience = clock, jitter, patience or RetryPolicy()
-        self._started, self._timeout = clock(), timeout
-        self._listening = MessageReceiver(transport, clock, self._started + timeout)
-        self._trail = ResumeState()
-        self._posts = self._failures = 0
-        self._retry = 0.0  # the reconnection time that the server asked for
-        self._is_over = False  # the server said that there is nothing more to read
+        self._question = question
+        self._key = key
+        self._clock = clock
+        self._jitter = jitter
+        self._retry_policy = retry_policy or RetryPolicy()
+        self._started_at = clock()
+        self._timeout = timeout
+        self._receiver = MessageReceiver(transport, clock, self._started_at + timeout)
+        self._state = ResumeState()
+        self._starts = 0
+        self._failures = 0
+        self._min_delay = 0.0  # the stream's "retry" field
+        self._has_ended = False  # the server reported that the stream has nothing more
 
     def updates(self) -> Iterator[Update]:
-        """Tell what happens, until ``Ended``."""
-        stopped = None
+        """Yield what happens, until ``SessionFinished``."""
+        is_stopped = None
         yield Connecting(self._question.streams)
         try:
-            end = yield from self._to_the_end()
+            end = yield from self._run()
         except DeadlineExceeded:
             end = Fail(ExitCode.TIMEOUT, "client_timeout", f"{self._timeout:g}")
-            stopped = yield from self._cancel()
+            is_stopped = yield from self._cancel()
         except StopRequested:
             end = Fail(ExitCode.CANCELLED, "cancelled")
             yield CancelRequested()
-            stopped = yield from self._cancel()
-        trail, seconds = self._trail, self._clock() - self._started
-        yield SessionFinished(end, trail.run_id, trail.conversation_id, trail.characters, seconds, stopped)
+            is_stopped = yield from self._cancel()
+        state, seconds = self._state, self._clock() - self._started_at
+        yield SessionFinished(end, state.run_id, state.conversation_id, state.characters, seconds, is_stopped)
 
-    def _to_the_end(self) -> Generator[Update, None, Fail]:
+    def _run(self) -> Generator[Update, None, Fail]:
         while True:
-            match (yield from self._connection()):
+            match (yield from self._exchange()):
                 case Fail() as end:
                     return end
-                case Finish(reply=whole):
-                    self._trail.accept(ServerSentEvent(""), whole)
-                    yield Received(whole)
-                    return ending(whole)
+                case Finish(reply=reply):
+                    self._state.accept(ServerSentEvent(""), reply)
+                    yield Received(reply)
+                    return conclude(reply)
                 case FetchResult():
-                    self._is_over = True
-                case Retry() as again:
+                    self._has_ended = True
+                case Retry() as retry:
                     self._failures += 1
-                    if again.code == "tls" or self._patience.is_exhausted(self._failures, met=bool(self._trail.run_id)):
-                        return Fail(again.outcome, again.code, again.detail, again.reply)
-                    wait = self._patience.delay(self._failures, self._jitter, max(again.wait, self._retry))
-                    yield Reconnecting(again.code, wait, self._failures)
-                    yield from self._listening.sleep(wait)
+                    has_run = bool(self._state.run_id)
+                    if retry.code == "tls" or self._retry_policy.is_exhausted(self._failures, has_run=has_run):
+                        return Fail(retry.outcome, retry.code, retry.detail, retry.reply)
+                    at_least = max(retry.wait, self._min_delay)
+                    wait = self._retry_policy.delay(self._failures, self._jitter, at_least)
+                    yield Reconnecting(retry.code, wait, self._failures)
+                    yield from self._receiver.sleep(wait)
 
-    def _connection(self) -> Generator[Update, None, NextStep]:
-        """Make the next request, and follow its response as far as it goes."""
-        self._listening.open(self._next_request())
-        head = yield from self._listening.next_message()
+    def _exchange(self) -> Generator[Update, None, NextStep]:
+        """Send the next request and read its response."""
+        self._receiver.open(self._next_request())
+        head = yield from self._receiver.next_message()
         if not isinstance(head, Head):
-            return _again(head)
+            return _retry(head)
         if self._question.streams and is_stream(head):
-            self._trail.set_run_id(head.headers.get("x-run-id", ""))
-            return (yield from self._stream(head.at))
-        body = yield from self._listening.read_body()
+            self._state.set_run_id(head.headers.get("x-run-id", ""))
+            return (yield from self._read_stream(head.at))
+        body = yield from self._receiver.read_body()
         if isinstance(body, Broken):
-            return _again(body)
-        said, now = _object(head, body), self._clock()
-        if not self._trail.run_id:
-            repeated = self._posts > 1
-            return after_start(head, said, streams=self._question.streams, repeated=repeated, now=now)
-        if self._is_over:
-            return after_fetch(head, said, characters=self._trail.characters, now=now)
-        return after_resume(head, said, now=now)
+            return _retry(body)
+        reply, now = _parse_body(head, body), self._clock()
+        if not self._state.run_id:
+            is_repeated = self._starts > 1
+            return after_start(head, reply, streams=self._question.streams, is_repeated=is_repeated, now=now)
+        if self._has_ended:
+            return after_fetch(head, reply, characters=self._state.characters, now=now)
+        return after_resume(head, reply, now=now)
 
     def _next_request(self) -> Request:
-        run_id, locale = self._trail.run_id, self._question.locale
+        run_id, locale = self._state.run_id, self._question.locale
         if not run_id:
-            self._posts += 1
-            silence = SILENCE if self._question.streams else None
-            return ask(self._question, idempotency_key=self._key, silence=silence)
-        if self._is_over:
-            return look(run_id, locale=locale)
-        return resume(run_id, self._trail.last_event_id, locale=locale, silence=SILENCE)
+            self._starts += 1
+            return build_start(self._question, self._key)
+        if self._has_ended:
+            return build_fetch(run_id, locale=locale)
+        return build_resume(run_id, self._state.last_event_id, locale=locale)
 
-    def _stream(self, opened: float) -> Generator[Update, None, NextStep]:
-        parser = SSEDecoder()
-        while isinstance(message := (yield from self._listening.next_message()), Bytes):
+    def _read_stream(self, opened_at: float) -> Generator[Update, None, NextStep]:
+        decoder = SSEDecoder()
+        while isinstance(message := (yield from self._receiver.next_message()), Bytes):
             try:
-                events = parser.feed(message.data)
+                events = decoder.feed(message.data)
             except EventTooLarge as error:
                 return Fail(ExitCode.FAILED, "not_ours", str(error))
-            self._retry = parser.retry or self._retry
+            self._min_delay = decoder.retry or self._min_delay
             for event in events:
-                # A named event is not of this protocol: some proxies have pings of their own.
+                # The protocol has no named events; some proxies send pings as such.
                 if event.type != "message":
                     continue
-                said = reply.parse_json(event.data)
-                if said is None:
-                    # Damaged on its way. Its id is not taken, so the next connection brings it again.
+                reply = parse_json(event.data)
+                if reply is None:
+                    # Damaged in transit. Its id is not recorded, so the next connection repeats the event.
                     return Retry("garbled")
-                if self._trail.is_progress(event.id) or message.at - opened >= GOOD_CONNECTION:
+                if self._state.is_progress(event.id) or message.at - opened_at >= MIN_GOOD_CONNECTION:
                     self._failures = 0
-                if self._trail.accept(event, said):
-                    yield Received(said, event)
-                if said.is_last:
-                    return ending(said)
-        # Also an end in good order is none, when the terminal event is missing.
-        return _again(message)
+                if self._state.accept(event, reply):
+                    yield Received(reply, event)
+                if reply.is_complete:
+                    return conclude(reply)
+        # A regular end without the terminal event is a broken connection too.
+        return _retry(message)
 
     def _cancel(self) -> Generator[Update, None, bool | None]:
-        """Tell the server that nobody waits any more; give up soon if it does not listen."""
-        if not self._trail.run_id:
+        """Cancel the run; return whether the server confirmed it in time."""
+        if not self._state.run_id:
             return None
-        self._listening.open(cancel(self._trail.run_id, locale=self._question.locale))
-        self._listening.deadline = self._clock() + CANCEL_TIMEOUT
+        self._receiver.open(build_cancel(self._state.run_id, locale=self._question.locale))
+        self._receiver.deadline = self._clock() + CANCEL_TIMEOUT
         try:
-            message = yield from self._listening.next_message()
+            message = yield from self._receiver.next_message()
         except (DeadlineExceeded, StopRequested):
             return False
         return isinstance(message, Head) and message.status == 200
 
 
-def _again(message: object) -> Retry:
-    return Retry(message.by, message.detail) if isinstance(message, Broken) else Retry("connection_lost")
+def _retry(message: Message) -> Retry:
+    return Retry(message.reason, message.detail) if isinstance(message, Broken) else Retry("connection_lost")
 
 
-def _object(head: Head, body: bytes) -> reply.Reply | None:
-    if is_object(head):
-        return reply.parse_json(body)
+def _parse_body(head: Head, body: bytes) -> Reply | None:
+    if is_json(head):
+        return parse_json(body)
     events = SSEDecoder().feed(body[:MAX_REFUSAL_BYTES]) if is_events(head) else []
-    return reply.parse_json(events[0].data) if events else None
+    return parse_json(events[0].data) if events else None

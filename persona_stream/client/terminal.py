@@ -1,162 +1,126 @@
-"""What can be done with a stream that people may be looking at.
+"""Output streams as rich consoles, and sanitising of untrusted text.
 
-Measure text in the columns of a terminal.
-
-Make text from outside harmless for a terminal.
-
-The law: what comes out holds no control character but newline and tab, and nothing that reorders text; and
-harmless text comes out as it went in. What was dangerous stays visible: ESC as ``␛``, CSI as ``<U+009B>``.
+Invariants:
+    Sanitised text has no control characters but newline and tab, and none that reorder text; everything else is
+    unchanged. A replaced character stays visible: ESC as ``␛``, CSI as ``<U+009B>``.
+    Untrusted text is never parsed as rich's markup.
 """
 
 from __future__ import annotations
 
-import os
+import io
 import re
-import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TextIO
 
+from rich.cells import cell_len, set_cell_size
+from rich.color import ColorSystem
+from rich.console import Console
+from rich.style import Style
 
-@dataclass(frozen=True, slots=True)
-class Terminal:
-    """Write to a stream, and know what it understands.
+
+class Terminal(Console):
+    """Console of one output stream: a terminal, a pipe or a file.
+
+    Args:
+        stream: ``None`` if it was closed before the program started.
+        environ: environment variables, of which ``TERM``, ``NO_COLOR`` and ``COLUMNS`` count.
 
     Attributes:
-        is_terminal: whether somebody is looking.
-        can_redraw: whether a line can be drawn again in its place.
-        colour: whether colours are understood and wanted.
-        is_utf8: whether the stream carries every character.
-        unicode: whether, besides, the terminal has the signs to draw with.
+        is_interactive: whether a line can be redrawn in place.
     """
 
-    stream: TextIO | None
-    is_terminal: bool = False
-    can_redraw: bool = False
-    colour: bool = False
-    is_utf8: bool = False
-    unicode: bool = False
-    columns: int | None = None
+    def __init__(self, stream: TextIO | None, environ: Mapping[str, str]) -> None:
+        self._stream = stream
+        self._has_few_glyphs = environ.get("TERM") == "linux"
+        known = {"TERM": environ.get("TERM") or "dumb", "NO_COLOR": environ.get("NO_COLOR", "")}
+        columns = environ.get("COLUMNS", "")
+        if columns.isascii() and columns.isdigit() and 0 < int(columns[:6]) < 100_000:
+            known["COLUMNS"] = columns
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+        is_terminal = stream is not None and stream.isatty()
+        super().__init__(file=stream, force_terminal=is_terminal, markup=False, highlight=False, _environ=known)
 
-    def write(self, text: str) -> None:
-        """Write at once. Text that the stream's encoding does not have is written as ``?``.
+    @property
+    def is_utf8(self) -> bool:
+        """Return whether the stream can carry every character."""
+        return super().encoding.startswith("utf")
+
+    @property
+    def encoding(self) -> str:
+        """Return the encoding to draw in: the console of Linux has few glyphs beyond Latin."""
+        return "ascii" if self._has_few_glyphs else super().encoding
+
+    def write(self, text: str, style: str = "") -> None:
+        """Write text as it is, in a style of rich if the terminal has colours, and flush.
+
+        ``print`` would expand tabs and wrap lines.
 
         Raises:
-            OSError: nobody reads any more (``BrokenPipeError``), or the disk is full.
+            OSError: the reader is gone (``BrokenPipeError``), or the disk is full.
         """
-        if self.stream is not None:
-            encoding = self.stream.encoding or "utf-8"
-            self.stream.write(text.encode(encoding, "replace").decode(encoding))
-            self.stream.flush()
+        if self._stream is None:
+            return
+        if style and self.color_system and not self.no_color:
+            text = Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
+        self._stream.write(text)
+        self._stream.flush()
 
-    def style(self, text: str, style: str) -> str:
-        """Give the text in a style (the numbers of an SGR sequence), if this screen shows any."""
-        return f"\x1b[{style}m{text}\x1b[0m" if self.colour and text else text
+    def show_cursor(self, show: bool = True) -> bool:
+        """Leave the cursor alone: a killed process could not show it again."""
+        return False
 
-    def width(self) -> int:
-        """Give the columns of the terminal as it is now; people drag windows."""
-        if self.columns is not None:
-            return self.columns
-        try:
-            return os.get_terminal_size(self.stream.fileno()).columns or 80 if self.stream else 80
-        except (OSError, ValueError):
-            return 80
-
-
-def detect_terminal(stream: TextIO | None, environ: Mapping[str, str]) -> Terminal:
-    """Find out what a stream understands. ``None`` is one that was closed before the program began."""
-    if stream is None:
-        return Terminal(None)
-    term = environ.get("TERM", "")
-    is_terminal = stream.isatty()
-    can_redraw = is_terminal and term not in ("", "dumb")
-    columns = environ.get("COLUMNS", "")
-    is_utf8 = (stream.encoding or "").lower().replace("-", "") == "utf8"
-    return Terminal(
-        stream,
-        is_terminal=is_terminal,
-        can_redraw=can_redraw,
-        # https://no-color.org: present and not empty means no.
-        colour=can_redraw and not environ.get("NO_COLOR"),
-        is_utf8=is_utf8,
-        # The console of Linux has few signs beyond Latin.
-        unicode=is_utf8 and term != "linux",
-        columns=int(columns) if columns.isascii() and columns.isdigit() and 0 < int(columns[:6]) < 100_000 else None,
-    )
-
-
-_VARIATION_AS_EMOJI = "\ufe0f"
-_HANGUL_VOWELS_AND_FINALS = range(0x1160, 0x1200)
+    def on_broken_pipe(self) -> None:
+        """Raise the error; rich would exit."""
+        raise
 
 
 def display_width(text: str) -> int:
-    """Count the columns that a line takes; rather one too many than one too few.
-
-    Chinese, Japanese, Korean and emoji take two columns each, combining marks none. Characters of "ambiguous"
-    width (Unicode annex 11) count as one, so those who draw with them should choose others.
-    """
-    return sum(map(_columns, text))
+    """Return the columns that a line takes on a terminal."""
+    return cell_len(text)
 
 
-def truncate(text: str, room: int) -> str:
-    """Give as much of the beginning as fits into the room, with ``...`` when something is left out."""
-    if display_width(text) <= room:
+def truncate(text: str, columns: int) -> str:
+    """Return the text cut to so many columns, with ``...`` at the end if it was longer."""
+    if cell_len(text) <= columns:
         return text
-    if room < 4:
-        return ""
-    taken, used = 0, 3
-    for character in text:
-        used += _columns(character)
-        if used > room:
-            break
-        taken += 1
-    return text[:taken].rstrip() + "..."
+    return set_cell_size(text, columns - 3).rstrip() + "..." if columns > 3 else ""
 
 
-def _columns(character: str) -> int:
-    if character.isascii():
-        return 1
-    if character == _VARIATION_AS_EMOJI:
-        # It makes a narrow sign a wide picture.
-        return 1
-    if unicodedata.category(character) in ("Mn", "Me", "Cf") or ord(character) in _HANGUL_VOWELS_AND_FINALS:
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
-# C0 without \t and \n, DEL, C1 (a terminal in UTF-8 obeys those too), the embeddings, overrides and isolates of
-# the bidirectional algorithm (CVE-2021-42574), and lone surrogates, which no encoding can write. The joiners and
-# variation selectors of emoji, and the plain direction marks of Arabic and Hebrew, are left alone.
+# C0 without \t and \n, DEL, C1 (obeyed in UTF-8 too), the embeddings, overrides and isolates of the bidirectional
+# algorithm (CVE-2021-42574), and lone surrogates. Joiners and variation selectors of emoji, and the direction marks of
+# Arabic and Hebrew, pass.
 _C0 = "\x00-\x08\x0b-\x1f\x7f"
-_OTHERS = "\x80-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
-_DANGEROUS = re.compile(f"\r\n|[{_C0}{_OTHERS}]")
-_IN_JSON = re.compile(f"[\x7f{_OTHERS}\u2028\u2029]")
-_SPACES = re.compile(r"\s+")
+_C1_BIDI_SURROGATES = "\x80-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+_DANGEROUS = re.compile(f"\r\n|[{_C0}{_C1_BIDI_SURROGATES}]")
+_DANGEROUS_IN_JSON = re.compile(f"[\x7f{_C1_BIDI_SURROGATES}\u2028\u2029]")
+_WHITESPACE = re.compile(r"\s+")
 
 
 def sanitize(text: str) -> str:
-    """Give the text without anything that moves the cursor, rings, changes the terminal, or reorders."""
-    return _DANGEROUS.sub(_visible, text)
+    """Return the text with control and reordering characters made visible."""
+    return _DANGEROUS.sub(_make_visible, text)
 
 
 def sanitize_line(text: str) -> str:
-    """Give the text harmless, and on one line: a status, not an answer."""
-    return sanitize(_SPACES.sub(" ", text)).strip()
+    """Return the sanitised text on one line."""
+    return sanitize(_WHITESPACE.sub(" ", text)).strip()
 
 
 def sanitize_json(text: str) -> str:
-    r"""Give JSON of the same meaning, with ``\u`` escapes for what a terminal, or a reader of lines, could take amiss.
+    r"""Return equivalent JSON on one line, with ``\u`` escapes for control and reordering characters.
 
     Args:
-        text: valid JSON. It has such characters only in its strings, where an escape may stand for each.
+        text: valid JSON, which has such characters only inside strings.
     """
-    return _IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _DANGEROUS_IN_JSON.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def _visible(found: re.Match[str]) -> str:
-    if found[0] == "\r\n":
+def _make_visible(match: re.Match[str]) -> str:
+    if match[0] == "\r\n":
         return "\n"
-    code = ord(found[0])
+    code = ord(match[0])
     if code == 0x7F:
         return "\u2421"
     if code < 0x20:

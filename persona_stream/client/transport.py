@@ -1,9 +1,7 @@
-"""What a connection tells, and what the session needs of one: the contract between deciding and doing.
+"""Transport of requests: the interface, and HTTP with one thread per connection.
 
-Carry requests with ``requests``, each in a thread of its own.
-
-A read that blocks can neither draw a clock nor hear Ctrl-C, so the reading happens beside the session, and what
-comes is put into a queue. The threads are daemons: one that hangs in a name lookup never keeps the program alive.
+A blocking read can neither redraw a clock nor react to Ctrl-C, so a thread reads and passes messages through a queue.
+The threads are daemons: one that hangs in a DNS lookup does not keep the process alive.
 """
 
 from __future__ import annotations
@@ -23,12 +21,15 @@ from persona_stream.client.models import Server
 from persona_stream.client.requests import Request
 from persona_stream.core.clock import Clock
 
-BrokenBy = Literal["unreachable", "connection_lost", "silence", "tls"]
+CONNECT_TIMEOUT = 10.0
+CHUNK_BYTES = 64 * 1024
+# Backpressure: a slow terminal makes the server wait instead of filling memory.
+MAX_QUEUED_CHUNKS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The response has begun. Header names are in lower case."""
+    """Start of a response; header names are in lower case."""
 
     at: float
     status: int
@@ -37,7 +38,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Bytes:
-    """A part of the body, as soon as it came."""
+    """Part of the body."""
 
     at: float
     data: bytes
@@ -45,23 +46,23 @@ class Bytes:
 
 @dataclass(frozen=True, slots=True)
 class BodyFinished:
-    """The body ended as HTTP says it should."""
+    """Regular end of the body."""
 
     at: float
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """There was no connection, or it broke; ``detail`` is for people."""
+    """Connection that could not be opened, or that broke; ``detail`` is the operating system's text."""
 
     at: float
-    by: BrokenBy
+    reason: Literal["unreachable", "connection_lost", "silence", "tls"]
     detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TransportInterrupted:
-    """The person at the keyboard wants to stop, or nobody reads our output any more."""
+    """Request to stop: Ctrl-C, or an output that cannot be written any more."""
 
     at: float
 
@@ -70,30 +71,24 @@ Message = Head | Bytes | BodyFinished | Broken | TransportInterrupted
 
 
 class Transport(Protocol):
-    """Carry one request at a time.
+    """Carrier of one request at a time.
 
-    After ``open`` come a ``Head``, any number of ``Bytes``, and one ``Finished`` or ``Broken``; or ``Broken`` alone.
-    ``at`` is the moment of arrival: a message that waited to be taken is not late.
+    ``open`` is followed by a ``Head``, any number of ``Bytes``, and a ``BodyFinished`` or ``Broken``; or by ``Broken``
+    alone. ``at`` is the time of arrival, so a message that waited in the queue is not late.
     """
 
     def open(self, request: Request) -> None:
-        """Begin a request, and forget what is under way. Never blocks."""
+        """Start a request in place of the current one. Does not block."""
 
     def next(self, timeout: float) -> Message | None:
-        """Wait for the next message, at most so many seconds; ``None`` when there is none."""
+        """Wait up to ``timeout`` seconds for the next message; return ``None`` if there is none."""
 
     def close(self) -> None:
-        """Forget what is under way. Never blocks; ``open`` may follow."""
+        """Drop the current request. Does not block; ``open`` may follow."""
 
 
-CONNECT_TIMEOUT = 10.0
-CHUNK_BYTES = 64 * 1024
-# A reader that is slower than the server makes the server wait, not our memory grow.
-CHUNKS_AHEAD = 64
-
-
-class _Bearer(AuthBase):
-    # As an auth object, and not as a header: requests lets ~/.netrc overwrite the header.
+class _BearerAuth(AuthBase):
+    # As an auth object, because requests overwrites a plain header with the password from ~/.netrc.
     def __init__(self, token: str) -> None:
         self._value = f"Bearer {token}"
 
@@ -103,61 +98,61 @@ class _Bearer(AuthBase):
 
 
 class _Connection(threading.Thread):
-    """Read one response, until it ends or nobody wants it any more."""
+    """Thread that sends one request and reads its response until the end or until ``abandon``."""
 
     def __init__(self, server: Server, request: Request, inbox: _Inbox, clock: Clock) -> None:
         super().__init__(name=f"{request.method} {request.path}", daemon=True)
-        self._server, self._request, self._inbox, self._clock = server, request, inbox, clock
-        self._room = threading.Semaphore(CHUNKS_AHEAD)
+        self._server = server
+        self._request = request
+        self._inbox = inbox
+        self._clock = clock
+        self._free_slots = threading.Semaphore(MAX_QUEUED_CHUNKS)
         self._response: requests.Response | None = None
-        self.abandoned = False
+        self._is_abandoned = False
 
     def run(self) -> None:
         try:
             with requests.Session() as http_session:
                 self._read(http_session)
-        # OSError is the parent of what requests raises. After the first byte, those of urllib3 come through.
+        # OSError is the base of the errors of requests; after the first byte, urllib3's come through unwrapped.
         except (OSError, urllib3.exceptions.HTTPError) as error:
-            self._put(_broken(error, self._clock(), answered=self._response is not None))
+            self._put(_translate(error, self._clock(), has_response=self._response is not None))
         except Exception as error:
-            # A defect of ours, and it shall be seen; but the session must not wait for this thread.
+            # A bug: show the traceback, but do not leave the session waiting for this thread.
             self._put(Broken(self._clock(), "connection_lost", repr(error)))
             raise
 
     def abandon(self) -> None:
-        """Stop reading as soon as may be. The messages that are left are forgotten."""
-        self.abandoned = True
-        self._room.release()
-        shut_down = getattr(self._response and self._response.raw, "shutdown", None)
-        if shut_down is not None:
-            # It raises when the connection is already given back. urllib3 before 2.3 has none: then the
-            # thread sees that it is abandoned at the next byte.
+        """Stop reading as soon as possible; messages still in the queue are ignored."""
+        self._is_abandoned = True
+        self._free_slots.release()
+        if self._response is not None:
+            # Raises if the connection was already returned to its pool.
             with suppress(ValueError, RuntimeError, OSError):
-                shut_down()
+                self._response.raw.shutdown()
 
-    def taken(self) -> None:
-        """Make room for one more chunk."""
-        self._room.release()
+    def release_slot(self) -> None:
+        """Allow one more chunk in the queue."""
+        self._free_slots.release()
 
     def _read(self, http_session: requests.Session) -> None:
-        wanted = self._request
         self._response = http_session.request(
-            wanted.method,
-            self._server.at(wanted.path),
-            headers={"Accept-Encoding": "identity", "User-Agent": "persona-stream-client", **wanted.headers},
-            data=wanted.body,
-            auth=_Bearer(self._server.token),
+            self._request.method,
+            self._server.url_for(self._request.path),
+            headers={"Accept-Encoding": "identity", "User-Agent": "persona-stream-client", **self._request.headers},
+            data=self._request.body,
+            auth=_BearerAuth(self._server.token),
             stream=True,
-            # A redirect would turn the POST into a GET, and could carry the question elsewhere.
+            # A redirect would turn the POST into a GET, and could carry the question to another server.
             allow_redirects=False,
-            timeout=(CONNECT_TIMEOUT, wanted.silence),
+            timeout=(CONNECT_TIMEOUT, self._request.read_timeout),
         )
         with self._response as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
             self._put(Head(self._clock(), response.status_code, headers))
-            # iter_content() and iter_lines() hold a body that is delimited by the connection's end until that end.
-            while not self.abandoned and (data := response.raw.read1(CHUNK_BYTES, decode_content=True)):
-                self._room.acquire()
+            # iter_content() buffers a body without Content-Length until the connection closes.
+            while not self._is_abandoned and (data := response.raw.read1(CHUNK_BYTES, decode_content=True)):
+                self._free_slots.acquire()
                 self._put(Bytes(self._clock(), data))
         self._put(BodyFinished(self._clock()))
 
@@ -169,63 +164,60 @@ _Inbox = SimpleQueue[tuple[_Connection | None, Message]]
 
 
 class HttpTransport:
-    """Be the transport of the real world."""
+    """Transport over HTTP with ``requests``."""
 
     def __init__(self, server: Server, clock: Clock) -> None:
-        self._server, self._clock = server, clock
-        # SimpleQueue.put may be called in a signal handler; Queue.put may not.
+        self._server = server
+        self._clock = clock
+        # SimpleQueue.put may be called from a signal handler; Queue.put may not.
         self._inbox: _Inbox = SimpleQueue()
         self._current: _Connection | None = None
 
     def open(self, request: Request) -> None:
-        """Begin a request, and forget what is under way."""
+        """Start a request in place of the current one."""
         self.close()
         self._current = _Connection(self._server, request, self._inbox, self._clock)
         self._current.start()
 
     def next(self, timeout: float) -> Message | None:
         """Wait for the next message of the current connection, or an interruption."""
-        until = self._clock() + timeout
+        deadline = self._clock() + timeout
         while True:
             try:
-                sender, message = self._inbox.get(timeout=max(0.0, until - self._clock()))
+                sender, message = self._inbox.get(timeout=max(0.0, deadline - self._clock()))
             except Empty:
                 return None
             if sender is None or sender is self._current:
-                if isinstance(message, Bytes) and self._current is not None:
-                    self._current.taken()
+                if sender is not None and isinstance(message, Bytes):
+                    sender.release_slot()
                 return message
 
     def interrupt(self) -> None:
-        """Tell the session to stop. May be called in a signal handler."""
+        """Tell the session to stop. Safe in a signal handler."""
         self._inbox.put((None, TransportInterrupted(self._clock())))
 
     def close(self) -> None:
-        """Forget what is under way."""
+        """Drop the current request."""
         if self._current is not None:
             self._current.abandon()
             self._current = None
 
 
-def _broken(error: Exception, at: float, *, answered: bool) -> Broken:
+def _translate(error: Exception, at: float, *, has_response: bool) -> Broken:
+    # The innermost error has the text of the operating system.
+    cause: BaseException = error
+    while (inner := cause.__cause__ or cause.__context__) is not None:
+        cause = inner
+    detail = (isinstance(cause, OSError) and cause.strerror) or str(cause)
     match error:
         case requests.exceptions.SSLError():
-            by: BrokenBy = "tls"
+            return Broken(at, "tls", detail)
         case requests.exceptions.ReadTimeout() | urllib3.exceptions.ReadTimeoutError():
-            by = "silence"
-        # With no retries of urllib3's own, MaxRetryError wraps what went wrong before there was a connection.
-        case requests.exceptions.ConnectionError(args=(urllib3.exceptions.MaxRetryError(), *_)) if not answered:
-            by = "unreachable"
+            return Broken(at, "silence", detail)
+        # requests disables the retries of urllib3, so MaxRetryError means that there was no connection.
+        case requests.exceptions.ConnectionError(args=(urllib3.exceptions.MaxRetryError(), *_)) if not has_response:
+            return Broken(at, "unreachable", detail)
         case requests.exceptions.InvalidURL() | urllib3.exceptions.LocationParseError():
-            by = "unreachable"
+            return Broken(at, "unreachable", detail)
         case _:
-            by = "connection_lost"
-    return Broken(at, by, _reason(error))
-
-
-def _reason(error: BaseException) -> str:
-    """Find what the operating system said, under all that was wrapped around it."""
-    seen = error
-    while (below := seen.__cause__ or seen.__context__) is not None:
-        seen = below
-    return (isinstance(seen, OSError) and seen.strerror) or str(seen)
+            return Broken(at, "connection_lost", detail)

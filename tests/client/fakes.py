@@ -1,4 +1,4 @@
-"""Servers and connections that do what a test says: a transport without sockets or time, and a server with both."""
+"""Test doubles: a transport in virtual time, a terminal, and an HTTP server with scripted handlers."""
 
 from __future__ import annotations
 
@@ -26,33 +26,33 @@ COMPLETE = {"success": True, "data": "", "status": "complete", "is_complete": Tr
 
 
 def processing(elapsed: float, progress: int = 7, message: str = "正在检索相关信息...", **more: Any) -> dict[str, Any]:
-    """Give a progress event."""
+    """Return a progress event."""
     common = {"success": True, "data": "", "status": "processing", "message": message}
     return {**common, "progress": progress, "elapsed_time": elapsed, **more}
 
 
-def piece(text: str, **more: Any) -> dict[str, Any]:
-    """Give a piece of the answer."""
+def chunk(text: str, **more: Any) -> dict[str, Any]:
+    """Return a chunk of the answer."""
     return {"success": True, "data": text, "status": "streaming", "chunk_number": 1, "is_complete": False, **more}
 
 
 def failure(code: str, error: str = "处理过程中发生错误", status: str = "error") -> dict[str, Any]:
-    """Give a terminal event that is no answer, or a refusal."""
+    """Return a terminal event of a failed run, or a refusal."""
     return {"success": False, "error": error, "code": code, "status": status, "is_complete": True}
 
 
 def frame(payload: object, position: str | None = None) -> bytes:
-    """Give an event of the native wire; ``position`` is like ``2.76``."""
+    """Return an event on the wire; ``position`` is like ``2.76``."""
     data = payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False)
     return (f"id: {RUN}/{position}\n" if position else "").encode() + f"data: {data}\n\n".encode()
 
 
 @dataclass
 class FakeTransport:
-    """Play scripted connections in virtual time, and remember what was asked.
+    """Transport with scripted connections in virtual time.
 
     A script is a list: a number lets seconds pass, ``bytes`` arrive, and ``head``, ``finished`` and ``broken``
-    below make the rest. A connection whose script is at its end stays open and silent.
+    create the other messages. A connection stays open and silent after its script.
     """
 
     scripts: list[list[Any]]
@@ -63,11 +63,11 @@ class FakeTransport:
     _due: list[Message] = field(default_factory=list)
 
     def clock(self) -> float:
-        """Tell the virtual time."""
+        """Return the virtual time."""
         return self.now
 
     def open(self, request: Request) -> None:
-        """Begin the next script."""
+        """Start the next script."""
         self.requests.append(request)
         self.opened_at.append(self.now)
         at, self._due = self.now, []
@@ -78,7 +78,7 @@ class FakeTransport:
                 self._due.append(Bytes(at, step) if isinstance(step, bytes) else step(at))
 
     def next(self, timeout: float) -> Message | None:
-        """Let time pass up to the next message."""
+        """Advance the time to the next message."""
         until = self.now + timeout
         if self.interrupt_at and self.interrupt_at[0] <= until:
             self.now = max(self.now, self.interrupt_at.pop(0))
@@ -91,49 +91,55 @@ class FakeTransport:
         return None
 
     def close(self) -> None:
-        """Forget the script under way."""
+        """Drop the rest of the script."""
         self._due = []
 
 
 def head(status: int = 200, **headers: str) -> Callable[[float], Message]:
-    """Begin a response; without headers, that of a stream."""
+    """Create the start of a response; without headers, that of a stream."""
     given = {name.replace("_", "-"): value for name, value in headers.items()} or STREAM_HEADERS
     return lambda at: Head(at, status, given)
 
 
 def json_head(status: int = 200, **headers: str) -> Callable[[float], Message]:
-    """Begin a response with a JSON object."""
+    """Create the start of a JSON response."""
     return head(status, content_type="application/json", **headers)
 
 
 def finished(at: float) -> Message:
-    """End a response in good order."""
+    """Create a regular end of a response."""
     return BodyFinished(at)
 
 
-def broken(by: Any = "connection_lost") -> Callable[[float], Message]:
-    """Break the connection."""
-    return lambda at: Broken(at, by, "Connection reset by peer")
+def broken(reason: Any = "connection_lost") -> Callable[[float], Message]:
+    """Create a broken connection."""
+    return lambda at: Broken(at, reason, "Connection reset by peer")
 
 
 class FakeTerminal(io.StringIO):
-    """A stream that somebody looks at."""
+    """Stream that claims to be a terminal."""
 
     encoding = "utf-8"  # type: ignore[assignment]  # StringIO has none that can be set
 
     def isatty(self) -> bool:
-        """Be a terminal."""
+        """Return that it is a terminal."""
         return True
 
 
-def screen(*, terminal: bool = False, colour: bool = False, columns: int = 80) -> tuple[Terminal, io.StringIO]:
-    """Give a screen, and the text that will be written to it."""
-    stream = FakeTerminal() if terminal else io.StringIO()
-    return Terminal(stream, terminal, terminal, colour, is_utf8=True, unicode=True, columns=columns), stream
+def tty(*, colour: bool = False) -> tuple[Terminal, io.StringIO]:
+    """Return a terminal of 80 columns, and the stream that records its output."""
+    stream = FakeTerminal()
+    return Terminal(stream, {"TERM": "xterm", "COLUMNS": "80", "NO_COLOR": "" if colour else "1"}), stream
+
+
+def pipe() -> tuple[Terminal, io.StringIO]:
+    """Return the console of a pipe, and the stream that records its output."""
+    stream = io.StringIO()
+    return Terminal(stream, {"TERM": "xterm"}), stream
 
 
 class Exchange:
-    """One request to the ``FakeServer``, and the socket to answer it with."""
+    """Request to the ``FakeServer``, and its response."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -147,15 +153,15 @@ class Exchange:
         self._chunked = False
 
     def head(self, status: int = 200, headers: dict[str, str] | None = None, *, chunked: bool = False) -> None:
-        """Begin the response; without ``chunked`` its end is that of the connection."""
+        """Send the start of the response; without ``chunked``, the body ends with the connection."""
         self._chunked = chunked
         lines = [f"{name}: {value}" for name, value in (headers or STREAM_HEADERS).items()]
         if chunked:
             lines.append("Transfer-Encoding: chunked")
-        self.send_raw("\r\n".join([f"HTTP/1.1 {status} Whatever", *lines, "Connection: close", "", ""]).encode())
+        self.send_raw("\r\n".join([f"HTTP/1.1 {status} Status", *lines, "Connection: close", "", ""]).encode())
 
     def send(self, data: bytes) -> None:
-        """Send a part of the body."""
+        """Send part of the body."""
         self.send_raw(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def event(self, payload: object, position: str | None = None) -> None:
@@ -163,35 +169,35 @@ class Exchange:
         self.send(frame(payload, position))
 
     def answer(self, status: int, payload: object, headers: dict[str, str] | None = None) -> None:
-        """Send a whole JSON response."""
+        """Send a complete JSON response."""
         body = json.dumps(payload).encode()
         length = {"content-type": "application/json", "content-length": str(len(body))}
         self.head(status, {**length, **(headers or {})})
         self.send_raw(body)
 
     def end(self) -> None:
-        """End the body as HTTP says."""
+        """Send the regular end of the body."""
         if self._chunked:
             self.send_raw(b"0\r\n\r\n")
 
     def send_raw(self, data: bytes) -> None:
-        """Send bytes as they are."""
+        """Send bytes without chunked encoding."""
         self._connection.sendall(data)
 
-    def wait_for_leaving(self) -> None:
-        """Wait until the client hangs up."""
+    def wait_for_disconnect(self) -> None:
+        """Wait until the client disconnects."""
         try:
             while self._connection.recv(1024):
                 pass
         except OSError:
-            return  # hung up, and not gently
+            return  # reset
 
     def reset(self) -> None:
-        """Break the connection, not gently."""
+        """Reset the connection when it is closed."""
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._reader.close()
         self._connection.close()
 
@@ -200,9 +206,9 @@ Handler = Callable[[Exchange], None]
 
 
 class FakeServer:
-    """Serve one handler a connection, in the order of the requests; a context manager.
+    """HTTP server that calls one handler per connection, in order; a context manager.
 
-    Leaving it raises what went wrong in a handler.
+    ``__exit__`` raises the first error of a handler.
     """
 
     def __init__(self, handlers: Iterable[Handler]) -> None:
@@ -223,7 +229,7 @@ class FakeServer:
         self._listener.close()
         for thread in [self._acceptor, *self._threads]:
             thread.join(20)
-            assert not thread.is_alive(), "a handler of the fake server does not end"
+            assert not thread.is_alive(), "a handler of the fake server is still running"
         if self._errors:
             raise self._errors[0]
 
@@ -232,7 +238,7 @@ class FakeServer:
             try:
                 connection, _ = self._listener.accept()
             except OSError:
-                return  # the test is over
+                return  # closed by __exit__
             thread = threading.Thread(target=self._handle, args=(connection,), daemon=True)
             self._threads.append(thread)
             thread.start()
@@ -244,8 +250,8 @@ class FakeServer:
             self.requests.append(exchange)
             handler(exchange)
         except (BrokenPipeError, ConnectionResetError):
-            return  # the client left, which is for the test to judge
-        except Exception as error:  # noqa: BLE001  raised again when the test leaves the server
+            return  # the test decides whether the client may disconnect
+        except Exception as error:  # noqa: BLE001  raised by __exit__
             self._errors.append(error)
         finally:
             exchange.close()

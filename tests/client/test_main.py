@@ -8,25 +8,25 @@ import subprocess
 import sys
 import threading
 
-from persona_stream.client.main import interruptible
+from persona_stream.client.main import handle_interrupt
 
 
-def test_the_first_asks_and_raises_nothing() -> None:
-    """And afterwards Ctrl-C is what it was."""
+def test_the_first_ctrl_c_stops_and_raises_nothing() -> None:
+    """Afterwards, the handler is the one from before."""
     before = signal.getsignal(signal.SIGINT)
-    asked = []
-    with interruptible(lambda: asked.append(1)):
+    calls = []
+    with handle_interrupt(lambda: calls.append(1)):
         os.kill(os.getpid(), signal.SIGINT)
-    assert asked == [1]
+    assert calls == [1]
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_the_second_leaves_at_once() -> None:
-    """Nothing that is under way can keep it, and nothing after it is run."""
+def test_the_second_ctrl_c_exits_at_once() -> None:
+    """Without any cleanup that could block."""
     program = """if True:
         import os, signal
-        from persona_stream.client.main import interruptible
-        with interruptible(lambda: print("asked", flush=True)):
+        from persona_stream.client.main import handle_interrupt
+        with handle_interrupt(lambda: print("stopping", flush=True)):
             try:
                 os.kill(os.getpid(), signal.SIGINT)
                 os.kill(os.getpid(), signal.SIGINT)
@@ -34,28 +34,28 @@ def test_the_second_leaves_at_once() -> None:
                 print("late")
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (130, "asked\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "stopping\n", "")
 
 
-def test_where_it_is_ignored_it_stays_ignored() -> None:
+def test_an_ignored_sigint_stays_ignored() -> None:
     """As under ``nohup``."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with interruptible(lambda: None):
+        with handle_interrupt(lambda: None):
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
 
 
-def test_outside_of_the_main_thread_there_are_no_signals() -> None:
-    """It does no harm there."""
-    went_through = []
+def test_other_threads_handle_no_signals() -> None:
+    """Python allows handlers in the main thread only."""
+    entered = []
 
     def run() -> None:
-        with interruptible(lambda: None):
-            went_through.append(True)
+        with handle_interrupt(lambda: None):
+            entered.append(True)
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    assert went_through == [True]
+    assert entered == [True]

@@ -1,7 +1,4 @@
-"""Decisions about responses; how they play out is told in ``test_session``.
-
-The waits between attempts.
-"""
+"""Decisions about responses, and delays between attempts; ``test_session`` shows their effect."""
 
 from __future__ import annotations
 
@@ -30,23 +27,23 @@ NOW = 1_700_000_000.0
 @pytest.mark.parametrize(
     "media_type", ["text/event-stream", "Text/Event-Stream; charset=UTF-8", "text/event-stream ;x"]
 )
-def test_a_stream_is_known_by_its_type(media_type: str) -> None:
-    """In any spelling; and only with status 200."""
+def test_a_stream_is_recognised_by_its_media_type(media_type: str) -> None:
+    """In any spelling, with status 200 only."""
     assert is_stream(Head(0.0, 200, {"content-type": media_type}))
     assert not is_stream(Head(0.0, 404, {"content-type": media_type}))
     assert not is_stream(Head(0.0, 200, {"content-type": f"x-{media_type}"}))
     assert not is_stream(Head(0.0, 200, {}))
 
 
-def test_a_refusal_says_when_to_come_back() -> None:
-    """With the header's seconds."""
+def test_a_refusal_carries_the_seconds_of_retry_after() -> None:
+    """For the hint."""
     busy = parse_reply(failure("busy", "full"))
-    verdict = after_start(Head(0.0, 429, {"retry-after": "7"}), busy, streams=True, repeated=False, now=NOW)
-    assert verdict == Fail(ExitCode.REFUSED, "busy", reply=busy, status=429, retry_after=7.0)
+    step = after_start(Head(0.0, 429, {"retry-after": "7"}), busy, streams=True, is_repeated=False, now=NOW)
+    assert step == Fail(ExitCode.REFUSED, "busy", reply=busy, status=429, retry_after=7.0)
 
 
 @pytest.mark.parametrize(
-    ("status", "verdict"),
+    ("status", "step"),
     [
         (204, FetchResult()),
         (429, Retry("http_429", wait=2.0)),
@@ -60,38 +57,38 @@ def test_a_refusal_says_when_to_come_back() -> None:
         (200, Fail(ExitCode.FAILED, "not_ours", status=200)),
     ],
 )
-def test_a_resumption_waits_or_gives_up(status: int, verdict: object) -> None:
-    """What may pass is waited for; nothing leads to a new run."""
-    assert after_resume(Head(0.0, status, {"retry-after": "2"}), None, now=NOW) == verdict
+def test_a_resume_is_retried_or_fails(status: int, step: object) -> None:
+    """Temporary errors are retried; none starts a new run."""
+    assert after_resume(Head(0.0, status, {"retry-after": "2"}), None, now=NOW) == step
 
 
-def test_a_run_that_is_over_delivers_what_is_missing() -> None:
-    """Text that is here already is left out; a run that is not over after all is asked again."""
+def test_the_result_of_a_run_adds_only_the_missing_text() -> None:
+    """A run that has not ended after all is fetched again."""
     ok = Head(0.0, 200, {})
     done = parse_reply({"status": "complete", "data": "Hello world"})
     assert after_fetch(ok, done, characters=6, now=NOW) == Finish(done.without(6))
-    assert done.without(6).text == "world"
+    assert done.without(6).data == "world"
     running = parse_reply({"status": "processing", "data": None})
     assert after_fetch(ok, running, characters=6, now=NOW) == Retry("connection_lost")
     assert after_fetch(Head(0.0, 503, {}), None, characters=6, now=NOW) == Retry("http_503")
 
 
-PATIENCE = RetryPolicy(first=0.5, longest=10.0, max_initial_attempts=3, max_resume_attempts=12)
+POLICY = RetryPolicy(initial_delay=0.5, max_delay=10.0, max_initial_attempts=3, max_resume_attempts=12)
 
 
-def test_waits_double_up_to_the_longest() -> None:
-    """Half of each is chance."""
-    assert [PATIENCE.delay(n, lambda: 1.0) for n in range(1, 8)] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
-    assert [PATIENCE.delay(n, lambda: 0.0) for n in range(1, 4)] == [0.25, 0.5, 1.0]
+def test_delays_double_up_to_the_maximum() -> None:
+    """Half of each is random."""
+    assert [POLICY.delay(n, lambda: 1.0) for n in range(1, 8)] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert [POLICY.delay(n, lambda: 0.0) for n in range(1, 4)] == [0.25, 0.5, 1.0]
 
 
 @given(st.integers(1, 10**9), st.floats(0, 1), st.floats(0, 1e6))
-def test_a_wait_has_bounds(failures: int, chance: float, at_least: float) -> None:
-    """Never more than the longest, unless the server asks for more; never less than it asks for."""
-    assert at_least <= PATIENCE.delay(failures, lambda: chance, at_least) <= max(10.0, at_least)
+def test_a_delay_is_bounded(failures: int, random: float, at_least: float) -> None:
+    """Never above the maximum unless the server asks for more; never below the time it asks for."""
+    assert at_least <= POLICY.delay(failures, lambda: random, at_least) <= max(10.0, at_least)
 
 
-def test_a_server_that_never_answered_gets_fewer_attempts() -> None:
-    """It is probably not running; one in the middle of a run may be starting anew."""
-    assert [PATIENCE.is_exhausted(n, met=False) for n in (2, 3)] == [False, True]
-    assert [PATIENCE.is_exhausted(n, met=True) for n in (11, 12)] == [False, True]
+def test_a_server_that_never_responded_gets_fewer_attempts() -> None:
+    """It is probably not running; one that lost a run in progress may be restarting."""
+    assert [POLICY.is_exhausted(n, has_run=False) for n in (2, 3)] == [False, True]
+    assert [POLICY.is_exhausted(n, has_run=True) for n in (11, 12)] == [False, True]

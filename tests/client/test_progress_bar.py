@@ -1,4 +1,4 @@
-"""The line of progress."""
+"""Layout of the progress line."""
 
 from __future__ import annotations
 
@@ -6,35 +6,45 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.client.progress_bar import ProgressState, line
+from persona_stream.client.progress_bar import ProgressState, render_line
 from persona_stream.client.terminal import display_width
 from persona_stream.client.texts import EN, ZH
 
-KNOWN = ProgressState("正在检索相关信息...", 12.44, percent=37, left=21.2)
+STATE = ProgressState("正在检索相关信息...", 12.44, percent=37, left=21.2)
 
 
-def test_a_bar_in_chinese() -> None:
-    """Bar, percentage, elapsed, remaining, status."""
-    assert line(KNOWN, 80, ZH, frame=3) == "⠸ ▰▰▰▰▰▱▱▱▱▱▱▱▱▱▱   37%  12.4秒  约剩 21秒  正在检索相关信息..."
+def test_the_line_has_bar_percentage_times_and_message() -> None:
+    """In Chinese, with an estimate."""
+    assert (
+        render_line(STATE, 80, ZH, frame=3).plain == "⠸ ▰▰▰▰▰▱▱▱▱▱▱▱▱▱▱   37%  12.4秒  约剩 21秒  正在检索相关信息..."
+    )
 
 
-def test_a_bar_in_english() -> None:
-    """Over a minute, minutes are written; a bound is told from an estimate."""
-    figures = ProgressState("Looking up what is relevant...", 128.0, percent=100, left=62.0, at_most=True)
-    assert line(figures, 80, EN) == "⠋ ▰▰▰▰▰▰▰▰▰▰▰▰▰▰▰  100%  2:08  <1:02 left  Looking up what is relevant..."
-    assert "1:02:05" in line(ProgressState("", 3725.0), 80, EN)
+def test_times_over_a_minute_are_written_in_minutes() -> None:
+    """A deadline is distinguished from an estimate."""
+    state = ProgressState("Looking up what is relevant...", 128.0, percent=100, left=62.0, is_limit=True)
+    line = render_line(state, 80, EN).plain
+    assert line == "⠋ ▰▰▰▰▰▰▰▰▰▰▰▰▰▰▰  100%  2:08  <1:02 left  Looking up what is relevant..."
+    assert "1:02:05" in render_line(ProgressState("", 3725.0), 80, EN).plain
 
 
-def test_a_bar_in_ascii() -> None:
-    """For terminals that have no other signs."""
-    assert line(ProgressState("Working...", 3.0, 50), 50, EN, unicode=False) == "| ####.....   50%  3.0s  Working..."
+def test_a_bar_can_be_drawn_in_ascii() -> None:
+    """For terminals without other glyphs."""
+    line = render_line(ProgressState("Working...", 3.0, 50), 50, EN, ascii_only=True).plain
+    assert line == "| ####.....   50%  3.0s  Working..."
 
 
-def test_without_a_percentage_a_block_wanders() -> None:
-    """It shows that there is life."""
-    frames = [line(ProgressState("x", 0.0), 80, EN, frame=frame).split("  ")[0][2:] for frame in range(15)]
+def test_without_a_percentage_a_block_moves() -> None:
+    """Every frame differs from the one before."""
+    frames = [render_line(ProgressState("x", 0.0), 80, EN, frame=frame).plain.split("  ")[0][2:] for frame in range(15)]
     assert len(set(frames)) == 15
     assert {(frame.count("▰"), len(frame)) for frame in frames} == {(3, 15)}
+
+
+def test_a_message_is_not_parsed_as_markup() -> None:
+    """It comes from a backend."""
+    line = render_line(ProgressState("[red]50%[/red] {x}", 1.0), 80, EN)
+    assert line.plain.endswith("[red]50%[/red] {x}")
 
 
 @pytest.mark.parametrize(
@@ -47,9 +57,9 @@ def test_without_a_percentage_a_block_wanders() -> None:
         (4, ""),
     ],
 )
-def test_a_narrow_terminal_leaves_out_the_rest_first(width: int, shown: str) -> None:
-    """The end of the message, the bar, the message, the times; the percentage is last."""
-    assert line(KNOWN, width, ZH) == shown
+def test_a_narrow_line_keeps_the_percentage_longest(width: int, shown: str) -> None:
+    """It loses the end of the message, the bar, the message, and then the times."""
+    assert render_line(STATE, width, ZH).plain == shown
 
 
 @given(
@@ -64,7 +74,8 @@ def test_a_narrow_terminal_leaves_out_the_rest_first(width: int, shown: str) -> 
 def test_a_line_never_wraps(
     message: str, elapsed: float, percent: float | None, left: float | None, width: int, frame: int, flag: bool
 ) -> None:
-    """Whatever the figures and the terminal, the last column stays free."""
-    figures = ProgressState(message, elapsed, percent, left, at_most=flag)
+    """For any values and any width, the last column stays free."""
+    state = ProgressState(message, elapsed, percent, left, is_limit=flag)
     for texts in (EN, ZH):
-        assert display_width(line(figures, width, texts, unicode=flag, frame=frame)) < width
+        line = render_line(state, width, texts, ascii_only=flag, frame=frame)
+        assert display_width(line.plain) < width

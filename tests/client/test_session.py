@@ -1,7 +1,4 @@
-"""The session: a question, led to its end through broken connections, in virtual time.
-
-What the client remembers of its run.
-"""
+"""Sessions through broken connections in virtual time, and the resume state."""
 
 from __future__ import annotations
 
@@ -31,23 +28,23 @@ from tests.client.fakes import (
     RUN,
     FakeTransport,
     broken,
+    chunk,
     failure,
     finished,
     frame,
     head,
     json_head,
-    piece,
     processing,
 )
 
 START = [head(), frame(OPENING, "1.0"), frame(processing(0.0, 5), "2.0")]
-REST = [frame(piece("Hello "), "2.6"), frame(piece("world"), "2.11"), frame(COMPLETE, "3.0"), finished]
+REST = [frame(chunk("Hello "), "2.6"), frame(chunk("world"), "2.11"), frame(COMPLETE, "3.0"), finished]
 CANCELLED = [json_head(), b"{}", finished]
 BUSY = json_head(503, retry_after="4")
 
 
 def ask(*scripts: list[Any], timeout: float = 180.0, **more: Any) -> tuple[list[Update], FakeTransport]:
-    """Lead a question through these connections, and give the updates that say something."""
+    """Return the updates of a session over these connections, without ticks, and the transport."""
     endpoint = more.pop("endpoint", "smart")
     transport = FakeTransport(list(scripts), **more)
     session = Session(
@@ -57,33 +54,33 @@ def ask(*scripts: list[Any], timeout: float = 180.0, **more: Any) -> tuple[list[
         clock=transport.clock,
         timeout=timeout,
         jitter=lambda: 1.0,
-        patience=RetryPolicy(first=1.0, longest=8.0, max_initial_attempts=3, max_resume_attempts=5),
+        retry_policy=RetryPolicy(initial_delay=1.0, max_delay=8.0, max_initial_attempts=3, max_resume_attempts=5),
     )
     return [update for update in session.updates() if not isinstance(update, Tick)], transport
 
 
 def text(updates: list[Update]) -> str:
-    """Give the answer."""
-    return "".join(update.reply.text for update in updates if isinstance(update, Received))
+    """Return the answer."""
+    return "".join(update.reply.data for update in updates if isinstance(update, Received))
 
 
 def end(updates: list[Update]) -> SessionFinished:
-    """Give the end, and make sure that it is the last update and the only one of its kind."""
+    """Return the end of the session, asserting that it is the last update and the only one of its kind."""
     assert [isinstance(update, SessionFinished) for update in updates].count(True) == 1
     last = updates[-1]
     assert isinstance(last, SessionFinished)
     return last
 
 
-def asked(transport: FakeTransport) -> list[str]:
-    """Give the requests in short."""
+def sent(transport: FakeTransport) -> list[str]:
+    """Return method and path of the requests."""
     return [f"{request.method} {request.path}" for request in transport.requests]
 
 
 SMART = "POST /api/stream_chat_smart"
 EVENTS = f"GET /api/runs/{RUN}/events"
 CANCEL = f"POST /api/runs/{RUN}/cancel"
-LOOK = f"GET /api/runs/{RUN}"
+FETCH = f"GET /api/runs/{RUN}"
 
 
 def test_an_answer_comes_through_one_connection() -> None:
@@ -95,7 +92,7 @@ def test_an_answer_comes_through_one_connection() -> None:
     last = end(updates)
     assert (last.end.outcome, last.run_id, last.conversation_id) == (ExitCode.ANSWERED, RUN, "talk-1")
     assert (last.characters, last.seconds) == (11, 2.0)
-    assert asked(transport) == [SMART]
+    assert sent(transport) == [SMART]
 
 
 @pytest.mark.parametrize("cut", [finished, broken(), broken("silence")], ids=["clean end", "break", "silence"])
@@ -103,7 +100,7 @@ def test_a_connection_that_ends_early_is_taken_up_again(cut: Any) -> None:
     """Also an end in good order is a break when the terminal event is missing; reading goes on by id."""
     updates, transport = ask([*START, REST[0], cut], [head(), frame(processing(3.0), "2.6"), *REST[1:]])
     assert text(updates) == "Hello world"
-    assert asked(transport) == [SMART, EVENTS]
+    assert sent(transport) == [SMART, EVENTS]
     assert transport.requests[1].headers["Last-Event-ID"] == f"{RUN}/2.6".encode()
     assert [request.headers["X-Persona-Resume"] for request in transport.requests] == ["1", "1"]
     assert transport.opened_at == [1000.0, 1001.0]
@@ -135,7 +132,7 @@ def test_before_the_run_is_known_the_same_post_is_sent_again() -> None:
     """The same idempotency key joins the run that the lost response may have started."""
     updates, transport = ask([broken()], [broken("silence")], [*START, *REST])
     assert text(updates) == "Hello world"
-    assert asked(transport) == [SMART] * 3
+    assert sent(transport) == [SMART] * 3
     assert {request.headers["Idempotency-Key"] for request in transport.requests} == {"key-1"}
     assert len({request.body for request in transport.requests}) == 1
 
@@ -143,7 +140,7 @@ def test_before_the_run_is_known_the_same_post_is_sent_again() -> None:
 def test_once_the_headers_name_the_run_it_is_never_started_again() -> None:
     """The id is in the headers, so not even a break before the first event sends a second POST."""
     _, transport = ask([head(), broken()], [head(), frame(OPENING, "1.0"), *REST])
-    assert asked(transport) == [SMART, EVENTS]
+    assert sent(transport) == [SMART, EVENTS]
     assert "Last-Event-ID" not in transport.requests[1].headers
 
 
@@ -171,7 +168,7 @@ def test_attempts_in_vain_are_counted() -> None:
 
 def test_progress_renews_patience() -> None:
     """What counts is failures in a row: a position that moved, or a connection that held, begins anew."""
-    moving = [[head(), frame(piece("x"), f"2.{n}"), broken()] for n in range(1, 9)]
+    moving = [[head(), frame(chunk("x"), f"2.{n}"), broken()] for n in range(1, 9)]
     lasting = [[head(), 4.0, frame(processing(n), "2.8"), broken()] for n in range(8)]
     updates, _ = ask([*START, broken()], *moving, *lasting, [head(), frame(COMPLETE, "3.0")])
     assert end(updates).end.outcome is ExitCode.ANSWERED
@@ -197,7 +194,7 @@ def test_a_moment_after_the_timeout_is_not_waited_for() -> None:
     updates, transport = ask([*START, broken()], [json_head(503, retry_after="500"), b"", finished], CANCELLED)
     assert end(updates).end.outcome is ExitCode.TIMEOUT
     assert end(updates).seconds < 2
-    assert asked(transport) == [SMART, EVENTS, CANCEL]
+    assert sent(transport) == [SMART, EVENTS, CANCEL]
 
 
 def test_the_retry_field_of_a_stream_is_respected() -> None:
@@ -228,7 +225,7 @@ def test_a_refusal_is_not_tried_again(status: int, kind: str) -> None:
     final = end(updates).end
     assert (final.outcome, final.status) == (ExitCode.REFUSED, status)
     assert (final.reply.payload if final.reply else None) == (None if kind == "foreign" else object_)
-    assert asked(transport) == [SMART]
+    assert sent(transport) == [SMART]
 
 
 @pytest.mark.parametrize(
@@ -252,7 +249,7 @@ def test_a_proxy_without_its_server_is_passing() -> None:
     """502 and 504 of a stranger are tried again, with the same key."""
     updates, transport = ask([head(502, content_type="text/html"), b"<h1>", finished], [*START, *REST])
     assert text(updates) == "Hello world"
-    assert asked(transport) == [SMART, SMART]
+    assert sent(transport) == [SMART, SMART]
 
 
 @pytest.mark.parametrize(
@@ -270,7 +267,7 @@ def test_a_run_that_cannot_be_read_any_more_is_not_begun_anew(status: int, code:
     """What the server forgot, or does not show any more, is a failure: nothing was refused before the first byte."""
     updates, transport = ask([*START, REST[0], broken()], [head(status, x="y"), finished])
     assert (end(updates).end.outcome, end(updates).end.code) == (ExitCode.FAILED, code)
-    assert asked(transport) == [SMART, EVENTS]
+    assert sent(transport) == [SMART, EVENTS]
 
 
 @pytest.mark.parametrize(
@@ -286,10 +283,10 @@ def test_a_run_that_cannot_be_read_any_more_is_not_begun_anew(status: int, code:
 )
 def test_every_terminal_event_has_its_outcome(terminal: dict[str, Any], outcome: ExitCode) -> None:
     """The terminal event ends it, whatever the connection does after that."""
-    updates, transport = ask([*START, frame(terminal, "3.0"), 50.0, frame(piece("late"), "4.0")])
+    updates, transport = ask([*START, frame(terminal, "3.0"), 50.0, frame(chunk("late"), "4.0")])
     assert end(updates).end.outcome is outcome
     assert text(updates) == ""
-    assert asked(transport) == [SMART]
+    assert sent(transport) == [SMART]
 
 
 def test_an_end_that_got_lost_is_looked_up() -> None:
@@ -301,7 +298,7 @@ def test_an_end_that_got_lost_is_looked_up() -> None:
     assert text(updates) == "Hello world"
     assert end(updates).end.outcome is ExitCode.ANSWERED
     assert end(updates).characters == 11
-    assert asked(transport) == [SMART, EVENTS, LOOK]
+    assert sent(transport) == [SMART, EVENTS, FETCH]
 
 
 def test_a_run_that_failed_meanwhile_is_looked_up() -> None:
@@ -328,9 +325,9 @@ def test_the_timeout_stops_the_run() -> None:
     """It is exact, and the run is told that nobody waits any more."""
     updates, transport = ask([*START, 500.0], CANCELLED, timeout=30.0)
     last = end(updates)
-    assert (last.end.outcome, last.end.code, last.stopped) == (ExitCode.TIMEOUT, "client_timeout", True)
+    assert (last.end.outcome, last.end.code, last.is_stopped) == (ExitCode.TIMEOUT, "client_timeout", True)
     assert last.seconds == pytest.approx(30.0)
-    assert asked(transport) == [SMART, CANCEL]
+    assert sent(transport) == [SMART, CANCEL]
 
 
 def test_the_timeout_holds_against_a_server_that_talks_without_end() -> None:
@@ -360,30 +357,30 @@ def test_an_interruption_cancels_the_run() -> None:
     updates, transport = ask([*START, 500.0], CANCELLED, interrupt_at=[1003.0])
     assert [type(update) for update in updates[-2:]] == [CancelRequested, SessionFinished]
     last = end(updates)
-    assert (last.end.outcome, last.stopped, last.seconds) == (ExitCode.CANCELLED, True, 3.0)
-    assert asked(transport) == [SMART, CANCEL]
+    assert (last.end.outcome, last.is_stopped, last.seconds) == (ExitCode.CANCELLED, True, 3.0)
+    assert sent(transport) == [SMART, CANCEL]
 
 
 @pytest.mark.parametrize("script", [[], [broken()], [json_head(500), b"", finished]], ids=["silent", "broken", "500"])
 def test_a_server_that_does_not_confirm_is_not_waited_for(script: list[Any]) -> None:
     """Three seconds are enough."""
     updates, _ = ask([*START, 500.0], script, interrupt_at=[1003.0])
-    assert (end(updates).end.outcome, end(updates).stopped) == (ExitCode.CANCELLED, False)
+    assert (end(updates).end.outcome, end(updates).is_stopped) == (ExitCode.CANCELLED, False)
     assert end(updates).seconds <= 6.5
 
 
 def test_an_interruption_before_the_run_is_known_just_leaves() -> None:
     """There is nothing that could be named to the server."""
     updates, transport = ask([], interrupt_at=[1001.0])
-    assert (end(updates).end.outcome, end(updates).stopped) == (ExitCode.CANCELLED, None)
-    assert asked(transport) == [SMART]
+    assert (end(updates).end.outcome, end(updates).is_stopped) == (ExitCode.CANCELLED, None)
+    assert sent(transport) == [SMART]
 
 
 def test_an_interruption_is_heard_between_two_connections() -> None:
     """Also while nothing is connected."""
     updates, transport = ask([*START, broken()], CANCELLED, interrupt_at=[1000.5])
     assert end(updates).end.outcome is ExitCode.CANCELLED
-    assert asked(transport) == [SMART, CANCEL]
+    assert sent(transport) == [SMART, CANCEL]
 
 
 ANSWERED = {"success": True, "data": "Hello world", "status": "complete", "is_complete": True, "run_id": RUN}
@@ -396,9 +393,9 @@ def test_chat_answers_with_one_object() -> None:
     assert text(updates) == "Hello world"
     assert end(updates).end.outcome is ExitCode.ANSWERED
     assert (end(updates).run_id, end(updates).characters) == (RUN, 11)
-    assert asked(transport) == ["POST /api/chat"]
+    assert sent(transport) == ["POST /api/chat"]
     assert transport.requests[0].headers["Accept"] == "application/json"
-    assert transport.requests[0].silence is None
+    assert transport.requests[0].read_timeout is None
 
 
 def test_chat_joins_its_run_after_a_break() -> None:
@@ -434,7 +431,7 @@ def test_wherever_it_breaks_the_answer_is_whole(data: st.DataObject) -> None:
     pieces = ["Hello ", "世界", "，👍", " and", " good", " night"]
     ends = [len("".join(pieces[: n + 1])) for n in range(len(pieces))]
     frames = [frame(OPENING, "1.0"), frame(processing(0), "2.0")]
-    frames += [frame(piece(part), f"2.{at}") for part, at in zip(pieces, ends, strict=True)]
+    frames += [frame(chunk(part), f"2.{at}") for part, at in zip(pieces, ends, strict=True)]
     frames.append(frame(COMPLETE, "3.0"))
     scripts, held = [], 0
     while held < len(frames):
@@ -473,7 +470,7 @@ def test_text_counts_once_by_its_position() -> None:
     """A position that was reached is old; progress there is not text, and passes."""
     trail = ResumeState()
     trail.set_run_id(RUN)
-    hello = parse_reply(piece("Hello"))
+    hello = parse_reply(chunk("Hello"))
     assert trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), hello)
     assert not trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), hello)
     assert not trail.accept(ServerSentEvent("", id=f"{RUN}/2.3"), hello)
@@ -496,8 +493,8 @@ def test_an_event_without_an_id_does_not_forget_the_last_one() -> None:
     """Else a break after it would bring everything again."""
     trail = ResumeState()
     trail.set_run_id(RUN)
-    trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), parse_reply(piece("Hello")))
-    assert trail.accept(ServerSentEvent("", id=""), parse_reply(piece(" there")))
+    trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), parse_reply(chunk("Hello")))
+    assert trail.accept(ServerSentEvent("", id=""), parse_reply(chunk(" there")))
     assert trail.last_event_id == f"{RUN}/2.5"
 
 
@@ -505,8 +502,8 @@ def test_ids_of_another_kind_are_trusted() -> None:
     """Nothing can be compared, so nothing is dropped; the id is still where to resume."""
     trail = ResumeState()
     trail.set_run_id(RUN)
-    assert trail.accept(ServerSentEvent("", id="7"), parse_reply(piece("a")))
-    assert trail.accept(ServerSentEvent("", id="7"), parse_reply(piece("b")))
+    assert trail.accept(ServerSentEvent("", id="7"), parse_reply(chunk("a")))
+    assert trail.accept(ServerSentEvent("", id="7"), parse_reply(chunk("b")))
     assert (trail.last_event_id, trail.characters, trail.is_progress("8")) == ("7", 2, False)
 
 
@@ -514,7 +511,7 @@ def test_a_position_moves_forward_only() -> None:
     """What was reached before is no progress."""
     trail = ResumeState()
     trail.set_run_id(RUN)
-    trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), parse_reply(piece("Hello")))
+    trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), parse_reply(chunk("Hello")))
     assert trail.is_progress(f"{RUN}/2.6")
     assert trail.is_progress(f"{RUN}/3.0")
     assert not trail.is_progress(f"{RUN}/2.5")

@@ -1,9 +1,4 @@
-"""What a stream understands.
-
-The width of text on a terminal.
-
-Text from outside, made harmless.
-"""
+"""Terminal capabilities, display width, and sanitising."""
 
 from __future__ import annotations
 
@@ -17,7 +12,6 @@ from hypothesis import strategies as st
 
 from persona_stream.client.terminal import (
     Terminal,
-    detect_terminal,
     display_width,
     sanitize,
     sanitize_json,
@@ -29,61 +23,78 @@ from tests.client.fakes import FakeTerminal
 XTERM = {"TERM": "xterm-256color"}
 
 
-def test_a_terminal_can_everything() -> None:
-    """Redraw, colours, and all the signs."""
-    found = detect_terminal(FakeTerminal(), XTERM)
-    assert (found.is_terminal, found.can_redraw, found.colour, found.unicode) == (True, True, True, True)
+def test_a_terminal_can_redraw_and_has_colours_and_glyphs() -> None:
+    """All capabilities of an ordinary terminal emulator are used."""
+    terminal = Terminal(FakeTerminal(), XTERM)
+    assert (terminal.is_terminal, terminal.is_interactive, terminal.options.ascii_only) == (True, True, False)
+    terminal.write("x", "cyan")
+    assert terminal.file.getvalue() == "\x1b[36mx\x1b[0m"  # type: ignore[attr-defined]  # a StringIO
 
 
-def test_a_pipe_can_nothing() -> None:
-    """A file shall have no escapes in it."""
-    found = detect_terminal(io.TextIOWrapper(io.BytesIO(), "utf-8"), XTERM)
-    assert (found.is_terminal, found.can_redraw, found.colour) == (False, False, False)
+@pytest.mark.parametrize("environ", [{}, {"FORCE_COLOR": "1"}, {"TTY_COMPATIBLE": "1"}])
+def test_a_pipe_gets_no_escape_sequences(environ: dict[str, str]) -> None:
+    """Not even with the variables that make rich treat a pipe as a terminal."""
+    raw = io.BytesIO()
+    terminal = Terminal(io.TextIOWrapper(raw, "utf-8"), {**XTERM, **environ})
+    assert (terminal.is_terminal, terminal.is_interactive) == (False, False)
+    terminal.write("x", "cyan")
+    assert raw.getvalue() == b"x"
 
 
 @pytest.mark.parametrize("environ", [{}, {"TERM": ""}, {"TERM": "dumb"}], ids=["unset", "empty", "dumb"])
-def test_a_dumb_terminal_cannot_redraw(environ: dict[str, str]) -> None:
+def test_a_dumb_terminal_can_neither_redraw_nor_colour(environ: dict[str, str]) -> None:
     """It is a terminal all the same."""
-    found = detect_terminal(FakeTerminal(), environ)
-    assert (found.is_terminal, found.can_redraw, found.colour) == (True, False, False)
+    terminal = Terminal(FakeTerminal(), environ)
+    assert (terminal.is_terminal, terminal.is_interactive) == (True, False)
+    terminal.write("x", "cyan")
+    assert terminal.file.getvalue() == "x"  # type: ignore[attr-defined]  # a StringIO
 
 
 @pytest.mark.parametrize(("value", "colour"), [("1", False), ("0", False), ("", True)])
-def test_no_color_is_respected(value: str, colour: bool) -> None:
-    """Any value that is not empty means no; the bar stays."""
-    found = detect_terminal(FakeTerminal(), {**XTERM, "NO_COLOR": value})
-    assert (found.colour, found.can_redraw) == (colour, True)
-    assert ("\x1b" in found.style("x", "36")) is colour
+def test_no_color_turns_colours_off_and_leaves_the_bar(value: str, colour: bool) -> None:
+    """Any value but the empty one counts (https://no-color.org)."""
+    terminal = Terminal(FakeTerminal(), {**XTERM, "NO_COLOR": value})
+    assert terminal.is_interactive
+    terminal.write("x", "cyan")
+    assert ("\x1b" in terminal.file.getvalue()) is colour  # type: ignore[attr-defined]  # a StringIO
 
 
 @pytest.mark.parametrize(
     ("value", "width"), [("40", 40), ("0", 80), ("-1", 80), ("wide", 80), ("", 80), ("٤", 80), ("9" * 5000, 80)]
 )
-def test_columns_beats_the_terminal(value: str, width: int) -> None:
-    """If it is a sensible number; a stream that cannot tell has eighty."""
-    assert detect_terminal(FakeTerminal(), {**XTERM, "COLUMNS": value}).width() == width
+def test_columns_overrides_the_width_of_the_terminal(value: str, width: int) -> None:
+    """Unless it is no sensible number; the default is 80."""
+    assert Terminal(FakeTerminal(), {**XTERM, "COLUMNS": value}).width == width
 
 
-def test_the_console_of_linux_gets_ascii() -> None:
-    """Its font has few signs."""
-    assert not detect_terminal(FakeTerminal(), {"TERM": "linux"}).unicode
+def test_the_linux_console_gets_ascii_glyphs() -> None:
+    """Its font has few others; text is still UTF-8."""
+    terminal = Terminal(FakeTerminal(), {"TERM": "linux"})
+    assert (terminal.options.ascii_only, terminal.is_utf8) == (True, True)
 
 
-def test_an_encoding_without_the_character_gets_a_question_mark() -> None:
-    """Rather than an error in the middle of an answer."""
+def test_a_character_that_the_encoding_lacks_becomes_a_question_mark() -> None:
+    """An error would cut the answer short."""
     raw = io.BytesIO()
-    found = detect_terminal(io.TextIOWrapper(raw, "latin-1"), XTERM)
-    found.write("é你")
+    terminal = Terminal(io.TextIOWrapper(raw, "latin-1"), XTERM)
+    terminal.write("é你")
     assert raw.getvalue() == b"\xe9?"
-    assert (found.is_utf8, found.unicode) == (False, False)
+    assert (terminal.is_utf8, terminal.options.ascii_only) == (False, True)
 
 
-def test_a_closed_stream_swallows() -> None:
-    """`2>&-` is a way to say that nobody wants to know."""
-    found = detect_terminal(None, XTERM)
-    found.write("x")
-    assert found == Terminal(None)
-    assert found.width() == 80
+def test_a_closed_stream_discards_text() -> None:
+    """The shell closes it with ``2>&-``."""
+    terminal = Terminal(None, XTERM)
+    terminal.write("x")
+    assert (terminal.is_terminal, terminal.is_interactive) == (False, False)
+
+
+def test_text_is_neither_parsed_as_markup_nor_wrapped_nor_expanded() -> None:
+    """An answer is written as it is."""
+    terminal = Terminal(FakeTerminal(), {**XTERM, "COLUMNS": "10"})
+    text = "[bold]a\tb[/bold] :smile: 12345678901234567890"
+    terminal.write(text)
+    assert terminal.file.getvalue() == text  # type: ignore[attr-defined]  # a StringIO
 
 
 @pytest.mark.parametrize(
@@ -103,13 +114,13 @@ def test_a_closed_stream_swallows() -> None:
         ("⠋▰▱", 3),
     ],
 )
-def test_the_columns_of_a_text(text: str, width: int) -> None:
+def test_display_width_counts_columns(text: str, width: int) -> None:
     """Chinese, Korean and emoji take two, combining marks none."""
     assert display_width(text) == width
 
 
 @pytest.mark.parametrize(
-    ("text", "room", "clipped"),
+    ("text", "columns", "truncated"),
     [
         ("hello", 5, "hello"),
         ("hello there", 8, "hello..."),
@@ -122,19 +133,19 @@ def test_the_columns_of_a_text(text: str, width: int) -> None:
         ("hello", -7, ""),
     ],
 )
-def test_what_does_not_fit_is_clipped(text: str, room: int, clipped: str) -> None:
-    """A wide character is never cut in half."""
-    assert truncate(text, room) == clipped
+def test_a_long_text_is_truncated(text: str, columns: int, truncated: str) -> None:
+    """A wide character is never split."""
+    assert truncate(text, columns) == truncated
 
 
 @given(st.text(), st.integers(0, 60))
-def test_a_clipped_text_fits(text: str, room: int) -> None:
-    """Into any room."""
-    assert display_width(truncate(text, room)) <= room
+def test_a_truncated_text_fits(text: str, columns: int) -> None:
+    """Into any number of columns."""
+    assert display_width(truncate(text, columns)) <= columns
 
 
 FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-ANYTHING = st.text(st.characters() | st.characters(max_codepoint=0xA0) | st.characters(categories=["Cs", "Cf"]))
+ANY_TEXT = st.text(st.characters() | st.characters(max_codepoint=0xA0) | st.characters(categories=["Cs", "Cf"]))
 
 
 @pytest.mark.parametrize(
@@ -153,37 +164,37 @@ ANYTHING = st.text(st.characters() | st.characters(max_codepoint=0xA0) | st.char
         ("\ud83d", "\ufffd"),
     ],
 )
-def test_what_is_dangerous_becomes_visible(text: str, shown: str) -> None:
-    """Nothing vanishes: who looks can see what was sent."""
+def test_dangerous_characters_become_visible(text: str, shown: str) -> None:
+    """None is dropped, so that the reader sees what was sent."""
     assert sanitize(text) == shown
 
 
 @pytest.mark.parametrize(
     "text", ["tab\there\nand there", "你好，世界", "👩‍👩‍👧 ❤️ 🏴󠁧󠁢󠁥󠁮󠁧󠁿", "שלום\u200fעולם", "e\u0301", "क्ष"]
 )
-def test_what_is_harmless_is_left_alone(text: str) -> None:
+def test_harmless_text_is_unchanged(text: str) -> None:
     """Newlines, tabs, emoji and every script pass."""
     assert sanitize(text) == text
 
 
-@given(ANYTHING)
-def test_nothing_dangerous_comes_through(text: str) -> None:
-    """Whatever goes in; and doing it twice changes nothing."""
+@given(ANY_TEXT)
+def test_sanitised_text_has_no_dangerous_characters(text: str) -> None:
+    """For any input; sanitising again changes nothing."""
     once = sanitize(text)
     assert not FORBIDDEN.search(once)
     assert sanitize(once) == once
 
 
-@given(ANYTHING)
-def test_one_line_is_one_line(text: str) -> None:
-    """No break of any kind is left in a status."""
+@given(ANY_TEXT)
+def test_a_sanitised_line_is_one_line(text: str) -> None:
+    """No kind of line break is left."""
     assert len(sanitize_line(text).splitlines()) <= 1
     assert not FORBIDDEN.search(sanitize_line(text))
 
 
-@given(st.dictionaries(ANYTHING, ANYTHING))
-def test_harmless_json_means_the_same(value: dict[str, str]) -> None:
-    """The escapes are read back as what was there, and a line stays a line."""
+@given(st.dictionaries(ANY_TEXT, ANY_TEXT))
+def test_sanitised_json_has_the_same_value(value: dict[str, str]) -> None:
+    """The escapes are read back as the characters, and the line stays one line."""
     shown = sanitize_json(json.dumps(value, ensure_ascii=False))
     assert json.loads(shown) == value
     assert not FORBIDDEN.search(shown)

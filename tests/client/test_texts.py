@@ -1,4 +1,4 @@
-"""The words, in both languages."""
+"""Texts in both languages."""
 
 from __future__ import annotations
 
@@ -7,46 +7,44 @@ from dataclasses import fields
 
 import pytest
 
-from persona_stream.client.texts import EN, ZH, Texts, language_of
+from persona_stream.client.texts import EN, ZH, Texts, detect_language
 
 
-def test_both_languages_say_the_same_things() -> None:
-    """The same codes, the same places to fill in; and the Chinese is Chinese."""
+def test_both_languages_have_the_same_texts() -> None:
+    """The same keys and the same fields; no Chinese text is a copy of the English one."""
     for field in fields(Texts):
         english, chinese = getattr(EN, field.name), getattr(ZH, field.name)
-        if isinstance(english, str):
-            english, chinese = {field.name: english}, {field.name: chinese}
         assert english.keys() == chinese.keys()
-        assert {key: _places(text) for key, text in english.items()} == {
-            key: _places(text) for key, text in chinese.items()
+        assert {key: _placeholders(text) for key, text in english.items()} == {
+            key: _placeholders(text) for key, text in chinese.items()
         }
         assert all(english[key] == "" or english[key] != chinese[key] for key in english)
 
 
-def test_every_code_of_the_server_has_advice() -> None:
-    """Every row of the tables of refusals and failures, and every code of our own."""
+def test_every_error_code_has_a_hint() -> None:
+    """Refusals and failures of the server, and the client's own codes."""
     refusals = {"invalid_request", "unauthorized", "forbidden", "not_found", "conflict", "gone", "too_large"}
-    later = {"rate_limited", "busy", "draining", "unavailable"}
+    temporary = {"rate_limited", "busy", "draining", "unavailable"}
     failures = {"internal", "backend_error", "answer_too_large", "lost", "timeout", "cancelled"}
-    ours = {"unreachable", "tls", "connection_lost", "silence", "garbled", "redirected", "not_ours", "run_gone"}
+    own = {"unreachable", "tls", "connection_lost", "silence", "garbled", "redirected", "not_ours", "run_gone"}
     for texts in (EN, ZH):
-        assert (refusals | later | failures | ours | {"client_timeout"}) <= texts.hints.keys()
+        assert (refusals | temporary | failures | own | {"client_timeout"}) <= texts.hints.keys()
 
 
 @pytest.mark.parametrize(
-    ("code", "known_by"), [("http_502", "http_5"), ("http_418", "http"), ("http_404", "http_404"), ("weird", "http")]
+    ("code", "key"), [("http_502", "http_5xx"), ("http_418", "http"), ("http_404", "http_404"), ("weird", "http")]
 )
-def test_codes_that_are_not_known_have_advice_too(code: str, known_by: str) -> None:
-    """At least by their status."""
-    assert EN.hint_of(code) == EN.hints[known_by]
+def test_an_unknown_code_has_a_general_hint(code: str, key: str) -> None:
+    """By its HTTP status, if it has one."""
+    assert EN.hint(code) == EN.hints[key]
 
 
-def test_an_error_without_a_detail_ends_well() -> None:
-    """No colon is left hanging."""
-    assert EN.error_of("unreachable") == "cannot reach the server"
-    assert ZH.error_of("unreachable") == "无法连接服务器"
-    assert EN.error_of("http_500") == "the server failed (http_500)"
-    assert EN.error_of("unreachable", "{odd}") == "cannot reach the server: {odd}"
+def test_an_error_without_detail_has_no_trailing_colon() -> None:
+    """In either language; braces in the detail are text."""
+    assert EN.error("unreachable") == "cannot reach the server"
+    assert ZH.error("unreachable") == "无法连接服务器"
+    assert EN.error("http_500") == "the server failed (http_500)"
+    assert EN.error("unreachable", "{odd}") == "cannot reach the server: {odd}"
 
 
 @pytest.mark.parametrize(
@@ -60,10 +58,10 @@ def test_an_error_without_a_detail_ends_well() -> None:
         ({"LANG": "zh_CN.UTF-8", "LC_ALL": ""}, "zh"),
     ],
 )
-def test_the_language_is_that_of_the_environment(environ: dict[str, str], language: str) -> None:
-    """In the order that POSIX gives its variables."""
-    assert language_of(environ) == language
+def test_the_language_is_that_of_the_locale_variables(environ: dict[str, str], language: str) -> None:
+    """In the order of POSIX."""
+    assert detect_language(environ) == language
 
 
-def _places(text: str) -> set[str]:
+def _placeholders(text: str) -> set[str]:
     return {f"{name}:{form}" for _, name, form, _ in string.Formatter().parse(text) if name is not None}

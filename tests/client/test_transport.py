@@ -25,7 +25,7 @@ from persona_stream.client.transport import (
 from persona_stream.core.clock import monotonic_wall_clock
 from tests.client.fakes import STREAM_HEADERS, Exchange, FakeServer
 
-READ = Request("GET", "/api/runs/run-1/events", {"Last-Event-ID": b"run-1/2.6"}, silence=10.0)
+READ = Request("GET", "/api/runs/run-1/events", {"Last-Event-ID": b"run-1/2.6"}, read_timeout=10.0)
 PATIENT = 10.0
 
 
@@ -134,7 +134,7 @@ def test_a_break_is_told_from_an_end(handler: Callable[[Exchange], None]) -> Non
         first = take(transport)
         last = body(transport)[1] if isinstance(first, Head) else first
         assert isinstance(last, Broken)
-        assert last.by == "connection_lost"
+        assert last.reason == "connection_lost"
 
 
 def test_a_server_that_is_not_there() -> None:
@@ -145,7 +145,7 @@ def test_a_server_that_is_not_there() -> None:
     transport.open(READ)
     message = take(transport)
     assert isinstance(message, Broken)
-    assert (message.by, message.detail) == ("unreachable", "Connection refused")
+    assert (message.reason, message.detail) == ("unreachable", "Connection refused")
 
 
 def test_a_name_that_does_not_exist() -> None:
@@ -155,7 +155,7 @@ def test_a_name_that_does_not_exist() -> None:
         transport.open(READ)
         message = take(transport)
         assert isinstance(message, Broken)
-        assert message.by == "unreachable"
+        assert message.reason == "unreachable"
 
 
 @pytest.mark.parametrize("begun", [True, False])
@@ -165,17 +165,17 @@ def test_silence_breaks_a_connection(begun: bool) -> None:
     def handler(exchange: Exchange) -> None:
         if begun:
             exchange.head()
-        exchange.wait_for_leaving()
+        exchange.wait_for_disconnect()
 
     with FakeServer([handler]) as server:
         transport = transport_to(server.url)
-        transport.open(Request("GET", "/", silence=0.2))
+        transport.open(Request("GET", "/", read_timeout=0.2))
         message = take(transport)
         if begun:
             assert isinstance(message, Head)
             message = take(transport)
         assert isinstance(message, Broken)
-        assert message.by == "silence"
+        assert message.reason == "silence"
 
 
 def test_plain_http_where_tls_is_expected() -> None:
@@ -188,7 +188,7 @@ def test_plain_http_where_tls_is_expected() -> None:
             connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
             message = take(transport)
     assert isinstance(message, Broken)
-    assert message.by == "tls"
+    assert message.reason == "tls"
 
 
 def test_a_redirect_is_not_followed() -> None:
@@ -225,7 +225,7 @@ def test_a_new_request_forgets_the_old_one() -> None:
     def endless(exchange: Exchange) -> None:
         exchange.head()
         exchange.send(b"old")
-        exchange.wait_for_leaving()
+        exchange.wait_for_disconnect()
 
     with FakeServer([endless, lambda exchange: exchange.answer(200, {"new": True})]) as server:
         transport = transport_to(server.url)
@@ -242,7 +242,7 @@ def test_an_interruption_is_heard_in_the_middle_of_silence() -> None:
 
     def silent(exchange: Exchange) -> None:
         exchange.head()
-        exchange.wait_for_leaving()
+        exchange.wait_for_disconnect()
 
     with FakeServer([silent]) as server:
         transport = transport_to(server.url)
