@@ -1,14 +1,11 @@
-"""``persona-stream runs``: look into the log of requests from the terminal.
-
-``persona-stream stats``: how fast the answers were.
-"""
+"""Commands ``persona-stream runs`` and ``persona-stream stats``: the request log in the terminal."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -17,95 +14,106 @@ from msgspec.structs import replace
 from sqlalchemy import Engine
 
 from persona_stream.cli.db import SETTINGS, open_database
-from persona_stream.cli.formatting import dollars, moment, seconds, table
+from persona_stream.cli.formatting import NONE, TableColumn, format_value, render_table
 from persona_stream.cli.options import duration, settings_subset
 from persona_stream.client.terminal import sanitize, sanitize_json, sanitize_line
 from persona_stream.core.clock import system_clock
-from persona_stream.db.models import FAILED, RunFilters, RunRecord, RunRow, RunTexts
+from persona_stream.db.models import FAILED, RUN_COLUMNS, LogColumn, RunFilters, RunRecord, RunRow, RunTexts, columns_of
 from persona_stream.db.run_queries import get_run, list_runs
-from persona_stream.db.statistics import STAGES, Bucket, aggregate
+from persona_stream.db.statistics import Bucket, aggregate
 from persona_stream.errors import ConfigurationError
 from persona_stream.settings.types import Seconds
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_HEAD = ("run", "when", "status", "user", "persona", "model", "first text", "total", "tokens", "cost", "question")
-_PAGE = 200  # runs
-_EVERY = 1.0  # seconds between two looks for what is new
-_LATE = 10.0  # seconds after its end that a run may be written and still be seen
-_LONGEST = 3600.0  # seconds that a run may take and still be seen
+PAGE_SIZE = 200  # runs
+POLL_INTERVAL = 1.0  # seconds
+WRITE_DELAY = 10.0  # seconds after its end that a run may be written and still be printed
+MAX_RUN_DURATION = 3600.0  # seconds that a run may take and still be found
+MIN_QUESTION_WIDTH = 20  # terminal columns
+DEFAULT_WIDTH = 160  # terminal columns, for a pipe
+
+_LISTED = [column for column in columns_of(RunRow) if column.priority]
+# These columns show more than their own value.
+_COMBINED: dict[str, Callable[[RunRow], str]] = {
+    "status": lambda row: row.code or row.status,
+    "output_tokens": lambda row: _format_tokens(row),
+}
 
 
 @click.group()
 def runs() -> None:
-    """Look into the log of requests: list runs, show one, or follow them as they end."""
+    """Search the request log: list runs, show one, or print runs as they end."""
 
 
-def _filtered(command: Command) -> Command:
+def _filter_options(command: Command) -> Command:
     for option in (
-        click.option("--search", help="In the question, the user or the persona."),
+        click.option("--search", help="Text in the question, the user or the persona."),
         click.option("--since", callback=duration(Seconds()), metavar="DURATION", help="Not older than this, like 1h."),
-        click.option("--slow", callback=duration(Seconds()), metavar="DURATION", help="That took this long or longer."),
-        click.option("--model", help="Of this model."),
-        click.option("--endpoint", help="Of this address, like /api/chat."),
-        click.option("--user", help="Of this caller or persona."),
-        click.option("--failed", is_flag=True, help="That ended in an error or at the deadline."),
-        click.option("--status", multiple=True, help="In this state. May be repeated."),
-        click.option("--json", "as_json", is_flag=True, help="A JSON object a line."),
+        click.option("--slow", callback=duration(Seconds()), metavar="DURATION", help="Took this long or longer."),
+        click.option("--model", help="Model."),
+        click.option("--endpoint", help="Endpoint, like /api/chat."),
+        click.option("--user", help="User or persona."),
+        click.option("--failed", is_flag=True, help="Ended in an error or a timeout."),
+        click.option("--status", multiple=True, help="Status. May be repeated."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line."),
     ):
         command = option(command)
     return settings_subset(*SETTINGS)(command)
 
 
 @runs.command(name="list")
-@click.option("--limit", default=20, type=click.IntRange(1, 10_000), show_default=True, help="How many.")
-@_filtered
+@click.option("--limit", default=20, type=click.IntRange(1, 10_000), show_default=True, help="Number of runs.")
+@_filter_options
 def list_(limit: int, as_json: bool, **options: Any) -> None:
     """List the newest runs."""
     with open_database(options) as engine:
-        found = list(_newest(engine, _filters(options), limit))
+        rows = list(_newest_runs(engine, _filters(options), limit))
     if as_json:
-        for row in found:
-            click.echo(_json(row))
-    elif found:
-        click.echo(table(_HEAD, [_cells(row) for row in found], shutil.get_terminal_size((160, 24)).columns))
+        for row in rows:
+            click.echo(_to_json(row))
+    elif rows:
+        cells = [[_cell(column, row) for column in _LISTED] for row in rows]
+        click.echo(render_table(table_columns(_LISTED), cells, _terminal_width()))
     else:
-        click.echo("No run is like that.", err=True)
+        click.echo("No runs match.", err=True)
 
 
 @runs.command()
 @click.argument("run_id")
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @settings_subset(*SETTINGS)
 def show(run_id: str, as_json: bool, **options: Any) -> None:
-    """Show all that is kept of a run."""
+    """Show a run with its texts and steps."""
     with open_database(options) as engine, engine.connect() as connection:
         found = get_run(connection, run_id)
     if found is None:
-        raise ConfigurationError(f"There is no run {sanitize_line(run_id)[:40]} in the log")
+        raise ConfigurationError(f"The log has no run {sanitize_line(run_id)[:40]}")
     record, texts = found
-    click.echo(_json({"run": record, "texts": texts}) if as_json else "\n".join(_told(record, texts)))
+    click.echo(_to_json({"run": record, "texts": texts}) if as_json else "\n".join(_describe(record, texts)))
 
 
 @runs.command()
-@_filtered
+@_filter_options
 def tail(as_json: bool, **options: Any) -> None:
     """Print runs as they end, until Ctrl-C."""
-    wanted, now = _filters(options), system_clock()
-    # Without --since, what was there before is not what was asked for.
-    first = since = now() if wanted.since is None else wanted.since
-    shown: set[str] = set()
+    filters = _filters(options)
+    now = system_clock()
+    # Without --since, runs that ended earlier are not printed.
+    start = now() if filters.since is None else filters.since
+    since = start
+    printed: set[str] = set()
     with open_database(options) as engine:
         while True:
-            looked_at = now()
-            taken = max(wanted.since or 0.0, since - _LONGEST)
-            ended = list(_newest(engine, replace(wanted, since=taken, ended_since=since), sys.maxsize))
+            polled_at = now()
+            accepted_since = max(filters.since or 0.0, since - MAX_RUN_DURATION)
+            ended = list(_newest_runs(engine, replace(filters, since=accepted_since, ended_since=since), sys.maxsize))
             for row in reversed(ended):
-                if row.run_id not in shown:
-                    click.echo(_json(row) if as_json else _line(row))
-            shown = {row.run_id for row in ended}
-            since = max(first, looked_at - _LATE)
-            time.sleep(_EVERY)
+                if row.run_id not in printed:
+                    click.echo(_to_json(row) if as_json else _line(row))
+            printed = {row.run_id for row in ended}
+            since = max(start, polled_at - WRITE_DELAY)
+            time.sleep(POLL_INTERVAL)
 
 
 def _filters(options: dict[str, Any]) -> RunFilters:
@@ -121,52 +129,52 @@ def _filters(options: dict[str, Any]) -> RunFilters:
     )
 
 
-def _newest(engine: Engine, filters: RunFilters, limit: int) -> Iterator[RunRow]:
+def _newest_runs(engine: Engine, filters: RunFilters, limit: int) -> Iterator[RunRow]:
     before: str | None = None
     while limit > 0:
         with engine.connect() as connection:
-            page, before = list_runs(connection, filters, before, min(limit, _PAGE))
+            page, before = list_runs(connection, filters, before, min(limit, PAGE_SIZE))
         yield from page
         limit -= len(page)
         if before is None:
             return
 
 
-def _cells(row: RunRow) -> tuple[str, ...]:
-    return (
-        row.run_id,
-        moment(row.accepted_at),
-        row.code or row.status,
-        row.owner,
-        row.username,
-        row.model or "–",
-        seconds(row.ttft),
-        seconds(row.total),
-        _tokens(row),
-        dollars(row.cost),
-        row.question,
-    )
+def table_columns(columns: Sequence[LogColumn]) -> list[TableColumn]:
+    """Return the terminal's columns for log columns."""
+    return [
+        TableColumn(
+            title="Tokens" if column.name == "output_tokens" else column.title[0],
+            kind=column.kind,
+            priority=column.priority,
+            min_width=MIN_QUESTION_WIDTH if column.name == "question" else 0,
+        )
+        for column in columns
+    ]
+
+
+def _cell(column: LogColumn, row: RunRow) -> str:
+    combined = _COMBINED.get(column.name)
+    return format_value(column.kind, getattr(row, column.name)) if combined is None else combined(row)
 
 
 def _line(row: RunRow) -> str:
-    when, status, owner, username = moment(row.accepted_at), row.code or row.status, row.owner, row.username
-    return sanitize_line(
-        f"{when}  {row.run_id}  {status}  {seconds(row.total)}  {owner} asked {username}: {row.question}"
-    )
+    by_name = {column.name: _cell(column, row) for column in _LISTED}
+    parts = (by_name[name] for name in ("accepted_at", "run_id", "status", "total"))
+    return sanitize_line(f"{'  '.join(parts)}  {row.owner} asked {row.username}: {row.question}")
 
 
-def _tokens(row: RunRow) -> str:
+def _format_tokens(row: RunRow) -> str:
     if row.input_tokens is None:
-        return "–"
+        return NONE
     return f"{'~' if row.tokens_estimated else ''}{row.input_tokens}+{row.output_tokens}"
 
 
-def _told(record: RunRecord, texts: RunTexts) -> Iterator[str]:
-    for name, value in msgspec.structs.asdict(record).items():
-        if value is None or name == "question":
-            continue
-        shown = moment(value) if name.endswith("_at") else seconds(value) if name in _DURATIONS else str(value)
-        yield f"{name:17} {sanitize_line(shown)}"
+def _describe(record: RunRecord, texts: RunTexts) -> Iterator[str]:
+    for column in RUN_COLUMNS:
+        value = getattr(record, column.name)
+        if value is not None and column.name != "question":
+            yield f"{column.name:17} {sanitize_line(format_value(column.kind, value))}"
     for title, text in (
         ("Question", texts.question), ("Prompt", texts.prompt), ("Reasoning", texts.reasoning),
         ("Answer", texts.answer), ("Error", texts.error),
@@ -176,25 +184,21 @@ def _told(record: RunRecord, texts: RunTexts) -> Iterator[str]:
     if texts.steps:
         yield "\nSteps"
         for step in texts.steps:
-            told = " ".join(part for part in (step.kind, step.text) if part)
-            yield f"{step.at - record.accepted_at:8.2f} s  {sanitize_line(told)}"
+            description = " ".join(part for part in (step.kind, step.text) if part)
+            yield f"{step.at - record.accepted_at:8.2f} s  {sanitize_line(description)}"
 
 
-_DURATIONS = frozenset({"waiting", "processing", "ttfe", "ttft", "tpot", "delivery", "total"})
-
-
-def _json(value: object) -> str:
+def _to_json(value: object) -> str:
     return sanitize_json(msgspec.json.encode(value).decode())
 
 
-_STATS_LONGEST = 3600.0  # seconds
-_NAMES = {
-    "waiting": "waiting for a place",
-    "processing": "processing",
-    "ttft": "request to first text",
-    "delivery": "delivery",
-    "total": "request to end",
-}
+_RANKS = ("p50", "p95", "p99")
+_STATS_COLUMNS = (
+    TableColumn("Stage"),
+    TableColumn("Runs", "count"),
+    TableColumn("Mean", "seconds"),
+    *(TableColumn(rank, "seconds", priority=2) for rank in _RANKS),
+)
 
 
 @click.command()
@@ -204,35 +208,40 @@ _NAMES = {
     default="1d",
     metavar="DURATION",
     show_default=True,
-    help="Back to when.",
+    help="Length of the period that ends now.",
 )
-@click.option("--json", "as_json", is_flag=True, help="As one JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @settings_subset(*SETTINGS)
 def stats(since: float, as_json: bool, **options: Any) -> None:
-    """Print how many runs there were, how long each stage took, and what they cost."""
+    """Print the number of runs, the mean duration of each stage, and the cost."""
     now = system_clock()()
     with open_database(options) as engine, engine.connect() as connection:
-        measured = aggregate(connection, now - since, now, _STATS_LONGEST)
-    click.echo(msgspec.json.encode(msgspec.to_builtins(measured)).decode() if as_json else _stats_told(measured))
+        bucket = aggregate(connection, now - since, now, MAX_RUN_DURATION)
+    click.echo(msgspec.json.encode(msgspec.to_builtins(bucket)).decode() if as_json else _describe_stats(bucket))
 
 
-def _stats_told(measured: Bucket) -> str:
-    sums = measured.sums
-    ranked = {"ttft": measured.ttft, "total": measured.total}
+def _describe_stats(bucket: Bucket) -> str:
+    sums = bucket.sums
+    titles = {column.name: column.title[0] for column in RUN_COLUMNS}
     rows = []
-    for name, count, total in zip(STAGES, sums.counts, sums.seconds, strict=True):
-        rank = ranked.get(name)
-        ranks = [seconds(getattr(rank, each, None)) for each in ("p50", "p95", "p99")]
-        rows.append((_NAMES[name], str(count), seconds(total / count if count else None), *ranks))
-    delivering = sums.seconds[STAGES.index("delivery")]
-    speed = f"{sums.written / delivering:.0f} characters/s" if delivering > 0 else "–"
+    for stage in sums.stages:
+        ranked = {"ttft": bucket.ttft, "total": bucket.total}.get(stage.name)
+        durations = (stage.mean, *(getattr(ranked, rank, None) for rank in _RANKS))
+        rows.append(
+            (titles[stage.name], str(stage.runs), *(format_value("seconds", duration) for duration in durations))
+        )
+    speed = sums.characters_per_second
     return "\n".join(
         (
-            f"Runs             {sums.requests}, of which {sums.failed} failed; {measured.in_flight:.1f} at once",
+            f"Runs             {sums.requests}, {sums.failed} failed; {bucket.in_flight:.1f} concurrent on average",
             f"Tokens           {sums.input_tokens} in, {sums.output_tokens} out",
-            f"Cost             {dollars(sums.cost)}, as far as prices are known",
-            f"Delivery speed   {speed}",
+            f"Cost             {format_value('dollars', sums.cost)}, as far as prices are known",
+            f"Delivery speed   {NONE if speed is None else f'{speed:.0f} characters/s'}",
             "",
-            table(("stage", "runs", "mean", "p50", "p95", "p99"), rows, 120),
+            render_table(_STATS_COLUMNS, rows, _terminal_width()),
         )
     )
+
+
+def _terminal_width() -> int:
+    return shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns

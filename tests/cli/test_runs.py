@@ -1,8 +1,9 @@
-"""``persona-stream runs``, ``stats`` and ``db``: the log from the terminal."""
+"""Commands ``persona-stream runs``, ``stats`` and ``db``."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
 from persona_stream.cli.commands import run
 from persona_stream.core.facts import Answered, Failed, Started
@@ -55,12 +57,35 @@ def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 
 def test_the_newest_come_first_in_a_table(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A line each, whatever was asked, and nothing that a terminal obeys."""
+    """Each run takes one line, and control characters in a question are replaced."""
     head, *lines = printed(capsys, "runs", "list", *log).splitlines()
-    assert head.split()[:4] == ["run", "when", "status", "user"]
+    assert head.split()[:4] == ["Run", "Time", "Status", "User"]
     assert [line.split()[4] for line in lines] == ["carol", "bob", "alice"]
     assert [line.split()[3] for line in lines] == ["complete", "internal", "complete"]
     assert "\x1b" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("width", "titles"),
+    [
+        (200, ["Run", "Time", "Status", "User", "Persona", "Endpoint", "Model", "Question", "First text", "Total",
+               "Tokens", "Cost"]),
+        (100, ["Run", "Time", "Status", "User", "Question", "Total", "Cost"]),
+        (60, ["Run", "Time", "Status"]),
+        (30, ["Run"]),
+    ],
+)  # fmt: skip
+def test_columns_that_do_not_fit_are_dropped(
+    log: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int, titles: list[str]
+) -> None:
+    """The least important ones first; no line is wrapped, not even with wide characters in it."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    asked = query("每个字占两列" * 40, owner="dora")
+    write(Path(log[1].removeprefix("sqlite:///")), *records(entries(asked, *ANSWERED, at=time.time()), asked))
+    head, *lines = printed(capsys, "runs", "list", *log).splitlines()
+    assert re.split(" {2,}", head) == titles
+    assert len(lines) == 4
+    assert max(map(cell_len, (head, *lines))) <= width
 
 
 @pytest.mark.parametrize(
@@ -86,9 +111,9 @@ def test_what_is_wanted(
 
 
 def test_where_no_run_is_like_that(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """It is said on stderr."""
+    """A message on stderr says so."""
     assert run(["runs", "list", "--model", "none", *log]) == 0
-    assert capsys.readouterr() == ("", "No run is like that.\n")
+    assert capsys.readouterr() == ("", "No runs match.\n")
 
 
 def test_a_run_is_shown_with_its_texts_and_steps(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,8 +129,8 @@ def test_a_run_is_shown_with_its_texts_and_steps(log: list[str], capsys: pytest.
 def test_the_numbers(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """How many, how long each stage took on the mean, and how fast the delivery was."""
     out = printed(capsys, "stats", *log)
-    assert "3, of which 1 failed" in out
-    assert "processing" in out
+    assert "3, 1 failed" in out
+    assert "Processing" in out
     assert "characters/s" in out
     assert json.loads(printed(capsys, "stats", "--json", *log))["sums"][0] == 3
 
@@ -126,11 +151,14 @@ def test_the_tables_go_up_and_down(tmp_path: Path, capsys: pytest.CaptureFixture
     ("arguments", "sentence"),
     [
         (["runs", "list", "--database-url", "off"], "database_url is off"),
-        (["runs", "list", "--database-url", "sqlite:////none/x.sqlite"], "There is no database at /none/x.sqlite yet"),
+        (
+            ["runs", "list", "--database-url", "sqlite:////none/x.sqlite"],
+            "no database at /none/x.sqlite: start a server",
+        ),
         (["runs", "list", "--database-url", "mysql://h/x"], "--database-url must be an address that begins with"),
         (["runs", "list", "--slow", "x"], "Invalid value for '--slow'"),
         (["db", "upgrade", "9999", "--database-url", "sqlite:///{tmp}/x.sqlite"], "Can't locate revision"),
-        (["stats", "--database-url", "postgresql://127.0.0.1:1/x"], "The database does not answer"),
+        (["stats", "--database-url", "postgresql://127.0.0.1:1/x"], "The database is unavailable"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(
@@ -146,7 +174,7 @@ def test_what_is_wrong_is_one_sentence(
 def test_a_run_that_is_not_there(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Its name is said back harmlessly."""
     assert run(["runs", "show", "no\x1bsuch", *log]) == 2
-    assert "There is no run no␛such in the log" in capsys.readouterr().err
+    assert "The log has no run no␛such" in capsys.readouterr().err
 
 
 def test_runs_are_followed_as_they_end(log: list[str]) -> None:
