@@ -1,4 +1,4 @@
-"""The document and the wire agree: what is written fits its schemas, and they let pass what is read."""
+"""The OpenAPI document matches the wire: its schemas accept every response and exactly the valid requests."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from persona_stream.protocols.native.encoder import NativeEncoder
 from persona_stream.protocols.native.responses import RunList, chat_response, run_view
 from persona_stream.protocols.native.schemas import Frame
 from persona_stream.web.errors import register_error_handlers
-from persona_stream.web.openapi.document import build
 from persona_stream.web.parsing import parse_chat_request
 from persona_stream.web.routes.health import Health
 from persona_stream.web.routes.personas import Profile, ProfileList
 from tests.fakes import RUN_ID, accepted, entries, read, reader
+from tests.openapi_document import full_document
 
-DOCUMENT = build()
+DOCUMENT = full_document()
 SCHEMAS = DOCUMENT["components"]["schemas"]
 
 _USAGE = Usage(input_tokens=3, output_tokens=9)
@@ -45,12 +45,12 @@ RUNS = {
 
 
 def validator(schema):
-    """Check values against a schema of the document; it may point to others."""
+    """Return a validator for a schema that may refer to other schemas of the document."""
     return Draft202012Validator({**schema, "components": {"schemas": SCHEMAS}})
 
 
 def stream(journal, style):
-    """Give the events of a stream, parsed as the standard says that they are: an object with id and data."""
+    """Yield the events of a stream as objects with the fields of their lines."""
     native = NativeEncoder(RUN_ID, f"/api/runs/{RUN_ID}/events?ticket=x", STYLES[style], "zh")
     for _, event in read(journal, reader(style, reasoning=True)):
         assert native.encode(event).endswith(b"\n\n")
@@ -59,7 +59,7 @@ def stream(journal, style):
 
 
 def problems(events, name):
-    """Say what of these events does not fit the event schema of this name, down to the JSON in their data."""
+    """Yield the violations of an event schema, including those of the schema of the JSON in ``data``."""
     event_schema = validator({"$ref": f"#/components/schemas/{name}"})
     data = SCHEMAS[name]["properties"]["data"]
     data_schema = validator(
@@ -72,62 +72,62 @@ def problems(events, name):
         yield from data_schema.iter_errors(json.loads(event["data"]))
 
 
-def item_schema(path, method="post", status="200"):
-    """Give the name of the schema that the events of an address have."""
+def event_schemas(path, method="post", status="200"):
+    """Return the names of the event schemas of an operation."""
     content = DOCUMENT["paths"][path][method]["responses"][status]["content"]
-    return named(content["text/event-stream"]["itemSchema"])
+    return names_of(content["text/event-stream"]["itemSchema"])
 
 
-def named(schema):
-    """Give the name of a schema; of several, the first, which is native."""
-    return schema.get("anyOf", [schema])[0]["$ref"].rpartition("/")[2]
+def names_of(schema):
+    """Return the names of the schemas that a schema refers to."""
+    return [each["$ref"].rpartition("/")[2] for each in schema.get("anyOf", [schema])]
 
 
-ADDRESSES = {"basic": "/api/stream_chat", "advanced": "/api/stream_chat_advanced", "smart": "/api/stream_chat_smart"}
+PATHS = {"basic": "/api/stream_chat", "advanced": "/api/stream_chat_advanced", "smart": "/api/stream_chat_smart"}
 
 
 @pytest.mark.parametrize("run", RUNS)
 @pytest.mark.parametrize("style", STYLES)
-def test_streams_fit(run, style):
-    """Every event of every kind of run fits what its address is documented to send, in each style."""
-    assert list(problems(stream(RUNS[run], style), item_schema(ADDRESSES[style]))) == []
-    assert list(problems(stream(RUNS[run], style), item_schema("/api/runs/{run_id}/events", "get"))) == []
+def test_streams_match_their_schema(run, style):
+    """Every event of every kind of run matches the event schema of its style, also when the run is resumed."""
+    (name,) = event_schemas(PATHS[style])
+    assert name in event_schemas("/api/runs/{run_id}/events", "get")
+    assert list(problems(stream(RUNS[run], style), name)) == []
 
 
-def test_every_frame_is_in_a_run_of_these_tests():
-    """The runs above leave out no kind of frame, in no style."""
+def test_the_runs_of_these_tests_contain_every_frame():
+    """The runs above cover every frame of every style."""
     seen = {json.loads(event["data"])["status"] for run in RUNS.values() for event in stream(run, "smart")}
-    mapped = SCHEMAS["SmartFrame"]["discriminator"]["mapping"]
-    assert seen == set(mapped) - {"connecting"}
+    assert seen == set(_mapping("smart")) - {"connecting"}
     described = {name.rpartition("/")[2] for style in STYLES for name in _mapping(style).values()}
     assert described == {frame.__name__ for frame in get_args(Frame)}
 
 
 def _mapping(style):
-    return SCHEMAS[f"{style.title()}Frame"]["discriminator"]["mapping"]
+    return SCHEMAS[f"{style.title()}Event"]["properties"]["data"]["contentSchema"]["discriminator"]["mapping"]
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=120), st.sampled_from(sorted(STYLES)))
-def test_any_answer_fits(answer, style):
-    """Whatever the text, its events fit."""
+def test_any_answer_matches_its_schema(answer, style):
+    """The events match whatever the text is."""
     run = entries(*_BEGUN, (1.0, ReasoningDelta(answer)), (2.0, Answered(answer)))
-    assert list(problems(stream(run, style), item_schema(ADDRESSES[style]))) == []
+    assert list(problems(stream(run, style), event_schemas(PATHS[style])[0])) == []
 
 
-def test_the_schemas_tell_wrong_frames():
-    """A frame that lacks a field, or is of another style, does not fit: the schemas are no mere decoration."""
+def test_the_schemas_reject_wrong_frames():
+    """A frame without a required field, or of another style, violates the schema."""
     basic = list(stream(RUNS["answered"], "basic"))
     assert list(problems(basic, "SmartEvent"))
     frame = json.loads(basic[-1]["data"])
     for field in ("success", "data", "status", "is_complete"):
-        lacking = {name: value for name, value in frame.items() if name != field}
-        assert list(problems([{"id": basic[-1]["id"], "data": json.dumps(lacking)}], "BasicEvent")), field
+        incomplete = {name: value for name, value in frame.items() if name != field}
+        assert list(problems([{"id": basic[-1]["id"], "data": json.dumps(incomplete)}], "BasicEvent")), field
     assert list(problems([{"data": basic[-1]["data"]}], "BasicEvent")), "an event of a run has an id"
 
 
 @pytest.mark.parametrize("run", RUNS)
-def test_answers_fit(run):
-    """What ``/api/chat`` and ``/api/runs`` say of every kind of run fits, under the status that it comes with."""
+def test_responses_match_their_schema(run):
+    """The responses of ``/api/chat`` and ``/api/runs`` match the schema for their status, for every kind of run."""
     status, body = chat_response(RUNS[run])
     response = DOCUMENT["paths"]["/api/chat"]["post"]["responses"][str(status)]
     validator(response["content"]["application/json"]["schema"]).validate(json.loads(dump_json(body)))
@@ -137,23 +137,23 @@ def test_answers_fit(run):
         validator(SCHEMAS["RunList"]).validate(json.loads(dump_json(RunList(runs=[view], next=RUN_ID))))
 
 
-def test_profiles_and_health_fit():
-    """So do the small ones."""
+def test_profiles_and_health_match_their_schema():
+    """The responses of ``/api/profiles`` and ``/healthz`` match their schemas."""
     ada = Profile(username="Ada", name="Ada Lovelace", line="A mathematician.", languages=("en",))
     validator(SCHEMAS["ProfileList"]).validate(json.loads(dump_json(ProfileList(profiles=[ada]))))
     validator(SCHEMAS["Health"]).validate(json.loads(dump_json(Health("alive"))))
 
 
-@pytest.mark.parametrize("refusal", [InvalidRequest("username: is required"), NotFound("No."), Overloaded("Later.")])
+@pytest.mark.parametrize("error", [InvalidRequest("username: is required"), NotFound("No."), Overloaded("Later.")])
 @pytest.mark.parametrize("accept", ["text/event-stream", "application/json"])
-def test_refusals_fit(refusal, accept):
-    """A refusal of a stream is one event, or JSON where that is preferred, under a documented status."""
-    app = Flask("refusing")
+def test_errors_match_their_schema(error, accept):
+    """An error of a streaming endpoint is one event, or JSON if preferred, with a documented status."""
+    app = Flask("errors")
     register_error_handlers(app)
 
     @app.post("/api/stream_chat")
-    def refuse():
-        raise refusal
+    def fail():
+        raise error
 
     response = app.test_client().post("/api/stream_chat", headers={"Accept": accept})
     documented = DOCUMENT["paths"]["/api/stream_chat"]["post"]["responses"][str(response.status_code)]
@@ -164,7 +164,7 @@ def test_refusals_fit(refusal, accept):
     else:
         assert response.text.startswith("data: ")
         assert response.text.endswith("\n\n")
-        assert list(problems([{"data": response.text[6:-2]}], "RefusalEvent")) == []
+        assert list(problems([{"data": response.text[6:-2]}], "ErrorEvent")) == []
 
 
 @pytest.mark.parametrize(
@@ -194,8 +194,8 @@ def test_refusals_fit(refusal, accept):
         (["username", "message"], False),
     ],
 )  # fmt: skip
-def test_requests_are_judged_alike(body, accepted):
-    """What the schema of a request lets pass, the parser takes; what it does not, the parser refuses."""
+def test_schema_and_parser_accept_the_same_requests(body, accepted):
+    """The parser accepts a request exactly if it matches the schema."""
     assert validator(SCHEMAS["ChatRequest"]).is_valid(body) is accepted
     with Flask("parsing").test_request_context(json=body):
         if accepted:
@@ -205,8 +205,8 @@ def test_requests_are_judged_alike(body, accepted):
                 parse_chat_request(request)
 
 
-def test_the_examples_are_true():
-    """Every example of the document fits the schema beside it."""
+def test_the_examples_match_their_schemas():
+    """Every example of the document matches the schema beside it."""
     checked = 0
     for content in _contents(DOCUMENT):
         for kind, media in content.items():
@@ -217,16 +217,16 @@ def test_the_examples_are_true():
                     events = [
                         dict(line.split(": ", 1) for line in lines if not line.startswith(":")) for lines in frames_of
                     ]
-                    assert list(problems(events, named(media["itemSchema"]))) == []
+                    assert any(not list(problems(events, name)) for name in names_of(media["itemSchema"]))
                 else:
                     validator(media["schema"]).validate(example)
     assert checked > 30
 
 
 def _contents(node):
-    """Find every map of media types in the document."""
+    """Yield every map of media types in the document."""
     if isinstance(node, dict):
-        # Messages have a field of that name too.
+        # A schema of a message may have a property named content.
         if isinstance(node.get("content"), dict) and all("/" in kind for kind in node["content"]):
             yield node["content"]
         for child in node.values():

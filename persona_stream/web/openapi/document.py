@@ -1,64 +1,302 @@
-"""The whole document: OpenAPI 3.2, in which events are described one by one (``itemSchema``)."""
+"""OpenAPI document of an application, assembled from the descriptions of its views.
+
+It is OpenAPI 3.2, which describes streams event by event (``itemSchema``).
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from flask import Flask
+
 from persona_stream import __version__
-from persona_stream.web.openapi import anthropic, chats, conversations, dashboard, openai, others, runs, v1
-from persona_stream.web.openapi.parameters import HEADERS, PARAMETERS, SECURITY
-from persona_stream.web.openapi.refusals import responses
-from persona_stream.web.openapi.schemas import Node, schemas
+from persona_stream.core import sse
+from persona_stream.protocols.base import ErrorInfo, dump_json
+from persona_stream.protocols.native.schemas import ErrorFrame
+from persona_stream.web.openapi.components import ERROR_HEADERS, LINKS, SECURITY_SCHEMES
+from persona_stream.web.openapi.operations import (
+    Body,
+    ErrorSpec,
+    EventStream,
+    Operation,
+    Parameter,
+    ResponseSpec,
+    operation_of,
+)
 
-_ABOUT = """\
-Ask a persona, and read along while it works: progress from the first moment, then the answer piece by piece.
+JsonObject = dict[str, Any]
 
-**Streams** are server-sent events: an `id:` line, one `data:` line of JSON, a blank line. The `status` in the JSON
-says what the event is. Exactly one event has `is_complete` true, and it is the last one: `complete`, or `error`,
-`timeout` or `cancelled`. A stream that ends without it was cut off: read on.
+_DESCRIPTION = """\
+Ask a persona and stream the answer while it is produced: progress from the first moment, then the text in chunks.
 
-**Runs outlive their connections.** The first event names the run and says how often it will be heard of. After a cut,
-`GET /api/runs/{run_id}/events` with the last `id` as `Last-Event-ID` gives exactly the rest.
+**Streams** are server-sent events: an `id:` line, a `data:` line with JSON, and a blank line. The `status` in the JSON
+is the type of the event. Exactly one event has `is_complete` true, and it is the last one: `complete`, `error`,
+`timeout` or `cancelled`. A stream that ends without it was interrupted and can be resumed.
 
-**Refusals** come before the first byte, with their true status. On streams their body is one event, so that one parser
-serves, or the same object as JSON where `Accept` prefers `application/json`; elsewhere it is JSON. An address that
-exists answers 405, with `Allow`, to a method that it does not have. Fields that you do not know may come: ignore them.
+**Runs outlive their connections.** The first event carries the run id and the interval between progress events. After
+an interruption, `GET /api/runs/{run_id}/events` with the last `id` as `Last-Event-ID` returns exactly the rest.
+
+**Errors** detected before a run starts use normal HTTP status codes. On endpoints that stream, the body is a single
+event, or the same object as JSON if `Accept` prefers `application/json`; elsewhere it is JSON. A method that an
+endpoint does not support is answered with 405 and `Allow`. Clients should ignore fields that they do not know.
 """
-_TAGS = {
-    "Streams": "Ask, and read the answer as it comes.",
-    "OpenAI": "For clients of OpenAI's, as they are.",
-    "Anthropic": "For clients of Anthropic's, as they are.",
-    "Runs": "Read a run again, look at it, cancel it.",
-    "Conversations": "What was said before, for whoever said it.",
-    "Personas": "Who answers here.",
-    "Dashboard": "What the server does and did, for whoever runs it.",
-    "Operations": "What a supervisor and a load balancer ask.",
-    "Pages": "For people, in a browser.",
-}
+_ERROR_EVENT = EventStream(
+    name="ErrorEvent",
+    description="Only event of an error response. It has no `id`, because it belongs to no run.",
+    data=(ErrorFrame,),
+)
+_EVENT_STREAM = "text/event-stream"
+_REF = "#/components/schemas/{name}"
 
 
-def build() -> Node:
-    """Give the document."""
-    paths: Node = {}
-    for part in (chats, openai, anthropic, v1, runs, conversations, dashboard, others):
-        paths |= part.paths()
+def build_document(app: Flask) -> JsonObject:
+    """Return the OpenAPI document of an application; views without a description are left out."""
+    routes = list(_routes(app))
+    operations = [operation for _, _, operation in routes]
+    schemas = _Schemas(operations)
+    writer = _Writer(schemas)
+    paths: JsonObject = {}
+    for path, method, operation in routes:
+        paths.setdefault(path, {})[method] = writer.operation(operation)
+    tags = dict.fromkeys(tag for operation in operations for tag in operation.tags)
     return {
         "openapi": "3.2.0",
         "info": {
             "title": "persona_stream",
-            "summary": "Any blocking function as a live, honest, resumable stream.",
-            "description": _ABOUT,
+            "summary": "Any blocking function as a live, resumable stream with real progress.",
+            "description": _DESCRIPTION,
             "version": __version__,
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/", "description": "This server."}],
         "security": [{"bearer": []}],
-        "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
+        "tags": [msgspec.to_builtins(tag) for tag in tags],
         "paths": paths,
         "components": {
-            "schemas": schemas(),
-            "responses": responses(),
-            "parameters": PARAMETERS,
-            "headers": HEADERS,
-            "links": chats.LINKS,
-            "securitySchemes": SECURITY,
+            "schemas": schemas.components,
+            "responses": dict(sorted(writer.errors.items())),
+            "links": LINKS,
+            "securitySchemes": SECURITY_SCHEMES,
         },
     }
+
+
+def _routes(app: Flask) -> Iterable[tuple[str, str, Operation]]:
+    """Yield the path, the method in lower case, and the description of each view that has one."""
+    for rule in app.url_map.iter_rules():
+        operation = operation_of(app.view_functions[rule.endpoint])
+        if operation is not None:
+            path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+            for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
+                yield path, method.lower(), operation
+
+
+class _Schemas:
+    """Component schemas of all types that the operations use."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        requests = [body for operation in operations if (body := operation.request)]
+        responses = [
+            body for operation in operations for response in operation.responses.values() for body in response.bodies
+        ]
+        streams = dict.fromkeys([stream for body in responses for stream in body.events] + [_ERROR_EVENT])
+        errors = [type(encode(ErrorInfo(400, "", ""))) for operation in operations for encode in operation.error_bodies]
+        read = [kind for body in requests for kind in body.schema]
+        written = [kind for body in responses for kind in body.schema]
+        written += errors + [kind for stream in streams for kind in stream.data]
+        self.components: JsonObject = msgspec.json.schema_components([*read, *written], ref_template=_REF)[1]
+        names_read = msgspec.json.schema_components(read)[1].keys()
+        for name, schema in self.components.items():
+            _complete(schema, is_read=name in names_read)
+        for body in requests:
+            if body.refine is not None:
+                body.refine(self.components[body.schema[0].__name__])
+        for stream in streams:
+            self.components[stream.name] = self._event(stream)
+
+    def of(self, body: Body) -> JsonObject:
+        """Return the schema of a body."""
+        schemas = [_ref(kind.__name__) if hasattr(kind, "__struct_fields__") else _inline(kind) for kind in body.schema]
+        return schemas[0] if len(schemas) == 1 else {"oneOf": schemas}
+
+    def _event(self, stream: EventStream) -> JsonObject:
+        names = [kind.__name__ for kind in stream.data]
+        choices = [_ref(name) for name in names]
+        content: JsonObject = choices[0] if len(choices) == 1 else {"oneOf": choices}
+        description = f"One line of JSON: {' or '.join(f'`{name}`' for name in names)}."
+        values: dict[str, str] = {}
+        if stream.discriminator is not None:
+            values = {
+                value: name
+                for name in names
+                for value in _values(self.components[name]["properties"][stream.discriminator])
+            }
+            mapping = {value: _ref(name)["$ref"] for value, name in values.items()}
+            content["discriminator"] = {"propertyName": stream.discriminator, "mapping": mapping}
+            # Pages that do not render the schema of JSON within a string show this list.
+            listing = (
+                f"- `{value}` (`{name}`): {self.components[name]['description']}" for value, name in values.items()
+            )
+            description = "\n".join([f"One line of JSON. Its `{stream.discriminator}` is its type:", "", *listing])
+        data: JsonObject = {"type": "string", "contentMediaType": "application/json", "contentSchema": content}
+        if stream.end is not None:
+            data = {"anyOf": [{"const": stream.end}, data]}
+            description += f" The last event is `{stream.end}`, which is not JSON."
+        properties: JsonObject = {}
+        if stream.has_id:
+            properties["id"] = {
+                "type": "string",
+                "pattern": r"^[^/]+/[0-9]+\.[0-9]+$",
+                "description": "Position in the stream, to be sent as `Last-Event-ID`. Progress does not move it.",
+            }
+        if stream.has_type:
+            properties["event"] = {"type": "string", "enum": list(values), "description": "Type of the event."}
+        properties["data"] = {"description": description, **data}
+        return {
+            "type": "object",
+            "description": stream.description,
+            "properties": properties,
+            "required": list(properties),
+        }
+
+
+class _Writer:
+    """Encoder of operations; collects the error responses that they refer to in ``errors``."""
+
+    def __init__(self, schemas: _Schemas) -> None:
+        self.errors: JsonObject = {}
+        self._schemas = schemas
+
+    def operation(self, operation: Operation) -> JsonObject:
+        """Return the Operation Object of a route."""
+        written: JsonObject = {
+            "operationId": operation.id,
+            "tags": [tag.name for tag in operation.tags],
+            "summary": operation.summary,
+        }
+        if operation.description:
+            written["description"] = operation.description
+        if operation.security != ("bearer",):
+            written["security"] = [{name: []} if name else {} for name in operation.security]
+        if operation.parameters:
+            written["parameters"] = [
+                {"name": parameter.name, "in": parameter.location, **_parameter(parameter)}
+                for parameter in operation.parameters
+            ]
+        if operation.request is not None:
+            written["requestBody"] = {"required": True, "content": self._content([operation.request])}
+        is_stream = any(body.events for response in operation.responses.values() for body in response.bodies)
+        responses = {error.error.status: self._error(error, operation, is_stream) for error in operation.errors}
+        responses |= {status: self._response(response) for status, response in operation.responses.items()}
+        written["responses"] = {str(status): responses[status] for status in sorted(responses)}
+        return written
+
+    def _response(self, response: ResponseSpec) -> JsonObject:
+        written: JsonObject = {"description": response.description}
+        if response.headers:
+            written["headers"] = {header.name: _parameter(header) for header in response.headers}
+        if response.bodies:
+            written["content"] = self._content(response.bodies)
+        if response.links:
+            written["links"] = {name: {"$ref": f"#/components/links/{name}"} for name in response.links}
+        return written
+
+    def _content(self, bodies: Iterable[Body]) -> JsonObject:
+        return {body.media_type: self._media_type(body) for body in bodies}
+
+    def _media_type(self, body: Body) -> JsonObject:
+        examples = {name: _example(example) for name, example in body.examples.items()}
+        if body.events:
+            events = [_ref(stream.name) for stream in body.events]
+            return {
+                "itemSchema": events[0] if len(events) == 1 else {"anyOf": events},
+                "examples": {name: {"serializedValue": example} for name, example in examples.items()},
+            }
+        written: JsonObject = {"schema": self._schemas.of(body)}
+        if len(examples) == 1:
+            written["example"] = next(iter(examples.values()))
+        elif examples:
+            written["examples"] = {name: {"dataValue": example} for name, example in examples.items()}
+        return written
+
+    def _error(self, error: ErrorSpec, operation: Operation, is_stream: bool) -> JsonObject:
+        """Return a reference to an error in the form that this operation has for it."""
+        info = ErrorInfo(error.error.status, error.error.code, error.error.message, error.error.field)
+        examples = {type(body).__name__: body for body in (encode(info) for encode in operation.error_bodies)}
+        contents = [Body(schema=[type(body) for body in examples.values()], examples=examples)]
+        name = error.name
+        if examples.keys() != {ErrorFrame.__name__}:
+            name += "As" + "Or".join(examples)
+        elif is_stream:
+            name += "AsEvent"
+            event = sse.anonymous_event(dump_json(examples[ErrorFrame.__name__])).decode()
+            contents.insert(0, Body(events=(_ERROR_EVENT,), media_type=_EVENT_STREAM, examples={"error": event}))
+        if name not in self.errors:
+            headers = [ERROR_HEADERS[header] for header in error.error.headers]
+            self.errors[name] = self._response(
+                ResponseSpec(description=error.description, bodies=contents, headers=headers)
+            )
+        return {"$ref": f"#/components/responses/{name}"}
+
+
+def _parameter(parameter: Parameter) -> JsonObject:
+    """Return the fields that parameters and headers have in common."""
+    schema = _inline(parameter.type)
+    if parameter.choices:
+        schema["enum"] = list(parameter.choices)
+    if parameter.default is not None:
+        schema["default"] = parameter.default
+    written: JsonObject = {"description": parameter.description, "schema": schema}
+    if parameter.required:
+        written["required"] = True
+    if parameter.example is not None:
+        written["example"] = parameter.example
+    return written
+
+
+def _inline(kind: Any) -> JsonObject:
+    schema: JsonObject = msgspec.json.schema(kind)
+    _name_constants(schema)
+    return schema
+
+
+def _ref(name: str) -> JsonObject:
+    return {"$ref": _REF.format(name=name)}
+
+
+def _example(example: Any) -> Any:
+    return msgspec.json.decode(msgspec.json.encode(example() if callable(example) else example))
+
+
+def _values(schema: Mapping[str, Any]) -> list[str]:
+    found: list[str] = schema.get("enum") or [schema["const"]]
+    return found
+
+
+def _complete(schema: JsonObject, *, is_read: bool) -> None:
+    """Adapt the schema of a Struct to its use.
+
+    A field with a default is optional in a request, where ``null`` means the same; in a response it is always present.
+    """
+    properties = schema["properties"]
+    if not is_read:
+        required = schema.get("required", ())
+        schema["required"] = [name for name, node in properties.items() if name in required or "default" in node]
+    for node in properties.values():
+        node.pop("default", None)
+        _name_constants(node)
+        if "const" in node:  # the tag of a Struct cannot carry a description of its own
+            node.setdefault("description", f"Always `{node['const']}`.")
+
+
+def _name_constants(node: JsonObject) -> None:
+    """Add the type of an enumeration, and write one with a single value as a constant."""
+    for choice in (node, *node.get("anyOf", ())):
+        values = choice.get("enum", ())
+        if values:
+            choice["type"] = {bool: "boolean", int: "integer", str: "string"}[type(values[0])]
+        if len(values) == 1:
+            choice["const"] = choice.pop("enum")[0]

@@ -5,6 +5,8 @@ Make an order of a request for a message.
 
 from __future__ import annotations
 
+from typing import get_args
+
 from flask import Blueprint, Request, Response
 
 from persona_stream.core.query import Parameters, Principal, Query
@@ -20,12 +22,35 @@ from persona_stream.protocols.anthropic.decoder import (
     parse_turns,
 )
 from persona_stream.protocols.anthropic.encoder import AnthropicEncoder, message_response
-from persona_stream.protocols.anthropic.schemas import TokenCount
+from persona_stream.protocols.anthropic.schemas import Message, MessageError, MessageEvent, TokenCount, error_body
 from persona_stream.protocols.base import dump_json
 from persona_stream.runs.request import RunRequest
 from persona_stream.web.auth import authenticate, authenticate_and_limit
 from persona_stream.web.blocking import blocking_response, failed_within_window, final_response
 from persona_stream.web.negotiation import require_event_stream
+from persona_stream.web.openapi.components import (
+    ACCEPT_LANGUAGE,
+    BODY_ERRORS,
+    COMMON_ERRORS,
+    IDEMPOTENCY_KEY,
+    MODEL_NOT_FOUND,
+    NOT_ACCEPTABLE,
+    RUN_ERRORS,
+    RUN_HEADERS,
+    RUN_LINKS,
+    run_failures,
+)
+from persona_stream.web.openapi.examples import COMPLETE, MESSAGES, USERNAME, render_stream
+from persona_stream.web.openapi.operations import (
+    Body,
+    EventStream,
+    Operation,
+    ResponseSpec,
+    Tag,
+    describe,
+    json_body,
+    json_spec,
+)
 from persona_stream.web.parsing import parse_json_body
 from persona_stream.web.responses import current_request
 from persona_stream.web.run_requests import build_query, build_v1_run_request
@@ -74,11 +99,65 @@ def _query(
     )
 
 
+ANTHROPIC = Tag("Anthropic", "Anthropic-compatible API, for existing clients.")
+MESSAGE_EVENTS = EventStream(
+    name="MessageStreamEvent",
+    description="Event of Anthropic's protocol, with a type and no id.",
+    data=get_args(MessageEvent),
+    discriminator="type",
+    has_type=True,
+)
+_SECURITY = ("key", "bearer")
+_CONVERSATION = {"model": USERNAME, "system": "Be brief.", "messages": list(MESSAGES)}
+_CREATE_MESSAGE = Operation(
+    id="createMessage",
+    summary="Create message",
+    description="For Anthropic clients: set the base URL to this server and the API key to a token. While the backend"
+    " is working, a stream sends `ping` every 2 seconds. `X-Run-Id` identifies the run, which can be resumed in any"
+    " protocol. Features that the backend does not support (tools, images, formats, prefilled answers) are rejected;"
+    " the error names the field.",
+    tags=(ANTHROPIC,),
+    security=_SECURITY,
+    parameters=(IDEMPOTENCY_KEY, ACCEPT_LANGUAGE),
+    request=json_body(MessagesRequest, request={**_CONVERSATION, "max_tokens": 1024, "stream": True}),
+    responses={
+        200: ResponseSpec(
+            description="The message, or with `stream` its events.",
+            headers=RUN_HEADERS,
+            bodies=(
+                Body(schema=(Message,), examples={"answer": lambda: message_response(COMPLETE)[1]}),
+                Body(
+                    events=(MESSAGE_EVENTS,),
+                    media_type="text/event-stream",
+                    examples={"answered": lambda: render_stream(AnthropicEncoder)},
+                ),
+            ),
+            links=RUN_LINKS,
+        ),
+        **run_failures(MessageError),
+    },
+    errors=(*RUN_ERRORS, MODEL_NOT_FOUND, NOT_ACCEPTABLE),
+    error_bodies=(error_body,),
+)
+_COUNT_TOKENS = Operation(
+    id="countTokens",
+    summary="Count tokens",
+    description="Estimates the tokens of a conversation without starting a run.",
+    tags=(ANTHROPIC,),
+    security=_SECURITY,
+    request=json_body(CountTokensRequest, request=_CONVERSATION),
+    responses={200: json_spec("The token count.", TokenCount, TokenCount(input_tokens=8))},
+    errors=(*COMMON_ERRORS, *BODY_ERRORS, MODEL_NOT_FOUND),
+    error_bodies=(error_body,),
+)
+
+
 def blueprint(desk: Services) -> Blueprint:
     """Give the blueprint of Anthropic's addresses."""
     blueprint = Blueprint("anthropic", __name__)
 
     @blueprint.post("/v1/messages")
+    @describe(_CREATE_MESSAGE)
     def messages() -> Response:
         request = current_request()
         made, asked = build_run_request(request, desk)
@@ -91,6 +170,7 @@ def blueprint(desk: Services) -> Blueprint:
         return stream_response(request, desk, journal, dialect=AnthropicEncoder(journal.entries))
 
     @blueprint.post("/v1/messages/count_tokens")
+    @describe(_COUNT_TOKENS)
     def count_tokens() -> Response:
         body = dump_json(TokenCount(input_tokens=query_tokens(build_count_query(current_request(), desk))))
         return Response(body, content_type="application/json")

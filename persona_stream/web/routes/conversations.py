@@ -1,7 +1,4 @@
-"""``/api/conversations``: what was said, for whoever said it.
-
-Conversations as their owner sees them.
-"""
+"""``/api/conversations``: list, read, export and delete the caller's conversations."""
 
 from __future__ import annotations
 
@@ -18,9 +15,26 @@ from persona_stream.db.records import DeletedConversation
 from persona_stream.errors import InvalidRequest, NotFound
 from persona_stream.protocols.native.responses import isoformat
 from persona_stream.web.auth import authenticate
+from persona_stream.web.openapi.components import COMMON_ERRORS, INVALID_REQUEST, limit_parameter
+from persona_stream.web.openapi.examples import ACCEPTED_AT, QUESTION, RUN_ID, USERNAME
+from persona_stream.web.openapi.operations import (
+    Body,
+    ErrorSpec,
+    Operation,
+    Parameter,
+    ResponseSpec,
+    Tag,
+    describe,
+    json_spec,
+)
 from persona_stream.web.parsing import page_limit
 from persona_stream.web.responses import json_response
 from persona_stream.web.services import Services
+
+DEFAULT_PAGE_SIZE = 20
+MAX_PAGE_SIZE = 100
+MAX_EXPORTED_EXCHANGES = 100_000
+_CURSOR = r"([0-9]{1,12}(?:\.[0-9]{1,9})?)_([A-Za-z0-9._:-]{1,128})"
 
 
 class ConversationView(Struct, frozen=True, kw_only=True):
@@ -71,7 +85,7 @@ class ConversationDeleted(Struct, frozen=True, kw_only=True):
 
 
 def conversation_view(conversation: Conversation) -> ConversationView:
-    """Show a conversation."""
+    """Return a conversation in the form that clients get."""
     return ConversationView(
         conversation_id=conversation.conversation_id,
         username=conversation.username,
@@ -82,7 +96,7 @@ def conversation_view(conversation: Conversation) -> ConversationView:
 
 
 def exchange_view(exchange: Exchange) -> ExchangeView:
-    """Show an exchange."""
+    """Return an exchange in the form that clients get."""
     return ExchangeView(
         run_id=exchange.run_id,
         username=exchange.username,
@@ -96,7 +110,7 @@ def exchange_view(exchange: Exchange) -> ExchangeView:
 
 
 def export_markdown(conversation: Conversation, exchanges: Sequence[Exchange]) -> str:
-    """Write a conversation for people. What was said is left as it is: it often is Markdown already."""
+    """Return a conversation as Markdown. Its texts are not escaped, because they often are Markdown already."""
     parts = [
         f"# {conversation.title or conversation.conversation_id}",
         f"{conversation.username} · {isoformat(conversation.created_at)}",
@@ -108,95 +122,215 @@ def export_markdown(conversation: Conversation, exchanges: Sequence[Exchange]) -
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-_PAGE, _LARGEST_PAGE = 20, 100
-_WHOLE = 100_000  # exchanges of an export: more than anybody has
-_MARK = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,9})?)_([A-Za-z0-9._:-]{1,128})")
+CONVERSATIONS = Tag("Conversations", "History of the caller's conversations.")
+_CONVERSATION_ID = Parameter(
+    name="conversation_id",
+    location="path",
+    description="Conversation id.",
+    type=Annotated[str, Meta(min_length=1)],
+    required=True,
+    example="chat_123",
+)
+_NOT_FOUND = ErrorSpec(
+    "ConversationNotFound",
+    NotFound("There is no such conversation"),
+    "The conversation does not exist, or belongs to another caller.",
+)
+_CONVERSATION = conversation_view(
+    Conversation("chat_123", USERNAME, QUESTION, created_at=ACCEPTED_AT, updated_at=ACCEPTED_AT + 60)
+)
+_EXCHANGE = exchange_view(
+    Exchange(
+        run_id=RUN_ID,
+        username=USERNAME,
+        at=ACCEPTED_AT,
+        question=QUESTION,
+        answer="A blockchain that runs programs.",
+        reasoning=None,
+        is_complete=True,
+        status="complete",
+    )
+)
+_PAGE = ConversationPage(conversation=_CONVERSATION, exchanges=[_EXCHANGE], next=None)
+
+_LIST = Operation(
+    id="listConversations",
+    summary="List conversations",
+    description="Returns the caller's conversations, most recently updated first.",
+    tags=(CONVERSATIONS,),
+    parameters=(
+        limit_parameter("conversations", MAX_PAGE_SIZE, default=DEFAULT_PAGE_SIZE),
+        Parameter(
+            name="before",
+            location="query",
+            description="`next` of the previous page.",
+            type=Annotated[str, Meta(pattern=f"^{_CURSOR}$")],
+        ),
+    ),
+    responses={
+        200: json_spec(
+            "A page of conversations.", ConversationList, ConversationList(conversations=[_CONVERSATION], next=None)
+        )
+    },
+    errors=(*COMMON_ERRORS, INVALID_REQUEST),
+)
+_GET = Operation(
+    id="showConversation",
+    summary="Get a conversation",
+    description="Returns its exchanges, oldest first. An interrupted answer is returned as far as it got.",
+    tags=(CONVERSATIONS,),
+    parameters=(
+        _CONVERSATION_ID,
+        limit_parameter("exchanges", MAX_PAGE_SIZE, default=DEFAULT_PAGE_SIZE),
+        Parameter(name="after", location="query", description="`next` of the previous page."),
+    ),
+    responses={200: json_spec("A page of the conversation.", ConversationPage, _PAGE)},
+    errors=(*COMMON_ERRORS, INVALID_REQUEST, _NOT_FOUND),
+)
+_EXPORT = Operation(
+    id="exportConversation",
+    summary="Export a conversation",
+    tags=(CONVERSATIONS,),
+    parameters=(
+        _CONVERSATION_ID,
+        Parameter(
+            name="format",
+            location="query",
+            description="File format.",
+            choices=("json", "markdown"),
+            default="json",
+        ),
+    ),
+    responses={
+        200: ResponseSpec(
+            description="The whole conversation as a file to save.",
+            bodies=(
+                Body(schema=(ConversationPage,), examples={"conversation": _PAGE}),
+                Body(schema=(str,), media_type="text/markdown"),
+            ),
+        )
+    },
+    errors=(*COMMON_ERRORS, INVALID_REQUEST, _NOT_FOUND),
+)
+_DELETE = Operation(
+    id="deleteConversation",
+    summary="Delete a conversation",
+    tags=(CONVERSATIONS,),
+    parameters=(_CONVERSATION_ID,),
+    responses={
+        200: json_spec(
+            "The conversation was deleted.", ConversationDeleted, ConversationDeleted(conversation_id="chat_123")
+        )
+    },
+    errors=(*COMMON_ERRORS, _NOT_FOUND),
+)
 
 
-def blueprint(desk: Services) -> Blueprint:
-    """Give the blueprint of conversations."""
+def blueprint(services: Services) -> Blueprint:
+    """Return the blueprint of ``/api/conversations``."""
     blueprint = Blueprint("conversations", __name__)
 
     @blueprint.get("/api/conversations")
-    def mine() -> Response:
-        owner, most, before = authenticate(request, desk.verifier).subject, page_limit(_PAGE, _LARGEST_PAGE), _before()
-        desk.store.flush()
-        found = desk.store.query(lambda connection: _kept().list_conversations(connection, owner, before, most + 1))
-        following = f"{found[most - 1].updated_at!r}_{found[most - 1].conversation_id}" if len(found) > most else None
+    @describe(_LIST)
+    def list_conversations() -> Response:
+        owner = authenticate(request, services.verifier).subject
+        limit = page_limit(DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+        before = _parse_cursor()
+        services.store.flush()
+        found = services.store.query(
+            lambda connection: _queries().list_conversations(connection, owner, before, limit + 1)
+        )
+        last = found[limit - 1] if len(found) > limit else None
         return json_response(
-            ConversationList(conversations=[conversation_view(each) for each in found[:most]], next=following)
+            ConversationList(
+                conversations=[conversation_view(conversation) for conversation in found[:limit]],
+                next=f"{last.updated_at!r}_{last.conversation_id}" if last else None,
+            )
         )
 
     @blueprint.get("/api/conversations/<conversation_id>")
-    def show(conversation_id: str) -> Response:
-        owner, most = authenticate(request, desk.verifier).subject, page_limit(_PAGE, _LARGEST_PAGE)
-        conversation = _found(desk, owner, conversation_id)
-        said = _said(desk, owner, conversation_id, request.args.get("after"), most + 1)
-        following = said[most - 1].run_id if len(said) > most else None
-        shown = [exchange_view(each) for each in said[:most]]
+    @describe(_GET)
+    def get_conversation(conversation_id: str) -> Response:
+        owner = authenticate(request, services.verifier).subject
+        limit = page_limit(DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+        conversation = _find(services, owner, conversation_id)
+        exchanges = _exchanges(services, owner, conversation_id, after=request.args.get("after"), limit=limit + 1)
         return json_response(
-            ConversationPage(conversation=conversation_view(conversation), exchanges=shown, next=following)
+            ConversationPage(
+                conversation=conversation_view(conversation),
+                exchanges=[exchange_view(exchange) for exchange in exchanges[:limit]],
+                next=exchanges[limit - 1].run_id if len(exchanges) > limit else None,
+            )
         )
 
     @blueprint.get("/api/conversations/<conversation_id>/export")
-    def export(conversation_id: str) -> Response:
-        owner, form = authenticate(request, desk.verifier).subject, request.args.get("format", "json")
-        if form not in ("json", "markdown"):
-            raise InvalidRequest("format: is none of json, markdown")
-        conversation = _found(desk, owner, conversation_id)
-        said = _said(desk, owner, conversation_id, None, _WHOLE)
-        if form == "markdown":
-            response = Response(export_markdown(conversation, said), content_type="text/markdown; charset=utf-8")
+    @describe(_EXPORT)
+    def export_conversation(conversation_id: str) -> Response:
+        owner = authenticate(request, services.verifier).subject
+        file_format = request.args.get("format", "json")
+        if file_format not in ("json", "markdown"):
+            raise InvalidRequest("format: must be json or markdown")
+        conversation = _find(services, owner, conversation_id)
+        exchanges = _exchanges(services, owner, conversation_id, after=None, limit=MAX_EXPORTED_EXCHANGES)
+        if file_format == "markdown":
+            suffix = "md"
+            response = Response(export_markdown(conversation, exchanges), content_type="text/markdown; charset=utf-8")
         else:
-            shown = [exchange_view(each) for each in said]
+            suffix = "json"
             response = json_response(
-                ConversationPage(conversation=conversation_view(conversation), exchanges=shown, next=None)
+                ConversationPage(
+                    conversation=conversation_view(conversation),
+                    exchanges=[exchange_view(exchange) for exchange in exchanges],
+                    next=None,
+                )
             )
-        # The name has nothing in it that a header, a shell or a file system takes amiss.
-        response.headers["Content-Disposition"] = (
-            f'attachment; filename="{conversation_id}.{"md" if form == "markdown" else "json"}"'
-        )
+        # A conversation that exists has an id of harmless characters only (ConversationId), so it needs no quoting.
+        response.headers["Content-Disposition"] = f'attachment; filename="{conversation_id}.{suffix}"'
         return response
 
     @blueprint.delete("/api/conversations/<conversation_id>")
-    def forget(conversation_id: str) -> Response:
-        owner = authenticate(request, desk.verifier).subject
-        _found(desk, owner, conversation_id)
-        desk.store.enqueue(DeletedConversation(owner, conversation_id))
-        desk.store.flush()
+    @describe(_DELETE)
+    def delete_conversation(conversation_id: str) -> Response:
+        owner = authenticate(request, services.verifier).subject
+        _find(services, owner, conversation_id)
+        services.store.enqueue(DeletedConversation(owner, conversation_id))
+        services.store.flush()
         return json_response(ConversationDeleted(conversation_id=conversation_id))
 
     return blueprint
 
 
-def _kept() -> ModuleType:
-    # Imported where there is a store: without one, the library that it needs need not be there either.
+def _queries() -> ModuleType:
+    # Imported on use: it needs SQLAlchemy, which a server without a database may lack.
     from persona_stream.db import conversations
 
     return conversations
 
 
-def _found(desk: Services, owner: str, conversation_id: str) -> Conversation:
-    desk.store.flush()
-    found: Conversation | None = desk.store.query(
-        lambda connection: _kept().find_conversation(connection, owner, conversation_id)
+def _find(services: Services, owner: str, conversation_id: str) -> Conversation:
+    services.store.flush()
+    found: Conversation | None = services.store.query(
+        lambda connection: _queries().find_conversation(connection, owner, conversation_id)
     )
     if found is None:
         raise NotFound("There is no such conversation")
     return found
 
 
-def _said(desk: Services, owner: str, conversation_id: str, after: str | None, most: int) -> Sequence[Exchange]:
-    said: Sequence[Exchange] = desk.store.query(
-        lambda connection: _kept().list_exchanges(connection, owner, conversation_id, after, most)
+def _exchanges(
+    services: Services, owner: str, conversation_id: str, *, after: str | None, limit: int
+) -> Sequence[Exchange]:
+    found: Sequence[Exchange] = services.store.query(
+        lambda connection: _queries().list_exchanges(connection, owner, conversation_id, after, limit)
     )
-    return said
+    return found
 
 
-def _before() -> tuple[float, str] | None:
+def _parse_cursor() -> tuple[float, str] | None:
     text = request.args.get("before")
     if text is None:
         return None
-    if (found := _MARK.fullmatch(text)) is None:
-        raise InvalidRequest("before: must be the next of a page before")
-    return float(found[1]), found[2]
+    match = re.fullmatch(_CURSOR, text)
+    if match is None:
+        raise InvalidRequest("before: must be the next value of the previous page")
+    return float(match[1]), match[2]

@@ -1,8 +1,6 @@
-"""``/dashboard/api``: what the page asks for.
+"""``/dashboard/api``: the request log, statistics and administration, as JSON for the dashboard's page.
 
-What the query of a request asks the log for.
-
-What the page of the dashboard is told. Moments are seconds since 1970: it draws with them.
+Timestamps are Unix times, which the page's charts need.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ import math
 from collections.abc import Sequence
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from flask import Blueprint, Response, request
 from msgspec import Meta, Struct
@@ -19,72 +17,34 @@ from msgspec import Meta, Struct
 from persona_stream.db.base import NullStore
 from persona_stream.db.models import FAILED, Chart, FilterOptions, RunFilters, RunRecord, RunRow, RunTexts
 from persona_stream.db.records import DeletedOwner
-from persona_stream.errors import Gone, InvalidRequest, NotFound, Unavailable
+from persona_stream.errors import Forbidden, Gone, InvalidRequest, NotFound, Unavailable
 from persona_stream.journals.base import has_ended, run_terms
 from persona_stream.web.dashboard_auth import PATH, authenticate_admin, has_token
+from persona_stream.web.openapi.components import (
+    INTERNAL,
+    INVALID_REQUEST,
+    RUN_GONE,
+    RUN_ID_IN_PATH,
+    RUN_NOT_FOUND,
+    UNAUTHORIZED,
+    UNAVAILABLE,
+    limit_parameter,
+)
+from persona_stream.web.openapi.operations import ErrorSpec, Operation, Parameter, Tag, describe, json_spec
 from persona_stream.web.parsing import page_limit
 from persona_stream.web.responses import json_response
 from persona_stream.web.services import Services
 
-_PAGE, _LARGEST_PAGE = 50, 200
-_LONGEST = 200  # characters
-YEAR_9999 = 253_402_300_799.0
+if TYPE_CHECKING:
+    from persona_stream.db.statistics import TimeSeries
 
-
-def parse_filters() -> RunFilters:
-    """Say which runs are wanted.
-
-    Raises:
-        InvalidRequest: a number is none, or a text too long.
-    """
-    statuses = tuple(request.args.getlist("status"))
-    if _switch("failed"):
-        statuses += FAILED
-    return RunFilters(
-        statuses=statuses,
-        user=_text("user"),
-        endpoint=_text("endpoint"),
-        model=_text("model"),
-        conversation=_text("conversation"),
-        slow=seconds("slow"),
-        since=seconds("since"),
-        until=seconds("until"),
-        search=_text("search"),
-    )
-
-
-def parse_page() -> tuple[str | None, int]:
-    """Give the run that the page begins after, and how many it may have."""
-    return _text("before"), page_limit(_PAGE, _LARGEST_PAGE)
-
-
-def seconds(name: str) -> float | None:
-    """Give a moment or a duration of the query, in seconds."""
-    text = request.args.get(name)
-    if text is None:
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value <= YEAR_9999:
-        raise InvalidRequest(f"{name}: must be a number of seconds")
-    return value
-
-
-def _switch(name: str) -> bool:
-    text = request.args.get(name)
-    if text not in (None, "1"):
-        raise InvalidRequest(f"{name}: must be 1, or left out")
-    return text == "1"
-
-
-def _text(name: str) -> str | None:
-    text = request.args.get(name, "")
-    if len(text) > _LONGEST:
-        raise InvalidRequest(f"{name}: is longer than {_LONGEST} characters")
-    # No database takes NUL in a text, and no row has it.
-    return text.replace("\0", "") or None
+DEFAULT_PAGE_SIZE = 50
+MAX_PAGE_SIZE = 200
+MAX_FILTER_CHARACTERS = 200
+MAX_TIMESTAMP = 253_402_300_799.0  # the end of the year 9999
+DEFAULT_RANGE = 86_400.0  # seconds
+MAX_DELIVERY_TIME = 60.0  # seconds
+OWNER_BATCH = 100  # runs
 
 
 class Session(Struct, frozen=True, kw_only=True):
@@ -137,108 +97,252 @@ class Ok(Struct, frozen=True, kw_only=True):
     success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
 
 
-if TYPE_CHECKING:
-    from persona_stream.db.statistics import TimeSeries
+DASHBOARD = Tag("Dashboard", "Dashboard and request log, for the operator.")
+NOT_ADMIN = ErrorSpec(
+    "NotAdmin",
+    Forbidden("This token lacks the scope 'admin'"),
+    "The token lacks the scope `admin`, or the request comes from another site's page.",
+)
+_ADMIN = ("bearer", "admin")
+_ERRORS = (UNAUTHORIZED, NOT_ADMIN, INTERNAL, UNAVAILABLE)
 
-_DAY = 86_400.0
-_DELIVERY = 60.0  # seconds: no answer takes longer to be delivered
-_AT_A_TIME = 100
+
+_FilterText = Annotated[str, Meta(max_length=MAX_FILTER_CHARACTERS)]
+_Seconds = Annotated[float, Meta(ge=0, le=MAX_TIMESTAMP)]
 
 
-def add(blueprint: Blueprint, desk: Services) -> None:
-    """Add these addresses to the blueprint of the dashboard."""
+def _filter(name: str, description: str, kind: Any = _FilterText) -> Parameter:
+    return Parameter(name=name, location="query", description=description, type=kind)
+
+
+_SINCE = _filter("since", "Start of the time range (Unix time).", _Seconds)
+_UNTIL = _filter("until", "End of the time range (Unix time).", _Seconds)
+_FILTERS = (
+    _filter("status", "States of the runs; any of them matches.", list[str]),
+    _filter("failed", "`1` for runs that failed.", Literal["1"]),
+    _filter("user", "Caller or persona."),
+    _filter("endpoint", "Endpoint that received the request."),
+    _filter("model", "Model that answered."),
+    _filter("conversation", "Conversation id."),
+    _filter("slow", "Minimum duration in seconds.", _Seconds),
+    _filter(
+        "search",
+        "Text in the beginning of the question, or in the name of the caller, the persona or the run. A page may be"
+        " empty and still have a next one, because a search scans some thousands of runs at a time.",
+    ),
+    _SINCE,
+    _UNTIL,
+    limit_parameter("runs", MAX_PAGE_SIZE, default=DEFAULT_PAGE_SIZE),
+    _filter("before", "`next` of the previous page."),
+)
+
+
+def _operation(
+    name: str,
+    summary: str,
+    parameters: Sequence[Parameter] = (),
+    errors: Sequence[ErrorSpec] = _ERRORS,
+    security: Sequence[str] = _ADMIN,
+) -> Operation:
+    # The responses are internal to the page: docs/DASHBOARD.md describes them, and the document only `success`.
+    return Operation(
+        id=name,
+        summary=summary,
+        tags=(DASHBOARD,),
+        security=security,
+        parameters=parameters,
+        responses={200: json_spec("The result.", Ok)},
+        errors=errors,
+    )
+
+
+_SESSION = _operation(
+    "dashboardSession", "Get the login state", errors=(UNAUTHORIZED, NOT_ADMIN, INTERNAL), security=(*_ADMIN, "")
+)
+_LIST_RUNS = _operation("dashboardRuns", "List runs of the request log", _FILTERS, (*_ERRORS, INVALID_REQUEST))
+_GET_RUN = _operation("dashboardRun", "Get a run of the request log", (RUN_ID_IN_PATH,), (*_ERRORS, RUN_NOT_FOUND))
+_CANCEL_RUN = _operation(
+    "dashboardCancel", "Cancel a run of any user", (RUN_ID_IN_PATH,), (*_ERRORS, RUN_NOT_FOUND, RUN_GONE)
+)
+_STATS = _operation("dashboardStats", "Get statistics", (_SINCE, _UNTIL), (*_ERRORS, INVALID_REQUEST))
+_CHOICES = _operation("dashboardChoices", "List filter options")
+_DELETE_USER = _operation(
+    "dashboardForget",
+    "Delete all data of a user",
+    (
+        Parameter(
+            name="name",
+            location="query",
+            description="User: the `sub` of their token.",
+            type=Annotated[str, Meta(min_length=1)],
+            required=True,
+        ),
+    ),
+    (*_ERRORS, INVALID_REQUEST),
+)
+
+
+def add_api_routes(blueprint: Blueprint, services: Services) -> None:
+    """Add the routes of the API to the blueprint of the dashboard."""
 
     @cache
-    def charts() -> TimeSeries:
+    def time_series() -> TimeSeries:
         from persona_stream.db.statistics import TimeSeries
 
-        return TimeSeries(desk.clock, desk.settings.timeout + desk.settings.queue_timeout + _DELIVERY)
+        settings = services.settings
+        return TimeSeries(services.clock, settings.timeout + settings.queue_timeout + MAX_DELIVERY_TIME)
 
     @blueprint.get(f"{PATH}/api/session")
-    def session() -> Response:
-        user = authenticate_admin(request, desk.verifier).subject if has_token(request) else None
-        return _json(Session(user=user, has_log=not isinstance(desk.store, NullStore)))
+    @describe(_SESSION)
+    def get_session() -> Response:
+        user = authenticate_admin(request, services.verifier).subject if has_token(request) else None
+        return _json(Session(user=user, has_log=not isinstance(services.store, NullStore)))
 
     @blueprint.get(f"{PATH}/api/runs")
-    def runs() -> Response:
-        authenticate_admin(request, desk.verifier)
-        wanted, (before, limit) = parse_filters(), parse_page()
-        found, following = desk.store.query(lambda connection: _log().list_runs(connection, wanted, before, limit))
-        return _json(Page(runs=found, next=following, now=desk.clock()))
+    @describe(_LIST_RUNS)
+    def list_runs() -> Response:
+        authenticate_admin(request, services.verifier)
+        filters = parse_filters()
+        before = _text("before")
+        limit = page_limit(DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+        runs, following = services.store.query(
+            lambda connection: _queries().list_runs(connection, filters, before, limit)
+        )
+        return _json(Page(runs=runs, next=following, now=services.clock()))
 
     @blueprint.get(f"{PATH}/api/runs/<run_id>")
-    def show(run_id: str) -> Response:
-        authenticate_admin(request, desk.verifier)
-        found = desk.store.query(lambda connection: _log().get_run(connection, run_id))
+    @describe(_GET_RUN)
+    def get_run(run_id: str) -> Response:
+        authenticate_admin(request, services.verifier)
+        found = services.store.query(lambda connection: _queries().get_run(connection, run_id))
         if found is None:
-            # It may have begun a moment ago.
-            desk.store.flush()
-            found = desk.store.query(lambda connection: _log().get_run(connection, run_id))
+            services.store.flush()  # the record of a new run may still be in the write queue
+            found = services.store.query(lambda connection: _queries().get_run(connection, run_id))
         if found is None:
-            raise NotFound("The log has no such run")
+            raise NotFound("The request log has no such run")
         run, texts = found
-        return _json(RunDetail(run=run, texts=texts, events_url=_events_url(desk, run_id), now=desk.clock()))
+        return _json(RunDetail(run=run, texts=texts, events_url=_events_url(services, run_id), now=services.clock()))
 
     @blueprint.post(f"{PATH}/api/runs/<run_id>/cancel")
-    def cancel(run_id: str) -> Response:
-        authenticate_admin(request, desk.verifier, changes=True)
-        desk.runs.cancel(desk.runs.follow(run_id, None))
+    @describe(_CANCEL_RUN)
+    def cancel_run(run_id: str) -> Response:
+        authenticate_admin(request, services.verifier, changes=True)
+        services.runs.cancel(services.runs.follow(run_id, None))
         return _json(Ok())
 
     @blueprint.get(f"{PATH}/api/stats")
-    def stats() -> Response:
-        authenticate_admin(request, desk.verifier)
-        now = desk.clock()
-        until = min(seconds("until") or now, now)
-        since = seconds("since")
+    @describe(_STATS)
+    def get_statistics() -> Response:
+        authenticate_admin(request, services.verifier)
+        now = services.clock()
+        until = min(parse_seconds("until") or now, now)
+        since = parse_seconds("since")
         if since is None:
-            since = until - _DAY
+            since = until - DEFAULT_RANGE
         if since >= until:
-            raise InvalidRequest("since: must be before until, and before now")
-        chart = desk.store.query(lambda connection: charts().build(connection, since, until))
+            raise InvalidRequest("since: must be before until and in the past")
+        chart = services.store.query(lambda connection: time_series().build(connection, since, until))
         return _json(Statistics(chart=chart, now=now))
 
     @blueprint.get(f"{PATH}/api/choices")
-    def choices() -> Response:
-        authenticate_admin(request, desk.verifier)
-        return _json(FilterOptionsView(choices=desk.store.query(lambda connection: _log().filter_options(connection))))
+    @describe(_CHOICES)
+    def list_filter_options() -> Response:
+        authenticate_admin(request, services.verifier)
+        options = services.store.query(lambda connection: _queries().filter_options(connection))
+        return _json(FilterOptionsView(choices=options))
 
     @blueprint.delete(f"{PATH}/api/users")
-    def forget() -> Response:
-        authenticate_admin(request, desk.verifier, changes=True)
-        name = request.args.get("name", "")
-        if not name:
+    @describe(_DELETE_USER)
+    def delete_user() -> Response:
+        authenticate_admin(request, services.verifier, changes=True)
+        owner = request.args.get("name", "")
+        if not owner:
             raise InvalidRequest("name: is required")
-        _cancel_all(desk, name)
-        desk.store.enqueue(DeletedOwner(name))
-        desk.store.flush()
+        _cancel_all(services, owner)
+        services.store.enqueue(DeletedOwner(owner))
+        services.store.flush()
         return _json(Ok())
 
 
-def _log() -> ModuleType:
-    # Imported where there is a log: without one, the library that it needs need not be there either.
-    from persona_stream.db import run_queries as reading
+def parse_filters() -> RunFilters:
+    """Return the filters in the query of the current request.
 
-    return reading
+    Raises:
+        InvalidRequest: a value is not a number where it must be, or is too long.
+    """
+    statuses = tuple(request.args.getlist("status"))
+    if _flag("failed"):
+        statuses += FAILED
+    return RunFilters(
+        statuses=statuses,
+        user=_text("user"),
+        endpoint=_text("endpoint"),
+        model=_text("model"),
+        conversation=_text("conversation"),
+        slow=parse_seconds("slow"),
+        since=parse_seconds("since"),
+        until=parse_seconds("until"),
+        search=_text("search"),
+    )
 
 
-def _events_url(desk: Services, run_id: str) -> str | None:
-    """Give the address of a run that is still kept elsewhere than in the log."""
+def parse_seconds(name: str) -> float | None:
+    """Return a Unix time or a duration in the query of the current request, in seconds.
+
+    Raises:
+        InvalidRequest: the value is not such a number.
+    """
+    text = request.args.get(name)
+    if text is None:
+        return None
     try:
-        desk.runs.find(run_id, None)
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= MAX_TIMESTAMP:
+        raise InvalidRequest(f"{name}: must be a number of seconds")
+    return value
+
+
+def _flag(name: str) -> bool:
+    text = request.args.get(name)
+    if text not in (None, "1"):
+        raise InvalidRequest(f"{name}: must be 1 or absent")
+    return text == "1"
+
+
+def _text(name: str) -> str | None:
+    text = request.args.get(name, "")
+    if len(text) > MAX_FILTER_CHARACTERS:
+        raise InvalidRequest(f"{name}: must have at most {MAX_FILTER_CHARACTERS} characters")
+    # PostgreSQL rejects NUL in text, and no stored text contains it.
+    return text.replace("\0", "") or None
+
+
+def _queries() -> ModuleType:
+    # Imported on use: it needs SQLAlchemy, which a server without a database may lack.
+    from persona_stream.db import run_queries
+
+    return run_queries
+
+
+def _events_url(services: Services, run_id: str) -> str | None:
+    """Return the URL of the run's event stream, or ``None`` if only the request log still has the run."""
+    try:
+        services.runs.find(run_id, None)
     except (NotFound, Gone, Unavailable):
         return None
-    return desk.events_url(run_id)
+    return services.events_url(run_id)
 
 
-def _cancel_all(desk: Services, owner: str) -> None:
-    """End what is under way: it would be written after all else is deleted."""
+def _cancel_all(services: Services, owner: str) -> None:
+    """Cancel the active runs of a user; otherwise their records would be written after the deletion."""
     before: str | None = None
     while True:
-        journals, before = desk.runs.list_for_owner(owner, before, _AT_A_TIME)
+        journals, before = services.runs.list_for_owner(owner, before, OWNER_BATCH)
         for journal in journals:
             if not has_ended(journal):
-                desk.runs.cancel(desk.runs.follow(run_terms(journal).run_id, None))
+                services.runs.cancel(services.runs.follow(run_terms(journal).run_id, None))
         if before is None:
             return
 

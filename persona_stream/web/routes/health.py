@@ -1,7 +1,4 @@
-"""``/healthz`` and ``/readyz``: what a supervisor and a load balancer ask.
-
-``/metrics``: what Prometheus reads.
-"""
+"""``/healthz``, ``/readyz`` and ``/metrics``: liveness, readiness and Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -10,6 +7,8 @@ from typing import Annotated
 from flask import Blueprint, Response
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from persona_stream.protocols.native.schemas import ErrorFrame
+from persona_stream.web.openapi.operations import Body, Operation, ResponseSpec, Tag, describe, json_spec
 from persona_stream.web.responses import json_response
 from persona_stream.web.services import Services
 
@@ -24,27 +23,72 @@ class Health(Struct, frozen=True):
     ] = UNSET
 
 
-def blueprint(desk: Services) -> Blueprint:
-    """Give the blueprint of the operators' addresses."""
+OPERATIONS = Tag("Operations", "Health and metrics, for supervisors, load balancers and Prometheus.")
+_METRICS_EXAMPLE = """\
+# HELP persona_stream_runs_in_flight Runs that have not ended.
+# TYPE persona_stream_runs_in_flight gauge
+persona_stream_runs_in_flight{backend="demo"} 3.0
+"""
+_HEALTHZ = Operation(
+    id="healthz",
+    summary="Check liveness",
+    tags=(OPERATIONS,),
+    security=(),
+    responses={200: json_spec("The process is alive.", Health, Health("alive"))},
+)
+_READYZ = Operation(
+    id="readyz",
+    summary="Check readiness",
+    tags=(OPERATIONS,),
+    security=(),
+    responses={
+        200: json_spec("The process accepts new runs.", Health, Health("ready")),
+        503: json_spec(
+            "The process is shutting down, or a required store is unavailable: send new runs elsewhere.",
+            Health,
+            Health("draining"),
+        ),
+    },
+)
+_METRICS = Operation(
+    id="metrics",
+    summary="Get metrics",
+    tags=(OPERATIONS,),
+    security=(),
+    responses={
+        200: ResponseSpec(
+            description="Metrics in the Prometheus text format, summed over all workers.",
+            bodies=(Body(schema=(str,), media_type="text/plain", examples={"metrics": _METRICS_EXAMPLE}),),
+        ),
+        404: json_spec("The extra `metrics` is not installed.", ErrorFrame),
+    },
+)
+
+
+def blueprint(services: Services) -> Blueprint:
+    """Return the blueprint of the operational endpoints."""
     blueprint = Blueprint("operations", __name__)
 
     @blueprint.get("/healthz")
+    @describe(_HEALTHZ)
     def healthz() -> Response:
         return json_response(Health("alive"))
 
     @blueprint.get("/readyz")
+    @describe(_READYZ)
     def readyz() -> Response:
-        if desk.runs.draining:
+        if services.runs.draining:
             return json_response(Health("draining"), 503)
-        if missing := desk.runs.unavailable_services():
-            return json_response(Health("unavailable", list(missing)), 503)
-        # What is kept for later can wait for its database, and so no request is sent elsewhere for it.
-        away = desk.store.unavailable_services()
-        return json_response(Health("ready", list(away) if away else UNSET))
+        if unavailable := services.runs.unavailable_services():
+            return json_response(Health("unavailable", list(unavailable)), 503)
+        # Records wait in memory for the database, so its outage does not make the process unready.
+        unavailable = services.store.unavailable_services()
+        return json_response(Health("ready", list(unavailable) if unavailable else UNSET))
 
     @blueprint.get("/metrics")
+    @describe(_METRICS)
     def metrics() -> Response:
-        exposition = desk.metrics.render()
+        exposition = services.metrics.render()
         return Response(exposition.body, content_type=exposition.content_type)
 
     return blueprint

@@ -21,11 +21,25 @@ from persona_stream.protocols.openai.decoder import (
     parse_turns,
 )
 from persona_stream.protocols.openai.encoder import Heartbeat, OpenAIEncoder, completion_response
+from persona_stream.protocols.openai.schemas import ChatCompletion, ChatCompletionChunk, ErrorBody, error_body
 from persona_stream.runs.request import RunRequest
 from persona_stream.settings.schema import Settings
 from persona_stream.web.auth import authenticate_and_limit
 from persona_stream.web.blocking import blocking_response, failed_within_window, final_response
 from persona_stream.web.negotiation import require_event_stream
+from persona_stream.web.openapi.components import (
+    ACCEPT_LANGUAGE,
+    HEARTBEAT,
+    IDEMPOTENCY_KEY,
+    MODEL_NOT_FOUND,
+    NOT_ACCEPTABLE,
+    RUN_ERRORS,
+    RUN_HEADERS,
+    RUN_LINKS,
+    run_failures,
+)
+from persona_stream.web.openapi.examples import COMPLETE, MESSAGES, USERNAME, render_stream
+from persona_stream.web.openapi.operations import Body, EventStream, Operation, ResponseSpec, Tag, describe, json_body
 from persona_stream.web.parsing import parse_json_body
 from persona_stream.web.responses import current_request
 from persona_stream.web.run_requests import build_query, build_v1_run_request
@@ -73,11 +87,60 @@ def build_run_request(request: Request, desk: Services) -> tuple[RunRequest, Cha
     return build_v1_run_request(request, desk, query, asked), asked
 
 
+OPENAI = Tag("OpenAI", "OpenAI-compatible API, for existing clients.")
+COMPLETION_EVENTS = EventStream(
+    name="ChatCompletionEvent",
+    description="Event of OpenAI's protocol, without id and type. Comments between events are heartbeats.",
+    data=(ChatCompletionChunk, ErrorBody),
+    end="[DONE]",
+)
+_CREATE = Operation(
+    id="createChatCompletion",
+    summary="Create chat completion",
+    description="For OpenAI clients: set `base_url` to this server's `/v1` and the API key to a token. While the"
+    " backend is working, a stream sends a comment every 2 seconds and an empty chunk every 15. `X-Run-Id` identifies"
+    " the run, which can be resumed in any protocol. Features that the backend (tools, formats, images) or the server"
+    " (several choices, audio) does not support are rejected; the error names the field.",
+    tags=(OPENAI,),
+    parameters=(IDEMPOTENCY_KEY, ACCEPT_LANGUAGE, HEARTBEAT),
+    request=json_body(
+        ChatCompletionRequest,
+        request={
+            "model": USERNAME,
+            "messages": [{"role": "system", "content": "Be brief."}, *MESSAGES],
+            "stream": True,
+            "stream_options": {"include_usage": True},
+        },
+    ),
+    responses={
+        200: ResponseSpec(
+            description="The completion, or with `stream` its chunks.",
+            headers=RUN_HEADERS,
+            bodies=(
+                Body(schema=(ChatCompletion,), examples={"answer": lambda: completion_response(COMPLETE)[1]}),
+                Body(
+                    events=(COMPLETION_EVENTS,),
+                    media_type="text/event-stream",
+                    examples={
+                        "answered": lambda: render_stream(lambda journal: OpenAIEncoder(journal, include_usage=True))
+                    },
+                ),
+            ),
+            links=RUN_LINKS,
+        ),
+        **run_failures(ErrorBody),
+    },
+    errors=(*RUN_ERRORS, MODEL_NOT_FOUND, NOT_ACCEPTABLE),
+    error_bodies=(error_body,),
+)
+
+
 def blueprint(desk: Services) -> Blueprint:
     """Give the blueprint of OpenAI's own address."""
     blueprint = Blueprint("openai", __name__)
 
     @blueprint.post("/v1/chat/completions")
+    @describe(_CREATE)
     def chat_completions() -> Response:
         request = current_request()
         made, asked = build_run_request(request, desk)

@@ -1,4 +1,4 @@
-"""``/api/profiles``: the personas that answer here."""
+"""``/api/profiles``: list the personas."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from msgspec import Meta, Struct
 from persona_stream.core.query import Locale
 from persona_stream.personas.persona import Persona
 from persona_stream.web.auth import authenticate
+from persona_stream.web.openapi.components import ACCEPT_LANGUAGE, COMMON_ERRORS
+from persona_stream.web.openapi.examples import USERNAME
+from persona_stream.web.openapi.operations import Operation, Tag, describe, json_spec
 from persona_stream.web.parsing import negotiate_locale
 from persona_stream.web.responses import json_response
 from persona_stream.web.services import Services
@@ -31,16 +34,42 @@ class ProfileList(Struct, frozen=True, kw_only=True):
     profiles: Annotated[list[Profile], Meta(description="The personas.")]
 
 
-def blueprint(desk: Services) -> Blueprint:
-    """Give the blueprint of ``/api/profiles``."""
+_LIST = Operation(
+    id="listProfiles",
+    summary="List personas",
+    tags=(Tag("Personas", "Personas that can be asked."),),
+    parameters=(ACCEPT_LANGUAGE,),
+    responses={
+        200: json_spec(
+            "The personas.",
+            ProfileList,
+            ProfileList(
+                profiles=[
+                    Profile(
+                        username=USERNAME,
+                        name="Vitalik Buterin",
+                        line="Co-founder of Ethereum, who writes about blockchains, cryptography and society.",
+                        languages=("en", "zh"),
+                    )
+                ]
+            ),
+        )
+    },
+    errors=COMMON_ERRORS,
+)
+
+
+def blueprint(services: Services) -> Blueprint:
+    """Return the blueprint of ``/api/profiles``."""
     blueprint = Blueprint("profiles", __name__)
 
     @blueprint.get("/api/profiles")
-    def profiles() -> Response:
-        authenticate(request, desk.verifier)
+    @describe(_LIST)
+    def list_profiles() -> Response:
+        authenticate(request, services.verifier)
         locale = negotiate_locale(request)
-        listed = [_profile(persona, locale) for persona in desk.router.personas]
-        return json_response(ProfileList(profiles=listed))
+        profiles = [_profile(persona, locale) for persona in services.router.personas]
+        return json_response(ProfileList(profiles=profiles))
 
     return blueprint
 

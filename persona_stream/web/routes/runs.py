@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
 
 from flask import Blueprint, Request, Response, request
+from msgspec import Meta
 
 from persona_stream.auth.jwt import invalid_token
 from persona_stream.core import cursor
 from persona_stream.core.cursor import Position
-from persona_stream.core.projection import STYLES
+from persona_stream.core.projection import SMART, STYLES
 from persona_stream.core.query import Locale
 from persona_stream.errors import InvalidRequest
 from persona_stream.journals.base import Journal, has_ended, run_terms
@@ -19,9 +21,34 @@ from persona_stream.protocols.native.responses import RunList, RunView, run_view
 from persona_stream.protocols.openai.encoder import Heartbeat, OpenAIEncoder
 from persona_stream.web.auth import authenticate
 from persona_stream.web.negotiation import require_event_stream
+from persona_stream.web.openapi.components import (
+    COMMON_ERRORS,
+    HEARTBEAT,
+    INVALID_REQUEST,
+    NOT_ACCEPTABLE,
+    RESUME,
+    RETRY_AFTER,
+    RUN_GONE,
+    RUN_HEADERS,
+    RUN_ID_IN_PATH,
+    RUN_NOT_FOUND,
+    limit_parameter,
+)
+from persona_stream.web.openapi.examples import ACCEPTED_AT, COMPLETE, EVENTS_URL, RUNNING
+from persona_stream.web.openapi.operations import (
+    Body,
+    Operation,
+    Parameter,
+    ResponseSpec,
+    Tag,
+    describe,
+    json_spec,
+)
 from persona_stream.web.parsing import page_limit, query_int
 from persona_stream.web.responses import json_response
-from persona_stream.web.routes.openai import heartbeat_mode
+from persona_stream.web.routes.anthropic import MESSAGE_EVENTS
+from persona_stream.web.routes.openai import COMPLETION_EVENTS, heartbeat_mode
+from persona_stream.web.routes.stream_chat import NATIVE_EVENTS, native_stream
 from persona_stream.web.services import Services
 from persona_stream.web.streaming import stream_response
 
@@ -31,11 +58,129 @@ _PAGE, _LARGEST_PAGE = 20, 100
 _LOCALES: dict[str, Locale] = {"zh": "zh", "en": "en"}
 
 
+RUNS = Tag("Runs", "Resume, inspect and cancel runs.")
+_FOUND_ERRORS = (*COMMON_ERRORS, RUN_NOT_FOUND, RUN_GONE)
+_EVENT_ID = Annotated[str, Meta(pattern=r"^([^/]{1,200}/[0-9]{1,15}\.[0-9]{1,15})?$")]
+
+
+def _query(name: str, description: str, choices: Sequence[str], default: str | None = None) -> Parameter:
+    return Parameter(name=name, location="query", description=description, choices=choices, default=default)
+
+
+_VIEW = ResponseSpec(
+    description="State of the run.",
+    headers=(RETRY_AFTER,),
+    bodies=(
+        Body(
+            schema=(RunView,),
+            examples={
+                "running": lambda: run_view(RUNNING, ACCEPTED_AT + 2, EVENTS_URL),
+                "answered": lambda: run_view(COMPLETE, ACCEPTED_AT + 60, EVENTS_URL),
+            },
+        ),
+    ),
+)
+_LIST = Operation(
+    id="listRuns",
+    summary="List runs",
+    description="Returns the caller's runs, newest first.",
+    tags=(RUNS,),
+    parameters=(
+        limit_parameter("runs", _LARGEST_PAGE, default=_PAGE),
+        Parameter(name="before", location="query", description="`next` of the previous page."),
+    ),
+    responses={
+        200: json_spec(
+            "A page of runs.",
+            RunList,
+            lambda: RunList(runs=[run_view(COMPLETE, ACCEPTED_AT + 60, EVENTS_URL)], next=None),
+        )
+    },
+    errors=(*COMMON_ERRORS, INVALID_REQUEST),
+)
+_GET = Operation(
+    id="showRun",
+    summary="Get a run",
+    description="Returns the state of a run and its answer so far.",
+    tags=(RUNS,),
+    parameters=(RUN_ID_IN_PATH,),
+    responses={200: _VIEW},
+    errors=_FOUND_ERRORS,
+)
+_CANCEL = Operation(
+    id="cancelRun",
+    summary="Cancel a run",
+    description="Has no effect on a run that has ended.",
+    tags=(RUNS,),
+    parameters=(RUN_ID_IN_PATH,),
+    responses={200: _VIEW},
+    errors=_FOUND_ERRORS,
+)
+_EVENTS = Operation(
+    id="readRun",
+    summary="Resume the stream of a run",
+    description="Streams a run from its beginning or from any position, in any style, language and protocol. Each"
+    " character of the answer is sent exactly once; overdue text is sent immediately, and past progress is skipped."
+    " Requires the token of the caller that started the run, or the run's ticket.",
+    tags=(RUNS,),
+    security=("bearer", "ticket"),
+    parameters=(
+        RUN_ID_IN_PATH,
+        Parameter(
+            name="Last-Event-ID",
+            location="header",
+            description="`id` of the last event received; the stream continues after it. Empty means from the"
+            " beginning. Takes precedence over `last_event_id`, and both over `from`. `EventSource` sets it itself.",
+            type=_EVENT_ID,
+        ),
+        Parameter(
+            name="last_event_id",
+            location="query",
+            description="The same as `Last-Event-ID`, for clients that cannot set headers.",
+            type=_EVENT_ID,
+        ),
+        Parameter(
+            name="from",
+            location="query",
+            description="Characters (Unicode code points) of the answer received; the stream continues after them.",
+            type=Annotated[int, Meta(ge=0, le=10**15 - 1)],
+            default=0,
+        ),
+        _query("style", "Style of the events; defaults to the style that the run was started with.", tuple(STYLES)),
+        _query("locale", "Language of status texts; defaults to that of the run.", tuple(_LOCALES)),
+        _query(
+            "dialect",
+            "Protocol of the events. `openai` and `anthropic` use the pace of style smart.",
+            ("native", "openai", "anthropic"),
+            default="native",
+        ),
+        HEARTBEAT,
+        RESUME,
+    ),
+    responses={
+        200: ResponseSpec(
+            description="Rest of the stream.",
+            headers=RUN_HEADERS,
+            bodies=(
+                Body(
+                    events=(*NATIVE_EVENTS.values(), COMPLETION_EVENTS, MESSAGE_EVENTS),
+                    media_type="text/event-stream",
+                    examples={"fromTheBeginning": lambda: native_stream(SMART)},
+                ),
+            ),
+        ),
+        204: ResponseSpec(description="The client has received the whole stream. `EventSource` stops reconnecting."),
+    },
+    errors=(*_FOUND_ERRORS, INVALID_REQUEST, NOT_ACCEPTABLE),
+)
+
+
 def blueprint(desk: Services) -> Blueprint:
     """Give the blueprint of ``/api/runs``."""
     blueprint = Blueprint("runs", __name__)
 
     @blueprint.get("/api/runs/<run_id>/events")
+    @describe(_EVENTS)
     def events(run_id: str) -> Response:
         journal = desk.runs.follow(run_id, _reader(request, desk, run_id))
         require_event_stream(request)
@@ -51,16 +196,19 @@ def blueprint(desk: Services) -> Blueprint:
         return stream_response(request, desk, journal, start=start, style_name=style_name, locale=locale, dialect=speak)
 
     @blueprint.get("/api/runs/<run_id>")
+    @describe(_GET)
     def show(run_id: str) -> Response:
         return _shown(desk, desk.runs.find(run_id, authenticate(request, desk.verifier).subject))
 
     @blueprint.post("/api/runs/<run_id>/cancel")
+    @describe(_CANCEL)
     def cancel(run_id: str) -> Response:
         journal = desk.runs.follow(run_id, authenticate(request, desk.verifier).subject)
         desk.runs.cancel(journal)
         return _shown(desk, journal)
 
     @blueprint.get("/api/runs")
+    @describe(_LIST)
     def mine() -> Response:
         owner = authenticate(request, desk.verifier).subject
         most = page_limit(_PAGE, _LARGEST_PAGE)

@@ -5,12 +5,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
 from flask import Blueprint, Response
 
+from persona_stream.chunking.registry import names
+from persona_stream.core.facts import Entry
 from persona_stream.core.projection import ADVANCED, BASIC, SMART, StreamStyle
-from persona_stream.protocols.native.responses import chat_response
+from persona_stream.protocols.native.encoder import NativeEncoder
+from persona_stream.protocols.native.responses import ChatAnswer, chat_response
+from persona_stream.protocols.native.schemas import (
+    AdvancedChunkFrame,
+    BasicChunkFrame,
+    CancelledFrame,
+    CompleteFrame,
+    ErrorFrame,
+    OpeningFrame,
+    ProcessingCompleteFrame,
+    ProcessingFrame,
+    QueuedFrame,
+    ReasoningFrame,
+    SmartChunkFrame,
+    TimeoutFrame,
+)
 from persona_stream.web.blocking import blocking_response
 from persona_stream.web.negotiation import require_event_stream
+from persona_stream.web.openapi.components import (
+    ACCEPT_LANGUAGE,
+    IDEMPOTENCY_KEY,
+    NOT_ACCEPTABLE,
+    PERSONA_NOT_FOUND,
+    RESUME,
+    RETRY_AFTER,
+    RUN_ERRORS,
+    RUN_HEADERS,
+    RUN_ID_IF_STARTED,
+    RUN_LINKS,
+)
+from persona_stream.web.openapi.examples import (
+    COMPLETE,
+    EVENTS_URL,
+    QUESTION,
+    RUN_ID,
+    USERNAME,
+    failed_run,
+    render_stream,
+)
+from persona_stream.web.openapi.operations import (
+    Body,
+    EventStream,
+    Operation,
+    Parameter,
+    ResponseSpec,
+    Tag,
+    describe,
+)
+from persona_stream.web.parsing import ChatRequest
 from persona_stream.web.responses import current_request
 from persona_stream.web.run_requests import build_run_request
 from persona_stream.web.services import Services
@@ -32,6 +84,7 @@ def _blueprint(desk: Services, path: str, style: StreamStyle) -> Blueprint:
     blueprint = Blueprint(f"stream_chat_{style.name}", __name__)
 
     @blueprint.post(path)
+    @describe(_stream_operation(style))
     def stream_chat() -> Response:
         return _stream_chat_base(desk, style)
 
@@ -51,9 +104,137 @@ def blueprint(desk: Services) -> Blueprint:
     blueprint = Blueprint("chat", __name__)
 
     @blueprint.post("/api/chat")
+    @describe(_chat_operation())
     def chat() -> Response:
         request = current_request()
         made = build_run_request(request, desk, SMART, desk.settings.disconnect_grace_v1)
         return blocking_response(request, desk, desk.runs.start(made), chat_response)
 
     return blueprint
+
+
+STREAMS = Tag("Streams", "Ask a question and receive the answer.")
+NATIVE_EVENTS = {
+    style.name: EventStream(
+        name=f"{style.name.title()}Event",
+        description=f"Event of a stream in style {style.name}.",
+        data=(
+            OpeningFrame,
+            QueuedFrame,
+            ProcessingFrame,
+            ProcessingCompleteFrame,
+            ReasoningFrame,
+            chunk,
+            CompleteFrame,
+            ErrorFrame,
+            TimeoutFrame,
+            CancelledFrame,
+        ),
+        discriminator="status",
+        has_id=True,
+    )
+    for style, chunk in ((BASIC, BasicChunkFrame), (ADVANCED, AdvancedChunkFrame), (SMART, SmartChunkFrame))
+}
+"""Events of the native protocol, by style."""
+
+
+def _add_message_rules(schema: dict[str, Any]) -> None:
+    schema["properties"]["message"]["pattern"] = r"\S"
+    schema["properties"]["chunking"]["anyOf"][0]["enum"] = list(names())
+
+
+_REQUEST = Body(
+    schema=(ChatRequest,),
+    examples={"request": {"username": USERNAME, "message": QUESTION, "locale": "en"}},
+    refine=_add_message_rules,
+)
+
+
+def native_stream(style: StreamStyle) -> str:
+    """Return the example of a stream in this style."""
+    encoder = NativeEncoder(RUN_ID, EVENTS_URL, style, "en")
+    return render_stream(lambda journal: encoder, style)
+
+
+def _stream_operation(style: StreamStyle) -> Operation:
+    return Operation(
+        id="streamChat" + ("" if style.name == "basic" else style.name.title()),
+        summary=f"Stream an answer ({style.name})",
+        description=f"Sends progress every {style.interval:g} s while the backend is working, then the answer in chunks"
+        f" ({style.chunking} unless `chunking` is set), {style.pause:g} s apart. The last event is the one with"
+        " `is_complete` true. The run continues when the connection breaks: resume the stream with"
+        " `GET /api/runs/{run_id}/events`.",
+        tags=(STREAMS,),
+        parameters=(IDEMPOTENCY_KEY, ACCEPT_LANGUAGE, RESUME),
+        request=_REQUEST,
+        responses={
+            200: ResponseSpec(
+                description="Stream of the run from its beginning.",
+                headers=RUN_HEADERS,
+                bodies=(
+                    Body(
+                        events=(NATIVE_EVENTS[style.name],),
+                        media_type="text/event-stream",
+                        examples={"answered": partial(native_stream, style)},
+                    ),
+                ),
+                links=RUN_LINKS,
+            )
+        },
+        errors=(*RUN_ERRORS, PERSONA_NOT_FOUND, NOT_ACCEPTABLE),
+    )
+
+
+def _failure(
+    description: str, kinds: tuple[type, ...], journal: Sequence[Entry], headers: tuple[Parameter, ...]
+) -> ResponseSpec:
+    example = partial(chat_response, journal)
+    body = Body(schema=kinds, examples={"failure": lambda: example()[1]})
+    return ResponseSpec(description=description, headers=headers, bodies=(body,))
+
+
+def _chat_operation() -> Operation:
+    return Operation(
+        id="chat",
+        summary="Get an answer in one response",
+        description="Starts the same run and responds once it has ended, at the latest after its deadline.",
+        tags=(STREAMS,),
+        parameters=(IDEMPOTENCY_KEY, ACCEPT_LANGUAGE),
+        request=_REQUEST,
+        responses={
+            200: ResponseSpec(
+                description="The answer.",
+                headers=RUN_HEADERS,
+                bodies=(Body(schema=(ChatAnswer,), examples={"answer": lambda: chat_response(COMPLETE)[1]}),),
+                links=RUN_LINKS,
+            ),
+            409: _failure(
+                "The run was cancelled (`cancelled`), or the idempotency key was used with another endpoint or body"
+                " (`conflict`).",
+                (CancelledFrame, ErrorFrame),
+                failed_run("cancelled", 12.3),
+                (RUN_ID_IF_STARTED,),
+            ),
+            500: _failure(
+                "The backend failed unexpectedly (`internal`), or its answer exceeds the size limit"
+                " (`answer_too_large`).",
+                (ErrorFrame,),
+                failed_run("internal", 1.2),
+                (RUN_ID_IF_STARTED,),
+            ),
+            502: _failure(
+                "The backend reported an error (`backend_error`), or the process of the run died (`lost`).",
+                (ErrorFrame,),
+                failed_run("backend_error", 1.2, "The archive is closed today."),
+                RUN_HEADERS,
+            ),
+            503: _failure(
+                "The server is shutting down (`draining`), or a required service is unavailable (`unavailable`).",
+                (ErrorFrame,),
+                failed_run("draining", 1.2),
+                (RUN_ID_IF_STARTED, RETRY_AFTER),
+            ),
+            504: _failure("The run exceeded its deadline.", (TimeoutFrame,), failed_run("timeout", 150.0), RUN_HEADERS),
+        },
+        errors=(*RUN_ERRORS, PERSONA_NOT_FOUND),
+    )

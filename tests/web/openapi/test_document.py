@@ -1,78 +1,100 @@
-"""The document: valid, whole, and what it says of itself over HTTP."""
+"""The OpenAPI document is valid, covers every route, and describes each status, header and field."""
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 
 import pytest
 from flask import Flask
 
 from persona_stream.core.run_id import timestamp_of
-from persona_stream.web import openapi
 from persona_stream.web.dashboard_auth import HEADER
-from persona_stream.web.errors import register_error_handlers
-from persona_stream.web.openapi import document, examples, page
+from persona_stream.web.openapi import examples
+from persona_stream.web.openapi.document import build_document
+from persona_stream.web.openapi.operations import Operation, Tag, describe, text_spec
 from persona_stream.web.routes.dashboard import load_static_files
-from persona_stream.web.routes.dashboard_api import YEAR_9999
-from tests.routes import every_blueprint
+from persona_stream.web.routes.dashboard_api import MAX_TIMESTAMP
+from tests.openapi_document import full_document
+from tests.routes import every_route
 
-DOCUMENT = document.build()
+DOCUMENT = full_document()
+RESPONSES = DOCUMENT["components"]["responses"]
 OPERATIONS = {
-    (method.upper(), path): operation
-    for path, item in DOCUMENT["paths"].items()
-    for method, operation in item.items()
-    if method in ("get", "post", "put", "delete", "patch")
+    (method.upper(), path): operation for path, item in DOCUMENT["paths"].items() for method, operation in item.items()
 }
-ASKED = {"200", "400", "401", "403", "404", "409", "413", "415", "429", "500", "503"}
-FOUND = {"200", "401", "403", "404", "410", "500", "503"}
-
-
-def client(**arguments):
-    """Give a client of an application that has the document alone."""
-    app = Flask("document", static_folder=None)
-    register_error_handlers(app)
-    app.register_blueprint(openapi.blueprint(**arguments))
-    return app.test_client()
+START_STATUSES = {"200", "400", "401", "403", "404", "409", "413", "415", "429", "500", "503"}
+RUN_STATUSES = {"200", "401", "403", "404", "410", "500", "503"}
 
 
 def test_it_is_valid_openapi():
-    """It is OpenAPI 3.2, by the schema of the standard, and every reference in it leads somewhere."""
-    from openapi_spec_validator import OpenAPIV32SpecValidator  # takes long to import, for this one test
+    """The document conforms to OpenAPI 3.2, and every reference in it resolves."""
+    from openapi_spec_validator import OpenAPIV32SpecValidator  # slow to import, and needed by this test only
 
     OpenAPIV32SpecValidator(DOCUMENT).validate()
     assert DOCUMENT["openapi"] == "3.2.0"
 
 
-def test_every_address_is_documented_and_no_other():
-    """Whoever adds an address, or a method, must describe it."""
-    app = Flask("map", static_folder=None)
-    for blueprint in every_blueprint():
-        app.register_blueprint(blueprint)
-    served = {
-        (method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
-        for rule in app.url_map.iter_rules()
-        for method in rule.methods - {"HEAD", "OPTIONS"}
+def test_every_route_is_documented_and_no_other():
+    """A new route or method fails this test until its view has a description."""
+    routes = {(method, re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule)) for method, rule in every_route()}
+    assert set(OPERATIONS) == routes
+
+
+def test_path_parameters_are_documented():
+    """Each variable of a path is described as a required parameter of its operation."""
+    for (_, path), operation in OPERATIONS.items():
+        described = {each["name"] for each in operation.get("parameters", ()) if each["in"] == "path"}
+        assert described == set(re.findall(r"{(\w+)}", path)), path
+        assert all(each["required"] for each in operation.get("parameters", ()) if each["in"] == "path"), path
+
+
+def test_operation_ids_are_unique():
+    """Client generators derive method names from them."""
+    assert len({operation["operationId"] for operation in OPERATIONS.values()}) == len(OPERATIONS)
+
+
+def test_a_new_route_needs_no_change_of_the_document():
+    """A view with a description appears in the document with its tag; a view without one does not."""
+    app = Flask("extended")
+    ping = Operation(
+        id="ping", summary="Ping", tags=(Tag("Extra", "More."),), responses={200: text_spec("Pong.", "text/plain")}
+    )
+
+    @app.get("/ping/<int:number>")
+    @describe(ping)
+    def ping_view(number):
+        return str(number)
+
+    @app.get("/private")
+    def private_view():
+        return ""
+
+    document = build_document(app)
+    assert list(document["paths"]) == ["/ping/{number}"]
+    assert document["tags"] == [{"name": "Extra", "description": "More."}]
+    assert document["paths"]["/ping/{number}"]["get"] == {
+        "operationId": "ping",
+        "tags": ["Extra"],
+        "summary": "Ping",
+        "responses": {"200": {"description": "Pong.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
     }
-    assert set(OPERATIONS) == served
 
 
 @pytest.mark.parametrize(
     ("method", "path", "statuses"),
     [
-        ("POST", "/api/stream_chat", ASKED | {"406"}),
-        ("POST", "/api/stream_chat_advanced", ASKED | {"406"}),
-        ("POST", "/api/stream_chat_smart", ASKED | {"406"}),
-        ("POST", "/api/chat", ASKED | {"502", "504"}),
-        ("POST", "/v1/chat/completions", ASKED | {"406", "502", "504"}),
-        ("POST", "/v1/messages", ASKED | {"406", "502", "504"}),
-        ("POST", "/v1/messages/count_tokens", ASKED - {"409", "429"}),
+        ("POST", "/api/stream_chat", START_STATUSES | {"406"}),
+        ("POST", "/api/stream_chat_advanced", START_STATUSES | {"406"}),
+        ("POST", "/api/stream_chat_smart", START_STATUSES | {"406"}),
+        ("POST", "/api/chat", START_STATUSES | {"502", "504"}),
+        ("POST", "/v1/chat/completions", START_STATUSES | {"406", "502", "504"}),
+        ("POST", "/v1/messages", START_STATUSES | {"406", "502", "504"}),
+        ("POST", "/v1/messages/count_tokens", START_STATUSES - {"409", "429"}),
         ("GET", "/v1/models", {"200", "401", "403", "500", "503"}),
         ("GET", "/v1/models/{model}", {"200", "401", "403", "404", "500", "503"}),
-        ("GET", "/api/runs/{run_id}/events", FOUND | {"204", "400", "406"}),
-        ("GET", "/api/runs/{run_id}", FOUND),
-        ("POST", "/api/runs/{run_id}/cancel", FOUND),
+        ("GET", "/api/runs/{run_id}/events", RUN_STATUSES | {"204", "400", "406"}),
+        ("GET", "/api/runs/{run_id}", RUN_STATUSES),
+        ("POST", "/api/runs/{run_id}/cancel", RUN_STATUSES),
         ("GET", "/api/runs", {"200", "400", "401", "403", "500", "503"}),
         ("GET", "/api/profiles", {"200", "401", "403", "500", "503"}),
         ("GET", "/healthz", {"200"}),
@@ -80,20 +102,19 @@ def test_every_address_is_documented_and_no_other():
         ("GET", "/metrics", {"200", "404"}),
     ],
 )
-def test_every_status_that_can_occur_is_documented(method, path, statuses):
-    """A client can prepare for each status of an address, and for no other."""
+def test_every_possible_status_is_documented(method, path, statuses):
+    """An operation lists all statuses that it can answer with, and no other."""
     assert set(OPERATIONS[method, path]["responses"]) == statuses
 
 
-def test_refusals_of_streams_come_in_two_forms():
-    """On the addresses that stream, a refusal is an event or JSON; elsewhere it is JSON."""
+def test_errors_of_streams_are_an_event_or_json():
+    """Endpoints that stream answer errors with one event or with JSON; all others with JSON."""
     for (_, path), operation in OPERATIONS.items():
         for status, response in operation["responses"].items():
             if "$ref" in response:
-                content = DOCUMENT["components"]["responses"][response["$ref"].rpartition("/")[2]]["content"]
                 streams = path.startswith("/api/stream_chat") or path.endswith("/events")
                 expected = ["text/event-stream", "application/json"] if streams else ["application/json"]
-                assert list(content) == expected, (path, status)
+                assert list(RESPONSES[response["$ref"].rpartition("/")[2]]["content"]) == expected, (path, status)
 
 
 @pytest.mark.parametrize(
@@ -103,61 +124,62 @@ def test_refusals_of_streams_come_in_two_forms():
         ("Forbidden", {"WWW-Authenticate"}),
         ("Busy", {"Retry-After"}),
         ("Unavailable", {"Retry-After"}),
-        ("NoRun", set()),
+        ("RunNotFound", set()),
     ],
 )
-def test_refusals_name_their_headers(name, headers):
-    """What a client must obey stands in headers, in both forms of a refusal."""
-    for response in (name, f"{name}OnStream"):
-        assert set(DOCUMENT["components"]["responses"][response].get("headers", ())) == headers
+def test_errors_document_their_headers(name, headers):
+    """The headers are the same in every form of an error."""
+    forms = [response for key, response in RESPONSES.items() if key.partition("As")[0] == name]
+    assert len(forms) > 1
+    assert all(set(response.get("headers", ())) == headers for response in forms)
 
 
-def test_only_what_needs_no_token_is_open():
-    """Health, the document, the pages and a login ask nobody who they are; a stream can be read with a ticket too."""
+def test_only_public_operations_need_no_token():
+    """Health, the document, pages and login need no token; a stream can be read with a ticket."""
     assert DOCUMENT["security"] == [{"bearer": []}]
-    opened = {path for (_, path), operation in OPERATIONS.items() if operation.get("security") == []}
-    assert opened == {
+    public = {path for (_, path), operation in OPERATIONS.items() if operation.get("security") == []}
+    assert public == {
         "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/scalar.js", "/", "/streaming_test.html",
         "/dashboard", "/dashboard/assets/{name}", "/dashboard/login", "/dashboard/logout",
     }  # fmt: skip
     assert OPERATIONS["GET", "/api/runs/{run_id}/events"]["security"] == [{"bearer": []}, {"ticket": []}]
 
 
-def test_the_dashboard_is_described_as_it_is():
-    """Its files are of kinds that the document names, nobody is an answer to who is there, and moments have an end."""
-    kinds = {file.kind.partition(";")[0] for file in load_static_files().values()}
-    asset = OPERATIONS["GET", "/dashboard/assets/{name}"]["responses"]["200"]
-    assert kinds == set(asset["content"])
+def test_the_dashboard_is_described_completely():
+    """Media types of its files, anonymous access to the login state, limits of timestamps and the CSRF header."""
+    types = {file.content_type.partition(";")[0] for file in load_static_files().values()}
+    assert types == set(OPERATIONS["GET", "/dashboard/assets/{name}"]["responses"]["200"]["content"])
     assert {} in OPERATIONS["GET", "/dashboard/api/session"]["security"]
-    parameters = DOCUMENT["components"]["parameters"]
-    for name in ("LogSlow", "LogSince", "LogUntil"):
-        assert parameters[name]["schema"]["maximum"] == YEAR_9999
+    filters = {each["name"]: each["schema"] for each in OPERATIONS["GET", "/dashboard/api/runs"]["parameters"]}
+    assert [filters[name]["maximum"] for name in ("slow", "since", "until")] == [MAX_TIMESTAMP] * 3
     for path in ("/dashboard/login", "/dashboard/logout"):
-        (own,) = OPERATIONS["POST", path]["parameters"]
-        assert parameters[own["$ref"].rpartition("/")[2]]["name"] == HEADER
+        assert [each["name"] for each in OPERATIONS["POST", path]["parameters"]] == [HEADER]
 
 
-def test_every_event_that_can_come_is_described():
-    """A run is read in any of the three protocols; OpenAI's ends with a word that is no JSON."""
-    read = OPERATIONS["GET", "/api/runs/{run_id}/events"]["responses"]["200"]["content"]["text/event-stream"]
-    names = [each["$ref"].rpartition("/")[2] for each in read["itemSchema"]["anyOf"]]
-    assert names == ["RunEvent", "ChatCompletionEvent", "MessageStreamEvent"]
+def test_every_kind_of_event_is_described():
+    """A run can be resumed in every style and protocol; OpenAI's stream ends with an event that is not JSON."""
+    response = OPERATIONS["GET", "/api/runs/{run_id}/events"]["responses"]["200"]
+    items = response["content"]["text/event-stream"]["itemSchema"]["anyOf"]
+    assert [each["$ref"].rpartition("/")[2] for each in items] == [
+        "BasicEvent", "AdvancedEvent", "SmartEvent", "ChatCompletionEvent", "MessageStreamEvent",
+    ]  # fmt: skip
     end, chunk = DOCUMENT["components"]["schemas"]["ChatCompletionEvent"]["properties"]["data"]["anyOf"]
     assert end == {"const": "[DONE]"}
     assert chunk["contentMediaType"] == "application/json"
 
 
-def test_links_lead_to_operations():
-    """A run that was started can be read, looked at and cancelled."""
+def test_links_refer_to_operations():
+    """Every response that starts a run links to the operations on it."""
+    links = DOCUMENT["components"]["links"]
     ids = {operation["operationId"] for operation in OPERATIONS.values()}
-    assert {link["operationId"] for link in DOCUMENT["components"]["links"].values()} <= ids
+    assert {link["operationId"] for link in links.values()} <= ids
     starting = [
-        answer["200"]
-        for (method, _), answer in ((at, operation["responses"]) for at, operation in OPERATIONS.items())
-        if method == "POST" and "X-Run-Id" in answer["200"].get("headers", ())
+        operation["responses"]["200"]
+        for (method, _), operation in OPERATIONS.items()
+        if method == "POST" and "X-Run-Id" in operation["responses"]["200"].get("headers", ())
     ]
     assert len(starting) == 6
-    assert all(answer["links"].keys() == DOCUMENT["components"]["links"].keys() for answer in starting)
+    assert all(response["links"].keys() == links.keys() for response in starting)
 
 
 def test_every_field_of_every_schema_has_a_description():
@@ -171,59 +193,6 @@ def test_every_field_of_every_schema_has_a_description():
     assert missing == []
 
 
-def test_the_run_of_the_examples_could_be_one():
-    """Its name carries its beginning, as every run's does."""
-    assert timestamp_of(examples.RUN_ID) == examples.BEGAN
-
-
-def test_it_is_served_and_kept():
-    """The document comes as JSON with an ETag, and whoever has it already gets 304 and no body."""
-    asked = client()
-    response = asked.get("/openapi.json")
-    assert response.status_code == 200
-    assert response.content_type == "application/json"
-    assert json.loads(response.data) == DOCUMENT
-    again = asked.get("/openapi.json", headers={"If-None-Match": response.headers["ETag"]})
-    assert (again.status_code, again.data) == (304, b"")
-
-
-def test_the_page_is_drawn_by_what_is_installed(tmp_path):
-    """With the extra, the page loads the renderer from this server, and may reach nothing else."""
-    script = tmp_path / "scalar.js"
-    script.write_text("draw()")
-    asked = client(renderer=lambda: script)
-    response = asked.get("/docs")
-    assert response.status_code == 200
-    assert response.content_type == "text/html; charset=utf-8"
-    assert '<script src="/docs/scalar.js"></script>' in response.text
-    assert 'data-url="/openapi.json"' in response.text
-    policy = dict(part.strip().split(" ", 1) for part in response.headers["Content-Security-Policy"].split(";"))
-    assert policy["default-src"] == "'none'"
-    assert not [source for sources in policy.values() for source in sources.split() if "//" in source or source == "*"]
-    with asked.get("/docs/scalar.js") as served:
-        assert served.content_type == "text/javascript; charset=utf-8"
-        assert served.data == b"draw()"
-        etag = served.headers["ETag"]
-    with asked.get("/docs/scalar.js", headers={"If-None-Match": etag}) as known:
-        assert known.status_code == 304
-
-
-def test_without_the_extra_the_page_says_how_to_get_it():
-    """Nobody is left with an empty page: it says what to install, and where the document is."""
-    asked = client(renderer=lambda: None)
-    response = asked.get("/docs")
-    assert response.status_code == 200
-    assert "pip install 'persona_stream[docs]'" in response.text
-    assert '<a href="/openapi.json">' in response.text
-    assert "<script" not in response.text
-    assert asked.get("/docs/scalar.js").status_code == 404
-
-
-def test_the_renderer_is_found_without_importing_its_package():
-    """The package would read megabytes into memory that the page does not need."""
-    before = set(sys.modules)
-    script = page.renderer()
-    if script is None:
-        pytest.skip("the extra docs is not installed")
-    assert b"api-reference" in script.read_bytes()
-    assert "offapi" not in set(sys.modules) - before
+def test_the_run_id_of_the_examples_is_valid():
+    """It contains the time at which the run was accepted, as every run id does."""
+    assert timestamp_of(examples.RUN_ID) == examples.ACCEPTED_AT

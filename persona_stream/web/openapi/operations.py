@@ -1,0 +1,167 @@
+"""Descriptions of routes: values that stand beside the views and are read by the OpenAPI document.
+
+A view is described with ``@describe(Operation(...))``. Bodies are described by their Structs, parameters by Python
+types, errors by an instance of the exception that causes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar
+
+from msgspec import Struct
+
+from persona_stream.errors import HTTPError
+from persona_stream.protocols.base import ErrorInfo
+from persona_stream.protocols.native.encoder import error_body
+
+V = TypeVar("V", bound=Callable[..., Any])
+
+_ATTRIBUTE = "openapi_operation"
+
+
+class Tag(Struct, frozen=True):
+    """Group of operations on the page of the API."""
+
+    name: str
+    description: str
+
+
+class Parameter(Struct, frozen=True, kw_only=True):
+    """Parameter of a request, or header of a response.
+
+    Attributes:
+        location: ``path``, ``query`` or ``header``.
+        type: Python type of the value, with its constraints as ``Meta``.
+        choices: allowed values, if they are not part of the type.
+        example: sample value. Leave it out for optional parameters: pages that send requests would send it.
+    """
+
+    name: str
+    location: Literal["path", "query", "header"]
+    description: str
+    type: Any = str
+    choices: Sequence[str] = ()
+    default: Any = None
+    required: bool = False
+    example: Any = None
+
+
+class EventStream(Struct, frozen=True, kw_only=True):
+    """Schema of the events of a stream.
+
+    Attributes:
+        name: name of the event's schema in the document.
+        data: types of the JSON object in an event's data.
+        discriminator: field that tells these types apart, if one does.
+        has_id: whether an event carries an id.
+        has_type: whether an event carries its type in the field ``event``; then it is the discriminator's value.
+        end: data of the last event, if that is not JSON.
+    """
+
+    name: str
+    description: str
+    data: Sequence[type]
+    discriminator: str | None = None
+    has_id: bool = False
+    has_type: bool = False
+    end: str | None = None
+
+
+class Body(Struct, frozen=True, kw_only=True):
+    """Body of a request or response in one media type.
+
+    Attributes:
+        schema: types of the body, any of which may occur; a plain ``dict`` or ``str`` has no schema of its own.
+        events: events of the stream, in place of a schema; any of several kinds may occur.
+        examples: sample bodies by name: values, Structs, or functions that return one of these.
+        refine: completes the schema of the body with rules that its type cannot express.
+    """
+
+    schema: Sequence[type] = ()
+    events: Sequence[EventStream] = ()
+    media_type: str = "application/json"
+    examples: Mapping[str, Any] = {}
+    refine: Callable[[dict[str, Any]], None] | None = None
+
+
+class ResponseSpec(Struct, frozen=True, kw_only=True):
+    """Response of an operation.
+
+    Attributes:
+        links: names of the links to operations that a client may call next.
+    """
+
+    description: str
+    bodies: Sequence[Body] = ()
+    headers: Sequence[Parameter] = ()
+    links: Sequence[str] = ()
+
+
+class ErrorSpec(Struct, frozen=True):
+    """Error that several operations answer with.
+
+    Attributes:
+        name: name of the response in the document.
+        error: sample of the exception, with its status, code and headers.
+        description: condition under which it occurs.
+    """
+
+    name: str
+    error: HTTPError
+    description: str
+
+
+class Operation(Struct, frozen=True, kw_only=True):
+    """Description of a route.
+
+    Attributes:
+        id: identifier from which client generators derive the name of a method.
+        security: names of the security schemes, any of which suffices; an empty name allows requests without a token.
+        responses: responses by status, except for ``errors``.
+        errors: errors that precede the first byte of the response.
+        error_bodies: encoders of the error body; several if the request decides on the protocol.
+    """
+
+    id: str
+    summary: str
+    tags: Sequence[Tag]
+    responses: Mapping[int, ResponseSpec]
+    description: str = ""
+    security: Sequence[str] = ("bearer",)
+    parameters: Sequence[Parameter] = ()
+    request: Body | None = None
+    errors: Sequence[ErrorSpec] = ()
+    error_bodies: Sequence[Callable[[ErrorInfo], Struct]] = (error_body,)
+
+
+def describe(operation: Operation) -> Callable[[V], V]:
+    """Return a decorator that attaches a description to a view."""
+
+    def attach(view: V) -> V:
+        setattr(view, _ATTRIBUTE, operation)
+        return view
+
+    return attach
+
+
+def operation_of(view: object) -> Operation | None:
+    """Return the description of a view, or ``None`` if it has none."""
+    found: Operation | None = getattr(view, _ATTRIBUTE, None)
+    return found
+
+
+def json_body(kind: type, **examples: Any) -> Body:
+    """Return the description of a JSON body of one type."""
+    return Body(schema=(kind,), examples=examples)
+
+
+def json_spec(description: str, kind: type, example: Any = None) -> ResponseSpec:
+    """Return the description of a JSON response of one type, without special headers."""
+    examples = {} if example is None else {"response": example}
+    return ResponseSpec(description=description, bodies=(Body(schema=(kind,), examples=examples),))
+
+
+def text_spec(description: str, *media_types: str) -> ResponseSpec:
+    """Return the description of a response that is text in one of these media types."""
+    return ResponseSpec(description=description, bodies=[Body(schema=(str,), media_type=kind) for kind in media_types])
