@@ -1,4 +1,4 @@
-"""Conversations: remembered, in order, and nobody else's."""
+"""Conversations over HTTP: history for the backend, ordering, isolation between callers, export and deletion."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ SMART = "/api/stream_chat_smart"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that keeps conversations."""
+    """Run a server with a database, which stores conversations."""
     folder = tmp_path_factory.mktemp("state")
-    served = ServerProcess(
+    process = ServerProcess(
         [
             f"--jwt-secret={SECRET}",
             f"--state-dir={folder}",
@@ -29,8 +29,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         ],
         {"PERSONA_STREAM_DATABASE_URL": "sqlite:///"},
     )
-    yield served
-    assert served.stop() == 0
+    yield process
+    assert process.stop() == 0
 
 
 def chat(server: ServerProcess, message: str, conversation: str, username: str = "showing", user: str = "alice"):
@@ -39,13 +39,13 @@ def chat(server: ServerProcess, message: str, conversation: str, username: str =
 
 
 def history(response) -> list[list[str]]:
-    """Give what the backend was told of what was said before."""
+    """Return the earlier turns that the backend received."""
     found: list[list[str]] = json.loads(response.json()["data"])["history"]
     return found
 
 
-def test_the_next_question_knows_what_was_said(server: ServerProcess):
-    """Question and answer, oldest first, at once after the answer; and only in this conversation of this caller."""
+def test_a_question_carries_the_history_of_its_conversation(server: ServerProcess):
+    """The history is complete as soon as the answer has ended, and limited to the conversation and its caller."""
     first = chat(server, "My name is Ada", "talk-1", "echo")
     assert history(chat(server, "Who am I?", "talk-1")) == [["user", "My name is Ada"], ["assistant", "My name is Ada"]]
     assert history(chat(server, "Who am I?", "talk-2")) == []
@@ -53,18 +53,20 @@ def test_the_next_question_knows_what_was_said(server: ServerProcess):
     assert first.json()["conversation_id"] == "talk-1"
 
 
-def test_a_conversation_without_a_name_gets_one_that_can_be_gone_on_with(server: ServerProcess):
-    """The first answer says it."""
+def test_a_generated_conversation_id_can_be_used_to_continue(server: ServerProcess):
+    """The response to the first question contains the id."""
     body = {"username": "echo", "message": "One"}
     made = server.post("/api/chat", body).json()["conversation_id"]
     assert history(chat(server, "Two", made)) == [["user", "One"], ["assistant", "One"]]
 
 
-def test_of_an_interrupted_answer_there_is_the_part_that_existed(server: ServerProcess):
-    """Marked as incomplete; a question without any answer is shown, and is not told to the backend."""
+def test_an_interrupted_answer_is_marked_as_incomplete(server: ServerProcess):
+    """A question without any answer is listed, but is not part of the history for the backend."""
     chat(server, "exception", "talk-3", "failing")
-    with server.post(SMART, {"username": "slow", "message": "20", "conversation_id": "talk-3"}, stream=True) as asked:
-        server.post(f"/api/runs/{asked.headers['X-Run-Id']}/cancel")
+    with server.post(
+        SMART, {"username": "slow", "message": "20", "conversation_id": "talk-3"}, stream=True
+    ) as response:
+        server.post(f"/api/runs/{response.headers['X-Run-Id']}/cancel")
     shown = server.get("/api/conversations/talk-3").json()
     assert [(each["status"], each["is_complete"], each["answer"]) for each in shown["exchanges"]] == [
         ("error", False, ""), ("cancelled", False, ""),
@@ -72,29 +74,29 @@ def test_of_an_interrupted_answer_there_is_the_part_that_existed(server: ServerP
     assert history(chat(server, "And now?", "talk-3")) == []
 
 
-def test_two_questions_at_once_are_ordered(server: ServerProcess):
-    """The second begins when the first has its answer, and knows it; other conversations do not wait."""
+def test_concurrent_questions_of_a_conversation_run_in_order(server: ServerProcess):
+    """The second starts after the first has its answer, which is in its history; other conversations do not wait."""
     answers: dict[str, object] = {}
 
-    def later() -> None:
-        time.sleep(0.3)  # so that the first one is the first: it takes 4 s
+    def ask_second() -> None:
+        time.sleep(0.3)  # the first question, which takes 4 s, must arrive first
         answers["second"] = history(chat(server, "Second", "talk-4"))
 
-    thread = threading.Thread(target=later)
+    thread = threading.Thread(target=ask_second)
     thread.start()
-    began = time.monotonic()
+    started = time.monotonic()
     with server.post(SMART, {"username": "slow", "message": "4", "conversation_id": "talk-4"}, stream=True) as first:
-        time.sleep(0.4)  # until the second one waits for it
+        time.sleep(0.4)  # until the second question waits in the queue
         assert chat(server, "Elsewhere", "talk-5").status_code == 200
-        assert time.monotonic() - began < 3.5
+        assert time.monotonic() - started < 3.5
         assert read(first)[-1].data["status"] == "complete"
     thread.join()
     assert [turn[0] for turn in answers["second"]] == ["user", "assistant"]
     assert answers["second"][0][1] == "4"
 
 
-def test_the_list_and_its_pages(server: ServerProcess):
-    """The newest talk first; each of mine once; and nothing of others."""
+def test_the_list_is_paginated(server: ServerProcess):
+    """Most recently updated first; the pages contain each conversation of the caller once."""
     for number in range(5):
         chat(server, f"Hello {number}", f"page-{number}", "echo", user="carol")
     chat(server, "Again", "page-1", "echo", user="carol")
@@ -110,8 +112,8 @@ def test_the_list_and_its_pages(server: ServerProcess):
     assert (first["title"], first["username"]) == ("Hello 1", "echo")
 
 
-def test_a_long_one_is_shown_in_pages(server: ServerProcess):
-    """Oldest first."""
+def test_a_long_conversation_is_paginated(server: ServerProcess):
+    """Exchanges are listed oldest first."""
     for number in range(5):
         chat(server, f"Step {number}", "long", "echo", user="dora")
     seen, after = [], None
@@ -124,8 +126,8 @@ def test_a_long_one_is_shown_in_pages(server: ServerProcess):
     assert seen == [f"Step {number}" for number in range(5)]
 
 
-def test_an_export_is_whole(server: ServerProcess):
-    """As JSON and as Markdown, under a name that a browser can save."""
+def test_an_export_contains_the_whole_conversation(server: ServerProcess):
+    """It is available as JSON and as Markdown, with a file name for browsers."""
     chat(server, "# Not a heading of mine", "export-1", "echo", user="erin")
     chat(server, "deliberate", "export-1", "failing", user="erin")
     whole = server.get("/api/conversations/export-1/export", user="erin")
@@ -138,8 +140,8 @@ def test_an_export_is_whole(server: ServerProcess):
     assert server.get("/api/conversations/export-1/export", user="erin", params={"format": "pdf"}).status_code == 400
 
 
-def test_what_is_deleted_is_gone(server: ServerProcess):
-    """For the list, for the next question, and for a second deletion; only its owner can."""
+def test_a_deleted_conversation_is_gone(server: ServerProcess):
+    """It disappears from the API and from the history of later questions; only its owner can delete it."""
     chat(server, "Forget me", "gone-1", "echo", user="frank")
     address = "/api/conversations/gone-1"
     assert server.delete(address, user="mallory").status_code == 404
@@ -166,40 +168,42 @@ def test_what_is_deleted_is_gone(server: ServerProcess):
         ("/api/conversations/talk-1/export", {"format": "x"}, 400),
     ],
 )
-def test_hostile_questions_get_true_answers(server: ServerProcess, path: str, parameters: dict[str, str], status: int):
-    """And never a defect of ours."""
+def test_invalid_requests_get_the_right_status(
+    server: ServerProcess, path: str, parameters: dict[str, str], status: int
+):
+    """Malformed parameters and ids never cause an internal error."""
     assert server.get(path, params=parameters).status_code == status
 
 
-def test_nobody_without_a_token(server: ServerProcess):
-    """As everywhere."""
+def test_a_token_is_required(server: ServerProcess):
+    """Requests without a token get 401."""
     assert server.get("/api/conversations", user=None).status_code == 401
     assert server.get("/api/conversations/talk-1", user=None).status_code == 401
 
 
-def test_without_a_store_there_are_none_and_questions_go_through():
-    """The sentence says what is off."""
-    served = ServerProcess([f"--jwt-secret={SECRET}", "--backend=tests.backends_for_tests:chosen"])
+def test_without_a_database_conversations_are_unavailable():
+    """The error names the setting; questions are answered without a history."""
+    process = ServerProcess([f"--jwt-secret={SECRET}", "--backend=tests.backends_for_tests:chosen"])
     try:
-        refused = served.get("/api/conversations")
-        assert refused.status_code == 503
-        assert "database_url" in refused.json()["error"]
-        assert history(chat(served, "Hi", "talk-1")) == []
+        response = process.get("/api/conversations")
+        assert response.status_code == 503
+        assert "database_url" in response.json()["error"]
+        assert history(chat(process, "Hi", "talk-1")) == []
     finally:
-        assert served.stop() == 0
+        assert process.stop() == 0
 
 
-def test_what_was_said_outlives_the_process(tmp_path: Path):
-    """A new server goes on where the old one was killed."""
+def test_conversations_survive_the_process(tmp_path: Path):
+    """A new server continues a conversation after the old one was killed."""
     flags = [f"--jwt-secret={SECRET}", f"--state-dir={tmp_path}", "--backend=tests.backends_for_tests:chosen"]
     environ = {"PERSONA_STREAM_DATABASE_URL": "sqlite:///"}
-    served = ServerProcess(flags, environ)
-    chat(served, "Remember 42", "talk-9", "echo")
-    served.get("/api/conversations")  # comes back when all is written
-    served.process.kill()
-    served.stop()
-    served = ServerProcess(flags, environ)
+    process = ServerProcess(flags, environ)
+    chat(process, "Remember 42", "talk-9", "echo")
+    process.get("/api/conversations")  # returns once the write queue is flushed
+    process.process.kill()
+    process.stop()
+    process = ServerProcess(flags, environ)
     try:
-        assert history(chat(served, "What?", "talk-9")) == [["user", "Remember 42"], ["assistant", "Remember 42"]]
+        assert history(chat(process, "What?", "talk-9")) == [["user", "Remember 42"], ["assistant", "Remember 42"]]
     finally:
-        assert served.stop() == 0
+        assert process.stop() == 0
