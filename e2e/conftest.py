@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from e2e.processes import free_port, running
-from e2e.served import Served, serving
+from e2e.server import Served, serving
 from tests.backends.fake_provider import Provider, http, provider
 
 CONFIGURATION = Path(__file__).parent / "litellm"
@@ -19,14 +19,14 @@ KEY = "sk-e2e-0123456789abcdef"
 
 @pytest.fixture(scope="session")
 def behind() -> Iterator[Provider]:
-    """Give the provider that LiteLLM's proxy asks for the model ``relayed``."""
+    """Return the provider that LiteLLM's proxy uses for the model ``relayed``."""
     with provider(http(404, {})) as served:
         yield served
 
 
 @pytest.fixture(scope="session")
 def litellm(tmp_path_factory: pytest.TempPathFactory, behind: Provider) -> Iterator[int]:
-    """Run LiteLLM's proxy, and give its port."""
+    """Run LiteLLM's proxy; yield its port."""
     program = os.environ.get("E2E_LITELLM")
     if program is None:
         pytest.fail("E2E_LITELLM is not set: start these tests with make e2e")
@@ -36,10 +36,10 @@ def litellm(tmp_path_factory: pytest.TempPathFactory, behind: Provider) -> Itera
             shutil.copy(part, folder)
     port = free_port()
     environment = {
-        # It would fetch prices, and tell of its start, over the internet.
+        # It would download prices and send telemetry.
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
         "LITELLM_TELEMETRY": "False",
-        # It would read the nearest .env.
+        # It would load the nearest .env file.
         "LITELLM_MODE": "PRODUCTION",
         "NO_DOCS": "True",
         "E2E_PROVIDER": behind.base_url,
@@ -51,7 +51,7 @@ def litellm(tmp_path_factory: pytest.TempPathFactory, behind: Provider) -> Itera
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Give a function that serves with these settings until the end of the test."""
+    """Return a function that starts a server with the given settings for one test."""
     with ExitStack() as started:
 
         def start(**settings: object) -> Served:

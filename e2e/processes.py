@@ -1,4 +1,4 @@
-"""Programs that a test starts, and that end with it."""
+"""Programs that run for the duration of a test."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def free_port() -> int:
 def running(
     command: Sequence[str | Path], ready: str, patience: float, folder: Path, environment: Mapping[str, str]
 ) -> Iterator[Path]:
-    """Run a program until the end of the block, and give the file that its output goes to.
+    """Run a program for the duration of the block; yield the file with its output.
 
     Args:
         command: the program and its arguments.
-        ready: an address that answers 200 when the program can be used.
-        patience: seconds until then, at most.
-        folder: where it runs, keeps what it keeps, and logs.
-        environment: its variables, beside PATH. Nothing of ours, so that nobody's keys or proxies are in it.
+        ready: an address that responds with 200 once the program is usable.
+        patience: maximum seconds until then.
+        folder: its working directory, home and log location.
+        environment: its variables besides PATH; nothing is inherited, neither keys nor proxies.
     """
     log = folder / "log"
     variables = {"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONUNBUFFERED": "1", **environment}
@@ -53,7 +53,7 @@ def _wait(process: subprocess.Popen[bytes], ready: str, patience: float, log: Pa
     with requests.Session() as session:
         session.trust_env = False
         while True:
-            # A program may listen before it has the time to answer.
+            # A program may listen before it responds.
             with suppress(requests.ConnectionError, requests.Timeout):
                 if session.get(ready, timeout=5).status_code == 200:
                     return

@@ -1,4 +1,4 @@
-"""A wire between a client and a provider that is watched: who closed it, and whether an answer had come."""
+"""TCP relay that records which side closed a connection, and whether a response had arrived."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Relay:
-    """Pass bytes on, both ways.
+    """Relay of bytes in both directions.
 
     Attributes:
         port: where to connect to.
@@ -44,7 +44,7 @@ def _copy(source: socket.socket, target: socket.socket, copied: threading.Event)
 
 @contextmanager
 def relay(provider_port: int) -> Iterator[Relay]:
-    """Pass on what comes to a free port until the end of the block."""
+    """Relay connections to a free port for the duration of the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         made = Relay(listener.getsockname()[1])
 

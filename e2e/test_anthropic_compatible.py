@@ -1,4 +1,4 @@
-"""Another that speaks Anthropic's protocol: npm ``ai`` with ``@ai-sdk/anthropic``, which has a client of its own."""
+"""npm ``ai`` with ``@ai-sdk/anthropic``, which implements the Anthropic protocol itself."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from functools import partial
 
 import pytest
 
-from e2e import published
-from e2e.answering import TEXT
-from e2e.published import runs
-from e2e.served import Served, serving, token
+from e2e import published_clients as published
+from e2e.backend import TEXT
+from e2e.published_clients import runs
+from e2e.server import Served, serving, token
 from tests.polling import wait_for
 
 WAYS = ("whole@anthropic", "stream@anthropic")
@@ -22,19 +22,19 @@ use_all = partial(published.use_all, "ai")
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Serve what answers as e2e/answering.py says."""
+    """Run a server with the backend of e2e/backend.py."""
     with serving(tmp_path_factory.mktemp("served"), backend="answering:ask", timeout=40) as served:
         yield served
 
 
 @pytest.fixture
 def served(shared: Served, request: pytest.FixtureRequest) -> Served:
-    """Give the server as somebody sees it who never was there."""
+    """Return the server as seen by a user without runs."""
     return replace(shared, token=token(request.node.name, shared.environment))
 
 
 def test_a_backend_that_is_silent_for_twenty_seconds(served: Served) -> None:
-    """Every way gives the answer to the character, with its thoughts and tokens, and nobody asks twice."""
+    """Every mode returns the exact answer, with reasoning and tokens, in one request."""
     for told in use_all(served, "node", WAYS, "20").values():
         assert (told["text"], told["finish"]) == (TEXT, "stop")
         assert told["reasoning"] == "Six times seven."
@@ -43,7 +43,7 @@ def test_a_backend_that_is_silent_for_twenty_seconds(served: Served) -> None:
 
 
 def test_an_error_before_the_first_byte(served: Served) -> None:
-    """With its status and its field, and nothing was run."""
+    """With its status and its field, and without a run."""
     told = use(served, "node", "tools@anthropic")
     assert (told["status"], told["type"]) == (400, "invalid_request_error")
     assert told["message"].startswith("tools")
@@ -51,7 +51,7 @@ def test_an_error_before_the_first_byte(served: Served) -> None:
 
 
 def test_an_error_of_the_backend(served: Served) -> None:
-    """In a stream after the first byte, otherwise with its status; in the backend's words, and it ran once."""
+    """In a stream as an event, otherwise with its status; with the backend's text, after one execution."""
     for way, told in use_all(served, "node", ("once@anthropic", "stream@anthropic"), "fail").items():
         assert (told["type"], told["message"]) == ("api_error", "The library is closed today."), way
         assert told["status"] == (None if way.startswith("stream") else 502)
@@ -59,13 +59,13 @@ def test_an_error_of_the_backend(served: Served) -> None:
 
 
 def test_a_bad_key(served: Served) -> None:
-    """An error that says so, in every way."""
+    """An authentication error in every mode."""
     for told in use_all(served, "node", WAYS, key="sk-wrong").values():
         assert (told["status"], told["type"]) == (401, "authentication_error")
     assert runs(served) == []
 
 
-def test_hanging_up_cancels(served: Served) -> None:
-    """The run ends when its client has been gone for the grace."""
+def test_disconnecting_cancels(served: Served) -> None:
+    """The run ends when its client has been gone for the grace period."""
     assert use(served, "node", "leave@anthropic", "35") == {"last": "abort"}
     wait_for(lambda: runs(served) == ["cancelled"])

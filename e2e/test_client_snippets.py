@@ -1,4 +1,4 @@
-"""docs/CLIENTS.md: each snippet runs as it stands, and what it prints is the answer of the one run that it began."""
+"""Each snippet of docs/CLIENTS.md runs unchanged and prints the answer of the single run that it starts."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import pytest
 from playwright.sync_api import Page
 
 from e2e import versions
-from e2e.published import place
-from e2e.served import Served, serving, token
+from e2e.published_clients import place
+from e2e.server import Served, serving, token
 from tests.browser.conftest import chromium
 from tests.browser.cutting_proxy import CuttingProxy
 from tests.documents import Document, Snippet
 
 PAGE = Document("docs/CLIENTS.md")
-# What a snippet imports says where it runs. In Python it also has another name than its package.
+# The environment of a snippet by its import. In Python the module and the package may differ in name.
 PYTHONS = {
     "requests": ("E2E_OPENAI", "requests"),
     "openai": ("E2E_OPENAI", "openai"),
@@ -42,19 +42,19 @@ ON_MACHINE = [snippet for snippet in SNIPPETS if snippet not in IN_BROWSER]
 BEGUN = "begun.sse"
 
 Told = tuple[subprocess.CompletedProcess[str], Path, str]
-"""How a snippet ended, in which folder, and whose token it had."""
+"""The result of a snippet, its folder, and the user of its token."""
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Serve the demo, whose answer takes from the fourth second to the fifth."""
+    """Run the demo, whose answer arrives between the fourth and the fifth second."""
     with serving(tmp_path_factory.mktemp("served"), backend="demo", demo_seconds=3.5) as served:
         yield served
 
 
 @pytest.fixture(scope="module")
 def told(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Snippet, Future[Told]]]:
-    """Run the snippets, some at the same time, each for a user of its own."""
+    """Run the snippets, some in parallel, each as a separate user."""
 
     def run(number: int, snippet: Snippet) -> Told:
         folder = tmp_path_factory.mktemp(f"snippet-{number}")
@@ -76,7 +76,7 @@ def told(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
 
 
 def command(snippet: Snippet, folder: Path) -> list[str | Path]:
-    """Write a snippet into a folder, and give what runs it there."""
+    """Write a snippet into a folder; return the command that runs it."""
     name = {"bash": "snippet.sh", "python": "snippet.py", "js": "snippet.mjs"}[snippet.language]
     (folder / name).write_text(snippet.body, "utf-8")
     match snippet.language:
@@ -92,14 +92,14 @@ def command(snippet: Snippet, folder: Path) -> list[str | Path]:
 
 
 def imported(snippet: Snippet) -> list[str]:
-    """Name what a snippet imports, its own way."""
+    """Return the names that a snippet imports."""
     if snippet.language == "js":
         return re.findall(r'^import .* from "([^"]+)";$', snippet.body, re.MULTILINE)
     return re.findall(r"^(?:from|import) (\w+)", snippet.body, re.MULTILINE) if snippet.language == "python" else []
 
 
 def answer(served: Served, user: str) -> str:
-    """Give the answer of the only run that a user began."""
+    """Return the answer of a user's only run."""
     [run] = served.runs(user)
     assert run["status"] == "complete"
     text: str = run["data"]
@@ -107,7 +107,7 @@ def answer(served: Served, user: str) -> str:
 
 
 def said(printed: str) -> str:
-    """Give the answer in what was printed: the text itself, or its events in either protocol."""
+    """Return the answer contained in the output: plain text, or events of either protocol."""
     events = re.findall(r"^data: (\{.*)$", printed, re.MULTILINE)
     if not events:
         return printed
@@ -120,7 +120,7 @@ def said(printed: str) -> str:
 
 @pytest.mark.parametrize("snippet", ON_MACHINE, ids=lambda snippet: f"{snippet.heading}-{snippet.language}")
 def test_the_snippet_runs(served: Served, told: dict[Snippet, Future[Told]], snippet: Snippet) -> None:
-    """It prints the whole answer, to the character, and begins one run for it."""
+    """It prints the exact answer and starts one run."""
     done, folder, user = told[snippet].result()
     assert done.returncode == 0, done.stderr
     assert said(done.stdout) == answer(served, user)
@@ -130,8 +130,8 @@ def test_the_snippet_runs(served: Served, told: dict[Snippet, Future[Told]], sni
         assert '"status":"complete"' not in begun
 
 
-def test_the_variables_are_what_the_snippets_need(served: Served) -> None:
-    """The address is where `make run` serves, and the token one that the server takes."""
+def test_the_variables_suffice_for_the_snippets(served: Served) -> None:
+    """The address is that of `make run`, and the server accepts the token."""
     assert VARIABLES.language == "bash"
     environment = served.environment | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     printed = subprocess.run(
@@ -143,7 +143,7 @@ def test_the_variables_are_what_the_snippets_need(served: Served) -> None:
 
 
 def test_the_snippet_runs_in_a_browser(served: Served) -> None:
-    """From a page of another origin, through a connection that breaks: every character once, and then it is closed."""
+    """From a page of another origin, across a broken connection: every character once, then the source closes."""
     [snippet] = IN_BROWSER
     user = token("browser", served.environment)
     port = int(served.url.rsplit(":", 1)[1])
@@ -166,7 +166,7 @@ def test_the_snippet_runs_in_a_browser(served: Served) -> None:
 
 
 def _watched(page: Page, address: str) -> list[str]:
-    """Open an address in place of a page with room for an answer, and list the requests that are made from there."""
+    """Open a page with an element for the answer; record the requests that it makes."""
     page.goto(address)
     page.evaluate(
         """() => {
@@ -182,8 +182,8 @@ def _watched(page: Page, address: str) -> list[str]:
     return methods
 
 
-def test_the_page_names_what_it_was_run_with() -> None:
-    """Each package that a snippet imports, in the version that is installed."""
+def test_the_page_names_the_tested_versions() -> None:
+    """The table lists each imported package with its installed version."""
     assert versions.installed() == versions.named()
     python = {PYTHONS[module][1] for snippet in SNIPPETS for module in imported(snippet) if module in PYTHONS}
     node = {module for snippet in ON_MACHINE if snippet.language == "js" for module in imported(snippet)}

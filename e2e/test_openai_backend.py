@@ -1,4 +1,4 @@
-"""The openai backend against LiteLLM's proxy."""
+"""The openai backend with LiteLLM's proxy as its provider."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def ask(port: int, model: str, reports: list[str] | None = None, **settings: Any
 
 
 def test_the_answer_arrives_whole(litellm: int) -> None:
-    """Text, counts and the body as it was sent."""
+    """Text, token counts and the request body."""
     answer = ask(litellm, "quick")
     assert answer == Answer(TEXT, usage=Usage(input_tokens=10, output_tokens=20))
     assert answer.raw["object"] == "chat.completion"
 
 
-def test_thoughts_arrive_beside_the_text(litellm: int) -> None:
-    """Reasoning is kept apart."""
+def test_reasoning_arrives_beside_the_text(litellm: int) -> None:
+    """Reasoning is separate from the text."""
     assert ask(litellm, "thinking") == Answer(TEXT, "Six times seven.", Usage(input_tokens=7, output_tokens=9))
 
 
@@ -55,7 +55,7 @@ def test_thoughts_arrive_beside_the_text(litellm: int) -> None:
         ("quick", {"base_url": "http://127.0.0.1:9/v1"}, "The provider cannot be reached, please try again later", 5),
     ],
 )
-def test_every_trouble_is_told_in_our_words(
+def test_every_provider_error_is_translated(
     litellm: int,
     model: str,
     settings: dict[str, Any],
@@ -63,7 +63,7 @@ def test_every_trouble_is_told_in_our_words(
     reports: int,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A real proxy's refusals are understood; its own words are in the log, and the key is not."""
+    """Errors of a real proxy are translated; the log has its text without the key."""
     told: list[str] = []
     with caplog.at_level(logging.INFO, "persona_stream"), pytest.raises(BackendError) as failed:
         ask(litellm, model, told, **settings)

@@ -1,4 +1,4 @@
-"""The published ``openai`` packages, of Python and Node, as clients of ours, with nothing in between."""
+"""The published ``openai`` packages for Python and Node as clients of the server."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from functools import partial
 
 import pytest
 
-from e2e import published
-from e2e.answering import TEXT
-from e2e.published import runs
-from e2e.served import Served
+from e2e import published_clients as published
+from e2e.backend import TEXT
+from e2e.published_clients import runs
+from e2e.server import Served
 from tests.polling import wait_for
 
 PYTHON = ("whole", "whole_async", "stream", "stream_async", "helper")
@@ -23,13 +23,13 @@ use_all = partial(published.use_all, "openai")
 
 @pytest.fixture
 def served(serve: Callable[..., Served]) -> Served:
-    """A server that answers as e2e/answering.py says."""
+    """Return a server with the backend of e2e/backend.py."""
     return serve(backend="answering:ask", timeout=40)
 
 
 @BOTH
-def test_every_way_gives_the_whole_answer(served: Served, language: str, ways: tuple[str, ...]) -> None:
-    """To the character, with the reasoning beside it and the tokens."""
+def test_every_mode_returns_the_whole_answer(served: Served, language: str, ways: tuple[str, ...]) -> None:
+    """The text is exact, with reasoning and token counts."""
     for way, told in use_all(served, language, ways).items():
         assert (told["text"], told["finish"]) == (TEXT, "stop"), way
         assert told.get("reasoning", "Six times seven.") == "Six times seven."
@@ -39,7 +39,7 @@ def test_every_way_gives_the_whole_answer(served: Served, language: str, ways: t
 
 @BOTH
 def test_a_backend_that_is_silent_for_twenty_seconds(served: Served, language: str, ways: tuple[str, ...]) -> None:
-    """Nobody gives up, and nobody asks twice."""
+    """No client gives up, and none repeats the request."""
     with ThreadPoolExecutor(3) as pool:
         told = list(pool.map(lambda way: use(served, language, way, "20"), ways))
     assert [each.get("text") for each in told] == [TEXT] * len(ways)
@@ -47,7 +47,7 @@ def test_a_backend_that_is_silent_for_twenty_seconds(served: Served, language: s
 
 
 def test_a_stream_begins_at_once_and_is_never_silent_for_long(served: Served) -> None:
-    """A client that bears no more than three silent seconds gets the answer of a backend that is silent for twenty."""
+    """A client with a read timeout of three seconds gets the answer of a backend that is silent for twenty."""
     told = use(served, "python", "impatient", "20")
     assert told["text"] == TEXT
     assert told["first"] < 3.0
@@ -55,7 +55,7 @@ def test_a_stream_begins_at_once_and_is_never_silent_for_long(served: Served) ->
 
 @BOTH
 def test_an_error_before_the_first_byte(served: Served, language: str, ways: tuple[str, ...]) -> None:
-    """The class that the package has for it, with the field."""
+    """It raises the package's exception class, with the field."""
     told = use(served, language, "unstreamed_choices")
     assert (told["error"], told["status"], told["param"]) == ("BadRequestError", 400, "n")
     assert runs(served) == []
@@ -63,7 +63,7 @@ def test_an_error_before_the_first_byte(served: Served, language: str, ways: tup
 
 @BOTH
 def test_an_error_of_the_backend(served: Served, language: str, ways: tuple[str, ...]) -> None:
-    """In a stream after the first byte; otherwise with its status, and the backend is not run three times for it."""
+    """In a stream as an event, otherwise with its status; the backend is executed once."""
     for way, told in use_all(served, language, ways, "fail").items():
         assert (told["code"], told["type"]) == ("backend_error", "server_error"), way
         assert "The library is closed today." in told["message"]
@@ -73,20 +73,20 @@ def test_an_error_of_the_backend(served: Served, language: str, ways: tuple[str,
 
 @BOTH
 def test_a_bad_key(served: Served, language: str, ways: tuple[str, ...]) -> None:
-    """An authentication error, in every way."""
+    """An authentication error in every mode."""
     for way, told in use_all(served, language, ("whole", "stream", "models"), key="sk-wrong").items():
         assert (told["error"], told["status"], told["code"]) == ("AuthenticationError", 401, "invalid_api_key"), way
 
 
 @BOTH
 def test_models(served: Served, language: str, ways: tuple[str, ...]) -> None:
-    """There is one, and it can be asked for."""
+    """The one model is listed and can be retrieved."""
     assert use(served, language, "models") == {"names": ["answering:ask"], "one": "answering:ask"}
 
 
 @BOTH
-def test_hanging_up_cancels(served: Served, language: str, ways: tuple[str, ...]) -> None:
-    """The run ends when its client has been gone for the grace."""
+def test_disconnecting_cancels(served: Served, language: str, ways: tuple[str, ...]) -> None:
+    """The run ends when its client has been gone for the grace period."""
     assert use(served, language, "leave", "35") == {"role": "assistant"}
     wait_for(lambda: runs(served) != ["processing"])
     assert runs(served) == ["cancelled"]

@@ -1,4 +1,4 @@
-"""Others that speak OpenAI's protocol: npm ``ai`` with ``@ai-sdk/openai-compatible``, and LangChain."""
+"""Other OpenAI-compatible clients: npm ``ai`` with ``@ai-sdk/openai-compatible``, and LangChain."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from e2e.answering import TEXT
-from e2e.published import Package, runs, use, use_all
-from e2e.served import Served, serving, token
+from e2e.backend import TEXT
+from e2e.published_clients import Package, runs, use, use_all
+from e2e.server import Served, serving, token
 from tests.polling import wait_for
 
 AI = ("whole", "stream")
@@ -20,20 +20,20 @@ BOTH = pytest.mark.parametrize(("client", "ways"), [("ai", AI), ("langchain", LA
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Serve what answers as e2e/answering.py says."""
+    """Run a server with the backend of e2e/backend.py."""
     with serving(tmp_path_factory.mktemp("served"), backend="answering:ask", timeout=40) as served:
         yield served
 
 
 @pytest.fixture
 def served(shared: Served, request: pytest.FixtureRequest) -> Served:
-    """Give the server as somebody sees it who never was there."""
+    """Return the server as seen by a user without runs."""
     return replace(shared, token=token(request.node.name, shared.environment))
 
 
 @BOTH
 def test_a_backend_that_is_silent_for_twenty_seconds(served: Served, client: Package, ways: tuple[str, ...]) -> None:
-    """Every way gives the answer to the character, with its tokens, and nobody asks twice."""
+    """Every mode returns the exact answer with its tokens in one request."""
     for told in use_all(client, served, LANGUAGES[client], ways, "20").values():
         assert (told["text"], told["finish"]) == (TEXT, "stop")
         assert told["tokens"] > 0
@@ -43,7 +43,7 @@ def test_a_backend_that_is_silent_for_twenty_seconds(served: Served, client: Pac
 
 @BOTH
 def test_an_error_before_the_first_byte(served: Served, client: Package, ways: tuple[str, ...]) -> None:
-    """With its status and its field, and nothing was run."""
+    """With its status and its field, and without a run."""
     told = use(client, served, LANGUAGES[client], "unstreamed_choices")
     assert (told["status"], told["code"], told["param"]) == (400, "invalid_request", "n")
     assert runs(served) == []
@@ -51,7 +51,7 @@ def test_an_error_before_the_first_byte(served: Served, client: Package, ways: t
 
 @BOTH
 def test_an_error_of_the_backend(served: Served, client: Package, ways: tuple[str, ...]) -> None:
-    """In a stream after the first byte, otherwise with its status; in the backend's words, and it ran once."""
+    """In a stream as an event, otherwise with its status; with the backend's text, after one execution."""
     once = ["once" if (client, way) == ("ai", "whole") else way for way in ways]
     for way, told in use_all(client, served, LANGUAGES[client], once, "fail").items():
         assert told["code"] == "backend_error", way
@@ -60,8 +60,8 @@ def test_an_error_of_the_backend(served: Served, client: Package, ways: tuple[st
     assert runs(served) == ["error"] * len(ways)
 
 
-def test_what_the_ai_sdk_tries_again(served: Served) -> None:
-    """Every 5xx of a whole answer, whatever the server says of it: so docs/CLIENTS.md sets ``maxRetries``."""
+def test_the_ai_sdk_retries_every_5xx(served: Served) -> None:
+    """It retries every 5xx even if the server advises against it, so docs/CLIENTS.md sets ``maxRetries``."""
     told = use("ai", served, "node", "whole", "fail")
     assert (told["error"], told["status"], told["code"]) == ("AI_RetryError", 502, "backend_error")
     assert runs(served) == ["error"] * 3
@@ -69,15 +69,15 @@ def test_what_the_ai_sdk_tries_again(served: Served) -> None:
 
 @BOTH
 def test_a_bad_key(served: Served, client: Package, ways: tuple[str, ...]) -> None:
-    """An error that says so, in every way."""
+    """An authentication error in every mode."""
     for told in use_all(client, served, LANGUAGES[client], ways, key="sk-wrong").values():
         assert (told["status"], told["code"]) == (401, "invalid_api_key")
     assert runs(served) == []
 
 
 @BOTH
-def test_hanging_up_cancels(served: Served, client: Package, ways: tuple[str, ...]) -> None:
-    """The run ends when its client has been gone for the grace."""
+def test_disconnecting_cancels(served: Served, client: Package, ways: tuple[str, ...]) -> None:
+    """The run ends when its client has been gone for the grace period."""
     told = use(client, served, LANGUAGES[client], "leave", "35")
     assert told == {"ai": {"last": "abort"}, "langchain": {"text": ""}}[client]
     wait_for(lambda: runs(served) == ["cancelled"])

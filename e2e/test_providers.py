@@ -1,4 +1,4 @@
-"""The backends of both dialects against LiteLLM's proxy, which asks a provider of OpenAI's dialect in its turn."""
+"""Both provider backends with LiteLLM's proxy, which itself uses an OpenAI-compatible provider."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def ask(make: Make, port: int, ear: Ear, *, streams: bool, model: str = "relayed
 
 @each_dialect
 @pytest.mark.parametrize("streams", [False, True])
-def test_all_that_there_is_passes_both_ways(make: Make, streams: bool, litellm: int, behind: Provider) -> None:
-    """Tools, pictures, calls and results to the provider; reasoning, text, calls, tokens and the reason back."""
+def test_every_feature_passes_in_both_directions(make: Make, streams: bool, litellm: int, behind: Provider) -> None:
+    """Tools, images, calls and results reach the provider; reasoning, text, calls, tokens and finish reason return."""
     behind.replies, ear = [STREAM if streams else WHOLE], Ear()
     behind.requests.clear()
     answer = ask(
@@ -98,7 +98,7 @@ def test_all_that_there_is_passes_both_ways(make: Make, streams: bool, litellm: 
 
 @each_dialect
 def test_a_stream_that_breaks_off_behind_the_proxy_is_an_error(make: Make, litellm: int, behind: Provider) -> None:
-    """However the proxy says it, it is no answer, and nobody else can go on with it."""
+    """In every form of the proxy it is an error without a fallback."""
     ear = Ear()
 
     def break_off(connection: socket.socket) -> None:
@@ -123,10 +123,10 @@ def test_a_stream_that_breaks_off_behind_the_proxy_is_an_error(make: Make, litel
         ("nobody", "The provider did not accept the request", BackendError),
     ],
 )
-def test_refusals_are_understood_in_both_dialects(
+def test_errors_are_translated_in_both_protocols(
     make: Make, streams: bool, model: str, words: str, error: type[BackendError], litellm: int
 ) -> None:
-    """The same words, and the same hope for another provider."""
+    """The same text, and the same eligibility for a fallback."""
     with pytest.raises(BackendError, match=words) as failed:
         ask(make, litellm, Ear(), streams=streams, model=model)
     assert type(failed.value) is error
@@ -134,7 +134,7 @@ def test_refusals_are_understood_in_both_dialects(
 
 @each_dialect
 def test_the_text_arrives_to_the_character(make: Make, litellm: int) -> None:
-    """Also where the proxy cuts an emoji in two."""
+    """Also if the proxy splits an emoji."""
     ear = Ear()
     answer = ask(make, litellm, ear, streams=True, model="quick")
     assert ear.text + answer.text == TEXT

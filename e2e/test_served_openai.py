@@ -1,4 +1,4 @@
-"""``persona-stream serve --backend openai`` against LiteLLM's proxy, over HTTP."""
+"""``persona-stream serve --backend openai`` with LiteLLM's proxy, over HTTP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from e2e.conftest import KEY, TEXT
 from e2e.relay import relay
-from e2e.served import Served
+from e2e.server import Served
 
 STREAMS = ("stream_chat", "stream_chat_advanced", "stream_chat_smart")
 Serve = Callable[..., Served]
@@ -22,13 +22,13 @@ def base_url(port: int) -> str:
 
 
 def statuses(events: list[dict[str, Any]]) -> list[str]:
-    """Give the statuses in order, each once for as long as it lasts."""
+    """Return the statuses in order, without repetitions."""
     every = [event["status"] for event in events]
     return every[:1] + [after for before, after in pairwise(every) if after != before]
 
 
 def test_a_slow_answer_arrives_whole_on_every_endpoint(litellm: int, serve: Serve) -> None:
-    """While the provider takes its time each stream shows progress; then the text comes, to the character."""
+    """Each stream shows progress while the provider works, and then the exact text."""
     served = serve(openai_base_url=base_url(litellm), openai_model="slow")
     with ThreadPoolExecutor(4) as pool:
         streams = list(pool.map(served.events, STREAMS))
@@ -50,8 +50,8 @@ def test_a_slow_answer_arrives_whole_on_every_endpoint(litellm: int, serve: Serv
     assert whole.json()["total_time"] >= 7.0
 
 
-def test_thoughts_are_sent_when_asked_for(litellm: int, serve: Serve) -> None:
-    """Reasoning comes before the answer, to those who want it."""
+def test_reasoning_is_sent_on_request(litellm: int, serve: Serve) -> None:
+    """Reasoning precedes the answer if it was requested."""
     served = serve(openai_base_url=base_url(litellm), openai_model="thinking")
     events = served.events("stream_chat_smart", reasoning=True)
     assert "".join(event.get("reasoning", "") for event in events) == "Six times seven."
@@ -67,10 +67,10 @@ def test_thoughts_are_sent_when_asked_for(litellm: int, serve: Serve) -> None:
         ({"openai_model": "busy"}, "The provider is busy, please try again later", ["busy", "trying again in"]),
     ],
 )
-def test_a_provider_that_refuses_is_an_error_in_our_words(
+def test_a_provider_error_is_translated(
     litellm: int, serve: Serve, settings: dict[str, str], words: str, told: list[str]
 ) -> None:
-    """The stream ends with backend_error and nothing of the provider's text, which the log has without the key.
+    """The stream ends with backend_error without the provider's text, which is in the log without the key.
 
     Whether a reader sees that it is tried again depends on the moment: pauses are shorter than an interval.
     """
@@ -97,8 +97,8 @@ def test_a_provider_that_refuses_is_an_error_in_our_words(
     assert "sk-wrong-key" not in log
 
 
-def test_at_the_deadline_the_run_times_out_and_the_provider_is_left(litellm: int, serve: Serve) -> None:
-    """The stream ends as a timeout, and the connection to the provider is closed before it has answered."""
+def test_at_the_deadline_the_run_ends_and_the_provider_is_disconnected(litellm: int, serve: Serve) -> None:
+    """The stream ends with timeout, and the connection to the provider is closed before its response."""
     with relay(litellm) as wire:
         served = serve(openai_base_url=base_url(wire.port), openai_model="hanging", timeout=3)
         last = served.events("stream_chat_smart")[-1]
@@ -108,7 +108,7 @@ def test_at_the_deadline_the_run_times_out_and_the_provider_is_left(litellm: int
 
 
 def test_a_server_without_a_provider_does_not_start(serve: Serve) -> None:
-    """It says which settings it misses."""
+    """The error names the missing settings."""
     with pytest.raises(RuntimeError, match="set openai_base_url"):
         serve()
     with pytest.raises(RuntimeError, match="set openai_model"):

@@ -1,4 +1,4 @@
-"""Tokens are counted where a tokenizer is installed."""
+"""Tokens are counted if a tokenizer is installed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import subprocess
 
 import pytest
 
-from e2e.published import place
+from e2e.published_clients import place
 
-# What the tokenizer of OpenAI's newer models makes of each, as OpenAI's own library counts.
+# Counts of OpenAI's own library with the tokenizer of its newer models.
 KNOWN = {
     "": 0,
     "Hello world, 你好世界。": 7,
@@ -25,7 +25,7 @@ print([tokens([text]) for text in json.load(sys.stdin)])
 
 
 def test_tokens_are_counted() -> None:
-    """To the token up to 10,000 characters, and close to it beyond; nothing in a text means anything but itself."""
+    """The count is exact up to 10,000 characters and close beyond; special tokens in a text count as text."""
     done = subprocess.run(
         [place("E2E_TOKENS"), "-c", COUNT], input=json.dumps(list(KNOWN)), capture_output=True, text=True, check=True
     )

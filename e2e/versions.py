@@ -1,7 +1,7 @@
-"""The versions that docs/CLIENTS.md names: these are installed for the tests, and so its snippets run with them.
+"""The client versions named in docs/CLIENTS.md, which are installed for the tests and the snippets.
 
-``python -m e2e.versions pip openai requests`` gives requirements as pip takes them, ``npm openai`` as npm does, and
-``write`` puts what is installed into the page.
+``python -m e2e.versions pip openai requests`` prints requirements for pip, ``npm openai`` for npm, and ``write``
+writes the installed versions into the page.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 PAGE = Path(__file__).parent.parent / "docs" / "CLIENTS.md"
-# Where each environment is, by the name of its variable.
+# The variables that hold the location of each environment.
 PLACES = {
     "Python": ("E2E_OPENAI", "E2E_ANTHROPIC", "E2E_LANGCHAIN"),
     "Node": ("E2E_OPENAI_NODE", "E2E_ANTHROPIC_NODE", "E2E_AI_NODE"),
@@ -28,18 +28,18 @@ Versions = dict[tuple[str, str], str]
 
 
 def named() -> Versions:
-    """Give what the page names."""
+    """Return the versions named on the page."""
     [table] = _TABLE.findall(PAGE.read_text("utf-8"))
     return {(found["language"], found["package"]): found["version"] for found in _ROW.finditer(table)}
 
 
 def installed() -> Versions:
-    """Give which versions of those there are in the environments."""
+    """Return the installed versions of these packages."""
     return {(language, package): _installed(language, package) for language, package in named()}
 
 
 def write(versions: Versions) -> None:
-    """Put versions into the page."""
+    """Write versions into the page."""
     rows = [f"| `{package}` | {language} | {version} |" for (language, package), version in versions.items()]
     table = "\n".join(["| package | for | version |", "|---|---|---|", *rows, ""])
     PAGE.write_text(_TABLE.sub(table, PAGE.read_text("utf-8")), "utf-8")
@@ -64,7 +64,7 @@ def _in_node(folder: str, package: str) -> str:
 
 
 def main(deed: str, *packages: str) -> None:
-    """Do one of the three."""
+    """Run the command ``pip``, ``npm`` or ``write``."""
     if deed == "write":
         write(installed())
         return

@@ -1,9 +1,9 @@
-// Do things with the published npm package `ai` and its providers, and print as a JSON list what came of each. Several
-// are done at the same time; `stream` speaks OpenAI's protocol, and `stream@anthropic` Anthropic's:
-//   E2E_AI_NODE=<folder that has them> node ai_node.mjs BASE_URL KEY DEED,DEED MESSAGE
+// Run scenarios with the published npm package `ai` and its providers, and print the results as a JSON list. Several
+// run concurrently; `stream` uses the OpenAI protocol, `stream@anthropic` the Anthropic protocol:
+//   E2E_AI_NODE=<folder that has them> node ai_node.mjs BASE_URL KEY SCENARIO,SCENARIO MESSAGE
 import { createRequire } from "node:module";
 
-globalThis.AI_SDK_LOG_WARNINGS = false; // on stdout, where what came of it belongs
+globalThis.AI_SDK_LOG_WARNINGS = false; // they would go to stdout, which is for the results
 const require = createRequire(`${process.env.E2E_AI_NODE}/`);
 const { generateText, jsonSchema, streamText, tool } = require("ai");
 const { createAnthropic } = require("@ai-sdk/anthropic");
@@ -44,7 +44,7 @@ const deeds = {
 };
 
 const tell = (error) => {
-  const last = error.lastError ?? error; // what it tried again is wrapped
+  const last = error.lastError ?? error; // errors of retries are wrapped
   const { code, param, type, message } = last.data?.error ?? last;
   return { error: error.name, status: last.statusCode ?? null, code, param, type, message };
 };

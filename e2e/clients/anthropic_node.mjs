@@ -1,5 +1,5 @@
-// Do things with the published npm package `@anthropic-ai/sdk`, and print as JSON what came of each.
-//   E2E_ANTHROPIC_NODE=<folder that has it> node anthropic_node.mjs BASE_URL KEY DEED[,DEED…] MESSAGE
+// Run scenarios with the published npm package `@anthropic-ai/sdk`, and print the results as JSON.
+//   E2E_ANTHROPIC_NODE=<folder that has it> node anthropic_node.mjs BASE_URL KEY SCENARIO[,SCENARIO…] MESSAGE
 import { createRequire } from "node:module";
 
 const { Anthropic } = createRequire(`${process.env.E2E_ANTHROPIC_NODE}/`)("@anthropic-ai/sdk");

@@ -1,7 +1,7 @@
-"""Do things with the published ``anthropic`` package, and print as JSON what came of each.
+"""Run scenarios with the published ``anthropic`` package, and print the results as JSON.
 
-It runs in an environment of its own, which has that package and nothing of ours:
-    python anthropic_python.py BASE_URL KEY DEED[,DEED…] MESSAGE
+It runs in a separate environment with that package only:
+    python anthropic_python.py BASE_URL KEY SCENARIO[,SCENARIO…] MESSAGE
 """
 
 from __future__ import annotations
@@ -85,19 +85,19 @@ class Asked:
         return self.stream()
 
     def another_turn(self) -> Told:
-        """Send back what came, thoughts and all, and ask again."""
+        """Send the answer back with its reasoning, and ask again."""
         first = self.client.messages.create(**self.how)
         again = {"role": "user", "content": "0"}
         self.how["messages"] += [{"role": "assistant", "content": first.content}, again]
         return self.helper()
 
     def tools(self) -> Told:
-        """Ask for what the backend cannot do."""
+        """Request an unsupported feature."""
         self.how["tools"] = [TOOL]
         return self.stream()
 
     def picture(self) -> Told:
-        """Ask for what the backend cannot see."""
+        """Send an image, which the backend does not support."""
         self.how["messages"] = [{"role": "user", "content": [PICTURE]}]
         return self.whole()
 

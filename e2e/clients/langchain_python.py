@@ -1,8 +1,8 @@
-"""Do things with the published ``langchain-openai`` package, and print as a JSON list what came of each.
+"""Run scenarios with the published ``langchain-openai`` package, and print the results as a JSON list.
 
-It runs in an environment of its own, which has that package and nothing of ours:
-    python langchain_python.py BASE_URL KEY DEED,DEED MESSAGE
-Several deeds are done at the same time: to import the package takes longer than most of them.
+It runs in a separate environment with that package only:
+    python langchain_python.py BASE_URL KEY SCENARIO,SCENARIO MESSAGE
+Several scenarios run concurrently, since importing the package takes longer than most of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Asked:
     """Ask one question in each way that the package has."""
 
     def __init__(self, base_url: str, key: str, message: str) -> None:
-        # It gives up a stream on an event loop that brings no chunk for so many seconds, and comments are none.
+        # The async stream gives up after this many seconds without a chunk; comments do not count.
         timeout = {"stream_chunk_timeout": 18}
         self.how: Told = {"base_url": base_url, "api_key": key, "model": "ada", "stream_usage": True, **timeout}
         self.message = message
@@ -55,7 +55,7 @@ class Asked:
         return asyncio.run(listen())
 
     def unstreamed_choices(self) -> Told:
-        """Ask for what there is not."""
+        """Request an unsupported feature."""
         self.how["n"] = 2
         return self.whole()
 

@@ -1,5 +1,5 @@
-// Do things with the published npm package `openai`, and print as JSON what came of each.
-//   E2E_OPENAI_NODE=<folder that has it> node openai_node.mjs BASE_URL KEY DEED[,DEED…] MESSAGE
+// Run scenarios with the published npm package `openai`, and print the results as JSON.
+//   E2E_OPENAI_NODE=<folder that has it> node openai_node.mjs BASE_URL KEY SCENARIO[,SCENARIO…] MESSAGE
 import { createRequire } from "node:module";
 
 const { OpenAI } = createRequire(`${process.env.E2E_OPENAI_NODE}/`)("openai");

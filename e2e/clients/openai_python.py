@@ -1,7 +1,7 @@
-"""Do things with the published ``openai`` package, and print as JSON what came of each.
+"""Run scenarios with the published ``openai`` package, and print the results as JSON.
 
-It runs in an environment of its own, which has that package and nothing of ours:
-    python openai_python.py BASE_URL KEY DEED[,DEED…] MESSAGE
+It runs in a separate environment with that package only:
+    python openai_python.py BASE_URL KEY SCENARIO[,SCENARIO…] MESSAGE
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Asked:
         return self.stream()
 
     def unstreamed_choices(self) -> Told:
-        """Ask for what there is not."""
+        """Request an unsupported feature."""
         self.how["n"] = 2
         return self.whole()
 

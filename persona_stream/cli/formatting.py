@@ -70,13 +70,13 @@ def render_table(columns: Sequence[TableColumn], rows: Sequence[Sequence[str]], 
 def format_value(kind: Kind, value: object) -> str:
     """Format a value of a log column."""
     match kind, value:
-        case _, None:
+        case [_, None]:
             return NONE
-        case "moment", float(at):
+        case ["moment", float(at)]:
             return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-        case "seconds", float(seconds) | int(seconds):
+        case ["seconds", float(seconds) | int(seconds)]:
             return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
-        case "dollars", float(dollars) | int(dollars):
+        case ["dollars", float(dollars) | int(dollars)]:
             return f"${dollars:.4f}"
         case _:
             return str(value)

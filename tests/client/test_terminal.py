@@ -10,14 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.client.terminal import (
-    Terminal,
-    display_width,
-    sanitize,
-    sanitize_json,
-    sanitize_line,
-    truncate,
-)
+from persona_stream.client.terminal import Terminal, display_width, sanitize, sanitize_json, sanitize_line, truncate
 from tests.client.fakes import FakeTerminal
 
 XTERM = {"TERM": "xterm-256color"}

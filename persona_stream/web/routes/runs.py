@@ -35,15 +35,7 @@ from persona_stream.web.openapi.components import (
     limit_parameter,
 )
 from persona_stream.web.openapi.examples import ACCEPTED_AT, COMPLETE, EVENTS_URL, RUNNING
-from persona_stream.web.openapi.operations import (
-    Body,
-    Operation,
-    Parameter,
-    ResponseSpec,
-    Tag,
-    describe,
-    json_spec,
-)
+from persona_stream.web.openapi.operations import Body, Operation, Parameter, ResponseSpec, Tag, describe, json_spec
 from persona_stream.web.parsing import page_limit, query_int
 from persona_stream.web.responses import json_response
 from persona_stream.web.routes.anthropic import MESSAGE_EVENTS

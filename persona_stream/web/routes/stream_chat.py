@@ -53,15 +53,7 @@ from persona_stream.web.openapi.examples import (
     failed_run,
     render_stream,
 )
-from persona_stream.web.openapi.operations import (
-    Body,
-    EventStream,
-    Operation,
-    Parameter,
-    ResponseSpec,
-    Tag,
-    describe,
-)
+from persona_stream.web.openapi.operations import Body, EventStream, Operation, Parameter, ResponseSpec, Tag, describe
 from persona_stream.web.parsing import ChatRequest
 from persona_stream.web.responses import current_request
 from persona_stream.web.run_requests import build_run_request

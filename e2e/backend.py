@@ -1,4 +1,4 @@
-"""What a server answers with in these tests: the message says how."""
+"""Backend of the test servers; the message selects its behaviour."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ TEXT = "你好！The answer is 42 👩‍👩‍👧‍👦. See https://example
 
 
 def ask(query: Query) -> Answer:
-    """Be silent for as many seconds as the message says, or fail when it says so."""
+    """Stay silent for the seconds named in the message, or fail on request."""
     if query.message == "fail":
         raise BackendError("The library is closed today.")
     time.sleep(float(query.message))

@@ -1,4 +1,4 @@
-"""The packages that others publish, as clients of ours: each used by a small program in an environment of its own.
+"""Published client packages, each driven by a small program in an environment of its own.
 
 A program does several things when it is asked to, in turn or at the same time: to import such a package can take ten
 seconds.
@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import pytest
 
-from e2e.served import Served
+from e2e.server import Served
 
 _CLIENTS = Path(__file__).parent / "clients"
 _BASES = {"openai": "/v1", "anthropic": "", "langchain": "/v1", "ai": "/v1"}
@@ -25,7 +25,7 @@ Told = dict[str, Any]
 
 
 def place(name: str) -> str:
-    """Give where an environment is, by the name of its variable: a program of Python, or a folder of Node's."""
+    """Return the location of an environment from its variable: a Python program, or a Node folder."""
     found = os.environ.get(name)
     if found is None:
         pytest.fail(f"{name} is not set: start these tests with make e2e")
@@ -33,7 +33,7 @@ def place(name: str) -> str:
 
 
 def use(package: Package, served: Served, language: str, deed: str, message: str = "0", key: str | None = None) -> Told:
-    """Do something with a package of a language; give what came of it."""
+    """Run one scenario with a client package; return its result."""
     return use_all(package, served, language, [deed], message, key)[deed]
 
 
@@ -45,7 +45,7 @@ def use_all(
     message: str = "0",
     key: str | None = None,
 ) -> dict[str, Told]:
-    """Do several things; give what came of each."""
+    """Run several scenarios; return their results."""
     name = f"E2E_{package.upper()}" + ("_NODE" if language == "node" else "")
     python, node = [place(name), _CLIENTS / f"{package}_python.py"], ["node", _CLIENTS / f"{package}_node.mjs"]
     done = subprocess.run(
@@ -67,5 +67,5 @@ def use_all(
 
 
 def runs(served: Served) -> list[str]:
-    """Give the states of all runs that there were."""
+    """Return the states of all runs."""
     return [run["status"] for run in served.runs()]

@@ -1,4 +1,4 @@
-"""Our own server as a client sees it, over the wire."""
+"""The persona_stream server, driven over HTTP."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ PROGRAM = [sys.executable, "-m", "persona_stream"]
 
 @dataclass(frozen=True)
 class Served:
-    """A server that runs.
+    """A running server.
 
     Attributes:
-        url: where.
-        token: who asks.
-        log: what it says.
-        environment: what a command needs to make tokens for it.
+        url: its address.
+        token: a token for it.
+        log: the file with its output.
+        environment: the variables that issue further tokens.
     """
 
     url: str
@@ -39,7 +39,7 @@ class Served:
     environment: dict[str, str]
 
     def runs(self, token: str | None = None) -> list[dict[str, Any]]:
-        """Give all runs that this one, or another, has begun; the newest first."""
+        """Return all runs of this user, or of another; newest first."""
         headers = {"Authorization": f"Bearer {token or self.token}"}
         with requests.Session() as session:
             session.trust_env = False
@@ -48,7 +48,7 @@ class Served:
         return runs
 
     def ask(self, endpoint: str, **fields: object) -> requests.Response:
-        """Send a query, in English unless it says otherwise."""
+        """Send a query, by default in English."""
         body = {"username": "ada", "message": "How many?", "locale": "en"} | fields
         headers = {"Authorization": f"Bearer {self.token}"}
         with requests.Session() as session:
@@ -56,16 +56,16 @@ class Served:
             return session.post(f"{self.url}/api/{endpoint}", json=body, headers=headers, timeout=60)
 
     def events(self, endpoint: str, **fields: object) -> list[dict[str, Any]]:
-        """Send a query, and give the events of its stream when it has ended."""
+        """Send a query; return the events of its stream after its end."""
         response = self.ask(endpoint, **fields)
         assert response.status_code == 200, response.text
         assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
-        # bytes.splitlines knows \r and \n alone, as the standard does.
+        # bytes.splitlines splits at \r and \n only, as the SSE standard does.
         return [json.loads(line[5:]) for line in response.content.splitlines() if line.startswith(b"data:")]
 
 
 def token(user: str, environment: dict[str, str]) -> str:
-    """Make a token for a user, as somebody at the server's machine would."""
+    """Issue a token for a user with the command line, as an operator would."""
     made = subprocess.run(
         [*PROGRAM, "token", "--user", user], env=environment, capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -75,7 +75,7 @@ def token(user: str, environment: dict[str, str]) -> str:
 
 @contextmanager
 def serving(folder: Path, **settings: object) -> Iterator[Served]:
-    """Serve with these settings until the end of the block, with its state in a folder."""
+    """Run a server for the duration of the block, with its state in a folder."""
     shutil.copy(Path(__file__).parent / "answering.py", folder)
     port = free_port()
     flags = {"port": port, "backend": "openai"} | settings
