@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -126,6 +127,14 @@ class SmartChunkFrame(_Frame, frozen=True, kw_only=True):
         Percent | None, Meta(description="Percentage of the answer sent, or `null` while its length is unknown.")
     ]
     is_complete: Annotated[Literal[False], Meta(description="`false`: more events follow.")] = False
+
+
+CHUNK_FRAMES: Mapping[str, type[Struct]] = {
+    "basic": BasicChunkFrame,
+    "advanced": AdvancedChunkFrame,
+    "smart": SmartChunkFrame,
+}
+"""Frame that carries the answer, by style."""
 
 
 class CompleteFrame(_Frame, frozen=True, kw_only=True):

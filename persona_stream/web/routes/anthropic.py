@@ -28,19 +28,7 @@ from persona_stream.runs.request import RunRequest
 from persona_stream.web.auth import authenticate, authenticate_and_limit
 from persona_stream.web.blocking import blocking_response, failed_within_window, final_response
 from persona_stream.web.negotiation import require_event_stream
-from persona_stream.web.openapi.components import (
-    ACCEPT_LANGUAGE,
-    BODY_ERRORS,
-    COMMON_ERRORS,
-    IDEMPOTENCY_KEY,
-    MODEL_NOT_FOUND,
-    NOT_ACCEPTABLE,
-    RUN_ERRORS,
-    RUN_HEADERS,
-    RUN_LINKS,
-    run_failures,
-)
-from persona_stream.web.openapi.examples import COMPLETE, MESSAGES, USERNAME, render_stream
+from persona_stream.web.openapi import components, examples
 from persona_stream.web.openapi.operations import (
     Body,
     EventStream,
@@ -108,7 +96,7 @@ MESSAGE_EVENTS = EventStream(
     has_type=True,
 )
 _SECURITY = ("key", "bearer")
-_CONVERSATION = {"model": USERNAME, "system": "Be brief.", "messages": list(MESSAGES)}
+_CONVERSATION = {"model": examples.USERNAME, "system": "Be brief.", "messages": list(examples.MESSAGES)}
 _CREATE_MESSAGE = Operation(
     id="createMessage",
     summary="Create message",
@@ -118,25 +106,25 @@ _CREATE_MESSAGE = Operation(
     " the error names the field.",
     tags=(ANTHROPIC,),
     security=_SECURITY,
-    parameters=(IDEMPOTENCY_KEY, ACCEPT_LANGUAGE),
+    parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE),
     request=json_body(MessagesRequest, request={**_CONVERSATION, "max_tokens": 1024, "stream": True}),
     responses={
         200: ResponseSpec(
             description="The message, or with `stream` its events.",
-            headers=RUN_HEADERS,
+            headers=components.RUN_HEADERS,
             bodies=(
-                Body(schema=(Message,), examples={"answer": lambda: message_response(COMPLETE)[1]}),
+                Body(schema=(Message,), examples={"answer": lambda: message_response(examples.COMPLETE)[1]}),
                 Body(
                     events=(MESSAGE_EVENTS,),
                     media_type="text/event-stream",
-                    examples={"answered": lambda: render_stream(AnthropicEncoder)},
+                    examples={"answered": lambda: examples.render_stream(AnthropicEncoder)},
                 ),
             ),
-            links=RUN_LINKS,
+            links=components.RUN_LINKS,
         ),
-        **run_failures(MessageError),
+        **components.run_failures(MessageError),
     },
-    errors=(*RUN_ERRORS, MODEL_NOT_FOUND, NOT_ACCEPTABLE),
+    errors=(*components.RUN_ERRORS, components.MODEL_NOT_FOUND, components.NOT_ACCEPTABLE),
     error_bodies=(error_body,),
 )
 _COUNT_TOKENS = Operation(
@@ -147,7 +135,7 @@ _COUNT_TOKENS = Operation(
     security=_SECURITY,
     request=json_body(CountTokensRequest, request=_CONVERSATION),
     responses={200: json_spec("The token count.", TokenCount, TokenCount(input_tokens=8))},
-    errors=(*COMMON_ERRORS, *BODY_ERRORS, MODEL_NOT_FOUND),
+    errors=(*components.COMMON_ERRORS, *components.BODY_ERRORS, components.MODEL_NOT_FOUND),
     error_bodies=(error_body,),
 )
 

@@ -15,8 +15,7 @@ from persona_stream.db.records import DeletedConversation
 from persona_stream.errors import InvalidRequest, NotFound
 from persona_stream.protocols.native.responses import isoformat
 from persona_stream.web.auth import authenticate
-from persona_stream.web.openapi.components import COMMON_ERRORS, INVALID_REQUEST, limit_parameter
-from persona_stream.web.openapi.examples import ACCEPTED_AT, QUESTION, RUN_ID, USERNAME
+from persona_stream.web.openapi import components, examples
 from persona_stream.web.openapi.operations import (
     Body,
     ErrorSpec,
@@ -137,14 +136,20 @@ _NOT_FOUND = ErrorSpec(
     "The conversation does not exist, or belongs to another caller.",
 )
 _CONVERSATION = conversation_view(
-    Conversation("chat_123", USERNAME, QUESTION, created_at=ACCEPTED_AT, updated_at=ACCEPTED_AT + 60)
+    Conversation(
+        "chat_123",
+        examples.USERNAME,
+        examples.QUESTION,
+        created_at=examples.ACCEPTED_AT,
+        updated_at=examples.ACCEPTED_AT + 60,
+    )
 )
 _EXCHANGE = exchange_view(
     Exchange(
-        run_id=RUN_ID,
-        username=USERNAME,
-        at=ACCEPTED_AT,
-        question=QUESTION,
+        run_id=examples.RUN_ID,
+        username=examples.USERNAME,
+        at=examples.ACCEPTED_AT,
+        question=examples.QUESTION,
         answer="A blockchain that runs programs.",
         reasoning=None,
         is_complete=True,
@@ -159,7 +164,7 @@ _LIST = Operation(
     description="Returns the caller's conversations, most recently updated first.",
     tags=(CONVERSATIONS,),
     parameters=(
-        limit_parameter("conversations", MAX_PAGE_SIZE, default=DEFAULT_PAGE_SIZE),
+        components.limit_parameter("conversations", MAX_PAGE_SIZE, default=DEFAULT_PAGE_SIZE),
         Parameter(
             name="before",
             location="query",
@@ -172,7 +177,7 @@ _LIST = Operation(
             "A page of conversations.", ConversationList, ConversationList(conversations=[_CONVERSATION], next=None)
         )
     },
-    errors=(*COMMON_ERRORS, INVALID_REQUEST),
+    errors=(*components.COMMON_ERRORS, components.INVALID_REQUEST),
 )
 _GET = Operation(
     id="showConversation",
@@ -181,11 +186,11 @@ _GET = Operation(
     tags=(CONVERSATIONS,),
     parameters=(
         _CONVERSATION_ID,
-        limit_parameter("exchanges", MAX_PAGE_SIZE, default=DEFAULT_PAGE_SIZE),
+        components.limit_parameter("exchanges", MAX_PAGE_SIZE, default=DEFAULT_PAGE_SIZE),
         Parameter(name="after", location="query", description="`next` of the previous page."),
     ),
     responses={200: json_spec("A page of the conversation.", ConversationPage, _PAGE)},
-    errors=(*COMMON_ERRORS, INVALID_REQUEST, _NOT_FOUND),
+    errors=(*components.COMMON_ERRORS, components.INVALID_REQUEST, _NOT_FOUND),
 )
 _EXPORT = Operation(
     id="exportConversation",
@@ -210,7 +215,7 @@ _EXPORT = Operation(
             ),
         )
     },
-    errors=(*COMMON_ERRORS, INVALID_REQUEST, _NOT_FOUND),
+    errors=(*components.COMMON_ERRORS, components.INVALID_REQUEST, _NOT_FOUND),
 )
 _DELETE = Operation(
     id="deleteConversation",
@@ -222,7 +227,7 @@ _DELETE = Operation(
             "The conversation was deleted.", ConversationDeleted, ConversationDeleted(conversation_id="chat_123")
         )
     },
-    errors=(*COMMON_ERRORS, _NOT_FOUND),
+    errors=(*components.COMMON_ERRORS, _NOT_FOUND),
 )
 
 

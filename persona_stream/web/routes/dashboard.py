@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 
 from persona_stream.errors import NotFound
 from persona_stream.web.dashboard_auth import HEADER, PATH, check_origin, clear_session_cookie, set_session_cookie
-from persona_stream.web.openapi.components import BODY_ERRORS, INTERNAL, UNAUTHORIZED, UNAVAILABLE
+from persona_stream.web.openapi import components
 from persona_stream.web.openapi.operations import (
     ErrorSpec,
     Operation,
@@ -96,7 +96,7 @@ _LOGIN = Operation(
     parameters=(_OWN_PAGE,),
     request=json_body(Login),
     responses={200: json_spec("The user is logged in.", Ok)},
-    errors=(UNAUTHORIZED, NOT_ADMIN, INTERNAL, UNAVAILABLE, *BODY_ERRORS),
+    errors=(components.UNAUTHORIZED, NOT_ADMIN, components.INTERNAL, components.UNAVAILABLE, *components.BODY_ERRORS),
 )
 _LOGOUT = Operation(
     id="dashboardLogout",

@@ -20,16 +20,7 @@ from persona_stream.db.records import DeletedOwner
 from persona_stream.errors import Forbidden, Gone, InvalidRequest, NotFound, Unavailable
 from persona_stream.journals.base import has_ended, run_terms
 from persona_stream.web.dashboard_auth import PATH, authenticate_admin, has_token
-from persona_stream.web.openapi.components import (
-    INTERNAL,
-    INVALID_REQUEST,
-    RUN_GONE,
-    RUN_ID_IN_PATH,
-    RUN_NOT_FOUND,
-    UNAUTHORIZED,
-    UNAVAILABLE,
-    limit_parameter,
-)
+from persona_stream.web.openapi import components
 from persona_stream.web.openapi.operations import ErrorSpec, Operation, Parameter, Tag, describe, json_spec
 from persona_stream.web.parsing import page_limit
 from persona_stream.web.responses import json_response
@@ -104,7 +95,7 @@ NOT_ADMIN = ErrorSpec(
     "The token lacks the scope `admin`, or the request comes from another site's page.",
 )
 _ADMIN = ("bearer", "admin")
-_ERRORS = (UNAUTHORIZED, NOT_ADMIN, INTERNAL, UNAVAILABLE)
+_ERRORS = (components.UNAUTHORIZED, NOT_ADMIN, components.INTERNAL, components.UNAVAILABLE)
 
 
 _FilterText = Annotated[str, Meta(max_length=MAX_FILTER_CHARACTERS)]
@@ -132,7 +123,7 @@ _FILTERS = (
     ),
     _SINCE,
     _UNTIL,
-    limit_parameter("runs", MAX_PAGE_SIZE, default=DEFAULT_PAGE_SIZE),
+    components.limit_parameter("runs", MAX_PAGE_SIZE, default=DEFAULT_PAGE_SIZE),
     _filter("before", "`next` of the previous page."),
 )
 
@@ -157,14 +148,24 @@ def _operation(
 
 
 _SESSION = _operation(
-    "dashboardSession", "Get the login state", errors=(UNAUTHORIZED, NOT_ADMIN, INTERNAL), security=(*_ADMIN, "")
+    "dashboardSession",
+    "Get the login state",
+    errors=(components.UNAUTHORIZED, NOT_ADMIN, components.INTERNAL),
+    security=(*_ADMIN, ""),
 )
-_LIST_RUNS = _operation("dashboardRuns", "List runs of the request log", _FILTERS, (*_ERRORS, INVALID_REQUEST))
-_GET_RUN = _operation("dashboardRun", "Get a run of the request log", (RUN_ID_IN_PATH,), (*_ERRORS, RUN_NOT_FOUND))
+_LIST_RUNS = _operation(
+    "dashboardRuns", "List runs of the request log", _FILTERS, (*_ERRORS, components.INVALID_REQUEST)
+)
+_GET_RUN = _operation(
+    "dashboardRun", "Get a run of the request log", (components.RUN_ID_IN_PATH,), (*_ERRORS, components.RUN_NOT_FOUND)
+)
 _CANCEL_RUN = _operation(
-    "dashboardCancel", "Cancel a run of any user", (RUN_ID_IN_PATH,), (*_ERRORS, RUN_NOT_FOUND, RUN_GONE)
+    "dashboardCancel",
+    "Cancel a run of any user",
+    (components.RUN_ID_IN_PATH,),
+    (*_ERRORS, components.RUN_NOT_FOUND, components.RUN_GONE),
 )
-_STATS = _operation("dashboardStats", "Get statistics", (_SINCE, _UNTIL), (*_ERRORS, INVALID_REQUEST))
+_STATS = _operation("dashboardStats", "Get statistics", (_SINCE, _UNTIL), (*_ERRORS, components.INVALID_REQUEST))
 _CHOICES = _operation("dashboardChoices", "List filter options")
 _DELETE_USER = _operation(
     "dashboardForget",
@@ -178,7 +179,7 @@ _DELETE_USER = _operation(
             required=True,
         ),
     ),
-    (*_ERRORS, INVALID_REQUEST),
+    (*_ERRORS, components.INVALID_REQUEST),
 )
 
 

@@ -15,7 +15,7 @@ from persona_stream.protocols.openai import schemas as openai
 from persona_stream.protocols.openai.schemas import Model, ModelList
 from persona_stream.web.auth import authenticate
 from persona_stream.web.negotiation import is_anthropic
-from persona_stream.web.openapi.components import COMMON_ERRORS, MODEL_NOT_FOUND
+from persona_stream.web.openapi import components
 from persona_stream.web.openapi.examples import USERNAME
 from persona_stream.web.openapi.operations import Body, ErrorSpec, Operation, Parameter, ResponseSpec, describe
 from persona_stream.web.responses import json_response
@@ -58,7 +58,7 @@ def _operation(
                 ),
             )
         },
-        errors=(*COMMON_ERRORS, *errors),
+        errors=(*components.COMMON_ERRORS, *errors),
         error_bodies=(openai.error_body, anthropic.error_body),
     )
 
@@ -74,7 +74,9 @@ _LIST = _operation(
     ),
     (),
 )
-_GET = _operation("retrieveModel", "Get a model", (_OPENAI_MODEL, _ANTHROPIC_MODEL), (_MODEL,), MODEL_NOT_FOUND)
+_GET = _operation(
+    "retrieveModel", "Get a model", (_OPENAI_MODEL, _ANTHROPIC_MODEL), (_MODEL,), components.MODEL_NOT_FOUND
+)
 
 
 def blueprint(services: Services) -> Blueprint:

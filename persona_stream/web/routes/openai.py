@@ -27,18 +27,7 @@ from persona_stream.settings.schema import Settings
 from persona_stream.web.auth import authenticate_and_limit
 from persona_stream.web.blocking import blocking_response, failed_within_window, final_response
 from persona_stream.web.negotiation import require_event_stream
-from persona_stream.web.openapi.components import (
-    ACCEPT_LANGUAGE,
-    HEARTBEAT,
-    IDEMPOTENCY_KEY,
-    MODEL_NOT_FOUND,
-    NOT_ACCEPTABLE,
-    RUN_ERRORS,
-    RUN_HEADERS,
-    RUN_LINKS,
-    run_failures,
-)
-from persona_stream.web.openapi.examples import COMPLETE, MESSAGES, USERNAME, render_stream
+from persona_stream.web.openapi import components, examples
 from persona_stream.web.openapi.operations import Body, EventStream, Operation, ResponseSpec, Tag, describe, json_body
 from persona_stream.web.parsing import parse_json_body
 from persona_stream.web.responses import current_request
@@ -102,12 +91,12 @@ _CREATE = Operation(
     " the run, which can be resumed in any protocol. Features that the backend (tools, formats, images) or the server"
     " (several choices, audio) does not support are rejected; the error names the field.",
     tags=(OPENAI,),
-    parameters=(IDEMPOTENCY_KEY, ACCEPT_LANGUAGE, HEARTBEAT),
+    parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE, components.HEARTBEAT),
     request=json_body(
         ChatCompletionRequest,
         request={
-            "model": USERNAME,
-            "messages": [{"role": "system", "content": "Be brief."}, *MESSAGES],
+            "model": examples.USERNAME,
+            "messages": [{"role": "system", "content": "Be brief."}, *examples.MESSAGES],
             "stream": True,
             "stream_options": {"include_usage": True},
         },
@@ -115,22 +104,24 @@ _CREATE = Operation(
     responses={
         200: ResponseSpec(
             description="The completion, or with `stream` its chunks.",
-            headers=RUN_HEADERS,
+            headers=components.RUN_HEADERS,
             bodies=(
-                Body(schema=(ChatCompletion,), examples={"answer": lambda: completion_response(COMPLETE)[1]}),
+                Body(schema=(ChatCompletion,), examples={"answer": lambda: completion_response(examples.COMPLETE)[1]}),
                 Body(
                     events=(COMPLETION_EVENTS,),
                     media_type="text/event-stream",
                     examples={
-                        "answered": lambda: render_stream(lambda journal: OpenAIEncoder(journal, include_usage=True))
+                        "answered": lambda: examples.render_stream(
+                            lambda journal: OpenAIEncoder(journal, include_usage=True)
+                        )
                     },
                 ),
             ),
-            links=RUN_LINKS,
+            links=components.RUN_LINKS,
         ),
-        **run_failures(ErrorBody),
+        **components.run_failures(ErrorBody),
     },
-    errors=(*RUN_ERRORS, MODEL_NOT_FOUND, NOT_ACCEPTABLE),
+    errors=(*components.RUN_ERRORS, components.MODEL_NOT_FOUND, components.NOT_ACCEPTABLE),
     error_bodies=(error_body,),
 )
 

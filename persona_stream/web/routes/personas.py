@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from persona_stream.core.query import Locale
 from persona_stream.personas.persona import Persona
 from persona_stream.web.auth import authenticate
-from persona_stream.web.openapi.components import ACCEPT_LANGUAGE, COMMON_ERRORS
+from persona_stream.web.openapi import components
 from persona_stream.web.openapi.examples import USERNAME
 from persona_stream.web.openapi.operations import Operation, Tag, describe, json_spec
 from persona_stream.web.parsing import negotiate_locale
@@ -38,7 +38,7 @@ _LIST = Operation(
     id="listProfiles",
     summary="List personas",
     tags=(Tag("Personas", "Personas that can be asked."),),
-    parameters=(ACCEPT_LANGUAGE,),
+    parameters=(components.ACCEPT_LANGUAGE,),
     responses={
         200: json_spec(
             "The personas.",
@@ -55,7 +55,7 @@ _LIST = Operation(
             ),
         )
     },
-    errors=COMMON_ERRORS,
+    errors=components.COMMON_ERRORS,
 )
 
 

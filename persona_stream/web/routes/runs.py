@@ -21,21 +21,16 @@ from persona_stream.protocols.native.responses import RunList, RunView, run_view
 from persona_stream.protocols.openai.encoder import Heartbeat, OpenAIEncoder
 from persona_stream.web.auth import authenticate
 from persona_stream.web.negotiation import require_event_stream
-from persona_stream.web.openapi.components import (
-    COMMON_ERRORS,
-    HEARTBEAT,
-    INVALID_REQUEST,
-    NOT_ACCEPTABLE,
-    RESUME,
-    RETRY_AFTER,
-    RUN_GONE,
-    RUN_HEADERS,
-    RUN_ID_IN_PATH,
-    RUN_NOT_FOUND,
-    limit_parameter,
+from persona_stream.web.openapi import components, examples
+from persona_stream.web.openapi.operations import (
+    Body,
+    Operation,
+    Parameter,
+    ResponseSpec,
+    Tag,
+    describe,
+    json_spec,
 )
-from persona_stream.web.openapi.examples import ACCEPTED_AT, COMPLETE, EVENTS_URL, RUNNING
-from persona_stream.web.openapi.operations import Body, Operation, Parameter, ResponseSpec, Tag, describe, json_spec
 from persona_stream.web.parsing import page_limit, query_int
 from persona_stream.web.responses import json_response
 from persona_stream.web.routes.anthropic import MESSAGE_EVENTS
@@ -51,7 +46,7 @@ _LOCALES: dict[str, Locale] = {"zh": "zh", "en": "en"}
 
 
 RUNS = Tag("Runs", "Resume, inspect and cancel runs.")
-_FOUND_ERRORS = (*COMMON_ERRORS, RUN_NOT_FOUND, RUN_GONE)
+_FOUND_ERRORS = (*components.COMMON_ERRORS, components.RUN_NOT_FOUND, components.RUN_GONE)
 _EVENT_ID = Annotated[str, Meta(pattern=r"^([^/]{1,200}/[0-9]{1,15}\.[0-9]{1,15})?$")]
 
 
@@ -61,13 +56,13 @@ def _query(name: str, description: str, choices: Sequence[str], default: str | N
 
 _VIEW = ResponseSpec(
     description="State of the run.",
-    headers=(RETRY_AFTER,),
+    headers=(components.RETRY_AFTER,),
     bodies=(
         Body(
             schema=(RunView,),
             examples={
-                "running": lambda: run_view(RUNNING, ACCEPTED_AT + 2, EVENTS_URL),
-                "answered": lambda: run_view(COMPLETE, ACCEPTED_AT + 60, EVENTS_URL),
+                "running": lambda: run_view(examples.RUNNING, examples.ACCEPTED_AT + 2, examples.EVENTS_URL),
+                "answered": lambda: run_view(examples.COMPLETE, examples.ACCEPTED_AT + 60, examples.EVENTS_URL),
             },
         ),
     ),
@@ -78,24 +73,26 @@ _LIST = Operation(
     description="Returns the caller's runs, newest first.",
     tags=(RUNS,),
     parameters=(
-        limit_parameter("runs", _LARGEST_PAGE, default=_PAGE),
+        components.limit_parameter("runs", _LARGEST_PAGE, default=_PAGE),
         Parameter(name="before", location="query", description="`next` of the previous page."),
     ),
     responses={
         200: json_spec(
             "A page of runs.",
             RunList,
-            lambda: RunList(runs=[run_view(COMPLETE, ACCEPTED_AT + 60, EVENTS_URL)], next=None),
+            lambda: RunList(
+                runs=[run_view(examples.COMPLETE, examples.ACCEPTED_AT + 60, examples.EVENTS_URL)], next=None
+            ),
         )
     },
-    errors=(*COMMON_ERRORS, INVALID_REQUEST),
+    errors=(*components.COMMON_ERRORS, components.INVALID_REQUEST),
 )
 _GET = Operation(
     id="showRun",
     summary="Get a run",
     description="Returns the state of a run and its answer so far.",
     tags=(RUNS,),
-    parameters=(RUN_ID_IN_PATH,),
+    parameters=(components.RUN_ID_IN_PATH,),
     responses={200: _VIEW},
     errors=_FOUND_ERRORS,
 )
@@ -104,7 +101,7 @@ _CANCEL = Operation(
     summary="Cancel a run",
     description="Has no effect on a run that has ended.",
     tags=(RUNS,),
-    parameters=(RUN_ID_IN_PATH,),
+    parameters=(components.RUN_ID_IN_PATH,),
     responses={200: _VIEW},
     errors=_FOUND_ERRORS,
 )
@@ -117,7 +114,7 @@ _EVENTS = Operation(
     tags=(RUNS,),
     security=("bearer", "ticket"),
     parameters=(
-        RUN_ID_IN_PATH,
+        components.RUN_ID_IN_PATH,
         Parameter(
             name="Last-Event-ID",
             location="header",
@@ -146,13 +143,13 @@ _EVENTS = Operation(
             ("native", "openai", "anthropic"),
             default="native",
         ),
-        HEARTBEAT,
-        RESUME,
+        components.HEARTBEAT,
+        components.RESUME,
     ),
     responses={
         200: ResponseSpec(
             description="Rest of the stream.",
-            headers=RUN_HEADERS,
+            headers=components.RUN_HEADERS,
             bodies=(
                 Body(
                     events=(*NATIVE_EVENTS.values(), COMPLETION_EVENTS, MESSAGE_EVENTS),
@@ -163,7 +160,7 @@ _EVENTS = Operation(
         ),
         204: ResponseSpec(description="The client has received the whole stream. `EventSource` stops reconnecting."),
     },
-    errors=(*_FOUND_ERRORS, INVALID_REQUEST, NOT_ACCEPTABLE),
+    errors=(*_FOUND_ERRORS, components.INVALID_REQUEST, components.NOT_ACCEPTABLE),
 )
 
 

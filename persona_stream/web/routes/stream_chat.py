@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from flask import Blueprint, Response
 
@@ -16,44 +16,19 @@ from persona_stream.core.facts import Entry
 from persona_stream.core.projection import ADVANCED, BASIC, SMART, StreamStyle
 from persona_stream.protocols.native.encoder import NativeEncoder
 from persona_stream.protocols.native.responses import ChatAnswer, chat_response
-from persona_stream.protocols.native.schemas import (
-    AdvancedChunkFrame,
-    BasicChunkFrame,
-    CancelledFrame,
-    CompleteFrame,
-    ErrorFrame,
-    OpeningFrame,
-    ProcessingCompleteFrame,
-    ProcessingFrame,
-    QueuedFrame,
-    ReasoningFrame,
-    SmartChunkFrame,
-    TimeoutFrame,
-)
+from persona_stream.protocols.native.schemas import CHUNK_FRAMES, CancelledFrame, ErrorFrame, Frame, TimeoutFrame
 from persona_stream.web.blocking import blocking_response
 from persona_stream.web.negotiation import require_event_stream
-from persona_stream.web.openapi.components import (
-    ACCEPT_LANGUAGE,
-    IDEMPOTENCY_KEY,
-    NOT_ACCEPTABLE,
-    PERSONA_NOT_FOUND,
-    RESUME,
-    RETRY_AFTER,
-    RUN_ERRORS,
-    RUN_HEADERS,
-    RUN_ID_IF_STARTED,
-    RUN_LINKS,
+from persona_stream.web.openapi import components, examples
+from persona_stream.web.openapi.operations import (
+    Body,
+    EventStream,
+    Operation,
+    Parameter,
+    ResponseSpec,
+    Tag,
+    describe,
 )
-from persona_stream.web.openapi.examples import (
-    COMPLETE,
-    EVENTS_URL,
-    QUESTION,
-    RUN_ID,
-    USERNAME,
-    failed_run,
-    render_stream,
-)
-from persona_stream.web.openapi.operations import Body, EventStream, Operation, Parameter, ResponseSpec, Tag, describe
 from persona_stream.web.parsing import ChatRequest
 from persona_stream.web.responses import current_request
 from persona_stream.web.run_requests import build_run_request
@@ -107,25 +82,14 @@ def blueprint(desk: Services) -> Blueprint:
 
 STREAMS = Tag("Streams", "Ask a question and receive the answer.")
 NATIVE_EVENTS = {
-    style.name: EventStream(
-        name=f"{style.name.title()}Event",
-        description=f"Event of a stream in style {style.name}.",
-        data=(
-            OpeningFrame,
-            QueuedFrame,
-            ProcessingFrame,
-            ProcessingCompleteFrame,
-            ReasoningFrame,
-            chunk,
-            CompleteFrame,
-            ErrorFrame,
-            TimeoutFrame,
-            CancelledFrame,
-        ),
+    style: EventStream(
+        name=f"{style.title()}Event",
+        description=f"Event of a stream in style {style}.",
+        data=tuple(frame for frame in get_args(Frame) if frame is chunk or frame not in CHUNK_FRAMES.values()),
         discriminator="status",
         has_id=True,
     )
-    for style, chunk in ((BASIC, BasicChunkFrame), (ADVANCED, AdvancedChunkFrame), (SMART, SmartChunkFrame))
+    for style, chunk in CHUNK_FRAMES.items()
 }
 """Events of the native protocol, by style."""
 
@@ -137,15 +101,15 @@ def _add_message_rules(schema: dict[str, Any]) -> None:
 
 _REQUEST = Body(
     schema=(ChatRequest,),
-    examples={"request": {"username": USERNAME, "message": QUESTION, "locale": "en"}},
+    examples={"request": {"username": examples.USERNAME, "message": examples.QUESTION, "locale": "en"}},
     refine=_add_message_rules,
 )
 
 
 def native_stream(style: StreamStyle) -> str:
     """Return the example of a stream in this style."""
-    encoder = NativeEncoder(RUN_ID, EVENTS_URL, style, "en")
-    return render_stream(lambda journal: encoder, style)
+    encoder = NativeEncoder(examples.RUN_ID, examples.EVENTS_URL, style, "en")
+    return examples.render_stream(lambda journal: encoder, style)
 
 
 def _stream_operation(style: StreamStyle) -> Operation:
@@ -157,12 +121,12 @@ def _stream_operation(style: StreamStyle) -> Operation:
         " `is_complete` true. The run continues when the connection breaks: resume the stream with"
         " `GET /api/runs/{run_id}/events`.",
         tags=(STREAMS,),
-        parameters=(IDEMPOTENCY_KEY, ACCEPT_LANGUAGE, RESUME),
+        parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE, components.RESUME),
         request=_REQUEST,
         responses={
             200: ResponseSpec(
                 description="Stream of the run from its beginning.",
-                headers=RUN_HEADERS,
+                headers=components.RUN_HEADERS,
                 bodies=(
                     Body(
                         events=(NATIVE_EVENTS[style.name],),
@@ -170,10 +134,10 @@ def _stream_operation(style: StreamStyle) -> Operation:
                         examples={"answered": partial(native_stream, style)},
                     ),
                 ),
-                links=RUN_LINKS,
+                links=components.RUN_LINKS,
             )
         },
-        errors=(*RUN_ERRORS, PERSONA_NOT_FOUND, NOT_ACCEPTABLE),
+        errors=(*components.RUN_ERRORS, components.PERSONA_NOT_FOUND, components.NOT_ACCEPTABLE),
     )
 
 
@@ -191,42 +155,47 @@ def _chat_operation() -> Operation:
         summary="Get an answer in one response",
         description="Starts the same run and responds once it has ended, at the latest after its deadline.",
         tags=(STREAMS,),
-        parameters=(IDEMPOTENCY_KEY, ACCEPT_LANGUAGE),
+        parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE),
         request=_REQUEST,
         responses={
             200: ResponseSpec(
                 description="The answer.",
-                headers=RUN_HEADERS,
-                bodies=(Body(schema=(ChatAnswer,), examples={"answer": lambda: chat_response(COMPLETE)[1]}),),
-                links=RUN_LINKS,
+                headers=components.RUN_HEADERS,
+                bodies=(Body(schema=(ChatAnswer,), examples={"answer": lambda: chat_response(examples.COMPLETE)[1]}),),
+                links=components.RUN_LINKS,
             ),
             409: _failure(
                 "The run was cancelled (`cancelled`), or the idempotency key was used with another endpoint or body"
                 " (`conflict`).",
                 (CancelledFrame, ErrorFrame),
-                failed_run("cancelled", 12.3),
-                (RUN_ID_IF_STARTED,),
+                examples.failed_run("cancelled", 12.3),
+                (components.RUN_ID_IF_STARTED,),
             ),
             500: _failure(
                 "The backend failed unexpectedly (`internal`), or its answer exceeds the size limit"
                 " (`answer_too_large`).",
                 (ErrorFrame,),
-                failed_run("internal", 1.2),
-                (RUN_ID_IF_STARTED,),
+                examples.failed_run("internal", 1.2),
+                (components.RUN_ID_IF_STARTED,),
             ),
             502: _failure(
                 "The backend reported an error (`backend_error`), or the process of the run died (`lost`).",
                 (ErrorFrame,),
-                failed_run("backend_error", 1.2, "The archive is closed today."),
-                RUN_HEADERS,
+                examples.failed_run("backend_error", 1.2, "The archive is closed today."),
+                components.RUN_HEADERS,
             ),
             503: _failure(
                 "The server is shutting down (`draining`), or a required service is unavailable (`unavailable`).",
                 (ErrorFrame,),
-                failed_run("draining", 1.2),
-                (RUN_ID_IF_STARTED, RETRY_AFTER),
+                examples.failed_run("draining", 1.2),
+                (components.RUN_ID_IF_STARTED, components.RETRY_AFTER),
             ),
-            504: _failure("The run exceeded its deadline.", (TimeoutFrame,), failed_run("timeout", 150.0), RUN_HEADERS),
+            504: _failure(
+                "The run exceeded its deadline.",
+                (TimeoutFrame,),
+                examples.failed_run("timeout", 150.0),
+                components.RUN_HEADERS,
+            ),
         },
-        errors=(*RUN_ERRORS, PERSONA_NOT_FOUND),
+        errors=(*components.RUN_ERRORS, components.PERSONA_NOT_FOUND),
     )
