@@ -22,6 +22,7 @@ from persona_stream.errors import (
     TooLarge,
     UnsupportedMediaType,
 )
+from persona_stream.journals.base import KEY_CONFLICT_MESSAGE
 from persona_stream.web.openapi.examples import EVENTS_URL, RUN_ID
 from persona_stream.web.openapi.operations import Body, ErrorSpec, Parameter, ResponseSpec
 
@@ -71,9 +72,7 @@ HEARTBEAT = Parameter(
     choices=("comment", "delta", "off"),
 )
 
-_RUN_ID_HEADER = Parameter(
-    name="X-Run-Id", location="header", description="Run id.", required=True, example=RUN_ID
-)  # fmt: skip
+_RUN_ID_HEADER = Parameter(name="X-Run-Id", location="header", description="Run id.", required=True, example=RUN_ID)
 RUN_ID_IF_STARTED = Parameter(
     name="X-Run-Id", location="header", description="Run id, if a run was started.", example=RUN_ID
 )
@@ -122,6 +121,8 @@ ERROR_HEADERS: Mapping[str, Parameter] = {
 
 
 class _InternalError(HTTPError):
+    """Any exception that is not an HTTPError, as a client sees it."""
+
     status = 500
     code = "internal"
 
@@ -139,16 +140,14 @@ FORBIDDEN = ErrorSpec(
     Forbidden("This token lacks the scope 'chat'", {"WWW-Authenticate": ""}),
     "The token lacks the required scope.",
 )
-PERSONA_NOT_FOUND = ErrorSpec(
-    "PersonaNotFound", NotFound("User profile not found"), "No persona has this username."
-)  # fmt: skip
+PERSONA_NOT_FOUND = ErrorSpec("PersonaNotFound", NotFound("User profile not found"), "No persona has this username.")
 MODEL_NOT_FOUND = ErrorSpec("ModelNotFound", ModelNotFound(), "No persona has the name of this model.")
 RUN_NOT_FOUND = ErrorSpec(
-    "RunNotFound", NotFound("There is no such run"), "The run does not exist, or belongs to another caller."
+    "RunNotFound", NotFound("Run not found"), "The run does not exist, or belongs to another caller."
 )
 RUN_GONE = ErrorSpec(
     "RunGone",
-    Gone("This run is past its retention: its answer is no longer kept, and it will not be run again"),
+    Gone("The run's retention period has ended; it will not be run again"),
     "The run's retention period has ended.",
 )
 NOT_ACCEPTABLE = ErrorSpec(
@@ -158,11 +157,11 @@ NOT_ACCEPTABLE = ErrorSpec(
 )
 CONFLICT = ErrorSpec(
     "Conflict",
-    Conflict("This Idempotency-Key was used for another request: use a new key for a new request"),
+    Conflict(KEY_CONFLICT_MESSAGE),
     "The idempotency key was used with another endpoint or body.",
 )
 TOO_LARGE = ErrorSpec(
-    "TooLarge", TooLarge("The body is over the limit"), "The body exceeds the size limit (1 MiB by default)."
+    "TooLarge", TooLarge("The request body is too large"), "The body exceeds the size limit (1 MiB by default)."
 )
 UNSUPPORTED_MEDIA_TYPE = ErrorSpec(
     "UnsupportedMediaType",
@@ -171,15 +170,13 @@ UNSUPPORTED_MEDIA_TYPE = ErrorSpec(
 )
 BUSY = ErrorSpec(
     "Busy",
-    Overloaded("Every place is taken: try again in a moment"),
+    Overloaded("The server is at capacity; retry in 2 s"),
     "The server is at capacity, or the caller has reached a limit.",
 )
-INTERNAL = ErrorSpec(
-    "Internal", _InternalError("Something went wrong on our side: try again"), "Internal server error."
-)
+INTERNAL = ErrorSpec("Internal", _InternalError("Internal server error; try again"), "Internal server error.")
 UNAVAILABLE = ErrorSpec(
     "Unavailable",
-    ShuttingDown("The server is shutting down: try again in a moment"),
+    ShuttingDown("The server is shutting down; retry in 2 s"),
     "The server is shutting down (`draining`), or a required service is unavailable (`unavailable`).",
 )
 

@@ -132,7 +132,7 @@ _CONVERSATION_ID = Parameter(
 )
 _NOT_FOUND = ErrorSpec(
     "ConversationNotFound",
-    NotFound("There is no such conversation"),
+    NotFound("Conversation not found"),
     "The conversation does not exist, or belongs to another caller.",
 )
 _CONVERSATION = conversation_view(
@@ -318,7 +318,7 @@ def _find(services: Services, owner: str, conversation_id: str) -> Conversation:
         lambda connection: _queries().find_conversation(connection, owner, conversation_id)
     )
     if found is None:
-        raise NotFound("There is no such conversation")
+        raise NotFound("Conversation not found")
     return found
 
 

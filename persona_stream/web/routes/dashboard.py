@@ -85,7 +85,7 @@ _GET_ASSET = Operation(
         ),
     ),
     responses={200: text_spec("The file.", "text/html", "text/css", "text/javascript")},
-    errors=(ErrorSpec("FileNotFound", NotFound("There is nothing at this address"), "No file has this name."),),
+    errors=(ErrorSpec("FileNotFound", NotFound("File not found"), "No file has this name."),),
 )
 _LOGIN = Operation(
     id="dashboardLogin",
@@ -123,7 +123,7 @@ def blueprint(services: Services) -> Blueprint:
     @describe(_GET_ASSET)
     def asset(name: str) -> Response:
         if name not in static_files():
-            raise NotFound("There is nothing at this address")
+            raise NotFound("File not found")
         return static_response(static_files()[name])
 
     @blueprint.post(f"{PATH}/login")

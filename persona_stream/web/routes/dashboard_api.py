@@ -220,7 +220,7 @@ def add_api_routes(blueprint: Blueprint, services: Services) -> None:
             services.store.flush()  # the record of a new run may still be in the write queue
             found = services.store.query(lambda connection: _queries().get_run(connection, run_id))
         if found is None:
-            raise NotFound("The request log has no such run")
+            raise NotFound("Run not found in the request log")
         run, texts = found
         return _json(RunDetail(run=run, texts=texts, events_url=_events_url(services, run_id), now=services.clock()))
 
