@@ -45,14 +45,19 @@ def test_reasoning_arrives_beside_the_text(litellm: int) -> None:
 @pytest.mark.parametrize(
     ("model", "settings", "words", "reports"),
     [
-        ("quick", {"api_key": "sk-wrong-key"}, "The provider refused our credentials", 1),
-        ("quick", {"api_key": None}, "The provider refused our credentials", 1),
-        ("nobody", {}, "The provider did not accept the request", 1),
+        ("quick", {"api_key": "sk-wrong-key"}, "The model provider rejected this server's API key", 1),
+        ("quick", {"api_key": None}, "The model provider rejected this server's API key", 1),
+        ("nobody", {}, "The model provider rejected the request", 1),
         ("crowded", {}, "The conversation is too long for the model", 1),
-        ("busy", {}, "The provider is busy, please try again later", 5),
-        ("failing", {}, "The provider failed, please try again later", 1),
-        ("hanging", {"timeout": 0.5}, "The provider took too long, please try again later", 1),
-        ("quick", {"base_url": "http://127.0.0.1:9/v1"}, "The provider cannot be reached, please try again later", 5),
+        ("busy", {}, "The model provider is busy, please try again later", 5),
+        ("failing", {}, "The model provider failed, please try again later", 1),
+        ("hanging", {"timeout": 0.5}, "The model provider timed out, please try again later", 1),
+        (
+            "quick",
+            {"base_url": "http://127.0.0.1:9/v1"},
+            "The model provider cannot be reached, please try again later",
+            5,
+        ),
     ],
 )
 def test_every_provider_error_is_translated(

@@ -120,7 +120,7 @@ def test_a_stream_that_breaks_off_behind_the_proxy_is_an_error(make: Make, litel
         ("busy", "The provider is busy", BackendUnavailable),
         ("failing", "The provider failed", BackendUnavailable),
         ("crowded", "The conversation is too long for the model", BackendError),
-        ("nobody", "The provider did not accept the request", BackendError),
+        ("nobody", "The model provider rejected the request", BackendError),
     ],
 )
 def test_errors_are_translated_in_both_protocols(

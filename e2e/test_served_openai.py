@@ -62,9 +62,9 @@ def test_reasoning_is_sent_on_request(litellm: int, serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("settings", "words", "told"),
     [
-        ({"openai_api_key": "sk-wrong-key"}, "The provider refused our credentials", []),
-        ({"openai_model": "nobody"}, "The provider did not accept the request", []),
-        ({"openai_model": "busy"}, "The provider is busy, please try again later", ["busy", "trying again in"]),
+        ({"openai_api_key": "sk-wrong-key"}, "The model provider rejected this server's API key", []),
+        ({"openai_model": "nobody"}, "The model provider rejected the request", []),
+        ({"openai_model": "busy"}, "The model provider is busy, please try again later", ["busy", "retrying in"]),
     ],
 )
 def test_a_provider_error_is_translated(

@@ -1,4 +1,4 @@
-"""Backends: what answers a query."""
+"""Backends: user functions, model providers and the demo, behind one interface."""
 
 from persona_stream.backends.base import Backend, Capability
 

@@ -1,4 +1,4 @@
-"""Who answers: process_query itself, in each of its kinds."""
+"""The backend interface: a function that answers queries, and its capabilities."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ from persona_stream.core.query import Query
 ProcessQuery = Callable[[Query], object]
 
 Capability = Literal["tools", "images", "prefill", "response_format", "json_schema"]
-"""What not every backend can do: call tools, see pictures, go on with an answer that is begun, keep to any format that
-clients may ask for, or to a JSON schema at the least."""
+"""Optional features of a backend: calling tools, reading images, continuing an answer that is given in part, following
+any response format, or following a JSON schema at least."""
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """Hold a way to answer queries.
+    """Function that answers queries, with its name and capabilities.
 
-    ``process_query`` takes a query and gives a string or an ``Answer`` back. It may block for as long as it
-    likes, is called for many queries at once, from greenlets or from threads, and may call ``query.report``
-    meanwhile. It raises ``BackendError`` to tell the client something; whatever else it raises or returns is a
-    mistake that the log shows and the client does not.
+    ``process_query`` takes a query and returns a string or an ``Answer``. It may block, is called for many queries
+    concurrently, from greenlets or threads, and may call ``query.report`` meanwhile. It raises ``BackendError`` for an
+    error whose text is meant for the client; the log alone shows other exceptions and wrong return types.
 
-    It ends early by being killed: where it waits, ``GreenletExit`` is raised, which is no ``Exception``. So it
-    must let that pass, and give back what it holds in ``finally`` or ``with``.
+    A run that is cancelled raises ``GreenletExit``, which is no ``Exception``, in a blocking call. Let it propagate,
+    and release resources in ``finally`` or ``with``.
 
     Attributes:
-        name: what to call it in the log.
+        name: the name in the log.
         process_query: the function.
-        is_async: it returns an awaitable, which gives the answer when it is awaited on an event loop.
-        abilities: what else it can do. A query that needs more never reaches it.
-        rest: says for how many seconds from now it will answer nobody; 0.0 where it may be asked.
+        is_async: whether it returns an awaitable, which is awaited on an event loop.
+        capabilities: the optional features. Queries that need others are rejected before they reach the backend.
+        retry_after: returns for how many seconds the backend is unavailable; 0.0 if it is available.
     """
 
     name: str

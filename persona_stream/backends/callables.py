@@ -1,17 +1,14 @@
-"""Any callable as a backend: handed over, or named.
+"""Backends from user functions, given as an object or as an import path.
 
     def ask(message: str) -> str: ...
     async def ask(query: Query) -> Answer: ...
     ask = functools.partial(search, index="books")
     def ask(message: str) -> Iterator[str]: yield ...
 
-``signature`` has the rules of what a parameter gets. What else a callable can do, it says by an attribute:
+``signature`` defines the arguments of a call. An attribute declares the capabilities of a callable; ``abilities`` is
+an alias of it:
 
-    ask.abilities = {"tools", "images"}
-
-Find what ``module:object.attribute`` names.
-
-Generators as backends: each text that one yields is sent to the readers at once.
+    ask.capabilities = {"tools", "images"}
 """
 
 from __future__ import annotations
@@ -33,38 +30,82 @@ from persona_stream.backends.signature import bind_parameters
 from persona_stream.core.query import Query
 from persona_stream.errors import ConfigurationError
 
-_DOTTED = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
-_SPEC = re.compile(rf"(?P<module>{_DOTTED}):(?P<path>{_DOTTED})")
+_DOTTED_NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+_IMPORT_PATH = re.compile(rf"(?P<module>{_DOTTED_NAME}):(?P<attributes>{_DOTTED_NAME})")
 
 
-def import_object(spec: str) -> object:
-    """Import the module, and give the object in it.
+def from_import_path(import_path: str) -> Backend:
+    """Create a backend from ``module:function`` or ``module:object.method``.
 
-    The current directory comes first in the module search path from then on, so that what the module imports
-    later is found there too.
+    Modules are searched in the current directory first.
 
     Raises:
-        ConfigurationError: the spec is malformed, or there is no such thing; its text says what to do.
+        ConfigurationError: the object cannot be imported, or cannot answer queries.
     """
-    parts = _SPEC.fullmatch(spec)
+    return from_callable(import_object(import_path), import_path)
+
+
+def from_callable(function: object, name: str | None = None) -> Backend:
+    """Create a backend from a callable.
+
+    A class whose constructor needs no arguments, and whose objects can be called, is instantiated at once.
+
+    Args:
+        function: a function, method, partial, object with ``__call__``, or such a class; ``async`` or not. The texts
+            that a generator yields are sent as they come; its return value is the rest of the answer.
+        name: the name in the log; by default the callable's own.
+
+    Raises:
+        ConfigurationError: it cannot be called, or has a parameter that cannot be bound.
+    """
+    name = name or _own_name(function)
+    if isinstance(function, type):
+        function = _instantiate(function, name)
+    if not callable(function):
+        article = "an" if type(function).__name__[0].lower() in "aeiou" else "a"
+        raise ConfigurationError(
+            f"{name} is {article} {type(function).__name__}, which cannot be called: name a function"
+        )
+    process_query = bind_parameters(function, name)
+    capabilities = _declared_capabilities(function, name)
+    if _is_kind(function, inspect.isasyncgenfunction):
+        return Backend(name, _forward_async_generator(process_query, name), is_async=True, capabilities=capabilities)
+    if _is_kind(function, inspect.isgeneratorfunction):
+        return Backend(name, _forward_generator(process_query, name), capabilities=capabilities)
+    return Backend(name, process_query, _is_kind(function, inspect.iscoroutinefunction), capabilities)
+
+
+def import_object(import_path: str) -> object:
+    """Import a module and return the object at the rest of the path.
+
+    The current directory is put first in ``sys.path``, so that later imports of the module succeed too.
+
+    Raises:
+        ConfigurationError: the path is malformed, or the object does not exist.
+    """
+    parts = _IMPORT_PATH.fullmatch(import_path)
     if parts is None:
-        hint = ", with dots and not slashes between folders" if "/" in spec or "\\" in spec else ""
-        raise ConfigurationError(f"{spec!r} names no function: write module:function or module:object.method{hint}")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    found: object = _import(parts["module"])
+        hint = ", with dots and not slashes between folders" if "/" in import_path or "\\" in import_path else ""
+        raise ConfigurationError(
+            f"{import_path!r} is not an import path: write module:function or module:object.method{hint}"
+        )
+    directory = str(Path.cwd())
+    if directory not in sys.path:
+        sys.path.insert(0, directory)
+    found: object = _import_module(parts["module"])
     path = parts["module"]
-    for attribute in parts["path"].split("."):
+    for attribute in parts["attributes"].split("."):
         try:
             found = getattr(found, attribute)
         except AttributeError as error:
-            raise ConfigurationError(f"{path} has no {attribute}{_close_to(attribute, found)}") from error
+            similar = difflib.get_close_matches(attribute, dir(found), n=1)
+            hint = f"did you mean {similar[0]}?" if similar else "check its spelling"
+            raise ConfigurationError(f"{path} has no {attribute}: {hint}") from error
         path = f"{path}.{attribute}"
     return found
 
 
-def _import(module: str) -> ModuleType:
+def _import_module(module: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -72,14 +113,12 @@ def _import(module: str) -> ModuleType:
         if not f"{module}.".startswith(f"{missing}."):
             raise ConfigurationError(f"the module {module} needs {missing}, which is not installed") from error
         if module.endswith(".py"):
-            raise ConfigurationError(
-                f"{module} is a file's name: write {module.removesuffix('.py')} without .py"
-            ) from error
+            raise ConfigurationError(f"{module} is a file name: write {module.removesuffix('.py')}") from error
         raise ConfigurationError(
-            f"there is no module {missing}: start in the folder that holds it ({Path.cwd()} is the current one), or"
+            f"there is no module {missing}: start in the folder that contains it ({Path.cwd()} is the current one), or"
             " install it"
         ) from error
-    # A script without a main guard may call sys.exit, which is no Exception.
+    # A script without a main guard may call sys.exit.
     except (Exception, SystemExit) as error:
         raise ConfigurationError(
             f"the module {module} could not be imported ({type(error).__name__}: {error}): python -c 'import {module}'"
@@ -87,114 +126,67 @@ def _import(module: str) -> ModuleType:
         ) from error
 
 
-def _close_to(attribute: str, owner: object) -> str:
-    near = difflib.get_close_matches(attribute, dir(owner), n=1)
-    return f": did you mean {near[0]}?" if near else ": look at its spelling"
+def _instantiate(kind: type, name: str) -> object:
+    if not any("__call__" in ancestor.__dict__ for ancestor in kind.__mro__):
+        raise ConfigurationError(f"{name} is a class whose objects cannot be called: name a function or a method")
+    try:
+        return kind()
+    except Exception as error:
+        raise ConfigurationError(
+            f"{name} is a class that cannot be instantiated without arguments ({type(error).__name__}: {error}): "
+            "create the object yourself, and name that"
+        ) from error
 
 
-def forward_generator(generates: ProcessQuery) -> ProcessQuery:
-    """Give a process_query of one that generates texts. What a generator returns is the rest of the answer."""
+def _declared_capabilities(function: object, name: str) -> frozenset[Capability]:
+    attribute = "abilities" if hasattr(function, "abilities") else "capabilities"
+    declared = getattr(function, attribute, ())
+    known = get_args(Capability)
+    if isinstance(declared, str) or not isinstance(declared, Iterable) or not set(declared) <= set(known):
+        raise ConfigurationError(f"{name}.{attribute} is {declared!r:.100}: make it a set of {', '.join(known)}")
+    # Following any response format includes following a schema.
+    return frozenset({*declared, "json_schema"} if "response_format" in declared else declared)
 
+
+def _forward_generator(generate: ProcessQuery, name: str) -> ProcessQuery:
     def process_query(query: Query) -> object:
-        with closing(cast("Generator[str, None, object]", generates(query))) as texts:
+        with closing(cast("Generator[object, None, object]", generate(query))) as texts:
             while True:
                 try:
-                    query.send(next(texts))
+                    _send(query, next(texts), name)
                 except StopIteration as end:
                     return "" if end.value is None else end.value
 
     return process_query
 
 
-def forward_async_generator(generates: ProcessQuery) -> Callable[[Query], Awaitable[Any]]:
-    """Give a process_query of one that generates texts on an event loop."""
-
+def _forward_async_generator(generate: ProcessQuery, name: str) -> Callable[[Query], Awaitable[Any]]:
     async def process_query(query: Query) -> str:
-        async with aclosing(cast("AsyncGenerator[str, None]", generates(query))) as texts:
+        async with aclosing(cast("AsyncGenerator[object, None]", generate(query))) as texts:
             async for text in texts:
-                query.send(text)
+                _send(query, text, name)
         return ""
 
     return process_query
 
 
-__all__ = ["from_callable", "from_import_path"]
+def _send(query: Query, text: object, name: str) -> None:
+    # The last delta of OpenAI's streams has the content None, which generators tend to forward.
+    if text is None or text == "":
+        return
+    if not isinstance(text, str):
+        raise TypeError(f"{name} yielded {type(text).__name__}: yield strings")
+    query.send(text)
 
 
-def from_import_path(spec: str) -> Backend:
-    """Make a backend of what ``module:function`` or ``module:object.method`` names.
-
-    Modules are found as Python finds them, and in the current directory.
-
-    Raises:
-        ConfigurationError: there is no such thing, or it cannot answer queries.
-    """
-    return from_callable(import_object(spec), spec)
-
-
-def from_callable(function: object, name: str | None = None) -> Backend:
-    """Make a backend of a callable.
-
-    A class is one too, when it is built without arguments and its objects can be called: one object of it is
-    built, here and now.
-
-    Args:
-        function: a function, method, partial, object with ``__call__``, or such a class; ``async`` or not. A
-            generator's texts are sent as they come.
-        name: what to call it in the log; its own name when left out.
-
-    Raises:
-        ConfigurationError: it cannot be called, or has parameters that a query has nothing for.
-    """
-    name = name or _own_name(function)
-    if isinstance(function, type):
-        function = _build(function, name)
-    if not callable(function):
-        raise ConfigurationError(f"{name} is {_a(type(function).__name__)}, which cannot be called: name a function")
-    served, abilities = bind_parameters(function, name), _abilities(function, name)
-    if _is(function, inspect.isasyncgenfunction):
-        return Backend(name, forward_async_generator(served), is_async=True, capabilities=abilities)
-    if _is(function, inspect.isgeneratorfunction):
-        return Backend(name, forward_generator(served), capabilities=abilities)
-    return Backend(name, served, _is(function, inspect.iscoroutinefunction), abilities)
-
-
-def _abilities(function: object, name: str) -> frozenset[Capability]:
-    """Read what a callable says that it can do."""
-    said = getattr(function, "abilities", ())
-    known = get_args(Capability)
-    if isinstance(said, str) or not isinstance(said, Iterable) or not set(said) <= set(known):
-        raise ConfigurationError(f"{name}.abilities is {said!r:.100}: make it a set of {', '.join(known)}")
-    # Who keeps to any format keeps to a schema.
-    return frozenset({*said, "json_schema"} if "response_format" in said else said)
-
-
-def _build(kind: type, name: str) -> object:
-    if not any("__call__" in ancestor.__dict__ for ancestor in kind.__mro__):
-        raise ConfigurationError(
-            f"{name} is a class, and its objects cannot be called: name a function, or a method of one"
-        )
-    try:
-        return kind()
-    except Exception as error:
-        raise ConfigurationError(
-            f"{name} is a class that could not be built without arguments ({type(error).__name__}: {error}): "
-            "build the object yourself, and name that"
-        ) from error
-
-
-def _is(function: Callable[..., object], question: Callable[[object], bool]) -> bool:
+def _is_kind(function: Callable[..., object], predicate: Callable[[object], bool]) -> bool:
     while isinstance(function, functools.partial):
         function = function.func
-    return question(function) or question(type(function).__call__)
+    return predicate(function) or predicate(type(function).__call__)
 
 
 def _own_name(function: object) -> str:
     while isinstance(function, functools.partial):
         function = function.func
-    named_one = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named_one.__module__}:{named_one.__qualname__}"
-
-
-def _a(noun: str) -> str:
-    return f"an {noun}" if noun[0].lower() in "aeiou" else f"a {noun}"
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}:{named.__qualname__}"

@@ -1,4 +1,4 @@
-"""Make the backends that the settings ask for."""
+"""Factory of the configured backends and of the router over them."""
 
 from __future__ import annotations
 
@@ -17,42 +17,52 @@ from persona_stream.settings.schema import DEFAULT, Settings
 def build_router(
     settings: Settings, personas: Mapping[str, Persona] | None, process_query: Callable[..., Any] | None = None
 ) -> ModelRouter:
-    """Make every backend that the settings name, and say which names each answers to. Raises as ``backends``."""
+    """Create all configured backends and a router over them. Raises the errors of ``build_backends``."""
     return route(settings, personas, build_backends(settings, personas, process_query))
 
 
-def route(settings: Settings, personas: Mapping[str, Persona] | None, answering: Mapping[str, Backend]) -> ModelRouter:
-    """Say which names each of these backends answers to."""
-    by_model = {model: answering[each.name] for each in settings.backends for model in each.models}
-    return ModelRouter(answering[DEFAULT], personas, by_model)
+def route(settings: Settings, personas: Mapping[str, Persona] | None, backends: Mapping[str, Backend]) -> ModelRouter:
+    """Create a router over the given backends."""
+    by_model = {model: backends[config.name] for config in settings.backends for model in config.models}
+    return ModelRouter(backends[DEFAULT], personas, by_model)
 
 
 def build_backends(
     settings: Settings, personas: Mapping[str, Persona] | None, process_query: Callable[..., Any] | None = None
 ) -> Mapping[str, Backend]:
-    """Make every backend that the settings name, each with the one that takes over.
+    """Create all configured backends, with their fallbacks, by name.
+
+    Args:
+        settings: the settings.
+        personas: the personas by username, for the demo backend.
+        process_query: the default backend's function, in place of the one that the settings name.
 
     Raises:
-        ConfigurationError: one of them cannot be made; the text says what to do.
+        ConfigurationError: a backend cannot be created.
     """
-    backed = {each.name for each in settings.backends if each.fallback is not None}
-    default = from_callable(process_query) if process_query else _backend(settings, personas, DEFAULT in backed)
-    others = [each for each in settings.backends if each.name != DEFAULT]
-    made = {DEFAULT: default} | {
-        each.name: replace(_backend(settings.for_backend(each), None, each.name in backed), name=each.name)
-        for each in others
+    with_fallbacks = {config.name for config in settings.backends if config.fallback is not None}
+    backends: dict[str, Backend] = {}
+    if process_query:
+        backends[DEFAULT] = from_callable(process_query)
+    else:
+        backends[DEFAULT] = _build_backend(settings, personas, has_fallback=DEFAULT in with_fallbacks)
+    for config in settings.backends:
+        if config.name != DEFAULT:
+            own = settings.for_backend(config)
+            backend = _build_backend(own, None, has_fallback=config.name in with_fallbacks)
+            backends[config.name] = replace(backend, name=config.name)
+    fallbacks = {
+        config.name: with_fallback(backends[config.name], backends[config.fallback])
+        for config in settings.backends
+        if config.fallback is not None
     }
-    answering = dict(made)
-    for each in settings.backends:
-        if each.fallback is not None:
-            answering[each.name] = with_fallback(made[each.name], made[each.fallback])
-    return answering
+    return backends | fallbacks
 
 
-def _backend(settings: Settings, personas: Mapping[str, Persona] | None, is_backed: bool) -> Backend:
-    # Where somebody else can answer at once, nobody shall wait for this one to come round.
-    more: Any = {"tries": 1} if is_backed else {}
-    # Only what answers is imported: the others' libraries would be a fifth of the time that a start takes.
+def _build_backend(settings: Settings, personas: Mapping[str, Persona] | None, *, has_fallback: bool) -> Backend:
+    # With a fallback that can answer at once, the client does not wait for retries.
+    options: Any = {"max_attempts": 1} if has_fallback else {}
+    # Each kind is imported on demand: the libraries of the others would take a fifth of the start-up time.
     match settings.backend:
         case "demo":
             from persona_stream.backends.demo import demo_backend
@@ -67,7 +77,7 @@ def _backend(settings: Settings, personas: Mapping[str, Persona] | None, is_back
                 model=settings.openai_model,
                 stream=settings.openai_stream,
                 timeout=settings.timeout,
-                **more,
+                **options,
             )
         case "anthropic":
             from persona_stream.backends.anthropic.backend import anthropic_backend
@@ -79,7 +89,7 @@ def _backend(settings: Settings, personas: Mapping[str, Persona] | None, is_back
                 max_tokens=settings.anthropic_max_tokens,
                 stream=settings.anthropic_stream,
                 timeout=settings.timeout,
-                **more,
+                **options,
             )
-        case spec:
-            return from_import_path(spec)
+        case import_path:
+            return from_import_path(import_path)

@@ -1,4 +1,4 @@
-"""Two backends as one: where the first cannot answer, the second does."""
+"""Fallback: a backend that hands queries to a second one while the first is unavailable."""
 
 from __future__ import annotations
 
@@ -12,37 +12,36 @@ from persona_stream.errors import BackendUnavailable, ConfigurationError
 logger = logging.getLogger("persona_stream.backends")
 
 
-def with_fallback(first: Backend, second: Backend) -> Backend:
-    """Ask the second, once, where the first is out of reach, too busy or broken before it has said anything.
+def with_fallback(primary: Backend, fallback: Backend) -> Backend:
+    """Create a backend that asks ``fallback``, once, when ``primary`` raises ``BackendUnavailable``.
 
     Raises:
-        ConfigurationError: one of them runs on an event loop, and the other does not.
+        ConfigurationError: only one of them runs on an event loop.
     """
-    if first.is_async != second.is_async:
-        raise ConfigurationError(f"{second.name} cannot take over from {first.name}: only one of them is async")
+    if primary.is_async != fallback.is_async:
+        raise ConfigurationError(f"{fallback.name} cannot be the fallback of {primary.name}: only one of them is async")
 
-    def told(trouble: BackendUnavailable) -> None:
-        logger.warning("%s cannot answer (%s): %s takes over", first.name, trouble, second.name)
+    def log_fallback(error: BackendUnavailable) -> None:
+        logger.warning("%s is unavailable (%s): falling back to %s", primary.name, error, fallback.name)
 
     def process_query(query: Query) -> object:
         try:
-            return first.process_query(query)
-        except BackendUnavailable as trouble:
-            told(trouble)
-        return second.process_query(query)
+            return primary.process_query(query)
+        except BackendUnavailable as error:
+            log_fallback(error)
+        return fallback.process_query(query)
 
     async def process_query_async(query: Query) -> object:
         try:
-            return await cast("Any", first.process_query(query))
-        except BackendUnavailable as trouble:
-            told(trouble)
-        return await cast("Any", second.process_query(query))
+            return await cast("Any", primary.process_query(query))
+        except BackendUnavailable as error:
+            log_fallback(error)
+        return await cast("Any", fallback.process_query(query))
 
-    either = process_query_async if first.is_async else process_query
     return Backend(
-        first.name,
-        either,
-        first.is_async,
-        first.capabilities & second.capabilities,
-        retry_after=lambda: min(first.retry_after(), second.retry_after()),
+        primary.name,
+        process_query_async if primary.is_async else process_query,
+        primary.is_async,
+        primary.capabilities & fallback.capabilities,
+        retry_after=lambda: min(primary.retry_after(), fallback.retry_after()),
     )

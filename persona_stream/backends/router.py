@@ -1,4 +1,4 @@
-"""Who answers to which name: personas, models that are routed to a backend, or whoever there is."""
+"""Router: maps the names that clients request to backends and personas."""
 
 from __future__ import annotations
 
@@ -11,55 +11,57 @@ from persona_stream.personas.persona import Persona
 
 
 class Route(Struct, frozen=True):
-    """Hold who answers: a backend, and the persona that it answers as, if it is one's name."""
+    """Backend for a name, and the persona if the name is a persona's."""
 
     backend: Backend
     persona: Persona | None = None
 
 
 class ModelRouter:
-    """Know the names that clients can ask for."""
+    """Router over the configured backends and personas."""
 
     def __init__(
         self,
         default: Backend,
         personas: Mapping[str, Persona] | None = None,
-        routed: Mapping[str, Backend] | None = None,
+        by_model: Mapping[str, Backend] | None = None,
     ) -> None:
-        """Say who there is.
+        """Create a router.
 
         Args:
-            default: answers as every persona, and where there are none, to any name that nobody else has.
-            personas: by username; ``None`` where any name goes through.
-            routed: other backends, by the model's name. A persona of that name comes first.
+            default: answers for the personas, or without personas, for every name that has no other backend.
+            personas: the personas by username; ``None`` accepts any name.
+            by_model: other backends by model name. A persona with the same name takes precedence.
         """
-        self._default, self._personas, self._routed = default, personas, routed or {}
+        self._default = default
+        self._personas = personas
+        self._by_model = by_model or {}
 
     @property
     def names(self) -> Sequence[str]:
-        """Give the names that a client may choose from; never none."""
-        first = [self._default.name] if self._personas is None else list(self._personas)
-        return list(dict.fromkeys((*first, *self._routed)))
+        """The names that a client may choose from; never empty."""
+        default_names = [self._default.name] if self._personas is None else list(self._personas)
+        return list(dict.fromkeys((*default_names, *self._by_model)))
 
     @property
     def unavailable_count(self) -> int:
-        """Count those that will answer nobody for a while."""
-        return sum(backend.retry_after() > 0 for backend in {self._default, *self._routed.values()})
+        """Number of backends that are unavailable at the moment."""
+        return sum(backend.retry_after() > 0 for backend in {self._default, *self._by_model.values()})
 
     @property
     def all_async(self) -> bool:
-        """Tell whether all of them run on an event loop."""
-        return all(backend.is_async for backend in (self._default, *self._routed.values()))
+        """Whether all backends run on an event loop."""
+        return all(backend.is_async for backend in (self._default, *self._by_model.values()))
 
     @property
     def personas(self) -> Sequence[Persona]:
-        """Give the personas."""
+        """The configured personas."""
         return list((self._personas or {}).values())
 
     def find(self, name: str) -> Route | None:
-        """Give who answers to a name, if anybody does."""
+        """Return the route for a name, or ``None`` if the name is unknown."""
         if self._personas is not None and name in self._personas:
             return Route(self._default, self._personas[name])
-        if name in self._routed:
-            return Route(self._routed[name])
+        if name in self._by_model:
+            return Route(self._by_model[name])
         return Route(self._default) if self._personas is None else None

@@ -157,7 +157,7 @@ class Paper:
     """Take the place of a reply that arrives: its pieces are there, and nothing waits."""
 
     status = 200
-    succeeds = True
+    is_success = True
 
     def __init__(
         self,
@@ -168,7 +168,7 @@ class Paper:
     ) -> None:
         self.headers = {"Content-Type": kind}
         self._are_there = are_there
-        self.pieces = self._read(pieces, trouble)
+        self.chunks = self._read(pieces, trouble)
 
     def has_buffered_data(self) -> bool:
         """Whether the pieces seem to have come, or to come one by one."""

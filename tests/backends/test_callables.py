@@ -315,17 +315,17 @@ def query_as_text(query: str) -> str:
         (two_unknown, ["two_unknown", "parameter a"]),
         (unknown_beside, ["unknown_beside", "parameter q"]),
         (unknown_keyword, ["unknown_keyword", "parameter q"]),
-        (two_by_position, ["two_by_position", "parameter message", "by position only"]),
+        (two_by_position, ["two_by_position", "parameter message", "positional-only"]),
         (query_as_text, ["query_as_text", "annotated str", "name it message"]),
         (Shop.ask, ["Shop.ask", "method without its object", "module:object.method"]),
         (hides, ["hides", "functools.wraps", "message"]),
-        (only_args, ["only_args", "takes nothing that a query has"]),
-        (nothing, ["nothing", "takes nothing that a query has", "message"]),
-        (nothing_of_a_query, ["nothing_of_a_query", "takes nothing that a query has"]),
-        (functools.partial(one_message, message="fixed"), ["one_message", "takes nothing that a query has"]),
+        (only_args, ["only_args", "takes no part of a query"]),
+        (nothing, ["nothing", "takes no part of a query", "message"]),
+        (nothing_of_a_query, ["nothing_of_a_query", "takes no part of a query"]),
+        (functools.partial(one_message, message="fixed"), ["one_message", "takes no part of a query"]),
         (CannotFly(), ["CannotFly.abilities", "{'fly'}", "tools, images, prefill, response_format"]),
-        (NeedsArguments, ["NeedsArguments", "without arguments", "TypeError", "build the object yourself"]),
-        (SimpleNamespace, ["SimpleNamespace", "is a class, and its objects cannot be called"]),
+        (NeedsArguments, ["NeedsArguments", "without arguments", "TypeError", "create the object yourself"]),
+        (SimpleNamespace, ["SimpleNamespace", "is a class whose objects cannot be called"]),
         ("ask", ["builtins:str", "is a str, which cannot be called"]),
         (17, ["is an int, which cannot be called"]),
         (None, ["is a NoneType, which cannot be called"]),
@@ -412,7 +412,7 @@ def test_a_spec_names_a_function_in_the_current_directory(spec: str, answer: str
 @pytest.mark.parametrize(
     ("spec", "words", "cause"),
     [
-        ("", ["'' names no function", "module:function or module:object.method"], None),
+        ("", ["'' is not an import path", "module:function or module:object.method"], None),
         ("shop_of_test", ["module:function"], None),
         ("shop_of_test:", ["module:function"], None),
         (":ask", ["module:function"], None),
@@ -421,8 +421,8 @@ def test_a_spec_names_a_function_in_the_current_directory(spec: str, answer: str
         ("shop-of-test:ask", ["module:function"], None),
         ("folder_of_test/inner.py:ask", ["dots and not slashes"], None),
         (" shop_of_test:ask", ["module:function"], None),
-        ("shop_of_test.py:ask", ["a file's name", "write shop_of_test"], ModuleNotFoundError),
-        ("missing_of_test:ask", ["no module missing_of_test", "folder that holds it"], ModuleNotFoundError),
+        ("shop_of_test.py:ask", ["a file name", "write shop_of_test"], ModuleNotFoundError),
+        ("missing_of_test:ask", ["no module missing_of_test", "folder that contains it"], ModuleNotFoundError),
         ("folder_of_test.missing:ask", ["no module folder_of_test.missing"], ModuleNotFoundError),
         ("missing_of_test.inner:ask", ["no module missing_of_test:"], ModuleNotFoundError),
         ("needy_of_test:ask", ["needy_of_test needs not_installed_anywhere"], ModuleNotFoundError),
@@ -433,7 +433,7 @@ def test_a_spec_names_a_function_in_the_current_directory(spec: str, answer: str
         ("shop_of_test:street.shop.zzz", ["shop_of_test.street.shop has no zzz"], AttributeError),
         ("shop_of_test:text", ["shop_of_test:text is a str, which cannot be called"], None),
         ("shop_of_test:Shop.ask", ["shop_of_test:Shop.ask", "method without its object"], None),
-        ("os:getpid", ["os:getpid takes nothing that a query has"], None),
+        ("os:getpid", ["os:getpid takes no part of a query"], None),
     ],
 )
 def test_a_spec_that_names_nothing_says_what_to_do(
@@ -492,6 +492,37 @@ def test_the_texts_of_a_generator_are_sent(function: object, rest: object) -> No
     assert returned == rest
 
 
+def test_empty_texts_of_a_generator_are_skipped() -> None:
+    """The last delta of OpenAI's streams has the content ``None``, which generators forward."""
+
+    def ask(message: str) -> Iterator[str | None]:
+        yield from ("Forty", None, "", "-two")
+
+    sent: list[str] = []
+    from_callable(ask).process_query(query_with(BARE, on_text=sent.append))
+    assert sent == ["Forty", "-two"]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_generator_of_other_values_is_named_in_the_error(is_async: bool) -> None:
+    """The text names the user's function, and not one of ours."""
+
+    def ask(message: str) -> Iterator[Any]:
+        yield {"text": message}
+
+    async def ask_async(message: str) -> Any:
+        yield {"text": message}
+
+    backend = from_callable(ask_async if is_async else ask, "my_bot:ask")
+
+    def run() -> None:
+        result: Any = backend.process_query(BARE)
+        asyncio.run(result)
+
+    with pytest.raises(TypeError, match=r"^my_bot:ask yielded dict: yield strings$"):
+        run()
+
+
 def test_a_generator_that_is_left_is_closed() -> None:
     """Its ``finally`` runs, whatever ended the run."""
     ended: list[str] = []
@@ -510,12 +541,13 @@ def test_a_generator_that_is_left_is_closed() -> None:
     assert ended == [BARE.message]
 
 
-def test_a_callable_says_what_else_it_can_do() -> None:
-    """By an attribute; most have none."""
+@pytest.mark.parametrize("attribute", ["capabilities", "abilities"])
+def test_an_attribute_declares_the_capabilities_of_a_callable(attribute: str) -> None:
+    """Under either name; without it a callable has none."""
 
     def ask(query: Query) -> str:
         return query.tools[0].name
 
     assert from_callable(ask).capabilities == frozenset()
-    ask.abilities = {"tools", "images"}  # type: ignore[attr-defined]  # a function takes any
+    setattr(ask, attribute, {"tools", "images"})
     assert from_callable(ask).capabilities == {"tools", "images"}

@@ -30,7 +30,7 @@ def test_the_second_answers_where_the_first_cannot(caplog: pytest.LogCaptureFixt
     """And the log says so."""
     either = with_fallback(Backend("one", raising(BackendUnavailable("It is busy."))), Backend("two", answering))
     assert either.process_query(QUERY) == "Hi!"
-    assert "one cannot answer (It is busy.): two takes over" in caplog.text
+    assert "one is unavailable (It is busy.): falling back to two" in caplog.text
 
 
 def test_the_first_answers_where_it_can(caplog: pytest.LogCaptureFixture) -> None:

@@ -53,7 +53,12 @@ def test_every_try_at_a_provider_names_its_run(tmp_path: Path, form: str, execut
         finally:
             assert served.stop() == 0
     written = lines(served, form)
-    for text in ("try 1 of model m1", "careful takes over", "try 1 of model m2", "answered, 6 characters"):
+    for text in (
+        "attempt 1 for model m1",
+        "falling back to careful",
+        "attempt 1 for model m2",
+        "answered, 6 characters",
+    ):
         assert [run for line, run in written if text in line] == [run_id], (text, written)
     assert {run for _, run in written} == {run_id}
 

@@ -159,7 +159,7 @@ def test_a_stream_that_breaks_off_is_an_error_behind_its_words(both: Both) -> No
     assert answer(got) == "Forty-"
     assert (got[-1].data["code"], got[-1].data["error"]) == (
         "backend_error",
-        "The provider's reply broke off in the middle",
+        "The model provider's response broke off",
     )
     assert len(both.behind.requests) == 1
 

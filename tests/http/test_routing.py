@@ -82,7 +82,7 @@ def test_a_fallback_takes_over_at_once(houses: Houses, status: int) -> None:
     assert (code, "From the second." in text) == (200, True)
     assert time.monotonic() - begun < 4
     assert (len(houses.first.requests), len(houses.second.requests)) == (1, 1)
-    houses.server.wait_for_log("careful takes over")
+    houses.server.wait_for_log("falling back to careful")
 
 
 def test_what_was_refused_is_not_asked_again(houses: Houses) -> None:
@@ -97,7 +97,7 @@ def test_a_fallback_that_fails_is_the_end(houses: Houses) -> None:
     houses.first.replies = [http(503, "busy")]
     houses.second.replies = [http(401, {"type": "error", "error": {"type": "authentication_error", "message": "no"}})]
     code, text = ask(houses, "quick")
-    assert (code, "credentials" in text or "凭据" in text) == (502, True)
+    assert (code, "API key" in text or "API 密钥" in text) == (502, True)
     assert (len(houses.first.requests), len(houses.second.requests)) == (1, 1)
 
 

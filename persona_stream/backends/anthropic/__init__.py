@@ -1,4 +1,4 @@
-"""Backend for providers that speak the Anthropic Messages API."""
+"""Backend for providers with the Anthropic Messages API."""
 
 from persona_stream.backends.anthropic.backend import anthropic_backend
 

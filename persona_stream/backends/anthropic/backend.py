@@ -1,7 +1,4 @@
-"""Any provider that speaks Anthropic's ``/v1/messages``.
-
-Anthropic's dialect, as one who asks speaks it.
-"""
+"""Backend for any provider with Anthropic's Messages API (``/v1/messages``)."""
 
 from __future__ import annotations
 
@@ -22,20 +19,23 @@ from persona_stream.backends.providers.factory import (
 )
 from persona_stream.core.query import Answer, Query
 
+_NAME = "anthropic"
+_VERSION = "2023-06-01"
+
 
 @dataclass(frozen=True, slots=True)
 class AnthropicAdapter:
-    """Ask for one model.
+    """Adapter for the Messages API, for one model.
 
     Attributes:
-        max_tokens: how long an answer may be, where the client does not say it.
+        max_tokens: maximum length of an answer, where the client sets none.
     """
 
     model: str
     max_tokens: int
 
-    name: ClassVar = "anthropic"
-    # 529 says that all of Anthropic is too busy at the moment.
+    name: ClassVar = _NAME
+    # 529 is Anthropic's "overloaded_error".
     retryable_statuses: ClassVar = frozenset({429, 502, 503, 504, 529})
 
     def build_request(self, query: Query, *, stream: bool) -> dict[str, object]:
@@ -51,12 +51,6 @@ class AnthropicAdapter:
         return AnthropicStreamDecoder()
 
 
-__all__ = ["anthropic_backend"]
-
-_NAME = "anthropic"
-_VERSION = "2023-06-01"
-
-
 def anthropic_backend(
     *,
     base_url: str | None,
@@ -64,20 +58,20 @@ def anthropic_backend(
     model: str | None,
     max_tokens: int = 4096,
     stream: bool = False,
-    **means: Unpack[ClientOptions],
+    **options: Unpack[ClientOptions],
 ) -> Backend:
-    """Make a backend of a provider.
+    """Create a backend for a provider.
 
     Args:
-        base_url: its address, with or without ``/v1``.
-        api_key: its key; a provider on one's own machine may need none.
-        model: the model to ask for.
-        max_tokens: how long an answer may be, where the client does not say it.
-        stream: whether to take its answers as streams.
-        **means: what ``Means`` has.
+        base_url: the provider's base URL, with or without ``/v1``.
+        api_key: the API key; a provider on the same machine may need none.
+        model: the model to request.
+        max_tokens: maximum length of an answer, where the client sets none.
+        stream: whether to request streams.
+        **options: the fields of ``ClientOptions``.
 
     Raises:
-        ConfigurationError: a setting is missing, or none that a provider can be reached with.
+        ConfigurationError: a setting is missing or invalid.
     """
     address = endpoint_url(base_url, _NAME, "https://api.anthropic.com")
     model = require_model(model, _NAME)
@@ -87,8 +81,8 @@ def anthropic_backend(
         model=model,
         url=address.removesuffix("/messages").removesuffix("/v1") + "/v1/messages",
         headers={"anthropic-version": _VERSION} | ({"x-api-key": key} if key else {}),
-        secret=key,
+        api_key=key,
         stream=stream,
-        abilities=("tools", "images", "prefill", "json_schema"),
-        means=means,
+        capabilities=("tools", "images", "prefill", "json_schema"),
+        options=options,
     )

@@ -1,10 +1,8 @@
-"""A query as the body of a request.
+"""Request bodies of the Messages API: a query as system prompt, messages, tools and sampling parameters.
 
-Turns as Anthropic's messages.
-
-Its rules, which other dialects do not have: instructions stand apart; user and assistant take turns, and the user
-begins; results of tools are the user's, and stand before all else in their message; no text is blank, and an answer
-that is begun does not end with white space.
+The API has rules that others do not have: the system prompt is a field of its own; user and assistant messages
+alternate, and the first one is the user's; tool results belong to a user message, before its other content; no text is
+blank, and the beginning of an answer (prefill) does not end with white space.
 """
 
 from __future__ import annotations
@@ -19,34 +17,66 @@ from persona_stream.core.query import Query, Turn
 
 Block = dict[str, Any]
 
-_NO_ID = re.compile(r"[^A-Za-z0-9_-]")
+_INVALID_ID_CHARACTER = re.compile(r"[^A-Za-z0-9_-]")
+_SAMPLING_PARAMETERS = ("temperature", "top_p", "top_k")
+_TOOL_CHOICE_TYPES = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}
+
+
+def build_request(query: Query, model: str, max_tokens: int, *, stream: bool = False) -> dict[str, object]:
+    """Build the JSON body.
+
+    Parameters that the API does not have are left out: seeds, penalties, reasoning effort, and strict tools, which not
+    every provider with this API supports.
+    """
+    parameters: Mapping[str, Any] = query.parameters
+    body: dict[str, object] = {
+        "model": model,
+        "max_tokens": parameters.get("max_completion_tokens") or parameters.get("max_tokens") or max_tokens,
+        "messages": build_messages(query),
+        "stream": stream,
+    }
+    if system := build_system(query):
+        body["system"] = system
+    body |= {name: parameters[name] for name in _SAMPLING_PARAMETERS if name in parameters}
+    if stop_sequences := _build_stop_sequences(parameters.get("stop")):
+        body["stop_sequences"] = stop_sequences
+    match parameters.get("response_format"):
+        case {"json_schema": {"schema": dict() as schema}}:
+            body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+    if "user" in parameters:
+        body["metadata"] = {"user_id": parameters["user"]}
+    if query.tools:
+        body["tools"] = [_build_tool(tool) for tool in query.tools]
+        if choice := _build_tool_choice(query):
+            body["tool_choice"] = choice
+    return body
 
 
 def build_system(query: Query) -> str:
-    """Give the instructions: the system prompt, and those that stand among the turns."""
+    """Build the system prompt, including system messages among the turns."""
     turns = (*query.history, *query.tool_turns)
-    said = (query.system_prompt(), *(turn.content for turn in turns if turn.role == "system"))
-    return "\n\n".join(text for text in said if text.strip())
+    texts = (query.system_prompt(), *(turn.content for turn in turns if turn.role == "system"))
+    return "\n\n".join(text for text in texts if text.strip())
 
 
 def build_messages(query: Query) -> list[Block]:
-    """Give the messages: history, message, and what was said since."""
+    """Build the messages: the history, the message, and the tool turns."""
     merged: list[tuple[str, list[Block]]] = []
     for turn in (*query.history, Turn("user", query.message, query.parts), *query.tool_turns):
         role: Literal["user", "assistant"] = "assistant" if turn.role == "assistant" else "user"
-        if blocks := _blocks(turn):
+        if blocks := _build_blocks(turn):
             if merged and merged[-1][0] == role:
                 merged[-1][1].extend(blocks)
             else:
                 merged.append((role, blocks))
     if merged and merged[0][0] == "assistant":
-        merged.insert(0, ("user", [_text("…")]))
-    if merged and merged[-1][0] == "assistant" and (begun := merged[-1][1][-1])["type"] == "text":
-        begun["text"] = begun["text"].rstrip()
-    return [{"role": role, "content": _content(blocks)} for role, blocks in merged]
+        merged.insert(0, ("user", [_text_block("…")]))
+    if merged and merged[-1][0] == "assistant" and (prefill := merged[-1][1][-1])["type"] == "text":
+        prefill["text"] = prefill["text"].rstrip()
+    return [{"role": role, "content": _build_content(blocks)} for role, blocks in merged]
 
 
-def _content(blocks: list[Block]) -> str | list[Block]:
+def _build_content(blocks: list[Block]) -> str | list[Block]:
     match blocks:
         case [{"type": "text", "text": str(text)}]:
             return text
@@ -54,109 +84,81 @@ def _content(blocks: list[Block]) -> str | list[Block]:
             return sorted(blocks, key=lambda block: block["type"] != "tool_result")
 
 
-def _blocks(turn: Turn) -> list[Block]:
+def _build_blocks(turn: Turn) -> list[Block]:
     match turn:
         case Turn(role="system"):
             return []
         case Turn(role="tool", call_id=str(call_id)):
-            return [_result(turn, call_id)]
+            return [_tool_result_block(turn, call_id)]
         case _:
-            return [*_parts(turn), *(_call(call) for call in turn.calls)]
+            return [*_part_blocks(turn), *(_tool_use_block(call) for call in turn.calls)]
 
 
-def _parts(turn: Turn) -> list[Block]:
-    parts = turn.parts or (turn.content,)
-    return [_part(part) for part in parts if not isinstance(part, str) or part.strip()]
+def _part_blocks(turn: Turn) -> list[Block]:
+    parts: tuple[Part, ...] = turn.parts or (turn.content,)
+    return [
+        _image_block(part) if isinstance(part, Image) else _text_block(part)
+        for part in parts
+        if isinstance(part, Image) or part.strip()
+    ]
 
 
-def _part(part: Part) -> Block:
-    return _image(part) if isinstance(part, Image) else _text(part)
-
-
-def _text(text: str) -> Block:
+def _text_block(text: str) -> Block:
     return {"type": "text", "text": text}
 
 
-def _image(image: Image) -> Block:
+def _image_block(image: Image) -> Block:
     if not image.url.startswith("data:"):
         return {"type": "image", "source": {"type": "url", "url": image.url}}
-    kind, _, data = image.url.removeprefix("data:").partition(";base64,")
-    media_type = "image/jpeg" if kind == "image/jpg" else kind
+    media_type, _, data = image.url.removeprefix("data:").partition(";base64,")
+    if media_type == "image/jpg":
+        media_type = "image/jpeg"
     return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
 
 
-def _call(call: ToolCall) -> Block:
-    return {"type": "tool_use", "id": _id(call.id), "name": call.name, "input": parse_tool_input(call.arguments)}
+def _tool_use_block(call: ToolCall) -> Block:
+    return {
+        "type": "tool_use",
+        "id": _valid_id(call.id),
+        "name": call.name,
+        "input": parse_tool_input(call.arguments),
+    }
 
 
-def _result(turn: Turn, call_id: str) -> Block:
-    blocks = _parts(turn)
+def _tool_result_block(turn: Turn, call_id: str) -> Block:
+    blocks = _part_blocks(turn)
     if turn.failed and not blocks:
-        blocks = [_text("The tool failed.")]
-    result: Block = {"type": "tool_result", "tool_use_id": _id(call_id)}
+        blocks = [_text_block("The tool failed.")]
+    result: Block = {"type": "tool_result", "tool_use_id": _valid_id(call_id)}
     if blocks:
-        result["content"] = _content(blocks)
+        result["content"] = _build_content(blocks)
     return result | {"is_error": True} if turn.failed else result
 
 
-def _id(call_id: str) -> str:
-    """Give an id that Anthropic takes; those of others may have dots or colons."""
-    return _NO_ID.sub("_", call_id)
+def _valid_id(call_id: str) -> str:
+    """Replace characters that Anthropic rejects; ids of other providers may contain dots or colons."""
+    return _INVALID_ID_CHARACTER.sub("_", call_id)
 
 
-_AS_GIVEN = ("temperature", "top_p", "top_k")
-_CHOICES = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}
+def _build_stop_sequences(stop: object) -> list[str]:
+    stops = [stop] if isinstance(stop, str) else stop if isinstance(stop, tuple | list) else []
+    # Anthropic rejects a request with a blank one.
+    return [sequence for sequence in stops if sequence.strip()]
 
 
-def build_request(query: Query, model: str, max_tokens: int, *, stream: bool = False) -> dict[str, object]:
-    """Give the JSON object to send.
-
-    What this dialect has no word for is left out: seeds, penalties, how much to think, and whether a tool's arguments
-    must keep to their schema, which not every provider of this dialect knows.
-    """
-    given: Mapping[str, Any] = query.parameters
-    body: dict[str, object] = {
-        "model": model,
-        "max_tokens": given.get("max_completion_tokens") or given.get("max_tokens") or max_tokens,
-        "messages": build_messages(query),
-        "stream": stream,
-    }
-    if system := build_system(query):
-        body["system"] = system
-    body |= {name: given[name] for name in _AS_GIVEN if name in given}
-    if stops := _stops(given.get("stop")):
-        body["stop_sequences"] = stops
-    match given.get("response_format"):
-        case {"json_schema": {"schema": dict() as schema}}:
-            body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
-    if "user" in given:
-        body["metadata"] = {"user_id": given["user"]}
-    if query.tools:
-        body["tools"] = [_tool(tool) for tool in query.tools]
-        if choice := _choice(query):
-            body["tool_choice"] = choice
-    return body
+def _build_tool(tool: Tool) -> dict[str, object]:
+    description = {} if tool.description is None else {"description": tool.description}
+    return {"name": tool.name, **description, "input_schema": {"type": "object", **tool.schema}}
 
 
-def _stops(given: object) -> list[str]:
-    stops = [given] if isinstance(given, str) else given if isinstance(given, tuple | list) else []
-    # One of white space alone makes Anthropic refuse the request.
-    return [stop for stop in stops if stop.strip()]
-
-
-def _tool(tool: Tool) -> dict[str, object]:
-    described = {} if tool.description is None else {"description": tool.description}
-    return {"name": tool.name, **described, "input_schema": {"type": "object", **tool.schema}}
-
-
-def _choice(query: Query) -> dict[str, object]:
-    alone = query.parameters.get("parallel_tool_calls") is False
-    if query.tool_choice is None and not alone:
+def _build_tool_choice(query: Query) -> dict[str, object]:
+    is_sequential = query.parameters.get("parallel_tool_calls") is False
+    if query.tool_choice is None and not is_sequential:
         return {}
     mode = "auto" if query.tool_choice is None else query.tool_choice.mode
-    choice: dict[str, object] = {"type": _CHOICES[mode]}
+    choice: dict[str, object] = {"type": _TOOL_CHOICE_TYPES[mode]}
     if query.tool_choice is not None and query.tool_choice.name is not None:
         choice["name"] = query.tool_choice.name
-    if alone and mode != "none":
+    if is_sequential and mode != "none":
         choice["disable_parallel_tool_use"] = True
     return choice

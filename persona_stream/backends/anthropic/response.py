@@ -1,15 +1,10 @@
-"""A message as an ``Answer``.
-
-What Anthropic's error objects mean.
-
-The arguments of a call: an object on this wire, and everywhere else JSON as the model wrote it.
-"""
+"""Responses of the Messages API: texts, tool calls, stop reasons, usage, unknown fields and errors."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any
 
 from persona_stream.backends.providers.base import ErrorObject
@@ -20,10 +15,10 @@ from persona_stream.core.query import Answer, Finish, Usage
 
 
 def parse_tool_input(arguments: str) -> dict[str, object]:
-    """Give arguments as an object.
+    """Parse the arguments of a call, which are an object in this API and elsewhere JSON as the model wrote it.
 
-    What is none, because a model wrote it badly or came to its limit, becomes the one argument ``arguments``: so the
-    conversation can go on, and the model sees what it did.
+    Invalid JSON, from a careless model or one that reached its token limit, becomes the single argument ``arguments``,
+    so that the conversation can continue and the model sees its mistake.
     """
     parsed = loads_lenient(arguments)
     if isinstance(parsed, dict):
@@ -31,11 +26,11 @@ def parse_tool_input(arguments: str) -> dict[str, object]:
     return {"arguments": arguments} if arguments.strip() else {}
 
 
-def dump_tool_input(found: object) -> str:
-    """Give an ``input`` as JSON. One that is a text was written down in parts, and is what the model wrote."""
-    if isinstance(found, str):
-        return found.strip() or "{}"
-    return "{}" if found is None else json.dumps(found, ensure_ascii=False)
+def dump_tool_input(value: object) -> str:
+    """Serialize the ``input`` of a call; a string was assembled from a stream, and is JSON already."""
+    if isinstance(value, str):
+        return value.strip() or "{}"
+    return "{}" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 logger = logging.getLogger("persona_stream.backends.anthropic")
@@ -49,76 +44,87 @@ _FINISHES: Mapping[str, Finish] = {
     "tool_use": "tools",
     "refusal": "filter",
 }
-_OURS_IN_MESSAGE = frozenset({"id", "type", "role", "model", "content", "usage"})
-_OURS_IN_USAGE = frozenset({"input_tokens", "output_tokens"})
+_KNOWN_MESSAGE_FIELDS = frozenset({"id", "type", "role", "model", "content", "usage"})
+_KNOWN_USAGE_FIELDS = frozenset({"input_tokens", "output_tokens"})
 
 
 def parse_message(parsed: object) -> Answer:
-    """Give the answer in a message.
+    """Parse a message.
 
     Raises:
-        Trouble: there is none in it.
+        ProviderError: it contains no answer.
     """
     match parsed:
-        case {"content": str(text), **others}:
-            return _answer([{"type": "text", "text": text}], others, parsed)
-        case {"content": list(blocks), **others}:
-            return _answer(blocks, others, parsed)
+        case {"content": str(text), **message}:
+            return _parse_content([{"type": "text", "text": text}], message, parsed)
+        case {"content": list(blocks), **message}:
+            return _parse_content(blocks, message, parsed)
         case {"type": "message"}:
             raise ProviderError("empty", "no content")
         case _:
-            raise ProviderError("unreadable", "no message")
+            raise ProviderError("unreadable", "not a message")
 
 
-def _answer(blocks: list[Any], message: Mapping[Any, Any], raw: object) -> Answer:
-    text, thoughts, calls, others = "", "", [], []
+def _parse_content(blocks: list[Any], message: Mapping[Any, Any], raw: object) -> Answer:
+    text = ""
+    reasoning = ""
+    calls: list[ToolCall] = []
+    unknown_blocks: list[Any] = []
     for block in blocks:
         match block:
             case {"type": "text", **rest}:
                 text += _string(rest.get("text"))
             case {"type": "thinking", **rest}:
-                thoughts += _string(rest.get("thinking"))
+                reasoning += _string(rest.get("thinking"))
             case {"type": "tool_use", "id": str(id_), "name": str(name), **rest}:
                 calls.append(ToolCall(id_, name, dump_tool_input(rest.get("input"))))
             case {"type": "tool_use"}:
-                raise ProviderError("unreadable", "a call without an id and a name")
+                raise ProviderError("unreadable", "a tool call without an id or a name")
             case dict():
-                others.append(block)
+                unknown_blocks.append(block)
     reason = message.get("stop_reason")
-    finish = map_finish_reason(reason, _FINISHES, calls=bool(calls), logger=logger, field="stop_reason")
-    # What came to its limit before it said a word is what the client's own limit made of it.
+    finish = map_finish_reason(reason, _FINISHES, has_calls=bool(calls), logger=logger, field="stop_reason")
+    # An answer that reached the client's token limit before its first word is not an error.
     if not (text.strip() or calls or finish == "length"):
         raise ProviderError("filtered" if finish == "filter" else "empty", f"no text, stop_reason {reason!r:.100}")
     usage = message.get("usage")
     return Answer(
         text,
-        thoughts or None,
-        _usage(usage),
+        reasoning or None,
+        _parse_usage(usage),
         raw,
         finish=finish,
         calls=tuple(calls),
-        extras=_extras(message, others, usage),
+        extras=_provider_fields(message, unknown_blocks, usage),
     )
 
 
-def _usage(usage: object) -> Usage | None:
-    """Add up what went in: what was read from a cache, or written into one, is not among ``input_tokens``."""
+def _parse_usage(usage: object) -> Usage | None:
+    """Parse the usage. Tokens read from or written to a cache are not included in ``input_tokens``, so add them."""
     if not isinstance(usage, dict):
         return None
-    given, taken = _count(usage.get("input_tokens")), _count(usage.get("output_tokens"))
-    if given is None or taken is None:
+    input_tokens = _count(usage.get("input_tokens"))
+    output_tokens = _count(usage.get("output_tokens"))
+    if input_tokens is None or output_tokens is None:
         return None
     cached = (usage.get("cache_creation_input_tokens"), usage.get("cache_read_input_tokens"))
-    return Usage(input_tokens=given + sum(_count(tokens) or 0 for tokens in cached), output_tokens=taken)
+    return Usage(input_tokens=input_tokens + sum(_count(tokens) or 0 for tokens in cached), output_tokens=output_tokens)
 
 
-def _extras(message: Mapping[Any, Any], others: list[Any], usage: object) -> ProviderFields | None:
-    said = {name: value for name, value in message.items() if name not in _OURS_IN_MESSAGE and value is not None}
-    counts = usage if isinstance(usage, dict) else {}
-    counted = {name: value for name, value in counts.items() if name not in _OURS_IN_USAGE and value is not None}
-    fields = {"message": said, "content": others, "usage": counted}
-    found = {place: what for place, what in fields.items() if what}
+def _provider_fields(message: Mapping[Any, Any], unknown_blocks: list[Any], usage: object) -> ProviderFields | None:
+    fields = {
+        "message": _unknown_fields(message, _KNOWN_MESSAGE_FIELDS),
+        "content": unknown_blocks,
+        "usage": _unknown_fields(usage, _KNOWN_USAGE_FIELDS),
+    }
+    found = {location: unknown for location, unknown in fields.items() if unknown}
     return ProviderFields("anthropic", found) if found else None
+
+
+def _unknown_fields(value: object, known: Set[str]) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {}
+    return {name: item for name, item in value.items() if name not in known and item is not None}
 
 
 def _count(value: object) -> int | None:
@@ -129,7 +135,7 @@ def _string(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-_STATUSES: Mapping[str, int] = {
+_STATUS_BY_ERROR_TYPE: Mapping[str, int] = {
     "invalid_request_error": 400,
     "authentication_error": 401,
     "billing_error": 402,
@@ -144,7 +150,7 @@ _STATUSES: Mapping[str, int] = {
 
 
 def parse_error(parsed: object) -> ErrorObject | None:
-    """Find the error object in a body, or in an event of a stream."""
+    """Return the error object in a response body or an event of a stream, or ``None``."""
     if not isinstance(parsed, dict) or not (error := parsed.get("error") or parsed.get("type") == "error"):
         return None
     match error:
@@ -154,5 +160,5 @@ def parse_error(parsed: object) -> ErrorObject | None:
             kind, message = None, error
         case _:
             kind, message = None, parsed.get("message")
-    status = _STATUSES.get(kind, 500) if isinstance(kind, str) else 500
+    status = _STATUS_BY_ERROR_TYPE.get(kind, 500) if isinstance(kind, str) else 500
     return ErrorObject(status, message=message if isinstance(message, str) else "")

@@ -1,4 +1,4 @@
-"""The events of a message, read one by one."""
+"""Decoder of Messages API streams."""
 
 from __future__ import annotations
 
@@ -13,113 +13,116 @@ from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.backends.providers.responses import loads_lenient
 from persona_stream.core.query import Answer
 
-_MOST_FIELDS = 32  # of a message, beside its content
+MAX_MESSAGE_FIELDS = 32
 
 
 @dataclass(frozen=True, slots=True)
 class _Block:
-    begun: dict[str, Any]
+    """Content block: its first event, and the parts that followed."""
+
+    start: dict[str, Any]
     parts: list[str] = field(default_factory=list)
 
-    def whole(self) -> dict[str, Any]:
-        said = "".join(self.parts)
-        match self.begun.get("type"):
+    def result(self) -> dict[str, Any]:
+        text = "".join(self.parts)
+        match self.start.get("type"):
             case "text" | "thinking" as kind:
-                return {**self.begun, kind: said}
-            case _ if not said:
-                return self.begun
+                return {**self.start, kind: text}
+            case _ if not text:
+                return self.start
             case "tool_use":
-                return {**self.begun, "input": said}
+                return {**self.start, "input": text}
             case _:
-                return {**self.begun, "input": loads_lenient(said) or said}
+                return {**self.start, "input": loads_lenient(text) or text}
 
 
 class AnthropicStreamDecoder:
-    """Put a message together, as it would have come in whole, and say what is new in each event."""
+    """Decoder that rebuilds a whole message from its events, and returns the deltas of each."""
 
     def __init__(self) -> None:
         self._message: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
         self._blocks: list[_Block] = []
-        self._open: dict[object, _Block] = {}
-        self.is_over = False
+        self._by_index: dict[object, _Block] = {}
+        self.is_closed = False
 
     @property
     def is_complete(self) -> bool:
-        return self.is_over or self._message.get("stop_reason") is not None
+        return self.is_closed or self._message.get("stop_reason") is not None
 
     def close(self) -> None:
-        self.is_over = True
+        self.is_closed = True
 
     def feed(self, event: Mapping[str, Any]) -> list[StreamDelta]:
         match event:
             case {"type": "content_block_delta", "delta": dict() as delta}:
-                return self._delta(event.get("index"), delta)
+                return self._feed_delta(event.get("index"), delta)
             case {"type": "content_block_start", "content_block": dict() as block}:
-                return self._begin(event.get("index"), block)
+                return self._start_block(event.get("index"), block)
             case {"type": "message_start", "message": dict() as message}:
-                self._note(message, message.get("usage"))
+                self._update(message, message.get("usage"))
             case {"type": "message_delta", "delta": dict() as delta}:
-                self._note(delta, event.get("usage"))
+                self._update(delta, event.get("usage"))
             case {"type": "message_stop"}:
-                self.is_over = True
+                self.is_closed = True
         return []
 
     def result(self) -> Answer:
-        content = [block.whole() for block in self._blocks]
+        content = [block.result() for block in self._blocks]
         message = {"type": "message", **self._message, "content": content, "usage": self._usage}
         return replace(parse_message(message), text="", reasoning=None)
 
-    def _note(self, fields: Mapping[str, Any], usage: object) -> None:
-        _keep(self._message, {name: value for name, value in fields.items() if name not in ("content", "usage")})
+    def _update(self, fields: Mapping[str, Any], usage: object) -> None:
+        _merge(self._message, {name: value for name, value in fields.items() if name not in ("content", "usage")})
         if isinstance(usage, dict):
-            # Counts are those of the whole answer so far, and some say at the end only what has changed.
-            _keep(self._usage, usage)
+            # Counts are cumulative, and some providers repeat at the end only those that have changed.
+            _merge(self._usage, usage)
 
-    def _begin(self, index: object, block: dict[str, Any]) -> list[StreamDelta]:
-        begun = self._open[_place(index)] = _Block(block)
-        self._blocks.append(begun)
+    def _start_block(self, index: object, block: dict[str, Any]) -> list[StreamDelta]:
+        started = _Block(block)
+        self._by_index[_valid_index(index)] = started
+        self._blocks.append(started)
         kind = block.get("type")
         if kind not in ("text", "thinking"):
             return [StreamDelta("rest", json.dumps(block))]
-        said = block.get(kind)
-        if not (isinstance(said, str) and said):
+        text = block.get(kind)
+        if not (isinstance(text, str) and text):
             return [StreamDelta("rest", kind)]
-        begun.parts.append(said)
-        return [StreamDelta("text" if kind == "text" else "reasoning", said)]
+        started.parts.append(text)
+        return [StreamDelta("text" if kind == "text" else "reasoning", text)]
 
-    def _delta(self, index: object, delta: Mapping[str, Any]) -> list[StreamDelta]:
+    def _feed_delta(self, index: object, delta: Mapping[str, Any]) -> list[StreamDelta]:
         match delta:
-            case {"type": "text_delta", "text": str() as said} if said:
-                self._block(index, "text").parts.append(said)
-                return [StreamDelta("text", said)]
-            case {"type": "thinking_delta", "thinking": str() as said} if said:
-                self._block(index, "thinking").parts.append(said)
-                return [StreamDelta("reasoning", said)]
-            case {"type": "input_json_delta", "partial_json": str() as said} if said:
-                self._block(index, None).parts.append(said)
-                return [StreamDelta("rest", said)]
+            case {"type": "text_delta", "text": str() as text} if text:
+                self._find_block(index, "text").parts.append(text)
+                return [StreamDelta("text", text)]
+            case {"type": "thinking_delta", "thinking": str() as text} if text:
+                self._find_block(index, "thinking").parts.append(text)
+                return [StreamDelta("reasoning", text)]
+            case {"type": "input_json_delta", "partial_json": str() as text} if text:
+                self._find_block(index, None).parts.append(text)
+                return [StreamDelta("rest", text)]
             case _:
                 return []
 
-    def _block(self, index: object, kind: str | None) -> _Block:
-        """Find the block that a part belongs to; of a text it is clear what it is, also where nobody began it."""
-        block = self._open.get(_place(index))
+    def _find_block(self, index: object, kind: str | None) -> _Block:
+        """Return the block that a part belongs to; text and thinking blocks are created if their start is missing."""
+        block = self._by_index.get(_valid_index(index))
         if kind is None:
             if block is None:
-                raise ProviderError("unreadable", "a part of a block that was not begun")
+                raise ProviderError("unreadable", "a delta for a block that was not started")
             return block
-        if block is None or block.begun.get("type") != kind:
-            self._begin(index, {"type": kind})
+        if block is None or block.start.get("type") != kind:
+            self._start_block(index, {"type": kind})
             block = self._blocks[-1]
         return block
 
 
-def _keep(kept: dict[str, Any], fields: Mapping[str, Any]) -> None:
+def _merge(target: dict[str, Any], fields: Mapping[str, Any]) -> None:
     for name, value in fields.items():
-        if value is not None and (name in kept or len(kept) < _MOST_FIELDS):
-            kept[name] = value
+        if value is not None and (name in target or len(target) < MAX_MESSAGE_FIELDS):
+            target[name] = value
 
 
-def _place(index: object) -> object:
+def _valid_index(index: object) -> object:
     return index if isinstance(index, int) else None

@@ -1,4 +1,4 @@
-"""Backend for providers that speak the OpenAI Chat Completions API."""
+"""Backend for providers with the OpenAI Chat Completions API."""
 
 from persona_stream.backends.openai.backend import openai_backend
 

@@ -1,7 +1,4 @@
-"""Any provider that speaks OpenAI's ``/chat/completions``.
-
-OpenAI's dialect, as one who asks speaks it.
-"""
+"""Backend for any provider with OpenAI's Chat Completions API (``/chat/completions``)."""
 
 from __future__ import annotations
 
@@ -22,14 +19,17 @@ from persona_stream.backends.providers.factory import (
 )
 from persona_stream.core.query import Answer, Query
 
+_NAME = "openai"
+_ENDPOINT = "/chat/completions"
+
 
 @dataclass(frozen=True, slots=True)
 class OpenAIAdapter:
-    """Ask for one model."""
+    """Adapter for the Chat Completions API, for one model."""
 
     model: str
 
-    name: ClassVar = "openai"
+    name: ClassVar = _NAME
     retryable_statuses: ClassVar = frozenset({429, 502, 503, 504})
 
     def build_request(self, query: Query, *, stream: bool) -> dict[str, object]:
@@ -45,31 +45,25 @@ class OpenAIAdapter:
         return OpenAIStreamDecoder()
 
 
-__all__ = ["openai_backend"]
-
-_NAME = "openai"
-_ENDPOINT = "/chat/completions"
-
-
 def openai_backend(
     *,
     base_url: str | None,
     api_key: str | None,
     model: str | None,
     stream: bool = False,
-    **means: Unpack[ClientOptions],
+    **options: Unpack[ClientOptions],
 ) -> Backend:
-    """Make a backend of a provider.
+    """Create a backend for a provider.
 
     Args:
-        base_url: its address, up to and with ``/v1``.
-        api_key: its key; a provider on one's own machine may need none.
-        model: the model to ask for.
-        stream: whether to take its answers as streams.
-        **means: what ``Means`` has.
+        base_url: the provider's base URL, up to and including ``/v1``.
+        api_key: the API key; a provider on the same machine may need none.
+        model: the model to request.
+        stream: whether to request streams.
+        **options: the fields of ``ClientOptions``.
 
     Raises:
-        ConfigurationError: a setting is missing, or none that a provider can be reached with.
+        ConfigurationError: a setting is missing or invalid.
     """
     address = endpoint_url(base_url, _NAME, "https://api.openai.com/v1")
     model = require_model(model, _NAME)
@@ -79,8 +73,8 @@ def openai_backend(
         model=model,
         url=address.removesuffix(_ENDPOINT) + _ENDPOINT,
         headers={"Authorization": f"Bearer {key}"} if key else {},
-        secret=key,
+        api_key=key,
         stream=stream,
-        abilities=("tools", "images", "prefill", "response_format", "json_schema"),
-        means=means,
+        capabilities=("tools", "images", "prefill", "response_format", "json_schema"),
+        options=options,
     )

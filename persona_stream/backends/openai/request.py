@@ -1,7 +1,4 @@
-"""A query as the body of a request.
-
-Turns as OpenAI's messages.
-"""
+"""Request bodies of the Chat Completions API: a query as messages, tools and sampling parameters."""
 
 from __future__ import annotations
 
@@ -13,76 +10,80 @@ from persona_stream.core.query import Query, Turn
 Message = dict[str, Any]
 
 
-def build_messages(query: Query) -> list[Message]:
-    """Give the messages: the system prompt if there is one, history, message, and what was said since.
-
-    Results of tools can hold text alone, so pictures in them follow as a message of the user: behind all results of
-    the same answer, because nothing may stand between those.
-    """
-    prompt = query.system_prompt()
-    messages: list[Message] = [{"role": "system", "content": prompt}] if prompt else []
-    pictures: list[Message] = []
-    for turn in (*query.history, Turn("user", query.message, query.parts), *query.tool_turns):
-        if pictures and turn.role != "tool":
-            messages.append({"role": "user", "content": pictures})
-            pictures = []
-        messages.append(_message(turn))
-        if turn.role == "tool":
-            pictures.extend(_part(part) for part in turn.parts if isinstance(part, Image))
-    if pictures:
-        messages.append({"role": "user", "content": pictures})
-    return messages
-
-
-def _message(turn: Turn) -> Message:
-    match turn:
-        case Turn(role="assistant", calls=calls) if calls:
-            return {"role": "assistant", "content": turn.content or None, "tool_calls": [_call(call) for call in calls]}
-        case Turn(role="tool", call_id=str(call_id)):
-            # Whether it failed has no place of its own here.
-            text = turn.content or ("The tool failed." if turn.failed else "")
-            return {"role": "tool", "tool_call_id": call_id, "content": text}
-        case Turn(role="tool"):  # of nobody knows which call: what it says is still said
-            return {"role": "user", "content": turn.content}
-        case Turn(role="user", parts=parts) if parts:
-            return {"role": "user", "content": [_part(part) for part in parts]}
-        case _:
-            return {"role": turn.role, "content": turn.content}
-
-
-def _part(part: Part) -> Message:
-    if isinstance(part, str):
-        return {"type": "text", "text": part}
-    detail = {} if part.detail is None else {"detail": part.detail}
-    return {"type": "image_url", "image_url": {"url": part.url, **detail}}
-
-
-def _call(call: ToolCall) -> Message:
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-
-
 def build_request(query: Query, model: str, *, stream: bool = False) -> dict[str, object]:
-    """Give the JSON object to send: how to sample as the client has it, the messages, and the tools."""
+    """Build the JSON body: the client's sampling parameters, the messages, and the tools."""
     body: dict[str, object] = {
         **query.parameters,
         "model": model,
         "messages": build_messages(query),
         "stream": stream,
     }
-    body.pop("top_k", None)  # Anthropic's clients send it, and OpenAI refuses whatever it does not know
+    body.pop("top_k", None)  # clients of Anthropic's API send it, and OpenAI rejects unknown parameters
     if query.tools:
-        body["tools"] = [_tool(tool) for tool in query.tools]
+        body["tools"] = [_build_tool(tool) for tool in query.tools]
         if query.tool_choice is not None:
-            body["tool_choice"] = _choice(query.tool_choice)
+            body["tool_choice"] = _build_tool_choice(query.tool_choice)
     else:
-        # OpenAI refuses it where there is nothing to call.
+        # OpenAI rejects it in a request without tools.
         body.pop("parallel_tool_calls", None)
     if stream:
         body["stream_options"] = {"include_usage": True}
     return body
 
 
-def _tool(tool: Tool) -> dict[str, object]:
+def build_messages(query: Query) -> list[Message]:
+    """Build the messages: the system prompt if there is one, the history, the message, and the tool turns.
+
+    Tool results can contain text only, so their images follow as a user message after all results for the same
+    assistant message, because nothing may stand between those.
+    """
+    prompt = query.system_prompt()
+    messages: list[Message] = [{"role": "system", "content": prompt}] if prompt else []
+    images: list[Message] = []
+    for turn in (*query.history, Turn("user", query.message, query.parts), *query.tool_turns):
+        if images and turn.role != "tool":
+            messages.append({"role": "user", "content": images})
+            images = []
+        messages.append(_build_message(turn))
+        if turn.role == "tool":
+            images.extend(_build_part(part) for part in turn.parts if isinstance(part, Image))
+    if images:
+        messages.append({"role": "user", "content": images})
+    return messages
+
+
+def _build_message(turn: Turn) -> Message:
+    match turn:
+        case Turn(role="assistant", calls=calls) if calls:
+            return {
+                "role": "assistant",
+                "content": turn.content or None,
+                "tool_calls": [_build_call(call) for call in calls],
+            }
+        case Turn(role="tool", call_id=str(call_id)):
+            # The format has no field for a failed call.
+            text = turn.content or ("The tool failed." if turn.failed else "")
+            return {"role": "tool", "tool_call_id": call_id, "content": text}
+        case Turn(role="tool"):  # without a call id, a result can only be sent as text
+            return {"role": "user", "content": turn.content}
+        case Turn(role="user", parts=parts) if parts:
+            return {"role": "user", "content": [_build_part(part) for part in parts]}
+        case _:
+            return {"role": turn.role, "content": turn.content}
+
+
+def _build_part(part: Part) -> Message:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    detail = {} if part.detail is None else {"detail": part.detail}
+    return {"type": "image_url", "image_url": {"url": part.url, **detail}}
+
+
+def _build_call(call: ToolCall) -> Message:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _build_tool(tool: Tool) -> dict[str, object]:
     function: dict[str, object] = {"name": tool.name}
     if tool.description is not None:
         function["description"] = tool.description
@@ -93,7 +94,7 @@ def _tool(tool: Tool) -> dict[str, object]:
     return {"type": "function", "function": function}
 
 
-def _choice(choice: ToolChoice) -> object:
+def _build_tool_choice(choice: ToolChoice) -> object:
     if choice.mode == "named":
         return {"type": "function", "function": {"name": choice.name}}
     return choice.mode

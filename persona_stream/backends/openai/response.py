@@ -1,16 +1,6 @@
-"""A completion as an ``Answer``.
+"""Responses of the Chat Completions API: texts, tool calls, finish reasons, usage, unknown fields and errors.
 
-The texts in a message, or in a part of one, in each form that providers have for them.
-
-Calls of tools: whole, or put together from the parts in a stream.
-
-Parts should have an ``index``, and the first one of each call its id and name. Providers differ: one has the index 0
-for every call, another none at all, a third repeats id and name in each part. So a part begins a new call where its
-index is new, or its id is another one; without both, where it has a name.
-
-What a provider says beyond our own words; clients of its dialect get it where it was.
-
-What OpenAI's error objects mean.
+Providers deviate from OpenAI in most of these; the comments name the deviations that are handled.
 """
 
 from __future__ import annotations
@@ -29,191 +19,54 @@ from persona_stream.backends.providers.responses import map_finish_reason
 from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.query import Answer, Finish, Usage
 
-
-def parse_tool_calls(found: object) -> tuple[ToolCall, ...]:
-    """Give the calls in the ``tool_calls`` of a whole message.
-
-    Raises:
-        Trouble: one of them does not say what to call.
-    """
-    calls = ToolCallAssembler()
-    for place, call in enumerate(found if isinstance(found, list) else ()):
-        if isinstance(call, dict):
-            calls.feed({**call, "index": place})
-    return calls.whole()
-
-
-@dataclass(slots=True)
-class _Call:
-    index: int
-    id: str
-    name: str = ""
-    arguments: list[str] = field(default_factory=list)
-
-
-class ToolCallAssembler:
-    """Put calls together."""
-
-    def __init__(self) -> None:
-        self._calls: list[_Call] = []
-        self._by_index: dict[int, _Call] = {}
-        self._by_id: dict[str, _Call] = {}
-
-    def feed(self, part: Mapping[str, object]) -> str:
-        """Take a part of a call, and give what is kept of it."""
-        function = part.get("function")
-        function = function if isinstance(function, dict) else {}
-        id_, name, arguments = _string(part.get("id")), _string(function.get("name")), function.get("arguments")
-        text = json.dumps(arguments, ensure_ascii=False) if isinstance(arguments, dict) else _string(arguments)
-        if kept := id_ + name + text:
-            call = self._find(part.get("index"), id_, name)
-            call.id, call.name = call.id or id_, call.name or name
-            call.arguments.append(text)
-        return kept
-
-    def whole(self) -> tuple[ToolCall, ...]:
-        """Give the calls in their order.
-
-        Raises:
-            Trouble: one of them does not say what to call.
-        """
-        if not all(call.name for call in self._calls):
-            raise ProviderError("unreadable", "a call without a name")
-        return tuple(
-            # Clients answer by id, and read arguments as JSON: a call of neither is one that has none.
-            ToolCall(call.id or f"call_{uuid.uuid4().hex[:24]}", call.name, "".join(call.arguments).strip() or "{}")
-            for call in sorted(self._calls, key=lambda call: call.index)
-        )
-
-    def _find(self, index: object, id_: str, name: str) -> _Call:
-        place = index if isinstance(index, int) and not isinstance(index, bool) else None
-        found: _Call | None
-        if place is not None:
-            found = self._by_index.get(place)
-        elif id_:
-            found = self._by_id.get(id_)
-        else:
-            found = self._calls[-1] if self._calls else None
-            if found is not None and name and found.name:
-                found = None
-        if found is None or (id_ and found.id and id_ != found.id):
-            found = _Call(self._next() if place is None else place, id_)
-            self._calls.append(found)
-        self._by_index[found.index] = found
-        if id_:
-            self._by_id[id_] = found
-        return found
-
-    def _next(self) -> int:
-        return max(self._by_index, default=-1) + 1
-
-
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def content_text(content: object) -> tuple[str, str]:
-    """Give the text in a ``content``, and the thoughts that stand beside it."""
-    if isinstance(content, str):
-        return content, ""
-    text, thoughts = "", ""
-    for part in content if isinstance(content, list) else ():
-        match part:
-            case {"thinking": str(words)}:
-                thoughts += words
-            case {"thinking": list(inner)}:
-                thoughts += "".join(map(_text, inner))
-            case _:
-                text += _text(part)
-    return text, thoughts
-
-
-def extract_text(message: Mapping[str, object]) -> tuple[str, str]:
-    """Give what a message, or a part of one, says, and what it thinks; some say the latter twice, under two names."""
-    text, thoughts = content_text(message.get("content"))
-    if not text and isinstance(refusal := message.get("refusal"), str):
-        text = refusal
-    for name in ("reasoning_content", "reasoning"):
-        reasoning = message.get(name)
-        if reasoning and isinstance(reasoning, str):
-            return text, reasoning
-    return text, thoughts
-
-
-def _text(part: object) -> str:
-    match part:
-        case str(words) | {"text": str(words)} | {"refusal": str(words)}:
-            return words
-        case _:
-            return ""
-
-
-OURS_IN_MESSAGE = frozenset(
-    {"role", "content", "refusal", "tool_calls", "function_call", "reasoning_content", "reasoning"}
-)
-_OURS_IN_BODY = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "obfuscation"})
-_OURS_IN_USAGE = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
-
-
-def provider_fields(message: Mapping[str, Any], body: Mapping[str, Any]) -> ProviderFields | None:
-    """Give the fields that are not ours, by where they are; ``None``, where there are none."""
-    fields = {
-        "message": _others(message, OURS_IN_MESSAGE),
-        "completion": _others(body, _OURS_IN_BODY),
-        "usage": _others(body.get("usage"), _OURS_IN_USAGE),
-    }
-    found = {place: others for place, others in fields.items() if others}
-    return ProviderFields("openai", found) if found else None
-
-
-def _others(said: object, ours: Set[str]) -> dict[str, Any]:
-    if not isinstance(said, Mapping):
-        return {}
-    return {name: value for name, value in said.items() if name not in ours and value is not None}
-
-
 logger = logging.getLogger("persona_stream.backends.openai")
 
 _FINISHES: Mapping[str, Finish] = {
     "stop": "stop",
     "length": "length",
-    "model_length": "length",  # Mistral's, where the model's own limit was met
-    "max_tokens": "length",  # of gateways that pass on what others say
+    "model_length": "length",  # Mistral: the limit of the model
+    "max_tokens": "length",  # gateways that forward the reasons of other providers
     "tool_calls": "tools",
     "content_filter": "filter",
 }
-# Reasons that are none: OpenRouter and Mistral, and DeepSeek.
+# Finish reasons that stand for errors: OpenRouter and Mistral, and DeepSeek.
 _FAILURES: Mapping[str, ErrorKind] = {"error": "failed", "insufficient_system_resource": "busy"}
+
+KNOWN_MESSAGE_FIELDS = frozenset(
+    {"role", "content", "refusal", "tool_calls", "function_call", "reasoning_content", "reasoning"}
+)
+_KNOWN_BODY_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "obfuscation"})
+_KNOWN_USAGE_FIELDS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 
 
 def parse_completion(parsed: object) -> Answer:
-    """Give the answer in the body of a completion.
+    """Parse the body of a completion.
 
     Raises:
-        Trouble: there is none in it.
+        ProviderError: it contains no answer.
     """
     match parsed:
-        case {"choices": [{"message": dict(message), **choice}, *_], **others}:
-            return _answer(message, choice.get("finish_reason"), others, parsed)
+        case {"choices": [{"message": dict(message), **choice}, *_], **body}:
+            return _parse_message(message, choice.get("finish_reason"), body, parsed)
         case {"choices": _}:
             raise ProviderError("empty", "no message")
         case _:
-            raise ProviderError("unreadable", "no chat completion")
+            raise ProviderError("unreadable", "not a chat completion")
 
 
-def _answer(message: dict[str, Any], reason: object, body: Mapping[Any, Any], raw: object) -> Answer:
+def _parse_message(message: dict[str, Any], reason: object, body: Mapping[Any, Any], raw: object) -> Answer:
     text, reasoning = extract_text(message)
     calls = parse_tool_calls(message.get("tool_calls"))
     if isinstance(reason, str) and reason in _FAILURES:
         raise ProviderError(_FAILURES[reason], f"finish_reason {reason!r}", fallback_allowed=True)
-    finish = map_finish_reason(reason, _FINISHES, calls=bool(calls), logger=logger, field="finish_reason")
-    # What came to its limit before it said a word is what the client's own limit made of it.
+    finish = map_finish_reason(reason, _FINISHES, has_calls=bool(calls), logger=logger, field="finish_reason")
+    # An answer that reached the client's token limit before its first word is not an error.
     if not (text.strip() or calls or finish == "length"):
         raise ProviderError("filtered" if finish == "filter" else "empty", f"no text, finish_reason {reason!r:.100}")
     return Answer(
         text,
         reasoning or None,
-        _usage(body),
+        _parse_usage(body),
         raw,
         finish=finish,
         calls=calls,
@@ -221,7 +74,7 @@ def _answer(message: dict[str, Any], reason: object, body: Mapping[Any, Any], ra
     )
 
 
-def _usage(body: Mapping[Any, Any]) -> Usage | None:
+def _parse_usage(body: Mapping[Any, Any]) -> Usage | None:
     match body:
         case {"usage": {"prompt_tokens": int(given), "completion_tokens": int(taken)}} if given >= 0 and taken >= 0:
             return Usage(input_tokens=int(given), output_tokens=int(taken))
@@ -229,7 +82,149 @@ def _usage(body: Mapping[Any, Any]) -> Usage | None:
             return None
 
 
-_BY_CODE: Mapping[str, ErrorKind] = {
+def extract_text(message: Mapping[str, object]) -> tuple[str, str]:
+    """Return the text and the reasoning of a message or a delta."""
+    text, reasoning = content_text(message.get("content"))
+    if not text and isinstance(refusal := message.get("refusal"), str):
+        text = refusal
+    # Some providers send the reasoning under both names.
+    for name in ("reasoning_content", "reasoning"):
+        value = message.get(name)
+        if value and isinstance(value, str):
+            return text, value
+    return text, reasoning
+
+
+def content_text(content: object) -> tuple[str, str]:
+    """Return the text and the reasoning in a ``content``, in each of the forms that providers have for it."""
+    if isinstance(content, str):
+        return content, ""
+    text = ""
+    reasoning = ""
+    for part in content if isinstance(content, list) else ():
+        match part:
+            case {"thinking": str(thinking)}:
+                reasoning += thinking
+            case {"thinking": list(inner)}:
+                reasoning += "".join(map(_part_text, inner))
+            case _:
+                text += _part_text(part)
+    return text, reasoning
+
+
+def _part_text(part: object) -> str:
+    match part:
+        case str(text) | {"text": str(text)} | {"refusal": str(text)}:
+            return text
+        case _:
+            return ""
+
+
+def parse_tool_calls(value: object) -> tuple[ToolCall, ...]:
+    """Parse the ``tool_calls`` of a message.
+
+    Raises:
+        ProviderError: a call has no name.
+    """
+    calls = ToolCallAssembler()
+    for index, call in enumerate(value if isinstance(value, list) else ()):
+        if isinstance(call, dict):
+            calls.feed({**call, "index": index})
+    return calls.result()
+
+
+@dataclass(slots=True)
+class _PartialCall:
+    index: int
+    id: str
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+
+class ToolCallAssembler:
+    """Assembler of tool calls from the parts in a stream.
+
+    Parts should have an ``index``, and the first one of each call its id and name. Providers differ: one sends the
+    index 0 for every call, another none at all, a third repeats id and name in each part. So a part starts a new call
+    if its index is new or its id differs; without both, if it has a name.
+    """
+
+    def __init__(self) -> None:
+        self._calls: list[_PartialCall] = []
+        self._by_index: dict[int, _PartialCall] = {}
+        self._by_id: dict[str, _PartialCall] = {}
+
+    def feed(self, part: Mapping[str, object]) -> str:
+        """Add a part and return the text of it that is kept."""
+        function = part.get("function")
+        function = function if isinstance(function, dict) else {}
+        id_ = _string(part.get("id"))
+        name = _string(function.get("name"))
+        arguments = function.get("arguments")
+        text = json.dumps(arguments, ensure_ascii=False) if isinstance(arguments, dict) else _string(arguments)
+        if kept := id_ + name + text:
+            call = self._find(part.get("index"), id_, name)
+            call.id = call.id or id_
+            call.name = call.name or name
+            call.arguments.append(text)
+        return kept
+
+    def result(self) -> tuple[ToolCall, ...]:
+        """Return the calls in order of their indexes.
+
+        Raises:
+            ProviderError: a call has no name.
+        """
+        if not all(call.name for call in self._calls):
+            raise ProviderError("unreadable", "a tool call without a name")
+        return tuple(
+            # Clients answer by id and parse the arguments as JSON, so both are filled in where they are missing.
+            ToolCall(call.id or f"call_{uuid.uuid4().hex[:24]}", call.name, "".join(call.arguments).strip() or "{}")
+            for call in sorted(self._calls, key=lambda call: call.index)
+        )
+
+    def _find(self, index: object, id_: str, name: str) -> _PartialCall:
+        number = index if isinstance(index, int) and not isinstance(index, bool) else None
+        call: _PartialCall | None
+        if number is not None:
+            call = self._by_index.get(number)
+        elif id_:
+            call = self._by_id.get(id_)
+        else:
+            call = self._calls[-1] if self._calls else None
+            if call is not None and name and call.name:
+                call = None
+        if call is None or (id_ and call.id and id_ != call.id):
+            call = _PartialCall(max(self._by_index, default=-1) + 1 if number is None else number, id_)
+            self._calls.append(call)
+        self._by_index[call.index] = call
+        if id_:
+            self._by_id[id_] = call
+        return call
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def provider_fields(message: Mapping[str, Any], body: Mapping[str, Any]) -> ProviderFields | None:
+    """Return the unknown fields of a response, by their location; ``None`` if there are none."""
+    fields = {
+        "message": _unknown_fields(message, KNOWN_MESSAGE_FIELDS),
+        "completion": _unknown_fields(body, _KNOWN_BODY_FIELDS),
+        "usage": _unknown_fields(body.get("usage"), _KNOWN_USAGE_FIELDS),
+    }
+    found = {location: unknown for location, unknown in fields.items() if unknown}
+    return ProviderFields("openai", found) if found else None
+
+
+def _unknown_fields(value: object, known: Set[str]) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {}
+    return {name: item for name, item in value.items() if name not in known and item is not None}
+
+
+_KIND_BY_CODE: Mapping[str, ErrorKind] = {
     "invalid_api_key": "credentials",
     "insufficient_quota": "credit",
     "model_not_found": "model",
@@ -240,25 +235,25 @@ _BY_CODE: Mapping[str, ErrorKind] = {
 
 
 def parse_error(parsed: object) -> ErrorObject | None:
-    """Find the error object in a body, or in a chunk of a stream."""
+    """Return the error object in a response body or a chunk of a stream, or ``None``."""
     if not isinstance(parsed, dict):
         return None
     error = parsed.get("error") or (parsed if parsed.get("object") == "error" else None)
     match parsed.get("choices"):
-        # A gateway whose provider failed in the middle of an answer says so beside what it has of it.
-        case [{"error": beside}, *_] if beside:
-            error = beside
+        # Gateways report a provider's failure in the middle of an answer inside the choice.
+        case [{"error": choice_error}, *_] if choice_error:
+            error = choice_error
     if not error:
         return None
     if not isinstance(error, dict):
-        return ErrorObject(message=error if isinstance(error, str) else "")
-    code, message = error.get("code"), error.get("message")
-    kind = _BY_CODE.get(code) if isinstance(code, str) else None
-    return ErrorObject(_status(code), kind, message if isinstance(message, str) else "")
+        return ErrorObject(message=_string(error))
+    code = error.get("code")
+    kind = _KIND_BY_CODE.get(code) if isinstance(code, str) else None
+    return ErrorObject(_error_status(code), kind, _string(error.get("message")))
 
 
-def _status(code: object) -> int:
-    """Give the status that stands in ``code``, where gateways put it."""
+def _error_status(code: object) -> int:
+    """Return the HTTP status in ``code``, where gateways put it."""
     if isinstance(code, str):
         code = 429 if code == "rate_limit_exceeded" else int(code) if re.fullmatch("[1-9][0-9]{2}", code) else None
     return code if isinstance(code, int) and 400 <= code <= 599 else 500

@@ -1,7 +1,7 @@
-"""Providers of models: what all those that are asked over HTTP have in common.
+"""Interfaces between the provider client and the API formats.
 
-A dialect says how one kind of provider is spoken to, and does no I/O. What is left is the same for all: the wire, the
-time and the size of a reply, when to ask again, and what a client is told when there is no answer.
+A ``ProviderAdapter`` translates for one API format (OpenAI, Anthropic) and does no I/O. Transport, deadlines, size
+limits, retries and error texts are common to all providers, and live in the other modules of this package.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from persona_stream.core.query import Answer, Query
 
 @dataclass(frozen=True, slots=True)
 class ErrorObject:
-    """Hold what an error object says.
+    """Error object of a response or a stream.
 
     Attributes:
-        status: the HTTP status that it stands for, where the reply's own says that all is well.
-        kind: what its code means, where that is more than its status says.
-        message: its text, or an empty one.
+        status: the HTTP status that it stands for, where the response itself has a status of success.
+        kind: the meaning of its code, where that is more specific than the status.
+        message: its text; may be empty.
     """
 
     status: int = 500
@@ -32,11 +32,12 @@ class ErrorObject:
 
 
 class StreamDelta(Struct, frozen=True):
-    """Hold what an event of a stream brings.
+    """Content of one event of a stream.
 
     Attributes:
-        kind: whether it belongs to the answer, to the reasoning, or to what is told only when it is whole.
-        text: what is said, or of the last kind, as much as is kept for it. Never empty.
+        kind: ``text`` and ``reasoning`` are forwarded at once; ``rest`` is kept until the stream ends (tool calls,
+            unknown fields).
+        text: the text, or for ``rest`` as many characters as are kept. Never empty.
     """
 
     kind: Literal["text", "reasoning", "rest"]
@@ -44,66 +45,66 @@ class StreamDelta(Struct, frozen=True):
 
 
 class StreamDecoder(Protocol):
-    """Read one stream."""
+    """Decoder of one stream of events."""
 
     @property
     def is_complete(self) -> bool:
-        """Whether the stream said why the answer ends: one that breaks off now has lost nothing of it."""
+        """Whether the finish reason was received: losing the connection now loses nothing of the answer."""
         ...
 
     @property
-    def is_over(self) -> bool:
-        """Whether the stream said that nothing more comes."""
+    def is_closed(self) -> bool:
+        """Whether the end of the stream was received."""
         ...
 
     def feed(self, event: Mapping[str, Any]) -> Iterable[StreamDelta]:
-        """Take the next event, and give what it brings.
+        """Decode the next event.
 
         Raises:
-            Trouble: it cannot be understood.
+            ProviderError: the event cannot be parsed.
         """
         ...
 
     def close(self) -> None:
-        """Hear that nothing more comes, from a mark that is no event: ``[DONE]``."""
+        """Record the end of the stream, marked by ``[DONE]``, which is no event."""
         ...
 
     def result(self) -> Answer:
-        """Give what was not said yet, when the stream has ended.
+        """Return the rest of the answer after the end of the stream: everything but the text and reasoning.
 
         Raises:
-            Trouble: all in all, it was no answer.
+            ProviderError: the stream contained no answer.
         """
         ...
 
 
 class ProviderAdapter(Protocol):
-    """Speak with one kind of provider."""
+    """Translation between queries and one API format."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def retryable_statuses(self) -> frozenset[int]:
-        """The statuses of refusals that time may mend."""
+        """The HTTP statuses after which another attempt may succeed."""
         ...
 
     def build_request(self, query: Query, *, stream: bool) -> Mapping[str, object]:
-        """Give a query as the body of a request."""
+        """Build the JSON body of a request."""
         ...
 
     def parse_error(self, parsed: object) -> ErrorObject | None:
-        """Find an error object in a body, or in an event of a stream."""
+        """Return the error object in a response body or a stream event, or ``None``."""
         ...
 
     def parse_completion(self, parsed: object) -> Answer:
-        """Give the answer in a body.
+        """Parse a response body.
 
         Raises:
-            Trouble: there is none in it.
+            ProviderError: it contains no answer.
         """
         ...
 
     def stream_decoder(self) -> StreamDecoder:
-        """Begin to read a stream."""
+        """Create a decoder for one stream."""
         ...

@@ -1,4 +1,4 @@
-"""Ask, and ask again where that may help, and say what went wrong in words of our own."""
+"""Client of one model provider: attempts, retries, and errors in the query's language."""
 
 from __future__ import annotations
 
@@ -18,134 +18,125 @@ from persona_stream.backends.providers.errors import (
 )
 from persona_stream.backends.providers.responses import parse_response
 from persona_stream.backends.providers.retry import CircuitBreaker, RetryBudget, retry_delay
-from persona_stream.backends.providers.stream import StreamReader, beginning, is_stream
+from persona_stream.backends.providers.stream import StreamReader, is_stream, read_prefix
 from persona_stream.backends.providers.transport import HttpTransport
 from persona_stream.core.clock import Clock
 from persona_stream.core.query import Answer, Query, UpstreamCall
 from persona_stream.errors import BackendError, BackendUnavailable
 
-# The run's own deadline comes first, and ends the run as a timeout: ours is for where nobody can kill us.
-_SPARE = 1.0
+# The executor ends a run at its own deadline, as a timeout. The client gives up later, where a run cannot be killed.
+DEADLINE_MARGIN = 1.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderClient:
-    """Answer queries with the model of a provider.
+    """Client that answers queries with the model of a provider. ``ClientOptions`` describes the options.
 
     Attributes:
-        dialect: what it speaks.
-        model: what the log calls it by.
-        stream: whether to ask for streams.
-        secret: what the log must not show.
-        tries: how often to ask.
-        timeout: the deadline of a run, in seconds.
-        idle: how long a stream may say nothing, in seconds, once it has said something.
-        max_body_bytes: how large an answer may be.
-        wire: the way to it.
-        breaker: whether it may be asked at all.
-        budget: whether it may be asked again.
-        sleep: waits between two tries.
-        rest: waits for more of a stream to come.
-        jitter: gives numbers from 0.0 to 1.0 that spread those waits.
-        clock: tells the moment.
+        model: name of the model in the log.
+        stream: whether to request streams.
+        secret: the API key, which is masked in the log.
     """
 
-    dialect: ProviderAdapter
+    adapter: ProviderAdapter
     model: str
     stream: bool
     secret: str = field(repr=False)
-    tries: int
-    timeout: float
-    idle: float
-    max_body_bytes: int
-    wire: HttpTransport = field(repr=False)
+    transport: HttpTransport = field(repr=False)
     breaker: CircuitBreaker = field(repr=False)
     budget: RetryBudget = field(repr=False)
+    max_attempts: int
+    timeout: float
+    idle_timeout: float
+    max_body_bytes: int
     sleep: Callable[[float], object]
-    rest: Callable[[float], object]
+    coalesce: Callable[[float], object]
     jitter: Callable[[], float]
     clock: Clock
 
     def complete(self, query: Query) -> Answer:
-        """Give the model's answer; of one that comes as a stream, what was not sent on the way.
+        """Return the model's answer; for a stream, without the text that was already sent.
 
         Raises:
-            BackendUnavailable: nothing was said, and another provider might say something.
-            BackendError: there is no answer; its text says why, in the query's language.
+            BackendUnavailable: nothing was sent yet, and another provider may be able to answer.
+            BackendError: there is no answer; the text gives the reason in the query's language.
         """
-        body = self.dialect.build_request(query, stream=self.stream)
-        until = self.clock() + self.timeout + _SPARE
-        sent = 0
+        body = self.adapter.build_request(query, stream=self.stream)
+        deadline = self.clock() + self.timeout + DEADLINE_MARGIN
+        attempts = 0
         self.budget.deposit()
         while True:
-            if rest := self.breaker.acquire():
-                raise BackendUnavailable(CIRCUIT_OPEN_TEXT[query.locale].format(seconds=math.ceil(rest)))
+            if open_for := self.breaker.acquire():
+                raise BackendUnavailable(CIRCUIT_OPEN_TEXT[query.locale].format(seconds=math.ceil(open_for)))
             query.report(WAITING_TEXT[query.locale])
-            sent += 1
+            attempts += 1
             began_at = self.clock()
             try:
-                answer = self._try(query, body, until)
-            except ProviderError as trouble:
-                if trouble.is_outage:
+                answer = self._attempt(query, body, deadline)
+            except ProviderError as error:
+                if error.is_outage:
                     self.breaker.record_failure()
                 else:
                     self.breaker.record_success()
-                query.record_upstream_call(self._upstream(body, began_at, None, trouble.kind, self._masked(trouble)))
-                pause = retry_delay(sent, trouble, until - self.clock(), self.jitter(), self.tries)
-                if pause is not None and not self.budget.withdraw():
-                    pause = None
-                self._log(trouble, sent, pause)
-                if pause is None:
-                    error = BackendUnavailable if trouble.fallback_allowed else BackendError
+                detail = mask(error.detail, self.secret)
+                query.record_upstream_call(self._upstream_call(body, began_at, None, error.kind, detail))
+                delay = retry_delay(attempts, error, deadline - self.clock(), self.jitter(), self.max_attempts)
+                if delay is not None and not self.budget.withdraw():
+                    delay = None
+                self._log(error.kind, detail, attempts, delay)
+                if delay is None:
+                    error_type = BackendUnavailable if error.fallback_allowed else BackendError
                     # Without its cause, which may quote the provider, and the provider may quote the key.
-                    raise error(ERROR_TEXTS[trouble.kind][query.locale]) from None
-                again = RETRY_TEXTS["unreachable" if trouble.kind in ("unreachable", "broken_off") else "busy"][
-                    query.locale
-                ]
-            except BaseException:  # a kill, at the deadline for instance; or a defect
-                if self.clock() >= until - _SPARE:
+                    raise error_type(ERROR_TEXTS[error.kind][query.locale]) from None
+                texts = RETRY_TEXTS["unreachable" if error.kind in ("unreachable", "broken_off") else "busy"]
+            except BaseException:  # killed, for instance at the run's deadline; or a defect
+                if self.clock() >= deadline - DEADLINE_MARGIN:
                     self.breaker.record_failure()
                 query.record_upstream_call(
-                    self._upstream(body, began_at, None, "stopped", "stopped before an answer came")
+                    self._upstream_call(body, began_at, None, "stopped", "stopped before an answer came")
                 )
                 raise
             else:
-                query.record_upstream_call(self._upstream(body, began_at, answer.raw))
+                query.record_upstream_call(self._upstream_call(body, began_at, answer.raw))
                 return answer
-            query.report(again.format(seconds=math.ceil(pause)))
-            self.sleep(pause)
+            query.report(texts[query.locale].format(seconds=math.ceil(delay)))
+            self.sleep(delay)
 
-    def _try(self, query: Query, body: object, until: float) -> Answer:
-        with self.wire.post(body, until, stream=self.stream) as incoming:
-            if incoming.succeeds:
-                self.breaker.record_success()  # what becomes of the answer is another matter
-            begun = b""
-            # A provider that does not stream answers in whole, also where a stream was asked for.
-            if self.stream and incoming.succeeds and is_stream(begun := beginning(incoming.pieces)):
-                listening = StreamReader(self.dialect, query, self.clock, self.idle, self.max_body_bytes, self.rest)
-                return listening.read(incoming, begun)
-            return parse_response(incoming.read(self.max_body_bytes, begun), self.dialect, self.clock())
+    def _attempt(self, query: Query, body: object, deadline: float) -> Answer:
+        with self.transport.post(body, deadline, stream=self.stream) as response:
+            if response.is_success:
+                self.breaker.record_success()  # whether the answer can be used is another matter
+            prefix = b""
+            # A provider without streaming sends a whole answer even where a stream was requested.
+            if self.stream and response.is_success and is_stream(prefix := read_prefix(response.chunks)):
+                reader = StreamReader(
+                    self.adapter,
+                    query,
+                    self.clock,
+                    idle_timeout=self.idle_timeout,
+                    max_chars=self.max_body_bytes,
+                    coalesce=self.coalesce,
+                )
+                return reader.read(response, prefix)
+            return parse_response(response.read(self.max_body_bytes, prefix), self.adapter, self.clock())
 
-    def _log(self, trouble: ProviderError, tries: int, pause: float | None) -> None:
-        then = "giving up" if pause is None else f"trying again in {pause:.1f} s"
-        logging.getLogger(f"persona_stream.backends.{self.dialect.name}").warning(
-            "try %d of model %s: %s (%s), %s", tries, self.model, trouble.kind, self._masked(trouble), then
+    def _log(self, kind: str, detail: str, attempts: int, delay: float | None) -> None:
+        outcome = "giving up" if delay is None else f"retrying in {delay:.1f} s"
+        logging.getLogger(f"persona_stream.backends.{self.adapter.name}").warning(
+            "attempt %d for model %s failed: %s (%s), %s", attempts, self.model, kind, detail, outcome
         )
 
-    def _masked(self, trouble: ProviderError) -> str:
-        return mask(trouble.detail, self.secret)
-
-    def _upstream(
-        self, body: object, began_at: float, response: object, outcome: str = "answered", trouble: str | None = None
+    def _upstream_call(
+        self, body: object, began_at: float, response: object, status: str = "answered", error: str | None = None
     ) -> UpstreamCall:
         return UpstreamCall(
-            provider=self.dialect.name,
+            provider=self.adapter.name,
             model=self.model,
-            url=self.wire.url,
+            url=self.transport.url,
             request=body,
             response=response,
-            error=trouble,
-            status=outcome,
+            error=error,
+            status=status,
             began_at=began_at,
             seconds=self.clock() - began_at,
         )

@@ -1,6 +1,7 @@
-"""What can go wrong with a provider, by what a client and an operator need to know about it.
+"""Errors of model providers, and their texts for clients.
 
-What clients are told about a provider, in both languages. Nothing of what it says itself is among it.
+A ``ProviderError`` ends one attempt. Its ``kind`` selects the text that the client gets; its ``detail`` may quote the
+provider, and goes to the log only.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ ErrorKind = Literal[
     "too_large",
 ]
 
-_QUOTED = 500  # characters
-_TELLING = 8  # characters of a secret that say more than what kind of secret it is
+MAX_QUOTED_CHARS = 500
+MIN_MASKED_CHARS = 8  # a shorter prefix of an API key only shows which provider issued it
 
 
 class ProviderError(Exception):
-    """Stop one try at an answer.
+    """Failure of one attempt to get an answer from a provider.
 
     Attributes:
-        kind: what the client is told.
-        detail: what the log is told; it may quote the provider.
-        again: whether another try may go better.
-        elsewhere: whether another provider may do better: this one was away, busy, or failed.
-        down: whether it is a sign that this one is dead: others that ask now will fare no better.
-        retry_after: seconds that the provider asks to wait before another try, when it does.
+        kind: selects the text for the client.
+        detail: the text for the log; it may quote the provider.
+        retryable: whether another attempt may succeed.
+        fallback_allowed: whether another provider may succeed: this one was unreachable, busy, or failed.
+        is_outage: whether the circuit breaker counts the error as a failure of the provider.
+        retry_after: delay in seconds that the provider requires before another attempt, or ``None``.
     """
 
     def __init__(
@@ -62,21 +63,21 @@ class ProviderError(Exception):
         self.retry_after = retry_after
 
     def after_partial_output(self) -> ProviderError:
-        """Give the same for an answer of which readers have a part: nobody can begin it anew."""
+        """Return the error for an answer that was partly sent, which no retry or fallback can start again."""
         return ProviderError("broken_off" if self.kind == "unreachable" else self.kind, self.detail)
 
 
 def quote(body: bytes) -> str:
-    """Show the beginning of what a stranger sent, on one line and without terminal escapes."""
-    return repr(body[: _QUOTED * 4].decode(errors="replace")[:_QUOTED])
+    """Return the beginning of an untrusted body, on one line and without terminal escapes."""
+    return repr(body[: MAX_QUOTED_CHARS * 4].decode(errors="replace")[:MAX_QUOTED_CHARS])
 
 
 def mask(text: str, secret: str) -> str:
-    """Give a text without a secret, nor the beginning of one in the middle of which a quotation was cut."""
+    """Replace a secret in a text, also a prefix of it at which a quotation was cut."""
     if not secret:
         return text
     masked = text.replace(secret, "***")
-    for size in range(len(secret) - 1, _TELLING - 1, -1):
+    for size in range(len(secret) - 1, MIN_MASKED_CHARS - 1, -1):
         masked = masked.replace(secret[:size], "***")
     return masked
 
@@ -88,35 +89,44 @@ WAITING_TEXT: Text = {"zh": "正在等待模型回复...", "en": "Waiting for th
 RETRY_TEXTS: Mapping[Literal["busy", "unreachable"], Text] = {
     "busy": {
         "zh": "模型服务繁忙，{seconds} 秒后重试...",
-        "en": "The provider is busy, trying again in {seconds} s...",
+        "en": "The model provider is busy, retrying in {seconds} s...",
     },
     "unreachable": {
-        "zh": "模型服务暂时无法连接，{seconds} 秒后重试...",
-        "en": "The provider cannot be reached, trying again in {seconds} s...",
+        "zh": "暂时无法连接模型服务，{seconds} 秒后重试...",
+        "en": "The model provider cannot be reached, retrying in {seconds} s...",
     },
 }
 
 CIRCUIT_OPEN_TEXT: Text = {
-    "zh": "模型服务目前没有响应，请在 {seconds} 秒后重试",
-    "en": "The provider does not answer at present, please try again in {seconds} s",
+    "zh": "模型服务暂时不可用，请在 {seconds} 秒后重试",
+    "en": "The model provider is unavailable, please try again in {seconds} s",
 }
 
 ERROR_TEXTS: Mapping[ErrorKind, Text] = {
-    "credentials": {"zh": "模型服务拒绝了我们的凭据", "en": "The provider refused our credentials"},
-    "credit": {"zh": "我们在模型服务的额度已用完", "en": "Our credit with the provider is used up"},
-    "model": {"zh": "模型服务中没有我们配置的模型", "en": "The provider does not have the model that we ask for"},
+    "credentials": {
+        "zh": "模型服务拒绝了本服务器的 API 密钥",
+        "en": "The model provider rejected this server's API key",
+    },
+    "credit": {
+        "zh": "本服务器在模型服务的额度已用完",
+        "en": "This server's credit with the model provider is used up",
+    },
+    "model": {"zh": "模型服务中没有所配置的模型", "en": "The model provider does not have the configured model"},
     "too_long": {"zh": "对话超出了模型能处理的长度", "en": "The conversation is too long for the model"},
-    "filtered": {"zh": "回答被模型服务的内容过滤器拦截", "en": "The provider's content filter held the answer back"},
-    "refused": {"zh": "模型服务不接受这个请求", "en": "The provider did not accept the request"},
-    "busy": {"zh": "模型服务繁忙，请稍后重试", "en": "The provider is busy, please try again later"},
-    "failed": {"zh": "模型服务出现故障，请稍后重试", "en": "The provider failed, please try again later"},
-    "timeout": {"zh": "模型服务响应超时，请稍后重试", "en": "The provider took too long, please try again later"},
+    "filtered": {
+        "zh": "回答被模型服务的内容过滤器拦截",
+        "en": "The model provider's content filter blocked the answer",
+    },
+    "refused": {"zh": "模型服务拒绝了这个请求", "en": "The model provider rejected the request"},
+    "busy": {"zh": "模型服务繁忙，请稍后重试", "en": "The model provider is busy, please try again later"},
+    "failed": {"zh": "模型服务出现故障，请稍后重试", "en": "The model provider failed, please try again later"},
+    "timeout": {"zh": "模型服务响应超时，请稍后重试", "en": "The model provider timed out, please try again later"},
     "unreachable": {
         "zh": "无法连接模型服务，请稍后重试",
-        "en": "The provider cannot be reached, please try again later",
+        "en": "The model provider cannot be reached, please try again later",
     },
-    "broken_off": {"zh": "模型服务的回复中途断开", "en": "The provider's reply broke off in the middle"},
-    "unreadable": {"zh": "无法理解模型服务的回复", "en": "The provider's reply cannot be understood"},
-    "empty": {"zh": "模型没有给出回答", "en": "The model gave no answer"},
-    "too_large": {"zh": "模型服务的回复过大", "en": "The provider's reply is too large"},
+    "broken_off": {"zh": "模型服务的回复中途断开", "en": "The model provider's response broke off"},
+    "unreadable": {"zh": "无法解析模型服务的回复", "en": "The model provider's response cannot be parsed"},
+    "empty": {"zh": "模型没有给出回答", "en": "The model returned no answer"},
+    "too_large": {"zh": "模型服务的回复过大", "en": "The model provider's response is too large"},
 }

@@ -1,7 +1,4 @@
-"""Make a backend of a dialect.
-
-Check the settings of a provider, and say which of them cannot work.
-"""
+"""Factory of provider backends, and validation of their settings."""
 
 from __future__ import annotations
 
@@ -18,144 +15,139 @@ from persona_stream.backends.base import Backend, Capability
 from persona_stream.backends.providers.base import ProviderAdapter
 from persona_stream.backends.providers.client import ProviderClient
 from persona_stream.backends.providers.retry import MAX_ATTEMPTS, CircuitBreaker, RetryBudget
-from persona_stream.backends.providers.transport import HttpTransport, SessionPool, proxy_settings_for, session_for
+from persona_stream.backends.providers.transport import HttpTransport, SessionPool, create_session, proxy_settings_for
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.errors import ConfigurationError
 
 
 class ClientOptions(TypedDict, total=False):
-    """What every provider can be given besides its own settings.
+    """Options of a provider backend that do not depend on the API format.
 
     Attributes:
-        timeout: the deadline of a run, in seconds. The executor ends a run at it; the backend gives up a moment later
-            by itself, for where nobody does.
-        tries: how often to ask where another try may help. One, where somebody else can take over at once.
-        idle: how long a stream may say nothing, in seconds, once it has said something. What only keeps the connection
-            alive does not count.
-        max_body_bytes: how large an answer may be, as JSON and decompressed; of a stream, how much of it is kept.
-        session: what to send requests with, in place of sessions with a pool of their own.
-        sleep: waits between two tries.
-        rest: waits for more of a stream to come, which is read together then.
-        jitter: gives numbers from 0.0 to 1.0 that spread those waits.
-        clock: tells the moment.
+        timeout: the deadline of a run in seconds. The executor ends a run at it; the client gives up a moment later,
+            in case the run could not be killed.
+        max_attempts: maximum number of attempts for a query. One, where a fallback backend can take over at once.
+        idle_timeout: how long a stream may stay silent after its first content, in seconds. Keep-alive comments do not
+            count as content.
+        max_body_bytes: maximum size of an answer, decompressed; for a stream, of the part that is kept.
+        session: the session for all requests, instead of a connection pool.
+        sleep: waits between two attempts.
+        coalesce: waits for more of a stream, so that several tokens are forwarded together.
+        jitter: returns random numbers from 0.0 to 1.0 for the backoff.
+        clock: returns the time in seconds since 1970.
     """
 
     timeout: float
-    tries: int
-    idle: float
+    max_attempts: int
+    idle_timeout: float
     max_body_bytes: int
     session: requests.Session | None
     sleep: Callable[[float], object]
-    rest: Callable[[float], object]
+    coalesce: Callable[[float], object]
     jitter: Callable[[], float]
     clock: Clock | None
 
 
 def make_provider_backend(
-    dialect: ProviderAdapter,
+    adapter: ProviderAdapter,
     *,
     model: str,
     url: str,
     headers: Mapping[str, str],
-    secret: str,
+    api_key: str,
     stream: bool,
-    abilities: Iterable[Capability],
-    means: ClientOptions,
+    capabilities: Iterable[Capability],
+    options: ClientOptions,
 ) -> Backend:
-    """Make a backend.
+    """Create a backend for a provider.
 
     Args:
-        dialect: what the provider speaks.
-        model: the model that is asked for.
-        url: the address that a query is posted to.
-        headers: what every request has.
-        secret: what no log shows.
-        stream: whether to ask for streams.
-        abilities: what it can do besides answering with text.
-        means: the rest.
+        adapter: the API format.
+        model: the model to request.
+        url: the address that queries are posted to.
+        headers: headers of every request.
+        api_key: the API key, which is masked in the log.
+        stream: whether to request streams.
+        capabilities: the capabilities of the backend.
+        options: the other options.
     """
-    clock = means.get("clock") or monotonic_wall_clock()
-    session = means.get("session")
-    surroundings = proxy_settings_for(url)
-    sessions = (
-        SessionPool(session_for(surroundings), lambda: session_for(surroundings))
-        if session is None
-        else SessionPool(session, lambda: nullcontext(session))
-    )
-    breaker = CircuitBreaker(f"{dialect.name}, model {model},", clock)
-    provider = ProviderClient(
-        dialect=dialect,
+    clock = options.get("clock") or monotonic_wall_clock()
+    if session := options.get("session"):
+        sessions = SessionPool(session, lambda: nullcontext(session))
+    else:
+        proxies = proxy_settings_for(url)
+        sessions = SessionPool(create_session(proxies), lambda: create_session(proxies))
+    breaker = CircuitBreaker(f"provider {adapter.name}, model {model}", clock)
+    client = ProviderClient(
+        adapter=adapter,
         model=model,
         stream=stream,
-        secret=secret,
-        timeout=means.get("timeout", 150.0),
-        tries=means.get("tries", MAX_ATTEMPTS),
-        idle=means.get("idle", 60.0),
-        max_body_bytes=means.get("max_body_bytes", 32 * 2**20),
-        wire=HttpTransport(url, headers, sessions, clock),
+        secret=api_key,
+        transport=HttpTransport(url, headers, sessions, clock),
         breaker=breaker,
         budget=RetryBudget(),
-        sleep=means.get("sleep", time.sleep),
-        rest=means.get("rest", time.sleep),
-        jitter=means.get("jitter", random.random),
+        max_attempts=options.get("max_attempts", MAX_ATTEMPTS),
+        timeout=options.get("timeout", 150.0),
+        idle_timeout=options.get("idle_timeout", 60.0),
+        max_body_bytes=options.get("max_body_bytes", 32 * 2**20),
+        sleep=options.get("sleep", time.sleep),
+        coalesce=options.get("coalesce", time.sleep),
+        jitter=options.get("jitter", random.random),
         clock=clock,
     )
     return Backend(
-        dialect.name, provider.complete, capabilities=frozenset(abilities), retry_after=lambda: breaker.open_for
+        adapter.name, client.complete, capabilities=frozenset(capabilities), retry_after=lambda: breaker.open_for
     )
 
 
 def endpoint_url(base_url: str | None, name: str, example: str) -> str:
-    """Check the address of a provider, and give it without a slash at its end.
+    """Validate the base URL of a provider; return it without a trailing slash.
 
     Args:
-        base_url: what is set.
-        name: the backend that it is set for.
-        example: one that would do.
+        base_url: the setting.
+        name: name of the backend, for the error text.
+        example: a valid base URL, for the error text.
 
     Raises:
-        ConfigurationError: there is none, or none that can be reached.
+        ConfigurationError: the base URL is missing or invalid.
     """
     if not base_url:
-        raise ConfigurationError(
-            f"the {name} backend needs the address of its provider: set {name}_base_url, for instance to {example}"
-        )
+        raise ConfigurationError(f"backend {name} needs the provider's URL: set {name}_base_url, e.g. to {example}")
     try:
         parts = urlsplit(base_url)
-        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        is_valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigurationError(f"{name}_base_url is no address: write it like {example}")
+        is_valid = False
+    if not is_valid:
+        raise ConfigurationError(f"{name}_base_url is not a valid URL: write it like {example}")
     if parts.username is not None or parts.query or parts.fragment:
-        # They would be in every log line and error that names the address, and a name in it replaces the key.
+        # They would appear in every log line and error with the URL, and a user name would replace the API key.
         raise ConfigurationError(
-            f"{name}_base_url has more than an address: leave out what is before @ and from ? or # on"
+            f"{name}_base_url must not contain a user name, a query or a fragment: remove everything before @ and "
+            "after ? or #"
         )
     return base_url.rstrip("/")
 
 
 def require_api_key(api_key: str | None, name: str) -> str:
-    """Check a key, and give it without the white space around it; empty, where there is none.
+    """Validate an API key; return it without surrounding white space, or an empty string if there is none.
 
     Raises:
-        ConfigurationError: it can be none.
+        ConfigurationError: the key contains characters that no API key has.
     """
     stripped = (api_key or "").strip()
-    # Caught by the HTTP library only at the first request, in a message that shows the key.
+    # The HTTP library would reject it at the first request only, in a message that shows the key.
     if not (stripped.isascii() and stripped.isprintable() and " " not in stripped):
-        raise ConfigurationError(
-            f"{name}_api_key has characters that no key has: copy it again, without spaces or quotes"
-        )
+        raise ConfigurationError(f"{name}_api_key has invalid characters: copy it again, without spaces or quotes")
     return stripped
 
 
 def require_model(model: str | None, name: str) -> str:
-    """Give the model.
+    """Return the model.
 
     Raises:
         ConfigurationError: there is none.
     """
     if not model:
-        raise ConfigurationError(f"the {name} backend needs to know its model: set {name}_model")
+        raise ConfigurationError(f"backend {name} needs a model: set {name}_model")
     return model

@@ -1,11 +1,4 @@
-"""A whole reply as an answer, whatever that reply is.
-
-What an HTTP status, and the error object beside it, mean.
-
-Why an answer ended.
-
-JSON of strangers.
-"""
+"""Responses of providers: whole answers, HTTP errors, error objects and finish reasons."""
 
 from __future__ import annotations
 
@@ -24,9 +17,9 @@ from persona_stream.core.sse import parse_retry_after
 
 
 def loads_lenient(text: bytes | str) -> object:
-    """Give what a text says; ``None`` where it is no JSON.
+    """Parse untrusted JSON; return ``None`` if it is invalid.
 
-    Halves of surrogate pairs are taken, and so are numbers that are none: one odd field shall not cost the rest.
+    Lone surrogates and ``NaN`` are accepted, so that one odd field does not cost the rest of an answer.
     """
     try:
         # Several times as fast, and stricter.
@@ -39,7 +32,7 @@ def loads_lenient(text: bytes | str) -> object:
         return None
 
 
-_BY_STATUS: Mapping[int, ErrorKind] = {
+_KIND_BY_STATUS: Mapping[int, ErrorKind] = {
     401: "credentials",
     402: "credit",
     403: "credentials",
@@ -52,95 +45,91 @@ _BY_STATUS: Mapping[int, ErrorKind] = {
     529: "busy",
 }
 
-# Gateways pass on a model's complaints without their codes, and Anthropic has no codes for these.
-_BY_MESSAGE: Mapping[ErrorKind, re.Pattern[str]] = {
+# Gateways drop the error codes of the providers behind them, and Anthropic has no codes for these.
+_KIND_BY_MESSAGE: Mapping[ErrorKind, re.Pattern[str]] = {
     "too_long": re.compile(r"context.?(?:length|window|limit)|prompt is too long", re.IGNORECASE),
     "credit": re.compile(r"credit balance is too low", re.IGNORECASE),
 }
 
 
 def error_from_response(
-    reply: Response, status: int, fault: ErrorObject | None, dialect: ProviderAdapter, now: float
+    response: Response, status: int, error: ErrorObject | None, adapter: ProviderAdapter, now: float
 ) -> ProviderError:
-    """Say what to make of a reply that is no success.
+    """Build the error for an unsuccessful response.
 
     Args:
-        reply: what the provider sent.
-        status: what it means by it, from 300 on.
-        fault: the error object in it, if it has one.
-        dialect: what it speaks.
-        now: the moment, in seconds since 1970.
+        response: the response.
+        status: its meaning as an HTTP status, from 300 on.
+        error: the error object in its body, if any.
+        adapter: the API format.
+        now: the time in seconds since 1970.
     """
-    kind = _kind(status, fault or ErrorObject())
-    location = reply.headers.get("Location")
+    kind = _error_kind(status, error or ErrorObject())
+    location = response.headers.get("Location")
+    target = f" to {quote(location.encode())}" if location else ""
     return ProviderError(
         kind,
-        f"status {reply.status}{f' to {quote(location.encode())}' if location else ''}: {quote(reply.body)}",
-        # OpenAI's own clients obey this header, and gateways send it for what another try would only repeat.
-        retryable=status in dialect.retryable_statuses
+        f"status {response.status}{target}: {quote(response.body)}",
+        # OpenAI's clients obey this header, and gateways send it for errors that a retry would only repeat.
+        retryable=status in adapter.retryable_statuses
         and kind != "credit"
-        and reply.headers.get("x-should-retry") != "false",
+        and response.headers.get("x-should-retry") != "false",
         fallback_allowed=status == 429 or status >= 500,
         is_outage=status >= 500,
-        retry_after=parse_retry_after(reply.headers.get("Retry-After"), now),
+        retry_after=parse_retry_after(response.headers.get("Retry-After"), now),
     )
 
 
-def _kind(status: int, fault: ErrorObject) -> ErrorKind:
-    if fault.kind is not None:
-        return fault.kind
+def _error_kind(status: int, error: ErrorObject) -> ErrorKind:
+    if error.kind is not None:
+        return error.kind
     if status == 400:
-        for kind, pattern in _BY_MESSAGE.items():
-            if pattern.search(fault.message):
+        for kind, pattern in _KIND_BY_MESSAGE.items():
+            if pattern.search(error.message):
                 return kind
-    if status in _BY_STATUS:
-        return _BY_STATUS[status]
+    if status in _KIND_BY_STATUS:
+        return _KIND_BY_STATUS[status]
     if status >= 500:
         return "failed"
-    # A redirect is not followed: the key would go wherever it points.
+    # Redirects are not followed: the API key would be sent to their target.
     return "refused" if status >= 400 else "unreachable"
 
 
-def parse_response(reply: Response, dialect: ProviderAdapter, now: float) -> Answer:
-    """Give the answer in a reply.
-
-    Args:
-        reply: what the provider sent.
-        dialect: what it speaks.
-        now: the moment, in seconds since 1970.
+def parse_response(response: Response, adapter: ProviderAdapter, now: float) -> Answer:
+    """Parse the answer in a whole response. ``now`` is the time in seconds since 1970.
 
     Raises:
-        Trouble: there is none in it.
+        ProviderError: it contains no answer.
     """
-    parsed = loads_lenient(reply.body)
-    fault = dialect.parse_error(parsed)
-    if not 200 <= reply.status < 300:
-        raise error_from_response(reply, reply.status, fault, dialect, now)
-    if fault is not None:
-        raise error_from_response(reply, fault.status, fault, dialect, now)
+    parsed = loads_lenient(response.body)
+    error = adapter.parse_error(parsed)
+    if not 200 <= response.status < 300:
+        raise error_from_response(response, response.status, error, adapter, now)
+    if error is not None:
+        raise error_from_response(response, error.status, error, adapter, now)
     try:
-        return dialect.parse_completion(parsed)
-    except ProviderError as trouble:
-        raise ProviderError(trouble.kind, f"{trouble.detail}: {quote(reply.body)}") from None
+        return adapter.parse_completion(parsed)
+    except ProviderError as failure:
+        raise ProviderError(failure.kind, f"{failure.detail}: {quote(response.body)}") from None
 
 
 def map_finish_reason(
-    reason: object, finishes: Mapping[str, Finish], *, calls: bool, logger: logging.Logger, field: str
+    reason: object, finishes: Mapping[str, Finish], *, has_calls: bool, logger: logging.Logger, field: str
 ) -> Finish:
-    """Say why an answer ended; a call is there to be made, whatever the provider calls the reason.
+    """Map a provider's finish reason; an answer with tool calls ends in ``tools``, whatever its reason.
 
     Args:
-        reason: what the provider says.
-        finishes: what its reasons mean.
-        calls: whether the answer asks for calls of tools.
-        logger: hears of reasons that nobody knows.
-        field: where the provider says it.
+        reason: the provider's reason.
+        finishes: the known reasons.
+        has_calls: whether the answer contains tool calls.
+        logger: logs unknown reasons.
+        field: name of the provider's field, for the log.
     """
     finish = finishes.get(reason) if isinstance(reason, str) else None
     if finish is None:
         finish = "stop"
         if reason is not None:
-            logger.info("the answer may not be whole: %s %.100r", field, reason)
+            logger.info("the answer may be incomplete: unknown %s %.100r", field, reason)
     if finish in ("stop", "tools"):
-        return "tools" if calls else "stop"
+        return "tools" if has_calls else "stop"
     return finish

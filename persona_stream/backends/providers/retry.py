@@ -1,14 +1,9 @@
-"""Whether to try again, and after how long.
+"""Retry policy, retry budget and circuit breaker for the requests to one provider.
 
-Ration what is tried again, so that a provider in need gets a little more work from us, and not three times as much.
-
-The tries of one query are counted elsewhere; this counts those of all of them.
-
-Leave a provider alone that is dead: whoever asks it meanwhile is told so at once, and it is not hammered.
-
-After some failures in a row it is asked nothing for a pause. Then one query may try, and while its outcome is open,
-another one after each further pause: of a provider that takes minutes for an answer, nobody can wait for the first
-to come back. One sign of life ends it all; each failure more doubles the pause.
+- Retry policy (``retry_delay``): bounds the attempts of one query, with exponential backoff and jitter.
+- Retry budget: bounds the retries of all queries together, so that an overloaded provider gets at most about a fifth
+  more requests.
+- Circuit breaker: fails fast while the provider is down.
 """
 
 from __future__ import annotations
@@ -18,100 +13,114 @@ import logging
 from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.core.clock import Clock
 
-MAX_ATTEMPTS = 3
+logger = logging.getLogger("persona_stream.backends")
 
-# A provider that asks for more is not worth a reader's wait, and asking it sooner would be rude: give up at once.
-_LONGEST = 60.0
+MAX_ATTEMPTS = 3
+MAX_RETRY_AFTER = 60.0  # seconds; a longer wait than this is not worth a client's time
 
 
 def retry_delay(
-    tries: int, trouble: ProviderError, left: float, jitter: float, most: int = MAX_ATTEMPTS
+    attempts: int, error: ProviderError, time_left: float, jitter: float, max_attempts: int = MAX_ATTEMPTS
 ) -> float | None:
-    """Say how many seconds to wait after so many tries, or ``None`` to give up.
+    """Return the backoff in seconds before the next attempt, or ``None`` to give up.
 
     Args:
-        tries: how many there have been.
-        trouble: how the last one ended.
-        left: seconds until the deadline.
-        jitter: a number from 0.0 to 1.0, so that many queries that failed together do not come back together.
-        most: how many tries there may be.
+        attempts: number of attempts so far.
+        error: the error of the last attempt.
+        time_left: seconds until the deadline.
+        jitter: random number from 0.0 to 1.0, which spreads queries that failed together.
+        max_attempts: maximum number of attempts.
     """
-    if not trouble.retryable or tries >= most:
+    if not error.retryable or attempts >= max_attempts:
         return None
-    asked = trouble.retry_after
-    pause = 2.0 ** (tries - 1) * (0.5 + jitter) if asked is None else asked + 0.5 * jitter
-    return pause if pause < left and (asked is None or asked <= _LONGEST) else None
+    required = error.retry_after
+    if required is not None and required > MAX_RETRY_AFTER:
+        return None
+    delay = 2.0 ** (attempts - 1) * (0.5 + jitter) if required is None else required + 0.5 * jitter
+    return delay if delay < time_left else None
 
 
-_SAVED = 10.0  # tries that may come at once, after a time without any
-_SHARE = 0.2  # of a try, that each query adds
+MAX_SAVED_RETRIES = 10.0
+RETRIES_PER_QUERY = 0.2
 
 
 class RetryBudget:
-    """Know whether something may be tried again: now and then always, and for long for one query in five."""
+    """Token bucket of retries: each query adds a fifth of a retry, and a quiet time leaves a reserve for bursts."""
 
     def __init__(self) -> None:
-        self._left = _SAVED
+        self._tokens = MAX_SAVED_RETRIES
 
     def deposit(self) -> None:
-        """Hear of a query."""
-        self._left = min(_SAVED, self._left + _SHARE)
+        """Add the share of one query."""
+        self._tokens = min(MAX_SAVED_RETRIES, self._tokens + RETRIES_PER_QUERY)
 
     def withdraw(self) -> bool:
-        """Take a try, if there is one."""
-        if self._left < 1.0:
+        """Take one retry; return whether there was one."""
+        if self._tokens < 1.0:
             return False
-        self._left -= 1.0
+        self._tokens -= 1.0
         return True
 
 
-_MOST = 5  # failures in a row that may be chance
-_PAUSE, _BREAKER_LONGEST = 5.0, 60.0  # seconds
+FAILURE_THRESHOLD = 5
+MIN_OPEN_TIME = 5.0  # seconds
+MAX_OPEN_TIME = 60.0  # seconds
 
 
 class CircuitBreaker:
-    """Know whether one provider may be asked.
+    """Circuit breaker of one provider.
 
-    Threads may share it: at worst two of them try where one was meant to.
+    After a number of consecutive failures the circuit opens: requests fail at once. When the open time has passed, one
+    query may probe the provider, and while its outcome is pending, another one after each further open time, because
+    an answer may take minutes. A response closes the circuit; another failure doubles the open time.
+
+    It may be shared between threads: at worst two of them probe at once.
     """
 
     def __init__(self, name: str, clock: Clock) -> None:
-        """Begin without doubts.
+        """Create a closed circuit.
 
         Args:
-            name: what the log calls the provider.
-            clock: tells the moment.
+            name: name of the provider in the log.
+            clock: returns the time in seconds.
         """
-        self._name, self._clock = name, clock
+        self._name = name
+        self._clock = clock
         self._failures = 0
-        self._pause, self._until = _PAUSE, 0.0
+        self._open_time = MIN_OPEN_TIME
+        self._open_until = 0.0
+
+    @property
+    def _is_open(self) -> bool:
+        return self._failures >= FAILURE_THRESHOLD
 
     @property
     def open_for(self) -> float:
-        """For how many seconds from now it is left alone; 0.0 where it may be asked."""
-        return max(0.0, self._until - self._clock()) if self._failures >= _MOST else 0.0
+        """Seconds until the provider may be asked; 0.0 if it may be asked now."""
+        return max(0.0, self._open_until - self._clock()) if self._is_open else 0.0
 
     def acquire(self) -> float:
-        """Ask for leave to ask it: give 0.0, or the ``rest``."""
-        rest = self.open_for
-        if not rest and self._failures >= _MOST:
-            self._until = self._clock() + self._pause  # this one tries, and the others wait for what comes of it
-        return rest
+        """Request permission for an attempt; return 0.0 if granted, otherwise ``open_for``."""
+        wait = self.open_for
+        if not wait and self._is_open:
+            self._open_until = self._clock() + self._open_time  # other queries wait for the outcome of this probe
+        return wait
 
     def record_success(self) -> None:
-        """Hear that it gave a sign of life, if only a refusal."""
-        if self._failures >= _MOST:
-            logging.getLogger("persona_stream.backends").warning("%s answers again", self._name)
-        self._failures, self._pause = 0, _PAUSE
+        """Close the circuit after any response that shows the provider to be up, also an error of the request."""
+        if self._is_open:
+            logger.warning("%s responds again: circuit breaker closed", self._name)
+        self._failures = 0
+        self._open_time = MIN_OPEN_TIME
 
     def record_failure(self) -> None:
-        """Hear that it could not be reached, said nothing in time, or said that it is broken."""
+        """Count a failure: the provider could not be reached, timed out, or reported an internal error."""
         self._failures += 1
-        if self._failures < _MOST:
+        if not self._is_open:
             return
-        if self._failures > _MOST:
-            self._pause = min(2 * self._pause, _BREAKER_LONGEST)
-        self._until = self._clock() + self._pause
-        logging.getLogger("persona_stream.backends").error(
-            "%s failed %d times in a row: it is asked nothing for %.0f s", self._name, self._failures, self._pause
+        if self._failures > FAILURE_THRESHOLD:
+            self._open_time = min(2 * self._open_time, MAX_OPEN_TIME)
+        self._open_until = self._clock() + self._open_time
+        logger.error(
+            "%s failed %d times in a row: circuit breaker open for %.0f s", self._name, self._failures, self._open_time
         )

@@ -1,10 +1,4 @@
-"""Read a stream, and pass on what it says as it says it.
-
-End a stream that has fallen silent.
-
-A socket's own timeout does not do: it is set before the provider says whether it streams at all, and a keep-alive
-that says nothing starts it anew.
-"""
+"""Streams of providers: decoded events are forwarded to the query as they arrive, under an idle timeout."""
 
 from __future__ import annotations
 
@@ -22,26 +16,43 @@ from persona_stream.core.clock import Clock
 from persona_stream.core.query import Answer, Query
 from persona_stream.core.sse import EventTooLarge, ServerSentEvent, SSEDecoder
 
+MAX_EVENT_CHARS = 4 * 2**20
+DELTA_OVERHEAD_CHARS = 32  # memory of each delta beside its text, so that many short ones reach the limit too
+
+# After the finish reason only the usage and the end mark may follow.
+TRAILER_TIMEOUT = 5.0  # seconds
+# After the end mark the body ends at once; waiting for that lets the connection be reused.
+CLOSE_TIMEOUT = 0.25  # seconds
+
+# Forwarding each token on its own would only cost CPU time.
+COALESCE_INTERVAL = 0.05  # seconds
+
+_BLANK = b"\xef\xbb\xbf \t\r\n"
+
 
 class IdleTimeout:
-    """Watch over one stream, in a thread of its own (under gevent a greenlet) from the first ``allow`` on.
+    """Timer that aborts a stream, in a thread of its own (under gevent: a greenlet) from the first ``reset`` on.
+
+    The socket's timeout does not serve: it is set before the provider decides whether to stream, and keep-alive
+    comments restart it.
 
     Attributes:
-        struck: whether the stream was ended.
+        expired: whether the stream was aborted.
     """
 
-    def __init__(self, stop: Callable[[], object], clock: Clock) -> None:
-        """Begin without a limit.
+    def __init__(self, abort: Callable[[], object], clock: Clock) -> None:
+        """Create a timer that is not running.
 
         Args:
-            stop: ends the stream.
-            clock: tells the moment.
+            abort: aborts the stream.
+            clock: returns the time in seconds.
         """
-        self._stop, self._clock = stop, clock
-        self._until = 0.0
+        self._abort = abort
+        self._clock = clock
+        self._expires_at = 0.0
         self._thread: threading.Thread | None = None
         self._changed = threading.Event()
-        self._left = False
+        self._is_stopped = False
         self.expired = False
 
     def __enter__(self) -> IdleTimeout:
@@ -50,177 +61,171 @@ class IdleTimeout:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._left = True
+        self._is_stopped = True
         self._changed.set()
-        # In a native thread a greenlet that nobody waits for does not run until somebody does.
+        # In a native thread, a greenlet that nothing waits for would not run any more.
         if self._thread is not None and self._thread.is_alive():
             self._thread.join()
 
     def reset(self, seconds: float) -> None:
-        """Let the stream go on for so long from now, whatever was allowed before."""
-        until = self._clock() + seconds
-        is_sooner, self._until = until < self._until, until
+        """Restart the timer."""
+        expires_at = self._clock() + seconds
+        is_sooner = expires_at < self._expires_at
+        self._expires_at = expires_at
         if self._thread is None:
-            self._thread = threading.Thread(target=self._watch, name="silence", daemon=True)
+            self._thread = threading.Thread(target=self._watch, name="idle-timeout", daemon=True)
             self._thread.start()
         elif is_sooner:
             self._changed.set()
 
     def _watch(self) -> None:
-        while not self._left:
-            left = self._until - self._clock()
-            if left <= 0:
+        while not self._is_stopped:
+            time_left = self._expires_at - self._clock()
+            if time_left <= 0:
                 self.expired = True
-                self._stop()
+                self._abort()
                 return
-            self._changed.wait(left)
+            self._changed.wait(time_left)
             self._changed.clear()
 
 
-_LONGEST_EVENT = 4 * 2**20  # characters
-_OVERHEAD = 32  # of what is kept, in characters: many short parts are much too
-
-# After the reason why the answer ends there may be the count of its tokens, and the mark of the end.
-_TRAILER_TIMEOUT = 5.0  # seconds
-# After that mark comes the end of the body, at once: who waits for it can use the connection again.
-_CLOSING = 0.25  # seconds
-
-# Readers get parts no more often: reading every token on its own would only cost.
-_COALESCE_INTERVAL = 0.05  # seconds
-
-_BLANK = b"\xef\xbb\xbf \t\r\n"
-
-
-def beginning(pieces: Iterator[bytes]) -> bytes:
-    """Take pieces of a body until there is more than white space in them, and give what is behind that."""
-    for piece in pieces:
-        if begun := piece.lstrip(_BLANK):
-            return begun
+def read_prefix(chunks: Iterator[bytes]) -> bytes:
+    """Read chunks of a body until one contains more than white space; return it without leading white space."""
+    for chunk in chunks:
+        if prefix := chunk.lstrip(_BLANK):
+            return prefix
     return b""
 
 
-def is_stream(begun: bytes) -> bool:
-    """Tell whether a body can be a stream, by how it begins: JSON and HTML cannot."""
-    return bool(begun) and begun[:1] not in b"{[<"
+def is_stream(prefix: bytes) -> bool:
+    """Return whether a body can be an event stream, by its first character: JSON and HTML cannot."""
+    return bool(prefix) and prefix[:1] not in b"{[<"
 
 
 class StreamReader:
-    """Listen to one stream for one query."""
+    """Reader of one stream for one query."""
 
     def __init__(
         self,
-        dialect: ProviderAdapter,
+        adapter: ProviderAdapter,
         query: Query,
         clock: Clock,
-        idle: float,
-        limit: int,
-        rest: Callable[[float], object] = lambda seconds: None,
+        *,
+        idle_timeout: float,
+        max_chars: int,
+        coalesce: Callable[[float], object] = lambda seconds: None,
     ) -> None:
-        """Begin.
+        """Create a reader.
 
         Args:
-            dialect: what the provider speaks.
-            query: who gets what it says.
-            clock: tells the moment.
-            idle: how long it may say nothing once it has said something, in seconds.
-            limit: how many characters of it are kept.
-            rest: waits for more of it to come.
+            adapter: the API format.
+            query: receives the text and the reasoning.
+            clock: returns the time in seconds.
+            idle_timeout: how long the stream may stay silent after its first content, in seconds.
+            max_chars: how much of the stream may be kept.
+            coalesce: waits for more of the stream.
         """
-        self._dialect, self._query, self._clock, self._idle, self._rest = dialect, query, clock, idle, rest
-        self._reading = dialect.stream_decoder()
-        self._room = limit
-        self._has_heard = False  # anything that is an event
-        self._has_spoken = False  # to a reader
+        self._adapter = adapter
+        self._query = query
+        self._clock = clock
+        self._idle_timeout = idle_timeout
+        self._coalesce = coalesce
+        self._decoder = adapter.stream_decoder()
+        self._chars_left = max_chars
+        self._has_events = False
+        self._has_output = False
 
-    def read(self, incoming: StreamedResponse, begun: bytes) -> Answer:
-        """Listen until the stream has ended, and give what it did not say on the way.
+    def read(self, response: StreamedResponse, prefix: bytes) -> Answer:
+        """Read the stream to its end and return the part of the answer that was not forwarded.
 
         Args:
-            incoming: the stream.
-            begun: what of it was read before.
+            response: the response.
+            prefix: the part of its body that was read before.
 
         Raises:
-            Trouble: it failed, broke off, fell silent, cannot be understood, or was no answer.
+            ProviderError: the stream failed, broke off, timed out, cannot be parsed, or contained no answer.
         """
         try:
-            with IdleTimeout(incoming.abort, self._clock) as silence:
-                self._on_event(incoming, begun, silence)
-            return self._reading.result()
-        except ProviderError as trouble:
-            raise (trouble.after_partial_output() if self._has_spoken else trouble) from None
+            with IdleTimeout(response.abort, self._clock) as timer:
+                self._forward(response, prefix, timer)
+            return self._decoder.result()
+        except ProviderError as error:
+            raise (error.after_partial_output() if self._has_output else error) from None
 
-    def _on_event(self, incoming: StreamedResponse, begun: bytes, silence: IdleTimeout) -> None:
-        parser, patience = SSEDecoder(_LONGEST_EVENT), self._idle
-        for piece in self._pieces(incoming, begun, silence):
-            if self._reading.is_over:
+    def _forward(self, response: StreamedResponse, prefix: bytes, timer: IdleTimeout) -> None:
+        events = SSEDecoder(MAX_EVENT_CHARS)
+        timeout = self._idle_timeout
+        for chunk in self._iter_chunks(response, prefix, timer):
+            if self._decoder.is_closed:
                 continue
-            said: list[StreamDelta] = []
+            deltas: list[StreamDelta] = []
             try:
-                for event in parser.feed(piece):
-                    said += self._take(event)
+                for event in events.feed(chunk):
+                    deltas += self._decode(event)
             except EventTooLarge as error:
                 raise ProviderError("too_large", str(error)) from None
             finally:
-                self._pass_on(said)
-            before, patience = patience, self._patience()
-            if said or patience != before:
-                silence.reset(patience)
-            if said and not (self._reading.is_complete or incoming.has_buffered_data()):
-                self._rest(_COALESCE_INTERVAL)
+                self._send(deltas)
+            previous_timeout = timeout
+            timeout = self._current_timeout()
+            if deltas or timeout != previous_timeout:
+                timer.reset(timeout)
+            if deltas and not (self._decoder.is_complete or response.has_buffered_data()):
+                self._coalesce(COALESCE_INTERVAL)
 
-    def _pieces(self, incoming: StreamedResponse, begun: bytes, silence: IdleTimeout) -> Iterator[bytes]:
-        yield begun
+    def _iter_chunks(self, response: StreamedResponse, prefix: bytes, timer: IdleTimeout) -> Iterator[bytes]:
+        yield prefix
         try:
-            for piece in incoming.pieces:
-                # What is still read then may not have been deciphered.
-                if silence.expired:
+            for chunk in response.chunks:
+                # Bytes that are read after an abort may not have been decrypted.
+                if timer.expired:
                     break
-                yield piece
+                yield chunk
         except ProviderError:
-            if not (self._reading.is_complete or silence.expired):
+            if not (self._decoder.is_complete or timer.expired):
                 raise
-        if self._reading.is_complete:
+        if self._decoder.is_complete:
             return
-        if silence.expired:
-            raise ProviderError("timeout", f"silent for {self._idle:.0f} s")
-        if not self._has_heard and "event-stream" not in incoming.headers.get("Content-Type", ""):
-            raise ProviderError("unreadable", f"no stream: {quote(begun)}")
+        if timer.expired:
+            raise ProviderError("timeout", f"silent for {self._idle_timeout:.0f} s")
+        if not self._has_events and "event-stream" not in response.headers.get("Content-Type", ""):
+            raise ProviderError("unreadable", f"not an event stream: {quote(prefix)}")
         raise ProviderError(
             "broken_off", "the stream ended before the answer did", retryable=True, fallback_allowed=True
         )
 
-    def _take(self, event: ServerSentEvent) -> Iterable[StreamDelta]:
-        self._has_heard = True
+    def _decode(self, event: ServerSentEvent) -> Iterable[StreamDelta]:
+        self._has_events = True
         data = event.data.strip()
-        if self._reading.is_over or not data:
+        if self._decoder.is_closed or not data:
             return ()
         if data == "[DONE]":
-            self._reading.close()
+            self._decoder.close()
             return ()
         parsed = loads_lenient(data)
-        fault = self._dialect.parse_error(parsed)
-        if fault is None and event.type == "error":
-            fault = ErrorObject()
-        if fault is not None:
-            reply = Response(200, {}, data.encode(errors="replace"))
-            raise error_from_response(reply, fault.status, fault, self._dialect, self._clock())
+        error = self._adapter.parse_error(parsed)
+        if error is None and event.type == "error":
+            error = ErrorObject()
+        if error is not None:
+            response = Response(200, {}, data.encode(errors="replace"))
+            raise error_from_response(response, error.status, error, self._adapter, self._clock())
         if not isinstance(parsed, dict):
-            raise ProviderError("unreadable", f"no event of this dialect: {quote(data.encode(errors='replace'))}")
-        return self._reading.feed(parsed)
+            raise ProviderError("unreadable", f"unexpected event: {quote(data.encode(errors='replace'))}")
+        return self._decoder.feed(parsed)
 
-    def _pass_on(self, said: Sequence[StreamDelta]) -> None:
-        for kind, together in groupby(said, key=attrgetter("kind")):
-            texts = [each.text for each in together]
+    def _send(self, deltas: Sequence[StreamDelta]) -> None:
+        for kind, group in groupby(deltas, key=attrgetter("kind")):
+            texts = [delta.text for delta in group]
             text = "".join(texts)
-            self._room -= len(text) + _OVERHEAD * len(texts)
-            if self._room < 0:
-                raise ProviderError("too_large", "more of the stream would have to be kept than may be")
+            self._chars_left -= len(text) + DELTA_OVERHEAD_CHARS * len(texts)
+            if self._chars_left < 0:
+                raise ProviderError("too_large", "the stream exceeds the size limit")
             if kind != "rest":
-                self._has_spoken = True
+                self._has_output = True
                 send = self._query.send if kind == "text" else self._query.send_reasoning
                 send(text)
 
-    def _patience(self) -> float:
-        if self._reading.is_over:
-            return _CLOSING
-        return min(_TRAILER_TIMEOUT, self._idle) if self._reading.is_complete else self._idle
+    def _current_timeout(self) -> float:
+        if self._decoder.is_closed:
+            return CLOSE_TIMEOUT
+        return min(TRAILER_TIMEOUT, self._idle_timeout) if self._decoder.is_complete else self._idle_timeout

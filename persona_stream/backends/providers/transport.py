@@ -1,15 +1,7 @@
-"""One request, and its reply, bounded in time and size.
+"""HTTP transport to one provider: requests and responses, bounded in time and size.
 
-Sessions: pools of connections, with nothing in them that a provider or the environment slips in later.
-
-Connections that give all that has come of a body at once.
-
-Python's client gives one chunk of HTTP's at a time, however many have come, and a provider sends every token as one.
-
-The chunks of an HTTP/1.1 body, taken off as many at once as have come.
-
-The law: how the bytes are cut into reads never changes the body. The rules are those of RFC 9112, section 7.1, with a
-bare LF too for the end of a size or a trailer, as Python's own client takes it. This does no I/O.
+Python's HTTP client returns one chunk of a chunked body per read, and providers send every token as a chunk. The
+connections here return all chunks that have arrived at once, which saves a read, a decode and a wake-up per token.
 """
 
 from __future__ import annotations
@@ -37,69 +29,75 @@ from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.core.clock import Clock
 from persona_stream.logging import trace_headers
 
-# What closes a chunk's data stands before the next one's size; a body begins as if one had just ended.
-_CLOSED = b"\r\n"
-_SIZE = re.compile(_CLOSED + rb"([0-9A-Fa-f]{1,15})[ \t]*+(?:;[^\n]*+)?+\r?\n")
-_BEGUN = re.compile(rb"\r?\Z|\r\n[^\n]*+\Z")
+# The line end that closes a chunk precedes the size of the next one; a body starts as if a chunk had just ended.
+_CHUNK_END = b"\r\n"
+_CHUNK_SIZE = re.compile(_CHUNK_END + rb"([0-9A-Fa-f]{1,15})[ \t]*+(?:;[^\n]*+)?+\r?\n")
+_PARTIAL_CHUNK_SIZE = re.compile(rb"\r?\Z|\r\n[^\n]*+\Z")
 _TRAILERS = re.compile(rb"(?:[^\r\n][^\n]*+\n)*+\r?\n")
-_LONGEST = 16 * 1024  # bytes between two chunks, or after the last
+MAX_CHUNK_OVERHEAD_BYTES = 16 * 1024  # between two chunks, or after the last one
 
 
 class ChunkedDecoder:
-    """Read one body.
+    """Incremental decoder of a chunked HTTP/1.1 body (RFC 9112, section 7.1). It does no I/O.
+
+    Like Python's client, it accepts a bare LF as the end of a size or a trailer.
+
+    Invariants:
+        The decoded body does not depend on how the bytes are split into reads.
 
     Attributes:
-        is_over: whether it has ended.
-        is_broken: whether it cannot go on, because it was cut off, or is not in chunks.
+        is_complete: whether the last chunk and the trailers were read.
+        is_broken: whether the body was cut off or is not chunked.
     """
 
     def __init__(self) -> None:
-        self._left = 0  # bytes of the current chunk
-        self._rest = _CLOSED  # the beginning of what is between two chunks
-        self._is_last = False
-        self.is_over = False
+        self._bytes_left = 0  # in the current chunk
+        self._undecoded = _CHUNK_END
+        self._is_last_chunk = False
+        self.is_complete = False
         self.is_broken = False
 
     def feed(self, read: bytes) -> bytes:
-        """Take what was read, and give what there is of the body in it; no bytes say that nothing more comes."""
-        data = self._rest + read
-        body, end = [data[: self._left]], self._left
-        while end < len(data) and not self._is_last and (size := _SIZE.match(data, end)):
-            begin = size.end()
-            end = begin + int(size[1], 16)
-            body.append(data[begin:end])
-            self._is_last = begin == end
-        self._left = max(0, end - len(data))
-        self._rest = data[end:]
-        if self._is_last and _TRAILERS.match(self._rest):
-            self.is_over = True
+        """Decode the bytes of a read and return the part of the body in them; no bytes mean the end of the input."""
+        data = self._undecoded + read
+        end = self._bytes_left
+        body = [data[:end]]
+        while end < len(data) and not self._is_last_chunk and (size := _CHUNK_SIZE.match(data, end)):
+            start = size.end()
+            end = start + int(size[1], 16)
+            body.append(data[start:end])
+            self._is_last_chunk = start == end
+        self._bytes_left = max(0, end - len(data))
+        self._undecoded = data[end:]
+        if self._is_last_chunk and _TRAILERS.match(self._undecoded):
+            self.is_complete = True
         else:
-            may_go_on = self._is_last or _BEGUN.match(self._rest)
-            self.is_broken = not (read and may_go_on and len(self._rest) <= _LONGEST)
+            is_partial = self._is_last_chunk or _PARTIAL_CHUNK_SIZE.match(self._undecoded)
+            self.is_broken = not (read and is_partial and len(self._undecoded) <= MAX_CHUNK_OVERHEAD_BYTES)
         return b"".join(body)
 
 
 class _BufferedHTTPResponse(HTTPResponse):
-    """Read a body to its end with ``read1``, or without it: not both by turns."""
+    """Response whose ``read1`` returns all chunks that have arrived. Do not mix ``read1`` with other reads."""
 
     def begin(self) -> None:
         super().begin()
-        self._chunks = ChunkedDecoder()
+        self._decoder = ChunkedDecoder()
 
     def read1(self, n: int = -1) -> bytes:
-        """Give what has come, at most ``n`` bytes of it, and wait only where nothing has; no bytes are the end.
+        """Return up to ``n`` bytes that have arrived; block only if there are none. No bytes mean the end.
 
         Raises:
-            HTTPException: the body broke off; but first, what came before that is given.
+            HTTPException: the body broke off. Bytes before that are returned first.
         """
         if self.isclosed() or not self.chunked:
             return super().read1(n)
         body = b""
-        while not (body or self._chunks.is_over):
-            if self._chunks.is_broken:
-                raise HTTPException("the chunks of a body break off")
-            body = self._chunks.feed(self.fp.read1(n))
-        if self._chunks.is_over:
+        while not (body or self._decoder.is_complete):
+            if self._decoder.is_broken:
+                raise HTTPException("the chunked body broke off")
+            body = self._decoder.feed(self.fp.read1(n))
+        if self._decoder.is_complete:
             self.close()
         return body
 
@@ -121,44 +119,47 @@ class _SecurePool(HTTPSConnectionPool):
 
 
 class BufferedAdapter(HTTPAdapter):
-    """Open such connections; one through a proxy is as ever."""
+    """Adapter with buffered responses, except through a proxy."""
 
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        super().init_poolmanager(*args, **more)
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
 
-_CONNECTIONS = 512
+MAX_IDLE_CONNECTIONS = 512
 
 
 class SessionPool:
-    """Share a session in the thread that made this, and lend one for a request in any other.
+    """One shared session for the thread that created the pool, and a new one per request in other threads.
 
-    Under gevent a socket belongs to the hub of the thread that opened it: waiting for it in another thread raises,
-    and so does closing it when that thread has ended. So elsewhere none outlives its request.
+    Under gevent a socket belongs to the event loop of the thread that opened it: waiting for it in another thread
+    raises an error, and so does closing it after that thread has ended.
     """
 
-    def __init__(self, shared: requests.Session, lend: Callable[[], AbstractContextManager[requests.Session]]) -> None:
-        self._shared, self._lend = shared, lend
-        self._home = threading.get_native_id()
+    def __init__(
+        self, shared: requests.Session, create: Callable[[], AbstractContextManager[requests.Session]]
+    ) -> None:
+        self._shared = shared
+        self._create = create
+        self._thread_id = threading.get_native_id()
 
     @contextmanager
     def acquire(self) -> Iterator[requests.Session]:
-        """Give a session for one request."""
-        if threading.get_native_id() == self._home:
+        """Yield a session for one request."""
+        if threading.get_native_id() == self._thread_id:
             yield self._shared
         else:
-            with self._lend() as session:
+            with self._create() as session:
                 yield session
 
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
-    """Hold what the environment says about the way to an address.
+    """Proxies and trusted certificates for an address, from the environment.
 
     Attributes:
-        proxies: by scheme, as requests takes them.
-        verify: the file or folder with the certificates to trust, or ``True`` for those that come with requests.
+        proxies: the proxies by scheme, in the form of requests.
+        verify: path of the trusted certificates, or ``True`` for those of requests.
     """
 
     proxies: Mapping[str, str]
@@ -166,50 +167,50 @@ class ProxySettings:
 
 
 def proxy_settings_for(url: str) -> ProxySettings:
-    """Read ``HTTPS_PROXY``, ``NO_PROXY``, ``REQUESTS_CA_BUNDLE`` and their kind, as they are now.
+    """Read ``HTTPS_PROXY``, ``NO_PROXY``, ``REQUESTS_CA_BUNDLE`` and the like.
 
-    A proxy is never asked for this machine, which is seldom meant and never works.
+    Proxies are ignored for this machine, where they are seldom intended and never work.
     """
     with requests.Session() as session:
-        found = session.merge_environment_settings(url, {}, None, None, None)
-    direct = _is_this_machine(urlsplit(url).hostname or "")
-    return ProxySettings({} if direct else found["proxies"], found["verify"] or True)
+        merged = session.merge_environment_settings(url, {}, None, None, None)
+    is_local = _is_loopback(urlsplit(url).hostname or "")
+    return ProxySettings({} if is_local else merged["proxies"], merged["verify"] or True)
 
 
-def session_for(surroundings: ProxySettings) -> requests.Session:
-    """Make a session for hundreds of requests at once to one address."""
+def create_session(settings: ProxySettings) -> requests.Session:
+    """Create a session for hundreds of concurrent requests to one address."""
     session = requests.Session()
-    # Off, as it would read ~/.netrc for each request, and put what it finds there in place of the key.
+    # Otherwise requests reads ~/.netrc for each request, and replaces the API key with the credentials there.
     session.trust_env = False
-    session.proxies = dict(surroundings.proxies)
-    session.verify = surroundings.verify
-    # A provider's cookie would tie one user's requests to another's.
+    session.proxies = dict(settings.proxies)
+    session.verify = settings.verify
+    # A cookie would link the requests of different users.
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-    # Tries are counted in one place, and this is not it. A full pool opens one more, and blocks nobody.
-    adapter = BufferedAdapter(pool_connections=1, pool_maxsize=_CONNECTIONS, max_retries=0, pool_block=False)
+    # The retry policy alone decides on retries. A full pool opens another connection instead of blocking.
+    adapter = BufferedAdapter(pool_connections=1, pool_maxsize=MAX_IDLE_CONNECTIONS, max_retries=0, pool_block=False)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
 
 
-def _is_this_machine(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
 
-_CONNECT = 5.0  # seconds
-_PIECE_BYTES = 64 * 1024
-_ERROR_BYTES = 64 * 1024  # of an error's body only the beginning is of use
+CONNECT_TIMEOUT = 5.0  # seconds
+MAX_READ_BYTES = 64 * 1024
+MAX_ERROR_BODY_BYTES = 64 * 1024  # the rest of an error's body is of no use
 
-# Every exception of requests is an OSError, and so is a bundle of certificates that is not there.
-_FOREIGN = (OSError, urllib3.exceptions.HTTPError)
+# Every exception of requests is an OSError, and so is a missing certificate file.
+_TRANSPORT_ERRORS = (OSError, urllib3.exceptions.HTTPError)
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """Hold what the provider sent, before anybody believes it."""
+    """Response of a provider with its whole body, not yet validated."""
 
     status: int
     headers: Mapping[str, str]
@@ -217,118 +218,120 @@ class Response:
 
 
 class StreamedResponse:
-    """Hold a reply whose head is there, and whose body is on its way.
+    """Response whose headers have arrived, and whose body is still being received.
 
     Attributes:
-        status: as the head says.
-        headers: as the head says.
-        pieces: the body as it comes, to be gone through once. It raises ``Trouble`` where the body breaks off, or is
-            still coming when the time is up.
+        status: the HTTP status.
+        headers: the HTTP headers.
+        chunks: iterator over the body as it arrives. It raises ``ProviderError`` when the body breaks off, or is
+            still being received at the deadline.
     """
 
-    def __init__(self, response: requests.Response, until: float, clock: Clock) -> None:
+    def __init__(self, response: requests.Response, deadline: float, clock: Clock) -> None:
         self.status: int = response.status_code
         self.headers: Mapping[str, str] = response.headers
-        self.pieces = self._read(until, clock)
+        self.chunks = self._iter_bytes(deadline, clock)
         self._response = response
 
     @property
-    def succeeds(self) -> bool:
-        """Whether the head promises an answer."""
+    def is_success(self) -> bool:
+        """Whether the status is 2xx."""
         return 200 <= self.status < 300
 
-    def read(self, limit_bytes: int, begun: bytes = b"") -> Response:
-        """Wait for the whole body, or of an error for its beginning.
+    def read(self, max_bytes: int, prefix: bytes = b"") -> Response:
+        """Read the whole body, or of an error its beginning.
 
         Args:
-            limit_bytes: how large an answer may be.
-            begun: what of it was read before.
+            max_bytes: maximum size of an answer.
+            prefix: the part of the body that was read before.
 
         Raises:
-            Trouble: it broke off, did not come in time, or is over the limit.
+            ProviderError: the body broke off, did not arrive in time, or is too large.
         """
-        body = bytearray(begun)
-        for piece in self.pieces:
-            body += piece
-            if len(body) > (limit_bytes if self.succeeds else _ERROR_BYTES):
-                if self.succeeds:
-                    raise ProviderError("too_large", f"more than {limit_bytes} bytes")
+        body = bytearray(prefix)
+        for chunk in self.chunks:
+            body += chunk
+            if len(body) > (max_bytes if self.is_success else MAX_ERROR_BODY_BYTES):
+                if self.is_success:
+                    raise ProviderError("too_large", f"more than {max_bytes} bytes")
                 break
         return Response(self.status, self.headers, bytes(body))
 
     def has_buffered_data(self) -> bool:
-        """Tell whether more has come, so that the next piece, or the end, need not be waited for."""
+        """Return whether more of the body, or its end, has already arrived."""
         raw = self._response.raw
         return raw.closed or any(fcntl.ioctl(raw.fileno(), termios.FIONREAD, bytes(4)))
 
     def abort(self) -> None:
-        """End the body for whoever waits for more of it. Any thread may call this."""
-        # It raises when the connection was already given back.
+        """End the body for the thread that is reading it. Thread-safe."""
+        # It raises when the connection was already returned to the pool.
         with suppress(OSError, RuntimeError, ValueError):
             self._response.raw.shutdown()
 
-    def _read(self, until: float, clock: Clock) -> Iterator[bytes]:
+    def _iter_bytes(self, deadline: float, clock: Clock) -> Iterator[bytes]:
         try:
-            # Not iter_content, which reports a silent provider as a broken connection, and waits for full pieces.
-            while piece := self._response.raw.read1(_PIECE_BYTES, decode_content=True):
-                yield piece
-                if clock() > until:
+            # Not iter_content, which reports a read timeout as a broken connection, and waits for full chunks.
+            while chunk := self._response.raw.read1(MAX_READ_BYTES, decode_content=True):
+                yield chunk
+                if clock() > deadline:
                     raise ProviderError("timeout", "still sending")
-        # A read that is stopped as it begins is a ValueError where gevent does the TLS.
-        except (*_FOREIGN, ValueError) as error:
-            raise _trouble(error) from error
+        # A read that is aborted as it begins is a ValueError in gevent's TLS.
+        except (*_TRANSPORT_ERRORS, ValueError) as error:
+            raise _provider_error(error) from error
 
 
 class HttpTransport:
-    """Send to one address.
+    """Transport to one URL.
 
     Attributes:
-        url: the address.
+        url: the URL.
     """
 
     def __init__(self, url: str, headers: Mapping[str, str], sessions: SessionPool, clock: Clock) -> None:
-        self.url, self._sessions, self._clock = url, sessions, clock
+        self.url = url
         self._headers = {"User-Agent": "persona_stream", **headers}
+        self._sessions = sessions
+        self._clock = clock
 
     @contextmanager
-    def post(self, body: object, until: float, *, stream: bool = False) -> Iterator[StreamedResponse]:
-        """Send a body, and give the reply as soon as it begins.
+    def post(self, body: object, deadline: float, *, stream: bool = False) -> Iterator[StreamedResponse]:
+        """Send a request and yield the response when its headers have arrived.
 
-        Whatever leaves the block before the reply has ended, a kill too, closes the connection, so that the provider
-        can stop its work.
+        Leaving the block before the end of the body, also by a kill, closes the connection, so that the provider can
+        stop its work.
 
         Args:
-            body: what to send as JSON.
-            until: the moment to give up, by the clock.
-            stream: the reply is to be read as it comes.
+            body: the body, sent as JSON.
+            deadline: the time to give up, by the clock.
+            stream: whether the response is read as it arrives.
 
         Raises:
-            Trouble: none began in time.
+            ProviderError: no response arrived in time.
         """
-        left = max(0.001, until - self._clock())
-        # What is compressed comes late, when there is enough of it.
-        headers = {**self._headers, **({"Accept-Encoding": "identity"} if stream else {}), **trace_headers.get()}
+        time_left = max(0.001, deadline - self._clock())
+        # Compression would delay a stream until there is enough to compress.
+        encoding = {"Accept-Encoding": "identity"} if stream else {}
         try:
             with (
                 self._sessions.acquire() as session,
                 session.post(
                     self.url,
                     json=body,
-                    headers=headers,
-                    timeout=(min(_CONNECT, left), left),
+                    headers={**self._headers, **encoding, **trace_headers.get()},
+                    timeout=(min(CONNECT_TIMEOUT, time_left), time_left),
                     stream=True,
                     allow_redirects=False,
                 ) as response,
             ):
-                yield StreamedResponse(response, until, self._clock)
-        except _FOREIGN as error:
-            raise _trouble(error) from error
+                yield StreamedResponse(response, deadline, self._clock)
+        except _TRANSPORT_ERRORS as error:
+            raise _provider_error(error) from error
 
 
-def _trouble(error: Exception) -> ProviderError:
+def _provider_error(error: Exception) -> ProviderError:
     match error:
         case requests.ReadTimeout() | urllib3.exceptions.ReadTimeoutError():
-            # Never again: the provider has the request, and may be working on it still.
+            # Never retryable: the provider has the request, and may still be working on it.
             return ProviderError("timeout", str(error), is_outage=True)
         case requests.exceptions.SSLError():
             return ProviderError("unreachable", str(error), fallback_allowed=True, is_outage=True)

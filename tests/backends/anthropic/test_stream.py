@@ -166,13 +166,13 @@ def test_a_stream_is_complete_when_it_says_why_it_ends_and_over_at_its_last_even
     stream = AnthropicStreamDecoder()
     for event in (begun(), block(), part("a"), stop(0), ended(None, output_tokens=1)):
         stream.feed(event)
-        assert (stream.is_complete, stream.is_over) == (False, False)
+        assert (stream.is_complete, stream.is_closed) == (False, False)
     stream.feed(ended())
-    assert (stream.is_complete, stream.is_over) == (True, False)
+    assert (stream.is_complete, stream.is_closed) == (True, False)
     stream.feed(ended(None))
     assert stream.is_complete
     stream.feed(STOPPED)
-    assert (stream.is_complete, stream.is_over) == (True, True)
+    assert (stream.is_complete, stream.is_closed) == (True, True)
 
 
 NAMES = ["type", "index", "delta", "content_block", "message", "text", "partial_json", "input", "usage", "stop_reason"]

@@ -141,18 +141,18 @@ def test_a_body_is_read_in_every_form_that_http_has(reply: bytes | Callable[[soc
 @pytest.mark.parametrize(
     ("status", "zh", "en", "tries"),
     [
-        (401, "模型服务拒绝了我们的凭据", "The provider refused our credentials", 1),
-        (403, "模型服务拒绝了我们的凭据", "The provider refused our credentials", 1),
-        (402, "我们在模型服务的额度已用完", "Our credit with the provider is used up", 1),
-        (404, "模型服务中没有我们配置的模型", "The provider does not have the model that we ask for", 1),
-        (400, "模型服务不接受这个请求", "The provider did not accept the request", 1),
+        (401, "模型服务拒绝了本服务器的 API 密钥", "The model provider rejected this server's API key", 1),
+        (403, "模型服务拒绝了本服务器的 API 密钥", "The model provider rejected this server's API key", 1),
+        (402, "本服务器在模型服务的额度已用完", "This server's credit with the model provider is used up", 1),
+        (404, "模型服务中没有所配置的模型", "The model provider does not have the configured model", 1),
+        (400, "模型服务拒绝了这个请求", "The model provider rejected the request", 1),
         (413, "对话超出了模型能处理的长度", "The conversation is too long for the model", 1),
-        (429, "模型服务繁忙，请稍后重试", "The provider is busy, please try again later", 3),
-        (500, "模型服务出现故障，请稍后重试", "The provider failed, please try again later", 1),
-        (502, "模型服务出现故障，请稍后重试", "The provider failed, please try again later", 3),
-        (503, "模型服务繁忙，请稍后重试", "The provider is busy, please try again later", 3),
-        (504, "模型服务响应超时，请稍后重试", "The provider took too long, please try again later", 3),
-        (307, "无法连接模型服务，请稍后重试", "The provider cannot be reached, please try again later", 1),
+        (429, "模型服务繁忙，请稍后重试", "The model provider is busy, please try again later", 3),
+        (500, "模型服务出现故障，请稍后重试", "The model provider failed, please try again later", 1),
+        (502, "模型服务出现故障，请稍后重试", "The model provider failed, please try again later", 3),
+        (503, "模型服务繁忙，请稍后重试", "The model provider is busy, please try again later", 3),
+        (504, "模型服务响应超时，请稍后重试", "The model provider timed out, please try again later", 3),
+        (307, "无法连接模型服务，请稍后重试", "The model provider cannot be reached, please try again later", 1),
     ],
 )
 def test_the_client_reads_our_words_and_the_log_the_providers(
@@ -183,9 +183,9 @@ def test_busy_providers_are_asked_again_at_their_own_pace() -> None:
     assert waits.seconds == [1.0, 7.25]
     assert [message for message, _ in reports] == [
         "Waiting for the model...",
-        "The provider is busy, trying again in 1 s...",
+        "The model provider is busy, retrying in 1 s...",
         "Waiting for the model...",
-        "The provider is busy, trying again in 8 s...",
+        "The model provider is busy, retrying in 8 s...",
         "Waiting for the model...",
     ]
     assert len(served.requests) == 3
@@ -237,7 +237,7 @@ def test_a_broken_connection_is_tried_twice_more(broken: Callable[[socket.socket
     with provider(broken, broken, OK) as served:
         assert backend(served.base_url, sleep=waits).process_query(query(reports)) == Answer("Forty-two.")
     assert waits.seconds == [1.0, 2.0]
-    assert reports[1] == ("The provider cannot be reached, trying again in 1 s...", None)
+    assert reports[1] == ("The model provider cannot be reached, retrying in 1 s...", None)
     with provider(broken) as served, pytest.raises(BackendError, match="cannot be reached"):
         backend(served.base_url).process_query(query())
     assert len(served.requests) == 3
@@ -296,7 +296,7 @@ def test_a_silent_provider_is_given_up_once_and_its_connection_closed(silent: Ca
     """A read timeout is never another try: the provider has the request, and sees that we left."""
     waits = Waits()
     with provider(silent) as served:
-        with pytest.raises(BackendError, match="took too long"):
+        with pytest.raises(BackendError, match="timed out"):
             backend(served.base_url, timeout=-0.9, sleep=waits).process_query(query())
         assert served.ended.wait(5)
     assert (len(served.requests), waits.seconds) == (1, [])
@@ -317,7 +317,7 @@ def test_a_drip_ends_at_the_deadline() -> None:
     """A provider that sends for ever, a little at a time, ends with the deadline, also where nobody can be killed."""
     ticks = count(step=0.25)
     with provider(drip) as served:
-        with pytest.raises(BackendError, match="took too long"):
+        with pytest.raises(BackendError, match="timed out"):
             backend(served.base_url, timeout=20.0, clock=lambda: next(ticks)).process_query(query())
         assert served.ended.wait(5)
     assert len(served.requests) == 1
@@ -357,7 +357,7 @@ def test_of_an_endless_error_only_the_beginning_is_read() -> None:
         for_ever(connection)
 
     with provider(endless) as served:
-        with pytest.raises(BackendError, match="credentials"):
+        with pytest.raises(BackendError, match="API key"):
             backend(served.base_url).process_query(query())
         assert served.ended.wait(5)
 
@@ -373,7 +373,7 @@ def test_of_an_endless_error_only_the_beginning_is_read() -> None:
 )
 def test_a_success_that_is_no_json_cannot_be_understood(reply: bytes) -> None:
     """A body that only pretends is a BackendError in our words."""
-    with provider(reply) as served, pytest.raises(BackendError, match="cannot be understood"):
+    with provider(reply) as served, pytest.raises(BackendError, match="cannot be parsed"):
         backend(served.base_url).process_query(query())
 
 
@@ -458,15 +458,15 @@ def test_the_address_may_be_written_as_people_write_it(base_url: str, target: st
     [
         ({"base_url": ""}, ["openai_base_url", "https://api.openai.com/v1"]),
         ({"base_url": None}, ["openai_base_url"]),
-        ({"base_url": "api.openai.com/v1"}, ["openai_base_url is no address"]),
-        ({"base_url": "ftp://x/v1"}, ["openai_base_url is no address"]),
-        ({"base_url": "http:///v1"}, ["openai_base_url is no address"]),
-        ({"base_url": "http://x:99999/v1"}, ["openai_base_url is no address"]),
-        ({"base_url": "http://x:0/v1"}, ["openai_base_url is no address"]),
-        ({"base_url": "http://[::1/v1"}, ["openai_base_url is no address"]),
-        ({"base_url": "https://me:pass@x/v1"}, ["openai_base_url has more than an address"]),
-        ({"base_url": "https://x/v1?key=pass"}, ["openai_base_url has more than an address"]),
-        ({"base_url": "https://x/v1#pass"}, ["openai_base_url has more than an address"]),
+        ({"base_url": "api.openai.com/v1"}, ["openai_base_url is not a valid URL"]),
+        ({"base_url": "ftp://x/v1"}, ["openai_base_url is not a valid URL"]),
+        ({"base_url": "http:///v1"}, ["openai_base_url is not a valid URL"]),
+        ({"base_url": "http://x:99999/v1"}, ["openai_base_url is not a valid URL"]),
+        ({"base_url": "http://x:0/v1"}, ["openai_base_url is not a valid URL"]),
+        ({"base_url": "http://[::1/v1"}, ["openai_base_url is not a valid URL"]),
+        ({"base_url": "https://me:pass@x/v1"}, ["openai_base_url must not contain a user name"]),
+        ({"base_url": "https://x/v1?key=pass"}, ["openai_base_url must not contain a user name"]),
+        ({"base_url": "https://x/v1#pass"}, ["openai_base_url must not contain a user name"]),
         ({"model": ""}, ["openai_model"]),
         ({"model": None}, ["openai_model"]),
         ({"api_key": "sk pass"}, ["openai_api_key"]),

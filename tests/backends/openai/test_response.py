@@ -403,7 +403,7 @@ def test_parts_come_together(parts: list[dict[str, Any]], calls: list[ToolCall])
     gathered = ToolCallAssembler()
     for each in parts:
         gathered.feed(each)
-    assert list(gathered.whole()) == calls
+    assert list(gathered.result()) == calls
 
 
 def test_a_call_without_an_id_gets_one_of_its_own() -> None:
@@ -427,7 +427,7 @@ def test_a_call_of_nothing_cannot_be_made(nameless: dict[str, Any]) -> None:
     gathered.feed(part(0, "b", "wait") | {"index": 9})
     gathered.feed(nameless)
     with pytest.raises(ProviderError, match="unreadable"):
-        gathered.whole()
+        gathered.result()
 
 
 @given(
@@ -455,7 +455,7 @@ def test_no_parts_break_it(parts: list[dict[str, Any]]) -> None:
     gathered = ToolCallAssembler()
     kept = [gathered.feed(each) for each in parts]
     try:
-        calls = gathered.whole()
+        calls = gathered.result()
     except ProviderError:
         return
     assert bool(calls) == any(kept)
@@ -478,4 +478,4 @@ def test_calls_survive_any_cutting(data: st.DataObject) -> None:
     gathered = ToolCallAssembler()
     while queues := [queue for queue in queues if queue]:
         gathered.feed(data.draw(st.sampled_from(queues)).pop(0))
-    assert list(gathered.whole()) == calls
+    assert list(gathered.result()) == calls

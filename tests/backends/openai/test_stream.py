@@ -178,11 +178,11 @@ def test_a_stream_is_complete_when_it_says_why_it_ends_and_over_at_its_mark() ->
     stream = OpenAIStreamDecoder()
     for event in (chunk("a"), chunk("b", finish_reason=""), {"choices": [], "usage": COUNTS}):
         stream.feed(event)
-        assert (stream.is_complete, stream.is_over) == (False, False)
+        assert (stream.is_complete, stream.is_closed) == (False, False)
     stream.feed(chunk(finish_reason="stop"))
-    assert (stream.is_complete, stream.is_over) == (True, False)
+    assert (stream.is_complete, stream.is_closed) == (True, False)
     stream.close()
-    assert (stream.is_complete, stream.is_over) == (True, True)
+    assert (stream.is_complete, stream.is_closed) == (True, True)
 
 
 def test_the_provider_s_own_answer_is_put_together() -> None:

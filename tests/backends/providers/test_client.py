@@ -104,7 +104,7 @@ def test_a_whole_answer_is_asked_for_unless_the_setting_says_otherwise(
         answer = asks.process_query(Ear().query())
         assert isinstance(answer, Answer)
         assert answer.text == "Forty-two."
-        with pytest.raises(BackendError, match="cannot be understood"):
+        with pytest.raises(BackendError, match="cannot be parsed"):
             asks.process_query(Ear().query())
     assert [request.body["stream"] for request in served.requests] == [False] * 2
 
@@ -146,10 +146,10 @@ def test_a_provider_on_ones_own_machine_needs_no_key() -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"base_url": None}, "set anthropic_base_url, for instance to https://api.anthropic.com"),
-        ({"base_url": "api.anthropic.com"}, "anthropic_base_url is no address"),
+        ({"base_url": None}, "set anthropic_base_url, e.g. to https://api.anthropic.com"),
+        ({"base_url": "api.anthropic.com"}, "anthropic_base_url is not a valid URL"),
         ({"model": None}, "set anthropic_model"),
-        ({"api_key": "sk pass"}, "anthropic_api_key has characters"),
+        ({"api_key": "sk pass"}, "anthropic_api_key has invalid characters"),
     ],
 )
 def test_settings_that_cannot_work_stop_the_start(settings: dict[str, Any], words: str) -> None:
@@ -193,18 +193,18 @@ def test_one_try_may_be_all() -> None:
     """Where somebody else can take over, nobody waits for this one."""
     waits = Waits()
     with provider(http(429, b""), FORTY_TWO) as served, pytest.raises(BackendUnavailable):
-        openai(served.base_url, sleep=waits, tries=1).process_query(Ear().query())
+        openai(served.base_url, sleep=waits, max_attempts=1).process_query(Ear().query())
     assert (len(served.requests), waits.seconds) == (1, [])
 
 
 @pytest.mark.parametrize(
     ("broken", "words"),
     [
-        (cut(chunks("Forty-")), "The provider's reply broke off in the middle"),
-        (stream(chunks("Forty-")), "The provider's reply broke off in the middle"),
-        (cut(chunks("Forty-"), b"data: {"), "The provider's reply broke off in the middle"),
-        (stream(chunks("Forty-", {"error": {"code": 429}})), "The provider is busy, please try again later"),
-        (stream(chunks("Forty-"), b"data: {\n\n"), "The provider's reply cannot be understood"),
+        (cut(chunks("Forty-")), "The model provider's response broke off"),
+        (stream(chunks("Forty-")), "The model provider's response broke off"),
+        (cut(chunks("Forty-"), b"data: {"), "The model provider's response broke off"),
+        (stream(chunks("Forty-", {"error": {"code": 429}})), "The model provider is busy, please try again later"),
+        (stream(chunks("Forty-"), b"data: {\n\n"), "The model provider's response cannot be parsed"),
     ],
 )
 def test_after_the_first_word_a_stream_that_breaks_is_an_error(broken: Any, words: str) -> None:
@@ -223,8 +223,8 @@ def test_a_stream_that_falls_silent_is_given_up_and_its_connection_closed(
     """What only keeps the connection alive, and parts without a word, are silence too."""
     ear = Ear()
     with provider(hold(chunks("Forty-"), again=again)) as served:
-        with pytest.raises(BackendError, match="took too long") as failed:
-            openai(served.base_url, idle=0.1).process_query(ear.query())
+        with pytest.raises(BackendError, match="timed out") as failed:
+            openai(served.base_url, idle_timeout=0.1).process_query(ear.query())
         assert served.ended.wait(5)
     assert (ear.text, type(failed.value), len(served.requests)) == ("Forty-", BackendError, 1)
     assert "silent for 0 s" in caplog.text
@@ -233,8 +233,8 @@ def test_a_stream_that_falls_silent_is_given_up_and_its_connection_closed(
 def test_anthropics_pings_are_silence() -> None:
     """As comments are."""
     with provider(hold(parts(block(), "Forty-"), again=parts(PING))) as served:
-        with pytest.raises(BackendError, match="took too long"):
-            anthropic(served.base_url, idle=0.1).process_query(Ear().query())
+        with pytest.raises(BackendError, match="timed out"):
+            anthropic(served.base_url, idle_timeout=0.1).process_query(Ear().query())
         assert served.ended.wait(5)
 
 
@@ -242,8 +242,8 @@ def test_anthropics_pings_are_silence() -> None:
 def test_before_the_first_word_only_the_deadline_counts(before: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """A model may think for as long as the run may take."""
     with provider(hold(before, again=before)) as served:
-        with pytest.raises(BackendError, match="took too long"):
-            openai(served.base_url, idle=0.01, timeout=-0.8).process_query(Ear().query())
+        with pytest.raises(BackendError, match="timed out"):
+            openai(served.base_url, idle_timeout=0.01, timeout=-0.8).process_query(Ear().query())
         assert served.ended.wait(5)
     assert len(served.requests) == 1
     assert "silent for" not in caplog.text
@@ -263,7 +263,7 @@ def test_a_stream_that_has_ended_is_not_waited_for(ending: bytes, again: bytes) 
     """Who keeps the connection open after the answer, or goes on to speak, does not hold it back."""
     ear = Ear()
     with provider(hold(chunks("Forty-two."), ending, again=again)) as served:
-        answer = openai(served.base_url, idle=0.3).process_query(ear.query())
+        answer = openai(served.base_url, idle_timeout=0.3).process_query(ear.query())
         assert served.ended.wait(5)
     assert (ear.text, answer) == ("Forty-two.", Answer(""))
 
@@ -287,7 +287,7 @@ def test_a_stream_without_end_comes_to_the_limit() -> None:
 )
 def test_what_is_neither_stream_nor_answer_cannot_be_understood(reply: bytes) -> None:
     """It is not tried again."""
-    with provider(reply) as served, pytest.raises(BackendError, match="cannot be understood"):
+    with provider(reply) as served, pytest.raises(BackendError, match="cannot be parsed"):
         openai(served.base_url).process_query(Ear().query())
     assert len(served.requests) == 1
 
@@ -331,7 +331,7 @@ def test_who_cannot_be_reached_is_unavailable(make: Make, whole: bytes, streamed
 def test_the_log_names_the_dialect_and_not_the_key(caplog: pytest.LogCaptureFixture) -> None:
     """Also of what came inside a stream."""
     said = stream(parts({"type": "error", "error": {"type": "authentication_error", "message": f"invalid {KEY}"}}))
-    with provider(said) as served, caplog.at_level(logging.INFO), pytest.raises(BackendError, match="credentials"):
+    with provider(said) as served, caplog.at_level(logging.INFO), pytest.raises(BackendError, match="API key"):
         anthropic(served.base_url).process_query(Ear().query())
     [record] = [record for record in caplog.records if record.name == "persona_stream.backends.anthropic"]
     assert "invalid ***" in record.getMessage()
@@ -346,7 +346,7 @@ def test_a_reader_is_told_what_is_waited_for() -> None:
     )
     with provider(cut(), FORTY_TWO) as served:
         openai(served.base_url).process_query(query)
-    assert told == ["正在等待模型回复...", "模型服务暂时无法连接，1 秒后重试...", "正在等待模型回复..."]
+    assert told == ["正在等待模型回复...", "暂时无法连接模型服务，1 秒后重试...", "正在等待模型回复..."]
 
 
 @each_dialect
@@ -354,13 +354,13 @@ def test_a_provider_that_is_dead_is_asked_nothing_for_a_while(make: Make, whole:
     """After five failures the next query fails at once; after a pause one asks again, and an answer ends it."""
     clock = FakeClock(100.0)
     with provider(*[http(502, b"")] * 5, whole) as served:
-        asks = make(served.base_url, clock=clock, tries=1)
+        asks = make(served.base_url, clock=clock, max_attempts=1)
         for _ in range(5):
             assert asks.retry_after() == 0.0
             with pytest.raises(BackendUnavailable, match="failed"):
                 asks.process_query(Ear().query())
         assert asks.retry_after() == 5.0
-        with pytest.raises(BackendUnavailable, match=r"does not answer at present, please try again in 5 s"):
+        with pytest.raises(BackendUnavailable, match=r"is unavailable, please try again in 5 s"):
             asks.process_query(Ear().query())
         assert len(served.requests) == 5
         clock.now += 5.0
@@ -374,7 +374,7 @@ def test_a_provider_that_is_dead_is_asked_nothing_for_a_while(make: Make, whole:
 def test_a_provider_that_refuses_is_not_dead(status: int) -> None:
     """However often: what it says may be different for others."""
     with provider(http(status, b"")) as served:
-        asks = openai(served.base_url, clock=FakeClock(100.0), tries=1)
+        asks = openai(served.base_url, clock=FakeClock(100.0), max_attempts=1)
         for _ in range(8):
             with pytest.raises(BackendError):
                 asks.process_query(Ear().query())

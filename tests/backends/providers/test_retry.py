@@ -87,8 +87,8 @@ def test_one_sign_of_life_ends_it(caplog: pytest.LogCaptureFixture) -> None:
         breaker.record_success()
     assert [breaker.acquire() for _ in range(100)] == [0.0] * 100
     assert [record.message for record in caplog.records] == [
-        "it failed 6 times in a row: it is asked nothing for 10 s",
-        "it answers again",
+        "it failed 6 times in a row: circuit breaker open for 10 s",
+        "it responds again: circuit breaker closed",
     ]
     for _ in range(5):
         breaker.record_failure()

@@ -12,7 +12,7 @@ from persona_stream.backends.anthropic.backend import AnthropicAdapter
 from persona_stream.backends.openai.backend import OpenAIAdapter
 from persona_stream.backends.providers.base import ProviderAdapter
 from persona_stream.backends.providers.errors import ProviderError
-from persona_stream.backends.providers.stream import StreamReader, beginning, is_stream
+from persona_stream.backends.providers.stream import StreamReader, is_stream, read_prefix
 from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.query import Answer, Usage
 from tests.backends.fake_provider import (
@@ -38,9 +38,9 @@ STOP = chunk(finish_reason="stop")
 
 
 def listen(dialect: ProviderAdapter, paper: Paper, ear: Ear, limit: int = 10_000_000) -> Answer:
-    first = beginning(paper.pieces)
+    first = read_prefix(paper.chunks)
     assert is_stream(first)
-    return StreamReader(dialect, ear.query(), FakeClock(), 60.0, limit).read(paper, first)  # type: ignore[arg-type]  # on paper
+    return StreamReader(dialect, ear.query(), FakeClock(), idle_timeout=60.0, max_chars=limit).read(paper, first)  # type: ignore[arg-type]  # on paper
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_what_never_ends_comes_to_a_limit(dialect: ProviderAdapter, pieces: list
 @pytest.mark.parametrize("body", [b'{"choices": []}', b" \n[1]", HTML, b"\xef\xbb\xbf{", b"", b" \r\n"])
 def test_what_begins_like_json_or_html_is_no_stream(body: bytes) -> None:
     """A provider that does not stream, and one that fails, is heard out."""
-    assert not is_stream(beginning(iter([body[at : at + 1] for at in range(len(body))])))
+    assert not is_stream(read_prefix(iter([body[at : at + 1] for at in range(len(body))])))
 
 
 @pytest.mark.parametrize("body", [b"upstream gone", b"null\n\n", b'"x"'])
@@ -302,8 +302,8 @@ def test_between_words_more_is_let_come(are_there: bool, seconds: list[float]) -
     waits, ear = Waits(), Ear()
     pieces = (b": hi\n\n", chunks(chunk("")), chunks("Forty"), b": hi\n\n", chunks("-two."), chunks(STOP), DONE)
     paper = Paper(*pieces, are_there=are_there)
-    listening = StreamReader(OPENAI, ear.query(), FakeClock(), 60.0, 10_000_000, waits)
-    listening.read(paper, beginning(paper.pieces))  # type: ignore[arg-type]  # on paper
+    listening = StreamReader(OPENAI, ear.query(), FakeClock(), idle_timeout=60.0, max_chars=10_000_000, coalesce=waits)
+    listening.read(paper, read_prefix(paper.chunks))  # type: ignore[arg-type]  # on paper
     assert (waits.seconds, ear.heard) == (seconds, [("text", "Forty"), ("text", "-two.")])
 
 
@@ -315,7 +315,7 @@ def test_between_words_more_is_let_come(are_there: bool, seconds: list[float]) -
 @example(stream=b"data: [DONE]\n\n")
 def test_no_bytes_break_the_listening(dialect: ProviderAdapter, stream: bytes) -> None:
     """Any bytes at all are a trouble."""
-    first = beginning(iter([stream]))
+    first = read_prefix(iter([stream]))
     if is_stream(first):
         with pytest.raises(ProviderError):
             listen(dialect, Paper(stream), Ear())

@@ -22,8 +22,8 @@ from persona_stream.backends.providers.transport import (
     HttpTransport,
     SessionPool,
     StreamedResponse,
+    create_session,
     proxy_settings_for,
-    session_for,
 )
 from persona_stream.core.clock import monotonic_wall_clock
 from tests.backends.fake_provider import Provider, cut, cuts, http, provider, steps, stream
@@ -39,8 +39,8 @@ def read(*reads: bytes) -> tuple[bytes, str]:
     chunks, body = ChunkedDecoder(), b""
     for one in reads:
         body += chunks.feed(one)
-        if chunks.is_over or chunks.is_broken:
-            return body, "over" if chunks.is_over else "broken"
+        if chunks.is_complete or chunks.is_broken:
+            return body, "over" if chunks.is_complete else "broken"
     return body, "goes on"
 
 
@@ -133,7 +133,7 @@ TEXT = b"".join(WORDS)
 def posted(served: Provider, read: Callable[[StreamedResponse], object], times: int = 1) -> object:
     """Read an answer, and do so again on the same connection."""
     clock = monotonic_wall_clock()
-    with session_for(proxy_settings_for(served.base_url)) as session:
+    with create_session(proxy_settings_for(served.base_url)) as session:
         wire = HttpTransport(served.base_url, {}, SessionPool(session, lambda: session), clock)
         for _ in range(times):
             with wire.post({}, clock() + 30, stream=True) as incoming:
@@ -162,7 +162,7 @@ def posted(served: Provider, read: Callable[[StreamedResponse], object], times: 
 def test_a_body_is_given_as_it_came(sent: bytes, pieces: list[bytes]) -> None:
     """And the connection is used again."""
     with provider(sent) as served:
-        assert posted(served, lambda incoming: list(incoming.pieces), times=3) == pieces
+        assert posted(served, lambda incoming: list(incoming.chunks), times=3) == pieces
     assert served.connections == 1
 
 
@@ -173,16 +173,16 @@ def test_a_body_that_the_connection_ends_is_whole() -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + TEXT)
 
     with provider(send) as served:
-        assert posted(served, lambda incoming: b"".join(incoming.pieces)) == TEXT
+        assert posted(served, lambda incoming: b"".join(incoming.chunks)) == TEXT
 
 
 def test_what_came_before_a_break_is_given() -> None:
     """And then that it broke off."""
 
     def read(incoming: StreamedResponse) -> bytes:
-        piece = next(incoming.pieces)
+        piece = next(incoming.chunks)
         with pytest.raises(ProviderError) as found:
-            next(incoming.pieces)
+            next(incoming.chunks)
         assert (found.value.kind, found.value.retryable) == ("unreachable", True)
         return piece
 
@@ -196,11 +196,11 @@ def test_it_is_seen_whether_more_has_come() -> None:
     go_on = threading.Event()
 
     def read(incoming: StreamedResponse) -> list[bytes]:
-        pieces = [next(incoming.pieces)]
+        pieces = [next(incoming.chunks)]
         assert not incoming.has_buffered_data()
         go_on.set()
         wait_for(incoming.has_buffered_data, 5.0)
-        pieces += incoming.pieces
+        pieces += incoming.chunks
         assert incoming.has_buffered_data()
         return pieces
 

@@ -203,8 +203,8 @@ def stream_silent(tls: Path | None = None) -> None:
         ended.set()
 
     texts: list[str] = []
-    backend = serve(begin, tls, stream=True, idle=0.2)
-    assert "took too long" in error_of(backend, query_with(QUERY, on_text=texts.append))
+    backend = serve(begin, tls, stream=True, idle_timeout=0.2)
+    assert "timed out" in error_of(backend, query_with(QUERY, on_text=texts.append))
     assert texts == ["Forty-"]
     assert ended.wait(10)
     assert watchers() == 0
@@ -221,8 +221,8 @@ def stream_mute(tls: Path | None = None) -> None:
             assert connection.recv(1) == b""
         ended.set()
 
-    backend = serve(begin, tls, stream=True, idle=0.2)
-    assert "took too long" in error_of(backend, QUERY)
+    backend = serve(begin, tls, stream=True, idle_timeout=0.2)
+    assert "timed out" in error_of(backend, QUERY)
     assert ended.wait(10)
     assert watchers() == 0
 
@@ -275,7 +275,7 @@ def error_of(backend: Backend, query: Query) -> str:
 def watchers() -> int:
     """Count those who watch over streams here, once all that are due to run have run."""
     gevent.sleep(0.05)  # for those that were told to end
-    return sum(thread.name == "silence" for thread in threading.enumerate())
+    return sum(thread.name == "idle-timeout" for thread in threading.enumerate())
 
 
 def certificate(folder: Path) -> Path:
