@@ -1,4 +1,4 @@
-"""The dashboard as whoever runs the server uses it."""
+"""Page object of the dashboard."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AXE = ROOT / ".venv-e2e-node/node_modules/axe-core/axe.min.js"
 
 
 class Dashboard:
-    """Use the dashboard: log in, look, filter, open."""
+    """The dashboard in a browser page."""
 
     def __init__(self, page: Page, address: str) -> None:
         self.page, self.address = page, address
@@ -26,7 +26,7 @@ class Dashboard:
         self.panel = page.get_by_role("tabpanel")
 
     def logged_in(self) -> Dashboard:
-        """Come with a cookie already, and wait for the list."""
+        """Set the session cookie, open the list and wait for it."""
         host = urlsplit(self.address).hostname
         cookie: Any = {
             "name": "persona_stream_admin", "value": ADMIN, "domain": host, "path": "/dashboard",
@@ -38,22 +38,22 @@ class Dashboard:
         return self
 
     def go(self, place: str) -> None:
-        """Open a part of it by its address."""
+        """Open a section by its address."""
         self.page.goto("about:blank")
         self.page.goto(f"{self.address}/dashboard{place}")
 
     def tab(self, name: str) -> Locator:
-        """Give a tab by its name."""
+        """Return a tab by its name."""
         return self.page.get_by_role("tab", name=name, exact=True)
 
     def open_first(self, status: str) -> None:
-        """Open the newest run of a status, as the address bar has it."""
+        """Open the newest run of a status from the filtered list."""
         self.go(f"#/runs?status={status}")
         self.rows.first.locator("a").click()
         expect(self.page.get_by_role("tablist")).to_be_visible()
 
     def overflow(self) -> list[str]:
-        """Name whatever has to be scrolled to sideways."""
+        """Return the elements that reach beyond the right edge of the window."""
         names: list[str] = self.page.evaluate(
             """() => document.scrollingElement.scrollWidth <= innerWidth ? [] :
                  [...document.querySelectorAll('body *')]
@@ -63,19 +63,19 @@ class Dashboard:
         return names
 
     def shoot(self, name: str, *, whole: bool = False) -> None:
-        """Keep a picture of it."""
+        """Save a screenshot."""
         SCREENSHOTS.mkdir(exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"dashboard-{name}.png", full_page=whole)
 
     def faults(self) -> list[str]:
-        """Name what axe-core finds wrong that is serious or critical."""
+        """Return the serious and critical violations that axe-core reports."""
         self.page.evaluate(_axe())
-        found: list[dict[str, Any]] = self.page.evaluate("async () => (await axe.run(document)).violations")
+        violations: list[dict[str, Any]] = self.page.evaluate("async () => (await axe.run(document)).violations")
         return [
-            f"{one['id']}: {node['html'][:120]} {node['failureSummary']}"
-            for one in found
-            if one["impact"] in ("serious", "critical")
-            for node in one["nodes"]
+            f"{violation['id']}: {node['html'][:120]} {node['failureSummary']}"
+            for violation in violations
+            if violation["impact"] in ("serious", "critical")
+            for node in violation["nodes"]
         ]
 
 

@@ -1,4 +1,4 @@
-"""The dashboard in a real browser: every part of it, in both languages, by mouse and by keyboard."""
+"""The dashboard in a real browser: each section, in both languages, with mouse and keyboard."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Open = Callable[..., Dashboard]
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose log has a day of 400 runs."""
+    """A server whose log holds 400 runs of one day."""
     folder: Path = tmp_path_factory.mktemp("busy")
     url = f"sqlite:///{folder / 'log.sqlite'}"
     engine = open_engine(database_url(url, folder), 1)
@@ -42,7 +42,7 @@ def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def dashboard(visit: Visit, busy: Server) -> Iterator[Open]:
-    """Give a function that opens the dashboard as somebody who was never there."""
+    """Return a function that opens the dashboard in a new browser context."""
     opened: list[Dashboard] = []
 
     def open_dashboard(**more: Any) -> Dashboard:
@@ -56,10 +56,10 @@ def dashboard(visit: Visit, busy: Server) -> Iterator[Open]:
 
 
 def test_logging_in_and_out(dashboard: Open) -> None:
-    """A token without the scope is told from a bad one; a good one is kept over a reload, until one logs out."""
+    """A token without the scope and an invalid one get different errors; a session survives a reload until logout."""
     used = dashboard(requests_fail=True)
     field, page = used.page.get_by_label("Token"), used.page
-    for tried, said in ((token("alice"), "does not have the scope"), ("nonsense", "not accepted")):
+    for tried, said in ((token("alice"), "does not have the scope"), ("nonsense", "invalid")):
         field.fill(tried)
         field.press("Enter")
         expect(page.get_by_role("alert")).to_contain_text(said)
@@ -76,7 +76,7 @@ def test_logging_in_and_out(dashboard: Open) -> None:
 
 
 def test_filters_and_search(dashboard: Open) -> None:
-    """Each narrows the list, stands in the address, and survives a reload; all go at one click."""
+    """Each filter narrows the list, is part of the address, and survives a reload; one button clears all."""
     used = dashboard().logged_in()
     page, pills = used.page, used.rows.locator(".pill")
     expect(used.rows).to_have_count(50)
@@ -86,21 +86,21 @@ def test_filters_and_search(dashboard: Open) -> None:
     assert set(pills.all_inner_texts()) <= {"Error", "Timeout"}
     page.get_by_role("button", name="All", exact=True).click()
     page.get_by_label("User or persona").fill("LuXun")
-    expect(used.rows.locator(".c-who .first", has_text=re.compile("^(?!LuXun)"))).to_have_count(0)
+    expect(used.rows.locator(".c-username .first", has_text=re.compile("^(?!LuXun)"))).to_have_count(0)
     page.get_by_label("Endpoint").select_option("/v1/messages")
     expect(used.rows.locator(".c-endpoint .first", has_text=re.compile("^(?!/v1/messages)"))).to_have_count(0)
     assert "user=LuXun" in page.url
     assert "endpoint=%2Fv1%2Fmessages" in page.url
     page.reload()
     expect(page.get_by_label("User or persona")).to_have_value("LuXun")
-    expect(used.rows.locator(".c-who .first", has_text=re.compile("^(?!LuXun)"))).to_have_count(0)
+    expect(used.rows.locator(".c-username .first", has_text=re.compile("^(?!LuXun)"))).to_have_count(0)
     page.get_by_role("button", name="Clear filters").click()
     expect(used.rows).to_have_count(50)
     page.get_by_label("Search").fill("(123)")
     expect(used.rows).to_have_count(1)
     expect(page.get_by_label("Search")).to_be_focused()
     page.get_by_label("Search").fill("nothing is like this")
-    expect(page.locator(".empty")).to_have_text("No runs fit these filters.")
+    expect(page.locator(".empty")).to_have_text("No runs match these filters.")
     page.get_by_label("Search").fill("")
     expect(used.rows).to_have_count(50)
     page.get_by_role("button", name="Load more").click()
@@ -111,16 +111,16 @@ def test_filters_and_search(dashboard: Open) -> None:
 
 
 def test_the_tabs_of_a_run_by_keyboard(dashboard: Open) -> None:
-    """From the list into a run with Enter, from tab to tab with the arrows, and each has what it is named for."""
+    """Enter opens a run from the list, arrow keys move between its tabs, and each tab has its content."""
     used = dashboard().logged_in()
     page, panel = used.page, used.panel
     used.go("#/runs?status=complete")
     used.rows.first.locator("a").focus()
     page.keyboard.press("Enter")
     expect(used.tab("Request")).to_have_attribute("aria-selected", "true")
-    expect(panel).to_contain_text("Body as it was sent")
+    expect(panel).to_contain_text("Request body")
     used.tab("Request").focus()
-    texts = ("What was asked of providers", "Request headers", "Reading page 2 of 4", "Output tokens")
+    texts = ("Provider calls", "Request headers", "Reading page 2 of 4", "Output tokens")
     for name, text in zip(TABS[1:], texts, strict=True):
         page.keyboard.press("ArrowRight")
         expect(used.tab(name)).to_be_focused()
@@ -141,7 +141,7 @@ def test_the_tabs_of_a_run_by_keyboard(dashboard: Open) -> None:
 
 
 def test_a_run_in_progress(dashboard: Open, busy: Server) -> None:
-    """It appears in the list by itself, its text grows while one looks, and at its end all of it is there."""
+    """It appears in the list without a reload, its text grows, and at its end the page is complete."""
     used = dashboard().logged_in()
     page = used.page
     body = {"username": "Ada", "message": "story report wait=6", "locale": "en"}
@@ -162,8 +162,8 @@ def test_a_run_in_progress(dashboard: Open, busy: Server) -> None:
     expect(used.panel.get_by_role("row", name="Report Reading page 3 of 8").first).to_be_visible()
 
 
-def test_a_run_can_be_cancelled_and_a_user_forgotten(dashboard: Open, busy: Server) -> None:
-    """Both from the page of a run; the second asks once more, and leaves nothing."""
+def test_a_run_can_be_cancelled_and_a_users_data_deleted(dashboard: Open, busy: Server) -> None:
+    """Both from the page of a run; the deletion asks for confirmation and leaves nothing."""
     used = dashboard().logged_in()
     page = used.page
     with busy.post(
@@ -174,19 +174,19 @@ def test_a_run_can_be_cancelled_and_a_user_forgotten(dashboard: Open, busy: Serv
         expect(page.locator(".run-title .pill")).to_have_text("Cancelled")
         assert b'"status":"cancelled"' in on.content
     page.get_by_role("button", name="Delete this user's data…").click()
-    dialog = page.get_by_role("dialog", name="Delete all that is kept of leaver?")
-    expect(dialog.get_by_role("button", name="Keep")).to_be_focused()
+    dialog = page.get_by_role("dialog", name="Delete all data of user “leaver”?")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
     page.get_by_role("button", name="Delete this user's data…").click()
-    dialog.get_by_role("button", name="Delete").click()
+    dialog.get_by_role("button", name="Delete", exact=True).click()
     expect(used.rows.first).to_be_visible()
     page.get_by_label("User or persona").fill("leaver")
-    expect(page.locator(".empty")).to_have_text("No runs fit these filters.")
+    expect(page.locator(".empty")).to_have_text("No runs match these filters.")
 
 
-def test_what_strangers_write_stays_text(dashboard: Open, busy: Server) -> None:
-    """Markup in questions, names, headers and answers is shown to the character, and does nothing."""
+def test_untrusted_text_is_never_markup(dashboard: Open, busy: Server) -> None:
+    """Markup in questions, names, headers and answers is shown literally and has no effect."""
     with busy.post(
         "/api/chat",
         {"username": "<img src=x onerror=alert(1)>", "message": f"hostile {HOSTILE}"},
@@ -210,7 +210,7 @@ def test_what_strangers_write_stays_text(dashboard: Open, busy: Server) -> None:
 
 
 def test_charts_can_be_zoomed(dashboard: Open) -> None:
-    """A stretch that is drawn over is all there is, in every chart; a double click goes back; arrows read it out."""
+    """Dragging zooms every chart, a double click goes back, and arrow keys read out the values."""
     used = dashboard().logged_in()
     page = used.page
     page.get_by_role("link", name="Charts").click()
@@ -242,13 +242,13 @@ def test_charts_can_be_zoomed(dashboard: Open) -> None:
 
 
 def test_the_language_can_be_switched(dashboard: Open) -> None:
-    """One button changes every text, and is remembered."""
+    """One button switches every text, and the choice survives a reload."""
     used = dashboard().logged_in()
     page = used.page
     page.get_by_role("button", name="中文").click()
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
     expect(page.get_by_role("button", name="失败")).to_be_visible()
-    english = re.compile(r"\b(Runs|Charts|Failed|Any|Time|Status|Question|Cost|Log out|Complete|shown|more)\b")
+    english = re.compile(r"\b(Runs|Charts|Failed|Any|Time|Status|Persona|Question|Cost|Log out|Complete|shown|more)\b")
     assert not english.search(page.locator("header").inner_text())
     assert not english.search(page.locator("main .filters").inner_text())
     assert not english.search(page.locator("thead").inner_text())
@@ -260,8 +260,8 @@ def test_the_language_can_be_switched(dashboard: Open) -> None:
     expect(used.tab("Timing")).to_be_visible()
 
 
-def test_every_text_is_there_in_both_languages() -> None:
-    """No text lacks a language, and none that is asked for is missing."""
+def test_every_text_exists_in_both_languages() -> None:
+    """And every text that a script uses is defined."""
     source = (FILES / "texts.js").read_text("utf-8")
     texts = dict(re.findall(r'(\w+): \["((?:[^"\\]|\\.)*)", "', source))
     pairs = re.findall(r'(\w+): \["((?:[^"\\]|\\.)*)", "((?:[^"\\]|\\.)*)"\]', source)
@@ -285,8 +285,10 @@ def test_every_text_is_there_in_both_languages() -> None:
         ("small-light-en", "en-US", {**PHONE, "viewport": {"width": 320, "height": 568}}),
     ],
 )
-def test_pictures_of_every_part(dashboard: Open, busy: Server, name: str, locale: str, context: dict[str, Any]) -> None:
-    """Each is drawn for somebody to look at, needs no scrolling sideways, and has no serious fault that axe knows."""
+def test_screenshots_of_every_section(
+    dashboard: Open, busy: Server, name: str, locale: str, context: dict[str, Any]
+) -> None:
+    """Each is saved for review, has no horizontal scrolling, and no serious violation that axe-core reports."""
     used = dashboard(locale=locale, **context)
     page = used.page
     expect(page.locator("#token")).to_be_visible()

@@ -122,7 +122,7 @@ def test_login_rejects_invalid_tokens(server: ServerProcess, tried: str, status:
     assert "Set-Cookie" not in response.headers
 
 
-@pytest.mark.parametrize("path", ["runs", "runs/x", "stats", "choices"])
+@pytest.mark.parametrize("path", ["runs", "runs/x", "stats", "choices", "columns"])
 def test_every_endpoint_requires_an_admin(server: ServerProcess, path: str) -> None:
     """Requests without a token, without the scope, or with an invalid cookie are rejected."""
     url = f"{server.url}/dashboard/api/{path}"

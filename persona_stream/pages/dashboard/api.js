@@ -1,10 +1,10 @@
-// What the server is asked. The cookie goes along by itself; the header says that it is this page that asks.
+// Requests to the server. The browser sends the cookie by itself; the header proves that this page sent the request.
 
-export class Refused extends Error {
+export class RequestError extends Error {
   constructor(status, code, text) { super(text); this.status = status; this.code = code; }
 }
 
-async function ask(method, path, body) {
+async function request(method, path, body) {
   const headers = { "X-Persona-Dashboard": "1" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response, json;
@@ -12,9 +12,9 @@ async function ask(method, path, body) {
     response = await fetch(`/dashboard${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
     json = await response.json();
   } catch {
-    throw new Refused(response?.status ?? 0, "unreachable", "");
+    throw new RequestError(response?.status ?? 0, "unreachable", "");
   }
-  if (!response.ok) throw new Refused(response.status, json.code ?? "internal", json.error ?? "");
+  if (!response.ok) throw new RequestError(response.status, json.code ?? "internal", json.error ?? "");
   return json;
 }
 
@@ -26,12 +26,13 @@ const query = (values) => {
   return found.size ? `?${found}` : "";
 };
 
-export const login = (token) => ask("POST", "/login", { token });
-export const logout = () => ask("POST", "/logout");
-export const session = () => ask("GET", "/api/session");
-export const runs = (filters) => ask("GET", `/api/runs${query(filters)}`);
-export const run = (id) => ask("GET", `/api/runs/${encodeURIComponent(id)}`);
-export const cancel = (id) => ask("POST", `/api/runs/${encodeURIComponent(id)}/cancel`);
-export const stats = (since, until) => ask("GET", `/api/stats${query({ since, until })}`);
-export const choices = () => ask("GET", "/api/choices");
-export const forget = (name) => ask("DELETE", `/api/users${query({ name })}`);
+export const login = (token) => request("POST", "/login", { token });
+export const logout = () => request("POST", "/logout");
+export const session = () => request("GET", "/api/session");
+export const runs = (filters) => request("GET", `/api/runs${query(filters)}`);
+export const run = (id) => request("GET", `/api/runs/${encodeURIComponent(id)}`);
+export const cancel = (id) => request("POST", `/api/runs/${encodeURIComponent(id)}/cancel`);
+export const stats = (since, until) => request("GET", `/api/stats${query({ since, until })}`);
+export const choices = () => request("GET", "/api/choices");
+export const columns = () => request("GET", "/api/columns");
+export const forget = (name) => request("DELETE", `/api/users${query({ name })}`);

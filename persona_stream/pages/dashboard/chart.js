@@ -1,11 +1,11 @@
-// A line chart: lines over time with an axis, a readout under the pointer or the arrow keys, and a stretch to zoom into.
+// A line chart over time, with an axis, a readout for the pointer and the arrow keys, and zoom by dragging.
 
 import { h, s } from "./dom.js";
 import * as format from "./format.js";
 import { t } from "./texts.js";
 import { marks } from "./waterfall.js";
 
-const HEIGHT = 178, LEFT = 56, RIGHT = 12, TOP = 10, BOTTOM = 24, LEAST_ZOOM = 8;
+const HEIGHT = 178, LEFT = 56, RIGHT = 12, TOP = 10, BOTTOM = 24, MIN_ZOOM_PX = 8;
 
 // `lines`: [{ name, values, dash }], a value for each of `moments` or null. `zoom(since, until)`, or zoom() to go back.
 export function chart({ title, unit, axis = unit, lines, moments, width: slice, fill = false, zoom }) {
@@ -72,7 +72,7 @@ export function chart({ title, unit, axis = unit, lines, moments, width: slice, 
     const to = pixel(event), began = from;
     from = null;
     zone.setAttribute("width", 0);
-    if (Math.abs(to - began) >= LEAST_ZOOM) zoom(Math.min(moment(began), moment(to)), Math.max(moment(began), moment(to)));
+    if (Math.abs(to - began) >= MIN_ZOOM_PX) zoom(Math.min(moment(began), moment(to)), Math.max(moment(began), moment(to)));
   });
   holder.addEventListener("pointercancel", () => { from = null; zone.setAttribute("width", 0); });
   holder.addEventListener("pointerleave", () => { if (from === null) show(null); });

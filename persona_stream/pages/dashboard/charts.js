@@ -1,4 +1,4 @@
-// Charts over time, all of the same stretch of it: zooming into one zooms them all.
+// Charts over time, all of the same period: zooming into one zooms them all.
 
 import * as api from "./api.js";
 import { chart } from "./chart.js";
@@ -7,9 +7,9 @@ import * as format from "./format.js";
 import { t } from "./texts.js";
 
 const RANGES = [1, 6, 24, 168, 720];  // hours
-const EVERY_MS = 10000, LEAST = 60;   // a minute is as far as one can zoom in
+const REFRESH_MS = 10000, MIN_RANGE = 60;   // seconds
 
-export function openCharts({ main, query, trouble }) {
+export function openCharts({ main, query, showError }) {
   let hours = RANGES.includes(Number(query.get("range"))) ? Number(query.get("range")) : 24;
   let zoomed = query.has("since") ? [Number(query.get("since")), Number(query.get("until"))] : null;
   let drawn = null, round = 0, closed = false;
@@ -29,12 +29,12 @@ export function openCharts({ main, query, trouble }) {
 
   const stretch = () => zoomed ?? (drawn ? [drawn.now - hours * 3600, drawn.now] : [0, 1]);
   function move(share) { const [since, until] = stretch(), by = share * (until - since); go([since + by, until + by]); }
-  function scale(factor) { const [since, until] = stretch(), middle = (since + until) / 2, half = Math.max(LEAST, factor * (until - since)) / 2; go([middle - half, middle + half]); }
+  function scale(factor) { const [since, until] = stretch(), middle = (since + until) / 2, half = Math.max(MIN_RANGE, factor * (until - since)) / 2; go([middle - half, middle + half]); }
 
   function go(to) {
     const now = drawn?.now ?? Date.now() / 1000;
     zoomed = to && to[1] - to[0] < 400 * 86400 ? [Math.max(0, Math.floor(to[0])), Math.ceil(Math.min(to[1], now))] : null;
-    if (zoomed && zoomed[1] - zoomed[0] < LEAST) zoomed[0] = zoomed[1] - LEAST;
+    if (zoomed && zoomed[1] - zoomed[0] < MIN_RANGE) zoomed[0] = zoomed[1] - MIN_RANGE;
     history.replaceState(null, "", `#/charts?${new URLSearchParams(zoomed ? { range: hours, since: zoomed[0], until: zoomed[1] } : { range: hours })}`);
     drawBar();
     load();
@@ -47,7 +47,7 @@ export function openCharts({ main, query, trouble }) {
       if (!zoomed && !drawn) drawn = { now: (await api.runs({ limit: 1 })).now };
       answer = zoomed ? await api.stats(...zoomed) : await api.stats(drawn.now - hours * 3600, undefined);
     } catch (error) {
-      if (mine === round && !closed && (!quietly || error.code === "unauthorized")) trouble(error, () => openCharts({ main, query: new URLSearchParams(location.hash.split("?")[1]), trouble }));
+      if (mine === round && !closed && (!quietly || error.code === "unauthorized")) showError(error, () => openCharts({ main, query: new URLSearchParams(location.hash.split("?")[1]), showError }));
       return;
     }
     if (mine !== round || closed) return;
@@ -80,7 +80,7 @@ export function openCharts({ main, query, trouble }) {
 
   drawBar();
   load();
-  const timer = setInterval(() => { if (!document.hidden && !zoomed && !body.contains(document.activeElement) && !body.querySelector(".plot:hover")) load(true); }, EVERY_MS);
+  const timer = setInterval(() => { if (!document.hidden && !zoomed && !body.contains(document.activeElement) && !body.querySelector(".plot:hover")) load(true); }, REFRESH_MS);
   return () => { closed = true; clearInterval(timer); };
 }
 

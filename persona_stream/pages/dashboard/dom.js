@@ -1,4 +1,4 @@
-// Nodes. Whatever comes from elsewhere goes in as text: there is no way here to make markup of a string.
+// DOM nodes. Strings are inserted as text: nothing here turns a string into markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 

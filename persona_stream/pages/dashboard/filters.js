@@ -1,4 +1,4 @@
-// The filters of the list: what the address says, the controls that change it, and what the server is asked.
+// The filters of the list: the values in the address, the controls, and the query of the request.
 
 import { h, icon } from "./dom.js";
 import { t } from "./texts.js";
@@ -18,8 +18,8 @@ export function writeFilters(values) {
 
 export const isFiltered = (values) => Object.values(values).some(Boolean);
 
-// `now` is the server's: the browser's clock may be another one.
-export function asked(values, now) {
+// `now` is the server's time: the browser's clock may differ.
+export function toRequest(values, now) {
   const { status, last, ...rest } = values;
   const filters = { ...rest };
   if (status === "failed") filters.failed = 1;
@@ -38,7 +38,7 @@ export function filterBar(values, choices, change) {
   const same = (list) => list.map((value) => [value, value]);
   return h("form", { class: "filters", role: "search", "aria-label": t("filters"), onsubmit: (event) => event.preventDefault() },
     h("div", { class: "searching" }, icon("search"), input("search", "search", "searchHint")),
-    h("div", { class: "segments", role: "group", "aria-label": t("state") }, states),
+    h("div", { class: "segments", role: "group", "aria-label": t("status") }, states),
     input("user", "user", "anyUser", { list: "users" }),
     h("datalist", { id: "users" }, [...new Set([...choices.usernames, ...choices.owners])].map((name) => h("option", { value: name }))),
     select("endpoint", "endpoint", "anyEndpoint", same(choices.endpoints)),

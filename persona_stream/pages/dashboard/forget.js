@@ -1,10 +1,10 @@
-// Delete all that is kept of a user, after asking once more.
+// Deletion of a user's data, after a confirmation.
 
 import * as api from "./api.js";
 import { announce, h } from "./dom.js";
 import { t } from "./texts.js";
 
-export function askToForget(name, done) {
+export function confirmDeletion(name, done) {
   const wrong = h("p", { class: "notice", role: "alert", hidden: true });
   const yes = h("button", { type: "button", class: "button danger", onclick: async () => {
     yes.disabled = true;

@@ -1,4 +1,4 @@
-// Numbers and moments as people read them.
+// Numbers, durations and times in the language of the page.
 
 import { language, t } from "./texts.js";
 
@@ -14,7 +14,7 @@ export function duration(seconds) {
   return t("sec", { n: Math.round(seconds) });
 }
 
-// On an axis: no more digits than it takes.
+// For an axis: no more digits than needed.
 export function short(seconds) {
   if (seconds === 0) return "0";
   return seconds < 0.9995 ? duration(seconds) : t("sec", { n: +seconds.toFixed(2) });

@@ -1,26 +1,25 @@
-// The list of runs: newest first, filtered, and looked at again every few seconds without moving under the reader.
+// The list of runs: newest first, filtered, and refreshed every few seconds without moving the rows in view.
 
 import * as api from "./api.js";
 import { announce, h } from "./dom.js";
-import { asked, filterBar, isFiltered, readFilters, writeFilters } from "./filters.js";
+import { isNumber, listed, title, titleOfTwo, tokens, value } from "./columns.js";
+import { filterBar, isFiltered, readFilters, toRequest, writeFilters } from "./filters.js";
 import * as format from "./format.js";
-import { pill } from "./pills.js";
 import { t } from "./texts.js";
 
-const EVERY_MS = 4000, PAGE = 50, SEARCHES = 5, TOP = 80;
-const COLUMNS = ["time", "state", "who", "endpoint", "model", "question", "ttft", "total", "tokens", "cost"];
-const NUMBERS = new Set(["ttft", "total", "tokens", "cost"]);
+const REFRESH_MS = 4000, PAGE_SIZE = 50, MAX_SEARCH_PAGES = 5, TOP_PX = 80;
+const COMBINED = new Set(["run_id", "owner"]);  // shown inside other cells
 
-export function openList({ main, query, trouble }) {
+export function openList({ main, query, showError }) {
   let values = readFilters(query), choices = null, next = null, now = Date.now() / 1000, round = 0, closed = false;
-  let waiting = [];               // newer runs, while the reader is further down
+  let waiting = [];               // newer runs, while the page is scrolled down
   const shown = new Map();        // run id → { run, row }
   const bar = h("div", { class: "bar" });
   const body = h("tbody");
   const fresh = h("button", { type: "button", class: "button primary fresh", hidden: true, onclick: showWaiting });
   const foot = h("div", { class: "foot" });
-  const table = h("table", { class: "log" }, h("caption", { class: "sr-only" }, t("list")), h("thead", {}, h("tr", {}, COLUMNS.map((name) =>
-    h("th", { scope: "col", class: `c-${name}`, title: name === "ttft" ? t("ttftLong") : null }, t(name))))), body);
+  const table = h("table", { class: "log" }, h("caption", { class: "sr-only" }, t("list")), h("thead", {}, h("tr", {}, listed(COMBINED).map((column) =>
+    h("th", { scope: "col", class: cellClass(column), title: column.name === "ttft" ? t("ttftLong") : null }, column.name === "username" ? titleOfTwo(column, "owner") : title(column))))), body);
   main.replaceChildren(h("h1", { class: "sr-only" }, t("runs")), bar, fresh, h("div", { class: "table" }, table), foot);
 
   function drawBar() {
@@ -53,21 +52,21 @@ export function openList({ main, query, trouble }) {
       ended(page);
       announce(page.runs.length ? t("nShown", { n: page.runs.length }) : t("noRuns"));
     } catch (error) {
-      if (mine === round && !closed) trouble(error, () => openList({ main, query: new URLSearchParams(location.hash.split("?")[1]), trouble }));
+      if (mine === round && !closed) showError(error, () => openList({ main, query: new URLSearchParams(location.hash.split("?")[1]), showError }));
     } finally {
       main.removeAttribute("aria-busy");
     }
   }
 
-  // A page of a search may be empty and have a next one: ask on, a few times, and then let the reader decide.
+  // A page of a search may be empty and have a next one: request a few more, and then offer a button.
   async function found(before, mine) {
     let page, runs = [];
-    for (let tries = 0; tries < SEARCHES; tries += 1) {
-      page = await api.runs({ ...asked(values, now), before, limit: PAGE });
+    for (let tries = 0; tries < MAX_SEARCH_PAGES; tries += 1) {
+      page = await api.runs({ ...toRequest(values, now), before, limit: PAGE_SIZE });
       now = page.now;
       runs = runs.concat(page.runs);
       before = page.next;
-      if (!before || runs.length >= PAGE || mine !== round) break;
+      if (!before || runs.length >= PAGE_SIZE || mine !== round) break;
     }
     return { ...page, runs };
   }
@@ -83,7 +82,7 @@ export function openList({ main, query, trouble }) {
       ended(page);
       if (button && document.activeElement === document.body) first?.querySelector("a").focus({ preventScroll: true });
     } catch (error) {
-      if (!closed) trouble(error, load);
+      if (!closed) showError(error, load);
     }
   }
 
@@ -91,7 +90,7 @@ export function openList({ main, query, trouble }) {
     next = page.next;
     foot.replaceChildren(...[
       shown.size === 0 && !next ? h("p", { class: "empty" }, isFiltered(values) ? t("noRuns") : t("noRunsYet")) : h("p", { class: "muted small" }, t("nShown", { n: format.number(shown.size) })),
-      next ? h("button", { type: "button", class: "button", id: "more", onclick: more }, page.runs.length < PAGE && values.search ? t("searchMore", { when: format.moment(began(next)) }) : t("more")) : shown.size ? h("p", { class: "muted small" }, t("end")) : null,
+      next ? h("button", { type: "button", class: "button", id: "more", onclick: more }, page.runs.length < PAGE_SIZE && values.search ? t("searchMore", { when: format.moment(timeOf(next)) }) : t("more")) : shown.size ? h("p", { class: "muted small" }, t("end")) : null,
     ].filter(Boolean));
   }
 
@@ -130,21 +129,21 @@ export function openList({ main, query, trouble }) {
     if (document.hidden || values.search) return;
     const mine = round;
     let page;
-    try { page = await api.runs({ ...asked(values, now), limit: PAGE }); } catch (error) {
-      if (error.code === "unauthorized" && !closed) trouble(error);
-      return;  // whatever else it is: the list stays, and the next look may succeed
+    try { page = await api.runs({ ...toRequest(values, now), limit: PAGE_SIZE }); } catch (error) {
+      if (error.code === "unauthorized" && !closed) showError(error);
+      return;  // on any other error the list stays, and the next refresh may succeed
     }
     if (mine !== round || closed) return;
     now = page.now;
     const fit = new Set(page.runs.map((run) => run.run_id));
     for (const run of page.runs) if (shown.has(run.run_id)) renew(run);
     const oldest = page.runs.at(-1)?.run_id ?? "";
-    // What no longer fits the filters (it was in progress, say) goes.
+    // Runs that no longer match the filters, because they have ended for example, are removed.
     for (const [id, { row }] of [...shown]) if ((id >= oldest || !page.next) && !fit.has(id)) { row.remove(); shown.delete(id); }
     const newer = page.runs.filter((run) => !shown.has(run.run_id));
     if (!newer.length) return;
     const isNewer = (run) => !shown.size || run.run_id > [...shown.keys()].reduce((one, other) => (one > other ? one : other));
-    if (scrollY < TOP || !newer.every(isNewer)) { insert(newer); return; }
+    if (scrollY < TOP_PX || !newer.every(isNewer)) { insert(newer); return; }
     waiting = newer;
     fresh.hidden = false;
     fresh.textContent = t("newRuns", { n: newer.length });
@@ -169,37 +168,36 @@ export function openList({ main, query, trouble }) {
   drawBar();
   load();
   api.choices().then((answer) => { choices = answer.choices; if (!closed) drawBar(); }, () => {});
-  const timers = [setInterval(refresh, EVERY_MS), setInterval(() => { now += 1; tick(); }, 1000)];
+  const timers = [setInterval(refresh, REFRESH_MS), setInterval(() => { now += 1; tick(); }, 1000)];
   return () => { closed = true; timers.forEach(clearInterval); };
 }
 
-// The name of a run begins with its moment: 48 bits of milliseconds, in 10 letters of Crockford's base 32.
-function began(runId) {
+// A run id begins with its time: 48 bits of milliseconds, in 10 letters of Crockford's base 32.
+function timeOf(runId) {
   return [...runId.slice(0, 10)].reduce((sum, letter) => sum * 32 + "0123456789abcdefghjkmnpqrstvwxyz".indexOf(letter), 0) / 1000;
 }
 
+const two = (first, second) => [h("span", { class: "first" }, first), h("span", { class: "second" }, second)];
+// Cells that show more than the value of their column.
+const CELLS = {
+  accepted_at: (run) => h("time", { datetime: new Date(run.accepted_at * 1000).toISOString(), title: format.moment(run.accepted_at) },
+    two(format.moment(run.accepted_at, false), format.isToday(run.accepted_at) ? "" : format.day(run.accepted_at))),
+  username: (run) => two(run.username, run.owner),
+  endpoint: (run) => two(run.endpoint, run.dialect),
+  model: (run) => h("span", { title: run.model }, run.model ?? format.NONE),
+  question: (run) => h("a", { href: addressOf(run), title: run.question }, run.question || t("notKept")),
+  total: (run, now) => (run.status === "processing" ? h("span", { class: "elapsed" }, format.duration(Math.max(0, now - run.accepted_at))) : [h("span", {}, format.duration(run.total)), run.total === null ? null : meter(run.total, run.status)]),
+  output_tokens: tokens,
+};
+const addressOf = (run) => `#/runs/${run.run_id}`;
+const cellClass = (column) => `c-${column.name}${isNumber(column) ? " number" : ""}`;
+
 function rowOf(run, now) {
-  const runs = run.status === "processing";
-  const total = runs ? Math.max(0, now - run.accepted_at) : run.total;
-  const cell = (name, ...content) => h("td", { class: `c-${name}${NUMBERS.has(name) ? " number" : ""}` }, content);
-  const two = (first, second) => [h("span", { class: "first" }, first), h("span", { class: "second" }, second)];
-  const tokens = run.output_tokens === null ? format.NONE : `${run.tokens_estimated ? "≈" : ""}${format.number(run.input_tokens)} → ${format.number(run.output_tokens)}`;
-  const address = `#/runs/${run.run_id}`;
-  return h("tr", { "data-run": run.run_id, onclick: (event) => { if (!event.target.closest("a") && !String(getSelection())) location.hash = address; } },
-    cell("time", h("time", { datetime: new Date(run.accepted_at * 1000).toISOString(), title: format.moment(run.accepted_at) },
-      two(format.moment(run.accepted_at, false), format.isToday(run.accepted_at) ? "" : format.day(run.accepted_at)))),
-    cell("state", pill(run.status, run.code)),
-    cell("who", two(run.username, run.owner)),
-    cell("endpoint", two(run.endpoint, run.dialect)),
-    cell("model", h("span", { title: run.model }, run.model ?? format.NONE)),
-    cell("question", h("a", { href: address, title: run.question }, run.question || t("notKept"))),
-    cell("ttft", format.duration(run.ttft)),
-    cell("total", h("span", { class: runs ? "elapsed" : "" }, format.duration(total)), total === null || runs ? null : meter(total, run.status)),
-    cell("tokens", tokens),
-    cell("cost", format.money(run.cost)));
+  return h("tr", { "data-run": run.run_id, onclick: (event) => { if (!event.target.closest("a") && !String(getSelection())) location.hash = addressOf(run); } },
+    listed(COMBINED).map((column) => h("td", { class: cellClass(column) }, CELLS[column.name] ? CELLS[column.name](run, now) : value(column, run))));
 }
 
-// A minute is the whole length, and a second is still seen.
+// The full length is one minute; the square root keeps one second visible.
 function meter(total, status) {
   const bar = h("i", { class: status });
   bar.style.width = `${Math.min(100, 100 * Math.sqrt(total / 60)).toFixed(1)}%`;

@@ -1,13 +1,13 @@
-// A run in progress, as its readers see it: the same stream, from its beginning.
+// The stream of a run in progress, as its subscribers get it, from the beginning.
 
 import { language } from "./texts.js";
 
-// `told` is called with { status, message, progress, elapsed, text, reasoning, broken }; `ended` once, at its end.
-export function follow(address, told, ended) {
+// Calls `update` with { status, message, progress, elapsed, text, reasoning, broken }, and `ended` once at the end.
+export function follow(address, update, ended) {
   const state = { status: "processing", message: "", progress: null, elapsed: 0, text: "", reasoning: "", broken: false };
   const source = new EventSource(`${address}&style=smart&locale=${language()}`);
   let drawing = 0;
-  const draw = () => { drawing ||= requestAnimationFrame(() => { drawing = 0; told(state); }); };
+  const draw = () => { drawing ||= requestAnimationFrame(() => { drawing = 0; update(state); }); };
   source.onmessage = ({ data }) => {
     const event = JSON.parse(data);
     state.broken = false;
@@ -23,7 +23,7 @@ export function follow(address, told, ended) {
     draw();
   };
   source.onerror = () => {
-    // Closed for good: there is nothing (more) to read. Else the browser tries again by itself.
+    // CLOSED is final; otherwise the browser reconnects by itself.
     if (source.readyState === EventSource.CLOSED) ended(null);
     else { state.broken = true; draw(); }
   };

@@ -1,14 +1,15 @@
-// The page: who is here, which part of it is open, in which language.
+// The page: session, navigation and language.
 
 import * as api from "./api.js";
 import { openCharts } from "./charts.js";
+import { loadColumns } from "./columns.js";
 import { $, announce, h, icon } from "./dom.js";
 import { openList } from "./list.js";
 import { openRun } from "./run.js";
 import { language, switchLanguage, t } from "./texts.js";
 
-let session = null;    // null until somebody has logged in
-let close = () => {};  // ends what the open part has going on
+let session = null;    // null until login
+let close = () => {};  // stops the timers of the open section
 
 // Addresses: #/runs?status=error · #/runs/<id>/<tab> · #/charts?range=24
 function place() {
@@ -21,9 +22,11 @@ async function start() {
   draw();
   try {
     session = await api.session();
-    session.user === null ? openLogin(null) : open();
+    if (session.user === null) return openLogin(null);
+    await loadColumns();
+    open();
   } catch (error) {
-    error.code === "unauthorized" || error.code === "forbidden" ? openLogin(error) : openTrouble(error, start);
+    error.code === "unauthorized" || error.code === "forbidden" ? openLogin(error) : openError(error, start);
   }
 }
 
@@ -51,20 +54,20 @@ function open() {
   const { section, id, tab, query } = place();
   const main = $("main");
   if (!session.has_log) return openNoLog();
-  const context = { main, query, trouble: (error, again) => (error.code === "unauthorized" ? openLogin(null) : openTrouble(error, again)) };
+  const context = { main, query, showError: (error, again) => (error.code === "unauthorized" ? openLogin(null) : openError(error, again)) };
   if (section === "charts") close = openCharts(context);
   else if (id) close = openRun(context, id, tab);
   else close = openList(context);
 }
 
 async function leave() {
-  try { await api.logout(); } catch (error) { return openTrouble(error, leave); }
+  try { await api.logout(); } catch (error) { return openError(error, leave); }
   session = null;
   draw();
   openLogin(null);
 }
 
-function openLogin(refused) {
+function openLogin(error) {
   close();
   close = () => {};
   session = null;
@@ -85,20 +88,20 @@ function openLogin(refused) {
   $("main").replaceChildren(h("form", { class: "card", onsubmit: submit },
     h("h1", {}, t("loginTitle")), h("p", { class: "muted" }, t("loginHint")), h("pre", {}, 'persona-stream token --user me --scope "chat admin"'),
     h("label", { for: "token" }, t("token")), field, wrong, h("button", { class: "button primary" }, t("login")), h("p", { class: "muted small" }, t("loginKept"))));
-  if (refused) complain(refused);
+  if (error) complain(error);
   field.focus();
 }
 const KNOWN = { unauthorized: 1, forbidden: 1, invalid_request: 1, not_found: 1, gone: 1, unavailable: 1, unreachable: 1 };
 
-function openTrouble(error, again) {
+function openError(error, again) {
   close();
   close = () => {};
   const code = error.code in KNOWN ? error.code : "internal";
-  if (!(error instanceof api.Refused)) console.error(error);
+  if (!(error instanceof api.RequestError)) console.error(error);
   const button = h("button", { type: "button", class: "button", onclick: () => { close(); again(); } }, t("retry"));
   $("main").replaceChildren(h("div", { class: "card", role: "alert" }, h("h1", {}, t(`e_${code}`)),
-    error.message && error.status ? h("p", { class: "muted" }, t("serverSays", { text: error.message })) : null, button));
-  // What is out of reach comes back: look again by itself.
+    error.message && error.status ? h("p", { class: "muted" }, t("serverMessage", { text: error.message })) : null, button));
+  // An outage ends at some time: retry automatically.
   const timer = code === "unavailable" || code === "unreachable" ? setInterval(() => { close(); again(); }, 5000) : 0;
   close = () => clearInterval(timer);
 }

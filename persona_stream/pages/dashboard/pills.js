@@ -1,4 +1,4 @@
-// The state of a run: a colour, a sign, and a word.
+// Status of a run: a colour, an icon and a word.
 
 import { h, icon } from "./dom.js";
 import { t } from "./texts.js";

@@ -1,18 +1,20 @@
-// One run: its tabs, and while it is in progress, what its readers see.
+// One run: its tabs, and while it is in progress, its live stream.
 
 import * as api from "./api.js";
 import { announce, h, icon } from "./dom.js";
+import { listed, title, tokens, value } from "./columns.js";
 import * as format from "./format.js";
 import { follow } from "./live.js";
-import { askToForget } from "./forget.js";
+import { confirmDeletion } from "./forget.js";
 import { pill } from "./pills.js";
 import { cost, http, request, response, timing } from "./tabs.js";
 import { t } from "./texts.js";
 
 const TABS = { request, response, http, timing, cost };
-const AGAIN_MS = 1500;
+const RELOAD_MS = 1500;
+const ELSEWHERE = new Set(["run_id", "status", "question", "endpoint"]);  // in the title, and on the first tab
 
-export function openRun({ main, trouble }, id, wanted) {
+export function openRun({ main, showError }, id, wanted) {
   let shown = null, live = null, stop = null, closed = false, timer = 0;
   let tab = wanted in TABS ? wanted : null;
   const head = h("div", { class: "run-head" });
@@ -22,19 +24,19 @@ export function openRun({ main, trouble }, id, wanted) {
   main.replaceChildren(h("p", { class: "muted", role: "status" }, t("loading")));
 
   async function load() {
-    try { shown = await api.run(id); } catch (error) { if (!closed) trouble(error, () => openRun({ main, trouble }, id, tab)); return; }
+    try { shown = await api.run(id); } catch (error) { if (!closed) showError(error, () => openRun({ main, showError }, id, tab)); return; }
     if (closed) return;
     const { run, events_url: address } = shown;
-    const goesOn = run.status === "processing";
-    tab ??= goesOn ? "response" : "request";
+    const inProgress = run.status === "processing";
+    tab ??= inProgress ? "response" : "request";
     if (!tabs.isConnected) main.replaceChildren(h("a", { class: "backlink", href: "#/runs" }, icon("back"), t("back")), head, tabs, panel);
     drawHead();
     choose(tab, false);
-    if (goesOn && address && !stop) stop = follow(address, tell, ended);
-    else if (goesOn) timer = setTimeout(load, AGAIN_MS);  // elsewhere, or its end is about to be written
+    if (inProgress && address && !stop) stop = follow(address, update, ended);
+    else if (inProgress) timer = setTimeout(load, RELOAD_MS);  // it runs in another process, or its end is about to be logged
   }
 
-  function tell(state) {
+  function update(state) {
     live = state;
     if (live.elapsed && live.status !== "queued") live.startedAt ??= Math.max(shown.run.accepted_at, shown.now - live.elapsed);
     if (tab === "response") choose(tab, false);
@@ -54,14 +56,18 @@ export function openRun({ main, trouble }, id, wanted) {
     const cancel = run.status === "processing" ? h("button", { type: "button", class: "button", id: "cancel", onclick: async () => {
       cancel.disabled = true;
       cancel.textContent = t("cancelling");
-      try { await api.cancel(id); } catch (error) { if (!closed) trouble(error, load); }
+      try { await api.cancel(id); } catch (error) { if (!closed) showError(error, load); }
     } }, t("cancel")) : null;
-    const facts = [[t("caller"), h("a", { href: `#/runs?user=${encodeURIComponent(run.owner)}` }, run.owner)], [t("persona"), run.username], [t("model"), run.model ?? format.NONE], [t("time"), format.moment(run.accepted_at)],
-      [t("ttft"), format.duration(run.ttft)], [t("total"), h("span", { id: "elapsed" }, format.duration(run.total))], [t("tokens"), run.output_tokens === null ? format.NONE : `${run.tokens_estimated ? "≈ " : ""}${format.number(run.input_tokens)} → ${format.number(run.output_tokens)}`], [t("cost"), format.money(run.cost)]];
+    const special = {
+      owner: () => h("a", { href: `#/runs?user=${encodeURIComponent(run.owner)}` }, run.owner),
+      total: () => h("span", { id: "elapsed" }, format.duration(run.total)),
+      output_tokens: tokens,
+    };
+    const facts = listed(ELSEWHERE).map((column) => [title(column), special[column.name]?.(run) ?? value(column, run)]);
     head.replaceChildren(...[
       h("div", { class: "run-title" }, pill(run.status, run.code), h("h1", {}, run.question || t("notKept"))),
       h("div", { class: "run-id" }, h("span", { class: "muted" }, t("run")), h("code", {}, run.run_id), copy, h("span", { class: "spacer" }), cancel,
-        h("button", { type: "button", class: "button quiet bad", id: "forget", onclick: () => askToForget(run.owner, () => { location.hash = "#/runs"; }) }, t("forget"))),
+        h("button", { type: "button", class: "button quiet bad", id: "forget", onclick: () => confirmDeletion(run.owner, () => { location.hash = "#/runs"; }) }, t("forget"))),
       h("div", { id: "live" }),
       h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
     ].filter(Boolean));

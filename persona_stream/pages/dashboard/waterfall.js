@@ -1,4 +1,4 @@
-// Where a run's time went: a bar for each stage, one below the other, along one axis of seconds.
+// Waterfall of a run: a bar for each stage along one axis of seconds.
 
 import { h, s } from "./dom.js";
 import * as format from "./format.js";
@@ -6,13 +6,13 @@ import { t } from "./texts.js";
 
 const ROW = 34, BAR = 16, LEFT = 158, RIGHT = 74, TOP = 26, NARROW = 520;
 
-// Each bar: { kind, label, from, to, ticks: [{ at, text }] }, in moments.
+// Each bar: { kind, label, from, to, ticks: [{ at, text }] }, in seconds since 1970.
 export function barsOf(run, steps, now, isQueued = false) {
-  const goesOn = run.status === "processing";
-  const end = run.ended_at ?? (goesOn ? now : null);
+  const inProgress = run.status === "processing";
+  const end = run.ended_at ?? (inProgress ? now : null);
   const started = run.started_at ?? steps.find((step) => step.kind === "started")?.at ?? null;
-  // Of a run in progress the log does not know yet when it began: its stream does, where that can be read.
-  if (goesOn && started === null && !isQueued) return [{ kind: "processing", label: t("processing"), from: run.accepted_at, to: end, ticks: [] }];
+  // The log gets the start of a run at its end; until then the stream has it, where it is available.
+  if (inProgress && started === null && !isQueued) return [{ kind: "processing", label: t("processing"), from: run.accepted_at, to: end, ticks: [] }];
   const bars = [{ kind: "waiting", label: t("waiting"), from: run.accepted_at, to: started ?? end }];
   if (started !== null) {
     const ticks = steps.filter((step) => step.kind === "reported").map((step) => ({ at: step.at, text: [step.text, step.fraction === null || step.fraction === undefined ? "" : `${Math.round(step.fraction * 100)}%`].filter(Boolean).join(" · ") }));
@@ -31,7 +31,7 @@ export function waterfall(bars, since) {
   const whole = until - since;
   function draw() {
     const width = Math.max(280, holder.clientWidth || 800), narrow = width < NARROW;
-    // On a phone a label stands above its bar, and takes no width from it.
+    // On a phone a label stands above its bar.
     const left = narrow ? 4 : LEFT, row = narrow ? ROW + 16 : ROW, height = TOP + bars.length * row + 6;
     const x = (at) => left + ((at - since) / whole) * (width - left - RIGHT);
     const y = (index) => TOP + index * row + (narrow ? 20 : 8);
@@ -50,7 +50,7 @@ export function waterfall(bars, since) {
   return holder;
 }
 
-// Round numbers along an axis, from 0 on.
+// Round numbers along an axis that begins at 0.
 export function marks(whole, most) {
   const rough = whole / most, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((one) => whole / one <= most) ?? 10 * power;

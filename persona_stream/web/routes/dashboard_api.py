@@ -15,7 +15,17 @@ from flask import Blueprint, Response, request
 from msgspec import Meta, Struct
 
 from persona_stream.db.base import NullStore
-from persona_stream.db.models import FAILED, Chart, FilterOptions, RunFilters, RunRecord, RunRow, RunTexts
+from persona_stream.db.models import (
+    FAILED,
+    RUN_COLUMNS,
+    Chart,
+    FilterOptions,
+    LogColumn,
+    RunFilters,
+    RunRecord,
+    RunRow,
+    RunTexts,
+)
 from persona_stream.db.records import DeletedOwner
 from persona_stream.errors import Forbidden, Gone, InvalidRequest, NotFound, Unavailable
 from persona_stream.journals.base import has_ended, run_terms
@@ -80,6 +90,13 @@ class FilterOptionsView(Struct, frozen=True, kw_only=True):
 
     success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
     choices: Annotated[FilterOptions, Meta(description="Values per filter.")]
+
+
+class ColumnsView(Struct, frozen=True, kw_only=True):
+    """Columns of a run: their headings, formats, and places on the page."""
+
+    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
+    columns: Annotated[Sequence[LogColumn], Meta(description="Columns of a run, in order.")]
 
 
 class Ok(Struct, frozen=True, kw_only=True):
@@ -167,6 +184,9 @@ _CANCEL_RUN = _operation(
 )
 _STATS = _operation("dashboardStats", "Get statistics", (_SINCE, _UNTIL), (*_ERRORS, components.INVALID_REQUEST))
 _CHOICES = _operation("dashboardChoices", "List filter options")
+_COLUMNS = _operation(
+    "dashboardColumns", "List the columns of runs", errors=(components.UNAUTHORIZED, NOT_ADMIN, components.INTERNAL)
+)
 _DELETE_USER = _operation(
     "dashboardForget",
     "Delete all data of a user",
@@ -251,6 +271,12 @@ def add_api_routes(blueprint: Blueprint, services: Services) -> None:
         authenticate_admin(request, services.verifier)
         options = services.store.query(lambda connection: _queries().filter_options(connection))
         return _json(FilterOptionsView(choices=options))
+
+    @blueprint.get(f"{PATH}/api/columns")
+    @describe(_COLUMNS)
+    def list_columns() -> Response:
+        authenticate_admin(request, services.verifier)
+        return _json(ColumnsView(columns=RUN_COLUMNS))
 
     @blueprint.delete(f"{PATH}/api/users")
     @describe(_DELETE_USER)
