@@ -1,4 +1,4 @@
-"""``persona-stream chat``: ask a persona from the terminal."""
+"""``persona-stream chat``: ask a question from the terminal."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _EPILOG = """\b
 Exit codes:
   0 answered, 1 failed, 2 wrong usage, 3 timeout, 4 refused, 130 cancelled
 
-Ctrl-C cancels the question, and a second one leaves at once. Other users of this machine can see a TOKEN on the
-command line; they cannot see the environment variable PERSONA_STREAM_TOKEN.
+Ctrl-C cancels the run; a second Ctrl-C exits at once. Prefer the environment variable PERSONA_STREAM_TOKEN: other
+users of this machine can see a TOKEN on the command line.
 """
 
 
@@ -33,35 +33,39 @@ command line; they cannot see the environment variable PERSONA_STREAM_TOKEN.
 @click.argument("username")
 @click.argument("message")
 @click.argument("token", required=False)
-@click.option("--token", "token_option", metavar="TOKEN", help="The token, when it is not the third argument.")
-@click.option("--url", default="http://127.0.0.1:5001", show_default=True, help="Where the server is.")
-@click.option("--endpoint", type=click.Choice(list(PATHS)), default="smart", show_default=True, help="Which to ask.")
-@click.option("--prompt", help="An additional prompt.")
+@click.option("--token", "token_option", metavar="TOKEN", help="Token, instead of the third argument.")
+@click.option("--url", default="http://127.0.0.1:5001", show_default=True, help="Server URL.")
+@click.option("--endpoint", type=click.Choice(list(PATHS)), default="smart", show_default=True, help="Endpoint to use.")
+@click.option("--prompt", help="Additional prompt.")
 @click.option(
     "--prompt-mode",
     type=click.Choice(["append", "replace"]),
-    help="Add the prompt to the persona's own, or use it instead.",
+    help="Append the prompt to the persona's own, or replace it.",
 )
-@click.option("--conversation-id", metavar="ID", help="The conversation to go on with.")
-@click.option("--chunking", type=click.Choice(["characters", "words", "sentences"]), help="How the answer is cut.")
-@click.option("--locale", type=click.Choice(["zh", "en"]), help="The language of status and errors; else that of LANG.")
-@click.option("--reasoning", is_flag=True, help="Show what the model thinks, on stderr; a stream has it.")
+@click.option("--conversation-id", metavar="ID", help="Conversation to continue.")
+@click.option(
+    "--chunking", type=click.Choice(["characters", "words", "sentences"]), help="Units in which the answer is sent."
+)
+@click.option(
+    "--locale", type=click.Choice(["zh", "en"]), help="Language of status and error texts. [default: from LANG]"
+)
+@click.option("--reasoning", is_flag=True, help="Print the model's reasoning to stderr (streaming endpoints).")
 @click.option(
     "--timeout",
     type=click.FloatRange(0, 86400, min_open=True),
     default=180.0,
     show_default=True,
-    callback=lambda context, parameter, seconds: _known(seconds),
-    help="Give up after so many seconds.",
+    callback=lambda context, parameter, seconds: _require_number(seconds),
+    help="Time limit in seconds.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Write every event as a line of JSON, in place of the answer.")
-@click.option("--events", is_flag=True, help="Show the events as they are sent, in place of the progress.")
+@click.option("--json", "as_json", is_flag=True, help="Print every event as a line of JSON instead of the answer.")
+@click.option("--events", is_flag=True, help="Print the raw events instead of the progress.")
 @click.pass_context
 def chat(context: click.Context, /, **given: Any) -> None:
-    """Ask the persona of USERNAME, and watch the answer come.
+    """Ask the persona USERNAME a question and stream the answer.
 
-    The answer is written to stdout, everything else to stderr. A MESSAGE of "-" is read from stdin. The TOKEN may
-    also come from the environment variable PERSONA_STREAM_TOKEN.
+    The answer goes to stdout, everything else to stderr. A MESSAGE of "-" is read from stdin. Without a TOKEN, the
+    environment variable PERSONA_STREAM_TOKEN is used.
     """
     given["locale"] = given["locale"] or detect_language(os.environ)
     texts = {"zh": ZH, "en": EN}[given["locale"]]
@@ -83,10 +87,10 @@ def chat(context: click.Context, /, **given: Any) -> None:
     context.exit(outcome)
 
 
-def _known(seconds: float) -> float:
-    # Every comparison with NaN is false, so it is in every range.
+def _require_number(seconds: float) -> float:
+    # NaN passes the range check, because every comparison with it is false.
     if math.isnan(seconds):
-        raise click.BadParameter("nan is no number of seconds")
+        raise click.BadParameter("nan is not a number of seconds")
     return seconds
 
 

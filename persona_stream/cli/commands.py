@@ -1,4 +1,4 @@
-"""The command line: a group that imports a command when it is called, and says every error in one sentence."""
+"""Command group, which imports a command when it is called and reports errors in one sentence."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import click
 from persona_stream import __version__
 from persona_stream.errors import ConfigurationError
 
-# The help stands here too, so that --help imports none of them.
+# The help texts stand here as well, so that --help imports no command.
 _COMMANDS = {
-    "serve": ("persona_stream.cli.serve", "Serve the streams over HTTP."),
-    "chat": ("persona_stream.cli.chat", "Ask a persona, from the terminal."),
-    "runs": ("persona_stream.cli.runs", "Look into the log of requests."),
-    "stats": ("persona_stream.cli.runs", "Print how fast the answers were."),
-    "db": ("persona_stream.cli.db", "Look after the tables of the database."),
+    "serve": ("persona_stream.cli.serve", "Start the server."),
+    "chat": ("persona_stream.cli.chat", "Ask a question from the terminal."),
+    "runs": ("persona_stream.cli.runs", "List, show and follow runs of the request log."),
+    "stats": ("persona_stream.cli.runs", "Print response times and costs."),
+    "db": ("persona_stream.cli.db", "Show or migrate the database schema."),
     "token": ("persona_stream.cli.token", "Print a token for a user."),
-    "settings": ("persona_stream.cli.settings", "Print every setting and its value."),
+    "settings": ("persona_stream.cli.settings", "Print every setting with its value."),
 }
 
 
-class _Lazy(click.Group):
+class _LazyGroup(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
 
@@ -46,7 +46,7 @@ class _Lazy(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in _COMMANDS:
             close = difflib.get_close_matches(args[0], _COMMANDS, n=1) or list(_COMMANDS)
-            raise click.UsageError(f"There is no command {args[0]}: did you mean {' or '.join(close)}?")
+            raise click.UsageError(f"Unknown command {args[0]}: did you mean {' or '.join(close)}?")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -54,17 +54,17 @@ class _Lazy(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
 
-@click.group(cls=_Lazy, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="persona-stream", message="%(prog)s %(version)s")
 @click.pass_context
 def group(ctx: click.Context) -> None:
-    """Turn any blocking function into a live, honest, resumable stream."""
+    """Turn any blocking function into a live, resumable stream with real progress."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run a command, and give the exit code: its own; 2 when it cannot start like this; 130 when interrupted."""
+    """Run a command and return the exit code: its own, 2 for wrong usage or configuration, 130 if interrupted."""
     try:
         code = group.main(list(arguments), prog_name="persona-stream", standalone_mode=False)
     except click.Abort:
@@ -76,6 +76,6 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _fail(sentence: str, code: int) -> int:
-    click.echo(f"persona-stream: {sentence}", err=True)
+def _fail(message: str, code: int) -> int:
+    click.echo(f"persona-stream: {message}", err=True)
     return code

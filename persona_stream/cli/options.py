@@ -1,4 +1,4 @@
-"""The flags that come from the table of settings."""
+"""Command-line options derived from the settings."""
 
 from __future__ import annotations
 
@@ -10,81 +10,85 @@ from typing import Any, TypeVar
 import click
 
 from persona_stream.settings.loader import Resolved, load_settings, resolve
-from persona_stream.settings.schema import SETTINGS, Settings
-from persona_stream.settings.types import Seconds, Setting
+from persona_stream.settings.schema import SETTINGS, WITHDRAWN, Setting, Settings
+from persona_stream.settings.types import convert, form_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
+class ValueType(click.ParamType):  # type: ignore[type-arg]  # generic only in recent releases of click
+    """Type of an option whose value is written like that of a setting.
+
+    Args:
+        annotation: one of the types in ``persona_stream.settings.types``.
+    """
+
+    def __init__(self, annotation: Any) -> None:
+        self._annotation = annotation
+        self.name = form_of(annotation).metavar
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value in its type, or fail with the allowed values."""
+        try:
+            return convert(value, self._annotation)
+        except ValueError as error:
+            self.fail(f'it must be {error}, not "{value}"', param, ctx)
+
+
 def settings_options(command: Command) -> Command:
-    """Add a flag for every setting, and ``--config``, to a command; ``loaded`` makes settings of what it is given."""
+    """Add ``--config`` and an option for every setting to a command."""
+    for name in WITHDRAWN:
+        command = click.option("--" + name.replace("_", "-"), name, hidden=True)(command)
     return settings_subset(*(setting.name for setting in SETTINGS))(command)
 
 
 def settings_subset(*names: str) -> Callable[[Command], Command]:
-    """Add the flags of these settings alone, and ``--config``."""
+    """Add ``--config`` and options for some settings to a command."""
 
     def add(command: Command) -> Command:
         for setting in reversed([setting for setting in SETTINGS if setting.name in names]):
-            command = click.option(setting.flag, setting.name, metavar=_metavar(setting), help=_help(setting))(command)
+            command = _option(setting)(command)
         return click.option(
             "--config",
             type=click.Path(path_type=Path, dir_okay=False),
-            help="A TOML file of settings; PERSONA_STREAM_CONFIG names one too.",
+            help="TOML file with settings. [env: PERSONA_STREAM_CONFIG]",
         )(command)
 
     return add
 
 
 def load_settings_from(options: Mapping[str, Any]) -> Settings:
-    """Make the settings of a command's options, the environment and the file; warn on stderr.
+    """Return the settings from a command's options, the environment and the file; print warnings to stderr.
 
     Raises:
-        SettingsError: one of them is wrong.
+        SettingsError: a value is not allowed.
     """
     settings, warnings = load_settings(_flags(options), os.environ, options.get("config"))
-    _warn(warnings)
+    _print_warnings(warnings)
     return settings
 
 
 def resolve_settings(options: Mapping[str, Any]) -> dict[str, Resolved]:
-    """Give what stands somewhere, with its place, by setting name; warn on stderr.
+    """Return the settings that are set, with their sources, by name; print warnings to stderr.
 
     Raises:
-        SettingsError: one of them is wrong.
+        SettingsError: a value is not allowed.
     """
-    found, warnings = resolve(_flags(options), os.environ, options.get("config"))
-    _warn(warnings)
-    return found
-
-
-def duration(kind: Seconds) -> Callable[[click.Context, click.Parameter, str | None], float | None]:
-    """Give the callback of an option that takes a duration of this kind, or may be left out."""
-
-    def take(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
-        if value is None:
-            return None
-        try:
-            return kind.take(value)
-        except ValueError:
-            raise click.BadParameter(f'it must be {kind.expects}, not "{value}"') from None
-
-    return take
+    resolved, warnings = resolve(_flags(options), os.environ, options.get("config"))
+    _print_warnings(warnings)
+    return resolved
 
 
 def _flags(options: Mapping[str, Any]) -> dict[str, str | None]:
-    return {setting.name: options.get(setting.name) for setting in SETTINGS}
+    return {name: options.get(name) for name in (*(setting.name for setting in SETTINGS), *WITHDRAWN)}
 
 
-def _warn(warnings: list[str]) -> None:
+def _print_warnings(warnings: list[str]) -> None:
     for warning in warnings:
         click.echo(f"persona-stream: {warning}", err=True)
 
 
-def _metavar(setting: Setting) -> str:
-    return setting.name.rsplit("_", 1)[-1].upper()
-
-
-def _help(setting: Setting) -> str:
-    meaning = setting.about.text.replace("`", "")
-    return f"{meaning[0].upper()}{meaning[1:]}. [{setting.show(setting.default).replace('`', '')}]"
+def _option(setting: Setting) -> Callable[[Command], Command]:
+    description = f"{setting.description}. [default: {setting.format(setting.default)}]".replace("`", "")
+    flag = "--" + setting.name.replace("_", "-")
+    return click.option(flag, setting.name, metavar=form_of(setting.annotation).metavar, help=description)

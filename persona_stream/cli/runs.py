@@ -15,14 +15,14 @@ from sqlalchemy import Engine
 
 from persona_stream.cli.db import SETTINGS, open_database
 from persona_stream.cli.formatting import NONE, TableColumn, format_value, render_table
-from persona_stream.cli.options import duration, settings_subset
+from persona_stream.cli.options import ValueType, settings_subset
 from persona_stream.client.terminal import sanitize, sanitize_json, sanitize_line
 from persona_stream.core.clock import system_clock
 from persona_stream.db.models import FAILED, RUN_COLUMNS, LogColumn, RunFilters, RunRecord, RunRow, RunTexts, columns_of
 from persona_stream.db.run_queries import get_run, list_runs
 from persona_stream.db.statistics import Bucket, aggregate
 from persona_stream.errors import ConfigurationError
-from persona_stream.settings.types import Seconds
+from persona_stream.settings.types import Duration, PositiveDuration
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -49,8 +49,8 @@ def runs() -> None:
 def _filter_options(command: Command) -> Command:
     for option in (
         click.option("--search", help="Text in the question, the user or the persona."),
-        click.option("--since", callback=duration(Seconds()), metavar="DURATION", help="Not older than this, like 1h."),
-        click.option("--slow", callback=duration(Seconds()), metavar="DURATION", help="Took this long or longer."),
+        click.option("--since", type=ValueType(Duration), help="Not older than this, like 1h."),
+        click.option("--slow", type=ValueType(Duration), help="Took this long or longer."),
         click.option("--model", help="Model."),
         click.option("--endpoint", help="Endpoint, like /api/chat."),
         click.option("--user", help="User or persona."),
@@ -204,7 +204,7 @@ _STATS_COLUMNS = (
 @click.command()
 @click.option(
     "--since",
-    callback=duration(Seconds(above_zero=True)),
+    type=ValueType(PositiveDuration),
     default="1d",
     metavar="DURATION",
     show_default=True,

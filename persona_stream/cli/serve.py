@@ -1,7 +1,4 @@
-"""``persona-stream serve``: the server, from its first line on the terminal to its last answer.
-
-``serve --reload``: run the server in a child process, and start it again when a source file changes.
-"""
+"""``persona-stream serve``: start the server in this process, in several workers, or with automatic reload."""
 
 from __future__ import annotations
 
@@ -27,23 +24,74 @@ from persona_stream.server.process import ServerProcess
 from persona_stream.settings.schema import Settings
 from persona_stream.state_dir import get_signing_secret
 
-_EVERY = 0.5  # seconds
+_POLL_INTERVAL = 0.5  # seconds
+_SECOND_SIGNAL_DELAY = 0.1  # seconds
+_TOKEN_LIFETIME = 86_400.0  # seconds
 _PACKAGE = Path(__file__).resolve().parent.parent
-_SKIPPED = {"node_modules", "__pycache__", "site-packages"}
+_IGNORED_DIRECTORIES = {"node_modules", "__pycache__", "site-packages"}
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+# A browser cannot open the unspecified addresses.
+_BROWSABLE_HOSTS = {str(IPv4Address(0)): "127.0.0.1", str(IPv6Address(0)): "::1"}
 
 
-def run(arguments: Sequence[str]) -> int:
-    """Serve with these arguments, less ``--reload``, again and again; give the exit code of the last time."""
+@click.command()
+@settings_options
+@click.option("--reload", "reloads", is_flag=True, help="Restart when a source file changes (for development).")
+def serve(reloads: bool, **options: Any) -> int:
+    """Start the server."""
+    if reloads:
+        return _serve_reloading(sys.argv[1:])
+    settings = load_settings_from(options)
+    return _serve_single(settings) if settings.workers == 1 else _serve_workers(settings)
+
+
+def _serve_single(settings: Settings) -> int:
+    stopping = Event()
+    try:
+        process = ServerProcess(settings, (settings.host, settings.port))
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot listen on {settings.host}:{settings.port} ({os.strerror(error.errno or 0)}):"
+            " choose another port with --port"
+        ) from None
+
+    def on_signal() -> None:
+        if stopping.is_set():
+            process.force_stop()
+        stopping.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        gevent.signal_handler(number, on_signal)
+    _print_banner(settings, process.port)
+    stopping.wait()
+    process.stop()
+    return 0
+
+
+def _serve_workers(settings: Settings) -> int:
+    if settings.redis_url is None:
+        raise ConfigurationError("workers above 1 need Redis to share their runs: set redis_url")
+    if _uses_generated_secret(settings):
+        raise ConfigurationError("workers above 1 need a shared secret: set jwt_secret")
+    try:
+        from persona_stream.server.gunicorn import serve_workers
+    except ImportError:
+        raise ConfigurationError('workers above 1 need gunicorn: pip install "persona_stream[server]"') from None
+    return serve_workers(settings, lambda port: _print_banner(settings, port))
+
+
+def _serve_reloading(arguments: Sequence[str]) -> int:
+    """Run the server in a child process, and restart it when a source file changes; return its last exit code."""
     command = [sys.executable, "-m", "persona_stream", *(word for word in arguments if word != "--reload")]
-    seen = _sources()
-    child = subprocess.Popen(command)  # nosec B603 # noqa: S603 - our own command, as the user typed it
+    sources = _source_times()
+    child = subprocess.Popen(command)  # nosec B603 # noqa: S603 - this command, as the user typed it
     try:
         while True:
-            time.sleep(_EVERY)
-            now = _sources()
-            if now != seen:
-                seen = now
-                click.echo("A source file changed: starting again", err=True)
+            time.sleep(_POLL_INTERVAL)
+            current = _source_times()
+            if current != sources:
+                sources = current
+                click.echo("A source file changed; restarting", err=True)
                 _stop(child)
                 child = subprocess.Popen(command)  # nosec B603 # noqa: S603 - as above
     except KeyboardInterrupt:
@@ -53,94 +101,41 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _stop(child: subprocess.Popen[bytes]) -> int:
-    """Stop the child at once: the second signal tells it not to wait for its runs."""
+    """Stop the child without waiting for its runs, which takes a second signal."""
     for _ in range(2):
         if child.poll() is None:
             child.terminate()
-            time.sleep(0.1)
+            time.sleep(_SECOND_SIGNAL_DELAY)
     return child.wait()
 
 
-def _sources() -> dict[Path, int]:
-    """Give every source file that may matter, with the moment it was changed."""
-    found: dict[Path, int] = {}
+def _source_times() -> dict[Path, int]:
+    """Return the modification time of each Python file in the current directory and in this package."""
+    times: dict[Path, int] = {}
     for root in {Path.cwd(), _PACKAGE}:
         for file in root.rglob("*.py"):
-            if not any(part in _SKIPPED or part.startswith(".") for part in file.relative_to(root).parts):
+            if not any(part in _IGNORED_DIRECTORIES or part.startswith(".") for part in file.relative_to(root).parts):
                 try:
-                    found[file] = file.stat().st_mtime_ns
-                except FileNotFoundError:  # deleted while we looked
+                    times[file] = file.stat().st_mtime_ns
+                except FileNotFoundError:  # deleted meanwhile
                     continue
-    return found
+    return times
 
 
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
-# Who listens for everybody has no address of its own that a browser could open.
-_OPENED_AT = {str(IPv4Address(0)): "127.0.0.1", str(IPv6Address(0)): "::1"}
-
-
-@click.command()
-@settings_options
-@click.option("--reload", "reloads", is_flag=True, help="Start again when a source file changes (for development).")
-def serve(reloads: bool, **options: Any) -> int:
-    """Serve the streams over HTTP."""
-    if reloads:
-        return run(sys.argv[1:])
-    settings = load_settings_from(options)
-    return _serve_single(settings) if settings.workers == 1 else _serve_workers(settings)
-
-
-def _serve_single(settings: Settings) -> int:
-    told = Event()
-    try:
-        serving = ServerProcess(settings, (settings.host, settings.port))
-    except OSError as error:
-        raise ConfigurationError(
-            f"Cannot listen on {settings.host}:{settings.port} ({os.strerror(error.errno or 0)}):"
-            " choose another with --port"
-        ) from None
-
-    def tell() -> None:
-        if told.is_set():
-            serving.force_stop()
-        told.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        gevent.signal_handler(number, tell)
-    _print_banner(settings, serving.port)
-    told.wait()
-    serving.stop()
-    return 0
-
-
-def _serve_workers(settings: Settings) -> int:
-    if settings.redis_url is None:
-        raise ConfigurationError(
-            "workers above 1 need a Redis, or a run could only be read in the process that runs it: set redis_url"
-        )
-    if _secret_is_made(settings):
-        raise ConfigurationError("workers above 1 need a secret that all of them share: set jwt_secret")
-    try:
-        from persona_stream.server import gunicorn as workers
-    except ImportError:
-        raise ConfigurationError('workers above 1 need gunicorn: pip install "persona_stream[server]"') from None
-    return workers.serve(settings, lambda port: _print_banner(settings, port))
-
-
-def _secret_is_made(settings: Settings) -> bool:
+def _uses_generated_secret(settings: Settings) -> bool:
     return not (settings.jwt_secret or settings.jwt_public_key or settings.jwks_url)
 
 
 def _print_banner(settings: Settings, port: int) -> None:
-    host = _OPENED_AT.get(settings.host, settings.host)
-    address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    host = _BROWSABLE_HOSTS.get(settings.host, settings.host)
+    url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     click.echo(f"persona_stream {__version__}: backend {settings.backend}, executor {settings.executor}")
-    if _secret_is_made(settings) and settings.host in _LOOPBACK:
+    if _uses_generated_secret(settings) and settings.host in _LOOPBACK:
         secret, _ = get_signing_secret(settings, os.environ)
-        token = issue_token(secret, "demo", 86_400.0, settings=settings)
-        click.echo(f"Page:  {address}/#token={token}")
+        token = issue_token(secret, "demo", _TOKEN_LIFETIME, settings=settings)
+        click.echo(f"Page:  {url}/#token={token}")
         click.echo(f"Token: {token}")
     else:
-        # Tokens of a configured secret, or of a server that others can reach, do not belong in a log.
-        click.echo(f"Page:  {address}/   (a token: persona-stream token --user NAME)")
+        # A token for a configured secret, or for a server that other machines reach, must not end up in a log.
+        click.echo(f"Page:  {url}/   (create a token: persona-stream token --user NAME)")
     sys.stdout.flush()

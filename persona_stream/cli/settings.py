@@ -1,4 +1,4 @@
-"""``persona-stream settings``: the table, as it is in effect or for the README."""
+"""``persona-stream settings``: the settings in effect, or their table for the README."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from persona_stream.settings.schema import SETTINGS, Settings
 
 
 @click.command()
-@click.option("--markdown", is_flag=True, help="Print the table of the README: defaults and meanings.")
+@click.option("--markdown", is_flag=True, help="Print defaults and descriptions as a Markdown table.")
 @settings_options
 def settings(markdown: bool, **options: Any) -> None:
-    """Print every setting: what it is now, where that comes from, and what it means.
+    """Print every setting with its value, source and description.
 
-    Takes the same flags as serve, reads the same environment and file, and shows no secret.
+    Accepts the same options, environment and file as serve. Secrets are not shown.
     """
     click.echo(_markdown() if markdown else _in_effect(options))
 
@@ -24,22 +24,20 @@ def settings(markdown: bool, **options: Any) -> None:
 def _markdown() -> str:
     rows = ["| setting | default | meaning |", "|---|---|---|"]
     for setting in SETTINGS:
-        default = setting.show(setting.default)
-        shown = default if default in (setting.about.default_text, "none") else f"`{default}`"
-        rows.append(f"| `{setting.name}` | {shown} | {setting.about.text} |")
+        default = setting.format(setting.default)
+        cell = default if default in (setting.unset, "none") else f"`{default}`"
+        rows.append(f"| `{setting.name}` | {cell} | {setting.description} |")
     return "\n".join(rows)
 
 
 def _in_effect(options: dict[str, Any]) -> str:
-    found = resolve_settings(options)
-    values: dict[str, Any] = {name: one.value for name, one in found.items()}
-    settings_now = Settings(**values)
-    lines = []
+    resolved = resolve_settings(options)
+    values: dict[str, Any] = {name: found.value for name, found in resolved.items()}
+    current = Settings(**values)
+    rows = []
     for setting in SETTINGS:
-        source = found[setting.name].where if setting.name in found else "default"
-        shown = setting.show(getattr(settings_now, setting.name)).replace("`", "")
-        lines.append((setting.name, shown, source, setting.about.text.replace("`", "")))
-    widths = [max(len(line[column]) for line in lines) for column in range(3)]
-    return "\n".join(
-        "  ".join([*(line[column].ljust(widths[column]) for column in range(3)), line[3]]) for line in lines
-    )
+        source = resolved[setting.name].where if setting.name in resolved else "default"
+        value = setting.format(getattr(current, setting.name)).replace("`", "")
+        rows.append((setting.name, value, source, setting.description.replace("`", "")))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    return "\n".join("  ".join([*map(str.ljust, row[:3], widths), row[3]]) for row in rows)

@@ -80,7 +80,7 @@ class GunicornServer(BaseApplication):  # type: ignore[misc] # as above
         """Leave it to the workers."""
 
 
-def serve(settings: Settings, on_ready: Callable[[int], None]) -> int:
+def serve_workers(settings: Settings, on_ready: Callable[[int], None]) -> int:
     """Serve until a signal says to stop, and give the exit code.
 
     Args:

@@ -1,20 +1,19 @@
-"""Where settings come from: a flag beats the environment, which beats the file.
+"""Loader of settings: a flag overrides the environment, which overrides the TOML file.
 
-Whatever is given is checked, also where something else beats it: a typing error that sleeps is found the day
-somebody takes the flag away.
+Every value is checked, even one that another source overrides, so that a mistake does not surface years later.
 
-Read the tables ``[backends.NAME]`` of a settings file.
+Tables ``[backends.NAME]`` of the file configure further backends:
 
-backend = "openai"                 # the default backend, as ever
-openai_model = "gpt-4o-mini"
+    backend = "openai"                 # the default backend
+    openai_model = "gpt-4o-mini"
 
-[backends.careful]                 # another one: the settings in which it differs
-backend = "anthropic"
-anthropic_model = "claude-sonnet-5"
-models = ["careful", "claude-sonnet-5"]
+    [backends.careful]                 # the settings in which another backend differs
+    backend = "anthropic"
+    anthropic_model = "claude-sonnet-5"
+    models = ["careful", "claude-sonnet-5"]
 
-[backends.default]                 # what else there is to say of the default one
-fallback = "careful"
+    [backends.default]                 # extra settings for the default backend
+    fallback = "careful"
 """
 
 from __future__ import annotations
@@ -22,60 +21,22 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from persona_stream.errors import SettingsError
-from persona_stream.settings.schema import BY_NAME, DEFAULT, SETTINGS, BackendConfig, Settings
-from persona_stream.settings.types import Setting
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
-_MODEL = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
-_DIFFERING = ("backend", *(name for name in BY_NAME if name.startswith(("openai_", "anthropic_"))))
-
-
-def read_backends(value: object, file: str) -> tuple[BackendConfig, ...]:
-    """Read what stands under ``backends``.
-
-    Raises:
-        SettingsError: a name or a value is wrong, in one sentence that names it.
-    """
-    if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
-        raise SettingsError(f"backends in {file} must be tables, as in [backends.NAME]")
-    return tuple(_tables_read(name, table, f"[backends.{name}] in {file}") for name, table in value.items())
-
-
-def _tables_read(name: str, table: dict[str, object], where: str) -> BackendConfig:
-    if not _NAME.fullmatch(name):
-        raise SettingsError(f"{where}: a backend's name has up to 64 of A-Z a-z 0-9 . _ -")
-    given = dict(table)
-    fallback, models = given.pop("fallback", None), given.pop("models", () if name == DEFAULT else [name])
-    if fallback is not None and not isinstance(fallback, str):
-        raise SettingsError(f"fallback of {where} must be the name of a backend")
-    if not isinstance(models, list | tuple) or not all(isinstance(m, str) and _MODEL.fullmatch(m) for m in models):
-        raise SettingsError(f"models of {where} must be a list of names")
-    if name == DEFAULT and given:
-        raise SettingsError(f"{next(iter(given))} of {where}: say that outside of any table")
-    for key in given:
-        if key not in _DIFFERING:
-            close = difflib.get_close_matches(key, [*_DIFFERING, "models", "fallback"], n=1)
-            hint = f": did you mean {close[0]}?" if close else ""
-            raise SettingsError(f"{key} of {where} is no setting of a backend{hint}")
-    settings = {key: BY_NAME[key].take(value, f"{key} of {where}") for key, value in given.items()}
-    if settings.get("backend") == "demo":
-        raise SettingsError(f"backend of {where} cannot be demo, which only answers as the default")
-    return BackendConfig(name, settings, tuple(models), fallback)
-
+from persona_stream.settings.schema import BY_NAME, DEFAULT, WITHDRAWN, BackendConfig, Settings
 
 PREFIX = "PERSONA_STREAM_"
 CONFIG_VARIABLE = "PERSONA_STREAM_CONFIG"
-_BACKENDS = "backends"  # the key of the tables that are no settings
-TOKEN_VARIABLE = "PERSONA_STREAM_TOKEN"  # nosec B105 # noqa: S105  a variable's name; the chat client reads its token there
-
-_BY_VARIABLE = {setting.variable: setting for setting in SETTINGS}
-# Kubernetes gives every pod such variables for each Service of its namespace: here for one called persona-stream,
-# and for those beside it whose names begin so (persona-stream-redis).
+TOKEN_VARIABLE = "PERSONA_STREAM_TOKEN"  # nosec B105 # noqa: S105  a variable of the chat client
+_BACKENDS = "backends"
+_BACKEND_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
+_MODEL_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
+_BACKEND_SETTINGS = ("backend", *(name for name in BY_NAME if name.startswith(("openai_", "anthropic_"))))
+# Kubernetes sets such variables in every pod for each Service of its namespace: here for a Service persona-stream,
+# and for others whose names begin with that (persona-stream-redis).
 _INJECTED = re.compile(
     r"PERSONA_STREAM_(SERVICE_.*|PORT_.*|\w+_SERVICE_(HOST|PORT(_\w+)?)|\w+_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
@@ -83,7 +44,7 @@ _INJECTED_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
 
 
 class Resolved(NamedTuple):
-    """A value that somebody gave, and what they call the place."""
+    """Value of a setting, and the name of its source."""
 
     value: object
     where: str
@@ -92,102 +53,126 @@ class Resolved(NamedTuple):
 def load_settings(
     flags: Mapping[str, str | None], environ: Mapping[str, str], config: Path | None
 ) -> tuple[Settings, list[str]]:
-    """Read the settings from the three places where they may stand.
+    """Load the settings from flags, environment and file.
 
     Args:
-        flags: texts by setting name; ``None`` is a flag that was not used.
-        environ: the environment. ``PERSONA_STREAM_CONFIG`` names the file when ``config`` does not.
+        flags: texts by setting name; ``None`` for a flag that is not given.
+        environ: the environment. ``PERSONA_STREAM_CONFIG`` names the file if ``config`` does not.
         config: the TOML file.
 
     Returns:
-        The settings, and sentences to warn the operator with.
+        The settings, and warnings for the operator.
 
     Raises:
-        SettingsError: a name or a value is wrong, in one sentence that names it.
+        SettingsError: a name is unknown or a value not allowed.
     """
-    file, table = _read(environ, config)
-    given, warnings = _gather(flags, environ, file, table)
-    # A mapping of names to checked values: their types are the table's, which mypy cannot follow here.
-    values: dict[str, Any] = {name: one.value for name, one in given.items()}
-    return Settings(**values, backends=read_backends(table.get(_BACKENDS, {}), str(file))), warnings
+    file, table = _read_file(environ, config)
+    resolved, warnings = _resolve(flags, environ, file, table)
+    values: dict[str, Any] = {name: found.value for name, found in resolved.items()}
+    return Settings(**values, backends=_parse_backends(table.get(_BACKENDS, {}), f"{file}")), warnings
 
 
 def resolve(
     flags: Mapping[str, str | None], environ: Mapping[str, str], config: Path | None
 ) -> tuple[dict[str, Resolved], list[str]]:
-    """Give every setting that stands somewhere, checked, from the place that counts; and the warnings.
-
-    Raises:
-        SettingsError: as in ``load``.
-    """
-    return _gather(flags, environ, *_read(environ, config))
+    """Return the settings that a source sets, by name, and warnings; see ``load_settings``."""
+    return _resolve(flags, environ, *_read_file(environ, config))
 
 
-def _gather(
+def _resolve(
     flags: Mapping[str, str | None], environ: Mapping[str, str], file: Path | None, table: Mapping[str, object]
 ) -> tuple[dict[str, Resolved], list[str]]:
     warnings: list[str] = []
-    given: dict[str, Resolved] = {}
-    for place in (_from_file(file, table), _from_environ(environ, warnings), _from_flags(flags)):
-        for setting, value, where in place:
-            given[setting.name] = Resolved(setting.take(value, where), where)
-    return given, warnings
+    resolved: dict[str, Resolved] = {}
+    withdrawn: list[str] = []
+    keys = [(name, value, f"{name} in {file}") for name, value in table.items() if name != _BACKENDS]
+    sources: list[tuple[Iterable[tuple[str, object, str]], Callable[[str], str]]] = [
+        (keys, str),
+        (_variables(environ, warnings), lambda name: PREFIX + name.upper()),
+        ([(name, text, _flag(name)) for name, text in flags.items()], _flag),
+    ]
+    for values, spell in sources:
+        for name, value, where in values:
+            if name in WITHDRAWN:
+                withdrawn += [where] * (value is not None)
+            elif name not in BY_NAME:
+                raise _unknown(where, name, spell)
+            elif value is not None:
+                resolved[name] = Resolved(BY_NAME[name].parse(value, where), where)
+    if withdrawn:
+        warnings.append(f"Ignored {', '.join(withdrawn)}: withdrawn, and without effect")
+    return resolved, warnings
 
 
-def _from_flags(flags: Mapping[str, str | None]) -> Iterator[tuple[Setting, object, str]]:
-    for name, text in flags.items():
-        if name not in BY_NAME:
-            raise _unknown("--" + name.replace("_", "-"), name, lambda close: "--" + close.replace("_", "-"))
-        if text is not None:
-            yield BY_NAME[name], text, BY_NAME[name].flag
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
 
 
-def _from_environ(environ: Mapping[str, str], warnings: list[str]) -> Iterator[tuple[Setting, object, str]]:
+def _variables(environ: Mapping[str, str], warnings: list[str]) -> Iterator[tuple[str, object, str]]:
     injected: list[str] = []
     for variable, text in environ.items():
         if not variable.startswith(PREFIX) or variable in (CONFIG_VARIABLE, TOKEN_VARIABLE):
             continue
-        address = variable.endswith("_PORT") and _INJECTED_ADDRESS.fullmatch(text)
-        if variable in _BY_VARIABLE and not address:
-            yield _BY_VARIABLE[variable], text, variable
-        elif address or _INJECTED.fullmatch(variable):
+        name = variable.removeprefix(PREFIX).swapcase()  # a variable in lower case stays unknown
+        is_address = variable.endswith("_PORT") and _INJECTED_ADDRESS.fullmatch(text)
+        if is_address or (name not in (*BY_NAME, *WITHDRAWN) and _INJECTED.fullmatch(variable)):
             injected.append(variable)
         else:
-            raise _unknown(
-                variable, variable.removeprefix(PREFIX), lambda close: PREFIX + close.upper(), "config", "token"
-            )
+            yield name, text, variable
     if injected:
         warnings.append(
             f"Ignored {', '.join(sorted(injected))}, which Kubernetes sets for a Service of this name "
-            "(enableServiceLinks: false in the pod's spec ends that)"
+            "(enableServiceLinks: false in the pod's spec prevents that)"
         )
 
 
-def _from_file(file: Path | None, table: Mapping[str, object]) -> Iterator[tuple[Setting, object, str]]:
-    for name, value in table.items():
-        if name in BY_NAME:
-            yield BY_NAME[name], value, f"{name} in {file}"
-        elif name != _BACKENDS:
-            raise _unknown(f"{name} in {file}", name, str)
-
-
-def _read(environ: Mapping[str, str], config: Path | None) -> tuple[Path | None, Mapping[str, object]]:
-    """Give the settings file and what is in it; nothing, where there is none."""
+def _read_file(environ: Mapping[str, str], config: Path | None) -> tuple[Path | None, Mapping[str, object]]:
+    """Return the path of the settings file and its content; ``None`` and nothing without a file."""
     file = config or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
     if file is None:
         return None, {}
     try:
         return file, tomllib.loads(file.expanduser().read_text("utf-8"))
     except OSError as error:
-        raise SettingsError(f"The settings file {file} cannot be read: {error.strerror}") from None
+        raise SettingsError(f"Cannot read the settings file {file}: {error.strerror}") from None
     except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"The settings file {file} is not TOML: {error}") from None
+        raise SettingsError(f"The settings file {file} is not valid TOML: {error}") from None
     except UnicodeDecodeError:
-        raise SettingsError(f"The settings file {file} is not TOML: it is not UTF-8") from None
+        raise SettingsError(f"The settings file {file} is not valid TOML: it is not UTF-8") from None
 
 
-def _unknown(shown: str, name: str, write: Callable[[str], str], *besides: str) -> SettingsError:
-    # Bare names are compared: with the prefix that all have, everything would be close to everything.
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), [*BY_NAME, *besides], n=1)
-    hint = f"did you mean {write(close[0])}?" if close else "`persona-stream settings` lists those there are"
-    return SettingsError(f"{shown} is not a setting: {hint}")
+def _unknown(where: str, name: str, spell: Callable[[str], str]) -> SettingsError:
+    # Bare names are compared: with the common prefix, every name would be close to every other.
+    others = ("config", "token") if where.startswith(PREFIX) else ()
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), [*BY_NAME, *others], n=1)
+    hint = f"did you mean {spell(close[0])}?" if close else "`persona-stream settings` lists them all"
+    return SettingsError(f"{where} is not a setting: {hint}")
+
+
+def _parse_backends(value: object, file: str) -> tuple[BackendConfig, ...]:
+    if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
+        raise SettingsError(f"{_BACKENDS} in {file} must be tables, as in [backends.NAME]")
+    return tuple(_parse_backend(name, table, f"[backends.{name}] in {file}") for name, table in value.items())
+
+
+def _parse_backend(name: str, table: dict[str, object], where: str) -> BackendConfig:
+    if not _BACKEND_NAME.fullmatch(name):
+        raise SettingsError(f"{where}: the name must have 1 to 64 characters of A-Z a-z 0-9 . _ -")
+    given = dict(table)
+    fallback = given.pop("fallback", None)
+    models = given.pop("models", () if name == DEFAULT else [name])
+    if fallback is not None and not isinstance(fallback, str):
+        raise SettingsError(f"fallback of {where} must be the name of a backend")
+    if not isinstance(models, list | tuple) or not all(isinstance(m, str) and _MODEL_NAME.fullmatch(m) for m in models):
+        raise SettingsError(f"models of {where} must be a list of names")
+    if name == DEFAULT and given:
+        raise SettingsError(f"{next(iter(given))} of {where} must stand outside of any table")
+    for key in given:
+        if key not in _BACKEND_SETTINGS:
+            close = difflib.get_close_matches(key, [*_BACKEND_SETTINGS, "models", "fallback"], n=1)
+            hint = f": did you mean {close[0]}?" if close else ""
+            raise SettingsError(f"{key} of {where} is not a setting of a backend{hint}")
+    settings = {key: BY_NAME[key].parse(value, f"{key} of {where}") for key, value in given.items()}
+    if settings.get("backend") == "demo":
+        raise SettingsError(f"backend of {where} must not be demo, which can only be the default backend")
+    return BackendConfig(name=name, settings=settings, models=tuple(models), fallback=fallback)

@@ -1,76 +1,88 @@
-"""The table of settings: each one's name, type, default and meaning, once.
+"""Settings of the server: the name, type, bounds, default and description of each, in one place.
 
-The flags of ``serve``, the environment's names, the keys of the TOML file and the table in the README all
-come from here.
-
-Backends under names of their own, and what clients call them.
+The flags of ``serve``, the environment variables, the keys of the TOML file and the table in the README are derived
+from the fields of ``Settings``, so that a new setting is a field here and its reader.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
-from typing import Annotated, Any, cast, get_type_hints
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, cast
+
+import msgspec
+from msgspec import Meta
 
 from persona_stream.errors import SettingsError
 from persona_stream.settings.types import (
     Algorithms,
     BackendName,
-    Bytes,
-    Deadline,
+    Count,
     Duration,
     DurationOrNever,
     DurationOrOff,
-    Executor,
-    Help,
+    ExecutorName,
     Host,
-    Line,
-    Lines,
     LogFormat,
     LogLevel,
-    MaybeDatabase,
-    MaybeDuration,
-    MaybeLine,
-    MaybePath,
-    MaybeUrl,
     Networks,
-    Number,
-    OnOff,
+    OptionalCount,
+    OptionalDatabaseURL,
+    OptionalDuration,
+    OptionalPath,
+    OptionalRate,
+    OptionalText,
+    OptionalURL,
     Origins,
     Port,
-    Positive,
-    PositiveOrOff,
-    Rate,
-    Setting,
-    Threads,
+    PositiveCount,
+    PositiveDuration,
+    Size,
+    Switch,
+    Text,
+    Texts,
+    ThreadCount,
+    convert,
+    format_value,
 )
 
 DEFAULT = "default"
-"""The name of the backend that the settings outside of any table make."""
+"""Name of the backend that the settings outside of any table configure."""
+
+WITHDRAWN = ("commit_window_stream", "heartbeat_override")
+"""Former settings, which are accepted with a warning and have no effect."""
+
+
+def about(description: str, *, unset: str = "", secret: bool = False) -> Meta:
+    """Return a field's description for help and tables.
+
+    Args:
+        description: one line, without a period.
+        unset: meaning of the unset value, where the value does not show it.
+        secret: whether the value must not be shown.
+    """
+    return Meta(description=description, extra={"unset": unset, "secret": secret})
 
 
 @dataclass(frozen=True, slots=True)
 class BackendConfig:
-    """Hold what a table ``[backends.NAME]`` says.
+    """Table ``[backends.NAME]`` of a settings file.
 
     Attributes:
-        settings: those that differ from the ones outside of it, by name, and checked.
-        models: the names by which clients ask for it.
-        fallback: the backend that takes over where this one cannot answer.
+        name: name of the backend.
+        settings: checked settings in which it differs from those outside of any table.
+        models: names by which clients request it.
+        fallback: backend that takes over if this one is unavailable.
     """
 
     name: str
-    settings: Mapping[str, object] = field(repr=False)  # keys are among them
+    settings: Mapping[str, object] = field(repr=False)  # contains API keys
     models: tuple[str, ...] = ()
     fallback: str | None = None
 
 
 def validate_backends(backends: Iterable[BackendConfig]) -> None:
-    """See that they fit together.
-
-    Raises:
-        SettingsError: a model has two backends, or a fallback is none.
-    """
+    """Raise ``SettingsError`` if a model belongs to two backends, or a fallback does not exist."""
     owners: dict[str, str] = {}
     names = {DEFAULT, *(each.name for each in backends)}
     for each in backends:
@@ -83,141 +95,172 @@ def validate_backends(backends: Iterable[BackendConfig]) -> None:
             owners[model] = each.name
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
-class Settings:
-    """Hold every setting, checked. ``Settings()`` has the defaults; ``Settings(port=0, timeout=2.0)`` changes some.
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """All settings, checked. ``Settings()`` has the defaults; ``Settings(port=0, timeout=2.0)`` changes some.
 
-    Durations are seconds. ``None`` means never, off or unset.
+    Durations are in seconds, sizes in bytes. ``None`` means never, off or unset.
 
     Raises:
-        SettingsError: a value is wrong.
+        SettingsError: a value is not allowed.
     """
 
-    host: Annotated[Host, Help("where to listen")] = "127.0.0.1"
-    port: Annotated[Port, Help("the port to listen on; 0 takes a free one")] = 5001
+    host: Annotated[Host, about("Address to listen on")] = "127.0.0.1"
+    port: Annotated[Port, about("Port to listen on; `0` picks a free one")] = 5001
     backend: Annotated[
-        BackendName, Help("what answers: `demo`, `openai`, `anthropic`, `module:function` or `module:object.method`")
+        BackendName, about("Backend: `demo`, `openai`, `anthropic`, `module:function` or `module:object.method`")
     ] = "demo"
-    executor: Annotated[Executor, Help("where the backend runs: `greenlet`, `thread`, `process` or `auto`")] = (
-        "greenlet"
-    )
+    executor: Annotated[ExecutorName, about("Where queries run: `greenlet`, `thread` or `process`")] = "greenlet"
     threads: Annotated[
-        Threads,
-        Help("how many threads there are, or processes; left at 64, those are two for each CPU, and at least 8"),
+        ThreadCount, about("Worker threads; with `process`, worker processes (default: 2 per CPU, at least 8)")
     ] = 64
-    timeout: Annotated[Deadline, Help("the deadline of a run, from when it starts")] = 150.0
-    profiles: Annotated[
-        MaybePath, Help("a folder of personas", default_text="the package's own for `demo`, else none")
-    ] = None
-    demo_seconds: Annotated[Duration, Help("how long the demo takes for an answer")] = 8.0
+    timeout: Annotated[PositiveDuration, about("Deadline of a run, counted from its start")] = 150.0
+    profiles: Annotated[OptionalPath, about("Directory of personas", unset="the demo's own for `demo`, else none")] = (
+        None
+    )
+    demo_seconds: Annotated[Duration, about("How long the demo takes for an answer")] = 8.0
 
     jwt_secret: Annotated[
-        MaybeLine,
-        Help("the secret that signs tokens, at least 32 bytes", secret=True, default_text="one is made and kept"),
+        OptionalText,
+        about(
+            "Secret that signs tokens, at least 32 bytes", unset="generated, kept in the state directory", secret=True
+        ),
     ] = None
-    jwt_public_key: Annotated[MaybePath, Help("a PEM file with the public key that checks tokens")] = None
-    jwks_url: Annotated[MaybeUrl, Help("where the public keys that check tokens are published")] = None
-    jwt_algorithms: Annotated[
-        Algorithms, Help("which signatures count, of those that fit the key", default_text="all that fit the key")
-    ] = ()
-    jwt_audience: Annotated[Lines, Help("a token's `aud` must be one of these")] = ()
-    jwt_issuer: Annotated[MaybeLine, Help("a token's `iss` must be this")] = None
-    jwt_leeway: Annotated[Duration, Help("how far clocks may differ when `exp` and `nbf` are checked")] = 0.0
+    jwt_public_key: Annotated[OptionalPath, about("PEM file with the public key that verifies tokens")] = None
+    jwks_url: Annotated[OptionalURL, about("URL of the public keys (JWKS) that verify tokens")] = None
+    jwt_algorithms: Annotated[Algorithms, about("Accepted signature algorithms", unset="all that fit the key")] = ()
+    jwt_audience: Annotated[Texts, about("Accepted values of the `aud` claim")] = ()
+    jwt_issuer: Annotated[OptionalText, about("Required value of the `iss` claim")] = None
+    jwt_leeway: Annotated[Duration, about("Tolerated clock difference when `exp` and `nbf` are checked")] = 0.0
 
-    cors_origins: Annotated[Origins, Help("the web pages that may call: `*`, or exact origins")] = ("*",)
-    max_body_bytes: Annotated[Bytes, Help("the largest body of a request")] = 2**20
-    max_answer_bytes: Annotated[Bytes, Help("the largest answer of a backend")] = 16 * 2**20
-    disconnect_grace: Annotated[DurationOrNever, Help("how long a run lives after its last reader left")] = 30.0
+    cors_origins: Annotated[Origins, about("Web pages that may call the API: `*`, or exact origins")] = ("*",)
+    max_body_bytes: Annotated[Size, about("Maximum size of a request body")] = 2**20
+    max_answer_bytes: Annotated[Size, about("Maximum size of an answer")] = 16 * 2**20
+    disconnect_grace: Annotated[
+        DurationOrNever, about("How long a run continues after its last client disconnects")
+    ] = 30.0
     disconnect_grace_v1: Annotated[
-        DurationOrNever, Help("the same for `/api/chat` and `/v1/…`, whose clients say stop by leaving")
+        DurationOrNever, about("The same for `/api/chat` and `/v1/…`, whose clients cancel by disconnecting")
     ] = 5.0
-    retention: Annotated[Duration, Help("how long a finished run can be read")] = 900.0
-    retention_bytes: Annotated[Bytes, Help("how much of finished runs is kept")] = 256 * 2**20
-    drain: Annotated[MaybeDuration, Help("how long SIGTERM waits for runs", default_text="the deadline")] = None
+    retention: Annotated[Duration, about("How long a finished run can be read")] = 900.0
+    retention_bytes: Annotated[Size, about("Maximum total size of finished runs")] = 256 * 2**20
+    drain: Annotated[OptionalDuration, about("How long a shutdown waits for runs", unset="same as `timeout`")] = None
 
-    log_level: Annotated[LogLevel, Help("`debug`, `info`, `warning` or `error`")] = "info"
-    log_format: Annotated[LogFormat, Help("`text` or `json`")] = "text"
+    log_level: Annotated[LogLevel, about("Log level: `debug`, `info`, `warning` or `error`")] = "info"
+    log_format: Annotated[LogFormat, about("Log format: `text` or `json`")] = "text"
 
-    openai_base_url: Annotated[MaybeUrl, Help("an OpenAI-compatible provider, up to and with `/v1`")] = None
-    openai_api_key: Annotated[MaybeLine, Help("its key", secret=True)] = None
-    openai_model: Annotated[MaybeLine, Help("the model to ask for")] = None
-    openai_stream: Annotated[OnOff, Help("whether to take its answers as streams")] = False
-    anthropic_base_url: Annotated[MaybeUrl, Help("an Anthropic provider, with or without `/v1`")] = None
-    anthropic_api_key: Annotated[MaybeLine, Help("its key", secret=True)] = None
-    anthropic_model: Annotated[MaybeLine, Help("the model to ask for")] = None
-    anthropic_max_tokens: Annotated[
-        Positive, Help("the longest answer, in tokens, where the client does not say it")
-    ] = 4096
-    anthropic_stream: Annotated[OnOff, Help("whether to take its answers as streams")] = False
+    openai_base_url: Annotated[OptionalURL, about("Base URL of an OpenAI-compatible provider, including `/v1`")] = None
+    openai_api_key: Annotated[OptionalText, about("API key of the OpenAI-compatible provider", secret=True)] = None
+    openai_model: Annotated[OptionalText, about("Model to request from the OpenAI-compatible provider")] = None
+    openai_stream: Annotated[Switch, about("Whether to request streams from the OpenAI-compatible provider")] = False
+    anthropic_base_url: Annotated[OptionalURL, about("Base URL of an Anthropic provider, with or without `/v1`")] = None
+    anthropic_api_key: Annotated[OptionalText, about("API key of the Anthropic provider", secret=True)] = None
+    anthropic_model: Annotated[OptionalText, about("Model to request from the Anthropic provider")] = None
+    anthropic_max_tokens: Annotated[PositiveCount, about("Maximum tokens of an answer if the client sets no limit")] = (
+        4096
+    )
+    anthropic_stream: Annotated[Switch, about("Whether to request streams from the Anthropic provider")] = False
 
     commit_window: Annotated[
-        DurationOrOff, Help("how long `/api/chat` and `/v1/…` without a stream hold their status back")
+        DurationOrOff, about("Delay before non-streaming responses commit to 200 (keeps proxies alive afterwards)")
     ] = None
-    commit_window_stream: Annotated[DurationOrOff, Help("how long `/v1/…` with a stream holds its status back")] = 0.0
-    heartbeat_override: Annotated[OnOff, Help("whether clients may choose a heartbeat")] = True
 
-    redis_url: Annotated[MaybeLine, Help("a Redis for journals that every process can read", secret=True)] = None
-    workers: Annotated[Positive, Help("how many processes serve")] = 1
-    lease: Annotated[Deadline, Help("after how long a silent process counts as dead")] = 15.0
-    max_connection_age: Annotated[DurationOrOff, Help("when a connection is handed over")] = None
-    trusted_proxies: Annotated[Networks, Help("the addresses whose `X-Forwarded-*` count")] = ()
+    redis_url: Annotated[OptionalText, about("Redis that shares runs between processes", secret=True)] = None
+    workers: Annotated[PositiveCount, about("Number of server processes")] = 1
+    lease: Annotated[PositiveDuration, about("Heartbeat timeout after which a process is considered dead")] = 15.0
+    max_connection_age: Annotated[DurationOrOff, about("Age at which a connection moves to another process")] = None
+    trusted_proxies: Annotated[Networks, about("Proxies whose `X-Forwarded-*` headers are trusted")] = ()
 
     database_url: Annotated[
-        MaybeDatabase,
-        Help(
-            "where conversations and the log are kept: `sqlite:///` is a file in the state folder, `off` nowhere",
-            secret=True,
-        ),
+        OptionalDatabaseURL,
+        about("Database of conversations and the request log; `sqlite:///` is in the state directory", secret=True),
     ] = "sqlite:///"
     state_dir: Annotated[
-        MaybePath, Help("the folder of the made secret and of SQLite", default_text="the platform's state folder")
+        OptionalPath,
+        about("Directory of the generated secret and the SQLite file", unset="the platform's state directory"),
     ] = None
-    log_bodies: Annotated[OnOff, Help("whether the request log keeps texts")] = True
-    log_reasoning: Annotated[OnOff, Help("whether the request log keeps reasoning")] = True
-    log_retention: Annotated[Duration, Help("how long the request log keeps them")] = 30 * 86_400.0
-    prices: Annotated[Line, Help("what models cost: `bundled`, or a file")] = "bundled"
+    log_bodies: Annotated[Switch, about("Whether the request log stores questions and answers")] = True
+    log_reasoning: Annotated[Switch, about("Whether the request log stores reasoning")] = True
+    log_retention: Annotated[Duration, about("How long the request log is kept")] = 30 * 86_400.0
+    prices: Annotated[Text, about("Price list of models: `bundled`, or a file")] = "bundled"
 
-    max_runs: Annotated[Positive, Help("how many runs at a time")] = 10_000
-    max_runs_shared: Annotated[
-        PositiveOrOff, Help("how many over all processes that share a Redis; each has an equal share of them")
-    ] = None
-    max_runs_per_user: Annotated[Positive, Help("how many of them for one caller")] = 100
-    max_queue: Annotated[Number, Help("how many runs may wait for a place")] = 1000
-    queue_timeout: Annotated[Duration, Help("how long a run may wait for a place")] = 60.0
-    rate_limit: Annotated[Rate, Help("how often each caller may ask at each address, like `60/minute`")] = None
+    max_runs: Annotated[PositiveCount, about("Maximum concurrent runs of a process")] = 10_000
+    max_runs_shared: Annotated[OptionalCount, about("Maximum concurrent runs across all processes sharing a Redis")] = (
+        None
+    )
+    max_runs_per_user: Annotated[PositiveCount, about("Maximum concurrent runs of one user")] = 100
+    max_queue: Annotated[Count, about("Maximum number of queued runs")] = 1000
+    queue_timeout: Annotated[Duration, about("How long a run may wait in the queue")] = 60.0
+    rate_limit: Annotated[OptionalRate, about("Rate limit per caller and endpoint, such as `60/minute`")] = None
 
-    # Tables of the settings file, and no setting that a flag or a variable could hold.
+    # Tables of the settings file, which neither a flag nor a variable can hold.
     backends: tuple[BackendConfig, ...] = ()
 
     def __post_init__(self) -> None:
         for setting in SETTINGS:
-            # Frozen for everybody else: this is where a list becomes a tuple, and whole seconds become a float.
-            object.__setattr__(self, setting.name, setting.take(getattr(self, setting.name), setting.name))
-        keys = [name for name in ("jwt_secret", "jwt_public_key", "jwks_url") if getattr(self, name) is not None]
+            value = setting.parse(getattr(self, setting.name), setting.name)
+            msgspec.structs.force_setattr(self, setting.name, value)
         validate_backends(self.backends)
+        keys = [name for name in ("jwt_secret", "jwt_public_key", "jwks_url") if getattr(self, name) is not None]
         if len(keys) > 1:
-            raise SettingsError(f"{' and '.join(keys)} are set, and only one of them can say who may come in")
+            raise SettingsError(f"{' and '.join(keys)} are set, but tokens are verified with only one of them")
 
     def __repr__(self) -> str:
         changed = [each for each in SETTINGS if getattr(self, each.name) != each.default]
-        return f"Settings({', '.join(f'{each.name}={each.show(getattr(self, each.name))}' for each in changed)})"
+        return f"Settings({', '.join(f'{each.name}={each.format(getattr(self, each.name))}' for each in changed)})"
 
     def for_backend(self, backend: BackendConfig) -> Settings:
-        """Give the settings of one of the backends."""
-        # What it says is checked, and of the right types: mypy cannot follow names to fields.
-        return replace(self, backends=(), **cast("Any", backend.settings))
+        """Return the settings of one of the backends."""
+        return msgspec.structs.replace(self, backends=(), **cast("Any", backend.settings))
 
     @property
     def drain_time(self) -> float:
-        """Give how long SIGTERM waits, in seconds."""
+        """How long a shutdown waits for runs, in seconds."""
         return self.timeout if self.drain is None else self.drain
 
 
-_TYPES = get_type_hints(Settings, include_extras=True)
+@dataclass(frozen=True)
+class Setting:
+    """One field of ``Settings``: its names, and conversion from and to text."""
 
-SETTINGS: tuple[Setting, ...] = tuple(
-    Setting(each.name, each.default, *_TYPES[each.name].__metadata__)
-    for each in fields(Settings)
-    if each.name != "backends"
-)
+    name: str
+    default: object
+    annotation: Any
+    description: str
+    unset: str
+    secret: bool
+
+    def parse(self, value: object, where: str) -> Any:
+        """Return a text, or a value from TOML or from code, in the type of the setting.
+
+        Args:
+            value: the value.
+            where: name of its source for the error.
+
+        Raises:
+            SettingsError: the value is not allowed.
+        """
+        try:
+            return convert(value, self.annotation)
+        except ValueError as error:
+            text = str(value)
+            # A URL can contain a password, even in the wrong setting.
+            is_hidden = self.secret or "@" in text or not text.isprintable()
+            shown = "" if is_hidden else f', not "{text[:60]}{"…" if len(text) > 60 else ""}"'
+            raise SettingsError(f"{where} must be {error}{shown}") from None
+
+    def format(self, value: object) -> str:
+        """Return a value as text; of a secret, only whether it is set."""
+        if self.secret and value not in (None, self.default):
+            return "(set, not shown)"
+        return format_value(value, self.annotation) or self.unset or "none"
+
+
+def _settings() -> Iterator[Setting]:
+    for each in msgspec.structs.fields(Settings):
+        if each.name != "backends":
+            meta = each.type.__metadata__[-1]
+            yield Setting(each.name, each.default, each.type, meta.description, **meta.extra)
+
+
+SETTINGS: tuple[Setting, ...] = tuple(_settings())
 BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}

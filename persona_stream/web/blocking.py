@@ -125,7 +125,7 @@ def failed_within_window(request: Request, desk: Services, journal: Journal) -> 
     Returns:
         whether the run has failed, and said nothing before.
     """
-    window = desk.settings.commit_window_stream
+    window = float(getattr(desk.settings, "commit_window_stream", 0))
     if not window:
         return False
 

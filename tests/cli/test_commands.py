@@ -1,4 +1,4 @@
-"""The command line as a whole: what it says, what it imports, and how it ends."""
+"""Command line as a whole: texts, imports and exit codes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from persona_stream.errors import ConfigurationError, SettingsError
 
 
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
-    """One line."""
+    """It is one line."""
     assert run(["--version"]) == 0
     assert capsys.readouterr().out == f"persona-stream {__version__}\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])
 def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Also where nothing was asked for."""
+    """No arguments at all print the help."""
     assert run(arguments) == 0
     out = capsys.readouterr().out
     assert all(f"\n  {name} " in out for name in ("serve", "chat", "runs", "stats", "db", "token", "settings"))
@@ -32,24 +32,24 @@ def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["sevre"], "There is no command sevre: did you mean serve?"),
-        (["x"], "There is no command x: did you mean serve or chat or runs or stats or db or token or settings?"),
+        (["sevre"], "Unknown command sevre: did you mean serve?"),
+        (["x"], "Unknown command x: did you mean serve or chat or runs or stats or db or token or settings?"),
         (["--port", "1", "serve"], "No such option '--port'."),
         (["settings", "--max-run", "1"], "No such option '--max-run'."),
         (["settings", "--port"], "Option '--port' requires an argument."),
         (["settings", "--port", "abc"], '--port must be a whole number from 0 to 65535, not "abc"'),
         (
             ["settings", "--config", "/none.toml"],
-            "The settings file /none.toml cannot be read: No such file or directory",
+            "Cannot read the settings file /none.toml: No such file or directory",
         ),
-        (["settings", "--rate-limit", "x"], "--rate-limit must be a rate like 60/minute"),
+        (["settings", "--rate-limit", "x"], "--rate-limit must be a rate per second"),
         (["token"], "Missing option '--user'."),
-        (["serve", "--workers", "2"], "workers above 1 need a Redis"),
-        (["serve", "--workers", "2", "--redis-url", "redis://h/0"], "workers above 1 need a secret"),
+        (["serve", "--workers", "2"], "workers above 1 need Redis"),
+        (["serve", "--workers", "2", "--redis-url", "redis://h/0"], "workers above 1 need a shared secret"),
     ],
 )
-def test_a_wrong_start_is_one_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """On stderr, with exit code 2 and nothing on stdout."""
+def test_a_usage_error_is_one_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is on stderr, with exit code 2."""
     assert run(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -57,8 +57,8 @@ def test_a_wrong_start_is_one_sentence(arguments: list[str], sentence: str, caps
     assert err.count("\n") == 1
 
 
-def ended(by: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> int:
-    """Run a command that ends so."""
+def exit_code(by: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return the exit code for a command with this callback."""
     monkeypatch.setattr(group, "get_command", lambda ctx, name: click.Command(name, callback=by))
     return run(["serve"])
 
@@ -84,19 +84,21 @@ def raising(error: BaseException) -> Callable[[], object]:
         (raising(SettingsError("port must be a port")), 2),
     ],
 )
-def test_a_commands_end_is_the_exit_code(by: Callable[[], object], code: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it returns, what it exits with, and what stops it."""
-    assert ended(by, monkeypatch) == code
+def test_the_exit_code_follows_from_the_command(
+    by: Callable[[], object], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its return value, its exit and its exceptions count."""
+    assert exit_code(by, monkeypatch) == code
 
 
-def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only what is said on purpose becomes a sentence."""
+def test_an_unexpected_exception_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only deliberate errors are printed as a sentence."""
     with pytest.raises(ZeroDivisionError):
-        ended(lambda: 1 / 0, monkeypatch)
+        exit_code(lambda: 1 / 0, monkeypatch)
 
 
 def python(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run a program with these arguments; a patch that comes too late is an error."""
+    """Run a program with warnings as errors, such as that of gevent about a late patch."""
     command = [sys.executable, "-W", "error", "-c", program, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -121,17 +123,17 @@ finally:
         (["--help"], 0, []),
     ],
 )
-def test_the_server_alone_is_patched_before_anything_is_imported(
+def test_only_serve_applies_the_patches_and_before_all_imports(
     arguments: list[str], code: int, patched: list[str]
 ) -> None:
-    """gevent warns when ssl was there first, and here a warning is an error."""
+    """gevent warns when ssl was imported before."""
     done = python(PATCHED, *arguments)
     assert (done.returncode, done.stdout.splitlines()[-1]) == (code, str(patched))
     assert "Traceback" not in done.stderr
 
 
 def test_help_imports_no_command() -> None:
-    """It comes at once, and also where a command's library is broken."""
+    """It is fast, and works even if a command's library is broken."""
     program = (
         "import sys; from persona_stream.cli.commands import run; run(['--help']);"
         "print([name for name in sys.modules if name.startswith(('persona_stream.cli.', 'flask', 'gevent', 'jwt'))])"
@@ -139,8 +141,8 @@ def test_help_imports_no_command() -> None:
     assert python(program).stdout.splitlines()[-1] == "['persona_stream.cli.commands']"
 
 
-def test_the_package_imports_nothing_that_must_be_patched_first() -> None:
-    """``import persona_stream`` may come before the patch."""
+def test_the_package_imports_no_module_that_gevent_patches() -> None:
+    """``import persona_stream`` can precede the patches."""
     program = (
         "import sys; import persona_stream, persona_stream.__main__;"
         "print([name for name in ('ssl', 'socket', 'threading', 'gevent', 'click') if name in sys.modules])"
@@ -162,7 +164,7 @@ print(*(client.get(path).status_code for path in ("/healthz", "/readyz", "/", "/
 """
 
 
-def test_without_any_extra_it_serves(tmp_path: Path) -> None:
-    """Whatever is not installed is not needed."""
+def test_the_server_runs_without_any_extra(tmp_path: Path) -> None:
+    """The libraries of the extras are imported only for their features."""
     done = subprocess.run([sys.executable, "-c", _WITHOUT, tmp_path], capture_output=True, text=True, check=False)
     assert done.stdout == "200 200 200 200 200\n", done.stderr

@@ -155,7 +155,7 @@ def test_the_tables_go_up_and_down(tmp_path: Path, capsys: pytest.CaptureFixture
             ["runs", "list", "--database-url", "sqlite:////none/x.sqlite"],
             "no database at /none/x.sqlite: start a server",
         ),
-        (["runs", "list", "--database-url", "mysql://h/x"], "--database-url must be an address that begins with"),
+        (["runs", "list", "--database-url", "mysql://h/x"], "--database-url must be a URL that begins with"),
         (["runs", "list", "--slow", "x"], "Invalid value for '--slow'"),
         (["db", "upgrade", "9999", "--database-url", "sqlite:///{tmp}/x.sqlite"], "Can't locate revision"),
         (["stats", "--database-url", "postgresql://127.0.0.1:1/x"], "The database is unavailable"),

@@ -51,7 +51,7 @@ def test_the_chinese_settings_are_settings() -> None:
     assert table
     for _, name, default, *_ in table:
         setting = BY_NAME[name.strip(" `")]
-        assert default.strip(" `") == ("" if setting.default is None else setting.show(setting.default))
+        assert default.strip(" `") == ("" if setting.default is None else setting.format(setting.default))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=repr)

@@ -1,4 +1,4 @@
-"""`persona-stream serve`, as its user meets it."""
+"""``persona-stream serve`` as a process: banner, log, signals and reload."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import requests
 from tests.server_process import ROOT, SECRET, ServerProcess, serve
 
 
-def test_without_a_secret_one_is_made_and_a_token_is_printed(state: Path):
-    """The printed address works in one click, and the next start takes the same token."""
+def test_without_a_secret_one_is_generated_and_a_token_is_printed(state: Path):
+    """The printed URL logs in, and the next start accepts the same token."""
     server = ServerProcess(["--backend=tests.backends_for_tests:quick", f"--state-dir={state}"])
     page, token = server.greeting.splitlines()[-1].partition("#token=")[::2]
     assert page.split()[-1] == f"{server.url}/"
@@ -30,8 +30,8 @@ def test_without_a_secret_one_is_made_and_a_token_is_printed(state: Path):
     assert again.stop() == 0
 
 
-def test_with_a_secret_no_token_gets_into_a_log():
-    """Whoever configures one has another way to make tokens."""
+def test_with_a_configured_secret_no_token_is_printed():
+    """The banner names the command that creates one."""
     server = serve()
     assert "#token" not in server.greeting
     assert "persona-stream token --user" in server.greeting
@@ -39,17 +39,17 @@ def test_with_a_secret_no_token_gets_into_a_log():
     assert SECRET not in server.greeting + server.log
 
 
-def test_who_listens_for_everybody_names_an_address_that_opens():
-    """Of this machine, in place of the one that stands for all."""
+def test_the_banner_has_a_url_that_browsers_can_open():
+    """The unspecified address is replaced by that of this machine."""
     server = serve(host="0.0.0.0")
     assert server.url.startswith("http://127.0.0.1:")
     assert server.get("/healthz").status_code == 200
-    assert "#token" not in server.greeting, "others can reach it"
+    assert "#token" not in server.greeting, "other machines can reach it"
     assert server.stop() == 0
 
 
 def test_log_lines_can_be_json():
-    """With the run's name on them."""
+    """They have the run id."""
     server = serve(log_format="json", log_level="debug")
     run_id = server.post("/api/chat", {"username": "x\nforged", "message": "Hi"}).json()["run_id"]
     server.wait_for_log("answered")
@@ -60,29 +60,29 @@ def test_log_lines_can_be_json():
     assert "started" in [line["message"] for line in lines]
 
 
-def test_a_port_that_is_taken_is_said_in_one_sentence():
-    """With what to do about it."""
+def test_a_port_in_use_is_reported_in_one_sentence():
+    """It has the remedy."""
     server = serve()
     port = server.url.rpartition(":")[2]
-    with pytest.raises(RuntimeError, match=r"already in use.*choose another with --port"):
+    with pytest.raises(RuntimeError, match=r"already in use.*choose another port with --port"):
         ServerProcess([f"--port={port}", "--backend=tests.backends_for_tests:quick", f"--jwt-secret={SECRET}"])
     assert server.stop() == 0
 
 
-def test_too_few_open_files_are_said_at_the_start():
-    """And the limit is raised as far as it goes."""
+def test_a_low_limit_on_open_files_is_reported_at_the_start():
+    """The soft limit is raised to the hard one."""
     script = "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (400, 500)); "
     script += "from persona_stream.server.wsgi import raise_file_limit; print(raise_file_limit(1000)); "
     script += "print(resource.getrlimit(resource.RLIMIT_NOFILE)); print(raise_file_limit(300))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    warning, limits, fine = done.stdout.splitlines()
+    warning, limits, no_warning = done.stdout.splitlines()
     assert "may open 500 files, and max_runs=1000 needs 1100" in warning
-    assert (limits, fine) == ("(500, 500)", "None")
+    assert (limits, no_warning) == ("(500, 500)", "None")
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[1] > 500, "only the child's limit was lowered"
 
 
-def test_reload_starts_again_when_a_source_file_changes(tmp_path: Path):
-    """With the new code, on the same port; and one Ctrl-C ends it all."""
+def test_reload_restarts_when_a_source_file_changes(tmp_path: Path):
+    """The new code serves, and one Ctrl-C stops everything."""
     bot = tmp_path / "bot.py"
     bot.write_text("def ask(message):\n    return 'old'\n")
     server = ServerProcess(

@@ -1,7 +1,4 @@
-"""Flags, environment and file.
-
-Tables of backends in the settings file.
-"""
+"""Settings from flags, environment and file, and tables of backends in the file."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from persona_stream.errors import SettingsError
 from persona_stream.settings.loader import load_settings, resolve
 from persona_stream.settings.schema import SETTINGS, BackendConfig, Settings
 
-RATE = "a rate like 60/minute, by the second, minute, hour or day, or off"
+RATE = "a rate per second, minute, hour or day, like 60/minute, or off"
 
 
 @pytest.fixture
@@ -24,26 +21,26 @@ def write(tmp_path: Path) -> Path:
     return tmp_path / "persona.toml"
 
 
-def test_nothing_given_is_the_defaults() -> None:
-    """Variables that are not ours are no matter, nor are flags that were not used."""
+def test_without_any_source_the_defaults_hold() -> None:
+    """Other variables are ignored, and so are flags that are not given."""
     assert load_settings({"port": None}, {"HOME": "/root", "PERSONA": "x"}, None) == (Settings(), [])
 
 
 def test_a_flag_beats_the_environment_which_beats_the_file(write: Path) -> None:
-    """Each setting comes from the first place that has it, and the place is known."""
-    write.write_text('port = 1\ntimeout = "1m"\nthreads = 3\nheartbeat_override = true\n')
+    """Each setting comes from the first source that has it, and names that source."""
+    write.write_text('port = 1\ntimeout = "1m"\nthreads = 3\nlog_bodies = true\n')
     environ = {"PERSONA_STREAM_PORT": "2", "PERSONA_STREAM_TIMEOUT": "2m"}
     assert load_settings({"port": "3"}, environ, write)[0] == Settings(port=3, timeout=120.0, threads=3)
     assert {name: one.where for name, one in resolve({"port": "3"}, environ, write)[0].items()} == {
         "port": "--port",
         "timeout": "PERSONA_STREAM_TIMEOUT",
         "threads": f"threads in {write}",
-        "heartbeat_override": f"heartbeat_override in {write}",
+        "log_bodies": f"log_bodies in {write}",
     }
 
 
-def test_the_file_has_types_of_its_own(write: Path) -> None:
-    """TOML's numbers, lists and switches are taken as they are, and ``false`` turns an optional thing off."""
+def test_the_file_can_use_the_types_of_toml(write: Path) -> None:
+    """Numbers, lists and booleans are accepted, and ``false`` turns an optional setting off."""
     write.write_text(
         'cors_origins = ["https://a.example", "https://b.example"]\nmax_body_bytes = "2 MiB"\n'
         "disconnect_grace = false\ntimeout = 1.5\nopenai_stream = false\n"
@@ -56,15 +53,15 @@ def test_the_file_has_types_of_its_own(write: Path) -> None:
     )
 
 
-def test_an_empty_value_turns_an_optional_thing_off(write: Path) -> None:
-    """An empty flag takes back what the environment says, and an empty variable what the file says."""
+def test_an_empty_value_turns_an_optional_setting_off(write: Path) -> None:
+    """An empty flag overrides the environment, and an empty variable the file."""
     write.write_text('jwt_issuer = "me"\n')
     environ = {"PERSONA_STREAM_JWT_ISSUER": "", "PERSONA_STREAM_JWT_SECRET": "x" * 40}
     assert load_settings({"jwt_secret": "", "cors_origins": ""}, environ, write)[0] == Settings(cors_origins=())
 
 
-def test_the_environment_may_name_the_file(write: Path, tmp_path: Path) -> None:
-    """For containers; ``--config`` beats it, and an empty one is none."""
+def test_the_environment_can_name_the_file(write: Path, tmp_path: Path) -> None:
+    """``--config`` overrides it, and an empty variable names none."""
     write.write_text("port = 1")
     (tmp_path / "other.toml").write_text("port = 2")
     environ = {"PERSONA_STREAM_CONFIG": str(write)}
@@ -74,7 +71,7 @@ def test_the_environment_may_name_the_file(write: Path, tmp_path: Path) -> None:
 
 
 def test_the_chat_clients_variable_is_not_a_setting() -> None:
-    """A shell that talks to a server can also start one."""
+    """A shell with the client's token can also start a server."""
     assert load_settings({}, {"PERSONA_STREAM_TOKEN": "eyJ…"}, None) == (Settings(), [])
 
 
@@ -82,7 +79,7 @@ def test_the_chat_clients_variable_is_not_a_setting() -> None:
     ("flags", "environ", "toml", "sentence"),
     [
         ({"max_run": "1"}, {}, "", "--max-run is not a setting: did you mean --max-runs?"),
-        ({"xyz": None}, {}, "", "--xyz is not a setting: `persona-stream settings` lists those there are"),
+        ({"xyz": None}, {}, "", "--xyz is not a setting: `persona-stream settings` lists them all"),
         (
             {},
             {"PERSONA_STREAM_MAX_RUN": "1"},
@@ -106,7 +103,7 @@ def test_the_chat_clients_variable_is_not_a_setting() -> None:
             {},
             {},
             "[server]\nport = 1",
-            "server in FILE is not a setting: `persona-stream settings` lists those there are",
+            "server in FILE is not a setting: `persona-stream settings` lists them all",
         ),
         ({"port": "abc"}, {}, "", '--port must be a whole number from 0 to 65535, not "abc"'),
         (
@@ -133,7 +130,7 @@ def test_the_chat_clients_variable_is_not_a_setting() -> None:
             {},
             {"PERSONA_STREAM_DATABASE_URL": "mysql://:geheim@h"},
             "",
-            "PERSONA_STREAM_DATABASE_URL must be an address that begins with sqlite:/// or postgresql://, or off",
+            "PERSONA_STREAM_DATABASE_URL must be a URL that begins with sqlite:/// or postgresql://, or off",
         ),
         (
             {},
@@ -147,21 +144,21 @@ def test_the_chat_clients_variable_is_not_a_setting() -> None:
             "",
             'PERSONA_STREAM_PORT must be a whole number from 0 to 65535, not "x"',
         ),
-        ({}, {}, "port = ", "The settings file FILE is not TOML: Invalid value (at end of document)"),
+        ({}, {}, "port = ", "The settings file FILE is not valid TOML: Invalid value (at end of document)"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_sentence(
+def test_a_mistake_is_reported_in_one_sentence(
     flags: dict[str, str | None], environ: dict[str, str], toml: str, sentence: str, write: Path
 ) -> None:
-    """It names the flag, variable or key as it was written, and where one is close, the right name."""
+    """It names the flag, variable or key as written, and the right name if one is close."""
     write.write_text(toml)
     with pytest.raises(SettingsError) as caught:
         load_settings(flags, environ, write)
     assert str(caught.value).replace(str(write), "FILE") == sentence
 
 
-def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    """Whether it is missing, a folder, or not text."""
+def test_an_unreadable_file_is_named_with_the_reason(tmp_path: Path) -> None:
+    """It is missing, a directory, or not UTF-8."""
     (tmp_path / "latin").write_bytes(b'host = "\xff"')
     for name, why in (("none", "No such file or directory"), (".", "Is a directory"), ("latin", "it is not UTF-8")):
         with pytest.raises(SettingsError, match=why):
@@ -184,8 +181,8 @@ INJECTED = {
 }
 
 
-def test_what_kubernetes_injects_is_ignored_with_a_warning() -> None:
-    """A Service called persona-stream, or one beside it, does not keep the server from starting."""
+def test_variables_of_kubernetes_services_are_ignored_with_a_warning() -> None:
+    """A Service named persona-stream, or with that prefix, does not prevent the start."""
     settings, warnings = load_settings({}, INJECTED, None)
     assert settings == Settings()
     assert len(warnings) == 1
@@ -193,22 +190,34 @@ def test_what_kubernetes_injects_is_ignored_with_a_warning() -> None:
 
 
 @pytest.mark.parametrize("name", ["PERSONA_STREAM_REDIS_PORT", "PERSONA_STREAM_SERVIC_HOST", "PERSONA_STREAM_PORTS"])
-def test_what_only_looks_like_kubernetes_is_not(name: str) -> None:
-    """A typing error stays one."""
+def test_variables_that_resemble_those_of_kubernetes_are_unknown(name: str) -> None:
+    """A typing error is still reported."""
     with pytest.raises(SettingsError, match=f"^{name} is not a setting"):
         load_settings({}, {name: "6379"}, None)
 
 
+def test_withdrawn_settings_are_ignored_with_one_warning(write: Path) -> None:
+    """Old files, scripts and environments keep working."""
+    write.write_text("heartbeat_override = false\nport = 1\n")
+    environ = {"PERSONA_STREAM_COMMIT_WINDOW_STREAM": "2s"}
+    settings, warnings = load_settings({"heartbeat_override": "off", "commit_window_stream": None}, environ, write)
+    assert settings == Settings(port=1)
+    assert [warning.replace(str(write), "FILE") for warning in warnings] == [
+        "Ignored heartbeat_override in FILE, PERSONA_STREAM_COMMIT_WINDOW_STREAM, --heartbeat-override: "
+        "withdrawn, and without effect"
+    ]
+
+
 @given(st.sampled_from([setting.name for setting in SETTINGS]), st.text())
-def test_any_text_is_taken_or_refused_in_one_sentence(name: str, text: str) -> None:
-    """Nothing that stands in a variable makes the start fail in another way."""
-    said = ""
+def test_any_text_is_accepted_or_refused_in_one_sentence(name: str, text: str) -> None:
+    """No text in a variable makes the start fail in another way."""
+    message = ""
     try:
         load_settings({}, {f"PERSONA_STREAM_{name.upper()}": text}, None)
     except SettingsError as error:
-        said = str(error)
-    assert said == "" or said.startswith(f"PERSONA_STREAM_{name.upper()} ")
-    assert said.isprintable()
+        message = str(error)
+    assert message == "" or message.startswith(f"PERSONA_STREAM_{name.upper()} ")
+    assert message.isprintable()
 
 
 def loaded(folder: Path, text: str) -> Settings:
@@ -217,8 +226,8 @@ def loaded(folder: Path, text: str) -> Settings:
     return load_settings({}, {}, file)[0]
 
 
-def test_a_table_says_in_what_a_backend_differs(tmp_path: Path) -> None:
-    """All else is as outside of it; its own name is what clients call it, unless it says otherwise."""
+def test_a_table_has_the_settings_in_which_a_backend_differs(tmp_path: Path) -> None:
+    """Clients request it by the name of the table unless it lists models."""
     settings = loaded(
         tmp_path,
         """
@@ -253,12 +262,12 @@ def test_a_table_says_in_what_a_backend_differs(tmp_path: Path) -> None:
     [
         ("backends = 5", ["backends in", "must be tables"]),
         ("[backends]\nopenai_model = 'x'", ["backends in", "must be tables"]),
-        ("[backends.'a b']", ["[backends.a b]", "a backend's name"]),
-        ("[backends.'']", ["a backend's name"]),
+        ("[backends.'a b']", ["[backends.a b]", "the name must have"]),
+        ("[backends.'']", ["the name must have"]),
         ("[backends.a]\nopenai_modle = 'x'", ["openai_modle of [backends.a]", "did you mean openai_model?"]),
-        ("[backends.a]\nport = 80", ["port of [backends.a]", "no setting of a backend"]),
+        ("[backends.a]\nport = 80", ["port of [backends.a]", "not a setting of a backend"]),
         ("[backends.a]\nopenai_stream = 'perhaps'", ["openai_stream of [backends.a]", "must be on or off"]),
-        ("[backends.a]\nbackend = 'demo'", ["cannot be demo"]),
+        ("[backends.a]\nbackend = 'demo'", ["must not be demo"]),
         ("[backends.default]\nbackend = 'openai'", ["backend of [backends.default]", "outside of any table"]),
         ("[backends.a]\nfallback = 5", ["fallback of [backends.a]", "the name of a backend"]),
         ("[backends.a]\nfallback = 'b'", ["fallback in [backends.a]", "another backend (default)"]),
@@ -269,8 +278,8 @@ def test_a_table_says_in_what_a_backend_differs(tmp_path: Path) -> None:
         ("[backends.a]\nopenai_base_url = 'https://user:hunter2@example.org x'", ["openai_base_url of [backends.a]"]),
     ],
 )
-def test_a_wrong_table_is_one_sentence(tmp_path: Path, text: str, words: list[str]) -> None:
-    """It names the table, and never shows a secret."""
+def test_a_mistake_in_a_table_is_reported_in_one_sentence(tmp_path: Path, text: str, words: list[str]) -> None:
+    """It names the table and contains no secret."""
     with pytest.raises(SettingsError) as refused:
         loaded(tmp_path, text)
     assert "\n" not in str(refused.value)
@@ -280,7 +289,7 @@ def test_a_wrong_table_is_one_sentence(tmp_path: Path, text: str, words: list[st
 
 
 def test_keys_in_tables_are_not_shown() -> None:
-    """Settings are logged and printed."""
+    """Neither ``repr`` contains them."""
     settings = Settings(backends=(BackendConfig("a", {"openai_api_key": "hunter2"}),))
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in repr(settings.backends)
