@@ -1,9 +1,4 @@
-"""What Anthropic's clients send.
-
-The messages of Anthropic's clients as turns.
-
-The tools of Anthropic's clients.
-"""
+"""Requests of Anthropic's Messages API: body types, and their translation to turns, tools and parameters."""
 
 from __future__ import annotations
 
@@ -19,7 +14,7 @@ from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols.conversation import Name, validate_image_url, validate_tool_choice
 
-_OF_USERS = ("image", "document", "search_result", "tool_result")
+_USER_BLOCKS = ("image", "document", "search_result", "tool_result")
 
 
 class BlockSource(Struct, frozen=True):
@@ -58,10 +53,10 @@ class InputMessage(Struct, frozen=True):
 
 
 def parse_turns(system: str | Sequence[MessageBlock] | None, messages: Sequence[InputMessage]) -> list[Turn]:
-    """Give the instructions and the messages as turns.
+    """Return the system prompt and the messages as turns.
 
     Raises:
-        InvalidRequest: they hold what no backend here can take.
+        InvalidRequest: A block has a type that is unsupported in its place, or is incomplete.
     """
     found = [Turn("system", _text(system, "system"))] if system else []
     for index, message in enumerate(messages):
@@ -74,29 +69,29 @@ def _turns(message: InputMessage, where: str) -> Iterator[Turn]:
         case "system":
             yield Turn("system", _text(message.content, where))
         case "assistant":
-            yield from _said(message.content, where)
+            yield from _assistant_turns(message.content, where)
         case "user":
-            yield from _asked(message.content, where)
+            yield from _user_turns(message.content, where)
 
 
-def _asked(content: str | Sequence[MessageBlock], where: str) -> Iterator[Turn]:
-    """Give the results of tools, which belong to what was said before, and then what the user says."""
+def _user_turns(content: str | Sequence[MessageBlock], where: str) -> Iterator[Turn]:
+    """Yield the tool results, which answer the previous turn, and then the user's own turn."""
     blocks = _blocks(content)
     parts: list[Part] = []
     for index, block in enumerate(blocks):
         if block.type == "tool_result":
-            yield _result(block, f"{where}[{index}]")
+            yield _tool_result(block, f"{where}[{index}]")
         else:
             parts.append(_part(block, f"{where}[{index}]"))
     if parts or not blocks:
-        yield Turn("user", *_texts_and_more(parts))
+        yield Turn("user", *_text_and_parts(parts))
 
 
-def _said(content: str | Sequence[MessageBlock], where: str) -> Iterator[Turn]:
-    """Give what an earlier answer said and called; nothing, where that was neither.
+def _assistant_turns(content: str | Sequence[MessageBlock], where: str) -> Iterator[Turn]:
+    """Yield a turn with the text and the tool calls of an earlier answer; none if it has neither.
 
-    Whatever else it held is left out: thoughts are signed by us, and what a provider had no words of ours for it would
-    want back to the letter.
+    Other blocks are skipped: reasoning carries this server's signature, which providers reject, and provider-specific
+    blocks could not be returned unchanged.
     """
     texts: list[str] = []
     calls: list[ToolCall] = []
@@ -104,35 +99,35 @@ def _said(content: str | Sequence[MessageBlock], where: str) -> Iterator[Turn]:
         match block:
             case MessageBlock(type="text", text=str(text)):
                 texts.append(text)
-            case MessageBlock(type="tool_use", id=str(name_of_call), name=str(name)) if name_of_call and name:
-                calls.append(ToolCall(name_of_call, name, msgspec.json.encode(block.input or {}).decode()))
+            case MessageBlock(type="tool_use", id=str(call_id), name=str(name)) if call_id and name:
+                calls.append(ToolCall(call_id, name, msgspec.json.encode(block.input or {}).decode()))
             case MessageBlock(type="text"):
                 raise _invalid(f"{where}[{index}].text: is required")
             case MessageBlock(type="tool_use"):
-                raise _invalid(f"{where}[{index}]: has no id or no name")
-            case _ if block.type in _OF_USERS:
-                raise _invalid(f"{where}[{index}]: is of type {block.type!r}, and nothing that an assistant says")
+                raise _invalid(f"{where}[{index}]: id and name are required")
+            case _ if block.type in _USER_BLOCKS:
+                raise _invalid(f"{where}[{index}]: type {block.type!r} is not allowed in an assistant message")
     if (text := "".join(texts)) or calls:
         yield Turn("assistant", text, (), tuple(calls))
 
 
-def _result(block: MessageBlock, where: str) -> Turn:
+def _tool_result(block: MessageBlock, where: str) -> Turn:
     if not block.tool_use_id:
         raise _invalid(f"{where}.tool_use_id: is required")
     try:
         content = msgspec.convert(block.content, str | list[MessageBlock] | None)
     except msgspec.ValidationError:
-        raise _invalid(f"{where}.content: is neither a text nor blocks") from None
+        raise _invalid(f"{where}.content: must be a string or a list of blocks") from None
     inner = _blocks(content or [])
     parts = [_part(each, f"{where}.content[{index}]") for index, each in enumerate(inner)]
-    text, more = _texts_and_more(parts)
-    return Turn("tool", text, more, (), block.tool_use_id, bool(block.is_error))
+    text, all_parts = _text_and_parts(parts)
+    return Turn("tool", text, all_parts, (), block.tool_use_id, bool(block.is_error))
 
 
 def _text(content: str | Sequence[MessageBlock], where: str) -> str:
     parts = [_part(block, f"{where}[{index}]") for index, block in enumerate(_blocks(content))]
     if any(isinstance(part, Image) for part in parts):
-        raise _invalid(f"{where}: has a picture, and instructions are texts")
+        raise _invalid(f"{where}: images are not allowed in instructions")
     return join_text_parts(tuple(parts))
 
 
@@ -140,9 +135,10 @@ def _blocks(content: str | Sequence[MessageBlock]) -> Sequence[MessageBlock]:
     return [MessageBlock("text", content)] if isinstance(content, str) else content
 
 
-def _texts_and_more(parts: Sequence[Part]) -> tuple[str, tuple[Part, ...]]:
-    has_more = any(isinstance(part, Image) for part in parts)
-    return join_text_parts(tuple(parts)), tuple(parts) if has_more else ()
+def _text_and_parts(parts: Sequence[Part]) -> tuple[str, tuple[Part, ...]]:
+    """Return the joined text, and all parts if there are images among them."""
+    has_images = any(isinstance(part, Image) for part in parts)
+    return join_text_parts(tuple(parts)), tuple(parts) if has_images else ()
 
 
 def _part(block: MessageBlock, where: str) -> Part:
@@ -156,9 +152,9 @@ def _part(block: MessageBlock, where: str) -> Part:
         case MessageBlock(type="text"):
             raise _invalid(f"{where}.text: is required")
         case MessageBlock(type="image"):
-            raise _invalid(f"{where}.source: must be of type base64 or url, with all that such a source has")
+            raise _invalid(f"{where}.source: must be a complete source of type base64 or url")
         case _:
-            raise _invalid(f"{where}: is of type {block.type[:40]!r}, and only text and image can be taken here")
+            raise _invalid(f"{where}: unsupported type {block.type[:40]!r}; must be text or image")
 
 
 def _invalid(message: str) -> InvalidRequest:
@@ -197,22 +193,22 @@ class MessageToolChoice(Struct, frozen=True):
     ] = None
 
 
-def parse_tools(asked: list[MessageTool] | None) -> tuple[Tool, ...]:
-    """Give the tools of a request."""
-    return tuple(Tool(tool.name, tool.description, tool.input_schema, tool.strict) for tool in asked or ())
+def parse_tools(tools: list[MessageTool] | None) -> tuple[Tool, ...]:
+    """Return the tools of a request."""
+    return tuple(Tool(tool.name, tool.description, tool.input_schema, tool.strict) for tool in tools or ())
 
 
-def parse_tool_choice(asked: MessageToolChoice | None, tools: tuple[Tool, ...]) -> ToolChoice | None:
-    """Give the choice of a request.
+def parse_tool_choice(choice: MessageToolChoice | None, tools: tuple[Tool, ...]) -> ToolChoice | None:
+    """Return the tool choice of a request, or ``None`` if it leaves the choice to the backend.
 
     Raises:
-        InvalidRequest: there is no such tool.
+        InvalidRequest: The chosen tool is not among the tools, or has no name.
     """
-    if asked is None:
+    if choice is None:
         return None
-    if asked.type == "tool" and asked.name is None:
+    if choice.type == "tool" and choice.name is None:
         raise InvalidRequest("tool_choice.name: is required", "tool_choice")
-    return validate_tool_choice(_MODES[asked.type], asked.name if asked.type == "tool" else None, tools)
+    return validate_tool_choice(_MODES[choice.type], choice.name if choice.type == "tool" else None, tools)
 
 
 class CountTokensRequest(Struct, frozen=True, kw_only=True):
@@ -291,8 +287,8 @@ class MessagesRequest(CountTokensRequest, frozen=True, kw_only=True):
 
     @property
     def parameters(self) -> Parameters:
-        """How to sample, by the names that OpenAI has for it: what was sent."""
-        given: dict[str, Any] = {
+        """Sampling parameters that the request sets, by their names in OpenAI's API."""
+        parameters: dict[str, Any] = {
             "temperature": self.temperature,
             "top_p": self.top_p,
             "top_k": self.top_k,
@@ -302,7 +298,7 @@ class MessagesRequest(CountTokensRequest, frozen=True, kw_only=True):
             "parallel_tool_calls": False if self.tool_choice and self.tool_choice.disable_parallel_tool_use else None,
             "response_format": self._response_format(),
         }
-        return MappingProxyType({name: value for name, value in given.items() if value is not None})
+        return MappingProxyType({name: value for name, value in parameters.items() if value is not None})
 
     def _response_format(self) -> dict[str, Any] | None:
         if self.output_config is None or self.output_config.format is None:
@@ -316,6 +312,6 @@ count_tokens_decoder = msgspec.json.Decoder(CountTokensRequest)
 
 
 def check_messages_request(request: CountTokensRequest) -> None:
-    """Raise InvalidRequest when a field asks for a feature that no backend here supports; the message names it."""
+    """Raise InvalidRequest if a field requests a feature that no backend supports."""
     if request.mcp_servers:
-        raise InvalidRequest("mcp_servers: this server cannot do that: leave it out", "mcp_servers")
+        raise InvalidRequest("mcp_servers: not supported by this server; omit it", "mcp_servers")

@@ -1,6 +1,6 @@
-"""The bodies of Anthropic's wire. What is encoded here is what ``/openapi.json`` describes.
+"""Response bodies, stream events and errors of Anthropic's Messages API.
 
-Errors as Anthropic's clients read them.
+The OpenAPI document is generated from these types.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ErrorType = Literal[
     "timeout_error",
 ]
 
-# The others are a provider's own words, and are said when it said them.
+# The other stop reasons are passed on from a provider of the same protocol.
 STOP_REASONS: Mapping[Finish, StopReason] = {
     "stop": "end_turn",
     "length": "max_tokens",
@@ -229,20 +229,20 @@ _TYPES: Mapping[int, ErrorType] = {
     404: "not_found_error",
     413: "request_too_large",
     429: "rate_limit_error",
-    # Theirs comes with 529, which is no status of HTTP's. Their clients read the type, and try again after both.
+    # Anthropic sends 529, which is not a standard status; its clients go by the type and retry after both.
     503: "overloaded_error",
     504: "timeout_error",
 }
 
 
-def error_body(refused: ErrorInfo) -> MessageError:
-    """Give a refusal its form."""
-    others: ErrorType = "invalid_request_error" if refused.status < 500 else "api_error"
-    return _error(_TYPES.get(refused.status, others), refused.message)
+def error_body(error: ErrorInfo) -> MessageError:
+    """Return the body of an error response."""
+    default: ErrorType = "invalid_request_error" if error.status < 500 else "api_error"
+    return _error(_TYPES.get(error.status, default), error.message)
 
 
 def failure_body(code: FailureCode, message: str) -> MessageError:
-    """Give the ending of a run without an answer its form. None of them is the request's fault."""
+    """Return the body for a failed run. Its type never blames the request."""
     return _error(_TYPES.get(http_status_for(code), "api_error"), message)
 
 

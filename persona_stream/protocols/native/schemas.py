@@ -1,4 +1,7 @@
-"""The bodies of the native wire. What is encoded here is what ``/openapi.json`` describes."""
+"""Stream events and error body of the native protocol.
+
+The OpenAPI document is generated from these types.
+"""
 
 from __future__ import annotations
 
@@ -155,7 +158,7 @@ class CompleteFrame(_Frame, frozen=True, kw_only=True):
 
 
 def finish_of(answered: Answered) -> Finish | UnsetType:
-    """Give why an answer ends, where that must be said: most are whole."""
+    """Return the reason why an answer ended early, or ``UNSET`` for a complete one."""
     return UNSET if answered.finish == "stop" else answered.finish
 
 

@@ -1,9 +1,4 @@
-"""What OpenAI's clients send.
-
-The messages of OpenAI's clients as turns.
-
-The tools of OpenAI's clients.
-"""
+"""Requests of OpenAI's Chat Completions API: body types, and their translation to turns, tools and parameters."""
 
 from __future__ import annotations
 
@@ -63,10 +58,10 @@ class RequestMessage(Struct, frozen=True):
 
 
 def parse_turns(messages: Sequence[RequestMessage]) -> list[Turn]:
-    """Give each message as a turn.
+    """Return one turn per message.
 
     Raises:
-        InvalidRequest: it holds what no backend here can take.
+        InvalidRequest: A message has content of an unsupported type.
     """
     return [_turn(message, f"messages[{index}].content") for index, message in enumerate(messages)]
 
@@ -77,11 +72,11 @@ def _turn(message: RequestMessage, where: str) -> Turn:
             parts: tuple[Part, ...] = (message.refusal,) if message.refusal else ()
         case str(text):
             parts = (text,)
-        case several:
-            parts = tuple(_part(part, f"{where}[{index}]") for index, part in enumerate(several))
+        case list(content):
+            parts = tuple(_part(part, f"{where}[{index}]") for index, part in enumerate(content))
     calls = tuple(ToolCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ())
-    has_more = any(isinstance(part, Image) for part in parts)
-    return Turn(_ROLES[message.role], join_text_parts(parts), parts if has_more else (), calls, message.tool_call_id)
+    has_images = any(isinstance(part, Image) for part in parts)
+    return Turn(_ROLES[message.role], join_text_parts(parts), parts if has_images else (), calls, message.tool_call_id)
 
 
 def _part(part: ContentPart, where: str) -> Part:
@@ -93,9 +88,7 @@ def _part(part: ContentPart, where: str) -> Part:
         case ContentPart(type="text" | "refusal" | "image_url"):
             raise InvalidRequest(f"{where}.{part.type}: is required", "messages")
         case _:
-            raise InvalidRequest(
-                f"{where}: is of type {part.type[:40]!r}, and only text and image_url can be taken here", "messages"
-            )
+            raise InvalidRequest(f"{where}: unsupported type {part.type[:40]!r}; must be text or image_url", "messages")
 
 
 class FunctionDefinition(Struct, frozen=True):
@@ -132,25 +125,25 @@ class ChosenTool(Struct, frozen=True):
 Choice = Literal["auto", "none", "required"] | ChosenTool
 
 
-def parse_tools(asked: list[RequestTool] | None) -> tuple[Tool, ...]:
-    """Give the tools of a request."""
+def parse_tools(tools: list[RequestTool] | None) -> tuple[Tool, ...]:
+    """Return the tools of a request."""
     return tuple(
         Tool(tool.function.name, tool.function.description, tool.function.parameters or {}, tool.function.strict)
-        for tool in asked or ()
+        for tool in tools or ()
     )
 
 
-def parse_tool_choice(asked: Choice | None, tools: tuple[Tool, ...]) -> ToolChoice | None:
-    """Give the choice of a request.
+def parse_tool_choice(choice: Choice | None, tools: tuple[Tool, ...]) -> ToolChoice | None:
+    """Return the tool choice of a request, or ``None`` if it leaves the choice to the backend.
 
     Raises:
-        InvalidRequest: there is no such tool.
+        InvalidRequest: The chosen tool is not among the tools.
     """
-    if asked is None:
+    if choice is None:
         return None
-    if isinstance(asked, ChosenTool):
-        return validate_tool_choice("named", asked.function.name, tools)
-    return validate_tool_choice(asked, None, tools)
+    if isinstance(choice, ChosenTool):
+        return validate_tool_choice("named", choice.function.name, tools)
+    return validate_tool_choice(choice, None, tools)
 
 
 _SAMPLING = (
@@ -247,24 +240,24 @@ class ChatCompletionRequest(Struct, frozen=True):
 
     @property
     def parameters(self) -> Parameters:
-        """How to sample, by name: what was sent."""
-        given = {name: value for name in _SAMPLING if (value := getattr(self, name)) is not None}
-        if isinstance(stop := given.get("stop"), list):
-            given["stop"] = tuple(stop)
+        """Sampling parameters that the request sets, by name."""
+        parameters = {name: value for name in _SAMPLING if (value := getattr(self, name)) is not None}
+        if isinstance(stop := parameters.get("stop"), list):
+            parameters["stop"] = tuple(stop)
         if self.response_format not in (None, {"type": "text"}):
-            given["response_format"] = self.response_format
-        return MappingProxyType(given)
+            parameters["response_format"] = self.response_format
+        return MappingProxyType(parameters)
 
     @property
     def includes_usage(self) -> bool:
-        """Whether a stream shall end with the tokens."""
+        """Whether a stream must end with the token counts."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
 
 completion_decoder = msgspec.json.Decoder(ChatCompletionRequest)
 
-# What no backend here can do is refused, and not done without: the client would wait for it in vain.
-_HONOURED = {
+# Fields that no backend supports, with their neutral values. Ignoring any other value would mislead the client.
+_NEUTRAL_VALUES = {
     "n": (None, 1),
     "functions": (None, []),
     "function_call": (None, "none"),
@@ -276,7 +269,7 @@ _HONOURED = {
 
 
 def check_completion_request(request: ChatCompletionRequest) -> None:
-    """Raise InvalidRequest when a field asks for a feature that no backend here supports; the message names it."""
-    for field, values in _HONOURED.items():
+    """Raise InvalidRequest if a field requests a feature that no backend supports."""
+    for field, values in _NEUTRAL_VALUES.items():
         if getattr(request, field) not in values:
-            raise InvalidRequest(f"{field}: this server cannot do that: leave it out", field)
+            raise InvalidRequest(f"{field}: not supported by this server; omit it", field)

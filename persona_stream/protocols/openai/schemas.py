@@ -1,6 +1,6 @@
-"""The bodies of OpenAI's chat wire. What is encoded here is what ``/openapi.json`` describes.
+"""Response bodies, stream chunks and errors of OpenAI's Chat Completions API.
 
-Errors as OpenAI's clients read them.
+The OpenAPI document is generated from these types.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ class FunctionCallDelta(FunctionCall, frozen=True, kw_only=True):
 
 
 def function_call(call: ToolCall) -> FunctionCall:
-    """Give a call its form."""
+    """Return a tool call of a whole answer."""
     return FunctionCall(id=call.id, function=CalledFunction(name=call.name, arguments=call.arguments))
 
 
 def function_call_delta(index: int, call: ToolCall) -> FunctionCallDelta:
-    """Give a call its form in a stream."""
+    """Return a tool call of a stream."""
     function = CalledFunction(name=call.name, arguments=call.arguments)
     return FunctionCallDelta(index=index, id=call.id, function=function)
 
@@ -182,13 +182,13 @@ _TYPES: Mapping[int, str] = {401: "authentication_error", 403: "permission_error
 _CODES: Mapping[str, str] = {"unauthorized": "invalid_api_key"}
 
 
-def error_body(refused: ErrorInfo) -> ErrorBody:
-    """Give a refusal its form."""
-    kind = _TYPES.get(refused.status, _INVALID if refused.status < 500 else SERVER_ERROR)
-    code = _CODES.get(refused.code, refused.code)
-    return ErrorBody(error=ErrorObject(message=refused.message, type=kind, param=refused.field, code=code))
+def error_body(error: ErrorInfo) -> ErrorBody:
+    """Return the body of an error response."""
+    kind = _TYPES.get(error.status, _INVALID if error.status < 500 else SERVER_ERROR)
+    code = _CODES.get(error.code, error.code)
+    return ErrorBody(error=ErrorObject(message=error.message, type=kind, param=error.field, code=code))
 
 
 def failure_body(code: FailureCode, message: str) -> ErrorBody:
-    """Give the ending of a run without an answer its form."""
+    """Return the body for a failed run."""
     return ErrorBody(error=ErrorObject(message=message, type=SERVER_ERROR, code=code))
