@@ -152,12 +152,12 @@ def test_the_snippet_runs_in_a_browser(served: Served) -> None:
         complaints: list[str] = []
         page.on("pageerror", lambda error: complaints.append(str(error)))
         opened = _watched(page, f"http://localhost:{port}/healthz")
-        proxy.pieces = 6
+        proxy.chunks = 6
         page.evaluate("([s, t]) => Object.assign(window, {server: s, token: t})", [proxy.address, user])
         page.add_script_tag(content=snippet.body, type="module")
         page.wait_for_function("document.querySelector('#answer').textContent.length > 60", timeout=30_000)
         assert proxy.cut()
-        proxy.pieces = None
+        proxy.chunks = None
         page.wait_for_function("sources[0]?.readyState === EventSource.CLOSED", timeout=30_000)
         assert page.locator("#answer").text_content() == answer(served, user)
         assert page.evaluate("sources.length") == 1

@@ -1,4 +1,4 @@
-"""What answers in these tests: the message says what shall happen."""
+"""Backend of these tests: words in the message select its behaviour."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ HOSTILE = (
     """<img src=x onerror="document.title='taken'"></script><script>alert(1)</script><b>&amp; \u2028"""
     "\u202e\x1b[2J\x85`${1}`"
 )
-REASONING = "First I wondered what is asked."
+REASONING = "First I considered the question."
 THOUGHTS = "".join(f"Step {n}: <b>3.14</b> is not 3. 第{n}步再想一想。👨‍👩‍👧 " for n in range(1, 41))
-FAILURE = "The model is asleep: ask again after 9 o'clock."
+FAILURE = "The model is under maintenance: ask again after 9 o'clock."
 
 
 def answer(query: Query) -> str | Answer:
-    """Wait as many seconds as the message names, then do what its words ask for."""
+    """Wait for the seconds named in the message, then answer or fail as its words select."""
     wait = float(found[1]) if (found := re.search(r"wait=([\d.]+)", query.message)) else 0.2
     until = time.monotonic() + wait
     while (left := until - time.monotonic()) > 0:

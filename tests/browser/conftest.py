@@ -1,4 +1,4 @@
-"""A real browser and the real server, for the tests of the page."""
+"""Fixtures: a real browser and a real server."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from urllib.parse import urljoin
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, expect, sync_playwright
 
-from tests.browser.page import PATIENCE_MS, Conversation
+from tests.browser.page import TIMEOUT_MS, Conversation
 from tests.browser.serving import Server, serving
 
-# The first is the same browser without windows, which takes half the computing.
+# The headless shell is the same browser and takes half the CPU time.
 BROWSERS = (Path("/usr/bin/chromium-headless-shell"), Path("/usr/bin/chromium"))
 ARGUMENTS = [
     "--no-sandbox",
@@ -27,9 +27,9 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 
-# Without a graphics card, animations are what a browser spends its time with.
+# Without a GPU, animations take most of the CPU time.
 DESKTOP = {"locale": "en-US", "viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"}
-# With an icon of its own: for lack of one, Chromium would ask the server.
+# With an icon, which Chromium would request from the server otherwise.
 EMPTY = '<link rel="icon" href="data:,">'
 
 Visit = Callable[..., Conversation]
@@ -37,7 +37,7 @@ Visit = Callable[..., Conversation]
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Run Chromium until the end of the block; without one, skip the test."""
+    """Run Chromium for the block; skip the test if it is not installed."""
     program = next((path for path in BROWSERS if path.exists()), None)
     if program is None:
         if os.environ.get("CI") == "true":
@@ -49,32 +49,32 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-# Not for the whole session: Playwright keeps an event loop in this thread, in which no other test could run its own.
+# Not for the whole session: Playwright keeps an event loop in this thread, and other tests need their own.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Start Chromium once for the tests of this folder."""
-    expect.set_options(timeout=PATIENCE_MS)
+    expect.set_options(timeout=TIMEOUT_MS)
     with chromium() as browser:
         yield browser
 
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Serve the backend of these tests, which takes any username."""
+    """Serve the backend of these tests, which accepts any username."""
     with serving(tmp_path_factory.mktemp("server"), "--backend", "tests.browser.backend:answer") as server:
         yield server
 
 
 @pytest.fixture(scope="package")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Serve the demo, which knows its personas."""
+    """Serve the demo with its personas."""
     with serving(tmp_path_factory.mktemp("demo"), "--backend", "demo", "--demo-seconds", "3") as server:
         yield server
 
 
 @pytest.fixture(scope="package")
 def shared_tab(browser: Browser) -> Iterator[Page]:
-    """Give the tab that most tests use one after the other: opening another takes longer than many a test."""
+    """Return the tab that most tests share, since opening one takes longer than many tests."""
     context = browser.new_context(**DESKTOP)
     yield context.new_page()
     context.close()
@@ -82,23 +82,23 @@ def shared_tab(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def visit(browser: Browser, shared_tab: Page) -> Iterator[Visit]:
-    """Give a function that opens the page as somebody who was never there.
+    """Return a function that opens the page as a first-time visitor.
 
-    With options of a browser context, or ``fresh``, it does so in a browser of its own. Afterwards nothing may be in
-    the console. Chromium writes a line there for every failed request, which no page can help: a test that makes
-    requests fail says so.
+    With options of a browser context, or ``fresh``, it uses a context of its own. The test fails if the console has
+    errors or warnings. Chromium logs every failed request there, so a test that makes requests fail passes
+    ``requests_fail``.
     """
-    complaints: list[str] = []
+    console_errors: list[str] = []
     with ExitStack() as cleanup:
 
         def open_page(address: str, *, requests_fail: bool = False, fresh: bool = False, **own: Any) -> Conversation:
             def on_console(message: ConsoleMessage) -> None:
                 network = message.text.startswith("Failed to load resource")
                 if message.type in ("error", "warning") and not (network and requests_fail):
-                    complaints.append(message.text)
+                    console_errors.append(message.text)
 
             def on_error(error: Error) -> None:
-                complaints.append(str(error))
+                console_errors.append(str(error))
 
             page = shared_tab
             if fresh or own:
@@ -116,11 +116,11 @@ def visit(browser: Browser, shared_tab: Page) -> Iterator[Visit]:
             return Conversation(page)
 
         yield open_page
-    assert complaints == []
+    assert console_errors == []
 
 
 def _forget(page: Page, address: str) -> None:
-    """Empty what this address has stored, from a page that stores nothing itself as it is left."""
+    """Clear the storage of this origin, from a page that stores nothing when it is left."""
     page.route("**/empty", lambda route: route.fulfill(content_type="text/html", body=EMPTY))
     page.goto(urljoin(address, "/empty"))
     page.evaluate("localStorage.clear(); sessionStorage.clear()")

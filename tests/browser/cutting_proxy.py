@@ -1,4 +1,4 @@
-"""A TCP proxy that does to connections what real networks do to them."""
+"""TCP proxy that simulates network failures."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import struct
 import threading
 from types import TracebackType
 
-_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close at once, with a reset instead of a farewell
+_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close with a reset
 
 
 class CuttingProxy:
-    """Forward every connection to a port of this machine, until told otherwise.
+    """Proxy of a local port.
 
     Attributes:
-        slice_bytes: the server's bytes are handed on in pieces of at most this size.
-        refusing: new connections are closed as soon as they come.
-        pieces: each connection stops, as if its network had, in the middle of this piece of the answer or of the
-            reasoning, until it is cut or ``release`` is called; ``None`` lets everything pass.
+        slice_bytes: maximum size in which the server's bytes are forwarded.
+        refusing: whether new connections are closed at once.
+        chunks: number of chunks of the answer or the reasoning after which each connection stalls, until ``cut`` or
+            ``release``; ``None``: no limit.
     """
 
     def __init__(self, target_port: int, slice_bytes: int = 65536) -> None:
         self.slice_bytes = slice_bytes
         self.refusing = False
-        self.pieces: int | None = None
+        self.chunks: int | None = None
         self._released = threading.Event()
         self.connections = 0
         self._target_port = target_port
@@ -49,21 +49,21 @@ class CuttingProxy:
 
     @property
     def address(self) -> str:
-        """Give the address that stands for the server's."""
+        """Return the URL to use instead of the server's."""
         return f"http://127.0.0.1:{self.port}"
 
     def release(self) -> None:
-        """Let everything pass from now on."""
-        self.pieces = None
+        """Forward everything from now on."""
+        self.chunks = None
         self._released.set()
 
     def cut(self) -> int:
-        """Reset every open connection, on both sides, and tell how many there were."""
+        """Reset every open connection on both sides; return how many there were."""
         with self._lock:
             pairs, self._pairs = self._pairs, set()
         for pair in pairs:
             for side in pair:
-                with contextlib.suppress(OSError):  # the other end may have gone first
+                with contextlib.suppress(OSError):  # already closed by the other end
                     side.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
                     side.shutdown(socket.SHUT_RDWR)
                 side.close()
@@ -94,10 +94,10 @@ class CuttingProxy:
         source: socket.socket,
         sink: socket.socket,
     ) -> None:
-        with contextlib.suppress(OSError):  # reset by either end, or by us
+        with contextlib.suppress(OSError):  # reset
             passed = b""
             while data := source.recv(slice_bytes):
-                allowed = len(data) if self.pieces is None else _allowed(passed, data, self.pieces)
+                allowed = len(data) if self.chunks is None else _allowed(passed, data, self.chunks)
                 sink.sendall(data[:allowed])
                 if allowed < len(data):
                     self._released.wait()
@@ -116,7 +116,7 @@ class CuttingProxy:
         thread.start()
 
 
-def _allowed(passed: bytes, data: bytes, pieces: int) -> int:
-    """Tell how many of these bytes come before the end of so many pieces of a text."""
+def _allowed(passed: bytes, data: bytes, chunks: int) -> int:
+    """Return how many of these bytes precede the end of so many chunks."""
     ends = [found.end() for found in re.finditer(rb'"status":"(?:reasoning|streaming)"', passed + data)]
-    return len(data) if len(ends) < pieces else max(0, ends[pieces - 1] - len(passed))
+    return len(data) if len(ends) < chunks else max(0, ends[chunks - 1] - len(passed))

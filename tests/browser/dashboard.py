@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.page import PATIENCE_MS, SCREENSHOTS
+from tests.browser.page import SCREENSHOTS, TIMEOUT_MS
 from tests.server_process import ROOT, token
 
 ADMIN = token("boss", scope="chat admin")
@@ -34,7 +34,7 @@ class Dashboard:
         }  # fmt: skip
         self.page.context.add_cookies([cookie])
         self.go("#/runs")
-        expect(self.rows.first).to_be_visible(timeout=PATIENCE_MS)
+        expect(self.rows.first).to_be_visible(timeout=TIMEOUT_MS)
         return self
 
     def go(self, place: str) -> None:

@@ -1,4 +1,4 @@
-"""The page as a person uses it."""
+"""Page object of the test page."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from playwright.sync_api import Locator, Page, expect
 
 SMART = "**/api/stream_chat_smart"
 SCREENSHOTS = Path(__file__).parent / "screenshots"
-PATIENCE_MS = 20_000
+TIMEOUT_MS = 20_000
 
 
 class Conversation:
-    """Use the page: write, read, press."""
+    """Conversation on the page: its controls, its last turn, and what a user does with them."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -29,12 +29,12 @@ class Conversation:
         self.records = page.locator("#events ol > li")
 
     def connected(self) -> Conversation:
-        """Wait until the page says that it is connected."""
+        """Wait until the page is connected."""
         expect(self.page.locator("#connection-toggle")).to_have_attribute("data-connection", "ok")
         return self
 
     def ask(self, message: str, *, endpoint: str | None = None) -> None:
-        """Send a message, and wait until its turn is there. A page that wants a name is given one."""
+        """Send a message and wait for its turn; enter a persona name if the page needs one."""
         turns = self.turns.count()
         username = self.page.locator("#username")
         if username.is_visible() and not username.input_value():
@@ -46,47 +46,47 @@ class Conversation:
         expect(self.turns).to_have_count(turns + 1)
 
     def ask_for_reasoning(self) -> None:
-        """Tick the box among the options."""
+        """Check the option."""
         self.page.locator("#options-toggle").click()
         self.page.locator("#reasoning").check()
         self.page.locator("#options-toggle").click()
 
     def text(self) -> str:
-        """Give the answer so far, to the character."""
+        """Return the answer so far."""
         return self.answer.text_content() or ""
 
     def thoughts(self) -> str:
-        """Give the reasoning so far, to the character."""
+        """Return the reasoning so far."""
         return self.reasoning.locator("div").text_content() or ""
 
     def wait_for_text(self, characters: int = 1) -> str:
-        """Wait until so many characters of the answer are there, and give what is there then."""
+        """Wait for so many characters of the answer, and return it."""
         self._wait_for(".answer", characters)
         return self.text()
 
     def wait_for_thoughts(self, characters: int = 1) -> str:
-        """Wait until so many characters of the reasoning are there, and give what is there then."""
+        """Wait for so many characters of the reasoning, and return it."""
         self._wait_for(".reasoning div", characters)
         return self.thoughts()
 
     def ended(self) -> Conversation:
-        """Wait until the run has ended, however it did."""
-        expect(self.summary).to_be_visible(timeout=PATIENCE_MS)
+        """Wait until the run has ended, with any outcome."""
+        expect(self.summary).to_be_visible(timeout=TIMEOUT_MS)
         expect(self.status).to_be_hidden()
         return self
 
     def instead(self, url: str, body: str = "", **response: Any) -> None:
-        """Have requests to an address answered with this, and not by the server."""
+        """Answer requests to a URL with this response instead of the server's."""
         response = {"content_type": "text/event-stream", "body": body.encode()} | response
         self.page.route(url, lambda route: route.fulfill(**response))
 
     def shoot(self, name: str) -> None:
-        """Keep a picture of the page."""
+        """Save a screenshot."""
         SCREENSHOTS.mkdir(exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
     def show_events(self) -> Locator:
-        """Open the pane of raw events."""
+        """Open the pane of raw events, and return its rows."""
         self.page.locator("#events-toggle").click()
         return self.records
 
@@ -94,5 +94,5 @@ class Conversation:
         self.page.wait_for_function(
             "([part, n]) => [...document.querySelectorAll('.turn ' + part)].at(-1)?.textContent.length >= n",
             arg=[part, characters],
-            timeout=PATIENCE_MS,
+            timeout=TIMEOUT_MS,
         )

@@ -1,4 +1,4 @@
-"""The real server, with what leads to its page."""
+"""Real server and the URL of its page."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.server_process import SECRET, ServerProcess, token
 
 
 class Server(ServerProcess):
-    """A server that runs, and a token that it takes."""
+    """Server process and a token that it accepts."""
 
     def __init__(self, arguments: list[str]) -> None:
         super().__init__(arguments)
@@ -18,28 +18,28 @@ class Server(ServerProcess):
 
     @property
     def address(self) -> str:
-        """Give the address that the page is told."""
+        """Return the server address."""
         return self.url
 
     @property
     def port(self) -> int:
-        """Give the number of the port."""
+        """Return the port."""
         return int(self.url.rsplit(":", 1)[1])
 
     @property
     def page(self) -> str:
-        """Give the address that opens the page with one click."""
+        """Return the URL of the page with the token in it."""
         return f"{self.url}/#token={self.token}"
 
     def crash(self) -> None:
-        """End it as a power cut would."""
+        """Kill the process."""
         self.process.kill()
         self.process.wait(10)
 
 
 @contextmanager
 def serving(folder: Path, *flags: str, port: int = 0) -> Iterator[Server]:
-    """Run ``persona-stream serve`` with these flags until the block is left, with its state in a folder."""
+    """Run ``persona-stream serve`` with these flags for the block, with its state in a folder."""
     server = Server([f"--jwt-secret={SECRET}", f"--state-dir={folder}", f"--port={port}", *flags])
     try:
         yield server

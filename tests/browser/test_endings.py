@@ -1,4 +1,4 @@
-"""What the page says, and what it keeps, when a run does not end with its answer."""
+"""Runs that are stopped, fail or are refused: messages of the page, and text that it keeps."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from tests.browser.serving import Server, serving
 
 HEADERS = {"Content-Type": "text/event-stream", "Retry-After": "7"}
 REFUSALS = [
-    (400, "invalid_request", "Correct what it names"),
-    (403, "forbidden", "carries the scope"),
+    (400, "invalid_request", "Correct the field"),
+    (403, "forbidden", "lacks a scope"),
     (409, "conflict", "gets a new key"),
     (413, "too_large", "Shorten the message"),
     (429, "rate_limited", "Try again in 7 s."),
-    (429, "busy", "Every place is taken"),
+    (429, "busy", "at capacity"),
     (503, "draining", "restarting"),
-    (503, "unavailable", "out of reach"),
-    (500, "internal", "Try again"),
+    (503, "unavailable", "contact the server's operator"),
+    (500, "internal", "Internal error"),
 ]
 
 
 @pytest.mark.parametrize("endpoint", ["smart", "chat"])
 def test_stop_while_waiting(visit: Visit, server: Server, endpoint: str) -> None:
-    """The button that sent stops the run, on the server too, and the page is ready for the next question."""
+    """The send button stops the run, on the server too, and the page is ready for the next question."""
     chat = visit(server.page, requests_fail=endpoint == "chat").connected()
     chat.ask("story wait=30", endpoint=endpoint)
     expect(chat.send).to_have_accessible_name("Stop")
     if endpoint == "chat":
-        expect(chat.status).to_contain_text("Waiting for the whole answer")
+        expect(chat.status).to_contain_text("Waiting for the complete answer")
         expect(chat.status.locator(".run")).not_to_be_empty()
         chat.shoot("chat-waiting")
     with chat.page.expect_response("**/cancel") as cancelled:
@@ -47,10 +47,10 @@ def test_stop_while_waiting(visit: Visit, server: Server, endpoint: str) -> None
     assert chat.ended().text() == SHORT
 
 
-def test_stop_while_writing_keeps_what_is_there(visit: Visit, server: Server) -> None:
-    """An answer that is being delivered is already given: the reader stops, keeps what has come, and may go on."""
+def test_stop_while_writing_keeps_the_text(visit: Visit, server: Server) -> None:
+    """The run is complete by then: the page stops reading, keeps the text, and can continue."""
     with CuttingProxy(server.port) as proxy:
-        proxy.pieces = 6
+        proxy.chunks = 6
         chat = visit(f"{proxy.address}/#token={server.token}").connected()
         chat.ask("story wait=0.1")
         held = chat.wait_for_text(60)
@@ -64,72 +64,73 @@ def test_stop_while_writing_keeps_what_is_there(visit: Visit, server: Server) ->
         assert chat.ended().text() == STORY
 
 
-def test_a_deliberate_error_is_read_word_for_word(visit: Visit, server: Server) -> None:
-    """The backend's own words are shown, with a way to try again."""
+def test_a_backend_error_is_shown_verbatim(visit: Visit, server: Server) -> None:
+    """The text of the backend is shown, with a button to try again."""
     chat = visit(server.page).connected()
     chat.ask("fail")
     chat.ended()
-    expect(chat.notice).to_contain_text("The backend could not answer")
+    expect(chat.notice).to_contain_text("The backend reported an error")
     expect(chat.notice).to_contain_text(FAILURE)
-    expect(chat.page.locator("#alarm")).to_contain_text("The backend could not answer")
+    expect(chat.page.locator("#alarm")).to_contain_text("The backend reported an error")
     chat.shoot("error")
     chat.turn.get_by_role("button", name="Try again").click()
     expect(chat.turns).to_have_count(2)
     chat.ended()
 
 
-def test_a_crash_shows_nothing_of_its_text(visit: Visit, server: Server) -> None:
-    """Another exception is a plain sentence."""
+def test_the_text_of_a_crash_is_not_shown(visit: Visit, server: Server) -> None:
+    """Another exception leads to a general message, with the run id."""
     chat = visit(server.page, requests_fail=True).connected()
     for endpoint in ("smart", "chat"):
         chat.ask("crash", endpoint=endpoint)
         chat.ended()
-        expect(chat.notice).to_contain_text("Something went wrong while answering")
+        expect(chat.notice).to_contain_text("Internal error")
+        expect(chat.notice.locator("code")).not_to_be_empty()
     assert "secret" not in chat.page.locator("body").inner_text()
 
 
-def test_the_deadline(visit: Visit, tmp_path: Path) -> None:
-    """A run that takes too long ends with a sentence that says so, and what to do."""
+def test_a_run_that_exceeds_its_deadline_times_out(visit: Visit, tmp_path: Path) -> None:
+    """The message has the next step."""
     with serving(tmp_path, "--backend", "tests.browser.backend:answer", "--timeout", "1.5") as hasty:
         chat = visit(hasty.page).connected()
         chat.ask("wait=20")
         chat.ended()
-        expect(chat.notice).to_contain_text("The answer took too long")
-        expect(chat.notice).to_contain_text("ask something smaller")
+        expect(chat.notice).to_contain_text("The run timed out")
+        expect(chat.notice).to_contain_text("ask a shorter question")
         chat.shoot("timeout")
 
 
 def test_a_failure_keeps_the_partial_answer(visit: Visit, server: Server) -> None:
-    """What has come before an error stays, and the page says that it does."""
-    piece = 'id: run/2.5\ndata: {"success":true,"data":"Half a","status":"streaming","is_complete":false}\n\n'
+    """The text received before an error stays, and the message says so."""
+    chunk = 'id: run/2.5\ndata: {"success":true,"data":"Half a","status":"streaming","is_complete":false}\n\n'
     error = 'id: run/3.0\ndata: {"success":false,"error":"x","code":"lost","status":"error","is_complete":true}\n\n'
     chat = visit(server.page).connected()
-    chat.instead(SMART, piece + error)
+    chat.instead(SMART, chunk + error)
     chat.ask("hello")
     chat.ended()
     assert chat.text() == "Half a"
-    expect(chat.notice).to_contain_text("has died")
+    expect(chat.notice).to_contain_text("ended unexpectedly")
     expect(chat.notice).to_contain_text("kept above")
 
 
-def test_an_unknown_persona(visit: Visit, demo: Server) -> None:
-    """A name that nobody has is refused with advice, and the list of names is at hand."""
+def test_an_unknown_persona_is_refused_with_advice(visit: Visit, demo: Server) -> None:
+    """The list of personas stays available."""
     chat = visit(demo.page, requests_fail=True).connected()
     chat.page.locator("#persona").select_option(label="Another name…")
     chat.page.locator("#username").fill("Nobody")
     for endpoint in ("smart", "chat"):
         chat.ask("hello", endpoint=endpoint)
         chat.ended()
-        expect(chat.notice).to_contain_text("Nobody here has that name")
+        expect(chat.notice).to_contain_text("There is no persona with this name")
         expect(chat.notice).to_contain_text("Choose a persona from the list")
     chat.shoot("unknown-persona")
 
 
-def test_a_bad_token_at_the_door(visit: Visit, server: Server) -> None:
-    """A token that does not count opens the connection settings, which say how to get another; a good one mends it."""
+def test_an_invalid_token_opens_the_connection_settings(visit: Visit, server: Server) -> None:
+    """They tell how to create another one; a valid token closes them."""
     chat = visit(f"{server.address}/#token=not.a.token", requests_fail=True)
     panel = chat.page.get_by_role("region", name="Connection")
-    expect(panel).to_contain_text("The token was not accepted")
+    expect(panel).to_contain_text("The token is invalid or expired")
     expect(panel).to_contain_text("persona-stream token --user NAME")
     chat.shoot("bad-token")
     chat.page.get_by_label("Token").fill(server.token)
@@ -138,19 +139,19 @@ def test_a_bad_token_at_the_door(visit: Visit, server: Server) -> None:
     expect(panel).to_be_hidden()
 
 
-def test_a_bad_token_in_a_request(visit: Visit, server: Server) -> None:
-    """A question that is refused for its token says so, and opens the connection settings."""
+def test_a_token_refused_for_a_question_opens_the_connection_settings(visit: Visit, server: Server) -> None:
+    """And the turn has the message."""
     chat = visit(server.page, requests_fail=True).connected()
     refusal = '{"success":false,"error":"expired","code":"unauthorized","status":"error","is_complete":true}'
     chat.instead(SMART, f"data: {refusal}\n\n", status=401)
     chat.ask("hello")
     chat.ended()
-    expect(chat.notice).to_contain_text("The token was not accepted")
+    expect(chat.notice).to_contain_text("The token is invalid or expired")
     expect(chat.page.get_by_role("region", name="Connection")).to_be_visible()
 
 
-def test_without_a_token(visit: Visit, server: Server) -> None:
-    """Who comes without a token sees where it goes in, and how to get one."""
+def test_without_a_token_the_page_asks_for_one(visit: Visit, server: Server) -> None:
+    """With the command that creates one."""
     chat = visit(server.address)
     expect(chat.page.get_by_role("heading", name="First, connect to a server")).to_be_visible()
     expect(chat.page.get_by_label("Token")).to_be_focused()
@@ -158,8 +159,8 @@ def test_without_a_token(visit: Visit, server: Server) -> None:
     chat.shoot("no-token")
 
 
-def test_the_token_leaves_the_address_and_stays_in_the_tab(visit: Visit, server: Server) -> None:
-    """The token is in neither the address nor the history nor anything that outlives the tab."""
+def test_the_token_leaves_the_url_and_stays_in_the_tab(visit: Visit, server: Server) -> None:
+    """It is in neither the URL nor the history nor the local storage."""
     chat = visit(server.page).connected()
     assert chat.page.url == f"{server.address}/"
     assert server.token not in chat.page.evaluate("JSON.stringify(localStorage)")
@@ -167,35 +168,35 @@ def test_the_token_leaves_the_address_and_stays_in_the_tab(visit: Visit, server:
     chat.connected()
 
 
-def test_no_server(visit: Visit, server: Server) -> None:
-    """An address where nobody answers is named."""
+def test_an_unreachable_server_is_named(visit: Visit, server: Server) -> None:
+    """In the connection settings and in the turn."""
     with CuttingProxy(server.port) as proxy:
         proxy.refusing = True
         chat = visit(server.page, requests_fail=True).connected()
         chat.page.locator("#connection-toggle").click()
         chat.page.get_by_label("Server").fill(proxy.address)
         chat.page.get_by_label("Server").press("Enter")
-        expect(chat.page.get_by_role("region", name="Connection")).to_contain_text(f"No answer from {proxy.address}")
+        expect(chat.page.get_by_role("region", name="Connection")).to_contain_text(f"Cannot reach {proxy.address}")
         chat.ask("hello")
         chat.ended()
-        expect(chat.notice).to_contain_text(f"No answer from {proxy.address}")
+        expect(chat.notice).to_contain_text(f"Cannot reach {proxy.address}")
         proxy.refusing = False
         chat.turn.get_by_role("button", name="Try again").click()
         expect(chat.turns).to_have_count(2)
         assert chat.ended().text() == SHORT
 
 
-def test_something_else_answers(visit: Visit, server: Server) -> None:
-    """A page of a proxy or a login is not taken for an answer."""
+def test_a_foreign_response_is_recognised(visit: Visit, server: Server) -> None:
+    """The page of a proxy or a login is not shown as an answer."""
     chat = visit(server.page).connected()
     chat.instead(SMART, "<h1>Log in</h1>", content_type="text/html")
     chat.ask("hello")
     chat.ended()
-    expect(chat.notice).to_contain_text("not an answer of persona_stream")
+    expect(chat.notice).to_contain_text("not from a persona_stream server")
 
 
-def test_every_refusal_says_what_to_do(visit: Visit, server: Server) -> None:
-    """Each code has a sentence of its own, and the server's own words where they tell more."""
+def test_every_refusal_has_its_message(visit: Visit, server: Server) -> None:
+    """One for each code, and the server's text where it tells more."""
     chat = visit(server.page, requests_fail=True).connected()
     for status, code, words in REFUSALS:
         refusal = f'{{"success":false,"error":"field x","code":"{code}","status":"error","is_complete":true}}'

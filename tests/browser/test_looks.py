@@ -1,4 +1,4 @@
-"""The page for everybody: on a phone, in the dark, in Chinese, by keyboard, from a disk."""
+"""Layout, languages, accessibility, and the page as a local file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.browser.serving import Server
 from tests.server_process import ROOT
 
 PAGE = ROOT / "streaming_test.html"
-QUESTIONS = {"en-US": "What is your opinion on AI?", "zh-CN": "你怎么看人工智能？"}
+QUESTIONS = {"en-US": "What is your opinion on AI?", "zh-CN": "您怎么看人工智能？"}
 PHONE: dict[str, Any] = {"is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 
 
 def overflow(page: Page) -> list[str]:
-    """Name whatever reaches over the right edge of the window."""
+    """Return the elements that extend beyond the right edge of the window."""
     names: list[str] = page.evaluate(
         """() => document.scrollingElement.scrollWidth <= innerWidth ? [] :
              [...document.querySelectorAll('body *')]
@@ -33,8 +33,8 @@ def overflow(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize(("width", "height", "locale"), [(390, 780, "zh-CN"), (320, 568, "en-US")])
-def test_nothing_sticks_out_on_a_phone(visit: Visit, demo: Server, width: int, height: int, locale: str) -> None:
-    """From 320 pixels up nothing has to be scrolled sideways, in any state of the page."""
+def test_nothing_overflows_on_a_phone(visit: Visit, demo: Server, width: int, height: int, locale: str) -> None:
+    """From 320 pixels up, in any state of the page."""
     chat = visit(demo.page, viewport={"width": width, "height": height}, locale=locale, **PHONE).connected()
     page = chat.page
     name = f"phone-{width}-{locale[:2]}"
@@ -59,8 +59,8 @@ def test_nothing_sticks_out_on_a_phone(visit: Visit, demo: Server, width: int, h
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("scheme", "locale"), [("light", "en-US"), ("dark", "zh-CN")])
-def test_pictures_of_a_desktop(visit: Visit, demo: Server, scheme: str, locale: str) -> None:
-    """The page wears the reader's colours and language, and is drawn in each state for somebody to look at."""
+def test_screenshots_of_a_desktop(visit: Visit, demo: Server, scheme: str, locale: str) -> None:
+    """The page has the user's colour scheme and language; each state is kept as a screenshot."""
     chat = visit(demo.page, color_scheme=scheme, locale=locale).connected()
     page = chat.page
     background = page.evaluate("getComputedStyle(document.body).backgroundColor")
@@ -83,7 +83,7 @@ def test_pictures_of_a_desktop(visit: Visit, demo: Server, scheme: str, locale: 
 
 
 def test_the_language_can_be_switched(visit: Visit, server: Server) -> None:
-    """One button changes every text of the page, what the server sends next, and is remembered."""
+    """One button changes every text of the page and the locale of requests, and the choice is remembered."""
     chat = visit(server.page).connected()
     page = chat.page
     chat.ask("hello", endpoint="chat")
@@ -92,7 +92,7 @@ def test_the_language_can_be_switched(visit: Visit, server: Server) -> None:
     page.get_by_role("button", name="中文").click()
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
     expect(chat.turn.get_by_role("button", name="复制")).to_be_visible()
-    expect(chat.message).to_have_attribute("placeholder", "写下你的问题…")
+    expect(chat.message).to_have_attribute("placeholder", "请输入您的问题…")
     english = re.compile(r"\b(Send|Stop|Copy|Ask|Events|Options|Server|elapsed|characters|complete)\b")
     assert not english.search(page.locator("header").inner_text() + page.locator("#composer").inner_text())
     with page.expect_request(SMART) as sent:
@@ -108,7 +108,7 @@ def test_the_language_can_be_switched(visit: Visit, server: Server) -> None:
 
 
 def test_every_text_is_there_in_both_languages(visit: Visit, server: Server) -> None:
-    """No text lacks a language, and every code of an error has its sentence in both."""
+    """Every text and every error code."""
     page = visit(server.page).page
     texts, errors = page.evaluate("[TEXTS, ERRORS]")
     pairs = [*texts.values(), *(tuple(map(" ".join, languages)) for languages in errors.values())]
@@ -122,8 +122,8 @@ def test_every_text_is_there_in_both_languages(visit: Visit, server: Server) -> 
     assert {name for names in used for name in names if name} <= texts.keys()
 
 
-def test_by_keyboard_alone(visit: Visit, demo: Server) -> None:
-    """Everything can be reached with Tab, in the order in which it is read, and used with Enter and Space."""
+def test_the_page_can_be_used_by_keyboard_alone(visit: Visit, demo: Server) -> None:
+    """Tab reaches every control in reading order; Enter and Space activate it."""
     chat = visit(demo.page).connected()
     page = chat.page
     expect(chat.message).to_be_focused()
@@ -134,7 +134,7 @@ def test_by_keyboard_alone(visit: Visit, demo: Server) -> None:
             yield page.evaluate("(({id, className, tagName}) => id || className || tagName)(document.activeElement)")
 
     around = stops()
-    # The first round ends where the window does; the second one begins at its top.
+    # The first round ends at the end of the window; the second one starts at its top.
     assert "BODY" in islice(around, 40)
     seen = list(takewhile(lambda stop: stop != "BODY", islice(around, 40)))
     header, composer = "skip connection-toggle language events-toggle", "message persona endpoint options-toggle send"
@@ -161,24 +161,24 @@ def test_by_keyboard_alone(visit: Visit, demo: Server) -> None:
     expect(page.locator("#events-toggle")).to_be_focused()
 
 
-def test_a_screen_reader_is_told_without_being_talked_over(visit: Visit, server: Server) -> None:
-    """Everything has a name; states are announced politely; the growing answer itself is not."""
+def test_a_screen_reader_gets_few_announcements(visit: Visit, server: Server) -> None:
+    """Every control has a name; statuses are announced politely, the growing answer is not."""
     chat = visit(server.page).connected()
     page = chat.page
     page.evaluate(
         """() => {
-          window.said = [];
+          window.announcements = [];
           const region = document.getElementById('announce');
-          new MutationObserver(() => said.push(region.textContent)).observe(region, {childList: true});
+          new MutationObserver(() => announcements.push(region.textContent)).observe(region, {childList: true});
         }"""
     )
     chat.ask("story wait=1")
     expect(page.get_by_role("article", name="Answer by Ada")).to_be_visible()
     expect(chat.turn.get_by_role("progressbar", name="Progress")).to_be_visible()
     chat.ended()
-    said = page.evaluate("said")
-    assert said[-1].startswith("Answer complete")
-    assert len(said) <= 3
+    announced = page.evaluate("announcements")
+    assert announced[-1].startswith("Answer complete")
+    assert len(announced) <= 3
     assert page.evaluate("document.querySelector('.answer').closest('[aria-live]')") is None
     nameless = page.evaluate(
         """() => [...document.querySelectorAll('button, input, select, textarea')]
@@ -189,8 +189,8 @@ def test_a_screen_reader_is_told_without_being_talked_over(visit: Visit, server:
     assert nameless == []
 
 
-def test_without_motion(visit: Visit, server: Server) -> None:
-    """Who asks for less motion gets none."""
+def test_reduced_motion_stops_every_animation(visit: Visit, server: Server) -> None:
+    """By the preference of the browser."""
     chat = visit(server.page, reduced_motion="no-preference").connected()
     chat.ask("story wait=3")
     expect(chat.status).to_be_visible()
@@ -200,8 +200,8 @@ def test_without_motion(visit: Visit, server: Server) -> None:
     chat.ended()
 
 
-def test_opened_from_a_disk(visit: Visit, server: Server) -> None:
-    """The file works without being served: it asks where the server is, and all else is the same."""
+def test_the_page_works_as_a_local_file(visit: Visit, server: Server) -> None:
+    """It asks for the server address; everything else is the same."""
     chat = visit(f"{PAGE.as_uri()}#token={server.token}", requests_fail=True, fresh=True)
     expect(chat.page.get_by_label("Server")).to_have_value("http://127.0.0.1:5001")
     chat.page.get_by_label("Server").fill(server.address)
@@ -217,8 +217,8 @@ def test_opened_from_a_disk(visit: Visit, server: Server) -> None:
     chat.shoot("from-disk")
 
 
-def test_the_page_needs_nothing_from_elsewhere() -> None:
-    """One file, no build, nothing to load."""
+def test_the_page_loads_nothing() -> None:
+    """It is one file without a build."""
     source = PAGE.read_text("utf-8")
     assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", source)
     assert not re.search(r"@import|url\((?![\"']?data:)|import\(", source)

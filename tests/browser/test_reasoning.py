@@ -1,4 +1,4 @@
-"""What a model thinks is shown to those who ask for it, in a part that folds, and never among the answer."""
+"""Reasoning in a collapsible part of its own, on request."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.browser.page import SMART, Conversation
 from tests.browser.serving import Server
 
 
-def test_it_is_asked_for_and_folds(visit: Visit, server: Server) -> None:
-    """Without the box there is none of it; with it, it is folded away, opens, and never mixes with the answer."""
+def test_reasoning_is_requested_and_collapsed(visit: Visit, server: Server) -> None:
+    """It is shown only if the option is checked, starts collapsed, and is never mixed with the answer."""
     chat = visit(server.page).connected()
     chat.ask("think")
     assert chat.ended().text() == SHORT
     expect(chat.reasoning).to_be_hidden()
     chat.page.locator("#options-toggle").click()
-    chat.page.get_by_label("Show the reasoning too").check()
+    chat.page.get_by_label("Show reasoning").check()
     chat.page.locator("#options-toggle").click()
     with chat.page.expect_request(SMART) as sent:
         chat.ask("think")
@@ -33,7 +33,7 @@ def test_it_is_asked_for_and_folds(visit: Visit, server: Server) -> None:
     assert chat.thoughts() == REASONING
 
 
-def test_it_is_text_and_never_markup(visit: Visit, server: Server) -> None:
+def test_reasoning_is_never_parsed_as_markup(visit: Visit, server: Server) -> None:
     """To the character, on every stream."""
     chat = visit(server.page).connected()
     chat.ask_for_reasoning()
@@ -43,13 +43,13 @@ def test_it_is_text_and_never_markup(visit: Visit, server: Server) -> None:
         assert chat.reasoning.locator("div *").count() == 0
 
 
-def test_by_keyboard_and_by_ear(visit: Visit, server: Server) -> None:
-    """The box and the part have names, and Space and Enter work them; what comes in does not talk."""
+def test_reasoning_is_accessible(visit: Visit, server: Server) -> None:
+    """Checkbox and part have names and work with Space and Enter; growing text is not announced."""
     chat = visit(server.page).connected()
     page = chat.page
     page.locator("#options-toggle").focus()
     page.keyboard.press("Enter")
-    box = page.get_by_role("checkbox", name="Show the reasoning too")
+    box = page.get_by_role("checkbox", name="Show reasoning")
     box.focus()
     page.keyboard.press("Space")
     expect(box).to_be_checked()
@@ -68,8 +68,8 @@ def test_by_keyboard_and_by_ear(visit: Visit, server: Server) -> None:
     assert page.evaluate("document.querySelector('.reasoning').closest('[aria-live]')") is None
 
 
-def test_it_stays_as_it_was_left(visit: Visit, server: Server) -> None:
-    """Folded or not is kept over a reload, and what is asked next begins as the last one was left."""
+def test_expanding_reasoning_is_remembered(visit: Visit, server: Server) -> None:
+    """Over a reload, and for the next question."""
     chat = visit(server.page).connected()
     chat.ask_for_reasoning()
     chat.ask("think")
@@ -89,22 +89,22 @@ def test_it_stays_as_it_was_left(visit: Visit, server: Server) -> None:
     chat.ended()
 
 
-def test_how_it_was_left_is_kept_though_the_page_goes_at_once(visit: Visit, server: Server) -> None:
-    """The browser tells of a fold in a later task, for which a page that is reloaded has no time."""
+def test_expanding_reasoning_is_remembered_when_the_page_is_left_at_once(visit: Visit, server: Server) -> None:
+    """The toggle event comes in a later task, for which a reload leaves no time."""
     chat = visit(server.page).connected()
     chat.ask_for_reasoning()
     chat.ask("think")
     chat.ended()
     leave = "document.querySelector('.reasoning summary').click(); dispatchEvent(new Event('pagehide'));"
-    kept = "JSON.parse(sessionStorage.getItem('persona_stream.conversation')).turns.map((turn) => turn.unfolded)"
+    kept = "JSON.parse(sessionStorage.getItem('persona_stream.conversation')).turns.map((turn) => turn.reasoningOpen)"
     assert chat.page.evaluate(f"() => {{ {leave} return {kept}; }}") == [True]
     assert chat.page.evaluate(f"() => {{ {leave} return {kept}; }}") == [False]
 
 
-def test_cut_and_reloaded_in_the_middle_of_a_thought(visit: Visit, server: Server) -> None:
-    """Reasoning has places in the run like the answer: it goes on where it was, and nothing comes twice."""
+def test_reasoning_is_resumed_after_a_cut_and_a_reload(visit: Visit, server: Server) -> None:
+    """It has positions in the run like the answer: nothing is missing, and nothing is repeated."""
     with CuttingProxy(server.port) as proxy:
-        proxy.pieces = 4
+        proxy.chunks = 4
         chat = visit(f"{proxy.address}/#token={server.token}", requests_fail=True).connected()
         chat.ask_for_reasoning()
         chat.ask("ponder wait=0.1")
@@ -129,8 +129,8 @@ def test_cut_and_reloaded_in_the_middle_of_a_thought(visit: Visit, server: Serve
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(("scheme", "locale"), [("light", "en-US"), ("dark", "zh-CN")])
-def test_pictures(visit: Visit, server: Server, scheme: str, locale: str) -> None:
-    """Folded and not, on a desktop and on a phone, in the reader's colours and language, for somebody to look at."""
+def test_screenshots(visit: Visit, server: Server, scheme: str, locale: str) -> None:
+    """Collapsed and expanded, on a desktop and on a phone, in both colour schemes and languages."""
     wide, narrow = {"width": 1280, "height": 800}, {"width": 390, "height": 780}
     chat = visit(server.page, color_scheme=scheme, locale=locale).connected()
     chat.page.locator("#options-toggle").click()

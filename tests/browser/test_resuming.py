@@ -1,4 +1,4 @@
-"""A run outlives its connection and its page: every character is shown once, whatever happens in between."""
+"""Reloads and broken connections: every character is shown once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.browser.page import SMART, Conversation
 from tests.browser.serving import Server, serving
 
 RUN = "**/api/runs/*/events*"
-PIECE = (
+CHUNK = (
     'id: 01run/2.4\ndata: {"success":true,"data":"Half","status":"streaming","run_id":"01run","is_complete":false}\n\n'
 )
 
@@ -23,8 +23,8 @@ def through(proxy: CuttingProxy, visit: Visit, server: Server, *, fresh: bool = 
     return visit(f"{proxy.address}/#token={server.token}", requests_fail=True, fresh=fresh).connected()
 
 
-def test_reload_while_waiting(visit: Visit, server: Server) -> None:
-    """The running run goes on after a reload: the same one, not another."""
+def test_a_reload_while_waiting_resumes_the_run(visit: Visit, server: Server) -> None:
+    """No second run is started."""
     chat = visit(server.page).connected()
     with chat.page.expect_response(SMART) as begun:
         chat.ask("story wait=3")
@@ -37,10 +37,10 @@ def test_reload_while_waiting(visit: Visit, server: Server) -> None:
     expect(chat.turns).to_have_count(1)
 
 
-def test_reload_while_writing(visit: Visit, server: Server) -> None:
-    """Reloaded in the middle of the answer, twice, the page goes on where it was, and doubles nothing."""
+def test_a_reload_while_writing_resumes_the_answer(visit: Visit, server: Server) -> None:
+    """Twice in the middle of the answer: nothing is missing, and nothing is repeated."""
     with CuttingProxy(server.port) as proxy:
-        proxy.pieces = 6
+        proxy.chunks = 6
         chat = through(proxy, visit, server)
         chat.ask("story wait=0.1")
         held = chat.wait_for_text(60)
@@ -58,8 +58,8 @@ def test_reload_while_writing(visit: Visit, server: Server) -> None:
         assert chat.text() == STORY
 
 
-def test_reload_while_waiting_for_chat(visit: Visit, server: Server) -> None:
-    """Also a run without a stream is found again."""
+def test_a_reload_while_waiting_for_chat_finds_the_run(visit: Visit, server: Server) -> None:
+    """Although the run has no stream."""
     chat = visit(server.page).connected()
     chat.ask("story wait=2.5", endpoint="chat")
     expect(chat.status.locator(".run")).not_to_be_empty()
@@ -68,8 +68,8 @@ def test_reload_while_waiting_for_chat(visit: Visit, server: Server) -> None:
     assert chat.ended().text() == STORY
 
 
-def test_reload_before_the_server_has_answered(visit: Visit, server: Server) -> None:
-    """A query that may or may not have arrived is sent again under the same key, and runs once."""
+def test_a_reload_before_the_response_repeats_the_request(visit: Visit, server: Server) -> None:
+    """With the same idempotency key, so that the query runs once."""
     chat = visit(server.page).connected()
     chat.page.route(SMART, lambda route: None, times=1)
     with chat.page.expect_request(SMART) as first:
@@ -80,11 +80,11 @@ def test_reload_before_the_server_has_answered(visit: Visit, server: Server) -> 
     assert chat.ended().text() == SHORT
 
 
-def test_cut_while_waiting_and_while_writing(visit: Visit, server: Server) -> None:
-    """A connection that breaks is made again by itself, and the answer has neither gap nor double."""
+def test_a_broken_connection_is_resumed(visit: Visit, server: Server) -> None:
+    """While waiting and while writing; nothing is missing, and nothing is repeated."""
     with CuttingProxy(server.port) as proxy:
         chat = through(proxy, visit, server)
-        proxy.pieces = 6
+        proxy.chunks = 6
         chat.show_events()
         chat.ask("story wait=1.5")
         expect(chat.status).to_contain_text("elapsed")
@@ -92,26 +92,26 @@ def test_cut_while_waiting_and_while_writing(visit: Visit, server: Server) -> No
         expect(chat.page.locator("#events")).to_contain_text("connection broken")
         for characters in (60, 150, 240):
             chat.wait_for_text(characters)
-            # The piece before may have been the last of a connection, and the next one is being made.
+            # The connection may have ended by itself, with the next one not open yet.
             while not proxy.cut():
                 chat.page.wait_for_timeout(20)
-        proxy.pieces = None
+        proxy.chunks = None
         assert chat.ended().text() == STORY
         expect(chat.notice).to_be_hidden()
         expect(chat.page.locator("#events")).to_contain_text("resumed from")
         chat.shoot("reconnected")
 
 
-def test_the_server_is_away_for_a_while(visit: Visit, server: Server) -> None:
-    """While nobody answers, the page says that it tries; when somebody does again, it goes on."""
+def test_an_unavailable_server_is_retried(visit: Visit, server: Server) -> None:
+    """The page shows that it reconnects, and continues when the server is back."""
     with CuttingProxy(server.port) as proxy:
         chat = through(proxy, visit, server)
-        proxy.pieces = 6
+        proxy.chunks = 6
         chat.ask("story wait=0.1")
         held = chat.wait_for_text(60)
         proxy.refusing = True
         proxy.cut()
-        proxy.pieces = None
+        proxy.chunks = None
         expect(chat.status).to_contain_text("Connection lost. Reconnecting")
         expect(chat.turn).to_have_class("turn broken")
         chat.shoot("reconnecting")
@@ -120,23 +120,23 @@ def test_the_server_is_away_for_a_while(visit: Visit, server: Server) -> None:
         assert STORY.startswith(held)
 
 
-def test_no_way_back_keeps_the_text_and_can_be_continued(visit: Visit, server: Server) -> None:
-    """When every attempt has failed, the page says so and keeps the text; continuing reads just the rest."""
+def test_exhausted_reconnects_keep_the_text_and_can_be_continued(visit: Visit, server: Server) -> None:
+    """Continue reads the rest only."""
     with CuttingProxy(server.port) as proxy:
         chat = through(proxy, visit, server, fresh=True)
         chat.page.clock.install()
-        proxy.pieces = 6
+        proxy.chunks = 6
         chat.ask("story wait=0.1")
         held = chat.wait_for_text(60)
         proxy.refusing = True
         proxy.cut()
-        proxy.pieces = None
+        proxy.chunks = None
         expect(chat.status).to_contain_text("Connection lost")
         for _ in range(60):
             chat.page.clock.run_for(2_000)
             if chat.notice.is_visible():
                 break
-        expect(chat.notice).to_contain_text("could not be brought back")
+        expect(chat.notice).to_contain_text("could not be restored")
         expect(chat.notice).to_contain_text("kept above")
         assert chat.text().startswith(held)
         chat.shoot("lost-contact")
@@ -147,8 +147,8 @@ def test_no_way_back_keeps_the_text_and_can_be_continued(visit: Visit, server: S
         expect(chat.turns).to_have_count(1)
 
 
-def test_who_hears_from_the_server_does_not_give_up(visit: Visit, server: Server) -> None:
-    """A network that lets one event through and then cuts, again and again, is outlasted, with growing pauses."""
+def test_events_reset_the_count_of_failures(visit: Visit, server: Server) -> None:
+    """A network that cuts each connection after one event is retried with growing delays, without end."""
     chat = visit(server.page, fresh=True).connected()
     chat.page.clock.install()
     tick = 'id: 01run/2.0\ndata: {"success":true,"data":"","status":"processing","run_id":"01run"}\n\n'
@@ -168,36 +168,36 @@ def test_who_hears_from_the_server_does_not_give_up(visit: Visit, server: Server
         rounds += 1
     expect(chat.notice).to_be_hidden()
     assert len(resumed) == 15
-    assert rounds > 15  # more than 30 seconds of the page's clock: nobody was hammered
+    assert rounds > 15  # more than 30 seconds of the page's clock
 
 
-def test_an_end_without_a_last_event_is_a_break(visit: Visit, server: Server) -> None:
-    """A stream that closes properly, but before its terminal event, was handed over or cut off: the page resumes."""
+def test_an_end_without_a_terminal_event_is_a_broken_connection(visit: Visit, server: Server) -> None:
+    """The stream was handed over or cut off: the page resumes."""
     chat = visit(server.page).connected()
     rest = (
         'id: 01run/2.12\ndata: {"success":true,"data":" and half","status":"streaming","is_complete":false}\n\n'
         'id: 01run/3.0\ndata: {"success":true,"data":"","status":"complete","is_complete":true}\n\n'
     )
-    asked = []
+    requests = []
 
-    def go_on(route: Route) -> None:
-        asked.append(route.request.headers)
+    def resume(route: Route) -> None:
+        requests.append(route.request.headers)
         route.fulfill(content_type="text/event-stream", body=rest)
 
-    chat.instead(SMART, f"{PIECE}: bye\n\n")
-    chat.page.route(RUN, go_on)
+    chat.instead(SMART, f"{CHUNK}: bye\n\n")
+    chat.page.route(RUN, resume)
     chat.ask("hello")
     assert chat.ended().text() == "Half and half"
-    assert [headers["last-event-id"] for headers in asked] == ["01run/2.4"]
-    assert asked[0]["x-persona-resume"] == "1"
-    assert asked[0]["authorization"] == f"Bearer {server.token}"
+    assert [headers["last-event-id"] for headers in requests] == ["01run/2.4"]
+    assert requests[0]["x-persona-resume"] == "1"
+    assert requests[0]["authorization"] == f"Bearer {server.token}"
 
 
-def test_a_run_that_is_gone_is_called_gone(visit: Visit, server: Server) -> None:
-    """When the run cannot be read any more, nothing is started behind the reader's back."""
+def test_a_run_that_is_gone_is_not_started_again(visit: Visit, server: Server) -> None:
+    """The page keeps the text and shows a message."""
     chat = visit(server.page, requests_fail=True).connected()
-    chat.instead(SMART, PIECE)
-    for status, code, words in ((404, "not_found", "does not know this run"), (410, "gone", "no longer keeps")):
+    chat.instead(SMART, CHUNK)
+    for status, code, words in ((404, "not_found", "has no such run"), (410, "gone", "no longer keeps")):
         body = f'data: {{"success":false,"error":"x","code":"{code}","status":"error","is_complete":true}}\n\n'
         chat.instead(RUN, body, status=status)
         chat.ask("hello")
@@ -207,12 +207,12 @@ def test_a_run_that_is_gone_is_called_gone(visit: Visit, server: Server) -> None
         expect(chat.notice).to_contain_text("kept above")
 
 
-def test_204_means_that_all_is_read(visit: Visit, server: Server) -> None:
-    """A resumption that finds nothing more asks how the run ended."""
+def test_after_204_the_outcome_is_fetched(visit: Visit, server: Server) -> None:
+    """The stream has nothing more."""
     chat = visit(server.page).connected()
     shown = '{"success":true,"status":"complete","elapsed_time":2.5,"usage":null,"error":null,"code":null}'
 
-    chat.instead(SMART, PIECE)
+    chat.instead(SMART, CHUNK)
     chat.instead("**/api/runs/01run", shown, content_type="application/json")
     chat.instead(RUN, status=204)
     chat.ask("hello")
@@ -222,8 +222,8 @@ def test_204_means_that_all_is_read(visit: Visit, server: Server) -> None:
     expect(chat.summary).to_contain_text("2.5 s")
 
 
-def test_a_server_that_was_restarted(visit: Visit, tmp_path: Path) -> None:
-    """A run that died with its server is not known to the next one, and the page says so."""
+def test_a_run_lost_in_a_restart_is_reported(visit: Visit, tmp_path: Path) -> None:
+    """The next process does not have it."""
     flags = ("--backend", "tests.browser.backend:answer")
     with serving(tmp_path, *flags) as first:
         chat = visit(first.page, requests_fail=True).connected()
@@ -233,11 +233,11 @@ def test_a_server_that_was_restarted(visit: Visit, tmp_path: Path) -> None:
         first.crash()
     with serving(tmp_path, *flags, port=first.port):
         chat.ended()
-    expect(chat.notice).to_contain_text("does not know this run any more")
+    expect(chat.notice).to_contain_text("has no such run")
 
 
-def test_stop_reaches_a_run_that_was_picked_up(visit: Visit, server: Server) -> None:
-    """After a reload the run can still be stopped."""
+def test_a_resumed_run_can_be_stopped(visit: Visit, server: Server) -> None:
+    """After a reload."""
     chat = visit(server.page).connected()
     chat.ask("story wait=30")
     expect(chat.status).to_contain_text("elapsed")

@@ -1,4 +1,4 @@
-"""The page before several processes that share their runs: a rolling restart goes by unnoticed."""
+"""Rolling restart of several processes that share their runs, as seen on the page."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def workers(pid: int) -> list[int]:
 
 
 @needs_redis
-def test_a_page_is_handed_over_while_it_waits_and_while_it_writes(visit: Visit, tmp_path: Path) -> None:
-    """Both workers are replaced, one after the other; the answer is whole, and the query ran once."""
+def test_a_rolling_restart_interrupts_no_answer(visit: Visit, tmp_path: Path) -> None:
+    """Both workers are replaced, one after the other; the answer is complete, and the query ran once."""
     redis = RedisServer()
     flags = ("--backend=tests.browser.backend:answer", "--workers=2", f"--redis-url={redis.url}")
     try:

@@ -1,4 +1,4 @@
-"""A question is asked on the page, and its answer comes."""
+"""A question and its answer on the page."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from tests.browser.serving import Server
 
 
 def watch(chat: Conversation, selector: str) -> None:
-    """Note every text that a part of the turn shows on its way."""
+    """Record every text that an element of the turn shows."""
     chat.page.evaluate(
         """selector => {
           window.states = [];
-          const look = () => states.push(document.querySelector(selector)?.textContent ?? "");
+          const record = () => states.push(document.querySelector(selector)?.textContent ?? "");
           const options = {subtree: true, childList: true, characterData: true};
-          new MutationObserver(look).observe(document.getElementById('turns'), options);
+          new MutationObserver(record).observe(document.getElementById('turns'), options);
         }""",
         selector,
     )
 
 
 def watched(chat: Conversation) -> list[str]:
-    """Give the different texts that were shown, in their order."""
+    """Return the distinct texts that were shown, in order."""
     return [state for state in dict.fromkeys(chat.page.evaluate("states")) if state]
 
 
-def test_every_endpoint_answers_to_the_character(visit: Visit, server: Server) -> None:
-    """Whatever the endpoint, what is shown in the end is the answer."""
+def test_every_endpoint_shows_the_exact_answer(visit: Visit, server: Server) -> None:
+    """To the character."""
     chat = visit(server.page).connected()
     for endpoint in ("smart", "advanced", "basic", "chat"):
         chat.ask("story wait=0.3", endpoint=endpoint)
@@ -43,8 +43,8 @@ def test_every_endpoint_answers_to_the_character(visit: Visit, server: Server) -
         expect(chat.summary).to_contain_text(f"{len(STORY):,} characters")
 
 
-def test_progress_is_shown_while_it_happens(visit: Visit, server: Server) -> None:
-    """Status text, percentage, elapsed and remaining time are there while the backend works, and tick by themselves."""
+def test_progress_is_shown_while_the_backend_works(visit: Visit, server: Server) -> None:
+    """Status, percentage, elapsed and remaining time; the clock advances between events."""
     chat = visit(server.page).connected()
     watch(chat, ".elapsed")
     chat.ask("report story wait=7")
@@ -65,7 +65,7 @@ def test_progress_is_shown_while_it_happens(visit: Visit, server: Server) -> Non
 
 
 def test_the_answer_grows(visit: Visit, server: Server) -> None:
-    """Text is shown as it comes: every state on the way is a beginning of the answer."""
+    """Every state of the text is a prefix of the answer."""
     chat = visit(server.page).connected()
     watch(chat, ".answer")
     chat.ask("story wait=0.2")
@@ -75,8 +75,8 @@ def test_the_answer_grows(visit: Visit, server: Server) -> None:
     assert all(longer.startswith(shorter) for shorter, longer in pairwise([*states, STORY]))
 
 
-def test_an_answer_is_text_and_never_markup(visit: Visit, server: Server) -> None:
-    """Tags of an answer are shown as they are written, and nothing in them runs."""
+def test_an_answer_is_never_parsed_as_markup(visit: Visit, server: Server) -> None:
+    """Tags are shown as text, and no script runs."""
     chat = visit(server.page).connected()
     for endpoint in ("smart", "chat"):
         chat.ask("hostile", endpoint=endpoint)
@@ -87,12 +87,12 @@ def test_an_answer_is_text_and_never_markup(visit: Visit, server: Server) -> Non
 
 
 def test_the_options_are_sent(visit: Visit, server: Server) -> None:
-    """Prompt, mode, chunking and language go into the request; so does the promise to come back by oneself."""
+    """Prompt, mode, chunking and language in the body, and the header that promises to resume."""
     chat = visit(server.page).connected()
     page = chat.page
     page.locator("#options-toggle").click()
     page.get_by_label("Additional prompt").fill("请用中文回答")
-    page.get_by_role("radio", name="Replace it").check()
+    page.get_by_role("radio", name="Replace").check()
     page.get_by_label("Chunking").select_option("sentences")
     page.get_by_label("Language").select_option("en")
     with page.expect_request("**/api/stream_chat") as sent:
@@ -113,12 +113,12 @@ def test_the_options_are_sent(visit: Visit, server: Server) -> None:
     chat.ended()
 
 
-def test_one_conversation_until_a_new_one(visit: Visit, server: Server) -> None:
-    """Questions that follow each other share a conversation, and a new chat begins another."""
+def test_questions_share_a_conversation_until_a_new_chat(visit: Visit, server: Server) -> None:
+    """The new chat starts another one."""
     chat = visit(server.page).connected()
     conversations = []
-    for start_anew in (False, False, True):
-        if start_anew:
+    for is_new in (False, False, True):
+        if is_new:
             chat.page.get_by_role("button", name="New chat").click()
             expect(chat.turns).to_have_count(0)
         with chat.page.expect_request(SMART) as sent:
@@ -129,8 +129,8 @@ def test_one_conversation_until_a_new_one(visit: Visit, server: Server) -> None:
     assert first == second != third
 
 
-def test_keys_of_the_message_field(visit: Visit, server: Server) -> None:
-    """Shift+Enter makes a line, Enter that ends a composition chooses a word, and only a bare Enter sends."""
+def test_enter_sends_unless_shifted_or_composing(visit: Visit, server: Server) -> None:
+    """Shift+Enter starts a line; Enter in an input method selects a candidate."""
     chat = visit(server.page).connected()
     chat.page.locator("#username").fill("Ada")
     chat.message.fill("one")
@@ -147,7 +147,7 @@ def test_keys_of_the_message_field(visit: Visit, server: Server) -> None:
 
 
 def test_copy_and_ask_again(visit: Visit, server: Server) -> None:
-    """The answer can be copied to the character, and the same question asked once more."""
+    """The copy is exact, and the same question can be sent again."""
     chat = visit(server.page, permissions=["clipboard-read", "clipboard-write"]).connected()
     chat.ask("story wait=0.1", endpoint="chat")
     chat.ended()
@@ -160,7 +160,7 @@ def test_copy_and_ask_again(visit: Visit, server: Server) -> None:
 
 
 def test_raw_events_are_listed_and_bounded(visit: Visit, server: Server) -> None:
-    """The pane shows every event with its time; the oldest make room when there are too many."""
+    """Every event has its time; the oldest are dropped when there are too many."""
     chat = visit(server.page).connected()
     records = chat.show_events()
     chat.ask("hello")
@@ -179,8 +179,8 @@ def test_raw_events_are_listed_and_bounded(visit: Visit, server: Server) -> None
     expect(records).to_have_count(300)
 
 
-def test_bytes_may_come_one_at_a_time(visit: Visit, server: Server) -> None:
-    """Nothing depends on where a network cuts: not lines, not characters of several bytes."""
+def test_bytes_may_arrive_one_at_a_time(visit: Visit, server: Server) -> None:
+    """Neither lines nor multi-byte characters depend on packet boundaries."""
     with CuttingProxy(server.port, slice_bytes=1) as proxy:
         chat = visit(f"{server.address}/#token={server.token}").connected()
         chat.page.locator("#connection-toggle").click()
@@ -191,9 +191,9 @@ def test_bytes_may_come_one_at_a_time(visit: Visit, server: Server) -> None:
         assert chat.ended().text() == STORY
 
 
-def test_events_are_parsed_as_the_standard_says(visit: Visit, server: Server) -> None:
-    """Any newline ends a line, data of several lines are joined, comments and unknown fields pass by, and U+2028,
-    U+0085 and a form feed are text."""
+def test_events_are_parsed_as_in_the_standard(visit: Visit, server: Server) -> None:
+    """Any newline ends a line, data lines are joined, comments and unknown fields are ignored, and U+2028, U+0085 and a
+    form feed are text."""
     lines = [
         ": a comment",
         "retry: 1000",
