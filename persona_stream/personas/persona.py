@@ -1,27 +1,25 @@
-"""A persona: who answers, in what voice, and what they know.
+"""Personas, and their profiles: a folder with one TOML file per persona, whose file name is the username.
 
-Read personas from a folder: one TOML file a persona, and the file's name is the username.
+The profile of the persona ``AdaLovelace`` is the file ``AdaLovelace.toml``::
 
-A file called ``AdaLovelace.toml`` is the persona that requests call ``AdaLovelace``::
-
-    name = "Ada Lovelace 埃达·洛芙莱斯"      # the name people use, in one script or in both
-    languages = ["en", "zh"]               # the languages it speaks best, best first; ["en"] when left out
+    name = "Ada Lovelace 埃达·洛芙莱斯"      # the display name, in one script or in both
+    languages = ["en", "zh"]               # the languages it speaks, the best first; default: ["en"]
     prompt = \"\"\"
     You speak as Ada Lovelace, ...
-    \"\"\"                                    # its system prompt, for backends with a model; may be left out
+    \"\"\"                                    # the system prompt for model backends; optional
 
-    [line]                                 # who this is, in one line, by language code
+    [line]                                 # a tagline of one line, by language code
     en = "English mathematician who published the first program."
     zh = "英国数学家，发表了第一个程序。"
 
-    [[notes]]                              # what it knows; any number of notes, none at all too
-    topics = ["Analytical Engine", "分析机"]  # words that ask for this note; the first of a language is its title
+    [[notes]]                              # its knowledge: any number of notes, or none
+    topics = ["Analytical Engine", "分析机"]  # keywords; the first one in a language is the title
     source = "https://www.fourmilab.ch/babbage/sketch.html"
     text.en = "It had a mill and a store, and was never built."
     text.zh = "它有“工厂”和“仓库”，始终没有造成。"
 
-``line`` and every note's ``text`` hold at least the first of ``languages``. Usernames are 1 to 64 characters, and no
-two of a folder differ only in upper and lower case. Hidden files and other files than ``.toml`` are left alone.
+``line`` and the ``text`` of every note contain at least the first of ``languages``. Usernames are 1 to 64 characters,
+and unique in a folder, ignoring case. Hidden files, and files that are not ``.toml``, are ignored.
 """
 
 from __future__ import annotations
@@ -42,12 +40,12 @@ from persona_stream.errors import ConfigurationError
 
 @dataclass(frozen=True, slots=True)
 class KnowledgeItem:
-    """Hold one thing that a persona knows, with where it is from.
+    """Note: a fact that a persona knows, with its source.
 
     Attributes:
-        topics: words, of any language, that ask for this note.
-        text: the same fact by language code: ``{"en": ..., "zh": ...}``.
-        source: an address where it can be checked.
+        topics: the keywords, in any language.
+        text: the text by language code: ``{"en": ..., "zh": ...}``.
+        source: the URL of the source.
     """
 
     topics: tuple[str, ...]
@@ -57,15 +55,15 @@ class KnowledgeItem:
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """Hold a profile.
+    """Profile of a persona.
 
     Attributes:
         username: the name in requests.
-        name: the name people use.
-        line: who this is, in one line, by language code.
-        languages: the languages it speaks best, best first.
-        prompt: its system prompt.
-        notes: what it knows.
+        name: the display name.
+        tagline: a description of one line, by language code.
+        languages: the languages that it speaks, the best first.
+        prompt: the system prompt.
+        notes: the knowledge.
     """
 
     username: str
@@ -76,7 +74,7 @@ class Persona:
     notes: tuple[KnowledgeItem, ...] = field(default=(), repr=False)
 
 
-USERNAME_MAX = 64
+MAX_USERNAME_CHARS = 64
 
 _Language = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")]
 _Topics = Annotated[tuple[str, ...], Meta(min_length=1)]
@@ -89,7 +87,7 @@ class _NoteTable(Struct, forbid_unknown_fields=True):
     source: _Source
 
 
-class _File(Struct, forbid_unknown_fields=True):
+class _ProfileFile(Struct, forbid_unknown_fields=True):
     name: str
     line: dict[_Language, str]
     languages: Annotated[tuple[_Language, ...], Meta(min_length=1)] = ("en",)
@@ -98,17 +96,17 @@ class _File(Struct, forbid_unknown_fields=True):
 
 
 def load_personas(folder: Path) -> dict[str, Persona]:
-    """Read every persona of a folder, by username, in the order of the usernames.
+    """Load the personas in a folder, by username and in the order of the usernames.
 
     Raises:
-        ConfigurationError: the folder cannot be read or holds no persona, or a file breaks the format; the text names
+        ConfigurationError: the folder cannot be read or contains no profile, or a profile is invalid; the text names
             the file and the key.
     """
     return _load(folder)
 
 
 def bundled_personas() -> dict[str, Persona]:
-    """Read the personas that come with this package."""
+    """Load the personas that come with this package."""
     return _load(importlib.resources.files("persona_stream") / "personas")
 
 
@@ -116,52 +114,52 @@ def _load(folder: Traversable) -> dict[str, Persona]:
     try:
         files = [entry for entry in folder.iterdir() if _is_profile(entry)]
     except OSError as error:
-        raise ConfigurationError(f"profiles: {folder} is not a folder that can be read ({error.strerror})") from error
+        raise ConfigurationError(f"profiles: {folder} is not a readable folder ({error.strerror})") from error
     if not files:
         raise ConfigurationError(f"profiles: there is no .toml file in {folder}")
     personas: dict[str, Persona] = {}
-    taken: dict[str, Traversable] = {}
+    files_by_username: dict[str, Traversable] = {}
     for file in sorted(files, key=lambda file: (_username(file).casefold(), file.name)):
         persona = _read(file)
-        twin = taken.setdefault(persona.username.casefold(), file)
-        if twin is not file:
-            raise ConfigurationError(f"{file}: the username is the one of {twin.name}; rename one of the two")
+        other = files_by_username.setdefault(persona.username.casefold(), file)
+        if other is not file:
+            raise ConfigurationError(f"{file}: the username is already used by {other.name}; rename one of the files")
         personas[persona.username] = persona
     return personas
 
 
 def _is_profile(entry: Traversable) -> bool:
-    # Editors and file systems leave hidden twins behind (.Ada.toml.swp, ._Ada.toml): none of them is a persona.
+    # Editors and file systems leave hidden copies behind, such as ._Ada.toml.
     return entry.name.lower().endswith(".toml") and not entry.name.startswith(".") and entry.is_file()
 
 
 def _username(file: Traversable) -> str:
-    # Some file systems hand names back decomposed; requests come composed, and must find the same persona.
+    # Some file systems return names in decomposed form; requests have the composed form.
     return unicodedata.normalize("NFC", file.name[: -len(".toml")])
 
 
 def _read(file: Traversable) -> Persona:
     username = _username(file)
-    if len(username) > USERNAME_MAX or username != username.strip() or not username.isprintable():
+    if len(username) > MAX_USERNAME_CHARS or username != username.strip() or not username.isprintable():
         raise ConfigurationError(
-            f"{file}: the file's name is the username, and that has 1 to {USERNAME_MAX} printable characters "
-            "with no space at its ends"
+            f"{file}: the file name is the username, which must have 1 to {MAX_USERNAME_CHARS} printable characters, "
+            "and no space at either end"
         )
     try:
-        # Decoded here, because releases of msgspec differ in the error that they raise for another encoding.
+        # Decoded here, because msgspec's error for another encoding depends on its version.
         text = file.read_bytes().removeprefix(b"\xef\xbb\xbf").decode()
-        table = msgspec.toml.decode(text, type=_File)
+        table = msgspec.toml.decode(text, type=_ProfileFile)
     except OSError as error:
         raise ConfigurationError(f"{file}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{file}: is not UTF-8") from error
     except msgspec.MsgspecError as error:
-        raise ConfigurationError(f"{file}: {_counted_from_one(str(error))}") from error
+        raise ConfigurationError(f"{file}: {_one_based(str(error))}") from error
     return _persona(file, username, table)
 
 
-def _persona(file: Traversable, username: str, table: _File) -> Persona:
-    spoken = table.languages[0]
+def _persona(file: Traversable, username: str, table: _ProfileFile) -> Persona:
+    first_language = table.languages[0]
 
     def filled(text: str, key: str) -> str:
         if not text.strip():
@@ -169,8 +167,8 @@ def _persona(file: Traversable, username: str, table: _File) -> Persona:
         return text.strip()
 
     def translated(texts: dict[str, str], key: str) -> dict[str, str]:
-        if spoken not in texts:
-            raise ConfigurationError(f"{file}: `{key}` lacks `{spoken}`, the first of `languages`")
+        if first_language not in texts:
+            raise ConfigurationError(f"{file}: `{key}` lacks `{first_language}`, the first of `languages`")
         return {language: filled(text, f"{key}.{language}") for language, text in texts.items()}
 
     return Persona(
@@ -190,7 +188,7 @@ def _persona(file: Traversable, username: str, table: _File) -> Persona:
     )
 
 
-def _counted_from_one(message: str) -> str:
-    """Put the place in an error of msgspec the way people count: `$.notes[2].source` is note 3."""
+def _one_based(message: str) -> str:
+    """Rewrite the location in an error of msgspec, counting notes from one: `$.notes[2].source` is in note 3."""
     message = re.sub(r"\$\.notes\[(\d+)\]\.?", lambda found: f"note {int(found[1]) + 1}: ", message)
     return message.replace("`$.", "`").replace(": `", "`")

@@ -175,7 +175,7 @@ def test_what_is_no_folder_is_refused(tmp_path: Path, make: Callable[[Path], Non
     """The folder is named."""
     place = tmp_path / "personas"
     make(place)
-    with pytest.raises(ConfigurationError, match=re.escape(f"{place} is not a folder that can be read")):
+    with pytest.raises(ConfigurationError, match=re.escape(f"{place} is not a readable folder")):
         load_personas(place)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Unpack
+from functools import partial
+from typing import Unpack
 
 from persona_stream.backends.anthropic.request import build_request
 from persona_stream.backends.anthropic.response import parse_error, parse_message
 from persona_stream.backends.anthropic.stream import AnthropicStreamDecoder
 from persona_stream.backends.base import Backend
-from persona_stream.backends.providers.base import ErrorObject, StreamDecoder
+from persona_stream.backends.providers.base import ProviderAdapter
 from persona_stream.backends.providers.factory import (
     ClientOptions,
     endpoint_url,
@@ -17,38 +17,21 @@ from persona_stream.backends.providers.factory import (
     require_api_key,
     require_model,
 )
-from persona_stream.core.query import Answer, Query
 
 _NAME = "anthropic"
 _VERSION = "2023-06-01"
 
 
-@dataclass(frozen=True, slots=True)
-class AnthropicAdapter:
-    """Adapter for the Messages API, for one model.
-
-    Attributes:
-        max_tokens: maximum length of an answer, where the client sets none.
-    """
-
-    model: str
-    max_tokens: int
-
-    name: ClassVar = _NAME
-    # 529 is Anthropic's "overloaded_error".
-    retryable_statuses: ClassVar = frozenset({429, 502, 503, 504, 529})
-
-    def build_request(self, query: Query, *, stream: bool) -> dict[str, object]:
-        return build_request(query, self.model, self.max_tokens, stream=stream)
-
-    def parse_error(self, parsed: object) -> ErrorObject | None:
-        return parse_error(parsed)
-
-    def parse_completion(self, parsed: object) -> Answer:
-        return parse_message(parsed)
-
-    def stream_decoder(self) -> StreamDecoder:
-        return AnthropicStreamDecoder()
+def anthropic_adapter(model: str, max_tokens: int) -> ProviderAdapter:
+    """Create the adapter for the Messages API, for one model and a default ``max_tokens``."""
+    return ProviderAdapter(
+        name=_NAME,
+        retryable_statuses=frozenset({429, 502, 503, 504, 529}),  # 529 is Anthropic's "overloaded_error"
+        build_request=partial(build_request, model=model, max_tokens=max_tokens),
+        parse_error=parse_error,
+        parse_completion=parse_message,
+        stream_decoder=AnthropicStreamDecoder,
+    )
 
 
 def anthropic_backend(
@@ -77,7 +60,7 @@ def anthropic_backend(
     model = require_model(model, _NAME)
     key = require_api_key(api_key, _NAME)
     return make_provider_backend(
-        AnthropicAdapter(model, max_tokens),
+        anthropic_adapter(model, max_tokens),
         model=model,
         url=address.removesuffix("/messages").removesuffix("/v1") + "/v1/messages",
         headers={"anthropic-version": _VERSION} | ({"x-api-key": key} if key else {}),

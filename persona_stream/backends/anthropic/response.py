@@ -4,34 +4,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from typing import Any
 
 from persona_stream.backends.providers.base import ErrorObject
 from persona_stream.backends.providers.errors import ProviderError
-from persona_stream.backends.providers.responses import loads_lenient, map_finish_reason
+from persona_stream.backends.providers.responses import (
+    loads_lenient,
+    map_finish_reason,
+    string_or_empty,
+    unknown_fields,
+)
 from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.query import Answer, Finish, Usage
-
-
-def parse_tool_input(arguments: str) -> dict[str, object]:
-    """Parse the arguments of a call, which are an object in this API and elsewhere JSON as the model wrote it.
-
-    Invalid JSON, from a careless model or one that reached its token limit, becomes the single argument ``arguments``,
-    so that the conversation can continue and the model sees its mistake.
-    """
-    parsed = loads_lenient(arguments)
-    if isinstance(parsed, dict):
-        return parsed
-    return {"arguments": arguments} if arguments.strip() else {}
-
-
-def dump_tool_input(value: object) -> str:
-    """Serialize the ``input`` of a call; a string was assembled from a stream, and is JSON already."""
-    if isinstance(value, str):
-        return value.strip() or "{}"
-    return "{}" if value is None else json.dumps(value, ensure_ascii=False)
-
 
 logger = logging.getLogger("persona_stream.backends.anthropic")
 
@@ -73,9 +58,9 @@ def _parse_content(blocks: list[Any], message: Mapping[Any, Any], raw: object) -
     for block in blocks:
         match block:
             case {"type": "text", **rest}:
-                text += _string(rest.get("text"))
+                text += string_or_empty(rest.get("text"))
             case {"type": "thinking", **rest}:
-                reasoning += _string(rest.get("thinking"))
+                reasoning += string_or_empty(rest.get("thinking"))
             case {"type": "tool_use", "id": str(id_), "name": str(name), **rest}:
                 calls.append(ToolCall(id_, name, dump_tool_input(rest.get("input"))))
             case {"type": "tool_use"}:
@@ -83,10 +68,7 @@ def _parse_content(blocks: list[Any], message: Mapping[Any, Any], raw: object) -
             case dict():
                 unknown_blocks.append(block)
     reason = message.get("stop_reason")
-    finish = map_finish_reason(reason, _FINISHES, has_calls=bool(calls), logger=logger, field="stop_reason")
-    # An answer that reached the client's token limit before its first word is not an error.
-    if not (text.strip() or calls or finish == "length"):
-        raise ProviderError("filtered" if finish == "filter" else "empty", f"no text, stop_reason {reason!r:.100}")
+    finish = map_finish_reason(reason, _FINISHES, text=text, has_calls=bool(calls), logger=logger, field="stop_reason")
     usage = message.get("usage")
     return Answer(
         text,
@@ -113,26 +95,35 @@ def _parse_usage(usage: object) -> Usage | None:
 
 def _provider_fields(message: Mapping[Any, Any], unknown_blocks: list[Any], usage: object) -> ProviderFields | None:
     fields = {
-        "message": _unknown_fields(message, _KNOWN_MESSAGE_FIELDS),
+        "message": unknown_fields(message, _KNOWN_MESSAGE_FIELDS),
         "content": unknown_blocks,
-        "usage": _unknown_fields(usage, _KNOWN_USAGE_FIELDS),
+        "usage": unknown_fields(usage, _KNOWN_USAGE_FIELDS),
     }
     found = {location: unknown for location, unknown in fields.items() if unknown}
     return ProviderFields("anthropic", found) if found else None
-
-
-def _unknown_fields(value: object, known: Set[str]) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        return {}
-    return {name: item for name, item in value.items() if name not in known and item is not None}
 
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""
+def parse_tool_input(arguments: str) -> dict[str, object]:
+    """Parse the arguments of a call, which are an object in this API and elsewhere JSON as the model wrote it.
+
+    Invalid JSON, from a careless model or one that reached its token limit, becomes the single argument ``arguments``,
+    so that the conversation can continue and the model sees its mistake.
+    """
+    parsed = loads_lenient(arguments)
+    if isinstance(parsed, dict):
+        return parsed
+    return {"arguments": arguments} if arguments.strip() else {}
+
+
+def dump_tool_input(value: object) -> str:
+    """Serialize the ``input`` of a call; a string was assembled from a stream, and is JSON already."""
+    if isinstance(value, str):
+        return value.strip() or "{}"
+    return "{}" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 _STATUS_BY_ERROR_TYPE: Mapping[str, int] = {
@@ -161,4 +152,4 @@ def parse_error(parsed: object) -> ErrorObject | None:
         case _:
             kind, message = None, parsed.get("message")
     status = _STATUS_BY_ERROR_TYPE.get(kind, 500) if isinstance(kind, str) else 500
-    return ErrorObject(status, message=message if isinstance(message, str) else "")
+    return ErrorObject(status, message=string_or_empty(message))

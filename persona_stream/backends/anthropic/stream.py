@@ -48,12 +48,15 @@ class AnthropicStreamDecoder:
 
     @property
     def is_complete(self) -> bool:
+        """Whether the finish reason was received."""
         return self.is_closed or self._message.get("stop_reason") is not None
 
     def close(self) -> None:
+        """Record the end of the stream."""
         self.is_closed = True
 
     def feed(self, event: Mapping[str, Any]) -> list[StreamDelta]:
+        """Decode the next event."""
         match event:
             case {"type": "content_block_delta", "delta": dict() as delta}:
                 return self._feed_delta(event.get("index"), delta)
@@ -68,6 +71,7 @@ class AnthropicStreamDecoder:
         return []
 
     def result(self) -> Answer:
+        """Return the answer without the text and the reasoning, which ``feed`` returned."""
         content = [block.result() for block in self._blocks]
         message = {"type": "message", **self._message, "content": content, "usage": self._usage}
         return replace(parse_message(message), text="", reasoning=None)
@@ -75,7 +79,7 @@ class AnthropicStreamDecoder:
     def _update(self, fields: Mapping[str, Any], usage: object) -> None:
         _merge(self._message, {name: value for name, value in fields.items() if name not in ("content", "usage")})
         if isinstance(usage, dict):
-            # Counts are cumulative, and some providers repeat at the end only those that have changed.
+            # Counts are cumulative, and at the end some providers repeat changed ones only.
             _merge(self._usage, usage)
 
     def _start_block(self, index: object, block: dict[str, Any]) -> list[StreamDelta]:

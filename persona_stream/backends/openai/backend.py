@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Unpack
+from functools import partial
+from typing import Unpack
 
 from persona_stream.backends.base import Backend
 from persona_stream.backends.openai.request import build_request
 from persona_stream.backends.openai.response import parse_completion, parse_error
 from persona_stream.backends.openai.stream import OpenAIStreamDecoder
-from persona_stream.backends.providers.base import ErrorObject, StreamDecoder
+from persona_stream.backends.providers.base import ProviderAdapter
 from persona_stream.backends.providers.factory import (
     ClientOptions,
     endpoint_url,
@@ -17,32 +17,21 @@ from persona_stream.backends.providers.factory import (
     require_api_key,
     require_model,
 )
-from persona_stream.core.query import Answer, Query
 
 _NAME = "openai"
 _ENDPOINT = "/chat/completions"
 
 
-@dataclass(frozen=True, slots=True)
-class OpenAIAdapter:
-    """Adapter for the Chat Completions API, for one model."""
-
-    model: str
-
-    name: ClassVar = _NAME
-    retryable_statuses: ClassVar = frozenset({429, 502, 503, 504})
-
-    def build_request(self, query: Query, *, stream: bool) -> dict[str, object]:
-        return build_request(query, self.model, stream=stream)
-
-    def parse_error(self, parsed: object) -> ErrorObject | None:
-        return parse_error(parsed)
-
-    def parse_completion(self, parsed: object) -> Answer:
-        return parse_completion(parsed)
-
-    def stream_decoder(self) -> StreamDecoder:
-        return OpenAIStreamDecoder()
+def openai_adapter(model: str) -> ProviderAdapter:
+    """Create the adapter for the Chat Completions API, for one model."""
+    return ProviderAdapter(
+        name=_NAME,
+        retryable_statuses=frozenset({429, 502, 503, 504}),
+        build_request=partial(build_request, model=model),
+        parse_error=parse_error,
+        parse_completion=parse_completion,
+        stream_decoder=OpenAIStreamDecoder,
+    )
 
 
 def openai_backend(
@@ -69,7 +58,7 @@ def openai_backend(
     model = require_model(model, _NAME)
     key = require_api_key(api_key, _NAME)
     return make_provider_backend(
-        OpenAIAdapter(model),
+        openai_adapter(model),
         model=model,
         url=address.removesuffix(_ENDPOINT) + _ENDPOINT,
         headers={"Authorization": f"Bearer {key}"} if key else {},

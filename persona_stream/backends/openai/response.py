@@ -9,13 +9,13 @@ import json
 import logging
 import re
 import uuid
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from persona_stream.backends.providers.base import ErrorObject
 from persona_stream.backends.providers.errors import ErrorKind, ProviderError
-from persona_stream.backends.providers.responses import map_finish_reason
+from persona_stream.backends.providers.responses import map_finish_reason, string_or_empty, unknown_fields
 from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.query import Answer, Finish, Usage
 
@@ -59,10 +59,9 @@ def _parse_message(message: dict[str, Any], reason: object, body: Mapping[Any, A
     calls = parse_tool_calls(message.get("tool_calls"))
     if isinstance(reason, str) and reason in _FAILURES:
         raise ProviderError(_FAILURES[reason], f"finish_reason {reason!r}", fallback_allowed=True)
-    finish = map_finish_reason(reason, _FINISHES, has_calls=bool(calls), logger=logger, field="finish_reason")
-    # An answer that reached the client's token limit before its first word is not an error.
-    if not (text.strip() or calls or finish == "length"):
-        raise ProviderError("filtered" if finish == "filter" else "empty", f"no text, finish_reason {reason!r:.100}")
+    finish = map_finish_reason(
+        reason, _FINISHES, text=text, has_calls=bool(calls), logger=logger, field="finish_reason"
+    )
     return Answer(
         text,
         reasoning or None,
@@ -158,10 +157,10 @@ class ToolCallAssembler:
         """Add a part and return the text of it that is kept."""
         function = part.get("function")
         function = function if isinstance(function, dict) else {}
-        id_ = _string(part.get("id"))
-        name = _string(function.get("name"))
+        id_ = string_or_empty(part.get("id"))
+        name = string_or_empty(function.get("name"))
         arguments = function.get("arguments")
-        text = json.dumps(arguments, ensure_ascii=False) if isinstance(arguments, dict) else _string(arguments)
+        text = json.dumps(arguments, ensure_ascii=False) if isinstance(arguments, dict) else string_or_empty(arguments)
         if kept := id_ + name + text:
             call = self._find(part.get("index"), id_, name)
             call.id = call.id or id_
@@ -203,25 +202,15 @@ class ToolCallAssembler:
         return call
 
 
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
 def provider_fields(message: Mapping[str, Any], body: Mapping[str, Any]) -> ProviderFields | None:
     """Return the unknown fields of a response, by their location; ``None`` if there are none."""
     fields = {
-        "message": _unknown_fields(message, KNOWN_MESSAGE_FIELDS),
-        "completion": _unknown_fields(body, _KNOWN_BODY_FIELDS),
-        "usage": _unknown_fields(body.get("usage"), _KNOWN_USAGE_FIELDS),
+        "message": unknown_fields(message, KNOWN_MESSAGE_FIELDS),
+        "completion": unknown_fields(body, _KNOWN_BODY_FIELDS),
+        "usage": unknown_fields(body.get("usage"), _KNOWN_USAGE_FIELDS),
     }
     found = {location: unknown for location, unknown in fields.items() if unknown}
     return ProviderFields("openai", found) if found else None
-
-
-def _unknown_fields(value: object, known: Set[str]) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        return {}
-    return {name: item for name, item in value.items() if name not in known and item is not None}
 
 
 _KIND_BY_CODE: Mapping[str, ErrorKind] = {
@@ -246,10 +235,10 @@ def parse_error(parsed: object) -> ErrorObject | None:
     if not error:
         return None
     if not isinstance(error, dict):
-        return ErrorObject(message=_string(error))
+        return ErrorObject(message=string_or_empty(error))
     code = error.get("code")
     kind = _KIND_BY_CODE.get(code) if isinstance(code, str) else None
-    return ErrorObject(_error_status(code), kind, _string(error.get("message")))
+    return ErrorObject(_error_status(code), kind, string_or_empty(error.get("message")))
 
 
 def _error_status(code: object) -> int:

@@ -34,12 +34,15 @@ class OpenAIStreamDecoder:
 
     @property
     def is_complete(self) -> bool:
+        """Whether the finish reason was received."""
         return self.is_closed or self._finish_reason is not None
 
     def close(self) -> None:
+        """Record the end of the stream."""
         self.is_closed = True
 
     def feed(self, event: Mapping[str, Any]) -> list[StreamDelta]:
+        """Decode the next chunk."""
         for name, value in event.items():
             if value is not None and (name in self._body or len(self._body) < MAX_BODY_FIELDS):
                 self._body[name] = value
@@ -55,6 +58,7 @@ class OpenAIStreamDecoder:
                 return []
 
     def result(self) -> Answer:
+        """Return the answer without the text and the reasoning, which ``feed`` returned."""
         calls = [
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in self._calls.result()

@@ -6,7 +6,7 @@ limits, retries and error texts are common to all providers, and live in the oth
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -44,6 +44,14 @@ class StreamDelta(Struct, frozen=True):
     text: str
 
 
+class BuildRequest(Protocol):
+    """Function that builds the JSON body of a request."""
+
+    def __call__(self, query: Query, *, stream: bool) -> Mapping[str, object]:
+        """Return the body for a query; ``stream`` requests a stream."""
+        ...
+
+
 class StreamDecoder(Protocol):
     """Decoder of one stream of events."""
 
@@ -78,33 +86,22 @@ class StreamDecoder(Protocol):
         ...
 
 
-class ProviderAdapter(Protocol):
-    """Translation between queries and one API format."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderAdapter:
+    """Translation between queries and one API format, as pure functions.
 
-    @property
-    def name(self) -> str: ...
+    Attributes:
+        name: name of the format, in the log and in upstream calls.
+        retryable_statuses: the HTTP statuses after which another attempt may succeed.
+        build_request: builds the JSON body of a request.
+        parse_error: returns the error object in a response body or a stream event, or ``None``.
+        parse_completion: parses a response body; raises ``ProviderError`` if it contains no answer.
+        stream_decoder: creates a decoder for one stream.
+    """
 
-    @property
-    def retryable_statuses(self) -> frozenset[int]:
-        """The HTTP statuses after which another attempt may succeed."""
-        ...
-
-    def build_request(self, query: Query, *, stream: bool) -> Mapping[str, object]:
-        """Build the JSON body of a request."""
-        ...
-
-    def parse_error(self, parsed: object) -> ErrorObject | None:
-        """Return the error object in a response body or a stream event, or ``None``."""
-        ...
-
-    def parse_completion(self, parsed: object) -> Answer:
-        """Parse a response body.
-
-        Raises:
-            ProviderError: it contains no answer.
-        """
-        ...
-
-    def stream_decoder(self) -> StreamDecoder:
-        """Create a decoder for one stream."""
-        ...
+    name: str
+    retryable_statuses: frozenset[int]
+    build_request: BuildRequest
+    parse_error: Callable[[object], ErrorObject | None]
+    parse_completion: Callable[[object], Answer]
+    stream_decoder: Callable[[], StreamDecoder]

@@ -15,7 +15,7 @@ from persona_stream.backends.base import Backend, Capability
 from persona_stream.backends.providers.base import ProviderAdapter
 from persona_stream.backends.providers.client import ProviderClient
 from persona_stream.backends.providers.retry import MAX_ATTEMPTS, CircuitBreaker, RetryBudget
-from persona_stream.backends.providers.transport import HttpTransport, SessionPool, create_session, proxy_settings_for
+from persona_stream.backends.providers.transport import HttpTransport, SessionPool, session_factory
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.errors import ConfigurationError
 
@@ -75,8 +75,8 @@ def make_provider_backend(
     if session := options.get("session"):
         sessions = SessionPool(session, lambda: nullcontext(session))
     else:
-        proxies = proxy_settings_for(url)
-        sessions = SessionPool(create_session(proxies), lambda: create_session(proxies))
+        create_session = session_factory(url)
+        sessions = SessionPool(create_session(), create_session)
     breaker = CircuitBreaker(f"provider {adapter.name}, model {model}", clock)
     client = ProviderClient(
         adapter=adapter,

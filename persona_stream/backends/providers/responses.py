@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
+from typing import Any
 
 import msgspec
 
@@ -114,22 +115,40 @@ def parse_response(response: Response, adapter: ProviderAdapter, now: float) -> 
 
 
 def map_finish_reason(
-    reason: object, finishes: Mapping[str, Finish], *, has_calls: bool, logger: logging.Logger, field: str
+    reason: object, finishes: Mapping[str, Finish], *, text: str, has_calls: bool, logger: logging.Logger, field: str
 ) -> Finish:
-    """Map a provider's finish reason; an answer with tool calls ends in ``tools``, whatever its reason.
+    """Map a provider's finish reason; an answer with tool calls ends in ``tools`` for any other normal reason.
 
     Args:
         reason: the provider's reason.
         finishes: the known reasons.
+        text: the text of the answer.
         has_calls: whether the answer contains tool calls.
         logger: logs unknown reasons.
         field: name of the provider's field, for the log.
+
+    Raises:
+        ProviderError: the answer is empty. One that reached the client's token limit before its first word is not.
     """
     finish = finishes.get(reason) if isinstance(reason, str) else None
     if finish is None:
         finish = "stop"
         if reason is not None:
             logger.info("the answer may be incomplete: unknown %s %.100r", field, reason)
+    if not (text.strip() or has_calls or finish == "length"):
+        raise ProviderError("filtered" if finish == "filter" else "empty", f"no text, {field} {reason!r:.100}")
     if finish in ("stop", "tools"):
         return "tools" if has_calls else "stop"
     return finish
+
+
+def unknown_fields(value: object, known: Set[str]) -> dict[str, Any]:
+    """Return the fields of an object that are neither known nor ``null``."""
+    if not isinstance(value, Mapping):
+        return {}
+    return {name: item for name, item in value.items() if name not in known and item is not None}
+
+
+def string_or_empty(value: object) -> str:
+    """Return an untrusted value if it is a string, and an empty string otherwise."""
+    return value if isinstance(value, str) else ""

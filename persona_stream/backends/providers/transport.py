@@ -122,6 +122,7 @@ class BufferedAdapter(HTTPAdapter):
     """Adapter with buffered responses, except through a proxy."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """Create the pools with buffered connections."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
@@ -153,44 +154,33 @@ class SessionPool:
                 yield session
 
 
-@dataclass(frozen=True, slots=True)
-class ProxySettings:
-    """Proxies and trusted certificates for an address, from the environment.
+def session_factory(url: str) -> Callable[[], requests.Session]:
+    """Return a function that creates sessions for hundreds of concurrent requests to one URL.
 
-    Attributes:
-        proxies: the proxies by scheme, in the form of requests.
-        verify: path of the trusted certificates, or ``True`` for those of requests.
-    """
-
-    proxies: Mapping[str, str]
-    verify: bool | str
-
-
-def proxy_settings_for(url: str) -> ProxySettings:
-    """Read ``HTTPS_PROXY``, ``NO_PROXY``, ``REQUESTS_CA_BUNDLE`` and the like.
-
-    Proxies are ignored for this machine, where they are seldom intended and never work.
+    Proxies and trusted certificates are read from the environment once (``HTTPS_PROXY``, ``NO_PROXY``,
+    ``REQUESTS_CA_BUNDLE``). Proxies are ignored for this machine, where they are seldom intended and never work.
     """
     with requests.Session() as session:
-        merged = session.merge_environment_settings(url, {}, None, None, None)
+        environment = session.merge_environment_settings(url, {}, None, None, None)
     is_local = _is_loopback(urlsplit(url).hostname or "")
-    return ProxySettings({} if is_local else merged["proxies"], merged["verify"] or True)
 
+    def create_session() -> requests.Session:
+        session = requests.Session()
+        # Otherwise requests reads ~/.netrc for each request, and replaces the API key with the credentials there.
+        session.trust_env = False
+        session.proxies = {} if is_local else dict(environment["proxies"])
+        session.verify = environment["verify"] or True
+        # A cookie would link the requests of different users.
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        # The retry policy alone decides on retries. A full pool opens another connection instead of blocking.
+        adapter = BufferedAdapter(
+            pool_connections=1, pool_maxsize=MAX_IDLE_CONNECTIONS, max_retries=0, pool_block=False
+        )
+        session.mount("http://", adapter)
+        session.mount("https://", adapter)
+        return session
 
-def create_session(settings: ProxySettings) -> requests.Session:
-    """Create a session for hundreds of concurrent requests to one address."""
-    session = requests.Session()
-    # Otherwise requests reads ~/.netrc for each request, and replaces the API key with the credentials there.
-    session.trust_env = False
-    session.proxies = dict(settings.proxies)
-    session.verify = settings.verify
-    # A cookie would link the requests of different users.
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-    # The retry policy alone decides on retries. A full pool opens another connection instead of blocking.
-    adapter = BufferedAdapter(pool_connections=1, pool_maxsize=MAX_IDLE_CONNECTIONS, max_retries=0, pool_block=False)
-    session.mount("http://", adapter)
-    session.mount("https://", adapter)
-    return session
+    return create_session
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.backends.anthropic.backend import AnthropicAdapter
+from persona_stream.backends.anthropic.backend import anthropic_adapter
 from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.backends.providers.responses import parse_response
 from persona_stream.backends.providers.transport import Response
@@ -25,7 +25,7 @@ CALLED_BARELY = ToolCall("toolu_1", "look", "{}")
 
 def read(body: object, status: int = 200, **headers: str) -> Answer:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return parse_response(Response(status, headers, content), AnthropicAdapter("m1", 4096), 0.0)
+    return parse_response(Response(status, headers, content), anthropic_adapter("m1", 4096), 0.0)
 
 
 def extras(reason: str = "end_turn", **more: Any) -> ProviderFields:

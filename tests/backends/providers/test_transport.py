@@ -22,8 +22,7 @@ from persona_stream.backends.providers.transport import (
     HttpTransport,
     SessionPool,
     StreamedResponse,
-    create_session,
-    proxy_settings_for,
+    session_factory,
 )
 from persona_stream.core.clock import monotonic_wall_clock
 from tests.backends.fake_provider import Provider, cut, cuts, http, provider, steps, stream
@@ -133,7 +132,7 @@ TEXT = b"".join(WORDS)
 def posted(served: Provider, read: Callable[[StreamedResponse], object], times: int = 1) -> object:
     """Read an answer, and do so again on the same connection."""
     clock = monotonic_wall_clock()
-    with create_session(proxy_settings_for(served.base_url)) as session:
+    with session_factory(served.base_url)() as session:
         wire = HttpTransport(served.base_url, {}, SessionPool(session, lambda: session), clock)
         for _ in range(times):
             with wire.post({}, clock() + 30, stream=True) as incoming:
