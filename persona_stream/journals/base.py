@@ -1,12 +1,10 @@
-"""Where the facts of runs are kept.
+"""Contract of journals: the stores of the facts of runs.
 
-A ``Journal`` is the list of one run's facts, and ``Journals`` all of them. The contract of both, for every kind:
-
-* ``append`` keeps the journal's law: after an ending it changes nothing, so the first ending wins, whoever else
-  tries. A fact shows in ``entries`` when it is kept for good: at once in memory, else soon.
-* ``entries`` only grows. Whoever listens is called after it grew, once or more, in the hub, and must not block.
-* A journal without an ending is kept. One with an ending is kept for the retention, unless the bound on memory
-  trims it first, oldest ending first; either way it is ``Gone`` from then on, and never comes back.
+Invariants:
+    After a final fact ``append`` changes nothing, so the first final fact wins, regardless of the writer.
+    ``entries`` only grows. A fact is visible there once it is stored: at once in memory, shortly after in Redis.
+    A journal without a final fact is kept. A finished one is kept for the retention period, unless the memory limit
+    evicts it earlier, oldest end first; from then on it is ``Gone`` and never returns.
 """
 
 from __future__ import annotations
@@ -27,12 +25,12 @@ KEY_CONFLICT_MESSAGE = "This Idempotency-Key was used for another request: use a
 
 
 class IdempotencyKey(Struct, frozen=True):
-    """Say under which key a run is started, and for what request.
+    """Idempotency key of a request.
 
     Attributes:
-        key: the idempotency key.
+        key: the key.
         fingerprint: a digest of the request.
-        joins: whether a run that holds the key is given instead of a new one; else the new one takes the key.
+        joins: whether the run that holds the key is returned instead of a new one; if not, the new run takes the key.
     """
 
     key: str
@@ -41,117 +39,103 @@ class IdempotencyKey(Struct, frozen=True):
 
 
 class Journal(Protocol):
-    """Keep the facts of one run."""
+    """Journal of one run."""
 
     @property
     def entries(self) -> Sequence[Entry]:
-        """The facts so far, oldest first; the first is ``Accepted``."""
-        ...
+        """Facts so far, oldest first; the first is ``Accepted``."""
 
     @property
     def is_unavailable(self) -> bool:
-        """Whether what keeps it is out of reach, so that what happens does not show yet."""
-        ...
+        """Whether the store is unavailable, so that new facts are not visible yet."""
 
     def append(self, fact: Fact) -> bool:
-        """Write a fact of this moment, without waiting; ``False`` when the run is known to have ended before."""
-        ...
+        """Append a fact with the current time, without waiting. Return ``False`` if the run is known to have ended."""
 
     def subscribe(self, listener: Listener) -> None:
-        """Have ``listener`` called whenever the journal has grown."""
-        ...
+        """Register a listener, which is called in the event loop's thread when ``entries`` grew; it must not block."""
 
     def unsubscribe(self, listener: Listener) -> None:
-        """Undo ``listen``."""
-        ...
+        """Remove a listener."""
 
     def has_remote_subscribers(self) -> bool:
-        """Tell whether other processes have readers of it. May wait, and says ``True`` when it cannot be told."""
-        ...
+        """Return whether other processes follow this journal. May wait; ``True`` if that cannot be determined."""
 
     def refresh(self) -> None:
-        """Show what is kept by now. For whoever knows of more than ``entries`` has: word of it may be on its way here.
+        """Load all stored facts, for a caller that knows of later facts than ``entries`` has.
 
         Raises:
-            Unavailable: what keeps it is out of reach.
+            Unavailable: the store is unavailable.
         """
-        ...
 
 
 class JournalStore(Protocol):
-    """Keep the journals of all runs. Whatever reads or begins one may wait for a store, and then raises
-    ``Unavailable`` within two seconds when that is out of reach."""
+    """Store of the journals of all runs.
+
+    Methods that read or create a journal may wait for the store; they raise ``Unavailable`` within two seconds if it is
+    unavailable.
+    """
 
     @property
     def is_shared(self) -> bool:
-        """Whether other processes can read them, and go on when this one stops."""
-        ...
+        """Whether other processes can read the journals and continue when this process stops."""
 
     @property
     def process_count(self) -> int:
-        """How many processes share them, this one too, as far as that is known here."""
-        ...
+        """Number of processes that share the store, including this one, as far as known."""
 
-    def create(self, accepted: Accepted, claim: IdempotencyKey | None) -> tuple[Journal, bool]:
-        """Begin a journal with this fact, or give the one that holds the claim; and whether it is new.
+    def create(self, accepted: Accepted, idempotency_key: IdempotencyKey | None) -> tuple[Journal, bool]:
+        """Create a journal, or return the one that holds the idempotency key; and whether it is new.
 
         Raises:
-            Conflict: the claim's key was used for another request.
+            Conflict: the key was used for another request.
         """
-        ...
 
-    def find_by_key(self, owner: str, claim: IdempotencyKey) -> Journal | None:
-        """Give the run that ``begin`` would give instead of a new one, if there is one. Raises as ``begin``."""
-        ...
+    def find_by_key(self, owner: str, idempotency_key: IdempotencyKey) -> Journal | None:
+        """Return the journal that ``create`` would return instead of a new one, if any. Raises like ``create``."""
 
     def find(self, run_id: str) -> Journal:
-        """Give a journal as it is at this moment.
+        """Return a journal as of now.
 
         Raises:
-            NotFound: there never was one, as far as anybody can tell.
-            Gone: it is past its retention.
+            NotFound: the run is unknown.
+            Gone: the run is past its retention period.
         """
-        ...
 
     def follow(self, run_id: str) -> Journal:
-        """Give a journal that goes on growing. Raises as ``find``."""
-        ...
+        """Return a journal that keeps growing. Raises like ``find``."""
 
     def list_for_owner(self, owner: str, before: str | None, limit: int) -> Sequence[Journal]:
-        """Give an owner's journals, newest first; only runs that began before run ``before``, if given."""
-        ...
+        """Return an owner's journals, newest first; with ``before``, only runs older than that run id."""
 
     def secret(self) -> str:
-        """Give a random secret that is the same for all who share these journals, and lives as long as they do."""
-        ...
+        """Return a random secret that all processes of this store share, as long as the store exists."""
 
     def unavailable_services(self) -> Sequence[str]:
-        """Name what keeps them and is out of reach. May wait for it, at most two seconds."""
-        ...
+        """Return the names of required services that are unavailable. May wait for at most two seconds."""
 
     def close(self) -> None:
-        """Let go of what keeps them."""
-        ...
+        """Release the resources of the store."""
 
 
 def run_terms(journal: Journal) -> Accepted:
-    """Give the terms of a run."""
+    """Return the terms of a run."""
     return facts.run_terms(journal.entries)
 
 
 def has_ended(journal: Journal) -> bool:
-    """Tell whether a run has its ending."""
+    """Return whether a run has ended."""
     return facts.has_ended(journal.entries)
 
 
-def not_found_error(run_id: str, was_trimmed: bool, retention: float, now: float) -> HTTPError:
-    """Say why there is no journal of this name: its name tells when it began."""
-    if was_trimmed or is_expired(run_id, retention, now):
+def not_found_error(run_id: str, was_evicted: bool, retention: float, now: float) -> HTTPError:
+    """Create the error for a run without a journal; its id tells its age."""
+    if was_evicted or is_expired(run_id, retention, now):
         return Gone("This run is past its retention: its answer is no longer kept, and it will not be run again")
     return NotFound("There is no such run")
 
 
 def is_expired(run_id: str, retention: float, now: float) -> bool:
-    """Tell whether a run's name alone says that it is past its retention."""
-    began = timestamp_of(run_id)
-    return began is not None and began + retention < now
+    """Return whether a run is past its retention period according to its id."""
+    created_at = timestamp_of(run_id)
+    return created_at is not None and created_at + retention < now

@@ -1,4 +1,4 @@
-"""Journals in the memory of this process: lost with it, read by nobody else, and faster than anything."""
+"""Journals in the memory of this process: fast, but lost with the process and readable only by it."""
 
 from __future__ import annotations
 
@@ -20,35 +20,38 @@ from persona_stream.journals.base import (
     run_terms,
 )
 
-_ENTRY_BYTES = 200  # about what an entry takes beside its text
-_TOMBSTONES = 100_000  # runs trimmed early that are remembered as gone, unless their name alone says so
+_ENTRY_OVERHEAD_BYTES = 200  # approximate size of an entry without its text
+_MAX_TOMBSTONES = 100_000  # of evicted runs whose ids do not imply yet that they are gone
 
 
 class MemoryJournal:
-    """Keep one run's facts in a list."""
+    """Journal in a list."""
 
-    __slots__ = ("_clock", "_listeners", "_on_end", "bytes", "claim", "ended_at", "entries")
+    __slots__ = ("_clock", "_listeners", "_on_end", "bytes", "ended_at", "entries", "idempotency_key")
 
     is_unavailable = False
 
     def __init__(
-        self, first: Fact, claim: IdempotencyKey | None, clock: Clock, on_end: Callable[[MemoryJournal], None]
+        self, accepted: Accepted, key: IdempotencyKey | None, clock: Clock, on_end: Callable[[MemoryJournal], None]
     ) -> None:
-        self._clock, self._on_end, self.claim = clock, on_end, claim
+        self._clock = clock
+        self._on_end = on_end
         self._listeners: list[Listener] = []
+        self.idempotency_key = key
         self.entries: list[Entry] = []
         self.bytes = 0
         self.ended_at: float | None = None
-        self.append(first)
+        self.append(accepted)
 
     def append(self, fact: Fact) -> bool:
+        """Append a fact; see ``Journal``."""
         if self.ended_at is not None:
             return False
         entry = Entry(self._clock(), fact)
         self.entries.append(entry)
-        # A character takes one to four bytes in memory; utf-8 is a fair guess that costs no second copy of ASCII.
+        # A character takes one to four bytes in memory; two is an estimate that needs no encoded copy of the text.
         text = text_of(fact)
-        self.bytes += _ENTRY_BYTES + (len(text) if text.isascii() else 2 * len(text))
+        self.bytes += _ENTRY_OVERHEAD_BYTES + (len(text) if text.isascii() else 2 * len(text))
         if is_ending(fact):
             self.ended_at = entry.at
             self._on_end(self)
@@ -57,53 +60,62 @@ class MemoryJournal:
         return True
 
     def subscribe(self, listener: Listener) -> None:
+        """Register a listener."""
         self._listeners.append(listener)
 
     def unsubscribe(self, listener: Listener) -> None:
+        """Remove a listener."""
         self._listeners.remove(listener)
 
     def has_remote_subscribers(self) -> bool:
+        """Return ``False``: no other process can read the journal."""
         return False
 
     def refresh(self) -> None:
-        pass  # what is kept shows at once
+        """Return at once: facts are visible as soon as they are appended."""
 
 
 class MemoryJournalStore:
-    """Keep every run that has not ended, and ended ones within ``retention`` seconds and ``retention_bytes``."""
+    """Store of all unfinished runs, and of finished ones within ``retention`` seconds and ``retention_bytes``."""
 
     is_shared = False
     process_count = 1
 
     def __init__(self, clock: Clock, retention: float, retention_bytes: int) -> None:
-        self._clock, self._retention, self._retention_bytes = clock, retention, retention_bytes
+        self._clock = clock
+        self._retention = retention
+        self._retention_bytes = retention_bytes
         self._journals: dict[str, MemoryJournal] = {}
-        self._owned: dict[str, dict[str, MemoryJournal]] = {}
-        self._claims: dict[tuple[str, str], MemoryJournal] = {}
-        self._ended: OrderedDict[str, MemoryJournal] = OrderedDict()
-        self._ended_bytes = 0
+        self._by_owner: dict[str, dict[str, MemoryJournal]] = {}
+        self._by_key: dict[tuple[str, str], MemoryJournal] = {}
+        self._finished: OrderedDict[str, MemoryJournal] = OrderedDict()
+        self._finished_bytes = 0
         self._secret = secrets.token_urlsafe(32)
         self._tombstones: OrderedDict[str, None] = OrderedDict()
 
-    def create(self, accepted: Accepted, claim: IdempotencyKey | None) -> tuple[Journal, bool]:
-        if claim is not None and (known := self.find_by_key(accepted.owner, claim)) is not None:
+    def create(self, accepted: Accepted, idempotency_key: IdempotencyKey | None) -> tuple[Journal, bool]:
+        """Create a journal, or return the one that holds the idempotency key."""
+        if idempotency_key is not None and (known := self.find_by_key(accepted.owner, idempotency_key)) is not None:
             return known, False
         self._evict_expired()
-        journal = MemoryJournal(accepted, claim, self._clock, self._retain)
+        journal = MemoryJournal(accepted, idempotency_key, self._clock, self._retain)
         self._journals[accepted.run_id] = journal
-        self._owned.setdefault(accepted.owner, {})[accepted.run_id] = journal
-        if claim is not None:
-            self._claims[accepted.owner, claim.key] = journal
+        self._by_owner.setdefault(accepted.owner, {})[accepted.run_id] = journal
+        if idempotency_key is not None:
+            self._by_key[accepted.owner, idempotency_key.key] = journal
         return journal, True
 
-    def find_by_key(self, owner: str, claim: IdempotencyKey) -> Journal | None:
+    def find_by_key(self, owner: str, idempotency_key: IdempotencyKey) -> Journal | None:
+        """Return the journal that holds the idempotency key, if any."""
         self._evict_expired()
-        journal = self._claims.get((owner, claim.key)) if claim.joins else None
-        if journal is not None and journal.claim is not None and journal.claim.fingerprint != claim.fingerprint:
+        journal = self._by_key.get((owner, idempotency_key.key)) if idempotency_key.joins else None
+        held = None if journal is None else journal.idempotency_key
+        if held is not None and held.fingerprint != idempotency_key.fingerprint:
             raise Conflict(KEY_CONFLICT_MESSAGE)
         return journal
 
     def find(self, run_id: str) -> Journal:
+        """Return a journal as of now."""
         self._evict_expired()
         journal = self._journals.get(run_id)
         if journal is not None:
@@ -111,54 +123,59 @@ class MemoryJournalStore:
         raise not_found_error(run_id, run_id in self._tombstones, self._retention, self._clock())
 
     def follow(self, run_id: str) -> Journal:
+        """Return a journal that keeps growing."""
         return self.find(run_id)
 
     def list_for_owner(self, owner: str, before: str | None, limit: int) -> Sequence[Journal]:
+        """Return an owner's journals, newest first."""
         self._evict_expired()
-        owned = self._owned.get(owner, {})
-        older = (run_id for run_id in sorted(owned, reverse=True) if before is None or run_id < before)
-        return [owned[run_id] for run_id in islice(older, limit)]
+        journals = self._by_owner.get(owner, {})
+        run_ids = (run_id for run_id in sorted(journals, reverse=True) if before is None or run_id < before)
+        return [journals[run_id] for run_id in islice(run_ids, limit)]
 
     def secret(self) -> str:
+        """Return the secret of this process."""
         return self._secret
 
     def unavailable_services(self) -> Sequence[str]:
+        """Return no names: the memory is always available."""
         return ()
 
     def close(self) -> None:
-        """Leave it to the end of the process."""
+        """Do nothing: the memory is released with the process."""
 
     def _retain(self, journal: MemoryJournal) -> None:
-        self._ended[run_terms(journal).run_id] = journal
-        self._ended_bytes += journal.bytes
+        self._finished[run_terms(journal).run_id] = journal
+        self._finished_bytes += journal.bytes
 
     def _evict_expired(self) -> None:
-        while self._ended:
-            run_id, journal = next(iter(self._ended.items()))
+        while self._finished:
+            run_id, journal = next(iter(self._finished.items()))
             expired = journal.ended_at is not None and journal.ended_at + self._retention < self._clock()
-            if not expired and self._ended_bytes <= self._retention_bytes:
+            if not expired and self._finished_bytes <= self._retention_bytes:
                 break
             self._evict(run_id, journal)
 
     def _evict(self, run_id: str, journal: MemoryJournal) -> None:
-        del self._ended[run_id], self._journals[run_id]
-        self._ended_bytes -= journal.bytes
+        del self._finished[run_id], self._journals[run_id]
+        self._finished_bytes -= journal.bytes
         owner = run_terms(journal).owner
-        owned = self._owned[owner]
-        del owned[run_id]
-        if not owned:
-            del self._owned[owner]
-        # A later run may have taken its key, and may be forgotten already.
-        if journal.claim is not None and self._claims.get((owner, journal.claim.key)) is journal:
-            del self._claims[owner, journal.claim.key]
+        journals = self._by_owner[owner]
+        del journals[run_id]
+        if not journals:
+            del self._by_owner[owner]
+        # A later run may have taken the key over, and may be evicted already.
+        held = journal.idempotency_key
+        if held is not None and self._by_key.get((owner, held.key)) is journal:
+            del self._by_key[owner, held.key]
         self._add_tombstone(run_id)
 
     def _add_tombstone(self, run_id: str) -> None:
-        """Remember that a run is gone, for as long as its name does not say so."""
+        """Record that a run is gone, until its id implies that."""
         self._tombstones[run_id] = None
         now = self._clock()
         while self._tombstones:
             oldest = next(iter(self._tombstones))
-            if len(self._tombstones) <= _TOMBSTONES and not is_expired(oldest, self._retention, now):
+            if len(self._tombstones) <= _MAX_TOMBSTONES and not is_expired(oldest, self._retention, now):
                 break
             del self._tombstones[oldest]

@@ -176,7 +176,7 @@ def test_what_was_searched_has_what_happened(written: Written) -> None:
     assert "persona_stream" in written.places["stdout"]
     for place in ("stderr", "the database", "the answers", "the traces"):
         assert written.run_id in written.places[place], place
-    for text in ("Redis is out of reach", "credentials", "started"):
+    for text in ("Redis is unavailable", "credentials", "started"):
         assert text in written.places["stderr"]
     assert "persona_stream_runs" in written.places["the answers"]
     assert written.ticket in written.places["the answers"]

@@ -1,4 +1,4 @@
-"""What every kind of journal does: the same tests for all of them, each in a world of its kind."""
+"""Contract suite of journal stores; each kind of store runs it with a harness of its own."""
 
 from __future__ import annotations
 
@@ -15,222 +15,224 @@ from persona_stream.journals.base import IdempotencyKey, Journal, JournalStore, 
 from tests.fakes import accepted
 
 
-class World(Protocol):
-    """Have a clock, and journals of one kind."""
+class Harness(Protocol):
+    """Clock and factory of stores of one kind."""
 
     def make(self, retention_bytes: int = 10_000) -> JournalStore:
-        """Make journals whose retention is one unit of time."""
-        ...
+        """Create a store whose retention is one unit of time."""
 
     def now(self) -> float:
-        """Tell the moment."""
-        ...
+        """Return the current time."""
 
     def wait(self, units: float) -> None:
-        """Let time pass."""
-        ...
+        """Advance the time."""
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until something is true that must be so soon."""
-        ...
+        """Wait until a condition is true; fail if it takes too long."""
 
 
-def begin(world: World, journals: JournalStore, owner: str = "alice", claim: IdempotencyKey | None = None) -> Journal:
-    journal, is_new = journals.create(order(world, owner), claim)
+def create(harness: Harness, store: JournalStore, owner: str = "alice", key: IdempotencyKey | None = None) -> Journal:
+    journal, is_new = store.create(accepted_run(harness, owner), key)
     assert is_new
     return journal
 
 
-def order(world: World, owner: str = "alice") -> object:
-    return msgspec.structs.replace(accepted(), run_id=new_run_id(world.now()), owner=owner)
+def accepted_run(harness: Harness, owner: str = "alice") -> object:
+    return msgspec.structs.replace(accepted(), run_id=new_run_id(harness.now()), owner=owner)
 
 
 def facts(journal: Journal) -> list[Fact]:
     return [entry.fact for entry in journal.entries]
 
 
-def write(world: World, journal: Journal, *written: Fact) -> None:
-    """Write facts, and wait until they are kept."""
+def write(harness: Harness, journal: Journal, *written: Fact) -> None:
+    """Append facts and wait until they are stored."""
     count = len(journal.entries) + len(written)
     for fact in written:
         assert journal.append(fact)
-    world.until(lambda: len(journal.entries) == count)
+    harness.until(lambda: len(journal.entries) == count)
 
 
-def names(journals: Sequence[Journal]) -> list[str]:
+def run_ids(journals: Sequence[Journal]) -> list[str]:
     return [run_terms(journal).run_id for journal in journals]
 
 
-def test_a_journal_keeps_facts_with_their_moments(world):
-    """Oldest first, and the first is the terms."""
-    journal = begin(world, world.make())
-    before = world.now()
-    write(world, journal, Started())
+def test_a_journal_stores_facts_with_their_times(harness):
+    """Oldest first, starting with the terms of the run."""
+    journal = create(harness, harness.make())
+    before = harness.now()
+    write(harness, journal, Started())
     assert facts(journal) == [run_terms(journal), Started()]
-    assert before <= journal.entries[1].at <= world.now()
+    assert before <= journal.entries[1].at <= harness.now()
 
 
-def test_who_has_everything_catches_up_with_nothing(world):
-    """While it runs and after."""
-    journal = begin(world, world.make())
+def test_refreshing_a_complete_journal_changes_nothing(harness):
+    """During the run and after its end."""
+    journal = create(harness, harness.make())
     journal.refresh()
-    write(world, journal, Started())
+    write(harness, journal, Started())
     journal.refresh()
-    write(world, journal, Failed("cancelled"))
+    write(harness, journal, Failed("cancelled"))
     journal.refresh()
     assert facts(journal) == [run_terms(journal), Started(), Failed("cancelled")]
 
 
-def test_the_first_ending_wins(world):
-    """Whoever comes later changes nothing, and is told so."""
-    journal = begin(world, world.make())
+def test_the_first_final_fact_wins(harness):
+    """Later facts are rejected."""
+    journal = create(harness, harness.make())
     assert journal.append(Failed("cancelled"))
     assert not journal.append(Answered("too late"))
     assert not journal.append(ProgressReported("", 0.5))
-    world.until(lambda: len(journal.entries) == 2)
+    harness.until(lambda: len(journal.entries) == 2)
     assert facts(journal)[1:] == [Failed("cancelled")]
     assert not journal.append(Answered("too late"))
 
 
-def test_listeners_hear_of_every_fact_until_they_leave(world):
-    """And who leaves while being told is not told again."""
-    journal, heard = begin(world, world.make()), []
+def test_listeners_are_called_for_each_fact_until_they_unsubscribe(harness):
+    """A listener may unsubscribe while it is called."""
+    journal = create(harness, harness.make())
+    calls: list[object] = []
 
     def once() -> None:
-        heard.append("once")
+        calls.append("once")
         journal.unsubscribe(once)
 
     def always() -> None:
-        heard.append(len(journal.entries))
+        calls.append(len(journal.entries))
 
     journal.subscribe(once)
     journal.subscribe(always)
-    write(world, journal, Started())
-    write(world, journal, Answered("Hi."))
-    assert heard == ["once", 2, 3]
+    write(harness, journal, Started())
+    write(harness, journal, Answered("Hi."))
+    assert calls == ["once", 2, 3]
 
 
-def test_a_run_is_found_until_its_retention_has_passed(world):
-    """Then it is gone: not unknown, and never run again."""
-    journals = world.make()
-    run_id = run_terms(journal := begin(world, journals)).run_id
-    world.wait(2.0)
-    assert facts(journals.find(run_id)) == facts(journal), "without an ending it is kept however long it takes"
-    write(world, journal, Answered("Hi."))
-    world.wait(0.3)
-    assert facts(journals.find(run_id)) == facts(journal)
-    world.wait(1.1)
-    for find in (journals.find, journals.follow):
+def test_a_run_is_found_until_its_retention_ends(harness):
+    """Then it is gone, which differs from unknown."""
+    store = harness.make()
+    run_id = run_terms(journal := create(harness, store)).run_id
+    harness.wait(2.0)
+    assert facts(store.find(run_id)) == facts(journal), "an unfinished run is kept"
+    write(harness, journal, Answered("Hi."))
+    harness.wait(0.3)
+    assert facts(store.find(run_id)) == facts(journal)
+    harness.wait(1.1)
+    for find in (store.find, store.follow):
         with pytest.raises(Gone):
             find(run_id)
 
 
-def test_a_run_that_nobody_remembers_is_gone_by_its_name_alone(world):
-    """Names carry their beginning, so a restart does not turn old runs into unknown ones."""
-    journals, now = world.make(), world.now()
+def test_an_old_run_id_is_gone_without_a_tombstone(harness):
+    """Run ids contain their creation time, so old runs stay gone after a restart."""
+    store = harness.make()
+    now = harness.now()
     with pytest.raises(Gone):
-        journals.find(new_run_id(now - 61.0))
+        store.find(new_run_id(now - 61.0))
     for name in (new_run_id(now + 100.0), "nonsense", ""):
-        for find in (journals.find, journals.follow):
+        for find in (store.find, store.follow):
             with pytest.raises(NotFound):
                 find(name)
 
 
-def test_the_oldest_endings_are_trimmed_when_memory_is_short(world):
-    """The bound holds for ended runs; what was trimmed is gone, though its time had not come."""
-    journals = world.make(retention_bytes=6_000)
-    trimmed = []
+def test_the_runs_with_the_oldest_end_are_evicted_above_the_memory_limit(harness):
+    """The limit applies to finished runs; evicted runs are gone before their retention ends."""
+    store = harness.make(retention_bytes=6_000)
+    evicted = []
     for _ in range(5):
-        journal = begin(world, journals, claim=IdempotencyKey(f"key {len(trimmed)}", "digest"))
-        write(world, journal, Answered("x" * 2_000))
-        trimmed.append(run_terms(journal).run_id)
-    running = run_terms(begin(world, journals)).run_id
-    world.until(lambda: _is_gone(journals, trimmed[2]))
-    assert all(_is_gone(journals, name) for name in trimmed[:3])
-    for name in (*trimmed[3:], running):
-        assert run_terms(journals.find(name)).run_id == name
-    assert journals.find_by_key("alice", IdempotencyKey("key 0", "digest")) is None
-    assert journals.find_by_key("alice", IdempotencyKey("key 4", "digest")) is not None
+        journal = create(harness, store, key=IdempotencyKey(f"key {len(evicted)}", "digest"))
+        write(harness, journal, Answered("x" * 2_000))
+        evicted.append(run_terms(journal).run_id)
+    running = run_terms(create(harness, store)).run_id
+    harness.until(lambda: _is_gone(store, evicted[2]))
+    assert all(_is_gone(store, name) for name in evicted[:3])
+    for name in (*evicted[3:], running):
+        assert run_terms(store.find(name)).run_id == name
+    assert store.find_by_key("alice", IdempotencyKey("key 0", "digest")) is None
+    assert store.find_by_key("alice", IdempotencyKey("key 4", "digest")) is not None
 
 
-def _is_gone(journals: JournalStore, name: str) -> bool:
+def _is_gone(store: JournalStore, name: str) -> bool:
     try:
-        journals.find(name)
+        store.find(name)
     except Gone:
         return True
     return False
 
 
-def test_the_same_claim_is_the_same_run(world):
-    """While it runs and after; for its owner alone; and for the same request alone."""
-    journals, claim = world.make(), IdempotencyKey("key", "digest")
-    assert journals.find_by_key("alice", claim) is None
-    journal = begin(world, journals, claim=claim)
+def test_the_same_key_returns_the_same_run(harness):
+    """During the run and after its end, but only for its owner and the same request."""
+    store = harness.make()
+    key = IdempotencyKey("key", "digest")
+    assert store.find_by_key("alice", key) is None
+    journal = create(harness, store, key=key)
 
     def is_known() -> None:
-        for known, is_new in (journals.create(order(world), claim), (journals.find_by_key("alice", claim), False)):
+        for known, is_new in (store.create(accepted_run(harness), key), (store.find_by_key("alice", key), False)):
             assert known is not None
             assert not is_new
             assert run_terms(known) == run_terms(journal)
 
     is_known()
-    assert journals.find_by_key("bob", claim) is None
-    for claims in (journals.find_by_key, lambda owner, claim: journals.create(order(world, owner), claim)):
+    assert store.find_by_key("bob", key) is None
+    for claims in (store.find_by_key, lambda owner, key: store.create(accepted_run(harness, owner), key)):
         with pytest.raises(Conflict, match="Idempotency-Key"):
             claims("alice", IdempotencyKey("key", "another digest"))
-    write(world, journal, Answered("Hi."))
+    write(harness, journal, Answered("Hi."))
     is_known()
-    world.wait(1.4)
-    assert journals.find_by_key("alice", claim) is None
-    begin(world, journals, claim=claim)
+    harness.wait(1.4)
+    assert store.find_by_key("alice", key) is None
+    create(harness, store, key=key)
 
 
-def test_a_claim_that_does_not_join_takes_its_key_over(world):
-    """Then whoever joins under that key is given the newest run."""
-    journals = world.make()
-    taking, joining = IdempotencyKey("key", "digest", joins=False), IdempotencyKey("key", "digest")
-    first = begin(world, journals, claim=taking)
-    second = begin(world, journals, claim=taking)
-    assert journals.find_by_key("alice", taking) is None
-    assert run_terms(journals.create(order(world), joining)[0]) == run_terms(second)
-    write(world, first, Answered("Hi."))
-    world.wait(1.4)
-    assert _is_gone(journals, run_terms(first).run_id)
-    assert run_terms(journals.create(order(world), joining)[0]) == run_terms(second)
+def test_a_key_that_does_not_join_is_taken_over_by_the_new_run(harness):
+    """A later request that joins receives the newest run."""
+    store = harness.make()
+    taking = IdempotencyKey("key", "digest", joins=False)
+    joining = IdempotencyKey("key", "digest")
+    first = create(harness, store, key=taking)
+    second = create(harness, store, key=taking)
+    assert store.find_by_key("alice", taking) is None
+    assert run_terms(store.create(accepted_run(harness), joining)[0]) == run_terms(second)
+    write(harness, first, Answered("Hi."))
+    harness.wait(1.4)
+    assert _is_gone(store, run_terms(first).run_id)
+    assert run_terms(store.create(accepted_run(harness), joining)[0]) == run_terms(second)
 
 
-def test_a_key_may_be_forgotten_before_the_run_that_had_it_first(world):
-    """The later run ends first, and goes first."""
-    journals, taking = world.make(), IdempotencyKey("key", "digest", joins=False)
-    first, second = begin(world, journals, claim=taking), begin(world, journals, claim=taking)
-    write(world, second, Answered("Hi."))
-    world.wait(1.4)
-    assert _is_gone(journals, run_terms(second).run_id)
-    write(world, first, Answered("Hi."))
-    world.wait(1.4)
-    assert _is_gone(journals, run_terms(first).run_id)
-    begin(world, journals, claim=IdempotencyKey("key", "digest"))
+def test_a_key_may_expire_before_its_first_run(harness):
+    """The later run ends and expires first."""
+    store = harness.make()
+    taking = IdempotencyKey("key", "digest", joins=False)
+    first = create(harness, store, key=taking)
+    second = create(harness, store, key=taking)
+    write(harness, second, Answered("Hi."))
+    harness.wait(1.4)
+    assert _is_gone(store, run_terms(second).run_id)
+    write(harness, first, Answered("Hi."))
+    harness.wait(1.4)
+    assert _is_gone(store, run_terms(first).run_id)
+    create(harness, store, key=IdempotencyKey("key", "digest"))
 
 
-def test_an_owner_sees_its_own_runs_newest_first(world):
-    """Page by page, and nobody else's."""
-    journals = world.make()
+def test_the_runs_of_an_owner_are_listed_newest_first(harness):
+    """In pages, without the runs of other owners."""
+    store = harness.make()
     mine: list[str] = []
     for owner in ("alice", "bob", "alice", "alice"):
-        world.wait(0.01)
-        journal = begin(world, journals, owner=owner)
+        harness.wait(0.01)
+        journal = create(harness, store, owner=owner)
         if owner == "alice":
             mine.insert(0, run_terms(journal).run_id)
-    assert names(journals.list_for_owner("alice", None, 9)) == mine
-    assert names(journals.list_for_owner("alice", None, 2)) == mine[:2]
-    assert names(journals.list_for_owner("alice", mine[0], 9)) == mine[1:]
-    assert list(journals.list_for_owner("carol", None, 9)) == []
+    assert run_ids(store.list_for_owner("alice", None, 9)) == mine
+    assert run_ids(store.list_for_owner("alice", None, 2)) == mine[:2]
+    assert run_ids(store.list_for_owner("alice", mine[0], 9)) == mine[1:]
+    assert list(store.list_for_owner("carol", None, 9)) == []
 
 
-def test_nothing_is_missing_and_nobody_else_reads(world):
-    """All is well."""
-    journals = world.make()
-    assert list(journals.unavailable_services()) == []
-    journal = begin(world, journals)
+def test_a_healthy_store_has_no_unavailable_services_and_no_remote_subscribers(harness):
+    """A new journal is available and has no remote subscribers."""
+    store = harness.make()
+    assert list(store.unavailable_services()) == []
+    journal = create(harness, store)
     assert not journal.is_unavailable
     assert not journal.has_remote_subscribers()

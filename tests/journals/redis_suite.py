@@ -1,4 +1,4 @@
-"""Journals in Redis keep the contract, and more: run in a process that gevent has patched."""
+"""Contract suite and further tests of journals in Redis; needs a process that is patched by gevent."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from persona_stream.errors import ConfigurationError, Conflict, Gone, NotFound, 
 from persona_stream.journals.base import IdempotencyKey, Journal, run_terms
 from persona_stream.journals.redis.store import RedisJournalStore
 from tests.journals.contract import *  # noqa: F403 - the tests of the contract
-from tests.journals.contract import begin, facts, names, order, write
+from tests.journals.contract import accepted_run, create, facts, run_ids, write
 from tests.redis_server import RedisServer
 
 _UNIT = 1.5
 
 
-class World:
-    """Have a Redis, and processes that share it."""
+class Harness:
+    """Redis server, and stores that share it like processes."""
 
     def __init__(self, server: RedisServer) -> None:
-        self.server, self.now = server, monotonic_wall_clock()
-        self._made: list[RedisJournalStore] = []
+        self.server = server
+        self.now = monotonic_wall_clock()
+        self._stores: list[RedisJournalStore] = []
 
     def make(self, retention_bytes: int = 10_000, lease: float = 3.0) -> RedisJournalStore:
-        self._made.append(
+        self._stores.append(
             RedisJournalStore(self.server.url, self.now, lease=lease, retention=_UNIT, retention_bytes=retention_bytes)
         )
-        return self._made[-1]
+        return self._stores[-1]
 
     def wait(self, units: float) -> None:
-        gevent.sleep(units * _UNIT)  # Redis forgets by its own clock, which cannot be set
+        gevent.sleep(units * _UNIT)  # keys expire by the clock of Redis, which cannot be faked
 
     def until(self, condition: Callable[[], bool], seconds: float = 5.0) -> None:
         with gevent.Timeout(seconds):
@@ -46,8 +47,8 @@ class World:
                 gevent.sleep(0.005)
 
     def close(self) -> None:
-        for journals in self._made:
-            journals.close()
+        for store in self._stores:
+            store.close()
 
 
 @pytest.fixture(scope="session")
@@ -58,15 +59,15 @@ def server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def world(server: RedisServer) -> Iterator[World]:
+def harness(server: RedisServer) -> Iterator[Harness]:
     server.client().flushall()
-    world = World(server)
-    yield world
-    world.close()
+    harness = Harness(server)
+    yield harness
+    harness.close()
 
 
 def spy(server: RedisServer, seen: list[str]) -> gevent.Greenlet:
-    """Note the name of every command that a client sends; what scripts do inside Redis counts once, as the script."""
+    """Record the name of each command that a client sends; the commands of scripts are ignored."""
 
     def watch() -> None:
         with redis.Redis.from_url(server.url, decode_responses=True) as client, client.monitor() as monitor:
@@ -81,300 +82,301 @@ def spy(server: RedisServer, seen: list[str]) -> gevent.Greenlet:
     return greenlet
 
 
-def test_a_run_costs_few_commands(world: World):
-    """Five at the most from start to end, two for each process that reads it, one in a while for the lease."""
-    here, there = world.make(retention_bytes=10**6, lease=60.0), world.make(retention_bytes=10**6, lease=60.0)
-    for journals in (here, there):  # so that Redis knows the scripts
-        write(world, begin(world, journals), Started(), Answered("Hi."))
-        world.until(lambda journals=journals: journals.unavailable_services() == ())
+def test_a_run_costs_few_commands(harness: Harness):
+    """At most four for the run, two for each process that follows it, and periodic lease renewals."""
+    here, there = harness.make(retention_bytes=10**6, lease=60.0), harness.make(retention_bytes=10**6, lease=60.0)
+    for store in (here, there):  # loads the scripts
+        write(harness, create(harness, store), Started(), Answered("Hi."))
+        harness.until(lambda store=store: store.unavailable_services() == ())
     seen: list[str] = []
-    watching = spy(world.server, seen)
-    journal = begin(world, here, claim=IdempotencyKey("key", "digest"))
-    write(world, journal, Started())
-    write(world, journal, Answered("Hi."))
+    watching = spy(harness.server, seen)
+    journal = create(harness, here, key=IdempotencyKey("key", "digest"))
+    write(harness, journal, Started())
+    write(harness, journal, Answered("Hi."))
     run = [name for name in seen[1:] if name != "MONITOR"]
-    assert run.count("EVALSHA") == len(run) <= 4  # one of them may be a lease's
+    assert run.count("EVALSHA") == len(run) <= 4  # one of them may renew a lease
     del seen[1:]
-    journal = begin(world, here)
-    write(world, journal, Started())
+    journal = create(harness, here)
+    write(harness, journal, Started())
     del seen[1:]
     read = there.follow(run_terms(journal).run_id)
     read.subscribe(lambda: None)
-    write(world, journal, Answered("Hi."))
-    world.until(lambda: has_ended(read.entries))
+    write(harness, journal, Answered("Hi."))
+    harness.until(lambda: has_ended(read.entries))
     assert [name for name in seen[1:] if name != "EVALSHA"] == ["SUBSCRIBE", "XRANGE"]
     watching.kill()
 
 
-def test_connections_do_not_grow_with_runs(world: World):
-    """Two for each process, however much is run and read."""
-    before = len(world.server.client().client_list())
-    here, there = world.make(retention_bytes=10**7), world.make(retention_bytes=10**7)
-    journals = [begin(world, here) for _ in range(300)]
+def test_connections_do_not_grow_with_runs(harness: Harness):
+    """Each process has two."""
+    before = len(harness.server.client().client_list())
+    here, there = harness.make(retention_bytes=10**7), harness.make(retention_bytes=10**7)
+    journals = [create(harness, here) for _ in range(300)]
     followed = [there.follow(run_terms(journal).run_id) for journal in journals]
     for journal in followed:
         journal.subscribe(lambda: None)
     for journal in journals:
         journal.append(Answered("Hi."))
-    world.until(lambda: all(has_ended(journal.entries) for journal in followed))
-    assert len(world.server.client().client_list()) <= before + 4
+    harness.until(lambda: all(has_ended(journal.entries) for journal in followed))
+    assert len(harness.server.client().client_list()) <= before + 4
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_who_comes_at_any_moment_sees_every_fact_once(world: World, seed: int):
-    """History, then live, with no gap and no double; also when connections break meanwhile."""
-    dice = random.Random(seed)
-    here, there = world.make(retention_bytes=10**7), world.make(retention_bytes=10**7)
-    journal = begin(world, here)
+def test_a_subscriber_at_any_time_receives_each_fact_once(harness: Harness, seed: int):
+    """Stored facts, then live ones, without gaps and duplicates, also when connections break."""
+    rng = random.Random(seed)
+    here, there = harness.make(retention_bytes=10**7), harness.make(retention_bytes=10**7)
+    journal = create(harness, here)
     journal.append(Started())
-    written = [TextDelta(f"{number} " * dice.choice((1, 1, 10, 6000))) for number in range(120)]
-    readers: list[Journal] = []
+    written = [TextDelta(f"{number} " * rng.choice((1, 1, 10, 6000))) for number in range(120)]
+    subscribed: list[Journal] = []
 
-    def read_again_and_again() -> None:
+    def subscribe_repeatedly() -> None:
         while not has_ended(journal.entries):
             followed = there.follow(run_terms(journal).run_id)
             followed.subscribe(lambda: None)
-            readers.append(followed)
-            gevent.sleep(dice.random() * 0.05)  # the next reader comes when it likes
+            subscribed.append(followed)
+            gevent.sleep(rng.random() * 0.05)
 
-    reading = gevent.spawn(read_again_and_again)
+    reading = gevent.spawn(subscribe_repeatedly)
     for fact in written:
         journal.append(fact)
-        if dice.random() < 0.3:
-            gevent.sleep(dice.random() * 0.02)  # as backends do, between two pieces
-        if dice.random() < 0.03:
-            world.server.client().client_kill_filter(_type=dice.choice(("normal", "pubsub")), skipme=True)
+        if rng.random() < 0.3:
+            gevent.sleep(rng.random() * 0.02)  # the interval between two chunks of a backend
+        if rng.random() < 0.03:
+            harness.server.client().client_kill_filter(_type=rng.choice(("normal", "pubsub")), skipme=True)
     journal.append(Answered("the end"))
-    world.until(lambda: has_ended(journal.entries), 20)
+    harness.until(lambda: has_ended(journal.entries), 20)
     reading.join(20)
     everything = [run_terms(journal), Started(), *written, Answered("the end")]
     assert facts(journal) == everything
-    for followed in readers:
-        world.until(lambda followed=followed: has_ended(followed.entries), 20)
+    for followed in subscribed:
+        harness.until(lambda followed=followed: has_ended(followed.entries), 20)
         assert facts(followed) == everything
     assert facts(there.find(run_terms(journal).run_id)) == everything
 
 
-def test_what_was_not_heard_of_is_read_when_somebody_knows_of_it(world: World):
-    """In portions, and once; and who asks may follow on, also when the last other reader leaves meanwhile."""
-    here, there = world.make(retention_bytes=10**7), world.make(retention_bytes=10**7)
-    journal = begin(world, here)
+def test_refresh_reads_facts_whose_messages_were_missed(harness: Harness):
+    """In several reads, each fact once; the journal stays tracked when its last listener leaves meanwhile."""
+    here, there = harness.make(retention_bytes=10**7), harness.make(retention_bytes=10**7)
+    journal = create(harness, here)
     followed = there.follow(run_terms(journal).run_id)
 
-    def hear() -> None:
+    def listener() -> None:
         pass
 
-    followed.subscribe(hear)
-    known = there._following._journals
-    unheard = known.pop(run_terms(journal).run_id)  # so that nothing of what is said reaches it
-    write(world, journal, *(TextDelta(f"{number} ") for number in range(1200)))
+    followed.subscribe(listener)
+    known = there._subscriber._journals
+    untracked = known.pop(run_terms(journal).run_id)  # so that it receives no messages
+    write(harness, journal, *(TextDelta(f"{number} ") for number in range(1200)))
     assert len(followed.entries) == 1
-    known[unheard.run_id] = unheard
+    known[untracked.run_id] = untracked
 
-    def come() -> None:
+    def refresh_and_subscribe() -> None:
         followed.refresh()
-        followed.subscribe(hear)
+        followed.subscribe(listener)
 
-    coming = gevent.spawn(come)
-    gevent.sleep(0)  # it has asked
-    followed.unsubscribe(hear)
-    coming.get()
+    greenlet = gevent.spawn(refresh_and_subscribe)
+    gevent.sleep(0)  # refresh waits for Redis
+    followed.unsubscribe(listener)
+    greenlet.get()
     assert facts(followed) == facts(journal)
-    write(world, journal, Answered("the end"))
-    world.until(lambda: has_ended(followed.entries))
+    write(harness, journal, Answered("the end"))
+    harness.until(lambda: has_ended(followed.entries))
     assert facts(followed) == facts(journal)
 
 
-def test_of_two_endings_the_first_wins_everywhere(world: World):
-    """Whoever else writes learns what it was."""
-    here, there = world.make(retention_bytes=10**7), world.make(retention_bytes=10**7)
+def test_the_first_final_fact_wins_in_all_processes(harness: Harness):
+    """A later writer receives the first one."""
+    here, there = harness.make(retention_bytes=10**7), harness.make(retention_bytes=10**7)
     for _ in range(30):
-        journal = begin(world, here)
+        journal = create(harness, here)
         elsewhere = there.follow(run_terms(journal).run_id)
         elsewhere.subscribe(lambda: None)
         pairs = [(journal, Answered("here")), (elsewhere, Failed("cancelled"))]
         random.shuffle(pairs)
         for each, fact in pairs:
             assert each.append(fact)
-        world.until(lambda each=(journal, elsewhere): all(has_ended(one.entries) for one in each))
+        harness.until(lambda each=(journal, elsewhere): all(has_ended(one.entries) for one in each))
         assert facts(journal) == facts(elsewhere) == facts(here.find(run_terms(journal).run_id))
         assert len(journal.entries) == 2
 
 
-def test_who_follows_is_seen_and_who_left_is_not(world: World):
-    """The process that runs a query asks before it gives it up."""
-    here, there = world.make(), world.make()
-    journal = begin(world, here)
+def test_remote_subscribers_are_counted_until_they_leave(harness: Harness):
+    """The process of a run checks this before it cancels the run."""
+    here, there = harness.make(), harness.make()
+    journal = create(harness, here)
     assert not journal.has_remote_subscribers()
     followed = there.follow(run_terms(journal).run_id)
 
-    def hear() -> None:
+    def listener() -> None:
         pass
 
-    followed.subscribe(hear)
+    followed.subscribe(listener)
     assert journal.has_remote_subscribers()
-    followed.unsubscribe(hear)
-    world.until(lambda: not journal.has_remote_subscribers())
+    followed.unsubscribe(listener)
+    harness.until(lambda: not journal.has_remote_subscribers())
 
 
-def test_who_follows_and_never_listens_is_forgotten(world: World):
-    """As when the request that followed was refused after all."""
-    here, there = world.make(lease=0.6), world.make(lease=0.6)
-    journal = begin(world, here)
+def test_a_followed_journal_without_listeners_is_untracked(harness: Harness):
+    """As after a request that failed between the two steps."""
+    here, there = harness.make(lease=0.6), harness.make(lease=0.6)
+    journal = create(harness, here)
     there.follow(run_terms(journal).run_id)
     assert journal.has_remote_subscribers()
-    world.until(lambda: not journal.has_remote_subscribers())
+    harness.until(lambda: not journal.has_remote_subscribers())
 
 
-def test_many_facts_are_read_in_portions(world: World):
-    """Thousands, and large ones."""
-    here, there = world.make(retention_bytes=10**8), world.make(retention_bytes=10**8)
-    journal = begin(world, here)
+def test_many_and_large_facts_are_read_in_several_replies(harness: Harness):
+    """Thousands of facts, and facts of a megabyte."""
+    here, there = harness.make(retention_bytes=10**8), harness.make(retention_bytes=10**8)
+    journal = create(harness, here)
     for number in range(9_000):
         journal.append(TextDelta(f"{number} "))
     journal.append(TextDelta("x" * 1_000_000))
     followed = there.follow(run_terms(journal).run_id)
     followed.subscribe(lambda: None)
     journal.append(Answered("y" * 1_000_000))
-    world.until(lambda: has_ended(journal.entries), 30)
-    world.until(lambda: has_ended(followed.entries), 30)
+    harness.until(lambda: has_ended(journal.entries), 30)
+    harness.until(lambda: has_ended(followed.entries), 30)
     assert facts(followed) == facts(journal)
     assert facts(there.find(run_terms(journal).run_id)) == facts(journal)
 
 
-def test_a_connection_that_was_closed_while_idle_is_nobodys_failure(world: World):
-    """Redis and what stands before it close idle connections: the next one who asks does not notice."""
-    journals = world.make()
+def test_an_idle_connection_that_was_closed_is_reopened_without_an_error(harness: Harness):
+    """Redis and proxies close idle connections; the next command is sent over a new one."""
+    store = harness.make()
     for _ in range(3):
-        world.server.client().client_kill_filter(_type="normal", skipme=True)
-        begin(world, journals)
-        world.server.client().client_kill_filter(_type="normal", skipme=True)
-        assert list(journals.unavailable_services()) == []
+        harness.server.client().client_kill_filter(_type="normal", skipme=True)
+        create(harness, store)
+        harness.server.client().client_kill_filter(_type="normal", skipme=True)
+        assert list(store.unavailable_services()) == []
 
 
-def test_redis_may_forget_its_scripts(world: World):
-    """It learns them again."""
-    journals = world.make()
+def test_scripts_are_loaded_again_after_a_flush(harness: Harness):
+    """For single calls and for batches."""
+    store = harness.make()
     for _ in range(3):
-        world.server.client().script_flush()
-        journal = begin(world, journals)
-        world.server.client().script_flush()
-        write(world, journal, Started(), Answered("Hi."))
+        harness.server.client().script_flush()
+        journal = create(harness, store)
+        harness.server.client().script_flush()
+        write(harness, journal, Started(), Answered("Hi."))
 
 
-def test_a_full_redis_refuses_and_loses_nothing(world: World):
-    """What runs waits until there is room; what would start is told to come again."""
-    journals, client = world.make(), world.server.client()
-    journal = begin(world, journals)
+def test_a_full_redis_rejects_new_runs_and_loses_no_facts(harness: Harness):
+    """Pending facts are written once memory is available."""
+    store, client = harness.make(), harness.server.client()
+    journal = create(harness, store)
     try:
         client.config_set("maxmemory", 1)
         journal.append(Answered("Hi."))
         with pytest.raises(Unavailable):
-            begin(world, journals)
+            create(harness, store)
         assert not has_ended(journal.entries)
     finally:
         client.config_set("maxmemory", 0)
-    world.until(lambda: has_ended(journal.entries))
-    begin(world, journals)
+    harness.until(lambda: has_ended(journal.entries))
+    create(harness, store)
 
 
-def test_a_start_that_nobody_knows_of_ends(world: World):
-    """Redis hung while it was begun: whoever joins it later must not wait for ever."""
-    journals, claim = world.make(), IdempotencyKey("key", "digest")
-    begin(world, journals)
-    world.server.hold()
+def test_a_run_with_unknown_creation_outcome_ends(harness: Harness):
+    """If Redis was suspended during its creation, a request that joins it later must not wait forever."""
+    store = harness.make()
+    key = IdempotencyKey("key", "digest")
+    create(harness, store)
+    harness.server.hold()
     try:
         began = time.monotonic()
         with pytest.raises(Unavailable):
-            begin(world, journals, claim=claim)
+            create(harness, store, key=key)
         assert time.monotonic() - began < 2.0
     finally:
-        world.server.release()
-    world.until(lambda: not journals.is_unavailable)
-    client = world.server.client()
+        harness.server.release()
+    harness.until(lambda: not store.is_unavailable)
+    client = harness.server.client()
 
-    def others() -> set[str]:
-        running = [name for key in client.keys("persona_stream:process:*:runs") for name in client.smembers(key)]
-        return set(running) - {run_terms(journal).run_id for journal in journals._following.local_runs}
+    def orphans() -> set[str]:
+        stored = [run_id for key in client.keys("persona_stream:process:*:runs") for run_id in client.smembers(key)]
+        return set(stored) - {run_terms(journal).run_id for journal in store._subscriber.local_runs}
 
-    world.until(lambda: not others())
-    joined, is_new = journals.create(order(world), claim)
+    harness.until(lambda: not orphans())
+    joined, is_new = store.create(accepted_run(harness), key)
     assert is_new or facts(joined)[-1] == Failed("lost")
 
 
-def test_who_was_away_longer_than_runs_are_kept_brings_nothing_back(world: World):
-    """Its runs were ended, kept their time, and are gone: they must not rise again."""
-    journals = world.make()
-    journal = begin(world, journals)
-    write(world, journal, Started())
+def test_a_process_that_slept_beyond_the_retention_restores_no_runs(harness: Harness):
+    """Its runs have ended and expired meanwhile."""
+    store = harness.make()
+    journal = create(harness, store)
+    write(harness, journal, Started())
     run_id = run_terms(journal).run_id
-    journals._lease.renewed_at -= 10.0  # as after a long sleep
-    world.server.client().flushall()
+    store._lease.renewed_at -= 10.0  # as after a long sleep
+    harness.server.client().flushall()
     journal.append(Answered("too late"))
-    world.until(lambda: has_ended(journal.entries))
+    harness.until(lambda: has_ended(journal.entries))
     assert facts(journal)[-1] == Failed("lost")
     with pytest.raises((Gone, NotFound)):
-        journals.find(run_id)
+        store.find(run_id)
 
 
-def test_a_redis_that_comes_back_as_it_was_before_is_told_what_it_lacks(world: World):
-    """As after a failover to a replica that was late: what runs goes on, and what had ended is not left to hang."""
-    here, there, client = world.make(lease=0.9), world.make(lease=0.9), world.server.raw()
-    journal, ended = begin(world, here), begin(world, here)
+def test_a_failover_to_a_late_replica_restores_runs_and_ends_orphans(harness: Harness):
+    """Running journals are restored; a run whose end was lost is ended."""
+    here, there, client = harness.make(lease=0.9), harness.make(lease=0.9), harness.server.raw()
+    journal, ended = create(harness, here), create(harness, here)
     keys = client.keys("*")
     before = {key: client.dump(key) for key in keys if not key.endswith((b"processes", b"pulse"))}
     followed = there.follow(run_terms(journal).run_id)
     followed.subscribe(lambda: None)
-    write(world, journal, Started(), TextDelta("a"), TextDelta("b"))
-    write(world, ended, Started(), Answered("Hi."))
+    write(harness, journal, Started(), TextDelta("a"), TextDelta("b"))
+    write(harness, ended, Started(), Answered("Hi."))
     for key, value in before.items():
         client.restore(key, 60_000, value, replace=True)
     client.client_kill_filter(_type="pubsub")
     journal.append(Answered("c"))
-    world.until(lambda: has_ended(journal.entries) and has_ended(followed.entries))
+    harness.until(lambda: has_ended(journal.entries) and has_ended(followed.entries))
     everything = [run_terms(journal), Started(), TextDelta("a"), TextDelta("b"), Answered("c")]
     for each in (journal, followed, there.find(run_terms(journal).run_id)):
         assert facts(each) == everything
-    world.until(lambda: has_ended(there.find(run_terms(ended).run_id).entries))
+    harness.until(lambda: has_ended(there.find(run_terms(ended).run_id).entries))
     assert facts(there.find(run_terms(ended).run_id))[-1] == Failed("lost")
 
 
-def test_strange_names_do_no_harm(world: World):
-    """Owners, keys and run ids are strangers' texts."""
-    journals = world.make(retention_bytes=10**6)
+def test_untrusted_texts_are_safe(harness: Harness):
+    """Owners, keys and run ids are untrusted input."""
+    store = harness.make(retention_bytes=10**6)
     strange = ("", "a b", "a\0b", "{x}", "*", "x" * 5000, "名字", "a\r\nFLUSHALL\r\n", "'; return 1 --")
     for number, text in enumerate(strange):
-        journal = begin(world, journals, owner=f"{text}!", claim=IdempotencyKey(text, "digest"))
-        assert names(journals.list_for_owner(f"{text}!", None, 9)) == [run_terms(journal).run_id]
-        assert journals.find_by_key(f"{text}!", IdempotencyKey(text, "digest")) is not None
+        journal = create(harness, store, owner=f"{text}!", key=IdempotencyKey(text, "digest"))
+        assert run_ids(store.list_for_owner(f"{text}!", None, 9)) == [run_terms(journal).run_id]
+        assert store.find_by_key(f"{text}!", IdempotencyKey(text, "digest")) is not None
         with pytest.raises(Conflict):
-            journals.find_by_key(f"{text}!", IdempotencyKey(text, f"another {number}"))
-        for find in (journals.find, journals.follow):
+            store.find_by_key(f"{text}!", IdempotencyKey(text, f"another {number}"))
+        for find in (store.find, store.follow):
             with pytest.raises(NotFound):
                 find(text)
-        journals.list_for_owner("alice", text, 9)
+        store.list_for_owner("alice", text, 9)
 
 
-def test_what_ended_and_expired_leaves_no_key_behind(world: World):
-    """All but the word that somebody is alive goes by itself."""
-    journals = world.make(lease=0.9)
+def test_expired_runs_leave_no_keys(harness: Harness):
+    """Only the heartbeats remain."""
+    store = harness.make(lease=0.9)
     for number in range(20):
-        journal = begin(world, journals, claim=IdempotencyKey(f"{number}", "digest"))
-        write(world, journal, Started(), Answered("Hi."))
-    world.wait(1.5)
-    left = {key.rpartition(":")[0] or key for key in world.server.client().keys("*")}
+        journal = create(harness, store, key=IdempotencyKey(f"{number}", "digest"))
+        write(harness, journal, Started(), Answered("Hi."))
+    harness.wait(1.5)
+    left = {key.rpartition(":")[0] or key for key in harness.server.client().keys("*")}
     assert left <= {"persona_stream", "persona_stream:owner"}
 
 
 @pytest.mark.parametrize("url", ["http://x", "redis://host:port/0", "nonsense"])
-def test_an_address_that_is_none_is_said_at_the_start(url: str):
-    """In one sentence, without what may be a password."""
-    with pytest.raises(ConfigurationError, match=r"^redis_url is no address"):
+def test_an_invalid_url_is_rejected_at_startup(url: str):
+    """The error does not contain the URL, which may contain a password."""
+    with pytest.raises(ConfigurationError, match=r"^redis_url is not a valid Redis URL"):
         RedisJournalStore(url, monotonic_wall_clock(), lease=3, retention=1, retention_bytes=1)
 
 
-def test_with_a_password_and_tls(tmp_path: Path):
-    """As on a network that is not one's own; a wrong password, or a certificate of somebody else, opens nothing."""
+def test_password_and_tls_are_supported(tmp_path: Path):
+    """A wrong password or an untrusted certificate makes the store unavailable."""
     certificate, key = tmp_path / "redis.pem", tmp_path / "redis.key"
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
     make += ["-addext", "subjectAltName=IP:127.0.0.1", "-out", str(certificate), "-keyout", str(key)]
@@ -385,24 +387,24 @@ def test_with_a_password_and_tls(tmp_path: Path):
         scheme="rediss", credentials=":geheim@", query=f"?ssl_ca_certs={certificate}",
     )  # fmt: skip
     try:
-        world = World(server)
-        write(world, begin(world, world.make()), Started(), Answered("Hi."))
-        world.close()
+        harness = Harness(server)
+        write(harness, create(harness, harness.make()), Started(), Answered("Hi."))
+        harness.close()
         for url in (server.url.replace("geheim", "falsch"), server.url.partition("?")[0]):
-            journals = RedisJournalStore(url, monotonic_wall_clock(), lease=3, retention=1, retention_bytes=1)
+            store = RedisJournalStore(url, monotonic_wall_clock(), lease=3, retention=1, retention_bytes=1)
             with pytest.raises(Unavailable):
-                begin(world, journals)
-            assert journals.unavailable_services() == ("redis",)
-            journals.close()
+                create(harness, store)
+            assert store.unavailable_services() == ("redis",)
+            store.close()
     finally:
         server.close()
 
 
-def test_each_knows_how_many_they_are(world: World):
-    """Who comes, and who leaves or dies, is reckoned with at the next renewal."""
-    here = world.make(lease=0.9)
-    world.until(lambda: here.process_count == 1)
-    there = world.make(lease=0.9)
-    world.until(lambda: here.process_count == there.process_count == 2)
+def test_the_number_of_processes_is_known(harness: Harness):
+    """New and stopped processes are counted at the next renewal."""
+    here = harness.make(lease=0.9)
+    harness.until(lambda: here.process_count == 1)
+    there = harness.make(lease=0.9)
+    harness.until(lambda: here.process_count == there.process_count == 2)
     there.close()
-    world.until(lambda: here.process_count == 1)
+    harness.until(lambda: here.process_count == 1)

@@ -1,4 +1,4 @@
-"""Journals in memory keep the contract; time is set by hand."""
+"""Journals in memory: the contract suite with a fake clock."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from persona_stream.core.facts import Answered
 from persona_stream.journals.memory import MemoryJournalStore
 from tests.fakes import FakeClock
 from tests.journals.contract import *  # noqa: F403 - the tests of the contract
-from tests.journals.contract import begin, write
+from tests.journals.contract import create, write
 
 _UNIT = 60.0
 
 
-class _World:
+class _Harness:
     def __init__(self) -> None:
         self.now = FakeClock(1_790_000_000.0)
 
@@ -31,23 +31,23 @@ class _World:
 
 
 @pytest.fixture
-def world() -> _World:
-    return _World()
+def harness() -> _Harness:
+    return _Harness()
 
 
-def test_what_has_passed_leaves_nothing_behind(world: _World):
-    """Not even a name, once that says by itself that its run is gone; also of runs that were trimmed early."""
-    journals = world.make(retention_bytes=1_000)
+def test_expired_runs_release_their_memory(harness: _Harness):
+    """Including tombstones, once the run ids imply that their runs are gone."""
+    store = harness.make(retention_bytes=1_000)
 
-    def live_through(count: int) -> int:
+    def memory_after_runs(count: int) -> int:
         for _ in range(count):
-            write(world, begin(world, journals), Answered("Hi."))
-            world.wait(0.1)
+            write(harness, create(harness, store), Answered("Hi."))
+            harness.wait(0.1)
         return tracemalloc.get_traced_memory()[0]
 
     tracemalloc.start()
     try:
-        before = live_through(200)
-        assert live_through(2_000) - before < 50_000, "two thousand names would take five times as much"
+        before = memory_after_runs(200)
+        assert memory_after_runs(2_000) - before < 50_000, "2,000 tombstones would take five times as much"
     finally:
         tracemalloc.stop()

@@ -1,4 +1,4 @@
-"""Journals in Redis: their tests need a process that gevent has patched, which this one must not be."""
+"""Journals in Redis; the suite runs in a separate process that is patched by gevent."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _SUITE = Path(__file__).with_name("redis_suite.py")
 _ROOT = _SUITE.parents[2]
 
 
-@pytest.mark.alone  # keys expire by the clock, whether the test has had its turn or not
+@pytest.mark.alone  # keys expire in real time, also when the test is not scheduled
 @needs_redis
 def test_journals_in_redis() -> None:
-    """The contract of all journals, and what only those in Redis do."""
+    """The contract suite, and the tests that are specific to Redis."""
     done = subprocess.run(
         [sys.executable, "-m", "gevent.monkey", "--module", "pytest", "-q", _SUITE],
         cwd=_ROOT,

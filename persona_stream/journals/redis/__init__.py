@@ -1,1 +1,1 @@
-"""Journals in Redis, shared by every process that uses the same server."""
+"""Journals in Redis: readable by all processes on all machines, and not lost with the process that runs them."""

@@ -1,6 +1,7 @@
-"""One connection to Redis for all greenlets of a process: what is asked at the same time goes out in one write.
+"""Redis connection that all greenlets of a process share.
 
-Connections then do not grow with streams, and at a high rate most of what a command costs is shared.
+Commands that are submitted at the same time are sent in one write: the number of connections does not grow with the
+number of streams, and under load most of the cost of a command is shared.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import gevent
@@ -24,31 +26,31 @@ from persona_stream.journals.redis.scripts import Script
 
 logger = logging.getLogger("persona_stream.redis")
 
-COMMAND_TIMEOUT = 1.5  # how long we wait for Redis where somebody waits for us
-_BACKOFF = 0.25  # seconds between attempts to connect
-_QUIET = 10.0  # seconds between two lines in the log about refusals, which come with every attempt
-_MOST = 500  # commands in one write
+COMMAND_TIMEOUT = 1.5  # seconds
+_RECONNECT_DELAY = 0.25  # seconds
+_REJECTION_LOG_INTERVAL = 10.0  # seconds; rejections recur with each attempt
+_MAX_BATCH_COMMANDS = 500
 
 Command = Sequence[str | bytes | int]
 
 
 class UnknownOutcome(Unavailable):
-    """Say that something was asked, and nobody knows whether it was done."""
+    """Command that was sent without receiving a reply: Redis may have executed it."""
 
 
+@dataclass(slots=True, eq=False)
 class _PendingCommand:
-    __slots__ = ("command", "dropped", "reply", "was_sent")
-
-    def __init__(self, command: Command) -> None:
-        self.command, self.reply = command, AsyncResult()
-        self.dropped = self.was_sent = False  # nobody waits for it any more; Redis may have done it
+    command: Command
+    reply: AsyncResult = field(default_factory=AsyncResult)
+    is_abandoned: bool = False  # no caller waits any more
+    was_sent: bool = False
 
 
 def connection_pool(url: str) -> ConnectionPool:
-    """Read the address of a Redis.
+    """Create the connection pool for the URL of a Redis server.
 
     Raises:
-        ConfigurationError: it is none.
+        ConfigurationError: the URL is invalid.
     """
     try:
         return ConnectionPool.from_url(
@@ -56,90 +58,93 @@ def connection_pool(url: str) -> ConnectionPool:
             socket_connect_timeout=1.0,
             socket_timeout=COMMAND_TIMEOUT,
             socket_keepalive=True,
-            # We try again ourselves: only we know what is worth it, and for how long.
-            retry=Retry(NoBackoff(), 0),
+            retry=Retry(NoBackoff(), 0),  # the callers decide what to retry and for how long
             protocol=2,
             client_name="persona_stream",
         )
     except ValueError as error:
-        raise ConfigurationError(f"redis_url is no address of a Redis: {error}") from None
+        raise ConfigurationError(f"redis_url is not a valid Redis URL: {error}") from None
 
 
 def unavailable_error(error: type[Unavailable] = Unavailable) -> Unavailable:
-    """Make the refusal that a caller gets while Redis is out of reach."""
-    return error("Redis, which keeps the runs, is out of reach: try again in a moment", retry_after=2)
+    """Create the error that clients receive while Redis is unavailable."""
+    return error("Redis, which stores the runs, is unavailable; retry in 2 s", retry_after=2)
 
 
 class RedisConnection:
-    """Ask Redis. Every method but ``start`` may be called by any greenlet of the hub's thread."""
+    """Pipelined connection. All methods but ``start`` may be called by any greenlet of the event loop's thread."""
 
     def __init__(self, pool: ConnectionPool) -> None:
         self._connection: Any = pool.make_connection()
-        self._waiting: deque[_PendingCommand] = deque()
-        self._work = Event()
-        self._not_before = self._quiet_until = 0.0
-        self.is_away = self._stopped = False
+        self._pending: deque[_PendingCommand] = deque()
+        self._wakeup = Event()
+        self._reconnect_at = 0.0
+        self._log_rejections_at = 0.0
+        self._is_stopped = False
+        self.is_unavailable = False
 
     def start(self) -> None:
-        """Begin to serve."""
+        """Start the greenlet that serves commands."""
         self._greenlet = gevent.spawn(self._serve)
 
     def stop(self) -> None:
-        """Serve nobody any more, and end the connection."""
-        self._stopped = True
-        self._work.set()
-        # Not killed: whoever is killed while it connects leaves a socket behind.
+        """Stop serving commands and close the connection."""
+        self._is_stopped = True
+        self._wakeup.set()
+        # Not killed: a greenlet that is killed while it connects leaks its socket.
         self._greenlet.join(COMMAND_TIMEOUT)
         self._connection.disconnect()
 
     def execute(self, *command: str | bytes | int) -> Any:
-        """Give the reply to one command.
+        """Execute a command and return its reply.
 
         Raises:
-            Unavailable: Redis is out of reach, or slower than ``SECONDS``, or refuses.
+            Unavailable: Redis is unavailable, rejects the command, or does not reply within ``COMMAND_TIMEOUT``.
         """
-        asked = self._submit(command)
+        pending = self._submit(command)
         try:
-            reply = asked.reply.get(timeout=COMMAND_TIMEOUT)
+            reply = pending.reply.get(timeout=COMMAND_TIMEOUT)
         except gevent.Timeout:
-            asked.dropped = True
+            pending.is_abandoned = True
             raise unavailable_error(UnknownOutcome) from None
-        return _given(reply)
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
     def execute_many(self, commands: Iterable[Command]) -> list[Any]:
-        """Give the reply to each command, an ``Unavailable`` among them where there is none, however long it takes."""
-        return [each.reply.get() for each in [self._submit(command) for command in commands]]
+        """Execute commands and return their replies without a timeout; ``Unavailable`` objects stand for failures."""
+        return [pending.reply.get() for pending in [self._submit(command) for command in commands]]
 
     def run_script(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int] = ()) -> Any:
-        """Give what a script gives. Raises as ``ask``."""
+        """Run a script and return its reply. Raises like ``execute``."""
         try:
-            return self.execute(*script_command(script, keys, arguments))
+            return self.execute(*_script_command(script, keys, arguments))
         except NoScriptError:
             return self.execute("EVAL", script.text, len(keys), *keys, *arguments)
 
     def run_script_many(
         self, script: Script, calls: Sequence[tuple[Sequence[str], Sequence[str | bytes | int]]]
     ) -> list[Any]:
-        """Give what a script gives for each of these keys and arguments. As ``ask_all``."""
-        commands = [script_command(script, keys, arguments) for keys, arguments in calls]
+        """Run a script for each pair of keys and arguments. Returns like ``execute_many``."""
+        commands = [_script_command(script, keys, arguments) for keys, arguments in calls]
         replies = self.execute_many(commands)
         if any(isinstance(reply, NoScriptError) for reply in replies):
-            # None of them has run, then: Redis has forgotten its scripts, and learns this one again.
+            # Then no call was executed, because Redis has lost its scripts.
             replies = self.execute_many([("SCRIPT", "LOAD", script.text), *commands])[1:]
         return [unavailable_error() if isinstance(reply, NoScriptError) else reply for reply in replies]
 
     def _submit(self, command: Command) -> _PendingCommand:
-        asked = _PendingCommand(command)
-        self._waiting.append(asked)
-        self._work.set()
-        return asked
+        pending = _PendingCommand(command)
+        self._pending.append(pending)
+        self._wakeup.set()
+        return pending
 
     def _serve(self) -> None:
         while True:
-            self._work.wait()
-            if self._stopped:
+            self._wakeup.wait()
+            if self._is_stopped:
                 return
-            batch = [asked for asked in self._next() if not asked.dropped]
+            batch = [pending for pending in self._next_batch() if not pending.is_abandoned]
             if not batch:
                 continue
             try:
@@ -148,10 +153,10 @@ class RedisConnection:
                 self._fail_batch(batch, error)
 
     def _exchange(self, batch: list[_PendingCommand]) -> None:
-        """Send what is asked, and set the replies.
+        """Send a batch and set its replies.
 
-        A connection may have been closed while nobody used it, and shows that only when it is used: then all that has
-        no reply is sent once more, in a new one. Whatever we ask comes to the same when it is asked twice.
+        An idle connection that the server closed shows that only when it is used; then all commands without a reply are
+        sent again over a new connection. All our commands are idempotent.
         """
         self._connect()
         try:
@@ -159,60 +164,54 @@ class RedisConnection:
         except RedisConnectionError:
             self._connection.disconnect()
             self._connect()
-            self._send([asked for asked in batch if not asked.reply.ready()])
+            self._send([pending for pending in batch if not pending.reply.ready()])
 
     def _send(self, batch: list[_PendingCommand]) -> None:
-        for asked in batch:
-            asked.was_sent = True
-        # The chunks of a batch leave in as few writes as there are.
-        self._connection.send_packed_command(self._connection.pack_commands([a.command for a in batch]), False)
-        for asked in batch:
-            asked.reply.set(self._read())
+        for pending in batch:
+            pending.was_sent = True
+        # Packed together, the commands leave in as few writes as possible.
+        packed = self._connection.pack_commands([pending.command for pending in batch])
+        self._connection.send_packed_command(packed, check_health=False)
+        for pending in batch:
+            pending.reply.set(self._read_reply())
 
-    def _next(self) -> list[_PendingCommand]:
-        batch = [self._waiting.popleft() for _ in range(min(_MOST, len(self._waiting)))]
-        if not self._waiting:
-            self._work.clear()
+    def _next_batch(self) -> list[_PendingCommand]:
+        batch = [self._pending.popleft() for _ in range(min(_MAX_BATCH_COMMANDS, len(self._pending)))]
+        if not self._pending:
+            self._wakeup.clear()
         return batch
 
     def _connect(self) -> None:
-        if self.is_away and time.monotonic() < self._not_before:
+        if self.is_unavailable and time.monotonic() < self._reconnect_at:
             raise unavailable_error()
         self._connection.connect()
-        if self.is_away:
-            self.is_away = False
-            logger.warning("Redis is back")
+        if self.is_unavailable:
+            self.is_unavailable = False
+            logger.warning("Redis is available again")
 
-    def _read(self) -> Any:
+    def _read_reply(self) -> Any:
         try:
             return self._connection.read_response()
         except NoScriptError as error:
             return error
         except ResponseError as error:
-            # It is full, or read only, or cannot write its disk: as good as away, and for its operator to mend.
-            if time.monotonic() > self._quiet_until:
-                logger.error("Redis refuses a command: %s", error)  # noqa: TRY400 - what it says is all there is
-                self._quiet_until = time.monotonic() + _QUIET
+            # Out of memory, read-only, or unable to write to disk: unavailable until the operator repairs it.
+            if time.monotonic() > self._log_rejections_at:
+                logger.error("Redis rejects a command: %s", error)  # noqa: TRY400 - the message is sufficient
+                self._log_rejections_at = time.monotonic() + _REJECTION_LOG_INTERVAL
             return unavailable_error()
 
     def _fail_batch(self, batch: list[_PendingCommand], error: Exception) -> None:
         if not isinstance(error, Unavailable):
-            if not self.is_away:
-                logger.error("Redis is out of reach: %s", error)
-            self.is_away = True
-            self._not_before = time.monotonic() + _BACKOFF
+            if not self.is_unavailable:
+                logger.error("Redis is unavailable: %s", error)
+            self.is_unavailable = True
+            self._reconnect_at = time.monotonic() + _RECONNECT_DELAY
             self._connection.disconnect()
-        for asked in batch:
-            if not asked.reply.ready():
-                asked.reply.set(unavailable_error(UnknownOutcome if asked.was_sent else Unavailable))
+        for pending in batch:
+            if not pending.reply.ready():
+                pending.reply.set(unavailable_error(UnknownOutcome if pending.was_sent else Unavailable))
 
 
-def script_command(script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:
-    """Give the command that runs a script."""
+def _script_command(script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Command:
     return ("EVALSHA", script.digest, len(keys), *keys, *arguments)
-
-
-def _given(reply: Any) -> Any:
-    if isinstance(reply, Exception):
-        raise reply
-    return reply

@@ -1,12 +1,15 @@
-"""One run's facts: those that Redis has, and those that are on their way there."""
+"""Journal of one run, with its stored facts and those on their way to Redis, and queues of journals."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
+import gevent
 import msgspec
+from gevent.event import Event
 
 from persona_stream.core import facts
 from persona_stream.core.clock import Clock
@@ -16,149 +19,177 @@ from persona_stream.journals.base import IdempotencyKey, Listener
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Entry).decode
 
+MAX_BATCH_JOURNALS = 200  # bounds the latency of a batch
+_RETRY_DELAY = 0.25  # seconds
+
 
 class JournalBackend(Protocol):
-    """Do for a journal what takes Redis."""
+    """Operations of a journal that need Redis."""
 
     @property
     def is_unavailable(self) -> bool:
-        """Whether Redis is out of reach."""
-        ...
+        """Whether Redis is unavailable."""
 
     def enqueue(self, journal: RedisJournal) -> None:
-        """Write what it offers, soon."""
-        ...
+        """Schedule the pending facts of a journal for writing."""
 
     def untrack(self, journal: RedisJournal) -> None:
-        """See that nobody listens to it any more."""
-        ...
+        """Stop following a journal without listeners."""
 
     def has_remote_subscribers(self, run_id: str) -> bool:
-        """Tell whether other processes follow it."""
-        ...
+        """Return whether other processes follow the run."""
 
-    def facts_from(self, run_id: str, index: int) -> list[bytes]:
-        """Give what Redis has of a run, from fact ``index`` on."""
-        ...
+    def load_facts(self, run_id: str, first: int) -> list[bytes]:
+        """Return the stored facts of a run from index ``first`` on, encoded."""
 
 
+@dataclass(slots=True, eq=False)
 class RedisJournal:
-    """Keep what is known here of one run.
+    """Local copy of a run's journal.
 
     Attributes:
-        entries: the facts that Redis is known to have.
-        runs_here: whether this process runs it; then what is here can bring back what Redis has lost.
-        claim: what it was begun under, for that case.
+        entries: the facts that Redis is known to have stored.
+        idempotency_key: the key of the run, needed to restore it.
+        is_local: whether this process executes the run; then the local copy can restore what Redis has lost.
+        missing_since: the time when Redis was first seen without the run.
     """
 
-    __slots__ = ("_clock", "_closed", "_keeper", "_listeners", "_offered", "claim", "entries", "missing_since",
-                 "run_id", "runs_here")  # fmt: skip
-
-    def __init__(
-        self,
-        run_id: str,
-        entries: list[Entry],
-        keeper: JournalBackend,
-        clock: Clock,
-        claim: IdempotencyKey | None = None,
-        *,
-        runs_here: bool,
-    ) -> None:
-        self.run_id, self.entries, self.claim, self.runs_here = run_id, entries, claim, runs_here
-        self.missing_since: float | None = None  # when Redis was first seen without it
-        self._keeper, self._clock = keeper, clock
-        self._offered: deque[tuple[Entry, bytes]] = deque()
-        self._closed = False  # an ending is on its way
-        self._listeners: list[Listener] = []
+    run_id: str
+    entries: list[Entry]
+    _backend: JournalBackend
+    _clock: Clock
+    idempotency_key: IdempotencyKey | None = None
+    is_local: bool = False
+    missing_since: float | None = None
+    _pending: deque[tuple[Entry, bytes]] = field(default_factory=deque, init=False)
+    _is_closed: bool = field(default=False, init=False)  # a final fact is pending
+    _listeners: list[Listener] = field(default_factory=list, init=False)
 
     @property
     def is_unavailable(self) -> bool:
-        return self._keeper.is_unavailable
+        """Whether Redis is unavailable."""
+        return self._backend.is_unavailable
 
     def append(self, fact: Fact) -> bool:
-        if self._closed or facts.has_ended(self.entries):
+        """Append a fact; see ``Journal``."""
+        if self.is_ending:
             return False
         entry = Entry(self._clock(), fact)
-        self._offered.append((entry, _encode(entry)))
-        self._closed = is_ending(fact)
-        self._keeper.enqueue(self)
+        self._pending.append((entry, _encode(entry)))
+        self._is_closed = is_ending(fact)
+        self._backend.enqueue(self)
         return True
 
     def subscribe(self, listener: Listener) -> None:
+        """Register a listener."""
         self._listeners.append(listener)
 
     def unsubscribe(self, listener: Listener) -> None:
+        """Remove a listener."""
         self._listeners.remove(listener)
         if not self._listeners:
-            self._keeper.untrack(self)
+            self._backend.untrack(self)
 
     def has_remote_subscribers(self) -> bool:
-        return self._keeper.has_remote_subscribers(self.run_id)
+        """Return whether other processes follow this journal."""
+        return self._backend.has_remote_subscribers(self.run_id)
 
     def refresh(self) -> None:
-        self.subscribe(_nothing)  # else it could be let go of meanwhile, and whoever waits here would follow it in vain
+        """Load all stored facts."""
+        self.subscribe(_ignore)  # keeps the journal tracked, so that the caller can subscribe afterwards
         try:
             known = len(self.entries)
-            self.apply(known, self._keeper.facts_from(self.run_id, known))
+            self.apply(known, self._backend.load_facts(self.run_id, known))
         finally:
-            self.unsubscribe(_nothing)
+            self.unsubscribe(_ignore)
 
     @property
     def has_listeners(self) -> bool:
-        """Whether anybody here wants to hear of it."""
+        """Whether the journal has listeners in this process."""
         return bool(self._listeners)
 
     @property
     def pending(self) -> Sequence[bytes]:
-        """The facts that Redis is not known to have, oldest first, as it keeps them."""
-        return [encoded for _, encoded in self._offered]
+        """Facts that Redis is not known to have stored, oldest first, encoded."""
+        return [encoded for _, encoded in self._pending]
 
     @property
-    def waiting_since(self) -> float | None:
-        """The moment of the oldest fact that is on its way."""
-        return self._offered[0][0].at if self._offered else None
+    def pending_since(self) -> float | None:
+        """Time of the oldest pending fact."""
+        return self._pending[0][0].at if self._pending else None
 
     @property
     def committed(self) -> list[bytes]:
-        """The facts that Redis is known to have had, as it keeps them."""
+        """Facts that Redis is known to have stored, encoded."""
         return [_encode(entry) for entry in self.entries]
 
     @property
     def is_ending(self) -> bool:
-        """Whether it has an ending, or one is on its way."""
-        return self._closed or facts.has_ended(self.entries)
+        """Whether a final fact is stored or pending."""
+        return self._is_closed or facts.has_ended(self.entries)
 
     def apply(self, index: int, encoded: Sequence[bytes]) -> None:
-        """Take facts that Redis has, from fact ``index`` on: some may be known, and some may be our own."""
+        """Apply stored facts from ``index`` on; they may contain known facts and pending ones of this process."""
         if facts.has_ended(self.entries):
             return
-        grown = []
-        for each in encoded[max(0, len(self.entries) - index) :]:
-            if self._offered and self._offered[0][1] == each:
-                self._offered.popleft()
-            grown.append(_decode(each))
-        self._extend(grown)
+        added = []
+        for fact in encoded[max(0, len(self.entries) - index) :]:
+            if self._pending and self._pending[0][1] == fact:
+                self._pending.popleft()
+            added.append(_decode(fact))
+        self._extend(added)
 
     def mark_lost(self) -> None:
-        """End it for those who read it here: nobody can tell any more how it ended."""
+        """End the run for local subscribers, because its real end can no longer be determined."""
         self._extend([Entry(self._clock(), Failed("lost"))])
 
-    def _extend(self, grown: Sequence[Entry]) -> None:
-        if not grown:
+    def _extend(self, added: Sequence[Entry]) -> None:
+        if not added:
             return
-        self.entries += grown
+        self.entries += added
         self.missing_since = None
         if facts.has_ended(self.entries):
-            # What is still on its way comes after an ending: it never happened.
-            self._offered.clear()
+            self._pending.clear()  # no fact follows a final one
         for listener in tuple(self._listeners):
             listener()
 
 
-def _nothing() -> None:
-    """Listen to no purpose."""
+class JournalQueue:
+    """Queue of journals that a greenlet processes in batches, with a delay after a batch that ``process`` rejects."""
+
+    def __init__(self, process: Callable[[Sequence[RedisJournal]], bool]) -> None:
+        self._process = process
+        self._journals: dict[str, RedisJournal] = {}
+        self._wakeup = Event()
+
+    def start(self) -> None:
+        """Start the greenlet that processes the queue."""
+        self._greenlet = gevent.spawn(self._serve)
+
+    def stop(self) -> None:
+        """Stop processing the queue."""
+        self._greenlet.kill()
+
+    def put(self, journal: RedisJournal) -> None:
+        """Add a journal, unless it is queued already."""
+        self._journals[journal.run_id] = journal
+        self._wakeup.set()
+
+    def _serve(self) -> None:
+        while True:
+            self._wakeup.wait()
+            self._wakeup.clear()
+            batch = [self._journals.pop(run_id) for run_id in list(self._journals)[:MAX_BATCH_JOURNALS]]
+            if not self._process(batch):
+                gevent.sleep(_RETRY_DELAY)
+            if self._journals:
+                self._wakeup.set()
+
+
+def _ignore() -> None:
+    """Ignore a notification."""
 
 
 def decode_entries(encoded: Sequence[bytes]) -> list[Entry]:
-    """Read facts as Redis keeps them."""
-    return [_decode(each) for each in encoded]
+    """Decode stored facts."""
+    return [_decode(fact) for fact in encoded]

@@ -1,7 +1,7 @@
-"""Hear what others write: one connection of the process, subscribed to the runs that it follows.
+"""Pub/sub connection of a process, subscribed to the channels of the runs that it follows.
 
-Redis forgets what it says while nobody listens, so news only shorten the wait: who subscribes waits for the word
-that the subscription stands, then reads the stream; and after each break everything is read again.
+Redis does not store messages, so a message only shortens the wait: a subscriber waits for the confirmation of its
+subscription before it reads the stream, and reads everything again after each reconnection.
 """
 
 from __future__ import annotations
@@ -21,60 +21,61 @@ from persona_stream.journals.redis.connection import COMMAND_TIMEOUT, unavailabl
 
 logger = logging.getLogger("persona_stream.redis")
 
-_SILENCE = 5.0  # seconds without a word, after which we ask whether anybody is there
-_BACKOFF = (0.1, 0.2, 0.5, 1.0)  # seconds
+_PING_INTERVAL = 5.0  # seconds without a message
+_RECONNECT_DELAYS = (0.1, 0.2, 0.5, 1.0)  # seconds
 
 
 class PubSub:
-    """Listen to channels; to ``inbox`` from the start.
+    """Subscriber of channels, of ``inbox`` from the start.
 
-    ``on_news`` is called with each message, and ``on_restored`` after each break; neither may block.
+    ``on_message`` is called with each message, ``on_reconnected`` after each connection; neither may block.
     """
 
     def __init__(
-        self, pool: ConnectionPool, inbox: str, on_news: Callable[[bytes], None], on_restored: Callable[[], None]
+        self, pool: ConnectionPool, inbox: str, on_message: Callable[[bytes], None], on_reconnected: Callable[[], None]
     ) -> None:
         self._connection: Any = pool.make_connection()
-        self._on_news, self._on_restored = on_news, on_restored
-        self._channels = {inbox: Event()}  # each set when the subscription stands
-        self._sending = RLock()
-        self.is_away = True
-        self._stopped = False
+        self._on_message = on_message
+        self._on_reconnected = on_reconnected
+        self._channels = {inbox: Event()}  # each event is set once the subscription is confirmed
+        self._send_lock = RLock()
+        self._is_stopped = False
+        self.is_unavailable = True
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start the greenlet that receives messages."""
         self._greenlet = gevent.spawn(self._serve)
 
     def stop(self) -> None:
-        """Listen no more, and end the connection."""
-        self._stopped = True
+        """Stop receiving messages and close the connection."""
+        self._is_stopped = True
         self._connection.disconnect()
-        # Not killed: whoever is killed while it connects leaves a socket behind.
+        # Not killed: a greenlet that is killed while it connects leaks its socket.
         self._greenlet.join(COMMAND_TIMEOUT)
         self._connection.disconnect()
 
     def subscribe(self, channel: str) -> None:
-        """Listen to a channel, and come back when nothing that is said there from now on can be missed.
+        """Subscribe to a channel and wait for the confirmation; later messages cannot be missed.
 
         Raises:
-            Unavailable: Redis is out of reach. It will be listened to all the same as soon as that is over.
+            Unavailable: Redis is unavailable. The subscription takes effect at the next reconnection.
         """
-        stands = self._channels.setdefault(channel, Event())
-        if not stands.is_set():
+        confirmed = self._channels.setdefault(channel, Event())
+        if not confirmed.is_set():
             self._send("SUBSCRIBE", channel)
-            if not stands.wait(COMMAND_TIMEOUT):
+            if not confirmed.wait(COMMAND_TIMEOUT):
                 raise unavailable_error()
 
     def unsubscribe(self, channels: Iterable[str]) -> None:
-        """Listen to these no more."""
+        """Unsubscribe from channels."""
         known = [channel for channel in channels if self._channels.pop(channel, None) is not None]
         if known:
             self._send("UNSUBSCRIBE", *known)
 
     def _send(self, *command: str) -> None:
-        with self._sending:
-            # While the connection is down this changes nothing: it begins with the channels that count then.
-            if not self.is_away:
+        with self._send_lock:
+            # Without a connection there is nothing to do: the next one starts with the current channels.
+            if not self.is_unavailable:
                 try:
                     self._connection.send_command(*command, check_health=False)
                 except (RedisError, OSError):
@@ -82,37 +83,38 @@ class PubSub:
 
     def _serve(self) -> None:
         failures = 0
-        while not self._stopped:
+        while not self._is_stopped:
             try:
                 self._connect()
                 failures = 0
-                while not self._stopped:
-                    self._on_message()
+                while not self._is_stopped:
+                    self._receive()
             except (RedisError, OSError) as error:
-                if not (self.is_away or self._stopped):
-                    logger.warning("the news from Redis stopped: %s", error)
-                self.is_away = True
+                if not (self.is_unavailable or self._is_stopped):
+                    logger.warning("lost the pub/sub connection to Redis: %s", error)
+                self.is_unavailable = True
                 self._connection.disconnect()
-                for stands in self._channels.values():
-                    stands.clear()
-                gevent.sleep(_BACKOFF[min(failures, len(_BACKOFF) - 1)])
+                for confirmed in self._channels.values():
+                    confirmed.clear()
+                gevent.sleep(_RECONNECT_DELAYS[min(failures, len(_RECONNECT_DELAYS) - 1)])
                 failures += 1
 
     def _connect(self) -> None:
         self._connection.connect()
-        with self._sending:
-            self.is_away = False
+        with self._send_lock:
+            self.is_unavailable = False
             self._connection.send_command("SUBSCRIBE", *self._channels, check_health=False)
-        self._on_restored()
+        self._on_reconnected()
 
-    def _on_message(self) -> None:
+    def _receive(self) -> None:
         try:
-            reply = self._connection.read_response(timeout=_SILENCE, disconnect_on_error=False)
+            reply = self._connection.read_response(timeout=_PING_INTERVAL, disconnect_on_error=False)
         except RedisTimeout:
             self._send("PING")
-            # Whatever comes now shows that somebody is there; silence raises, and we connect anew.
-            reply = self._connection.read_response(timeout=_SILENCE)
-        if isinstance(reply, list) and reply[0] == b"message":
-            self._on_news(reply[2])
-        elif isinstance(reply, list) and reply[0] == b"subscribe" and (stands := self._channels.get(reply[1].decode())):
-            stands.set()
+            # Any reply proves that the connection is alive; a second timeout raises and leads to a reconnection.
+            reply = self._connection.read_response(timeout=_PING_INTERVAL)
+        match reply:
+            case [b"message", _, message]:
+                self._on_message(message)
+            case [b"subscribe", channel, *_] if (confirmed := self._channels.get(channel.decode())) is not None:
+                confirmed.set()

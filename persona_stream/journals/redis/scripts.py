@@ -1,7 +1,4 @@
-"""The scripts that Redis runs for us: each is one step that nobody can come between.
-
-What we ask of Redis, with what it needs to know.
-"""
+"""Lua scripts that Redis executes atomically, and the keys and arguments of their calls."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from persona_stream.journals.redis.journal import RedisJournal
 
 
 class Script(Struct, frozen=True):
-    """Hold a script, and the digest under which Redis knows it once it has seen it."""
+    """Lua script with its SHA-1 digest, by which Redis knows a loaded script."""
 
     text: str
     digest: str
@@ -28,7 +25,7 @@ class Script(Struct, frozen=True):
 def _load(name: str) -> Script:
     folder = files(__package__) / "lua"
     text = "\n".join((folder / f"{part}.lua").read_text("utf-8") for part in ("common", name))
-    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())  # Redis asks for it
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 BEGIN = _load("begin")
@@ -37,19 +34,20 @@ RENEW = _load("renew")
 LEAVE = _load("leave")
 
 Call = tuple[Sequence[str], Sequence[str | bytes | int]]
-"""The keys and the arguments of a script."""
+"""Keys and arguments of a script."""
 
 _LOST = msgspec.json.encode(Failed("lost"))
-_MARGIN = 60.0  # seconds
+_LIFETIME_MARGIN = 60.0  # seconds
 
 
-class Commands(Struct, frozen=True):
-    """Know what is the same in every call.
+class ScriptCalls(Struct, frozen=True):
+    """Builder of script calls.
 
     Attributes:
-        process: the name of this process.
-        lease: seconds after which it counts as dead, when nothing is heard of it.
-        retention, retention_bytes: how long, and how much of, ended runs are kept.
+        process: the id of this process.
+        lease: the seconds after which a silent process is considered dead.
+        retention: the seconds for which finished runs are kept.
+        retention_bytes: the total size of finished runs that are kept.
     """
 
     process: str
@@ -58,65 +56,46 @@ class Commands(Struct, frozen=True):
     retention_bytes: int
 
     def begin(self, journal: RedisJournal, *, joins: bool) -> Call:
-        """Begin a journal, or bring back what Redis has lost of it."""
-        accepted, claim = run_terms(journal.entries), journal.claim
-        # Redis keeps a run without an ending until somebody writes it; this is for when nobody is left to do so.
-        lifetime = accepted.deadline + 2 * self.retention + _MARGIN
+        """Build the call that creates a journal, or restores what Redis has lost of it."""
+        accepted = run_terms(journal.entries)
+        key = journal.idempotency_key
+        claim = keys.claim(accepted.owner, key.key) if key else ""
+        # An unfinished run is ended by its process or, after the lease, by another; this limit applies without either.
+        lifetime = accepted.deadline + 2 * self.retention + _LIFETIME_MARGIN
+        limits = (_milliseconds(lifetime), min_run_id_at(journal.entries[0].at - lifetime))
+        fingerprint = key.fingerprint if key else ""
         return (
-            (
-                keys.facts(journal.run_id),
-                keys.record(journal.run_id),
-                keys.owner(accepted.owner),
-                keys.claim(accepted.owner, claim.key) if claim else "",
-            ),
-            (
-                journal.run_id,
-                self.process,
-                claim.fingerprint if claim else "",
-                "1" if joins else "",
-                _milliseconds(lifetime),
-                min_run_id_at(journal.entries[0].at - lifetime),
-                *journal.committed,
-            ),
+            (keys.facts(journal.run_id), keys.record(journal.run_id), keys.owner(accepted.owner), claim),
+            (journal.run_id, self.process, fingerprint, "1" if joins else "", *limits, *journal.committed),
         )
 
     def append(self, journal: RedisJournal) -> Call:
-        """Write what a journal offers."""
+        """Build the call that writes the pending facts of a journal."""
+        is_ending = "1" if journal.is_ending else ""
         return (
             (keys.facts(journal.run_id), keys.record(journal.run_id)),
-            (
-                journal.run_id,
-                self.process,
-                len(journal.entries),
-                "1" if journal.is_ending else "",
-                _milliseconds(self.retention),
-                self.retention_bytes,
-                *journal.pending,
-            ),
+            (journal.run_id, self.process, len(journal.entries), is_ending, *self._retention(), *journal.pending),
         )
 
     def renew(self) -> Call:
-        """Renew the lease, and end the runs of the dead."""
-        return (), (
-            self.process,
-            _milliseconds(self.renewal),
-            _LOST,
-            _milliseconds(self.retention),
-            self.retention_bytes,
-        )
+        """Build the call that renews the lease and ends the runs of dead processes."""
+        return (), (self.process, _milliseconds(self.renewal_interval), _LOST, *self._retention())
 
     def leave(self) -> Call:
-        """Give the lease back."""
+        """Build the call that returns the lease."""
         return (), (self.process,)
 
     @property
-    def renewal(self) -> float:
-        """Give the seconds between renewals.
+    def renewal_interval(self) -> float:
+        """Seconds between two renewals.
 
-        One that misses its renewal is suspected at the next look of another, and dead at the one after it: each comes
-        within the time between two renewals, and so all of it within a lease.
+        A process that misses a renewal is suspected at the next renewal of another process, and considered dead at the
+        one after that: three intervals at most, and so within a lease.
         """
         return self.lease / 3
+
+    def _retention(self) -> tuple[int, int]:
+        return _milliseconds(self.retention), self.retention_bytes
 
 
 def _milliseconds(seconds: float) -> int:

@@ -1,192 +1,227 @@
-"""Journals in Redis: any process on any machine reads, follows and cancels any run, and none is lost with its process.
+"""Store of journals in Redis: any process on any machine can read, follow and cancel any run.
 
-    line       one connection for all that is asked
-    news       one connection for what is heard
-    journal    one run's facts, as far as they are known here
-    writer     brings facts to Redis
-    following  brings facts from Redis
-    lease      says that this process lives, and ends the runs of the dead
-    roll_call  compares what this process runs with what Redis has it run
-    commands   what is asked, in the words of the scripts in ``lua/``
+The store owns the parts of this package: one connection for commands, one for pub/sub, the writer of pending facts, the
+subscriber that keeps local journals up to date, and the lease of this process.
 
-A fact counts when Redis has it, so that the first ending wins whoever writes it, and no reader anywhere has seen
-what then did not happen. While Redis is out of reach the facts of this process wait here.
+Invariants:
+    A fact counts once Redis has stored it, so the first final fact wins regardless of the writer, and no subscriber
+    receives a fact that is lost later. While Redis is unavailable, the facts of this process wait in memory.
+    When a process dies, the others end its runs.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections.abc import Sequence
 
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Accepted, Entry, Failed
+from persona_stream.core.run_id import timestamp_of
 from persona_stream.errors import Conflict, Gone, NotFound, Unavailable
 from persona_stream.journals.base import KEY_CONFLICT_MESSAGE, IdempotencyKey, Journal, not_found_error
 from persona_stream.journals.redis import keys
-from persona_stream.journals.redis.connection import RedisConnection, UnknownOutcome, connection_pool
+from persona_stream.journals.redis.connection import COMMAND_TIMEOUT, RedisConnection, UnknownOutcome, connection_pool
 from persona_stream.journals.redis.journal import RedisJournal, decode_entries
-from persona_stream.journals.redis.lease import Lease, Reconciler
-from persona_stream.journals.redis.scripts import BEGIN, Commands
-from persona_stream.journals.redis.subscriber import JournalSubscriber, facts_of
+from persona_stream.journals.redis.lease import Lease
+from persona_stream.journals.redis.scripts import BEGIN, ScriptCalls
+from persona_stream.journals.redis.subscriber import JournalSubscriber, encoded_facts
 from persona_stream.journals.redis.writer import JournalWriter
 
-_READ = 500  # facts in one go
+logger = logging.getLogger("persona_stream.redis")
+
+_MAX_FACTS_PER_READ = 500
+_MIN_ORPHAN_AGE = 2 * COMMAND_TIMEOUT  # seconds; a younger run may be in the middle of its creation
 
 
 class RedisJournalStore:
-    """Keep runs in Redis."""
+    """Journal store in Redis, and the ``JournalBackend`` of its journals."""
 
     is_shared = True
 
     def __init__(self, url: str, clock: Clock, *, lease: float, retention: float, retention_bytes: int) -> None:
         pool = connection_pool(url)
         process = secrets.token_hex(8)
-        self._clock, self._retention = clock, retention
+        self._clock = clock
+        self._retention = retention
         self._secret: str | None = None
-        self._commands = Commands(process, lease, retention, retention_bytes)
-        self._line = RedisConnection(pool)
-        self._writer = JournalWriter(self._line, self._commands, clock, self._may_restore)
-        self._following = JournalSubscriber(
-            pool, self._line, keys.inbox(process), clock, lease, retention, on_lost=self._writer.restore
+        self._calls = ScriptCalls(process, lease, retention, retention_bytes)
+        self._connection = RedisConnection(pool)
+        self._writer = JournalWriter(self._connection, self._calls, clock, self._can_restore)
+        self._subscriber = JournalSubscriber(
+            pool,
+            self._connection,
+            keys.inbox(process),
+            clock,
+            lost_timeout=lease,
+            outage_timeout=retention,
+            on_lost=self._writer.restore,
         )
         self._lease = Lease(
-            self._line,
-            self._commands,
-            clock,
-            on_forgotten=lambda: self._following.refresh(self._following.local_runs),
-            on_renewed=Reconciler(self._line, self._following, keys.runs(process), self._read).reconcile,
-            on_renewal=self._following.sweep,
+            self._connection, self._calls, clock, on_renewed=self._reconcile, on_attempt=self._subscriber.sweep
         )
-        self._parts = (self._lease, self._writer, self._following, self._line)  # the line last: the others use it
+        # The connection is started first and stopped last, because the others use it.
+        self._parts = (self._lease, self._writer, self._subscriber, self._connection)
         for part in reversed(self._parts):
             part.start()
 
-    # What is asked of all kinds of journals.
-
     @property
     def process_count(self) -> int:
-        return self._lease.processes
+        """Number of processes that share the store."""
+        return self._lease.process_count
 
-    def create(self, accepted: Accepted, claim: IdempotencyKey | None) -> tuple[Journal, bool]:
-        journal = self._journal(accepted.run_id, [Entry(self._clock(), accepted)], claim, runs_here=True)
+    def create(self, accepted: Accepted, idempotency_key: IdempotencyKey | None) -> tuple[Journal, bool]:
+        """Create a journal, or return the one that holds the idempotency key."""
+        entries = [Entry(self._clock(), accepted)]
+        journal = self._journal(accepted.run_id, entries, idempotency_key, is_local=True)
+        joins = idempotency_key is not None and idempotency_key.joins
         try:
-            reply = self._line.run_script(
-                BEGIN, *self._commands.begin(journal, joins=claim is not None and claim.joins)
-            )
+            reply = self._connection.run_script(BEGIN, *self._calls.begin(journal, joins=joins))
         except UnknownOutcome:
-            # Perhaps it was begun all the same: nobody runs it, so it must end, or a retry would join it for ever.
-            journal.runs_here = False
+            # The run may have been created, but no process executes it: it must end, or a retry would wait for it.
+            journal.is_local = False
             journal.append(Failed("lost"))
             raise
         match reply:
             case [b"known", run_id]:
                 try:
                     return self.follow(run_id.decode()), False
-                except (NotFound, Gone):  # its time ran out between the two: then the claim holds nothing
-                    return self.create(accepted, claim)
+                except (NotFound, Gone):  # it expired between the two commands, and released the key
+                    return self.create(accepted, idempotency_key)
             case [b"conflict"]:
                 raise Conflict(KEY_CONFLICT_MESSAGE)
-        self._following.track(journal)
+        self._subscriber.track(journal)
         return journal, True
 
-    def find_by_key(self, owner: str, claim: IdempotencyKey) -> Journal | None:
-        if not claim.joins:
+    def find_by_key(self, owner: str, idempotency_key: IdempotencyKey) -> Journal | None:
+        """Return the journal that holds the idempotency key, if any."""
+        if not idempotency_key.joins:
             return None
-        run_id, fingerprint = self._line.execute("HMGET", keys.claim(owner, claim.key), "run", "fingerprint")
-        if run_id is None or not self._line.execute("EXISTS", keys.facts(run_id.decode())):
+        run_id, fingerprint = self._connection.execute(
+            "HMGET", keys.claim(owner, idempotency_key.key), "run", "fingerprint"
+        )
+        if run_id is None or not self._connection.execute("EXISTS", keys.facts(run_id.decode())):
             return None
-        if fingerprint.decode() != claim.fingerprint:
+        if fingerprint.decode() != idempotency_key.fingerprint:
             raise Conflict(KEY_CONFLICT_MESSAGE)
         return self.follow(run_id.decode())
 
     def find(self, run_id: str) -> Journal:
-        return self._following.tracked(run_id) or self._read(run_id)
+        """Return a journal as of now."""
+        return self._subscriber.tracked(run_id) or self._read(run_id)
 
     def follow(self, run_id: str) -> Journal:
-        return self._following.follow(run_id, lambda: self._read(run_id))
+        """Return a journal that keeps growing."""
+        return self._subscriber.follow(run_id, lambda: self._read(run_id))
 
     def list_for_owner(self, owner: str, before: str | None, limit: int) -> Sequence[Journal]:
+        """Return an owner's journals, newest first."""
         journals: list[Journal] = []
         newest = "+" if before is None else f"({before}"
         while len(journals) < limit:
-            wanted = limit - len(journals)
-            names = self._line.execute("ZREVRANGEBYLEX", keys.owner(owner), newest, "-", "LIMIT", 0, wanted)
-            if not names:
+            remaining = limit - len(journals)
+            found = self._connection.execute("ZREVRANGEBYLEX", keys.owner(owner), newest, "-", "LIMIT", 0, remaining)
+            if not found:
                 break
-            replies = self._line.execute_many(("XRANGE", keys.facts(name.decode()), "-", "+") for name in names)
-            for name, reply in zip(names, replies, strict=True):
+            run_ids = [run_id.decode() for run_id in found]
+            replies = self._connection.execute_many(("XRANGE", keys.facts(run_id), "-", "+") for run_id in run_ids)
+            for run_id, reply in zip(run_ids, replies, strict=True):
                 if isinstance(reply, Unavailable):
                     raise reply
-                if reply:  # else it has expired, or was trimmed
-                    journals.append(self._journal(name.decode(), decode_entries(facts_of(reply))))
-            newest = f"({names[-1].decode()}"
+                if reply:  # otherwise it has expired or was evicted
+                    journals.append(self._journal(run_id, decode_entries(encoded_facts(reply))))
+            newest = f"({run_ids[-1]}"
         return journals
 
     def secret(self) -> str:
+        """Return the secret that all processes of this Redis share."""
         if self._secret is None:
-            self._line.execute("SET", keys.SECRET, secrets.token_urlsafe(32), "NX")
-            self._secret = self._line.execute("GET", keys.SECRET).decode()
+            self._connection.execute("SET", keys.SECRET, secrets.token_urlsafe(32), "NX")
+            self._secret = self._connection.execute("GET", keys.SECRET).decode()
         return self._secret
 
     def unavailable_services(self) -> Sequence[str]:
+        """Return the names of required services that are unavailable."""
         try:
-            self._line.execute("PING")
+            self._connection.execute("PING")
         except Unavailable:
             return ("redis",)
         return ()
 
     def close(self) -> None:
-        if not self._following.local_runs:
+        """Return the lease, unless runs are unfinished, and close the connections."""
+        if not self._subscriber.local_runs:
             self._lease.leave()
         for part in self._parts:
             part.stop()
 
-    # What a journal asks of its keeper.
-
     @property
     def is_unavailable(self) -> bool:
-        """Whether Redis is out of reach."""
-        return self._line.is_away or self._following.is_away
+        """Whether Redis is unavailable."""
+        return self._connection.is_unavailable or self._subscriber.is_unavailable
 
     def enqueue(self, journal: RedisJournal) -> None:
-        """Write what it offers, soon."""
-        self._writer.enqueue(journal)
+        """Schedule the pending facts of a journal for writing."""
+        self._writer.put(journal)
 
     def untrack(self, journal: RedisJournal) -> None:
-        """See that nobody here listens to it any more."""
-        self._following.untrack(journal)
+        """Stop following a journal without listeners."""
+        self._subscriber.untrack(journal)
 
     def has_remote_subscribers(self, run_id: str) -> bool:
-        """Tell whether other processes follow it."""
+        """Return whether other processes follow the run."""
         try:
-            _, count = self._line.execute("PUBSUB", "NUMSUB", keys.news(run_id))
+            _, count = self._connection.execute("PUBSUB", "NUMSUB", keys.channel(run_id))
         except Unavailable:
-            return True  # nobody knows, and a run that somebody reads must not be stopped
+            return True  # a run that may have subscribers must not be cancelled
         return int(count) > 0
 
-    def facts_from(self, run_id: str, index: int) -> list[bytes]:
-        """Give what Redis has of a run, from fact ``index`` on."""
+    def load_facts(self, run_id: str, first: int) -> list[bytes]:
+        """Return the stored facts of a run from index ``first`` on, encoded."""
         encoded: list[bytes] = []
         while True:
-            first = f"0-{index + len(encoded) + 1}"
-            items = self._line.execute("XRANGE", keys.facts(run_id), first, "+", "COUNT", _READ)
-            encoded += facts_of(items)
-            if len(items) < _READ:
+            start = f"0-{first + len(encoded) + 1}"
+            items = self._connection.execute("XRANGE", keys.facts(run_id), start, "+", "COUNT", _MAX_FACTS_PER_READ)
+            encoded += encoded_facts(items)
+            if len(items) < _MAX_FACTS_PER_READ:
                 return encoded
 
-    def _may_restore(self) -> bool:
-        # What we ran may have been ended by others a lease after they last heard of us, and is kept for the
-        # retention from then on: missing before that, it was lost, and not forgotten.
+    def _reconcile(self, run_count: int) -> None:
+        """Restore the runs that Redis lacks and end those that this process does not execute, if the counts differ.
+
+        A replica that lags behind at a failover lacks the latest runs and the ends of others. The lease alone would
+        neither restore the former nor end the latter, and the comparison of the counts costs no command.
+        """
+        if run_count == len(self._subscriber.local_runs):
+            return
+        runs_key = keys.runs(self._calls.process)
+        stored = {run_id.decode() for run_id in self._connection.execute("SMEMBERS", runs_key)}
+        local = {journal.run_id: journal for journal in self._subscriber.local_runs}
+        self._subscriber.refresh(journal for run_id, journal in local.items() if run_id not in stored)
+        for run_id in stored - local.keys():
+            if (timestamp_of(run_id) or 0.0) + _MIN_ORPHAN_AGE > self._clock():
+                continue
+            logger.warning("Redis has a run that no process executes: ending it", extra={"run_id": run_id})
+            try:
+                has_ended = not self._read(run_id).append(Failed("lost"))
+            except (NotFound, Gone):
+                has_ended = True
+            if has_ended:
+                self._connection.execute("SREM", runs_key, run_id)
+
+    def _can_restore(self) -> bool:
+        # Other processes end our runs at the earliest a lease after our last renewal, and those are kept for the
+        # retention period: a run that is missing before that was lost, and did not expire.
         return self._clock() < self._lease.renewed_at + self._retention
 
     def _read(self, run_id: str) -> RedisJournal:
-        encoded = self.facts_from(run_id, 0)
+        encoded = self.load_facts(run_id, 0)
         if not encoded:
-            trimmed = bool(self._line.execute("EXISTS", keys.gone(run_id)))
-            raise not_found_error(run_id, trimmed, self._retention, self._clock())
+            was_evicted = bool(self._connection.execute("EXISTS", keys.tombstone(run_id)))
+            raise not_found_error(run_id, was_evicted, self._retention, self._clock())
         return self._journal(run_id, decode_entries(encoded))
 
     def _journal(
-        self, run_id: str, entries: list[Entry], claim: IdempotencyKey | None = None, *, runs_here: bool = False
+        self, run_id: str, entries: list[Entry], key: IdempotencyKey | None = None, *, is_local: bool = False
     ) -> RedisJournal:
-        return RedisJournal(run_id, entries, self, self._clock, claim, runs_here=runs_here)
+        return RedisJournal(run_id, entries, self, self._clock, key, is_local=is_local)

@@ -1,4 +1,4 @@
-"""Follow runs that other processes run: hear of each new fact, and read what was not heard."""
+"""Subscriber that keeps local journals up to date with the facts that other processes write."""
 
 from __future__ import annotations
 
@@ -14,124 +14,125 @@ from persona_stream.core.facts import has_ended
 from persona_stream.errors import HTTPError, Unavailable
 from persona_stream.journals.redis import keys
 from persona_stream.journals.redis.connection import RedisConnection
-from persona_stream.journals.redis.journal import RedisJournal
+from persona_stream.journals.redis.journal import JournalQueue, RedisJournal
 from persona_stream.journals.redis.pubsub import PubSub
 
-_AGAIN = 0.25  # seconds between attempts while Redis is out of reach
-_MOST = 200  # journals, and facts of one, that are read in one go
+_MAX_FACTS_PER_READ = 200
 
 
-def facts_of(items: Iterable[Sequence[Any]]) -> list[bytes]:
-    """Give the facts of what ``XRANGE`` gives."""
+def encoded_facts(items: Iterable[Sequence[Any]]) -> list[bytes]:
+    """Return the encoded facts of a reply to ``XRANGE``."""
     return [fields[1] for _, fields in items]
 
 
 class JournalSubscriber:
-    """Keep the journals of this process up to date with what others write.
+    """Registry of the tracked journals: those of local runs and those that are followed.
 
-    ``on_missing`` is called with those that this process runs, and Redis has not. Of others that Redis has not, it is
-    waited ``patience`` seconds that their process brings them back, and ``patience_away`` for Redis itself.
+    ``on_lost`` is called with local journals that Redis has lost. A followed run is marked lost when Redis lacks it for
+    ``lost_timeout`` seconds, or is unavailable for ``outage_timeout`` seconds.
     """
 
     def __init__(
         self,
         pool: ConnectionPool,
-        line: RedisConnection,
+        connection: RedisConnection,
         inbox: str,
         clock: Clock,
-        patience: float,
-        patience_away: float,
+        *,
+        lost_timeout: float,
+        outage_timeout: float,
         on_lost: Callable[[Sequence[RedisJournal]], None],
     ) -> None:
-        self._line, self._clock, self._on_missing = line, clock, on_lost
-        self._patience, self._patience_away = patience, patience_away
-        self._news = PubSub(pool, inbox, self._on_message, self._refresh_all)
+        self._connection = connection
+        self._clock = clock
+        self._lost_timeout = lost_timeout
+        self._outage_timeout = outage_timeout
+        self._on_lost = on_lost
+        self._pubsub = PubSub(pool, inbox, self._on_message, self._refresh_all)
         self._journals: dict[str, RedisJournal] = {}
         self._opening: dict[str, Event] = {}
-        self._overheard: set[str] = set()  # runs that something was said about while they were opened
-        self._unheard: set[str] = set()  # at the last look: runs that nobody here listened to
-        self._behind: dict[str, RedisJournal] = {}
-        self._work = Event()
-        self._away_since: float | None = None
+        self._changed_while_opening: set[str] = set()
+        self._unneeded: set[str] = set()  # at the last sweep
+        self._stale = JournalQueue(self._read)
+        self._unavailable_since: float | None = None
 
     def start(self) -> None:
-        """Begin."""
-        self._news.start()
-        self._greenlet = gevent.spawn(self._serve)
+        """Start receiving and reading facts."""
+        self._pubsub.start()
+        self._stale.start()
 
     def stop(self) -> None:
-        """Follow nothing any more."""
-        self._greenlet.kill()
-        self._news.stop()
+        """Stop receiving and reading facts."""
+        self._stale.stop()
+        self._pubsub.stop()
 
     @property
-    def is_away(self) -> bool:
-        """Whether nothing can be heard at the moment."""
-        return self._news.is_away
+    def is_unavailable(self) -> bool:
+        """Whether no messages can be received."""
+        return self._pubsub.is_unavailable
 
     @property
     def local_runs(self) -> list[RedisJournal]:
-        """The journals of the runs that this process runs, and that have not ended."""
-        return [journal for journal in self._journals.values() if journal.runs_here and not has_ended(journal.entries)]
+        """Journals of the unfinished runs that this process executes."""
+        return [journal for journal in self._journals.values() if journal.is_local and not has_ended(journal.entries)]
 
     def track(self, journal: RedisJournal) -> None:
-        """Keep the journal of a run up to date that this process runs."""
+        """Keep the journal of a local run up to date."""
         self._journals[journal.run_id] = journal
 
     def tracked(self, run_id: str) -> RedisJournal | None:
-        """Give a journal that is kept up to date, if it is. One with an ending is not: what Redis keeps counts."""
+        """Return a tracked journal, unless it has ended: then Redis decides whether it still exists."""
         journal = self._journals.get(run_id)
         return None if journal is None or has_ended(journal.entries) else journal
 
     def follow(self, run_id: str, read: Callable[[], RedisJournal]) -> RedisJournal:
-        """Give a journal, and keep it up to date as long as somebody listens to it.
+        """Return a journal and keep it up to date as long as it has listeners.
 
         Raises:
-            Unavailable: Redis is out of reach.
-            HTTPError: whatever ``read`` raises.
+            Unavailable: Redis is unavailable.
+            HTTPError: raised by ``read``.
         """
         while (opening := self._opening.get(run_id)) is not None:
             opening.wait()
         if (known := self.tracked(run_id)) is not None:
-            self._unheard.discard(run_id)
+            self._unneeded.discard(run_id)
             return known
         self._opening[run_id] = Event()
         try:
-            # Listen first, then read: what is written between the two is heard.
-            self._news.subscribe(keys.news(run_id))
+            # Subscribed before reading, so that facts written in between arrive as messages.
+            self._pubsub.subscribe(keys.channel(run_id))
             journal = self._journals[run_id] = read()
         except HTTPError:
-            self._news.unsubscribe([keys.news(run_id)])
+            self._pubsub.unsubscribe([keys.channel(run_id)])
             raise
         finally:
             self._opening.pop(run_id).set()
-        if run_id in self._overheard:
-            self._overheard.discard(run_id)
+        if run_id in self._changed_while_opening:
+            self._changed_while_opening.discard(run_id)
             self.refresh([journal])
         return journal
 
     def untrack(self, journal: RedisJournal) -> None:
-        """Follow a run no more that nobody here listens to: whoever asks for its readers must not find us."""
-        if not (journal.runs_here or has_ended(journal.entries)):
+        """Stop following a journal without listeners, so that other processes no longer count this subscription."""
+        if not (journal.is_local or has_ended(journal.entries)):
             gevent.spawn(self._drop, [journal])
 
     def refresh(self, journals: Iterable[RedisJournal]) -> None:
-        """Read what these may have missed, soon."""
+        """Schedule journals for reading the facts that they may lack."""
         for journal in journals:
-            self._behind[journal.run_id] = journal
-        self._work.set()
+            self._stale.put(journal)
 
     def sweep(self) -> None:
-        """Let go of what nobody needs, and of what nobody will ever hear of again. Called every few seconds."""
-        self._drop([j for run_id in self._unheard if (j := self._journals.get(run_id)) and not _is_needed(j)])
-        self._unheard = {run_id for run_id, journal in self._journals.items() if not _is_needed(journal)}
+        """Drop unneeded journals and end those that can no longer be read; called at each renewal of the lease."""
+        self._drop([j for run_id in self._unneeded if (j := self._journals.get(run_id)) and not _is_needed(j)])
+        self._unneeded = {run_id for run_id, journal in self._journals.items() if not _is_needed(journal)}
         now = self._clock()
-        self._away_since = (self._away_since or now) if self.is_away else None
+        self._unavailable_since = (self._unavailable_since or now) if self.is_unavailable else None
         for journal in list(self._journals.values()):
-            if has_ended(journal.entries) or journal.runs_here:
+            if has_ended(journal.entries) or journal.is_local:
                 continue
-            waits = [(self._away_since, self._patience_away), (journal.missing_since, self._patience)]
-            if any(since is not None and since + patience < now for since, patience in waits):
+            limits = ((self._unavailable_since, self._outage_timeout), (journal.missing_since, self._lost_timeout))
+            if any(since is not None and since + timeout < now for since, timeout in limits):
                 journal.mark_lost()
             elif journal.missing_since is not None:
                 self.refresh([journal])
@@ -140,15 +141,16 @@ class JournalSubscriber:
         dropped = [j for j in journals if not j.has_listeners and self._journals.get(j.run_id) is j]
         for journal in dropped:
             del self._journals[journal.run_id]
-        self._news.unsubscribe([keys.news(journal.run_id) for journal in dropped])
+        self._pubsub.unsubscribe([keys.channel(journal.run_id) for journal in dropped])
 
     def _on_message(self, message: bytes) -> None:
         run, number, *entry = message.split(b" ", 2)
-        run_id, index = run.decode(), int(number)
+        run_id = run.decode()
+        index = int(number)
         journal = self._journals.get(run_id)
         if journal is None:
             if run_id in self._opening:
-                self._overheard.add(run_id)
+                self._changed_while_opening.add(run_id)
         elif entry and index <= len(journal.entries):
             journal.apply(index, entry)
         else:
@@ -157,43 +159,34 @@ class JournalSubscriber:
     def _refresh_all(self) -> None:
         self.refresh(journal for journal in self._journals.values() if not has_ended(journal.entries))
 
-    def _serve(self) -> None:
-        while True:
-            self._work.wait()
-            self._work.clear()
-            journals = [self._behind.pop(run_id) for run_id in list(self._behind)[:_MOST]]
-            if not self._read([journal for journal in journals if not has_ended(journal.entries)]):
-                gevent.sleep(_AGAIN)
-            if self._behind:
-                self._work.set()
-
     def _read(self, journals: Sequence[RedisJournal]) -> bool:
-        """Read once what these may have missed; ``False`` when Redis did not give all of it."""
-        # From the last fact that is known: where even that is missing, Redis has lost the run.
+        """Read the facts that the journals may lack; return ``False`` if a reply is missing."""
+        journals = [journal for journal in journals if not has_ended(journal.entries)]
+        # Each read starts at the last known fact: if Redis lacks even that one, it has lost the run.
         known = [len(journal.entries) for journal in journals]
-        replies = self._line.execute_many(
-            ("XRANGE", keys.facts(journal.run_id), f"0-{count}", "+", "COUNT", _MOST)
+        replies = self._connection.execute_many(
+            ("XRANGE", keys.facts(journal.run_id), f"0-{count}", "+", "COUNT", _MAX_FACTS_PER_READ)
             for journal, count in zip(journals, known, strict=True)
         )
-        missing = []
-        all_given = True
+        lost = []
+        is_complete = True
         for journal, count, reply in zip(journals, known, replies, strict=True):
             if isinstance(reply, Unavailable):
-                all_given = False
-                self._behind[journal.run_id] = journal
+                is_complete = False
+                self._stale.put(journal)
             elif reply:
                 journal.missing_since = None
-                journal.apply(count - 1, facts_of(reply))
-                if len(reply) == _MOST:
-                    self._behind[journal.run_id] = journal
-            elif journal.runs_here:
-                missing.append(journal)
+                journal.apply(count - 1, encoded_facts(reply))
+                if len(reply) == _MAX_FACTS_PER_READ:
+                    self._stale.put(journal)
+            elif journal.is_local:
+                lost.append(journal)
             elif journal.missing_since is None:
                 journal.missing_since = self._clock()
-        if missing:
-            self._on_missing(missing)
-        return all_given
+        if lost:
+            self._on_lost(lost)
+        return is_complete
 
 
 def _is_needed(journal: RedisJournal) -> bool:
-    return journal.has_listeners or (journal.runs_here and not has_ended(journal.entries))
+    return journal.has_listeners or (journal.is_local and not has_ended(journal.entries))

@@ -1,98 +1,70 @@
-"""Write what journals offer: all that is offered at the same time in one go, and again until Redis has it."""
+"""Writer that brings the pending facts of all journals to Redis, in batches, until Redis has stored them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import gevent
-from gevent.event import Event
-
 from persona_stream.core.clock import Clock
 from persona_stream.errors import Unavailable
 from persona_stream.journals.redis.connection import RedisConnection
-from persona_stream.journals.redis.journal import RedisJournal
-from persona_stream.journals.redis.scripts import APPEND, BEGIN, Commands
-
-_AGAIN = 0.25  # seconds between attempts while Redis is out of reach
-_MOST = 200  # journals in one go, so that one does not wait for thousands
+from persona_stream.journals.redis.journal import JournalQueue, RedisJournal
+from persona_stream.journals.redis.scripts import APPEND, BEGIN, ScriptCalls
 
 
-class JournalWriter:
-    """Bring facts to Redis.
+class JournalWriter(JournalQueue):
+    """Batch writer of facts.
 
-    A journal's facts go in their order. What is sent a second time, because no reply came, is recognized by its
-    place and its content, and stands once.
+    Invariants:
+        The facts of a journal are written in their order.
+        A fact that is sent again, because no reply arrived, is recognized by its index and content and stored once.
     """
 
     def __init__(
-        self, line: RedisConnection, commands: Commands, clock: Clock, may_restore: Callable[[], bool]
+        self, connection: RedisConnection, calls: ScriptCalls, clock: Clock, can_restore: Callable[[], bool]
     ) -> None:
-        self._line, self._commands, self._clock, self._may_restore = line, commands, clock, may_restore
-        self._offering: dict[str, RedisJournal] = {}
-        self._work = Event()
-
-    def start(self) -> None:
-        """Begin to write."""
-        self._greenlet = gevent.spawn(self._serve)
-
-    def stop(self) -> None:
-        """Do nothing any more."""
-        self._greenlet.kill()
-
-    def enqueue(self, journal: RedisJournal) -> None:
-        """Write what this journal offers, soon."""
-        self._offering[journal.run_id] = journal
-        self._work.set()
+        super().__init__(self._write)
+        self._connection = connection
+        self._calls = calls
+        self._clock = clock
+        self._can_restore = can_restore
 
     def restore(self, journals: Sequence[RedisJournal]) -> None:
-        """Bring back journals that Redis has lost, as far as what is here may still be the truth."""
-        if not self._may_restore():
-            # We were away for so long that they may have been ended, kept their time, and gone.
+        """Write journals again that Redis has lost; mark them lost if they may have ended and expired meanwhile."""
+        if not self._can_restore():
             for journal in journals:
                 journal.mark_lost()
             return
-        replies = self._line.run_script_many(
-            BEGIN, [self._commands.begin(journal, joins=False) for journal in journals]
-        )
-        for journal, reply in zip(journals, replies, strict=True):
+        calls = [self._calls.begin(journal, joins=False) for journal in journals]
+        for journal, reply in zip(journals, self._connection.run_script_many(BEGIN, calls), strict=True):
             if isinstance(reply, Unavailable) or journal.pending:
-                self.enqueue(journal)
-
-    def _serve(self) -> None:
-        while True:
-            self._work.wait()
-            self._work.clear()
-            batch = [self._offering.pop(run_id) for run_id in list(self._offering)[:_MOST]]
-            if not self._write([journal for journal in batch if journal.pending]):
-                gevent.sleep(_AGAIN)
-            if self._offering:
-                self._work.set()
+                self.put(journal)
 
     def _write(self, journals: Sequence[RedisJournal]) -> bool:
-        """Write once what these offer; ``False`` when Redis did not take all of it."""
+        """Write the pending facts of the journals once; return ``False`` if Redis did not accept all of them."""
+        journals = [journal for journal in journals if journal.pending]
         sent = [(len(journal.entries), journal.pending) for journal in journals]
-        replies = self._line.run_script_many(APPEND, [self._commands.append(journal) for journal in journals])
+        replies = self._connection.run_script_many(APPEND, [self._calls.append(journal) for journal in journals])
         missing = []
-        all_taken = True
-        for journal, (known, offered), reply in zip(journals, sent, replies, strict=True):
+        all_accepted = True
+        for journal, (known, pending), reply in zip(journals, sent, replies, strict=True):
             if isinstance(reply, Unavailable):
-                all_taken = False
+                all_accepted = False
                 self._expire(journal)
             elif reply[0] == b"written":
-                journal.apply(known, offered)
+                journal.apply(known, pending)
             elif reply[0] == b"behind":
                 journal.apply(known, reply[1:])
-            elif journal.runs_here:
+            elif journal.is_local:
                 missing.append(journal)
             else:
                 journal.mark_lost()
             if journal.pending:
-                self.enqueue(journal)
+                self.put(journal)
         if missing:
             self.restore(missing)
-        return all_taken
+        return all_accepted
 
     def _expire(self, journal: RedisJournal) -> None:
-        since = journal.waiting_since
-        if since is not None and since + self._commands.retention < self._clock():
+        since = journal.pending_since
+        if since is not None and since + self._calls.retention < self._clock():
             journal.mark_lost()

@@ -1,7 +1,8 @@
--- Write facts after the first so many: {'written'}; {'missing'} if Redis has fewer; or {'behind', entries...} with what
--- was written meanwhile.
+-- Append facts after the first so many. Returns {'written'}; {'missing'} if Redis has fewer; or {'behind', entries...}
+-- with the facts that other processes appended meanwhile.
 -- KEYS: facts, record
--- ARGV: run, author, how many facts the author has, ended ('1' or ''), retention ms, retention bytes, entries...
+-- ARGV: run, author, number of facts that the author knows, has ended ('1' or ''), retention ms, retention bytes,
+-- entries...
 local FIRST_ENTRY = 7
 local run, author, known = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local length = redis.call('XLEN', KEYS[1])
@@ -12,5 +13,5 @@ if length > known then
   return reply
 end
 local runner = write(run, length, arguments_from(FIRST_ENTRY), author)
-if ARGV[4] == '1' then conclude(run, runner, now_ms(), ARGV[5], tonumber(ARGV[6])) end
+if ARGV[4] == '1' then finish(run, runner, now_ms(), ARGV[5], tonumber(ARGV[6])) end
 return {'written'}

@@ -1,7 +1,7 @@
--- Begin a run, unless its claim is held: {'begun'}, {'known', run} or {'conflict'}.
--- Also brings back a run that Redis has lost, or has as it was before, with the facts that its process has.
--- KEYS: facts, record, the owner's runs, the claim (or '')
--- ARGV: run, process, fingerprint, joins ('1' or ''), lifetime ms, the oldest name that an owner keeps, entries...
+-- Create a run, unless another one holds its idempotency key. Returns {'begun'}, {'known', run} or {'conflict'}.
+-- Also restores a run that Redis has lost in whole or in part, with the facts that its process has.
+-- KEYS: facts, record, the owner's runs, the idempotency key (or '')
+-- ARGV: run, process, fingerprint, joins ('1' or ''), lifetime ms, the oldest run id that an owner keeps, entries...
 local FIRST_ENTRY = 7
 local run, process, fingerprint, lifetime = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
 local claim = KEYS[4]
@@ -28,7 +28,7 @@ redis.call('PEXPIRE', KEYS[2], lifetime)
 redis.call('ZREMRANGEBYLEX', KEYS[3], '-', '(' .. ARGV[6])
 redis.call('ZADD', KEYS[3], 0, run)
 redis.call('PEXPIRE', KEYS[3], lifetime)
--- A process that begins something is alive, whatever its lease says: without one, nobody would end its runs.
+-- A process that creates a run is alive, also with an expired lease; unregistered, its runs would never be ended.
 redis.call('ZADD', PROCESSES, 'NX', now_ms(), process)
 redis.call('SADD', runs_of(process), run)
 return {'begun'}

@@ -1,12 +1,12 @@
--- What every script shares. Names must be those of keys.py. Whoever adds a key adds its end here too.
+-- Functions shared by all scripts. Keys are named as in keys.py; each new key needs an expiry here.
 local PREFIX = 'persona_stream:'
-local PROCESSES = PREFIX .. 'processes'    -- process -> the moment when it was last heard
-local SUSPECTS = PREFIX .. 'suspects'      -- process -> the moment when it was first found silent
-local PULSE = PREFIX .. 'pulse'            -- the moment when anybody was last heard
-local ENDED = PREFIX .. 'ended'            -- '<bytes>:<run>' -> the moment of its ending
+local PROCESSES = PREFIX .. 'processes'    -- process -> the time of its last heartbeat
+local SUSPECTS = PREFIX .. 'suspects'      -- process -> the time when it was first found silent
+local PULSE = PREFIX .. 'pulse'            -- the time of the last heartbeat of any process
+local ENDED = PREFIX .. 'ended'            -- '<bytes>:<run>' -> the time of its end
 local KEPT_BYTES = PREFIX .. 'ended:bytes'
-local LARGEST_NEWS = 16384                 -- a longer fact is announced, and read from the stream
-local MOST_TRIMMED = 100                   -- in one call: nobody shall wait long for a script
+local MAX_MESSAGE_BYTES = 16384            -- a longer fact is only announced, and read from the stream
+local MAX_EVICTIONS = 100                  -- per call, because a script blocks Redis
 
 local function key(run, what) return PREFIX .. '{' .. run .. '}:' .. what end
 local function runs_of(process) return PREFIX .. 'process:' .. process .. ':runs' end
@@ -23,7 +23,7 @@ local function arguments_from(n)
   return rest
 end
 
--- Write facts after the first `length`, and tell whoever listens: followers, and the process that runs it.
+-- Append facts after the first `length`, and publish them to the followers and to the process that executes the run.
 local function write(run, length, entries, author)
   local runner = redis.call('HGET', key(run, 'record'), 'process')
   local bytes = 0
@@ -31,42 +31,42 @@ local function write(run, length, entries, author)
     local number = length + i
     redis.call('XADD', key(run, 'facts'), '0-' .. number, 'entry', entry)
     bytes = bytes + #entry
-    local news = run .. ' ' .. (number - 1)
-    if #entry <= LARGEST_NEWS then news = news .. ' ' .. entry end
-    redis.call('PUBLISH', key(run, 'news'), news)
-    if runner and runner ~= author then redis.call('PUBLISH', PREFIX .. 'process:' .. runner, news) end
+    local message = run .. ' ' .. (number - 1)
+    if #entry <= MAX_MESSAGE_BYTES then message = message .. ' ' .. entry end
+    redis.call('PUBLISH', key(run, 'news'), message)
+    if runner and runner ~= author then redis.call('PUBLISH', PREFIX .. 'process:' .. runner, message) end
   end
   redis.call('HINCRBY', key(run, 'record'), 'bytes', bytes)
   return runner
 end
 
-local function forget(run, keep_ms)
+local function evict(run, keep_ms)
   local claim = redis.call('HGET', key(run, 'record'), 'claim')
   if claim and claim ~= '' and redis.call('HGET', claim, 'run') == run then redis.call('DEL', claim) end
   redis.call('DEL', key(run, 'facts'), key(run, 'record'))
   redis.call('SET', key(run, 'gone'), '', 'PX', keep_ms)
 end
 
--- Drop from the count what has expired by itself, then the oldest endings until the bound holds.
-local function trim(now, keep_ms, keep_bytes)
-  local expired = redis.call('ZRANGEBYSCORE', ENDED, '-inf', now - keep_ms, 'LIMIT', 0, MOST_TRIMMED)
+-- Remove expired runs from the count, then evict the runs with the oldest end until the limit holds.
+local function enforce_limit(now, keep_ms, keep_bytes)
+  local expired = redis.call('ZRANGEBYSCORE', ENDED, '-inf', now - keep_ms, 'LIMIT', 0, MAX_EVICTIONS)
   for _, name in ipairs(expired) do
     redis.call('ZREM', ENDED, name)
     redis.call('DECRBY', KEPT_BYTES, string.match(name, '^(%d+):'))
   end
-  for _ = 1, MOST_TRIMMED do
+  for _ = 1, MAX_EVICTIONS do
     if tonumber(redis.call('GET', KEPT_BYTES) or '0') <= keep_bytes then return end
     local oldest = redis.call('ZRANGE', ENDED, 0, 0)[1]
     if not oldest then redis.call('DEL', KEPT_BYTES) return end
     local bytes, run = string.match(oldest, '^(%d+):(.*)$')
     redis.call('ZREM', ENDED, oldest)
     redis.call('DECRBY', KEPT_BYTES, bytes)
-    forget(run, keep_ms)
+    evict(run, keep_ms)
   end
 end
 
--- What follows from an ending: the run is kept for so long, and so much of all of them; nobody runs it any more.
-local function conclude(run, runner, now, keep_ms, keep_bytes)
+-- Apply the retention limits to a run that has ended, and remove it from the runs of its process.
+local function finish(run, runner, now, keep_ms, keep_bytes)
   local record = key(run, 'record')
   local kept = redis.call('HMGET', record, 'bytes', 'claim')
   redis.call('PEXPIRE', key(run, 'facts'), keep_ms)
@@ -80,5 +80,5 @@ local function conclude(run, runner, now, keep_ms, keep_bytes)
   redis.call('INCRBY', KEPT_BYTES, bytes)
   redis.call('PEXPIRE', ENDED, keep_ms)
   redis.call('PEXPIRE', KEPT_BYTES, keep_ms)
-  trim(now, keep_ms, keep_bytes)
+  enforce_limit(now, keep_ms, keep_bytes)
 end

@@ -1,4 +1,4 @@
--- Give a lease back, if nothing is left to be ended.
+-- Return a lease, if the process has no unfinished runs.
 -- ARGV: process
 if redis.call('SCARD', runs_of(ARGV[1])) == 0 then
   redis.call('ZREM', PROCESSES, ARGV[1])
