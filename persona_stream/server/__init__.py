@@ -1,1 +1,1 @@
-"""The WSGI server, its processes and the gunicorn worker."""
+"""WSGI server, its processes, and the gunicorn worker."""

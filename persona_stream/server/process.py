@@ -1,4 +1,4 @@
-"""One process that serves: from its first request to its last answer."""
+"""One server process, from its first request to its shutdown."""
 
 from __future__ import annotations
 
@@ -16,60 +16,65 @@ from persona_stream.settings.schema import Settings
 
 logger = logging.getLogger("persona_stream")
 
-_JUST_COME = 0.25  # seconds: a request that was on its way when we left is answered as ever
-_LAST_RECORDS = 5.0  # seconds
-LAST_PIECES = 12.0  # seconds: an answer takes at most 10 to deliver
+_IN_FLIGHT_DELAY = 0.25  # seconds in which requests that are on their way still arrive
+_STORE_TIMEOUT = 5.0  # seconds
+DELIVERY_TIMEOUT = 12.0  # seconds; pacing takes at most 10 to deliver an answer
 
 
 class ServerProcess:
-    """Serve an application of these settings.
+    """Application with its HTTP server.
+
+    Args:
+        settings: settings of the application.
+        listener: a socket that workers share, or an address to bind.
 
     Raises:
-        ConfigurationError: it cannot be served like this.
-        OSError: the address is not to be had.
+        ConfigurationError: the application cannot start.
+        OSError: the address cannot be bound.
     """
 
     def __init__(self, settings: Settings, listener: socket.socket | tuple[str, int]) -> None:
-        app, self._desk = build_app(settings)
+        app, self._services = build_app(settings)
         capture_root_logger()
-        set_error_handler(lambda error: logger.error("an error that nobody caught", exc_info=error))
-        self._drain = settings.drain_time
+        set_error_handler(lambda error: logger.error("unhandled exception", exc_info=error))
+        self._drain_time = settings.drain_time
         if warning := raise_file_limit(settings.max_runs):
             logger.warning("%s", warning)
         self._server = Server(listener, app)
         self._server.start()
-        start_background_tasks(self._desk)
-        # What is alive now stays: taking it out of collections makes them short, and streams even. Most of what comes
-        # is in no circle: often looking at a little of it, and seldom at all, stops nobody for a millisecond.
+        start_background_tasks(self._services)
+        # Collections pause every stream. Objects of the start are frozen, which shortens a collection; and as few new
+        # objects are in cycles, the young generation is collected often and the others rarely.
         gc.collect()
         gc.freeze()
         gc.set_threshold(5_000, 200, 100)
 
     @property
     def port(self) -> int:
-        """The port that is listened on."""
+        """Port of the listener."""
         return int(self._server.server_port)
 
     def stop(self) -> None:
-        """Start nothing new, let what runs finish, let its readers have it, and stop."""
-        runs, readers = self._desk.runs, self._desk.streams
+        """Shut down: accept no runs, wait for those in progress and for their delivery, then close everything."""
+        runs = self._services.runs
+        streams = self._services.streams
         if runs.active_count:
-            logger.info("shutting down: %d runs may finish within %.0f s", runs.active_count, self._drain)
+            logger.info("shutting down: waiting up to %.0f s for %d runs", self._drain_time, runs.active_count)
         if runs.is_shared:
-            self._server.begin_drain()  # whoever comes now is better served elsewhere
-            gevent.sleep(_JUST_COME)
+            self._server.begin_drain()  # other processes serve new requests
+            gevent.sleep(_IN_FLIGHT_DELAY)
         runs.stop_accepting()
         if runs.is_shared:
-            readers.hand_over()
-        runs.drain(self._drain)
-        readers.wait_until_none(self._desk.clock, LAST_PIECES)
+            streams.hand_over()
+        runs.drain(self._drain_time)
+        streams.wait_until_none(self._services.clock, DELIVERY_TIMEOUT)
         self._server.stop(timeout=1)
         runs.close()
-        self._desk.executors.close()
-        self._desk.store.close(_LAST_RECORDS)
-        self._desk.closing.close()
+        self._services.executors.close()
+        self._services.store.close(_STORE_TIMEOUT)
+        self._services.closing.close()
 
     def force_stop(self) -> None:
-        """Have ``stop`` wait for nothing any more."""
-        self._desk.runs.abort_drain()
-        self._desk.streams.abort_wait()
+        """Make ``stop`` wait no longer."""
+        self._services.runs.abort_drain()
+        self._services.streams.abort_wait()

@@ -1,4 +1,4 @@
-"""Requests that two servers could read in two ways: nobody smuggles one in behind another."""
+"""Ambiguous requests are refused, so that no request is smuggled in behind another (RFC 9112 §11.2)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BODY = b'{"username":"quick","message":"Hi"}'
 LENGTH = b"Content-Length: %d" % len(BODY)
 CHUNKED = b"Transfer-Encoding: chunked"
 LAST = head("GET /healthz", b"Connection: close")
-# What an attacker would have the server take for a request; it must never be answered.
+# A request that an attacker hides behind another; it must never have a response.
 HIDDEN = head("GET /openapi.json", b"Connection: close")
 
 
@@ -37,17 +37,17 @@ WHOLE = {
 
 
 @pytest.mark.parametrize("kind", WHOLE)
-def test_what_can_be_read_in_one_way_is_served(server: ServerProcess, kind: str) -> None:
-    """Whatever its form, and the next request of the connection too."""
+def test_an_unambiguous_request_is_served(server: ServerProcess, kind: str) -> None:
+    """The next request of the connection is served too."""
     received = exchange(server.url, WHOLE[kind] * 2 + LAST)
     assert statuses(received) == [200, 200, 200]
     assert received.count(b'"data":"You said: Hi"') == 2
 
 
-def test_an_upgrade_that_is_not_to_be_had_leaves_its_body_a_body(server: ServerProcess) -> None:
-    """It is refused, as there are no web sockets here, and what follows is read from where it begins."""
-    asked = post(LENGTH, b"Connection: Upgrade", b"Upgrade: websocket") + BODY
-    assert statuses(exchange(server.url, asked * 2 + LAST)) == [400, 400, 200]
+def test_the_body_of_a_refused_upgrade_is_read_as_a_body(server: ServerProcess) -> None:
+    """The upgrade is refused, and the next request is read from its beginning."""
+    upgrade = post(LENGTH, b"Connection: Upgrade", b"Upgrade: websocket") + BODY
+    assert statuses(exchange(server.url, upgrade * 2 + LAST)) == [400, 400, 200]
 
 
 AMBIGUOUS = {
@@ -92,16 +92,16 @@ AMBIGUOUS = {
 
 
 @pytest.mark.parametrize("kind", AMBIGUOUS)
-def test_what_can_be_read_in_two_ways_is_refused(server: ServerProcess, kind: str) -> None:
-    """With 400, by whichever rule; and what follows is not read as a request."""
+def test_an_ambiguous_request_is_refused(server: ServerProcess, kind: str) -> None:
+    """The status is 400, and the bytes after it are not read as a request."""
     received = exchange(server.url, AMBIGUOUS[kind] + HIDDEN)
     assert statuses(received) == [400]
     assert b"Connection: close" in received
 
 
 @pytest.mark.parametrize("coding", [b"gzip", b"gzip, chunked", b"chunked, chunked", b"identity", b"xchunked", b""])
-def test_a_coding_that_we_do_not_have_is_refused(server: ServerProcess, coding: bytes) -> None:
-    """Nobody knows where such a body ends."""
+def test_an_unsupported_transfer_coding_is_refused(server: ServerProcess, coding: bytes) -> None:
+    """The end of such a body is unknown."""
     received = exchange(server.url, post(b"Transfer-Encoding: " + coding) + chunks(BODY) + HIDDEN)
     assert statuses(received) == [501]
 
@@ -124,16 +124,16 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_body_whose_end_nobody_knows_ends_its_connection(server: ServerProcess, kind: str) -> None:
-    """It is refused by the application, and what follows is not read as a request."""
+def test_a_body_with_wrong_framing_closes_its_connection(server: ServerProcess, kind: str) -> None:
+    """The application refuses it, and the bytes after it are not read as a request."""
     received = exchange(server.url, post(CHUNKED) + BROKEN[kind] + HIDDEN)
     assert statuses(received) == [400]
     assert b"The body did not come whole" in received
 
 
 @pytest.mark.parametrize("length", [LENGTH, CHUNKED])
-def test_a_body_that_breaks_off_is_refused_and_no_error_of_ours(server: ServerProcess, length: bytes) -> None:
-    """Who leaves in the middle leaves no traceback in the log either."""
+def test_a_truncated_body_is_refused_without_a_traceback(server: ServerProcess, length: bytes) -> None:
+    """A client that disconnects is no error of the server."""
     with server.no_traceback(), connect(server.url) as connection:
         connection.sendall(post(length) + BODY[:10])
         connection.shutdown(1)
@@ -151,22 +151,22 @@ HUGE = {
 
 
 @pytest.mark.parametrize("kind", HUGE)
-def test_a_huge_head_is_refused_and_the_client_gets_to_read_why(server: ServerProcess, kind: str) -> None:
-    """After a bounded number of its bytes."""
+def test_a_huge_head_is_refused_with_a_response(server: ServerProcess, kind: str) -> None:
+    """A bounded number of its bytes is read."""
     sent, status = HUGE[kind]
     assert statuses(exchange(server.url, sent)) == [status]
 
 
 @pytest.mark.parametrize("length", [b"Content-Length: 1000000000000", CHUNKED])
-def test_a_refused_body_is_not_read_for_ever(server: ServerProcess, length: bytes) -> None:
-    """Who has no token is told so and let go, whatever they say that they will send."""
+def test_a_refused_body_is_not_read_without_end(server: ServerProcess, length: bytes) -> None:
+    """A client without a token has its response at once, for any announced length."""
     with connect(server.url) as connection:
         connection.sendall(head("POST /api/chat", length))
         assert statuses(read_to_end(connection)) == [401]
 
 
-def test_who_asks_whether_to_send_is_told(server: ServerProcess) -> None:
-    """``Expect: 100-continue``: a good head is invited, and a bad one has its answer at once."""
+def test_expect_100_continue_is_honoured(server: ServerProcess) -> None:
+    """A valid head gets ``100 Continue``, and another one its error at once."""
     with connect(server.url) as connection:
         connection.sendall(post(LENGTH, b"Expect: 100-continue", b"Connection: close"))
         assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -175,16 +175,16 @@ def test_who_asks_whether_to_send_is_told(server: ServerProcess) -> None:
     assert statuses(exchange(server.url, head("POST /api/chat", LENGTH, b"Expect: 100-continue"))) == [401]
 
 
-def test_several_requests_in_one_packet_are_answered_in_their_order(server: ServerProcess) -> None:
-    """And a refusal among them hinders none of the others."""
+def test_pipelined_requests_are_answered_in_order(server: ServerProcess) -> None:
+    """An error among them does not affect the others."""
     mine = head("GET /api/runs", b"Authorization: Bearer nonsense")
-    nobody = head("POST /api/chat", LENGTH) + BODY
-    received = exchange(server.url, head() + mine + nobody + head("GET /nowhere") + LAST)
+    anonymous = head("POST /api/chat", LENGTH) + BODY
+    received = exchange(server.url, head() + mine + anonymous + head("GET /nowhere") + LAST)
     assert statuses(received) == [200, 401, 401, 404, 200]
 
 
 def test_a_request_behind_a_stream_waits_for_its_end(server: ServerProcess) -> None:
-    """It is neither lost nor mixed into the stream, and the reader does not count as gone."""
+    """It is neither lost nor mixed into the stream, and the client does not count as disconnected."""
     body = b'{"username":"slow","message":"2.5"}'
     stream = post(b"Content-Length: %d" % len(body), path="/api/stream_chat_smart") + body
     received = exchange(server.url, stream + head("GET /nowhere") + LAST)
@@ -195,8 +195,8 @@ def test_a_request_behind_a_stream_waits_for_its_end(server: ServerProcess) -> N
     assert received.endswith(b'{"status":"alive"}')
 
 
-def test_a_stream_that_somebody_else_left_behind_is_not_read_by_the_next(server: ServerProcess) -> None:
-    """Half a request of one connection is never the beginning of another's."""
+def test_connections_do_not_share_bytes(server: ServerProcess) -> None:
+    """Half a request of one connection is never the beginning of another connection's request."""
     with connect(server.url) as half, connect(server.url) as other:
         half.sendall(post(LENGTH) + BODY[:10])
         other.sendall(BODY[10:] + b"\r\n\r\n")
@@ -207,8 +207,8 @@ def test_a_stream_that_somebody_else_left_behind_is_not_read_by_the_next(server:
 
 
 @needs_redis
-def test_workers_read_as_one_process_does(tmp_path: Path) -> None:
-    """Under gunicorn too, where its own server is replaced by ours."""
+def test_workers_parse_requests_like_a_single_process(tmp_path: Path) -> None:
+    """gunicorn's own server is replaced."""
     redis = RedisServer()
     try:
         server = serve("tests.backends_for_tests:chosen", workers=2, redis_url=redis.url, state_dir=tmp_path)

@@ -1,4 +1,4 @@
-"""create_app() under servers that are not ours."""
+"""``create_app()`` under other WSGI servers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SMART = "/api/stream_chat_smart"
 
 @contextmanager
 def running(*command: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run a server on a free port; PORT in its command becomes that."""
+    """Run a server on a free port, which replaces PORT in its command."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environ = {**os.environ, "PERSONA_STREAM_JWT_SECRET": SECRET, "PERSONA_STREAM_DISCONNECT_GRACE": "0"}
@@ -38,7 +38,7 @@ def running(*command: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
             try:
                 if requests.get(url + "/healthz", timeout=5).ok:
                     break
-            except (requests.ConnectionError, requests.Timeout):  # it listens before it can answer
+            except (requests.ConnectionError, requests.Timeout):  # it may listen before it can respond
                 assert process.poll() is None, process.stdout.read()
                 time.sleep(0.1)
         yield url, process
@@ -54,8 +54,8 @@ SERVERS = {
 
 
 @pytest.mark.parametrize("kind", SERVERS)
-def test_streams_flow_and_leavers_are_noticed(kind: str):
-    """Event by event as it is due, and a run whose reader left is cancelled within an interval."""
+def test_streams_flow_and_disconnects_are_detected(kind: str):
+    """Events arrive when they are due, and a run is cancelled within an interval after its client disconnects."""
     headers = {"Authorization": f"Bearer {token()}"}
     with running(*SERVERS[kind]) as (url, _):
         body = {"username": "slow", "message": "2.5"}
@@ -82,8 +82,8 @@ def test_streams_flow_and_leavers_are_noticed(kind: str):
         ("-c", "from persona_stream import create_app; create_app(process_query=lambda message: message)"),
     ],
 )
-def test_a_server_that_is_not_patched_is_refused(command: tuple[str, ...]):
-    """With a sentence that says what to do."""
+def test_a_process_without_gevents_patches_is_refused(command: tuple[str, ...]):
+    """The message has the remedy."""
     environ = {**os.environ, "PERSONA_STREAM_JWT_SECRET": SECRET}
     words = [word.replace("PORT", "0") for word in command]
     result = subprocess.run([sys.executable, *words], cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)

@@ -1,4 +1,4 @@
-"""What opens something is written nowhere: a whole session with secrets that can be found again."""
+"""Secrets are not written anywhere: a whole session, whose outputs are searched for them."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from tests.server_process import SECRET, ServerProcess, token
 from tests.sse_client import read
 
 SMART = "/api/stream_chat_smart"
-PROVIDER_KEY = "sk-provider-key-that-nobody-may-see"
-REDIS_PASSWORD = "redis-password-that-nobody-may-see"
+PROVIDER_KEY = "sk-provider-key-that-must-stay-secret"
+REDIS_PASSWORD = "redis-password-that-must-stay-secret"
 TOKEN, ADMIN = token("alice", jti="of alice"), token("boss", scope="admin chat", jti="of the boss")
 FORGED = token("alice", jti="forged")[:-10] + "AAAAAAAAAA"
 LATE = token("alice", expires=-60.0, jti="too late")
 
 
 class Written(NamedTuple):
-    """All that came out of a server: where, and what."""
+    """Outputs of a server, by place."""
 
     places: Mapping[str, str]
     ticket: str
@@ -35,7 +35,7 @@ class Written(NamedTuple):
 
 
 class Recorder:
-    """Keep every answer, with its headers."""
+    """Client that records every response with its headers."""
 
     def __init__(self, url: str) -> None:
         self._url = url
@@ -48,7 +48,7 @@ class Recorder:
 
 
 def session(server: ServerProcess, redis: RedisServer) -> tuple[Recorder, str, str]:
-    """Do what clients and strangers do, and have what can fail fail."""
+    """Send valid, invalid and failing requests."""
     recorder = Recorder(server.url)
     ask, bearer = recorder.ask, {"Authorization": f"Bearer {TOKEN}"}
     body = {"username": "x", "message": "Hi", "conversation_id": "talk"}
@@ -87,7 +87,7 @@ def session(server: ServerProcess, redis: RedisServer) -> tuple[Recorder, str, s
 
 @pytest.fixture(scope="module", params=["greenlet", "process"])
 def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Written]:
-    """Run that session at the log's finest, and gather everything that was written."""
+    """Run the session with debug logs, and collect all outputs."""
     folder: Path = tmp_path_factory.mktemp("state")
     database = folder / "kept.sqlite"
     redis = RedisServer("--requirepass", REDIS_PASSWORD, credentials=f":{REDIS_PASSWORD}@")
@@ -116,7 +116,7 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             try:
                 recorder, ticket, run_id = session(server, redis)
             finally:
-                server.stop()  # how it ends without its Redis is for others to say
+                server.stop()  # its exit code without Redis is not tested here
             assert behind.requests[0].headers["authorization"] == f"Bearer {PROVIDER_KEY}"
         with sqlite3.connect(database) as kept:
             kept.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -142,7 +142,7 @@ PLACES = ["stdout", "stderr", "the database", "the answers", "the traces"]
 
 
 def parts(secret: str) -> list[str]:
-    """Give a token's signature too, with which, and its other parts, it could be put together again."""
+    """Return a secret, and the signature of a token, from which it could be restored."""
     return [secret, *([secret.rpartition(".")[2]] if secret.count(".") == 2 else [])]
 
 
@@ -160,19 +160,19 @@ SECRETS = {
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("kind", SECRETS)
 def test_no_secret_is_written(written: Written, kind: str, place: str) -> None:
-    """Neither whole nor its part that counts."""
+    """Its critical part is not written either."""
     found = [part for part in parts(SECRETS[kind]) if part in written.places[place]]
     assert not found
 
 
 @pytest.mark.parametrize("place", ["stdout", "stderr", "the database", "the traces"])
 def test_no_ticket_is_written(written: Written, place: str) -> None:
-    """It is in the answers to whoever may read the run, and nowhere else."""
+    """It is only in responses to the owner of the run."""
     assert written.ticket not in written.places[place]
 
 
-def test_what_was_searched_has_what_happened(written: Written) -> None:
-    """Or a secret that is not found would mean nothing."""
+def test_the_searched_outputs_are_complete(written: Written) -> None:
+    """Otherwise the tests above would prove nothing."""
     assert "persona_stream" in written.places["stdout"]
     for place in ("stderr", "the database", "the answers", "the traces"):
         assert written.run_id in written.places[place], place
@@ -183,8 +183,8 @@ def test_what_was_searched_has_what_happened(written: Written) -> None:
     assert "***" in written.places["the database"]
 
 
-def test_a_wrong_password_is_not_said_at_the_start_either(tmp_path: Path) -> None:
-    """Nor is a right one that is sent to the wrong place."""
+def test_a_wrong_redis_password_is_not_written_at_the_start(tmp_path: Path) -> None:
+    """The error does not contain the URL."""
     redis = RedisServer("--requirepass", "another", credentials=":another@")
     try:
         server = ServerProcess(

@@ -1,4 +1,4 @@
-"""Clients that hold connections: they are cut after a bound, and delay nobody meanwhile."""
+"""Clients that hold connections are cut off after a time limit and delay no others."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from tests.sse_client import read
 BODY = b'{"username":"quick","message":"Hi"}'
 LENGTH = b"Content-Length: 100000"
 CHUNKED = b"Transfer-Encoding: chunked"
-# Drips for ever are cut after two seconds; this is for a machine that does other things too.
+# The time limit is two seconds; this allows for a loaded machine.
 BOUND = 20.0
 MANY = 400
 
 
 @pytest.fixture(scope="module")
 def hurrying() -> Iterator[str]:
-    """A server that waits for nobody longer than two seconds."""
+    """Server with time limits of two seconds."""
     with running("-m", "tests.http.hurrying", "PORT", "1000") as (url, _):
         yield url
 
 
 def drip(connection: socket.socket, byte: bytes) -> bytes:
-    """Send a little now and then until the server has had enough; give its last words."""
+    """Send a byte now and then until the server responds or closes; return the response."""
     began = time.monotonic()
     connection.settimeout(0.1)
     while time.monotonic() - began < BOUND:
@@ -49,7 +49,7 @@ def drip(connection: socket.socket, byte: bytes) -> bytes:
         except OSError:
             received = b""
         return received
-    raise AssertionError("it was never cut")
+    raise AssertionError("the connection was not closed")
 
 
 DRIPS = {
@@ -71,14 +71,14 @@ DRIPS = {
 
 @pytest.fixture(scope="module")
 def dripped(hurrying: str) -> dict[str, bytes]:
-    """What the server said to each of them, who all came at once."""
+    """Responses to all kinds of dripping clients, which connect at the same time."""
 
     def attack(kind: str) -> bytes:
         begin, byte, _ = DRIPS[kind]
         with connect(hurrying) as connection:
             connection.sendall(begin)
             received = drip(connection, byte)
-            with suppress(OSError):  # cut while it still sent: what was said before that counts
+            with suppress(OSError):  # closed while the client was sending
                 received += read_to_end(connection)
             return received
 
@@ -87,14 +87,14 @@ def dripped(hurrying: str) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", DRIPS)
-def test_who_drips_is_cut(dripped: dict[str, bytes], kind: str) -> None:
-    """However lively they are: the sum counts, and not the silence between two bytes."""
+def test_a_dripping_client_is_cut_off(dripped: dict[str, bytes], kind: str) -> None:
+    """The total time counts, not the pauses between bytes."""
     expected = DRIPS[kind][2]
-    assert statuses(dripped[kind]) in (expected, expected[:-1])  # bytes that cross the close may cost the last words
+    assert statuses(dripped[kind]) in (expected, expected[:-1])  # a reset can lose the last response
 
 
-def test_who_says_nothing_is_cut(hurrying: str) -> None:
-    """Before a first request, in the middle of one, and after an answer."""
+def test_a_silent_client_is_cut_off(hurrying: str) -> None:
+    """It is silent before a request, within one, or after a response."""
     silent = {b"": [], b"GET /he": [], head(): [200], post(LENGTH) + b"{": [400]}
     held = {sent: connect(hurrying, BOUND) for sent in silent}
     for sent, connection in held.items():
@@ -104,12 +104,12 @@ def test_who_says_nothing_is_cut(hurrying: str) -> None:
             assert statuses(read_to_end(connection)) == silent[sent]
 
 
-def test_a_body_that_comes_fast_enough_may_take_longer(hurrying: str) -> None:
-    """The bound is a rate, and no time: whoever has a slow line gets through."""
+def test_a_body_at_the_minimum_rate_may_take_longer(hurrying: str) -> None:
+    """Slow connections are served."""
     padded = BODY + b" " * 300_000
     with connect(hurrying, BOUND) as connection:
         connection.sendall(post(b"Content-Length: %d" % len(padded), b"Connection: close") + padded[:-10])
-        time.sleep(2.5)  # beyond the plain bound, and within what 300 kB are good for
+        time.sleep(2.5)  # beyond the plain time limit, and within that for 300 kB
         connection.sendall(padded[-10:])
         assert statuses(read_to_end(connection)) == [200]
 
@@ -122,13 +122,13 @@ ATTACKS: dict[str, Callable[[socket.socket], None]] = {
 
 
 @pytest.mark.parametrize("kind", ATTACKS)
-def test_hundreds_of_held_connections_delay_nobody_and_are_cut(hurrying: str, kind: str) -> None:
-    """Others are served while they are there, and after the bound they are not there any more."""
+def test_hundreds_of_held_connections_delay_no_others_and_are_cut_off(hurrying: str, kind: str) -> None:
+    """Other clients are served meanwhile, and all held connections close within the time limit."""
     held = [connect(hurrying, BOUND) for _ in range(MANY)]
     try:
         for connection in held:
             ATTACKS[kind](connection)
-        headers = {"Authorization": f"Bearer {token('somebody else')}"}
+        headers = {"Authorization": f"Bearer {token('another')}"}
         served = [
             requests.post(
                 f"{hurrying}/api/chat", json={"username": "quick", "message": "Hi"}, headers=headers, timeout=BOUND
@@ -145,11 +145,11 @@ def test_hundreds_of_held_connections_delay_nobody_and_are_cut(hurrying: str, ki
             connection.close()
 
 
-def test_who_takes_nothing_of_a_page_is_no_error_of_ours(hurrying: str) -> None:
-    """Thousands of asked-for pages that nobody reads: their connection is cut, or closed by the client, and quietly."""
+def test_a_client_that_reads_nothing_is_cut_off_quietly(hurrying: str) -> None:
+    """It requests a thousand pages and reads none."""
     with connect(hurrying, BOUND) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-        sender = threading.Thread(target=_ask_for_ever, args=(connection,), daemon=True)
+        sender = threading.Thread(target=_send_requests, args=(connection,), daemon=True)
         sender.start()
         assert requests.get(f"{hurrying}/healthz", timeout=BOUND).status_code == 200
     sender.join(BOUND)
@@ -157,14 +157,14 @@ def test_who_takes_nothing_of_a_page_is_no_error_of_ours(hurrying: str) -> None:
     assert requests.get(f"{hurrying}/healthz", timeout=BOUND).status_code == 200
 
 
-def _ask_for_ever(connection: socket.socket) -> None:
-    with suppress(OSError):  # it has been closed: that is the end
+def _send_requests(connection: socket.socket) -> None:
+    with suppress(OSError):  # closed by the server
         for _ in range(1000):
             connection.sendall(head("GET /openapi.json"))
 
 
-def test_connections_leave_files_for_what_the_server_needs_itself() -> None:
-    """More than it can hold wait their turn: it does not run out of files, and serves again when some were cut."""
+def test_connections_leave_files_for_the_server_itself() -> None:
+    """Connections beyond the limit wait in the backlog and are served when others close."""
     with running("-m", "tests.http.hurrying", "PORT", "150") as (url, process):
         held = [connect(url, BOUND) for _ in range(200)]
         try:
@@ -178,8 +178,8 @@ def test_connections_leave_files_for_what_the_server_needs_itself() -> None:
 
 
 @pytest.mark.heavy
-def test_ten_thousand_idle_connections_delay_no_stream_and_are_cut() -> None:
-    """With the limits that ship; and when they are gone, so is what they held."""
+def test_ten_thousand_idle_connections_delay_no_stream_and_are_cut_off() -> None:
+    """The limits are the default ones, and all files are closed afterwards."""
     crowd = min(10_000, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 1000)
     served = serve("tests.backends_for_tests:chosen", max_runs=crowd)
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -191,7 +191,7 @@ def test_ten_thousand_idle_connections_delay_no_stream_and_are_cut() -> None:
         got = read(served.post("/api/stream_chat_smart", {"username": "slow", "message": "8"}, stream=True))
         assert got[-1].data["status"] == "complete"
         ticks = [event.at for event in got if event.data["status"] == "processing"]
-        assert max(later - earlier for earlier, later in pairwise(ticks)) < 3.5  # 2 are meant
+        assert max(later - earlier for earlier, later in pairwise(ticks)) < 3.5  # the interval is 2
         assert [read_to_end(connection) for connection in held] == [b""] * crowd
         wait_for(lambda: open_files(served.process.pid) <= files + 5)
         for connection in held:

@@ -1,9 +1,4 @@
-"""The law of heads; tests/http/test_framing.py has what hostile people send, through a real server.
-
-Bodies, with a length and in chunks; tests/http/test_framing.py has those that lie, through a real server.
-
-Fields as gevent and WSGI ask for them.
-"""
+"""Parser of heads and bodies; ``tests/http/test_framing.py`` sends hostile ones to a real server."""
 
 from __future__ import annotations
 
@@ -33,8 +28,8 @@ from persona_stream.server.http11 import (
         "GET /晚安 HTTP/1.1\r\n".encode(),
     ],
 )
-def test_a_request_line_of_http_1(line: bytes) -> None:
-    """With any method and address, also one that nobody has encoded: that is the application's business."""
+def test_any_method_and_target_of_http_1_is_accepted(line: bytes) -> None:
+    """An unencoded target is left to the application."""
     validate_request_line(line)
 
 
@@ -48,32 +43,32 @@ def test_a_request_line_of_http_1(line: bytes) -> None:
         ([b"Host: x\r\n", b"Accept: a\r\n", b"Accept: b\r\n", b"!#$%&'*+-.^_`|~: \xe4\t;\r\n"], "HTTP/1.1"),
     ],
 )
-def test_fields_that_say_one_thing(lines: list[bytes], version: str) -> None:
-    """Also twice the same, where a second one adds to the first."""
+def test_unambiguous_fields_are_accepted(lines: list[bytes], version: str) -> None:
+    """Fields whose values form a list may be repeated."""
     parse_headers(lines, version)
 
 
 @pytest.mark.parametrize("name", ["Host", "Content-Length", "Transfer-Encoding", "Content-Type", "Authorization"])
-def test_what_is_said_once_is_not_said_twice(name: str) -> None:
-    """One server would take the first, and another the last."""
-    once = [b"Host: x\r\n"] if name != "Host" else []
+def test_a_repeated_field_is_refused(name: str) -> None:
+    """One server would use the first value, and another the last."""
+    host = [b"Host: x\r\n"] if name != "Host" else []
     value = {"Content-Length": b"1", "Transfer-Encoding": b"chunked"}.get(name, b"a")
     field = b"%b: %b\r\n" % (name.encode(), value)
-    parse_headers([*once, field], "HTTP/1.1")
-    with pytest.raises(BadRequest, match="is there twice"):
-        parse_headers([*once, field, field.lower()], "HTTP/1.1")
+    parse_headers([*host, field], "HTTP/1.1")
+    with pytest.raises(BadRequest, match="is repeated"):
+        parse_headers([*host, field, field.lower()], "HTTP/1.1")
 
 
-def test_the_largest_value_is_looked_at_once() -> None:
-    """Spaces that end badly cost no more than others: looked at in every way, these would take minutes."""
+def test_a_large_value_is_parsed_in_linear_time() -> None:
+    """A pattern that backtracks would take minutes."""
     spaces = b" " * 1_000_000
     assert is_field(b"X-A:" + spaces + b"\r\n")
     assert not is_field(b"X-A:" + spaces + b"\x00\r\n")
 
 
 @given(st.binary(max_size=50))
-def test_no_bytes_make_a_field_of_two_lines(noise: bytes) -> None:
-    """What passes has one end, one colon that counts, and nothing that a terminal or a log takes amiss."""
+def test_a_field_has_one_line_and_no_control_characters(noise: bytes) -> None:
+    """Its name has no space."""
     for line in (noise, b"X-A: " + noise + b"\r\n", noise + b": a\r\n"):
         if is_field(line):
             assert line.endswith(b"\r\n")
@@ -84,8 +79,8 @@ def test_no_bytes_make_a_field_of_two_lines(noise: bytes) -> None:
 NEXT = b"GET / HTTP/1.1\r\n"
 
 
-class Once(io.RawIOBase):
-    """A connection on which bytes come in these parts."""
+class FakeConnection(io.RawIOBase):
+    """Connection on which bytes arrive in these parts."""
 
     def __init__(self, *parts: bytes) -> None:
         super().__init__()
@@ -104,7 +99,7 @@ class Once(io.RawIOBase):
 
 
 def body_of(*parts: bytes, length: int | None = None) -> tuple[Body, io.BufferedReader]:
-    file = io.BufferedReader(Once(*parts), 64)
+    file = io.BufferedReader(FakeConnection(*parts), 64)
     return Body(file, length, None), file
 
 
@@ -113,8 +108,8 @@ def chunked(parts: list[bytes]) -> bytes:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=100), max_size=8), st.integers(1, 50), st.integers(1, 200))
-def test_chunks_join_back_however_they_come_and_are_read(parts: list[bytes], split: int, size: int) -> None:
-    """And what follows them is left where it is."""
+def test_chunks_join_back_for_every_split_and_read_size(parts: list[bytes], split: int, size: int) -> None:
+    """The bytes after them are left on the connection."""
     sent = chunked(parts) + NEXT
     body, file = body_of(*(sent[at : at + split] for at in range(0, len(sent), split)))
     read = b""
@@ -126,8 +121,8 @@ def test_chunks_join_back_however_they_come_and_are_read(parts: list[bytes], spl
 
 
 @given(st.binary(max_size=300), st.integers(1, 50))
-def test_a_length_is_kept_to(data: bytes, split: int) -> None:
-    """No byte more is read."""
+def test_a_body_with_a_length_ends_there(data: bytes, split: int) -> None:
+    """The bytes after it are left on the connection."""
     sent = data + NEXT
     body, file = body_of(*(sent[at : at + split] for at in range(0, len(sent), split)), length=len(data))
     assert body.read() == data
@@ -139,8 +134,8 @@ def test_a_length_is_kept_to(data: bytes, split: int) -> None:
     ("sent", "length"),
     [(b"abc", 4), (b"", 1), (b"3\r\nab", None), (b"3\r\nabc", None), (b"3\r\nabc\r\n", None), (b"0\r\n", None)],
 )
-def test_a_body_that_breaks_off_is_never_over(sent: bytes, length: int | None) -> None:
-    """Not at a second try either, when what comes might look like an end."""
+def test_a_truncated_body_never_ends(sent: bytes, length: int | None) -> None:
+    """A second read fails too."""
     body, _ = body_of(sent, length=length)
     for _ in range(2):
         with pytest.raises(BadBody):
@@ -149,21 +144,21 @@ def test_a_body_that_breaks_off_is_never_over(sent: bytes, length: int | None) -
         assert not body.is_over
 
 
-@pytest.mark.parametrize(("most", "is_over"), [(1000, True), (299, False)])
+@pytest.mark.parametrize(("max_bytes", "is_over"), [(1000, True), (299, False)])
 @pytest.mark.parametrize("length", [300, None])
-def test_a_rest_is_read_if_it_is_small(most: int, is_over: bool, length: int | None) -> None:
-    """A connection whose next request is near goes on, and any other ends."""
+def test_a_small_rest_is_drained(max_bytes: int, is_over: bool, length: int | None) -> None:
+    """The connection continues only then."""
     sent = b"x" * 300 if length else chunked([b"x" * 100] * 3)
     body, file = body_of(*(sent[at : at + 50] for at in range(0, len(sent), 50)), NEXT, length=length)
-    body.drain(most)
+    body.drain(max_bytes)
     assert body.is_over == is_over
     assert not is_over or file.read() == NEXT
 
 
-def test_who_waits_for_an_invitation_gets_it_with_the_first_byte_that_is_wanted() -> None:
-    """Once; and never for a body that nobody reads."""
+def test_100_continue_is_sent_at_the_first_read() -> None:
+    """It is sent once, and not for a body that is not read."""
     invited: list[bool] = []
-    body = Body(io.BufferedReader(Once(b"abc")), 3, lambda: invited.append(True))
+    body = Body(io.BufferedReader(FakeConnection(b"abc")), 3, lambda: invited.append(True))
     body.drain(1000)
     assert (invited, body.is_over) == ([], False)
     assert body.read() == b"abc"
@@ -177,7 +172,7 @@ FIELDS = Headers(
 
 
 def test_a_field_is_found_by_its_name_in_any_case() -> None:
-    """The first of its name; and what is not there is what the caller says."""
+    """The first one counts, and a missing one has the default."""
     assert (FIELDS.get("hOsT"), FIELDS.getheader("accept"), FIELDS.get("x"), FIELDS.get("x", "")) == (
         "x",
         "a",
@@ -187,15 +182,15 @@ def test_a_field_is_found_by_its_name_in_any_case() -> None:
     assert (FIELDS.typeheader, FIELDS.status) == ("a/b", "")
 
 
-def test_variables_are_those_of_wsgi() -> None:
-    """All of them in their order, but those with names of their own, and those that could be taken for another."""
+def test_variables_have_the_names_of_wsgi() -> None:
+    """Fields with other names in WSGI and fields with an underscore are left out."""
     assert list(FIELDS.variables()) == [
         ("HTTP_HOST", "x"), ("HTTP_X_REAL_IP", "1"), ("HTTP_ACCEPT", "a"), ("HTTP_ACCEPT", "b"),
     ]  # fmt: skip
 
 
-def test_a_field_can_be_forgotten() -> None:
-    """Which gevent does to a length, where a body is in chunks."""
+def test_a_field_can_be_removed() -> None:
+    """gevent removes the length of a chunked body."""
     fields = Headers([("Host", "x")])
     del fields["host"]
     assert fields.get("Host") is None

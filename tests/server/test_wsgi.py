@@ -1,4 +1,4 @@
-"""A connection is read until a moment and no longer."""
+"""Reader of a connection with a deadline."""
 
 from __future__ import annotations
 
@@ -22,46 +22,46 @@ def pair() -> Iterator[Pair]:
         yield ours, theirs
 
 
-def test_nothing_is_read_before_somebody_says_until_when(pair: Pair) -> None:
-    """So that no read is without a bound by mistake."""
+def test_nothing_is_read_before_a_deadline_is_set(pair: Pair) -> None:
+    """No read is unbounded by mistake."""
     pair[1].sendall(b"a")
     with pytest.raises(TimeoutError):
         DeadlineReader(pair[0], FakeClock(0.0)).read(1)
 
 
-def test_dripping_does_not_prolong_it(pair: Pair) -> None:
-    """Whoever sends a byte each second has as long as who sends none."""
+def test_dripping_does_not_extend_the_deadline(pair: Pair) -> None:
+    """A client that sends a byte each second has no more time than a silent one."""
     clock = FakeClock(0.0)
-    receiver = DeadlineReader(pair[0], clock)
-    receiver.set_deadline(10.0)
+    reader = DeadlineReader(pair[0], clock)
+    reader.set_deadline(10.0)
     for _ in range(10):
         pair[1].sendall(b"a")
-        assert receiver.read(1) == b"a"
+        assert reader.read(1) == b"a"
         clock.now += 1.0
     pair[1].sendall(b"a")
     with pytest.raises(TimeoutError):
-        receiver.read(1)
+        reader.read(1)
 
 
-def test_what_comes_at_the_least_rate_may_take_its_time(pair: Pair) -> None:
-    """Ten seconds, and one for every two bytes."""
+def test_bytes_at_the_minimum_rate_extend_the_deadline(pair: Pair) -> None:
+    """It is ten seconds, and one more for every two bytes."""
     clock = FakeClock(0.0)
-    receiver = DeadlineReader(pair[0], clock)
-    receiver.set_deadline(10.0, least_bytes_per_second=2.0)
+    reader = DeadlineReader(pair[0], clock)
+    reader.set_deadline(10.0, min_rate=2.0)
     pair[1].sendall(b"abcd")
-    assert receiver.read(100) == b"abcd"
+    assert reader.read(100) == b"abcd"
     clock.now = 11.9
     pair[1].sendall(b"e")
-    assert receiver.read(100) == b"e"
+    assert reader.read(100) == b"e"
     clock.now = 12.5
     with pytest.raises(TimeoutError):
-        receiver.read(100)
+        reader.read(100)
 
 
-def test_silence_ends_it_too_and_the_time_for_writing_stays(pair: Pair) -> None:
-    """By the socket's own timeout, which is set for the reading alone."""
-    receiver = DeadlineReader(pair[0], FakeClock(0.0))
-    receiver.set_deadline(0.05)
+def test_a_silent_client_times_out_and_the_write_timeout_stays(pair: Pair) -> None:
+    """The timeout of the socket is changed only for the read."""
+    reader = DeadlineReader(pair[0], FakeClock(0.0))
+    reader.set_deadline(0.05)
     with pytest.raises(TimeoutError):
-        receiver.read(1)
+        reader.read(1)
     assert pair[0].gettimeout() == 75.0
