@@ -1,4 +1,4 @@
-"""Functions that the tests serve: each is process_query, and behaves in its own way."""
+"""Backends for the tests: functions with different behaviour, each a ``process_query``."""
 
 from __future__ import annotations
 
@@ -30,37 +30,37 @@ def quick(message: str) -> str:
 
 
 def slow(message: str) -> str:
-    """Answer after as many seconds as the message says."""
+    """Answer after the number of seconds in the message."""
     time.sleep(float(message))
     return ENGLISH + CHINESE
 
 
 def reporting(query: Query) -> str:
-    """Say how far it is."""
+    """Report progress."""
     query.report("Reading page 3 of 8", 0.37)
     time.sleep(float(query.message))
     return "Read."
 
 
 def cooperating(query: Query) -> str:
-    """Sleep for as many seconds as the message says, and give up when nobody waits any more."""
+    """Sleep for the number of seconds in the message, and return early when cancelled."""
     return "Nobody waits." if query.cancelled.wait(float(query.message)) else "Slept well."
 
 
 def echo(query: Query) -> Answer:
-    """Give back whatever was asked, as an answer with everything."""
+    """Return the message, as an answer with all fields."""
     usage = Usage(input_tokens=len(query.message), output_tokens=len(query.message))
     return Answer(query.message, reasoning="Let me repeat that.", usage=usage)
 
 
 def showing(query: Query) -> str:
-    """Show what else came with the question."""
+    """Return the fields of the query."""
     history = [(turn.role, turn.content) for turn in query.history]
     return json.dumps({"message": query.message, "history": history, "parameters": dict(query.parameters)})
 
 
 def failing(message: str) -> object:
-    """Fail as the message says."""
+    """Fail in the way that the message names."""
     match message:
         case "deliberate":
             raise BackendError("The library is closed today.")
@@ -85,7 +85,7 @@ def failing(message: str) -> object:
 
 
 def stubborn(message: str) -> str:
-    """Hold out against being killed, for as many seconds as the message says."""
+    """Ignore kills for the number of seconds in the message."""
     until = time.monotonic() + float(message)
     while time.monotonic() < until:
         try:
@@ -96,7 +96,7 @@ def stubborn(message: str) -> str:
 
 
 def spinning(message: str) -> str:
-    """Compute for as many seconds as the message says, and let nobody else run."""
+    """Compute for the number of seconds in the message, blocking the event loop."""
     until = time.monotonic() + float(message)
     while time.monotonic() < until:
         sum(range(1000))
@@ -104,24 +104,24 @@ def spinning(message: str) -> str:
 
 
 def crashing(message: str) -> str:
-    """Read what is nowhere."""
+    """Crash the process with an invalid memory access."""
     return ctypes.string_at(0).decode()
 
 
 def upstream(message: str) -> str:
-    """Ask a server that never answers, whose address is the message."""
+    """Request a server that never answers, at the address in the message."""
     host, _, port = message.partition(":")
     with socket.create_connection((host, int(port))) as connection:
         return connection.recv(100).decode() or "It hung up."
 
 
 def census(message: str) -> str:
-    """Count the greenlets of this process that are alive."""
+    """Return the number of living greenlets in this process."""
     return str(sum(1 for each in gc.get_objects() if isinstance(each, greenlet) and not each.dead))
 
 
 async def awaiting(message: str) -> str:
-    """Answer after as many seconds as the message says, on an event loop."""
+    """Answer after the number of seconds in the message, on an event loop."""
     import asyncio
 
     await asyncio.sleep(float(message))
@@ -129,10 +129,10 @@ async def awaiting(message: str) -> str:
 
 
 class House:
-    """Hold a bound method."""
+    """Object with a method as a backend."""
 
     def answer(self, *, message: str, username: str, locale: str) -> str:
-        """Answer with what was asked for by name."""
+        """Return the object that was requested by name."""
         return f"{username}/{locale}: {message}"
 
 
@@ -140,7 +140,7 @@ house = House()
 
 
 def chosen(query: Query) -> object:
-    """Answer as the function does that is named like the user, so that one server serves many tests."""
+    """Answer with the function that is named like the persona, so that one server serves many tests."""
     named = (quick, slow, failing, stubborn, spinning, crashing, upstream, census)
     function = {function.__name__: function for function in named}.get(query.username)
     if function is not None:
@@ -149,14 +149,14 @@ def chosen(query: Query) -> object:
 
 
 def served() -> Flask:
-    """Make the application as a user of another server would."""
+    """Create the application as a user of another WSGI server would."""
     from persona_stream import create_app
 
     return create_app(process_query=chosen)
 
 
 def able(query: Query) -> Answer:
-    """Do what takes abilities, as the message says."""
+    """Use the capability that the message names."""
     verb, _, rest = query.message.partition(" ")
     match verb:
         case "call":

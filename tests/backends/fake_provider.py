@@ -1,4 +1,4 @@
-"""What takes a provider's place: one on a real socket, which sends just the bytes it is told to, and one on paper."""
+"""Fake providers: one on a real socket, which sends exactly the given bytes, and a fake response without I/O."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Reply = bytes | Callable[[socket.socket], None]
 
 
 def http(status: int, body: bytes | str | object, *headers: str) -> bytes:
-    """Give a whole reply; a body that is no text becomes JSON."""
+    """Return a whole HTTP response; a body that is not a string is sent as JSON."""
     if not isinstance(body, bytes | str):
         body = json.dumps(body)
     content = body.encode() if isinstance(body, str) else body
@@ -30,21 +30,21 @@ def http(status: int, body: bytes | str | object, *headers: str) -> bytes:
 
 
 def completion(content: object = "Forty-two.", **more: Any) -> dict[str, Any]:
-    """Give what a provider sends for an answer."""
+    """Return the body of a chat completion."""
     message = {"role": "assistant", "content": content} | more.pop("message", {})
     choice = {"index": 0, "finish_reason": more.pop("finish_reason", "stop"), "message": message}
     return {"id": "chatcmpl-1", "object": "chat.completion", "choices": [choice]} | more
 
 
 def message(*content: object, **more: Any) -> dict[str, Any]:
-    """Give what a provider of Anthropic's dialect sends for an answer; a text stands for a block of it."""
+    """Return the body of a message of Anthropic's API; a string stands for a text block."""
     blocks = [{"type": "text", "text": block} if isinstance(block, str) else block for block in content]
     head = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m1", "content": blocks}
     return head | {"stop_reason": "end_turn", "stop_sequence": None} | more
 
 
 def chunk(content: object = None, **more: Any) -> dict[str, Any]:
-    """Give a chunk of a completion."""
+    """Return a chunk of a chat completion."""
     delta = {} if content is None else {"content": content}
     choice = {"index": 0, "delta": delta | more.pop("delta", {}), "finish_reason": more.pop("finish_reason", None)}
     return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [choice]} | more
@@ -54,13 +54,13 @@ DONE = b"data: [DONE]\n\n"
 
 
 def chunks(*frames: object) -> bytes:
-    """Give chunks as events, a text as one with content, and bytes as they are."""
+    """Encode chunks as events; a string becomes a chunk with content, and bytes are inserted as they are."""
     made = (chunk(frame) if isinstance(frame, str) else frame for frame in frames)
     return b"".join(frame if isinstance(frame, bytes) else b"data: %s\n\n" % _json(frame) for frame in made)
 
 
 def parts(*frames: object) -> bytes:
-    """Give events of Anthropic's dialect; a text is a part of the first block, and bytes are as they are."""
+    """Encode events of Anthropic's API; a string becomes a delta of the first block, and bytes are left as they are."""
     made = (part(frame) if isinstance(frame, str) else frame for frame in frames)
     return b"".join(
         frame if isinstance(frame, bytes) else b"event: %s\ndata: %s\n\n" % (frame["type"].encode(), _json(frame))
@@ -69,23 +69,23 @@ def parts(*frames: object) -> bytes:
 
 
 def part(text: str, index: int = 0, kind: str = "text") -> dict[str, Any]:
-    """Give an event with a part of a block."""
+    """Return an event with a delta of a block."""
     field = {"input_json": "partial_json"}.get(kind, kind)
     return {"type": "content_block_delta", "index": index, "delta": {"type": f"{kind}_delta", field: text}}
 
 
 def block(index: int = 0, **fields: Any) -> dict[str, Any]:
-    """Give the event that begins a block; of text, where nothing else is said."""
+    """Return the event that starts a block, by default a text block."""
     return {"type": "content_block_start", "index": index, "content_block": fields or {"type": "text", "text": ""}}
 
 
 def begun(**usage: int) -> dict[str, Any]:
-    """Give the event that begins a message."""
+    """Return the event that starts a message."""
     return {"type": "message_start", "message": message(stop_reason=None, usage=usage)}
 
 
 def ended(reason: object = "end_turn", **usage: int) -> dict[str, Any]:
-    """Give the event that says why a message ends."""
+    """Return the event with the stop reason of a message."""
     return {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}, "usage": usage}
 
 
@@ -98,14 +98,14 @@ def _json(value: object) -> bytes:
 
 
 def stream(*pieces: bytes, is_whole: bool = True) -> bytes:
-    """Give a reply that is a stream: each piece is one chunk of HTTP's, and the last one is missing if it is cut."""
+    """Return an HTTP response with one chunk for each piece; the last chunk is missing if it is not whole."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces if piece)
     return head + body + (b"0\r\n\r\n" if is_whole else b"")
 
 
 def cut(*pieces: bytes) -> Callable[[socket.socket], None]:
-    """Send the beginning of a stream, and close the connection."""
+    """Return a reply that sends the beginning of a stream and closes the connection."""
 
     def send(connection: socket.socket) -> None:
         connection.sendall(stream(*pieces, is_whole=False))
@@ -114,7 +114,7 @@ def cut(*pieces: bytes) -> Callable[[socket.socket], None]:
 
 
 def steps(*pieces: bytes | threading.Event) -> Callable[[socket.socket], None]:
-    """Send a stream, and where an event stands in it, wait for that before going on."""
+    """Return a reply that sends a stream, and waits for the events in it before it goes on."""
 
     def send(connection: socket.socket) -> None:
         connection.sendall(stream(is_whole=False))
@@ -129,7 +129,7 @@ def steps(*pieces: bytes | threading.Event) -> Callable[[socket.socket], None]:
 
 
 def hold(*pieces: bytes, again: bytes = b"") -> Callable[[socket.socket], None]:
-    """Send the beginning of a stream, and then nothing, or the same again and again, until the other side leaves."""
+    """Return a reply that sends the beginning of a stream, and then nothing, or the same bytes again and again."""
 
     def send(connection: socket.socket) -> None:
         connection.sendall(stream(*pieces, is_whole=False))
@@ -148,13 +148,13 @@ T = TypeVar("T", str, bytes)
 
 
 def cuts(data: st.DataObject, whole: T) -> list[T]:
-    """Cut a text, or bytes, somewhere."""
+    """Split a string or bytes at arbitrary positions."""
     bounds = [0, *sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=5))), len(whole)]
     return [whole[start:end] for start, end in pairwise(bounds)]
 
 
-class Paper:
-    """Take the place of a reply that arrives: its pieces are there, and nothing waits."""
+class FakeResponse:
+    """Fake of a streamed response whose chunks are all there."""
 
     status = 200
     is_success = True
@@ -164,18 +164,18 @@ class Paper:
         *pieces: bytes,
         trouble: Exception | None = None,
         kind: str = "text/event-stream",
-        are_there: bool = False,
+        is_buffered: bool = False,
     ) -> None:
         self.headers = {"Content-Type": kind}
-        self._are_there = are_there
+        self._is_buffered = is_buffered
         self.chunks = self._read(pieces, trouble)
 
     def has_buffered_data(self) -> bool:
-        """Whether the pieces seem to have come, or to come one by one."""
-        return self._are_there
+        """Return whether more chunks seem to have arrived."""
+        return self._is_buffered
 
     def abort(self) -> None:
-        """Nothing waits."""
+        """Do nothing."""
 
     def _read(self, pieces: Iterable[bytes], trouble: Exception | None) -> Iterator[bytes]:
         yield from pieces
@@ -183,36 +183,36 @@ class Paper:
             raise trouble
 
 
-class Ear:
-    """Hear what a query sends, in order."""
+class Recorder:
+    """Recorder of the texts that a query sends."""
 
     def __init__(self) -> None:
-        self.heard: list[tuple[str, str]] = []
+        self.sent: list[tuple[str, str]] = []
 
     def query(self, **fields: Any) -> Query:
-        """Give a query that this hears."""
+        """Create a query whose texts are recorded."""
         return query_with(
             Query(**{"username": "ada", "message": "How many?", "locale": "en"} | fields),
-            on_text=lambda text: self.heard.append(("text", text)),
-            on_reasoning=lambda text: self.heard.append(("reasoning", text)),
+            on_text=lambda text: self.sent.append(("text", text)),
+            on_reasoning=lambda text: self.sent.append(("reasoning", text)),
         )
 
     @property
     def joined(self) -> list[tuple[str, str]]:
-        """Give what was heard as if what came together of a kind had come at once."""
-        return [(kind, "".join(text for _, text in group)) for kind, group in groupby(self.heard, key=itemgetter(0))]
+        """Return the recorded texts, with neighbours of the same kind joined."""
+        return [(kind, "".join(text for _, text in group)) for kind, group in groupby(self.sent, key=itemgetter(0))]
 
     @property
     def text(self) -> str:
-        return "".join(text for kind, text in self.heard if kind == "text")
+        return "".join(text for kind, text in self.sent if kind == "text")
 
     @property
     def reasoning(self) -> str:
-        return "".join(text for kind, text in self.heard if kind == "reasoning")
+        return "".join(text for kind, text in self.sent if kind == "reasoning")
 
 
-class Waits:
-    """Take the place of sleeping, and keep for how long."""
+class FakeSleep:
+    """Fake of ``sleep`` that records the durations."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []
@@ -223,7 +223,7 @@ class Waits:
 
 @dataclass
 class Request:
-    """One request, as it came in."""
+    """Request as it was received."""
 
     target: str
     headers: dict[str, str]
@@ -232,7 +232,7 @@ class Request:
 
 @dataclass
 class Provider:
-    """Send the replies in turn, the last one again and again; keep what was asked."""
+    """Fake provider that sends the replies in turn, the last one repeatedly, and records the requests."""
 
     port: int
     replies: list[Reply]
@@ -245,8 +245,8 @@ class Provider:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def serve(self, connection: socket.socket) -> None:
-        """Answer on one connection until it ends."""
-        # Whoever closes with bytes unread resets the connection: that is an end like any other.
+        """Answer the requests on one connection until it ends."""
+        # A client that closes with unread bytes resets the connection, which is a normal end here.
         with connection, connection.makefile("rb") as stream, suppress(OSError):
             while (request := _read(stream)) is not None:
                 self.requests.append(request)
@@ -272,7 +272,7 @@ def _read(stream: Any) -> Request | None:
 
 @contextmanager
 def provider(*replies: Reply) -> Iterator[Provider]:
-    """Serve on a free port until the end of the block."""
+    """Run a fake provider on a free port until the end of the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         served = Provider(listener.getsockname()[1], list(replies))
 

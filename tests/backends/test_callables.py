@@ -1,3 +1,5 @@
+"""Tests of backends from user functions: parameters, kinds of callables, import paths and generators."""
+
 from __future__ import annotations
 
 import asyncio
@@ -175,27 +177,27 @@ async def ask_async(message: str, size: int = 1) -> str:
         (Shop, {"username": "ada"}),
     ],
 )
-def test_a_parameter_gets_what_it_is_named_or_annotated_for(function: Callable[..., object], result: object) -> None:
-    """Every parameter that a query has something for gets that, whatever kind of callable it belongs to."""
+def test_parameters_are_bound_by_name_or_annotation(function: Callable[..., object], result: object) -> None:
+    """For every kind of callable."""
     backend = from_callable(function)
     assert backend.process_query(QUERY) == result
     assert not backend.is_async
 
 
-def test_the_flag_is_asked_for_by_its_name() -> None:
-    """``cancelled`` is no part of the question, and so not among what ``**kwargs`` gets."""
+def test_the_cancel_token_is_bound_by_its_name_only() -> None:
+    """``cancelled`` is not among ``**kwargs``."""
     assert from_callable(lambda message, cancelled=None: cancelled).process_query(QUERY) is QUERY.cancelled
 
 
 @pytest.mark.parametrize("field", sorted(FIELDS))
-def test_every_field_can_be_asked_for_by_its_name(field: str) -> None:
-    """A lone parameter named like a field gets that field, and nothing else."""
+def test_every_field_is_bound_by_its_name(field: str) -> None:
+    """Also as the only parameter."""
     function = eval(f"lambda {field}: {field}")
     assert from_callable(function).process_query(QUERY) == FIELDS[field]
 
 
-def test_a_default_stays_where_the_query_has_nothing() -> None:
-    """prompt and persona that were left out do not overwrite a default with None; without one they are None."""
+def test_a_default_stays_if_the_field_is_none() -> None:
+    """Without a default, the parameter is None."""
 
     def ask(message: str, prompt: str = "my own", persona: str = "mine", locale: str = "fr") -> tuple[str, ...]:
         return message, prompt, persona, locale
@@ -210,7 +212,7 @@ def test_a_default_stays_where_the_query_has_nothing() -> None:
 
 @pytest.mark.parametrize("function", [annotated, called_query, unannotated, positional_only_query])
 def test_a_function_of_a_query_is_called_directly(function: Callable[..., object]) -> None:
-    """A function that takes the query and nothing else is not wrapped: it costs nothing, also in a traceback."""
+    """A function that takes the whole query is not wrapped, which keeps its traceback short."""
     assert from_callable(function).process_query is function
 
 
@@ -226,8 +228,8 @@ def test_a_function_of_a_query_is_called_directly(function: Callable[..., object
         functools.partial(AsyncShop()),
     ],
 )
-def test_async_callables_are_known_as_such(function: Callable[..., object]) -> None:
-    """is_async is true for async functions, methods, objects and partials of them, and they return an awaitable."""
+def test_async_callables_are_detected(function: Callable[..., object]) -> None:
+    """Functions, methods, objects, and partials of them."""
     backend = from_callable(function)
     assert backend.is_async
     result: Any = backend.process_query(QUERY)
@@ -333,16 +335,16 @@ def query_as_text(query: str) -> str:
         (iter, ["cannot be read", "a function of your own"]),
     ],
 )
-def test_what_cannot_be_served_is_refused_at_the_start(function: object, words: list[str]) -> None:
-    """An unusable callable raises a ConfigurationError that names it, the fault and the remedy."""
+def test_unusable_callables_are_rejected_at_start(function: object, words: list[str]) -> None:
+    """The error names the callable, the problem and the solution."""
     with pytest.raises(ConfigurationError) as refused:
         from_callable(function)
     for word in words:
         assert word in str(refused.value)
 
 
-def test_a_given_name_is_the_backends() -> None:
-    """The name in the log is the one that was given, or the callable's own."""
+def test_the_name_of_a_backend_is_given_or_the_callables_own() -> None:
+    """It appears in the log."""
     assert from_callable(one_message, "mine").name == "mine"
     assert from_callable(one_message).name.endswith("test_callables:one_message")
     assert from_callable(functools.partial(filled, 7)).name.endswith("test_callables:filled")
@@ -401,8 +403,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("late_of_test:ask", "HOW MANY?"),
     ],
 )
-def test_a_spec_names_a_function_in_the_current_directory(spec: str, answer: str) -> None:
-    """module:function and module:object.method are found where the program was started, with all they import."""
+def test_an_import_path_names_a_function_in_the_current_directory(spec: str, answer: str) -> None:
+    """Later imports of the module are found there, too."""
     backend = from_import_path(spec)
     assert backend == Backend(spec, backend.process_query, False)
     assert backend.process_query(QUERY) == answer
@@ -436,10 +438,10 @@ def test_a_spec_names_a_function_in_the_current_directory(spec: str, answer: str
         ("os:getpid", ["os:getpid takes no part of a query"], None),
     ],
 )
-def test_a_spec_that_names_nothing_says_what_to_do(
+def test_an_invalid_import_path_is_a_configuration_error(
     spec: str, words: list[str], cause: type[BaseException] | None
 ) -> None:
-    """A bad spec is a ConfigurationError in a sentence, with the error that caused it."""
+    """Its text says how to fix it, and its cause is kept."""
     with pytest.raises(ConfigurationError) as refused:
         from_import_path(spec)
     for word in words:
@@ -447,8 +449,8 @@ def test_a_spec_that_names_nothing_says_what_to_do(
     assert type(refused.value.__cause__) is (cause or type(None))
 
 
-def test_the_current_directory_is_found_by_an_installed_program(folder: Path) -> None:
-    """It is importable also in a program whose own folder is elsewhere, which is how a console script starts."""
+def test_the_current_directory_is_importable_from_an_installed_program(folder: Path) -> None:
+    """As a console script is started."""
     program = folder.parent / "elsewhere.py"
     program.write_text(
         "from persona_stream.backends.callables import from_import_path\n"
@@ -459,8 +461,8 @@ def test_the_current_directory_is_found_by_an_installed_program(folder: Path) ->
     assert done.stdout == "YES\n"
 
 
-def test_answers_pass_through_untouched() -> None:
-    """What the callable returns or raises is what process_query returns or raises."""
+def test_results_and_exceptions_pass_through() -> None:
+    """Unchanged."""
     answer = Answer("42")
 
     def broken(message: str) -> str:
@@ -482,8 +484,8 @@ def test_answers_pass_through_untouched() -> None:
         (Generates, ""),
     ],
 )
-def test_the_texts_of_a_generator_are_sent(function: object, rest: object) -> None:
-    """One by one, as they come; what it returns is the rest of the answer."""
+def test_the_texts_of_a_generator_are_sent_as_they_come(function: object, rest: object) -> None:
+    """Its return value is the rest of the answer."""
     sent: list[str] = []
     backend = from_callable(function)
     result = backend.process_query(query_with(BARE, on_text=sent.append))
@@ -505,7 +507,7 @@ def test_empty_texts_of_a_generator_are_skipped() -> None:
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_generator_of_other_values_is_named_in_the_error(is_async: bool) -> None:
-    """The text names the user's function, and not one of ours."""
+    """The text names the user's function."""
 
     def ask(message: str) -> Iterator[Any]:
         yield {"text": message}
@@ -523,8 +525,8 @@ def test_a_generator_of_other_values_is_named_in_the_error(is_async: bool) -> No
         run()
 
 
-def test_a_generator_that_is_left_is_closed() -> None:
-    """Its ``finally`` runs, whatever ended the run."""
+def test_an_interrupted_generator_is_closed() -> None:
+    """Its ``finally`` runs."""
     ended: list[str] = []
 
     def ask(message: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""A backend that takes over from another."""
+"""Tests of the fallback from one backend to another."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ def answering(query: Query) -> object:
     return f"{query.message}!"
 
 
-def test_the_second_answers_where_the_first_cannot(caplog: pytest.LogCaptureFixture) -> None:
-    """And the log says so."""
+def test_the_fallback_answers_when_the_primary_is_unavailable(caplog: pytest.LogCaptureFixture) -> None:
+    """The fallback is logged."""
     either = with_fallback(Backend("one", raising(BackendUnavailable("It is busy."))), Backend("two", answering))
     assert either.process_query(QUERY) == "Hi!"
     assert "one is unavailable (It is busy.): falling back to two" in caplog.text
 
 
-def test_the_first_answers_where_it_can(caplog: pytest.LogCaptureFixture) -> None:
-    """The second is never asked."""
+def test_the_primary_answers_when_it_is_available(caplog: pytest.LogCaptureFixture) -> None:
+    """The fallback is not called."""
     either = with_fallback(Backend("one", answering), Backend("two", raising(AssertionError("asked"))))
     assert either.process_query(QUERY) == "Hi!"
     assert caplog.text == ""
 
 
 @pytest.mark.parametrize("error", [BackendError("No."), ValueError("a defect"), TimeoutError()])
-def test_other_failures_stay_failures(error: Exception) -> None:
-    """What was refused, or went wrong in the middle, is not asked again of somebody else."""
+def test_other_errors_do_not_trigger_the_fallback(error: Exception) -> None:
+    """They are raised unchanged."""
     either = with_fallback(Backend("one", raising(error)), Backend("two", answering))
     with pytest.raises(type(error)) as raised:
         either.process_query(QUERY)
     assert raised.value is error
 
 
-def test_the_second_has_one_try() -> None:
-    """Its failure is the query's."""
+def test_an_error_of_the_fallback_is_final() -> None:
+    """Without the error of the primary as its context."""
     either = with_fallback(
         Backend("one", raising(BackendUnavailable("one"))), Backend("two", raising(BackendUnavailable("two")))
     )
@@ -59,8 +59,8 @@ def test_the_second_has_one_try() -> None:
     assert raised.value.__context__ is None
 
 
-def test_it_can_do_what_both_can() -> None:
-    """Else a query that the first could take would fail with the second."""
+def test_the_capabilities_are_those_of_both() -> None:
+    """A query must suit either backend."""
     either = with_fallback(
         Backend("one", answering, capabilities=frozenset({"tools", "images"})),
         Backend("two", answering, capabilities=frozenset({"tools", "prefill"})),
@@ -68,8 +68,8 @@ def test_it_can_do_what_both_can() -> None:
     assert (either.name, either.capabilities) == ("one", {"tools"})
 
 
-def test_async_ones_take_over_from_each_other() -> None:
-    """And from no other kind: they run on an event loop."""
+def test_async_backends_fall_back_to_async_backends_only() -> None:
+    """Both run on an event loop."""
 
     async def first(query: Query) -> object:
         raise BackendUnavailable("busy")
@@ -86,7 +86,7 @@ def test_async_ones_take_over_from_each_other() -> None:
 @pytest.mark.parametrize(
     ("rests", "rest"), [((0.0, 0.0), 0.0), ((5.0, 0.0), 0.0), ((0.0, 5.0), 0.0), ((5.0, 3.0), 3.0)]
 )
-def test_both_answer_nobody_only_where_neither_does(rests: tuple[float, float], rest: float) -> None:
-    """Until the first of them may be asked again."""
+def test_the_pair_is_unavailable_only_while_both_are(rests: tuple[float, float], rest: float) -> None:
+    """Until the first of them is available again."""
     one, two = (Backend("it", answering, retry_after=lambda seconds=seconds: seconds) for seconds in rests)  # type: ignore[misc] # a value of its own for each
     assert with_fallback(one, two).retry_after() == rest

@@ -1,4 +1,4 @@
-"""Who answers to which name."""
+"""Tests of the routing of names to backends and personas."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ ADA = Persona(username="ada", name="Ada", tagline={"en": "Counts."}, prompt="You
 DEFAULT, OTHER = Backend("default", lambda query: "default"), Backend("other", lambda query: "other")
 
 
-def test_a_personas_name_comes_first():
-    """Then routed models, and where there are personas nobody else."""
+def test_personas_take_precedence_over_models():
+    """Other names are unknown."""
     known = ModelRouter(DEFAULT, {"ada": ADA}, {"ada": OTHER, "gpt": OTHER})
     assert known.find("ada") == Route(DEFAULT, ADA)
     assert known.find("gpt") == Route(OTHER)
@@ -22,8 +22,8 @@ def test_a_personas_name_comes_first():
     assert (known.names, known.personas) == (["ada", "gpt"], [ADA])
 
 
-def test_without_personas_any_name_goes_through():
-    """And the list has at least the backend's own."""
+def test_without_personas_any_name_is_routed():
+    """The list of names starts with the default backend's."""
     known = ModelRouter(DEFAULT, None, {"gpt": OTHER})
     assert known.find("whoever") == Route(DEFAULT)
     assert known.find("gpt") == Route(OTHER)
@@ -34,8 +34,8 @@ def shout(message: str) -> str:
     return message.upper()
 
 
-def test_backends_are_made_of_their_tables():
-    """Each under the names that clients call it."""
+def test_configured_backends_are_created_and_routed_by_model():
+    """Under each of their model names."""
     table = BackendConfig("loud", {"backend": f"{__name__}:shout"}, ("loud", "louder"))
     made = build_router(Settings(backends=(table,)), None, lambda message: message)
     for name in ("loud", "louder"):
@@ -45,8 +45,8 @@ def test_backends_are_made_of_their_tables():
     assert made.find("x").backend.process_query(Query(username="x", message="Hi")) == "Hi"
 
 
-def test_all_of_them_may_be_async():
-    """Then nothing is bounded by threads."""
+def test_all_async_is_true_only_if_every_backend_is_async():
+    """The thread limit does not apply then."""
     loop = Backend("loop", lambda query: "", is_async=True)
     assert ModelRouter(loop).all_async
     assert not ModelRouter(loop, None, {"gpt": OTHER}).all_async

@@ -1,4 +1,4 @@
-"""Providers of both dialects behind the real server: what they say reaches the clients."""
+"""Tests of provider backends behind the real server, in both API formats."""
 
 from __future__ import annotations
 
@@ -53,25 +53,25 @@ ALL_ANTHROPIC = (
 DIALECTS = {"openai": ALL_OPENAI, "anthropic": ALL_ANTHROPIC}
 
 
-class Both(NamedTuple):
-    """A server, and the provider behind it."""
+class Setup(NamedTuple):
+    """Server, and the fake provider behind it."""
 
     backend: str
     server: ServerProcess
     behind: Provider
 
     def reply(self, *replies: Any) -> None:
-        """Let the provider reply so, and with the last one again and again."""
+        """Set the replies of the provider, the last one repeated."""
         self.behind.replies = list(replies)
         self.behind.requests.clear()
 
 
 @pytest.fixture(scope="module", params=DIALECTS)
-def both(request: pytest.FixtureRequest) -> Iterator[Both]:
+def both(request: pytest.FixtureRequest) -> Iterator[Setup]:
     with provider(b"") as behind:
         settings = {"base_url": behind.base_url, "api_key": KEY, "model": "m1", "stream": "on"}
         served = serve(request.param, **{f"{request.param}_{name}": value for name, value in settings.items()})
-        yield Both(request.param, served, behind)
+        yield Setup(request.param, served, behind)
         assert served.stop() == 0
 
 
@@ -80,8 +80,8 @@ def ask(server: ServerProcess, **fields: Any) -> Any:
     return server.post("/v1/chat/completions", {"model": "ada", "messages": messages, "tools": [TOOL]} | fields)
 
 
-def test_a_stream_reaches_openais_clients_whole(both: Both) -> None:
-    """Reasoning, text, calls, the reason of the end and the provider's own tokens; streamed and not."""
+def test_a_provider_stream_reaches_openai_clients(both: Setup) -> None:
+    """Reasoning, text, calls, finish reason and usage; streamed and whole."""
     both.reply(stream(*DIALECTS[both.backend]))
     text = ask(both.server, stream=True, stream_options={"include_usage": True}).content.decode()
     told = [json.loads(line[6:]) for line in text.split("\n") if line.startswith("data: {")]
@@ -110,8 +110,8 @@ def test_a_stream_reaches_openais_clients_whole(both: Both) -> None:
     assert whole["usage"] == usage
 
 
-def test_tools_pictures_and_results_reach_the_provider(both: Both) -> None:
-    """In its own dialect, whose bodies are compared in the tests of the backends; and its answer need be no stream."""
+def test_tools_images_and_tool_results_reach_the_provider(both: Setup) -> None:
+    """In its own format; its answer need not be a stream."""
     both.reply(http(200, completion("42") if both.backend == "openai" else message("42")))
     answered = ask(
         both.server,
@@ -130,8 +130,8 @@ def test_tools_pictures_and_results_reach_the_provider(both: Both) -> None:
         assert said in sent
 
 
-def test_a_word_is_read_while_the_provider_is_at_the_next(both: Both) -> None:
-    """Progress until the first word, then the words as they come; the same from the middle, for those who resume."""
+def test_text_is_delivered_while_the_provider_is_still_streaming(both: Setup) -> None:
+    """Progress until the first text, then the text as it comes; a resumed stream shows the same."""
     go_on = threading.Event()
     first, rest = {
         "openai": (chunks("Forty"), chunks("-two.", chunk(finish_reason="stop"), DONE)),
@@ -152,8 +152,8 @@ def test_a_word_is_read_while_the_provider_is_at_the_next(both: Both) -> None:
     assert [got[-1].data["status"], again[-1].data["status"]] == ["complete", "complete"]
 
 
-def test_a_stream_that_breaks_off_is_an_error_behind_its_words(both: Both) -> None:
-    """Readers keep what they have, and are told that it is not all."""
+def test_a_provider_stream_that_breaks_off_ends_in_an_error(both: Setup) -> None:
+    """Clients keep the text before it, and learn that it is incomplete."""
     both.reply(cut({"openai": chunks("Forty-"), "anthropic": parts(begun(), block(), "Forty-")}[both.backend]))
     got = read(both.server.post("/api/stream_chat", QUESTION, stream=True))
     assert answer(got) == "Forty-"
@@ -164,8 +164,8 @@ def test_a_stream_that_breaks_off_is_an_error_behind_its_words(both: Both) -> No
     assert len(both.behind.requests) == 1
 
 
-def test_a_cancelled_run_ends_the_providers_stream(both: Both) -> None:
-    """The connection is closed, so that the provider can stop its work."""
+def test_cancelling_a_run_closes_the_connection_to_the_provider(both: Setup) -> None:
+    """The provider can stop its work."""
     closed = threading.Event()
 
     def send(connection: Any) -> None:
@@ -183,8 +183,8 @@ def test_a_cancelled_run_ends_the_providers_stream(both: Both) -> None:
     assert event.data["status"] == "cancelled"
 
 
-def test_a_dead_provider_is_refused_at_once_until_it_lives_again() -> None:
-    """In every dialect with its true status and the seconds to wait; and nobody asks the provider meanwhile."""
+def test_an_open_circuit_rejects_requests_with_retry_after() -> None:
+    """In every protocol, with its status; the provider receives no request meanwhile."""
     with provider(*[http(500, b"")] * 5, http(200, completion())) as behind:
         served = serve("openai", openai_base_url=behind.base_url, openai_api_key=KEY, openai_model="m1")
         try:

@@ -1,4 +1,4 @@
-"""Profiles: the format, what is refused and how, and the personas that come with the package."""
+"""Tests of profiles: the format, its errors, and the personas that come with the package."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def write(folder: Path, name: str, text: str) -> Path:
     return file
 
 
-def test_a_folder_of_files_is_a_mapping_of_personas_by_their_names(tmp_path: Path) -> None:
-    """The file's name is the username, every key has its place, and what is left out has a default."""
+def test_a_folder_is_loaded_as_a_mapping_by_username(tmp_path: Path) -> None:
+    """The file name is the username, and optional keys have defaults."""
     write(
         tmp_path,
         "鲁迅.toml",
@@ -72,7 +72,7 @@ def test_a_folder_of_files_is_a_mapping_of_personas_by_their_names(tmp_path: Pat
 
 
 def test_the_example_in_the_documentation_is_a_persona(tmp_path: Path) -> None:
-    """Whoever copies the example out of the module's docstring has a persona that loads."""
+    """The example in the module's docstring can be loaded."""
     assert __doc__ is not None
     example = __doc__.split("::\n", 1)[1].split("\n\n``line``", 1)[0]
     write(tmp_path, "AdaLovelace.toml", textwrap.dedent(example))
@@ -81,14 +81,14 @@ def test_the_example_in_the_documentation_is_a_persona(tmp_path: Path) -> None:
     assert persona.prompt.startswith("You speak as Ada Lovelace")
 
 
-def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
-    """Some editors put U+FEFF before everything."""
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
+    """Some editors write one."""
     write(tmp_path, "Ada.toml", "\ufeff" + LEAST)
     assert load_personas(tmp_path)["Ada"].name == "Ada"
 
 
-def test_a_decomposed_file_name_is_found_composed(tmp_path: Path) -> None:
-    """Requests come with é as one character, and some file systems keep it as two."""
+def test_a_decomposed_file_name_gives_a_composed_username(tmp_path: Path) -> None:
+    """Some file systems decompose é, and requests do not."""
     write(tmp_path, unicodedata.normalize("NFD", "Zoé.toml"), LEAST)
     assert list(load_personas(tmp_path)) == [unicodedata.normalize("NFC", "Zoé")]
 
@@ -118,8 +118,8 @@ def test_a_decomposed_file_name_is_found_composed(tmp_path: Path) -> None:
         (LEAST + NOTE.replace("text.en", "text.EN"), "`note 1: text`"),
     ],
 )
-def test_a_file_that_breaks_the_format_is_named_with_its_key(tmp_path: Path, text: str, said: str) -> None:
-    """The program does not start, and says which file and which key is wrong."""
+def test_the_error_for_an_invalid_profile_names_the_file_and_the_key(tmp_path: Path, text: str, said: str) -> None:
+    """The server does not start."""
     file = write(tmp_path, "Ada.toml", text)
     with pytest.raises(ConfigurationError) as refused:
         load_personas(tmp_path)
@@ -127,7 +127,7 @@ def test_a_file_that_breaks_the_format_is_named_with_its_key(tmp_path: Path, tex
     assert said in str(refused.value)
 
 
-def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+def test_a_profile_in_another_encoding_is_rejected(tmp_path: Path) -> None:
     """TOML is UTF-8."""
     file = tmp_path / "Ada.toml"
     file.write_bytes('name = "中文"'.encode("gbk"))
@@ -136,23 +136,23 @@ def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["x" * 65, " Ada", "Ada ", "A\tda", " "])
-def test_a_name_that_no_request_can_ask_for_is_refused(tmp_path: Path, name: str) -> None:
-    """A username has 1 to 64 printable characters, and no space at its ends."""
+def test_a_file_name_that_is_no_valid_username_is_rejected(tmp_path: Path, name: str) -> None:
+    """A username has 1 to 64 printable characters, and no space at either end."""
     write(tmp_path, f"{name}.toml", LEAST)
     with pytest.raises(ConfigurationError, match="1 to 64 printable characters"):
         load_personas(tmp_path)
 
 
-def test_the_longest_name_is_64_characters_not_bytes(tmp_path: Path) -> None:
-    """A Chinese name may have as many characters as any."""
+def test_the_limit_of_a_username_counts_characters_and_not_bytes(tmp_path: Path) -> None:
+    """A Chinese name may be as long as any."""
     name = "鲁" * 64
     write(tmp_path, f"{name}.toml", LEAST)
     assert list(load_personas(tmp_path)) == [name]
 
 
 @pytest.mark.parametrize(("one", "other"), [("Ada.toml", "ada.toml"), ("Ada.toml", "Ada.TOML")])
-def test_two_files_for_one_username_are_refused(tmp_path: Path, one: str, other: str) -> None:
-    """Two names that differ only in case would be taken for each other."""
+def test_two_files_for_one_username_are_rejected(tmp_path: Path, one: str, other: str) -> None:
+    """Usernames that differ only in case would be confused."""
     write(tmp_path, one, LEAST)
     write(tmp_path, other, LEAST)
     if len(list(tmp_path.iterdir())) < 2:
@@ -163,16 +163,16 @@ def test_two_files_for_one_username_are_refused(tmp_path: Path, one: str, other:
     assert other in str(refused.value)
 
 
-def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
-    """A server without anybody to talk to is a mistake, not a wish."""
+def test_an_empty_folder_is_rejected(tmp_path: Path) -> None:
+    """A server without personas would be a mistake."""
     (tmp_path / "folder.toml").mkdir()
     with pytest.raises(ConfigurationError, match=re.escape(f"there is no .toml file in {tmp_path}")):
         load_personas(tmp_path)
 
 
 @pytest.mark.parametrize("make", [Path.touch, lambda path: None], ids=["a file", "nothing"])
-def test_what_is_no_folder_is_refused(tmp_path: Path, make: Callable[[Path], None]) -> None:
-    """The folder is named."""
+def test_a_path_that_is_not_a_folder_is_rejected(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    """The error names the path."""
     place = tmp_path / "personas"
     make(place)
     with pytest.raises(ConfigurationError, match=re.escape(f"{place} is not a readable folder")):
@@ -181,8 +181,8 @@ def test_what_is_no_folder_is_refused(tmp_path: Path, make: Callable[[Path], Non
 
 @settings(deadline=None)
 @given(st.binary(max_size=200))
-def test_whatever_a_file_holds_is_a_persona_or_a_start_error(content: bytes) -> None:
-    """Nothing else comes out, whatever the bytes."""
+def test_any_file_content_is_a_persona_or_a_configuration_error(content: bytes) -> None:
+    """No other exception escapes."""
 
     class File:
         name = "Ada.toml"
@@ -197,16 +197,16 @@ def test_whatever_a_file_holds_is_a_persona_or_a_start_error(content: bytes) -> 
 BUNDLED = bundled_personas()
 
 
-def test_the_package_brings_at_least_four_personas_one_of_them_chinese() -> None:
-    """Among them the one of the examples."""
+def test_the_package_contains_at_least_four_personas_one_of_them_chinese() -> None:
+    """Among them the persona of the examples."""
     assert len(BUNDLED) >= 4
     assert "VitalikButerin" in BUNDLED
     assert [name for name, persona in BUNDLED.items() if persona.languages[0] == "zh"]
 
 
 @pytest.mark.parametrize("persona", BUNDLED.values(), ids=list(BUNDLED))
-def test_a_bundled_persona_speaks_both_languages_throughout(persona: Persona) -> None:
-    """Line, notes and titles are there in English and in Chinese, and no English text is Chinese by mistake."""
+def test_a_bundled_persona_has_all_texts_in_both_languages(persona: Persona) -> None:
+    """Taglines, notes and titles."""
     assert sorted(persona.languages) == ["en", "zh"]
     assert persona.prompt
     for texts in (persona.tagline, *(note.text for note in persona.notes)):
@@ -220,7 +220,7 @@ def test_a_bundled_persona_speaks_both_languages_throughout(persona: Persona) ->
 
 @pytest.mark.parametrize("persona", BUNDLED.values(), ids=list(BUNDLED))
 def test_a_bundled_note_is_short_and_has_a_source(persona: Persona) -> None:
-    """A note is one to three sentences, can be checked, and its titles are its own."""
+    """It has one to three sentences, and a title of its own."""
     assert len(persona.notes) >= 12
     for note in persona.notes:
         assert note.source.startswith("https://")
@@ -231,8 +231,8 @@ def test_a_bundled_note_is_short_and_has_a_source(persona: Persona) -> None:
         assert len(titles) == len(set(titles))
 
 
-def test_the_bundled_personas_are_read_out_of_a_zip_too(tmp_path: Path) -> None:
-    """They are package data, wherever the package lies."""
+def test_the_bundled_personas_can_be_loaded_from_a_zip(tmp_path: Path) -> None:
+    """They are package data."""
     package = Path(persona_stream.__file__).parent
     archive = tmp_path / "package.zip"
     with zipfile.ZipFile(archive, "w") as packed:

@@ -1,4 +1,4 @@
-"""Whole bodies of requests, as JSON."""
+"""Tests of request bodies of the Messages API, compared as whole JSON objects."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ def text(said: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_question_alone_is_little(stream: bool) -> None:
-    """Nothing is said that was not asked for."""
+def test_a_query_with_a_message_only_gives_a_minimal_body(stream: bool) -> None:
+    """Optional fields are left out."""
     assert body(stream=stream) == {"model": "m1", "max_tokens": 4096, "messages": [QUESTION], "stream": stream}
 
 
-def test_a_schema_for_the_answer_is_passed_on() -> None:
-    """Alone: this dialect has no word for its name, and always keeps to it."""
+def test_the_schema_of_a_response_format_is_forwarded() -> None:
+    """Without its name and strictness: the API has no name for a schema, and always follows it."""
     schema = {"type": "object", "properties": {"city": {"type": "string"}}}
     format_ = {"type": "json_schema", "json_schema": {"name": "place", "strict": True, "schema": schema}}
     asked = body(parameters={"response_format": format_})
     assert asked["output_config"] == {"format": {"type": "json_schema", "schema": schema}}
 
 
-def test_parameters_have_other_names_here() -> None:
-    """Those that this dialect has no word for are left out, and so is a stop that it refuses."""
+def test_sampling_parameters_are_renamed() -> None:
+    """Parameters that the API lacks are left out, and so are stop sequences that it rejects."""
     given = {
         "temperature": 1.5,
         "top_p": 0.9,
@@ -82,15 +82,15 @@ def test_parameters_have_other_names_here() -> None:
         ({"top_k": 5}, {"top_k": 5}),
     ],
 )
-def test_each_parameter_may_come_alone(given: dict[str, Any], added: dict[str, Any]) -> None:
-    """With what stands for it here."""
+def test_each_parameter_is_converted_on_its_own(given: dict[str, Any], added: dict[str, Any]) -> None:
+    """In every form that the native parameter has."""
     assert (
         body(parameters=given) == {"model": "m1", "max_tokens": 4096, "messages": [QUESTION], "stream": False} | added
     )
 
 
-def test_tools_are_offered_with_a_schema_each() -> None:
-    """It is required here, and an object's; strictness is left out."""
+def test_every_tool_has_a_schema() -> None:
+    """The API requires one of type object; strictness is left out."""
     assert body(tools=(LOOK, WAIT)) == {
         "model": "m1",
         "max_tokens": 4096,
@@ -122,14 +122,14 @@ def test_tools_are_offered_with_a_schema_each() -> None:
         (ToolChoice("named", "look"), False, {"type": "tool", "name": "look", "disable_parallel_tool_use": True}),
     ],
 )
-def test_every_choice_of_a_tool_has_its_form(choice: ToolChoice | None, parallel: bool | None, written: object) -> None:
-    """Whether there may be several calls is a part of the choice here."""
+def test_every_tool_choice_is_converted(choice: ToolChoice | None, parallel: bool | None, written: object) -> None:
+    """Whether parallel calls are allowed is part of the tool choice."""
     given = {} if parallel is None else {"parallel_tool_calls": parallel}
     assert body(tools=(LOOK,), tool_choice=choice, parameters=given).get("tool_choice") == written
 
 
-def test_instructions_stand_apart() -> None:
-    """The persona's, the request's, and those among the turns, wherever they stood."""
+def test_the_system_prompt_is_a_separate_field() -> None:
+    """It joins the persona's prompt, the request's, and system messages among the turns."""
     made = body(
         persona=Persona(username="ada", name="Ada", tagline={}, prompt="You are Ada."),
         prompt="Be kind.",
@@ -180,8 +180,10 @@ def test_instructions_stand_apart() -> None:
         ),
     ],
 )  # fmt: skip
-def test_turns_are_brought_to_the_rules(history: tuple[Turn, ...], since: tuple[Turn, ...], written: object) -> None:
-    """User and assistant take turns, the user begins, no text is blank, and no beginning ends with a space."""
+def test_turns_are_arranged_by_the_rules_of_the_api(
+    history: tuple[Turn, ...], since: tuple[Turn, ...], written: object
+) -> None:
+    """User and assistant alternate, the user begins, no text is blank, and no prefill ends with a space."""
     messages_made = body(history=history, tool_turns=since)["messages"]
     assert messages_made == written
 
@@ -190,8 +192,8 @@ def use(id_: str, **given: object) -> dict[str, Any]:
     return {"type": "tool_use", "id": id_, "name": "look", "input": given}
 
 
-def test_calls_and_their_results_are_blocks() -> None:
-    """Arguments are objects, whatever the model wrote; results are the user's, and stand first in their message."""
+def test_tool_calls_and_results_become_blocks() -> None:
+    """Arguments are objects, even invalid ones; results come first in a user message."""
     calls = tuple(
         ToolCall(id_, "look", arguments)
         for id_, arguments in (("1", '{"at": "sky"}'), ("call:2.x", ""), ("3", '{"at":'), ("4", "[1]"))
@@ -246,8 +248,8 @@ def test_calls_and_their_results_are_blocks() -> None:
         ("https://x.example/dog.png", {"type": "url", "url": "https://x.example/dog.png"}),
     ],
 )
-def test_a_picture_is_its_data_or_its_address(url: str, source: dict[str, str]) -> None:
-    """How closely to look has no word here."""
+def test_an_image_is_sent_as_data_or_url(url: str, source: dict[str, str]) -> None:
+    """The detail level is left out."""
     parts = ("What is this?", Image(url, "high"))
     assert messages(message="What is this?", parts=parts) == [
         {"role": "user", "content": [text("What is this?"), {"type": "image", "source": source}]}

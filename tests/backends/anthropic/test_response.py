@@ -1,4 +1,4 @@
-"""Whole answers, and whatever else a provider sends in their place."""
+"""Tests of responses of the Messages API: answers and errors."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def extras(reason: str = "end_turn", **more: Any) -> ProviderFields:
          ))),
     ],
 )  # fmt: skip
-def test_an_answer_is_found_in_every_form_that_providers_send(body: object, answer: Answer) -> None:
-    """Text, thoughts, calls, why it ends, tokens (those of a cache too), and what we have no word for."""
+def test_answers_are_parsed_in_every_known_form(body: object, answer: Answer) -> None:
+    """Text, thinking, calls, stop reason, usage including cached tokens, and unknown fields."""
     found = read(body)
     assert found == answer
     assert found.raw == body
@@ -148,15 +148,15 @@ HTML = b"<!doctype html><title>502 Bad Gateway</title>"
         (200, message("I look.", {"type": "tool_use", "name": "look", "id": None}), "unreadable", False),
     ],
 )  # fmt: skip
-def test_whatever_is_no_answer_is_a_trouble_of_a_known_kind(status: int, body: object, kind: str, again: bool) -> None:
-    """Every hostile, broken or refusing reply is told apart by what a client needs to know, and retried or not."""
+def test_other_responses_raise_an_error_of_the_right_kind(status: int, body: object, kind: str, again: bool) -> None:
+    """The kind decides on the text for the client, and on retries."""
     with pytest.raises(ProviderError) as found:
         read(body, status)
     assert (found.value.kind, found.value.retryable) == (kind, again)
 
 
-def test_the_same_headers_count_as_everywhere() -> None:
-    """Retry-After, and x-should-retry, which Anthropic sends."""
+def test_retry_headers_are_obeyed() -> None:
+    """``Retry-After`` and ``x-should-retry``, which Anthropic sends."""
     with pytest.raises(ProviderError) as found:
         read(error("overloaded_error"), 529, **{"Retry-After": "7", "x-should-retry": "false"})
     assert (found.value.retryable, found.value.fallback_allowed, found.value.retry_after) == (False, True, 7.0)
@@ -171,8 +171,8 @@ JSON: Any = st.recursive(
 
 
 @given(st.integers(100, 999), JSON | JSON.map(lambda inner: {"content": [inner]}))
-def test_no_json_breaks_the_reading(status: int, body: object) -> None:
-    """Any JSON at all is an answer, or a trouble."""
+def test_any_json_is_an_answer_or_an_error(status: int, body: object) -> None:
+    """No other exception escapes."""
     try:
         answer = read(body, status)
     except ProviderError:

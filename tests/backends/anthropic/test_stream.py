@@ -1,4 +1,4 @@
-"""What events say, and what they come to."""
+"""Tests of the decoder of Messages API streams."""
 
 from __future__ import annotations
 
@@ -135,10 +135,10 @@ def read(*events: dict[str, Any]) -> tuple[list[tuple[str, str]], Answer]:
         ),
     ],
 )  # fmt: skip
-def test_events_say_their_part_and_come_to_an_answer(
+def test_events_give_deltas_and_an_answer(
     events: list[dict[str, Any]], said: list[tuple[str, str]], answer: Answer
 ) -> None:
-    """Text and thinking at once; calls, reason and tokens at the end; and nothing twice."""
+    """Text and thinking are returned at once; calls, stop reason and usage at the end; nothing twice."""
     assert read(*events) == (said, answer)
 
 
@@ -154,15 +154,15 @@ def test_events_say_their_part_and_come_to_an_answer(
         ([use(0, name=None), ended("tool_use")], "unreadable"),
     ],
 )
-def test_events_that_come_to_nothing_are_a_trouble(events: list[dict[str, Any]], kind: str) -> None:
-    """The same as where the answer comes in whole."""
+def test_streams_without_an_answer_raise_an_error(events: list[dict[str, Any]], kind: str) -> None:
+    """The same errors as for a whole response."""
     with pytest.raises(ProviderError) as found:
         read(*events)
     assert found.value.kind == kind
 
 
-def test_a_stream_is_complete_when_it_says_why_it_ends_and_over_at_its_last_event() -> None:
-    """Before the reason, what comes later is missed."""
+def test_a_stream_is_complete_at_its_stop_reason_and_closed_at_its_last_event() -> None:
+    """A connection lost before the stop reason would lose content."""
     stream = AnthropicStreamDecoder()
     for event in (begun(), block(), part("a"), stop(0), ended(None, output_tokens=1)):
         stream.feed(event)
@@ -185,8 +185,8 @@ JSON: Any = st.recursive(
 
 
 @given(st.lists(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=5), max_size=8))
-def test_no_events_break_the_reading(events: list[dict[str, Any]]) -> None:
-    """Any JSON objects at all are an answer, or a trouble."""
+def test_any_events_are_an_answer_or_an_error(events: list[dict[str, Any]]) -> None:
+    """No other exception escapes."""
     try:
         _, answer = read(*events)
     except ProviderError:
@@ -195,8 +195,8 @@ def test_no_events_break_the_reading(events: list[dict[str, Any]]) -> None:
 
 
 @given(st.data())
-def test_a_stream_says_what_the_whole_answer_would(data: st.DataObject) -> None:
-    """However an answer is cut into events, all that is said and the rest come to the same."""
+def test_a_stream_gives_the_same_answer_as_a_whole_response(data: st.DataObject) -> None:
+    """For any split of the answer into events."""
     thoughts = data.draw(st.text())
     text = data.draw(st.text(min_size=1).filter(str.strip))
     given_ = data.draw(st.dictionaries(st.text(max_size=3), st.text(max_size=9)))

@@ -19,7 +19,7 @@ from persona_stream.core.query import Answer, Query, Turn, UpstreamCall, Usage
 from persona_stream.errors import BackendError, ConfigurationError
 from persona_stream.logging import trace_headers
 from persona_stream.personas.persona import Persona
-from tests.backends.fake_provider import DONE, Provider, Waits, chunks, completion, http, provider, stream
+from tests.backends.fake_provider import DONE, FakeSleep, Provider, chunks, completion, http, provider, stream
 from tests.fakes import query_with
 
 KEY = "sk-0123456789abcdef"
@@ -27,7 +27,7 @@ OK = http(200, completion())
 
 
 def backend(base_url: str, **more: Any) -> Backend:
-    settings: dict[str, Any] = {"api_key": KEY, "model": "m1", "jitter": lambda: 0.5, "sleep": Waits()}
+    settings: dict[str, Any] = {"api_key": KEY, "model": "m1", "jitter": lambda: 0.5, "sleep": FakeSleep()}
     return openai_backend(base_url=base_url, **settings | more)
 
 
@@ -37,8 +37,8 @@ def query(reports: list[tuple[str, float | None]] | None = None, **more: Any) ->
     return query_with(Query(**fields | more), on_progress=lambda message, fraction: taken.append((message, fraction)))
 
 
-def test_a_query_is_asked_and_its_answer_given_whole() -> None:
-    """The request is a chat completion without streaming; text, thoughts, counts and the body itself come back."""
+def test_a_query_is_sent_as_a_chat_completion() -> None:
+    """Text, reasoning, usage and the raw body are returned."""
     body = completion(
         "四十二", message={"reasoning_content": "6 × 7"}, usage={"prompt_tokens": 7, "completion_tokens": 9}
     )
@@ -72,37 +72,37 @@ def test_a_query_is_asked_and_its_answer_given_whole() -> None:
 
 
 def test_an_empty_system_prompt_and_an_empty_key_are_left_out() -> None:
-    """A provider on one's own machine gets no Authorization header, and no message that says nothing."""
+    """A local provider gets no Authorization header, and no empty system message."""
     with provider(OK) as served:
         backend(served.base_url, api_key="").process_query(query())
     assert "authorization" not in served.requests[0].headers
     assert served.requests[0].body["messages"] == [{"role": "user", "content": "How many?"}]
 
 
-def test_connections_are_used_again() -> None:
-    """Queries one after the other share one connection, also after an error; a cookie is not sent back."""
+def test_connections_are_reused() -> None:
+    """Also after an error; cookies are not sent back."""
     with provider(http(500, "{}", "Set-Cookie: who=me; Path=/"), OK) as served:
-        asks = backend(served.base_url)
+        client = backend(served.base_url)
         with pytest.raises(BackendError):
-            asks.process_query(query())
+            client.process_query(query())
         for _ in range(3):
-            assert asks.process_query(query()) == Answer("Forty-two.")
+            assert client.process_query(query()) == Answer("Forty-two.")
     assert served.connections == 1
     assert [request.headers.get("cookie") for request in served.requests] == [None] * 4
 
 
-def test_a_connection_that_the_provider_closed_meanwhile_is_no_error() -> None:
-    """An idle connection that has ended is replaced without a try being lost."""
+def test_an_idle_connection_that_the_provider_closed_is_replaced() -> None:
+    """Without using up an attempt."""
 
     def answer_and_close(connection: socket.socket) -> None:
         connection.sendall(OK)
 
-    waits = Waits()
+    waits = FakeSleep()
     with provider(answer_and_close) as served:
-        asks = backend(served.base_url, sleep=waits)
+        client = backend(served.base_url, sleep=waits)
         for _ in range(3):
             served.ended.clear()
-            assert asks.process_query(query()) == Answer("Forty-two.")
+            assert client.process_query(query()) == Answer("Forty-two.")
             assert served.ended.wait(5)
     assert served.connections == 3
     assert waits.seconds == []
@@ -132,8 +132,8 @@ BODY = OK.partition(b"\r\n\r\n")[2]
         pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + OK, id="after 100 Continue"),
     ],
 )
-def test_a_body_is_read_in_every_form_that_http_has(reply: bytes | Callable[[socket.socket], None]) -> None:
-    """Length, chunks, compression or the end of the connection: the answer is whole."""
+def test_a_body_is_read_in_every_http_framing(reply: bytes | Callable[[socket.socket], None]) -> None:
+    """With a length, in chunks, compressed, or until the connection closes."""
     with provider(reply) as served:
         assert backend(served.base_url).process_query(query()) == Answer("Forty-two.")
 
@@ -155,10 +155,10 @@ def test_a_body_is_read_in_every_form_that_http_has(reply: bytes | Callable[[soc
         (307, "无法连接模型服务，请稍后重试", "The model provider cannot be reached, please try again later", 1),
     ],
 )
-def test_the_client_reads_our_words_and_the_log_the_providers(
+def test_errors_of_the_provider_are_quoted_in_the_log_only(
     status: int, zh: str, en: str, tries: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What a provider says reaches the log and no client; the key, which some of them quote, reaches neither."""
+    """The client gets our text; the API key, which some providers quote, appears in neither."""
     said = {"error": {"message": f"Incorrect API key provided: {KEY}. I am the provider.", "type": "x"}}
     with provider(http(status, said)) as served, caplog.at_level(logging.DEBUG):
         for locale, words in (("zh", zh), ("en", en)):
@@ -174,9 +174,9 @@ def test_the_client_reads_our_words_and_the_log_the_providers(
     assert ours == {"persona_stream.backends.openai"}
 
 
-def test_busy_providers_are_asked_again_at_their_own_pace() -> None:
-    """Each pause is what the provider asks for, or grows by itself; the reader is told of each."""
-    waits = Waits()
+def test_retries_wait_for_retry_after_or_an_exponential_backoff() -> None:
+    """Each delay is reported to the client."""
+    waits = FakeSleep()
     reports: list[tuple[str, float | None]] = []
     with provider(http(429, {}), http(503, {}, "Retry-After: 7"), OK) as served:
         assert backend(served.base_url, sleep=waits).process_query(query(reports)) == Answer("Forty-two.")
@@ -193,17 +193,17 @@ def test_busy_providers_are_asked_again_at_their_own_pace() -> None:
 
 
 @pytest.mark.parametrize("header", ["Retry-After: 61", "Retry-After: 9999999", "x-should-retry: false"])
-def test_a_provider_that_asks_to_be_left_alone_is(header: str) -> None:
-    """A wait longer than a reader's patience, or a plain no, ends the query at once."""
-    waits = Waits()
+def test_a_long_retry_after_or_a_refusal_ends_the_query(header: str) -> None:
+    """No further attempt is made."""
+    waits = FakeSleep()
     with provider(http(429, {}, header), OK) as served, pytest.raises(BackendError, match="busy"):
         backend(served.base_url, sleep=waits).process_query(query())
     assert (len(served.requests), waits.seconds) == (1, [])
 
 
-def test_no_try_begins_that_the_deadline_would_end() -> None:
-    """A pause longer than the time left is not waited for."""
-    waits = Waits()
+def test_no_retry_is_scheduled_after_the_deadline() -> None:
+    """The query fails at once instead."""
+    waits = FakeSleep()
     with provider(http(429, {}, "Retry-After: 20")) as served, pytest.raises(BackendError, match="busy"):
         backend(served.base_url, sleep=waits, timeout=10.0).process_query(query())
     assert (len(served.requests), waits.seconds) == (1, [])
@@ -230,9 +230,9 @@ def speak_of_something_else(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("broken", [close_at_once, reset, stop_in_the_middle, stop_in_a_chunk, speak_of_something_else])
-def test_a_broken_connection_is_tried_twice_more(broken: Callable[[socket.socket], None]) -> None:
-    """A connection that breaks anywhere is another try, told to the reader, and a BackendError after the third."""
-    waits = Waits()
+def test_a_broken_connection_is_retried_twice(broken: Callable[[socket.socket], None]) -> None:
+    """Wherever it breaks; after the third failure the query fails."""
+    waits = FakeSleep()
     reports: list[tuple[str, float | None]] = []
     with provider(broken, broken, OK) as served:
         assert backend(served.base_url, sleep=waits).process_query(query(reports)) == Answer("Forty-two.")
@@ -243,26 +243,26 @@ def test_a_broken_connection_is_tried_twice_more(broken: Callable[[socket.socket
     assert len(served.requests) == 3
 
 
-def test_nobody_listening_is_tried_twice_more() -> None:
-    """A refused connection is another try too."""
+def test_a_refused_connection_is_retried_twice() -> None:
+    """Like a broken one."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    waits = Waits()
+    waits = FakeSleep()
     with pytest.raises(BackendError, match="cannot be reached"):
         backend(f"http://127.0.0.1:{port}/v1", sleep=waits).process_query(query())
     assert waits.seconds == [1.0, 2.0]
 
 
 @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".example"])
-def test_a_host_that_cannot_be_a_name_cannot_be_reached(host: str) -> None:
-    """A name that no resolver takes is our words too."""
+def test_an_invalid_host_name_is_an_unreachable_provider(host: str) -> None:
+    """Its error is translated like any other."""
     with pytest.raises(BackendError, match="cannot be reached"):
         backend(f"http://{host}/v1").process_query(query())
 
 
-def test_a_certificate_that_is_not_trusted_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TLS that fails, or certificates that cannot be found, fail the same way each time."""
-    waits = Waits()
+def test_tls_errors_are_not_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Untrusted certificates and missing files fail in the same way each time."""
+    waits = FakeSleep()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def speak_plainly() -> None:
@@ -292,9 +292,9 @@ def head_and_wait(connection: socket.socket) -> None:
 
 
 @pytest.mark.parametrize("silent", [wait_for_the_end, head_and_wait])
-def test_a_silent_provider_is_given_up_once_and_its_connection_closed(silent: Callable[[socket.socket], None]) -> None:
-    """A read timeout is never another try: the provider has the request, and sees that we left."""
-    waits = Waits()
+def test_a_read_timeout_is_not_retried_and_closes_the_connection(silent: Callable[[socket.socket], None]) -> None:
+    """The provider has the request, and may be working on it."""
+    waits = FakeSleep()
     with provider(silent) as served:
         with pytest.raises(BackendError, match="timed out"):
             backend(served.base_url, timeout=-0.9, sleep=waits).process_query(query())
@@ -313,8 +313,8 @@ def for_ever(connection: socket.socket) -> None:
             connection.sendall(b" " * 1000)
 
 
-def test_a_drip_ends_at_the_deadline() -> None:
-    """A provider that sends for ever, a little at a time, ends with the deadline, also where nobody can be killed."""
+def test_a_body_that_trickles_in_ends_at_the_deadline() -> None:
+    """Also where the run cannot be killed."""
     ticks = count(step=0.25)
     with provider(drip) as served:
         with pytest.raises(BackendError, match="timed out"):
@@ -334,23 +334,23 @@ BOMB = gzip.compress(b" " * 40_000_000)
         pytest.param(http(200, BOMB, "Content-Encoding: gzip"), id="bomb"),
     ],
 )
-def test_a_body_over_the_limit_is_refused_early(reply: bytes | Callable[[socket.socket], None]) -> None:
-    """Not more than the limit is kept, before or after decompression, and what is left is not waited for."""
+def test_a_body_over_the_size_limit_is_rejected_early(reply: bytes | Callable[[socket.socket], None]) -> None:
+    """Counted after decompression; the rest of it is not read."""
     with provider(reply) as served:
-        asks = backend(served.base_url, max_body_bytes=1_000_000)
+        client = backend(served.base_url, max_body_bytes=1_000_000)
         with pytest.raises(BackendError, match="too large"):
-            asks.process_query(query())
+            client.process_query(query())
         assert reply is not drip or served.ended.wait(5)
 
 
-def test_a_body_at_the_limit_is_fine() -> None:
-    """The limit itself is allowed."""
+def test_a_body_at_the_size_limit_is_accepted() -> None:
+    """The limit is inclusive."""
     with provider(OK) as served:
         assert backend(served.base_url, max_body_bytes=len(BODY)).process_query(query()) == Answer("Forty-two.")
 
 
-def test_of_an_endless_error_only_the_beginning_is_read() -> None:
-    """An error page of any size is still the error that its status says."""
+def test_only_the_beginning_of_an_error_body_is_read() -> None:
+    """An endless error page is reported by its status."""
 
     def endless(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 401 No\r\n\r\n")
@@ -371,15 +371,15 @@ def test_of_an_endless_error_only_the_beginning_is_read() -> None:
         pytest.param(http(200, b'data: {"choices": []}\n\n', "Content-Type: text/event-stream"), id="a stream"),
     ],
 )
-def test_a_success_that_is_no_json_cannot_be_understood(reply: bytes) -> None:
-    """A body that only pretends is a BackendError in our words."""
+def test_a_successful_response_without_json_is_an_error(reply: bytes) -> None:
+    """It is not retried."""
     with provider(reply) as served, pytest.raises(BackendError, match="cannot be parsed"):
         backend(served.base_url).process_query(query())
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_the_key_is_never_sent_where_a_redirect_points(status: int) -> None:
-    """A redirect is an error, and nobody else hears of the query."""
+def test_redirects_are_not_followed(status: int) -> None:
+    """The API key would be sent to their target."""
     with (
         provider(OK) as other,
         provider(http(status, b"", f"Location: {other.base_url}/x")) as served,
@@ -391,7 +391,7 @@ def test_the_key_is_never_sent_where_a_redirect_points(status: int) -> None:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tuple[Provider, pytest.MonkeyPatch]]:
-    """Give a proxy that the environment names, and a .netrc that has a password for every host."""
+    """Set a proxy in the environment, and a .netrc with a password for every host."""
     (tmp_path / "netrc").write_text("default login me password secret\n")
     for name in ("http_proxy", "HTTPS_PROXY", "https_proxy", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
@@ -401,23 +401,23 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[tup
         yield proxy, monkeypatch
 
 
-def test_the_environments_proxy_is_used_and_its_netrc_is_not(
+def test_the_proxy_of_the_environment_is_used_and_netrc_is_not(
     environment: tuple[Provider, pytest.MonkeyPatch],
 ) -> None:
-    """HTTP_PROXY counts as it was when the backend was made; .netrc never takes the key's place."""
+    """The proxy is read when the backend is created; .netrc never replaces the API key."""
     proxy, monkeypatch = environment
-    asks = backend("http://provider.invalid/v1")
+    client = backend("http://provider.invalid/v1")
     monkeypatch.delenv("http_proxy")
-    assert asks.process_query(query()) == Answer("Forty-two.")
+    assert client.process_query(query()) == Answer("Forty-two.")
     assert proxy.requests[0].target == "http://provider.invalid/v1/chat/completions"
     assert proxy.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "excepted.invalid"])
-def test_this_machine_and_no_proxy_are_reached_directly(
+def test_local_providers_and_no_proxy_hosts_bypass_the_proxy(
     host: str, environment: tuple[Provider, pytest.MonkeyPatch]
 ) -> None:
-    """A proxy is never asked for a provider on this machine, nor for one that NO_PROXY names."""
+    """The proxy receives no request."""
     proxy, monkeypatch = environment
     monkeypatch.setenv("no_proxy", "excepted.invalid")
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -427,8 +427,8 @@ def test_this_machine_and_no_proxy_are_reached_directly(
     assert proxy.requests == []
 
 
-def test_a_session_can_be_handed_in() -> None:
-    """Who needs certificates or adapters of their own brings the session."""
+def test_a_custom_session_is_used() -> None:
+    """For special certificates or adapters."""
     with requests.Session() as session, provider(OK) as served:
         session.headers["X-Mine"] = "yes"
         assert backend(served.base_url, session=session).process_query(query()) == Answer("Forty-two.")
@@ -446,8 +446,8 @@ def test_a_session_can_be_handed_in() -> None:
         ("/deep/er/v1", "/deep/er/v1/chat/completions"),
     ],
 )
-def test_the_address_may_be_written_as_people_write_it(base_url: str, target: str) -> None:
-    """With or without a slash, and with or without the endpoint, the request goes to the same place."""
+def test_the_base_url_is_normalized(base_url: str, target: str) -> None:
+    """With or without a slash, and with or without the endpoint."""
     with provider(OK) as served:
         backend(served.base_url.removesuffix("/v1") + base_url).process_query(query())
     assert served.requests[0].target == target
@@ -474,8 +474,8 @@ def test_the_address_may_be_written_as_people_write_it(base_url: str, target: st
         ({"api_key": "sk-pass…"}, ["openai_api_key"]),
     ],
 )
-def test_settings_that_cannot_work_stop_the_start(settings: dict[str, Any], words: list[str]) -> None:
-    """The sentence names the setting, and shows nothing of what may be secret."""
+def test_invalid_settings_are_rejected_at_start(settings: dict[str, Any], words: list[str]) -> None:
+    """The error names the setting, and shows no secret."""
     with pytest.raises(ConfigurationError) as refused:
         openai_backend(**{"base_url": "https://x/v1", "api_key": "sk-1", "model": "m1"} | settings)
     for word in words:
@@ -483,23 +483,23 @@ def test_settings_that_cannot_work_stop_the_start(settings: dict[str, Any], word
     assert "pass" not in str(refused.value)
 
 
-def test_a_key_from_a_file_may_end_with_a_newline() -> None:
-    """White space around a key is no part of it."""
+def test_white_space_around_the_api_key_is_removed() -> None:
+    """A key read from a file ends with a newline."""
     with provider(OK) as served:
         backend(served.base_url, api_key=f" {KEY}\n").process_query(query())
     assert served.requests[0].headers["authorization"] == f"Bearer {KEY}"
 
 
-def test_the_backend_says_what_it_is_and_can() -> None:
-    """It blocks, is named openai, can do all that there is, and does not show its key."""
+def test_the_backend_declares_its_name_and_capabilities() -> None:
+    """Its representation does not show the API key."""
     made = backend("http://127.0.0.1:1/v1")
     assert (made.name, made.is_async) == ("openai", False)
     assert made.capabilities == {"tools", "images", "prefill", "response_format", "json_schema"}
     assert KEY not in repr(made)
 
 
-def test_every_try_is_told_with_what_came_of_it() -> None:
-    """Those that failed by the kind of their trouble, also where the run is stopped meanwhile."""
+def test_every_attempt_is_recorded_as_an_upstream_call() -> None:
+    """With its error, also if the run is stopped."""
     told: list[tuple[str, bool]] = []
 
     def asked(upstream: UpstreamCall) -> None:
@@ -516,8 +516,8 @@ def test_every_try_is_told_with_what_came_of_it() -> None:
     assert told == [("busy", False), ("answered", True), ("stopped", False)]
 
 
-def test_what_the_run_carries_goes_along() -> None:
-    """A trace's name, for instance; and the key stays ours."""
+def test_trace_headers_are_forwarded() -> None:
+    """They cannot replace the Authorization header."""
     with provider(OK) as served:
         token = trace_headers.set({"traceparent": "00-1-2-01"})
         try:

@@ -1,4 +1,4 @@
-"""Whole bodies of requests, as JSON."""
+"""Tests of request bodies of the Chat Completions API, compared as whole JSON objects."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def messages(**fields: Any) -> Any:
     return made["messages"]
 
 
-def test_parameters_of_the_request_are_passed_on() -> None:
-    """By their names, and none of them in place of what is ours."""
+def test_sampling_parameters_are_forwarded() -> None:
+    """They cannot replace the model, the messages or the stream flag."""
     form = {"type": "json_schema", "json_schema": {"name": "n", "schema": {}}}
     given = {"temperature": 0.5, "stop": ("a", "b"), "response_format": form, "model": "other", "stream": True}
     assert body(parameters=given) == {
@@ -43,13 +43,13 @@ def test_parameters_of_the_request_are_passed_on() -> None:
     }
 
 
-def test_what_only_anthropics_clients_send_stays_here() -> None:
-    """OpenAI refuses every field that it does not know."""
+def test_parameters_that_openai_rejects_are_left_out() -> None:
+    """OpenAI rejects unknown fields."""
     assert body(parameters={"top_k": 5}) == {"model": "m1", "messages": [QUESTION], "stream": False}
 
 
-def test_a_stream_is_asked_for_with_its_tokens() -> None:
-    """The last chunk shall have the usage."""
+def test_a_stream_is_requested_with_its_usage() -> None:
+    """The last chunk contains it."""
     assert body(stream=True) == {
         "model": "m1",
         "messages": [QUESTION],
@@ -58,8 +58,8 @@ def test_a_stream_is_asked_for_with_its_tokens() -> None:
     }
 
 
-def test_tools_are_offered_as_they_are() -> None:
-    """Name, description, schema and strictness; what is not said is left out."""
+def test_tools_are_forwarded() -> None:
+    """Name, description, schema and strictness; unset fields are left out."""
     assert body(tools=(LOOK, WAIT), parameters={"parallel_tool_calls": False}) == {
         "parallel_tool_calls": False,
         "model": "m1",
@@ -89,18 +89,18 @@ def test_tools_are_offered_as_they_are() -> None:
         (ToolChoice("named", "look"), {"type": "function", "function": {"name": "look"}}),
     ],
 )
-def test_every_choice_of_a_tool_has_its_form(choice: ToolChoice, written: object) -> None:
-    """As the client chose."""
+def test_every_tool_choice_is_converted(choice: ToolChoice, written: object) -> None:
+    """In the client's sense."""
     assert body(tools=(LOOK,), tool_choice=choice)["tool_choice"] == written
 
 
-def test_without_tools_nothing_is_said_of_them() -> None:
-    """OpenAI refuses parallel_tool_calls where there is nothing to call."""
+def test_tool_parameters_are_left_out_without_tools() -> None:
+    """OpenAI rejects parallel_tool_calls in such requests."""
     assert body(parameters={"parallel_tool_calls": True}) == {"model": "m1", "messages": [QUESTION], "stream": False}
 
 
-def test_pictures_stand_where_they_stood() -> None:
-    """In the message and in the turns before it, in order, with their detail."""
+def test_images_keep_their_position() -> None:
+    """In the message and in earlier turns, with their detail."""
     assert messages(
         message="What is this?\nAnd that?",
         parts=("What is this?", Image(CAT), "And that?", Image("https://x.example/dog.png", "low")),
@@ -130,8 +130,8 @@ def called(id_: str) -> dict[str, Any]:
     return {"id": id_, "type": "function", "function": {"name": "look", "arguments": '{"at":'}}
 
 
-def test_calls_and_their_results_follow_the_question() -> None:
-    """Arguments go as the model wrote them; a failure without a word gets one; the system prompt stays first."""
+def test_tool_turns_follow_the_message() -> None:
+    """Arguments are sent as the model wrote them; a failed call without text gets one."""
     assert messages(
         persona=Persona(username="ada", name="Ada", tagline={}, prompt="You are Ada."),
         history=(Turn("system", "Be brief."),),
@@ -159,8 +159,8 @@ def test_calls_and_their_results_follow_the_question() -> None:
 
 
 @pytest.mark.parametrize("after", [(), (Turn("assistant", "I see"),)])
-def test_pictures_in_results_follow_behind_all_results(after: tuple[Turn, ...]) -> None:
-    """A result holds text alone, and nothing may stand between the results of one answer."""
+def test_images_of_tool_results_follow_all_results(after: tuple[Turn, ...]) -> None:
+    """A result can contain text only, and results must be adjacent."""
     assert messages(
         tool_turns=(
             Turn("assistant", "", calls=(ToolCall("1", "look", '{"at":'), ToolCall("2", "look", '{"at":'))),

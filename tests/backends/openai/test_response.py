@@ -1,4 +1,4 @@
-"""Calls of tools, in every way that providers cut them."""
+"""Tests of responses of the Chat Completions API: answers, errors, and tool calls in the forms of various providers."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ def reply(body: object, status: int = 200, **headers: str) -> Response:
         (json.dumps(completion(created=float("nan"))).encode(), Answer("Forty-two.")),
     ],
 )
-def test_an_answer_is_found_in_every_form_that_providers_send(body: object, answer: Answer) -> None:
-    """The text is kept to the character; thoughts and counts are taken where they make sense."""
+def test_answers_are_parsed_in_every_known_form(body: object, answer: Answer) -> None:
+    """The text is kept exactly; reasoning and usage are taken where they are valid."""
     found = read(reply(body))
     assert found == answer
     assert isinstance(found.raw, dict)
@@ -111,8 +111,8 @@ def test_an_answer_is_found_in_every_form_that_providers_send(body: object, answ
 
 
 @pytest.mark.parametrize("status", [201, 202, 299])
-def test_any_status_of_success_will_do(status: int) -> None:
-    """A gateway that answers 201 answers."""
+def test_any_2xx_status_is_a_success(status: int) -> None:
+    """Some gateways answer 201."""
     assert read(reply(completion(), status), 0.0) == Answer("Forty-two.")
 
 
@@ -218,15 +218,15 @@ def error(message: object = "x", **more: object) -> dict[str, object]:
         (200, completion(None, finish_reason="content_filter"), "filtered", False),
     ],
 )
-def test_whatever_is_no_answer_is_a_trouble_of_a_known_kind(status: int, body: object, kind: str, again: bool) -> None:
-    """Every hostile, broken or refusing reply is told apart by what a client needs to know, and retried or not."""
+def test_other_responses_raise_an_error_of_the_right_kind(status: int, body: object, kind: str, again: bool) -> None:
+    """The kind decides on the text for the client, and on retries."""
     with pytest.raises(ProviderError) as found:
         read(reply(body, status), 0.0)
     assert (found.value.kind, found.value.retryable) == (kind, again)
 
 
-def test_what_is_not_ours_is_kept_for_clients_of_the_same_dialect() -> None:
-    """Fields of the message, of the body and of the usage that we have no word for, where they were; no nulls."""
+def test_unknown_fields_are_kept_by_location() -> None:
+    """Of the message, the body and the usage; null values are dropped."""
     body = completion(
         message={"annotations": [], "audio": None, "function_call": None, "x": 1, "reasoning": "6 × 7"},
         usage=COUNTS | {"prompt_tokens_details": {"cached_tokens": 3}, "cost": None},
@@ -268,17 +268,15 @@ def test_what_is_not_ours_is_kept_for_clients_of_the_same_dialect() -> None:
         (404, error(), False),
     ],
 )
-def test_another_provider_may_do_better_where_this_one_is_busy_or_broken(
-    status: int, body: object, elsewhere: bool
-) -> None:
-    """Not where the request, its key or the model is what is wrong, nor where there is an answer that says nothing."""
+def test_a_fallback_is_allowed_when_the_provider_is_busy_or_fails(status: int, body: object, elsewhere: bool) -> None:
+    """Not for errors of the request, the key or the model, nor for an empty answer."""
     with pytest.raises(ProviderError) as found:
         read(reply(body, status))
     assert found.value.fallback_allowed is elsewhere
 
 
-def test_the_log_gets_a_quote_on_one_short_line() -> None:
-    """A provider's text is shown in the log in part, and cannot forge a line or move a terminal's cursor."""
+def test_the_body_is_quoted_in_the_log_on_one_short_line() -> None:
+    """It cannot forge log lines or move a terminal's cursor."""
     body = "\x1b[2J\nERROR forged\r\u2028你好 ".encode() + b"x" * 10_000
     with pytest.raises(ProviderError) as found:
         read(reply(body, 500), 0.0)
@@ -287,8 +285,8 @@ def test_the_log_gets_a_quote_on_one_short_line() -> None:
     assert len(found.value.detail) < 600
 
 
-def test_a_redirect_says_where_it_points() -> None:
-    """The operator reads in the log which address to configure."""
+def test_the_target_of_a_redirect_is_logged() -> None:
+    """The operator can then configure it."""
     with pytest.raises(ProviderError) as found:
         read(reply(b"", 308, Location="https://new.example/v1\n"), 0.0)
     assert found.value.detail == r"status 308 to 'https://new.example/v1\n': ''"
@@ -304,8 +302,8 @@ def test_a_redirect_says_where_it_points() -> None:
         ({"x-should-retry": "true"}, True, None),
     ],
 )
-def test_headers_say_whether_and_when_to_try_again(headers: dict[str, str], again: bool, seconds: float | None) -> None:
-    """Retry-After and x-should-retry are obeyed."""
+def test_retry_headers_are_obeyed(headers: dict[str, str], again: bool, seconds: float | None) -> None:
+    """``Retry-After`` and ``x-should-retry``."""
     with pytest.raises(ProviderError) as found:
         read(reply(b"", 503, **headers), 0.0)
     assert (found.value.retryable, found.value.retry_after) == (again, seconds)
@@ -324,8 +322,8 @@ JSON: Any = st.recursive(
 
 
 @given(st.integers(100, 999), JSON | st.just(None).flatmap(lambda _: JSON.map(lambda inner: {"choices": [inner]})))
-def test_no_json_breaks_the_reading(status: int, body: object) -> None:
-    """Any JSON at all is an answer with text, or a trouble."""
+def test_any_json_is_an_answer_or_an_error(status: int, body: object) -> None:
+    """No other exception escapes."""
     try:
         answer = read(reply(body, status), 0.0)
     except ProviderError:
@@ -334,8 +332,8 @@ def test_no_json_breaks_the_reading(status: int, body: object) -> None:
 
 
 @given(st.binary())
-def test_no_bytes_break_the_reading(body: bytes) -> None:
-    """Any bytes at all are a trouble."""
+def test_any_bytes_are_an_error(body: bytes) -> None:
+    """No other exception escapes."""
     with pytest.raises(ProviderError):
         read(reply(body), 0.0)
 
@@ -398,31 +396,31 @@ A, B = ToolCall("a", "look", '{"at":"sky"}'), ToolCall("b", "wait", "{}")
         pytest.param([part(0, "a", "look", '{"at":')], [ToolCall("a", "look", '{"at":')], id="cut"),
     ],
 )
-def test_parts_come_together(parts: list[dict[str, Any]], calls: list[ToolCall]) -> None:
-    """Whatever the order and the indices, each call is whole, and stands where its index says."""
+def test_parts_of_tool_calls_are_assembled(parts: list[dict[str, Any]], calls: list[ToolCall]) -> None:
+    """In any order and with any indexes; the calls are ordered by index."""
     gathered = ToolCallAssembler()
     for each in parts:
         gathered.feed(each)
     assert list(gathered.result()) == calls
 
 
-def test_a_call_without_an_id_gets_one_of_its_own() -> None:
-    """Clients say by it what a result belongs to."""
+def test_a_tool_call_without_an_id_gets_one() -> None:
+    """Clients refer to it in the tool result."""
     first, second = parse_tool_calls([part(name="wait"), part(name="wait")])
     assert re.fullmatch("call_[0-9a-f]{24}", first.id)
     assert first.id != second.id
 
 
-def test_whole_calls_stay_apart() -> None:
-    """Whatever they share."""
+def test_whole_tool_calls_are_not_merged() -> None:
+    """Whatever ids or indexes they share."""
     assert parse_tool_calls([part(0, "a", "wait"), part(0, "a", "wait")]) == (ToolCall("a", "wait", "{}"),) * 2
 
 
 @pytest.mark.parametrize(
     "nameless", [part(0, "a"), part(0, arguments="{}"), {"id": "a", "type": "custom", "custom": {}}]
 )
-def test_a_call_of_nothing_cannot_be_made(nameless: dict[str, Any]) -> None:
-    """Without the call the answer would not be what the model said, so there is none."""
+def test_a_tool_call_without_a_name_is_an_error(nameless: dict[str, Any]) -> None:
+    """Dropping it would change the answer."""
     gathered = ToolCallAssembler()
     gathered.feed(part(0, "b", "wait") | {"index": 9})
     gathered.feed(nameless)
@@ -450,8 +448,8 @@ def test_a_call_of_nothing_cannot_be_made(nameless: dict[str, Any]) -> None:
         max_size=12,
     )
 )
-def test_no_parts_break_it(parts: list[dict[str, Any]]) -> None:
-    """Any parts at all are calls that can be made, or a trouble; and what is kept is said."""
+def test_any_parts_are_tool_calls_or_an_error(parts: list[dict[str, Any]]) -> None:
+    """The kept text is returned for each part."""
     gathered = ToolCallAssembler()
     kept = [gathered.feed(each) for each in parts]
     try:
@@ -463,8 +461,8 @@ def test_no_parts_break_it(parts: list[dict[str, Any]]) -> None:
 
 
 @given(st.data())
-def test_calls_survive_any_cutting(data: st.DataObject) -> None:
-    """However arguments are cut, and however the parts of several calls are mixed, nothing is lost."""
+def test_tool_calls_do_not_depend_on_how_they_are_split(data: st.DataObject) -> None:
+    """Also with the parts of several calls interleaved."""
     calls = [
         ToolCall(
             f"id{at}", f"tool{at}", json.dumps(data.draw(st.dictionaries(st.text(max_size=3), st.text(max_size=9))))

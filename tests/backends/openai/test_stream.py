@@ -1,4 +1,4 @@
-"""What chunks say, and what they come to."""
+"""Tests of the decoder of Chat Completions streams."""
 
 from __future__ import annotations
 
@@ -145,10 +145,10 @@ def read(*events: dict[str, Any]) -> tuple[list[tuple[str, str]], Answer]:
         ),
     ],
 )  # fmt: skip
-def test_chunks_say_their_part_and_come_to_an_answer(
+def test_chunks_give_deltas_and_an_answer(
     events: list[dict[str, Any]], said: list[tuple[str, str]], answer: Answer
 ) -> None:
-    """Text and reasoning at once; calls, reason and tokens at the end; and nothing twice."""
+    """Text and reasoning are returned at once; calls, finish reason and usage at the end; nothing twice."""
     heard, found = read(*events)
     assert sorted(heard) == sorted(said)
     assert [one for one in heard if one[0] != "rest"] == [one for one in said if one[0] != "rest"]
@@ -166,15 +166,15 @@ def test_chunks_say_their_part_and_come_to_an_answer(
         ([chunk(delta=call(0, None, "{}"))], "unreadable"),
     ],
 )
-def test_chunks_that_come_to_nothing_are_a_trouble(events: list[dict[str, Any]], kind: str) -> None:
-    """The same as where the answer comes in whole."""
+def test_streams_without_an_answer_raise_an_error(events: list[dict[str, Any]], kind: str) -> None:
+    """The same errors as for a whole response."""
     with pytest.raises(ProviderError) as found:
         read(*events)
     assert found.value.kind == kind
 
 
-def test_a_stream_is_complete_when_it_says_why_it_ends_and_over_at_its_mark() -> None:
-    """Before the reason, what comes later is missed."""
+def test_a_stream_is_complete_at_its_finish_reason_and_closed_at_its_end_mark() -> None:
+    """A connection lost before the finish reason would lose content."""
     stream = OpenAIStreamDecoder()
     for event in (chunk("a"), chunk("b", finish_reason=""), {"choices": [], "usage": COUNTS}):
         stream.feed(event)
@@ -185,8 +185,8 @@ def test_a_stream_is_complete_when_it_says_why_it_ends_and_over_at_its_mark() ->
     assert (stream.is_complete, stream.is_closed) == (True, True)
 
 
-def test_the_provider_s_own_answer_is_put_together() -> None:
-    """As it would have come in whole, for the request log."""
+def test_the_raw_completion_is_rebuilt() -> None:
+    """For the request log, as if it had come whole."""
     _, answer = read(
         chunk("Forty", delta={"reasoning_content": "6 × 7"}, model="m1", created=5),
         chunk("-two.", delta=call(0, "look", "{}", id="a")),
@@ -226,8 +226,8 @@ JSON: Any = st.recursive(
 @given(
     st.lists(st.dictionaries(st.sampled_from(NAMES), JSON) | JSON.map(lambda inner: {"choices": [{"delta": inner}]}))
 )
-def test_no_chunks_break_the_reading(events: list[dict[str, Any]]) -> None:
-    """Any JSON objects at all are an answer, or a trouble."""
+def test_any_chunks_are_an_answer_or_an_error(events: list[dict[str, Any]]) -> None:
+    """No other exception escapes."""
     try:
         _, answer = read(*events)
     except ProviderError:
@@ -236,8 +236,8 @@ def test_no_chunks_break_the_reading(events: list[dict[str, Any]]) -> None:
 
 
 @given(st.data())
-def test_a_stream_says_what_the_whole_answer_would(data: st.DataObject) -> None:
-    """However an answer is cut into chunks, all that is said and the rest come to the same."""
+def test_a_stream_gives_the_same_answer_as_a_whole_response(data: st.DataObject) -> None:
+    """For any split of the answer into chunks."""
     text = data.draw(st.text(min_size=1).filter(str.strip))
     thoughts = data.draw(st.text())
     names = data.draw(st.lists(st.sampled_from(["look", "wait"]), max_size=2))

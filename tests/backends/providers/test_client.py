@@ -1,4 +1,4 @@
-"""Asking on a real socket, for streams and for whole answers, in both dialects."""
+"""Tests of the provider client on real sockets, with streams and whole answers, in both API formats."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.backends.fake_provider import (
     DONE,
     PING,
     STOPPED,
-    Ear,
-    Waits,
+    FakeSleep,
+    Recorder,
     begun,
     block,
     chunk,
@@ -43,7 +43,13 @@ FORTY_TWO = stream(chunks("Forty"), chunks("-two.", STOP), DONE)
 
 
 def made(make: Callable[..., Backend], base_url: str, **more: Any) -> Backend:
-    settings: dict[str, Any] = {"api_key": KEY, "model": "m1", "jitter": lambda: 0.5, "sleep": Waits(), "stream": True}
+    settings: dict[str, Any] = {
+        "api_key": KEY,
+        "model": "m1",
+        "jitter": lambda: 0.5,
+        "sleep": FakeSleep(),
+        "stream": True,
+    }
     return make(base_url=base_url, **settings | more)
 
 
@@ -55,7 +61,7 @@ def anthropic(base_url: str, **more: Any) -> Backend:
     return made(anthropic_backend, base_url, **more)
 
 
-DIALECTS = {
+FORMATS = {
     "openai": (openai, http(200, completion()), FORTY_TWO),
     "anthropic": (
         anthropic,
@@ -63,56 +69,54 @@ DIALECTS = {
         stream(parts(begun(), block()), parts("Forty"), parts("-two.", ended()), parts(STOPPED)),
     ),
 }
-each_dialect = pytest.mark.parametrize(("make", "whole", "streamed"), DIALECTS.values(), ids=DIALECTS)
+each_format = pytest.mark.parametrize(("make", "whole", "streamed"), FORMATS.values(), ids=FORMATS)
 Make = Callable[..., Backend]
 
 
-@each_dialect
-def test_a_stream_is_passed_on_as_it_comes(make: Make, whole: bytes, streamed: bytes) -> None:
-    """And the same connection is used again, as the end of the stream is waited for."""
+@each_format
+def test_a_stream_is_forwarded_as_it_arrives(make: Make, whole: bytes, streamed: bytes) -> None:
+    """The connection is reused, because the end of the body is read."""
     with provider(streamed) as served:
-        asks = make(served.base_url)
+        backend = make(served.base_url)
         for _ in range(3):
-            ear = Ear()
-            answer = asks.process_query(ear.query())
+            recorder = Recorder()
+            answer = backend.process_query(recorder.query())
             assert isinstance(answer, Answer)
             assert (answer.text, answer.reasoning, answer.finish) == ("", None, "stop")
-            assert ear.joined == [("text", "Forty-two.")]
+            assert recorder.joined == [("text", "Forty-two.")]
     assert served.connections == 1
     assert [request.body["stream"] for request in served.requests] == [True] * 3
     assert {request.headers["accept-encoding"] for request in served.requests} == {"identity"}
 
 
-@each_dialect
+@each_format
 @pytest.mark.parametrize("kind", ["application/json", "text/event-stream"])
-def test_a_whole_answer_is_read_though_a_stream_was_asked(make: Make, whole: bytes, streamed: bytes, kind: str) -> None:
-    """Not every provider streams, and some say that they do."""
-    ear = Ear()
+def test_a_whole_answer_to_a_stream_request_is_accepted(make: Make, whole: bytes, streamed: bytes, kind: str) -> None:
+    """Some providers do not stream."""
+    recorder = Recorder()
     with provider(whole.replace(b"Reason\r\n", b"Reason\r\nContent-Type: %s\r\n" % kind.encode())) as served:
-        answer = make(served.base_url).process_query(ear.query())
+        answer = make(served.base_url).process_query(recorder.query())
     assert isinstance(answer, Answer)
-    assert (answer.text, ear.heard) == ("Forty-two.", [])
+    assert (answer.text, recorder.sent) == ("Forty-two.", [])
 
 
-@each_dialect
-def test_a_whole_answer_is_asked_for_unless_the_setting_says_otherwise(
-    make: Make, whole: bytes, streamed: bytes
-) -> None:
-    """A stream that comes all the same cannot be understood."""
+@each_format
+def test_streams_are_requested_only_if_configured(make: Make, whole: bytes, streamed: bytes) -> None:
+    """A stream that comes anyway cannot be parsed."""
     with provider(whole, streamed) as served:
-        asks = make(served.base_url, stream=False)
-        answer = asks.process_query(Ear().query())
+        backend = make(served.base_url, stream=False)
+        answer = backend.process_query(Recorder().query())
         assert isinstance(answer, Answer)
         assert answer.text == "Forty-two."
         with pytest.raises(BackendError, match="cannot be parsed"):
-            asks.process_query(Ear().query())
+            backend.process_query(Recorder().query())
     assert [request.body["stream"] for request in served.requests] == [False] * 2
 
 
-def test_anthropics_provider_is_asked_in_its_way() -> None:
-    """Its address, key and version are in other places."""
+def test_requests_to_anthropic_have_its_url_and_headers() -> None:
+    """The path, the API key and the version differ from OpenAI's."""
     with provider(http(200, message("Forty-two."))) as served:
-        anthropic(served.base_url, stream=False, max_tokens=99).process_query(Ear().query())
+        anthropic(served.base_url, stream=False, max_tokens=99).process_query(Recorder().query())
     [request] = served.requests
     assert request.target == "/v1/messages"
     assert {name: request.headers.get(name) for name in ("x-api-key", "anthropic-version", "authorization")} == {
@@ -129,17 +133,17 @@ def test_anthropics_provider_is_asked_in_its_way() -> None:
 
 
 @pytest.mark.parametrize("base_url", ["", "/", "/v1", "/v1/", "/v1/messages", "/v1/messages/"])
-def test_anthropics_address_may_be_written_as_people_write_it(base_url: str) -> None:
+def test_the_base_url_of_anthropic_is_normalized(base_url: str) -> None:
     """With or without the version, a slash and the endpoint."""
     with provider(http(200, message("Forty-two."))) as served:
-        anthropic(served.base_url.removesuffix("/v1") + base_url, stream=False).process_query(Ear().query())
+        anthropic(served.base_url.removesuffix("/v1") + base_url, stream=False).process_query(Recorder().query())
     assert served.requests[0].target == "/v1/messages"
 
 
-def test_a_provider_on_ones_own_machine_needs_no_key() -> None:
-    """Then no header says that there is one."""
+def test_a_local_provider_needs_no_api_key() -> None:
+    """The header is left out."""
     with provider(http(200, message("Forty-two."))) as served:
-        anthropic(served.base_url, stream=False, api_key=None).process_query(Ear().query())
+        anthropic(served.base_url, stream=False, api_key=None).process_query(Recorder().query())
     assert "x-api-key" not in served.requests[0].headers
 
 
@@ -152,19 +156,19 @@ def test_a_provider_on_ones_own_machine_needs_no_key() -> None:
         ({"api_key": "sk pass"}, "anthropic_api_key has invalid characters"),
     ],
 )
-def test_settings_that_cannot_work_stop_the_start(settings: dict[str, Any], words: str) -> None:
-    """The sentence names the setting, and shows nothing of what may be secret."""
+def test_invalid_settings_are_rejected_at_start(settings: dict[str, Any], words: str) -> None:
+    """The error names the setting, and shows no secret."""
     with pytest.raises(ConfigurationError, match=words) as refused:
         anthropic_backend(**{"base_url": "https://x", "api_key": "sk-1", "model": "m1"} | settings)
     assert "pass" not in str(refused.value)
 
 
-def test_the_backend_says_what_it_is_and_can() -> None:
-    """Of formats Anthropic's dialect knows schemas alone; the key is not shown."""
-    asks = anthropic("http://127.0.0.1:1")
-    assert (asks.name, asks.is_async) == ("anthropic", False)
-    assert asks.capabilities == {"tools", "images", "prefill", "json_schema"}
-    assert KEY not in repr(asks)
+def test_the_backend_declares_its_name_and_capabilities() -> None:
+    """Its representation does not show the API key."""
+    backend = anthropic("http://127.0.0.1:1")
+    assert (backend.name, backend.is_async) == ("anthropic", False)
+    assert backend.capabilities == {"tools", "images", "prefill", "json_schema"}
+    assert KEY not in repr(backend)
 
 
 @pytest.mark.parametrize(
@@ -178,22 +182,22 @@ def test_the_backend_says_what_it_is_and_can() -> None:
         pytest.param(stream(chunks({"error": {"code": 429}})), id="busy inside"),
     ],
 )
-def test_before_the_first_word_a_stream_is_tried_again(broken: Any) -> None:
-    """As a whole answer would be; and the readers get one answer."""
-    ear, waits = Ear(), Waits()
+def test_a_stream_is_retried_before_its_first_output(broken: Any) -> None:
+    """The client gets one answer."""
+    recorder, waits = Recorder(), FakeSleep()
     with provider(broken, broken, FORTY_TWO) as served:
-        openai(served.base_url, sleep=waits).process_query(ear.query())
-    assert (ear.text, waits.seconds) == ("Forty-two.", [1.0, 2.0])
+        openai(served.base_url, sleep=waits).process_query(recorder.query())
+    assert (recorder.text, waits.seconds) == ("Forty-two.", [1.0, 2.0])
     with provider(broken) as served, pytest.raises(BackendUnavailable):
-        openai(served.base_url).process_query(Ear().query())
+        openai(served.base_url).process_query(Recorder().query())
     assert len(served.requests) == 3
 
 
-def test_one_try_may_be_all() -> None:
-    """Where somebody else can take over, nobody waits for this one."""
-    waits = Waits()
+def test_max_attempts_can_be_one() -> None:
+    """With a fallback, no client waits for retries."""
+    waits = FakeSleep()
     with provider(http(429, b""), FORTY_TWO) as served, pytest.raises(BackendUnavailable):
-        openai(served.base_url, sleep=waits, max_attempts=1).process_query(Ear().query())
+        openai(served.base_url, sleep=waits, max_attempts=1).process_query(Recorder().query())
     assert (len(served.requests), waits.seconds) == (1, [])
 
 
@@ -207,43 +211,43 @@ def test_one_try_may_be_all() -> None:
         (stream(chunks("Forty-"), b"data: {\n\n"), "The model provider's response cannot be parsed"),
     ],
 )
-def test_after_the_first_word_a_stream_that_breaks_is_an_error(broken: Any, words: str) -> None:
-    """Never a whole answer, never another try, and nothing that anybody else could still do."""
-    ear, waits = Ear(), Waits()
+def test_a_stream_that_breaks_after_output_is_an_error(broken: Any, words: str) -> None:
+    """It is neither retried, nor handed to a fallback, nor taken as complete."""
+    recorder, waits = Recorder(), FakeSleep()
     with provider(broken, FORTY_TWO) as served, pytest.raises(BackendError, match=words) as failed:
-        openai(served.base_url, sleep=waits).process_query(ear.query())
-    assert (ear.text, waits.seconds, len(served.requests)) == ("Forty-", [], 1)
+        openai(served.base_url, sleep=waits).process_query(recorder.query())
+    assert (recorder.text, waits.seconds, len(served.requests)) == ("Forty-", [], 1)
     assert type(failed.value) is BackendError
 
 
 @pytest.mark.parametrize("again", [b"", b": keep-alive\n\n", chunks(""), chunks(chunk(delta={"role": "assistant"}))])
-def test_a_stream_that_falls_silent_is_given_up_and_its_connection_closed(
+def test_the_idle_timeout_ends_a_silent_stream_and_closes_its_connection(
     again: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What only keeps the connection alive, and parts without a word, are silence too."""
-    ear = Ear()
+    """Keep-alive comments and empty deltas count as silence."""
+    recorder = Recorder()
     with provider(hold(chunks("Forty-"), again=again)) as served:
         with pytest.raises(BackendError, match="timed out") as failed:
-            openai(served.base_url, idle_timeout=0.1).process_query(ear.query())
+            openai(served.base_url, idle_timeout=0.1).process_query(recorder.query())
         assert served.ended.wait(5)
-    assert (ear.text, type(failed.value), len(served.requests)) == ("Forty-", BackendError, 1)
+    assert (recorder.text, type(failed.value), len(served.requests)) == ("Forty-", BackendError, 1)
     assert "silent for 0 s" in caplog.text
 
 
-def test_anthropics_pings_are_silence() -> None:
-    """As comments are."""
+def test_pings_do_not_reset_the_idle_timeout() -> None:
+    """As comments do not."""
     with provider(hold(parts(block(), "Forty-"), again=parts(PING))) as served:
         with pytest.raises(BackendError, match="timed out"):
-            anthropic(served.base_url, idle_timeout=0.1).process_query(Ear().query())
+            anthropic(served.base_url, idle_timeout=0.1).process_query(Recorder().query())
         assert served.ended.wait(5)
 
 
 @pytest.mark.parametrize("before", [b"", b": keep-alive\n\n", chunks("")])
-def test_before_the_first_word_only_the_deadline_counts(before: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_before_the_first_output_only_the_deadline_applies(before: bytes, caplog: pytest.LogCaptureFixture) -> None:
     """A model may think for as long as the run may take."""
     with provider(hold(before, again=before)) as served:
         with pytest.raises(BackendError, match="timed out"):
-            openai(served.base_url, idle_timeout=0.01, timeout=-0.8).process_query(Ear().query())
+            openai(served.base_url, idle_timeout=0.01, timeout=-0.8).process_query(Recorder().query())
         assert served.ended.wait(5)
     assert len(served.requests) == 1
     assert "silent for" not in caplog.text
@@ -259,20 +263,20 @@ def test_before_the_first_word_only_the_deadline_counts(before: bytes, caplog: p
         (chunks(STOP), b": keep-alive\n\n"),
     ],
 )
-def test_a_stream_that_has_ended_is_not_waited_for(ending: bytes, again: bytes) -> None:
-    """Who keeps the connection open after the answer, or goes on to speak, does not hold it back."""
-    ear = Ear()
+def test_a_connection_left_open_after_the_answer_does_not_delay_it(ending: bytes, again: bytes) -> None:
+    """Nor does further data."""
+    recorder = Recorder()
     with provider(hold(chunks("Forty-two."), ending, again=again)) as served:
-        answer = openai(served.base_url, idle_timeout=0.3).process_query(ear.query())
+        answer = openai(served.base_url, idle_timeout=0.3).process_query(recorder.query())
         assert served.ended.wait(5)
-    assert (ear.text, answer) == ("Forty-two.", Answer(""))
+    assert (recorder.text, answer) == ("Forty-two.", Answer(""))
 
 
-def test_a_stream_without_end_comes_to_the_limit() -> None:
-    """What is kept of it is bounded as the body of a whole answer is."""
+def test_an_endless_stream_ends_at_the_size_limit() -> None:
+    """The limit is the same as for a whole answer."""
     with provider(hold(chunks("Forty-"), again=chunks("x" * 1000) * 50)) as served:
         with pytest.raises(BackendError, match="too large"):
-            openai(served.base_url, max_body_bytes=100_000).process_query(Ear().query())
+            openai(served.base_url, max_body_bytes=100_000).process_query(Recorder().query())
         assert served.ended.wait(5)
 
 
@@ -285,14 +289,14 @@ def test_a_stream_without_end_comes_to_the_limit() -> None:
         pytest.param(http(200, b'{"choices"', "Content-Type: text/event-stream"), id="broken JSON"),
     ],
 )
-def test_what_is_neither_stream_nor_answer_cannot_be_understood(reply: bytes) -> None:
-    """It is not tried again."""
+def test_a_body_that_is_neither_a_stream_nor_an_answer_is_an_error(reply: bytes) -> None:
+    """It is not retried."""
     with provider(reply) as served, pytest.raises(BackendError, match="cannot be parsed"):
-        openai(served.base_url).process_query(Ear().query())
+        openai(served.base_url).process_query(Recorder().query())
     assert len(served.requests) == 1
 
 
-@each_dialect
+@each_format
 @pytest.mark.parametrize(
     ("status", "error"),
     [
@@ -309,37 +313,37 @@ def test_what_is_neither_stream_nor_answer_cannot_be_understood(reply: bytes) ->
     ],
 )
 @pytest.mark.parametrize("streams", [True, False])
-def test_who_cannot_serve_at_the_moment_is_told_from_who_refuses(
+def test_unavailable_providers_and_rejected_requests_raise_different_errors(
     make: Make, whole: bytes, streamed: bytes, status: int, error: type[BackendError], streams: bool
 ) -> None:
-    """So that somebody else can be asked; and nobody else is where the request itself is at fault."""
+    """A fallback is asked only for the former."""
     with provider(http(status, b"")) as served, pytest.raises(BackendError) as failed:
-        make(served.base_url, stream=streams).process_query(Ear().query())
+        make(served.base_url, stream=streams).process_query(Recorder().query())
     assert type(failed.value) is error
 
 
-@each_dialect
-def test_who_cannot_be_reached_is_unavailable(make: Make, whole: bytes, streamed: bytes) -> None:
-    """Nobody listens there, or nobody has that name."""
+@each_format
+def test_an_unreachable_provider_is_unavailable(make: Make, whole: bytes, streamed: bytes) -> None:
+    """On a closed port, or with an invalid host name."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     for address in (f"http://127.0.0.1:{port}", "http://a..b"):
         with pytest.raises(BackendUnavailable, match="cannot be reached"):
-            make(address).process_query(Ear().query())
+            make(address).process_query(Recorder().query())
 
 
-def test_the_log_names_the_dialect_and_not_the_key(caplog: pytest.LogCaptureFixture) -> None:
-    """Also of what came inside a stream."""
+def test_the_log_names_the_api_format_and_masks_the_key(caplog: pytest.LogCaptureFixture) -> None:
+    """Also in errors inside a stream."""
     said = stream(parts({"type": "error", "error": {"type": "authentication_error", "message": f"invalid {KEY}"}}))
     with provider(said) as served, caplog.at_level(logging.INFO), pytest.raises(BackendError, match="API key"):
-        anthropic(served.base_url).process_query(Ear().query())
+        anthropic(served.base_url).process_query(Recorder().query())
     [record] = [record for record in caplog.records if record.name == "persona_stream.backends.anthropic"]
     assert "invalid ***" in record.getMessage()
     assert KEY not in caplog.text
 
 
-def test_a_reader_is_told_what_is_waited_for() -> None:
-    """The provider, until it speaks."""
+def test_the_client_is_told_about_waits_and_retries() -> None:
+    """In the language of the query."""
     told: list[str] = []
     query = query_with(
         Query(username="ada", message="How many?", locale="zh"), on_progress=lambda text, fraction: told.append(text)
@@ -349,42 +353,42 @@ def test_a_reader_is_told_what_is_waited_for() -> None:
     assert told == ["正在等待模型回复...", "暂时无法连接模型服务，1 秒后重试...", "正在等待模型回复..."]
 
 
-@each_dialect
-def test_a_provider_that_is_dead_is_asked_nothing_for_a_while(make: Make, whole: bytes, streamed: bytes) -> None:
-    """After five failures the next query fails at once; after a pause one asks again, and an answer ends it."""
+@each_format
+def test_the_circuit_breaker_opens_after_five_failures(make: Make, whole: bytes, streamed: bytes) -> None:
+    """Queries then fail at once; after the open time one probes the provider, and its answer closes the circuit."""
     clock = FakeClock(100.0)
     with provider(*[http(502, b"")] * 5, whole) as served:
-        asks = make(served.base_url, clock=clock, max_attempts=1)
+        backend = make(served.base_url, clock=clock, max_attempts=1)
         for _ in range(5):
-            assert asks.retry_after() == 0.0
+            assert backend.retry_after() == 0.0
             with pytest.raises(BackendUnavailable, match="failed"):
-                asks.process_query(Ear().query())
-        assert asks.retry_after() == 5.0
+                backend.process_query(Recorder().query())
+        assert backend.retry_after() == 5.0
         with pytest.raises(BackendUnavailable, match=r"is unavailable, please try again in 5 s"):
-            asks.process_query(Ear().query())
+            backend.process_query(Recorder().query())
         assert len(served.requests) == 5
         clock.now += 5.0
-        answer = asks.process_query(Ear().query())
+        answer = backend.process_query(Recorder().query())
         assert isinstance(answer, Answer)
         assert answer.text == "Forty-two."
-        assert asks.retry_after() == 0.0
+        assert backend.retry_after() == 0.0
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429])
-def test_a_provider_that_refuses_is_not_dead(status: int) -> None:
-    """However often: what it says may be different for others."""
+def test_rejected_requests_do_not_open_the_circuit(status: int) -> None:
+    """The provider is up, and may accept other requests."""
     with provider(http(status, b"")) as served:
-        asks = openai(served.base_url, clock=FakeClock(100.0), max_attempts=1)
+        backend = openai(served.base_url, clock=FakeClock(100.0), max_attempts=1)
         for _ in range(8):
             with pytest.raises(BackendError):
-                asks.process_query(Ear().query())
-        assert asks.retry_after() == 0.0
+                backend.process_query(Recorder().query())
+        assert backend.retry_after() == 0.0
         assert len(served.requests) == 8
 
 
 @pytest.mark.parametrize(("waited", "rest"), [(149.0, 0.0), (150.0, 5.0)])
-def test_one_that_says_nothing_until_the_deadline_is_as_good_as_dead(waited: float, rest: float) -> None:
-    """The run is killed then, wherever it waits. Who is killed before that has only lost his patience."""
+def test_a_run_killed_at_its_deadline_counts_as_a_failure(waited: float, rest: float) -> None:
+    """One killed earlier, by a cancel, does not."""
     clock = FakeClock(100.0)
 
     class Kill(BaseException):
@@ -395,19 +399,19 @@ def test_one_that_says_nothing_until_the_deadline_is_as_good_as_dead(waited: flo
             clock.now += waited
             raise Kill
 
-    asks = openai("http://127.0.0.1:9/v1", clock=clock, session=Silent())
+    backend = openai("http://127.0.0.1:9/v1", clock=clock, session=Silent())
     for _ in range(5):
         with pytest.raises(Kill):
-            asks.process_query(Ear().query())
-    assert asks.retry_after() == rest
+            backend.process_query(Recorder().query())
+    assert backend.retry_after() == rest
 
 
-def test_all_queries_together_are_seldom_tried_again() -> None:
-    """A provider that is too busy is not asked three times as much by those who wait."""
-    waits = Waits()
+def test_the_retry_budget_bounds_the_retries_of_all_queries() -> None:
+    """An overloaded provider does not get three times the requests."""
+    waits = FakeSleep()
     with provider(http(429, b"")) as served:
-        asks = openai(served.base_url, clock=FakeClock(100.0), sleep=waits)
+        backend = openai(served.base_url, clock=FakeClock(100.0), sleep=waits)
         for _ in range(50):
             with pytest.raises(BackendUnavailable):
-                asks.process_query(Ear().query())
+                backend.process_query(Recorder().query())
     assert 50 + 10 <= len(served.requests) <= 50 + 10 + 10

@@ -1,3 +1,5 @@
+"""Tests of the provider client under gevent's patching, in a process of its own."""
+
 from __future__ import annotations
 
 import ast
@@ -11,7 +13,7 @@ PROGRAM = Path(__file__).with_name("under_gevent.py")
 
 
 def scenarios() -> list[str]:
-    """Read their names without importing the program, which would patch this process."""
+    """Return the names of the scenarios without importing the program, which would patch this process."""
     for node in ast.parse(PROGRAM.read_text()).body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.value, ast.Dict):
             return [ast.literal_eval(key) for key in node.value.keys if key is not None]
@@ -20,13 +22,13 @@ def scenarios() -> list[str]:
 
 @pytest.fixture(scope="module")
 def program() -> subprocess.CompletedProcess[str]:
-    """Run all of them in one process: to start one takes longer than most of them do."""
+    """Run all scenarios in one process, whose start takes longer than most of them."""
     command = [sys.executable, "-W", "error", str(PROGRAM), *scenarios()]
     return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
 
 
 @pytest.mark.parametrize("scenario", scenarios())
-def test_what_must_hold_under_gevent(program: subprocess.CompletedProcess[str], scenario: str) -> None:
-    """A kill closes the connection wherever it strikes; hundreds ask at once; native threads share no sockets."""
+def test_the_scenario_passes_under_gevent(program: subprocess.CompletedProcess[str], scenario: str) -> None:
+    """A kill closes the connection at any point; hundreds of queries run at once; native threads share no sockets."""
     assert scenario in program.stdout.split(), program.stderr
     assert program.stderr == ""

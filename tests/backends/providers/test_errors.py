@@ -1,4 +1,4 @@
-"""What the log is told of a provider's refusals."""
+"""Tests of quoting and masking in log texts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ KEY = "sk-abcdefghijklmnopqrstuvwxyz"
 
 
 @pytest.mark.parametrize("place", range(450, 520))
-def test_no_key_is_told_wherever_a_quotation_is_cut(place: int):
-    """But for the first letters, which only say what it is."""
+def test_the_api_key_is_masked_wherever_a_quotation_is_cut(place: int):
+    """Except for a short prefix, which only shows the provider."""
     told = mask(quote(b"x" * place + KEY.encode() + b" is no key of ours"), KEY)
     assert KEY[:8] not in told
 
 
-def test_a_provider_without_a_key_is_quoted_as_it_is():
-    """There is nothing to be kept from anybody."""
+def test_without_a_key_nothing_is_masked():
+    """The text stays as it is."""
     assert mask("as it is", "") == "as it is"

@@ -1,7 +1,4 @@
-"""The breaker: a dead provider is left alone, looked at now and then, and asked again as soon as it lives.
-
-The budget of tries.
-"""
+"""Tests of the circuit breaker, the retry budget and the retry policy."""
 
 from __future__ import annotations
 
@@ -16,8 +13,8 @@ from persona_stream.backends.providers.retry import MAX_ATTEMPTS, CircuitBreaker
 from tests.fakes import FakeClock
 
 
-def dead(clock: FakeClock) -> CircuitBreaker:
-    """Give one that has just been struck for the fifth time."""
+def open_breaker(clock: FakeClock) -> CircuitBreaker:
+    """Return a circuit breaker that has just opened after five failures."""
     breaker = CircuitBreaker("it", clock)
     for _ in range(5):
         assert breaker.acquire() == 0.0
@@ -25,8 +22,8 @@ def dead(clock: FakeClock) -> CircuitBreaker:
     return breaker
 
 
-def test_a_few_failures_may_be_chance() -> None:
-    """And one answer between them says that all is well."""
+def test_four_failures_in_a_row_leave_the_circuit_closed() -> None:
+    """A success resets the count."""
     breaker = CircuitBreaker("it", FakeClock())
     for _ in range(10):
         for _ in range(4):
@@ -35,37 +32,37 @@ def test_a_few_failures_may_be_chance() -> None:
         breaker.record_success()
 
 
-def test_after_five_in_a_row_nobody_asks_for_a_while() -> None:
-    """Each that would is told for how long."""
+def test_five_failures_in_a_row_open_the_circuit() -> None:
+    """Callers get the remaining open time."""
     clock = FakeClock(100.0)
-    breaker = dead(clock)
+    breaker = open_breaker(clock)
     assert [breaker.acquire(), breaker.acquire()] == [5.0, 5.0]
     clock.now += 2.0
     assert breaker.acquire() == breaker.open_for == 3.0
 
 
-def test_then_one_looks_whether_it_lives() -> None:
-    """Not all who wait at once; and where that one hears nothing for as long, another one."""
+def test_one_probe_is_allowed_per_open_time() -> None:
+    """Another one follows if the first has no outcome yet."""
     clock = FakeClock(100.0)
-    breaker = dead(clock)
+    breaker = open_breaker(clock)
     for _ in range(3):
         clock.now += 5.0
         assert breaker.open_for == 0.0
         assert [breaker.acquire(), breaker.acquire()] == [0.0, 5.0]
 
 
-def test_a_look_is_not_used_up_by_who_only_wants_to_know() -> None:
-    """Whether one may ask is asked before a run begins, and again when it does."""
+def test_reading_open_for_does_not_use_up_the_probe() -> None:
+    """It is read before a run begins, and the probe is taken when the run asks the provider."""
     clock = FakeClock(100.0)
-    breaker = dead(clock)
+    breaker = open_breaker(clock)
     clock.now += 5.0
     assert [breaker.open_for, breaker.open_for, breaker.acquire()] == [0.0, 0.0, 0.0]
 
 
-def test_each_failure_more_doubles_the_pause_up_to_a_minute() -> None:
-    """So a provider that is away for an hour is asked once in a minute."""
+def test_each_further_failure_doubles_the_open_time_up_to_a_minute() -> None:
+    """A provider that is down for an hour is probed once a minute."""
     clock = FakeClock(100.0)
-    breaker = dead(clock)
+    breaker = open_breaker(clock)
     pauses = []
     for _ in range(6):
         pauses.append(breaker.open_for)
@@ -75,10 +72,10 @@ def test_each_failure_more_doubles_the_pause_up_to_a_minute() -> None:
     assert pauses == [5.0, 10.0, 20.0, 40.0, 60.0, 60.0]
 
 
-def test_one_sign_of_life_ends_it(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever had been: the next failures are chance again. The log has both moments."""
+def test_a_success_closes_the_circuit(caplog: pytest.LogCaptureFixture) -> None:
+    """Both transitions are logged, and the open time starts over."""
     clock = FakeClock(100.0)
-    breaker = dead(clock)
+    breaker = open_breaker(clock)
     clock.now += 5.0
     breaker.acquire()
     caplog.clear()
@@ -96,8 +93,8 @@ def test_one_sign_of_life_ends_it(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @given(st.lists(st.sampled_from(["ask", "fail", "answer"]) | st.floats(0.0, 100.0)))
-def test_it_never_closes_for_good(happens: list[str | float]) -> None:
-    """Whatever happens: it may be asked again after a minute at most, and at once after an answer."""
+def test_the_circuit_never_stays_open_for_good(happens: list[str | float]) -> None:
+    """After any sequence of events the provider may be asked within a minute, and at once after a success."""
     clock = FakeClock(100.0)
     breaker = CircuitBreaker("it", clock)
     for one in happens:
@@ -115,14 +112,14 @@ def test_it_never_closes_for_good(happens: list[str | float]) -> None:
     assert breaker.open_for == pytest.approx(0.0, abs=1e-9)
 
 
-def test_a_few_may_be_tried_again_at_any_time() -> None:
-    """Ten at once, and then none until others were asked."""
+def test_the_budget_allows_ten_retries_at_once() -> None:
+    """Further ones need new queries."""
     budget = RetryBudget()
     assert [budget.withdraw() for _ in range(12)] == [True] * 10 + [False] * 2
 
 
-def test_for_long_it_is_one_query_in_five() -> None:
-    """Where every query fails, and would be tried again twice."""
+def test_the_budget_allows_one_retry_per_five_queries_in_the_long_run() -> None:
+    """If every query fails and would be retried twice."""
     budget = RetryBudget()
     again = 0
     for _ in range(1000):
@@ -132,8 +129,8 @@ def test_for_long_it_is_one_query_in_five() -> None:
 
 
 @given(st.lists(st.booleans()))
-def test_nothing_is_saved_beyond_ten(asked: list[bool]) -> None:
-    """After whatever had been, and a quiet time."""
+def test_the_budget_saves_at_most_ten_retries(asked: list[bool]) -> None:
+    """After any sequence of queries and retries."""
     budget = RetryBudget()
     for each in asked:
         if each:
@@ -145,35 +142,35 @@ def test_nothing_is_saved_beyond_ten(asked: list[bool]) -> None:
     assert [budget.withdraw() for _ in range(12)] == [True] * 10 + [False] * 2
 
 
-def trouble(again: bool = True, retry_after: float | None = None) -> ProviderError:
-    return ProviderError("busy", "", retryable=again, retry_after=retry_after)
+def error(retryable: bool = True, retry_after: float | None = None) -> ProviderError:
+    return ProviderError("busy", "", retryable=retryable, retry_after=retry_after)
 
 
 @pytest.mark.parametrize(
-    ("tries", "failed", "left", "jitter", "pause"),
+    ("tries", "failure", "left", "jitter", "pause"),
     [
-        (1, trouble(), 100.0, 0.0, 0.5),
-        (1, trouble(), 100.0, 1.0, 1.5),
-        (2, trouble(), 100.0, 0.0, 1.0),
-        (2, trouble(), 100.0, 1.0, 3.0),
-        (3, trouble(), 100.0, 0.0, None),
-        (1, trouble(again=False), 100.0, 0.0, None),
-        (1, trouble(again=False, retry_after=1.0), 100.0, 0.0, None),
-        (1, trouble(retry_after=0.0), 100.0, 0.0, 0.0),
-        (1, trouble(retry_after=7.0), 100.0, 0.0, 7.0),
-        (2, trouble(retry_after=7.0), 100.0, 1.0, 7.5),
-        (1, trouble(retry_after=60.0), 100.0, 0.0, 60.0),
-        (1, trouble(retry_after=60.1), 100.0, 0.0, None),
-        (1, trouble(retry_after=30.0), 29.0, 0.0, None),
-        (1, trouble(), 0.4, 0.0, None),
-        (1, trouble(), -3.0, 0.0, None),
+        (1, error(), 100.0, 0.0, 0.5),
+        (1, error(), 100.0, 1.0, 1.5),
+        (2, error(), 100.0, 0.0, 1.0),
+        (2, error(), 100.0, 1.0, 3.0),
+        (3, error(), 100.0, 0.0, None),
+        (1, error(retryable=False), 100.0, 0.0, None),
+        (1, error(retryable=False, retry_after=1.0), 100.0, 0.0, None),
+        (1, error(retry_after=0.0), 100.0, 0.0, 0.0),
+        (1, error(retry_after=7.0), 100.0, 0.0, 7.0),
+        (2, error(retry_after=7.0), 100.0, 1.0, 7.5),
+        (1, error(retry_after=60.0), 100.0, 0.0, 60.0),
+        (1, error(retry_after=60.1), 100.0, 0.0, None),
+        (1, error(retry_after=30.0), 29.0, 0.0, None),
+        (1, error(), 0.4, 0.0, None),
+        (1, error(), -3.0, 0.0, None),
     ],
 )
-def test_a_pause_fits_what_the_provider_asks_and_the_time_left(
-    tries: int, failed: ProviderError, left: float, jitter: float, pause: float | None
+def test_the_delay_follows_retry_after_or_the_backoff_within_the_deadline(
+    tries: int, failure: ProviderError, left: float, jitter: float, pause: float | None
 ) -> None:
-    """Two more tries, later each time, never sooner than asked, and none that waiting would make useless."""
-    assert retry_delay(tries, failed, left, jitter) == pause
+    """Two retries at most, each after a longer delay, and none that the deadline would end."""
+    assert retry_delay(tries, failure, left, jitter) == pause
 
 
 @given(
@@ -183,9 +180,9 @@ def test_a_pause_fits_what_the_provider_asks_and_the_time_left(
     left=st.floats(-10, 1000),
     jitter=st.floats(0, 1),
 )
-def test_the_laws_of_a_pause(tries: int, again: bool, asked: float | None, left: float, jitter: float) -> None:
-    """It ends before the deadline, is not shorter than asked, is bounded, and comes at most twice."""
-    pause = retry_delay(tries, trouble(again, asked), left, jitter)
+def test_invariants_of_the_delay(tries: int, again: bool, asked: float | None, left: float, jitter: float) -> None:
+    """It ends before the deadline, respects Retry-After, is bounded, and there are at most two retries."""
+    pause = retry_delay(tries, error(again, asked), left, jitter)
     if pause is not None:
         assert again
         assert tries < MAX_ATTEMPTS

@@ -1,4 +1,4 @@
-"""Streams on paper: whatever a provider sends, there is one outcome for it."""
+"""Tests of the stream reader without I/O, in both API formats."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from tests.backends.fake_provider import (
     DONE,
     PING,
     STOPPED,
-    Ear,
-    Paper,
-    Waits,
+    FakeResponse,
+    FakeSleep,
+    Recorder,
     begun,
     block,
     chunk,
@@ -38,14 +38,18 @@ ANTHROPIC = anthropic_adapter("m1", 4096)
 STOP = chunk(finish_reason="stop")
 
 
-def listen(dialect: ProviderAdapter, paper: Paper, ear: Ear, limit: int = 10_000_000) -> Answer:
-    first = read_prefix(paper.chunks)
+def read_stream(
+    adapter: ProviderAdapter, response: FakeResponse, recorder: Recorder, limit: int = 10_000_000
+) -> Answer:
+    first = read_prefix(response.chunks)
     assert is_stream(first)
-    return StreamReader(dialect, ear.query(), FakeClock(), idle_timeout=60.0, max_chars=limit).read(paper, first)  # type: ignore[arg-type]  # on paper
+    return StreamReader(adapter, recorder.query(), FakeClock(), idle_timeout=60.0, max_chars=limit).read(
+        response, first
+    )  # type: ignore[arg-type]  # a fake
 
 
 @pytest.mark.parametrize(
-    ("dialect", "stream", "text", "finish"),
+    ("adapter", "stream", "text", "finish"),
     [
         pytest.param(OPENAI, chunks("Forty", "-two.", STOP, DONE), "Forty-two.", "stop", id="as it should be"),
         pytest.param(OPENAI, chunks("42", STOP), "42", "stop", id="no [DONE]"),
@@ -78,11 +82,11 @@ def listen(dialect: ProviderAdapter, paper: Paper, ear: Ear, limit: int = 10_000
         ),
     ],
 )
-def test_what_can_be_read_is_an_answer(dialect: ProviderAdapter, stream: bytes, text: str, finish: str) -> None:
-    """All that was said is passed on, and what follows the end is not."""
-    ear = Ear()
-    answer = listen(dialect, Paper(stream), ear)
-    assert (ear.text, answer.text, answer.finish) == (text, "", finish)
+def test_valid_streams_give_an_answer(adapter: ProviderAdapter, stream: bytes, text: str, finish: str) -> None:
+    """The content is forwarded, except for anything after the end."""
+    recorder = Recorder()
+    answer = read_stream(adapter, FakeResponse(stream), recorder)
+    assert (recorder.text, answer.text, answer.finish) == (text, "", finish)
 
 
 HTML = b"<!doctype html><title>502 Bad Gateway</title>"
@@ -93,7 +97,7 @@ def error(**fields: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize(
-    ("dialect", "stream", "kind", "again"),
+    ("adapter", "stream", "kind", "again"),
     [
         pytest.param(OPENAI, b": hi\n\n", "broken_off", True, id="a comment and no more"),
         pytest.param(OPENAI, chunks(chunk("")), "broken_off", True, id="cut before a word"),
@@ -126,21 +130,23 @@ def error(**fields: object) -> dict[str, object]:
         pytest.param(
             ANTHROPIC, parts({"type": "error", "error": {"type": "api_error"}}), "failed", False, id="Anthropic's error"
         ),
-        pytest.param(ANTHROPIC, chunks("42", STOP, DONE), "empty", False, id="the other dialect"),
+        pytest.param(ANTHROPIC, chunks("42", STOP, DONE), "empty", False, id="the other adapter"),
         pytest.param(OPENAI, parts(begun(), block(), "42", ended(), STOPPED), "broken_off", True, id="and vice versa"),
     ],
 )
-def test_what_cannot_be_read_is_a_trouble(dialect: ProviderAdapter, stream: bytes, kind: str, again: bool) -> None:
-    """Before a word was said it may be tried again where that helps; and another provider may do better."""
-    ear = Ear()
+def test_invalid_streams_raise_an_error_of_the_right_kind(
+    adapter: ProviderAdapter, stream: bytes, kind: str, again: bool
+) -> None:
+    """Before the first output, an error may be retryable, and allow a fallback."""
+    recorder = Recorder()
     with pytest.raises(ProviderError) as found:
-        listen(dialect, Paper(stream), ear)
-    assert (found.value.kind, found.value.retryable, ear.heard) == (kind, again, [])
+        read_stream(adapter, FakeResponse(stream), recorder)
+    assert (found.value.kind, found.value.retryable, recorder.sent) == (kind, again, [])
     assert found.value.fallback_allowed == (kind in ("broken_off", "busy", "failed", "credit"))
 
 
 @pytest.mark.parametrize(
-    ("dialect", "stream", "kind"),
+    ("adapter", "stream", "kind"),
     [
         pytest.param(OPENAI, chunks("Forty-"), "broken_off", id="cut"),
         pytest.param(OPENAI, chunks(chunk(delta={"reasoning": "Hm"})), "broken_off", id="cut in its thoughts"),
@@ -159,12 +165,12 @@ def test_what_cannot_be_read_is_a_trouble(dialect: ProviderAdapter, stream: byte
         ),
     ],
 )
-def test_after_the_first_word_nothing_is_tried_again(dialect: ProviderAdapter, stream: bytes, kind: str) -> None:
-    """Readers have a part of the answer: nobody, here or elsewhere, can begin it anew."""
-    ear = Ear()
+def test_errors_after_the_first_output_are_final(adapter: ProviderAdapter, stream: bytes, kind: str) -> None:
+    """A part of the answer was sent, so neither a retry nor a fallback can start it again."""
+    recorder = Recorder()
     with pytest.raises(ProviderError) as found:
-        listen(dialect, Paper(stream), ear)
-    assert ear.heard != []
+        read_stream(adapter, FakeResponse(stream), recorder)
+    assert recorder.sent != []
     assert (found.value.kind, found.value.retryable, found.value.fallback_allowed) == (kind, False, False)
 
 
@@ -172,23 +178,23 @@ def test_after_the_first_word_nothing_is_tried_again(dialect: ProviderAdapter, s
     ("said", "kind", "again"),
     [((), "unreachable", True), (("Forty-",), "broken_off", False), (("Forty-two.", STOP), None, False)],
 )
-def test_a_connection_that_breaks_costs_what_was_not_said(said: tuple[object, ...], kind: str, again: bool) -> None:
-    """Before the first word it is another try, after it an error, and after the reason of the end nothing at all."""
+def test_a_broken_connection_matters_until_the_finish_reason(said: tuple[object, ...], kind: str, again: bool) -> None:
+    """Before the first output it is retryable, then an error, and after the finish reason it is ignored."""
     lost = ProviderError("unreachable", "reset", retryable=True, fallback_allowed=True)
-    paper = Paper(b": hi\n\n" + chunks(*said), trouble=lost)
+    response = FakeResponse(b": hi\n\n" + chunks(*said), trouble=lost)
     if kind is None:
-        assert listen(OPENAI, paper, Ear()) == Answer("")
+        assert read_stream(OPENAI, response, Recorder()) == Answer("")
         return
     with pytest.raises(ProviderError) as found:
-        listen(OPENAI, paper, Ear())
+        read_stream(OPENAI, response, Recorder())
     assert (found.value.kind, found.value.retryable) == (kind, again)
 
 
-def test_a_calls_parts_are_no_words_yet() -> None:
-    """Readers get a call only when it is whole, so what breaks off before that can be tried again."""
+def test_parts_of_a_tool_call_are_not_output() -> None:
+    """Clients get whole calls only, so a stream that breaks off before is retryable."""
     call = {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "look", "arguments": "{"}}]}
     with pytest.raises(ProviderError) as found:
-        listen(OPENAI, Paper(chunks(chunk(delta=call))), Ear())
+        read_stream(OPENAI, FakeResponse(chunks(chunk(delta=call))), Recorder())
     assert (found.value.kind, found.value.retryable) == ("broken_off", True)
 
 
@@ -205,26 +211,26 @@ ENDLESS = {
 }
 
 
-@pytest.mark.parametrize(("dialect", "pieces"), ENDLESS.values(), ids=ENDLESS)
-def test_what_never_ends_comes_to_a_limit(dialect: ProviderAdapter, pieces: list[bytes]) -> None:
-    """Neither one event nor all that must be kept of a stream grows for ever."""
-    paper = Paper(*chain(pieces[:-1], [pieces[-1]] * 20_000))
+@pytest.mark.parametrize(("adapter", "pieces"), ENDLESS.values(), ids=ENDLESS)
+def test_endless_streams_end_at_the_size_limit(adapter: ProviderAdapter, pieces: list[bytes]) -> None:
+    """It bounds single events, and the kept part of a stream."""
+    response = FakeResponse(*chain(pieces[:-1], [pieces[-1]] * 20_000))
     with pytest.raises(ProviderError) as found:
-        listen(dialect, paper, Ear(), limit=100_000)
+        read_stream(adapter, response, Recorder(), limit=100_000)
     assert found.value.kind == "too_large"
 
 
 @pytest.mark.parametrize("body", [b'{"choices": []}', b" \n[1]", HTML, b"\xef\xbb\xbf{", b"", b" \r\n"])
-def test_what_begins_like_json_or_html_is_no_stream(body: bytes) -> None:
-    """A provider that does not stream, and one that fails, is heard out."""
+def test_json_and_html_are_not_streams(body: bytes) -> None:
+    """They are read as whole responses."""
     assert not is_stream(read_prefix(iter([body[at : at + 1] for at in range(len(body))])))
 
 
 @pytest.mark.parametrize("body", [b"upstream gone", b"null\n\n", b'"x"'])
-def test_what_is_no_stream_after_all_cannot_be_understood(body: bytes) -> None:
-    """Plain text, under a type that is not a stream's, is not worth another try."""
+def test_plain_text_is_an_error(body: bytes) -> None:
+    """It is not retryable."""
     with pytest.raises(ProviderError) as found:
-        listen(OPENAI, Paper(body, kind="text/plain"), Ear())
+        read_stream(OPENAI, FakeResponse(body, kind="text/plain"), Recorder())
     assert (found.value.kind, found.value.retryable) == ("unreadable", False)
 
 
@@ -261,62 +267,64 @@ EXTRAS = {
 }
 
 
-@pytest.mark.parametrize("dialect", WHOLE, ids=["openai", "anthropic"])
+@pytest.mark.parametrize("adapter", WHOLE, ids=["openai", "anthropic"])
 @given(data=st.data())
-def test_how_the_bytes_are_cut_does_not_matter(dialect: ProviderAdapter, data: st.DataObject) -> None:
-    """In the middle of a character or of a line's end, in one piece or byte by byte: the same is heard and given."""
-    stream = WHOLE[dialect]
+def test_the_result_does_not_depend_on_how_the_bytes_are_split(adapter: ProviderAdapter, data: st.DataObject) -> None:
+    """In the middle of a character or a line end, at once or byte by byte."""
+    stream = WHOLE[adapter]
     pieces = cuts(data, stream) if data.draw(st.booleans()) else [stream[at : at + 1] for at in range(len(stream))]
-    ear = Ear()
-    assert listen(dialect, Paper(*pieces), ear) == Answer(
+    recorder = Recorder()
+    assert read_stream(adapter, FakeResponse(*pieces), recorder) == Answer(
         "",
         usage=Usage(input_tokens=7, output_tokens=9),
         finish="tools",
         calls=(ToolCall("a", "look", '{"at": "天"}'),),
-        extras=EXTRAS[dialect],
+        extras=EXTRAS[adapter],
     )
-    assert ear.joined == [("reasoning", "六×七"), ("text", "四十二 👩‍👩‍👧!")]
+    assert recorder.joined == [("reasoning", "六×七"), ("text", "四十二 👩‍👩‍👧!")]
 
 
-def test_what_is_read_together_is_passed_on_together() -> None:
-    """Each kind in its place."""
-    ear = Ear()
+def test_deltas_of_one_read_are_forwarded_together() -> None:
+    """Grouped by kind."""
+    recorder = Recorder()
     stream = chunks(chunk(delta={"reasoning": "6 "}), chunk(delta={"reasoning": "× 7"}), "Forty", "-two", ".", STOP)
-    assert listen(OPENAI, Paper(stream), ear) == Answer("")
-    assert ear.heard == [("reasoning", "6 × 7"), ("text", "Forty-two.")]
+    assert read_stream(OPENAI, FakeResponse(stream), recorder) == Answer("")
+    assert recorder.sent == [("reasoning", "6 × 7"), ("text", "Forty-two.")]
 
 
-def test_what_was_said_before_a_trouble_is_passed_on() -> None:
-    """Also where both were read together."""
-    ear = Ear()
+def test_content_before_an_error_is_forwarded() -> None:
+    """Also if both arrive in one read."""
+    recorder = Recorder()
     with pytest.raises(ProviderError):
-        listen(OPENAI, Paper(chunks("Forty", "-two.", {"error": "x"}, "!")), ear)
-    assert ear.heard == [("text", "Forty-two.")]
+        read_stream(OPENAI, FakeResponse(chunks("Forty", "-two.", {"error": "x"}, "!")), recorder)
+    assert recorder.sent == [("text", "Forty-two.")]
 
 
 @pytest.mark.parametrize(
-    ("are_there", "seconds"),
+    ("is_buffered", "seconds"),
     [pytest.param(False, [0.05, 0.05], id="one by one"), pytest.param(True, [], id="all at once")],
 )
-def test_between_words_more_is_let_come(are_there: bool, seconds: list[float]) -> None:
-    """But never after the last one, for what says nothing, or where more has come."""
-    waits, ear = Waits(), Ear()
+def test_reads_are_coalesced_between_deltas(is_buffered: bool, seconds: list[float]) -> None:
+    """Not after the last delta, after events without content, or if more has already arrived."""
+    waits, recorder = FakeSleep(), Recorder()
     pieces = (b": hi\n\n", chunks(chunk("")), chunks("Forty"), b": hi\n\n", chunks("-two."), chunks(STOP), DONE)
-    paper = Paper(*pieces, are_there=are_there)
-    listening = StreamReader(OPENAI, ear.query(), FakeClock(), idle_timeout=60.0, max_chars=10_000_000, coalesce=waits)
-    listening.read(paper, read_prefix(paper.chunks))  # type: ignore[arg-type]  # on paper
-    assert (waits.seconds, ear.heard) == (seconds, [("text", "Forty"), ("text", "-two.")])
+    response = FakeResponse(*pieces, is_buffered=is_buffered)
+    reader = StreamReader(
+        OPENAI, recorder.query(), FakeClock(), idle_timeout=60.0, max_chars=10_000_000, coalesce=waits
+    )
+    reader.read(response, read_prefix(response.chunks))  # type: ignore[arg-type]  # a fake
+    assert (waits.seconds, recorder.sent) == (seconds, [("text", "Forty"), ("text", "-two.")])
 
 
-@pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC], ids=["openai", "anthropic"])
+@pytest.mark.parametrize("adapter", [OPENAI, ANTHROPIC], ids=["openai", "anthropic"])
 @given(
     stream=st.binary(min_size=1)
     | st.lists(st.sampled_from([b"data: ", b"\n\n", DONE, b"{}", b"event: error\n"])).map(b"".join)
 )
 @example(stream=b"data: [DONE]\n\n")
-def test_no_bytes_break_the_listening(dialect: ProviderAdapter, stream: bytes) -> None:
-    """Any bytes at all are a trouble."""
+def test_any_bytes_are_an_error(adapter: ProviderAdapter, stream: bytes) -> None:
+    """No other exception escapes."""
     first = read_prefix(iter([stream]))
     if is_stream(first):
         with pytest.raises(ProviderError):
-            listen(dialect, Paper(stream), Ear())
+            read_stream(adapter, FakeResponse(stream), Recorder())

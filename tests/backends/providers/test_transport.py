@@ -1,7 +1,4 @@
-"""HTTP's chunks: whatever is read at once, the body is the same, and what is no chunk is found out.
-
-Bodies on a real connection: all that has come is given at once, however it was sent.
-"""
+"""Tests of the HTTP transport: the decoder of chunked bodies, and bodies on real connections."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ def framed(*pieces: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
 
 
 def read(*reads: bytes) -> tuple[bytes, str]:
-    """Give the body, and how it ended."""
+    """Return the decoded body, and how it ended."""
     chunks, body = ChunkedDecoder(), b""
     for one in reads:
         body += chunks.feed(one)
@@ -49,19 +46,19 @@ ENDS = st.sampled_from([b"0\r\n\r\n", b"000\r\n\r\n", b"0;x\r\nName: value\r\nOt
 
 
 @given(st.data())
-def test_how_a_body_is_read_does_not_matter(data: st.DataObject) -> None:
-    """In one read, cut anywhere, or byte by byte: the body is what was put into it."""
+def test_the_decoded_body_does_not_depend_on_the_reads(data: st.DataObject) -> None:
+    """At once, split anywhere, or byte by byte."""
     pieces = data.draw(PIECES)
     sent = b"".join(data.draw(SIZES) % len(piece) + piece + b"\r\n" for piece in pieces) + data.draw(ENDS)
     expected = (b"".join(pieces), "over")
     assert read(sent) == expected
     assert read(*(part for part in cuts(data, sent) if part)) == expected
     assert read(*(sent[at : at + 1] for at in range(len(sent)))) == expected
-    assert python_s_own(sent) == expected
+    assert python_read(sent) == expected
 
 
-def test_all_that_has_come_is_given_at_once() -> None:
-    """Also the part of a chunk that is not whole."""
+def test_all_bytes_that_have_arrived_are_decoded_at_once() -> None:
+    """Also the part of an incomplete chunk."""
     assert ChunkedDecoder().feed(framed(b"Forty", b"-two", b".", end=b"9\r\n So")) == b"Forty-two. So"
 
 
@@ -86,30 +83,30 @@ def test_all_that_has_come_is_given_at_once() -> None:
     ],
 )
 @pytest.mark.parametrize("step", [1, 1000, 1_000_000])
-def test_what_is_no_chunk_breaks_the_body(sent: bytes, body: bytes, step: int) -> None:
-    """At once, or when it has become too long; and what came before is given."""
+def test_an_invalid_chunk_breaks_the_body(sent: bytes, body: bytes, step: int) -> None:
+    """At once, or at the size limit; bytes before it are returned."""
     reads = [sent[at : at + step] for at in range(0, len(sent), step)]
     assert read(*reads, b"") == (body, "broken")
 
 
 @pytest.mark.parametrize("sent", [framed(b"Forty")[:cut] for cut in range(1, len(framed(b"Forty")))])
-def test_a_body_that_is_cut_is_broken(sent: bytes) -> None:
-    """Wherever the connection closed before the end."""
+def test_a_truncated_body_is_broken(sent: bytes) -> None:
+    """Wherever the connection closed."""
     body, ended = read(sent, b"")
     assert ended == "broken"
     assert b"Forty".startswith(body)
 
 
 @given(st.binary(min_size=1) | st.lists(st.sampled_from([b"5", b"\r\n", b"\n", b"0", b";", b"Forty"])).map(b"".join))
-def test_where_a_body_is_read_it_is_as_python_reads_it(sent: bytes) -> None:
-    """Whatever was sent: we are stricter, and never of another opinion."""
+def test_accepted_bodies_equal_those_of_pythons_client(sent: bytes) -> None:
+    """The decoder is stricter, but never disagrees."""
     found = read(*([sent] if sent else []), b"")
     if found[1] == "over":
-        assert python_s_own(sent) == found
+        assert python_read(sent) == found
 
 
-def python_s_own(sent: bytes) -> tuple[bytes, str]:
-    """Read with the client that comes with Python."""
+def python_read(sent: bytes) -> tuple[bytes, str]:
+    """Read a body with Python's HTTP client."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
     class Socket(socket.socket):
@@ -129,8 +126,8 @@ WORDS = [b"Forty", b"-", b"two", b"."]
 TEXT = b"".join(WORDS)
 
 
-def posted(served: Provider, read: Callable[[StreamedResponse], object], times: int = 1) -> object:
-    """Read an answer, and do so again on the same connection."""
+def post(served: Provider, read: Callable[[StreamedResponse], object], times: int = 1) -> object:
+    """Read a response, several times on the same connection."""
     clock = monotonic_wall_clock()
     with session_factory(served.base_url)() as session:
         wire = HttpTransport(served.base_url, {}, SessionPool(session, lambda: session), clock)
@@ -158,25 +155,25 @@ def posted(served: Provider, read: Callable[[StreamedResponse], object], times: 
         ),
     ],
 )  # fmt: skip
-def test_a_body_is_given_as_it_came(sent: bytes, pieces: list[bytes]) -> None:
-    """And the connection is used again."""
+def test_bodies_are_read_in_every_framing_and_encoding(sent: bytes, pieces: list[bytes]) -> None:
+    """The connection is reused."""
     with provider(sent) as served:
-        assert posted(served, lambda incoming: list(incoming.chunks), times=3) == pieces
+        assert post(served, lambda incoming: list(incoming.chunks), times=3) == pieces
     assert served.connections == 1
 
 
-def test_a_body_that_the_connection_ends_is_whole() -> None:
-    """There is nothing else that says where it ends."""
+def test_a_body_without_framing_ends_with_the_connection() -> None:
+    """It counts as whole."""
 
     def send(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + TEXT)
 
     with provider(send) as served:
-        assert posted(served, lambda incoming: b"".join(incoming.chunks)) == TEXT
+        assert post(served, lambda incoming: b"".join(incoming.chunks)) == TEXT
 
 
-def test_what_came_before_a_break_is_given() -> None:
-    """And then that it broke off."""
+def test_bytes_before_a_broken_connection_are_returned() -> None:
+    """The next read raises the error."""
 
     def read(incoming: StreamedResponse) -> bytes:
         piece = next(incoming.chunks)
@@ -187,11 +184,11 @@ def test_what_came_before_a_break_is_given() -> None:
 
     for sent in (cut(*WORDS), stream(*WORDS, is_whole=False) + b"two\r\n"):
         with provider(sent) as served:
-            assert posted(served, read) == TEXT
+            assert post(served, read) == TEXT
 
 
-def test_it_is_seen_whether_more_has_come() -> None:
-    """Without waiting for it, and to the end."""
+def test_has_buffered_data_shows_whether_more_has_arrived() -> None:
+    """Without blocking, and also at the end of the body."""
     go_on = threading.Event()
 
     def read(incoming: StreamedResponse) -> list[bytes]:
@@ -204,4 +201,4 @@ def test_it_is_seen_whether_more_has_come() -> None:
         return pieces
 
     with provider(steps(b"Forty", go_on, b"-two.")) as served:
-        assert b"".join(posted(served, read)) == TEXT  # type: ignore[arg-type]  # what was read
+        assert b"".join(post(served, read)) == TEXT  # type: ignore[arg-type]  # what was read

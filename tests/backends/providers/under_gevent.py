@@ -1,6 +1,6 @@
-"""What must hold under gevent's patching, as a program: ``python under_gevent.py SCENARIO...`` says which do, or fails.
+"""Scenarios under gevent's patching, as a program: ``python under_gevent.py SCENARIO...`` prints those that pass.
 
-The server side runs here too, in greenlets, on real sockets.
+The provider runs in the same process, in greenlets, on real sockets.
 """
 
 from gevent import monkey
@@ -53,7 +53,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding
 
 
 def serve(answer: Callable[[Any], None], tls: Path | None = None, **settings: Any) -> Backend:
-    """Answer each request on each connection with this, and give a backend that asks there."""
+    """Handle each request with ``answer``, and return a backend that sends its requests there."""
 
     def handle(connection: Any, _address: object) -> None:
         with connection.makefile("rb") as stream:
@@ -88,7 +88,7 @@ def word(text: str, reason: str | None = None) -> dict[str, Any]:
 
 
 def killed_after(before: bytes) -> None:
-    """Kill a query that waits after these bytes of the reply: the provider sees the end of the connection at once."""
+    """Kill a query that waits after the given bytes of the response: the connection closes at once."""
     asked, ended = Event(), Event()
 
     def stall(connection: Any) -> None:
@@ -98,24 +98,24 @@ def killed_after(before: bytes) -> None:
         ended.set()
 
     backend = serve(stall)
-    # The connection must not owe its end to the garbage collector.
+    # The garbage collector must not be the one that closes the connection.
     gc.disable()
     query = gevent.spawn(backend.process_query, QUERY)
     assert asked.wait(10), before
-    gevent.sleep(0.05)  # until it waits for what comes next
+    gevent.sleep(0.05)  # until it waits for more
     query.kill()
     assert ended.wait(10), before
     assert isinstance(query.value, gevent.GreenletExit)
 
 
 def killed() -> None:
-    """Kill at every stage of a reply."""
+    """Kill at every stage of a response."""
     for before in BEGINNINGS:
         killed_after(before)
 
 
 def killed_while_pausing() -> None:
-    """Kill a query that waits for its next try: it ends, and there is no next try."""
+    """Kill a query during its backoff: no further attempt is made."""
     tries = []
 
     def busy(connection: Any) -> None:
@@ -125,16 +125,16 @@ def killed_while_pausing() -> None:
     backend = serve(busy)
     query = gevent.spawn(backend.process_query, QUERY)
     while not tries:
-        gevent.sleep(0.01)  # between two looks
-    gevent.sleep(0.1)  # until it pauses
+        gevent.sleep(0.01)  # between two checks
+    gevent.sleep(0.1)  # until it waits for the retry
     query.kill()
     assert isinstance(query.value, gevent.GreenletExit)
-    gevent.sleep(1.6)  # longer than the pause that it was killed in
+    gevent.sleep(1.6)  # longer than the backoff
     assert len(tries) == 1
 
 
 def many() -> None:
-    """Ask 300 questions at once: all are on their way before the first is answered."""
+    """Run 300 queries at once: all are sent before the first is answered."""
     waiting, all_there = [], Event()
 
     def together(connection: Any) -> None:
@@ -151,7 +151,7 @@ def many() -> None:
 
 
 def threads() -> None:
-    """Ask from gevent's native threads and from greenlets in turn: only the greenlets' connection is kept."""
+    """Query from gevent's native threads and from greenlets: only the greenlets' connection is kept."""
     connections = set()
 
     def slowly(connection: Any) -> None:
@@ -169,7 +169,7 @@ def threads() -> None:
 
 
 def stream_killed() -> None:
-    """Kill a query in the middle of a stream: the provider sees the end at once, and nobody watches on."""
+    """Kill a query in the middle of a stream: the connection closes at once, and no timer is left."""
     heard, ended = Event(), Event()
 
     def begin(connection: Any) -> None:
@@ -190,13 +190,13 @@ def stream_killed() -> None:
 
 
 def stream_silent(tls: Path | None = None) -> None:
-    """Say a word, and then only that one lives: the query is given up, and the connection closed."""
+    """Send one delta, and then keep-alive comments only: the idle timeout closes the connection."""
     ended = Event()
 
     def begin(connection: Any) -> None:
         connection.sendall(HEAD)
         say(connection, word("Forty-"))
-        with suppress(OSError):  # TLS ends without a farewell
+        with suppress(OSError):  # TLS may end without a close_notify
             while True:
                 say(connection, b": keep-alive\n\n")
                 gevent.sleep(0.01)  # as a keep-alive does, only quicker
@@ -211,7 +211,7 @@ def stream_silent(tls: Path | None = None) -> None:
 
 
 def stream_mute(tls: Path | None = None) -> None:
-    """Say a word, and then nothing at all: the same."""
+    """Send one delta, and then nothing: the idle timeout closes the connection."""
     ended = Event()
 
     def begin(connection: Any) -> None:
@@ -228,7 +228,7 @@ def stream_mute(tls: Path | None = None) -> None:
 
 
 def over_tls() -> None:
-    """Do both over TLS, where what wakes a reader is another thing."""
+    """Repeat both idle timeouts over TLS, where a read is aborted in another way."""
     with tempfile.TemporaryDirectory() as folder:
         tls = certificate(Path(folder))
         os.environ["REQUESTS_CA_BUNDLE"] = str(tls)
@@ -237,7 +237,7 @@ def over_tls() -> None:
 
 
 def streams() -> None:
-    """Read 100 streams at once, from greenlets and from native threads: each gets its own words, in their order."""
+    """Read 100 streams at once, from greenlets and native threads: each query gets its own text, in order."""
     waiting, all_there = [], Event()
 
     def begin(connection: Any) -> None:
@@ -259,13 +259,13 @@ def streams() -> None:
     gevent.joinall(greenlets, raise_error=True)
     for result in results:
         result.get(timeout=20)
-    # What comes while a busy process does something else is read, and passed on, together.
+    # Deltas that arrive together are forwarded together.
     assert ["".join(said) for said in texts] == ["Forty-two."] * 100
     assert watchers() == 0
 
 
 def error_of(backend: Backend, query: Query) -> str:
-    """Ask, and give what the client would read instead of an answer."""
+    """Return the client's error text for a query."""
     try:
         raise AssertionError(backend.process_query(query))
     except BackendError as error:
@@ -273,13 +273,13 @@ def error_of(backend: Backend, query: Query) -> str:
 
 
 def watchers() -> int:
-    """Count those who watch over streams here, once all that are due to run have run."""
-    gevent.sleep(0.05)  # for those that were told to end
+    """Return the number of running idle timers, after those that were stopped have ended."""
+    gevent.sleep(0.05)  # until they have ended
     return sum(thread.name == "idle-timeout" for thread in threading.enumerate())
 
 
 def certificate(folder: Path) -> Path:
-    """Make a certificate for this machine, and give the file that has it and its key."""
+    """Create a self-signed certificate for this machine; return the file with it and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "provider")])
     now = datetime.now(UTC)
