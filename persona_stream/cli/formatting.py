@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from persona_stream.client.terminal import sanitize_line
+from persona_stream.client.sanitizer import sanitize_line
 from persona_stream.db.models import Kind
 
 NONE = "–"

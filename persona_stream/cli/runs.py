@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 from persona_stream.cli.db import SETTINGS, open_database
 from persona_stream.cli.formatting import NONE, TableColumn, format_value, render_table
 from persona_stream.cli.options import ValueType, settings_subset
-from persona_stream.client.terminal import sanitize, sanitize_json, sanitize_line
+from persona_stream.client.sanitizer import sanitize, sanitize_json, sanitize_line
 from persona_stream.core.clock import system_clock
 from persona_stream.db.models import FAILED, RUN_COLUMNS, LogColumn, RunFilters, RunRecord, RunRow, RunTexts, columns_of
 from persona_stream.db.run_queries import get_run, list_runs

@@ -22,8 +22,9 @@ from persona_stream.client.renderers import (
     Renderer,
     SummaryRenderer,
 )
+from persona_stream.client.sanitizer import sanitize_line
 from persona_stream.client.session import Session, SessionFinished
-from persona_stream.client.terminal import Terminal, sanitize_line
+from persona_stream.client.terminal import Terminal
 from persona_stream.client.texts import Texts
 from persona_stream.client.transport import HttpTransport
 from persona_stream.core.clock import Clock, monotonic_wall_clock

@@ -7,11 +7,11 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from persona_stream.client.models import ExitCode, Reply, exit_code_for
-from persona_stream.client.requests import EVENT_STREAM, JSON
+from persona_stream.client.requests import EVENT_STREAM
 from persona_stream.client.transport import Head
 from persona_stream.core.sse import parse_retry_after
 
@@ -70,17 +70,12 @@ _RUN_FAILURES = ("timeout", "backend_error", "internal", "answer_too_large", "lo
 
 def is_stream(head: Head) -> bool:
     """Return whether the body is the event stream of a run."""
-    return head.status == 200 and is_events(head)
+    return head.status == 200 and media_type(head) == EVENT_STREAM
 
 
-def is_events(head: Head) -> bool:
-    """Return whether the body has events: those of a run, or a refusal as an event."""
-    return _media_type(head.headers) == EVENT_STREAM
-
-
-def is_json(head: Head) -> bool:
-    """Return whether the body is JSON."""
-    return _media_type(head.headers) == JSON
+def media_type(head: Head) -> str:
+    """Return the media type of the body, in lower case and without parameters."""
+    return head.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def after_start(head: Head, reply: Reply | None, *, streams: bool, is_repeated: bool, now: float) -> NextStep:
@@ -143,10 +138,6 @@ def _foreign(head: Head) -> Fail:
 
 def _retry_after(head: Head, now: float) -> float | None:
     return parse_retry_after(head.headers.get("retry-after"), now)
-
-
-def _media_type(headers: Mapping[str, str]) -> str:
-    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 Jitter = Callable[[], float]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rich.cells import set_cell_size
 from rich.live import Live
 from rich.text import Text
 
 from persona_stream.client.models import Reply
+from persona_stream.client.sanitizer import sanitize_line
 from persona_stream.client.session import CancelRequested, Connecting, Received, Reconnecting, SessionFinished, Update
-from persona_stream.client.terminal import Terminal, sanitize_line, truncate
+from persona_stream.client.terminal import Terminal
 from persona_stream.client.texts import Texts
 from persona_stream.core.clock import Clock
 
@@ -56,9 +58,13 @@ def render_line(state: ProgressState, width: int, texts: Texts, *, ascii_only: b
         (_times(state, texts), "bright_black"),
     ]
     head = Text("  ").join(Text(part, style) for part, style in parts if part)
+    message = Text(state.message)
     message_room = room - head.cell_len - 2
-    if message_room >= _MIN_COLUMNS_FOR_MESSAGE and (message := truncate(state.message, message_room)):
-        head.append(f"  {message}")
+    if message and message_room >= _MIN_COLUMNS_FOR_MESSAGE:
+        if message.cell_len > message_room:
+            # Not Text.truncate: the width of its ellipsis is ambiguous.
+            message = Text(set_cell_size(message.plain, message_room - 3).rstrip() + "...")
+        head = Text("  ").join((head, message))
     return next((line for line in (head, Text(percent)) if line.cell_len <= room), Text())
 
 

@@ -12,8 +12,9 @@ from typing import Protocol
 
 from persona_stream.client.models import ExitCode
 from persona_stream.client.policy import Fail
+from persona_stream.client.sanitizer import sanitize, sanitize_json, sanitize_line
 from persona_stream.client.session import Received, Reconnecting, SessionFinished, Update
-from persona_stream.client.terminal import Terminal, sanitize, sanitize_json, sanitize_line
+from persona_stream.client.terminal import Terminal
 from persona_stream.client.texts import Texts
 from persona_stream.core.clock import Clock
 

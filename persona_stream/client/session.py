@@ -11,24 +11,10 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
+from persona_stream.client import policy, requests
 from persona_stream.client.models import ExitCode, Question, Reply, parse_json
-from persona_stream.client.policy import (
-    Fail,
-    FetchResult,
-    Finish,
-    Jitter,
-    NextStep,
-    Retry,
-    RetryPolicy,
-    after_fetch,
-    after_resume,
-    after_start,
-    conclude,
-    is_events,
-    is_json,
-    is_stream,
-)
-from persona_stream.client.requests import Request, build_cancel, build_fetch, build_resume, build_start
+from persona_stream.client.policy import Fail, FetchResult, Finish, Jitter, NextStep, Retry, RetryPolicy
+from persona_stream.client.requests import Request
 from persona_stream.client.transport import Broken, Bytes, Head, Message, Transport, TransportInterrupted
 from persona_stream.core import cursor
 from persona_stream.core.clock import Clock
@@ -268,7 +254,7 @@ class Session:
                 case Finish(reply=reply):
                     self._state.accept(ServerSentEvent(""), reply)
                     yield Received(reply)
-                    return conclude(reply)
+                    return policy.conclude(reply)
                 case FetchResult():
                     self._has_ended = True
                 case Retry() as retry:
@@ -287,7 +273,7 @@ class Session:
         head = yield from self._receiver.next_message()
         if not isinstance(head, Head):
             return _retry(head)
-        if self._question.streams and is_stream(head):
+        if self._question.streams and policy.is_stream(head):
             self._state.set_run_id(head.headers.get("x-run-id", ""))
             return (yield from self._read_stream(head.at))
         body = yield from self._receiver.read_body()
@@ -296,19 +282,19 @@ class Session:
         reply, now = _parse_body(head, body), self._clock()
         if not self._state.run_id:
             is_repeated = self._starts > 1
-            return after_start(head, reply, streams=self._question.streams, is_repeated=is_repeated, now=now)
+            return policy.after_start(head, reply, streams=self._question.streams, is_repeated=is_repeated, now=now)
         if self._has_ended:
-            return after_fetch(head, reply, characters=self._state.characters, now=now)
-        return after_resume(head, reply, now=now)
+            return policy.after_fetch(head, reply, characters=self._state.characters, now=now)
+        return policy.after_resume(head, reply, now=now)
 
     def _next_request(self) -> Request:
         run_id, locale = self._state.run_id, self._question.locale
         if not run_id:
             self._starts += 1
-            return build_start(self._question, self._key)
+            return requests.build_start(self._question, self._key)
         if self._has_ended:
-            return build_fetch(run_id, locale=locale)
-        return build_resume(run_id, self._state.last_event_id, locale=locale)
+            return requests.build_fetch(run_id, locale=locale)
+        return requests.build_resume(run_id, self._state.last_event_id, locale=locale)
 
     def _read_stream(self, opened_at: float) -> Generator[Update, None, NextStep]:
         decoder = SSEDecoder()
@@ -331,7 +317,7 @@ class Session:
                 if self._state.accept(event, reply):
                     yield Received(reply, event)
                 if reply.is_complete:
-                    return conclude(reply)
+                    return policy.conclude(reply)
         # A regular end without the terminal event is a broken connection too.
         return _retry(message)
 
@@ -339,7 +325,7 @@ class Session:
         """Cancel the run; return whether the server confirmed it in time."""
         if not self._state.run_id:
             return None
-        self._receiver.open(build_cancel(self._state.run_id, locale=self._question.locale))
+        self._receiver.open(requests.build_cancel(self._state.run_id, locale=self._question.locale))
         self._receiver.deadline = self._clock() + CANCEL_TIMEOUT
         try:
             message = yield from self._receiver.next_message()
@@ -353,7 +339,8 @@ def _retry(message: Message) -> Retry:
 
 
 def _parse_body(head: Head, body: bytes) -> Reply | None:
-    if is_json(head):
+    if policy.media_type(head) == requests.JSON:
         return parse_json(body)
-    events = SSEDecoder().feed(body[:MAX_REFUSAL_BYTES]) if is_events(head) else []
+    # A stream refuses with a single event.
+    events = SSEDecoder().feed(body[:MAX_REFUSAL_BYTES]) if policy.media_type(head) == requests.EVENT_STREAM else []
     return parse_json(events[0].data) if events else None

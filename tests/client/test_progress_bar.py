@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from persona_stream.client.progress_bar import ProgressState, render_line
-from persona_stream.client.terminal import display_width
 from persona_stream.client.texts import EN, ZH
 
 STATE = ProgressState("正在检索相关信息...", 12.44, percent=37, left=21.2)
@@ -15,9 +17,8 @@ STATE = ProgressState("正在检索相关信息...", 12.44, percent=37, left=21.
 
 def test_the_line_has_bar_percentage_times_and_message() -> None:
     """In Chinese, with an estimate."""
-    assert (
-        render_line(STATE, 80, ZH, frame=3).plain == "⠸ ▰▰▰▰▰▱▱▱▱▱▱▱▱▱▱   37%  12.4秒  约剩 21秒  正在检索相关信息..."
-    )
+    line = render_line(STATE, 80, ZH, frame=3).plain
+    assert line == "⠸ ▰▰▰▰▰▱▱▱▱▱▱▱▱▱▱   37%  12.4秒  约剩 21秒  正在检索相关信息..."
 
 
 def test_times_over_a_minute_are_written_in_minutes() -> None:
@@ -78,4 +79,13 @@ def test_a_line_never_wraps(
     state = ProgressState(message, elapsed, percent, left, is_limit=flag)
     for texts in (EN, ZH):
         line = render_line(state, width, texts, ascii_only=flag, frame=frame)
-        assert display_width(line.plain) < width
+        assert cell_len(line.plain) < width
+
+
+@given(st.text("正在检索한국カナabc ,，。1"), st.integers(1, 120))
+def test_wide_characters_take_two_columns(message: str, width: int) -> None:
+    """By Unicode's own table; a wide character is never split."""
+    line = render_line(ProgressState(message, 1.0, 50), width, ZH).plain
+    columns = sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in line)
+    assert columns < width
+    assert "\ufffd" not in line
