@@ -20,7 +20,7 @@ from persona_stream.db.factory import create_store, start_retention_job
 from persona_stream.errors import ConfigurationError
 from persona_stream.executors.factory import build_execution
 from persona_stream.instrumentation.factory import build_metrics, build_tracing
-from persona_stream.instrumentation.hub_monitor import HubWatchdog, start_lag_monitor
+from persona_stream.instrumentation.hub_monitor import EventLoopMonitor
 from persona_stream.instrumentation.logging import LogObserver
 from persona_stream.instrumentation.persistence import ConversationObserver, RequestLogObserver
 from persona_stream.journals.base import JournalStore
@@ -70,8 +70,7 @@ def create_app(settings: Settings | None = None, process_query: Callable[..., An
 
 def start_background_tasks(desk: Services) -> None:
     """Begin what goes on beside the requests, once, in the process that serves."""
-    HubWatchdog(desk.executors.on_hub_blocked).start()
-    start_lag_monitor(desk.metrics.observe_loop_lag, desk.clock)
+    EventLoopMonitor(desk.clock, desk.metrics.observe_loop_lag, desk.executors.on_hub_blocked).start()
     desk.executors.prepare()
 
 

@@ -81,21 +81,24 @@ class NullStore:
     dropped = 0
 
     def enqueue(self, record: Record) -> None:
-        pass
+        """Drop the record."""
 
     def flush(self, seconds: float = FLUSH_TIMEOUT) -> None:
-        pass
+        """Return at once."""
 
     def query(self, question: Callable[[Any], T]) -> T:
+        """Raise ``Unavailable``."""
         raise Unavailable(
             "This server keeps no conversations and no request log: database_url is off", retry_after=3600
         )
 
     def load_history(self, query: Query) -> Query:
+        """Return the query unchanged."""
         return query
 
     def unavailable_services(self) -> Sequence[str]:
+        """Return nothing."""
         return ()
 
     def close(self, seconds: float) -> None:
-        pass
+        """Do nothing."""

@@ -64,12 +64,16 @@ class SqlStore:
         self._writer.start()
 
     def enqueue(self, record: Record) -> None:
+        """Enqueue a record for the writer thread."""
         self._writer.enqueue(record)
 
     def flush(self, seconds: float = FLUSH_TIMEOUT) -> None:
+        """Wait until every record enqueued so far is written."""
         self._writer.flush(seconds)
 
     def query(self, question: Callable[[Connection], T]) -> T:
+        """Call a function with a connection in a reading thread."""
+
         def run_query() -> T:
             with self._engine.connect() as connection:
                 return question(connection)
@@ -83,23 +87,28 @@ class SqlStore:
             raise unavailable_error() from None
 
     def load_history(self, query: Query) -> Query:
+        """Return a query with the history of its conversation."""
         self.flush()
         owner = query.principal.subject
         turns = self.query(lambda connection: load_turns(connection, owner, query.conversation_id, MAX_HISTORY_TOKENS))
         return replace(query, history=tuple(turns))
 
     def unavailable_services(self) -> Sequence[str]:
+        """Return ``database`` during an outage."""
         return (_SERVICE_NAME,) if self._writer.is_unavailable else ()
 
     @property
     def pending(self) -> int:
+        """Number of records that are not written yet."""
         return len(self._writer.queue)
 
     @property
     def dropped(self) -> int:
+        """Number of records that did not fit into the queue."""
         return self._writer.queue.dropped
 
     def close(self, seconds: float) -> None:
+        """Write the pending records, and close the database."""
         self._writer.close(seconds)
         self._readers.stop()
 

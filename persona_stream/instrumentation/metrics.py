@@ -1,4 +1,4 @@
-"""What is measured beside the runs themselves: what was refused, how late the hub is, and who is out of reach."""
+"""Contract of metrics that belong to no run: errors, event loop lag, gauges and health checks."""
 
 from __future__ import annotations
 
@@ -10,58 +10,59 @@ from msgspec import Struct
 from persona_stream.errors import NotFound
 
 Gauges = Mapping[str, Callable[[], float]]
-"""Numbers that are looked at now and then, by their names. Looking must not block."""
+"""Functions that read a value, by the names of the gauges. They must not block."""
 
 HealthChecks = Mapping[str, Callable[[], Sequence[str]]]
-"""What keeps something, by a name for it; each names what is out of reach, and may wait for that two seconds."""
+"""Functions that return the unavailable services of a store, by the store's name. They may block for two seconds."""
 
 
 class Exposition(Struct, frozen=True):
-    """Hold what there is to see, as a monitoring system reads it."""
+    """Metrics in the format of a monitoring system."""
 
     body: bytes
     content_type: str
 
 
 class Metrics(Protocol):
-    """Measure. No method but ``exposition`` may block, and none raises anything but what it says."""
+    """Metrics of a process. No method except ``render`` may block."""
 
     def register_gauges(self, gauges: Gauges, stores: HealthChecks) -> None:
-        """Look at these too; said once.
+        """Register the gauges and health checks; called once.
 
         Raises:
-            KeyError: there is no gauge of this name.
+            KeyError: there is no gauge of such a name.
         """
         ...
 
     def count_error(self, endpoint: str, status: int, code: str) -> None:
-        """Count a refusal; ``endpoint`` is a pattern of ours, and nothing that a stranger wrote."""
+        """Count an error response; ``endpoint`` is the pattern of a route, never a client's path."""
         ...
 
-    def observe_loop_lag(self, late: float) -> None:
-        """Hear by how many seconds the hub is late, and look at the gauges."""
+    def observe_loop_lag(self, seconds: float) -> None:
+        """Record the lag of the event loop, and read the gauges."""
         ...
 
     def render(self) -> Exposition:
-        """Give what there is to see. May wait for the stores.
+        """Return the metrics. May wait for the health checks.
 
         Raises:
-            NotFound: nothing is measured here; the text says what to install.
+            NotFound: metrics are not installed; the text says how to install them.
         """
         ...
 
 
 class NullMetrics:
-    """Measure nothing."""
+    """Metrics without a library: they record nothing."""
 
     def register_gauges(self, gauges: Gauges, stores: HealthChecks) -> None:
-        """Look at nothing."""
+        """Do nothing."""
 
     def count_error(self, endpoint: str, status: int, code: str) -> None:
-        """Count nothing."""
+        """Do nothing."""
 
-    def observe_loop_lag(self, late: float) -> None:
-        """Leave it be."""
+    def observe_loop_lag(self, seconds: float) -> None:
+        """Do nothing."""
 
     def render(self) -> Exposition:
-        raise NotFound('Nothing is measured here: pip install "persona_stream[metrics]", and start again')
+        """Raise ``NotFound``."""
+        raise NotFound('Metrics are not installed: pip install "persona_stream[metrics]", and restart the server')

@@ -1,7 +1,8 @@
-"""Where several processes count together: each in files of its own, in a folder that all of them read.
+"""Directory in which several processes of a server keep their metrics; each has its own files, and all read them.
 
-The library looks for the folder when it is imported, and from then on counts in memory or in files. So it must be
-named before, and nothing here imports the library before that.
+Invariants:
+    * This module does not import prometheus_client: the library reads the environment variable when it is imported,
+      and counts in memory or in files from then on.
 """
 
 from __future__ import annotations
@@ -11,28 +12,20 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 
-FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # the library's own
+DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # defined by prometheus_client
 
 
 @contextmanager
 def multiprocess_dir() -> Iterator[None]:
-    """Have this process and its children count together, in a new folder that goes when this process leaves."""
-    folder, owner = tempfile.mkdtemp(prefix="persona-stream-metrics-"), os.getpid()
-    os.environ[FOLDER_VARIABLE] = folder
+    """Share metrics between this process and its children, in a new directory that is removed at the end."""
+    directory = tempfile.mkdtemp(prefix="persona-stream-metrics-")
+    owner = os.getpid()
+    os.environ[DIRECTORY_VARIABLE] = directory
     try:
         yield
     finally:
-        # A child that was forked within the block leaves it too, while the others still count.
+        # A child that was forked inside the block leaves it too, while the other processes still need the directory.
         if os.getpid() == owner:
-            del os.environ[FOLDER_VARIABLE]
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def mark_process_dead(pid: int) -> None:
-    """Take what a dead process had under way out of the sums; what it has counted stays."""
-    if find_spec("prometheus_client") is not None:
-        from prometheus_client.multiprocess import mark_process_dead
-
-        mark_process_dead(pid)
+            del os.environ[DIRECTORY_VARIABLE]
+            shutil.rmtree(directory, ignore_errors=True)

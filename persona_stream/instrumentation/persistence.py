@@ -1,7 +1,4 @@
-"""Every run in the log of requests: with what was asked, what came back, how long each stage took, and who read it.
-
-Each question and its answer in the conversation that they belong to.
-"""
+"""Observers that write runs to the request log, and questions with their answers to conversations."""
 
 from __future__ import annotations
 
@@ -24,31 +21,33 @@ from persona_stream.runs.request import RunRequest
 
 
 class RequestLogObserver:
-    """Have the store keep what happens to runs, as it happens."""
+    """Observer that writes runs to the request log."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._orders: dict[str, RunRequest] = {}  # of runs whose first fact is not there yet
+        self._run_requests: dict[str, RunRequest] = {}  # of runs whose first fact is not written yet
         self._upstream: dict[str, list[UpstreamCall]] = {}  # of runs that have not ended
         self._raw: dict[str, Any] = {}
 
     def on_fact(self, entries: Sequence[Entry]) -> None:
+        """Enqueue the start and the end of a run."""
         fact = entries[-1].fact
         if isinstance(fact, Accepted):
-            if (order := self._orders.pop(fact.run_id, None)) is not None:
-                self._store.enqueue(RunAccepted(entries[-1], order))
+            if (run_request := self._run_requests.pop(fact.run_id, None)) is not None:
+                self._store.enqueue(RunAccepted(entries[-1], run_request))
         elif is_ending(fact):
             run_id = run_terms(entries).run_id
-            upstream, raw = tuple(self._upstream.pop(run_id, ())), self._raw.pop(run_id, None)
-            self._store.enqueue(RunFinished(entries, upstream, raw))
+            upstream = tuple(self._upstream.pop(run_id, ()))
+            self._store.enqueue(RunFinished(entries, upstream, self._raw.pop(run_id, None)))
 
     def on_notification(self, run_id: str, note: Notification) -> None:
+        """Collect provider calls, and enqueue responses and deliveries."""
         match note:
-            case RunStarted(order=order):
-                self._orders[run_id] = order
+            case RunStarted(order=run_request):
+                self._run_requests[run_id] = run_request
                 self._upstream[run_id] = []
-            case UpstreamCalled(upstream=upstream) if run_id in self._upstream:
-                self._upstream[run_id].append(upstream)
+            case UpstreamCalled(upstream=call) if run_id in self._upstream:
+                self._upstream[run_id].append(call)
             case RawResponse(value=value) if run_id in self._upstream:
                 self._raw[run_id] = value
             case ResponseSent():
@@ -58,19 +57,21 @@ class RequestLogObserver:
 
 
 class ConversationObserver:
-    """Have the store keep what was said, when a run has ended.
+    """Observer that writes an exchange to its conversation when the run has ended.
 
-    Clients of foreign dialects keep their conversations themselves, and send them whole each time.
+    Clients of the OpenAI and Anthropic protocols keep their conversations themselves and send them whole each time.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._asked: dict[str, Query] = {}
+        self._queries: dict[str, Query] = {}
 
     def on_fact(self, entries: Sequence[Entry]) -> None:
-        if is_ending(entries[-1].fact) and (query := self._asked.pop(run_terms(entries).run_id, None)) is not None:
+        """Enqueue an exchange at the end of its run."""
+        if is_ending(entries[-1].fact) and (query := self._queries.pop(run_terms(entries).run_id, None)) is not None:
             self._store.enqueue(ExchangeCompleted(query, entries))
 
     def on_notification(self, run_id: str, note: Notification) -> None:
+        """Keep the query of a run in the native protocol."""
         if isinstance(note, RunStarted) and note.order.request_info.dialect == "native":
-            self._asked[run_id] = note.order.query
+            self._queries[run_id] = note.order.query

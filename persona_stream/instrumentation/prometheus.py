@@ -1,14 +1,18 @@
-"""Every metric that there is: its name, its labels, and what it says.
+"""Prometheus metrics: their definitions, the observer of runs that updates them, and the exposition.
 
-Measure with the library, and write it all down as Prometheus reads it.
-
-Count what happens to runs and around them. The series of a run are looked up once, when it begins.
+Invariants:
+    * Labels are bounded: endpoints, names of configured backends, error codes and protocols. No user, run id, text or
+      path of a client becomes a label.
+    * Nothing is counted while events are sent: a subscription is counted when it closes, and the label combinations of
+      a run are looked up once, when it starts.
+    * Only this module imports prometheus_client at import time, after ``multiprocess.py`` has chosen the directory.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +28,7 @@ from persona_stream.core.snapshot import final_status
 from persona_stream.core.usage import run_usage
 from persona_stream.errors import ConfigurationError
 from persona_stream.instrumentation.metrics import Exposition, Gauges, HealthChecks
-from persona_stream.instrumentation.multiprocess import FOLDER_VARIABLE
+from persona_stream.instrumentation.multiprocess import DIRECTORY_VARIABLE
 from persona_stream.runs.observer import (
     Notification,
     RunStarted,
@@ -34,96 +38,74 @@ from persona_stream.runs.observer import (
     UpstreamCalled,
 )
 
-# From what is instant to the deadline and beyond: the steps are for percentiles of either end.
-_STAGE = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0, 150.0)
-_LAG = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+# From an instant response to the deadline and beyond, with steps for percentiles of both ends.
+_STAGE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0, 150.0)
+_LAG_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Instruments:
-    """Hold the metrics of one registry."""
+    """Metrics of one registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        disable_created_metrics()  # when a series began is of no use to anybody here
+        disable_created_metrics()  # the creation times of series would double their number
 
-        def counter(name: str, what: str, *labels: str) -> Counter:
-            return Counter(f"persona_stream_{name}", what, labels, registry=registry)
+        def counter(name: str, description: str, *labels: str) -> Counter:
+            return Counter(f"persona_stream_{name}", description, labels, registry=registry)
 
-        def gauge(name: str, what: str, *labels: str) -> Gauge:
-            # Of several processes, the sum over those that are alive.
-            return Gauge(f"persona_stream_{name}", what, labels, registry=registry, multiprocess_mode="livesum")
+        def gauge(name: str, description: str, *labels: str) -> Gauge:
+            # Summed over the processes that are alive.
+            return Gauge(f"persona_stream_{name}", description, labels, registry=registry, multiprocess_mode="livesum")
 
-        def seconds(name: str, what: str, *labels: str, buckets: tuple[float, ...] = _STAGE) -> Histogram:
-            return Histogram(f"persona_stream_{name}_seconds", what, labels, registry=registry, buckets=buckets)
+        def seconds(
+            name: str, description: str, *labels: str, buckets: tuple[float, ...] = _STAGE_BUCKETS
+        ) -> Histogram:
+            return Histogram(f"persona_stream_{name}_seconds", description, labels, registry=registry, buckets=buckets)
 
-        self.started = counter("runs_started_total", "Runs that were accepted.", "endpoint", "backend")
+        run_labels = ("endpoint", "backend")
+        self.started = counter("runs_started_total", "Runs that were accepted.", *run_labels)
         self.ended = counter(
-            "runs_ended_total",
-            "Runs that have ended: complete, error, timeout or cancelled, and with which code.",
-            "endpoint",
-            "backend",
-            "status",
-            "code",
+            "runs_ended_total", "Runs that ended, by status and error code.", *run_labels, "status", "code"
         )
-        self.in_flight = gauge("runs_in_flight", "Runs that have not ended.", "backend")
-        self.waiting = seconds("run_waiting", "From when a run was accepted to when it started.", "backend")
-        self.processing = seconds("run_processing", "From when a run started to its ending.", "backend")
-        self.total = seconds("run_total", "From when a run was accepted to its ending.", "backend")
-        self.tokens = counter(
-            "tokens_total",
-            "Tokens of answered runs, in and out; estimated where the backend did not say.",
-            "backend",
-            "direction",
-            "estimated",
-        )
-        self.abandoned = gauge("abandoned_threads", "Threads that go on though their run has ended.")
+        self.in_flight = gauge("runs_in_flight", "Runs in progress.", "backend")
+        self.waiting = seconds("run_waiting", "Time in the queue, until a run starts.", "backend")
+        self.processing = seconds("run_processing", "Time from the start of a run to its end.", "backend")
+        self.total = seconds("run_total", "Time from the acceptance of a run to its end.", "backend")
+        token_labels = ("backend", "direction", "estimated")
+        self.tokens = counter("tokens_total", "Tokens of answered runs, reported or estimated.", *token_labels)
+        self.abandoned = gauge("abandoned_threads", "Threads that are still busy after the end of their run.")
 
-        self.upstream_tries = counter(
-            "upstream_tries_total",
-            "Requests to providers: answered, stopped by the run's end, or the kind of the trouble.",
-            "provider",
-            "outcome",
+        self.upstream_attempts = counter(
+            "upstream_tries_total", "Requests to providers, by outcome.", "provider", "outcome"
         )
-        self.upstream = seconds("upstream", "From a request to a provider to the end of its answer.", "provider")
+        self.upstream = seconds("upstream", "Duration of requests to providers.", "provider")
 
-        self.readings = counter(
+        subscription_labels = ("dialect", "resumed", "whole")
+        self.subscriptions = counter(
             "readings_total",
-            "Readers that have left: whether they had come back, and whether they got the ending.",
-            "dialect",
-            "resumed",
-            "whole",
+            "Subscriptions that closed, by protocol, whether they resumed, and whether they got the end.",
+            *subscription_labels,
         )
-        self.events = counter("events_total", "Events that readers were sent; counted when a reader leaves.", "dialect")
-        self.sent = counter("sent_bytes_total", "Bytes of events and answers; counted as events are.", "dialect")
-        self.first_event = seconds("first_event", "From when a reader of a stream came to its first event.", "dialect")
+        self.events = counter("events_total", "Events sent, counted when a subscription closes.", "dialect")
+        self.sent = counter("sent_bytes_total", "Bytes of events and answers sent, counted likewise.", "dialect")
+        self.first_event = seconds("first_event", "Time from a subscription to its first event.", "dialect")
         self.first_text = seconds(
-            "first_text", "From when the reader that began a run came to the first text of the answer.", "dialect"
+            "first_text", "Time from the request that starts a run to the first text of the answer.", "dialect"
         )
-        self.delivery = seconds(
-            "delivery", "From a run's ending to the last event of a reader that waited for it.", "dialect"
-        )
+        self.delivery = seconds("delivery", "Time from the end of a run to the last event sent.", "dialect")
 
-        self.refusals = counter(
-            "refusals_total",
-            "Requests that were refused before their first byte; endpoint is the address's pattern, or other.",
-            "endpoint",
-            "status",
-            "code",
-        )
-        self.lag = seconds("hub_lag", "By how much a sleep of 0.25 s was too long.", buckets=_LAG)
+        error_labels = ("endpoint", "status", "code")
+        self.errors = counter("refusals_total", "Error responses, by route pattern, status and code.", *error_labels)
+        self.lag = seconds("hub_lag", "Lag of the event loop, measured every 0.25 s.", buckets=_LAG_BUCKETS)
 
-        # What is looked at now and then, by the name that whoever knows the number has for it.
+        # The values of these gauges are read at each heartbeat and each scrape.
         self.gauges = {
-            "open_streams": gauge("open_streams", "Streams that are open."),
-            "places": gauge("places", "How many runs there may be at a time."),
-            "runs_waiting": gauge("runs_waiting", "Runs that wait for a place."),
-            "places_taken": gauge("places_taken", "Places that are taken; an abandoned thread keeps its own."),
-            "backends_resting": gauge(
-                "backends_resting", "Backends that are asked nothing for a while, as their provider does not answer."
-            ),
-            "records_waiting": gauge("records_waiting", "What is to be written to the database, and is not yet."),
-            "records_lost": gauge(
-                "records_lost", "What was not written, because more waited for the database than fits into memory."
-            ),
+            "open_streams": gauge("open_streams", "Open streams."),
+            "places": gauge("places", "Slots for concurrent runs."),
+            "runs_waiting": gauge("runs_waiting", "Runs in the queue."),
+            "places_taken": gauge("places_taken", "Slots in use, including those of abandoned threads."),
+            "backends_resting": gauge("backends_resting", "Backends whose circuit breaker is open."),
+            "records_waiting": gauge("records_waiting", "Records in the write queue of the database."),
+            "records_lost": gauge("records_lost", "Records dropped because the write queue was full."),
         }
 
 
@@ -137,19 +119,15 @@ ENDPOINTS = frozenset(
         "/v1/messages",
     }
 )
-"""The addresses that begin runs: any other is counted as ``other``."""
+"""Endpoints that start runs; any other endpoint is counted as ``other``."""
 
-_TRUTH = {False: "false", True: "true"}
+_BOOLEANS = {False: "false", True: "true"}
 
 
 class _RunLabels:
-    """Hold the series of all runs that came in at one address for one backend."""
-
-    __slots__ = ("_endpoint", "_instruments", "backend", "ended", "in_flight", "processing", "started", "tokens",
-                 "total", "waiting")  # fmt: skip
+    """Metrics of the runs of one endpoint and one backend."""
 
     def __init__(self, instruments: Instruments, endpoint: str, backend: str) -> None:
-        self._instruments, self._endpoint, self.backend = instruments, endpoint, backend
         self.started = instruments.started.labels(endpoint, backend)
         self.in_flight = instruments.in_flight.labels(backend)
         self.waiting = instruments.waiting.labels(backend)
@@ -160,10 +138,12 @@ class _RunLabels:
 
 
 class _SubscriberLabels:
-    """Hold the series of all readers of one dialect."""
+    """Metrics of the subscriptions of one protocol."""
 
     def __init__(self, instruments: Instruments, dialect: str) -> None:
-        self.left = cache(lambda resumed, whole: instruments.readings.labels(dialect, _TRUTH[resumed], _TRUTH[whole]))
+        self.closed = cache(
+            lambda resumed, whole: instruments.subscriptions.labels(dialect, _BOOLEANS[resumed], _BOOLEANS[whole])
+        )
         self.events = instruments.events.labels(dialect)
         self.sent = instruments.sent.labels(dialect)
         self.first_event = instruments.first_event.labels(dialect)
@@ -171,30 +151,33 @@ class _SubscriberLabels:
         self.delivery = instruments.delivery.labels(dialect)
 
 
-class _Run:
-    __slots__ = ("has_ended", "is_abandoned", "is_released", "lane")
+@dataclass(slots=True)
+class _ObservedRun:
+    """Run that has not both ended and released its task."""
 
-    def __init__(self, lane: _RunLabels) -> None:
-        self.lane = lane
-        self.has_ended = self.is_released = self.is_abandoned = False
+    labels: _RunLabels
+    has_ended: bool = False
+    is_released: bool = False
+    is_abandoned: bool = False
 
 
 class PrometheusObserver:
-    """Count."""
+    """Observer that counts runs, provider calls and subscriptions."""
 
     def __init__(self, instruments: Instruments) -> None:
         self._instruments = instruments
-        self._lane = cache(lambda endpoint, backend: _RunLabels(instruments, endpoint, backend))
-        self._audience = cache(lambda dialect: _SubscriberLabels(instruments, dialect))
+        self._run_labels = cache(lambda endpoint, backend: _RunLabels(instruments, endpoint, backend))
+        self._subscriber_labels = cache(lambda dialect: _SubscriberLabels(instruments, dialect))
         self._upstream = cache(
             lambda provider, outcome: (
-                instruments.upstream_tries.labels(provider, outcome),
+                instruments.upstream_attempts.labels(provider, outcome),
                 instruments.upstream.labels(provider),
             )
         )
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, _ObservedRun] = {}
 
     def on_fact(self, entries: Sequence[Entry]) -> None:
+        """Count the start and the end of a run."""
         entry = entries[-1]
         fact = entry.fact
         if not isinstance(fact, Started | Answered | Failed):
@@ -203,23 +186,24 @@ class PrometheusObserver:
         if run is None:
             return
         if isinstance(fact, Started):
-            run.lane.waiting.observe(_between(entries[0].at, entry.at))
+            run.labels.waiting.observe(_elapsed(entries[0].at, entry.at))
         else:
-            has_started = _ended(run.lane, fact, entries)
+            has_started = _count_ending(run.labels, fact, entries)
             run.has_ended = True
-            run.is_released |= not has_started  # what has not started holds nothing
-            self._let_go(run_id, run)
+            run.is_released |= not has_started  # a run that has not started has no task
+            self._forget(run_id, run)
 
     def on_notification(self, run_id: str, note: Notification) -> None:
+        """Count runs, provider calls, abandoned threads and subscriptions."""
         match note:
             case RunStarted(order=order):
                 endpoint = order.request_info.endpoint
-                lane = self._lane(endpoint if endpoint in ENDPOINTS else "other", order.backend.name)
-                self._runs[run_id] = _Run(lane)
-                lane.started.inc()
-                lane.in_flight.inc()
-            case UpstreamCalled(upstream=upstream):
-                self._asked(upstream)
+                labels = self._run_labels(endpoint if endpoint in ENDPOINTS else "other", order.backend.name)
+                self._runs[run_id] = _ObservedRun(labels)
+                labels.started.inc()
+                labels.in_flight.inc()
+            case UpstreamCalled(upstream=call):
+                self._count_call(call)
             case TaskOrphaned() if (run := self._runs.get(run_id)) is not None:
                 run.is_abandoned = True
                 self._instruments.abandoned.inc()
@@ -227,56 +211,57 @@ class PrometheusObserver:
                 run.is_released = True
                 if run.is_abandoned:
                     self._instruments.abandoned.dec()
-                self._let_go(run_id, run)
+                self._forget(run_id, run)
             case SubscriptionClosed():
-                self._read(note)
+                self._count_subscription(note)
             case _:
                 pass
 
-    def _let_go(self, run_id: str, run: _Run) -> None:
-        # Which of the two comes first depends on the executor, and on what keeps the journal.
+    def _forget(self, run_id: str, run: _ObservedRun) -> None:
+        # The order of the two depends on the executor and on the journal.
         if run.has_ended and run.is_released:
             del self._runs[run_id]
 
-    def _asked(self, upstream: UpstreamCall) -> None:
-        tries, seconds = self._upstream(upstream.provider, upstream.status)
-        tries.inc()
-        seconds.observe(upstream.seconds)
+    def _count_call(self, call: UpstreamCall) -> None:
+        attempts, seconds = self._upstream(call.provider, call.status)
+        attempts.inc()
+        seconds.observe(call.seconds)
 
-    def _read(self, reading: SubscriptionClosed) -> None:
-        audience = self._audience(reading.dialect)
-        audience.left(reading.resumed, reading.is_whole).inc()
-        audience.sent.inc(reading.sent_bytes)
-        if not reading.events:  # it was an answer in one piece
+    def _count_subscription(self, closed: SubscriptionClosed) -> None:
+        labels = self._subscriber_labels(closed.dialect)
+        labels.closed(closed.resumed, closed.is_whole).inc()
+        labels.sent.inc(closed.sent_bytes)
+        if not closed.events:  # a response without a stream
             return
-        audience.events.inc(reading.events)
-        began_at, last_at, ended_at = reading.began_at, reading.last_at, reading.ended_at
-        if reading.first_event_at is not None:
-            audience.first_event.observe(_between(began_at, reading.first_event_at))
-        if reading.first_text_at is not None and not reading.resumed:
-            audience.first_text.observe(_between(began_at, reading.first_text_at))
-        if reading.is_whole and ended_at is not None and last_at is not None and began_at <= ended_at:
-            audience.delivery.observe(_between(ended_at, last_at))
+        labels.events.inc(closed.events)
+        if closed.first_event_at is not None:
+            labels.first_event.observe(_elapsed(closed.began_at, closed.first_event_at))
+        if closed.first_text_at is not None and not closed.resumed:
+            labels.first_text.observe(_elapsed(closed.began_at, closed.first_text_at))
+        ended_at = closed.ended_at
+        if closed.is_whole and ended_at is not None and closed.last_at is not None and closed.began_at <= ended_at:
+            labels.delivery.observe(_elapsed(ended_at, closed.last_at))
 
 
-def _ended(lane: _RunLabels, ending: Answered | Failed, entries: Sequence[Entry]) -> bool:
-    """Count an ending, and tell whether the run had started."""
-    accepted_at, ended_at = entries[0].at, entries[-1].at
+def _count_ending(labels: _RunLabels, ending: Answered | Failed, entries: Sequence[Entry]) -> bool:
+    """Count the end of a run, and return whether it had started."""
+    accepted_at = entries[0].at
+    ended_at = entries[-1].at
     started_at = next((entry.at for entry in entries if isinstance(entry.fact, Started)), None)
-    lane.in_flight.dec()
-    lane.total.observe(_between(accepted_at, ended_at))
+    labels.in_flight.dec()
+    labels.total.observe(_elapsed(accepted_at, ended_at))
     if started_at is not None:
-        lane.processing.observe(_between(started_at, ended_at))
-    lane.ended(final_status(ending), ending.code if isinstance(ending, Failed) else "none").inc()
+        labels.processing.observe(_elapsed(started_at, ended_at))
+    labels.ended(final_status(ending), ending.code if isinstance(ending, Failed) else "none").inc()
     if isinstance(ending, Answered):
         usage = run_usage(entries)
-        lane.tokens("in", _TRUTH[usage.estimated]).inc(usage.input_tokens)
-        lane.tokens("out", _TRUTH[usage.estimated]).inc(usage.output_tokens)
+        labels.tokens("in", _BOOLEANS[usage.estimated]).inc(usage.input_tokens)
+        labels.tokens("out", _BOOLEANS[usage.estimated]).inc(usage.output_tokens)
     return started_at is not None
 
 
-def _between(earlier: float, later: float) -> float:
-    # Moments of another machine may be ahead of ours.
+def _elapsed(earlier: float, later: float) -> float:
+    # The clock of another machine may be ahead.
     return max(0.0, later - earlier)
 
 
@@ -284,65 +269,70 @@ _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class _Health(Collector):
-    """Ask the stores whenever somebody looks."""
+    """Collector that runs the health checks at each scrape."""
 
     def __init__(self, stores: Callable[[], HealthChecks]) -> None:
         self._stores = stores
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        missing = GaugeMetricFamily(
+        """Yield one sample for each store."""
+        unavailable = GaugeMetricFamily(
             "persona_stream_store_missing",
-            "1 where a store is out of reach of the process that was asked, else 0.",
+            "1 if a store is unavailable to the process that answers, else 0.",
             labels=["store"],
         )
-        for name, ask in self._stores().items():
-            missing.add_metric([name], len(ask()) > 0)
-        yield missing
+        for name, check in self._stores().items():
+            unavailable.add_metric([name], len(check()) > 0)
+        yield unavailable
 
 
 class PrometheusMetrics:
-    """Measure.
+    """Metrics in the format of Prometheus.
 
     Attributes:
-        observer: hears of the runs.
+        observer: counts runs.
 
     Raises:
-        ConfigurationError: the folder where several processes are told to count together is none.
+        ConfigurationError: the configured multiprocess directory does not exist.
     """
 
     def __init__(self) -> None:
-        folder = os.environ.get(FOLDER_VARIABLE)
-        if folder is not None and not Path(folder).is_dir():
+        directory = os.environ.get(DIRECTORY_VARIABLE)
+        if directory is not None and not Path(directory).is_dir():
             raise ConfigurationError(
-                f"{FOLDER_VARIABLE} names {folder!r}, which is no folder: make it, or unset the variable"
+                f"{DIRECTORY_VARIABLE} names {directory!r}, which is not a directory: create it, or unset the variable"
             )
         registry = CollectorRegistry()
         self._instruments = Instruments(registry)
         self._gauges: Gauges = {}
         self._stores: HealthChecks = {}
         self.observer = PrometheusObserver(self._instruments)
-        if folder is not None:  # then what was counted is in files, and all processes' files are read
+        if directory is not None:  # the values are in files, and the files of all processes are read
             registry = CollectorRegistry()
             MultiProcessCollector(registry)
         registry.register(_Health(lambda: self._stores))
         self._registry = registry
 
     def register_gauges(self, gauges: Gauges, stores: HealthChecks) -> None:
+        """Register the functions that are read for gauges and health."""
         if unknown := gauges.keys() - self._instruments.gauges.keys():
             raise KeyError(*sorted(unknown))
         self._gauges, self._stores = gauges, stores
 
     def count_error(self, endpoint: str, status: int, code: str) -> None:
-        self._instruments.refusals.labels(endpoint, status, code).inc()
+        """Count an error response."""
+        self._instruments.errors.labels(endpoint, status, code).inc()
 
-    def observe_loop_lag(self, late: float) -> None:
-        self._instruments.lag.observe(late)
-        self._look()
+    def observe_loop_lag(self, seconds: float) -> None:
+        """Record the lag of the event loop, and read the gauges."""
+        self._instruments.lag.observe(seconds)
+        self._read_gauges()
 
     def render(self) -> Exposition:
-        self._look()
+        """Return the metrics in the text format of Prometheus."""
+        self._read_gauges()
         return Exposition(generate_latest(self._registry), _CONTENT_TYPE)
 
-    def _look(self) -> None:
+    def _read_gauges(self) -> None:
         for name, read in self._gauges.items():
             self._instruments.gauges[name].set(read())

@@ -1,9 +1,13 @@
-"""Turn what happens to a run, and around it, into the spans of one trace.
+"""OpenTelemetry traces: one trace for each run, with spans for its stages, provider calls and subscriptions.
 
-Where spans go: what somebody has set up already, else in batches to where the environment says.
+A run belongs to the trace that the request's ``traceparent`` names, and so do the spans of a provider that reads the
+header of our requests. Spans go to the tracer provider of the process if there is one, else in batches to the exporters
+that the environment names.
 
-Batches are sent by a thread of their own, which gevent has made a greenlet: a collector that is away holds nobody up,
-and at the end of the process no longer than a moment.
+Invariants:
+    * No text, user name or credential becomes part of a span.
+    * A collector outage blocks nothing: batches are sent by a thread that gevent has replaced by a greenlet, and the
+      end of the process waits for the last batch for ``SHUTDOWN_TIMEOUT`` at most.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from opentelemetry import context, trace
@@ -33,24 +38,25 @@ from persona_stream.logging import trace_headers
 from persona_stream.runs.observer import Notification, RunStarted, SubscriptionClosed, UpstreamCalled
 from persona_stream.runs.request import RunRequest
 
-# A run's readers may leave long after it has ended, and others come back to it.
-_REMEMBERED = 1000
+MAX_ENDED_RUNS = 1000  # whose subscriptions may close, or resume, after the end
+SHUTDOWN_TIMEOUT = 3.0  # seconds that the last batch may take
+
+_DEFAULT_SERVICE_NAME = "unknown_service"  # of the OpenTelemetry SDK
 
 _CHAT: Mapping[str, AttributeValue] = {"gen_ai.operation.name": "chat"}
 
 
+@dataclass(slots=True)
 class _Trace:
-    """Hold the spans of a run under way, and the context that its other spans begin in."""
+    """Spans of a run in progress, and the context in which its other spans start."""
 
-    __slots__ = ("context", "processing", "run")
-
-    def __init__(self, run: Span, within: Context) -> None:
-        self.run, self.context = run, within
-        self.processing: Span | None = None
+    run: Span
+    context: Context
+    processing: Span | None = None
 
 
 class TracingObserver:
-    """Keep a trace for each run."""
+    """Observer that creates a trace for each run."""
 
     def __init__(self, provider: trace.TracerProvider) -> None:
         self._tracer = provider.get_tracer("persona_stream", __version__)
@@ -59,113 +65,115 @@ class TracingObserver:
         self._ended: OrderedDict[str, Context] = OrderedDict()
 
     def on_fact(self, entries: Sequence[Entry]) -> None:
+        """Start and end the spans of a run and its stages."""
         entry = entries[-1]
         fact = entry.fact
         if not isinstance(fact, Started | Answered | Failed):
             return
         run_id = run_terms(entries).run_id
-        known = self._open.get(run_id)
-        if known is None:
+        open_trace = self._open.get(run_id)
+        if open_trace is None:
             return
         if isinstance(fact, Started):
-            self._span("persona_stream.waiting", known.context, entries[0].at).end(_ns(entry.at))
-            known.processing = self._span("persona_stream.processing", known.context, entry.at)
+            self._start_span("persona_stream.waiting", open_trace.context, entries[0].at).end(_nanoseconds(entry.at))
+            open_trace.processing = self._start_span("persona_stream.processing", open_trace.context, entry.at)
             return
-        if known.processing is not None:
-            known.processing.end(_ns(entry.at))
-        _tell_ending(known.run, fact, entries)
-        known.run.end(_ns(entry.at))
+        if open_trace.processing is not None:
+            open_trace.processing.end(_nanoseconds(entry.at))
+        _set_ending(open_trace.run, fact, entries)
+        open_trace.run.end(_nanoseconds(entry.at))
         del self._open[run_id]
-        self._ended[run_id] = known.context
-        if len(self._ended) > _REMEMBERED:
+        self._ended[run_id] = open_trace.context
+        if len(self._ended) > MAX_ENDED_RUNS:
             self._ended.popitem(last=False)
 
     def on_notification(self, run_id: str, note: Notification) -> None:
+        """Start the trace of a run; add spans for provider calls and subscriptions."""
         match note:
             case RunStarted(order=order):
-                self._begin(run_id, order)
-            case UpstreamCalled(upstream=upstream) if (within := self._context(run_id)) is not None:
-                self._asked(upstream, within)
-            case SubscriptionClosed() if (within := self._context(run_id)) is not None:
-                self._read(note, within)
+                self._start_run(run_id, order)
+            case UpstreamCalled(upstream=call) if (parent := self._context(run_id)) is not None:
+                self._add_call(call, parent)
+            case SubscriptionClosed() if (parent := self._context(run_id)) is not None:
+                self._add_subscription(note, parent)
             case _:
                 pass
 
-    def _begin(self, run_id: str, order: RunRequest) -> None:
-        around = context.get_current()
+    def _start_run(self, run_id: str, run_request: RunRequest) -> None:
+        outer = context.get_current()
         kind = SpanKind.INTERNAL
-        if not trace.get_current_span(around).get_span_context().is_valid:
-            # Nobody traces the request itself: then the run is what the caller's trace has of this service.
-            headers = {name.lower(): value for name, value in order.request_info.headers}
-            around, kind = self._propagator.extract(headers, around), SpanKind.SERVER
-        began = timestamp_of(run_id)
+        if not trace.get_current_span(outer).get_span_context().is_valid:
+            # The request itself is not traced: the run represents this service in the client's trace.
+            headers = {name.lower(): value for name, value in run_request.request_info.headers}
+            outer, kind = self._propagator.extract(headers, outer), SpanKind.SERVER
+        accepted_at = timestamp_of(run_id)
         span = self._tracer.start_span(
             "persona_stream.run",
-            around,
+            outer,
             kind,
             {
                 **_CHAT,
-                "gen_ai.conversation.id": order.query.conversation_id,
-                "http.route": order.request_info.endpoint,
+                "gen_ai.conversation.id": run_request.query.conversation_id,
+                "http.route": run_request.request_info.endpoint,
                 "persona_stream.run_id": run_id,
-                "persona_stream.backend": order.backend.name,
-                "persona_stream.dialect": order.request_info.dialect,
-                "persona_stream.style": order.style,
+                "persona_stream.backend": run_request.backend.name,
+                "persona_stream.dialect": run_request.request_info.dialect,
+                "persona_stream.style": run_request.style,
             },
-            start_time=None if began is None else _ns(began),
+            start_time=None if accepted_at is None else _nanoseconds(accepted_at),
         )
-        within = trace.set_span_in_context(span, around)
-        self._open[run_id] = _Trace(span, within)
-        # Both for the work that is about to begin: spans of its own, and the requests that it makes.
-        context.attach(within)
+        run_context = trace.set_span_in_context(span, outer)
+        self._open[run_id] = _Trace(span, run_context)
+        # For the task that starts in this context: its own spans, and the requests that it sends.
+        context.attach(run_context)
         headers = {}
-        self._propagator.inject(headers, within)
+        self._propagator.inject(headers, run_context)
         trace_headers.set(headers)
 
-    def _asked(self, upstream: UpstreamCall, within: Context) -> None:
-        address = urlsplit(upstream.url)
+    def _add_call(self, call: UpstreamCall, parent: Context) -> None:
+        address = urlsplit(call.url)
         span = self._tracer.start_span(
-            f"chat {upstream.model}",
-            within,
+            f"chat {call.model}",
+            parent,
             SpanKind.CLIENT,
             {
                 **_CHAT,
-                "gen_ai.provider.name": upstream.provider,
-                "gen_ai.request.model": upstream.model,
+                "gen_ai.provider.name": call.provider,
+                "gen_ai.request.model": call.model,
                 "server.address": address.hostname or "",
                 "server.port": address.port or (443 if address.scheme == "https" else 80),
             },
-            start_time=_ns(upstream.began_at),
+            start_time=_nanoseconds(call.began_at),
         )
-        if upstream.error is not None:
-            _tell_failure(span, upstream.status)
-        span.end(_ns(upstream.began_at + upstream.seconds))
+        if call.error is not None:
+            _set_failure(span, call.status)
+        span.end(_nanoseconds(call.began_at + call.seconds))
 
-    def _read(self, reading: SubscriptionClosed, within: Context) -> None:
-        span = self._span("persona_stream.reading", within, reading.began_at)
+    def _add_subscription(self, closed: SubscriptionClosed, parent: Context) -> None:
+        span = self._start_span("persona_stream.reading", parent, closed.began_at)
         span.set_attributes(
             {
-                "persona_stream.dialect": reading.dialect,
-                "persona_stream.resumed": reading.resumed,
-                "persona_stream.whole": reading.is_whole,
-                "persona_stream.events": reading.events,
-                "persona_stream.sent_bytes": reading.sent_bytes,
+                "persona_stream.dialect": closed.dialect,
+                "persona_stream.resumed": closed.resumed,
+                "persona_stream.whole": closed.is_whole,
+                "persona_stream.events": closed.events,
+                "persona_stream.sent_bytes": closed.sent_bytes,
             }
         )
-        for name, at in (("first event", reading.first_event_at), ("first text", reading.first_text_at)):
+        for name, at in (("first event", closed.first_event_at), ("first text", closed.first_text_at)):
             if at is not None:
-                span.add_event(name, timestamp=_ns(at))
-        span.end(_ns(reading.began_at if reading.last_at is None else reading.last_at))
+                span.add_event(name, timestamp=_nanoseconds(at))
+        span.end(_nanoseconds(closed.began_at if closed.last_at is None else closed.last_at))
 
-    def _span(self, name: str, within: Context, at: float) -> Span:
-        return self._tracer.start_span(name, within, start_time=_ns(at))
+    def _start_span(self, name: str, parent: Context, at: float) -> Span:
+        return self._tracer.start_span(name, parent, start_time=_nanoseconds(at))
 
     def _context(self, run_id: str) -> Context | None:
-        known = self._open.get(run_id)
-        return self._ended.get(run_id) if known is None else known.context
+        open_trace = self._open.get(run_id)
+        return self._ended.get(run_id) if open_trace is None else open_trace.context
 
 
-def _tell_ending(run: Span, ending: Answered | Failed, entries: Sequence[Entry]) -> None:
+def _set_ending(run: Span, ending: Answered | Failed, entries: Sequence[Entry]) -> None:
     run.set_attribute("persona_stream.status", final_status(ending))
     if isinstance(ending, Answered):
         usage = run_usage(entries)
@@ -177,63 +185,59 @@ def _tell_ending(run: Span, ending: Answered | Failed, entries: Sequence[Entry])
                 "persona_stream.usage_estimated": usage.estimated,
             }
         )
-    elif ending.code != "cancelled":  # which somebody wanted
-        _tell_failure(run, ending.code)
+    elif ending.code != "cancelled":  # a cancelled run is not a failure
+        _set_failure(run, ending.code)
 
 
-def _tell_failure(span: Span, kind: str) -> None:
-    # Its kind alone: what a backend or a provider says of it may quote the question, or a key.
+def _set_failure(span: Span, kind: str) -> None:
+    # Only its kind: the error text of a backend or a provider may quote the question, or a key.
     span.set_status(StatusCode.ERROR, kind)
     span.set_attribute("error.type", kind)
 
 
-def _ns(moment: float) -> int:
+def _nanoseconds(moment: float) -> int:
     return int(moment * 1e9)
 
 
-_UNNAMED = "unknown_service"
-_MOMENT = 3.0  # seconds that the last batch may take
-
-
 def tracer_provider(names: Sequence[str]) -> tuple[trace.TracerProvider, Callable[[], None]]:
-    """Give what makes tracers, and what sends the last spans and ends it.
+    """Return the tracer provider of the process, and the function that sends the last spans and closes it.
 
-    It is the process's own from then on, so that the spans that a backend makes go there too.
+    A new provider is registered globally, so that it gets the spans of backends too.
     """
-    known = trace.get_tracer_provider()
-    if not isinstance(known, trace.ProxyTracerProvider):  # by opentelemetry-instrument, for instance
-        return known, lambda: None
-    made = TracerProvider(resource=_resource())
-    exporters = [_exporter(name) for name in names]
+    current = trace.get_tracer_provider()
+    if not isinstance(current, trace.ProxyTracerProvider):  # set by opentelemetry-instrument, for example
+        return current, lambda: None
+    provider = TracerProvider(resource=_resource())
+    exporters = [_create_exporter(name) for name in names]
     for exporter in exporters:
-        made.add_span_processor(BatchSpanProcessor(exporter))
-    trace.set_tracer_provider(made)
-    return made, lambda: _close(made, exporters)
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    return provider, lambda: _close(provider, exporters)
 
 
-def _close(made: TracerProvider, exporters: Sequence[SpanExporter]) -> None:
-    closing = threading.Thread(target=made.shutdown, daemon=True)
+def _close(provider: TracerProvider, exporters: Sequence[SpanExporter]) -> None:
+    closing = threading.Thread(target=provider.shutdown, daemon=True)
     closing.start()
-    closing.join(_MOMENT)
-    if closing.is_alive():  # it would try again and again, for half a minute
+    closing.join(SHUTDOWN_TIMEOUT)
+    if closing.is_alive():  # it would retry for half a minute
         for exporter in exporters:
             exporter.shutdown()
-        closing.join(_MOMENT)
+        closing.join(SHUTDOWN_TIMEOUT)
 
 
-def _exporter(name: str) -> SpanExporter:
+def _create_exporter(name: str) -> SpanExporter:
     if name == "console":
         return ConsoleSpanExporter()
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    # Of a collector that is away it says so at each of its tries: once for a batch is enough.
+    # It logs each attempt during a collector outage: one line for each batch is enough.
     logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.ERROR)
     return OTLPSpanExporter()
 
 
 def _resource() -> Resource:
-    """Say who we are, where OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES do not."""
-    found = Resource.create({SERVICE_VERSION: __version__})
-    if str(found.attributes[SERVICE_NAME]).startswith(_UNNAMED):
-        return found.merge(Resource({SERVICE_NAME: "persona_stream"}))
-    return found
+    """Return the resource of the environment, with this service's name unless the environment sets another one."""
+    resource = Resource.create({SERVICE_VERSION: __version__})
+    if str(resource.attributes[SERVICE_NAME]).startswith(_DEFAULT_SERVICE_NAME):
+        return resource.merge(Resource({SERVICE_NAME: "persona_stream"}))
+    return resource

@@ -116,7 +116,7 @@ def test_a_backend_that_blocks_the_hub_moves_to_threads():
     """With executor auto: the first time everybody waits, and from then on nobody does."""
     server = serve("tests.backends_for_tests:chosen", executor="auto")
     assert read(start(server, "2.2", "spinning"))[-1].data["status"] == "complete"
-    server.wait_for_log("the hub is free again")
+    server.wait_for_log("the event loop is free again")
     said = next(line for line in server.log.splitlines() if "has been blocked" in line)
     assert "by spinning() at " in said
     assert "Later queries of tests.backends_for_tests:chosen run in threads" in said

@@ -101,8 +101,8 @@ def test_code_that_blocks_the_hub_is_named_in_the_log(executor: str, advised: bo
     server = serve("tests.backends_for_tests:chosen", executor=executor)
     read(start(server, "2.2", "spinning"))
     if advised:
-        server.wait_for_log("the hub is free again")
-        assert "the hub has been blocked for over 1 s by spinning() at " in server.log
+        server.wait_for_log("the event loop is free again")
+        assert "the event loop has been blocked for over 1 s by spinning() at " in server.log
         assert "backends_for_tests.py:" in server.log
         assert "--executor thread" in server.log
     else:

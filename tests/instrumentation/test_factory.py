@@ -35,9 +35,9 @@ def test_the_variables_of_opentelemetry_decide(environ: Mapping[str, str], expec
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "'zipkin' is none of otlp, console"),
-        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "not as 'grpc'"),
-        ({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"}, "not as 'http/json'"),
+        ({"OTEL_TRACES_EXPORTER": "zipkin"}, "'zipkin' is not supported; use otlp, console or none"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "'grpc' is not supported"),
+        ({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"}, "'http/json' is not supported"),
     ],
 )
 def test_what_cannot_be_had_is_said(more: Mapping[str, str], said: str, caplog: pytest.LogCaptureFixture):

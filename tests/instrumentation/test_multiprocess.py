@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_stream.instrumentation.multiprocess import FOLDER_VARIABLE, multiprocess_dir
+from persona_stream.instrumentation.multiprocess import DIRECTORY_VARIABLE, multiprocess_dir
 from tests.documents import ROOT
 
 
@@ -17,28 +17,28 @@ from tests.documents import ROOT
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put it where the test can look, with nobody's variable before it."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    monkeypatch.delenv(DIRECTORY_VARIABLE, raising=False)
 
 
 def test_the_folder_is_named_private_and_gone_afterwards(tmp_path: Path):
     """With all that was counted in it."""
     with multiprocess_dir():
-        folder = Path(os.environ[FOLDER_VARIABLE])
+        folder = Path(os.environ[DIRECTORY_VARIABLE])
         (folder / "counter_1.db").touch()
         assert folder.parent == tmp_path
         assert folder.stat().st_mode & 0o077 == 0
-    assert FOLDER_VARIABLE not in os.environ
+    assert DIRECTORY_VARIABLE not in os.environ
     assert not folder.exists()
 
 
 _FORKING = """
 import os
 from pathlib import Path
-from persona_stream.instrumentation.multiprocess import FOLDER_VARIABLE, multiprocess_dir
+from persona_stream.instrumentation.multiprocess import DIRECTORY_VARIABLE, multiprocess_dir
 
 try:
     with multiprocess_dir():
-        folder = Path(os.environ[FOLDER_VARIABLE])
+        folder = Path(os.environ[DIRECTORY_VARIABLE])
         child = os.fork()
         if not child:
             raise SystemExit

@@ -21,6 +21,7 @@ def columns(kind: Any, *, required: str = "", optional: str = "") -> Iterator[sa
 
 
 def upgrade() -> None:
+    """Create the tables and their indexes."""
     op.create_table(
         "conversations",
         *columns(sa.Text, required="owner username title"),
@@ -82,5 +83,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    """Drop all tables."""
     for table in ("writers", "runs", "run_texts", "exchanges", "conversations"):
         op.drop_table(table)
