@@ -83,8 +83,8 @@ CANCEL = f"POST /api/runs/{RUN}/cancel"
 FETCH = f"GET /api/runs/{RUN}"
 
 
-def test_an_answer_comes_through_one_connection() -> None:
-    """Every event is told in order, and the end says how it went."""
+def test_an_answer_arrives_through_one_connection() -> None:
+    """Every event is reported in order, followed by the outcome."""
     updates, transport = ask([*START, 2.0, *REST])
     statuses = [update.reply.status for update in updates if isinstance(update, Received)]
     assert statuses == ["initializing", "processing", "streaming", "streaming", "complete"]
@@ -96,8 +96,8 @@ def test_an_answer_comes_through_one_connection() -> None:
 
 
 @pytest.mark.parametrize("cut", [finished, broken(), broken("silence")], ids=["clean end", "break", "silence"])
-def test_a_connection_that_ends_early_is_taken_up_again(cut: Any) -> None:
-    """Also an end in good order is a break when the terminal event is missing; reading goes on by id."""
+def test_a_connection_that_ends_early_is_resumed(cut: Any) -> None:
+    """A regular end without the terminal event is a broken connection too."""
     updates, transport = ask([*START, REST[0], cut], [head(), frame(processing(3.0), "2.6"), *REST[1:]])
     assert text(updates) == "Hello world"
     assert sent(transport) == [SMART, EVENTS]
@@ -106,14 +106,14 @@ def test_a_connection_that_ends_early_is_taken_up_again(cut: Any) -> None:
     assert transport.opened_at == [1000.0, 1001.0]
 
 
-def test_a_server_that_says_everything_again_is_not_believed() -> None:
-    """Text at a position that was reached already is left out, so no character is told twice."""
+def test_repeated_text_is_dropped() -> None:
+    """Text at a position already reached is not reported again."""
     updates, _ = ask([*START, REST[0], broken()], [*START, *REST])
     assert text(updates) == "Hello world"
 
 
-def test_half_an_event_never_happened() -> None:
-    """A break in the middle of an event brings it again, whole, on the next connection."""
+def test_half_an_event_is_repeated() -> None:
+    """A break in the middle of an event repeats it on the next connection."""
     updates, transport = ask([*START, REST[0], REST[1][:20], broken()], [head(), *REST[1:]])
     assert text(updates) == "Hello world"
     assert transport.requests[1].headers["Last-Event-ID"] == f"{RUN}/2.6".encode()
@@ -121,15 +121,15 @@ def test_half_an_event_never_happened() -> None:
 
 @pytest.mark.parametrize("garbage", ["{", "[]", "null", "[" * 100_000, '"text"'], ids=range(5))
 def test_a_damaged_event_is_fetched_again(garbage: str) -> None:
-    """An event that cannot be read does not move the position."""
+    """An event that cannot be parsed does not change the position."""
     updates, transport = ask([*START, frame(garbage, "2.6"), 100.0], [head(), *REST])
     assert text(updates) == "Hello world"
     assert transport.requests[1].headers["Last-Event-ID"] == f"{RUN}/2.0".encode()
     assert [update.code for update in updates if isinstance(update, Reconnecting)] == ["garbled"]
 
 
-def test_before_the_run_is_known_the_same_post_is_sent_again() -> None:
-    """The same idempotency key joins the run that the lost response may have started."""
+def test_before_the_run_is_known_the_same_post_is_repeated() -> None:
+    """The idempotency key joins the run that the lost response may have started."""
     updates, transport = ask([broken()], [broken("silence")], [*START, *REST])
     assert text(updates) == "Hello world"
     assert sent(transport) == [SMART] * 3
@@ -138,36 +138,36 @@ def test_before_the_run_is_known_the_same_post_is_sent_again() -> None:
 
 
 def test_once_the_headers_name_the_run_it_is_never_started_again() -> None:
-    """The id is in the headers, so not even a break before the first event sends a second POST."""
+    """Not even after a break before the first event."""
     _, transport = ask([head(), broken()], [head(), frame(OPENING, "1.0"), *REST])
     assert sent(transport) == [SMART, EVENTS]
     assert "Last-Event-ID" not in transport.requests[1].headers
 
 
-def test_a_server_that_is_not_there_is_given_up_soon() -> None:
-    """Three attempts, each later than the one before, and it is no refusal."""
+def test_an_unreachable_server_fails_after_three_attempts() -> None:
+    """With growing delays; it is not a refusal."""
     updates, transport = ask(*[[broken("unreachable")]] * 3)
     assert (end(updates).end.outcome, end(updates).end.code) == (ExitCode.FAILED, "unreachable")
     assert [update.wait for update in updates if isinstance(update, Reconnecting)] == [1.0, 2.0]
     assert len(transport.opened_at) == 3
 
 
-def test_a_bad_certificate_is_not_tried_again() -> None:
-    """It will not be better in a second."""
+def test_a_tls_error_is_not_retried() -> None:
+    """A second attempt would fail too."""
     updates, _ = ask([broken("tls")])
     assert (end(updates).end.outcome, end(updates).end.code) == (ExitCode.FAILED, "tls")
 
 
-def test_attempts_in_vain_are_counted() -> None:
-    """After as many as patience allows without anything new, it is over, and the text so far is counted."""
+def test_failed_attempts_are_limited() -> None:
+    """The session fails after the maximum without anything new; the text received counts."""
     updates, transport = ask([*START, REST[0], broken()], *[[broken("unreachable")]] * 4)
     assert end(updates).end == Fail(ExitCode.FAILED, "unreachable", "Connection reset by peer")
     assert end(updates).characters == 6
     assert [round(later - before) for before, later in pairwise(transport.opened_at)] == [1, 2, 4, 8]
 
 
-def test_progress_renews_patience() -> None:
-    """What counts is failures in a row: a position that moved, or a connection that held, begins anew."""
+def test_progress_resets_the_count_of_failures() -> None:
+    """A later position does, and so does a connection that lasted."""
     moving = [[head(), frame(chunk("x"), f"2.{n}"), broken()] for n in range(1, 9)]
     lasting = [[head(), 4.0, frame(processing(n), "2.8"), broken()] for n in range(8)]
     updates, _ = ask([*START, broken()], *moving, *lasting, [head(), frame(COMPLETE, "3.0")])
@@ -175,22 +175,22 @@ def test_progress_renews_patience() -> None:
     assert {update.wait for update in updates if isinstance(update, Reconnecting)} == {1.0}
 
 
-def test_a_server_that_only_ever_repeats_itself_is_given_up() -> None:
-    """A connection that brings the old position and breaks at once is no progress."""
+def test_a_repeated_position_is_no_progress() -> None:
+    """Connections that repeat it and break at once exhaust the attempts."""
     updates, _ = ask([*START, broken()], *[[head(), frame(processing(1), "2.0"), broken()]] * 4)
     assert end(updates).end.outcome is ExitCode.FAILED
 
 
-def test_a_busy_server_names_the_moment() -> None:
-    """On a reconnect, 503 and 429 are waited for as long as ``Retry-After`` says."""
+def test_retry_after_is_respected() -> None:
+    """On a reconnect, 503 and 429 are retried after the seconds of the header."""
     updates, transport = ask([*START, broken()], [BUSY, b"", finished], [head(), *REST])
     assert text(updates) == "Hello world"
     assert [update.wait for update in updates if isinstance(update, Reconnecting)] == [1.0, 4.0]
     assert transport.opened_at == [1000.0, 1001.0, 1005.0]
 
 
-def test_a_moment_after_the_timeout_is_not_waited_for() -> None:
-    """It ends at once, as a timeout, and the run is stopped."""
+def test_a_delay_beyond_the_deadline_ends_the_session() -> None:
+    """At once, as a timeout, and the run is cancelled."""
     updates, transport = ask([*START, broken()], [json_head(503, retry_after="500"), b"", finished], CANCELLED)
     assert end(updates).end.outcome is ExitCode.TIMEOUT
     assert end(updates).seconds < 2
@@ -198,13 +198,13 @@ def test_a_moment_after_the_timeout_is_not_waited_for() -> None:
 
 
 def test_the_retry_field_of_a_stream_is_respected() -> None:
-    """The reconnection time that the stream names is the least that is waited."""
+    """It is the minimum delay."""
     updates, _ = ask([*START, b"retry: 7000\n\n", broken()], [head(), *REST])
     assert [update.wait for update in updates if isinstance(update, Reconnecting)] == [7.0]
 
 
-def test_a_repeated_post_that_finds_no_place_waits_for_one() -> None:
-    """It may have started a run, so it is a reconnect; in the end it counts as refused."""
+def test_a_repeated_post_is_retried_while_the_server_is_at_capacity() -> None:
+    """The first one may have started a run; the final failure counts as a refusal."""
     updates, _ = ask([broken()], [BUSY, b"", finished], [BUSY, b"", finished])
     assert end(updates).end.outcome is ExitCode.REFUSED
     updates, _ = ask([broken()], [BUSY, b"", finished], [*START, *REST])
@@ -213,8 +213,8 @@ def test_a_repeated_post_that_finds_no_place_waits_for_one() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 409, 413, 415, 422, 429, 503])
 @pytest.mark.parametrize("kind", ["events", "json", "foreign"])
-def test_a_refusal_is_not_tried_again(status: int, kind: str) -> None:
-    """Whatever form it has, it ends there, with the server's own words when they are there."""
+def test_a_refusal_is_not_retried(status: int, kind: str) -> None:
+    """In any form; the server's object is kept if there is one."""
     object_ = failure("some_code", "no")
     script = {
         "events": [head(status, content_type="text/event-stream"), frame(object_), finished],
@@ -239,14 +239,14 @@ def test_a_refusal_is_not_tried_again(status: int, kind: str) -> None:
         ([head(204, x="y"), finished], "not_ours"),
     ],
 )
-def test_what_is_no_refusal_and_no_stream_is_a_failure(script: list[Any], code: str) -> None:
-    """It is said what it was, and not tried again."""
+def test_an_unexpected_response_is_a_failure(script: list[Any], code: str) -> None:
+    """With a code for its kind, and without another attempt."""
     updates, _ = ask(script)
     assert (end(updates).end.outcome, end(updates).end.code) == (ExitCode.FAILED, code)
 
 
-def test_a_proxy_without_its_server_is_passing() -> None:
-    """502 and 504 of a stranger are tried again, with the same key."""
+def test_a_gateway_error_is_retried() -> None:
+    """502 and 504 of a proxy, with the same key."""
     updates, transport = ask([head(502, content_type="text/html"), b"<h1>", finished], [*START, *REST])
     assert text(updates) == "Hello world"
     assert sent(transport) == [SMART, SMART]
@@ -263,8 +263,8 @@ def test_a_proxy_without_its_server_is_passing() -> None:
         (200, "not_ours"),
     ],
 )
-def test_a_run_that_cannot_be_read_any_more_is_not_begun_anew(status: int, code: str) -> None:
-    """What the server forgot, or does not show any more, is a failure: nothing was refused before the first byte."""
+def test_a_run_that_cannot_be_read_is_not_started_again(status: int, code: str) -> None:
+    """It is a failure and not a refusal, since the answer had begun."""
     updates, transport = ask([*START, REST[0], broken()], [head(status, x="y"), finished])
     assert (end(updates).end.outcome, end(updates).end.code) == (ExitCode.FAILED, code)
     assert sent(transport) == [SMART, EVENTS]
@@ -282,15 +282,15 @@ def test_a_run_that_cannot_be_read_any_more_is_not_begun_anew(status: int, code:
     ],
 )
 def test_every_terminal_event_has_its_outcome(terminal: dict[str, Any], outcome: ExitCode) -> None:
-    """The terminal event ends it, whatever the connection does after that."""
+    """Events after the terminal one are ignored."""
     updates, transport = ask([*START, frame(terminal, "3.0"), 50.0, frame(chunk("late"), "4.0")])
     assert end(updates).end.outcome is outcome
     assert text(updates) == ""
     assert sent(transport) == [SMART]
 
 
-def test_an_end_that_got_lost_is_looked_up() -> None:
-    """204 says that nothing more is to be read: the run itself says how it ended, and what text is missing."""
+def test_a_lost_terminal_event_is_fetched() -> None:
+    """After 204, the run has the outcome and the missing text."""
     run = {"success": True, "run_id": RUN, "status": "complete", "data": "Hello world", "elapsed_time": 3.0}
     updates, transport = ask(
         [*START, REST[0], broken()], [head(204, x="y"), finished], [json_head(), frame(run)[6:], finished]
@@ -301,28 +301,28 @@ def test_an_end_that_got_lost_is_looked_up() -> None:
     assert sent(transport) == [SMART, EVENTS, FETCH]
 
 
-def test_a_run_that_failed_meanwhile_is_looked_up() -> None:
-    """The same for a failure."""
+def test_a_lost_failure_is_fetched() -> None:
+    """As for an answer."""
     run = {"success": False, "run_id": RUN, "status": "error", "data": None, "error": "no", "code": "lost"}
     updates, _ = ask([*START, broken()], [head(204, x="y"), finished], [json_head(), frame(run)[6:], finished])
     assert (end(updates).end.outcome, end(updates).end.code) == (ExitCode.FAILED, "lost")
 
 
-def test_named_events_and_comments_are_not_ours() -> None:
-    """They are let pass, and do not harm."""
+def test_named_events_and_comments_are_ignored() -> None:
+    """Proxies may add them."""
     updates, _ = ask([*START, b": farewell\n\n", b"event: ping\ndata: {}\n\n", *REST])
     assert text(updates) == "Hello world"
     assert len([update for update in updates if isinstance(update, Received)]) == 5
 
 
-def test_statuses_of_the_future_are_let_pass() -> None:
-    """An event that is not known is told, and changes nothing."""
+def test_unknown_statuses_are_passed_on() -> None:
+    """They change nothing else."""
     updates, _ = ask([*START, frame({"status": "dreaming", "data": None, "progress": "NaN"}, "2.0"), *REST])
     assert text(updates) == "Hello world"
 
 
-def test_the_timeout_stops_the_run() -> None:
-    """It is exact, and the run is told that nobody waits any more."""
+def test_the_timeout_cancels_the_run() -> None:
+    """It is exact."""
     updates, transport = ask([*START, 500.0], CANCELLED, timeout=30.0)
     last = end(updates)
     assert (last.end.outcome, last.end.code, last.is_stopped) == (ExitCode.TIMEOUT, "client_timeout", True)
@@ -330,16 +330,16 @@ def test_the_timeout_stops_the_run() -> None:
     assert sent(transport) == [SMART, CANCEL]
 
 
-def test_the_timeout_holds_against_a_server_that_talks_without_end() -> None:
-    """Events do not put it off."""
+def test_events_do_not_extend_the_timeout() -> None:
+    """A server that sends events without end cannot postpone it."""
     endless = [step for n in range(1, 400) for step in (1.0, frame(processing(n), "2.0"))]
     updates, _ = ask([*START, *endless], CANCELLED, timeout=60.0)
     assert end(updates).end.outcome is ExitCode.TIMEOUT
     assert end(updates).seconds == pytest.approx(60.0, abs=1.0)
 
 
-def test_what_came_in_time_is_not_late_when_it_is_taken_late() -> None:
-    """A slow reader of our output does not make the server late."""
+def test_a_message_that_arrived_in_time_is_not_late() -> None:
+    """A slow terminal may delay its reading beyond the deadline."""
     transport = FakeTransport([[*START, *REST]])
     session = Session(
         Question(username="u", message="m"), transport, key="k", clock=transport.clock, timeout=30.0, jitter=lambda: 1.0
@@ -353,7 +353,7 @@ def test_what_came_in_time_is_not_late_when_it_is_taken_late() -> None:
 
 
 def test_an_interruption_cancels_the_run() -> None:
-    """The server is told, and the end is a cancellation."""
+    """The outcome is a cancellation."""
     updates, transport = ask([*START, 500.0], CANCELLED, interrupt_at=[1003.0])
     assert [type(update) for update in updates[-2:]] == [CancelRequested, SessionFinished]
     last = end(updates)
@@ -362,22 +362,22 @@ def test_an_interruption_cancels_the_run() -> None:
 
 
 @pytest.mark.parametrize("script", [[], [broken()], [json_head(500), b"", finished]], ids=["silent", "broken", "500"])
-def test_a_server_that_does_not_confirm_is_not_waited_for(script: list[Any]) -> None:
-    """Three seconds are enough."""
+def test_an_unconfirmed_cancellation_ends_after_three_seconds(script: list[Any]) -> None:
+    """And is reported as unconfirmed."""
     updates, _ = ask([*START, 500.0], script, interrupt_at=[1003.0])
     assert (end(updates).end.outcome, end(updates).is_stopped) == (ExitCode.CANCELLED, False)
     assert end(updates).seconds <= 6.5
 
 
-def test_an_interruption_before_the_run_is_known_just_leaves() -> None:
-    """There is nothing that could be named to the server."""
+def test_an_interruption_before_the_run_is_known_sends_nothing() -> None:
+    """There is no run id to cancel."""
     updates, transport = ask([], interrupt_at=[1001.0])
     assert (end(updates).end.outcome, end(updates).is_stopped) == (ExitCode.CANCELLED, None)
     assert sent(transport) == [SMART]
 
 
-def test_an_interruption_is_heard_between_two_connections() -> None:
-    """Also while nothing is connected."""
+def test_an_interruption_between_two_connections_cancels_the_run() -> None:
+    """During the delay before a reconnect."""
     updates, transport = ask([*START, broken()], CANCELLED, interrupt_at=[1000.5])
     assert end(updates).end.outcome is ExitCode.CANCELLED
     assert sent(transport) == [SMART, CANCEL]
@@ -387,7 +387,7 @@ ANSWERED = {"success": True, "data": "Hello world", "status": "complete", "is_co
 
 
 def test_chat_answers_with_one_object() -> None:
-    """However long it is silent before."""
+    """After any silence before it."""
     body = frame(ANSWERED)[6:]
     updates, transport = ask([100.0, json_head(), body[:9], 1.0, body[9:], finished], endpoint="chat")
     assert text(updates) == "Hello world"
@@ -399,7 +399,7 @@ def test_chat_answers_with_one_object() -> None:
 
 
 def test_chat_joins_its_run_after_a_break() -> None:
-    """The same POST with the same key gives the answer of the run that it started."""
+    """The same POST with the same key returns the answer of the first run."""
     updates, transport = ask([60.0, broken()], [30.0, json_head(), frame(ANSWERED)[6:], finished], endpoint="chat")
     assert text(updates) == "Hello world"
     assert len({(request.body, request.headers["Idempotency-Key"]) for request in transport.requests}) == 1
@@ -418,20 +418,22 @@ def test_chat_joins_its_run_after_a_break() -> None:
         (503, failure("draining"), ExitCode.REFUSED),
     ],
 )
-def test_chat_tells_a_failed_run_from_a_refusal(status: int, terminal: dict[str, Any], outcome: ExitCode) -> None:
-    """The code decides, because the statuses overlap; and nothing is run a second time."""
+def test_chat_distinguishes_a_failed_run_from_a_refusal(
+    status: int, terminal: dict[str, Any], outcome: ExitCode
+) -> None:
+    """By the code, since the HTTP statuses overlap; nothing is run a second time."""
     updates, transport = ask([json_head(status), frame(terminal)[6:], finished], endpoint="chat")
     assert end(updates).end.outcome is outcome
     assert len(transport.requests) == 1
 
 
 @given(st.data())
-def test_wherever_it_breaks_the_answer_is_whole(data: st.DataObject) -> None:
-    """However often and wherever connections are cut, every character is told exactly once, by one POST."""
-    pieces = ["Hello ", "世界", "，👍", " and", " good", " night"]
-    ends = [len("".join(pieces[: n + 1])) for n in range(len(pieces))]
+def test_an_answer_is_complete_wherever_connections_break(data: st.DataObject) -> None:
+    """Every character is reported exactly once, with one POST."""
+    chunks = ["Hello ", "世界", "，👍", " and", " good", " night"]
+    ends = [len("".join(chunks[: n + 1])) for n in range(len(chunks))]
     frames = [frame(OPENING, "1.0"), frame(processing(0), "2.0")]
-    frames += [frame(chunk(part), f"2.{at}") for part, at in zip(pieces, ends, strict=True)]
+    frames += [frame(chunk(part), f"2.{at}") for part, at in zip(chunks, ends, strict=True)]
     frames.append(frame(COMPLETE, "3.0"))
     scripts, held = [], 0
     while held < len(frames):
@@ -440,7 +442,7 @@ def test_wherever_it_breaks_the_answer_is_whole(data: st.DataObject) -> None:
         scripts.append(
             [head(), wire[: cut // 2], wire[cut // 2 : cut], data.draw(st.sampled_from([finished, broken()]))]
         )
-        # A resumed reader is where its last whole event was.
+        # A resumed stream continues after its last complete event.
         whole, length = held, 0
         while whole < len(frames) and length + len(frames[whole]) <= cut:
             length += len(frames[whole])
@@ -450,69 +452,69 @@ def test_wherever_it_breaks_the_answer_is_whole(data: st.DataObject) -> None:
             whole = len(frames)
         held = whole
     updates, transport = ask(*scripts, timeout=10_000.0)
-    assert text(updates) == "".join(pieces)
+    assert text(updates) == "".join(chunks)
     assert end(updates).end.outcome is ExitCode.ANSWERED
     assert [request.method for request in transport.requests] == ["POST"] + ["GET"] * (len(transport.requests) - 1)
 
 
-def test_the_run_has_one_id() -> None:
-    """The first that is told; a later one changes nothing, and one that is no id is not taken."""
-    trail = ResumeState()
-    trail.set_run_id("")
-    trail.set_run_id("x" * 10_000)
-    assert trail.run_id == ""
-    trail.set_run_id(RUN)
-    trail.accept(ServerSentEvent("", id=""), parse_reply({**OPENING, "run_id": "another"}))
-    assert (trail.run_id, trail.conversation_id) == (RUN, "talk-1")
+def test_the_run_id_is_set_once() -> None:
+    """A later one is ignored, and so is one that is too long."""
+    state = ResumeState()
+    state.set_run_id("")
+    state.set_run_id("x" * 10_000)
+    assert state.run_id == ""
+    state.set_run_id(RUN)
+    state.accept(ServerSentEvent("", id=""), parse_reply({**OPENING, "run_id": "another"}))
+    assert (state.run_id, state.conversation_id) == (RUN, "talk-1")
 
 
 def test_text_counts_once_by_its_position() -> None:
-    """A position that was reached is old; progress there is not text, and passes."""
-    trail = ResumeState()
-    trail.set_run_id(RUN)
+    """Progress events at a position already reached are accepted."""
+    state = ResumeState()
+    state.set_run_id(RUN)
     hello = parse_reply(chunk("Hello"))
-    assert trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), hello)
-    assert not trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), hello)
-    assert not trail.accept(ServerSentEvent("", id=f"{RUN}/2.3"), hello)
-    assert trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), parse_reply(processing(1.0)))
-    assert trail.accept(ServerSentEvent("", id=f"{RUN}/3.0"), hello)
-    assert trail.characters == 10
+    assert state.accept(ServerSentEvent("", id=f"{RUN}/2.5"), hello)
+    assert not state.accept(ServerSentEvent("", id=f"{RUN}/2.5"), hello)
+    assert not state.accept(ServerSentEvent("", id=f"{RUN}/2.3"), hello)
+    assert state.accept(ServerSentEvent("", id=f"{RUN}/2.5"), parse_reply(processing(1.0)))
+    assert state.accept(ServerSentEvent("", id=f"{RUN}/3.0"), hello)
+    assert state.characters == 10
 
 
 def test_reasoning_counts_once_too() -> None:
-    """It is a text of its own, and none of the answer."""
-    trail = ResumeState()
-    trail.set_run_id(RUN)
+    """It is not part of the answer."""
+    state = ResumeState()
+    state.set_run_id(RUN)
     thought = parse_reply({"status": "reasoning", "data": "", "reasoning": "hm"})
-    assert trail.accept(ServerSentEvent("", id=f"{RUN}/2.2"), thought)
-    assert not trail.accept(ServerSentEvent("", id=f"{RUN}/2.2"), thought)
-    assert trail.characters == 0
+    assert state.accept(ServerSentEvent("", id=f"{RUN}/2.2"), thought)
+    assert not state.accept(ServerSentEvent("", id=f"{RUN}/2.2"), thought)
+    assert state.characters == 0
 
 
-def test_an_event_without_an_id_does_not_forget_the_last_one() -> None:
-    """Else a break after it would bring everything again."""
-    trail = ResumeState()
-    trail.set_run_id(RUN)
-    trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), parse_reply(chunk("Hello")))
-    assert trail.accept(ServerSentEvent("", id=""), parse_reply(chunk(" there")))
-    assert trail.last_event_id == f"{RUN}/2.5"
+def test_an_event_without_an_id_keeps_the_last_one() -> None:
+    """Otherwise a break after it would repeat everything."""
+    state = ResumeState()
+    state.set_run_id(RUN)
+    state.accept(ServerSentEvent("", id=f"{RUN}/2.5"), parse_reply(chunk("Hello")))
+    assert state.accept(ServerSentEvent("", id=""), parse_reply(chunk(" there")))
+    assert state.last_event_id == f"{RUN}/2.5"
 
 
-def test_ids_of_another_kind_are_trusted() -> None:
-    """Nothing can be compared, so nothing is dropped; the id is still where to resume."""
-    trail = ResumeState()
-    trail.set_run_id(RUN)
-    assert trail.accept(ServerSentEvent("", id="7"), parse_reply(chunk("a")))
-    assert trail.accept(ServerSentEvent("", id="7"), parse_reply(chunk("b")))
-    assert (trail.last_event_id, trail.characters, trail.is_progress("8")) == ("7", 2, False)
+def test_ids_of_another_format_are_trusted() -> None:
+    """Nothing is dropped, and the id still serves to resume."""
+    state = ResumeState()
+    state.set_run_id(RUN)
+    assert state.accept(ServerSentEvent("", id="7"), parse_reply(chunk("a")))
+    assert state.accept(ServerSentEvent("", id="7"), parse_reply(chunk("b")))
+    assert (state.last_event_id, state.characters, state.is_progress("8")) == ("7", 2, False)
 
 
-def test_a_position_moves_forward_only() -> None:
-    """What was reached before is no progress."""
-    trail = ResumeState()
-    trail.set_run_id(RUN)
-    trail.accept(ServerSentEvent("", id=f"{RUN}/2.5"), parse_reply(chunk("Hello")))
-    assert trail.is_progress(f"{RUN}/2.6")
-    assert trail.is_progress(f"{RUN}/3.0")
-    assert not trail.is_progress(f"{RUN}/2.5")
-    assert not trail.is_progress("another/9.9")
+def test_only_a_later_position_is_progress() -> None:
+    """An earlier one, or one of another run, is none."""
+    state = ResumeState()
+    state.set_run_id(RUN)
+    state.accept(ServerSentEvent("", id=f"{RUN}/2.5"), parse_reply(chunk("Hello")))
+    assert state.is_progress(f"{RUN}/2.6")
+    assert state.is_progress(f"{RUN}/3.0")
+    assert not state.is_progress(f"{RUN}/2.5")
+    assert not state.is_progress("another/9.9")

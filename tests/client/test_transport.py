@@ -1,4 +1,4 @@
-"""The transport over real sockets."""
+"""HTTP transport over real sockets."""
 
 from __future__ import annotations
 
@@ -26,61 +26,61 @@ from persona_stream.core.clock import monotonic_wall_clock
 from tests.client.fakes import STREAM_HEADERS, Exchange, FakeServer
 
 READ = Request("GET", "/api/runs/run-1/events", {"Last-Event-ID": b"run-1/2.6"}, read_timeout=10.0)
-PATIENT = 10.0
+TIMEOUT = 10.0
 
 
-def take(transport: HttpTransport) -> Message:
-    """Give the next message, which must come."""
-    message = transport.next(PATIENT)
-    assert message is not None, "nothing came"
+def receive(transport: HttpTransport) -> Message:
+    """Return the next message, failing if there is none."""
+    message = transport.next(TIMEOUT)
+    assert message is not None, "no message"
     return message
 
 
 def body(transport: HttpTransport) -> tuple[bytes, Message]:
-    """Give the rest of a response, and its last message."""
+    """Return the rest of a body, and the last message."""
     parts = []
-    while isinstance(message := take(transport), Bytes):
+    while isinstance(message := receive(transport), Bytes):
         parts.append(message.data)
     return b"".join(parts), message
 
 
 def transport_to(url: str) -> HttpTransport:
-    """Give a transport to a server."""
+    """Return a transport to a server."""
     return HttpTransport(Server(url, "secret"), monotonic_wall_clock())
 
 
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "delimited by the end of the connection"])
-def test_what_is_sent_comes_at_once(chunked: bool) -> None:
-    """Each part arrives before the next one is sent, however the body is delimited."""
+def test_bytes_are_delivered_at_once(chunked: bool) -> None:
+    """Each part arrives before the next one is sent, with and without chunked encoding."""
     arrived = threading.Semaphore(0)
 
     def handler(exchange: Exchange) -> None:
         exchange.head(chunked=chunked)
         for part in (b"one", b"two"):
             exchange.send(part)
-            assert arrived.acquire(timeout=PATIENT)
+            assert arrived.acquire(timeout=TIMEOUT)
         exchange.end()
 
     with FakeServer([handler]) as server:
         transport = transport_to(server.url)
         transport.open(READ)
-        head = take(transport)
+        head = receive(transport)
         assert isinstance(head, Head)
         assert (head.status, head.headers["x-run-id"]) == (200, "run-1")
         for part in (b"one", b"two"):
-            message = take(transport)
+            message = receive(transport)
             assert isinstance(message, Bytes)
             assert message.data == part
             arrived.release()
-        assert isinstance(take(transport), BodyFinished)
+        assert isinstance(receive(transport), BodyFinished)
     sent = server.requests[0]
     assert (sent.method, sent.path) == ("GET", "/api/runs/run-1/events")
     assert sent.headers["authorization"] == "Bearer secret"
     assert (sent.headers["last-event-id"], sent.headers["accept-encoding"]) == ("run-1/2.6", "identity")
 
 
-def test_a_proxy_may_compress() -> None:
-    """Although we ask for none, what comes compressed is read."""
+def test_a_compressed_body_is_decoded() -> None:
+    """A proxy may compress, although the client does not ask for it."""
     packed = gzip.compress(b"data: a\n\n" * 1000)
 
     def handler(exchange: Exchange) -> None:
@@ -90,7 +90,7 @@ def test_a_proxy_may_compress() -> None:
     with FakeServer([handler]) as server:
         transport = transport_to(server.url)
         transport.open(READ)
-        take(transport)
+        receive(transport)
         data, last = body(transport)
         assert data == b"data: a\n\n" * 1000
         assert isinstance(last, BodyFinished)
@@ -126,41 +126,41 @@ def _no_http(exchange: Exchange) -> None:
 
 
 @pytest.mark.parametrize("handler", [_reset, _half_a_chunk, _no_last_chunk, _short_of_its_length, _hang_up, _no_http])
-def test_a_break_is_told_from_an_end(handler: Callable[[Exchange], None]) -> None:
-    """Whatever is missing, it is a broken connection, and the thread ends."""
+def test_an_incomplete_response_is_a_broken_connection(handler: Callable[[Exchange], None]) -> None:
+    """Whichever part is missing; the thread ends."""
     with FakeServer([handler]) as server:
         transport = transport_to(server.url)
         transport.open(READ)
-        first = take(transport)
+        first = receive(transport)
         last = body(transport)[1] if isinstance(first, Head) else first
         assert isinstance(last, Broken)
         assert last.reason == "connection_lost"
 
 
-def test_a_server_that_is_not_there() -> None:
-    """The operating system's own words are kept, and not the library's."""
+def test_a_refused_connection_is_unreachable() -> None:
+    """The detail is the text of the operating system, not of the library."""
     with FakeServer([]) as server:
         url = server.url
     transport = transport_to(url)
     transport.open(READ)
-    message = take(transport)
+    message = receive(transport)
     assert isinstance(message, Broken)
     assert (message.reason, message.detail) == ("unreachable", "Connection refused")
 
 
-def test_a_name_that_does_not_exist() -> None:
-    """The same for a name, be it unknown or impossible."""
+def test_an_unknown_host_name_is_unreachable() -> None:
+    """And so is an invalid one."""
     for url in ("http://name.invalid", f"http://{'x' * 100}.invalid"):
         transport = transport_to(url)
         transport.open(READ)
-        message = take(transport)
+        message = receive(transport)
         assert isinstance(message, Broken)
         assert message.reason == "unreachable"
 
 
 @pytest.mark.parametrize("begun", [True, False])
 def test_silence_breaks_a_connection(begun: bool) -> None:
-    """A cable that was pulled says nothing; before the response, and in the middle of it."""
+    """Before the response, and in the middle of it."""
 
     def handler(exchange: Exchange) -> None:
         if begun:
@@ -170,29 +170,29 @@ def test_silence_breaks_a_connection(begun: bool) -> None:
     with FakeServer([handler]) as server:
         transport = transport_to(server.url)
         transport.open(Request("GET", "/", read_timeout=0.2))
-        message = take(transport)
+        message = receive(transport)
         if begun:
             assert isinstance(message, Head)
-            message = take(transport)
+            message = receive(transport)
         assert isinstance(message, Broken)
         assert message.reason == "silence"
 
 
-def test_plain_http_where_tls_is_expected() -> None:
-    """It is said to be about security, because trying again does not help."""
+def test_plain_http_instead_of_tls_is_a_tls_error() -> None:
+    """It is not retried."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         transport = transport_to(f"https://127.0.0.1:{listener.getsockname()[1]}")
         transport.open(READ)
         connection, _ = listener.accept()
         with connection:
             connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-            message = take(transport)
+            message = receive(transport)
     assert isinstance(message, Broken)
     assert message.reason == "tls"
 
 
 def test_a_redirect_is_not_followed() -> None:
-    """The token and the question go where they were sent, and nowhere else."""
+    """Token and question go to the configured server only."""
 
     def handler(exchange: Exchange) -> None:
         exchange.answer(302, {}, {"location": "http://127.0.0.1:1/"})
@@ -200,7 +200,7 @@ def test_a_redirect_is_not_followed() -> None:
     with FakeServer([handler]) as server:
         transport = transport_to(server.url)
         transport.open(READ)
-        message = take(transport)
+        message = receive(transport)
         assert isinstance(message, Head)
         assert (message.status, message.headers["location"]) == (302, "http://127.0.0.1:1/")
         body(transport)
@@ -208,19 +208,19 @@ def test_a_redirect_is_not_followed() -> None:
 
 
 def test_a_netrc_does_not_replace_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """requests would, if the token were a plain header."""
+    """requests overwrites a plain Authorization header."""
     (tmp_path / "netrc").write_text("machine 127.0.0.1 login x password y\n", encoding="ascii")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     with FakeServer([lambda exchange: exchange.answer(200, {})]) as server:
         transport = transport_to(server.url)
         transport.open(READ)
-        take(transport)
+        receive(transport)
         body(transport)
     assert server.requests[0].headers["authorization"] == "Bearer secret"
 
 
-def test_a_new_request_forgets_the_old_one() -> None:
-    """Its messages do not get into the new one's, and its connection is closed at once."""
+def test_a_new_request_drops_the_old_one() -> None:
+    """No message of the old one is delivered, and its connection is closed at once."""
 
     def endless(exchange: Exchange) -> None:
         exchange.head()
@@ -230,14 +230,14 @@ def test_a_new_request_forgets_the_old_one() -> None:
     with FakeServer([endless, lambda exchange: exchange.answer(200, {"new": True})]) as server:
         transport = transport_to(server.url)
         transport.open(READ)
-        take(transport)
+        receive(transport)
         transport.open(READ)
-        take(transport)
+        receive(transport)
         assert body(transport)[0] == b'{"new": true}'
         transport.close()
 
 
-def test_an_interruption_is_heard_in_the_middle_of_silence() -> None:
+def test_an_interruption_is_delivered_during_silence() -> None:
     """It does not wait for the next message."""
 
     def silent(exchange: Exchange) -> None:
@@ -247,22 +247,22 @@ def test_an_interruption_is_heard_in_the_middle_of_silence() -> None:
     with FakeServer([silent]) as server:
         transport = transport_to(server.url)
         transport.open(READ)
-        take(transport)
+        receive(transport)
         threading.Timer(0.05, transport.interrupt).start()
-        assert isinstance(transport.next(PATIENT), TransportInterrupted)
+        assert isinstance(transport.next(TIMEOUT), TransportInterrupted)
         transport.close()
 
 
-def test_nothing_comes_in_vain() -> None:
-    """Without a connection there is nothing to wait for, and the time is kept."""
+def test_without_a_connection_next_waits_for_the_timeout() -> None:
+    """And returns nothing."""
     transport = transport_to("http://127.0.0.1:1")
     before = time.monotonic()
     assert transport.next(0.05) is None
     assert time.monotonic() - before >= 0.05
 
 
-def test_a_slow_reader_holds_the_server_back() -> None:
-    """What is not taken stays with the server, and does not fill our memory."""
+def test_a_slow_reader_applies_backpressure() -> None:
+    """Unread data stays with the server and does not fill memory."""
     sent = []
 
     def flood(exchange: Exchange) -> None:
@@ -274,7 +274,7 @@ def test_a_slow_reader_holds_the_server_back() -> None:
     with FakeServer([flood]) as server:
         transport = transport_to(server.url)
         transport.open(READ)
-        take(transport)
+        receive(transport)
         before = -1
         while before != len(sent):
             before = len(sent)
