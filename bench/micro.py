@@ -1,4 +1,4 @@
-"""What the parts cost: an event told and encoded, an answer cut into pieces.
+"""Cost of single parts: an event projected and encoded, an answer chunked.
 
 Run as ``python -m bench.micro``; it writes one line of JSON. Nothing is served.
 """
@@ -6,7 +6,7 @@ Run as ``python -m bench.micro``; it writes one line of JSON. Nothing is served.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -17,10 +17,10 @@ from persona_stream.chunking.registry import get_chunker
 from persona_stream.core.events import Wait
 from persona_stream.core.facts import Accepted, Answered, Entry, Started, TextDelta
 from persona_stream.core.projection import SMART, StreamProjection, SubscriptionOptions
-from persona_stream.protocols.anthropic.encoder import AnthropicEncoder
-from persona_stream.protocols.base import EventEncoder
-from persona_stream.protocols.native.encoder import NativeEncoder
-from persona_stream.protocols.openai.encoder import OpenAIEncoder
+from persona_stream.core.sse import encode
+from persona_stream.protocols.base import EncoderOptions, WireProtocol
+from persona_stream.protocols.native.protocol import NATIVE
+from persona_stream.protocols.registry import PROTOCOLS
 
 REPEATS: Final = 15
 AT_LEAST: Final = 0.02
@@ -42,8 +42,9 @@ _ACCEPTED: Final = Accepted(
 
 
 def _best(work: Callable[[], object]) -> float:
-    """Give the microseconds of the fastest of several repeats: the others were disturbed."""
-    times, spent = 1, 0.0
+    """Return the microseconds of the fastest of several repeats: the others were disturbed."""
+    times = 1
+    spent = 0.0
     while spent < AT_LEAST:
         times *= 2
         spent = _seconds(work, times)
@@ -57,56 +58,62 @@ def _seconds(work: Callable[[], object], times: int) -> float:
     return time.perf_counter() - begun
 
 
-def _tell() -> tuple[Callable[[], int], int]:
-    """Give the work of telling and encoding a whole run to one reader, and how many events that is."""
+_OPTIONS: Final = EncoderOptions(style=SMART, locale="zh", events_url=f"/api/runs/{_ACCEPTED.run_id}/events?ticket=abc")
+
+
+def _project() -> tuple[Callable[[], int], int]:
+    """Return the work of projecting and encoding a whole run for one subscriber, and its number of events."""
     journal = [Entry(0.0, _ACCEPTED), Entry(0.0, Started()), Entry(10.0, Answered(ANSWER))]
-    reader = SubscriptionOptions(SMART, get_chunker("characters"), "zh")
-    dialect = NativeEncoder(_ACCEPTED.run_id, f"/api/runs/{_ACCEPTED.run_id}/events?ticket=abc", SMART, "zh")
+    options = SubscriptionOptions(SMART, get_chunker("characters"), "zh")
+    encoder = NATIVE.encoder(journal, _OPTIONS)
 
     def work() -> int:
-        # Later than everything is due: nothing waits, so that only the work is timed.
-        told = (event for event in StreamProjection(journal, reader, lambda: 1000.0) if not isinstance(event, Wait))
-        return sum(len(dialect.encode(event)) > 0 for event in told)
+        count = 0
+        # Everything is overdue: nothing waits, so that only the work is timed.
+        for step in StreamProjection(journal, options, lambda: 1000.0):
+            if not isinstance(step, Wait):
+                for message in encoder.encode(step):
+                    count += len(encode(message)) > 0
+        return count
 
     return work, work()
 
 
-def _relay(dialect: Callable[[Sequence[Entry]], EventEncoder]) -> tuple[Callable[[], int], int]:
-    """Give the work of encoding an answer in deltas, and how many there are."""
-    told = [Entry(0.0, TextDelta(word + " ")) for word in ANSWER.split()]
-    journal = [Entry(0.0, _ACCEPTED), Entry(0.0, Started()), *told, Entry(10.0, Answered(""))]
-    reader = SubscriptionOptions(SMART, get_chunker("words"), "zh")
-
-    events = [event for event in StreamProjection(journal, reader, lambda: 1000.0) if not isinstance(event, Wait)]
+def _encode_deltas(protocol: WireProtocol) -> tuple[Callable[[], int], int]:
+    """Return the work of encoding an answer in deltas, and the number of deltas."""
+    deltas = [Entry(0.0, TextDelta(word + " ")) for word in ANSWER.split()]
+    journal = [Entry(0.0, _ACCEPTED), Entry(0.0, Started()), *deltas, Entry(10.0, Answered(""))]
+    options = SubscriptionOptions(SMART, get_chunker("words"), "zh")
+    steps = StreamProjection(journal, options, lambda: 1000.0)
+    events = [step for step in steps if not isinstance(step, Wait)]
 
     def work() -> int:
-        speak = dialect(journal)
-        return sum(len(speak.encode(event)) > 0 for event in events)
+        encoder = protocol.encoder(journal, _OPTIONS)
+        count = 0
+        for event in events:
+            for message in encoder.encode(event):
+                count += len(encode(message)) > 0
+        return count
 
-    return work, len(told)
+    return work, len(deltas)
 
 
-def _cut(name: str) -> Callable[[], int]:
-    """Give the work of cutting the text."""
+def _chunk(name: str) -> Callable[[], int]:
+    """Return the work of chunking the text."""
     chunk = get_chunker(name)
     return lambda: len(list(chunk(TEXT)))
 
 
 def run() -> list[Part]:
-    """Time every part."""
-    work, events = _tell()
-    found = [Part("one event: told by the script and encoded by the native dialect", _best(work) / events)]
-    dialects: dict[str, Callable[[Sequence[Entry]], EventEncoder]] = {
-        "the native dialect": lambda journal: NativeEncoder(_ACCEPTED.run_id, "/", SMART, "zh"),
-        "OpenAI's dialect": OpenAIEncoder,
-        "Anthropic's dialect": AnthropicEncoder,
-    }
-    for name, dialect in dialects.items():
-        work, deltas = _relay(dialect)
-        found.append(Part(f"one delta encoded by {name}", _best(work) / deltas))
+    """Measure every part."""
+    work, events = _project()
+    parts = [Part("one event projected and encoded by the native protocol", _best(work) / events)]
+    for name, protocol in PROTOCOLS.items():
+        work, deltas = _encode_deltas(protocol)
+        parts.append(Part(f"one delta encoded by the protocol {name}", _best(work) / deltas))
     for name in ("characters", "words", "sentences"):
-        found.append(Part(f"{len(TEXT)} characters cut by {name}", _best(_cut(name))))
-    return found
+        parts.append(Part(f"{len(TEXT)} characters chunked by {name}", _best(_chunk(name))))
+    return parts
 
 
 if __name__ == "__main__":

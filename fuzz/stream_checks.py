@@ -20,7 +20,7 @@ def check(body: bytes) -> None:
 
 
 def _ends(event: ServerSentEvent) -> bool:
-    if event.data == "[DONE]":
+    if event.data == b"[DONE]":
         return True
     told = json.loads(event.data)
     return told.get("is_complete") is True or told.get("type") in ("message_stop", "error")

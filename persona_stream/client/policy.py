@@ -137,7 +137,7 @@ def _foreign(head: Head) -> Fail:
 
 
 def _retry_after(head: Head, now: float) -> float | None:
-    return parse_retry_after(head.headers.get("retry-after"), now)
+    return parse_retry_after(head.headers.get("retry-after"))
 
 
 Jitter = Callable[[], float]

@@ -141,7 +141,7 @@ class RawEventRenderer:
         """Write the event of this update."""
         match update:
             case Received(event=event) if event is not None:
-                text = f"id={event.id} {event.data}"
+                text = f"id={event.id} {event.data.decode()}"
             case Reconnecting(code=code, wait=wait):
                 text = self._texts.reconnecting(code, wait)
             case _:

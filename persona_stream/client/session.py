@@ -252,7 +252,7 @@ class Session:
                 case Fail() as end:
                     return end
                 case Finish(reply=reply):
-                    self._state.accept(ServerSentEvent(""), reply)
+                    self._state.accept(ServerSentEvent(), reply)
                     yield Received(reply)
                     return policy.conclude(reply)
                 case FetchResult():
@@ -306,7 +306,7 @@ class Session:
             self._min_delay = decoder.retry or self._min_delay
             for event in events:
                 # The protocol has no named events; some proxies send pings as such.
-                if event.type != "message":
+                if event.event:
                     continue
                 reply = parse_json(event.data)
                 if reply is None:

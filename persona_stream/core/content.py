@@ -65,7 +65,7 @@ class ProviderFields:
         fields: the fields; only the provider adapter and the encoder of that protocol interpret them.
     """
 
-    dialect: Literal["openai", "anthropic"]
+    dialect: str
     fields: Mapping[str, Any]
 
 

@@ -1,4 +1,7 @@
-"""What a reader gets, before any dialect gives it a form. Each says the position that the reader has with it."""
+"""Events that a subscriber receives, before a protocol encodes them.
+
+Each event carries the position that the subscriber has reached with it.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,8 @@ from persona_stream.core.cursor import Position
 from persona_stream.core.facts import Answered, FailureCode
 
 
-class RunOpened(Struct, frozen=True):
-    """The run exists, and these are its terms."""
+class RunOpened(Struct, frozen=True, gc=False):
+    """Opening event with the terms of the run; ``interval``, ``deadline`` and ``resume_for`` in seconds."""
 
     position: Position
     conversation_id: str
@@ -18,17 +21,24 @@ class RunOpened(Struct, frozen=True):
     resume_for: float
 
 
-class QueuePosition(Struct, frozen=True):
-    """The run waits for a place: the how many-th it is, for how long it has waited, and how long it may still."""
+class QueuePosition(Struct, frozen=True, gc=False):
+    """Progress of a queued run.
+
+    Attributes:
+        position: Position of the subscriber.
+        queue_position: Position of the run in the queue; 1 is next.
+        elapsed: Seconds in the queue.
+        eta: Estimated seconds until the run starts, if known.
+    """
 
     position: Position
-    place: int
+    queue_position: int
     elapsed: float
     eta: float | None = None
 
 
-class Progress(Struct, frozen=True):
-    """The backend is at work. ``eta`` is in seconds, when one is known."""
+class Progress(Struct, frozen=True, gc=False):
+    """Progress of a running run; ``elapsed`` and ``eta`` in seconds, ``eta`` if one is known."""
 
     position: Position
     message: str
@@ -37,24 +47,29 @@ class Progress(Struct, frozen=True):
     eta: float | None = None
 
 
-class AnswerReady(Struct, frozen=True):
-    """The answer begins."""
+class AnswerReady(Struct, frozen=True, gc=False):
+    """Start of the answer, ``seconds`` after the run started."""
 
     position: Position
     seconds: float
 
 
-class ReasoningChunk(Struct, frozen=True):
-    """A part of the reasoning."""
+class ReasoningChunk(Struct, frozen=True, gc=False):
+    """Part of the reasoning."""
 
     position: Position
     text: str
 
 
-class TextChunk(Struct, frozen=True):
-    """A part of the answer.
+class TextChunk(Struct, frozen=True, gc=False):
+    """Part of the answer.
 
-    ``delivered`` counts the characters up to and with this piece; ``total`` is the answer's length, once known.
+    Attributes:
+        position: Position of the subscriber.
+        text: The chunk; never empty.
+        number: Number of the chunk, from 1.
+        delivered: Characters of the answer up to and including this chunk.
+        total: Length of the answer in characters, once known.
     """
 
     position: Position
@@ -65,15 +80,15 @@ class TextChunk(Struct, frozen=True):
 
 
 class Completed(Struct, frozen=True):
-    """There is no more of the answer, and ``ending`` says why, and what the client is to do now."""
+    """Successful end; ``seconds`` counts from the request, ``ending`` has usage and finish reason."""
 
     position: Position
     seconds: float
     ending: Answered
 
 
-class RunFailed(Struct, frozen=True):
-    """There will be no more, and the answer is not whole."""
+class RunFailed(Struct, frozen=True, gc=False):
+    """Failed end; ``message`` is the text for the client, ``elapsed`` the seconds since the start."""
 
     position: Position
     code: FailureCode
@@ -84,7 +99,7 @@ class RunFailed(Struct, frozen=True):
 Event = RunOpened | QueuePosition | Progress | AnswerReady | ReasoningChunk | TextChunk | Completed | RunFailed
 
 
-class Wait(Struct, frozen=True):
-    """Nothing is due before this moment, unless a new fact comes first."""
+class Wait(Struct, frozen=True, gc=False):
+    """No event is due before the moment ``until`` unless a new fact arrives."""
 
     until: float

@@ -1,18 +1,20 @@
-"""The product on one page: stream = script(facts, time).
+"""The projection of a run for one subscriber: ``stream = projection(facts, time)``.
 
-A script reads a run's journal and a clock, and says what a reader gets and when. It never blocks: it yields an
-event to send now, or ``Wait(until)``, and whoever drives it waits for that moment or for the next fact, whichever
-is first. Everything is derived, so any reader may join at any moment, from any position, with any chunking.
+A projection reads the journal of a run and a clock, and yields the events that are due, or ``Wait(until)``. It never
+blocks: the caller waits for that moment or for the next fact, whichever comes first. Everything is derived from the
+facts, so a subscriber may join at any moment, from any position, with any chunking.
 
-Its laws: the texts of a reader's pieces, joined, are the rest of the answer from its position; positions never
-fall; past progress is never replayed; what is overdue comes at once; the last event is the ending, and there is one.
+Invariants:
 
-The three manners of streaming, which differ by their numbers alone.
+- The chunks of one subscriber, joined, are the answer from its start position on.
+- Positions never decrease.
+- Past progress is not replayed; overdue events are yielded at once.
+- The last event is the final one, and there is exactly one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -50,13 +52,13 @@ from persona_stream.core.query import Locale
 
 
 class StreamStyle(Struct, frozen=True):
-    """Hold the numbers of one manner of streaming.
+    """Parameters of a style of streaming.
 
     Attributes:
-        name: what clients call it.
-        interval: seconds between two progress events.
-        chunking: the chunker used unless the request names one.
-        pause: seconds between two pieces of the answer.
+        name: Name of the style in requests.
+        interval: Seconds between progress events.
+        chunking: Chunker used unless the request names one.
+        pause: Seconds between chunks of the answer.
     """
 
     name: str
@@ -73,7 +75,15 @@ STYLES = {style.name: style for style in (BASIC, ADVANCED, SMART)}
 
 
 class SubscriptionOptions(Struct, frozen=True):
-    """Say how somebody reads a run: in what style, cut how, in which language, and from where."""
+    """Options of one subscription.
+
+    Attributes:
+        style: Style of the stream.
+        chunk: Chunker of the answer.
+        locale: Language of status texts.
+        start: Position after which the stream starts.
+        reasoning: Whether reasoning is sent.
+    """
 
     style: StreamStyle
     chunk: Chunker
@@ -83,175 +93,202 @@ class SubscriptionOptions(Struct, frozen=True):
 
 
 class StreamProjection:
-    """Tell one run to one reader. Iterate it once; ``journal`` may grow meanwhile."""
+    """Events of one run for one subscriber. Iterate once; the journal may grow meanwhile."""
 
     __slots__ = (
-        "_accepted_at", "_clock", "_delivered", "_estimate", "_held", "_journal", "_next_tick",
-        "_number", "_position", "_queued", "_reader", "_sent", "_shift", "_started", "_started_at", "_taken",
-        "_text_began",
+        "_accepted_at", "_clock", "_clock_offset", "_delivered", "_facts_read", "_has_sent", "_has_text", "_held_text",
+        "_is_started", "_journal", "_next_progress", "_number", "_options", "_position", "_progress", "_queued",
+        "_started_at",
     )  # fmt: skip
 
-    def __init__(self, journal: Sequence[Entry], reader: SubscriptionOptions, clock: Clock) -> None:
-        self._journal, self._reader, self._clock = journal, reader, clock
-        self._position = reader.start
-        self._taken = 0  # facts looked at
-        self._delivered = self._number = 0  # characters and pieces of the answer that the reader has
-        self._held = ""  # the end of the last delta: the next one may belong to the same grapheme
-        self._sent = self._started = self._text_began = False
-        self._queued: Queued | None = None  # while it waits for a place
-        self._shift = self._accepted_at = self._started_at = self._next_tick = 0.0
+    def __init__(self, journal: Sequence[Entry], options: SubscriptionOptions, clock: Clock) -> None:
+        self._journal = journal
+        self._options = options
+        self._clock = clock
+        self._position = options.start
+        self._facts_read = 0
+        self._delivered = 0  # characters of the answer that the subscriber has
+        self._number = 0  # chunks of the answer that the subscriber has
+        self._held_text = ""  # end of the last delta: the next one may continue its grapheme
+        self._has_sent = False
+        self._has_text = False
+        self._is_started = False
+        self._queued: Queued | None = None  # while the run is queued
+        self._clock_offset = 0.0
+        self._accepted_at = 0.0
+        self._started_at = 0.0
+        self._next_progress = 0.0
 
     def __iter__(self) -> Iterator[Event | Wait]:
-        """Yield what is due, and ``Wait`` when nothing is, until the ending."""
+        """Yield the events that are due, and ``Wait`` when none is, until the final event."""
         while True:
-            while self._taken < len(self._journal):
-                entry, self._taken = self._journal[self._taken], self._taken + 1
-                # A moment from our future was written by a machine whose clock is ahead: follow that clock.
-                self._shift = max(self._shift, entry.at - self._clock())
+            while self._facts_read < len(self._journal):
+                entry = self._journal[self._facts_read]
+                self._facts_read += 1
+                # An entry from the future was written by a machine whose clock is ahead: follow that clock.
+                self._clock_offset = max(self._clock_offset, entry.at - self._clock())
                 for event in self._project(entry.at, entry.fact):
-                    self._sent = True
+                    self._has_sent = True
                     yield event
                 if is_ending(entry.fact):
                     return
-            if not self._started and self._queued is None:
-                yield Wait(self._clock() + self._reader.style.interval)
+            if not self._is_started and self._queued is None:
+                yield Wait(self._clock() + self._options.style.interval)
                 continue
-            if not self._sent or self._clock() >= self._next_tick - self._shift:
-                self._sent = True
-                yield self._tick() if self._queued is None else self._queuing(self._queued)
-            yield Wait(self._next_tick - self._shift)
+            if not self._has_sent or self._clock() >= self._next_progress - self._clock_offset:
+                self._has_sent = True
+                yield self._progress_event() if self._queued is None else self._queue_event(self._queued)
+            yield Wait(self._next_progress - self._clock_offset)
 
-    def _project(self, at: float, fact: object) -> Iterator[Event | Wait]:
+    def _project(self, at: float, fact: object) -> Iterable[Event | Wait]:
         match fact:
-            case Accepted():
-                self._accepted_at = self._started_at = at
-                self._estimate = ProgressTracker(fact.deadline)
-                if self._advance():
-                    interval = self._reader.style.interval
-                    yield RunOpened(self._position, fact.conversation_id, interval, fact.deadline, fact.resume_for)
-            case Queued():
-                first, self._queued = self._queued is None, fact
-                self._advance()
-                if first:
-                    self._next_tick = at
-            case Started():
-                self._started, self._started_at, self._queued = True, at, None
-                self._next_tick = at + self._reader.style.interval
-                if self._advance():
-                    message = status_text(self._reader.style.name, 0, self._reader.locale)
-                    yield Progress(self._position, message, START_PERCENT, 0.0)
-            case ProgressReported():
-                self._estimate.report(fact, at - self._started_at)
-                self._advance()
-            case ReasoningDelta(text=text):
-                yield from self._release()
-                yield from self._thoughts(text)
             case TextDelta(text=text):
-                yield from self._delta(at, text)
+                return self._text_delta(at, text)
             case Answered():
-                yield from self._answer(at, fact)
-                yield Completed(Position(self._taken, 0), at - self._accepted_at, fact)
+                return self._answer(at, fact)
+            case ReasoningDelta(text=text):
+                return self._reasoning(text)
+            case Accepted():
+                self._accepted_at = at
+                self._started_at = at
+                self._progress = ProgressTracker(fact.deadline)
+                if self._advance():
+                    opened = RunOpened(
+                        self._position,
+                        fact.conversation_id,
+                        interval=self._options.style.interval,
+                        deadline=fact.deadline,
+                        resume_for=fact.resume_for,
+                    )
+                    return (opened,)
+            case Queued():
+                if self._queued is None:
+                    self._next_progress = at
+                self._queued = fact
+                self._advance()
+            case Started():
+                self._is_started = True
+                self._started_at = at
+                self._queued = None
+                self._next_progress = at + self._options.style.interval
+                if self._advance():
+                    message = status_text(self._options.style.name, 0, self._options.locale)
+                    return (Progress(self._position, message, START_PERCENT, elapsed=0.0),)
+            case ProgressReported():
+                self._progress.report(fact, at - self._started_at)
+                self._advance()
             case Failed(code=code, text=text):
-                yield from self._release()
-                message = error_text(code, text, self._reader.locale)
-                yield RunFailed(Position(self._taken, 0), code, message, at - self._started_at)
+                message = error_text(code, text, self._options.locale)
+                failed = RunFailed(Position(self._facts_read, 0), code, message, elapsed=at - self._started_at)
+                return (*self._flush_held_text(), failed)
+        return ()
 
     def _now(self) -> float:
-        return self._clock() + self._shift
+        return self._clock() + self._clock_offset
 
     def _advance(self) -> bool:
-        """Move on past a fact without text; tell whether the reader did not have it yet."""
-        if self._position >= (self._taken, 0):
+        """Advance past a fact without text; return whether it is new to the subscriber."""
+        if self._position >= (self._facts_read, 0):
             return False
-        if not self._held:  # text that is held back has its place before this fact
-            self._position = Position(self._taken, 0)
+        if not self._held_text:  # held text comes before this fact
+            self._position = Position(self._facts_read, 0)
         return True
 
-    def _had(self, text: str) -> int:
-        """Count the characters of the current fact's text that the reader came with."""
-        facts, characters = self._reader.start
-        if self._taken > facts + 1:
+    def _already_held(self, text: str) -> int:
+        """Return how many characters of the current fact's text the subscriber had at the start."""
+        facts, characters = self._options.start
+        if self._facts_read > facts + 1:
             return 0
-        return characters if self._taken == facts + 1 else len(text)
+        return characters if self._facts_read == facts + 1 else len(text)
 
-    def _queuing(self, queued: Queued) -> QueuePosition:
-        self._next_tick = self._now() + self._reader.style.interval
-        return QueuePosition(self._position, queued.position, max(0.0, self._now() - self._accepted_at), queued.eta)
+    def _queue_event(self, queued: Queued) -> QueuePosition:
+        now = self._now()
+        self._next_progress = now + self._options.style.interval
+        elapsed = max(0.0, now - self._accepted_at)
+        return QueuePosition(self._position, queued.position, elapsed, queued.eta)
 
-    def _tick(self) -> Progress:
-        style, elapsed = self._reader.style, max(0.0, self._now() - self._started_at)
-        steps = int(elapsed / style.interval + 1e-6)
-        # On the beat that every reader shares; but in a pause of a text, an interval after it.
-        self._next_tick = (
-            self._now() + style.interval if self._text_began else (self._started_at + (steps + 1) * style.interval)
-        )
-        message = self._estimate.message or status_text(style.name, steps, self._reader.locale)
-        percent = 100 if self._text_began else self._estimate.percent(elapsed)
-        return Progress(self._position, message, percent, elapsed, self._estimate.eta(elapsed))
+    def _progress_event(self) -> Progress:
+        style = self._options.style
+        now = self._now()
+        elapsed = max(0.0, now - self._started_at)
+        ticks = int(elapsed / style.interval + 1e-6)
+        if self._has_text:
+            # The answer pauses: an interval after its last text.
+            self._next_progress = now + style.interval
+        else:
+            # At multiples of the interval, the same for all subscribers.
+            self._next_progress = self._started_at + (ticks + 1) * style.interval
+        message = self._progress.message or status_text(style.name, ticks, self._options.locale)
+        percent = 100 if self._has_text else self._progress.percent(elapsed)
+        return Progress(self._position, message, percent, elapsed, self._progress.eta(elapsed))
 
-    def _begin_text(self, at: float) -> Iterator[Event]:
-        """Say once that the answer begins, to a reader that has none of it."""
-        if not self._text_began:
-            self._text_began = True
+    def _start_text(self, at: float) -> Iterator[Event]:
+        """Yield ``AnswerReady`` once, unless the subscriber already has text."""
+        if not self._has_text:
+            self._has_text = True
             if not self._delivered:
                 yield AnswerReady(self._position, at - self._started_at)
 
-    def _piece(self, position: Position, text: str, total: int | None) -> TextChunk:
+    def _chunk(self, position: Position, text: str, total: int | None) -> TextChunk:
         self._position = position
         self._number += 1
         self._delivered += len(text)
         return TextChunk(position, text, self._number, self._delivered, total)
 
-    def _thoughts(self, text: str) -> Iterator[Event]:
-        had = self._had(text)
-        if self._reader.reasoning:
-            for piece in self._reader.chunk(text[had:]):
-                had += len(piece)
-                self._position = Position(self._taken - 1, had)
-                yield ReasoningChunk(self._position, piece)
+    def _reasoning(self, text: str) -> Iterator[Event]:
+        yield from self._flush_held_text()
+        characters = self._already_held(text)
+        if self._options.reasoning:
+            for chunk in self._options.chunk(text[characters:]):
+                characters += len(chunk)
+                self._position = Position(self._facts_read - 1, characters)
+                yield ReasoningChunk(self._position, chunk)
         self._advance()
 
-    def _delta(self, at: float, text: str) -> Iterator[Event]:
-        """Send a delta as it comes, but for its last grapheme, which the next delta may still change."""
-        had = self._had(text)
-        if had:
-            self._delivered += had
-            if had == len(text):
+    def _text_delta(self, at: float, text: str) -> Iterator[Event]:
+        """Yield a delta except for its last grapheme, which the next delta may continue."""
+        already_held = self._already_held(text)
+        if already_held:
+            self._delivered += already_held
+            if already_held == len(text):
                 self._number += 1
-                self._text_began = True
+                self._has_text = True
                 return
-        yield from self._begin_text(at)
-        before = len(self._held)
-        text = self._held + text[had:]
+        yield from self._start_text(at)
+        held_before = len(self._held_text)
+        text = self._held_text + text[already_held:]
         cut = graphemes.enclosing_boundaries(text, 0, len(text) - 1)[0] if len(text) > 1 else 0
-        self._held = text[cut:]
+        self._held_text = text[cut:]
         if cut:
-            yield self._piece(Position(self._taken - 1, had + cut - before), text[:cut], None)
-            self._next_tick = max(self._next_tick, self._now() + self._reader.style.interval)
+            yield self._chunk(Position(self._facts_read - 1, already_held + cut - held_before), text[:cut], None)
+            self._next_progress = max(self._next_progress, self._now() + self._options.style.interval)
 
-    def _release(self) -> Iterator[Event]:
-        """Send what was held back, since nothing can join it any more."""
-        if self._held:
-            text, self._held = self._held, ""
-            yield self._piece(Position(self._taken - 1, 0), text, None)
+    def _flush_held_text(self) -> Iterator[Event]:
+        """Yield the held text: nothing can continue it any more."""
+        if self._held_text:
+            text = self._held_text
+            self._held_text = ""
+            yield self._chunk(Position(self._facts_read - 1, 0), text, None)
 
     def _answer(self, at: float, fact: Answered) -> Iterator[Event | Wait]:
-        """Deliver what is left of the answer piece by piece, at its pace, and all that is overdue at once."""
-        had = self._had(fact.text)
-        self._delivered += had
-        yield from self._begin_text(at)
-        before = len(self._held)
-        text, self._held = self._held + fact.text, ""
-        total = self._delivered - had + len(text)
-        pieces = list(self._reader.chunk(text))
+        """Yield the rest of the answer in paced chunks, and overdue chunks at once."""
+        already_held = self._already_held(fact.text)
+        self._delivered += already_held
+        yield from self._start_text(at)
+        held_before = len(self._held_text)
+        text = self._held_text + fact.text
+        self._held_text = ""
+        total = self._delivered - already_held + len(text)
+        chunks = list(self._options.chunk(text))
         end = 0
-        for piece, moment in zip(pieces, schedule_chunks(pieces, self._reader.style.pause), strict=True):
-            end += len(piece)
-            if end <= had:
+        for chunk, delay in zip(chunks, schedule_chunks(chunks, self._options.style.pause), strict=True):
+            end += len(chunk)
+            if end <= already_held:
                 self._number += 1
                 continue
-            due = at + moment - self._shift
+            due = at + delay - self._clock_offset
             while self._clock() < due:
                 yield Wait(due)
-            new = piece[-(end - had) :]  # all of it, unless the reader came with a part
-            yield self._piece(Position(self._taken - 1, end - before), new, total)
+            unsent = chunk[-(end - already_held) :]  # the whole chunk unless the subscriber started within it
+            yield self._chunk(Position(self._facts_read - 1, end - held_before), unsent, total)
+        yield Completed(Position(self._facts_read, 0), at - self._accepted_at, fact)

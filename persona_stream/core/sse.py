@@ -1,147 +1,164 @@
-"""Server-sent events, as WHATWG's HTML standard defines them, written to bytes.
+"""Server-Sent Events: encoder and incremental decoder, and the Retry-After header.
 
-Read Server-Sent Events from bytes, as they come.
+Invariants:
 
-The law: how the bytes are cut into chunks never changes the events. The rules are those of the WHATWG HTML
-standard, "Interpreting an event stream": an event that is not closed by a blank line never happened.
+- Decoding: how the bytes are split into chunks never changes the events.
+- Decoding: an event without its closing blank line is never dispatched.
 
-When to ask again, as a server says it in ``Retry-After``.
-
-Source: RFC 9110, 10.2.3; its dates are read in every form that mail has, too.
+Sources: WHATWG HTML, "Interpreting an event stream"; RFC 9110, 10.2.3 (Retry-After).
 """
 
 from __future__ import annotations
 
 import codecs
 import re
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+from collections.abc import Iterable
 
 from msgspec import Struct
+from urllib3.exceptions import InvalidHeader
+from urllib3.util import Retry
 
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
+MEDIA_TYPE = "text/event-stream"
 
-# Legal inside a line, but naive clients split a text on them as on a newline. Inside JSON an escape says the same.
-_LINE_ENDS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
+_LINE_FEED = 0x0A  # an int: searching bytes for one is several times faster than for b"\n"
+
+# Legal within a line, but simple clients split lines on them. In JSON, an escape means the same character.
+_LINE_SEPARATORS = ((b"\xe2\x80\xa8", b"\\u2028"), (b"\xe2\x80\xa9", b"\\u2029"), (b"\xc2\x85", b"\\u0085"))
+
+
+class EventTooLarge(ValueError):
+    """An event that exceeds the decoder's size limit."""
+
+
+class ServerSentEvent(Struct, frozen=True, gc=False):
+    """One message of an event stream.
+
+    Attributes:
+        data: UTF-8 payload, without carriage returns.
+        event: Event name; empty for the default name, ``message``.
+        id: When encoding, the event id, if any. When decoded, the last event id after this event: ids persist.
+        comment: Text for a comment line before the event. With empty ``data``, the message is the comment alone.
+            Decoders drop comments.
+    """
+
+    data: bytes = b""
+    event: str = ""
+    id: str = ""
+    comment: str = ""
+
+
+def encode(message: ServerSentEvent) -> bytes:
+    """Return the bytes of one message.
+
+    No blank line follows a comment without data: some decoders parse an empty event there.
+    """
+    data = message.data
+    if _LINE_FEED in data:
+        data = data.replace(b"\n", b"\ndata: ")
+    if message.comment:
+        fields = f": {' '.join(message.comment.split())}\n"
+        if not data:
+            return fields.encode("utf-8", "replace")
+        if message.event:
+            fields += f"event: {message.event}\n"
+    elif message.event:
+        fields = f"event: {message.event}\n"
+    elif message.id:
+        return b"id: %b\ndata: %b\n\n" % (message.id.encode(), data)
+    else:
+        return b"data: %b\n\n" % data
+    if message.id:
+        fields += f"id: {message.id}\n"
+    return b"%bdata: %b\n\n" % (fields.encode("utf-8", "replace"), data)
+
+
+def encode_all(messages: Iterable[ServerSentEvent]) -> bytes:
+    """Return the bytes of several messages."""
+    return b"".join(map(encode, messages))
 
 
 def escape_line_separators(body: bytes) -> bytes:
-    """Escape what naive clients take for the end of a line: U+2028, U+2029 and U+0085."""
-    if body.isascii():
+    """Return JSON with U+2028, U+2029 and U+0085 escaped: simple clients split lines on them."""
+    if 0xE2 not in body and 0xC2 not in body:  # their first bytes
         return body
-    for raw, escaped in _LINE_ENDS:
+    for raw, escaped in _LINE_SEPARATORS:
         if raw in body:
             body = body.replace(raw, escaped)
     return body
 
 
-def event(body: bytes, event_id: bytes) -> bytes:
-    """Frame one event: ``body`` is JSON, which cannot hold a newline."""
-    return b"id: %b\ndata: %b\n\n" % (event_id, body)
-
-
-def anonymous_event(body: bytes) -> bytes:
-    """Frame an event that belongs to no run, as a refusal does."""
-    return b"data: %b\n\n" % body
-
-
-def named_event(body: bytes, name: bytes) -> bytes:
-    """Frame an event that has a name, and no id."""
-    return b"event: %b\ndata: %b\n\n" % (name, body)
-
-
-def comment(text: str) -> bytes:
-    """Frame a comment of one line, with no blank line after it: some decoders parse an empty event there."""
-    return b": %b\n" % " ".join(text.split()).encode("utf-8", "replace")
-
-
-_BOM = "\ufeff"
-
-
-class EventTooLarge(ValueError):
-    """Say that one event holds more than the reader is ready to keep."""
-
-
-class ServerSentEvent(Struct, frozen=True):
-    """Hold one event.
-
-    Attributes:
-        data: its ``data`` lines, joined by newlines.
-        type: its ``event`` field, ``message`` when there is none.
-        id: the last event id as it stands after this event; it sticks from event to event.
-    """
-
-    data: str
-    type: str = "message"
-    id: str = ""
+_BYTE_ORDER_MARK = "\ufeff"
+_MAX_RETRY_DIGITS = 9  # of milliseconds: int() rejects thousands of digits, and ten digits are eleven days
 
 
 class SSEDecoder:
-    """Turn the bytes of one connection into events. A new connection needs a new parser.
+    """Incremental decoder of the events of one connection.
 
     Args:
-        max_event_characters: what one event may hold, in characters.
+        max_event_characters: Size limit of one event, in characters.
 
     Attributes:
-        retry: the reconnection time that the stream asked for, in seconds, or ``None``.
+        retry: Reconnection time that the stream requested, in seconds; ``None`` if it did not.
     """
 
     def __init__(self, max_event_characters: int = 32 * 1024 * 1024) -> None:
         self.retry: float | None = None
-        self._limit = max_event_characters
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._max_event_characters = max_event_characters
+        self._text_decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._at_start = True
-        self._after_cr = False
-        self._unfinished: list[str] = []
-        self._unfinished_size = 0
+        self._after_carriage_return = False
+        self._partial_line: list[str] = []
+        self._partial_line_size = 0
         self._data: list[str] = []
         self._data_size = 0
-        self._type = ""
+        self._event = ""
         self._id = ""
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        """Give the events that these bytes complete.
+        """Return the events that these bytes complete.
 
         Raises:
-            EventTooLargeError: an event is over the limit; the parser is of no use after that.
+            EventTooLarge: An event exceeds the limit; the decoder must not be used afterwards.
         """
-        text = self._decoder.decode(chunk)
+        text = self._text_decoder.decode(chunk)
         if not text:
             return []
         if self._at_start:
             self._at_start = False
-            text = text.removeprefix(_BOM)
-        # A line ends at its CR, at once: waiting for a LF that may never come would hold an event back.
-        if self._after_cr and text:
-            self._after_cr = False
+            text = text.removeprefix(_BYTE_ORDER_MARK)
+        # A line ends at its CR: waiting for an LF that may never come would delay the event.
+        if self._after_carriage_return and text:
+            self._after_carriage_return = False
             text = text.removeprefix("\n")
         if "\r" in text:
-            self._after_cr = text.endswith("\r")
+            self._after_carriage_return = text.endswith("\r")
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         events = []
         *lines, rest = text.split("\n")
-        if lines and self._unfinished:
-            # The parts of an unfinished line are joined once, at its end: adding them up each time is quadratic.
-            lines[0] = "".join((*self._unfinished, lines[0]))
-            self._unfinished, self._unfinished_size = [], 0
+        if lines and self._partial_line:
+            # Joined once, at the end of the line: repeated concatenation is quadratic.
+            lines[0] = "".join((*self._partial_line, lines[0]))
+            self._partial_line = []
+            self._partial_line_size = 0
         for line in lines:
             if line:
-                self._bound(len(line))
-                self._field(line)
+                self._check_size(len(line))
+                self._process_field(line)
             elif (event := self._dispatch()) is not None:
                 events.append(event)
         if rest:
-            self._unfinished.append(rest)
-            self._unfinished_size += len(rest)
-            self._bound(self._unfinished_size)
+            self._partial_line.append(rest)
+            self._partial_line_size += len(rest)
+            self._check_size(self._partial_line_size)
         return events
 
-    def _bound(self, line_size: int) -> None:
-        if self._data_size + line_size > self._limit:
-            raise EventTooLarge(f"an event of more than {self._limit:,} characters")
+    def _check_size(self, line_size: int) -> None:
+        if self._data_size + line_size > self._max_event_characters:
+            raise EventTooLarge(f"an event of more than {self._max_event_characters:,} characters")
 
-    def _field(self, line: str) -> None:
-        # A comment has an empty name, and falls through like every unknown field.
+    def _process_field(self, line: str) -> None:
+        # A comment has an empty field name and is ignored like every unknown field.
         name, _, value = line.partition(":")
         value = value.removeprefix(" ")
         match name:
@@ -149,38 +166,39 @@ class SSEDecoder:
                 self._data.append(value)
                 self._data_size += len(value) + 1
             case "event":
-                self._type = value
+                self._event = value
             case "id" if "\0" not in value:
                 self._id = value
-            # int() refuses thousands of digits, and nobody waits for the eleven days that ten of them mean.
-            case "retry" if value.isascii() and value.isdigit() and len(value) < 10:
+            case "retry" if value.isascii() and value.isdigit() and len(value) <= _MAX_RETRY_DIGITS:
                 self.retry = int(value) / 1000
 
     def _dispatch(self) -> ServerSentEvent | None:
+        name = "" if self._event == "message" else self._event
+        self._event = ""
         if not self._data:
-            self._type = ""
             return None
-        event = ServerSentEvent("\n".join(self._data), self._type or "message", self._id)
-        self._data, self._data_size, self._type = [], 0, ""
-        return event
+        data = "\n".join(self._data).encode()
+        self._data = []
+        self._data_size = 0
+        return ServerSentEvent(data, event=name, id=self._id)
 
 
-# No longer than thirty years; fractions are no part of the standard, and are sent all the same.
-_SECONDS = re.compile(r"\d{1,9}(?:\.\d{1,9})?", re.ASCII)
+MAX_RETRY_AFTER = 999_999_999  # seconds: a longer delay is treated as malformed
+_parser = Retry(retry_after_max=MAX_RETRY_AFTER + 1)
+_DECIMAL = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}")
 
 
-def parse_retry_after(header: str | None, now: float) -> float | None:
-    """Read the header as seconds from ``now``, or ``None`` where it is missing or makes no sense.
+def parse_retry_after(header: str | None) -> float | None:
+    """Return the delay of a Retry-After header, in seconds; ``None`` if it is missing, malformed or absurd.
 
-    Args:
-        now: seconds since 1970.
+    Dates are compared with the system clock. Decimal fractions are accepted: they are not in the standard, but
+    providers send them.
     """
     text = (header or "").strip()
-    if _SECONDS.fullmatch(text):
+    if _DECIMAL.fullmatch(text):
         return float(text)
     try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):  # a zone can be too large for C's own numbers
+        seconds = float(_parser.parse_retry_after(text))
+    except (InvalidHeader, ValueError, OverflowError, TypeError, IndexError):
         return None
-    # The form of asctime names no zone, nor does "-0000", and both mean UTC.
-    return max(0.0, (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now)
+    return seconds if seconds <= MAX_RETRY_AFTER else None

@@ -29,6 +29,7 @@ from persona_stream.core.usage import run_usage
 from persona_stream.errors import ConfigurationError
 from persona_stream.instrumentation.metrics import Exposition, Gauges, HealthChecks
 from persona_stream.instrumentation.multiprocess import DIRECTORY_VARIABLE
+from persona_stream.protocols.registry import is_run_endpoint
 from persona_stream.runs.observer import (
     Notification,
     RunStarted,
@@ -109,18 +110,6 @@ class Instruments:
         }
 
 
-ENDPOINTS = frozenset(
-    {
-        "/api/stream_chat",
-        "/api/stream_chat_advanced",
-        "/api/stream_chat_smart",
-        "/api/chat",
-        "/v1/chat/completions",
-        "/v1/messages",
-    }
-)
-"""Endpoints that start runs; any other endpoint is counted as ``other``."""
-
 _BOOLEANS = {False: "false", True: "true"}
 
 
@@ -198,7 +187,7 @@ class PrometheusObserver:
         match note:
             case RunStarted(order=order):
                 endpoint = order.request_info.endpoint
-                labels = self._run_labels(endpoint if endpoint in ENDPOINTS else "other", order.backend.name)
+                labels = self._run_labels(endpoint if is_run_endpoint(endpoint) else "other", order.backend.name)
                 self._runs[run_id] = _ObservedRun(labels)
                 labels.started.inc()
                 labels.in_flight.inc()

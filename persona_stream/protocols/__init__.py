@@ -1,1 +1,1 @@
-"""Wire protocols: request bodies in, events and responses out. Pure."""
+"""Wire protocols: decoders of request bodies, encoders of events, whole responses. Pure: no I/O, no clock."""

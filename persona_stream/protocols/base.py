@@ -1,41 +1,39 @@
-"""What events look like on a wire, one file for each dialect.
+"""The contract of a wire protocol, and helpers that all protocols share.
 
-How every dialect writes JSON.
+Adding a protocol takes a subclass of ``WireProtocol`` in a folder of its own, one line in ``registry.py`` and a route.
 
-Which HTTP status a run without an answer has, where its client waits for the whole: the same in every dialect.
+Invariants:
 
-What a provider says beyond our own words, put back where it was, for clients that speak its dialect.
+- A protocol returns ``ServerSentEvent`` values and bodies; the transport turns them into bytes.
+- A protocol is pure: it performs no I/O and reads no clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 from msgspec import Struct
 
-from persona_stream.core import sse
 from persona_stream.core.events import Event
-from persona_stream.core.facts import Answered, FailureCode
+from persona_stream.core.facts import Answered, Entry, FailureCode
+from persona_stream.core.projection import StreamStyle
+from persona_stream.core.query import Locale
+from persona_stream.core.sse import ServerSentEvent, escape_line_separators
 
-
-class EventEncoder(Protocol):
-    """Give events their bytes for one reader of one run. Pure: no I/O, no clock."""
-
-    @property
-    def name(self) -> str: ...
-
-    def encode(self, event: Event) -> bytes:
-        """Give the whole frame of an event, ready to send; nothing for one that this wire has no place for."""
-        ...
+Heartbeat = Literal["comment", "delta", "off"]
 
 
 class ErrorInfo(Struct, frozen=True):
-    """Say why a request is refused, before any dialect gives that a form.
+    """An error response before it has the form of a protocol.
 
-    ``field`` is the field, parameter or header that is to blame, if it is one.
+    Attributes:
+        status: HTTP status.
+        code: Error code of the native protocol.
+        message: Text for the client.
+        field: Name of the invalid field, parameter or header, if there is one.
     """
 
     status: int
@@ -44,12 +42,89 @@ class ErrorInfo(Struct, frozen=True):
     field: str | None = None
 
 
+class EncoderOptions(Struct, frozen=True, kw_only=True):
+    """Settings of one subscription that change the form of its events.
+
+    Attributes:
+        style: Style of the stream.
+        locale: Language of the texts that the encoder adds.
+        events_url: URL at which the run can be read again.
+        heartbeat: Form of progress on protocols that have no event for it.
+        include_usage: Whether the client requested token counts at the end of the stream.
+    """
+
+    style: StreamStyle
+    locale: Locale
+    events_url: str
+    heartbeat: Heartbeat = "comment"
+    include_usage: bool = False
+
+
+class EventEncoder(Protocol):
+    """Encoder of the events of one run for one subscriber. May keep state between events."""
+
+    def encode(self, event: Event) -> Sequence[ServerSentEvent]:
+        """Return the messages of an event; none if the protocol has no form for it."""
+        ...
+
+
+class WireProtocol(Protocol):
+    """A wire protocol: how events, whole responses and errors look to its clients.
+
+    Subclass it to inherit the defaults.
+
+    Attributes:
+        name: Name in URLs, logs and metrics.
+        path_prefixes: Path prefixes of requests in this protocol; the longest match over all protocols wins.
+        run_endpoints: Paths that start runs.
+        marker_header: Request header that selects this protocol on paths that several protocols share.
+        request_id_header: Response header for the id of the request; empty if the protocol has none.
+        retries_conflicts: Whether official clients retry a 409 unless ``x-should-retry`` says no.
+        has_styles: Whether events depend on the style and on the reasoning option of the request. Other protocols
+            stream in style ``smart`` and always with reasoning.
+    """
+
+    name: ClassVar[str]
+    path_prefixes: ClassVar[Sequence[str]]
+    run_endpoints: ClassVar[Sequence[str]] = ()
+    marker_header: ClassVar[str] = ""
+    request_id_header: ClassVar[str] = ""
+    retries_conflicts: ClassVar[bool] = False
+    has_styles: ClassVar[bool] = False
+
+    def encoder(self, entries: Sequence[Entry], options: EncoderOptions) -> EventEncoder:
+        """Return a new encoder for one subscriber.
+
+        Args:
+            entries: Journal of the run; it may grow while the encoder is in use.
+            options: Settings of the subscription.
+        """
+        ...
+
+    def response(self, entries: Sequence[Entry]) -> tuple[int, object]:
+        """Return the HTTP status and the body of a run that has ended.
+
+        Raises:
+            TypeError: The run has not ended.
+        """
+        ...
+
+    def error(self, error: ErrorInfo) -> object:
+        """Return the body of an error response."""
+        ...
+
+    def streams_error(self, path: str) -> bool:
+        """Return whether an error at this path is sent as one event, for clients that parse nothing else."""
+        return False
+
+
 _encode_json = msgspec.json.Encoder().encode
 
 
 def dump_json(body: object) -> bytes:
-    """Write a body of the wire: compact UTF-8, with what breaks naive clients escaped."""
-    return sse.escape_line_separators(_encode_json(body))
+    """Encode a body as compact JSON in UTF-8, with line separators escaped."""
+    encoded = _encode_json(body)
+    return encoded if encoded.isascii() else escape_line_separators(encoded)
 
 
 _STATUSES: Mapping[FailureCode, HTTPStatus] = {
@@ -62,21 +137,21 @@ _STATUSES: Mapping[FailureCode, HTTPStatus] = {
 
 
 def http_status_for(code: FailureCode) -> int:
-    """Give the status of a failure."""
+    """Return the HTTP status of a failed run."""
     return int(_STATUSES.get(code, HTTPStatus.INTERNAL_SERVER_ERROR))
 
 
-def provider_fields_for(answered: Answered, dialect: Literal["openai", "anthropic"], place: str) -> Mapping[str, Any]:
-    """Give what belongs at a place; nothing, where the provider speaks another dialect."""
-    if answered.extras is None or answered.extras.dialect != dialect:
+def provider_fields_for(answered: Answered, protocol: str, section: str) -> Mapping[str, Any]:
+    """Return the provider's own fields for a section of a body; empty if the provider used another protocol."""
+    if answered.extras is None or answered.extras.dialect != protocol:
         return {}
-    found = answered.extras.fields.get(place)
-    return found if isinstance(found, Mapping) else {}
+    fields = answered.extras.fields.get(section)
+    return fields if isinstance(fields, Mapping) else {}
 
 
-def merge_fields(frame: msgspec.Struct, fields: Mapping[str, Any]) -> Any:
-    """Give a frame with more fields; what we say ourselves stands."""
+def merge_fields(body: Struct, fields: Mapping[str, Any]) -> Any:
+    """Return a body with additional fields; the body's own fields win unless they are null."""
     if not fields:
-        return frame
-    own = msgspec.to_builtins(frame)
+        return body
+    own = msgspec.to_builtins(body)
     return {**own, **{name: value for name, value in fields.items() if own.get(name) is None}}

@@ -1,1 +1,1 @@
-"""The HTTP side: a blueprint a file, and what they share."""
+"""The HTTP side: routes, and the modules that they share."""

@@ -1,13 +1,11 @@
-"""Who calls: the bearer token of a request.
+"""Authentication of requests, and rate limits by caller.
 
-Who asks for a run, and whether they may ask again already.
-
-Headers: ``RateLimit-Policy`` and ``RateLimit`` of the IETF's draft (draft-ietf-httpapi-ratelimit-headers).
+Source of the headers ``RateLimit-Policy`` and ``RateLimit``: draft-ietf-httpapi-ratelimit-headers.
 """
 
 from __future__ import annotations
 
-from flask import Flask, Request, Response, g
+from flask import Request, Response, g
 
 from persona_stream.auth.jwt import missing_token
 from persona_stream.auth.verifier import TokenVerifier
@@ -18,14 +16,14 @@ from persona_stream.web.services import Services
 
 
 def authenticate(request: Request, verifier: TokenVerifier, scope: str = "chat") -> Principal:
-    """Give the principal of a request's token: a bearer token, or where there is none, the one in ``x-api-key``.
+    """Return the principal of a request's token: the bearer token, else the one in ``x-api-key``.
 
     Raises:
-        Unauthorized: there is no token, or it does not count.
-        Forbidden: it lacks the scope.
+        Unauthorized: The token is missing or invalid.
+        Forbidden: The token lacks the scope.
     """
-    key = f"Bearer {request.headers.get('x-api-key', '')}"
-    scheme, _, token = request.headers.get("Authorization", key).partition(" ")
+    api_key = f"Bearer {request.headers.get('x-api-key', '')}"
+    scheme, _, token = request.headers.get("Authorization", api_key).partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise missing_token()
@@ -33,10 +31,10 @@ def authenticate(request: Request, verifier: TokenVerifier, scope: str = "chat")
 
 
 def require_scope(principal: Principal, scope: str) -> Principal:
-    """Give a principal that has a scope.
+    """Return the principal if it has the scope.
 
     Raises:
-        Forbidden: it lacks that.
+        Forbidden: The principal lacks the scope.
     """
     if scope not in principal.scopes:
         challenge = f'Bearer realm="persona_stream", error="insufficient_scope", scope="{scope}"'
@@ -44,42 +42,39 @@ def require_scope(principal: Principal, scope: str) -> Principal:
     return principal
 
 
-def authenticate_and_limit(request: Request, desk: Services) -> Principal:
-    """Give the principal of a request for a run.
+def authenticate_and_limit(request: Request, services: Services) -> Principal:
+    """Return the principal of a request that starts a run, and count the request.
 
-    Callers are counted for each address of ours apart. Whoever comes without a good token is counted by where they
-    come from, so that nobody can guess for long, and nobody behind the same proxy is kept out by it.
+    Callers are counted separately on each path. Requests without a valid token are counted by IP address, which slows
+    down guessing and does not lock out valid callers behind the same proxy.
 
     Raises:
-        Unauthorized: there is no token, or it does not count.
-        Forbidden: it lacks the scope.
-        RateLimited: they ask too often.
+        Unauthorized: The token is missing or invalid.
+        Forbidden: The token lacks the scope.
+        RateLimited: The caller has reached the limit.
     """
     try:
-        principal = authenticate(request, desk.verifier)
+        principal = authenticate(request, services.verifier)
     except Unauthorized:
-        _hit(desk, "address", request.remote_addr or "")
+        _hit(services, "address", request.remote_addr or "")
         raise
-    _hit(desk, "caller", request.path, principal.subject)
+    _hit(services, "caller", request.path, principal.subject)
     return principal
 
 
-def add_rate_limit_headers(app: Flask) -> None:
-    """Have answers say what is left to the caller."""
-
-    @app.after_request
-    def tell(response: Response) -> Response:
-        allowance: RateLimitStatus | None = g.get("allowance")
-        if allowance is not None:
-            response.headers["RateLimit-Policy"] = f'"caller";q={allowance.limit};w={allowance.window}'
-            response.headers["RateLimit"] = f'"caller";r={allowance.left};t={allowance.reset}'
-        return response
+def add_rate_limit_headers(response: Response) -> None:
+    """Add the headers that tell the caller the limit and the remaining requests."""
+    status: RateLimitStatus | None = g.get("rate_limit_status")
+    if status is not None:
+        response.headers["RateLimit-Policy"] = f'"caller";q={status.limit};w={status.window}'
+        response.headers["RateLimit"] = f'"caller";r={status.remaining};t={status.reset}'
 
 
-def _hit(desk: Services, *key: str) -> None:
-    g.allowance = allowance = desk.rate_limiter.hit(*key)
-    if allowance is not None and allowance.is_over:
+def _hit(services: Services, *key: str) -> None:
+    status = services.rate_limiter.hit(*key)
+    g.rate_limit_status = status
+    if status is not None and status.is_exceeded:
         raise RateLimited(
-            f"You may ask {allowance.limit} times in {allowance.window} s: ask again in {allowance.reset} s",
-            retry_after=allowance.reset,
+            f"Rate limit of {status.limit} requests per {status.window} s exceeded; retry in {status.reset} s",
+            retry_after=status.reset,
         )

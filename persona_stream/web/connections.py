@@ -1,10 +1,8 @@
-"""Tell whether a client is still there, without writing to it.
+"""Client connections: disconnect detection without writing, and the registry of open streams.
 
-A WSGI application learns of a disconnect only when a write fails, and the first write after a FIN succeeds
-(flask #4385, gunicorn #677). The kernel knows at once: POLLRDHUP says that the other side has closed, also when
-unread bytes are waiting. A client that closes only its sending half looks the same, and counts as gone.
-
-The streams that are open in this process, and when their readers must go.
+A WSGI application learns of a disconnect only from a failed write, and the first write after a FIN succeeds
+(flask #4385, gunicorn #677). The kernel knows at once: POLLRDHUP reports that the peer has closed, even with unread
+data. A client that closes only its sending half looks the same and counts as disconnected.
 """
 
 from __future__ import annotations
@@ -19,95 +17,97 @@ from gevent import monkey
 from persona_stream.concurrency import Wakeup
 from persona_stream.core.clock import Clock
 
-# Where servers put the connection: ours, gunicorn's two gevent workers, werkzeug's development server.
-_KEYS = ("persona_stream.socket", "gunicorn.socket", "gunicorn.sock", "werkzeug.socket")
-WRITE_DEADLINE = 30.0  # seconds that a reader may refuse to read before it is cut
+# Environ keys of the connection: this server, gunicorn's two gevent workers, werkzeug's development server.
+_SOCKET_KEYS = ("persona_stream.socket", "gunicorn.socket", "gunicorn.sock", "werkzeug.socket")
 
-# gevent's own poll may switch; asking with timeout 0 never blocks, so the original is the right one.
+WRITE_TIMEOUT = 30.0
+"""Seconds that a client may stop reading before its connection is closed."""
+
+# gevent's poll may switch greenlets; with timeout 0 the original never blocks.
 _poller = monkey.get_original("select", "poll")()
-_GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR | select.POLLNVAL
+_DISCONNECT_EVENTS = select.POLLRDHUP | select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 class DisconnectDetector:
-    """Watch the connection of one request."""
+    """Detector for a closed connection of one request; also sets its write timeout."""
 
-    __slots__ = ("_socket", "_timeout")
+    __slots__ = ("_original_timeout", "_socket")
 
     def __init__(self, environ: Mapping[str, Any]) -> None:
-        found = next((environ[key] for key in _KEYS if key in environ), None)
-        self._socket: socket.socket | None = found
-        self._timeout: float | None = None
-        if found is not None:
-            self._timeout = found.gettimeout()
-            found.settimeout(WRITE_DEADLINE)
+        connection = next((environ[key] for key in _SOCKET_KEYS if key in environ), None)
+        self._socket: socket.socket | None = connection
+        self._original_timeout: float | None = None
+        if connection is not None:
+            self._original_timeout = connection.gettimeout()
+            connection.settimeout(WRITE_TIMEOUT)
 
     def is_disconnected(self) -> bool:
-        """Tell whether the client has closed the connection. ``False`` under a server that hides its sockets."""
+        """Return whether the client has closed the connection; ``False`` if the server does not expose its sockets."""
         if self._socket is None:
             return False
         descriptor = self._socket.fileno()
         if descriptor < 0:
             return True
-        _poller.register(descriptor, _GONE)
+        _poller.register(descriptor, _DISCONNECT_EVENTS)
         try:
             return bool(_poller.poll(0))
         finally:
             _poller.unregister(descriptor)
 
     def restore(self) -> None:
-        """Give the connection back as it was, for the next request on it."""
+        """Restore the timeout of the connection for its next request."""
         if self._socket is not None and self._socket.fileno() >= 0:
-            self._socket.settimeout(self._timeout)
+            self._socket.settimeout(self._original_timeout)
 
 
 class Stream(Protocol):
-    """Be read by somebody."""
+    """An open stream of the registry."""
 
     def wake(self) -> None:
-        """Have it look at once whether it must go."""
+        """Make the stream check at once whether it must be handed over."""
         ...
 
 
 class StreamRegistry:
-    """Know the open streams.
+    """Registry of the open streams of this process.
 
     Attributes:
-        are_sent_on: whether readers that go on elsewhere by themselves shall do so now.
+        is_handing_over: Whether streams of clients that resume by themselves must end now.
     """
 
     def __init__(self) -> None:
-        self._open: set[Stream] = set()
-        self._closed = Wakeup()
-        self._hurried = False
+        self._streams: set[Stream] = set()
+        self._stream_removed = Wakeup()
+        self._is_aborted = False
         self.is_handing_over = False
 
     @property
     def count(self) -> int:
-        """How many streams are open."""
-        return len(self._open)
+        """Number of open streams."""
+        return len(self._streams)
 
-    def opened(self, stream: Stream) -> None:
-        """Count a stream in."""
-        self._open.add(stream)
+    def add(self, stream: Stream) -> None:
+        """Register an open stream."""
+        self._streams.add(stream)
 
-    def closed(self, stream: Stream) -> None:
-        """Count a stream out."""
-        self._open.discard(stream)
-        self._closed.set()
+    def remove(self, stream: Stream) -> None:
+        """Remove a closed stream."""
+        self._streams.discard(stream)
+        self._stream_removed.set()
 
     def hand_over(self) -> None:
-        """Send on all who go on elsewhere by themselves."""
+        """End the streams of all clients that resume by themselves."""
         self.is_handing_over = True
-        for stream in self._open:
+        for stream in self._streams:
             stream.wake()
 
     def wait_until_none(self, clock: Clock, seconds: float) -> None:
-        """Wait until the last stream has closed, or so many seconds."""
-        until = clock() + seconds
-        while self._open and not self._hurried and clock() < until:
-            self._closed.wait(until - clock())
+        """Wait until the last stream has closed, at most so many seconds."""
+        deadline = clock() + seconds
+        while self._streams and not self._is_aborted and clock() < deadline:
+            self._stream_removed.wait(deadline - clock())
 
     def abort_wait(self) -> None:
-        """Have ``wait_until_none`` wait no longer."""
-        self._hurried = True
-        self._closed.set()
+        """End ``wait_until_none`` at once."""
+        self._is_aborted = True
+        self._stream_removed.set()

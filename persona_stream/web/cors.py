@@ -1,7 +1,7 @@
-"""Cross-origin access: preflights are answered before anybody is asked for a token.
+"""Cross-origin resource sharing: preflights, answered before authentication, and response headers.
 
-Never with credentials for ``*``: tokens travel in a header that the page sets itself, so a foreign page gains
-nothing from a visitor's browser. What is opened by a cookie is for pages of this origin alone.
+Credentials are never allowed: tokens travel in a header that the page sets itself, so a foreign page gains nothing from
+a visitor's browser. Paths that a cookie opens are for pages of this origin only.
 """
 
 from __future__ import annotations
@@ -9,67 +9,66 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from flask import Flask, Request, Response, request
+from flask import Request, Response
+
+from persona_stream.protocols.registry import PROTOCOLS
 
 _METHODS = "GET, POST, DELETE, OPTIONS"
-_HEADERS = (
-    "Authorization",
-    "Content-Type",
-    "Idempotency-Key",
-    "Last-Event-ID",
-    "X-Persona-Heartbeat",
-    "X-Persona-Resume",
-    "x-api-key",
-    "anthropic-version",
-    "anthropic-beta",
-    "anthropic-dangerous-direct-browser-access",
-)
-_EXPOSED = "X-Run-Id, Location, Retry-After, x-request-id, request-id"
-_STAINLESS = re.compile(r"x-stainless-[a-z0-9-]{1,64}", re.IGNORECASE)
-_A_DAY = "86400"
+_EXPOSED_HEADERS = ("X-Run-Id", "Location", "Retry-After")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+_MAX_AGE = "86400"  # seconds: one day
+_MAX_REQUESTED_HEADERS = 100
 
 
-def allow_origins(app: Flask, origins: Sequence[str], own: str) -> None:
-    """Answer preflights, and add to every response what lets pages of these origins read it.
+class CORSPolicy:
+    """Policy for requests from pages of other origins.
 
     Args:
-        origins: exact origins, or ``*``.
-        own: the address below which no foreign page may read anything.
+        origins: Exact origins, or ``*`` for all.
+        private_path: Path below which pages of other origins may read nothing.
     """
-    anyone = "*" in origins
-    exact = frozenset(origins)
 
-    def preflight() -> Response | None:
-        if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers or _is_below(own):
+    def __init__(self, origins: Sequence[str], private_path: str) -> None:
+        self._allows_all = "*" in origins
+        self._origins = frozenset(origins)
+        self._private_path = private_path
+
+    def preflight(self, request: Request) -> Response | None:
+        """Return the response to a preflight; ``None`` if the request is not one."""
+        if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers:
+            return None
+        if self._is_private(request):
             return None
         response = Response(status=204)
         response.headers["Access-Control-Allow-Methods"] = _METHODS
-        response.headers["Access-Control-Allow-Headers"] = ", ".join((*_HEADERS, *_asked(request)))
-        response.headers["Access-Control-Max-Age"] = _A_DAY
+        if allowed := _requested_headers(request):
+            response.headers["Access-Control-Allow-Headers"] = ", ".join(allowed)
+        response.headers["Access-Control-Max-Age"] = _MAX_AGE
         return response
 
-    def add(response: Response) -> Response:
-        if _is_below(own):
-            return response
-        if anyone:
+    def add_headers(self, request: Request, response: Response) -> None:
+        """Add the headers that let pages of the allowed origins read a response."""
+        if self._is_private(request):
+            return
+        if self._allows_all:
             response.headers.add("Access-Control-Allow-Origin", "*")
         else:
             response.vary.add("Origin")
-            if (origin := request.headers.get("Origin")) in exact:
+            if (origin := request.headers.get("Origin")) in self._origins:
                 response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers.add("Access-Control-Expose-Headers", _EXPOSED)
-        return response
+        response.headers.add("Access-Control-Expose-Headers", _exposed_headers())
 
-    app.before_request(preflight)
-    app.after_request(add)
-
-
-def _is_below(path: str) -> bool:
-    asked = request.path
-    return asked == path or asked.startswith(f"{path}/")
+    def _is_private(self, request: Request) -> bool:
+        path = request.path
+        return path == self._private_path or path.startswith(f"{self._private_path}/")
 
 
-def _asked(request: Request) -> list[str]:
-    """Give those x-stainless-* headers that the client asked for by name: a wildcard does not exist there."""
-    asked = request.headers.get("Access-Control-Request-Headers", "").split(",")
-    return [name.strip() for name in asked if _STAINLESS.fullmatch(name.strip())]
+def _exposed_headers() -> str:
+    request_ids = (protocol.request_id_header for protocol in PROTOCOLS.values())
+    return ", ".join((*_EXPOSED_HEADERS, *filter(None, request_ids)))
+
+
+def _requested_headers(request: Request) -> list[str]:
+    """Return the header names that a preflight requests; anything that is not a header name is dropped."""
+    requested = request.headers.get("Access-Control-Request-Headers", "").split(",", _MAX_REQUESTED_HEADERS)
+    return [name for part in requested if _HEADER_NAME.fullmatch(name := part.strip())]

@@ -1,8 +1,8 @@
-"""Who may look at the dashboard: whoever has a token with the scope ``admin``.
+"""Authentication of the dashboard: a token with the scope ``admin``, in a header or in a cookie.
 
-A browser brings it in a cookie that no script can read and no other site can have sent. What changes something must
-besides come from our own page: a browser says so in ``Sec-Fetch-Site``, an older one in ``Origin``, and in either case
-only our page can send the header ``X-Persona-Dashboard``, for no preflight is ever answered here.
+No script can read the cookie, and no other site can make a browser send it. A request that changes something must also
+come from the dashboard's own page: browsers say so in ``Sec-Fetch-Site``, older ones in ``Origin``, and only that page
+can send the header ``X-Persona-Dashboard``, since no preflight is answered here.
 """
 
 from __future__ import annotations
@@ -20,27 +20,29 @@ from persona_stream.web.auth import authenticate, require_scope
 PATH = "/dashboard"
 COOKIE = "persona_stream_admin"
 HEADER = "X-Persona-Dashboard"
-_HEADERS = ("Authorization", "x-api-key")
+_TOKEN_HEADERS = ("Authorization", "x-api-key")
 _SCOPE = "admin"
-_LONGEST = 3800  # characters: browsers drop longer cookies, and say nothing
+_MAX_COOKIE_CHARACTERS = 3800  # browsers silently drop longer cookies
 
 
 def has_token(request: Request) -> bool:
-    """Tell whether a request brings a token at all, good or not."""
-    return any(name in request.headers for name in _HEADERS) or COOKIE in request.cookies
+    """Return whether a request has a token, valid or not."""
+    return _has_token_header(request) or COOKIE in request.cookies
 
 
 def authenticate_admin(request: Request, verifier: TokenVerifier, *, changes: bool = False) -> Principal:
-    """Give who looks at the dashboard, by the token in a header, or the one in the cookie.
+    """Return the principal of a dashboard request, from the token in a header, else from the cookie.
 
     Args:
-        changes: whether the request changes something.
+        request: The request.
+        verifier: Verifier of tokens.
+        changes: Whether the request changes something.
 
     Raises:
-        Unauthorized: nobody has logged in, or not for so long.
-        Forbidden: the token lacks the scope, or another site's page has sent this.
+        Unauthorized: The token is missing, invalid or expired.
+        Forbidden: The token lacks the scope, or a page of another origin sent the request.
     """
-    if any(name in request.headers for name in _HEADERS):
+    if _has_token_header(request):
         return authenticate(request, verifier, _SCOPE)
     token = request.cookies.get(COOKIE)
     if not token:
@@ -51,33 +53,34 @@ def authenticate_admin(request: Request, verifier: TokenVerifier, *, changes: bo
 
 
 def check_origin(request: Request) -> None:
-    """See that our own page has sent this.
+    """Raise an error unless the dashboard's own page sent the request.
 
     Raises:
-        Forbidden: it has not.
+        Forbidden: Another page sent the request.
     """
-    site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
+    site = request.headers.get("Sec-Fetch-Site")
+    origin = request.headers.get("Origin")
     if site is not None:
-        is_ours = site in ("same-origin", "none")
+        is_own_page = site in ("same-origin", "none")
     else:
-        is_ours = origin is None or urlsplit(origin).netloc == request.host
-    if not is_ours or HEADER not in request.headers:
-        raise Forbidden("This can only be asked for from the dashboard itself")
+        is_own_page = origin is None or urlsplit(origin).netloc == request.host
+    if not is_own_page or HEADER not in request.headers:
+        raise Forbidden("Only the dashboard itself may send this request")
 
 
 def set_session_cookie(response: Response, request: Request, verifier: TokenVerifier, token: str) -> None:
-    """Give a browser the cookie, for as long as the token holds.
+    """Set the cookie until the token expires.
 
     Raises:
-        Unauthorized: the token does not count.
-        Forbidden: it lacks the scope.
-        InvalidRequest: it is too long.
+        Unauthorized: The token is invalid.
+        Forbidden: The token lacks the scope.
+        InvalidRequest: The token is too long for a cookie.
     """
     token = token.strip()
     require_scope(verifier.verify(token), _SCOPE)
-    if len(token) > _LONGEST:
+    if len(token) > _MAX_COOKIE_CHARACTERS:
         raise InvalidRequest(
-            f"token: is longer than {_LONGEST} characters, and no browser keeps such a cookie", "token"
+            f"token: must have at most {_MAX_COOKIE_CHARACTERS} characters: browsers drop longer cookies", "token"
         )
     expires = token_expiry(token)
     response.set_cookie(
@@ -86,5 +89,9 @@ def set_session_cookie(response: Response, request: Request, verifier: TokenVeri
 
 
 def clear_session_cookie(response: Response, request: Request) -> None:
-    """Take the cookie back."""
+    """Delete the cookie."""
     response.delete_cookie(COOKIE, path=PATH, secure=request.is_secure, httponly=True, samesite="Strict")
+
+
+def _has_token_header(request: Request) -> bool:
+    return any(name in request.headers for name in _TOKEN_HEADERS)

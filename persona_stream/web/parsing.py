@@ -1,8 +1,6 @@
-"""Read the JSON body of a request, and say what is wrong with it in one sentence.
+"""Parsing of requests: JSON bodies, numbers in query strings, chat requests and the locale.
 
-Whole numbers in the query of a request.
-
-What clients of the native endpoints send.
+An error message is one sentence that starts with the name of the invalid field.
 """
 
 from __future__ import annotations
@@ -24,89 +22,87 @@ from persona_stream.errors import InvalidRequest, TooLarge, UnsupportedMediaType
 
 T = TypeVar("T")
 
+MAX_TEXT_CHARACTERS = 32_768
+_MAX_ACCEPT_LANGUAGE_CHARACTERS = 256
+_MAX_DIGITS = 15  # of a number in a query string
 _JSON_TYPE = re.compile(r"application/(json|[\w.+-]+\+json)", re.ASCII | re.IGNORECASE)
+
+# Not `$` at the end: in Python it matches before a final newline.
+ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}(?![\s\S])")]
 
 
 def parse_json_body(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
-    """Read the body of a request.
+    """Return the decoded body of a request.
 
     Raises:
-        InvalidRequest: it is not a JSON object, or a field breaks its rule; the message names the field.
-        TooLarge: it is over the limit.
-        UnsupportedMediaType: it says that it is no JSON, or is compressed.
+        InvalidRequest: The body is not a JSON object, or a field is invalid; the message names the field.
+        TooLarge: The body exceeds the limit.
+        UnsupportedMediaType: The body is declared as something other than JSON, or is compressed.
     """
-    body = _body(request)
+    body = _read_body(request)
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
-        _invalid(str(error))
+        _raise_invalid(str(error))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidRequest("The body is not valid JSON in UTF-8: send one JSON object") from None
 
 
-def _body(request: Request) -> bytes:
+def _read_body(request: Request) -> bytes:
     if request.content_type is not None and not _JSON_TYPE.fullmatch(request.mimetype):
         raise UnsupportedMediaType("Content-Type: must be application/json")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise UnsupportedMediaType("Content-Encoding: must be left out")
-    # Kept beside the request, which lives as long as its stream: for minutes, and in thousands.
+        raise UnsupportedMediaType("Content-Encoding: compressed bodies are not supported")
+    # Not cached in the request, which lives as long as its stream: for minutes, and in thousands.
     try:
-        body = g.body = request.get_data(cache=False)
+        body = request.get_data(cache=False)
     except ClientDisconnected:
-        raise InvalidRequest("The body did not come whole, or not in time") from None
+        raise InvalidRequest("The body is incomplete or came too slowly") from None
+    g.body = body
     limit = request.max_content_length
-    # A body without a length is cut at the limit, silently.
+    # werkzeug truncates a body without Content-Length at the limit, without an error.
     if request.content_length is None and limit is not None and len(body) >= limit:
-        raise TooLarge("The body is over the limit")
+        raise TooLarge("The request body is too large")
     return body
 
 
-def _invalid(problem: str) -> NoReturn:
-    # msgspec says «Expected `str`, got `int` - at `$.username`»: name the field first, as a person would.
+def _raise_invalid(problem: str) -> NoReturn:
+    # msgspec writes "Expected `str`, got `int` - at `$.username`": put the field first.
     text, _, path = problem.partition(" - at `$")
     field = path.rstrip("`").lstrip(".")
     if "missing required field" in text:
-        name, text = text.rpartition("field ")[2].strip("`"), "is required"
+        name = text.rpartition("field ")[2].strip("`")
+        text = "is required"
         field = f"{field}.{name}" if field else name
     if not field:
         raise InvalidRequest(f"The body must be a JSON object: {text}")
     raise InvalidRequest(f"{field}: {text}", re.split(r"[.\[]", field)[0])
 
 
-_DIGITS = 15  # more than anything here has
-
-
-def page_limit(default: int, largest: int) -> int:
-    """Give how many a page shall have.
+def page_limit(default: int, maximum: int) -> int:
+    """Return the page size of a request.
 
     Raises:
-        InvalidRequest: it is no number, none at all, or more than ``largest``.
+        InvalidRequest: The parameter is not a number from 1 to ``maximum``.
     """
-    found = query_int("limit", default)
-    if not 1 <= found <= largest:
-        raise InvalidRequest(f"limit: must be 1 to {largest}")
-    return found
+    limit = query_int("limit", default)
+    if not 1 <= limit <= maximum:
+        raise InvalidRequest(f"limit: must be 1 to {maximum}")
+    return limit
 
 
 def query_int(name: str, default: int) -> int:
-    """Give a number of the query.
+    """Return a number of the query string.
 
     Raises:
-        InvalidRequest: it is none.
+        InvalidRequest: The parameter is not a whole number.
     """
     text = request.args.get(name)
     if text is None:
         return default
-    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
         raise InvalidRequest(f"{name}: must be a whole number")
     return int(text)
-
-
-MAX_TEXT_CHARACTERS = 32_768
-_LONGEST_LANGUAGES = 256  # characters: nobody speaks more
-
-# Not `$` at the end: in Python it lets a newline pass.
-ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}(?![\s\S])")]
 
 
 class ChatRequest(Struct, frozen=True):
@@ -139,30 +135,34 @@ _decoder = msgspec.json.Decoder(ChatRequest)
 
 
 def parse_chat_request(request: Request) -> ChatRequest:
-    """Read and check the body of a chat request.
+    """Return the validated body of a native chat request.
 
     Raises:
-        InvalidRequest: it is not a JSON object, or a field breaks its rule; the message names the field.
+        InvalidRequest: The body is not a JSON object, or a field is invalid; the message names the field.
+        TooLarge: The body exceeds the limit.
+        UnsupportedMediaType: The body is declared as something other than JSON, or is compressed.
     """
     chat = parse_json_body(request, _decoder)
     message = chat.message.strip()
     if not message:
-        raise InvalidRequest("message: is blank", "message")
+        raise InvalidRequest("message: must not be empty", "message")
     if len(message) > MAX_TEXT_CHARACTERS:
-        raise InvalidRequest(f"message: has {len(message)} characters, and may have {MAX_TEXT_CHARACTERS}", "message")
+        raise InvalidRequest(
+            f"message: has {len(message)} characters, at most {MAX_TEXT_CHARACTERS} are allowed", "message"
+        )
     if chat.chunking is not None and chat.chunking not in names():
-        raise InvalidRequest(f"chunking: is none of {', '.join(names())}", "chunking")
+        raise InvalidRequest(f"chunking: must be one of {', '.join(names())}", "chunking")
     return msgspec.structs.replace(chat, message=message)
 
 
-def negotiate_locale(request: Request, wish: Locale | None = None) -> Locale:
-    """Choose the reader's language: what was wished for, else what the browser speaks, else Chinese."""
-    if wish is not None:
-        return wish
-    return _spoken(request.headers.get("Accept-Language", "")[:_LONGEST_LANGUAGES])
+def negotiate_locale(request: Request, requested: Locale | None = None) -> Locale:
+    """Return the language of texts: the requested one, else the best of ``Accept-Language``, else Chinese."""
+    if requested is not None:
+        return requested
+    return _best_locale(request.headers.get("Accept-Language", "")[:_MAX_ACCEPT_LANGUAGE_CHARACTERS])
 
 
-@lru_cache(256)  # there are few of them, and taking one apart takes its time
-def _spoken(accepted: str) -> Locale:
-    languages = parse_accept_header(accepted, LanguageAccept)
+@lru_cache(256)  # few distinct values, and parsing one is slow
+def _best_locale(accept_language: str) -> Locale:
+    languages = parse_accept_header(accept_language, LanguageAccept)
     return "en" if languages.best_match(("zh", "en"), default="zh") == "en" else "zh"

@@ -1,7 +1,4 @@
-"""How often somebody may ask: a number of times in a moving window of time.
-
-Source of the window and of where it is kept: the package ``limits``.
-"""
+"""Rate limits: a number of requests in a moving window of time, counted by the package ``limits``."""
 
 from __future__ import annotations
 
@@ -16,57 +13,59 @@ from persona_stream.errors import ConfigurationError
 
 logger = logging.getLogger("persona_stream.web")
 
-_CONNECTIONS = 4
-_PATIENCE = 1.0  # seconds
+_MAX_CONNECTIONS = 4
+_REDIS_TIMEOUT = 1.0  # seconds
 
 
 class RateLimitStatus(Struct, frozen=True):
-    """Say what is left to somebody.
+    """State of one caller's window after a request.
 
     Attributes:
-        limit: how often they may ask within the window.
-        window: its length in seconds.
-        left: how often they still may.
-        reset: seconds until they may ask more often again.
-        is_over: whether this time was one too many.
+        limit: Requests allowed in the window.
+        window: Length of the window in seconds.
+        remaining: Requests left.
+        reset: Seconds until more requests are allowed.
+        is_exceeded: Whether this request exceeded the limit.
     """
 
     limit: int
     window: int
-    left: int
+    remaining: int
     reset: int
-    is_over: bool
+    is_exceeded: bool
 
 
 class RateLimiter(Protocol):
-    """Count how often somebody asks."""
+    """Counter of requests by key."""
 
     def hit(self, *key: str) -> RateLimitStatus | None:
-        """Count once more, and say what is left; ``None`` where nothing is bounded. May wait for a store."""
+        """Count a request; return ``None`` if nothing is limited. May block on a store."""
         ...
 
 
 class NullRateLimiter:
-    """Let everybody ask as often as they like."""
+    """Rate limiter without a limit."""
 
     def hit(self, *key: str) -> RateLimitStatus | None:
         return None
 
 
 class MovingWindowLimiter:
-    """Bound how often everybody may ask, by one rate."""
+    """Rate limiter with one rate for every key.
+
+    It counts in Redis if there is one, so that all processes share the limit, and in this process while Redis is
+    unavailable.
+
+    Args:
+        rate: Rate such as ``60/minute``.
+        redis_url: URL of the Redis; ``None`` to count in this process.
+        clock: Clock of the machine, for the time until the reset.
+
+    Raises:
+        ConfigurationError: The package ``limits`` is not installed.
+    """
 
     def __init__(self, rate: str, redis_url: str | None, clock: Clock | None = None) -> None:
-        """Count in this process, or where there is a Redis, over all that share it.
-
-        Args:
-            rate: like ``60/minute``.
-            redis_url: the Redis.
-            clock: tells the moment that is counted by, which is the machine's own.
-
-        Raises:
-            ConfigurationError: the package ``limits`` is not installed.
-        """
         try:
             from limits import parse
             from limits.errors import StorageError
@@ -76,40 +75,51 @@ class MovingWindowLimiter:
             raise ConfigurationError(
                 'rate_limit needs the package limits: pip install "persona_stream[limits]"'
             ) from None
-        self._rate, self._clock, self._troubles = parse(rate), clock or system_clock(), StorageError
-        self._here: Any = MovingWindowRateLimiter(MemoryStorage())
-        self._shared: Any = self._here if redis_url is None else MovingWindowRateLimiter(_redis(redis_url))
-        self._is_away = False
+        self._rate = parse(rate)
+        self._clock = clock or system_clock()
+        self._storage_error = StorageError
+        self._local: Any = MovingWindowRateLimiter(MemoryStorage())
+        self._shared: Any = self._local if redis_url is None else MovingWindowRateLimiter(_redis_storage(redis_url))
+        self._is_unavailable = False
 
     def hit(self, *key: str) -> RateLimitStatus | None:
-        if self._shared is not self._here:
+        if self._shared is not self._local:
             try:
-                found = self._hit(self._shared, key)
-            except self._troubles as error:
-                self._away(error)
+                status = self._hit(self._shared, key)
+            except self._storage_error as error:
+                self._warn_once(error)
             else:
-                self._is_away = False
-                return found
-        return self._hit(self._here, key)
+                self._is_unavailable = False
+                return status
+        return self._hit(self._local, key)
 
     def _hit(self, limiter: Any, key: tuple[str, ...]) -> RateLimitStatus:
-        is_over = not limiter.hit(self._rate, *key)
+        is_exceeded = not limiter.hit(self._rate, *key)
         stats = limiter.get_window_stats(self._rate, *key)
-        reset = max(1, math.ceil(stats.reset_time - self._clock()))
-        return RateLimitStatus(self._rate.amount, self._rate.get_expiry(), stats.remaining, reset, is_over)
+        return RateLimitStatus(
+            limit=self._rate.amount,
+            window=self._rate.get_expiry(),
+            remaining=stats.remaining,
+            reset=max(1, math.ceil(stats.reset_time - self._clock())),
+            is_exceeded=is_exceeded,
+        )
 
-    def _away(self, error: Exception) -> None:
-        if not self._is_away:
-            logger.warning("Redis is out of reach, so rates are counted in this process alone: %s", error)
-        self._is_away = True
+    def _warn_once(self, error: Exception) -> None:
+        if not self._is_unavailable:
+            logger.warning("Redis is unavailable; rate limits are counted in this process only: %s", error)
+        self._is_unavailable = True
 
 
-def _redis(url: str) -> Any:
+def _redis_storage(url: str) -> Any:
     from limits.storage import RedisStorage
     from redis import BlockingConnectionPool
 
-    # A plain pool raises when it is empty, and a plain client tries for a minute.
+    # A plain pool raises when it is empty, and a plain client retries for a minute.
     pool: Any = BlockingConnectionPool.from_url(
-        url, max_connections=_CONNECTIONS, timeout=_PATIENCE, socket_timeout=_PATIENCE, socket_connect_timeout=_PATIENCE
+        url,
+        max_connections=_MAX_CONNECTIONS,
+        timeout=_REDIS_TIMEOUT,
+        socket_timeout=_REDIS_TIMEOUT,
+        socket_connect_timeout=_REDIS_TIMEOUT,
     )
     return RedisStorage(url, connection_pool=pool, wrap_exceptions=True, key_prefix="persona-stream-rates")

@@ -1,9 +1,4 @@
-"""Answer with a body of JSON.
-
-Responses that are ready as they were made.
-
-The request that is being answered.
-"""
+"""JSON responses, responses without werkzeug's header processing, and helpers for the request context."""
 
 from __future__ import annotations
 
@@ -15,42 +10,40 @@ from flask.ctx import AppContext, RequestContext
 
 from persona_stream.protocols.base import dump_json
 
-
-def json_response(body: object, status: int = 200) -> Response:
-    """Write a body of the wire."""
-    return Response(dump_json(body), status, content_type="application/json")
-
-
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
     from werkzeug.datastructures import Headers
 
 
-class PreparedResponse(Response):
-    """Be sent with the headers that it has.
+def json_response(body: object, status: int = 200) -> Response:
+    """Return a response with a JSON body."""
+    return Response(dump_json(body), status, content_type="application/json")
 
-    werkzeug copies them first, looks for addresses to put right, and counts what was counted when the body was set:
-    a tenth of what a short answer takes.
+
+class PreparedResponse(Response):
+    """Response whose headers are sent as they are.
+
+    werkzeug would copy them, rewrite ``Location`` and count the body again: a tenth of the time of a short response.
     """
 
     def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+        """Return the headers of the response."""
         return self.headers if self.status_code == 200 else super().get_wsgi_headers(environ)
 
 
 def current_request() -> Request:
-    """Give it itself, and not Flask's stand-in for it, which looks it up again at each of the forty looks at it."""
-    found: Request = request._get_current_object()  # type: ignore[attr-defined] # documented, for this
+    """Return the request itself rather than Flask's proxy, which looks it up again at every access."""
+    found: Request = request._get_current_object()  # type: ignore[attr-defined] # documented by werkzeug
     return found
 
 
 def detached_context() -> Context:
-    """Give what was set around the request, for what goes on when that is over.
+    """Return a copy of the context variables without Flask's, for work that outlives the request.
 
-    Flask's own is left out: with it, a run would hold its whole request for as long as it lasts, a tenth of a waiting
-    stream's memory.
+    With Flask's variables, each run would keep its whole request alive: a tenth of the memory of a waiting stream.
     """
-    lasting = Context()
+    detached = Context()
     for variable, value in copy_context().items():
         if not isinstance(value, AppContext | RequestContext):
-            lasting.run(variable.set, value)
-    return lasting
+            detached.run(variable.set, value)
+    return detached

@@ -1,9 +1,4 @@
-"""Make an order of a chat request.
-
-Make an order of a conversation, in whatever protocol it came.
-
-Which run a request may join instead of starting one.
-"""
+"""HTTP requests as run requests, and the idempotency key of a request."""
 
 from __future__ import annotations
 
@@ -29,58 +24,68 @@ from persona_stream.web.parsing import negotiate_locale, parse_chat_request
 from persona_stream.web.services import Services
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+_STORE_RETRY_AFTER = 2  # seconds
 
 
-def idempotency_key_of(request: Request, asked: msgspec.Struct) -> IdempotencyKey:
-    """Say which run this request may join.
+def idempotency_key_of(request: Request, body: msgspec.Struct) -> IdempotencyKey:
+    """Return the key by which a request joins an existing run instead of starting one.
 
-    SDKs try again by themselves after what looks like a failure, and then send no key but the number of the attempt:
-    such a request joins the newest run of the same body, and any other begins one that its retries can join.
+    Official SDKs retry apparent failures without a key, but with the number of the attempt: such a retry joins the
+    newest run with the same body, and any other request starts a run that its retries can join.
 
     Args:
-        request: where to, and with what headers.
-        asked: what it asks for, decoded.
+        request: The request, with its path and headers.
+        body: Its decoded body.
 
     Raises:
-        InvalidRequest: its key is none.
+        InvalidRequest: The header Idempotency-Key is malformed.
     """
-    fingerprint = hashlib.sha256(msgspec.json.encode((request.path, asked))).hexdigest()
+    fingerprint = hashlib.sha256(msgspec.json.encode((request.path, body))).hexdigest()
     key = request.headers.get("Idempotency-Key")
     if key is None:
         attempt = request.headers.get("X-Stainless-Retry-Count", "")
-        # No key of a client's has a space in it.
-        return IdempotencyKey(f"body {fingerprint}", fingerprint, joins=attempt.isdecimal() and int(attempt[:9]) > 0)
+        is_retry = attempt.isdecimal() and int(attempt[:9]) > 0
+        # A client's key cannot contain a space, so this one never equals it.
+        return IdempotencyKey(f"body {fingerprint}", fingerprint, joins=is_retry)
     if not _KEY.fullmatch(key):
         raise InvalidRequest("Idempotency-Key: must be 1 to 255 visible ASCII characters", "Idempotency-Key")
     return IdempotencyKey(key, fingerprint)
 
 
-def build_run_request(request: Request, desk: Services, style: StreamStyle, grace: float | None) -> RunRequest:
-    """Read and check a chat request, and say what is to be run for it.
+def build_run_request(request: Request, services: Services, style: StreamStyle, grace: float | None) -> RunRequest:
+    """Return the run request of a native chat request.
+
+    Args:
+        request: The request.
+        services: Services of the application.
+        style: Style of the endpoint.
+        grace: Seconds that the run lives on after its last subscriber has left; ``None`` for no limit.
 
     Raises:
-        HTTPError: it cannot be served; nothing was started.
+        HTTPError: The request cannot be served; nothing was started.
     """
-    principal = authenticate_and_limit(request, desk)
+    principal = authenticate_and_limit(request, services)
     chat = parse_chat_request(request)
-    model = desk.router.find(chat.username)
-    if model is None:
+    route = services.router.find(chat.username)
+    if route is None:
         raise NotFound("User profile not found")
-    if chat.conversation_id is not None and desk.store.unavailable_services():
-        raise Unavailable("Conversations cannot be looked up for now: try again in a moment", retry_after=2)
+    if chat.conversation_id is not None and services.store.unavailable_services():
+        raise Unavailable(
+            f"The conversation store is unavailable; retry in {_STORE_RETRY_AFTER} s", retry_after=_STORE_RETRY_AFTER
+        )
     query = Query(
         username=chat.username,
         message=chat.message,
         prompt=chat.prompt,
         prompt_mode=chat.prompt_mode or "append",
-        conversation_id=chat.conversation_id or f"c-{new_run_id(desk.clock())}",
+        conversation_id=chat.conversation_id or _new_conversation_id(services),
         locale=negotiate_locale(request, chat.locale),
-        persona=model.persona,
+        persona=route.persona,
         principal=principal,
     )
     return RunRequest(
         query=query,
-        backend=model.backend,
+        backend=route.backend,
         style=style.name,
         chunking=chat.chunking or style.chunking,
         reasoning=bool(chat.reasoning),
@@ -93,7 +98,7 @@ def build_run_request(request: Request, desk: Services, style: StreamStyle, grac
 
 def build_query(
     request: Request,
-    desk: Services,
+    services: Services,
     principal: Principal,
     *,
     model: str,
@@ -102,22 +107,22 @@ def build_query(
     tool_choice: ToolChoice | None,
     parameters: Parameters,
 ) -> Query:
-    """Make a query of a conversation.
+    """Return the query of a request that brings its whole conversation.
 
     Raises:
-        InvalidRequest: there is nothing to answer in it, or all is too long.
-        ModelNotFound: nobody answers to this name.
+        InvalidRequest: The conversation has no message to answer, or is too long.
+        ModelNotFound: No model has this name.
     """
-    said = parse_conversation(turns)
+    conversation = parse_conversation(turns)
     return Query(
         username=model,
-        message=said.message,
-        parts=said.parts,
-        conversation_id=f"c-{new_run_id(desk.clock())}",
+        message=conversation.message,
+        parts=conversation.parts,
+        conversation_id=_new_conversation_id(services),
         locale=negotiate_locale(request),
-        persona=resolve_model(desk, model).persona,
-        history=said.history,
-        tool_turns=said.tool_turns,
+        persona=resolve_model(services, model).persona,
+        history=conversation.history,
+        tool_turns=conversation.tool_turns,
         tools=tools,
         tool_choice=tool_choice,
         parameters=parameters,
@@ -126,41 +131,49 @@ def build_query(
 
 
 def build_v1_run_request(
-    request: Request, desk: Services, query: Query, asked: msgspec.Struct, names: Mapping[str, str] | None = None
+    request: Request,
+    services: Services,
+    query: Query,
+    body: msgspec.Struct,
+    field_names: Mapping[str, str] | None = None,
 ) -> RunRequest:
-    """Say what is to be run for a query.
+    """Return the run request of a query that came in a provider's protocol.
 
     Args:
-        request: where to, and with what headers.
-        desk: who answers.
-        query: what is asked for, in our words.
-        asked: the same, in the protocol's.
-        names: fields that the protocol has under other names than OpenAI's.
+        request: The request.
+        services: Services of the application.
+        query: The query.
+        body: The decoded body of the request.
+        field_names: The protocol's names of fields that OpenAI names otherwise, by OpenAI's name.
 
     Raises:
-        InvalidRequest: what answers here cannot do that, or the request's idempotency key is none.
+        InvalidRequest: The backend lacks a capability, or the idempotency key is malformed.
     """
-    backend = resolve_model(desk, query.username).backend
-    require_capabilities(query, backend, names)
+    backend = resolve_model(services, query.username).backend
+    require_capabilities(query, backend, field_names)
     return RunRequest(
         query=query,
         backend=backend,
         style=SMART.name,
         chunking=SMART.chunking,
         reasoning=True,
-        grace=desk.settings.disconnect_grace_v1,
-        idempotency_key=idempotency_key_of(request, asked),
+        grace=services.settings.disconnect_grace_v1,
+        idempotency_key=idempotency_key_of(request, body),
         request_info=request_info(request),
     )
 
 
-def resolve_model(desk: Services, name: str) -> Route:
-    """Give who answers to a name.
+def resolve_model(services: Services, name: str) -> Route:
+    """Return the route of a model or persona name.
 
     Raises:
-        ModelNotFound: nobody does.
+        ModelNotFound: No model has this name.
     """
-    model = desk.router.find(name)
-    if model is None:
+    route = services.router.find(name)
+    if route is None:
         raise ModelNotFound
-    return model
+    return route
+
+
+def _new_conversation_id(services: Services) -> str:
+    return f"c-{new_run_id(services.clock())}"

@@ -1,4 +1,4 @@
-"""What every blueprint may use."""
+"""The services that all routes depend on."""
 
 from __future__ import annotations
 
@@ -17,18 +17,27 @@ from persona_stream.settings.schema import Settings
 from persona_stream.web.connections import StreamRegistry
 from persona_stream.web.rate_limit import NullRateLimiter, RateLimiter
 
+EXTENSION = "persona_stream"
+"""Key of the services in ``Flask.extensions``, for blueprints that are registered from outside the package."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Hold what the HTTP side works with.
+    """Services of one application.
 
     Attributes:
-        models: who answers to which name.
-        executors: where queries run.
-        rates: how often callers may ask.
-        store: what keeps conversations and the request log.
-        meters: what is measured beside the runs.
-        closing: what is to be let go of when the process stops serving.
+        settings: Settings of the server.
+        router: Backend of each persona or model name.
+        executors: Executor of each backend.
+        runs: Manager of the runs.
+        verifier: Verifier of tokens.
+        url_signer: Signer of run URLs.
+        clock: Clock of the journals.
+        store: Store of conversations and the request log.
+        metrics: Metrics beside those of runs.
+        closing: Callbacks for the end of the process.
+        rate_limiter: Rate limiter of callers.
+        streams: Registry of open streams.
     """
 
     settings: Settings
@@ -45,5 +54,5 @@ class Services:
     streams: StreamRegistry = field(default_factory=StreamRegistry)
 
     def events_url(self, run_id: str) -> str:
-        """Give the address where the run can be read, with the ticket that opens it for EventSource."""
+        """Return the URL of a run's stream, with a ticket for clients that cannot send headers."""
         return f"/api/runs/{run_id}/events?ticket={self.url_signer.sign(run_id)}"

@@ -1,15 +1,17 @@
-"""Answer with a run's stream, from wherever a reader is.
+"""The streaming response: drives the projection of a run over one HTTP connection.
 
-The ordinary driver: a WSGI response that honours what a script says, and writes all that is due at once.
+Invariants:
 
-Cut answers for readers, so that neither a huge one nor a faulty chunker stops a stream.
+- Everything that is due is sent in one write.
+- A stream always ends with its final event, unless the client disconnects or is handed over.
+- Chunking never stops a stream: large answers are chunked in a native thread, and a chunker that fails is replaced.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from flask import Request, Response
 
@@ -17,189 +19,250 @@ from persona_stream.chunking.base import Chunker
 from persona_stream.chunking.chunkers import characters
 from persona_stream.chunking.registry import get_chunker
 from persona_stream.concurrency import Wakeup, run_in_threadpool
-from persona_stream.core import cursor, sse
 from persona_stream.core.clock import Clock
-from persona_stream.core.cursor import Position
+from persona_stream.core.cursor import BEGINNING, Position
 from persona_stream.core.events import Event, Wait
-from persona_stream.core.projection import SMART, STYLES, StreamProjection, SubscriptionOptions
+from persona_stream.core.projection import SMART, STYLES, StreamProjection, StreamStyle, SubscriptionOptions
 from persona_stream.core.query import Locale
+from persona_stream.core.sse import ServerSentEvent
 from persona_stream.journals.base import Journal, run_terms
-from persona_stream.protocols.base import EventEncoder
-from persona_stream.protocols.native.encoder import NativeEncoder
+from persona_stream.protocols.base import EncoderOptions, Heartbeat, WireProtocol
 from persona_stream.web.connections import DisconnectDetector, StreamRegistry
-from persona_stream.web.delivery import DeliveryStats, subscribe
+from persona_stream.web.delivery import DeliveryStats
 from persona_stream.web.responses import PreparedResponse
 from persona_stream.web.services import Services
+from persona_stream.web.transports import Transport
 
 logger = logging.getLogger("persona_stream.web")
 
-_LARGE = 100_000  # characters: about what takes as long to cut as other streams should wait
+MAX_INLINE_CHARACTERS = 100_000
+"""Length from which an answer is chunked in a native thread, so that other streams do not wait for it."""
 
 
 def guarded_chunker(name: str) -> Chunker:
-    """Give the chunker of this name, fit for use beside other streams.
+    """Return a chunker that neither blocks the event loop nor fails.
 
-    A large answer is cut in a native thread. Where a chunker that somebody registered fails, the log says so, and
-    the answer is cut by characters: its reader has waited for it, and a stream has its ending whatever happens.
+    If a registered chunker raises, the error is logged and the answer is chunked by characters.
     """
-    chunk = get_chunker(name)
+    chunker = get_chunker(name)
 
-    def cut(text: str) -> list[str]:
+    def chunk(text: str) -> list[str]:
         try:
-            return run_in_threadpool(chunk, text) if len(text) > _LARGE else chunk(text)
+            return run_in_threadpool(chunker, text) if len(text) > MAX_INLINE_CHARACTERS else chunker(text)
         except Exception:
-            logger.exception("the chunker %r failed: this answer is cut by characters", name)
+            logger.exception("chunker %r failed; chunking this answer by characters", name)
             return characters(text)
 
-    return cut
+    return chunk
 
 
-_WRITE_BYTES = 64 * 1024  # a long replay goes out in writes of about this size
-_SENT_ON = sse.comment("go on elsewhere: this stream continues where it ended")
-_AWAY = sse.comment("what keeps this run is out of reach: nothing is lost, and it goes on when that is back")
+_WRITE_BYTES = 64 * 1024  # size at which a long replay is written
+_HANDED_OVER = ServerSentEvent(comment="connection hand-over: reconnect with Last-Event-ID to resume this stream")
+_JOURNAL_UNAVAILABLE = ServerSentEvent(
+    comment="the journal store is unavailable: no data is lost, and the stream resumes when it is back"
+)
 
 
 class EventStream:
-    """Iterate the bytes of one reader's stream. ``close`` must be called, and may be called at any time."""
+    """WSGI iterable of one subscriber's stream. ``close`` must be called, and may be called at any time.
 
-    __slots__ = ("_alarm", "_clock", "_frames", "_journal", "_leave", "_presence", "_readers", "_sent_on_at", "_tally")
+    Args:
+        projection: Events of the run for this subscriber.
+        encode: Encoder of the protocol.
+        frame: Framing of the transport.
+        journal: Journal of the run.
+        disconnects: Detector for the client's disconnect.
+        stats: Delivery statistics, updated with each event.
+        registry: Registry of open streams.
+        clock: Clock of the projection.
+        on_close: Called once when the stream is closed.
+        hand_over_at: Moment at which a client that resumes by itself is handed over at the latest; ``None`` for a
+            client that does not.
+    """
+
+    __slots__ = (
+        "_chunks", "_clock", "_disconnects", "_encode", "_frame", "_hand_over_at", "_journal", "_on_close", "_registry",
+        "_stats", "_wakeup",
+    )  # fmt: skip
 
     def __init__(
         self,
-        script: StreamProjection,
-        dialect: EventEncoder,
+        projection: StreamProjection,
+        *,
+        encode: Callable[[Event], Sequence[ServerSentEvent]],
+        frame: Callable[[ServerSentEvent], bytes],
         journal: Journal,
         disconnects: DisconnectDetector,
-        leave: Callable[[], None],
         stats: DeliveryStats,
         registry: StreamRegistry,
         clock: Clock,
-        max_age: float | None = None,
+        on_close: Callable[[], None],
+        hand_over_at: float | None = None,
     ) -> None:
-        """Begin to read.
-
-        Args:
-            leave: called when the reader is gone.
-            tally: told of each event.
-            sent_on_at: for a reader that goes on elsewhere by itself: the moment when it must, at the latest.
-        """
-        self._journal, self._presence, self._leave, self._tally = journal, disconnects, leave, stats
-        self._readers, self._clock, self._sent_on_at = registry, clock, max_age
-        self._alarm = Wakeup()
-        journal.subscribe(self._alarm.set)
-        registry.opened(self)
-        self._frames: Iterator[bytes] | None = self._drive(iter(script), dialect.encode)
+        self._encode = encode
+        self._frame = frame
+        self._journal = journal
+        self._disconnects = disconnects
+        self._stats = stats
+        self._registry = registry
+        self._clock = clock
+        self._on_close = on_close
+        self._hand_over_at = hand_over_at
+        self._wakeup = Wakeup()
+        journal.subscribe(self._wakeup.set)
+        registry.add(self)
+        self._chunks: Iterator[bytes] | None = self._drive(projection)
 
     def __iter__(self) -> EventStream:
         return self
 
     def __next__(self) -> bytes:
-        if self._frames is None:
+        if self._chunks is None:
             raise StopIteration
-        return next(self._frames)
+        return next(self._chunks)
 
     def wake(self) -> None:
-        """Look at once whether the reader must go."""
-        self._alarm.set()
+        """Make the stream check at once whether it must be handed over."""
+        self._wakeup.set()
 
     def close(self) -> None:
-        """Let go of the run and the connection."""
-        if self._frames is not None:
-            self._frames = None
-            self._journal.unsubscribe(self._alarm.set)
-            self._presence.restore()
-            self._readers.closed(self)
-            self._leave()
+        """Release the run and the connection."""
+        if self._chunks is not None:
+            self._chunks = None
+            self._journal.unsubscribe(self._wakeup.set)
+            self._disconnects.restore()
+            self._registry.remove(self)
+            self._on_close()
 
-    def _drive(self, steps: Iterator[Event | Wait], encode: Callable[[Event], bytes]) -> Iterator[bytes]:
-        due: list[bytes] = []
-        size = 0
-        for step in steps:
+    def _drive(self, projection: StreamProjection) -> Iterator[bytes]:
+        encode = self._encode
+        frame = self._frame
+        record_event = self._stats.record_event
+        pending: list[bytes] = []
+        pending_bytes = 0
+        for step in projection:
             if not isinstance(step, Wait):
-                if not (frame := encode(step)):
+                size = 0
+                for message in encode(step):
+                    framed = frame(message)
+                    pending.append(framed)
+                    size += len(framed)
+                if size == 0:
                     continue
-                self._tally.record_event(step, frame)
-                due.append(frame)
-                size += len(frame)
-                if size < _WRITE_BYTES:
+                record_event(step, size)
+                pending_bytes += size
+                if pending_bytes < _WRITE_BYTES:
                     continue
             elif self._journal.is_unavailable:
-                due.append(_AWAY)
-            if self._must_go():
-                yield b"".join((*due, _SENT_ON))
-                return
-            if due:
-                yield b"".join(due)
-                due.clear()
-                size = 0
+                pending.append(frame(_JOURNAL_UNAVAILABLE))
+            if self._must_hand_over():
+                pending.append(frame(_HANDED_OVER))
+                break
+            if body := b"".join(pending):
+                yield body
+                pending.clear()
+                pending_bytes = 0
             if isinstance(step, Wait):
-                if self._presence.is_disconnected():
+                if self._disconnects.is_disconnected():
                     return
-                self._alarm.wait(min(step.until, self._sent_on_at or math.inf) - self._clock())
-        if due:
-            yield b"".join(due)
+                self._wakeup.wait(min(step.until, self._hand_over_at or math.inf) - self._clock())
+        if body := b"".join(pending):
+            yield body
 
-    def _must_go(self) -> bool:
-        at = self._sent_on_at
-        return at is not None and (self._readers.is_handing_over or self._clock() >= at)
+    def _must_hand_over(self) -> bool:
+        at = self._hand_over_at
+        return at is not None and (self._registry.is_handing_over or self._clock() >= at)
 
 
 def run_headers(run_id: str) -> dict[str, str]:
-    """Give the headers that name a run."""
+    """Return the response headers that identify a run."""
     return {"X-Run-Id": run_id, "Location": f"/api/runs/{run_id}/events"}
 
 
 def disable_buffering(response: Response) -> None:
-    """Tell proxies to pass on each byte as it comes, and as it is."""
+    """Add the headers that make proxies forward each byte at once and unchanged."""
     response.headers["Cache-Control"] = "no-cache, no-transform"
     response.headers["X-Accel-Buffering"] = "no"
 
 
-def _sent_on_at(request: Request, desk: Services) -> float | None:
-    """Give the moment when this reader is sent on at the latest, if it has said that it goes on by itself."""
-    # Who comes while others are sent on has nowhere else to go.
-    if request.headers.get("X-Persona-Resume") != "1" or desk.streams.is_handing_over:
-        return None
-    age = desk.settings.max_connection_age
-    return math.inf if age is None else desk.clock() + age
-
-
 def stream_response(
     request: Request,
-    desk: Services,
+    services: Services,
     journal: Journal,
     *,
-    start: Position = cursor.BEGINNING,
-    style_name: str | None = None,
+    protocol: WireProtocol,
+    transport: Transport,
+    start: Position = BEGINNING,
+    style: StreamStyle | None = None,
     locale: Locale | None = None,
-    dialect: EventEncoder | None = None,
+    heartbeat: Heartbeat = "comment",
+    include_usage: bool = False,
 ) -> Response:
-    """Give the response that streams a run from a position.
+    """Return the response that streams a run.
 
-    Style and language are the run's own unless given, and so is whether there is reasoning; the dialect is the native
-    one. A foreign dialect has reasoning always, and the style smart unless another is given.
+    Args:
+        request: The request.
+        services: Services of the application.
+        journal: Journal of the run.
+        protocol: Form of the events.
+        transport: Framing of the events.
+        start: Position after which the stream starts.
+        style: Style; by default the run's own, or ``smart`` for protocols without styles.
+        locale: Language of status texts; by default the run's own.
+        heartbeat: Form of progress on protocols without progress events.
+        include_usage: Whether the client requested token counts.
     """
     run = run_terms(journal)
-    style = STYLES[style_name or (SMART.name if dialect else run.style)]
+    run_id = run.run_id
+    style = style or (STYLES[run.style] if protocol.has_styles else SMART)
     locale = locale or run.locale
-    cut = run.chunking if style.name == run.style else style.chunking
-    reader = SubscriptionOptions(
-        style, guarded_chunker(cut), locale, start, reasoning=dialect is not None or run.reasoning
+    clock = services.clock
+    options = SubscriptionOptions(
+        style=style,
+        chunk=guarded_chunker(run.chunking if style.name == run.style else style.chunking),
+        locale=locale,
+        start=start,
+        reasoning=run.reasoning or not protocol.has_styles,
     )
-    speak = dialect or NativeEncoder(run.run_id, desk.events_url(run.run_id), style, locale)
-    tally, leave = subscribe(request, desk, journal, speak.name)
-    events = EventStream(
-        StreamProjection(journal.entries, reader, desk.clock),
-        speak,
-        journal,
-        DisconnectDetector(request.environ),
-        leave,
-        tally,
-        desk.streams,
-        desk.clock,
-        _sent_on_at(request, desk),
+    encoder = protocol.encoder(
+        journal.entries,
+        EncoderOptions(
+            style=style,
+            locale=locale,
+            events_url=services.events_url(run_id),
+            heartbeat=heartbeat,
+            include_usage=include_usage,
+        ),
     )
-    headers = run_headers(run.run_id)
-    response = PreparedResponse(events, headers=headers, content_type=sse.CONTENT_TYPE, direct_passthrough=True)
+    stats = DeliveryStats(protocol.name, clock, resumed=request.method == "GET")
+    unsubscribe = services.runs.subscribe(journal)
+
+    def on_close() -> None:
+        unsubscribe()
+        services.runs.notify(run_id, stats.report(journal))
+
+    stream = EventStream(
+        StreamProjection(journal.entries, options, clock),
+        encode=encoder.encode,
+        frame=transport.frame,
+        journal=journal,
+        disconnects=DisconnectDetector(request.environ),
+        stats=stats,
+        registry=services.streams,
+        clock=clock,
+        on_close=on_close,
+        hand_over_at=_hand_over_at(request, services),
+    )
+    response = PreparedResponse(
+        stream, headers=run_headers(run_id), content_type=transport.content_type, direct_passthrough=True
+    )
     disable_buffering(response)
     return response
+
+
+def _hand_over_at(request: Request, services: Services) -> float | None:
+    # A client that connects during the hand-over has no other process to go to.
+    if request.headers.get("X-Persona-Resume") != "1" or services.streams.is_handing_over:
+        return None
+    max_age = services.settings.max_connection_age
+    return math.inf if max_age is None else services.clock() + max_age

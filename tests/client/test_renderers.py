@@ -28,7 +28,8 @@ from tests.client.fakes import COMPLETE, OPENING, chunk, failure, pipe, processi
 
 def received(payload: dict[str, object]) -> Received:
     """Return the update of an event."""
-    return Received(parse_reply(payload), ServerSentEvent(json.dumps(payload, ensure_ascii=False), id="run-1/1.0"))
+    data = json.dumps(payload, ensure_ascii=False).encode()
+    return Received(parse_reply(payload), ServerSentEvent(data, id="run-1/1.0"))
 
 
 def finished(outcome: ExitCode = ExitCode.ANSWERED, code: str = "complete", **more: object) -> SessionFinished:

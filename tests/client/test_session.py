@@ -464,7 +464,7 @@ def test_the_run_id_is_set_once() -> None:
     state.set_run_id("x" * 10_000)
     assert state.run_id == ""
     state.set_run_id(RUN)
-    state.accept(ServerSentEvent("", id=""), parse_reply({**OPENING, "run_id": "another"}))
+    state.accept(ServerSentEvent(id=""), parse_reply({**OPENING, "run_id": "another"}))
     assert (state.run_id, state.conversation_id) == (RUN, "talk-1")
 
 
@@ -473,11 +473,11 @@ def test_text_counts_once_by_its_position() -> None:
     state = ResumeState()
     state.set_run_id(RUN)
     hello = parse_reply(chunk("Hello"))
-    assert state.accept(ServerSentEvent("", id=f"{RUN}/2.5"), hello)
-    assert not state.accept(ServerSentEvent("", id=f"{RUN}/2.5"), hello)
-    assert not state.accept(ServerSentEvent("", id=f"{RUN}/2.3"), hello)
-    assert state.accept(ServerSentEvent("", id=f"{RUN}/2.5"), parse_reply(processing(1.0)))
-    assert state.accept(ServerSentEvent("", id=f"{RUN}/3.0"), hello)
+    assert state.accept(ServerSentEvent(id=f"{RUN}/2.5"), hello)
+    assert not state.accept(ServerSentEvent(id=f"{RUN}/2.5"), hello)
+    assert not state.accept(ServerSentEvent(id=f"{RUN}/2.3"), hello)
+    assert state.accept(ServerSentEvent(id=f"{RUN}/2.5"), parse_reply(processing(1.0)))
+    assert state.accept(ServerSentEvent(id=f"{RUN}/3.0"), hello)
     assert state.characters == 10
 
 
@@ -486,8 +486,8 @@ def test_reasoning_counts_once_too() -> None:
     state = ResumeState()
     state.set_run_id(RUN)
     thought = parse_reply({"status": "reasoning", "data": "", "reasoning": "hm"})
-    assert state.accept(ServerSentEvent("", id=f"{RUN}/2.2"), thought)
-    assert not state.accept(ServerSentEvent("", id=f"{RUN}/2.2"), thought)
+    assert state.accept(ServerSentEvent(id=f"{RUN}/2.2"), thought)
+    assert not state.accept(ServerSentEvent(id=f"{RUN}/2.2"), thought)
     assert state.characters == 0
 
 
@@ -495,8 +495,8 @@ def test_an_event_without_an_id_keeps_the_last_one() -> None:
     """Otherwise a break after it would repeat everything."""
     state = ResumeState()
     state.set_run_id(RUN)
-    state.accept(ServerSentEvent("", id=f"{RUN}/2.5"), parse_reply(chunk("Hello")))
-    assert state.accept(ServerSentEvent("", id=""), parse_reply(chunk(" there")))
+    state.accept(ServerSentEvent(id=f"{RUN}/2.5"), parse_reply(chunk("Hello")))
+    assert state.accept(ServerSentEvent(id=""), parse_reply(chunk(" there")))
     assert state.last_event_id == f"{RUN}/2.5"
 
 
@@ -504,8 +504,8 @@ def test_ids_of_another_format_are_trusted() -> None:
     """Nothing is dropped, and the id still serves to resume."""
     state = ResumeState()
     state.set_run_id(RUN)
-    assert state.accept(ServerSentEvent("", id="7"), parse_reply(chunk("a")))
-    assert state.accept(ServerSentEvent("", id="7"), parse_reply(chunk("b")))
+    assert state.accept(ServerSentEvent(id="7"), parse_reply(chunk("a")))
+    assert state.accept(ServerSentEvent(id="7"), parse_reply(chunk("b")))
     assert (state.last_event_id, state.characters, state.is_progress("8")) == ("7", 2, False)
 
 
@@ -513,7 +513,7 @@ def test_only_a_later_position_is_progress() -> None:
     """An earlier one, or one of another run, is none."""
     state = ResumeState()
     state.set_run_id(RUN)
-    state.accept(ServerSentEvent("", id=f"{RUN}/2.5"), parse_reply(chunk("Hello")))
+    state.accept(ServerSentEvent(id=f"{RUN}/2.5"), parse_reply(chunk("Hello")))
     assert state.is_progress(f"{RUN}/2.6")
     assert state.is_progress(f"{RUN}/3.0")
     assert not state.is_progress(f"{RUN}/2.5")

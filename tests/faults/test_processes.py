@@ -92,7 +92,7 @@ def test_a_process_that_is_told_to_stop_hands_its_readers_over(cluster: Cluster)
         assert follower.result()["status"] == "complete"
         assert follower.text == answer(follower.body["message"])
         assert cluster.times_run(follower.body["message"]) == 1
-    assert all(any("go on elsewhere" in comment for comment in follower.comments) for follower in going_on)
+    assert all(any("connection hand-over" in comment for comment in follower.comments) for follower in going_on)
     assert all(follower.breaks == 0 for follower in staying)
     assert cluster.servers[0].process.wait(timeout=30) == 0
     nothing_is_left(cluster)

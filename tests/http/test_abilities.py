@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.http.test_openai import CALLED, PATH, TOOL, chunks, comments, content, error
+from tests.http.test_openai import CALLED, PATH, TOOL, chunks, content, error
 from tests.polling import wait_for
 from tests.server_process import ServerProcess, serve
 from tests.sse_client import read
@@ -23,8 +23,7 @@ FOUND = {"role": "tool", "content": "Sun.", "tool_call_id": "1"}
 def server() -> Iterator[ServerProcess]:
     """A server whose backend can do everything, and which holds statuses back for a second."""
     served = serve(
-        "tests.backends_for_tests:able", timeout=8, max_answer_bytes=100_000, commit_window=1, commit_window_stream=1,
-        disconnect_grace_v1=0,
+        "tests.backends_for_tests:able", timeout=8, max_answer_bytes=100_000, commit_window=1, disconnect_grace_v1=0,
     )  # fmt: skip
     yield served
     assert served.stop() == 0
@@ -122,12 +121,11 @@ def test_an_endless_answer_has_an_end(server: ServerProcess):
     assert server.get("/healthz").status_code == 200
 
 
-@pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("path", [PATH, "/v1/messages", "/api/chat"])
-def test_a_quick_failure_has_its_true_status(server: ServerProcess, path: str, stream: bool):
+def test_a_quick_failure_has_its_true_status(server: ServerProcess, path: str):
     """Within the window nothing is sent."""
     body = {"model": "x", "username": "x", "message": "fail", "messages": [{"role": "user", "content": "fail"}]}
-    response = server.post(path, {**body, "max_tokens": 5, "stream": stream})
+    response = server.post(path, {**body, "max_tokens": 5})
     assert response.status_code == 502
     assert response.headers["x-should-retry"] == "false"
     assert response.headers["Content-Type"] == "application/json"
@@ -154,13 +152,6 @@ def test_a_slow_failure_is_an_error_under_200(server: ServerProcess):
     body = {"model": "x", "max_tokens": 5, "messages": [{"role": "user", "content": "fail 1.5"}]}
     message = server.post("/v1/messages", body)
     assert (message.status_code, message.json()["error"]["type"]) == (200, "api_error")
-
-
-def test_a_slow_stream_begins_after_the_window(server: ServerProcess):
-    """With all that it would have had."""
-    response = ask(server, "wait 1.5", stream=True)
-    assert content(chunks(response)) == "Waited."
-    assert comments(response)
 
 
 def test_a_client_that_leaves_while_its_answer_is_late_leaves_nothing(server: ServerProcess):

@@ -402,10 +402,10 @@ def test_any_run_is_read_in_any_dialect(server: ServerProcess):
         assert deltas(rest, "text") == TEXT[50:]
         assert deltas(rest, "thinking") == ""
         assert rest[1]["index"] == 0
-    last = events(server.get(path, params={"dialect": "anthropic", "from": len(TEXT)}))
+    last = events(server.get(path, params={"protocol": "anthropic", "from": len(TEXT)}))
     assert kinds(last) == ["message_start", "message_delta", "message_stop"]
     refused = server.get(path, params={"dialect": "klingon"}, headers={"Accept": "application/json"})
-    assert refused.json()["error"] == "dialect: is none of native, openai, anthropic"
+    assert refused.json()["error"] == "dialect: must be one of native, openai, anthropic"
 
     theirs = ask(server, "echo", TEXT, stream=True)
     got = read(server.get(theirs.headers["Location"]))

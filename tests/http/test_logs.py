@@ -91,7 +91,7 @@ def test_what_goes_wrong_for_a_reader_names_the_run(form: str):
             session.get(f"{served.url}/api/runs/{first[0].data['run_id']}/events", params={"from": "1"}).close()
     finally:
         assert served.stop() == 0
-    failed = [run for line, run in lines(served, form) if "the chunker 'raising' failed" in line]
+    failed = [run for line, run in lines(served, form) if "chunker 'raising' failed" in line]
     runs = [first[0].data["run_id"], second[0].data["run_id"]]
     assert failed == [*runs, runs[0]]
 

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from persona_stream.core.facts import Answered, Failed, ProgressReported, Queued, ReasoningDelta, Started, TextDelta
 from persona_stream.core.projection import STYLES
 from persona_stream.core.query import Usage
+from persona_stream.core.sse import encode_all
 from persona_stream.errors import InvalidRequest, NotFound, Overloaded
 from persona_stream.protocols.base import dump_json
 from persona_stream.protocols.native.encoder import NativeEncoder
@@ -53,8 +54,9 @@ def stream(journal, style):
     """Yield the events of a stream as objects with the fields of their lines."""
     native = NativeEncoder(RUN_ID, f"/api/runs/{RUN_ID}/events?ticket=x", STYLES[style], "zh")
     for _, event in read(journal, reader(style, reasoning=True)):
-        assert native.encode(event).endswith(b"\n\n")
-        fields = (line.split(": ", 1) for line in native.encode(event).decode().rstrip("\n").split("\n"))
+        framed = encode_all(native.encode(event)).decode()
+        assert framed.endswith("\n\n")
+        fields = (line.split(": ", 1) for line in framed.rstrip("\n").split("\n"))
         yield dict(fields)
 
 

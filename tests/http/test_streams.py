@@ -241,8 +241,8 @@ def test_a_chunker_of_the_users_own_is_held_to_the_law_and_a_faulty_one_costs_no
             assert "".join(pieces) == "One line.\nAnother.\nA third line, which is longer than the others."
             assert (pieces[0] == "One line.\n") == (chunking == "lines")
             assert got[-1].data["status"] == "complete"
-        assert "the chunker 'lossy' failed" in server.log
-        assert "the chunker 'raising' failed" in server.log
+        assert "chunker 'lossy' failed" in server.log
+        assert "chunker 'raising' failed" in server.log
     finally:
         assert server.stop() == 0
 

@@ -16,7 +16,8 @@ from persona_stream.backends.base import Backend
 from persona_stream.core.facts import Answered, Entry, Fact, Failed, ProgressReported, Queued, Started, TextDelta
 from persona_stream.core.query import Query, UpstreamCall, Usage
 from persona_stream.errors import ConfigurationError
-from persona_stream.instrumentation.prometheus import ENDPOINTS, Instruments, PrometheusMetrics, PrometheusObserver
+from persona_stream.instrumentation.prometheus import Instruments, PrometheusMetrics, PrometheusObserver
+from persona_stream.protocols.registry import PROTOCOLS
 from persona_stream.runs.observer import (
     Notification,
     RunStarted,
@@ -314,5 +315,6 @@ def test_the_addresses_that_begin_runs_are_known(whole: Flask):
     """No other address takes a question."""
     posts = {rule.rule for rule in whole.url_map.iter_rules() if "POST" in rule.methods}
     posts = {address for address in posts if not address.startswith("/dashboard/")}  # it looks at runs
-    assert posts - ENDPOINTS == {"/api/runs/<run_id>/cancel", "/v1/messages/count_tokens"}
-    assert posts > ENDPOINTS
+    endpoints = {path for protocol in PROTOCOLS.values() for path in protocol.run_endpoints}
+    assert posts - endpoints == {"/api/runs/<run_id>/cancel", "/v1/messages/count_tokens"}
+    assert posts > endpoints

@@ -77,7 +77,7 @@ def error_from_response(
         and response.headers.get("x-should-retry") != "false",
         fallback_allowed=status == 429 or status >= 500,
         is_outage=status >= 500,
-        retry_after=parse_retry_after(response.headers.get("Retry-After"), now),
+        retry_after=parse_retry_after(response.headers.get("Retry-After")),
     )
 
 

@@ -199,18 +199,18 @@ class StreamReader:
         data = event.data.strip()
         if self._decoder.is_closed or not data:
             return ()
-        if data == "[DONE]":
+        if data == b"[DONE]":
             self._decoder.close()
             return ()
         parsed = loads_lenient(data)
         error = self._adapter.parse_error(parsed)
-        if error is None and event.type == "error":
+        if error is None and event.event == "error":
             error = ErrorObject()
         if error is not None:
-            response = Response(200, {}, data.encode(errors="replace"))
+            response = Response(200, {}, data)
             raise error_from_response(response, error.status, error, self._adapter, self._clock())
         if not isinstance(parsed, dict):
-            raise ProviderError("unreadable", f"unexpected event: {quote(data.encode(errors='replace'))}")
+            raise ProviderError("unreadable", f"unexpected event: {quote(data)}")
         return self._decoder.feed(parsed)
 
     def _send(self, deltas: Sequence[StreamDelta]) -> None:

@@ -1,12 +1,9 @@
-"""The native dialect: JSON events with a status, in three styles."""
+"""Encoder of the native protocol: JSON events with a status, in three styles."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from msgspec import UNSET, UnsetType
 
-from msgspec import UNSET
-
-from persona_stream.core import sse
 from persona_stream.core.events import (
     AnswerReady,
     Completed,
@@ -22,6 +19,7 @@ from persona_stream.core.i18n import INITIALIZING, answer_ready_text
 from persona_stream.core.progress import START_PERCENT
 from persona_stream.core.projection import StreamStyle
 from persona_stream.core.query import Locale
+from persona_stream.core.sse import ServerSentEvent
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.protocols.native.schemas import (
     AdvancedChunkFrame,
@@ -41,33 +39,35 @@ from persona_stream.protocols.native.schemas import (
     finish_of,
 )
 
+_OtherEvent = RunOpened | QueuePosition | Progress | AnswerReady | ReasoningChunk | Completed | RunFailed
+
 
 class NativeEncoder:
-    """Give events their native form, for one reader of one run."""
+    """Encoder of the native events of one run for one subscriber."""
 
-    name: ClassVar = "native"
-
-    __slots__ = ("_events_url", "_locale", "_prefix", "_run_id", "_style")
+    __slots__ = ("_events_url", "_id_prefix", "_locale", "_run_id", "_style")
 
     def __init__(self, run_id: str, events_url: str, style: StreamStyle, locale: Locale) -> None:
-        self._run_id, self._events_url, self._style, self._locale = run_id, events_url, style, locale
-        self._prefix = run_id.encode("ascii") + b"/"
+        self._run_id = run_id
+        self._events_url = events_url
+        self._style = style.name
+        self._locale = locale
+        self._id_prefix = f"{run_id}/"
 
-    def encode(self, event: Event) -> bytes:
-        """Frame an event."""
+    def encode(self, event: Event) -> tuple[ServerSentEvent]:
+        """Return the one message of an event."""
         facts, characters = event.position
-        return sse.event(dump_json(self._frame(event)), b"%b%d.%d" % (self._prefix, facts, characters))
+        frame = self._chunk(event) if isinstance(event, TextChunk) else self._frame(event)
+        return (ServerSentEvent(dump_json(frame), id=f"{self._id_prefix}{facts}.{characters}"),)
 
-    def _frame(self, event: Event) -> Frame:
+    def _frame(self, event: _OtherEvent) -> Frame:
         match event:
-            case TextChunk():
-                return self._piece(event)
             case Progress(message=message, percent=percent, elapsed=elapsed, eta=eta):
-                left = UNSET if eta is None else round(eta, 1)
-                return ProcessingFrame(message=message, progress=percent, elapsed_time=round(elapsed, 1), eta=left)
-            case QueuePosition(place=place, elapsed=elapsed, eta=eta):
-                left = UNSET if eta is None else round(eta, 1)
-                return QueuedFrame(position=place, elapsed_time=round(elapsed, 1), eta=left)
+                return ProcessingFrame(
+                    message=message, progress=percent, elapsed_time=round(elapsed, 1), eta=_rounded(eta)
+                )
+            case QueuePosition(queue_position=queue_position, elapsed=elapsed, eta=eta):
+                return QueuedFrame(position=queue_position, elapsed_time=round(elapsed, 1), eta=_rounded(eta))
             case RunOpened():
                 return self._opening(event)
             case AnswerReady(seconds=seconds):
@@ -76,18 +76,18 @@ class NativeEncoder:
             case ReasoningChunk(text=text):
                 return ReasoningFrame(reasoning=text)
             case Completed(seconds=seconds, ending=ending):
-                total = round(seconds, 1) if self._style.name == "smart" else UNSET
+                total = round(seconds, 1) if self._style == "smart" else UNSET
                 usage = UNSET if ending.usage is None else ending.usage
                 return CompleteFrame(total_time=total, usage=usage, finish=finish_of(ending))
             case RunFailed():
                 return failure_frame(event)
 
     def _opening(self, event: RunOpened) -> OpeningFrame:
-        smart = self._style.name == "smart"
+        is_smart = self._style == "smart"
         return OpeningFrame(
-            status="connecting" if self._style.name == "basic" else "initializing",
-            message=INITIALIZING[self._locale] if smart else UNSET,
-            progress=START_PERCENT if smart else UNSET,
+            status="connecting" if self._style == "basic" else "initializing",
+            message=INITIALIZING[self._locale] if is_smart else UNSET,
+            progress=START_PERCENT if is_smart else UNSET,
             run_id=self._run_id,
             conversation_id=event.conversation_id,
             interval=event.interval,
@@ -96,18 +96,22 @@ class NativeEncoder:
             events_url=self._events_url,
         )
 
-    def _piece(self, piece: TextChunk) -> Frame:
-        total = piece.total
-        share = round(100.0 * piece.delivered / total, 1) if total else None
-        if self._style.name == "smart":
-            return SmartChunkFrame(data=piece.text, chunk_number=piece.number, streaming_progress=share)
-        if self._style.name == "advanced":
-            return AdvancedChunkFrame(data=piece.text, chunk_number=piece.number)
-        return BasicChunkFrame(data=piece.text, progress=share, total_length=total, current_position=piece.delivered)
+    def _chunk(self, chunk: TextChunk) -> Frame:
+        if self._style == "advanced":
+            return AdvancedChunkFrame(data=chunk.text, chunk_number=chunk.number)
+        total = chunk.total
+        percent = round(100.0 * chunk.delivered / total, 1) if total else None
+        if self._style == "smart":
+            return SmartChunkFrame(data=chunk.text, chunk_number=chunk.number, streaming_progress=percent)
+        return BasicChunkFrame(data=chunk.text, progress=percent, total_length=total, current_position=chunk.delivered)
+
+
+def _rounded(seconds: float | None) -> float | UnsetType:
+    return UNSET if seconds is None else round(seconds, 1)
 
 
 def failure_frame(event: RunFailed) -> TerminalFrame:
-    """Give the form that an ending without an answer has, in streams and in plain JSON alike."""
+    """Return the body of a failed run, in streams and in JSON responses alike."""
     if event.code == "timeout":
         return TimeoutFrame(error=event.message, elapsed_time=round(event.elapsed, 1))
     if event.code == "cancelled":
@@ -115,6 +119,6 @@ def failure_frame(event: RunFailed) -> TerminalFrame:
     return ErrorFrame(error=event.message, code=event.code)
 
 
-def error_body(refused: ErrorInfo) -> ErrorFrame:
-    """Give a refusal its form."""
-    return ErrorFrame(error=refused.message, code=refused.code)
+def error_body(error: ErrorInfo) -> ErrorFrame:
+    """Return the body of an error response."""
+    return ErrorFrame(error=error.message, code=error.code)

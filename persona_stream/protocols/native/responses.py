@@ -1,7 +1,4 @@
-"""A run as one JSON object: what ``/api/chat`` answers, and what ``/api/runs`` shows.
-
-Moments as people and programs read them.
-"""
+"""Bodies that hold a whole run: the response of ``/api/chat``, and the view and the list of ``/api/runs``."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from persona_stream.protocols.native.schemas import Seconds, TerminalFrame, fini
 
 
 def isoformat(at: float) -> str:
-    """Write a moment, in seconds since 1970, as ISO 8601 in UTC."""
+    """Return a moment, in seconds since 1970, as ISO 8601 in UTC with milliseconds."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -88,46 +85,58 @@ class RunList(Struct, frozen=True, kw_only=True):
 
 
 def chat_response(entries: Sequence[Entry]) -> tuple[int, ChatAnswer | TerminalFrame]:
-    """Give the HTTP status and the body that an ended run is answered with."""
-    summary = take_snapshot(entries)
-    run = summary.run
-    if isinstance(summary.ending, Failed):
-        code = summary.ending.code
-        message = error_text(code, summary.ending.text, run.locale)
-        failure = RunFailed(BEGINNING, code, message, summary.elapsed(entries[-1].at))
-        return http_status_for(code), failure_frame(failure)
-    if not isinstance(summary.ending, Answered):
+    """Return the HTTP status and the body of a run that has ended.
+
+    Raises:
+        TypeError: The run has not ended.
+    """
+    snapshot = take_snapshot(entries)
+    run = snapshot.run
+    ending = snapshot.ending
+    if isinstance(ending, Failed):
+        message = error_text(ending.code, ending.text, run.locale)
+        failure = RunFailed(BEGINNING, ending.code, message, elapsed=snapshot.elapsed(entries[-1].at))
+        return http_status_for(ending.code), failure_frame(failure)
+    if not isinstance(ending, Answered):
         raise TypeError(f"run {run.run_id} has not ended")
     return 200, ChatAnswer(
-        data=summary.text,
+        data=snapshot.text,
         run_id=run.run_id,
         conversation_id=run.conversation_id,
-        total_time=round(entries[-1].at - summary.accepted_at, 1),
-        usage=summary.ending.usage,
-        finish=finish_of(summary.ending),
+        total_time=round(entries[-1].at - snapshot.accepted_at, 1),
+        usage=ending.usage,
+        finish=finish_of(ending),
     )
 
 
-def run_view(entries: Sequence[Entry], now: float, events_url: str, *, is_left_working: bool = False) -> RunView:
-    """Show a run at this moment; ``is_left_working`` says that it has ended, and its work has not."""
-    summary = take_snapshot(entries)
-    run, ending = summary.run, summary.ending
-    failed = ending if isinstance(ending, Failed) else None
+def run_view(entries: Sequence[Entry], now: float, events_url: str, *, is_still_running: bool = False) -> RunView:
+    """Return the state of a run.
+
+    Args:
+        entries: Journal of the run.
+        now: Current time, in seconds since 1970.
+        events_url: URL of the run's stream.
+        is_still_running: Whether the work of a run that has ended could not be stopped and goes on.
+    """
+    snapshot = take_snapshot(entries)
+    run = snapshot.run
+    answered = snapshot.ending if isinstance(snapshot.ending, Answered) else None
+    failed = snapshot.ending if isinstance(snapshot.ending, Failed) else None
     return RunView(
         run_id=run.run_id,
-        status=summary.status,
+        status=snapshot.status,
         username=run.username,
         conversation_id=run.conversation_id,
-        created_at=isoformat(summary.accepted_at),
-        started_at=None if summary.started_at is None else isoformat(summary.started_at),
-        finished_at=None if summary.ended_at is None else isoformat(summary.ended_at),
-        elapsed_time=round(summary.elapsed(now), 1),
-        progress=summary.percent(now),
-        data=summary.text if summary.text or isinstance(ending, Answered) else None,
+        created_at=isoformat(snapshot.accepted_at),
+        started_at=None if snapshot.started_at is None else isoformat(snapshot.started_at),
+        finished_at=None if snapshot.ended_at is None else isoformat(snapshot.ended_at),
+        elapsed_time=round(snapshot.elapsed(now), 1),
+        progress=snapshot.percent(now),
+        data=snapshot.text if snapshot.text or answered else None,
         error=error_text(failed.code, failed.text, run.locale) if failed else None,
         code=failed.code if failed else None,
-        usage=ending.usage if isinstance(ending, Answered) else None,
+        usage=answered.usage if answered else None,
         events_url=events_url,
-        finish=finish_of(ending) if isinstance(ending, Answered) else UNSET,
-        still_running=True if is_left_working else UNSET,
+        finish=finish_of(answered) if answered else UNSET,
+        still_running=True if is_still_running else UNSET,
     )

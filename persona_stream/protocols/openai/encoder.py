@@ -1,22 +1,18 @@
-"""OpenAI's dialect: chunks of a chat completion, and comments while the backend is at work.
+"""Encoder of OpenAI's chat protocol: completion chunks in streams, and whole completions.
 
-A run as one completion.
+While the backend works, progress is sent as comments, which the official clients skip.
 
-What a provider of this dialect says beyond our own words.
-
-In ``Extras.fields`` are ``message`` (fields of the answer's message), ``completion`` (fields of the body, or of a
-stream's chunks) and ``usage`` (fields beside the tokens).
+``ProviderFields.fields`` of an OpenAI-compatible provider has the sections ``message`` (fields of the answer's
+message), ``completion`` (fields of the body and of the last chunk) and ``usage`` (fields beside the token counts).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 
-import msgspec
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
-from persona_stream.core import sse
 from persona_stream.core.events import (
     AnswerReady,
     Completed,
@@ -32,8 +28,9 @@ from persona_stream.core.facts import Answered, Entry, Failed, run_terms
 from persona_stream.core.i18n import error_text
 from persona_stream.core.query import Usage
 from persona_stream.core.snapshot import take_snapshot
+from persona_stream.core.sse import ServerSentEvent
 from persona_stream.core.usage import run_usage
-from persona_stream.protocols.base import dump_json, http_status_for, merge_fields, provider_fields_for
+from persona_stream.protocols.base import Heartbeat, dump_json, http_status_for, merge_fields, provider_fields_for
 from persona_stream.protocols.openai.schemas import (
     FINISH_REASONS,
     ChatChoice,
@@ -43,40 +40,26 @@ from persona_stream.protocols.openai.schemas import (
     ChatMessage,
     ChunkChoice,
     CompletionUsage,
-    FinishReason,
     failure_body,
     function_call,
     function_call_delta,
 )
 
-Place = Literal["message", "completion", "usage"]
+Section = Literal["message", "completion", "usage"]
 
+# Some clients give up after two minutes without a parsed chunk, and comments do not count.
+EMPTY_DELTA_INTERVAL = 15.0  # seconds
 
-def provider_fields(answered: Answered, place: Place) -> Mapping[str, Any]:
-    """Give what belongs there; nothing, where the provider speaks another dialect."""
-    return provider_fields_for(answered, "openai", place)
-
-
-def with_provider_fields(frame: msgspec.Struct, answered: Answered, place: Place) -> Any:
-    """Give a frame with what belongs there; what we say ourselves stands."""
-    return merge_fields(frame, provider_fields(answered, place))
-
-
-Heartbeat = Literal["comment", "delta", "off"]
-
-# Comments do not count for clients that give up when no chunk has come for two minutes.
-_BEAT = 15.0  # seconds
-
-_DONE = b"data: [DONE]\n\n"
+_DONE = ServerSentEvent(b"[DONE]")
 
 
 def completion_id(run_id: str) -> str:
-    """Give the id that a run has on this wire."""
+    """Return the id of a run in this protocol."""
     return f"chatcmpl-{run_id}"
 
 
 def completion_usage(usage: Usage) -> CompletionUsage:
-    """Give the tokens their form. This wire has no place to say that they are estimated."""
+    """Return token counts in this protocol's form, which cannot mark them as estimates."""
     return CompletionUsage(
         prompt_tokens=usage.input_tokens,
         completion_tokens=usage.output_tokens,
@@ -84,80 +67,88 @@ def completion_usage(usage: Usage) -> CompletionUsage:
     )
 
 
+def provider_fields(answered: Answered, section: Section) -> Mapping[str, Any]:
+    """Return the provider's own fields for a section; empty if the provider used another protocol."""
+    return provider_fields_for(answered, "openai", section)
+
+
+def with_provider_fields(body: Struct, answered: Answered, section: Section) -> Any:
+    """Return a body with the provider's own fields added; the body's own fields win."""
+    return merge_fields(body, provider_fields(answered, section))
+
+
 class OpenAIEncoder:
-    """Give events OpenAI's form, for one reader of one run."""
+    """Encoder of the chunks of one completion for one subscriber.
 
-    name: ClassVar = "openai"
+    Args:
+        entries: Journal of the run; it may grow while the encoder is in use.
+        include_usage: Whether the client requested a last chunk with token counts.
+        heartbeat: Form of progress: comments with an empty delta now and then, empty deltas, or nothing.
+    """
 
-    __slots__ = ("_beats", "_created", "_entries", "_heartbeat", "_id", "_include_usage", "_model")
+    __slots__ = ("_created", "_entries", "_heartbeat", "_heartbeats_due", "_id", "_include_usage", "_model")
 
     def __init__(
         self, entries: Sequence[Entry], *, include_usage: bool = False, heartbeat: Heartbeat = "comment"
     ) -> None:
-        """Speak of one run.
-
-        Args:
-            entries: its journal, which may grow meanwhile.
-            include_usage: whether the reader asked for a last chunk with the tokens.
-            heartbeat: what it gets while the backend is at work.
-        """
-        self._entries, self._include_usage, self._heartbeat = entries, include_usage, heartbeat
         run = run_terms(entries)
-        self._id, self._created, self._model = completion_id(run.run_id), int(entries[0].at), run.username
-        self._beats: int | None = None  # how many were due when the reader last heard
+        self._entries = entries
+        self._include_usage = include_usage
+        self._heartbeat = heartbeat
+        self._id = completion_id(run.run_id)
+        self._created = int(entries[0].at)
+        self._model = run.username
+        self._heartbeats_due: int | None = None  # empty deltas due at the last progress event
 
-    def encode(self, event: Event) -> bytes:
-        """Frame an event."""
+    def encode(self, event: Event) -> Sequence[ServerSentEvent]:
+        """Return the messages of an event."""
         match event:
             case TextChunk(text=text):
-                return self._delta(ChatDelta(content=text))
+                return (self._delta(ChatDelta(content=text)),)
             case Progress(elapsed=elapsed, percent=percent, message=message):
-                return self._alive(elapsed, f"processing {elapsed:.1f}s {percent}% {message}")
-            case QueuePosition(elapsed=elapsed, place=place):
-                return self._alive(elapsed, f"queued {elapsed:.1f}s {place}")
+                return self._progress(elapsed, f"processing {elapsed:.1f}s {percent}% {message}")
+            case QueuePosition(elapsed=elapsed, queue_position=queue_position):
+                return self._progress(elapsed, f"queued {elapsed:.1f}s {queue_position}")
             case RunOpened():
-                return self._delta(ChatDelta(role="assistant", content=""))
+                return (self._delta(ChatDelta(role="assistant", content="")),)
             case AnswerReady():
-                return b""
+                return ()
             case ReasoningChunk(text=text):
-                return self._delta(ChatDelta(reasoning_content=text))
+                return (self._delta(ChatDelta(reasoning_content=text)),)
             case Completed(ending=ending):
-                return self._ending(ending) + _DONE
+                return (*self._ending(ending), _DONE)
             case RunFailed(code=code, message=message):
-                return sse.anonymous_event(dump_json(failure_body(code, message))) + _DONE
+                return (ServerSentEvent(dump_json(failure_body(code, message))), _DONE)
 
-    def _alive(self, elapsed: float, text: str) -> bytes:
+    def _progress(self, elapsed: float, text: str) -> Sequence[ServerSentEvent]:
         if self._heartbeat == "off":
-            return b""
-        beats = int(elapsed / _BEAT)
-        is_due, self._beats = self._beats is not None and beats > self._beats, beats
+            return ()
         if self._heartbeat == "delta":
-            return self._delta(ChatDelta())
-        comment = sse.comment(text)
-        return comment + self._delta(ChatDelta()) if is_due else comment
+            return (self._delta(ChatDelta()),)
+        heartbeats_due = int(elapsed / EMPTY_DELTA_INTERVAL)
+        is_due = self._heartbeats_due is not None and heartbeats_due > self._heartbeats_due
+        self._heartbeats_due = heartbeats_due
+        comment = ServerSentEvent(comment=text)
+        return (comment, self._delta(ChatDelta())) if is_due else (comment,)
 
-    def _ending(self, answered: Answered) -> bytes:
-        frames = [
-            self._delta(ChatDelta(tool_calls=[function_call_delta(index, call)]))
-            for index, call in enumerate(answered.calls)
-        ]
-        own = ChatDelta.__struct_fields__
-        if more := {name: value for name, value in provider_fields(answered, "message").items() if name not in own}:
-            frames.append(self._chunk([{"index": 0, "delta": more, "logprobs": None, "finish_reason": None}]))
-        last = self._choice(ChatDelta(), FINISH_REASONS[answered.finish])
-        frames.append(self._chunk([last], answered=answered))
+    def _ending(self, answered: Answered) -> Iterator[ServerSentEvent]:
+        for index, call in enumerate(answered.calls):
+            yield self._delta(ChatDelta(tool_calls=[function_call_delta(index, call)]))
+        known = ChatDelta.__struct_fields__
+        fields = provider_fields(answered, "message")
+        if extra := {name: value for name, value in fields.items() if name not in known}:
+            yield self._chunk([{"index": 0, "delta": extra, "logprobs": None, "finish_reason": None}])
+        yield self._chunk(
+            [ChunkChoice(delta=ChatDelta(), finish_reason=FINISH_REASONS[answered.finish])], answered=answered
+        )
         if self._include_usage:
-            usage = with_provider_fields(completion_usage(run_usage(self._entries)), answered, "usage")
-            frames.append(self._chunk([], usage))
-        return b"".join(frames)
+            usage = completion_usage(run_usage(self._entries))
+            yield self._chunk([], usage=with_provider_fields(usage, answered, "usage"))
 
-    def _delta(self, delta: ChatDelta) -> bytes:
-        return self._chunk([self._choice(delta)])
+    def _delta(self, delta: ChatDelta) -> ServerSentEvent:
+        return self._chunk([ChunkChoice(delta=delta)])
 
-    def _choice(self, delta: ChatDelta, finish_reason: FinishReason | None = None) -> ChunkChoice:
-        return ChunkChoice(delta=delta, finish_reason=finish_reason)
-
-    def _chunk(self, choices: list[Any], usage: Any = None, answered: Answered | None = None) -> bytes:
+    def _chunk(self, choices: list[Any], usage: Any = None, answered: Answered | None = None) -> ServerSentEvent:
         chunk = ChatCompletionChunk(
             id=self._id,
             created=self._created,
@@ -166,22 +157,25 @@ class OpenAIEncoder:
             usage=usage if self._include_usage else UNSET,
         )
         body = with_provider_fields(chunk, answered, "completion") if answered else chunk
-        return sse.anonymous_event(dump_json(body))
+        return ServerSentEvent(dump_json(body))
 
 
 def completion_response(entries: Sequence[Entry]) -> tuple[int, Any]:
-    """Give the HTTP status and the body that an ended run is answered with, a ``ChatCompletion`` or ``ErrorBody``."""
-    summary = take_snapshot(entries)
-    run = summary.run
-    if isinstance(summary.ending, Failed):
-        code = summary.ending.code
-        return http_status_for(code), failure_body(code, error_text(code, summary.ending.text, run.locale))
-    ending = summary.ending
+    """Return the HTTP status and the body of a run that has ended: a ``ChatCompletion`` or an ``ErrorBody``.
+
+    Raises:
+        TypeError: The run has not ended.
+    """
+    snapshot = take_snapshot(entries)
+    run = snapshot.run
+    ending = snapshot.ending
+    if isinstance(ending, Failed):
+        return http_status_for(ending.code), failure_body(ending.code, error_text(ending.code, ending.text, run.locale))
     if not isinstance(ending, Answered):
         raise TypeError(f"run {run.run_id} has not ended")
     message = ChatMessage(
-        content=summary.text or (None if ending.calls else ""),
-        reasoning_content=summary.reasoning or UNSET,
+        content=snapshot.text or (None if ending.calls else ""),
+        reasoning_content=snapshot.reasoning or UNSET,
         tool_calls=[function_call(call) for call in ending.calls] or UNSET,
     )
     choice = ChatChoice(
@@ -189,7 +183,7 @@ def completion_response(entries: Sequence[Entry]) -> tuple[int, Any]:
     )
     body = ChatCompletion(
         id=completion_id(run.run_id),
-        created=int(summary.accepted_at),
+        created=int(snapshot.accepted_at),
         model=run.username,
         choices=[choice],
         usage=with_provider_fields(completion_usage(run_usage(entries)), ending, "usage"),

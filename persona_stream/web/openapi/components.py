@@ -67,8 +67,7 @@ RESUME = Parameter(
 HEARTBEAT = Parameter(
     name="X-Persona-Heartbeat",
     location="header",
-    description="Heartbeat while the backend is working: comments (the default), empty chunks, or none. Ignored if"
-    " the operator has disabled the choice.",
+    description="Heartbeat while the backend is working: comments (the default), empty chunks, or none.",
     choices=("comment", "delta", "off"),
 )
 

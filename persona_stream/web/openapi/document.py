@@ -232,7 +232,7 @@ class _Writer:
             name += "As" + "Or".join(examples)
         elif is_stream:
             name += "AsEvent"
-            event = sse.anonymous_event(dump_json(examples[ErrorFrame.__name__])).decode()
+            event = sse.encode(sse.ServerSentEvent(dump_json(examples[ErrorFrame.__name__]))).decode()
             contents.insert(0, Body(events=(_ERROR_EVENT,), media_type=_EVENT_STREAM, examples={"error": event}))
         if name not in self.errors:
             headers = [ERROR_HEADERS[header] for header in error.error.headers]

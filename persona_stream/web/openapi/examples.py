@@ -10,6 +10,7 @@ from persona_stream.core.events import Wait
 from persona_stream.core.facts import Accepted, Answered, Entry, Failed, FailureCode, Started
 from persona_stream.core.projection import SMART, StreamProjection, StreamStyle, SubscriptionOptions
 from persona_stream.core.query import Usage
+from persona_stream.core.sse import encode_all
 from persona_stream.protocols.base import EventEncoder
 
 ACCEPTED_AT = 1_795_154_400.0  # 2026-11-20 06:00 UTC; the run id contains the same time
@@ -78,4 +79,4 @@ def _render(create_encoder: Callable[[Sequence[Entry]], EventEncoder], style: St
             times.append(min([step.until, *(entry.at for entry in upcoming)]))
             journal.extend(entry for entry in upcoming if entry.at <= times[-1])
         else:
-            yield encoder.encode(step)
+            yield encode_all(encoder.encode(step))

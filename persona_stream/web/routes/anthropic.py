@@ -1,7 +1,4 @@
-"""``/v1/messages``: Anthropic's protocol, for the clients that speak it already.
-
-Make an order of a request for a message.
-"""
+"""Anthropic's endpoints: ``/v1/messages`` and ``/v1/messages/count_tokens``."""
 
 from __future__ import annotations
 
@@ -22,12 +19,12 @@ from persona_stream.protocols.anthropic.decoder import (
     parse_turns,
 )
 from persona_stream.protocols.anthropic.encoder import AnthropicEncoder, message_response
+from persona_stream.protocols.anthropic.protocol import ANTHROPIC
 from persona_stream.protocols.anthropic.schemas import Message, MessageError, MessageEvent, TokenCount, error_body
-from persona_stream.protocols.base import dump_json
 from persona_stream.runs.request import RunRequest
 from persona_stream.web.auth import authenticate, authenticate_and_limit
-from persona_stream.web.blocking import blocking_response, failed_within_window, final_response
-from persona_stream.web.negotiation import require_event_stream
+from persona_stream.web.blocking import blocking_response
+from persona_stream.web.negotiation import negotiate_transport
 from persona_stream.web.openapi import components, examples
 from persona_stream.web.openapi.operations import (
     Body,
@@ -40,54 +37,57 @@ from persona_stream.web.openapi.operations import (
     json_spec,
 )
 from persona_stream.web.parsing import parse_json_body
-from persona_stream.web.responses import current_request
+from persona_stream.web.responses import current_request, json_response
 from persona_stream.web.run_requests import build_query, build_v1_run_request
 from persona_stream.web.services import Services
 from persona_stream.web.streaming import stream_response
 
-
-def build_run_request(request: Request, desk: Services) -> tuple[RunRequest, MessagesRequest]:
-    """Read and check a request for a message, and say what is to be run for it.
-
-    Raises:
-        HTTPError: it cannot be served; nothing was started.
-    """
-    principal = authenticate_and_limit(request, desk)
-    asked = parse_json_body(request, messages_decoder)
-    check_messages_request(asked)
-    query = _query(request, desk, principal, asked, asked.parameters)
-    return build_v1_run_request(request, desk, query, asked, names={"response_format": "output_config"}), asked
+# The field of this protocol for OpenAI's, which queries use.
+_FIELD_NAMES = {"response_format": "output_config"}
 
 
-def build_count_query(request: Request, desk: Services) -> Query:
-    """Read and check a request whose tokens shall be counted; give what would be asked.
+def build_run_request(request: Request, services: Services) -> tuple[RunRequest, MessagesRequest]:
+    """Return the run request of a request for a message, and its decoded body.
 
     Raises:
-        HTTPError: nobody could be asked that.
+        HTTPError: The request cannot be served; nothing was started.
     """
-    principal = authenticate(request, desk.verifier)
-    asked = parse_json_body(request, count_tokens_decoder)
-    check_messages_request(asked)
-    return _query(request, desk, principal, asked, {})
+    principal = authenticate_and_limit(request, services)
+    body = parse_json_body(request, messages_decoder)
+    check_messages_request(body)
+    query = _build_query(request, services, principal, body, parameters=body.parameters)
+    return build_v1_run_request(request, services, query, body, field_names=_FIELD_NAMES), body
 
 
-def _query(
-    request: Request, desk: Services, principal: Principal, asked: CountTokensRequest, parameters: Parameters
+def build_count_query(request: Request, services: Services) -> Query:
+    """Return the query whose tokens a request wants counted.
+
+    Raises:
+        HTTPError: The request is invalid.
+    """
+    principal = authenticate(request, services.verifier)
+    body = parse_json_body(request, count_tokens_decoder)
+    check_messages_request(body)
+    return _build_query(request, services, principal, body, parameters={})
+
+
+def _build_query(
+    request: Request, services: Services, principal: Principal, body: CountTokensRequest, *, parameters: Parameters
 ) -> Query:
-    tools = parse_tools(asked.tools)
+    tools = parse_tools(body.tools)
     return build_query(
         request,
-        desk,
+        services,
         principal,
-        model=asked.model,
-        turns=parse_turns(asked.system, asked.messages),
+        model=body.model,
+        turns=parse_turns(body.system, body.messages),
         tools=tools,
-        tool_choice=parse_tool_choice(asked.tool_choice, tools),
+        tool_choice=parse_tool_choice(body.tool_choice, tools),
         parameters=parameters,
     )
 
 
-ANTHROPIC = Tag("Anthropic", "Anthropic-compatible API, for existing clients.")
+ANTHROPIC_TAG = Tag("Anthropic", "Anthropic-compatible API, for existing clients.")
 MESSAGE_EVENTS = EventStream(
     name="MessageStreamEvent",
     description="Event of Anthropic's protocol, with a type and no id.",
@@ -104,7 +104,7 @@ _CREATE_MESSAGE = Operation(
     " is working, a stream sends `ping` every 2 seconds. `X-Run-Id` identifies the run, which can be resumed in any"
     " protocol. Features that the backend does not support (tools, images, formats, prefilled answers) are rejected;"
     " the error names the field.",
-    tags=(ANTHROPIC,),
+    tags=(ANTHROPIC_TAG,),
     security=_SECURITY,
     parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE),
     request=json_body(MessagesRequest, request={**_CONVERSATION, "max_tokens": 1024, "stream": True}),
@@ -131,7 +131,7 @@ _COUNT_TOKENS = Operation(
     id="countTokens",
     summary="Count tokens",
     description="Estimates the tokens of a conversation without starting a run.",
-    tags=(ANTHROPIC,),
+    tags=(ANTHROPIC_TAG,),
     security=_SECURITY,
     request=json_body(CountTokensRequest, request=_CONVERSATION),
     responses={200: json_spec("The token count.", TokenCount, TokenCount(input_tokens=8))},
@@ -140,27 +140,25 @@ _COUNT_TOKENS = Operation(
 )
 
 
-def blueprint(desk: Services) -> Blueprint:
-    """Give the blueprint of Anthropic's addresses."""
+def blueprint(services: Services) -> Blueprint:
+    """Return the blueprint of Anthropic's endpoints."""
     blueprint = Blueprint("anthropic", __name__)
 
     @blueprint.post("/v1/messages")
     @describe(_CREATE_MESSAGE)
     def messages() -> Response:
         request = current_request()
-        made, asked = build_run_request(request, desk)
-        if not asked.stream:
-            return blocking_response(request, desk, desk.runs.start(made), message_response)
-        require_event_stream(request)
-        journal = desk.runs.start(made)
-        if failed_within_window(request, desk, journal):
-            return final_response(request, desk, journal, message_response)
-        return stream_response(request, desk, journal, dialect=AnthropicEncoder(journal.entries))
+        run_request, body = build_run_request(request, services)
+        if not body.stream:
+            return blocking_response(request, services, services.runs.start(run_request), ANTHROPIC)
+        transport = negotiate_transport(request)
+        journal = services.runs.start(run_request)
+        return stream_response(request, services, journal, protocol=ANTHROPIC, transport=transport)
 
     @blueprint.post("/v1/messages/count_tokens")
     @describe(_COUNT_TOKENS)
     def count_tokens() -> Response:
-        body = dump_json(TokenCount(input_tokens=query_tokens(build_count_query(current_request(), desk))))
-        return Response(body, content_type="application/json")
+        query = build_count_query(current_request(), services)
+        return json_response(TokenCount(input_tokens=query_tokens(query)))
 
     return blueprint

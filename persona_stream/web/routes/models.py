@@ -1,8 +1,7 @@
-"""``/v1/models``: the models in OpenAI's and Anthropic's form, and the request ids of all endpoints under ``/v1``."""
+"""``/v1/models``: the models in OpenAI's and Anthropic's form."""
 
 from __future__ import annotations
 
-import secrets
 from typing import Annotated
 
 from flask import Blueprint, Response, request
@@ -10,17 +9,18 @@ from msgspec import Meta, Struct
 
 from persona_stream.personas.persona import Persona
 from persona_stream.protocols.anthropic import schemas as anthropic
+from persona_stream.protocols.anthropic.protocol import ANTHROPIC
 from persona_stream.protocols.anthropic.schemas import ModelInfo, ModelInfoList
 from persona_stream.protocols.openai import schemas as openai
 from persona_stream.protocols.openai.schemas import Model, ModelList
 from persona_stream.web.auth import authenticate
-from persona_stream.web.negotiation import is_anthropic
+from persona_stream.web.negotiation import protocol_of
 from persona_stream.web.openapi import components
 from persona_stream.web.openapi.examples import USERNAME
 from persona_stream.web.openapi.operations import Body, ErrorSpec, Operation, Parameter, ResponseSpec, describe
 from persona_stream.web.responses import json_response
-from persona_stream.web.routes.anthropic import ANTHROPIC
-from persona_stream.web.routes.openai import OPENAI
+from persona_stream.web.routes.anthropic import ANTHROPIC_TAG
+from persona_stream.web.routes.openai import OPENAI_TAG
 from persona_stream.web.run_requests import resolve_model
 from persona_stream.web.services import Services
 
@@ -46,7 +46,7 @@ def _operation(
         id=name,
         summary=summary,
         description="The response has OpenAI's form or, with an `anthropic-version` header, Anthropic's.",
-        tags=(OPENAI, ANTHROPIC),
+        tags=(OPENAI_TAG, ANTHROPIC_TAG),
         parameters=(_ANTHROPIC_VERSION, *parameters),
         responses={
             200: ResponseSpec(
@@ -80,7 +80,7 @@ _GET = _operation(
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Return the blueprint of ``/v1/models``, which also sets the request id of every response under ``/v1``."""
+    """Return the blueprint of ``/v1/models``."""
     blueprint = Blueprint("v1", __name__)
 
     @blueprint.get("/v1/models")
@@ -88,7 +88,7 @@ def blueprint(services: Services) -> Blueprint:
     def list_models() -> Response:
         authenticate(request, services.verifier)
         names = services.router.names
-        if is_anthropic(request):
+        if protocol_of(request) is ANTHROPIC:
             models = [_model_info(name, resolve_model(services, name).persona) for name in names]
             return json_response(ModelInfoList(data=models, first_id=names[0], last_id=names[-1]))
         return json_response(ModelList(data=[Model(id=name) for name in names]))
@@ -98,14 +98,9 @@ def blueprint(services: Services) -> Blueprint:
     def get_model(model: str) -> Response:
         authenticate(request, services.verifier)
         found = resolve_model(services, model)
-        return json_response(_model_info(model, found.persona) if is_anthropic(request) else Model(id=model))
-
-    @blueprint.after_app_request
-    def set_request_id(response: Response) -> Response:
-        if request.path.startswith("/v1/"):
-            name = "request-id" if is_anthropic(request) else "x-request-id"
-            response.headers[name] = f"req_{secrets.token_hex(12)}"
-        return response
+        return json_response(
+            _model_info(model, found.persona) if protocol_of(request) is ANTHROPIC else Model(id=model)
+        )
 
     return blueprint
 

@@ -1,17 +1,9 @@
-"""``/v1/chat/completions``: OpenAI's protocol, for the clients that speak it already.
-
-Make an order of a request for a completion.
-
-What a reader of OpenAI's wire hears while the backend is at work.
-"""
+"""OpenAI's chat endpoint: ``/v1/chat/completions``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from flask import Blueprint, Request, Response
 
-from persona_stream.errors import InvalidRequest
 from persona_stream.protocols.openai.decoder import (
     ChatCompletionRequest,
     check_completion_request,
@@ -20,13 +12,13 @@ from persona_stream.protocols.openai.decoder import (
     parse_tools,
     parse_turns,
 )
-from persona_stream.protocols.openai.encoder import Heartbeat, OpenAIEncoder, completion_response
+from persona_stream.protocols.openai.encoder import OpenAIEncoder, completion_response
+from persona_stream.protocols.openai.protocol import OPENAI
 from persona_stream.protocols.openai.schemas import ChatCompletion, ChatCompletionChunk, ErrorBody, error_body
 from persona_stream.runs.request import RunRequest
-from persona_stream.settings.schema import Settings
 from persona_stream.web.auth import authenticate_and_limit
-from persona_stream.web.blocking import blocking_response, failed_within_window, final_response
-from persona_stream.web.negotiation import require_event_stream
+from persona_stream.web.blocking import blocking_response
+from persona_stream.web.negotiation import negotiate_heartbeat, negotiate_transport
 from persona_stream.web.openapi import components, examples
 from persona_stream.web.openapi.operations import Body, EventStream, Operation, ResponseSpec, Tag, describe, json_body
 from persona_stream.web.parsing import parse_json_body
@@ -35,48 +27,31 @@ from persona_stream.web.run_requests import build_query, build_v1_run_request
 from persona_stream.web.services import Services
 from persona_stream.web.streaming import stream_response
 
-_HEADER = "X-Persona-Heartbeat"
-_KINDS: Mapping[str, Heartbeat] = {"comment": "comment", "delta": "delta", "off": "off"}
 
-
-def heartbeat_mode(request: Request, settings: Settings) -> Heartbeat:
-    """Choose: comments, unless the client wishes otherwise and may.
+def build_run_request(request: Request, services: Services) -> tuple[RunRequest, ChatCompletionRequest]:
+    """Return the run request of a request for a completion, and its decoded body.
 
     Raises:
-        InvalidRequest: it wishes for what there is not.
+        HTTPError: The request cannot be served; nothing was started.
     """
-    wish = request.headers.get(_HEADER)
-    if wish is None or not getattr(settings, "heartbeat_override", True):
-        return "comment"
-    if wish not in _KINDS:
-        raise InvalidRequest(f"{_HEADER}: is none of {', '.join(_KINDS)}", _HEADER)
-    return _KINDS[wish]
-
-
-def build_run_request(request: Request, desk: Services) -> tuple[RunRequest, ChatCompletionRequest]:
-    """Read and check a request for a completion, and say what is to be run for it.
-
-    Raises:
-        HTTPError: it cannot be served; nothing was started.
-    """
-    principal = authenticate_and_limit(request, desk)
-    asked = parse_json_body(request, completion_decoder)
-    check_completion_request(asked)
-    tools = parse_tools(asked.tools)
+    principal = authenticate_and_limit(request, services)
+    body = parse_json_body(request, completion_decoder)
+    check_completion_request(body)
+    tools = parse_tools(body.tools)
     query = build_query(
         request,
-        desk,
+        services,
         principal,
-        model=asked.model,
-        turns=parse_turns(asked.messages),
+        model=body.model,
+        turns=parse_turns(body.messages),
         tools=tools,
-        tool_choice=parse_tool_choice(asked.tool_choice, tools),
-        parameters=asked.parameters,
+        tool_choice=parse_tool_choice(body.tool_choice, tools),
+        parameters=body.parameters,
     )
-    return build_v1_run_request(request, desk, query, asked), asked
+    return build_v1_run_request(request, services, query, body), body
 
 
-OPENAI = Tag("OpenAI", "OpenAI-compatible API, for existing clients.")
+OPENAI_TAG = Tag("OpenAI", "OpenAI-compatible API, for existing clients.")
 COMPLETION_EVENTS = EventStream(
     name="ChatCompletionEvent",
     description="Event of OpenAI's protocol, without id and type. Comments between events are heartbeats.",
@@ -90,7 +65,7 @@ _CREATE = Operation(
     " backend is working, a stream sends a comment every 2 seconds and an empty chunk every 15. `X-Run-Id` identifies"
     " the run, which can be resumed in any protocol. Features that the backend (tools, formats, images) or the server"
     " (several choices, audio) does not support are rejected; the error names the field.",
-    tags=(OPENAI,),
+    tags=(OPENAI_TAG,),
     parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE, components.HEARTBEAT),
     request=json_body(
         ChatCompletionRequest,
@@ -126,23 +101,27 @@ _CREATE = Operation(
 )
 
 
-def blueprint(desk: Services) -> Blueprint:
-    """Give the blueprint of OpenAI's own address."""
+def blueprint(services: Services) -> Blueprint:
+    """Return the blueprint of OpenAI's endpoint."""
     blueprint = Blueprint("openai", __name__)
 
     @blueprint.post("/v1/chat/completions")
     @describe(_CREATE)
     def chat_completions() -> Response:
         request = current_request()
-        made, asked = build_run_request(request, desk)
-        beat = heartbeat_mode(request, desk.settings)  # what is malformed is refused where it does not count too
-        if not asked.stream:
-            return blocking_response(request, desk, desk.runs.start(made), completion_response)
-        require_event_stream(request)
-        journal = desk.runs.start(made)
-        if failed_within_window(request, desk, journal):
-            return final_response(request, desk, journal, completion_response)
-        dialect = OpenAIEncoder(journal.entries, include_usage=asked.includes_usage, heartbeat=beat)
-        return stream_response(request, desk, journal, dialect=dialect)
+        run_request, body = build_run_request(request, services)
+        heartbeat = negotiate_heartbeat(request)  # also validated where it has no effect
+        if not body.stream:
+            return blocking_response(request, services, services.runs.start(run_request), OPENAI)
+        transport = negotiate_transport(request)
+        return stream_response(
+            request,
+            services,
+            services.runs.start(run_request),
+            protocol=OPENAI,
+            transport=transport,
+            heartbeat=heartbeat,
+            include_usage=body.includes_usage,
+        )
 
     return blueprint

@@ -1,8 +1,8 @@
-"""``/api/runs``: a run outlives its connection, and is read again, looked at and cancelled here."""
+"""Endpoints of runs: ``/api/runs`` lists, shows, resumes and cancels them. A run outlives its connection."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, TypeVar
 
 from flask import Blueprint, Request, Response, request
@@ -15,12 +15,11 @@ from persona_stream.core.projection import SMART, STYLES
 from persona_stream.core.query import Locale
 from persona_stream.errors import InvalidRequest
 from persona_stream.journals.base import Journal, has_ended, run_terms
-from persona_stream.protocols.anthropic.encoder import AnthropicEncoder
-from persona_stream.protocols.base import EventEncoder
+from persona_stream.protocols.native.protocol import NATIVE
 from persona_stream.protocols.native.responses import RunList, RunView, run_view
-from persona_stream.protocols.openai.encoder import Heartbeat, OpenAIEncoder
+from persona_stream.protocols.registry import PROTOCOLS
 from persona_stream.web.auth import authenticate
-from persona_stream.web.negotiation import require_event_stream
+from persona_stream.web.negotiation import negotiate_heartbeat, negotiate_transport
 from persona_stream.web.openapi import components, examples
 from persona_stream.web.openapi.operations import (
     Body,
@@ -34,14 +33,16 @@ from persona_stream.web.openapi.operations import (
 from persona_stream.web.parsing import page_limit, query_int
 from persona_stream.web.responses import json_response
 from persona_stream.web.routes.anthropic import MESSAGE_EVENTS
-from persona_stream.web.routes.openai import COMPLETION_EVENTS, heartbeat_mode
+from persona_stream.web.routes.openai import COMPLETION_EVENTS
 from persona_stream.web.routes.stream_chat import NATIVE_EVENTS, native_stream
 from persona_stream.web.services import Services
 from persona_stream.web.streaming import stream_response
 
 T = TypeVar("T")
 
-_PAGE, _LARGEST_PAGE = 20, 100
+_PAGE_SIZE = 20
+_MAX_PAGE_SIZE = 100
+_RETRY_AFTER = "2"  # seconds, while the run is running
 _LOCALES: dict[str, Locale] = {"zh": "zh", "en": "en"}
 
 
@@ -73,7 +74,7 @@ _LIST = Operation(
     description="Returns the caller's runs, newest first.",
     tags=(RUNS,),
     parameters=(
-        components.limit_parameter("runs", _LARGEST_PAGE, default=_PAGE),
+        components.limit_parameter("runs", _MAX_PAGE_SIZE, default=_PAGE_SIZE),
         Parameter(name="before", location="query", description="`next` of the previous page."),
     ),
     responses={
@@ -138,9 +139,9 @@ _EVENTS = Operation(
         _query("style", "Style of the events; defaults to the style that the run was started with.", tuple(STYLES)),
         _query("locale", "Language of status texts; defaults to that of the run.", tuple(_LOCALES)),
         _query(
-            "dialect",
-            "Protocol of the events. `openai` and `anthropic` use the pace of style smart.",
-            ("native", "openai", "anthropic"),
+            "protocol",
+            "Protocol of the events. Protocols other than `native` use the pace of style smart.",
+            tuple(PROTOCOLS),
             default="native",
         ),
         components.HEARTBEAT,
@@ -164,106 +165,119 @@ _EVENTS = Operation(
 )
 
 
-def blueprint(desk: Services) -> Blueprint:
-    """Give the blueprint of ``/api/runs``."""
+def blueprint(services: Services) -> Blueprint:
+    """Return the blueprint of ``/api/runs``."""
     blueprint = Blueprint("runs", __name__)
 
     @blueprint.get("/api/runs/<run_id>/events")
     @describe(_EVENTS)
     def events(run_id: str) -> Response:
-        journal = desk.runs.follow(run_id, _reader(request, desk, run_id))
-        require_event_stream(request)
-        start = _start(request, journal)
-        style, locale = _choice("style", STYLES), _choice("locale", _LOCALES)
-        beat = heartbeat_mode(request, desk.settings)
-        dialect = _choice("dialect", {"native": None, "openai": _openai, "anthropic": _anthropic})
+        journal = services.runs.follow(run_id, _owner(request, services, run_id))
+        transport = negotiate_transport(request)
+        start = _start_position(request, journal)
+        style = _choice("style", STYLES)
+        locale = _choice("locale", _LOCALES)
+        heartbeat = negotiate_heartbeat(request)
+        protocol = _choice("protocol" if "protocol" in request.args else "dialect", PROTOCOLS) or NATIVE
         if cursor.is_at_end(start, journal.entries):
-            # EventSource reconnects for ever after a stream's end, and 204 is what stops it.
+            # EventSource reconnects endlessly after the end of a stream; 204 stops it.
             return Response(status=204)
-        style_name = style.name if style else None
-        speak = dialect(journal, beat) if dialect else None
-        return stream_response(request, desk, journal, start=start, style_name=style_name, locale=locale, dialect=speak)
+        return stream_response(
+            request,
+            services,
+            journal,
+            protocol=protocol,
+            transport=transport,
+            start=start,
+            style=style,
+            locale=locale,
+            heartbeat=heartbeat,
+        )
 
     @blueprint.get("/api/runs/<run_id>")
     @describe(_GET)
     def show(run_id: str) -> Response:
-        return _shown(desk, desk.runs.find(run_id, authenticate(request, desk.verifier).subject))
+        return _run_response(services, services.runs.find(run_id, authenticate(request, services.verifier).subject))
 
     @blueprint.post("/api/runs/<run_id>/cancel")
     @describe(_CANCEL)
     def cancel(run_id: str) -> Response:
-        journal = desk.runs.follow(run_id, authenticate(request, desk.verifier).subject)
-        desk.runs.cancel(journal)
-        return _shown(desk, journal)
+        journal = services.runs.follow(run_id, authenticate(request, services.verifier).subject)
+        services.runs.cancel(journal)
+        return _run_response(services, journal)
 
     @blueprint.get("/api/runs")
     @describe(_LIST)
-    def mine() -> Response:
-        owner = authenticate(request, desk.verifier).subject
-        most = page_limit(_PAGE, _LARGEST_PAGE)
-        journals, following = desk.runs.list_for_owner(owner, request.args.get("before"), most)
-        return json_response(RunList(runs=[_view(desk, journal) for journal in journals], next=following))
+    def list_runs() -> Response:
+        owner = authenticate(request, services.verifier).subject
+        limit = page_limit(_PAGE_SIZE, _MAX_PAGE_SIZE)
+        journals, next_page = services.runs.list_for_owner(owner, request.args.get("before"), limit)
+        return json_response(RunList(runs=[_view(services, journal) for journal in journals], next=next_page))
 
     return blueprint
 
 
-def _reader(request: Request, desk: Services, run_id: str) -> str | None:
-    """Give the owner that the caller is, or ``None`` where a ticket opens the run, whoever brings it."""
+def _owner(request: Request, services: Services, run_id: str) -> str | None:
+    """Return the owner as whom the client reads the run; ``None`` if a ticket gives access to it.
+
+    Raises:
+        Unauthorized: The token or the ticket is missing or invalid.
+    """
     ticket = request.args.get("ticket")
     if ticket is None:
-        return authenticate(request, desk.verifier).subject
-    if not desk.url_signer.verify(run_id, ticket):
-        raise invalid_token("This ticket does not open this run: take the whole events_url of the run's first event")
+        return authenticate(request, services.verifier).subject
+    if not services.url_signer.verify(run_id, ticket):
+        raise invalid_token("The ticket is not valid for this run: use the complete events_url of its first event")
     return None
 
 
-def _openai(journal: Journal, beat: Heartbeat) -> EventEncoder:
-    return OpenAIEncoder(journal.entries, heartbeat=beat)
+def _start_position(request: Request, journal: Journal) -> Position:
+    """Return the position to resume from.
 
+    The header comes first, which ``EventSource`` updates, then the query parameter, which it repeats. A malformed id is
+    rejected even where the other one is used, since it would be used without it.
 
-def _anthropic(journal: Journal, _: Heartbeat) -> EventEncoder:
-    return AnthropicEncoder(journal.entries)
-
-
-def _start(request: Request, journal: Journal) -> Position:
-    """Find where the reader is: the header, which EventSource renews, before the query, which it repeats.
-
-    What is malformed is refused also where it does not count: it would be believed as soon as the other is missing.
+    Raises:
+        InvalidRequest: An id is malformed, or the position does not exist.
     """
-    said = (request.headers.get("Last-Event-ID"), request.args.get("last_event_id"))
-    positions = [cursor.parse(event_id, run_terms(journal).run_id) for event_id in said if event_id is not None]
+    event_ids = (request.headers.get("Last-Event-ID"), request.args.get("last_event_id"))
+    run_id = run_terms(journal).run_id
+    positions = [cursor.parse(event_id, run_id) for event_id in event_ids if event_id is not None]
     characters = query_int("from", 0)
 
-    def found() -> Position:
+    def find() -> Position:
         if positions:
             return cursor.validate(positions[0], journal.entries)
         return cursor.position_at_character(characters, journal.entries)
 
     try:
-        return found()
+        return find()
     except InvalidRequest:
-        journal.refresh()  # a reader that comes from another process may be quicker than the word of what it read
-        return found()
+        journal.refresh()  # a client that comes from another process may be ahead of this process's copy
+        return find()
 
 
-def _choice(name: str, choices: dict[str, T]) -> T | None:
+def _choice(name: str, choices: Mapping[str, T]) -> T | None:
     text = request.args.get(name)
     if text is None:
         return None
     if text not in choices:
-        raise InvalidRequest(f"{name}: is none of {', '.join(choices)}")
+        raise InvalidRequest(f"{name}: must be one of {', '.join(choices)}")
     return choices[text]
 
 
-def _view(desk: Services, journal: Journal) -> RunView:
+def _view(services: Services, journal: Journal) -> RunView:
     run_id = run_terms(journal).run_id
     return run_view(
-        journal.entries, desk.clock(), desk.events_url(run_id), is_left_working=desk.runs.has_orphaned_task(run_id)
+        journal.entries,
+        services.clock(),
+        services.events_url(run_id),
+        is_still_running=services.runs.has_orphaned_task(run_id),
     )
 
 
-def _shown(desk: Services, journal: Journal) -> Response:
-    response = json_response(_view(desk, journal))
+def _run_response(services: Services, journal: Journal) -> Response:
+    response = json_response(_view(services, journal))
     if not has_ended(journal):
-        response.headers["Retry-After"] = "2"
+        response.headers["Retry-After"] = _RETRY_AFTER
     return response

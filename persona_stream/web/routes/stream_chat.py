@@ -1,7 +1,4 @@
-"""``/api/stream_chat``, ``/api/stream_chat_advanced``, ``/api/stream_chat_smart``: one base, three styles.
-
-``/api/chat``: the same run, answered once, as JSON, when it is done.
-"""
+"""Native chat endpoints: ``/api/stream_chat*`` streams in one of three styles, ``/api/chat`` returns one response."""
 
 from __future__ import annotations
 
@@ -15,10 +12,11 @@ from persona_stream.chunking.registry import names
 from persona_stream.core.facts import Entry
 from persona_stream.core.projection import ADVANCED, BASIC, SMART, StreamStyle
 from persona_stream.protocols.native.encoder import NativeEncoder
+from persona_stream.protocols.native.protocol import NATIVE
 from persona_stream.protocols.native.responses import ChatAnswer, chat_response
 from persona_stream.protocols.native.schemas import CHUNK_FRAMES, CancelledFrame, ErrorFrame, Frame, TimeoutFrame
 from persona_stream.web.blocking import blocking_response
-from persona_stream.web.negotiation import require_event_stream
+from persona_stream.web.negotiation import negotiate_transport
 from persona_stream.web.openapi import components, examples
 from persona_stream.web.openapi.operations import (
     Body,
@@ -42,40 +40,41 @@ ENDPOINTS = {
 }
 
 
-def blueprints(desk: Services) -> list[Blueprint]:
-    """Give a blueprint for each of the three streaming endpoints."""
-    return [_blueprint(desk, path, style) for path, style in ENDPOINTS.items()]
+def blueprints(services: Services) -> list[Blueprint]:
+    """Return the blueprints of the streaming endpoints and of ``/api/chat``."""
+    streams = [_stream_blueprint(services, path, style) for path, style in ENDPOINTS.items()]
+    return [*streams, _chat_blueprint(services)]
 
 
-def _blueprint(desk: Services, path: str, style: StreamStyle) -> Blueprint:
+def _stream_blueprint(services: Services, path: str, style: StreamStyle) -> Blueprint:
     blueprint = Blueprint(f"stream_chat_{style.name}", __name__)
 
     @blueprint.post(path)
     @describe(_stream_operation(style))
     def stream_chat() -> Response:
-        return _stream_chat_base(desk, style)
+        return _stream_chat_base(services, style)
 
     return blueprint
 
 
-def _stream_chat_base(desk: Services, style: StreamStyle) -> Response:
-    """Refuse what can be refused, start the run, and answer with its stream from the beginning."""
+def _stream_chat_base(services: Services, style: StreamStyle) -> Response:
+    """Validate a request, start its run, and return the stream from the beginning."""
     request = current_request()
-    require_event_stream(request)
-    journal = desk.runs.start(build_run_request(request, desk, style, desk.settings.disconnect_grace))
-    return stream_response(request, desk, journal)
+    transport = negotiate_transport(request)
+    run_request = build_run_request(request, services, style, services.settings.disconnect_grace)
+    journal = services.runs.start(run_request)
+    return stream_response(request, services, journal, protocol=NATIVE, transport=transport)
 
 
-def blueprint(desk: Services) -> Blueprint:
-    """Give the blueprint of ``/api/chat``."""
+def _chat_blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("chat", __name__)
 
     @blueprint.post("/api/chat")
     @describe(_chat_operation())
     def chat() -> Response:
         request = current_request()
-        made = build_run_request(request, desk, SMART, desk.settings.disconnect_grace_v1)
-        return blocking_response(request, desk, desk.runs.start(made), chat_response)
+        run_request = build_run_request(request, services, SMART, services.settings.disconnect_grace_v1)
+        return blocking_response(request, services, services.runs.start(run_request), NATIVE)
 
     return blueprint
 

@@ -24,6 +24,7 @@ from persona_stream.core.facts import (
     TextDelta,
 )
 from persona_stream.core.query import Finish, Usage
+from persona_stream.core.sse import encode_all
 from persona_stream.protocols.anthropic.encoder import SIGNATURE, AnthropicEncoder, message_response
 from persona_stream.protocols.anthropic.schemas import error_body
 from persona_stream.protocols.base import ErrorInfo, dump_json
@@ -90,15 +91,15 @@ def end(given: int, taken: int, reason: str = "end_turn") -> str:
 
 def transcript(journal: Sequence[Entry], begin: Position = BEGINNING, since: float = AT) -> str:
     """Let a reader come at a moment, and give all that goes over the wire."""
-    dialect = AnthropicEncoder(journal)
-    told = read(journal, reader(reasoning=True, start=begin), since=since)
-    return b"".join(dialect.encode(event) for _, event in told).decode("utf-8")
+    encoder = AnthropicEncoder(journal)
+    events = read(journal, reader(reasoning=True, start=begin), since=since)
+    return b"".join(encode_all(encoder.encode(event)) for _, event in events).decode()
 
 
 def test_an_answer_after_some_silence():
     """The beginning at once, a ping every two seconds, the pieces in one block, the end."""
     growing = entries(*_BEGUN)
-    dialect = AnthropicEncoder(growing)
+    encoder = AnthropicEncoder(growing)
     run = entries(
         *_BEGUN,
         (AT + 1, ProgressReported("Reading\npage 3", 0.37)),
@@ -107,7 +108,7 @@ def test_an_answer_after_some_silence():
     told = ""
     for at, event in read(run, reader(reasoning=True), since=AT):
         growing[:] = [entry for entry in run if entry.at <= at]
-        told += dialect.encode(event).decode()
+        told += encode_all(encoder.encode(event)).decode()
     assert told == start() + 3 * PING + text_block(0, "你好，world. ", "And more words") + end(7, 9)
 
 

@@ -20,6 +20,7 @@ from persona_stream.core.events import (
 from persona_stream.core.facts import Answered
 from persona_stream.core.projection import STYLES
 from persona_stream.core.query import Usage
+from persona_stream.core.sse import encode_all
 from persona_stream.protocols.native.encoder import NativeEncoder
 from tests.fakes import RUN_ID
 
@@ -32,7 +33,7 @@ OPENING = (
 
 
 def encode(event: Event, style: str = "smart") -> str:
-    return NativeEncoder(RUN_ID, "/api/x", STYLES[style], "zh").encode(event).decode("utf-8")
+    return encode_all(NativeEncoder(RUN_ID, "/api/x", STYLES[style], "zh").encode(event)).decode()
 
 
 @pytest.mark.parametrize(

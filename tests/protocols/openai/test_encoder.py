@@ -21,6 +21,7 @@ from persona_stream.core.facts import (
     TextDelta,
 )
 from persona_stream.core.query import Finish, Usage
+from persona_stream.core.sse import encode_all
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.protocols.openai.encoder import OpenAIEncoder, completion_response
 from persona_stream.protocols.openai.schemas import error_body
@@ -42,9 +43,9 @@ def chunk(delta: str, finish: str = "null", more: str = "") -> str:
 
 def transcript(journal: Sequence[Entry], start: Position = BEGINNING, **how: Any) -> str:
     """Let a reader come at once, and give all that goes over the wire."""
-    dialect = OpenAIEncoder(journal, **how)
-    told = read(journal, reader(reasoning=True, start=start), since=AT)
-    return b"".join(dialect.encode(event) for _, event in told).decode("utf-8")
+    encoder = OpenAIEncoder(journal, **how)
+    events = read(journal, reader(reasoning=True, start=start), since=AT)
+    return b"".join(encode_all(encoder.encode(event)) for _, event in events).decode()
 
 
 ROLE = chunk('"role":"assistant","content":""')
