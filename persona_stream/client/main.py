@@ -65,8 +65,11 @@ def ask(
             for _ in updates:
                 pass
             _discard_buffers(out, err)
-            if not isinstance(error, BrokenPipeError):
-                with suppress(OSError):
+            with suppress(OSError):
+                for renderer in renderers:
+                    if isinstance(renderer, ProgressBar):
+                        renderer.erase()
+                if not isinstance(error, BrokenPipeError):
                     text = sanitize_line(texts.error("unwritable", error.strerror or str(error)))
                     status.write(f"{texts.format('error')}{text}\n")
             return ExitCode.FAILED

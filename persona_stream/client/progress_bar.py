@@ -173,7 +173,7 @@ class ProgressBar:
         """Draw the bar, or erase it."""
         self._progress.apply(update)
         if self._progress.has_text or isinstance(update, SessionFinished):
-            self._live.stop()
+            self.erase()
             return
         self._frame += 1
         width, ascii_only = self._terminal.width, self._terminal.options.ascii_only
@@ -182,6 +182,10 @@ class ProgressBar:
         self._live.update(
             render_line(state, width, self._texts, ascii_only=ascii_only, frame=self._frame), refresh=True
         )
+
+    def erase(self) -> None:
+        """Erase the bar, if it is drawn."""
+        self._live.stop()
 
 
 class ProgressLog:

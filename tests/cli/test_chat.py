@@ -401,13 +401,15 @@ def test_streams_may_be_closed(closed: str) -> None:
     assert b"Traceback" not in done.stderr
 
 
-def _on_terminal(arguments: Sequence[str], **environ: str) -> tuple[int, str]:
+def _on_terminal(arguments: Sequence[str], *, stdout: str | None = None, **environ: str) -> tuple[int, str]:
     """Run the script on a terminal; return its exit code, and everything that it wrote there."""
     ours, theirs = pty.openpty()
+    out = theirs if stdout is None else os.open(stdout, os.O_WRONLY)
     process = subprocess.Popen(
-        [*SCRIPT, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env={**ENVIRON, **environ}
+        [*SCRIPT, *arguments], stdin=theirs, stdout=out, stderr=theirs, env={**ENVIRON, **environ}
     )
-    os.close(theirs)
+    for descriptor in {theirs, out}:
+        os.close(descriptor)
     output = b""
     # Linux reports the exit of the last process on a terminal as an error.
     with suppress(OSError):
@@ -449,6 +451,14 @@ def test_on_a_terminal_the_bar_disappears_before_the_answer() -> None:
     assert sent.count("正在检索相关信息...") > 2
     assert _screen(sent)[0] == "Hello, 世界！␛[31m"
     assert len(_screen(sent)) == 2
+
+
+def test_the_bar_is_erased_before_a_write_error() -> None:
+    """JSON lines go to a full disk while the bar is drawn."""
+    with FakeServer([stream(HELLO), lambda exchange: exchange.answer(200, {})]) as server:
+        code, sent = _on_terminal(question(server, "--json"), stdout="/dev/full")
+    assert (code, _screen(sent)) == (1, ["error: cannot write the answer: No space left on device"])
+    assert "\x1b[2K" in sent
 
 
 def test_on_a_terminal_reasoning_is_grey() -> None:
