@@ -1,4 +1,4 @@
-"""The one file that knows everybody: it puts the application together."""
+"""Composition root: wires the layers into the WSGI application. The only module that imports all of them."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from gevent import monkey
 from persona_stream.auth.tickets import RunURLSigner
 from persona_stream.auth.verifier import create_verifier
 from persona_stream.core.clock import Clock, monotonic_wall_clock, system_clock
+from persona_stream.db.base import Store
 from persona_stream.db.factory import create_store, start_retention_job
 from persona_stream.errors import ConfigurationError
 from persona_stream.executors.factory import build_execution
@@ -27,8 +28,9 @@ from persona_stream.journals.base import JournalStore
 from persona_stream.journals.memory import MemoryJournalStore
 from persona_stream.logging import configure_logging
 from persona_stream.personas.persona import Persona, bundled_personas, load_personas
-from persona_stream.runs.manager import RunLimits, RunManager
+from persona_stream.runs.manager import RunManager
 from persona_stream.runs.queue import RunQueue, Scheduler
+from persona_stream.runs.run import RunLimits
 from persona_stream.settings.loader import load_settings
 from persona_stream.settings.schema import Settings
 from persona_stream.state_dir import get_signing_secret
@@ -39,19 +41,19 @@ from persona_stream.web.services import Services
 
 logger = logging.getLogger("persona_stream")
 
-_SPARE = 60.0  # seconds
+RETENTION_MARGIN = 60.0  # seconds that a record outlives the longest run
 
 
 def create_app(settings: Settings | None = None, process_query: Callable[..., Any] | None = None) -> Flask:
-    """Make the WSGI application.
+    """Create the WSGI application.
 
     Args:
-        settings: how; read from ``PERSONA_STREAM_*`` when left out.
-        process_query: what answers, instead of ``settings.backend``. See ``persona_stream.backends.callables``
-            for the signatures that it may have.
+        settings: the settings; read from ``PERSONA_STREAM_*`` if omitted.
+        process_query: the backend function, instead of ``settings.backend``. See ``persona_stream.backends.signature``
+            for its parameters.
 
     Raises:
-        ConfigurationError: it cannot be started like this; the text says what to do.
+        ConfigurationError: the application cannot start; the text says what to do.
     """
     if not monkey.is_module_patched("socket"):
         raise ConfigurationError(
@@ -61,95 +63,104 @@ def create_app(settings: Settings | None = None, process_query: Callable[..., An
         )
     if settings is None:
         settings, _ = load_settings({}, os.environ, None)
-    app, desk = build_app(settings, process_query)
+    app, services = build_app(settings, process_query)
 
-    # Not before the first request: a server may fork after the application was made.
-    app.before_request(functools.cache(partial(start_background_tasks, desk)))
+    # Not before the first request: a server may fork after the application was created.
+    app.before_request(functools.cache(partial(start_background_tasks, services)))
     return app
 
 
-def start_background_tasks(desk: Services) -> None:
-    """Begin what goes on beside the requests, once, in the process that serves."""
-    EventLoopMonitor(desk.clock, desk.metrics.observe_loop_lag, desk.executors.on_hub_blocked).start()
-    desk.executors.prepare()
+def start_background_tasks(services: Services) -> None:
+    """Start the tasks beside the requests; call it once, in the process that serves."""
+    metrics = services.metrics
+    EventLoopMonitor(services.clock, metrics.observe_loop_lag, services.executors.on_hub_blocked).start()
+    if not services.router.all_async:
+        services.executors.warm_up()
 
 
 def build_app(settings: Settings, process_query: Callable[..., Any] | None = None) -> tuple[Flask, Services]:
-    """Make the application, and give what it works with too."""
+    """Create the application and its services. Otherwise as ``create_app``."""
     configure_logging(settings.log_level, settings.log_format)
+    services, scheduler = _build_services(settings, process_query)
+    _register_gauges(services, scheduler)
+    return create_flask_app(services), services
+
+
+def _build_services(settings: Settings, process_query: Callable[..., Any] | None) -> tuple[Services, Scheduler]:
     clock = monotonic_wall_clock()
-    journals = _journals(settings, clock)
+    journals = _create_journals(settings, clock)
     store = create_store(settings, clock)
-    start_retention_job(
-        store, clock, retention=settings.log_retention, longest=settings.timeout + settings.queue_timeout + _SPARE
-    )
-    keys_elsewhere = settings.jwt_public_key is not None or settings.jwks_url is not None
-    secret = "" if keys_elsewhere else get_signing_secret(settings, os.environ)[0]
-    personas = _personas(settings, process_query)
-    models, executors = build_execution(settings, personas, process_query)
-    meters, counting = build_metrics()
+    longest = settings.timeout + settings.queue_timeout + RETENTION_MARGIN
+    start_retention_job(store, clock, retention=settings.log_retention, longest=longest)
+    has_foreign_keys = settings.jwt_public_key is not None or settings.jwks_url is not None
+    secret = "" if has_foreign_keys else get_signing_secret(settings, os.environ)[0]
+    router, executors = build_execution(settings, _load_personas(settings, process_query), process_query)
+    metrics, metrics_observers = build_metrics()
     closing = ExitStack()
-    capacity = None if models.all_async else executors.capacity
-    most = settings.max_runs if capacity is None else min(settings.max_runs, capacity)
-    admission = Scheduler(
-        most,
-        settings.max_runs_per_user,
-        settings.max_queue,
-        executors.capacity_of,
-        lambda: (
-            None if settings.max_runs_shared is None else max(1, settings.max_runs_shared // journals.process_count)
-        ),
+    scheduler = _create_scheduler(settings, None if router.all_async else executors.capacity, journals)
+    runs = RunManager(
+        executor_for=executors.for_backend,
+        journals=journals,
+        queue=RunQueue(scheduler, settings.queue_timeout, clock),
+        limits=RunLimits(settings.timeout, settings.retention, settings.max_answer_bytes),
+        clock=clock,
+        observers=(*_create_observers(store), *metrics_observers, *build_tracing(os.environ, closing)),
+        load_history=store.load_history,
+        create_context=detached_context,
     )
-    desk = Services(
+    services = Services(
         settings=settings,
-        router=models,
+        router=router,
         executors=executors,
-        runs=RunManager(
-            executor=executors.for_backend,
-            journals=journals,
-            queue=RunQueue(admission, settings.queue_timeout, clock),
-            limits=RunLimits(settings.timeout, settings.retention, settings.max_answer_bytes),
-            clock=clock,
-            observers=[
-                LogObserver(),
-                RequestLogObserver(store),
-                ConversationObserver(store),
-                *counting,
-                *build_tracing(os.environ, closing),
-            ],
-            load_history=store.load_history,
-            context=detached_context,
-        ),
+        runs=runs,
         verifier=create_verifier(settings, secret, system_clock()),
-        url_signer=RunURLSigner(journals.secret if keys_elsewhere else lambda: secret),
+        url_signer=RunURLSigner(journals.secret if has_foreign_keys else lambda: secret),
         clock=clock,
         store=store,
-        rate_limiter=_rates(settings),
-        metrics=meters,
+        rate_limiter=_create_rate_limiter(settings),
+        metrics=metrics,
         closing=closing,
     )
-    meters.register_gauges(
+    return services, scheduler
+
+
+def _register_gauges(services: Services, scheduler: Scheduler) -> None:
+    services.metrics.register_gauges(
         gauges={
-            "open_streams": lambda: desk.streams.count,
-            "places": lambda: admission.capacity,
-            "places_taken": lambda: admission.slots_in_use,
-            "runs_waiting": lambda: admission.waiting,
-            "backends_resting": lambda: models.unavailable_count,
-            "records_waiting": lambda: store.pending,
-            "records_lost": lambda: store.dropped,
+            "open_streams": lambda: services.streams.count,
+            "places": lambda: scheduler.capacity,
+            "places_taken": lambda: scheduler.slots_in_use,
+            "runs_waiting": lambda: scheduler.waiting,
+            "backends_resting": lambda: services.router.unavailable_count,
+            "records_waiting": lambda: services.store.pending,
+            "records_lost": lambda: services.store.dropped,
         },
-        stores={"journals": desk.runs.unavailable_services, "database": store.unavailable_services},
+        stores={"journals": services.runs.unavailable_services, "database": services.store.unavailable_services},
     )
-    return create_flask_app(desk), desk
 
 
-def _personas(settings: Settings, process_query: Callable[..., Any] | None) -> Mapping[str, Persona] | None:
+def _create_scheduler(settings: Settings, capacity: int | None, journals: JournalStore) -> Scheduler:
+    """Create the scheduler of the slots; ``capacity`` is that of the executors."""
+
+    def share() -> int | None:
+        shared = settings.max_runs_shared
+        return None if shared is None else max(1, shared // journals.process_count)
+
+    max_runs = settings.max_runs if capacity is None else min(settings.max_runs, capacity)
+    return Scheduler(max_runs, settings.max_runs_per_user, settings.max_queue, share=share)
+
+
+def _create_observers(store: Store) -> tuple[LogObserver, RequestLogObserver, ConversationObserver]:
+    return LogObserver(), RequestLogObserver(store), ConversationObserver(store)
+
+
+def _load_personas(settings: Settings, process_query: Callable[..., Any] | None) -> Mapping[str, Persona] | None:
     if settings.profiles is not None:
         return load_personas(settings.profiles)
     return bundled_personas() if settings.backend == "demo" and process_query is None else None
 
 
-def _journals(settings: Settings, clock: Clock) -> JournalStore:
+def _create_journals(settings: Settings, clock: Clock) -> JournalStore:
     if settings.redis_url is None:
         return MemoryJournalStore(clock, settings.retention, settings.retention_bytes)
     try:
@@ -165,9 +176,7 @@ def _journals(settings: Settings, clock: Clock) -> JournalStore:
     )
 
 
-def _rates(settings: Settings) -> RateLimiter:
-    return (
-        NullRateLimiter()
-        if settings.rate_limit is None
-        else MovingWindowLimiter(settings.rate_limit, settings.redis_url)
-    )
+def _create_rate_limiter(settings: Settings) -> RateLimiter:
+    if settings.rate_limit is None:
+        return NullRateLimiter()
+    return MovingWindowLimiter(settings.rate_limit, settings.redis_url)

@@ -1,6 +1,6 @@
-"""The few things we ask of gevent's event loop, in one place.
+"""Primitives of gevent's event loop: wake-up signal, timer, calls into the loop's thread.
 
-Everything here belongs to the thread that runs the hub, but for ``Home.call``, which any thread may use.
+Everything here belongs to the thread that runs the loop, except ``HubThread.call_soon``, which any thread may call.
 """
 
 from __future__ import annotations
@@ -16,37 +16,36 @@ from gevent.hub import Hub, get_hub
 
 T = TypeVar("T")
 
-_SWITCH = 0.0005  # seconds
+SWITCH_INTERVAL = 0.0005  # seconds
 
 _thread_id: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 
 
 def reduce_switch_interval() -> None:
-    """Have threads that compute beside the hub give it the interpreter soon.
+    """Reduce the interpreter's switch interval, so that threads that compute yield to the event loop sooner.
 
-    One keeps the lock for so long each time that the hub wants it, which is after each of its system calls: Python's
-    own 5 ms add up.
+    The loop reacquires the interpreter lock after each of its system calls: Python's default of 5 ms adds up.
     """
-    sys.setswitchinterval(min(sys.getswitchinterval(), _SWITCH))
+    sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_INTERVAL))
 
 
 class Wakeup:
-    """Let one greenlet sleep until a moment, or until somebody rings.
+    """Signal that ends the sleep of one greenlet.
 
-    A ring while nobody sleeps is kept: the next sleep ends at once. So nothing is missed between looking at a
-    journal and going to sleep, and a spurious wake is possible and harmless.
+    Setting it while no greenlet waits is remembered: the next wait ends at once. So no signal is lost between reading
+    a journal and waiting for it to grow; a spurious wake-up is possible and harmless.
     """
 
-    __slots__ = ("_greenlet", "_hub", "_rung")
+    __slots__ = ("_greenlet", "_hub", "_is_set")
 
     def __init__(self) -> None:
         self._hub = get_hub()
         self._greenlet: Any = None
-        self._rung = False
+        self._is_set = False
 
     def wait(self, seconds: float) -> None:
-        """Park the current greenlet."""
-        if not self._rung:
+        """Suspend the current greenlet until the signal is set, or for ``seconds``."""
+        if not self._is_set:
             timer = self._hub.loop.timer(max(0.0, seconds))
             self._greenlet = gevent.getcurrent()
             timer.start(self._wake)
@@ -56,39 +55,39 @@ class Wakeup:
                 self._greenlet = None
                 timer.stop()
                 timer.close()
-        self._rung = False
+        self._is_set = False
 
     def set(self) -> None:
-        """Wake the sleeper, soon. Never switches, so it can be called from anywhere in the hub's thread."""
-        if not self._rung:
-            self._rung = True
+        """Wake the waiting greenlet in the next iteration of the loop. Never switches greenlets."""
+        if not self._is_set:
+            self._is_set = True
             if self._greenlet is not None:
                 self._hub.loop.run_callback(self._wake)
 
     def _wake(self) -> None:
-        # Both the timer and a ring may come in one turn of the loop: only the first finds the sleeper asleep.
+        # The timer and the signal may both fire in one iteration: only the first finds the greenlet waiting.
         if self._greenlet is not None:
             self._greenlet.switch()
 
 
 class Timer:
-    """Call a function in a greenlet of its own, later, unless cancelled before."""
+    """Delayed call of a function in a greenlet of its own."""
 
     __slots__ = ("_timer",)
 
-    def __init__(self, seconds: float, function: Callable[..., object], *args: object, **more: object) -> None:
+    def __init__(self, seconds: float, function: Callable[..., object], *args: object, **kwargs: object) -> None:
         self._timer = get_hub().loop.timer(max(0.0, seconds))
-        # The loop's own callbacks must not block, and what is called here may ask a store: hence the greenlet.
-        self._timer.start(partial(gevent.spawn, function, *args, **more))
+        # Callbacks of the loop itself must not block, and the function may access a store: hence the greenlet.
+        self._timer.start(partial(gevent.spawn, function, *args, **kwargs))
 
     def cancel(self) -> None:
-        """Do not call it, if it was not called yet."""
+        """Cancel the call, unless it has been made."""
         self._timer.stop()
         self._timer.close()
 
 
 class HubThread:
-    """Bring calls from any thread into the thread of the hub that this was made in."""
+    """Thread of the event loop in which the object is created."""
 
     __slots__ = ("_hub", "_thread")
 
@@ -96,29 +95,32 @@ class HubThread:
         self._hub: Hub = get_hub()
         self._thread = _thread_id()
 
-    def call_soon(self, function: Callable[[], object]) -> None:
-        """Call ``function`` in the hub's thread: now if we are there, else soon. It must not block."""
+    def call_soon(self, function: Callable[..., object], *args: object) -> None:
+        """Call ``function`` in the thread of the loop: at once if called there, else soon. It must not block.
+
+        Calls from one other thread are made in their order.
+        """
         if _thread_id() == self._thread:
-            function()
+            function(*args)
         else:
-            self._hub.loop.run_callback_threadsafe(function)
+            self._hub.loop.run_callback_threadsafe(function, *args)
 
 
-def set_error_handler(tell: Callable[[BaseException], None]) -> None:
-    """Have errors that nobody caught, in any greenlet of this thread, told instead of printed. Must not raise."""
+def set_error_handler(handler: Callable[[BaseException], None]) -> None:
+    """Pass unhandled exceptions of this thread's greenlets to ``handler`` instead of printing them. Must not raise."""
     hub = get_hub()
 
-    def told(context: object, kind: type[BaseException], error: BaseException | None, trace: object) -> None:
+    def handle(context: object, kind: type[BaseException], error: BaseException | None, traceback: object) -> None:
         caught = kind() if error is None else error
-        if gevent.getcurrent() is hub:  # where nothing may wait, for the log neither
-            gevent.spawn(tell, caught)
+        if gevent.getcurrent() is hub:  # the loop itself must not block, not even for the log
+            gevent.spawn(handler, caught)
         else:
-            tell(caught)
+            handler(caught)
 
-    hub.print_exception = told
+    hub.print_exception = handle
 
 
 def run_in_threadpool(function: Callable[[str], T], text: str) -> T:
-    """Call a function in a native thread of the hub's pool, and wait for it while others move on."""
+    """Call a function in a native thread of the hub's pool, and wait for the result while other greenlets run."""
     result: T = get_hub().threadpool.apply(function, (text,))
     return result

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from msgspec import Struct
+
 from persona_stream.core.query import Query
 
 ProcessQuery = Callable[[Query], object]
@@ -13,6 +15,21 @@ ProcessQuery = Callable[[Query], object]
 Capability = Literal["tools", "images", "prefill", "response_format", "json_schema"]
 """Optional features of a backend: calling tools, reading images, continuing an answer that is given in part, following
 any response format, or following a JSON schema at least."""
+
+
+class BackendSpec(Struct, frozen=True):
+    """Identification of a backend by value: it can be sent to another process or machine, which creates the backend.
+
+    Attributes:
+        name: the backend's name in the settings, ``default`` for the top-level one.
+        import_path: ``module:function``; ``None`` for a backend that only the settings can create: a bundled one, or
+            one with a fallback.
+        capabilities: the capabilities that the backend declares.
+    """
+
+    name: str
+    import_path: str | None
+    capabilities: frozenset[Capability] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +49,7 @@ class Backend:
         is_async: whether it returns an awaitable, which is awaited on an event loop.
         capabilities: the optional features. Queries that need others are rejected before they reach the backend.
         retry_after: returns for how many seconds the backend is unavailable; 0.0 if it is available.
+        spec: the value that identifies it in other processes; ``None`` for a function that exists only in this one.
     """
 
     name: str
@@ -39,3 +57,4 @@ class Backend:
     is_async: bool = False
     capabilities: frozenset[Capability] = frozenset()
     retry_after: Callable[[], float] = lambda: 0.0
+    spec: BackendSpec | None = None

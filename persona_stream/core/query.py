@@ -88,6 +88,7 @@ class NullCancelToken:
         return False
 
     def wait(self, seconds: float) -> bool:
+        """Sleep for ``seconds`` and return ``False``."""
         time.sleep(seconds)
         return False
 

@@ -1,5 +1,5 @@
-"""Executors: the places where ``process_query`` runs."""
+"""Executors: where ``process_query`` runs."""
 
-from persona_stream.executors.base import Executor, Raised, Returned
+from persona_stream.executors.base import Executor, Task, TaskCallbacks
 
-__all__ = ["Executor", "Raised", "Returned"]
+__all__ = ["Executor", "Task", "TaskCallbacks"]

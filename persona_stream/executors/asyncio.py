@@ -1,8 +1,8 @@
-"""Run an ``async def`` process_query on an event loop of its own, in a native thread.
+"""asyncio executor: runs ``async def`` backends on one event loop in a native thread.
 
-gevent and asyncio each want to be the loop of their thread. So asyncio gets a thread, with the selector that gevent
-took away, and with native threads for ``asyncio.to_thread`` and name look-ups: a patched thread would be a greenlet
-of a hub that nobody runs there.
+gevent and asyncio each need to be the event loop of their thread. So asyncio has a thread of its own, with the selector
+that gevent's patching replaces, and with native threads for ``asyncio.to_thread`` and name resolution: a patched thread
+would be a greenlet of a hub that never runs there.
 """
 
 from __future__ import annotations
@@ -11,133 +11,138 @@ import asyncio
 import contextvars
 import inspect
 from collections.abc import Callable
-from concurrent.futures import Executor
+from concurrent.futures import Executor as FutureExecutor
+from dataclasses import replace
 from typing import Any
 
 import gevent
 from gevent import monkey
 
+from persona_stream.backends.base import Backend, ProcessQuery
 from persona_stream.concurrency import HubThread
-from persona_stream.executors.base import Raised, Returned, TaskResult
+from persona_stream.core.query import Query
+from persona_stream.core.result import Raised, Returned, TaskResult
+from persona_stream.executors.base import Executor, TaskCallbacks
+from persona_stream.executors.cancellation import TaskContext
 
 _Selector: Any = monkey.get_original("selectors", "DefaultSelector")
 _Queue: Any = monkey.get_original("queue", "SimpleQueue")
 _start_thread: Callable[[Callable[[], None], tuple[()]], int] = monkey.get_original("_thread", "start_new_thread")
 
-_THREADS = 32  # for blocking calls that async code hands off
+MAX_HELPER_THREADS = 32  # for the blocking calls of async code
 
 
-class AsyncioExecutor:
-    """Give every query a task on one shared event loop."""
-
-    capacity = None
+class AsyncioExecutor(Executor):
+    """Executor that runs each query as a task of one shared event loop."""
 
     def __init__(self) -> None:
-        self._home = HubThread()
+        self._hub_thread = HubThread()
         self._loop: _Loop | None = None
 
-    def start(
-        self, work: Callable[[], object], on_outcome: Callable[[TaskResult], None], on_release: Callable[[], None]
-    ) -> _AsyncioTask:
-        if self._loop is None:  # not before: a server may fork after the application was made
+    def submit(self, backend: Backend, query: Query, callbacks: TaskCallbacks) -> _AsyncioTask:
+        """Start the query on the event loop."""
+        callbacks.on_started()
+        if self._loop is None:  # not earlier: a server may fork after the application was created
             self._loop = _Loop(_Selector())
             _start_thread(self._loop.run_forever, ())
-        context = contextvars.copy_context()
-        started = _AsyncioTask(self._loop)
-
-        def conclude(outcome: TaskResult | None) -> None:
-            try:
-                if outcome is not None:
-                    on_outcome(outcome)
-            finally:
-                on_release()
-
-        def done(outcome: TaskResult | None) -> None:
-            self._home.call_soon(lambda: gevent.spawn(conclude, outcome))
-
-        started.begin(work, done, context)
-        return started
+        return _AsyncioTask(self._loop, self._hub_thread, backend.process_query, query, callbacks)
 
 
 class _AsyncioTask:
-    """One task; every method but ``kill`` and ``begin`` runs in the loop's thread."""
+    """Query on the loop. Only ``__init__``, ``cancel`` and ``_finish`` run outside of the loop's thread."""
 
-    __slots__ = ("_killed", "_loop", "_task")
+    __slots__ = ("_callbacks", "_context", "_hub_thread", "_is_cancelled", "_loop", "_task")
 
-    def __init__(self, loop: _Loop) -> None:
-        self._loop = loop
-        self._task: asyncio.Task[None] | None = None
-        self._killed = False
-
-    def begin(
-        self, work: Callable[[], object], done: Callable[[TaskResult | None], None], context: contextvars.Context
+    def __init__(
+        self,
+        loop: _Loop,
+        hub_thread: HubThread,
+        process_query: ProcessQuery,
+        query: Query,
+        callbacks: TaskCallbacks,
     ) -> None:
-        def create() -> None:
-            self._task = self._loop.create_task(_run(work, done), context=context)
-            if self._killed:
-                self._task.cancel()
-
-        self._loop.call_soon_threadsafe(create)
+        self._loop = loop
+        self._hub_thread = hub_thread
+        self._callbacks = callbacks
+        self._context = TaskContext(callbacks, hub_thread)
+        self._task: asyncio.Task[None] | None = None
+        self._is_cancelled = False
+        bound = replace(query, _context=self._context)
+        loop.call_soon_threadsafe(self._start, process_query, bound, contextvars.copy_context())
 
     def cancel(self) -> bool:
-        self._killed = True
+        self._is_cancelled = True
+        self._context.cancelled.set()
         if self._task is not None:
             self._loop.call_soon_threadsafe(self._task.cancel)
         return True
 
+    def _start(self, process_query: ProcessQuery, query: Query, context: contextvars.Context) -> None:
+        self._task = self._loop.create_task(self._run(process_query, query), context=context)
+        if self._is_cancelled:
+            # Not at once: a task that is cancelled before its first step never runs, and would not be released.
+            self._loop.call_soon(self._task.cancel)
 
-async def _run(work: Callable[[], object], done: Callable[[TaskResult | None], None]) -> None:
-    outcome: TaskResult | None = None
-    try:
-        value = work()
-        outcome = Returned(await value if inspect.isawaitable(value) else value)
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        # Cancelled by us, the run has its ending; cancelled from within, it is the backend's own failure.
-        outcome = None if task is not None and task.cancelling() else Raised(error)
-    except BaseException as error:  # noqa: BLE001 - whatever a stranger's code raises ends its run, not our loop
-        outcome = Raised(error)
-    finally:
-        done(outcome)
+    async def _run(self, process_query: ProcessQuery, query: Query) -> None:
+        result: TaskResult | None = None
+        try:
+            value: Any = process_query(query)
+            result = Returned(await value if inspect.isawaitable(value) else value)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            # After cancel() the run has ended; a cancellation from within is a failure of the backend.
+            result = None if task is not None and task.cancelling() else Raised(error)
+        except BaseException as error:  # noqa: BLE001 - any exception of the backend ends only its run, not the loop
+            result = Raised(error)
+        finally:
+            self._hub_thread.call_soon(gevent.spawn, self._finish, result)
+
+    def _finish(self, result: TaskResult | None) -> None:
+        try:
+            if result is not None:
+                self._callbacks.on_result(result)
+        finally:
+            self._callbacks.on_released()
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """An event loop whose helper threads are native ones."""
+    """Event loop whose helper threads are native."""
 
     def __init__(self, selector: Any) -> None:
         super().__init__(selector)
         self._calls: Any = _Queue()
-        self._threads = self._busy = 0
+        self._thread_count = 0
+        self._busy_count = 0
 
-    def run_in_executor(  # type: ignore[override]  # typeshed's type variables of the arguments say nothing here
-        self, executor: Executor | None, func: Callable[..., Any], *args: Any
+    def run_in_executor(  # type: ignore[override]  # typeshed's type variables of the arguments add nothing here
+        self, executor: FutureExecutor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        """Call a function in a native thread; in ``executor`` if somebody brings one."""
+        """Call a function in a native thread, or in ``executor`` if given."""
         if executor is not None:
             return super().run_in_executor(executor, func, *args)
         future = self.create_future()
-        future.add_done_callback(self._one_less)
-        self._busy += 1
-        if self._busy > self._threads and self._threads < _THREADS:
-            self._threads += 1
+        future.add_done_callback(self._on_done)
+        self._busy_count += 1
+        if self._busy_count > self._thread_count and self._thread_count < MAX_HELPER_THREADS:
+            self._thread_count += 1
             _start_thread(self._serve, ())
         self._calls.put((future, func, args))
         return future
 
-    def _one_less(self, _: object) -> None:
-        self._busy -= 1
+    def _on_done(self, _: object) -> None:
+        self._busy_count -= 1
 
     def _serve(self) -> None:
         while True:
             future, func, args = self._calls.get()
             try:
                 result = func(*args)
-            except BaseException as error:  # noqa: BLE001 - it belongs to whoever awaits the future
+            except BaseException as error:  # noqa: BLE001 - raised again by the code that awaits the future
                 self.call_soon_threadsafe(_settle, future, future.set_exception, error)
             else:
                 self.call_soon_threadsafe(_settle, future, future.set_result, result)
 
 
-def _settle(future: asyncio.Future[Any], settle: Callable[[Any], None], value: object) -> None:
-    if not future.done():  # it may have been cancelled meanwhile
-        settle(value)
+def _settle(future: asyncio.Future[Any], setter: Callable[[Any], None], value: object) -> None:
+    if not future.done():  # it may have been cancelled
+        setter(value)

@@ -1,59 +1,76 @@
-"""Where process_query runs."""
+"""Contract of executors. Imports no gevent, since worker processes import the package."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
-from msgspec import Struct
+from persona_stream.backends.base import Backend
+from persona_stream.core.query import Query, UpstreamCall
+from persona_stream.core.result import TaskResult
 
 
-class Returned(Struct, frozen=True):
-    """process_query came back with this."""
+class TaskCallbacks(Protocol):
+    """Receiver of the events of one task. All methods are called in the thread of the event loop.
 
-    value: object
+    Invariants:
+        ``on_started`` comes first.
+        ``on_result`` comes at most once, in a greenlet that may block, and not at all after a successful cancel.
+        ``on_released`` comes exactly once, last, on every path.
+    """
 
+    def on_started(self) -> None:
+        """Handle the start of the query; its deadline counts from here."""
 
-class Raised(Struct, frozen=True):
-    """process_query raised this."""
+    def on_progress(self, message: str, fraction: float | None) -> None:
+        """Handle a progress report. Must not block."""
 
-    error: BaseException
+    def on_text(self, text: str) -> None:
+        """Handle the next part of the answer. Must not block."""
 
+    def on_reasoning(self, text: str) -> None:
+        """Handle the next part of the reasoning. Must not block."""
 
-TaskResult = Returned | Raised
+    def on_upstream_call(self, call: UpstreamCall) -> None:
+        """Handle a call to a provider. Must not block."""
 
+    def on_result(self, result: TaskResult) -> None:
+        """Handle the result, after everything that the query sent before it."""
 
-class WorkerError(Exception):
-    """Say, in words for the log, what went wrong with process_query in a process of its own."""
-
-
-class AnswerTooLarge(WorkerError):
-    """Say that an answer is so large that it was not even read."""
+    def on_released(self) -> None:
+        """Handle the release of the task's thread, greenlet, process and memory. Must not block."""
 
 
 class Task(Protocol):
-    """One call of process_query that is under way."""
+    """Handle of one running query."""
 
     def cancel(self) -> bool:
-        """Stop it if that is possible, without waiting; ``False`` says that it goes on until it returns."""
-        ...
+        """Stop the query without waiting; ``False`` if its code cannot be stopped and continues until it returns."""
 
 
 class Executor(Protocol):
-    """Run process_query beside its readers.
+    """Runs queries beside their subscribers. Implementations inherit the defaults of this class.
 
-    ``on_outcome`` is called once, in a greenlet that may block, unless the work was killed before it came to an
-    end. ``on_release`` is called exactly once, after it, on every path: the work holds no thread, greenlet or
-    memory any more.
+    Attributes:
+        capacity: the maximum number of concurrent queries; ``None`` if only memory limits it.
     """
 
-    @property
-    def capacity(self) -> int | None:
-        """How many works can be under way at once, or ``None`` where nothing but memory bounds it."""
-        ...
+    capacity: int | None = None
 
-    def start(
-        self, work: Callable[[], object], on_outcome: Callable[[TaskResult], None], on_release: Callable[[], None]
-    ) -> Task:
-        """Begin, and come back at once."""
-        ...
+    def submit(self, backend: Backend, query: Query, callbacks: TaskCallbacks) -> Task:
+        """Start a query and return at once.
+
+        An executor in this process calls ``backend.process_query``. Any other one sends the values ``backend.spec``
+        and ``query`` to where the backend is imported.
+        """
+
+    def accepts(self, backend: Backend) -> bool:
+        """Return whether this executor can run the backend; others run in greenlets of this process."""
+        return True
+
+    def warm_up(self) -> None:
+        """Prepare for the first query; called in the process that serves, when it starts to."""
+        return
+
+    def close(self) -> None:
+        """Release all resources; called when the process stops serving."""
+        return

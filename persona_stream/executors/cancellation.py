@@ -1,4 +1,4 @@
-"""Say to code that cooperates that nobody waits for it any more, wherever it runs."""
+"""Connection of a query in this process to its run: cancel token and calls into the event loop's thread."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ from typing import Any
 from gevent import monkey
 from gevent.event import Event
 
+from persona_stream.concurrency import HubThread
+from persona_stream.core.query import QueryContext, UpstreamCall
+from persona_stream.executors.base import TaskCallbacks
+
 _thread_id: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 _allocate_lock: Callable[[], Any] = monkey.get_original("_thread", "allocate_lock")
 
 
 class CancelToken:
-    """Be false until ``set`` is called, and wake those who wait for that.
+    """Cancel signal that greenlets and native threads can wait for.
 
-    Greenlets of the hub that sets it wait as greenlets do, and native threads on a lock of the system's: they need no
-    hub of their own for it.
+    Greenlets of the thread that created the token wait on a gevent event, other threads on a native lock: they need
+    no event loop of their own.
     """
 
     __slots__ = ("_event", "_is_set", "_locks", "_thread")
 
     def __init__(self) -> None:
-        """Begin as false. It belongs to the thread that makes it, and to the hub there."""
         self._thread = _thread_id()
         self._is_set = False
         self._event: Event | None = None
@@ -33,7 +36,7 @@ class CancelToken:
         return self._is_set
 
     def set(self) -> None:
-        """Become true, for good. Call it in the thread that made it."""
+        """Set the token for good and wake all waiters. Must be called in the thread that created the token."""
         self._is_set = True
         if self._event is not None:
             self._event.set()
@@ -41,7 +44,7 @@ class CancelToken:
             self._locks.pop().release()
 
     def wait(self, seconds: float) -> bool:
-        """Sleep for so many seconds, or until it is set; tell whether it is."""
+        """Sleep for ``seconds`` or until the token is set; return whether it is set."""
         if self._is_set:
             return True
         if _thread_id() == self._thread:
@@ -56,8 +59,37 @@ class CancelToken:
         lock = _allocate_lock()
         lock.acquire()
         self._locks.append(lock)
-        # Who sets it says so first, and then wakes those who are in the list: so nobody is missed.
+        # set() sets the flag before it releases the locks in the list: so no waiter is missed.
         if not self._is_set:
             lock.acquire(timeout=max(0.0, seconds))
-        with suppress(ValueError):  # whoever woke us took it out
+        with suppress(ValueError):  # set() has removed it
             self._locks.remove(lock)
+
+
+class TaskContext(QueryContext):
+    """Context of a query in this process: forwards calls from any thread to the callbacks."""
+
+    __slots__ = ("_callbacks", "_hub_thread", "cancelled")
+
+    cancelled: CancelToken
+
+    def __init__(self, callbacks: TaskCallbacks, hub_thread: HubThread) -> None:
+        self._callbacks = callbacks
+        self._hub_thread = hub_thread
+        self.cancelled = CancelToken()
+
+    def on_progress(self, message: str, fraction: float | None) -> None:
+        """Forward a progress report."""
+        self._hub_thread.call_soon(self._callbacks.on_progress, message, fraction)
+
+    def on_text(self, text: str) -> None:
+        """Forward a part of the answer."""
+        self._hub_thread.call_soon(self._callbacks.on_text, text)
+
+    def on_reasoning(self, text: str) -> None:
+        """Forward a part of the reasoning."""
+        self._hub_thread.call_soon(self._callbacks.on_reasoning, text)
+
+    def on_upstream_call(self, call: UpstreamCall) -> None:
+        """Forward a call to a provider."""
+        self._hub_thread.call_soon(self._callbacks.on_upstream_call, call)

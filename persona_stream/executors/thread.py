@@ -1,54 +1,68 @@
-"""Run process_query in a native thread: for code that blocks without gevent's knowledge, or computes in Python.
+"""Thread executor: for code that blocks without gevent's knowledge, or computes in Python.
 
-A thread cannot be killed: when its run ends early its readers are told at once, and its place stays taken until
-the code returns.
+A thread cannot be killed: when its run ends early, subscribers are told at once, and the slot stays in use until the
+code returns.
 """
 
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import gevent
 from gevent.threadpool import ThreadPool
 
-from persona_stream.concurrency import reduce_switch_interval
-from persona_stream.executors.base import Raised, Returned, TaskResult
+from persona_stream.backends.base import Backend, ProcessQuery
+from persona_stream.concurrency import HubThread, reduce_switch_interval
+from persona_stream.core.query import Query
+from persona_stream.core.result import Raised, Returned, TaskResult
+from persona_stream.executors.base import Executor, TaskCallbacks
+from persona_stream.executors.cancellation import CancelToken, TaskContext
 
 
 class _ThreadTask:
+    __slots__ = ("_token",)
+
+    def __init__(self, token: CancelToken) -> None:
+        self._token = token
+
     def cancel(self) -> bool:
+        self._token.set()
         return False
 
 
-class ThreadExecutor:
-    """Give every query a thread out of a bounded pool."""
+class ThreadExecutor(Executor):
+    """Executor that runs each query in a thread of a bounded pool."""
 
     def __init__(self, threads: int) -> None:
-        """Have so many at the most; each is started when it is needed."""
+        """Create the pool of at most ``threads`` threads; each one starts when it is needed."""
         reduce_switch_interval()
         self.capacity = threads
+        self._hub_thread = HubThread()
         self._pool = ThreadPool(threads)
 
-    def start(
-        self, work: Callable[[], object], on_outcome: Callable[[TaskResult], None], on_release: Callable[[], None]
-    ) -> _ThreadTask:
-        context = contextvars.copy_context()
-        result = self._pool.spawn(context.run, _run, work)
-
-        def conclude() -> None:
-            try:
-                on_outcome(result.get())
-            finally:
-                on_release()
-
-        # The link is called in the hub, where nothing may block.
-        result.rawlink(lambda _: gevent.spawn(conclude))
-        return _ThreadTask()
+    def submit(self, backend: Backend, query: Query, callbacks: TaskCallbacks) -> _ThreadTask:
+        """Start the query in a thread."""
+        callbacks.on_started()
+        context = TaskContext(callbacks, self._hub_thread)
+        bound = replace(query, _context=context)
+        result = self._pool.spawn(contextvars.copy_context().run, _run, backend.process_query, bound)
+        # The link is called by the event loop itself, which must not block.
+        result.rawlink(partial(gevent.spawn, _finish, callbacks))
+        return _ThreadTask(context.cancelled)
 
 
-def _run(work: Callable[[], object]) -> TaskResult:
+def _run(process_query: ProcessQuery, query: Query) -> TaskResult:
     try:
-        return Returned(work())
-    except BaseException as error:  # noqa: BLE001 - whatever a stranger's code raises ends its run, not our thread
+        return Returned(process_query(query))
+    except BaseException as error:  # noqa: BLE001 - any exception of the backend ends only its run, not the thread
         return Raised(error)
+
+
+def _finish(callbacks: TaskCallbacks, result: Any) -> None:
+    try:
+        callbacks.on_result(result.get())
+    finally:
+        callbacks.on_released()

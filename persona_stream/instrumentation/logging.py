@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from persona_stream.core.facts import Answered, Entry, Failed, is_ending, run_terms
 from persona_stream.core.snapshot import take_snapshot
-from persona_stream.runs.observer import Notification
+from persona_stream.runs.observer import RunObserver
 
 logger = logging.getLogger("persona_stream.runs")
 
 
-class LogObserver:
+class LogObserver(RunObserver):
     """Observer that logs runs."""
 
     def on_fact(self, entries: Sequence[Entry]) -> None:
@@ -26,9 +26,6 @@ class LogObserver:
                 logger.log(level, "%s", _summary(entries), extra={"run_id": run_id})
         elif logger.isEnabledFor(logging.DEBUG):
             logger.debug("%s", type(fact).__name__.lower(), extra={"run_id": run_id})
-
-    def on_notification(self, run_id: str, note: Notification) -> None:
-        """Do nothing: a run has one line."""
 
 
 def _summary(entries: Sequence[Entry]) -> str:

@@ -13,6 +13,7 @@ from persona_stream.runs.observer import (
     Notification,
     RawResponse,
     ResponseSent,
+    RunObserver,
     RunStarted,
     SubscriptionClosed,
     UpstreamCalled,
@@ -20,7 +21,7 @@ from persona_stream.runs.observer import (
 from persona_stream.runs.request import RunRequest
 
 
-class RequestLogObserver:
+class RequestLogObserver(RunObserver):
     """Observer that writes runs to the request log."""
 
     def __init__(self, store: Store) -> None:
@@ -43,10 +44,10 @@ class RequestLogObserver:
     def on_notification(self, run_id: str, note: Notification) -> None:
         """Collect provider calls, and enqueue responses and deliveries."""
         match note:
-            case RunStarted(order=run_request):
+            case RunStarted(request=run_request):
                 self._run_requests[run_id] = run_request
                 self._upstream[run_id] = []
-            case UpstreamCalled(upstream=call) if run_id in self._upstream:
+            case UpstreamCalled(call=call) if run_id in self._upstream:
                 self._upstream[run_id].append(call)
             case RawResponse(value=value) if run_id in self._upstream:
                 self._raw[run_id] = value
@@ -56,7 +57,7 @@ class RequestLogObserver:
                 self._store.enqueue(RunDelivered(run_id, note))
 
 
-class ConversationObserver:
+class ConversationObserver(RunObserver):
     """Observer that writes an exchange to its conversation when the run has ended.
 
     Clients of the OpenAI and Anthropic protocols keep their conversations themselves and send them whole each time.
@@ -73,5 +74,5 @@ class ConversationObserver:
 
     def on_notification(self, run_id: str, note: Notification) -> None:
         """Keep the query of a run in the native protocol."""
-        if isinstance(note, RunStarted) and note.order.request_info.dialect == "native":
-            self._queries[run_id] = note.order.query
+        if isinstance(note, RunStarted) and note.request.request_info.dialect == "native":
+            self._queries[run_id] = note.request.query

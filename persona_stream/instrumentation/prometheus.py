@@ -32,6 +32,7 @@ from persona_stream.instrumentation.multiprocess import DIRECTORY_VARIABLE
 from persona_stream.protocols.registry import is_run_endpoint
 from persona_stream.runs.observer import (
     Notification,
+    RunObserver,
     RunStarted,
     SubscriptionClosed,
     TaskOrphaned,
@@ -150,7 +151,7 @@ class _ObservedRun:
     is_abandoned: bool = False
 
 
-class PrometheusObserver:
+class PrometheusObserver(RunObserver):
     """Observer that counts runs, provider calls and subscriptions."""
 
     def __init__(self, instruments: Instruments) -> None:
@@ -185,13 +186,13 @@ class PrometheusObserver:
     def on_notification(self, run_id: str, note: Notification) -> None:
         """Count runs, provider calls, abandoned threads and subscriptions."""
         match note:
-            case RunStarted(order=order):
-                endpoint = order.request_info.endpoint
-                labels = self._run_labels(endpoint if is_run_endpoint(endpoint) else "other", order.backend.name)
+            case RunStarted(request=run_request):
+                endpoint = run_request.request_info.endpoint
+                labels = self._run_labels(endpoint if is_run_endpoint(endpoint) else "other", run_request.backend.name)
                 self._runs[run_id] = _ObservedRun(labels)
                 labels.started.inc()
                 labels.in_flight.inc()
-            case UpstreamCalled(upstream=call):
+            case UpstreamCalled(call=call):
                 self._count_call(call)
             case TaskOrphaned() if (run := self._runs.get(run_id)) is not None:
                 run.is_abandoned = True

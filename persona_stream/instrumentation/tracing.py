@@ -35,7 +35,7 @@ from persona_stream.core.run_id import timestamp_of
 from persona_stream.core.snapshot import final_status
 from persona_stream.core.usage import run_usage
 from persona_stream.logging import trace_headers
-from persona_stream.runs.observer import Notification, RunStarted, SubscriptionClosed, UpstreamCalled
+from persona_stream.runs.observer import Notification, RunObserver, RunStarted, SubscriptionClosed, UpstreamCalled
 from persona_stream.runs.request import RunRequest
 
 MAX_ENDED_RUNS = 1000  # whose subscriptions may close, or resume, after the end
@@ -55,7 +55,7 @@ class _Trace:
     processing: Span | None = None
 
 
-class TracingObserver:
+class TracingObserver(RunObserver):
     """Observer that creates a trace for each run."""
 
     def __init__(self, provider: trace.TracerProvider) -> None:
@@ -90,9 +90,9 @@ class TracingObserver:
     def on_notification(self, run_id: str, note: Notification) -> None:
         """Start the trace of a run; add spans for provider calls and subscriptions."""
         match note:
-            case RunStarted(order=order):
-                self._start_run(run_id, order)
-            case UpstreamCalled(upstream=call) if (parent := self._context(run_id)) is not None:
+            case RunStarted(request=run_request):
+                self._start_run(run_id, run_request)
+            case UpstreamCalled(call=call) if (parent := self._context(run_id)) is not None:
                 self._add_call(call, parent)
             case SubscriptionClosed() if (parent := self._context(run_id)) is not None:
                 self._add_subscription(note, parent)

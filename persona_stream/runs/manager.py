@@ -1,4 +1,4 @@
-"""Runs: start one, find it, read it, cancel it. A run outlives the connection that started it."""
+"""Run manager: starts, finds, follows, cancels and drains runs. A run outlives the connection that started it."""
 
 from __future__ import annotations
 
@@ -6,258 +6,253 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
-from functools import partial
-
-import gevent
-from msgspec import Struct
 
 from persona_stream.backends.base import Backend
-from persona_stream.concurrency import HubThread, Wakeup
+from persona_stream.concurrency import Wakeup
 from persona_stream.core.clock import Clock
-from persona_stream.core.facts import Accepted, Failed
+from persona_stream.core.facts import Accepted, Entry, Failed
 from persona_stream.core.query import Query
 from persona_stream.core.run_id import new_run_id
-from persona_stream.core.usage import count_tokens, query_tokens
+from persona_stream.core.usage import query_tokens
 from persona_stream.errors import NotFound, Overloaded, ShuttingDown, Unavailable
-from persona_stream.executors.base import Executor
+from persona_stream.executors.base import Executor, Task
 from persona_stream.journals.base import Journal, JournalStore, has_ended, run_terms
 from persona_stream.logging import current_run_id
 from persona_stream.runs.observer import Notification, RunObserver, RunStarted
 from persona_stream.runs.queue import Reservation, RunQueue
 from persona_stream.runs.request import RunRequest
-from persona_stream.runs.run import ActiveRun
+from persona_stream.runs.run import ActiveRun, RunLimits
 
 logger = logging.getLogger("persona_stream.runs")
 
-_MOMENT = 2.0  # seconds
-_TO_STOP = 1.0  # second
-
-
-class RunLimits(Struct, frozen=True):
-    """Hold the operator's bounds: deadline and retention in seconds, the answer's size in bytes."""
-
-    deadline: float
-    retention: float
-    max_answer_bytes: int
+CONFIRM_TIMEOUT = 2.0  # seconds until an ending is stored
+CANCEL_TIMEOUT = 1.0  # second that a cancelled task has to stop
+SHUTDOWN_RETRY_AFTER = 2  # seconds
 
 
 class RunManager:
-    """Keep the runs of this process."""
+    """Manager of the runs of this process.
+
+    Attributes:
+        draining: whether new runs are refused.
+    """
 
     def __init__(
         self,
         *,
-        executor: Callable[[Backend], Executor],
+        executor_for: Callable[[Backend], Executor],
         journals: JournalStore,
         queue: RunQueue,
         limits: RunLimits,
         clock: Clock,
         observers: Sequence[RunObserver] = (),
         load_history: Callable[[Query], Query] = lambda query: query,
-        context: Callable[[], Context] = copy_context,
+        create_context: Callable[[], Context] = copy_context,
     ) -> None:
-        self._executor, self._journals = executor, journals
-        self._lobby, self._bounds, self._clock, self._observers = queue, limits, clock, observers
-        self._recall, self._context = load_history, context
-        self._home = HubThread()
-        self._live: dict[str, ActiveRun] = {}
-        self._working: dict[str, ActiveRun] = {}  # those whose work holds something, also when they have ended
-        self._settled = Wakeup()
-        self._patience = True
-        self.draining = False
+        """Create the manager.
 
-    def start(self, order: RunRequest) -> Journal:
-        """Start a run, or give the one that was started under the same claim.
+        Args:
+            executor_for: returns the executor of a backend.
+            journals: the store of the runs' journals.
+            queue: the queue for slots.
+            limits: the operator's limits.
+            clock: returns the time in seconds since 1970.
+            observers: receive all facts and notifications.
+            load_history: returns a query with the history of its conversation; may block.
+            create_context: returns the context in which a query runs.
+        """
+        self.clock = clock
+        self.limits = limits
+        self.load_history = load_history
+        self.draining = False
+        self._executor_for = executor_for
+        self._journals = journals
+        self._queue = queue
+        self._create_context = create_context
+        # Without the inherited no-op methods.
+        self._on_fact = [each.on_fact for each in observers if type(each).on_fact is not RunObserver.on_fact]
+        self._on_notification = [
+            each.on_notification for each in observers if type(each).on_notification is not RunObserver.on_notification
+        ]
+        self._active: dict[str, ActiveRun] = {}
+        self._with_task: dict[str, ActiveRun] = {}  # a task may outlive its run
+        self._finished = Wakeup()
+        self._is_drain_aborted = False
+
+    def start(self, request: RunRequest) -> Journal:
+        """Start a run, or return the one that was started with the same idempotency key.
 
         Raises:
-            Conflict: the claim's key was used for another request.
-            Overloaded: every place is taken.
+            Conflict: the idempotency key was used for another request.
+            Overloaded: the server, or the owner, is at capacity.
             ShuttingDown: this process is shutting down.
-            Unavailable: what keeps the runs is out of reach, or who would answer.
+            Unavailable: the backend or the journal store is unavailable.
         """
-        owner = order.query.principal.subject
-        ticket = Reservation(
-            owner, order.backend.name, order.query.conversation_id if order.continues_conversation else None
-        )
+        query = request.query
+        owner = query.principal.subject
+        conversation = query.conversation_id if request.continues_conversation else None
+        reservation = Reservation(owner, request.backend.name, conversation)
         try:
-            self._enter(ticket, order.backend)
+            self._check_available(request.backend)
+            self._queue.reserve(reservation)
         except (Overloaded, ShuttingDown, Unavailable):
-            # What runs already takes no place.
-            if (
-                order.idempotency_key is not None
-                and (known := self._journals.find_by_key(owner, order.idempotency_key)) is not None
-            ):
+            # A run that exists needs no slot.
+            key = request.idempotency_key
+            if key is not None and (known := self._journals.find_by_key(owner, key)) is not None:
                 return known
             raise
         try:
-            journal, is_new = self._journals.create(self._accept(order), order.idempotency_key)
-        except BaseException:  # whatever it is, the place is given back
-            self._leave(ticket)
+            journal, is_new = self._journals.create(self._terms(request), request.idempotency_key)
+        except BaseException:
+            self._cancel_reservation(reservation)
             raise
         run_id = run_terms(journal).run_id
         current_run_id.set(run_id)
         if not is_new:
-            self._leave(ticket)
+            self._cancel_reservation(reservation)
             return journal
-        # In a context of its own: what is set there belongs to this run, and not to the connection's next request.
-        context = self._context()
-        context.run(self.notify, run_id, RunStarted(order))
-        live = ActiveRun(journal, order.grace, self._observers, partial(self._let_go, ticket))
-        self._live[live.run_id] = live
-        live.notify_started()
-        begin = partial(context.run, self._begin, ticket, live, order)
-        # What was said before is looked up, which may take its time.
-        self._lobby.submit(ticket, live, partial(gevent.spawn, begin) if order.continues_conversation else begin)
+        # Context variables that observers set belong to this run, and not to the connection's next request.
+        context = self._create_context()
+        context.run(self.notify, run_id, RunStarted(request))
+        run = ActiveRun(journal, request, reservation, self, context)
+        self._active[run_id] = run
+        run.notify_accepted()
+        self._queue.submit(run)
         return journal
 
     def find(self, run_id: str, owner: str | None) -> Journal:
-        """Give a run of this owner's as it is at this moment; of anybody's, when ``owner`` is ``None``.
+        """Return the current journal of an owner's run; of any owner if ``owner`` is ``None``.
 
         Raises:
-            NotFound: there is none, for this owner.
-            Gone: it is past its retention.
-            Unavailable: what keeps the runs is out of reach.
+            NotFound: the owner has no such run.
+            Gone: the run is past its retention.
+            Unavailable: the journal store is unavailable.
         """
         return _check_owner(self._journals.find(run_id), owner)
 
     def follow(self, run_id: str, owner: str | None) -> Journal:
-        """Give a run that goes on growing. Otherwise as ``find``."""
+        """Return a journal that continues to grow. Otherwise as ``find``."""
         return _check_owner(self._journals.follow(run_id), owner)
 
     def list_for_owner(self, owner: str, before: str | None, limit: int) -> tuple[Sequence[Journal], str | None]:
-        """Give an owner's newest runs older than run ``before``, and the ``before`` of the next page, if any."""
+        """Return an owner's newest runs older than run ``before``, and the ``before`` of the next page, if any."""
         page = self._journals.list_for_owner(owner, before, limit + 1)
-        following = run_terms(page[limit - 1]).run_id if len(page) > limit else None
-        return page[:limit], following
+        next_before = run_terms(page[limit - 1]).run_id if len(page) > limit else None
+        return page[:limit], next_before
 
     def subscribe(self, journal: Journal) -> Callable[[], None]:
-        """Count a reader in, and give what counts it out; call that once."""
-        live = self._live.get(run_terms(journal).run_id)
-        if live is None:  # ended: nothing depends on its readers any more
+        """Register a subscriber of a run; return the function that unregisters it, to be called once."""
+        run = self._active.get(run_terms(journal).run_id)
+        if run is None:  # after the ending nothing depends on subscribers
             return lambda: None
-        live.add_subscriber()
-        return live.remove_subscriber
+        run.add_subscriber()
+        return run.remove_subscriber
 
-    def notify(self, run_id: str, note: Notification) -> None:
-        """Tell the observers what happened around a run."""
-        for observer in self._observers:
-            observer.on_notification(run_id, note)
+    def notify(self, run_id: str, notification: Notification) -> None:
+        """Pass a notification to the observers."""
+        for on_notification in self._on_notification:
+            on_notification(run_id, notification)
 
     def cancel(self, journal: Journal) -> None:
-        """End a run, if it has not ended, and wait a moment until that shows."""
-        if live := self._live.get(run_terms(journal).run_id):
-            live.finish(Failed("cancelled"))
+        """End a run, if it has not ended, and wait up to two seconds until the ending is stored."""
+        if run := self._active.get(run_terms(journal).run_id):
+            run.finish(Failed("cancelled"))
         else:
             journal.append(Failed("cancelled"))
-        wait_until_finished(journal, self._clock, _MOMENT)
+        wait_until_finished(journal, self.clock, CONFIRM_TIMEOUT)
 
     def stop_accepting(self) -> None:
-        """Start nothing any more."""
+        """Refuse new runs."""
         self.draining = True
 
     def drain(self, seconds: float) -> None:
-        """Start nothing any more, wait for what runs, and after ``seconds`` end what is left with ``draining``."""
+        """Refuse new runs, wait for the active ones, and after ``seconds`` end the rest with ``draining``."""
         self.stop_accepting()
-        until = self._clock() + seconds
-        while self._live and self._patience and self._clock() < until:
-            self._settled.wait(until - self._clock())
-        for live in list(self._live.values()):
-            live.finish(Failed("draining"))
-        until = self._clock() + _MOMENT  # for what keeps the endings
-        while self._live and self._clock() < until:
-            self._settled.wait(until - self._clock())
+        until = self.clock() + seconds
+        while self._active and not self._is_drain_aborted and self.clock() < until:
+            self._finished.wait(until - self.clock())
+        for run in list(self._active.values()):
+            run.finish(Failed("draining"))
+        until = self.clock() + CONFIRM_TIMEOUT
+        while self._active and self.clock() < until:
+            self._finished.wait(until - self.clock())
+
+    def abort_drain(self) -> None:
+        """Make ``drain`` end the active runs now."""
+        self._is_drain_aborted = True
+        self._finished.set()
 
     def unavailable_services(self) -> Sequence[str]:
-        """Name what is needed for runs and is out of reach."""
+        """Return the names of required services that are unavailable."""
         return self._journals.unavailable_services()
 
     def close(self) -> None:
-        """Let go of what keeps the runs."""
+        """Close the journal store."""
         self._journals.close()
 
     @property
     def is_shared(self) -> bool:
-        """Whether other processes can read them, and go on when this one stops."""
+        """Whether other processes can read the runs, and continue when this one stops."""
         return self._journals.is_shared
-
-    def abort_drain(self) -> None:
-        """Have ``drain`` wait no longer."""
-        self._patience = False
-        self._settled.set()
-
-    def has_orphaned_task(self, run_id: str) -> bool:
-        """Whether this process still works for a run that has ended, because its work cannot be stopped, or does not.
-
-        Work that stops when it is told to has a second for it.
-        """
-        live = self._working.get(run_id)
-        if live is None or not live.ended:
-            return False
-        return live.is_orphaned or self._clock() > live.journal.entries[-1].at + _TO_STOP
 
     @property
     def active_count(self) -> int:
-        """How many runs have not ended."""
-        return len(self._live)
+        """Number of runs that have not ended."""
+        return len(self._active)
 
-    def _enter(self, ticket: Reservation, backend: Backend) -> None:
+    def has_orphaned_task(self, run_id: str) -> bool:
+        """Return whether a run has ended, and its task in this process continues; one second is allowed to stop."""
+        run = self._with_task.get(run_id)
+        if run is None or not run.ended:
+            return False
+        return run.is_orphaned or self.clock() > run.journal.entries[-1].at + CANCEL_TIMEOUT
+
+    def submit(self, run: ActiveRun, query: Query) -> Task:
+        """Submit a run's query to the executor of its backend."""
+        self._with_task[run.run_id] = run
+        return self._executor_for(run.request.backend).submit(run.request.backend, query, run)
+
+    def on_fact(self, entries: Sequence[Entry]) -> None:
+        """Pass the last entry to the observers."""
+        for on_fact in self._on_fact:
+            on_fact(entries)
+
+    def on_finished(self, run: ActiveRun) -> None:
+        """Remove a run that has ended."""
+        del self._active[run.run_id]
+        self._queue.finish(run.reservation)
+        self._finished.set()
+
+    def on_released(self, run: ActiveRun) -> None:
+        """Release the slot of a run whose task is gone."""
+        self._with_task.pop(run.run_id, None)
+        self._queue.release(run.reservation)
+
+    def _check_available(self, backend: Backend) -> None:
         if self.draining:
-            raise ShuttingDown("The server is shutting down: try again in a moment", retry_after=2)
-        if rest := backend.retry_after():
-            seconds = math.ceil(rest)
-            raise Unavailable(f"What answers here is out of reach: try again in {seconds} s", retry_after=seconds)
-        self._lobby.reserve(ticket)
+            seconds = SHUTDOWN_RETRY_AFTER
+            raise ShuttingDown(f"The server is shutting down: try again in {seconds} s", retry_after=seconds)
+        if retry_after := backend.retry_after():
+            seconds = math.ceil(retry_after)
+            raise Unavailable(f"The backend is unavailable: try again in {seconds} s", retry_after=seconds)
 
-    def _leave(self, ticket: Reservation) -> None:
-        self._lobby.finish(ticket)
-        self._lobby.release(ticket)
+    def _cancel_reservation(self, reservation: Reservation) -> None:
+        self._queue.finish(reservation)
+        self._queue.release(reservation)
 
-    def _begin(self, ticket: Reservation, live: ActiveRun, order: RunRequest) -> None:
-        release = partial(self._release, ticket, live.run_id)
-        query = order.query
-        try:
-            if order.continues_conversation and not live.ended:
-                query = self._recall(query)
-        except Unavailable as error:
-            logger.warning("what was said before cannot be looked up: %s", error, extra={"run_id": live.run_id})
-            live.finish(Failed("internal"))
-        if live.ended:
-            release()
-            return
-        self._working[live.run_id] = live
-        live.start(
-            query,
-            order.backend,
-            self._executor(order.backend),
-            self._bounds.max_answer_bytes,
-            self._clock,
-            self._home,
-            on_release=release,
-            history_tokens=count_tokens(turn.content for turn in query.history) if order.continues_conversation else 0,
-        )
-
-    def _release(self, ticket: Reservation, run_id: str) -> None:
-        self._working.pop(run_id, None)
-        self._lobby.release(ticket)
-
-    def _let_go(self, ticket: Reservation, live: ActiveRun) -> None:
-        del self._live[live.run_id]
-        self._lobby.finish(ticket)
-        self._settled.set()
-
-    def _accept(self, order: RunRequest) -> Accepted:
-        query = order.query
+    def _terms(self, request: RunRequest) -> Accepted:
+        query = request.query
         return Accepted(
-            run_id=new_run_id(self._clock()),
+            run_id=new_run_id(self.clock()),
             owner=query.principal.subject,
             username=query.username,
             conversation_id=query.conversation_id,
-            style=order.style,
-            chunking=order.chunking,
+            style=request.style,
+            chunking=request.chunking,
             locale=query.locale,
-            reasoning=order.reasoning,
-            deadline=self._bounds.deadline,
-            resume_for=self._bounds.retention,
+            reasoning=request.reasoning,
+            deadline=self.limits.deadline,
+            resume_for=self.limits.retention,
             question_tokens=query_tokens(query),
         )
 
@@ -269,22 +264,22 @@ def wait_until_finished(
     should_stop: Callable[[], bool] = lambda: False,
     poll_interval: float = math.inf,
 ) -> None:
-    """Wait until a run has ended, the time is over, or the caller ``gives_up``, which is asked now and then.
+    """Wait until a run has ended, for at most ``seconds``, or until ``should_stop`` returns true.
 
-    It is asked at every fact, and ``every`` so many seconds.
+    ``should_stop`` is called at every fact, and every ``poll_interval`` seconds.
     """
-    alarm = Wakeup()
+    wakeup = Wakeup()
     until = clock() + seconds
-    journal.subscribe(alarm.set)
+    journal.subscribe(wakeup.set)
     try:
-        while not has_ended(journal) and not should_stop() and (left := until - clock()) > 0:
-            alarm.wait(min(left, poll_interval))
+        while not has_ended(journal) and not should_stop() and (remaining := until - clock()) > 0:
+            wakeup.wait(min(remaining, poll_interval))
     finally:
-        journal.unsubscribe(alarm.set)
+        journal.unsubscribe(wakeup.set)
 
 
 def _check_owner(journal: Journal, owner: str | None) -> Journal:
     if owner is not None and run_terms(journal).owner != owner:
         raise NotFound("There is no such run")
-    current_run_id.set(run_terms(journal).run_id)  # from here on the caller is busy with it
+    current_run_id.set(run_terms(journal).run_id)  # the caller's log lines concern this run
     return journal

@@ -1,12 +1,11 @@
-"""What can be told of a run beside its facts: no reader's stream depends on it, and so no journal keeps it.
+"""Observers of runs: they receive each fact, and notifications of what else happens around a run.
 
-What else happens when something happened to a run, or around it.
+No subscriber's stream depends on a notification, so no journal stores it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -16,55 +15,56 @@ from persona_stream.runs.request import RunRequest
 
 
 class RunStarted(Struct, frozen=True):
-    """The run was accepted in this process. Comes before its first fact.
+    """Run accepted in this process. Comes before its first fact.
 
-    It is said in the context that the work will run in: context variables that an observer sets then go with it.
+    Sent in the context in which the query will run: it inherits the context variables that an observer sets.
     """
 
-    order: RunRequest
+    request: RunRequest
 
 
 class UpstreamCalled(Struct, frozen=True):
-    """A provider was asked, and answered or did not."""
+    """Call to a provider, successful or not."""
 
-    upstream: UpstreamCall
+    call: UpstreamCall
 
 
 class RawResponse(Struct, frozen=True):
-    """The backend returned an answer that keeps this of its own beside the text."""
+    """Provider's own response, which the backend returned with its answer."""
 
     value: object
 
 
 class TaskOrphaned(Struct, frozen=True):
-    """The run has ended, and its thread goes on: it cannot be stopped."""
+    """Run ended while its thread, which cannot be stopped, continues."""
 
 
 class TaskReleased(Struct, frozen=True):
-    """The run's work holds no thread, greenlet or memory any more. Said once of each run that started here."""
+    """Task's thread, greenlet and memory released. Sent once for each query that started here."""
 
 
 class ResponseSent(Struct, frozen=True):
-    """The request that the run was begun for was answered with this head."""
+    """Head of the response to the request that started the run."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
 
 
 class SubscriptionClosed(Struct, frozen=True, kw_only=True):
-    """Somebody read the run here, and left. Moments are seconds since 1970, and ``None`` for what never came.
+    """Delivery statistics of a subscriber that has left. Times are seconds since 1970; ``None`` if it never happened.
 
     Attributes:
-        dialect: in which it was told.
-        resumed: whether the reader came back, and was not the one that began the run.
-        began_at: when it came.
-        first_event_at: when it was sent the first event.
-        first_text_at: when it was sent the first text of the answer.
-        last_at: when it was sent the last event.
-        events, pieces: how many it was sent, and how many of them had text of the answer.
-        sent_bytes: how much that was, in bytes.
-        is_whole: whether it was sent the ending.
-        ended_at: when the run ended, if it had when the reader left.
+        dialect: the protocol.
+        resumed: whether the subscriber joined a run that had started before its request.
+        began_at: when it subscribed.
+        first_event_at: when the first event was sent.
+        first_text_at: when the first text of the answer was sent.
+        last_at: when the last event was sent.
+        events: the number of events sent.
+        pieces: the number of these with text of the answer.
+        sent_bytes: the number of bytes sent.
+        is_whole: whether the ending was sent.
+        ended_at: when the run ended, if it had when the subscriber left.
     """
 
     dialect: str
@@ -85,18 +85,16 @@ Notification = (
 )
 
 
-class RunObserver(Protocol):
-    """Be told of every fact after it was written, and of what happens around it.
+class RunObserver:
+    """Base class of observers; its methods do nothing.
 
-    What happens around a run may be told after its ending too: a thread may go on for long, and a reader stay.
-    Runs of this process are told whole, others only as far as they are read here. Must not block, raise, or change
-    anything of the run. Both methods are called in the hub's thread.
+    Observers see all facts of this process's runs, and those of other runs as far as they are read here. Notifications
+    may follow the ending: a thread may continue, and a subscriber may stay. Methods are called in the thread of the
+    event loop, and must not block, raise, or change the run.
     """
 
     def on_fact(self, entries: Sequence[Entry]) -> None:
-        """See a journal whose last entry is new."""
-        ...
+        """Handle a new fact: the last entry of the run's journal."""
 
-    def on_notification(self, run_id: str, note: Notification) -> None:
-        """Hear what happened around a run."""
-        ...
+    def on_notification(self, run_id: str, notification: Notification) -> None:
+        """Handle a notification."""

@@ -1,282 +1,309 @@
-"""Who may run now, and who waits: bounds on what is under way at once, and a fair queue before them. Pure.
+"""Fair queue of runs waiting for a slot: ``Scheduler`` decides and is pure, ``RunQueue`` acts.
 
-Its laws: a place is held by one run at a time and given back once; nobody waits while it could run; owners take turns,
-so that one who asks for much keeps nobody else waiting; and of one owner's runs, the first to come is the first to go,
-unless it waits for another of its conversation.
-
-Those who wait for a place: what they are told meanwhile, and what happens when their turn comes.
+Invariants:
+    A slot is held by one run at a time, and released once: when the run's task has released everything.
+    No run waits that could start.
+    Owners take turns, so that an owner with many runs does not delay the others.
+    Runs of one owner start in their order, except for one that waits for an earlier run of its conversation.
 """
 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import gevent
-from msgspec import Struct
 
 from persona_stream.concurrency import Timer
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Failed, Queued
 from persona_stream.errors import Overloaded
-from persona_stream.runs.run import ActiveRun
+from persona_stream.journals.base import Journal
+
+POSITION_INTERVAL = 2.0  # seconds between two updates of the positions
+EWMA_WEIGHT = 0.1  # of the newest run in the mean duration
+RETRY_AFTER = 2  # seconds
+
+
+class QueueableRun(Protocol):
+    """Run that the queue starts, or fails when it has waited for too long."""
+
+    reservation: Reservation
+    journal: Journal
+
+    def start(self) -> None:
+        """Start the run in its slot. Must not block."""
+
+    def finish(self, ending: Failed) -> None:
+        """End the run."""
 
 
 class Reservation:
-    """Stand for one run, from its acceptance until it holds nothing any more.
+    """Claim of one run to a slot, from its admission until the slot is released.
 
     Attributes:
-        owner: who asks.
-        backend: who answers.
-        conversation: the conversation that it goes on with; such runs go one after the other. ``None`` for none.
+        owner: the owner of the run.
+        backend: the name of its backend.
+        conversation: the conversation that the run continues; such runs start one after another.
+        has_slot: whether the run has a slot.
+        is_queued: whether the run waits for a slot.
+        is_over: whether the run has ended.
     """
 
-    __slots__ = ("backend", "conversation", "has_slot", "is_over", "is_queued", "owner")
+    __slots__ = (
+        "backend", "conversation", "has_slot", "is_over", "is_queued", "owner", "position", "run", "started_at",
+        "timeout",
+    )  # fmt: skip
 
     def __init__(self, owner: str, backend: str, conversation: str | None = None) -> None:
-        self.owner, self.backend, self.conversation = owner, backend, conversation
-        self.has_slot = self.is_queued = self.is_over = False
+        self.owner = owner
+        self.backend = backend
+        self.conversation = conversation
+        self.has_slot = False
+        self.is_queued = False
+        self.is_over = False
+        self.run: QueueableRun | None = None  # while it waits
+        self.timeout: Timer | None = None
+        self.position = 0
+        self.started_at: float | None = None
 
     @property
     def conversation_key(self) -> tuple[str, str] | None:
-        """Name the conversation: its own name is its owner's choice."""
+        """Owner and conversation: owners choose the names of their conversations."""
         return None if self.conversation is None else (self.owner, self.conversation)
 
 
 class Scheduler:
-    """Know who has a place and who waits."""
+    """Pure scheduler of slots."""
 
     def __init__(
         self,
-        most: int,
-        most_per_owner: int,
-        most_waiting: int = 0,
-        most_per_backend: Callable[[str], int | None] = lambda backend: None,
+        max_runs: int,
+        max_per_owner: int,
+        max_queued: int = 0,
+        max_per_backend: Callable[[str], int | None] = lambda backend: None,
         share: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """Set the bounds.
+        """Create a scheduler with free slots only.
 
         Args:
-            most: how many places there are.
-            most_per_owner: how many of them one owner may have.
-            most_waiting: how many may wait.
-            most_per_backend: says how many places a backend may have, if there is a bound.
-            share: says how many there are for this process, where several share them; it may change at any time.
+            max_runs: the number of slots.
+            max_per_owner: the maximum number of slots of one owner.
+            max_queued: the maximum number of waiting runs.
+            max_per_backend: returns the maximum number of slots of a backend, if there is one.
+            share: returns this process's share of slots common to several processes, if there are any; may change.
         """
+        self._max_runs = max_runs
+        self._max_per_owner = max_per_owner
+        self._max_queued = max_queued
+        self._max_per_backend = max_per_backend
         self._share = share
-        self._most, self._most_per_owner, self._most_waiting = most, most_per_owner, most_waiting
-        self._most_per_backend = most_per_backend
         self._owners: Counter[str] = Counter()
         self._backends: Counter[str] = Counter()
-        self._talks: dict[tuple[str, str], list[Reservation]] = {}  # the first one is talking
-        self._line: OrderedDict[str, list[Reservation]] = OrderedDict()  # by owner; the first owner's turn is next
-        self.slots_in_use = self.waiting = 0
+        self._conversations: dict[tuple[str, str], list[Reservation]] = {}  # only the first of each may run
+        self._queues: OrderedDict[str, list[Reservation]] = OrderedDict()  # by owner; the first owner is next
+        self.slots_in_use = 0
+        self.waiting = 0
 
-    def enter(self, ticket: Reservation) -> bool:
-        """Give a place, or let it wait for one; tell whether it has one.
+    def enter(self, reservation: Reservation) -> bool:
+        """Assign a slot, or enqueue; return whether the reservation has a slot.
 
         Raises:
-            Overloaded: too many wait already.
+            Overloaded: the queue is full.
         """
-        # Whoever waits does so because nothing fits: so nobody is overtaken here who could run.
-        if self._fits(ticket) and self._is_first(ticket):
-            self._talk(ticket)
-            self._take(ticket)
+        # Waiting runs do not fit, or they would have a slot: so this overtakes none that could start.
+        if self._fits(reservation) and self._is_first_of_conversation(reservation):
+            self._join_conversation(reservation)
+            self._assign(reservation)
             return True
-        if self.waiting >= self._most_waiting:
-            raise self._refusal(ticket)
-        self._talk(ticket)
-        self._line.setdefault(ticket.owner, []).append(ticket)
-        ticket.is_queued = True
+        if self.waiting >= self._max_queued:
+            raise self._overload_error(reservation)
+        self._join_conversation(reservation)
+        self._queues.setdefault(reservation.owner, []).append(reservation)
+        reservation.is_queued = True
         self.waiting += 1
         return False
 
-    def finish(self, ticket: Reservation) -> Sequence[Reservation]:
-        """Hear that a run has ended, whether it had a place or not; give those that have one now.
+    def finish(self, reservation: Reservation) -> Sequence[Reservation]:
+        """Mark a run as ended; return the reservations that have a slot now.
 
-        Whether its work has ended too is another matter: see ``release``. That may come before: an ending is heard of
-        when what keeps the journal has it.
+        ``release`` reports the end of its task, which may come earlier: an ending counts once the journal stores it.
         """
-        if ticket.is_over:
+        if reservation.is_over:
             return ()
-        ticket.is_over = True
-        if ticket.is_queued:
-            self._leave_line(ticket)
-        if ticket.conversation_key is not None:
-            rest = self._talks[ticket.conversation_key]
-            rest.remove(ticket)
-            if not rest:
-                del self._talks[ticket.conversation_key]
+        reservation.is_over = True
+        if reservation.is_queued:
+            self._dequeue(reservation)
+        if (key := reservation.conversation_key) is not None:
+            self._conversations[key].remove(reservation)
+            if not self._conversations[key]:
+                del self._conversations[key]
         return self.admit()
 
-    def release(self, ticket: Reservation) -> Sequence[Reservation]:
-        """Take a place back, once nothing holds it; give those that have one now."""
-        if ticket.has_slot:
-            ticket.has_slot = False
+    def release(self, reservation: Reservation) -> Sequence[Reservation]:
+        """Release the slot of a reservation, if it has one; return the reservations that have a slot now."""
+        if reservation.has_slot:
+            reservation.has_slot = False
             self.slots_in_use -= 1
-            for counter, name in ((self._owners, ticket.owner), (self._backends, ticket.backend)):
+            for counter, name in ((self._owners, reservation.owner), (self._backends, reservation.backend)):
                 counter[name] -= 1
                 if not counter[name]:
                     del counter[name]
         return self.admit()
 
     def admit(self) -> Sequence[Reservation]:
-        """Give those that have a place now, after the bounds have changed or a place has come back."""
-        return list(self._admitted())
+        """Assign free slots, an owner after the other; return the reservations that have one now."""
+        admitted = []
+        while (reservation := self._next()) is not None:
+            self._dequeue(reservation)
+            if reservation.owner in self._queues:
+                self._queues.move_to_end(reservation.owner)
+            self._assign(reservation)
+            admitted.append(reservation)
+        return admitted
 
     def queued(self) -> Iterator[Reservation]:
-        """Give those who wait, the next one first, as far as that can be told."""
-        lines = list(self._line.values())
-        for turn in range(max(map(len, lines), default=0)):
-            yield from (line[turn] for line in lines if turn < len(line))
+        """Yield the waiting reservations in their expected order."""
+        queues = list(self._queues.values())
+        for turn in range(max(map(len, queues), default=0)):
+            yield from (queue[turn] for queue in queues if turn < len(queue))
 
     @property
     def capacity(self) -> int:
-        """How many places there are now."""
+        """Current number of slots."""
         share = self._share()
-        return self._most if share is None else min(self._most, share)
+        return self._max_runs if share is None else min(self._max_runs, share)
 
-    def _fits(self, ticket: Reservation) -> bool:
-        most = self._most_per_backend(ticket.backend)
+    def _fits(self, reservation: Reservation) -> bool:
+        max_of_backend = self._max_per_backend(reservation.backend)
         return (
             self.slots_in_use < self.capacity
-            and self._owners[ticket.owner] < self._most_per_owner
-            and (most is None or self._backends[ticket.backend] < most)
+            and self._owners[reservation.owner] < self._max_per_owner
+            and (max_of_backend is None or self._backends[reservation.backend] < max_of_backend)
         )
 
-    def _is_first(self, ticket: Reservation) -> bool:
-        return ticket.conversation_key is None or self._talks.get(ticket.conversation_key, [ticket])[0] is ticket
+    def _is_first_of_conversation(self, reservation: Reservation) -> bool:
+        key = reservation.conversation_key
+        return key is None or self._conversations.get(key, [reservation])[0] is reservation
 
-    def _talk(self, ticket: Reservation) -> None:
-        if ticket.conversation_key is not None:
-            self._talks.setdefault(ticket.conversation_key, []).append(ticket)
+    def _join_conversation(self, reservation: Reservation) -> None:
+        if reservation.conversation_key is not None:
+            self._conversations.setdefault(reservation.conversation_key, []).append(reservation)
 
-    def _take(self, ticket: Reservation) -> None:
-        ticket.has_slot = True
+    def _assign(self, reservation: Reservation) -> None:
+        reservation.has_slot = True
         self.slots_in_use += 1
-        self._owners[ticket.owner] += 1
-        self._backends[ticket.backend] += 1
-
-    def _admitted(self) -> Iterator[Reservation]:
-        """Give places to those who wait, an owner after the other, as long as anybody can have one."""
-        while (ticket := self._next()) is not None:
-            self._leave_line(ticket)
-            if ticket.owner in self._line:
-                self._line.move_to_end(ticket.owner)
-            self._take(ticket)
-            yield ticket
+        self._owners[reservation.owner] += 1
+        self._backends[reservation.backend] += 1
 
     def _next(self) -> Reservation | None:
         if self.slots_in_use >= self.capacity:
             return None
-        for line in self._line.values():
-            for ticket in line:
-                if self._fits(ticket) and self._is_first(ticket):
-                    return ticket
+        for queue in self._queues.values():
+            for reservation in queue:
+                if self._fits(reservation) and self._is_first_of_conversation(reservation):
+                    return reservation
         return None
 
-    def _leave_line(self, ticket: Reservation) -> None:
-        line = self._line[ticket.owner]
-        line.remove(ticket)
-        ticket.is_queued = False
+    def _dequeue(self, reservation: Reservation) -> None:
+        queue = self._queues[reservation.owner]
+        queue.remove(reservation)
+        reservation.is_queued = False
         self.waiting -= 1
-        if not line:
-            del self._line[ticket.owner]
+        if not queue:
+            del self._queues[reservation.owner]
 
-    def _refusal(self, ticket: Reservation) -> Overloaded:
-        if self._owners[ticket.owner] >= self._most_per_owner:
+    def _overload_error(self, reservation: Reservation) -> Overloaded:
+        if self._owners[reservation.owner] >= self._max_per_owner:
             return Overloaded(
-                "You have as many runs under way as you may: wait for one to end, or cancel one", retry_after=2
+                "You have reached your limit of concurrent runs: wait for one to end, or cancel one", RETRY_AFTER
             )
-        return Overloaded("Every place is taken: try again in a moment", retry_after=2)
-
-
-_EVERY = 2.0  # seconds between two looks at who is where in the queue
-EWMA_WEIGHT = 0.1  # what the newest run counts for in the mean of how long one takes
-
-
-class QueuedRun(Struct):
-    live: ActiveRun
-    begin: Callable[[], None]
-    timeout: Timer
-    place: int = 0
+        return Overloaded(f"The server is at capacity: try again in {RETRY_AFTER} s", RETRY_AFTER)
 
 
 class RunQueue:
-    """Let runs in as there are places for them."""
+    """Queue that starts runs as slots become free, and reports their positions to the subscribers."""
 
-    def __init__(self, admission: Scheduler, patience: float, clock: Clock) -> None:
-        """Open it.
+    def __init__(self, scheduler: Scheduler, timeout: float, clock: Clock) -> None:
+        """Create an empty queue; a run that has waited for ``timeout`` seconds fails."""
+        self._scheduler = scheduler
+        self._timeout = timeout
+        self._clock = clock
+        self._is_updating = False
+        self._mean_duration: float | None = None  # seconds
 
-        Args:
-            admission: who decides.
-            patience: for how many seconds a run may wait.
-            clock: tells the moment.
-        """
-        self._admission, self._patience, self._clock = admission, patience, clock
-        self._guests: dict[Reservation, QueuedRun] = {}
-        self._began: dict[Reservation, float] = {}
-        self._mean: float | None = None  # seconds that a run takes
-
-    def reserve(self, ticket: Reservation) -> None:
-        """Take a place, or one in the queue.
+    def reserve(self, reservation: Reservation) -> None:
+        """Reserve a slot, or a place in the queue, for a run that is about to be created.
 
         Raises:
-            Overloaded: there is neither.
+            Overloaded: the queue is full.
         """
-        self._admission.enter(ticket)
+        self._scheduler.enter(reservation)
 
-    def submit(self, ticket: Reservation, live: ActiveRun, begin: Callable[[], None]) -> None:
-        """Begin a run now if it has a place, else when it gets one, unless it ends before."""
-        if ticket.has_slot:
-            self._begin(ticket, begin)
+    def submit(self, run: QueueableRun) -> None:
+        """Start a run with a reservation: now if it has a slot, else once it has, unless the run ends before."""
+        reservation = run.reservation
+        if reservation.has_slot:
+            self._mark_started(reservation)
+            run.start()
             return
-        if not self._guests:
-            gevent.spawn_later(_EVERY, self._look)
-        self._guests[ticket] = QueuedRun(live, begin, Timer(self._patience, live.finish, Failed("timeout")))
-        self._tell()
+        reservation.run = run
+        reservation.timeout = Timer(self._timeout, run.finish, Failed("timeout"))
+        if not self._is_updating:
+            self._is_updating = True
+            gevent.spawn_later(POSITION_INTERVAL, self._update_periodically)
+        self._write_positions()
 
-    def finish(self, ticket: Reservation) -> None:
-        """Hear that a run has ended, wherever it was."""
-        if (guest := self._guests.pop(ticket, None)) is not None:
-            guest.timeout.cancel()
-        if (began_at := self._began.pop(ticket, None)) is not None:
-            taken = self._clock() - began_at
-            self._mean = taken if self._mean is None else self._mean + EWMA_WEIGHT * (taken - self._mean)
-        self._admit(self._admission.finish(ticket))
+    def finish(self, reservation: Reservation) -> None:
+        """Mark a run as ended, whether it has started or not."""
+        self._leave_queue(reservation)
+        if reservation.started_at is not None:
+            duration = self._clock() - reservation.started_at
+            reservation.started_at = None
+            mean = self._mean_duration
+            self._mean_duration = duration if mean is None else mean + EWMA_WEIGHT * (duration - mean)
+        self._start_admitted(self._scheduler.finish(reservation))
 
-    def release(self, ticket: Reservation) -> None:
-        """Take a place back, once nothing holds it."""
-        self._admit(self._admission.release(ticket))
+    def release(self, reservation: Reservation) -> None:
+        """Release the slot of a run, once nothing of its task is left."""
+        self._start_admitted(self._scheduler.release(reservation))
 
-    def _admit(self, tickets: Sequence[Reservation]) -> None:
-        for ticket in tickets:
-            # One that is not here yet finds that it has a place.
-            if (guest := self._guests.pop(ticket, None)) is not None:
-                guest.timeout.cancel()
-                gevent.spawn(self._begin, ticket, guest.begin)
+    def _start_admitted(self, reservations: Sequence[Reservation]) -> None:
+        for reservation in reservations:
+            # A run that has not been submitted yet will find that it has a slot.
+            if (run := self._leave_queue(reservation)) is not None:
+                self._mark_started(reservation)
+                gevent.spawn(run.start)
 
-    def _begin(self, ticket: Reservation, begin: Callable[[], None]) -> None:
-        if not ticket.is_over:
-            self._began[ticket] = self._clock()
-        begin()
+    def _leave_queue(self, reservation: Reservation) -> QueueableRun | None:
+        if reservation.timeout is not None:
+            reservation.timeout.cancel()
+        run = reservation.run
+        reservation.timeout = None
+        reservation.run = None
+        return run
 
-    def _look(self) -> None:
-        while self._guests:
-            self._admit(self._admission.admit())  # bounds that processes share change without a word
-            self._tell()
-            gevent.sleep(_EVERY)
+    def _mark_started(self, reservation: Reservation) -> None:
+        if not reservation.is_over:
+            reservation.started_at = self._clock()
 
-    def _tell(self) -> None:
-        """Tell those whose place has changed."""
-        for place, ticket in enumerate(self._admission.queued(), 1):
-            guest = self._guests.get(ticket)
-            if guest is not None and guest.place != place:
-                guest.place = place
-                guest.live.journal.append(Queued(place, self._eta(place)))
+    def _update_periodically(self) -> None:
+        while self._scheduler.waiting:
+            self._start_admitted(self._scheduler.admit())  # a shared capacity changes without notice
+            self._write_positions()
+            gevent.sleep(POSITION_INTERVAL)
+        self._is_updating = False
 
-    def _eta(self, place: int) -> float | None:
-        # As if all places were taken by runs of the same length, whose ends are spread evenly.
-        if self._mean is None or not self._admission.slots_in_use:
+    def _write_positions(self) -> None:
+        """Append the changed positions to the journals."""
+        for position, reservation in enumerate(self._scheduler.queued(), 1):
+            if reservation.run is not None and reservation.position != position:
+                reservation.position = position
+                reservation.run.journal.append(Queued(position, self._eta(position)))
+
+    def _eta(self, position: int) -> float | None:
+        # Assumes that all slots are in use by runs of the same duration, whose ends are spread evenly.
+        if self._mean_duration is None or not self._scheduler.slots_in_use:
             return None
-        return self._mean * place / self._admission.slots_in_use
+        return self._mean_duration * position / self._scheduler.slots_in_use

@@ -1,4 +1,4 @@
-"""What is to be run, for whom, on what terms, and where the request came from."""
+"""Request for a run: the query, the backend, the delivery defaults, and the HTTP request behind it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from persona_stream.journals.base import IdempotencyKey
 
 
 class RequestInfo(Struct, frozen=True):
-    """Say what HTTP knows of a request. All is empty for a run that no request asked for.
+    """HTTP request that starts a run, for the request log. Empty for a run without one.
 
     Attributes:
-        endpoint: its address, without the query.
-        dialect: ``native``, ``openai`` or ``anthropic``.
-        method: as in HTTP.
-        address: where it came from.
-        user_agent: what the client calls itself.
-        headers: the headers, without those that open anything.
-        body: as it was sent.
+        endpoint: the path, without the query string.
+        dialect: the protocol: ``native``, ``openai`` or ``anthropic``.
+        method: the HTTP method.
+        address: the client's address.
+        user_agent: the client's user agent.
+        headers: the headers, without credentials.
+        body: the body as it was sent.
     """
 
     endpoint: str = ""
@@ -32,16 +32,18 @@ class RequestInfo(Struct, frozen=True):
 
 
 class RunRequest(Struct, frozen=True):
-    """Say what is to be run, and on what terms.
+    """Request for a run.
 
     Attributes:
-        query: the question; ``query.principal`` will own the run.
-        backend: who answers it.
-        style, chunking, reasoning: how it is read, unless a reader wishes otherwise.
-        grace: seconds that it lives on after its last reader left; ``None`` for ever.
-        claim: the idempotency key, if the caller gave one.
-        origin: the request that asks for it.
-        continues: whether what was said before in the conversation belongs to the question.
+        query: the question; ``query.principal`` becomes the owner of the run.
+        backend: the backend that answers.
+        style: the default style of streams.
+        chunking: the default chunker of streams.
+        reasoning: whether streams include the reasoning by default.
+        grace: the seconds that the run continues without a subscriber; ``None`` for ever.
+        idempotency_key: the idempotency key, if the client sent one.
+        request_info: the HTTP request.
+        continues_conversation: whether the server loads the conversation's history for the query.
     """
 
     query: Query

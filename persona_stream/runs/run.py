@@ -1,213 +1,258 @@
-"""One run while it is under way in this process: its work, its deadline, and its readers.
+"""Active run: its task, its deadline and its subscribers in this process.
 
-The law: whatever happens to the work, the journal gets exactly one ending, and the place is given back once. An
-ending is written before the work is killed, so that no reader waits for code that takes its time to die. Somebody
-else may end the run too, through its journal: then the work is stopped here.
+Invariants:
+    Whatever happens to the task, the journal gets exactly one ending, and the slot is released once.
+    The ending is written before the task is cancelled, so that no subscriber waits for code that is slow to stop.
+    Another process may end the run through its journal; the task is then cancelled here.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from contextvars import Context
+from typing import Protocol
 
-from persona_stream.backends.base import Backend
-from persona_stream.concurrency import HubThread, Timer
+import gevent
+from msgspec import Struct
+
+from persona_stream.concurrency import Timer
 from persona_stream.core.clock import Clock
-from persona_stream.core.facts import Failed, Started
-from persona_stream.core.query import Answer, Query, QueryContext
-from persona_stream.executors.base import Executor, Returned, Task, TaskResult
-from persona_stream.executors.cancellation import CancelToken
+from persona_stream.core.facts import Entry, Failed, ReasoningDelta, Started, TextDelta
+from persona_stream.core.query import Answer, Query, UpstreamCall
+from persona_stream.core.result import Returned, TaskResult, to_final_facts
+from persona_stream.core.usage import count_tokens
+from persona_stream.errors import Unavailable
+from persona_stream.executors.base import Task
 from persona_stream.journals.base import Journal, has_ended, run_terms
 from persona_stream.logging import current_run_id
-from persona_stream.runs.buffering import DeltaBuffer, ProgressThrottle
-from persona_stream.runs.observer import (
-    Notification,
-    RawResponse,
-    RunObserver,
-    TaskOrphaned,
-    TaskReleased,
-    UpstreamCalled,
-)
-from persona_stream.runs.result import to_final_facts
+from persona_stream.runs.buffering import DeltaBuffer, DeltaType, ProgressThrottle
+from persona_stream.runs.observer import Notification, RawResponse, TaskOrphaned, TaskReleased, UpstreamCalled
+from persona_stream.runs.queue import Reservation
+from persona_stream.runs.request import RunRequest
 
 logger = logging.getLogger("persona_stream.runs")
 
-_LOOK = 1.0  # seconds, at the least, between looks for readers elsewhere
+MIN_CHECK_INTERVAL = 1.0  # seconds between two checks for subscribers of other processes
 
 
-class _Context(QueryContext):
-    """Context of a query of this process."""
+class RunLimits(Struct, frozen=True):
+    """Operator's limits: deadline and retention in seconds, size of an answer in bytes."""
+
+    deadline: float
+    retention: float
+    max_answer_bytes: int
+
+
+class RunHost(Protocol):
+    """Services that an active run needs from its manager."""
+
+    clock: Clock
+    limits: RunLimits
+
+    def load_history(self, query: Query) -> Query:
+        """Return the query with the history of its conversation. May block."""
+
+    def submit(self, run: ActiveRun, query: Query) -> Task:
+        """Submit the query to the executor of the run's backend, with the run as its callbacks."""
+
+    def on_fact(self, entries: Sequence[Entry]) -> None:
+        """Pass the last entry to the observers."""
+
+    def notify(self, run_id: str, notification: Notification) -> None:
+        """Pass a notification to the observers."""
+
+    def on_finished(self, run: ActiveRun) -> None:
+        """Handle the end of the run."""
+
+    def on_released(self, run: ActiveRun) -> None:
+        """Handle the release of the run's task, if it had one."""
 
 
 class ActiveRun:
-    """Hold a run under way. Made when it is accepted, let go when it has ended."""
+    """Run in progress; the callbacks of its task.
+
+    Attributes:
+        ended: whether this process writes no more facts.
+        is_orphaned: whether the run has ended, and its task cannot be cancelled.
+    """
 
     __slots__ = (
-        "_cancelled",
-        "_deadline",
-        "_deltas",
-        "_grace",
-        "_grace_timer",
-        "_observed",
-        "_observers",
-        "_on_settled",
-        "_readers",
-        "_reports",
-        "_work",
-        "ended",
-        "is_orphaned",
-        "journal",
-        "run_id",
-    )
+        "_context", "_deadline", "_deltas", "_grace_timer", "_history_tokens", "_host", "_observed", "_progress",
+        "_subscribers", "_task", "ended", "is_orphaned", "journal", "request", "reservation", "run_id",
+    )  # fmt: skip
 
     def __init__(
-        self,
-        journal: Journal,
-        grace: float | None,
-        observers: Sequence[RunObserver],
-        on_finished: Callable[[ActiveRun], None],
+        self, journal: Journal, request: RunRequest, reservation: Reservation, host: RunHost, context: Context
     ) -> None:
-        self.journal, self.run_id = journal, run_terms(journal).run_id
-        self.ended = False  # nothing more will be written from here
-        self.is_orphaned = False  # it has ended, and its work cannot be stopped
+        """Create the run; its query will run in ``context``."""
+        self.journal = journal
+        self.request = request
+        self.reservation = reservation
+        self.run_id = run_terms(journal).run_id
+        self.ended = False
+        self.is_orphaned = False
+        self._host = host
+        self._context = context
         self._observed = 0
-        self._grace, self._observers, self._on_settled = grace, observers, on_finished
-        self._readers = 0
-        self._work: Task | None = None
+        self._subscribers = 0
+        self._history_tokens = 0
+        self._task: Task | None = None
         self._deadline: Timer | None = None
         self._grace_timer: Timer | None = None
-        self._reports: ProgressThrottle | None = None
+        self._progress: ProgressThrottle | None = None
         self._deltas: DeltaBuffer | None = None
-        self._cancelled = CancelToken()
         journal.subscribe(self._on_append)
 
-    def notify_started(self) -> None:
-        """Tell the observers of the run, from its first fact on."""
+    def notify_accepted(self) -> None:
+        """Pass the facts so far to the observers."""
         self._on_append()
 
-    def start(
-        self,
-        query: Query,
-        backend: Backend,
-        executor: Executor,
-        max_answer_bytes: int,
-        clock: Clock,
-        home: HubThread,
-        on_release: Callable[[], None],
-        history_tokens: int = 0,
-    ) -> None:
-        """Run the query. ``on_release`` is called once, when the work holds nothing any more."""
-        self.journal.append(Started(history_tokens))
-        self._reports = reports = ProgressThrottle(self.journal.append, clock, home)
-        self._deltas = deltas = DeltaBuffer(
-            self.journal.append, max_answer_bytes, lambda: self.finish(Failed("answer_too_large")), clock, home
-        )
-        self._deadline = Timer(run_terms(self.journal).deadline, self.finish, Failed("timeout"))
-        context = _Context()
-        context.on_progress = reports.report  # type: ignore[method-assign]
-        context.on_text = deltas.text  # type: ignore[method-assign]
-        context.on_reasoning = deltas.reasoning  # type: ignore[method-assign]
-        context.on_upstream_call = lambda call: home.call_soon(lambda: self._notify(UpstreamCalled(call)))  # type: ignore[method-assign]
-        context.cancelled = self._cancelled
-        asked = replace(query, _context=context)
+    def start(self) -> None:
+        """Start the query. Called once, when the run has a slot; never blocks."""
+        if self.request.continues_conversation:
+            gevent.spawn(self._context.run, self._start)  # loading the history may block
+        else:
+            self._context.run(self._start)
 
-        def work() -> object:
-            current_run_id.set(self.run_id)
-            return backend.process_query(asked)
-
-        def concluded(outcome: TaskResult) -> None:
-            current_run_id.set(self.run_id)
-            deltas.flush()
-            if not self.ended:
-                self._keep_raw(outcome)
-                conclusion = to_final_facts(outcome, max_answer_bytes, deltas.size)
-                self._close()
-                for fact in conclusion:
-                    self.journal.append(fact)
-
-        def released() -> None:
-            on_release()
-            self._notify(TaskReleased())
-
+    def _start(self) -> None:
+        query = self.request.query
         try:
-            self._work = executor.start(work, concluded, released)
+            if self.request.continues_conversation and not self.ended:
+                query = self._host.load_history(query)
+                self._history_tokens = count_tokens(turn.content for turn in query.history)
+            if not self.ended:
+                self._task = self._host.submit(self, query)
+                return
+        except Unavailable as error:
+            logger.warning("cannot load the history of the conversation: %s", error, extra={"run_id": self.run_id})
+            self.finish(Failed("internal"))
         except BaseException:
             self.finish(Failed("internal"))
-            released()
+            self._host.on_released(self)
             raise
+        self._host.on_released(self)
+
+    def on_started(self) -> None:
+        """Write ``Started`` and start the deadline."""
+        self.journal.append(Started(self._history_tokens))
+        self._deadline = Timer(run_terms(self.journal).deadline, self.finish, Failed("timeout"))
+
+    def on_progress(self, message: str, fraction: float | None) -> None:
+        """Write a progress report, at a limited rate."""
+        if self.ended:
+            return
+        if self._progress is None:
+            self._progress = ProgressThrottle(self.journal.append, self._host.clock)
+        self._progress.report(message, fraction)
+
+    def on_text(self, text: str) -> None:
+        """Write a part of the answer, coalesced."""
+        self._add_delta(TextDelta, text)
+
+    def on_reasoning(self, text: str) -> None:
+        """Write a part of the reasoning, coalesced."""
+        self._add_delta(ReasoningDelta, text)
+
+    def on_upstream_call(self, call: UpstreamCall) -> None:
+        """Notify the observers of a call to a provider."""
+        self._host.notify(self.run_id, UpstreamCalled(call))
+
+    def on_result(self, result: TaskResult) -> None:
+        """Write the ending of the result, if the run has not ended."""
+        current_run_id.set(self.run_id)
+        if self._deltas is not None:
+            self._deltas.flush()
+        if self.ended:
+            return
+        if isinstance(result, Returned) and isinstance(result.value, Answer) and result.value.raw is not None:
+            self._host.notify(self.run_id, RawResponse(result.value.raw))
+        sent_bytes = 0 if self._deltas is None else self._deltas.size
+        facts = to_final_facts(result, self._host.limits.max_answer_bytes, sent_bytes)
+        self._close()
+        for fact in facts:
+            self.journal.append(fact)
+
+    def on_released(self) -> None:
+        """Release the slot."""
+        self._task = None
+        self._host.on_released(self)
+        self._host.notify(self.run_id, TaskReleased())
 
     def finish(self, ending: Failed) -> None:
-        """End the run, if it has not ended, and stop its work, if it can be stopped."""
+        """End the run, if it has not ended, and cancel its task."""
         if self._deltas is not None:
             self._deltas.flush()
         if not self.ended:
             self._close()
             self.journal.append(ending)
-            self._stop()
+            self._cancel_task()
 
     def add_subscriber(self) -> None:
-        """Count a reader in."""
-        self._readers += 1
+        """Register a subscriber."""
+        self._subscribers += 1
         if self._grace_timer is not None:
             self._grace_timer.cancel()
             self._grace_timer = None
 
     def remove_subscriber(self) -> None:
-        """Count a reader out; after the last one, the run lives on for the grace."""
-        self._readers -= 1
-        if not (self._readers or self.ended) and self._grace is not None:
-            self._grace_timer = Timer(self._grace, self._check_abandoned, self._grace, was_read=False)
+        """Unregister a subscriber; after the last one, the run continues for its grace period."""
+        self._subscribers -= 1
+        grace = self.request.grace
+        if not (self._subscribers or self.ended) and grace is not None:
+            self._grace_timer = Timer(grace, self._check_abandoned, grace, was_read=False)
 
     def _check_abandoned(self, grace: float, *, was_read: bool) -> None:
-        """End the run unless somebody reads it, here or elsewhere.
+        """End the run unless it has subscribers, here or in another process.
 
-        Who reads elsewhere is only seen by looking: after a look that found a reader, a whole grace must pass.
+        Subscribers of other processes are found by polling: after one was found, a whole grace period must pass.
         """
         is_read = self.journal.has_remote_subscribers()
-        # A reader may have come while we asked, or just before the timer could be stopped.
-        if self._readers or self.ended:
+        # A subscriber may have come during the call, or just before the timer could be cancelled.
+        if self._subscribers or self.ended:
             return
         if is_read or was_read:
-            self._grace_timer = Timer(max(grace, _LOOK), self._check_abandoned, grace, was_read=is_read)
+            self._grace_timer = Timer(max(grace, MIN_CHECK_INTERVAL), self._check_abandoned, grace, was_read=is_read)
         else:
             self.finish(Failed("cancelled"))
 
-    def _keep_raw(self, outcome: TaskResult) -> None:
-        if isinstance(outcome, Returned) and isinstance(outcome.value, Answer) and outcome.value.raw is not None:
-            self._notify(RawResponse(outcome.value.raw))
+    def _add_delta(self, delta_type: DeltaType, text: str) -> None:
+        if self.ended:
+            return
+        if self._deltas is None:
+            max_bytes = self._host.limits.max_answer_bytes
+            self._deltas = DeltaBuffer(self.journal.append, max_bytes, self._on_overflow, self._host.clock)
+        self._deltas.add(delta_type, text)
 
-    def _notify(self, note: Notification) -> None:
-        for observer in self._observers:
-            observer.on_notification(self.run_id, note)
+    def _on_overflow(self) -> None:
+        self.finish(Failed("answer_too_large"))
 
     def _on_append(self) -> None:
-        """Tell the observers what was written; and where that is an ending, let the run go."""
+        """Pass new facts to the observers; after the ending, close the run."""
         entries = self.journal.entries
         while self._observed < len(entries):
             self._observed += 1
-            for observer in self._observers:
-                observer.on_fact(entries if self._observed == len(entries) else entries[: self._observed])
+            self._host.on_fact(entries if self._observed == len(entries) else entries[: self._observed])
         if has_ended(self.journal):
             if not self.ended:
                 self._close()
-                self._stop()
+                self._cancel_task()
             self.journal.unsubscribe(self._on_append)
-            self._on_settled(self)
+            self._host.on_finished(self)
 
     def _close(self) -> None:
         self.ended = True
-        for timer in (self._deadline, self._grace_timer, self._reports, self._deltas):
+        for timer in (self._deadline, self._grace_timer, self._progress, self._deltas):
             if timer is not None:
                 timer.cancel()
-        # They know this run too: whoever is in no circle is gone at once, and not when the collector comes round.
-        self._deadline = self._grace_timer = self._reports = self._deltas = None
+        # Each of them refers to this run: without the cycles, memory is freed at once and not by the collector.
+        self._deadline = None
+        self._grace_timer = None
+        self._progress = None
+        self._deltas = None
 
-    def _stop(self) -> None:
-        self._cancelled.set()
-        if self._work is not None and not self._work.cancel():
+    def _cancel_task(self) -> None:
+        if self._task is not None and not self._task.cancel():
             self.is_orphaned = True
-            logger.warning(
-                "its thread cannot be stopped, and keeps its place until it returns", extra={"run_id": self.run_id}
-            )
-            self._notify(TaskOrphaned())
+            logger.warning("cannot cancel thread; slot stays in use until it returns", extra={"run_id": self.run_id})
+            self._host.notify(self.run_id, TaskOrphaned())

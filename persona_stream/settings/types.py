@@ -142,6 +142,12 @@ def _parse_switch(value: object) -> object:
     return _SWITCH.get(value.lower(), value) if isinstance(value, str) else value
 
 
+def _parse_executor(value: object) -> object:
+    if value not in EXECUTOR_NAMES:
+        raise ValueError
+    return value
+
+
 def _parse_path(value: object) -> object:
     if value == "" or not isinstance(value, str | Path):
         raise ValueError
@@ -200,9 +206,8 @@ BackendName = Annotated[
     Meta(pattern=r"^(demo|openai|anthropic|[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*)$"),
     Form("demo, openai, anthropic, module:function or module:object.method", "BACKEND"),
 ]
-ExecutorName = Annotated[
-    Literal["greenlet", "thread", "process", "auto"], Form("greenlet, thread, process or auto", "EXECUTOR")
-]
+EXECUTOR_NAMES = ["greenlet", "thread", "process", "auto"]  # grows with register_executor
+ExecutorName = Annotated[str, Form("greenlet, thread, process or auto", "EXECUTOR", _parse_executor)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], Form("debug, info, warning or error", "LEVEL")]
 LogFormat = Annotated[Literal["text", "json"], Form("text or json", "text|json")]
 _Symmetric = Literal["HS256", "HS384", "HS512"]

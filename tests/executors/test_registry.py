@@ -1,74 +1,57 @@
-"""A backend that blocks the hub moves to threads; its later queries, and no other's."""
+"""Tests of the choice of executors."""
 
 from __future__ import annotations
 
 import sys
 
-import gevent
-from gevent.event import AsyncResult
+import pytest
 
 from persona_stream.backends.base import Backend
 from persona_stream.executors.asyncio import AsyncioExecutor
-from persona_stream.executors.base import Returned, TaskResult
-from persona_stream.executors.registry import AutoExecutors
+from persona_stream.executors.greenlet import GreenletExecutor
+from persona_stream.executors.process.pool import ProcessPool
+from persona_stream.executors.registry import EXECUTORS, ExecutorRegistry, register_executor
 from persona_stream.executors.thread import ThreadExecutor
+from persona_stream.settings.schema import Settings
+from tests.executors.recording import importable
 
-SLOW, OTHER = Backend("slow", lambda query: ""), Backend("other", lambda query: "")
-
-
-def blame_from_within(executors: AutoExecutors, backend: Backend) -> str:
-    """Have the watchdog find this backend's own code at work."""
-    outcome: AsyncResult[TaskResult] = AsyncResult()
-    executors.for_backend(backend).start(lambda: executors.on_hub_blocked(sys._getframe()), outcome.set, lambda: None)
-    found = outcome.get(timeout=5)
-    assert isinstance(found, Returned)
-    return str(found.value)
+CLOSURE = Backend("closure", lambda query: "")
 
 
-def test_who_is_caught_moves_and_nobody_else():
-    """It is said once what was done, with the name; where there is nothing more to do, that is said."""
-    executors = AutoExecutors(3)
-    assert executors.capacity is None
-    assert executors.capacity_of("slow") is None
-    assert blame_from_within(executors, SLOW).startswith(" Later queries of slow run in threads;")
-    moved = executors.for_backend(SLOW)
-    assert isinstance(moved, ThreadExecutor)
-    assert moved is executors.for_backend(SLOW)
-    assert (executors.capacity_of("slow"), executors.capacity_of("other")) == (3, None)
-    assert not isinstance(executors.for_backend(OTHER), ThreadExecutor)
+@pytest.mark.parametrize(
+    ("name", "kind"), [("greenlet", GreenletExecutor), ("thread", ThreadExecutor), ("process", ProcessPool)]
+)
+def test_each_value_of_the_setting_has_an_executor(name: str, kind: type):
+    """``auto`` is replaced before."""
+    executor = EXECUTORS[name](Settings(threads=3), None)
+    assert isinstance(executor, kind)
+    assert ExecutorRegistry(executor).capacity == (None if name == "greenlet" else 3)
 
 
-def test_what_ran_before_is_not_moved_twice():
-    """A query that began in a greenlet may block again."""
-    executors = AutoExecutors(3)
-    before = executors.for_backend(SLOW)
-    blame_from_within(executors, SLOW)
-    outcome: AsyncResult[TaskResult] = AsyncResult()
-    before.start(lambda: executors.on_hub_blocked(sys._getframe()), outcome.set, lambda: None)
-    assert outcome.get(timeout=5) == Returned(" Later queries of slow run in threads already.")
+def test_async_backends_run_on_their_event_loop():
+    """With every executor, and all of them on the same loop."""
+    registry = ExecutorRegistry(ThreadExecutor(1))
+    executor = registry.for_backend(Backend("b", lambda query: "", is_async=True))
+    assert isinstance(executor, AsyncioExecutor)
+    assert executor is registry.for_backend(Backend("c", lambda query: "", is_async=True))
 
 
-def test_what_is_nobodys_work_is_not_moved():
-    """It may be ours; then there is advice and no more."""
-    executors = AutoExecutors(3)
-    assert executors.on_hub_blocked(sys._getframe()) == " Run it with --executor thread."
-    assert executors._moved == {}
+def test_a_backend_that_exists_in_this_process_only_runs_here():
+    """A process cannot import a closure."""
+    pool = EXECUTORS["process"](Settings(), None)
+    registry = ExecutorRegistry(pool)
+    assert isinstance(registry.for_backend(CLOSURE), GreenletExecutor)
+    assert registry.for_backend(importable("module:function")) is pool
 
 
-def test_async_backends_stay_on_their_loop():
-    """Nothing of theirs runs in the hub."""
-    executors = AutoExecutors(3)
-    awaiting = Backend("slow", lambda query: "", is_async=True)
-    blame_from_within(executors, SLOW)
-    assert isinstance(executors.for_backend(awaiting), AsyncioExecutor)
+def test_the_hint_for_a_blocked_event_loop_is_for_greenlets_only():
+    """A thread does not block the loop."""
+    frame = sys._getframe()
+    assert ExecutorRegistry(GreenletExecutor()).on_hub_blocked(frame) == " Run it with --executor thread."
+    assert ExecutorRegistry(ThreadExecutor(1)).on_hub_blocked(frame) == ""
 
 
-def test_work_in_greenlets_is_killed_as_ever():
-    """The mark is no wall."""
-    outcome: AsyncResult[TaskResult] = AsyncResult()
-    released: AsyncResult[bool] = AsyncResult()
-    work = AutoExecutors(3).for_backend(SLOW).start(lambda: gevent.sleep(60), outcome.set, lambda: released.set(True))
-    gevent.sleep(0)  # so that it begins
-    assert work.cancel()
-    assert released.get(timeout=5)
-    assert not outcome.ready()
+def test_a_name_is_registered_once():
+    """The bundled names are taken."""
+    with pytest.raises(ValueError, match="an executor named 'auto' exists"):
+        register_executor("auto", lambda settings, personas: GreenletExecutor())

@@ -1,4 +1,4 @@
-"""Where queries run, seen by a client: processes that crash or are killed, and a backend that has to move."""
+"""Tests of the executors over HTTP: worker processes that crash or are killed, and the setting ``auto``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +24,7 @@ def start(server: ServerProcess, message: str, username: str = "slow"):
 
 @pytest.fixture(scope="module")
 def processes() -> Iterator[ServerProcess]:
-    """A server whose queries run in processes."""
+    """Server whose queries run in worker processes."""
     served = serve(
         "tests.backends_for_tests:chosen", executor="process", threads=3, timeout=6, max_answer_bytes=1_000_000
     )
@@ -37,12 +36,12 @@ def processes() -> Iterator[ServerProcess]:
 
 
 def children(server: ServerProcess) -> list[str]:
-    """Give the processes that a server has started."""
+    """Return the ids of the processes that a server has started."""
     return Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
 
 
-def test_a_process_answers_as_anybody_does(processes: ServerProcess):
-    """With progress, reports, and the answer to the character."""
+def test_a_process_answers_like_a_greenlet(processes: ServerProcess):
+    """With progress, reports, and the exact answer."""
     got = read(start(processes, "0"))
     assert (answer(got), got[-1].data["status"]) == (ENGLISH + CHINESE, "complete")
     got = read(start(processes, "2.3", "reporting"))
@@ -54,8 +53,8 @@ def test_a_process_answers_as_anybody_does(processes: ServerProcess):
     ("message", "code"),
     [("deliberate", "backend_error"), ("exception", "internal"), ("huge", "answer_too_large"), ("number", "internal")],
 )
-def test_a_process_fails_as_anybody_does(processes: ServerProcess, message: str, code: str):
-    """The client reads what it is to read, and the log has the rest."""
+def test_a_process_fails_like_a_greenlet(processes: ServerProcess, message: str, code: str):
+    """The client gets the error code, and the log the details."""
     ending = read(start(processes, message, "failing"))[-1].data
     assert ending["code"] == code
     assert "secret" not in ending["error"]
@@ -64,18 +63,18 @@ def test_a_process_fails_as_anybody_does(processes: ServerProcess, message: str,
         assert "in failing" in processes.log
 
 
-def test_a_process_that_dies_fails_its_run(processes: ServerProcess):
-    """Honestly, with the signal in the log, each time; and the next query finds another one."""
-    said = "the process of process_query ended while it was at work: killed by SIGSEGV  run="
+def test_a_process_that_crashes_fails_its_run(processes: ServerProcess):
+    """The log names the signal each time, and the next query gets another process."""
+    line = "worker process ended while it ran a query: killed by SIGSEGV  run="
     for _ in range(5):
         got = read(start(processes, "x", "crashing"))
         assert got[-1].data["code"] == "internal"
-        processes.wait_for_log(said + got[0].data["run_id"])
+        processes.wait_for_log(line + got[0].data["run_id"])
     assert answer(read(start(processes, "Hi", "quick"))) == "You said: Hi"
 
 
 def test_a_process_is_killed_at_the_deadline_and_on_cancel(processes: ServerProcess):
-    """It has no way to hold out; its place is free again, and nothing is said to go on."""
+    """Whatever its code does; its slot is free again, and no run is reported as still running."""
     assert read(start(processes, "60", "spinning"))[-1].data["status"] == "timeout"
     streams = [events(start(processes, "60", "stubborn")) for _ in range(3)]
     runs = [f"/api/runs/{next(stream).data['run_id']}" for stream in streams]
@@ -87,7 +86,7 @@ def test_a_process_is_killed_at_the_deadline_and_on_cancel(processes: ServerProc
 
 
 def test_a_killed_process_closes_its_connections(processes: ServerProcess):
-    """Whoever it asked is told within a second or so."""
+    """The other side notices within about a second."""
     with socket.create_server(("127.0.0.1", 0)) as provider:
         host, port = provider.getsockname()
         stream = events(start(processes, f"{host}:{port}", "upstream"))
@@ -100,8 +99,8 @@ def test_a_killed_process_closes_its_connections(processes: ServerProcess):
         list(stream)
 
 
-def test_a_function_without_a_name_cannot_go_to_a_process():
-    """The sentence says what to do."""
+def test_a_function_without_an_import_path_cannot_run_in_a_process():
+    """The error says what to do."""
     code = (
         "from gevent import monkey; monkey.patch_all()\n"
         "from persona_stream import create_app\n"
@@ -109,21 +108,14 @@ def test_a_function_without_a_name_cannot_go_to_a_process():
     )
     environ = {**os.environ, **ENVIRON, "PERSONA_STREAM_EXECUTOR": "process"}
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True)
-    assert "ConfigurationError: executor process has the backend imported in processes of their own" in ended.stderr
+    assert "ConfigurationError: executor process imports the backend in worker processes" in ended.stderr
 
 
-def test_a_backend_that_blocks_the_hub_moves_to_threads():
-    """With executor auto: the first time everybody waits, and from then on nobody does."""
+def test_auto_is_accepted_with_a_warning_and_means_greenlet():
+    """The log names the function that blocks the event loop, and the remedy."""
     server = serve("tests.backends_for_tests:chosen", executor="auto")
+    assert "executor auto is deprecated and means greenlet" in server.log
     assert read(start(server, "2.2", "spinning"))[-1].data["status"] == "complete"
-    server.wait_for_log("the event loop is free again")
-    said = next(line for line in server.log.splitlines() if "has been blocked" in line)
-    assert "by spinning() at " in said
-    assert "Later queries of tests.backends_for_tests:chosen run in threads" in said
-    spinning = start(server, "2.5", "spinning")
-    began = time.monotonic()
-    assert server.get("/healthz").status_code == 200
-    assert time.monotonic() - began < 2.0
-    assert read(spinning)[-1].data["status"] == "complete"
-    assert server.log.count("has been blocked") == 1
+    server.wait_for_log("by spinning() at ")
+    assert "Run it with --executor thread." in server.log
     assert server.stop() == 0

@@ -202,7 +202,7 @@ def test_an_open_circuit_rejects_requests_with_retry_after() -> None:
             assert time.monotonic() - began < 2
             assert [reply.status_code for reply in refused] == [503] * 4
             assert all(1 <= int(reply.headers["Retry-After"]) <= 5 for reply in refused)
-            assert "What answers here is out of reach: try again in " in refused[0].json()["error"]
+            assert "The backend is unavailable: try again in " in refused[0].json()["error"]
             assert len(behind.requests) == 5
             wait_for(lambda: served.post("/api/chat", QUESTION).status_code == 200, 15)
             assert len(behind.requests) == 6

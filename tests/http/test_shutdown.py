@@ -1,4 +1,4 @@
-"""SIGTERM drains: nothing new, what runs may finish, and whatever happens every stream gets its ending."""
+"""Tests of the shutdown: SIGTERM drains, active runs may finish, and every stream gets its ending."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def start(server: ServerProcess, message: str, username: str = "slow"):
 
 
 def test_an_idle_server_stops_at_once():
-    """There is nothing to wait for."""
+    """On SIGTERM and on SIGINT."""
     for number in (signal.SIGTERM, signal.SIGINT):
         server = serve()
         server.get("/healthz")
@@ -32,8 +32,8 @@ def test_an_idle_server_stops_at_once():
         server.stop()
 
 
-def test_while_draining_nothing_starts_and_what_runs_finishes():
-    """Readiness says so; the running answer arrives to the character; then the process ends by itself."""
+def test_a_draining_server_refuses_new_runs_and_finishes_active_ones():
+    """/readyz reports it; the active run's answer arrives complete; then the process exits."""
     server = serve("tests.backends_for_tests:chosen")
     response = start(server, "3")
     stream = events(response)
@@ -56,7 +56,7 @@ def test_while_draining_nothing_starts_and_what_runs_finishes():
     server.stop()
 
 
-def test_what_does_not_finish_in_the_drain_time_ends_with_draining():
+def test_runs_that_do_not_finish_in_the_drain_time_end_with_draining():
     """As an event, not as a broken connection."""
     server = serve("tests.backends_for_tests:chosen", drain=1)
     response = start(server, "30")
@@ -74,8 +74,8 @@ def test_what_does_not_finish_in_the_drain_time_ends_with_draining():
     server.stop()
 
 
-def test_a_second_signal_waits_for_nothing_and_cleaning_up_is_done(tmp_path):
-    """Streams still get their ending, and `finally` blocks run."""
+def test_a_second_signal_ends_the_drain_and_finally_blocks_run(tmp_path):
+    """Streams still get their ending."""
     (tmp_path / "cleaning.py").write_text(
         "import time\n"
         "def ask(message):\n"
@@ -96,8 +96,8 @@ def test_a_second_signal_waits_for_nothing_and_cleaning_up_is_done(tmp_path):
 
 
 @pytest.mark.parametrize(("executor", "advised"), [("greenlet", True), ("thread", False)])
-def test_code_that_blocks_the_hub_is_named_in_the_log(executor: str, advised: bool):
-    """With function, line and advice; in a thread it blocks nobody."""
+def test_code_that_blocks_the_event_loop_is_named_in_the_log(executor: str, advised: bool):
+    """With its function, its line and the remedy; in a thread it blocks no stream."""
     server = serve("tests.backends_for_tests:chosen", executor=executor)
     read(start(server, "2.2", "spinning"))
     if advised:
@@ -110,8 +110,8 @@ def test_code_that_blocks_the_hub_is_named_in_the_log(executor: str, advised: bo
     assert server.stop() == 0
 
 
-def test_others_move_on_beside_a_thread_that_computes():
-    """Progress comes on time while a query spins the CPU in Python."""
+def test_streams_continue_beside_a_thread_that_computes():
+    """Progress arrives on time while a query computes in Python."""
     server = serve("tests.backends_for_tests:chosen", executor="thread", threads=4)
     spinning = start(server, "4", "spinning")
     waiting = read(start(server, "4.5"))
@@ -122,12 +122,12 @@ def test_others_move_on_beside_a_thread_that_computes():
     assert server.stop() == 0
 
 
-def test_a_thread_that_cannot_be_stopped_keeps_its_place_until_it_returns():
-    """Its readers are told at the deadline; the bound on threads holds."""
+def test_a_thread_that_cannot_be_cancelled_keeps_its_slot_until_it_returns():
+    """Its subscribers get the ending at the deadline; the limit of threads holds."""
     server = serve("tests.backends_for_tests:chosen", executor="thread", threads=1, timeout=1, max_queue=0)
     got = read(start(server, "3"))
     assert got[-1].data["status"] == "timeout"
-    server.wait_for_log("keeps its place")
+    server.wait_for_log("cannot cancel thread; slot stays in use until it returns")
     run = f"/api/runs/{got[0].data['run_id']}"
     assert server.get(run).json()["still_running"] is True
     assert start(server, "0").status_code == 429
@@ -137,8 +137,8 @@ def test_a_thread_that_cannot_be_stopped_keeps_its_place_until_it_returns():
     assert server.stop() == 0
 
 
-def test_code_that_cooperates_gives_its_thread_back():
-    """It looks at query.cancelled, or sleeps by it: then a thread is free at once, and nobody is told otherwise."""
+def test_cooperative_code_releases_its_thread():
+    """It waits with query.cancelled: the thread is free at once, and the run is not reported as still running."""
     server = serve("tests.backends_for_tests:chosen", executor="thread", threads=1, max_queue=0)
     stream = events(start(server, "60", "cooperating"))
     run = f"/api/runs/{next(stream).data['run_id']}"
@@ -149,8 +149,8 @@ def test_code_that_cooperates_gives_its_thread_back():
     assert server.stop() == 0
 
 
-def test_code_that_holds_out_against_being_killed_delays_nobody():
-    """The ending is written first; its readers do not wait for it to die."""
+def test_code_that_resists_being_killed_delays_no_subscriber():
+    """The ending is written before the greenlet is killed."""
     server = serve("tests.backends_for_tests:chosen", timeout=1)
     began = time.monotonic()
     got = read(start(server, "4", "stubborn"))
@@ -159,7 +159,7 @@ def test_code_that_holds_out_against_being_killed_delays_nobody():
     assert server.stop() == 0
 
 
-def test_async_functions_are_served_and_killed():
+def test_async_functions_are_served_and_cancelled():
     """On an event loop of their own, with the same deadline."""
     server = serve("tests.backends_for_tests:awaiting", timeout=2)
     assert answer(read(start(server, "0.3"))) == "From the event loop."
@@ -167,8 +167,8 @@ def test_async_functions_are_served_and_killed():
     assert server.stop() == 0
 
 
-def test_a_bound_method_is_served_by_name():
-    """module:object.method, with parameters named like a query's fields."""
+def test_a_bound_method_is_served_by_its_import_path():
+    """module:object.method, with parameters named like the fields of a query."""
     server = serve("tests.backends_for_tests:house.answer")
     assert answer(read(start(server, "Hi", "anybody"))) == "anybody/zh: Hi"
     assert server.stop() == 0

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import gevent
 import pytest
-from gevent.threadpool import ThreadPool
 
-from persona_stream.concurrency import HubThread
 from persona_stream.core.facts import ProgressReported, ReasoningDelta, TextDelta
 from persona_stream.core.query import Query
 from persona_stream.runs.buffering import DeltaBuffer, ProgressThrottle
@@ -26,7 +24,7 @@ class Run:
         self.written: list[TextDelta | ReasoningDelta] = []
         self.excesses = 0
         self.clock = FakeClock(1000.0)
-        self.deltas = DeltaBuffer(self.written.append, limit, self._exceeded, self.clock, HubThread())
+        self.deltas = DeltaBuffer(self.written.append, limit, self._exceeded, self.clock)
 
     def _exceeded(self) -> None:
         self.excesses += 1
@@ -40,15 +38,15 @@ def run() -> Run:
 def test_what_comes_together_is_written_together(run: Run):
     """A batch a moment, and not an entry a token."""
     for letter in "Hello":
-        run.deltas.text(letter)
+        run.deltas.add(TextDelta, letter)
     wait_for(lambda: run.written == [TextDelta("Hello")], 5.0, sleep=gevent.sleep)
 
 
 def test_the_next_batch_waits_its_turn(run: Run):
     """The first text is there at once; what follows comes every 50 ms, which nobody's eye can tell from at once."""
-    run.deltas.text("a")
+    run.deltas.add(TextDelta, "a")
     wait_for(lambda: run.written == [TextDelta("a")], 5.0, sleep=gevent.sleep)
-    run.deltas.text("b")
+    run.deltas.add(TextDelta, "b")
     gevent.sleep(0.01)  # less than 50 ms, and enough for what comes at once
     assert run.written == [TextDelta("a")]
     wait_for(lambda: run.written == [TextDelta("a"), TextDelta("b")], 5.0, sleep=gevent.sleep)
@@ -56,40 +54,33 @@ def test_the_next_batch_waits_its_turn(run: Run):
 
 def test_thoughts_and_text_keep_their_order(run: Run):
     """Each kind is a fact of its own."""
-    for send, text in ((run.deltas.reasoning, "Hm"), (run.deltas.reasoning, "."), (run.deltas.text, "Yes")):
-        send(text)
+    for kind, text in ((ReasoningDelta, "Hm"), (ReasoningDelta, "."), (TextDelta, "Yes")):
+        run.deltas.add(kind, text)
     run.deltas.flush()
     assert run.written == [ReasoningDelta("Hm."), TextDelta("Yes")]
 
 
 def test_nothing_is_written_of_nothing(run: Run):
     """A delta is never empty."""
-    run.deltas.text("")
+    run.deltas.add(TextDelta, "")
     run.deltas.flush()
     assert run.written == []
 
 
-def test_a_native_thread_may_send(run: Run):
-    """And what it sent before it came back is there when the run ends."""
-    ThreadPool(1).apply(lambda: [run.deltas.text(str(number)) for number in range(100)])
-    run.deltas.flush()
-    assert "".join(fact.text for fact in run.written) == "".join(map(str, range(100)))
-
-
 def test_a_character_in_two_halves_is_one(run: Run):
     """JSON may escape a pair of surrogates in two texts, and a reader must not get half of it."""
-    run.deltas.text(f"ha{HIGH}")
+    run.deltas.add(TextDelta, f"ha{HIGH}")
     run.deltas.flush(is_last=False)
-    run.deltas.text(LOW)
+    run.deltas.add(TextDelta, LOW)
     run.deltas.flush()
     assert run.written == [TextDelta("ha"), TextDelta("😀")]
 
 
 def test_a_half_that_stays_alone_is_replaced(run: Run):
     """No wire can carry it; NUL neither."""
-    run.deltas.text(f"a{HIGH}")
+    run.deltas.add(TextDelta, f"a{HIGH}")
     run.deltas.flush(is_last=False)
-    run.deltas.reasoning("b\0")
+    run.deltas.add(ReasoningDelta, "b\0")
     run.deltas.flush()
     assert run.written == [TextDelta("a"), TextDelta("�"), ReasoningDelta("b�")]
 
@@ -97,20 +88,20 @@ def test_a_half_that_stays_alone_is_replaced(run: Run):
 def test_what_is_too_much_is_not_written():
     """Thousands of small parts have a bound like one large answer; it is said once, and then nothing is taken."""
     run = Run(limit=10)
-    run.deltas.text("12345678")
+    run.deltas.add(TextDelta, "12345678")
     run.deltas.flush()
-    run.deltas.text("😀")
+    run.deltas.add(TextDelta, "😀")
     run.deltas.flush()
-    run.deltas.text("9")
+    run.deltas.add(TextDelta, "9")
     run.deltas.flush()
     assert (run.written, run.excesses) == ([TextDelta("12345678")], 1)
 
 
 def test_after_the_end_nothing_is_written(run: Run):
     """What was still waiting is let go, and so is what comes later."""
-    run.deltas.text("late")
+    run.deltas.add(TextDelta, "late")
     run.deltas.cancel()
-    run.deltas.text("later")
+    run.deltas.add(TextDelta, "later")
     gevent.sleep(0.06)  # longer than a batch takes
     run.deltas.flush()
     assert run.written == []
@@ -130,7 +121,7 @@ def written() -> list[ProgressReported]:
 
 @pytest.fixture
 def reports(written: list[ProgressReported]) -> ProgressThrottle:
-    return ProgressThrottle(written.append, FakeClock(1000.0), HubThread())
+    return ProgressThrottle(written.append, FakeClock(1000.0))
 
 
 def told(written: list[ProgressReported], count: int) -> list[ProgressReported]:
@@ -159,19 +150,13 @@ def test_what_a_report_leaves_out_stays_as_the_one_before_said(
 def test_a_second_one_waits_its_turn(written: list[ProgressReported]):
     """A tenth of a second after the first."""
     clock = FakeClock(1000.0)
-    reports = ProgressThrottle(written.append, clock, HubThread())
+    reports = ProgressThrottle(written.append, clock)
     reports.report("First", None)
     told(written, 1)
     reports.report("Second", None)
     gevent.sleep(0.01)
     assert written == [ProgressReported("First", None)]
     assert told(written, 2) == [ProgressReported("First", None), ProgressReported("Second", None)]
-
-
-def test_a_native_thread_may_report(reports: ProgressThrottle, written: list[ProgressReported]):
-    """The fact is written in the hub's thread all the same."""
-    ThreadPool(1).apply(reports.report, ("From a thread", 0.5))
-    assert told(written, 1) == [ProgressReported("From a thread", 0.5)]
 
 
 def test_reports_after_the_end_nothing_is_written(reports: ProgressThrottle, written: list[ProgressReported]):

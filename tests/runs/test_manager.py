@@ -16,10 +16,11 @@ from persona_stream.executors.greenlet import GreenletExecutor
 from persona_stream.executors.thread import ThreadExecutor
 from persona_stream.journals.memory import MemoryJournalStore
 from persona_stream.logging import trace_headers
-from persona_stream.runs.manager import RunLimits, RunManager
-from persona_stream.runs.observer import RunStarted
+from persona_stream.runs.manager import RunManager
+from persona_stream.runs.observer import RunObserver, RunStarted
 from persona_stream.runs.queue import RunQueue, Scheduler
 from persona_stream.runs.request import RunRequest
+from persona_stream.runs.run import RunLimits
 from tests.fakes import FakeClock
 from tests.polling import wait_for
 
@@ -34,7 +35,7 @@ class Broken:
         raise self._error
 
 
-class RecordingObserver:
+class RecordingObserver(RunObserver):
     """Hear of runs; and when one begins, set something for its work."""
 
     def __init__(self) -> None:
@@ -54,7 +55,7 @@ def running(executor: Executor, observer: RecordingObserver) -> RunManager:
     """Give runs that really run."""
     clock = monotonic_wall_clock()
     return RunManager(
-        executor=lambda backend: executor,
+        executor_for=lambda backend: executor,
         journals=MemoryJournalStore(clock, 60.0, 1000),
         queue=RunQueue(Scheduler(1, 1), 60.0, clock),
         limits=RunLimits(0.2, 60.0, 1000),
@@ -102,7 +103,7 @@ def test_a_run_that_could_not_begin_holds_no_place(error: BaseException):
     """Whatever stopped it: a refusal, a defect, or the end of the process."""
     admission = Scheduler(1, 1)
     runs = RunManager(
-        executor=lambda backend: GreenletExecutor(),
+        executor_for=lambda backend: GreenletExecutor(),
         journals=Broken(error),
         queue=RunQueue(admission, 1.0, FakeClock(0.0)),
         limits=RunLimits(10.0, 10.0, 1000),

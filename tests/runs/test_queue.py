@@ -17,14 +17,14 @@ def gone(admission: Scheduler, ticket: Reservation) -> list[Reservation]:
 
 def test_places_run_out_and_come_back():
     """For all, and for one owner; without a queue, whoever is over a bound is refused and took nothing."""
-    admission = Scheduler(most=3, most_per_owner=2)
+    admission = Scheduler(max_runs=3, max_per_owner=2)
     alices = [Reservation("alice", "b"), Reservation("alice", "b")]
     assert [admission.enter(ticket) for ticket in alices] == [True, True]
-    with pytest.raises(Overloaded, match="as many runs"):
+    with pytest.raises(Overloaded, match="your limit of concurrent runs"):
         admission.enter(Reservation("alice", "b"))
     bob, carol = Reservation("bob", "b"), Reservation("carol", "b")
     assert admission.enter(bob)
-    with pytest.raises(Overloaded, match="Every place"):
+    with pytest.raises(Overloaded, match="at capacity"):
         admission.enter(carol)
     assert (admission.slots_in_use, admission.waiting) == (3, 0)
     gone(admission, alices[0])
@@ -36,7 +36,7 @@ def test_places_run_out_and_come_back():
 
 def test_owners_take_turns():
     """One who asks for much keeps nobody else waiting."""
-    admission = Scheduler(most=1, most_per_owner=9, most_waiting=9)
+    admission = Scheduler(max_runs=1, max_per_owner=9, max_queued=9)
     first = Reservation("alice", "b")
     assert admission.enter(first)
     many = [Reservation("alice", "b") for _ in range(3)]
@@ -52,7 +52,7 @@ def test_owners_take_turns():
 
 def test_a_full_backend_keeps_nobody_from_another_one():
     """Also not the same owner."""
-    admission = Scheduler(most=9, most_per_owner=9, most_waiting=9, most_per_backend=lambda backend: 1)
+    admission = Scheduler(max_runs=9, max_per_owner=9, max_queued=9, max_per_backend=lambda backend: 1)
     slow, waits = Reservation("alice", "slow"), Reservation("alice", "slow")
     assert admission.enter(slow)
     assert not admission.enter(waits)
@@ -62,7 +62,7 @@ def test_a_full_backend_keeps_nobody_from_another_one():
 
 def test_one_conversation_goes_one_step_at_a_time():
     """The second question waits for the first answer, and for nothing else; another owner's of that name is another."""
-    admission = Scheduler(most=9, most_per_owner=9, most_waiting=9)
+    admission = Scheduler(max_runs=9, max_per_owner=9, max_queued=9)
     first, second, third = (Reservation("alice", "b", "c-1") for _ in range(3))
     assert admission.enter(first)
     assert not admission.enter(second)
@@ -76,7 +76,7 @@ def test_one_conversation_goes_one_step_at_a_time():
 @pytest.mark.parametrize("more", [0, 1])
 def test_work_may_end_before_its_run(more: int):
     """What keeps the journal may be slow to say that it has the ending; others wait meanwhile, or nobody does."""
-    admission = Scheduler(most=1, most_per_owner=9, most_waiting=9)
+    admission = Scheduler(max_runs=1, max_per_owner=9, max_queued=9)
     first, others = Reservation("alice", "b", "talk"), [Reservation("alice", "b") for _ in range(more)]
     assert admission.enter(first)
     assert not any(admission.enter(ticket) for ticket in others)
@@ -87,7 +87,7 @@ def test_work_may_end_before_its_run(more: int):
 
 def test_the_queue_has_a_bound():
     """Over it a request is refused."""
-    admission = Scheduler(most=1, most_per_owner=1, most_waiting=1)
+    admission = Scheduler(max_runs=1, max_per_owner=1, max_queued=1)
     assert admission.enter(Reservation("alice", "b"))
     assert not admission.enter(Reservation("bob", "b"))
     with pytest.raises(Overloaded):
@@ -100,7 +100,7 @@ Step = tuple[str, int, str | None]
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9), st.sampled_from([None, "x", "y"]))), st.data())
 def test_the_laws_hold_whatever_happens(arrivals: list[Step], data: st.DataObject):
     """No bound is broken, nobody waits who could run, every place comes back, and everybody has a turn."""
-    admission = Scheduler(most=3, most_per_owner=2, most_waiting=5, most_per_backend=lambda backend: 2)
+    admission = Scheduler(max_runs=3, max_per_owner=2, max_queued=5, max_per_backend=lambda backend: 2)
     here: list[Reservation] = []
     for owner, backend, conversation in arrivals:
         ticket = Reservation(owner, str(backend % 2), conversation)
@@ -149,7 +149,7 @@ def _check(admission: Scheduler, here: list[Reservation]) -> None:
 def test_a_share_grows_and_shrinks():
     """Who runs keeps a place when there are fewer, and who waits gets one when there are more."""
     shares = [2]
-    admission = Scheduler(most=9, most_per_owner=9, most_waiting=9, share=lambda: shares[0])
+    admission = Scheduler(max_runs=9, max_per_owner=9, max_queued=9, share=lambda: shares[0])
     first, second, third, fourth = (Reservation("alice", "b") for _ in range(4))
     assert [admission.enter(each) for each in (first, second, third, fourth)] == [True, True, False, False]
     shares[0] = 1

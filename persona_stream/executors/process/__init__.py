@@ -1,6 +1,8 @@
-"""Run process_query in processes of their own: for code that computes, crashes, or must be stopped.
+"""Executor of worker processes, for code that computes, may crash, or must be stoppable.
 
-The server (``executor``, ``process``, ``child``) and a worker (``worker``, ``outbox``) talk through a pair of sockets,
-in ``frames``, which ``codec`` writes. A worker is started fresh, and not forked: nothing of gevent, and no lock that a
-thread held, gets into it. This file imports nothing, because a worker imports it too.
+The server (``pool``, ``process``) and a ``worker`` exchange the messages of ``protocol`` through a pair of sockets.
+
+Invariants:
+    A worker is spawned, not forked: no state of gevent and no lock that a thread holds reaches it.
+    This module, ``worker`` and ``protocol`` import no gevent.
 """

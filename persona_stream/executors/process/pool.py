@@ -1,7 +1,6 @@
-"""Have processes answer, as many as there are queries at once, and have some of them ready.
+"""Pool of worker processes: one for each concurrent query, some of them kept ready.
 
-What waits for a process is a greenlet: when it is killed, so is what it waits for, and its place is taken until that
-is gone.
+A greenlet waits for each process: when it is killed, so is the process, and the slot is in use until that is gone.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import os
 import pickle
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,141 +17,154 @@ import gevent
 from gevent.event import Event
 
 from persona_stream.backends.base import Backend
+from persona_stream.backends.factory import build_backends
 from persona_stream.concurrency import Timer
 from persona_stream.core.query import Query
-from persona_stream.executors.base import Task, TaskResult, WorkerError
-from persona_stream.executors.greenlet import GreenletExecutor
+from persona_stream.core.result import WorkerError
+from persona_stream.executors.base import Executor, TaskCallbacks
+from persona_stream.executors.greenlet import GreenletTask
 from persona_stream.executors.process.process import WorkerProcess
 from persona_stream.executors.process.protocol import Init
+from persona_stream.personas.persona import Persona
+from persona_stream.settings.schema import Settings
 
 logger = logging.getLogger("persona_stream.executors")
 
-_FEW = 8  # processes: also where there is one processor, some queries wait for something else
-_IDLE = 60.0  # seconds, after which those that are more than ready are let go
-_MOST = 1000  # queries; then a fresh process has the memory that a leak took
+MIN_PROCESSES = 8  # of the default: even on one CPU some queries wait for something else
+IDLE_TIMEOUT = 60.0  # seconds
+MAX_TASKS_PER_PROCESS = 1000  # then a fresh process replaces it, so that leaked memory is returned
 
 
-def pool_sizes(asked: int | None) -> tuple[int, int]:
-    """Give how many processes may be at work, and how many of them are kept ready.
+def pool_sizes(requested: int | None) -> tuple[int, int]:
+    """Return how many processes may run queries, and how many are kept ready.
 
     Args:
-        asked: how many somebody asked for; ``None`` leaves that to the machine.
+        requested: the number that the operator set; ``None`` derives it from the number of CPUs.
     """
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    most = max(_FEW, 2 * processors) if asked is None else asked
-    return most, min(most, processors)
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    capacity = max(MIN_PROCESSES, 2 * cpus) if requested is None else requested
+    return capacity, min(capacity, cpus)
 
 
-class ProcessPool:
-    """Give every query a process, out of a bounded number."""
+class ProcessPool(Executor):
+    """Executor that runs each query in a process of a bounded pool."""
 
     def __init__(
         self,
-        make: Callable[[], Mapping[str, Backend]],
+        create_backends: Callable[[], Mapping[str, Backend]],
         *,
-        most: int,
+        capacity: int,
         ready: int,
         max_answer_bytes: int,
-        max_tasks_per_process: int = _MOST,
-        idle_timeout: float = _IDLE,
+        max_tasks_per_process: int = MAX_TASKS_PER_PROCESS,
+        idle_timeout: float = IDLE_TIMEOUT,
     ) -> None:
-        """Start nothing yet: a server may fork after the application was made.
+        """Create the pool without starting a process: a server may fork after the application was created.
 
         Args:
-            make: makes the backends, and gives them by name; can be pickled. It is called in each process.
-            most: how many processes may be at work.
-            ready: how many are kept, at work or idle; and how many may begin at once.
-            max_answer_bytes: how large an answer may be.
-            asked: after how many queries a process is replaced.
-            idle: for how many seconds those above ``ready`` are kept with nothing to do.
+            create_backends: creates the backends by name, in each process. Must be picklable.
+            capacity: the maximum number of processes that run queries.
+            ready: how many processes are kept, busy or idle; also how many may start at once.
+            max_answer_bytes: the size limit of an answer.
+            max_tasks_per_process: the number of queries after which a process is replaced.
+            idle_timeout: the seconds after which idle processes above ``ready`` are stopped.
         """
-        self.capacity = most
-        self._make, self._limit, self._asked, self._patience = (
-            make,
-            max_answer_bytes,
-            max_tasks_per_process,
-            idle_timeout,
-        )
-        self._ready = max(1, min(ready, most))
-        self._greenlets = GreenletExecutor()
+        self.capacity = capacity
+        self._create_backends = create_backends
+        self._max_answer_bytes = max_answer_bytes
+        self._max_tasks_per_process = max_tasks_per_process
+        self._idle_timeout = idle_timeout
+        self._ready = max(1, min(ready, capacity))
         self._all: set[WorkerProcess] = set()
         self._idle: list[WorkerProcess] = []
-        self._fails = self._is_closed = False
-        self._news: Any = Event()  # is set, and replaced, when somebody can have a process
+        self._start_fails = False
+        self._is_closed = False
+        self._changed: Any = Event()  # set, and replaced, when a waiting query may get a process
 
-    def start(
-        self, work: Callable[[], object], on_outcome: Callable[[TaskResult], None], on_release: Callable[[], None]
-    ) -> Task:
-        return self._greenlets.start(work, on_outcome, on_release)
+    @classmethod
+    def from_settings(cls, settings: Settings, personas: Mapping[str, Persona] | None) -> ProcessPool:
+        """Create the pool of the settings."""
+        # The default of the setting is meant for threads, which are cheap.
+        capacity, ready = pool_sizes(None if settings.threads == Settings().threads else settings.threads)
+        create_backends = partial(build_backends, settings, personas)
+        return cls(create_backends, capacity=capacity, ready=ready, max_answer_bytes=settings.max_answer_bytes)
 
-    def backend(self, name: str, backend: Backend) -> Backend:
-        """Give a backend that has its work done by the processes' one of this name."""
-        return replace(backend, process_query=partial(self._answer, name))
+    def accepts(self, backend: Backend) -> bool:
+        """Return whether a process can create the backend."""
+        return backend.spec is not None
 
-    def prepare(self) -> None:
-        """Start those that shall be ready; none where the last one could not begin."""
+    def submit(self, backend: Backend, query: Query, callbacks: TaskCallbacks) -> GreenletTask:
+        """Start the query in a process, as soon as there is one."""
+        if backend.spec is None:
+            raise ValueError(f"{backend.name} exists in this process only")
+        callbacks.on_started()
+        return GreenletTask(callbacks, None, self._run, backend.spec.name, query, callbacks)
+
+    def warm_up(self) -> None:
+        """Start processes until enough are ready; none after one that failed to start."""
         try:
-            while self._count() < self._ready and self._may_begin and not (self._fails or self._is_closed):
+            while self._count() < self._ready and self._may_start and not (self._start_fails or self._is_closed):
                 self._idle.append(self._start())
         except WorkerError as error:
-            self._fails = True
-            logger.error("%s", error)  # noqa: TRY400 - it says all; and whoever asks is told too
+            self._start_fails = True
+            logger.error("%s", error)  # noqa: TRY400 - the text is complete
 
     def close(self) -> None:
-        """End all of them."""
+        """Kill all processes."""
         self._is_closed = True
         for process in self._all:
             process.kill()
         while self._all:
             gevent.sleep(0.01)
 
-    def _answer(self, name: str, query: Query) -> object:
+    def _run(self, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
         process = self._acquire()
         try:
-            return process.run(name, query)
+            return process.run(backend, query, callbacks)
         finally:
-            process.cancel()  # if it is still at it
+            process.cancel()  # if it still runs the query
             self._release(process)
 
     def _acquire(self) -> WorkerProcess:
-        """Take one that is ready, else one that will be soon; wait while too many begin."""
+        """Return an idle process, a ready one first, or a new one; wait while too many are starting."""
         while True:
             if self._idle:
                 process = next((each for each in reversed(self._idle) if each.is_ready), self._idle[-1])
                 self._idle.remove(process)
                 break
-            if self._may_begin:
+            if self._may_start:
                 process = self._start()
                 break
-            self._news.wait()
-        self.prepare()
+            self._changed.wait()
+        self.warm_up()
         return process
 
     @property
-    def _may_begin(self) -> bool:
-        # Each computes when it begins, and the hub waits for its first step: many at once would stop all streams.
+    def _may_start(self) -> bool:
+        # Starting takes CPU time, and spawning blocks the event loop: many at once would stall all streams.
         return sum(each.is_starting for each in self._all) < self._ready
 
-    def _tell(self) -> None:
-        """Have those who wait look again."""
-        news, self._news = self._news, Event()
-        news.set()
+    def _notify_waiting(self) -> None:
+        changed = self._changed
+        self._changed = Event()
+        changed.set()
 
     def _release(self, process: WorkerProcess) -> None:
-        self._fails = self._fails and not process.has_begun
-        if process.is_free and not process.is_worn and process.asked < self._asked and not self._is_closed:
+        self._start_fails = self._start_fails and not process.has_started
+        is_fresh = not process.is_tainted and process.task_count < self._max_tasks_per_process
+        if process.is_free and is_fresh and not self._is_closed:
             self._idle.append(process)
             if self._count() > self._ready:
-                Timer(self._patience, self._retire_idle, process, process.asked)
-            self._tell()
+                Timer(self._idle_timeout, self._retire_idle, process, process.task_count)
+            self._notify_waiting()
             return
         if not process.is_leaving:
             process.shutdown()
-        self.prepare()
+        self.warm_up()
 
-    def _retire_idle(self, process: WorkerProcess, asked: int) -> None:
-        """Let one go that was asked nothing meanwhile, if there are more than shall be ready."""
-        if process in self._idle and process.asked == asked and self._count() > self._ready:
+    def _retire_idle(self, process: WorkerProcess, task_count: int) -> None:
+        """Stop a process that has had no query since, if more than enough are ready."""
+        if process in self._idle and process.task_count == task_count and self._count() > self._ready:
             self._idle.remove(process)
             process.shutdown()
 
@@ -161,21 +172,17 @@ class ProcessPool:
         return sum(not each.is_leaving for each in self._all)
 
     def _start(self) -> WorkerProcess:
-        hello = Init(
-            pickle.dumps(self._make),
-            tuple(sys.path),
-            logging.getLogger("persona_stream").getEffectiveLevel(),
-            self._limit,
-        )
-        process = WorkerProcess(hello, self._tell, self._gone)
+        log_level = logging.getLogger("persona_stream").getEffectiveLevel()
+        init = Init(pickle.dumps(self._create_backends), tuple(sys.path), log_level, self._max_answer_bytes)
+        process = WorkerProcess(init, self._notify_waiting, self._on_exit)
         self._all.add(process)
         return process
 
-    def _gone(self, process: WorkerProcess) -> None:
+    def _on_exit(self, process: WorkerProcess) -> None:
         self._all.discard(process)
-        self._fails = self._fails or process.failed_to_start
+        self._start_fails = self._start_fails or process.failed_to_start
         if process in self._idle:
             self._idle.remove(process)
             if not self._is_closed:
                 logger.error("%s", process.exit_reason)
-        self._tell()
+        self._notify_waiting()

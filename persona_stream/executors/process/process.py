@@ -1,9 +1,8 @@
-"""One worker, as its server sees it.
+"""Worker process as the server sees it, and the operating system's process beneath it.
 
-The law: whatever happens to the process, whoever asked gets one answer or one exception, and nothing that it started
-outlives it.
-
-A process of the operating system's: started without a copy of ours, watched, and killed with all that it started.
+Invariants:
+    Whatever happens to the process, its query gets exactly one answer or one exception.
+    Nothing that the process has started outlives it.
 """
 
 from __future__ import annotations
@@ -19,102 +18,82 @@ from typing import Any
 
 import gevent
 from gevent import monkey
-from gevent import socket as child_socket
-from gevent import socket as cooperative
+from gevent import socket as gevent_socket
 from gevent.event import AsyncResult, Event
 
-from persona_stream.core.query import Answer, Query, UpstreamCall
+from persona_stream.core.query import Answer, Query
+from persona_stream.core.result import AnswerTooLarge, WorkerError
 from persona_stream.errors import BackendError, BackendUnavailable
-from persona_stream.executors.base import AnswerTooLarge, WorkerError
-from persona_stream.executors.process.protocol import (
-    BackendFailed,
-    Cancel,
-    Crashed,
-    Init,
-    LogRecord,
-    Notifications,
-    Oversized,
-    Ready,
-    Reasoning,
-    Report,
-    Result,
-    ResultTooLarge,
-    RunQuery,
-    StartFailed,
-    Text,
-    decode,
-    encode,
-    framed,
-    largest,
-    of_query,
-    receive,
-)
+from persona_stream.executors.base import TaskCallbacks
+from persona_stream.executors.process import protocol
 from persona_stream.logging import current_run_id
 
-_wait_read: Any = getattr(child_socket, "wait_read")  # noqa: B009 - gevent's annotations do not know it
+_gevent_socket: Any = gevent_socket  # its annotations are incomplete
 _waitpid: Callable[[int, int], tuple[int, int]] = monkey.get_original("os", "waitpid")
-# gevent's own has its loop take the status of every child as soon as it ends, before we can ask for it.
+# gevent's own makes its loop collect the status of every child at once, before exit_reason can read it.
 _posix_spawn: Any = monkey.get_original("os", "posix_spawn")
 
-_CONNECTION = 3  # the file that a worker has it as
-_NICE = 5
-_LOOK = 0.02  # seconds, where a system cannot tell of an end
+WORKER_FD = 3  # of the connection, in the worker
+NICE_INCREMENT = 5
+POLL_INTERVAL = 0.02  # seconds, on systems without pidfd
+COOPERATION_TIMEOUT = 0.25  # seconds for code that checks ``query.cancelled``
+TERMINATE_TIMEOUT = 0.5  # seconds after SIGTERM
+SHUTDOWN_TIMEOUT = 6.0  # seconds for a process without a query to exit
+EXIT_TIMEOUT = 1.0  # second between the end of the connection and that of the process
 
 
 class Subprocess:
-    """Hold one.
+    """Spawned Python process in a process group of its own.
 
     Attributes:
-        pid: its number.
-        code: its exit code once it has ended; below zero, the signal that killed it. ``None`` for ever, where
-            somebody else in this process has taken the status of a child that was not theirs.
+        pid: the process id.
+        code: the exit code, or the negative number of the signal that killed it. ``None`` until it has ended, and for
+            good if other code in this process has collected its status.
     """
 
-    def __init__(self, module: str, connection: int) -> None:
-        """Start it: Python, which calls ``main`` of ``module`` with its connection and our own number.
-
-        gevent's way to start a process copies ours first, with all its memory and what its threads hold; this does not.
+    def __init__(self, module: str, fd: int) -> None:
+        """Spawn Python and call ``main`` of ``module`` with its file descriptor ``fd`` and this process's id.
 
         Raises:
-            OSError: the system does not start any.
+            OSError: the system cannot start a process.
         """
         self.code: int | None = None
-        self._is_gone = False
-        # What computes there makes room for what streams here, and so does what is imported.
-        text = f"import os; os.nice({_NICE}); from {module} import main; main({_CONNECTION}, {os.getpid()})"
+        self._is_reaped = False
+        # Computing and importing there must not delay the streams here.
+        code = f"import os; os.nice({NICE_INCREMENT}); from {module} import main; main({WORKER_FD}, {os.getpid()})"
         files = [
-            (os.POSIX_SPAWN_DUP2, connection, _CONNECTION),
+            (os.POSIX_SPAWN_DUP2, fd, WORKER_FD),
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, 2, 1),  # what a stranger prints belongs beside our log
+            (os.POSIX_SPAWN_DUP2, 2, 1),  # the backend's standard output belongs beside the log
         ]
-        # In a group with all that it starts; and a Ctrl-C on the terminal is for us alone.
+        # A process group includes everything that the process starts, and keeps the terminal's Ctrl-C from it.
         self.pid = _posix_spawn(
-            sys.executable, [sys.executable, "-u", "-c", text], os.environ, file_actions=files, setpgroup=0
+            sys.executable, [sys.executable, "-u", "-c", code], os.environ, file_actions=files, setpgroup=0
         )
 
     def signal(self, number: int) -> None:
-        """Send a signal to it and to all that it has started."""
-        # As long as nobody has asked for its status, its number is nobody else's.
-        if not self._is_gone:
-            with suppress(ProcessLookupError, PermissionError):  # macOS forbids it for one that has ended
+        """Send a signal to the process group."""
+        # Until its status is collected, the process id cannot be reused.
+        if not self._is_reaped:
+            with suppress(ProcessLookupError, PermissionError):  # macOS forbids it for a process that has ended
                 os.killpg(self.pid, number)
 
     def wait(self) -> None:
-        """Wait until it has ended, and end all that it has started. Call it once."""
-        # Not found: somebody here waits for children that are not theirs.
+        """Wait until the process has ended, and kill the rest of its group. Must be called once."""
+        # Raised if other code in this process collects the status of any child.
         with suppress(ChildProcessError, ProcessLookupError):
-            self._wait_for_end()
+            self._wait_for_exit()
         self.signal(signal.SIGKILL)
-        self._is_gone = True
+        self._is_reaped = True
         with suppress(ChildProcessError):
             _, status = _waitpid(self.pid, 0)
             self.code = os.waitstatus_to_exitcode(status)
 
     @property
     def exit_reason(self) -> str:
-        """Say how it has ended."""
+        """Exit code or signal, for the log."""
         if self.code is None:
-            return "nobody can tell how"
+            return "exit status unknown"
         if self.code < 0:
             try:
                 return f"killed by {signal.Signals(-self.code).name}"
@@ -122,247 +101,248 @@ class Subprocess:
                 return f"killed by signal {-self.code}"
         return f"exit code {self.code}"
 
-    def _wait_for_end(self) -> None:
-        """Wait until it has ended, without taking its status."""
+    def _wait_for_exit(self) -> None:
+        """Wait until the process has ended, without collecting its status."""
         if hasattr(os, "pidfd_open"):
-            end = os.pidfd_open(self.pid)
+            pidfd = os.pidfd_open(self.pid)
             try:
-                _wait_read(end)
+                _gevent_socket.wait_read(pidfd)
             finally:
-                os.close(end)
+                os.close(pidfd)
             return
         while os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            gevent.sleep(_LOOK)
+            gevent.sleep(POLL_INTERVAL)
 
 
-_cooperative: Any = cooperative
+class _Call:
+    """Query that a worker runs."""
 
-_TO_RETURN = 0.25  # seconds for code that looks at ``query.cancelled``
-_TO_CLEAN_UP = 0.5  # seconds after SIGTERM
-_TO_LEAVE = 6.0  # seconds, when nothing is asked any more
-_TO_DIE = 1.0  # second between the end of its connection and its own
+    __slots__ = ("callbacks", "number", "reply")
 
-
-class _Asked:
-    """What is under way in a worker."""
-
-    __slots__ = ("number", "outcome", "query")
-
-    def __init__(self, number: int, query: Query) -> None:
-        self.number, self.query = number, query
-        self.outcome: Any = AsyncResult()
+    def __init__(self, number: int, callbacks: TaskCallbacks) -> None:
+        self.number = number
+        self.callbacks = callbacks
+        self.reply: Any = AsyncResult()
 
 
 class WorkerProcess:
-    """Hold a worker. Everything here belongs to the thread of the hub that made it."""
+    """Worker process with at most one query. Belongs to the thread of the event loop that created it."""
 
-    def __init__(self, hello: Init, on_ready: Callable[[], None], on_gone: Callable[[WorkerProcess], None]) -> None:
-        """Start it; ``on_ready`` is called when it can be asked, and ``on_gone`` once, when it has ended.
+    def __init__(
+        self, init: protocol.Init, on_ready: Callable[[], None], on_exit: Callable[[WorkerProcess], None]
+    ) -> None:
+        """Start the process.
+
+        Args:
+            init: its first message.
+            on_ready: is called when the process is ready for queries.
+            on_exit: is called once, when the process has ended.
 
         Raises:
-            ProcessFailed: the system does not start any.
+            WorkerError: the system cannot start a process.
         """
         try:
-            ours, theirs = _cooperative.socketpair()
-            with theirs:
-                self._child = Subprocess(f"{__package__}.worker", theirs.fileno())
+            self._connection, worker_end = _gevent_socket.socketpair()
+            with worker_end:
+                self._process = Subprocess(f"{__package__}.worker", worker_end.fileno())
         except OSError as error:
-            raise WorkerError(f"no process can be started for process_query: {error}") from error
-        self.pid = self._child.pid
-        self.asked = 0
-        self.is_worn = False  # it shall not be asked again
-        self.reason = ""  # why it could not begin
-        self._connection, self._on_ready, self._on_gone = ours, on_ready, on_gone
-        self._limit = largest(hello.limit)
-        self._current: _Asked | None = None
+            raise WorkerError(f"cannot start a worker process: {error}") from error
+        self.pid = self._process.pid
+        self.task_count = 0
+        self.is_tainted = False  # must not run another query
+        self._start_error = ""
+        self._on_ready = on_ready
+        self._on_exit = on_exit
+        self._max_frame_bytes = protocol.max_frame_bytes(init.max_answer_bytes)
+        self._call: _Call | None = None
         self._is_stopping = False
         self._ready: Any = Event()
-        self._gone: Any = Event()
+        self._exited: Any = Event()
         gevent.spawn(self._reap)
-        gevent.spawn(self._serve, framed(encode(hello)))
+        gevent.spawn(self._read, protocol.encode(init))
 
     @property
     def is_ready(self) -> bool:
-        """Whether it can answer at once."""
-        return self.has_begun and not self.is_gone
+        """Whether the process has started and has not ended."""
+        return self.has_started and not self.has_exited
 
     @property
-    def is_gone(self) -> bool:
-        """Whether it has ended."""
-        return bool(self._gone.is_set())
+    def has_exited(self) -> bool:
+        """Whether the process has ended."""
+        return bool(self._exited.is_set())
 
     @property
-    def has_begun(self) -> bool:
-        """Whether it has ever been ready."""
+    def has_started(self) -> bool:
+        """Whether the process has ever been ready."""
         return bool(self._ready.is_set())
 
     @property
     def is_starting(self) -> bool:
-        """Whether it is neither ready nor gone."""
-        return not (self.has_begun or self.is_gone)
+        """Whether the process is neither ready nor gone."""
+        return not (self.has_started or self.has_exited)
 
     @property
     def failed_to_start(self) -> bool:
-        """Whether it ended by itself before it was ready."""
-        return self.is_gone and not (self.has_begun or self._is_stopping)
+        """Whether the process ended by itself before it was ready."""
+        return self.has_exited and not (self.has_started or self._is_stopping)
 
     @property
     def is_leaving(self) -> bool:
-        """Whether it will not be asked again."""
-        return self._is_stopping or self.is_gone
+        """Whether the process takes no more queries."""
+        return self._is_stopping or self.has_exited
 
     @property
     def is_free(self) -> bool:
-        """Whether it can be asked."""
-        return self._current is None and not self.is_leaving
+        """Whether the process can take a query."""
+        return self._call is None and not self.is_leaving
 
-    def run(self, backend: str, query: Query) -> str | Answer:
-        """Have it answer, and wait.
+    def run(self, backend: str, query: Query, callbacks: TaskCallbacks) -> str | Answer:
+        """Run a query, and wait for its answer.
 
         Raises:
-            BackendError: the backend says so.
-            ProcessFailed: it raised something else, or the process ended.
+            BackendError: raised by the backend.
+            WorkerError: the backend raised another exception, or the process ended.
         """
-        self.asked += 1
-        payload = encode(RunQuery(self.asked, backend, current_run_id.get(), of_query(query)))
-        if self.is_gone:
+        self.task_count += 1
+        payload = protocol.encode(protocol.RunQuery(self.task_count, backend, current_run_id.get(), query))
+        if self.has_exited:
             raise WorkerError(self.exit_reason)
-        self._current = asked = _Asked(self.asked, query)
-        if not self.has_begun:
-            gevent.wait([self._ready, self._gone], count=1)
+        self._call = call = _Call(self.task_count, callbacks)
+        if not self.has_started:
+            gevent.wait([self._ready, self._exited], count=1)
         self._send(payload)
-        outcome = asked.outcome.get()
-        self._current = None
-        return self._value_of(outcome)
+        reply = call.reply.get()
+        self._call = None
+        return self._answer_of(reply)
 
     def cancel(self) -> None:
-        """End what it does, and unless that comes back by itself, the process; come back when that is done."""
-        asked = self._current
-        if asked is None or self.is_gone:
+        """Cancel the query, and wait until it has ended; the process ends too unless the code cooperates."""
+        call = self._call
+        if call is None or self.has_exited:
             return
-        if self.has_begun:
-            self._send(encode(Cancel(asked.number)))
-            gevent.wait([asked.outcome, self._gone], timeout=_TO_RETURN, count=1)
-            if asked.outcome.ready() and not self.is_gone:
-                self._current = None
+        if self.has_started:
+            self._send(protocol.encode(protocol.Cancel(call.number)))
+            gevent.wait([call.reply, self._exited], timeout=COOPERATION_TIMEOUT, count=1)
+            if call.reply.ready() and not self.has_exited:
+                self._call = None
                 return
         self.terminate()
 
     def shutdown(self) -> None:
-        """Ask for nothing any more, and let it leave by itself, without waiting for that."""
+        """Let the process exit by itself, without waiting."""
         self._is_stopping = True
-        self._hang_up(socket.SHUT_WR)
+        self._close_connection(socket.SHUT_WR)
         gevent.spawn(self._terminate_after_grace)
 
     def _terminate_after_grace(self) -> None:
-        if not self._gone.wait(_TO_LEAVE):
+        if not self._exited.wait(SHUTDOWN_TIMEOUT):
             self.terminate()
 
     def terminate(self) -> None:
-        """End the process, and come back when it is gone."""
+        """Terminate the process, with SIGKILL if it ignores SIGTERM, and wait until it is gone."""
         self._is_stopping = True
-        self._child.signal(signal.SIGTERM)
-        if not self._gone.wait(_TO_CLEAN_UP):
-            self._child.signal(signal.SIGKILL)
-            self._gone.wait()
+        self._process.signal(signal.SIGTERM)
+        if not self._exited.wait(TERMINATE_TIMEOUT):
+            self._process.signal(signal.SIGKILL)
+            self._exited.wait()
 
     def kill(self) -> None:
-        """End the process without waiting for anything."""
+        """Kill the process without waiting."""
         self._is_stopping = True
-        self._child.signal(signal.SIGKILL)
+        self._process.signal(signal.SIGKILL)
 
     @property
     def exit_reason(self) -> str:
-        """Say what became of it, for the log."""
-        if not self.has_begun:
-            return f"the process of process_query could not begin ({self.reason or self._child.exit_reason})"
-        at = "while it was at work" if self._current is not None else "while it was idle"
-        return f"the process of process_query ended {at}: {self._child.exit_reason}"
+        """How and when the process ended, for the log."""
+        if not self.has_started:
+            return f"worker process failed to start ({self._start_error or self._process.exit_reason})"
+        state = "while it ran a query" if self._call is not None else "while idle"
+        return f"worker process ended {state}: {self._process.exit_reason}"
 
-    def _value_of(self, outcome: object) -> str | Answer:
-        match outcome:
-            case Result(answer):
+    def _answer_of(self, reply: object) -> str | Answer:
+        match reply:
+            case protocol.Result(answer=answer):
                 return answer
-            case ResultTooLarge():
-                raise AnswerTooLarge("the answer is over the limit")
-            case BackendFailed(text, unavailable):
-                raise BackendUnavailable(text) if unavailable else BackendError(text)
-            case Crashed(words, for_good):
-                self.is_worn = for_good
-                raise WorkerError(words)
+            case protocol.ResultTooLarge():
+                raise AnswerTooLarge("the answer exceeds the size limit")
+            case protocol.BackendFailed(text=text, is_unavailable=is_unavailable):
+                raise BackendUnavailable(text) if is_unavailable else BackendError(text)
+            case protocol.Crashed(description=description, is_fatal=is_fatal):
+                self.is_tainted = is_fatal
+                raise WorkerError(description)
             case _:
-                raise WorkerError(f"a worker said {type(outcome).__name__}")
+                raise WorkerError(f"unexpected message of a worker process: {type(reply).__name__}")
 
-    def _serve(self, greeting: bytes) -> None:
-        """Hear what it says, until it says no more."""
+    def _read(self, init: bytes) -> None:
+        """Handle the messages of the process until it ends."""
         failure: WorkerError | None = None
         try:
-            self._connection.sendall(greeting)
-            while (frame := receive(self._connection, self._limit)) is not None:
-                self._on_message(decode(frame))
-        except Oversized as error:
+            self._connection.sendall(protocol.to_frame(init))
+            while (payload := protocol.receive(self._connection, self._max_frame_bytes)) is not None:
+                self._on_message(protocol.decode(payload))
+        except protocol.FrameTooLarge as error:
             failure = AnswerTooLarge(str(error))
         except OSError:
-            pass  # it ended before it read all that we said
-        except Exception as error:  # noqa: BLE001 - half a pickle can raise anything, and who waits must be told
-            failure = None if self._is_stopping else WorkerError(f"a worker said what cannot be read: {error!r}")
-        if failure is not None or not self._gone.wait(_TO_DIE):
+            pass  # it ended before it had read everything
+        except Exception as error:  # noqa: BLE001 - the waiting query must be told of any failure
+            failure = None if self._is_stopping else WorkerError(f"invalid message of a worker process: {error!r}")
+        if failure is not None or not self._exited.wait(EXIT_TIMEOUT):
             self.kill()
-        self._gone.wait()
-        if self._current is not None:
-            self._current.outcome.set_exception(failure or WorkerError(self.exit_reason))
+        self._exited.wait()
+        if self._call is not None:
+            self._call.reply.set_exception(failure or WorkerError(self.exit_reason))
         self._connection.close()
 
-    def _on_message(self, message: object) -> None:
-        asked = self._current
+    def _on_message(self, message: protocol.Message) -> None:
+        call = self._call
         match message:
-            case Ready():
+            case protocol.Ready():
                 self._ready.set()
                 self._on_ready()
-            case StartFailed(reason):
-                self.reason = reason
-            case Notifications(number, what):
-                if asked is not None and asked.number == number:
-                    for each in what:
-                        _pass_on(asked.query, each)
-            case LogRecord():
+            case protocol.StartFailed(reason=reason):
+                self._start_error = reason
+            case protocol.Notifications(number=number, items=items):
+                if call is not None and call.number == number:
+                    for item in items:
+                        _dispatch(item, call.callbacks)
+            case protocol.LogRecord():
                 _log(message)
             case _:
-                if asked is not None:
-                    asked.outcome.set(message)
+                if call is not None:
+                    call.reply.set(message)
 
     def _send(self, payload: bytes) -> None:
-        with suppress(OSError):  # it is gone, and who waits for it is told
-            self._connection.sendall(framed(payload))
+        with suppress(OSError):  # it has ended, and the reading greenlet reports that
+            self._connection.sendall(protocol.to_frame(payload))
 
-    def _hang_up(self, how: int) -> None:
-        with suppress(OSError):  # it did before
+    def _close_connection(self, how: int) -> None:
+        with suppress(OSError):  # closed by the process
             self._connection.shutdown(how)
 
     def _reap(self) -> None:
-        self._child.wait()
-        self._gone.set()
-        self._hang_up(socket.SHUT_RDWR)  # a child of its may hold the other end; what was said is read all the same
-        self._on_gone(self)
+        self._process.wait()
+        self._exited.set()
+        self._close_connection(socket.SHUT_RDWR)  # a child of it may hold the other end; received data is still read
+        self._on_exit(self)
 
 
-def _pass_on(query: Query, what: Text | Reasoning | Report | UpstreamCall) -> None:
-    match what:
-        case Text(text):
-            query._context.on_text(text)
-        case Reasoning(text):
-            query._context.on_reasoning(text)
-        case Report(message, fraction):
-            query._context.on_progress(message, fraction)
-        case UpstreamCall():
-            query._context.on_upstream_call(what)
+def _dispatch(item: protocol.Notification, callbacks: TaskCallbacks) -> None:
+    match item:
+        case protocol.Text(data=data):
+            callbacks.on_text(data.decode("utf-8", "surrogatepass"))
+        case protocol.Reasoning(data=data):
+            callbacks.on_reasoning(data.decode("utf-8", "surrogatepass"))
+        case protocol.Report(message=message, fraction=fraction):
+            callbacks.on_progress(message, fraction)
+        case protocol.Upstream(call=call):
+            callbacks.on_upstream_call(call)
 
 
-def _log(line: LogRecord) -> None:
-    logger = logging.getLogger(line.logger)
+def _log(record: protocol.LogRecord) -> None:
+    logger = logging.getLogger(record.logger)
     if not logger.hasHandlers():
         logger = logging.getLogger("persona_stream")
-    if logger.isEnabledFor(line.level):
-        known = {"name": line.logger, "levelno": line.level, "levelname": logging.getLevelName(line.level)}
-        more = {"msg": line.message, "args": (), "run_id": line.run_id, "created": line.created}
-        logger.handle(logging.makeLogRecord({**known, **more}))
+    if logger.isEnabledFor(record.level):
+        attributes = {"name": record.logger, "levelno": record.level, "levelname": logging.getLevelName(record.level)}
+        attributes |= {"msg": record.message, "args": (), "run_id": record.run_id, "created": record.created}
+        logger.handle(logging.makeLogRecord(attributes))

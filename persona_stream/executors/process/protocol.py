@@ -1,98 +1,106 @@
-"""What server and worker say to each other.
+"""Messages between the server and a worker process: MessagePack in frames with a length of four bytes.
 
-How what server and worker say to each other is written.
-
-A frame is its length in four bytes, and a pickle of our own types and Python's plain ones. Anything else is refused by
-who writes it and by who reads it: so nothing of a stranger's is imported, built or run in the server.
+Invariants:
+    Both sides decode against the schema below, so a message builds values of these types and runs no code.
+    Values outside of the schema are refused when they are encoded, or when they are decoded.
+    Text parts are bytes: a backend may split a character into two surrogates, which UTF-8 cannot carry.
 """
 
 from __future__ import annotations
 
-import io
-import pickle
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import fields
-from types import FunctionType, MappingProxyType
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
-from persona_stream.core.content import Image, ProviderFields, Tool, ToolCall, ToolChoice
-from persona_stream.core.query import Answer, Principal, Query, Turn, UpstreamCall, Usage
-from persona_stream.personas.persona import KnowledgeItem, Persona
+from persona_stream.core.content import replace_unencodable
+from persona_stream.core.query import NO_CONTEXT, Answer, Query, QueryContext, UpstreamCall
 
 
-class Init(Struct, frozen=True):
-    """To a worker, first: what it needs to begin.
+class _Message(Struct, frozen=True, array_like=True, tag=True):
+    """Base of all messages; the class name is the tag."""
+
+
+class Init(_Message, frozen=True):
+    """First message to a worker.
 
     Attributes:
-        make: the pickle of a function that makes the backends, and gives them by name.
-        paths: where Python looks for modules.
-        log_level: from which level on it shall log.
-        limit: how many bytes an answer may have.
+        factory: the pickle of a function that creates the backends by name.
+        paths: Python's module search path.
+        log_level: the lowest level to log.
+        max_answer_bytes: the size limit of an answer.
     """
 
-    make: bytes
+    factory: bytes
     paths: tuple[str, ...]
     log_level: int
-    limit: int
+    max_answer_bytes: int
 
 
-class RunQuery(Struct, frozen=True):
-    """To a worker: answer this. ``number`` is the query's among those of this worker."""
+class RunQuery(_Message, frozen=True):
+    """Query for a worker. ``number`` counts the queries of this worker."""
 
     number: int
     backend: str
     run_id: str
-    query: Mapping[str, Any]
+    query: Query
 
 
-class Cancel(Struct, frozen=True):
-    """To a worker: nobody waits for this any more."""
+class Cancel(_Message, frozen=True):
+    """Cancellation of a worker's query."""
 
     number: int
 
 
-class Ready(Struct, frozen=True):
-    """From a worker: it can be asked."""
+class Ready(_Message, frozen=True):
+    """Worker is ready for queries."""
 
 
-class StartFailed(Struct, frozen=True):
-    """From a worker, and its last: why it cannot be asked."""
+class StartFailed(_Message, frozen=True):
+    """Last message of a worker that cannot create its backends."""
 
     reason: str
 
 
-class Text(Struct, frozen=True):
-    """A part of the answer."""
+class Text(_Message, frozen=True):
+    """Part of the answer."""
 
-    text: str
-
-
-class Reasoning(Struct, frozen=True):
-    """A part of what the model thinks."""
-
-    text: str
+    data: bytes
 
 
-class Report(Struct, frozen=True):
-    """How far it is."""
+class Reasoning(_Message, frozen=True):
+    """Part of the reasoning."""
+
+    data: bytes
+
+
+class Report(_Message, frozen=True):
+    """Progress report."""
 
     message: str
     fraction: float | None
 
 
-class Notifications(Struct, frozen=True):
-    """From a worker: what a query has told meanwhile, in order."""
+class Upstream(_Message, frozen=True):
+    """Call to a provider."""
+
+    call: UpstreamCall
+
+
+Notification = Text | Reasoning | Report | Upstream
+
+
+class Notifications(_Message, frozen=True):
+    """Notifications of a query since the last batch, in order."""
 
     number: int
-    what: tuple[Text | Reasoning | Report | UpstreamCall, ...]
+    items: tuple[Notification, ...]
 
 
-class LogRecord(Struct, frozen=True):
-    """From a worker: a line for the log."""
+class LogRecord(_Message, frozen=True):
+    """Log line of a worker."""
 
     logger: str
     level: int
@@ -101,182 +109,150 @@ class LogRecord(Struct, frozen=True):
     run_id: str
 
 
-class Result(Struct, frozen=True):
-    """From a worker: what process_query returned."""
+class Result(_Message, frozen=True):
+    """Return value of process_query."""
 
     answer: str | Answer
 
 
-class ResultTooLarge(Struct, frozen=True):
-    """From a worker: the answer is over the limit, and not sent."""
+class ResultTooLarge(_Message, frozen=True):
+    """Return value over the size limit, which is not sent."""
 
 
-class BackendFailed(Struct, frozen=True):
-    """From a worker: process_query raised a ``BackendError``, or a ``BackendUnavailable``."""
+class BackendFailed(_Message, frozen=True):
+    """``BackendError``, or ``BackendUnavailable``, raised by process_query."""
 
     text: str
-    unavailable: bool
+    is_unavailable: bool
 
 
-class Crashed(Struct, frozen=True):
-    """From a worker: what else went wrong, in words for the log. ``for_good`` says not to ask it again."""
+class Crashed(_Message, frozen=True):
+    """Any other failure, in the log's words. ``is_fatal`` retires the worker."""
 
-    words: str
-    for_good: bool = False
-
-
-Outcome = Result | ResultTooLarge | BackendFailed | Crashed
-
-_HEAD_BYTES = 4
-_LARGEST = 2 ** (8 * _HEAD_BYTES) - 1
-
-_SENT = tuple(field.name for field in fields(Query) if field.name != "_context")
-
-_OURS: tuple[type, ...] = (
-    *(Init, RunQuery, Cancel, Ready, StartFailed, Notifications, LogRecord),
-    *(Text, Reasoning, Report, Result, ResultTooLarge, BackendFailed, Crashed),
-    *(
-        Answer,
-        Usage,
-        Turn,
-        ProviderFields,
-        Image,
-        Tool,
-        ToolCall,
-        ToolChoice,
-        Principal,
-        Persona,
-        KnowledgeItem,
-        UpstreamCall,
-    ),
-)
-_PLAIN: tuple[type, ...] = (str, int, float, bytes, dict, list, tuple)
+    description: str
+    is_fatal: bool = False
 
 
-class Unsendable(TypeError):
-    """Say what it is that does not belong into a frame."""
+Message = (
+    Init | RunQuery | Cancel | Ready | StartFailed | Notifications | LogRecord
+    | Result | ResultTooLarge | BackendFailed | Crashed
+)  # fmt: skip
+
+LENGTH_BYTES = 4
+MAX_FRAME_BYTES = 2 ** (8 * LENGTH_BYTES) - 1
 
 
-class Oversized(ValueError):
-    """Say that a frame is larger than it may be."""
+class FrameTooLarge(ValueError):
+    """Frame over the size limit."""
 
 
-def of_query(query: Query) -> dict[str, Any]:
-    """Give what a worker needs of a query."""
-    return {name: getattr(query, name) for name in _SENT}
+def max_frame_bytes(max_answer_bytes: int) -> int:
+    """Return the size limit of a worker's frames: an answer comes with its raw form."""
+    return 2 * max_answer_bytes + 2**20
 
 
-def largest(limit: int) -> int:
-    """Give how many bytes a frame of a worker may have, where an answer may have ``limit``: its raw form comes too."""
-    return 2 * limit + 2**20
-
-
-def plain(value: object) -> Any:
-    """Give what JSON could say of a value, as the request log would write it."""
+def to_json_like(value: object) -> Any:
+    """Return a value as the request log would write it in JSON; ``None`` if that is impossible."""
     try:
         return msgspec.to_builtins(value, enc_hook=repr)
-    except (TypeError, ValueError, RecursionError):  # keys that are no texts, or a circle
+    except (TypeError, ValueError, RecursionError):  # unsupported keys, or a cycle
         return None
 
 
-def encode(message: object) -> bytes:
-    """Write a message.
+def _encode_hook(value: object) -> object:
+    match value:
+        case QueryContext():
+            return None  # belongs to the process
+        case MappingProxyType():
+            return dict(value)
+        case str():  # a subclass, as below
+            return str.__str__(value)
+        case bytes():
+            return bytes(value)
+        case float():
+            return float(value)
+        case int():
+            return int(value)
+    raise TypeError(f"an object of {type(value).__module__}.{type(value).__qualname__}")
+
+
+def _decode_hook(kind: type, value: object) -> object:
+    return NO_CONTEXT if kind is QueryContext else value
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_encode_hook)
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message, dec_hook=_decode_hook)
+
+
+def encode(message: Message) -> bytes:
+    """Encode a message. Lone surrogates become U+FFFD, and integers of more than 64 bits floats.
 
     Raises:
-        Unsendable: there is something in it that is neither ours nor plain.
+        TypeError: a value is not of the schema.
+        RecursionError: a value is nested too deeply.
     """
-    written = io.BytesIO()
     try:
-        _Pickler(written).dump(message)
-    except RecursionError:
-        raise Unsendable("something that is nested too deeply") from None
-    return written.getvalue()
+        return _encoder.encode(message)
+    except (UnicodeEncodeError, OverflowError):
+        builtins = msgspec.to_builtins(message, builtin_types=(bytes,), enc_hook=_encode_hook)
+        return _encoder.encode(_to_encodable(builtins))
 
 
-def decode(payload: bytes) -> Any:
-    """Read a message.
+def _to_encodable(value: Any) -> Any:
+    match value:
+        case str():
+            return replace_unencodable(value)
+        case int() if not -(2**63) <= value < 2**64:
+            return float(value)
+        case dict():
+            return {_to_encodable(key): _to_encodable(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_to_encodable(item) for item in value]
+    return value
+
+
+def decode(payload: bytes) -> Message:
+    """Decode a message.
 
     Raises:
-        pickle.UnpicklingError: it is none, or has something in it that is not ours.
+        msgspec.DecodeError: the payload is not a message of the schema.
     """
-    return _Unpickler(io.BytesIO(payload)).load()
+    return _decoder.decode(payload)
 
 
-def framed(payload: bytes) -> bytes:
-    """Give a frame of an encoded message.
+def to_frame(payload: bytes) -> bytes:
+    """Return an encoded message with its length.
 
     Raises:
-        Oversized: no frame is so large.
+        FrameTooLarge: the length does not fit.
     """
-    if len(payload) > _LARGEST:
-        raise Oversized(f"{len(payload)} bytes")
-    return len(payload).to_bytes(_HEAD_BYTES, "big") + payload
+    if len(payload) > MAX_FRAME_BYTES:
+        raise FrameTooLarge(f"{len(payload)} bytes")
+    return len(payload).to_bytes(LENGTH_BYTES, "big") + payload
 
 
-def receive(connection: socket.socket, limit: int = _LARGEST) -> bytes | None:
-    """Wait for a frame; give ``None`` when there will be none any more.
+def receive(connection: socket.socket, max_bytes: int = MAX_FRAME_BYTES) -> bytes | None:
+    """Wait for a frame and return its payload; ``None`` at the end of the connection.
 
     Raises:
-        Oversized: it is over ``limit`` bytes; nothing of it was read.
+        FrameTooLarge: it has more than ``max_bytes``; nothing of it has been read.
         OSError: the connection broke.
     """
-    head = _exactly(connection, _HEAD_BYTES)
+    head = _receive_exactly(connection, LENGTH_BYTES)
     if head is None:
         return None
     size = int.from_bytes(head, "big")
-    if size > limit:
-        raise Oversized(f"{size} bytes")
-    return _exactly(connection, size)
+    if size > max_bytes:
+        raise FrameTooLarge(f"{size} bytes")
+    return _receive_exactly(connection, size)
 
 
-def _exactly(connection: socket.socket, size: int) -> bytes | None:
-    room = bytearray(size)
-    rest = memoryview(room)
+def _receive_exactly(connection: socket.socket, size: int) -> bytes | None:
+    buffer = bytearray(size)
+    rest = memoryview(buffer)
     while rest:
         count = connection.recv_into(rest)
         if not count:
             return None
         rest = rest[count:]
-    return bytes(room)
-
-
-def _read_only(items: dict[Any, Any]) -> Mapping[Any, Any]:
-    return MappingProxyType(items)
-
-
-# What msgspec builds a Struct of keywords with.
-_rebuild: Any = UpstreamCall(provider="", model="", url="", request=None, began_at=0.0, seconds=0.0).__reduce__()[0]
-_FUNCTIONS: tuple[Callable[..., Any], ...] = (_read_only, _rebuild)
-_KNOWN: Mapping[tuple[str, str], Any] = {(each.__module__, each.__qualname__): each for each in (*_OURS, *_PLAIN)} | {
-    (each.__module__, each.__qualname__): each for each in _FUNCTIONS
-}
-
-
-class _Pickler(pickle.Pickler):
-    def reducer_override(self, value: Any) -> Any:
-        """Let ours pass, make others plain that are a kind of something plain, and refuse the rest."""
-        if isinstance(value, type):
-            is_known = value in _OURS or value in _PLAIN
-        elif isinstance(value, FunctionType):
-            is_known = value in _FUNCTIONS
-        else:
-            is_known = type(value) in _OURS
-        if is_known:
-            return NotImplemented
-        if isinstance(value, MappingProxyType):
-            return _read_only, (dict(value),)
-        if isinstance(value, str):
-            return str, (str.__str__(value),)
-        for base in _PLAIN:
-            if isinstance(value, base):
-                return base, (base(value),)
-        raise Unsendable(f"an object of {type(value).__module__}.{type(value).__qualname__}")
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        """Find ours, and nothing else."""
-        try:
-            return _KNOWN[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"{module}.{name} does not belong into a frame") from None
+    return bytes(buffer)

@@ -1,12 +1,9 @@
-"""The process that a server asks.
+"""Worker process: runs one query after another for its server.
 
-A query runs in the main thread, where SIGTERM can end it with its ``finally`` blocks. Another thread listens
-meanwhile, and ends the process when the server is gone.
-
-What a worker says: in order, from any of its threads, and what a query tells in batches.
-
-The first word goes out at once, from the thread that says it: it may go on with code that holds the interpreter lock.
-What follows within 50 ms waits for the next batch, so that nobody can keep the server busy by talking.
+A query runs in the main thread, where SIGTERM can end it with its ``finally`` blocks. Another thread reads from the
+server meanwhile, and ends the process when the server is gone. Notifications are sent in batches: the first one at
+once, from its own thread, since the code may go on to hold the interpreter lock; later ones after at most 50 ms, so
+that a chatty backend cannot keep the server busy.
 """
 
 from __future__ import annotations
@@ -22,166 +19,144 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
 from itertools import groupby
-from threading import Event, RLock, Thread
 from typing import Any, Protocol
 
 from msgspec import structs
 
 from persona_stream.core.query import Answer, CancelSignal, Query, QueryContext, UpstreamCall
+from persona_stream.core.result import find_problem
 from persona_stream.errors import BackendError, BackendUnavailable, ConfigurationError
-from persona_stream.executors.process import protocol as codec
-from persona_stream.executors.process import protocol as frames
-from persona_stream.executors.process.protocol import (
-    LogRecord,
-    Notifications,
-    Reasoning,
-    Report,
-    Text,
-    encode,
-    framed,
-    plain,
-)
+from persona_stream.executors.process import protocol
 from persona_stream.logging import current_run_id
 
-_EVERY = 0.05  # seconds
-
-_What = Text | Reasoning | Report | UpstreamCall
+BATCH_INTERVAL = 0.05  # seconds
+STRUCTURE_BYTES = 64 * 1024  # of an answer's message, beside its text
+MAX_DESCRIPTION_CHARACTERS = 20_000  # of a failure
+EXIT_TIMEOUT = 5.0  # seconds for the backend's exit handlers
+MAX_FILES = 65_536
+_PR_SET_PDEATHSIG = 1
 
 
 class MessageWriter:
-    """Write to the server."""
+    """Writer of messages to the server, for all threads of the worker."""
 
-    def __init__(self, connection: socket.socket, limit: int) -> None:
-        """Begin.
+    def __init__(self, connection: socket.socket, max_item_bytes: int) -> None:
+        """Create the writer; notifications of calls to providers over ``max_item_bytes`` are dropped."""
+        self._connection = connection
+        self._max_item_bytes = max_item_bytes
+        self._pid = os.getpid()
+        self._lock = threading.RLock()  # writing may cause a log line
+        self._number = 0  # of the current query
+        self._items: list[protocol.Notification] = []
+        self._report: protocol.Report | None = None  # only the latest one is sent
+        self._sent_at = 0.0
+        self._has_items = threading.Event()
+        threading.Thread(target=self._flush_later, name="persona_stream writer", daemon=True).start()
 
-        Args:
-            connection: to the server.
-            limit: how many bytes of one thing told are worth sending.
-        """
-        self._connection, self._limit = connection, limit
-        self._process = os.getpid()
-        self._lock = RLock()  # whoever writes may be made to log
-        self._number = 0  # of the query that tells
-        self._told: list[Text | Reasoning | UpstreamCall] = []
-        self._report: Report | None = None  # the latest; what a report says takes its time anyway
-        self._told_at = 0.0
-        self._is_late = Event()
-        Thread(target=self._tell_later, name="persona_stream outbox", daemon=True).start()
-
-    def send(self, message: object) -> None:
-        """Say this now, after what was told before.
-
-        Raises:
-            Unsendable: there is something in it that must not leave this process.
-        """
-        self.send_encoded(encode(message))
+    def send(self, message: protocol.Message) -> None:
+        """Send a message, after all notifications so far."""
+        self.send_encoded(protocol.encode(message))
 
     def send_encoded(self, payload: bytes) -> None:
-        """Say what is encoded already."""
+        """Send an encoded message. Otherwise as ``send``."""
         with self._lock:
             self._flush()
             self._write(payload)
 
     def set_current_query(self, number: int) -> None:
-        """Take what this query tells, and nothing any more of the one before: a thread of its may live on."""
+        """Accept notifications of this query only: a thread of an earlier one may still run."""
         with self._lock:
             self._flush()
             self._number = number
 
-    def notify(self, number: int, what: _What) -> None:
-        """Take what a query tells. Any thread may call this."""
+    def notify(self, number: int, item: protocol.Notification) -> None:
+        """Send a notification of a query with the next batch. Any thread may call this."""
         with self._lock:
             if number != self._number:
                 return
-            self._take(what)
-            if time.monotonic() - self._told_at >= _EVERY:
+            self._add(item)
+            if time.monotonic() - self._sent_at >= BATCH_INTERVAL:
                 self._flush()
                 return
-        self._is_late.set()
+        self._has_items.set()
 
-    def tell_upstream(self, number: int, upstream: UpstreamCall) -> None:
-        """Take what was asked of a provider, unless it is too large for a note."""
-        note = structs.replace(upstream, request=plain(upstream.request), response=plain(upstream.response))
-        if len(encode(note)) <= self._limit:
-            self.notify(number, note)
+    def notify_upstream_call(self, number: int, call: UpstreamCall) -> None:
+        """Send a call to a provider with the next batch, unless it is too large."""
+        request = protocol.to_json_like(call.request)
+        response = protocol.to_json_like(call.response)
+        item = protocol.Upstream(structs.replace(call, request=request, response=response))
+        if len(protocol.encode(protocol.Notifications(number, (item,)))) <= self._max_item_bytes:
+            self.notify(number, item)
 
-    def _take(self, what: _What) -> None:
-        if not isinstance(what, Report):
-            self._told.append(what)
-        elif (before := self._report) is None:
-            self._report = what
-        else:
-            # An empty message, or no fraction, leaves what the report before it said.
-            fraction = before.fraction if what.fraction is None else what.fraction
-            self._report = Report(what.message or before.message, fraction)
+    def _add(self, item: protocol.Notification) -> None:
+        if not isinstance(item, protocol.Report):
+            self._items.append(item)
+        elif (previous := self._report) is None:
+            self._report = item
+        else:  # an empty message, or no fraction, keeps the previous one
+            fraction = previous.fraction if item.fraction is None else item.fraction
+            self._report = protocol.Report(item.message or previous.message, fraction)
 
-    def _tell_later(self) -> None:
+    def _flush_later(self) -> None:
         while True:
-            self._is_late.wait()
-            self._is_late.clear()
-            time.sleep(_EVERY)
+            self._has_items.wait()
+            self._has_items.clear()
+            time.sleep(BATCH_INTERVAL)
             with self._lock:
                 self._flush()
 
     def _flush(self) -> None:
-        if self._told or self._report:
-            told, self._told = self._told, []
-            report, self._report = self._report, None
-            self._write(encode(Notifications(self._number, (*([report] if report else []), *_joined(told)))))
-            self._told_at = time.monotonic()
+        if self._items or self._report:
+            items = (*([self._report] if self._report else ()), *_join_parts(self._items))
+            self._items = []
+            self._report = None
+            self._write(protocol.encode(protocol.Notifications(self._number, items)))
+            self._sent_at = time.monotonic()
 
     def _write(self, payload: bytes) -> None:
-        # A child that was forked by a stranger's code has this connection too, and must not speak for us.
-        if os.getpid() == self._process:
-            self._connection.sendall(framed(payload))
+        # A child forked by the backend inherits this connection, and must not write to it.
+        if os.getpid() == self._pid:
+            self._connection.sendall(protocol.to_frame(payload))
 
 
-def _joined(told: list[Text | Reasoning | UpstreamCall]) -> Iterator[Text | Reasoning | UpstreamCall]:
-    """Make one of texts of a kind that follow each other."""
-    for kind, group in groupby(told, key=type):
-        if kind is UpstreamCall:
-            yield from group
+def _join_parts(items: list[protocol.Notification]) -> Iterator[protocol.Notification]:
+    """Yield the items, with consecutive parts of a kind joined."""
+    for kind, group in groupby(items, key=type):
+        if kind is protocol.Text or kind is protocol.Reasoning:
+            yield kind(b"".join(item.data for item in group))  # type: ignore[union-attr]
         else:
-            text = "".join(each.text for each in group if not isinstance(each, UpstreamCall))
-            yield Text(text) if kind is Text else Reasoning(text)
+            yield from group
 
 
-class Handler(logging.Handler):
-    """Send what is logged here to the server's log."""
+class LogHandler(logging.Handler):
+    """Log handler that sends the lines to the server's log."""
 
-    def __init__(self, outbox: MessageWriter) -> None:
+    def __init__(self, writer: MessageWriter) -> None:
         super().__init__()
-        self._outbox = outbox
-        self.run_id = ""  # of the query that is under way, for threads that it began
-        self._writer = logging.Formatter("%(message)s")
+        self._writer = writer
+        self.run_id = ""  # of the current query, for threads that it has started
+        self._formatter = logging.Formatter("%(message)s")
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one line."""
         try:
-            run_id: Any = getattr(record, "run_id", "") or current_run_id.get() or self.run_id
-            message = self._writer.format(record)
-            self._outbox.send(LogRecord(record.name, record.levelno, message, record.created, str(run_id)))
-        except Exception:  # noqa: BLE001 - a line that cannot be written must not end what logs it
+            run_id = str(getattr(record, "run_id", "") or current_run_id.get() or self.run_id)
+            text = self._formatter.format(record)
+            self._writer.send(protocol.LogRecord(record.name, record.levelno, text, record.created, run_id))
+        except Exception:  # noqa: BLE001 - a line that cannot be written must not fail the code that logs it
             self.handleError(record)
-
-
-_STRUCTURE_BYTES = 64 * 1024  # what an answer's frame may have beside its text
-_WORDS = 20_000  # characters of what went wrong
-_FAREWELL = 5.0  # seconds for what a stranger's code does at the end of a process
-_FILES = 65_536
-_PR_SET_PDEATHSIG = 1
 
 
 class _Backend(Protocol):
     def process_query(self, query: Query, /) -> object: ...
 
 
-class _Flag:
-    """``query.cancelled``, in a worker."""
+class _CancelFlag:
+    """Cancel signal of a query in a worker."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -195,7 +170,7 @@ class _Flag:
 
 
 class _WorkerContext(QueryContext):
-    """Context of a query in a worker process: sends what the query reports to the server."""
+    """Context of a query in a worker: sends its notifications to the server."""
 
     __slots__ = ("_number", "_writer", "cancelled")
 
@@ -205,164 +180,167 @@ class _WorkerContext(QueryContext):
         self.cancelled = cancelled
 
     def on_progress(self, message: str, fraction: float | None) -> None:
-        self._writer.notify(self._number, Report(message, fraction))
+        self._writer.notify(self._number, protocol.Report(message, fraction))
 
     def on_text(self, text: str) -> None:
-        self._writer.notify(self._number, Text(text))
+        self._writer.notify(self._number, protocol.Text(text.encode("utf-8", "surrogatepass")))
 
     def on_reasoning(self, text: str) -> None:
-        self._writer.notify(self._number, Reasoning(text))
+        self._writer.notify(self._number, protocol.Reasoning(text.encode("utf-8", "surrogatepass")))
 
     def on_upstream_call(self, call: UpstreamCall) -> None:
-        self._writer.tell_upstream(self._number, call)
+        self._writer.notify_upstream_call(self._number, call)
 
 
 class _Worker:
-    """Answer one query after the other."""
+    """Loop that runs queries until the server disconnects."""
 
-    def __init__(self, connection: socket.socket, outbox: MessageWriter, handler: Handler, limit: int) -> None:
-        self._connection, self._outbox, self._handler, self._limit = connection, outbox, handler, limit
-        self._asked: queue.SimpleQueue[tuple[frames.RunQuery, _Flag] | None] = queue.SimpleQueue()
-        self._number, self._flag = 0, _Flag()
-        self._is_busy = self._is_told_to_stop = False
+    def __init__(
+        self, connection: socket.socket, writer: MessageWriter, log_handler: LogHandler, max_answer_bytes: int
+    ) -> None:
+        self._connection = connection
+        self._writer = writer
+        self._log_handler = log_handler
+        self._max_answer_bytes = max_answer_bytes
+        self._queries: queue.SimpleQueue[tuple[protocol.RunQuery, _CancelFlag] | None] = queue.SimpleQueue()
+        self._current = (0, _CancelFlag())
+        self._is_busy = False
+        self._is_terminated = False
 
-    def serve(self, backends: Mapping[str, _Backend]) -> None:
-        """Serve until the server hangs up, or says to stop."""
-        signal.signal(signal.SIGTERM, self._terminate)
-        threading.Thread(target=self._listen, name="persona_stream worker", daemon=True).start()
-        self._outbox.send(frames.Ready())
-        while (asked := self._asked.get()) is not None:
+    def run(self, backends: Mapping[str, _Backend]) -> None:
+        """Run queries until the server disconnects, or sends SIGTERM."""
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        threading.Thread(target=self._read, name="persona_stream reader", daemon=True).start()
+        self._writer.send(protocol.Ready())
+        while (item := self._queries.get()) is not None:
             self._is_busy = True
-            outcome = self._answer(backends, *asked)
-            if self._is_told_to_stop:
+            payload = self._run_query(backends, *item)
+            if self._is_terminated:
                 return
             self._is_busy = False
-            self._outbox.set_current_query(0)
-            self._outbox.send_encoded(outcome)
+            self._writer.set_current_query(0)
+            self._writer.send_encoded(payload)
 
-    def _listen(self) -> None:
+    def _read(self) -> None:
         with suppress(OSError):
-            while (frame := codec.receive(self._connection)) is not None:
-                match codec.decode(frame):
-                    case frames.RunQuery() as ask:
-                        self._number, self._flag = ask.number, _Flag()
-                        self._asked.put((ask, self._flag))
-                    case frames.Cancel(number) if number == self._number:
-                        self._flag.set()
+            while (payload := protocol.receive(self._connection)) is not None:
+                match protocol.decode(payload):
+                    case protocol.RunQuery(number=number) as message:
+                        self._current = (number, _CancelFlag())
+                        self._queries.put((message, self._current[1]))
+                    case protocol.Cancel(number=number) if number == self._current[0]:
+                        self._current[1].set()
         if self._is_busy:
-            os._exit(1)  # nobody waits for it
-        self._asked.put(None)
-        time.sleep(_FAREWELL)
+            os._exit(1)  # the result has no recipient
+        self._queries.put(None)
+        time.sleep(EXIT_TIMEOUT)
         os._exit(0)
 
-    def _terminate(self, *_: object) -> None:
+    def _on_sigterm(self, *_: object) -> None:
         if not self._is_busy:
             os._exit(0)
-        self._is_told_to_stop = True
+        self._is_terminated = True
         raise SystemExit(128 + signal.SIGTERM)
 
-    def _answer(self, backends: Mapping[str, _Backend], ask: frames.RunQuery, flag: _Flag) -> bytes:
-        self._handler.run_id = ask.run_id
-        current_run_id.set(ask.run_id)
-        self._outbox.set_current_query(ask.number)
+    def _run_query(self, backends: Mapping[str, _Backend], message: protocol.RunQuery, flag: _CancelFlag) -> bytes:
+        self._log_handler.run_id = message.run_id
+        current_run_id.set(message.run_id)
+        self._writer.set_current_query(message.number)
+        context = _WorkerContext(self._writer, message.number, flag)
         try:
-            context = _WorkerContext(self._outbox, ask.number, flag)
-            value = backends[ask.backend].process_query(Query(**ask.query, _context=context))
-            return self._returned(value)
+            value = backends[message.backend].process_query(replace(message.query, _context=context))
+            return self._encode_result(value)
         except BackendError as error:
-            return codec.encode(frames.BackendFailed(str(error), isinstance(error, BackendUnavailable)))
-        except BaseException as error:  # noqa: BLE001 - whatever a stranger's code raises ends its run, not its worker
-            return codec.encode(frames.Crashed(_words(error), for_good=isinstance(error, MemoryError)))
+            return protocol.encode(protocol.BackendFailed(str(error), isinstance(error, BackendUnavailable)))
+        except BaseException as error:  # noqa: BLE001 - any exception of the backend ends only its run, not the worker
+            return protocol.encode(protocol.Crashed(_describe(error), is_fatal=isinstance(error, MemoryError)))
 
-    def _returned(self, value: object) -> bytes:
-        if isinstance(value, Answer):
-            raw, value = value.raw, _exactly(replace(value, raw=None))
-        elif isinstance(value, str):
-            raw = None
-        else:
-            kind = type(value).__name__
-            return codec.encode(frames.Crashed(f"process_query must return a string or an Answer, and returned {kind}"))
+    def _encode_result(self, value: object) -> bytes:
+        if (problem := find_problem(value)) is not None:
+            return protocol.encode(protocol.Crashed(problem))
+        raw = value.raw if isinstance(value, Answer) else None
+        # A subclass becomes a plain Answer.
+        answer: Any = Answer(**_fields_of(value) | {"raw": None}) if isinstance(value, Answer) else value
         try:
-            payload = codec.encode(frames.Result(value))
-        except codec.Unsendable as error:
-            return codec.encode(frames.Crashed(f"process_query returned an Answer that has {error} in it"))
-        if len(payload) > self._limit + _STRUCTURE_BYTES:
-            return codec.encode(frames.ResultTooLarge())
-        if raw is not None and isinstance(value, Answer):
-            whole = codec.encode(frames.Result(replace(value, raw=codec.plain(raw))))
-            return whole if len(whole) <= codec.largest(self._limit) else payload
-        return payload
+            payload = protocol.encode(protocol.Result(answer))
+            if isinstance(answer, Answer):
+                protocol.decode(payload)  # checks the nested values, so that the error is raised here
+        except (TypeError, ValueError, RecursionError) as error:
+            return protocol.encode(protocol.Crashed(f"process_query returned an Answer that cannot be sent: {error}"))
+        if len(payload) > self._max_answer_bytes + STRUCTURE_BYTES:
+            return protocol.encode(protocol.ResultTooLarge())
+        if raw is None:
+            return payload
+        whole = protocol.encode(protocol.Result(replace(answer, raw=protocol.to_json_like(raw))))
+        return whole if len(whole) <= protocol.max_frame_bytes(self._max_answer_bytes) else payload
 
 
-def _exactly(answer: Answer) -> Answer:
-    """Give an ``Answer`` of what may be a kind of its own."""
-    return Answer(**{field.name: getattr(answer, field.name) for field in fields(Answer)})
+def _fields_of(answer: Answer) -> dict[str, Any]:
+    return {field.name: getattr(answer, field.name) for field in fields(Answer)}
 
 
-def _words(error: BaseException) -> str:
-    """Say what was raised, with the lines that led there; not ours, that called it."""
+def _describe(error: BaseException) -> str:
+    """Return the exception with its traceback, without this module's own frame."""
     frame = error.__traceback__ and error.__traceback__.tb_next
     lines = "".join(traceback.format_exception(type(error), error, frame))
-    if len(lines) > _WORDS:
-        lines = f"{lines[: _WORDS // 2]}\n...\n{lines[-_WORDS // 2 :]}"
+    if len(lines) > MAX_DESCRIPTION_CHARACTERS:
+        lines = f"{lines[: MAX_DESCRIPTION_CHARACTERS // 2]}\n...\n{lines[-MAX_DESCRIPTION_CHARACTERS // 2 :]}"
     return f"process_query raised {type(error).__name__}\n{lines.rstrip()}"
 
 
-def _end_with(parent: int) -> None:
-    """Have this process killed when its server dies: also while it holds the interpreter lock."""
-    with suppress(OSError, AttributeError):  # not every system can do it; the thread that listens is left
+def _die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its server dies, even while code holds the interpreter lock."""
+    with suppress(OSError, AttributeError):  # Linux only; elsewhere the reading thread notices
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
     if os.getppid() != parent:  # it died before
         os._exit(1)
 
 
-def _log_to(handler: Handler, level: int) -> None:
-    logger = logging.getLogger("persona_stream")
-    logger.handlers, logger.propagate = [handler], False
-    logger.setLevel(level)
-
-
-def _make(hello: frames.Init) -> Any:
-    """Make the backends.
+def _create_backends(factory: bytes) -> Any:
+    """Create the backends.
 
     Raises:
-        ConfigurationError: they cannot be made.
+        ConfigurationError: one of them cannot be created.
     """
     try:
-        return pickle.loads(hello.make)()  # nosec B301 # noqa: S301 - it is from the server that started this process
+        create: Callable[[], Any] = pickle.loads(factory)  # nosec B301 # noqa: S301 - from the server that spawned this process
+        return create()
     except ConfigurationError:
         raise
-    # What is imported is a stranger's, and it may call sys.exit, which is no Exception.
+    # The imported module may call sys.exit, which is no Exception.
     except BaseException as error:
         raise ConfigurationError("".join(traceback.format_exception(error))) from error
 
 
 def main(fd: int, parent: int) -> None:
-    """Be a worker of a server.
+    """Run a worker.
 
     Args:
-        fd: of the connection to it.
-        parent: its process.
+        fd: the file descriptor of the connection to the server.
+        parent: the process id of the server.
     """
-    _end_with(parent)
-    os.closerange(fd + 1, _FILES)  # what others in the server let pass to children, such as a listening socket
+    _die_with_parent(parent)
+    os.closerange(fd + 1, MAX_FILES)  # inheritable files of the server, such as its listening socket
     os.set_inheritable(fd, False)
     connection = socket.socket(fileno=fd)
-    connection.setblocking(True)  # as gevent has it on the other side, a wait is an error here
-    greeting = codec.receive(connection)
-    if greeting is None:
+    connection.setblocking(True)  # gevent has made the other end, and so this one, non-blocking
+    payload = protocol.receive(connection)
+    init = None if payload is None else protocol.decode(payload)
+    if not isinstance(init, protocol.Init):
         return
-    hello: frames.Init = codec.decode(greeting)
-    sys.path[:] = hello.paths
-    outbox = MessageWriter(connection, hello.limit)
-    handler = Handler(outbox)
-    _log_to(handler, hello.log_level)
+    sys.path[:] = init.paths
+    writer = MessageWriter(connection, init.max_answer_bytes)
+    log_handler = LogHandler(writer)
+    logger = logging.getLogger("persona_stream")
+    logger.handlers = [log_handler]
+    logger.propagate = False
+    logger.setLevel(init.log_level)
     try:
-        backends = _make(hello)
+        backends = _create_backends(init.factory)
     except ConfigurationError as error:
-        outbox.send(frames.StartFailed(str(error)))
+        writer.send(protocol.StartFailed(str(error)))
         return
-    if not logging.root.handlers:  # who has set up a log of their own has it as elsewhere
-        logging.root.addHandler(handler)
+    if not logging.root.handlers:  # the backend may have configured logging
+        logging.root.addHandler(log_handler)
     with suppress(OSError):  # the server is gone
-        _Worker(connection, outbox, handler, hello.limit).serve(backends)
+        _Worker(connection, writer, log_handler, init.max_answer_bytes).run(backends)

@@ -1,7 +1,8 @@
-"""Functions that worker processes run: each does what its message says, some of it the worst that code can do."""
+"""Backend functions for the tests of executors: each does what its message says, some of it harmful."""
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import logging
 import os
@@ -18,73 +19,73 @@ from typing import Any
 from persona_stream import Answer, BackendError, BackendUnavailable, Query, ToolCall, Usage
 from persona_stream.core.query import UpstreamCall
 
-_FOR_EVER = 60  # seconds: longer than any test waits
+LONG = 60  # seconds: longer than any test waits
 
 
 class Name(str):
-    """Be a kind of text that is nobody's but ours."""
+    """String subclass that only this module has."""
 
 
 @dataclass(frozen=True)
 class MyAnswer(Answer):
-    """Be a kind of answer."""
+    """Answer subclass that only this module has."""
 
 
 def echo(rest: str, query: Query) -> str:
-    """Say what was asked, and what came with it."""
+    """Return the message, the user name and the parameters."""
     return f"{rest} {query.username} {dict(query.parameters)}"
 
 
 def pid(rest: str, query: Query) -> str:
-    """Say in which process this runs."""
+    """Return the id of the process."""
     return str(os.getpid())
 
 
 def crash(rest: str, query: Query) -> str:
-    """Read what is nowhere."""
+    """Crash with a segmentation fault."""
     ctypes.string_at(0)
     return "still there"
 
 
 def leave(rest: str, query: Query) -> str:
-    """End the process without a word."""
+    """Exit the process at once."""
     os._exit(int(rest))
 
 
 def hoard(rest: str, query: Query) -> str:
-    """Take more memory than there is."""
+    """Allocate more memory than is allowed."""
     resource.setrlimit(resource.RLIMIT_AS, (2**29, resource.getrlimit(resource.RLIMIT_AS)[1]))
     return "x" * 2**31
 
 
 def spin(rest: str, query: Query) -> str:
-    """Compute for ever."""
+    """Compute without end."""
     while True:
         sum(range(1000))
 
 
 def clean(rest: str, query: Query) -> str:
-    """Wait for ever, and clean up."""
+    """Wait, and write a file in ``finally``."""
     try:
-        time.sleep(_FOR_EVER)
+        time.sleep(LONG)
     finally:
         Path(rest).write_text("cleaned")
     return ""
 
 
 def deaf(rest: str, query: Query) -> str:
-    """Hold out against what Python can hold out against."""
+    """Ignore every exception, SIGTERM's too."""
     Path(rest).write_text(str(os.getpid()))
     while True:
         try:
-            time.sleep(_FOR_EVER)
-        except BaseException:  # noqa: BLE001 - that is what it is for
+            time.sleep(LONG)
+        except BaseException:  # noqa: BLE001 - the purpose of this function
             continue
 
 
 def parent(rest: str, query: Query) -> str:
-    """Start a process, and wait for it."""
-    child = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({_FOR_EVER})"])
+    """Start a process and wait for it."""
+    child = subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({LONG})"])
     Path(rest).write_text(str(child.pid))
     child.wait()
     return ""
@@ -97,12 +98,12 @@ def nap(rest: str, query: Query) -> str:
 
 
 def cooperate(rest: str, query: Query) -> str:
-    """Sleep until nobody waits."""
-    return "Nobody waits." if query.cancelled.wait(60) else "Slept."
+    """Sleep until the query is cancelled."""
+    return "Cancelled." if query.cancelled.wait(60) else "Slept."
 
 
 def tell(rest: str, query: Query) -> Answer:
-    """Tell everything that can be told, in an order."""
+    """Send one of each notification."""
     query.report("Reading", 0.5)
     query.send_reasoning("Hm")
     query.send_reasoning(".")
@@ -118,26 +119,42 @@ def tell(rest: str, query: Query) -> Answer:
 
 
 def flood(rest: str, query: Query) -> str:
-    """Tell a lot of little, and fast."""
+    """Send many small parts at once."""
     for number in range(int(rest)):
         query.report(f"Page {number}", None)
         query.send(f"{number} ")
     return "end"
 
 
+def thread(rest: str, query: Query) -> str:
+    """Send from a native thread."""
+    is_sent: list[bool] = []
+
+    def send() -> None:
+        query.send("from a thread")
+        is_sent.append(True)
+
+    monkey: Any = sys.modules.get("gevent.monkey")
+    start = monkey.get_original("_thread", "start_new_thread") if monkey else _thread.start_new_thread
+    start(send, ())
+    while not is_sent:
+        time.sleep(0.01)
+    return ""
+
+
 def outlive(rest: str, query: Query) -> str:
-    """Leave a thread that tells for the query that is over."""
+    """Leave a thread that sends after the query has ended."""
 
     def go_on() -> None:
-        time.sleep(0.3)  # until the query is over, which nothing tells this thread
-        query.send("from the grave")
+        time.sleep(0.3)  # until the query has ended
+        query.send("too late")
 
     threading.Thread(target=go_on).start()
     return "over"
 
 
 def whole(rest: str, query: Query) -> Answer:
-    """Give an answer with everything in it, of kinds of our own."""
+    """Return an answer with every field, of subclasses."""
     return MyAnswer(
         Name("text"),
         reasoning="why",
@@ -148,14 +165,19 @@ def whole(rest: str, query: Query) -> Answer:
     )
 
 
+def nested(rest: str, query: Query) -> Answer:
+    """Return an answer whose nested values have the wrong type."""
+    return Answer("text", usage=Usage(input_tokens="many", output_tokens=2))  # type: ignore[arg-type]
+
+
 def foreign(rest: str, query: Query) -> object:
-    """Give what is no answer."""
-    locked = Answer(threading.Lock())  # type: ignore[arg-type] # no text, and nothing that another process could have
+    """Return a value that is no valid answer."""
+    locked = Answer(threading.Lock())  # type: ignore[arg-type] # not a string, and not serialisable
     return {"lambda": lambda: 1, "none": None, "answer": locked}[rest]
 
 
 def large(rest: str, query: Query) -> str:
-    """Give a large answer."""
+    """Return a large answer."""
     return "x" * int(rest)
 
 
@@ -166,10 +188,10 @@ def send_large(rest: str, query: Query) -> str:
 
 
 def fail(rest: str, query: Query) -> str:
-    """Raise."""
+    """Raise an exception."""
     errors: Mapping[str, BaseException] = {
         "deliberate": BackendError("The library is closed."),
-        "unavailable": BackendUnavailable("Nobody is there."),
+        "unavailable": BackendUnavailable("Closed for the night."),
         "mistake": ValueError("a secret detail"),
         "exit": SystemExit(3),
         "circle": RecursionError(),
@@ -178,7 +200,7 @@ def fail(rest: str, query: Query) -> str:
 
 
 def log(rest: str, query: Query) -> str:
-    """Log, and print."""
+    """Write to the log, and print."""
     logging.getLogger("my.bot").warning("a line of %s", "mine")
     logging.getLogger("persona_stream.backends").info("a line of theirs")
     thread = threading.Thread(target=logging.getLogger("my.bot").error, args=("from a thread",))
@@ -191,35 +213,18 @@ def log(rest: str, query: Query) -> str:
 _BY_NAME: Mapping[str, Callable[[str, Query], Any]] = {
     function.__name__: function
     for function in (
-        *(
-            echo,
-            pid,
-            crash,
-            leave,
-            hoard,
-            spin,
-            clean,
-            deaf,
-            parent,
-            nap,
-            cooperate,
-            tell,
-            flood,
-            outlive,
-            whole,
-            foreign,
-        ),
-        *(large, send_large, fail, log),
+        *(echo, pid, crash, leave, hoard, spin, clean, deaf, parent, nap, cooperate, tell, flood, thread, outlive),
+        *(whole, nested, foreign, large, send_large, fail, log),
     )
 }
 
 
 def ask(query: Query) -> object:
-    """Do what the message says."""
+    """Call the function that the message names."""
     name, _, rest = query.message.partition(" ")
     return _BY_NAME[name](rest, query)
 
 
 def count(message: str) -> Iterator[str]:
-    """Generate."""
+    """Generate the words of the message."""
     yield from message.split()

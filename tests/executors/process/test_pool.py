@@ -15,17 +15,17 @@ from types import MappingProxyType
 
 import gevent
 import pytest
-from gevent.event import AsyncResult
 
-from persona_stream import Answer, BackendError, BackendUnavailable, Query, ToolCall, Usage
+from persona_stream import Answer, BackendUnavailable, Query, ToolCall, Usage
 from persona_stream.backends.base import Backend
 from persona_stream.backends.factory import build_backends
-from persona_stream.core.query import UpstreamCall
-from persona_stream.executors.base import AnswerTooLarge, Raised, Returned, Task, TaskResult, WorkerError
+from persona_stream.core.result import AnswerTooLarge, Returned, WorkerError
+from persona_stream.executors.base import Task
 from persona_stream.executors.process.pool import ProcessPool, pool_sizes
 from persona_stream.personas.persona import bundled_personas
 from persona_stream.settings.schema import Settings
-from tests.fakes import query_with
+from tests.executors.contract import ExecutorContract
+from tests.executors.recording import RecordingCallbacks, importable, submit
 from tests.polling import wait_for
 from tests.server_process import ROOT
 
@@ -33,48 +33,45 @@ ASK = "tests.executors.process.sample_backends:ask"
 
 
 class Pool:
-    """An executor and its backend, and what is told of what it does."""
+    """Process pool with one backend.
+
+    Attributes:
+        callbacks: those of the latest query.
+    """
 
     def __init__(
-        self, backend: str = ASK, *, most: int = 2, ready: int = 0, asked: int = 100, idle: float = 60
+        self, backend: str = ASK, *, capacity: int = 2, ready: int = 0, max_tasks: int = 100, idle_timeout: float = 60
     ) -> None:
-        make = partial(build_backends, Settings(backend=backend), None)
         self.executor = ProcessPool(
-            make, most=most, ready=ready, max_answer_bytes=100_000, max_tasks_per_process=asked, idle_timeout=idle
+            partial(build_backends, Settings(backend=backend), None),
+            capacity=capacity,
+            ready=ready,
+            max_answer_bytes=100_000,
+            max_tasks_per_process=max_tasks,
+            idle_timeout=idle_timeout,
         )
-        self.backend = self.executor.backend("default", Backend("b", lambda query: None))
-        self.told: list[object] = []
+        self.backend = importable(backend)
+        self.callbacks = RecordingCallbacks()
 
-    def query(self, message: str, **more: object) -> Query:
-        return query_with(
-            Query(username="ada", message=message, **more),
-            on_progress=lambda message, fraction: self.told.append((message, fraction)),
-            on_text=self.told.append,
-            on_reasoning=lambda text: self.told.append(("reasoning", text)),
-            on_upstream_call=self.told.append,
-        )
+    def start(self, message: str, **fields: object) -> tuple[Task, RecordingCallbacks]:
+        """Submit a query."""
+        return submit(self.executor, self.backend, Query(username="ada", message=message, **fields))
 
-    def ask(self, message: str, **more: object) -> object:
-        """Ask, and wait for what comes of it."""
-        try:
-            return self.backend.process_query(self.query(message, **more))
-        except (BackendError, WorkerError) as error:
-            return error
+    def ask(self, message: str, **fields: object) -> object:
+        """Submit a query, and return its value or its exception."""
+        _, self.callbacks = self.start(message, **fields)
+        result = self.callbacks.released.get(timeout=60)
+        return result.value if isinstance(result, Returned) else result.error
 
-    def start(self, message: str) -> tuple[Task, AsyncResult, AsyncResult]:
-        """Ask, and give the work, its outcome and its release."""
-        outcome: AsyncResult[TaskResult] = AsyncResult()
-        released: AsyncResult[bool] = AsyncResult()
-        query = self.query(message)
-        work = self.executor.start(
-            lambda: self.backend.process_query(query), outcome.set, lambda: released.set(not outcome.ready())
-        )
-        return work, outcome, released
+    @property
+    def texts(self) -> list[str]:
+        """The parts that the latest query sent."""
+        return self.callbacks.of("text")
 
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Pool]:
-    """One for tests that end nothing."""
+    """A pool for tests that end no process."""
     pool = Pool()
     yield pool
     pool.executor.close()
@@ -82,8 +79,17 @@ def shared() -> Iterator[Pool]:
 
 @pytest.fixture
 def pool(shared: Pool) -> Pool:
-    shared.told.clear()
     return shared
+
+
+class TestContract(ExecutorContract):
+    @pytest.fixture
+    def executor(self, shared: Pool) -> ProcessPool:
+        return shared.executor
+
+    @pytest.fixture
+    def backend(self, shared: Pool) -> Backend:
+        return shared.backend
 
 
 def is_alive(pid: int) -> bool:
@@ -110,17 +116,17 @@ def test_a_query_goes_there_and_an_answer_comes_back(pool: Pool):
 def test_everything_that_is_told_comes_in_order(pool: Pool):
     """Before the answer; in batches, as few as may be; a pair of surrogates stays whole."""
     assert pool.ask("tell") == Answer("end.")
-    assert "".join(each for each in pool.told if isinstance(each, str)) == "One half \ud83d\ude00 "
-    assert "".join(each[1] for each in pool.told if isinstance(each, tuple) and each[0] == "reasoning") == "Hm."
-    assert ("Reading", 0.5) in pool.told
-    assert [each.request for each in pool.told if isinstance(each, UpstreamCall)] == [{"a": [1, 2]}]
+    assert "".join(pool.texts) == "One half \ud83d\ude00 "
+    assert "".join(pool.callbacks.of("reasoning")) == "Hm."
+    assert pool.callbacks.of("progress") == [("Reading", 0.5)]
+    assert [call.request for call in pool.callbacks.of("upstream")] == [{"a": [1, 2]}]
 
 
 def test_who_talks_fast_is_heard_twenty_times_a_second(pool: Pool):
     """Whatever it says, the server is not kept busy by it."""
     began = time.monotonic()
     assert pool.ask("flood 5000") == "end"
-    texts = [each for each in pool.told if isinstance(each, str)]
+    texts = pool.texts
     assert "".join(texts) == "".join(f"{number} " for number in range(5000))
     assert len(texts) <= 3 + 20 * (time.monotonic() - began)
 
@@ -130,7 +136,7 @@ def test_a_thread_that_lives_on_tells_nobody(pool: Pool):
     assert pool.ask("outlive") == "over"
     assert pool.ask("flood 1") == "end"
     gevent.sleep(0.5)  # longer than that thread waits
-    assert [each for each in pool.told if isinstance(each, str)] == ["0 "]
+    assert pool.texts == ["0 "]
 
 
 def test_an_answer_comes_whole(pool: Pool):
@@ -148,12 +154,19 @@ def test_an_answer_comes_whole(pool: Pool):
     assert answer.raw == {"of": "'ours'", "object": "<class 'object'>"}
 
 
+def test_an_answer_with_invalid_nested_values_fails_in_the_worker(pool: Pool):
+    """The schema is checked on both sides."""
+    error = pool.ask("nested")
+    assert isinstance(error, WorkerError)
+    assert str(error).startswith("process_query returned an Answer that cannot be sent: Expected `int`, got `str`")
+
+
 @pytest.mark.parametrize(
     ("what", "said"),
     [
         ("lambda", "process_query must return a string or an Answer, and returned function"),
         ("none", "process_query must return a string or an Answer, and returned NoneType"),
-        ("answer", "process_query returned an Answer that has an object of _thread.lock in it"),
+        ("answer", "the text of an Answer must be a str, and was a lock"),
     ],
 )
 def test_what_is_no_answer_stays_there(pool: Pool, what: str, said: str):
@@ -203,7 +216,7 @@ def test_a_process_that_dies_fails_its_query_alone(message: str, fate: str):
     pool = Pool()
     beside = gevent.spawn(pool.ask, "flood 20000")
     gevent.sleep(0)  # so that it begins first
-    assert str(pool.ask(message)) == f"the process of process_query ended while it was at work: {fate}"
+    assert str(pool.ask(message)) == f"worker process ended while it ran a query: {fate}"
     assert pool.ask("echo on") == "on ada {}"
     assert beside.get(timeout=30) == "end"
     pool.executor.close()
@@ -220,7 +233,7 @@ def test_a_process_without_memory_is_replaced():
 
 def test_a_process_is_replaced_after_so_many_queries():
     """So what leaks is given back; the one that is worn leaves by itself."""
-    pool = Pool(asked=2)
+    pool = Pool(max_tasks=2)
     pids = [int(str(pool.ask("pid"))) for _ in range(4)]
     assert pids[0] == pids[1] != pids[2] == pids[3]
     wait_for(lambda: not is_alive(pids[0]), 5.0, sleep=gevent.sleep)
@@ -230,15 +243,14 @@ def test_a_process_is_replaced_after_so_many_queries():
 @pytest.mark.parametrize("message", ["spin", "deaf"])
 def test_what_computes_for_ever_is_killed(message: str, tmp_path: Path):
     """Within a second: its place is free then, and it has no outcome."""
-    pool = Pool(most=1)
+    pool = Pool(capacity=1)
     pid = int(str(pool.ask("pid")))
-    work, outcome, released = pool.start(f"{message} {tmp_path / 'pid'}")
+    task, callbacks = pool.start(f"{message} {tmp_path / 'pid'}")
     gevent.sleep(0.3)  # until it is at it
     began = time.monotonic()
-    assert work.cancel()
-    assert released.get(timeout=10) is True
+    assert task.cancel()
+    assert callbacks.released.get(timeout=10) is None
     assert time.monotonic() - began < 3.0
-    assert not outcome.ready()
     assert not is_alive(pid)
     assert pool.ask("echo on") == "on ada {}"
     pool.executor.close()
@@ -246,37 +258,36 @@ def test_what_computes_for_ever_is_killed(message: str, tmp_path: Path):
 
 def test_code_that_cooperates_keeps_its_process():
     """What took long to load is not loaded again."""
-    pool = Pool(most=1)
+    pool = Pool(capacity=1)
     pid = pool.ask("pid")
-    work, outcome, released = pool.start("cooperate")
+    task, callbacks = pool.start("cooperate")
     gevent.sleep(0.2)  # until it sleeps
-    work.cancel()
-    assert released.get(timeout=10) is True
-    assert not outcome.ready()
+    task.cancel()
+    assert callbacks.released.get(timeout=10) is None
     assert pool.ask("pid") == pid
     pool.executor.close()
 
 
 def test_who_is_killed_may_clean_up(tmp_path: Path):
     """``finally`` is done, as in a greenlet."""
-    pool = Pool(most=1)
-    work, _, released = pool.start(f"clean {tmp_path / 'file'}")
+    pool = Pool(capacity=1)
+    task, callbacks = pool.start(f"clean {tmp_path / 'file'}")
     wait_for(lambda: any(each.is_ready for each in pool.executor._all), sleep=gevent.sleep)
     gevent.sleep(0.3)  # until it waits
-    work.cancel()
-    released.get(timeout=10)
+    task.cancel()
+    callbacks.released.get(timeout=10)
     assert (tmp_path / "file").read_text() == "cleaned"
     pool.executor.close()
 
 
 def test_what_a_process_has_started_ends_with_it(tmp_path: Path):
     """Also when it is killed."""
-    pool = Pool(most=1)
-    work, _, released = pool.start(f"parent {tmp_path / 'pid'}")
+    pool = Pool(capacity=1)
+    task, callbacks = pool.start(f"parent {tmp_path / 'pid'}")
     child = wait_for_file(tmp_path / "pid")
     assert is_alive(child)
-    work.cancel()
-    released.get(timeout=10)
+    task.cancel()
+    callbacks.released.get(timeout=10)
     wait_for(lambda: not is_alive(child), 5.0, sleep=gevent.sleep)
     pool.executor.close()
 
@@ -286,15 +297,15 @@ def test_a_process_killed_from_outside_is_said_and_replaced(caplog: pytest.LogCa
     pool = Pool(ready=1)
     pid = int(str(pool.ask("pid")))
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: "ended while it was idle: killed by SIGKILL" in caplog.text, sleep=gevent.sleep)
+    wait_for(lambda: "ended while idle: killed by SIGKILL" in caplog.text, sleep=gevent.sleep)
     assert pool.ask("pid") != str(pid)
     pool.executor.close()
 
 
 def test_so_many_are_ready_and_closing_ends_them_all():
     """No query waits for a process to start, as long as one is idle."""
-    pool = Pool(most=3, ready=2)
-    pool.executor.prepare()
+    pool = Pool(capacity=3, ready=2)
+    pool.executor.warm_up()
     wait_for(lambda: sum(each.is_ready for each in pool.executor._all) == 2, sleep=gevent.sleep)
     pids = [each.pid for each in pool.executor._all]
     assert int(str(pool.ask("pid"))) in pids
@@ -308,13 +319,13 @@ def test_a_backend_that_cannot_be_made_there_fails_its_queries(tmp_path: Path, m
     (tmp_path / "only_here.py").write_text(f"import os\nassert os.getpid() == {os.getpid()}\ndef ask(message): ...\n")
     pool = Pool("only_here:ask", ready=2)
     said = str(pool.ask("Hi"))
-    assert said.startswith("the process of process_query could not begin (the module only_here could not be imported")
+    assert said.startswith("worker process failed to start (the module only_here could not be imported")
     wait_for(lambda: not pool.executor._all, sleep=gevent.sleep)
 
 
 def test_few_begin_at_once():
     """Each computes when it does, and a rush must not stop what streams."""
-    pool = Pool(most=4, ready=1)
+    pool = Pool(capacity=4, ready=1)
     asked = [gevent.spawn(pool.ask, "nap 0.1") for _ in range(4)]
     most = 0
     while not all(each.ready() for each in asked):
@@ -329,17 +340,19 @@ def test_generators_tell_as_they_do_elsewhere():
     """Each text as it comes."""
     pool = Pool("tests.executors.process.sample_backends:count")
     assert pool.ask("one two") == ""
-    assert "".join(map(str, pool.told)) == "onetwo"
+    assert "".join(pool.texts) == "onetwo"
     pool.executor.close()
 
 
-def test_what_ships_can_run_there():
+def test_bundled_backends_can_run_in_a_process():
     """The demo, with its personas."""
-    make = partial(build_backends, Settings(demo_seconds=0.0), bundled_personas())
-    executor = ProcessPool(make, most=1, ready=0, max_answer_bytes=100_000)
-    demo = executor.backend("default", Backend("demo", lambda query: None))
-    answer = demo.process_query(Query(username="AdaLovelace", message="Hi", locale="en"))
-    assert isinstance(answer, str | Answer)
+    create = partial(build_backends, Settings(demo_seconds=0.0), bundled_personas())
+    executor = ProcessPool(create, capacity=1, ready=0, max_answer_bytes=100_000)
+    query = Query(username="AdaLovelace", message="Hi", locale="en")
+    _, callbacks = submit(executor, importable("demo"), query)
+    result = callbacks.released.get(timeout=20)
+    assert isinstance(result, Returned)
+    assert isinstance(result.value, str | Answer)
     executor.close()
 
 
@@ -348,8 +361,8 @@ def test_processes_end_when_their_server_is_killed(tmp_path: Path):
     (tmp_path / "server.py").write_text(
         "import gevent\n"
         "from tests.executors.process.test_pool import Pool\n"
-        "pool = Pool(most=3, ready=3)\n"
-        "pool.executor.prepare()\n"
+        "pool = Pool(capacity=3, ready=3)\n"
+        "pool.executor.warm_up()\n"
         "print(pool.ask('pid'), flush=True)\n"
         "gevent.spawn(pool.ask, 'spin')\n"
         "gevent.sleep(1)  # until it computes\n"
@@ -379,7 +392,7 @@ def test_who_says_nothing_gets_as_many_as_the_machine_can_use():
 
 def test_those_that_a_rush_has_left_are_let_go():
     """Down to those that are kept ready."""
-    pool = Pool(most=3, ready=1, idle=0.3)
+    pool = Pool(capacity=3, ready=1, idle_timeout=0.3)
     asked = [gevent.spawn(pool.ask, "nap 4") for _ in range(3)]
     wait_for(lambda: sum(each.is_ready for each in pool.executor._all) == 3, sleep=gevent.sleep)
     pids = [each.pid for each in pool.executor._all]
@@ -387,19 +400,3 @@ def test_those_that_a_rush_has_left_are_let_go():
     wait_for(lambda: sum(map(is_alive, pids)) == 1, sleep=gevent.sleep)
     assert int(str(pool.ask("pid"))) in pids
     pool.executor.close()
-
-
-def test_it_keeps_the_contract_of_executors():
-    """What is not asked of a process has a greenlet, as the waiting for one has."""
-    pool = Pool()
-    outcome: AsyncResult[TaskResult] = AsyncResult()
-    pool.executor.start(lambda: "Hello", outcome.set, lambda: None)
-    assert outcome.get(timeout=5) == Returned("Hello")
-    error = ValueError()
-
-    def fail() -> None:
-        raise error
-
-    outcome = AsyncResult()
-    pool.executor.start(fail, outcome.set, lambda: None)
-    assert outcome.get(timeout=5) == Raised(error)

@@ -30,4 +30,4 @@ def test_a_status_that_somebody_else_has_taken_is_not_made_up(child: Subprocess)
     """As a library does that waits for any child."""
     wait_for(lambda: os.waitpid(child.pid, os.WNOHANG)[0] == child.pid)
     child.wait()
-    assert (child.code, child.exit_reason) == (None, "nobody can tell how")
+    assert (child.code, child.exit_reason) == (None, "exit status unknown")

@@ -1,4 +1,4 @@
-"""What passes between server and worker: our own types, and nothing that could do something."""
+"""Tests of the messages between the server and its worker processes."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from collections import OrderedDict
 from enum import StrEnum
 from types import MappingProxyType
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream import Answer, Image, Query, Tool, ToolCall, ToolChoice, Turn, Usage
 from persona_stream.core.content import ProviderFields
-from persona_stream.core.query import Principal, UpstreamCall
+from persona_stream.core.query import NO_CONTEXT, Principal, UpstreamCall
 from persona_stream.executors.process.protocol import (
     Crashed,
+    FrameTooLarge,
+    Message,
     Notifications,
-    Oversized,
     Report,
     Result,
     RunQuery,
     Text,
-    Unsendable,
+    Upstream,
     decode,
     encode,
-    framed,
-    of_query,
-    plain,
     receive,
+    to_frame,
+    to_json_like,
 )
 from persona_stream.personas.persona import KnowledgeItem, Persona
 
@@ -47,81 +48,127 @@ QUERY = Query(
     parameters=MappingProxyType({"stop": ("a", "b"), "temperature": 0.5}),
     principal=Principal("alice", frozenset({"chat"})),
 )
+INT64 = st.integers(-(2**63), 2**64 - 1)
+TEXT = st.text(alphabet=st.characters(codec="utf-8"))
 
 
 class Colour(StrEnum):
-    """Be a text that says something else when it is made one."""
+    """String with another representation."""
 
     RED = "red"
 
 
-def back(message: object) -> object:
-    """Write a message, and read it."""
-    return decode(encode(message))
+class Name(str):
+    """String subclass."""
 
 
-def test_a_query_arrives_as_it_was():
-    """But for what lives here: that is made anew over there."""
-    asked = back(RunQuery(1, "default", "run", of_query(QUERY)))
-    assert isinstance(asked, RunQuery)
-    assert Query(**asked.query) == QUERY
+class Share(float):
+    """Float subclass, as numpy has one."""
 
 
-@given(st.text(alphabet=st.characters(codec=None)), st.floats(allow_nan=False), st.integers())
-def test_what_comes_back_is_what_was_said(text: str, fraction: float, number: int):
-    """Every character, halves of pairs too."""
-    upstream = UpstreamCall(provider="p", model="m", url="u", request={text: [number]}, began_at=fraction, seconds=0.0)
+def raw(value: object) -> object:
+    """Return the raw form of an answer after encoding and decoding."""
+    message = decode(encode(Result(Answer("text", raw=value))))
+    assert isinstance(message, Result)
+    assert isinstance(message.answer, Answer)
+    return message.answer.raw
+
+
+def test_a_query_arrives_unchanged_without_its_context():
+    """The worker binds its own context."""
+    message = decode(encode(RunQuery(1, "default", "run", QUERY)))
+    assert isinstance(message, RunQuery)
+    assert message.query == QUERY
+    assert type(message.query.history[0]) is Turn
+    assert message.query._context is NO_CONTEXT
+
+
+@given(TEXT, st.floats(allow_nan=False), INT64)
+def test_decoding_inverts_encoding(text: str, fraction: float, number: int):
+    """For every character that UTF-8 has, and every integer of 64 bits."""
+    call = UpstreamCall(provider="p", model="m", url="u", request={text: [number]}, began_at=fraction, seconds=0.0)
     answer = Answer(
         text, text, Usage(input_tokens=number, output_tokens=1), extras=ProviderFields("openai", {"a": text})
     )
-    for message in (
-        Notifications(number, (Text(text), Report(text, fraction), upstream)),
+    messages: list[Message] = [
+        Notifications(number, (Text(text.encode()), Report(text, fraction), Upstream(call))),
         Result(text),
         Result(answer),
-        Crashed(text, for_good=True),
-    ):
-        assert back(message) == message
+        Crashed(text, is_fatal=True),
+    ]
+    assert [decode(encode(message)) for message in messages] == messages
 
 
-def test_what_is_a_kind_of_something_plain_becomes_that():
-    """So no class of a stranger's is needed here."""
-    found = back([Colour.RED, OrderedDict(a=1), True])
-    assert found == ["red", {"a": 1}, True]
-    assert [type(each) for each in found] == [str, dict, bool]
+@given(st.text(alphabet=st.characters(codec=None)))
+def test_lone_surrogates_are_replaced(text: str):
+    """As in the journal. A part of an answer keeps them, for the other half may follow."""
+    message = decode(encode(Result(text)))
+    assert isinstance(message, Result)
+    assert message.answer == "".join("\ufffd" if "\ud800" <= each <= "\udfff" else each for each in text) or (
+        "\0" in text and message.answer == text.replace("\0", "\ufffd")
+    )
+    data = text.encode("utf-8", "surrogatepass")
+    assert decode(encode(Notifications(1, (Text(data),)))) == Notifications(1, (Text(data),))
+
+
+def test_integers_of_more_than_64_bits_become_floats():
+    """As most readers of JSON have them."""
+    assert raw({"large": 2**70, "small": -(2**70), "fits": 2**63}) == {
+        "large": float(2**70),
+        "small": -float(2**70),
+        "fits": 2**63,
+    }
+
+
+def test_subclasses_of_plain_types_become_plain():
+    """So no class of the backend is needed in the server."""
+    found = raw([Colour.RED, OrderedDict(a=1), True, Name("x"), Share(0.5)])
+    assert found == ["red", {"a": 1}, True, "x", 0.5]
+    assert [type(each) for each in found] == [str, dict, bool, str, float]
 
 
 @pytest.mark.parametrize("value", [object(), print, Colour, lambda: 1, pytest])
-def test_what_is_neither_ours_nor_plain_is_refused(value: object):
-    """By who writes it."""
-    with pytest.raises(Unsendable):
-        encode([value])
+def test_other_values_are_refused_when_they_are_encoded(value: object):
+    """The error names the type."""
+    with pytest.raises(TypeError, match="an object of "):
+        raw([value])
 
 
-@pytest.mark.parametrize("value", [print, OrderedDict(), pickle.Unpickler])
-def test_what_was_written_by_others_is_refused_too(value: object):
-    """By who reads it: nothing is imported, built or called."""
-    with pytest.raises(pickle.UnpicklingError, match="does not belong into a frame"):
-        decode(pickle.dumps(value))
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pickle.dumps(print),
+        b"",
+        msgspec.msgpack.encode(["Unknown"]),
+        msgspec.msgpack.encode(["Result", 3]),
+        msgspec.msgpack.encode(["Result", {"text": "x", "usage": {"input_tokens": "y", "output_tokens": 1}}]),
+        encode(Result("text"))[:-1],
+    ],
+)
+def test_other_payloads_are_refused_when_they_are_decoded(payload: bytes):
+    """Nothing is imported, built or called."""
+    with pytest.raises(msgspec.DecodeError):
+        decode(payload)
 
 
-def test_frames_come_one_after_the_other_and_have_a_limit():
-    """An end in the middle of one is an end."""
+def test_frames_follow_each_other_and_have_a_limit():
+    """An end in the middle of a frame is the end of the connection."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        theirs.sendall(framed(b"one") + framed(b"") + framed(b"three") + framed(b"x" * 50))
+        theirs.sendall(to_frame(b"one") + to_frame(b"") + to_frame(b"three") + to_frame(b"x" * 50))
         assert [receive(ours, 50), receive(ours, 0), receive(ours, 5)] == [b"one", b"", b"three"]
-        with pytest.raises(Oversized, match="50 bytes"):
+        with pytest.raises(FrameTooLarge, match="50 bytes"):
             receive(ours, 49)
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
-            theirs.sendall(framed(b"half of it")[:8])
+            theirs.sendall(to_frame(b"half of it")[:8])
         assert receive(ours) is None
 
 
-def test_what_json_cannot_say_is_said_as_in_the_request_log():
-    """And a circle is nothing."""
-    circle: list[object] = []
-    circle.append(circle)
-    assert plain({"a": (1, b"x"), "b": object}) == {"a": (1, "eA=="), "b": "<class 'object'>"}
-    assert plain(circle) is None
+def test_values_without_a_json_form_are_represented_as_in_the_request_log():
+    """A cycle has none."""
+    cycle: list[object] = []
+    cycle.append(cycle)
+    assert to_json_like({"a": (1, b"x"), "b": object}) == {"a": (1, "eA=="), "b": "<class 'object'>"}
+    assert to_json_like(cycle) is None

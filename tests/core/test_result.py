@@ -7,9 +7,8 @@ import pytest
 from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.facts import Answered, Failed, ReasoningDelta
 from persona_stream.core.query import Answer, Usage
+from persona_stream.core.result import Raised, Returned, to_final_facts
 from persona_stream.errors import BackendError
-from persona_stream.executors.base import Raised, Returned
-from persona_stream.runs.result import to_final_facts
 
 LIMIT = 100
 CALL = ToolCall("call_1", "weather", '{"city":"Wien"}')

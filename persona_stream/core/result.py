@@ -1,0 +1,143 @@
+"""Outcome of ``process_query`` and its conversion to the final facts of a run.
+
+Pure, so that a worker on another machine can use it too. The log receives the details that clients must not see.
+"""
+
+from __future__ import annotations
+
+import logging
+from types import NoneType
+from typing import get_args
+
+import msgspec
+from msgspec import Struct
+
+from persona_stream.core.content import ProviderFields, ToolCall, replace_unencodable
+from persona_stream.core.facts import Answered, Failed, ReasoningDelta
+from persona_stream.core.query import Answer, Finish, Usage
+from persona_stream.errors import BackendError
+
+logger = logging.getLogger("persona_stream.runs")
+
+
+class Returned(Struct, frozen=True):
+    """Return value of process_query."""
+
+    value: object
+
+
+class Raised(Struct, frozen=True):
+    """Exception raised by process_query, or by the executor on its behalf."""
+
+    error: BaseException
+
+
+TaskResult = Returned | Raised
+
+
+class WorkerError(Exception):
+    """Failure of process_query in another process. The text is for the log."""
+
+
+class AnswerTooLarge(WorkerError):
+    """Answer over the size limit that was discarded before it was read."""
+
+
+FinalFacts = tuple[ReasoningDelta | Answered | Failed, ...]
+
+_ANSWER_TYPES: dict[str, tuple[type, ...]] = {
+    "text": (str,),
+    "reasoning": (str, NoneType),
+    "usage": (Usage, NoneType),
+    "calls": (tuple,),
+    "extras": (ProviderFields, NoneType),
+}
+
+
+def to_final_facts(result: TaskResult, max_bytes: int, sent_bytes: int = 0) -> FinalFacts:
+    """Return the facts that end the run of a result.
+
+    A string, or the text of an ``Answer``, is the answer, with lone surrogates and NUL replaced. Text of white space
+    alone, without reasoning, is a ``backend_error``, unless text was sent before, the answer calls tools, or its
+    ``finish`` says that it is cut short. Any other type is a programming error: ``internal``.
+
+    Args:
+        result: the outcome of process_query.
+        max_bytes: the size limit of the whole answer.
+        sent_bytes: the size of the text and reasoning sent before.
+    """
+    if isinstance(result, Raised):
+        return (_to_failure(result.error, max_bytes),)
+    value = Answer(result.value) if isinstance(result.value, str) else result.value
+    if (problem := find_problem(value)) is not None or not isinstance(value, Answer):
+        logger.error("%s", problem)
+        return (Failed("internal"),)
+    text = replace_unencodable(value.text)
+    reasoning = replace_unencodable(value.reasoning or "")
+    calls = tuple(
+        ToolCall(replace_unencodable(call.id), replace_unencodable(call.name), replace_unencodable(call.arguments))
+        for call in value.calls
+    )
+    extras, extra_bytes = _check_extras(value.extras)
+    rest_bytes = sum(map(_byte_length, (text, reasoning, *(call.arguments for call in calls))))
+    if sent_bytes + extra_bytes + rest_bytes > max_bytes:
+        return (_answer_too_large(max_bytes),)
+    is_blank = not text.strip() and not reasoning.strip()
+    if is_blank and not (sent_bytes or calls or value.finish != "stop"):
+        logger.error("process_query returned an empty answer")
+        return (Failed("backend_error"),)
+    answered = Answered(text, value.usage, value.finish, calls, extras)
+    return (ReasoningDelta(reasoning), answered) if reasoning else (answered,)
+
+
+def find_problem(value: object) -> str | None:
+    """Return why a return value of process_query is invalid, for the log; ``None`` if it is a valid answer."""
+    if isinstance(value, str):
+        return None
+    if not isinstance(value, Answer):
+        return f"process_query must return a string or an Answer, and returned {type(value).__name__}"
+    for name, types in _ANSWER_TYPES.items():
+        if not isinstance(field := getattr(value, name), types):
+            return f"the {name} of an Answer must be a {types[0].__name__}, and was a {type(field).__name__}"
+    if value.finish not in get_args(Finish):
+        return f"the finish of an Answer must be one of {', '.join(get_args(Finish))}, and was {value.finish!r:.100}"
+    for call in value.calls:
+        if not isinstance(call, ToolCall) or not all(
+            isinstance(part, str) for part in (call.id, call.name, call.arguments)
+        ):
+            return f"the calls of an Answer must be ToolCalls of three strings, and one was {call!r:.100}"
+    return None
+
+
+def _check_extras(extras: ProviderFields | None) -> tuple[ProviderFields | None, int]:
+    """Return the extras and their size in bytes; ``None`` and 0 if JSON cannot represent them."""
+    if extras is None:
+        return None, 0
+    try:
+        return extras, len(msgspec.json.encode(extras))
+    except (TypeError, ValueError, RecursionError) as error:  # not JSON, or a lone surrogate
+        logger.warning("the extras of the answer are dropped: %s", error)
+        return None, 0
+
+
+def _answer_too_large(max_bytes: int) -> Failed:
+    logger.error("the answer exceeds max_answer_bytes (%d): raise the limit, or shorten the answer", max_bytes)
+    return Failed("answer_too_large")
+
+
+def _to_failure(error: BaseException, max_bytes: int) -> Failed:
+    match error:
+        case BackendError():
+            logger.warning("the backend reported an error: %s", error)
+            return Failed("backend_error", replace_unencodable(str(error)) or None)
+        case AnswerTooLarge():
+            return _answer_too_large(max_bytes)
+        case WorkerError():
+            logger.error("%s", error)
+        case _:
+            logger.error("process_query raised %s", type(error).__name__, exc_info=error)
+    return Failed("internal")
+
+
+def _byte_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
