@@ -1,9 +1,4 @@
-"""The messages of a request, in whatever dialect, as the question, what was said before it, and what since.
-
-Pictures in requests.
-
-What both protocols have rules for in the same way: the names of tools, and the choice among them.
-"""
+"""Conversations in a request: the question among the turns, and the validation that all protocols share."""
 
 from __future__ import annotations
 
@@ -18,19 +13,25 @@ from persona_stream.core.content import Image, Part, Tool, ToolChoice
 from persona_stream.core.query import Query, Turn
 from persona_stream.errors import InvalidRequest
 
-MAX_TEXT_CHARACTERS = 16 * 32_768  # characters, of all messages
+MAX_TEXT_CHARACTERS = 16 * 32_768  # of all messages together
 
-_TEXTS: dict[Capability, str] = {
-    "tools": "what answers here calls no tools: leave them out",
-    "images": "what answers here sees no pictures: send text alone",
-    "prefill": "the last one must be the user's, as what answers here cannot go on with an answer that is begun",
-    "response_format": "what answers here keeps to no such format: leave it out",
-    "json_schema": "what answers here keeps to no format: leave it out",
+_UNSUPPORTED_TEXTS: dict[Capability, str] = {
+    "tools": "this backend does not support tools; omit them",
+    "images": "this backend does not support images; send text only",
+    "prefill": "the last message must be the user's: this backend cannot continue an answer",
+    "response_format": "this backend does not support this format; omit it",
+    "json_schema": "this backend does not support JSON schemas; omit it",
 }
+
+# Formats that providers accept. Whether the data is valid base64 is for the provider to check: it may be megabytes.
+_IMAGE_URL = re.compile(r"https?://[^\s]{1,8000}|data:image/[a-z0-9.+-]{1,40};base64,[A-Za-z0-9+/]+={0,2}", re.ASCII)
+
+# Not `$` at the end: in Python it matches before a final newline.
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}(?![\s\S])")]
 
 
 class ParsedConversation(Struct, frozen=True):
-    """Hold a conversation around the message that is to be answered. The fields are as in a ``Query``."""
+    """A conversation split at its question. The fields are those of ``Query``."""
 
     message: str
     parts: tuple[Part, ...]
@@ -39,45 +40,51 @@ class ParsedConversation(Struct, frozen=True):
 
 
 def parse_conversation(turns: Sequence[Turn]) -> ParsedConversation:
-    """Find the user's last message, which is what is asked.
+    """Return a conversation split at the last user message, which is the question.
 
-    Instructions that follow it belong to what was said before.
+    Instructions after the question become part of the history.
 
     Raises:
-        InvalidRequest: there is none, it says nothing, or all is too long.
+        InvalidRequest: There is no user message, the last one is empty, or the conversation is too long.
     """
-    length = sum(len(turn.content) for turn in turns)
-    if length > MAX_TEXT_CHARACTERS:
-        raise _invalid(f"messages: have {length} characters, and may have {MAX_TEXT_CHARACTERS}")
-    last = max((index for index, turn in enumerate(turns) if turn.role == "user"), default=None)
-    if last is None:
-        raise _invalid("messages: none of them is the user's")
-    asked, following = turns[last], turns[last + 1 :]
-    if not asked.content.strip() and not asked.parts:
-        raise _invalid("messages: the user's last one is blank, and it is what is asked")
+    characters = sum(len(turn.content) for turn in turns)
+    if characters > MAX_TEXT_CHARACTERS:
+        raise _invalid(f"messages: have {characters} characters, at most {MAX_TEXT_CHARACTERS} are allowed")
+    index = max((index for index, turn in enumerate(turns) if turn.role == "user"), default=None)
+    if index is None:
+        raise _invalid("messages: must contain a user message")
+    question = turns[index]
+    if not question.content.strip() and not question.parts:
+        raise _invalid("messages: the last user message must not be empty")
+    following = turns[index + 1 :]
     instructions = tuple(turn for turn in following if turn.role == "system")
-    since = tuple(turn for turn in following if turn.role != "system")
-    return ParsedConversation(asked.content, asked.parts, (*turns[:last], *instructions), since)
+    tool_turns = tuple(turn for turn in following if turn.role != "system")
+    return ParsedConversation(
+        message=question.content,
+        parts=question.parts,
+        history=(*turns[:index], *instructions),
+        tool_turns=tool_turns,
+    )
 
 
-def require_capabilities(query: Query, backend: Backend, names: Mapping[str, str] | None = None) -> None:
-    """See that a backend can do what a query takes.
+def require_capabilities(query: Query, backend: Backend, field_names: Mapping[str, str] | None = None) -> None:
+    """Raise an error if a backend lacks a capability that a query needs.
 
     Args:
-        query: what is asked.
-        backend: who is.
-        names: fields that the request has under other names.
+        query: The query.
+        backend: The backend.
+        field_names: Names of fields in the request that differ from OpenAI's, by OpenAI's name.
 
     Raises:
-        InvalidRequest: it cannot; the message names the field.
+        InvalidRequest: The backend lacks a capability; the message names the field.
     """
-    for ability, field in _needed(query):
-        if ability not in backend.capabilities:
-            field = (names or {}).get(field, field)
-            raise InvalidRequest(f"{field}: {_TEXTS[ability]}", field)
+    for capability, openai_field in _required_capabilities(query):
+        if capability not in backend.capabilities:
+            field = (field_names or {}).get(openai_field, openai_field)
+            raise InvalidRequest(f"{field}: {_UNSUPPORTED_TEXTS[capability]}", field)
 
 
-def _needed(query: Query) -> Iterator[tuple[Capability, str]]:
+def _required_capabilities(query: Query) -> Iterator[tuple[Capability, str]]:
     turns = (*query.history, *query.tool_turns)
     if query.tools:
         yield "tools", "tools"
@@ -96,41 +103,35 @@ def _needed(query: Query) -> Iterator[tuple[Capability, str]]:
             yield "response_format", "response_format"
 
 
-def _invalid(message: str) -> InvalidRequest:
-    return InvalidRequest(message, "messages")
-
-
-# What the providers take. That it is base64 to its end is theirs to find out: here it is megabytes of somebody else's.
-_IMAGE = re.compile(r"https?://[^\s]{1,8000}|data:image/[a-z0-9.+-]{1,40};base64,[A-Za-z0-9+/]+={0,2}", re.ASCII)
-
-
 def validate_image_url(url: str, where: str) -> str:
-    """Check the address of a picture.
+    """Return the URL of an image.
+
+    Args:
+        url: The URL.
+        where: Path of the field, for the error.
 
     Raises:
-        InvalidRequest: there can be none.
+        InvalidRequest: The URL has another form than those that providers accept.
     """
-    if not _IMAGE.fullmatch(url):
-        raise InvalidRequest(
-            f"{where}: is no address of a picture: write https://… or data:image/…;base64,…", "messages"
-        )
+    if not _IMAGE_URL.fullmatch(url):
+        raise _invalid(f"{where}: must be the URL of an image: https://… or data:image/…;base64,…")
     return url
-
-
-# Not `$` at the end: in Python it lets a newline pass.
-Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}(?![\s\S])")]
 
 
 def validate_tool_choice(
     mode: Literal["auto", "none", "required", "named"], name: str | None, tools: tuple[Tool, ...]
 ) -> ToolChoice | None:
-    """Give the choice of a request; none, where it says nothing.
+    """Return the tool choice of a request; ``None`` if it has no effect.
 
     Raises:
-        InvalidRequest: there is no such tool.
+        InvalidRequest: The choice requires a tool that the request does not have.
     """
     if not tools and mode in ("none", "auto"):
         return None
     if not tools or (mode == "named" and name not in [tool.name for tool in tools]):
-        raise InvalidRequest("tool_choice: there is no such tool among tools", "tool_choice")
+        raise InvalidRequest("tool_choice: the tool is not in tools", "tool_choice")
     return ToolChoice(mode, name)
+
+
+def _invalid(message: str) -> InvalidRequest:
+    return InvalidRequest(message, "messages")

@@ -15,21 +15,17 @@ SHARED_PREFIX = "/v1/"
 PROTOCOLS: dict[str, WireProtocol] = {}
 """Registered protocols by name. Change it with ``register`` only."""
 
-_by_prefix: list[tuple[str, WireProtocol]] = []  # longest prefix first
-
 
 def register(protocol: WireProtocol) -> None:
     """Register a protocol.
 
     Raises:
-        ValueError: Its name is taken, or it shares a path prefix with another protocol.
+        ValueError: Its name or one of its path prefixes is taken.
     """
-    taken = {prefix for prefix, _ in _by_prefix} & set(protocol.path_prefixes)
-    if protocol.name in PROTOCOLS or taken:
-        raise ValueError(f"the protocol {protocol.name!r} is already registered, or its path prefixes are")
+    taken = {prefix for other in PROTOCOLS.values() for prefix in other.path_prefixes}
+    if protocol.name in PROTOCOLS or not taken.isdisjoint(protocol.path_prefixes):
+        raise ValueError(f"the name or a path prefix of the protocol {protocol.name!r} is taken")
     PROTOCOLS[protocol.name] = protocol
-    _by_prefix.extend((prefix, protocol) for prefix in protocol.path_prefixes)
-    _by_prefix.sort(key=lambda item: len(item[0]), reverse=True)
 
 
 class HeaderNames(Protocol):
@@ -40,13 +36,18 @@ class HeaderNames(Protocol):
 
 def find_protocol(path: str, headers: HeaderNames) -> WireProtocol:
     """Return the protocol of a request: by the longest path prefix, on shared paths by the marker header."""
-    for prefix, protocol in _by_prefix:
-        if path.startswith(prefix):
-            if prefix != SHARED_PREFIX:
+    found: WireProtocol = NATIVE
+    longest = ""
+    for protocol in PROTOCOLS.values():
+        for prefix in protocol.path_prefixes:
+            if len(prefix) > len(longest) and path.startswith(prefix):
+                found = protocol
+                longest = prefix
+    if longest == SHARED_PREFIX:
+        for protocol in PROTOCOLS.values():
+            if protocol.marker_header and protocol.marker_header in headers:
                 return protocol
-            marked = (other for other in PROTOCOLS.values() if other.marker_header and other.marker_header in headers)
-            return next(marked, protocol)
-    return NATIVE
+    return found
 
 
 def is_run_endpoint(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""A conversation becomes the question, what was before it, and what since; and needs abilities."""
+"""Tests of conversations: the question among the turns, the size limit, required capabilities."""
 
 from __future__ import annotations
 
@@ -17,86 +17,86 @@ from persona_stream.protocols.conversation import (
     require_capabilities,
 )
 
-ASKED = Turn("user", "What is the weather?")
-CALLED = Turn("assistant", "", calls=(ToolCall("c1", "weather", "{}"),))
-FOUND = Turn("tool", "Sun.", call_id="c1")
-A_SCHEMA = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
+QUESTION = Turn("user", "What is the weather?")
+TOOL_CALL = Turn("assistant", "", calls=(ToolCall("c1", "weather", "{}"),))
+TOOL_RESULT = Turn("tool", "Sun.", call_id="c1")
+JSON_SCHEMA = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
 IMAGE = Image("https://example.org/a.png")
 
 
 @pytest.mark.parametrize(
     ("turns", "parts"),
     [
-        ([ASKED], ParsedConversation("What is the weather?", (), (), ())),
+        ([QUESTION], ParsedConversation("What is the weather?", (), (), ())),
         (
-            [Turn("system", "Be brief."), Turn("user", "Hi"), Turn("assistant", "Hello"), ASKED],
+            [Turn("system", "Be brief."), Turn("user", "Hi"), Turn("assistant", "Hello"), QUESTION],
             ParsedConversation(
-                ASKED.content, (), (Turn("system", "Be brief."), Turn("user", "Hi"), Turn("assistant", "Hello")), ()
+                QUESTION.content, (), (Turn("system", "Be brief."), Turn("user", "Hi"), Turn("assistant", "Hello")), ()
             ),
         ),
-        ([ASKED, CALLED, FOUND], ParsedConversation(ASKED.content, (), (), (CALLED, FOUND))),
+        ([QUESTION, TOOL_CALL, TOOL_RESULT], ParsedConversation(QUESTION.content, (), (), (TOOL_CALL, TOOL_RESULT))),
         (
-            [ASKED, Turn("system", "Be brief."), CALLED],
-            ParsedConversation(ASKED.content, (), (Turn("system", "Be brief."),), (CALLED,)),
+            [QUESTION, Turn("system", "Be brief."), TOOL_CALL],
+            ParsedConversation(QUESTION.content, (), (Turn("system", "Be brief."),), (TOOL_CALL,)),
         ),
         ([Turn("user", "", (IMAGE,))], ParsedConversation("", (IMAGE,), (), ())),
     ],
 )
-def test_the_users_last_message_is_the_question(turns: list[Turn], parts: ParsedConversation):
-    """Calls of tools and their results stay behind it; instructions that come late belong before it."""
+def test_the_last_user_message_is_the_question(turns: list[Turn], parts: ParsedConversation):
+    """Tool calls and results stay after it; later instructions become history."""
     assert parse_conversation(turns) == parts
 
 
 @pytest.mark.parametrize(
     ("turns", "words"),
     [
-        ([], "none of them is the user's"),
-        ([Turn("system", "Be brief.")], "none of them is the user's"),
-        ([Turn("user", " \n")], "is blank"),
-        ([Turn("user", "Hi"), Turn("assistant", "Hello"), Turn("user", "")], "is blank"),
+        ([], "must contain a user message"),
+        ([Turn("system", "Be brief.")], "must contain a user message"),
+        ([Turn("user", " \n")], "must not be empty"),
+        ([Turn("user", "Hi"), Turn("assistant", "Hello"), Turn("user", "")], "must not be empty"),
     ],
 )
-def test_there_must_be_a_question(turns: list[Turn], words: str):
-    """And it must say something."""
+def test_a_conversation_without_a_question_is_rejected(turns: list[Turn], words: str):
+    """So is an empty question."""
     with pytest.raises(InvalidRequest, match=words) as caught:
         parse_conversation(turns)
     assert caught.value.field == "messages"
 
 
-def test_the_texts_have_a_bound_in_all():
-    """However they are spread; characters are code points."""
+def test_the_length_of_a_conversation_is_limited():
+    """The limit counts the code points of all messages."""
     half = Turn("user", "😀" * (MAX_TEXT_CHARACTERS // 2))
     assert parse_conversation([half, half]).message == half.content
-    with pytest.raises(InvalidRequest, match=r"^messages: have 524289 characters, and may have 524288$"):
+    with pytest.raises(InvalidRequest, match=r"^messages: have 524289 characters, at most 524288 are allowed$"):
         parse_conversation([half, Turn("system", "x"), half])
 
 
 @pytest.mark.parametrize(
-    ("ability", "field", "more"),
+    ("capability", "field", "more"),
     [
         ("tools", "tools", {"tools": (Tool("weather", None, {}),)}),
-        ("tools", "messages", {"history": (ASKED, CALLED, FOUND)}),
-        ("tools", "messages", {"tool_turns": (CALLED, FOUND)}),
-        ("tools", "messages", {"tool_turns": (FOUND,)}),
+        ("tools", "messages", {"history": (QUESTION, TOOL_CALL, TOOL_RESULT)}),
+        ("tools", "messages", {"tool_turns": (TOOL_CALL, TOOL_RESULT)}),
+        ("tools", "messages", {"tool_turns": (TOOL_RESULT,)}),
         ("images", "messages", {"parts": ("See:", IMAGE)}),
         ("images", "messages", {"history": (Turn("user", "", (IMAGE,)),)}),
         ("prefill", "messages", {"tool_turns": (Turn("assistant", "It is"),)}),
         ("response_format", "response_format", {"parameters": {"response_format": {"type": "json_object"}}}),
         ("response_format", "response_format", {"parameters": {"response_format": {"type": "json_schema"}}}),
-        ("json_schema", "response_format", {"parameters": {"response_format": A_SCHEMA}}),
+        ("json_schema", "response_format", {"parameters": {"response_format": JSON_SCHEMA}}),
     ],
 )
-def test_what_a_backend_cannot_do_is_refused(ability: Capability, field: str, more: dict[str, Any]):
-    """And not done without: the client would wait for it in vain."""
+def test_an_unsupported_capability_is_rejected(capability: Capability, field: str, more: dict[str, Any]):
+    """The error names the field that needs it."""
     query = Query(username="x", message="Hi", **more)
-    require_capabilities(query, Backend("able", lambda query: "", capabilities=frozenset({ability})))
-    others = frozenset(get_args(Capability)) - {ability}
+    require_capabilities(query, Backend("able", lambda query: "", capabilities=frozenset({capability})))
+    others = frozenset(get_args(Capability)) - {capability}
     with pytest.raises(InvalidRequest, match=rf"^{field}: ") as caught:
         require_capabilities(query, Backend("unable", lambda query: "", capabilities=others))
     assert caught.value.field == field
 
 
-def test_most_queries_need_nothing_special():
-    """Text, history and how to sample."""
-    query = Query(username="x", message="Hi", history=(ASKED, Turn("assistant", "Sun.")), parameters={"seed": 1})
+def test_a_plain_query_needs_no_capability():
+    """It has text, history and sampling parameters."""
+    query = Query(username="x", message="Hi", history=(QUESTION, Turn("assistant", "Sun.")), parameters={"seed": 1})
     require_capabilities(query, Backend("plain", lambda query: ""))
