@@ -26,7 +26,7 @@ ESCAPES = "red \x1b[31m and\nthe next line \u202e"
 
 
 def write(file: Path, *kept: Record) -> None:
-    """Write records as a server would."""
+    """Write records as a server does."""
     made = engine.open_engine(engine.database_url(f"sqlite:///{file}", file.parent), 1)
     ensure_schema(made)
     with made.begin() as connection:
@@ -36,7 +36,7 @@ def write(file: Path, *kept: Record) -> None:
 
 @pytest.fixture
 def log(tmp_path: Path) -> list[str]:
-    """Give the flags that lead to a log with three runs: answered, failed, and one with a hostile question."""
+    """Create a log with an answered run, a failed one and one with control characters; return the flags for it."""
     file, now = tmp_path / "log.sqlite", time.time() - 60
     for asked, facts in (
         (query("What is it?"), ANSWERED),
@@ -49,7 +49,7 @@ def log(tmp_path: Path) -> list[str]:
 
 
 def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """Run a command that goes well, and give what it prints."""
+    """Run a command that succeeds, and return its output."""
     assert run(arguments) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -101,23 +101,23 @@ def test_columns_that_do_not_fit_are_dropped(
         (["--endpoint", "/api/stream_chat_smart"], ["carol", "bob", "alice"]),
     ],
 )
-def test_what_is_wanted(
+def test_each_filter_excludes_other_runs(
     log: list[str], capsys: pytest.CaptureFixture[str], flags: list[str], owners: list[str]
 ) -> None:
-    """Each filter leaves the others out; as JSON, a line is a run."""
+    """Each filter excludes the other runs; in JSON, each line is a run."""
     lines = printed(capsys, "runs", "list", "--json", *flags, *log).splitlines()
     assert [json.loads(line)["owner"] for line in lines] == owners
     assert not any("\x1b" in line or "\u202e" in line for line in lines)
 
 
-def test_where_no_run_is_like_that(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_result_is_reported(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """A message on stderr says so."""
     assert run(["runs", "list", "--model", "none", *log]) == 0
     assert capsys.readouterr() == ("", "No runs match.\n")
 
 
 def test_a_run_is_shown_with_its_texts_and_steps(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """For people, and as one object for programs."""
+    """As text, and as one JSON object."""
     run_id = json.loads(printed(capsys, "runs", "list", "--json", "--user", "alice", *log))["run_id"]
     out = printed(capsys, "runs", "show", run_id, *log)
     for part in ("total             5.00 s", "\nQuestion\nWhat is it?", "\nAnswer\nIt is so.", "0.50 s  started"):
@@ -126,8 +126,8 @@ def test_a_run_is_shown_with_its_texts_and_steps(log: list[str], capsys: pytest.
     assert (shown["run"]["owner"], shown["texts"]["answer"]) == ("alice", "It is so.")
 
 
-def test_the_numbers(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """How many, how long each stage took on the mean, and how fast the delivery was."""
+def test_statistics_are_printed(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Counts, mean durations and the speed of delivery."""
     out = printed(capsys, "stats", *log)
     assert "3, 1 failed" in out
     assert "Processing" in out
@@ -136,7 +136,7 @@ def test_the_numbers(log: list[str], capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_the_tables_go_up_and_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """And say where they are; a log without tables says what to do."""
+    """Each command prints the revisions; a database without tables is reported with advice."""
     flags = ["--database-url", f"sqlite:///{tmp_path}/new.sqlite"]
     assert printed(capsys, "db", "version", *flags) == f"none (newest: {LATEST_REVISION})\n"
     assert run(["runs", "list", *flags]) == 2
@@ -161,10 +161,10 @@ def test_the_tables_go_up_and_down(tmp_path: Path, capsys: pytest.CaptureFixture
         (["stats", "--database-url", "postgresql://127.0.0.1:1/x"], "The database is unavailable"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(
+def test_an_error_is_one_sentence(
     arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With an exit code that is not 0, and nothing on stdout."""
+    """The exit code is not 0, and stdout is empty."""
     assert run([argument.format(tmp=tmp_path) for argument in arguments]) in (1, 2)
     out, err = capsys.readouterr()
     assert out == ""
@@ -172,13 +172,13 @@ def test_what_is_wrong_is_one_sentence(
 
 
 def test_a_run_that_is_not_there(log: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Its name is said back harmlessly."""
+    """The message has its id without control characters."""
     assert run(["runs", "show", "no\x1bsuch", *log]) == 2
     assert "The log has no run no␛such" in capsys.readouterr().err
 
 
-def test_runs_are_followed_as_they_end(log: list[str]) -> None:
-    """Those that were there before are not what was asked for."""
+def test_tail_prints_runs_as_they_end(log: list[str]) -> None:
+    """Runs that ended before are not printed."""
     file = Path(log[1].removeprefix("sqlite:///"))
     lines: list[str] = []
     command = [sys.executable, "-m", "persona_stream", "runs", "tail", *log]
@@ -197,8 +197,8 @@ def test_runs_are_followed_as_they_end(log: list[str]) -> None:
     assert "alice asked ada: Something new" in lines[0]
 
 
-def test_a_run_that_took_long_is_seen_when_it_ends(tmp_path: Path) -> None:
-    """However many began after it."""
+def test_tail_prints_a_long_run_when_it_ends(tmp_path: Path) -> None:
+    """Regardless of how many runs started after it."""
     file, now = tmp_path / "log.sqlite", time.time()
     kept: list[Record] = []
     for number in range(300):

@@ -1,4 +1,4 @@
-"""A database of each kind."""
+"""Fixtures: a database of each kind."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ KINDS = ["sqlite", pytest.param("postgresql", marks=needs_postgres)]
 
 @pytest.fixture(scope="package")
 def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL that the tests of this folder share; whoever needs one makes a database of its own in it."""
+    """Start a PostgreSQL server for the tests of this folder; each test creates its own database in it."""
     with databases.postgres() as server:
         yield server
 
 
 @pytest.fixture(scope="module", params=KINDS)
 def connection(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
-    """A connection to a log, once in SQLite and once in PostgreSQL, which a file of tests shares."""
+    """Open a connection to a log, in SQLite and in PostgreSQL, for the tests of one module."""
     if request.param == "sqlite":
         url = databases.sqlite(tmp_path_factory.mktemp("log"))
     else:

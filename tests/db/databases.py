@@ -1,4 +1,4 @@
-"""Databases of every kind that is served, each empty and of the test's own."""
+"""Empty databases of each supported kind, one for each test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.postgres_server import PostgresServer
 
 @contextmanager
 def opened(url: str) -> Iterator[Engine]:
-    """Open a database that has its tables."""
+    """Open a database and create its tables."""
     engine = open_engine(database_url(url, Path()), 1)
     try:
         ensure_schema(engine)
@@ -27,13 +27,13 @@ def opened(url: str) -> Iterator[Engine]:
 
 
 def sqlite(folder: Path) -> str:
-    """Give the address of an SQLite file that is not there yet."""
+    """Return the URL of a new SQLite file."""
     return f"sqlite:///{folder / 'log.sqlite'}"
 
 
 @contextmanager
 def postgres() -> Iterator[PostgresServer]:
-    """Run a PostgreSQL."""
+    """Run a PostgreSQL server."""
     server = PostgresServer()
     try:
         yield server
@@ -42,6 +42,6 @@ def postgres() -> Iterator[PostgresServer]:
 
 
 def write(connection: Connection, rows: Sequence[tuple[Row, Row]]) -> None:
-    """Write runs as they are."""
+    """Insert rows of runs."""
     connection.execute(runs.insert(), [short for short, _ in rows])
     connection.execute(run_texts.insert(), [texts for _, texts in rows])

@@ -1,8 +1,7 @@
-"""Runs on paper: what a store is told of them.
+"""Factories of records and rows for tests of the database.
 
-A log of requests that looks like a month of a busy server: ``python -m tests.db.factories FILE [COUNT]``.
-
-The same number gives the same runs, but for the moment at which the last one was taken in.
+``python -m tests.db.factories FILE [COUNT]`` creates a log that looks like a month of a busy server. The same count
+gives the same runs, except for the time of the last one.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ BEGAN = 1_790_000_000.0
 
 
 def query(message: str = "What?", owner: str = "alice", conversation: str = "c-1", **more: Any) -> Query:
-    """Give a question."""
+    """Create a query."""
     principal = Principal(owner)
     return Query(username="ada", message=message, conversation_id=conversation, principal=principal, **more)
 
 
-def order(asked: Query) -> RunRequest:
-    """Give an order for it."""
+def run_request(asked: Query) -> RunRequest:
+    """Create the request for a run of a query."""
     origin = RequestInfo(
         endpoint="/api/stream_chat_smart",
         method="POST",
@@ -52,7 +51,7 @@ def order(asked: Query) -> RunRequest:
 
 
 def entries(asked: Query, *facts: tuple[float, Any], at: float = BEGAN, run_id: str | None = None) -> list[Entry]:
-    """Write a run down: its facts with their seconds."""
+    """Create the journal of a run from facts with their seconds."""
     accepted = Accepted(
         run_id=run_id or new_run_id(at),
         owner=asked.principal.subject,
@@ -69,18 +68,18 @@ def entries(asked: Query, *facts: tuple[float, Any], at: float = BEGAN, run_id: 
     return [Entry(at, accepted), *(Entry(at + after, fact) for after, fact in facts)]
 
 
-def name(run: list[Entry]) -> str:
-    """Name a run."""
+def run_id_of(run: list[Entry]) -> str:
+    """Return the id of a run."""
     return run[0].fact.run_id
 
 
-def reading(at: float = BEGAN, **more: Any) -> SubscriptionClosed:
-    """Say that somebody read it whole."""
-    told: dict[str, Any] = {
+def subscription(at: float = BEGAN, **more: Any) -> SubscriptionClosed:
+    """Create a closed subscription that got the whole run."""
+    values: dict[str, Any] = {
         "dialect": "native", "resumed": False, "began_at": at, "first_event_at": at + 0.1, "first_text_at": at + 5.5,
         "last_at": at + 9.5, "events": 10, "pieces": 4, "sent_bytes": 1000, "is_whole": True,
     }  # fmt: skip
-    return SubscriptionClosed(**told | more)
+    return SubscriptionClosed(**values | more)
 
 
 ANSWERED = (
@@ -92,13 +91,13 @@ ANSWERED = (
 
 
 def records(run: list[Entry], asked: Query, at: float = BEGAN) -> list[Record]:
-    """Give all that is kept of a run that somebody has read, and what it says of its conversation."""
+    """Return all records of a run with one subscription, and its exchange."""
     return [
-        RunAccepted(run[0], order(asked)),
-        RunResponded(name(run), ResponseSent(200, (("Content-Type", "text/event-stream"),))),
+        RunAccepted(run[0], run_request(asked)),
+        RunResponded(run_id_of(run), ResponseSent(200, (("Content-Type", "text/event-stream"),))),
         RunFinished(run, (), None),
         ExchangeCompleted(asked, run),
-        RunDelivered(name(run), reading(at)),
+        RunDelivered(run_id_of(run), subscription(at)),
     ]
 
 
@@ -132,21 +131,21 @@ _FAILURES = (("error", "backend_error", 25), ("error", "internal", 8), ("timeout
              ("cancelled", "cancelled", 15))  # fmt: skip
 _AGENTS = ("OpenAI/Python 1.99.0", "Anthropic/JS 0.60.0", "Mozilla/5.0 (X11; Linux x86_64) Chrome/140.0", "curl/8.5.0")
 
-_UNDER_WAY = 3  # of the newest runs
+_IN_PROGRESS = 3  # of the newest runs
 
 Row = dict[str, Any]
 
 
 def seeded(count: int, until: float, span: float = MONTH) -> Iterator[tuple[Row, Row]]:
-    """Give the rows of so many runs over a span of seconds before a moment, oldest first."""
+    """Yield the rows of ``count`` runs in ``span`` seconds before ``until``, oldest first."""
     chance = random.Random(count)
     moments = sorted(until - span * chance.random() ** 1.3 for _ in range(count))
     for number, at in enumerate(moments):
-        yield _run(chance, number, round(at, 6), is_new=number >= count - _UNDER_WAY)
+        yield _run(chance, number, round(at, 6), is_new=number >= count - _IN_PROGRESS)
 
 
 def fill(engine: Engine, count: int, until: float, span: float = MONTH) -> None:
-    """Make the tables in an empty database, and write so many runs."""
+    """Create the tables in an empty database, and insert ``count`` runs."""
     ensure_schema(engine)
     rows = seeded(count, until, span)
     while some := list(islice(rows, 2000)):

@@ -1,4 +1,4 @@
-"""A database on another machine can be away: run in a process that gevent has patched, for PostgreSQL."""
+"""Outages of a remote database; run by test_store.py in a process that gevent has patched, for PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from sqlalchemy import text
 from persona_stream.db.tables import exchanges, runs
 from persona_stream.errors import Unavailable
 from tests.db.factories import BEGAN, query
-from tests.db.sql_suite import World, keep_run, postgres, world
+from tests.db.sql_suite import Database, database, enqueue_run, postgres
 from tests.polling import wait_for
 
-__all__ = ["postgres", "world"]  # the fixtures
+__all__ = ["database", "postgres"]  # the fixtures
 
 
-def test_a_database_that_is_away_at_the_start_is_waited_for(world: World) -> None:
-    """The store opens, says what is missing, and writes when it can."""
-    assert world.postgres is not None
-    world.postgres.kill()
-    store = world.store()
-    keep_run(store, query())
+def test_a_store_starts_during_an_outage(database: Database) -> None:
+    """The store opens, reports the outage, and writes when the database is available."""
+    assert database.postgres is not None
+    database.postgres.kill()
+    store = database.store()
+    enqueue_run(store, query())
     assert store.unavailable_services() == ("database",)
     with pytest.raises(Unavailable):
         store.query(lambda connection: connection.scalar(text("SELECT 1")))
-    world.postgres.start()
+    database.postgres.start()
     store.flush(20.0)
-    assert len(world.rows(runs)) == 1
+    assert len(database.rows(runs)) == 1
 
 
-def test_a_database_that_goes_away_in_between_loses_nothing(world: World) -> None:
-    """Connections that are cut are made again."""
-    assert world.postgres is not None
-    store = world.store()
-    keep_run(store, query("Before"))
+def test_an_outage_loses_nothing(database: Database) -> None:
+    """Closed connections are replaced."""
+    assert database.postgres is not None
+    store = database.store()
+    enqueue_run(store, query("Before"))
     store.flush(10.0)
-    world.postgres.kill()
-    keep_run(store, query("While"), at=BEGAN + 1)
+    database.postgres.kill()
+    enqueue_run(store, query("While"), at=BEGAN + 1)
     wait_for(store.unavailable_services, sleep=gevent.sleep)
-    world.postgres.start()
+    database.postgres.start()
     store.flush(20.0)
-    keep_run(store, query("After"), at=BEGAN + 2)
+    enqueue_run(store, query("After"), at=BEGAN + 2)
     store.flush(10.0)
-    world.engine.dispose()
-    assert [row.question for row in world.rows(exchanges)] == ["Before", "While", "After"]
-    assert [row.readers for row in world.rows(runs)] == [1, 1, 1]
+    database.engine.dispose()
+    assert [row.question for row in database.rows(exchanges)] == ["Before", "While", "After"]
+    assert [row.readers for row in database.rows(runs)] == [1, 1, 1]

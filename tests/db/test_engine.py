@@ -1,4 +1,4 @@
-"""The way to a database."""
+"""The SQLAlchemy engine."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def mode(file: Path) -> int:
     return stat.S_IMODE(file.stat().st_mode)
 
 
-def test_what_people_asked_is_for_the_owner_alone(tmp_path: Path) -> None:
-    """Whatever the folder lets others see: the file, and what SQLite puts beside it."""
+def test_a_new_database_is_readable_by_its_owner_alone(tmp_path: Path) -> None:
+    """The file and SQLite's files beside it, also in a folder that others can read."""
     tmp_path.chmod(0o755)
     file = tmp_path / "log.sqlite"
     made = open_engine(database_url(f"sqlite:///{file}", tmp_path), 1)
@@ -27,8 +27,8 @@ def test_what_people_asked_is_for_the_owner_alone(tmp_path: Path) -> None:
     made.dispose()
 
 
-def test_what_the_operator_has_set_stays(tmp_path: Path) -> None:
-    """A group may be meant to read it."""
+def test_permissions_of_an_existing_database_stay(tmp_path: Path) -> None:
+    """The operator may share it with a group."""
     file = tmp_path / "log.sqlite"
     file.touch()
     file.chmod(0o640)

@@ -1,4 +1,4 @@
-"""The law of folding: however records are put into batches, the tables are the same."""
+"""Property of the row conversion: the tables do not depend on the division of records into batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from persona_stream.core.usage import custom_prices
 from persona_stream.db.records import Privacy, Record, RunAccepted, RunDelivered, RunFinished
 from persona_stream.db.statements import make_writer
 from persona_stream.db.tables import metadata
-from tests.db.factories import BEGAN, entries, name, query, reading, records
+from tests.db.factories import BEGAN, entries, query, records, run_id_of, subscription
 
 WRITE = make_writer(Privacy(), custom_prices({"gpt-*": (2.0, 10.0)}))
 ASKED = UpstreamCall(
@@ -64,9 +64,9 @@ ENDINGS = st.sampled_from(
         ((0.5, Failed("cancelled")),),
     ]
 )
-READINGS = st.lists(
+SUBSCRIPTIONS = st.lists(
     st.builds(
-        reading,
+        subscription,
         st.sampled_from([BEGAN, BEGAN + 3]),
         resumed=st.booleans(),
         is_whole=st.booleans(),
@@ -78,8 +78,8 @@ READINGS = st.lists(
 
 
 @st.composite
-def told(draw: st.DrawFn) -> Sequence[Record]:
-    """Draw all that is kept of some runs, each in its order, and one among the others."""
+def interleaved_records(draw: st.DrawFn) -> Sequence[Record]:
+    """Draw the records of some runs, each run in order, interleaved with the others."""
     left: list[list[Record]] = []
     for number in range(draw(st.integers(1, 3))):
         asked = query(f"Question {number}", conversation=f"c-{draw(st.integers(1, 2))}")
@@ -87,7 +87,7 @@ def told(draw: st.DrawFn) -> Sequence[Record]:
         kept = [record for record in records(run, asked) if not isinstance(record, RunDelivered)]
         if draw(st.booleans()):
             kept = [RunFinished(run, (ASKED,), None) if isinstance(each, RunFinished) else each for each in kept]
-        left.append([*kept, *(RunDelivered(name(run), each) for each in draw(READINGS))])
+        left.append([*kept, *(RunDelivered(run_id_of(run), each) for each in draw(SUBSCRIPTIONS))])
     mixed = []
     while left:
         mixed.append(draw(st.sampled_from(left)).pop(0))
@@ -95,9 +95,9 @@ def told(draw: st.DrawFn) -> Sequence[Record]:
     return mixed
 
 
-@given(told(), st.data())
+@given(interleaved_records(), st.data())
 def test_batches_make_no_difference(kept: Sequence[Record], data: st.DataObject) -> None:
-    """All at once, one by one, or anyhow between."""
+    """All at once, one by one, or divided at random."""
     cuts = sorted(data.draw(st.lists(st.integers(0, len(kept)), max_size=3)))
     batches = [kept[begin:end] for begin, end in zip((0, *cuts), (*cuts, len(kept)), strict=True)]
     found = []

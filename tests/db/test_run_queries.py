@@ -1,4 +1,4 @@
-"""Runs are found again in the log, in SQLite and in PostgreSQL alike."""
+"""Queries over the log, in SQLite and in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SHORT = [short for short, _ in reversed(ROWS)]  # newest first
 
 @pytest.fixture(scope="module")
 def log(connection: Connection) -> Connection:
-    """A log of 400 runs."""
+    """Create a log of 400 runs."""
     write(connection, ROWS)
     return connection
 
 
-def wanted(log: Connection, filters: RunFilters, limit: int = 1000) -> Sequence[RunRow]:
+def matching_runs(log: Connection, filters: RunFilters, limit: int = 1000) -> Sequence[RunRow]:
     return list_runs(log, filters, None, limit)[0]
 
 
@@ -33,7 +33,7 @@ def names(rows: Sequence[RunRow]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("filters", "fits"),
+    ("filters", "matches"),
     [
         (RunFilters(), lambda row: True),
         (RunFilters(statuses=("timeout",)), lambda row: row["status"] == "timeout"),
@@ -63,16 +63,16 @@ def names(rows: Sequence[RunRow]) -> list[str]:
         ),
     ],
 )
-def test_each_filter_gives_the_runs_that_fit_and_no_other(log: Connection, filters: RunFilters, fits) -> None:
-    """Newest first, whatever is combined."""
-    assert names(wanted(log, filters)) == [row["run_id"] for row in SHORT if fits(row)]
+def test_each_filter_returns_exactly_the_matching_runs(log: Connection, filters: RunFilters, matches) -> None:
+    """Newest first, for every combination."""
+    assert names(matching_runs(log, filters)) == [row["run_id"] for row in SHORT if matches(row)]
 
 
 @pytest.mark.parametrize(
     "filters", [RunFilters(), RunFilters(statuses=FAILED), RunFilters(user="LuXun", statuses=("complete",))]
 )
 def test_pages_join_to_the_whole(log: Connection, filters: RunFilters) -> None:
-    """Page after page gives every run once, and the last page says that it is the last."""
+    """The pages have every run once, and the last page has no next one."""
     seen: list[str] = []
     before, is_last = None, False
     while not is_last:
@@ -80,11 +80,11 @@ def test_pages_join_to_the_whole(log: Connection, filters: RunFilters) -> None:
         seen += names(page)
         is_last = before is None
         assert is_last or len(page) == 7
-    assert seen == names(wanted(log, filters))
+    assert seen == names(matching_runs(log, filters))
 
 
-def test_a_search_goes_back_step_by_step(log: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page of a search may be short, or empty, and still have a next one; together they find everything."""
+def test_a_search_scans_one_window_per_page(log: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page of a search may be short or empty and still have a next one; together they have every match."""
     monkeypatch.setattr("persona_stream.db.run_queries.SEARCH_WINDOW", 150)
     first, following = list_runs(log, RunFilters(search=f"({len(ROWS) - 300})"), None, 50)
     assert (first, following) == ([], SHORT[149]["run_id"])
@@ -94,7 +94,7 @@ def test_a_search_goes_back_step_by_step(log: Connection, monkeypatch: pytest.Mo
 
 
 def test_a_run_is_shown_with_all_its_texts(log: Connection) -> None:
-    """What was written as JSON comes back as what it was."""
+    """Columns in JSON are decoded."""
     short, texts = next((short, texts) for short, texts in reversed(ROWS) if short["status"] == "complete")
     found = get_run(log, short["run_id"])
     assert found is not None
@@ -116,12 +116,12 @@ def test_a_run_is_shown_with_all_its_texts(log: Connection) -> None:
 
 
 def test_a_run_that_is_not_there(log: Connection) -> None:
-    """Nobody has made it up."""
+    """The result is None."""
     assert get_run(log, "0" * 26) is None
 
 
-def test_choices_are_the_values_that_there_are(log: Connection) -> None:
-    """Each once, in its order, and without what is missing."""
+def test_filter_options_are_the_stored_values(log: Connection) -> None:
+    """Each value once, in order, and without NULL."""
     found = filter_options(log)
 
     def values(name: str) -> list[str]:
@@ -150,7 +150,7 @@ def test_choices_are_the_values_that_there_are(log: Connection) -> None:
     ],
 )
 def test_each_filter_has_an_index(log: Connection, filters: RunFilters, index: str) -> None:
-    """SQLite says that it walks along this one, and sorts nothing but what a page has."""
+    """SQLite's query plan uses it, and sorts the rows of a page at most."""
     query = newest_runs_query(filters, None, None, limit=50, dialect="sqlite").compile(
         log.engine, compile_kwargs={"literal_binds": True}
     )

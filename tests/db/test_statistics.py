@@ -1,4 +1,4 @@
-"""Numbers about runs are right, in SQLite and in PostgreSQL alike."""
+"""Statistics of runs, in SQLite and in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHORT = [short for short, _ in ROWS]
 
 @pytest.fixture(scope="module")
 def log(connection: Connection) -> Connection:
-    """A log of 500 runs in 6,000 seconds."""
+    """Create a log of 500 runs in 6,000 seconds."""
     write(connection, ROWS)
     return connection
 
@@ -30,7 +30,7 @@ def between(since: float, until: float) -> list[Row]:
 
 
 def busy(since: float, until: float) -> float:
-    """Add up the seconds that runs were under way, one after the other."""
+    """Return the seconds that runs were in progress, added up row by row."""
     seconds = 0.0
     for row in SHORT:
         goes_on = row["ended_at"] is None and row["status"] == "processing"
@@ -45,8 +45,8 @@ def ranked(rows: list[Row], name: str) -> Percentiles:
 
 
 @pytest.mark.parametrize(("since", "until"), [(NOW - 6000, NOW), (NOW - 3000, NOW - 2500), (NOW - 100, NOW)])
-def test_a_slice_is_what_adding_up_by_hand_gives(log: Connection, since: float, until: float) -> None:
-    """Every number, compared with the rows themselves."""
+def test_a_bucket_equals_the_sums_of_its_rows(log: Connection, since: float, until: float) -> None:
+    """Every number equals the one computed from the rows."""
     rows, found = between(since, until), aggregate(log, since, until, LONGEST)
     sums = found.sums
     assert sums.requests == len(rows)
@@ -65,14 +65,14 @@ def test_a_slice_is_what_adding_up_by_hand_gives(log: Connection, since: float, 
             assert getattr(fractions, percent) == pytest.approx(getattr(expected, percent), abs=0.0011)
 
 
-def test_a_time_without_runs(log: Connection) -> None:
-    """Nothing happened, and no duration is made up."""
+def test_a_period_without_runs(log: Connection) -> None:
+    """Sums are zero, and percentiles are None."""
     found = aggregate(log, NOW - 90_000, NOW - 80_000, LONGEST)
     assert found == Bucket(type(found.sums)(), 0.0, Percentiles(), Percentiles())
 
 
 def test_percentiles_are_by_nearest_rank() -> None:
-    """Each is a duration that somebody waited."""
+    """Each is a measured duration."""
     assert percentiles([]) == Percentiles(None, None, None)
     assert percentiles([7]) == Percentiles(0.007, 0.007, 0.007)
     assert percentiles(list(range(100, 0, -1))) == Percentiles(0.050, 0.095, 0.099)
@@ -80,7 +80,7 @@ def test_percentiles_are_by_nearest_rank() -> None:
 
 
 def test_a_chart_adds_up(log: Connection) -> None:
-    """Its points lie on a grid, have every run once, and make the totals."""
+    """Its points lie on the grid, count every run once, and add up to the totals."""
     chart = TimeSeries(lambda: NOW, LONGEST).build(log, NOW - 6000, NOW)
     assert chart.seconds == 60.0
     assert [point.at for point in chart.points] == [chart.since + 60 * n for n in range(len(chart.points))]
@@ -91,8 +91,8 @@ def test_a_chart_adds_up(log: Connection) -> None:
     assert chart.totals.characters_per_second == pytest.approx(250, rel=0.05)
 
 
-def test_what_is_over_is_measured_once() -> None:
-    """A second look asks about the newest slices alone; after a while it asks about all of them again."""
+def test_buckets_that_are_over_are_cached() -> None:
+    """A second chart queries the newest buckets alone; after the cache's lifetime it queries all."""
     now = [NOW]
     asked: list[float] = []
 
@@ -114,7 +114,7 @@ _SUMS = ("requests", "failed", "cost", "input_tokens", "output_tokens", "written
 
 
 class _Empty:
-    """A log without runs, which counts how often it is asked."""
+    """Connection to an empty log that records its queries."""
 
     def __init__(self, asked: list[float]) -> None:
         self._asked = asked
@@ -133,8 +133,8 @@ class _Empty:
         return 0.0
 
 
-def test_a_chart_is_as_fine_as_it_fits() -> None:
-    """From an hour to a month it has enough points, and never more than a hundred."""
+def test_bucket_widths_fit_the_period() -> None:
+    """From a minute to three years it has more than 16 points, and at most a hundred."""
     for seconds in (60.0, 3600.0, 86_400.0, 7 * 86_400.0, 30 * 86_400.0, 3 * 365 * 86_400.0):
         assert 16 < seconds / bucket_width(seconds) <= 100
     assert bucket_starts(1000.0, 1000.0, 60.0) == [960.0]

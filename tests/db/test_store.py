@@ -1,4 +1,4 @@
-"""The store in SQLite and in PostgreSQL: its tests need a process that gevent has patched, and this one must not be."""
+"""The SQL store in SQLite and in PostgreSQL. Its tests need a process that gevent has patched; this one must not be."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FOLDER = Path(__file__).parent
     ],
 )
 def test_the_store(kind: str, suites: list[str]) -> None:
-    """The contract of the store, in each kind of database."""
+    """The suites pass for each kind of database."""
     done = subprocess.run(
         [sys.executable, "-m", "gevent.monkey", "--module", "pytest", "-q", *(_FOLDER / suite for suite in suites)],
         cwd=_FOLDER.parents[1],

@@ -1,4 +1,4 @@
-"""The dashboard asks for what there is: every metric, every label and every value of one, after some real traffic."""
+"""The Grafana dashboard queries metrics, labels and values that a server exports after some traffic."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Labels = Mapping[str, Mapping[str, set[str]]]
 
 @pytest.fixture(scope="module")
 def labels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Labels]:
-    """Give the values of each label of each series, after a bit of everything."""
+    """Return the label values of each series after requests of every kind."""
     with provider(reply(503, "busy"), reply(200, completion("Forty-two."))) as behind:
         file: Path = tmp_path_factory.mktemp("settings") / "settings.toml"
         file.write_text(
@@ -69,8 +69,8 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Labels]:
             server.stop()
 
 
-def test_every_expression_asks_for_what_there_is(labels: Labels):
-    """Names, labels in braces and values in quotes; a variable stands for any."""
+def test_every_expression_uses_exported_series(labels: Labels):
+    """Names, labels in braces and values in quotes; a variable stands for any value."""
     for expression in EXPRESSIONS:
         series = list(_SERIES.finditer(expression))
         assert series, expression
@@ -83,30 +83,30 @@ def test_every_expression_asks_for_what_there_is(labels: Labels):
                     assert set(text.split("|")) & known[label], expression
 
 
-def test_every_grouping_is_by_what_there_is(labels: Labels):
-    """A label that no series of the expression has would lump everything together."""
+def test_every_grouping_uses_existing_labels(labels: Labels):
+    """Grouping by an unknown label would merge all series."""
     for expression in EXPRESSIONS:
         known = {label for each in _SERIES.finditer(expression) for label in labels[each["name"]]}
         for group in _BY.findall(expression):
             assert {label.strip() for label in group.split(",")} <= known | OF_PROMETHEUS, expression
 
 
-def test_every_legend_names_what_is_grouped_by():
-    """Or lines would have no names."""
+def test_every_legend_names_the_grouping_labels():
+    """Otherwise lines would have no names."""
     for panel in PANELS:
         for target in panel["targets"]:
             grouped = {label.strip() for group in _BY.findall(target["expr"]) for label in group.split(",")}
             assert set(re.findall(r"\{\{(\w+)\}\}", target["legendFormat"])) == grouped - {"le"}, panel["title"]
 
 
-def test_every_metric_is_on_it(labels: Labels):
-    """Whoever adds one shows it."""
+def test_every_metric_has_a_panel(labels: Labels):
+    """A new metric needs a panel."""
     asked = {each["name"] for expression in EXPRESSIONS for each in _SERIES.finditer(expression)}
     assert {_PART.sub("", name) for name in asked} == {_PART.sub("", name) for name in labels}
 
 
-def test_the_data_source_is_chosen_on_it():
-    """Each panel asks the one of the variable, and every variable asks for what there is."""
+def test_every_panel_uses_the_selected_data_source():
+    """Every panel and every query variable uses the selected data source."""
     assert VARIABLES["datasource"]["type"] == "datasource"
     for panel in (*PANELS, *(each for each in VARIABLES.values() if each["type"] == "query")):
         assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
@@ -114,8 +114,8 @@ def test_the_data_source_is_chosen_on_it():
     assert used == set(VARIABLES)
 
 
-def test_its_panels_stand_beside_each_other():
-    """None is over another, and none has the name of another."""
+def test_panels_do_not_overlap():
+    """They do not overlap, and have different titles."""
     taken = set()
     for panel in DASHBOARD["panels"]:
         at = panel["gridPos"]
@@ -127,8 +127,8 @@ def test_its_panels_stand_beside_each_other():
     assert len({panel["title"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
 
 
-def test_the_variables_ask_for_what_there_is(labels: Labels):
-    """Their values come from series of ours."""
+def test_variables_use_existing_labels(labels: Labels):
+    """Their values come from exported series."""
     for variable in VARIABLES.values():
         if variable["type"] == "query":
             found = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["definition"])

@@ -1,4 +1,4 @@
-"""Every line that is about a run names it: in the work, in its tries, in threads, and for its readers."""
+"""Log lines of a run have its id: in tasks, provider calls, threads and subscriptions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMS = ["text", "json"]
 
 
 def lines(server: ServerProcess, form: str) -> list[tuple[str, str]]:
-    """Give each line's text and run; of a traceback the line before it."""
+    """Return the text and run id of each line; a traceback belongs to the line before it."""
     if form == "json":
         parsed: list[dict[str, Any]] = [json.loads(line) for line in server.log.splitlines()]
         return [(line["message"], line.get("run_id", "")) for line in parsed]
@@ -29,8 +29,8 @@ def lines(server: ServerProcess, form: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("executor", ["greenlet", "thread"])
-def test_every_try_at_a_provider_names_its_run(tmp_path: Path, form: str, executor: str):
-    """Those that fail, the one that takes over, and the end."""
+def test_every_attempt_at_a_provider_logs_its_run_id(tmp_path: Path, form: str, executor: str):
+    """Failed attempts, the fallback, and the end of the run."""
     with provider(http(503, "busy")) as first, provider(http(503, "busy"), http(200, message("Hello."))) as second:
         file = tmp_path / "settings.toml"
         file.write_text(
@@ -65,8 +65,8 @@ def test_every_try_at_a_provider_names_its_run(tmp_path: Path, form: str, execut
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("executor", ["greenlet", "thread"])
-def test_what_a_backend_logs_itself_names_its_run(form: str, executor: str):
-    """And so does what we say when it fails, with the traceback behind it, and whatever a helper thread logs."""
+def test_log_lines_of_a_backend_have_the_run_id(form: str, executor: str):
+    """So does the report of its failure with the traceback, and the log of its helper threads."""
     served = serve("tests.logging_backend:ask", log_format=form, executor=executor)
     try:
         run_id = read(served.post(SMART, {"username": "x", "message": "Hi"}))[0].data["run_id"]
@@ -79,8 +79,8 @@ def test_what_a_backend_logs_itself_names_its_run(form: str, executor: str):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_goes_wrong_for_a_reader_names_the_run(form: str):
-    """And the next request of the same connection is about its own run, or none."""
+def test_an_error_in_a_subscription_logs_the_run_id(form: str):
+    """The next request of the same connection has its own run id, or none."""
     served = serve("tests.custom_chunkers:ask", log_format=form)
     try:
         with served.session() as session:
@@ -97,8 +97,8 @@ def test_what_goes_wrong_for_a_reader_names_the_run(form: str):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_an_error_that_nobody_caught_is_a_line_like_any_other(form: str):
-    """In the form that the log has."""
+def test_an_uncaught_error_is_logged_in_one_line(form: str):
+    """In the configured format."""
     served = serve("tests.logging_backend:careless", log_format=form)
     try:
         read(served.post(SMART, {"username": "x", "message": "Hi"}))

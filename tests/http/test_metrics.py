@@ -1,4 +1,4 @@
-"""``/metrics`` of a real server."""
+"""``/metrics`` of a running server."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ SMART = "/api/stream_chat_smart"
 
 @pytest.fixture(scope="module")
 def measured() -> Iterator[ServerProcess]:
-    """A server whose runs are in threads."""
+    """Start a server with the thread executor."""
     served = serve("tests.backends_for_tests:chosen", executor="thread", timeout=1)
     yield served
     assert served.stop() == 0
 
 
-def test_a_run_shows_while_it_runs_and_when_it_has_ended(server: ServerProcess):
-    """In flight, with a place and a stream; and then as one that has ended, to the last reader."""
+def test_a_run_is_counted_while_in_progress_and_after_its_end(server: ServerProcess):
+    """It is in progress with a slot and a stream, and is counted as ended afterwards."""
     before = scrape(server)
     backend = {"backend": "tests.backends_for_tests:chosen"}
     body = {"username": "slow", "message": "1"}
@@ -52,8 +52,8 @@ def test_a_run_shows_while_it_runs_and_when_it_has_ended(server: ServerProcess):
     assert after("store_missing", store="journals") == 0
 
 
-def test_a_refusal_shows_by_the_pattern_of_its_address(server: ServerProcess):
-    """And a path that a stranger makes up is nowhere."""
+def test_an_error_response_is_exported_by_its_route_pattern(server: ServerProcess):
+    """A path of a client never becomes a label."""
     before = scrape(server)
     server.get("/api/runs/made-up-by-a-stranger")
     server.get("/made-up-by-a-stranger")
@@ -69,16 +69,16 @@ def test_a_refusal_shows_by_the_pattern_of_its_address(server: ServerProcess):
     assert "stranger" not in server.get("/metrics", None).text
 
 
-def test_the_hub_is_listened_to_all_the_time(server: ServerProcess):
-    """Four times a second, and a function that computes shows in it."""
+def test_event_loop_lag_is_measured_all_the_time(server: ServerProcess):
+    """Four times a second; a function that computes increases it."""
     before = scrape(server)
     read(server.post(SMART, {"username": "spinning", "message": "0.8"}))
     wait_for(lambda: scrape(server)("hub_lag_seconds_count") > before("hub_lag_seconds_count") + 2)
     assert scrape(server)("hub_lag_seconds_sum") - before("hub_lag_seconds_sum") > 0.4
 
 
-def test_a_thread_that_cannot_be_stopped_shows_until_it_returns(measured: ServerProcess):
-    """Its run has ended long before, and its place is taken as long."""
+def test_an_orphaned_thread_is_exported_until_it_returns(measured: ServerProcess):
+    """Its run has ended before, and its slot stays in use."""
     got = read(measured.post(SMART, {"username": "stubborn", "message": "3"}))
     assert got[-1].data["status"] == "timeout"
     seen = scrape(measured)
@@ -88,8 +88,8 @@ def test_a_thread_that_cannot_be_stopped_shows_until_it_returns(measured: Server
     wait_for(lambda: (scrape(measured)("abandoned_threads"), scrape(measured)("places_taken")) == (0, 0))
 
 
-def test_without_the_library_there_is_a_sentence(tmp_path: Path):
-    """Nothing else is missing: the server serves."""
+def test_without_the_library_the_response_says_what_to_install(tmp_path: Path):
+    """The server runs without metrics."""
     (tmp_path / "prometheus_client.py").write_text("raise ImportError('not installed')")
     served = ServerProcess(
         ["--backend=tests.backends_for_tests:quick", "--jwt-secret=a secret of the tests, which is long enough"],

@@ -1,4 +1,4 @@
-"""Traces of a real server: from the caller's header, over the provider's, to a collector."""
+"""Traces of a running server: from the client's header through the provider's to a collector."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEY = "sk-0123456789abcdef"
 
 
 class Collector:
-    """Take what is sent as OTLP over HTTP."""
+    """Collector of OTLP over HTTP."""
 
     def __init__(self, port: int) -> None:
         self.endpoint = f"http://127.0.0.1:{port}"
@@ -34,7 +34,7 @@ class Collector:
 
     @property
     def spans(self) -> list[Any]:
-        """Every span that has come."""
+        """The received spans."""
         return [
             span
             for request in self.requests
@@ -45,7 +45,7 @@ class Collector:
 
     @property
     def services(self) -> set[str]:
-        """What sent them, by its own name."""
+        """The names of the services that sent them."""
         return {
             attribute.value.string_value
             for request in self.requests
@@ -57,7 +57,7 @@ class Collector:
 
 @contextmanager
 def collector() -> Iterator[Collector]:
-    """Serve on a free port until the end of the block."""
+    """Run a collector on a free port."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -69,7 +69,7 @@ def collector() -> Iterator[Collector]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         taken = Collector(server.server_address[1])
@@ -83,7 +83,7 @@ def collector() -> Iterator[Collector]:
 
 
 def serve(environ: Mapping[str, str], **settings: object) -> ServerProcess:
-    """Start a server in this environment."""
+    """Start a server with environment variables."""
     flags = {"backend": "tests.backends_for_tests:quick", "jwt_secret": SECRET, **settings}
     return ServerProcess([f"--{name.replace('_', '-')}={value}" for name, value in flags.items()], environ)
 
@@ -94,7 +94,7 @@ LATE = {"OTEL_BSP_SCHEDULE_DELAY": "60000"}
 
 @pytest.mark.parametrize("executor", ["greenlet", "thread"])
 def test_one_trace_from_the_callers_header_to_the_providers(executor: str):
-    """Each try carries it; at SIGTERM what is left is sent; and nothing of it is a text or a key."""
+    """Each attempt carries it, SIGTERM flushes the last spans, and no span has a text or a key."""
     replies = reply(503, "busy"), reply(200, completion("Forty-two."))
     with collector() as taken, provider(*replies) as behind:
         environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": taken.endpoint, **LATE}
@@ -126,7 +126,7 @@ def test_one_trace_from_the_callers_header_to_the_providers(executor: str):
 
 
 def test_a_backends_own_spans_belong_to_the_run():
-    """Whichever library makes them: they find the run where OpenTelemetry keeps what is current."""
+    """The run's span is OpenTelemetry's current span."""
     with collector() as taken:
         served = serve(
             {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": f"{taken.endpoint}/here", "OTEL_SERVICE_NAME": "my bot"},
@@ -144,8 +144,8 @@ def test_a_backends_own_spans_belong_to_the_run():
 
 
 @pytest.mark.parametrize("more", [{"OTEL_BSP_SCHEDULE_DELAY": "100", "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}, LATE])
-def test_a_collector_that_is_away_holds_nobody_up(more: Mapping[str, str]):
-    """Neither a stream nor the end; and a line says so for each batch that was given up."""
+def test_a_collector_outage_delays_nothing(more: Mapping[str, str]):
+    """Neither streams nor the shutdown; one line is logged for each lost batch."""
     served = serve({"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}", **more})
     try:
         for _ in range(5):
@@ -161,7 +161,7 @@ def test_a_collector_that_is_away_holds_nobody_up(more: Mapping[str, str]):
 
 
 def test_without_the_library_a_line_says_what_to_install(tmp_path: Path):
-    """And the server serves."""
+    """The server runs without traces."""
     (tmp_path / "opentelemetry.py").write_text("raise ImportError('not installed')")
     served = serve({"OTEL_TRACES_EXPORTER": "otlp", "PYTHONPATH": str(tmp_path)})
     try:
@@ -171,8 +171,8 @@ def test_without_the_library_a_line_says_what_to_install(tmp_path: Path):
     assert 'pip install "persona_stream[otel]"' in served.log
 
 
-def test_who_does_not_ask_for_traces_has_none():
-    """No header goes to the provider, whatever the caller sent."""
+def test_without_configuration_there_are_no_traces():
+    """Requests to the provider have no header, even if the client sent one."""
     with provider(reply(200, completion("Forty-two."))) as behind:
         served = serve({}, backend="openai", openai_base_url=behind.base_url, openai_model="m1")
         try:

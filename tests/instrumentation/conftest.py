@@ -1,4 +1,4 @@
-"""An application with every address, and nobody behind it."""
+"""Fixture: an application with every route and no services."""
 
 from __future__ import annotations
 

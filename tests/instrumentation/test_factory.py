@@ -1,4 +1,4 @@
-"""When traces are wanted."""
+"""Environment variables that enable traces."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
     ],
 )
 def test_the_variables_of_opentelemetry_decide(environ: Mapping[str, str], expected: Sequence[str]):
-    """Nobody who does not ask for traces has any."""
+    """Traces are off by default."""
     assert list(exporters(environ)) == expected
 
 
@@ -40,7 +40,7 @@ def test_the_variables_of_opentelemetry_decide(environ: Mapping[str, str], expec
         ({"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/json"}, "'http/json' is not supported"),
     ],
 )
-def test_what_cannot_be_had_is_said(more: Mapping[str, str], said: str, caplog: pytest.LogCaptureFixture):
-    """And the server serves without."""
+def test_an_unsupported_exporter_is_logged(more: Mapping[str, str], said: str, caplog: pytest.LogCaptureFixture):
+    """The server runs without traces."""
     assert list(exporters(ENDPOINT | more)) == []
     assert said in caplog.text

@@ -1,4 +1,4 @@
-"""The folder where several processes count together."""
+"""The directory of metrics of several processes."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.documents import ROOT
 
 @pytest.fixture(autouse=True)
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put it where the test can look, with nobody's variable before it."""
+    """Create the directory below the test's own, without an inherited variable."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.delenv(DIRECTORY_VARIABLE, raising=False)
 
 
-def test_the_folder_is_named_private_and_gone_afterwards(tmp_path: Path):
-    """With all that was counted in it."""
+def test_the_directory_is_private_and_removed_at_the_end(tmp_path: Path):
+    """It is removed with the metrics in it."""
     with multiprocess_dir():
         folder = Path(os.environ[DIRECTORY_VARIABLE])
         (folder / "counter_1.db").touch()
@@ -50,7 +50,7 @@ print(folder.is_dir())
 """
 
 
-def test_a_child_that_leaves_takes_nothing_away():
-    """The others go on counting, until the one that began leaves."""
+def test_a_child_that_exits_keeps_the_directory():
+    """The directory stays until its owner leaves the block."""
     done = subprocess.run([sys.executable, "-uc", _FORKING], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == ["True", "False"]

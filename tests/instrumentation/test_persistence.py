@@ -1,4 +1,4 @@
-"""What the request log keeps of runs, on paper."""
+"""Records that the observer of the request log enqueues."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.fakes import RUN_ID, accepted, entries
 TRY = UpstreamCall(provider="openai", model="m1", url="http://x", request={}, began_at=1.0, seconds=2.0)
 
 
-def test_what_is_told_after_the_ending_is_left_be():
-    """A thread may go on for long, and its run has been written down: with the tries until then, and no other."""
+def test_notifications_after_the_end_of_a_run_are_ignored():
+    """A thread may outlive its run; the log has the provider calls until the end of the run."""
     kept: list[object] = []
     log = RequestLogObserver(SimpleNamespace(enqueue=kept.append))
     log.on_notification(

@@ -1,7 +1,4 @@
-"""What is written down for Prometheus.
-
-Runs on paper, and what is counted of them.
-"""
+"""Prometheus metrics: the exposition, and the observer that counts runs."""
 
 from __future__ import annotations
 
@@ -31,69 +28,69 @@ from tests.fakes import RUN_ID, accepted, entries
 from tests.metrics_client import MetricReader, families, parse_metrics
 
 
-def look(meters: PrometheusMetrics) -> MetricReader:
-    """Read it as Prometheus does."""
-    return parse_metrics(meters.render().body.decode())
+def look(metrics: PrometheusMetrics) -> MetricReader:
+    """Parse the exposition as Prometheus does."""
+    return parse_metrics(metrics.render().body.decode())
 
 
-def test_gauges_are_looked_at_when_somebody_asks():
-    """So that the number is the one of this moment."""
-    meters, places = PrometheusMetrics(), [3]
-    meters.register_gauges({"places_taken": lambda: places[0]}, {})
-    assert look(meters)("places_taken") == 3
-    places[0] = 5
-    assert look(meters)("places_taken") == 5
+def test_gauges_are_read_at_each_scrape():
+    """A scrape returns the current value."""
+    metrics, slots = PrometheusMetrics(), [3]
+    metrics.register_gauges({"places_taken": lambda: slots[0]}, {})
+    assert look(metrics)("places_taken") == 3
+    slots[0] = 5
+    assert look(metrics)("places_taken") == 5
 
 
-def test_gauges_are_looked_at_with_each_beat():
-    """For where another process is asked, which reads what this one wrote."""
-    meters, looked = PrometheusMetrics(), []
-    meters.register_gauges({"open_streams": lambda: looked.append(True) or 0.0}, {})
-    meters.observe_loop_lag(0.5)
+def test_gauges_are_read_at_each_heartbeat():
+    """Another process that is scraped reads the value that this one wrote."""
+    metrics, looked = PrometheusMetrics(), []
+    metrics.register_gauges({"open_streams": lambda: looked.append(True) or 0.0}, {})
+    metrics.observe_loop_lag(0.5)
     assert looked == [True]
-    assert look(meters)("hub_lag_seconds_sum") == 0.5
+    assert look(metrics)("hub_lag_seconds_sum") == 0.5
 
 
-def test_a_gauge_that_nobody_explains_is_refused():
-    """Every name has a help text."""
+def test_an_undefined_gauge_is_rejected():
+    """Every gauge has a help text."""
     with pytest.raises(KeyError, match="unheard_of"):
         PrometheusMetrics().register_gauges({"unheard_of": lambda: 1.0}, {})
 
 
-def test_a_store_that_is_out_of_reach_shows():
-    """By its name, each for itself."""
-    meters = PrometheusMetrics()
-    meters.register_gauges({}, {"journals": lambda: ["redis"], "conversations": lambda: []})
-    found = look(meters)
+def test_an_unavailable_store_is_exported():
+    """Each store has its own label."""
+    metrics = PrometheusMetrics()
+    metrics.register_gauges({}, {"journals": lambda: ["redis"], "conversations": lambda: []})
+    found = look(metrics)
     assert found("store_missing", store="journals") == 1
     assert found("store_missing", store="conversations") == 0
 
 
-def test_a_refusal_is_counted_by_the_pattern_of_its_address():
-    """Once each."""
-    meters = PrometheusMetrics()
+def test_an_error_response_is_counted_by_its_route_pattern():
+    """Each response is counted once."""
+    metrics = PrometheusMetrics()
     for _ in range(2):
-        meters.count_error("/api/runs/<run_id>", 404, "not_found")
-    assert look(meters)("refusals_total", endpoint="/api/runs/<run_id>", status="404", code="not_found") == 2
+        metrics.count_error("/api/runs/<run_id>", 404, "not_found")
+    assert look(metrics)("refusals_total", endpoint="/api/runs/<run_id>", status="404", code="not_found") == 2
 
 
 def test_two_applications_of_a_process_count_for_themselves():
-    """As tests make them, and whoever mounts two."""
+    """Tests create several, and an application may be mounted twice."""
     one, other = PrometheusMetrics(), PrometheusMetrics()
     one.observe_loop_lag(0.5)
     assert look(other)("hub_lag_seconds_count") == 0
 
 
 def test_every_metric_has_its_unit_and_its_help():
-    """Durations are seconds, sizes bytes, what only grows a total; and a sentence says what it is."""
+    """Histograms are in seconds, and the help text is a sentence."""
     for family in families(PrometheusMetrics().render().body.decode()):
         assert family.name.startswith("persona_stream_")
         assert family.documentation.endswith(".")
         assert (family.type == "histogram") == family.name.endswith("_seconds")
 
 
-def test_a_folder_that_is_none_stops_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """In a sentence that names it."""
+def test_a_missing_directory_stops_the_start(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """The error names it."""
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "gone"))
     with pytest.raises(ConfigurationError, match=r"PROMETHEUS_MULTIPROC_DIR names .*gone"):
         PrometheusMetrics()
@@ -102,34 +99,34 @@ def test_a_folder_that_is_none_stops_the_start(monkeypatch: pytest.MonkeyPatch, 
 SMART = "/api/stream_chat_smart"
 
 
-class Paper:
-    """Let runs happen on paper, and say what was counted."""
+class Scenario:
+    """Observer with a registry, driven by facts and notifications."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.observer = PrometheusObserver(Instruments(self.registry))
 
-    def begin(self, endpoint: str = SMART, backend: str = "demo") -> None:
-        """Accept a run."""
+    def start(self, endpoint: str = SMART, backend: str = "demo") -> None:
+        """Start a run."""
         query = Query(username="ada", message="How many?")
         order = RunRequest(
             query, Backend(backend, lambda query: ""), "smart", "words", request_info=RequestInfo(endpoint=endpoint)
         )
         self.observer.on_notification(RUN_ID, RunStarted(order))
 
-    def happen(self, *happened: tuple[float, Fact]) -> None:
-        """Write a journal, and tell of each entry."""
+    def record(self, *happened: tuple[float, Fact]) -> None:
+        """Pass each entry of a journal to the observer."""
         journal: list[Entry] = entries(*happened)
         for count in range(1, len(journal) + 1):
             self.observer.on_fact(journal[:count])
 
-    def note(self, *notes: Notification) -> None:
-        """Tell of what happens around the run."""
+    def notify(self, *notes: Notification) -> None:
+        """Pass notifications to the observer."""
         for note in notes:
             self.observer.on_notification(RUN_ID, note)
 
-    def counted(self) -> Mapping[str, float]:
-        """Give everything that is not zero, of histograms the count and the sum."""
+    def samples(self) -> Mapping[str, float]:
+        """Return all samples that are not zero; of histograms, the count and the sum."""
         return {
             f"{sample.name.removeprefix('persona_stream_')}{list(sample.labels.values()) or ''}": sample.value
             for metric in self.registry.collect()
@@ -139,12 +136,12 @@ class Paper:
 
 
 @pytest.fixture
-def paper() -> Paper:
-    return Paper()
+def scenario() -> Scenario:
+    return Scenario()
 
 
-def reading(**more: object) -> SubscriptionClosed:
-    """Give a reader that came at 10.0, was sent all, and left."""
+def subscription(**more: object) -> SubscriptionClosed:
+    """Create a closed subscription that began at 10.0 and got everything."""
     whole = {
         "dialect": "native",
         "resumed": False,
@@ -161,19 +158,19 @@ def reading(**more: object) -> SubscriptionClosed:
     return SubscriptionClosed(**{**whole, **more})
 
 
-def test_an_answered_run_is_counted_with_its_stages_and_tokens(paper: Paper):
-    """What comes between its start and its ending counts nothing."""
-    paper.begin()
-    paper.happen(
+def test_an_answered_run_is_counted_with_its_stages_and_tokens(scenario: Scenario):
+    """Other facts count nothing."""
+    scenario.start()
+    scenario.record(
         (10.0, accepted()),
         (10.5, Started()),
         (11.0, ProgressReported("Reading", 0.5)),
         (12.0, TextDelta("Forty-")),
         (13.0, Answered("two.", Usage(input_tokens=7, output_tokens=9))),
     )
-    paper.note(TaskReleased())
+    scenario.notify(TaskReleased())
     labels = [SMART, "demo"]
-    assert paper.counted() == {
+    assert scenario.samples() == {
         f"runs_started_total{labels}": 1,
         f"runs_ended_total{[*labels, 'complete', 'none']}": 1,
         "run_waiting_seconds_count['demo']": 1,
@@ -187,86 +184,86 @@ def test_an_answered_run_is_counted_with_its_stages_and_tokens(paper: Paper):
     }
 
 
-def test_a_run_is_in_flight_until_its_ending(paper: Paper):
-    """And not for longer, though its work may take its time to die."""
-    paper.begin()
-    paper.happen((10.0, accepted()), (10.0, Started()))
-    assert paper.counted()["runs_in_flight['demo']"] == 1
-    paper.happen((10.0, accepted()), (10.0, Started()), (12.0, Failed("timeout")))
-    assert "runs_in_flight['demo']" not in paper.counted()
+def test_a_run_is_in_flight_until_its_ending(scenario: Scenario):
+    """Not longer, even if its task takes time to stop."""
+    scenario.start()
+    scenario.record((10.0, accepted()), (10.0, Started()))
+    assert scenario.samples()["runs_in_flight['demo']"] == 1
+    scenario.record((10.0, accepted()), (10.0, Started()), (12.0, Failed("timeout")))
+    assert "runs_in_flight['demo']" not in scenario.samples()
 
 
 @pytest.mark.parametrize(
     ("code", "status"),
     [("timeout", "timeout"), ("cancelled", "cancelled"), ("lost", "error"), ("backend_error", "error")],
 )
-def test_a_failed_run_is_counted_by_its_status_and_code(paper: Paper, code: str, status: str):
-    """And took no tokens that anybody knows of."""
-    paper.begin()
-    paper.happen((10.0, accepted()), (10.0, Started()), (12.0, Failed(code)))
-    counted = paper.counted()
+def test_a_failed_run_is_counted_by_its_status_and_code(scenario: Scenario, code: str, status: str):
+    """It counts no tokens."""
+    scenario.start()
+    scenario.record((10.0, accepted()), (10.0, Started()), (12.0, Failed(code)))
+    counted = scenario.samples()
     assert counted[f"runs_ended_total{[SMART, 'demo', status, code]}"] == 1
     assert not [name for name in counted if name.startswith("tokens")]
 
 
-def test_a_run_that_never_started_has_no_time_of_processing(paper: Paper):
-    """It has waited, and that is in its total."""
-    paper.begin()
-    paper.happen((10.0, accepted()), (12.0, Failed("internal")))
-    counted = paper.counted()
+def test_a_run_that_never_started_has_no_time_of_processing(scenario: Scenario):
+    """Its total consists of the time in the queue."""
+    scenario.start()
+    scenario.record((10.0, accepted()), (12.0, Failed("internal")))
+    counted = scenario.samples()
     assert counted["run_total_seconds_sum['demo']"] == 2.0
     assert "run_processing_seconds_count['demo']" not in counted
 
 
-def test_nothing_is_kept_of_a_run_that_ended_while_it_waited(paper: Paper):
-    """It held nothing that could be released."""
-    paper.begin()
-    paper.happen((10.0, accepted()), (10.0, Queued(1)), (12.0, Failed("timeout")))
-    before = paper.counted()
-    paper.note(TaskOrphaned())
-    assert paper.counted() == before
+def test_a_run_that_ended_in_the_queue_is_forgotten(scenario: Scenario):
+    """It has no task that could be released."""
+    scenario.start()
+    scenario.record((10.0, accepted()), (10.0, Queued(1)), (12.0, Failed("timeout")))
+    before = scenario.samples()
+    scenario.notify(TaskOrphaned())
+    assert scenario.samples() == before
 
 
-def test_what_no_backend_counted_is_estimated(paper: Paper):
-    """And says so."""
-    paper.begin()
-    paper.happen((10.0, accepted()), (10.0, Started()), (12.0, Answered("Forty-two is the answer.")))
-    assert paper.counted()["tokens_total['demo', 'out', 'true']"] > 0
+def test_tokens_without_a_count_are_estimated(scenario: Scenario):
+    """The label tells so."""
+    scenario.start()
+    scenario.record((10.0, accepted()), (10.0, Started()), (12.0, Answered("Forty-two is the answer.")))
+    assert scenario.samples()["tokens_total['demo', 'out', 'true']"] > 0
 
 
-def test_a_path_of_a_strangers_is_no_label(paper: Paper):
-    """Whatever asks for a run, the series are as many as there are addresses."""
-    paper.begin(endpoint="/api/../../etc")
-    assert paper.counted()["runs_started_total['other', 'demo']"] == 1
+def test_an_unknown_endpoint_is_counted_as_other(scenario: Scenario):
+    """The number of series is bounded by the number of endpoints."""
+    scenario.start(endpoint="/api/../../etc")
+    assert scenario.samples()["runs_started_total['other', 'demo']"] == 1
 
 
-def test_a_thread_that_goes_on_is_abandoned_until_it_returns(paper: Paper):
-    """A run whose work could be stopped never is."""
-    paper.begin()
-    paper.happen((10.0, accepted()), (10.0, Started()), (12.0, Failed("timeout")))
-    paper.note(TaskOrphaned())
-    assert paper.counted()["abandoned_threads"] == 1
-    paper.note(TaskReleased())
-    assert "abandoned_threads" not in paper.counted()
+def test_an_orphaned_thread_is_counted_until_it_returns(scenario: Scenario):
+    """A run whose task could be stopped counts none."""
+    scenario.start()
+    scenario.record((10.0, accepted()), (10.0, Started()), (12.0, Failed("timeout")))
+    scenario.notify(TaskOrphaned())
+    assert scenario.samples()["abandoned_threads"] == 1
+    scenario.notify(TaskReleased())
+    assert "abandoned_threads" not in scenario.samples()
 
 
-def test_nothing_is_kept_of_a_run_that_is_over(paper: Paper):
-    """Whichever comes last, its ending or the end of its work: what is told of it then counts nothing."""
+def test_a_finished_run_is_forgotten(scenario: Scenario):
+    """After its end and the release of its task, in either order, further notifications count nothing."""
     begun = (10.0, accepted()), (10.0, Started())
-    paper.begin()
-    paper.happen(*begun)
-    paper.note(TaskReleased())
-    paper.happen(*begun, (12.0, Answered("Late.")))
-    before = paper.counted()
-    paper.note(TaskOrphaned(), TaskReleased())
-    paper.happen(*begun, (13.0, Failed("cancelled")))
-    assert paper.counted() == before
+    scenario.start()
+    scenario.record(*begun)
+    scenario.notify(TaskReleased())
+    scenario.record(*begun, (12.0, Answered("Late.")))
+    before = scenario.samples()
+    scenario.notify(TaskOrphaned(), TaskReleased())
+    scenario.record(*begun, (13.0, Failed("cancelled")))
+    assert scenario.samples() == before
 
 
-def test_a_reader_is_counted_when_it_leaves(paper: Paper):
-    """With what it was sent, and how long it waited for the first of it and for the rest after the ending."""
-    paper.note(reading())
-    assert paper.counted() == {
+def test_a_subscription_is_counted_when_it_closes(scenario: Scenario):
+    """With the events sent, the time to the first ones, and the time from the end to the last one."""
+    scenario.notify(subscription())
+    assert scenario.samples() == {
         "readings_total['native', 'false', 'true']": 1,
         "events_total['native']": 7,
         "sent_bytes_total['native']": 700,
@@ -290,29 +287,29 @@ def test_a_reader_is_counted_when_it_leaves(paper: Paper):
     ],
     ids=["came back", "left before", "came after", "no text", "one piece"],
 )
-def test_what_says_nothing_about_a_stream_is_not_measured(paper: Paper, more: Mapping[str, object], absent: set[str]):
-    """Who comes back waits for no first text, who comes late for no ending, and one answer is no stream."""
-    paper.note(reading(**more))
-    measured = {name.partition("_seconds_count")[0] for name in paper.counted() if "_seconds_count" in name}
+def test_only_meaningful_latencies_are_measured(scenario: Scenario, more: Mapping[str, object], absent: set[str]):
+    """A resumed subscription has no first text, a late one no delivery, and a plain response no stream."""
+    scenario.notify(subscription(**more))
+    measured = {name.partition("_seconds_count")[0] for name in scenario.samples() if "_seconds_count" in name}
     assert measured == {"first_event", "first_text", "delivery"} - absent
 
 
 @pytest.mark.parametrize("outcome", ["answered", "busy", "stopped"])
-def test_a_provider_is_counted_by_what_came_of_it(paper: Paper, outcome: str):
-    """Each try, and how long it took."""
+def test_provider_calls_are_counted_by_outcome(scenario: Scenario, outcome: str):
+    """Each attempt, with its duration."""
     upstream = UpstreamCall(
         provider="openai", model="m1", url="http://x", request={}, status=outcome, began_at=1.0, seconds=2.0
     )
-    paper.note(UpstreamCalled(upstream))
-    assert paper.counted() == {
+    scenario.notify(UpstreamCalled(upstream))
+    assert scenario.samples() == {
         f"upstream_tries_total['openai', '{outcome}']": 1,
         "upstream_seconds_count['openai']": 1,
         "upstream_seconds_sum['openai']": 2.0,
     }
 
 
-def test_the_addresses_that_begin_runs_are_known(whole: Flask):
-    """No other address takes a question."""
+def test_the_endpoints_that_start_runs_are_complete(whole: Flask):
+    """No other endpoint accepts a question."""
     posts = {rule.rule for rule in whole.url_map.iter_rules() if "POST" in rule.methods}
     posts = {address for address in posts if not address.startswith("/dashboard/")}  # it looks at runs
     endpoints = {path for protocol in PROTOCOLS.values() for path in protocol.run_endpoints}

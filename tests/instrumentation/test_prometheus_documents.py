@@ -1,4 +1,4 @@
-"""docs/METRICS.md and the code agree."""
+"""The table of docs/METRICS.md."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ METRICS = Document("docs/METRICS.md")
 
 
 def rows() -> dict[str, tuple[str, str, str]]:
-    """Give kind, labels and meaning of each metric in the table."""
+    """Return type, labels and meaning of each metric in the table."""
     return {cells[0]: (cells[1], cells[2], cells[3]) for cells in METRICS.rows() if len(cells) == 4}
 
 
-def test_the_table_is_the_codes():
-    """Every metric stands in it, with its kind, its labels and its sentence, and no other."""
+def test_the_table_equals_the_code():
+    """It has every metric with its type, labels and help text, and no other."""
     instruments = Instruments(CollectorRegistry())
     made = [*vars(instruments).values(), *instruments.gauges.values()]
     labels = {each._name: each._labelnames for each in made if isinstance(each, MetricWrapperBase)}
-    meters = PrometheusMetrics()
-    meters.register_gauges({}, {"journals": lambda: ()})
+    metrics = PrometheusMetrics()
+    metrics.register_gauges({}, {"journals": lambda: ()})
     expected = {}
-    for family in families(meters.render().body.decode()):
+    for family in families(metrics.render().body.decode()):
         name = family.name + "_total" * (family.type == "counter")
         of = labels.get(family.name, ("store",))
         expected[name.removeprefix("persona_stream_")] = (family.type, ", ".join(of), family.documentation)
