@@ -62,7 +62,7 @@ def create_app(settings: Settings | None = None, process_query: Callable[..., An
             " `python -m gevent.monkey --module flask run`"
         )
     if settings is None:
-        settings, _ = load_settings({}, os.environ, None)
+        settings = load_settings({}, os.environ, None).settings
     app, services = build_app(settings, process_query)
 
     # Not before the first request: a server may fork after the application was created.

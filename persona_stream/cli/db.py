@@ -32,7 +32,7 @@ def open_database(options: Mapping[str, Any], *, any_version: bool = False) -> I
     Raises:
         ConfigurationError: the database does not exist or cannot be used; the text says what to do.
     """
-    settings = load_settings_from(options)
+    settings = load_settings_from(options).settings
     if settings.database_url is None:
         raise ConfigurationError("database_url is off: there is no request log")
     url = database_url(settings.database_url, state_dir(settings.state_dir, os.environ))

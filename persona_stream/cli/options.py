@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from persona_stream.settings.loader import Resolved, load_settings, resolve
-from persona_stream.settings.schema import SETTINGS, WITHDRAWN, Setting, Settings
+from persona_stream.settings.loader import LoadedSettings, load_settings
+from persona_stream.settings.schema import BY_NAME, SETTINGS, WITHDRAWN, Setting
 from persona_stream.settings.types import convert, form_of
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -57,35 +57,17 @@ def settings_subset(*names: str) -> Callable[[Command], Command]:
     return add
 
 
-def load_settings_from(options: Mapping[str, Any]) -> Settings:
-    """Return the settings from a command's options, the environment and the file; print warnings to stderr.
+def load_settings_from(options: Mapping[str, Any]) -> LoadedSettings:
+    """Load the settings from a command's options, the environment and the file; print warnings to stderr.
 
     Raises:
         SettingsError: a value is not allowed.
     """
-    settings, warnings = load_settings(_flags(options), os.environ, options.get("config"))
-    _print_warnings(warnings)
-    return settings
-
-
-def resolve_settings(options: Mapping[str, Any]) -> dict[str, Resolved]:
-    """Return the settings that are set, with their sources, by name; print warnings to stderr.
-
-    Raises:
-        SettingsError: a value is not allowed.
-    """
-    resolved, warnings = resolve(_flags(options), os.environ, options.get("config"))
-    _print_warnings(warnings)
-    return resolved
-
-
-def _flags(options: Mapping[str, Any]) -> dict[str, str | None]:
-    return {name: options.get(name) for name in (*(setting.name for setting in SETTINGS), *WITHDRAWN)}
-
-
-def _print_warnings(warnings: list[str]) -> None:
-    for warning in warnings:
+    flags = {name: options.get(name) for name in (*BY_NAME, *WITHDRAWN)}
+    loaded = load_settings(flags, os.environ, options.get("config"))
+    for warning in loaded.warnings:
         click.echo(f"persona-stream: {warning}", err=True)
+    return loaded
 
 
 def _option(setting: Setting) -> Callable[[Command], Command]:

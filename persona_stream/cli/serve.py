@@ -41,7 +41,7 @@ def serve(reloads: bool, **options: Any) -> int:
     """Start the server."""
     if reloads:
         return _serve_reloading(sys.argv[1:])
-    settings = load_settings_from(options)
+    settings = load_settings_from(options).settings
     return _serve_single(settings) if settings.workers == 1 else _serve_workers(settings)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from persona_stream.cli.options import resolve_settings, settings_options
-from persona_stream.settings.schema import SETTINGS, Settings
+from persona_stream.cli.options import load_settings_from, settings_options
+from persona_stream.settings.schema import SETTINGS
 
 
 @click.command()
@@ -31,13 +31,11 @@ def _markdown() -> str:
 
 
 def _in_effect(options: dict[str, Any]) -> str:
-    resolved = resolve_settings(options)
-    values: dict[str, Any] = {name: found.value for name, found in resolved.items()}
-    current = Settings(**values)
+    loaded = load_settings_from(options)
     rows = []
     for setting in SETTINGS:
-        source = resolved[setting.name].where if setting.name in resolved else "default"
-        value = setting.format(getattr(current, setting.name)).replace("`", "")
+        source = loaded.sources.get(setting.name, "default")
+        value = setting.format(getattr(loaded.settings, setting.name)).replace("`", "")
         rows.append((setting.name, value, source, setting.description.replace("`", "")))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join("  ".join([*map(str.ljust, row[:3], widths), row[3]]) for row in rows)

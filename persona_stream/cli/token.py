@@ -24,7 +24,7 @@ from persona_stream.state_dir import get_signing_secret
 )
 def token(user: str, expires: float, scope: tuple[str, ...], **options: Any) -> None:
     """Print a token for a user, signed with the secret that serve uses with the same settings."""
-    settings = load_settings_from(options)
+    settings = load_settings_from(options).settings
     secret = "" if settings.jwt_public_key or settings.jwks_url else get_signing_secret(settings, os.environ)[0]
     try:
         text = issue_token(secret, user, expires, scope=" ".join(scope), settings=settings)

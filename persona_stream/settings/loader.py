@@ -43,16 +43,15 @@ _INJECTED = re.compile(
 _INJECTED_ADDRESS = re.compile(r"(tcp|udp|sctp)://.*")
 
 
-class Resolved(NamedTuple):
-    """Value of a setting, and the name of its source."""
+class LoadedSettings(NamedTuple):
+    """Settings, warnings for the operator, and the source of each setting that is set."""
 
-    value: object
-    where: str
+    settings: Settings
+    warnings: list[str]
+    sources: dict[str, str]
 
 
-def load_settings(
-    flags: Mapping[str, str | None], environ: Mapping[str, str], config: Path | None
-) -> tuple[Settings, list[str]]:
+def load_settings(flags: Mapping[str, str | None], environ: Mapping[str, str], config: Path | None) -> LoadedSettings:
     """Load the settings from flags, environment and file.
 
     Args:
@@ -60,48 +59,32 @@ def load_settings(
         environ: the environment. ``PERSONA_STREAM_CONFIG`` names the file if ``config`` does not.
         config: the TOML file.
 
-    Returns:
-        The settings, and warnings for the operator.
-
     Raises:
         SettingsError: a name is unknown or a value not allowed.
     """
     file, table = _read_file(environ, config)
-    resolved, warnings = _resolve(flags, environ, file, table)
-    values: dict[str, Any] = {name: found.value for name, found in resolved.items()}
-    return Settings(**values, backends=_parse_backends(table.get(_BACKENDS, {}), f"{file}")), warnings
-
-
-def resolve(
-    flags: Mapping[str, str | None], environ: Mapping[str, str], config: Path | None
-) -> tuple[dict[str, Resolved], list[str]]:
-    """Return the settings that a source sets, by name, and warnings; see ``load_settings``."""
-    return _resolve(flags, environ, *_read_file(environ, config))
-
-
-def _resolve(
-    flags: Mapping[str, str | None], environ: Mapping[str, str], file: Path | None, table: Mapping[str, object]
-) -> tuple[dict[str, Resolved], list[str]]:
+    backends = _parse_backends(table.pop(_BACKENDS, {}), f"{file}")
     warnings: list[str] = []
-    resolved: dict[str, Resolved] = {}
-    withdrawn: list[str] = []
-    keys = [(name, value, f"{name} in {file}") for name, value in table.items() if name != _BACKENDS]
-    sources: list[tuple[Iterable[tuple[str, object, str]], Callable[[str], str]]] = [
-        (keys, str),
+    origins: list[tuple[Iterable[tuple[str, object, str]], Callable[[str], str]]] = [
+        ([(name, value, f"{name} in {file}") for name, value in table.items()], str),
         (_variables(environ, warnings), lambda name: PREFIX + name.upper()),
         ([(name, text, _flag(name)) for name, text in flags.items()], _flag),
     ]
-    for values, spell in sources:
-        for name, value, where in values:
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    withdrawn: list[str] = []
+    for items, spell in origins:
+        for name, value, source in items:
             if name in WITHDRAWN:
-                withdrawn += [where] * (value is not None)
+                withdrawn += [source] * (value is not None)
             elif name not in BY_NAME:
-                raise _unknown(where, name, spell)
+                raise _unknown(source, name, spell)
             elif value is not None:
-                resolved[name] = Resolved(BY_NAME[name].parse(value, where), where)
+                values[name] = BY_NAME[name].parse(value, source)
+                sources[name] = source
     if withdrawn:
         warnings.append(f"Ignored {', '.join(withdrawn)}: withdrawn, and without effect")
-    return resolved, warnings
+    return LoadedSettings(Settings(**values, backends=backends), warnings, sources)
 
 
 def _flag(name: str) -> str:
@@ -126,7 +109,7 @@ def _variables(environ: Mapping[str, str], warnings: list[str]) -> Iterator[tupl
         )
 
 
-def _read_file(environ: Mapping[str, str], config: Path | None) -> tuple[Path | None, Mapping[str, object]]:
+def _read_file(environ: Mapping[str, str], config: Path | None) -> tuple[Path | None, dict[str, object]]:
     """Return the path of the settings file and its content; ``None`` and nothing without a file."""
     file = config or (Path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
     if file is None:

@@ -104,8 +104,7 @@ def form_of(annotation: Any) -> Form:
     return next(each for each in annotation.__metadata__ if isinstance(each, Form))
 
 
-def parse_duration(value: object) -> object:
-    """Parse ``30``, ``1.5``, ``250ms``, ``30s``, ``5m``, ``12h`` or ``1d`` to seconds."""
+def _parse_duration(value: object) -> object:
     if not isinstance(value, str):
         return value
     if not (found := _DURATION.fullmatch(value)):
@@ -113,16 +112,14 @@ def parse_duration(value: object) -> object:
     return float(found[1]) * _DURATION_UNITS[found[2] or "s"]
 
 
-def format_duration(value: float) -> str:
-    """Format seconds in the largest unit that divides them."""
+def _format_duration(value: float) -> str:
     for unit in ("d", "h", "m"):
         if value and value % _DURATION_UNITS[unit] == 0:
             return f"{value / _DURATION_UNITS[unit]:.0f}{unit}"
     return f"{abs(value):.9f}".rstrip("0").rstrip(".")  # abs: there is a negative zero
 
 
-def parse_size(value: object) -> object:
-    """Parse ``1048576``, ``1MiB`` or ``1.5 GB`` to bytes."""
+def _parse_size(value: object) -> object:
     if not isinstance(value, str):
         return value
     if not (found := _SIZE.fullmatch(value)):
@@ -130,8 +127,7 @@ def parse_size(value: object) -> object:
     return round(float(found[1]) * _SIZE_UNITS[(found[2] or "b").lower()])
 
 
-def format_size(value: int) -> str:
-    """Format bytes in the largest binary unit that divides them."""
+def _format_size(value: int) -> str:
     for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
         if value % size == 0:
             return f"{value // size} {unit}"
@@ -192,7 +188,7 @@ _ON_OFF = Form("on or off", "on|off", _parse_switch, lambda value: "on" if value
 _INTEGER = Annotated[int, Meta(ge=1, le=1_000_000_000)]
 _INTEGER_FORM = Form("a whole number from 1 to 1000000000", "COUNT")
 _FLOAT = Annotated[float, Meta(ge=0, le=MAX_DURATION)]
-_SECONDS = Form("a duration like 30, 1.5, 30s, 5m, 12h or 1d", "SECONDS", parse_duration, format_duration)
+_SECONDS = Form("a duration like 30, 1.5, 30s, 5m, 12h or 1d", "SECONDS", _parse_duration, _format_duration)
 
 Text = Annotated[_CHARACTERS, _TEXT]
 OptionalText = Annotated[_CHARACTERS | None, _TEXT]
@@ -244,7 +240,9 @@ PositiveCount = Annotated[_INTEGER, _INTEGER_FORM]
 OptionalCount = Annotated[_INTEGER | None, replace(_INTEGER_FORM, off=("off", "none"))]
 ThreadCount = Annotated[int, Meta(ge=1, le=10_000), Form("a whole number from 1 to 10000", "COUNT")]
 Size = Annotated[
-    int, Meta(gt=0, lt=2**60), Form("a number of bytes above 0, like 1048576 or 1 MiB", "SIZE", parse_size, format_size)
+    int,
+    Meta(gt=0, lt=2**60),
+    Form("a number of bytes above 0, like 1048576 or 1 MiB", "SIZE", _parse_size, _format_size),
 ]
 Duration = Annotated[_FLOAT, _SECONDS]
 PositiveDuration = Annotated[

@@ -26,7 +26,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def caller(token: str) -> Principal:
     """Return the caller that a server in the same environment sees."""
-    settings, _ = load_settings({}, os.environ, None)
+    settings = load_settings({}, os.environ, None).settings
     return create_verifier(settings, get_signing_secret(settings, os.environ)[0]).verify(token)
 
 

@@ -100,7 +100,7 @@ def test_the_settings_files_are_settings(document: Document, tmp_path: Path) -> 
     [block] = [block for block in document.blocks("toml") if not block.startswith("# personas/")]
     file = tmp_path / "settings.toml"
     file.write_text(block, "utf-8")
-    settings, _ = load_settings({}, {}, file)
+    settings = load_settings({}, {}, file).settings
     assert build_router(settings, None).names == ["openai", "careful", "claude-sonnet-4-5"]
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream.errors import SettingsError
-from persona_stream.settings.loader import load_settings, resolve
+from persona_stream.settings.loader import load_settings
 from persona_stream.settings.schema import SETTINGS, BackendConfig, Settings
 
 RATE = "a rate per second, minute, hour or day, like 60/minute, or off"
@@ -23,15 +23,16 @@ def write(tmp_path: Path) -> Path:
 
 def test_without_any_source_the_defaults_hold() -> None:
     """Other variables are ignored, and so are flags that are not given."""
-    assert load_settings({"port": None}, {"HOME": "/root", "PERSONA": "x"}, None) == (Settings(), [])
+    assert load_settings({"port": None}, {"HOME": "/root", "PERSONA": "x"}, None) == (Settings(), [], {})
 
 
 def test_a_flag_beats_the_environment_which_beats_the_file(write: Path) -> None:
     """Each setting comes from the first source that has it, and names that source."""
     write.write_text('port = 1\ntimeout = "1m"\nthreads = 3\nlog_bodies = true\n')
     environ = {"PERSONA_STREAM_PORT": "2", "PERSONA_STREAM_TIMEOUT": "2m"}
-    assert load_settings({"port": "3"}, environ, write)[0] == Settings(port=3, timeout=120.0, threads=3)
-    assert {name: one.where for name, one in resolve({"port": "3"}, environ, write)[0].items()} == {
+    loaded = load_settings({"port": "3"}, environ, write)
+    assert loaded.settings == Settings(port=3, timeout=120.0, threads=3)
+    assert loaded.sources == {
         "port": "--port",
         "timeout": "PERSONA_STREAM_TIMEOUT",
         "threads": f"threads in {write}",
@@ -45,7 +46,7 @@ def test_the_file_can_use_the_types_of_toml(write: Path) -> None:
         'cors_origins = ["https://a.example", "https://b.example"]\nmax_body_bytes = "2 MiB"\n'
         "disconnect_grace = false\ntimeout = 1.5\nopenai_stream = false\n"
     )
-    assert load_settings({}, {}, write)[0] == Settings(
+    assert load_settings({}, {}, write).settings == Settings(
         cors_origins=("https://a.example", "https://b.example"),
         disconnect_grace=None,
         max_body_bytes=2**21,
@@ -57,7 +58,7 @@ def test_an_empty_value_turns_an_optional_setting_off(write: Path) -> None:
     """An empty flag overrides the environment, and an empty variable the file."""
     write.write_text('jwt_issuer = "me"\n')
     environ = {"PERSONA_STREAM_JWT_ISSUER": "", "PERSONA_STREAM_JWT_SECRET": "x" * 40}
-    assert load_settings({"jwt_secret": "", "cors_origins": ""}, environ, write)[0] == Settings(cors_origins=())
+    assert load_settings({"jwt_secret": "", "cors_origins": ""}, environ, write).settings == Settings(cors_origins=())
 
 
 def test_the_environment_can_name_the_file(write: Path, tmp_path: Path) -> None:
@@ -65,14 +66,14 @@ def test_the_environment_can_name_the_file(write: Path, tmp_path: Path) -> None:
     write.write_text("port = 1")
     (tmp_path / "other.toml").write_text("port = 2")
     environ = {"PERSONA_STREAM_CONFIG": str(write)}
-    assert load_settings({}, environ, None)[0].port == 1
-    assert load_settings({}, environ, tmp_path / "other.toml")[0].port == 2
-    assert load_settings({}, {"PERSONA_STREAM_CONFIG": ""}, None)[0] == Settings()
+    assert load_settings({}, environ, None).settings.port == 1
+    assert load_settings({}, environ, tmp_path / "other.toml").settings.port == 2
+    assert load_settings({}, {"PERSONA_STREAM_CONFIG": ""}, None).settings == Settings()
 
 
 def test_the_chat_clients_variable_is_not_a_setting() -> None:
     """A shell with the client's token can also start a server."""
-    assert load_settings({}, {"PERSONA_STREAM_TOKEN": "eyJ…"}, None) == (Settings(), [])
+    assert load_settings({}, {"PERSONA_STREAM_TOKEN": "eyJ…"}, None) == (Settings(), [], {})
 
 
 @pytest.mark.parametrize(
@@ -183,7 +184,7 @@ INJECTED = {
 
 def test_variables_of_kubernetes_services_are_ignored_with_a_warning() -> None:
     """A Service named persona-stream, or with that prefix, does not prevent the start."""
-    settings, warnings = load_settings({}, INJECTED, None)
+    settings, warnings, _ = load_settings({}, INJECTED, None)
     assert settings == Settings()
     assert len(warnings) == 1
     assert all(variable in warnings[0] for variable in INJECTED)
@@ -200,7 +201,7 @@ def test_withdrawn_settings_are_ignored_with_one_warning(write: Path) -> None:
     """Old files, scripts and environments keep working."""
     write.write_text("heartbeat_override = false\nport = 1\n")
     environ = {"PERSONA_STREAM_COMMIT_WINDOW_STREAM": "2s"}
-    settings, warnings = load_settings({"heartbeat_override": "off", "commit_window_stream": None}, environ, write)
+    settings, warnings, _ = load_settings({"heartbeat_override": "off", "commit_window_stream": None}, environ, write)
     assert settings == Settings(port=1)
     assert [warning.replace(str(write), "FILE") for warning in warnings] == [
         "Ignored heartbeat_override in FILE, PERSONA_STREAM_COMMIT_WINDOW_STREAM, --heartbeat-override: "
@@ -220,15 +221,15 @@ def test_any_text_is_accepted_or_refused_in_one_sentence(name: str, text: str) -
     assert message.isprintable()
 
 
-def loaded(folder: Path, text: str) -> Settings:
+def load_toml(folder: Path, text: str) -> Settings:
     file = folder / "settings.toml"
     file.write_text(dedent(text), "utf-8")
-    return load_settings({}, {}, file)[0]
+    return load_settings({}, {}, file).settings
 
 
 def test_a_table_has_the_settings_in_which_a_backend_differs(tmp_path: Path) -> None:
     """Clients request it by the name of the table unless it lists models."""
-    settings = loaded(
+    settings = load_toml(
         tmp_path,
         """
         backend = "openai"
@@ -281,7 +282,7 @@ def test_a_table_has_the_settings_in_which_a_backend_differs(tmp_path: Path) -> 
 def test_a_mistake_in_a_table_is_reported_in_one_sentence(tmp_path: Path, text: str, words: list[str]) -> None:
     """It names the table and contains no secret."""
     with pytest.raises(SettingsError) as refused:
-        loaded(tmp_path, text)
+        load_toml(tmp_path, text)
     assert "\n" not in str(refused.value)
     assert "hunter2" not in str(refused.value)
     for word in words:

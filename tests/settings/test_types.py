@@ -28,8 +28,6 @@ from persona_stream.settings.types import (
     Text,
     convert,
     form_of,
-    format_duration,
-    format_size,
     format_value,
 )
 from persona_stream.settings.types import OptionalPath as FilePath
@@ -151,13 +149,13 @@ def test_a_password_in_a_url_is_not_shown() -> None:
 @given(st.floats(0, 36_500 * 86_400.0))
 def test_a_formatted_duration_reads_back(seconds: float) -> None:
     """The result is exact to a billionth."""
-    assert convert(format_duration(seconds), Duration) == pytest.approx(seconds, rel=1e-9, abs=1e-9)
+    assert convert(format_value(seconds, Duration), Duration) == pytest.approx(seconds, rel=1e-9, abs=1e-9)
 
 
 @given(st.integers(1, 10**15 - 1))
 def test_a_formatted_size_reads_back(size: int) -> None:
     """The result is exact up to the precision of a float."""
-    assert convert(format_size(size), Size) == size
+    assert convert(format_value(size, Size), Size) == size
 
 
 @given(st.text())
