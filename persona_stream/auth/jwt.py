@@ -72,14 +72,7 @@ class _StrictJWT(jwt.PyJWT):
 
 
 class JWTVerifier:
-    """Verifier of bearer tokens with a bounded cache, since a client sends the same token again and again.
-
-    Args:
-        keys: source of the verification keys.
-        clock: wall clock, in seconds since 1970.
-        settings: audience, issuer and leeway.
-        max_cached: size of the cache, in tokens.
-    """
+    """Verifier of bearer tokens with a cache of ``max_cached`` tokens, since clients send the same token repeatedly."""
 
     def __init__(self, keys: KeySource, clock: Clock, settings: Settings, max_cached: int = 10_000) -> None:
         self._keys = keys
@@ -106,11 +99,6 @@ class JWTVerifier:
                 del self._cache[next(iter(self._cache))]  # the oldest: a dictionary keeps insertion order
             self._cache[digest] = principal, min(expires, now + self._keys.max_age)
         return principal
-
-    @property
-    def cached(self) -> int:
-        """Number of tokens in the cache."""
-        return len(self._cache)
 
     def _decode(self, token: str) -> Claims:
         audience, issuer = self._settings.jwt_audience, self._settings.jwt_issuer
@@ -191,7 +179,7 @@ def issue_token(
         expires: lifetime in seconds.
         scope: space-separated scopes; an empty text leaves the claim out, which means ``chat``.
         settings: audience, issuer and algorithms that the verifier requires.
-        clock: wall clock, in seconds since 1970.
+        clock: wall clock.
 
     Raises:
         ConfigurationError: tokens are verified with a public key, or the secret is unusable.

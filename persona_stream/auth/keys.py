@@ -21,22 +21,13 @@ from persona_stream.settings.types import PUBLIC_ALGORITHMS, SYMMETRIC_ALGORITHM
 
 
 class KeySource(Protocol):
-    """Source of verification keys.
-
-    Attributes:
-        algorithms: those that are accepted.
-        max_age: time in seconds for which a returned key may be used without asking again.
-    """
+    """Source of keys for the accepted ``algorithms``; each may be used for ``max_age`` seconds."""
 
     algorithms: Sequence[str]
     max_age: float
 
     def keys_for(self, algorithm: str, kid: str | None) -> Sequence[Any]:
-        """Return the keys that may have signed a token, or none. May do I/O.
-
-        Args:
-            algorithm: one of ``algorithms``.
-            kid: the key id in the token's header. Untrusted: only ever compared.
+        """Return the keys that may have signed a token with this untrusted key id, or none. May do I/O.
 
         Raises:
             Unavailable: the source cannot be reached, and no keys are known from before.
@@ -101,12 +92,7 @@ def keys_from_pem(file: Path, allowed: Sequence[str]) -> FixedKeys:
 
 
 def usable_keys(key: Any, algorithms: Iterable[str]) -> dict[str, Any]:
-    """Return a key as prepared for each of the algorithms that its kind and its length fit.
-
-    Args:
-        key: a secret, a text in PEM, or a key object of ``cryptography``.
-        algorithms: names to try.
-    """
+    """Return a secret, a text in PEM or a key object, by each of the algorithms that its kind and length fit."""
     usable = {}
     for name in algorithms:
         algorithm = get_algorithm_by_name(name)

@@ -14,37 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from persona_stream.errors import SettingsError
-from persona_stream.settings.types import (
-    Algorithms,
-    BackendName,
-    Count,
-    Duration,
-    DurationOrNever,
-    DurationOrOff,
-    ExecutorName,
-    Host,
-    LogFormat,
-    LogLevel,
-    Networks,
-    OptionalCount,
-    OptionalDatabaseURL,
-    OptionalDuration,
-    OptionalPath,
-    OptionalRate,
-    OptionalText,
-    OptionalURL,
-    Origins,
-    Port,
-    PositiveCount,
-    PositiveDuration,
-    Size,
-    Switch,
-    Text,
-    Texts,
-    ThreadCount,
-    convert,
-    format_value,
-)
+from persona_stream.settings import types
 
 DEFAULT = "default"
 """Name of the backend that the settings outside of any table configure."""
@@ -104,93 +74,108 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         SettingsError: a value is not allowed.
     """
 
-    host: Annotated[Host, about("Address to listen on")] = "127.0.0.1"
-    port: Annotated[Port, about("Port to listen on; `0` picks a free one")] = 5001
+    host: Annotated[types.Host, about("Address to listen on")] = "127.0.0.1"
+    port: Annotated[types.Port, about("Port to listen on; `0` picks a free one")] = 5001
     backend: Annotated[
-        BackendName, about("Backend: `demo`, `openai`, `anthropic`, `module:function` or `module:object.method`")
+        types.BackendName, about("Backend: `demo`, `openai`, `anthropic`, `module:function` or `module:object.method`")
     ] = "demo"
-    executor: Annotated[ExecutorName, about("Where queries run: `greenlet`, `thread` or `process`")] = "greenlet"
+    executor: Annotated[types.ExecutorName, about("Where queries run: `greenlet`, `thread` or `process`")] = "greenlet"
     threads: Annotated[
-        ThreadCount, about("Worker threads; with `process`, worker processes (default: 2 per CPU, at least 8)")
+        types.ThreadCount, about("Worker threads; with `process`, worker processes (default: 2 per CPU, at least 8)")
     ] = 64
-    timeout: Annotated[PositiveDuration, about("Deadline of a run, counted from its start")] = 150.0
-    profiles: Annotated[OptionalPath, about("Directory of personas", unset="the demo's own for `demo`, else none")] = (
-        None
-    )
-    demo_seconds: Annotated[Duration, about("How long the demo takes for an answer")] = 8.0
+    timeout: Annotated[types.PositiveDuration, about("Deadline of a run, counted from its start")] = 150.0
+    profiles: Annotated[
+        types.OptionalPath, about("Directory of personas", unset="the demo's own for `demo`, else none")
+    ] = None
+    demo_seconds: Annotated[types.Duration, about("How long the demo takes for an answer")] = 8.0
 
     jwt_secret: Annotated[
-        OptionalText,
+        types.OptionalText,
         about(
             "Secret that signs tokens, at least 32 bytes", unset="generated, kept in the state directory", secret=True
         ),
     ] = None
-    jwt_public_key: Annotated[OptionalPath, about("PEM file with the public key that verifies tokens")] = None
-    jwks_url: Annotated[OptionalURL, about("URL of the public keys (JWKS) that verify tokens")] = None
-    jwt_algorithms: Annotated[Algorithms, about("Accepted signature algorithms", unset="all that fit the key")] = ()
-    jwt_audience: Annotated[Texts, about("Accepted values of the `aud` claim")] = ()
-    jwt_issuer: Annotated[OptionalText, about("Required value of the `iss` claim")] = None
-    jwt_leeway: Annotated[Duration, about("Tolerated clock difference when `exp` and `nbf` are checked")] = 0.0
+    jwt_public_key: Annotated[types.OptionalPath, about("PEM file with the public key that verifies tokens")] = None
+    jwks_url: Annotated[types.OptionalURL, about("URL of the public keys (JWKS) that verify tokens")] = None
+    jwt_algorithms: Annotated[
+        types.Algorithms, about("Accepted signature algorithms", unset="all that fit the key")
+    ] = ()
+    jwt_audience: Annotated[types.Texts, about("Accepted values of the `aud` claim")] = ()
+    jwt_issuer: Annotated[types.OptionalText, about("Required value of the `iss` claim")] = None
+    jwt_leeway: Annotated[types.Duration, about("Tolerated clock difference when `exp` and `nbf` are checked")] = 0.0
 
-    cors_origins: Annotated[Origins, about("Web pages that may call the API: `*`, or exact origins")] = ("*",)
-    max_body_bytes: Annotated[Size, about("Maximum size of a request body")] = 2**20
-    max_answer_bytes: Annotated[Size, about("Maximum size of an answer")] = 16 * 2**20
+    cors_origins: Annotated[types.Origins, about("Web pages that may call the API: `*`, or exact origins")] = ("*",)
+    max_body_bytes: Annotated[types.Size, about("Maximum size of a request body")] = 2**20
+    max_answer_bytes: Annotated[types.Size, about("Maximum size of an answer")] = 16 * 2**20
     disconnect_grace: Annotated[
-        DurationOrNever, about("How long a run continues after its last client disconnects")
+        types.DurationOrNever, about("How long a run continues after its last client disconnects")
     ] = 30.0
     disconnect_grace_v1: Annotated[
-        DurationOrNever, about("The same for `/api/chat` and `/v1/…`, whose clients cancel by disconnecting")
+        types.DurationOrNever, about("The same for `/api/chat` and `/v1/…`, whose clients cancel by disconnecting")
     ] = 5.0
-    retention: Annotated[Duration, about("How long a finished run can be read")] = 900.0
-    retention_bytes: Annotated[Size, about("Maximum total size of finished runs")] = 256 * 2**20
-    drain: Annotated[OptionalDuration, about("How long a shutdown waits for runs", unset="same as `timeout`")] = None
-
-    log_level: Annotated[LogLevel, about("Log level: `debug`, `info`, `warning` or `error`")] = "info"
-    log_format: Annotated[LogFormat, about("Log format: `text` or `json`")] = "text"
-
-    openai_base_url: Annotated[OptionalURL, about("Base URL of an OpenAI-compatible provider, including `/v1`")] = None
-    openai_api_key: Annotated[OptionalText, about("API key of the OpenAI-compatible provider", secret=True)] = None
-    openai_model: Annotated[OptionalText, about("Model to request from the OpenAI-compatible provider")] = None
-    openai_stream: Annotated[Switch, about("Whether to request streams from the OpenAI-compatible provider")] = False
-    anthropic_base_url: Annotated[OptionalURL, about("Base URL of an Anthropic provider, with or without `/v1`")] = None
-    anthropic_api_key: Annotated[OptionalText, about("API key of the Anthropic provider", secret=True)] = None
-    anthropic_model: Annotated[OptionalText, about("Model to request from the Anthropic provider")] = None
-    anthropic_max_tokens: Annotated[PositiveCount, about("Maximum tokens of an answer if the client sets no limit")] = (
-        4096
+    retention: Annotated[types.Duration, about("How long a finished run can be read")] = 900.0
+    retention_bytes: Annotated[types.Size, about("Maximum total size of finished runs")] = 256 * 2**20
+    drain: Annotated[types.OptionalDuration, about("How long a shutdown waits for runs", unset="same as `timeout`")] = (
+        None
     )
-    anthropic_stream: Annotated[Switch, about("Whether to request streams from the Anthropic provider")] = False
+
+    log_level: Annotated[types.LogLevel, about("Log level: `debug`, `info`, `warning` or `error`")] = "info"
+    log_format: Annotated[types.LogFormat, about("Log format: `text` or `json`")] = "text"
+
+    openai_base_url: Annotated[
+        types.OptionalURL, about("Base URL of an OpenAI-compatible provider, including `/v1`")
+    ] = None
+    openai_api_key: Annotated[types.OptionalText, about("API key of the OpenAI-compatible provider", secret=True)] = (
+        None
+    )
+    openai_model: Annotated[types.OptionalText, about("Model to request from the OpenAI-compatible provider")] = None
+    openai_stream: Annotated[types.Switch, about("Whether to request streams from the OpenAI-compatible provider")] = (
+        False
+    )
+    anthropic_base_url: Annotated[
+        types.OptionalURL, about("Base URL of an Anthropic provider, with or without `/v1`")
+    ] = None
+    anthropic_api_key: Annotated[types.OptionalText, about("API key of the Anthropic provider", secret=True)] = None
+    anthropic_model: Annotated[types.OptionalText, about("Model to request from the Anthropic provider")] = None
+    anthropic_max_tokens: Annotated[
+        types.PositiveCount, about("Maximum tokens of an answer if the client sets no limit")
+    ] = 4096
+    anthropic_stream: Annotated[types.Switch, about("Whether to request streams from the Anthropic provider")] = False
 
     commit_window: Annotated[
-        DurationOrOff, about("Delay before non-streaming responses commit to 200 (keeps proxies alive afterwards)")
+        types.DurationOrOff,
+        about("Delay before non-streaming responses commit to 200 (keeps proxies alive afterwards)"),
     ] = None
 
-    redis_url: Annotated[OptionalText, about("Redis that shares runs between processes", secret=True)] = None
-    workers: Annotated[PositiveCount, about("Number of server processes")] = 1
-    lease: Annotated[PositiveDuration, about("Heartbeat timeout after which a process is considered dead")] = 15.0
-    max_connection_age: Annotated[DurationOrOff, about("Age at which a connection moves to another process")] = None
-    trusted_proxies: Annotated[Networks, about("Proxies whose `X-Forwarded-*` headers are trusted")] = ()
+    redis_url: Annotated[types.OptionalText, about("Redis that shares runs between processes", secret=True)] = None
+    workers: Annotated[types.PositiveCount, about("Number of server processes")] = 1
+    lease: Annotated[types.PositiveDuration, about("Heartbeat timeout after which a process is considered dead")] = 15.0
+    max_connection_age: Annotated[types.DurationOrOff, about("Age at which a connection moves to another process")] = (
+        None
+    )
+    trusted_proxies: Annotated[types.Networks, about("Proxies whose `X-Forwarded-*` headers are trusted")] = ()
 
     database_url: Annotated[
-        OptionalDatabaseURL,
+        types.OptionalDatabaseURL,
         about("Database of conversations and the request log; `sqlite:///` is in the state directory", secret=True),
     ] = "sqlite:///"
     state_dir: Annotated[
-        OptionalPath,
+        types.OptionalPath,
         about("Directory of the generated secret and the SQLite file", unset="the platform's state directory"),
     ] = None
-    log_bodies: Annotated[Switch, about("Whether the request log stores questions and answers")] = True
-    log_reasoning: Annotated[Switch, about("Whether the request log stores reasoning")] = True
-    log_retention: Annotated[Duration, about("How long the request log is kept")] = 30 * 86_400.0
-    prices: Annotated[Text, about("Price list of models: `bundled`, or a file")] = "bundled"
+    log_bodies: Annotated[types.Switch, about("Whether the request log stores questions and answers")] = True
+    log_reasoning: Annotated[types.Switch, about("Whether the request log stores reasoning")] = True
+    log_retention: Annotated[types.Duration, about("How long the request log is kept")] = 30 * 86_400.0
+    prices: Annotated[types.Text, about("Price list of models: `bundled`, or a file")] = "bundled"
 
-    max_runs: Annotated[PositiveCount, about("Maximum concurrent runs of a process")] = 10_000
-    max_runs_shared: Annotated[OptionalCount, about("Maximum concurrent runs across all processes sharing a Redis")] = (
-        None
-    )
-    max_runs_per_user: Annotated[PositiveCount, about("Maximum concurrent runs of one user")] = 100
-    max_queue: Annotated[Count, about("Maximum number of queued runs")] = 1000
-    queue_timeout: Annotated[Duration, about("How long a run may wait in the queue")] = 60.0
-    rate_limit: Annotated[OptionalRate, about("Rate limit per caller and endpoint, such as `60/minute`")] = None
+    max_runs: Annotated[types.PositiveCount, about("Maximum concurrent runs of a process")] = 10_000
+    max_runs_shared: Annotated[
+        types.OptionalCount, about("Maximum concurrent runs across all processes sharing a Redis")
+    ] = None
+    max_runs_per_user: Annotated[types.PositiveCount, about("Maximum concurrent runs of one user")] = 100
+    max_queue: Annotated[types.Count, about("Maximum number of queued runs")] = 1000
+    queue_timeout: Annotated[types.Duration, about("How long a run may wait in the queue")] = 60.0
+    rate_limit: Annotated[types.OptionalRate, about("Rate limit per caller and endpoint, such as `60/minute`")] = None
 
     # Tables of the settings file, which neither a flag nor a variable can hold.
     backends: tuple[BackendConfig, ...] = ()
@@ -240,7 +225,7 @@ class Setting:
             SettingsError: the value is not allowed.
         """
         try:
-            return convert(value, self.annotation)
+            return types.convert(value, self.annotation)
         except ValueError as error:
             text = str(value)
             # A URL can contain a password, even in the wrong setting.
@@ -252,7 +237,7 @@ class Setting:
         """Return a value as text; of a secret, only whether it is set."""
         if self.secret and value not in (None, self.default):
             return "(set, not shown)"
-        return format_value(value, self.annotation) or self.unset or "none"
+        return types.format_value(value, self.annotation) or self.unset or "none"
 
 
 def _settings() -> Iterator[Setting]:

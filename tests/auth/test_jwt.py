@@ -281,7 +281,7 @@ def test_the_cache_is_bounded() -> None:
     tokens = [token(GOOD | {"sub": f"user {number}"}) for number in range(5)]
     for _ in range(2):
         assert [verifier.verify(each).subject for each in tokens] == [f"user {number}" for number in range(5)]
-    assert verifier.cached == 3
+    assert len(verifier._cache) == 3
 
 
 def test_cached_tokens_keep_their_own_callers() -> None:
