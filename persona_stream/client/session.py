@@ -15,7 +15,7 @@ from persona_stream.client import policy, requests
 from persona_stream.client.models import ExitCode, Question, Reply, parse_json
 from persona_stream.client.policy import Fail, FetchResult, Finish, Jitter, NextStep, Retry, RetryPolicy
 from persona_stream.client.requests import Request
-from persona_stream.client.transport import Broken, Bytes, Head, Message, Transport, TransportInterrupted
+from persona_stream.client.transport import Broken, Bytes, Head, Interrupted, Message, Transport
 from persona_stream.core import cursor
 from persona_stream.core.clock import Clock
 from persona_stream.core.sse import EventTooLarge, ServerSentEvent, SSEDecoder
@@ -92,15 +92,11 @@ class DeadlineExceeded(Exception):
     """Deadline of the session, or of the cancellation, exceeded."""
 
 
-class StopRequested(Exception):
-    """Stop requested by the user, or because the output cannot be written."""
-
-
 class MessageReceiver:
     """Receiver of transport messages until a deadline.
 
     Waiting methods are generators that yield a ``Tick`` every ``TICK_INTERVAL``, so that the clock can be redrawn, and
-    return the result. They raise ``DeadlineExceeded`` or ``StopRequested``.
+    return the result. They raise ``DeadlineExceeded`` or ``Interrupted``.
 
     Attributes:
         deadline: seconds since 1970.
@@ -119,8 +115,6 @@ class MessageReceiver:
         """Wait for the next message."""
         while True:
             message = self._transport.next(min(TICK_INTERVAL, max(0.0, self.deadline - self._clock())))
-            if isinstance(message, TransportInterrupted):
-                raise StopRequested
             # A message that arrived in time counts, even if a slow terminal delayed its reading.
             if (message.at if message else self._clock()) >= self.deadline:
                 raise DeadlineExceeded
@@ -144,8 +138,7 @@ class MessageReceiver:
             raise DeadlineExceeded
         self._transport.close()
         while (left := end - self._clock()) > 0:
-            if isinstance(self._transport.next(min(TICK_INTERVAL, left)), TransportInterrupted):
-                raise StopRequested
+            self._transport.next(min(TICK_INTERVAL, left))
             yield Tick()
 
 
@@ -239,7 +232,7 @@ class Session:
         except DeadlineExceeded:
             end = Fail(ExitCode.TIMEOUT, "client_timeout", f"{self._timeout:g}")
             is_stopped = yield from self._cancel()
-        except StopRequested:
+        except Interrupted:
             end = Fail(ExitCode.CANCELLED, "cancelled")
             yield CancelRequested()
             is_stopped = yield from self._cancel()
@@ -329,7 +322,7 @@ class Session:
         self._receiver.deadline = self._clock() + CANCEL_TIMEOUT
         try:
             message = yield from self._receiver.next_message()
-        except (DeadlineExceeded, StopRequested):
+        except (DeadlineExceeded, Interrupted):
             return False
         return isinstance(message, Head) and message.status == 200
 

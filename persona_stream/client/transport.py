@@ -60,14 +60,11 @@ class Broken:
     detail: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TransportInterrupted:
+Message = Head | Bytes | BodyFinished | Broken
+
+
+class Interrupted(Exception):
     """Request to stop: Ctrl-C, or an output that cannot be written any more."""
-
-    at: float
-
-
-Message = Head | Bytes | BodyFinished | Broken | TransportInterrupted
 
 
 class Transport(Protocol):
@@ -81,7 +78,11 @@ class Transport(Protocol):
         """Start a request in place of the current one. Does not block."""
 
     def next(self, timeout: float) -> Message | None:
-        """Wait up to ``timeout`` seconds for the next message; return ``None`` if there is none."""
+        """Wait up to ``timeout`` seconds for the next message; return ``None`` if there is none.
+
+        Raises:
+            Interrupted: the session is to stop.
+        """
 
     def close(self) -> None:
         """Drop the current request. Does not block; ``open`` may follow."""
@@ -160,7 +161,8 @@ class _Connection(threading.Thread):
         self._inbox.put((self, message))
 
 
-_Inbox = SimpleQueue[tuple[_Connection | None, Message]]
+# None is an interruption.
+_Inbox = SimpleQueue[tuple[_Connection, Message] | None]
 
 
 class HttpTransport:
@@ -180,21 +182,24 @@ class HttpTransport:
         self._current.start()
 
     def next(self, timeout: float) -> Message | None:
-        """Wait for the next message of the current connection, or an interruption."""
+        """Wait for the next message of the current connection."""
         deadline = self._clock() + timeout
         while True:
             try:
-                sender, message = self._inbox.get(timeout=max(0.0, deadline - self._clock()))
+                item = self._inbox.get(timeout=max(0.0, deadline - self._clock()))
             except Empty:
                 return None
-            if sender is None or sender is self._current:
-                if sender is not None and isinstance(message, Bytes):
+            if item is None:
+                raise Interrupted
+            sender, message = item
+            if sender is self._current:
+                if isinstance(message, Bytes):
                     sender.release_slot()
                 return message
 
     def interrupt(self) -> None:
         """Tell the session to stop. Safe in a signal handler."""
-        self._inbox.put((None, TransportInterrupted(self._clock())))
+        self._inbox.put(None)
 
     def close(self) -> None:
         """Drop the current request."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from persona_stream.client.requests import Request
 from persona_stream.client.terminal import Terminal
-from persona_stream.client.transport import BodyFinished, Broken, Bytes, Head, Message, TransportInterrupted
+from persona_stream.client.transport import BodyFinished, Broken, Bytes, Head, Interrupted, Message
 
 RUN = "run-1"
 STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "x-run-id": RUN}
@@ -82,7 +82,7 @@ class FakeTransport:
         until = self.now + timeout
         if self.interrupt_at and self.interrupt_at[0] <= until:
             self.now = max(self.now, self.interrupt_at.pop(0))
-            return TransportInterrupted(self.now)
+            raise Interrupted
         if self._due and self._due[0].at <= until:
             message = self._due.pop(0)
             self.now = max(self.now, message.at)

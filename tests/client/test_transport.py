@@ -19,8 +19,8 @@ from persona_stream.client.transport import (
     Bytes,
     Head,
     HttpTransport,
+    Interrupted,
     Message,
-    TransportInterrupted,
 )
 from persona_stream.core.clock import monotonic_wall_clock
 from tests.client.fakes import STREAM_HEADERS, Exchange, FakeServer
@@ -249,7 +249,8 @@ def test_an_interruption_is_delivered_during_silence() -> None:
         transport.open(READ)
         receive(transport)
         threading.Timer(0.05, transport.interrupt).start()
-        assert isinstance(transport.next(TIMEOUT), TransportInterrupted)
+        with pytest.raises(Interrupted):
+            transport.next(TIMEOUT)
         transport.close()
 
 
