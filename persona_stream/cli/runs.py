@@ -120,12 +120,8 @@ def _filters(options: dict[str, Any]) -> RunFilters:
     since = options["since"]
     return RunFilters(
         statuses=(*options["status"], *(FAILED if options["failed"] else ())),
-        user=options["user"],
-        endpoint=options["endpoint"],
-        model=options["model"],
-        slow=options["slow"],
         since=None if since is None else system_clock()() - since,
-        search=options["search"],
+        **{name: options[name] for name in ("user", "endpoint", "model", "slow", "search")},
     )
 
 

@@ -29,7 +29,6 @@ class Store(Protocol):
 
     def enqueue(self, record: Record) -> None:
         """Enqueue a record for the writer thread. Never blocks or raises."""
-        ...
 
     def flush(self, seconds: float = FLUSH_TIMEOUT) -> None:
         """Wait until every record enqueued so far is written.
@@ -37,7 +36,6 @@ class Store(Protocol):
         Raises:
             Unavailable: it took longer than ``seconds``.
         """
-        ...
 
     def query(self, question: Callable[[Any], T]) -> T:
         """Call a function with an SQLAlchemy connection in a thread that may block, and return its result.
@@ -45,7 +43,6 @@ class Store(Protocol):
         Raises:
             Unavailable: the database is unavailable.
         """
-        ...
 
     def load_history(self, query: Query) -> Query:
         """Return a query with the history of its conversation. Waits as ``query`` does.
@@ -53,25 +50,20 @@ class Store(Protocol):
         Raises:
             Unavailable: the database is unavailable.
         """
-        ...
 
     def unavailable_services(self) -> Sequence[str]:
         """Return the name of the database during an outage, else nothing."""
-        ...
 
     @property
     def pending(self) -> int:
         """Number of records that are not written yet."""
-        ...
 
     @property
     def dropped(self) -> int:
         """Number of records lost because the queue was full during an outage."""
-        ...
 
     def close(self, seconds: float) -> None:
         """Write the pending records, for at most so many seconds without progress, and close the database."""
-        ...
 
 
 class NullStore:

@@ -21,7 +21,6 @@ T = TypeVar("T")
 
 LOCK_TIMEOUT = 5.0  # seconds that SQLite waits for another process that writes, and the pool for a connection
 CONNECT_TIMEOUT = 3  # seconds
-MAX_SUMMARY_LENGTH = 300  # characters
 
 CONNECTION_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
 """Exceptions of an outage. They include ``TimeoutError``, an ``OSError``, of a thread that takes too long."""
@@ -81,7 +80,7 @@ def unavailable_error() -> Unavailable:
 def error_summary(error: Exception) -> str:
     """Return the first line of a driver's error, which contains no values from statements."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-    return str(cause).partition("\n")[0][:MAX_SUMMARY_LENGTH]
+    return str(cause).partition("\n")[0][:300]
 
 
 class DatabaseThreads:

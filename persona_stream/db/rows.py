@@ -198,7 +198,7 @@ def merge_new_runs(
     for kind in (RunResponded, RunFinished, RunDelivered):
         for record in rest:
             if isinstance(record, kind) and (rows := started.get(_run_id(record))) is not None:
-                _merge(record, *rows, privacy, price)
+                _merge(record, *rows, privacy=privacy, price=price)
     return list(started.values()), [record for record in rest if _run_id(record) not in started]
 
 
@@ -212,22 +212,19 @@ def _run_id(record: Record) -> str:
             return ""
 
 
-def _merge(record: Record, summary: Row, texts: Row, privacy: Privacy, price: Price) -> None:
-    match record:
-        case RunResponded():
-            more, more_texts = response_row(record)
-        case RunFinished():
-            more, more_texts = finished_row(record, privacy, price)
-            more["model"] = more.pop("upstream_model") or summary["model"]
-        case RunDelivered():
-            delivery = delivery_row(record)
-            summary.update(delivered_values(summary, delivery, earliest=_earliest, subtract=_subtract, divide=_divide))
-            return
-        case _:
-            return
-    for row, added in ((summary, more), (texts, more_texts)):
+def _merge(
+    record: RunResponded | RunFinished | RunDelivered, summary: Row, texts: Row, *, privacy: Privacy, price: Price
+) -> None:
+    if isinstance(record, RunDelivered):
+        delivery = delivery_row(record)
+        summary |= delivered_values(summary, delivery, earliest=_earliest, subtract=_subtract, divide=_divide)
+        return
+    rows = response_row(record) if isinstance(record, RunResponded) else finished_row(record, privacy, price)
+    upstream_model = rows[0].pop("upstream_model", None)
+    for row, added in zip((summary, texts), rows, strict=True):
         del added["key"]
         row.update(added)
+    summary["model"] = upstream_model or summary["model"]
 
 
 def _earliest(one: float | None, other: float | None) -> float | None:

@@ -140,17 +140,13 @@ def _branches(filters: RunFilters, dialect: str) -> Iterator[Sequence[Condition]
         shared.append(runs.c.total >= filters.slow)
     if filters.ended_since is not None:
         shared.append(runs.c.ended_at >= filters.ended_since)
-    alternatives = (_by_status(filters), _by_user(filters), _by_search(filters, dialect))
+    alternatives = (
+        [runs.c.status == status for status in dict.fromkeys(filters.statuses)],
+        [] if filters.user is None else [runs.c.owner == filters.user, runs.c.username == filters.user],
+        _by_search(filters, dialect),
+    )
     for conditions in product(*(group for group in alternatives if group)):
         yield [*shared, *conditions]
-
-
-def _by_status(filters: RunFilters) -> Sequence[Condition]:
-    return [runs.c.status == status for status in dict.fromkeys(filters.statuses)]
-
-
-def _by_user(filters: RunFilters) -> Sequence[Condition]:
-    return [] if filters.user is None else [runs.c.owner == filters.user, runs.c.username == filters.user]
 
 
 def _by_search(filters: RunFilters, dialect: str) -> Sequence[Condition]:
@@ -162,10 +158,7 @@ def _by_search(filters: RunFilters, dialect: str) -> Sequence[Condition]:
     # scanned: a full-text index would cost more at each run than the scan does at a search.
     contains = Column.contains if dialect == "sqlite" else Column.icontains
     has_text = or_(*(contains(column, search, autoescape=True) for column in columns))
-    return [has_text, *_by_run_id(search.lower())]
-
-
-def _by_run_id(prefix: str) -> Sequence[Condition]:
+    prefix = search.lower()
     if len(prefix) > _RUN_ID_LENGTH or not _RUN_ID_LETTERS.issuperset(prefix):
-        return []
-    return [runs.c.run_id.between(prefix, prefix.ljust(_RUN_ID_LENGTH, _LAST_LETTER))]
+        return [has_text]
+    return [has_text, runs.c.run_id.between(prefix, prefix.ljust(_RUN_ID_LENGTH, _LAST_LETTER))]

@@ -31,11 +31,8 @@ MAX_BUCKETS = 100  # of a chart
 MAX_CACHED_BUCKETS = 2000
 CACHE_LIFETIME = 600.0  # seconds; not longer, since runs can be deleted
 
-_MINUTE = 60.0
-_HOUR = 3600.0
-_DAY = 86_400.0
-_WIDTHS = (1.0, 5.0, 15.0, _MINUTE, 5 * _MINUTE, 15 * _MINUTE, 30 * _MINUTE, _HOUR, 3 * _HOUR, 6 * _HOUR, 12 * _HOUR,
-           _DAY, 7 * _DAY)  # fmt: skip
+# Seconds: 1, 5 and 15 s; 1, 5, 15 and 30 min; 1, 3, 6 and 12 h; 1 and 7 d.
+_WIDTHS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 10_800.0, 21_600.0, 43_200.0, 86_400.0, 604_800.0)
 _MILLISECONDS = msgspec.json.Decoder(list[int])
 
 

@@ -97,8 +97,7 @@ class WriteQueue:
 
 def _record_size(record: Record) -> int:
     match record:
-        case RunAccepted(run_request=run_request):
-            # Its query holds the body's texts once more, and the headers are strings of their own.
+        case RunAccepted(run_request=run_request):  # its query has the texts of the body again
             return 4 * RECORD_BYTES + len(run_request.request_info.body) + 2 * len(run_request.query.message)
         case RunFinished(entries=entries) | ExchangeCompleted(entries=entries):
             return RECORD_BYTES + sum(ENTRY_BYTES + 2 * len(text_of(entry.fact)) for entry in entries)

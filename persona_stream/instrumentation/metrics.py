@@ -32,15 +32,12 @@ class Metrics(Protocol):
         Raises:
             KeyError: there is no gauge of such a name.
         """
-        ...
 
     def count_error(self, endpoint: str, status: int, code: str) -> None:
         """Count an error response; ``endpoint`` is the pattern of a route, never a client's path."""
-        ...
 
     def observe_loop_lag(self, seconds: float) -> None:
         """Record the lag of the event loop, and read the gauges."""
-        ...
 
     def render(self) -> Exposition:
         """Return the metrics. May wait for the health checks.
@@ -48,7 +45,6 @@ class Metrics(Protocol):
         Raises:
             NotFound: metrics are not installed; the text says how to install them.
         """
-        ...
 
 
 class NullMetrics:
