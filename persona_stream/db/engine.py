@@ -112,5 +112,5 @@ class DatabaseThreads:
         return result
 
     def stop(self) -> None:
-        """Let idle threads end. Does not wait for busy ones."""
+        """End the idle threads, without waiting for busy ones."""
         self._pool.maxsize = 0

@@ -73,6 +73,6 @@ class ConversationObserver(RunObserver):
             self._store.enqueue(ExchangeCompleted(query, entries))
 
     def on_notification(self, run_id: str, note: Notification) -> None:
-        """Keep the query of a run in the native protocol."""
+        """Store the query of a run in the native protocol until its end."""
         if isinstance(note, RunStarted) and note.request.request_info.dialect == "native":
             self._queries[run_id] = note.request.query

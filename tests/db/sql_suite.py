@@ -210,7 +210,7 @@ def test_several_subscriptions_add_up_and_the_earliest_moments_count(database: D
     """A later subscription changes neither the time of the first text nor the delivery."""
     store = database.store()
     run = enqueue_run(store, query())
-    other = database.store()  # another process, where it is read again
+    other = database.store()  # of another process, with a later subscription
     store.flush(10.0)
     other.enqueue(
         RunDelivered(run_id_of(run), subscription(BEGAN + 100, resumed=True, events=3, pieces=2, sent_bytes=50))
@@ -383,7 +383,7 @@ def test_the_event_loop_continues_while_records_are_written(database: Database) 
     def tick() -> None:
         while True:
             before = clock()
-            gevent.sleep(0.01)  # what is measured is by how much it is too long
+            gevent.sleep(0.01)  # the excess of this sleep is measured
             late.append(clock() - before - 0.01)
 
     ticking = gevent.spawn(tick)
@@ -477,7 +477,7 @@ def test_the_migrations_go_up_and_down(database: Database) -> None:
         assert connection.scalar(select(func.count()).select_from(runs)) == 1
 
 
-# Those of a file are brought up to date by themselves, and there is no older release yet.
+# SQLite files are migrated automatically, and there is no older release yet.
 _OTHERS = [("9999", "newer release"), *([("0000", "db upgrade")] if KIND == "postgresql" else [])]
 
 

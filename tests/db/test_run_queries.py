@@ -134,7 +134,7 @@ def test_filter_options_are_the_stored_values(log: Connection) -> None:
     assert found.models == values("model")
 
 
-# Of so few rows, PostgreSQL rather reads all.
+# PostgreSQL scans a table of so few rows.
 @pytest.mark.parametrize("connection", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
     ("filters", "index"),

@@ -311,7 +311,7 @@ def test_provider_calls_are_counted_by_outcome(scenario: Scenario, outcome: str)
 def test_the_endpoints_that_start_runs_are_complete(whole: Flask):
     """No other endpoint accepts a question."""
     posts = {rule.rule for rule in whole.url_map.iter_rules() if "POST" in rule.methods}
-    posts = {address for address in posts if not address.startswith("/dashboard/")}  # it looks at runs
+    posts = {address for address in posts if not address.startswith("/dashboard/")}  # it starts no runs
     endpoints = {path for protocol in PROTOCOLS.values() for path in protocol.run_endpoints}
     assert posts - endpoints == {"/api/runs/<run_id>/cancel", "/v1/messages/count_tokens"}
     assert posts > endpoints
