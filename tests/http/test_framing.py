@@ -128,7 +128,7 @@ def test_a_body_with_wrong_framing_closes_its_connection(server: ServerProcess, 
     """The application refuses it, and the bytes after it are not read as a request."""
     received = exchange(server.url, post(CHUNKED) + BROKEN[kind] + HIDDEN)
     assert statuses(received) == [400]
-    assert b"The body did not come whole" in received
+    assert b"The body is incomplete" in received
 
 
 @pytest.mark.parametrize("length", [LENGTH, CHUNKED])

@@ -52,10 +52,10 @@ def session(server: ServerProcess, redis: RedisServer) -> tuple[Recorder, str, s
     recorder = Recorder(server.url)
     ask, bearer = recorder.ask, {"Authorization": f"Bearer {TOKEN}"}
     body = {"username": "x", "message": "Hi", "conversation_id": "talk"}
-    asked = requests.post(server.url + SMART, json=body, headers=bearer, timeout=60)
-    got = read(asked)
-    events_url, run_id = got[0].data["events_url"], got[0].data["run_id"]
-    assert got[-1].data["status"] == "complete"
+    response = requests.post(server.url + SMART, json=body, headers=bearer, timeout=60)
+    events = read(response)
+    events_url, run_id = events[0].data["events_url"], events[0].data["run_id"]
+    assert events[-1].data["status"] == "complete"
     assert requests.get(server.url + events_url, timeout=60).status_code == 200  # its first event has the ticket
     assert ask("POST", "/api/chat", bearer, json=body).status_code == 502  # the provider quotes the key
     assert ask("POST", "/v1/messages", {"x-api-key": TOKEN}, json={
@@ -67,10 +67,10 @@ def session(server: ServerProcess, redis: RedisServer) -> tuple[Recorder, str, s
     assert ask("GET", events_url + "x", {}).status_code == 401
     assert ask("GET", f"/nowhere/{TOKEN}", bearer).status_code == 404
     assert ask("POST", "/api/chat", bearer, data=f'{{"{TOKEN}": ').status_code == 400
-    ours = {"X-Persona-Dashboard": "1"}
-    entered = requests.post(f"{server.url}/dashboard/login", json={"token": ADMIN}, headers=ours, timeout=60)
-    assert ADMIN in entered.headers["Set-Cookie"]
-    assert ADMIN not in entered.text
+    headers = {"X-Persona-Dashboard": "1"}
+    login = requests.post(f"{server.url}/dashboard/login", json={"token": ADMIN}, headers=headers, timeout=60)
+    assert ADMIN in login.headers["Set-Cookie"]
+    assert ADMIN not in login.text
     cookie = {"Cookie": f"persona_stream_admin={ADMIN}"}
     wait_for(lambda: ask("GET", f"/dashboard/api/runs/{run_id}", cookie).status_code == 200)
     for path in ("/dashboard/api/runs", "/dashboard/api/session", "/dashboard/api/choices", "/dashboard/api/stats"):

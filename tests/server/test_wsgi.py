@@ -16,10 +16,10 @@ Pair = tuple[socket.socket, socket.socket]
 @pytest.fixture
 def pair() -> Iterator[Pair]:
     """Both ends of a connection."""
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.settimeout(75.0)
-        yield ours, theirs
+    server_side, client_side = socket.socketpair()
+    with server_side, client_side:
+        server_side.settimeout(75.0)
+        yield server_side, client_side
 
 
 def test_nothing_is_read_before_a_deadline_is_set(pair: Pair) -> None:
