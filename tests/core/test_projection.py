@@ -1,4 +1,4 @@
-"""The product's laws: what every reader of every run gets."""
+"""Tests of the projection: the invariants that hold for every subscriber of every run."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from tests.fakes import accepted, entries, read, reader, texts
 TERMINAL = (Completed, RunFailed)
 
 
-def test_a_run_is_told_from_its_beginning_to_its_end():
-    """Opening, first status, a status each interval, the turn to the answer, its pieces at their pace, the end."""
+def test_a_run_is_projected_from_its_start_to_its_end():
+    """Opening, first status, a status each interval, AnswerReady, paced chunks, the end."""
     run = entries((0.0, accepted()), (0.0, Started()), (5.0, Answered("Twenty characters ok. Then a few more.")))
     assert read(run, reader(locale="en")) == [
         (0.0, RunOpened(Position(1, 0), "chat_123", 2.0, 150.0, 900.0)),
@@ -52,8 +52,8 @@ def test_a_run_is_told_from_its_beginning_to_its_end():
     ]
 
 
-def test_a_late_reader_gets_all_that_is_due_at_once():
-    """Whoever comes after the end waits for nothing, and sees no progress that is past."""
+def test_a_late_subscriber_receives_everything_overdue_at_once():
+    """Without waiting, and without past progress."""
     run = entries((0.0, accepted()), (0.0, Started()), (60.0, Answered("word " * 100)))
     events = read(run, reader(), since=500.0)
     assert {at for at, _ in events} == {500.0}
@@ -62,8 +62,8 @@ def test_a_late_reader_gets_all_that_is_due_at_once():
     ]  # fmt: skip
 
 
-def test_who_joins_in_the_middle_gets_one_status_at_once_and_keeps_the_beat():
-    """Past ticks are not replayed, and the next ones come at the same moments as for everybody."""
+def test_a_subscriber_that_joins_mid_run_receives_one_status_at_once():
+    """Past ticks are not replayed; the next ones are at the same times as for all subscribers."""
     run = entries((0.0, accepted()), (0.0, Started()), (9.0, Failed("internal")))
     events = read(run, reader(start=Position(2, 0)), since=5.0)
     assert [(at, type(event).__name__) for at, event in events] == [
@@ -71,8 +71,8 @@ def test_who_joins_in_the_middle_gets_one_status_at_once_and_keeps_the_beat():
     ]  # fmt: skip
 
 
-def test_a_run_that_waits_for_a_place_says_so_each_interval():
-    """At once, with where it is in the queue and for how long it has waited; the deadline counts from the start."""
+def test_a_queued_run_sends_its_queue_position_each_interval():
+    """The first one at once, with the time in the queue; the deadline counts from the start."""
     run = entries(
         (0.0, accepted()),
         (0.0, Queued(3)),
@@ -90,8 +90,8 @@ def test_a_run_that_waits_for_a_place_says_so_each_interval():
     ]
 
 
-def test_who_joins_a_run_in_the_queue_is_told_at_once():
-    """And a reader that comes after it sees nothing of the queue."""
+def test_a_subscriber_of_a_queued_run_receives_its_queue_position_at_once():
+    """A subscriber that joins after the start sees nothing of the queue."""
     run = entries((0.0, accepted()), (0.0, Queued(2)), (5.0, Started()), (6.0, Failed("internal")))
     events = read(run, reader(start=Position(2, 0)), since=1.0)
     assert [(at, type(event).__name__) for at, event in events] == [
@@ -101,8 +101,8 @@ def test_who_joins_a_run_in_the_queue_is_told_at_once():
     assert [type(event).__name__ for _, event in late] == ["RunOpened", "Progress", "RunFailed"]
 
 
-def test_a_report_replaces_the_text_and_lifts_the_percentage():
-    """The backend knows better than the clock; and what it said stays until it says more."""
+def test_a_report_replaces_the_text_and_raises_the_percentage():
+    """Its text stays until the next report."""
     run = entries(
         (0.0, accepted()),
         (0.0, Started()),
@@ -118,8 +118,8 @@ def test_a_report_replaces_the_text_and_lifts_the_percentage():
     assert [event.position for event in told] == [(2, 0), (2, 0), (3, 0), (4, 0)]
 
 
-def test_reasoning_comes_before_the_answer_and_only_when_asked_for():
-    """Reasoning is a text of its own, with positions of its own."""
+def test_reasoning_comes_before_the_answer_and_only_on_request():
+    """It is a text of its own, with its own positions."""
     run = entries((0.0, accepted()), (0.0, Started()), (1.0, ReasoningDelta("Hm. Well.")), (1.0, Answered("Yes.")))
     with_it = [event for _, event in read(run, reader(reasoning=True, chunking="sentences"))]
     assert with_it[2:6] == [
@@ -131,8 +131,8 @@ def test_reasoning_comes_before_the_answer_and_only_when_asked_for():
     assert not any(isinstance(event, ReasoningChunk) for _, event in read(run, reader()))
 
 
-def test_a_delta_is_sent_as_it_comes_but_for_its_last_grapheme():
-    """An accent in the next delta still finds its letter."""
+def test_a_delta_is_sent_at_once_except_for_its_last_grapheme():
+    """An accent in the next delta still joins its letter."""
     run = entries(
         (0.0, accepted()),
         (0.0, Started()),
@@ -151,22 +151,22 @@ def test_a_delta_is_sent_as_it_comes_but_for_its_last_grapheme():
     ]
 
 
-def test_what_a_backend_said_before_it_failed_reaches_the_reader():
-    """Held text is let go before the failure, so a partial answer is kept whole."""
+def test_text_before_a_failure_is_sent():
+    """Held text is flushed before the failure."""
     run = entries((0.0, accepted()), (0.0, Started()), (1.0, TextDelta("Half an ans")), (2.0, Failed("internal")))
     events = read(run, reader())
     assert texts(events) == "Half an ans"
     assert events[-1] == (2.0, RunFailed(Position(4, 0), "internal", "处理过程中发生错误", 2.0))
 
 
-def test_a_deliberate_error_is_told_in_its_own_words():
-    """Other failures are told in the reader's language."""
+def test_a_backend_error_keeps_its_text():
+    """Other failures have a text in the subscriber's language."""
     run = entries((0.0, accepted()), (1.0, Started()), (2.0, Failed("backend_error", "The library is closed.")))
     assert read(run, reader())[-1] == (2.0, RunFailed(Position(3, 0), "backend_error", "The library is closed.", 1.0))
 
 
-def test_a_run_that_waits_for_a_place_sends_nothing_wrong():
-    """Before it starts there is no progress, and the deadline has not begun."""
+def test_a_run_sends_no_progress_before_it_starts():
+    """Its deadline has not begun."""
     run = entries((0.0, accepted()), (7.0, Started()), (8.0, Answered("Hi.")))
     events = read(run, reader())
     assert [(at, type(event).__name__) for at, event in events] == [
@@ -176,8 +176,8 @@ def test_a_run_that_waits_for_a_place_sends_nothing_wrong():
 
 
 @pytest.mark.parametrize("offset", [-3600.0, -5.0, -0.001, 0.001, 5.0, 3600.0])
-def test_a_wrong_clock_costs_percentages_and_never_text(offset):
-    """A reader on a machine whose clock is off reads every character, and waits for no hour."""
+def test_a_wrong_clock_affects_percentages_but_not_text(offset):
+    """A subscriber on a machine with another time receives every character without a long wait."""
     answer = "One sentence. Another one, rather longer than the first. " * 8
     run = entries((0.0, accepted()), (0.0, Started()), (6.0, Answered(answer)))
     events = read(run, reader(), clock_offset=offset)
@@ -203,7 +203,7 @@ CHUNKING = st.sampled_from(["characters", "words", "sentences"])
 
 @st.composite
 def runs(draw: st.DrawFn) -> list[Entry]:
-    """Any run that could happen."""
+    """Strategy for all possible runs."""
     moment, happened = 0.0, [(0.0, accepted())]
     for fact in (Started(), *draw(MIDDLE), draw(ENDING)):
         moment += draw(st.sampled_from([0.0, 0.01, 0.5, 2.0, 7.0]))
@@ -216,8 +216,8 @@ def answer_of(run: list[Entry]) -> str:
 
 
 @given(runs(), STYLE, CHUNKING, st.booleans(), st.floats(0, 60))
-def test_every_script_ends_once_and_tells_all(run, style, chunking, reasoning, since):
-    """One ending, at the end; the answer to the character; positions and percentages that never fall."""
+def test_each_projection_ends_once_and_is_complete(run, style, chunking, reasoning, since):
+    """One final event at the end, every character, and positions and percentages that never decrease."""
     events = read(run, reader(style, chunking, reasoning=reasoning), since=since)
     kinds = [event for _, event in events]
     assert [isinstance(event, TERMINAL) for event in kinds] == [False] * (len(kinds) - 1) + [True]
@@ -231,8 +231,8 @@ def test_every_script_ends_once_and_tells_all(run, style, chunking, reasoning, s
 
 
 @given(runs(), CHUNKING)
-def test_no_piece_ends_inside_a_grapheme(run, chunking):
-    """Wherever the deltas were cut, the reader never gets half a character."""
+def test_no_chunk_ends_within_a_grapheme(run, chunking):
+    """However the deltas were split."""
     pieces = [event.text for _, event in read(run, reader(chunking=chunking)) if isinstance(event, TextChunk)]
     # Before reasoning and before a failure what is held back goes out as it is: there a new text begins.
     texts_alone, edges, end = [""], set(), 0
@@ -249,8 +249,8 @@ def test_no_piece_ends_inside_a_grapheme(run, chunking):
 
 
 @given(runs(), STYLE, CHUNKING, STYLE, CHUNKING, st.booleans(), st.floats(0, 80))
-def test_resuming_at_any_event_gives_exactly_the_rest(run, style, chunking, other, cut, reasoning, since):
-    """In any other style and chunking, at any later moment, the reader gets what it does not have, once."""
+def test_resuming_at_any_event_yields_exactly_the_rest(run, style, chunking, other, cut, reasoning, since):
+    """In any style and chunking, at any later time, each missing character once."""
     events = read(run, reader(style, chunking, reasoning=reasoning))
     thoughts = "".join(event.text for _, event in events if isinstance(event, ReasoningChunk))
     had = thought = ""
@@ -266,8 +266,8 @@ def test_resuming_at_any_event_gives_exactly_the_rest(run, style, chunking, othe
 
 
 @given(runs(), STYLE, CHUNKING)
-def test_the_same_reader_who_resumes_gets_the_same_pieces(run, style, chunking):
-    """A cut changes nothing about the pieces that follow of an answer that came at once, nor about their numbers."""
+def test_resuming_with_the_same_options_yields_the_same_chunks(run, style, chunking):
+    """With the same numbers, for an answer that arrived whole."""
     if any(isinstance(entry.fact, TextDelta) for entry in run):
         return
     events = [event for _, event in read(run, reader(style, chunking))]
@@ -278,8 +278,8 @@ def test_the_same_reader_who_resumes_gets_the_same_pieces(run, style, chunking):
 
 
 @given(runs(), st.data())
-def test_who_holds_some_characters_gets_the_others(run, data):
-    """A reader without an event id can say how much of the answer it holds."""
+def test_resuming_by_characters_yields_the_others(run, data):
+    """For a client without an event id."""
     answer = answer_of(run)
     held = data.draw(st.integers(0, len(answer)))
     rest = read(run, reader(start=position_at_character(held, run)), since=200.0)

@@ -1,4 +1,4 @@
-"""What a failure of ours says, and to whom."""
+"""Tests of the error handlers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from flask import Flask
 from persona_stream.web.errors import register_error_handlers
 
 
-def test_an_address_forges_no_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    """It is written as a text, with its line ends and escapes visible; and the client reads nothing of the error."""
+def test_a_path_cannot_forge_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    """Its line ends and escapes are logged visibly; the client sees nothing of the exception."""
     app = Flask("failing")
     register_error_handlers(app)
 

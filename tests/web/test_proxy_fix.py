@@ -1,4 +1,4 @@
-"""Whose word counts about who the client is, and what it called us."""
+"""Tests of forwarded headers behind trusted proxies."""
 
 from __future__ import annotations
 
@@ -81,13 +81,13 @@ def seen(peer: str, **headers: str) -> dict[str, str]:
         ),
     ],
 )
-def test_the_client_is_the_first_from_the_right_that_is_not_trusted(peer: str, hops: str, client: str) -> None:
-    """What stands further left was written by whoever that is."""
+def test_the_client_is_the_rightmost_untrusted_address(peer: str, hops: str, client: str) -> None:
+    """The client itself may have written everything to its left."""
     assert seen(peer, **{"for": hops})["REMOTE_ADDR"] == client
 
 
 @pytest.mark.parametrize("peer", ["203.0.113.9", "11.0.0.1", "192.0.2.2", "2001:db8::1", "::2", "", "unix:", "10.0.0"])
-def test_of_anybody_else_nothing_counts(peer: str) -> None:
+def test_headers_of_an_untrusted_peer_are_ignored(peer: str) -> None:
     """No header changes anything."""
     assert seen(peer, **{"for": "10.0.0.1", "proto": "https", "host": "evil.example"}) == {}
 
@@ -103,8 +103,8 @@ def test_of_anybody_else_nothing_counts(peer: str) -> None:
         *((wrong, None) for wrong in ("", "ws", "https,", "https;", "javascript", "https http", "ｈttps", "file")),
     ],
 )
-def test_a_scheme_is_one_of_two(value: str, scheme: str | None) -> None:
-    """The nearest hop says it."""
+def test_the_scheme_is_http_or_https(value: str, scheme: str | None) -> None:
+    """As written by the nearest hop."""
     assert seen("10.0.0.1", proto=value).get("wsgi.url_scheme") == scheme
 
 
@@ -162,13 +162,13 @@ def test_a_scheme_is_one_of_two(value: str, scheme: str | None) -> None:
         ),
     ],
 )
-def test_a_host_is_a_name_or_an_address_perhaps_with_a_port(value: str, host: str | None) -> None:
-    """Whatever else somebody writes there never gets into an address of ours."""
+def test_a_host_is_a_name_or_an_address_with_an_optional_port(value: str, host: str | None) -> None:
+    """Anything else never appears in a URL of the server."""
     assert seen("10.0.0.1", host=value).get("HTTP_HOST") == host
 
 
-def test_the_application_sees_what_the_proxy_saw() -> None:
-    """And everything else as it was."""
+def test_the_application_sees_the_request_as_the_proxy_did() -> None:
+    """All other variables are unchanged."""
     environ: dict[str, Any] = {"REMOTE_ADDR": "::1", "HTTP_X_FORWARDED_FOR": "203.0.113.9", "PATH_INFO": "/x"}
     got: list[dict[str, Any]] = []
 
@@ -182,6 +182,6 @@ def test_the_application_sees_what_the_proxy_saw() -> None:
 
 
 @given(st.text(), st.text(), st.text())
-def test_no_header_makes_it_fail(hops: str, scheme: str, host: str) -> None:
-    """Whatever stands there is believed or not; nothing else happens."""
+def test_no_header_raises_an_error(hops: str, scheme: str, host: str) -> None:
+    """It is applied or ignored."""
     assert seen("10.0.0.1", **{"for": hops, "proto": scheme, "host": host})["REMOTE_ADDR"]

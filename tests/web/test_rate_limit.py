@@ -1,4 +1,4 @@
-"""How often somebody may ask, counted here or over all that share a Redis."""
+"""Tests of rate limits, counted in this process or in Redis."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tests.redis_server import RedisServer, needs_redis
 
 @pytest.fixture(scope="module")
 def redis() -> Iterator[RedisServer]:
-    """Run a Redis for these tests."""
+    """Redis server of these tests."""
     server = RedisServer()
     yield server
     server.close()
 
 
-def taken(rates: RateLimiter, *key: str) -> tuple[int, bool]:
-    """Ask once more; give what is left, and whether that was too often."""
+def hit(rates: RateLimiter, *key: str) -> tuple[int, bool]:
+    """Count a request; return the remaining requests and whether it exceeded the limit."""
     allowance = rates.hit(*key)
     assert allowance is not None
     assert (allowance.limit, allowance.window) == (2, 3600)
@@ -29,24 +29,24 @@ def taken(rates: RateLimiter, *key: str) -> tuple[int, bool]:
     return allowance.remaining, allowance.is_exceeded
 
 
-def test_without_a_rate_nothing_is_counted() -> None:
-    """Whoever asks."""
+def test_the_null_limiter_counts_nothing() -> None:
+    """For any key."""
     assert NullRateLimiter().hit("caller", "alice") is None
 
 
-def test_each_is_counted_alone() -> None:
-    """And what is over does not count."""
+def test_each_key_is_counted_separately() -> None:
+    """Requests over the limit do not count."""
     rates = MovingWindowLimiter("2/hour", None)
-    assert [taken(rates, "caller", "/api/chat", "alice") for _ in range(4)] == [
+    assert [hit(rates, "caller", "/api/chat", "alice") for _ in range(4)] == [
         (1, False), (0, False), (0, True), (0, True),
     ]  # fmt: skip
-    assert taken(rates, "caller", "/api/chat", "bob") == (1, False)
-    assert taken(rates, "caller", "/v1/messages", "alice") == (1, False)
-    assert taken(rates, "address", "alice") == (1, False)
+    assert hit(rates, "caller", "/api/chat", "bob") == (1, False)
+    assert hit(rates, "caller", "/v1/messages", "alice") == (1, False)
+    assert hit(rates, "address", "alice") == (1, False)
 
 
 def test_the_window_moves() -> None:
-    """Whoever waits may ask again."""
+    """Old requests expire one by one."""
     rates = MovingWindowLimiter("1/second", None)
     first, second = rates.hit("a"), rates.hit("a")
     assert first is not None
@@ -59,23 +59,23 @@ def test_the_window_moves() -> None:
 
 
 @needs_redis
-def test_those_who_share_a_redis_count_together(redis: RedisServer) -> None:
-    """Two processes are as one."""
+def test_processes_that_share_a_redis_share_the_limit(redis: RedisServer) -> None:
+    """Two limiters act as one."""
     here, there = MovingWindowLimiter("2/hour", redis.url), MovingWindowLimiter("2/hour", redis.url)
-    assert taken(here, "x") == (1, False)
-    assert taken(there, "x") == (0, False)
-    assert taken(here, "x") == (0, True)
+    assert hit(here, "x") == (1, False)
+    assert hit(there, "x") == (0, False)
+    assert hit(here, "x") == (0, True)
 
 
 @needs_redis
-def test_while_redis_is_away_each_process_counts_alone(caplog: pytest.LogCaptureFixture) -> None:
-    """The log says so once, and nobody waits for long."""
+def test_while_redis_is_unavailable_each_process_counts_for_itself(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged once, and no request waits long."""
     server = RedisServer()
     rates = MovingWindowLimiter("2/hour", server.url)
-    taken(rates, "x")
+    hit(rates, "x")
     server.close()
     began = time.monotonic()
     with caplog.at_level(logging.WARNING, "persona_stream.web"):
-        assert [taken(rates, "x") for _ in range(3)] == [(1, False), (0, False), (0, True)]
+        assert [hit(rates, "x") for _ in range(3)] == [(1, False), (0, False), (0, True)]
     assert time.monotonic() - began < 5
     assert caplog.text.count("Redis is unavailable") == 1

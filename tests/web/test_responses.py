@@ -1,4 +1,4 @@
-"""What a run takes along of the request that started it."""
+"""Tests of response and context helpers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from persona_stream.web.responses import detached_context
 _around: ContextVar[str] = ContextVar("around")
 
 
-def test_what_was_set_around_a_request_lasts_and_the_request_does_not() -> None:
-    """Somebody's trace goes on in process_query; but no run keeps a request's headers and body in memory."""
+def test_a_detached_context_keeps_variables_but_not_the_request() -> None:
+    """A trace continues in process_query, but no run keeps the headers and the body of a request in memory."""
     _around.set("a trace")
     with Flask("x").test_request_context("/"):
         lasting = detached_context()

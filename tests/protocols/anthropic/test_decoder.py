@@ -1,7 +1,4 @@
-"""The messages of Anthropic's clients become turns.
-
-What Anthropic's clients send: how to sample, tools, and what must be called.
-"""
+"""Tests of the decoder of Anthropic's requests: turns, parameters, tools and tool choice."""
 
 from __future__ import annotations
 
@@ -73,8 +70,8 @@ def said(role: str, content: Any) -> list[InputMessage]:
         ("assistant", [], []),
     ],
 )  # fmt: skip
-def test_every_message_is_one_turn_or_more(role: str, content: Any, expected: list[Turn]):
-    """Results of tools are turns of their own; what was only a provider's is left out."""
+def test_messages_become_turns(role: str, content: Any, expected: list[Turn]):
+    """Tool results are turns of their own; blocks that only a provider knows are dropped."""
     assert parse_turns(None, said(role, content)) == expected
 
 
@@ -83,8 +80,8 @@ def test_every_message_is_one_turn_or_more(role: str, content: Any, expected: li
     [(None, []), ("", []), ([], []), ("Be brief.", [Turn("system", "Be brief.")]),
      ([text("Be brief."), text("Be kind.")], [Turn("system", "Be brief.\nBe kind.")])],
 )  # fmt: skip
-def test_instructions_come_first(system: Any, expected: list[Turn]):
-    """As a text, or as blocks of text."""
+def test_the_system_prompt_is_the_first_turn(system: Any, expected: list[Turn]):
+    """As a string, or as text blocks."""
     made = msgspec.convert(system, str | list[MessageBlock] | None)
     assert parse_turns(made, said("user", "Hi")) == [*expected, Turn("user", "Hi")]
 
@@ -118,8 +115,8 @@ def test_instructions_come_first(system: Any, expected: list[Turn]):
         ("system", PICTURE, "messages[0].content: images are not allowed"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_taken_is_named(role: str, block: dict[str, Any], words: str):
-    """Nothing that somebody asked for is left out silently."""
+def test_an_unsupported_block_is_rejected_by_name(role: str, block: dict[str, Any], words: str):
+    """No content is dropped silently."""
     with pytest.raises(InvalidRequest) as caught:
         parse_turns(None, said(role, [block]))
     assert words in str(caught.value)
@@ -127,8 +124,8 @@ def test_what_cannot_be_taken_is_named(role: str, block: dict[str, Any], words: 
 
 
 @pytest.mark.parametrize("block", [{"type": "document"}, PICTURE, {"type": "text"}])
-def test_instructions_are_texts(block: dict[str, Any]):
-    """Whatever else they hold is refused."""
+def test_a_system_prompt_other_than_text_is_rejected(block: dict[str, Any]):
+    """Images included."""
     with pytest.raises(InvalidRequest, match=r"^system") as caught:
         parse_turns(msgspec.convert([block], list[MessageBlock]), said("user", "Hi"))
     assert caught.value.field == "system"
@@ -159,13 +156,13 @@ def asked(**more: Any) -> MessagesRequest:
                               "json_schema": {"name": "answer", "schema": {"type": "object"}, "strict": True}}}),
     ],
 )  # fmt: skip
-def test_parameters_have_the_names_that_backends_know(sent: dict[str, Any], given: dict[str, Any]):
-    """What was not sent is not there."""
+def test_parameters_have_the_names_of_openai(sent: dict[str, Any], given: dict[str, Any]):
+    """Absent fields are absent."""
     assert dict(asked(**sent).parameters) == {"max_tokens": 5, **given}
 
 
-def test_a_tool_is_what_was_sent():
-    """As a client has it; unknown fields are ignored."""
+def test_tools_are_parsed_as_sent():
+    """Unknown fields are ignored."""
     sent = [
         {"name": "weather", "description": "Tell it.", "input_schema": {"type": "object"}, "strict": True,
          "cache_control": {"type": "ephemeral"}},
@@ -188,8 +185,8 @@ def test_a_tool_is_what_was_sent():
         {"name": "f", "input_schema": []},
     ],
 )
-def test_what_is_no_tool_of_a_client_is_refused(tool: dict[str, object]):
-    """A server's tools are not to be had here."""
+def test_tools_other_than_a_clients_are_rejected(tool: dict[str, object]):
+    """Server tools are not supported."""
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(tool, MessageTool)
 
@@ -207,8 +204,10 @@ def test_what_is_no_tool_of_a_client_is_refused(tool: dict[str, object]):
         (MessageToolChoice("none"), (), None),
     ],
 )
-def test_a_choice_is_what_was_sent(sent: MessageToolChoice | None, tools: tuple[Tool, ...], choice: ToolChoice | None):
-    """Without tools there is nothing to choose."""
+def test_the_tool_choice_is_parsed_as_sent(
+    sent: MessageToolChoice | None, tools: tuple[Tool, ...], choice: ToolChoice | None
+):
+    """Without tools there is no choice."""
     assert parse_tool_choice(sent, tools) == choice
 
 
@@ -221,8 +220,8 @@ def test_a_choice_is_what_was_sent(sent: MessageToolChoice | None, tools: tuple[
         (MessageToolChoice("tool"), (WEATHER,)),
     ],
 )
-def test_a_choice_of_what_there_is_not_is_refused(sent: MessageToolChoice, tools: tuple[Tool, ...]):
-    """A provider would say so after a long wait."""
+def test_the_choice_of_an_unknown_tool_is_rejected(sent: MessageToolChoice, tools: tuple[Tool, ...]):
+    """Before the run starts."""
     with pytest.raises(InvalidRequest, match=r"^tool_choice") as caught:
         parse_tool_choice(sent, tools)
     assert caught.value.field == "tool_choice"

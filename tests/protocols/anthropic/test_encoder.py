@@ -1,4 +1,4 @@
-"""Anthropic's wire, byte for byte: facts and a clock in, whole transcripts out."""
+"""Tests of the encoder of Anthropic's protocol: facts and a clock in, whole transcripts out."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def start(given: int = 7) -> str:
 
 
 def block(index: int, begins: str, *deltas: str) -> str:
-    """Give the frames of one block."""
+    """Return the frames of one block."""
     told = [frame("content_block_start", f'"index":{index},"content_block":{{{begins}}}')]
     told += [frame("content_block_delta", f'"index":{index},"delta":{{{delta}}}') for delta in deltas]
     return "".join([*told, frame("content_block_stop", f'"index":{index}')])
@@ -90,14 +90,14 @@ def end(given: int, taken: int, reason: str = "end_turn") -> str:
 
 
 def transcript(journal: Sequence[Entry], begin: Position = BEGINNING, since: float = AT) -> str:
-    """Let a reader come at a moment, and give all that goes over the wire."""
+    """Return the whole stream of a subscriber that joins at a moment."""
     encoder = AnthropicEncoder(journal)
     events = read(journal, reader(reasoning=True, start=begin), since=since)
     return b"".join(encode_all(encoder.encode(event)) for _, event in events).decode()
 
 
-def test_an_answer_after_some_silence():
-    """The beginning at once, a ping every two seconds, the pieces in one block, the end."""
+def test_a_whole_stream_with_pings():
+    """The start at once, a ping every two seconds, the chunks in one block, the end."""
     growing = entries(*_BEGUN)
     encoder = AnthropicEncoder(growing)
     run = entries(
@@ -112,20 +112,20 @@ def test_an_answer_after_some_silence():
     assert told == start() + 3 * PING + text_block(0, "你好，world. ", "And more words") + end(7, 9)
 
 
-def test_the_backends_own_counts():
-    """At the end; and at the beginning, where a reader comes after the end."""
+def test_token_counts_of_the_backend_are_used():
+    """At the end, and at the start for a subscriber that joins after the end."""
     run = entries(*_BEGUN, (AT, Answered("Hi.", _USAGE)))
     assert transcript(run) == start(412) + PING + text_block(0, "Hi.") + end(412, 19)
 
 
 def test_reasoning_is_a_block_before_the_answer():
-    """Closed with a signature before the text begins."""
+    """It is closed with a signature before the text starts."""
     run = entries(*_BEGUN, (AT, ReasoningDelta("Six times seven.")), (AT, Answered("42")))
     assert transcript(run) == start() + PING + thoughts_block(0, "Six times seven.") + text_block(1, "42") + end(7, 5)
 
 
-def test_who_thinks_again_gets_blocks_in_turn():
-    """Every block is closed before the next one begins, and pings come inside one too."""
+def test_alternating_reasoning_and_text_are_separate_blocks():
+    """Each block is closed before the next one starts; pings may come within a block."""
     run = entries(
         *_BEGUN,
         (AT, ReasoningDelta("Hm.")),
@@ -145,8 +145,8 @@ def test_who_thinks_again_gets_blocks_in_turn():
     )  # fmt: skip
 
 
-def test_calls_of_tools_are_blocks_of_their_own():
-    """With all of their arguments in one delta."""
+def test_tool_calls_are_blocks_of_their_own():
+    """All arguments are in one delta."""
     run = entries(*_BEGUN, (AT, Answered("I look.", _USAGE, "tools", (_CALL, _CALL))))
     arguments = r'"{\"city\": \"Wien\"}"'
     assert transcript(run) == (
@@ -170,7 +170,7 @@ def test_calls_of_tools_are_blocks_of_their_own():
     ],
 )
 def test_arguments_are_always_an_object(written: str, sent: str, decoded: dict[str, Any]):
-    """Clients fail on anything else in the middle of a message; what the model wrote is not lost."""
+    """Clients fail on anything else; malformed arguments are wrapped, not lost."""
     run = entries(*_BEGUN, (AT, Answered("", _USAGE, "tools", (ToolCall("call_1", "weather", written),))))
     assert transcript(run) == start(412) + PING + call_block(0, json.dumps(sent)) + end(412, 19, "tool_use")
     assert json.loads(dump_json(message_response(run)[1]))["content"] == [
@@ -182,8 +182,8 @@ def test_arguments_are_always_an_object(written: str, sent: str, decoded: dict[s
     ("finish", "reason"),
     [("stop", "end_turn"), ("length", "max_tokens"), ("tools", "tool_use"), ("filter", "refusal")],
 )
-def test_why_it_ends(finish: Finish, reason: str):
-    """In this dialect's words; there may be no text at all."""
+def test_finish_reasons_become_stop_reasons(finish: Finish, reason: str):
+    """An answer may have no text."""
     run = entries(*_BEGUN, (AT, Answered("", finish=finish)))
     assert transcript(run) == start() + PING + end(7, 0, reason)
     assert message_response(run)[1]["stop_reason"] == reason
@@ -196,8 +196,8 @@ EXTRAS = {
 }
 
 
-def test_what_a_provider_of_this_dialect_says_besides_is_passed_on():
-    """Its blocks whole, its exact reason, and what else it counts, beside the rest; what we say ourselves stands."""
+def test_fields_of_an_anthropic_provider_are_passed_on():
+    """Its blocks, its exact stop reason and its counters, without overriding the server's own fields."""
     run = entries(*_BEGUN, (AT, Answered("Hi.", _USAGE, "stop", (_CALL,), ProviderFields("anthropic", EXTRAS))))
     assert transcript(run) == (
         start(412) + PING + text_block(0, "Hi.")
@@ -228,8 +228,8 @@ def test_what_a_provider_of_this_dialect_says_besides_is_passed_on():
         ProviderFields("anthropic", {"content": [None, {"type": 5}], "message": {"stop_reason": ""}}),
     ],
 )
-def test_what_is_of_another_dialect_or_makes_no_sense_is_left_out(extras: ProviderFields):
-    """It was somebody else's to say."""
+def test_fields_of_other_providers_and_malformed_fields_are_dropped(extras: ProviderFields):
+    """They mean nothing in this protocol."""
     run = entries(*_BEGUN, (AT, Answered("Hi.", _USAGE, extras=extras)))
     assert transcript(run) == start(412) + PING + text_block(0, "Hi.") + end(412, 19)
 
@@ -246,8 +246,8 @@ def test_what_is_of_another_dialect_or_makes_no_sense_is_left_out(extras: Provid
         ("answer_too_large", None, "api_error", "回复过长，无法发送"),
     ],
 )
-def test_a_failure_is_an_error_and_never_an_end(code: FailureCode, text: str | None, kind: str, told: str):
-    """What was said before it stays said, in a block that stays open."""
+def test_a_failure_is_an_error_event(code: FailureCode, text: str | None, kind: str, told: str):
+    """Text before it stays, in a block that stays open."""
     run = entries(*_BEGUN, (AT, TextDelta("Half of ")), (AT, Failed(code, text)))
     error = frame("error", f'"error":{{"type":"{kind}","message":"{told}"}}')
     said = text_block(0, "Half of", " ").removesuffix(frame("content_block_stop", '"index":0'))
@@ -255,26 +255,26 @@ def test_a_failure_is_an_error_and_never_an_end(code: FailureCode, text: str | N
 
 
 @pytest.mark.parametrize("characters", range(len("你好，world. And more words") + 1))
-def test_a_reader_from_the_middle_gets_a_message_of_the_rest(characters: int):
-    """With a beginning of its own: clients take no event before it."""
+def test_a_client_that_resumes_mid_stream_receives_a_new_message_start(characters: int):
+    """Clients reject events before it."""
     text = "你好，world. And more words"
     told = transcript(entries(*_BEGUN, (AT, Answered(text))), Position(2, characters))
     assert told.startswith(start())
-    assert Heard(told).text == text[characters:]
+    assert StreamChecker(told).text == text[characters:]
 
 
 @pytest.mark.parametrize("begin", [Position(2, 0), Position(2, 4), Position(3, 0)])
-def test_a_reader_who_comes_back_to_a_failure_gets_it(begin: Position):
-    """After a beginning, and what it did not have."""
+def test_a_client_that_resumes_before_a_failure_receives_the_failure(begin: Position):
+    """After a message_start and the text that it lacks."""
     run = entries(*_BEGUN, (AT, TextDelta("Half")), (AT, Failed("timeout")))
     told = transcript(run, begin)
     assert told.startswith(start())
     assert told.endswith(frame("error", '"error":{"type":"timeout_error","message":"处理超时，请稍后重试"}'))
-    assert Heard(told).text == "Half"[begin.characters :] * (begin.facts == 2)
+    assert StreamChecker(told).text == "Half"[begin.characters :] * (begin.facts == 2)
 
 
-class Heard:
-    """Put a stream together as a client does, and fail where one would."""
+class StreamChecker:
+    """Client that assembles a stream and fails on any violation of the protocol."""
 
     def __init__(self, told: str) -> None:
         self.blocks: list[dict[str, Any]] = []
@@ -344,10 +344,10 @@ CALLS = st.lists(st.builds(ToolCall, st.just("call_1"), st.just("f"), st.sampled
 
 
 @given(runs(), CALLS, st.booleans(), st.data(), st.floats(0, 80))
-def test_any_run_from_anywhere_is_a_message_of_the_rest(
+def test_any_run_from_any_position_is_a_well_formed_message(
     run: list[Entry], calls: list[ToolCall], extra: bool, data: st.DataObject, since: float
 ):
-    """Well-formed, to the character; and from the beginning it is the whole message."""
+    """With exactly the remaining text; from the beginning it is the whole message."""
     last = run[-1].fact
     if isinstance(last, Answered):
         extras = ProviderFields("anthropic", EXTRAS) if extra else None
@@ -355,7 +355,7 @@ def test_any_run_from_anywhere_is_a_message_of_the_rest(
     answer = answer_of(run)
     held = data.draw(st.integers(0, len(answer)))
     begin = position_at_character(held, run)
-    heard = Heard(transcript(run, begin, since=max(since, 0.0 if begin == BEGINNING else run[-1].at)))
+    heard = StreamChecker(transcript(run, begin, since=max(since, 0.0 if begin == BEGINNING else run[-1].at)))
     assert answer[:held] + heard.text == answer
     status, whole = message_response(run)
     if isinstance(last, Failed):
@@ -373,17 +373,17 @@ def test_any_run_from_anywhere_is_a_message_of_the_rest(
     ]
 
 
-def test_only_names_and_data_whatever_the_text():
-    """No text ends a frame or splits a line, and there are no ids."""
+def test_a_stream_has_only_event_and_data_lines():
+    """No text breaks a line or a frame, and there are no ids."""
     text = "data: x\n\nid: 1\revent: y\u2028z\u2029\u0085\x00 retry: 5"
     told = transcript(entries(*_BEGUN, (AT + 3, ReasoningDelta(text)), (AT + 9, Answered(text, calls=(_CALL,)))))
     assert {line.partition(":")[0] for line in told.split("\n")} == {"event", "data", ""}
     assert not set(told.replace("\n", "")) & set("\r\u2028\u2029\u0085\x00")
-    assert Heard(told).text == Heard(told).thoughts == text
+    assert StreamChecker(told).text == StreamChecker(told).thoughts == text
 
 
-def test_the_whole_as_one_message():
-    """What a client without a stream gets."""
+def test_the_whole_message():
+    """The response of a request without a stream."""
     run = entries(
         *_BEGUN, (AT, ReasoningDelta("Six times ")), (AT, ReasoningDelta("seven.")), (AT + 3.5, Answered("42", _USAGE))
     )
@@ -396,8 +396,8 @@ def test_the_whole_as_one_message():
     )
 
 
-def test_a_run_that_goes_on_is_no_message():
-    """Whoever asks too early is wrong."""
+def test_a_running_run_has_no_whole_message():
+    """It is a programming error to ask for it."""
     with pytest.raises(TypeError, match="has not ended"):
         message_response(entries(*_BEGUN))
 
@@ -409,8 +409,8 @@ def test_a_run_that_goes_on_is_no_message():
         ("cancelled", 409), ("draining", 503),
     ],
 )  # fmt: skip
-def test_a_failure_has_its_status(code: FailureCode, status: int):
-    """Where the client waits for the whole."""
+def test_a_failed_run_has_its_http_status(code: FailureCode, status: int):
+    """In a response without a stream."""
     assert message_response(entries(*_BEGUN, (AT, Failed(code))))[0] == status
 
 
@@ -424,7 +424,7 @@ def test_a_failure_has_its_status(code: FailureCode, status: int):
         (429, "rate_limit_error"), (500, "api_error"), (503, "overloaded_error"), (504, "timeout_error"),
     ],
 )  # fmt: skip
-def test_refusals(status: int, kind: str):
-    """One object, whatever is refused."""
+def test_errors_have_anthropics_form(status: int, kind: str):
+    """One object for every error."""
     body = dump_json(error_body(ErrorInfo(status, "code", "n: no", "n"))).decode()
     assert body == f'{{"type":"error","error":{{"type":"{kind}","message":"n: no"}}}}'

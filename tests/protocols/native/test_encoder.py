@@ -1,4 +1,4 @@
-"""The native wire, byte for byte."""
+"""Tests of the encoder of the native protocol, byte for byte."""
 
 from __future__ import annotations
 
@@ -141,14 +141,14 @@ def encode(event: Event, style: str = "smart") -> str:
         ),
     ],
 )
-def test_every_event_has_its_bytes(style: str, event: Event, body: str):
+def test_each_event_is_encoded_as_documented(style: str, event: Event, body: str):
     """An id line, one data line of compact JSON, a blank line."""
     assert encode(event, style) == f"{ID}data: {body}\n\n"
 
 
 @pytest.mark.parametrize("text", ["</script>", "\x1b[31m", "data: x\n\nid: y", "\ufeff", "\r\r\n", '"\\', "🇩🇪👩‍👩‍👧"])
-def test_whatever_a_piece_holds_is_one_line_that_reads_back(text: str):
-    """No text ends a frame, or begins another."""
+def test_any_chunk_is_one_line_that_decodes_to_it(text: str):
+    """No text ends a frame or starts another one."""
     lines = encode(TextChunk(AT, text, 1, len(text), None)).split("\n")
     assert [line[:4] for line in lines] == ["id: ", "data", "", ""]
     assert json.loads(lines[1][6:])["data"] == text

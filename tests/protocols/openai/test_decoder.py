@@ -1,7 +1,4 @@
-"""The messages of OpenAI's clients become turns.
-
-The tools of OpenAI's clients.
-"""
+"""Tests of the decoder of OpenAI's requests: turns, tools and tool choice."""
 
 from __future__ import annotations
 
@@ -30,7 +27,8 @@ CALL = ToolCall("c1", "weather", "{}")
 URL = "https://example.org/a.png"
 
 
-def picture(url: str, detail: str | None = None) -> ContentPart:
+def image_part(url: str, detail: str | None = None) -> ContentPart:
+    """Return a content part with an image."""
     return ContentPart("image_url", image_url=ImageUrl(url, detail))
 
 
@@ -43,17 +41,17 @@ def picture(url: str, detail: str | None = None) -> ContentPart:
          Turn("user", "How\nmany?")),
         (RequestMessage("assistant", None, refusal="No."), Turn("assistant", "No.")),
         (RequestMessage("assistant", [ContentPart("refusal", refusal="No.")]), Turn("assistant", "No.")),
-        (RequestMessage("user", [ContentPart("text", "See:"), picture(URL, "low")]),
+        (RequestMessage("user", [ContentPart("text", "See:"), image_part(URL, "low")]),
          Turn("user", "See:", ("See:", Image(URL, "low")))),
-        (RequestMessage("user", [picture("data:image/png;base64,AAAA")]),
+        (RequestMessage("user", [image_part("data:image/png;base64,AAAA")]),
          Turn("user", "", (Image("data:image/png;base64,AAAA"),))),
         (RequestMessage("assistant", None, tool_calls=[function_call(CALL)]),
          Turn("assistant", "", calls=(CALL,))),
         (RequestMessage("tool", "Sun.", tool_call_id="c1"), Turn("tool", "Sun.", call_id="c1")),
     ],
 )  # fmt: skip
-def test_every_message_is_a_turn(message: RequestMessage, turn: Turn):
-    """Texts are joined; where there is a picture, the parts are kept in their order too."""
+def test_each_message_is_a_turn(message: RequestMessage, turn: Turn):
+    """Texts are joined; if there are images, the parts are kept in order too."""
     assert parse_turns([message]) == [turn]
 
 
@@ -65,15 +63,15 @@ def test_every_message_is_a_turn(message: RequestMessage, turn: Turn):
         (ContentPart("refusal", "text"), "messages[0].content[0].refusal: is required"),
         (ContentPart("input_audio"), "'input_audio'; must be text or image_url"),
         (ContentPart("x" * 1000), f"type '{'x' * 40}';"),
-        (picture("file:///etc/passwd"), "must be the URL of an image"),
-        (picture("data:text/html;base64,AAAA"), "must be the URL of an image"),
-        (picture("data:image/png;base64,AA AA"), "must be the URL of an image"),
-        (picture("https://example.org/a b.png"), "must be the URL of an image"),
-        (picture(""), "must be the URL of an image"),
+        (image_part("file:///etc/passwd"), "must be the URL of an image"),
+        (image_part("data:text/html;base64,AAAA"), "must be the URL of an image"),
+        (image_part("data:image/png;base64,AA AA"), "must be the URL of an image"),
+        (image_part("https://example.org/a b.png"), "must be the URL of an image"),
+        (image_part(""), "must be the URL of an image"),
     ],
 )
-def test_what_cannot_be_taken_is_named(part: ContentPart, words: str):
-    """Nothing is left out silently."""
+def test_an_unsupported_part_is_rejected_by_name(part: ContentPart, words: str):
+    """No content is dropped silently."""
     with pytest.raises(InvalidRequest) as caught:
         parse_turns([RequestMessage("user", [part])])
     assert words in str(caught.value)
@@ -87,8 +85,8 @@ def named(name: str) -> ChosenTool:
     return ChosenTool(ChosenFunction(name))
 
 
-def test_a_tool_is_what_was_sent():
-    """Without parameters it takes none."""
+def test_tools_are_parsed_as_sent():
+    """A function without parameters takes none."""
     asked = [RequestTool(FunctionDefinition("weather", "Tell it.", {"type": "object"}, True)),
              RequestTool(FunctionDefinition("now"))]  # fmt: skip
     assert parse_tools(asked) == (WEATHER, Tool("now", None, {}))
@@ -107,14 +105,14 @@ def test_a_tool_is_what_was_sent():
         ("auto", (), None),
     ],
 )
-def test_a_choice_is_what_was_sent(asked: Choice | None, tools: tuple[Tool, ...], choice: ToolChoice | None):
-    """Without tools there is nothing to choose."""
+def test_the_tool_choice_is_parsed_as_sent(asked: Choice | None, tools: tuple[Tool, ...], choice: ToolChoice | None):
+    """Without tools there is no choice."""
     assert parse_tool_choice(asked, tools) == choice
 
 
 @pytest.mark.parametrize(("asked", "tools"), [("required", ()), (named("time"), (WEATHER,)), (named("weather"), ())])
-def test_a_choice_of_what_there_is_not_is_refused(asked: Choice, tools: tuple[Tool, ...]):
-    """A provider would say so after a long wait."""
+def test_the_choice_of_an_unknown_tool_is_rejected(asked: Choice, tools: tuple[Tool, ...]):
+    """Before the run starts."""
     with pytest.raises(InvalidRequest, match="not in tools") as caught:
         parse_tool_choice(asked, tools)
     assert caught.value.field == "tool_choice"
@@ -132,7 +130,7 @@ def test_a_choice_of_what_there_is_not_is_refused(asked: Choice, tools: tuple[To
         {"function": {"name": "f", "parameters": []}},
     ],
 )
-def test_what_is_no_function_is_refused(tool: dict[str, object]):
-    """Before it gets anywhere."""
+def test_tools_other_than_functions_are_rejected(tool: dict[str, object]):
+    """So are malformed functions."""
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(tool, RequestTool)

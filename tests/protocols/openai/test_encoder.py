@@ -1,4 +1,4 @@
-"""OpenAI's wire, byte for byte: facts and a clock in, whole transcripts out."""
+"""Tests of the encoder of OpenAI's protocol: facts and a clock in, whole transcripts out."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def chunk(delta: str, finish: str = "null", more: str = "") -> str:
 
 
 def transcript(journal: Sequence[Entry], start: Position = BEGINNING, **how: Any) -> str:
-    """Let a reader come at once, and give all that goes over the wire."""
+    """Return the whole stream of a subscriber that joins at once."""
     encoder = OpenAIEncoder(journal, **how)
     events = read(journal, reader(reasoning=True, start=start), since=AT)
     return b"".join(encode_all(encoder.encode(event)) for _, event in events).decode()
@@ -51,8 +51,8 @@ def transcript(journal: Sequence[Entry], start: Position = BEGINNING, **how: Any
 ROLE = chunk('"role":"assistant","content":""')
 
 
-def test_an_answer_after_some_silence():
-    """The role at once, a comment of one line every two seconds, the pieces, the end."""
+def test_a_whole_stream_with_comments():
+    """The role at once, a comment of one line every two seconds, the chunks, the end."""
     run = entries(
         *_BEGUN,
         (AT + 1, ProgressReported("Reading\npage 3", 0.37)),
@@ -70,8 +70,8 @@ def test_an_answer_after_some_silence():
     )
 
 
-def test_usage_for_who_asked():
-    """In a chunk of its own without choices; every other one has it as null."""
+def test_usage_is_sent_on_request():
+    """In a chunk of its own without choices; in all others it is null."""
     null = ',"usage":null'
     assert transcript(entries(*_BEGUN, (AT, Answered("Hi.", _USAGE))), include_usage=True) == (
         chunk('"role":"assistant","content":""', more=null)
@@ -83,8 +83,8 @@ def test_usage_for_who_asked():
     )
 
 
-def test_reasoning_has_a_place_of_its_own():
-    """Before the answer, and in no content."""
+def test_reasoning_is_never_part_of_the_content():
+    """It comes before the answer in reasoning_content."""
     run = entries(*_BEGUN, (AT, ReasoningDelta("Six times seven.")), (AT, Answered("42")))
     assert transcript(run, heartbeat="off") == (
         ROLE + chunk('"reasoning_content":"Six times seven."') + chunk('"content":"42"') + chunk("", '"stop"') + DONE
@@ -95,8 +95,8 @@ def test_reasoning_has_a_place_of_its_own():
     ("finish", "reason"),
     [("stop", "stop"), ("length", "length"), ("tools", "tool_calls"), ("filter", "content_filter")],
 )
-def test_an_answer_says_why_it_ends(finish: Finish, reason: str):
-    """What was cut off is never passed off as whole, streamed or not."""
+def test_the_finish_reason_is_sent(finish: Finish, reason: str):
+    """A truncated answer is never presented as complete, streamed or not."""
     run = entries(*_BEGUN, (AT, Answered("Half of", finish=finish)))
     assert transcript(run, heartbeat="off") == (ROLE + chunk('"content":"Half of"') + chunk("", f'"{reason}"') + DONE)
     assert json.loads(dump_json(completion_response(run)[1]))["choices"][0]["finish_reason"] == reason
@@ -105,8 +105,8 @@ def test_an_answer_says_why_it_ends(finish: Finish, reason: str):
 CALLS = (ToolCall("call_1", "weather", '{"city":"Wien"}'), ToolCall("call_2", "time", "{}"))
 
 
-def test_calls_of_tools_follow_the_text():
-    """Each whole, in a chunk of its own, with its place among them."""
+def test_tool_calls_follow_the_text():
+    """Each is whole, in a chunk of its own, with its index."""
     run = entries(*_BEGUN, (AT, Answered("I look.", finish="tools", calls=CALLS)))
     call = '"tool_calls":[{"id":"call_%d","type":"function","function":{"name":"%s","arguments":"%s"},"index":%d}]'
     assert transcript(run, heartbeat="off") == (
@@ -119,8 +119,8 @@ def test_calls_of_tools_follow_the_text():
     )
 
 
-def test_a_message_of_calls_alone_has_no_content():
-    """Null, as the published clients expect."""
+def test_a_message_with_tool_calls_only_has_null_content():
+    """As the official clients expect."""
     status, body = completion_response(entries(*_BEGUN, (AT, Answered("", finish="tools", calls=CALLS[1:]))))
     assert (status, json.loads(dump_json(body))["choices"][0]["message"]) == (
         200,
@@ -140,8 +140,8 @@ MORE = {
 }
 
 
-def test_what_else_a_provider_says_goes_where_it_was():
-    """To clients of its dialect, and never over what we say ourselves."""
+def test_fields_of_an_openai_provider_are_passed_on():
+    """Without overriding the server's own fields."""
     run = entries(*_BEGUN, (AT, Answered("Hi.", _USAGE, extras=ProviderFields("openai", MORE))))
     told = [json.loads(line[6:]) for line in transcript(run, include_usage=True).split("\n") if line[6:7] == "{"]
     body = json.loads(dump_json(completion_response(run)[1]))
@@ -164,8 +164,8 @@ def test_what_else_a_provider_says_goes_where_it_was():
 @pytest.mark.parametrize(
     "extras", [ProviderFields("anthropic", MORE), ProviderFields("openai", {"message": "?"}), None]
 )
-def test_what_is_no_extra_of_this_dialect_is_left_out(extras: ProviderFields | None):
-    """Another dialect's would mean nothing here."""
+def test_fields_of_other_providers_are_dropped(extras: ProviderFields | None):
+    """They mean nothing in this protocol."""
     plain = entries(*_BEGUN, (AT, Answered("Hi.")))
     run = entries(*_BEGUN, (AT, Answered("Hi.", extras=extras)))
     assert transcript(run) == transcript(plain)
@@ -184,16 +184,16 @@ def test_what_is_no_extra_of_this_dialect_is_left_out(extras: ProviderFields | N
         ("answer_too_large", None, "回复过长，无法发送"),
     ],
 )
-def test_a_failure_is_an_error_and_never_a_stop(code: FailureCode, text: str | None, message: str):
-    """What was said before it stays said."""
+def test_a_failure_is_an_error_chunk(code: FailureCode, text: str | None, message: str):
+    """Text before it stays."""
     run = entries(*_BEGUN, (AT, TextDelta("Half of ")), (AT, Failed(code, text)))
     error = f'{{"message":"{message}","type":"server_error","param":null,"code":"{code}"}}'
     said = chunk('"content":"Half of"') + chunk('"content":" "')
     assert transcript(run, heartbeat="off") == ROLE + said + f'data: {{"error":{error}}}\n\n' + DONE
 
 
-def test_what_a_backend_streams_goes_out_as_it_comes():
-    """A delta a chunk, and in its pauses the reader is told that it goes on."""
+def test_deltas_of_the_backend_are_chunks():
+    """While the backend pauses, progress is sent again."""
     run = entries(*_BEGUN, (AT + 1, TextDelta("One ")), (AT + 4, TextDelta("two")), (AT + 4, Answered("")))
     assert transcript(run) == (
         ROLE
@@ -208,7 +208,7 @@ def test_what_a_backend_streams_goes_out_as_it_comes():
 
 
 def test_a_long_silence_has_an_empty_chunk_about_every_fifteen_seconds():
-    """Some clients give up when nothing but comments came for long."""
+    """Some clients time out when only comments arrive."""
     told = transcript(entries(*_BEGUN, (AT + 47, Answered("Hi."))))
     beats = [lines for lines in told.split("\n") if lines.startswith((":", "data:"))]
     empty = [beats[index - 1].split()[2] for index, line in enumerate(beats) if line == chunk("").strip()]
@@ -217,15 +217,15 @@ def test_a_long_silence_has_an_empty_chunk_about_every_fifteen_seconds():
 
 
 @pytest.mark.parametrize(("kind", "beat"), [("delta", chunk("")), ("off", "")])
-def test_other_heartbeats(kind: str, beat: str):
-    """Empty chunks in place of comments, or nothing."""
+def test_a_heartbeat_may_be_empty_chunks_or_nothing(kind: str, beat: str):
+    """In place of comments."""
     told = transcript(entries(*_BEGUN, (AT + 31, Answered("Hi."))), heartbeat=kind)
     assert told == ROLE + 16 * beat + chunk('"content":"Hi."') + chunk("", '"stop"') + DONE
 
 
 @pytest.mark.parametrize("characters", range(len("你好，world. And more words") + 1))
-def test_a_reader_from_the_middle_gets_the_rest(characters: int):
-    """Without the role, which it has; to the character."""
+def test_a_client_that_resumes_receives_the_rest(characters: int):
+    """Without the role, to the character."""
     text = "你好，world. And more words"
     told = transcript(entries(*_BEGUN, (AT, Answered(text))), Position(2, characters), heartbeat="off")
     frames = [json.loads(frame[6:]) for frame in told.removesuffix(DONE).split("\n\n") if frame]
@@ -233,8 +233,8 @@ def test_a_reader_from_the_middle_gets_the_rest(characters: int):
     assert "role" not in told
 
 
-def test_only_data_lines_and_comments_whatever_the_text():
-    """No text ends a frame, names an event or splits a line."""
+def test_a_stream_has_only_data_lines_and_comments():
+    """No text ends a frame, names an event or breaks a line."""
     text = "data: x\n\nid: 1\revent: y\u2028z\u2029\u0085\x00 retry: 5"
     told = transcript(
         entries(*_BEGUN, (AT + 3, ProgressReported(text.replace("\x00", ""), None)), (AT + 9, Answered(text)))
@@ -243,8 +243,8 @@ def test_only_data_lines_and_comments_whatever_the_text():
     assert not set(told.replace("\n", "")) & set("\r\u2028\u2029\u0085\x00")
 
 
-def test_the_whole_as_one_completion():
-    """What a client without a stream gets."""
+def test_the_whole_completion():
+    """The response of a request without a stream."""
     run = entries(*_BEGUN, (AT, ReasoningDelta("Six times seven.")), (AT + 3.5, Answered("42", _USAGE)))
     status, body = completion_response(run)
     assert status == 200
@@ -263,8 +263,8 @@ def test_the_whole_as_one_completion():
         ("cancelled", 409), ("draining", 503),
     ],
 )  # fmt: skip
-def test_a_failure_has_its_status(code: FailureCode, status: int):
-    """Where the client waits for the whole."""
+def test_a_failed_run_has_its_http_status(code: FailureCode, status: int):
+    """In a response without a stream."""
     assert completion_response(entries(*_BEGUN, (AT, Failed(code))))[0] == status
 
 
@@ -285,6 +285,6 @@ def test_a_failure_has_its_status(code: FailureCode, status: int):
          '{"error":{"message":"Later.","type":"server_error","param":null,"code":"draining"}}'),
     ],
 )  # fmt: skip
-def test_refusals(refused: ErrorInfo, body: str):
-    """One object, whatever is refused."""
+def test_errors_have_openais_form(refused: ErrorInfo, body: str):
+    """One object for every error."""
     assert dump_json(error_body(refused)).decode() == body
