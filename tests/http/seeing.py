@@ -1,4 +1,4 @@
-"""Run the real server with an address that shows what a request looks like to the application: PORT TRUSTED."""
+"""Server with a route that shows the client address and the URL of a request; arguments: PORT TRUSTED_PROXIES."""
 
 from __future__ import annotations
 

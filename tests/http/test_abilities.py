@@ -1,4 +1,4 @@
-"""Tools, pictures, parts of answers and held-back statuses, over real HTTP on the real server."""
+"""Capabilities over HTTP: tools, images, streaming backends, and the commit window."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOUND = {"role": "tool", "content": "Sun.", "tool_call_id": "1"}
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
-    """A server whose backend can do everything, and which holds statuses back for a second."""
+    """Server whose backend has every capability, with a commit window of one second."""
     served = serve(
         "tests.backends_for_tests:able", timeout=8, max_answer_bytes=100_000, commit_window=1, disconnect_grace_v1=0,
     )  # fmt: skip
@@ -37,8 +37,8 @@ def deltas(response: requests.Response) -> list[dict[str, Any]]:
     return [each["choices"][0]["delta"] for each in chunks(response) if each.get("choices")]
 
 
-def test_all_that_was_asked_reaches_the_backend(server: ServerProcess):
-    """Parts in their order, tools, the choice, what followed the question, and how to answer."""
+def test_the_whole_request_reaches_the_backend(server: ServerProcess):
+    """Parts in order, tools, tool choice, tool turns, parameters."""
     response = ask(
         server, [{"type": "text", "text": "show"}, PICTURE], CALLED, FOUND,
         tools=[TOOL], tool_choice={"type": "function", "function": {"name": "weather"}}, parallel_tool_calls=False,
@@ -57,8 +57,8 @@ def test_all_that_was_asked_reaches_the_backend(server: ServerProcess):
     }  # fmt: skip
 
 
-def test_calls_of_tools_reach_the_client(server: ServerProcess):
-    """Whole, in a stream and at once."""
+def test_tool_calls_reach_the_client(server: ServerProcess):
+    """In a stream and in one response."""
     function = {"name": "weather", "arguments": '{"city":"Wien"}'}
     streamed = ask(server, "call I look.", tools=[TOOL], stream=True)
     assert deltas(streamed) == [
@@ -76,8 +76,8 @@ def test_calls_of_tools_reach_the_client(server: ServerProcess):
     }  # fmt: skip
 
 
-def test_what_a_backend_sends_comes_as_it_comes(server: ServerProcess):
-    """Thoughts and text while it works, and an honest end."""
+def test_deltas_of_the_backend_are_sent_at_once(server: ServerProcess):
+    """Reasoning and text, with the true finish reason."""
     with server.post(
         PATH, {"model": "x", "messages": [{"role": "user", "content": "send one two three four"}], "stream": True},
         stream=True,
@@ -93,19 +93,19 @@ def test_what_a_backend_sends_comes_as_it_comes(server: ServerProcess):
     assert (once["message"]["content"], once["finish_reason"]) == ("one two three four ", "length")
 
 
-def test_a_run_in_parts_is_read_again_from_any_character(server: ServerProcess):
-    """In any dialect, and without the part that the reader has."""
+def test_a_run_with_deltas_is_resumed_from_any_character(server: ServerProcess):
+    """In every protocol, without the text that the client has."""
     run_id = ask(server, "send one two three four").headers["X-Run-Id"]
     for start in range(20):
         response = server.get(f"/api/runs/{run_id}/events?from={start}")
         assert "".join(event.data["data"] for event in read(response)) == "one two three four "[start:]
     assert server.get(f"/api/runs/{run_id}").json()["finish"] == "length"
-    again = server.get(f"/api/runs/{run_id}/events?dialect=openai&from=4")
+    again = server.get(f"/api/runs/{run_id}/events?protocol=openai&from=4")
     assert content(chunks(again)) == "two three four "
 
 
-def test_what_was_said_before_a_failure_stays_said(server: ServerProcess):
-    """And the failure is an error, never an end."""
+def test_text_before_a_failure_is_kept(server: ServerProcess):
+    """The failure is an error, never a finish reason."""
     response = ask(server, "break Half of", stream=True)
     assert '"content":"Half o"' in response.text
     assert '"content":"f"' in response.text
@@ -113,8 +113,8 @@ def test_what_was_said_before_a_failure_stays_said(server: ServerProcess):
     assert '"finish_reason":"stop"' not in response.text
 
 
-def test_an_endless_answer_has_an_end(server: ServerProcess):
-    """At the bound of an answer, in parts or not, the run ends and the backend is stopped."""
+def test_an_endless_answer_is_stopped(server: ServerProcess):
+    """At the size limit the run ends and the backend is stopped."""
     response = ask(server, "flood", stream=True)
     assert '"code":"answer_too_large"' in response.text
     assert len(response.content) < 1_000_000
@@ -122,8 +122,8 @@ def test_an_endless_answer_has_an_end(server: ServerProcess):
 
 
 @pytest.mark.parametrize("path", [PATH, "/v1/messages", "/api/chat"])
-def test_a_quick_failure_has_its_true_status(server: ServerProcess, path: str):
-    """Within the window nothing is sent."""
+def test_a_failure_within_the_commit_window_has_its_true_status(server: ServerProcess, path: str):
+    """No byte is sent before."""
     body = {"model": "x", "username": "x", "message": "fail", "messages": [{"role": "user", "content": "fail"}]}
     response = server.post(path, {**body, "max_tokens": 5})
     assert response.status_code == 502
@@ -132,8 +132,8 @@ def test_a_quick_failure_has_its_true_status(server: ServerProcess, path: str):
     assert "The library is closed today." in response.text
 
 
-def test_a_slow_answer_comes_after_white_space(server: ServerProcess):
-    """One at the end of the window and one an interval, with headers that let them pass; then the body as ever."""
+def test_a_slow_response_starts_with_white_space(server: ServerProcess):
+    """One space at the end of the window and one per interval, with headers against buffering; then the usual body."""
     with server.post(PATH, {"model": "x", "messages": [{"role": "user", "content": "wait 3.5"}]}, stream=True) as slow:
         assert slow.headers["X-Accel-Buffering"] == "no"
         assert slow.headers["X-Run-Id"]
@@ -142,8 +142,8 @@ def test_a_slow_answer_comes_after_white_space(server: ServerProcess):
     assert json.loads(body)["choices"][0]["message"]["content"] == "Waited."
 
 
-def test_a_slow_failure_is_an_error_under_200(server: ServerProcess):
-    """The status is out already, and the body says what it would have said."""
+def test_a_failure_after_the_commit_window_has_status_200(server: ServerProcess):
+    """The body is the usual error."""
     response = ask(server, "fail 1.5")
     assert response.status_code == 200
     assert error(response)["message"] == "The library is closed today."
@@ -154,8 +154,8 @@ def test_a_slow_failure_is_an_error_under_200(server: ServerProcess):
     assert (message.status_code, message.json()["error"]["type"]) == (200, "api_error")
 
 
-def test_a_client_that_leaves_while_its_answer_is_late_leaves_nothing(server: ServerProcess):
-    """After the grace, the run is cancelled; and its place is free."""
+def test_a_client_that_disconnects_from_a_slow_response_leaves_nothing(server: ServerProcess):
+    """After the grace period the run is cancelled and its slot is released."""
     with server.post(PATH, {"model": "x", "messages": [{"role": "user", "content": "wait 7.5"}]}, stream=True) as left:
         run_id = left.headers["X-Run-Id"]
     wait_for(lambda: server.get(f"/api/runs/{run_id}").json()["status"] != "processing", 12)

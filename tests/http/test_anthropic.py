@@ -1,4 +1,4 @@
-"""Anthropic's protocol over real HTTP on the real server, read by the byte."""
+"""Anthropic's protocol over HTTP, on a real server, checked byte by byte."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/pn
 
 @pytest.fixture(scope="module")
 def able() -> Iterator[ServerProcess]:
-    """A server whose backend can do everything."""
+    """Server whose backend has every capability."""
     served = serve("tests.backends_for_tests:able", timeout=8)
     yield served
     assert served.stop() == 0
@@ -39,7 +39,7 @@ def ask(server: ServerProcess, model: str, message: Any, **more: Any) -> request
 
 
 def events(response: requests.Response) -> list[dict[str, Any]]:
-    """Give the events of a stream in which each has its name and its data, and nothing else has."""
+    """Return the events of a stream, each of which must have a name and data and nothing else."""
     frames = response.content.decode("utf-8").split("\n\n")
     assert frames.pop() == ""
     told = []
@@ -61,7 +61,7 @@ def kinds(told: list[dict[str, Any]]) -> list[str]:
 
 
 def error(response: requests.Response) -> dict[str, Any]:
-    """Give the error of a refusal, which has nothing else."""
+    """Return the error object of an error response, which must have no other member."""
     assert response.headers["Content-Type"] == "application/json"
     assert response.headers["request-id"].startswith("req_")
     assert "x-request-id" not in response.headers
@@ -71,8 +71,8 @@ def error(response: requests.Response) -> dict[str, Any]:
     return body["error"]
 
 
-def test_a_stream_from_the_first_byte_to_the_last(server: ServerProcess):
-    """A message whose name has the run's: thoughts, text, the end, the tokens."""
+def test_a_whole_stream(server: ServerProcess):
+    """A message whose id contains the run id: reasoning, text, end, usage."""
     response = ask(server, "echo", "Hi", stream=True)
     start, ping, *blocks, end, stop = events(response)
     assert start["message"] == {
@@ -92,7 +92,7 @@ def test_a_stream_from_the_first_byte_to_the_last(server: ServerProcess):
 
 
 def test_the_headers_of_a_stream(server: ServerProcess):
-    """What proxies and browsers need, the name of the run, and one of the request."""
+    """Those that proxies and browsers need, the run id and a request id."""
     response = ask(server, "quick", "Hi", stream=True)
     assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
     assert response.headers["Cache-Control"] == "no-cache, no-transform"
@@ -102,15 +102,15 @@ def test_the_headers_of_a_stream(server: ServerProcess):
     assert "x-request-id" not in response.headers
 
 
-def test_a_silent_backend_is_heard_of_every_two_seconds(server: ServerProcess):
-    """In pings, never in the content."""
+def test_progress_is_sent_as_pings_every_two_seconds(server: ServerProcess):
+    """Never as content."""
     told = events(ask(server, "slow", "4.5", stream=True))
     assert deltas(told, "text") == ENGLISH + CHINESE
     assert kinds(told)[:5] == ["message_start", "ping", "ping", "ping", "content_block_start"]
 
 
-def test_one_message(server: ServerProcess):
-    """The same, answered at once."""
+def test_a_whole_message(server: ServerProcess):
+    """The same content in one response."""
     response = ask(server, "echo", "Hi")
     assert response.headers["request-id"].startswith("req_")
     assert response.json() == {
@@ -128,8 +128,8 @@ def test_one_message(server: ServerProcess):
     }
 
 
-def test_tokens_are_counted_alike_everywhere(server: ServerProcess):
-    """Before anything runs, at the beginning of a stream, and at the end where the backend does not count."""
+def test_token_counts_agree(server: ServerProcess):
+    """Before the run, at the start of a stream, and at its end if the backend does not count."""
     body = {"model": "quick", "system": "x" * 40, "messages": [{"role": "user", "content": "x" * 400}]}
     assert server.post(COUNT, body).json() == {"input_tokens": 110}
     told = events(server.post(PATH, {**body, "max_tokens": 5, "stream": True}))
@@ -140,7 +140,7 @@ def test_tokens_are_counted_alike_everywhere(server: ServerProcess):
 
 
 def test_the_conversation_reaches_the_backend(server: ServerProcess):
-    """The last message of the user is the question, all others the history; parameters come by name."""
+    """The last user message is the question, all others are the history; parameters have their names."""
     messages = [
         {"role": "user", "content": [{"type": "text", "text": "Hello"}, {"type": "text", "text": "there"}]},
         {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm.", "signature": "x"},
@@ -156,8 +156,8 @@ def test_the_conversation_reaches_the_backend(server: ServerProcess):
     }
 
 
-def test_tools_pictures_and_results_reach_the_backend(able: ServerProcess):
-    """In the order that it needs."""
+def test_tools_images_and_results_reach_the_backend(able: ServerProcess):
+    """In the order that the backend needs."""
     messages = [
         {"role": "user", "content": [{"type": "text", "text": "show"}, PICTURE]},
         {"role": "assistant", "content": [CALLED]},
@@ -178,8 +178,8 @@ def test_tools_pictures_and_results_reach_the_backend(able: ServerProcess):
     }  # fmt: skip
 
 
-def test_calls_of_tools_reach_the_client(able: ServerProcess):
-    """Whole, in a stream and at once."""
+def test_tool_calls_reach_the_client(able: ServerProcess):
+    """In a stream and in one response."""
     called = {"type": "tool_use", "id": "call_1", "name": "weather"}
     told = events(ask(able, "x", "call I look.", tools=[TOOL], stream=True))
     starts = [each["content_block"] for each in told if each["type"] == "content_block_start"]
@@ -190,15 +190,15 @@ def test_calls_of_tools_reach_the_client(able: ServerProcess):
     assert (body["content"], body["stop_reason"]) == ([{**called, "input": {"city": "Wien"}}], "tool_use")
 
 
-def test_what_a_backend_sends_comes_in_one_block(able: ServerProcess):
-    """With an honest end; and it is read again from any character."""
+def test_deltas_of_the_backend_are_one_block(able: ServerProcess):
+    """With the true stop reason; it can be resumed from any character."""
     response = ask(able, "x", "send one two three", stream=True)
     told = events(response)
     assert (deltas(told, "thinking"), deltas(told, "text")) == ("Hm.", "one two three ")
     assert kinds(told).count("content_block_start") == 2
     assert told[-2]["delta"]["stop_reason"] == "max_tokens"
     for start in range(15):
-        again = able.get(response.headers["Location"], params={"dialect": "anthropic", "from": start})
+        again = able.get(response.headers["Location"], params={"protocol": "anthropic", "from": start})
         assert deltas(events(again), "text") == "one two three "[start:]
 
 
@@ -259,10 +259,8 @@ FIELDS = [
 
 @pytest.mark.parametrize(("body", "field"), FIELDS)
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_field_that_breaks_its_rule_is_named(
-    able: ServerProcess, server: ServerProcess, body: Any, field: str, stream: bool
-):
-    """And what nobody here can do is refused before anything runs."""
+def test_an_invalid_field_is_named(able: ServerProcess, server: ServerProcess, body: Any, field: str, stream: bool):
+    """Features that no backend supports are rejected before the run starts."""
     # The body of the longest is over the limit of the other server.
     response = (able if len(str(body)) > 500_000 else server).post(PATH, {"stream": stream, **body})
     assert response.status_code == 400
@@ -284,8 +282,8 @@ def test_a_field_that_breaks_its_rule_is_named(
     ],
 )
 @pytest.mark.parametrize("headers", [{}, VERSION, {"anthropic-version": "tomorrow", "anthropic-beta": "x,y"}])
-def test_what_the_rules_allow_is_served(server: ServerProcess, body: dict[str, Any], headers: dict[str, str]):
-    """Unknown fields are ignored, null is left out, and any version of the protocol will do."""
+def test_valid_requests_are_served(server: ServerProcess, body: dict[str, Any], headers: dict[str, str]):
+    """Unknown fields are ignored, null means absent, and any version of the protocol is accepted."""
     assert server.post(PATH, body, headers=headers).status_code == 200
     assert server.post(COUNT, body, headers=headers).json()["input_tokens"] > 0
 
@@ -301,15 +299,15 @@ def test_what_the_rules_allow_is_served(server: ServerProcess, body: dict[str, A
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("path", [PATH, COUNT])
-def test_a_body_that_is_no_json_object_is_refused(server: ServerProcess, path: str, body: bytes):
+def test_a_body_other_than_a_json_object_is_rejected(server: ServerProcess, path: str, body: bytes):
     """With 400 and one sentence, however deep or broken it is."""
     response = server.post(path, data=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
     assert error(response)["type"] == "invalid_request_error"
 
 
-def test_other_refusals_have_the_same_form(server: ServerProcess):
-    """Whatever address or method it is, and however large the body."""
+def test_all_errors_have_the_same_form(server: ServerProcess):
+    """On every path, for every method, for a body of any size."""
     json_type = {"Content-Type": "application/json"}
     for response, status, kind in (
         (server.get("/v1/messages/nowhere"), 404, "not_found_error"),
@@ -335,8 +333,8 @@ def test_other_refusals_have_the_same_form(server: ServerProcess):
 
 
 @pytest.mark.parametrize("kind", BAD_TOKENS)
-def test_a_token_that_does_not_count_is_refused(server: ServerProcess, kind: str):
-    """Whichever header it comes in, with the challenge that HTTP wants."""
+def test_an_invalid_token_is_rejected(server: ServerProcess, kind: str):
+    """In either header, with the challenge that HTTP requires."""
     value = BAD_TOKENS[kind]
     headers = {"Authorization": value} if value is not None else {}
     keyed = {"x-api-key": value.removeprefix("Bearer ")} if value and value.startswith("Bearer ") else headers
@@ -354,7 +352,7 @@ def test_a_token_that_does_not_count_is_refused(server: ServerProcess, kind: str
 
 
 def test_the_token_may_come_in_either_header(server: ServerProcess):
-    """It is the same token, and Authorization comes before x-api-key."""
+    """Authorization takes precedence over x-api-key."""
     for headers, status in (
         ({"x-api-key": token()}, 200),
         ({"Authorization": f"Bearer {token()}"}, 200),
@@ -373,10 +371,10 @@ def test_the_token_may_come_in_either_header(server: ServerProcess):
         ("slow", "30", 504, "timeout_error"),
     ],
 )
-def test_a_failure_is_never_mistaken_for_an_answer(
+def test_a_failure_is_never_presented_as_an_answer(
     server: ServerProcess, model: str, message: str, status: int, kind: str
 ):
-    """As a whole it has its status, and says that another try would only fail again; in a stream it is an event."""
+    """A whole response has its status and x-should-retry; a stream has an error event."""
     response = ask(server, model, message)
     assert response.status_code == status
     assert error(response)["type"] == kind
@@ -390,15 +388,15 @@ def test_a_failure_is_never_mistaken_for_an_answer(
     assert not {"message_delta", "message_stop"} & set(kinds(told))
 
 
-def test_any_run_is_read_in_any_dialect(server: ServerProcess):
-    """One of ours in Anthropic's, also from the middle, and one of Anthropic's in the others."""
+def test_any_run_is_resumed_in_any_protocol(server: ServerProcess):
+    """A native run in Anthropic's protocol, also from the middle, and the reverse."""
     ours = server.post("/api/stream_chat", {"username": "echo", "message": TEXT})
     run_id = ours.headers["X-Run-Id"]
     path = f"/api/runs/{run_id}/events"
-    told = events(server.get(path, params={"dialect": "anthropic"}))
+    told = events(server.get(path, params={"protocol": "anthropic"}))
     assert (deltas(told, "text"), deltas(told, "thinking")) == (TEXT, "Let me repeat that.")
     for params, headers in (({"from": 50}, {}), ({}, {"Last-Event-ID": f"{run_id}/3.50"})):
-        rest = events(server.get(path, params={"dialect": "anthropic", **params}, headers=headers))
+        rest = events(server.get(path, params={"protocol": "anthropic", **params}, headers=headers))
         assert deltas(rest, "text") == TEXT[50:]
         assert deltas(rest, "thinking") == ""
         assert rest[1]["index"] == 0
@@ -410,21 +408,21 @@ def test_any_run_is_read_in_any_dialect(server: ServerProcess):
     theirs = ask(server, "echo", TEXT, stream=True)
     got = read(server.get(theirs.headers["Location"]))
     assert answer(got) == TEXT
-    again = server.get(theirs.headers["Location"], params={"dialect": "openai"})
+    again = server.get(theirs.headers["Location"], params={"protocol": "openai"})
     assert again.text.endswith("data: [DONE]\n\n")
     at_end = {"Last-Event-ID": got[-1].id}
-    assert server.get(theirs.headers["Location"], params={"dialect": "anthropic"}, headers=at_end).status_code == 204
+    assert server.get(theirs.headers["Location"], params={"protocol": "anthropic"}, headers=at_end).status_code == 204
 
 
-def test_a_reader_who_comes_while_it_works_hears_of_it_at_once(server: ServerProcess):
-    """From a beginning of its own."""
+def test_a_subscriber_that_joins_mid_run_receives_an_event_at_once(server: ServerProcess):
+    """After a message_start of its own."""
     body = {"model": "slow", "max_tokens": 5, "messages": [{"role": "user", "content": "2.5"}], "stream": True}
     with server.post(PATH, body, stream=True) as first:
         run_id = first.headers["X-Run-Id"]
         told = events(
             server.get(
                 f"/api/runs/{run_id}/events",
-                params={"dialect": "anthropic"},
+                params={"protocol": "anthropic"},
                 headers={"Last-Event-ID": f"{run_id}/2.0"},
             )
         )
@@ -433,15 +431,15 @@ def test_a_reader_who_comes_while_it_works_hears_of_it_at_once(server: ServerPro
 
 
 def test_a_cancelled_stream_ends_with_an_error(server: ServerProcess):
-    """For the reader it is one like any other."""
+    """As after any other failure."""
     body = {"model": "slow", "max_tokens": 5, "messages": [{"role": "user", "content": "5.5"}], "stream": True}
     response = server.post(PATH, body, stream=True)
     server.post(f"/api/runs/{response.headers['X-Run-Id']}/cancel")
     assert events(response)[-1]["error"]["type"] == "api_error"
 
 
-def test_a_retry_joins_its_run_and_a_key_its_own(server: ServerProcess):
-    """So that no failed connection runs the backend twice; and a key stands for one request."""
+def test_a_retry_joins_its_run_and_so_does_an_idempotency_key(server: ServerProcess):
+    """A lost connection never runs the backend twice; a key identifies one request."""
     first = ask(server, "echo", "once", headers={"X-Stainless-Retry-Count": "0"})
     again = ask(server, "echo", "once", headers={"X-Stainless-Retry-Count": "1"})
     anew = ask(server, "echo", "once", headers={"X-Stainless-Retry-Count": "0"})
@@ -455,8 +453,8 @@ def test_a_retry_joins_its_run_and_a_key_its_own(server: ServerProcess):
     assert error(ask(server, "echo", "b", headers={"Idempotency-Key": "a b"}))["message"].startswith("Idempotency-Key")
 
 
-def test_models_in_two_shapes(server: ServerProcess, demo: ServerProcess):
-    """As the header says; never none."""
+def test_models_have_two_forms(server: ServerProcess, demo: ServerProcess):
+    """The header selects one; the list is never empty."""
     one = {
         "type": "model", "id": "tests.backends_for_tests:chosen", "display_name": "tests.backends_for_tests:chosen",
         "created_at": "1970-01-01T00:00:00Z", "lifecycle": "active",
@@ -483,8 +481,8 @@ def test_models_in_two_shapes(server: ServerProcess, demo: ServerProcess):
         assert error(refused)["type"] == "not_found_error"
 
 
-def test_over_the_bounds_a_retry_may_help():
-    """429 says when to come back, and never that it is in vain."""
+def test_at_capacity_a_retry_is_suggested():
+    """429 has Retry-After and never forbids a retry."""
     server = serve("tests.backends_for_tests:chosen", max_runs=1, max_queue=0)
     try:
         body = {"model": "slow", "max_tokens": 5, "messages": [{"role": "user", "content": "20"}], "stream": True}

@@ -1,4 +1,4 @@
-"""`/api/chat`: the same run, answered once."""
+"""`/api/chat`: a run with one response."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def chat(server: ServerProcess, username: str, message: str, **more):
     return server.post("/api/chat", {"username": username, "message": message, "conversation_id": "chat_1", **more})
 
 
-def test_the_answer_comes_whole(server: ServerProcess):
-    """With the run's name, so that it can be read again."""
+def test_the_answer_is_one_response(server: ServerProcess):
+    """With the run id, so that the run can be read later."""
     response = chat(server, "slow", "0.5")
     body = response.json()
     assert body.pop("total_time") == pytest.approx(0.5, abs=0.2)
@@ -28,8 +28,8 @@ def test_the_answer_comes_whole(server: ServerProcess):
     assert server.get(response.headers["Location"]).status_code == 200
 
 
-def test_usage_is_there_when_it_is_known(server: ServerProcess):
-    """As the backend gave it."""
+def test_usage_is_included_if_known(server: ServerProcess):
+    """As the backend reported it."""
     usage = chat(server, "echo", "Hello").json()["usage"]
     assert usage == {"input_tokens": 5, "output_tokens": 5, "estimated": False}
 
@@ -44,7 +44,7 @@ def test_usage_is_there_when_it_is_known(server: ServerProcess):
     ],
 )
 def test_failures_have_their_true_status(server: ServerProcess, username: str, message: str, status: int, code: str):
-    """And the body of the terminal event."""
+    """And the body of the final event."""
     response = chat(server, username, message)
     assert response.status_code == status
     body = response.json()
@@ -52,7 +52,7 @@ def test_failures_have_their_true_status(server: ServerProcess, username: str, m
 
 
 def test_a_cancelled_run_is_a_conflict(server: ServerProcess):
-    """Whoever waits for it learns that somebody ended it."""
+    """The waiting client receives 409."""
     with ThreadPoolExecutor(1) as waiting:
         answer = waiting.submit(chat, server, "slow", "5.5")
         run_id = None

@@ -1,4 +1,4 @@
-"""A client that goes away is noticed without writing to it, and its query ends after the grace."""
+"""Disconnects are detected without writing, and end a run after the grace period."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def connect(server: ServerProcess) -> socket.socket:
 
 
 def post(server: ServerProcess, path: str, username: str, message: str, user: str = "alice") -> socket.socket:
-    """Send a request on a bare connection, and leave the rest to the test."""
+    """Send a request on a bare connection."""
     body = f'{{"username":"{username}","message":"{message}"}}'
     connection = connect(server)
     connection.sendall(
@@ -54,8 +54,8 @@ def statuses(server: ServerProcess, user: str = "alice") -> list[str]:
     return [run["status"] for run in response.json()["runs"]]
 
 
-def test_a_reader_that_left_is_noticed_within_an_interval_and_its_run_ends_after_the_grace(server: ServerProcess):
-    """Its upstream connection is closed with it."""
+def test_a_disconnect_is_detected_within_an_interval_and_ends_the_run_after_the_grace(server: ServerProcess):
+    """Its upstream connection is closed too."""
     with socket.create_server(("127.0.0.1", 0)) as upstream:
         connection = post(server, "/api/stream_chat_smart", "upstream", f"127.0.0.1:{upstream.getsockname()[1]}")
         queried, _ = upstream.accept()
@@ -69,7 +69,7 @@ def test_a_reader_that_left_is_noticed_within_an_interval_and_its_run_ends_after
     assert statuses(server)[0] == "cancelled"
 
 
-def test_a_reader_that_comes_back_within_the_grace_keeps_its_run(server: ServerProcess):
+def test_a_client_that_reconnects_within_the_grace_keeps_its_run(server: ServerProcess):
     """Disconnecting is not cancelling."""
     response = server.post("/api/stream_chat_smart", {"username": "slow", "message": "6"}, user="bob", stream=True)
     run_id = response.headers["X-Run-Id"]
@@ -84,8 +84,8 @@ def test_a_reader_that_comes_back_within_the_grace_keeps_its_run(server: ServerP
     wait_for(lambda: server.get(f"/api/runs/{run_id}", "bob").json()["status"] == "cancelled")
 
 
-def test_a_chat_whose_client_left_ends_at_once(server: ServerProcess):
-    """Its clients say stop by leaving."""
+def test_a_disconnect_from_chat_ends_the_run_at_once(server: ServerProcess):
+    """Its clients disconnect to stop."""
     connection = post(server, "/api/chat", "slow", "20", user="carol")
     wait_for(lambda: statuses(server, "carol") == ["processing"])
     connection.close()
@@ -93,8 +93,8 @@ def test_a_chat_whose_client_left_ends_at_once(server: ServerProcess):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_completion_whose_client_left_ends_at_once(server: ServerProcess, stream: bool):
-    """So do OpenAI's, with and without a stream."""
+def test_a_disconnect_from_a_completion_ends_the_run_at_once(server: ServerProcess, stream: bool):
+    """With and without a stream."""
     user = f"erin-{stream}"
     host, port = server.url.removeprefix("http://").split(":")
     body = json.dumps({"model": "slow", "messages": [{"role": "user", "content": "20"}], "stream": stream})
@@ -107,7 +107,7 @@ def test_a_completion_whose_client_left_ends_at_once(server: ServerProcess, stre
     wait_for(lambda: statuses(server, user) == ["cancelled"], INTERVAL + 3)
 
 
-def test_a_reset_connection_is_noticed_too(server: ServerProcess):
+def test_a_connection_reset_is_detected(server: ServerProcess):
     """As when a phone loses its network and the proxy resets."""
     connection = post(server, "/api/stream_chat_smart", "slow", "20", user="dave")
     connection.recv(1000)
@@ -117,8 +117,8 @@ def test_a_reset_connection_is_noticed_too(server: ServerProcess):
 
 
 @pytest.mark.alone
-def test_a_thousand_abandoned_streams_leave_nothing_behind(server: ServerProcess):
-    """No open file, no run, no greenlet, no growth of memory."""
+def test_a_thousand_abandoned_streams_leak_nothing(server: ServerProcess):
+    """No open file, run, greenlet or memory."""
     process = server.process.pid
 
     def abandon(number: int) -> None:
@@ -142,7 +142,7 @@ def test_a_thousand_abandoned_streams_leave_nothing_behind(server: ServerProcess
 
 
 def test_a_waiting_stream_takes_two_greenlets(server: ServerProcess):
-    """One for its connection and one for its query; time is kept by the loop's own timers."""
+    """One for its connection and one for its query; timers belong to the event loop."""
     before = int(server.post("/api/chat", {"username": "census", "message": "Hi"}).json()["data"])
     connections = [post(server, "/api/stream_chat_smart", "slow", "60", user="two") for _ in range(50)]
     for connection in connections:
@@ -153,8 +153,8 @@ def test_a_waiting_stream_takes_two_greenlets(server: ServerProcess):
         connection.close()
 
 
-def test_readers_that_take_nothing_are_cut_cost_little_delay_nobody_and_may_go_on():
-    """After half a minute, with a reason in the log and no traceback, of a stream as of a whole answer."""
+def test_clients_that_stop_reading_are_disconnected_and_may_resume():
+    """After half a minute, with one log line and no traceback; other clients are not delayed."""
     server = serve("tests.backends_for_tests:chosen")
     assert server.post("/api/chat", {"username": "quick", "message": "Hi"}).json()["success"]
     files, before = open_files(server.process.pid), memory_bytes(server.process.pid)
@@ -186,7 +186,7 @@ def test_readers_that_take_nothing_are_cut_cost_little_delay_nobody_and_may_go_o
 
 
 def rest_of(connection: socket.socket) -> bytes:
-    """Read what there is, to the end."""
+    """Read to the end of the connection."""
     got = []
     while data := connection.recv(2**20):
         got.append(data)

@@ -1,6 +1,6 @@
-"""Each protocol's clients, through each protocol's provider, streamed on either side or not: all on the real server.
+"""Clients of each protocol through providers of each protocol, streamed on either side or not, on real servers.
 
-The providers are servers of ours, whose backend can do everything.
+The providers are servers of this project whose backend has every capability.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ CALL = {"city": "Wien"}
 PICTURE = "data:image/png;base64,AAAA"
 
 
-class Said(NamedTuple):
-    """What a client got, in words of no protocol."""
+class Received(NamedTuple):
+    """Response of a client, independent of its protocol."""
 
     text: str
     thoughts: str
@@ -30,19 +30,19 @@ class Said(NamedTuple):
     finish: str
 
 
-class Way(NamedTuple):
-    """A server whose backend is a provider, and a protocol to ask it in."""
+class Route(NamedTuple):
+    """Server whose backend is a provider, and a protocol for its clients."""
 
     server: ServerProcess
     client: str
     stream: bool
 
     def ask(self, message: str, **more: Any) -> requests.Response:
-        """Ask with a tool, and with a call of it that has been answered when that is wished for."""
+        """Send a request with a tool, and on request with a tool call and its result."""
         return getattr(self, f"_ask_{self.client}")(message, **more)
 
-    def said(self, response: requests.Response) -> Said:
-        """Give what came."""
+    def received(self, response: requests.Response) -> Received:
+        """Return the response."""
         assert response.status_code == 200, response.text
         return getattr(self, f"_said_{self.client}")(response)
 
@@ -79,7 +79,7 @@ class Way(NamedTuple):
             body["output_config"] = {"format": {"type": "json_schema", "schema": SCHEMA}}
         return self.server.post(anthropic.PATH, {**body, "system": "Be brief."})
 
-    def _said_openai(self, response: requests.Response) -> Said:
+    def _said_openai(self, response: requests.Response) -> Received:
         if self.stream:
             told = [each["choices"][0] for each in openai.chunks(response)]
             deltas = [each["delta"] for each in told]
@@ -88,14 +88,14 @@ class Way(NamedTuple):
             [choice] = response.json()["choices"]
             deltas, finish = [choice["message"]], choice["finish_reason"]
         calls = [call for each in deltas for call in each.get("tool_calls", ())]
-        return Said(
+        return Received(
             "".join(each.get("content") or "" for each in deltas),
             "".join(each.get("reasoning_content") or "" for each in deltas),
             [(call["id"], call["function"]["name"], json.loads(call["function"]["arguments"])) for call in calls],
             {"stop": "whole", "length": "cut", "tool_calls": "calls"}[finish],
         )
 
-    def _said_anthropic(self, response: requests.Response) -> Said:
+    def _said_anthropic(self, response: requests.Response) -> Received:
         if self.stream:
             told = anthropic.events(response)
             blocks = [each["content_block"] for each in told if each["type"] == "content_block_start"]
@@ -110,12 +110,12 @@ class Way(NamedTuple):
             thoughts = "".join(block["thinking"] for block in blocks if block["type"] == "thinking")
             inputs = iter([json.dumps(block["input"]) for block in blocks if block["type"] == "tool_use"])
         calls = [(each["id"], each["name"], json.loads(next(inputs))) for each in blocks if each["type"] == "tool_use"]
-        return Said(text, thoughts, calls, {"end_turn": "whole", "max_tokens": "cut", "tool_use": "calls"}[finish])
+        return Received(text, thoughts, calls, {"end_turn": "whole", "max_tokens": "cut", "tool_use": "calls"}[finish])
 
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[ServerProcess]:
-    """What answers in the end."""
+    """Server that acts as the provider."""
     served = serve("tests.backends_for_tests:able", timeout=20)
     yield served
     assert served.stop() == 0
@@ -127,7 +127,7 @@ def provider() -> Iterator[ServerProcess]:
     ids=lambda param: f"{param[0]}-{param[1]}",
 )
 def between(request: pytest.FixtureRequest, provider: ServerProcess) -> Iterator[ServerProcess]:
-    """A server that asks it, in either protocol, for a stream or not."""
+    """Server in between, for each provider protocol, with and without provider streaming."""
     protocol, streams = request.param
     settings = {"base_url": f"{provider.url}/v1", "api_key": token(), "model": "able", "stream": streams}
     served = serve(protocol, timeout=20, **{f"{protocol}_{name}": value for name, value in settings.items()})
@@ -137,30 +137,30 @@ def between(request: pytest.FixtureRequest, provider: ServerProcess) -> Iterator
 
 @pytest.fixture(params=[False, True], ids=["whole", "stream"])
 def stream(request: pytest.FixtureRequest) -> bool:
-    """Whether the client wants a stream."""
+    """Whether the client requests a stream."""
     wants: bool = request.param
     return wants
 
 
 @pytest.fixture(params=["openai", "anthropic"])
-def way(request: pytest.FixtureRequest, between: ServerProcess, stream: bool) -> Way:
-    """One of them all."""
-    return Way(between, request.param, stream)
+def route(request: pytest.FixtureRequest, between: ServerProcess, stream: bool) -> Route:
+    """One of all combinations."""
+    return Route(between, request.param, stream)
 
 
-def test_an_answer_that_came_to_its_limit(way: Way):
-    """With its thoughts, to the character, and honest about its end."""
-    assert way.said(way.ask("send one two three")) == Said("one two three ", "Hm.", [], "cut")
+def test_a_truncated_answer(route: Route):
+    """With its reasoning, to the character, and with the true finish reason."""
+    assert route.received(route.ask("send one two three")) == Received("one two three ", "Hm.", [], "cut")
 
 
-def test_a_call_of_a_tool(way: Way):
-    """Whole, with its name, and what was said before it."""
-    assert way.said(way.ask("call I look.")) == Said("I look.", "", [("call_1", "weather", CALL)], "calls")
+def test_a_tool_call(route: Route):
+    """Whole, with its name and the text before it."""
+    assert route.received(route.ask("call I look.")) == Received("I look.", "", [("call_1", "weather", CALL)], "calls")
 
 
-def test_all_that_was_asked_comes_to_the_backend(way: Way):
-    """A picture, a tool, its call and what came of that, how to sample, and the form of the answer."""
-    shown = json.loads(way.said(way.ask("show", shown=True)).text)
+def test_the_whole_request_reaches_the_backend(route: Route):
+    """Image, tool, tool call and result, parameters, response format."""
+    shown = json.loads(route.received(route.ask("show", shown=True)).text)
     assert shown["parts"] == ["show", {"url": PICTURE, "detail": None}]
     calls = [call for turn in shown["since"] for call in turn["calls"]]
     assert [(call["id"], call["name"], json.loads(call["arguments"])) for call in calls] == [("c1", "weather", CALL)]
@@ -174,11 +174,11 @@ def test_all_that_was_asked_comes_to_the_backend(way: Way):
     assert shown["parameters"]["response_format"]["json_schema"]["schema"] == SCHEMA
 
 
-def test_a_provider_that_fails(way: Way):
-    """In words of ours, and never as an answer."""
-    response = way.ask("fail")
+def test_a_failing_provider(route: Route):
+    """With the server's own text, and never as an answer."""
+    response = route.ask("fail")
     assert "模型服务" in response.text
-    assert response.status_code == (200 if way.stream else 502)
-    if way.stream:
-        told = openai.chunks(response) if way.client == "openai" else anthropic.events(response)
+    assert response.status_code == (200 if route.stream else 502)
+    if route.stream:
+        told = openai.chunks(response) if route.client == "openai" else anthropic.events(response)
         assert "error" in told[-1]

@@ -1,4 +1,4 @@
-"""Values that break parsers, and values that break out of where they are put: each gets a true answer."""
+"""Hostile values: input that breaks parsers, or breaks out of its place in the response."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLOSE = b"Connection: close"
 
 
 def chat(body: bytes, *fields: bytes, path: str = "/api/chat") -> bytes:
-    """Write a request that is the last of its connection."""
+    """Return a request that is the last of its connection."""
     return post(b"Content-Type: application/json", b"Content-Length: %d" % len(body), CLOSE, *fields, path=path) + body
 
 
@@ -47,8 +47,8 @@ BODIES = {
 
 @pytest.mark.parametrize("path", ["/api/chat", "/api/stream_chat_smart", "/v1/chat/completions", "/v1/messages"])
 @pytest.mark.parametrize("kind", BODIES)
-def test_bodies_that_break_parsers(server: ServerProcess, kind: str, path: str) -> None:
-    """They are read, or refused, within a bounded effort; and are never an error of ours."""
+def test_hostile_bodies_are_read_or_rejected(server: ServerProcess, kind: str, path: str) -> None:
+    """With bounded effort, and never with an internal error."""
     body, status = BODIES[kind]
     with server.no_traceback():
         received = exchange(server.url, chat(body, path=path))
@@ -57,8 +57,8 @@ def test_bodies_that_break_parsers(server: ServerProcess, kind: str, path: str) 
     assert b"Traceback" not in received
 
 
-def test_of_a_key_that_is_there_twice_the_last_counts(server: ServerProcess) -> None:
-    """As in nearly every other parser; and so what was checked is what is used."""
+def test_the_last_of_duplicate_keys_counts(server: ServerProcess) -> None:
+    """As in nearly every other parser, so that the validated value is the one used."""
     received = exchange(server.url, chat(b"{" + GOOD + b',"message":"Bye"}'))
     assert b'"data":"You said: Bye"' in received
 
@@ -90,8 +90,8 @@ ADDRESSES = {
 
 
 @pytest.mark.parametrize("kind", ADDRESSES)
-def test_addresses_that_break_parsers(server: ServerProcess, kind: str) -> None:
-    """The same for what stands in the first line."""
+def test_hostile_paths_are_served_or_rejected(server: ServerProcess, kind: str) -> None:
+    """With bounded effort, and never with an internal error."""
     address, status = ADDRESSES[kind]
     sent = b"GET " + address.encode("latin-1") + post(CLOSE).partition(b"/api/chat")[2]
     with server.no_traceback():
@@ -103,8 +103,8 @@ def test_addresses_that_break_parsers(server: ServerProcess, kind: str) -> None:
     assert b"root:" not in received
 
 
-def test_a_redirect_is_nowhere(server: ServerProcess) -> None:
-    """An address with two slashes would send a browser to another host, were there a redirect for it."""
+def test_no_path_is_redirected(server: ServerProcess) -> None:
+    """A path with two slashes would redirect a browser to another host."""
     for address in ("//evil.example/", "/%5Cevil.example/", "//evil.example/%2e%2e", "/dashboard/", "/docs/"):
         received = exchange(server.url, head(f"GET {address}", CLOSE))
         assert statuses(received)[0] in (200, 404)
@@ -127,8 +127,8 @@ EVIL = {
 
 @pytest.mark.parametrize("kind", EVIL)
 @pytest.mark.parametrize("field", ["conversation_id", "locale", "chunking", "username", "prompt_mode"])
-def test_no_field_of_a_body_breaks_out_of_an_answer(server: ServerProcess, field: str, kind: str) -> None:
-    """Whether it is refused or served: one event or more in JSON, and no header that was not ours."""
+def test_no_field_of_a_body_breaks_out_of_the_response(server: ServerProcess, field: str, kind: str) -> None:
+    """Rejected or served, the response has well-formed events in JSON and no foreign header."""
     response = server.post("/api/stream_chat_smart", {"username": "quick", "message": "Hi", field: EVIL[kind]})
     assert response.status_code in (200, 400)
     got = read(response)  # fails on any line that is neither id nor data
@@ -154,7 +154,7 @@ STREAMED = {
 
 @pytest.mark.parametrize("path", STREAMED)
 def test_no_answer_breaks_out_of_its_frame(server: ServerProcess, path: str) -> None:
-    """Whatever a backend says, a stream has its own lines alone, and the text arrives to the character."""
+    """A stream has only its own lines, and the text arrives to the character."""
     response = server.post(path, STREAMED[path])
     # By all that any client takes for the end of a line.
     lines = [line for line in response.content.decode().splitlines() if line]
@@ -166,7 +166,7 @@ def test_no_answer_breaks_out_of_its_frame(server: ServerProcess, path: str) -> 
 
 
 def _text(data: dict[str, Any]) -> str:
-    """Give the part of an answer that an event of any dialect has."""
+    """Return the answer text of an event in any protocol."""
     if "choices" in data:
         return "".join(choice["delta"].get("content") or "" for choice in data["choices"])
     if "delta" in data:
@@ -194,8 +194,8 @@ VALUES = {
 
 @pytest.mark.parametrize("kind", VALUES)
 @pytest.mark.parametrize("name", HEADERS)
-def test_no_header_comes_back(server: ServerProcess, name: str, kind: str) -> None:
-    """What strangers write into a header is in no header of the answer, and breaks nothing."""
+def test_no_request_header_is_echoed(server: ServerProcess, name: str, kind: str) -> None:
+    """Its value appears in no header of the response and breaks nothing."""
     with server.no_traceback():
         received = exchange(server.url, chat(b"{" + GOOD + b"}", name.encode() + b": " + VALUES[kind]))
     assert statuses(received)[0] in (200, 400, 406)
@@ -204,8 +204,8 @@ def test_no_header_comes_back(server: ServerProcess, name: str, kind: str) -> No
     assert json.loads(body)["is_complete"] is True
 
 
-def test_a_preflight_gives_back_names_of_headers_alone(server: ServerProcess) -> None:
-    """It is the one answer that repeats what was asked, and only what is a name."""
+def test_a_preflight_echoes_header_names_only(server: ServerProcess) -> None:
+    """It is the only response that echoes input."""
     asked = "x-stainless-os, x-stainless-a b, x-stainless-<b>, x-stainless-" + "a" * 100 + ", x-other"
     response = requests.options(
         f"{server.url}/api/chat",
@@ -215,8 +215,8 @@ def test_a_preflight_gives_back_names_of_headers_alone(server: ServerProcess) ->
     assert response.headers["Access-Control-Allow-Headers"] == "x-stainless-os, x-other"
 
 
-def test_a_token_in_the_address_is_none(server: ServerProcess) -> None:
-    """Addresses end up in logs of proxies and in browsers' histories, so nobody shall get used to it."""
+def test_a_token_in_the_url_is_ignored(server: ServerProcess) -> None:
+    """URLs end up in the logs of proxies and in browser histories."""
     good = token()
     for name in ("token", "access_token", "authorization", "api_key", "key", "jwt"):
         refused = requests.get(f"{server.url}/api/runs?{name}={good}", timeout=20)
@@ -226,7 +226,7 @@ def test_a_token_in_the_address_is_none(server: ServerProcess) -> None:
     assert requests.get(f"{server.url}/api/runs", cookies=cookies, timeout=20).status_code == 401
 
 
-def test_two_tokens_are_none(server: ServerProcess) -> None:
-    """A proxy might look at the one, and we at the other."""
+def test_two_authorization_headers_are_rejected(server: ServerProcess) -> None:
+    """A proxy might check one and the server the other."""
     both = post(b"Authorization: Bearer x", CLOSE, path="/api/runs").replace(b"POST", b"GET", 1)
     assert statuses(exchange(server.url, both)) == [400]

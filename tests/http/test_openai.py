@@ -1,4 +1,4 @@
-"""OpenAI's protocol over real HTTP on the real server, read by the byte."""
+"""OpenAI's protocol over HTTP, on a real server, checked byte by byte."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def ask(server: ServerProcess, model: str, message: str, **more: Any) -> request
 
 
 def chunks(response: requests.Response) -> list[dict[str, Any]]:
-    """Give the chunks of a stream that is nothing but data and comments, and ends as it must."""
+    """Return the chunks of a stream that must consist of data lines and comments and end with [DONE]."""
     text = response.content.decode("utf-8")
     assert text.endswith("data: [DONE]\n\n")
     assert {line.partition(" ")[0] for line in text.split("\n")} <= {"data:", ":", ""}
@@ -43,7 +43,7 @@ def comments(response: requests.Response) -> list[str]:
 
 
 def error(response: requests.Response) -> dict[str, Any]:
-    """Give the error of a refusal, which has nothing else."""
+    """Return the error object of an error response, which must have no other member."""
     assert response.headers["Content-Type"] == "application/json"
     assert response.headers["x-request-id"]
     body = response.json()
@@ -52,8 +52,8 @@ def error(response: requests.Response) -> dict[str, Any]:
     return body["error"]
 
 
-def test_a_stream_from_the_first_byte_to_the_last(server: ServerProcess):
-    """Role, content, end, tokens; all of one completion, whose name has the run's."""
+def test_a_whole_stream(server: ServerProcess):
+    """Role, content, end, usage; all chunks of one completion, whose id contains the run id."""
     response = ask(server, "echo", "Hi", stream=True, stream_options={"include_usage": True})
     told = chunks(response)
     run_id = response.headers["X-Run-Id"]
@@ -75,7 +75,7 @@ def test_a_stream_from_the_first_byte_to_the_last(server: ServerProcess):
 
 
 def test_the_headers_of_a_stream(server: ServerProcess):
-    """What proxies and browsers need, the name of the run, and one of the request."""
+    """Those that proxies and browsers need, the run id and a request id."""
     response = ask(server, "quick", "Hi", stream=True)
     assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
     assert response.headers["Cache-Control"] == "no-cache, no-transform"
@@ -85,8 +85,8 @@ def test_the_headers_of_a_stream(server: ServerProcess):
     assert all("usage" not in each for each in chunks(response))
 
 
-def test_a_silent_backend_is_heard_of_every_two_seconds(server: ServerProcess):
-    """In comments, never in the content."""
+def test_progress_is_sent_as_comments_every_two_seconds(server: ServerProcess):
+    """Never as content."""
     response = ask(server, "slow", "4.5", stream=True, headers={"Accept-Language": "en"})
     assert content(chunks(response)) == ENGLISH + CHINESE
     assert comments(response) == [
@@ -97,8 +97,8 @@ def test_a_silent_backend_is_heard_of_every_two_seconds(server: ServerProcess):
 
 
 @pytest.mark.parametrize(("kind", "beats", "empty"), [("comment", 2, 0), ("delta", 0, 2), ("off", 0, 0)])
-def test_the_client_chooses_its_heartbeat(server: ServerProcess, kind: str, beats: int, empty: int):
-    """By a header."""
+def test_the_client_selects_its_heartbeat(server: ServerProcess, kind: str, beats: int, empty: int):
+    """With a header."""
     response = ask(server, "slow", "2.5", stream=True, headers={"X-Persona-Heartbeat": kind})
     told = chunks(response)
     assert len(comments(response)) == beats
@@ -108,18 +108,18 @@ def test_the_client_chooses_its_heartbeat(server: ServerProcess, kind: str, beat
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("kind", ["loud", ""])
-def test_a_heartbeat_that_there_is_not_is_refused(server: ServerProcess, kind: str, stream: bool):
-    """And named, also where none would be heard."""
+def test_an_unknown_heartbeat_is_rejected(server: ServerProcess, kind: str, stream: bool):
+    """Also in requests without a stream."""
     refused = error(ask(server, "quick", "Hi", stream=stream, headers={"X-Persona-Heartbeat": kind}))
     assert refused["param"] == "X-Persona-Heartbeat"
 
 
-@pytest.mark.parametrize("dialect", ["native", "openai", "anthropic"])
-def test_so_it_is_where_a_run_is_read_again(server: ServerProcess, dialect: str):
-    """In any dialect: it would count as soon as another is asked for."""
+@pytest.mark.parametrize("protocol", ["native", "openai", "anthropic"])
+def test_an_unknown_heartbeat_is_rejected_when_a_run_is_resumed(server: ServerProcess, protocol: str):
+    """In every protocol."""
     run = server.post("/api/chat", {"username": "quick", "message": "Hi"}).headers["X-Run-Id"]
     headers = {"X-Persona-Heartbeat": "loud"}
-    response = server.get(f"/api/runs/{run}/events?dialect={dialect}&from=0", headers=headers)
+    response = server.get(f"/api/runs/{run}/events?protocol={protocol}&from=0", headers=headers)
     assert response.status_code == 400
     assert "X-Persona-Heartbeat: must be one of comment, delta, off" in response.text
 
@@ -139,8 +139,8 @@ def test_models_are_the_personas_where_personas_are_configured():
         assert server.stop() == 0
 
 
-def test_one_completion(server: ServerProcess):
-    """The same, answered at once."""
+def test_a_whole_completion(server: ServerProcess):
+    """The same content in one response."""
     response = ask(server, "echo", "Hi")
     run_id = response.headers["X-Run-Id"]
     body = response.json()
@@ -168,15 +168,15 @@ def test_one_completion(server: ServerProcess):
     }
 
 
-def test_tokens_are_estimated_where_the_backend_does_not_count(server: ServerProcess):
-    """From the size of what was asked and answered."""
+def test_tokens_are_estimated_if_the_backend_does_not_count_them(server: ServerProcess):
+    """From the lengths of the texts."""
     assert ask(server, "quick", "x" * 400).json()["usage"] == {
         "prompt_tokens": 100, "completion_tokens": 103, "total_tokens": 203,
     }  # fmt: skip
 
 
 def test_the_conversation_reaches_the_backend(server: ServerProcess):
-    """The last message of the user is the question, all others the history; parameters come by name."""
+    """The last user message is the question, all others are the history; parameters have their names."""
     messages = [
         {"role": "developer", "content": "Be brief."},
         {"role": "user", "content": [{"type": "text", "text": "Hello"}, {"type": "text", "text": "there"}]},
@@ -267,8 +267,8 @@ FIELDS = [
 
 @pytest.mark.parametrize(("body", "field"), FIELDS)
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_field_that_breaks_its_rule_is_named(server: ServerProcess, body: dict[str, Any], field: str, stream: bool):
-    """In the sentence and beside it; and what nobody here can do is refused before anything runs."""
+def test_an_invalid_field_is_named(server: ServerProcess, body: dict[str, Any], field: str, stream: bool):
+    """In the message and in `param`; features that no backend supports are rejected before the run starts."""
     response = server.post(PATH, {"stream": stream, **body})
     assert response.status_code == 400
     told = error(response)
@@ -289,8 +289,8 @@ def test_a_field_that_breaks_its_rule_is_named(server: ServerProcess, body: dict
         {**GOOD, "model": "x" * 256},
     ],
 )
-def test_what_the_rules_allow_is_served(server: ServerProcess, body: dict[str, Any]):
-    """Unknown fields are ignored, and null is left out."""
+def test_valid_requests_are_served(server: ServerProcess, body: dict[str, Any]):
+    """Unknown fields are ignored, and null means absent."""
     assert server.post(PATH, body).status_code == 200
 
 
@@ -302,15 +302,15 @@ def test_what_the_rules_allow_is_served(server: ServerProcess, body: dict[str, A
         b'{"model":"a","messages":[{"role":"user","content":"b"}],"temperature":NaN}',
     ],
 )  # fmt: skip
-def test_a_body_that_is_no_json_object_is_refused(server: ServerProcess, body: bytes):
+def test_a_body_other_than_a_json_object_is_rejected(server: ServerProcess, body: bytes):
     """With 400 and one sentence, however deep or broken it is."""
     response = server.post(PATH, data=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
     assert error(response)["code"] == "invalid_request"
 
 
-def test_other_refusals_have_the_same_form(server: ServerProcess):
-    """Whatever address or method it is, and however large the body."""
+def test_all_errors_have_the_same_form(server: ServerProcess):
+    """On every path, for every method, for a body of any size."""
     json_type = {"Content-Type": "application/json"}
     for response, status, kind, code in (
         (server.get("/v1/nowhere"), 404, "invalid_request_error", "not_found"),
@@ -331,8 +331,8 @@ def test_other_refusals_have_the_same_form(server: ServerProcess):
 
 
 @pytest.mark.parametrize("kind", BAD_TOKENS)
-def test_a_token_that_does_not_count_is_refused(server: ServerProcess, kind: str):
-    """As an invalid key, with the challenge that HTTP wants."""
+def test_an_invalid_token_is_rejected(server: ServerProcess, kind: str):
+    """As an invalid API key, with the challenge that HTTP requires."""
     value = BAD_TOKENS[kind]
     headers = {"Authorization": value} if value is not None else {}
     for response in (
@@ -345,7 +345,7 @@ def test_a_token_that_does_not_count_is_refused(server: ServerProcess, kind: str
 
 
 def test_the_token_may_come_as_x_api_key(server: ServerProcess):
-    """It is the same token, and Authorization comes before it."""
+    """Authorization takes precedence."""
     for headers, status in (
         ({"x-api-key": token()}, 200),
         ({"x-api-key": "garbage"}, 401),
@@ -363,10 +363,10 @@ def test_the_token_may_come_as_x_api_key(server: ServerProcess):
         ("slow", "30", 504, "timeout"),
     ],
 )
-def test_a_failure_is_never_mistaken_for_an_answer(
+def test_a_failure_is_never_presented_as_an_answer(
     server: ServerProcess, model: str, message: str, status: int, code: str
 ):
-    """As a whole it has its status, and says that another try would only fail again; in a stream it is an error."""
+    """A whole response has its status and x-should-retry; a stream has an error."""
     response = ask(server, model, message)
     assert response.status_code == status
     assert (error(response)["code"], error(response)["type"]) == (code, "server_error")
@@ -380,37 +380,39 @@ def test_a_failure_is_never_mistaken_for_an_answer(
     assert [each["choices"][0]["finish_reason"] for each in before] == [None] * len(before)
 
 
-def test_any_run_is_read_in_any_dialect(server: ServerProcess):
-    """One of ours in OpenAI's, also from the middle, and one of OpenAI's in ours."""
+def test_any_run_is_resumed_in_any_protocol(server: ServerProcess):
+    """A native run in OpenAI's protocol, also from the middle, and the reverse."""
     ours = server.post("/api/stream_chat", {"username": "echo", "message": TEXT})
     events = f"/api/runs/{ours.headers['X-Run-Id']}/events"
-    assert content(chunks(server.get(events, params={"dialect": "openai"}))) == TEXT
+    assert content(chunks(server.get(events, params={"protocol": "openai"}))) == TEXT
     run_id = ours.headers["X-Run-Id"]
     for params, headers in (({"from": 50}, {}), ({}, {"Last-Event-ID": f"{run_id}/3.50"})):
-        rest = chunks(server.get(events, params={"dialect": "openai", **params}, headers=headers))
+        rest = chunks(server.get(events, params={"protocol": "openai", **params}, headers=headers))
         assert content(rest) == TEXT[50:]
         assert all("role" not in each["choices"][0]["delta"] for each in rest)
-    assert server.get(events, params={"dialect": "openai", "from": len(TEXT)}).text.endswith("[DONE]\n\n")
+    assert server.get(events, params={"protocol": "openai", "from": len(TEXT)}).text.endswith("[DONE]\n\n")
     assert server.get(events, params={"dialect": "klingon"}).status_code == 400
 
     theirs = ask(server, "echo", TEXT, stream=True)
     got = read(server.get(theirs.headers["Location"]))
     assert answer(got) == TEXT
     assert (got[0].data["status"], got[0].data["interval"]) == ("initializing", 2.0)
-    at_end = server.get(theirs.headers["Location"], params={"dialect": "openai"}, headers={"Last-Event-ID": got[-1].id})
+    at_end = server.get(
+        theirs.headers["Location"], params={"protocol": "openai"}, headers={"Last-Event-ID": got[-1].id}
+    )
     assert at_end.status_code == 204
 
 
 def test_a_cancelled_stream_ends_with_an_error(server: ServerProcess):
-    """For the reader it is one like any other."""
+    """As after any other failure."""
     body = {"model": "slow", "messages": [{"role": "user", "content": "5.5"}], "stream": True}
     response = server.post(PATH, body, stream=True)
     server.post(f"/api/runs/{response.headers['X-Run-Id']}/cancel")
     assert chunks(response)[-1]["error"]["code"] == "cancelled"
 
 
-def test_a_retry_joins_its_run_and_a_key_its_own(server: ServerProcess):
-    """So that no failed connection runs the backend twice; and a key stands for one request."""
+def test_a_retry_joins_its_run_and_so_does_an_idempotency_key(server: ServerProcess):
+    """A lost connection never runs the backend twice; a key identifies one request."""
     first = ask(server, "echo", "once", headers={"X-Stainless-Retry-Count": "0"})
     again = ask(server, "echo", "once", headers={"X-Stainless-Retry-Count": "1"})
     anew = ask(server, "echo", "once", headers={"X-Stainless-Retry-Count": "0"})
@@ -424,8 +426,8 @@ def test_a_retry_joins_its_run_and_a_key_its_own(server: ServerProcess):
     assert error(ask(server, "echo", "b", headers={"Idempotency-Key": "a b"}))["param"] == "Idempotency-Key"
 
 
-def test_models_are_never_none(server: ServerProcess):
-    """Without personas it is the backend, and any name can be asked for."""
+def test_the_list_of_models_is_never_empty(server: ServerProcess):
+    """Without personas it has the backend, and any name is accepted."""
     assert server.get("/v1/models").json() == {
         "object": "list",
         "data": [
@@ -435,8 +437,8 @@ def test_models_are_never_none(server: ServerProcess):
     assert server.get("/v1/models/any/name").json()["id"] == "any/name"
 
 
-def test_over_the_bounds_a_retry_may_help():
-    """429 says when to come back, and never that it is in vain."""
+def test_at_capacity_a_retry_is_suggested():
+    """429 has Retry-After and never forbids a retry."""
     server = serve("tests.backends_for_tests:chosen", max_runs=1, max_queue=0)
     try:
         body = {"model": "slow", "messages": [{"role": "user", "content": "20"}], "stream": True}

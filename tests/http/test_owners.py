@@ -1,4 +1,4 @@
-"""Nobody reads another's run or conversation: every address that takes the name of one, and everybody who may come."""
+"""Access control: every endpoint with the id of a run or conversation, for every kind of caller."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ WHO = {
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
-    """A server that keeps conversations and a log."""
+    """Server that stores conversations and a request log."""
     state: Path = tmp_path_factory.mktemp("state")
     served = ServerProcess(
         [
@@ -71,7 +71,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 
 @pytest.fixture(scope="module")
 def names(server: ServerProcess) -> dict[str, str]:
-    """A run of the owner's, and the conversation that it is part of; and the ticket of another run of theirs."""
+    """Ids of a run of the owner, of its conversation, and the ticket of another run."""
     body = {"username": "echo", "message": SECRETS[0], "conversation_id": SECRETS[1]}
     got = read(server.post(SMART, body, user="owner"))
     other = read(server.post(SMART, {"username": "echo", "message": "Hi"}, user="owner"))
@@ -86,18 +86,18 @@ def ask(
     return requests.request(method, server.url + address + query, headers=headers, timeout=30)
 
 
-def test_every_address_with_a_name_in_it_is_here() -> None:
-    """Whoever adds one adds it to the table."""
+def test_every_endpoint_with_an_id_is_in_the_table() -> None:
+    """A new endpoint must be added to it."""
     named = {route for route in every_route() if re.search("<(run|conversation)_id>", route[1])}
     assert named == {(method, address) for method, address, _ in ADDRESSES}
 
 
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize(("method", "address", "scope"), ADDRESSES, ids=lambda value: value)
-def test_whoever_is_not_the_owner_gets_nothing(
+def test_other_callers_receive_nothing(
     server: ServerProcess, names: dict[str, str], method: str, address: str, scope: str, who: str
 ) -> None:
-    """What is somebody else's is not there at all, and nothing of it is in the answer."""
+    """For them the resource does not exist, and the response reveals nothing of it."""
     headers, status = WHO[who]
     if scope == "admin":  # who has the scope sees everybody's, and nobody else sees anything
         if who == "somebody else, as an administrator too":
@@ -112,8 +112,10 @@ def test_whoever_is_not_the_owner_gets_nothing(
 
 @pytest.mark.parametrize("who", WHO)
 @pytest.mark.parametrize("address", LISTS)
-def test_lists_have_ones_own_alone(server: ServerProcess, names: dict[str, str], address: str, who: str) -> None:
-    """And whoever may ask gets an empty one."""
+def test_lists_contain_the_callers_own_entries_only(
+    server: ServerProcess, names: dict[str, str], address: str, who: str
+) -> None:
+    """For other callers they are empty."""
     headers, status = WHO[who]
     response = ask(server, "GET", address, names, headers, f"?before={names[RUN]}" if address == "/api/runs" else "")
     assert response.status_code == (200 if status == 404 else status)
@@ -126,10 +128,10 @@ def ticket(url: str) -> str:
 
 @pytest.mark.parametrize("kind", ["another run's", "half", "empty", "not latin", "twice"])
 @pytest.mark.parametrize("headers", [{}, bearer("mallory")], ids=["nobody", "somebody else"])
-def test_a_ticket_that_is_not_the_runs_own_opens_nothing(
+def test_a_ticket_of_another_run_gives_no_access(
     server: ServerProcess, names: dict[str, str], kind: str, headers: dict[str, str]
 ) -> None:
-    """Whoever brings it, and whatever else stands beside it."""
+    """With any caller's token beside it."""
     own = ticket(server.get(f"/api/runs/{names[RUN]}", user="owner").json()["events_url"])
     other = ticket(names["other"])
     wrong = {
@@ -147,17 +149,17 @@ def test_a_ticket_that_is_not_the_runs_own_opens_nothing(
 
 
 @pytest.mark.parametrize(("method", "address", "scope"), ADDRESSES, ids=lambda value: value)
-def test_a_ticket_opens_the_events_and_nothing_else(
+def test_a_ticket_gives_access_to_the_stream_only(
     server: ServerProcess, names: dict[str, str], method: str, address: str, scope: str
 ) -> None:
-    """It is no token: elsewhere it is as if it were not there."""
+    """On other endpoints it is ignored."""
     own = ticket(server.get(f"/api/runs/{names[RUN]}", user="owner").json()["events_url"])
     response = ask(server, method, address, names, {}, f"?ticket={own}")
     assert response.status_code == (200 if address.endswith("/events") else 401)
 
 
-def test_a_key_of_idempotency_is_ones_own(server: ServerProcess) -> None:
-    """The same key of two callers is two runs, or who guesses one reads what it began."""
+def test_an_idempotency_key_belongs_to_its_caller(server: ServerProcess) -> None:
+    """The same key of two callers starts two runs."""
     headers = {"Idempotency-Key": "shared-key"}
     body = {"username": "echo", "message": "Hi"}
     runs = {
@@ -166,16 +168,16 @@ def test_a_key_of_idempotency_is_ones_own(server: ServerProcess) -> None:
     assert len(runs) == 2
 
 
-def test_a_conversation_of_the_same_name_is_ones_own(server: ServerProcess, names: dict[str, str]) -> None:
-    """Who asks under another's name begins an empty one, and adds nothing to the other's."""
+def test_a_conversation_id_belongs_to_its_caller(server: ServerProcess, names: dict[str, str]) -> None:
+    """Another caller's conversation of the same id starts empty and changes nothing."""
     body = {"username": "showing", "message": "What was said?", "conversation_id": SECRETS[1]}
     assert '"history": []' in server.post("/api/chat", body, user="mallory").json()["data"]
     kept = server.get(f"/api/conversations/{SECRETS[1]}", user="owner").json()
     assert [each["question"] for each in kept["exchanges"]] == [SECRETS[0]]
 
 
-def test_the_owner_still_has_it_all(server: ServerProcess, names: dict[str, str]) -> None:
-    """Which is what shows that all the refusals above were about who asked; it comes last in the file for that."""
+def test_the_owner_still_has_access(server: ServerProcess, names: dict[str, str]) -> None:
+    """Which shows that the rejections above depend on the caller; it must be the last test of this file."""
     for method, address, scope in ADDRESSES:
         if method == "GET":
             headers = bearer("owner", scope=f"chat {scope}")

@@ -1,4 +1,4 @@
-"""The setting trusted_proxies, through the real server."""
+"""The setting trusted_proxies, on a real server."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ CLAIMS = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "X-For
         ("", "127.0.0.1", "http://us.example/seen"),
     ],
 )
-def test_what_a_proxy_says_counts_where_it_is_trusted(trusted: str, address: str, url: str):
-    """For each request of a connection, and through nothing that only looks like these headers."""
+def test_forwarded_headers_count_if_the_proxy_is_trusted(trusted: str, address: str, url: str):
+    """In each request of a connection; similar names do not count."""
     with running("-m", "tests.http.seeing", "PORT", trusted) as (server, _), requests.Session() as session:
         for _ in range(2):
             got = session.get(f"{server}/seen", headers={"Host": "us.example", **CLAIMS}, timeout=10)
@@ -32,8 +32,8 @@ def test_what_a_proxy_says_counts_where_it_is_trusted(trusted: str, address: str
         assert other.json() == ["127.0.0.1", "http://us.example/seen"]
 
 
-def test_a_wrong_setting_stops_the_start():
-    """In one sentence."""
+def test_an_invalid_setting_stops_the_start():
+    """With one sentence."""
     command = [sys.executable, "-m", "persona_stream", "serve", "--trusted-proxies", "nginx"]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert result.returncode != 0

@@ -1,4 +1,4 @@
-"""Who asks too often is told so, in the form of the wire, and when to ask again."""
+"""Rate limits over HTTP: errors in the form of each protocol, and the headers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ TALK = {"model": "quick", "messages": [{"role": "user", "content": "Hi"}]}
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[ServerProcess]:
-    """A server that answers each caller twice an hour at each address."""
+    """Server with a limit of two requests per hour for each caller and path."""
     served = serve("tests.backends_for_tests:chosen", rate_limit="2/hour")
     yield served
     assert served.stop() == 0
 
 
-def test_what_is_left_is_said_and_then_refused(server: ServerProcess):
-    """By the headers of the IETF's draft; a refusal is an event on a stream."""
+def test_remaining_requests_are_announced_and_further_ones_rejected(server: ServerProcess):
+    """In the headers of the IETF draft; on a stream the error is one event."""
     left = []
     for _ in range(2):
         response = server.post(SMART, BODY, user="alice")
@@ -38,8 +38,8 @@ def test_what_is_left_is_said_and_then_refused(server: ServerProcess):
     assert (event.data["code"], event.data["is_complete"]) == ("rate_limited", True)
 
 
-def test_each_caller_and_each_address_is_counted_alone(server: ServerProcess):
-    """One who asks too often here may still ask there, and keeps nobody out."""
+def test_each_caller_and_each_path_is_counted_separately(server: ServerProcess):
+    """A caller over the limit on one path may use another, and affects no other caller."""
     statuses = [server.post("/api/chat", BODY, user="bob").status_code for _ in range(3)]
     assert statuses == [200, 200, 429]
     assert server.post(SMART, BODY, user="bob").status_code == 200
@@ -54,8 +54,8 @@ def test_each_caller_and_each_address_is_counted_alone(server: ServerProcess):
         ("/v1/messages", {**TALK, "max_tokens": 9}),
     ],
 )
-def test_other_wires_have_their_own_form(server: ServerProcess, path: str, body: dict[str, object]):
-    """Clients of those protocols know it, and may try again."""
+def test_other_protocols_have_their_own_form(server: ServerProcess, path: str, body: dict[str, object]):
+    """Their clients recognise it and may retry."""
     for _ in range(2):
         assert server.post(path, body, user="dave").status_code == 200
     refused = server.post(path, body, user="dave")
@@ -64,8 +64,8 @@ def test_other_wires_have_their_own_form(server: ServerProcess, path: str, body:
     assert "Retry-After" in refused.headers
 
 
-def test_whoever_guesses_tokens_is_slowed_down_and_keeps_nobody_out():
-    """By where they come from; a good token goes through from the same address."""
+def test_requests_with_invalid_tokens_are_limited_by_address():
+    """A valid token is accepted from the same address."""
     served = serve("tests.backends_for_tests:chosen", rate_limit="2/hour")
     try:
         wrong = {"Authorization": "Bearer wrong"}

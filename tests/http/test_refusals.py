@@ -1,4 +1,4 @@
-"""What can be refused is refused before the first byte, with its true status."""
+"""Errors before the first byte of a stream, with their true HTTP status."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ GOOD = {"username": "quick", "message": "Hi"}
 
 
 @pytest.mark.parametrize("path", STREAMS)
-def test_a_refusal_of_a_stream_is_one_event(server: ServerProcess, path: str):
-    """So that one parser serves; it has no id, for it belongs to no run."""
+def test_an_error_of_a_streaming_endpoint_is_one_event(server: ServerProcess, path: str):
+    """So that one parser serves; it has no id, since it belongs to no run."""
     response = server.post(path, {"username": "quick"})
     assert response.status_code == 400
     assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
@@ -45,8 +45,10 @@ def test_a_refusal_of_a_stream_is_one_event(server: ServerProcess, path: str):
         ("application/json, text/event-stream;q=0.5", "application/json"),
     ],
 )
-def test_a_client_that_prefers_json_gets_the_same_object_as_json(server: ServerProcess, accept: str | None, kind: str):
-    """As its Accept header says."""
+def test_a_client_that_prefers_json_receives_the_same_object_as_json(
+    server: ServerProcess, accept: str | None, kind: str
+):
+    """According to its Accept header."""
     response = server.post(SMART, {}, headers={"Accept": accept})
     assert response.headers["Content-Type"].startswith(kind)
     assert json.loads(response.text.removeprefix("data: "))["code"] == "invalid_request"
@@ -84,8 +86,8 @@ FIELDS = [
 
 
 @pytest.mark.parametrize(("body", "field"), FIELDS)
-def test_a_field_that_breaks_its_rule_is_named(server: ServerProcess, body: dict[str, object], field: str):
-    """In the one sentence that the client reads."""
+def test_an_invalid_field_is_named(server: ServerProcess, body: dict[str, object], field: str):
+    """In the one sentence that the client receives."""
     response = server.post("/api/chat", body)
     assert response.status_code == 400
     assert response.json()["error"].startswith(f"{field}: ")
@@ -103,8 +105,8 @@ def test_a_field_that_breaks_its_rule_is_named(server: ServerProcess, body: dict
         {**GOOD, "conversation_id": "A-z0.9_:-"},
     ],
 )  # fmt: skip
-def test_what_the_rules_allow_is_served(server: ServerProcess, body: dict[str, object]):
-    """Unknown fields are ignored, null is left out, and characters are code points."""
+def test_valid_requests_are_served(server: ServerProcess, body: dict[str, object]):
+    """Unknown fields are ignored, null means absent, and characters are code points."""
     assert server.post("/api/chat", body).status_code == 200
 
 
@@ -116,7 +118,7 @@ def test_what_the_rules_allow_is_served(server: ServerProcess, body: dict[str, o
         b'{"username":"a","message":"b"} trailing', b"\x00" * 100, b'{"username":NaN}',
     ],
 )  # fmt: skip
-def test_a_body_that_is_no_json_object_is_refused(server: ServerProcess, body: bytes):
+def test_a_body_other_than_a_json_object_is_rejected(server: ServerProcess, body: bytes):
     """With 400 and one sentence, however deep or broken it is."""
     response = server.post("/api/chat", data=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 400
@@ -124,7 +126,7 @@ def test_a_body_that_is_no_json_object_is_refused(server: ServerProcess, body: b
 
 
 @pytest.mark.parametrize("length", [500_001, 10**12])
-def test_a_body_over_the_limit_is_refused_by_its_length(server: ServerProcess, length: int):
+def test_a_body_over_the_limit_is_rejected_by_its_content_length(server: ServerProcess, length: int):
     """Before it is read."""
     host, port = server.url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
@@ -136,8 +138,8 @@ def test_a_body_over_the_limit_is_refused_by_its_length(server: ServerProcess, l
     assert b'"code":"too_large"' in reply
 
 
-def test_a_body_over_the_limit_in_chunks_is_refused_too(server: ServerProcess):
-    """Whatever its length is said to be."""
+def test_a_chunked_body_over_the_limit_is_rejected(server: ServerProcess):
+    """It has no declared length."""
     response = requests.post(
         server.url + "/api/chat",
         data=(b"x" * 10_000 for _ in range(60)),
@@ -170,8 +172,8 @@ BAD_TOKENS = {
 
 @pytest.mark.parametrize("kind", BAD_TOKENS)
 @pytest.mark.parametrize("path", [SMART, "/api/chat"])
-def test_a_token_that_does_not_count_is_refused(server: ServerProcess, path: str, kind: str):
-    """With the challenge of RFC 6750, and nothing of the token in the answer."""
+def test_an_invalid_token_is_rejected(server: ServerProcess, path: str, kind: str):
+    """With the challenge of RFC 6750, and without the token in the response."""
     value = BAD_TOKENS[kind]
     headers = {"Authorization": value} if value is not None else {}
     response = requests.post(server.url + path, json=GOOD, headers=headers, timeout=10)
@@ -184,14 +186,14 @@ def test_a_token_that_does_not_count_is_refused(server: ServerProcess, path: str
 
 
 def test_a_token_without_the_scope_is_forbidden(server: ServerProcess):
-    """It counts, but not for this."""
+    """It is valid, but insufficient."""
     for scope, status in (("admin", 403), ("", 403), ("chat", 200), ("admin chat", 200)):
         headers = {"Authorization": f"Bearer {token(scope=scope)}"}
         assert server.post("/api/chat", GOOD, headers=headers).status_code == status
 
 
 def test_an_unknown_persona_is_not_found_before_the_first_byte(demo: ServerProcess):
-    """Where profiles are configured."""
+    """If personas are configured."""
     made = (
         {"Authorization": "Bearer " + demo.greeting.partition("Token: ")[2].strip()} if "Token" in demo.greeting else {}
     )
@@ -208,8 +210,8 @@ def test_an_unknown_persona_is_not_found_before_the_first_byte(demo: ServerProce
         ("PUT", "/api/runs", 405), ("GET", "/api/", 404),
     ],
 )  # fmt: skip
-def test_addresses_and_methods_that_do_not_exist(server: ServerProcess, method: str, path: str, status: int):
-    """In the same form as everything else, with Allow where HTTP wants it."""
+def test_unknown_paths_and_methods(server: ServerProcess, method: str, path: str, status: int):
+    """In the usual form, with Allow if HTTP requires it."""
     response = requests.request(method, server.url + path, headers=server.headers(), timeout=10)
     assert response.status_code == status
     assert json.loads(response.text.removeprefix("data: "))["success"] is False
@@ -231,14 +233,14 @@ def test_addresses_and_methods_that_do_not_exist(server: ServerProcess, method: 
     ],
 )
 def test_media_types(server: ServerProcess, headers: dict[str, str], status: int):
-    """JSON in, events out."""
+    """Requests are JSON, responses are events."""
     response = server.post(SMART, data=json.dumps(GOOD), headers=headers)
     assert response.status_code == status
 
 
 @pytest.mark.parametrize(("setting", "users"), [("max_runs", ["a", "b", "c"]), ("max_runs_per_user", ["a", "a", "a"])])
-def test_over_the_bounds_a_request_is_refused_with_busy(setting: str, users: list[str]):
-    """And every place is given back, whatever the ending was."""
+def test_at_capacity_a_request_is_rejected_with_busy(setting: str, users: list[str]):
+    """Every slot is released, whatever the ending."""
     server = serve("tests.backends_for_tests:chosen", max_queue=0, **{setting: 2})
     try:
         for username, message in (("slow", "20"), ("slow", "20"), ("failing", "exception")):

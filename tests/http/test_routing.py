@@ -1,4 +1,4 @@
-"""Several backends behind one server, and one that takes over from another."""
+"""Several backends in one server, and fallbacks."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from tests.backends.fake_provider import Provider, completion, http, message, pr
 from tests.server_process import ServerProcess, serve
 
 
-class Houses(NamedTuple):
-    """A server, and the two providers behind it."""
+class Providers(NamedTuple):
+    """Server with the two providers behind it."""
 
     server: ServerProcess
     first: Provider
@@ -22,7 +22,7 @@ class Houses(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Houses]:
+def providers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Providers]:
     with provider(b"") as first, provider(b"") as second:
         file = tmp_path_factory.mktemp("settings") / "settings.toml"
         file.write_text(
@@ -45,64 +45,66 @@ def houses(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Houses]:
             """
         )
         served = serve("openai", config=file)
-        yield Houses(served, first, second)
+        yield Providers(served, first, second)
         assert served.stop() == 0
 
 
-def ask(houses: Houses, model: str) -> tuple[int, str]:
-    houses.first.requests.clear()
-    houses.second.requests.clear()
+def ask(providers: Providers, model: str) -> tuple[int, str]:
+    providers.first.requests.clear()
+    providers.second.requests.clear()
     body = {"model": model, "messages": [{"role": "user", "content": "Hi"}]}
-    response = houses.server.post("/v1/chat/completions", body)
+    response = providers.server.post("/v1/chat/completions", body)
     return response.status_code, response.text
 
 
-def test_a_model_has_the_backend_that_names_it(houses: Houses) -> None:
-    """By either of its names, and in every protocol; any other name is the default's."""
-    houses.first.replies = [http(200, completion("From the first."))]
-    houses.second.replies = [http(200, message("From the second."))]
+def test_a_model_is_routed_to_its_backend(providers: Providers) -> None:
+    """By either of its names, in every protocol; any other name has the default backend."""
+    providers.first.replies = [http(200, completion("From the first."))]
+    providers.second.replies = [http(200, message("From the second."))]
     for model, words in (
         ("careful", "From the second."), ("careful-latest", "From the second."), ("loud", "You said: Hi"),
         ("whatever", "From the first."),
     ):  # fmt: skip
-        assert words in ask(houses, model)[1]
-        native = houses.server.post("/api/chat", {"username": model, "message": "Hi"})
+        assert words in ask(providers, model)[1]
+        native = providers.server.post("/api/chat", {"username": model, "message": "Hi"})
         assert native.json()["data"] == words
-    names = [each["id"] for each in houses.server.get("/v1/models").json()["data"]]
+    names = [each["id"] for each in providers.server.get("/v1/models").json()["data"]]
     assert names == ["openai", "careful", "careful-latest", "loud"]
 
 
 @pytest.mark.parametrize("status", [429, 500, 503, 529])
-def test_a_fallback_takes_over_at_once(houses: Houses, status: int) -> None:
-    """From one that is too busy or broken: it is asked once, and the log says who took over."""
-    houses.first.replies = [http(status, {"error": {"message": "overloaded"}}, "Retry-After: 5")]
-    houses.second.replies = [http(200, message("From the second."))]
+def test_a_fallback_takes_over_from_an_unavailable_backend(providers: Providers, status: int) -> None:
+    """The overloaded or failing backend is called once, and the log names the fallback."""
+    providers.first.replies = [http(status, {"error": {"message": "overloaded"}}, "Retry-After: 5")]
+    providers.second.replies = [http(200, message("From the second."))]
     begun = time.monotonic()
-    code, text = ask(houses, "quick")
+    code, text = ask(providers, "quick")
     assert (code, "From the second." in text) == (200, True)
     assert time.monotonic() - begun < 4
-    assert (len(houses.first.requests), len(houses.second.requests)) == (1, 1)
-    houses.server.wait_for_log("falling back to careful")
+    assert (len(providers.first.requests), len(providers.second.requests)) == (1, 1)
+    providers.server.wait_for_log("falling back to careful")
 
 
-def test_what_was_refused_is_not_asked_again(houses: Houses) -> None:
-    """The second would have it no other way."""
-    houses.first.replies = [http(400, {"error": {"message": "no", "code": "context_length_exceeded"}})]
-    assert ask(houses, "quick")[0] == 502
-    assert houses.second.requests == []
+def test_a_rejected_request_is_not_sent_to_the_fallback(providers: Providers) -> None:
+    """The fallback would reject it as well."""
+    providers.first.replies = [http(400, {"error": {"message": "no", "code": "context_length_exceeded"}})]
+    assert ask(providers, "quick")[0] == 502
+    assert providers.second.requests == []
 
 
-def test_a_fallback_that_fails_is_the_end(houses: Houses) -> None:
-    """It is asked as often as without anybody in front of it, and nobody comes after it."""
-    houses.first.replies = [http(503, "busy")]
-    houses.second.replies = [http(401, {"type": "error", "error": {"type": "authentication_error", "message": "no"}})]
-    code, text = ask(houses, "quick")
+def test_a_failing_fallback_ends_the_run(providers: Providers) -> None:
+    """It is called as often as without a primary, and no further backend follows."""
+    providers.first.replies = [http(503, "busy")]
+    providers.second.replies = [
+        http(401, {"type": "error", "error": {"type": "authentication_error", "message": "no"}})
+    ]
+    code, text = ask(providers, "quick")
     assert (code, "API key" in text or "API 密钥" in text) == (502, True)
-    assert (len(houses.first.requests), len(houses.second.requests)) == (1, 1)
+    assert (len(providers.first.requests), len(providers.second.requests)) == (1, 1)
 
 
-def test_settings_that_do_not_fit_stop_the_start(tmp_path: Path) -> None:
-    """In one sentence."""
+def test_contradictory_settings_stop_the_start(tmp_path: Path) -> None:
+    """With one sentence."""
     file = tmp_path / "settings.toml"
     file.write_text('[backends.a]\nfallback = "b"\n')
     with pytest.raises(RuntimeError, match="another backend"):

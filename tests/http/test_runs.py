@@ -1,4 +1,4 @@
-"""Runs outlive their connections: read again, looked at, cancelled, listed."""
+"""Endpoints of runs: resume, show, cancel, list."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def again(
 
 @pytest.fixture(scope="module")
 def finished(server: ServerProcess) -> list[ReceivedEvent]:
-    """Every event of a run that has ended."""
+    """All events of a run that has ended."""
     return read(start(server, message="0"))
 
 
@@ -45,7 +45,7 @@ def test_a_finished_run_is_read_again_from_the_beginning(server: ServerProcess, 
 
 
 def test_resuming_at_every_event_gives_exactly_the_rest(server: ServerProcess, finished: list[ReceivedEvent]):
-    """No character twice, none lost, whatever event was the last one seen."""
+    """No character twice and none lost, whichever event was the last."""
     had = ""
     for event in finished[:-1]:
         had += event.data["data"]
@@ -54,30 +54,30 @@ def test_resuming_at_every_event_gives_exactly_the_rest(server: ServerProcess, f
         assert rest[-1].data == finished[-1].data
 
 
-def test_at_the_end_there_is_nothing_and_browsers_stop_asking(server: ServerProcess, finished: list[ReceivedEvent]):
-    """EventSource reconnects for ever, unless it is told 204."""
+def test_at_the_end_of_a_finished_run_the_status_is_204(server: ServerProcess, finished: list[ReceivedEvent]):
+    """EventSource would otherwise reconnect endlessly."""
     response = server.get(f"/api/runs/{run_of(finished)}/events", headers={"Last-Event-ID": finished[-1].id})
     assert (response.status_code, response.content) == (204, b"")
 
 
-def test_the_position_may_stand_in_the_query(server: ServerProcess, finished: list[ReceivedEvent]):
-    """EventSource cannot set the header at its first request; and the header, which it renews, goes before."""
+def test_the_position_may_be_a_query_parameter(server: ServerProcess, finished: list[ReceivedEvent]):
+    """EventSource cannot set the header in its first request; the header, which it updates, takes precedence."""
     run_id, third, fifth = run_of(finished), finished[3], finished[5]
     by_query = again(server, run_id, last_event_id=third.id)
     assert by_query[0].id == finished[4].id
     assert again(server, run_id, fifth.id, last_event_id=third.id)[0].id == finished[6].id
 
 
-def test_the_position_may_be_a_count_of_characters(server: ServerProcess, finished: list[ReceivedEvent]):
-    """For a reader that only kept the text."""
+def test_the_position_may_be_a_number_of_characters(server: ServerProcess, finished: list[ReceivedEvent]):
+    """For a client that kept the text only."""
     whole = ENGLISH + CHINESE
     for held in (0, 1, 20, len(whole) - 1, len(whole)):
         assert whole[:held] + answer(again(server, run_of(finished), **{"from": held})) == whole
 
 
 @pytest.mark.parametrize("style", ["basic", "advanced", "smart"])
-def test_another_style_may_read_on(server: ServerProcess, finished: list[ReceivedEvent], style: str):
-    """Positions do not depend on the form."""
+def test_a_run_may_be_resumed_in_another_style(server: ServerProcess, finished: list[ReceivedEvent], style: str):
+    """Positions do not depend on the style."""
     third = finished[4]
     rest = again(server, run_of(finished), third.id, style=style)
     had = answer(finished[:5])
@@ -103,14 +103,15 @@ def test_another_style_may_read_on(server: ServerProcess, finished: list[Receive
         ({"Last-Event-ID": "garbage"}, {"last_event_id": "{run}/1.0"}),
         ({}, {"last_event_id": "garbage", "from": "1"}),
         ({}, {"style": "loud"}),
+        ({}, {"protocol": "klingon"}),
         ({}, {"dialect": "klingon"}),
         ({}, {"locale": "fr"}),
     ],
 )
-def test_positions_and_wishes_that_make_no_sense_are_refused(
+def test_invalid_positions_and_options_are_rejected(
     server: ServerProcess, finished: list[ReceivedEvent], headers, params
 ):
-    """With 400, and a sentence that names the culprit; never with a stream from the beginning."""
+    """With 400 and a sentence that names the parameter; never with a stream from the beginning."""
     run_id = run_of(finished)
     headers, params = (
         {name: value.replace("{run}", run_id) for name, value in each.items()} for each in (headers, params)
@@ -124,17 +125,15 @@ def test_positions_and_wishes_that_make_no_sense_are_refused(
 
 
 @pytest.mark.parametrize("wrong", [{"last_event_id": "garbage"}, {"from": "soon"}, {"last_event_id": "x/1.0"}])
-def test_what_is_malformed_is_refused_also_where_it_does_not_count(
-    server: ServerProcess, finished: list[ReceivedEvent], wrong
-):
-    """It would be believed as soon as the header is missing, and that is a bad moment to learn of it."""
+def test_a_malformed_position_is_rejected_even_if_unused(server: ServerProcess, finished: list[ReceivedEvent], wrong):
+    """It would be used as soon as the header is missing."""
     run_id = run_of(finished)
     response = server.get(f"/api/runs/{run_id}/events", headers={"Last-Event-ID": f"{run_id}/1.0"}, params=wrong)
     assert response.status_code == 400
 
 
-def test_who_comes_back_in_the_middle_is_told_at_once_how_far_it_is(server: ServerProcess):
-    """One status at once, no past ones, and then the answer."""
+def test_a_client_that_resumes_mid_run_receives_one_status_at_once(server: ServerProcess):
+    """No past ones, and then the answer."""
     response = start(server, message="3.5")
     first = next(events(response))
     response.close()
@@ -148,8 +147,10 @@ def test_who_comes_back_in_the_middle_is_told_at_once_how_far_it_is(server: Serv
     assert answer(rest) == ENGLISH + CHINESE
 
 
-def test_the_ticket_of_the_first_event_opens_the_events_alone(server: ServerProcess, finished: list[ReceivedEvent]):
-    """For EventSource, which can send no token: one run's events, and nothing else."""
+def test_the_ticket_of_the_first_event_gives_access_to_the_stream_only(
+    server: ServerProcess, finished: list[ReceivedEvent]
+):
+    """For EventSource, which cannot send a token: one run's stream, and nothing else."""
     url, run_id = finished[0].data["events_url"], run_of(finished)
     assert answer(read(server.get(url, user=None, stream=True))) == ENGLISH + CHINESE
     ticket = url.partition("ticket=")[2]
@@ -161,8 +162,8 @@ def test_the_ticket_of_the_first_event_opens_the_events_alone(server: ServerProc
         assert refused.headers["WWW-Authenticate"].startswith("Bearer ")
 
 
-def test_a_run_belongs_to_who_started_it(server: ServerProcess, finished: list[ReceivedEvent]):
-    """For anybody else it does not exist."""
+def test_a_run_belongs_to_the_caller_that_started_it(server: ServerProcess, finished: list[ReceivedEvent]):
+    """For other callers it does not exist."""
     run_id = run_of(finished)
     for path in (f"/api/runs/{run_id}", f"/api/runs/{run_id}/events"):
         response = server.get(path, user="mallory")
@@ -173,8 +174,8 @@ def test_a_run_belongs_to_who_started_it(server: ServerProcess, finished: list[R
     assert server.get("/api/runs", user="mallory").json() == {"success": True, "runs": [], "next": None}
 
 
-def test_a_run_can_be_looked_at_while_it_runs_and_after(server: ServerProcess):
-    """What is not there yet is null."""
+def test_a_run_is_shown_while_it_runs_and_after(server: ServerProcess):
+    """Unknown values are null."""
     response = start(server, message="1.5", conversation_id="chat_9")
     run_id = response.headers["X-Run-Id"]
     shown = server.get(f"/api/runs/{run_id}")
@@ -194,8 +195,8 @@ def test_a_run_can_be_looked_at_while_it_runs_and_after(server: ServerProcess):
     assert done["created_at"] <= done["started_at"] < done["finished_at"]
 
 
-def test_cancelling_ends_the_run_for_every_reader_and_kills_the_work(server: ServerProcess):
-    """At once; and cancelling again changes nothing, and shows it."""
+def test_cancelling_ends_the_run_for_all_subscribers_and_kills_the_work(server: ServerProcess):
+    """At once; cancelling again changes nothing and shows the run."""
     response = start(server, message="5")
     run_id = response.headers["X-Run-Id"]
     stream = events(response)
@@ -211,7 +212,7 @@ def test_cancelling_ends_the_run_for_every_reader_and_kills_the_work(server: Ser
 
 
 def test_cancelling_a_finished_run_changes_nothing(server: ServerProcess, finished: list[ReceivedEvent]):
-    """An answer that is there stays there."""
+    """Its answer stays."""
     assert server.post(f"/api/runs/{run_of(finished)}/cancel").json()["status"] == "complete"
 
 
@@ -229,7 +230,7 @@ def test_a_callers_runs_are_listed_newest_first(server: ServerProcess):
 
 
 def test_an_idempotency_key_makes_a_retry_the_same_run(server: ServerProcess):
-    """While it runs and after; with another body or endpoint it is a conflict; another caller's key is another key."""
+    """While it runs and after; another body or endpoint is a conflict; another caller's key is another key."""
     key = {"Idempotency-Key": "order-66"}
     body = {"username": "slow", "message": "0.7"}
     first = server.post(SMART, body, headers=key, stream=True)
@@ -245,15 +246,15 @@ def test_an_idempotency_key_makes_a_retry_the_same_run(server: ServerProcess):
 
 
 @pytest.mark.parametrize("key", ["", "two words", "x" * 256, "caf\u00e9"])
-def test_a_malformed_idempotency_key_is_refused(server: ServerProcess, key: str):
-    """It names nothing that we could compare."""
+def test_a_malformed_idempotency_key_is_rejected(server: ServerProcess, key: str):
+    """With 400."""
     headers = {"Idempotency-Key": key.encode("utf-8")}
     response = server.post(SMART, {"username": "quick", "message": "Hi"}, headers=headers)
     assert (response.status_code, "Idempotency-Key" in response.text) == (400, True)
 
 
-def test_unknown_runs_are_not_found_and_forgotten_ones_are_gone(server: ServerProcess):
-    """A name carries its beginning, so an old one is gone also for a server that never knew it."""
+def test_unknown_runs_are_not_found_and_expired_ones_are_gone(server: ServerProcess):
+    """A run id contains its start time, so an old run is gone for every server."""
     for name in ("nonsense", "7zzzzzzzzzzzzzzzzzzzzzzzzz", "x" * 5000, "%00", "..", "%2e%2e"):
         assert server.get(f"/api/runs/{name}/events").status_code == 404
     for path in ("/api/runs/01hf0000000000000000000000", "/api/runs/01hf0000000000000000000000/events"):
@@ -261,7 +262,7 @@ def test_unknown_runs_are_not_found_and_forgotten_ones_are_gone(server: ServerPr
 
 
 def test_a_run_past_its_retention_is_gone_and_stays_gone():
-    """By time, and by memory before it; a reconnect starts nothing."""
+    """By time, or earlier by memory; a reconnect starts nothing."""
     server = serve("tests.backends_for_tests:chosen", retention=2, retention_bytes=100_000)
     try:
         got = read(start(server, "quick", "Hi"))

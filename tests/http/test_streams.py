@@ -1,4 +1,4 @@
-"""The three streams, over real HTTP on the real server."""
+"""The three streaming endpoints over HTTP, on a real server."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def opening(response) -> dict[str, object]:
 
 
 @pytest.mark.alone
-def test_smart_from_the_first_byte_to_the_last(server: ServerProcess):
-    """Every event, every field and every id of a short answer."""
+def test_a_whole_smart_stream(server: ServerProcess):
+    """Every event, field and id of a short answer."""
     response = ask(server, "smart", "quick", "Hi")
     got = read(response)
     run_id = response.headers["X-Run-Id"]
@@ -51,8 +51,8 @@ def test_smart_from_the_first_byte_to_the_last(server: ServerProcess):
 
 
 @pytest.mark.alone
-def test_basic_from_the_first_byte_to_the_last(server: ServerProcess):
-    """Pieces of 20 characters, with their place in the answer."""
+def test_a_whole_basic_stream(server: ServerProcess):
+    """Chunks of 20 characters with their position in the answer."""
     response = ask(server, "basic", "quick", "abcdefghijklmnopqrstuvwxyz")
     got = bodies(read(response))
     got[0].pop("events_url")
@@ -71,8 +71,8 @@ def test_basic_from_the_first_byte_to_the_last(server: ServerProcess):
 
 
 @pytest.mark.alone
-def test_advanced_from_the_first_byte_to_the_last(server: ServerProcess):
-    """Whole words, numbered."""
+def test_a_whole_advanced_stream(server: ServerProcess):
+    """Whole words in numbered chunks."""
     response = ask(server, "advanced", "quick", "some words that follow one another")
     got = bodies(read(response))
     got[0].pop("events_url")
@@ -91,7 +91,7 @@ def test_advanced_from_the_first_byte_to_the_last(server: ServerProcess):
 
 
 def test_the_headers_of_a_stream(server: ServerProcess):
-    """What proxies and browsers need, and nothing that HTTP/2 forbids."""
+    """Those that proxies and browsers need, and none that HTTP/2 forbids."""
     response = ask(server, "smart", "quick", "Hi")
     read(response)
     run_id = response.headers["X-Run-Id"]
@@ -106,8 +106,8 @@ def test_the_headers_of_a_stream(server: ServerProcess):
 
 @pytest.mark.alone
 @pytest.mark.parametrize(("style", "interval"), [("basic", 3.0), ("advanced", 2.0), ("smart", 2.0)])
-def test_progress_comes_once_an_interval(server: ServerProcess, style: str, interval: float):
-    """While a silent backend works, the stream never falls silent; what was slow arrives to the character."""
+def test_progress_is_sent_every_interval(server: ServerProcess, style: str, interval: float):
+    """While the backend is silent; its slow answer arrives complete."""
     got = read(ask(server, style, "slow", str(interval + 0.5), locale="en"))
     ticks = [event for event in got if event.data["status"] == "processing"]
     assert [event.data["elapsed_time"] for event in ticks] == [0.0, interval]
@@ -117,14 +117,14 @@ def test_progress_comes_once_an_interval(server: ServerProcess, style: str, inte
 
 
 def test_the_first_event_does_not_wait_for_the_backend(server: ServerProcess):
-    """A person sees life at once."""
+    """It is sent at once."""
     response = ask(server, "smart", "slow", "3")
     assert response.elapsed.total_seconds() < 1.0
     response.close()
 
 
-def test_a_backend_tells_its_own_progress(server: ServerProcess):
-    """Its text replaces ours, and its share lifts the bar and tells the time that is left."""
+def test_progress_reported_by_the_backend_is_sent(server: ServerProcess):
+    """Its text replaces the status text; its fraction raises the percentage and gives an ETA."""
     got = bodies(read(ask(server, "smart", "reporting", "3.8")))
     told = next(event for event in got if event.get("message") == "Reading page 3 of 8")
     assert told["status"] == "processing"
@@ -132,7 +132,7 @@ def test_a_backend_tells_its_own_progress(server: ServerProcess):
     assert "eta" in told
 
 
-def test_reasoning_is_sent_when_it_is_asked_for(server: ServerProcess):
+def test_reasoning_is_sent_on_request(server: ServerProcess):
     """Before the answer, and never in it."""
     got = bodies(read(ask(server, "smart", "echo", "The answer.", reasoning=True)))
     thoughts = [event for event in got if event["status"] == "reasoning"]
@@ -146,8 +146,8 @@ def test_reasoning_is_sent_when_it_is_asked_for(server: ServerProcess):
     assert "reasoning" not in [event["status"] for event in bodies(read(ask(server, "smart", "echo", "The answer.")))]
 
 
-def test_texts_speak_the_readers_language(server: ServerProcess):
-    """By wish, else by Accept-Language, else Chinese."""
+def test_texts_are_in_the_language_of_the_client(server: ServerProcess):
+    """From the body, else Accept-Language, else Chinese."""
     body = {"username": "quick", "message": "Hi"}
 
     def first_message(language: str | None, **more) -> str:
@@ -162,8 +162,8 @@ def test_texts_speak_the_readers_language(server: ServerProcess):
 
 
 @pytest.mark.parametrize("chunking", ["characters", "words", "sentences"])
-def test_a_request_may_choose_its_chunking(server: ServerProcess, chunking: str):
-    """Whatever the pieces, they join to the answer."""
+def test_a_request_may_select_its_chunking(server: ServerProcess, chunking: str):
+    """The chunks always join to the answer."""
     got = read(ask(server, "smart", "slow", "0", chunking=chunking))
     assert answer(got) == ENGLISH + CHINESE
     pieces = [event.data["data"] for event in got if event.data["status"] == "streaming"]
@@ -188,24 +188,26 @@ def test_a_request_may_choose_its_chunking(server: ServerProcess, chunking: str)
     ],
 )
 @pytest.mark.parametrize("style", PATHS)
-def test_every_failure_ends_the_stream_in_band(server: ServerProcess, style: str, message: str, ending: dict[str, str]):
-    """With one terminal event, and nothing of a stranger's exception."""
+def test_each_failure_ends_the_stream_with_one_event(
+    server: ServerProcess, style: str, message: str, ending: dict[str, str]
+):
+    """Without the text of unexpected exceptions."""
     got = read(ask(server, style, "failing", message))
     assert got[-1].data == {"success": False, "status": "error", "is_complete": True, **ending}
     assert sum(bool(event.data.get("is_complete")) for event in got) == 1
     assert "secret detail" not in str(got)
 
 
-def test_the_operator_learns_what_the_client_does_not(server: ServerProcess):
-    """The traceback is in the log, with the run's name."""
+def test_the_log_has_the_traceback_that_the_client_does_not_see(server: ServerProcess):
+    """With the run id."""
     response = ask(server, "smart", "failing", "exception")
     read(response)
     server.wait_for_log(response.headers["X-Run-Id"])
     assert "ValueError: a secret detail" in server.log
 
 
-def test_unfit_characters_are_replaced_and_line_ends_escaped(server: ServerProcess):
-    """Half a surrogate pair and NUL never reach the wire; U+2028 and U+0085 only as escapes."""
+def test_unencodable_characters_are_replaced_and_line_separators_escaped(server: ServerProcess):
+    """Lone surrogates and NUL are never sent; U+2028 and U+0085 only as escapes."""
     response = ask(server, "smart", "failing", "surrogate", chunking="sentences")
     raw = response.raw.read(decode_content=True).decode("utf-8")
     assert "\u2028" not in raw
@@ -215,7 +217,7 @@ def test_unfit_characters_are_replaced_and_line_ends_escaped(server: ServerProce
 
 
 def test_the_deadline_ends_a_run(server: ServerProcess):
-    """With `timeout`, a little after it, and the work is killed."""
+    """With `timeout`, shortly after the deadline, and the work is killed."""
     got = read(ask(server, "smart", "slow", "30"))
     ending = got[-1].data
     assert 6.0 <= ending.pop("elapsed_time") < 6.5
@@ -225,14 +227,14 @@ def test_the_deadline_ends_a_run(server: ServerProcess):
 
 
 def test_printable_text_is_not_escaped(server: ServerProcess):
-    """UTF-8 as it is, compact."""
+    """It is compact UTF-8."""
     raw = ask(server, "smart", "quick", "你好 😀 <b>&amp;</b>").raw.read(decode_content=True).decode("utf-8")
     assert '"data":"You said: 你好 😀 <b>&amp;</b>"' in raw
     assert '": ' not in raw.replace('"You said: ', "")
 
 
-def test_a_chunker_of_the_users_own_is_held_to_the_law_and_a_faulty_one_costs_no_answer():
-    """One that cuts by lines is used; one that loses text is named in the log, and the answer arrives all the same."""
+def test_a_registered_chunker_is_used_and_a_faulty_one_loses_no_answer():
+    """One that chunks by lines is used; one that loses text is logged, and the answer arrives complete."""
     server = serve("tests.custom_chunkers:ask")
     try:
         for chunking in ("lines", "lossy", "raising"):
@@ -247,8 +249,8 @@ def test_a_chunker_of_the_users_own_is_held_to_the_law_and_a_faulty_one_costs_no
         assert server.stop() == 0
 
 
-def test_a_huge_answer_is_delivered_whole_in_at_most_a_thousand_pieces_and_ten_seconds(server: ServerProcess):
-    """However it is cut."""
+def test_a_huge_answer_takes_at_most_a_thousand_chunks_and_ten_seconds(server: ServerProcess):
+    """In every chunking."""
     got = read(ask(server, "smart", "failing", "just under the limit " * 1_500, chunking="words"))
     pieces = [event for event in got if event.data["status"] == "streaming"]
     assert answer(got) == ("just under the limit " * 1_500).strip()
