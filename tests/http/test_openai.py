@@ -390,7 +390,8 @@ def test_any_run_is_resumed_in_any_protocol(server: ServerProcess):
         rest = chunks(server.get(events, params={"protocol": "openai", **params}, headers=headers))
         assert content(rest) == TEXT[50:]
         assert all("role" not in each["choices"][0]["delta"] for each in rest)
-    assert server.get(events, params={"protocol": "openai", "from": len(TEXT)}).text.endswith("[DONE]\n\n")
+    # `dialect` is the old name of the parameter.
+    assert server.get(events, params={"dialect": "openai", "from": len(TEXT)}).text.endswith("[DONE]\n\n")
     assert server.get(events, params={"dialect": "klingon"}).status_code == 400
 
     theirs = ask(server, "echo", TEXT, stream=True)
