@@ -1,4 +1,4 @@
-"""Every fake of the core's tests: a clock that is set by hand, and a run that happens on paper."""
+"""Fakes for unit tests: a clock set by hand, journals of literal facts, and queries with recording contexts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RUN_ID = "01kaf0000000000000000000zz"
 
 
 class FakeClock:
-    """Tell the moment that was set."""
+    """Clock that returns the time in ``now``."""
 
     def __init__(self, now: float = 0.0) -> None:
         self.now = now
@@ -26,7 +26,7 @@ class FakeClock:
 
 
 def accepted(style: str = "smart", chunking: str = "words", deadline: float = 150.0, locale: Locale = "zh") -> Accepted:
-    """Give the terms of a run on paper."""
+    """Return the terms of a run."""
     return Accepted(
         run_id=RUN_ID,
         owner="alice",
@@ -42,7 +42,7 @@ def accepted(style: str = "smart", chunking: str = "words", deadline: float = 15
 
 
 def entries(*happened: tuple[float, Fact]) -> list[Entry]:
-    """Write a journal down."""
+    """Return the entries of a journal."""
     return [Entry(at, fact) for at, fact in happened]
 
 

@@ -11,7 +11,12 @@ PACKAGE = ROOT / "persona_stream"
 # Tests of the whole program or of what surrounds it; each folder's name says of what.
 INTEGRATION = {"bench", "browser", "docs", "faults", "fuzz", "http"}
 # Rules about the tree and the extension points, which belong to no single module.
-WHOLE_PACKAGE = {"tests/test_mirror.py", "tests/test_extending.py", "tests/journals/test_redis.py"}
+WHOLE_PACKAGE = {
+    "tests/test_mirror.py",
+    "tests/test_extending.py",
+    "tests/test_extending_executor.py",
+    "tests/journals/test_redis.py",
+}
 
 
 FILES = sorted(

@@ -91,7 +91,7 @@ class RunManager:
         query = request.query
         owner = query.principal.subject
         conversation = query.conversation_id if request.continues_conversation else None
-        reservation = Reservation(owner, request.backend.name, conversation)
+        reservation = Reservation(owner, conversation)
         try:
             self._check_available(request.backend)
             self._queue.reserve(reservation)

@@ -44,7 +44,6 @@ class Reservation:
 
     Attributes:
         owner: the owner of the run.
-        backend: the name of its backend.
         conversation: the conversation that the run continues; such runs start one after another.
         has_slot: whether the run has a slot.
         is_queued: whether the run waits for a slot.
@@ -52,13 +51,11 @@ class Reservation:
     """
 
     __slots__ = (
-        "backend", "conversation", "has_slot", "is_over", "is_queued", "owner", "position", "run", "started_at",
-        "timeout",
+        "conversation", "has_slot", "is_over", "is_queued", "owner", "position", "run", "started_at", "timeout",
     )  # fmt: skip
 
-    def __init__(self, owner: str, backend: str, conversation: str | None = None) -> None:
+    def __init__(self, owner: str, conversation: str | None = None) -> None:
         self.owner = owner
-        self.backend = backend
         self.conversation = conversation
         self.has_slot = False
         self.is_queued = False
@@ -82,7 +79,6 @@ class Scheduler:
         max_runs: int,
         max_per_owner: int,
         max_queued: int = 0,
-        max_per_backend: Callable[[str], int | None] = lambda backend: None,
         share: Callable[[], int | None] = lambda: None,
     ) -> None:
         """Create a scheduler with free slots only.
@@ -91,16 +87,13 @@ class Scheduler:
             max_runs: the number of slots.
             max_per_owner: the maximum number of slots of one owner.
             max_queued: the maximum number of waiting runs.
-            max_per_backend: returns the maximum number of slots of a backend, if there is one.
             share: returns this process's share of slots common to several processes, if there are any; may change.
         """
         self._max_runs = max_runs
         self._max_per_owner = max_per_owner
         self._max_queued = max_queued
-        self._max_per_backend = max_per_backend
         self._share = share
         self._owners: Counter[str] = Counter()
-        self._backends: Counter[str] = Counter()
         self._conversations: dict[tuple[str, str], list[Reservation]] = {}  # only the first of each may run
         self._queues: OrderedDict[str, list[Reservation]] = OrderedDict()  # by owner; the first owner is next
         self.slots_in_use = 0
@@ -146,10 +139,9 @@ class Scheduler:
         if reservation.has_slot:
             reservation.has_slot = False
             self.slots_in_use -= 1
-            for counter, name in ((self._owners, reservation.owner), (self._backends, reservation.backend)):
-                counter[name] -= 1
-                if not counter[name]:
-                    del counter[name]
+            self._owners[reservation.owner] -= 1
+            if not self._owners[reservation.owner]:
+                del self._owners[reservation.owner]
         return self.admit()
 
     def admit(self) -> Sequence[Reservation]:
@@ -176,12 +168,7 @@ class Scheduler:
         return self._max_runs if share is None else min(self._max_runs, share)
 
     def _fits(self, reservation: Reservation) -> bool:
-        max_of_backend = self._max_per_backend(reservation.backend)
-        return (
-            self.slots_in_use < self.capacity
-            and self._owners[reservation.owner] < self._max_per_owner
-            and (max_of_backend is None or self._backends[reservation.backend] < max_of_backend)
-        )
+        return self.slots_in_use < self.capacity and self._owners[reservation.owner] < self._max_per_owner
 
     def _is_first_of_conversation(self, reservation: Reservation) -> bool:
         key = reservation.conversation_key
@@ -195,7 +182,6 @@ class Scheduler:
         reservation.has_slot = True
         self.slots_in_use += 1
         self._owners[reservation.owner] += 1
-        self._backends[reservation.backend] += 1
 
     def _next(self) -> Reservation | None:
         if self.slots_in_use >= self.capacity:

@@ -1,4 +1,4 @@
-"""What the end of process_query becomes."""
+"""Tests of the conversion of results to final facts."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ CALL = ToolCall("call_1", "weather", '{"city":"Wien"}')
         (Answer("Hello", extras={"a": 1}), (Failed("internal"),)),
     ],
 )
-def test_every_result_has_its_outcome(value, facts):
-    """Whatever a stranger's function returns, the run ends, and is honest."""
+def test_every_return_value_ends_the_run(value, facts):
+    """Valid answers with ``Answered``, all other values with ``Failed``."""
     assert to_final_facts(Returned(value), LIMIT) == facts
 
 
@@ -74,8 +74,8 @@ def test_every_result_has_its_outcome(value, facts):
         ("x" * (LIMIT - 5), 5, Answered("x" * (LIMIT - 5))),
     ],
 )
-def test_what_was_sent_counts(value, sent, fact):
-    """An answer in parts may end with nothing more, and its bound is that of all its parts."""
+def test_parts_sent_before_count(value, sent, fact):
+    """The rest of the answer may be empty, and the limit applies to all parts together."""
     assert to_final_facts(Returned(value), LIMIT, sent) == (fact,)
 
 
@@ -90,13 +90,13 @@ def test_what_was_sent_counts(value, sent, fact):
         (RecursionError(), Failed("internal")),
     ],
 )
-def test_every_error_has_its_outcome(error, fact):
-    """A deliberate error's text is the client's; of any other the client learns nothing."""
+def test_every_exception_ends_the_run(error, fact):
+    """The client gets the text of a ``BackendError`` only."""
     assert to_final_facts(Raised(error), LIMIT) == (fact,)
 
 
-def test_the_traceback_goes_to_the_log(caplog):
-    """What the client does not learn, the operator does."""
+def test_the_traceback_is_logged(caplog):
+    """For the operator; the client gets no details."""
     to_final_facts(Raised(ValueError("the cause")), LIMIT)
     assert "the cause" in caplog.text
     assert "process_query raised ValueError" in caplog.text

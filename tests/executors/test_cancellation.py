@@ -1,4 +1,4 @@
-"""The flag that tells a query that nobody waits for it: from greenlets, from native threads, and soon."""
+"""Tests of the cancel token, in greenlets and in native threads."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from persona_stream.executors.cancellation import CancelToken
 
 
 @pytest.fixture
-def flag() -> CancelToken:
+def token() -> CancelToken:
     return CancelToken()
 
 
-def test_it_becomes_true_once_and_stays_so(flag: CancelToken):
-    """And then nobody waits."""
-    assert not flag
-    flag.set()
-    flag.set()
-    assert flag
-    assert flag.wait(60)
+def test_a_token_stays_set(token: CancelToken):
+    """And then no wait blocks."""
+    assert not token
+    token.set()
+    token.set()
+    assert token
+    assert token.wait(60)
 
 
-def test_a_greenlet_waits_while_others_move_on(flag: CancelToken):
-    """And is woken when it is set."""
-    waiting = [gevent.spawn(flag.wait, 60) for _ in range(3)]
+def test_greenlets_wait_without_blocking_others(token: CancelToken):
+    """They wake when the token is set."""
+    waiting = [gevent.spawn(token.wait, 60) for _ in range(3)]
     gevent.sleep(0)  # so that they begin to wait
-    flag.set()
+    token.set()
     gevent.joinall(waiting, timeout=5)
     assert [each.value for each in waiting] == [True, True, True]
 
 
-def test_a_native_thread_is_woken_too(flag: CancelToken):
-    """Many can wait at once, and none of them has a hub of its own."""
+def test_native_threads_wake_too(token: CancelToken):
+    """Many can wait at once, without an event loop of their own."""
     pool = ThreadPool(3)
-    waiting = [pool.spawn(flag.wait, 60) for _ in range(3)]
+    waiting = [pool.spawn(token.wait, 60) for _ in range(3)]
     gevent.sleep(0.1)  # until they wait: nothing shows that from outside
-    flag.set()
+    token.set()
     assert [each.get(timeout=5) for each in waiting] == [True, True, True]
 
 
-def test_who_waits_in_vain_is_told_so(flag: CancelToken):
-    """After so many seconds; and a loop of short waits leaves nothing behind."""
-    assert not flag.wait(0.01)
-    assert not ThreadPool(1).apply(lambda: any(flag.wait(0.001) for _ in range(20)))
-    assert flag._locks == []
+def test_a_wait_ends_after_its_timeout(token: CancelToken):
+    """A loop of short waits leaks nothing."""
+    assert not token.wait(0.01)
+    assert not ThreadPool(1).apply(lambda: any(token.wait(0.001) for _ in range(20)))
+    assert token._locks == []
 
 
-def test_a_query_that_nobody_can_cancel_waits_all_the_same():
-    """Code that sleeps by it runs in a test as it does under the server."""
+def test_a_query_without_a_run_can_wait():
+    """So backend code works in a unit test."""
     query, began = Query(username="ada", message="Hi"), time.monotonic()
     assert not query.cancelled
     assert not query.cancelled.wait(0.02)

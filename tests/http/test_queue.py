@@ -1,4 +1,4 @@
-"""Over the bounds a run waits for a place, its stream says so, and every place comes back."""
+"""Tests of the queue over HTTP: positions in the stream, timeouts, and slots that are released."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHAT = "/v1/chat/completions"
 
 @pytest.fixture(scope="module")
 def one() -> Iterator[ServerProcess]:
-    """A server with one place, and two in the queue."""
+    """Server with one slot, and a queue of two."""
     served = serve(
         "tests.backends_for_tests:chosen", max_runs=1, max_queue=2, queue_timeout=6, timeout=12, max_answer_bytes=10**6
     )
@@ -32,8 +32,8 @@ def cancel(server: ServerProcess, response, user: str = "alice"):
     return server.post(f"/api/runs/{response.headers['X-Run-Id']}/cancel", user=user)
 
 
-def test_who_waits_is_told_where_it_is_until_its_turn_comes(one: ServerProcess):
-    """At once and each interval; then the stream is as ever, and its deadline counts from there."""
+def test_a_waiting_run_reports_its_position_until_it_starts(one: ServerProcess):
+    """At once and at every interval; its deadline counts from the start."""
     with ask(one, "5") as first, ask(one, "0", "bob") as second:
         run = f"/api/runs/{second.headers['X-Run-Id']}"
         waits = one.get(run, user="bob").json()
@@ -49,8 +49,8 @@ def test_who_waits_is_told_where_it_is_until_its_turn_comes(one: ServerProcess):
         assert read(first)[-1].data["status"] == "complete"
 
 
-def test_who_waits_for_too_long_is_told_so(one: ServerProcess):
-    """The wait has a bound of its own; /api/chat answers with its status."""
+def test_a_run_that_waits_for_too_long_times_out(one: ServerProcess):
+    """The queue has a timeout of its own; /api/chat answers with its status."""
     with ask(one, "11") as first:
         began = time.monotonic()
         answered = one.post("/api/chat", {"username": "slow", "message": "0"}, user="bob")
@@ -60,7 +60,7 @@ def test_who_waits_for_too_long_is_told_so(one: ServerProcess):
 
 
 def test_a_run_can_be_cancelled_while_it_waits(one: ServerProcess):
-    """It ends at once, and never begins."""
+    """It ends at once, and never starts."""
     with ask(one, "11") as first, ask(one, "0", "bob") as second:
         assert cancel(one, second, "bob").json()["status"] == "cancelled"
         statuses = [event.data["status"] for event in events(second)]
@@ -69,8 +69,8 @@ def test_a_run_can_be_cancelled_while_it_waits(one: ServerProcess):
         cancel(one, first)
 
 
-def test_over_the_bound_of_the_queue_a_request_is_refused(one: ServerProcess):
-    """With the moment to come back."""
+def test_a_request_is_refused_when_the_queue_is_full(one: ServerProcess):
+    """With a Retry-After header."""
     held = [ask(one, "11"), ask(one, "0", "bob"), ask(one, "0", "carol")]
     refused = ask(one, "0", "dave")
     assert (refused.status_code, refused.headers["Retry-After"]) == (429, "2")
@@ -79,8 +79,8 @@ def test_over_the_bound_of_the_queue_a_request_is_refused(one: ServerProcess):
         response.close()
 
 
-def test_other_wires_say_it_in_their_own_way(one: ServerProcess):
-    """A comment for OpenAI's clients, pings for Anthropic's."""
+def test_other_protocols_report_the_queue_too(one: ServerProcess):
+    """OpenAI clients get comments, Anthropic clients pings."""
     body = {"model": "slow", "messages": [{"role": "user", "content": "0"}], "stream": True}
     with ask(one, "5"):
         openai = one.post(CHAT, body, user="bob", stream=True)
@@ -104,8 +104,8 @@ def test_other_wires_say_it_in_their_own_way(one: ServerProcess):
         ("slow", "20", "cancelled"),
     ],
 )
-def test_a_place_comes_back_after_each_kind_of_ending(one: ServerProcess, username: str, message: str, status: str):
-    """Once: the next run begins at once, and the one after it waits."""
+def test_the_slot_is_released_after_every_kind_of_ending(one: ServerProcess, username: str, message: str, status: str):
+    """Once: the next run starts at once, and the one after it waits."""
     for _ in range(1 if status == "timeout" else 2):
         with one.post(SMART, {"username": username, "message": message}, stream=True) as response:
             if status == "cancelled":
@@ -118,7 +118,7 @@ def test_a_place_comes_back_after_each_kind_of_ending(one: ServerProcess, userna
 
 
 def list_until(response, count: int):
-    """Give the first so many events."""
+    """Return the first ``count`` events."""
     got = []
     for event in events(response):
         got.append(event)
@@ -127,8 +127,8 @@ def list_until(response, count: int):
     return got
 
 
-def test_a_joined_retry_takes_no_place(one: ServerProcess):
-    """Also while its run waits."""
+def test_a_retry_that_joins_a_run_takes_no_slot(one: ServerProcess):
+    """Also while the run waits."""
     headers = {"Idempotency-Key": f"key-{time.time()}"}
     with ask(one, "2") as first:
         runs = [

@@ -1,7 +1,4 @@
-"""A backend's parts of an answer: from any thread, in order, joined to batches, and never half a character.
-
-A backend's reports: from any thread, at most ten a second, the latest wins.
-"""
+"""Tests of the coalescing of text and progress."""
 
 from __future__ import annotations
 
@@ -18,16 +15,16 @@ HIGH, LOW = "\ud83d", "\ude00"  # of 😀
 
 
 class Run:
-    """What is written of one run, and when it was too much."""
+    """Buffer of one run, with the facts that it writes and the number of overflows."""
 
     def __init__(self, limit: int = 1000) -> None:
         self.written: list[TextDelta | ReasoningDelta] = []
-        self.excesses = 0
+        self.overflows = 0
         self.clock = FakeClock(1000.0)
-        self.deltas = DeltaBuffer(self.written.append, limit, self._exceeded, self.clock)
+        self.deltas = DeltaBuffer(self.written.append, limit, self._on_overflow, self.clock)
 
-    def _exceeded(self) -> None:
-        self.excesses += 1
+    def _on_overflow(self) -> None:
+        self.overflows += 1
 
 
 @pytest.fixture
@@ -35,15 +32,15 @@ def run() -> Run:
     return Run()
 
 
-def test_what_comes_together_is_written_together(run: Run):
-    """A batch a moment, and not an entry a token."""
+def test_parts_sent_together_are_written_together(run: Run):
+    """One entry of the journal, and not one for each token."""
     for letter in "Hello":
         run.deltas.add(TextDelta, letter)
     wait_for(lambda: run.written == [TextDelta("Hello")], 5.0, sleep=gevent.sleep)
 
 
-def test_the_next_batch_waits_its_turn(run: Run):
-    """The first text is there at once; what follows comes every 50 ms, which nobody's eye can tell from at once."""
+def test_the_next_batch_waits_for_the_interval(run: Run):
+    """The first text is written at once, the next after 50 ms."""
     run.deltas.add(TextDelta, "a")
     wait_for(lambda: run.written == [TextDelta("a")], 5.0, sleep=gevent.sleep)
     run.deltas.add(TextDelta, "b")
@@ -52,23 +49,23 @@ def test_the_next_batch_waits_its_turn(run: Run):
     wait_for(lambda: run.written == [TextDelta("a"), TextDelta("b")], 5.0, sleep=gevent.sleep)
 
 
-def test_thoughts_and_text_keep_their_order(run: Run):
-    """Each kind is a fact of its own."""
+def test_reasoning_and_text_keep_their_order(run: Run):
+    """Each has facts of its own."""
     for kind, text in ((ReasoningDelta, "Hm"), (ReasoningDelta, "."), (TextDelta, "Yes")):
         run.deltas.add(kind, text)
     run.deltas.flush()
     assert run.written == [ReasoningDelta("Hm."), TextDelta("Yes")]
 
 
-def test_nothing_is_written_of_nothing(run: Run):
+def test_empty_parts_are_not_written(run: Run):
     """A delta is never empty."""
     run.deltas.add(TextDelta, "")
     run.deltas.flush()
     assert run.written == []
 
 
-def test_a_character_in_two_halves_is_one(run: Run):
-    """JSON may escape a pair of surrogates in two texts, and a reader must not get half of it."""
+def test_surrogate_halves_in_two_parts_are_joined(run: Run):
+    """A provider may split a pair, and a subscriber must not get half of it."""
     run.deltas.add(TextDelta, f"ha{HIGH}")
     run.deltas.flush(is_last=False)
     run.deltas.add(TextDelta, LOW)
@@ -76,8 +73,8 @@ def test_a_character_in_two_halves_is_one(run: Run):
     assert run.written == [TextDelta("ha"), TextDelta("😀")]
 
 
-def test_a_half_that_stays_alone_is_replaced(run: Run):
-    """No wire can carry it; NUL neither."""
+def test_a_lone_surrogate_is_replaced(run: Run):
+    """And so is NUL: no protocol can carry either."""
     run.deltas.add(TextDelta, f"a{HIGH}")
     run.deltas.flush(is_last=False)
     run.deltas.add(ReasoningDelta, "b\0")
@@ -85,8 +82,8 @@ def test_a_half_that_stays_alone_is_replaced(run: Run):
     assert run.written == [TextDelta("a"), TextDelta("�"), ReasoningDelta("b�")]
 
 
-def test_what_is_too_much_is_not_written():
-    """Thousands of small parts have a bound like one large answer; it is said once, and then nothing is taken."""
+def test_parts_over_the_limit_are_not_written():
+    """The limit is that of one large answer; the overflow is reported once, and later parts are discarded."""
     run = Run(limit=10)
     run.deltas.add(TextDelta, "12345678")
     run.deltas.flush()
@@ -94,11 +91,11 @@ def test_what_is_too_much_is_not_written():
     run.deltas.flush()
     run.deltas.add(TextDelta, "9")
     run.deltas.flush()
-    assert (run.written, run.excesses) == ([TextDelta("12345678")], 1)
+    assert (run.written, run.overflows) == ([TextDelta("12345678")], 1)
 
 
-def test_after_the_end_nothing_is_written(run: Run):
-    """What was still waiting is let go, and so is what comes later."""
+def test_nothing_is_written_after_the_buffer_is_cancelled(run: Run):
+    """Neither buffered nor later parts."""
     run.deltas.add(TextDelta, "late")
     run.deltas.cancel()
     run.deltas.add(TextDelta, "later")
@@ -108,8 +105,8 @@ def test_after_the_end_nothing_is_written(run: Run):
 
 
 @pytest.mark.parametrize("name", ["send", "send_reasoning"])
-def test_only_texts_are_sent(name: str):
-    """The mistake shows where it is made, and not in a reader's stream."""
+def test_only_strings_can_be_sent(name: str):
+    """The error is raised in the backend's code, and not in a stream."""
     with pytest.raises(TypeError, match=rf"{name}\(\) takes a string, not bytes"):
         getattr(Query(username="ada", message="Hi"), name)(b"x")
 
@@ -124,51 +121,51 @@ def reports(written: list[ProgressReported]) -> ProgressThrottle:
     return ProgressThrottle(written.append, FakeClock(1000.0))
 
 
-def told(written: list[ProgressReported], count: int) -> list[ProgressReported]:
-    """Wait until so many are written."""
+def wait_for_reports(written: list[ProgressReported], count: int) -> list[ProgressReported]:
+    """Wait until so many reports are written, and return them."""
     wait_for(lambda: len(written) >= count, 5.0, sleep=gevent.sleep)
     return written
 
 
-def test_the_latest_of_many_is_written(reports: ProgressThrottle, written: list[ProgressReported]):
-    """However often a backend reports, its readers are told at a human pace."""
+def test_the_latest_of_many_reports_is_written(reports: ProgressThrottle, written: list[ProgressReported]):
+    """At most ten times a second."""
     for number in range(1000):
         reports.report(f"Page {number}", number / 1000)
-    assert told(written, 1) == [ProgressReported("Page 999", 0.999)]
+    assert wait_for_reports(written, 1) == [ProgressReported("Page 999", 0.999)]
 
 
-def test_what_a_report_leaves_out_stays_as_the_one_before_said(
-    reports: ProgressThrottle, written: list[ProgressReported]
-):
-    """An empty message, or no share, says nothing about the other."""
+def test_a_report_keeps_the_fields_that_it_omits(reports: ProgressThrottle, written: list[ProgressReported]):
+    """An empty message, or no fraction, leaves that of the pending report."""
     reports.report("SubscriptionClosed", 0.2)
     reports.report("", 0.4)
     reports.report("Writing", None)
-    assert told(written, 1) == [ProgressReported("Writing", 0.4)]
+    assert wait_for_reports(written, 1) == [ProgressReported("Writing", 0.4)]
 
 
-def test_a_second_one_waits_its_turn(written: list[ProgressReported]):
-    """A tenth of a second after the first."""
+def test_the_second_report_waits_for_the_interval(written: list[ProgressReported]):
+    """It is written 100 ms after the first."""
     clock = FakeClock(1000.0)
     reports = ProgressThrottle(written.append, clock)
     reports.report("First", None)
-    told(written, 1)
+    wait_for_reports(written, 1)
     reports.report("Second", None)
     gevent.sleep(0.01)
     assert written == [ProgressReported("First", None)]
-    assert told(written, 2) == [ProgressReported("First", None), ProgressReported("Second", None)]
+    assert wait_for_reports(written, 2) == [ProgressReported("First", None), ProgressReported("Second", None)]
 
 
-def test_reports_after_the_end_nothing_is_written(reports: ProgressThrottle, written: list[ProgressReported]):
-    """What was still waiting is let go."""
+def test_no_report_is_written_after_the_throttle_is_cancelled(
+    reports: ProgressThrottle, written: list[ProgressReported]
+):
+    """Not even a pending one."""
     reports.report("Too late", 0.9)
     reports.cancel()
     gevent.sleep(0.01)
     assert written == []
 
 
-def test_texts_of_strangers_are_made_fit_and_short(reports: ProgressThrottle, written: list[ProgressReported]):
-    """As answers are."""
+def test_status_texts_are_sanitised_and_truncated(reports: ProgressThrottle, written: list[ProgressReported]):
+    """To 500 characters."""
     reports.report("half \ud83d and \x00" + "x" * 1000, None)
     gevent.sleep(0.01)
     assert written == [ProgressReported("half \ufffd and \ufffd" + "x" * 488, None)]
@@ -177,8 +174,8 @@ def test_texts_of_strangers_are_made_fit_and_short(reports: ProgressThrottle, wr
 @pytest.mark.parametrize(
     ("fraction", "taken"), [(0.37, 0.37), (-1, 0.0), (7, 1.0), (float("nan"), None), (True, 1.0), (None, None)]
 )
-def test_shares_are_brought_into_range(fraction, taken):
-    """A slip of a backend's arithmetic must not end its query."""
+def test_fractions_are_clamped(fraction, taken):
+    """An arithmetic error of the backend must not fail its query."""
     told = []
     query_with(Query(username="x", message="Hi"), on_progress=lambda message, share: told.append(share)).report(
         "", fraction
@@ -187,7 +184,7 @@ def test_shares_are_brought_into_range(fraction, taken):
 
 
 @pytest.mark.parametrize(("message", "fraction"), [(None, 0.5), (5, None), ("", "half")])
-def test_what_is_no_report_is_the_authors_mistake(message, fraction):
-    """And is said where it is made."""
+def test_invalid_reports_raise_in_the_backend(message, fraction):
+    """With the type that was expected."""
     with pytest.raises((TypeError, ValueError)):
         Query(username="x", message="Hi").report(message, fraction)

@@ -1,4 +1,4 @@
-"""Starting runs: a place is given back on every path."""
+"""Tests of the run manager: notifications, contexts, and slots that are released on every path."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from persona_stream.backends.callables import from_callable
 from persona_stream.core.clock import monotonic_wall_clock
+from persona_stream.core.facts import Accepted, Failed
 from persona_stream.core.query import Query
 from persona_stream.errors import Unavailable
 from persona_stream.executors.base import Executor
@@ -25,8 +26,8 @@ from tests.fakes import FakeClock
 from tests.polling import wait_for
 
 
-class Broken:
-    """Journals that cannot begin one."""
+class BrokenStore:
+    """Journal store that fails to create journals."""
 
     def __init__(self, error: BaseException) -> None:
         self._error = error
@@ -36,23 +37,23 @@ class Broken:
 
 
 class RecordingObserver(RunObserver):
-    """Hear of runs; and when one begins, set something for its work."""
+    """Observer that records facts and notifications, and sets a context variable for each run."""
 
     def __init__(self) -> None:
-        self.heard: list[object] = []
+        self.events: list[object] = []
 
     def on_fact(self, entries: object) -> None:
         fact = entries[-1].fact
-        self.heard.append(type(fact).__name__)
+        self.events.append(type(fact).__name__)
 
     def on_notification(self, run_id: str, note: object) -> None:
-        self.heard.append(type(note).__name__)
+        self.events.append(type(note).__name__)
         if isinstance(note, RunStarted):
             trace_headers.set({"traceparent": run_id})
 
 
-def running(executor: Executor, observer: RecordingObserver) -> RunManager:
-    """Give runs that really run."""
+def create_manager(executor: Executor, observer: RecordingObserver) -> RunManager:
+    """Return a manager with one slot."""
     clock = monotonic_wall_clock()
     return RunManager(
         executor_for=lambda backend: executor,
@@ -65,11 +66,11 @@ def running(executor: Executor, observer: RecordingObserver) -> RunManager:
 
 
 @pytest.mark.parametrize("executor", [GreenletExecutor(), ThreadExecutor(1)])
-def test_what_an_observer_sets_goes_with_the_work_and_no_further(executor: Executor):
-    """A trace is carried to where the run asks others, and not into the connection's next request."""
+def test_context_variables_of_observers_reach_the_query_only(executor: Executor):
+    """A trace continues in the query, and not in the connection's next request."""
     observer = RecordingObserver()
-    runs = running(executor, observer)
-    journal = runs.start(
+    manager = create_manager(executor, observer)
+    journal = manager.start(
         RunRequest(
             Query(username="x", message="Hi"),
             from_callable(lambda message: str(dict(trace_headers.get()))),
@@ -77,40 +78,88 @@ def test_what_an_observer_sets_goes_with_the_work_and_no_further(executor: Execu
             "words",
         )
     )
-    wait_for(lambda: "TaskReleased" in observer.heard, sleep=gevent.sleep)
+    wait_for(lambda: "TaskReleased" in observer.events, sleep=gevent.sleep)
     run_id = journal.entries[0].fact.run_id
     assert journal.entries[-1].fact.text == str({"traceparent": run_id})
     assert dict(trace_headers.get()) == {}
-    assert observer.heard == ["RunStarted", "Accepted", "Started", "Answered", "TaskReleased"]
+    assert observer.events == ["RunStarted", "Accepted", "Started", "Answered", "TaskReleased"]
 
 
-def test_a_thread_that_goes_on_is_told_of_until_it_returns():
-    """Its run has ended by then."""
+def test_an_orphaned_thread_is_reported_until_it_returns():
+    """Its run has ended before."""
     observer, gate = RecordingObserver(), threading.Event()
-    runs = running(ThreadExecutor(1), observer)
-    runs.start(
+    manager = create_manager(ThreadExecutor(1), observer)
+    manager.start(
         RunRequest(Query(username="x", message="Hi"), from_callable(lambda message: str(gate.wait())), "smart", "words")
     )
-    wait_for(lambda: "TaskOrphaned" in observer.heard, sleep=gevent.sleep)
-    assert observer.heard == ["RunStarted", "Accepted", "Started", "Failed", "TaskOrphaned"]
+    wait_for(lambda: "TaskOrphaned" in observer.events, sleep=gevent.sleep)
+    assert observer.events == ["RunStarted", "Accepted", "Started", "Failed", "TaskOrphaned"]
     gate.set()
-    wait_for(lambda: "TaskReleased" in observer.heard, sleep=gevent.sleep)
-    assert observer.heard[5:] == ["TaskReleased"]
+    wait_for(lambda: "TaskReleased" in observer.events, sleep=gevent.sleep)
+    assert observer.events[5:] == ["TaskReleased"]
 
 
 @pytest.mark.parametrize("error", [Unavailable("away"), ValueError("a defect"), SystemExit()])
-def test_a_run_that_could_not_begin_holds_no_place(error: BaseException):
-    """Whatever stopped it: a refusal, a defect, or the end of the process."""
-    admission = Scheduler(1, 1)
-    runs = RunManager(
+def test_a_run_whose_journal_cannot_be_created_releases_its_slot(error: BaseException):
+    """Whether the store is unavailable, has a bug, or the process exits."""
+    scheduler = Scheduler(1, 1)
+    manager = RunManager(
         executor_for=lambda backend: GreenletExecutor(),
-        journals=Broken(error),
-        queue=RunQueue(admission, 1.0, FakeClock(0.0)),
+        journals=BrokenStore(error),
+        queue=RunQueue(scheduler, 1.0, FakeClock(0.0)),
         limits=RunLimits(10.0, 10.0, 1000),
         clock=FakeClock(1_790_000_000.0),
     )
     with pytest.raises(type(error)):
-        runs.start(
+        manager.start(
             RunRequest(Query(username="x", message="Hi"), from_callable(lambda message: message), "smart", "words")
         )
-    assert admission.slots_in_use == 0
+    assert scheduler.slots_in_use == 0
+
+
+def test_a_run_whose_history_is_unavailable_fails_and_releases_its_slot():
+    """Its query never starts."""
+
+    def load_history(query: Query) -> Query:
+        raise Unavailable("away")
+
+    clock = monotonic_wall_clock()
+    scheduler = Scheduler(1, 1)
+    manager = RunManager(
+        executor_for=lambda backend: GreenletExecutor(),
+        journals=MemoryJournalStore(clock, 60.0, 1000),
+        queue=RunQueue(scheduler, 60.0, clock),
+        limits=RunLimits(0.2, 60.0, 1000),
+        clock=clock,
+        load_history=load_history,
+    )
+    backend = from_callable(lambda message: message)
+    query = Query(username="x", message="Hi")
+    journal = manager.start(RunRequest(query, backend, "smart", "words", continues_conversation=True))
+    wait_for(lambda: scheduler.slots_in_use == 0, sleep=gevent.sleep)
+    assert [type(entry.fact) for entry in journal.entries] == [Accepted, Failed]
+
+
+def test_a_run_whose_executor_fails_ends_and_releases_its_slot():
+    """The error is raised to the caller, too."""
+
+    class BrokenExecutor(Executor):
+        def submit(self, backend: object, query: Query, callbacks: object) -> None:
+            raise OSError("no more threads")
+
+    clock = monotonic_wall_clock()
+    scheduler = Scheduler(1, 1)
+    journals = MemoryJournalStore(clock, 60.0, 1000)
+    manager = RunManager(
+        executor_for=lambda backend: BrokenExecutor(),
+        journals=journals,
+        queue=RunQueue(scheduler, 60.0, clock),
+        limits=RunLimits(0.2, 60.0, 1000),
+        clock=clock,
+    )
+    query = Query(username="x", message="Hi")
+    with pytest.raises(OSError, match="no more threads"):
+        manager.start(RunRequest(query, from_callable(lambda message: message), "smart", "words"))
+    (journal,) = journals.list_for_owner(query.principal.subject, None, 9)
+    assert journal.entries[-1].fact == Failed("internal")
+    assert (scheduler.slots_in_use, manager.active_count) == (0, 0)

@@ -1,161 +1,237 @@
-"""Who may run, and who waits: bounds, turns, and places that are given back once."""
+"""Tests of the scheduler of slots, and of the queue that acts on its decisions."""
 
 from __future__ import annotations
 
+import gevent
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from persona_stream.core.facts import Fact, Failed, Queued
 from persona_stream.errors import Overloaded
-from persona_stream.runs.queue import Reservation, Scheduler
+from persona_stream.runs.queue import Reservation, RunQueue, Scheduler
+from tests.fakes import FakeClock
+from tests.polling import wait_for
 
 
-def gone(admission: Scheduler, ticket: Reservation) -> list[Reservation]:
-    """Let a run end, and its work too."""
-    return [*admission.finish(ticket), *admission.release(ticket)]
+def end(scheduler: Scheduler, reservation: Reservation) -> list[Reservation]:
+    """End a run and release its slot; return the reservations that have a slot now."""
+    return [*scheduler.finish(reservation), *scheduler.release(reservation)]
 
 
-def test_places_run_out_and_come_back():
-    """For all, and for one owner; without a queue, whoever is over a bound is refused and took nothing."""
-    admission = Scheduler(max_runs=3, max_per_owner=2)
-    alices = [Reservation("alice", "b"), Reservation("alice", "b")]
-    assert [admission.enter(ticket) for ticket in alices] == [True, True]
+def test_slots_run_out_and_are_released():
+    """For all owners and for one; without a queue, a run over a limit is refused and takes nothing."""
+    scheduler = Scheduler(max_runs=3, max_per_owner=2)
+    first, second = Reservation("alice"), Reservation("alice")
+    assert [scheduler.enter(first), scheduler.enter(second)] == [True, True]
     with pytest.raises(Overloaded, match="your limit of concurrent runs"):
-        admission.enter(Reservation("alice", "b"))
-    bob, carol = Reservation("bob", "b"), Reservation("carol", "b")
-    assert admission.enter(bob)
+        scheduler.enter(Reservation("alice"))
+    bob, carol = Reservation("bob"), Reservation("carol")
+    assert scheduler.enter(bob)
     with pytest.raises(Overloaded, match="at capacity"):
-        admission.enter(carol)
-    assert (admission.slots_in_use, admission.waiting) == (3, 0)
-    gone(admission, alices[0])
-    assert admission.enter(carol)
-    for ticket in (alices[1], bob, carol):
-        gone(admission, ticket)
-    assert admission.slots_in_use == 0
+        scheduler.enter(carol)
+    assert (scheduler.slots_in_use, scheduler.waiting) == (3, 0)
+    end(scheduler, first)
+    assert scheduler.enter(carol)
+    for reservation in (second, bob, carol):
+        end(scheduler, reservation)
+    assert scheduler.slots_in_use == 0
 
 
 def test_owners_take_turns():
-    """One who asks for much keeps nobody else waiting."""
-    admission = Scheduler(max_runs=1, max_per_owner=9, max_queued=9)
-    first = Reservation("alice", "b")
-    assert admission.enter(first)
-    many = [Reservation("alice", "b") for _ in range(3)]
-    bob, carol = Reservation("bob", "b"), Reservation("carol", "b")
-    assert not any(admission.enter(ticket) for ticket in (*many, bob, carol))
-    assert list(admission.queued()) == [many[0], bob, carol, many[1], many[2]]
-    order, running = [], first
-    while following := gone(admission, running):
-        (running,) = following
+    """An owner with many runs does not delay the others."""
+    scheduler = Scheduler(max_runs=1, max_per_owner=9, max_queued=9)
+    running = Reservation("alice")
+    assert scheduler.enter(running)
+    many = [Reservation("alice") for _ in range(3)]
+    bob, carol = Reservation("bob"), Reservation("carol")
+    assert not any(scheduler.enter(each) for each in (*many, bob, carol))
+    assert list(scheduler.queued()) == [many[0], bob, carol, many[1], many[2]]
+    order = []
+    while admitted := end(scheduler, running):
+        (running,) = admitted
         order.append(running)
     assert order == [many[0], bob, carol, many[1], many[2]]
 
 
-def test_a_full_backend_keeps_nobody_from_another_one():
-    """Also not the same owner."""
-    admission = Scheduler(max_runs=9, max_per_owner=9, max_queued=9, max_per_backend=lambda backend: 1)
-    slow, waits = Reservation("alice", "slow"), Reservation("alice", "slow")
-    assert admission.enter(slow)
-    assert not admission.enter(waits)
-    assert admission.enter(Reservation("alice", "quick"))
-    assert gone(admission, slow) == [waits]
+def test_an_owner_at_its_limit_delays_no_other():
+    """Its runs wait in the queue, and others overtake them."""
+    scheduler = Scheduler(max_runs=2, max_per_owner=1, max_queued=9)
+    running, waiting = Reservation("alice"), Reservation("alice")
+    assert scheduler.enter(running)
+    assert not scheduler.enter(waiting)
+    assert scheduler.enter(Reservation("bob"))
+    assert end(scheduler, running) == [waiting]
 
 
-def test_one_conversation_goes_one_step_at_a_time():
-    """The second question waits for the first answer, and for nothing else; another owner's of that name is another."""
-    admission = Scheduler(max_runs=9, max_per_owner=9, max_queued=9)
-    first, second, third = (Reservation("alice", "b", "c-1") for _ in range(3))
-    assert admission.enter(first)
-    assert not admission.enter(second)
-    assert not admission.enter(third)
-    assert admission.enter(Reservation("alice", "b", "c-2"))
-    assert admission.enter(Reservation("bob", "b", "c-1"))
-    assert admission.finish(second) == []  # cancelled while it waited
-    assert admission.finish(first) == [third]  # though its work may still hold its place
+def test_runs_of_one_conversation_start_one_after_another():
+    """The second question waits for the first answer only; names of conversations belong to their owner."""
+    scheduler = Scheduler(max_runs=9, max_per_owner=9, max_queued=9)
+    first, second, third = (Reservation("alice", "c-1") for _ in range(3))
+    assert scheduler.enter(first)
+    assert not scheduler.enter(second)
+    assert not scheduler.enter(third)
+    assert scheduler.enter(Reservation("alice", "c-2"))
+    assert scheduler.enter(Reservation("bob", "c-1"))
+    assert scheduler.finish(second) == []  # cancelled while it waited
+    assert scheduler.finish(first) == [third]  # though its task may still hold its slot
 
 
-@pytest.mark.parametrize("more", [0, 1])
-def test_work_may_end_before_its_run(more: int):
-    """What keeps the journal may be slow to say that it has the ending; others wait meanwhile, or nobody does."""
-    admission = Scheduler(max_runs=1, max_per_owner=9, max_queued=9)
-    first, others = Reservation("alice", "b", "talk"), [Reservation("alice", "b") for _ in range(more)]
-    assert admission.enter(first)
-    assert not any(admission.enter(ticket) for ticket in others)
-    assert admission.release(first) == others
-    assert admission.finish(first) == []
-    assert (admission.slots_in_use, admission.waiting) == (more, 0)
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_task_may_end_before_its_run(count: int):
+    """The journal store may confirm the ending late, while others wait or none does."""
+    scheduler = Scheduler(max_runs=1, max_per_owner=9, max_queued=9)
+    first, others = Reservation("alice", "talk"), [Reservation("alice") for _ in range(count)]
+    assert scheduler.enter(first)
+    assert not any(scheduler.enter(each) for each in others)
+    assert scheduler.release(first) == others
+    assert scheduler.finish(first) == []
+    assert (scheduler.slots_in_use, scheduler.waiting) == (count, 0)
 
 
-def test_the_queue_has_a_bound():
-    """Over it a request is refused."""
-    admission = Scheduler(max_runs=1, max_per_owner=1, max_queued=1)
-    assert admission.enter(Reservation("alice", "b"))
-    assert not admission.enter(Reservation("bob", "b"))
+def test_the_queue_has_a_limit():
+    """A run over it is refused."""
+    scheduler = Scheduler(max_runs=1, max_per_owner=1, max_queued=1)
+    assert scheduler.enter(Reservation("alice"))
+    assert not scheduler.enter(Reservation("bob"))
     with pytest.raises(Overloaded):
-        admission.enter(Reservation("carol", "b"))
+        scheduler.enter(Reservation("carol"))
 
 
-Step = tuple[str, int, str | None]
+Step = tuple[str, str | None]
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9), st.sampled_from([None, "x", "y"]))), st.data())
-def test_the_laws_hold_whatever_happens(arrivals: list[Step], data: st.DataObject):
-    """No bound is broken, nobody waits who could run, every place comes back, and everybody has a turn."""
-    admission = Scheduler(max_runs=3, max_per_owner=2, max_queued=5, max_per_backend=lambda backend: 2)
-    here: list[Reservation] = []
-    for owner, backend, conversation in arrivals:
-        ticket = Reservation(owner, str(backend % 2), conversation)
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from([None, "x", "y"]))), st.data())
+def test_the_invariants_hold_for_every_order_of_events(arrivals: list[Step], data: st.DataObject):
+    """No limit is exceeded, no run waits that could start, every slot is released, and every run starts."""
+    scheduler = Scheduler(max_runs=3, max_per_owner=2, max_queued=5)
+    present: list[Reservation] = []
+    for owner, conversation in arrivals:
+        reservation = Reservation(owner, conversation)
         try:
-            admission.enter(ticket)
-            here.append(ticket)
+            scheduler.enter(reservation)
+            present.append(reservation)
         except Overloaded:
-            assert admission.waiting == 5
-        if here and data.draw(st.booleans()):
-            leaving = data.draw(st.sampled_from(here))
-            admission.finish(leaving)
+            assert scheduler.waiting == 5
+        if present and data.draw(st.booleans()):
+            leaving = data.draw(st.sampled_from(present))
+            scheduler.finish(leaving)
             if data.draw(st.booleans()):
-                admission.release(leaving)
-                here.remove(leaving)
-        _check(admission, here)
-    while here:
-        ticket = next(each for each in here if each.has_slot or each.is_over)
-        gone(admission, ticket)
-        here.remove(ticket)
-        _check(admission, here)
-    assert (admission.slots_in_use, admission.waiting) == (0, 0)
+                scheduler.release(leaving)
+                present.remove(leaving)
+        check_invariants(scheduler, present)
+    while present:
+        reservation = next(each for each in present if each.has_slot or each.is_over)
+        end(scheduler, reservation)
+        present.remove(reservation)
+        check_invariants(scheduler, present)
+    assert (scheduler.slots_in_use, scheduler.waiting) == (0, 0)
 
 
-def _check(admission: Scheduler, here: list[Reservation]) -> None:
-    placed = [ticket for ticket in here if ticket.has_slot]
-    waiting = [ticket for ticket in here if not ticket.has_slot and not ticket.is_over]
-    assert admission.slots_in_use == len(placed) <= 3
-    assert admission.waiting == len(waiting) <= 5
-    assert sorted(map(id, admission.queued())) == sorted(map(id, waiting))
-    for name, most in (("owner", 2), ("backend", 2)):
-        names = [getattr(ticket, name) for ticket in placed]
-        assert all(names.count(each) <= most for each in names)
-    talks = [ticket.conversation_key for ticket in placed if ticket.conversation_key and not ticket.is_over]
-    assert len(talks) == len(set(talks))
-    for ticket in waiting:
-        full = len(placed) == 3 or sum(each.owner == ticket.owner for each in placed) == 2
-        full = full or sum(each.backend == ticket.backend for each in placed) == 2
+def check_invariants(scheduler: Scheduler, present: list[Reservation]) -> None:
+    """Assert the limits, and that each waiting reservation has a reason to wait."""
+    running = [each for each in present if each.has_slot]
+    waiting = [each for each in present if not each.has_slot and not each.is_over]
+    assert scheduler.slots_in_use == len(running) <= 3
+    assert scheduler.waiting == len(waiting) <= 5
+    assert sorted(map(id, scheduler.queued())) == sorted(map(id, waiting))
+    owners = [each.owner for each in running]
+    assert all(owners.count(owner) <= 2 for owner in owners)
+    conversations = [each.conversation_key for each in running if each.conversation_key and not each.is_over]
+    assert len(conversations) == len(set(conversations))
+    for reservation in waiting:
+        is_full = len(running) == 3 or owners.count(reservation.owner) == 2
+        key = reservation.conversation_key
         ahead = [
-            each
-            for each in here
-            if each.conversation_key == ticket.conversation_key and not each.is_over and each is not ticket
+            each for each in present if each.conversation_key == key and not each.is_over and each is not reservation
         ]
-        assert full or (ticket.conversation_key is not None and ahead)
+        assert is_full or (key is not None and ahead)
 
 
 def test_a_share_grows_and_shrinks():
-    """Who runs keeps a place when there are fewer, and who waits gets one when there are more."""
+    """Running runs keep their slots when it shrinks, and waiting runs get slots when it grows."""
     shares = [2]
-    admission = Scheduler(max_runs=9, max_per_owner=9, max_queued=9, share=lambda: shares[0])
-    first, second, third, fourth = (Reservation("alice", "b") for _ in range(4))
-    assert [admission.enter(each) for each in (first, second, third, fourth)] == [True, True, False, False]
+    scheduler = Scheduler(max_runs=9, max_per_owner=9, max_queued=9, share=lambda: shares[0])
+    first, second, third, fourth = (Reservation("alice") for _ in range(4))
+    assert [scheduler.enter(each) for each in (first, second, third, fourth)] == [True, True, False, False]
     shares[0] = 1
-    assert gone(admission, first) == []
-    assert (admission.slots_in_use, admission.capacity) == (1, 1)
+    assert end(scheduler, first) == []
+    assert (scheduler.slots_in_use, scheduler.capacity) == (1, 1)
     shares[0] = 3
-    assert admission.admit() == [third, fourth]
+    assert scheduler.admit() == [third, fourth]
     shares[0] = 100
-    assert admission.capacity == 9
+    assert scheduler.capacity == 9
+
+
+class QueuedRun:
+    """Run that records what the queue does with it."""
+
+    def __init__(self, owner: str) -> None:
+        self.reservation = Reservation(owner)
+        self.journal = self
+        self.events: list[object] = []
+
+    def append(self, fact: Fact) -> None:
+        self.events.append(fact)
+
+    def start(self) -> None:
+        self.events.append("start")
+
+    def finish(self, ending: Failed) -> None:
+        self.events.append(ending)
+
+
+def submit(queue: RunQueue, owner: str) -> QueuedRun:
+    """Reserve and submit a run."""
+    run = QueuedRun(owner)
+    queue.reserve(run.reservation)
+    queue.submit(run)
+    return run
+
+
+def end_run(queue: RunQueue, run: QueuedRun) -> None:
+    """End a run and its task."""
+    queue.finish(run.reservation)
+    queue.release(run.reservation)
+
+
+def test_runs_start_as_slots_become_free_and_learn_their_positions():
+    """The estimated time is the mean duration of the runs so far."""
+    clock = FakeClock()
+    queue = RunQueue(Scheduler(1, 9, 9), 60.0, clock)
+    first, second, third = (submit(queue, owner) for owner in ("alice", "bob", "carol"))
+    assert [first.events, second.events, third.events] == [["start"], [Queued(1)], [Queued(2)]]
+    clock.now = 10.0
+    end_run(queue, first)
+    wait_for(lambda: second.events == [Queued(1), "start"], sleep=gevent.sleep)
+    fourth = submit(queue, "dave")
+    assert third.events == [Queued(2), Queued(1, 10.0)]
+    assert fourth.events == [Queued(2, 20.0)]
+
+
+def test_a_run_that_waits_for_too_long_fails():
+    """The timeout does not apply to runs that have started."""
+    queue = RunQueue(Scheduler(1, 9, 9), 0.05, FakeClock())
+    first, second = submit(queue, "alice"), submit(queue, "bob")
+    wait_for(lambda: second.events == [Queued(1), Failed("timeout")], sleep=gevent.sleep)
+    assert first.events == ["start"]
+
+
+def test_a_run_that_ends_while_it_waits_never_starts():
+    """Its place goes to the next one."""
+    queue = RunQueue(Scheduler(1, 9, 9), 60.0, FakeClock())
+    first, second, third = (submit(queue, owner) for owner in ("alice", "bob", "carol"))
+    end_run(queue, second)
+    end_run(queue, first)
+    wait_for(lambda: "start" in third.events, sleep=gevent.sleep)
+    assert second.events == [Queued(1)]
+
+
+def test_a_slot_may_come_between_reservation_and_submission():
+    """Creating the journal may block meanwhile."""
+    queue = RunQueue(Scheduler(1, 9, 9), 60.0, FakeClock())
+    first, second = submit(queue, "alice"), QueuedRun("bob")
+    queue.reserve(second.reservation)
+    end_run(queue, first)
+    queue.submit(second)
+    assert second.events == ["start"]

@@ -21,6 +21,7 @@ from gevent import monkey
 from gevent import socket as gevent_socket
 from gevent.event import AsyncResult, Event
 
+from persona_stream.concurrency import Timer
 from persona_stream.core.query import Answer, Query
 from persona_stream.core.result import AnswerTooLarge, WorkerError
 from persona_stream.errors import BackendError, BackendUnavailable
@@ -114,17 +115,6 @@ class Subprocess:
             gevent.sleep(POLL_INTERVAL)
 
 
-class _Call:
-    """Query that a worker runs."""
-
-    __slots__ = ("callbacks", "number", "reply")
-
-    def __init__(self, number: int, callbacks: TaskCallbacks) -> None:
-        self.number = number
-        self.callbacks = callbacks
-        self.reply: Any = AsyncResult()
-
-
 class WorkerProcess:
     """Worker process with at most one query. Belongs to the thread of the event loop that created it."""
 
@@ -154,7 +144,8 @@ class WorkerProcess:
         self._on_ready = on_ready
         self._on_exit = on_exit
         self._max_frame_bytes = protocol.max_frame_bytes(init.max_answer_bytes)
-        self._call: _Call | None = None
+        self._callbacks: TaskCallbacks | None = None  # of the current query
+        self._reply: Any = None
         self._is_stopping = False
         self._ready: Any = Event()
         self._exited: Any = Event()
@@ -194,7 +185,7 @@ class WorkerProcess:
     @property
     def is_free(self) -> bool:
         """Whether the process can take a query."""
-        return self._call is None and not self.is_leaving
+        return self._callbacks is None and not self.is_leaving
 
     def run(self, backend: str, query: Query, callbacks: TaskCallbacks) -> str | Answer:
         """Run a query, and wait for its answer.
@@ -207,24 +198,24 @@ class WorkerProcess:
         payload = protocol.encode(protocol.RunQuery(self.task_count, backend, current_run_id.get(), query))
         if self.has_exited:
             raise WorkerError(self.exit_reason)
-        self._call = call = _Call(self.task_count, callbacks)
+        self._callbacks = callbacks
+        self._reply = AsyncResult()
         if not self.has_started:
             gevent.wait([self._ready, self._exited], count=1)
         self._send(payload)
-        reply = call.reply.get()
-        self._call = None
+        reply = self._reply.get()
+        self._callbacks = None
         return self._answer_of(reply)
 
     def cancel(self) -> None:
         """Cancel the query, and wait until it has ended; the process ends too unless the code cooperates."""
-        call = self._call
-        if call is None or self.has_exited:
+        if self._callbacks is None or self.has_exited:
             return
         if self.has_started:
-            self._send(protocol.encode(protocol.Cancel(call.number)))
-            gevent.wait([call.reply, self._exited], timeout=COOPERATION_TIMEOUT, count=1)
-            if call.reply.ready() and not self.has_exited:
-                self._call = None
+            self._send(protocol.encode(protocol.Cancel(self.task_count)))
+            gevent.wait([self._reply, self._exited], timeout=COOPERATION_TIMEOUT, count=1)
+            if self._reply.ready() and not self.has_exited:
+                self._callbacks = None
                 return
         self.terminate()
 
@@ -232,11 +223,7 @@ class WorkerProcess:
         """Let the process exit by itself, without waiting."""
         self._is_stopping = True
         self._close_connection(socket.SHUT_WR)
-        gevent.spawn(self._terminate_after_grace)
-
-    def _terminate_after_grace(self) -> None:
-        if not self._exited.wait(SHUTDOWN_TIMEOUT):
-            self.terminate()
+        Timer(SHUTDOWN_TIMEOUT, self.terminate)
 
     def terminate(self) -> None:
         """Terminate the process, with SIGKILL if it ignores SIGTERM, and wait until it is gone."""
@@ -256,20 +243,22 @@ class WorkerProcess:
         """How and when the process ended, for the log."""
         if not self.has_started:
             return f"worker process failed to start ({self._start_error or self._process.exit_reason})"
-        state = "while it ran a query" if self._call is not None else "while idle"
+        state = "while it ran a query" if self._callbacks is not None else "while idle"
         return f"worker process ended {state}: {self._process.exit_reason}"
 
     def _answer_of(self, reply: object) -> str | Answer:
         match reply:
             case protocol.Result(answer=answer):
                 return answer
-            case protocol.ResultTooLarge():
+            case protocol.Failure(kind="answer_too_large"):
                 raise AnswerTooLarge("the answer exceeds the size limit")
-            case protocol.BackendFailed(text=text, is_unavailable=is_unavailable):
-                raise BackendUnavailable(text) if is_unavailable else BackendError(text)
-            case protocol.Crashed(description=description, is_fatal=is_fatal):
-                self.is_tainted = is_fatal
-                raise WorkerError(description)
+            case protocol.Failure(kind="backend_unavailable", text=text):
+                raise BackendUnavailable(text)
+            case protocol.Failure(kind="backend_error", text=text):
+                raise BackendError(text)
+            case protocol.Failure(kind=kind, text=text):
+                self.is_tainted = kind == "out_of_memory"
+                raise WorkerError(text)
             case _:
                 raise WorkerError(f"unexpected message of a worker process: {type(reply).__name__}")
 
@@ -289,27 +278,26 @@ class WorkerProcess:
         if failure is not None or not self._exited.wait(EXIT_TIMEOUT):
             self.kill()
         self._exited.wait()
-        if self._call is not None:
-            self._call.reply.set_exception(failure or WorkerError(self.exit_reason))
+        if self._callbacks is not None:
+            self._reply.set_exception(failure or WorkerError(self.exit_reason))
         self._connection.close()
 
     def _on_message(self, message: protocol.Message) -> None:
-        call = self._call
         match message:
             case protocol.Ready():
                 self._ready.set()
                 self._on_ready()
-            case protocol.StartFailed(reason=reason):
-                self._start_error = reason
-            case protocol.Notifications(number=number, items=items):
-                if call is not None and call.number == number:
-                    for item in items:
-                        _dispatch(item, call.callbacks)
+            case protocol.Failure(kind="start_failed", text=text):
+                self._start_error = text
             case protocol.LogRecord():
                 _log(message)
+            case protocol.Notifications(number=number, items=items):
+                if self._callbacks is not None and number == self.task_count:
+                    for item in items:
+                        _dispatch(item, self._callbacks)
             case _:
-                if call is not None:
-                    call.reply.set(message)
+                if self._callbacks is not None:
+                    self._reply.set(message)
 
     def _send(self, payload: bytes) -> None:
         with suppress(OSError):  # it has ended, and the reading greenlet reports that

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import socket
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -56,12 +56,6 @@ class Cancel(_Message, frozen=True):
 
 class Ready(_Message, frozen=True):
     """Worker is ready for queries."""
-
-
-class StartFailed(_Message, frozen=True):
-    """Last message of a worker that cannot create its backends."""
-
-    reason: str
 
 
 class Text(_Message, frozen=True):
@@ -115,28 +109,19 @@ class Result(_Message, frozen=True):
     answer: str | Answer
 
 
-class ResultTooLarge(_Message, frozen=True):
-    """Return value over the size limit, which is not sent."""
+FailureKind = Literal[
+    "start_failed", "backend_error", "backend_unavailable", "answer_too_large", "crashed", "out_of_memory"
+]
 
 
-class BackendFailed(_Message, frozen=True):
-    """``BackendError``, or ``BackendUnavailable``, raised by process_query."""
+class Failure(_Message, frozen=True):
+    """Failure of a query, or of the start of the worker. The text is for the client only if the backend raised it."""
 
-    text: str
-    is_unavailable: bool
-
-
-class Crashed(_Message, frozen=True):
-    """Any other failure, in the log's words. ``is_fatal`` retires the worker."""
-
-    description: str
-    is_fatal: bool = False
+    kind: FailureKind
+    text: str = ""
 
 
-Message = (
-    Init | RunQuery | Cancel | Ready | StartFailed | Notifications | LogRecord
-    | Result | ResultTooLarge | BackendFailed | Crashed
-)  # fmt: skip
+Message = Init | RunQuery | Cancel | Ready | Notifications | LogRecord | Result | Failure
 
 LENGTH_BYTES = 4
 MAX_FRAME_BYTES = 2 ** (8 * LENGTH_BYTES) - 1
@@ -221,13 +206,7 @@ def decode(payload: bytes) -> Message:
 
 
 def to_frame(payload: bytes) -> bytes:
-    """Return an encoded message with its length.
-
-    Raises:
-        FrameTooLarge: the length does not fit.
-    """
-    if len(payload) > MAX_FRAME_BYTES:
-        raise FrameTooLarge(f"{len(payload)} bytes")
+    """Return an encoded message with its length."""
     return len(payload).to_bytes(LENGTH_BYTES, "big") + payload
 
 

@@ -23,11 +23,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import structs
 
-from persona_stream.core.query import Answer, CancelSignal, Query, QueryContext, UpstreamCall
+from persona_stream.backends.base import Backend
+from persona_stream.core.query import Answer, CancelSignal, QueryContext, UpstreamCall
 from persona_stream.core.result import find_problem
 from persona_stream.errors import BackendError, BackendUnavailable, ConfigurationError
 from persona_stream.executors.process import protocol
@@ -57,12 +58,8 @@ class MessageWriter:
         self._has_items = threading.Event()
         threading.Thread(target=self._flush_later, name="persona_stream writer", daemon=True).start()
 
-    def send(self, message: protocol.Message) -> None:
-        """Send a message, after all notifications so far."""
-        self.send_encoded(protocol.encode(message))
-
-    def send_encoded(self, payload: bytes) -> None:
-        """Send an encoded message. Otherwise as ``send``."""
+    def send(self, payload: bytes) -> None:
+        """Send an encoded message, after all notifications so far."""
         with self._lock:
             self._flush()
             self._write(payload)
@@ -146,27 +143,19 @@ class LogHandler(logging.Handler):
         try:
             run_id = str(getattr(record, "run_id", "") or current_run_id.get() or self.run_id)
             text = self._formatter.format(record)
-            self._writer.send(protocol.LogRecord(record.name, record.levelno, text, record.created, run_id))
+            line = protocol.LogRecord(record.name, record.levelno, text, record.created, run_id)
+            self._writer.send(protocol.encode(line))
         except Exception:  # noqa: BLE001 - a line that cannot be written must not fail the code that logs it
             self.handleError(record)
 
 
-class _Backend(Protocol):
-    def process_query(self, query: Query, /) -> object: ...
-
-
-class _CancelFlag:
+class _CancelFlag(threading.Event):
     """Cancel signal of a query in a worker."""
 
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self.set = self._event.set
+    __bool__ = threading.Event.is_set
 
-    def __bool__(self) -> bool:
-        return self._event.is_set()
-
-    def wait(self, seconds: float) -> bool:
-        return self._event.wait(max(0.0, seconds))
+    def wait(self, timeout: float | None = None) -> bool:
+        return super().wait(None if timeout is None else max(0.0, timeout))
 
 
 class _WorkerContext(QueryContext):
@@ -207,11 +196,11 @@ class _Worker:
         self._is_busy = False
         self._is_terminated = False
 
-    def run(self, backends: Mapping[str, _Backend]) -> None:
+    def run(self, backends: Mapping[str, Backend]) -> None:
         """Run queries until the server disconnects, or sends SIGTERM."""
         signal.signal(signal.SIGTERM, self._on_sigterm)
         threading.Thread(target=self._read, name="persona_stream reader", daemon=True).start()
-        self._writer.send(protocol.Ready())
+        self._writer.send(protocol.encode(protocol.Ready()))
         while (item := self._queries.get()) is not None:
             self._is_busy = True
             payload = self._run_query(backends, *item)
@@ -219,7 +208,7 @@ class _Worker:
                 return
             self._is_busy = False
             self._writer.set_current_query(0)
-            self._writer.send_encoded(payload)
+            self._writer.send(payload)
 
     def _read(self) -> None:
         with suppress(OSError):
@@ -242,7 +231,7 @@ class _Worker:
         self._is_terminated = True
         raise SystemExit(128 + signal.SIGTERM)
 
-    def _run_query(self, backends: Mapping[str, _Backend], message: protocol.RunQuery, flag: _CancelFlag) -> bytes:
+    def _run_query(self, backends: Mapping[str, Backend], message: protocol.RunQuery, flag: _CancelFlag) -> bytes:
         self._log_handler.run_id = message.run_id
         current_run_id.set(message.run_id)
         self._writer.set_current_query(message.number)
@@ -251,32 +240,35 @@ class _Worker:
             value = backends[message.backend].process_query(replace(message.query, _context=context))
             return self._encode_result(value)
         except BackendError as error:
-            return protocol.encode(protocol.BackendFailed(str(error), isinstance(error, BackendUnavailable)))
+            is_unavailable = isinstance(error, BackendUnavailable)
+            return _encode_failure("backend_unavailable" if is_unavailable else "backend_error", str(error))
         except BaseException as error:  # noqa: BLE001 - any exception of the backend ends only its run, not the worker
-            return protocol.encode(protocol.Crashed(_describe(error), is_fatal=isinstance(error, MemoryError)))
+            return _encode_failure("out_of_memory" if isinstance(error, MemoryError) else "crashed", _describe(error))
 
     def _encode_result(self, value: object) -> bytes:
         if (problem := find_problem(value)) is not None:
-            return protocol.encode(protocol.Crashed(problem))
-        raw = value.raw if isinstance(value, Answer) else None
-        # A subclass becomes a plain Answer.
-        answer: Any = Answer(**_fields_of(value) | {"raw": None}) if isinstance(value, Answer) else value
+            return _encode_failure("crashed", problem)
+        answer: Any = value
+        raw = None
+        if isinstance(value, Answer):  # a subclass becomes a plain Answer
+            raw = value.raw
+            answer = Answer(**{field.name: getattr(value, field.name) for field in fields(Answer)} | {"raw": None})
         try:
             payload = protocol.encode(protocol.Result(answer))
             if isinstance(answer, Answer):
                 protocol.decode(payload)  # checks the nested values, so that the error is raised here
         except (TypeError, ValueError, RecursionError) as error:
-            return protocol.encode(protocol.Crashed(f"process_query returned an Answer that cannot be sent: {error}"))
+            return _encode_failure("crashed", f"process_query returned an Answer that cannot be sent: {error}")
         if len(payload) > self._max_answer_bytes + STRUCTURE_BYTES:
-            return protocol.encode(protocol.ResultTooLarge())
+            return _encode_failure("answer_too_large")
         if raw is None:
             return payload
         whole = protocol.encode(protocol.Result(replace(answer, raw=protocol.to_json_like(raw))))
         return whole if len(whole) <= protocol.max_frame_bytes(self._max_answer_bytes) else payload
 
 
-def _fields_of(answer: Answer) -> dict[str, Any]:
-    return {field.name: getattr(answer, field.name) for field in fields(Answer)}
+def _encode_failure(kind: protocol.FailureKind, text: str = "") -> bytes:
+    return protocol.encode(protocol.Failure(kind, text))
 
 
 def _describe(error: BaseException) -> str:
@@ -338,7 +330,7 @@ def main(fd: int, parent: int) -> None:
     try:
         backends = _create_backends(init.factory)
     except ConfigurationError as error:
-        writer.send(protocol.StartFailed(str(error)))
+        writer.send(_encode_failure("start_failed", str(error)))
         return
     if not logging.root.handlers:  # the backend may have configured logging
         logging.root.addHandler(log_handler)

@@ -1,4 +1,4 @@
-"""Processes that do the worst that code can do: whoever asked is told, and nothing stays behind."""
+"""Tests of the process pool with harmful code: every query gets its result, and no process is left behind."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class TestContract(ExecutorContract):
 
 
 def is_alive(pid: int) -> bool:
-    """Tell whether a process is there, and no zombie."""
+    """Return whether a process exists and is no zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -101,20 +101,20 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_for_file(path: Path) -> int:
-    """Wait until somebody has written the number of a process."""
+    """Wait until a process id is written to a file, and return it."""
     wait_for(lambda: path.exists() and path.read_text(), sleep=gevent.sleep)
     return int(path.read_text())
 
 
-def test_a_query_goes_there_and_an_answer_comes_back(pool: Pool):
-    """With all that belongs to a query: also what cannot be written to."""
+def test_a_query_runs_in_another_process(pool: Pool):
+    """With all its fields, and in the same process as the query before."""
     assert pool.ask("echo hi", parameters=MappingProxyType({"top_k": 3})) == "hi ada {'top_k': 3}"
     assert int(str(pool.ask("pid"))) not in (os.getpid(), None)
     assert pool.ask("pid") == pool.ask("pid")
 
 
-def test_everything_that_is_told_comes_in_order(pool: Pool):
-    """Before the answer; in batches, as few as may be; a pair of surrogates stays whole."""
+def test_notifications_arrive_in_order(pool: Pool):
+    """Before the answer, in few batches; a surrogate pair in two parts is joined."""
     assert pool.ask("tell") == Answer("end.")
     assert "".join(pool.texts) == "One half \ud83d\ude00 "
     assert "".join(pool.callbacks.of("reasoning")) == "Hm."
@@ -122,8 +122,8 @@ def test_everything_that_is_told_comes_in_order(pool: Pool):
     assert [call.request for call in pool.callbacks.of("upstream")] == [{"a": [1, 2]}]
 
 
-def test_who_talks_fast_is_heard_twenty_times_a_second(pool: Pool):
-    """Whatever it says, the server is not kept busy by it."""
+def test_a_chatty_query_sends_at_most_twenty_batches_a_second(pool: Pool):
+    """So it cannot keep the server busy."""
     began = time.monotonic()
     assert pool.ask("flood 5000") == "end"
     texts = pool.texts
@@ -131,16 +131,16 @@ def test_who_talks_fast_is_heard_twenty_times_a_second(pool: Pool):
     assert len(texts) <= 3 + 20 * (time.monotonic() - began)
 
 
-def test_a_thread_that_lives_on_tells_nobody(pool: Pool):
-    """The next query in that process is another's."""
+def test_notifications_of_an_ended_query_are_dropped(pool: Pool):
+    """The next query in that process belongs to another run."""
     assert pool.ask("outlive") == "over"
     assert pool.ask("flood 1") == "end"
     gevent.sleep(0.5)  # longer than that thread waits
     assert pool.texts == ["0 "]
 
 
-def test_an_answer_comes_whole(pool: Pool):
-    """What is a kind of ours is ours; what JSON cannot say of the rest is said as the request log would."""
+def test_an_answer_arrives_with_all_fields(pool: Pool):
+    """Subclasses become plain; ``raw`` arrives as JSON would represent it."""
     answer = pool.ask("whole")
     assert answer == Answer(
         "text",
@@ -169,21 +169,21 @@ def test_an_answer_with_invalid_nested_values_fails_in_the_worker(pool: Pool):
         ("answer", "the text of an Answer must be a str, and was a lock"),
     ],
 )
-def test_what_is_no_answer_stays_there(pool: Pool, what: str, said: str):
-    """Nothing of a stranger's is built here; the log says what it was."""
+def test_invalid_return_values_fail_in_the_worker(pool: Pool, what: str, said: str):
+    """The log names the type."""
     assert str(pool.ask(f"foreign {what}")) == said
 
 
-def test_an_answer_over_the_limit_is_not_sent(pool: Pool):
-    """And one that is sent in parts is not read."""
+def test_an_answer_over_the_limit_is_discarded(pool: Pool):
+    """Also one that is sent in parts."""
     assert len(str(pool.ask("large 100000"))) == 100_000
     assert isinstance(pool.ask("large 200000"), AnswerTooLarge)
     assert isinstance(pool.ask("send_large 3000000"), AnswerTooLarge)
     assert pool.ask("echo on") == "on ada {}"
 
 
-def test_what_is_raised_there_is_raised_here(pool: Pool):
-    """What the client reads as it is, and what the log shows with its lines, and without ours."""
+def test_exceptions_are_passed_to_the_server(pool: Pool):
+    """``BackendError`` as it is, others with their traceback for the log, without the worker's own frames."""
     assert isinstance(pool.ask("fail unavailable"), BackendUnavailable)
     assert str(pool.ask("fail deliberate")) == "The library is closed."
     said = str(pool.ask("fail mistake"))
@@ -194,8 +194,10 @@ def test_what_is_raised_there_is_raised_here(pool: Pool):
     assert str(pool.ask("fail circle")).startswith("process_query raised RecursionError")
 
 
-def test_what_it_logs_is_in_our_log(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]):
-    """With its level, also from a thread; what it prints is on stderr."""
+def test_log_lines_of_a_worker_are_in_the_log_of_the_server(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+):
+    """With their level, also those of threads; printed text is on stderr."""
     pool = Pool()
     logger = logging.getLogger("persona_stream")
     logger.addHandler(caplog.handler)
@@ -211,8 +213,8 @@ def test_what_it_logs_is_in_our_log(caplog: pytest.LogCaptureFixture, capfd: pyt
 
 
 @pytest.mark.parametrize(("message", "fate"), [("crash", "killed by SIGSEGV"), ("leave 3", "exit code 3")])
-def test_a_process_that_dies_fails_its_query_alone(message: str, fate: str):
-    """The log says how; another one is there for the next query, and others do not notice."""
+def test_a_process_that_crashes_fails_only_its_query(message: str, fate: str):
+    """With the reason; the next query gets another process, and concurrent ones continue."""
     pool = Pool()
     beside = gevent.spawn(pool.ask, "flood 20000")
     gevent.sleep(0)  # so that it begins first
@@ -222,8 +224,8 @@ def test_a_process_that_dies_fails_its_query_alone(message: str, fate: str):
     pool.executor.close()
 
 
-def test_a_process_without_memory_is_replaced():
-    """The limit that it ran into stays with it."""
+def test_a_process_that_runs_out_of_memory_is_replaced():
+    """It would keep its memory limit."""
     pool = Pool()
     before = pool.ask("pid")
     assert str(pool.ask("hoard")).startswith("process_query raised MemoryError")
@@ -231,8 +233,8 @@ def test_a_process_without_memory_is_replaced():
     pool.executor.close()
 
 
-def test_a_process_is_replaced_after_so_many_queries():
-    """So what leaks is given back; the one that is worn leaves by itself."""
+def test_a_process_is_replaced_after_max_tasks_per_process():
+    """So leaked memory is returned; the old process exits by itself."""
     pool = Pool(max_tasks=2)
     pids = [int(str(pool.ask("pid"))) for _ in range(4)]
     assert pids[0] == pids[1] != pids[2] == pids[3]
@@ -241,8 +243,8 @@ def test_a_process_is_replaced_after_so_many_queries():
 
 
 @pytest.mark.parametrize("message", ["spin", "deaf"])
-def test_what_computes_for_ever_is_killed(message: str, tmp_path: Path):
-    """Within a second: its place is free then, and it has no outcome."""
+def test_code_that_does_not_stop_is_killed(message: str, tmp_path: Path):
+    """Within about a second; then the task is released without a result."""
     pool = Pool(capacity=1)
     pid = int(str(pool.ask("pid")))
     task, callbacks = pool.start(f"{message} {tmp_path / 'pid'}")
@@ -256,8 +258,8 @@ def test_what_computes_for_ever_is_killed(message: str, tmp_path: Path):
     pool.executor.close()
 
 
-def test_code_that_cooperates_keeps_its_process():
-    """What took long to load is not loaded again."""
+def test_cooperative_code_keeps_its_process():
+    """Slow imports are not repeated."""
     pool = Pool(capacity=1)
     pid = pool.ask("pid")
     task, callbacks = pool.start("cooperate")
@@ -268,8 +270,8 @@ def test_code_that_cooperates_keeps_its_process():
     pool.executor.close()
 
 
-def test_who_is_killed_may_clean_up(tmp_path: Path):
-    """``finally`` is done, as in a greenlet."""
+def test_finally_blocks_run_when_a_query_is_cancelled(tmp_path: Path):
+    """As in a greenlet."""
     pool = Pool(capacity=1)
     task, callbacks = pool.start(f"clean {tmp_path / 'file'}")
     wait_for(lambda: any(each.is_ready for each in pool.executor._all), sleep=gevent.sleep)
@@ -280,8 +282,8 @@ def test_who_is_killed_may_clean_up(tmp_path: Path):
     pool.executor.close()
 
 
-def test_what_a_process_has_started_ends_with_it(tmp_path: Path):
-    """Also when it is killed."""
+def test_child_processes_end_with_their_worker(tmp_path: Path):
+    """Also when the worker is killed."""
     pool = Pool(capacity=1)
     task, callbacks = pool.start(f"parent {tmp_path / 'pid'}")
     child = wait_for_file(tmp_path / "pid")
@@ -292,8 +294,8 @@ def test_what_a_process_has_started_ends_with_it(tmp_path: Path):
     pool.executor.close()
 
 
-def test_a_process_killed_from_outside_is_said_and_replaced(caplog: pytest.LogCaptureFixture):
-    """As the kernel does when memory runs out."""
+def test_a_process_killed_from_outside_is_logged_and_replaced(caplog: pytest.LogCaptureFixture):
+    """As by the kernel's out-of-memory killer."""
     pool = Pool(ready=1)
     pid = int(str(pool.ask("pid")))
     os.kill(pid, signal.SIGKILL)
@@ -302,8 +304,8 @@ def test_a_process_killed_from_outside_is_said_and_replaced(caplog: pytest.LogCa
     pool.executor.close()
 
 
-def test_so_many_are_ready_and_closing_ends_them_all():
-    """No query waits for a process to start, as long as one is idle."""
+def test_processes_are_kept_ready_and_closing_ends_them():
+    """A query takes an idle process rather than start one."""
     pool = Pool(capacity=3, ready=2)
     pool.executor.warm_up()
     wait_for(lambda: sum(each.is_ready for each in pool.executor._all) == 2, sleep=gevent.sleep)
@@ -313,8 +315,10 @@ def test_so_many_are_ready_and_closing_ends_them_all():
     assert not any(map(is_alive, pids))
 
 
-def test_a_backend_that_cannot_be_made_there_fails_its_queries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """And says why; nobody tries to start processes again and again."""
+def test_a_backend_that_cannot_be_created_in_a_worker_fails_its_queries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """With the reason, and without starting processes again and again."""
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "only_here.py").write_text(f"import os\nassert os.getpid() == {os.getpid()}\ndef ask(message): ...\n")
     pool = Pool("only_here:ask", ready=2)
@@ -323,8 +327,8 @@ def test_a_backend_that_cannot_be_made_there_fails_its_queries(tmp_path: Path, m
     wait_for(lambda: not pool.executor._all, sleep=gevent.sleep)
 
 
-def test_few_begin_at_once():
-    """Each computes when it does, and a rush must not stop what streams."""
+def test_few_processes_start_at_once():
+    """Starting takes CPU time, which must not stall the streams."""
     pool = Pool(capacity=4, ready=1)
     asked = [gevent.spawn(pool.ask, "nap 0.1") for _ in range(4)]
     most = 0
@@ -336,8 +340,8 @@ def test_few_begin_at_once():
     pool.executor.close()
 
 
-def test_generators_tell_as_they_do_elsewhere():
-    """Each text as it comes."""
+def test_generators_send_their_parts():
+    """As in the other executors."""
     pool = Pool("tests.executors.process.sample_backends:count")
     assert pool.ask("one two") == ""
     assert "".join(pool.texts) == "onetwo"
@@ -357,7 +361,7 @@ def test_bundled_backends_can_run_in_a_process():
 
 
 def test_processes_end_when_their_server_is_killed(tmp_path: Path):
-    """Without a chance to say so; also one that computes."""
+    """Without a message from the server; also a process that computes."""
     (tmp_path / "server.py").write_text(
         "import gevent\n"
         "from tests.executors.process.test_pool import Pool\n"
@@ -381,8 +385,8 @@ def test_processes_end_when_their_server_is_killed(tmp_path: Path):
     wait_for(lambda: not any(map(is_alive, pids)), 5.0)
 
 
-def test_who_says_nothing_gets_as_many_as_the_machine_can_use():
-    """And who says a number gets that."""
+def test_the_default_size_depends_on_the_machine():
+    """A number in the settings is taken as it is."""
     most, ready = pool_sizes(None)
     assert most >= 8
     assert 1 <= ready <= most
@@ -390,8 +394,8 @@ def test_who_says_nothing_gets_as_many_as_the_machine_can_use():
     assert pool_sizes(300) == (300, ready)
 
 
-def test_those_that_a_rush_has_left_are_let_go():
-    """Down to those that are kept ready."""
+def test_idle_processes_are_stopped_after_a_peak():
+    """Down to the number that is kept ready."""
     pool = Pool(capacity=3, ready=1, idle_timeout=0.3)
     asked = [gevent.spawn(pool.ask, "nap 4") for _ in range(3)]
     wait_for(lambda: sum(each.is_ready for each in pool.executor._all) == 3, sleep=gevent.sleep)

@@ -1,4 +1,4 @@
-"""What is known of a process that has ended."""
+"""Tests of the exit status of subprocesses."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from tests.polling import wait_for
 
 @pytest.fixture
 def child() -> Iterator[Subprocess]:
-    """One that ends at once, as it finds nothing to call."""
+    """A process that exits at once, since its module does not exist."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         yield Subprocess("persona_stream.nowhere", theirs.fileno())
 
 
-def test_it_ends_with_a_code(child: Subprocess):
-    """Or with a signal; see ``test_executor``."""
+def test_the_exit_code_is_reported(child: Subprocess):
+    """Signals are tested with the pool."""
     child.wait()
     assert (child.code, child.exit_reason) == (1, "exit code 1")
 
 
-def test_a_status_that_somebody_else_has_taken_is_not_made_up(child: Subprocess):
-    """As a library does that waits for any child."""
+def test_a_status_collected_by_other_code_is_unknown(child: Subprocess):
+    """As by a library that waits for any child."""
     wait_for(lambda: os.waitpid(child.pid, os.WNOHANG)[0] == child.pid)
     child.wait()
     assert (child.code, child.exit_reason) == (None, "exit status unknown")

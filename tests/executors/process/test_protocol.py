@@ -17,7 +17,7 @@ from persona_stream import Answer, Image, Query, Tool, ToolCall, ToolChoice, Tur
 from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import NO_CONTEXT, Principal, UpstreamCall
 from persona_stream.executors.process.protocol import (
-    Crashed,
+    Failure,
     FrameTooLarge,
     Message,
     Notifications,
@@ -94,7 +94,7 @@ def test_decoding_inverts_encoding(text: str, fraction: float, number: int):
         Notifications(number, (Text(text.encode()), Report(text, fraction), Upstream(call))),
         Result(text),
         Result(answer),
-        Crashed(text, is_fatal=True),
+        Failure("crashed", text),
     ]
     assert [decode(encode(message)) for message in messages] == messages
 
