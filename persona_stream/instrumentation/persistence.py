@@ -41,9 +41,9 @@ class RequestLogObserver(RunObserver):
             upstream = tuple(self._upstream.pop(run_id, ()))
             self._store.enqueue(RunFinished(entries, upstream, self._raw.pop(run_id, None)))
 
-    def on_notification(self, run_id: str, note: Notification) -> None:
+    def on_notification(self, run_id: str, notification: Notification) -> None:
         """Collect provider calls, and enqueue responses and deliveries."""
-        match note:
+        match notification:
             case RunStarted(request=run_request):
                 self._run_requests[run_id] = run_request
                 self._upstream[run_id] = []
@@ -52,9 +52,9 @@ class RequestLogObserver(RunObserver):
             case RawResponse(value=value) if run_id in self._upstream:
                 self._raw[run_id] = value
             case ResponseSent():
-                self._store.enqueue(RunResponded(run_id, note))
+                self._store.enqueue(RunResponded(run_id, notification))
             case SubscriptionClosed():
-                self._store.enqueue(RunDelivered(run_id, note))
+                self._store.enqueue(RunDelivered(run_id, notification))
 
 
 class ConversationObserver(RunObserver):
@@ -72,7 +72,7 @@ class ConversationObserver(RunObserver):
         if is_ending(entries[-1].fact) and (query := self._queries.pop(run_terms(entries).run_id, None)) is not None:
             self._store.enqueue(ExchangeCompleted(query, entries))
 
-    def on_notification(self, run_id: str, note: Notification) -> None:
+    def on_notification(self, run_id: str, notification: Notification) -> None:
         """Store the query of a run in the native protocol until its end."""
-        if isinstance(note, RunStarted) and note.request.request_info.dialect == "native":
-            self._queries[run_id] = note.request.query
+        if isinstance(notification, RunStarted) and notification.request.request_info.dialect == "native":
+            self._queries[run_id] = notification.request.query

@@ -183,9 +183,9 @@ class PrometheusObserver(RunObserver):
             run.is_released |= not has_started  # a run that has not started has no task
             self._forget(run_id, run)
 
-    def on_notification(self, run_id: str, note: Notification) -> None:
+    def on_notification(self, run_id: str, notification: Notification) -> None:
         """Count runs, provider calls, abandoned threads and subscriptions."""
-        match note:
+        match notification:
             case RunStarted(request=run_request):
                 endpoint = run_request.request_info.endpoint
                 labels = self._run_labels(endpoint if is_run_endpoint(endpoint) else "other", run_request.backend.name)
@@ -203,7 +203,7 @@ class PrometheusObserver(RunObserver):
                     self._instruments.abandoned.dec()
                 self._forget(run_id, run)
             case SubscriptionClosed():
-                self._count_subscription(note)
+                self._count_subscription(notification)
             case _:
                 pass
 

@@ -87,15 +87,15 @@ class TracingObserver(RunObserver):
         if len(self._ended) > MAX_ENDED_RUNS:
             self._ended.popitem(last=False)
 
-    def on_notification(self, run_id: str, note: Notification) -> None:
+    def on_notification(self, run_id: str, notification: Notification) -> None:
         """Start the trace of a run; add spans for provider calls and subscriptions."""
-        match note:
+        match notification:
             case RunStarted(request=run_request):
                 self._start_run(run_id, run_request)
             case UpstreamCalled(call=call) if (parent := self._context(run_id)) is not None:
                 self._add_call(call, parent)
             case SubscriptionClosed() if (parent := self._context(run_id)) is not None:
-                self._add_subscription(note, parent)
+                self._add_subscription(notification, parent)
             case _:
                 pass
 
