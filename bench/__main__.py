@@ -1,4 +1,4 @@
-"""``python -m bench``: run the rounds, print a line for each, write the report of a whole run."""
+"""Command line of the benchmarks (``python -m bench``): runs the rounds and writes the report of a complete run."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import database as stored
-from bench import overload, procfs, relay, report, servers, shared
-from bench import sections as parts
+from bench import database, overload, procfs, relay, report, sections, servers, shared
 from bench.measurement import measure, turns
 from bench.report import Result
-from bench.sections import Part, PartsError
+from bench.sections import MicroBenchmark, MicroBenchmarkError
 from bench.servers import ConfigurationError, Server
 from bench.workload import Scenario, burst, waiting
 
@@ -21,36 +19,41 @@ from bench.workload import Scenario, burst, waiting
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     names = [server.name for server in servers.ALL]
-    parser.add_argument("--only", action="append", choices=names, help="measure this server; may be given again")
-    parser.add_argument("--streams", type=int, action="append", help="waiting streams; may be given again (1000, 4000)")
-    parser.add_argument("--burst", type=int, default=None, help="instant queries at once; 0 for none (2000)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="how long the backend takes (10)")
-    parser.add_argument("--rate", type=float, default=500.0, help="waiting streams that arrive in a second (500)")
-    parser.add_argument("--rounds", type=int, default=3, help="how often each server is measured (3)")
+    parser.add_argument("--only", action="append", choices=names, help="measure this server; repeatable")
+    parser.add_argument("--streams", type=int, action="append", help="waiting streams; repeatable (1000, 4000)")
+    parser.add_argument("--burst", type=int, default=None, help="simultaneous instant queries; 0 for none (2000)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="seconds that the backend takes (10)")
+    parser.add_argument("--rate", type=float, default=500.0, help="arrivals of waiting streams per second (500)")
+    parser.add_argument("--rounds", type=int, default=3, help="measurements of each server (3)")
     parser.add_argument("--quick", action="store_true", help="one round of 200 streams and a burst of 200")
-    parser.add_argument("--perf", dest="profiler", action="store_const", const="perf", help="where C code spends it")
-    parser.add_argument("--py-spy", dest="profiler", action="store_const", const="py-spy", help="and Python code")
-    parser.add_argument("--shared", action="store_true", help="two workers with Redis too (a whole run always does)")
-    parser.add_argument("--stored", action="store_true", help="with the store too (a whole run always does)")
-    parser.add_argument("--relay", action="store_true", help="a provider's stream too (a whole run always does)")
-    parser.add_argument("--overload", action="store_true", help="more than there is room for (a whole run always does)")
-    parser.add_argument("--parts", action="store_true", help="time the parts too (a whole run always does)")
-    parser.add_argument("--write", type=Path, metavar="FILE", help="write the report (a whole run always does)")
+    parser.add_argument("--perf", dest="profiler", action="store_const", const="perf", help="profile C code")
+    parser.add_argument("--py-spy", dest="profiler", action="store_const", const="py-spy", help="profile Python code")
+    parser.add_argument("--shared", action="store_true", help="include Redis (default in a complete run)")
+    parser.add_argument("--stored", action="store_true", help="include the database (default in a complete run)")
+    parser.add_argument("--relay", action="store_true", help="include a relayed stream (default in a complete run)")
+    parser.add_argument("--overload", action="store_true", help="include overload (default in a complete run)")
+    parser.add_argument("--parts", action="store_true", help="include the microbenchmarks (default in a complete run)")
+    parser.add_argument(
+        "--write", type=Path, metavar="FILE", help="write the report to a file (default in a complete run)"
+    )
     return parser.parse_args()
 
 
-def _scenarios(asked: argparse.Namespace) -> list[Scenario]:
-    counts, at_once = asked.streams, asked.burst
-    if asked.quick:
-        counts, at_once = counts or [200], 200 if at_once is None else at_once
-    elif counts is None and at_once is None and not _asks_for_more(asked):
-        counts, at_once = [1000, 4000], 2000
-    found = [waiting(count, seconds=asked.seconds, rate=asked.rate) for count in counts or []]
-    return [*found, *([burst(at_once)] if at_once else [])]
+def _scenarios(options: argparse.Namespace) -> list[Scenario]:
+    counts = options.streams
+    burst_size = options.burst
+    if options.quick:
+        counts = counts or [200]
+        burst_size = 200 if burst_size is None else burst_size
+    elif counts is None and burst_size is None and not _selects_sections(options):
+        counts = [1000, 4000]
+        burst_size = 2000
+    found = [waiting(count, seconds=options.seconds, rate=options.rate) for count in counts or []]
+    return [*found, *([burst(burst_size)] if burst_size else [])]
 
 
-def _asks_for_more(asked: argparse.Namespace) -> bool:
-    return bool(asked.parts or asked.shared or asked.stored or asked.relay or asked.overload)
+def _selects_sections(options: argparse.Namespace) -> bool:
+    return bool(options.parts or options.shared or options.stored or options.relay or options.overload)
 
 
 def _run(scenario: Scenario, chosen: Sequence[Server], rounds: int, profiler: str | None) -> Result:
@@ -71,19 +74,19 @@ def _run(scenario: Scenario, chosen: Sequence[Server], rounds: int, profiler: st
 
 
 def _show(result: Result, chosen: Sequence[Server]) -> None:
-    """Print a scenario's table; a single measurement has had its line already."""
+    """Print the table of a scenario; a single measurement has been printed as a line."""
     if sum(map(len, result.measured.values())) > 1:
         print(f"\n{result.scenario.name}")
         print("\n".join(report.table(result, chosen)))
-    for doubt in result.doubts():
-        print(f"- {doubt}")
+    for caveat in result.caveats():
+        print(f"- {caveat}")
 
 
-def _parts() -> list[Part]:
-    print("\nparts")
+def _microbenchmarks() -> list[MicroBenchmark]:
+    print("\nmicrobenchmarks")
     try:
-        timed = parts.measure()
-    except PartsError as failure:
+        timed = sections.measure()
+    except MicroBenchmarkError as failure:
         print(f"  NOT MEASURED: {failure}")
         return []
     for each in timed:
@@ -92,30 +95,30 @@ def _parts() -> list[Part]:
 
 
 def main() -> int:
-    """Measure what the command line asks for; 1 when a server could not be measured, or a stream of ours was lost."""
-    asked = _arguments()
+    """Run the selected benchmarks; return 1 if a server could not be measured or persona_stream lost a stream."""
+    options = _arguments()
     procfs.raise_open_files()
-    chosen = [server for server in servers.ALL if not asked.only or server.name in asked.only]
-    rounds = 1 if asked.quick else asked.rounds
-    results = [_run(scenario, chosen, rounds, asked.profiler) for scenario in _scenarios(asked)]
+    chosen = [server for server in servers.ALL if not options.only or server.name in options.only]
+    rounds = 1 if options.quick else options.rounds
+    results = [_run(scenario, chosen, rounds, options.profiler) for scenario in _scenarios(options)]
     for result in results:
         _show(result, chosen)
     if len(chosen) == len(servers.ALL):
         print("\n".join(report.aims(results)))
 
-    # What BENCHMARKS.md says of the load is true of the load that is the default.
-    whole = len(sys.argv) == 1 or sys.argv[1:] == ["--rounds", str(asked.rounds)]
-    more = shared.section(rounds) if whole or asked.shared else []
-    more += stored.section(rounds) if whole or asked.stored else []
-    more += relay.section(rounds) if whole or asked.relay else []
-    more += overload.section(rounds) if whole or asked.overload else []
+    # The text of BENCHMARKS.md describes the default load.
+    is_complete = len(sys.argv) == 1 or sys.argv[1:] == ["--rounds", str(options.rounds)]
+    more = shared.section(rounds) if is_complete or options.shared else []
+    more += database.section(rounds) if is_complete or options.stored else []
+    more += relay.section(rounds) if is_complete or options.relay else []
+    more += overload.section(rounds) if is_complete or options.overload else []
     print("\n".join(more))
-    timed = _parts() if whole or asked.parts else []
-    if target := asked.write or (servers.ROOT / "docs/BENCHMARKS.md" if whole else None):
+    timed = _microbenchmarks() if is_complete or options.parts else []
+    if target := options.write or (servers.ROOT / "docs/BENCHMARKS.md" if is_complete else None):
         command = "make bench" if len(sys.argv) == 1 else f"python -m bench {shlex.join(sys.argv[1:])}"
         target.write_text(report.document(results, more, timed, chosen, command))
         print(f"\nwritten: {target}")
-    lost = any(one.tally.lost for result in results for one in result.measured.get("ours", []))
+    lost = any(one.result.lost for result in results for one in result.measured.get("ours", []))
     return 1 if lost or any(result.failed for result in results) else 0
 
 

@@ -1,4 +1,4 @@
-"""The backend that our server is measured with: blocking code, as a user of the package would write it."""
+"""Backends of the benchmarks: blocking functions, like those of a user of the package."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from bench.workload import ANSWER
 
 
 def answer(message: str) -> str:
-    """Take as many seconds as the message says, then give the text of 500 characters."""
+    """Return the answer of 500 characters after the number of seconds in the message."""
     time.sleep(float(message))
     return ANSWER
 
 
 def either(message: str) -> str:
-    """Do the same; or what a message says that begins with a verb: ``spin 3`` computes in Python for so many seconds,
-    and ``gather 20 /tmp/x`` waits until so many have come, who meet in a folder."""
+    """Execute the verb of the message, or answer like ``answer``.
+
+    ``spin 3`` computes in Python for 3 s; ``gather 20 /tmp/x`` waits until 20 processes have created a file there.
+    """
     match message.split():
         case ["spin", seconds]:
             until = time.monotonic() + float(seconds)
@@ -25,10 +27,10 @@ def either(message: str) -> str:
                 sum(range(1000))
             return "Computed."
         case ["gather", count, folder]:
-            place = Path(folder)
-            (place / str(os.getpid())).touch()
-            while sum(1 for _ in place.iterdir()) < int(count):
-                time.sleep(0.5)  # hundreds look, and leave the processors to those who are still to come
+            directory = Path(folder)
+            (directory / str(os.getpid())).touch()
+            while sum(1 for _ in directory.iterdir()) < int(count):
+                time.sleep(0.5)  # a long interval, because hundreds of processes poll while others start
             return "Gathered."
         case _:
             return answer(message)

@@ -1,8 +1,8 @@
-"""A client that asks ``/api/chat`` at an even rate, and counts the answers.
+"""Client that calls ``/api/chat`` at a constant rate and counts the responses.
 
-Run as ``python -m bench.chats PORT RATE SECONDS``; it writes one line of JSON, an ``Answered``. Connections are kept,
-and more are made when all of them wait. It does as little as it can: where two cores are one, what it takes is taken
-from the server.
+Run as ``python -m bench.chats PORT RATE SECONDS``; it prints a ``ChatResult`` as one line of JSON. Connections are
+persistent, and a new one is opened when all are busy. The client does little work, because on hyper-threads it competes
+with the server.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import msgspec
 from bench.workload import request_body, tokens
 
 _BODY = request_body(0)
-_PATIENCE = 60.0  # seconds that the last answers may take
+_TIMEOUT = 60.0  # seconds, for the last responses
 
 
-class Answered(msgspec.Struct, frozen=True):
-    """Hold what came back.
+class ChatResult(msgspec.Struct, frozen=True):
+    """Result of the calls.
 
     Attributes:
-        answered: how many requests were answered with 200.
-        refused: how many were not.
-        seconds: how long each took.
+        answered: the responses with status 200.
+        refused: the other responses.
+        seconds: the duration of each call.
     """
 
     answered: int
@@ -36,12 +36,14 @@ class Answered(msgspec.Struct, frozen=True):
 
 
 class _Connection(asyncio.Protocol):
-    """Ask once more whenever the last answer is there."""
+    """Persistent connection with one request at a time."""
 
     def __init__(self, on_answer: Callable[[_Connection, float, bool], None]) -> None:
         self._on_answer = on_answer
         self._transport: asyncio.WriteTransport | None = None
-        self._request, self._read, self._asked_at = b"", b"", 0.0
+        self._request = b""
+        self._received = b""
+        self._asked_at = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)
@@ -49,15 +51,16 @@ class _Connection(asyncio.Protocol):
         transport.write(self._request)
 
     def ask(self, request: bytes) -> None:
-        self._request, self._asked_at = request, time.monotonic()
+        self._request = request
+        self._asked_at = time.monotonic()
         if self._transport is not None:
             self._transport.write(request)
 
     def data_received(self, data: bytes) -> None:
-        self._read += data
-        head, is_whole, body = self._read.partition(b"\r\n\r\n")
+        self._received += data
+        head, is_whole, body = self._received.partition(b"\r\n\r\n")
         if is_whole and len(body) >= int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0]):
-            self._read = b""
+            self._received = b""
             self._answered(head.lower().startswith(b"http/1.1 200"))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -66,15 +69,19 @@ class _Connection(asyncio.Protocol):
             self._answered(False)
 
     def _answered(self, is_good: bool) -> None:
-        asked_at, self._asked_at = self._asked_at, 0.0
+        asked_at = self._asked_at
+        self._asked_at = 0.0
         self._on_answer(self, asked_at, is_good)
 
 
 class _Client:
     def __init__(self, port: int) -> None:
-        self._port, self._idle = port, list[_Connection]()
+        self._port = port
+        self._idle: list[_Connection] = []
         self._requests = itertools.cycle([_request(token) for token in tokens()])
-        self.answered = self.refused = self.asked = 0
+        self.answered = 0
+        self.refused = 0
+        self.asked = 0
         self.seconds: list[float] = []
 
     async def ask(self) -> None:
@@ -102,17 +109,17 @@ def _request(token: str) -> bytes:
     return head.encode() + _BODY
 
 
-async def _main(port: int, rate: float, seconds: float) -> Answered:
+async def _main(port: int, rate: float, seconds: float) -> ChatResult:
     client = _Client(port)
     began = time.monotonic()
     for number in range(round(rate * seconds)):
         if (early := began + number / rate - time.monotonic()) > 0:
             await asyncio.sleep(early)
         await client.ask()
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _TIMEOUT
     while client.answered + client.refused < client.asked and time.monotonic() < until:
-        await asyncio.sleep(0.05)  # between two looks
-    return Answered(client.answered, client.refused, client.seconds)
+        await asyncio.sleep(0.05)
+    return ChatResult(client.answered, client.refused, client.seconds)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The client: one process, one epoll loop, that only stamps what arrives; it is read afterwards.
+"""Load generator: one process with an epoll loop that only records reads; they are parsed afterwards.
 
-Run as ``python -m bench.client PORT SCENARIO`` (JSON). It writes lines: ``plateau`` when all are waiting,
-``ended`` when the last stream is, then one line of JSON, a ``Tally``.
+Run as ``python -m bench.client PORT SCENARIO`` (JSON). It prints ``plateau`` when all streams are waiting, ``ended``
+after the last stream, and then a ``LoadResult`` as one line of JSON.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import NamedTuple
 
 import msgspec
 
-from bench.results import Tally, tally
+from bench.results import LoadResult, evaluate
 from bench.transcript import Transcript
 from bench.workload import PATH, Scenario, request_body, tokens
 
-SPARE = 120.0
-"""Seconds that a stream may take longer than it should before it counts as lost."""
+STREAM_TIMEOUT = 120.0
+"""Seconds beyond its planned duration after which a stream counts as lost."""
 
-BUFFER = 64 * 1024
+READ_BYTES = 64 * 1024
 
 
 class Stream:
-    """Hold one connection and what came over it, each read with its moment."""
+    """Connection of one stream, with each read and its time."""
 
     __slots__ = ("asked", "reads", "request", "sock", "tail", "why")
 
@@ -41,7 +41,7 @@ class Stream:
         self.why = ""
 
     def open(self, port: int, poller: select.epoll, streams: dict[int, Stream]) -> None:
-        """Connect and send the request, or leave that to the loop if the connection takes its time."""
+        """Connect and send the request; the loop completes a connection that is not established at once."""
         self.asked = time.perf_counter()
         sock = self.sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -56,7 +56,7 @@ class Stream:
             raise OSError(status, os.strerror(status))
 
     def close(self, poller: select.epoll, streams: dict[int, Stream]) -> None:
-        """Be done with this stream."""
+        """Close the connection."""
         if self.sock is not None:
             del streams[self.sock.fileno()]
             self.sock.close()
@@ -74,9 +74,9 @@ def _requests(port: int, scenario: Scenario) -> list[bytes]:
 
 
 def _receive(stream: Stream, sock: socket.socket) -> bool:
-    """Take what is there; tell whether that was the end."""
+    """Read the available data; return whether the response has ended."""
     try:
-        data = sock.recv(BUFFER)
+        data = sock.recv(READ_BYTES)
     except BlockingIOError:
         return False
     except OSError as broken:
@@ -85,13 +85,13 @@ def _receive(stream: Stream, sock: socket.socket) -> bool:
     if not data:
         return True
     stream.reads.append((time.perf_counter(), data))
-    # The last chunk of the body says the end; it may come in two parts.
+    # The last chunk of the body marks the end; it may arrive in two reads.
     stream.tail = data[-5:] if len(data) >= 5 else (stream.tail + data)[-5:]
     return stream.tail == b"0\r\n\r\n"
 
 
 class Load(NamedTuple):
-    """Hold every stream, the moment when all should be waiting, and the CPU seconds of the client."""
+    """All streams, the time when all should be waiting, and the CPU seconds of the client."""
 
     streams: list[Stream]
     plateau: float | None
@@ -99,19 +99,20 @@ class Load(NamedTuple):
 
 
 def load(port: int, scenario: Scenario) -> Load:
-    """Put the load on the server."""
+    """Run a scenario against the server."""
     requests = _requests(port, scenario)
     todo = [Stream(requests[n % len(requests)]) for n in range(scenario.streams)]
     streams: dict[int, Stream] = {}
     poller = select.epoll()
     gap = 1 / scenario.rate if scenario.rate else 0.0
     gc.collect()
-    gc.disable()  # its pauses would be taken for the server's
+    gc.disable()  # its pauses would be attributed to the server
 
-    cpu, begun = time.process_time(), time.perf_counter()
+    cpu = time.process_time()
+    begun = time.perf_counter()
     plateau = begun + scenario.plateau if scenario.has_plateau else None
     announced = plateau is None
-    until = begun + scenario.arriving + scenario.seconds + SPARE
+    until = begun + scenario.arriving + scenario.seconds + STREAM_TIMEOUT
     opened = 0
     while opened < len(todo) or streams:
         now = time.perf_counter()
@@ -119,7 +120,8 @@ def load(port: int, scenario: Scenario) -> Load:
             todo[opened].open(port, poller, streams)
             opened += 1
         if not announced and plateau is not None and now >= plateau:
-            announced, plateau = True, now
+            announced = True
+            plateau = now
             print("plateau", flush=True)
         if now >= until:
             break
@@ -141,22 +143,23 @@ def load(port: int, scenario: Scenario) -> Load:
     cpu = time.process_time() - cpu
     gc.enable()
     for stream in list(streams.values()):
-        stream.why = f"no end within {SPARE:.0f} s of the time it should take"
+        stream.why = f"no end within {STREAM_TIMEOUT:.0f} s after the planned time"
         stream.close(poller, streams)
     return Load(todo, plateau, cpu)
 
 
-def measure(port: int, scenario: Scenario) -> Tally:
-    """Put the load on the server, and count what came of it."""
+def measure(port: int, scenario: Scenario) -> LoadResult:
+    """Run a scenario and evaluate its streams."""
     streams, plateau, cpu = load(port, scenario)
     print("ended", flush=True)
     transcripts = [Transcript(stream.asked, stream.reads, stream.why) for stream in streams]
-    return tally(transcripts, scenario, plateau, cpu)
+    return evaluate(transcripts, scenario, plateau, cpu)
 
 
 def main() -> None:
-    """Read the command line, measure, write the result."""
-    port, scenario = int(sys.argv[1]), msgspec.json.decode(sys.argv[2], type=Scenario)
+    """Run the scenario of the command line and print its result."""
+    port = int(sys.argv[1])
+    scenario = msgspec.json.decode(sys.argv[2], type=Scenario)
     print(msgspec.json.encode(measure(port, scenario)).decode(), flush=True)
 
 

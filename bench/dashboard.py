@@ -1,6 +1,6 @@
-"""``python -m bench.dashboard``: how long the pages of the dashboard take over a large log in SQLite, and why.
+"""Response times of the dashboard API with a large log in SQLite, and its query plans: ``python -m bench.dashboard``.
 
-Each is asked for twenty times over HTTP. ``first`` is the first of them, with nothing remembered.
+Each page is requested twenty times over HTTP; ``first`` is the first request, without caches.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from persona_stream.db.statistics import TimeSeries
 from tests.db.factories import MONTH, fill
 from tests.server_process import SECRET, ServerProcess, token
 
-_TIMES = 20
+_REQUEST_COUNT = 20
 _GOAL_MS = 200.0
 _DAY = 86_400.0
 
 
 def _pages(now: float) -> Sequence[tuple[str, str, RunFilters | None]]:
-    """Name the pages: what they are, their address, and of a list the filters."""
+    """Return the name and path of each page, and the filters of lists."""
     listed = {
         "list": RunFilters(),
         "list: failed": RunFilters(statuses=FAILED),
@@ -44,8 +44,8 @@ def _pages(now: float) -> Sequence[tuple[str, str, RunFilters | None]]:
         "list: a model": RunFilters(model="gpt-4o"),
         "list: slow": RunFilters(slow=60.0),
         "list: a day of last week": RunFilters(since=now - 8 * _DAY, until=now - 7 * _DAY),
-        "list: search, found at once": RunFilters(search="Ethereum"),
-        "list: search, found nowhere": RunFilters(search="nothing is like this"),
+        "list: search with matches": RunFilters(search="Ethereum"),
+        "list: search without matches": RunFilters(search="nothing is like this"),
     }
     stats = {f"charts: {days} d": f"stats?since={now - days * _DAY}" for days in (1, 7, 30)}
     return [
@@ -68,7 +68,7 @@ def _measure(server: ServerProcess, path: str) -> tuple[float, float]:
     headers = {"Authorization": f"Bearer {token('bench', scope='admin')}"}
     with requests.Session() as session:
         session.get(f"{server.url}/healthz", timeout=60)
-        for _ in range(_TIMES):
+        for _ in range(_REQUEST_COUNT):
             began = time.perf_counter()
             answer = session.get(f"{server.url}/dashboard/api/{path}", headers=headers, timeout=60)
             took.append(1000 * (time.perf_counter() - began))
@@ -85,7 +85,7 @@ def _plans(connection: Connection, filters: RunFilters) -> Iterator[str]:
 
 
 def _all_plans(connection: Connection, now: float) -> Iterator[str]:
-    """Tell how SQLite goes about every statement of the other pages."""
+    """Yield the query plans of all statements of the other pages."""
     seen: dict[str, None] = {}
 
     def note(_: object, cursor: object, statement: str, parameters: object, *more: object) -> None:
@@ -109,17 +109,17 @@ def _all_plans(connection: Connection, now: float) -> Iterator[str]:
 
 
 def main() -> None:
-    """Make the log, measure, and print."""
+    """Create the log, measure the pages and print the results."""
     parser = argparse.ArgumentParser(prog="python -m bench.dashboard", description=__doc__)
-    parser.add_argument("--runs", type=int, default=100_000, help="how many the log has (100000)")
-    parser.add_argument("--file", type=Path, help="a log that is there already, or is kept for the next time")
+    parser.add_argument("--runs", type=int, default=100_000, help="runs in the log (100000)")
+    parser.add_argument("--file", type=Path, help="database file to create or reuse")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         file = (asked.file or Path(folder) / "log.sqlite").resolve()
         url = f"sqlite:///{file}"
-        is_there = file.exists()  # the engine makes an empty one
+        exists = file.exists()  # the engine creates an empty file
         engine = open_engine(database_url(url, file.parent), 1)
-        if not is_there:
+        if not exists:
             print(f"Writing {asked.runs} runs ...", file=sys.stderr)
             fill(engine, asked.runs, time.time() - 600)
         with engine.connect() as connection:

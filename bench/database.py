@@ -1,4 +1,4 @@
-"""What it costs that conversations and a log are kept: streams with the store and without, and many quick answers."""
+"""Cost of the database: streams with and without it, and short calls at a high rate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from bench import procfs
-from bench.chats import Answered
+from bench.chats import ChatResult
 from bench.measurement import Measurement, measure
 from bench.metrics import METRICS, Metric
 from bench.report import verdict
@@ -22,53 +22,53 @@ from bench.servers import OURS, ROOT, Server, started
 from bench.workload import waiting
 
 SCENARIO: Final = waiting(4000, seconds=60.0, rate=200.0)
-"""So that a core can take them as they come, and all of them do wait at the same time: else it measures overload."""
-CPU_AIM: Final = 1.15
+"""One core can serve these arrivals, and all streams wait concurrently; otherwise it would measure overload."""
+CPU_GOAL: Final = 1.15
 RATE: Final = 300.0
 SECONDS: Final = 60.0
-MEMORY_AIM: Final = 1.1
+MEMORY_GOAL: Final = 1.1
 _MEBI: Final = 2**20
 
 
 class Quick(NamedTuple):
-    """A minute of quick answers: what the client got, what the database has, memory after a third and at the end."""
+    """Result of the short calls: responses, rows in the database, memory after a third of the time and at the end."""
 
-    answered: Answered
+    answered: ChatResult
     kept: int
     early_bytes: int
     late_bytes: int
 
 
-def _keeping(file: Path) -> Server:
+def _server_with_database(file: Path) -> Server:
     command = tuple(f"sqlite:///{file}" if part == "off" else part for part in OURS.command)
-    return OURS._replace(name="stored", title="with the store", command=command)
+    return OURS._replace(name="stored", title="with database", command=command)
 
 
 def _streams() -> Measurement:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        return measure(_keeping(Path(folder) / "log.sqlite"), SCENARIO)
+        return measure(_server_with_database(Path(folder) / "log.sqlite"), SCENARIO)
 
 
 def _quick() -> Quick:
     client_core, server_core = procfs.cores()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         file = Path(folder) / "log.sqlite"
-        # What is kept of ended runs for readers grows until it is full: here it is full in the first seconds.
-        server = _keeping(file)
+        # The memory for finished runs grows up to the retention, which is reached in the first seconds here.
+        server = _server_with_database(file)
         with started(server._replace(command=(*server.command, "--retention", "5s")), server_core) as running:
             command = [sys.executable, "-m", "bench.chats", str(running.port), f"{RATE:g}", f"{SECONDS:g}"]
             client = subprocess.Popen(
                 ["taskset", "-c", str(client_core), *command], cwd=ROOT, stdout=subprocess.PIPE, text=True
             )
-            time.sleep(SECONDS / 3)  # what is measured is from then on
+            time.sleep(SECONDS / 3)  # the warm-up
             early = procfs.resident_bytes(running.pid)
-            told, _ = client.communicate()
+            output, _ = client.communicate()
             late = procfs.resident_bytes(running.pid)
         with sqlite3.connect(file) as connection:
             (kept,) = connection.execute(
                 "SELECT count(*) FROM runs WHERE status = 'complete' AND readers = 1"
             ).fetchone()
-        return Quick(msgspec.json.decode(told, type=Answered), kept, early, late)
+        return Quick(msgspec.json.decode(output, type=ChatResult), kept, early, late)
 
 
 def _row(metric: Metric, without: list[Measurement], stored: list[Measurement]) -> str | None:
@@ -80,43 +80,47 @@ def _row(metric: Metric, without: list[Measurement], stored: list[Measurement]) 
 
 
 def section(rounds: int) -> list[str]:
-    """Measure, and write the section of the report."""
-    without, stored = [], []
+    """Run the benchmark and return its section of the report."""
+    without = []
+    stored = []
     for _ in range(rounds):
         without.append(measure(OURS, SCENARIO))
         stored.append(_streams())
-        print(f"  without {without[-1].cpu:.2f} s, with the store {stored[-1].cpu:.2f} s", flush=True)
+        print(f"  without {without[-1].cpu:.2f} s, with database {stored[-1].cpu:.2f} s", flush=True)
     quick = _quick()
     asked = round(RATE * SECONDS)
     ratio = median(one.cpu for one in stored) / median(one.cpu for one in without)
-    lost = sum(one.tally.lost for one in (*without, *stored))
-    growth, early, late = quick.late_bytes / quick.early_bytes, quick.early_bytes / _MEBI, quick.late_bytes / _MEBI
+    lost = sum(one.result.lost for one in (*without, *stored))
+    growth = quick.late_bytes / quick.early_bytes
+    early = quick.early_bytes / _MEBI
+    late = quick.late_bytes / _MEBI
     answered = quick.answered.answered
     slowest = quantiles(quick.answered.seconds, n=100)[98]
     print(
-        f"  {RATE:g} a second: {quick.answered.answered} answered, {quick.kept} kept, memory {growth:.2f} ×", flush=True
+        f"  {RATE:g} per second: {quick.answered.answered} answered, {quick.kept} stored, memory {growth:.2f} ×",
+        flush=True,
     )
     return [
         "",
-        "## With the store",
+        "## With a database",
         "",
-        f"{SCENARIO.load} Once with `database_url` off, and once with SQLite, which keeps a row, the texts and the "
-        "conversation of each.",
+        f"{SCENARIO.load} Once with `database_url` off, and once with SQLite, which stores a row, the texts and the "
+        "conversation of each run.",
         "",
-        f"- {verdict(lost == 0)}: none lost ({lost})",
-        f"- {verdict(ratio <= CPU_AIM)}: CPU at most {CPU_AIM:g} × that without: {ratio:.2f} ×",
+        f"- {verdict(lost == 0)}: no streams lost ({lost})",
+        f"- {verdict(ratio <= CPU_GOAL)}: CPU at most {CPU_GOAL:g} × that without a database: {ratio:.2f} ×",
         "",
-        f"| median of {rounds} rounds | without | with the store | ratio |",
+        f"| median of {rounds} rounds | without database | with database | ratio |",
         "|---|---:|---:|---:|",
         *(row for metric in METRICS if (row := _row(metric, without, stored))),
         "",
-        f"Then {RATE:g} calls of `/api/chat` a second for {SECONDS:g} s, whose backend answers at once:",
+        f"Then {RATE:g} calls of `/api/chat` per second for {SECONDS:g} s, with a backend that answers at once:",
         "",
-        f"- {verdict(answered == quick.kept == asked)}: nothing lost: of {asked:,} calls "
-        f"{answered:,} were answered, and {quick.kept:,} are in the database with their reader",
-        f"- {verdict(growth <= MEMORY_AIM)}: memory flat (at most {MEMORY_AIM:g} ×): {early:.0f} MiB after a third of "
-        f"the time, {late:.0f} MiB at the end",
-        f"- an answer took {1000 * median(quick.answered.seconds):.0f} ms at the median, {1000 * slowest:.0f} at p99",
+        f"- {verdict(answered == quick.kept == asked)}: no calls lost: of {asked:,} calls "
+        f"{answered:,} were answered, and {quick.kept:,} are stored with their delivery",
+        f"- {verdict(growth <= MEMORY_GOAL)}: constant memory (at most {MEMORY_GOAL:g} ×): {early:.0f} MiB after a "
+        f"third of the time, {late:.0f} MiB at the end",
+        f"- latency of an answer: {1000 * median(quick.answered.seconds):.0f} ms (p50), {1000 * slowest:.0f} ms (p99)",
     ]
 
 

@@ -1,8 +1,8 @@
-"""A client of OpenAI's wire that tells how late each token is.
+"""OpenAI client that measures the latency of each token.
 
-Run as ``python -m bench.listener PORT STREAMS``; it writes one line of JSON, a ``Heard``. The streams begin one after
-the other, ``ARRIVALS`` a second. Whatever arrives is only stamped, and read when all is over: a listener that is busy
-would call tokens late that have long arrived.
+Run as ``python -m bench.listener PORT STREAMS``; it prints ``TokenLatencies`` as one line of JSON. ``ARRIVAL_RATE``
+streams start per second. Reads are only recorded, and parsed at the end, because a busy client would report tokens late
+that have arrived long before.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import msgspec
 from bench.provider import RATE, TOKENS, WIDTH, now
 from bench.workload import tokens
 
-ARRIVALS = 10.0  # a second
-PATIENCE = 60.0
+ARRIVAL_RATE = 10.0  # per second
+TIMEOUT = 60.0  # seconds, beyond the planned duration
 _BODY = b'{"model":"m","stream":true,"messages":[{"role":"user","content":"Hi"}]}'
 
 
-class Heard(msgspec.Struct, frozen=True):
-    """Hold what was heard, in milliseconds.
+class TokenLatencies(msgspec.Struct, frozen=True):
+    """Latencies in milliseconds.
 
     Attributes:
-        first: from the request to the first token, one for each stream that was whole.
-        late: from when a token was sent to when it was heard, one for each token.
-        lost: how many streams were not whole.
-        cpu: the CPU seconds that this took.
-        seconds: and how long it took.
+        first: the time from the request to the first token, for each complete stream.
+        late: the time from sending to receiving, for each token.
+        lost: the number of incomplete streams.
+        cpu: the CPU seconds of the client.
+        seconds: the duration of the measurement.
     """
 
     first: list[float]
@@ -40,8 +40,8 @@ class Heard(msgspec.Struct, frozen=True):
     seconds: float
 
 
-class _Listening(asyncio.Protocol):
-    """Ask, and stamp what arrives."""
+class _Connection(asyncio.Protocol):
+    """Connection that records its reads."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -70,43 +70,48 @@ class _Listening(asyncio.Protocol):
 
 async def _listen(port: int, token: str, wait: float) -> tuple[int, list[tuple[int, bytes]]]:
     await asyncio.sleep(wait)
-    listening = _Listening(token)
-    await asyncio.get_running_loop().create_connection(lambda: listening, "127.0.0.1", port)
-    await listening.ended
-    return listening.asked, listening.reads
+    connection = _Connection(token)
+    await asyncio.get_running_loop().create_connection(lambda: connection, "127.0.0.1", port)
+    await connection.ended
+    return connection.asked, connection.reads
 
 
 def lateness(asked: int, reads: list[tuple[int, bytes]]) -> tuple[float, list[float]]:
-    """Give when the first token was heard, and how late each was.
+    """Return the latency of the first token since the request, and of each token since it was sent.
 
-    A token is heard when its digits are; the space behind it only keeps it from the next one.
+    A token is received with its digits; the space after it only separates it from the next one.
     """
-    first, late, said, rest = 0.0, [], "", b""
+    first = 0.0
+    late: list[float] = []
+    text = ""
+    rest = b""
     for at, data in reads:
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             if line.startswith(b'data: {"id"'):
-                said += json.loads(line[6:])["choices"][0]["delta"].get("content", "")
-        while len(said) >= (len(late) + 1) * (WIDTH + 1) - 1:
+                text += json.loads(line[6:])["choices"][0]["delta"].get("content", "")
+        while len(text) >= (len(late) + 1) * (WIDTH + 1) - 1:
             begins = len(late) * (WIDTH + 1)
-            late.append((at - int(said[begins : begins + WIDTH])) / 1000)
+            late.append((at - int(text[begins : begins + WIDTH])) / 1000)
             first = first or (at - asked) / 1000
     return first, late
 
 
-async def main(port: int, streams: int) -> Heard:
-    """Ask, and listen to the end."""
+async def main(port: int, streams: int) -> TokenLatencies:
+    """Read so many streams and return their latencies."""
     names = tokens()
-    began, cpu = now(), time.process_time()
-    asked = [_listen(port, names[number % len(names)], number / ARRIVALS) for number in range(streams)]
-    ended = await asyncio.wait_for(asyncio.gather(*asked), PATIENCE + TOKENS / RATE)
-    cpu, seconds = time.process_time() - cpu, (now() - began) / 1e6
-    heard = [lateness(*one) for one in ended]
-    whole = [one for one in heard if len(one[1]) == TOKENS]
-    first, late = [first for first, _ in whole], [each for _, late in whole for each in late]
-    return Heard(first, late, streams - len(whole), cpu, seconds)
+    began = now()
+    cpu = time.process_time()
+    tasks = [_listen(port, names[number % len(names)], number / ARRIVAL_RATE) for number in range(streams)]
+    ended = await asyncio.wait_for(asyncio.gather(*tasks), TIMEOUT + TOKENS / RATE)
+    cpu = time.process_time() - cpu
+    seconds = (now() - began) / 1e6
+    latencies = [lateness(*one) for one in ended]
+    whole = [one for one in latencies if len(one[1]) == TOKENS]
+    first = [first for first, _ in whole]
+    late = [each for _, late in whole for each in late]
+    return TokenLatencies(first, late, streams - len(whole), cpu, seconds)
 
 
 if __name__ == "__main__":
-    heard = asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
-    print(msgspec.json.encode(heard).decode())
+    print(msgspec.json.encode(asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))).decode())

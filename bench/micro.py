@@ -1,6 +1,6 @@
-"""Cost of single parts: an event projected and encoded, an answer chunked.
+"""Microbenchmarks: projection and encoding of events, and chunking.
 
-Run as ``python -m bench.micro``; it writes one line of JSON. Nothing is served.
+Run as ``python -m bench.micro``; it prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from bench.sections import Part
+from bench.sections import MicroBenchmark
 from bench.workload import ANSWER, DEADLINE, RESUME_FOR
 from persona_stream.chunking.registry import get_chunker
 from persona_stream.core.events import Wait
@@ -23,8 +23,8 @@ from persona_stream.protocols.native.protocol import NATIVE
 from persona_stream.protocols.registry import PROTOCOLS
 
 REPEATS: Final = 15
-AT_LEAST: Final = 0.02
-"""Seconds that one of the repeats takes, so that the clock's steps do not count."""
+MIN_REPEAT_TIME: Final = 0.02
+"""Minimum seconds of a repetition, so that the resolution of the clock does not matter."""
 
 PROSE: Final = (
     "An answer is read as it grows, so it is cut where a reader would pause. Numbers such as 3.14 or 1,000 stay "
@@ -42,10 +42,10 @@ _ACCEPTED: Final = Accepted(
 
 
 def _best(work: Callable[[], object]) -> float:
-    """Return the microseconds of the fastest of several repeats: the others were disturbed."""
+    """Return the microseconds of the fastest of several repetitions, which is the least disturbed one."""
     times = 1
     spent = 0.0
-    while spent < AT_LEAST:
+    while spent < MIN_REPEAT_TIME:
         times *= 2
         spent = _seconds(work, times)
     return min(_seconds(work, times) for _ in range(REPEATS)) / times * 1e6
@@ -62,14 +62,14 @@ _OPTIONS: Final = EncoderOptions(style=SMART, locale="zh", events_url=f"/api/run
 
 
 def _project() -> tuple[Callable[[], int], int]:
-    """Return the work of projecting and encoding a whole run for one subscriber, and its number of events."""
+    """Return a function that projects and encodes a complete run for one subscriber, and its number of events."""
     journal = [Entry(0.0, _ACCEPTED), Entry(0.0, Started()), Entry(10.0, Answered(ANSWER))]
     options = SubscriptionOptions(SMART, get_chunker("characters"), "zh")
     encoder = NATIVE.encoder(journal, _OPTIONS)
 
     def work() -> int:
         count = 0
-        # Everything is overdue: nothing waits, so that only the work is timed.
+        # All events are overdue, so that no waiting is measured.
         for step in StreamProjection(journal, options, lambda: 1000.0):
             if not isinstance(step, Wait):
                 for message in encoder.encode(step):
@@ -80,7 +80,7 @@ def _project() -> tuple[Callable[[], int], int]:
 
 
 def _encode_deltas(protocol: WireProtocol) -> tuple[Callable[[], int], int]:
-    """Return the work of encoding an answer in deltas, and the number of deltas."""
+    """Return a function that encodes an answer of deltas, and their number."""
     deltas = [Entry(0.0, TextDelta(word + " ")) for word in ANSWER.split()]
     journal = [Entry(0.0, _ACCEPTED), Entry(0.0, Started()), *deltas, Entry(10.0, Answered(""))]
     options = SubscriptionOptions(SMART, get_chunker("words"), "zh")
@@ -99,21 +99,21 @@ def _encode_deltas(protocol: WireProtocol) -> tuple[Callable[[], int], int]:
 
 
 def _chunk(name: str) -> Callable[[], int]:
-    """Return the work of chunking the text."""
+    """Return a function that chunks the text."""
     chunk = get_chunker(name)
     return lambda: len(list(chunk(TEXT)))
 
 
-def run() -> list[Part]:
-    """Measure every part."""
+def run() -> list[MicroBenchmark]:
+    """Run all microbenchmarks."""
     work, events = _project()
-    parts = [Part("one event projected and encoded by the native protocol", _best(work) / events)]
+    found = [MicroBenchmark("one event, projected and encoded in the native protocol", _best(work) / events)]
     for name, protocol in PROTOCOLS.items():
         work, deltas = _encode_deltas(protocol)
-        parts.append(Part(f"one delta encoded by the protocol {name}", _best(work) / deltas))
+        found.append(MicroBenchmark(f"one delta, encoded in the protocol {name}", _best(work) / deltas))
     for name in ("characters", "words", "sentences"):
-        parts.append(Part(f"{len(TEXT)} characters chunked by {name}", _best(_chunk(name))))
-    return parts
+        found.append(MicroBenchmark(f"{len(TEXT)} characters, chunked by {name}", _best(_chunk(name))))
+    return found
 
 
 if __name__ == "__main__":

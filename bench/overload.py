@@ -1,5 +1,7 @@
-"""What happens when three times as many come as there are places for: who is let in is served as ever, and the others
-are told at once that they wait, or that they have to come again."""
+"""Overload: three times the arrivals that the slots can serve.
+
+Admitted streams must be served as usual, the others queued or rejected at once.
+"""
 
 from __future__ import annotations
 
@@ -10,87 +12,88 @@ from typing import Final
 import msgspec
 
 from bench import procfs
-from bench.load import Crowd
+from bench.load import OverloadResult
 from bench.report import verdict
 from bench.servers import OURS, ROOT, ConfigurationError, started
 from bench.workload import Scenario, burst
 
-PLACES: Final = 200
+SLOTS: Final = 200
 QUEUE: Final = 200
 SECONDS: Final = 10.0
-"""How long a backend takes: with 200 places, 20 a second are what the server can run."""
-TIMES: Final = 3.0
-ARRIVING: Final = 30.0
-PROGRESS_AIM: Final = 0.5
-TOLD_AIM: Final = 0.1
+"""Seconds that the backend takes: with 200 slots the server can start 20 runs per second."""
+OVERLOAD_FACTOR: Final = 3.0
+ARRIVAL_TIME: Final = 30.0
+JITTER_GOAL: Final = 0.5
+RESPONSE_GOAL: Final = 0.1
 
 
 def _scenario() -> Scenario:
-    rate = TIMES * PLACES / SECONDS
-    return Scenario(name="overload", streams=round(rate * ARRIVING), rate=rate, seconds=SECONDS)
+    rate = OVERLOAD_FACTOR * SLOTS / SECONDS
+    return Scenario(name="overload", streams=round(rate * ARRIVAL_TIME), rate=rate, seconds=SECONDS)
 
 
-def measure() -> tuple[Crowd, float]:
-    """Have the crowd come; give what became of it, and the CPU seconds of the server.
+def measure() -> tuple[OverloadResult, float]:
+    """Return the result of an overload, and the CPU seconds of the server.
 
     Raises:
-        ConfigurationError: the server did not start, or did not live through it.
+        ConfigurationError: the server did not start, or did not recover from the overload.
     """
     client_core, server_core = procfs.cores()
-    bounds = ("--max-runs", str(PLACES), "--max-queue", str(QUEUE), "--max-runs-per-user", str(PLACES + QUEUE))
-    server = OURS._replace(name="overload", title="with bounds", command=(*OURS.command, *bounds))
+    limits = ("--max-runs", str(SLOTS), "--max-queue", str(QUEUE), "--max-runs-per-user", str(SLOTS + QUEUE))
+    server = OURS._replace(name="overload", title="with limits", command=(*OURS.command, *limits))
     with started(server, server_core) as running:
-        _come(running.port, burst(20), client_core)  # what is imported and made once is not what is measured
+        _load(running.port, burst(20), client_core)  # warm-up
         cpu = procfs.cpu_seconds(running.pid)
-        found = _come(running.port, _scenario(), client_core)
+        found = _load(running.port, _scenario(), client_core)
         cpu = procfs.cpu_seconds(running.pid) - cpu
-        after = _come(running.port, burst(20), client_core)
+        after = _load(running.port, burst(20), client_core)
     if after.whole != 20:
-        raise ConfigurationError(f"afterwards {after.whole} of 20 streams were whole: {after.wrong}")
+        raise ConfigurationError(f"after the overload, {after.whole} of 20 streams were complete: {after.errors}")
     return found, cpu
 
 
-def _come(port: int, scenario: Scenario, core: int) -> Crowd:
+def _load(port: int, scenario: Scenario, core: int) -> OverloadResult:
     command = [sys.executable, "-m", "bench.load", str(port), msgspec.json.encode(scenario).decode()]
     done = subprocess.run(["taskset", "-c", str(core), *command], cwd=ROOT, check=True, capture_output=True, text=True)
-    return msgspec.json.decode(done.stdout.splitlines()[-1], type=Crowd)
+    return msgspec.json.decode(done.stdout.splitlines()[-1], type=OverloadResult)
 
 
 def section(rounds: int) -> list[str]:
-    """Measure, and write the section of the report."""
-    crowds = []
+    """Run the benchmark and return its section of the report."""
+    results = []
     for _ in range(rounds):
-        crowd, cpu = measure()
-        crowds.append(crowd)
+        result, cpu = measure()
+        results.append(result)
         print(
-            f"  overload: {crowd.whole} whole, {crowd.queued} of them queued, {crowd.refused} refused,"
-            f" {crowd.lost} lost · cpu {cpu:.1f} s · p99: progress late by {1000 * crowd.late.p99:.0f} ms,"
-            f" told after {1000 * crowd.told.p99:.0f} ms, refused after {1000 * crowd.turned_away.p99:.0f} ms",
+            f"  overload: {result.whole} complete, {result.queued} of them queued, {result.refused} rejected,"
+            f" {result.lost} lost · cpu {cpu:.1f} s · p99: progress jitter {1000 * result.late.p99:.0f} ms,"
+            f" queued after {1000 * result.told.p99:.0f} ms, rejected after {1000 * result.turned_away.p99:.0f} ms",
             flush=True,
         )
-        for why, times in crowd.wrong.items():
+        for why, times in result.errors.items():
             print(f"    {times} x {why}")
-    lost = sum(crowd.lost for crowd in crowds)
-    late, told, away = (
-        max(spread.p99 for spread in spreads)
-        for spreads in zip(*((crowd.late, crowd.told, crowd.turned_away) for crowd in crowds), strict=True)
-    )
-    last = crowds[-1]
+    lost = sum(result.lost for result in results)
+    late = max(result.late.p99 for result in results)
+    queued = max(result.told.p99 for result in results)
+    rejected = max(result.turned_away.p99 for result in results)
+    last = results[-1]
     scenario = _scenario()
     return [
         "",
         "## Overload",
         "",
-        f"{scenario.load} There are {PLACES} places (`max_runs`), so {PLACES / SECONDS:g} a second can run, and "
-        f"{TIMES:g} times as many come; {QUEUE} may wait (`max_queue`). Of {scenario.streams:,}, {last.whole:,} were "
-        f"answered, {last.queued:,} of them after a wait, and {last.refused:,} were refused with 429. The worst of "
-        f"{rounds} rounds, at p99:",
+        f"{scenario.load} With {SLOTS} slots (`max_runs`) {SLOTS / SECONDS:g} per second can start, and "
+        f"{OVERLOAD_FACTOR:g} times as many arrive; {QUEUE} can be queued (`max_queue`). Of {scenario.streams:,} "
+        f"queries, {last.whole:,} were answered, {last.queued:,} of them after queueing, and {last.refused:,} were "
+        f"rejected with 429. The worst of {rounds} rounds, at p99:",
         "",
-        f"- {verdict(lost == 0)}: none lost ({lost})",
-        f"- {verdict(late <= PROGRESS_AIM)}: the progress of those who are let in comes within "
-        f"{1000 * PROGRESS_AIM:g} ms of its time: {1000 * late:.0f} ms",
-        f"- {verdict(told <= TOLD_AIM)}: who waits is told within {1000 * TOLD_AIM:g} ms: {1000 * told:.0f} ms",
-        f"- {verdict(away <= TOLD_AIM)}: who is refused is told within {1000 * TOLD_AIM:g} ms: {1000 * away:.0f} ms",
+        f"- {verdict(lost == 0)}: no streams lost ({lost})",
+        f"- {verdict(late <= JITTER_GOAL)}: progress jitter of admitted streams at most {1000 * JITTER_GOAL:g} ms: "
+        f"{1000 * late:.0f} ms",
+        f"- {verdict(queued <= RESPONSE_GOAL)}: first queue event within {1000 * RESPONSE_GOAL:g} ms: "
+        f"{1000 * queued:.0f} ms",
+        f"- {verdict(rejected <= RESPONSE_GOAL)}: rejection within {1000 * RESPONSE_GOAL:g} ms: "
+        f"{1000 * rejected:.0f} ms",
     ]
 
 

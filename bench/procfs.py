@@ -1,4 +1,4 @@
-"""What the kernel says about processes and the machine."""
+"""Resource usage of processes and properties of the machine, read from procfs."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 
 def _family(pid: int) -> Iterator[int]:
-    """Yield a process and its descendants that are alive."""
+    """Yield a process and its living descendants."""
     yield pid
     for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(FileNotFoundError):  # a thread that has ended meanwhile
+        with suppress(FileNotFoundError):  # the thread has ended
             for child in (task / "children").read_text().split():
                 yield from _family(int(child))
 
 
 def cpu_seconds(pid: int) -> float:
-    """Give the CPU seconds, user and system, of a process and its children, those that have ended too."""
+    """Return the CPU seconds, user and system, of a process and its children, including ended ones."""
     total = 0
     for member in _family(pid):
-        # The name in parentheses may hold spaces; utime is the 14th field, and three more follow it.
+        # The name in parentheses may contain spaces; utime is the 14th field, followed by three more times.
         fields = Path(f"/proc/{member}/stat").read_text().rpartition(")")[2].split()
         total += sum(map(int, fields[11:13] if member != pid else fields[11:15]))
     return total / _TICK
 
 
 def resident_bytes(pid: int) -> int:
-    """Give the resident memory of a process and its children."""
+    """Return the resident memory of a process and its children."""
     total = 0
     for member in _family(pid):
         for line in Path(f"/proc/{member}/smaps_rollup").read_text().splitlines():
@@ -43,7 +43,7 @@ def resident_bytes(pid: int) -> int:
 
 
 def busy_seconds() -> float:
-    """Give the seconds that the cores have been busy, with anything, since the machine started."""
+    """Return the busy seconds of all cores since the machine started."""
     user, nice, system, _idle, _iowait, irq, softirq, steal, *_ = map(
         int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     )
@@ -51,16 +51,16 @@ def busy_seconds() -> float:
 
 
 def raise_open_files() -> None:
-    """Raise the limit on open files to the hard limit, for this process and those that it starts."""
+    """Raise the limit on open files to the hard limit, for this process and its children."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def cores() -> tuple[int, int]:
-    """Choose the core of the client and the core of the server.
+    """Return the core of the client and the core of the server.
 
     Raises:
-        SystemExit: there are not two.
+        SystemExit: fewer than two cores are available.
     """
     allowed = sorted(os.sched_getaffinity(0))
     if len(allowed) < 2:
@@ -69,7 +69,7 @@ def cores() -> tuple[int, int]:
 
 
 def machine() -> str:
-    """Name the machine: processor, cores, memory, kernel."""
+    """Return a description of the machine: processor, cores, memory, kernel."""
     model = "unknown processor"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -80,10 +80,10 @@ def machine() -> str:
 
 
 def versions(python: str, packages: tuple[str, ...]) -> str:
-    """Name the versions of an environment's interpreter and of some of its packages."""
+    """Return the versions of an environment's interpreter and of some of its packages."""
     program = (
         "import platform, sys; from importlib.metadata import version\n"
         "print('CPython', platform.python_version(), *(f'· {name} {version(name)}' for name in sys.argv[1:]))"
     )
-    said = subprocess.run([python, "-c", program, *packages], check=True, capture_output=True, text=True)
-    return said.stdout.strip()
+    done = subprocess.run([python, "-c", program, *packages], check=True, capture_output=True, text=True)
+    return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""Where a server spends its time while it is under load: ``perf`` for C code, ``py-spy`` for Python's."""
+"""Sampling profiles of a server under load: ``perf`` for C code, ``py-spy`` for Python code."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from typing import Final
 
 from bench.servers import PEERS_PYTHON
 
-SHOWN: Final = 45
+MAX_LINES: Final = 45
 
 
 @contextmanager
 def profiled(pid: int, profiler: str | None) -> Iterator[None]:
-    """Sample a process meanwhile, and print where it was, most often first."""
+    """Sample a process during the block and print its most frequent locations."""
     if profiler is None:
         yield
         return
@@ -55,11 +55,11 @@ def _show_perf(samples: Path) -> None:
     command = ["perf", "report", "-i", str(samples), "--stdio", "--no-children", "-g", "none", "--percent-limit", "0.4"]
     report = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     lines = [line for line in report.splitlines() if line and not line.startswith("#")]
-    print("\n".join(lines[:SHOWN]))
+    print("\n".join(lines[:MAX_LINES]))
 
 
 def _show_py_spy(samples: Path) -> None:
-    """Print the functions by their own time, then by the time with what they call."""
+    """Print the functions by their own time, then by their cumulative time."""
     own: Counter[str] = Counter()
     whole: Counter[str] = Counter()
     for line in samples.read_text().splitlines():
@@ -71,5 +71,5 @@ def _show_py_spy(samples: Path) -> None:
     total = own.total() or 1
     for title, counter in (("own time", own), ("with callees", whole)):
         print(f"  {title}")
-        for frame, samples_of_it in counter.most_common(SHOWN):
+        for frame, samples_of_it in counter.most_common(MAX_LINES):
             print(f"  {100 * samples_of_it / total:5.1f} %  {frame}")

@@ -1,8 +1,8 @@
-"""A stand-in for a provider that streams: every token says when it was sent.
+"""Fake streaming provider whose tokens contain the time at which they were sent.
 
-Run as ``python -m bench.provider``; it writes its port, and serves until it is stopped. It speaks OpenAI's chat wire:
-after ``FIRST`` seconds it sends ``TOKENS`` tokens, ``RATE`` a second. A token is the moment, in microseconds of the
-machine's monotonic clock, in ``WIDTH`` digits, and a space.
+Run as ``python -m bench.provider``; it prints its port and serves until it is stopped. It implements the OpenAI chat
+protocol: after ``FIRST_DELAY`` seconds it sends ``TOKENS`` tokens, ``RATE`` per second. A token is the time in
+microseconds of the machine's monotonic clock in ``WIDTH`` digits, and a space.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import time
 from typing import Final
 
-FIRST: Final = 0.5
+FIRST_DELAY: Final = 0.5
 RATE: Final = 100.0
 TOKENS: Final = 1000
 WIDTH: Final = 15
@@ -24,7 +24,7 @@ _CHUNK: Final = (
 
 
 def now() -> int:
-    """Give the moment, the same in every process of this machine."""
+    """Return the time in microseconds; all processes of the machine share this clock."""
     return time.monotonic_ns() // 1000
 
 
@@ -33,34 +33,35 @@ def _framed(data: bytes) -> bytes:
 
 
 class _Connection(asyncio.Protocol):
-    """Answer one request after the other. Bare callbacks: streams and tasks would take this core half of its time."""
+    """Connection that serves one request after the other, with plain callbacks to save CPU time."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._asked = b""
+        self._received = b""
         self._begun = 0.0
-        self._said = 0
+        self._sent = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        self._asked += data
-        head, found, body = self._asked.partition(b"\r\n\r\n")
+        self._received += data
+        head, found, body = self._received.partition(b"\r\n\r\n")
         if found and len(body) >= _length(head):
-            self._asked = b""
+            self._received = b""
             self._transport.write(_HEAD)
-            self._begun, self._said = self._loop.time() + FIRST, 0
-            self._loop.call_at(self._begun, self._say)
+            self._begun = self._loop.time() + FIRST_DELAY
+            self._sent = 0
+            self._loop.call_at(self._begun, self._send)
 
-    def _say(self) -> None:
+    def _send(self) -> None:
         if self._transport.is_closing():
             return
-        if self._said < TOKENS:
+        if self._sent < TOKENS:
             self._transport.write(_framed(_CHUNK % (b'"content":"%0*d "' % (WIDTH, now()), b"null")))
-            self._said += 1
-            self._loop.call_at(self._begun + self._said / RATE, self._say)
+            self._sent += 1
+            self._loop.call_at(self._begun + self._sent / RATE, self._send)
         else:
             self._transport.write(_framed(_CHUNK % (b"", b'"stop"')) + _framed(b"data: [DONE]\n\n") + b"0\r\n\r\n")
 
@@ -70,7 +71,7 @@ def _length(head: bytes) -> int:
 
 
 async def main() -> None:
-    """Serve."""
+    """Serve until the process is stopped."""
     server = await asyncio.get_running_loop().create_server(_Connection, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()

@@ -1,4 +1,4 @@
-"""What it costs that a provider's stream goes through us: the same listener asks the provider, and asks us."""
+"""Cost of relaying a provider stream: the same client reads from the provider directly and through the server."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import Final, NamedTuple
 import msgspec
 
 from bench import procfs
-from bench.listener import ARRIVALS, Heard
+from bench.listener import ARRIVAL_RATE, TokenLatencies
 from bench.provider import RATE, TOKENS
 from bench.report import verdict
 from bench.servers import OURS, ROOT, Running, Server, started
 
 STREAMS: Final = 50
-FIRST_AIM: Final = 5.0
-"""Milliseconds that the first token may come later, at the median."""
-LATE_AIM: Final = 60.0
-"""Milliseconds that 99 % of the tokens may be late."""
+FIRST_TOKEN_GOAL: Final = 5.0
+"""Maximum additional milliseconds of the first token, at the median."""
+LATENCY_GOAL: Final = 60.0
+"""Maximum latency of 99 % of the tokens, in milliseconds."""
 
 
 @contextmanager
@@ -35,10 +35,10 @@ def _provider(core: int) -> Iterator[Running]:
             process.terminate()
 
 
-def _heard(port: int, core: int, streams: int = STREAMS) -> Heard:
+def _listen(port: int, core: int, streams: int = STREAMS) -> TokenLatencies:
     command = ["taskset", "-c", str(core), sys.executable, "-m", "bench.listener", str(port), str(streams)]
     done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    return msgspec.json.decode(done.stdout, type=Heard)
+    return msgspec.json.decode(done.stdout, type=TokenLatencies)
 
 
 def _relaying(port: int) -> Server:
@@ -47,39 +47,39 @@ def _relaying(port: int) -> Server:
     return OURS._replace(command=(*own, *flags, "--openai-stream", "on"))
 
 
-class Taken(NamedTuple):
-    """What one round found.
+class RelayRound(NamedTuple):
+    """Result of one round.
 
     Attributes:
-        direct: what was heard of the provider.
-        relayed: what was heard of us.
-        cpu: our CPU seconds for that.
-        busy: how busy the provider and the listener kept their core, without us and with us, from 0.0 to 1.0. Where
-            that is near 1.0, it is they that are late.
+        direct: the latencies of the provider.
+        relayed: the latencies through the server.
+        cpu: the CPU seconds of the server.
+        busy: the utilisation of the core of provider and client, directly and through the server, 0.0 to 1.0; near 1.0
+            their own delays dominate.
     """
 
-    direct: Heard
-    relayed: Heard
+    direct: TokenLatencies
+    relayed: TokenLatencies
     cpu: float
     busy: tuple[float, float]
 
 
-def _watched(port: int, core: int, provider: Running) -> tuple[Heard, float]:
-    """Listen, and tell how busy that keeps the core of both."""
+def _measure(port: int, core: int, provider: Running) -> tuple[TokenLatencies, float]:
+    """Return the latencies, and the utilisation of the core of provider and client."""
     before = procfs.cpu_seconds(provider.pid)
-    heard = _heard(port, core)
-    return heard, (heard.cpu + procfs.cpu_seconds(provider.pid) - before) / heard.seconds
+    latencies = _listen(port, core)
+    return latencies, (latencies.cpu + procfs.cpu_seconds(provider.pid) - before) / latencies.seconds
 
 
-def _one() -> Taken:
+def _one() -> RelayRound:
     client_core, server_core = procfs.cores()
     with _provider(client_core) as provider:
-        direct, busy = _watched(provider.port, client_core, provider)
+        direct, busy = _measure(provider.port, client_core, provider)
         with started(_relaying(provider.port), server_core) as running:
-            _heard(running.port, client_core, streams=2)  # what is imported or built once
+            _listen(running.port, client_core, streams=2)  # warm-up
             before = procfs.cpu_seconds(running.pid)
-            relayed, busy_too = _watched(running.port, client_core, provider)
-            return Taken(direct, relayed, procfs.cpu_seconds(running.pid) - before, (busy, busy_too))
+            relayed, relay_busy = _measure(running.port, client_core, provider)
+            return RelayRound(direct, relayed, procfs.cpu_seconds(running.pid) - before, (busy, relay_busy))
 
 
 def _p99(values: Sequence[float]) -> float:
@@ -87,50 +87,53 @@ def _p99(values: Sequence[float]) -> float:
 
 
 def _per_token(seconds: float) -> float:
-    """Give the microseconds of one token."""
+    """Return the microseconds per token."""
     return 1e6 * seconds / (STREAMS * TOKENS)
 
 
 def section(rounds: int) -> list[str]:
-    """Measure, and write the section of the report."""
-    taken = []
+    """Run the benchmark and return its section of the report."""
+    results = []
     for _ in range(rounds):
-        taken.append(_one())
-        direct, relayed, cpu, busy = taken[-1]
+        results.append(_one())
+        direct, relayed, cpu, busy = results[-1]
         print(
-            f"  first {median(direct.first):.1f} / {median(relayed.first):.1f} ms, late p99 {_p99(direct.late):.1f} /"
-            f" {_p99(relayed.late):.1f} ms, their core {busy[0]:.0%} / {busy[1]:.0%}, our CPU {_per_token(cpu):.0f} µs",
+            f"  first {median(direct.first):.1f} / {median(relayed.first):.1f} ms, p99 {_p99(direct.late):.1f} /"
+            f" {_p99(relayed.late):.1f} ms, client core {busy[0]:.0%} / {busy[1]:.0%}, CPU {_per_token(cpu):.0f} µs",
             flush=True,
         )
-    lost = sum(heard.lost for one in taken for heard in (one.direct, one.relayed))
+    lost = sum(latencies.lost for one in results for latencies in (one.direct, one.relayed))
     rows = {
-        "first token, median": [(median(one.direct.first), median(one.relayed.first)) for one in taken],
-        "first token, p99": [(_p99(one.direct.first), _p99(one.relayed.first)) for one in taken],
-        "a token is late by, median": [(median(one.direct.late), median(one.relayed.late)) for one in taken],
-        "a token is late by, p99": [(_p99(one.direct.late), _p99(one.relayed.late)) for one in taken],
+        "first token, median": [(median(one.direct.first), median(one.relayed.first)) for one in results],
+        "first token, p99": [(_p99(one.direct.first), _p99(one.relayed.first)) for one in results],
+        "token latency, median": [(median(one.direct.late), median(one.relayed.late)) for one in results],
+        "token latency, p99": [(_p99(one.direct.late), _p99(one.relayed.late)) for one in results],
     }
     medians = {name: [median(column) for column in zip(*pairs, strict=True)] for name, pairs in rows.items()}
-    first, late = medians["first token, median"], medians["a token is late by, p99"]
-    cpu = median(one.cpu for one in taken)
-    busy = [median(column) for column in zip(*(one.busy for one in taken), strict=True)]
+    first = medians["first token, median"]
+    late = medians["token latency, p99"]
+    cpu = median(one.cpu for one in results)
+    busy = [median(column) for column in zip(*(one.busy for one in results), strict=True)]
     return [
         "",
-        "## A provider's stream, through us",
+        "## Relaying a provider stream",
         "",
-        f"{STREAMS} clients, {ARRIVALS:g} of them a second, each with {TOKENS:,} tokens at {RATE:g} a second. Asked of "
-        "a stand-in provider directly, and of our `openai` backend that streams from it. Each token says when it was "
-        "sent. The provider and the clients share one core, and we have the other.",
+        f"{STREAMS} clients arrive at {ARRIVAL_RATE:g} per second and receive {TOKENS:,} tokens each at {RATE:g} per "
+        "second, from a fake provider directly, and through the `openai` backend that streams from it. Each token "
+        "contains the time at which it was sent. The provider and the clients share one core, the server has the "
+        "other.",
         "",
         f"- {verdict(lost == 0)}: no stream lost a token ({lost})",
-        f"- {verdict(first[1] - first[0] <= FIRST_AIM)}: the first token at most {FIRST_AIM:g} ms later at the "
-        f"median: {first[1] - first[0]:.1f} ms",
-        f"- {verdict(late[1] <= LATE_AIM)}: 99 % of the tokens at most {LATE_AIM:g} ms late: {late[1]:.1f} ms",
+        f"- {verdict(first[1] - first[0] <= FIRST_TOKEN_GOAL)}: first token at most {FIRST_TOKEN_GOAL:g} ms later at "
+        f"the median: {first[1] - first[0]:.1f} ms",
+        f"- {verdict(late[1] <= LATENCY_GOAL)}: latency of 99 % of the tokens at most {LATENCY_GOAL:g} ms: "
+        f"{late[1]:.1f} ms",
         "",
-        f"| median of {rounds} rounds | directly | through us |",
+        f"| median of {rounds} rounds | direct | through persona_stream |",
         "|---|---:|---:|",
         *(f"| {name} | {one:.1f} ms | {two:.1f} ms |" for name, (one, two) in medians.items()),
-        f"| provider and clients keep their core busy | {busy[0]:.0%} | {busy[1]:.0%} |",
-        f"| our CPU for a token | – | {_per_token(cpu):.0f} µs |",
+        f"| utilisation of the core of provider and clients | {busy[0]:.0%} | {busy[1]:.0%} |",
+        f"| CPU of persona_stream per token | – | {_per_token(cpu):.0f} µs |",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Time the parts of our server in a process of their own, on the server's core."""
+"""Microbenchmarks, run in a separate process on the server's core."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from bench import procfs
 from bench.servers import ROOT
 
 
-class Part(msgspec.Struct, frozen=True):
-    """Tell what one thing takes."""
+class MicroBenchmark(msgspec.Struct, frozen=True):
+    """Duration of one operation."""
 
     name: str
     microseconds: float
 
 
-class PartsError(Exception):
-    """Say why the parts could not be timed."""
+class MicroBenchmarkError(Exception):
+    """Failure of the microbenchmarks."""
 
 
-def measure() -> list[Part]:
-    """Time the parts.
+def measure() -> list[MicroBenchmark]:
+    """Run the microbenchmarks.
 
     Raises:
-        PartsError: ``bench.micro`` failed; with the last line of what it said.
+        MicroBenchmarkError: ``bench.micro`` failed; the text is the last line of its output.
     """
     _, core = procfs.cores()
     command = ["taskset", "-c", str(core), sys.executable, "-m", "bench.micro"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
-        raise PartsError(done.stderr.strip().rpartition("\n")[2])
-    return msgspec.json.decode(done.stdout, type=list[Part])
+        raise MicroBenchmarkError(done.stderr.strip().rpartition("\n")[2])
+    return msgspec.json.decode(done.stdout, type=list[MicroBenchmark])

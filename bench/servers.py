@@ -1,4 +1,4 @@
-"""The three servers: how each is started, alone on its core, and stopped."""
+"""The servers of the benchmarks, each started alone on its core."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from bench.workload import SECRET
 
 ROOT: Final = Path(__file__).parent.parent
 PEERS_PYTHON: Final = str(ROOT / ".venv-bench/bin/python")
-_END: Final = 30.0  # seconds that it may take to end: what it keeps is written then
-START: Final = 30.0
-"""Seconds that a server may take to start."""
+_STOP_TIMEOUT: Final = 30.0  # seconds; pending database writes are flushed then
+_START_TIMEOUT: Final = 30.0  # seconds
 
 
 class ConfigurationError(Exception):
-    """Say why a server did not start."""
+    """Failure to start a server."""
 
 
 class Server(NamedTuple):
-    """Say how a server is started.
+    """Definition of a server.
 
     Attributes:
-        name: what the report calls it.
-        command: with ``{port}`` for its port and ``{state}`` for a folder of its own.
-        packages: those whose versions the report names.
+        name: the key in results.
+        title: the name in the report.
+        command: the command line, with ``{port}`` and ``{state}`` for a port and a directory.
+        packages: the packages whose versions the report lists.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Server(NamedTuple):
 
     @property
     def python(self) -> str:
-        """The interpreter that runs it."""
+        """Interpreter of the server."""
         return self.command[0]
 
 
@@ -63,7 +63,7 @@ OURS: Final = Server(
     (
         sys.executable, "-m", "persona_stream", "serve", "--backend", "bench.backend:answer", "--host", "127.0.0.1",
         "--port", "{port}", "--state-dir", "{state}", "--jwt-secret", SECRET, "--log-level", "warning",
-        "--database-url", "off",  # the peers keep no log either
+        "--database-url", "off",  # the peers have no request log either
     ),
     ("persona_stream", "gevent", "flask", "msgspec"),
 )  # fmt: skip
@@ -83,7 +83,7 @@ ALL: Final = (OURS, FASTAPI, SSE_STARLETTE)
 
 
 class Running(NamedTuple):
-    """A server that answers."""
+    """Running server."""
 
     pid: int
     port: int
@@ -108,10 +108,10 @@ def _answers(port: int) -> bool:
 
 @contextmanager
 def started(server: Server, core: int | str) -> Iterator[Running]:
-    """Start a server on a core, or some like ``0-3``, and stop it in the end.
+    """Run a server on a core, or a range like ``0-3``, during the block.
 
     Raises:
-        ConfigurationError: it ended, or was silent for too long; with the last line of what it said.
+        ConfigurationError: the server did not start; the text contains the last line of its output.
     """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-") as state, (Path(state) / "log").open("w+") as log:
@@ -121,26 +121,26 @@ def started(server: Server, core: int | str) -> Iterator[Running]:
             ["taskset", "-c", str(core), *command], cwd=ROOT, env=environment, stdout=log, stderr=subprocess.STDOUT
         )
         try:
-            until = time.monotonic() + START
+            until = time.monotonic() + _START_TIMEOUT
             while not _answers(port):
                 if process.poll() is not None or time.monotonic() > until:
                     log.seek(0)
-                    said = log.read().strip().rpartition("\n")[2] or "it says nothing"
-                    raise ConfigurationError(f"{server.title} did not start: {said}")
+                    output = log.read().strip().rpartition("\n")[2] or "no output"
+                    raise ConfigurationError(f"{server.title} did not start: {output}")
                 time.sleep(0.1)
             yield Running(process.pid, port)
             log.seek(0)
-            if said := log.read().strip():
-                print(f"    {server.title} said: {said[-600:]}", file=sys.stderr)
+            if output := log.read().strip():
+                print(f"    output of {server.title}: {output[-600:]}", file=sys.stderr)
         finally:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(_END)
+                process.wait(_STOP_TIMEOUT)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
 
 
 def versions() -> list[tuple[str, str]]:
-    """Name what each server is made of."""
+    """Return the title and the package versions of each server."""
     return [(server.title, procfs.versions(server.python, server.packages)) for server in ALL]

@@ -1,4 +1,4 @@
-"""What it costs that runs are kept in Redis: two workers that share one, beside one process alone."""
+"""Cost of journals in Redis: two workers that share Redis, compared to one process with journals in memory."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from bench.servers import OURS, Server, free_port
 from bench.workload import waiting
 
 SCENARIO: Final = waiting(2000, seconds=30.0, rate=100.0)
-"""So that a core can take them as they come, and all of them do wait at the same time: else it measures overload."""
-CPU_AIM: Final = 1.3
-CONNECTIONS_AIM: Final = 10
-TITLE: Final = "two workers, with Redis"
+"""One core can serve these arrivals, and all streams wait concurrently; otherwise it would measure overload."""
+CPU_GOAL: Final = 1.3
+CONNECTIONS_GOAL: Final = 10
+TITLE: Final = "two workers with Redis"
 
 
 class Shared(NamedTuple):
-    """One round: what the workers did, and what Redis saw of it."""
+    """Result of one round: the measurement of the workers, and the CPU seconds and connections of Redis."""
 
     workers: Measurement
     redis_cpu: float
@@ -37,7 +37,7 @@ class Shared(NamedTuple):
 
 @contextmanager
 def _redis() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """Run a Redis that keeps nothing on disk, and give its address."""
+    """Run Redis without persistence; yield its URL and its process."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
@@ -58,7 +58,7 @@ def _one() -> Shared:
     with _redis() as (url, process):
         workers = measure(_sharing(url), SCENARIO)
         with redis.Redis.from_url(url) as client:
-            # All there ever were, less the one that asks: an upper bound of those at any moment.
+            # The total, without this client: an upper bound of the concurrent connections.
             connections = client.info("stats")["total_connections_received"] - 1
         return Shared(workers, procfs.cpu_seconds(process.pid), connections)
 
@@ -72,11 +72,12 @@ def _row(metric: Metric, alone: list[Measurement], shared: list[Measurement]) ->
 
 
 def section(rounds: int) -> list[str]:
-    """Measure, and write the section of the report; nothing where there is no Redis."""
+    """Run the benchmark and return its section of the report; empty if Redis is not installed."""
     if shutil.which("redis-server") is None:
         print("with Redis: NOT MEASURED: redis-server is missing (apt-get install redis-server)")
         return []
-    alone, shared = [], []
+    alone = []
+    shared = []
     for _ in range(rounds):
         alone.append(measure(OURS, SCENARIO))
         shared.append(_one())
@@ -84,23 +85,23 @@ def section(rounds: int) -> list[str]:
     workers = [each.workers for each in shared]
     ratio = median(one.cpu for one in workers) / median(one.cpu for one in alone)
     connections = max(each.connections for each in shared)
-    lost = sum(one.tally.lost for one in (*alone, *workers))
+    lost = sum(one.result.lost for one in (*alone, *workers))
     rows = [row for metric in METRICS if (row := _row(metric, alone, workers))]
     return [
         "",
         "## With Redis",
         "",
-        f"{SCENARIO.load} Once asked of one process that keeps its runs in memory, and once of two workers that share "
-        "a Redis. CPU and memory are those of both workers together, on one core; Redis has its own line.",
+        f"{SCENARIO.load} Once with one process that stores its runs in memory, and once with two workers that share "
+        "Redis. CPU and memory are the sums of both workers, on one core; Redis has a row of its own.",
         "",
-        f"- {verdict(lost == 0)}: none lost ({lost})",
-        f"- {verdict(ratio <= CPU_AIM)}: CPU at most {CPU_AIM:g} × that of the journal in memory: {ratio:.2f} ×",
-        f"- {verdict(connections <= CONNECTIONS_AIM)}: at most {CONNECTIONS_AIM} connections to Redis: {connections}",
+        f"- {verdict(lost == 0)}: no streams lost ({lost})",
+        f"- {verdict(ratio <= CPU_GOAL)}: CPU at most {CPU_GOAL:g} × that of journals in memory: {ratio:.2f} ×",
+        f"- {verdict(connections <= CONNECTIONS_GOAL)}: at most {CONNECTIONS_GOAL} connections to Redis: {connections}",
         "",
         f"| median of {rounds} rounds | in memory | {TITLE} | ratio |",
         "|---|---:|---:|---:|",
         *rows,
-        f"| CPU of Redis itself | – | {median(each.redis_cpu for each in shared):.2f} s | |",
+        f"| CPU of Redis | – | {median(each.redis_cpu for each in shared):.2f} s | |",
     ]
 
 

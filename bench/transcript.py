@@ -1,4 +1,4 @@
-"""Read what came over one connection: the response's chunks, the events in them, and when each was whole."""
+"""Parser of the recorded reads of a stream: HTTP chunks, events, and the arrival time of each event."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import msgspec
 
 
 class StreamError(Exception):
-    """Say what is wrong with a stream."""
+    """Violation of the wire format by a stream."""
 
 
 class Arrival(NamedTuple):
-    """Hold one event and the moment at which its last byte came."""
+    """Event with the arrival time of its last byte."""
 
     at: float
     body: dict[str, Any]
 
 
 class Transcript(NamedTuple):
-    """Hold one stream: when it was asked for, each read with its moment, and why it broke, if the client knows."""
+    """Recorded stream: the time of its request, its reads with their times, and the client's error, if any."""
 
     asked: float
     reads: Sequence[tuple[float, bytes]]
@@ -30,13 +30,13 @@ class Transcript(NamedTuple):
         """Yield the events of the stream.
 
         Raises:
-            StreamError: this is not a whole response with status 200, or an event has not the form of the wire.
+            StreamError: the response is incomplete or not 200, or an event violates the wire format.
         """
         if self.why:
             raise StreamError(self.why)
         text = b""
         for at, data in _body(self.reads):
-            # Neither form of a line's end can stand inside the JSON.
+            # The JSON cannot contain line ends.
             text += data.replace(b"\r\n", b"\n")
             *whole, text = text.split(b"\n\n")
             for event in whole:
@@ -46,30 +46,32 @@ class Transcript(NamedTuple):
 
 
 def _body(reads: Sequence[tuple[float, bytes]]) -> Iterator[tuple[float, bytes]]:
-    """Take the headers and the chunked framing away."""
-    raw, headers = b"", True
+    """Yield the body without headers and chunked framing, with the times of its reads."""
+    raw = b""
+    in_head = True
     for at, data in reads:
         raw += data
-        if headers:
+        if in_head:
             head, end, rest = raw.partition(b"\r\n\r\n")
             if not end:
                 continue
             if not head.startswith(b"HTTP/1.1 200 "):
                 status, _, _ = head.partition(b"\r\n")
-                raise StreamError(f"answered {status.decode(errors='replace')}")
+                raise StreamError(f"status line {status.decode(errors='replace')}")
             if b"transfer-encoding: chunked" not in head.lower():
                 raise StreamError("the response is not chunked")
-            raw, headers = rest, False
+            raw = rest
+            in_head = False
         body, raw, last = _chunks(raw)
         if body:
             yield at, body
         if last:
             return
-    raise StreamError("the response has no end")
+    raise StreamError("the response is incomplete")
 
 
 def _chunks(raw: bytes) -> tuple[bytes, bytes, bool]:
-    """Give the bodies of the whole chunks, what is left over, and whether the last one was among them."""
+    """Return the bodies of the complete chunks, the remaining bytes, and whether the last chunk was included."""
     bodies: list[bytes] = []
     start = 0
     while True:
@@ -88,18 +90,19 @@ def _chunks(raw: bytes) -> tuple[bytes, bytes, bool]:
 
 
 def _event(text: bytes) -> dict[str, Any]:
-    has_id, data = False, None
+    has_id = False
+    data = None
     for line in text.split(b"\n"):
         if line.startswith(b"data: ") and data is None:
             data = line[6:]
         elif line.startswith(b"id: "):
             has_id = True
         else:
-            raise StreamError(f"a line that the wire does not have: {line[:80]!r}")
+            raise StreamError(f"unexpected line: {line[:80]!r}")
     if data is None or not has_id:
-        raise StreamError(f"an event without id or data: {text[:80]!r}")
+        raise StreamError(f"event without id or data: {text[:80]!r}")
     try:
         body = msgspec.json.decode(data, type=dict[str, Any])
-    except msgspec.MsgspecError as wrong:
-        raise StreamError(f"not JSON: {wrong}") from wrong
+    except msgspec.MsgspecError as errors:
+        raise StreamError(f"not JSON: {errors}") from errors
     return body

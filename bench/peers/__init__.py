@@ -1,7 +1,6 @@
-"""Two servers that do the same job with the field's usual parts, as well as we know how to write them.
+"""Peers: two servers with the same wire format, built with common frameworks.
 
-Each of them is what a good engineer would write for this wire with its framework: the same events, the same
-pace, verified tokens (kept for the next request), checked bodies. They do less than ours: their query is an
-``await`` of their own event loop, and there is no journal behind it, so nothing can be resumed, cancelled or
-looked up. Started by ``bench.servers`` under uvicorn with uvloop and httptools.
+They send the same events at the same pace, verify tokens (cached) and validate bodies. They do less: their
+backend is an ``await`` on their own event loop, and without a journal their runs cannot be resumed, cancelled or
+queried. ``bench.servers`` starts them under uvicorn with uvloop and httptools.
 """

@@ -1,4 +1,4 @@
-"""FastAPI with its own server-sent events: a path operation that yields, and ``EventSourceResponse``."""
+"""Peer on FastAPI with its built-in server-sent events."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from bench.workload import ANSWER, INTERVAL, PATH, PAUSE
 
 
 class Query(BaseModel):
-    """Take what the endpoint takes."""
+    """Request body of the endpoint."""
 
     username: Annotated[str, Field(min_length=1, max_length=64)]
     message: Annotated[str, Field(min_length=1, max_length=32_768)]
@@ -41,7 +41,7 @@ class Query(BaseModel):
 
 @asynccontextmanager
 async def tuned(app: FastAPI) -> AsyncIterator[None]:
-    """Keep what lives as long as the process out of the garbage collector's way, as our server does."""
+    """Exclude long-lived objects from garbage collection, as persona_stream does."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
@@ -53,7 +53,7 @@ verify = Verifier()
 
 
 async def caller(authorization: Annotated[str | None, Header()] = None) -> str:
-    """Let in who has a token that counts."""
+    """Return the subject of a valid token."""
     subject = verify(authorization)
     if subject is None:
         raise HTTPException(401, "unauthorized", {"WWW-Authenticate": "Bearer"})
@@ -61,7 +61,7 @@ async def caller(authorization: Annotated[str | None, Header()] = None) -> str:
 
 
 async def new_run(response: Response) -> str:
-    """Name the run, and say its name in the headers: once the path operation runs, they have been sent."""
+    """Create a run id and set its headers, which are sent before the path operation runs."""
     run_id = secrets.token_hex(16)
     response.headers["X-Run-Id"] = run_id
     response.headers["Location"] = f"/api/runs/{run_id}/events"
@@ -69,13 +69,13 @@ async def new_run(response: Response) -> str:
 
 
 async def process_query(message: str) -> str:
-    """Be the slow backend."""
+    """Return the answer after the number of seconds in the message."""
     await asyncio.sleep(float(message))
     return ANSWER
 
 
 def event(position: str, body: Event) -> ServerSentEvent:
-    """Frame an event. ``raw_data`` spares the framework's own encoder, which is many times slower."""
+    """Build an event. ``raw_data`` bypasses the framework's encoder, which is many times slower."""
     return ServerSentEvent(raw_data=encode(body), id=position)
 
 
@@ -91,7 +91,7 @@ async def stream_chat_smart(
         yield event(f"{run_id}/2.0", processing(0, 0.0))
         tick = 1
         while True:
-            # Ticks are absolute: one that is late does not move the next, and one that is too late is left out.
+            # Ticks have absolute times: a late one does not delay the next, and one that is too late is left out.
             await asyncio.wait((answer,), timeout=started + tick * INTERVAL - time.monotonic())
             elapsed = time.monotonic() - started
             if answer.done():
@@ -101,13 +101,14 @@ async def stream_chat_smart(
 
         text = answer.result()
         yield event(f"{run_id}/3.0", processing_complete(elapsed))
-        begun, sent = time.monotonic(), 0
-        for number, piece in enumerate(pieces_of(text)):
+        begun = time.monotonic()
+        sent = 0
+        for number, chunk in enumerate(pieces_of(text)):
             delay = begun + number * PAUSE - time.monotonic()
             if delay > 0:
                 await asyncio.sleep(delay)
-            sent += len(piece)
-            yield event(f"{run_id}/3.{sent}", streaming(number + 1, piece, sent, len(text)))
+            sent += len(chunk)
+            yield event(f"{run_id}/3.{sent}", streaming(number + 1, chunk, sent, len(text)))
         yield event(f"{run_id}/4.0", Complete(round(time.monotonic() - started, 1)))
     finally:
         answer.cancel()
@@ -115,5 +116,5 @@ async def stream_chat_smart(
 
 @app.get("/healthz")
 async def healthz() -> dict[str, str]:
-    """Say that the server is there."""
+    """Return the health status."""
     return {"status": "ok"}

@@ -1,4 +1,4 @@
-"""Starlette with sse-starlette's ``EventSourceResponse``."""
+"""Peer on Starlette with sse-starlette."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from bench.workload import ANSWER, INTERVAL, PATH, PAUSE
 
 
 class Query(msgspec.Struct):
-    """Take what the endpoint takes."""
+    """Request body of the endpoint."""
 
     username: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     message: Annotated[str, msgspec.Meta(min_length=1, max_length=32_768)]
@@ -48,13 +48,13 @@ decoder = msgspec.json.Decoder(Query)
 
 
 async def process_query(message: str) -> str:
-    """Be the slow backend."""
+    """Return the answer after the number of seconds in the message."""
     await asyncio.sleep(float(message))
     return ANSWER
 
 
 def event(position: str, body: Event) -> ServerSentEvent:
-    """Frame an event."""
+    """Build an event."""
     return ServerSentEvent(encode(body), id=position, sep="\n")
 
 
@@ -67,7 +67,7 @@ async def run(run_id: str, query: Query) -> AsyncIterator[ServerSentEvent]:
         yield event(f"{run_id}/2.0", processing(0, 0.0))
         tick = 1
         while True:
-            # Ticks are absolute: one that is late does not move the next, and one that is too late is left out.
+            # Ticks have absolute times: a late one does not delay the next, and one that is too late is left out.
             await asyncio.wait((answer,), timeout=started + tick * INTERVAL - time.monotonic())
             elapsed = time.monotonic() - started
             if answer.done():
@@ -77,20 +77,21 @@ async def run(run_id: str, query: Query) -> AsyncIterator[ServerSentEvent]:
 
         text = answer.result()
         yield event(f"{run_id}/3.0", processing_complete(elapsed))
-        begun, sent = time.monotonic(), 0
-        for number, piece in enumerate(pieces_of(text)):
+        begun = time.monotonic()
+        sent = 0
+        for number, chunk in enumerate(pieces_of(text)):
             delay = begun + number * PAUSE - time.monotonic()
             if delay > 0:
                 await asyncio.sleep(delay)
-            sent += len(piece)
-            yield event(f"{run_id}/3.{sent}", streaming(number + 1, piece, sent, len(text)))
+            sent += len(chunk)
+            yield event(f"{run_id}/3.{sent}", streaming(number + 1, chunk, sent, len(text)))
         yield event(f"{run_id}/4.0", Complete(round(time.monotonic() - started, 1)))
     finally:
         answer.cancel()
 
 
 async def stream_chat_smart(request: Request) -> Response:
-    """Check who asks and what, then stream."""
+    """Verify the token, validate the body and stream a run."""
     if verify(request.headers.get("authorization")) is None:
         raise HTTPException(401, "unauthorized", {"WWW-Authenticate": "Bearer"})
     try:
@@ -106,19 +107,19 @@ async def stream_chat_smart(request: Request) -> Response:
             "Location": f"/api/runs/{run_id}/events",
         },
         sep="\n",
-        # Progress is sent every two seconds: a ping would be one more task for each stream, and never heard.
+        # Progress is sent every two seconds, so a ping would only add a task to each stream.
         ping=0,
     )
 
 
 async def healthz(request: Request) -> Response:
-    """Say that the server is there."""
+    """Return the health status."""
     return JSONResponse({"status": "ok"})
 
 
 @asynccontextmanager
 async def tuned(app: Starlette) -> AsyncIterator[None]:
-    """Keep what lives as long as the process out of the garbage collector's way, as our server does."""
+    """Exclude long-lived objects from garbage collection, as persona_stream does."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)

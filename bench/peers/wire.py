@@ -1,4 +1,4 @@
-"""The events of the wire, and the tokens, for both peers."""
+"""Events and token verification for both peers."""
 
 from __future__ import annotations
 
@@ -79,12 +79,12 @@ _encoder = msgspec.json.Encoder()
 
 
 def encode(event: Event) -> str:
-    """Write an event as compact JSON."""
+    """Encode an event as compact JSON."""
     return _encoder.encode(event).decode()
 
 
 def opening(run_id: str, conversation_id: str | None) -> Opening:
-    """Make the first event of a run."""
+    """Create the first event of a run."""
     ticket = secrets.token_urlsafe(32)
     return Opening(
         run_id=run_id,
@@ -94,34 +94,34 @@ def opening(run_id: str, conversation_id: str | None) -> Opening:
 
 
 def processing(tick: int, elapsed: float) -> Processing:
-    """Make the progress event of a tick; the first one is tick 0."""
+    """Create the progress event of a tick; the first one is tick 0."""
     message = MESSAGES[(tick - 1) % len(MESSAGES)] if tick else "正在处理您的请求..."
     return Processing(message, min(95, 5 + int(90 * elapsed / DEADLINE)), round(elapsed, 1))
 
 
 def processing_complete(elapsed: float) -> ProcessingComplete:
-    """Make the event that says that the answer is there."""
+    """Create the event that announces the answer."""
     return ProcessingComplete(f"处理完成 (耗时 {elapsed:.1f}秒)，正在发送回复...", round(elapsed, 1))
 
 
-def streaming(number: int, piece: str, sent: int, total: int) -> Streaming:
-    """Make the event of one piece of the answer."""
-    return Streaming(piece, number, round(100 * sent / total, 1))
+def streaming(number: int, chunk: str, sent: int, total: int) -> Streaming:
+    """Create the event of one chunk of the answer."""
+    return Streaming(chunk, number, round(100 * sent / total, 1))
 
 
 def pieces_of(text: str) -> list[str]:
-    """Cut an answer into pieces."""
+    """Split an answer into chunks."""
     return [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
 
 
 class Verifier:
-    """Verify bearer tokens, and remember the verified ones until they expire."""
+    """Verifier of bearer tokens, with a cache of valid ones."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str, float]] = {}
 
     def __call__(self, authorization: str | None) -> str | None:
-        """Give the caller, or ``None`` for a header that does not count."""
+        """Return the subject, or ``None`` for an invalid header."""
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             return None

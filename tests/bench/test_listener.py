@@ -1,4 +1,4 @@
-"""How late tokens are, read off a stream."""
+"""Token latencies of a stream."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def token(at: int) -> str:
     return f"{at:0{WIDTH}d} "
 
 
-def test_a_token_is_heard_when_its_digits_are():
-    """However the stream is cut, and whoever holds the space behind it back."""
+def test_a_token_is_received_with_its_digits():
+    """For any split of the stream, also if the space after it arrives later."""
     first, second = token(1_000_000), token(1_010_000)
     whole = chunk(first[:-1]) + chunk(" " + second)
     for cut in range(1, len(whole)):
@@ -29,8 +29,8 @@ def test_a_token_is_heard_when_its_digits_are():
     assert lateness(990_000, [(1_005_000, chunk(first[:-1])), (1_025_000, chunk(" " + second))]) == (15.0, [5.0, 15.0])
 
 
-def test_what_is_no_token_is_not_heard():
-    """Comments, empty deltas, and a token that is not whole."""
+def test_other_data_is_not_counted_as_a_token():
+    """Comments, empty deltas and incomplete tokens."""
     role = b'data: {"id":"c","choices":[{"delta":{"role":"assistant","content":""}}]}\n\n'
     reads = [(5, b": processing 0.0s 5% ...\n"), (6, role), (7, chunk("00000"))]
     assert lateness(0, reads) == (0.0, [])

@@ -6,16 +6,16 @@ import msgspec
 
 from bench.measurement import Measurement, turns
 from bench.metrics import METRICS, Comparison, compare, verdicts
-from bench.results import Spread, Tally
+from bench.results import Distribution, LoadResult
 from bench.servers import ALL, FASTAPI, OURS, SSE_STARLETTE
 
-NONE = Spread(0.0, 0.0, 0.0)
-TALLY = Tally(
-    streams=4000, waiting=4000, lost=0, wrong={}, events=0, events_per_stream=34.0, peak=100, sustained=50.0, wall=20.0,
-    first_event=Spread(0.001, 0.002, 0.003), jitter=Spread(0.001, 0.002, 0.003), skipped=0, delivery=NONE, whole=NONE,
-    client_cpu=1.0,
+NONE = Distribution(0.0, 0.0, 0.0)
+RESULT = LoadResult(
+    streams=4000, waiting=4000, lost=0, errors={}, events=0, events_per_stream=34.0, peak=100, sustained=50.0,
+    wall=20.0, first_event=Distribution(0.001, 0.002, 0.003), jitter=Distribution(0.001, 0.002, 0.003), skipped=0,
+    delivery=NONE, whole=NONE, client_cpu=1.0,
 )  # fmt: skip
-ONE = Measurement(tally=TALLY, cpu=8.0, idle_bytes=0, waiting_bytes=4000 * 1024, foreign_share=0.0)
+ONE = Measurement(result=RESULT, cpu=8.0, idle_bytes=0, waiting_bytes=4000 * 1024, foreign_share=0.0)
 
 
 def _comparisons(measured: dict[str, list[Measurement]]) -> list[Comparison]:
@@ -26,16 +26,16 @@ def _with_cpu(*seconds: float) -> list[Measurement]:
     return [msgspec.structs.replace(ONE, cpu=cpu) for cpu in seconds]
 
 
-def test_median_and_better_peer() -> None:
-    """Of each server the median counts, and ours is compared with the peer that is better in this row."""
+def test_medians_are_compared_with_the_better_peer() -> None:
+    """The better peer is selected for each metric."""
     found = compare(METRICS[1], {"ours": _with_cpu(1, 9, 3), "fastapi": _with_cpu(8), "sse-starlette": _with_cpu(2)})
     assert found == Comparison(METRICS[1], {"ours": 3, "fastapi": 8, "sse-starlette": 2}, 1.5)
 
 
-def test_more_events_are_better() -> None:
-    """Of events per second the better peer is the one with more."""
+def test_the_better_peer_has_more_events_per_second() -> None:
+    """For such metrics the maximum of the peers is selected."""
     busiest = next(metric for metric in METRICS if metric.more_is_better)
-    fast = msgspec.structs.replace(ONE, tally=msgspec.structs.replace(TALLY, peak=400))
+    fast = msgspec.structs.replace(ONE, result=msgspec.structs.replace(RESULT, peak=400))
     found = compare(busiest, {"ours": [ONE], "fastapi": [ONE], "sse-starlette": [fast]})
     assert found is not None
     assert found.ratio == 0.25
@@ -45,18 +45,18 @@ def _reached(measured: dict[str, list[Measurement]]) -> Sequence[bool]:
     return [verdict.reached for verdict in verdicts(4000, measured, _comparisons(measured))]
 
 
-def test_aims() -> None:
-    """Each aim is held for itself, at its limit it is reached, and what was not measured was not reached."""
+def test_goals_are_judged_separately() -> None:
+    """A goal is reached at its limit; without a measurement it is not reached."""
     assert _reached({"ours": [ONE], "fastapi": [ONE]}) == [True] * 6
     assert _reached({"ours": _with_cpu(9.6), "fastapi": [ONE]}) == [True] * 6
     assert _reached({"ours": _with_cpu(9.8), "fastapi": [ONE]}) == [True, True, False, True, True, True]
-    lossy = msgspec.structs.replace(ONE, tally=msgspec.structs.replace(TALLY, lost=1))
+    lossy = msgspec.structs.replace(ONE, result=msgspec.structs.replace(RESULT, lost=1))
     assert _reached({"ours": [ONE, lossy], "fastapi": [ONE]}) == [False, True, True, True, True, True]
-    late = msgspec.structs.replace(ONE, tally=msgspec.structs.replace(TALLY, waiting=3999))
+    late = msgspec.structs.replace(ONE, result=msgspec.structs.replace(RESULT, waiting=3999))
     assert _reached({"ours": [ONE, late], "fastapi": [ONE]})[:2] == [True, False]
     assert _reached({"fastapi": [ONE]}) == [False] * 6
 
 
-def test_turns() -> None:
-    """The servers take turns, forwards and backwards."""
+def test_servers_alternate() -> None:
+    """The order is reversed in each round."""
     assert list(turns(ALL, 2)) == [OURS, FASTAPI, SSE_STARLETTE, SSE_STARLETTE, FASTAPI, OURS]

@@ -17,8 +17,8 @@ def _read(*reads: bytes) -> list[Arrival]:
 
 
 @given(st.lists(st.integers(0, len(WHOLE)), max_size=20))
-def test_any_cut(cuts: list[int]) -> None:
-    """However the bytes are cut into reads, the events are the same, and none arrives before its last byte."""
+def test_any_split_into_reads_yields_the_same_events(cuts: list[int]) -> None:
+    """No event arrives before its last byte."""
     edges = [0, *sorted(cuts), len(WHOLE)]
     reads = [WHOLE[start:end] for start, end in pairwise(edges)]
     found = _read(*reads)
@@ -26,15 +26,15 @@ def test_any_cut(cuts: list[int]) -> None:
     assert [event.at for event in found] == sorted(event.at for event in found)
 
 
-def test_moment_of_the_last_byte() -> None:
-    """An event arrives with the read that completes its chunk."""
+def test_an_event_arrives_with_its_last_byte() -> None:
+    """With the read that completes its chunk."""
     body = chunk(frame({"status": "x"}))
     found = _read(HEAD + body[:-4], body[-4:], b"0\r\n\r\n")
     assert found == [Arrival(1.0, {"status": "x"})]
 
 
-def test_two_forms_of_a_line_end() -> None:
-    """Both CRLF and LF end lines, and several events may come in one chunk."""
+def test_lines_may_end_with_lf_or_crlf() -> None:
+    """A chunk may contain several events."""
     body = frame({"n": 1}, b"\r\n") + frame({"n": 2})
     assert [event.body for event in _read(HEAD + chunk(body) + b"0\r\n\r\n")] == [{"n": 1}, {"n": 2}]
 
@@ -42,25 +42,25 @@ def test_two_forms_of_a_line_end() -> None:
 @pytest.mark.parametrize(
     ("raw", "why"),
     [
-        (b"", "the response has no end"),
-        (HEAD + chunk(frame({})), "the response has no end"),
-        (b"HTTP/1.1 429 Too Many Requests\r\n\r\n", "answered HTTP/1.1 429 Too Many Requests"),
+        (b"", "the response is incomplete"),
+        (HEAD + chunk(frame({})), "the response is incomplete"),
+        (b"HTTP/1.1 429 Too Many Requests\r\n\r\n", "status line HTTP/1.1 429 Too Many Requests"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "the response is not chunked"),
-        (HEAD + chunk(b"data: {}\n\n") + b"0\r\n\r\n", "an event without id or data"),
-        (HEAD + chunk(b"id: 1\n\n") + b"0\r\n\r\n", "an event without id or data"),
+        (HEAD + chunk(b"data: {}\n\n") + b"0\r\n\r\n", "event without id or data"),
+        (HEAD + chunk(b"id: 1\n\n") + b"0\r\n\r\n", "event without id or data"),
         (HEAD + chunk(b"id: 1\ndata: {\n\n") + b"0\r\n\r\n", "not JSON"),
         (HEAD + chunk(b"id: 1\ndata: []\n\n") + b"0\r\n\r\n", "not JSON"),
-        (HEAD + chunk(b"event: ping\n\n") + b"0\r\n\r\n", "a line that the wire does not have"),
+        (HEAD + chunk(b"event: ping\n\n") + b"0\r\n\r\n", "unexpected line"),
         (HEAD + chunk(b"id: 1\ndata: {}\n") + b"0\r\n\r\n", "ends inside an event"),
     ],
 )
-def test_not_a_stream(raw: bytes, why: str) -> None:
-    """What is not a whole stream of events is an error that says what is wrong."""
+def test_an_invalid_stream_raises_an_error(raw: bytes, why: str) -> None:
+    """The error states the reason."""
     with pytest.raises(StreamError, match=why):
         _read(raw)
 
 
-def test_what_the_client_saw() -> None:
-    """A stream that broke for the client is broken, whatever came before."""
+def test_an_error_of_the_client_invalidates_the_stream() -> None:
+    """Even if all events arrived before."""
     with pytest.raises(StreamError, match="connection broken"):
         list(Transcript(0.0, [(0.0, WHOLE)], "connection broken").events())

@@ -2,18 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from bench.workload import ANSWER, PIECE, PIECES, burst, waiting
+from bench.workload import ANSWER, CHUNK_COUNT, CHUNK_SIZE, burst, waiting
 
 
-def test_the_answer_is_paced_alike_everywhere() -> None:
-    """500 characters that trim to themselves, with no sentence end, after which a pause would be longer."""
-    assert len(ANSWER) == PIECE * PIECES == 500
+def test_the_answer_has_the_same_pace_on_all_servers() -> None:
+    """500 characters without surrounding whitespace and without a sentence end, after which the pause is longer."""
+    assert len(ANSWER) == CHUNK_SIZE * CHUNK_COUNT == 500
     assert ANSWER.strip() == ANSWER
     assert not set(ANSWER) & set(".!?;…。！？；\n")
 
 
-def test_plateau() -> None:
-    """All streams wait in the middle of the time from the last one's arrival to the first one's answer."""
+def test_all_streams_wait_at_the_plateau() -> None:
+    """The plateau is the middle between the last arrival and the first answer."""
     assert waiting(4000).plateau == pytest.approx(9.0)
     assert waiting(4000).has_plateau
     assert not waiting(5000).has_plateau

@@ -1,4 +1,4 @@
-"""A client that goes on: it reads a run to its ending, wherever it is served, and checks every character."""
+"""Resuming client: it reads a run to its end from any server and collects its text."""
 
 from __future__ import annotations
 
@@ -17,14 +17,17 @@ from tests.server_process import token
 
 
 class Follower(threading.Thread):
-    """Read a run in a thread of its own; when the connection ends before the run does, go on at the next server.
+    """Thread that reads a run and resumes at the next server when a connection ends early.
 
-    A place in ``urls`` may be a function that tells where it is now. ``key`` makes it safe to ask again when nothing is
-    known of the first attempt. ``leaves`` tells, after each event that moved it on, whether it cuts its connection.
+    An item of ``urls`` may be a function that returns the current URL. With the idempotency ``key``, a request whose
+    outcome is unknown can be repeated. ``leaves`` decides after each new event whether the client disconnects.
 
     Attributes:
-        text: the answer so far. ``ending``: the terminal event, and ``endings`` how many there were.
-        comments: the comments that were seen. ``breaks``: how often the connection ended early.
+        text: the answer so far.
+        ending: the final event.
+        endings: the number of final events.
+        comments: the comments received.
+        breaks: the number of connections that ended early.
     """
 
     def __init__(
@@ -38,29 +41,35 @@ class Follower(threading.Thread):
         leaves: Callable[[], bool] = lambda: False,
         user: str = "alice",
         key: str = "",
-        patience: float = 60.0,
+        timeout: float = 60.0,
     ) -> None:
         super().__init__(daemon=True)
-        self._urls, self.body, self._path, self._leaves = itertools.cycle(urls), body, path, leaves
-        self._patience = patience
+        self._urls = itertools.cycle(urls)
+        self.body = body
+        self._path = path
+        self._leaves = leaves
+        self._timeout = timeout
         self._headers = {"Authorization": f"Bearer {token(user)}"}
         if resumes:
             self._headers["X-Persona-Resume"] = "1"
         if key:
             self._headers["Idempotency-Key"] = key
-        self.run_id, self.last_id, self.text = run_id, "", ""
+        self.run_id = run_id
+        self.last_id = ""
+        self.text = ""
         self.statuses: list[str] = []
         self.comments: list[str] = []
         self.refusals: list[int] = []
         self.ending: dict[str, Any] | None = None
-        self.endings = self.breaks = 0
+        self.endings = 0
+        self.breaks = 0
         self.opened = threading.Event()
         self.problem: BaseException | None = None
         self.start()
 
     def run(self) -> None:
-        """Read, again and again, until the ending."""
-        until = time.monotonic() + self._patience
+        """Connect and read until the final event."""
+        until = time.monotonic() + self._timeout
         try:
             while self.ending is None:
                 assert time.monotonic() < until, f"no ending: {self.statuses[-3:]} {self.refusals[-5:]}"
@@ -68,12 +77,12 @@ class Follower(threading.Thread):
                     self._read_once()
                 if self.ending is None:
                     self.breaks += 1
-                    time.sleep(0.05 + 0.1 * random.random())  # as clients do, lest all come at once
-        except BaseException as error:  # noqa: BLE001 - the test that waits for this thread raises it
+                    time.sleep(0.05 + 0.1 * random.random())  # jitter against simultaneous reconnections
+        except BaseException as error:  # noqa: BLE001 - result() raises it in the test's thread
             self.problem = error
 
     def result(self, seconds: float = 60.0) -> dict[str, Any]:
-        """Wait for the ending."""
+        """Wait for the final event and return it."""
         self.join(seconds)
         if self.problem is not None:
             raise self.problem
@@ -82,8 +91,8 @@ class Follower(threading.Thread):
         return self.ending
 
     def _read_once(self) -> None:
-        place = next(self._urls)
-        url = place if isinstance(place, str) else place()
+        current = next(self._urls)
+        url = current if isinstance(current, str) else current()
         if self.run_id:
             headers = {**self._headers, **({"Last-Event-ID": self.last_id} if self.last_id else {})}
             response = requests.get(f"{url}/api/runs/{self.run_id}/events", headers=headers, stream=True, timeout=20)
@@ -99,7 +108,8 @@ class Follower(threading.Thread):
             self._read(response)
 
     def _read(self, response: requests.Response) -> None:
-        event_id, came_with = "", self.last_id
+        event_id = ""
+        first_id = self.last_id
         for raw in response.iter_lines(chunk_size=4096):
             line = raw.decode("utf-8")
             if line.startswith(":"):
@@ -107,11 +117,11 @@ class Follower(threading.Thread):
             elif line.startswith("id: "):
                 event_id = line[4:]
             elif line.startswith("data: "):
-                self._take(event_id, json.loads(line[6:]))
-                if self.ending is not None or (event_id != came_with and self._leaves()):
+                self._on_event(event_id, json.loads(line[6:]))
+                if self.ending is not None or (event_id != first_id and self._leaves()):
                     return
 
-    def _take(self, event_id: str, data: dict[str, Any]) -> None:
+    def _on_event(self, event_id: str, data: dict[str, Any]) -> None:
         self.last_id = event_id
         self.statuses.append(data["status"])
         if data["status"] == "streaming":

@@ -1,4 +1,4 @@
-"""One request on a connection of its own: a client that knows only HTTP and server-sent events, for asyncio."""
+"""Minimal HTTP and SSE client for asyncio, with one connection for each request."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Event(NamedTuple):
-    """An event: its id, where it has one, and its data; ``None`` for ``[DONE]``."""
+    """Event with its id, if any, and its data; ``None`` for ``[DONE]``."""
 
     id: str
     data: dict[str, Any] | None
 
 
-class Exchange:
-    """Ask, and read what comes back.
+class HTTPExchange:
+    """Request and its response.
 
     Attributes:
-        status: of the answer. ``headers``: of the answer, in lower case.
-        silence: seconds, the longest time in which nothing came.
+        status: the status of the response.
+        headers: the headers of the response, with names in lower case.
+        silence: the longest time without data, in seconds.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-        self._heard_at = time.monotonic()
+        self._reader = reader
+        self._writer = writer
+        self._active_at = time.monotonic()
         self.silence = 0.0
         self.status = 0
         self.headers: dict[str, str] = {}
@@ -47,11 +49,11 @@ class Exchange:
         body: object = None,
         headers: Mapping[str, str] | None = None,
         receive_bytes: int | None = None,
-    ) -> Exchange:
-        """Connect, and send a request: a POST where there is a body, else a GET.
+    ) -> HTTPExchange:
+        """Connect and send a request: a POST with a body, else a GET.
 
         Args:
-            receive_bytes: how much the kernel takes that is not read; ``None`` leaves that to it.
+            receive_bytes: the size of the kernel's receive buffer; ``None`` for its default.
         """
         sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         sock.setblocking(False)
@@ -60,7 +62,7 @@ class Exchange:
         try:
             await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
             reader, writer = await asyncio.open_connection(sock=sock, limit=_READ_BYTES)
-        except BaseException:  # whatever it is, the file is closed
+        except BaseException:
             sock.close()
             raise
         content = b"" if body is None else json.dumps(body).encode()
@@ -70,69 +72,70 @@ class Exchange:
         writer.write("\r\n".join([*head, "", ""]).encode() + content)
         return cls(reader, writer)
 
-    async def __aenter__(self) -> Exchange:
+    async def __aenter__(self) -> HTTPExchange:
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.leave()
+        self.close()
 
-    def leave(self, *, abruptly: bool = False) -> None:
-        """Hang up; ``abruptly`` as one does whose phone lost its network, and what is on its way is lost."""
+    def close(self, *, abruptly: bool = False) -> None:
+        """Close the connection; ``abruptly`` with a reset, like a phone that loses its network."""
         if abruptly:
             self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._writer.transport.abort()
         self._writer.close()
 
-    async def sent(self) -> None:
-        """Wait until the kernel has the request."""
+    async def drain(self) -> None:
+        """Wait until the request is in the kernel's buffer."""
         await self._writer.drain()
 
-    async def begun(self) -> Exchange:
-        """Wait for the head of the answer."""
+    async def read_head(self) -> HTTPExchange:
+        """Read the head of the response."""
         try:
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-        except BaseException:  # whatever it is, the connection is closed
-            self.leave()
+        except BaseException:
+            self.close()
             raise
-        self._hear()
+        self._mark_activity()
         self.status = int(head[0].split()[1])
         self.headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
         return self
 
     async def json(self) -> Any:
-        """Read the answer to its end."""
+        """Read the whole response as JSON."""
         if "content-length" in self.headers:
             return json.loads(await self._reader.readexactly(int(self.headers["content-length"])))
         return json.loads(b"".join([data async for data in self._chunks()]))
 
     async def events(self, pace: float = math.inf) -> AsyncIterator[Event]:
-        """Read events to the end of the answer, and no faster than so many bytes a second."""
+        """Yield the events of the response, reading at most ``pace`` bytes per second."""
         text = b""
         async for data in self._chunks(pace):
             *whole, text = (text + data).split(b"\n\n")
             for each in whole:
                 yield _event(each.decode())
         if text.strip():
-            raise EOFError(f"it ends inside an event: {text[:80]!r}")
+            raise EOFError(f"the stream ends inside an event: {text[:80]!r}")
 
     async def _chunks(self, pace: float = math.inf) -> AsyncIterator[bytes]:
         while size := int(await self._reader.readuntil(b"\r\n"), 16):
             while size:
                 data = await self._reader.read(min(size, _READ_BYTES))
                 if not data:
-                    raise EOFError("it ends inside a chunk")
-                self._hear()
+                    raise EOFError("the response ends inside a chunk")
+                self._mark_activity()
                 size -= len(data)
-                await asyncio.sleep(len(data) / pace)  # as slow as it is told to be
+                await asyncio.sleep(len(data) / pace)
                 yield data
             await self._reader.readexactly(2)
         await self._reader.readexactly(2)
 
-    def _hear(self) -> None:
+    def _mark_activity(self) -> None:
         now = time.monotonic()
-        self.silence, self._heard_at = max(self.silence, now - self._heard_at), now
+        self.silence = max(self.silence, now - self._active_at)
+        self._active_at = now
 
 
 def _event(text: str) -> Event:

@@ -1,4 +1,4 @@
-"""A private nginx before a cluster, with the configuration that we ship."""
+"""Private nginx in front of a cluster, with the configuration in ``deploy/nginx.conf``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tests.ports import free_port
 from tests.server_process import ROOT
 
-# Debian keeps it where only root's PATH leads.
+# Debian installs it outside the PATH of normal users.
 PROGRAM = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 CURL = shutil.which("curl")
 
@@ -50,19 +50,23 @@ http {
 
 
 class Nginx:
-    """An nginx that runs ``deploy/nginx.conf``, with nothing changed but addresses and paths.
+    """nginx process with ``deploy/nginx.conf``, in which only addresses and paths are changed.
 
     Attributes:
-        url: where it serves, over TLS. ``certificate`` is what to trust there.
-        more: the port of what else stands in its configuration, with ``PORT`` and ``SITE`` filled in.
+        url: the URL of the site, over TLS.
+        certificate: the certificate to trust.
+        more: the port of the additional configuration, in which ``PORT`` and ``SITE`` are replaced.
     """
 
     def __init__(self, folder: Path, upstreams: Sequence[str], more: str = "") -> None:
         self._folder = folder
-        self.plain, port, self.more = free_port(), free_port(), free_port()
+        self.plain = free_port()
+        self.more = free_port()
+        port = free_port()
         self.url = f"https://127.0.0.1:{port}"
-        self.certificate, key = folder / "certificate.pem", folder / "key.pem"
-        _certify(self.certificate, key)
+        self.certificate = folder / "certificate.pem"
+        key = folder / "key.pem"
+        _create_certificate(self.certificate, key)
         site = (ROOT / "deploy" / "nginx.conf").read_text("utf-8")
         for shipped, here in (
             ("10.0.0.11:5001", upstreams[0]),
@@ -76,7 +80,7 @@ class Nginx:
             site = site.replace(shipped, here)
         (folder / "site.conf").write_text(site, "utf-8")
         (folder / "more.conf").write_text(more.replace("PORT", str(self.more)).replace("SITE", self.url), "utf-8")
-        user = "user root;" if os.geteuid() == 0 else ""  # its workers must reach this folder
+        user = "user root;" if os.geteuid() == 0 else ""  # its workers must have access to the folder
         (folder / "nginx.conf").write_text(_MAIN.replace("FOLDER", str(folder)).replace("USER", user), "utf-8")
         self.process = subprocess.Popen(
             [PROGRAM, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
@@ -85,11 +89,11 @@ class Nginx:
 
     @property
     def log(self) -> str:
-        """What it complained of."""
+        """Content of the error log."""
         return (self._folder / "error.log").read_text("utf-8")
 
     def close(self) -> None:
-        """End it."""
+        """Stop nginx."""
         self.process.terminate()
         self.process.wait(timeout=20)
 
@@ -106,9 +110,9 @@ def _wait_for(port: int, nginx: Nginx) -> None:
             time.sleep(0.02)
 
 
-def _certify(certificate: Path, private_key: Path) -> None:
+def _create_certificate(certificate: Path, private_key: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "a test of persona_stream")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "persona_stream tests")])
     now = datetime.datetime.now(datetime.UTC)
     signed = (
         x509.CertificateBuilder()

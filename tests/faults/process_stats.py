@@ -1,7 +1,7 @@
-"""What a server's process holds, and whether that is more than it was.
+"""Resources of a server process, and a comparison that detects leaks.
 
-The server's backend is ``tests.faults.tasks:work``, which counts greenlets and objects from within; the kernel tells
-the rest.
+The backend ``tests.faults.scripted_backend:work`` counts greenlets and objects inside the process; the other figures
+come from the kernel.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from tests.polling import wait_for
 from tests.server_process import ServerProcess
 
 GROWTH: Final[Mapping[str, int]] = {
-    # Connections of the store's pool, with some files each, are made when they are first needed.
+    # The connections of the database pool are opened on demand, with some files each.
     "files": 12,
-    # gevent's pool of threads grows to ten, as calls happen to come at the same time, and stays.
+    # gevent's thread pool grows to ten threads with concurrent calls, and does not shrink.
     "threads": 10,
-    # Each of those threads has two of its own.
+    # Each of those threads has two greenlets.
     "greenlets": 22,
-    # What is looked up once: series of metrics, statements, a verified token for each caller.
+    # Caches: series of metrics, SQL statements, the verified token of each user.
     "objects": 2_000,
 }
-"""By how much each may be more than it was; the bound on memory depends on the load."""
-IDLE_FILES: Final = 30
-"""So many files a server has open at the most that has no connection."""
+"""Allowed growth; the limit on memory depends on the load."""
+MAX_IDLE_FILES: Final = 30
+"""Maximum number of open files of a server without connections."""
 
 
-class Vitals(NamedTuple):
-    """Hold what a process holds."""
+class ProcessStats(NamedTuple):
+    """Resources of a process."""
 
     memory_bytes: int
     files: int
@@ -40,50 +40,51 @@ class Vitals(NamedTuple):
     objects: int
 
 
-def look(server: ServerProcess) -> tuple[Vitals, str]:
-    """Count what the server holds, and give the name of the run that counted."""
+def measure(server: ServerProcess) -> tuple[ProcessStats, str]:
+    """Return the resources of the server, and the id of the run that counted them."""
     response = server.post("/api/chat", {"username": "census", "message": "census 0"}, user="census")
     counted = response.json()
     assert response.ok, counted
     inside = json.loads(counted["data"])
     process = server.process.pid
-    vitals = Vitals(
+    stats = ProcessStats(
         memory_bytes(process),
         open_files(process),
         int(_status(process, "Threads")),
         inside["greenlets"],
         inside["objects"],
     )
-    return vitals, counted["run_id"]
+    return stats, counted["run_id"]
 
 
-def grown(before: Vitals, after: Vitals, memory: int) -> Iterator[str]:
-    """Say what is more than it was, and more than it may be: memory by ``memory`` bytes, the rest by ``GROWTH``."""
+def grown(before: ProcessStats, after: ProcessStats, memory: int) -> Iterator[str]:
+    """Yield the resources that grew beyond their limits: memory by ``memory`` bytes, the others by ``GROWTH``."""
     for name, bound in {"memory_bytes": memory, **GROWTH}.items():
-        was, now = getattr(before, name), getattr(after, name)
-        if now - was > bound:
-            yield f"{name}: {was:,} after the warm-up, {now:,} in the end, {bound:,} more would be in order"
+        first = getattr(before, name)
+        last = getattr(after, name)
+        if last - first > bound:
+            yield f"{name}: {first:,} after the warm-up, {last:,} at the end; allowed growth {bound:,}"
 
 
-def wait_until_quiet(server: ServerProcess, seconds: float) -> MetricReader:
-    """Wait until no run is under way, waits or is read; give the metrics of that moment."""
+def wait_until_idle(server: ServerProcess, seconds: float) -> MetricReader:
+    """Wait until no run is queued, running or read; return the metrics at that moment."""
     found: list[MetricReader] = []
 
-    def is_quiet() -> bool:
+    def is_idle() -> bool:
         found[:] = [seen := scrape(server)]
         return not (seen("open_streams") or seen("places_taken") or seen("runs_waiting"))
 
-    wait_for(is_quiet, seconds)
+    wait_for(is_idle, seconds)
     return found[0]
 
 
 def memory_bytes(process: int) -> int:
-    """Give its resident memory."""
+    """Return the resident memory of a process."""
     return int(_status(process, "VmRSS").split()[0]) * 1024
 
 
 def open_files(process: int) -> int:
-    """Count its open files, connections among them."""
+    """Return the number of open files of a process, including connections."""
     return sum(1 for _ in Path(f"/proc/{process}/fd").iterdir())
 
 

@@ -1,4 +1,4 @@
-"""The short form of ``make chaos``: the same faults for a few seconds, always from the same seed."""
+"""Short version of ``make chaos``, with a fixed seed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from tests.redis_server import needs_redis
 
 
 @needs_redis
-def test_random_faults_lose_nothing_double_nothing_and_leave_nothing():
-    """Servers die, drain and sleep, Redis hangs, readers come and go."""
+def test_random_faults_lose_and_repeat_no_text_and_leave_no_runs():
+    """Servers are killed, drained and suspended, Redis hangs, clients disconnect and resume."""
     assert chaos.run(12, seed=20261120) == 0

@@ -1,4 +1,4 @@
-"""Several workers count together, also when one of them dies."""
+"""Metrics of several workers, also when one of them is killed."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from tests.redis_server import needs_redis
 
 pytestmark = needs_redis
 
-BACKEND = {"backend": "tests.faults.backend:ask"}
+BACKEND = {"backend": "tests.faults.recording_backend:ask"}
 SMART = {"endpoint": "/api/stream_chat_smart", **BACKEND}
 
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for what servers put down for a while."""
+    """Directory for temporary files of servers."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setenv("TMPDIR", str(folder))
     return folder
 
 
-def test_workers_give_the_sums_of_all_and_a_dead_one_has_nothing_under_way(tmp_path: Path, temporary: Path):
-    """What it has counted stays; every worker gives the same numbers; nothing is left when the server stops."""
+def test_metrics_sum_all_workers_and_drop_the_gauges_of_a_dead_one(tmp_path: Path, temporary: Path):
+    """Its counters stay; each worker returns the same values; no files remain when the server stops."""
     with Cluster(tmp_path, count=1, workers=2, retention="60s", max_runs=50, drain=1) as cluster:
-        server, workers = cluster.servers[0], Workers(cluster)
+        server = cluster.servers[0]
+        workers = Workers(cluster)
         wait_for(lambda: len(workers.pids) == 2)
         [folder] = temporary.glob("persona-stream-metrics-*")
         assert folder.stat().st_mode & 0o077 == 0
@@ -42,7 +43,7 @@ def test_workers_give_the_sums_of_all_and_a_dead_one_has_nothing_under_way(tmp_p
         for follower in running:
             assert follower.opened.wait(10)
         wait_for(lambda: scrape(server)("open_streams") == 12)
-        for _ in range(6):  # connections: either worker may take each
+        for _ in range(6):  # each connection may be accepted by either worker
             seen = scrape(server)
             assert seen("runs_started_total", **SMART) == 18
             assert seen("runs_ended_total", status="complete", code="none", **SMART) == 6
@@ -63,8 +64,8 @@ def test_workers_give_the_sums_of_all_and_a_dead_one_has_nothing_under_way(tmp_p
         assert not list(temporary.glob("persona-stream-metrics-*"))
 
 
-def test_a_redis_that_is_away_shows(tmp_path: Path):
-    """As long as it is."""
+def test_unavailable_redis_is_visible_in_the_metrics(tmp_path: Path):
+    """Until it is available again."""
     with Cluster(tmp_path, count=1) as cluster:
         server = cluster.servers[0]
         assert scrape(server)("store_missing", store="journals") == 0

@@ -1,4 +1,4 @@
-"""Behind the real nginx, with the configuration that we ship: what flows, what holds it back, and what it survives."""
+"""Streams behind nginx with ``deploy/nginx.conf``: buffering, disconnects and rolling restarts."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from tests.faults.backend import answer
 from tests.faults.cluster import Cluster
 from tests.faults.follower import Follower
 from tests.faults.nginx import CURL, Nginx, needs_nginx
+from tests.faults.recording_backend import answer
 from tests.polling import wait_for
 from tests.redis_server import needs_redis
 from tests.server_process import token
@@ -27,10 +27,10 @@ from tests.sse_client import ReceivedEvent, events
 pytestmark = [needs_nginx, needs_redis]
 
 SMART = "/api/stream_chat_smart"
-GRACE = 6.0  # seconds: on a busy machine who is sent on needs some to come back
+GRACE = 6.0  # seconds; clients on a busy machine need some to resume
 HEADERS = {"Authorization": f"Bearer {token()}"}
 
-# What not to do, and what does no harm. The second server is another nginx as far as the first one can tell.
+# Configurations that break streams, and harmless ones. ``/two`` passes through nginx twice.
 MORE = """
 server {
     listen 127.0.0.1:PORT;
@@ -81,7 +81,7 @@ def body(message: str) -> dict[str, str]:
 
 
 def ask(url: str, message: str) -> tuple[list[float], requests.Response]:
-    """Give how many seconds after the request each event came."""
+    """Return the arrival time of each event in seconds after the request, and the response."""
     began = time.monotonic()
     with requests.post(url + SMART, json=body(message), headers=HEADERS, stream=True, timeout=30) as response:
         assert response.status_code == 200
@@ -91,11 +91,11 @@ def ask(url: str, message: str) -> tuple[list[float], requests.Response]:
 
 
 class Curl:
-    """Streams over one connection of HTTP/2, each read as it comes.
+    """curl process with concurrent streams over one HTTP/2 connection.
 
     Attributes:
-        got: of each stream, its events and when they came.
-        connections: of each stream, the version of HTTP and how many connections were opened for it; once it is over.
+        got: the events of each stream.
+        connections: the HTTP version and the number of opened connections of each stream, after its end.
     """
 
     def __init__(self, nginx: Nginx, messages: list[str]) -> None:
@@ -127,16 +127,16 @@ class Curl:
                     got.append(ReceivedEvent(time.monotonic(), None, json.loads(line[6:])))
 
     def finish(self) -> None:
-        """Read to the end."""
-        _, said = self.process.communicate(timeout=60)
-        assert self.process.returncode == 0, said
-        self.connections = said.splitlines()
+        """Wait for the end of all streams."""
+        _, output = self.process.communicate(timeout=60)
+        assert self.process.returncode == 0, output
+        self.connections = output.splitlines()
         for thread in self._threads:
             thread.join(10)
 
 
-def test_streams_share_one_connection_of_http2_and_flow_side_by_side(nginx: Nginx):
-    """A slow one holds up none of the others."""
+def test_streams_share_an_http2_connection_without_blocking_each_other(nginx: Nginx):
+    """A slow stream does not delay the others."""
     messages = ["4.2 slow", *(f"0 quick {number}" for number in range(7))]
     curl = Curl(nginx, messages)
     curl.finish()
@@ -149,8 +149,8 @@ def test_streams_share_one_connection_of_http2_and_flow_side_by_side(nginx: Ngin
     assert ticks[2] - ticks[1] == pytest.approx(2.0, abs=0.7)
 
 
-def test_what_nginx_must_be_told_for_streams_to_flow(nginx: Nginx):
-    """Our header keeps compression from holding events back, where nobody ignores it and no nginx takes it away."""
+def test_nginx_configurations_that_pass_streams_through(nginx: Nginx):
+    """X-Accel-Buffering prevents buffering by compression, unless it is ignored or removed by another nginx."""
     ways = {
         "plain": True,
         "gzip": True,
@@ -167,9 +167,9 @@ def test_what_nginx_must_be_told_for_streams_to_flow(nginx: Nginx):
     for way, each in asked.items():
         came, response = each.result()
         assert response.headers.get("Content-Encoding") == ("gzip" if "gzip" in way else None)
-        # Held back to the end, or to the moment when a buffer is full.
+        # Buffered to the end, or until the buffer is full.
         assert ways[way] or came[0] > 3.0
-    # As shipped: progress when it is due, and the answer piece by piece, as it was sent.
+    # With the shipped configuration, progress and chunks arrive when they are sent.
     came, response = directly.result()
     assert came[0] < 1.5
     assert came[2] - came[1] == pytest.approx(2.0, abs=0.7)
@@ -178,8 +178,8 @@ def test_what_nginx_must_be_told_for_streams_to_flow(nginx: Nginx):
     assert "Content-Encoding" not in response.headers
 
 
-def test_readers_that_leave_are_noticed_behind_nginx(nginx: Nginx, cluster: Cluster):
-    """One that closes its connection, and one that only ends its stream of HTTP/2."""
+def test_disconnects_are_detected_behind_nginx(nginx: Nginx, cluster: Cluster):
+    """Of a client that closes its connection, and of one that only closes its HTTP/2 stream."""
     with requests.post(nginx.url + SMART, json=body("40 h1"), headers=HEADERS, stream=True, timeout=30) as left:
         next(events(left))
         run_ids = [left.headers["X-Run-Id"]]
@@ -195,8 +195,8 @@ def test_readers_that_leave_are_noticed_behind_nginx(nginx: Nginx, cluster: Clus
     assert time.monotonic() - left_at < 2.0 + 2 * GRACE + 3
 
 
-def test_a_rolling_restart_loses_nothing_and_runs_nothing_twice(nginx: Nginx, cluster: Cluster):
-    """Who resumes goes on at the other machine, everybody else is served to the end, and new questions are taken."""
+def test_a_rolling_restart_loses_no_text_and_repeats_no_run(nginx: Nginx, cluster: Cluster):
+    """Resuming clients continue at the other server, the others are served to the end, new requests are accepted."""
 
     def follow(message: str, **more: bool) -> Follower:
         return Follower([nginx.url], body(message), key=message.replace(" ", "-"), **more)
@@ -216,12 +216,12 @@ def test_a_rolling_restart_loses_nothing_and_runs_nothing_twice(nginx: Nginx, cl
     asker.start()
     old = list(cluster.servers)
     try:
-        for place, server in enumerate(old):
+        for index, server in enumerate(old):
             server.process.send_signal(signal.SIGTERM)
             port = int(server.url.rpartition(":")[2])
             wait_for(lambda port=port: not listens(port), 20)
-            cluster.servers[place] = cluster.serve(port=port)
-            time.sleep(1)  # nobody restarts two machines in the same moment
+            cluster.servers[index] = cluster.serve(port=port)
+            time.sleep(1)  # a rolling restart
     finally:
         done.set()
         asker.join()
@@ -231,9 +231,9 @@ def test_a_rolling_restart_loses_nothing_and_runs_nothing_twice(nginx: Nginx, cl
         message = follower.body["message"]
         assert follower.text == answer(message)
         assert cluster.times_run(message) == 1
-    assert sum(follower.breaks > 0 for follower in going_on) >= 4  # all of the first machine, at the least
+    assert sum(follower.breaks > 0 for follower in going_on) >= 4  # at least those of the first server
     assert all(follower.breaks == 0 for follower in staying)
-    # Only a POST that nginx sends just when its idle connection closes is answered by nginx itself, with 502.
+    # nginx responds with 502 to a POST that it sends while its idle upstream connection is closed.
     refusals = [refusal for follower in (*going_on, *staying, *new) for refusal in follower.refusals]
     assert set(refusals) <= {502}
     assert len(refusals) <= 2 * len(old)

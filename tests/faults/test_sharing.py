@@ -1,4 +1,4 @@
-"""Two processes, one Redis: whatever a run needs, either of them gives."""
+"""Two processes that share a Redis: each can serve any run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 import requests
 
 from tests import sse_client
-from tests.faults.backend import answer
 from tests.faults.cluster import Cluster
-from tests.faults.wire import Wire
+from tests.faults.recording_backend import answer
+from tests.faults.slow_proxy import SlowProxy
 from tests.polling import wait_for
 from tests.redis_server import needs_redis
 from tests.server_process import ServerProcess
@@ -40,7 +40,7 @@ def there(cluster: Cluster) -> ServerProcess:
 
 
 def start(server: ServerProcess, message: str, **headers: str):
-    """Start a run, and leave its stream open."""
+    """Start a run and return its open stream."""
     body = {"username": "x", "message": message, "locale": "en"}
     return server.post(SMART, body, headers={k.replace("_", "-"): v for k, v in headers.items()}, stream=True)
 
@@ -49,8 +49,8 @@ def show(server: ServerProcess, run_id: str, user: str = "alice") -> dict:
     return server.get(f"/api/runs/{run_id}", user).json()
 
 
-def test_a_run_is_read_elsewhere_while_it_runs(cluster: Cluster):
-    """Every character once, and the same ending."""
+def test_a_run_can_be_read_at_another_process(cluster: Cluster):
+    """Each character once, with the same final event."""
     first = cluster.ask("1 read elsewhere")
     first.opened.wait(10)
     second = cluster.read(first.run_id, at=1)
@@ -61,8 +61,8 @@ def test_a_run_is_read_elsewhere_while_it_runs(cluster: Cluster):
 
 
 @pytest.mark.parametrize("seconds", [0, 1])
-def test_a_reader_that_is_cut_at_every_event_has_every_character_once(cluster: Cluster, seconds: int):
-    """It comes back each time at the other process, in any style."""
+def test_a_client_that_disconnects_at_each_event_receives_each_character_once(cluster: Cluster, seconds: int):
+    """It resumes alternately at both processes."""
     message = f"{seconds} cut at every event"
     follower = cluster.ask(message, leaves=lambda: True)
     assert follower.result()["status"] == "complete"
@@ -71,39 +71,39 @@ def test_a_reader_that_is_cut_at_every_event_has_every_character_once(cluster: C
     assert cluster.times_run(message) == 1
 
 
-def test_a_reader_may_come_sooner_than_the_word_of_what_it_has_read(tmp_path: Path):
-    """The other process asks Redis before it says that this never was; what really never was stays refused."""
+def test_a_client_may_resume_before_the_pubsub_message_arrives(tmp_path: Path):
+    """The other process reads Redis before it rejects a position; positions that do not exist are rejected."""
     with Cluster(tmp_path, count=1) as cluster:
-        wire = Wire(cluster.redis.port)
-        cluster.servers.append(cluster.serve(redis_url=wire.url))
+        proxy = SlowProxy(cluster.redis.port)
+        cluster.servers.append(cluster.serve(redis_url=proxy.url))
         there = cluster.servers[1]
         first = cluster.ask("1 sooner")
         assert first.opened.wait(10)
         second = cluster.read(first.run_id, at=1)
         assert second.opened.wait(10)
-        wire.hold_news()
+        proxy.hold_messages()
         assert first.result()["status"] == "complete"
         facts = int(first.last_id.rpartition("/")[2].split(".")[0])
         events = f"/api/runs/{first.run_id}/events"
 
-        def come(place: str) -> requests.Response:
-            return there.get(events, headers={"Last-Event-ID": f"{first.run_id}/{place}"})
+        def resume(position: str) -> requests.Response:
+            return there.get(events, headers={"Last-Event-ID": f"{first.run_id}/{position}"})
 
-        assert come(f"{facts + 1}.0").status_code == 400
-        assert come(f"{facts - 1}.{len(first.text) + 1}").status_code == 400
-        assert sse_client.answer(sse_client.read(come(f"{facts - 1}.5"))) == first.text[5:]
-        assert come(f"{facts}.0").status_code == 204
-        wire.pass_news()
+        assert resume(f"{facts + 1}.0").status_code == 400
+        assert resume(f"{facts - 1}.{len(first.text) + 1}").status_code == 400
+        assert sse_client.answer(sse_client.read(resume(f"{facts - 1}.5"))) == first.text[5:]
+        assert resume(f"{facts}.0").status_code == 204
+        proxy.release_messages()
         assert second.result()["status"] == "complete"
         assert second.text == first.text
-        wire.close()
+        proxy.close()
 
 
-def test_it_is_looked_at_and_listed_elsewhere(here: ServerProcess, there: ServerProcess):
-    """For its owner; for others it does not exist."""
+def test_a_run_is_shown_and_listed_at_another_process(here: ServerProcess, there: ServerProcess):
+    """For its owner only."""
     with start(here, "1 looked at") as response:
         run_id = response.headers["X-Run-Id"]
-        wait_for(lambda: show(there, run_id)["status"] == "processing")  # it starts before that is written
+        wait_for(lambda: show(there, run_id)["status"] == "processing")  # the start is written asynchronously
         assert there.get(f"/api/runs/{run_id}", "mallory").status_code == 404
         assert there.get(f"/api/runs/{run_id}/events", "mallory").status_code == 404
         assert run_id in [run["run_id"] for run in there.get("/api/runs").json()["runs"]]
@@ -111,8 +111,8 @@ def test_it_is_looked_at_and_listed_elsewhere(here: ServerProcess, there: Server
     assert show(there, run_id)["data"] == answer("1 looked at")
 
 
-def test_it_is_cancelled_elsewhere(cluster: Cluster, here: ServerProcess, there: ServerProcess):
-    """The answer to the request shows it, every reader sees it, and the process that ran it stops."""
+def test_a_run_can_be_cancelled_at_another_process(cluster: Cluster, here: ServerProcess, there: ServerProcess):
+    """The response shows it, all subscribers receive it, and the executing process stops the task."""
     follower = cluster.ask("30 to be cancelled")
     follower.opened.wait(10)
     shown = there.post(f"/api/runs/{follower.run_id}/cancel").json()
@@ -122,16 +122,16 @@ def test_it_is_cancelled_elsewhere(cluster: Cluster, here: ServerProcess, there:
     wait_for(lambda: cluster.left_over() == {}, 10)
 
 
-def test_a_ticket_opens_it_elsewhere(here: ServerProcess, there: ServerProcess):
-    """What EventSource is given works wherever it lands."""
+def test_a_signed_url_is_valid_at_another_process(here: ServerProcess, there: ServerProcess):
+    """EventSource clients may reach any process."""
     with start(here, "0 ticket") as response:
         url = show(here, response.headers["X-Run-Id"])["events_url"]
     assert there.get(url, user=None).status_code == 200
     assert there.get(url[:-1] + ("A" if url[-1] != "A" else "B"), user=None).status_code == 401
 
 
-def test_a_reader_elsewhere_keeps_it_alive(cluster: Cluster, here: ServerProcess):
-    """The grace counts over all readers of all processes."""
+def test_a_subscriber_at_another_process_keeps_a_run_alive(cluster: Cluster, here: ServerProcess):
+    """The disconnect grace applies to the subscribers of all processes."""
     with start(here, "6 kept alive") as response:
         run_id = response.headers["X-Run-Id"]
         follower = cluster.read(run_id, at=1)
@@ -140,8 +140,8 @@ def test_a_reader_elsewhere_keeps_it_alive(cluster: Cluster, here: ServerProcess
     assert follower.text == answer("6 kept alive")
 
 
-def test_without_readers_anywhere_it_is_cancelled(cluster: Cluster, here: ServerProcess, there: ServerProcess):
-    """Within two graces of the last one's leaving, wherever that was."""
+def test_a_run_without_subscribers_anywhere_is_cancelled(cluster: Cluster, here: ServerProcess, there: ServerProcess):
+    """Within twice the disconnect grace."""
     with start(here, "40 abandoned") as response:
         run_id = response.headers["X-Run-Id"]
         with there.get(f"/api/runs/{run_id}/events", stream=True) as elsewhere:
@@ -152,8 +152,8 @@ def test_without_readers_anywhere_it_is_cancelled(cluster: Cluster, here: Server
     wait_for(lambda: cluster.left_over() == {}, 10)
 
 
-def test_the_same_key_is_the_same_run_everywhere(cluster: Cluster, here: ServerProcess, there: ServerProcess):
-    """While it runs and after; another body is a conflict."""
+def test_an_idempotency_key_applies_to_all_processes(cluster: Cluster, here: ServerProcess, there: ServerProcess):
+    """During and after the run; another body is a conflict."""
     message = "1 the same key"
     with start(here, message, Idempotency_Key="one") as first, start(there, message, Idempotency_Key="one") as second:
         assert first.headers["X-Run-Id"] == second.headers["X-Run-Id"]
@@ -165,26 +165,26 @@ def test_the_same_key_is_the_same_run_everywhere(cluster: Cluster, here: ServerP
     assert cluster.times_run(message) == 1
 
 
-def test_of_many_at_once_under_one_key_one_runs(cluster: Cluster, here: ServerProcess, there: ServerProcess):
-    """Whichever process comes first."""
-    found = []
+def test_concurrent_requests_with_one_key_start_one_run(cluster: Cluster, here: ServerProcess, there: ServerProcess):
+    """At any of the processes."""
+    run_ids = []
 
     def ask(server: ServerProcess) -> None:
         with start(server, "1 many at once", Idempotency_Key="many") as response:
-            found.append(response.headers["X-Run-Id"])
+            run_ids.append(response.headers["X-Run-Id"])
 
     threads = [threading.Thread(target=ask, args=(server,)) for server in (here, there) * 8]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 16
-    assert len(set(found)) == 1
+    assert len(run_ids) == 16
+    assert len(set(run_ids)) == 1
     assert cluster.times_run("1 many at once") == 1
 
 
 def test_an_automatic_retry_joins_the_run(cluster: Cluster, here: ServerProcess, there: ServerProcess):
-    """SDKs send no key, but say that they try again; a person who asks twice is answered twice."""
+    """SDKs send a retry header instead of a key; a repeated request without it starts another run."""
     with start(here, "1 tried again") as first:
         with start(there, "1 tried again", X_Stainless_Retry_Count="1") as second:
             assert second.headers["X-Run-Id"] == first.headers["X-Run-Id"]

@@ -1,4 +1,4 @@
-"""What a server says of all its runs: in its metrics, and in its log."""
+"""Counts of runs as a server reports them: in its metrics and in its request log."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from tests.metrics_client import families
 from tests.server_process import ServerProcess
 
 
-def metered(server: ServerProcess) -> Counts:
-    """Read ``/metrics``."""
-    began = refused = 0
+def counts_from_metrics(server: ServerProcess) -> Counts:
+    """Return the counts in ``/metrics``."""
+    began = 0
+    refused = 0
     ended: Counter[Ending] = Counter()
     for family in families(server.get("/metrics", None).text):
         for sample in family.samples:
@@ -31,8 +32,8 @@ def metered(server: ServerProcess) -> Counts:
     return Counts(began, ended, refused)
 
 
-def logged(file: Path) -> Counts:
-    """Read the log in the database of a server that has stopped. Refused requests are not in it."""
+def counts_from_log(file: Path) -> Counts:
+    """Return the counts in the request log of a stopped server; it has no rejected requests."""
     with closing(sqlite3.connect(file)) as connection:
         found = connection.execute("SELECT status, coalesce(code, 'none'), count(*) FROM runs GROUP BY 1, 2").fetchall()
     ended = {Ending(status, code): count for status, code, count in found}

@@ -1,4 +1,4 @@
-"""What stands between servers and their Redis: a network that takes its time."""
+"""TCP proxy between servers and Redis that delays data, and pub/sub messages on demand."""
 
 from __future__ import annotations
 
@@ -9,34 +9,35 @@ import time
 from tests.ports import free_port
 
 
-class Wire:
-    """Hold every byte back for ``seconds``, and news for as long as is asked."""
+class SlowProxy:
+    """Proxy that delays all data by ``seconds`` and can hold pub/sub messages back."""
 
     def __init__(self, port: int, seconds: float = 0.0) -> None:
-        self._to, self._seconds = port, seconds
+        self._target_port = port
+        self._seconds = seconds
         self._port = free_port()
-        self._news_pass = threading.Event()
-        self._news_pass.set()
+        self._messages_pass = threading.Event()
+        self._messages_pass.set()
         self._subscribed: set[socket.socket] = set()
         self._listener = socket.create_server(("127.0.0.1", self._port))
         threading.Thread(target=self._serve, daemon=True).start()
 
     @property
     def url(self) -> str:
-        """The address of Redis for who is to use this wire."""
+        """URL of Redis through this proxy."""
         return f"redis://127.0.0.1:{self._port}/0"
 
-    def hold_news(self) -> None:
-        """Let nobody hear what Redis tells its subscribers."""
-        self._news_pass.clear()
+    def hold_messages(self) -> None:
+        """Hold pub/sub messages back."""
+        self._messages_pass.clear()
 
-    def pass_news(self) -> None:
-        """Let them hear it."""
-        self._news_pass.set()
+    def release_messages(self) -> None:
+        """Deliver pub/sub messages again."""
+        self._messages_pass.set()
 
     def close(self) -> None:
-        """Take no more connections."""
-        self._news_pass.set()
+        """Accept no more connections."""
+        self._messages_pass.set()
         self._listener.close()
 
     def _serve(self) -> None:
@@ -45,7 +46,7 @@ class Wire:
                 client, _ = self._listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self._to))
+            server = socket.create_connection(("127.0.0.1", self._target_port))
             for source, sink in ((client, server), (server, client)):
                 threading.Thread(target=self._pump, args=(source, sink), daemon=True).start()
 
@@ -55,8 +56,8 @@ class Wire:
                 if b"SUBSCRIBE" in data:
                     self._subscribed.add(sink)
                 if source in self._subscribed:
-                    self._news_pass.wait()
-                time.sleep(self._seconds)  # what makes it slow
+                    self._messages_pass.wait()
+                time.sleep(self._seconds)
                 sink.sendall(data)
         except OSError:
             pass

@@ -1,4 +1,4 @@
-"""A process that leaves others to go on keeps no connection for another request, and cuts off none that it answers."""
+"""Connections of a draining process are closed when they are idle, and never during a response."""
 
 from __future__ import annotations
 
@@ -28,20 +28,21 @@ def get(connection: http.client.HTTPConnection, path: str) -> tuple[int, str | N
     return response.status, response.getheader("Connection")
 
 
-def test_connections_close_when_they_carry_no_answer(tmp_path: Path):
-    """One that is idle closes at once; one whose first request comes late is answered, and closes then."""
+def test_idle_connections_are_closed_and_active_ones_after_their_response(tmp_path: Path):
+    """A connection whose first request arrives late is served and then closed."""
     with Cluster(tmp_path, count=1) as cluster:
         server = cluster.servers[0]
-        idle, late = connect(server), connect(server)
+        idle = connect(server)
+        late = connect(server)
         assert get(idle, "/healthz") == (200, None)
         follower = cluster.ask("3 still running", resumes=False)
         assert follower.opened.wait(10)
-        told = time.monotonic()
+        stopped_at = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         assert idle.sock.recv(1) == b""
-        assert time.monotonic() - told < 1.5
+        assert time.monotonic() - stopped_at < 1.5
         assert get(late, "/healthz") == (200, "close")
-        assert late.sock is None  # the client has done as it was told
+        assert late.sock is None  # the client obeyed the Connection header
         assert follower.result()["status"] == "complete"
         assert follower.breaks == 0
         assert server.process.wait(timeout=20) == 0

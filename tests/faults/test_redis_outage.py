@@ -1,4 +1,4 @@
-"""Redis stops, hangs, is slow, and comes back empty: nothing hangs, and no character is lost or doubled."""
+"""Redis outages: Redis is killed, suspended, slow, or restarted empty; no request hangs and no text is lost."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.backend import answer
 from tests.faults.cluster import Cluster
-from tests.faults.wire import Wire
+from tests.faults.recording_backend import answer
+from tests.faults.slow_proxy import SlowProxy
 from tests.polling import wait_for
 from tests.redis_server import needs_redis
 
@@ -31,8 +31,8 @@ def all_are_ready(cluster: Cluster) -> bool:
 
 
 @pytest.mark.parametrize("how", ["killed", "held"])
-def test_without_redis_nothing_starts_and_nothing_hangs(cluster: Cluster, how: str):
-    """Within two seconds there is a true status, a reason, and when to come back."""
+def test_without_redis_requests_fail_within_two_seconds(cluster: Cluster, how: str):
+    """With 503, an error text and Retry-After."""
     server = cluster.servers[0]
     cluster.redis.kill() if how == "killed" else cluster.redis.hold()
     try:
@@ -60,21 +60,20 @@ def test_without_redis_nothing_starts_and_nothing_hangs(cluster: Cluster, how: s
 
 @pytest.mark.parametrize("how", ["killed", "held"])
 @pytest.mark.parametrize("at", ["waiting", "ending"])
-def test_what_runs_while_redis_is_away_is_answered_when_it_is_back(cluster: Cluster, how: str, at: str):
-    """Readers here and elsewhere keep their progress, are told by a comment, and get every character once.
+def test_runs_during_an_outage_complete_when_redis_is_available_again(cluster: Cluster, how: str, at: str):
+    """Subscribers of all processes receive progress, a comment about the outage, and each character once.
 
-    A Redis that was killed comes back empty: then the process that runs the query brings the run back.
+    A killed Redis restarts empty; then the process that executes the run restores it.
     """
     message = f"{6 if at == 'waiting' else 2} {how} while {at}"
-    here, there_id = cluster.ask(message), ""
+    here = cluster.ask(message)
     assert here.opened.wait(10)
-    there_id = here.run_id
-    there = cluster.read(there_id, at=1)
+    there = cluster.read(here.run_id, at=1)
     assert there.opened.wait(10)
-    time.sleep(0.5)  # so that it is in the middle of its work when Redis goes
+    time.sleep(0.5)  # the backend is working when the outage begins
     cluster.redis.kill() if how == "killed" else cluster.redis.hold()
     try:
-        time.sleep(5)  # for so long Redis is away
+        time.sleep(5)
         assert here.ending is None
         assert there.ending is None
         assert here.text == there.text == ""
@@ -87,12 +86,12 @@ def test_what_runs_while_redis_is_away_is_answered_when_it_is_back(cluster: Clus
         assert follower.statuses.count("processing_complete") == 1
     assert cluster.times_run(message) == 1
     wait_for(lambda: cluster.left_over() == {})
-    shown = cluster.servers[1].get(f"/api/runs/{there_id}").json()
+    shown = cluster.servers[1].get(f"/api/runs/{here.run_id}").json()
     assert (shown["status"], shown["data"]) == ("complete", answer(message))
 
 
-def test_a_deadline_passes_while_redis_is_away(tmp_path: Path):
-    """The work is stopped at its time, and the ending shows when it can be kept."""
+def test_a_deadline_passes_during_an_outage(tmp_path: Path):
+    """The backend is stopped at the deadline, and the end is visible when Redis is available again."""
     with Cluster(tmp_path, count=1, timeout=2) as cluster:
         follower = cluster.ask("60 past its deadline")
         assert follower.opened.wait(10)
@@ -104,8 +103,8 @@ def test_a_deadline_passes_while_redis_is_away(tmp_path: Path):
         assert 1.9 < ending["elapsed_time"] < 2.5
 
 
-def test_a_redis_that_never_comes_back_keeps_nobody_waiting_for_ever(tmp_path: Path):
-    """After the retention nobody can tell any more how the run ended."""
+def test_streams_end_if_redis_does_not_return(tmp_path: Path):
+    """After the retention period with the code ``lost``."""
     with Cluster(tmp_path, count=1, retention=4) as cluster:
         follower = cluster.ask("1 for ever")
         assert follower.opened.wait(10)
@@ -114,11 +113,11 @@ def test_a_redis_that_never_comes_back_keeps_nobody_waiting_for_ever(tmp_path: P
         cluster.redis.start()
 
 
-def test_a_slow_redis_is_slow_and_no_more(tmp_path: Path):
-    """A third of a second each way: everything takes its time, and everything is right."""
+def test_a_slow_redis_only_delays_streams(tmp_path: Path):
+    """With a delay of 0.3 s in each direction."""
     with Cluster(tmp_path, count=0, lease=15) as cluster:
-        wire = Wire(cluster.redis.port, 0.3)
-        cluster._settings["redis_url"] = wire.url
+        proxy = SlowProxy(cluster.redis.port, 0.3)
+        cluster._settings["redis_url"] = proxy.url
         cluster.servers = [cluster.serve(), cluster.serve()]
         here = cluster.ask("1 slowly")
         assert here.opened.wait(10)
@@ -127,4 +126,4 @@ def test_a_slow_redis_is_slow_and_no_more(tmp_path: Path):
             assert follower.result()["status"] == "complete"
             assert follower.text == answer("1 slowly")
         assert cluster.times_run("1 slowly") == 1
-        wire.close()
+        proxy.close()

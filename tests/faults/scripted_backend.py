@@ -1,4 +1,4 @@
-"""A backend that does what it is told to, and counts what its process holds when it is asked for that."""
+"""Backend that follows the instructions in the message; it can also count the objects of its process."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from greenlet import greenlet
 from persona_stream import BackendError, Query
 
 _SENTENCE = "One. Two, three; four! Five? 六七八九。👩‍👩‍👧 "
-_LONG = f"{'𝔞' * 199} " * 60  # words that are pieces by themselves: much to read, and soon delivered
-FAULT = "what this backend raises when it is told to"
+_LONG = f"{'𝔞' * 199} " * 60  # each word is a chunk: many bytes in a short delivery
+FAULT = "the exception that this backend raises on request"
 
 
 def answer(message: str) -> str:
-    """Give the answer to a message, whose verb is ``answer``, ``send`` or ``long``."""
+    """Return the answer to a message with the verb ``answer``, ``send`` or ``long``."""
     if message.startswith("long"):
         return f"{_LONG}{message}"
     return f"{_SENTENCE * 4}{message}"
 
 
 def work(query: Query) -> str:
-    """Do what the verb of a message says, after as many seconds as its second word says."""
+    """Execute the verb of a message after the number of seconds in its second word."""
     verb, seconds, *_ = query.message.split()
     if verb == "census":
         return census()
     whole = answer(query.message)
     if verb == "send":
         for start in range(0, 60, 20):
-            time.sleep(float(seconds) / 3)  # as a model does, between two parts
+            time.sleep(float(seconds) / 3)
             query.send(whole[start : start + 20])
         return whole[60:]
     until = time.monotonic() + float(seconds)
     while (left := until - time.monotonic()) > 0:
         query.report("Working", None)
-        time.sleep(min(0.5, left))  # as slow as it is told to be
+        time.sleep(min(0.5, left))
     if verb == "refuse":
         raise BackendError("The library is closed today.")
     if verb == "raise":
@@ -45,7 +45,7 @@ def work(query: Query) -> str:
 
 
 def census() -> str:
-    """Count the greenlets of this process, and all objects that can hold others, as JSON."""
+    """Return the numbers of greenlets and of container objects of this process, as JSON."""
     gc.collect()
     objects = gc.get_objects()
     alive = sum(isinstance(each, greenlet) and not each.dead for each in objects)

@@ -1,4 +1,4 @@
-"""A backend that writes down each time it is asked."""
+"""Backend that records each call in a file, shared by all processes."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ TEXT = "One. Two, three; four! Five? 六七八九。👩‍👩‍👧 "
 
 
 def answer(message: str) -> str:
-    """Give the answer that ``ask`` gives."""
+    """Return the answer of ``ask`` to a message."""
     return f"{TEXT * 12}{message}"
 
 
 def ask(query: Query) -> str:
-    """Answer after as many seconds as the message begins with."""
+    """Answer after the number of seconds at the start of the message."""
     with Path(os.environ["LEDGER"]).open("a", encoding="utf-8") as ledger:
         ledger.write(query.message + "\n")
     until = time.monotonic() + float(query.message.split()[0])
