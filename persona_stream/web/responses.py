@@ -20,6 +20,23 @@ def json_response(body: object, status: int = 200) -> Response:
     return Response(dump_json(body), status, content_type="application/json")
 
 
+def page_response(body: str | bytes, content_type: str, policy: str) -> Response:
+    """Return a file of a page under a content security policy, or 304 if the browser has its current version."""
+    response = revalidated(Response(body, content_type=content_type))
+    response.headers["Content-Security-Policy"] = policy
+    response.headers["Referrer-Policy"] = "no-referrer"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+def revalidated(response: Response) -> Response:
+    """Return the response, or 304 if the client has the current version."""
+    response.add_etag()
+    response.headers["Cache-Control"] = "no-cache"
+    response.make_conditional(request)
+    return response
+
+
 class PreparedResponse(Response):
     """Response whose headers are sent as they are.
 

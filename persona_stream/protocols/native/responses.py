@@ -24,10 +24,15 @@ def isoformat(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-class ChatAnswer(Struct, frozen=True, kw_only=True):
-    """Response of `POST /api/chat`."""
+class Success(Struct, frozen=True, kw_only=True):
+    """Base of the bodies of successful responses."""
 
     success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
+
+
+class ChatAnswer(Success, frozen=True, kw_only=True):
+    """Response of `POST /api/chat`."""
+
     data: Annotated[str, Meta(description="The whole answer.")]
     status: Annotated[Literal["complete"], Meta(description="Always `complete`.")] = "complete"
     is_complete: Annotated[Literal[True], Meta(description="Always `true`.")] = True
@@ -41,10 +46,9 @@ class ChatAnswer(Struct, frozen=True, kw_only=True):
     ] = UNSET
 
 
-class RunView(Struct, frozen=True, kw_only=True):
+class RunView(Success, frozen=True, kw_only=True):
     """State of a run. Values that are not known yet are `null`; timestamps are ISO 8601 in UTC."""
 
-    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
     run_id: Annotated[str, Meta(description="Run id.")]
     status: Annotated[
         RunStatus, Meta(description="State of the run; `complete`, `error`, `timeout` and `cancelled` are final.")
@@ -76,10 +80,9 @@ class RunView(Struct, frozen=True, kw_only=True):
     ] = UNSET
 
 
-class RunList(Struct, frozen=True, kw_only=True):
+class RunList(Success, frozen=True, kw_only=True):
     """Page of the caller's runs, newest first."""
 
-    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
     runs: Annotated[list[RunView], Meta(description="Runs of this page.")]
     next: Annotated[str | None, Meta(description="Value of `before` for the next page; `null` on the last page.")]
 

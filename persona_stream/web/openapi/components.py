@@ -7,21 +7,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from persona_stream import errors
 from persona_stream.auth.jwt import missing_token
-from persona_stream.errors import (
-    Conflict,
-    Forbidden,
-    Gone,
-    HTTPError,
-    InvalidRequest,
-    ModelNotFound,
-    NotAcceptable,
-    NotFound,
-    Overloaded,
-    ShuttingDown,
-    TooLarge,
-    UnsupportedMediaType,
-)
 from persona_stream.journals.base import KEY_CONFLICT_MESSAGE
 from persona_stream.web.openapi.examples import EVENTS_URL, RUN_ID
 from persona_stream.web.openapi.operations import Body, ErrorSpec, Parameter, ResponseSpec
@@ -29,97 +16,72 @@ from persona_stream.web.openapi.operations import Body, ErrorSpec, Parameter, Re
 
 def limit_parameter(items: str, largest: int, *, default: int) -> Parameter:
     """Return the query parameter ``limit``, which is the maximum length of a page."""
-    return Parameter(
-        name="limit",
-        location="query",
-        description=f"Maximum number of {items} to return.",
-        type=Annotated[int, Meta(ge=1, le=largest)],
-        default=default,
-    )
+    kind = Annotated[int, Meta(ge=1, le=largest)]
+    return Parameter("query", "limit", f"Maximum number of {items} to return.", kind, default=default)
 
 
-RUN_ID_IN_PATH = Parameter(
-    name="run_id",
-    location="path",
-    description="Run id.",
-    type=Annotated[str, Meta(min_length=1)],
-    required=True,
-    example=RUN_ID,
-)
+def next_page_parameter(name: str, kind: Any = str) -> Parameter:
+    """Return the query parameter that continues a list where the previous page ended."""
+    return Parameter("query", name, "`next` of the previous page.", kind)
+
+
+RUN_ID_IN_PATH = Parameter.path("run_id", "Run id.", RUN_ID)
 IDEMPOTENCY_KEY = Parameter(
-    name="Idempotency-Key",
-    location="header",
-    description="Unique key of the request, chosen by the client. A repeated request with the same key and body returns"
-    " the run that the first one started.",
-    type=Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,255}$")],
+    "header",
+    "Idempotency-Key",
+    "Unique key of the request, chosen by the client. A repeated request with the same key and body returns the run"
+    " that the first one started.",
+    Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,255}$")],
 )
 ACCEPT_LANGUAGE = Parameter(
-    name="Accept-Language",
-    location="header",
-    description="Language of texts, unless the body specifies one: `zh` or `en`.",
+    "header", "Accept-Language", "Language of texts, unless the body specifies one: `zh` or `en`."
 )
 RESUME = Parameter(
-    name="X-Persona-Resume",
-    location="header",
-    description="`1` if the client resumes by itself: during a connection hand-over the server may then end the stream"
-    " with a comment and no last event, and the client resumes with `Last-Event-ID`.",
+    "header",
+    "X-Persona-Resume",
+    "`1` if the client resumes by itself: during a connection hand-over the server may then end the stream with a"
+    " comment and no last event, and the client resumes with `Last-Event-ID`.",
 )
 HEARTBEAT = Parameter(
-    name="X-Persona-Heartbeat",
-    location="header",
-    description="Heartbeat while the backend is working: comments (the default), empty chunks, or none.",
+    "header",
+    "X-Persona-Heartbeat",
+    "Heartbeat while the backend is working: comments (the default), empty chunks, or none.",
     choices=("comment", "delta", "off"),
 )
 
-_RUN_ID_HEADER = Parameter(name="X-Run-Id", location="header", description="Run id.", required=True, example=RUN_ID)
-RUN_ID_IF_STARTED = Parameter(
-    name="X-Run-Id", location="header", description="Run id, if a run was started.", example=RUN_ID
-)
+_URI = Annotated[str, Meta(extra_json_schema={"format": "uri-reference"})]
+_COUNT = Annotated[int, Meta(ge=0)]
+_LOCATION = "URL of the run's event stream, for requests with the caller's token."
+RUN_ID_IF_STARTED = Parameter("header", "X-Run-Id", "Run id, if a run was started.", example=RUN_ID)
 RUN_HEADERS = (
-    _RUN_ID_HEADER,
-    Parameter(
-        name="Location",
-        location="header",
-        description="URL of the run's event stream, for requests with the caller's token.",
-        type=Annotated[str, Meta(extra_json_schema={"format": "uri-reference"})],
-        required=True,
-        example=f"/api/runs/{RUN_ID}/events",
-    ),
+    Parameter("header", "X-Run-Id", "Run id.", required=True, example=RUN_ID),
+    Parameter("header", "Location", _LOCATION, _URI, required=True, example=f"/api/runs/{RUN_ID}/events"),
 )
 RETRY_AFTER = Parameter(
-    name="Retry-After",
-    location="header",
-    description="Seconds after which to retry; absent once the run has ended.",
-    type=Annotated[int, Meta(ge=0)],
-    example=2,
+    "header", "Retry-After", "Seconds after which to retry; absent once the run has ended.", _COUNT, example=2
 )
 SHOULD_RETRY = Parameter(
-    name="x-should-retry",
-    location="header",
-    description="`false` if a retry would fail again; SDKs that retry automatically honour it.",
-    type=Literal["false"],
+    "header",
+    "x-should-retry",
+    "`false` if a retry would fail again; SDKs that retry automatically honour it.",
+    Literal["false"],
     example="false",
 )
 ERROR_HEADERS: Mapping[str, Parameter] = {
     "Retry-After": Parameter(
-        name="Retry-After",
-        location="header",
-        description="Seconds after which to retry.",
-        type=Annotated[int, Meta(ge=0)],
-        required=True,
-        example=2,
+        "header", "Retry-After", "Seconds after which to retry.", _COUNT, required=True, example=2
     ),
     "WWW-Authenticate": Parameter(
-        name="WWW-Authenticate",
-        location="header",
-        description="Challenge as defined by RFC 6750, with the reason why the token was rejected.",
+        "header",
+        "WWW-Authenticate",
+        "Challenge as defined by RFC 6750, with the reason why the token was rejected.",
         example='Bearer realm="persona_stream", error="invalid_token"',
     ),
 }
 """Headers of error responses, by the name under which an exception sends them."""
 
 
-class _InternalError(HTTPError):
+class _InternalError(errors.HTTPError):
     """Any exception that is not an HTTPError, as a client sees it."""
 
     status = 500
@@ -127,7 +89,9 @@ class _InternalError(HTTPError):
 
 
 INVALID_REQUEST = ErrorSpec(
-    "InvalidRequest", InvalidRequest("username: is required"), "The body, a parameter or a header is invalid."
+    "InvalidRequest",
+    errors.InvalidRequest("username: is required"),
+    "The body, a parameter or a header is invalid.",
 )
 UNAUTHORIZED = ErrorSpec(
     "Unauthorized",
@@ -136,55 +100,68 @@ UNAUTHORIZED = ErrorSpec(
 )
 FORBIDDEN = ErrorSpec(
     "Forbidden",
-    Forbidden("This token lacks the scope 'chat'", {"WWW-Authenticate": ""}),
+    errors.Forbidden("This token lacks the scope 'chat'", {"WWW-Authenticate": ""}),
     "The token lacks the required scope.",
 )
-PERSONA_NOT_FOUND = ErrorSpec("PersonaNotFound", NotFound("User profile not found"), "No persona has this username.")
-MODEL_NOT_FOUND = ErrorSpec("ModelNotFound", ModelNotFound(), "No persona has the name of this model.")
+PERSONA_NOT_FOUND = ErrorSpec(
+    "PersonaNotFound", errors.NotFound("User profile not found"), "No persona has this username."
+)
+MODEL_NOT_FOUND = ErrorSpec("ModelNotFound", errors.ModelNotFound(), "No persona has the name of this model.")
 RUN_NOT_FOUND = ErrorSpec(
-    "RunNotFound", NotFound("Run not found"), "The run does not exist, or belongs to another caller."
+    "RunNotFound", errors.NotFound("Run not found"), "The run does not exist, or belongs to another caller."
 )
 RUN_GONE = ErrorSpec(
     "RunGone",
-    Gone("The run's retention period has ended; it will not be run again"),
+    errors.Gone("The run's retention period has ended; it will not be run again"),
     "The run's retention period has ended.",
 )
 NOT_ACCEPTABLE = ErrorSpec(
     "NotAcceptable",
-    NotAcceptable("Accept: must include text/event-stream"),
+    errors.NotAcceptable("Accept: must include text/event-stream"),
     "`Accept` allows neither an event stream nor JSON.",
 )
 CONFLICT = ErrorSpec(
-    "Conflict",
-    Conflict(KEY_CONFLICT_MESSAGE),
-    "The idempotency key was used with another endpoint or body.",
+    "Conflict", errors.Conflict(KEY_CONFLICT_MESSAGE), "The idempotency key was used with another endpoint or body."
 )
 TOO_LARGE = ErrorSpec(
-    "TooLarge", TooLarge("The request body is too large"), "The body exceeds the size limit (1 MiB by default)."
+    "TooLarge",
+    errors.TooLarge("The request body is too large"),
+    "The body exceeds the size limit (1 MiB by default).",
 )
 UNSUPPORTED_MEDIA_TYPE = ErrorSpec(
     "UnsupportedMediaType",
-    UnsupportedMediaType("Content-Type: must be application/json"),
+    errors.UnsupportedMediaType("Content-Type: must be application/json"),
     "The body is not JSON, or is compressed.",
 )
 BUSY = ErrorSpec(
     "Busy",
-    Overloaded("The server is at capacity; retry in 2 s"),
+    errors.Overloaded("The server is at capacity; retry in 2 s"),
     "The server is at capacity, or the caller has reached a limit.",
 )
 INTERNAL = ErrorSpec("Internal", _InternalError("Internal server error; try again"), "Internal server error.")
 UNAVAILABLE = ErrorSpec(
     "Unavailable",
-    ShuttingDown("The server is shutting down; retry in 2 s"),
+    errors.ShuttingDown("The server is shutting down; retry in 2 s"),
     "The server is shutting down (`draining`), or a required service is unavailable (`unavailable`).",
 )
 
 COMMON_ERRORS = (UNAUTHORIZED, FORBIDDEN, INTERNAL, UNAVAILABLE)
 """Errors of every operation that needs a token."""
+QUERY_ERRORS = (*COMMON_ERRORS, INVALID_REQUEST)
+"""Errors of every operation that reads parameters."""
+FOUND_RUN_ERRORS = (*COMMON_ERRORS, RUN_NOT_FOUND, RUN_GONE)
+"""Errors of every operation on one run."""
 BODY_ERRORS = (INVALID_REQUEST, TOO_LARGE, UNSUPPORTED_MEDIA_TYPE)
 """Errors of every operation that reads a JSON body."""
 RUN_ERRORS = (*COMMON_ERRORS, *BODY_ERRORS, CONFLICT, BUSY)
 """Errors of every operation that starts a run."""
+V1_ERRORS = (*RUN_ERRORS, MODEL_NOT_FOUND, NOT_ACCEPTABLE)
+"""Errors of every operation of ``/v1`` that starts a run."""
+
+
+def run_started(description: str, *bodies: Body) -> ResponseSpec:
+    """Return the response of an operation that starts a run, with links to the operations on it."""
+    return ResponseSpec(description, bodies, RUN_HEADERS, RUN_LINKS)
 
 
 def run_failures(error: type[Struct]) -> Mapping[int, ResponseSpec]:
@@ -199,12 +176,8 @@ def run_failures(error: type[Struct]) -> Mapping[int, ResponseSpec]:
         502: "The backend reported an error (`backend_error`), or its process died (`lost`).",
         504: "The run exceeded its deadline (`timeout`).",
     }
-    return {
-        status: ResponseSpec(
-            description=description, bodies=(Body(schema=(error,)),), headers=(RUN_ID_IF_STARTED, SHOULD_RETRY)
-        )
-        for status, description in descriptions.items()
-    }
+    headers = (RUN_ID_IF_STARTED, SHOULD_RETRY)
+    return {status: ResponseSpec(text, [Body.json(error)], headers) for status, text in descriptions.items()}
 
 
 LINKS: Mapping[str, Any] = {

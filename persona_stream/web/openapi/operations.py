@@ -1,15 +1,16 @@
 """Descriptions of routes: values that stand beside the views and are read by the OpenAPI document.
 
-A view is described with ``@describe(Operation(...))``. Bodies are described by their Structs, parameters by Python
-types, errors by an instance of the exception that causes them.
+A view is described with ``@Operation(...)``, which also names it in the document. Bodies are described by their
+Structs, parameters by Python types, errors by an instance of the exception that causes them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from persona_stream.errors import HTTPError
 from persona_stream.protocols.base import ErrorInfo
@@ -27,24 +28,28 @@ class Tag(Struct, frozen=True):
     description: str
 
 
-class Parameter(Struct, frozen=True, kw_only=True):
+class Parameter(Struct, frozen=True):
     """Parameter of a request, or header of a response.
 
     Attributes:
-        location: ``path``, ``query`` or ``header``.
         type: Python type of the value, with its constraints as ``Meta``.
         choices: allowed values, if they are not part of the type.
         example: sample value. Leave it out for optional parameters: pages that send requests would send it.
     """
 
-    name: str
     location: Literal["path", "query", "header"]
+    name: str
     description: str
     type: Any = str
     choices: Sequence[str] = ()
     default: Any = None
     required: bool = False
     example: Any = None
+
+    @classmethod
+    def path(cls, name: str, description: str, example: str) -> Parameter:
+        """Return the description of a variable in a path."""
+        return cls("path", name, description, Annotated[str, Meta(min_length=1)], required=True, example=example)
 
 
 class EventStream(Struct, frozen=True, kw_only=True):
@@ -84,8 +89,18 @@ class Body(Struct, frozen=True, kw_only=True):
     examples: Mapping[str, Any] = {}
     refine: Callable[[dict[str, Any]], None] | None = None
 
+    @classmethod
+    def json(cls, *kinds: type, **examples: Any) -> Body:
+        """Return the description of a JSON body of one of these types."""
+        return cls(schema=kinds, examples=examples)
 
-class ResponseSpec(Struct, frozen=True, kw_only=True):
+    @classmethod
+    def stream(cls, *events: EventStream, **examples: Any) -> Body:
+        """Return the description of a stream of these events."""
+        return cls(events=events, media_type="text/event-stream", examples=examples)
+
+
+class ResponseSpec(Struct, frozen=True):
     """Response of an operation.
 
     Attributes:
@@ -96,6 +111,16 @@ class ResponseSpec(Struct, frozen=True, kw_only=True):
     bodies: Sequence[Body] = ()
     headers: Sequence[Parameter] = ()
     links: Sequence[str] = ()
+
+    @classmethod
+    def json(cls, description: str, kind: type, example: Any = None) -> ResponseSpec:
+        """Return the description of a JSON response of one type, without special headers."""
+        return cls(description, [Body.json(kind, **({} if example is None else {"response": example}))])
+
+    @classmethod
+    def text(cls, description: str, *media_types: str) -> ResponseSpec:
+        """Return the description of a response that is text in one of these media types."""
+        return cls(description, [Body(schema=(str,), media_type=media_type) for media_type in media_types])
 
 
 class ErrorSpec(Struct, frozen=True):
@@ -112,56 +137,39 @@ class ErrorSpec(Struct, frozen=True):
     description: str
 
 
-class Operation(Struct, frozen=True, kw_only=True):
-    """Description of a route.
+class Operation(Struct, frozen=True):
+    """Description of a route, and the decorator that attaches it to the view.
 
     Attributes:
-        id: identifier from which client generators derive the name of a method.
+        response: response with status 200.
+        id: identifier from which client generators derive the name of a method; by default the view's name.
         security: names of the security schemes, any of which suffices; an empty name allows requests without a token.
-        responses: responses by status, except for ``errors``.
+        responses: further responses by status, except for ``errors``; once attached to a view, all of them.
         errors: errors that precede the first byte of the response.
         error_bodies: encoders of the error body; several if the request decides on the protocol.
     """
 
-    id: str
     summary: str
     tags: Sequence[Tag]
-    responses: Mapping[int, ResponseSpec]
+    response: ResponseSpec
     description: str = ""
+    id: str = ""
     security: Sequence[str] = ("bearer",)
     parameters: Sequence[Parameter] = ()
     request: Body | None = None
+    responses: Mapping[int, ResponseSpec] = {}
     errors: Sequence[ErrorSpec] = ()
     error_bodies: Sequence[Callable[[ErrorInfo], Struct]] = (error_body,)
 
-
-def describe(operation: Operation) -> Callable[[V], V]:
-    """Return a decorator that attaches a description to a view."""
-
-    def attach(view: V) -> V:
-        setattr(view, _ATTRIBUTE, operation)
+    def __call__(self, view: V) -> V:
+        """Attach the description to a view."""
+        first, *rest = view.__name__.split("_")
+        name = self.id or first + "".join(word.capitalize() for word in rest)
+        setattr(view, _ATTRIBUTE, replace(self, id=name, responses={200: self.response, **self.responses}))
         return view
-
-    return attach
 
 
 def operation_of(view: object) -> Operation | None:
     """Return the description of a view, or ``None`` if it has none."""
     found: Operation | None = getattr(view, _ATTRIBUTE, None)
     return found
-
-
-def json_body(kind: type, **examples: Any) -> Body:
-    """Return the description of a JSON body of one type."""
-    return Body(schema=(kind,), examples=examples)
-
-
-def json_spec(description: str, kind: type, example: Any = None) -> ResponseSpec:
-    """Return the description of a JSON response of one type, without special headers."""
-    examples = {} if example is None else {"response": example}
-    return ResponseSpec(description=description, bodies=(Body(schema=(kind,), examples=examples),))
-
-
-def text_spec(description: str, *media_types: str) -> ResponseSpec:
-    """Return the description of a response that is text in one of these media types."""
-    return ResponseSpec(description=description, bodies=[Body(schema=(str,), media_type=kind) for kind in media_types])

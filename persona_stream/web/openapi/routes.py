@@ -13,20 +13,12 @@ from functools import cache
 from pathlib import Path
 
 import msgspec
-from flask import Blueprint, Response, current_app, request, send_file
+from flask import Blueprint, Response, current_app, send_file
 
 from persona_stream.errors import NotFound
 from persona_stream.protocols.native.schemas import ErrorFrame
-from persona_stream.web.openapi.operations import (
-    Body,
-    Operation,
-    Parameter,
-    ResponseSpec,
-    Tag,
-    describe,
-    json_spec,
-    text_spec,
-)
+from persona_stream.web.openapi.operations import Body, Operation, Parameter, ResponseSpec, Tag
+from persona_stream.web.responses import page_response, revalidated
 
 DOCUMENT = "/openapi.json"
 SCRIPT = "/docs/scalar.js"
@@ -86,44 +78,8 @@ _PLAIN = f"""{_HEAD}\
 </html>
 """
 
-
 PAGES = Tag("Pages", "Pages for a browser.")
-_ETAG = Parameter(
-    name="ETag",
-    location="header",
-    description="Version of the document, to be sent as `If-None-Match`.",
-    required=True,
-)
-_GET_DOCUMENT = Operation(
-    id="openapi",
-    summary="Get the OpenAPI document",
-    tags=(PAGES,),
-    security=(),
-    parameters=(
-        Parameter(name="If-None-Match", location="header", description="`ETag` of the copy that the client has."),
-    ),
-    responses={
-        200: ResponseSpec(description="The document.", bodies=(Body(schema=(dict,)),), headers=(_ETAG,)),
-        304: ResponseSpec(description="The client's copy is current.", headers=(_ETAG,)),
-    },
-)
-_GET_PAGE = Operation(
-    id="docs",
-    summary="Browse the OpenAPI document",
-    tags=(PAGES,),
-    security=(),
-    responses={200: text_spec("The page, which works offline.", "text/html")},
-)
-_GET_SCRIPT = Operation(
-    id="docsScript",
-    summary="Get the script of the page",
-    tags=(PAGES,),
-    security=(),
-    responses={
-        200: text_spec("The script.", "text/javascript"),
-        404: json_spec("The extra `docs` is not installed.", ErrorFrame),
-    },
-)
+_ETAG = Parameter("header", "ETag", "Version of the document, to be sent as `If-None-Match`.", required=True)
 
 
 def find_renderer() -> Path | None:
@@ -154,21 +110,35 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
         return msgspec.json.encode(build_document(current_app))
 
     @blueprint.get(DOCUMENT)
-    @describe(_GET_DOCUMENT)
+    @Operation(
+        "Get the OpenAPI document",
+        [PAGES],
+        ResponseSpec("The document.", [Body.json(dict)], [_ETAG]),
+        security=(),
+        parameters=[Parameter("header", "If-None-Match", "`ETag` of the copy that the client has.")],
+        responses={304: ResponseSpec("The client's copy is current.", headers=[_ETAG])},
+    )
     def openapi() -> Response:
-        return _revalidated(Response(document(), content_type="application/json"))
+        return revalidated(Response(document(), content_type="application/json"))
 
     @blueprint.get("/docs")
-    @describe(_GET_PAGE)
+    @Operation(
+        "Browse the OpenAPI document",
+        [PAGES],
+        ResponseSpec.text("The page, which works offline.", "text/html"),
+        security=(),
+    )
     def docs() -> Response:
-        response = Response(_PLAIN if script is None else _RENDERED, content_type="text/html; charset=utf-8")
-        response.headers["Content-Security-Policy"] = POLICY
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return _revalidated(response)
+        return page_response(_PLAIN if script is None else _RENDERED, "text/html; charset=utf-8", POLICY)
 
     @blueprint.get(SCRIPT)
-    @describe(_GET_SCRIPT)
+    @Operation(
+        "Get the script of the page",
+        [PAGES],
+        ResponseSpec.text("The script.", "text/javascript"),
+        security=(),
+        responses={404: ResponseSpec.json("The extra `docs` is not installed.", ErrorFrame)},
+    )
     def docs_script() -> Response:
         if script is None:
             raise NotFound("The page needs the extra docs: pip install 'persona_stream[docs]'")
@@ -177,11 +147,3 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
         return response
 
     return blueprint
-
-
-def _revalidated(response: Response) -> Response:
-    """Return the response, or 304 if the client has the current version."""
-    response.add_etag()
-    response.headers["Cache-Control"] = "no-cache"
-    response.make_conditional(request)
-    return response

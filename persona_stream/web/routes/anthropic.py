@@ -8,34 +8,15 @@ from flask import Blueprint, Request, Response
 
 from persona_stream.core.query import Parameters, Principal, Query
 from persona_stream.core.usage import query_tokens
-from persona_stream.protocols.anthropic.decoder import (
-    CountTokensRequest,
-    MessagesRequest,
-    check_messages_request,
-    count_tokens_decoder,
-    messages_decoder,
-    parse_tool_choice,
-    parse_tools,
-    parse_turns,
-)
+from persona_stream.protocols.anthropic import decoder, schemas
 from persona_stream.protocols.anthropic.encoder import AnthropicEncoder, message_response
 from persona_stream.protocols.anthropic.protocol import ANTHROPIC
-from persona_stream.protocols.anthropic.schemas import Message, MessageError, MessageEvent, TokenCount, error_body
 from persona_stream.runs.request import RunRequest
 from persona_stream.web.auth import authenticate, authenticate_and_limit
 from persona_stream.web.blocking import blocking_response
 from persona_stream.web.negotiation import negotiate_transport
 from persona_stream.web.openapi import components, examples
-from persona_stream.web.openapi.operations import (
-    Body,
-    EventStream,
-    Operation,
-    ResponseSpec,
-    Tag,
-    describe,
-    json_body,
-    json_spec,
-)
+from persona_stream.web.openapi.operations import Body, EventStream, Operation, ResponseSpec, Tag
 from persona_stream.web.parsing import parse_json_body
 from persona_stream.web.responses import current_request, json_response
 from persona_stream.web.run_requests import build_query, build_v1_run_request
@@ -46,15 +27,15 @@ from persona_stream.web.streaming import stream_response
 _FIELD_NAMES = {"response_format": "output_config"}
 
 
-def build_run_request(request: Request, services: Services) -> tuple[RunRequest, MessagesRequest]:
+def build_run_request(request: Request, services: Services) -> tuple[RunRequest, decoder.MessagesRequest]:
     """Return the run request of a request for a message, and its decoded body.
 
     Raises:
         HTTPError: The request cannot be served; nothing was started.
     """
     principal = authenticate_and_limit(request, services)
-    body = parse_json_body(request, messages_decoder)
-    check_messages_request(body)
+    body = parse_json_body(request, decoder.messages_decoder)
+    decoder.check_messages_request(body)
     query = _build_query(request, services, principal, body, parameters=body.parameters)
     return build_v1_run_request(request, services, query, body, field_names=_FIELD_NAMES), body
 
@@ -66,23 +47,28 @@ def build_count_query(request: Request, services: Services) -> Query:
         HTTPError: The request is invalid.
     """
     principal = authenticate(request, services.verifier)
-    body = parse_json_body(request, count_tokens_decoder)
-    check_messages_request(body)
+    body = parse_json_body(request, decoder.count_tokens_decoder)
+    decoder.check_messages_request(body)
     return _build_query(request, services, principal, body, parameters={})
 
 
 def _build_query(
-    request: Request, services: Services, principal: Principal, body: CountTokensRequest, *, parameters: Parameters
+    request: Request,
+    services: Services,
+    principal: Principal,
+    body: decoder.CountTokensRequest,
+    *,
+    parameters: Parameters,
 ) -> Query:
-    tools = parse_tools(body.tools)
+    tools = decoder.parse_tools(body.tools)
     return build_query(
         request,
         services,
         principal,
         model=body.model,
-        turns=parse_turns(body.system, body.messages),
+        turns=decoder.parse_turns(body.system, body.messages),
         tools=tools,
-        tool_choice=parse_tool_choice(body.tool_choice, tools),
+        tool_choice=decoder.parse_tool_choice(body.tool_choice, tools),
         parameters=parameters,
     )
 
@@ -91,53 +77,12 @@ ANTHROPIC_TAG = Tag("Anthropic", "Anthropic-compatible API, for existing clients
 MESSAGE_EVENTS = EventStream(
     name="MessageStreamEvent",
     description="Event of Anthropic's protocol, with a type and no id.",
-    data=get_args(MessageEvent),
+    data=get_args(schemas.MessageEvent),
     discriminator="type",
     has_type=True,
 )
 _SECURITY = ("key", "bearer")
 _CONVERSATION = {"model": examples.USERNAME, "system": "Be brief.", "messages": list(examples.MESSAGES)}
-_CREATE_MESSAGE = Operation(
-    id="createMessage",
-    summary="Create message",
-    description="For Anthropic clients: set the base URL to this server and the API key to a token. While the backend"
-    " is working, a stream sends `ping` every 2 seconds. `X-Run-Id` identifies the run, which can be resumed in any"
-    " protocol. Features that the backend does not support (tools, images, formats, prefilled answers) are rejected;"
-    " the error names the field.",
-    tags=(ANTHROPIC_TAG,),
-    security=_SECURITY,
-    parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE),
-    request=json_body(MessagesRequest, request={**_CONVERSATION, "max_tokens": 1024, "stream": True}),
-    responses={
-        200: ResponseSpec(
-            description="The message, or with `stream` its events.",
-            headers=components.RUN_HEADERS,
-            bodies=(
-                Body(schema=(Message,), examples={"answer": lambda: message_response(examples.COMPLETE)[1]}),
-                Body(
-                    events=(MESSAGE_EVENTS,),
-                    media_type="text/event-stream",
-                    examples={"answered": lambda: examples.render_stream(AnthropicEncoder)},
-                ),
-            ),
-            links=components.RUN_LINKS,
-        ),
-        **components.run_failures(MessageError),
-    },
-    errors=(*components.RUN_ERRORS, components.MODEL_NOT_FOUND, components.NOT_ACCEPTABLE),
-    error_bodies=(error_body,),
-)
-_COUNT_TOKENS = Operation(
-    id="countTokens",
-    summary="Count tokens",
-    description="Estimates the tokens of a conversation without starting a run.",
-    tags=(ANTHROPIC_TAG,),
-    security=_SECURITY,
-    request=json_body(CountTokensRequest, request=_CONVERSATION),
-    responses={200: json_spec("The token count.", TokenCount, TokenCount(input_tokens=8))},
-    errors=(*components.COMMON_ERRORS, *components.BODY_ERRORS, components.MODEL_NOT_FOUND),
-    error_bodies=(error_body,),
-)
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -145,8 +90,26 @@ def blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("anthropic", __name__)
 
     @blueprint.post("/v1/messages")
-    @describe(_CREATE_MESSAGE)
-    def messages() -> Response:
+    @Operation(
+        "Create message",
+        [ANTHROPIC_TAG],
+        components.run_started(
+            "The message, or with `stream` its events.",
+            Body.json(schemas.Message, answer=lambda: message_response(examples.COMPLETE)[1]),
+            Body.stream(MESSAGE_EVENTS, answered=lambda: examples.render_stream(AnthropicEncoder)),
+        ),
+        "For Anthropic clients: set the base URL to this server and the API key to a token. While the backend is"
+        " working, a stream sends `ping` every 2 seconds. `X-Run-Id` identifies the run, which can be resumed in any"
+        " protocol. Features that the backend does not support (tools, images, formats, prefilled answers) are"
+        " rejected; the error names the field.",
+        security=_SECURITY,
+        parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE),
+        request=Body.json(decoder.MessagesRequest, request={**_CONVERSATION, "max_tokens": 1024, "stream": True}),
+        responses=components.run_failures(schemas.MessageError),
+        errors=components.V1_ERRORS,
+        error_bodies=(schemas.error_body,),
+    )
+    def create_message() -> Response:
         request = current_request()
         run_request, body = build_run_request(request, services)
         if not body.stream:
@@ -156,9 +119,18 @@ def blueprint(services: Services) -> Blueprint:
         return stream_response(request, services, journal, protocol=ANTHROPIC, transport=transport)
 
     @blueprint.post("/v1/messages/count_tokens")
-    @describe(_COUNT_TOKENS)
+    @Operation(
+        "Count tokens",
+        [ANTHROPIC_TAG],
+        ResponseSpec.json("The token count.", schemas.TokenCount, schemas.TokenCount(input_tokens=8)),
+        "Estimates the tokens of a conversation without starting a run.",
+        security=_SECURITY,
+        request=Body.json(decoder.CountTokensRequest, request=_CONVERSATION),
+        errors=(*components.COMMON_ERRORS, *components.BODY_ERRORS, components.MODEL_NOT_FOUND),
+        error_bodies=(schemas.error_body,),
+    )
     def count_tokens() -> Response:
         query = build_count_query(current_request(), services)
-        return json_response(TokenCount(input_tokens=query_tokens(query)))
+        return json_response(schemas.TokenCount(input_tokens=query_tokens(query)))
 
     return blueprint

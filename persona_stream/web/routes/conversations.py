@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from types import ModuleType
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 from flask import Blueprint, Response, request
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
 from persona_stream.db.models import Conversation, Exchange
 from persona_stream.db.records import DeletedConversation
 from persona_stream.errors import InvalidRequest, NotFound
-from persona_stream.protocols.native.responses import isoformat
+from persona_stream.protocols.native.responses import Success, isoformat
 from persona_stream.web.auth import authenticate
 from persona_stream.web.openapi import components, examples
-from persona_stream.web.openapi.operations import (
-    Body,
-    ErrorSpec,
-    Operation,
-    Parameter,
-    ResponseSpec,
-    Tag,
-    describe,
-    json_spec,
-)
+from persona_stream.web.openapi.operations import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag
 from persona_stream.web.parsing import page_limit
 from persona_stream.web.responses import json_response
 from persona_stream.web.services import Services
@@ -59,52 +52,58 @@ class ExchangeView(Struct, frozen=True, kw_only=True):
     status: Annotated[str, Meta(description="Final state of the run.")]
 
 
-class ConversationList(Struct, frozen=True, kw_only=True):
+class ConversationList(Success, frozen=True, kw_only=True):
     """Page of the caller's conversations, most recently updated first."""
 
-    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
     conversations: Annotated[list[ConversationView], Meta(description="Conversations of this page.")]
     next: Annotated[str | None, Meta(description="Value of `before` for the next page; `null` on the last page.")]
 
 
-class ConversationPage(Struct, frozen=True, kw_only=True):
+class ConversationPage(Success, frozen=True, kw_only=True):
     """Conversation with a page of its exchanges, oldest first."""
 
-    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
     conversation: Annotated[ConversationView, Meta(description="The conversation.")]
     exchanges: Annotated[list[ExchangeView], Meta(description="Exchanges of this page.")]
     next: Annotated[str | None, Meta(description="Value of `after` for the next page; `null` on the last page.")]
 
 
-class ConversationDeleted(Struct, frozen=True, kw_only=True):
+class ConversationDeleted(Success, frozen=True, kw_only=True):
     """Confirmation that a conversation was deleted."""
 
-    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
     conversation_id: Annotated[str, Meta(description="Id of the deleted conversation.")]
 
 
 def conversation_view(conversation: Conversation) -> ConversationView:
     """Return a conversation in the form that clients get."""
-    return ConversationView(
-        conversation_id=conversation.conversation_id,
-        username=conversation.username,
-        title=conversation.title,
-        created_at=isoformat(conversation.created_at),
-        updated_at=isoformat(conversation.updated_at),
-    )
+    values: dict[str, Any] = asdict(conversation)
+    values["created_at"] = isoformat(conversation.created_at)
+    values["updated_at"] = isoformat(conversation.updated_at)
+    return ConversationView(**values)
 
 
 def exchange_view(exchange: Exchange) -> ExchangeView:
     """Return an exchange in the form that clients get."""
-    return ExchangeView(
-        run_id=exchange.run_id,
-        username=exchange.username,
-        at=isoformat(exchange.at),
-        question=exchange.question,
-        answer=exchange.answer,
-        reasoning=exchange.reasoning,
-        is_complete=exchange.is_complete,
-        status=exchange.status,
+    values: dict[str, Any] = asdict(exchange)
+    values["at"] = isoformat(exchange.at)
+    return ExchangeView(**values)
+
+
+def conversation_page(
+    conversation: Conversation, exchanges: Sequence[Exchange], limit: int | None = None
+) -> ConversationPage:
+    """Return a page of a conversation.
+
+    Args:
+        conversation: the conversation.
+        exchanges: exchanges of the page, and one more if another page follows.
+        limit: maximum length of the page; ``None`` for the whole conversation.
+    """
+    has_next = limit is not None and len(exchanges) > limit
+    page = exchanges[:limit]
+    return ConversationPage(
+        conversation=conversation_view(conversation),
+        exchanges=[exchange_view(exchange) for exchange in page],
+        next=page[-1].run_id if has_next else None,
     )
 
 
@@ -122,113 +121,31 @@ def export_markdown(conversation: Conversation, exchanges: Sequence[Exchange]) -
 
 
 CONVERSATIONS = Tag("Conversations", "History of the caller's conversations.")
-_CONVERSATION_ID = Parameter(
-    name="conversation_id",
-    location="path",
-    description="Conversation id.",
-    type=Annotated[str, Meta(min_length=1)],
-    required=True,
-    example="chat_123",
-)
+_CONVERSATION_ID = Parameter.path("conversation_id", "Conversation id.", "chat_123")
+_LIMIT = partial(components.limit_parameter, largest=MAX_PAGE_SIZE, default=DEFAULT_PAGE_SIZE)
+_FORMAT = Parameter("query", "format", "File format.", choices=("json", "markdown"), default="json")
 _NOT_FOUND = ErrorSpec(
     "ConversationNotFound",
     NotFound("Conversation not found"),
     "The conversation does not exist, or belongs to another caller.",
 )
-_CONVERSATION = conversation_view(
-    Conversation(
-        "chat_123",
-        examples.USERNAME,
-        examples.QUESTION,
-        created_at=examples.ACCEPTED_AT,
-        updated_at=examples.ACCEPTED_AT + 60,
-    )
+_CONVERSATION = Conversation(
+    "chat_123", examples.USERNAME, examples.QUESTION, examples.ACCEPTED_AT, examples.ACCEPTED_AT + 60
 )
-_EXCHANGE = exchange_view(
-    Exchange(
-        run_id=examples.RUN_ID,
-        username=examples.USERNAME,
-        at=examples.ACCEPTED_AT,
-        question=examples.QUESTION,
-        answer="A blockchain that runs programs.",
-        reasoning=None,
-        is_complete=True,
-        status="complete",
-    )
+_EXCHANGE = Exchange(
+    run_id=examples.RUN_ID,
+    username=examples.USERNAME,
+    at=examples.ACCEPTED_AT,
+    question=examples.QUESTION,
+    answer="A blockchain that runs programs.",
+    reasoning=None,
+    is_complete=True,
+    status="complete",
 )
-_PAGE = ConversationPage(conversation=_CONVERSATION, exchanges=[_EXCHANGE], next=None)
-
-_LIST = Operation(
-    id="listConversations",
-    summary="List conversations",
-    description="Returns the caller's conversations, most recently updated first.",
-    tags=(CONVERSATIONS,),
-    parameters=(
-        components.limit_parameter("conversations", MAX_PAGE_SIZE, default=DEFAULT_PAGE_SIZE),
-        Parameter(
-            name="before",
-            location="query",
-            description="`next` of the previous page.",
-            type=Annotated[str, Meta(pattern=f"^{_CURSOR}$")],
-        ),
-    ),
-    responses={
-        200: json_spec(
-            "A page of conversations.", ConversationList, ConversationList(conversations=[_CONVERSATION], next=None)
-        )
-    },
-    errors=(*components.COMMON_ERRORS, components.INVALID_REQUEST),
-)
-_GET = Operation(
-    id="showConversation",
-    summary="Get a conversation",
-    description="Returns its exchanges, oldest first. An interrupted answer is returned as far as it got.",
-    tags=(CONVERSATIONS,),
-    parameters=(
-        _CONVERSATION_ID,
-        components.limit_parameter("exchanges", MAX_PAGE_SIZE, default=DEFAULT_PAGE_SIZE),
-        Parameter(name="after", location="query", description="`next` of the previous page."),
-    ),
-    responses={200: json_spec("A page of the conversation.", ConversationPage, _PAGE)},
-    errors=(*components.COMMON_ERRORS, components.INVALID_REQUEST, _NOT_FOUND),
-)
-_EXPORT = Operation(
-    id="exportConversation",
-    summary="Export a conversation",
-    tags=(CONVERSATIONS,),
-    parameters=(
-        _CONVERSATION_ID,
-        Parameter(
-            name="format",
-            location="query",
-            description="File format.",
-            choices=("json", "markdown"),
-            default="json",
-        ),
-    ),
-    responses={
-        200: ResponseSpec(
-            description="The whole conversation as a file to save.",
-            bodies=(
-                Body(schema=(ConversationPage,), examples={"conversation": _PAGE}),
-                Body(schema=(str,), media_type="text/markdown"),
-            ),
-        )
-    },
-    errors=(*components.COMMON_ERRORS, components.INVALID_REQUEST, _NOT_FOUND),
-)
-_DELETE = Operation(
-    id="deleteConversation",
-    summary="Delete a conversation",
-    tags=(CONVERSATIONS,),
-    parameters=(_CONVERSATION_ID,),
-    responses={
-        200: json_spec(
-            "The conversation was deleted.", ConversationDeleted, ConversationDeleted(conversation_id="chat_123")
-        )
-    },
-    errors=(*components.COMMON_ERRORS, _NOT_FOUND),
-)
+_LIST = ConversationList(conversations=[conversation_view(_CONVERSATION)], next=None)
+_PAGE = conversation_page(_CONVERSATION, [_EXCHANGE])
+_FILES = (Body.json(ConversationPage, conversation=_PAGE), Body(schema=(str,), media_type="text/markdown"))
+_DELETED = ConversationDeleted(conversation_id="chat_123")
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -236,7 +153,17 @@ def blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("conversations", __name__)
 
     @blueprint.get("/api/conversations")
-    @describe(_LIST)
+    @Operation(
+        "List conversations",
+        [CONVERSATIONS],
+        ResponseSpec.json("A page of conversations.", ConversationList, _LIST),
+        "Returns the caller's conversations, most recently updated first.",
+        parameters=(
+            _LIMIT("conversations"),
+            components.next_page_parameter("before", Annotated[str, Meta(pattern=f"^{_CURSOR}$")]),
+        ),
+        errors=components.QUERY_ERRORS,
+    )
     def list_conversations() -> Response:
         owner = authenticate(request, services.verifier).subject
         limit = page_limit(DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
@@ -246,34 +173,38 @@ def blueprint(services: Services) -> Blueprint:
             lambda connection: _queries().list_conversations(connection, owner, before, limit + 1)
         )
         last = found[limit - 1] if len(found) > limit else None
-        return json_response(
-            ConversationList(
-                conversations=[conversation_view(conversation) for conversation in found[:limit]],
-                next=f"{last.updated_at!r}_{last.conversation_id}" if last else None,
-            )
-        )
+        conversations = [conversation_view(conversation) for conversation in found[:limit]]
+        following = f"{last.updated_at!r}_{last.conversation_id}" if last else None
+        return json_response(ConversationList(conversations=conversations, next=following))
 
     @blueprint.get("/api/conversations/<conversation_id>")
-    @describe(_GET)
-    def get_conversation(conversation_id: str) -> Response:
+    @Operation(
+        "Get a conversation",
+        [CONVERSATIONS],
+        ResponseSpec.json("A page of the conversation.", ConversationPage, _PAGE),
+        "Returns its exchanges, oldest first. An interrupted answer is returned as far as it got.",
+        parameters=(_CONVERSATION_ID, _LIMIT("exchanges"), components.next_page_parameter("after")),
+        errors=(*components.QUERY_ERRORS, _NOT_FOUND),
+    )
+    def show_conversation(conversation_id: str) -> Response:
         owner = authenticate(request, services.verifier).subject
         limit = page_limit(DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         conversation = _find(services, owner, conversation_id)
         exchanges = _exchanges(services, owner, conversation_id, after=request.args.get("after"), limit=limit + 1)
-        return json_response(
-            ConversationPage(
-                conversation=conversation_view(conversation),
-                exchanges=[exchange_view(exchange) for exchange in exchanges[:limit]],
-                next=exchanges[limit - 1].run_id if len(exchanges) > limit else None,
-            )
-        )
+        return json_response(conversation_page(conversation, exchanges, limit))
 
     @blueprint.get("/api/conversations/<conversation_id>/export")
-    @describe(_EXPORT)
+    @Operation(
+        "Export a conversation",
+        [CONVERSATIONS],
+        ResponseSpec("The whole conversation as a file to save.", _FILES),
+        parameters=(_CONVERSATION_ID, _FORMAT),
+        errors=(*components.QUERY_ERRORS, _NOT_FOUND),
+    )
     def export_conversation(conversation_id: str) -> Response:
         owner = authenticate(request, services.verifier).subject
         file_format = request.args.get("format", "json")
-        if file_format not in ("json", "markdown"):
+        if file_format not in _FORMAT.choices:
             raise InvalidRequest("format: must be json or markdown")
         conversation = _find(services, owner, conversation_id)
         exchanges = _exchanges(services, owner, conversation_id, after=None, limit=MAX_EXPORTED_EXCHANGES)
@@ -282,19 +213,19 @@ def blueprint(services: Services) -> Blueprint:
             response = Response(export_markdown(conversation, exchanges), content_type="text/markdown; charset=utf-8")
         else:
             suffix = "json"
-            response = json_response(
-                ConversationPage(
-                    conversation=conversation_view(conversation),
-                    exchanges=[exchange_view(exchange) for exchange in exchanges],
-                    next=None,
-                )
-            )
+            response = json_response(conversation_page(conversation, exchanges))
         # A conversation that exists has an id of harmless characters only (ConversationId), so it needs no quoting.
         response.headers["Content-Disposition"] = f'attachment; filename="{conversation_id}.{suffix}"'
         return response
 
     @blueprint.delete("/api/conversations/<conversation_id>")
-    @describe(_DELETE)
+    @Operation(
+        "Delete a conversation",
+        [CONVERSATIONS],
+        ResponseSpec.json("The conversation was deleted.", ConversationDeleted, _DELETED),
+        parameters=[_CONVERSATION_ID],
+        errors=(*components.COMMON_ERRORS, _NOT_FOUND),
+    )
     def delete_conversation(conversation_id: str) -> Response:
         owner = authenticate(request, services.verifier).subject
         _find(services, owner, conversation_id)

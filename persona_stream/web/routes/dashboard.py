@@ -18,18 +18,10 @@ from msgspec import Meta, Struct
 from persona_stream.errors import NotFound
 from persona_stream.web.dashboard_auth import HEADER, PATH, check_origin, clear_session_cookie, set_session_cookie
 from persona_stream.web.openapi import components
-from persona_stream.web.openapi.operations import (
-    ErrorSpec,
-    Operation,
-    Parameter,
-    describe,
-    json_body,
-    json_spec,
-    text_spec,
-)
+from persona_stream.web.openapi.operations import Body, ErrorSpec, Operation, Parameter, ResponseSpec
 from persona_stream.web.parsing import parse_json_body
-from persona_stream.web.responses import json_response
-from persona_stream.web.routes.dashboard_api import DASHBOARD, NOT_ADMIN, Ok, add_api_routes
+from persona_stream.web.responses import json_response, page_response
+from persona_stream.web.routes.dashboard_api import DASHBOARD, ERRORS, NOT_ADMIN, Ok, add_api_routes
 from persona_stream.web.services import Services
 
 __all__ = ["PATH", "blueprint"]
@@ -57,56 +49,12 @@ class StaticFile(Struct, frozen=True):
 _login_decoder = msgspec.json.Decoder(Login)
 
 _OWN_PAGE = Parameter(
-    name=HEADER,
-    location="header",
-    description="Any value. Browsers send this header only for the dashboard's own page, which prevents CSRF.",
+    "header",
+    HEADER,
+    "Any value. Browsers send this header only for the dashboard's own page, which prevents CSRF.",
     required=True,
 )
-_GET_PAGE = Operation(
-    id="dashboard",
-    summary="Open the dashboard",
-    tags=(DASHBOARD,),
-    security=(),
-    responses={200: text_spec("The page.", "text/html")},
-)
-_GET_ASSET = Operation(
-    id="dashboardAsset",
-    summary="Get a file of the dashboard",
-    tags=(DASHBOARD,),
-    security=(),
-    parameters=(
-        Parameter(
-            name="name",
-            location="path",
-            description="File name.",
-            type=Annotated[str, Meta(min_length=1)],
-            required=True,
-            example="main.js",
-        ),
-    ),
-    responses={200: text_spec("The file.", "text/html", "text/css", "text/javascript")},
-    errors=(ErrorSpec("FileNotFound", NotFound("File not found"), "No file has this name."),),
-)
-_LOGIN = Operation(
-    id="dashboardLogin",
-    summary="Log in",
-    description="Sets a cookie that expires with the token.",
-    tags=(DASHBOARD,),
-    security=(),
-    parameters=(_OWN_PAGE,),
-    request=json_body(Login),
-    responses={200: json_spec("The user is logged in.", Ok)},
-    errors=(components.UNAUTHORIZED, NOT_ADMIN, components.INTERNAL, components.UNAVAILABLE, *components.BODY_ERRORS),
-)
-_LOGOUT = Operation(
-    id="dashboardLogout",
-    summary="Log out",
-    tags=(DASHBOARD,),
-    security=(),
-    parameters=(_OWN_PAGE,),
-    responses={200: json_spec("The user is logged out.", Ok)},
-    errors=(NOT_ADMIN,),
-)
+_FILE_NOT_FOUND = ErrorSpec("FileNotFound", NotFound("File not found"), "No file has this name.")
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -114,21 +62,41 @@ def blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("dashboard", __name__)
     static_files = cache(load_static_files)
 
+    def show(name: str) -> Response:
+        file = static_files().get(name)
+        if file is None:
+            raise NotFound("File not found")
+        return page_response(file.body, file.content_type, _POLICY)
+
     @blueprint.get(PATH)
-    @describe(_GET_PAGE)
-    def page() -> Response:
-        return static_response(static_files()[PAGE])
+    @Operation("Open the dashboard", [DASHBOARD], ResponseSpec.text("The page.", "text/html"), security=())
+    def dashboard() -> Response:
+        return show(PAGE)
 
     @blueprint.get(f"{PATH}/assets/<name>")
-    @describe(_GET_ASSET)
-    def asset(name: str) -> Response:
-        if name not in static_files():
-            raise NotFound("File not found")
-        return static_response(static_files()[name])
+    @Operation(
+        "Get a file of the dashboard",
+        [DASHBOARD],
+        ResponseSpec.text("The file.", "text/html", "text/css", "text/javascript"),
+        security=(),
+        parameters=[Parameter.path("name", "File name.", "main.js")],
+        errors=[_FILE_NOT_FOUND],
+    )
+    def dashboard_asset(name: str) -> Response:
+        return show(name)
 
     @blueprint.post(f"{PATH}/login")
-    @describe(_LOGIN)
-    def login() -> Response:
+    @Operation(
+        "Log in",
+        [DASHBOARD],
+        ResponseSpec.json("The user is logged in.", Ok),
+        "Sets a cookie that expires with the token.",
+        security=(),
+        parameters=[_OWN_PAGE],
+        request=Body.json(Login),
+        errors=(*ERRORS, *components.BODY_ERRORS),
+    )
+    def dashboard_login() -> Response:
         check_origin(request)
         token = parse_json_body(request, _login_decoder).token
         response = json_response(Ok())
@@ -136,8 +104,15 @@ def blueprint(services: Services) -> Blueprint:
         return response
 
     @blueprint.post(f"{PATH}/logout")
-    @describe(_LOGOUT)
-    def logout() -> Response:
+    @Operation(
+        "Log out",
+        [DASHBOARD],
+        ResponseSpec.json("The user is logged out.", Ok),
+        security=(),
+        parameters=[_OWN_PAGE],
+        errors=[NOT_ADMIN],
+    )
+    def dashboard_logout() -> Response:
         check_origin(request)
         response = json_response(Ok())
         clear_session_cookie(response, request)
@@ -155,18 +130,6 @@ def load_static_files() -> Mapping[str, StaticFile]:
         for file in folder.iterdir()
         if file.is_file()
     }
-
-
-def static_response(file: StaticFile) -> Response:
-    """Return a static file, or 304 if the browser has its current version."""
-    response = Response(file.body, content_type=file.content_type)
-    response.headers["Content-Security-Policy"] = _POLICY
-    response.headers["Cache-Control"] = "no-cache"
-    response.headers["Referrer-Policy"] = "no-referrer"
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.add_etag()
-    response.make_conditional(request)
-    return response
 
 
 def _content_type(name: str) -> str:

@@ -7,31 +7,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from flask import Blueprint, Response, request
-from msgspec import Meta, Struct
+from msgspec import Meta
 
+from persona_stream.db import models
 from persona_stream.db.base import NullStore
-from persona_stream.db.models import (
-    FAILED,
-    RUN_COLUMNS,
-    Chart,
-    FilterOptions,
-    LogColumn,
-    RunFilters,
-    RunRecord,
-    RunRow,
-    RunTexts,
-)
 from persona_stream.db.records import DeletedOwner
 from persona_stream.errors import Forbidden, Gone, InvalidRequest, NotFound, Unavailable
 from persona_stream.journals.base import has_ended, run_terms
+from persona_stream.protocols.native.responses import Success
 from persona_stream.web.dashboard_auth import PATH, authenticate_admin, has_token
 from persona_stream.web.openapi import components
-from persona_stream.web.openapi.operations import ErrorSpec, Operation, Parameter, Tag, describe, json_spec
+from persona_stream.web.openapi.operations import ErrorSpec, Operation, Parameter, ResponseSpec, Tag
 from persona_stream.web.parsing import page_limit
 from persona_stream.web.responses import json_response
 from persona_stream.web.services import Services
@@ -48,61 +39,53 @@ MAX_DELIVERY_TIME = 60.0  # seconds
 OWNER_BATCH = 100  # runs
 
 
-class Session(Struct, frozen=True, kw_only=True):
+class Ok(Success, frozen=True, kw_only=True):
+    """Confirmation without further data."""
+
+
+class Session(Success, frozen=True, kw_only=True):
     """Login state of the dashboard."""
 
-    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
     user: Annotated[str | None, Meta(description="User that is logged in, or `null`.")]
     has_log: Annotated[bool, Meta(description="Whether the server keeps a request log.")]
 
 
-class Page(Struct, frozen=True, kw_only=True):
+class Page(Success, frozen=True, kw_only=True):
     """Page of runs. Timestamps in the dashboard API are Unix times."""
 
-    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
-    runs: Annotated[Sequence[RunRow], Meta(description="Runs of this page, newest first.")]
+    runs: Annotated[Sequence[models.RunRow], Meta(description="Runs of this page, newest first.")]
     next: Annotated[str | None, Meta(description="Value of `before` for the next page; `null` on the last page.")]
     now: Annotated[float, Meta(description="Current time of the server.")]
 
 
-class RunDetail(Struct, frozen=True, kw_only=True):
+class RunDetail(Success, frozen=True, kw_only=True):
     """Request log of one run."""
 
-    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
-    run: Annotated[RunRecord, Meta(description="Columns of the run.")]
-    texts: Annotated[RunTexts, Meta(description="Texts, headers and steps of the run.")]
+    run: Annotated[models.RunRecord, Meta(description="Columns of the run.")]
+    texts: Annotated[models.RunTexts, Meta(description="Texts, headers and steps of the run.")]
     events_url: Annotated[
         str | None, Meta(description="URL of the run's event stream, or `null` if it is no longer available.")
     ]
     now: Annotated[float, Meta(description="Current time of the server.")]
 
 
-class Statistics(Struct, frozen=True, kw_only=True):
+class Statistics(Success, frozen=True, kw_only=True):
     """Statistics of a time range."""
 
-    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
-    chart: Annotated[Chart, Meta(description="Totals and time series.")]
+    chart: Annotated[models.Chart, Meta(description="Totals and time series.")]
     now: Annotated[float, Meta(description="Current time of the server.")]
 
 
-class FilterOptionsView(Struct, frozen=True, kw_only=True):
+class FilterOptionsView(Success, frozen=True, kw_only=True):
     """Values that runs can be filtered by."""
 
-    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
-    choices: Annotated[FilterOptions, Meta(description="Values per filter.")]
+    choices: Annotated[models.FilterOptions, Meta(description="Values per filter.")]
 
 
-class ColumnsView(Struct, frozen=True, kw_only=True):
+class ColumnsView(Success, frozen=True, kw_only=True):
     """Columns of a run: their headings, formats, and places on the page."""
 
-    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
-    columns: Annotated[Sequence[LogColumn], Meta(description="Columns of a run, in order.")]
-
-
-class Ok(Struct, frozen=True, kw_only=True):
-    """Confirmation without further data."""
-
-    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
+    columns: Annotated[Sequence[models.LogColumn], Meta(description="Columns of a run, in order.")]
 
 
 DASHBOARD = Tag("Dashboard", "Dashboard and request log, for the operator.")
@@ -112,15 +95,15 @@ NOT_ADMIN = ErrorSpec(
     "The token lacks the scope `admin`, or the request comes from another site's page.",
 )
 _ADMIN = ("bearer", "admin")
-_ERRORS = (components.UNAUTHORIZED, NOT_ADMIN, components.INTERNAL, components.UNAVAILABLE)
-
-
+_LOCAL_ERRORS = (components.UNAUTHORIZED, NOT_ADMIN, components.INTERNAL)
+ERRORS = (*_LOCAL_ERRORS, components.UNAVAILABLE)
+_QUERY_ERRORS = (*ERRORS, components.INVALID_REQUEST)
 _FilterText = Annotated[str, Meta(max_length=MAX_FILTER_CHARACTERS)]
 _Seconds = Annotated[float, Meta(ge=0, le=MAX_TIMESTAMP)]
 
 
 def _filter(name: str, description: str, kind: Any = _FilterText) -> Parameter:
-    return Parameter(name=name, location="query", description=description, type=kind)
+    return Parameter("query", name, description, kind)
 
 
 _SINCE = _filter("since", "Start of the time range (Unix time).", _Seconds)
@@ -141,65 +124,12 @@ _FILTERS = (
     _SINCE,
     _UNTIL,
     components.limit_parameter("runs", MAX_PAGE_SIZE, default=DEFAULT_PAGE_SIZE),
-    _filter("before", "`next` of the previous page."),
+    components.next_page_parameter("before", _FilterText),
 )
-
-
-def _operation(
-    name: str,
-    summary: str,
-    parameters: Sequence[Parameter] = (),
-    errors: Sequence[ErrorSpec] = _ERRORS,
-    security: Sequence[str] = _ADMIN,
-) -> Operation:
-    # The responses are internal to the page: docs/DASHBOARD.md describes them, and the document only `success`.
-    return Operation(
-        id=name,
-        summary=summary,
-        tags=(DASHBOARD,),
-        security=security,
-        parameters=parameters,
-        responses={200: json_spec("The result.", Ok)},
-        errors=errors,
-    )
-
-
-_SESSION = _operation(
-    "dashboardSession",
-    "Get the login state",
-    errors=(components.UNAUTHORIZED, NOT_ADMIN, components.INTERNAL),
-    security=(*_ADMIN, ""),
-)
-_LIST_RUNS = _operation(
-    "dashboardRuns", "List runs of the request log", _FILTERS, (*_ERRORS, components.INVALID_REQUEST)
-)
-_GET_RUN = _operation(
-    "dashboardRun", "Get a run of the request log", (components.RUN_ID_IN_PATH,), (*_ERRORS, components.RUN_NOT_FOUND)
-)
-_CANCEL_RUN = _operation(
-    "dashboardCancel",
-    "Cancel a run of any user",
-    (components.RUN_ID_IN_PATH,),
-    (*_ERRORS, components.RUN_NOT_FOUND, components.RUN_GONE),
-)
-_STATS = _operation("dashboardStats", "Get statistics", (_SINCE, _UNTIL), (*_ERRORS, components.INVALID_REQUEST))
-_CHOICES = _operation("dashboardChoices", "List filter options")
-_COLUMNS = _operation(
-    "dashboardColumns", "List the columns of runs", errors=(components.UNAUTHORIZED, NOT_ADMIN, components.INTERNAL)
-)
-_DELETE_USER = _operation(
-    "dashboardForget",
-    "Delete all data of a user",
-    (
-        Parameter(
-            name="name",
-            location="query",
-            description="User: the `sub` of their token.",
-            type=Annotated[str, Meta(min_length=1)],
-            required=True,
-        ),
-    ),
-    (*_ERRORS, components.INVALID_REQUEST),
+_USER = Parameter("query", "name", "User: the `sub` of their token.", Annotated[str, Meta(min_length=1)], required=True)
+# The responses are internal to the page: docs/DASHBOARD.md describes them, and the document only `success`.
+_operation = partial(
+    Operation, tags=[DASHBOARD], response=ResponseSpec.json("The result.", Ok), security=_ADMIN, errors=ERRORS
 )
 
 
@@ -214,14 +144,14 @@ def add_api_routes(blueprint: Blueprint, services: Services) -> None:
         return TimeSeries(services.clock, settings.timeout + settings.queue_timeout + MAX_DELIVERY_TIME)
 
     @blueprint.get(f"{PATH}/api/session")
-    @describe(_SESSION)
-    def get_session() -> Response:
+    @_operation("Get the login state", security=(*_ADMIN, ""), errors=_LOCAL_ERRORS)
+    def dashboard_session() -> Response:
         user = authenticate_admin(request, services.verifier).subject if has_token(request) else None
         return _json(Session(user=user, has_log=not isinstance(services.store, NullStore)))
 
     @blueprint.get(f"{PATH}/api/runs")
-    @describe(_LIST_RUNS)
-    def list_runs() -> Response:
+    @_operation("List runs of the request log", parameters=_FILTERS, errors=_QUERY_ERRORS)
+    def dashboard_runs() -> Response:
         authenticate_admin(request, services.verifier)
         filters = parse_filters()
         before = _text("before")
@@ -232,8 +162,12 @@ def add_api_routes(blueprint: Blueprint, services: Services) -> None:
         return _json(Page(runs=runs, next=following, now=services.clock()))
 
     @blueprint.get(f"{PATH}/api/runs/<run_id>")
-    @describe(_GET_RUN)
-    def get_run(run_id: str) -> Response:
+    @_operation(
+        "Get a run of the request log",
+        parameters=[components.RUN_ID_IN_PATH],
+        errors=(*ERRORS, components.RUN_NOT_FOUND),
+    )
+    def dashboard_run(run_id: str) -> Response:
         authenticate_admin(request, services.verifier)
         found = services.store.query(lambda connection: _queries().get_run(connection, run_id))
         if found is None:
@@ -245,15 +179,19 @@ def add_api_routes(blueprint: Blueprint, services: Services) -> None:
         return _json(RunDetail(run=run, texts=texts, events_url=_events_url(services, run_id), now=services.clock()))
 
     @blueprint.post(f"{PATH}/api/runs/<run_id>/cancel")
-    @describe(_CANCEL_RUN)
-    def cancel_run(run_id: str) -> Response:
+    @_operation(
+        "Cancel a run of any user",
+        parameters=[components.RUN_ID_IN_PATH],
+        errors=(*ERRORS, components.RUN_NOT_FOUND, components.RUN_GONE),
+    )
+    def dashboard_cancel(run_id: str) -> Response:
         authenticate_admin(request, services.verifier, changes=True)
         services.runs.cancel(services.runs.follow(run_id, None))
         return _json(Ok())
 
     @blueprint.get(f"{PATH}/api/stats")
-    @describe(_STATS)
-    def get_statistics() -> Response:
+    @_operation("Get statistics", parameters=(_SINCE, _UNTIL), errors=_QUERY_ERRORS)
+    def dashboard_stats() -> Response:
         authenticate_admin(request, services.verifier)
         now = services.clock()
         until = min(parse_seconds("until") or now, now)
@@ -266,21 +204,21 @@ def add_api_routes(blueprint: Blueprint, services: Services) -> None:
         return _json(Statistics(chart=chart, now=now))
 
     @blueprint.get(f"{PATH}/api/choices")
-    @describe(_CHOICES)
-    def list_filter_options() -> Response:
+    @_operation("List filter options")
+    def dashboard_choices() -> Response:
         authenticate_admin(request, services.verifier)
         options = services.store.query(lambda connection: _queries().filter_options(connection))
         return _json(FilterOptionsView(choices=options))
 
     @blueprint.get(f"{PATH}/api/columns")
-    @describe(_COLUMNS)
-    def list_columns() -> Response:
+    @_operation("List the columns of runs", errors=_LOCAL_ERRORS)
+    def dashboard_columns() -> Response:
         authenticate_admin(request, services.verifier)
-        return _json(ColumnsView(columns=RUN_COLUMNS))
+        return _json(ColumnsView(columns=models.RUN_COLUMNS))
 
     @blueprint.delete(f"{PATH}/api/users")
-    @describe(_DELETE_USER)
-    def delete_user() -> Response:
+    @_operation("Delete all data of a user", parameters=[_USER], errors=_QUERY_ERRORS)
+    def dashboard_forget() -> Response:
         authenticate_admin(request, services.verifier, changes=True)
         owner = request.args.get("name", "")
         if not owner:
@@ -291,7 +229,7 @@ def add_api_routes(blueprint: Blueprint, services: Services) -> None:
         return _json(Ok())
 
 
-def parse_filters() -> RunFilters:
+def parse_filters() -> models.RunFilters:
     """Return the filters in the query of the current request.
 
     Raises:
@@ -299,8 +237,8 @@ def parse_filters() -> RunFilters:
     """
     statuses = tuple(request.args.getlist("status"))
     if _flag("failed"):
-        statuses += FAILED
-    return RunFilters(
+        statuses += models.FAILED
+    return models.RunFilters(
         statuses=statuses,
         user=_text("user"),
         endpoint=_text("endpoint"),

@@ -8,7 +8,7 @@ from flask import Blueprint, Response
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from persona_stream.protocols.native.schemas import ErrorFrame
-from persona_stream.web.openapi.operations import Body, Operation, ResponseSpec, Tag, describe, json_spec
+from persona_stream.web.openapi.operations import Body, Operation, ResponseSpec, Tag
 from persona_stream.web.responses import json_response
 from persona_stream.web.services import Services
 
@@ -24,45 +24,17 @@ class Health(Struct, frozen=True):
 
 
 OPERATIONS = Tag("Operations", "Health and metrics, for supervisors, load balancers and Prometheus.")
+_NOT_READY = ResponseSpec.json(
+    "The process is shutting down, or a required store is unavailable: send new runs elsewhere.",
+    Health,
+    Health("draining"),
+)
 _METRICS_EXAMPLE = """\
 # HELP persona_stream_runs_in_flight Runs that have not ended.
 # TYPE persona_stream_runs_in_flight gauge
 persona_stream_runs_in_flight{backend="demo"} 3.0
 """
-_HEALTHZ = Operation(
-    id="healthz",
-    summary="Check liveness",
-    tags=(OPERATIONS,),
-    security=(),
-    responses={200: json_spec("The process is alive.", Health, Health("alive"))},
-)
-_READYZ = Operation(
-    id="readyz",
-    summary="Check readiness",
-    tags=(OPERATIONS,),
-    security=(),
-    responses={
-        200: json_spec("The process accepts new runs.", Health, Health("ready")),
-        503: json_spec(
-            "The process is shutting down, or a required store is unavailable: send new runs elsewhere.",
-            Health,
-            Health("draining"),
-        ),
-    },
-)
-_METRICS = Operation(
-    id="metrics",
-    summary="Get metrics",
-    tags=(OPERATIONS,),
-    security=(),
-    responses={
-        200: ResponseSpec(
-            description="Metrics in the Prometheus text format, summed over all workers.",
-            bodies=(Body(schema=(str,), media_type="text/plain", examples={"metrics": _METRICS_EXAMPLE}),),
-        ),
-        404: json_spec("The extra `metrics` is not installed.", ErrorFrame),
-    },
-)
+_METRICS = Body(schema=(str,), media_type="text/plain", examples={"metrics": _METRICS_EXAMPLE})
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -70,12 +42,23 @@ def blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("operations", __name__)
 
     @blueprint.get("/healthz")
-    @describe(_HEALTHZ)
+    @Operation(
+        "Check liveness",
+        [OPERATIONS],
+        ResponseSpec.json("The process is alive.", Health, Health("alive")),
+        security=(),
+    )
     def healthz() -> Response:
         return json_response(Health("alive"))
 
     @blueprint.get("/readyz")
-    @describe(_READYZ)
+    @Operation(
+        "Check readiness",
+        [OPERATIONS],
+        ResponseSpec.json("The process accepts new runs.", Health, Health("ready")),
+        security=(),
+        responses={503: _NOT_READY},
+    )
     def readyz() -> Response:
         if services.runs.draining:
             return json_response(Health("draining"), 503)
@@ -86,7 +69,13 @@ def blueprint(services: Services) -> Blueprint:
         return json_response(Health("ready", list(unavailable) if unavailable else UNSET))
 
     @blueprint.get("/metrics")
-    @describe(_METRICS)
+    @Operation(
+        "Get metrics",
+        [OPERATIONS],
+        ResponseSpec("Metrics in the Prometheus text format, summed over all workers.", [_METRICS]),
+        security=(),
+        responses={404: ResponseSpec.json("The extra `metrics` is not installed.", ErrorFrame)},
+    )
     def metrics() -> Response:
         exposition = services.metrics.render()
         return Response(exposition.body, content_type=exposition.content_type)

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Request, Response
 
-from persona_stream.protocols.openai.decoder import (
-    ChatCompletionRequest,
-    check_completion_request,
-    completion_decoder,
-    parse_tool_choice,
-    parse_tools,
-    parse_turns,
-)
+from persona_stream.protocols.openai import decoder
 from persona_stream.protocols.openai.encoder import OpenAIEncoder, completion_response
 from persona_stream.protocols.openai.protocol import OPENAI
 from persona_stream.protocols.openai.schemas import ChatCompletion, ChatCompletionChunk, ErrorBody, error_body
@@ -20,7 +13,7 @@ from persona_stream.web.auth import authenticate_and_limit
 from persona_stream.web.blocking import blocking_response
 from persona_stream.web.negotiation import negotiate_heartbeat, negotiate_transport
 from persona_stream.web.openapi import components, examples
-from persona_stream.web.openapi.operations import Body, EventStream, Operation, ResponseSpec, Tag, describe, json_body
+from persona_stream.web.openapi.operations import Body, EventStream, Operation, Tag
 from persona_stream.web.parsing import parse_json_body
 from persona_stream.web.responses import current_request
 from persona_stream.web.run_requests import build_query, build_v1_run_request
@@ -28,24 +21,24 @@ from persona_stream.web.services import Services
 from persona_stream.web.streaming import stream_response
 
 
-def build_run_request(request: Request, services: Services) -> tuple[RunRequest, ChatCompletionRequest]:
+def build_run_request(request: Request, services: Services) -> tuple[RunRequest, decoder.ChatCompletionRequest]:
     """Return the run request of a request for a completion, and its decoded body.
 
     Raises:
         HTTPError: The request cannot be served; nothing was started.
     """
     principal = authenticate_and_limit(request, services)
-    body = parse_json_body(request, completion_decoder)
-    check_completion_request(body)
-    tools = parse_tools(body.tools)
+    body = parse_json_body(request, decoder.completion_decoder)
+    decoder.check_completion_request(body)
+    tools = decoder.parse_tools(body.tools)
     query = build_query(
         request,
         services,
         principal,
         model=body.model,
-        turns=parse_turns(body.messages),
+        turns=decoder.parse_turns(body.messages),
         tools=tools,
-        tool_choice=parse_tool_choice(body.tool_choice, tools),
+        tool_choice=decoder.parse_tool_choice(body.tool_choice, tools),
         parameters=body.parameters,
     )
     return build_v1_run_request(request, services, query, body), body
@@ -58,47 +51,19 @@ COMPLETION_EVENTS = EventStream(
     data=(ChatCompletionChunk, ErrorBody),
     end="[DONE]",
 )
-_CREATE = Operation(
-    id="createChatCompletion",
-    summary="Create chat completion",
-    description="For OpenAI clients: set `base_url` to this server's `/v1` and the API key to a token. While the"
-    " backend is working, a stream sends a comment every 2 seconds and an empty chunk every 15. `X-Run-Id` identifies"
-    " the run, which can be resumed in any protocol. Features that the backend (tools, formats, images) or the server"
-    " (several choices, audio) does not support are rejected; the error names the field.",
-    tags=(OPENAI_TAG,),
-    parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE, components.HEARTBEAT),
-    request=json_body(
-        ChatCompletionRequest,
-        request={
-            "model": examples.USERNAME,
-            "messages": [{"role": "system", "content": "Be brief."}, *examples.MESSAGES],
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        },
-    ),
-    responses={
-        200: ResponseSpec(
-            description="The completion, or with `stream` its chunks.",
-            headers=components.RUN_HEADERS,
-            bodies=(
-                Body(schema=(ChatCompletion,), examples={"answer": lambda: completion_response(examples.COMPLETE)[1]}),
-                Body(
-                    events=(COMPLETION_EVENTS,),
-                    media_type="text/event-stream",
-                    examples={
-                        "answered": lambda: examples.render_stream(
-                            lambda journal: OpenAIEncoder(journal, include_usage=True)
-                        )
-                    },
-                ),
-            ),
-            links=components.RUN_LINKS,
-        ),
-        **components.run_failures(ErrorBody),
+_REQUEST = Body.json(
+    decoder.ChatCompletionRequest,
+    request={
+        "model": examples.USERNAME,
+        "messages": [{"role": "system", "content": "Be brief."}, *examples.MESSAGES],
+        "stream": True,
+        "stream_options": {"include_usage": True},
     },
-    errors=(*components.RUN_ERRORS, components.MODEL_NOT_FOUND, components.NOT_ACCEPTABLE),
-    error_bodies=(error_body,),
 )
+
+
+def _example_stream() -> str:
+    return examples.render_stream(lambda journal: OpenAIEncoder(journal, include_usage=True))
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -106,8 +71,25 @@ def blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("openai", __name__)
 
     @blueprint.post("/v1/chat/completions")
-    @describe(_CREATE)
-    def chat_completions() -> Response:
+    @Operation(
+        "Create chat completion",
+        [OPENAI_TAG],
+        components.run_started(
+            "The completion, or with `stream` its chunks.",
+            Body.json(ChatCompletion, answer=lambda: completion_response(examples.COMPLETE)[1]),
+            Body.stream(COMPLETION_EVENTS, answered=_example_stream),
+        ),
+        "For OpenAI clients: set `base_url` to this server's `/v1` and the API key to a token. While the backend is"
+        " working, a stream sends a comment every 2 seconds and an empty chunk every 15. `X-Run-Id` identifies the"
+        " run, which can be resumed in any protocol. Features that the backend (tools, formats, images) or the server"
+        " (several choices, audio) does not support are rejected; the error names the field.",
+        parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE, components.HEARTBEAT),
+        request=_REQUEST,
+        responses=components.run_failures(ErrorBody),
+        errors=components.V1_ERRORS,
+        error_bodies=(error_body,),
+    )
+    def create_chat_completion() -> Response:
         request = current_request()
         run_request, body = build_run_request(request, services)
         heartbeat = negotiate_heartbeat(request)  # also validated where it has no effect

@@ -9,25 +9,12 @@ from importlib import resources
 
 from flask import Blueprint, Response
 
-from persona_stream.web.openapi.operations import Operation, describe, text_spec
+from persona_stream.web.openapi.operations import Operation, ResponseSpec
 from persona_stream.web.openapi.routes import PAGES
+from persona_stream.web.responses import page_response
 
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
-
-_GET_PAGE = Operation(
-    id="testPage",
-    summary="Open the test page",
-    tags=(PAGES,),
-    security=(),
-    responses={200: text_spec("The test page.", "text/html")},
-)
-_GET_PAGE_BY_NAME = Operation(
-    id="testPageByName",
-    summary="Open the test page by its file name",
-    tags=(PAGES,),
-    security=(),
-    responses={200: text_spec("The test page.", "text/html")},
-)
+_PAGE = ResponseSpec.text("The test page.", "text/html")
 
 
 def blueprint() -> Blueprint:
@@ -37,19 +24,14 @@ def blueprint() -> Blueprint:
     policy = _content_security_policy(page)
 
     @blueprint.get("/")
-    @describe(_GET_PAGE)
-    def index() -> Response:
-        return streaming_test()
+    @Operation("Open the test page", [PAGES], _PAGE, security=())
+    def test_page() -> Response:
+        return page_response(page, "text/html; charset=utf-8", policy)
 
     @blueprint.get("/streaming_test.html")
-    @describe(_GET_PAGE_BY_NAME)
-    def streaming_test() -> Response:
-        response = Response(page, content_type="text/html; charset=utf-8")
-        response.headers["Content-Security-Policy"] = policy
-        response.headers["Cache-Control"] = "no-cache"
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
+    @Operation("Open the test page by its file name", [PAGES], _PAGE, security=())
+    def test_page_by_name() -> Response:
+        return test_page()
 
     return blueprint
 

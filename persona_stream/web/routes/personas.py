@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from flask import Blueprint, Response, request
 from msgspec import Meta, Struct
 
 from persona_stream.core.query import Locale
 from persona_stream.personas.persona import Persona
+from persona_stream.protocols.native.responses import Success
 from persona_stream.web.auth import authenticate
 from persona_stream.web.openapi import components
 from persona_stream.web.openapi.examples import USERNAME
-from persona_stream.web.openapi.operations import Operation, Tag, describe, json_spec
+from persona_stream.web.openapi.operations import Operation, ResponseSpec, Tag
 from persona_stream.web.parsing import negotiate_locale
 from persona_stream.web.responses import json_response
 from persona_stream.web.services import Services
@@ -27,35 +28,18 @@ class Profile(Struct, frozen=True, kw_only=True):
     languages: Annotated[tuple[str, ...], Meta(description="Preferred languages, best first.")]
 
 
-class ProfileList(Struct, frozen=True, kw_only=True):
+class ProfileList(Success, frozen=True, kw_only=True):
     """List of all personas; empty if the server accepts any username."""
 
-    success: Annotated[Literal[True], Meta(description="Always `true`.")] = True
     profiles: Annotated[list[Profile], Meta(description="The personas.")]
 
 
-_LIST = Operation(
-    id="listProfiles",
-    summary="List personas",
-    tags=(Tag("Personas", "Personas that can be asked."),),
-    parameters=(components.ACCEPT_LANGUAGE,),
-    responses={
-        200: json_spec(
-            "The personas.",
-            ProfileList,
-            ProfileList(
-                profiles=[
-                    Profile(
-                        username=USERNAME,
-                        name="Vitalik Buterin",
-                        line="Co-founder of Ethereum, who writes about blockchains, cryptography and society.",
-                        languages=("en", "zh"),
-                    )
-                ]
-            ),
-        )
-    },
-    errors=components.COMMON_ERRORS,
+PERSONAS = Tag("Personas", "Personas that can be asked.")
+_PROFILE = Profile(
+    username=USERNAME,
+    name="Vitalik Buterin",
+    line="Co-founder of Ethereum, who writes about blockchains, cryptography and society.",
+    languages=("en", "zh"),
 )
 
 
@@ -64,7 +48,13 @@ def blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("profiles", __name__)
 
     @blueprint.get("/api/profiles")
-    @describe(_LIST)
+    @Operation(
+        "List personas",
+        [PERSONAS],
+        ResponseSpec.json("The personas.", ProfileList, ProfileList(profiles=[_PROFILE])),
+        parameters=[components.ACCEPT_LANGUAGE],
+        errors=components.COMMON_ERRORS,
+    )
     def list_profiles() -> Response:
         authenticate(request, services.verifier)
         locale = negotiate_locale(request)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, TypeVar
 
 from flask import Blueprint, Request, Response, request
@@ -21,15 +21,7 @@ from persona_stream.protocols.registry import PROTOCOLS
 from persona_stream.web.auth import authenticate
 from persona_stream.web.negotiation import negotiate_heartbeat, negotiate_transport
 from persona_stream.web.openapi import components, examples
-from persona_stream.web.openapi.operations import (
-    Body,
-    Operation,
-    Parameter,
-    ResponseSpec,
-    Tag,
-    describe,
-    json_spec,
-)
+from persona_stream.web.openapi.operations import Body, Operation, Parameter, ResponseSpec, Tag
 from persona_stream.web.parsing import page_limit, query_int
 from persona_stream.web.responses import json_response
 from persona_stream.web.routes.anthropic import MESSAGE_EVENTS
@@ -45,123 +37,57 @@ _MAX_PAGE_SIZE = 100
 _RETRY_AFTER = "2"  # seconds, while the run is running
 _LOCALES: dict[str, Locale] = {"zh": "zh", "en": "en"}
 
-
 RUNS = Tag("Runs", "Resume, inspect and cancel runs.")
-_FOUND_ERRORS = (*components.COMMON_ERRORS, components.RUN_NOT_FOUND, components.RUN_GONE)
 _EVENT_ID = Annotated[str, Meta(pattern=r"^([^/]{1,200}/[0-9]{1,15}\.[0-9]{1,15})?$")]
-
-
-def _query(name: str, description: str, choices: Sequence[str], default: str | None = None) -> Parameter:
-    return Parameter(name=name, location="query", description=description, choices=choices, default=default)
-
-
+_EVENTS_PARAMETERS = (
+    components.RUN_ID_IN_PATH,
+    Parameter(
+        "header",
+        "Last-Event-ID",
+        "`id` of the last event received; the stream continues after it. Empty means from the beginning. Takes"
+        " precedence over `last_event_id`, and both over `from`. `EventSource` sets it itself.",
+        _EVENT_ID,
+    ),
+    Parameter("query", "last_event_id", "The same as `Last-Event-ID`, for clients that cannot set headers.", _EVENT_ID),
+    Parameter(
+        "query",
+        "from",
+        "Characters (Unicode code points) of the answer received; the stream continues after them.",
+        Annotated[int, Meta(ge=0, le=10**15 - 1)],
+        default=0,
+    ),
+    Parameter(
+        "query",
+        "style",
+        "Style of the events; defaults to the style that the run was started with.",
+        choices=tuple(STYLES),
+    ),
+    Parameter("query", "locale", "Language of status texts; defaults to that of the run.", choices=tuple(_LOCALES)),
+    Parameter(
+        "query",
+        "protocol",
+        "Protocol of the events. Protocols other than `native` use the pace of style smart.",
+        choices=tuple(PROTOCOLS),
+        default="native",
+    ),
+    components.HEARTBEAT,
+    components.RESUME,
+)
 _VIEW = ResponseSpec(
-    description="State of the run.",
-    headers=(components.RETRY_AFTER,),
-    bodies=(
-        Body(
-            schema=(RunView,),
-            examples={
-                "running": lambda: run_view(examples.RUNNING, examples.ACCEPTED_AT + 2, examples.EVENTS_URL),
-                "answered": lambda: run_view(examples.COMPLETE, examples.ACCEPTED_AT + 60, examples.EVENTS_URL),
-            },
-        ),
-    ),
-)
-_LIST = Operation(
-    id="listRuns",
-    summary="List runs",
-    description="Returns the caller's runs, newest first.",
-    tags=(RUNS,),
-    parameters=(
-        components.limit_parameter("runs", _MAX_PAGE_SIZE, default=_PAGE_SIZE),
-        Parameter(name="before", location="query", description="`next` of the previous page."),
-    ),
-    responses={
-        200: json_spec(
-            "A page of runs.",
-            RunList,
-            lambda: RunList(
-                runs=[run_view(examples.COMPLETE, examples.ACCEPTED_AT + 60, examples.EVENTS_URL)], next=None
-            ),
+    "State of the run.",
+    [
+        Body.json(
+            RunView,
+            running=lambda: run_view(examples.RUNNING, examples.ACCEPTED_AT + 2, examples.EVENTS_URL),
+            answered=lambda: run_view(examples.COMPLETE, examples.ACCEPTED_AT + 60, examples.EVENTS_URL),
         )
-    },
-    errors=(*components.COMMON_ERRORS, components.INVALID_REQUEST),
+    ],
+    [components.RETRY_AFTER],
 )
-_GET = Operation(
-    id="showRun",
-    summary="Get a run",
-    description="Returns the state of a run and its answer so far.",
-    tags=(RUNS,),
-    parameters=(components.RUN_ID_IN_PATH,),
-    responses={200: _VIEW},
-    errors=_FOUND_ERRORS,
-)
-_CANCEL = Operation(
-    id="cancelRun",
-    summary="Cancel a run",
-    description="Has no effect on a run that has ended.",
-    tags=(RUNS,),
-    parameters=(components.RUN_ID_IN_PATH,),
-    responses={200: _VIEW},
-    errors=_FOUND_ERRORS,
-)
-_EVENTS = Operation(
-    id="readRun",
-    summary="Resume the stream of a run",
-    description="Streams a run from its beginning or from any position, in any style, language and protocol. Each"
-    " character of the answer is sent exactly once; overdue text is sent immediately, and past progress is skipped."
-    " Requires the token of the caller that started the run, or the run's ticket.",
-    tags=(RUNS,),
-    security=("bearer", "ticket"),
-    parameters=(
-        components.RUN_ID_IN_PATH,
-        Parameter(
-            name="Last-Event-ID",
-            location="header",
-            description="`id` of the last event received; the stream continues after it. Empty means from the"
-            " beginning. Takes precedence over `last_event_id`, and both over `from`. `EventSource` sets it itself.",
-            type=_EVENT_ID,
-        ),
-        Parameter(
-            name="last_event_id",
-            location="query",
-            description="The same as `Last-Event-ID`, for clients that cannot set headers.",
-            type=_EVENT_ID,
-        ),
-        Parameter(
-            name="from",
-            location="query",
-            description="Characters (Unicode code points) of the answer received; the stream continues after them.",
-            type=Annotated[int, Meta(ge=0, le=10**15 - 1)],
-            default=0,
-        ),
-        _query("style", "Style of the events; defaults to the style that the run was started with.", tuple(STYLES)),
-        _query("locale", "Language of status texts; defaults to that of the run.", tuple(_LOCALES)),
-        _query(
-            "protocol",
-            "Protocol of the events. Protocols other than `native` use the pace of style smart.",
-            tuple(PROTOCOLS),
-            default="native",
-        ),
-        components.HEARTBEAT,
-        components.RESUME,
-    ),
-    responses={
-        200: ResponseSpec(
-            description="Rest of the stream.",
-            headers=components.RUN_HEADERS,
-            bodies=(
-                Body(
-                    events=(*NATIVE_EVENTS.values(), COMPLETION_EVENTS, MESSAGE_EVENTS),
-                    media_type="text/event-stream",
-                    examples={"fromTheBeginning": lambda: native_stream(SMART)},
-                ),
-            ),
-        ),
-        204: ResponseSpec(description="The client has received the whole stream. `EventSource` stops reconnecting."),
-    },
-    errors=(*_FOUND_ERRORS, components.INVALID_REQUEST, components.NOT_ACCEPTABLE),
+_LIST = ResponseSpec.json(
+    "A page of runs.",
+    RunList,
+    lambda: RunList(runs=[run_view(examples.COMPLETE, examples.ACCEPTED_AT + 60, examples.EVENTS_URL)], next=None),
 )
 
 
@@ -170,8 +96,30 @@ def blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("runs", __name__)
 
     @blueprint.get("/api/runs/<run_id>/events")
-    @describe(_EVENTS)
-    def events(run_id: str) -> Response:
+    @Operation(
+        "Resume the stream of a run",
+        [RUNS],
+        ResponseSpec(
+            "Rest of the stream.",
+            [
+                Body.stream(
+                    *NATIVE_EVENTS.values(),
+                    COMPLETION_EVENTS,
+                    MESSAGE_EVENTS,
+                    fromTheBeginning=lambda: native_stream(SMART),
+                )
+            ],
+            components.RUN_HEADERS,
+        ),
+        "Streams a run from its beginning or from any position, in any style, language and protocol. Each"
+        " character of the answer is sent exactly once; overdue text is sent immediately, and past progress is skipped."
+        " Requires the token of the caller that started the run, or the run's ticket.",
+        security=("bearer", "ticket"),
+        parameters=_EVENTS_PARAMETERS,
+        responses={204: ResponseSpec("The client has received the whole stream. `EventSource` stops reconnecting.")},
+        errors=(*components.FOUND_RUN_ERRORS, components.INVALID_REQUEST, components.NOT_ACCEPTABLE),
+    )
+    def read_run(run_id: str) -> Response:
         journal = services.runs.follow(run_id, _owner(request, services, run_id))
         transport = negotiate_transport(request)
         start = _start_position(request, journal)
@@ -195,19 +143,43 @@ def blueprint(services: Services) -> Blueprint:
         )
 
     @blueprint.get("/api/runs/<run_id>")
-    @describe(_GET)
-    def show(run_id: str) -> Response:
+    @Operation(
+        "Get a run",
+        [RUNS],
+        _VIEW,
+        "Returns the state of a run and its answer so far.",
+        parameters=[components.RUN_ID_IN_PATH],
+        errors=components.FOUND_RUN_ERRORS,
+    )
+    def show_run(run_id: str) -> Response:
         return _run_response(services, services.runs.find(run_id, authenticate(request, services.verifier).subject))
 
     @blueprint.post("/api/runs/<run_id>/cancel")
-    @describe(_CANCEL)
-    def cancel(run_id: str) -> Response:
+    @Operation(
+        "Cancel a run",
+        [RUNS],
+        _VIEW,
+        "Has no effect on a run that has ended.",
+        parameters=[components.RUN_ID_IN_PATH],
+        errors=components.FOUND_RUN_ERRORS,
+    )
+    def cancel_run(run_id: str) -> Response:
         journal = services.runs.follow(run_id, authenticate(request, services.verifier).subject)
         services.runs.cancel(journal)
         return _run_response(services, journal)
 
     @blueprint.get("/api/runs")
-    @describe(_LIST)
+    @Operation(
+        "List runs",
+        [RUNS],
+        _LIST,
+        "Returns the caller's runs, newest first.",
+        parameters=(
+            components.limit_parameter("runs", _MAX_PAGE_SIZE, default=_PAGE_SIZE),
+            components.next_page_parameter("before"),
+        ),
+        errors=components.QUERY_ERRORS,
+    )
     def list_runs() -> Response:
         owner = authenticate(request, services.verifier).subject
         limit = page_limit(_PAGE_SIZE, _MAX_PAGE_SIZE)

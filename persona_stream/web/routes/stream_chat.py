@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any, get_args
 
 from flask import Blueprint, Response
@@ -18,15 +17,7 @@ from persona_stream.protocols.native.schemas import CHUNK_FRAMES, CancelledFrame
 from persona_stream.web.blocking import blocking_response
 from persona_stream.web.negotiation import negotiate_transport
 from persona_stream.web.openapi import components, examples
-from persona_stream.web.openapi.operations import (
-    Body,
-    EventStream,
-    Operation,
-    Parameter,
-    ResponseSpec,
-    Tag,
-    describe,
-)
+from persona_stream.web.openapi.operations import Body, EventStream, Operation, Parameter, ResponseSpec, Tag
 from persona_stream.web.parsing import ChatRequest
 from persona_stream.web.responses import current_request
 from persona_stream.web.run_requests import build_run_request
@@ -37,6 +28,77 @@ ENDPOINTS = {
     "/api/stream_chat": BASIC,
     "/api/stream_chat_advanced": ADVANCED,
     "/api/stream_chat_smart": SMART,
+}
+
+STREAMS = Tag("Streams", "Ask a question and receive the answer.")
+NATIVE_EVENTS = {
+    style: EventStream(
+        name=f"{style.title()}Event",
+        description=f"Event of a stream in style {style}.",
+        data=tuple(frame for frame in get_args(Frame) if frame is chunk or frame not in CHUNK_FRAMES.values()),
+        discriminator="status",
+        has_id=True,
+    )
+    for style, chunk in CHUNK_FRAMES.items()
+}
+"""Events of the native protocol, by style."""
+
+
+def native_stream(style: StreamStyle) -> str:
+    """Return the example of a stream in this style."""
+    encoder = NativeEncoder(examples.RUN_ID, examples.EVENTS_URL, style, "en")
+    return examples.render_stream(lambda journal: encoder, style)
+
+
+def _add_message_rules(schema: dict[str, Any]) -> None:
+    schema["properties"]["message"]["pattern"] = r"\S"
+    schema["properties"]["chunking"]["anyOf"][0]["enum"] = list(names())
+
+
+def _failure(
+    description: str, kinds: tuple[type, ...], headers: Sequence[Parameter], journal: Sequence[Entry]
+) -> ResponseSpec:
+    return ResponseSpec(description, [Body.json(*kinds, failure=lambda: chat_response(journal)[1])], headers)
+
+
+_REQUEST = Body(
+    schema=(ChatRequest,),
+    examples={"request": {"username": examples.USERNAME, "message": examples.QUESTION, "locale": "en"}},
+    refine=_add_message_rules,
+)
+_ERRORS = (*components.RUN_ERRORS, components.PERSONA_NOT_FOUND)
+_FAILURES = {
+    409: _failure(
+        "The run was cancelled (`cancelled`), or the idempotency key was used with another endpoint or body"
+        " (`conflict`).",
+        (CancelledFrame, ErrorFrame),
+        (components.RUN_ID_IF_STARTED,),
+        examples.failed_run("cancelled", 12.3),
+    ),
+    500: _failure(
+        "The backend failed unexpectedly (`internal`), or its answer exceeds the size limit (`answer_too_large`).",
+        (ErrorFrame,),
+        (components.RUN_ID_IF_STARTED,),
+        examples.failed_run("internal", 1.2),
+    ),
+    502: _failure(
+        "The backend reported an error (`backend_error`), or the process of the run died (`lost`).",
+        (ErrorFrame,),
+        components.RUN_HEADERS,
+        examples.failed_run("backend_error", 1.2, "The archive is closed today."),
+    ),
+    503: _failure(
+        components.UNAVAILABLE.description,
+        (ErrorFrame,),
+        (components.RUN_ID_IF_STARTED, components.RETRY_AFTER),
+        examples.failed_run("draining", 1.2),
+    ),
+    504: _failure(
+        "The run exceeded its deadline.",
+        (TimeoutFrame,),
+        components.RUN_HEADERS,
+        examples.failed_run("timeout", 150.0),
+    ),
 }
 
 
@@ -50,7 +112,22 @@ def _stream_blueprint(services: Services, path: str, style: StreamStyle) -> Blue
     blueprint = Blueprint(f"stream_chat_{style.name}", __name__)
 
     @blueprint.post(path)
-    @describe(_stream_operation(style))
+    @Operation(
+        f"Stream an answer ({style.name})",
+        [STREAMS],
+        components.run_started(
+            "Stream of the run from its beginning.",
+            Body.stream(NATIVE_EVENTS[style.name], answered=lambda: native_stream(style)),
+        ),
+        f"Sends progress every {style.interval:g} s while the backend is working, then the answer in chunks"
+        f" ({style.chunking} unless `chunking` is set), {style.pause:g} s apart. The last event is the one with"
+        " `is_complete` true. The run continues when the connection breaks: resume the stream with"
+        " `GET /api/runs/{run_id}/events`.",
+        id="streamChat" + ("" if style is BASIC else style.name.title()),
+        parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE, components.RESUME),
+        request=_REQUEST,
+        errors=(*_ERRORS, components.NOT_ACCEPTABLE),
+    )
     def stream_chat() -> Response:
         return _stream_chat_base(services, style)
 
@@ -70,131 +147,21 @@ def _chat_blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("chat", __name__)
 
     @blueprint.post("/api/chat")
-    @describe(_chat_operation())
+    @Operation(
+        "Get an answer in one response",
+        [STREAMS],
+        components.run_started(
+            "The answer.", Body.json(ChatAnswer, answer=lambda: chat_response(examples.COMPLETE)[1])
+        ),
+        "Starts the same run and responds once it has ended, at the latest after its deadline.",
+        parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE),
+        request=_REQUEST,
+        responses=_FAILURES,
+        errors=_ERRORS,
+    )
     def chat() -> Response:
         request = current_request()
         run_request = build_run_request(request, services, SMART, services.settings.disconnect_grace_v1)
         return blocking_response(request, services, services.runs.start(run_request), NATIVE)
 
     return blueprint
-
-
-STREAMS = Tag("Streams", "Ask a question and receive the answer.")
-NATIVE_EVENTS = {
-    style: EventStream(
-        name=f"{style.title()}Event",
-        description=f"Event of a stream in style {style}.",
-        data=tuple(frame for frame in get_args(Frame) if frame is chunk or frame not in CHUNK_FRAMES.values()),
-        discriminator="status",
-        has_id=True,
-    )
-    for style, chunk in CHUNK_FRAMES.items()
-}
-"""Events of the native protocol, by style."""
-
-
-def _add_message_rules(schema: dict[str, Any]) -> None:
-    schema["properties"]["message"]["pattern"] = r"\S"
-    schema["properties"]["chunking"]["anyOf"][0]["enum"] = list(names())
-
-
-_REQUEST = Body(
-    schema=(ChatRequest,),
-    examples={"request": {"username": examples.USERNAME, "message": examples.QUESTION, "locale": "en"}},
-    refine=_add_message_rules,
-)
-
-
-def native_stream(style: StreamStyle) -> str:
-    """Return the example of a stream in this style."""
-    encoder = NativeEncoder(examples.RUN_ID, examples.EVENTS_URL, style, "en")
-    return examples.render_stream(lambda journal: encoder, style)
-
-
-def _stream_operation(style: StreamStyle) -> Operation:
-    return Operation(
-        id="streamChat" + ("" if style.name == "basic" else style.name.title()),
-        summary=f"Stream an answer ({style.name})",
-        description=f"Sends progress every {style.interval:g} s while the backend is working, then the answer in chunks"
-        f" ({style.chunking} unless `chunking` is set), {style.pause:g} s apart. The last event is the one with"
-        " `is_complete` true. The run continues when the connection breaks: resume the stream with"
-        " `GET /api/runs/{run_id}/events`.",
-        tags=(STREAMS,),
-        parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE, components.RESUME),
-        request=_REQUEST,
-        responses={
-            200: ResponseSpec(
-                description="Stream of the run from its beginning.",
-                headers=components.RUN_HEADERS,
-                bodies=(
-                    Body(
-                        events=(NATIVE_EVENTS[style.name],),
-                        media_type="text/event-stream",
-                        examples={"answered": partial(native_stream, style)},
-                    ),
-                ),
-                links=components.RUN_LINKS,
-            )
-        },
-        errors=(*components.RUN_ERRORS, components.PERSONA_NOT_FOUND, components.NOT_ACCEPTABLE),
-    )
-
-
-def _failure(
-    description: str, kinds: tuple[type, ...], journal: Sequence[Entry], headers: tuple[Parameter, ...]
-) -> ResponseSpec:
-    example = partial(chat_response, journal)
-    body = Body(schema=kinds, examples={"failure": lambda: example()[1]})
-    return ResponseSpec(description=description, headers=headers, bodies=(body,))
-
-
-def _chat_operation() -> Operation:
-    return Operation(
-        id="chat",
-        summary="Get an answer in one response",
-        description="Starts the same run and responds once it has ended, at the latest after its deadline.",
-        tags=(STREAMS,),
-        parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE),
-        request=_REQUEST,
-        responses={
-            200: ResponseSpec(
-                description="The answer.",
-                headers=components.RUN_HEADERS,
-                bodies=(Body(schema=(ChatAnswer,), examples={"answer": lambda: chat_response(examples.COMPLETE)[1]}),),
-                links=components.RUN_LINKS,
-            ),
-            409: _failure(
-                "The run was cancelled (`cancelled`), or the idempotency key was used with another endpoint or body"
-                " (`conflict`).",
-                (CancelledFrame, ErrorFrame),
-                examples.failed_run("cancelled", 12.3),
-                (components.RUN_ID_IF_STARTED,),
-            ),
-            500: _failure(
-                "The backend failed unexpectedly (`internal`), or its answer exceeds the size limit"
-                " (`answer_too_large`).",
-                (ErrorFrame,),
-                examples.failed_run("internal", 1.2),
-                (components.RUN_ID_IF_STARTED,),
-            ),
-            502: _failure(
-                "The backend reported an error (`backend_error`), or the process of the run died (`lost`).",
-                (ErrorFrame,),
-                examples.failed_run("backend_error", 1.2, "The archive is closed today."),
-                components.RUN_HEADERS,
-            ),
-            503: _failure(
-                "The server is shutting down (`draining`), or a required service is unavailable (`unavailable`).",
-                (ErrorFrame,),
-                examples.failed_run("draining", 1.2),
-                (components.RUN_ID_IF_STARTED, components.RETRY_AFTER),
-            ),
-            504: _failure(
-                "The run exceeded its deadline.",
-                (TimeoutFrame,),
-                examples.failed_run("timeout", 150.0),
-                components.RUN_HEADERS,
-            ),
-        },
-        errors=(*components.RUN_ERRORS, components.PERSONA_NOT_FOUND),
-    )

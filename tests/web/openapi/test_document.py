@@ -11,7 +11,7 @@ from persona_stream.core.run_id import timestamp_of
 from persona_stream.web.dashboard_auth import HEADER
 from persona_stream.web.openapi import examples
 from persona_stream.web.openapi.document import build_document
-from persona_stream.web.openapi.operations import Operation, Tag, describe, text_spec
+from persona_stream.web.openapi.operations import Operation, ResponseSpec, Tag
 from persona_stream.web.routes.dashboard import load_static_files
 from persona_stream.web.routes.dashboard_api import MAX_TIMESTAMP
 from tests.openapi_document import full_document
@@ -56,13 +56,10 @@ def test_operation_ids_are_unique():
 def test_a_new_route_needs_no_change_of_the_document():
     """A view with a description appears in the document with its tag; a view without one does not."""
     app = Flask("extended")
-    ping = Operation(
-        id="ping", summary="Ping", tags=(Tag("Extra", "More."),), responses={200: text_spec("Pong.", "text/plain")}
-    )
 
     @app.get("/ping/<int:number>")
-    @describe(ping)
-    def ping_view(number):
+    @Operation("Ping", [Tag("Extra", "More.")], ResponseSpec.text("Pong.", "text/plain"))
+    def ping(number):
         return str(number)
 
     @app.get("/private")
