@@ -1,1 +1,1 @@
-"""Try what nobody has thought of: the whole wire by its document, and the parsers by their laws. ``make fuzz``."""
+"""Fuzz tests (``make fuzz``): the HTTP API from its OpenAPI document, and the property tests of the parsers."""

@@ -1,4 +1,4 @@
-"""What answers while the wire is tried: at once, and in one of the ways that there are, as the question says."""
+"""Backend of the fuzz tests; the message selects one of the possible kinds of answer."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import zlib
 from persona_stream import Answer, BackendError, Query, ToolCall, Usage
 from persona_stream.core.content import ProviderFields
 
-_WAYS = 12
+_KINDS = 12
 
 
 def answer(query: Query) -> Answer | str:
-    """Answer in the way that the question's checksum says: the same question is answered alike each time."""
-    match zlib.crc32(query.message.encode("utf-8", "replace")) % _WAYS:
+    """Return the kind of answer that the checksum of the message selects."""
+    match zlib.crc32(query.message.encode("utf-8", "replace")) % _KINDS:
         case 0:
             raise BackendError("The library is closed today.")
         case 1:
@@ -41,4 +41,4 @@ def answer(query: Query) -> Answer | str:
             return query.message[:20] or "."
 
 
-answer.abilities = frozenset({"tools", "images", "prefill", "response_format"})  # type: ignore[attr-defined]  # takes any
+answer.abilities = frozenset({"tools", "images", "prefill", "response_format"})  # type: ignore[attr-defined]  # an attribute of a function

@@ -1,4 +1,4 @@
-"""Try the laws of the parsers with many more examples than the tests do: round after round, each from another seed."""
+"""Property tests of the parsers with many more examples than in the tests, in rounds with different seeds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from fuzz.report import Findings
 from tests.server_process import ROOT
 
-# What reads what strangers write. Their laws are tests like others, and stand there.
+# Tests of the parsers of untrusted input.
 PARSERS = (
     "tests/core/test_cursor.py",
     "tests/core/test_sse.py",
@@ -26,20 +26,27 @@ PARSERS = (
     "tests/client/test_models.py",
     "tests/client/test_terminal.py",
 )
-_FIRST, _MOST, _FEWEST = 20, 5_000, 10  # examples for each law in a round
-_TRIED = re.compile(r"(\d+) passing(?: examples)?, (\d+) failing")
+# Examples for each property in a round.
+_FIRST_EXAMPLES = 20
+_MAX_EXAMPLES = 5_000
+_MIN_EXAMPLES = 10
+_STATISTICS = re.compile(r"(\d+) passing(?: examples)?, (\d+) failing")
 
 
 def fuzz(seconds: float, seed: int, findings: Findings) -> int:
-    """Try for so long, and give how many examples there were."""
-    begun, tried, examples, number = time.monotonic(), 0, _FIRST, 0
-    while examples >= _FEWEST:
+    """Run rounds for so many seconds and return the number of examples."""
+    begun = time.monotonic()
+    tried = 0
+    examples = _FIRST_EXAMPLES
+    number = 0
+    while examples >= _MIN_EXAMPLES:
         round_begun = time.monotonic()
         tried += _round(examples, seed + number, findings)
-        took, left = time.monotonic() - round_begun, seconds - (time.monotonic() - begun)
+        took = time.monotonic() - round_begun
+        left = seconds - (time.monotonic() - begun)
         number += 1
-        # As many again as there is time for, with a fifth to spare.
-        examples = min(_MOST, int(0.8 * examples * left / took))
+        # As many as fit into the remaining time, with a margin of a fifth.
+        examples = min(_MAX_EXAMPLES, int(0.8 * examples * left / took))
     return tried
 
 
@@ -50,10 +57,10 @@ def _round(examples: int, seed: int, findings: Findings) -> int:
     ]  # fmt: skip
     environ = {"HYPOTHESIS_PROFILE": "long", "HYPOTHESIS_EXAMPLES": str(examples)}
     done = subprocess.run(command, cwd=ROOT, env={**os.environ, **environ}, capture_output=True, text=True, check=False)
-    tried = sum(int(passing) + int(failing) for passing, failing in _TRIED.findall(done.stdout))
+    tried = sum(int(passing) + int(failing) for passing, failing in _STATISTICS.findall(done.stdout))
     if done.returncode != 0 or not tried:
-        given = " ".join(f"{name}={value}" for name, value in environ.items())
-        told = re.sub(r"(?s)=+ Hypothesis Statistics =.*?(?==+ short test summary)", "", done.stdout)
-        findings.add("the laws of the parsers", f"{told}{done.stderr}", f"{given} {' '.join(command)}")
-    print(f"  laws   {tried:9,} examples, up to {examples} for each law, seed {seed}", flush=True)
+        variables = " ".join(f"{name}={value}" for name, value in environ.items())
+        output = re.sub(r"(?s)=+ Hypothesis Statistics =.*?(?==+ short test summary)", "", done.stdout)
+        findings.add("the property tests", f"{output}{done.stderr}", f"{variables} {' '.join(command)}")
+    print(f"  tests  {tried:9,} examples, up to {examples} for each property, seed {seed}", flush=True)
     return tried

@@ -1,4 +1,4 @@
-"""What was found, told as it is found."""
+"""Findings of the fuzz tests, printed as they occur."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from threading import Lock
 
 
 class Findings:
-    """Gather findings from whoever looks, at the same time if need be."""
+    """Thread-safe counter and printer of findings."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self.count = 0
 
-    def add(self, where: str, what: str, again: str) -> None:
-        """Tell of one.
+    def add(self, subject: str, details: str, command: str) -> None:
+        """Print a finding.
 
         Args:
-            where: what was tried.
-            what: all that is known of it.
-            again: how to see it again.
+            subject: the part under test.
+            details: the output.
+            command: how to reproduce it.
         """
         with self._lock:
             self.count += 1
-            print(f"\nFOUND in {where}\n{what}\nAgain: {again}\n", flush=True)
+            print(f"\nFOUND in {subject}\n{details}\nTo reproduce: {command}\n", flush=True)

@@ -1,4 +1,4 @@
-"""Whether a stream was told to its end, in any of the three protocols."""
+"""Check for the completeness of streams in all protocols."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from persona_stream.core.sse import ServerSentEvent, SSEDecoder
 
 
 def check(body: bytes) -> None:
-    """Look at all that came.
+    """Check the body of a stream.
 
     Raises:
-        AssertionError: it has no ending, or goes on after it.
+        AssertionError: the stream has no final event, or continues after it.
     """
-    endings = [_ends(event) for event in SSEDecoder().feed(body)]
-    assert endings, "a stream without any event"
-    assert endings[-1], "a stream without an ending"
-    assert not any(endings[:-1]), "a stream that goes on after its ending"
+    endings = [_is_final(event) for event in SSEDecoder().feed(body)]
+    assert endings, "the stream has no events"
+    assert endings[-1], "the stream has no final event"
+    assert not any(endings[:-1]), "the stream continues after its final event"
 
 
-def _ends(event: ServerSentEvent) -> bool:
+def _is_final(event: ServerSentEvent) -> bool:
     if event.data == b"[DONE]":
         return True
-    told = json.loads(event.data)
-    return told.get("is_complete") is True or told.get("type") in ("message_stop", "error")
+    data = json.loads(event.data)
+    return data.get("is_complete") is True or data.get("type") in ("message_stop", "error")

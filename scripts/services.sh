@@ -33,7 +33,7 @@ if [ "$missing" = " $chromium" ] && command -v chromium >/dev/null; then
 fi
 
 if [ "${CI:-}" = true ]; then
-    echo "services.sh: could not install$missing, and CI skips nothing" >&2
+    echo "services.sh: could not install$missing; in CI no test may be skipped" >&2
     exit 1
 fi
 echo "Skipping the tests that need$missing (to run them: apt-get install$missing)"

@@ -1,10 +1,10 @@
-"""Whether a stream was told to its end."""
+"""Check for the completeness of streams."""
 
 from __future__ import annotations
 
 import pytest
 
-from fuzz import stream_checks as wholeness
+from fuzz import stream_checks
 
 WHOLE = [
     b'id: r/1.0\ndata: {"status":"connecting"}\n\nid: r/4.0\ndata: {"status":"complete","is_complete":true}\n\n',
@@ -16,26 +16,26 @@ WHOLE = [
 
 
 @pytest.mark.parametrize("body", WHOLE)
-def test_a_whole_stream_passes(body: bytes) -> None:
-    """In each of the three protocols, also where it is nothing but a refusal."""
-    wholeness.check(body)
+def test_a_complete_stream_passes(body: bytes) -> None:
+    """In all protocols, also if it consists of an error."""
+    stream_checks.check(body)
 
 
 @pytest.mark.parametrize("body", [*WHOLE[:1], *WHOLE[2:]])
-def test_a_stream_that_was_cut_is_found(body: bytes) -> None:
-    """Whatever is missing at its end."""
-    with pytest.raises(AssertionError, match="without"):
-        wholeness.check(body[: body.rindex(b"data:")])
+def test_a_truncated_stream_fails(body: bytes) -> None:
+    """Without its final event."""
+    with pytest.raises(AssertionError, match="no final event"):
+        stream_checks.check(body[: body.rindex(b"data:")])
 
 
 @pytest.mark.parametrize("body", WHOLE)
-def test_a_stream_that_goes_on_is_found(body: bytes) -> None:
-    """There is one ending, and nothing after it."""
-    with pytest.raises(AssertionError, match="goes on"):
-        wholeness.check(body + body)
+def test_a_stream_that_continues_fails(body: bytes) -> None:
+    """Events after the final one are an error."""
+    with pytest.raises(AssertionError, match="continues"):
+        stream_checks.check(body + body)
 
 
-def test_silence_is_found() -> None:
-    """A comment is no event."""
-    with pytest.raises(AssertionError, match="without any event"):
-        wholeness.check(b": hello\n\n")
+def test_a_stream_without_events_fails() -> None:
+    """A comment is not an event."""
+    with pytest.raises(AssertionError, match="no events"):
+        stream_checks.check(b": hello\n\n")
