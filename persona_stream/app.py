@@ -19,7 +19,7 @@ from persona_stream.core.clock import Clock, monotonic_wall_clock, system_clock
 from persona_stream.db.base import Store
 from persona_stream.db.factory import create_store, start_retention_job
 from persona_stream.errors import ConfigurationError
-from persona_stream.executors.factory import build_execution
+from persona_stream.executors.registry import build_execution
 from persona_stream.instrumentation.factory import build_metrics, build_tracing
 from persona_stream.instrumentation.hub_monitor import EventLoopMonitor
 from persona_stream.instrumentation.logging import LogObserver

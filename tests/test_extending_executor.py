@@ -21,9 +21,8 @@ from persona_stream.core.facts import Accepted, Answered, Failed, Started, TextD
 from persona_stream.core.query import Query
 from persona_stream.core.result import Raised, Returned, TaskResult, WorkerError
 from persona_stream.executors.base import Executor, Task, TaskCallbacks
-from persona_stream.executors.factory import build_execution
 from persona_stream.executors.process.protocol import RunQuery, decode, encode
-from persona_stream.executors.registry import EXECUTORS, register_executor
+from persona_stream.executors.registry import EXECUTORS, build_execution, register_executor
 from persona_stream.journals.base import Journal
 from persona_stream.journals.memory import MemoryJournalStore
 from persona_stream.runs.manager import RunManager, wait_until_finished

@@ -6,6 +6,7 @@ Pure, so that a worker on another machine can use it too. The log receives the d
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from types import NoneType
 from typing import get_args
 
@@ -33,6 +34,14 @@ class Raised(Struct, frozen=True):
 
 
 TaskResult = Returned | Raised
+
+
+def capture(function: Callable[..., object], *args: object) -> TaskResult:
+    """Call a function, and return its value or its exception, whichever it is: SystemExit too ends only its run."""
+    try:
+        return Returned(function(*args))
+    except BaseException as error:  # noqa: BLE001 - see above
+        return Raised(error)
 
 
 class WorkerError(Exception):

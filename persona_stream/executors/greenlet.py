@@ -15,7 +15,7 @@ import gevent
 from persona_stream.backends.base import Backend
 from persona_stream.concurrency import HubThread
 from persona_stream.core.query import Query
-from persona_stream.core.result import Raised, Returned, TaskResult
+from persona_stream.core.result import Raised, capture
 from persona_stream.executors.base import Executor, TaskCallbacks
 from persona_stream.executors.cancellation import CancelToken, TaskContext
 
@@ -57,11 +57,6 @@ class GreenletExecutor(Executor):
 
 
 def _run(callbacks: TaskCallbacks, function: Callable[..., object], args: tuple[object, ...]) -> None:
-    result: TaskResult
-    try:
-        result = Returned(function(*args))
-    except gevent.GreenletExit:
-        return
-    except BaseException as error:  # noqa: BLE001 - any exception of the backend, SystemExit too, ends only its run
-        result = Raised(error)
-    callbacks.on_result(result)
+    result = capture(function, *args)
+    if not (isinstance(result, Raised) and isinstance(result.error, gevent.GreenletExit)):
+        callbacks.on_result(result)

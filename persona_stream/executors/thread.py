@@ -14,10 +14,10 @@ from typing import Any
 import gevent
 from gevent.threadpool import ThreadPool
 
-from persona_stream.backends.base import Backend, ProcessQuery
+from persona_stream.backends.base import Backend
 from persona_stream.concurrency import HubThread, reduce_switch_interval
 from persona_stream.core.query import Query
-from persona_stream.core.result import Raised, Returned, TaskResult
+from persona_stream.core.result import capture
 from persona_stream.executors.base import Executor, TaskCallbacks
 from persona_stream.executors.cancellation import CancelToken, TaskContext
 
@@ -48,17 +48,10 @@ class ThreadExecutor(Executor):
         callbacks.on_started()
         context = TaskContext(callbacks, self._hub_thread)
         bound = replace(query, _context=context)
-        result = self._pool.spawn(contextvars.copy_context().run, _run, backend.process_query, bound)
+        result = self._pool.spawn(contextvars.copy_context().run, capture, backend.process_query, bound)
         # The link is called by the event loop itself, which must not block.
         result.rawlink(partial(gevent.spawn, _finish, callbacks))
         return _ThreadTask(context.cancelled)
-
-
-def _run(process_query: ProcessQuery, query: Query) -> TaskResult:
-    try:
-        return Returned(process_query(query))
-    except BaseException as error:  # noqa: BLE001 - any exception of the backend ends only its run, not the thread
-        return Raised(error)
 
 
 def _finish(callbacks: TaskCallbacks, result: Any) -> None:

@@ -20,26 +20,18 @@ MAX_STATUS_CHARACTERS = 500
 
 
 class Throttle:
-    """Rate limiter of a function: calls it as soon as ``interval`` seconds have passed since its last call."""
+    """Base class that calls ``_flush_due`` as soon as ``interval`` seconds have passed since the last call.
 
-    __slots__ = ("_called_at", "_clock", "_function", "_interval", "_timer")
+    A base class and not a callback, so that its objects are in no reference cycle.
+    """
 
-    def __init__(self, interval: float, function: Callable[[], object], clock: Clock) -> None:
+    __slots__ = ("_called_at", "_clock", "_interval", "_timer")
+
+    def __init__(self, interval: float, clock: Clock) -> None:
         self._interval = interval
-        self._function = function
         self._clock = clock
         self._called_at = 0.0
         self._timer: Timer | None = None
-
-    def schedule(self) -> None:
-        """Schedule a call in a greenlet of its own, unless one is pending."""
-        if self._timer is None:
-            self._timer = Timer(max(0.0, self._called_at + self._interval - self._clock()), self._call)
-
-    def reset(self) -> None:
-        """Cancel the pending call and restart the interval, after the caller has done the function's work."""
-        self.cancel()
-        self._called_at = self._clock()
 
     def cancel(self) -> None:
         """Cancel the pending call."""
@@ -47,23 +39,31 @@ class Throttle:
             self._timer.cancel()
             self._timer = None
 
+    def _schedule(self) -> None:
+        """Schedule a call in a greenlet of its own, unless one is pending."""
+        if self._timer is None:
+            self._timer = Timer(max(0.0, self._called_at + self._interval - self._clock()), self._call)
+
     def _call(self) -> None:
         self._timer = None
         self._called_at = self._clock()
-        self._function()
+        self._flush_due()
+
+    def _flush_due(self) -> None:
+        raise NotImplementedError
 
 
 DeltaType = type[TextDelta] | type[ReasoningDelta]
 
 
-class DeltaBuffer:
+class DeltaBuffer(Throttle):
     """Buffer of the text and the reasoning that one query sends, in their order.
 
     Attributes:
         size: the number of bytes written.
     """
 
-    __slots__ = ("_is_cancelled", "_max_bytes", "_on_overflow", "_pending", "_throttle", "_write", "size")
+    __slots__ = ("_is_cancelled", "_max_bytes", "_on_overflow", "_pending", "_write", "size")
 
     def __init__(
         self,
@@ -80,10 +80,10 @@ class DeltaBuffer:
             on_overflow: is called once, instead of ``write``, when the limit is exceeded.
             clock: returns the time in seconds.
         """
+        super().__init__(TEXT_INTERVAL, clock)
         self._write = write
         self._max_bytes = max_bytes
         self._on_overflow = on_overflow
-        self._throttle = Throttle(TEXT_INTERVAL, self._flush_complete, clock)
         self._pending: list[tuple[DeltaType, str]] = []
         self._is_cancelled = False
         self.size = 0
@@ -92,13 +92,14 @@ class DeltaBuffer:
         """Add the next part of the answer or of the reasoning."""
         if text and not self._is_cancelled:
             self._pending.append((delta_type, text))
-            self._throttle.schedule()
+            self._schedule()
 
     def flush(self, *, is_last: bool = True) -> None:
         """Write the buffered parts; a trailing high surrogate waits for its other half, unless ``is_last``."""
         if not self._pending:
             return
-        self._throttle.reset()
+        super().cancel()
+        self._called_at = self._clock()
         parts = self._pending
         self._pending = []
         for delta_type, group in groupby(parts, key=lambda part: part[0]):
@@ -113,9 +114,9 @@ class DeltaBuffer:
         """Discard the buffered parts and all later ones."""
         self._is_cancelled = True
         self._pending.clear()
-        self._throttle.cancel()
+        super().cancel()
 
-    def _flush_complete(self) -> None:
+    def _flush_due(self) -> None:
         self.flush(is_last=False)
 
     def _write_delta(self, delta: TextDelta | ReasoningDelta) -> None:
@@ -127,14 +128,14 @@ class DeltaBuffer:
             self._write(delta)
 
 
-class ProgressThrottle:
+class ProgressThrottle(Throttle):
     """Rate limiter of one query's progress reports: the latest wins."""
 
-    __slots__ = ("_pending", "_throttle", "_write")
+    __slots__ = ("_pending", "_write")
 
     def __init__(self, write: Callable[[ProgressReported], object], clock: Clock) -> None:
+        super().__init__(PROGRESS_INTERVAL, clock)
         self._write = write
-        self._throttle = Throttle(PROGRESS_INTERVAL, self._flush, clock)
         self._pending: ProgressReported | None = None
 
     def report(self, message: str, fraction: float | None) -> None:
@@ -145,14 +146,14 @@ class ProgressThrottle:
             self._pending = ProgressReported(message or previous.message, fraction)
             return
         self._pending = ProgressReported(message, fraction)
-        self._throttle.schedule()
+        self._schedule()
 
     def cancel(self) -> None:
         """Discard the pending report."""
         self._pending = None
-        self._throttle.cancel()
+        super().cancel()
 
-    def _flush(self) -> None:
+    def _flush_due(self) -> None:
         report = self._pending
         self._pending = None
         if report is not None:

@@ -19,7 +19,7 @@ from persona_stream.executors.base import Executor, Task
 from persona_stream.journals.base import Journal, JournalStore, has_ended, run_terms
 from persona_stream.logging import current_run_id
 from persona_stream.runs.observer import Notification, RunObserver, RunStarted
-from persona_stream.runs.queue import Reservation, RunQueue
+from persona_stream.runs.queue import RETRY_AFTER, Reservation, RunQueue
 from persona_stream.runs.request import RunRequest
 from persona_stream.runs.run import ActiveRun, RunLimits
 
@@ -27,7 +27,6 @@ logger = logging.getLogger("persona_stream.runs")
 
 CONFIRM_TIMEOUT = 2.0  # seconds until an ending is stored
 CANCEL_TIMEOUT = 1.0  # second that a cancelled task has to stop
-SHUTDOWN_RETRY_AFTER = 2  # seconds
 
 
 class RunManager:
@@ -230,11 +229,10 @@ class RunManager:
 
     def _check_available(self, backend: Backend) -> None:
         if self.draining:
-            seconds = SHUTDOWN_RETRY_AFTER
-            raise ShuttingDown(f"The server is shutting down: try again in {seconds} s", retry_after=seconds)
+            raise ShuttingDown(f"The server is shutting down: try again in {RETRY_AFTER} s", RETRY_AFTER)
         if retry_after := backend.retry_after():
             seconds = math.ceil(retry_after)
-            raise Unavailable(f"The backend is unavailable: try again in {seconds} s", retry_after=seconds)
+            raise Unavailable(f"The backend is unavailable: try again in {seconds} s", seconds)
 
     def _cancel_reservation(self, reservation: Reservation) -> None:
         self._queue.finish(reservation)

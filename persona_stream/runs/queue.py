@@ -23,7 +23,7 @@ from persona_stream.journals.base import Journal
 
 POSITION_INTERVAL = 2.0  # seconds between two updates of the positions
 EWMA_WEIGHT = 0.1  # of the newest run in the mean duration
-RETRY_AFTER = 2  # seconds
+RETRY_AFTER = 2  # seconds, of a refused request
 
 
 class QueueableRun(Protocol):
@@ -44,19 +44,21 @@ class Reservation:
 
     Attributes:
         owner: the owner of the run.
-        conversation: the conversation that the run continues; such runs start one after another.
+        conversation_key: owner and name of the conversation that the run continues, if it does; such runs start one
+            after another.
         has_slot: whether the run has a slot.
         is_queued: whether the run waits for a slot.
         is_over: whether the run has ended.
     """
 
     __slots__ = (
-        "conversation", "has_slot", "is_over", "is_queued", "owner", "position", "run", "started_at", "timeout",
+        "conversation_key", "has_slot", "is_over", "is_queued", "owner", "position", "run", "started_at", "timeout",
     )  # fmt: skip
 
     def __init__(self, owner: str, conversation: str | None = None) -> None:
         self.owner = owner
-        self.conversation = conversation
+        # Owners choose the names of their conversations.
+        self.conversation_key = None if conversation is None else (owner, conversation)
         self.has_slot = False
         self.is_queued = False
         self.is_over = False
@@ -64,11 +66,6 @@ class Reservation:
         self.timeout: Timer | None = None
         self.position = 0
         self.started_at: float | None = None
-
-    @property
-    def conversation_key(self) -> tuple[str, str] | None:
-        """Owner and conversation: owners choose the names of their conversations."""
-        return None if self.conversation is None else (self.owner, self.conversation)
 
 
 class Scheduler:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from contextvars import Context
+from functools import partial
 from typing import Protocol
 
 import gevent
@@ -220,12 +221,10 @@ class ActiveRun:
         if self.ended:
             return
         if self._deltas is None:
+            on_overflow = partial(self.finish, Failed("answer_too_large"))
             max_bytes = self._host.limits.max_answer_bytes
-            self._deltas = DeltaBuffer(self.journal.append, max_bytes, self._on_overflow, self._host.clock)
+            self._deltas = DeltaBuffer(self.journal.append, max_bytes, on_overflow, self._host.clock)
         self._deltas.add(delta_type, text)
-
-    def _on_overflow(self) -> None:
-        self.finish(Failed("answer_too_large"))
 
     def _on_append(self) -> None:
         """Pass new facts to the observers; after the ending, close the run."""

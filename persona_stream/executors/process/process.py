@@ -116,7 +116,14 @@ class Subprocess:
 
 
 class WorkerProcess:
-    """Worker process with at most one query. Belongs to the thread of the event loop that created it."""
+    """Worker process with at most one query. Belongs to the thread of the event loop that created it.
+
+    Attributes:
+        has_started: whether the process has ever been ready.
+        has_exited: whether the process has ended.
+        is_tainted: whether the process must not run another query.
+        task_count: the number of queries so far.
+    """
 
     def __init__(
         self, init: protocol.Init, on_ready: Callable[[], None], on_exit: Callable[[WorkerProcess], None]
@@ -138,8 +145,10 @@ class WorkerProcess:
         except OSError as error:
             raise WorkerError(f"cannot start a worker process: {error}") from error
         self.pid = self._process.pid
+        self.has_started = False
+        self.has_exited = False
+        self.is_tainted = False
         self.task_count = 0
-        self.is_tainted = False  # must not run another query
         self._start_error = ""
         self._on_ready = on_ready
         self._on_exit = on_exit
@@ -154,18 +163,8 @@ class WorkerProcess:
 
     @property
     def is_ready(self) -> bool:
-        """Whether the process has started and has not ended."""
+        """Whether the process can run a query at once."""
         return self.has_started and not self.has_exited
-
-    @property
-    def has_exited(self) -> bool:
-        """Whether the process has ended."""
-        return bool(self._exited.is_set())
-
-    @property
-    def has_started(self) -> bool:
-        """Whether the process has ever been ready."""
-        return bool(self._ready.is_set())
 
     @property
     def is_starting(self) -> bool:
@@ -285,6 +284,7 @@ class WorkerProcess:
     def _on_message(self, message: protocol.Message) -> None:
         match message:
             case protocol.Ready():
+                self.has_started = True
                 self._ready.set()
                 self._on_ready()
             case protocol.Failure(kind="start_failed", text=text):
@@ -309,6 +309,7 @@ class WorkerProcess:
 
     def _reap(self) -> None:
         self._process.wait()
+        self.has_exited = True
         self._exited.set()
         self._close_connection(socket.SHUT_RDWR)  # a child of it may hold the other end; received data is still read
         self._on_exit(self)
