@@ -9,16 +9,8 @@ from typing import Any
 
 import click
 
-from persona_stream.client.models import (
-    PATHS,
-    InvalidTokenError,
-    InvalidUrlError,
-    NotUnicodeError,
-    OutputOptions,
-    Question,
-    Server,
-)
-from persona_stream.client.texts import EN, ZH, Texts, detect_language
+from persona_stream.client.models import PATHS, InvalidArgument, Question, Server
+from persona_stream.client.texts import Texts, detect_language
 
 _EPILOG = """\b
 Exit codes:
@@ -68,9 +60,12 @@ def chat(context: click.Context, /, **given: Any) -> None:
     environment variable PERSONA_STREAM_TOKEN is used.
     """
     given["locale"] = given["locale"] or detect_language(os.environ)
-    texts = {"zh": ZH, "en": EN}[given["locale"]]
-    question = _question(given, texts)
-    server = _server(given, texts)
+    texts = Texts(given["locale"])
+    try:
+        question = _question(given)
+        server = Server(given["url"], _token(given))
+    except InvalidArgument as error:
+        raise click.UsageError(texts.format(error.key, **error.values)) from error
     # --help and usage errors need neither requests nor rich, which take 0.1 s to import.
     from persona_stream.client.main import ask
 
@@ -78,7 +73,8 @@ def chat(context: click.Context, /, **given: Any) -> None:
         question,
         server,
         texts,
-        OutputOptions(json=given["as_json"], events=given["events"]),
+        json=given["as_json"],
+        events=given["events"],
         timeout=given["timeout"],
         out=sys.stdout,
         err=sys.stderr,
@@ -94,26 +90,18 @@ def _require_number(seconds: float) -> float:
     return seconds
 
 
-def _question(given: dict[str, Any], texts: Texts) -> Question:
+def _question(given: dict[str, Any]) -> Question:
     message = given["message"]
     if message == "-":
         message = sys.stdin.buffer.read().decode(errors="surrogateescape") if sys.stdin else ""
     if not message.strip():
-        raise click.UsageError(texts.format("empty_message"))
+        raise InvalidArgument("empty_message")
     names = ("username", "endpoint", "prompt", "prompt_mode", "conversation_id", "chunking", "locale", "reasoning")
-    try:
-        return Question(message=message, **{name: given[name] for name in names})
-    except NotUnicodeError as error:
-        raise click.UsageError(texts.format("not_unicode", field=error)) from error
+    return Question(message=message, **{name: given[name] for name in names})
 
 
-def _server(given: dict[str, Any], texts: Texts) -> Server:
-    token = given["token"] or given["token_option"] or os.environ.get("PERSONA_STREAM_TOKEN", "")
+def _token(given: dict[str, Any]) -> str:
+    token: str = given["token"] or given["token_option"] or os.environ.get("PERSONA_STREAM_TOKEN", "")
     if not token:
-        raise click.UsageError(texts.format("token_missing"))
-    try:
-        return Server(given["url"], token)
-    except InvalidUrlError as error:
-        raise click.UsageError(texts.format("invalid_url", url=str(error))) from error
-    except InvalidTokenError as error:
-        raise click.UsageError(texts.format("token_malformed")) from error
+        raise InvalidArgument("token_missing")
+    return token

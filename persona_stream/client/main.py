@@ -12,16 +12,9 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TextIO
 
-from persona_stream.client.models import ExitCode, OutputOptions, Question, Server
+from persona_stream.client import renderers
+from persona_stream.client.models import ExitCode, Question, Server
 from persona_stream.client.progress_bar import ProgressBar, ProgressLog
-from persona_stream.client.renderers import (
-    AnswerRenderer,
-    JsonLinesRenderer,
-    RawEventRenderer,
-    ReasoningRenderer,
-    Renderer,
-    SummaryRenderer,
-)
 from persona_stream.client.sanitizer import sanitize_line
 from persona_stream.client.session import Session, SessionFinished
 from persona_stream.client.terminal import Terminal
@@ -34,8 +27,9 @@ def ask(
     question: Question,
     server: Server,
     texts: Texts,
-    options: OutputOptions,
     *,
+    json: bool,
+    events: bool,
     timeout: float,
     out: TextIO | None,
     err: TextIO | None,
@@ -43,11 +37,12 @@ def ask(
 ) -> ExitCode:
     """Send a question and show the answer on ``out`` and everything else on ``err``, which may be closed (``None``).
 
-    ``timeout`` is in seconds and covers the whole session. Ctrl-C cancels the run.
+    ``json`` writes lines of JSON instead of the answer, ``events`` the raw events instead of the progress. ``timeout``
+    is in seconds and covers the whole session. Ctrl-C cancels the run.
     """
     clock = monotonic_wall_clock()
     status = Terminal(err, environ)
-    renderers = create_renderers(options, Terminal(out, environ), status, texts, clock)
+    outputs = create_renderers(Terminal(out, environ), status, texts, clock, json=json, events=events)
     transport = HttpTransport(server, clock)
     session = Session(question, transport, key=uuid.uuid4().hex, clock=clock, timeout=timeout, jitter=random.random)
     updates = session.updates()
@@ -57,7 +52,7 @@ def ask(
             for update in updates:
                 if isinstance(update, SessionFinished):
                     outcome = update.end.outcome
-                for renderer in renderers:
+                for renderer in outputs:
                     renderer.render(update)
         except OSError as error:
             # The output has no reader any more, so the run is cancelled.
@@ -66,7 +61,7 @@ def ask(
                 pass
             _discard_buffers(out, err)
             with suppress(OSError):
-                for renderer in renderers:
+                for renderer in outputs:
                     if isinstance(renderer, ProgressBar):
                         renderer.erase()
                 if not isinstance(error, BrokenPipeError):
@@ -79,35 +74,32 @@ def ask(
 
 
 def create_renderers(
-    options: OutputOptions, out: Terminal, err: Terminal, texts: Texts, clock: Clock
-) -> list[Renderer]:
+    out: Terminal, err: Terminal, texts: Texts, clock: Clock, *, json: bool, events: bool
+) -> list[renderers.Renderer]:
     """Create the renderers for these terminals, in the order in which they receive an update."""
-    reasoning = ReasoningRenderer(err, beside_answer=out.is_terminal and err.is_terminal)
-    renderers: list[Renderer] = []
-    if options.events:
-        renderers.append(RawEventRenderer(err, texts, clock))
+    reasoning = renderers.ReasoningRenderer(err, beside_answer=out.is_terminal and err.is_terminal)
+    chosen: list[renderers.Renderer] = []
+    if events:
+        chosen.append(renderers.RawEventRenderer(err, texts, clock))
     # A bar would disturb lines of JSON on the same terminal.
-    elif err.is_interactive and not (options.json and out.is_terminal):
-        renderers += [ProgressBar(err, texts, clock), *([] if options.json else [reasoning])]
-    elif not options.json:
+    elif err.is_interactive and not (json and out.is_terminal):
+        chosen += [ProgressBar(err, texts, clock), *([] if json else [reasoning])]
+    elif not json:
         # Unlike the bar, a progress line may follow unfinished reasoning.
-        renderers += [reasoning, ProgressLog(err, texts, clock)]
-    if options.json:
-        renderers.append(JsonLinesRenderer(out, texts))
+        chosen += [reasoning, ProgressLog(err, texts, clock)]
+    if json:
+        chosen.append(renderers.JsonLinesRenderer(out, texts))
     else:
         # On a terminal, chunks would be mixed with the raw events.
-        renderers.append(AnswerRenderer(out, at_once=not (options.events and out.is_terminal)))
-    return [*renderers, SummaryRenderer(err, texts)]
+        chosen.append(renderers.AnswerRenderer(out, at_once=not (events and out.is_terminal)))
+    return [*chosen, renderers.SummaryRenderer(err, texts)]
 
 
 @contextmanager
 def handle_interrupt(stop: Callable[[], None]) -> Iterator[None]:
-    """Call ``stop`` on the first Ctrl-C, and exit the process on the second.
+    """Call ``stop``, which must be safe in a signal handler, on the first Ctrl-C, and exit the process on the second.
 
     Nothing is raised: an exception in the middle of a write would leave half a chunk.
-
-    Args:
-        stop: safe in a signal handler.
     """
     # Only the main thread may handle signals; an ignored SIGINT (nohup, "&" in a script) stays ignored.
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

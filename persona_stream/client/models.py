@@ -1,11 +1,11 @@
-"""Values of the client: the question, the server, a reply, output options and exit codes."""
+"""Values of the client: the question, the server, a reply and exit codes."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from enum import IntEnum
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -20,16 +20,18 @@ PATHS: dict[EndpointName, str] = {
 }
 
 
-class NotUnicodeError(ValueError):
-    """Field that is not valid UTF-8; the message is the field's name."""
+class InvalidArgument(ValueError):
+    """Argument that cannot be sent.
 
+    Attributes:
+        key: the key of its text in ``texts.MESSAGES``.
+        values: the fields of that text.
+    """
 
-class InvalidUrlError(ValueError):
-    """URL that cannot be a server's; the message is the URL."""
-
-
-class InvalidTokenError(ValueError):
-    """Text that cannot be a bearer token."""
+    def __init__(self, key: str, **values: str) -> None:
+        super().__init__(key)
+        self.key = key
+        self.values = values
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +39,7 @@ class Question:
     """Request to one endpoint. Fields that are ``None`` are not sent.
 
     Raises:
-        NotUnicodeError: a text has lone surrogates, Python's form of bytes that are not UTF-8.
+        InvalidArgument: a text has lone surrogates, Python's form of bytes that are not UTF-8.
     """
 
     username: str
@@ -53,7 +55,7 @@ class Question:
     def __post_init__(self) -> None:
         for name in ("username", "message", "prompt", "conversation_id"):
             if any("\ud800" <= character <= "\udfff" for character in getattr(self, name) or ""):
-                raise NotUnicodeError(name)
+                raise InvalidArgument("not_unicode", field=name)
 
     @property
     def streams(self) -> bool:
@@ -72,8 +74,8 @@ class Server:
     """Base URL of a server, such as ``https://example.org/prefix``, and a bearer token.
 
     Raises:
-        InvalidUrlError: the URL is not http or https, or has no host.
-        InvalidTokenError: the token is empty or has characters that a header cannot carry.
+        InvalidArgument: the URL is not http or https, or has no host; or the token is empty or has characters that a
+            header cannot carry.
     """
 
     url: str
@@ -86,11 +88,11 @@ class Server:
         except ValueError:
             is_valid = False
         if not is_valid or not self.url.isprintable() or " " in self.url or parts.query or parts.fragment:
-            raise InvalidUrlError(self.url)
+            raise InvalidArgument("invalid_url", url=self.url)
         # A pasted token often ends with a newline.
         object.__setattr__(self, "token", self.token.strip())
         if not self.token or not all("!" <= character <= "~" for character in self.token):
-            raise InvalidTokenError
+            raise InvalidArgument("token_malformed")
 
     def url_for(self, path: str) -> str:
         """Return the URL of a path on this server."""
@@ -102,10 +104,7 @@ class Reply:
     """Event of a stream, or the JSON object that replaces the stream.
 
     Fields are named as on the wire. A field that is missing or has another type is empty, or ``None`` for a number.
-    Times are in seconds, ``progress`` in percent.
-
-    Attributes:
-        payload: the JSON object as received.
+    Times are in seconds, ``progress`` in percent. ``payload`` is the JSON object as received.
     """
 
     payload: Mapping[str, object]
@@ -123,10 +122,6 @@ class Reply:
     eta: float | None = None
     deadline: float | None = None
     position: float | None = None
-
-    def without(self, characters: int) -> Reply:
-        """Return a copy without the first ``characters`` of its text."""
-        return replace(self, data=self.data[characters:])
 
 
 def parse_json(data: str | bytes) -> Reply | None:
@@ -157,14 +152,6 @@ def _parse_finite(number: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-@dataclass(frozen=True, slots=True)
-class OutputOptions:
-    """Output format: JSON lines instead of the answer, or raw events instead of progress."""
-
-    json: bool = False
-    events: bool = False
-
-
 class ExitCode(IntEnum):
     """Outcome of a question; the value is the exit code of the process."""
 
@@ -174,14 +161,3 @@ class ExitCode(IntEnum):
     TIMEOUT = 3
     REFUSED = 4
     CANCELLED = 130
-
-
-def exit_code_for(status: str, code: str) -> ExitCode:
-    """Return the outcome for the status and the code of a terminal event."""
-    if status == "complete":
-        return ExitCode.ANSWERED
-    if "timeout" in (status, code):
-        return ExitCode.TIMEOUT
-    if "cancelled" in (status, code):
-        return ExitCode.CANCELLED
-    return ExitCode.FAILED

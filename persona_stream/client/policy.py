@@ -7,11 +7,9 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from persona_stream.client.models import ExitCode, Reply, exit_code_for
-from persona_stream.client.requests import EVENT_STREAM
+from persona_stream.client.models import ExitCode, Reply
 from persona_stream.client.transport import Head
 from persona_stream.core.sse import parse_retry_after
 
@@ -68,17 +66,7 @@ _BUSY_STATUSES = (429, 503)
 _RUN_FAILURES = ("timeout", "backend_error", "internal", "answer_too_large", "lost", "cancelled")
 
 
-def is_stream(head: Head) -> bool:
-    """Return whether the body is the event stream of a run."""
-    return head.status == 200 and media_type(head) == EVENT_STREAM
-
-
-def media_type(head: Head) -> str:
-    """Return the media type of the body, in lower case and without parameters."""
-    return head.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def after_start(head: Head, reply: Reply | None, *, streams: bool, is_repeated: bool, now: float) -> NextStep:
+def after_start(head: Head, reply: Reply | None, *, streams: bool, is_repeated: bool) -> NextStep:
     """Return the next step after a response to the POST that starts the run.
 
     Args:
@@ -86,9 +74,8 @@ def after_start(head: Head, reply: Reply | None, *, streams: bool, is_repeated: 
         reply: the object in the body, ``None`` if there is none.
         streams: whether the endpoint answers with events.
         is_repeated: whether the response to an earlier, equal POST was lost.
-        now: seconds since 1970.
     """
-    status, retry_after = head.status, _retry_after(head, now)
+    status, retry_after = head.status, parse_retry_after(head.headers.get("retry-after"))
     if reply and not streams and (reply.is_complete if status == 200 else reply.code in _RUN_FAILURES):
         return Finish(reply)
     if status < 400:
@@ -102,14 +89,14 @@ def after_start(head: Head, reply: Reply | None, *, streams: bool, is_repeated: 
     return Fail(outcome, code, reply=reply, status=status, retry_after=retry_after)
 
 
-def after_resume(head: Head, reply: Reply | None, *, now: float) -> NextStep:
+def after_resume(head: Head, reply: Reply | None) -> NextStep:
     """Return the next step after a response to a read of the run."""
     status = head.status
     if status == 204:
         return FetchResult()
     code = (reply.code if reply else "") or f"http_{status}"
     if status in (*_BUSY_STATUSES, *_TRANSIENT_STATUSES, 500):
-        wait = _retry_after(head, now) if status in _BUSY_STATUSES else None
+        wait = parse_retry_after(head.headers.get("retry-after")) if status in _BUSY_STATUSES else None
         return Retry(code, wait=wait or 0.0, reply=reply)
     if status in (404, 410):
         # The run existed. Asking again would start a second one.
@@ -117,18 +104,13 @@ def after_resume(head: Head, reply: Reply | None, *, now: float) -> NextStep:
     return _foreign(head) if status < 400 else Fail(ExitCode.FAILED, code, reply=reply, status=status)
 
 
-def after_fetch(head: Head, reply: Reply | None, *, characters: int, now: float) -> NextStep:
+def after_fetch(head: Head, reply: Reply | None, *, characters: int) -> NextStep:
     """Return the next step after a response with the run's result, of which ``characters`` are already shown."""
     if head.status != 200 or reply is None:
-        return after_resume(head, reply, now=now)
+        return after_resume(head, reply)
     if reply.status in ("queued", "processing"):
         return Retry("connection_lost")
-    return Finish(reply.without(characters))
-
-
-def conclude(reply: Reply) -> Fail:
-    """Return the end of the session that a terminal event stands for."""
-    return Fail(exit_code_for(reply.status, reply.code), reply.code or reply.status, reply=reply)
+    return Finish(replace(reply, data=reply.data[characters:]))
 
 
 def _foreign(head: Head) -> Fail:
@@ -136,38 +118,34 @@ def _foreign(head: Head) -> Fail:
     return Fail(ExitCode.FAILED, code, head.headers.get("location", ""), status=head.status)
 
 
-def _retry_after(head: Head, now: float) -> float | None:
-    return parse_retry_after(head.headers.get("retry-after"))
-
-
-Jitter = Callable[[], float]
-"""Returns a random number from 0.0 to 1.0."""
+def conclude(reply: Reply) -> Fail:
+    """Return the end of the session that a terminal event stands for."""
+    if reply.status == "complete":
+        outcome = ExitCode.ANSWERED
+    elif "timeout" in (reply.status, reply.code):
+        outcome = ExitCode.TIMEOUT
+    else:
+        outcome = ExitCode.CANCELLED if "cancelled" in (reply.status, reply.code) else ExitCode.FAILED
+    return Fail(outcome, reply.code or reply.status, reply=reply)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Exponential backoff with jitter, and limits on consecutive failures.
-
-    Attributes:
-        initial_delay: seconds before the second attempt; doubles with each further one.
-        max_delay: limit of the delay in seconds, unless the server asks for more.
-        max_initial_attempts: before the first response; few, since the server is probably not running.
-        max_resume_attempts: after it; enough for a restart of the server.
-    """
+    """Exponential backoff with jitter, in seconds, and limits on consecutive failures."""
 
     initial_delay: float = 0.5
-    max_delay: float = 10.0
-    max_initial_attempts: int = 3
-    max_resume_attempts: int = 12
+    max_delay: float = 10.0  # unless the server asks for more
+    max_initial_attempts: int = 3  # before the first response: the server is probably not running
+    max_resume_attempts: int = 12  # after it: enough for a restart of the server
 
     def is_exhausted(self, failures: int, *, has_run: bool) -> bool:
         """Return whether so many consecutive failures end the session."""
         return failures >= (self.max_resume_attempts if has_run else self.max_initial_attempts)
 
-    def delay(self, failures: int, jitter: Jitter, at_least: float = 0.0) -> float:
+    def delay(self, failures: int, random: float, at_least: float = 0.0) -> float:
         """Return the delay in seconds after 1 or more consecutive failures.
 
-        Half of it is random, so that clients of a restarted server do not reconnect at the same moment.
+        Half of it is ``random``, from 0.0 to 1.0, so that clients of a restarted server reconnect at different moments.
         """
         full = min(self.max_delay, self.initial_delay * 2.0 ** min(failures - 1, 30))
-        return max(at_least, full * (0.5 + 0.5 * jitter()))
+        return max(at_least, full * (0.5 + 0.5 * random))

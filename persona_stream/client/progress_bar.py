@@ -27,20 +27,13 @@ _MIN_COLUMNS_FOR_MESSAGE = 10
 
 @dataclass(frozen=True, slots=True)
 class ProgressState:
-    """Values that a bar shows.
-
-    Attributes:
-        elapsed: seconds since the question was sent.
-        percent: ``None`` if unknown.
-        left: seconds to go, ``None`` if unknown.
-        is_limit: whether ``left`` is the time to the deadline instead of an estimate.
-    """
+    """Values that a bar shows; times are in seconds, and ``None`` is unknown."""
 
     message: str
     elapsed: float
     percent: float | None = None
     left: float | None = None
-    is_limit: bool = False
+    is_limit: bool = False  # whether ``left`` is the time to the deadline instead of an estimate
 
 
 def render_line(state: ProgressState, width: int, texts: Texts, *, ascii_only: bool = False, frame: int = 0) -> Text:
@@ -52,11 +45,8 @@ def render_line(state: ProgressState, width: int, texts: Texts, *, ascii_only: b
     spinner, glyphs = (_ASCII_SPINNER, _ASCII_GLYPHS) if ascii_only else (_SPINNER, _GLYPHS)
     percent = "" if state.percent is None else f"{min(100, int(state.percent)):3d}%"
     bar = _bar(state.percent, room // 5, glyphs, frame) if room >= _MIN_COLUMNS_FOR_BAR else ""
-    parts = [
-        (f"{spinner[frame % len(spinner)]} {bar}".rstrip(), "cyan"),
-        (percent, ""),
-        (_times(state, texts), "bright_black"),
-    ]
+    drawn = f"{spinner[frame % len(spinner)]} {bar}".rstrip()
+    parts = [(drawn, "cyan"), (percent, ""), (_times(state, texts), "bright_black")]
     head = Text("  ").join(Text(part, style) for part, style in parts if part)
     message = Text(state.message)
     message_room = room - head.cell_len - 2
@@ -95,14 +85,11 @@ def _duration(seconds: float, short: str) -> str:
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
 
 
-class ProgressTracker:
-    """Progress of a session, derived from its updates.
+class _Progress:
+    """Progress of a session, derived from its updates; the base class of its renderers."""
 
-    Attributes:
-        has_text: whether the answer, or the reasoning before it, has begun.
-    """
-
-    def __init__(self, texts: Texts, clock: Clock) -> None:
+    def __init__(self, terminal: Terminal, texts: Texts, clock: Clock) -> None:
+        self._terminal = terminal
         self._texts = texts
         self._clock = clock
         self._started_at = clock()
@@ -110,9 +97,9 @@ class ProgressTracker:
         self._reply = Reply({})
         self._message = ""
         self._deadline: float | None = None
-        self.has_text = False
+        self._has_text = False  # whether the answer, or the reasoning before it, has begun
 
-    def apply(self, update: Update) -> bool:
+    def _apply(self, update: Update) -> bool:
         """Record an update; return whether the message may have changed."""
         match update:
             case Connecting(streams=streams):
@@ -127,11 +114,8 @@ class ProgressTracker:
                 return False
         return True
 
-    def state(self) -> ProgressState:
-        """Return the progress at this moment.
-
-        The elapsed time counts from the question; the server's counts from the start of the work, as the deadline does.
-        """
+    def _state(self) -> ProgressState:
+        # The elapsed time counts from the question; the server's from the start of the work, as the deadline does.
         reply, now = self._reply, self._clock()
         elapsed, age = now - self._started_at, now - self._received_at
         if reply.eta is not None:
@@ -145,7 +129,7 @@ class ProgressTracker:
         if reply.deadline is not None:
             self._deadline = reply.deadline
         if reply.data or reply.reasoning:
-            self.has_text = True
+            self._has_text = True
         if reply.data or reply.reasoning or reply.is_complete:
             return False
         self._reply = reply
@@ -157,13 +141,11 @@ class ProgressTracker:
         return True
 
 
-class ProgressBar:
+class ProgressBar(_Progress):
     """Bar on a terminal, redrawn with each update and erased when text begins."""
 
     def __init__(self, terminal: Terminal, texts: Texts, clock: Clock) -> None:
-        self._terminal = terminal
-        self._texts = texts
-        self._progress = ProgressTracker(texts, clock)
+        super().__init__(terminal, texts, clock)
         self._frame = 0
         self._live = Live(
             console=terminal, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
@@ -171,35 +153,29 @@ class ProgressBar:
 
     def render(self, update: Update) -> None:
         """Draw the bar, or erase it."""
-        self._progress.apply(update)
-        if self._progress.has_text or isinstance(update, SessionFinished):
+        self._apply(update)
+        if self._has_text or isinstance(update, SessionFinished):
             self.erase()
             return
         self._frame += 1
         width, ascii_only = self._terminal.width, self._terminal.options.ascii_only
-        state = self._progress.state()
+        line = render_line(self._state(), width, self._texts, ascii_only=ascii_only, frame=self._frame)
         self._live.start()
-        self._live.update(
-            render_line(state, width, self._texts, ascii_only=ascii_only, frame=self._frame), refresh=True
-        )
+        self._live.update(line, refresh=True)
 
     def erase(self) -> None:
         """Erase the bar, if it is drawn."""
         self._live.stop()
 
 
-class ProgressLog:
+class ProgressLog(_Progress):
     """Line for each new status."""
-
-    def __init__(self, terminal: Terminal, texts: Texts, clock: Clock) -> None:
-        self._terminal = terminal
-        self._progress = ProgressTracker(texts, clock)
 
     def render(self, update: Update) -> None:
         """Write the line of this update, if it has one."""
-        is_news = self._progress.apply(update)
+        is_news = self._apply(update)
         # Once text has begun, a status would interrupt it; a lost connection is worth that.
-        if is_news and (not self._progress.has_text or isinstance(update, Reconnecting)):
-            state = self._progress.state()
+        if is_news and (not self._has_text or isinstance(update, Reconnecting)):
+            state = self._state()
             percent = "    " if state.percent is None else f"{state.percent:3.0f}%"
             self._terminal.write(f"[{state.elapsed:6.1f}s] {percent} {state.message}\n")

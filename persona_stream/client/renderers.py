@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Protocol
 
-from persona_stream.client.models import ExitCode
+from persona_stream.client.models import ExitCode, Reply
 from persona_stream.client.policy import Fail
 from persona_stream.client.sanitizer import sanitize, sanitize_json, sanitize_line
 from persona_stream.client.session import Received, Reconnecting, SessionFinished, Update
@@ -26,11 +26,7 @@ class Renderer(Protocol):
     """Output of updates to one terminal."""
 
     def render(self, update: Update) -> None:
-        """Show an update. Called several times a second, also while nothing arrives.
-
-        Raises:
-            OSError: the stream cannot be written.
-        """
+        """Show an update, or raise ``OSError``. Called several times a second, also while nothing arrives."""
 
 
 class AnswerRenderer:
@@ -82,12 +78,10 @@ class ReasoningRenderer:
             case Received(reply=reply) if reply.data:
                 self._close("\n")
                 self._last = reply.data[-1] if self._beside_answer else "\n"
-            case Received(reply=reply) if reply.is_complete:
+            case Received(reply=Reply(is_complete=True)) | SessionFinished():
                 self._close("\n")
             case Reconnecting():
                 self._close()
-            case SessionFinished():
-                self._close("\n")
 
     def _close(self, space: str = "") -> None:
         if self._is_open:
@@ -110,19 +104,14 @@ class JsonLinesRenderer:
             case Received(reply=reply):
                 self._write(reply.payload)
                 self._has_ended = reply.is_complete
+            case SessionFinished(end=Fail(reply=Reply(is_complete=True) as reply)) if not self._has_ended:
+                self._write(reply.payload)
             case SessionFinished(end=end, seconds=seconds) if not self._has_ended:
-                is_terminal_event = end.reply is not None and end.reply.is_complete
-                self._write(end.reply.payload if is_terminal_event and end.reply else self._event(end, seconds))
-
-    def _event(self, end: Fail, seconds: float) -> Mapping[str, object]:
-        return {
-            "success": end.outcome is ExitCode.ANSWERED,
-            "error": self._texts.error(end.code, end.detail),
-            "code": end.code,
-            "status": _STATUSES.get(end.outcome, "error"),
-            "is_complete": True,
-            "elapsed_time": round(seconds, 1),
-        }
+                self._write({
+                    "success": end.outcome is ExitCode.ANSWERED, "error": self._texts.error(end.code, end.detail),
+                    "code": end.code, "status": _STATUSES.get(end.outcome, "error"), "is_complete": True,
+                    "elapsed_time": round(seconds, 1),
+                })  # fmt: skip
 
     def _write(self, payload: Mapping[str, object]) -> None:
         self._terminal.write(sanitize_json(json.dumps(payload, ensure_ascii=not self._terminal.is_utf8)) + "\n")
@@ -160,33 +149,27 @@ class SummaryRenderer:
 
     def render(self, update: Update) -> None:
         """Write the outcome when the session is over."""
-        if not isinstance(update, SessionFinished):
-            return
         texts = self._texts
-        match update.end.outcome:
-            case ExitCode.ANSWERED:
+        match update:
+            case SessionFinished(end=Fail(outcome=ExitCode.ANSWERED)):
                 done = texts.format("done", seconds=update.seconds)
                 if update.conversation_id:
                     done = f"{done} {texts.format('continue_with', id=sanitize_line(update.conversation_id))}"
                 self._write_line(done, _GREY)
-            case ExitCode.CANCELLED:
+            case SessionFinished(end=Fail(outcome=ExitCode.CANCELLED)):
                 unconfirmed = f" {texts.format('cancel_unconfirmed')}" if update.is_stopped is False else ""
                 self._write_line(texts.format("cancelled"), "yellow", unconfirmed)
-            case _:
-                self._write_failure(update)
-
-    def _write_failure(self, update: SessionFinished) -> None:
-        texts, end = self._texts, update.end
-        error = sanitize_line(end.reply.error) if end.reply else ""
-        error = error or sanitize_line(texts.error(end.code, end.detail))
-        if update.run_id:
-            error = texts.format("error_with_run", error=error, run_id=sanitize_line(update.run_id))
-        self._write_line(texts.format("error"), "red", error)
-        hints = [texts.format("incomplete") if update.characters else "", texts.hint(end.code)]
-        if end.retry_after:
-            hints.append(texts.format("retry_after", seconds=end.retry_after))
-        if hint := " ".join(filter(None, hints)):
-            self._write_line(texts.format("hint"), "yellow", hint)
+            case SessionFinished(end=end):
+                error = sanitize_line(end.reply.error) if end.reply else ""
+                error = error or sanitize_line(texts.error(end.code, end.detail))
+                if update.run_id:
+                    error = texts.format("error_with_run", error=error, run_id=sanitize_line(update.run_id))
+                self._write_line(texts.format("error"), "red", error)
+                hints = [texts.format("incomplete") if update.characters else "", texts.hint(end.code)]
+                if end.retry_after:
+                    hints.append(texts.format("retry_after", seconds=end.retry_after))
+                if hint := " ".join(filter(None, hints)):
+                    self._write_line(texts.format("hint"), "yellow", hint)
 
     def _write_line(self, text: str, style: str, rest: str = "") -> None:
         self._terminal.write(text, style)

@@ -16,11 +16,7 @@ READ_TIMEOUT = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """HTTP request.
-
-    Attributes:
-        read_timeout: seconds without a byte after which the connection counts as broken; ``None``: no limit.
-    """
+    """HTTP request; ``read_timeout`` is in seconds without a byte."""
 
     method: Literal["GET", "POST"]
     path: str

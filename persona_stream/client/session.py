@@ -8,13 +8,12 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 from persona_stream.client import policy, requests
 from persona_stream.client.models import ExitCode, Question, Reply, parse_json
-from persona_stream.client.policy import Fail, FetchResult, Finish, Jitter, NextStep, Retry, RetryPolicy
-from persona_stream.client.requests import Request
+from persona_stream.client.policy import Fail, FetchResult, Finish, NextStep, Retry, RetryPolicy
 from persona_stream.client.transport import Broken, Bytes, Head, Interrupted, Message, Transport
 from persona_stream.core import cursor
 from persona_stream.core.clock import Clock
@@ -57,7 +56,6 @@ class Reconnecting:
 
     code: str
     wait: float
-    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,56 +88,6 @@ Update = Connecting | Tick | Received | Reconnecting | CancelRequested | Session
 
 class DeadlineExceeded(Exception):
     """Deadline of the session, or of the cancellation, exceeded."""
-
-
-class MessageReceiver:
-    """Receiver of transport messages until a deadline.
-
-    Waiting methods are generators that yield a ``Tick`` every ``TICK_INTERVAL``, so that the clock can be redrawn, and
-    return the result. They raise ``DeadlineExceeded`` or ``Interrupted``.
-
-    Attributes:
-        deadline: seconds since 1970.
-    """
-
-    def __init__(self, transport: Transport, clock: Clock, deadline: float) -> None:
-        self._transport = transport
-        self._clock = clock
-        self.deadline = deadline
-
-    def open(self, request: Request) -> None:
-        """Start a request in place of the current one."""
-        self._transport.open(request)
-
-    def next_message(self) -> Generator[Update, None, Message]:
-        """Wait for the next message."""
-        while True:
-            message = self._transport.next(min(TICK_INTERVAL, max(0.0, self.deadline - self._clock())))
-            # A message that arrived in time counts, even if a slow terminal delayed its reading.
-            if (message.at if message else self._clock()) >= self.deadline:
-                raise DeadlineExceeded
-            if message is not None:
-                return message
-            yield Tick()
-
-    def read_body(self) -> Generator[Update, None, bytes | Broken]:
-        """Wait for the rest of a response."""
-        body = bytearray()
-        while isinstance(message := (yield from self.next_message()), Bytes):
-            body += message.data
-            if len(body) > MAX_BODY_BYTES:
-                return Broken(message.at, "connection_lost", "the response is too large")
-        return message if isinstance(message, Broken) else bytes(body)
-
-    def sleep(self, seconds: float) -> Generator[Update, None, None]:
-        """Wait without a connection; raise at once if the deadline is earlier."""
-        end = self._clock() + seconds
-        if end >= self.deadline:
-            raise DeadlineExceeded
-        self._transport.close()
-        while (left := end - self._clock()) > 0:
-            self._transport.next(min(TICK_INTERVAL, left))
-            yield Tick()
 
 
 class ResumeState:
@@ -192,6 +140,9 @@ class ResumeState:
 class Session:
     """Exchange of one question and its answer. Iterate ``updates()`` once.
 
+    Private generators yield a ``Tick`` every ``TICK_INTERVAL`` while they wait, so that the clock can be redrawn, and
+    raise ``DeadlineExceeded`` or ``Interrupted``.
+
     Args:
         key: idempotency key, a new one for each question.
         timeout: seconds for the whole session, from now.
@@ -206,17 +157,18 @@ class Session:
         key: str,
         clock: Clock,
         timeout: float,
-        jitter: Jitter,
+        jitter: Callable[[], float],
         retry_policy: RetryPolicy | None = None,
     ) -> None:
         self._question = question
+        self._transport = transport
         self._key = key
         self._clock = clock
         self._jitter = jitter
         self._retry_policy = retry_policy or RetryPolicy()
         self._started_at = clock()
         self._timeout = timeout
-        self._receiver = MessageReceiver(transport, clock, self._started_at + timeout)
+        self._deadline = self._started_at + timeout
         self._state = ResumeState()
         self._starts = 0
         self._failures = 0
@@ -256,42 +208,68 @@ class Session:
                     if retry.code == "tls" or self._retry_policy.is_exhausted(self._failures, has_run=has_run):
                         return Fail(retry.outcome, retry.code, retry.detail, retry.reply)
                     at_least = max(retry.wait, self._min_delay)
-                    wait = self._retry_policy.delay(self._failures, self._jitter, at_least)
-                    yield Reconnecting(retry.code, wait, self._failures)
-                    yield from self._receiver.sleep(wait)
+                    wait = self._retry_policy.delay(self._failures, self._jitter(), at_least)
+                    yield Reconnecting(retry.code, wait)
+                    yield from self._sleep(wait)
 
     def _exchange(self) -> Generator[Update, None, NextStep]:
         """Send the next request and read its response."""
-        self._receiver.open(self._next_request())
-        head = yield from self._receiver.next_message()
+        state, question = self._state, self._question
+        has_run = bool(state.run_id)
+        if not has_run:
+            self._starts += 1
+            self._transport.open(requests.build_start(question, self._key))
+        elif self._has_ended:
+            self._transport.open(requests.build_fetch(state.run_id, locale=question.locale))
+        else:
+            self._transport.open(requests.build_resume(state.run_id, state.last_event_id, locale=question.locale))
+        head = yield from self._next_message()
         if not isinstance(head, Head):
             return _retry(head)
-        if self._question.streams and policy.is_stream(head):
-            self._state.set_run_id(head.headers.get("x-run-id", ""))
+        if question.streams and head.is_stream:
+            state.set_run_id(head.headers.get("x-run-id", ""))
             return (yield from self._read_stream(head.at))
-        body = yield from self._receiver.read_body()
+        body = yield from self._read_body()
         if isinstance(body, Broken):
             return _retry(body)
-        reply, now = _parse_body(head, body), self._clock()
-        if not self._state.run_id:
-            is_repeated = self._starts > 1
-            return policy.after_start(head, reply, streams=self._question.streams, is_repeated=is_repeated, now=now)
+        reply = _parse_body(head, body)
+        if not has_run:
+            return policy.after_start(head, reply, streams=question.streams, is_repeated=self._starts > 1)
         if self._has_ended:
-            return policy.after_fetch(head, reply, characters=self._state.characters, now=now)
-        return policy.after_resume(head, reply, now=now)
+            return policy.after_fetch(head, reply, characters=state.characters)
+        return policy.after_resume(head, reply)
 
-    def _next_request(self) -> Request:
-        run_id, locale = self._state.run_id, self._question.locale
-        if not run_id:
-            self._starts += 1
-            return requests.build_start(self._question, self._key)
-        if self._has_ended:
-            return requests.build_fetch(run_id, locale=locale)
-        return requests.build_resume(run_id, self._state.last_event_id, locale=locale)
+    def _next_message(self) -> Generator[Update, None, Message]:
+        while True:
+            message = self._transport.next(min(TICK_INTERVAL, max(0.0, self._deadline - self._clock())))
+            # A message that arrived in time counts, even if a slow terminal delayed its reading.
+            if (message.at if message else self._clock()) >= self._deadline:
+                raise DeadlineExceeded
+            if message is not None:
+                return message
+            yield Tick()
+
+    def _read_body(self) -> Generator[Update, None, bytes | Broken]:
+        body = bytearray()
+        while isinstance(message := (yield from self._next_message()), Bytes):
+            body += message.data
+            if len(body) > MAX_BODY_BYTES:
+                return Broken(message.at, "connection_lost", "the response is too large")
+        return message if isinstance(message, Broken) else bytes(body)
+
+    def _sleep(self, seconds: float) -> Generator[Update, None, None]:
+        """Wait without a connection; raise at once if the deadline is earlier."""
+        end = self._clock() + seconds
+        if end >= self._deadline:
+            raise DeadlineExceeded
+        self._transport.close()
+        while (left := end - self._clock()) > 0:
+            self._transport.next(min(TICK_INTERVAL, left))
+            yield Tick()
 
     def _read_stream(self, opened_at: float) -> Generator[Update, None, NextStep]:
         decoder = SSEDecoder()
-        while isinstance(message := (yield from self._receiver.next_message()), Bytes):
+        while isinstance(message := (yield from self._next_message()), Bytes):
             try:
                 events = decoder.feed(message.data)
             except EventTooLarge as error:
@@ -318,10 +296,10 @@ class Session:
         """Cancel the run; return whether the server confirmed it in time."""
         if not self._state.run_id:
             return None
-        self._receiver.open(requests.build_cancel(self._state.run_id, locale=self._question.locale))
-        self._receiver.deadline = self._clock() + CANCEL_TIMEOUT
+        self._transport.open(requests.build_cancel(self._state.run_id, locale=self._question.locale))
+        self._deadline = self._clock() + CANCEL_TIMEOUT
         try:
-            message = yield from self._receiver.next_message()
+            message = yield from self._next_message()
         except (DeadlineExceeded, Interrupted):
             return False
         return isinstance(message, Head) and message.status == 200
@@ -332,8 +310,8 @@ def _retry(message: Message) -> Retry:
 
 
 def _parse_body(head: Head, body: bytes) -> Reply | None:
-    if policy.media_type(head) == requests.JSON:
+    if head.media_type == requests.JSON:
         return parse_json(body)
     # A stream refuses with a single event.
-    events = SSEDecoder().feed(body[:MAX_REFUSAL_BYTES]) if policy.media_type(head) == requests.EVENT_STREAM else []
+    events = SSEDecoder().feed(body[:MAX_REFUSAL_BYTES]) if head.media_type == requests.EVENT_STREAM else []
     return parse_json(events[0].data) if events else None

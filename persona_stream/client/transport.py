@@ -15,10 +15,9 @@ from typing import Literal, Protocol
 
 import requests
 import urllib3
-from requests.auth import AuthBase
 
 from persona_stream.client.models import Server
-from persona_stream.client.requests import Request
+from persona_stream.client.requests import EVENT_STREAM, Request
 from persona_stream.core.clock import Clock
 
 CONNECT_TIMEOUT = 10.0
@@ -34,6 +33,16 @@ class Head:
     at: float
     status: int
     headers: Mapping[str, str]
+
+    @property
+    def media_type(self) -> str:
+        """Media type of the body, in lower case and without parameters."""
+        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether the body is the event stream of a run."""
+        return self.status == 200 and self.media_type == EVENT_STREAM
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,38 +77,28 @@ class Interrupted(Exception):
 
 
 class Transport(Protocol):
-    """Carrier of one request at a time.
+    """Carrier of one request at a time. Only ``next`` blocks.
 
     ``open`` is followed by a ``Head``, any number of ``Bytes``, and a ``BodyFinished`` or ``Broken``; or by ``Broken``
     alone. ``at`` is the time of arrival, so a message that waited in the queue is not late.
     """
 
     def open(self, request: Request) -> None:
-        """Start a request in place of the current one. Does not block."""
+        """Start a request in place of the current one."""
 
     def next(self, timeout: float) -> Message | None:
-        """Wait up to ``timeout`` seconds for the next message; return ``None`` if there is none.
-
-        Raises:
-            Interrupted: the session is to stop.
-        """
+        """Return the next message, ``None`` if there is none in ``timeout`` seconds; or raise ``Interrupted``."""
 
     def close(self) -> None:
-        """Drop the current request. Does not block; ``open`` may follow."""
-
-
-class _BearerAuth(AuthBase):
-    # As an auth object, because requests overwrites a plain header with the password from ~/.netrc.
-    def __init__(self, token: str) -> None:
-        self._value = f"Bearer {token}"
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = self._value
-        return request
+        """Drop the current request; ``open`` may follow."""
 
 
 class _Connection(threading.Thread):
-    """Thread that sends one request and reads its response until the end or until ``abandon``."""
+    """Thread that sends one request and reads its response until the end or until ``abandon``.
+
+    Attributes:
+        free_slots: how many more chunks may be queued.
+    """
 
     def __init__(self, server: Server, request: Request, inbox: _Inbox, clock: Clock) -> None:
         super().__init__(name=f"{request.method} {request.path}", daemon=True)
@@ -107,7 +106,7 @@ class _Connection(threading.Thread):
         self._request = request
         self._inbox = inbox
         self._clock = clock
-        self._free_slots = threading.Semaphore(MAX_QUEUED_CHUNKS)
+        self.free_slots = threading.Semaphore(MAX_QUEUED_CHUNKS)
         self._response: requests.Response | None = None
         self._is_abandoned = False
 
@@ -126,15 +125,11 @@ class _Connection(threading.Thread):
     def abandon(self) -> None:
         """Stop reading as soon as possible; messages still in the queue are ignored."""
         self._is_abandoned = True
-        self._free_slots.release()
+        self.free_slots.release()
         if self._response is not None:
             # Raises if the connection was already returned to its pool.
             with suppress(ValueError, RuntimeError, OSError):
                 self._response.raw.shutdown()
-
-    def release_slot(self) -> None:
-        """Allow one more chunk in the queue."""
-        self._free_slots.release()
 
     def _read(self, http_session: requests.Session) -> None:
         self._response = http_session.request(
@@ -142,7 +137,7 @@ class _Connection(threading.Thread):
             self._server.url_for(self._request.path),
             headers={"Accept-Encoding": "identity", "User-Agent": "persona-stream-client", **self._request.headers},
             data=self._request.body,
-            auth=_BearerAuth(self._server.token),
+            auth=self._authorize,
             stream=True,
             # A redirect would turn the POST into a GET, and could carry the question to another server.
             allow_redirects=False,
@@ -153,16 +148,20 @@ class _Connection(threading.Thread):
             self._put(Head(self._clock(), response.status_code, headers))
             # iter_content() buffers a body without Content-Length until the connection closes.
             while not self._is_abandoned and (data := response.raw.read1(CHUNK_BYTES, decode_content=True)):
-                self._free_slots.acquire()
+                self.free_slots.acquire()
                 self._put(Bytes(self._clock(), data))
         self._put(BodyFinished(self._clock()))
+
+    def _authorize(self, prepared: requests.PreparedRequest) -> requests.PreparedRequest:
+        # Not among the headers of the request: requests would overwrite it with the password from ~/.netrc.
+        prepared.headers["Authorization"] = f"Bearer {self._server.token}"
+        return prepared
 
     def _put(self, message: Message) -> None:
         self._inbox.put((self, message))
 
 
-# None is an interruption.
-_Inbox = SimpleQueue[tuple[_Connection, Message] | None]
+_Inbox = SimpleQueue[tuple[_Connection, Message] | None]  # None is an interruption
 
 
 class HttpTransport:
@@ -194,7 +193,7 @@ class HttpTransport:
             sender, message = item
             if sender is self._current:
                 if isinstance(message, Bytes):
-                    sender.release_slot()
+                    sender.free_slots.release()
                 return message
 
     def interrupt(self) -> None:
@@ -219,10 +218,10 @@ def _translate(error: Exception, at: float, *, has_response: bool) -> Broken:
             return Broken(at, "tls", detail)
         case requests.exceptions.ReadTimeout() | urllib3.exceptions.ReadTimeoutError():
             return Broken(at, "silence", detail)
+        case requests.exceptions.InvalidURL() | urllib3.exceptions.LocationParseError():
+            return Broken(at, "unreachable", detail)
         # requests disables the retries of urllib3, so MaxRetryError means that there was no connection.
         case requests.exceptions.ConnectionError(args=(urllib3.exceptions.MaxRetryError(), *_)) if not has_response:
-            return Broken(at, "unreachable", detail)
-        case requests.exceptions.InvalidURL() | urllib3.exceptions.LocationParseError():
             return Broken(at, "unreachable", detail)
         case _:
             return Broken(at, "connection_lost", detail)

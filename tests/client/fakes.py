@@ -13,8 +13,11 @@ from typing import Any
 
 from persona_stream.client.requests import Request
 from persona_stream.client.terminal import Terminal
+from persona_stream.client.texts import Texts
 from persona_stream.client.transport import BodyFinished, Broken, Bytes, Head, Interrupted, Message
 
+EN = Texts("en")
+ZH = Texts("zh")
 RUN = "run-1"
 STREAM_HEADERS = {"content-type": "text/event-stream; charset=utf-8", "x-run-id": RUN}
 OPENING = {

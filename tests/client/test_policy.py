@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,29 +18,15 @@ from persona_stream.client.policy import (
     after_fetch,
     after_resume,
     after_start,
-    is_stream,
 )
 from persona_stream.client.transport import Head
 from tests.client.fakes import failure
-
-NOW = 1_700_000_000.0
-
-
-@pytest.mark.parametrize(
-    "media_type", ["text/event-stream", "Text/Event-Stream; charset=UTF-8", "text/event-stream ;x"]
-)
-def test_a_stream_is_recognised_by_its_media_type(media_type: str) -> None:
-    """In any spelling, with status 200 only."""
-    assert is_stream(Head(0.0, 200, {"content-type": media_type}))
-    assert not is_stream(Head(0.0, 404, {"content-type": media_type}))
-    assert not is_stream(Head(0.0, 200, {"content-type": f"x-{media_type}"}))
-    assert not is_stream(Head(0.0, 200, {}))
 
 
 def test_a_refusal_carries_the_seconds_of_retry_after() -> None:
     """For the hint."""
     busy = parse_reply(failure("busy", "full"))
-    step = after_start(Head(0.0, 429, {"retry-after": "7"}), busy, streams=True, is_repeated=False, now=NOW)
+    step = after_start(Head(0.0, 429, {"retry-after": "7"}), busy, streams=True, is_repeated=False)
     assert step == Fail(ExitCode.REFUSED, "busy", reply=busy, status=429, retry_after=7.0)
 
 
@@ -59,18 +47,17 @@ def test_a_refusal_carries_the_seconds_of_retry_after() -> None:
 )
 def test_a_resume_is_retried_or_fails(status: int, step: object) -> None:
     """Temporary errors are retried; none starts a new run."""
-    assert after_resume(Head(0.0, status, {"retry-after": "2"}), None, now=NOW) == step
+    assert after_resume(Head(0.0, status, {"retry-after": "2"}), None) == step
 
 
 def test_the_result_of_a_run_adds_only_the_missing_text() -> None:
     """A run that has not ended after all is fetched again."""
     ok = Head(0.0, 200, {})
     done = parse_reply({"status": "complete", "data": "Hello world"})
-    assert after_fetch(ok, done, characters=6, now=NOW) == Finish(done.without(6))
-    assert done.without(6).data == "world"
+    assert after_fetch(ok, done, characters=6) == Finish(replace(done, data="world"))
     running = parse_reply({"status": "processing", "data": None})
-    assert after_fetch(ok, running, characters=6, now=NOW) == Retry("connection_lost")
-    assert after_fetch(Head(0.0, 503, {}), None, characters=6, now=NOW) == Retry("http_503")
+    assert after_fetch(ok, running, characters=6) == Retry("connection_lost")
+    assert after_fetch(Head(0.0, 503, {}), None, characters=6) == Retry("http_503")
 
 
 POLICY = RetryPolicy(initial_delay=0.5, max_delay=10.0, max_initial_attempts=3, max_resume_attempts=12)
@@ -78,14 +65,14 @@ POLICY = RetryPolicy(initial_delay=0.5, max_delay=10.0, max_initial_attempts=3, 
 
 def test_delays_double_up_to_the_maximum() -> None:
     """Half of each is random."""
-    assert [POLICY.delay(n, lambda: 1.0) for n in range(1, 8)] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
-    assert [POLICY.delay(n, lambda: 0.0) for n in range(1, 4)] == [0.25, 0.5, 1.0]
+    assert [POLICY.delay(n, 1.0) for n in range(1, 8)] == [0.5, 1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert [POLICY.delay(n, 0.0) for n in range(1, 4)] == [0.25, 0.5, 1.0]
 
 
 @given(st.integers(1, 10**9), st.floats(0, 1), st.floats(0, 1e6))
 def test_a_delay_is_bounded(failures: int, random: float, at_least: float) -> None:
     """Never above the maximum unless the server asks for more; never below the time it asks for."""
-    assert at_least <= POLICY.delay(failures, lambda: random, at_least) <= max(10.0, at_least)
+    assert at_least <= POLICY.delay(failures, random, at_least) <= max(10.0, at_least)
 
 
 def test_a_server_that_never_responded_gets_fewer_attempts() -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from persona_stream.client.progress_bar import ProgressState, render_line
-from persona_stream.client.texts import EN, ZH
+from tests.client.fakes import EN, ZH
 
 STATE = ProgressState("正在检索相关信息...", 12.44, percent=37, left=21.2)
 

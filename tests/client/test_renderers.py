@@ -9,7 +9,7 @@ from collections.abc import Iterable
 import pytest
 
 from persona_stream.client.main import create_renderers
-from persona_stream.client.models import ExitCode, OutputOptions, parse_reply
+from persona_stream.client.models import ExitCode, parse_reply
 from persona_stream.client.policy import Fail
 from persona_stream.client.session import (
     CancelRequested,
@@ -21,9 +21,9 @@ from persona_stream.client.session import (
     Update,
 )
 from persona_stream.client.terminal import Terminal
-from persona_stream.client.texts import EN, ZH, Texts
+from persona_stream.client.texts import Texts
 from persona_stream.core.sse import ServerSentEvent
-from tests.client.fakes import COMPLETE, OPENING, chunk, failure, pipe, processing, tty
+from tests.client.fakes import COMPLETE, EN, OPENING, ZH, chunk, failure, pipe, processing, tty
 
 
 def received(payload: dict[str, object]) -> Received:
@@ -67,11 +67,13 @@ def show(
     out: tuple[Terminal, io.StringIO],
     err: tuple[Terminal, io.StringIO],
     texts: Texts = ZH,
-    **options: bool,
+    *,
+    json: bool = False,
+    events: bool = False,
 ) -> tuple[str, str]:
     """Return the output for these updates, half a second apart, on both streams."""
     now = [0.0]
-    renderers = create_renderers(OutputOptions(**options), out[0], err[0], texts, lambda: now[0])
+    renderers = create_renderers(out[0], err[0], texts, lambda: now[0], json=json, events=events)
     for update in updates:
         for renderer in renderers:
             renderer.render(update)
@@ -121,8 +123,8 @@ def test_queueing_reconnecting_and_cancelling_are_reported() -> None:
     """In either language."""
     updates = [
         received({"status": "queued", "position": 3, "eta": 12.0, "elapsed_time": 1.0}),
-        Reconnecting("connection_lost", 1.25, 1),
-        Reconnecting("busy", 4.0, 2),
+        Reconnecting("connection_lost", 1.25),
+        Reconnecting("busy", 4.0),
         CancelRequested(),
         finished(ExitCode.CANCELLED, "cancelled", is_stopped=False),
     ]
@@ -141,7 +143,7 @@ def test_statuses_do_not_interrupt_the_answer() -> None:
     updates = [
         received(chunk("a")),
         received(processing(9.0)),
-        Reconnecting("silence", 1.0, 1),
+        Reconnecting("silence", 1.0),
         received(chunk("b")),
         finished(),
     ]
@@ -202,7 +204,7 @@ def test_the_bar_is_erased_before_the_reasoning_begins() -> None:
 
 def test_reasoning_and_other_output_have_lines_of_their_own() -> None:
     """Also if the connection breaks in the middle of it, or the model reasons again in the middle of the answer."""
-    updates = [thought("Let me"), Reconnecting("silence", 1.0, 1), thought(" see.\n"), received(chunk("Hello"))]
+    updates = [thought("Let me"), Reconnecting("silence", 1.0), thought(" see.\n"), received(chunk("Hello"))]
     updates += [thought("No"), received(chunk(" world")), finished()]
     _, err = show(updates, pipe(), pipe(), EN)
     assert err.splitlines() == [
@@ -221,7 +223,7 @@ def test_reasoning_and_other_output_have_lines_of_their_own() -> None:
 
 def test_an_error_after_reasoning_starts_a_line() -> None:
     """An error of the server and one of the connection."""
-    for failed in (received(failure("lost", "gone")), Reconnecting("silence", 1.0, 1)):
+    for failed in (received(failure("lost", "gone")), Reconnecting("silence", 1.0)):
         _, err = show(
             [thought("Hm"), failed, finished(ExitCode.FAILED, "lost", characters=0)],
             pipe(),

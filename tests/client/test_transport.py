@@ -49,6 +49,17 @@ def transport_to(url: str) -> HttpTransport:
     return HttpTransport(Server(url, "secret"), monotonic_wall_clock())
 
 
+@pytest.mark.parametrize(
+    "media_type", ["text/event-stream", "Text/Event-Stream; charset=UTF-8", "text/event-stream ;x"]
+)
+def test_a_stream_is_recognised_by_its_media_type(media_type: str) -> None:
+    """In any spelling, with status 200 only."""
+    assert Head(0.0, 200, {"content-type": media_type}).is_stream
+    assert not Head(0.0, 404, {"content-type": media_type}).is_stream
+    assert not Head(0.0, 200, {"content-type": f"x-{media_type}"}).is_stream
+    assert not Head(0.0, 200, {}).is_stream
+
+
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "delimited by the end of the connection"])
 def test_bytes_are_delivered_at_once(chunked: bool) -> None:
     """Each part arrives before the next one is sent, with and without chunked encoding."""
