@@ -117,12 +117,7 @@ def _image_block(image: Image) -> Block:
 
 
 def _tool_use_block(call: ToolCall) -> Block:
-    return {
-        "type": "tool_use",
-        "id": _valid_id(call.id),
-        "name": call.name,
-        "input": parse_tool_input(call.arguments),
-    }
+    return {"type": "tool_use", "id": _valid_id(call.id), "name": call.name, "input": parse_tool_input(call.arguments)}
 
 
 def _tool_result_block(turn: Turn, call_id: str) -> Block:

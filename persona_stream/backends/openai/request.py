@@ -12,12 +12,7 @@ Message = dict[str, Any]
 
 def build_request(query: Query, model: str, *, stream: bool = False) -> dict[str, object]:
     """Build the JSON body: the client's sampling parameters, the messages, and the tools."""
-    body: dict[str, object] = {
-        **query.parameters,
-        "model": model,
-        "messages": build_messages(query),
-        "stream": stream,
-    }
+    body: dict[str, object] = {**query.parameters, "model": model, "messages": build_messages(query), "stream": stream}
     body.pop("top_k", None)  # clients of Anthropic's API send it, and OpenAI rejects unknown parameters
     if query.tools:
         body["tools"] = [_build_tool(tool) for tool in query.tools]

@@ -63,11 +63,7 @@ class OpenAIStreamDecoder:
             {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
             for call in self._calls.result()
         ]
-        content = {
-            "content": "".join(self._texts),
-            "reasoning_content": "".join(self._reasoning),
-            "tool_calls": calls,
-        }
+        content = {"content": "".join(self._texts), "reasoning_content": "".join(self._reasoning), "tool_calls": calls}
         unknown = {name: _joined(parts) for name, parts in self._unknown_fields.items()}
         message = {"role": "assistant", **unknown, **{name: value for name, value in content.items() if value}}
         choice = {"index": 0, "message": message, "finish_reason": self._finish_reason}

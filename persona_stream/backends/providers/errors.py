@@ -107,10 +107,7 @@ ERROR_TEXTS: Mapping[ErrorKind, Text] = {
         "zh": "模型服务拒绝了本服务器的 API 密钥",
         "en": "The model provider rejected this server's API key",
     },
-    "credit": {
-        "zh": "本服务器在模型服务的额度已用完",
-        "en": "This server's credit with the model provider is used up",
-    },
+    "credit": {"zh": "本服务器在模型服务的额度已用完", "en": "This server's credit with the model provider is used up"},
     "model": {"zh": "模型服务中没有所配置的模型", "en": "The model provider does not have the configured model"},
     "too_long": {"zh": "对话超出了模型能处理的长度", "en": "The conversation is too long for the model"},
     "filtered": {

@@ -20,12 +20,7 @@ class NativeProtocol(WireProtocol):
 
     name = "native"
     path_prefixes = ("/",)
-    run_endpoints = (
-        "/api/stream_chat",
-        "/api/stream_chat_advanced",
-        "/api/stream_chat_smart",
-        "/api/chat",
-    )
+    run_endpoints = ("/api/stream_chat", "/api/stream_chat_advanced", "/api/stream_chat_smart", "/api/chat")
     has_styles = True
 
     def encoder(self, entries: Sequence[Entry], options: EncoderOptions) -> NativeEncoder:
