@@ -19,7 +19,7 @@ from persona_stream.core.facts import Accepted, Answered, Entry, Started, TextDe
 from persona_stream.core.projection import SMART, StreamProjection, SubscriptionOptions
 from persona_stream.core.sse import encode
 from persona_stream.protocols.base import EncoderOptions, WireProtocol
-from persona_stream.protocols.native.protocol import NATIVE
+from persona_stream.protocols.native.encoder import NATIVE
 from persona_stream.protocols.registry import PROTOCOLS
 
 REPEATS: Final = 15

@@ -17,10 +17,13 @@ from typing import Any, ClassVar, Literal, Protocol
 import msgspec
 from msgspec import Struct
 
-from persona_stream.core.events import Event
-from persona_stream.core.facts import Answered, Entry, FailureCode
+from persona_stream.core.cursor import BEGINNING
+from persona_stream.core.events import Event, RunFailed
+from persona_stream.core.facts import Answered, Entry, Failed, FailureCode
+from persona_stream.core.i18n import error_text
 from persona_stream.core.projection import StreamStyle
 from persona_stream.core.query import Locale
+from persona_stream.core.snapshot import RunSnapshot, take_snapshot
 from persona_stream.core.sse import ServerSentEvent, escape_line_separators
 
 Heartbeat = Literal["comment", "delta", "off"]
@@ -139,6 +142,23 @@ _STATUSES: Mapping[FailureCode, HTTPStatus] = {
 def http_status_for(code: FailureCode) -> int:
     """Return the HTTP status of a failed run."""
     return int(_STATUSES.get(code, HTTPStatus.INTERNAL_SERVER_ERROR))
+
+
+def read_ending(entries: Sequence[Entry]) -> tuple[RunSnapshot, Answered | RunFailed]:
+    """Return the snapshot of a run that has ended, and its answer or its failure in the language of the run.
+
+    Raises:
+        TypeError: The run has not ended.
+    """
+    snapshot = take_snapshot(entries)
+    match snapshot.ending:
+        case Answered() as answered:
+            return snapshot, answered
+        case Failed(code=code, text=text):
+            message = error_text(code, text, snapshot.run.locale)
+            return snapshot, RunFailed(BEGINNING, code, message, elapsed=snapshot.elapsed(entries[-1].at))
+        case None:
+            raise TypeError(f"run {snapshot.run.run_id} has not ended")
 
 
 def provider_fields_for(answered: Answered, protocol: str, section: str) -> Mapping[str, Any]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from persona_stream.protocols.anthropic.protocol import ANTHROPIC
+from persona_stream.protocols.anthropic.encoder import ANTHROPIC
 from persona_stream.protocols.base import WireProtocol
-from persona_stream.protocols.native.protocol import NATIVE
-from persona_stream.protocols.openai.protocol import OPENAI
+from persona_stream.protocols.native.encoder import NATIVE
+from persona_stream.protocols.openai.encoder import OPENAI
 
 SHARED_PREFIX = "/v1/"
 """Path prefix at which the clients of several protocols send requests; a header tells them apart."""

@@ -1,4 +1,4 @@
-"""Encoder of Anthropic's Messages protocol: messages in blocks, with pings while the backend works.
+"""Anthropic's Messages protocol: messages in blocks, with pings while the backend works.
 
 ``ProviderFields.fields`` of an Anthropic provider has the sections ``content`` (blocks other than text, thinking and
 tool calls), ``message`` (fields of the message, with the exact ``stop_reason``) and ``usage`` (fields beside the token
@@ -18,54 +18,30 @@ from typing import Any
 
 import msgspec
 
+from persona_stream.core import events
 from persona_stream.core.content import ToolCall
-from persona_stream.core.events import (
-    AnswerReady,
-    Completed,
-    Event,
-    Progress,
-    QueuePosition,
-    ReasoningChunk,
-    RunFailed,
-    RunOpened,
-    TextChunk,
-)
-from persona_stream.core.facts import Answered, Entry, Failed, run_terms
-from persona_stream.core.i18n import error_text
+from persona_stream.core.events import Event, TextChunk
+from persona_stream.core.facts import Answered, Entry, run_terms
 from persona_stream.core.query import Usage
-from persona_stream.core.snapshot import take_snapshot
 from persona_stream.core.sse import ServerSentEvent
 from persona_stream.core.usage import run_usage
+from persona_stream.protocols import base
+from persona_stream.protocols.anthropic import schemas
 from persona_stream.protocols.anthropic.schemas import (
-    STOP_REASONS,
     ContentBlockDelta,
     ContentBlockStart,
-    ContentBlockStop,
-    InputJsonDelta,
     Message,
-    MessageDelta,
-    MessageEnd,
     MessageEvent,
-    MessageStart,
-    MessageStop,
-    MessageUsage,
-    Ping,
-    SignatureDelta,
-    TextBlock,
     TextDelta,
-    ThinkingBlock,
-    ThinkingDelta,
-    ToolUseBlock,
-    failure_body,
 )
-from persona_stream.protocols.base import dump_json, http_status_for, merge_fields, provider_fields_for
+from persona_stream.protocols.base import WireProtocol, dump_json
 
 SIGNATURE = "cGVyc29uYV9zdHJlYW0="
 """Signature of thinking blocks. Clients require one and send it back; it is not a provider's."""
 
 _CACHE_COUNTERS = ("cache_creation_input_tokens", "cache_read_input_tokens")
-_TEXT = TextBlock(text="")
-_THINKING = ThinkingBlock(thinking="", signature="")
+_TEXT = schemas.TextBlock(text="")
+_THINKING = schemas.ThinkingBlock(thinking="", signature="")
 
 
 def message_id(run_id: str) -> str:
@@ -85,13 +61,13 @@ def provider_blocks(answered: Answered) -> list[Any]:
 
 def message_end(answered: Answered) -> Any:
     """Return a ``MessageEnd`` with the stop reason and the provider's own fields of the message."""
-    fields = provider_fields_for(answered, "anthropic", "message")
+    fields = base.provider_fields_for(answered, "anthropic", "message")
     reason: Any = fields.get("stop_reason")
     if not isinstance(reason, str) or not reason:
-        reason = STOP_REASONS[answered.finish]
-    reserved = set(Message.__struct_fields__) - set(MessageEnd.__struct_fields__)
+        reason = schemas.STOP_REASONS[answered.finish]
+    reserved = set(Message.__struct_fields__) - set(schemas.MessageEnd.__struct_fields__)
     extra = {name: value for name, value in fields.items() if name not in reserved}
-    return merge_fields(MessageEnd(stop_reason=reason), extra)
+    return base.merge_fields(schemas.MessageEnd(stop_reason=reason), extra)
 
 
 def message_usage(usage: Usage, answered: Answered) -> Any:
@@ -99,10 +75,10 @@ def message_usage(usage: Usage, answered: Answered) -> Any:
 
     In this protocol, ``input_tokens`` excludes cached tokens, and estimates cannot be marked.
     """
-    fields = provider_fields_for(answered, "anthropic", "usage")
+    fields = base.provider_fields_for(answered, "anthropic", "usage")
     cached = sum(tokens for name in _CACHE_COUNTERS if isinstance(tokens := fields.get(name), int))
     input_tokens = max(0, usage.input_tokens - cached)
-    return merge_fields(MessageUsage(input_tokens=input_tokens, output_tokens=usage.output_tokens), fields)
+    return base.merge_fields(schemas.MessageUsage(input_tokens=input_tokens, output_tokens=usage.output_tokens), fields)
 
 
 def tool_input_json(call: ToolCall) -> tuple[str, dict[str, Any]]:
@@ -135,7 +111,7 @@ class AnthropicEncoder:
         self._entries = entries
         self._has_started = False
         self._index = 0  # of the open block, or of the next one
-        self._open_block: TextBlock | ThinkingBlock | None = None  # as it was started
+        self._open_block: schemas.TextBlock | schemas.ThinkingBlock | None = None  # as it was started
 
     def encode(self, event: Event) -> Sequence[ServerSentEvent]:
         """Return the messages of an event; ``message_start`` precedes the first one."""
@@ -150,24 +126,25 @@ class AnthropicEncoder:
             case TextChunk(text=text):
                 yield from self._enter_block(_TEXT)
                 yield ContentBlockDelta(index=self._index, delta=TextDelta(text=text))
-            case Progress() | QueuePosition():
-                yield Ping()
-            case ReasoningChunk(text=text):
+            case events.Progress() | events.QueuePosition():
+                yield schemas.Ping()
+            case events.ReasoningChunk(text=text):
                 yield from self._enter_block(_THINKING)
-                yield ContentBlockDelta(index=self._index, delta=ThinkingDelta(thinking=text))
-            case RunOpened() | AnswerReady():
+                yield ContentBlockDelta(index=self._index, delta=schemas.ThinkingDelta(thinking=text))
+            case events.RunOpened() | events.AnswerReady():
                 pass
-            case Completed(ending=answered):
+            case events.Completed(ending=answered):
                 yield from self._complete(answered)
-            case RunFailed(code=code, message=message):
-                yield failure_body(code, message)
+            case events.RunFailed(code=code, message=message):
+                yield schemas.failure_body(code, message)
 
-    def _message_start(self) -> MessageStart:
+    def _message_start(self) -> schemas.MessageStart:
         run = run_terms(self._entries)
-        usage = MessageUsage(input_tokens=run_usage(self._entries).input_tokens, output_tokens=0)
-        return MessageStart(message=Message(id=message_id(run.run_id), model=run.username, content=[], usage=usage))
+        usage = schemas.MessageUsage(input_tokens=run_usage(self._entries).input_tokens, output_tokens=0)
+        message = Message(id=message_id(run.run_id), model=run.username, content=[], usage=usage)
+        return schemas.MessageStart(message=message)
 
-    def _enter_block(self, block: TextBlock | ThinkingBlock) -> Iterator[MessageEvent]:
+    def _enter_block(self, block: schemas.TextBlock | schemas.ThinkingBlock) -> Iterator[MessageEvent]:
         """Start a block of this kind unless one is open."""
         if self._open_block is block:
             return
@@ -180,26 +157,28 @@ class AnthropicEncoder:
         if self._open_block is None:
             return
         if self._open_block is _THINKING:
-            yield ContentBlockDelta(index=self._index, delta=SignatureDelta(signature=SIGNATURE))
+            yield ContentBlockDelta(index=self._index, delta=schemas.SignatureDelta(signature=SIGNATURE))
         yield from self._stop_block()
         self._open_block = None
 
     def _stop_block(self) -> Iterator[MessageEvent]:
-        yield ContentBlockStop(index=self._index)
+        yield schemas.ContentBlockStop(index=self._index)
         self._index += 1
 
     def _complete(self, answered: Answered) -> Iterator[MessageEvent]:
         yield from self._leave_block()
-        for block in provider_blocks(answered):
-            yield ContentBlockStart(index=self._index, content_block=block)
+        for provider_block in provider_blocks(answered):
+            yield ContentBlockStart(index=self._index, content_block=provider_block)
             yield from self._stop_block()
         for call in answered.calls:
-            yield ContentBlockStart(index=self._index, content_block=ToolUseBlock(id=call.id, name=call.name, input={}))
-            yield ContentBlockDelta(index=self._index, delta=InputJsonDelta(partial_json=tool_input_json(call)[0]))
+            block = schemas.ToolUseBlock(id=call.id, name=call.name, input={})
+            yield ContentBlockStart(index=self._index, content_block=block)
+            arguments = schemas.InputJsonDelta(partial_json=tool_input_json(call)[0])
+            yield ContentBlockDelta(index=self._index, delta=arguments)
             yield from self._stop_block()
         usage: Any = message_usage(run_usage(self._entries), answered)
-        yield MessageDelta(delta=message_end(answered), usage=usage)
-        yield MessageStop()
+        yield schemas.MessageDelta(delta=message_end(answered), usage=usage)
+        yield schemas.MessageStop()
 
 
 def _message(body: MessageEvent) -> ServerSentEvent:
@@ -212,16 +191,12 @@ def message_response(entries: Sequence[Entry]) -> tuple[int, Any]:
     Raises:
         TypeError: The run has not ended.
     """
-    snapshot = take_snapshot(entries)
-    run = snapshot.run
-    ending = snapshot.ending
-    if isinstance(ending, Failed):
-        return http_status_for(ending.code), failure_body(ending.code, error_text(ending.code, ending.text, run.locale))
-    if not isinstance(ending, Answered):
-        raise TypeError(f"run {run.run_id} has not ended")
+    snapshot, ending = base.read_ending(entries)
+    if isinstance(ending, events.RunFailed):
+        return base.http_status_for(ending.code), schemas.failure_body(ending.code, ending.message)
     body = Message(
-        id=message_id(run.run_id),
-        model=run.username,
+        id=message_id(snapshot.run.run_id),
+        model=snapshot.run.username,
         content=_content(snapshot.reasoning, snapshot.text, ending),
         usage=message_usage(run_usage(entries), ending),
     )
@@ -230,8 +205,34 @@ def message_response(entries: Sequence[Entry]) -> tuple[int, Any]:
 
 def _content(reasoning: str, text: str, answered: Answered) -> list[Any]:
     return [
-        *([ThinkingBlock(thinking=reasoning, signature=SIGNATURE)] if reasoning else []),
-        *([TextBlock(text=text)] if text else []),
+        *([schemas.ThinkingBlock(thinking=reasoning, signature=SIGNATURE)] if reasoning else []),
+        *([schemas.TextBlock(text=text)] if text else []),
         *provider_blocks(answered),
-        *(ToolUseBlock(id=call.id, name=call.name, input=tool_input_json(call)[1]) for call in answered.calls),
+        *(schemas.ToolUseBlock(id=call.id, name=call.name, input=tool_input_json(call)[1]) for call in answered.calls),
     ]
+
+
+class AnthropicProtocol(WireProtocol):
+    """Anthropic's messages. On shared paths, all its clients send the marker header."""
+
+    name = "anthropic"
+    path_prefixes = ("/v1/messages",)
+    run_endpoints = ("/v1/messages",)
+    marker_header = "anthropic-version"
+    request_id_header = "request-id"
+    retries_conflicts = True
+
+    def encoder(self, entries: Sequence[Entry], options: base.EncoderOptions) -> AnthropicEncoder:
+        """Return a new encoder for one subscriber."""
+        return AnthropicEncoder(entries)
+
+    def response(self, entries: Sequence[Entry]) -> tuple[int, object]:
+        """Return the HTTP status and the body of a run that has ended."""
+        return message_response(entries)
+
+    def error(self, error: base.ErrorInfo) -> schemas.MessageError:
+        """Return the body of an error response."""
+        return schemas.error_body(error)
+
+
+ANTHROPIC = AnthropicProtocol()

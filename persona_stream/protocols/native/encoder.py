@@ -1,45 +1,24 @@
-"""Encoder of the native protocol: JSON events with a status, in three styles."""
+"""Native protocol, as described in docs/STREAMING.md and docs/API.md: JSON events with a status, in three styles."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from msgspec import UNSET, UnsetType
 
-from persona_stream.core.events import (
-    AnswerReady,
-    Completed,
-    Event,
-    Progress,
-    QueuePosition,
-    ReasoningChunk,
-    RunFailed,
-    RunOpened,
-    TextChunk,
-)
+from persona_stream.core import events
+from persona_stream.core.events import Event, TextChunk
+from persona_stream.core.facts import Entry, run_terms
 from persona_stream.core.i18n import INITIALIZING, answer_ready_text
 from persona_stream.core.progress import START_PERCENT
 from persona_stream.core.projection import StreamStyle
 from persona_stream.core.query import Locale
 from persona_stream.core.sse import ServerSentEvent
-from persona_stream.protocols.base import ErrorInfo, dump_json
-from persona_stream.protocols.native.schemas import (
-    AdvancedChunkFrame,
-    BasicChunkFrame,
-    CancelledFrame,
-    CompleteFrame,
-    ErrorFrame,
-    Frame,
-    OpeningFrame,
-    ProcessingCompleteFrame,
-    ProcessingFrame,
-    QueuedFrame,
-    ReasoningFrame,
-    SmartChunkFrame,
-    TerminalFrame,
-    TimeoutFrame,
-    finish_of,
-)
-
-_OtherEvent = RunOpened | QueuePosition | Progress | AnswerReady | ReasoningChunk | Completed | RunFailed
+from persona_stream.protocols.base import EncoderOptions, ErrorInfo, WireProtocol, dump_json
+from persona_stream.protocols.native import schemas
+from persona_stream.protocols.native.responses import ChatAnswer, chat_response
+from persona_stream.protocols.native.schemas import BasicChunkFrame, SmartChunkFrame
 
 
 class NativeEncoder:
@@ -57,34 +36,37 @@ class NativeEncoder:
     def encode(self, event: Event) -> tuple[ServerSentEvent]:
         """Return the one message of an event."""
         facts, characters = event.position
+        # The most frequent event skips the match.
         frame = self._chunk(event) if isinstance(event, TextChunk) else self._frame(event)
         return (ServerSentEvent(dump_json(frame), id=f"{self._id_prefix}{facts}.{characters}"),)
 
-    def _frame(self, event: _OtherEvent) -> Frame:
+    def _frame(self, event: Event) -> schemas.Frame:
         match event:
-            case Progress(message=message, percent=percent, elapsed=elapsed, eta=eta):
-                return ProcessingFrame(
+            case events.Progress(message=message, percent=percent, elapsed=elapsed, eta=eta):
+                return schemas.ProcessingFrame(
                     message=message, progress=percent, elapsed_time=round(elapsed, 1), eta=_rounded(eta)
                 )
-            case QueuePosition(queue_position=queue_position, elapsed=elapsed, eta=eta):
-                return QueuedFrame(position=queue_position, elapsed_time=round(elapsed, 1), eta=_rounded(eta))
-            case RunOpened():
+            case events.QueuePosition(queue_position=queue_position, elapsed=elapsed, eta=eta):
+                return schemas.QueuedFrame(position=queue_position, elapsed_time=round(elapsed, 1), eta=_rounded(eta))
+            case events.RunOpened():
                 return self._opening(event)
-            case AnswerReady(seconds=seconds):
+            case events.AnswerReady(seconds=seconds):
                 message = answer_ready_text(self._locale, seconds)
-                return ProcessingCompleteFrame(message=message, total_processing_time=round(seconds, 1))
-            case ReasoningChunk(text=text):
-                return ReasoningFrame(reasoning=text)
-            case Completed(seconds=seconds, ending=ending):
+                return schemas.ProcessingCompleteFrame(message=message, total_processing_time=round(seconds, 1))
+            case events.ReasoningChunk(text=text):
+                return schemas.ReasoningFrame(reasoning=text)
+            case events.Completed(seconds=seconds, ending=ending):
                 total = round(seconds, 1) if self._style == "smart" else UNSET
                 usage = UNSET if ending.usage is None else ending.usage
-                return CompleteFrame(total_time=total, usage=usage, finish=finish_of(ending))
-            case RunFailed():
-                return failure_frame(event)
+                return schemas.CompleteFrame(total_time=total, usage=usage, finish=schemas.finish_of(ending))
+            case events.RunFailed():
+                return schemas.failure_frame(event)
+            case TextChunk():
+                return self._chunk(event)
 
-    def _opening(self, event: RunOpened) -> OpeningFrame:
+    def _opening(self, event: events.RunOpened) -> schemas.OpeningFrame:
         is_smart = self._style == "smart"
-        return OpeningFrame(
+        return schemas.OpeningFrame(
             status="connecting" if self._style == "basic" else "initializing",
             message=INITIALIZING[self._locale] if is_smart else UNSET,
             progress=START_PERCENT if is_smart else UNSET,
@@ -96,9 +78,9 @@ class NativeEncoder:
             events_url=self._events_url,
         )
 
-    def _chunk(self, chunk: TextChunk) -> Frame:
+    def _chunk(self, chunk: TextChunk) -> schemas.Frame:
         if self._style == "advanced":
-            return AdvancedChunkFrame(data=chunk.text, chunk_number=chunk.number)
+            return schemas.AdvancedChunkFrame(data=chunk.text, chunk_number=chunk.number)
         total = chunk.total
         percent = round(100.0 * chunk.delivered / total, 1) if total else None
         if self._style == "smart":
@@ -110,15 +92,33 @@ def _rounded(seconds: float | None) -> float | UnsetType:
     return UNSET if seconds is None else round(seconds, 1)
 
 
-def failure_frame(event: RunFailed) -> TerminalFrame:
-    """Return the body of a failed run, in streams and in JSON responses alike."""
-    if event.code == "timeout":
-        return TimeoutFrame(error=event.message, elapsed_time=round(event.elapsed, 1))
-    if event.code == "cancelled":
-        return CancelledFrame(error=event.message, elapsed_time=round(event.elapsed, 1))
-    return ErrorFrame(error=event.message, code=event.code)
+# The streaming endpoints, also with an unknown suffix: their clients parse events only.
+_STREAM_PATH = re.compile(r"/api/stream_chat.*|/api/runs/.*/events", re.DOTALL)
 
 
-def error_body(error: ErrorInfo) -> ErrorFrame:
-    """Return the body of an error response."""
-    return ErrorFrame(error=error.message, code=error.code)
+class NativeProtocol(WireProtocol):
+    """The product's own protocol; it answers every path that no other protocol claims."""
+
+    name = "native"
+    path_prefixes = ("/",)
+    run_endpoints = ("/api/stream_chat", "/api/stream_chat_advanced", "/api/stream_chat_smart", "/api/chat")
+    has_styles = True
+
+    def encoder(self, entries: Sequence[Entry], options: EncoderOptions) -> NativeEncoder:
+        """Return a new encoder for one subscriber."""
+        return NativeEncoder(run_terms(entries).run_id, options.events_url, options.style, options.locale)
+
+    def response(self, entries: Sequence[Entry]) -> tuple[int, ChatAnswer | schemas.TerminalFrame]:
+        """Return the HTTP status and the body of a run that has ended."""
+        return chat_response(entries)
+
+    def error(self, error: ErrorInfo) -> schemas.ErrorFrame:
+        """Return the body of an error response."""
+        return schemas.error_body(error)
+
+    def streams_error(self, path: str) -> bool:
+        """Return whether the path is a streaming endpoint."""
+        return _STREAM_PATH.fullmatch(path) is not None
+
+
+NATIVE = NativeProtocol()

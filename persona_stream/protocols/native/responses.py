@@ -8,15 +8,14 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from persona_stream.core.cursor import BEGINNING
 from persona_stream.core.events import RunFailed
 from persona_stream.core.facts import Answered, Entry, Failed
 from persona_stream.core.i18n import error_text
-from persona_stream.core.query import Finish, Usage
+from persona_stream.core.query import Usage
 from persona_stream.core.snapshot import RunStatus, take_snapshot
-from persona_stream.protocols.base import http_status_for
-from persona_stream.protocols.native.encoder import failure_frame
-from persona_stream.protocols.native.schemas import Seconds, TerminalFrame, finish_of
+from persona_stream.protocols.base import http_status_for, read_ending
+from persona_stream.protocols.native import schemas
+from persona_stream.protocols.native.schemas import Seconds
 
 
 def isoformat(at: float) -> str:
@@ -37,13 +36,10 @@ class ChatAnswer(Success, frozen=True, kw_only=True):
     status: Annotated[Literal["complete"], Meta(description="Always `complete`.")] = "complete"
     is_complete: Annotated[Literal[True], Meta(description="Always `true`.")] = True
     run_id: Annotated[str, Meta(description="Run id.")]
-    conversation_id: Annotated[str, Meta(description="Conversation that the run belongs to.")]
+    conversation_id: schemas.ConversationId
     total_time: Annotated[Seconds, Meta(description="Seconds from the request to the end of the run.")]
     usage: Annotated[Usage | None, Meta(description="Token counts, or `null` if unknown.")]
-    finish: Annotated[
-        Finish | UnsetType,
-        Meta(description="Reason why the answer ends early: `length`, `tools` or `filter`; absent if it is complete."),
-    ] = UNSET
+    finish: schemas.EarlyFinish = UNSET
 
 
 class RunView(Success, frozen=True, kw_only=True):
@@ -54,7 +50,7 @@ class RunView(Success, frozen=True, kw_only=True):
         RunStatus, Meta(description="State of the run; `complete`, `error`, `timeout` and `cancelled` are final.")
     ]
     username: Annotated[str, Meta(description="Persona that answers.")]
-    conversation_id: Annotated[str, Meta(description="Conversation that the run belongs to.")]
+    conversation_id: schemas.ConversationId
     created_at: Annotated[str, Meta(description="Time at which the request was accepted.")]
     started_at: Annotated[str | None, Meta(description="Time at which the backend started.")]
     finished_at: Annotated[str | None, Meta(description="Time at which the run ended.")]
@@ -66,14 +62,8 @@ class RunView(Success, frozen=True, kw_only=True):
     error: Annotated[str | None, Meta(description="Error message to display.")]
     code: Annotated[str | None, Meta(description="Error code for programs.")]
     usage: Annotated[Usage | None, Meta(description="Token counts, if known.")]
-    events_url: Annotated[
-        str,
-        Meta(description="URL of the run's event stream; its ticket authorizes this run only, so no header is needed."),
-    ]
-    finish: Annotated[
-        Finish | UnsetType,
-        Meta(description="Reason why the answer ends early: `length`, `tools` or `filter`; absent if it is complete."),
-    ] = UNSET
+    events_url: schemas.EventsUrl
+    finish: schemas.EarlyFinish = UNSET
     still_running: Annotated[
         Literal[True] | UnsetType,
         Meta(description="`true` if the run has ended but its task could not be stopped; otherwise absent."),
@@ -87,28 +77,22 @@ class RunList(Success, frozen=True, kw_only=True):
     next: Annotated[str | None, Meta(description="Value of `before` for the next page; `null` on the last page.")]
 
 
-def chat_response(entries: Sequence[Entry]) -> tuple[int, ChatAnswer | TerminalFrame]:
+def chat_response(entries: Sequence[Entry]) -> tuple[int, ChatAnswer | schemas.TerminalFrame]:
     """Return the HTTP status and the body of a run that has ended.
 
     Raises:
         TypeError: The run has not ended.
     """
-    snapshot = take_snapshot(entries)
-    run = snapshot.run
-    ending = snapshot.ending
-    if isinstance(ending, Failed):
-        message = error_text(ending.code, ending.text, run.locale)
-        failure = RunFailed(BEGINNING, ending.code, message, elapsed=snapshot.elapsed(entries[-1].at))
-        return http_status_for(ending.code), failure_frame(failure)
-    if not isinstance(ending, Answered):
-        raise TypeError(f"run {run.run_id} has not ended")
+    snapshot, ending = read_ending(entries)
+    if isinstance(ending, RunFailed):
+        return http_status_for(ending.code), schemas.failure_frame(ending)
     return 200, ChatAnswer(
         data=snapshot.text,
-        run_id=run.run_id,
-        conversation_id=run.conversation_id,
+        run_id=snapshot.run.run_id,
+        conversation_id=snapshot.run.conversation_id,
         total_time=round(entries[-1].at - snapshot.accepted_at, 1),
         usage=ending.usage,
-        finish=finish_of(ending),
+        finish=schemas.finish_of(ending),
     )
 
 
@@ -140,6 +124,6 @@ def run_view(entries: Sequence[Entry], now: float, events_url: str, *, is_still_
         code=failed.code if failed else None,
         usage=answered.usage if answered else None,
         events_url=events_url,
-        finish=finish_of(answered) if answered else UNSET,
+        finish=schemas.finish_of(answered) if answered else UNSET,
         still_running=True if is_still_running else UNSET,
     )

@@ -10,11 +10,31 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from persona_stream.core.events import RunFailed
 from persona_stream.core.facts import Answered
 from persona_stream.core.query import Finish, Usage
+from persona_stream.protocols.base import ErrorInfo
 
 Percent = Annotated[float, Meta(ge=0, le=100)]
 Seconds = Annotated[float, Meta(ge=0)]
+
+# Fields that several bodies share.
+ConversationId = Annotated[str, Meta(description="Conversation that the run belongs to.")]
+ErrorMessage = Annotated[str, Meta(description="Error message to display.")]
+EventsUrl = Annotated[
+    str, Meta(description="URL of the run's event stream; its ticket authorizes this run only, so no header is needed.")
+]
+EarlyFinish = Annotated[
+    Finish | UnsetType,
+    Meta(description="Reason why the answer ends early: `length`, `tools` or `filter`; absent if it is complete."),
+]
+_IsIncomplete = Annotated[Literal[False], Meta(description="`false`: more events follow.")]
+_IsLast = Annotated[Literal[True], Meta(description="`true` in the last event of the stream and in no other.")]
+_StatusText = Annotated[str, Meta(description="Status text to display.")]
+_SentPercent = Annotated[
+    Percent | None, Meta(description="Percentage of the answer sent, or `null` while its length is unknown.")
+]
+_TYPE = Meta(description="Type of the event.")
 
 
 class _Frame(Struct, frozen=True, kw_only=True):
@@ -29,13 +49,13 @@ class _Frame(Struct, frozen=True, kw_only=True):
 class OpeningFrame(_Frame, frozen=True, kw_only=True):
     """First event of a run: its id, its limits, and the URL to resume from."""
 
-    status: Annotated[Literal["connecting", "initializing"], Meta(description="Type of the event.")]
+    status: Annotated[Literal["connecting", "initializing"], _TYPE]
     message: Annotated[str | UnsetType, Meta(description="Status text to display.")] = UNSET
     progress: Annotated[int | UnsetType, Meta(description="Percentage done.")] = UNSET
     run_id: Annotated[
         str, Meta(description="Run id. The run continues when the connection breaks and can be resumed by this id.")
     ]
-    conversation_id: Annotated[str, Meta(description="Conversation that the run belongs to.")]
+    conversation_id: ConversationId
     interval: Annotated[
         Seconds,
         Meta(description="Seconds between two progress events; a much longer silence means a broken connection."),
@@ -44,16 +64,13 @@ class OpeningFrame(_Frame, frozen=True, kw_only=True):
         Seconds, Meta(description="Maximum duration of the run in seconds; after it the run ends with `timeout`.")
     ]
     resume_for: Annotated[Seconds, Meta(description="Seconds for which the run stays readable after its end.")]
-    events_url: Annotated[
-        str,
-        Meta(description="URL of the run's event stream; its ticket authorizes this run only, so no header is needed."),
-    ]
+    events_url: EventsUrl
 
 
 class QueuedFrame(_Frame, frozen=True, kw_only=True):
     """The run is waiting in the queue for a free slot."""
 
-    status: Annotated[Literal["queued"], Meta(description="Type of the event.")] = "queued"
+    status: Annotated[Literal["queued"], _TYPE] = "queued"
     position: Annotated[int, Meta(ge=1, description="Position in the queue; the next run to start has 1.")]
     elapsed_time: Annotated[Seconds, Meta(description="Seconds spent in the queue so far.")]
     eta: Annotated[Seconds | UnsetType, Meta(description="Estimated seconds until the run starts, if known.")] = UNSET
@@ -62,8 +79,8 @@ class QueuedFrame(_Frame, frozen=True, kw_only=True):
 class ProcessingFrame(_Frame, frozen=True, kw_only=True):
     """Progress of the backend."""
 
-    status: Annotated[Literal["processing"], Meta(description="Type of the event.")] = "processing"
-    message: Annotated[str, Meta(description="Status text to display.")]
+    status: Annotated[Literal["processing"], _TYPE] = "processing"
+    message: _StatusText
     progress: Annotated[int, Meta(ge=0, le=100, description="Percentage done; never decreases.")]
     elapsed_time: Annotated[Seconds, Meta(description="Seconds since the run started.")]
     eta: Annotated[
@@ -74,9 +91,9 @@ class ProcessingFrame(_Frame, frozen=True, kw_only=True):
 class ProcessingCompleteFrame(_Frame, frozen=True, kw_only=True):
     """The backend has started to answer."""
 
-    status: Annotated[Literal["processing_complete"], Meta(description="Type of the event.")] = "processing_complete"
+    status: Annotated[Literal["processing_complete"], _TYPE] = "processing_complete"
     progress: Annotated[Literal[100], Meta(description="Always 100.")] = 100
-    message: Annotated[str, Meta(description="Status text to display.")]
+    message: _StatusText
     total_processing_time: Annotated[
         Seconds, Meta(description="Seconds from the start of the run to the first character of the answer.")
     ]
@@ -85,51 +102,42 @@ class ProcessingCompleteFrame(_Frame, frozen=True, kw_only=True):
 class ReasoningFrame(_Frame, frozen=True, kw_only=True):
     """Part of the model's reasoning, for requests with `reasoning` set."""
 
-    status: Annotated[Literal["reasoning"], Meta(description="Type of the event.")] = "reasoning"
+    status: Annotated[Literal["reasoning"], _TYPE] = "reasoning"
     reasoning: Annotated[str, Meta(description="Part of the reasoning; it does not belong to the answer.")]
-    is_complete: Annotated[Literal[False], Meta(description="`false`: more events follow.")] = False
+    is_complete: _IsIncomplete = False
 
 
-class BasicChunkFrame(_Frame, frozen=True, kw_only=True):
-    """Chunk of the answer, style basic."""
-
+class _ChunkFrame(_Frame, frozen=True, kw_only=True):
     data: Annotated[
         str, Meta(min_length=1, description="Text of the chunk; all chunks joined in order are the whole answer.")
     ]
-    status: Annotated[Literal["streaming"], Meta(description="Type of the event.")] = "streaming"
-    progress: Annotated[
-        Percent | None, Meta(description="Percentage of the answer sent, or `null` while its length is unknown.")
-    ]
-    is_complete: Annotated[Literal[False], Meta(description="`false`: more events follow.")] = False
+    status: Annotated[Literal["streaming"], _TYPE] = "streaming"
+
+
+class BasicChunkFrame(_ChunkFrame, frozen=True, kw_only=True):
+    """Chunk of the answer, style basic."""
+
+    progress: _SentPercent
+    is_complete: _IsIncomplete = False
     total_length: Annotated[
         int | None, Meta(description="Characters of the whole answer, or `null` while its length is unknown.")
     ]
     current_position: Annotated[int, Meta(description="Characters of the answer sent so far, including this chunk.")]
 
 
-class AdvancedChunkFrame(_Frame, frozen=True, kw_only=True):
+class AdvancedChunkFrame(_ChunkFrame, frozen=True, kw_only=True):
     """Chunk of the answer, style advanced."""
 
-    data: Annotated[
-        str, Meta(min_length=1, description="Text of the chunk; all chunks joined in order are the whole answer.")
-    ]
-    status: Annotated[Literal["streaming"], Meta(description="Type of the event.")] = "streaming"
     chunk_number: Annotated[int, Meta(description="Number of the chunk, starting at 1.")]
-    is_complete: Annotated[Literal[False], Meta(description="`false`: more events follow.")] = False
+    is_complete: _IsIncomplete = False
 
 
-class SmartChunkFrame(_Frame, frozen=True, kw_only=True):
+class SmartChunkFrame(_ChunkFrame, frozen=True, kw_only=True):
     """Chunk of the answer, style smart."""
 
-    data: Annotated[
-        str, Meta(min_length=1, description="Text of the chunk; all chunks joined in order are the whole answer.")
-    ]
-    status: Annotated[Literal["streaming"], Meta(description="Type of the event.")] = "streaming"
     chunk_number: Annotated[int, Meta(description="Number of the chunk, starting at 1.")]
-    streaming_progress: Annotated[
-        Percent | None, Meta(description="Percentage of the answer sent, or `null` while its length is unknown.")
-    ]
-    is_complete: Annotated[Literal[False], Meta(description="`false`: more events follow.")] = False
+    streaming_progress: _SentPercent
+    is_complete: _IsIncomplete = False
 
 
 CHUNK_FRAMES: Mapping[str, type[Struct]] = {
@@ -143,18 +151,13 @@ CHUNK_FRAMES: Mapping[str, type[Struct]] = {
 class CompleteFrame(_Frame, frozen=True, kw_only=True):
     """Last event of a run that produced its answer."""
 
-    status: Annotated[Literal["complete"], Meta(description="Type of the event.")] = "complete"
-    is_complete: Annotated[
-        Literal[True], Meta(description="`true` in the last event of the stream and in no other.")
-    ] = True
+    status: Annotated[Literal["complete"], _TYPE] = "complete"
+    is_complete: _IsLast = True
     total_time: Annotated[Seconds | UnsetType, Meta(description="Seconds from the request to the end of the run.")] = (
         UNSET
     )
     usage: Annotated[Usage | UnsetType, Meta(description="Token counts, if known.")] = UNSET
-    finish: Annotated[
-        Finish | UnsetType,
-        Meta(description="Reason why the answer ends early: `length`, `tools` or `filter`; absent if it is complete."),
-    ] = UNSET
+    finish: EarlyFinish = UNSET
 
 
 def finish_of(answered: Answered) -> Finish | UnsetType:
@@ -162,55 +165,53 @@ def finish_of(answered: Answered) -> Finish | UnsetType:
     return UNSET if answered.finish == "stop" else answered.finish
 
 
-class ErrorFrame(Struct, frozen=True, kw_only=True):
+class _FailureFrame(Struct, frozen=True, kw_only=True):
+    success: Annotated[Literal[False], Meta(description="Always `false`.")] = False
+    error: ErrorMessage
+    code: str
+    status: str
+    is_complete: _IsLast = True
+
+
+class ErrorFrame(_FailureFrame, frozen=True, kw_only=True):
     """Last event of a failed run, and body of every error response."""
 
-    success: Annotated[Literal[False], Meta(description="Always `false`.")] = False
-    error: Annotated[str, Meta(description="Error message to display.")]
     code: Annotated[
         str, Meta(description="Error code for programs, such as `invalid_request`, `unauthorized` or `backend_error`.")
     ]
-    status: Annotated[Literal["error"], Meta(description="Type of the event.")] = "error"
-    is_complete: Annotated[
-        Literal[True], Meta(description="`true` in the last event of the stream and in no other.")
-    ] = True
+    status: Annotated[Literal["error"], _TYPE] = "error"
 
 
-class TimeoutFrame(Struct, frozen=True, kw_only=True):
+class TimeoutFrame(_FailureFrame, frozen=True, kw_only=True):
     """Last event of a run that exceeded its deadline."""
 
-    success: Annotated[Literal[False], Meta(description="Always `false`.")] = False
-    error: Annotated[str, Meta(description="Error message to display.")]
     code: Annotated[Literal["timeout"], Meta(description="Error code for programs.")] = "timeout"
-    status: Annotated[Literal["timeout"], Meta(description="Type of the event.")] = "timeout"
-    is_complete: Annotated[
-        Literal[True], Meta(description="`true` in the last event of the stream and in no other.")
-    ] = True
+    status: Annotated[Literal["timeout"], _TYPE] = "timeout"
     elapsed_time: Annotated[Seconds, Meta(description="Duration of the run in seconds.")]
 
 
-class CancelledFrame(Struct, frozen=True, kw_only=True):
+class CancelledFrame(_FailureFrame, frozen=True, kw_only=True):
     """Last event of a cancelled run."""
 
-    success: Annotated[Literal[False], Meta(description="Always `false`.")] = False
-    error: Annotated[str, Meta(description="Error message to display.")]
     code: Annotated[Literal["cancelled"], Meta(description="Error code for programs.")] = "cancelled"
-    status: Annotated[Literal["cancelled"], Meta(description="Type of the event.")] = "cancelled"
-    is_complete: Annotated[
-        Literal[True], Meta(description="`true` in the last event of the stream and in no other.")
-    ] = True
+    status: Annotated[Literal["cancelled"], _TYPE] = "cancelled"
     elapsed_time: Annotated[Seconds, Meta(description="Duration of the run in seconds.")]
 
 
 TerminalFrame = CompleteFrame | ErrorFrame | TimeoutFrame | CancelledFrame
-Frame = (
-    OpeningFrame
-    | QueuedFrame
-    | ProcessingFrame
-    | ProcessingCompleteFrame
-    | ReasoningFrame
-    | BasicChunkFrame
-    | AdvancedChunkFrame
-    | SmartChunkFrame
-    | TerminalFrame
-)
+ProgressFrame = OpeningFrame | QueuedFrame | ProcessingFrame | ProcessingCompleteFrame
+Frame = ProgressFrame | ReasoningFrame | BasicChunkFrame | AdvancedChunkFrame | SmartChunkFrame | TerminalFrame
+
+
+def failure_frame(event: RunFailed) -> TerminalFrame:
+    """Return the body of a failed run, in streams and in JSON responses alike."""
+    if event.code == "timeout":
+        return TimeoutFrame(error=event.message, elapsed_time=round(event.elapsed, 1))
+    if event.code == "cancelled":
+        return CancelledFrame(error=event.message, elapsed_time=round(event.elapsed, 1))
+    return ErrorFrame(error=event.message, code=event.code)
+
+
+def error_body(error: ErrorInfo) -> ErrorFrame:
+    """Return the body of an error response."""
+    return ErrorFrame(error=error.message, code=error.code)

@@ -1,4 +1,4 @@
-"""Encoder of OpenAI's chat protocol: completion chunks in streams, and whole completions.
+"""OpenAI's chat protocol: completion chunks in streams, and whole completions.
 
 While the backend works, progress is sent as comments, which the official clients skip.
 
@@ -13,37 +13,16 @@ from typing import Any, Literal
 
 from msgspec import UNSET, Struct
 
-from persona_stream.core.events import (
-    AnswerReady,
-    Completed,
-    Event,
-    Progress,
-    QueuePosition,
-    ReasoningChunk,
-    RunFailed,
-    RunOpened,
-    TextChunk,
-)
-from persona_stream.core.facts import Answered, Entry, Failed, run_terms
-from persona_stream.core.i18n import error_text
+from persona_stream.core import events
+from persona_stream.core.events import Event, TextChunk
+from persona_stream.core.facts import Answered, Entry, run_terms
 from persona_stream.core.query import Usage
-from persona_stream.core.snapshot import take_snapshot
 from persona_stream.core.sse import ServerSentEvent
 from persona_stream.core.usage import run_usage
-from persona_stream.protocols.base import Heartbeat, dump_json, http_status_for, merge_fields, provider_fields_for
-from persona_stream.protocols.openai.schemas import (
-    FINISH_REASONS,
-    ChatChoice,
-    ChatCompletion,
-    ChatCompletionChunk,
-    ChatDelta,
-    ChatMessage,
-    ChunkChoice,
-    CompletionUsage,
-    failure_body,
-    function_call,
-    function_call_delta,
-)
+from persona_stream.protocols import base
+from persona_stream.protocols.base import WireProtocol, dump_json
+from persona_stream.protocols.openai import schemas
+from persona_stream.protocols.openai.schemas import ChatCompletionChunk, ChatDelta, ChunkChoice
 
 Section = Literal["message", "completion", "usage"]
 
@@ -58,9 +37,9 @@ def completion_id(run_id: str) -> str:
     return f"chatcmpl-{run_id}"
 
 
-def completion_usage(usage: Usage) -> CompletionUsage:
+def completion_usage(usage: Usage) -> schemas.CompletionUsage:
     """Return token counts in this protocol's form, which cannot mark them as estimates."""
-    return CompletionUsage(
+    return schemas.CompletionUsage(
         prompt_tokens=usage.input_tokens,
         completion_tokens=usage.output_tokens,
         total_tokens=usage.input_tokens + usage.output_tokens,
@@ -69,12 +48,12 @@ def completion_usage(usage: Usage) -> CompletionUsage:
 
 def provider_fields(answered: Answered, section: Section) -> Mapping[str, Any]:
     """Return the provider's own fields for a section; empty if the provider used another protocol."""
-    return provider_fields_for(answered, "openai", section)
+    return base.provider_fields_for(answered, "openai", section)
 
 
 def with_provider_fields(body: Struct, answered: Answered, section: Section) -> Any:
     """Return a body with the provider's own fields added; the body's own fields win."""
-    return merge_fields(body, provider_fields(answered, section))
+    return base.merge_fields(body, provider_fields(answered, section))
 
 
 class OpenAIEncoder:
@@ -89,7 +68,7 @@ class OpenAIEncoder:
     __slots__ = ("_created", "_entries", "_heartbeat", "_heartbeats_due", "_id", "_include_usage", "_model")
 
     def __init__(
-        self, entries: Sequence[Entry], *, include_usage: bool = False, heartbeat: Heartbeat = "comment"
+        self, entries: Sequence[Entry], *, include_usage: bool = False, heartbeat: base.Heartbeat = "comment"
     ) -> None:
         run = run_terms(entries)
         self._entries = entries
@@ -105,20 +84,20 @@ class OpenAIEncoder:
         match event:
             case TextChunk(text=text):
                 return (self._delta(ChatDelta(content=text)),)
-            case Progress(elapsed=elapsed, percent=percent, message=message):
+            case events.Progress(elapsed=elapsed, percent=percent, message=message):
                 return self._progress(elapsed, f"processing {elapsed:.1f}s {percent}% {message}")
-            case QueuePosition(elapsed=elapsed, queue_position=queue_position):
+            case events.QueuePosition(elapsed=elapsed, queue_position=queue_position):
                 return self._progress(elapsed, f"queued {elapsed:.1f}s {queue_position}")
-            case RunOpened():
+            case events.RunOpened():
                 return (self._delta(ChatDelta(role="assistant", content="")),)
-            case AnswerReady():
+            case events.AnswerReady():
                 return ()
-            case ReasoningChunk(text=text):
+            case events.ReasoningChunk(text=text):
                 return (self._delta(ChatDelta(reasoning_content=text)),)
-            case Completed(ending=ending):
+            case events.Completed(ending=ending):
                 return (*self._ending(ending), _DONE)
-            case RunFailed(code=code, message=message):
-                return (ServerSentEvent(dump_json(failure_body(code, message))), _DONE)
+            case events.RunFailed(code=code, message=message):
+                return (ServerSentEvent(dump_json(schemas.failure_body(code, message))), _DONE)
 
     def _progress(self, elapsed: float, text: str) -> Sequence[ServerSentEvent]:
         if self._heartbeat == "off":
@@ -133,13 +112,13 @@ class OpenAIEncoder:
 
     def _ending(self, answered: Answered) -> Iterator[ServerSentEvent]:
         for index, call in enumerate(answered.calls):
-            yield self._delta(ChatDelta(tool_calls=[function_call_delta(index, call)]))
+            yield self._delta(ChatDelta(tool_calls=[schemas.function_call_delta(index, call)]))
         known = ChatDelta.__struct_fields__
         fields = provider_fields(answered, "message")
         if extra := {name: value for name, value in fields.items() if name not in known}:
             yield self._chunk([{"index": 0, "delta": extra, "logprobs": None, "finish_reason": None}])
         yield self._chunk(
-            [ChunkChoice(delta=ChatDelta(), finish_reason=FINISH_REASONS[answered.finish])], answered=answered
+            [ChunkChoice(delta=ChatDelta(), finish_reason=schemas.FINISH_REASONS[answered.finish])], answered=answered
         )
         if self._include_usage:
             usage = completion_usage(run_usage(self._entries))
@@ -166,26 +145,47 @@ def completion_response(entries: Sequence[Entry]) -> tuple[int, Any]:
     Raises:
         TypeError: The run has not ended.
     """
-    snapshot = take_snapshot(entries)
-    run = snapshot.run
-    ending = snapshot.ending
-    if isinstance(ending, Failed):
-        return http_status_for(ending.code), failure_body(ending.code, error_text(ending.code, ending.text, run.locale))
-    if not isinstance(ending, Answered):
-        raise TypeError(f"run {run.run_id} has not ended")
-    message = ChatMessage(
+    snapshot, ending = base.read_ending(entries)
+    if isinstance(ending, events.RunFailed):
+        return base.http_status_for(ending.code), schemas.failure_body(ending.code, ending.message)
+    message = schemas.ChatMessage(
         content=snapshot.text or (None if ending.calls else ""),
         reasoning_content=snapshot.reasoning or UNSET,
-        tool_calls=[function_call(call) for call in ending.calls] or UNSET,
+        tool_calls=[schemas.function_call(call) for call in ending.calls] or UNSET,
     )
-    choice = ChatChoice(
-        message=with_provider_fields(message, ending, "message"), finish_reason=FINISH_REASONS[ending.finish]
+    choice = schemas.ChatChoice(
+        message=with_provider_fields(message, ending, "message"), finish_reason=schemas.FINISH_REASONS[ending.finish]
     )
-    body = ChatCompletion(
-        id=completion_id(run.run_id),
+    body = schemas.ChatCompletion(
+        id=completion_id(snapshot.run.run_id),
         created=int(snapshot.accepted_at),
-        model=run.username,
+        model=snapshot.run.username,
         choices=[choice],
         usage=with_provider_fields(completion_usage(run_usage(entries)), ending, "usage"),
     )
     return 200, with_provider_fields(body, ending, "completion")
+
+
+class OpenAIProtocol(WireProtocol):
+    """OpenAI's chat completions."""
+
+    name = "openai"
+    path_prefixes = ("/v1/", "/v1/chat/")
+    run_endpoints = ("/v1/chat/completions",)
+    request_id_header = "x-request-id"
+    retries_conflicts = True
+
+    def encoder(self, entries: Sequence[Entry], options: base.EncoderOptions) -> OpenAIEncoder:
+        """Return a new encoder for one subscriber."""
+        return OpenAIEncoder(entries, include_usage=options.include_usage, heartbeat=options.heartbeat)
+
+    def response(self, entries: Sequence[Entry]) -> tuple[int, object]:
+        """Return the HTTP status and the body of a run that has ended."""
+        return completion_response(entries)
+
+    def error(self, error: base.ErrorInfo) -> schemas.ErrorBody:
+        """Return the body of an error response."""
+        return schemas.error_body(error)
+
+
+OPENAI = OpenAIProtocol()

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from persona_stream.errors import HTTPError
 from persona_stream.protocols.base import ErrorInfo
-from persona_stream.protocols.native.encoder import error_body
+from persona_stream.protocols.native.schemas import error_body
 
 V = TypeVar("V", bound=Callable[..., Any])
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from persona_stream.personas.persona import Persona
 from persona_stream.protocols.anthropic import schemas as anthropic
-from persona_stream.protocols.anthropic.protocol import ANTHROPIC
+from persona_stream.protocols.anthropic.encoder import ANTHROPIC
 from persona_stream.protocols.openai import schemas as openai
 from persona_stream.web.auth import authenticate
 from persona_stream.web.negotiation import protocol_of

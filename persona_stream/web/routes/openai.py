@@ -5,8 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Request, Response
 
 from persona_stream.protocols.openai import decoder
-from persona_stream.protocols.openai.encoder import OpenAIEncoder, completion_response
-from persona_stream.protocols.openai.protocol import OPENAI
+from persona_stream.protocols.openai.encoder import OPENAI, OpenAIEncoder, completion_response
 from persona_stream.protocols.openai.schemas import ChatCompletion, ChatCompletionChunk, ErrorBody, error_body
 from persona_stream.runs.request import RunRequest
 from persona_stream.web.auth import authenticate_and_limit

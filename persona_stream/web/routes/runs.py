@@ -15,7 +15,7 @@ from persona_stream.core.projection import SMART, STYLES
 from persona_stream.core.query import Locale
 from persona_stream.errors import InvalidRequest
 from persona_stream.journals.base import Journal, has_ended, run_terms
-from persona_stream.protocols.native.protocol import NATIVE
+from persona_stream.protocols.native.encoder import NATIVE
 from persona_stream.protocols.native.responses import RunList, RunView, run_view
 from persona_stream.protocols.registry import PROTOCOLS
 from persona_stream.web.auth import authenticate

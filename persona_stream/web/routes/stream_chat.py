@@ -10,8 +10,7 @@ from flask import Blueprint, Response
 from persona_stream.chunking.registry import names
 from persona_stream.core.facts import Entry
 from persona_stream.core.projection import ADVANCED, BASIC, SMART, StreamStyle
-from persona_stream.protocols.native.encoder import NativeEncoder
-from persona_stream.protocols.native.protocol import NATIVE
+from persona_stream.protocols.native.encoder import NATIVE, NativeEncoder
 from persona_stream.protocols.native.responses import ChatAnswer, chat_response
 from persona_stream.protocols.native.schemas import CHUNK_FRAMES, CancelledFrame, ErrorFrame, Frame, TimeoutFrame
 from persona_stream.web.blocking import blocking_response
