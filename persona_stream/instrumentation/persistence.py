@@ -74,5 +74,5 @@ class ConversationObserver(RunObserver):
 
     def on_notification(self, run_id: str, notification: Notification) -> None:
         """Store the query of a run in the native protocol until its end."""
-        if isinstance(notification, RunStarted) and notification.request.request_info.dialect == "native":
+        if isinstance(notification, RunStarted) and notification.request.request_info.protocol == "native":
             self._queries[run_id] = notification.request.query

@@ -218,7 +218,7 @@ class PrometheusObserver(RunObserver):
         seconds.observe(call.seconds)
 
     def _count_subscription(self, closed: SubscriptionClosed) -> None:
-        labels = self._subscriber_labels(closed.dialect)
+        labels = self._subscriber_labels(closed.protocol)
         labels.closed(closed.resumed, closed.is_whole).inc()
         labels.sent.inc(closed.sent_bytes)
         if not closed.events:  # a response without a stream

@@ -117,7 +117,7 @@ class TracingObserver(RunObserver):
                 "http.route": run_request.request_info.endpoint,
                 "persona_stream.run_id": run_id,
                 "persona_stream.backend": run_request.backend.name,
-                "persona_stream.dialect": run_request.request_info.dialect,
+                "persona_stream.dialect": run_request.request_info.protocol,
                 "persona_stream.style": run_request.style,
             },
             start_time=None if accepted_at is None else _nanoseconds(accepted_at),
@@ -153,7 +153,7 @@ class TracingObserver(RunObserver):
         span = self._start_span("persona_stream.reading", parent, closed.began_at)
         span.set_attributes(
             {
-                "persona_stream.dialect": closed.dialect,
+                "persona_stream.dialect": closed.protocol,
                 "persona_stream.resumed": closed.resumed,
                 "persona_stream.whole": closed.is_whole,
                 "persona_stream.events": closed.events,

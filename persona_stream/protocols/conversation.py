@@ -111,7 +111,7 @@ def validate_image_url(url: str, where: str) -> str:
         where: Path of the field, for the error.
 
     Raises:
-        InvalidRequest: The URL has another form than those that providers accept.
+        InvalidRequest: The URL has another form than providers accept.
     """
     if not _IMAGE_URL.fullmatch(url):
         raise _invalid(f"{where}: must be the URL of an image: https://… or data:image/…;base64,…")

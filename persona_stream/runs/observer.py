@@ -54,7 +54,7 @@ class SubscriptionClosed(Struct, frozen=True, kw_only=True):
     """Delivery statistics of a subscriber that has left. Times are seconds since 1970; ``None`` if it never happened.
 
     Attributes:
-        dialect: the protocol.
+        protocol: name of the protocol.
         resumed: whether the subscriber joined a run that had started before its request.
         began_at: when it subscribed.
         first_event_at: when the first event was sent.
@@ -67,7 +67,7 @@ class SubscriptionClosed(Struct, frozen=True, kw_only=True):
         ended_at: when the run ended, if it had when the subscriber left.
     """
 
-    dialect: str
+    protocol: str
     resumed: bool
     began_at: float
     first_event_at: float | None

@@ -14,7 +14,7 @@ class RequestInfo(Struct, frozen=True):
 
     Attributes:
         endpoint: the path, without the query string.
-        dialect: the protocol: ``native``, ``openai`` or ``anthropic``.
+        protocol: name of the protocol.
         method: the HTTP method.
         address: the client's address.
         user_agent: the client's user agent.
@@ -23,7 +23,7 @@ class RequestInfo(Struct, frozen=True):
     """
 
     endpoint: str = ""
-    dialect: str = "native"
+    protocol: str = "native"
     method: str = ""
     address: str = ""
     user_agent: str = ""

@@ -59,7 +59,7 @@ class DeliveryStats:
     def report(self, journal: Journal) -> SubscriptionClosed:
         """Return the notification for this subscription as it stands."""
         return SubscriptionClosed(
-            dialect=self._protocol,
+            protocol=self._protocol,
             resumed=self._resumed,
             began_at=self._subscribed_at,
             first_event_at=self._first_event_at,

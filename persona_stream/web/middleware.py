@@ -70,7 +70,7 @@ def request_info(request: Request) -> RequestInfo:
     """Return the details of a request that the log keeps with its run."""
     return RequestInfo(
         endpoint=request.path,
-        dialect=protocol_of(request).name,
+        protocol=protocol_of(request).name,
         method=request.method,
         address=request.remote_addr or "",
         user_agent=request.headers.get("User-Agent", "")[:_MAX_HEADER_CHARACTERS],

@@ -143,7 +143,7 @@ def scenario() -> Scenario:
 def subscription(**more: object) -> SubscriptionClosed:
     """Create a closed subscription that began at 10.0 and got everything."""
     whole = {
-        "dialect": "native",
+        "protocol": "native",
         "resumed": False,
         "began_at": 10.0,
         "first_event_at": 10.25,

@@ -92,7 +92,7 @@ def provider_call(**more: object) -> UpstreamCalled:
 def subscription(**more: object) -> SubscriptionClosed:
     """Create a closed subscription from the start of the run."""
     fields = {
-        "dialect": "native",
+        "protocol": "native",
         "resumed": False,
         "began_at": BEGAN,
         "first_event_at": BEGAN + 0.1,

@@ -118,7 +118,7 @@ class ProviderClient:
                     coalesce=self.coalesce,
                 )
                 return reader.read(response, prefix)
-            return parse_response(response.read(self.max_body_bytes, prefix), self.adapter, self.clock())
+            return parse_response(response.read(self.max_body_bytes, prefix), self.adapter)
 
     def _log(self, kind: str, detail: str, attempts: int, delay: float | None) -> None:
         outcome = "giving up" if delay is None else f"retrying in {delay:.1f} s"

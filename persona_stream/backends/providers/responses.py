@@ -54,7 +54,7 @@ _KIND_BY_MESSAGE: Mapping[ErrorKind, re.Pattern[str]] = {
 
 
 def error_from_response(
-    response: Response, status: int, error: ErrorObject | None, adapter: ProviderAdapter, now: float
+    response: Response, status: int, error: ErrorObject | None, adapter: ProviderAdapter
 ) -> ProviderError:
     """Build the error for an unsuccessful response.
 
@@ -63,7 +63,6 @@ def error_from_response(
         status: its meaning as an HTTP status, from 300 on.
         error: the error object in its body, if any.
         adapter: the API format.
-        now: the time in seconds since 1970.
     """
     kind = _error_kind(status, error or ErrorObject())
     location = response.headers.get("Location")
@@ -96,8 +95,8 @@ def _error_kind(status: int, error: ErrorObject) -> ErrorKind:
     return "refused" if status >= 400 else "unreachable"
 
 
-def parse_response(response: Response, adapter: ProviderAdapter, now: float) -> Answer:
-    """Parse the answer in a whole response. ``now`` is the time in seconds since 1970.
+def parse_response(response: Response, adapter: ProviderAdapter) -> Answer:
+    """Parse the answer in a whole response.
 
     Raises:
         ProviderError: it contains no answer.
@@ -105,9 +104,9 @@ def parse_response(response: Response, adapter: ProviderAdapter, now: float) -> 
     parsed = loads_lenient(response.body)
     error = adapter.parse_error(parsed)
     if not 200 <= response.status < 300:
-        raise error_from_response(response, response.status, error, adapter, now)
+        raise error_from_response(response, response.status, error, adapter)
     if error is not None:
-        raise error_from_response(response, error.status, error, adapter, now)
+        raise error_from_response(response, error.status, error, adapter)
     try:
         return adapter.parse_completion(parsed)
     except ProviderError as failure:

@@ -208,7 +208,7 @@ class StreamReader:
             error = ErrorObject()
         if error is not None:
             response = Response(200, {}, data)
-            raise error_from_response(response, error.status, error, self._adapter, self._clock())
+            raise error_from_response(response, error.status, error, self._adapter)
         if not isinstance(parsed, dict):
             raise ProviderError("unreadable", f"unexpected event: {quote(data)}")
         return self._decoder.feed(parsed)

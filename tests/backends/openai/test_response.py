@@ -24,8 +24,8 @@ CALLED = ToolCall("call_1", "look", '{"at": "sky"}')
 COUNTS = {"prompt_tokens": 7, "completion_tokens": 9, "total_tokens": 16}
 
 
-def read(reply: Response, now: float = 0.0) -> Answer:
-    return parse_response(reply, openai_adapter("m1"), now)
+def read(reply: Response) -> Answer:
+    return parse_response(reply, openai_adapter("m1"))
 
 
 def reply(body: object, status: int = 200, **headers: str) -> Response:
@@ -113,7 +113,7 @@ def test_answers_are_parsed_in_every_known_form(body: object, answer: Answer) ->
 @pytest.mark.parametrize("status", [201, 202, 299])
 def test_any_2xx_status_is_a_success(status: int) -> None:
     """Some gateways answer 201."""
-    assert read(reply(completion(), status), 0.0) == Answer("Forty-two.")
+    assert read(reply(completion(), status)) == Answer("Forty-two.")
 
 
 HTML = b"<!doctype html><title>502 Bad Gateway</title>"
@@ -221,7 +221,7 @@ def error(message: object = "x", **more: object) -> dict[str, object]:
 def test_other_responses_raise_an_error_of_the_right_kind(status: int, body: object, kind: str, again: bool) -> None:
     """The kind decides on the text for the client, and on retries."""
     with pytest.raises(ProviderError) as found:
-        read(reply(body, status), 0.0)
+        read(reply(body, status))
     assert (found.value.kind, found.value.retryable) == (kind, again)
 
 
@@ -279,7 +279,7 @@ def test_the_body_is_quoted_in_the_log_on_one_short_line() -> None:
     """It cannot forge log lines or move a terminal's cursor."""
     body = "\x1b[2J\nERROR forged\r\u2028你好 ".encode() + b"x" * 10_000
     with pytest.raises(ProviderError) as found:
-        read(reply(body, 500), 0.0)
+        read(reply(body, 500))
     assert found.value.detail.startswith(r"status 500: '\x1b[2J\nERROR forged\r\u2028你好 xxx")
     assert found.value.detail.isprintable()
     assert len(found.value.detail) < 600
@@ -288,7 +288,7 @@ def test_the_body_is_quoted_in_the_log_on_one_short_line() -> None:
 def test_the_target_of_a_redirect_is_logged() -> None:
     """The operator can then configure it."""
     with pytest.raises(ProviderError) as found:
-        read(reply(b"", 308, Location="https://new.example/v1\n"), 0.0)
+        read(reply(b"", 308, Location="https://new.example/v1\n"))
     assert found.value.detail == r"status 308 to 'https://new.example/v1\n': ''"
 
 
@@ -305,7 +305,7 @@ def test_the_target_of_a_redirect_is_logged() -> None:
 def test_retry_headers_are_obeyed(headers: dict[str, str], again: bool, seconds: float | None) -> None:
     """``Retry-After`` and ``x-should-retry``."""
     with pytest.raises(ProviderError) as found:
-        read(reply(b"", 503, **headers), 0.0)
+        read(reply(b"", 503, **headers))
     assert (found.value.retryable, found.value.retry_after) == (again, seconds)
 
 
@@ -325,7 +325,7 @@ JSON: Any = st.recursive(
 def test_any_json_is_an_answer_or_an_error(status: int, body: object) -> None:
     """No other exception escapes."""
     try:
-        answer = read(reply(body, status), 0.0)
+        answer = read(reply(body, status))
     except ProviderError:
         return
     assert answer.text.strip() or answer.calls or answer.finish == "length"
@@ -335,7 +335,7 @@ def test_any_json_is_an_answer_or_an_error(status: int, body: object) -> None:
 def test_any_bytes_are_an_error(body: bytes) -> None:
     """No other exception escapes."""
     with pytest.raises(ProviderError):
-        read(reply(body), 0.0)
+        read(reply(body))
 
 
 def part(index: object = None, id: object = None, name: object = None, arguments: object = None) -> dict[str, Any]:
