@@ -53,16 +53,16 @@ def reader(
     start: Position = BEGINNING,
     reasoning: bool = False,
 ) -> SubscriptionOptions:
-    """Give a reader."""
+    """Return the options of a subscription."""
     return SubscriptionOptions(STYLES[style], get_chunker(chunking), locale, start, reasoning)
 
 
 def read(
     journal: Sequence[Entry], who: SubscriptionOptions, since: float = 0.0, clock_offset: float = 0.0
 ) -> list[tuple[float, Event]]:
-    """Let a reader come at the moment ``since`` and read to the end; give each event with its moment.
+    """Return the events of a subscription that starts at ``since``, each with its time.
 
-    The facts appear at their moments, as in life. ``clock_offset`` is by how much the reader's clock is ahead.
+    Facts appear at their times, as in a live run. ``clock_offset`` is how far the subscriber's clock is ahead.
     """
     clock = FakeClock(since + clock_offset)
     seen = [entry for entry in journal if entry.at <= since]
@@ -74,20 +74,20 @@ def read(
             events.append((round(clock.now - clock_offset, 6), step))
             continue
         waits += 1
-        assert waits < 10_000, "a script that never ends, or waits for a moment that has passed"
-        # A small step at the least: a timer never fires before its moment, but may fire at it.
+        assert waits < 10_000, "the projection never ends, or waits for a time in the past"
+        # A timer never fires before its time, but may fire exactly at it.
         moment = max(step.until, clock.now)
         if pending and pending[0].at + clock_offset <= moment:
             moment = max(clock.now, pending[0].at + clock_offset)
         clock.now = moment
         while pending and pending[0].at + clock_offset <= clock.now:
             seen.append(pending.pop(0))
-    assert not pending, "the script ended before the run"
+    assert not pending, "the projection ended before the run"
     return events
 
 
 def texts(events: Iterable[tuple[float, Event]]) -> str:
-    """Join the pieces of the answer."""
+    """Return the text of the answer's chunks."""
     return "".join(getattr(event, "text", "") for _, event in events if type(event).__name__ == "TextChunk")
 
 

@@ -45,30 +45,27 @@ class AsyncioExecutor(Executor):
         if self._loop is None:  # not earlier: a server may fork after the application was created
             self._loop = _Loop(_Selector())
             _start_thread(self._loop.run_forever, ())
-        return _AsyncioTask(self._loop, self._hub_thread, backend.process_query, query, callbacks)
+        task = _AsyncioTask(self._loop, self._hub_thread, callbacks)
+        task.submit(backend.process_query, query)
+        return task
 
 
 class _AsyncioTask:
-    """Query on the loop. Only ``__init__``, ``cancel`` and ``_finish`` run outside of the loop's thread."""
+    """Query on the loop. ``_start`` and ``_run`` run in the thread of the loop, the rest in that of the hub."""
 
     __slots__ = ("_callbacks", "_context", "_hub_thread", "_is_cancelled", "_loop", "_task")
 
-    def __init__(
-        self,
-        loop: _Loop,
-        hub_thread: HubThread,
-        process_query: ProcessQuery,
-        query: Query,
-        callbacks: TaskCallbacks,
-    ) -> None:
+    def __init__(self, loop: _Loop, hub_thread: HubThread, callbacks: TaskCallbacks) -> None:
         self._loop = loop
         self._hub_thread = hub_thread
         self._callbacks = callbacks
         self._context = TaskContext(callbacks, hub_thread)
         self._task: asyncio.Task[None] | None = None
         self._is_cancelled = False
+
+    def submit(self, process_query: ProcessQuery, query: Query) -> None:
         bound = replace(query, _context=self._context)
-        loop.call_soon_threadsafe(self._start, process_query, bound, contextvars.copy_context())
+        self._loop.call_soon_threadsafe(self._start, process_query, bound, contextvars.copy_context())
 
     def cancel(self) -> bool:
         self._is_cancelled = True
@@ -99,7 +96,7 @@ class _AsyncioTask:
 
     def _finish(self, result: TaskResult | None) -> None:
         try:
-            if result is not None:
+            if result is not None and not self._is_cancelled:
                 self._callbacks.on_result(result)
         finally:
             self._callbacks.on_released()

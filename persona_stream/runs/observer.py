@@ -1,4 +1,4 @@
-"""Observers of runs: they receive each fact, and notifications of what else happens around a run.
+"""Observers of runs: they receive each fact, and notifications of other events around a run.
 
 No subscriber's stream depends on a notification, so no journal stores it.
 """

@@ -1,7 +1,7 @@
 """Active run: its task, its deadline and its subscribers in this process.
 
 Invariants:
-    Whatever happens to the task, the journal gets exactly one ending, and the slot is released once.
+    On every path the journal gets exactly one ending, and the slot is released once.
     The ending is written before the task is cancelled, so that no subscriber waits for code that is slow to stop.
     Another process may end the run through its journal; the task is then cancelled here.
 """

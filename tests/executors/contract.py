@@ -33,7 +33,7 @@ class ExecutorContract:
 
     @pytest.mark.parametrize("name", ["deliberate", "mistake", "exit", "circle"])
     def test_an_exception_is_the_result(self, executor: Executor, backend: Backend, name: str):
-        """Including those that would end a process."""
+        """SystemExit too, which would end a process."""
         _, callbacks = self.submit(executor, backend, f"fail {name}")
         result = callbacks.released.get(timeout=20)
         assert isinstance(result, Raised)

@@ -74,7 +74,7 @@ def test_a_process_that_crashes_fails_its_run(processes: ServerProcess):
 
 
 def test_a_process_is_killed_at_the_deadline_and_on_cancel(processes: ServerProcess):
-    """Whatever its code does; its slot is free again, and no run is reported as still running."""
+    """However its code resists; its slot is free again, and no run is reported as still running."""
     assert read(start(processes, "60", "spinning"))[-1].data["status"] == "timeout"
     streams = [events(start(processes, "60", "stubborn")) for _ in range(3)]
     runs = [f"/api/runs/{next(stream).data['run_id']}" for stream in streams]

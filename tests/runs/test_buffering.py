@@ -44,7 +44,7 @@ def test_the_next_batch_waits_for_the_interval(run: Run):
     run.deltas.add(TextDelta, "a")
     wait_for(lambda: run.written == [TextDelta("a")], 5.0, sleep=gevent.sleep)
     run.deltas.add(TextDelta, "b")
-    gevent.sleep(0.01)  # less than 50 ms, and enough for what comes at once
+    gevent.sleep(0.01)  # less than 50 ms, and enough for the first batch
     assert run.written == [TextDelta("a")]
     wait_for(lambda: run.written == [TextDelta("a"), TextDelta("b")], 5.0, sleep=gevent.sleep)
 
@@ -176,11 +176,11 @@ def test_status_texts_are_sanitised_and_truncated(reports: ProgressThrottle, wri
 )
 def test_fractions_are_clamped(fraction, taken):
     """An arithmetic error of the backend must not fail its query."""
-    told = []
-    query_with(Query(username="x", message="Hi"), on_progress=lambda message, share: told.append(share)).report(
-        "", fraction
-    )
-    assert told == [taken]
+    reported = []
+    query_with(
+        Query(username="x", message="Hi"), on_progress=lambda message, fraction: reported.append(fraction)
+    ).report("", fraction)
+    assert reported == [taken]
 
 
 @pytest.mark.parametrize(("message", "fraction"), [(None, 0.5), (5, None), ("", "half")])

@@ -164,7 +164,7 @@ def test_a_share_grows_and_shrinks():
 
 
 class QueuedRun:
-    """Run that records what the queue does with it."""
+    """Run that records the calls of the queue."""
 
     def __init__(self, owner: str) -> None:
         self.reservation = Reservation(owner)

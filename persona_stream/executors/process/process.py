@@ -1,7 +1,7 @@
 """Worker process as the server sees it, and the operating system's process beneath it.
 
 Invariants:
-    Whatever happens to the process, its query gets exactly one answer or one exception.
+    However the process ends, its query gets exactly one answer or one exception.
     Nothing that the process has started outlives it.
 """
 

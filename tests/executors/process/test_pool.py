@@ -162,16 +162,16 @@ def test_an_answer_with_invalid_nested_values_fails_in_the_worker(pool: Pool):
 
 
 @pytest.mark.parametrize(
-    ("what", "said"),
+    ("kind", "text"),
     [
         ("lambda", "process_query must return a string or an Answer, and returned function"),
         ("none", "process_query must return a string or an Answer, and returned NoneType"),
         ("answer", "the text of an Answer must be a str, and was a lock"),
     ],
 )
-def test_invalid_return_values_fail_in_the_worker(pool: Pool, what: str, said: str):
+def test_invalid_return_values_fail_in_the_worker(pool: Pool, kind: str, text: str):
     """The log names the type."""
-    assert str(pool.ask(f"foreign {what}")) == said
+    assert str(pool.ask(f"foreign {kind}")) == text
 
 
 def test_an_answer_over_the_limit_is_discarded(pool: Pool):
@@ -186,10 +186,10 @@ def test_exceptions_are_passed_to_the_server(pool: Pool):
     """``BackendError`` as it is, others with their traceback for the log, without the worker's own frames."""
     assert isinstance(pool.ask("fail unavailable"), BackendUnavailable)
     assert str(pool.ask("fail deliberate")) == "The library is closed."
-    said = str(pool.ask("fail mistake"))
-    assert said.startswith("process_query raised ValueError\nTraceback (most recent call last):\n")
-    assert said.endswith("ValueError: a secret detail")
-    assert "worker.py" not in said
+    text = str(pool.ask("fail mistake"))
+    assert text.startswith("process_query raised ValueError\nTraceback (most recent call last):\n")
+    assert text.endswith("ValueError: a secret detail")
+    assert "worker.py" not in text
     assert str(pool.ask("fail exit")).startswith("process_query raised SystemExit")
     assert str(pool.ask("fail circle")).startswith("process_query raised RecursionError")
 
@@ -322,8 +322,8 @@ def test_a_backend_that_cannot_be_created_in_a_worker_fails_its_queries(
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "only_here.py").write_text(f"import os\nassert os.getpid() == {os.getpid()}\ndef ask(message): ...\n")
     pool = Pool("only_here:ask", ready=2)
-    said = str(pool.ask("Hi"))
-    assert said.startswith("worker process failed to start (the module only_here could not be imported")
+    text = str(pool.ask("Hi"))
+    assert text.startswith("worker process failed to start (the module only_here could not be imported")
     wait_for(lambda: not pool.executor._all, sleep=gevent.sleep)
 
 
