@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 from typing import TextIO
 
@@ -52,8 +53,8 @@ def ask(
             for update in updates:
                 if isinstance(update, SessionFinished):
                     outcome = update.end.outcome
-                for renderer in outputs:
-                    renderer.render(update)
+                for render in outputs:
+                    render(update)
         except OSError as error:
             # The output has no reader any more, so the run is cancelled.
             transport.interrupt()
@@ -61,9 +62,9 @@ def ask(
                 pass
             _discard_buffers(out, err)
             with suppress(OSError):
-                for renderer in outputs:
-                    if isinstance(renderer, ProgressBar):
-                        renderer.erase()
+                for bar in outputs:
+                    if isinstance(bar, ProgressBar):
+                        bar.erase()
                 if not isinstance(error, BrokenPipeError):
                     text = sanitize_line(texts.error("unwritable", error.strerror or str(error)))
                     status.write(f"{texts.format('error')}{text}\n")
@@ -92,7 +93,7 @@ def create_renderers(
     else:
         # On a terminal, chunks would be mixed with the raw events.
         chosen.append(renderers.AnswerRenderer(out, at_once=not (events and out.is_terminal)))
-    return [*chosen, renderers.SummaryRenderer(err, texts)]
+    return [*chosen, partial(renderers.render_summary, err, texts)]
 
 
 @contextmanager

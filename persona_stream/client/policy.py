@@ -7,27 +7,30 @@ Invariants:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import dataclasses
+
+from msgspec import Struct
 
 from persona_stream.client.models import ExitCode, Reply
 from persona_stream.client.transport import Head
 from persona_stream.core.sse import parse_retry_after
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class NextStep(Struct, frozen=True):
+    """Decision of this module."""
+
+
+class Finish(NextStep, frozen=True):
     """End with this reply: the whole answer, or a failure."""
 
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
-class FetchResult:
+class FetchResult(NextStep, frozen=True):
     """Fetch the result of the run: it has ended, and its stream has nothing more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(NextStep, frozen=True):
     """Try again after at least ``wait`` seconds; when attempts are exhausted, the other fields describe the error."""
 
     code: str
@@ -37,8 +40,7 @@ class Retry:
     reply: Reply | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fail:
+class Fail(NextStep, frozen=True):
     """End of the session.
 
     Attributes:
@@ -57,8 +59,6 @@ class Fail:
     retry_after: float | None = None
 
 
-NextStep = Finish | FetchResult | Retry | Fail
-
 # Without a JSON object of the server, these are a proxy's whose upstream is briefly unavailable.
 _TRANSIENT_STATUSES = (408, 425, 502, 504)
 _BUSY_STATUSES = (429, 503)
@@ -69,11 +69,7 @@ _RUN_FAILURES = ("timeout", "backend_error", "internal", "answer_too_large", "lo
 def after_start(head: Head, reply: Reply | None, *, streams: bool, is_repeated: bool) -> NextStep:
     """Return the next step after a response to the POST that starts the run.
 
-    Args:
-        head: status and headers of the response.
-        reply: the object in the body, ``None`` if there is none.
-        streams: whether the endpoint answers with events.
-        is_repeated: whether the response to an earlier, equal POST was lost.
+    ``streams``: the endpoint answers with events. ``is_repeated``: the response to an earlier, equal POST was lost.
     """
     status, retry_after = head.status, parse_retry_after(head.headers.get("retry-after"))
     if reply and not streams and (reply.is_complete if status == 200 else reply.code in _RUN_FAILURES):
@@ -110,7 +106,7 @@ def after_fetch(head: Head, reply: Reply | None, *, characters: int) -> NextStep
         return after_resume(head, reply)
     if reply.status in ("queued", "processing"):
         return Retry("connection_lost")
-    return Finish(replace(reply, data=reply.data[characters:]))
+    return Finish(dataclasses.replace(reply, data=reply.data[characters:]))
 
 
 def _foreign(head: Head) -> Fail:
@@ -129,8 +125,7 @@ def conclude(reply: Reply) -> Fail:
     return Fail(outcome, reply.code or reply.status, reply=reply)
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True):
     """Exponential backoff with jitter, in seconds, and limits on consecutive failures."""
 
     initial_delay: float = 0.5

@@ -151,8 +151,7 @@ class ProgressBar(_Progress):
             console=terminal, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
         )
 
-    def render(self, update: Update) -> None:
-        """Draw the bar, or erase it."""
+    def __call__(self, update: Update) -> None:
         self._apply(update)
         if self._has_text or isinstance(update, SessionFinished):
             self.erase()
@@ -171,8 +170,7 @@ class ProgressBar(_Progress):
 class ProgressLog(_Progress):
     """Line for each new status."""
 
-    def render(self, update: Update) -> None:
-        """Write the line of this update, if it has one."""
+    def __call__(self, update: Update) -> None:
         is_news = self._apply(update)
         # Once text has begun, a status would interrupt it; a lost connection is worth that.
         if is_news and (not self._has_text or isinstance(update, Reconnecting)):

@@ -7,8 +7,7 @@ end their line, then the answer, then the summary.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
 
 from persona_stream.client.models import ExitCode, Reply
 from persona_stream.client.policy import Fail
@@ -22,11 +21,8 @@ _GREY = "bright_black"
 _STATUSES = {ExitCode.TIMEOUT: "timeout", ExitCode.CANCELLED: "cancelled"}
 
 
-class Renderer(Protocol):
-    """Output of updates to one terminal."""
-
-    def render(self, update: Update) -> None:
-        """Show an update, or raise ``OSError``. Called several times a second, also while nothing arrives."""
+Renderer = Callable[[Update], None]
+"""Shows an update, or raises ``OSError``. Called several times a second, also while nothing arrives."""
 
 
 class AnswerRenderer:
@@ -38,8 +34,7 @@ class AnswerRenderer:
         self._held: list[str] = []
         self._last = "\n"
 
-    def render(self, update: Update) -> None:
-        """Write the text of this update."""
+    def __call__(self, update: Update) -> None:
         match update:
             case Received(reply=reply) if reply.data:
                 text = sanitize(reply.data)
@@ -65,8 +60,7 @@ class ReasoningRenderer:
         self._is_open = False
         self._last = "\n"  # last character of text on the terminal
 
-    def render(self, update: Update) -> None:
-        """Write the reasoning of this update."""
+    def __call__(self, update: Update) -> None:
         match update:
             case Received(reply=reply) if reply.reasoning:
                 # A model may continue to reason in the middle of its answer.
@@ -98,8 +92,7 @@ class JsonLinesRenderer:
         self._texts = texts
         self._has_ended = False
 
-    def render(self, update: Update) -> None:
-        """Write the object of this update."""
+    def __call__(self, update: Update) -> None:
         match update:
             case Received(reply=reply):
                 self._write(reply.payload)
@@ -126,8 +119,7 @@ class RawEventRenderer:
         self._clock = clock
         self._started_at = clock()
 
-    def render(self, update: Update) -> None:
-        """Write the event of this update."""
+    def __call__(self, update: Update) -> None:
         match update:
             case Received(event=event) if event is not None:
                 text = f"id={event.id} {event.data.decode()}"
@@ -140,37 +132,30 @@ class RawEventRenderer:
         self._terminal.write("\n")
 
 
-class SummaryRenderer:
-    """Outcome on standard error, with the next step after a failure."""
+def render_summary(terminal: Terminal, texts: Texts, update: Update) -> None:
+    """Write the outcome of a finished session on standard error, with the next step after a failure."""
+    match update:
+        case SessionFinished(end=Fail(outcome=ExitCode.ANSWERED)):
+            done = texts.format("done", seconds=update.seconds)
+            if update.conversation_id:
+                done = f"{done} {texts.format('continue_with', id=sanitize_line(update.conversation_id))}"
+            _write_line(terminal, done, _GREY)
+        case SessionFinished(end=Fail(outcome=ExitCode.CANCELLED)):
+            unconfirmed = f" {texts.format('cancel_unconfirmed')}" if update.is_stopped is False else ""
+            _write_line(terminal, texts.format("cancelled"), "yellow", unconfirmed)
+        case SessionFinished(end=end):
+            error = sanitize_line(end.reply.error) if end.reply else ""
+            error = error or sanitize_line(texts.error(end.code, end.detail))
+            if update.run_id:
+                error = texts.format("error_with_run", error=error, run_id=sanitize_line(update.run_id))
+            _write_line(terminal, texts.format("error"), "red", error)
+            hints = [texts.format("incomplete") if update.characters else "", texts.hint(end.code)]
+            if end.retry_after:
+                hints.append(texts.format("retry_after", seconds=end.retry_after))
+            if hint := " ".join(filter(None, hints)):
+                _write_line(terminal, texts.format("hint"), "yellow", hint)
 
-    def __init__(self, terminal: Terminal, texts: Texts) -> None:
-        self._terminal = terminal
-        self._texts = texts
 
-    def render(self, update: Update) -> None:
-        """Write the outcome when the session is over."""
-        texts = self._texts
-        match update:
-            case SessionFinished(end=Fail(outcome=ExitCode.ANSWERED)):
-                done = texts.format("done", seconds=update.seconds)
-                if update.conversation_id:
-                    done = f"{done} {texts.format('continue_with', id=sanitize_line(update.conversation_id))}"
-                self._write_line(done, _GREY)
-            case SessionFinished(end=Fail(outcome=ExitCode.CANCELLED)):
-                unconfirmed = f" {texts.format('cancel_unconfirmed')}" if update.is_stopped is False else ""
-                self._write_line(texts.format("cancelled"), "yellow", unconfirmed)
-            case SessionFinished(end=end):
-                error = sanitize_line(end.reply.error) if end.reply else ""
-                error = error or sanitize_line(texts.error(end.code, end.detail))
-                if update.run_id:
-                    error = texts.format("error_with_run", error=error, run_id=sanitize_line(update.run_id))
-                self._write_line(texts.format("error"), "red", error)
-                hints = [texts.format("incomplete") if update.characters else "", texts.hint(end.code)]
-                if end.retry_after:
-                    hints.append(texts.format("retry_after", seconds=end.retry_after))
-                if hint := " ".join(filter(None, hints)):
-                    self._write_line(texts.format("hint"), "yellow", hint)
-
-    def _write_line(self, text: str, style: str, rest: str = "") -> None:
-        self._terminal.write(text, style)
-        self._terminal.write(f"{rest}\n")
+def _write_line(terminal: Terminal, text: str, style: str, rest: str = "") -> None:
+    terminal.write(text, style)
+    terminal.write(f"{rest}\n")

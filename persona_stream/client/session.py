@@ -9,9 +9,10 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
 
-from persona_stream.client import policy, requests
+from msgspec import Struct
+
+from persona_stream.client import models, policy
 from persona_stream.client.models import ExitCode, Question, Reply, parse_json
 from persona_stream.client.policy import Fail, FetchResult, Finish, NextStep, Retry, RetryPolicy
 from persona_stream.client.transport import Broken, Bytes, Head, Interrupted, Message, Transport
@@ -30,41 +31,39 @@ MAX_REFUSAL_BYTES = 1024 * 1024
 MAX_ID_CHARACTERS = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Connecting:
+class Update(Struct, frozen=True):
+    """What happened in a session."""
+
+
+class Connecting(Update, frozen=True):
     """The question is being sent. Without ``streams``, nothing arrives before the answer."""
 
     streams: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(Update, frozen=True):
     """Nothing arrived for ``TICK_INTERVAL``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Update, frozen=True):
     """A reply arrived; ``event`` is its form on the wire, ``None`` for a JSON response."""
 
     reply: Reply
     event: ServerSentEvent | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reconnecting:
+class Reconnecting(Update, frozen=True):
     """The connection is lost; the next attempt follows after ``wait`` seconds."""
 
     code: str
     wait: float
 
 
-@dataclass(frozen=True, slots=True)
-class CancelRequested:
+class CancelRequested(Update, frozen=True):
     """The run is being cancelled."""
 
 
-@dataclass(frozen=True, slots=True)
-class SessionFinished:
+class SessionFinished(Update, frozen=True):
     """The session is over.
 
     Attributes:
@@ -81,9 +80,6 @@ class SessionFinished:
     characters: int
     seconds: float
     is_stopped: bool | None = None
-
-
-Update = Connecting | Tick | Received | Reconnecting | CancelRequested | SessionFinished
 
 
 class DeadlineExceeded(Exception):
@@ -218,11 +214,11 @@ class Session:
         has_run = bool(state.run_id)
         if not has_run:
             self._starts += 1
-            self._transport.open(requests.build_start(question, self._key))
+            self._transport.open(models.build_start(question, self._key))
         elif self._has_ended:
-            self._transport.open(requests.build_fetch(state.run_id, locale=question.locale))
+            self._transport.open(models.build_fetch(state.run_id, locale=question.locale))
         else:
-            self._transport.open(requests.build_resume(state.run_id, state.last_event_id, locale=question.locale))
+            self._transport.open(models.build_resume(state.run_id, state.last_event_id, locale=question.locale))
         head = yield from self._next_message()
         if not isinstance(head, Head):
             return _retry(head)
@@ -296,7 +292,7 @@ class Session:
         """Cancel the run; return whether the server confirmed it in time."""
         if not self._state.run_id:
             return None
-        self._transport.open(requests.build_cancel(self._state.run_id, locale=self._question.locale))
+        self._transport.open(models.build_cancel(self._state.run_id, locale=self._question.locale))
         self._deadline = self._clock() + CANCEL_TIMEOUT
         try:
             message = yield from self._next_message()
@@ -310,8 +306,8 @@ def _retry(message: Message) -> Retry:
 
 
 def _parse_body(head: Head, body: bytes) -> Reply | None:
-    if head.media_type == requests.JSON:
+    if head.media_type == models.JSON:
         return parse_json(body)
     # A stream refuses with a single event.
-    events = SSEDecoder().feed(body[:MAX_REFUSAL_BYTES]) if head.media_type == requests.EVENT_STREAM else []
+    events = SSEDecoder().feed(body[:MAX_REFUSAL_BYTES]) if head.media_type == models.EVENT_STREAM else []
     return parse_json(events[0].data) if events else None

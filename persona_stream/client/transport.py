@@ -9,15 +9,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Literal, Protocol
 
 import requests
 import urllib3
+from msgspec import Struct
 
-from persona_stream.client.models import Server
-from persona_stream.client.requests import EVENT_STREAM, Request
+from persona_stream.client.models import EVENT_STREAM, Request, Server
 from persona_stream.core.clock import Clock
 
 CONNECT_TIMEOUT = 10.0
@@ -26,11 +25,15 @@ CHUNK_BYTES = 64 * 1024
 MAX_QUEUED_CHUNKS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
-    """Start of a response; header names are in lower case."""
+class Message(Struct, frozen=True):
+    """Part of a response; ``at`` is the time of arrival, so that a message that waited in the queue is not late."""
 
     at: float
+
+
+class Head(Message, frozen=True):
+    """Start of a response; header names are in lower case."""
+
     status: int
     headers: Mapping[str, str]
 
@@ -45,31 +48,21 @@ class Head:
         return self.status == 200 and self.media_type == EVENT_STREAM
 
 
-@dataclass(frozen=True, slots=True)
-class Bytes:
+class Bytes(Message, frozen=True):
     """Part of the body."""
 
-    at: float
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class BodyFinished:
+class BodyFinished(Message, frozen=True):
     """Regular end of the body."""
 
-    at: float
 
-
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Message, frozen=True):
     """Connection that could not be opened, or that broke; ``detail`` is the operating system's text."""
 
-    at: float
     reason: Literal["unreachable", "connection_lost", "silence", "tls"]
     detail: str = ""
-
-
-Message = Head | Bytes | BodyFinished | Broken
 
 
 class Interrupted(Exception):
@@ -80,7 +73,7 @@ class Transport(Protocol):
     """Carrier of one request at a time. Only ``next`` blocks.
 
     ``open`` is followed by a ``Head``, any number of ``Bytes``, and a ``BodyFinished`` or ``Broken``; or by ``Broken``
-    alone. ``at`` is the time of arrival, so a message that waited in the queue is not late.
+    alone.
     """
 
     def open(self, request: Request) -> None:
@@ -100,12 +93,11 @@ class _Connection(threading.Thread):
         free_slots: how many more chunks may be queued.
     """
 
-    def __init__(self, server: Server, request: Request, inbox: _Inbox, clock: Clock) -> None:
+    def __init__(self, transport: HttpTransport, request: Request) -> None:
         super().__init__(name=f"{request.method} {request.path}", daemon=True)
-        self._server = server
+        self._transport = transport
+        self._clock = transport.clock
         self._request = request
-        self._inbox = inbox
-        self._clock = clock
         self.free_slots = threading.Semaphore(MAX_QUEUED_CHUNKS)
         self._response: requests.Response | None = None
         self._is_abandoned = False
@@ -134,7 +126,7 @@ class _Connection(threading.Thread):
     def _read(self, http_session: requests.Session) -> None:
         self._response = http_session.request(
             self._request.method,
-            self._server.url_for(self._request.path),
+            self._transport.server.url_for(self._request.path),
             headers={"Accept-Encoding": "identity", "User-Agent": "persona-stream-client", **self._request.headers},
             data=self._request.body,
             auth=self._authorize,
@@ -154,38 +146,35 @@ class _Connection(threading.Thread):
 
     def _authorize(self, prepared: requests.PreparedRequest) -> requests.PreparedRequest:
         # Not among the headers of the request: requests would overwrite it with the password from ~/.netrc.
-        prepared.headers["Authorization"] = f"Bearer {self._server.token}"
+        prepared.headers["Authorization"] = f"Bearer {self._transport.server.token}"
         return prepared
 
     def _put(self, message: Message) -> None:
-        self._inbox.put((self, message))
-
-
-_Inbox = SimpleQueue[tuple[_Connection, Message] | None]  # None is an interruption
+        self._transport.inbox.put((self, message))
 
 
 class HttpTransport:
     """Transport over HTTP with ``requests``."""
 
     def __init__(self, server: Server, clock: Clock) -> None:
-        self._server = server
-        self._clock = clock
-        # SimpleQueue.put may be called from a signal handler; Queue.put may not.
-        self._inbox: _Inbox = SimpleQueue()
+        self.server = server
+        self.clock = clock
+        # None is an interruption. SimpleQueue.put may be called from a signal handler; Queue.put may not.
+        self.inbox: SimpleQueue[tuple[_Connection, Message] | None] = SimpleQueue()
         self._current: _Connection | None = None
 
     def open(self, request: Request) -> None:
         """Start a request in place of the current one."""
         self.close()
-        self._current = _Connection(self._server, request, self._inbox, self._clock)
+        self._current = _Connection(self, request)
         self._current.start()
 
     def next(self, timeout: float) -> Message | None:
         """Wait for the next message of the current connection."""
-        deadline = self._clock() + timeout
+        deadline = self.clock() + timeout
         while True:
             try:
-                item = self._inbox.get(timeout=max(0.0, deadline - self._clock()))
+                item = self.inbox.get(timeout=max(0.0, deadline - self.clock()))
             except Empty:
                 return None
             if item is None:
@@ -198,7 +187,7 @@ class HttpTransport:
 
     def interrupt(self) -> None:
         """Tell the session to stop. Safe in a signal handler."""
-        self._inbox.put(None)
+        self.inbox.put(None)
 
     def close(self) -> None:
         """Drop the current request."""

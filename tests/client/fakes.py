@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from persona_stream.client.requests import Request
+from persona_stream.client.models import Request
 from persona_stream.client.terminal import Terminal
 from persona_stream.client.texts import Texts
 from persona_stream.client.transport import BodyFinished, Broken, Bytes, Head, Interrupted, Message

@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.client.models import InvalidArgument, Question, Server, parse_json, parse_reply
-from persona_stream.client.requests import build_cancel, build_resume, build_start
+from persona_stream.client.models import (
+    InvalidArgument,
+    Question,
+    Server,
+    build_cancel,
+    build_resume,
+    build_start,
+    parse_json,
+    parse_reply,
+)
 from tests.client.fakes import COMPLETE, OPENING, chunk, failure
 
 

@@ -75,8 +75,8 @@ def show(
     now = [0.0]
     renderers = create_renderers(out[0], err[0], texts, lambda: now[0], json=json, events=events)
     for update in updates:
-        for renderer in renderers:
-            renderer.render(update)
+        for render in renderers:
+            render(update)
         now[0] += 0.5
     return out[1].getvalue(), err[1].getvalue()
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_stream.client.models import Server
-from persona_stream.client.requests import Request
+from persona_stream.client.models import Request, Server
 from persona_stream.client.transport import (
     BodyFinished,
     Broken,
