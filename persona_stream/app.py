@@ -13,8 +13,8 @@ from typing import Any
 from flask import Flask
 from gevent import monkey
 
+from persona_stream.auth.jwt import create_verifier
 from persona_stream.auth.tickets import RunURLSigner
-from persona_stream.auth.verifier import create_verifier
 from persona_stream.core.clock import Clock, monotonic_wall_clock, system_clock
 from persona_stream.db.base import Store
 from persona_stream.db.factory import create_store, start_retention_job

@@ -1,16 +1,14 @@
 """Public keys published at a URL as a JSON Web Key Set (RFC 7517), which change at any time.
 
-PyJWT parses the keys. Its ``PyJWKClient`` is not used, because it holds its lock during a request, so that one slow
-response delays every caller; starts no cooldown after a failed request; forgets the keys when they expire during an
-outage; ignores keys without an id; and bounds neither the size nor the total time of a response.
+PyJWT parses the keys. Its ``PyJWKClient`` is not used: it delays every caller by one slow response, starts no cooldown
+after a failed request, forgets the keys during an outage, ignores keys without an id, and does not bound a response.
+This module is apart from ``keys``, because it imports an HTTP client.
 
 Invariants:
 
 - Requests cannot cause more than one fetch in 30 s.
 - Keys are replaced only by other keys, so that they outlive an outage of the URL.
 - A caller whose key is known never waits for a fetch; those whose key is unknown wait for the same fetch.
-
-This module is apart from ``keys``, because it imports an HTTP client.
 """
 
 from __future__ import annotations
@@ -39,6 +37,7 @@ MAX_RESPONSE_TIME = 10.0  # seconds
 _CONNECT_AND_READ_TIMEOUTS = (3.0, 5.0)  # seconds
 
 Fetch = Callable[[str], bytes]
+PublicKey = tuple[str | None, dict[str, Any]]  # key id, and the key by algorithm
 
 
 class JWKSKeySource:
@@ -52,7 +51,7 @@ class JWKSKeySource:
         self._clock = clock
         self._fetch = fetch or (lambda url: fetch_over_http(url, clock))
         self._lock = threading.Lock()
-        self._keys: list[tuple[str | None, dict[str, Any]]] = []
+        self._keys: list[PublicKey] = []
         self._fetched_at = float("-inf")
         self._tried_at = float("-inf")
 
@@ -82,9 +81,8 @@ class JWKSKeySource:
             self._keys = _parse_key_set(self._fetch(self._url))
             self._fetched_at = self._clock()
         except (OSError, ValueError) as error:
-            logger.warning(
-                "cannot load keys from jwks_url: %s%s", error, "; keeping the previous keys" if self._keys else ""
-            )
+            kept = "; keeping the previous keys" if self._keys else ""
+            logger.warning("cannot load keys from jwks_url: %s%s", error, kept)
         finally:
             self._lock.release()
 
@@ -112,7 +110,7 @@ def fetch_over_http(url: str, clock: Clock) -> bytes:
     return bytes(body)
 
 
-def _parse_key_set(body: bytes) -> list[tuple[str | None, dict[str, Any]]]:
+def _parse_key_set(body: bytes) -> list[PublicKey]:
     try:
         published = list(json.loads(body)["keys"])
     except (ValueError, TypeError, KeyError, RecursionError):

@@ -19,7 +19,7 @@ from typing import Annotated, Any
 import jwt
 import msgspec
 
-from persona_stream.auth.keys import KeySource, keys_from_secret
+from persona_stream.auth.keys import KeySource, keys_from_pem, keys_from_secret, require_cryptography
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.core.query import Principal
 from persona_stream.errors import ConfigurationError, Unauthorized
@@ -71,7 +71,7 @@ class _StrictJWT(jwt.PyJWT):
             raise invalid_token("The token's claims are not a JSON object") from None
 
 
-class JWTVerifier:
+class TokenVerifier:
     """Verifier of bearer tokens with a cache of ``max_cached`` tokens, since clients send the same token repeatedly."""
 
     def __init__(self, keys: KeySource, clock: Clock, settings: Settings, max_cached: int = 10_000) -> None:
@@ -83,7 +83,12 @@ class JWTVerifier:
         self._jwt = _StrictJWT()
 
     def verify(self, token: str) -> Principal:
-        """Return the caller that a token names; see ``TokenVerifier``."""
+        """Return the caller that a token names. Blocks only while keys are fetched, for some seconds at most.
+
+        Raises:
+            Unauthorized: the token is not valid; the reason is in the message and in ``WWW-Authenticate``.
+            Unavailable: the keys cannot be fetched.
+        """
         if len(token) > MAX_TOKEN_CHARACTERS:
             raise invalid_token(f"The token is longer than {MAX_TOKEN_CHARACTERS} characters")
         now = self._clock()
@@ -101,7 +106,7 @@ class JWTVerifier:
         return principal
 
     def _decode(self, token: str) -> Claims:
-        audience, issuer = self._settings.jwt_audience, self._settings.jwt_issuer
+        audience = self._settings.jwt_audience
         try:
             claims = msgspec.convert(self._verify_signature(token), Claims)
         except jwt.MissingRequiredClaimError as error:
@@ -111,7 +116,7 @@ class JWTVerifier:
                 raise invalid_token("The token has an aud claim, but jwt_audience is not set") from None
             raise invalid_token(f"The token's aud claim must contain {' or '.join(audience)}") from None
         except jwt.InvalidIssuerError:
-            raise invalid_token(f"The token's iss claim must be {issuer}") from None
+            raise invalid_token(f"The token's iss claim must be {self._settings.jwt_issuer}") from None
         except msgspec.ValidationError as error:
             raise invalid_token(f"The token has an invalid claim: {error}") from None
         except jwt.PyJWTError:
@@ -130,10 +135,10 @@ class JWTVerifier:
         keys = self._keys.keys_for(algorithm, header.get("kid"))
         if not keys:
             raise invalid_token("The token's signing key (kid) is unknown to this server")
-        audience, issuer = self._settings.jwt_audience or None, self._settings.jwt_issuer
+        expected: Any = {"audience": self._settings.jwt_audience or None, "issuer": self._settings.jwt_issuer}
         for key in keys:
             try:
-                return self._jwt.decode(token, key, [algorithm], _OPTIONS, audience=audience, issuer=issuer)
+                return self._jwt.decode(token, key, [algorithm], _OPTIONS, **expected)
             except jwt.InvalidSignatureError:
                 continue
         raise invalid_token("The token's signature is invalid")
@@ -146,6 +151,27 @@ class JWTVerifier:
         if claims.nbf is not None and claims.nbf - leeway > now:
             raise invalid_token(f"The token is not valid before {_format_time(claims.nbf)} (nbf)")
         return claims.exp + leeway
+
+
+def create_verifier(settings: Settings, secret: str, clock: Clock | None = None) -> TokenVerifier:
+    """Create the verifier for the key that the settings name, else for ``secret``; the clock is a wall clock.
+
+    Raises:
+        ConfigurationError: a key cannot be used.
+    """
+    clock = clock or monotonic_wall_clock()
+    return TokenVerifier(_key_source(settings, secret, clock), clock, settings)
+
+
+def _key_source(settings: Settings, secret: str, clock: Clock) -> KeySource:
+    if settings.jwt_public_key is not None:
+        return keys_from_pem(settings.jwt_public_key, settings.jwt_algorithms)
+    if settings.jwks_url is not None:
+        require_cryptography("jwks_url")
+        from persona_stream.auth.jwks import JWKSKeySource  # imports an HTTP client that no other module here needs
+
+        return JWKSKeySource(settings.jwks_url, settings.jwt_algorithms, clock)
+    return keys_from_secret(secret, settings.jwt_algorithms)
 
 
 def token_expiry(token: str) -> float:
@@ -163,42 +189,29 @@ def _format_time(timestamp: float) -> str:
 
 
 def issue_token(
-    secret: str,
-    subject: str,
-    expires: float,
-    *,
-    scope: str = "",
-    settings: Settings | None = None,
-    clock: Clock | None = None,
-) -> str:
-    """Create a token that a verifier with the same secret and settings accepts.
+    secret: str, subject: str, expires: float, *, scope: str = "",
+    settings: Settings | None = None, clock: Clock | None = None,
+) -> str:  # fmt: skip
+    """Create a token for ``expires`` seconds that a verifier with the same secret and settings accepts.
 
-    Args:
-        secret: the configured or the generated secret.
-        subject: the caller.
-        expires: lifetime in seconds.
-        scope: space-separated scopes; an empty text leaves the claim out, which means ``chat``.
-        settings: audience, issuer and algorithms that the verifier requires.
-        clock: wall clock.
+    Without ``scope``, a text of scopes between spaces, the claim is left out, which means ``chat``.
 
     Raises:
         ConfigurationError: tokens are verified with a public key, or the secret is unusable.
         ValueError: the subject is not valid.
     """
     settings = settings or Settings()
-    if settings.jwt_public_key is not None or settings.jwks_url is not None:
-        name = "jwt_public_key" if settings.jwt_public_key is not None else "jwks_url"
-        raise ConfigurationError(
-            f"Tokens are verified with {name}, so this server cannot issue any: sign them with the matching private key"
-        )
+    for name in ("jwt_public_key", "jwks_url"):
+        if getattr(settings, name) is not None:
+            raise ConfigurationError(
+                f"Tokens are verified with {name}, so this server cannot issue any: "
+                "sign them with the matching private key"
+            )
     if not is_valid_subject(subject):
         raise ValueError("the user must not be blank or contain control characters")
+    audience = next(iter(settings.jwt_audience), None)
+    optional = {"scope": scope or None, "aud": audience, "iss": settings.jwt_issuer}
     claims: dict[str, Any] = {"sub": subject, "exp": math.ceil((clock or monotonic_wall_clock())() + expires)}
-    if scope:
-        claims["scope"] = scope
-    if settings.jwt_audience:
-        claims["aud"] = settings.jwt_audience[0]
-    if settings.jwt_issuer is not None:
-        claims["iss"] = settings.jwt_issuer
+    claims |= {name: value for name, value in optional.items() if value is not None}
     keys = keys_from_secret(secret, settings.jwt_algorithms)
     return jwt.encode(claims, secret, algorithm=keys.algorithms[0])

@@ -54,13 +54,10 @@ def keys_from_secret(secret: str, allowed: Sequence[str]) -> FixedKeys:
     Raises:
         ConfigurationError: the secret is too short or a public key, or none of ``allowed`` fits.
     """
-    if len(secret.encode()) < 32:
-        raise ConfigurationError(
-            f"jwt_secret has {len(secret.encode())} bytes; it needs at least 32: "
-            "generate one with `python -c 'import secrets; print(secrets.token_urlsafe(32))'`"
-        )
-    keys = usable_keys(secret, SYMMETRIC_ALGORITHMS)
-    if not keys:
+    if (size := len(secret.encode())) < 32:
+        hint = "generate one with `python -c 'import secrets; print(secrets.token_urlsafe(32))'`"
+        raise ConfigurationError(f"jwt_secret has {size} bytes; it needs at least 32: {hint}")
+    if not (keys := usable_keys(secret, SYMMETRIC_ALGORITHMS)):
         raise ConfigurationError("jwt_secret is a public key, which is no secret: set jwt_public_key instead")
     return FixedKeys(restrict(keys, allowed, "jwt_secret"))
 
@@ -79,15 +76,11 @@ def keys_from_pem(file: Path, allowed: Sequence[str]) -> FixedKeys:
         raise ConfigurationError(f"jwt_public_key: cannot read {file}: {why}") from None
     for kind, command in (("PRIVATE KEY", "pkey -in {} -pubout"), ("CERTIFICATE", "x509 -in {} -pubkey -noout")):
         if kind in text:
-            raise ConfigurationError(
-                f"jwt_public_key: {file} is a {kind.lower()}; extract its public key: `openssl {command.format(file)}`"
-            )
-    keys = usable_keys(text, PUBLIC_ALGORITHMS)
-    if not keys:
-        raise ConfigurationError(
-            f"jwt_public_key: {file} is not a supported public key: "
-            "use RSA (at least 2048 bits), P-256, P-384, P-521 or Ed25519, in PEM"
-        )
+            hint = f"extract its public key: `openssl {command.format(file)}`"
+            raise ConfigurationError(f"jwt_public_key: {file} is a {kind.lower()}; {hint}")
+    if not (keys := usable_keys(text, PUBLIC_ALGORITHMS)):
+        supported = "RSA (at least 2048 bits), P-256, P-384, P-521 or Ed25519, in PEM"
+        raise ConfigurationError(f"jwt_public_key: {file} is not a supported public key: use {supported}")
     return FixedKeys(restrict(keys, allowed, "jwt_public_key"))
 
 
@@ -114,9 +107,7 @@ def require_cryptography(setting: str) -> None:
 
 def restrict(keys: Mapping[str, Any], allowed: Sequence[str], setting: str) -> dict[str, Any]:
     """Return the keys for the ``allowed`` algorithms. An empty list allows all."""
-    left = {name: key for name, key in keys.items() if not allowed or name in allowed}
-    if not left:
-        raise ConfigurationError(
-            f"jwt_algorithms allows {', '.join(allowed)}, but this {setting} needs one of {', '.join(keys)}"
-        )
-    return left
+    if left := {name: key for name, key in keys.items() if not allowed or name in allowed}:
+        return left
+    fitting = ", ".join(keys)
+    raise ConfigurationError(f"jwt_algorithms allows {', '.join(allowed)}, but this {setting} needs one of {fitting}")

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from flask import Request, Response, g
 
-from persona_stream.auth.jwt import missing_token
-from persona_stream.auth.verifier import TokenVerifier
+from persona_stream.auth.jwt import TokenVerifier, missing_token
 from persona_stream.core.query import Principal
 from persona_stream.errors import Forbidden, RateLimited, Unauthorized
 from persona_stream.web.rate_limit import RateLimitStatus

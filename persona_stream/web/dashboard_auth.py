@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 
 from flask import Request, Response
 
-from persona_stream.auth.jwt import missing_token, token_expiry
-from persona_stream.auth.verifier import TokenVerifier
+from persona_stream.auth.jwt import TokenVerifier, missing_token, token_expiry
 from persona_stream.core.query import Principal
 from persona_stream.errors import Forbidden, InvalidRequest
 from persona_stream.web.auth import authenticate, require_scope

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+from persona_stream.auth.jwt import TokenVerifier
 from persona_stream.auth.tickets import RunURLSigner
-from persona_stream.auth.verifier import TokenVerifier
 from persona_stream.backends.router import ModelRouter
 from persona_stream.core.clock import Clock
 from persona_stream.db.base import Store

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream.auth.jwt import (
-    JWTVerifier,
+    TokenVerifier,
+    create_verifier,
     invalid_token,
     is_valid_subject,
     issue_token,
@@ -22,7 +23,6 @@ from persona_stream.auth.jwt import (
     token_expiry,
 )
 from persona_stream.auth.keys import FixedKeys, keys_from_pem, keys_from_secret
-from persona_stream.auth.verifier import create_verifier
 from persona_stream.core.query import Principal
 from persona_stream.errors import ConfigurationError, Unauthorized
 from persona_stream.settings.schema import Settings
@@ -32,18 +32,18 @@ from tests.fakes import FakeClock
 ANN = Principal("ann", frozenset({"chat"}))
 
 
-def with_secret(clock: FakeClock | None = None, settings: Settings | None = None) -> JWTVerifier:
-    return JWTVerifier(keys_from_secret(SECRET, ()), clock or FakeClock(NOW), settings or Settings())
+def with_secret(clock: FakeClock | None = None, settings: Settings | None = None) -> TokenVerifier:
+    return TokenVerifier(keys_from_secret(SECRET, ()), clock or FakeClock(NOW), settings or Settings())
 
 
 @pytest.fixture(scope="module")
-def with_public_key(tmp_path_factory: pytest.TempPathFactory) -> JWTVerifier:
+def with_public_key(tmp_path_factory: pytest.TempPathFactory) -> TokenVerifier:
     file: Path = tmp_path_factory.mktemp("keys") / "public.pem"
     file.write_text(pem(RSA))
-    return JWTVerifier(keys_from_pem(file, ()), FakeClock(NOW), Settings())
+    return TokenVerifier(keys_from_pem(file, ()), FakeClock(NOW), Settings())
 
 
-def refusal(verifier: JWTVerifier, hostile: str) -> str:
+def refusal(verifier: TokenVerifier, hostile: str) -> str:
     with pytest.raises(Unauthorized) as caught:
         verifier.verify(hostile)
     header = caught.value.headers["WWW-Authenticate"]
@@ -60,7 +60,7 @@ def test_a_valid_token_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "RS512", "PS256"])
-def test_a_token_signed_with_a_private_key_is_accepted(with_public_key: JWTVerifier, algorithm: str) -> None:
+def test_a_token_signed_with_a_private_key_is_accepted(with_public_key: TokenVerifier, algorithm: str) -> None:
     """Every algorithm that fits the key counts, and with a single key any kid does."""
     assert with_public_key.verify(signed(GOOD, RSA, algorithm, kid="any")) == ANN
 
@@ -144,7 +144,7 @@ def test_a_hostile_token_is_refused_with_its_reason(hostile: str, sentence: str)
     assert refusal(with_secret(), hostile) == sentence
 
 
-def test_a_public_key_is_never_used_as_an_hmac_secret(with_public_key: JWTVerifier) -> None:
+def test_a_public_key_is_never_used_as_an_hmac_secret(with_public_key: TokenVerifier) -> None:
     """Key confusion: a token signed with HMAC and the public key is refused."""
     for form in (pem(RSA), pem(RSA).strip(), json.dumps(jwk(RSA, "RS256"))):
         for algorithm in ("HS256", "RS256"):
@@ -155,7 +155,7 @@ def test_a_public_key_is_never_used_as_an_hmac_secret(with_public_key: JWTVerifi
             )
 
 
-def test_a_key_in_the_token_header_is_ignored(with_public_key: JWTVerifier) -> None:
+def test_a_key_in_the_token_header_is_ignored(with_public_key: TokenVerifier) -> None:
     """Neither an embedded key counts nor one that the header points to, and no URL in it is fetched."""
     for header in (
         {"jwk": jwk(OTHER_RSA, "RS256")},
@@ -171,7 +171,7 @@ def test_a_key_in_the_token_header_is_ignored(with_public_key: JWTVerifier) -> N
     "kid",
     ["../../../../dev/null", "/dev/null", "' OR 1=1 --", "http://127.0.0.1:9/", "a\x00b", "\r\nX: y", "", "x" * 3000],
 )
-def test_a_kid_is_only_compared(with_public_key: JWTVerifier, kid: str) -> None:
+def test_a_kid_is_only_compared(with_public_key: TokenVerifier, kid: str) -> None:
     """It is not opened, queried or fetched, and the error does not repeat it."""
     assert with_secret().verify(token(GOOD, {"alg": "HS256", "kid": kid})) == ANN
     assert refusal(with_public_key, signed(GOOD, OTHER_RSA, "RS256", kid=kid)) == WRONG_SIGNATURE
@@ -182,13 +182,13 @@ def test_a_kid_is_only_compared(with_public_key: JWTVerifier, kid: str) -> None:
 @pytest.mark.parametrize("signature", [b"", b"x", b"\x00" * 64, b"\xff" * 64, b"\x00" * 256, b"\xff" * 1000])
 def test_a_malformed_signature_is_an_invalid_signature(key: Any, algorithm: str, signature: bytes) -> None:
     """Too short, too long, all zeros: no algorithm accepts it or raises another error."""
-    verifier = JWTVerifier(FixedKeys({algorithm: key.public_key()}), FakeClock(NOW), Settings())
+    verifier = TokenVerifier(FixedKeys({algorithm: key.public_key()}), FakeClock(NOW), Settings())
     good = signed(GOOD, key, algorithm)
     assert verifier.verify(good) == ANN
     assert refusal(verifier, f"{good.rpartition('.')[0]}.{encoded(signature)}") == WRONG_SIGNATURE
 
 
-def test_an_algorithm_for_another_key_type_is_refused(with_public_key: JWTVerifier) -> None:
+def test_an_algorithm_for_another_key_type_is_refused(with_public_key: TokenVerifier) -> None:
     """The kind of the key limits the algorithms."""
     assert refusal(with_public_key, signed(GOOD, EC, "ES256")).startswith("The token's alg must be RS256")
 
@@ -243,7 +243,7 @@ class CountingKeys:
 def test_an_accepted_token_is_cached_until_it_expires() -> None:
     """Its signature is verified once, and it is refused after its expiry."""
     clock, keys = FakeClock(NOW), CountingKeys(float("inf"))
-    verifier = JWTVerifier(keys, clock, Settings(jwt_leeway=5))
+    verifier = TokenVerifier(keys, clock, Settings(jwt_leeway=5))
     good = token(GOOD)
     for seconds in (0, 30, 64.9):
         clock.now = NOW + seconds
@@ -266,7 +266,7 @@ def test_a_refused_token_is_not_cached() -> None:
 def test_a_cached_token_is_verified_again_after_the_keys_max_age() -> None:
     """A withdrawn key does not live on in the cache."""
     clock, keys = FakeClock(NOW), CountingKeys(300)
-    verifier = JWTVerifier(keys, clock, Settings())
+    verifier = TokenVerifier(keys, clock, Settings())
     good = token(GOOD | {"exp": NOW + 10_000})
     for seconds in (0, 299, 300, 599, 600):
         clock.now = NOW + seconds
@@ -277,7 +277,7 @@ def test_a_cached_token_is_verified_again_after_the_keys_max_age() -> None:
 def test_the_cache_is_bounded() -> None:
     """The oldest token is evicted, and accepted again later."""
     keys = FixedKeys({"HS256": SECRET.encode()})
-    verifier = JWTVerifier(keys, FakeClock(NOW), Settings(), max_cached=3)
+    verifier = TokenVerifier(keys, FakeClock(NOW), Settings(), max_cached=3)
     tokens = [token(GOOD | {"sub": f"user {number}"}) for number in range(5)]
     for _ in range(2):
         assert [verifier.verify(each).subject for each in tokens] == [f"user {number}" for number in range(5)]

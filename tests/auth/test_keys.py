@@ -116,7 +116,7 @@ sys.modules["cryptography"] = None
 from persona_stream.errors import ConfigurationError
 from persona_stream.settings import Settings
 from persona_stream.auth.jwt import issue_token
-from persona_stream.auth.verifier import create_verifier
+from persona_stream.auth.jwt import create_verifier
 from persona_stream.auth.tickets import RunURLSigner
 
 secret = "x" * 40

@@ -8,7 +8,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from persona_stream.auth.verifier import create_verifier
+from persona_stream.auth.jwt import create_verifier
 from persona_stream.cli.commands import run
 from persona_stream.core.clock import monotonic_wall_clock
 from persona_stream.core.query import Principal
