@@ -118,10 +118,9 @@ def _read_file(environ: Mapping[str, str], config: Path | None) -> tuple[Path | 
         return file, tomllib.loads(file.expanduser().read_text("utf-8"))
     except OSError as error:
         raise SettingsError(f"Cannot read the settings file {file}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise SettingsError(f"The settings file {file} is not valid TOML: {error}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"The settings file {file} is not valid TOML: it is not UTF-8") from None
+    except ValueError as error:
+        why = "it is not UTF-8" if isinstance(error, UnicodeDecodeError) else error
+        raise SettingsError(f"The settings file {file} is not valid TOML: {why}") from None
 
 
 def _unknown(where: str, name: str, spell: Callable[[str], str]) -> SettingsError:

@@ -9,7 +9,7 @@ Invariants:
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -22,9 +22,8 @@ from msgspec import Meta
 # A newline in an API key breaks the request's header, and one at a secret's end invalidates every token. Surrogates
 # come from an environment that is not UTF-8.
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_DURATION = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?(ms|s|m|h|d)?", re.ASCII)
+_QUANTITY = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([A-Za-z]*)", re.ASCII)
 _DURATION_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_SIZE = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([kmg]?b|[kmg]ib)?", re.ASCII | re.IGNORECASE)
 _SIZE_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 _SWITCH = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 MAX_DURATION = 36_500 * 86_400.0  # seconds
@@ -61,28 +60,25 @@ def convert(value: object, annotation: Any) -> Any:
         ValueError: the value is not allowed; the text follows "must be".
     """
     form = form_of(annotation)
+    base = get_args(annotation)[0]
+    is_off = value is None or value is False or value == "" or str(value).lower() in form.off
+    if is_off and type(None) in get_args(base):
+        return None
     try:
-        return _convert(value, annotation, form)
+        parsed = _parse_items(value, form) if get_origin(base) is tuple else _parse(value, form)
+        return msgspec.convert(parsed, annotation, strict=False)
     except ValueError:
         raise ValueError(f"{form.expects}, or {form.off[0]}" if form.off else form.expects) from None
 
 
-def _convert(value: object, annotation: Any, form: Form) -> Any:
-    base = get_args(annotation)[0]
-    is_optional = type(None) in get_args(base)
-    if is_optional and (value is None or value is False or value == "" or str(value).lower() in form.off):
-        return None
-    if get_origin(base) is tuple:
-        if isinstance(value, str):
-            value = [item.strip() for item in value.split(",")] if value.strip() else []
-        if not isinstance(value, list | tuple):
-            raise ValueError
-        value = [_parse(item, form) for item in value]
-        if "*" in value and len(value) > 1:
-            raise ValueError
-    else:
-        value = _parse(value, form)
-    return msgspec.convert(value, annotation, strict=False)
+def _parse_items(value: object, form: Form) -> list[object]:
+    if isinstance(value, str):
+        value = [item.strip() for item in value.split(",")] if value.strip() else []
+    if isinstance(value, list | tuple):
+        items = [_parse(item, form) for item in value]
+        if "*" not in items or len(items) == 1:
+            return items
+    raise ValueError
 
 
 def _parse(value: object, form: Form) -> object:
@@ -104,12 +100,18 @@ def form_of(annotation: Any) -> Form:
     return next(each for each in annotation.__metadata__ if isinstance(each, Form))
 
 
-def _parse_duration(value: object) -> object:
+def _parse_quantity(value: object, units: Mapping[str, float], default: str) -> Any:
     if not isinstance(value, str):
         return value
-    if not (found := _DURATION.fullmatch(value)):
+    found = _QUANTITY.fullmatch(value)
+    unit = units.get(found[2] or default) if found else None
+    if not found or unit is None:
         raise ValueError
-    return float(found[1]) * _DURATION_UNITS[found[2] or "s"]
+    return float(found[1]) * unit
+
+
+def _parse_duration(value: object) -> object:
+    return _parse_quantity(value, _DURATION_UNITS, "s")
 
 
 def _format_duration(value: float) -> str:
@@ -120,11 +122,7 @@ def _format_duration(value: float) -> str:
 
 
 def _parse_size(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    if not (found := _SIZE.fullmatch(value)):
-        raise ValueError
-    return round(float(found[1]) * _SIZE_UNITS[(found[2] or "b").lower()])
+    return round(_parse_quantity(value.lower(), _SIZE_UNITS, "b")) if isinstance(value, str) else value
 
 
 def _format_size(value: int) -> str:
@@ -136,6 +134,10 @@ def _format_size(value: int) -> str:
 
 def _parse_switch(value: object) -> object:
     return _SWITCH.get(value.lower(), value) if isinstance(value, str) else value
+
+
+def _parse_origin(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 def _parse_executor(value: object) -> object:
@@ -160,10 +162,6 @@ def _parse_url(value: object) -> object:
     return value
 
 
-def _format_url(value: str) -> str:
-    return re.sub(r"//[^/]*@", "//***@", value)
-
-
 def _parse_network(value: object) -> object:
     if isinstance(value, IPv4Network | IPv6Network):
         return value
@@ -182,7 +180,9 @@ def _format_network(value: IPv4Network | IPv6Network) -> str:
 
 _TEXT = Form("a line of text without control characters")
 _CHARACTERS = Annotated[str, Meta(min_length=1)]
-_URL = Form("a URL that begins with http:// or https://", "URL", _parse_url, _format_url)
+_URL = Form(
+    "a URL that begins with http:// or https://", "URL", _parse_url, lambda value: re.sub(r"//[^/]*@", "//***@", value)
+)
 _PATH = Form("a path", "PATH", _parse_path)
 _ON_OFF = Form("on or off", "on|off", _parse_switch, lambda value: "on" if value else "off")
 _INTEGER = Annotated[int, Meta(ge=1, le=1_000_000_000)]
@@ -210,22 +210,14 @@ _Symmetric = Literal["HS256", "HS384", "HS512"]
 _Public = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 SYMMETRIC_ALGORITHMS: tuple[str, ...] = get_args(_Symmetric)
 PUBLIC_ALGORITHMS: tuple[str, ...] = get_args(_Public)
-Algorithms = Annotated[
-    tuple[Literal[_Symmetric, _Public], ...],
-    Form(f"a list of {', '.join((*SYMMETRIC_ALGORITHMS, *PUBLIC_ALGORITHMS))}", "LIST"),
-]
+_ALGORITHMS = Form(f"a list of {', '.join((*SYMMETRIC_ALGORITHMS, *PUBLIC_ALGORITHMS))}", "LIST")
+Algorithms = Annotated[tuple[Literal[_Symmetric, _Public], ...], _ALGORITHMS]
 Origins = Annotated[
     tuple[Annotated[str, Meta(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/?#@\s*]+)$")], ...],
-    Form(
-        expects="* alone, or a list of exact origins like https://chat.example.com without a path",
-        metavar="LIST",
-        parse=lambda value: value.lower() if isinstance(value, str) else value,
-    ),
+    Form("* alone, or a list of exact origins like https://chat.example.com without a path", "LIST", _parse_origin),
 ]
-Networks = Annotated[
-    tuple[Any, ...],  # msgspec does not support a union of two classes
-    Form("a list of IP addresses or networks like 10.0.0.0/8 or ::1", "LIST", _parse_network, _format_network),
-]
+_NETWORKS = Form("a list of IP addresses or networks like 10.0.0.0/8 or ::1", "LIST", _parse_network, _format_network)
+Networks = Annotated[tuple[Any, ...], _NETWORKS]  # Any: msgspec does not support a union of two classes
 OptionalDatabaseURL = Annotated[
     Annotated[str, Meta(pattern=r"^(sqlite:///|postgres(ql)?(\+psycopg)?://)")] | None,
     Form("a URL that begins with sqlite:/// or postgresql://", "URL", off=("off", "none")),
@@ -239,15 +231,11 @@ Count = Annotated[int, Meta(ge=0, le=1_000_000_000), Form("a whole number from 0
 PositiveCount = Annotated[_INTEGER, _INTEGER_FORM]
 OptionalCount = Annotated[_INTEGER | None, replace(_INTEGER_FORM, off=("off", "none"))]
 ThreadCount = Annotated[int, Meta(ge=1, le=10_000), Form("a whole number from 1 to 10000", "COUNT")]
-Size = Annotated[
-    int,
-    Meta(gt=0, lt=2**60),
-    Form("a number of bytes above 0, like 1048576 or 1 MiB", "SIZE", _parse_size, _format_size),
-]
+_SIZE = Form("a number of bytes above 0, like 1048576 or 1 MiB", "SIZE", _parse_size, _format_size)
+Size = Annotated[int, Meta(gt=0, lt=2**60), _SIZE]
 Duration = Annotated[_FLOAT, _SECONDS]
-PositiveDuration = Annotated[
-    float, Meta(gt=0, le=MAX_DURATION), replace(_SECONDS, expects="a duration above 0 like 30, 1.5, 30s, 5m, 12h or 1d")
-]
+_POSITIVE_SECONDS = replace(_SECONDS, expects="a duration above 0 like 30, 1.5, 30s, 5m, 12h or 1d")
+PositiveDuration = Annotated[float, Meta(gt=0, le=MAX_DURATION), _POSITIVE_SECONDS]
 OptionalDuration = Annotated[_FLOAT | None, _SECONDS]
 DurationOrNever = Annotated[_FLOAT | None, replace(_SECONDS, off=("never", "off", "none"))]
 DurationOrOff = Annotated[_FLOAT | None, replace(_SECONDS, off=("off", "never", "none"))]
