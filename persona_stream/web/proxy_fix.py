@@ -33,6 +33,7 @@ class TrustedProxyFix:
         self._trusted = trusted
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        """Call the application with the forwarded environ."""
         environ.update(forwarded_environ(environ, self._trusted))
         return self._application(environ, start_response)
 

@@ -47,6 +47,7 @@ class NullRateLimiter:
     """Rate limiter without a limit."""
 
     def hit(self, *key: str) -> RateLimitStatus | None:
+        """Return ``None``: nothing is limited."""
         return None
 
 
@@ -83,6 +84,7 @@ class MovingWindowLimiter:
         self._is_unavailable = False
 
     def hit(self, *key: str) -> RateLimitStatus | None:
+        """Count a request."""
         if self._shared is not self._local:
             try:
                 status = self._hit(self._shared, key)
