@@ -89,9 +89,7 @@ class _InternalError(errors.HTTPError):
 
 
 INVALID_REQUEST = ErrorSpec(
-    "InvalidRequest",
-    errors.InvalidRequest("username: is required"),
-    "The body, a parameter or a header is invalid.",
+    "InvalidRequest", errors.InvalidRequest("username: is required"), "The body, a parameter or a header is invalid."
 )
 UNAUTHORIZED = ErrorSpec(
     "Unauthorized",
@@ -124,9 +122,7 @@ CONFLICT = ErrorSpec(
     "Conflict", errors.Conflict(KEY_CONFLICT_MESSAGE), "The idempotency key was used with another endpoint or body."
 )
 TOO_LARGE = ErrorSpec(
-    "TooLarge",
-    errors.TooLarge("The request body is too large"),
-    "The body exceeds the size limit (1 MiB by default).",
+    "TooLarge", errors.TooLarge("The request body is too large"), "The body exceeds the size limit (1 MiB by default)."
 )
 UNSUPPORTED_MEDIA_TYPE = ErrorSpec(
     "UnsupportedMediaType",

@@ -43,10 +43,7 @@ def blueprint(services: Services) -> Blueprint:
 
     @blueprint.get("/healthz")
     @Operation(
-        "Check liveness",
-        [OPERATIONS],
-        ResponseSpec.json("The process is alive.", Health, Health("alive")),
-        security=(),
+        "Check liveness", [OPERATIONS], ResponseSpec.json("The process is alive.", Health, Health("alive")), security=()
     )
     def healthz() -> Response:
         return json_response(Health("alive"))

@@ -23,11 +23,7 @@ from persona_stream.web.run_requests import build_run_request
 from persona_stream.web.services import Services
 from persona_stream.web.streaming import stream_response
 
-ENDPOINTS = {
-    "/api/stream_chat": BASIC,
-    "/api/stream_chat_advanced": ADVANCED,
-    "/api/stream_chat_smart": SMART,
-}
+ENDPOINTS = {"/api/stream_chat": BASIC, "/api/stream_chat_advanced": ADVANCED, "/api/stream_chat_smart": SMART}
 
 STREAMS = Tag("Streams", "Ask a question and receive the answer.")
 NATIVE_EVENTS = {
@@ -93,10 +89,7 @@ _FAILURES = {
         examples.failed_run("draining", 1.2),
     ),
     504: _failure(
-        "The run exceeded its deadline.",
-        (TimeoutFrame,),
-        components.RUN_HEADERS,
-        examples.failed_run("timeout", 150.0),
+        "The run exceeded its deadline.", (TimeoutFrame,), components.RUN_HEADERS, examples.failed_run("timeout", 150.0)
     ),
 }
 
