@@ -10,15 +10,14 @@ from types import SimpleNamespace
 
 from flask import Blueprint, Flask
 
-from persona_stream.web import openapi, routes
+from persona_stream.web import routes
 
 
 def every_blueprint() -> Iterator[Blueprint]:
     """Yield the blueprints of the package."""
     services = SimpleNamespace()
-    modules = [info.name for info in pkgutil.iter_modules(routes.__path__, f"{routes.__name__}.")]
-    for each in (*modules, openapi.__name__):
-        module = importlib.import_module(each)
+    for info in pkgutil.iter_modules(routes.__path__, f"{routes.__name__}."):
+        module = importlib.import_module(info.name)
         for name in ("blueprint", "blueprints"):
             if make := getattr(module, name, None):
                 parameters = inspect.signature(make).parameters.values()

@@ -8,7 +8,6 @@ from typing import Any
 from flask import Flask, Request
 from flask.sessions import SessionInterface
 
-from persona_stream.web import openapi
 from persona_stream.web.dashboard_auth import PATH as DASHBOARD_PATH
 from persona_stream.web.errors import register_error_handlers
 from persona_stream.web.middleware import register_middleware
@@ -63,7 +62,6 @@ def create_flask_app(services: Services) -> Flask:
         personas.blueprint(services),
         health.blueprint(services),
         dashboard.blueprint(services),
-        openapi.blueprint(),
         pages.blueprint(),
     ):
         app.register_blueprint(blueprint)

@@ -1,5 +1,1 @@
-"""OpenAPI document of the server, and the page that displays it."""
-
-from persona_stream.web.openapi.routes import blueprint
-
-__all__ = ["blueprint"]
+"""OpenAPI document of the server, built from the descriptions that stand beside the views."""

@@ -1,39 +1,123 @@
-"""``/`` and ``/streaming_test.html``: the test page."""
+"""Pages for a browser: the test page at ``/``, and the API page at ``/docs`` with its ``/openapi.json``.
+
+The API page is rendered by Scalar from the package ``offapi``, without access to other hosts. Of the renderers in that
+package, Scalar is the one that displays the events of a stream.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import importlib.util
 import re
+from collections.abc import Callable
+from functools import cache
 from importlib import resources
+from pathlib import Path
 
-from flask import Blueprint, Response
+import msgspec
+from flask import Blueprint, Response, current_app, send_file
 
-from persona_stream.web.openapi.operations import Operation, ResponseSpec
-from persona_stream.web.openapi.routes import PAGES
-from persona_stream.web.responses import page_response
+from persona_stream.errors import NotFound
+from persona_stream.protocols.native.schemas import ErrorFrame
+from persona_stream.web.openapi.operations import Body, Operation, Parameter, ResponseSpec, Tag
+from persona_stream.web.responses import page_response, revalidated
 
+_HTML = "text/html; charset=utf-8"
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
-_PAGE = ResponseSpec.text("The test page.", "text/html")
+# The browser blocks the renderer's services that no setting turns off.
+_DOCS_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'unsafe-inline'; img-src 'self' data:; font-src data:;"
+    " connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+PAGES = Tag("Pages", "Pages for a browser.")
+_TEST_PAGE = ResponseSpec.text("The test page.", "text/html")
+_ETAG = Parameter("header", "ETag", "Version of the document, to be sent as `If-None-Match`.", required=True)
 
 
-def blueprint() -> Blueprint:
-    """Return the blueprint of the test page."""
+def find_renderer() -> Path | None:
+    """Return the path of the script that renders the API page, or ``None`` without the extra ``docs``."""
+    # Importing the package would load all of its renderers into memory (9 MB).
+    spec = importlib.util.find_spec("offapi")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        script = Path(folder) / "scalar.js"
+        if script.is_file():
+            return script
+    return None
+
+
+def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
+    """Return the blueprint of the pages.
+
+    Args:
+        renderer: returns the path of the script that renders the API page, or ``None`` if it is not installed.
+    """
     blueprint = Blueprint("pages", __name__)
-    page = resources.files("persona_stream").joinpath("pages/streaming_test.html").read_text("utf-8")
+    script = renderer()
+    docs_page = _read_page("docs_without_renderer.html" if script is None else "docs.html")
+    page = _read_page("streaming_test.html")
     policy = _content_security_policy(page)
 
+    @cache
+    def document() -> bytes:
+        # Built on the first request: by then all chunkers are registered, and the start of the server stays fast.
+        from persona_stream.web.openapi.document import build_document
+
+        return msgspec.json.encode(build_document(current_app))
+
+    @blueprint.get("/openapi.json")
+    @Operation(
+        "Get the OpenAPI document",
+        [PAGES],
+        ResponseSpec("The document.", [Body.json(dict)], [_ETAG]),
+        security=(),
+        parameters=[Parameter("header", "If-None-Match", "`ETag` of the copy that the client has.")],
+        responses={304: ResponseSpec("The client's copy is current.", headers=[_ETAG])},
+    )
+    def openapi() -> Response:
+        return revalidated(Response(document(), content_type="application/json"))
+
+    @blueprint.get("/docs")
+    @Operation(
+        "Browse the OpenAPI document",
+        [PAGES],
+        ResponseSpec.text("The page, which works offline.", "text/html"),
+        security=(),
+    )
+    def docs() -> Response:
+        return page_response(docs_page, _HTML, _DOCS_POLICY)
+
+    @blueprint.get("/docs/scalar.js")
+    @Operation(
+        "Get the script of the page",
+        [PAGES],
+        ResponseSpec.text("The script.", "text/javascript"),
+        security=(),
+        responses={404: ResponseSpec.json("The extra `docs` is not installed.", ErrorFrame)},
+    )
+    def docs_script() -> Response:
+        if script is None:
+            raise NotFound("The page needs the extra docs: pip install 'persona_stream[docs]'")
+        response = send_file(script, mimetype="text/javascript", conditional=True)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
     @blueprint.get("/")
-    @Operation("Open the test page", [PAGES], _PAGE, security=())
+    @Operation("Open the test page", [PAGES], _TEST_PAGE, security=())
     def test_page() -> Response:
-        return page_response(page, "text/html; charset=utf-8", policy)
+        return page_response(page, _HTML, policy)
 
     @blueprint.get("/streaming_test.html")
-    @Operation("Open the test page by its file name", [PAGES], _PAGE, security=())
+    @Operation("Open the test page by its file name", [PAGES], _TEST_PAGE, security=())
     def test_page_by_name() -> Response:
         return test_page()
 
     return blueprint
+
+
+def _read_page(name: str) -> str:
+    return resources.files("persona_stream").joinpath("pages", name).read_text("utf-8")
 
 
 def _content_security_policy(page: str) -> str:

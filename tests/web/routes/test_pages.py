@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 
 import pytest
@@ -10,7 +11,7 @@ from flask import Flask
 
 from persona_stream.web.errors import register_error_handlers
 from persona_stream.web.openapi.document import build_document
-from persona_stream.web.openapi.routes import blueprint, find_renderer
+from persona_stream.web.routes.pages import blueprint, find_renderer
 
 
 def create_app(**arguments):
@@ -43,6 +44,8 @@ def test_the_page_loads_the_installed_renderer(tmp_path):
     assert response.content_type == "text/html; charset=utf-8"
     assert '<script src="/docs/scalar.js"></script>' in response.text
     assert 'data-url="/openapi.json"' in response.text
+    configuration = json.loads(re.search(r"data-configuration='(.*?)'", response.text, re.DOTALL)[1])
+    assert configuration["telemetry"] is False
     policy = dict(part.strip().split(" ", 1) for part in response.headers["Content-Security-Policy"].split(";"))
     assert policy["default-src"] == "'none'"
     assert not [source for sources in policy.values() for source in sources.split() if "//" in source or source == "*"]
