@@ -18,11 +18,9 @@ def every_blueprint() -> Iterator[Blueprint]:
     services = SimpleNamespace()
     for info in pkgutil.iter_modules(routes.__path__, f"{routes.__name__}."):
         module = importlib.import_module(info.name)
-        for name in ("blueprint", "blueprints"):
-            if make := getattr(module, name, None):
-                parameters = inspect.signature(make).parameters.values()
-                made = make(services) if any(each.default is each.empty for each in parameters) else make()
-                yield from made if isinstance(made, list) else [made]
+        if make := getattr(module, "blueprint", None):
+            parameters = inspect.signature(make).parameters.values()
+            yield make(services) if any(each.default is each.empty for each in parameters) else make()
 
 
 def every_route() -> set[tuple[str, str]]:

@@ -17,7 +17,6 @@ from persona_stream.web.routes import (
     conversations,
     dashboard,
     health,
-    models,
     openai,
     pages,
     personas,
@@ -53,12 +52,11 @@ def create_flask_app(services: Services) -> Flask:
     register_error_handlers(app, services.metrics.count_error)
     register_middleware(app, services, private_path=DASHBOARD_PATH)
     for blueprint in (
-        *stream_chat.blueprints(services),
+        stream_chat.blueprint(services),
         runs.blueprint(services),
         conversations.blueprint(services),
         openai.blueprint(services),
         anthropic.blueprint(services),
-        models.blueprint(services),
         personas.blueprint(services),
         health.blueprint(services),
         dashboard.blueprint(services),

@@ -1,8 +1,8 @@
-"""Parts of the OpenAPI document that several routes share: parameters, headers, errors, links, security schemes."""
+"""Parts of the OpenAPI document that several routes share: parameters, headers, errors."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 from persona_stream import errors
 from persona_stream.auth.jwt import missing_token
 from persona_stream.journals.base import KEY_CONFLICT_MESSAGE
-from persona_stream.web.openapi.examples import EVENTS_URL, RUN_ID
+from persona_stream.web.openapi.examples import RUN_ID
 from persona_stream.web.openapi.operations import Body, ErrorSpec, Parameter, ResponseSpec
 
 
@@ -157,7 +157,7 @@ V1_ERRORS = (*RUN_ERRORS, MODEL_NOT_FOUND, NOT_ACCEPTABLE)
 
 def run_started(description: str, *bodies: Body) -> ResponseSpec:
     """Return the response of an operation that starts a run, with links to the operations on it."""
-    return ResponseSpec(description, bodies, RUN_HEADERS, RUN_LINKS)
+    return ResponseSpec(description, bodies, RUN_HEADERS, ("readRun", "showRun", "cancelRun"))
 
 
 def run_failures(error: type[Struct]) -> Mapping[int, ResponseSpec]:
@@ -174,43 +174,3 @@ def run_failures(error: type[Struct]) -> Mapping[int, ResponseSpec]:
     }
     headers = (RUN_ID_IF_STARTED, SHOULD_RETRY)
     return {status: ResponseSpec(text, [Body.json(error)], headers) for status, text in descriptions.items()}
-
-
-LINKS: Mapping[str, Any] = {
-    name: {"operationId": name, "parameters": {"run_id": "$response.header.X-Run-Id"}, "description": description}
-    for name, description in (
-        ("readRun", "Resume the stream of the run from any position."),
-        ("showRun", "Get the state of the run."),
-        ("cancelRun", "Cancel the run."),
-    )
-}
-RUN_LINKS: Sequence[str] = tuple(LINKS)
-
-SECURITY_SCHEMES: Mapping[str, Any] = {
-    "bearer": {
-        "type": "http",
-        "scheme": "bearer",
-        "bearerFormat": "JWT",
-        "description": "JSON Web Token with `sub` (the caller) and `exp`. A `scope`, if present, must contain `chat`."
-        " `persona-stream token --user NAME` prints one.",
-    },
-    "key": {
-        "type": "apiKey",
-        "in": "header",
-        "name": "x-api-key",
-        "description": "The same token, for clients that send no `Authorization` header.",
-    },
-    "admin": {
-        "type": "apiKey",
-        "in": "cookie",
-        "name": "persona_stream_admin",
-        "description": "Token with the scope `admin`, set as a cookie by `/dashboard/login`.",
-    },
-    "ticket": {
-        "type": "apiKey",
-        "in": "query",
-        "name": "ticket",
-        "description": "Ticket of `events_url`, which authorizes reading one run: for `EventSource`, which cannot send"
-        f" headers. Example: `{EVENTS_URL}`.",
-    },
-}

@@ -1,12 +1,15 @@
 """OpenAPI document of an application, assembled from the descriptions of its views.
 
-It is OpenAPI 3.2, which describes streams event by event (``itemSchema``).
+It is OpenAPI 3.2, which describes streams event by event (``itemSchema``). ``document.toml`` has the parts that do not
+depend on the routes.
 """
 
 from __future__ import annotations
 
 import re
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
+from importlib import resources
 from typing import Any
 
 import msgspec
@@ -16,7 +19,7 @@ from persona_stream import __version__
 from persona_stream.core import sse
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.protocols.native.schemas import ErrorFrame
-from persona_stream.web.openapi.components import ERROR_HEADERS, LINKS, SECURITY_SCHEMES
+from persona_stream.web.openapi.components import ERROR_HEADERS
 from persona_stream.web.openapi.operations import (
     Body,
     ErrorSpec,
@@ -29,20 +32,6 @@ from persona_stream.web.openapi.operations import (
 
 JsonObject = dict[str, Any]
 
-_DESCRIPTION = """\
-Ask a persona and stream the answer while it is produced: progress from the first moment, then the text in chunks.
-
-**Streams** are server-sent events: an `id:` line, a `data:` line with JSON, and a blank line. The `status` in the JSON
-is the type of the event. Exactly one event has `is_complete` true, and it is the last one: `complete`, `error`,
-`timeout` or `cancelled`. A stream that ends without it was interrupted and can be resumed.
-
-**Runs outlive their connections.** The first event carries the run id and the interval between progress events. After
-an interruption, `GET /api/runs/{run_id}/events` with the last `id` as `Last-Event-ID` returns exactly the rest.
-
-**Errors** detected before a run starts use normal HTTP status codes. On endpoints that stream, the body is a single
-event, or the same object as JSON if `Accept` prefers `application/json`; elsewhere it is JSON. A method that an
-endpoint does not support is answered with 405 and `Allow`. Clients should ignore fields that they do not know.
-"""
 _ERROR_EVENT = EventStream(
     name="ErrorEvent",
     description="Only event of an error response. It has no `id`, because it belongs to no run.",
@@ -62,24 +51,16 @@ def build_document(app: Flask) -> JsonObject:
     for path, method, operation in routes:
         paths.setdefault(path, {})[method] = writer.operation(operation)
     tags = dict.fromkeys(tag for operation in operations for tag in operation.tags)
+    base = tomllib.loads(resources.files(__package__).joinpath("document.toml").read_text("utf-8"))
     return {
-        "openapi": "3.2.0",
-        "info": {
-            "title": "persona_stream",
-            "summary": "Any blocking function as a live, resumable stream with real progress.",
-            "description": _DESCRIPTION,
-            "version": __version__,
-            "license": {"name": "MIT", "identifier": "MIT"},
-        },
-        "servers": [{"url": "/", "description": "This server."}],
-        "security": [{"bearer": []}],
+        **base,
+        "info": {**base["info"], "version": __version__},
         "tags": [msgspec.to_builtins(tag) for tag in tags],
         "paths": paths,
         "components": {
             "schemas": schemas.components,
             "responses": dict(sorted(writer.errors.items())),
-            "links": LINKS,
-            "securitySchemes": SECURITY_SCHEMES,
+            **base["components"],
         },
     }
 

@@ -1,21 +1,28 @@
-"""``/api/profiles``: list the personas."""
+"""The personas: as models at ``/v1/models``, in OpenAI's and Anthropic's form, and as profiles at ``/api/profiles``."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from flask import Blueprint, Response, request
 from msgspec import Meta, Struct
 
 from persona_stream.core.query import Locale
 from persona_stream.personas.persona import Persona
+from persona_stream.protocols.anthropic import schemas as anthropic
+from persona_stream.protocols.anthropic.encoder import ANTHROPIC
 from persona_stream.protocols.native.responses import Success
+from persona_stream.protocols.openai import schemas as openai
 from persona_stream.web.auth import authenticate
+from persona_stream.web.negotiation import protocol_of
 from persona_stream.web.openapi import components
 from persona_stream.web.openapi.examples import USERNAME
-from persona_stream.web.openapi.operations import Operation, ResponseSpec, Tag
+from persona_stream.web.openapi.operations import Body, Operation, Parameter, ResponseSpec, Tag
 from persona_stream.web.parsing import negotiate_locale
 from persona_stream.web.responses import json_response
+from persona_stream.web.routes.anthropic import ANTHROPIC_TAG
+from persona_stream.web.routes.openai import OPENAI_TAG
+from persona_stream.web.run_requests import resolve_model
 from persona_stream.web.services import Services
 
 
@@ -34,6 +41,17 @@ class ProfileList(Success, frozen=True, kw_only=True):
     profiles: Annotated[list[Profile], Meta(description="The personas.")]
 
 
+_VERSION = Parameter(
+    "header",
+    "anthropic-version",
+    "Version of Anthropic's protocol; any value selects Anthropic's form of the response.",
+)
+_OPENAI_MODEL = openai.Model(id=USERNAME)
+_ANTHROPIC_MODEL = anthropic.ModelInfo(id=USERNAME, display_name="Vitalik Buterin")
+_OPENAI_MODELS = openai.ModelList(data=[_OPENAI_MODEL])
+_ANTHROPIC_MODELS = anthropic.ModelInfoList(data=[_ANTHROPIC_MODEL], first_id=USERNAME, last_id=USERNAME)
+
+
 PERSONAS = Tag("Personas", "Personas that can be asked.")
 _PROFILE = Profile(
     username=USERNAME,
@@ -43,9 +61,47 @@ _PROFILE = Profile(
 )
 
 
+def _operation(summary: str, *bodies: Struct, **details: Any) -> Operation:
+    body = Body.json(*(type(body) for body in bodies), **{type(body).__name__: body for body in bodies})
+    return Operation(
+        summary,
+        [OPENAI_TAG, ANTHROPIC_TAG],
+        ResponseSpec("The response in either form.", [body]),
+        "The response has OpenAI's form or, with an `anthropic-version` header, Anthropic's.",
+        error_bodies=(openai.error_body, anthropic.error_body),
+        **details,
+    )
+
+
 def blueprint(services: Services) -> Blueprint:
-    """Return the blueprint of ``/api/profiles``."""
-    blueprint = Blueprint("profiles", __name__)
+    """Return the blueprint of ``/v1/models`` and ``/api/profiles``."""
+    blueprint = Blueprint("personas", __name__)
+
+    @blueprint.get("/v1/models")
+    @_operation(
+        "List models", _OPENAI_MODELS, _ANTHROPIC_MODELS, parameters=[_VERSION], errors=components.COMMON_ERRORS
+    )
+    def list_models() -> Response:
+        authenticate(request, services.verifier)
+        names = services.router.names
+        if protocol_of(request) is ANTHROPIC:
+            models = [_model_info(name, resolve_model(services, name).persona) for name in names]
+            return json_response(anthropic.ModelInfoList(data=models, first_id=names[0], last_id=names[-1]))
+        return json_response(openai.ModelList(data=[openai.Model(id=name) for name in names]))
+
+    @blueprint.get("/v1/models/<path:model>")
+    @_operation(
+        "Get a model",
+        _OPENAI_MODEL,
+        _ANTHROPIC_MODEL,
+        parameters=[_VERSION, Parameter.path("model", "Model name.", USERNAME)],
+        errors=(*components.COMMON_ERRORS, components.MODEL_NOT_FOUND),
+    )
+    def retrieve_model(model: str) -> Response:
+        authenticate(request, services.verifier)
+        found = resolve_model(services, model)
+        is_anthropic = protocol_of(request) is ANTHROPIC
+        return json_response(_model_info(model, found.persona) if is_anthropic else openai.Model(id=model))
 
     @blueprint.get("/api/profiles")
     @Operation(
@@ -62,6 +118,10 @@ def blueprint(services: Services) -> Blueprint:
         return json_response(ProfileList(profiles=profiles))
 
     return blueprint
+
+
+def _model_info(name: str, persona: Persona | None) -> anthropic.ModelInfo:
+    return anthropic.ModelInfo(id=name, display_name=persona.name if persona else name)
 
 
 def _profile(persona: Persona, locale: Locale) -> Profile:

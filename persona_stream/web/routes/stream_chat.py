@@ -94,49 +94,11 @@ _FAILURES = {
 }
 
 
-def blueprints(services: Services) -> list[Blueprint]:
-    """Return the blueprints of the streaming endpoints and of ``/api/chat``."""
-    streams = [_stream_blueprint(services, path, style) for path, style in ENDPOINTS.items()]
-    return [*streams, _chat_blueprint(services)]
-
-
-def _stream_blueprint(services: Services, path: str, style: StreamStyle) -> Blueprint:
-    blueprint = Blueprint(f"stream_chat_{style.name}", __name__)
-
-    @blueprint.post(path)
-    @Operation(
-        f"Stream an answer ({style.name})",
-        [STREAMS],
-        components.run_started(
-            "Stream of the run from its beginning.",
-            Body.stream(NATIVE_EVENTS[style.name], answered=lambda: native_stream(style)),
-        ),
-        f"Sends progress every {style.interval:g} s while the backend is working, then the answer in chunks"
-        f" ({style.chunking} unless `chunking` is set), {style.pause:g} s apart. The last event is the one with"
-        " `is_complete` true. The run continues when the connection breaks: resume the stream with"
-        " `GET /api/runs/{run_id}/events`.",
-        id="streamChat" + ("" if style is BASIC else style.name.title()),
-        parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE, components.RESUME),
-        request=_REQUEST,
-        errors=(*_ERRORS, components.NOT_ACCEPTABLE),
-    )
-    def stream_chat() -> Response:
-        return _stream_chat_base(services, style)
-
-    return blueprint
-
-
-def _stream_chat_base(services: Services, style: StreamStyle) -> Response:
-    """Validate a request, start its run, and return the stream from the beginning."""
-    request = current_request()
-    transport = negotiate_transport(request)
-    run_request = build_run_request(request, services, style, services.settings.disconnect_grace)
-    journal = services.runs.start(run_request)
-    return stream_response(request, services, journal, protocol=NATIVE, transport=transport)
-
-
-def _chat_blueprint(services: Services) -> Blueprint:
-    blueprint = Blueprint("chat", __name__)
+def blueprint(services: Services) -> Blueprint:
+    """Return the blueprint of the streaming endpoints and of ``/api/chat``."""
+    blueprint = Blueprint("stream_chat", __name__)
+    for path, style in ENDPOINTS.items():
+        _add_stream(blueprint, services, path, style)
 
     @blueprint.post("/api/chat")
     @Operation(
@@ -157,3 +119,34 @@ def _chat_blueprint(services: Services) -> Blueprint:
         return blocking_response(request, services, services.runs.start(run_request), NATIVE)
 
     return blueprint
+
+
+def _add_stream(blueprint: Blueprint, services: Services, path: str, style: StreamStyle) -> None:
+    @blueprint.post(path, endpoint=f"stream_chat_{style.name}")
+    @Operation(
+        f"Stream an answer ({style.name})",
+        [STREAMS],
+        components.run_started(
+            "Stream of the run from its beginning.",
+            Body.stream(NATIVE_EVENTS[style.name], answered=lambda: native_stream(style)),
+        ),
+        f"Sends progress every {style.interval:g} s while the backend is working, then the answer in chunks"
+        f" ({style.chunking} unless `chunking` is set), {style.pause:g} s apart. The last event is the one with"
+        " `is_complete` true. The run continues when the connection breaks: resume the stream with"
+        " `GET /api/runs/{run_id}/events`.",
+        id="streamChat" + ("" if style is BASIC else style.name.title()),
+        parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE, components.RESUME),
+        request=_REQUEST,
+        errors=(*_ERRORS, components.NOT_ACCEPTABLE),
+    )
+    def stream_chat() -> Response:
+        return _stream_chat_base(services, style)
+
+
+def _stream_chat_base(services: Services, style: StreamStyle) -> Response:
+    """Validate a request, start its run, and return the stream from the beginning."""
+    request = current_request()
+    transport = negotiate_transport(request)
+    run_request = build_run_request(request, services, style, services.settings.disconnect_grace)
+    journal = services.runs.start(run_request)
+    return stream_response(request, services, journal, protocol=NATIVE, transport=transport)
