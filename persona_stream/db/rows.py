@@ -154,7 +154,7 @@ def delivery_row(record: RunDelivered) -> Row:
         "readers": 1,
         "resumes": int(subscription.resumed),
         "events": subscription.events,
-        "pieces": subscription.pieces,
+        "pieces": subscription.chunks,
         "sent_bytes": subscription.sent_bytes,
         "first_event_at": subscription.first_event_at,
         "first_text_at": subscription.first_text_at,

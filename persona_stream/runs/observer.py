@@ -61,7 +61,7 @@ class SubscriptionClosed(Struct, frozen=True, kw_only=True):
         first_text_at: when the first text of the answer was sent.
         last_at: when the last event was sent.
         events: the number of events sent.
-        pieces: the number of these with text of the answer.
+        chunks: the number of these with text of the answer.
         sent_bytes: the number of bytes sent.
         is_whole: whether the ending was sent.
         ended_at: when the run ended, if it had when the subscriber left.
@@ -74,7 +74,7 @@ class SubscriptionClosed(Struct, frozen=True, kw_only=True):
     first_text_at: float | None
     last_at: float | None
     events: int
-    pieces: int
+    chunks: int
     sent_bytes: int
     is_whole: bool
     ended_at: float | None = None

@@ -66,7 +66,7 @@ class DeliveryStats:
             first_text_at=self._first_text_at,
             last_at=self._last_at,
             events=self._events,
-            pieces=self._chunks,
+            chunks=self._chunks,
             sent_bytes=self._sent_bytes,
             is_whole=self._is_complete,
             ended_at=journal.entries[-1].at if has_ended(journal) else None,

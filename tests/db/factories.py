@@ -77,7 +77,7 @@ def subscription(at: float = BEGAN, **more: Any) -> SubscriptionClosed:
     """Create a closed subscription that got the whole run."""
     values: dict[str, Any] = {
         "protocol": "native", "resumed": False, "began_at": at, "first_event_at": at + 0.1, "first_text_at": at + 5.5,
-        "last_at": at + 9.5, "events": 10, "pieces": 4, "sent_bytes": 1000, "is_whole": True,
+        "last_at": at + 9.5, "events": 10, "chunks": 4, "sent_bytes": 1000, "is_whole": True,
     }  # fmt: skip
     return SubscriptionClosed(**values | more)
 

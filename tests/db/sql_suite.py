@@ -213,7 +213,7 @@ def test_several_subscriptions_add_up_and_the_earliest_moments_count(database: D
     other = database.store()  # of another process, with a later subscription
     store.flush(10.0)
     other.enqueue(
-        RunDelivered(run_id_of(run), subscription(BEGAN + 100, resumed=True, events=3, pieces=2, sent_bytes=50))
+        RunDelivered(run_id_of(run), subscription(BEGAN + 100, resumed=True, events=3, chunks=2, sent_bytes=50))
     )
     other.flush(10.0)
     other.enqueue(

@@ -150,7 +150,7 @@ def subscription(**more: object) -> SubscriptionClosed:
         "first_text_at": 13.5,
         "last_at": 15.0,
         "events": 7,
-        "pieces": 3,
+        "chunks": 3,
         "sent_bytes": 700,
         "is_whole": True,
         "ended_at": 13.0,

@@ -99,7 +99,7 @@ def subscription(**more: object) -> SubscriptionClosed:
         "first_text_at": BEGAN + 3.5,
         "last_at": BEGAN + 4.0,
         "events": 7,
-        "pieces": 3,
+        "chunks": 3,
         "sent_bytes": 700,
         "is_whole": True,
     }
