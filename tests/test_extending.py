@@ -1,6 +1,6 @@
-"""Extension points, proven from outside: a protocol and a transport take one class and one registration each.
+"""Extension points, proven from outside: a protocol, a transport and an executor take one registration each.
 
-As a program, this module runs a server with both: ``python -m gevent.monkey --module tests.test_extending PORT``.
+As a program, this module runs a server with all three: ``python -m gevent.monkey --module tests.test_extending PORT``.
 """
 
 from __future__ import annotations
@@ -9,15 +9,21 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 
+import gevent
 import pytest
 import requests
 from flask import Blueprint, Response, current_app
 
 from persona_stream import create_app
+from persona_stream.backends.base import Backend
 from persona_stream.core.events import Completed, Event, RunFailed, TextChunk
 from persona_stream.core.facts import Answered, Entry
 from persona_stream.core.projection import SMART
+from persona_stream.core.query import Query
+from persona_stream.core.result import capture
 from persona_stream.core.sse import ServerSentEvent
+from persona_stream.executors.base import Executor, TaskCallbacks
+from persona_stream.executors.registry import register_executor
 from persona_stream.protocols import registry
 from persona_stream.protocols.base import EncoderOptions, ErrorInfo, EventEncoder, WireProtocol
 from persona_stream.server.wsgi import Server
@@ -104,11 +110,37 @@ class NDJSONTransport(Transport):
         return message.data + b"\n" if message.data else b""
 
 
+class PoliteExecutor(Executor):
+    """Executor that calls the backend in a greenlet and adds a word to its answer."""
+
+    def submit(self, backend: Backend, query: Query, callbacks: TaskCallbacks) -> PoliteTask:
+        callbacks.on_started()
+        return PoliteTask(gevent.spawn(self._run, backend, query, callbacks))
+
+    def _run(self, backend: Backend, query: Query, callbacks: TaskCallbacks) -> None:
+        try:
+            callbacks.on_result(capture(lambda: f"{backend.process_query(query)}, please"))
+        finally:
+            callbacks.on_released()
+
+
+class PoliteTask:
+    """Task of the executor of this module."""
+
+    def __init__(self, greenlet: gevent.Greenlet) -> None:
+        self._greenlet = greenlet
+
+    def cancel(self) -> bool:
+        self._greenlet.kill(block=False)
+        return True
+
+
 def serve(port: int) -> None:
-    """Run a server with the protocol and the transport of this module."""
+    """Run a server with the extensions of this module."""
     registry.register(ShoutingProtocol())
     transports.register(NDJSONTransport())
-    settings = Settings(jwt_secret=SECRET, database_url=None)
+    register_executor("polite", lambda settings, personas: PoliteExecutor())
+    settings = Settings(jwt_secret=SECRET, database_url=None, executor="polite")
     app = create_app(settings, process_query=lambda message: f"You said: {message}")
     app.register_blueprint(shouting_routes())
     Server(("127.0.0.1", port), app).serve_forever()
@@ -116,7 +148,7 @@ def serve(port: int) -> None:
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """URL of a server with both extensions."""
+    """URL of a server with all three extensions."""
     with running("-m", "gevent.monkey", "--module", "tests.test_extending", "PORT") as (url, _):
         yield url
 
@@ -129,8 +161,8 @@ def test_a_registered_protocol_streams_and_responds(url: str) -> None:
     """Its messages are framed as Server-Sent Events; its whole response is JSON."""
     streamed = post(f"{url}/shout/stream")
     assert streamed.headers["Content-Type"] == "text/event-stream; charset=utf-8"
-    assert streamed.text == "event: text\ndata: YOU SAID: HELLO\n\nevent: end\ndata: THE END\n\n"
-    assert post(f"{url}/shout").json() == {"SHOUT": "YOU SAID: HELLO"}
+    assert streamed.text == "event: text\ndata: YOU SAID: HELLO, PLEASE\n\nevent: end\ndata: THE END\n\n"
+    assert post(f"{url}/shout").json() == {"SHOUT": "YOU SAID: HELLO, PLEASE"}
 
 
 def test_a_registered_protocol_has_its_errors_and_request_ids(url: str) -> None:
@@ -145,7 +177,7 @@ def test_a_registered_protocol_resumes_runs_of_other_protocols(url: str) -> None
     """And its runs are resumed in theirs."""
     native = post(f"{url}/api/stream_chat")
     resumed = requests.get(url + native.headers["Location"] + "?protocol=shout", headers=HEADERS, timeout=20)
-    assert resumed.text == "event: text\ndata: YOU SAID: HELLO\n\nevent: end\ndata: THE END\n\n"
+    assert resumed.text == "event: text\ndata: YOU SAID: HELLO, PLEASE\n\nevent: end\ndata: THE END\n\n"
     own = post(f"{url}/shout/stream")
     resumed = requests.get(url + own.headers["Location"] + "?protocol=openai", headers=HEADERS, timeout=20)
     assert resumed.text.endswith("data: [DONE]\n\n")
@@ -156,9 +188,9 @@ def test_a_registered_transport_frames_every_protocol(url: str) -> None:
     native = post(f"{url}/api/stream_chat_smart", Accept=NDJSON)
     assert native.headers["Content-Type"] == NDJSON
     events = [json.loads(line) for line in native.text.splitlines()]
-    assert "".join(event["data"] for event in events) == "You said: hello"
+    assert "".join(event["data"] for event in events) == "You said: hello, please"
     assert [events[0]["status"], events[-1]["status"]] == ["initializing", "complete"]
-    assert post(f"{url}/shout/stream", Accept=NDJSON).text == "YOU SAID: HELLO\nTHE END\n"
+    assert post(f"{url}/shout/stream", Accept=NDJSON).text == "YOU SAID: HELLO, PLEASE\nTHE END\n"
     assert post(f"{url}/api/stream_chat").text.startswith("id: ")
 
 
@@ -169,6 +201,11 @@ def test_a_registered_transport_frames_errors(url: str) -> None:
     assert json.loads(response.text)["code"] == "invalid_request"
     refused = requests.post(f"{url}/api/stream_chat", json=BODY, headers={**HEADERS, "Accept": "text/csv"}, timeout=20)
     assert (refused.status_code, "or application/x-ndjson" in refused.text) == (406, True)
+
+
+def test_a_registered_executor_runs_the_queries(url: str) -> None:
+    """The setting `executor` selects it by name."""
+    assert post(f"{url}/api/chat").json()["data"] == "You said: hello, please"
 
 
 @pytest.mark.parametrize("changes", [{"name": "native"}, {"path_prefixes": ("/v1/messages",)}])
