@@ -82,7 +82,7 @@ def test_runs_during_an_outage_complete_when_redis_is_available_again(cluster: C
     for follower in (here, there):
         assert follower.result(20)["status"] == "complete"
         assert follower.text == answer(message)
-        assert any("out of reach" in comment for comment in follower.comments)
+        assert any("unavailable" in comment for comment in follower.comments)
         assert follower.statuses.count("processing_complete") == 1
     assert cluster.times_run(message) == 1
     wait_for(lambda: cluster.left_over() == {})

@@ -30,9 +30,6 @@ class JournalBackend(Protocol):
     def is_unavailable(self) -> bool:
         """Whether Redis is unavailable."""
 
-    def enqueue(self, journal: RedisJournal) -> None:
-        """Schedule the pending facts of a journal for writing."""
-
     def untrack(self, journal: RedisJournal) -> None:
         """Stop following a journal without listeners."""
 
@@ -57,6 +54,7 @@ class RedisJournal:
     run_id: str
     entries: list[Entry]
     _backend: JournalBackend
+    _writer: JournalQueue
     _clock: Clock
     idempotency_key: IdempotencyKey | None = None
     is_local: bool = False
@@ -77,7 +75,7 @@ class RedisJournal:
         entry = Entry(self._clock(), fact)
         self._pending.append((entry, _encode(entry)))
         self._is_closed = is_ending(fact)
-        self._backend.enqueue(self)
+        self._writer.put(self)
         return True
 
     def subscribe(self, listener: Listener) -> None:

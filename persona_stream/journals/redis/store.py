@@ -160,10 +160,6 @@ class RedisJournalStore:
         """Whether Redis is unavailable."""
         return self._connection.is_unavailable or self._subscriber.is_unavailable
 
-    def enqueue(self, journal: RedisJournal) -> None:
-        """Schedule the pending facts of a journal for writing."""
-        self._writer.put(journal)
-
     def untrack(self, journal: RedisJournal) -> None:
         """Stop following a journal without listeners."""
         self._subscriber.untrack(journal)
@@ -224,4 +220,4 @@ class RedisJournalStore:
     def _journal(
         self, run_id: str, entries: list[Entry], key: IdempotencyKey | None = None, *, is_local: bool = False
     ) -> RedisJournal:
-        return RedisJournal(run_id, entries, self, self._clock, key, is_local=is_local)
+        return RedisJournal(run_id, entries, self, self._writer, self._clock, key, is_local=is_local)

@@ -13,9 +13,8 @@ from persona_stream.core.clock import Clock
 from persona_stream.core.facts import has_ended
 from persona_stream.errors import HTTPError, Unavailable
 from persona_stream.journals.redis import keys
-from persona_stream.journals.redis.connection import RedisConnection
+from persona_stream.journals.redis.connection import PubSub, RedisConnection
 from persona_stream.journals.redis.journal import JournalQueue, RedisJournal
-from persona_stream.journals.redis.pubsub import PubSub
 
 _MAX_FACTS_PER_READ = 200
 

@@ -49,7 +49,8 @@ class JournalWriter(JournalQueue):
         for journal, (known, pending), reply in zip(journals, sent, replies, strict=True):
             if isinstance(reply, Unavailable):
                 all_accepted = False
-                self._expire(journal)
+                if (since := journal.pending_since) is not None and since + self._calls.retention < self._clock():
+                    journal.mark_lost()
             elif reply[0] == b"written":
                 journal.apply(known, pending)
             elif reply[0] == b"behind":
@@ -63,8 +64,3 @@ class JournalWriter(JournalQueue):
         if missing:
             self.restore(missing)
         return all_accepted
-
-    def _expire(self, journal: RedisJournal) -> None:
-        since = journal.pending_since
-        if since is not None and since + self._calls.retention < self._clock():
-            journal.mark_lost()
