@@ -7,8 +7,7 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from persona_stream.backends.providers.base import ErrorObject
-from persona_stream.backends.providers.errors import ProviderError
+from persona_stream.backends.providers.errors import ErrorObject, ProviderError
 from persona_stream.backends.providers.responses import (
     loads_lenient,
     map_finish_reason,

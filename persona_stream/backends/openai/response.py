@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from persona_stream.backends.providers.base import ErrorObject
-from persona_stream.backends.providers.errors import ErrorKind, ProviderError
+from persona_stream.backends.providers.errors import ErrorKind, ErrorObject, ProviderError
 from persona_stream.backends.providers.responses import map_finish_reason, string_or_empty, unknown_fields
 from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.query import Answer, Finish, Usage

@@ -12,23 +12,9 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from persona_stream.backends.providers.errors import ErrorKind
+from persona_stream.backends.base import Capability
+from persona_stream.backends.providers.errors import ErrorObject
 from persona_stream.core.query import Answer, Query
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorObject:
-    """Error object of a response or a stream.
-
-    Attributes:
-        status: the HTTP status that it stands for, where the response itself has a status of success.
-        kind: the meaning of its code, where that is more specific than the status.
-        message: its text; may be empty.
-    """
-
-    status: int = 500
-    kind: ErrorKind | None = None
-    message: str = ""
 
 
 class StreamDelta(Struct, frozen=True):
@@ -47,8 +33,8 @@ class StreamDelta(Struct, frozen=True):
 class BuildRequest(Protocol):
     """Function that builds the JSON body of a request."""
 
-    def __call__(self, query: Query, *, stream: bool) -> Mapping[str, object]:
-        """Return the body for a query; ``stream`` requests a stream."""
+    def __call__(self, query: Query, model: str, *, stream: bool) -> Mapping[str, object]:
+        """Return the body for a query to a model; ``stream`` requests a stream."""
         ...
 
 
@@ -91,7 +77,11 @@ class ProviderAdapter:
     """Translation between queries and one API format, as pure functions.
 
     Attributes:
-        name: name of the format, in the log and in upstream calls.
+        name: name of the format, in the settings, in the log and in upstream calls.
+        example_url: a valid base URL, for error texts.
+        endpoint: returns the address of requests for a base URL without a trailing slash.
+        headers: returns the headers of every request for an API key, which may be empty.
+        capabilities: the capabilities of the backend.
         retryable_statuses: the HTTP statuses after which another attempt may succeed.
         build_request: builds the JSON body of a request.
         parse_error: returns the error object in a response body or a stream event, or ``None``.
@@ -100,6 +90,10 @@ class ProviderAdapter:
     """
 
     name: str
+    example_url: str
+    endpoint: Callable[[str], str]
+    headers: Callable[[str], Mapping[str, str]]
+    capabilities: frozenset[Capability]
     retryable_statuses: frozenset[int]
     build_request: BuildRequest
     parse_error: Callable[[object], ErrorObject | None]

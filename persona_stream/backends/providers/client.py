@@ -7,15 +7,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from persona_stream.backends.providers import errors
 from persona_stream.backends.providers.base import ProviderAdapter
-from persona_stream.backends.providers.errors import (
-    CIRCUIT_OPEN_TEXT,
-    ERROR_TEXTS,
-    RETRY_TEXTS,
-    WAITING_TEXT,
-    ProviderError,
-    mask,
-)
 from persona_stream.backends.providers.responses import parse_response
 from persona_stream.backends.providers.retry import CircuitBreaker, RetryBudget, retry_delay
 from persona_stream.backends.providers.stream import StreamReader, is_stream, read_prefix
@@ -30,7 +23,7 @@ DEADLINE_MARGIN = 1.0  # seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderClient:
-    """Client that answers queries with the model of a provider. ``ClientOptions`` describes the options.
+    """Client that answers queries with the model of a provider. ``ProviderOptions`` describes the options.
 
     Attributes:
         model: name of the model in the log.
@@ -61,24 +54,24 @@ class ProviderClient:
             BackendUnavailable: nothing was sent yet, and another provider may be able to answer.
             BackendError: there is no answer; the text gives the reason in the query's language.
         """
-        body = self.adapter.build_request(query, stream=self.stream)
+        body = self.adapter.build_request(query, self.model, stream=self.stream)
         deadline = self.clock() + self.timeout + DEADLINE_MARGIN
         attempts = 0
         self.budget.deposit()
         while True:
             if open_for := self.breaker.acquire():
-                raise BackendUnavailable(CIRCUIT_OPEN_TEXT[query.locale].format(seconds=math.ceil(open_for)))
-            query.report(WAITING_TEXT[query.locale])
+                raise BackendUnavailable(errors.CIRCUIT_OPEN_TEXT[query.locale].format(seconds=math.ceil(open_for)))
+            query.report(errors.WAITING_TEXT[query.locale])
             attempts += 1
             began_at = self.clock()
             try:
                 answer = self._attempt(query, body, deadline)
-            except ProviderError as error:
+            except errors.ProviderError as error:
                 if error.is_outage:
                     self.breaker.record_failure()
                 else:
                     self.breaker.record_success()
-                detail = mask(error.detail, self.secret)
+                detail = errors.mask(error.detail, self.secret)
                 query.record_upstream_call(self._upstream_call(body, began_at, None, error.kind, detail))
                 delay = retry_delay(attempts, error, deadline - self.clock(), self.jitter(), self.max_attempts)
                 if delay is not None and not self.budget.withdraw():
@@ -87,14 +80,13 @@ class ProviderClient:
                 if delay is None:
                     error_type = BackendUnavailable if error.fallback_allowed else BackendError
                     # Without its cause, which may quote the provider, and the provider may quote the key.
-                    raise error_type(ERROR_TEXTS[error.kind][query.locale]) from None
-                texts = RETRY_TEXTS["unreachable" if error.kind in ("unreachable", "broken_off") else "busy"]
+                    raise error_type(errors.ERROR_TEXTS[error.kind][query.locale]) from None
+                texts = errors.RETRY_TEXTS["unreachable" if error.kind in ("unreachable", "broken_off") else "busy"]
             except BaseException:  # killed, for instance at the run's deadline; or a defect
                 if self.clock() >= deadline - DEADLINE_MARGIN:
                     self.breaker.record_failure()
-                query.record_upstream_call(
-                    self._upstream_call(body, began_at, None, "stopped", "stopped before an answer came")
-                )
+                stopped = self._upstream_call(body, began_at, None, "stopped", "stopped before an answer came")
+                query.record_upstream_call(stopped)
                 raise
             else:
                 query.record_upstream_call(self._upstream_call(body, began_at, answer.raw))

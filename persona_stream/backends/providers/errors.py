@@ -7,31 +7,36 @@ provider, and goes to the log only.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Literal
 
 from persona_stream.core.query import Locale
 
 ErrorKind = Literal[
-    "credentials",
-    "credit",
-    "model",
-    "too_long",
-    "filtered",
-    "refused",
-    "busy",
-    "failed",
-    "timeout",
-    "unreachable",
-    "broken_off",
-    "unreadable",
-    "empty",
-    "too_large",
-]
+    "credentials", "credit", "model", "too_long", "filtered", "refused", "busy", "failed", "timeout", "unreachable",
+    "broken_off", "unreadable", "empty", "too_large",
+]  # fmt: skip
 
 MAX_QUOTED_CHARS = 500
 MIN_MASKED_CHARS = 8  # a shorter prefix of an API key only shows which provider issued it
 
 
+@dataclass(frozen=True, slots=True)
+class ErrorObject:
+    """Error object of a response or a stream.
+
+    Attributes:
+        status: the HTTP status that it stands for, where the response itself has a status of success.
+        kind: the meaning of its code, where that is more specific than the status.
+        message: its text; may be empty.
+    """
+
+    status: int = 500
+    kind: ErrorKind | None = None
+    message: str = ""
+
+
+@dataclass(eq=False)
 class ProviderError(Exception):
     """Failure of one attempt to get an answer from a provider.
 
@@ -44,23 +49,13 @@ class ProviderError(Exception):
         retry_after: delay in seconds that the provider requires before another attempt, or ``None``.
     """
 
-    def __init__(
-        self,
-        kind: ErrorKind,
-        detail: str,
-        *,
-        retryable: bool = False,
-        fallback_allowed: bool = False,
-        is_outage: bool = False,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(kind, detail)
-        self.kind: ErrorKind = kind
-        self.detail = detail
-        self.retryable = retryable
-        self.fallback_allowed = fallback_allowed
-        self.is_outage = is_outage
-        self.retry_after = retry_after
+    kind: ErrorKind
+    detail: str
+    _: KW_ONLY
+    retryable: bool = False
+    fallback_allowed: bool = False
+    is_outage: bool = False
+    retry_after: float | None = None
 
     def after_partial_output(self) -> ProviderError:
         """Return the error for an answer that was partly sent, which no retry or fallback can start again."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
-from typing import TypedDict
+from typing import Required, TypedDict
 from urllib.parse import urlsplit
 
 import requests
 
-from persona_stream.backends.base import Backend, Capability
+from persona_stream.backends.base import Backend
 from persona_stream.backends.providers.base import ProviderAdapter
 from persona_stream.backends.providers.client import ProviderClient
 from persona_stream.backends.providers.retry import MAX_ATTEMPTS, CircuitBreaker, RetryBudget
@@ -20,10 +20,14 @@ from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.errors import ConfigurationError
 
 
-class ClientOptions(TypedDict, total=False):
-    """Options of a provider backend that do not depend on the API format.
+class ProviderOptions(TypedDict, total=False):
+    """Options of a provider backend that do not depend on the API format. The first three are required.
 
     Attributes:
+        base_url: the provider's base URL.
+        api_key: the API key, which is masked in the log; a provider on the same machine may need none.
+        model: the model to request.
+        stream: whether to request streams.
         timeout: the deadline of a run in seconds. The executor ends a run at it; the client gives up a moment later,
             in case the run could not be killed.
         max_attempts: maximum number of attempts for a query. One, where a fallback backend can take over at once.
@@ -37,6 +41,10 @@ class ClientOptions(TypedDict, total=False):
         clock: returns the time in seconds since 1970.
     """
 
+    base_url: Required[str | None]
+    api_key: Required[str | None]
+    model: Required[str | None]
+    stream: bool
     timeout: float
     max_attempts: int
     idle_timeout: float
@@ -48,29 +56,17 @@ class ClientOptions(TypedDict, total=False):
     clock: Clock | None
 
 
-def make_provider_backend(
-    adapter: ProviderAdapter,
-    *,
-    model: str,
-    url: str,
-    headers: Mapping[str, str],
-    api_key: str,
-    stream: bool,
-    capabilities: Iterable[Capability],
-    options: ClientOptions,
-) -> Backend:
+def make_provider_backend(adapter: ProviderAdapter, options: ProviderOptions) -> Backend:
     """Create a backend for a provider.
 
-    Args:
-        adapter: the API format.
-        model: the model to request.
-        url: the address that queries are posted to.
-        headers: headers of every request.
-        api_key: the API key, which is masked in the log.
-        stream: whether to request streams.
-        capabilities: the capabilities of the backend.
-        options: the other options.
+    Raises:
+        ConfigurationError: an option is missing or invalid.
     """
+    url = adapter.endpoint(_validate_base_url(options["base_url"], adapter))
+    model = options["model"]
+    if not model:
+        raise ConfigurationError(f"backend {adapter.name} needs a model: set {adapter.name}_model")
+    api_key = _validate_api_key(options["api_key"], adapter)
     clock = options.get("clock") or monotonic_wall_clock()
     if session := options.get("session"):
         sessions = SessionPool(session, lambda: nullcontext(session))
@@ -81,9 +77,9 @@ def make_provider_backend(
     client = ProviderClient(
         adapter=adapter,
         model=model,
-        stream=stream,
+        stream=options.get("stream", False),
         secret=api_key,
-        transport=HttpTransport(url, headers, sessions, clock),
+        transport=HttpTransport(url, adapter.headers(api_key), sessions, clock),
         breaker=breaker,
         budget=RetryBudget(),
         max_attempts=options.get("max_attempts", MAX_ATTEMPTS),
@@ -96,21 +92,14 @@ def make_provider_backend(
         clock=clock,
     )
     return Backend(
-        adapter.name, client.complete, capabilities=frozenset(capabilities), retry_after=lambda: breaker.open_for
+        adapter.name, client.complete, capabilities=adapter.capabilities, retry_after=lambda: breaker.open_for
     )
 
 
-def endpoint_url(base_url: str | None, name: str, example: str) -> str:
-    """Validate the base URL of a provider; return it without a trailing slash.
-
-    Args:
-        base_url: the setting.
-        name: name of the backend, for the error text.
-        example: a valid base URL, for the error text.
-
-    Raises:
-        ConfigurationError: the base URL is missing or invalid.
-    """
+def _validate_base_url(base_url: str | None, adapter: ProviderAdapter) -> str:
+    """Return the base URL without a trailing slash."""
+    name = adapter.name
+    example = adapter.example_url
     if not base_url:
         raise ConfigurationError(f"backend {name} needs the provider's URL: set {name}_base_url, e.g. to {example}")
     try:
@@ -129,25 +118,12 @@ def endpoint_url(base_url: str | None, name: str, example: str) -> str:
     return base_url.rstrip("/")
 
 
-def require_api_key(api_key: str | None, name: str) -> str:
-    """Validate an API key; return it without surrounding white space, or an empty string if there is none.
-
-    Raises:
-        ConfigurationError: the key contains characters that no API key has.
-    """
-    stripped = (api_key or "").strip()
+def _validate_api_key(api_key: str | None, adapter: ProviderAdapter) -> str:
+    """Return the API key without surrounding white space; an empty string if there is none."""
+    key = (api_key or "").strip()
     # The HTTP library would reject it at the first request only, in a message that shows the key.
-    if not (stripped.isascii() and stripped.isprintable() and " " not in stripped):
-        raise ConfigurationError(f"{name}_api_key has invalid characters: copy it again, without spaces or quotes")
-    return stripped
-
-
-def require_model(model: str | None, name: str) -> str:
-    """Return the model.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    if not model:
-        raise ConfigurationError(f"backend {name} needs a model: set {name}_model")
-    return model
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise ConfigurationError(
+            f"{adapter.name}_api_key has invalid characters: copy it again, without spaces or quotes"
+        )
+    return key

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
-from persona_stream.backends.providers.base import ErrorObject, ProviderAdapter
-from persona_stream.backends.providers.errors import ErrorKind, ProviderError, quote
+from persona_stream.backends.providers.base import ProviderAdapter
+from persona_stream.backends.providers.errors import ErrorKind, ErrorObject, ProviderError, quote
 from persona_stream.backends.providers.transport import Response
 from persona_stream.core.query import Answer, Finish
 from persona_stream.core.sse import parse_retry_after

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from itertools import groupby
 from operator import attrgetter
-from types import TracebackType
 
-from persona_stream.backends.providers.base import ErrorObject, ProviderAdapter, StreamDelta
-from persona_stream.backends.providers.errors import ProviderError, quote
+from persona_stream.backends.providers.base import ProviderAdapter, StreamDecoder, StreamDelta
+from persona_stream.backends.providers.errors import ErrorObject, ProviderError, quote
 from persona_stream.backends.providers.responses import error_from_response, loads_lenient
 from persona_stream.backends.providers.transport import Response, StreamedResponse
 from persona_stream.core.clock import Clock
@@ -58,9 +58,7 @@ class IdleTimeout:
     def __enter__(self) -> IdleTimeout:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._is_stopped = True
         self._changed.set()
         # In a native thread, a greenlet that nothing waits for would not run any more.
@@ -102,38 +100,32 @@ def is_stream(prefix: bytes) -> bool:
     return bool(prefix) and prefix[:1] not in b"{[<"
 
 
+@dataclass(slots=True)
 class StreamReader:
-    """Reader of one stream for one query."""
+    """Reader of one stream for one query.
 
-    def __init__(
-        self,
-        adapter: ProviderAdapter,
-        query: Query,
-        clock: Clock,
-        *,
-        idle_timeout: float,
-        max_chars: int,
-        coalesce: Callable[[float], object] = lambda seconds: None,
-    ) -> None:
-        """Create a reader.
+    Attributes:
+        adapter: the API format.
+        query: receives the text and the reasoning.
+        clock: returns the time in seconds.
+        idle_timeout: how long the stream may stay silent after its first content, in seconds.
+        max_chars: how much more of the stream may be kept.
+        coalesce: waits for more of the stream.
+    """
 
-        Args:
-            adapter: the API format.
-            query: receives the text and the reasoning.
-            clock: returns the time in seconds.
-            idle_timeout: how long the stream may stay silent after its first content, in seconds.
-            max_chars: how much of the stream may be kept.
-            coalesce: waits for more of the stream.
-        """
-        self._adapter = adapter
-        self._query = query
-        self._clock = clock
-        self._idle_timeout = idle_timeout
-        self._coalesce = coalesce
-        self._decoder = adapter.stream_decoder()
-        self._chars_left = max_chars
-        self._has_events = False
-        self._has_output = False
+    adapter: ProviderAdapter
+    query: Query
+    clock: Clock
+    _: KW_ONLY
+    idle_timeout: float
+    max_chars: int
+    coalesce: Callable[[float], object] = lambda seconds: None
+    _decoder: StreamDecoder = field(init=False)
+    _has_events: bool = field(init=False, default=False)
+    _has_output: bool = field(init=False, default=False)
+
+    def __post_init__(self) -> None:
+        self._decoder = self.adapter.stream_decoder()
 
     def read(self, response: StreamedResponse, prefix: bytes) -> Answer:
         """Read the stream to its end and return the part of the answer that was not forwarded.
@@ -146,7 +138,7 @@ class StreamReader:
             ProviderError: the stream failed, broke off, timed out, cannot be parsed, or contained no answer.
         """
         try:
-            with IdleTimeout(response.abort, self._clock) as timer:
+            with IdleTimeout(response.abort, self.clock) as timer:
                 self._forward(response, prefix, timer)
             return self._decoder.result()
         except ProviderError as error:
@@ -154,7 +146,7 @@ class StreamReader:
 
     def _forward(self, response: StreamedResponse, prefix: bytes, timer: IdleTimeout) -> None:
         events = SSEDecoder(MAX_EVENT_CHARS)
-        timeout = self._idle_timeout
+        timeout = self.idle_timeout
         for chunk in self._iter_chunks(response, prefix, timer):
             if self._decoder.is_closed:
                 continue
@@ -171,7 +163,7 @@ class StreamReader:
             if deltas or timeout != previous_timeout:
                 timer.reset(timeout)
             if deltas and not (self._decoder.is_complete or response.has_buffered_data()):
-                self._coalesce(COALESCE_INTERVAL)
+                self.coalesce(COALESCE_INTERVAL)
 
     def _iter_chunks(self, response: StreamedResponse, prefix: bytes, timer: IdleTimeout) -> Iterator[bytes]:
         yield prefix
@@ -187,7 +179,7 @@ class StreamReader:
         if self._decoder.is_complete:
             return
         if timer.expired:
-            raise ProviderError("timeout", f"silent for {self._idle_timeout:.0f} s")
+            raise ProviderError("timeout", f"silent for {self.idle_timeout:.0f} s")
         if not self._has_events and "event-stream" not in response.headers.get("Content-Type", ""):
             raise ProviderError("unreadable", f"not an event stream: {quote(prefix)}")
         raise ProviderError(
@@ -203,12 +195,12 @@ class StreamReader:
             self._decoder.close()
             return ()
         parsed = loads_lenient(data)
-        error = self._adapter.parse_error(parsed)
+        error = self.adapter.parse_error(parsed)
         if error is None and event.event == "error":
             error = ErrorObject()
         if error is not None:
             response = Response(200, {}, data)
-            raise error_from_response(response, error.status, error, self._adapter)
+            raise error_from_response(response, error.status, error, self.adapter)
         if not isinstance(parsed, dict):
             raise ProviderError("unreadable", f"unexpected event: {quote(data)}")
         return self._decoder.feed(parsed)
@@ -217,15 +209,15 @@ class StreamReader:
         for kind, group in groupby(deltas, key=attrgetter("kind")):
             texts = [delta.text for delta in group]
             text = "".join(texts)
-            self._chars_left -= len(text) + DELTA_OVERHEAD_CHARS * len(texts)
-            if self._chars_left < 0:
+            self.max_chars -= len(text) + DELTA_OVERHEAD_CHARS * len(texts)
+            if self.max_chars < 0:
                 raise ProviderError("too_large", "the stream exceeds the size limit")
             if kind != "rest":
                 self._has_output = True
-                send = self._query.send if kind == "text" else self._query.send_reasoning
+                send = self.query.send if kind == "text" else self.query.send_reasoning
                 send(text)
 
     def _current_timeout(self) -> float:
         if self._decoder.is_closed:
             return CLOSE_TIMEOUT
-        return min(TRAILER_TIMEOUT, self._idle_timeout) if self._decoder.is_complete else self._idle_timeout
+        return min(TRAILER_TIMEOUT, self.idle_timeout) if self._decoder.is_complete else self.idle_timeout

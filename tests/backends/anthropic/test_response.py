@@ -25,7 +25,7 @@ CALLED_BARELY = ToolCall("toolu_1", "look", "{}")
 
 def read(body: object, status: int = 200, **headers: str) -> Answer:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return parse_response(Response(status, headers, content), anthropic_adapter("m1", 4096))
+    return parse_response(Response(status, headers, content), anthropic_adapter(4096))
 
 
 def extras(reason: str = "end_turn", **more: Any) -> ProviderFields:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.backends.openai.backend import openai_adapter
+from persona_stream.backends.openai.backend import OPENAI_ADAPTER
 from persona_stream.backends.openai.response import ToolCallAssembler, parse_tool_calls
 from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.backends.providers.responses import parse_response
@@ -25,7 +25,7 @@ COUNTS = {"prompt_tokens": 7, "completion_tokens": 9, "total_tokens": 16}
 
 
 def read(reply: Response) -> Answer:
-    return parse_response(reply, openai_adapter("m1"))
+    return parse_response(reply, OPENAI_ADAPTER)
 
 
 def reply(body: object, status: int = 200, **headers: str) -> Response:

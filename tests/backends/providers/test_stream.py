@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from persona_stream.backends.anthropic.backend import anthropic_adapter
-from persona_stream.backends.openai.backend import openai_adapter
+from persona_stream.backends.openai.backend import OPENAI_ADAPTER as OPENAI
 from persona_stream.backends.providers.base import ProviderAdapter
 from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.backends.providers.stream import StreamReader, is_stream, read_prefix
@@ -33,8 +33,7 @@ from tests.backends.fake_provider import (
 )
 from tests.fakes import FakeClock
 
-OPENAI = openai_adapter("m1")
-ANTHROPIC = anthropic_adapter("m1", 4096)
+ANTHROPIC = anthropic_adapter(4096)
 STOP = chunk(finish_reason="stop")
 
 
