@@ -30,10 +30,9 @@ users of this machine can see a TOKEN on the command line.
 @click.option("--endpoint", type=click.Choice(list(PATHS)), default="smart", show_default=True, help="Endpoint to use.")
 @click.option("--prompt", help="Additional prompt.")
 @click.option(
-    "--prompt-mode",
-    type=click.Choice(["append", "replace"]),
+    "--prompt-mode", type=click.Choice(["append", "replace"]),
     help="Append the prompt to the persona's own, or replace it.",
-)
+)  # fmt: skip
 @click.option("--conversation-id", metavar="ID", help="Conversation to continue.")
 @click.option(
     "--chunking", type=click.Choice(["characters", "words", "sentences"]), help="Units in which the answer is sent."

@@ -12,7 +12,7 @@ import click
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from persona_stream.cli.options import load_settings_from, settings_subset
+from persona_stream.cli.settings import load_settings_from, settings_subset
 from persona_stream.db.engine import database_url, error_summary, open_engine
 from persona_stream.db.migrate import LATEST_REVISION, migrate, version_of
 from persona_stream.errors import ConfigurationError

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeVar
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeVar
 
 import click
 import msgspec
-from msgspec.structs import replace
 from sqlalchemy import Engine
 
 from persona_stream.cli.db import SETTINGS, open_database
-from persona_stream.cli.formatting import NONE, TableColumn, format_value, render_table
-from persona_stream.cli.options import ValueType, settings_subset
+from persona_stream.cli.settings import ValueType, settings_subset
 from persona_stream.client.sanitizer import sanitize, sanitize_json, sanitize_line
 from persona_stream.core.clock import system_clock
-from persona_stream.db.models import FAILED, RUN_COLUMNS, LogColumn, RunFilters, RunRecord, RunRow, RunTexts, columns_of
+from persona_stream.db import models
 from persona_stream.db.run_queries import get_run, list_runs
 from persona_stream.db.statistics import Bucket, aggregate
 from persona_stream.errors import ConfigurationError
@@ -32,10 +32,13 @@ WRITE_DELAY = 10.0  # seconds after its end that a run may be written and still 
 MAX_RUN_DURATION = 3600.0  # seconds that a run may take and still be found
 MIN_QUESTION_WIDTH = 20  # terminal columns
 DEFAULT_WIDTH = 160  # terminal columns, for a pipe
+COLUMN_GAP = 2  # terminal columns
+NONE = "–"
+_NUMBERS = frozenset({"count", "bytes", "seconds", "dollars"})
 
-_LISTED = [column for column in columns_of(RunRow) if column.priority]
+_LISTED = [column for column in models.columns_of(models.RunRow) if column.priority]
 # These columns show more than their own value.
-_COMBINED: dict[str, Callable[[RunRow], str]] = {
+_COMBINED: dict[str, Callable[[models.RunRow], str]] = {
     "status": lambda row: row.code or row.status,
     "output_tokens": lambda row: _format_tokens(row),
 }
@@ -107,7 +110,8 @@ def tail(as_json: bool, **options: Any) -> None:
         while True:
             polled_at = now()
             accepted_since = max(filters.since or 0.0, since - MAX_RUN_DURATION)
-            ended = list(_newest_runs(engine, replace(filters, since=accepted_since, ended_since=since), sys.maxsize))
+            polled = msgspec.structs.replace(filters, since=accepted_since, ended_since=since)
+            ended = list(_newest_runs(engine, polled, sys.maxsize))
             for row in reversed(ended):
                 if row.run_id not in printed:
                     click.echo(_to_json(row) if as_json else _line(row))
@@ -116,16 +120,16 @@ def tail(as_json: bool, **options: Any) -> None:
             time.sleep(POLL_INTERVAL)
 
 
-def _filters(options: dict[str, Any]) -> RunFilters:
+def _filters(options: dict[str, Any]) -> models.RunFilters:
     since = options["since"]
-    return RunFilters(
-        statuses=(*options["status"], *(FAILED if options["failed"] else ())),
+    return models.RunFilters(
+        statuses=(*options["status"], *(models.FAILED if options["failed"] else ())),
         since=None if since is None else system_clock()() - since,
         **{name: options[name] for name in ("user", "endpoint", "model", "slow", "search")},
     )
 
 
-def _newest_runs(engine: Engine, filters: RunFilters, limit: int) -> Iterator[RunRow]:
+def _newest_runs(engine: Engine, filters: models.RunFilters, limit: int) -> Iterator[models.RunRow]:
     before: str | None = None
     while limit > 0:
         with engine.connect() as connection:
@@ -136,38 +140,90 @@ def _newest_runs(engine: Engine, filters: RunFilters, limit: int) -> Iterator[Ru
             return
 
 
-def table_columns(columns: Sequence[LogColumn]) -> list[TableColumn]:
+class TableColumn(msgspec.Struct, frozen=True):
+    """Column of a terminal table; numbers are aligned to the right."""
+
+    title: str
+    kind: models.Kind = "text"
+    priority: int = 1  # where the terminal is too narrow, 1 is dropped last
+    min_width: int = 0  # how far its cells may be cut; 0 for not at all
+
+
+def render_table(columns: Sequence[TableColumn], rows: Sequence[Sequence[str]], width: int) -> str:
+    """Render a table with one line for each row; columns that do not fit into the width are left out."""
+    # Imported here, so that --help and JSON output do not pay for it.
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    cells = [[sanitize_line(cell) for cell in row] for row in rows]
+    full = [max(map(cell_len, texts)) for texts in zip([column.title for column in columns], *cells, strict=True)]
+    widths: dict[int, int] = {}
+    room = width + COLUMN_GAP
+    for index in sorted(range(len(columns)), key=lambda index: columns[index].priority):
+        needed = min(full[index], columns[index].min_width or full[index])
+        if needed + COLUMN_GAP <= room or not widths:
+            widths[index] = needed
+            room -= needed + COLUMN_GAP
+    table = Table(box=None, pad_edge=False, padding=(0, COLUMN_GAP, 0, 0))
+    for index in (shown := sorted(widths)):
+        extra = min(full[index] - widths[index], max(room, 0))
+        room -= extra
+        justify: Literal["left", "right"] = "right" if columns[index].kind in _NUMBERS else "left"
+        table.add_column(Text(columns[index].title), justify=justify, no_wrap=True, width=widths[index] + extra)
+    for row in cells:
+        table.add_row(*(Text(row[index]) for index in shown))
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+
+
+def format_value(kind: models.Kind, value: object) -> str:
+    """Format a value of a log column."""
+    match kind, value:
+        case [_, None]:
+            return NONE
+        case ["moment", float(at)]:
+            return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+        case ["seconds", float(seconds) | int(seconds)]:
+            return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+        case ["dollars", float(dollars) | int(dollars)]:
+            return f"${dollars:.4f}"
+        case _:
+            return str(value)
+
+
+def table_columns(columns: Sequence[models.LogColumn]) -> list[TableColumn]:
     """Return the terminal's columns for log columns."""
+    titles = {"output_tokens": "Tokens"}
+    widths = {"question": MIN_QUESTION_WIDTH}
     return [
-        TableColumn(
-            title="Tokens" if column.name == "output_tokens" else column.title[0],
-            kind=column.kind,
-            priority=column.priority,
-            min_width=MIN_QUESTION_WIDTH if column.name == "question" else 0,
-        )
-        for column in columns
+        TableColumn(titles.get(each.name, each.title[0]), each.kind, each.priority, widths.get(each.name, 0))
+        for each in columns
     ]
 
 
-def _cell(column: LogColumn, row: RunRow) -> str:
+def _cell(column: models.LogColumn, row: models.RunRow) -> str:
     combined = _COMBINED.get(column.name)
     return format_value(column.kind, getattr(row, column.name)) if combined is None else combined(row)
 
 
-def _line(row: RunRow) -> str:
+def _line(row: models.RunRow) -> str:
     by_name = {column.name: _cell(column, row) for column in _LISTED}
     parts = (by_name[name] for name in ("accepted_at", "run_id", "status", "total"))
     return sanitize_line(f"{'  '.join(parts)}  {row.owner} asked {row.username}: {row.question}")
 
 
-def _format_tokens(row: RunRow) -> str:
+def _format_tokens(row: models.RunRow) -> str:
     if row.input_tokens is None:
         return NONE
     return f"{'~' if row.tokens_estimated else ''}{row.input_tokens}+{row.output_tokens}"
 
 
-def _describe(record: RunRecord, texts: RunTexts) -> Iterator[str]:
-    for column in RUN_COLUMNS:
+def _describe(record: models.RunRecord, texts: models.RunTexts) -> Iterator[str]:
+    for column in models.RUN_COLUMNS:
         value = getattr(record, column.name)
         if value is not None and column.name != "question":
             yield f"{column.name:17} {sanitize_line(format_value(column.kind, value))}"
@@ -199,13 +255,9 @@ _STATS_COLUMNS = (
 
 @click.command()
 @click.option(
-    "--since",
-    type=ValueType(PositiveDuration),
-    default="1d",
-    metavar="DURATION",
-    show_default=True,
+    "--since", type=ValueType(PositiveDuration), default="1d", metavar="DURATION", show_default=True,
     help="Length of the period that ends now.",
-)
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @settings_subset(*SETTINGS)
 def stats(since: float, as_json: bool, **options: Any) -> None:
@@ -218,24 +270,20 @@ def stats(since: float, as_json: bool, **options: Any) -> None:
 
 def _describe_stats(bucket: Bucket) -> str:
     sums = bucket.sums
-    titles = {column.name: column.title[0] for column in RUN_COLUMNS}
+    titles = {column.name: column.title[0] for column in models.RUN_COLUMNS}
     rows = []
     for stage in sums.stages:
         ranked = {"ttft": bucket.ttft, "total": bucket.total}.get(stage.name)
         durations = (stage.mean, *(getattr(ranked, rank, None) for rank in _RANKS))
-        rows.append(
-            (titles[stage.name], str(stage.runs), *(format_value("seconds", duration) for duration in durations))
-        )
+        cells = [format_value("seconds", duration) for duration in durations]
+        rows.append((titles[stage.name], str(stage.runs), *cells))
     speed = sums.characters_per_second
-    return "\n".join(
-        (
-            f"Runs             {sums.requests}, {sums.failed} failed; {bucket.in_flight:.1f} concurrent on average",
-            f"Tokens           {sums.input_tokens} in, {sums.output_tokens} out",
-            f"Cost             {format_value('dollars', sums.cost)}, as far as prices are known",
-            f"Delivery speed   {NONE if speed is None else f'{speed:.0f} characters/s'}",
-            "",
-            render_table(_STATS_COLUMNS, rows, _terminal_width()),
-        )
+    return (
+        f"Runs             {sums.requests}, {sums.failed} failed; {bucket.in_flight:.1f} concurrent on average\n"
+        f"Tokens           {sums.input_tokens} in, {sums.output_tokens} out\n"
+        f"Cost             {format_value('dollars', sums.cost)}, as far as prices are known\n"
+        f"Delivery speed   {NONE if speed is None else f'{speed:.0f} characters/s'}\n\n"
+        + render_table(_STATS_COLUMNS, rows, _terminal_width())
     )
 
 

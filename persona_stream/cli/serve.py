@@ -18,7 +18,7 @@ from gevent.event import Event
 
 from persona_stream import __version__
 from persona_stream.auth.jwt import issue_token
-from persona_stream.cli.options import load_settings_from, settings_options
+from persona_stream.cli.settings import load_settings_from, settings_options
 from persona_stream.errors import ConfigurationError
 from persona_stream.server.process import ServerProcess
 from persona_stream.settings.schema import Settings

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from persona_stream.auth.jwt import issue_token
-from persona_stream.cli.options import ValueType, load_settings_from, settings_subset
+from persona_stream.cli.settings import ValueType, load_settings_from, settings_subset
 from persona_stream.settings.types import PositiveDuration
 from persona_stream.state_dir import get_signing_secret
 

@@ -152,6 +152,7 @@ class ProgressBar(_Progress):
         )
 
     def __call__(self, update: Update) -> None:
+        """Draw the bar, or erase it."""
         self._apply(update)
         if self._has_text or isinstance(update, SessionFinished):
             self.erase()
@@ -171,6 +172,7 @@ class ProgressLog(_Progress):
     """Line for each new status."""
 
     def __call__(self, update: Update) -> None:
+        """Write the line of an update, if it has one."""
         is_news = self._apply(update)
         # Once text has begun, a status would interrupt it; a lost connection is worth that.
         if is_news and (not self._has_text or isinstance(update, Reconnecting)):

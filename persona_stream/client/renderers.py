@@ -35,6 +35,7 @@ class AnswerRenderer:
         self._last = "\n"
 
     def __call__(self, update: Update) -> None:
+        """Write the text of an update."""
         match update:
             case Received(reply=reply) if reply.data:
                 text = sanitize(reply.data)
@@ -61,6 +62,7 @@ class ReasoningRenderer:
         self._last = "\n"  # last character of text on the terminal
 
     def __call__(self, update: Update) -> None:
+        """Write the reasoning of an update."""
         match update:
             case Received(reply=reply) if reply.reasoning:
                 # A model may continue to reason in the middle of its answer.
@@ -93,6 +95,7 @@ class JsonLinesRenderer:
         self._has_ended = False
 
     def __call__(self, update: Update) -> None:
+        """Write the object of an update."""
         match update:
             case Received(reply=reply):
                 self._write(reply.payload)
@@ -120,6 +123,7 @@ class RawEventRenderer:
         self._started_at = clock()
 
     def __call__(self, update: Update) -> None:
+        """Write the event of an update."""
         match update:
             case Received(event=event) if event is not None:
                 text = f"id={event.id} {event.data.decode()}"
