@@ -88,12 +88,12 @@ def _all_plans(connection: Connection, now: float) -> Iterator[str]:
     """Yield the query plans of all statements of the other pages."""
     seen: dict[str, None] = {}
 
-    def note(_: object, cursor: object, statement: str, parameters: object, *more: object) -> None:
+    def note(_: object, _cursor: object, statement: str, parameters: object, *more: object) -> None:
         if statement.startswith(("SELECT", "WITH")):
-            asked = connection.connection.cursor()
-            asked.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
-            seen.update(dict.fromkeys(row[3] for row in asked.fetchall()))
-            asked.close()
+            cursor = connection.connection.cursor()
+            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            seen.update(dict.fromkeys(row[3] for row in cursor.fetchall()))
+            cursor.close()
 
     event.listen(connection.engine, "before_cursor_execute", note)
     newest_run = list_runs(connection, RunFilters(), None, 1)[0][0]
@@ -113,21 +113,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.dashboard", description=__doc__)
     parser.add_argument("--runs", type=int, default=100_000, help="runs in the log (100000)")
     parser.add_argument("--file", type=Path, help="database file to create or reuse")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        file = (asked.file or Path(folder) / "log.sqlite").resolve()
+        file = (options.file or Path(folder) / "log.sqlite").resolve()
         url = f"sqlite:///{file}"
         exists = file.exists()  # the engine creates an empty file
         engine = open_engine(database_url(url, file.parent), 1)
         if not exists:
-            print(f"Writing {asked.runs} runs ...", file=sys.stderr)
-            fill(engine, asked.runs, time.time() - 600)
+            print(f"Writing {options.runs} runs ...", file=sys.stderr)
+            fill(engine, options.runs, time.time() - 600)
         with engine.connect() as connection:
             runs, _ = list_runs(connection, RunFilters(), None, 1)
             now = runs[0].accepted_at
             pages = [*_pages(now), ("a run", f"runs/{runs[0].run_id}", None)]
             load = os.getloadavg()[0]
-            print(f"{asked.runs} runs, {platform.machine()}, {os.cpu_count()} cores, load {load:.1f} before")
+            print(f"{options.runs} runs, {platform.machine()}, {os.cpu_count()} cores, load {load:.1f} before")
             server = ServerProcess([f"--jwt-secret={SECRET}", f"--state-dir={folder}", f"--database-url={url}"])
             try:
                 for name, path, _ in pages:

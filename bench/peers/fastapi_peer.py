@@ -20,9 +20,9 @@ from bench.peers.wire import (
     Verifier,
     encode,
     opening,
-    pieces_of,
     processing,
     processing_complete,
+    split_answer,
     streaming,
 )
 from bench.workload import ANSWER, INTERVAL, PATH, PAUSE
@@ -103,7 +103,7 @@ async def stream_chat_smart(
         yield event(f"{run_id}/3.0", processing_complete(elapsed))
         begun = time.monotonic()
         sent = 0
-        for number, chunk in enumerate(pieces_of(text)):
+        for number, chunk in enumerate(split_answer(text)):
             delay = begun + number * PAUSE - time.monotonic()
             if delay > 0:
                 await asyncio.sleep(delay)

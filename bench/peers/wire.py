@@ -9,7 +9,7 @@ from typing import Final
 import jwt
 import msgspec
 
-from bench.workload import DEADLINE, INTERVAL, PIECE, RESUME_FOR, SECRET
+from bench.workload import CHUNK_SIZE, DEADLINE, INTERVAL, RESUME_FOR, SECRET
 
 MESSAGES: Final = (
     "正在分析用户请求...",
@@ -109,9 +109,9 @@ def streaming(number: int, chunk: str, sent: int, total: int) -> Streaming:
     return Streaming(chunk, number, round(100 * sent / total, 1))
 
 
-def pieces_of(text: str) -> list[str]:
+def split_answer(text: str) -> list[str]:
     """Split an answer into chunks."""
-    return [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
+    return [text[start : start + CHUNK_SIZE] for start in range(0, len(text), CHUNK_SIZE)]
 
 
 class Verifier:
