@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from persona_stream.backends.base import Backend, Capability
-from persona_stream.core.content import Image, Part, Tool, ToolChoice
+from persona_stream.core.content import Image, Part, Tool, ToolChoice, join_text_parts
 from persona_stream.core.query import Query, Turn
 from persona_stream.errors import InvalidRequest
 
@@ -28,6 +28,20 @@ _IMAGE_URL = re.compile(r"https?://[^\s]{1,8000}|data:image/[a-z0-9.+-]{1,40};ba
 
 # Not `$` at the end: in Python it matches before a final newline.
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}(?![\s\S])")]
+
+ModelName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=256,
+        description="Name of a persona, as listed by `GET /v1/models`; any name if no personas are configured.",
+    ),
+]
+MESSAGES = Meta(
+    min_length=1, description="Conversation; the last user message is the question, all others are its history."
+)
+TOOLS = Meta(description="Tools that the answer may call; rejected if the backend does not support tools.")
+TOOL_CHOICE = Meta(description="Whether the answer may, must or must not call a tool, or which one it must call.")
 
 
 class ParsedConversation(Struct, frozen=True):
@@ -101,6 +115,11 @@ def _required_capabilities(query: Query) -> Iterator[tuple[Capability, str]]:
             yield "json_schema", "response_format"
         case _:
             yield "response_format", "response_format"
+
+
+def text_and_parts(parts: tuple[Part, ...]) -> tuple[str, tuple[Part, ...]]:
+    """Return the joined text of a message, and all its parts if there are images among them."""
+    return join_text_parts(parts), parts if any(isinstance(part, Image) for part in parts) else ()
 
 
 def validate_image_url(url: str, where: str) -> str:

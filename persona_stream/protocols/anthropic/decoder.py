@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice, join_text_parts
+from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest
+from persona_stream.protocols import conversation
 from persona_stream.protocols.conversation import Name, validate_image_url, validate_tool_choice
 
 _USER_BLOCKS = ("image", "document", "search_result", "tool_result")
@@ -36,9 +37,7 @@ class MessageBlock(Struct, frozen=True):
     name: Annotated[str | None, Meta(description="Name of the tool in a `tool_use` block.")] = None
     input: Annotated[dict[str, Any] | None, Meta(description="Arguments of a `tool_use` block.")] = None
     tool_use_id: Annotated[str | None, Meta(description="Id of the call that a `tool_result` block answers.")] = None
-    content: Annotated[
-        Any, Meta(description="Result in a `tool_result` block: text, or a list of text and image blocks.")
-    ] = None
+    content: Annotated[Any, Meta(description="Result of a `tool_result` block: text, or text and image blocks.")] = None
     is_error: Annotated[bool | None, Meta(description="Whether the call of a `tool_result` block failed.")] = None
 
 
@@ -84,7 +83,7 @@ def _user_turns(content: str | Sequence[MessageBlock], where: str) -> Iterator[T
         else:
             parts.append(_part(block, f"{where}[{index}]"))
     if parts or not blocks:
-        yield Turn("user", *_text_and_parts(parts))
+        yield Turn("user", *conversation.text_and_parts(tuple(parts)))
 
 
 def _assistant_turns(content: str | Sequence[MessageBlock], where: str) -> Iterator[Turn]:
@@ -118,27 +117,23 @@ def _tool_result(block: MessageBlock, where: str) -> Turn:
         content = msgspec.convert(block.content, str | list[MessageBlock] | None)
     except msgspec.ValidationError:
         raise _invalid(f"{where}.content: must be a string or a list of blocks") from None
-    inner = _blocks(content or [])
-    parts = [_part(each, f"{where}.content[{index}]") for index, each in enumerate(inner)]
-    text, all_parts = _text_and_parts(parts)
-    return Turn("tool", text, all_parts, (), block.tool_use_id, bool(block.is_error))
+    text, parts = conversation.text_and_parts(_parts(content or [], f"{where}.content"))
+    return Turn("tool", text, parts, (), block.tool_use_id, bool(block.is_error))
 
 
 def _text(content: str | Sequence[MessageBlock], where: str) -> str:
-    parts = [_part(block, f"{where}[{index}]") for index, block in enumerate(_blocks(content))]
-    if any(isinstance(part, Image) for part in parts):
+    text, images = conversation.text_and_parts(_parts(content, where))
+    if images:
         raise _invalid(f"{where}: images are not allowed in instructions")
-    return join_text_parts(tuple(parts))
+    return text
 
 
 def _blocks(content: str | Sequence[MessageBlock]) -> Sequence[MessageBlock]:
     return [MessageBlock("text", content)] if isinstance(content, str) else content
 
 
-def _text_and_parts(parts: Sequence[Part]) -> tuple[str, tuple[Part, ...]]:
-    """Return the joined text, and all parts if there are images among them."""
-    has_images = any(isinstance(part, Image) for part in parts)
-    return join_text_parts(tuple(parts)), tuple(parts) if has_images else ()
+def _parts(content: str | Sequence[MessageBlock], where: str) -> tuple[Part, ...]:
+    return tuple(_part(block, f"{where}[{index}]") for index, block in enumerate(_blocks(content)))
 
 
 def _part(block: MessageBlock, where: str) -> Part:
@@ -188,9 +183,7 @@ class MessageToolChoice(Struct, frozen=True):
         Meta(description="Whether to call a tool: optionally (`auto`), any (`any`), `name` (`tool`) or none (`none`)."),
     ]
     name: Annotated[Name | None, Meta(description="Tool to call, with type `tool`.")] = None
-    disable_parallel_tool_use: Annotated[
-        bool | None, Meta(description="Whether the answer may contain at most one tool call.")
-    ] = None
+    disable_parallel_tool_use: Annotated[bool | None, Meta(description="Whether to call one tool at most.")] = None
 
 
 def parse_tools(tools: list[MessageTool] | None) -> tuple[Tool, ...]:
@@ -214,31 +207,11 @@ def parse_tool_choice(choice: MessageToolChoice | None, tools: tuple[Tool, ...])
 class CountTokensRequest(Struct, frozen=True, kw_only=True):
     """Conversation to count the tokens of. Unknown fields are ignored; `null` means absent."""
 
-    model: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            max_length=256,
-            description="Name of a persona, as listed by `GET /v1/models`; any name if no personas are configured.",
-        ),
-    ]
-    messages: Annotated[
-        list[InputMessage],
-        Meta(
-            min_length=1, description="Conversation; the last user message is the question, all others are its history."
-        ),
-    ]
-    system: Annotated[
-        str | list[MessageBlock] | None, Meta(description="System prompt: text, or a list of text blocks.")
-    ] = None
-    tools: Annotated[
-        list[MessageTool] | None,
-        Meta(description="Tools that the answer may call; rejected if the backend does not support tools."),
-    ] = None
-    tool_choice: Annotated[
-        MessageToolChoice | None,
-        Meta(description="Whether the answer may, must or must not call a tool, or which one it must call."),
-    ] = None
+    model: conversation.ModelName
+    messages: Annotated[list[InputMessage], conversation.MESSAGES]
+    system: Annotated[str | list[MessageBlock] | None, Meta(description="System prompt: text, or text blocks.")] = None
+    tools: Annotated[list[MessageTool] | None, conversation.TOOLS] = None
+    tool_choice: Annotated[MessageToolChoice | None, conversation.TOOL_CHOICE] = None
     mcp_servers: Annotated[list[Any] | None, Meta(description="Not supported: must be empty or absent.")] = None
 
 
@@ -258,29 +231,21 @@ class OutputFormat(Struct, frozen=True):
 class OutputConfig(Struct, frozen=True):
     """Output options."""
 
-    format: Annotated[
-        OutputFormat | None, Meta(description="Format of the answer, for backends that support structured output.")
-    ] = None
+    format: Annotated[OutputFormat | None, Meta(description="Format of the answer, if the backend supports it.")] = None
 
 
 class MessagesRequest(CountTokensRequest, frozen=True, kw_only=True):
     """Request for a message. Unknown fields are ignored; `null` means absent."""
 
     max_tokens: Annotated[
-        int, Meta(ge=1, description="Required. Maximum tokens of the answer; passed on to backends that support it.")
+        int, Meta(ge=1, description="Required. Maximum tokens of the answer, if the backend supports it.")
     ]
     stream: Annotated[bool | None, Meta(description="Whether to stream the answer.")] = None
-    temperature: Annotated[
-        float | None, Meta(description="Sampling temperature; passed on to backends that support it.")
-    ] = None
-    top_p: Annotated[
-        float | None, Meta(description="Nucleus sampling threshold; passed on to backends that support it.")
-    ] = None
-    top_k: Annotated[
-        int | None, Meta(description="Number of candidate tokens per step; passed on to backends that support it.")
-    ] = None
+    temperature: Annotated[float | None, Meta(description="Sampling temperature, if the backend supports it.")] = None
+    top_p: Annotated[float | None, Meta(description="Nucleus sampling threshold, if the backend supports it.")] = None
+    top_k: Annotated[int | None, Meta(description="Candidate tokens per step, if the backend supports it.")] = None
     stop_sequences: Annotated[
-        list[str] | None, Meta(description="Sequences that end the answer; passed on to backends that support it.")
+        list[str] | None, Meta(description="Sequences that end the answer, if the backend supports it.")
     ] = None
     metadata: Annotated[RequestMetadata | None, Meta(description="Metadata of the request.")] = None
     output_config: Annotated[OutputConfig | None, Meta(description="Output options.")] = None

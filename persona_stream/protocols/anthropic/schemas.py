@@ -18,17 +18,9 @@ StopReason = Literal[
     "end_turn", "max_tokens", "tool_use", "refusal", "stop_sequence", "pause_turn", "model_context_window_exceeded"
 ]
 ErrorType = Literal[
-    "invalid_request_error",
-    "authentication_error",
-    "billing_error",
-    "permission_error",
-    "not_found_error",
-    "request_too_large",
-    "rate_limit_error",
-    "api_error",
-    "overloaded_error",
-    "timeout_error",
-]
+    "invalid_request_error", "authentication_error", "billing_error", "permission_error", "not_found_error",
+    "request_too_large", "rate_limit_error", "api_error", "overloaded_error", "timeout_error",
+]  # fmt: skip
 
 # The other stop reasons are passed on from a provider of the same protocol.
 STOP_REASONS: Mapping[Finish, StopReason] = {
@@ -37,6 +29,12 @@ STOP_REASONS: Mapping[Finish, StopReason] = {
     "tools": "tool_use",
     "filter": "refusal",
 }
+
+BlockIndex = Annotated[int, Meta(description="Index of the block, starting at 0.")]
+StopSequence = Annotated[
+    str | None, Meta(description="Stop sequence that ended the answer, if the provider reports it.")
+]
+_Epoch = Literal["1970-01-01T00:00:00Z"]
 
 
 class TextBlock(Struct, frozen=True, kw_only=True, tag_field="type", tag="text"):
@@ -87,9 +85,7 @@ class Message(Struct, frozen=True, kw_only=True):
     stop_reason: Annotated[
         StopReason | None, Meta(description="Reason why the answer ended; `null` at the beginning of a stream.")
     ] = None
-    stop_sequence: Annotated[
-        str | None, Meta(description="Stop sequence that ended the answer, if the provider reports it.")
-    ] = None
+    stop_sequence: StopSequence = None
     usage: Annotated[MessageUsage, Meta(description="Token counts.")]
 
 
@@ -133,30 +129,28 @@ class Ping(Struct, frozen=True, kw_only=True, tag_field="type", tag="ping"):
 class ContentBlockStart(Struct, frozen=True, kw_only=True, tag_field="type", tag="content_block_start"):
     """Start of a content block."""
 
-    index: Annotated[int, Meta(description="Index of the block, starting at 0.")]
+    index: BlockIndex
     content_block: Annotated[Block, Meta(description="Block, still empty; blocks specific to a provider are complete.")]
 
 
 class ContentBlockDelta(Struct, frozen=True, kw_only=True, tag_field="type", tag="content_block_delta"):
     """Addition to the current content block."""
 
-    index: Annotated[int, Meta(description="Index of the block, starting at 0.")]
+    index: BlockIndex
     delta: Annotated[BlockDelta, Meta(description="Addition to the block.")]
 
 
 class ContentBlockStop(Struct, frozen=True, kw_only=True, tag_field="type", tag="content_block_stop"):
     """End of the current content block."""
 
-    index: Annotated[int, Meta(description="Index of the block, starting at 0.")]
+    index: BlockIndex
 
 
 class MessageEnd(Struct, frozen=True, kw_only=True):
     """Reason why the message ended."""
 
     stop_reason: Annotated[StopReason, Meta(description="Reason why the answer ended.")]
-    stop_sequence: Annotated[
-        str | None, Meta(description="Stop sequence that ended the answer, if the provider reports it.")
-    ] = None
+    stop_sequence: StopSequence = None
 
 
 class MessageDelta(Struct, frozen=True, kw_only=True, tag_field="type", tag="message_delta"):
@@ -183,16 +177,8 @@ class MessageError(Struct, frozen=True, kw_only=True, tag_field="type", tag="err
     error: Annotated[MessageErrorObject, Meta(description="Details of the error.")]
 
 
-MessageEvent = (
-    MessageStart
-    | Ping
-    | ContentBlockStart
-    | ContentBlockDelta
-    | ContentBlockStop
-    | MessageDelta
-    | MessageStop
-    | MessageError
-)
+BlockEvent = ContentBlockStart | ContentBlockDelta | ContentBlockStop
+MessageEvent = MessageStart | Ping | BlockEvent | MessageDelta | MessageStop | MessageError
 
 
 class TokenCount(Struct, frozen=True, kw_only=True):
@@ -207,9 +193,7 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     type: Annotated[Literal["model"], Meta(description="Always `model`.")] = "model"
     id: Annotated[str, Meta(description="Value to send as `model`.")]
     display_name: Annotated[str, Meta(description="Display name.")]
-    created_at: Annotated[Literal["1970-01-01T00:00:00Z"], Meta(description="Always the beginning of Unix time.")] = (
-        "1970-01-01T00:00:00Z"
-    )
+    created_at: Annotated[_Epoch, Meta(description="Always the beginning of Unix time.")] = "1970-01-01T00:00:00Z"
     lifecycle: Annotated[Literal["active"], Meta(description="Always `active`.")] = "active"
 
 

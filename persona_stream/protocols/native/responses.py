@@ -46,17 +46,13 @@ class RunView(Success, frozen=True, kw_only=True):
     """State of a run. Values that are not known yet are `null`; timestamps are ISO 8601 in UTC."""
 
     run_id: Annotated[str, Meta(description="Run id.")]
-    status: Annotated[
-        RunStatus, Meta(description="State of the run; `complete`, `error`, `timeout` and `cancelled` are final.")
-    ]
+    status: Annotated[RunStatus, Meta(description="State; `complete`, `error`, `timeout` and `cancelled` are final.")]
     username: Annotated[str, Meta(description="Persona that answers.")]
     conversation_id: schemas.ConversationId
     created_at: Annotated[str, Meta(description="Time at which the request was accepted.")]
     started_at: Annotated[str | None, Meta(description="Time at which the backend started.")]
     finished_at: Annotated[str | None, Meta(description="Time at which the run ended.")]
-    elapsed_time: Annotated[
-        Seconds, Meta(description="Seconds since the start of the run; for a run that has ended, its duration.")
-    ]
+    elapsed_time: Annotated[Seconds, Meta(description="Seconds since the start; after the end, the duration.")]
     progress: Annotated[int, Meta(description="Percentage done.")]
     data: Annotated[str | None, Meta(description="Answer so far; `null` before its first character.")]
     error: Annotated[str | None, Meta(description="Error message to display.")]

@@ -31,9 +31,7 @@ EarlyFinish = Annotated[
 _IsIncomplete = Annotated[Literal[False], Meta(description="`false`: more events follow.")]
 _IsLast = Annotated[Literal[True], Meta(description="`true` in the last event of the stream and in no other.")]
 _StatusText = Annotated[str, Meta(description="Status text to display.")]
-_SentPercent = Annotated[
-    Percent | None, Meta(description="Percentage of the answer sent, or `null` while its length is unknown.")
-]
+_SentPercent = Annotated[Percent | None, Meta(description="Percentage of the answer sent; `null` while unknown.")]
 _TYPE = Meta(description="Type of the event.")
 
 
@@ -52,17 +50,13 @@ class OpeningFrame(_Frame, frozen=True, kw_only=True):
     status: Annotated[Literal["connecting", "initializing"], _TYPE]
     message: Annotated[str | UnsetType, Meta(description="Status text to display.")] = UNSET
     progress: Annotated[int | UnsetType, Meta(description="Percentage done.")] = UNSET
-    run_id: Annotated[
-        str, Meta(description="Run id. The run continues when the connection breaks and can be resumed by this id.")
-    ]
+    run_id: Annotated[str, Meta(description="Run id, to resume the run when the connection breaks.")]
     conversation_id: ConversationId
     interval: Annotated[
         Seconds,
-        Meta(description="Seconds between two progress events; a much longer silence means a broken connection."),
+        Meta(description="Seconds between progress events; a much longer silence means a broken connection."),
     ]
-    deadline: Annotated[
-        Seconds, Meta(description="Maximum duration of the run in seconds; after it the run ends with `timeout`.")
-    ]
+    deadline: Annotated[Seconds, Meta(description="Seconds after which the run ends with `timeout`.")]
     resume_for: Annotated[Seconds, Meta(description="Seconds for which the run stays readable after its end.")]
     events_url: EventsUrl
 
@@ -83,9 +77,7 @@ class ProcessingFrame(_Frame, frozen=True, kw_only=True):
     message: _StatusText
     progress: Annotated[int, Meta(ge=0, le=100, description="Percentage done; never decreases.")]
     elapsed_time: Annotated[Seconds, Meta(description="Seconds since the run started.")]
-    eta: Annotated[
-        Seconds | UnsetType, Meta(description="Estimated seconds left, if the backend reports progress.")
-    ] = UNSET
+    eta: Annotated[Seconds | UnsetType, Meta(description="Estimated seconds left, if progress is reported.")] = UNSET
 
 
 class ProcessingCompleteFrame(_Frame, frozen=True, kw_only=True):
@@ -94,9 +86,7 @@ class ProcessingCompleteFrame(_Frame, frozen=True, kw_only=True):
     status: Annotated[Literal["processing_complete"], _TYPE] = "processing_complete"
     progress: Annotated[Literal[100], Meta(description="Always 100.")] = 100
     message: _StatusText
-    total_processing_time: Annotated[
-        Seconds, Meta(description="Seconds from the start of the run to the first character of the answer.")
-    ]
+    total_processing_time: Annotated[Seconds, Meta(description="Seconds from the start of the run to its first text.")]
 
 
 class ReasoningFrame(_Frame, frozen=True, kw_only=True):
@@ -108,9 +98,7 @@ class ReasoningFrame(_Frame, frozen=True, kw_only=True):
 
 
 class _ChunkFrame(_Frame, frozen=True, kw_only=True):
-    data: Annotated[
-        str, Meta(min_length=1, description="Text of the chunk; all chunks joined in order are the whole answer.")
-    ]
+    data: Annotated[str, Meta(min_length=1, description="Text of the chunk; all chunks in order are the whole answer.")]
     status: Annotated[Literal["streaming"], _TYPE] = "streaming"
 
 
@@ -119,9 +107,7 @@ class BasicChunkFrame(_ChunkFrame, frozen=True, kw_only=True):
 
     progress: _SentPercent
     is_complete: _IsIncomplete = False
-    total_length: Annotated[
-        int | None, Meta(description="Characters of the whole answer, or `null` while its length is unknown.")
-    ]
+    total_length: Annotated[int | None, Meta(description="Characters of the whole answer; `null` while unknown.")]
     current_position: Annotated[int, Meta(description="Characters of the answer sent so far, including this chunk.")]
 
 
@@ -153,9 +139,7 @@ class CompleteFrame(_Frame, frozen=True, kw_only=True):
 
     status: Annotated[Literal["complete"], _TYPE] = "complete"
     is_complete: _IsLast = True
-    total_time: Annotated[Seconds | UnsetType, Meta(description="Seconds from the request to the end of the run.")] = (
-        UNSET
-    )
+    total_time: Annotated[Seconds | UnsetType, Meta(description="Seconds from the request to the run's end.")] = UNSET
     usage: Annotated[Usage | UnsetType, Meta(description="Token counts, if known.")] = UNSET
     finish: EarlyFinish = UNSET
 
@@ -176,9 +160,7 @@ class _FailureFrame(Struct, frozen=True, kw_only=True):
 class ErrorFrame(_FailureFrame, frozen=True, kw_only=True):
     """Last event of a failed run, and body of every error response."""
 
-    code: Annotated[
-        str, Meta(description="Error code for programs, such as `invalid_request`, `unauthorized` or `backend_error`.")
-    ]
+    code: Annotated[str, Meta(description="Error code for programs, such as `invalid_request` or `backend_error`.")]
     status: Annotated[Literal["error"], _TYPE] = "error"
 
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice, join_text_parts
+from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest
+from persona_stream.protocols import conversation
 from persona_stream.protocols.conversation import Name, validate_image_url, validate_tool_choice
 from persona_stream.protocols.openai.schemas import FunctionCall
 
@@ -52,9 +53,7 @@ class RequestMessage(Struct, frozen=True):
     refusal: Annotated[str | None, Meta(description="Refusal of the assistant in place of an answer.")] = None
     tool_calls: Annotated[list[FunctionCall] | None, Meta(description="Tool calls of an earlier answer.")] = None
     tool_call_id: Annotated[str | None, Meta(description="Id of the call that this message is the result of.")] = None
-    function_call: Annotated[
-        None, Meta(description="Must be `null` or absent; legacy function calls are not supported.")
-    ] = None
+    function_call: Annotated[None, Meta(description="Not supported: must be `null` or absent.")] = None
 
 
 def parse_turns(messages: Sequence[RequestMessage]) -> list[Turn]:
@@ -75,8 +74,7 @@ def _turn(message: RequestMessage, where: str) -> Turn:
         case list(content):
             parts = tuple(_part(part, f"{where}[{index}]") for index, part in enumerate(content))
     calls = tuple(ToolCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ())
-    has_images = any(isinstance(part, Image) for part in parts)
-    return Turn(_ROLES[message.role], join_text_parts(parts), parts if has_images else (), calls, message.tool_call_id)
+    return Turn(_ROLES[message.role], *conversation.text_and_parts(parts), calls, message.tool_call_id)
 
 
 def _part(part: ContentPart, where: str) -> Part:
@@ -96,9 +94,7 @@ class FunctionDefinition(Struct, frozen=True):
 
     name: Annotated[Name, Meta(description="Name of the function.")]
     description: Annotated[str | None, Meta(description="Purpose of the function, for the model.")] = None
-    parameters: Annotated[
-        dict[str, Any] | None, Meta(description="JSON Schema of the arguments; a function without it takes none.")
-    ] = None
+    parameters: Annotated[dict[str, Any] | None, Meta(description="JSON Schema of the arguments, if any.")] = None
     strict: Annotated[bool | None, Meta(description="Whether the arguments must match the schema.")] = None
 
 
@@ -147,18 +143,9 @@ def parse_tool_choice(choice: Choice | None, tools: tuple[Tool, ...]) -> ToolCho
 
 
 _SAMPLING = (
-    "temperature",
-    "top_p",
-    "max_tokens",
-    "max_completion_tokens",
-    "stop",
-    "seed",
-    "presence_penalty",
-    "frequency_penalty",
-    "reasoning_effort",
-    "user",
-    "parallel_tool_calls",
-)
+    "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "presence_penalty",
+    "frequency_penalty", "reasoning_effort", "user", "parallel_tool_calls",
+)  # fmt: skip
 
 Positive = Annotated[int, Meta(ge=1)]
 
@@ -168,71 +155,43 @@ class StreamOptions(Struct, frozen=True):
 
     include_usage: Annotated[
         bool | None,
-        Meta(description="Whether to end the stream with a chunk that carries the token counts and no choices."),
+        Meta(description="Whether to end the stream with a chunk of token counts, without choices."),
     ] = None
 
 
 class ChatCompletionRequest(Struct, frozen=True):
     """Request for a chat completion. Unknown fields are ignored; `null` means absent."""
 
-    model: Annotated[
-        str,
-        Meta(
-            min_length=1,
-            max_length=256,
-            description="Name of a persona, as listed by `GET /v1/models`; any name if no personas are configured.",
-        ),
-    ]
-    messages: Annotated[
-        list[RequestMessage],
-        Meta(
-            min_length=1, description="Conversation; the last user message is the question, all others are its history."
-        ),
-    ]
+    model: conversation.ModelName
+    messages: Annotated[list[RequestMessage], conversation.MESSAGES]
     stream: Annotated[bool | None, Meta(description="Whether to stream the answer.")] = None
     stream_options: Annotated[StreamOptions | None, Meta(description="Options of the stream.")] = None
 
     temperature: Annotated[
         float | None,
-        Meta(
-            description="Sampling temperature. Passed on to backends that support it, like all parameters up to `user`."
-        ),
+        Meta(description="Sampling temperature. Like all up to `user`, for backends that support it."),
     ] = None
     top_p: Annotated[float | None, Meta(description="Nucleus sampling threshold.")] = None
     max_tokens: Annotated[Positive | None, Meta(description="Maximum tokens of the answer.")] = None
-    max_completion_tokens: Annotated[
-        Positive | None, Meta(description="Maximum tokens of the answer, including reasoning.")
-    ] = None
+    max_completion_tokens: Annotated[Positive | None, Meta(description="Maximum tokens, including reasoning.")] = None
     stop: Annotated[str | list[str] | None, Meta(description="Sequences that end the answer.")] = None
     seed: Annotated[int | None, Meta(description="Seed for reproducible sampling.")] = None
     presence_penalty: Annotated[float | None, Meta(description="Penalty for tokens that already occurred.")] = None
-    frequency_penalty: Annotated[
-        float | None, Meta(description="Penalty for tokens by the number of their occurrences.")
-    ] = None
+    frequency_penalty: Annotated[float | None, Meta(description="Penalty for tokens by their frequency.")] = None
     reasoning_effort: Annotated[str | None, Meta(description="Effort that the model spends on reasoning.")] = None
     user: Annotated[str | None, Meta(description="Id of the end user.")] = None
 
-    tools: Annotated[
-        list[RequestTool] | None,
-        Meta(description="Tools that the answer may call; rejected if the backend does not support tools."),
-    ] = None
-    tool_choice: Annotated[
-        Choice | None,
-        Meta(description="Whether the answer may, must or must not call a tool, or which one it must call."),
-    ] = None
-    parallel_tool_calls: Annotated[
-        bool | None, Meta(description="Whether one answer may contain several tool calls.")
-    ] = None
+    tools: Annotated[list[RequestTool] | None, conversation.TOOLS] = None
+    tool_choice: Annotated[Choice | None, conversation.TOOL_CHOICE] = None
+    parallel_tool_calls: Annotated[bool | None, Meta(description="Whether to allow several tool calls.")] = None
     response_format: Annotated[
         dict[str, Any] | None,
-        Meta(description="Format of the answer; rejected if the backend supports plain text only."),
+        Meta(description="Format of the answer; rejected if the backend supports text only."),
     ] = None
 
     n: Annotated[int | None, Meta(description="Number of choices: 1 or absent.")] = None
     functions: Annotated[list[Any] | None, Meta(description="Not supported: must be empty or absent.")] = None
-    function_call: Annotated[
-        str | dict[str, Any] | None, Meta(description="Not supported: must be `none` or absent.")
-    ] = None
+    function_call: Annotated[str | dict[str, Any] | None, Meta(description="Not supported: `none` or absent.")] = None
     logprobs: Annotated[bool | None, Meta(description="Not supported: must be `false` or absent.")] = None
     top_logprobs: Annotated[int | None, Meta(description="Not supported: must be 0 or absent.")] = None
     modalities: Annotated[list[str] | None, Meta(description="Output types: `text` only, or absent.")] = None

@@ -60,9 +60,7 @@ def function_call_delta(index: int, call: ToolCall) -> FunctionCallDelta:
 class ChatDelta(Struct, frozen=True, kw_only=True):
     """Addition of a chunk to the message; empty in a heartbeat."""
 
-    role: Annotated[
-        Literal["assistant"] | UnsetType, Meta(description="Always `assistant`; in the first chunk only.")
-    ] = UNSET
+    role: Annotated[Literal["assistant"] | UnsetType, Meta(description="`assistant`; in the first chunk only.")] = UNSET
     content: Annotated[
         str | UnsetType, Meta(description="Text of the answer; all of them joined in order are the whole answer.")
     ] = UNSET
@@ -76,9 +74,7 @@ class ChunkChoice(Struct, frozen=True, kw_only=True):
     index: Annotated[Literal[0], Meta(description="Always 0.")] = 0
     delta: Annotated[ChatDelta, Meta(description="Addition to the message.")]
     logprobs: Annotated[None, Meta(description="Always `null`.")] = None
-    finish_reason: Annotated[
-        FinishReason | None, Meta(description="Reason why the answer ended; `null` before its end.")
-    ] = None
+    finish_reason: Annotated[FinishReason | None, Meta(description="Reason why the answer ended, or `null`.")] = None
 
 
 class CompletionUsage(Struct, frozen=True, kw_only=True):
@@ -99,9 +95,7 @@ class ChatCompletionChunk(Struct, frozen=True, kw_only=True):
     created: Annotated[int, Meta(description="Unix time at which the request was accepted.")]
     model: Annotated[str, Meta(description="Name of the persona.")]
     system_fingerprint: Annotated[None, Meta(description="Always `null`.")] = None
-    choices: Annotated[
-        list[ChunkChoice], Meta(description="The only choice; empty in the chunk that carries the usage.")
-    ]
+    choices: Annotated[list[ChunkChoice], Meta(description="The only choice; empty in the chunk with the usage.")]
     usage: Annotated[
         CompletionUsage | UnsetType | None,
         Meta(description="Token counts in the last chunk, `null` in all others; only with `include_usage`."),
@@ -115,9 +109,7 @@ class ChatMessage(Struct, frozen=True, kw_only=True):
     content: Annotated[str | None, Meta(description="The whole answer; `null` if it consists of tool calls only.")]
     refusal: Annotated[None, Meta(description="Always `null`.")] = None
     reasoning_content: Annotated[str | UnsetType, Meta(description="Reasoning of the model.")] = UNSET
-    tool_calls: Annotated[list[FunctionCall] | UnsetType, Meta(description="Tools that the client should call.")] = (
-        UNSET
-    )
+    tool_calls: Annotated[list[FunctionCall] | UnsetType, Meta(description="Tools for the client to call.")] = UNSET
 
 
 class ChatChoice(Struct, frozen=True, kw_only=True):
@@ -128,7 +120,7 @@ class ChatChoice(Struct, frozen=True, kw_only=True):
     logprobs: Annotated[None, Meta(description="Always `null`.")] = None
     finish_reason: Annotated[
         FinishReason,
-        Meta(description="Reason why the answer ended: `stop` if it is complete, `length` if it was cut off."),
+        Meta(description="Reason why the answer ended: `stop` if complete, `length` if cut off."),
     ]
 
 
