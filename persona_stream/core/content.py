@@ -10,11 +10,9 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """Image in a message.
+    """Image in a message, by address or ``data:`` URL.
 
-    Attributes:
-        url: its address, or a ``data:`` URL with its content.
-        detail: the resolution level, in the provider's terms; ``None`` leaves it to the provider.
+    ``detail`` is the resolution level in the provider's terms; ``None`` leaves it to the provider.
     """
 
     url: str

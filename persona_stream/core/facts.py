@@ -37,12 +37,7 @@ class Accepted(Struct, frozen=True, tag="accepted"):
 
 
 class Queued(Struct, frozen=True, tag="queued"):
-    """Run waiting for a slot.
-
-    Attributes:
-        position: the position in the queue; 1 starts next. Stored as ``place``.
-        eta: the estimated seconds until it starts, if known.
-    """
+    """Run queued at this position (1 starts next; stored as ``place``); ``eta`` in seconds, if it can be estimated."""
 
     position: int = field(name="place")
     eta: float | None = None

@@ -37,17 +37,7 @@ _ROTATING_TEXTS: Mapping[str, tuple[Text, ...]] = {
         _WAIT,
     ),
     "advanced": (_ANALYZING, _SEARCHING, _WRITING, _POLISHING, _FINISHING),
-    "smart": (
-        _ANALYZING,
-        _SEARCHING,
-        _WRITING,
-        _POLISHING,
-        _FINISHING,
-        _WORKING,
-        _WAIT,
-        _PREPARING,
-        _SORTING,
-    ),
+    "smart": (_ANALYZING, _SEARCHING, _WRITING, _POLISHING, _FINISHING, _WORKING, _WAIT, _PREPARING, _SORTING),
 }
 
 _ANSWER_READY: Text = {

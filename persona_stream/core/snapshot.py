@@ -72,8 +72,6 @@ def take_snapshot(entries: Sequence[Entry]) -> RunSnapshot:
     progress = ProgressTracker(run.deadline)
     started_at = None
     text_at = None
-    ended_at = None
-    ending: Answered | Failed | None = None
     texts: list[str] = []
     reasoning: list[str] = []
     for entry in entries:
@@ -84,25 +82,19 @@ def take_snapshot(entries: Sequence[Entry]) -> RunSnapshot:
                 progress.report(report, 0.0 if started_at is None else entry.at - started_at)
             case ReasoningDelta(text=text):
                 reasoning.append(text)
-            case TextDelta(text=text):
+            case TextDelta(text=text) | Answered(text=text):
                 texts.append(text)
                 text_at = entry.at if text_at is None else text_at
-            case Answered() as answered:
-                texts.append(answered.text)
-                text_at = entry.at if text_at is None else text_at
-                ended_at = entry.at
-                ending = answered
-            case Failed() as failed:
-                ended_at = entry.at
-                ending = failed
             case _:
                 pass
+    last = entries[-1]
+    ending = last.fact if isinstance(last.fact, Answered | Failed) else None
     return RunSnapshot(
         run=run,
         accepted_at=entries[0].at,
         started_at=started_at,
         text_at=text_at,
-        ended_at=ended_at,
+        ended_at=None if ending is None else last.at,
         ending=ending,
         text="".join(texts),
         reasoning="".join(reasoning),

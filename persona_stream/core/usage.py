@@ -131,10 +131,9 @@ def bundled_prices() -> Price:
 
 
 def custom_prices(prices: Mapping[str, tuple[float, float]]) -> Price:
-    """Return prices from a table of (input, output) US dollars per million tokens.
+    """Return prices from a table of (input, output) US dollars per million tokens by model name.
 
-    Args:
-        prices: the prices by model name or pattern (``gpt-4o*``); an exact name wins, then the first matching pattern.
+    A name may be a pattern (``gpt-4o*``); an exact name wins, then the first matching pattern.
     """
 
     def price(provider: str | None, model: str, usage: Usage, at: float) -> float | None:

@@ -97,9 +97,8 @@ class RedisJournalStore:
         """Return the journal that holds the idempotency key, if any."""
         if not idempotency_key.joins:
             return None
-        run_id, fingerprint = self._connection.execute(
-            "HMGET", keys.claim(owner, idempotency_key.key), "run", "fingerprint"
-        )
+        claim = keys.claim(owner, idempotency_key.key)
+        run_id, fingerprint = self._connection.execute("HMGET", claim, "run", "fingerprint")
         if run_id is None or not self._connection.execute("EXISTS", keys.facts(run_id.decode())):
             return None
         if fingerprint.decode() != idempotency_key.fingerprint:
