@@ -28,14 +28,13 @@ from persona_stream.protocols import registry
 from persona_stream.protocols.base import EncoderOptions, ErrorInfo, EventEncoder, WireProtocol
 from persona_stream.server.wsgi import Server
 from persona_stream.settings.schema import Settings
-from persona_stream.web import transports
+from persona_stream.web import negotiation
 from persona_stream.web.blocking import blocking_response
-from persona_stream.web.negotiation import negotiate_transport
+from persona_stream.web.negotiation import Transport, negotiate_transport
 from persona_stream.web.responses import current_request
 from persona_stream.web.run_requests import build_run_request
 from persona_stream.web.services import EXTENSION
 from persona_stream.web.streaming import stream_response
-from persona_stream.web.transports import Transport
 from tests.http.test_other_servers import running
 from tests.server_process import SECRET, token
 
@@ -138,7 +137,7 @@ class PoliteTask:
 def serve(port: int) -> None:
     """Run a server with the extensions of this module."""
     registry.register(ShoutingProtocol())
-    transports.register(NDJSONTransport())
+    negotiation.register(NDJSONTransport())
     register_executor("polite", lambda settings, personas: PoliteExecutor())
     settings = Settings(jwt_secret=SECRET, database_url=None, executor="polite")
     app = create_app(settings, process_query=lambda message: f"You said: {message}")
@@ -219,7 +218,7 @@ def test_a_protocol_whose_name_or_path_is_taken_is_rejected(changes: dict[str, o
 def test_a_transport_whose_media_type_is_taken_is_rejected() -> None:
     """At registration."""
     with pytest.raises(ValueError, match="already has a transport"):
-        transports.register(transports.EVENT_STREAM)
+        negotiation.register(negotiation.EVENT_STREAM)
 
 
 if __name__ == "__main__":

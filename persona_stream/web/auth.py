@@ -1,17 +1,32 @@
-"""Authentication of requests, and rate limits by caller.
+"""Authentication of requests and of the dashboard, and rate limits by caller.
+
+The dashboard takes a token with the scope ``admin``, in a header or in a cookie. No script can read the cookie, and no
+other site can make a browser send it. A request that changes something must also come from the dashboard's own page:
+browsers say so in ``Sec-Fetch-Site``, older ones in ``Origin``, and only that page can send the header
+``X-Persona-Dashboard``, since no preflight is answered here.
 
 Source of the headers ``RateLimit-Policy`` and ``RateLimit``: draft-ietf-httpapi-ratelimit-headers.
 """
 
 from __future__ import annotations
 
+from typing import Any
+from urllib.parse import urlsplit
+
 from flask import Request, Response, g
 
-from persona_stream.auth.jwt import TokenVerifier, missing_token
+from persona_stream.auth.jwt import TokenVerifier, missing_token, token_expiry
 from persona_stream.core.query import Principal
-from persona_stream.errors import Forbidden, RateLimited, Unauthorized
+from persona_stream.errors import Forbidden, InvalidRequest, RateLimited, Unauthorized
 from persona_stream.web.rate_limit import RateLimitStatus
 from persona_stream.web.services import Services
+
+DASHBOARD_PATH = "/dashboard"
+DASHBOARD_COOKIE = "persona_stream_admin"
+DASHBOARD_HEADER = "X-Persona-Dashboard"
+_DASHBOARD_SCOPE = "admin"
+_MAX_COOKIE_CHARACTERS = 3800  # browsers silently drop longer cookies
+_TOKEN_HEADERS = ("Authorization", "x-api-key")
 
 
 def authenticate(request: Request, verifier: TokenVerifier, scope: str = "chat") -> Principal:
@@ -30,11 +45,7 @@ def authenticate(request: Request, verifier: TokenVerifier, scope: str = "chat")
 
 
 def require_scope(principal: Principal, scope: str) -> Principal:
-    """Return the principal if it has the scope.
-
-    Raises:
-        Forbidden: The principal lacks the scope.
-    """
+    """Return the principal; raise ``Forbidden`` if it lacks the scope."""
     if scope not in principal.scopes:
         challenge = f'Bearer realm="persona_stream", error="insufficient_scope", scope="{scope}"'
         raise Forbidden(f"This token lacks the scope {scope!r}", {"WWW-Authenticate": challenge})
@@ -73,7 +84,70 @@ def _hit(services: Services, *key: str) -> None:
     status = services.rate_limiter.hit(*key)
     g.rate_limit_status = status
     if status is not None and status.is_exceeded:
-        raise RateLimited(
-            f"Rate limit of {status.limit} requests per {status.window} s exceeded; retry in {status.reset} s",
-            retry_after=status.reset,
-        )
+        limit = f"{status.limit} requests per {status.window} s"
+        raise RateLimited(f"Rate limit of {limit} exceeded; retry in {status.reset} s", retry_after=status.reset)
+
+
+def has_token(request: Request) -> bool:
+    """Return whether a request has a token, valid or not."""
+    return _has_token_header(request) or DASHBOARD_COOKIE in request.cookies
+
+
+def authenticate_admin(request: Request, verifier: TokenVerifier, *, changes: bool = False) -> Principal:
+    """Return the principal of a dashboard request, from the token in a header, else from the cookie.
+
+    With ``changes``, for a request that changes something, a request with a cookie must come from the dashboard's page.
+
+    Raises:
+        Unauthorized: The token is missing, invalid or expired.
+        Forbidden: The token lacks the scope, or a page of another origin sent the request.
+    """
+    if _has_token_header(request):
+        return authenticate(request, verifier, _DASHBOARD_SCOPE)
+    token = request.cookies.get(DASHBOARD_COOKIE)
+    if not token:
+        raise missing_token()
+    if changes:
+        check_origin(request)
+    return require_scope(verifier.verify(token), _DASHBOARD_SCOPE)
+
+
+def check_origin(request: Request) -> None:
+    """Raise ``Forbidden`` unless the dashboard's own page sent the request."""
+    site = request.headers.get("Sec-Fetch-Site")
+    origin = request.headers.get("Origin")
+    if site is not None:
+        is_own_page = site in ("same-origin", "none")
+    else:
+        is_own_page = origin is None or urlsplit(origin).netloc == request.host
+    if not is_own_page or DASHBOARD_HEADER not in request.headers:
+        raise Forbidden("Only the dashboard itself may send this request")
+
+
+def set_session_cookie(response: Response, request: Request, verifier: TokenVerifier, token: str) -> None:
+    """Set the cookie until the token expires.
+
+    Raises:
+        Unauthorized: The token is invalid.
+        Forbidden: The token lacks the scope.
+        InvalidRequest: The token is too long for a cookie.
+    """
+    token = token.strip()
+    require_scope(verifier.verify(token), _DASHBOARD_SCOPE)
+    if len(token) > _MAX_COOKIE_CHARACTERS:
+        limit = f"token: must have at most {_MAX_COOKIE_CHARACTERS} characters: browsers drop longer cookies"
+        raise InvalidRequest(limit, "token")
+    response.set_cookie(DASHBOARD_COOKIE, token, expires=token_expiry(token), **_cookie_attributes(request))
+
+
+def clear_session_cookie(response: Response, request: Request) -> None:
+    """Delete the cookie."""
+    response.delete_cookie(DASHBOARD_COOKIE, **_cookie_attributes(request))
+
+
+def _cookie_attributes(request: Request) -> Any:
+    return {"path": DASHBOARD_PATH, "secure": request.is_secure, "httponly": True, "samesite": "Strict"}
+
+
+def _has_token_header(request: Request) -> bool:
+    return any(name in request.headers for name in _TOKEN_HEADERS)

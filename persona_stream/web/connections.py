@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import select
 import socket
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from gevent import monkey
 
@@ -60,23 +60,15 @@ class DisconnectDetector:
             self._socket.settimeout(self._original_timeout)
 
 
-class Stream(Protocol):
-    """An open stream of the registry."""
-
-    def wake(self) -> None:
-        """Make the stream check at once whether it must be handed over."""
-        ...
-
-
 class StreamRegistry:
-    """Registry of the open streams of this process.
+    """Registry of the open streams of this process, each by the function that makes it check for a hand-over.
 
     Attributes:
         is_handing_over: Whether streams of clients that resume by themselves must end now.
     """
 
     def __init__(self) -> None:
-        self._streams: set[Stream] = set()
+        self._streams: set[Callable[[], None]] = set()
         self._stream_removed = Wakeup()
         self._is_aborted = False
         self.is_handing_over = False
@@ -86,20 +78,20 @@ class StreamRegistry:
         """Number of open streams."""
         return len(self._streams)
 
-    def add(self, stream: Stream) -> None:
+    def add(self, wake: Callable[[], None]) -> None:
         """Register an open stream."""
-        self._streams.add(stream)
+        self._streams.add(wake)
 
-    def remove(self, stream: Stream) -> None:
+    def remove(self, wake: Callable[[], None]) -> None:
         """Remove a closed stream."""
-        self._streams.discard(stream)
+        self._streams.discard(wake)
         self._stream_removed.set()
 
     def hand_over(self) -> None:
         """End the streams of all clients that resume by themselves."""
         self.is_handing_over = True
-        for stream in self._streams:
-            stream.wake()
+        for wake in self._streams:
+            wake()
 
     def wait_until_none(self, clock: Clock, seconds: float) -> None:
         """Wait until the last stream has closed, at most so many seconds."""

@@ -24,20 +24,11 @@ OnError = Callable[[str, int, str], None]
 """Called with each error: URL pattern or ``other``, HTTP status, error code."""
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 413: "too_large"}
-_TEXTS = {
-    404: "Not found",
-    405: "Method not allowed",
-    413: "The request body is too large",
-}
+_TEXTS = {404: "Not found", 405: "Method not allowed", 413: "The request body is too large"}
 
 
 def register_error_handlers(app: Flask, on_error: OnError = lambda endpoint, status, code: None) -> None:
-    """Register the handlers of all exceptions.
-
-    Args:
-        app: The Flask application.
-        on_error: Called with each error, for metrics.
-    """
+    """Register the handlers of all exceptions; ``on_error`` is called with each error, for metrics."""
 
     def respond(error: ErrorInfo) -> Response:
         # The pattern, not the requested path: clients choose the path, and metrics labels must be bounded.

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Flask, Request
 from flask.sessions import SessionInterface
 
-from persona_stream.web.dashboard_auth import PATH as DASHBOARD_PATH
+from persona_stream.web.auth import DASHBOARD_PATH
 from persona_stream.web.errors import register_error_handlers
 from persona_stream.web.middleware import register_middleware
 from persona_stream.web.proxy_fix import TrustedProxyFix
@@ -42,27 +42,15 @@ class _Application(Flask):
 
 
 def create_flask_app(services: Services) -> Flask:
-    """Create the application.
-
-    The services are in ``app.extensions[EXTENSION]``.
-    """
+    """Create the application; the services are in ``app.extensions[EXTENSION]``."""
     app = _Application("persona_stream", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     app.extensions[EXTENSION] = services
     register_error_handlers(app, services.metrics.count_error)
     register_middleware(app, services, private_path=DASHBOARD_PATH)
-    for blueprint in (
-        stream_chat.blueprint(services),
-        runs.blueprint(services),
-        conversations.blueprint(services),
-        openai.blueprint(services),
-        anthropic.blueprint(services),
-        personas.blueprint(services),
-        health.blueprint(services),
-        dashboard.blueprint(services),
-        pages.blueprint(),
-    ):
-        app.register_blueprint(blueprint)
+    for routes in (stream_chat, runs, conversations, openai, anthropic, personas, health, dashboard):
+        app.register_blueprint(routes.blueprint(services))
+    app.register_blueprint(pages.blueprint())
     if trusted := services.settings.trusted_proxies:
         app.wsgi_app = TrustedProxyFix(app.wsgi_app, trusted)  # type: ignore[method-assign] # Flask's documented way
     return app

@@ -23,13 +23,7 @@ _SECRET_WORDS = ("authorization", "cookie", "key", "password", "secret", "token"
 
 
 def register_middleware(app: Flask, services: Services, private_path: str) -> None:
-    """Register the hooks of every request.
-
-    Args:
-        app: The Flask application.
-        services: Services of the application.
-        private_path: Path below which pages of other origins may read nothing.
-    """
+    """Register the hooks of every request; pages of other origins may read nothing below ``private_path``."""
     cors = CORSPolicy(services.settings.cors_origins, private_path)
 
     @app.before_request

@@ -1,19 +1,65 @@
-"""Content negotiation: the protocol, the transport and the heartbeat of a request."""
+"""Content negotiation: the protocol, the transport and the heartbeat of a request.
+
+A transport turns the messages of a stream into bytes of an HTTP response, and a client chooses it by media type in
+``Accept``. Adding one takes a subclass of ``Transport`` and one call of ``register``.
+"""
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import ClassVar, Protocol, get_args
 
 from flask import Request
 
+from persona_stream.core import sse
 from persona_stream.errors import InvalidRequest, NotAcceptable
 from persona_stream.protocols.base import Heartbeat, WireProtocol
 from persona_stream.protocols.registry import find_protocol
-from persona_stream.web.transports import EVENT_STREAM, TRANSPORTS, Transport
 
 _HEARTBEAT_HEADER = "X-Persona-Heartbeat"
 _HEARTBEATS: dict[str, Heartbeat] = {name: name for name in get_args(Heartbeat)}
 _JSON = "application/json"
+
+
+class Transport(Protocol):
+    """Framing of messages in a response body.
+
+    Attributes:
+        media_type: Media type that selects it in ``Accept``.
+        content_type: ``Content-Type`` of the response.
+    """
+
+    media_type: ClassVar[str]
+    content_type: ClassVar[str]
+
+    def frame(self, message: sse.ServerSentEvent) -> bytes:
+        """Return the bytes of one message; empty bytes for one that the transport has no form for."""
+        ...
+
+
+class EventStreamTransport(Transport):
+    """Server-Sent Events."""
+
+    media_type = sse.MEDIA_TYPE
+    content_type = sse.CONTENT_TYPE
+
+    frame = staticmethod(sse.encode)
+
+
+EVENT_STREAM = EventStreamTransport()
+
+TRANSPORTS: dict[str, Transport] = {EVENT_STREAM.media_type: EVENT_STREAM}
+"""Registered transports by media type. Change it with ``register`` only."""
+
+
+def register(transport: Transport) -> None:
+    """Register a transport.
+
+    Raises:
+        ValueError: Its media type is taken.
+    """
+    if transport.media_type in TRANSPORTS:
+        raise ValueError(f"the media type {transport.media_type!r} already has a transport")
+    TRANSPORTS[transport.media_type] = transport
 
 
 def protocol_of(request: Request) -> WireProtocol:
@@ -49,9 +95,7 @@ def negotiate_heartbeat(request: Request) -> Heartbeat:
     Raises:
         InvalidRequest: The header has an unknown value.
     """
-    value = request.headers.get(_HEARTBEAT_HEADER)
-    if value is None:
-        return "comment"
+    value = request.headers.get(_HEARTBEAT_HEADER, "comment")
     if value not in _HEARTBEATS:
         raise InvalidRequest(f"{_HEARTBEAT_HEADER}: must be one of {', '.join(_HEARTBEATS)}", _HEARTBEAT_HEADER)
     return _HEARTBEATS[value]

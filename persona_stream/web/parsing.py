@@ -80,11 +80,7 @@ def _raise_invalid(problem: str) -> NoReturn:
 
 
 def page_limit(default: int, maximum: int) -> int:
-    """Return the page size of a request.
-
-    Raises:
-        InvalidRequest: The parameter is not a number from 1 to ``maximum``.
-    """
+    """Return the page size of a request; raise ``InvalidRequest`` unless it is from 1 to ``maximum``."""
     limit = query_int("limit", default)
     if not 1 <= limit <= maximum:
         raise InvalidRequest(f"limit: must be 1 to {maximum}")
@@ -92,11 +88,7 @@ def page_limit(default: int, maximum: int) -> int:
 
 
 def query_int(name: str, default: int) -> int:
-    """Return a number of the query string.
-
-    Raises:
-        InvalidRequest: The parameter is not a whole number.
-    """
+    """Return a number of the query string; raise ``InvalidRequest`` if it is not a whole number."""
     text = request.args.get(name)
     if text is None:
         return default
@@ -135,21 +127,14 @@ _decoder = msgspec.json.Decoder(ChatRequest)
 
 
 def parse_chat_request(request: Request) -> ChatRequest:
-    """Return the validated body of a native chat request.
-
-    Raises:
-        InvalidRequest: The body is not a JSON object, or a field is invalid; the message names the field.
-        TooLarge: The body exceeds the limit.
-        UnsupportedMediaType: The body is declared as something other than JSON, or is compressed.
-    """
+    """Return the validated body of a native chat request; raises as ``parse_json_body`` does."""
     chat = parse_json_body(request, _decoder)
     message = chat.message.strip()
     if not message:
         raise InvalidRequest("message: must not be empty", "message")
     if len(message) > MAX_TEXT_CHARACTERS:
-        raise InvalidRequest(
-            f"message: has {len(message)} characters, at most {MAX_TEXT_CHARACTERS} are allowed", "message"
-        )
+        limit = f"at most {MAX_TEXT_CHARACTERS} are allowed"
+        raise InvalidRequest(f"message: has {len(message)} characters, {limit}", "message")
     if chat.chunking is not None and chat.chunking not in names():
         raise InvalidRequest(f"chunking: must be one of {', '.join(names())}", "chunking")
     return msgspec.structs.replace(chat, message=message)

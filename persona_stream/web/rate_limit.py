@@ -52,15 +52,10 @@ class NullRateLimiter:
 
 
 class MovingWindowLimiter:
-    """Rate limiter with one rate for every key.
+    """Rate limiter with one rate, such as ``60/minute``, for every key.
 
     It counts in Redis if there is one, so that all processes share the limit, and in this process while Redis is
-    unavailable.
-
-    Args:
-        rate: Rate such as ``60/minute``.
-        redis_url: URL of the Redis; ``None`` to count in this process.
-        clock: Clock of the machine, for the time until the reset.
+    unavailable. The clock, of the machine, is for the time until the reset.
 
     Raises:
         ConfigurationError: The package ``limits`` is not installed.
@@ -73,9 +68,8 @@ class MovingWindowLimiter:
             from limits.storage import MemoryStorage
             from limits.strategies import MovingWindowRateLimiter
         except ImportError:
-            raise ConfigurationError(
-                'rate_limit needs the package limits: pip install "persona_stream[limits]"'
-            ) from None
+            hint = 'pip install "persona_stream[limits]"'
+            raise ConfigurationError(f"rate_limit needs the package limits: {hint}") from None
         self._rate = parse(rate)
         self._clock = clock or system_clock()
         self._storage_error = StorageError
@@ -85,31 +79,21 @@ class MovingWindowLimiter:
 
     def hit(self, *key: str) -> RateLimitStatus | None:
         """Count a request."""
-        if self._shared is not self._local:
-            try:
-                status = self._hit(self._shared, key)
-            except self._storage_error as error:
-                self._warn_once(error)
-            else:
-                self._is_unavailable = False
-                return status
-        return self._hit(self._local, key)
+        try:
+            status = self._hit(self._shared, key)
+        except self._storage_error as error:  # of Redis
+            if not self._is_unavailable:
+                logger.warning("Redis is unavailable; rate limits are counted in this process only: %s", error)
+            self._is_unavailable = True
+            return self._hit(self._local, key)
+        self._is_unavailable = False
+        return status
 
     def _hit(self, limiter: Any, key: tuple[str, ...]) -> RateLimitStatus:
         is_exceeded = not limiter.hit(self._rate, *key)
         stats = limiter.get_window_stats(self._rate, *key)
-        return RateLimitStatus(
-            limit=self._rate.amount,
-            window=self._rate.get_expiry(),
-            remaining=stats.remaining,
-            reset=max(1, math.ceil(stats.reset_time - self._clock())),
-            is_exceeded=is_exceeded,
-        )
-
-    def _warn_once(self, error: Exception) -> None:
-        if not self._is_unavailable:
-            logger.warning("Redis is unavailable; rate limits are counted in this process only: %s", error)
-        self._is_unavailable = True
+        reset = max(1, math.ceil(stats.reset_time - self._clock()))
+        return RateLimitStatus(self._rate.amount, self._rate.get_expiry(), stats.remaining, reset, is_exceeded)
 
 
 def _redis_storage(url: str) -> Any:
@@ -117,11 +101,6 @@ def _redis_storage(url: str) -> Any:
     from redis import BlockingConnectionPool
 
     # A plain pool raises when it is empty, and a plain client retries for a minute.
-    pool: Any = BlockingConnectionPool.from_url(
-        url,
-        max_connections=_MAX_CONNECTIONS,
-        timeout=_REDIS_TIMEOUT,
-        socket_timeout=_REDIS_TIMEOUT,
-        socket_connect_timeout=_REDIS_TIMEOUT,
-    )
+    timeouts: Any = dict.fromkeys(("timeout", "socket_timeout", "socket_connect_timeout"), _REDIS_TIMEOUT)
+    pool: Any = BlockingConnectionPool.from_url(url, max_connections=_MAX_CONNECTIONS, **timeouts)
     return RedisStorage(url, connection_pool=pool, wrap_exceptions=True, key_prefix="persona-stream-rates")

@@ -24,7 +24,6 @@ from persona_stream.web.parsing import negotiate_locale, parse_chat_request
 from persona_stream.web.services import Services
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
-_STORE_RETRY_AFTER = 2  # seconds
 
 
 def idempotency_key_of(request: Request, body: msgspec.Struct) -> IdempotencyKey:
@@ -32,10 +31,6 @@ def idempotency_key_of(request: Request, body: msgspec.Struct) -> IdempotencyKey
 
     Official SDKs retry apparent failures without a key, but with the number of the attempt: such a retry joins the
     newest run with the same body, and any other request starts a run that its retries can join.
-
-    Args:
-        request: The request, with its path and headers.
-        body: Its decoded body.
 
     Raises:
         InvalidRequest: The header Idempotency-Key is malformed.
@@ -53,13 +48,7 @@ def idempotency_key_of(request: Request, body: msgspec.Struct) -> IdempotencyKey
 
 
 def build_run_request(request: Request, services: Services, style: StreamStyle, grace: float | None) -> RunRequest:
-    """Return the run request of a native chat request.
-
-    Args:
-        request: The request.
-        services: Services of the application.
-        style: Style of the endpoint.
-        grace: Seconds that the run lives on after its last subscriber has left; ``None`` for no limit.
+    """Return the run request of a native chat request; it lives on without subscribers for ``grace`` seconds.
 
     Raises:
         HTTPError: The request cannot be served; nothing was started.
@@ -70,9 +59,7 @@ def build_run_request(request: Request, services: Services, style: StreamStyle, 
     if route is None:
         raise NotFound("User profile not found")
     if chat.conversation_id is not None and services.store.unavailable_services():
-        raise Unavailable(
-            f"The conversation store is unavailable; retry in {_STORE_RETRY_AFTER} s", retry_after=_STORE_RETRY_AFTER
-        )
+        raise Unavailable("The conversation store is unavailable; retry in 2 s", retry_after=2)
     query = Query(
         username=chat.username,
         message=chat.message,
@@ -139,12 +126,7 @@ def build_v1_run_request(
 ) -> RunRequest:
     """Return the run request of a query that came in a provider's protocol.
 
-    Args:
-        request: The request.
-        services: Services of the application.
-        query: The query.
-        body: The decoded body of the request.
-        field_names: The protocol's names of fields that OpenAI names otherwise, by OpenAI's name.
+    ``field_names`` has the protocol's names of fields that OpenAI names otherwise, by OpenAI's name.
 
     Raises:
         InvalidRequest: The backend lacks a capability, or the idempotency key is malformed.
@@ -164,11 +146,7 @@ def build_v1_run_request(
 
 
 def resolve_model(services: Services, name: str) -> Route:
-    """Return the route of a model or persona name.
-
-    Raises:
-        ModelNotFound: No model has this name.
-    """
+    """Return the route of a model or persona name; raise ``ModelNotFound`` if there is none."""
     route = services.router.find(name)
     if route is None:
         raise ModelNotFound

@@ -19,7 +19,6 @@ from persona_stream.chunking.base import Chunker
 from persona_stream.chunking.chunkers import characters
 from persona_stream.chunking.registry import get_chunker
 from persona_stream.concurrency import Wakeup, run_in_threadpool
-from persona_stream.core.clock import Clock
 from persona_stream.core.cursor import BEGINNING, Position
 from persona_stream.core.events import Event, Wait
 from persona_stream.core.projection import SMART, STYLES, StreamProjection, StreamStyle, SubscriptionOptions
@@ -27,11 +26,10 @@ from persona_stream.core.query import Locale
 from persona_stream.core.sse import ServerSentEvent
 from persona_stream.journals.base import Journal, run_terms
 from persona_stream.protocols.base import EncoderOptions, Heartbeat, WireProtocol
-from persona_stream.web.connections import DisconnectDetector, StreamRegistry
-from persona_stream.web.delivery import DeliveryStats
+from persona_stream.web.delivery import Subscription
+from persona_stream.web.negotiation import Transport
 from persona_stream.web.responses import PreparedResponse
 from persona_stream.web.services import Services
-from persona_stream.web.transports import Transport
 
 logger = logging.getLogger("persona_stream.web")
 
@@ -70,19 +68,14 @@ class EventStream:
         projection: Events of the run for this subscriber.
         encode: Encoder of the protocol.
         frame: Framing of the transport.
-        journal: Journal of the run.
-        disconnects: Detector for the client's disconnect.
-        stats: Delivery statistics, updated with each event.
-        registry: Registry of open streams.
-        clock: Clock of the projection.
-        on_close: Called once when the stream is closed.
+        subscription: Subscription of the client, closed with the stream.
+        services: Services of the application.
         hand_over_at: Moment at which a client that resumes by itself is handed over at the latest; ``None`` for a
             client that does not.
     """
 
     __slots__ = (
-        "_chunks", "_clock", "_disconnects", "_encode", "_frame", "_hand_over_at", "_journal", "_on_close", "_registry",
-        "_stats", "_wakeup",
+        "_chunks", "_clock", "_encode", "_frame", "_hand_over_at", "_journal", "_registry", "_subscription", "_wakeup",
     )  # fmt: skip
 
     def __init__(
@@ -91,26 +84,20 @@ class EventStream:
         *,
         encode: Callable[[Event], Sequence[ServerSentEvent]],
         frame: Callable[[ServerSentEvent], bytes],
-        journal: Journal,
-        disconnects: DisconnectDetector,
-        stats: DeliveryStats,
-        registry: StreamRegistry,
-        clock: Clock,
-        on_close: Callable[[], None],
-        hand_over_at: float | None = None,
+        subscription: Subscription,
+        services: Services,
+        hand_over_at: float | None,
     ) -> None:
         self._encode = encode
         self._frame = frame
-        self._journal = journal
-        self._disconnects = disconnects
-        self._stats = stats
-        self._registry = registry
-        self._clock = clock
-        self._on_close = on_close
+        self._journal = subscription.journal
+        self._subscription = subscription
+        self._registry = services.streams
+        self._clock = services.clock
         self._hand_over_at = hand_over_at
         self._wakeup = Wakeup()
-        journal.subscribe(self._wakeup.set)
-        registry.add(self)
+        self._journal.subscribe(self._wakeup.set)
+        self._registry.add(self._wakeup.set)
         self._chunks: Iterator[bytes] | None = self._drive(projection)
 
     def __iter__(self) -> EventStream:
@@ -121,23 +108,18 @@ class EventStream:
             raise StopIteration
         return next(self._chunks)
 
-    def wake(self) -> None:
-        """Make the stream check at once whether it must be handed over."""
-        self._wakeup.set()
-
     def close(self) -> None:
         """Release the run and the connection."""
         if self._chunks is not None:
             self._chunks = None
             self._journal.unsubscribe(self._wakeup.set)
-            self._disconnects.restore()
-            self._registry.remove(self)
-            self._on_close()
+            self._registry.remove(self._wakeup.set)
+            self._subscription.close()
 
     def _drive(self, projection: StreamProjection) -> Iterator[bytes]:
         encode = self._encode
         frame = self._frame
-        record_event = self._stats.record_event
+        record_event = self._subscription.record_event
         pending: list[bytes] = []
         pending_bytes = 0
         for step in projection:
@@ -163,7 +145,7 @@ class EventStream:
                 pending.clear()
                 pending_bytes = 0
             if isinstance(step, Wait):
-                if self._disconnects.is_disconnected():
+                if self._subscription.is_disconnected():
                     return
                 self._wakeup.wait(min(step.until, self._hand_over_at or math.inf) - self._clock())
         if body := b"".join(pending):
@@ -201,7 +183,7 @@ def stream_response(
     """Return the response that streams a run.
 
     Args:
-        request: The request.
+        request: Request of the subscriber.
         services: Services of the application.
         journal: Journal of the run.
         protocol: Form of the events.
@@ -213,10 +195,8 @@ def stream_response(
         include_usage: Whether the client requested token counts.
     """
     run = run_terms(journal)
-    run_id = run.run_id
     style = style or (STYLES[run.style] if protocol.has_styles else SMART)
     locale = locale or run.locale
-    clock = services.clock
     options = SubscriptionOptions(
         style=style,
         chunk=guarded_chunker(run.chunking if style.name == run.style else style.chunking),
@@ -224,37 +204,20 @@ def stream_response(
         start=start,
         reasoning=run.reasoning or not protocol.has_styles,
     )
-    encoder = protocol.encoder(
-        journal.entries,
-        EncoderOptions(
-            style=style,
-            locale=locale,
-            events_url=services.events_url(run_id),
-            heartbeat=heartbeat,
-            include_usage=include_usage,
-        ),
+    events_url = services.events_url(run.run_id)
+    encoder_options = EncoderOptions(
+        style=style, locale=locale, events_url=events_url, heartbeat=heartbeat, include_usage=include_usage
     )
-    stats = DeliveryStats(protocol.name, clock, resumed=request.method == "GET")
-    unsubscribe = services.runs.subscribe(journal)
-
-    def on_close() -> None:
-        unsubscribe()
-        services.runs.notify(run_id, stats.report(journal))
-
     stream = EventStream(
-        StreamProjection(journal.entries, options, clock),
-        encode=encoder.encode,
+        StreamProjection(journal.entries, options, services.clock),
+        encode=protocol.encoder(journal.entries, encoder_options).encode,
         frame=transport.frame,
-        journal=journal,
-        disconnects=DisconnectDetector(request.environ),
-        stats=stats,
-        registry=services.streams,
-        clock=clock,
-        on_close=on_close,
+        subscription=Subscription(request, services, journal, protocol),
+        services=services,
         hand_over_at=_hand_over_at(request, services),
     )
     response = PreparedResponse(
-        stream, headers=run_headers(run_id), content_type=transport.content_type, direct_passthrough=True
+        stream, headers=run_headers(run.run_id), content_type=transport.content_type, direct_passthrough=True
     )
     disable_buffering(response)
     return response

@@ -16,7 +16,7 @@ from flask import Blueprint, Response, request
 from msgspec import Meta, Struct
 
 from persona_stream.errors import NotFound
-from persona_stream.web.dashboard_auth import HEADER, PATH, check_origin, clear_session_cookie, set_session_cookie
+from persona_stream.web import auth
 from persona_stream.web.openapi import components
 from persona_stream.web.openapi.operations import Body, ErrorSpec, Operation, Parameter, ResponseSpec
 from persona_stream.web.parsing import parse_json_body
@@ -24,7 +24,7 @@ from persona_stream.web.responses import json_response, page_response
 from persona_stream.web.routes.dashboard_api import DASHBOARD, ERRORS, NOT_ADMIN, Ok, add_api_routes
 from persona_stream.web.services import Services
 
-__all__ = ["PATH", "blueprint"]
+__all__ = ["blueprint"]
 
 PAGE = "index.html"
 _POLICY = (
@@ -50,7 +50,7 @@ _login_decoder = msgspec.json.Decoder(Login)
 
 _OWN_PAGE = Parameter(
     "header",
-    HEADER,
+    auth.DASHBOARD_HEADER,
     "Any value. Browsers send this header only for the dashboard's own page, which prevents CSRF.",
     required=True,
 )
@@ -68,12 +68,12 @@ def blueprint(services: Services) -> Blueprint:
             raise NotFound("File not found")
         return page_response(file.body, file.content_type, _POLICY)
 
-    @blueprint.get(PATH)
+    @blueprint.get(auth.DASHBOARD_PATH)
     @Operation("Open the dashboard", [DASHBOARD], ResponseSpec.text("The page.", "text/html"), security=())
     def dashboard() -> Response:
         return show(PAGE)
 
-    @blueprint.get(f"{PATH}/assets/<name>")
+    @blueprint.get(f"{auth.DASHBOARD_PATH}/assets/<name>")
     @Operation(
         "Get a file of the dashboard",
         [DASHBOARD],
@@ -85,7 +85,7 @@ def blueprint(services: Services) -> Blueprint:
     def dashboard_asset(name: str) -> Response:
         return show(name)
 
-    @blueprint.post(f"{PATH}/login")
+    @blueprint.post(f"{auth.DASHBOARD_PATH}/login")
     @Operation(
         "Log in",
         [DASHBOARD],
@@ -97,13 +97,13 @@ def blueprint(services: Services) -> Blueprint:
         errors=(*ERRORS, *components.BODY_ERRORS),
     )
     def dashboard_login() -> Response:
-        check_origin(request)
+        auth.check_origin(request)
         token = parse_json_body(request, _login_decoder).token
         response = json_response(Ok())
-        set_session_cookie(response, request, services.verifier, token)
+        auth.set_session_cookie(response, request, services.verifier, token)
         return response
 
-    @blueprint.post(f"{PATH}/logout")
+    @blueprint.post(f"{auth.DASHBOARD_PATH}/logout")
     @Operation(
         "Log out",
         [DASHBOARD],
@@ -113,9 +113,9 @@ def blueprint(services: Services) -> Blueprint:
         errors=[NOT_ADMIN],
     )
     def dashboard_logout() -> Response:
-        check_origin(request)
+        auth.check_origin(request)
         response = json_response(Ok())
-        clear_session_cookie(response, request)
+        auth.clear_session_cookie(response, request)
         return response
 
     add_api_routes(blueprint, services)

@@ -20,7 +20,7 @@ from persona_stream.db.records import DeletedOwner
 from persona_stream.errors import Forbidden, Gone, InvalidRequest, NotFound, Unavailable
 from persona_stream.journals.base import has_ended, run_terms
 from persona_stream.protocols.native.responses import Success
-from persona_stream.web.dashboard_auth import PATH, authenticate_admin, has_token
+from persona_stream.web.auth import DASHBOARD_PATH, authenticate_admin, has_token
 from persona_stream.web.openapi import components
 from persona_stream.web.openapi.operations import ErrorSpec, Operation, Parameter, ResponseSpec, Tag
 from persona_stream.web.parsing import page_limit
@@ -143,13 +143,13 @@ def add_api_routes(blueprint: Blueprint, services: Services) -> None:
         settings = services.settings
         return TimeSeries(services.clock, settings.timeout + settings.queue_timeout + MAX_DELIVERY_TIME)
 
-    @blueprint.get(f"{PATH}/api/session")
+    @blueprint.get(f"{DASHBOARD_PATH}/api/session")
     @_operation("Get the login state", security=(*_ADMIN, ""), errors=_LOCAL_ERRORS)
     def dashboard_session() -> Response:
         user = authenticate_admin(request, services.verifier).subject if has_token(request) else None
         return _json(Session(user=user, has_log=not isinstance(services.store, NullStore)))
 
-    @blueprint.get(f"{PATH}/api/runs")
+    @blueprint.get(f"{DASHBOARD_PATH}/api/runs")
     @_operation("List runs of the request log", parameters=_FILTERS, errors=_QUERY_ERRORS)
     def dashboard_runs() -> Response:
         authenticate_admin(request, services.verifier)
@@ -161,7 +161,7 @@ def add_api_routes(blueprint: Blueprint, services: Services) -> None:
         )
         return _json(Page(runs=runs, next=following, now=services.clock()))
 
-    @blueprint.get(f"{PATH}/api/runs/<run_id>")
+    @blueprint.get(f"{DASHBOARD_PATH}/api/runs/<run_id>")
     @_operation(
         "Get a run of the request log",
         parameters=[components.RUN_ID_IN_PATH],
@@ -178,7 +178,7 @@ def add_api_routes(blueprint: Blueprint, services: Services) -> None:
         run, texts = found
         return _json(RunDetail(run=run, texts=texts, events_url=_events_url(services, run_id), now=services.clock()))
 
-    @blueprint.post(f"{PATH}/api/runs/<run_id>/cancel")
+    @blueprint.post(f"{DASHBOARD_PATH}/api/runs/<run_id>/cancel")
     @_operation(
         "Cancel a run of any user",
         parameters=[components.RUN_ID_IN_PATH],
@@ -189,7 +189,7 @@ def add_api_routes(blueprint: Blueprint, services: Services) -> None:
         services.runs.cancel(services.runs.follow(run_id, None))
         return _json(Ok())
 
-    @blueprint.get(f"{PATH}/api/stats")
+    @blueprint.get(f"{DASHBOARD_PATH}/api/stats")
     @_operation("Get statistics", parameters=(_SINCE, _UNTIL), errors=_QUERY_ERRORS)
     def dashboard_stats() -> Response:
         authenticate_admin(request, services.verifier)
@@ -203,20 +203,20 @@ def add_api_routes(blueprint: Blueprint, services: Services) -> None:
         chart = services.store.query(lambda connection: time_series().build(connection, since, until))
         return _json(Statistics(chart=chart, now=now))
 
-    @blueprint.get(f"{PATH}/api/choices")
+    @blueprint.get(f"{DASHBOARD_PATH}/api/choices")
     @_operation("List filter options")
     def dashboard_choices() -> Response:
         authenticate_admin(request, services.verifier)
         options = services.store.query(lambda connection: _queries().filter_options(connection))
         return _json(FilterOptionsView(choices=options))
 
-    @blueprint.get(f"{PATH}/api/columns")
+    @blueprint.get(f"{DASHBOARD_PATH}/api/columns")
     @_operation("List the columns of runs", errors=_LOCAL_ERRORS)
     def dashboard_columns() -> Response:
         authenticate_admin(request, services.verifier)
         return _json(ColumnsView(columns=models.RUN_COLUMNS))
 
-    @blueprint.delete(f"{PATH}/api/users")
+    @blueprint.delete(f"{DASHBOARD_PATH}/api/users")
     @_operation("Delete all data of a user", parameters=[_USER], errors=_QUERY_ERRORS)
     def dashboard_forget() -> Response:
         authenticate_admin(request, services.verifier, changes=True)

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from persona_stream.core.run_id import timestamp_of
-from persona_stream.web.dashboard_auth import HEADER
+from persona_stream.web.auth import DASHBOARD_HEADER
 from persona_stream.web.openapi import examples
 from persona_stream.web.openapi.document import build_document
 from persona_stream.web.openapi.operations import Operation, ResponseSpec, Tag
@@ -150,7 +150,7 @@ def test_the_dashboard_is_described_completely():
     filters = {each["name"]: each["schema"] for each in OPERATIONS["GET", "/dashboard/api/runs"]["parameters"]}
     assert [filters[name]["maximum"] for name in ("slow", "since", "until")] == [MAX_TIMESTAMP] * 3
     for path in ("/dashboard/login", "/dashboard/logout"):
-        assert [each["name"] for each in OPERATIONS["POST", path]["parameters"]] == [HEADER]
+        assert [each["name"] for each in OPERATIONS["POST", path]["parameters"]] == [DASHBOARD_HEADER]
 
 
 def test_every_kind_of_event_is_described():
