@@ -25,12 +25,7 @@ PATHS: dict[EndpointName, str] = {
 
 
 class InvalidArgument(ValueError):
-    """Argument that cannot be sent.
-
-    Attributes:
-        key: the key of its text in ``texts.MESSAGES``.
-        values: the fields of that text.
-    """
+    """Argument that cannot be sent, with the key of its text in ``texts.MESSAGES`` and the fields of that text."""
 
     def __init__(self, key: str, **values: str) -> None:
         super().__init__(key)
@@ -42,8 +37,7 @@ class InvalidArgument(ValueError):
 class Question:
     """Request to one endpoint. Fields that are ``None`` are not sent.
 
-    Raises:
-        InvalidArgument: a text has lone surrogates, Python's form of bytes that are not UTF-8.
+    Raises ``InvalidArgument`` for a text with lone surrogates, Python's form of bytes that are not UTF-8.
     """
 
     username: str

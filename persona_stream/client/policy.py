@@ -41,22 +41,14 @@ class Retry(NextStep, frozen=True):
 
 
 class Fail(NextStep, frozen=True):
-    """End of the session.
-
-    Attributes:
-        code: the server's error code, or one of the client's; selects the hint.
-        detail: text of the network error.
-        reply: the server's object, if that ended the session.
-        status: HTTP status of a refusal.
-        retry_after: seconds after which the server accepts another request.
-    """
+    """End of the session."""
 
     outcome: ExitCode
-    code: str
-    detail: str = ""
-    reply: Reply | None = None
-    status: int = 0
-    retry_after: float | None = None
+    code: str  # the server's error code, or one of the client's; selects the hint
+    detail: str = ""  # text of the network error
+    reply: Reply | None = None  # the server's object, if that ended the session
+    status: int = 0  # HTTP status of a refusal
+    retry_after: float | None = None  # seconds after which the server accepts another request
 
 
 # Without a JSON object of the server, these are a proxy's whose upstream is briefly unavailable.

@@ -15,7 +15,7 @@ from msgspec import Struct
 from persona_stream.client import models, policy
 from persona_stream.client.models import ExitCode, Question, Reply, parse_json
 from persona_stream.client.policy import Fail, FetchResult, Finish, NextStep, Retry, RetryPolicy
-from persona_stream.client.transport import Broken, Bytes, Head, Interrupted, Message, Transport
+from persona_stream.client.transport import Broken, Bytes, Head, HttpTransport, Interrupted, Message
 from persona_stream.core import cursor
 from persona_stream.core.clock import Clock
 from persona_stream.core.sse import EventTooLarge, ServerSentEvent, SSEDecoder
@@ -64,22 +64,14 @@ class CancelRequested(Update, frozen=True):
 
 
 class SessionFinished(Update, frozen=True):
-    """The session is over.
-
-    Attributes:
-        end: outcome and error.
-        run_id: empty if no run is known; so is ``conversation_id``.
-        characters: length of the answer received.
-        seconds: duration of the session.
-        is_stopped: whether the server confirmed the cancellation; ``None`` if no run was cancelled.
-    """
+    """The session is over."""
 
     end: Fail
-    run_id: str
-    conversation_id: str
-    characters: int
-    seconds: float
-    is_stopped: bool | None = None
+    run_id: str  # empty if no run is known
+    conversation_id: str  # likewise
+    characters: int  # length of the answer received
+    seconds: float  # duration of the session
+    is_stopped: bool | None = None  # whether the server confirmed the cancellation; ``None`` if no run was cancelled
 
 
 class DeadlineExceeded(Exception):
@@ -87,19 +79,13 @@ class DeadlineExceeded(Exception):
 
 
 class ResumeState:
-    """Identity of the run and the position reached in its stream.
-
-    Attributes:
-        run_id: empty while unknown.
-        last_event_id: where to resume.
-        characters: length of the answer received.
-    """
+    """Identity of the run and the position reached in its stream."""
 
     def __init__(self) -> None:
-        self.run_id = ""
+        self.run_id = ""  # empty while unknown
         self.conversation_id = ""
-        self.last_event_id = ""
-        self.characters = 0
+        self.last_event_id = ""  # where to resume
+        self.characters = 0  # length of the answer received
         self._position = cursor.BEGINNING
 
     def set_run_id(self, run_id: str) -> None:
@@ -148,7 +134,7 @@ class Session:
     def __init__(
         self,
         question: Question,
-        transport: Transport,
+        transport: HttpTransport,
         *,
         key: str,
         clock: Clock,

@@ -17,9 +17,6 @@ class Terminal(Console):
     Args:
         stream: ``None`` if it was closed before the program started.
         environ: environment variables, of which ``TERM``, ``NO_COLOR`` and ``COLUMNS`` count.
-
-    Attributes:
-        is_interactive: whether a line can be redrawn in place.
     """
 
     def __init__(self, stream: TextIO | None, environ: Mapping[str, str]) -> None:
@@ -51,12 +48,9 @@ class Terminal(Console):
         return "ascii" if self._has_few_glyphs else super().encoding
 
     def write(self, text: str, style: str = "") -> None:
-        """Write text as it is, in a style of rich if the terminal has colours, and flush.
+        """Write text as it is, in a style of rich if the terminal has colours, and flush; or raise ``OSError``.
 
         ``print`` would expand tabs and wrap lines.
-
-        Raises:
-            OSError: the reader is gone (``BrokenPipeError``), or the disk is full.
         """
         if self._stream is None:
             return

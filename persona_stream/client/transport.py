@@ -1,4 +1,4 @@
-"""Transport of requests: the interface, and HTTP with one thread per connection.
+"""Transport of requests over HTTP, with one thread per connection.
 
 A blocking read can neither redraw a clock nor react to Ctrl-C, so a thread reads and passes messages through a queue.
 The threads are daemons: one that hangs in a DNS lookup does not keep the process alive.
@@ -10,7 +10,7 @@ import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Literal, Protocol
+from typing import Literal
 
 import requests
 import urllib3
@@ -69,36 +69,15 @@ class Interrupted(Exception):
     """Request to stop: Ctrl-C, or an output that cannot be written any more."""
 
 
-class Transport(Protocol):
-    """Carrier of one request at a time. Only ``next`` blocks.
-
-    ``open`` is followed by a ``Head``, any number of ``Bytes``, and a ``BodyFinished`` or ``Broken``; or by ``Broken``
-    alone.
-    """
-
-    def open(self, request: Request) -> None:
-        """Start a request in place of the current one."""
-
-    def next(self, timeout: float) -> Message | None:
-        """Return the next message, ``None`` if there is none in ``timeout`` seconds; or raise ``Interrupted``."""
-
-    def close(self) -> None:
-        """Drop the current request; ``open`` may follow."""
-
-
 class _Connection(threading.Thread):
-    """Thread that sends one request and reads its response until the end or until ``abandon``.
-
-    Attributes:
-        free_slots: how many more chunks may be queued.
-    """
+    """Thread that sends one request and reads its response until the end or until ``abandon``."""
 
     def __init__(self, transport: HttpTransport, request: Request) -> None:
         super().__init__(name=f"{request.method} {request.path}", daemon=True)
         self._transport = transport
         self._clock = transport.clock
         self._request = request
-        self.free_slots = threading.Semaphore(MAX_QUEUED_CHUNKS)
+        self.free_slots = threading.Semaphore(MAX_QUEUED_CHUNKS)  # how many more chunks may be queued
         self._response: requests.Response | None = None
         self._is_abandoned = False
 
@@ -154,7 +133,11 @@ class _Connection(threading.Thread):
 
 
 class HttpTransport:
-    """Transport over HTTP with ``requests``."""
+    """Carrier of one request at a time over HTTP. Only ``next`` blocks.
+
+    ``open`` is followed by a ``Head``, any number of ``Bytes``, and a ``BodyFinished`` or ``Broken``; or by ``Broken``
+    alone.
+    """
 
     def __init__(self, server: Server, clock: Clock) -> None:
         self.server = server
@@ -170,7 +153,7 @@ class HttpTransport:
         self._current.start()
 
     def next(self, timeout: float) -> Message | None:
-        """Wait for the next message of the current connection."""
+        """Return the next message, ``None`` if there is none in ``timeout`` seconds; or raise ``Interrupted``."""
         deadline = self.clock() + timeout
         while True:
             try:
@@ -190,7 +173,7 @@ class HttpTransport:
         self.inbox.put(None)
 
     def close(self) -> None:
-        """Drop the current request."""
+        """Drop the current request; ``open`` may follow."""
         if self._current is not None:
             self._current.abandon()
             self._current = None

@@ -85,12 +85,7 @@ class GunicornServer(BaseApplication):  # type: ignore[misc] # as above
 
 
 def serve_workers(settings: Settings, on_ready: Callable[[int], None]) -> int:
-    """Serve until a signal arrives, and return the exit code.
-
-    Args:
-        settings: settings, with the number of workers.
-        on_ready: called with the port when the workers are started.
-    """
+    """Serve until a signal arrives, and return the exit code; ``on_ready`` is called with the port."""
     try:
         with multiprocess_dir():
             GunicornServer(settings, on_ready).run()

@@ -34,11 +34,7 @@ _WSGI_EXCEPTIONS = frozenset(("HTTP_CONTENT_TYPE", "HTTP_CONTENT_LENGTH"))  # WS
 
 
 class BadRequest(ValueError):
-    """Request whose head is refused.
-
-    Attributes:
-        status: HTTP status of the response.
-    """
+    """Request whose head is refused with an HTTP status."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -106,13 +102,9 @@ def _check_framing(length: bytes | None, coding: bytes | None, version: str) -> 
 
 
 class Headers:
-    """Header fields with the interface that gevent's handler expects of a parsed head.
+    """Header fields with the interface that gevent's handler expects of a parsed head."""
 
-    Attributes:
-        status: parse error, always empty.
-    """
-
-    status = ""
+    status = ""  # parse error
 
     def __init__(self, fields: Sequence[tuple[str, str]]) -> None:
         self._fields = fields
@@ -177,12 +169,7 @@ class Body(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read at least one byte; return 0 at the end.
-
-        Raises:
-            BadBody: the body ends early or has wrong framing.
-            OSError: the connection is broken or timed out.
-        """
+        """Read at least one byte; return 0 at the end; raise ``BadBody``, or ``OSError`` of the connection."""
         if self._is_broken:
             raise BadBody("the body is broken")
         if self.is_over or not len(buffer):

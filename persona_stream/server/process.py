@@ -22,11 +22,7 @@ DELIVERY_TIMEOUT = 12.0  # seconds; pacing takes at most 10 to deliver an answer
 
 
 class ServerProcess:
-    """Application with its HTTP server.
-
-    Args:
-        settings: settings of the application.
-        listener: a socket that workers share, or an address to bind.
+    """Application with its HTTP server on an address, or on a socket that workers share.
 
     Raises:
         ConfigurationError: the application cannot start.

@@ -41,32 +41,21 @@ _CLOCK = monotonic_wall_clock()
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
-    """Time limits for clients, in seconds.
+    """Time limits for clients, in seconds."""
 
-    Attributes:
-        idle_timeout: until the next request of a connection. Longer than proxies keep connections (nginx: 60), or their
-            requests would meet a connection that closes.
-        header_timeout: for a whole head, from its first byte; on a new connection from the beginning.
-        body_timeout: for a body, in addition to the time that it takes at ``min_body_rate``.
-        min_body_rate: minimum average rate of a body, in bytes per second.
-        discard_timeout: for the rest of a request that already has its response.
-        write_timeout: until a client reads some of the response.
-    """
-
+    # Longer than proxies keep connections (nginx: 60), or their requests would meet a connection that closes.
     idle_timeout: float = 75.0
-    header_timeout: float = 20.0
-    body_timeout: float = 20.0
-    min_body_rate: float = 4096.0
-    discard_timeout: float = 2.0
-    write_timeout: float = 30.0
+    header_timeout: float = 20.0  # for a whole head, from its first byte; on a new connection from the beginning
+    body_timeout: float = 20.0  # for a body, in addition to the time that it takes at ``min_body_rate``
+    min_body_rate: float = 4096.0  # average, in bytes per second
+    discard_timeout: float = 2.0  # for the rest of a request that already has its response
+    write_timeout: float = 30.0  # until a client reads some of the response
 
 
 class DeadlineReader(io.RawIOBase):
     """Raw reader of a connection with a deadline, which must be set before the first read.
 
-    Args:
-        connection: its own timeout, which is for writes, is restored after each read.
-        clock: clock in seconds.
+    The timeout of the connection, which is for writes, is restored after each read.
     """
 
     def __init__(self, connection: socket.socket, clock: Clock) -> None:
@@ -86,12 +75,7 @@ class DeadlineReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Wait for some bytes.
-
-        Raises:
-            TimeoutError: the deadline has passed.
-            OSError: the connection is broken.
-        """
+        """Wait for some bytes; raise ``TimeoutError`` after the deadline, ``OSError`` if the connection is broken."""
         left = self._deadline - self._clock()
         if left <= 0:
             raise TimeoutError("the client took too long")
@@ -297,14 +281,9 @@ class Server(WSGIServer):
         is_shared = isinstance(listener, socket.socket)
         # A pool, because stopping it kills the greenlets and runs their ``finally`` blocks. It is bounded, so that more
         # connections wait in the backlog and files are left for the process itself.
-        super().__init__(
-            listener,
-            application,
-            backlog=None if is_shared else BACKLOG,
-            spawn=Pool(_max_connections()),
-            log=None,
-            error_log=None,
-        )
+        backlog = None if is_shared else BACKLOG
+        pool = Pool(_max_connections())
+        super().__init__(listener, application, backlog=backlog, spawn=pool, log=None, error_log=None)
         if is_shared:
             self.max_accept = 1  # or the first worker to wake would accept a whole burst
         self.is_draining = False
