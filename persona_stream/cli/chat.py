@@ -68,18 +68,8 @@ def chat(context: click.Context, /, **given: Any) -> None:
     # --help and usage errors need neither requests nor rich, which take 0.1 s to import.
     from persona_stream.client.main import ask
 
-    outcome = ask(
-        question,
-        server,
-        texts,
-        json=given["as_json"],
-        events=given["events"],
-        timeout=given["timeout"],
-        out=sys.stdout,
-        err=sys.stderr,
-        environ=os.environ,
-    )
-    context.exit(outcome)
+    code = ask(question, server, texts, json=given["as_json"], events=given["events"], timeout=given["timeout"])
+    context.exit(code)
 
 
 def _require_number(seconds: float) -> float:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from types import FrameType
-from typing import TextIO
 
 from persona_stream.client import renderers
 from persona_stream.client.models import ExitCode, Question, Server
@@ -24,26 +24,15 @@ from persona_stream.client.transport import HttpTransport
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 
 
-def ask(
-    question: Question,
-    server: Server,
-    texts: Texts,
-    *,
-    json: bool,
-    events: bool,
-    timeout: float,
-    out: TextIO | None,
-    err: TextIO | None,
-    environ: Mapping[str, str],
-) -> ExitCode:
-    """Send a question and show the answer on ``out`` and everything else on ``err``, which may be closed (``None``).
+def ask(question: Question, server: Server, texts: Texts, *, json: bool, events: bool, timeout: float) -> ExitCode:
+    """Send a question and show the answer on stdout and everything else on stderr.
 
     ``json`` writes lines of JSON instead of the answer, ``events`` the raw events instead of the progress. ``timeout``
     is in seconds and covers the whole session. Ctrl-C cancels the run.
     """
     clock = monotonic_wall_clock()
-    status = Terminal(err, environ)
-    outputs = create_renderers(Terminal(out, environ), status, texts, clock, json=json, events=events)
+    status = Terminal(sys.stderr, os.environ)
+    outputs = create_renderers(Terminal(sys.stdout, os.environ), status, texts, clock, json=json, events=events)
     transport = HttpTransport(server, clock)
     session = Session(question, transport, key=uuid.uuid4().hex, clock=clock, timeout=timeout, jitter=random.random)
     updates = session.updates()
@@ -60,7 +49,7 @@ def ask(
             transport.interrupt()
             for _ in updates:
                 pass
-            _discard_buffers(out, err)
+            _discard_buffers()
             with suppress(OSError):
                 for bar in outputs:
                     if isinstance(bar, ProgressBar):
@@ -123,10 +112,11 @@ def handle_interrupt(stop: Callable[[], None]) -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
-def _discard_buffers(*streams: TextIO | None) -> None:
+def _discard_buffers() -> None:
     # Python flushes its streams at exit, and would report the failure again.
     null = os.open(os.devnull, os.O_WRONLY)
-    for stream in filter(None, streams):
+    # A stream that was closed before the program started is None.
+    for stream in filter(None, (sys.stdout, sys.stderr)):
         try:
             stream.flush()
         except OSError:
