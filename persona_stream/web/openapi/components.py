@@ -89,56 +89,49 @@ class _InternalError(errors.HTTPError):
 
 
 INVALID_REQUEST = ErrorSpec(
-    "InvalidRequest", errors.InvalidRequest("username: is required"), "The body, a parameter or a header is invalid."
+    errors.InvalidRequest("username: is required"), "The body, a parameter or a header is invalid."
 )
 UNAUTHORIZED = ErrorSpec(
-    "Unauthorized",
-    missing_token(),
-    "The token is missing, malformed, expired, not yet valid, or has an invalid signature.",
+    missing_token(), "The token is missing, malformed, expired, not yet valid, or has an invalid signature."
 )
 FORBIDDEN = ErrorSpec(
-    "Forbidden",
     errors.Forbidden("This token lacks the scope 'chat'", {"WWW-Authenticate": ""}),
     "The token lacks the required scope.",
 )
 PERSONA_NOT_FOUND = ErrorSpec(
-    "PersonaNotFound", errors.NotFound("User profile not found"), "No persona has this username."
+    errors.NotFound("User profile not found"), "No persona has this username.", name="PersonaNotFound"
 )
-MODEL_NOT_FOUND = ErrorSpec("ModelNotFound", errors.ModelNotFound(), "No persona has the name of this model.")
+MODEL_NOT_FOUND = ErrorSpec(errors.ModelNotFound(), "No persona has the name of this model.")
 RUN_NOT_FOUND = ErrorSpec(
-    "RunNotFound", errors.NotFound("Run not found"), "The run does not exist, or belongs to another caller."
+    errors.NotFound("Run not found"), "The run does not exist, or belongs to another caller.", name="RunNotFound"
 )
 RUN_GONE = ErrorSpec(
-    "RunGone",
     errors.Gone("The run's retention period has ended; it will not be run again"),
     "The run's retention period has ended.",
+    name="RunGone",
 )
 NOT_ACCEPTABLE = ErrorSpec(
-    "NotAcceptable",
-    errors.NotAcceptable("Accept: must include text/event-stream"),
-    "`Accept` allows neither an event stream nor JSON.",
+    errors.NotAcceptable("Accept: must include text/event-stream"), "`Accept` allows neither an event stream nor JSON."
 )
 CONFLICT = ErrorSpec(
-    "Conflict", errors.Conflict(KEY_CONFLICT_MESSAGE), "The idempotency key was used with another endpoint or body."
+    errors.Conflict(KEY_CONFLICT_MESSAGE), "The idempotency key was used with another endpoint or body."
 )
 TOO_LARGE = ErrorSpec(
-    "TooLarge", errors.TooLarge("The request body is too large"), "The body exceeds the size limit (1 MiB by default)."
+    errors.TooLarge("The request body is too large"), "The body exceeds the size limit (1 MiB by default)."
 )
 UNSUPPORTED_MEDIA_TYPE = ErrorSpec(
-    "UnsupportedMediaType",
-    errors.UnsupportedMediaType("Content-Type: must be application/json"),
-    "The body is not JSON, or is compressed.",
+    errors.UnsupportedMediaType("Content-Type: must be application/json"), "The body is not JSON, or is compressed."
 )
 BUSY = ErrorSpec(
-    "Busy",
     errors.Overloaded("The server is at capacity; retry in 2 s"),
     "The server is at capacity, or the caller has reached a limit.",
+    name="Busy",
 )
-INTERNAL = ErrorSpec("Internal", _InternalError("Internal server error; try again"), "Internal server error.")
+INTERNAL = ErrorSpec(_InternalError("Internal server error; try again"), "Internal server error.", name="Internal")
 UNAVAILABLE = ErrorSpec(
-    "Unavailable",
     errors.ShuttingDown("The server is shutting down; retry in 2 s"),
     "The server is shutting down (`draining`), or a required service is unavailable (`unavailable`).",
+    name="Unavailable",
 )
 
 COMMON_ERRORS = (UNAUTHORIZED, FORBIDDEN, INTERNAL, UNAVAILABLE)

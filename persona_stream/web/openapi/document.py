@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any
 
@@ -19,25 +19,16 @@ from persona_stream import __version__
 from persona_stream.core import sse
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.protocols.native.schemas import ErrorFrame
+from persona_stream.web.openapi import operations as spec
 from persona_stream.web.openapi.components import ERROR_HEADERS
-from persona_stream.web.openapi.operations import (
-    Body,
-    ErrorSpec,
-    EventStream,
-    Operation,
-    Parameter,
-    ResponseSpec,
-    operation_of,
-)
 
 JsonObject = dict[str, Any]
 
-_ERROR_EVENT = EventStream(
+_ERROR_EVENT = spec.EventStream(
     name="ErrorEvent",
     description="Only event of an error response. It has no `id`, because it belongs to no run.",
     data=(ErrorFrame,),
 )
-_EVENT_STREAM = "text/event-stream"
 _REF = "#/components/schemas/{name}"
 
 
@@ -65,10 +56,10 @@ def build_document(app: Flask) -> JsonObject:
     }
 
 
-def _routes(app: Flask) -> Iterable[tuple[str, str, Operation]]:
+def _routes(app: Flask) -> Iterable[tuple[str, str, spec.Operation]]:
     """Yield the path, the method in lower case, and the description of each view that has one."""
     for rule in app.url_map.iter_rules():
-        operation = operation_of(app.view_functions[rule.endpoint])
+        operation = spec.operation_of(app.view_functions[rule.endpoint])
         if operation is not None:
             path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
             for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
@@ -78,7 +69,7 @@ def _routes(app: Flask) -> Iterable[tuple[str, str, Operation]]:
 class _Schemas:
     """Component schemas of all types that the operations use."""
 
-    def __init__(self, operations: Sequence[Operation]) -> None:
+    def __init__(self, operations: Sequence[spec.Operation]) -> None:
         requests = [body for operation in operations if (body := operation.request)]
         responses = [
             body for operation in operations for response in operation.responses.values() for body in response.bodies
@@ -98,30 +89,25 @@ class _Schemas:
         for stream in streams:
             self.components[stream.name] = self._event(stream)
 
-    def of(self, body: Body) -> JsonObject:
+    def of(self, body: spec.Body) -> JsonObject:
         """Return the schema of a body."""
-        schemas = [_ref(kind.__name__) if hasattr(kind, "__struct_fields__") else _inline(kind) for kind in body.schema]
-        return schemas[0] if len(schemas) == 1 else {"oneOf": schemas}
+        kinds = body.schema
+        return _one_of([_ref(kind.__name__) if issubclass(kind, msgspec.Struct) else _inline(kind) for kind in kinds])
 
-    def _event(self, stream: EventStream) -> JsonObject:
+    def _event(self, stream: spec.EventStream) -> JsonObject:
         names = [kind.__name__ for kind in stream.data]
-        choices = [_ref(name) for name in names]
-        content: JsonObject = choices[0] if len(choices) == 1 else {"oneOf": choices}
+        content = _one_of([_ref(name) for name in names])
         description = f"One line of JSON: {' or '.join(f'`{name}`' for name in names)}."
         values: dict[str, str] = {}
         if stream.discriminator is not None:
-            values = {
-                value: name
-                for name in names
-                for value in _values(self.components[name]["properties"][stream.discriminator])
-            }
+            for name in names:
+                tag = self.components[name]["properties"][stream.discriminator]
+                values |= dict.fromkeys(tag.get("enum") or [tag["const"]], name)
             mapping = {value: _ref(name)["$ref"] for value, name in values.items()}
             content["discriminator"] = {"propertyName": stream.discriminator, "mapping": mapping}
             # Pages that do not render the schema of JSON within a string show this list.
-            listing = (
-                f"- `{value}` (`{name}`): {self.components[name]['description']}" for value, name in values.items()
-            )
-            description = "\n".join([f"One line of JSON. Its `{stream.discriminator}` is its type:", "", *listing])
+            rows = [f"- `{value}` (`{name}`): {self.components[name]['description']}" for value, name in values.items()]
+            description = "\n".join([f"One line of JSON. Its `{stream.discriminator}` is its type:", "", *rows])
         data: JsonObject = {"type": "string", "contentMediaType": "application/json", "contentSchema": content}
         if stream.end is not None:
             data = {"anyOf": [{"const": stream.end}, data]}
@@ -136,12 +122,8 @@ class _Schemas:
         if stream.has_type:
             properties["event"] = {"type": "string", "enum": list(values), "description": "Type of the event."}
         properties["data"] = {"description": description, **data}
-        return {
-            "type": "object",
-            "description": stream.description,
-            "properties": properties,
-            "required": list(properties),
-        }
+        required = list(properties)
+        return {"type": "object", "description": stream.description, "properties": properties, "required": required}
 
 
 class _Writer:
@@ -151,7 +133,7 @@ class _Writer:
         self.errors: JsonObject = {}
         self._schemas = schemas
 
-    def operation(self, operation: Operation) -> JsonObject:
+    def operation(self, operation: spec.Operation) -> JsonObject:
         """Return the Operation Object of a route."""
         written: JsonObject = {
             "operationId": operation.id,
@@ -175,7 +157,7 @@ class _Writer:
         written["responses"] = {str(status): responses[status] for status in sorted(responses)}
         return written
 
-    def _response(self, response: ResponseSpec) -> JsonObject:
+    def _response(self, response: spec.ResponseSpec) -> JsonObject:
         written: JsonObject = {"description": response.description}
         if response.headers:
             written["headers"] = {header.name: _parameter(header) for header in response.headers}
@@ -185,15 +167,14 @@ class _Writer:
             written["links"] = {name: {"$ref": f"#/components/links/{name}"} for name in response.links}
         return written
 
-    def _content(self, bodies: Iterable[Body]) -> JsonObject:
+    def _content(self, bodies: Iterable[spec.Body]) -> JsonObject:
         return {body.media_type: self._media_type(body) for body in bodies}
 
-    def _media_type(self, body: Body) -> JsonObject:
+    def _media_type(self, body: spec.Body) -> JsonObject:
         examples = {name: _example(example) for name, example in body.examples.items()}
         if body.events:
-            events = [_ref(stream.name) for stream in body.events]
             return {
-                "itemSchema": events[0] if len(events) == 1 else {"anyOf": events},
+                "itemSchema": _one_of([_ref(stream.name) for stream in body.events], "anyOf"),
                 "examples": {name: {"serializedValue": example} for name, example in examples.items()},
             }
         written: JsonObject = {"schema": self._schemas.of(body)}
@@ -203,27 +184,25 @@ class _Writer:
             written["examples"] = {name: {"dataValue": example} for name, example in examples.items()}
         return written
 
-    def _error(self, error: ErrorSpec, operation: Operation, is_stream: bool) -> JsonObject:
+    def _error(self, error: spec.ErrorSpec, operation: spec.Operation, is_stream: bool) -> JsonObject:
         """Return a reference to an error in the form that this operation has for it."""
         info = ErrorInfo(error.error.status, error.error.code, error.error.message, error.error.field)
         examples = {type(body).__name__: body for body in (encode(info) for encode in operation.error_bodies)}
-        contents = [Body(schema=[type(body) for body in examples.values()], examples=examples)]
-        name = error.name
+        contents = [spec.Body(schema=[type(body) for body in examples.values()], examples=examples)]
+        name = error.name or type(error.error).__name__
         if examples.keys() != {ErrorFrame.__name__}:
             name += "As" + "Or".join(examples)
         elif is_stream:
             name += "AsEvent"
             event = sse.encode(sse.ServerSentEvent(dump_json(examples[ErrorFrame.__name__]))).decode()
-            contents.insert(0, Body(events=(_ERROR_EVENT,), media_type=_EVENT_STREAM, examples={"error": event}))
+            contents.insert(0, spec.Body.stream(_ERROR_EVENT, error=event))
         if name not in self.errors:
             headers = [ERROR_HEADERS[header] for header in error.error.headers]
-            self.errors[name] = self._response(
-                ResponseSpec(description=error.description, bodies=contents, headers=headers)
-            )
+            self.errors[name] = self._response(spec.ResponseSpec(error.description, contents, headers))
         return {"$ref": f"#/components/responses/{name}"}
 
 
-def _parameter(parameter: Parameter) -> JsonObject:
+def _parameter(parameter: spec.Parameter) -> JsonObject:
     """Return the fields that parameters and headers have in common."""
     schema = _inline(parameter.type)
     if parameter.choices:
@@ -244,17 +223,16 @@ def _inline(kind: Any) -> JsonObject:
     return schema
 
 
+def _one_of(schemas: Sequence[JsonObject], keyword: str = "oneOf") -> JsonObject:
+    return schemas[0] if len(schemas) == 1 else {keyword: schemas}
+
+
 def _ref(name: str) -> JsonObject:
     return {"$ref": _REF.format(name=name)}
 
 
 def _example(example: Any) -> Any:
     return msgspec.json.decode(msgspec.json.encode(example() if callable(example) else example))
-
-
-def _values(schema: Mapping[str, Any]) -> list[str]:
-    found: list[str] = schema.get("enum") or [schema["const"]]
-    return found
 
 
 def _complete(schema: JsonObject, *, is_read: bool) -> None:

@@ -113,9 +113,9 @@ class ResponseSpec(Struct, frozen=True):
     links: Sequence[str] = ()
 
     @classmethod
-    def json(cls, description: str, kind: type, example: Any = None) -> ResponseSpec:
-        """Return the description of a JSON response of one type, without special headers."""
-        return cls(description, [Body.json(kind, **({} if example is None else {"response": example}))])
+    def json(cls, description: str, body: type | Struct) -> ResponseSpec:
+        """Return the description of a JSON response of one type, which may be given by an example."""
+        return cls(description, [Body.json(body) if isinstance(body, type) else Body.json(type(body), response=body)])
 
     @classmethod
     def text(cls, description: str, *media_types: str) -> ResponseSpec:
@@ -127,14 +127,14 @@ class ErrorSpec(Struct, frozen=True):
     """Error that several operations answer with.
 
     Attributes:
-        name: name of the response in the document.
         error: sample of the exception, with its status, code and headers.
         description: condition under which it occurs.
+        name: name of the response in the document; by default the name of the exception's type.
     """
 
-    name: str
     error: HTTPError
     description: str
+    name: str = ""
 
 
 class Operation(Struct, frozen=True):
@@ -150,9 +150,9 @@ class Operation(Struct, frozen=True):
     """
 
     summary: str
-    tags: Sequence[Tag]
     response: ResponseSpec
     description: str = ""
+    tags: Sequence[Tag] = ()
     id: str = ""
     security: Sequence[str] = ("bearer",)
     parameters: Sequence[Parameter] = ()

@@ -91,7 +91,6 @@ def blueprint(services: Services) -> Blueprint:
     @blueprint.post("/v1/messages")
     @Operation(
         "Create message",
-        [ANTHROPIC_TAG],
         components.run_started(
             "The message, or with `stream` its events.",
             Body.json(schemas.Message, answer=lambda: message_response(examples.COMPLETE)[1]),
@@ -101,6 +100,7 @@ def blueprint(services: Services) -> Blueprint:
         " working, a stream sends `ping` every 2 seconds. `X-Run-Id` identifies the run, which can be resumed in any"
         " protocol. Features that the backend does not support (tools, images, formats, prefilled answers) are"
         " rejected; the error names the field.",
+        tags=[ANTHROPIC_TAG],
         security=_SECURITY,
         parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE),
         request=Body.json(decoder.MessagesRequest, request={**_CONVERSATION, "max_tokens": 1024, "stream": True}),
@@ -120,9 +120,9 @@ def blueprint(services: Services) -> Blueprint:
     @blueprint.post("/v1/messages/count_tokens")
     @Operation(
         "Count tokens",
-        [ANTHROPIC_TAG],
-        ResponseSpec.json("The token count.", schemas.TokenCount, schemas.TokenCount(input_tokens=8)),
+        ResponseSpec.json("The token count.", schemas.TokenCount(input_tokens=8)),
         "Estimates the tokens of a conversation without starting a run.",
+        tags=[ANTHROPIC_TAG],
         security=_SECURITY,
         request=Body.json(decoder.CountTokensRequest, request=_CONVERSATION),
         errors=(*components.COMMON_ERRORS, *components.BODY_ERRORS, components.MODEL_NOT_FOUND),

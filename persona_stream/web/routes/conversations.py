@@ -125,9 +125,9 @@ _CONVERSATION_ID = Parameter.path("conversation_id", "Conversation id.", "chat_1
 _LIMIT = partial(components.limit_parameter, largest=MAX_PAGE_SIZE, default=DEFAULT_PAGE_SIZE)
 _FORMAT = Parameter("query", "format", "File format.", choices=("json", "markdown"), default="json")
 _NOT_FOUND = ErrorSpec(
-    "ConversationNotFound",
     NotFound("Conversation not found"),
     "The conversation does not exist, or belongs to another caller.",
+    name="ConversationNotFound",
 )
 _CONVERSATION = Conversation(
     "chat_123", examples.USERNAME, examples.QUESTION, examples.ACCEPTED_AT, examples.ACCEPTED_AT + 60
@@ -145,6 +145,7 @@ _EXCHANGE = Exchange(
 _LIST = ConversationList(conversations=[conversation_view(_CONVERSATION)], next=None)
 _PAGE = conversation_page(_CONVERSATION, [_EXCHANGE])
 _FILES = (Body.json(ConversationPage, conversation=_PAGE), Body(schema=(str,), media_type="text/markdown"))
+_operation = partial(Operation, tags=[CONVERSATIONS])
 _DELETED = ConversationDeleted(conversation_id="chat_123")
 
 
@@ -153,10 +154,9 @@ def blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("conversations", __name__)
 
     @blueprint.get("/api/conversations")
-    @Operation(
+    @_operation(
         "List conversations",
-        [CONVERSATIONS],
-        ResponseSpec.json("A page of conversations.", ConversationList, _LIST),
+        ResponseSpec.json("A page of conversations.", _LIST),
         "Returns the caller's conversations, most recently updated first.",
         parameters=(
             _LIMIT("conversations"),
@@ -178,10 +178,9 @@ def blueprint(services: Services) -> Blueprint:
         return json_response(ConversationList(conversations=conversations, next=following))
 
     @blueprint.get("/api/conversations/<conversation_id>")
-    @Operation(
+    @_operation(
         "Get a conversation",
-        [CONVERSATIONS],
-        ResponseSpec.json("A page of the conversation.", ConversationPage, _PAGE),
+        ResponseSpec.json("A page of the conversation.", _PAGE),
         "Returns its exchanges, oldest first. An interrupted answer is returned as far as it got.",
         parameters=(_CONVERSATION_ID, _LIMIT("exchanges"), components.next_page_parameter("after")),
         errors=(*components.QUERY_ERRORS, _NOT_FOUND),
@@ -194,9 +193,8 @@ def blueprint(services: Services) -> Blueprint:
         return json_response(conversation_page(conversation, exchanges, limit))
 
     @blueprint.get("/api/conversations/<conversation_id>/export")
-    @Operation(
+    @_operation(
         "Export a conversation",
-        [CONVERSATIONS],
         ResponseSpec("The whole conversation as a file to save.", _FILES),
         parameters=(_CONVERSATION_ID, _FORMAT),
         errors=(*components.QUERY_ERRORS, _NOT_FOUND),
@@ -219,10 +217,9 @@ def blueprint(services: Services) -> Blueprint:
         return response
 
     @blueprint.delete("/api/conversations/<conversation_id>")
-    @Operation(
+    @_operation(
         "Delete a conversation",
-        [CONVERSATIONS],
-        ResponseSpec.json("The conversation was deleted.", ConversationDeleted, _DELETED),
+        ResponseSpec.json("The conversation was deleted.", _DELETED),
         parameters=[_CONVERSATION_ID],
         errors=(*components.COMMON_ERRORS, _NOT_FOUND),
     )

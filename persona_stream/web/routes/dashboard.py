@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from typing import Annotated
 
@@ -54,7 +54,8 @@ _OWN_PAGE = Parameter(
     "Any value. Browsers send this header only for the dashboard's own page, which prevents CSRF.",
     required=True,
 )
-_FILE_NOT_FOUND = ErrorSpec("FileNotFound", NotFound("File not found"), "No file has this name.")
+_FILE_NOT_FOUND = ErrorSpec(NotFound("File not found"), "No file has this name.", name="FileNotFound")
+_operation = partial(Operation, tags=[DASHBOARD], security=())
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -69,16 +70,14 @@ def blueprint(services: Services) -> Blueprint:
         return page_response(file.body, file.content_type, _POLICY)
 
     @blueprint.get(auth.DASHBOARD_PATH)
-    @Operation("Open the dashboard", [DASHBOARD], ResponseSpec.text("The page.", "text/html"), security=())
+    @_operation("Open the dashboard", ResponseSpec.text("The page.", "text/html"))
     def dashboard() -> Response:
         return show(PAGE)
 
     @blueprint.get(f"{auth.DASHBOARD_PATH}/assets/<name>")
-    @Operation(
+    @_operation(
         "Get a file of the dashboard",
-        [DASHBOARD],
         ResponseSpec.text("The file.", "text/html", "text/css", "text/javascript"),
-        security=(),
         parameters=[Parameter.path("name", "File name.", "main.js")],
         errors=[_FILE_NOT_FOUND],
     )
@@ -86,12 +85,10 @@ def blueprint(services: Services) -> Blueprint:
         return show(name)
 
     @blueprint.post(f"{auth.DASHBOARD_PATH}/login")
-    @Operation(
+    @_operation(
         "Log in",
-        [DASHBOARD],
         ResponseSpec.json("The user is logged in.", Ok),
         "Sets a cookie that expires with the token.",
-        security=(),
         parameters=[_OWN_PAGE],
         request=Body.json(Login),
         errors=(*ERRORS, *components.BODY_ERRORS),
@@ -104,14 +101,7 @@ def blueprint(services: Services) -> Blueprint:
         return response
 
     @blueprint.post(f"{auth.DASHBOARD_PATH}/logout")
-    @Operation(
-        "Log out",
-        [DASHBOARD],
-        ResponseSpec.json("The user is logged out.", Ok),
-        security=(),
-        parameters=[_OWN_PAGE],
-        errors=[NOT_ADMIN],
-    )
+    @_operation("Log out", ResponseSpec.json("The user is logged out.", Ok), parameters=[_OWN_PAGE], errors=[NOT_ADMIN])
     def dashboard_logout() -> Response:
         auth.check_origin(request)
         response = json_response(Ok())

@@ -90,9 +90,9 @@ class ColumnsView(Success, frozen=True, kw_only=True):
 
 DASHBOARD = Tag("Dashboard", "Dashboard and request log, for the operator.")
 NOT_ADMIN = ErrorSpec(
-    "NotAdmin",
     Forbidden("This token lacks the scope 'admin'"),
     "The token lacks the scope `admin`, or the request comes from another site's page.",
+    name="NotAdmin",
 )
 _ADMIN = ("bearer", "admin")
 _LOCAL_ERRORS = (components.UNAUTHORIZED, NOT_ADMIN, components.INTERNAL)
@@ -129,7 +129,7 @@ _FILTERS = (
 _USER = Parameter("query", "name", "User: the `sub` of their token.", Annotated[str, Meta(min_length=1)], required=True)
 # The responses are internal to the page: docs/DASHBOARD.md describes them, and the document only `success`.
 _operation = partial(
-    Operation, tags=[DASHBOARD], response=ResponseSpec.json("The result.", Ok), security=_ADMIN, errors=ERRORS
+    Operation, response=ResponseSpec.json("The result.", Ok), tags=[DASHBOARD], security=_ADMIN, errors=ERRORS
 )
 
 

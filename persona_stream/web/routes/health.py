@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from flask import Blueprint, Response
@@ -24,17 +25,16 @@ class Health(Struct, frozen=True):
 
 
 OPERATIONS = Tag("Operations", "Health and metrics, for supervisors, load balancers and Prometheus.")
-_NOT_READY = ResponseSpec.json(
-    "The process is shutting down, or a required store is unavailable: send new runs elsewhere.",
-    Health,
-    Health("draining"),
-)
 _METRICS_EXAMPLE = """\
 # HELP persona_stream_runs_in_flight Runs that have not ended.
 # TYPE persona_stream_runs_in_flight gauge
 persona_stream_runs_in_flight{backend="demo"} 3.0
 """
 _METRICS = Body(schema=(str,), media_type="text/plain", examples={"metrics": _METRICS_EXAMPLE})
+_NOT_READY = ResponseSpec.json(
+    "The process is shutting down, or a required store is unavailable: send new runs elsewhere.", Health("draining")
+)
+_operation = partial(Operation, tags=[OPERATIONS], security=())
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -42,18 +42,14 @@ def blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("operations", __name__)
 
     @blueprint.get("/healthz")
-    @Operation(
-        "Check liveness", [OPERATIONS], ResponseSpec.json("The process is alive.", Health, Health("alive")), security=()
-    )
+    @_operation("Check liveness", ResponseSpec.json("The process is alive.", Health("alive")))
     def healthz() -> Response:
         return json_response(Health("alive"))
 
     @blueprint.get("/readyz")
-    @Operation(
+    @_operation(
         "Check readiness",
-        [OPERATIONS],
-        ResponseSpec.json("The process accepts new runs.", Health, Health("ready")),
-        security=(),
+        ResponseSpec.json("The process accepts new runs.", Health("ready")),
         responses={503: _NOT_READY},
     )
     def readyz() -> Response:
@@ -66,11 +62,9 @@ def blueprint(services: Services) -> Blueprint:
         return json_response(Health("ready", list(unavailable) if unavailable else UNSET))
 
     @blueprint.get("/metrics")
-    @Operation(
+    @_operation(
         "Get metrics",
-        [OPERATIONS],
         ResponseSpec("Metrics in the Prometheus text format, summed over all workers.", [_METRICS]),
-        security=(),
         responses={404: ResponseSpec.json("The extra `metrics` is not installed.", ErrorFrame)},
     )
     def metrics() -> Response:

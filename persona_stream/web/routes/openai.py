@@ -72,7 +72,6 @@ def blueprint(services: Services) -> Blueprint:
     @blueprint.post("/v1/chat/completions")
     @Operation(
         "Create chat completion",
-        [OPENAI_TAG],
         components.run_started(
             "The completion, or with `stream` its chunks.",
             Body.json(ChatCompletion, answer=lambda: completion_response(examples.COMPLETE)[1]),
@@ -82,6 +81,7 @@ def blueprint(services: Services) -> Blueprint:
         " working, a stream sends a comment every 2 seconds and an empty chunk every 15. `X-Run-Id` identifies the"
         " run, which can be resumed in any protocol. Features that the backend (tools, formats, images) or the server"
         " (several choices, audio) does not support are rejected; the error names the field.",
+        tags=[OPENAI_TAG],
         parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE, components.HEARTBEAT),
         request=_REQUEST,
         responses=components.run_failures(ErrorBody),

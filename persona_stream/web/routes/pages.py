@@ -11,7 +11,7 @@ import hashlib
 import importlib.util
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 
@@ -34,6 +34,7 @@ _DOCS_POLICY = (
 PAGES = Tag("Pages", "Pages for a browser.")
 _TEST_PAGE = ResponseSpec.text("The test page.", "text/html")
 _ETAG = Parameter("header", "ETag", "Version of the document, to be sent as `If-None-Match`.", required=True)
+_operation = partial(Operation, tags=[PAGES], security=())
 
 
 def find_renderer() -> Path | None:
@@ -67,11 +68,9 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
         return msgspec.json.encode(build_document(current_app))
 
     @blueprint.get("/openapi.json")
-    @Operation(
+    @_operation(
         "Get the OpenAPI document",
-        [PAGES],
         ResponseSpec("The document.", [Body.json(dict)], [_ETAG]),
-        security=(),
         parameters=[Parameter("header", "If-None-Match", "`ETag` of the copy that the client has.")],
         responses={304: ResponseSpec("The client's copy is current.", headers=[_ETAG])},
     )
@@ -79,21 +78,14 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
         return revalidated(Response(document(), content_type="application/json"))
 
     @blueprint.get("/docs")
-    @Operation(
-        "Browse the OpenAPI document",
-        [PAGES],
-        ResponseSpec.text("The page, which works offline.", "text/html"),
-        security=(),
-    )
+    @_operation("Browse the OpenAPI document", ResponseSpec.text("The page, which works offline.", "text/html"))
     def docs() -> Response:
         return page_response(docs_page, _HTML, _DOCS_POLICY)
 
     @blueprint.get("/docs/scalar.js")
-    @Operation(
+    @_operation(
         "Get the script of the page",
-        [PAGES],
         ResponseSpec.text("The script.", "text/javascript"),
-        security=(),
         responses={404: ResponseSpec.json("The extra `docs` is not installed.", ErrorFrame)},
     )
     def docs_script() -> Response:
@@ -104,12 +96,12 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
         return response
 
     @blueprint.get("/")
-    @Operation("Open the test page", [PAGES], _TEST_PAGE, security=())
+    @_operation("Open the test page", _TEST_PAGE)
     def test_page() -> Response:
         return page_response(page, _HTML, policy)
 
     @blueprint.get("/streaming_test.html")
-    @Operation("Open the test page by its file name", [PAGES], _TEST_PAGE, security=())
+    @_operation("Open the test page by its file name", _TEST_PAGE)
     def test_page_by_name() -> Response:
         return test_page()
 

@@ -65,9 +65,9 @@ def _operation(summary: str, *bodies: Struct, **details: Any) -> Operation:
     body = Body.json(*(type(body) for body in bodies), **{type(body).__name__: body for body in bodies})
     return Operation(
         summary,
-        [OPENAI_TAG, ANTHROPIC_TAG],
         ResponseSpec("The response in either form.", [body]),
         "The response has OpenAI's form or, with an `anthropic-version` header, Anthropic's.",
+        tags=[OPENAI_TAG, ANTHROPIC_TAG],
         error_bodies=(openai.error_body, anthropic.error_body),
         **details,
     )
@@ -106,8 +106,8 @@ def blueprint(services: Services) -> Blueprint:
     @blueprint.get("/api/profiles")
     @Operation(
         "List personas",
-        [PERSONAS],
-        ResponseSpec.json("The personas.", ProfileList, ProfileList(profiles=[_PROFILE])),
+        ResponseSpec.json("The personas.", ProfileList(profiles=[_PROFILE])),
+        tags=[PERSONAS],
         parameters=[components.ACCEPT_LANGUAGE],
         errors=components.COMMON_ERRORS,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, TypeVar
 
 from flask import Blueprint, Request, Response, request
@@ -73,22 +74,21 @@ _EVENTS_PARAMETERS = (
     components.HEARTBEAT,
     components.RESUME,
 )
-_VIEW = ResponseSpec(
-    "State of the run.",
-    [
-        Body.json(
-            RunView,
-            running=lambda: run_view(examples.RUNNING, examples.ACCEPTED_AT + 2, examples.EVENTS_URL),
-            answered=lambda: run_view(examples.COMPLETE, examples.ACCEPTED_AT + 60, examples.EVENTS_URL),
-        )
-    ],
-    [components.RETRY_AFTER],
+_STREAM = Body.stream(
+    *NATIVE_EVENTS.values(), COMPLETION_EVENTS, MESSAGE_EVENTS, fromTheBeginning=lambda: native_stream(SMART)
 )
-_LIST = ResponseSpec.json(
-    "A page of runs.",
+_VIEW_BODY = Body.json(
+    RunView,
+    running=lambda: run_view(examples.RUNNING, examples.ACCEPTED_AT + 2, examples.EVENTS_URL),
+    answered=lambda: run_view(examples.COMPLETE, examples.ACCEPTED_AT + 60, examples.EVENTS_URL),
+)
+_VIEW = ResponseSpec("State of the run.", [_VIEW_BODY], [components.RETRY_AFTER])
+_LIST = Body.json(
     RunList,
-    lambda: RunList(runs=[run_view(examples.COMPLETE, examples.ACCEPTED_AT + 60, examples.EVENTS_URL)], next=None),
+    page=lambda: RunList(runs=[run_view(examples.COMPLETE, examples.ACCEPTED_AT + 60, examples.EVENTS_URL)], next=None),
 )
+_operation = partial(Operation, tags=[RUNS])
+_run_operation = partial(_operation, parameters=[components.RUN_ID_IN_PATH], errors=components.FOUND_RUN_ERRORS)
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -96,21 +96,9 @@ def blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("runs", __name__)
 
     @blueprint.get("/api/runs/<run_id>/events")
-    @Operation(
+    @_operation(
         "Resume the stream of a run",
-        [RUNS],
-        ResponseSpec(
-            "Rest of the stream.",
-            [
-                Body.stream(
-                    *NATIVE_EVENTS.values(),
-                    COMPLETION_EVENTS,
-                    MESSAGE_EVENTS,
-                    fromTheBeginning=lambda: native_stream(SMART),
-                )
-            ],
-            components.RUN_HEADERS,
-        ),
+        ResponseSpec("Rest of the stream.", [_STREAM], components.RUN_HEADERS),
         "Streams a run from its beginning or from any position, in any style, language and protocol. Each"
         " character of the answer is sent exactly once; overdue text is sent immediately, and past progress is skipped."
         " Requires the token of the caller that started the run, or the run's ticket.",
@@ -143,36 +131,21 @@ def blueprint(services: Services) -> Blueprint:
         )
 
     @blueprint.get("/api/runs/<run_id>")
-    @Operation(
-        "Get a run",
-        [RUNS],
-        _VIEW,
-        "Returns the state of a run and its answer so far.",
-        parameters=[components.RUN_ID_IN_PATH],
-        errors=components.FOUND_RUN_ERRORS,
-    )
+    @_run_operation("Get a run", _VIEW, "Returns the state of a run and its answer so far.")
     def show_run(run_id: str) -> Response:
         return _run_response(services, services.runs.find(run_id, authenticate(request, services.verifier).subject))
 
     @blueprint.post("/api/runs/<run_id>/cancel")
-    @Operation(
-        "Cancel a run",
-        [RUNS],
-        _VIEW,
-        "Has no effect on a run that has ended.",
-        parameters=[components.RUN_ID_IN_PATH],
-        errors=components.FOUND_RUN_ERRORS,
-    )
+    @_run_operation("Cancel a run", _VIEW, "Has no effect on a run that has ended.")
     def cancel_run(run_id: str) -> Response:
         journal = services.runs.follow(run_id, authenticate(request, services.verifier).subject)
         services.runs.cancel(journal)
         return _run_response(services, journal)
 
     @blueprint.get("/api/runs")
-    @Operation(
+    @_operation(
         "List runs",
-        [RUNS],
-        _LIST,
+        ResponseSpec("A page of runs.", [_LIST]),
         "Returns the caller's runs, newest first.",
         parameters=(
             components.limit_parameter("runs", _MAX_PAGE_SIZE, default=_PAGE_SIZE),

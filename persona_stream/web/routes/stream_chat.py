@@ -103,11 +103,11 @@ def blueprint(services: Services) -> Blueprint:
     @blueprint.post("/api/chat")
     @Operation(
         "Get an answer in one response",
-        [STREAMS],
         components.run_started(
             "The answer.", Body.json(ChatAnswer, answer=lambda: chat_response(examples.COMPLETE)[1])
         ),
         "Starts the same run and responds once it has ended, at the latest after its deadline.",
+        tags=[STREAMS],
         parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE),
         request=_REQUEST,
         responses=_FAILURES,
@@ -125,7 +125,6 @@ def _add_stream(blueprint: Blueprint, services: Services, path: str, style: Stre
     @blueprint.post(path, endpoint=f"stream_chat_{style.name}")
     @Operation(
         f"Stream an answer ({style.name})",
-        [STREAMS],
         components.run_started(
             "Stream of the run from its beginning.",
             Body.stream(NATIVE_EVENTS[style.name], answered=lambda: native_stream(style)),
@@ -134,6 +133,7 @@ def _add_stream(blueprint: Blueprint, services: Services, path: str, style: Stre
         f" ({style.chunking} unless `chunking` is set), {style.pause:g} s apart. The last event is the one with"
         " `is_complete` true. The run continues when the connection breaks: resume the stream with"
         " `GET /api/runs/{run_id}/events`.",
+        tags=[STREAMS],
         id="streamChat" + ("" if style is BASIC else style.name.title()),
         parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE, components.RESUME),
         request=_REQUEST,

@@ -58,7 +58,7 @@ def test_a_new_route_needs_no_change_of_the_document():
     app = Flask("extended")
 
     @app.get("/ping/<int:number>")
-    @Operation("Ping", [Tag("Extra", "More.")], ResponseSpec.text("Pong.", "text/plain"))
+    @Operation("Ping", ResponseSpec.text("Pong.", "text/plain"), tags=[Tag("Extra", "More.")])
     def ping(number):
         return str(number)
 
