@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -25,25 +26,21 @@ def next_page_parameter(name: str, kind: Any = str) -> Parameter:
     return Parameter("query", name, "`next` of the previous page.", kind)
 
 
+_header = partial(Parameter, "header")
 RUN_ID_IN_PATH = Parameter.path("run_id", "Run id.", RUN_ID)
-IDEMPOTENCY_KEY = Parameter(
-    "header",
+IDEMPOTENCY_KEY = _header(
     "Idempotency-Key",
     "Unique key of the request, chosen by the client. A repeated request with the same key and body returns the run"
     " that the first one started.",
     Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,255}$")],
 )
-ACCEPT_LANGUAGE = Parameter(
-    "header", "Accept-Language", "Language of texts, unless the body specifies one: `zh` or `en`."
-)
-RESUME = Parameter(
-    "header",
+ACCEPT_LANGUAGE = _header("Accept-Language", "Language of texts, unless the body specifies one: `zh` or `en`.")
+RESUME = _header(
     "X-Persona-Resume",
     "`1` if the client resumes by itself: during a connection hand-over the server may then end the stream with a"
     " comment and no last event, and the client resumes with `Last-Event-ID`.",
 )
-HEARTBEAT = Parameter(
-    "header",
+HEARTBEAT = _header(
     "X-Persona-Heartbeat",
     "Heartbeat while the backend is working: comments (the default), empty chunks, or none.",
     choices=("comment", "delta", "off"),
@@ -52,27 +49,21 @@ HEARTBEAT = Parameter(
 _URI = Annotated[str, Meta(extra_json_schema={"format": "uri-reference"})]
 _COUNT = Annotated[int, Meta(ge=0)]
 _LOCATION = "URL of the run's event stream, for requests with the caller's token."
-RUN_ID_IF_STARTED = Parameter("header", "X-Run-Id", "Run id, if a run was started.", example=RUN_ID)
+RUN_ID_IF_STARTED = _header("X-Run-Id", "Run id, if a run was started.", example=RUN_ID)
 RUN_HEADERS = (
-    Parameter("header", "X-Run-Id", "Run id.", required=True, example=RUN_ID),
-    Parameter("header", "Location", _LOCATION, _URI, required=True, example=f"/api/runs/{RUN_ID}/events"),
+    _header("X-Run-Id", "Run id.", required=True, example=RUN_ID),
+    _header("Location", _LOCATION, _URI, required=True, example=f"/api/runs/{RUN_ID}/events"),
 )
-RETRY_AFTER = Parameter(
-    "header", "Retry-After", "Seconds after which to retry; absent once the run has ended.", _COUNT, example=2
-)
-SHOULD_RETRY = Parameter(
-    "header",
+RETRY_AFTER = _header("Retry-After", "Seconds after which to retry; absent once the run has ended.", _COUNT, example=2)
+SHOULD_RETRY = _header(
     "x-should-retry",
     "`false` if a retry would fail again; SDKs that retry automatically honour it.",
     Literal["false"],
     example="false",
 )
 ERROR_HEADERS: Mapping[str, Parameter] = {
-    "Retry-After": Parameter(
-        "header", "Retry-After", "Seconds after which to retry.", _COUNT, required=True, example=2
-    ),
-    "WWW-Authenticate": Parameter(
-        "header",
+    "Retry-After": _header("Retry-After", "Seconds after which to retry.", _COUNT, required=True, example=2),
+    "WWW-Authenticate": _header(
         "WWW-Authenticate",
         "Challenge as defined by RFC 6750, with the reason why the token was rejected.",
         example='Bearer realm="persona_stream", error="invalid_token"',
@@ -154,11 +145,7 @@ def run_started(description: str, *bodies: Body) -> ResponseSpec:
 
 
 def run_failures(error: type[Struct]) -> Mapping[int, ResponseSpec]:
-    """Return the responses of ``/v1`` for runs that fail before the first byte, by status.
-
-    Args:
-        error: error body of the protocol.
-    """
+    """Return the responses of ``/v1`` for runs that fail before the first byte, by status, with this error body."""
     descriptions = {
         409: "The run was cancelled, or the idempotency key was used with another endpoint or body.",
         500: "The backend failed, or its answer exceeds the size limit (`answer_too_large`).",

@@ -42,17 +42,14 @@ def build_document(app: Flask) -> JsonObject:
     for path, method, operation in routes:
         paths.setdefault(path, {})[method] = writer.operation(operation)
     tags = dict.fromkeys(tag for operation in operations for tag in operation.tags)
+    errors = dict(sorted(writer.errors.items()))
     base = tomllib.loads(resources.files(__package__).joinpath("document.toml").read_text("utf-8"))
     return {
         **base,
         "info": {**base["info"], "version": __version__},
         "tags": [msgspec.to_builtins(tag) for tag in tags],
         "paths": paths,
-        "components": {
-            "schemas": schemas.components,
-            "responses": dict(sorted(writer.errors.items())),
-            **base["components"],
-        },
+        "components": {"schemas": schemas.components, "responses": errors, **base["components"]},
     }
 
 
@@ -70,10 +67,8 @@ class _Schemas:
     """Component schemas of all types that the operations use."""
 
     def __init__(self, operations: Sequence[spec.Operation]) -> None:
-        requests = [body for operation in operations if (body := operation.request)]
-        responses = [
-            body for operation in operations for response in operation.responses.values() for body in response.bodies
-        ]
+        requests = [each.request for each in operations if each.request]
+        responses = [body for each in operations for response in each.responses.values() for body in response.bodies]
         streams = dict.fromkeys([stream for body in responses for stream in body.events] + [_ERROR_EVENT])
         errors = [type(encode(ErrorInfo(400, "", ""))) for operation in operations for encode in operation.error_bodies]
         read = [kind for body in requests for kind in body.schema]
@@ -135,19 +130,16 @@ class _Writer:
 
     def operation(self, operation: spec.Operation) -> JsonObject:
         """Return the Operation Object of a route."""
-        written: JsonObject = {
-            "operationId": operation.id,
-            "tags": [tag.name for tag in operation.tags],
-            "summary": operation.summary,
-        }
+        tags = [tag.name for tag in operation.tags]
+        written: JsonObject = {"operationId": operation.id, "tags": tags, "summary": operation.summary}
         if operation.description:
             written["description"] = operation.description
         if operation.security != ("bearer",):
             written["security"] = [{name: []} if name else {} for name in operation.security]
         if operation.parameters:
+            parameters = operation.parameters
             written["parameters"] = [
-                {"name": parameter.name, "in": parameter.location, **_parameter(parameter)}
-                for parameter in operation.parameters
+                {"name": each.name, "in": each.location, **_parameter(each)} for each in parameters
             ]
         if operation.request is not None:
             written["requestBody"] = {"required": True, "content": self._content([operation.request])}

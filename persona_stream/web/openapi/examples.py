@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from persona_stream.auth.tickets import RunURLSigner
 from persona_stream.chunking.registry import get_chunker
@@ -58,17 +58,9 @@ def failed_run(code: FailureCode, after: float, text: str | None = None) -> Sequ
 
 
 def render_stream(create_encoder: Callable[[Sequence[Entry]], EventEncoder], style: StreamStyle = SMART) -> str:
-    """Return the complete stream of the run as it is sent to a client.
-
-    Args:
-        create_encoder: creates an encoder for the journal of the run.
-        style: style of the stream.
-    """
-    return b"".join(_render(create_encoder, style)).decode()
-
-
-def _render(create_encoder: Callable[[Sequence[Entry]], EventEncoder], style: StreamStyle) -> Iterator[bytes]:
-    """Project the journal with a clock that jumps to the time of the next event."""
+    """Return the complete stream of the run as a client gets it from the encoder of the run's journal."""
+    # The projection of the journal, with a clock that jumps to the time of the next event.
+    sent = b""
     journal = [COMPLETE[0]]
     times = [ACCEPTED_AT]
     encoder = create_encoder(journal)
@@ -79,4 +71,5 @@ def _render(create_encoder: Callable[[Sequence[Entry]], EventEncoder], style: St
             times.append(min([step.until, *(entry.at for entry in upcoming)]))
             journal.extend(entry for entry in upcoming if entry.at <= times[-1])
         else:
-            yield encode_all(encoder.encode(step))
+            sent += encode_all(encoder.encode(step))
+    return sent.decode()

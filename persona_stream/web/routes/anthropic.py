@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import get_args
 
 from flask import Blueprint, Request, Response
@@ -39,25 +40,8 @@ def build_run_request(request: Request, services: Services) -> tuple[RunRequest,
     return build_v1_run_request(request, services, query, body, field_names=_FIELD_NAMES), body
 
 
-def build_count_query(request: Request, services: Services) -> Query:
-    """Return the query whose tokens a request wants counted.
-
-    Raises:
-        HTTPError: The request is invalid.
-    """
-    principal = authenticate(request, services.verifier)
-    body = parse_json_body(request, decoder.count_tokens_decoder)
-    decoder.check_messages_request(body)
-    return _build_query(request, services, principal, body, parameters={})
-
-
 def _build_query(
-    request: Request,
-    services: Services,
-    principal: Principal,
-    body: decoder.CountTokensRequest,
-    *,
-    parameters: Parameters,
+    request: Request, services: Services, principal: Principal, body: decoder.CountTokensRequest, parameters: Parameters
 ) -> Query:
     tools = decoder.parse_tools(body.tools)
     return build_query(
@@ -80,8 +64,8 @@ MESSAGE_EVENTS = EventStream(
     discriminator="type",
     has_type=True,
 )
-_SECURITY = ("key", "bearer")
 _CONVERSATION = {"model": examples.USERNAME, "system": "Be brief.", "messages": list(examples.MESSAGES)}
+_operation = partial(Operation, tags=[ANTHROPIC_TAG], security=("key", "bearer"), error_bodies=[schemas.error_body])
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -89,7 +73,7 @@ def blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("anthropic", __name__)
 
     @blueprint.post("/v1/messages")
-    @Operation(
+    @_operation(
         "Create message",
         components.run_started(
             "The message, or with `stream` its events.",
@@ -100,13 +84,10 @@ def blueprint(services: Services) -> Blueprint:
         " working, a stream sends `ping` every 2 seconds. `X-Run-Id` identifies the run, which can be resumed in any"
         " protocol. Features that the backend does not support (tools, images, formats, prefilled answers) are"
         " rejected; the error names the field.",
-        tags=[ANTHROPIC_TAG],
-        security=_SECURITY,
         parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE),
         request=Body.json(decoder.MessagesRequest, request={**_CONVERSATION, "max_tokens": 1024, "stream": True}),
         responses=components.run_failures(schemas.MessageError),
         errors=components.V1_ERRORS,
-        error_bodies=(schemas.error_body,),
     )
     def create_message() -> Response:
         request = current_request()
@@ -118,18 +99,19 @@ def blueprint(services: Services) -> Blueprint:
         return stream_response(request, services, journal, protocol=ANTHROPIC, transport=transport)
 
     @blueprint.post("/v1/messages/count_tokens")
-    @Operation(
+    @_operation(
         "Count tokens",
         ResponseSpec.json("The token count.", schemas.TokenCount(input_tokens=8)),
         "Estimates the tokens of a conversation without starting a run.",
-        tags=[ANTHROPIC_TAG],
-        security=_SECURITY,
         request=Body.json(decoder.CountTokensRequest, request=_CONVERSATION),
         errors=(*components.COMMON_ERRORS, *components.BODY_ERRORS, components.MODEL_NOT_FOUND),
-        error_bodies=(schemas.error_body,),
     )
     def count_tokens() -> Response:
-        query = build_count_query(current_request(), services)
+        request = current_request()
+        principal = authenticate(request, services.verifier)
+        body = parse_json_body(request, decoder.count_tokens_decoder)
+        decoder.check_messages_request(body)
+        query = _build_query(request, services, principal, body, parameters={})
         return json_response(schemas.TokenCount(input_tokens=query_tokens(query)))
 
     return blueprint

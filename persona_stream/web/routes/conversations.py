@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import partial
-from types import ModuleType
+from importlib import import_module
 from typing import Annotated, Any
 
 from flask import Blueprint, Response, request
@@ -26,6 +26,8 @@ from persona_stream.web.services import Services
 DEFAULT_PAGE_SIZE = 20
 MAX_PAGE_SIZE = 100
 MAX_EXPORTED_EXCHANGES = 100_000
+# Imported on use: it needs SQLAlchemy, which a server without a database may lack.
+_queries = partial(import_module, "persona_stream.db.conversations")
 _CURSOR = r"([0-9]{1,12}(?:\.[0-9]{1,9})?)_([A-Za-z0-9._:-]{1,128})"
 
 
@@ -83,28 +85,14 @@ def conversation_view(conversation: Conversation) -> ConversationView:
 
 def exchange_view(exchange: Exchange) -> ExchangeView:
     """Return an exchange in the form that clients get."""
-    values: dict[str, Any] = asdict(exchange)
-    values["at"] = isoformat(exchange.at)
-    return ExchangeView(**values)
+    return ExchangeView(**{**asdict(exchange), "at": isoformat(exchange.at)})
 
 
-def conversation_page(
-    conversation: Conversation, exchanges: Sequence[Exchange], limit: int | None = None
-) -> ConversationPage:
-    """Return a page of a conversation.
-
-    Args:
-        conversation: the conversation.
-        exchanges: exchanges of the page, and one more if another page follows.
-        limit: maximum length of the page; ``None`` for the whole conversation.
-    """
-    has_next = limit is not None and len(exchanges) > limit
-    page = exchanges[:limit]
-    return ConversationPage(
-        conversation=conversation_view(conversation),
-        exchanges=[exchange_view(exchange) for exchange in page],
-        next=page[-1].run_id if has_next else None,
-    )
+def conversation_page(conversation: Conversation, found: Sequence[Exchange], limit: int) -> ConversationPage:
+    """Return a page of at most ``limit`` exchanges; if more were found, another page follows."""
+    exchanges = [exchange_view(exchange) for exchange in found[:limit]]
+    following = exchanges[-1].run_id if len(found) > limit else None
+    return ConversationPage(conversation=conversation_view(conversation), exchanges=exchanges, next=following)
 
 
 def export_markdown(conversation: Conversation, exchanges: Sequence[Exchange]) -> str:
@@ -143,7 +131,7 @@ _EXCHANGE = Exchange(
     status="complete",
 )
 _LIST = ConversationList(conversations=[conversation_view(_CONVERSATION)], next=None)
-_PAGE = conversation_page(_CONVERSATION, [_EXCHANGE])
+_PAGE = conversation_page(_CONVERSATION, [_EXCHANGE], 1)
 _FILES = (Body.json(ConversationPage, conversation=_PAGE), Body(schema=(str,), media_type="text/markdown"))
 _operation = partial(Operation, tags=[CONVERSATIONS])
 _DELETED = ConversationDeleted(conversation_id="chat_123")
@@ -211,7 +199,7 @@ def blueprint(services: Services) -> Blueprint:
             response = Response(export_markdown(conversation, exchanges), content_type="text/markdown; charset=utf-8")
         else:
             suffix = "json"
-            response = json_response(conversation_page(conversation, exchanges))
+            response = json_response(conversation_page(conversation, exchanges, MAX_EXPORTED_EXCHANGES))
         # A conversation that exists has an id of harmless characters only (ConversationId), so it needs no quoting.
         response.headers["Content-Disposition"] = f'attachment; filename="{conversation_id}.{suffix}"'
         return response
@@ -233,13 +221,6 @@ def blueprint(services: Services) -> Blueprint:
     return blueprint
 
 
-def _queries() -> ModuleType:
-    # Imported on use: it needs SQLAlchemy, which a server without a database may lack.
-    from persona_stream.db import conversations
-
-    return conversations
-
-
 def _find(services: Services, owner: str, conversation_id: str) -> Conversation:
     services.store.flush()
     found: Conversation | None = services.store.query(
@@ -253,10 +234,9 @@ def _find(services: Services, owner: str, conversation_id: str) -> Conversation:
 def _exchanges(
     services: Services, owner: str, conversation_id: str, *, after: str | None, limit: int
 ) -> Sequence[Exchange]:
-    found: Sequence[Exchange] = services.store.query(
+    return services.store.query(
         lambda connection: _queries().list_exchanges(connection, owner, conversation_id, after, limit)
     )
-    return found
 
 
 def _parse_cursor() -> tuple[float, str] | None:

@@ -5,10 +5,10 @@ All files are part of the package; the page loads nothing from other hosts.
 
 from __future__ import annotations
 
-import mimetypes
 from collections.abc import Mapping
 from functools import cache, partial
 from importlib import resources
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -24,9 +24,9 @@ from persona_stream.web.responses import json_response, page_response
 from persona_stream.web.routes.dashboard_api import DASHBOARD, ERRORS, NOT_ADMIN, Ok, add_api_routes
 from persona_stream.web.services import Services
 
-__all__ = ["blueprint"]
-
 PAGE = "index.html"
+# Not by the module mimetypes: some systems map .js to text/plain, and browsers refuse to run such a script.
+_MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none';"
     " form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -40,10 +40,10 @@ class Login(Struct, frozen=True):
 
 
 class StaticFile(Struct, frozen=True):
-    """Static file and its media type."""
+    """Static file, which is a text, and its media type."""
 
     body: bytes
-    content_type: str
+    media_type: str
 
 
 _login_decoder = msgspec.json.Decoder(Login)
@@ -67,7 +67,7 @@ def blueprint(services: Services) -> Blueprint:
         file = static_files().get(name)
         if file is None:
             raise NotFound("File not found")
-        return page_response(file.body, file.content_type, _POLICY)
+        return page_response(file.body, f"{file.media_type}; charset=utf-8", _POLICY)
 
     @blueprint.get(auth.DASHBOARD_PATH)
     @_operation("Open the dashboard", ResponseSpec.text("The page.", "text/html"))
@@ -77,7 +77,7 @@ def blueprint(services: Services) -> Blueprint:
     @blueprint.get(f"{auth.DASHBOARD_PATH}/assets/<name>")
     @_operation(
         "Get a file of the dashboard",
-        ResponseSpec.text("The file.", "text/html", "text/css", "text/javascript"),
+        ResponseSpec.text("The file.", *_MEDIA_TYPES.values()),
         parameters=[Parameter.path("name", "File name.", "main.js")],
         errors=[_FILE_NOT_FOUND],
     )
@@ -115,15 +115,5 @@ def blueprint(services: Services) -> Blueprint:
 def load_static_files() -> Mapping[str, StaticFile]:
     """Return all static files of the dashboard by name, about 100 kB."""
     folder = resources.files("persona_stream").joinpath("pages/dashboard")
-    return {
-        file.name: StaticFile(file.read_bytes(), _content_type(file.name))
-        for file in folder.iterdir()
-        if file.is_file()
-    }
-
-
-def _content_type(name: str) -> str:
-    # Some systems map .js to text/plain, and browsers refuse to run such a script.
-    known = {".js": "text/javascript", ".css": "text/css"}
-    suffix = name[name.rfind(".") :]
-    return f"{known.get(suffix) or mimetypes.guess_type(name)[0]}; charset=utf-8"
+    files = [file for file in folder.iterdir() if file.is_file()]
+    return {file.name: StaticFile(file.read_bytes(), _MEDIA_TYPES[Path(file.name).suffix]) for file in files}

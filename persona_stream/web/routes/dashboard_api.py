@@ -8,8 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache, partial
-from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from flask import Blueprint, Response, request
 from msgspec import Meta
@@ -37,6 +37,8 @@ MAX_TIMESTAMP = 253_402_300_799.0  # the end of the year 9999
 DEFAULT_RANGE = 86_400.0  # seconds
 MAX_DELIVERY_TIME = 60.0  # seconds
 OWNER_BATCH = 100  # runs
+# Imported on use: it needs SQLAlchemy, which a server without a database may lack.
+_queries = partial(import_module, "persona_stream.db.run_queries")
 
 
 class Ok(Success, frozen=True, kw_only=True):
@@ -102,20 +104,17 @@ _FilterText = Annotated[str, Meta(max_length=MAX_FILTER_CHARACTERS)]
 _Seconds = Annotated[float, Meta(ge=0, le=MAX_TIMESTAMP)]
 
 
-def _filter(name: str, description: str, kind: Any = _FilterText) -> Parameter:
-    return Parameter("query", name, description, kind)
-
-
-_SINCE = _filter("since", "Start of the time range (Unix time).", _Seconds)
-_UNTIL = _filter("until", "End of the time range (Unix time).", _Seconds)
+_filter = partial(Parameter, "query", type=_FilterText)
+_SINCE = _filter("since", "Start of the time range (Unix time).", type=_Seconds)
+_UNTIL = _filter("until", "End of the time range (Unix time).", type=_Seconds)
 _FILTERS = (
-    _filter("status", "States of the runs; any of them matches.", list[str]),
-    _filter("failed", "`1` for runs that failed.", Literal["1"]),
+    _filter("status", "States of the runs; any of them matches.", type=list[str]),
+    _filter("failed", "`1` for runs that failed.", type=Literal["1"]),
     _filter("user", "Caller or persona."),
     _filter("endpoint", "Endpoint that received the request."),
     _filter("model", "Model that answered."),
     _filter("conversation", "Conversation id."),
-    _filter("slow", "Minimum duration in seconds.", _Seconds),
+    _filter("slow", "Minimum duration in seconds.", type=_Seconds),
     _filter(
         "search",
         "Text in the beginning of the question, or in the name of the caller, the persona or the run. A page may be"
@@ -195,9 +194,8 @@ def add_api_routes(blueprint: Blueprint, services: Services) -> None:
         authenticate_admin(request, services.verifier)
         now = services.clock()
         until = min(parse_seconds("until") or now, now)
-        since = parse_seconds("since")
-        if since is None:
-            since = until - DEFAULT_RANGE
+        start = parse_seconds("since")
+        since = until - DEFAULT_RANGE if start is None else start
         if since >= until:
             raise InvalidRequest("since: must be before until and in the past")
         chart = services.store.query(lambda connection: time_series().build(connection, since, until))
@@ -235,11 +233,11 @@ def parse_filters() -> models.RunFilters:
     Raises:
         InvalidRequest: a value is not a number where it must be, or is too long.
     """
-    statuses = tuple(request.args.getlist("status"))
-    if _flag("failed"):
-        statuses += models.FAILED
+    failed = request.args.get("failed")
+    if failed not in (None, "1"):
+        raise InvalidRequest("failed: must be 1 or absent")
     return models.RunFilters(
-        statuses=statuses,
+        statuses=(*request.args.getlist("status"), *(models.FAILED if failed else ())),
         user=_text("user"),
         endpoint=_text("endpoint"),
         model=_text("model"),
@@ -269,26 +267,12 @@ def parse_seconds(name: str) -> float | None:
     return value
 
 
-def _flag(name: str) -> bool:
-    text = request.args.get(name)
-    if text not in (None, "1"):
-        raise InvalidRequest(f"{name}: must be 1 or absent")
-    return text == "1"
-
-
 def _text(name: str) -> str | None:
     text = request.args.get(name, "")
     if len(text) > MAX_FILTER_CHARACTERS:
         raise InvalidRequest(f"{name}: must have at most {MAX_FILTER_CHARACTERS} characters")
     # PostgreSQL rejects NUL in text, and no stored text contains it.
     return text.replace("\0", "") or None
-
-
-def _queries() -> ModuleType:
-    # Imported on use: it needs SQLAlchemy, which a server without a database may lack.
-    from persona_stream.db import run_queries
-
-    return run_queries
 
 
 def _events_url(services: Services, run_id: str) -> str | None:

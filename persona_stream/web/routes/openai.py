@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from flask import Blueprint, Request, Response
 
 from persona_stream.protocols.openai import decoder
@@ -59,10 +61,7 @@ _REQUEST = Body.json(
         "stream_options": {"include_usage": True},
     },
 )
-
-
-def _example_stream() -> str:
-    return examples.render_stream(lambda journal: OpenAIEncoder(journal, include_usage=True))
+_encoder = partial(OpenAIEncoder, include_usage=True)
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -75,7 +74,7 @@ def blueprint(services: Services) -> Blueprint:
         components.run_started(
             "The completion, or with `stream` its chunks.",
             Body.json(ChatCompletion, answer=lambda: completion_response(examples.COMPLETE)[1]),
-            Body.stream(COMPLETION_EVENTS, answered=_example_stream),
+            Body.stream(COMPLETION_EVENTS, answered=lambda: examples.render_stream(_encoder)),
         ),
         "For OpenAI clients: set `base_url` to this server's `/v1` and the API key to a token. While the backend is"
         " working, a stream sends a comment every 2 seconds and an empty chunk every 15. `X-Run-Id` identifies the"

@@ -41,11 +41,8 @@ def find_renderer() -> Path | None:
     """Return the path of the script that renders the API page, or ``None`` without the extra ``docs``."""
     # Importing the package would load all of its renderers into memory (9 MB).
     spec = importlib.util.find_spec("offapi")
-    for folder in spec.submodule_search_locations or () if spec else ():
-        script = Path(folder) / "scalar.js"
-        if script.is_file():
-            return script
-    return None
+    script = Path(spec.origin).with_name("scalar.js") if spec and spec.origin else None
+    return script if script and script.is_file() else None
 
 
 def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:

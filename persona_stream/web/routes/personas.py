@@ -50,8 +50,6 @@ _OPENAI_MODEL = openai.Model(id=USERNAME)
 _ANTHROPIC_MODEL = anthropic.ModelInfo(id=USERNAME, display_name="Vitalik Buterin")
 _OPENAI_MODELS = openai.ModelList(data=[_OPENAI_MODEL])
 _ANTHROPIC_MODELS = anthropic.ModelInfoList(data=[_ANTHROPIC_MODEL], first_id=USERNAME, last_id=USERNAME)
-
-
 PERSONAS = Tag("Personas", "Personas that can be asked.")
 _PROFILE = Profile(
     username=USERNAME,

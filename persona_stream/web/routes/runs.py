@@ -40,6 +40,7 @@ _LOCALES: dict[str, Locale] = {"zh": "zh", "en": "en"}
 
 RUNS = Tag("Runs", "Resume, inspect and cancel runs.")
 _EVENT_ID = Annotated[str, Meta(pattern=r"^([^/]{1,200}/[0-9]{1,15}\.[0-9]{1,15})?$")]
+_query = partial(Parameter, "query")
 _EVENTS_PARAMETERS = (
     components.RUN_ID_IN_PATH,
     Parameter(
@@ -49,23 +50,16 @@ _EVENTS_PARAMETERS = (
         " precedence over `last_event_id`, and both over `from`. `EventSource` sets it itself.",
         _EVENT_ID,
     ),
-    Parameter("query", "last_event_id", "The same as `Last-Event-ID`, for clients that cannot set headers.", _EVENT_ID),
-    Parameter(
-        "query",
+    _query("last_event_id", "The same as `Last-Event-ID`, for clients that cannot set headers.", _EVENT_ID),
+    _query(
         "from",
         "Characters (Unicode code points) of the answer received; the stream continues after them.",
         Annotated[int, Meta(ge=0, le=10**15 - 1)],
         default=0,
     ),
-    Parameter(
-        "query",
-        "style",
-        "Style of the events; defaults to the style that the run was started with.",
-        choices=tuple(STYLES),
-    ),
-    Parameter("query", "locale", "Language of status texts; defaults to that of the run.", choices=tuple(_LOCALES)),
-    Parameter(
-        "query",
+    _query("style", "Style of the events; defaults to the style that the run was started with.", choices=tuple(STYLES)),
+    _query("locale", "Language of status texts; defaults to that of the run.", choices=tuple(_LOCALES)),
+    _query(
         "protocol",
         "Protocol of the events. Protocols other than `native` use the pace of style smart.",
         choices=tuple(PROTOCOLS),

@@ -16,7 +16,7 @@ from persona_stream.protocols.native.schemas import CHUNK_FRAMES, CancelledFrame
 from persona_stream.web.blocking import blocking_response
 from persona_stream.web.negotiation import negotiate_transport
 from persona_stream.web.openapi import components, examples
-from persona_stream.web.openapi.operations import Body, EventStream, Operation, Parameter, ResponseSpec, Tag
+from persona_stream.web.openapi.operations import Body, EventStream, Operation, ResponseSpec, Tag
 from persona_stream.web.parsing import ChatRequest
 from persona_stream.web.responses import current_request
 from persona_stream.web.run_requests import build_run_request
@@ -50,10 +50,8 @@ def _add_message_rules(schema: dict[str, Any]) -> None:
     schema["properties"]["chunking"]["anyOf"][0]["enum"] = list(names())
 
 
-def _failure(
-    description: str, kinds: tuple[type, ...], headers: Sequence[Parameter], journal: Sequence[Entry]
-) -> ResponseSpec:
-    return ResponseSpec(description, [Body.json(*kinds, failure=lambda: chat_response(journal)[1])], headers)
+def _failure(journal: Sequence[Entry], *kinds: type) -> Sequence[Body]:
+    return [Body.json(*kinds, failure=lambda: chat_response(journal)[1])]
 
 
 _REQUEST = Body(
@@ -62,34 +60,33 @@ _REQUEST = Body(
     refine=_add_message_rules,
 )
 _ERRORS = (*components.RUN_ERRORS, components.PERSONA_NOT_FOUND)
+_IF_STARTED = (components.RUN_ID_IF_STARTED,)
 _FAILURES = {
-    409: _failure(
+    409: ResponseSpec(
         "The run was cancelled (`cancelled`), or the idempotency key was used with another endpoint or body"
         " (`conflict`).",
-        (CancelledFrame, ErrorFrame),
-        (components.RUN_ID_IF_STARTED,),
-        examples.failed_run("cancelled", 12.3),
+        _failure(examples.failed_run("cancelled", 12.3), CancelledFrame, ErrorFrame),
+        _IF_STARTED,
     ),
-    500: _failure(
+    500: ResponseSpec(
         "The backend failed unexpectedly (`internal`), or its answer exceeds the size limit (`answer_too_large`).",
-        (ErrorFrame,),
-        (components.RUN_ID_IF_STARTED,),
-        examples.failed_run("internal", 1.2),
+        _failure(examples.failed_run("internal", 1.2), ErrorFrame),
+        _IF_STARTED,
     ),
-    502: _failure(
+    502: ResponseSpec(
         "The backend reported an error (`backend_error`), or the process of the run died (`lost`).",
-        (ErrorFrame,),
+        _failure(examples.failed_run("backend_error", 1.2, "The archive is closed today."), ErrorFrame),
         components.RUN_HEADERS,
-        examples.failed_run("backend_error", 1.2, "The archive is closed today."),
     ),
-    503: _failure(
+    503: ResponseSpec(
         components.UNAVAILABLE.description,
-        (ErrorFrame,),
-        (components.RUN_ID_IF_STARTED, components.RETRY_AFTER),
-        examples.failed_run("draining", 1.2),
+        _failure(examples.failed_run("draining", 1.2), ErrorFrame),
+        (*_IF_STARTED, components.RETRY_AFTER),
     ),
-    504: _failure(
-        "The run exceeded its deadline.", (TimeoutFrame,), components.RUN_HEADERS, examples.failed_run("timeout", 150.0)
+    504: ResponseSpec(
+        "The run exceeded its deadline.",
+        _failure(examples.failed_run("timeout", 150.0), TimeoutFrame),
+        components.RUN_HEADERS,
     ),
 }
 

@@ -144,7 +144,7 @@ def test_only_public_operations_need_no_token():
 
 def test_the_dashboard_is_described_completely():
     """Media types of its files, anonymous access to the login state, limits of timestamps and the CSRF header."""
-    types = {file.content_type.partition(";")[0] for file in load_static_files().values()}
+    types = {file.media_type for file in load_static_files().values()}
     assert types == set(OPERATIONS["GET", "/dashboard/assets/{name}"]["responses"]["200"]["content"])
     assert {} in OPERATIONS["GET", "/dashboard/api/session"]["security"]
     filters = {each["name"]: each["schema"] for each in OPERATIONS["GET", "/dashboard/api/runs"]["parameters"]}
