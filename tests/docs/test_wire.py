@@ -16,7 +16,8 @@ from persona_stream.core.snapshot import RunStatus
 from persona_stream.errors import HTTPError
 from persona_stream.protocols.anthropic.decoder import MessagesRequest
 from persona_stream.protocols.anthropic.schemas import MessageEvent
-from persona_stream.protocols.native.responses import ChatAnswer, RunList, RunView, chat_response
+from persona_stream.protocols.native.encoder import NATIVE
+from persona_stream.protocols.native.responses import ChatAnswer, RunList, RunView
 from persona_stream.protocols.native.schemas import Frame
 from persona_stream.protocols.openai.decoder import ChatCompletionRequest
 from persona_stream.protocols.openai.schemas import ChatCompletionChunk, ErrorBody
@@ -147,7 +148,7 @@ def test_every_failure_is_in_the_tables() -> None:
     guide = {cells[0]: "|".join(cells) for cells in STREAMING.rows()}
     assert set(get_args(FailureCode)) == set(FAILURES)
     for code, texts in FAILURES.items():
-        status, _ = chat_response(entries((0.0, accepted()), (0.0, Started()), (1.0, Failed(code))))
+        status, _ = NATIVE.response(entries((0.0, accepted()), (0.0, Started()), (1.0, Failed(code))))
         assert api[code] == str(status), code
         for text in texts.values():
             assert text in guide[code]

@@ -17,8 +17,8 @@ from persona_stream.core.query import Usage
 from persona_stream.core.sse import encode_all
 from persona_stream.errors import InvalidRequest, NotFound, Overloaded
 from persona_stream.protocols.base import dump_json
-from persona_stream.protocols.native.encoder import NativeEncoder
-from persona_stream.protocols.native.responses import RunList, chat_response, run_view
+from persona_stream.protocols.native.encoder import NATIVE, NativeEncoder
+from persona_stream.protocols.native.responses import RunList, run_view
 from persona_stream.protocols.native.schemas import Frame
 from persona_stream.web.errors import register_error_handlers
 from persona_stream.web.parsing import parse_chat_request
@@ -130,7 +130,7 @@ def test_the_schemas_reject_wrong_frames():
 @pytest.mark.parametrize("run", RUNS)
 def test_responses_match_their_schema(run):
     """The responses of ``/api/chat`` and ``/api/runs`` match the schema for their status, for every kind of run."""
-    status, body = chat_response(RUNS[run])
+    status, body = NATIVE.response(RUNS[run])
     response = DOCUMENT["paths"]["/api/chat"]["post"]["responses"][str(status)]
     validator(response["content"]["application/json"]["schema"]).validate(json.loads(dump_json(body)))
     for upto in range(1, len(RUNS[run]) + 1):

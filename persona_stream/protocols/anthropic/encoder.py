@@ -44,11 +44,6 @@ _TEXT = schemas.TextBlock(text="")
 _THINKING = schemas.ThinkingBlock(thinking="", signature="")
 
 
-def message_id(run_id: str) -> str:
-    """Return the id of a run in this protocol."""
-    return f"msg_{run_id}"
-
-
 def provider_blocks(answered: Answered) -> list[Any]:
     """Return the provider's blocks other than text, thinking and tool calls."""
     extras = answered.extras
@@ -141,7 +136,7 @@ class AnthropicEncoder:
     def _message_start(self) -> schemas.MessageStart:
         run = run_terms(self._entries)
         usage = schemas.MessageUsage(input_tokens=run_usage(self._entries).input_tokens, output_tokens=0)
-        message = Message(id=message_id(run.run_id), model=run.username, content=[], usage=usage)
+        message = Message(id=f"msg_{run.run_id}", model=run.username, content=[], usage=usage)
         return schemas.MessageStart(message=message)
 
     def _enter_block(self, block: schemas.TextBlock | schemas.ThinkingBlock) -> Iterator[MessageEvent]:
@@ -185,24 +180,6 @@ def _message(body: MessageEvent) -> ServerSentEvent:
     return ServerSentEvent(dump_json(body), event=str(body.__struct_config__.tag))
 
 
-def message_response(entries: Sequence[Entry]) -> tuple[int, Any]:
-    """Return the HTTP status and the body of a run that has ended: a ``Message`` or a ``MessageError``.
-
-    Raises:
-        TypeError: The run has not ended.
-    """
-    snapshot, ending = base.read_ending(entries)
-    if isinstance(ending, events.RunFailed):
-        return base.http_status_for(ending.code), schemas.failure_body(ending.code, ending.message)
-    body = Message(
-        id=message_id(snapshot.run.run_id),
-        model=snapshot.run.username,
-        content=_content(snapshot.reasoning, snapshot.text, ending),
-        usage=message_usage(run_usage(entries), ending),
-    )
-    return 200, msgspec.to_builtins(body) | msgspec.to_builtins(message_end(ending))
-
-
 def _content(reasoning: str, text: str, answered: Answered) -> list[Any]:
     return [
         *([schemas.ThinkingBlock(thinking=reasoning, signature=SIGNATURE)] if reasoning else []),
@@ -228,7 +205,16 @@ class AnthropicProtocol(WireProtocol):
 
     def response(self, entries: Sequence[Entry]) -> tuple[int, object]:
         """Return the HTTP status and the body of a run that has ended."""
-        return message_response(entries)
+        snapshot, ending = base.read_ending(entries)
+        if isinstance(ending, events.RunFailed):
+            return base.http_status_for(ending.code), schemas.failure_body(ending.code, ending.message)
+        body = Message(
+            id=f"msg_{snapshot.run.run_id}",
+            model=snapshot.run.username,
+            content=_content(snapshot.reasoning, snapshot.text, ending),
+            usage=message_usage(run_usage(entries), ending),
+        )
+        return 200, msgspec.to_builtins(body) | msgspec.to_builtins(message_end(ending))
 
     def error(self, error: base.ErrorInfo) -> schemas.MessageError:
         """Return the body of an error response."""

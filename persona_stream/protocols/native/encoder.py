@@ -15,9 +15,10 @@ from persona_stream.core.progress import START_PERCENT
 from persona_stream.core.projection import StreamStyle
 from persona_stream.core.query import Locale
 from persona_stream.core.sse import ServerSentEvent
-from persona_stream.protocols.base import EncoderOptions, ErrorInfo, WireProtocol, dump_json
+from persona_stream.protocols import base
+from persona_stream.protocols.base import WireProtocol, dump_json
 from persona_stream.protocols.native import schemas
-from persona_stream.protocols.native.responses import ChatAnswer, chat_response
+from persona_stream.protocols.native.responses import ChatAnswer
 from persona_stream.protocols.native.schemas import BasicChunkFrame, SmartChunkFrame
 
 
@@ -104,17 +105,27 @@ class NativeProtocol(WireProtocol):
     run_endpoints = ("/api/stream_chat", "/api/stream_chat_advanced", "/api/stream_chat_smart", "/api/chat")
     has_styles = True
 
-    def encoder(self, entries: Sequence[Entry], options: EncoderOptions) -> NativeEncoder:
+    def encoder(self, entries: Sequence[Entry], options: base.EncoderOptions) -> NativeEncoder:
         """Return a new encoder for one subscriber."""
         return NativeEncoder(run_terms(entries).run_id, options.events_url, options.style, options.locale)
 
     def response(self, entries: Sequence[Entry]) -> tuple[int, ChatAnswer | schemas.TerminalFrame]:
         """Return the HTTP status and the body of a run that has ended."""
-        return chat_response(entries)
+        snapshot, ending = base.read_ending(entries)
+        if isinstance(ending, events.RunFailed):
+            return base.http_status_for(ending.code), schemas.failure_frame(ending)
+        return 200, ChatAnswer(
+            data=snapshot.text,
+            run_id=snapshot.run.run_id,
+            conversation_id=snapshot.run.conversation_id,
+            total_time=round(entries[-1].at - snapshot.accepted_at, 1),
+            usage=ending.usage,
+            finish=schemas.finish_of(ending),
+        )
 
-    def error(self, error: ErrorInfo) -> schemas.ErrorFrame:
+    def error(self, error: base.ErrorInfo) -> schemas.ErrorFrame:
         """Return the body of an error response."""
-        return schemas.error_body(error)
+        return schemas.ErrorFrame(error=error.message, code=error.code)
 
     def streams_error(self, path: str) -> bool:
         """Return whether the path is a streaming endpoint."""

@@ -8,12 +8,10 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from persona_stream.core.events import RunFailed
 from persona_stream.core.facts import Answered, Entry, Failed
 from persona_stream.core.i18n import error_text
 from persona_stream.core.query import Usage
 from persona_stream.core.snapshot import RunStatus, take_snapshot
-from persona_stream.protocols.base import http_status_for, read_ending
 from persona_stream.protocols.native import schemas
 from persona_stream.protocols.native.schemas import Seconds
 
@@ -71,25 +69,6 @@ class RunList(Success, frozen=True, kw_only=True):
 
     runs: Annotated[list[RunView], Meta(description="Runs of this page.")]
     next: Annotated[str | None, Meta(description="Value of `before` for the next page; `null` on the last page.")]
-
-
-def chat_response(entries: Sequence[Entry]) -> tuple[int, ChatAnswer | schemas.TerminalFrame]:
-    """Return the HTTP status and the body of a run that has ended.
-
-    Raises:
-        TypeError: The run has not ended.
-    """
-    snapshot, ending = read_ending(entries)
-    if isinstance(ending, RunFailed):
-        return http_status_for(ending.code), schemas.failure_frame(ending)
-    return 200, ChatAnswer(
-        data=snapshot.text,
-        run_id=snapshot.run.run_id,
-        conversation_id=snapshot.run.conversation_id,
-        total_time=round(entries[-1].at - snapshot.accepted_at, 1),
-        usage=ending.usage,
-        finish=schemas.finish_of(ending),
-    )
 
 
 def run_view(entries: Sequence[Entry], now: float, events_url: str, *, is_still_running: bool = False) -> RunView:

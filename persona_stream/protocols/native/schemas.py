@@ -13,7 +13,6 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from persona_stream.core.events import RunFailed
 from persona_stream.core.facts import Answered
 from persona_stream.core.query import Finish, Usage
-from persona_stream.protocols.base import ErrorInfo
 
 Percent = Annotated[float, Meta(ge=0, le=100)]
 Seconds = Annotated[float, Meta(ge=0)]
@@ -192,8 +191,3 @@ def failure_frame(event: RunFailed) -> TerminalFrame:
     if event.code == "cancelled":
         return CancelledFrame(error=event.message, elapsed_time=round(event.elapsed, 1))
     return ErrorFrame(error=event.message, code=event.code)
-
-
-def error_body(error: ErrorInfo) -> ErrorFrame:
-    """Return the body of an error response."""
-    return ErrorFrame(error=error.message, code=error.code)

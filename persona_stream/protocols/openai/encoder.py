@@ -8,8 +8,8 @@ message), ``completion`` (fields of the body and of the last chunk) and ``usage`
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from msgspec import UNSET, Struct
 
@@ -24,17 +24,10 @@ from persona_stream.protocols.base import WireProtocol, dump_json
 from persona_stream.protocols.openai import schemas
 from persona_stream.protocols.openai.schemas import ChatCompletionChunk, ChatDelta, ChunkChoice
 
-Section = Literal["message", "completion", "usage"]
-
 # Some clients give up after two minutes without a parsed chunk, and comments do not count.
 EMPTY_DELTA_INTERVAL = 15.0  # seconds
 
 _DONE = ServerSentEvent(b"[DONE]")
-
-
-def completion_id(run_id: str) -> str:
-    """Return the id of a run in this protocol."""
-    return f"chatcmpl-{run_id}"
 
 
 def completion_usage(usage: Usage) -> schemas.CompletionUsage:
@@ -46,14 +39,9 @@ def completion_usage(usage: Usage) -> schemas.CompletionUsage:
     )
 
 
-def provider_fields(answered: Answered, section: Section) -> Mapping[str, Any]:
-    """Return the provider's own fields for a section; empty if the provider used another protocol."""
-    return base.provider_fields_for(answered, "openai", section)
-
-
-def with_provider_fields(body: Struct, answered: Answered, section: Section) -> Any:
-    """Return a body with the provider's own fields added; the body's own fields win."""
-    return base.merge_fields(body, provider_fields(answered, section))
+def with_provider_fields(body: Struct, answered: Answered, section: str) -> Any:
+    """Return a body with the provider's own fields of a section added; the body's own fields win."""
+    return base.merge_fields(body, base.provider_fields_for(answered, "openai", section))
 
 
 class OpenAIEncoder:
@@ -74,7 +62,7 @@ class OpenAIEncoder:
         self._entries = entries
         self._include_usage = include_usage
         self._heartbeat = heartbeat
-        self._id = completion_id(run.run_id)
+        self._id = f"chatcmpl-{run.run_id}"
         self._created = int(entries[0].at)
         self._model = run.username
         self._heartbeats_due: int | None = None  # empty deltas due at the last progress event
@@ -114,7 +102,7 @@ class OpenAIEncoder:
         for index, call in enumerate(answered.calls):
             yield self._delta(ChatDelta(tool_calls=[schemas.function_call_delta(index, call)]))
         known = ChatDelta.__struct_fields__
-        fields = provider_fields(answered, "message")
+        fields = base.provider_fields_for(answered, "openai", "message")
         if extra := {name: value for name, value in fields.items() if name not in known}:
             yield self._chunk([{"index": 0, "delta": extra, "logprobs": None, "finish_reason": None}])
         yield self._chunk(
@@ -139,33 +127,6 @@ class OpenAIEncoder:
         return ServerSentEvent(dump_json(body))
 
 
-def completion_response(entries: Sequence[Entry]) -> tuple[int, Any]:
-    """Return the HTTP status and the body of a run that has ended: a ``ChatCompletion`` or an ``ErrorBody``.
-
-    Raises:
-        TypeError: The run has not ended.
-    """
-    snapshot, ending = base.read_ending(entries)
-    if isinstance(ending, events.RunFailed):
-        return base.http_status_for(ending.code), schemas.failure_body(ending.code, ending.message)
-    message = schemas.ChatMessage(
-        content=snapshot.text or (None if ending.calls else ""),
-        reasoning_content=snapshot.reasoning or UNSET,
-        tool_calls=[schemas.function_call(call) for call in ending.calls] or UNSET,
-    )
-    choice = schemas.ChatChoice(
-        message=with_provider_fields(message, ending, "message"), finish_reason=schemas.FINISH_REASONS[ending.finish]
-    )
-    body = schemas.ChatCompletion(
-        id=completion_id(snapshot.run.run_id),
-        created=int(snapshot.accepted_at),
-        model=snapshot.run.username,
-        choices=[choice],
-        usage=with_provider_fields(completion_usage(run_usage(entries)), ending, "usage"),
-    )
-    return 200, with_provider_fields(body, ending, "completion")
-
-
 class OpenAIProtocol(WireProtocol):
     """OpenAI's chat completions."""
 
@@ -181,7 +142,26 @@ class OpenAIProtocol(WireProtocol):
 
     def response(self, entries: Sequence[Entry]) -> tuple[int, object]:
         """Return the HTTP status and the body of a run that has ended."""
-        return completion_response(entries)
+        snapshot, ending = base.read_ending(entries)
+        if isinstance(ending, events.RunFailed):
+            return base.http_status_for(ending.code), schemas.failure_body(ending.code, ending.message)
+        message = schemas.ChatMessage(
+            content=snapshot.text or (None if ending.calls else ""),
+            reasoning_content=snapshot.reasoning or UNSET,
+            tool_calls=[schemas.function_call(call) for call in ending.calls] or UNSET,
+        )
+        choice = schemas.ChatChoice(
+            message=with_provider_fields(message, ending, "message"),
+            finish_reason=schemas.FINISH_REASONS[ending.finish],
+        )
+        body = schemas.ChatCompletion(
+            id=f"chatcmpl-{snapshot.run.run_id}",
+            created=int(snapshot.accepted_at),
+            model=snapshot.run.username,
+            choices=[choice],
+            usage=with_provider_fields(completion_usage(run_usage(entries)), ending, "usage"),
+        )
+        return 200, with_provider_fields(body, ending, "completion")
 
     def error(self, error: base.ErrorInfo) -> schemas.ErrorBody:
         """Return the body of an error response."""

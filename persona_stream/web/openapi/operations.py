@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from persona_stream.errors import HTTPError
 from persona_stream.protocols.base import ErrorInfo
-from persona_stream.protocols.native.schemas import error_body
+from persona_stream.protocols.native.encoder import NATIVE
 
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -159,7 +159,7 @@ class Operation(Struct, frozen=True):
     request: Body | None = None
     responses: Mapping[int, ResponseSpec] = {}
     errors: Sequence[ErrorSpec] = ()
-    error_bodies: Sequence[Callable[[ErrorInfo], Struct]] = (error_body,)
+    error_bodies: Sequence[Callable[[ErrorInfo], Struct]] = (NATIVE.error,)
 
     def __call__(self, view: V) -> V:
         """Attach the description to a view."""

@@ -10,7 +10,7 @@ from flask import Blueprint, Request, Response
 from persona_stream.core.query import Parameters, Principal, Query
 from persona_stream.core.usage import query_tokens
 from persona_stream.protocols.anthropic import decoder, schemas
-from persona_stream.protocols.anthropic.encoder import ANTHROPIC, AnthropicEncoder, message_response
+from persona_stream.protocols.anthropic.encoder import ANTHROPIC, AnthropicEncoder
 from persona_stream.runs.request import RunRequest
 from persona_stream.web.auth import authenticate, authenticate_and_limit
 from persona_stream.web.blocking import blocking_response
@@ -77,7 +77,7 @@ def blueprint(services: Services) -> Blueprint:
         "Create message",
         components.run_started(
             "The message, or with `stream` its events.",
-            Body.json(schemas.Message, answer=lambda: message_response(examples.COMPLETE)[1]),
+            Body.json(schemas.Message, answer=lambda: ANTHROPIC.response(examples.COMPLETE)[1]),
             Body.stream(MESSAGE_EVENTS, answered=lambda: examples.render_stream(AnthropicEncoder)),
         ),
         "For Anthropic clients: set the base URL to this server and the API key to a token. While the backend is"

@@ -7,8 +7,8 @@ from functools import partial
 from flask import Blueprint, Request, Response
 
 from persona_stream.protocols.openai import decoder
-from persona_stream.protocols.openai.encoder import OPENAI, OpenAIEncoder, completion_response
-from persona_stream.protocols.openai.schemas import ChatCompletion, ChatCompletionChunk, ErrorBody, error_body
+from persona_stream.protocols.openai.encoder import OPENAI, OpenAIEncoder
+from persona_stream.protocols.openai.schemas import ChatCompletion, ChatCompletionChunk, ErrorBody
 from persona_stream.runs.request import RunRequest
 from persona_stream.web.auth import authenticate_and_limit
 from persona_stream.web.blocking import blocking_response
@@ -73,7 +73,7 @@ def blueprint(services: Services) -> Blueprint:
         "Create chat completion",
         components.run_started(
             "The completion, or with `stream` its chunks.",
-            Body.json(ChatCompletion, answer=lambda: completion_response(examples.COMPLETE)[1]),
+            Body.json(ChatCompletion, answer=lambda: OPENAI.response(examples.COMPLETE)[1]),
             Body.stream(COMPLETION_EVENTS, answered=lambda: examples.render_stream(_encoder)),
         ),
         "For OpenAI clients: set `base_url` to this server's `/v1` and the API key to a token. While the backend is"
@@ -85,7 +85,7 @@ def blueprint(services: Services) -> Blueprint:
         request=_REQUEST,
         responses=components.run_failures(ErrorBody),
         errors=components.V1_ERRORS,
-        error_bodies=(error_body,),
+        error_bodies=(OPENAI.error,),
     )
     def create_chat_completion() -> Response:
         request = current_request()

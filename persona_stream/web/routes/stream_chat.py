@@ -11,7 +11,7 @@ from persona_stream.chunking.registry import names
 from persona_stream.core.facts import Entry
 from persona_stream.core.projection import ADVANCED, BASIC, SMART, StreamStyle
 from persona_stream.protocols.native.encoder import NATIVE, NativeEncoder
-from persona_stream.protocols.native.responses import ChatAnswer, chat_response
+from persona_stream.protocols.native.responses import ChatAnswer
 from persona_stream.protocols.native.schemas import CHUNK_FRAMES, CancelledFrame, ErrorFrame, Frame, TimeoutFrame
 from persona_stream.web.blocking import blocking_response
 from persona_stream.web.negotiation import negotiate_transport
@@ -51,7 +51,7 @@ def _add_message_rules(schema: dict[str, Any]) -> None:
 
 
 def _failure(journal: Sequence[Entry], *kinds: type) -> Sequence[Body]:
-    return [Body.json(*kinds, failure=lambda: chat_response(journal)[1])]
+    return [Body.json(*kinds, failure=lambda: NATIVE.response(journal)[1])]
 
 
 _REQUEST = Body(
@@ -101,7 +101,7 @@ def blueprint(services: Services) -> Blueprint:
     @Operation(
         "Get an answer in one response",
         components.run_started(
-            "The answer.", Body.json(ChatAnswer, answer=lambda: chat_response(examples.COMPLETE)[1])
+            "The answer.", Body.json(ChatAnswer, answer=lambda: NATIVE.response(examples.COMPLETE)[1])
         ),
         "Starts the same run and responds once it has ended, at the latest after its deadline.",
         tags=[STREAMS],

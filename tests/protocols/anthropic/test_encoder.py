@@ -25,8 +25,7 @@ from persona_stream.core.facts import (
 )
 from persona_stream.core.query import Finish, Usage
 from persona_stream.core.sse import encode_all
-from persona_stream.protocols.anthropic.encoder import SIGNATURE, AnthropicEncoder, message_response
-from persona_stream.protocols.anthropic.schemas import error_body
+from persona_stream.protocols.anthropic.encoder import ANTHROPIC, SIGNATURE, AnthropicEncoder
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from tests.core.test_projection import answer_of, runs
 from tests.fakes import RUN_ID, accepted, entries, read, reader
@@ -173,7 +172,7 @@ def test_arguments_are_always_an_object(written: str, sent: str, decoded: dict[s
     """Clients fail on anything else; malformed arguments are wrapped, not lost."""
     run = entries(*_BEGUN, (AT, Answered("", _USAGE, "tools", (ToolCall("call_1", "weather", written),))))
     assert transcript(run) == start(412) + PING + call_block(0, json.dumps(sent)) + end(412, 19, "tool_use")
-    assert json.loads(dump_json(message_response(run)[1]))["content"] == [
+    assert json.loads(dump_json(ANTHROPIC.response(run)[1]))["content"] == [
         {"type": "tool_use", "id": "call_1", "name": "weather", "input": decoded}
     ]
 
@@ -186,7 +185,7 @@ def test_finish_reasons_become_stop_reasons(finish: Finish, reason: str):
     """An answer may have no text."""
     run = entries(*_BEGUN, (AT, Answered("", finish=finish)))
     assert transcript(run) == start() + PING + end(7, 0, reason)
-    assert message_response(run)[1]["stop_reason"] == reason
+    assert ANTHROPIC.response(run)[1]["stop_reason"] == reason
 
 
 EXTRAS = {
@@ -208,7 +207,7 @@ def test_fields_of_an_anthropic_provider_are_passed_on():
                 '"usage":{"input_tokens":409,"output_tokens":19,"cache_read_input_tokens":3}')
         + STOP
     )  # fmt: skip
-    assert dump_json(message_response(run)[1]).decode() == (
+    assert dump_json(ANTHROPIC.response(run)[1]).decode() == (
         f'{{"id":"msg_{RUN_ID}","type":"message","role":"assistant","model":"VitalikButerin","content":['
         '{"type":"text","text":"Hi."},'
         '{"type":"server_tool_use","id":"s1","name":"web_search","input":{"query":"Wien"}},'
@@ -357,7 +356,7 @@ def test_any_run_from_any_position_is_a_well_formed_message(
     begin = position_at_character(held, run)
     heard = StreamChecker(transcript(run, begin, since=max(since, 0.0 if begin == BEGINNING else run[-1].at)))
     assert answer[:held] + heard.text == answer
-    status, whole = message_response(run)
+    status, whole = ANTHROPIC.response(run)
     if isinstance(last, Failed):
         assert heard.failed == json.loads(dump_json(whole))["error"]
         assert status != 200
@@ -387,7 +386,7 @@ def test_the_whole_message():
     run = entries(
         *_BEGUN, (AT, ReasoningDelta("Six times ")), (AT, ReasoningDelta("seven.")), (AT + 3.5, Answered("42", _USAGE))
     )
-    status, body = message_response(run)
+    status, body = ANTHROPIC.response(run)
     assert status == 200
     assert dump_json(body).decode() == (
         f'{{"id":"msg_{RUN_ID}","type":"message","role":"assistant","model":"VitalikButerin","content":['
@@ -399,7 +398,7 @@ def test_the_whole_message():
 def test_a_running_run_has_no_whole_message():
     """It is a programming error to ask for it."""
     with pytest.raises(TypeError, match="has not ended"):
-        message_response(entries(*_BEGUN))
+        ANTHROPIC.response(entries(*_BEGUN))
 
 
 @pytest.mark.parametrize(
@@ -411,7 +410,7 @@ def test_a_running_run_has_no_whole_message():
 )  # fmt: skip
 def test_a_failed_run_has_its_http_status(code: FailureCode, status: int):
     """In a response without a stream."""
-    assert message_response(entries(*_BEGUN, (AT, Failed(code))))[0] == status
+    assert ANTHROPIC.response(entries(*_BEGUN, (AT, Failed(code))))[0] == status
 
 
 @pytest.mark.parametrize(
@@ -426,5 +425,5 @@ def test_a_failed_run_has_its_http_status(code: FailureCode, status: int):
 )  # fmt: skip
 def test_errors_have_anthropics_form(status: int, kind: str):
     """One object for every error."""
-    body = dump_json(error_body(ErrorInfo(status, "code", "n: no", "n"))).decode()
+    body = dump_json(ANTHROPIC.error(ErrorInfo(status, "code", "n: no", "n"))).decode()
     assert body == f'{{"type":"error","error":{{"type":"{kind}","message":"n: no"}}}}'

@@ -23,8 +23,7 @@ from persona_stream.core.facts import (
 from persona_stream.core.query import Finish, Usage
 from persona_stream.core.sse import encode_all
 from persona_stream.protocols.base import ErrorInfo, dump_json
-from persona_stream.protocols.openai.encoder import OpenAIEncoder, completion_response
-from persona_stream.protocols.openai.schemas import error_body
+from persona_stream.protocols.openai.encoder import OPENAI, OpenAIEncoder
 from tests.fakes import RUN_ID, accepted, entries, read, reader
 
 AT = 1_795_154_400.25
@@ -99,7 +98,7 @@ def test_the_finish_reason_is_sent(finish: Finish, reason: str):
     """A truncated answer is never presented as complete, streamed or not."""
     run = entries(*_BEGUN, (AT, Answered("Half of", finish=finish)))
     assert transcript(run, heartbeat="off") == (ROLE + chunk('"content":"Half of"') + chunk("", f'"{reason}"') + DONE)
-    assert json.loads(dump_json(completion_response(run)[1]))["choices"][0]["finish_reason"] == reason
+    assert json.loads(dump_json(OPENAI.response(run)[1]))["choices"][0]["finish_reason"] == reason
 
 
 CALLS = (ToolCall("call_1", "weather", '{"city":"Wien"}'), ToolCall("call_2", "time", "{}"))
@@ -121,7 +120,7 @@ def test_tool_calls_follow_the_text():
 
 def test_a_message_with_tool_calls_only_has_null_content():
     """As the official clients expect."""
-    status, body = completion_response(entries(*_BEGUN, (AT, Answered("", finish="tools", calls=CALLS[1:]))))
+    status, body = OPENAI.response(entries(*_BEGUN, (AT, Answered("", finish="tools", calls=CALLS[1:]))))
     assert (status, json.loads(dump_json(body))["choices"][0]["message"]) == (
         200,
         {
@@ -144,7 +143,7 @@ def test_fields_of_an_openai_provider_are_passed_on():
     """Without overriding the server's own fields."""
     run = entries(*_BEGUN, (AT, Answered("Hi.", _USAGE, extras=ProviderFields("openai", MORE))))
     told = [json.loads(line[6:]) for line in transcript(run, include_usage=True).split("\n") if line[6:7] == "{"]
-    body = json.loads(dump_json(completion_response(run)[1]))
+    body = json.loads(dump_json(OPENAI.response(run)[1]))
     assert told[2]["choices"][0]["delta"] == {"annotations": [{"type": "note"}]}
     for completed in (told[3], body):
         assert (completed["service_tier"], completed["system_fingerprint"]) == ("flex", "fp_1")
@@ -169,7 +168,7 @@ def test_fields_of_other_providers_are_dropped(extras: ProviderFields | None):
     plain = entries(*_BEGUN, (AT, Answered("Hi.")))
     run = entries(*_BEGUN, (AT, Answered("Hi.", extras=extras)))
     assert transcript(run) == transcript(plain)
-    assert dump_json(completion_response(run)[1]) == dump_json(completion_response(plain)[1])
+    assert dump_json(OPENAI.response(run)[1]) == dump_json(OPENAI.response(plain)[1])
 
 
 @pytest.mark.parametrize(
@@ -246,7 +245,7 @@ def test_a_stream_has_only_data_lines_and_comments():
 def test_the_whole_completion():
     """The response of a request without a stream."""
     run = entries(*_BEGUN, (AT, ReasoningDelta("Six times seven.")), (AT + 3.5, Answered("42", _USAGE)))
-    status, body = completion_response(run)
+    status, body = OPENAI.response(run)
     assert status == 200
     assert dump_json(body).decode() == (
         f'{{"id":"chatcmpl-{RUN_ID}","object":"chat.completion","created":1795154400,"model":"VitalikButerin",'
@@ -265,7 +264,7 @@ def test_the_whole_completion():
 )  # fmt: skip
 def test_a_failed_run_has_its_http_status(code: FailureCode, status: int):
     """In a response without a stream."""
-    assert completion_response(entries(*_BEGUN, (AT, Failed(code))))[0] == status
+    assert OPENAI.response(entries(*_BEGUN, (AT, Failed(code))))[0] == status
 
 
 @pytest.mark.parametrize(
@@ -287,4 +286,4 @@ def test_a_failed_run_has_its_http_status(code: FailureCode, status: int):
 )  # fmt: skip
 def test_errors_have_openais_form(refused: ErrorInfo, body: str):
     """One object for every error."""
-    assert dump_json(error_body(refused)).decode() == body
+    assert dump_json(OPENAI.error(refused)).decode() == body
