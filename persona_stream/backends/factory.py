@@ -8,8 +8,7 @@ from typing import Any
 
 from persona_stream.backends.base import Backend
 from persona_stream.backends.callables import from_callable, from_import_path
-from persona_stream.backends.fallback import with_fallback
-from persona_stream.backends.router import ModelRouter
+from persona_stream.backends.router import ModelRouter, with_fallback
 from persona_stream.personas.persona import Persona
 from persona_stream.settings.schema import DEFAULT, Settings
 
@@ -61,7 +60,7 @@ def build_backends(
 
 def _build_backend(settings: Settings, personas: Mapping[str, Persona] | None, *, has_fallback: bool) -> Backend:
     # With a fallback that can answer at once, the client does not wait for retries.
-    options: Any = {"max_attempts": 1} if has_fallback else {}
+    options: Any = {"timeout": settings.timeout} | ({"max_attempts": 1} if has_fallback else {})
     # Each kind is imported on demand: the libraries of the others would take a fifth of the start-up time.
     match settings.backend:
         case "demo":
@@ -76,7 +75,6 @@ def _build_backend(settings: Settings, personas: Mapping[str, Persona] | None, *
                 api_key=settings.openai_api_key,
                 model=settings.openai_model,
                 stream=settings.openai_stream,
-                timeout=settings.timeout,
                 **options,
             )
         case "anthropic":
@@ -88,7 +86,6 @@ def _build_backend(settings: Settings, personas: Mapping[str, Persona] | None, *
                 model=settings.anthropic_model,
                 max_tokens=settings.anthropic_max_tokens,
                 stream=settings.anthropic_stream,
-                timeout=settings.timeout,
                 **options,
             )
         case import_path:

@@ -1,13 +1,19 @@
-"""Router: maps the names that clients request to backends and personas."""
+"""Router: maps the names that clients request to backends and personas; fallback from one backend to another."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from msgspec import Struct
 
 from persona_stream.backends.base import Backend
+from persona_stream.core.query import Query
+from persona_stream.errors import BackendUnavailable, ConfigurationError
 from persona_stream.personas.persona import Persona
+
+logger = logging.getLogger("persona_stream.backends")
 
 
 class Route(Struct, frozen=True):
@@ -65,3 +71,38 @@ class ModelRouter:
         if name in self._by_model:
             return Route(self._by_model[name])
         return Route(self._default) if self._personas is None else None
+
+
+def with_fallback(primary: Backend, fallback: Backend) -> Backend:
+    """Create a backend that asks ``fallback``, once, when ``primary`` raises ``BackendUnavailable``.
+
+    Raises:
+        ConfigurationError: only one of them runs on an event loop.
+    """
+    if primary.is_async != fallback.is_async:
+        raise ConfigurationError(f"{fallback.name} cannot be the fallback of {primary.name}: only one of them is async")
+
+    def log_fallback(error: BackendUnavailable) -> None:
+        logger.warning("%s is unavailable (%s): falling back to %s", primary.name, error, fallback.name)
+
+    def process_query(query: Query) -> object:
+        try:
+            return primary.process_query(query)
+        except BackendUnavailable as error:
+            log_fallback(error)
+        return fallback.process_query(query)
+
+    async def process_query_async(query: Query) -> object:
+        try:
+            return await cast("Any", primary.process_query(query))
+        except BackendUnavailable as error:
+            log_fallback(error)
+        return await cast("Any", fallback.process_query(query))
+
+    return Backend(
+        primary.name,
+        process_query_async if primary.is_async else process_query,
+        primary.is_async,
+        primary.capabilities & fallback.capabilities,
+        retry_after=lambda: min(primary.retry_after(), fallback.retry_after()),
+    )

@@ -7,14 +7,10 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from persona_stream.backends.providers import responses
 from persona_stream.backends.providers.errors import ErrorObject, ProviderError
-from persona_stream.backends.providers.responses import (
-    loads_lenient,
-    map_finish_reason,
-    string_or_empty,
-    unknown_fields,
-)
-from persona_stream.core.content import ProviderFields, ToolCall
+from persona_stream.backends.providers.responses import provider_fields, string_or_empty, unknown_fields
+from persona_stream.core.content import ToolCall
 from persona_stream.core.query import Answer, Finish, Usage
 
 logger = logging.getLogger("persona_stream.backends.anthropic")
@@ -67,17 +63,17 @@ def _parse_content(blocks: list[Any], message: Mapping[Any, Any], raw: object) -
             case dict():
                 unknown_blocks.append(block)
     reason = message.get("stop_reason")
-    finish = map_finish_reason(reason, _FINISHES, text=text, has_calls=bool(calls), logger=logger, field="stop_reason")
-    usage = message.get("usage")
-    return Answer(
-        text,
-        reasoning or None,
-        _parse_usage(usage),
-        raw,
-        finish=finish,
-        calls=tuple(calls),
-        extras=_provider_fields(message, unknown_blocks, usage),
+    finish = responses.map_finish_reason(
+        reason, _FINISHES, text=text, has_calls=bool(calls), logger=logger, field="stop_reason"
     )
+    usage = message.get("usage")
+    unknown = {
+        "message": unknown_fields(message, _KNOWN_MESSAGE_FIELDS),
+        "content": unknown_blocks,
+        "usage": unknown_fields(usage, _KNOWN_USAGE_FIELDS),
+    }
+    extras = provider_fields("anthropic", unknown)
+    return Answer(text, reasoning or None, _parse_usage(usage), raw, finish=finish, calls=tuple(calls), extras=extras)
 
 
 def _parse_usage(usage: object) -> Usage | None:
@@ -92,16 +88,6 @@ def _parse_usage(usage: object) -> Usage | None:
     return Usage(input_tokens=input_tokens + sum(_count(tokens) or 0 for tokens in cached), output_tokens=output_tokens)
 
 
-def _provider_fields(message: Mapping[Any, Any], unknown_blocks: list[Any], usage: object) -> ProviderFields | None:
-    fields = {
-        "message": unknown_fields(message, _KNOWN_MESSAGE_FIELDS),
-        "content": unknown_blocks,
-        "usage": unknown_fields(usage, _KNOWN_USAGE_FIELDS),
-    }
-    found = {location: unknown for location, unknown in fields.items() if unknown}
-    return ProviderFields("anthropic", found) if found else None
-
-
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
@@ -112,7 +98,7 @@ def parse_tool_input(arguments: str) -> dict[str, object]:
     Invalid JSON, from a careless model or one that reached its token limit, becomes the single argument ``arguments``,
     so that the conversation can continue and the model sees its mistake.
     """
-    parsed = loads_lenient(arguments)
+    parsed = responses.loads_lenient(arguments)
     if isinstance(parsed, dict):
         return parsed
     return {"arguments": arguments} if arguments.strip() else {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from persona_stream.backends.anthropic.response import parse_message
-from persona_stream.backends.providers.base import StreamDelta
+from persona_stream.backends.providers.base import StreamDecoder, StreamDelta
 from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.backends.providers.responses import loads_lenient
 from persona_stream.core.query import Answer
@@ -36,7 +36,7 @@ class _Block:
                 return {**self.start, "input": loads_lenient(text) or text}
 
 
-class AnthropicStreamDecoder:
+class AnthropicStreamDecoder(StreamDecoder):
     """Decoder that rebuilds a whole message from its events, and returns the deltas of each."""
 
     def __init__(self) -> None:
@@ -44,16 +44,11 @@ class AnthropicStreamDecoder:
         self._usage: dict[str, Any] = {}
         self._blocks: list[_Block] = []
         self._by_index: dict[object, _Block] = {}
-        self.is_closed = False
 
     @property
     def is_complete(self) -> bool:
         """Whether the finish reason was received."""
         return self.is_closed or self._message.get("stop_reason") is not None
-
-    def close(self) -> None:
-        """Record the end of the stream."""
-        self.is_closed = True
 
     def feed(self, event: Mapping[str, Any]) -> list[StreamDelta]:
         """Decode the next event."""

@@ -14,8 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from persona_stream.backends.providers.errors import ErrorKind, ErrorObject, ProviderError
-from persona_stream.backends.providers.responses import map_finish_reason, string_or_empty, unknown_fields
-from persona_stream.core.content import ProviderFields, ToolCall
+from persona_stream.backends.providers.responses import (
+    map_finish_reason,
+    provider_fields,
+    string_or_empty,
+    unknown_fields,
+)
+from persona_stream.core.content import ToolCall
 from persona_stream.core.query import Answer, Finish, Usage
 
 logger = logging.getLogger("persona_stream.backends.openai")
@@ -61,15 +66,13 @@ def _parse_message(message: dict[str, Any], reason: object, body: Mapping[Any, A
     finish = map_finish_reason(
         reason, _FINISHES, text=text, has_calls=bool(calls), logger=logger, field="finish_reason"
     )
-    return Answer(
-        text,
-        reasoning or None,
-        _parse_usage(body),
-        raw,
-        finish=finish,
-        calls=calls,
-        extras=provider_fields(message, body),
-    )
+    unknown = {
+        "message": unknown_fields(message, KNOWN_MESSAGE_FIELDS),
+        "completion": unknown_fields(body, _KNOWN_BODY_FIELDS),
+        "usage": unknown_fields(body.get("usage"), _KNOWN_USAGE_FIELDS),
+    }
+    extras = provider_fields("openai", unknown)
+    return Answer(text, reasoning or None, _parse_usage(body), raw, finish=finish, calls=calls, extras=extras)
 
 
 def _parse_usage(body: Mapping[Any, Any]) -> Usage | None:
@@ -199,17 +202,6 @@ class ToolCallAssembler:
         if id_:
             self._by_id[id_] = call
         return call
-
-
-def provider_fields(message: Mapping[str, Any], body: Mapping[str, Any]) -> ProviderFields | None:
-    """Return the unknown fields of a response, by their location; ``None`` if there are none."""
-    fields = {
-        "message": unknown_fields(message, KNOWN_MESSAGE_FIELDS),
-        "completion": unknown_fields(body, _KNOWN_BODY_FIELDS),
-        "usage": unknown_fields(body.get("usage"), _KNOWN_USAGE_FIELDS),
-    }
-    found = {location: unknown for location, unknown in fields.items() if unknown}
-    return ProviderFields("openai", found) if found else None
 
 
 _KIND_BY_CODE: Mapping[str, ErrorKind] = {

@@ -8,38 +8,29 @@ from dataclasses import replace
 from itertools import chain
 from typing import Any
 
-from persona_stream.backends.openai.response import (
-    KNOWN_MESSAGE_FIELDS,
-    ToolCallAssembler,
-    extract_text,
-    parse_completion,
-)
-from persona_stream.backends.providers.base import StreamDelta
+from persona_stream.backends.openai import response
+from persona_stream.backends.openai.response import KNOWN_MESSAGE_FIELDS, extract_text
+from persona_stream.backends.providers.base import StreamDecoder, StreamDelta
 from persona_stream.core.query import Answer
 
 MAX_BODY_FIELDS = 32
 
 
-class OpenAIStreamDecoder:
+class OpenAIStreamDecoder(StreamDecoder):
     """Decoder that rebuilds a whole completion from its chunks, and returns the deltas of each."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
         self._reasoning: list[str] = []
-        self._calls = ToolCallAssembler()
+        self._calls = response.ToolCallAssembler()
         self._unknown_fields: dict[str, list[Any]] = {}  # of the message
         self._body: dict[str, Any] = {}
         self._finish_reason: str | None = None
-        self.is_closed = False
 
     @property
     def is_complete(self) -> bool:
         """Whether the finish reason was received."""
         return self.is_closed or self._finish_reason is not None
-
-    def close(self) -> None:
-        """Record the end of the stream."""
-        self.is_closed = True
 
     def feed(self, event: Mapping[str, Any]) -> list[StreamDelta]:
         """Decode the next chunk."""
@@ -68,7 +59,7 @@ class OpenAIStreamDecoder:
         message = {"role": "assistant", **unknown, **{name: value for name, value in content.items() if value}}
         choice = {"index": 0, "message": message, "finish_reason": self._finish_reason}
         body = {**self._body, "object": "chat.completion", "choices": [choice]}
-        return replace(parse_completion(body), text="", reasoning=None)
+        return replace(response.parse_completion(body), text="", reasoning=None)
 
     def _feed_delta(self, delta: Mapping[str, Any]) -> list[StreamDelta]:
         deltas = []

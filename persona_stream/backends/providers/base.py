@@ -39,16 +39,17 @@ class BuildRequest(Protocol):
 
 
 class StreamDecoder(Protocol):
-    """Decoder of one stream of events."""
+    """Decoder of one stream of events. Subclass it to inherit the record of its end.
+
+    Attributes:
+        is_closed: whether the end of the stream was received.
+    """
+
+    is_closed: bool = False
 
     @property
     def is_complete(self) -> bool:
         """Whether the finish reason was received: losing the connection now loses nothing of the answer."""
-        ...
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether the end of the stream was received."""
         ...
 
     def feed(self, event: Mapping[str, Any]) -> Iterable[StreamDelta]:
@@ -61,7 +62,7 @@ class StreamDecoder(Protocol):
 
     def close(self) -> None:
         """Record the end of the stream, marked by ``[DONE]``, which is no event."""
-        ...
+        self.is_closed = True
 
     def result(self) -> Answer:
         """Return the rest of the answer after the end of the stream: everything but the text and reasoning.

@@ -13,6 +13,7 @@ import msgspec
 from persona_stream.backends.providers.base import ProviderAdapter
 from persona_stream.backends.providers.errors import ErrorKind, ErrorObject, ProviderError, quote
 from persona_stream.backends.providers.transport import Response
+from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import Answer, Finish
 from persona_stream.core.sse import parse_retry_after
 
@@ -56,14 +57,7 @@ _KIND_BY_MESSAGE: Mapping[ErrorKind, re.Pattern[str]] = {
 def error_from_response(
     response: Response, status: int, error: ErrorObject | None, adapter: ProviderAdapter
 ) -> ProviderError:
-    """Build the error for an unsuccessful response.
-
-    Args:
-        response: the response.
-        status: its meaning as an HTTP status, from 300 on.
-        error: the error object in its body, if any.
-        adapter: the API format.
-    """
+    """Build the error for an unsuccessful response, which means the HTTP ``status``, from 300 on."""
     kind = _error_kind(status, error or ErrorObject())
     location = response.headers.get("Location")
     target = f" to {quote(location.encode())}" if location else ""
@@ -118,13 +112,7 @@ def map_finish_reason(
 ) -> Finish:
     """Map a provider's finish reason; an answer with tool calls ends in ``tools`` for any other normal reason.
 
-    Args:
-        reason: the provider's reason.
-        finishes: the known reasons.
-        text: the text of the answer.
-        has_calls: whether the answer contains tool calls.
-        logger: logs unknown reasons.
-        field: name of the provider's field, for the log.
+    ``finishes`` has the known reasons; others are logged with ``field``, the provider's name for them.
 
     Raises:
         ProviderError: the answer is empty. One that reached the client's token limit before its first word is not.
@@ -146,6 +134,12 @@ def unknown_fields(value: object, known: Set[str]) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         return {}
     return {name: item for name, item in value.items() if name not in known and item is not None}
+
+
+def provider_fields(protocol: str, sections: Mapping[str, Any]) -> ProviderFields | None:
+    """Return the sections of unknown fields that are not empty; ``None`` if all are."""
+    found = {name: fields for name, fields in sections.items() if fields}
+    return ProviderFields(protocol, found) if found else None
 
 
 def string_or_empty(value: object) -> str:

@@ -75,15 +75,13 @@ class CircuitBreaker:
     an answer may take minutes. A response closes the circuit; another failure doubles the open time.
 
     It may be shared between threads: at worst two of them probe at once.
+
+    Args:
+        name: name of the provider in the log.
+        clock: returns the time in seconds.
     """
 
     def __init__(self, name: str, clock: Clock) -> None:
-        """Create a closed circuit.
-
-        Args:
-            name: name of the provider in the log.
-            clock: returns the time in seconds.
-        """
         self._name = name
         self._clock = clock
         self._failures = 0

@@ -41,12 +41,6 @@ class IdleTimeout:
     """
 
     def __init__(self, abort: Callable[[], object], clock: Clock) -> None:
-        """Create a timer that is not running.
-
-        Args:
-            abort: aborts the stream.
-            clock: returns the time in seconds.
-        """
         self._abort = abort
         self._clock = clock
         self._expires_at = 0.0
@@ -130,9 +124,7 @@ class StreamReader:
     def read(self, response: StreamedResponse, prefix: bytes) -> Answer:
         """Read the stream to its end and return the part of the answer that was not forwarded.
 
-        Args:
-            response: the response.
-            prefix: the part of its body that was read before.
+        ``prefix`` is the part of the body that was read before.
 
         Raises:
             ProviderError: the stream failed, broke off, timed out, cannot be parsed, or contained no answer.

@@ -1,4 +1,4 @@
-"""Tests of the fallback from one backend to another."""
+"""Tests of the router's fallback from one backend to another."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from persona_stream.backends.base import Backend
-from persona_stream.backends.fallback import with_fallback
+from persona_stream.backends.router import with_fallback
 from persona_stream.core.query import Query
 from persona_stream.errors import BackendError, BackendUnavailable, ConfigurationError
 
