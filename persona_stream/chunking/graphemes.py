@@ -35,8 +35,7 @@ _FLAGS = regex.compile(r"(?:[\U0001F1E6-\U0001F1FF]{2})++")
 # Fast path: below the first combining mark only CR LF joins, and Han and kana join to nothing before them but a few
 # Arabic and Indic signs.
 _CERTAIN_PAIR = re.compile(
-    r"[\x00-\u02ff\u3000-\uffff] [\x00-\x09\x0b-\u02ff\u3000-\u3029\u3041-\u3096\u30a1-\u30fa\u3400-\u9fff]",
-    re.VERBOSE,
+    r"[\x00-\u02ff\u3000-\uffff] [\x00-\x09\x0b-\u02ff\u3000-\u3029\u3041-\u3096\u30a1-\u30fa\u3400-\u9fff]", re.VERBOSE
 )
 
 

@@ -22,19 +22,12 @@ class RunOpened(Struct, frozen=True, gc=False):
 
 
 class QueuePosition(Struct, frozen=True, gc=False):
-    """Progress of a queued run.
-
-    Attributes:
-        position: Position of the subscriber.
-        queue_position: Position of the run in the queue; 1 is next.
-        elapsed: Seconds in the queue.
-        eta: Estimated seconds until the run starts, if known.
-    """
+    """Progress of a queued run."""
 
     position: Position
-    queue_position: int
-    elapsed: float
-    eta: float | None = None
+    queue_position: int  # position of the run in the queue; 1 is next
+    elapsed: float  # seconds in the queue
+    eta: float | None = None  # estimated seconds until the run starts, if known
 
 
 class Progress(Struct, frozen=True, gc=False):
@@ -62,21 +55,13 @@ class ReasoningChunk(Struct, frozen=True, gc=False):
 
 
 class TextChunk(Struct, frozen=True, gc=False):
-    """Part of the answer.
-
-    Attributes:
-        position: Position of the subscriber.
-        text: The chunk; never empty.
-        number: Number of the chunk, from 1.
-        delivered: Characters of the answer up to and including this chunk.
-        total: Length of the answer in characters, once known.
-    """
+    """Part of the answer."""
 
     position: Position
-    text: str
-    number: int
-    delivered: int
-    total: int | None
+    text: str  # chunk; never empty
+    number: int  # number of the chunk, from 1
+    delivered: int  # characters of the answer up to and including this chunk
+    total: int | None  # length of the answer in characters, once known
 
 
 class Completed(Struct, frozen=True):

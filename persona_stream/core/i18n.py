@@ -29,13 +29,7 @@ _PREPARING: Text = {"zh": "正在准备回复...", "en": "Preparing the reply...
 _SORTING: Text = {"zh": "正在整理信息...", "en": "Putting things in order..."}
 
 _ROTATING_TEXTS: Mapping[str, tuple[Text, ...]] = {
-    "basic": (
-        {"zh": "正在分析您的请求...", "en": "Analyzing your request..."},
-        _SEARCHING,
-        _WRITING,
-        _WORKING,
-        _WAIT,
-    ),
+    "basic": ({"zh": "正在分析您的请求...", "en": "Analyzing your request..."}, _SEARCHING, _WRITING, _WORKING, _WAIT),
     "advanced": (_ANALYZING, _SEARCHING, _WRITING, _POLISHING, _FINISHING),
     "smart": (_ANALYZING, _SEARCHING, _WRITING, _POLISHING, _FINISHING, _WORKING, _WAIT, _PREPARING, _SORTING),
 }

@@ -5,11 +5,10 @@ blocks: the caller waits for that moment or for the next fact, whichever comes f
 facts, so a subscriber may join at any moment, from any position, with any chunking.
 
 Invariants:
-
-- The chunks of one subscriber, joined, are the answer from its start position on.
-- Positions never decrease.
-- Past progress is not replayed; overdue events are yielded at once.
-- The last event is the final one, and there is exactly one.
+    The chunks of one subscriber, joined, are the answer from its start position on.
+    Positions never decrease.
+    Past progress is not replayed; overdue events are yielded at once.
+    The last event is the final one, and there is exactly one.
 """
 
 from __future__ import annotations
@@ -52,19 +51,12 @@ from persona_stream.core.query import Locale
 
 
 class StreamStyle(Struct, frozen=True):
-    """Parameters of a style of streaming.
+    """Parameters of a style of streaming."""
 
-    Attributes:
-        name: Name of the style in requests.
-        interval: Seconds between progress events.
-        chunking: Chunker used unless the request names one.
-        pause: Seconds between chunks of the answer.
-    """
-
-    name: str
-    interval: float
-    chunking: str
-    pause: float
+    name: str  # name of the style in requests
+    interval: float  # seconds between progress events
+    chunking: str  # chunker used unless the request names one
+    pause: float  # seconds between chunks of the answer
 
 
 BASIC = StreamStyle("basic", interval=3.0, chunking="characters", pause=0.05)
@@ -75,21 +67,13 @@ STYLES = {style.name: style for style in (BASIC, ADVANCED, SMART)}
 
 
 class SubscriptionOptions(Struct, frozen=True):
-    """Options of one subscription.
-
-    Attributes:
-        style: Style of the stream.
-        chunk: Chunker of the answer.
-        locale: Language of status texts.
-        start: Position after which the stream starts.
-        reasoning: Whether reasoning is sent.
-    """
+    """Options of one subscription."""
 
     style: StreamStyle
     chunk: Chunker
-    locale: Locale
-    start: Position = BEGINNING
-    reasoning: bool = False
+    locale: Locale  # language of status texts
+    start: Position = BEGINNING  # position after which the stream starts
+    reasoning: bool = False  # whether reasoning is sent
 
 
 class StreamProjection:
@@ -153,14 +137,9 @@ class StreamProjection:
                 self._started_at = at
                 self._progress = ProgressTracker(fact.deadline)
                 if self._advance():
-                    opened = RunOpened(
-                        self._position,
-                        fact.conversation_id,
-                        interval=self._options.style.interval,
-                        deadline=fact.deadline,
-                        resume_for=fact.resume_for,
-                    )
-                    return (opened,)
+                    interval = self._options.style.interval
+                    terms = {"interval": interval, "deadline": fact.deadline, "resume_for": fact.resume_for}
+                    return (RunOpened(self._position, fact.conversation_id, **terms),)
             case Queued():
                 if self._queued is None:
                     self._next_progress = at
@@ -289,6 +268,6 @@ class StreamProjection:
             due = at + delay - self._clock_offset
             while self._clock() < due:
                 yield Wait(due)
-            unsent = chunk[-(end - already_held) :]  # the whole chunk unless the subscriber started within it
+            unsent = chunk[-(end - already_held) :]  # whole chunk unless the subscriber started within it
             yield self._chunk(Position(self._facts_read - 1, end - held_before), unsent, total)
         yield Completed(Position(self._facts_read, 0), at - self._accepted_at, fact)

@@ -85,18 +85,7 @@ def take_snapshot(entries: Sequence[Entry]) -> RunSnapshot:
             case TextDelta(text=text) | Answered(text=text):
                 texts.append(text)
                 text_at = entry.at if text_at is None else text_at
-            case _:
-                pass
     last = entries[-1]
     ending = last.fact if isinstance(last.fact, Answered | Failed) else None
-    return RunSnapshot(
-        run=run,
-        accepted_at=entries[0].at,
-        started_at=started_at,
-        text_at=text_at,
-        ended_at=None if ending is None else last.at,
-        ending=ending,
-        text="".join(texts),
-        reasoning="".join(reasoning),
-        progress=progress,
-    )
+    times = (entries[0].at, started_at, text_at, None if ending is None else last.at)
+    return RunSnapshot(run, *times, ending, text="".join(texts), reasoning="".join(reasoning), progress=progress)

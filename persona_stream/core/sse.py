@@ -1,9 +1,8 @@
 """Server-Sent Events: encoder and incremental decoder, and the Retry-After header.
 
 Invariants:
-
-- Decoding: how the bytes are split into chunks never changes the events.
-- Decoding: an event without its closing blank line is never dispatched.
+    Decoding: how the bytes are split into chunks never changes the events.
+    Decoding: an event without its closing blank line is never dispatched.
 
 Sources: WHATWG HTML, "Interpreting an event stream"; RFC 9110, 10.2.3 (Retry-After).
 """
@@ -32,20 +31,12 @@ class EventTooLarge(ValueError):
 
 
 class ServerSentEvent(Struct, frozen=True, gc=False):
-    """One message of an event stream.
+    """One message of an event stream."""
 
-    Attributes:
-        data: UTF-8 payload, without carriage returns.
-        event: Event name; empty for the default name, ``message``.
-        id: When encoding, the event id, if any. When decoded, the last event id after this event: ids persist.
-        comment: Text for a comment line before the event. With empty ``data``, the message is the comment alone.
-            Decoders drop comments.
-    """
-
-    data: bytes = b""
-    event: str = ""
-    id: str = ""
-    comment: str = ""
+    data: bytes = b""  # UTF-8, without carriage returns
+    event: str = ""  # empty for the default name, ``message``
+    id: str = ""  # when decoded, the last event id after this event: ids persist
+    comment: str = ""  # line before the event; without ``data``, the comment alone is sent; decoders drop comments
 
 
 def encode(message: ServerSentEvent) -> bytes:

@@ -25,17 +25,11 @@ KEY_CONFLICT_MESSAGE = "This Idempotency-Key was used for another request: use a
 
 
 class IdempotencyKey(Struct, frozen=True):
-    """Idempotency key of a request.
-
-    Attributes:
-        key: the key.
-        fingerprint: a digest of the request.
-        joins: whether the run that holds the key is returned instead of a new one; if not, the new run takes the key.
-    """
+    """Idempotency key of a request."""
 
     key: str
-    fingerprint: str
-    joins: bool = True
+    fingerprint: str  # digest of the request
+    joins: bool = True  # whether the run that holds the key is returned; if not, a new run takes the key
 
 
 class Journal(Protocol):

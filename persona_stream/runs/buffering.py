@@ -57,36 +57,25 @@ DeltaType = type[TextDelta] | type[ReasoningDelta]
 
 
 class DeltaBuffer(Throttle):
-    """Buffer of the text and the reasoning that one query sends, in their order.
-
-    Attributes:
-        size: the number of bytes written.
-    """
+    """Buffer of the text and the reasoning that one query sends, in their order."""
 
     __slots__ = ("_is_cancelled", "_max_bytes", "_on_overflow", "_pending", "_write", "size")
 
     def __init__(
         self,
-        write: Callable[[TextDelta | ReasoningDelta], object],
+        write: Callable[[TextDelta | ReasoningDelta], object],  # called with each coalesced fact
         max_bytes: int,
-        on_overflow: Callable[[], None],
+        on_overflow: Callable[[], None],  # called once, instead of ``write``, when the limit is exceeded
         clock: Clock,
     ) -> None:
-        """Create an empty buffer.
-
-        Args:
-            write: is called with each coalesced fact.
-            max_bytes: the size limit.
-            on_overflow: is called once, instead of ``write``, when the limit is exceeded.
-            clock: returns the time in seconds.
-        """
+        """Create an empty buffer."""
         super().__init__(TEXT_INTERVAL, clock)
         self._write = write
         self._max_bytes = max_bytes
         self._on_overflow = on_overflow
         self._pending: list[tuple[DeltaType, str]] = []
         self._is_cancelled = False
-        self.size = 0
+        self.size = 0  # number of bytes written
 
     def add(self, delta_type: DeltaType, text: str) -> None:
         """Add the next part of the answer or of the reasoning."""

@@ -30,11 +30,7 @@ CANCEL_TIMEOUT = 1.0  # second that a cancelled task has to stop
 
 
 class RunManager:
-    """Manager of the runs of this process.
-
-    Attributes:
-        draining: whether new runs are refused.
-    """
+    """Manager of the runs of this process."""
 
     def __init__(
         self,
@@ -50,29 +46,22 @@ class RunManager:
     ) -> None:
         """Create the manager.
 
-        Args:
-            executor_for: returns the executor of a backend.
-            journals: the store of the runs' journals.
-            queue: the queue for slots.
-            limits: the operator's limits.
-            clock: returns the time in seconds since 1970.
-            observers: receive all facts and notifications.
-            load_history: returns a query with the history of its conversation; may block.
-            create_context: returns the context in which a query runs.
+        ``load_history`` adds the history of its conversation to a query, and may block; a query runs in a context of
+        ``create_context``.
         """
         self.clock = clock
         self.limits = limits
         self.load_history = load_history
-        self.draining = False
+        self.draining = False  # whether new runs are refused
         self._executor_for = executor_for
         self._journals = journals
         self._queue = queue
         self._create_context = create_context
         # Without the inherited no-op methods.
-        self._on_fact = [each.on_fact for each in observers if type(each).on_fact is not RunObserver.on_fact]
-        self._on_notification = [
-            each.on_notification for each in observers if type(each).on_notification is not RunObserver.on_notification
-        ]
+        base = RunObserver
+        self._on_fact = [each.on_fact for each in observers if type(each).on_fact is not base.on_fact]
+        notified = [each for each in observers if type(each).on_notification is not base.on_notification]
+        self._on_notification = [each.on_notification for each in notified]
         self._active: dict[str, ActiveRun] = {}
         self._with_task: dict[str, ActiveRun] = {}  # a task may outlive its run
         self._finished = Wakeup()
@@ -279,5 +268,5 @@ def wait_until_finished(
 def _check_owner(journal: Journal, owner: str | None) -> Journal:
     if owner is not None and run_terms(journal).owner != owner:
         raise NotFound("There is no such run")
-    current_run_id.set(run_terms(journal).run_id)  # the caller's log lines concern this run
+    current_run_id.set(run_terms(journal).run_id)  # caller's log lines concern this run
     return journal

@@ -51,33 +51,19 @@ class ResponseSent(Struct, frozen=True):
 
 
 class SubscriptionClosed(Struct, frozen=True, kw_only=True):
-    """Delivery statistics of a subscriber that has left. Times are seconds since 1970; ``None`` if it never happened.
-
-    Attributes:
-        protocol: name of the protocol.
-        resumed: whether the subscriber joined a run that had started before its request.
-        began_at: when it subscribed.
-        first_event_at: when the first event was sent.
-        first_text_at: when the first text of the answer was sent.
-        last_at: when the last event was sent.
-        events: the number of events sent.
-        chunks: the number of these with text of the answer.
-        sent_bytes: the number of bytes sent.
-        is_whole: whether the ending was sent.
-        ended_at: when the run ended, if it had when the subscriber left.
-    """
+    """Delivery statistics of a former subscriber. Times are seconds since 1970; ``None`` if it never happened."""
 
     protocol: str
-    resumed: bool
-    began_at: float
-    first_event_at: float | None
-    first_text_at: float | None
-    last_at: float | None
+    resumed: bool  # whether the subscriber joined a run that had started before its request
+    began_at: float  # when it subscribed
+    first_event_at: float | None  # when the first event was sent
+    first_text_at: float | None  # when the first text of the answer was sent
+    last_at: float | None  # when the last event was sent
     events: int
-    chunks: int
+    chunks: int  # events with text of the answer
     sent_bytes: int
-    is_whole: bool
-    ended_at: float | None = None
+    is_whole: bool  # whether the ending was sent
+    ended_at: float | None = None  # when the run ended, if it had when the subscriber left
 
 
 Notification = (

@@ -40,16 +40,7 @@ class QueueableRun(Protocol):
 
 
 class Reservation:
-    """Claim of one run to a slot, from its admission until the slot is released.
-
-    Attributes:
-        owner: the owner of the run.
-        conversation_key: owner and name of the conversation that the run continues, if it does; such runs start one
-            after another.
-        has_slot: whether the run has a slot.
-        is_queued: whether the run waits for a slot.
-        is_over: whether the run has ended.
-    """
+    """Claim of one run to a slot, from its admission until the slot is released."""
 
     __slots__ = (
         "conversation_key", "has_slot", "is_over", "is_queued", "owner", "position", "run", "started_at", "timeout",
@@ -57,11 +48,11 @@ class Reservation:
 
     def __init__(self, owner: str, conversation: str | None = None) -> None:
         self.owner = owner
-        # Owners choose the names of their conversations.
+        # Of the conversation that the run continues: such runs start one after another. Owners choose the names.
         self.conversation_key = None if conversation is None else (owner, conversation)
         self.has_slot = False
         self.is_queued = False
-        self.is_over = False
+        self.is_over = False  # the run has ended
         self.run: QueueableRun | None = None  # while it waits
         self.timeout: Timer | None = None
         self.position = 0
@@ -72,19 +63,11 @@ class Scheduler:
     """Pure scheduler of slots."""
 
     def __init__(
-        self,
-        max_runs: int,
-        max_per_owner: int,
-        max_queued: int = 0,
-        share: Callable[[], int | None] = lambda: None,
+        self, max_runs: int, max_per_owner: int, max_queued: int = 0, share: Callable[[], int | None] = lambda: None
     ) -> None:
         """Create a scheduler with free slots only.
 
-        Args:
-            max_runs: the number of slots.
-            max_per_owner: the maximum number of slots of one owner.
-            max_queued: the maximum number of waiting runs.
-            share: returns this process's share of slots common to several processes, if there are any; may change.
+        ``share`` returns this process's share of slots common to several processes, if there are any; it may change.
         """
         self._max_runs = max_runs
         self._max_per_owner = max_per_owner
@@ -199,9 +182,8 @@ class Scheduler:
 
     def _overload_error(self, reservation: Reservation) -> Overloaded:
         if self._owners[reservation.owner] >= self._max_per_owner:
-            return Overloaded(
-                "You have reached your limit of concurrent runs: wait for one to end, or cancel one", RETRY_AFTER
-            )
+            message = "You have reached your limit of concurrent runs: wait for one to end, or cancel one"
+            return Overloaded(message, RETRY_AFTER)
         return Overloaded(f"The server is at capacity: try again in {RETRY_AFTER} s", RETRY_AFTER)
 
 

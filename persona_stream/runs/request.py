@@ -10,48 +10,26 @@ from persona_stream.journals.base import IdempotencyKey
 
 
 class RequestInfo(Struct, frozen=True):
-    """HTTP request that starts a run, for the request log. Empty for a run without one.
+    """HTTP request that starts a run, for the request log. Empty for a run without one."""
 
-    Attributes:
-        endpoint: the path, without the query string.
-        protocol: name of the protocol.
-        method: the HTTP method.
-        address: the client's address.
-        user_agent: the client's user agent.
-        headers: the headers, without credentials.
-        body: the body as it was sent.
-    """
-
-    endpoint: str = ""
+    endpoint: str = ""  # path, without the query string
     protocol: str = "native"
     method: str = ""
     address: str = ""
     user_agent: str = ""
-    headers: tuple[tuple[str, str], ...] = ()
-    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()  # headers, without credentials
+    body: bytes = b""  # body as it was sent
 
 
 class RunRequest(Struct, frozen=True):
-    """Request for a run.
+    """Request for a run."""
 
-    Attributes:
-        query: the question; ``query.principal`` becomes the owner of the run.
-        backend: the backend that answers.
-        style: the default style of streams.
-        chunking: the default chunker of streams.
-        reasoning: whether streams include the reasoning by default.
-        grace: the seconds that the run continues without a subscriber; ``None`` for ever.
-        idempotency_key: the idempotency key, if the client sent one.
-        request_info: the HTTP request.
-        continues_conversation: whether the server loads the conversation's history for the query.
-    """
-
-    query: Query
+    query: Query  # question; ``query.principal`` becomes the owner of the run
     backend: Backend
-    style: str
-    chunking: str
-    reasoning: bool = False
-    grace: float | None = None
+    style: str  # default style of streams
+    chunking: str  # default chunker of streams
+    reasoning: bool = False  # whether streams include the reasoning by default
+    grace: float | None = None  # seconds that the run continues without a subscriber; ``None`` for ever
     idempotency_key: IdempotencyKey | None = None
     request_info: RequestInfo = RequestInfo()
-    continues_conversation: bool = False
+    continues_conversation: bool = False  # whether the server loads the conversation's history for the query

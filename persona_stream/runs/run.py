@@ -71,12 +71,7 @@ class RunHost(Protocol):
 
 
 class ActiveRun:
-    """Run in progress; the callbacks of its task.
-
-    Attributes:
-        ended: whether this process writes no more facts.
-        is_orphaned: whether the run has ended, and its task cannot be cancelled.
-    """
+    """Run in progress; the callbacks of its task."""
 
     __slots__ = (
         "_context", "_deadline", "_deltas", "_grace_timer", "_history_tokens", "_host", "_observed", "_progress",
@@ -91,8 +86,8 @@ class ActiveRun:
         self.request = request
         self.reservation = reservation
         self.run_id = run_terms(journal).run_id
-        self.ended = False
-        self.is_orphaned = False
+        self.ended = False  # whether this process writes no more facts
+        self.is_orphaned = False  # whether the run has ended, and its task cannot be cancelled
         self._host = host
         self._context = context
         self._observed = 0

@@ -36,11 +36,7 @@ MAX_TASKS_PER_PROCESS = 1000  # then a fresh process replaces it, so that leaked
 
 
 def pool_sizes(requested: int | None) -> tuple[int, int]:
-    """Return how many processes may run queries, and how many are kept ready.
-
-    Args:
-        requested: the number that the operator set; ``None`` derives it from the number of CPUs.
-    """
+    """Return how many processes may run queries, ``None`` for a number by the CPUs, and how many are kept ready."""
     cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     capacity = max(MIN_PROCESSES, 2 * cpus) if requested is None else requested
     return capacity, min(capacity, cpus)
@@ -61,13 +57,8 @@ class ProcessPool(Executor):
     ) -> None:
         """Create the pool without starting a process: a server may fork after the application was created.
 
-        Args:
-            create_backends: creates the backends by name, in each process. Must be picklable.
-            capacity: the maximum number of processes that run queries.
-            ready: how many processes are kept, busy or idle; also how many may start at once.
-            max_answer_bytes: the size limit of an answer.
-            max_tasks_per_process: the number of queries after which a process is replaced.
-            idle_timeout: the seconds after which idle processes above ``ready`` are stopped.
+        Each process creates its backends with ``create_backends``, which must be picklable. ``ready`` processes are
+        kept, busy or idle, and as many may start at once; idle ones above that stop after ``idle_timeout`` seconds.
         """
         self.capacity = capacity
         self._create_backends = create_backends

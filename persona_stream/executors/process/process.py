@@ -44,13 +44,7 @@ EXIT_TIMEOUT = 1.0  # second between the end of the connection and that of the p
 
 
 class Subprocess:
-    """Spawned Python process in a process group of its own.
-
-    Attributes:
-        pid: the process id.
-        code: the exit code, or the negative number of the signal that killed it. ``None`` until it has ended, and for
-            good if other code in this process has collected its status.
-    """
+    """Spawned Python process in a process group of its own."""
 
     def __init__(self, module: str, fd: int) -> None:
         """Spawn Python and call ``main`` of ``module`` with its file descriptor ``fd`` and this process's id.
@@ -58,6 +52,7 @@ class Subprocess:
         Raises:
             OSError: the system cannot start a process.
         """
+        # Exit code, or the negative number of the signal that killed it; stays ``None`` if other code took the status.
         self.code: int | None = None
         self._is_reaped = False
         # Computing and importing there must not delay the streams here.
@@ -65,12 +60,11 @@ class Subprocess:
         files = [
             (os.POSIX_SPAWN_DUP2, fd, WORKER_FD),
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, 2, 1),  # the backend's standard output belongs beside the log
+            (os.POSIX_SPAWN_DUP2, 2, 1),  # backend's standard output belongs beside the log
         ]
+        argv = [sys.executable, "-u", "-c", code]
         # A process group includes everything that the process starts, and keeps the terminal's Ctrl-C from it.
-        self.pid = _posix_spawn(
-            sys.executable, [sys.executable, "-u", "-c", code], os.environ, file_actions=files, setpgroup=0
-        )
+        self.pid = _posix_spawn(sys.executable, argv, os.environ, file_actions=files, setpgroup=0)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process group."""
@@ -116,24 +110,12 @@ class Subprocess:
 
 
 class WorkerProcess:
-    """Worker process with at most one query. Belongs to the thread of the event loop that created it.
-
-    Attributes:
-        has_started: whether the process has ever been ready.
-        has_exited: whether the process has ended.
-        is_tainted: whether the process must not run another query.
-        task_count: the number of queries so far.
-    """
+    """Worker process with at most one query. Belongs to the thread of the event loop that created it."""
 
     def __init__(
         self, init: protocol.Init, on_ready: Callable[[], None], on_exit: Callable[[WorkerProcess], None]
     ) -> None:
-        """Start the process.
-
-        Args:
-            init: its first message.
-            on_ready: is called when the process is ready for queries.
-            on_exit: is called once, when the process has ended.
+        """Start the process; ``on_ready`` is called when it can run queries, ``on_exit`` once, when it has ended.
 
         Raises:
             WorkerError: the system cannot start a process.
@@ -145,10 +127,10 @@ class WorkerProcess:
         except OSError as error:
             raise WorkerError(f"cannot start a worker process: {error}") from error
         self.pid = self._process.pid
-        self.has_started = False
-        self.has_exited = False
-        self.is_tainted = False
-        self.task_count = 0
+        self.has_started = False  # whether the process has ever been ready
+        self.has_exited = False  # whether the process has ended
+        self.is_tainted = False  # whether the process must not run another query
+        self.task_count = 0  # number of queries so far
         self._start_error = ""
         self._on_ready = on_ready
         self._on_exit = on_exit

@@ -24,17 +24,10 @@ class _Message(Struct, frozen=True, array_like=True, tag=True):
 
 
 class Init(_Message, frozen=True):
-    """First message to a worker.
+    """First message to a worker."""
 
-    Attributes:
-        factory: the pickle of a function that creates the backends by name.
-        paths: Python's module search path.
-        log_level: the lowest level to log.
-        max_answer_bytes: the size limit of an answer.
-    """
-
-    factory: bytes
-    paths: tuple[str, ...]
+    factory: bytes  # pickle of a function that creates the backends by name
+    paths: tuple[str, ...]  # Python's module search path
     log_level: int
     max_answer_bytes: int
 

@@ -42,23 +42,16 @@ class JournalBackend(Protocol):
 
 @dataclass(slots=True, eq=False)
 class RedisJournal:
-    """Local copy of a run's journal.
-
-    Attributes:
-        entries: the facts that Redis is known to have stored.
-        idempotency_key: the key of the run, needed to restore it.
-        is_local: whether this process executes the run; then the local copy can restore what Redis has lost.
-        missing_since: the time when Redis was first seen without the run.
-    """
+    """Local copy of a run's journal."""
 
     run_id: str
-    entries: list[Entry]
+    entries: list[Entry]  # facts that Redis is known to have stored
     _backend: JournalBackend
     _writer: JournalQueue
     _clock: Clock
-    idempotency_key: IdempotencyKey | None = None
-    is_local: bool = False
-    missing_since: float | None = None
+    idempotency_key: IdempotencyKey | None = None  # key of the run, needed to restore it
+    is_local: bool = False  # whether this process executes the run; then the local copy can restore what Redis has lost
+    missing_since: float | None = None  # time when Redis was first seen without the run
     _pending: deque[tuple[Entry, bytes]] = field(default_factory=deque, init=False)
     _is_closed: bool = field(default=False, init=False)  # a final fact is pending
     _listeners: list[Listener] = field(default_factory=list, init=False)

@@ -41,19 +41,12 @@ _LIFETIME_MARGIN = 60.0  # seconds
 
 
 class ScriptCalls(Struct, frozen=True):
-    """Builder of script calls.
-
-    Attributes:
-        process: the id of this process.
-        lease: the seconds after which a silent process is considered dead.
-        retention: the seconds for which finished runs are kept.
-        retention_bytes: the total size of finished runs that are kept.
-    """
+    """Builder of script calls."""
 
     process: str
-    lease: float
-    retention: float
-    retention_bytes: int
+    lease: float  # seconds after which a silent process is considered dead
+    retention: float  # seconds for which finished runs are kept
+    retention_bytes: int  # total size of finished runs that are kept
 
     def begin(self, journal: RedisJournal, *, joins: bool) -> Call:
         """Build the call that creates a journal, or restores what Redis has lost of it."""
