@@ -63,7 +63,7 @@ _ANSWER_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def to_final_facts(result: TaskResult, max_bytes: int, sent_bytes: int = 0) -> FinalFacts:
+def to_final_facts(result: TaskResult, max_bytes: int, sent_bytes: int = 0, name: str = "process_query") -> FinalFacts:
     """Return the facts that end the run of a result.
 
     A string, or the text of an ``Answer``, is the answer, with lone surrogates and NUL replaced. Text of white space
@@ -74,11 +74,12 @@ def to_final_facts(result: TaskResult, max_bytes: int, sent_bytes: int = 0) -> F
         result: the outcome of process_query.
         max_bytes: the size limit of the whole answer.
         sent_bytes: the size of the text and reasoning sent before.
+        name: the name of the backend, for the log.
     """
     if isinstance(result, Raised):
         return (_to_failure(result.error, max_bytes),)
     value = Answer(result.value) if isinstance(result.value, str) else result.value
-    if (problem := find_problem(value)) is not None or not isinstance(value, Answer):
+    if (problem := find_problem(value, name)) is not None or not isinstance(value, Answer):
         logger.error("%s", problem)
         return (Failed("internal"),)
     text = replace_unencodable(value.text)
@@ -99,12 +100,12 @@ def to_final_facts(result: TaskResult, max_bytes: int, sent_bytes: int = 0) -> F
     return (ReasoningDelta(reasoning), answered) if reasoning else (answered,)
 
 
-def find_problem(value: object) -> str | None:
-    """Return why a return value of process_query is invalid, for the log; ``None`` if it is a valid answer."""
+def find_problem(value: object, name: str) -> str | None:
+    """Return why a return value of the backend ``name`` is invalid, for the log; ``None`` if it is a valid answer."""
     if isinstance(value, str):
         return None
     if not isinstance(value, Answer):
-        return f"process_query must return a string or an Answer, and returned {type(value).__name__}"
+        return f"{name} returned {type(value).__name__}: return a string or an Answer"
     for name, types in _ANSWER_TYPES.items():
         if not isinstance(field := getattr(value, name), types):
             return f"the {name} of an Answer must be a {types[0].__name__}, and was a {type(field).__name__}"

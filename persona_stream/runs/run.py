@@ -164,7 +164,7 @@ class ActiveRun:
         if isinstance(result, Returned) and isinstance(result.value, Answer) and result.value.raw is not None:
             self._host.notify(self.run_id, RawResponse(result.value.raw))
         sent_bytes = 0 if self._deltas is None else self._deltas.size
-        facts = to_final_facts(result, self._host.limits.max_answer_bytes, sent_bytes)
+        facts = to_final_facts(result, self._host.limits.max_answer_bytes, sent_bytes, self.request.backend.name)
         self._close()
         for fact in facts:
             self.journal.append(fact)

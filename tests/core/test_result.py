@@ -100,3 +100,10 @@ def test_the_traceback_is_logged(caplog):
     to_final_facts(Raised(ValueError("the cause")), LIMIT)
     assert "the cause" in caplog.text
     assert "process_query raised ValueError" in caplog.text
+
+
+@pytest.mark.parametrize(("value", "kind"), [({"text": "Hello"}, "dict"), (None, "NoneType")])
+def test_a_wrong_return_type_is_logged_with_the_name_of_the_function(caplog, value, kind):
+    """The author of the function reads its own name, not the name of an interface."""
+    to_final_facts(Returned(value), LIMIT, name="my_bot:ask")
+    assert f"my_bot:ask returned {kind}: return a string or an Answer" in caplog.text

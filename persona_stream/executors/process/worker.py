@@ -237,16 +237,17 @@ class _Worker:
         self._writer.set_current_query(message.number)
         context = _WorkerContext(self._writer, message.number, flag)
         try:
-            value = backends[message.backend].process_query(replace(message.query, _context=context))
-            return self._encode_result(value)
+            backend = backends[message.backend]
+            value = backend.process_query(replace(message.query, _context=context))
+            return self._encode_result(value, backend.name)
         except BackendError as error:
             is_unavailable = isinstance(error, BackendUnavailable)
             return _encode_failure("backend_unavailable" if is_unavailable else "backend_error", str(error))
         except BaseException as error:  # noqa: BLE001 - any exception of the backend ends only its run, not the worker
             return _encode_failure("out_of_memory" if isinstance(error, MemoryError) else "crashed", _describe(error))
 
-    def _encode_result(self, value: object) -> bytes:
-        if (problem := find_problem(value)) is not None:
+    def _encode_result(self, value: object, name: str) -> bytes:
+        if (problem := find_problem(value, name)) is not None:
             return _encode_failure("crashed", problem)
         answer: Any = value
         raw = None

@@ -164,8 +164,8 @@ def test_an_answer_with_invalid_nested_values_fails_in_the_worker(pool: Pool):
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        ("lambda", "process_query must return a string or an Answer, and returned function"),
-        ("none", "process_query must return a string or an Answer, and returned NoneType"),
+        ("lambda", f"{ASK} returned function: return a string or an Answer"),
+        ("none", f"{ASK} returned NoneType: return a string or an Answer"),
         ("answer", "the text of an Answer must be a str, and was a lock"),
     ],
 )
