@@ -12,7 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 
-from persona_stream.instrumentation.metrics import Metrics, NullMetrics
+from persona_stream.instrumentation.metrics import Metrics
 from persona_stream.runs.observer import RunObserver
 
 logger = logging.getLogger("persona_stream")
@@ -29,7 +29,7 @@ def build_metrics() -> tuple[Metrics, Sequence[RunObserver]]:
     try:
         from persona_stream.instrumentation.prometheus import PrometheusMetrics
     except ImportError:
-        return NullMetrics(), ()
+        return Metrics(), ()
     metrics = PrometheusMetrics()
     return metrics, (metrics.observer,)
 
@@ -67,9 +67,8 @@ def exporters(environ: Mapping[str, str]) -> Sequence[str]:
         return ()
     names = [name.strip().lower() for name in (environ.get("OTEL_TRACES_EXPORTER") or "otlp").split(",")]
     if unknown := [name for name in names if name not in (*_EXPORTERS, "none", "")]:
-        tracing_logger.warning(
-            "OTEL_TRACES_EXPORTER: %r is not supported; use %s or none", unknown[0], ", ".join(_EXPORTERS)
-        )
+        hint = f"use {', '.join(_EXPORTERS)} or none"
+        tracing_logger.warning("OTEL_TRACES_EXPORTER: %r is not supported; %s", unknown[0], hint)
     supported = [name for name in names if name in _EXPORTERS]
     protocol = next((value for name in _PROTOCOL_VARIABLES if (value := environ.get(name, "").strip())), _PROTOCOL)
     if "otlp" in supported and protocol != _PROTOCOL:

@@ -1,9 +1,8 @@
 """Monitor of the event loop: measures its lag, and names the code that blocks it.
 
-While one greenlet computes, or waits in C without gevent's knowledge, no other stream gets its events. One heartbeat
-serves both purposes: its delay is the lag that each event of each stream has, and a native thread notices when it
-stops. gevent's own monitor would trace every switch between greenlets; a heartbeat costs four turns of the loop a
-second.
+While one greenlet computes, or waits in C without gevent's knowledge, no other stream gets its events. The delay of a
+heartbeat is the lag of each event, and a native thread notices when it stops. gevent's own monitor would trace every
+switch between greenlets; a heartbeat costs four turns of the loop a second.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import logging
 import sys
 import sysconfig
 from collections.abc import Callable
-from types import CodeType, FrameType
+from types import FrameType
 
 import gevent
 from gevent import monkey
@@ -85,12 +84,8 @@ class EventLoopMonitor:
 
     def _report(self, frame: FrameType, *, is_blocked: bool) -> None:
         if is_blocked:
-            logger.error(
-                "the event loop has been blocked for over %.0f s by %s: all streams are stalled.%s",
-                BLOCKED_AFTER,
-                blocking_location(frame),
-                self._on_blocked(frame),
-            )
+            text = "the event loop has been blocked for over %.0f s by %s: all streams are stalled.%s"
+            logger.error(text, BLOCKED_AFTER, blocking_location(frame), self._on_blocked(frame))
         else:
             logger.warning("the event loop is over %.0f s behind: this process is overloaded", BLOCKED_AFTER)
 
@@ -108,9 +103,9 @@ def blocking_location(frame: FrameType) -> str:
     while own is not None and own.f_code.co_filename.startswith(_LIBRARIES):
         own = own.f_back
     if own is None or own is frame:
-        return _location(frame.f_code, frame.f_lineno)
-    return f"{_location(own.f_code, own.f_lineno)}, in {_location(frame.f_code, frame.f_lineno)}"
+        return _location(frame)
+    return f"{_location(own)}, in {_location(frame)}"
 
 
-def _location(code: CodeType, line: int) -> str:
-    return f"{code.co_qualname}() at {code.co_filename}:{line}"
+def _location(frame: FrameType) -> str:
+    return f"{frame.f_code.co_qualname}() at {frame.f_code.co_filename}:{frame.f_lineno}"

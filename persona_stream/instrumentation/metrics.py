@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -23,8 +22,8 @@ class Exposition(Struct, frozen=True):
     content_type: str
 
 
-class Metrics(Protocol):
-    """Metrics of a process. No method except ``render`` may block."""
+class Metrics:
+    """Metrics of a process; this base class has no library and records nothing. Only ``render`` may block."""
 
     def register_gauges(self, gauges: Gauges, stores: HealthChecks) -> None:
         """Register the gauges and health checks; called once.
@@ -45,20 +44,4 @@ class Metrics(Protocol):
         Raises:
             NotFound: metrics are not installed; the text says how to install them.
         """
-
-
-class NullMetrics:
-    """Metrics without a library: they record nothing."""
-
-    def register_gauges(self, gauges: Gauges, stores: HealthChecks) -> None:
-        """Do nothing."""
-
-    def count_error(self, endpoint: str, status: int, code: str) -> None:
-        """Do nothing."""
-
-    def observe_loop_lag(self, seconds: float) -> None:
-        """Do nothing."""
-
-    def render(self) -> Exposition:
-        """Raise ``NotFound``."""
         raise NotFound('Metrics are not installed: pip install "persona_stream[metrics]", and restart the server')

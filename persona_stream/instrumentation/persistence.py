@@ -9,15 +9,8 @@ from persona_stream.core.facts import Accepted, Entry, is_ending, run_terms
 from persona_stream.core.query import Query, UpstreamCall
 from persona_stream.db.base import Store
 from persona_stream.db.records import ExchangeCompleted, RunAccepted, RunDelivered, RunFinished, RunResponded
-from persona_stream.runs.observer import (
-    Notification,
-    RawResponse,
-    ResponseSent,
-    RunObserver,
-    RunStarted,
-    SubscriptionClosed,
-    UpstreamCalled,
-)
+from persona_stream.runs import observer
+from persona_stream.runs.observer import Notification, RunObserver, RunStarted
 from persona_stream.runs.request import RunRequest
 
 
@@ -47,13 +40,13 @@ class RequestLogObserver(RunObserver):
             case RunStarted(request=run_request):
                 self._run_requests[run_id] = run_request
                 self._upstream[run_id] = []
-            case UpstreamCalled(call=call) if run_id in self._upstream:
+            case observer.UpstreamCalled(call=call) if run_id in self._upstream:
                 self._upstream[run_id].append(call)
-            case RawResponse(value=value) if run_id in self._upstream:
+            case observer.RawResponse(value=value) if run_id in self._upstream:
                 self._raw[run_id] = value
-            case ResponseSent():
+            case observer.ResponseSent():
                 self._store.enqueue(RunResponded(run_id, notification))
-            case SubscriptionClosed():
+            case observer.SubscriptionClosed():
                 self._store.enqueue(RunDelivered(run_id, notification))
 
 

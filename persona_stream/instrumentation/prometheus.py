@@ -23,22 +23,14 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from persona_stream.core.facts import Answered, Entry, Failed, Started, run_terms
-from persona_stream.core.query import UpstreamCall
 from persona_stream.core.snapshot import final_status
 from persona_stream.core.usage import run_usage
 from persona_stream.errors import ConfigurationError
-from persona_stream.instrumentation.metrics import Exposition, Gauges, HealthChecks
+from persona_stream.instrumentation.metrics import Exposition, Gauges, HealthChecks, Metrics
 from persona_stream.instrumentation.multiprocess import DIRECTORY_VARIABLE
 from persona_stream.protocols.registry import is_run_endpoint
-from persona_stream.runs.observer import (
-    Notification,
-    RunObserver,
-    RunStarted,
-    SubscriptionClosed,
-    TaskOrphaned,
-    TaskReleased,
-    UpstreamCalled,
-)
+from persona_stream.runs import observer
+from persona_stream.runs.observer import Notification, RunObserver, RunStarted, SubscriptionClosed
 
 # From an instant response to the deadline and beyond, with steps for percentiles of both ends.
 _STAGE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0, 150.0)
@@ -58,16 +50,13 @@ class Instruments:
             # Summed over the processes that are alive.
             return Gauge(f"persona_stream_{name}", description, labels, registry=registry, multiprocess_mode="livesum")
 
-        def seconds(
-            name: str, description: str, *labels: str, buckets: tuple[float, ...] = _STAGE_BUCKETS
-        ) -> Histogram:
+        def seconds(name: str, description: str, *labels: str, buckets: Sequence[float] = _STAGE_BUCKETS) -> Histogram:
             return Histogram(f"persona_stream_{name}_seconds", description, labels, registry=registry, buckets=buckets)
 
         run_labels = ("endpoint", "backend")
         self.started = counter("runs_started_total", "Runs that were accepted.", *run_labels)
-        self.ended = counter(
-            "runs_ended_total", "Runs that ended, by status and error code.", *run_labels, "status", "code"
-        )
+        end_labels = (*run_labels, "status", "code")
+        self.ended = counter("runs_ended_total", "Runs that ended, by status and error code.", *end_labels)
         self.in_flight = gauge("runs_in_flight", "Runs in progress.", "backend")
         self.waiting = seconds("run_waiting", "Time in the queue, until a run starts.", "backend")
         self.processing = seconds("run_processing", "Time from the start of a run to its end.", "backend")
@@ -76,23 +65,18 @@ class Instruments:
         self.tokens = counter("tokens_total", "Tokens of answered runs, reported or estimated.", *token_labels)
         self.abandoned = gauge("abandoned_threads", "Threads that are still busy after the end of their run.")
 
-        self.upstream_attempts = counter(
-            "upstream_tries_total", "Requests to providers, by outcome.", "provider", "outcome"
-        )
+        outcome = ("provider", "outcome")
+        self.upstream_attempts = counter("upstream_tries_total", "Requests to providers, by outcome.", *outcome)
         self.upstream = seconds("upstream", "Duration of requests to providers.", "provider")
 
         subscription_labels = ("dialect", "resumed", "whole")
-        self.subscriptions = counter(
-            "readings_total",
-            "Subscriptions that closed, by protocol, whether they resumed, and whether they got the end.",
-            *subscription_labels,
-        )
+        closed = "Subscriptions that closed, by protocol, whether they resumed, and whether they got the end."
+        self.subscriptions = counter("readings_total", closed, *subscription_labels)
         self.events = counter("events_total", "Events sent, counted when a subscription closes.", "dialect")
         self.sent = counter("sent_bytes_total", "Bytes of events and answers sent, counted likewise.", "dialect")
         self.first_event = seconds("first_event", "Time from a subscription to its first event.", "dialect")
-        self.first_text = seconds(
-            "first_text", "Time from the request that starts a run to the first text of the answer.", "dialect"
-        )
+        first_text = "Time from the request that starts a run to the first text of the answer."
+        self.first_text = seconds("first_text", first_text, "dialect")
         self.delivery = seconds("delivery", "Time from the end of a run to the last event sent.", "dialect")
 
         error_labels = ("endpoint", "status", "code")
@@ -192,30 +176,25 @@ class PrometheusObserver(RunObserver):
                 self._runs[run_id] = _ObservedRun(labels)
                 labels.started.inc()
                 labels.in_flight.inc()
-            case UpstreamCalled(call=call):
-                self._count_call(call)
-            case TaskOrphaned() if (run := self._runs.get(run_id)) is not None:
+            case observer.UpstreamCalled(call=call):
+                attempts, seconds = self._upstream(call.provider, call.status)
+                attempts.inc()
+                seconds.observe(call.seconds)
+            case observer.TaskOrphaned() if run := self._runs.get(run_id):
                 run.is_abandoned = True
                 self._instruments.abandoned.inc()
-            case TaskReleased() if (run := self._runs.get(run_id)) is not None:
+            case observer.TaskReleased() if run := self._runs.get(run_id):
                 run.is_released = True
                 if run.is_abandoned:
                     self._instruments.abandoned.dec()
                 self._forget(run_id, run)
             case SubscriptionClosed():
                 self._count_subscription(notification)
-            case _:
-                pass
 
     def _forget(self, run_id: str, run: _ObservedRun) -> None:
         # The order of the two depends on the executor and on the journal.
         if run.has_ended and run.is_released:
             del self._runs[run_id]
-
-    def _count_call(self, call: UpstreamCall) -> None:
-        attempts, seconds = self._upstream(call.provider, call.status)
-        attempts.inc()
-        seconds.observe(call.seconds)
 
     def _count_subscription(self, closed: SubscriptionClosed) -> None:
         labels = self._subscriber_labels(closed.protocol)
@@ -266,17 +245,14 @@ class _Health(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Yield one sample for each store."""
-        unavailable = GaugeMetricFamily(
-            "persona_stream_store_missing",
-            "1 if a store is unavailable to the process that answers, else 0.",
-            labels=["store"],
-        )
+        description = "1 if a store is unavailable to the process that answers, else 0."
+        unavailable = GaugeMetricFamily("persona_stream_store_missing", description, labels=["store"])
         for name, check in self._stores().items():
             unavailable.add_metric([name], len(check()) > 0)
         yield unavailable
 
 
-class PrometheusMetrics:
+class PrometheusMetrics(Metrics):
     """Metrics in the format of Prometheus.
 
     Attributes:

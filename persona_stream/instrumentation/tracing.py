@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -26,7 +26,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from opentelemetry.util.types import AttributeValue
+from opentelemetry.util.types import Attributes
 
 from persona_stream import __version__
 from persona_stream.core.facts import Answered, Entry, Failed, Started, run_terms
@@ -41,9 +41,7 @@ from persona_stream.runs.request import RunRequest
 MAX_ENDED_RUNS = 1000  # whose subscriptions may close, or resume, after the end
 SHUTDOWN_TIMEOUT = 3.0  # seconds that the last batch may take
 
-_DEFAULT_SERVICE_NAME = "unknown_service"  # of the OpenTelemetry SDK
-
-_CHAT: Mapping[str, AttributeValue] = {"gen_ai.operation.name": "chat"}
+_INTERNAL = SpanKind.INTERNAL
 
 
 @dataclass(slots=True)
@@ -75,13 +73,13 @@ class TracingObserver(RunObserver):
         if open_trace is None:
             return
         if isinstance(fact, Started):
-            self._start_span("persona_stream.waiting", open_trace.context, entries[0].at).end(_nanoseconds(entry.at))
+            self._start_span("persona_stream.waiting", open_trace.context, entries[0].at).end(_nanos(entry.at))
             open_trace.processing = self._start_span("persona_stream.processing", open_trace.context, entry.at)
             return
         if open_trace.processing is not None:
-            open_trace.processing.end(_nanoseconds(entry.at))
+            open_trace.processing.end(_nanos(entry.at))
         _set_ending(open_trace.run, fact, entries)
-        open_trace.run.end(_nanoseconds(entry.at))
+        open_trace.run.end(_nanos(entry.at))
         del self._open[run_id]
         self._ended[run_id] = open_trace.context
         if len(self._ended) > MAX_ENDED_RUNS:
@@ -96,32 +94,24 @@ class TracingObserver(RunObserver):
                 self._add_call(call, parent)
             case SubscriptionClosed() if (parent := self._context(run_id)) is not None:
                 self._add_subscription(notification, parent)
-            case _:
-                pass
 
     def _start_run(self, run_id: str, run_request: RunRequest) -> None:
         outer = context.get_current()
-        kind = SpanKind.INTERNAL
+        kind = _INTERNAL
         if not trace.get_current_span(outer).get_span_context().is_valid:
             # The request itself is not traced: the run represents this service in the client's trace.
             headers = {name.lower(): value for name, value in run_request.request_info.headers}
             outer, kind = self._propagator.extract(headers, outer), SpanKind.SERVER
-        accepted_at = timestamp_of(run_id)
-        span = self._tracer.start_span(
-            "persona_stream.run",
-            outer,
-            kind,
-            {
-                **_CHAT,
-                "gen_ai.conversation.id": run_request.query.conversation_id,
-                "http.route": run_request.request_info.endpoint,
-                "persona_stream.run_id": run_id,
-                "persona_stream.backend": run_request.backend.name,
-                "persona_stream.dialect": run_request.request_info.protocol,
-                "persona_stream.style": run_request.style,
-            },
-            start_time=None if accepted_at is None else _nanoseconds(accepted_at),
-        )
+        attributes: Attributes = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.conversation.id": run_request.query.conversation_id,
+            "http.route": run_request.request_info.endpoint,
+            "persona_stream.run_id": run_id,
+            "persona_stream.backend": run_request.backend.name,
+            "persona_stream.dialect": run_request.request_info.protocol,
+            "persona_stream.style": run_request.style,
+        }
+        span = self._start_span("persona_stream.run", outer, timestamp_of(run_id), attributes, kind)
         run_context = trace.set_span_in_context(span, outer)
         self._open[run_id] = _Trace(span, run_context)
         # For the task that starts in this context: its own spans, and the requests that it sends.
@@ -132,41 +122,36 @@ class TracingObserver(RunObserver):
 
     def _add_call(self, call: UpstreamCall, parent: Context) -> None:
         address = urlsplit(call.url)
-        span = self._tracer.start_span(
-            f"chat {call.model}",
-            parent,
-            SpanKind.CLIENT,
-            {
-                **_CHAT,
-                "gen_ai.provider.name": call.provider,
-                "gen_ai.request.model": call.model,
-                "server.address": address.hostname or "",
-                "server.port": address.port or (443 if address.scheme == "https" else 80),
-            },
-            start_time=_nanoseconds(call.began_at),
-        )
+        attributes: Attributes = {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.provider.name": call.provider,
+            "gen_ai.request.model": call.model,
+            "server.address": address.hostname or "",
+            "server.port": address.port or (443 if address.scheme == "https" else 80),
+        }
+        span = self._start_span(f"chat {call.model}", parent, call.began_at, attributes, SpanKind.CLIENT)
         if call.error is not None:
             _set_failure(span, call.status)
-        span.end(_nanoseconds(call.began_at + call.seconds))
+        span.end(_nanos(call.began_at + call.seconds))
 
     def _add_subscription(self, closed: SubscriptionClosed, parent: Context) -> None:
-        span = self._start_span("persona_stream.reading", parent, closed.began_at)
-        span.set_attributes(
-            {
-                "persona_stream.dialect": closed.protocol,
-                "persona_stream.resumed": closed.resumed,
-                "persona_stream.whole": closed.is_whole,
-                "persona_stream.events": closed.events,
-                "persona_stream.sent_bytes": closed.sent_bytes,
-            }
-        )
+        attributes: Attributes = {
+            "persona_stream.dialect": closed.protocol,
+            "persona_stream.resumed": closed.resumed,
+            "persona_stream.whole": closed.is_whole,
+            "persona_stream.events": closed.events,
+            "persona_stream.sent_bytes": closed.sent_bytes,
+        }
+        span = self._start_span("persona_stream.reading", parent, closed.began_at, attributes)
         for name, at in (("first event", closed.first_event_at), ("first text", closed.first_text_at)):
             if at is not None:
-                span.add_event(name, timestamp=_nanoseconds(at))
-        span.end(_nanoseconds(closed.began_at if closed.last_at is None else closed.last_at))
+                span.add_event(name, timestamp=_nanos(at))
+        span.end(_nanos(closed.began_at if closed.last_at is None else closed.last_at))
 
-    def _start_span(self, name: str, parent: Context, at: float) -> Span:
-        return self._tracer.start_span(name, parent, start_time=_nanoseconds(at))
+    def _start_span(
+        self, name: str, parent: Context, at: float | None, attributes: Attributes = None, kind: SpanKind = _INTERNAL
+    ) -> Span:
+        return self._tracer.start_span(name, parent, kind, attributes, start_time=None if at is None else _nanos(at))
 
     def _context(self, run_id: str) -> Context | None:
         open_trace = self._open.get(run_id)
@@ -177,14 +162,10 @@ def _set_ending(run: Span, ending: Answered | Failed, entries: Sequence[Entry]) 
     run.set_attribute("persona_stream.status", final_status(ending))
     if isinstance(ending, Answered):
         usage = run_usage(entries)
-        run.set_attributes(
-            {
-                "gen_ai.usage.input_tokens": usage.input_tokens,
-                "gen_ai.usage.output_tokens": usage.output_tokens,
-                "gen_ai.response.finish_reasons": (ending.finish,),
-                "persona_stream.usage_estimated": usage.estimated,
-            }
-        )
+        run.set_attribute("gen_ai.usage.input_tokens", usage.input_tokens)
+        run.set_attribute("gen_ai.usage.output_tokens", usage.output_tokens)
+        run.set_attribute("gen_ai.response.finish_reasons", (ending.finish,))
+        run.set_attribute("persona_stream.usage_estimated", usage.estimated)
     elif ending.code != "cancelled":  # a cancelled run is not a failure
         _set_failure(run, ending.code)
 
@@ -195,7 +176,7 @@ def _set_failure(span: Span, kind: str) -> None:
     span.set_attribute("error.type", kind)
 
 
-def _nanoseconds(moment: float) -> int:
+def _nanos(moment: float) -> int:
     return int(moment * 1e9)
 
 
@@ -238,6 +219,5 @@ def _create_exporter(name: str) -> SpanExporter:
 def _resource() -> Resource:
     """Return the resource of the environment, with this service's name unless the environment sets another one."""
     resource = Resource.create({SERVICE_VERSION: __version__})
-    if str(resource.attributes[SERVICE_NAME]).startswith(_DEFAULT_SERVICE_NAME):
-        return resource.merge(Resource({SERVICE_NAME: "persona_stream"}))
-    return resource
+    is_unnamed = str(resource.attributes[SERVICE_NAME]).startswith("unknown_service")  # the default of the SDK
+    return resource.merge(Resource({SERVICE_NAME: "persona_stream"})) if is_unnamed else resource
