@@ -12,7 +12,7 @@ Invariants:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from persona_stream.core.query import Query
 from persona_stream.db.records import Record
@@ -24,8 +24,20 @@ FLUSH_TIMEOUT = 5.0
 """Seconds that a request waits for its records to be written."""
 
 
-class Store(Protocol):
-    """Store of records, with queries over them."""
+class Store:
+    """Store of records, with queries over them; this base class has no database and drops every record."""
+
+    has_database = False
+
+    @property
+    def pending(self) -> int:
+        """Number of records that are not written yet."""
+        return 0
+
+    @property
+    def dropped(self) -> int:
+        """Number of records lost because the queue was full during an outage."""
+        return 0
 
     def enqueue(self, record: Record) -> None:
         """Enqueue a record for the writer thread. Never blocks or raises."""
@@ -41,8 +53,10 @@ class Store(Protocol):
         """Call a function with an SQLAlchemy connection in a thread that may block, and return its result.
 
         Raises:
-            Unavailable: the database is unavailable.
+            Unavailable: the database is unavailable, or there is none.
         """
+        off = "This server keeps no conversations and no request log: database_url is off"
+        raise Unavailable(off, retry_after=3600)
 
     def load_history(self, query: Query) -> Query:
         """Return a query with the history of its conversation. Waits as ``query`` does.
@@ -50,47 +64,11 @@ class Store(Protocol):
         Raises:
             Unavailable: the database is unavailable.
         """
-
-    def unavailable_services(self) -> Sequence[str]:
-        """Return the name of the database during an outage, else nothing."""
-
-    @property
-    def pending(self) -> int:
-        """Number of records that are not written yet."""
-
-    @property
-    def dropped(self) -> int:
-        """Number of records lost because the queue was full during an outage."""
-
-    def close(self, seconds: float) -> None:
-        """Write the pending records, for at most so many seconds without progress, and close the database."""
-
-
-class NullStore:
-    """Store without a database: it drops every record."""
-
-    pending = 0
-    dropped = 0
-
-    def enqueue(self, record: Record) -> None:
-        """Drop the record."""
-
-    def flush(self, seconds: float = FLUSH_TIMEOUT) -> None:
-        """Return at once."""
-
-    def query(self, question: Callable[[Any], T]) -> T:
-        """Raise ``Unavailable``."""
-        raise Unavailable(
-            "This server keeps no conversations and no request log: database_url is off", retry_after=3600
-        )
-
-    def load_history(self, query: Query) -> Query:
-        """Return the query unchanged."""
         return query
 
     def unavailable_services(self) -> Sequence[str]:
-        """Return nothing."""
+        """Return the name of the database during an outage, else nothing."""
         return ()
 
     def close(self, seconds: float) -> None:
-        """Do nothing."""
+        """Write the pending records, for at most so many seconds without progress, and close the database."""

@@ -10,7 +10,7 @@ import gevent
 from persona_stream.core.clock import Clock
 from persona_stream.core.run_id import min_run_id_at
 from persona_stream.core.usage import load_prices
-from persona_stream.db.base import NullStore, Store
+from persona_stream.db.base import Store
 from persona_stream.db.records import Privacy, RetentionSweep
 from persona_stream.errors import ConfigurationError
 from persona_stream.settings.schema import Settings
@@ -24,13 +24,13 @@ _DEFAULT_URL = "sqlite:///"
 
 
 def create_store(settings: Settings, clock: Clock) -> Store:
-    """Open the store. Without SQLAlchemy the default database is replaced by a ``NullStore``.
+    """Open the store. Without SQLAlchemy the default database is replaced by a store that keeps nothing.
 
     Raises:
         ConfigurationError: the configured database cannot be used; the text says what to do.
     """
     if settings.database_url is None:
-        return NullStore()
+        return Store()
     try:
         from persona_stream.db.engine import database_url, open_engine
         from persona_stream.db.statements import make_writer
@@ -39,26 +39,20 @@ def create_store(settings: Settings, clock: Clock) -> Store:
         if settings.database_url != _DEFAULT_URL:
             raise ConfigurationError('database_url needs SQLAlchemy: pip install "persona_stream[sql]"') from None
         logger.info('conversations and the request log are off: pip install "persona_stream[sql]" turns them on')
-        return NullStore()
+        return Store()
     url = database_url(settings.database_url, state_dir(settings.state_dir, os.environ))
     write = make_writer(Privacy(settings.log_bodies, settings.log_reasoning), load_prices(settings.prices))
     try:
         return SqlStore(open_engine(url, CONNECTIONS), write, clock, max_bytes=MAX_QUEUE_BYTES)
     except OSError as error:
-        raise ConfigurationError(
-            f"The database {url.database} cannot be created ({error.strerror}): set state_dir to a writable folder, "
-            "or set database_url"
-        ) from None
+        hint = "set state_dir to a writable folder, or set database_url"
+        raise ConfigurationError(f"The database {url.database} cannot be created ({error.strerror}): {hint}") from None
 
 
 def start_retention_job(store: Store, clock: Clock, *, retention: float, longest: float) -> None:
-    """Start the greenlet that removes expired runs and closes lost ones.
+    """Start the greenlet that removes runs older than ``retention`` seconds from the log, and closes lost runs.
 
-    Args:
-        store: keeps the log.
-        clock: returns the current time.
-        retention: seconds that a run stays in the log.
-        longest: seconds that a run can take; an unfinished run that is older was lost with its process.
+    A run can take ``longest`` seconds; an unfinished run that is older was lost with its process.
     """
 
     def sweep() -> None:

@@ -82,13 +82,8 @@ class RetentionSweep(Struct, frozen=True):
     over_before: str
 
 
-Record = (
-    RunAccepted
-    | RunResponded
-    | RunFinished
-    | RunDelivered
-    | ExchangeCompleted
-    | DeletedConversation
-    | DeletedOwner
-    | RetentionSweep
-)
+Deletion = DeletedConversation | DeletedOwner | RetentionSweep
+Record = RunAccepted | RunResponded | RunFinished | RunDelivered | ExchangeCompleted | Deletion
+
+PRIORITY_RECORDS = (ExchangeCompleted, DeletedConversation, DeletedOwner)
+"""Records that users miss, or with which they have asked for a deletion."""

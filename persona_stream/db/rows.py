@@ -15,32 +15,16 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from persona_stream.core import facts
 from persona_stream.core.content import replace_unencodable
-from persona_stream.core.facts import (
-    Answered,
-    Entry,
-    Failed,
-    ProgressReported,
-    ReasoningDelta,
-    Started,
-    TextDelta,
-    run_terms,
-    text_of,
-)
+from persona_stream.core.facts import Answered, Entry, Failed, run_terms, text_of
 from persona_stream.core.i18n import error_text
 from persona_stream.core.query import UpstreamCall
 from persona_stream.core.snapshot import RunSnapshot, take_snapshot
 from persona_stream.core.usage import Price, count_tokens, run_usage
+from persona_stream.db import records as record_types
 from persona_stream.db.models import RUN_COLUMNS, TEXT_COLUMNS, Step, UpstreamAttempt
-from persona_stream.db.records import (
-    ExchangeCompleted,
-    Privacy,
-    Record,
-    RunAccepted,
-    RunDelivered,
-    RunFinished,
-    RunResponded,
-)
+from persona_stream.db.records import Privacy, Record
 
 Row = dict[str, Any]
 
@@ -62,7 +46,7 @@ _INTERVALS = {
 }
 
 
-def started_row(record: RunAccepted, privacy: Privacy) -> tuple[Row, Row]:
+def started_row(record: record_types.RunAccepted, privacy: Privacy) -> tuple[Row, Row]:
     """Return the rows of a run that starts: the summary, and its texts."""
     run = run_terms((record.entry,))
     query = record.run_request.query
@@ -97,7 +81,7 @@ def started_row(record: RunAccepted, privacy: Privacy) -> tuple[Row, Row]:
     return summary, texts
 
 
-def response_row(record: RunResponded) -> tuple[Row, Row]:
+def response_row(record: record_types.RunResponded) -> tuple[Row, Row]:
     """Return the columns that the response head adds to both rows."""
     return (
         {"key": record.run_id, "http_status": record.response.status},
@@ -105,21 +89,21 @@ def response_row(record: RunResponded) -> tuple[Row, Row]:
     )
 
 
-def finished_row(record: RunFinished, privacy: Privacy, price: Price) -> tuple[Row, Row]:
+def finished_row(record: record_types.RunFinished, privacy: Privacy, price: Price) -> tuple[Row, Row]:
     """Return the columns that the end of a run adds to both rows."""
     snapshot = take_snapshot(record.entries)
     run = snapshot.run
     ending = snapshot.ending
     failed = ending if isinstance(ending, Failed) else None
     usage = run_usage(record.entries) if isinstance(ending, Answered) else None
-    last_call = record.upstream[-1] if record.upstream else None
+    call = record.upstream[-1] if record.upstream else None
     summary = {
         "key": run.run_id,
         "status": snapshot.status,
         "code": failed.code if failed else None,
         "finish": ending.finish if isinstance(ending, Answered) else None,
-        "provider": last_call.provider if last_call else None,
-        "upstream_model": last_call.model if last_call else None,
+        "provider": call.provider if call else None,
+        "upstream_model": call.model if call else None,
         "started_at": snapshot.started_at,
         "text_at": snapshot.text_at,
         "ended_at": snapshot.ended_at,
@@ -127,9 +111,7 @@ def finished_row(record: RunFinished, privacy: Privacy, price: Price) -> tuple[R
         "input_tokens": usage.input_tokens if usage else None,
         "output_tokens": usage.output_tokens if usage else None,
         "tokens_estimated": usage.estimated if usage else None,
-        "cost": (
-            price(last_call.provider, last_call.model, usage, snapshot.accepted_at) if usage and last_call else None
-        ),
+        "cost": price(call.provider, call.model, usage, snapshot.accepted_at) if usage and call else None,
         **_durations(snapshot),
     }
     has_bodies = privacy.bodies
@@ -146,7 +128,7 @@ def finished_row(record: RunFinished, privacy: Privacy, price: Price) -> tuple[R
     return summary, texts
 
 
-def delivery_row(record: RunDelivered) -> Row:
+def delivery_row(record: record_types.RunDelivered) -> Row:
     """Return the values that a closed subscription contributes to the row of its run; see ``delivered_values``."""
     subscription = record.subscription
     return {
@@ -190,12 +172,12 @@ def merge_new_runs(
     """Return the complete rows of the runs that start among these records, and the records of other runs."""
     started: dict[str, tuple[Row, Row]] = {}
     for record in records:
-        if isinstance(record, RunAccepted):
+        if isinstance(record, record_types.RunAccepted):
             summary, texts = started_row(record, privacy)
             started[summary["run_id"]] = summary, texts
-    rest = [record for record in records if not isinstance(record, RunAccepted)]
+    rest = [record for record in records if not isinstance(record, record_types.RunAccepted)]
     # In the order in which the statements for other runs are executed.
-    for kind in (RunResponded, RunFinished, RunDelivered):
+    for kind in (record_types.RunResponded, record_types.RunFinished, record_types.RunDelivered):
         for record in rest:
             if isinstance(record, kind) and (rows := started.get(_run_id(record))) is not None:
                 _merge(record, *rows, privacy=privacy, price=price)
@@ -204,22 +186,25 @@ def merge_new_runs(
 
 def _run_id(record: Record) -> str:
     match record:
-        case RunResponded(run_id=run_id) | RunDelivered(run_id=run_id):
+        case record_types.RunResponded(run_id=run_id) | record_types.RunDelivered(run_id=run_id):
             return run_id
-        case RunFinished(entries=entries):
+        case record_types.RunFinished(entries=entries):
             return run_terms(entries).run_id
-        case _:
-            return ""
+    return ""
 
 
-def _merge(
-    record: RunResponded | RunFinished | RunDelivered, summary: Row, texts: Row, *, privacy: Privacy, price: Price
-) -> None:
-    if isinstance(record, RunDelivered):
+_Update = record_types.RunResponded | record_types.RunFinished | record_types.RunDelivered
+
+
+def _merge(record: _Update, summary: Row, texts: Row, *, privacy: Privacy, price: Price) -> None:
+    if isinstance(record, record_types.RunDelivered):
         delivery = delivery_row(record)
         summary |= delivered_values(summary, delivery, earliest=_earliest, subtract=_subtract, divide=_divide)
         return
-    rows = response_row(record) if isinstance(record, RunResponded) else finished_row(record, privacy, price)
+    if isinstance(record, record_types.RunResponded):
+        rows = response_row(record)
+    else:
+        rows = finished_row(record, privacy, price)
     upstream_model = rows[0].pop("upstream_model", None)
     for row, added in zip((summary, texts), rows, strict=True):
         del added["key"]
@@ -265,9 +250,7 @@ def _attempt(call: UpstreamCall, privacy: Privacy) -> UpstreamAttempt:
 
 def build_steps(entries: Sequence[Entry], upstream: Sequence[UpstreamCall], *, texts: bool) -> list[Step]:
     """Return the steps of a run in order, at most ``MAX_STEPS``. Consecutive parts of a text form one step."""
-    calls = [
-        Step(call.began_at, "asked", seconds=call.seconds, text=f"{call.provider} {call.model}") for call in upstream
-    ]
+    calls = (Step(each.began_at, "asked", each.seconds, f"{each.provider} {each.model}") for each in upstream)
     steps = sorted([*_fact_steps(entries, texts), *calls], key=lambda step: step.at)
     return steps[: MAX_STEPS - 1] + steps[-1:] if len(steps) > MAX_STEPS else steps
 
@@ -276,7 +259,7 @@ def _fact_steps(entries: Sequence[Entry], texts: bool) -> Iterator[Step]:
     text_step: Step | None = None  # the consecutive parts of one text so far
     for entry in entries:
         fact = entry.fact
-        kind = {TextDelta: "text", ReasoningDelta: "reasoned"}.get(type(fact))
+        kind = {facts.TextDelta: "text", facts.ReasoningDelta: "reasoned"}.get(type(fact))
         if text_step is not None and kind == text_step.kind:
             characters = text_step.characters + len(text_of(fact))
             text_step = Step(text_step.at, text_step.kind, seconds=entry.at - text_step.at, characters=characters)
@@ -285,21 +268,19 @@ def _fact_steps(entries: Sequence[Entry], texts: bool) -> Iterator[Step]:
             yield text_step
             text_step = None
         match fact:
-            case Started():
+            case facts.Started():
                 yield Step(entry.at, "started")
-            case ProgressReported(message=message, fraction=fraction):
+            case facts.ProgressReported(message=message, fraction=fraction):
                 yield Step(entry.at, "reported", text=message if texts else "", fraction=fraction)
-            case TextDelta() | ReasoningDelta():
+            case facts.TextDelta() | facts.ReasoningDelta():
                 text_step = Step(entry.at, kind or "", characters=len(text_of(fact)))
             case Answered(text=text):
                 yield Step(entry.at, "answered", characters=len(text))
             case Failed(code=code):
                 yield Step(entry.at, "failed", text=code)
-            case _:
-                pass
 
 
-def exchange_rows(record: ExchangeCompleted) -> tuple[Row, Row]:
+def exchange_rows(record: record_types.ExchangeCompleted) -> tuple[Row, Row]:
     """Return the rows of a conversation and of its newest exchange.
 
     An interrupted answer is kept as far as it was produced. Reasoning is kept only for an exchange without an answer.
@@ -307,11 +288,8 @@ def exchange_rows(record: ExchangeCompleted) -> tuple[Row, Row]:
     snapshot = take_snapshot(record.entries)
     question = replace_unencodable(record.query.message)
     run = snapshot.run
-    key = {
-        "owner": replace_unencodable(run.owner),
-        "conversation_id": run.conversation_id,
-        "username": replace_unencodable(run.username),
-    }
+    names = {"owner": replace_unencodable(run.owner), "username": replace_unencodable(run.username)}
+    key = {**names, "conversation_id": run.conversation_id}
     title = " ".join(question.split())[:TITLE_LENGTH]
     conversation = {**key, "title": title, "created_at": snapshot.accepted_at, "updated_at": snapshot.ended_at}
     exchange = {

@@ -19,27 +19,11 @@ from sqlalchemy import Connection, Dialect, Table, Update, bindparam, case, dele
 from sqlalchemy.dialects import postgresql, sqlite
 
 from persona_stream.core.usage import Price
+from persona_stream.db import records as record_types
+from persona_stream.db import rows
 from persona_stream.db.models import RUN_COLUMNS, TEXT_COLUMNS, LogColumn, Stage
-from persona_stream.db.records import (
-    DeletedConversation,
-    DeletedOwner,
-    ExchangeCompleted,
-    Privacy,
-    Record,
-    RetentionSweep,
-    RunDelivered,
-    RunFinished,
-    RunResponded,
-)
-from persona_stream.db.rows import (
-    Row,
-    delivered_values,
-    delivery_row,
-    exchange_rows,
-    finished_row,
-    merge_new_runs,
-    response_row,
-)
+from persona_stream.db.records import Deletion, Privacy, Record
+from persona_stream.db.rows import Row
 from persona_stream.db.tables import conversations, exchanges, run_texts, runs
 
 R = TypeVar("R")
@@ -48,7 +32,6 @@ Write = Callable[[Connection, Sequence[Record]], None]
 
 # A conversation that continues keeps its title and its creation time.
 _UPDATED_ON_CONFLICT: Mapping[Table, Sequence[str]] = {conversations: ("updated_at",)}
-_DELETIONS = (DeletedConversation, DeletedOwner, RetentionSweep)
 MAX_DELETED_ROWS = 500  # rows of one DELETE, so that other connections do not wait long for its locks
 
 
@@ -70,7 +53,7 @@ def _divide(dividend: Any, divisor: Any) -> Any:
 def _update_delivered() -> Update:
     added = {column.name: bindparam(column.name, type_=column.type) for column in runs.c}
     columns = dict(runs.c.items())
-    values = delivered_values(columns, added, earliest=_earliest, subtract=operator.sub, divide=_divide)
+    values = rows.delivered_values(columns, added, earliest=_earliest, subtract=operator.sub, divide=_divide)
     return update_stage(runs, (), "delivered", **values)
 
 
@@ -87,7 +70,7 @@ def make_writer(privacy: Privacy, price: Price) -> Write:
     """Return the function that writes records within a transaction."""
 
     def write(connection: Connection, records: Sequence[Record]) -> None:
-        for is_deletion, group in groupby(records, lambda record: isinstance(record, _DELETIONS)):
+        for is_deletion, group in groupby(records, lambda record: isinstance(record, Deletion)):
             if is_deletion:
                 for record in group:
                     _delete(connection, record)
@@ -98,33 +81,37 @@ def make_writer(privacy: Privacy, price: Price) -> Write:
 
 
 def _write_all(connection: Connection, records: Sequence[Record], privacy: Privacy, price: Price) -> None:
-    new_runs, records = merge_new_runs(records, privacy, price)
-    responded = map(response_row, _of_type(records, RunResponded))
-    finished = (finished_row(record, privacy, price) for record in _of_type(records, RunFinished))
-    delivered = ((delivery_row(record),) for record in _of_type(records, RunDelivered))
+    new_runs, records = rows.merge_new_runs(records, privacy, price)
+    responded = map(rows.response_row, _of_type(records, record_types.RunResponded))
+    finished = (rows.finished_row(record, privacy, price) for record in _of_type(records, record_types.RunFinished))
+    delivered = ((rows.delivery_row(record),) for record in _of_type(records, record_types.RunDelivered))
     _insert(connection, (runs, run_texts), new_runs)
     _execute(connection, (_UPDATE_RESPONDED, _UPDATE_RESPONDED_TEXTS), responded)
     _execute(connection, (_UPDATE_FINISHED, _UPDATE_FINISHED_TEXTS), finished)
     _execute(connection, (_UPDATE_DELIVERED,), delivered)
-    _insert(connection, (conversations, exchanges), map(exchange_rows, _of_type(records, ExchangeCompleted)))
+    _insert(
+        connection,
+        (conversations, exchanges),
+        map(rows.exchange_rows, _of_type(records, record_types.ExchangeCompleted)),
+    )
 
 
 def _of_type(records: Iterable[Record], kind: type[R]) -> Iterator[R]:
     return (record for record in records if isinstance(record, kind))
 
 
-def _execute(connection: Connection, statements: Sequence[Update], rows: Iterable[Sequence[Row]]) -> None:
-    for statement, parameters in zip(statements, zip(*rows, strict=True), strict=False):
-        connection.execute(statement, list(parameters))
+def _execute(connection: Connection, statements: Sequence[Update], parameters: Iterable[Sequence[Row]]) -> None:
+    for statement, values in zip(statements, zip(*parameters, strict=True), strict=False):
+        connection.execute(statement, list(values))
 
 
-def _insert(connection: Connection, tables: Sequence[Table], rows: Iterable[Sequence[Row]]) -> None:
+def _insert(connection: Connection, tables: Sequence[Table], parameters: Iterable[Sequence[Row]]) -> None:
     """Insert rows that have a value for every column.
 
     A row that exists was committed before its reply was lost: it stays as it is, except for the columns that are
     updated on conflict.
     """
-    for table, values in zip(tables, zip(*rows, strict=True), strict=False):
+    for table, values in zip(tables, zip(*parameters, strict=True), strict=False):
         sql, order = _compile_insert(table, connection.dialect)
         connection.exec_driver_sql(sql, [tuple(row[name] for name in order) if order else row for row in values])
 
@@ -145,21 +132,19 @@ def _compile_insert(table: Table, dialect: Dialect) -> tuple[str, Sequence[str]]
 
 def _delete(connection: Connection, record: Record) -> None:
     match record:
-        case DeletedConversation(owner=owner, conversation_id=conversation_id):
+        case record_types.DeletedConversation(owner=owner, conversation_id=conversation_id):
             for table in (exchanges, conversations):
                 is_match = (table.c.owner == owner) & (table.c.conversation_id == conversation_id)
                 connection.execute(delete(table).where(is_match))
-        case DeletedOwner(owner=owner):
+        case record_types.DeletedOwner(owner=owner):
             owned = select(runs.c.run_id).where(runs.c.owner == owner)
             connection.execute(delete(run_texts).where(run_texts.c.run_id.in_(owned)))
             for table in (runs, exchanges, conversations):
                 connection.execute(delete(table).where(table.c.owner == owner))
-        case RetentionSweep(before=before, over_before=over_before):
+        case record_types.RetentionSweep(before=before, over_before=over_before):
             expired = select(runs.c.run_id).where(runs.c.run_id < before).limit(MAX_DELETED_ROWS)
             while run_ids := connection.scalars(expired).all():
                 for table in (run_texts, runs):
                     connection.execute(delete(table).where(table.c.run_id.in_(run_ids)))
             is_lost = (runs.c.status == "processing") & (runs.c.run_id < over_before)
             connection.execute(update(runs).where(is_lost).values(status="error", code="lost"))
-        case _:
-            pass

@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import astuple
 from sqlalchemy import ColumnElement, Connection, Float, Integer, Text, bindparam, case, cast, func, select
 
 from persona_stream.core.clock import Clock
@@ -60,16 +61,9 @@ class Aggregates(Struct, frozen=True, array_like=True):
     seconds: tuple[float, ...] = (0.0,) * len(STAGES)
 
     def __add__(self, other: Aggregates) -> Aggregates:
-        return Aggregates(
-            requests=self.requests + other.requests,
-            failed=self.failed + other.failed,
-            cost=self.cost + other.cost,
-            input_tokens=self.input_tokens + other.input_tokens,
-            output_tokens=self.output_tokens + other.output_tokens,
-            written=self.written + other.written,
-            counts=tuple(map(add, self.counts, other.counts)),
-            seconds=tuple(map(add, self.seconds, other.seconds)),
-        )
+        *sums, counts, seconds = zip(astuple(self), astuple(other), strict=True)
+        values: list[Any] = [*map(sum, sums), tuple(map(add, *counts)), tuple(map(add, *seconds))]
+        return Aggregates(*values)
 
     @property
     def stages(self) -> list[StageMean]:
@@ -105,34 +99,19 @@ class Bucket(Struct, frozen=True):
 def aggregate(connection: Connection, since: float, until: float, longest: float) -> Bucket:
     """Return the statistics of the runs that were accepted in ``since <= t < until``.
 
-    Args:
-        connection: an SQLAlchemy connection.
-        since: the beginning of the period.
-        until: its end.
-        longest: seconds that a run can take; runs that were accepted earlier do not count as in progress.
+    A run can take ``longest`` seconds; runs that were accepted earlier do not count as in progress.
     """
     first_run = min_run_id_at(since)
     period = {"since": since, "until": until}
-    row = connection.execute(_AGGREGATES, {"first": first_run, "last": min_run_id_at(until), **period}).mappings().one()
+    row = connection.execute(_AGGREGATES, {"first": first_run, "last": min_run_id_at(until), **period}).one()
     # Runs that were accepted earlier, and were still in progress.
     earlier = {"first": min_run_id_at(since - longest), "last": first_run, **period}
     busy_before = connection.scalar(_BUSY_SECONDS, earlier)
-    sums = Aggregates(
-        requests=row["requests"],
-        failed=row["failed"],
-        cost=row["cost"],
-        input_tokens=row["input_tokens"],
-        output_tokens=row["output_tokens"],
-        written=row["written"],
-        counts=tuple(row[f"{name}_count"] for name in STAGES),
-        seconds=tuple(row[f"{name}_seconds"] for name in STAGES),
-    )
-    return Bucket(
-        sums=sums,
-        in_flight=(row["busy_seconds"] + busy_before) / (until - since),
-        ttft=percentiles(_MILLISECONDS.decode(f"[{row['ttft'] or ''}]")),
-        total=percentiles(_MILLISECONDS.decode(f"[{row['total'] or ''}]")),
-    )
+    sums, counts, seconds = row[:6], row[6 : 6 + len(STAGES)], row[6 + len(STAGES) : 6 + 2 * len(STAGES)]
+    busy, *durations = row[6 + 2 * len(STAGES) :]
+    ttft, total = (percentiles(_MILLISECONDS.decode(f"[{joined or ''}]")) for joined in durations)
+    aggregates = Aggregates(*[*sums, tuple(counts), tuple(seconds)])
+    return Bucket(aggregates, in_flight=(busy + busy_before) / (until - since), ttft=ttft, total=total)
 
 
 def percentiles(milliseconds: Sequence[int]) -> Percentiles:
@@ -171,18 +150,18 @@ def _total(column: ColumnElement[Any], zero: float = 0) -> ColumnElement[Any]:
 # Built once: building them takes longer than executing them.
 _IN_PERIOD = (runs.c.run_id >= bindparam("first"), runs.c.run_id < bindparam("last"))
 _BUSY_SECONDS = select(_total(_overlap(), 0.0)).where(*_IN_PERIOD)
-_AGGREGATES = select(
-    func.count().label("requests"),
-    func.count(case((runs.c.status.in_(FAILED), 1))).label("failed"),
-    _total(runs.c.cost, 0.0).label("cost"),
-    _total(runs.c.input_tokens).label("input_tokens"),
-    _total(runs.c.output_tokens).label("output_tokens"),
-    _total(case((runs.c.delivery.is_not(None), runs.c.characters))).label("written"),
-    *(func.count(runs.c[name]).label(f"{name}_count") for name in STAGES),
-    *(_total(runs.c[name], 0.0).label(f"{name}_seconds") for name in STAGES),
-    _total(_overlap(), 0.0).label("busy_seconds"),
-    _joined_milliseconds(runs.c.ttft).label("ttft"),
-    _joined_milliseconds(runs.c.total).label("total"),
+_AGGREGATES = select(  # in the order of the fields of Aggregates
+    func.count(),
+    func.count(case((runs.c.status.in_(FAILED), 1))),
+    _total(runs.c.cost, 0.0),
+    _total(runs.c.input_tokens),
+    _total(runs.c.output_tokens),
+    _total(case((runs.c.delivery.is_not(None), runs.c.characters))),
+    *(func.count(runs.c[name]) for name in STAGES),
+    *(_total(runs.c[name], 0.0) for name in STAGES),
+    _total(_overlap(), 0.0),
+    _joined_milliseconds(runs.c.ttft),
+    _joined_milliseconds(runs.c.total),
 ).where(*_IN_PERIOD)
 
 
@@ -190,12 +169,7 @@ class TimeSeries:
     """Charts over time, with a cache of the buckets that cannot change any more."""
 
     def __init__(self, clock: Clock, longest: float) -> None:
-        """Create a time series with an empty cache.
-
-        Args:
-            clock: returns the current time.
-            longest: seconds that a run can take until its answer is delivered.
-        """
+        """Create a time series of runs that take up to ``longest`` seconds until their answer is delivered."""
         self._clock = clock
         self._longest = longest
         self._cache: dict[tuple[float, float], tuple[float, Bucket]] = {}
@@ -207,21 +181,9 @@ class TimeSeries:
         starts = bucket_starts(since, min(until, now), width)
         buckets = [self._bucket(connection, at, min(at + width, now), now) for at in starts]
         sums = sum((bucket.sums for bucket in buckets), Aggregates())
-        return Chart(
-            since=starts[0],
-            until=starts[-1] + width,
-            seconds=width,
-            points=[_data_point(at, bucket) for at, bucket in zip(starts, buckets, strict=True)],
-            totals=Totals(
-                requests=sums.requests,
-                failed=sums.failed,
-                cost=sums.cost,
-                input_tokens=sums.input_tokens,
-                output_tokens=sums.output_tokens,
-                characters_per_second=sums.characters_per_second,
-                stages=sums.stages,
-            ),
-        )
+        totals: Any = {name: getattr(sums, name) for name in Totals.__struct_fields__}
+        points = [_data_point(at, bucket) for at, bucket in zip(starts, buckets, strict=True)]
+        return Chart(starts[0], starts[-1] + width, seconds=width, points=points, totals=Totals(**totals))
 
     def _bucket(self, connection: Connection, since: float, until: float, now: float) -> Bucket:
         expires_at, cached = self._cache.get((since, until), (0.0, None))
@@ -236,15 +198,8 @@ class TimeSeries:
 
 
 def _data_point(at: float, bucket: Bucket) -> DataPoint:
-    return DataPoint(
-        at=at,
-        requests=bucket.sums.requests,
-        failed=bucket.sums.failed,
-        cost=bucket.sums.cost,
-        in_flight=bucket.in_flight,
-        ttft=bucket.ttft,
-        total=bucket.total,
-    )
+    sums: Any = {name: getattr(bucket.sums, name) for name in ("requests", "failed", "cost")}
+    return DataPoint(at, in_flight=bucket.in_flight, ttft=bucket.ttft, total=bucket.total, **sums)
 
 
 def bucket_width(seconds: float) -> float:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import DatabaseError
 
 from persona_stream.core.clock import Clock
 from persona_stream.core.query import Query
-from persona_stream.db.base import FLUSH_TIMEOUT
+from persona_stream.db.base import FLUSH_TIMEOUT, Store
 from persona_stream.db.conversations import MAX_HISTORY_TOKENS, load_turns
 from persona_stream.db.engine import CONNECTION_ERRORS, DatabaseThreads, error_summary, unavailable_error
 from persona_stream.db.migrate import ensure_schema
@@ -32,17 +32,13 @@ QUERY_TIMEOUT = 10.0  # seconds
 _SERVICE_NAME = "database"
 
 
-class SqlStore:
+class SqlStore(Store):
     """Store in an SQL database."""
+
+    has_database = True
 
     def __init__(self, engine: Engine, write: Write, clock: Clock, *, max_bytes: int) -> None:
         """Open the store. It starts during an outage too, and writes when the database is available.
-
-        Args:
-            engine: connects to the database.
-            write: writes records on a connection.
-            clock: returns the current time.
-            max_bytes: the size of the write queue.
 
         Raises:
             ConfigurationError: the tables have another revision, or the database rejects its configuration.
@@ -55,11 +51,10 @@ class SqlStore:
             self._writer.thread.run(self._prepare, OPEN_TIMEOUT)
         except CONNECTION_ERRORS as error:
             self._writer.mark_unavailable(error)
-        except ConfigurationError:
+        except (ConfigurationError, DatabaseError) as error:
             engine.dispose()
-            raise
-        except DatabaseError as error:
-            engine.dispose()
+            if isinstance(error, ConfigurationError):
+                raise
             raise ConfigurationError(f"database_url: {error_summary(error)}") from None
         self._writer.start()
 

@@ -6,7 +6,7 @@ from the columns that ``models.py`` declares.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
@@ -33,6 +33,10 @@ def log_table(name: str, columns: Sequence[LogColumn], metadata: MetaData) -> Ta
     )
 
 
+def _required(kind: Any, *names: str) -> Iterator[Column[Any]]:
+    return (Column(name, kind, nullable=False) for name in names)
+
+
 metadata = MetaData()
 
 runs = log_table("runs", RUN_COLUMNS, metadata)
@@ -50,10 +54,8 @@ conversations = Table(
     metadata,
     Column("owner", Text, primary_key=True),
     Column("conversation_id", String(128), primary_key=True),
-    Column("username", Text, nullable=False),
-    Column("title", Text, nullable=False),
-    Column("created_at", _MOMENT, nullable=False),
-    Column("updated_at", _MOMENT, nullable=False),
+    *_required(Text, "username", "title"),
+    *_required(_MOMENT, "created_at", "updated_at"),
 )
 Index("conversations_by_update", conversations.c.owner, conversations.c.updated_at, conversations.c.conversation_id)
 
@@ -61,24 +63,18 @@ exchanges = Table(
     "exchanges",
     metadata,
     Column("run_id", _RUN_ID, primary_key=True),
-    Column("owner", Text, nullable=False),
-    Column("conversation_id", String(128), nullable=False),
-    Column("username", Text, nullable=False),
-    Column("at", _MOMENT, nullable=False),
-    Column("question", Text, nullable=False),
-    Column("answer", Text, nullable=False),
+    *_required(Text, "owner", "username", "question", "answer"),
     Column("reasoning", Text),  # only for an exchange without an answer
-    Column("is_complete", Boolean, nullable=False),
-    Column("status", _STATUS, nullable=False),
-    Column("tokens", Integer, nullable=False),  # of question and answer, to limit the history
+    *_required(String(128), "conversation_id"),
+    *_required(_MOMENT, "at"),
+    *_required(Boolean, "is_complete"),
+    *_required(_STATUS, "status"),
+    *_required(Integer, "tokens"),  # of question and answer, to limit the history
 )
 Index("exchanges_by_conversation", exchanges.c.owner, exchanges.c.conversation_id, exchanges.c.run_id)
 
 # The last batch that each process has committed: a retry after a lost reply looks here whether it was written.
 writers = Table(
-    "writers",
-    metadata,
-    Column("writer", String(32), primary_key=True),
-    Column("batch", BigInteger, nullable=False),
-    Column("at", _MOMENT, nullable=False),
-)
+    "writers", metadata, Column("writer", String(32), primary_key=True), *_required(BigInteger, "batch"),
+    *_required(_MOMENT, "at"),
+)  # fmt: skip

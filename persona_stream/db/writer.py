@@ -24,14 +24,7 @@ from persona_stream.concurrency import Wakeup
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import text_of
 from persona_stream.db.engine import CONNECTION_ERRORS, DatabaseThreads, error_summary, unavailable_error
-from persona_stream.db.records import (
-    DeletedConversation,
-    DeletedOwner,
-    ExchangeCompleted,
-    Record,
-    RunAccepted,
-    RunFinished,
-)
+from persona_stream.db.records import PRIORITY_RECORDS, ExchangeCompleted, Record, RunAccepted, RunFinished
 from persona_stream.db.statements import Write
 from persona_stream.db.tables import writers
 
@@ -44,9 +37,6 @@ BATCH_SIZE = 250  # records; small enough that the writing thread does not hold 
 RETRY_DELAYS = (0.5, 1.0, 2.0, 5.0)  # seconds between attempts during an outage
 IDLE_TIMEOUT = 60.0  # seconds
 DISPOSE_TIMEOUT = 1.0  # seconds
-
-# Users miss these records, or have asked for the deletion: they have twice the space of the operator's log.
-_PRIORITY_RECORDS = (ExchangeCompleted, DeletedConversation, DeletedOwner)
 
 
 class WriteQueue:
@@ -72,7 +62,7 @@ class WriteQueue:
     def add(self, record: Record) -> None:
         """Add a record, or drop it if the queue is full."""
         size = _record_size(record)
-        bound = 2 * self._max_bytes if isinstance(record, _PRIORITY_RECORDS) else self._max_bytes
+        bound = 2 * self._max_bytes if isinstance(record, PRIORITY_RECORDS) else self._max_bytes
         if self._bytes + size > bound:
             if not self.dropped:
                 logger.error("the write queue is full: records of the log are being dropped until the database is back")
@@ -119,12 +109,7 @@ class BatchWriter:
     ) -> None:
         """Create a writer that writes nothing before ``start``.
 
-        Args:
-            engine: connects to the database.
-            write: writes records on a connection.
-            prepare: ensures that the tables exist; called in the thread before each batch.
-            clock: returns the current time.
-            max_bytes: the size of the queue.
+        ``prepare`` is called in the thread before each batch and ensures that the tables exist.
         """
         self.queue = WriteQueue(max_bytes)
         self.thread = DatabaseThreads(1)

@@ -15,7 +15,6 @@ from flask import Blueprint, Response, request
 from msgspec import Meta
 
 from persona_stream.db import models
-from persona_stream.db.base import NullStore
 from persona_stream.db.records import DeletedOwner
 from persona_stream.errors import Forbidden, Gone, InvalidRequest, NotFound, Unavailable
 from persona_stream.journals.base import has_ended, run_terms
@@ -146,7 +145,7 @@ def add_api_routes(blueprint: Blueprint, services: Services) -> None:
     @_operation("Get the login state", security=(*_ADMIN, ""), errors=_LOCAL_ERRORS)
     def dashboard_session() -> Response:
         user = authenticate_admin(request, services.verifier).subject if has_token(request) else None
-        return _json(Session(user=user, has_log=not isinstance(services.store, NullStore)))
+        return _json(Session(user=user, has_log=services.store.has_database))
 
     @blueprint.get(f"{DASHBOARD_PATH}/api/runs")
     @_operation("List runs of the request log", parameters=_FILTERS, errors=_QUERY_ERRORS)
