@@ -24,7 +24,13 @@ class Route(Struct, frozen=True):
 
 
 class ModelRouter:
-    """Router over the configured backends and personas."""
+    """Router over the configured backends and personas.
+
+    Args:
+        default: answers for the personas, or without personas, for every name that has no other backend.
+        personas: the personas by username; ``None`` accepts any name.
+        by_model: other backends by model name. A persona with the same name takes precedence.
+    """
 
     def __init__(
         self,
@@ -32,13 +38,6 @@ class ModelRouter:
         personas: Mapping[str, Persona] | None = None,
         by_model: Mapping[str, Backend] | None = None,
     ) -> None:
-        """Create a router.
-
-        Args:
-            default: answers for the personas, or without personas, for every name that has no other backend.
-            personas: the personas by username; ``None`` accepts any name.
-            by_model: other backends by model name. A persona with the same name takes precedence.
-        """
         self._default = default
         self._personas = personas
         self._by_model = by_model or {}

@@ -96,12 +96,7 @@ class WireProtocol(Protocol):
     has_styles: ClassVar[bool] = False
 
     def encoder(self, entries: Sequence[Entry], options: EncoderOptions) -> EventEncoder:
-        """Return a new encoder for one subscriber.
-
-        Args:
-            entries: Journal of the run; it may grow while the encoder is in use.
-            options: Settings of the subscription.
-        """
+        """Return a new encoder for one subscriber of a journal, which may grow while the encoder is in use."""
         ...
 
     def response(self, entries: Sequence[Entry]) -> tuple[int, object]:

@@ -23,6 +23,8 @@ _UNSUPPORTED_TEXTS: dict[Capability, str] = {
     "json_schema": "this backend does not support JSON schemas; omit it",
 }
 
+ChoiceMode = Literal["auto", "none", "required", "named"]
+
 # Formats that providers accept. Whether the data is valid base64 is for the provider to check: it may be megabytes.
 _IMAGE_URL = re.compile(r"https?://[^\s]{1,8000}|data:image/[a-z0-9.+-]{1,40};base64,[A-Za-z0-9+/]+={0,2}", re.ASCII)
 
@@ -137,9 +139,7 @@ def validate_image_url(url: str, where: str) -> str:
     return url
 
 
-def validate_tool_choice(
-    mode: Literal["auto", "none", "required", "named"], name: str | None, tools: tuple[Tool, ...]
-) -> ToolChoice | None:
+def validate_tool_choice(mode: ChoiceMode, name: str | None, tools: tuple[Tool, ...]) -> ToolChoice | None:
     """Return the tool choice of a request; ``None`` if it has no effect.
 
     Raises:

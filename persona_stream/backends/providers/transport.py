@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
+from requests import Session
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from persona_stream.backends.providers.errors import ProviderError
@@ -110,11 +110,11 @@ class _SecureConnection(HTTPSConnection):
     response_class = _BufferedHTTPResponse
 
 
-class _Pool(HTTPConnectionPool):
+class _Pool(urllib3.HTTPConnectionPool):
     ConnectionCls = _Connection
 
 
-class _SecurePool(HTTPSConnectionPool):
+class _SecurePool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
 
 
@@ -137,15 +137,13 @@ class SessionPool:
     raises an error, and so does closing it after that thread has ended.
     """
 
-    def __init__(
-        self, shared: requests.Session, create: Callable[[], AbstractContextManager[requests.Session]]
-    ) -> None:
+    def __init__(self, shared: Session, create: Callable[[], AbstractContextManager[Session]]) -> None:
         self._shared = shared
         self._create = create
         self._thread_id = threading.get_native_id()
 
     @contextmanager
-    def acquire(self) -> Iterator[requests.Session]:
+    def acquire(self) -> Iterator[Session]:
         """Yield a session for one request."""
         if threading.get_native_id() == self._thread_id:
             yield self._shared
@@ -154,18 +152,18 @@ class SessionPool:
                 yield session
 
 
-def session_factory(url: str) -> Callable[[], requests.Session]:
+def session_factory(url: str) -> Callable[[], Session]:
     """Return a function that creates sessions for hundreds of concurrent requests to one URL.
 
     Proxies and trusted certificates are read from the environment once (``HTTPS_PROXY``, ``NO_PROXY``,
     ``REQUESTS_CA_BUNDLE``). Proxies are ignored for this machine, where they are seldom intended and never work.
     """
-    with requests.Session() as session:
+    with Session() as session:
         environment = session.merge_environment_settings(url, {}, None, None, None)
     is_local = _is_loopback(urlsplit(url).hostname or "")
 
-    def create_session() -> requests.Session:
-        session = requests.Session()
+    def create_session() -> Session:
+        session = Session()
         # Otherwise requests reads ~/.netrc for each request, and replaces the API key with the credentials there.
         session.trust_env = False
         session.proxies = {} if is_local else dict(environment["proxies"])
@@ -173,9 +171,7 @@ def session_factory(url: str) -> Callable[[], requests.Session]:
         # A cookie would link the requests of different users.
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         # The retry policy alone decides on retries. A full pool opens another connection instead of blocking.
-        adapter = BufferedAdapter(
-            pool_connections=1, pool_maxsize=MAX_IDLE_CONNECTIONS, max_retries=0, pool_block=False
-        )
+        adapter = BufferedAdapter(pool_connections=1, pool_maxsize=MAX_IDLE_CONNECTIONS, max_retries=0)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         return session
@@ -229,11 +225,7 @@ class StreamedResponse:
         return 200 <= self.status < 300
 
     def read(self, max_bytes: int, prefix: bytes = b"") -> Response:
-        """Read the whole body, or of an error its beginning.
-
-        Args:
-            max_bytes: maximum size of an answer.
-            prefix: the part of the body that was read before.
+        """Read the whole body after ``prefix``, or of an error its beginning.
 
         Raises:
             ProviderError: the body broke off, did not arrive in time, or is too large.
@@ -271,11 +263,7 @@ class StreamedResponse:
 
 
 class HttpTransport:
-    """Transport to one URL.
-
-    Attributes:
-        url: the URL.
-    """
+    """Transport to one ``url``."""
 
     def __init__(self, url: str, headers: Mapping[str, str], sessions: SessionPool, clock: Clock) -> None:
         self.url = url

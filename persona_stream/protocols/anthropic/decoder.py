@@ -167,12 +167,7 @@ class MessageTool(Struct, frozen=True):
 
 
 Choice = Literal["auto", "any", "tool", "none"]
-_MODES: Mapping[Choice, Literal["auto", "none", "required", "named"]] = {
-    "auto": "auto",
-    "any": "required",
-    "tool": "named",
-    "none": "none",
-}
+_MODES: Mapping[Choice, conversation.ChoiceMode] = {"auto": "auto", "any": "required", "tool": "named", "none": "none"}
 
 
 class MessageToolChoice(Struct, frozen=True):

@@ -94,11 +94,7 @@ def tool_input_json(call: ToolCall) -> tuple[str, dict[str, Any]]:
 
 
 class AnthropicEncoder:
-    """Encoder of the events of one message for one subscriber.
-
-    Args:
-        entries: Journal of the run; it may grow while the encoder is in use.
-    """
+    """Encoder of the events of one message for one subscriber."""
 
     __slots__ = ("_entries", "_has_started", "_index", "_open_block")
 

@@ -48,7 +48,7 @@ class OpenAIEncoder:
     """Encoder of the chunks of one completion for one subscriber.
 
     Args:
-        entries: Journal of the run; it may grow while the encoder is in use.
+        entries: Journal of the run.
         include_usage: Whether the client requested a last chunk with token counts.
         heartbeat: Form of progress: comments with an empty delta now and then, empty deltas, or nothing.
     """
@@ -105,9 +105,8 @@ class OpenAIEncoder:
         fields = base.provider_fields_for(answered, "openai", "message")
         if extra := {name: value for name, value in fields.items() if name not in known}:
             yield self._chunk([{"index": 0, "delta": extra, "logprobs": None, "finish_reason": None}])
-        yield self._chunk(
-            [ChunkChoice(delta=ChatDelta(), finish_reason=schemas.FINISH_REASONS[answered.finish])], answered=answered
-        )
+        last = ChunkChoice(delta=ChatDelta(), finish_reason=schemas.FINISH_REASONS[answered.finish])
+        yield self._chunk([last], answered=answered)
         if self._include_usage:
             usage = completion_usage(run_usage(self._entries))
             yield self._chunk([], usage=with_provider_fields(usage, answered, "usage"))
