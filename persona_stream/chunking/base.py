@@ -40,10 +40,7 @@ def split_at(text: str, choose: EndChooser) -> list[str]:
 
 
 def enforce_invariants(name: str, chunker: Chunker) -> Callable[[str], list[str]]:
-    """Wrap a custom chunker: keep its boundaries where the invariants allow it.
-
-    The wrapper raises ``ValueError`` if the concatenated chunks are not the text.
-    """
+    """Wrap a custom chunker: keep its boundaries where the invariants allow it; reject chunks that change the text."""
 
     def chunk(text: str) -> list[str]:
         ends = iter(_chunk_ends(name, chunker, text))

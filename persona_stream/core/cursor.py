@@ -29,11 +29,7 @@ BEGINNING = Position(0, 0)
 
 
 def parse(event_id: str, run_id: str) -> Position:
-    """Parse an event id of this run; an empty id is the beginning.
-
-    Raises:
-        InvalidRequest: the id is malformed or belongs to another run.
-    """
+    """Parse an event id of this run; an empty id is the beginning. Raise ``InvalidRequest`` for any other text."""
     if not event_id:
         return BEGINNING
     match = _EVENT_ID.fullmatch(event_id)
@@ -45,11 +41,7 @@ def parse(event_id: str, run_id: str) -> Position:
 
 
 def validate(position: Position, journal: Sequence[Entry]) -> Position:
-    """Return the position if it exists in this journal.
-
-    Raises:
-        InvalidRequest: the position is beyond the journal.
-    """
+    """Return the position; raise ``InvalidRequest`` if it is beyond the journal."""
     facts, characters = position
     available = len(text_of(journal[facts].fact)) if facts < len(journal) else 0
     if facts > len(journal) or characters > available:
@@ -58,11 +50,7 @@ def validate(position: Position, journal: Sequence[Entry]) -> Position:
 
 
 def position_at_character(characters: int, journal: Sequence[Entry]) -> Position:
-    """Return the position after the first ``characters`` characters of the answer.
-
-    Raises:
-        InvalidRequest: the answer does not have that many characters yet.
-    """
+    """Return the position after these characters of the answer; raise ``InvalidRequest`` if it is not that long."""
     if characters == 0:
         return BEGINNING
     remaining = characters

@@ -69,16 +69,7 @@ class ProgressTracker:
 
 
 def schedule_chunks(chunks: Sequence[str], pause: float, cap: float = MAX_DELIVERY_SECONDS) -> list[float]:
-    """Return the time at which each chunk is due, in seconds after the answer is ready.
-
-    Args:
-        chunks: the chunks of the answer.
-        pause: the seconds between two chunks; 0 makes all chunks due at once.
-        cap: the latest time, in seconds.
-
-    Raises:
-        ValueError: ``pause`` or ``cap`` is negative, or ``pause`` is not finite.
-    """
+    """Return the seconds, at most ``cap``, from the answer to each chunk, with ``pause`` seconds between two."""
     if not (0 <= pause < math.inf and cap >= 0):
         raise ValueError(f"pause must be finite and, like cap, not negative: pause={pause}, cap={cap}")
     if not chunks:

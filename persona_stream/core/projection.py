@@ -19,20 +19,9 @@ from msgspec import Struct
 
 from persona_stream.chunking import graphemes
 from persona_stream.chunking.base import Chunker
+from persona_stream.core import events
 from persona_stream.core.clock import Clock
 from persona_stream.core.cursor import BEGINNING, Position
-from persona_stream.core.events import (
-    AnswerReady,
-    Completed,
-    Event,
-    Progress,
-    QueuePosition,
-    ReasoningChunk,
-    RunFailed,
-    RunOpened,
-    TextChunk,
-    Wait,
-)
 from persona_stream.core.facts import (
     Accepted,
     Answered,
@@ -103,7 +92,7 @@ class StreamProjection:
         self._started_at = 0.0
         self._next_progress = 0.0
 
-    def __iter__(self) -> Iterator[Event | Wait]:
+    def __iter__(self) -> Iterator[events.Event | events.Wait]:
         """Yield the events that are due, and ``Wait`` when none is, until the final event."""
         while True:
             while self._facts_read < len(self._journal):
@@ -117,14 +106,14 @@ class StreamProjection:
                 if is_ending(entry.fact):
                     return
             if not self._is_started and self._queued is None:
-                yield Wait(self._clock() + self._options.style.interval)
+                yield events.Wait(self._clock() + self._options.style.interval)
                 continue
             if not self._has_sent or self._clock() >= self._next_progress - self._clock_offset:
                 self._has_sent = True
                 yield self._progress_event() if self._queued is None else self._queue_event(self._queued)
-            yield Wait(self._next_progress - self._clock_offset)
+            yield events.Wait(self._next_progress - self._clock_offset)
 
-    def _project(self, at: float, fact: object) -> Iterable[Event | Wait]:
+    def _project(self, at: float, fact: object) -> Iterable[events.Event | events.Wait]:
         match fact:
             case TextDelta(text=text):
                 return self._text_delta(at, text)
@@ -139,7 +128,7 @@ class StreamProjection:
                 if self._advance():
                     interval = self._options.style.interval
                     terms = {"interval": interval, "deadline": fact.deadline, "resume_for": fact.resume_for}
-                    return (RunOpened(self._position, fact.conversation_id, **terms),)
+                    return (events.RunOpened(self._position, fact.conversation_id, **terms),)
             case Queued():
                 if self._queued is None:
                     self._next_progress = at
@@ -152,13 +141,13 @@ class StreamProjection:
                 self._next_progress = at + self._options.style.interval
                 if self._advance():
                     message = status_text(self._options.style.name, 0, self._options.locale)
-                    return (Progress(self._position, message, START_PERCENT, elapsed=0.0),)
+                    return (events.Progress(self._position, message, START_PERCENT, elapsed=0.0),)
             case ProgressReported():
                 self._progress.report(fact, at - self._started_at)
                 self._advance()
             case Failed(code=code, text=text):
                 message = error_text(code, text, self._options.locale)
-                failed = RunFailed(Position(self._facts_read, 0), code, message, elapsed=at - self._started_at)
+                failed = events.RunFailed(Position(self._facts_read, 0), code, message, elapsed=at - self._started_at)
                 return (*self._flush_held_text(), failed)
         return ()
 
@@ -180,13 +169,13 @@ class StreamProjection:
             return 0
         return characters if self._facts_read == facts + 1 else len(text)
 
-    def _queue_event(self, queued: Queued) -> QueuePosition:
+    def _queue_event(self, queued: Queued) -> events.QueuePosition:
         now = self._now()
         self._next_progress = now + self._options.style.interval
         elapsed = max(0.0, now - self._accepted_at)
-        return QueuePosition(self._position, queued.position, elapsed, queued.eta)
+        return events.QueuePosition(self._position, queued.position, elapsed, queued.eta)
 
-    def _progress_event(self) -> Progress:
+    def _progress_event(self) -> events.Progress:
         style = self._options.style
         now = self._now()
         elapsed = max(0.0, now - self._started_at)
@@ -199,32 +188,32 @@ class StreamProjection:
             self._next_progress = self._started_at + (ticks + 1) * style.interval
         message = self._progress.message or status_text(style.name, ticks, self._options.locale)
         percent = 100 if self._has_text else self._progress.percent(elapsed)
-        return Progress(self._position, message, percent, elapsed, self._progress.eta(elapsed))
+        return events.Progress(self._position, message, percent, elapsed, self._progress.eta(elapsed))
 
-    def _start_text(self, at: float) -> Iterator[Event]:
+    def _start_text(self, at: float) -> Iterator[events.Event]:
         """Yield ``AnswerReady`` once, unless the subscriber already has text."""
         if not self._has_text:
             self._has_text = True
             if not self._delivered:
-                yield AnswerReady(self._position, at - self._started_at)
+                yield events.AnswerReady(self._position, at - self._started_at)
 
-    def _chunk(self, position: Position, text: str, total: int | None) -> TextChunk:
+    def _chunk(self, position: Position, text: str, total: int | None) -> events.TextChunk:
         self._position = position
         self._number += 1
         self._delivered += len(text)
-        return TextChunk(position, text, self._number, self._delivered, total)
+        return events.TextChunk(position, text, self._number, self._delivered, total)
 
-    def _reasoning(self, text: str) -> Iterator[Event]:
+    def _reasoning(self, text: str) -> Iterator[events.Event]:
         yield from self._flush_held_text()
         characters = self._already_held(text)
         if self._options.reasoning:
             for chunk in self._options.chunk(text[characters:]):
                 characters += len(chunk)
                 self._position = Position(self._facts_read - 1, characters)
-                yield ReasoningChunk(self._position, chunk)
+                yield events.ReasoningChunk(self._position, chunk)
         self._advance()
 
-    def _text_delta(self, at: float, text: str) -> Iterator[Event]:
+    def _text_delta(self, at: float, text: str) -> Iterator[events.Event]:
         """Yield a delta except for its last grapheme, which the next delta may continue."""
         already_held = self._already_held(text)
         if already_held:
@@ -242,14 +231,14 @@ class StreamProjection:
             yield self._chunk(Position(self._facts_read - 1, already_held + cut - held_before), text[:cut], None)
             self._next_progress = max(self._next_progress, self._now() + self._options.style.interval)
 
-    def _flush_held_text(self) -> Iterator[Event]:
+    def _flush_held_text(self) -> Iterator[events.Event]:
         """Yield the held text: nothing can continue it any more."""
         if self._held_text:
             text = self._held_text
             self._held_text = ""
             yield self._chunk(Position(self._facts_read - 1, 0), text, None)
 
-    def _answer(self, at: float, fact: Answered) -> Iterator[Event | Wait]:
+    def _answer(self, at: float, fact: Answered) -> Iterator[events.Event | events.Wait]:
         """Yield the rest of the answer in paced chunks, and overdue chunks at once."""
         already_held = self._already_held(fact.text)
         self._delivered += already_held
@@ -267,7 +256,7 @@ class StreamProjection:
                 continue
             due = at + delay - self._clock_offset
             while self._clock() < due:
-                yield Wait(due)
+                yield events.Wait(due)
             unsent = chunk[-(end - already_held) :]  # whole chunk unless the subscriber started within it
             yield self._chunk(Position(self._facts_read - 1, end - held_before), unsent, total)
-        yield Completed(Position(self._facts_read, 0), at - self._accepted_at, fact)
+        yield events.Completed(Position(self._facts_read, 0), at - self._accepted_at, fact)

@@ -94,11 +94,7 @@ _MAX_PRICE_PER_MILLION = 1e6  # US dollars; a higher or infinite price is a typi
 
 
 def load_prices(prices: str) -> Price:
-    """Load the price list that the setting ``prices`` names: ``bundled``, or a file.
-
-    Raises:
-        SettingsError: the file cannot be read or is not a valid price list.
-    """
+    """Load the price list ``bundled``, or a file; raise ``SettingsError`` if it is not readable and valid."""
     return bundled_prices() if prices == BUNDLED else custom_prices(_load_file(Path(prices)))
 
 
@@ -131,10 +127,7 @@ def bundled_prices() -> Price:
 
 
 def custom_prices(prices: Mapping[str, tuple[float, float]]) -> Price:
-    """Return prices from a table of (input, output) US dollars per million tokens by model name.
-
-    A name may be a pattern (``gpt-4o*``); an exact name wins, then the first matching pattern.
-    """
+    """Return prices from a table by model name or pattern (``gpt-4o*``) of US dollars per million tokens."""
 
     def price(provider: str | None, model: str, usage: Usage, at: float) -> float | None:
         found = prices.get(model) or next((prices[name] for name in prices if fnmatch.fnmatchcase(model, name)), None)

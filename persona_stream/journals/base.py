@@ -56,11 +56,7 @@ class Journal(Protocol):
         """Return whether other processes follow this journal. May wait; ``True`` if that cannot be determined."""
 
     def refresh(self) -> None:
-        """Load all stored facts, for a caller that knows of later facts than ``entries`` has.
-
-        Raises:
-            Unavailable: the store is unavailable.
-        """
+        """Load all stored facts, for a caller that knows of later ones; raise ``Unavailable`` if the store is."""
 
 
 class JournalStore(Protocol):
@@ -89,12 +85,7 @@ class JournalStore(Protocol):
         """Return the journal that ``create`` would return instead of a new one, if any. Raises like ``create``."""
 
     def find(self, run_id: str) -> Journal:
-        """Return a journal as of now.
-
-        Raises:
-            NotFound: the run is unknown.
-            Gone: the run is past its retention period.
-        """
+        """Return a journal as of now; raise ``NotFound``, or ``Gone`` if the run is past its retention period."""
 
     def follow(self, run_id: str) -> Journal:
         """Return a journal that keeps growing. Raises like ``find``."""

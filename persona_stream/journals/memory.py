@@ -10,15 +10,8 @@ from itertools import islice
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Accepted, Entry, Fact, is_ending, text_of
 from persona_stream.errors import Conflict
-from persona_stream.journals.base import (
-    KEY_CONFLICT_MESSAGE,
-    IdempotencyKey,
-    Journal,
-    Listener,
-    is_expired,
-    not_found_error,
-    run_terms,
-)
+from persona_stream.journals import base
+from persona_stream.journals.base import IdempotencyKey, Journal, Listener, run_terms
 
 _ENTRY_OVERHEAD_BYTES = 200  # approximate size of an entry without its text
 _MAX_TOMBSTONES = 100_000  # of evicted runs whose ids do not imply yet that they are gone
@@ -111,7 +104,7 @@ class MemoryJournalStore:
         journal = self._by_key.get((owner, idempotency_key.key)) if idempotency_key.joins else None
         held = None if journal is None else journal.idempotency_key
         if held is not None and held.fingerprint != idempotency_key.fingerprint:
-            raise Conflict(KEY_CONFLICT_MESSAGE)
+            raise Conflict(base.KEY_CONFLICT_MESSAGE)
         return journal
 
     def find(self, run_id: str) -> Journal:
@@ -120,7 +113,7 @@ class MemoryJournalStore:
         journal = self._journals.get(run_id)
         if journal is not None:
             return journal
-        raise not_found_error(run_id, run_id in self._tombstones, self._retention, self._clock())
+        raise base.not_found_error(run_id, run_id in self._tombstones, self._retention, self._clock())
 
     def follow(self, run_id: str) -> Journal:
         """Return a journal that keeps growing."""
@@ -176,6 +169,6 @@ class MemoryJournalStore:
         now = self._clock()
         while self._tombstones:
             oldest = next(iter(self._tombstones))
-            if len(self._tombstones) <= _MAX_TOMBSTONES and not is_expired(oldest, self._retention, now):
+            if len(self._tombstones) <= _MAX_TOMBSTONES and not base.is_expired(oldest, self._retention, now):
                 break
             del self._tombstones[oldest]

@@ -80,11 +80,7 @@ class Scheduler:
         self.waiting = 0
 
     def enter(self, reservation: Reservation) -> bool:
-        """Assign a slot, or enqueue; return whether the reservation has a slot.
-
-        Raises:
-            Overloaded: the queue is full.
-        """
+        """Assign a slot, or enqueue; return whether it has a slot. Raise ``Overloaded`` if the queue is full."""
         # Waiting runs do not fit, or they would have a slot: so this overtakes none that could start.
         if self._fits(reservation) and self._is_first_of_conversation(reservation):
             self._join_conversation(reservation)
@@ -199,11 +195,7 @@ class RunQueue:
         self._mean_duration: float | None = None  # seconds
 
     def reserve(self, reservation: Reservation) -> None:
-        """Reserve a slot, or a place in the queue, for a run that is about to be created.
-
-        Raises:
-            Overloaded: the queue is full.
-        """
+        """Reserve a slot or a place in the queue for a run to be created; raise ``Overloaded`` if the queue is full."""
         self._scheduler.enter(reservation)
 
     def submit(self, run: QueueableRun) -> None:

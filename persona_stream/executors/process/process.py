@@ -47,11 +47,7 @@ class Subprocess:
     """Spawned Python process in a process group of its own."""
 
     def __init__(self, module: str, fd: int) -> None:
-        """Spawn Python and call ``main`` of ``module`` with its file descriptor ``fd`` and this process's id.
-
-        Raises:
-            OSError: the system cannot start a process.
-        """
+        """Spawn Python and call ``main`` of ``module`` with file descriptor ``fd`` and this process's id."""
         # Exit code, or the negative number of the signal that killed it; stays ``None`` if other code took the status.
         self.code: int | None = None
         self._is_reaped = False

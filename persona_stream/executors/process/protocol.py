@@ -190,11 +190,7 @@ def _to_encodable(value: Any) -> Any:
 
 
 def decode(payload: bytes) -> Message:
-    """Decode a message.
-
-    Raises:
-        msgspec.DecodeError: the payload is not a message of the schema.
-    """
+    """Decode a message; raise ``msgspec.DecodeError`` if the payload is not one of the schema."""
     return _decoder.decode(payload)
 
 

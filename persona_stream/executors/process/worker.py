@@ -290,11 +290,7 @@ def _die_with_parent(parent: int) -> None:
 
 
 def _create_backends(factory: bytes) -> Any:
-    """Create the backends.
-
-    Raises:
-        ConfigurationError: one of them cannot be created.
-    """
+    """Create the backends; raise ``ConfigurationError`` if one of them cannot be created."""
     try:
         create: Callable[[], Any] = pickle.loads(factory)  # nosec B301 # noqa: S301 - from the server that spawned this process
         return create()
@@ -306,12 +302,7 @@ def _create_backends(factory: bytes) -> Any:
 
 
 def main(fd: int, parent: int) -> None:
-    """Run a worker.
-
-    Args:
-        fd: the file descriptor of the connection to the server.
-        parent: the process id of the server.
-    """
+    """Run a worker for the server with the process id ``parent``, over its inherited connection ``fd``."""
     _die_with_parent(parent)
     os.closerange(fd + 1, MAX_FILES)  # inheritable files of the server, such as its listening socket
     os.set_inheritable(fd, False)

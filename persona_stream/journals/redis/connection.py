@@ -54,11 +54,7 @@ class _PendingCommand:
 
 
 def connection_pool(url: str) -> ConnectionPool:
-    """Create the connection pool for the URL of a Redis server.
-
-    Raises:
-        ConfigurationError: the URL is invalid.
-    """
+    """Create the connection pool of a Redis server; raise ``ConfigurationError`` if the URL is invalid."""
     try:
         return ConnectionPool.from_url(
             url,
@@ -103,11 +99,7 @@ class RedisConnection:
         self._connection.disconnect()
 
     def execute(self, *command: str | bytes | int) -> Any:
-        """Execute a command and return its reply.
-
-        Raises:
-            Unavailable: Redis is unavailable, rejects the command, or does not reply within ``COMMAND_TIMEOUT``.
-        """
+        """Execute a command and return its reply; raise ``Unavailable`` if there is none within ``COMMAND_TIMEOUT``."""
         pending = self._submit(command)
         try:
             reply = pending.reply.get(timeout=COMMAND_TIMEOUT)

@@ -20,6 +20,7 @@ The keys of a run have the run id as their hash tag.
 from __future__ import annotations
 
 import hashlib
+from typing import Literal
 
 _PREFIX = "persona_stream:"
 SECRET = f"{_PREFIX}secret"
@@ -27,22 +28,12 @@ SECRET = f"{_PREFIX}secret"
 
 def facts(run_id: str) -> str:
     """Return the key of a run's stream of facts."""
-    return f"{_PREFIX}{{{run_id}}}:facts"
+    return of_run(run_id, "facts")
 
 
-def record(run_id: str) -> str:
-    """Return the key of a run's record."""
-    return f"{_PREFIX}{{{run_id}}}:record"
-
-
-def tombstone(run_id: str) -> str:
-    """Return the key of a run's tombstone."""
-    return f"{_PREFIX}{{{run_id}}}:gone"
-
-
-def channel(run_id: str) -> str:
-    """Return the channel of a run's new facts."""
-    return f"{_PREFIX}{{{run_id}}}:news"
+def of_run(run_id: str, kind: Literal["facts", "record", "gone", "news"]) -> str:
+    """Return a key, or the channel, of a run."""
+    return f"{_PREFIX}{{{run_id}}}:{kind}"
 
 
 def inbox(process: str) -> str:

@@ -58,7 +58,7 @@ class ScriptCalls(Struct, frozen=True):
         limits = (_milliseconds(lifetime), min_run_id_at(journal.entries[0].at - lifetime))
         fingerprint = key.fingerprint if key else ""
         return (
-            (keys.facts(journal.run_id), keys.record(journal.run_id), keys.owner(accepted.owner), claim),
+            (*_keys_of(journal), keys.owner(accepted.owner), claim),
             (journal.run_id, self.process, fingerprint, "1" if joins else "", *limits, *journal.committed),
         )
 
@@ -66,7 +66,7 @@ class ScriptCalls(Struct, frozen=True):
         """Build the call that writes the pending facts of a journal."""
         is_ending = "1" if journal.is_ending else ""
         return (
-            (keys.facts(journal.run_id), keys.record(journal.run_id)),
+            _keys_of(journal),
             (journal.run_id, self.process, len(journal.entries), is_ending, *self._retention(), *journal.pending),
         )
 
@@ -89,6 +89,10 @@ class ScriptCalls(Struct, frozen=True):
 
     def _retention(self) -> tuple[int, int]:
         return _milliseconds(self.retention), self.retention_bytes
+
+
+def _keys_of(journal: RedisJournal) -> tuple[str, str]:
+    return keys.facts(journal.run_id), keys.of_run(journal.run_id, "record")
 
 
 def _milliseconds(seconds: float) -> int:

@@ -25,8 +25,7 @@ from persona_stream.journals.redis.connection import COMMAND_TIMEOUT, RedisConne
 from persona_stream.journals.redis.journal import RedisJournal, decode_entries
 from persona_stream.journals.redis.lease import Lease
 from persona_stream.journals.redis.scripts import BEGIN, ScriptCalls
-from persona_stream.journals.redis.subscriber import JournalSubscriber, encoded_facts
-from persona_stream.journals.redis.writer import JournalWriter
+from persona_stream.journals.redis.sync import JournalSubscriber, JournalWriter, encoded_facts
 
 logger = logging.getLogger("persona_stream.redis")
 
@@ -166,7 +165,7 @@ class RedisJournalStore:
     def has_remote_subscribers(self, run_id: str) -> bool:
         """Return whether other processes follow the run."""
         try:
-            _, count = self._connection.execute("PUBSUB", "NUMSUB", keys.channel(run_id))
+            _, count = self._connection.execute("PUBSUB", "NUMSUB", keys.of_run(run_id, "news"))
         except Unavailable:
             return True  # a run that may have subscribers must not be cancelled
         return int(count) > 0
@@ -212,7 +211,7 @@ class RedisJournalStore:
     def _read(self, run_id: str) -> RedisJournal:
         encoded = self.load_facts(run_id, 0)
         if not encoded:
-            was_evicted = bool(self._connection.execute("EXISTS", keys.tombstone(run_id)))
+            was_evicted = bool(self._connection.execute("EXISTS", keys.of_run(run_id, "gone")))
             raise not_found_error(run_id, was_evicted, self._retention, self._clock())
         return self._journal(run_id, decode_entries(encoded))
 

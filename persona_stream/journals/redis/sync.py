@@ -1,4 +1,4 @@
-"""Subscriber that keeps local journals up to date with the facts that other processes write."""
+"""Synchronization of local journals with Redis: the writer of pending facts, and the subscriber of other processes'."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from persona_stream.errors import HTTPError, Unavailable
 from persona_stream.journals.redis import keys
 from persona_stream.journals.redis.connection import PubSub, RedisConnection
 from persona_stream.journals.redis.journal import JournalQueue, RedisJournal
+from persona_stream.journals.redis.scripts import APPEND, BEGIN, ScriptCalls
 
 _MAX_FACTS_PER_READ = 200
 
@@ -22,6 +23,61 @@ _MAX_FACTS_PER_READ = 200
 def encoded_facts(items: Iterable[Sequence[Any]]) -> list[bytes]:
     """Return the encoded facts of a reply to ``XRANGE``."""
     return [fields[1] for _, fields in items]
+
+
+class JournalWriter(JournalQueue):
+    """Batch writer of facts.
+
+    Invariants:
+        The facts of a journal are written in their order.
+        A fact that is sent again, because no reply arrived, is recognized by its index and content and stored once.
+    """
+
+    def __init__(
+        self, connection: RedisConnection, calls: ScriptCalls, clock: Clock, can_restore: Callable[[], bool]
+    ) -> None:
+        super().__init__(self._write)
+        self._connection = connection
+        self._calls = calls
+        self._clock = clock
+        self._can_restore = can_restore
+
+    def restore(self, journals: Sequence[RedisJournal]) -> None:
+        """Write journals again that Redis has lost; mark them lost if they may have ended and expired meanwhile."""
+        if not self._can_restore():
+            for journal in journals:
+                journal.mark_lost()
+            return
+        calls = [self._calls.begin(journal, joins=False) for journal in journals]
+        for journal, reply in zip(journals, self._connection.run_script_many(BEGIN, calls), strict=True):
+            if isinstance(reply, Unavailable) or journal.pending:
+                self.put(journal)
+
+    def _write(self, journals: Sequence[RedisJournal]) -> bool:
+        """Write the pending facts of the journals once; return ``False`` if Redis did not accept all of them."""
+        journals = [journal for journal in journals if journal.pending]
+        sent = [(len(journal.entries), journal.pending) for journal in journals]
+        replies = self._connection.run_script_many(APPEND, [self._calls.append(journal) for journal in journals])
+        missing = []
+        all_accepted = True
+        for journal, (known, pending), reply in zip(journals, sent, replies, strict=True):
+            if isinstance(reply, Unavailable):
+                all_accepted = False
+                if (since := journal.pending_since) is not None and since + self._calls.retention < self._clock():
+                    journal.mark_lost()
+            elif reply[0] == b"written":
+                journal.apply(known, pending)
+            elif reply[0] == b"behind":
+                journal.apply(known, reply[1:])
+            elif journal.is_local:
+                missing.append(journal)
+            else:
+                journal.mark_lost()
+            if journal.pending:
+                self.put(journal)
+        if missing:
+            self.restore(missing)
+        return all_accepted
 
 
 class JournalSubscriber:
@@ -85,12 +141,7 @@ class JournalSubscriber:
         return None if journal is None or has_ended(journal.entries) else journal
 
     def follow(self, run_id: str, read: Callable[[], RedisJournal]) -> RedisJournal:
-        """Return a journal and keep it up to date as long as it has listeners.
-
-        Raises:
-            Unavailable: Redis is unavailable.
-            HTTPError: raised by ``read``.
-        """
+        """Return a journal and keep it up to date as long as it has listeners. Raise the errors of ``read``."""
         while (opening := self._opening.get(run_id)) is not None:
             opening.wait()
         if (known := self.tracked(run_id)) is not None:
@@ -99,10 +150,10 @@ class JournalSubscriber:
         self._opening[run_id] = Event()
         try:
             # Subscribed before reading, so that facts written in between arrive as messages.
-            self._pubsub.subscribe(keys.channel(run_id))
+            self._pubsub.subscribe(keys.of_run(run_id, "news"))
             journal = self._journals[run_id] = read()
         except HTTPError:
-            self._pubsub.unsubscribe([keys.channel(run_id)])
+            self._pubsub.unsubscribe([keys.of_run(run_id, "news")])
             raise
         finally:
             self._opening.pop(run_id).set()
@@ -140,7 +191,7 @@ class JournalSubscriber:
         dropped = [j for j in journals if not j.has_listeners and self._journals.get(j.run_id) is j]
         for journal in dropped:
             del self._journals[journal.run_id]
-        self._pubsub.unsubscribe([keys.channel(journal.run_id) for journal in dropped])
+        self._pubsub.unsubscribe([keys.of_run(journal.run_id, "news") for journal in dropped])
 
     def _on_message(self, message: bytes) -> None:
         run, number, *entry = message.split(b" ", 2)
