@@ -10,7 +10,7 @@ from persona_stream.backends.anthropic.response import parse_error, parse_messag
 from persona_stream.backends.anthropic.stream import AnthropicStreamDecoder
 from persona_stream.backends.base import Backend
 from persona_stream.backends.providers.base import ProviderAdapter
-from persona_stream.backends.providers.factory import ProviderOptions, make_provider_backend
+from persona_stream.backends.providers.client import ProviderOptions, make_provider_backend
 
 _VERSION = "2023-06-01"
 

@@ -9,7 +9,7 @@ from persona_stream.backends.openai.request import build_request
 from persona_stream.backends.openai.response import parse_completion, parse_error
 from persona_stream.backends.openai.stream import OpenAIStreamDecoder
 from persona_stream.backends.providers.base import ProviderAdapter
-from persona_stream.backends.providers.factory import ProviderOptions, make_provider_backend
+from persona_stream.backends.providers.client import ProviderOptions, make_provider_backend
 
 _ENDPOINT = "/chat/completions"
 
