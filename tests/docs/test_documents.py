@@ -1,4 +1,4 @@
-"""What the documents say is so, as far as a machine can tell: links, settings, commands, snippets."""
+"""The documents' links, settings, commands and snippets are correct."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ FOREIGN_FLAGS = {"--graceful-timeout"}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=repr)
-def test_every_link_leads_somewhere(document: Document) -> None:
-    """A link names a file that is there and, behind a #, a heading that it has."""
+def test_every_link_has_a_target(document: Document) -> None:
+    """A link names an existing file and, after a #, one of its headings."""
     for file, anchor in document.links():
         assert file.exists(), f"no {file}"
         if anchor:
@@ -32,21 +32,21 @@ def test_every_link_leads_somewhere(document: Document) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=repr)
-def test_every_path_leads_somewhere(document: Document) -> None:
-    """A path of this repository that the prose names is there; a pattern matches something."""
+def test_every_path_exists(document: Document) -> None:
+    """A repository path in the prose exists; a pattern matches a file."""
     for path in document.code():
         if re.fullmatch(r"(persona_stream|tests|docs|deploy|scripts|e2e|bench)/[\w./*-]+", path):
             assert list(ROOT.glob(path.rstrip("/"))), path
 
 
-def test_the_settings_table_is_the_codes() -> None:
-    """README.md has what `persona-stream settings --markdown` prints."""
+def test_the_settings_table_is_generated() -> None:
+    """README.md contains the output of `persona-stream settings --markdown`."""
     printed = CliRunner().invoke(group, ["settings", "--markdown"])
     assert README.settings_table() == printed.output.strip()
 
 
-def test_the_chinese_settings_are_settings() -> None:
-    """Each row of the short table names a setting of this release, and its default."""
+def test_the_chinese_settings_table_is_correct() -> None:
+    """Each row of the short table names a setting and its default."""
     table = [line.split("|") for line in README_ZH.settings_table().splitlines()[2:]]
     assert table
     for _, name, default, *_ in table:
@@ -55,13 +55,13 @@ def test_the_chinese_settings_are_settings() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=repr)
-def test_python_is_python_and_imports_what_there_is(document: Document) -> None:
-    """Every block parses, and what it takes out of persona_stream is in there."""
+def test_python_blocks_parse_and_their_imports_exist(document: Document) -> None:
+    """Every block parses, and every name that it imports from persona_stream exists."""
     for block in document.blocks("python"):
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "persona_stream":
                 names: dict[str, object] = {}
-                exec(compile(ast.Module([node], []), str(document), "exec"), names)  # the import itself, and no more
+                exec(compile(ast.Module([node], []), str(document), "exec"), names)  # the import alone
                 assert all(alias.name in names for alias in node.names), block
             if isinstance(node, ast.Import):
                 for alias in node.names:
@@ -69,7 +69,7 @@ def test_python_is_python_and_imports_what_there_is(document: Document) -> None:
 
 
 def flags_of(command: str) -> set[str]:
-    """Give the flags that a command takes."""
+    """Return the flags of a command."""
     found = group.get_command(click.Context(group), command)
     assert found is not None
     commands = [found, *(found.commands.values() if isinstance(found, click.Group) else ())]
@@ -77,8 +77,8 @@ def flags_of(command: str) -> set[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=repr)
-def test_the_commands_are_commands(document: Document) -> None:
-    """What stands there to be typed exists: commands and their flags, make's targets, variables."""
+def test_the_commands_exist(document: Document) -> None:
+    """Commands, flags, make targets and variables in the text exist."""
     typed = [*document.code(), *(line for block in document.blocks("bash") for line in block.splitlines())]
     targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     flags = {command: flags_of(command) for command in group.list_commands(click.Context(group))}
@@ -95,8 +95,8 @@ def test_the_commands_are_commands(document: Document) -> None:
 
 
 @pytest.mark.parametrize("document", [README, README_ZH], ids=repr)
-def test_the_settings_files_are_settings(document: Document, tmp_path: Path) -> None:
-    """And every backend in them can be made."""
+def test_the_settings_files_are_valid(document: Document, tmp_path: Path) -> None:
+    """Every backend in them can be created."""
     [block] = [block for block in document.blocks("toml") if not block.startswith("# personas/")]
     file = tmp_path / "settings.toml"
     file.write_text(block, "utf-8")
@@ -104,8 +104,8 @@ def test_the_settings_files_are_settings(document: Document, tmp_path: Path) -> 
     assert build_router(settings, None).names == ["openai", "careful", "claude-sonnet-4-5"]
 
 
-def test_every_threat_names_what_tests_it() -> None:
-    """A row of the table of threats without a test that is there would be a promise."""
+def test_every_threat_names_its_tests() -> None:
+    """Each row of the threat table names an existing test file."""
     table = SECURITY.text.partition("| threat | met by | tested in |")[2].partition("\n\n")[0]
     rows = [line.split("|") for line in table.splitlines()[2:]]
     assert len(rows) > 20
@@ -117,8 +117,8 @@ def test_every_threat_names_what_tests_it() -> None:
 
 
 @pytest.mark.parametrize("document", [README, README_ZH], ids=repr)
-def test_the_persona_is_a_persona(document: Document, tmp_path: Path) -> None:
-    """The file that is shown can be read."""
+def test_the_persona_file_is_valid(document: Document, tmp_path: Path) -> None:
+    """The example file can be loaded."""
     [block] = [block for block in document.blocks("toml") if block.startswith("# personas/")]
     name = block.partition("\n")[0].removeprefix("# personas/")
     (tmp_path / name).write_text(block, "utf-8")

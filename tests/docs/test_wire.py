@@ -1,4 +1,4 @@
-"""What the documents say about the wire is so: every event, body, status, code and number in them."""
+"""The documents' events, bodies, statuses, codes and numbers are those of the wire."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ FRAMES: tuple[type[msgspec.Struct], ...] = get_args(Frame)
 
 
 def statuses(frame: type[msgspec.Struct]) -> tuple[str, ...]:
-    """Give what `status` can be in a frame."""
+    """Return the values of `status` in a frame."""
     return get_args(get_type_hints(frame)["status"])
 
 
 def frame_of(event: dict[str, object]) -> type[msgspec.Struct]:
-    """Find the frame that an event is of: by its status and its fields, as one status has three."""
+    """Return the frame type of an event by its status and fields, since one status has three types."""
     if "type" in event:
         return next(kind for kind in MESSAGE_EVENTS if kind.__struct_config__.tag == event["type"])
     if "status" not in event:
@@ -51,7 +51,7 @@ def frame_of(event: dict[str, object]) -> type[msgspec.Struct]:
 
 
 def same(text: str, kind: type[msgspec.Struct]) -> bool:
-    """Tell whether JSON is what we would write: the same fields, in the same order, and nothing left over."""
+    """Return whether JSON has exactly the fields of a type, in the same order."""
     try:
         written = msgspec.json.encode(msgspec.json.decode(text, type=kind))
     except msgspec.ValidationError:
@@ -60,7 +60,7 @@ def same(text: str, kind: type[msgspec.Struct]) -> bool:
 
 
 def flat(value: object, path: str = "") -> list[tuple[str, object]]:
-    """List the leaves of a JSON value in their order."""
+    """Return the leaves of a JSON value in order."""
     match value:
         case dict() if value:
             return [leaf for key, inner in value.items() for leaf in flat(inner, f"{path}.{key}")]
@@ -71,15 +71,15 @@ def flat(value: object, path: str = "") -> list[tuple[str, object]]:
 
 
 @pytest.mark.parametrize("document", [README, README_ZH, API], ids=repr)
-def test_the_events_are_events(document: Document) -> None:
-    """Every event that is shown is one that the server could send, to the last field."""
+def test_the_events_are_valid(document: Document) -> None:
+    """Every event in the documents could be sent by the server, field by field."""
     assert document.events()
     for text in document.events():
         assert same(text, frame_of(json.loads(text))), text
 
 
-def test_the_bodies_are_bodies() -> None:
-    """Every block of JSON is a body of the wire, to the last field."""
+def test_the_bodies_are_valid() -> None:
+    """Every JSON block is a body of the wire, field by field."""
     lists = (RunList, ProfileList, ConversationPage)
     bodies: tuple[type[msgspec.Struct], ...] = (ChatAnswer, RunView, *lists, *FRAMES)
     for block in API.blocks("json"):
@@ -91,7 +91,7 @@ def test_the_bodies_are_bodies() -> None:
 
 
 def test_every_status_is_explained() -> None:
-    """The reference names each status of an event and of a run; the guide says what to do at each of an event's."""
+    """The reference names each status of events and runs; the guide has an action for each event status."""
     _, _, behind = STREAMING.text.partition("\n## Handling events\n")
     advice = behind.partition("\n## ")[0]
     for frame in FRAMES:
@@ -123,13 +123,13 @@ def test_every_field_is_explained() -> None:
 
 
 def test_every_field_of_a_completion_is_explained() -> None:
-    """The reference names each field that a request can have, and each parameter that is passed on."""
+    """The reference names each request field and each forwarded parameter."""
     for field in (*ChatCompletionRequest.__struct_fields__, *MessagesRequest.__struct_fields__):
         assert re.search(rf"`{field}[.`]", API.prose), field
 
 
-def test_every_refusal_is_in_the_table_and_no_other() -> None:
-    """The table of refusals has the status and the code of each refusal that there is."""
+def test_the_error_table_lists_exactly_the_http_errors() -> None:
+    """The table has the status and the code of each HTTP error."""
 
     def kinds(kind: type[HTTPError]) -> set[type[HTTPError]]:
         return {kind}.union(*map(kinds, kind.__subclasses__()))
@@ -143,7 +143,7 @@ def test_every_refusal_is_in_the_table_and_no_other() -> None:
 
 
 def test_every_failure_is_in_the_tables() -> None:
-    """The reference has each code with the status of `/api/chat`; the guide has its text in both languages."""
+    """The reference has each code with its status of `/api/chat`; the guide has its text in both languages."""
     api = {cells[0]: cells[-1] for cells in API.rows()}
     guide = {cells[0]: "|".join(cells) for cells in STREAMING.rows()}
     assert set(get_args(FailureCode)) == set(FAILURES)
@@ -154,16 +154,16 @@ def test_every_failure_is_in_the_tables() -> None:
             assert text in guide[code]
 
 
-def test_every_address_is_in_the_reference() -> None:
-    """What OpenAPI describes, the reference does too."""
+def test_every_endpoint_is_in_the_reference() -> None:
+    """The reference describes every endpoint of the OpenAPI document."""
     for path, methods in full_document()["paths"].items():
         address = re.sub(r"\{\w+\}", "<id>", path)
         for method in methods.keys() & {"get", "post", "delete"}:
             assert f"{method.upper()} {address}" in API.text
 
 
-def test_the_styles_have_these_numbers() -> None:
-    """Both tables of the styles say what the styles are."""
+def test_the_style_tables_are_correct() -> None:
+    """Both tables have the intervals, chunkings and pauses of the styles."""
     paths = {style.name: path for path, style in ENDPOINTS.items()}
     expected = {
         "endpoint": [paths[name] for name in STYLES],
