@@ -35,7 +35,7 @@ from persona_stream.settings.loader import load_settings
 from persona_stream.settings.schema import Settings
 from persona_stream.state_dir import get_signing_secret
 from persona_stream.web.flask_app import create_flask_app
-from persona_stream.web.rate_limit import MovingWindowLimiter, NullRateLimiter, RateLimiter
+from persona_stream.web.rate_limit import MovingWindowLimiter, RateLimiter
 from persona_stream.web.responses import detached_context
 from persona_stream.web.services import Services
 
@@ -178,5 +178,5 @@ def _create_journals(settings: Settings, clock: Clock) -> JournalStore:
 
 def _create_rate_limiter(settings: Settings) -> RateLimiter:
     if settings.rate_limit is None:
-        return NullRateLimiter()
+        return RateLimiter()
     return MovingWindowLimiter(settings.rate_limit, settings.redis_url)

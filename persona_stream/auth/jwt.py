@@ -154,7 +154,7 @@ class TokenVerifier:
 
 
 def create_verifier(settings: Settings, secret: str, clock: Clock | None = None) -> TokenVerifier:
-    """Create the verifier for the key that the settings name, else for ``secret``; the clock is a wall clock.
+    """Create the verifier for the key that the settings name, else for ``secret``.
 
     Raises:
         ConfigurationError: a key cannot be used.

@@ -34,15 +34,14 @@ def ensure_schema(engine: Engine) -> None:
             metadata.create_all(connection)
             MigrationContext.configure(connection).stamp(ScriptDirectory(str(_MIGRATIONS)), LATEST_REVISION)
         elif revision > LATEST_REVISION:
+            found = f"{revision}; this release: {LATEST_REVISION}"
             raise ConfigurationError(
-                f"The database has the tables of a newer release ({revision}; this release: {LATEST_REVISION}): "
-                "upgrade persona_stream"
+                f"The database has the tables of a newer release ({found}): upgrade persona_stream"
             )
         elif revision < LATEST_REVISION:
             if connection.dialect.name != "sqlite":
-                raise ConfigurationError(
-                    f"The database has the tables of an older release ({revision}): run `persona-stream db upgrade`"
-                )
+                found = f"an older release ({revision})"
+                raise ConfigurationError(f"The database has the tables of {found}: run `persona-stream db upgrade`")
             migrate(connection, "head")
 
 

@@ -22,26 +22,15 @@ Kind = Literal["id", "status", "text", "json", "count", "bytes", "flag", "moment
 
 
 class LogColumn(Struct, frozen=True):
-    """Declaration of a log column: how it is written, stored and shown.
+    """Declaration of a log column: how it is written, stored and shown."""
 
-    Attributes:
-        stage: the record that sets its final value: the start of the run, the response head, the end of the run, or
-            each subscription that closes.
-        kind: its SQL type and its format.
-        title: its heading, in English and in Chinese.
-        tab: the part of the dashboard's run page that lists it; empty for none.
-        priority: its rank in lists: 1 is dropped last where space is short, 0 is not listed.
-        name: the column's name, filled in by ``columns_of``.
-        is_optional: whether it may be NULL, filled in by ``columns_of``.
-    """
-
-    stage: Stage
-    kind: Kind
-    title: tuple[str, str] = ("", "")
-    tab: str = ""
-    priority: int = 0
-    name: str = ""
-    is_optional: bool = False
+    stage: Stage  # record that sets its final value
+    kind: Kind  # its SQL type and its format
+    title: tuple[str, str] = ("", "")  # heading, in English and in Chinese
+    tab: str = ""  # part of the dashboard's run page that lists it; empty for none
+    priority: int = 0  # rank in lists: 1 is dropped last where space is short, 0 is not listed
+    name: str = ""  # filled in by `columns_of`, as is the next
+    is_optional: bool = False  # whether it may be NULL
 
 
 def columns_of(model: type[Struct]) -> Sequence[LogColumn]:
@@ -108,23 +97,14 @@ class RunRecord(RunRow, frozen=True):
 
 
 class Step(Struct, frozen=True, omit_defaults=True):
-    """One moment in the course of a run.
-
-    Attributes:
-        at: when it happened.
-        kind: ``started``, ``reported``, ``reasoned``, ``text``, ``asked``, ``answered`` or ``failed``.
-        seconds: its duration, if it has one.
-        text: the reported message, or the provider and model that were called.
-        fraction: the reported progress, 0.0 to 1.0.
-        characters: the length of the text.
-    """
+    """One moment in the course of a run."""
 
     at: float
-    kind: str
-    seconds: float = 0.0
-    text: str = ""
-    fraction: float | None = None
-    characters: int = 0
+    kind: str  # started, reported, reasoned, text, asked, answered or failed
+    seconds: float = 0.0  # duration, if it has one
+    text: str = ""  # reported message, or the provider and model that were called
+    fraction: float | None = None  # reported progress, 0.0 to 1.0
+    characters: int = 0  # length of the text
 
 
 class UpstreamAttempt(Struct, frozen=True):
@@ -164,28 +144,18 @@ FAILED = ("error", "timeout")
 
 
 class RunFilters(Struct, frozen=True):
-    """Conditions on runs of the log, all of which must hold; an empty one does not restrict.
+    """Conditions on runs of the log, all of which must hold; an empty one does not restrict."""
 
-    Attributes:
-        statuses: any of these.
-        user: the name of the user or of the persona.
-        slow: a total duration of so many seconds or longer.
-        since: accepted at this moment or later.
-        until: accepted before this moment.
-        ended_since: ended at this moment or later.
-        search: a text in the beginning of the question or in the name of user or persona, or the beginning of a run id.
-    """
-
-    statuses: tuple[str, ...] = ()
-    user: str | None = None
+    statuses: tuple[str, ...] = ()  # any of these
+    user: str | None = None  # name of the user or of the persona
     endpoint: str | None = None
     model: str | None = None
     conversation: str | None = None
-    slow: float | None = None
-    since: float | None = None
-    until: float | None = None
-    ended_since: float | None = None
-    search: str | None = None
+    slow: float | None = None  # a total duration of so many seconds or longer
+    since: float | None = None  # accepted at this moment or later
+    until: float | None = None  # accepted before this moment
+    ended_since: float | None = None  # ended at this moment or later
+    search: str | None = None  # text in question, user or persona, or beginning of a run id
 
 
 class FilterOptions(Struct, frozen=True):

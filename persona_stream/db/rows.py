@@ -152,10 +152,9 @@ def delivered_values(
     subtract: Callable[[Any, Any], Any],
     divide: Callable[[Any, Any], Any],
 ) -> Row:
-    """Return the columns of a run that change when a subscription closes.
+    """Return the columns of a run that change when a subscription closes, as values or as SQL expressions.
 
-    The rules apply to values of a row that is about to be inserted, and to SQL columns in an UPDATE statement; the
-    operators decide which. Each must propagate a missing value, except ``earliest``, which ignores it.
+    The operators decide which. Each must propagate a missing value, except ``earliest``, which ignores it.
     """
     values = {name: row[name] + delivery[name] for name in _COUNTERS}
     values |= {name: earliest(row[name], delivery[name]) for name in _FIRST_MOMENTS}

@@ -9,8 +9,9 @@ one query the database would scan every row, or sort all that match.
 
 from __future__ import annotations
 
+import operator
 import string
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
@@ -93,15 +94,7 @@ def _oldest_in_window(connection: Connection, before: str | None) -> str | None:
 def newest_runs_query(
     filters: RunFilters, before: str | None, oldest: str | None, *, limit: int, dialect: str
 ) -> Select[tuple[str]]:
-    """Create the query for the ids of the newest matching runs.
-
-    Args:
-        filters: what the runs must match.
-        before: the run that they must be older than.
-        oldest: the run that they must not be older than.
-        limit: the number of runs.
-        dialect: SQLAlchemy's name of the database.
-    """
+    """Create the query for the ids of the newest matching runs older than ``before`` and not older than ``oldest``."""
     page = list(time_range(filters.since, filters.until))
     if before is not None:
         page.append(runs.c.run_id < before)
@@ -128,18 +121,14 @@ def time_range(since: float | None, until: float | None) -> Iterator[Condition]:
 
 
 def _branches(filters: RunFilters, dialect: str) -> Iterator[Sequence[Condition]]:
-    shared: list[Condition] = []
-    for column, value in (
-        (runs.c.endpoint, filters.endpoint),
-        (runs.c.model, filters.model),
-        (runs.c.conversation_id, filters.conversation),
-    ):
-        if value is not None:
-            shared.append(column == value)
-    if filters.slow is not None:
-        shared.append(runs.c.total >= filters.slow)
-    if filters.ended_since is not None:
-        shared.append(runs.c.ended_at >= filters.ended_since)
+    restrictions: Sequence[tuple[Callable[[Any, Any], Any], Column[Any], Any]] = (
+        (operator.eq, runs.c.endpoint, filters.endpoint),
+        (operator.eq, runs.c.model, filters.model),
+        (operator.eq, runs.c.conversation_id, filters.conversation),
+        (operator.ge, runs.c.total, filters.slow),
+        (operator.ge, runs.c.ended_at, filters.ended_since),
+    )
+    shared = [compare(column, value) for compare, column, value in restrictions if value is not None]
     alternatives = (
         [runs.c.status == status for status in dict.fromkeys(filters.statuses)],
         [] if filters.user is None else [runs.c.owner == filters.user, runs.c.username == filters.user],

@@ -1,11 +1,8 @@
 """Statistics of runs over a period: counts, durations, costs and concurrency, in total and as a time series.
 
-The database adds up, and Python ranks. Ranking in SQL would sort every run of a month, and fetching rows would hold the
-interpreter lock, which streams wait for, several times as long. So durations are fetched as one text of whole
-milliseconds.
-
-Buckets of a time series lie on a fixed grid. A bucket that is over does not change and is cached for a while: a page
-that refreshes every few seconds queries the newest bucket alone.
+The database adds up, and Python ranks: ranking in SQL would sort every run of a month. Durations are fetched as one
+text of whole milliseconds, since rows would hold the interpreter lock, which streams wait for, several times as long.
+Buckets of a time series lie on a fixed grid, and those that are over are cached for a while.
 """
 
 from __future__ import annotations
@@ -38,27 +35,16 @@ _MILLISECONDS = msgspec.json.Decoder(list[int])
 
 
 class Aggregates(Struct, frozen=True, array_like=True):
-    """Sums over runs.
+    """Sums over runs."""
 
-    Attributes:
-        requests: how many runs were accepted.
-        failed: how many of them ended in an error or a timeout.
-        cost: US dollars, as far as prices are known.
-        input_tokens: the tokens of questions.
-        output_tokens: the tokens of answers.
-        written: the characters that were delivered.
-        counts: for each stage, how many runs have it.
-        seconds: for each stage, its total duration.
-    """
-
-    requests: int = 0
-    failed: int = 0
-    cost: float = 0.0
+    requests: int = 0  # runs that were accepted
+    failed: int = 0  # of them, ended in an error or a timeout
+    cost: float = 0.0  # US dollars, as far as prices are known
     input_tokens: int = 0
     output_tokens: int = 0
-    written: int = 0
-    counts: tuple[int, ...] = (0,) * len(STAGES)
-    seconds: tuple[float, ...] = (0.0,) * len(STAGES)
+    written: int = 0  # characters that were delivered
+    counts: tuple[int, ...] = (0,) * len(STAGES)  # for each stage, the runs that have it
+    seconds: tuple[float, ...] = (0.0,) * len(STAGES)  # for each stage, its total duration
 
     def __add__(self, other: Aggregates) -> Aggregates:
         *sums, counts, seconds = zip(astuple(self), astuple(other), strict=True)
@@ -81,19 +67,12 @@ class Aggregates(Struct, frozen=True, array_like=True):
 
 
 class Bucket(Struct, frozen=True):
-    """Statistics of the runs in one period.
-
-    Attributes:
-        sums: the sums over its runs.
-        in_flight: how many runs were in progress at once, averaged over the period.
-        ttft: the time to the first text.
-        total: the time to the end.
-    """
+    """Statistics of the runs in one period."""
 
     sums: Aggregates
-    in_flight: float
-    ttft: Percentiles
-    total: Percentiles
+    in_flight: float  # runs in progress at once, averaged over the period
+    ttft: Percentiles  # time to the first text
+    total: Percentiles  # time to the end
 
 
 def aggregate(connection: Connection, since: float, until: float, longest: float) -> Bucket:

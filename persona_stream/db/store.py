@@ -51,10 +51,11 @@ class SqlStore(Store):
             self._writer.thread.run(self._prepare, OPEN_TIMEOUT)
         except CONNECTION_ERRORS as error:
             self._writer.mark_unavailable(error)
-        except (ConfigurationError, DatabaseError) as error:
+        except ConfigurationError:
             engine.dispose()
-            if isinstance(error, ConfigurationError):
-                raise
+            raise
+        except DatabaseError as error:
+            engine.dispose()
             raise ConfigurationError(f"database_url: {error_summary(error)}") from None
         self._writer.start()
 

@@ -40,21 +40,15 @@ DISPOSE_TIMEOUT = 1.0  # seconds
 
 
 class WriteQueue:
-    """Queue of records, bounded to ``max_bytes``; for priority records, to twice as much.
-
-    Attributes:
-        enqueued: how many records were added.
-        written: how many records were removed because they are written.
-        dropped: how many records did not fit.
-    """
+    """Queue of records, bounded to ``max_bytes``; for priority records, to twice as much."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._records: deque[tuple[Record, int]] = deque()
         self._bytes = 0
-        self.enqueued = 0
-        self.written = 0
-        self.dropped = 0
+        self.enqueued = 0  # records that were added
+        self.written = 0  # records that were removed because they are written
+        self.dropped = 0  # records that did not fit
 
     def __len__(self) -> int:
         return len(self._records)
@@ -96,24 +90,15 @@ def _record_size(record: Record) -> int:
 
 
 class BatchWriter:
-    """Writer of queued records, with a thread of its own for the database.
-
-    Attributes:
-        queue: the records that are not written yet.
-        thread: the thread that writes.
-        is_unavailable: whether the last attempt to write failed because of an outage.
-    """
+    """Writer of queued records, with a thread of its own for the database."""
 
     def __init__(
         self, engine: Engine, write: Write, prepare: Callable[[], None], clock: Clock, *, max_bytes: int
     ) -> None:
-        """Create a writer that writes nothing before ``start``.
-
-        ``prepare`` is called in the thread before each batch and ensures that the tables exist.
-        """
+        """Create a writer that writes nothing before ``start``; ``prepare`` ensures that the tables exist."""
         self.queue = WriteQueue(max_bytes)
         self.thread = DatabaseThreads(1)
-        self.is_unavailable = False
+        self.is_unavailable = False  # whether the last attempt to write failed because of an outage
         self._engine = engine
         self._write = write
         self._prepare = prepare
@@ -135,11 +120,7 @@ class BatchWriter:
         self._record_added.set()
 
     def flush(self, seconds: float) -> None:
-        """Wait until every record enqueued so far is written.
-
-        Raises:
-            Unavailable: it took longer than ``seconds``.
-        """
+        """Wait until every record enqueued so far is written; raise ``Unavailable`` after so many seconds."""
         deadline = self._clock() + seconds
         target = self.queue.enqueued
         self._flush_requested.set()

@@ -35,12 +35,10 @@ class EventLoopMonitor:
     """Monitor of the event loop of the thread that starts it."""
 
     def __init__(self, clock: Clock, on_lag: Callable[[float], None], on_blocked: Callable[[FrameType], str]) -> None:
-        """Create a monitor that does nothing before ``start``.
+        """Create a monitor that does nothing before ``start``; any thread may call the clock.
 
-        Args:
-            clock: returns the current time, in any thread.
-            on_lag: gets the delay of each heartbeat in seconds; must not block or raise.
-            on_blocked: gets the frame that blocks the event loop, in the monitoring thread, and returns advice.
+        ``on_lag`` gets the delay of each heartbeat in seconds, and must not block or raise. ``on_blocked`` gets the
+        frame that blocks the event loop, in the monitoring thread, and returns advice.
         """
         self._clock = clock
         self._on_lag = on_lag

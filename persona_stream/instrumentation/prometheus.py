@@ -253,10 +253,7 @@ class _Health(Collector):
 
 
 class PrometheusMetrics(Metrics):
-    """Metrics in the format of Prometheus.
-
-    Attributes:
-        observer: counts runs.
+    """Metrics in the format of Prometheus, and the observer that counts runs.
 
     Raises:
         ConfigurationError: the configured multiprocess directory does not exist.

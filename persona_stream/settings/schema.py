@@ -30,19 +30,12 @@ def doc(description: str, *, unset: str = "", secret: bool = False) -> Meta:
 
 @dataclass(frozen=True, slots=True)
 class BackendConfig:
-    """Table ``[backends.NAME]`` of a settings file.
-
-    Attributes:
-        name: name of the backend.
-        settings: checked settings in which it differs from those outside of any table.
-        models: names by which clients request it.
-        fallback: backend that takes over if this one is unavailable.
-    """
+    """Table ``[backends.NAME]`` of a settings file: what differs from the settings outside of any table."""
 
     name: str
     settings: Mapping[str, object] = field(repr=False)  # contains API keys
-    models: tuple[str, ...] = ()
-    fallback: str | None = None
+    models: tuple[str, ...] = ()  # names by which clients request it
+    fallback: str | None = None  # backend that takes over if this one is unavailable
 
 
 def validate_backends(backends: Iterable[BackendConfig]) -> None:

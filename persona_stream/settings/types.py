@@ -31,21 +31,13 @@ MAX_DURATION = 36_500 * 86_400.0  # seconds
 
 @dataclass(frozen=True)
 class Form:
-    """Textual form of a value.
+    """Textual form of a value: ``parse`` converts a text or checks another value, and ``format`` is its inverse."""
 
-    Attributes:
-        expects: allowed values, to follow "must be".
-        metavar: placeholder in ``--help``.
-        parse: converts a text; gets any other value too, and raises ``ValueError`` if neither is allowed.
-        format: writes a value so that ``parse`` accepts it.
-        off: words for ``None``.
-    """
-
-    expects: str
-    metavar: str = "TEXT"
+    expects: str  # allowed values, to follow "must be"
+    metavar: str = "TEXT"  # placeholder in ``--help``
     parse: Callable[[Any], object] = lambda value: value
     format: Callable[[Any], str] = str
-    off: tuple[str, ...] = ()
+    off: tuple[str, ...] = ()  # words for ``None``
 
 
 def convert(value: object, annotation: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import Struct
 
@@ -18,40 +18,24 @@ _REDIS_TIMEOUT = 1.0  # seconds
 
 
 class RateLimitStatus(Struct, frozen=True):
-    """State of one caller's window after a request.
+    """State of one caller's window after a request."""
 
-    Attributes:
-        limit: Requests allowed in the window.
-        window: Length of the window in seconds.
-        remaining: Requests left.
-        reset: Seconds until more requests are allowed.
-        is_exceeded: Whether this request exceeded the limit.
-    """
-
-    limit: int
-    window: int
-    remaining: int
-    reset: int
-    is_exceeded: bool
+    limit: int  # requests allowed in the window
+    window: int  # length of the window in seconds
+    remaining: int  # requests left
+    reset: int  # seconds until more requests are allowed
+    is_exceeded: bool  # whether this request exceeded the limit
 
 
-class RateLimiter(Protocol):
-    """Counter of requests by key."""
+class RateLimiter:
+    """Counter of requests by key; this base class limits nothing."""
 
     def hit(self, *key: str) -> RateLimitStatus | None:
         """Count a request; return ``None`` if nothing is limited. May block on a store."""
-        ...
-
-
-class NullRateLimiter:
-    """Rate limiter without a limit."""
-
-    def hit(self, *key: str) -> RateLimitStatus | None:
-        """Return ``None``: nothing is limited."""
         return None
 
 
-class MovingWindowLimiter:
+class MovingWindowLimiter(RateLimiter):
     """Rate limiter with one rate, such as ``60/minute``, for every key.
 
     It counts in Redis if there is one, so that all processes share the limit, and in this process while Redis is

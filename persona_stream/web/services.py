@@ -15,7 +15,7 @@ from persona_stream.instrumentation.metrics import Metrics
 from persona_stream.runs.manager import RunManager
 from persona_stream.settings.schema import Settings
 from persona_stream.web.connections import StreamRegistry
-from persona_stream.web.rate_limit import NullRateLimiter, RateLimiter
+from persona_stream.web.rate_limit import RateLimiter
 
 EXTENSION = "persona_stream"
 """Key of the services in ``Flask.extensions``, for blueprints that are registered from outside the package."""
@@ -23,22 +23,7 @@ EXTENSION = "persona_stream"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """Services of one application.
-
-    Attributes:
-        settings: Settings of the server.
-        router: Backend of each persona or model name.
-        executors: Executor of each backend.
-        runs: Manager of the runs.
-        verifier: Verifier of tokens.
-        url_signer: Signer of run URLs.
-        clock: Clock of the journals.
-        store: Store of conversations and the request log.
-        metrics: Metrics beside those of runs.
-        closing: Callbacks for the end of the process.
-        rate_limiter: Rate limiter of callers.
-        streams: Registry of open streams.
-    """
+    """Services of one application."""
 
     settings: Settings
     router: ModelRouter
@@ -46,11 +31,11 @@ class Services:
     runs: RunManager
     verifier: TokenVerifier
     url_signer: RunURLSigner
-    clock: Clock
+    clock: Clock  # of the journals
     store: Store
-    metrics: Metrics
-    closing: ExitStack
-    rate_limiter: RateLimiter = field(default_factory=NullRateLimiter)
+    metrics: Metrics  # beside those of runs
+    closing: ExitStack  # callbacks for the end of the process
+    rate_limiter: RateLimiter = field(default_factory=RateLimiter)
     streams: StreamRegistry = field(default_factory=StreamRegistry)
 
     def events_url(self, run_id: str) -> str:

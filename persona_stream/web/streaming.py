@@ -64,14 +64,8 @@ _JOURNAL_UNAVAILABLE = ServerSentEvent(
 class EventStream:
     """WSGI iterable of one subscriber's stream. ``close`` must be called, and may be called at any time.
 
-    Args:
-        projection: Events of the run for this subscriber.
-        encode: Encoder of the protocol.
-        frame: Framing of the transport.
-        subscription: Subscription of the client, closed with the stream.
-        services: Services of the application.
-        hand_over_at: Moment at which a client that resumes by itself is handed over at the latest; ``None`` for a
-            client that does not.
+    The subscription is closed with the stream. ``hand_over_at`` is the moment at which a client that resumes by itself
+    is handed over at the latest, and ``None`` for a client that does not.
     """
 
     __slots__ = (
@@ -180,19 +174,10 @@ def stream_response(
     heartbeat: Heartbeat = "comment",
     include_usage: bool = False,
 ) -> Response:
-    """Return the response that streams a run.
+    """Return the response that streams a run after the position ``start``.
 
-    Args:
-        request: Request of the subscriber.
-        services: Services of the application.
-        journal: Journal of the run.
-        protocol: Form of the events.
-        transport: Framing of the events.
-        start: Position after which the stream starts.
-        style: Style; by default the run's own, or ``smart`` for protocols without styles.
-        locale: Language of status texts; by default the run's own.
-        heartbeat: Form of progress on protocols without progress events.
-        include_usage: Whether the client requested token counts.
+    Style and locale are the run's own by default, and ``smart`` for protocols without styles. ``heartbeat`` is the form
+    of progress on protocols without progress events, and ``include_usage`` adds token counts.
     """
     run = run_terms(journal)
     style = style or (STYLES[run.style] if protocol.has_styles else SMART)
