@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from persona_stream.client.models import PATHS, InvalidArgument, Question, Server
+from persona_stream.client.models import PATHS, InvalidArgument, Question, ServerConfig
 from persona_stream.client.texts import Texts, detect_language
 
 _EPILOG = """\b
@@ -62,7 +62,7 @@ def chat(context: click.Context, /, **given: Any) -> None:
     texts = Texts(given["locale"])
     try:
         question = _question(given)
-        server = Server(given["url"], _token(given))
+        server = ServerConfig(given["url"], _token(given))
     except InvalidArgument as error:
         raise click.UsageError(texts.format(error.key, **error.values)) from error
     # --help and usage errors need neither requests nor rich, which take 0.1 s to import.

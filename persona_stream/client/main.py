@@ -14,17 +14,19 @@ from functools import partial
 from types import FrameType
 
 from persona_stream.client import renderers
-from persona_stream.client.models import ExitCode, Question, Server
+from persona_stream.client.models import ExitCode, Question, ServerConfig
 from persona_stream.client.progress_bar import ProgressBar, ProgressLog
 from persona_stream.client.sanitizer import sanitize_line
-from persona_stream.client.session import Session, SessionFinished
+from persona_stream.client.session import ChatSession, SessionFinished
 from persona_stream.client.terminal import Terminal
 from persona_stream.client.texts import Texts
 from persona_stream.client.transport import HttpTransport
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 
 
-def ask(question: Question, server: Server, texts: Texts, *, json: bool, events: bool, timeout: float) -> ExitCode:
+def ask(
+    question: Question, server: ServerConfig, texts: Texts, *, json: bool, events: bool, timeout: float
+) -> ExitCode:
     """Send a question and show the answer on stdout and everything else on stderr.
 
     ``json`` writes lines of JSON instead of the answer, ``events`` the raw events instead of the progress. ``timeout``
@@ -34,7 +36,7 @@ def ask(question: Question, server: Server, texts: Texts, *, json: bool, events:
     status = Terminal(sys.stderr, os.environ)
     outputs = create_renderers(Terminal(sys.stdout, os.environ), status, texts, clock, json=json, events=events)
     transport = HttpTransport(server, clock)
-    session = Session(question, transport, key=uuid.uuid4().hex, clock=clock, timeout=timeout, jitter=random.random)
+    session = ChatSession(question, transport, key=uuid.uuid4().hex, clock=clock, timeout=timeout, jitter=random.random)
     updates = session.updates()
     outcome = ExitCode.FAILED
     with handle_interrupt(transport.interrupt):

@@ -68,7 +68,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerConfig:
     """Base URL of a server, such as ``https://example.org/prefix``, and a bearer token.
 
     Raises:

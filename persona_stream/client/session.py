@@ -15,7 +15,7 @@ from msgspec import Struct
 from persona_stream.client import models, policy
 from persona_stream.client.models import ExitCode, Question, Reply, parse_json
 from persona_stream.client.policy import Fail, FetchResult, Finish, NextStep, Retry, RetryPolicy
-from persona_stream.client.transport import Broken, Bytes, Head, HttpTransport, Interrupted, Message
+from persona_stream.client.transport import Broken, Bytes, Head, HttpTransport, Interrupted, ResponsePart
 from persona_stream.core import cursor
 from persona_stream.core.clock import Clock
 from persona_stream.core.sse import EventTooLarge, ServerSentEvent, SSEDecoder
@@ -119,7 +119,7 @@ class ResumeState:
             return None
 
 
-class Session:
+class ChatSession:
     """Exchange of one question and its answer. Iterate ``updates()`` once.
 
     Private generators yield a ``Tick`` every ``TICK_INTERVAL`` while they wait, so that the clock can be redrawn, and
@@ -221,7 +221,7 @@ class Session:
             return policy.after_fetch(head, reply, characters=state.characters)
         return policy.after_resume(head, reply)
 
-    def _next_message(self) -> Generator[Update, None, Message]:
+    def _next_message(self) -> Generator[Update, None, ResponsePart]:
         while True:
             message = self._transport.next(min(TICK_INTERVAL, max(0.0, self._deadline - self._clock())))
             # A message that arrived in time counts, even if a slow terminal delayed its reading.
@@ -287,7 +287,7 @@ class Session:
         return isinstance(message, Head) and message.status == 200
 
 
-def _retry(message: Message) -> Retry:
+def _retry(message: ResponsePart) -> Retry:
     return Retry(message.reason, message.detail) if isinstance(message, Broken) else Retry("connection_lost")
 
 

@@ -16,7 +16,7 @@ import requests
 import urllib3
 from msgspec import Struct
 
-from persona_stream.client.models import EVENT_STREAM, Request, Server
+from persona_stream.client.models import EVENT_STREAM, Request, ServerConfig
 from persona_stream.core.clock import Clock
 
 CONNECT_TIMEOUT = 10.0
@@ -25,13 +25,13 @@ CHUNK_BYTES = 64 * 1024
 MAX_QUEUED_CHUNKS = 64
 
 
-class Message(Struct, frozen=True):
+class ResponsePart(Struct, frozen=True):
     """Part of a response; ``at`` is the time of arrival, so that a message that waited in the queue is not late."""
 
     at: float
 
 
-class Head(Message, frozen=True):
+class Head(ResponsePart, frozen=True):
     """Start of a response; header names are in lower case."""
 
     status: int
@@ -48,17 +48,17 @@ class Head(Message, frozen=True):
         return self.status == 200 and self.media_type == EVENT_STREAM
 
 
-class Bytes(Message, frozen=True):
+class Bytes(ResponsePart, frozen=True):
     """Part of the body."""
 
     data: bytes
 
 
-class BodyFinished(Message, frozen=True):
+class BodyFinished(ResponsePart, frozen=True):
     """Regular end of the body."""
 
 
-class Broken(Message, frozen=True):
+class Broken(ResponsePart, frozen=True):
     """Connection that could not be opened, or that broke; ``detail`` is the operating system's text."""
 
     reason: Literal["unreachable", "connection_lost", "silence", "tls"]
@@ -69,7 +69,7 @@ class Interrupted(Exception):
     """Request to stop: Ctrl-C, or an output that cannot be written any more."""
 
 
-class _Connection(threading.Thread):
+class _ConnectionThread(threading.Thread):
     """Thread that sends one request and reads its response until the end or until ``abandon``."""
 
     def __init__(self, transport: HttpTransport, request: Request) -> None:
@@ -128,7 +128,7 @@ class _Connection(threading.Thread):
         prepared.headers["Authorization"] = f"Bearer {self._transport.server.token}"
         return prepared
 
-    def _put(self, message: Message) -> None:
+    def _put(self, message: ResponsePart) -> None:
         self._transport.inbox.put((self, message))
 
 
@@ -139,20 +139,20 @@ class HttpTransport:
     alone.
     """
 
-    def __init__(self, server: Server, clock: Clock) -> None:
+    def __init__(self, server: ServerConfig, clock: Clock) -> None:
         self.server = server
         self.clock = clock
         # None is an interruption. SimpleQueue.put may be called from a signal handler; Queue.put may not.
-        self.inbox: SimpleQueue[tuple[_Connection, Message] | None] = SimpleQueue()
-        self._current: _Connection | None = None
+        self.inbox: SimpleQueue[tuple[_ConnectionThread, ResponsePart] | None] = SimpleQueue()
+        self._current: _ConnectionThread | None = None
 
     def open(self, request: Request) -> None:
         """Start a request in place of the current one."""
         self.close()
-        self._current = _Connection(self, request)
+        self._current = _ConnectionThread(self, request)
         self._current.start()
 
-    def next(self, timeout: float) -> Message | None:
+    def next(self, timeout: float) -> ResponsePart | None:
         """Return the next message, ``None`` if there is none in ``timeout`` seconds; or raise ``Interrupted``."""
         deadline = self.clock() + timeout
         while True:

@@ -114,15 +114,15 @@ class _RunLabels:
 class _SubscriberLabels:
     """Metrics of the subscriptions of one protocol."""
 
-    def __init__(self, instruments: Instruments, dialect: str) -> None:
+    def __init__(self, instruments: Instruments, protocol: str) -> None:
         self.closed = cache(
-            lambda resumed, whole: instruments.subscriptions.labels(dialect, _BOOLEANS[resumed], _BOOLEANS[whole])
+            lambda resumed, whole: instruments.subscriptions.labels(protocol, _BOOLEANS[resumed], _BOOLEANS[whole])
         )
-        self.events = instruments.events.labels(dialect)
-        self.sent = instruments.sent.labels(dialect)
-        self.first_event = instruments.first_event.labels(dialect)
-        self.first_text = instruments.first_text.labels(dialect)
-        self.delivery = instruments.delivery.labels(dialect)
+        self.events = instruments.events.labels(protocol)
+        self.sent = instruments.sent.labels(protocol)
+        self.first_event = instruments.first_event.labels(protocol)
+        self.first_text = instruments.first_text.labels(protocol)
+        self.delivery = instruments.delivery.labels(protocol)
 
 
 @dataclass(slots=True)
@@ -141,7 +141,7 @@ class PrometheusObserver(RunObserver):
     def __init__(self, instruments: Instruments) -> None:
         self._instruments = instruments
         self._run_labels = cache(lambda endpoint, backend: _RunLabels(instruments, endpoint, backend))
-        self._subscriber_labels = cache(lambda dialect: _SubscriberLabels(instruments, dialect))
+        self._subscriber_labels = cache(lambda protocol: _SubscriberLabels(instruments, protocol))
         self._upstream = cache(
             lambda provider, outcome: (
                 instruments.upstream_attempts.labels(provider, outcome),

@@ -143,7 +143,7 @@ def _wsgi_variable(name: str) -> str:
     return "HTTP_" + name.upper().replace("-", "_")
 
 
-class Body(io.RawIOBase):
+class RequestBody(io.RawIOBase):
     """Request body as the application reads it.
 
     Args:

@@ -27,7 +27,7 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.server import http11
-from persona_stream.server.http11 import BadRequest, Body, Headers
+from persona_stream.server.http11 import BadRequest, Headers, RequestBody
 
 logger = logging.getLogger("persona_stream.server")
 
@@ -166,7 +166,7 @@ class Handler(WSGIHandler):
         environ: dict[str, Any] = super().get_environ()
         expects_continue = environ.get("HTTP_EXPECT", "").lower() == "100-continue"
         length = None if "HTTP_TRANSFER_ENCODING" in environ else self.content_length or 0
-        self.wsgi_input = Body(self.rfile, length, self._send_continue if expects_continue else None)
+        self.wsgi_input = RequestBody(self.rfile, length, self._send_continue if expects_continue else None)
         environ["wsgi.input"] = self.wsgi_input
         environ["persona_stream.socket"] = self.socket
         self._reader.set_deadline(limits.body_timeout, limits.min_body_rate)

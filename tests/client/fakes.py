@@ -14,7 +14,7 @@ from typing import Any
 from persona_stream.client.models import Request
 from persona_stream.client.terminal import Terminal
 from persona_stream.client.texts import Texts
-from persona_stream.client.transport import BodyFinished, Broken, Bytes, Head, Interrupted, Message
+from persona_stream.client.transport import BodyFinished, Broken, Bytes, Head, Interrupted, ResponsePart
 
 EN = Texts("en")
 ZH = Texts("zh")
@@ -63,7 +63,7 @@ class FakeTransport:
     now: float = 1000.0
     requests: list[Request] = field(default_factory=list)
     opened_at: list[float] = field(default_factory=list)
-    _due: list[Message] = field(default_factory=list)
+    _due: list[ResponsePart] = field(default_factory=list)
 
     def clock(self) -> float:
         """Return the virtual time."""
@@ -80,7 +80,7 @@ class FakeTransport:
             else:
                 self._due.append(Bytes(at, step) if isinstance(step, bytes) else step(at))
 
-    def next(self, timeout: float) -> Message | None:
+    def next(self, timeout: float) -> ResponsePart | None:
         """Advance the time to the next message."""
         until = self.now + timeout
         if self.interrupt_at and self.interrupt_at[0] <= until:
@@ -98,23 +98,23 @@ class FakeTransport:
         self._due = []
 
 
-def head(status: int = 200, **headers: str) -> Callable[[float], Message]:
+def head(status: int = 200, **headers: str) -> Callable[[float], ResponsePart]:
     """Create the start of a response; without headers, that of a stream."""
     given = {name.replace("_", "-"): value for name, value in headers.items()} or STREAM_HEADERS
     return lambda at: Head(at, status, given)
 
 
-def json_head(status: int = 200, **headers: str) -> Callable[[float], Message]:
+def json_head(status: int = 200, **headers: str) -> Callable[[float], ResponsePart]:
     """Create the start of a JSON response."""
     return head(status, content_type="application/json", **headers)
 
 
-def finished(at: float) -> Message:
+def finished(at: float) -> ResponsePart:
     """Create a regular end of a response."""
     return BodyFinished(at)
 
 
-def broken(reason: Any = "connection_lost") -> Callable[[float], Message]:
+def broken(reason: Any = "connection_lost") -> Callable[[float], ResponsePart]:
     """Create a broken connection."""
     return lambda at: Broken(at, reason, "Connection reset by peer")
 

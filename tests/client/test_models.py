@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from persona_stream.client.models import (
     InvalidArgument,
     Question,
-    Server,
+    ServerConfig,
     build_cancel,
     build_resume,
     build_start,
@@ -113,7 +113,7 @@ def test_other_data_than_an_object_is_none(data: str | bytes) -> None:
 )
 def test_paths_are_appended_to_the_base_url(url: str, path: str) -> None:
     """A prefix is kept, a trailing slash makes no difference."""
-    assert Server(url, "t").url_for("/api/chat") == path
+    assert ServerConfig(url, "t").url_for("/api/chat") == path
 
 
 @pytest.mark.parametrize(
@@ -124,12 +124,12 @@ def test_paths_are_appended_to_the_base_url(url: str, path: str) -> None:
 def test_an_invalid_url_is_rejected(url: str) -> None:
     """Before anything is sent."""
     with pytest.raises(InvalidArgument, match=r"^invalid_url$"):
-        Server(url, "t")
+        ServerConfig(url, "t")
 
 
 def test_a_token_is_stripped_and_kept_out_of_the_repr() -> None:
     """A pasted token often has a newline."""
-    server = Server("http://x", " abc.def\n")
+    server = ServerConfig("http://x", " abc.def\n")
     assert server.token == "abc.def"
     assert "abc" not in repr(server)
 
@@ -138,4 +138,4 @@ def test_a_token_is_stripped_and_kept_out_of_the_repr() -> None:
 def test_a_token_that_no_header_can_carry_is_rejected(token: str) -> None:
     """Here, and not as an error of the HTTP library."""
     with pytest.raises(InvalidArgument, match=r"^token_malformed$"):
-        Server("http://x", token)
+        ServerConfig("http://x", token)

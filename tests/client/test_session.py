@@ -13,10 +13,10 @@ from persona_stream.client.models import ExitCode, Question, parse_reply
 from persona_stream.client.policy import Fail, RetryPolicy
 from persona_stream.client.session import (
     CancelRequested,
+    ChatSession,
     Received,
     Reconnecting,
     ResumeState,
-    Session,
     SessionFinished,
     Tick,
     Update,
@@ -47,7 +47,7 @@ def ask(*scripts: list[Any], timeout: float = 180.0, **more: Any) -> tuple[list[
     """Return the updates of a session over these connections, without ticks, and the transport."""
     endpoint = more.pop("endpoint", "smart")
     transport = FakeTransport(list(scripts), **more)
-    session = Session(
+    session = ChatSession(
         Question(username="VitalikButerin", message="你好", endpoint=endpoint),
         transport,
         key="key-1",
@@ -341,7 +341,7 @@ def test_events_do_not_extend_the_timeout() -> None:
 def test_a_message_that_arrived_in_time_is_not_late() -> None:
     """A slow terminal may delay its reading beyond the deadline."""
     transport = FakeTransport([[*START, *REST]])
-    session = Session(
+    session = ChatSession(
         Question(username="u", message="m"), transport, key="k", clock=transport.clock, timeout=30.0, jitter=lambda: 1.0
     )
     updates = []

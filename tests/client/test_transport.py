@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_stream.client.models import Request, Server
+from persona_stream.client.models import Request, ServerConfig
 from persona_stream.client.transport import (
     BodyFinished,
     Broken,
@@ -19,7 +19,7 @@ from persona_stream.client.transport import (
     Head,
     HttpTransport,
     Interrupted,
-    Message,
+    ResponsePart,
 )
 from persona_stream.core.clock import monotonic_wall_clock
 from tests.client.fakes import STREAM_HEADERS, Exchange, FakeServer
@@ -28,14 +28,14 @@ READ = Request("GET", "/api/runs/run-1/events", {"Last-Event-ID": b"run-1/2.6"},
 TIMEOUT = 10.0
 
 
-def receive(transport: HttpTransport) -> Message:
+def receive(transport: HttpTransport) -> ResponsePart:
     """Return the next message, failing if there is none."""
     message = transport.next(TIMEOUT)
     assert message is not None, "no message"
     return message
 
 
-def body(transport: HttpTransport) -> tuple[bytes, Message]:
+def body(transport: HttpTransport) -> tuple[bytes, ResponsePart]:
     """Return the rest of a body, and the last message."""
     parts = []
     while isinstance(message := receive(transport), Bytes):
@@ -45,7 +45,7 @@ def body(transport: HttpTransport) -> tuple[bytes, Message]:
 
 def transport_to(url: str) -> HttpTransport:
     """Return a transport to a server."""
-    return HttpTransport(Server(url, "secret"), monotonic_wall_clock())
+    return HttpTransport(ServerConfig(url, "secret"), monotonic_wall_clock())
 
 
 @pytest.mark.parametrize(

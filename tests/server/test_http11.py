@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from persona_stream.server.http11 import (
     BadBody,
     BadRequest,
-    Body,
     Headers,
+    RequestBody,
     is_field,
     parse_headers,
     validate_request_line,
@@ -98,9 +98,9 @@ class FakeConnection(io.RawIOBase):
         return len(part)
 
 
-def body_of(*parts: bytes, length: int | None = None) -> tuple[Body, io.BufferedReader]:
+def body_of(*parts: bytes, length: int | None = None) -> tuple[RequestBody, io.BufferedReader]:
     file = io.BufferedReader(FakeConnection(*parts), 64)
-    return Body(file, length, None), file
+    return RequestBody(file, length, None), file
 
 
 def chunked(parts: list[bytes]) -> bytes:
@@ -158,7 +158,7 @@ def test_a_small_rest_is_drained(max_bytes: int, is_over: bool, length: int | No
 def test_100_continue_is_sent_at_the_first_read() -> None:
     """It is sent once, and not for a body that is not read."""
     invited: list[bool] = []
-    body = Body(io.BufferedReader(FakeConnection(b"abc")), 3, lambda: invited.append(True))
+    body = RequestBody(io.BufferedReader(FakeConnection(b"abc")), 3, lambda: invited.append(True))
     body.drain(1000)
     assert (invited, body.is_over) == ([], False)
     assert body.read() == b"abc"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from persona_stream.backends.providers import responses
-from persona_stream.backends.providers.errors import ErrorObject, ProviderError
+from persona_stream.backends.providers.errors import ProviderError, ProviderErrorObject
 from persona_stream.backends.providers.responses import provider_fields, string_or_empty, unknown_fields
 from persona_stream.core.content import ToolCall
 from persona_stream.core.query import Answer, Finish, Usage
@@ -125,7 +125,7 @@ _STATUS_BY_ERROR_TYPE: Mapping[str, int] = {
 }
 
 
-def parse_error(parsed: object) -> ErrorObject | None:
+def parse_error(parsed: object) -> ProviderErrorObject | None:
     """Return the error object in a response body or an event of a stream, or ``None``."""
     if not isinstance(parsed, dict) or not (error := parsed.get("error") or parsed.get("type") == "error"):
         return None
@@ -137,4 +137,4 @@ def parse_error(parsed: object) -> ErrorObject | None:
         case _:
             kind, message = None, parsed.get("message")
     status = _STATUS_BY_ERROR_TYPE.get(kind, 500) if isinstance(kind, str) else 500
-    return ErrorObject(status, message=string_or_empty(message))
+    return ProviderErrorObject(status, message=string_or_empty(message))

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from persona_stream.backends.providers.errors import ErrorKind, ErrorObject, ProviderError
+from persona_stream.backends.providers.errors import ErrorKind, ProviderError, ProviderErrorObject
 from persona_stream.backends.providers.responses import (
     map_finish_reason,
     provider_fields,
@@ -214,7 +214,7 @@ _KIND_BY_CODE: Mapping[str, ErrorKind] = {
 }
 
 
-def parse_error(parsed: object) -> ErrorObject | None:
+def parse_error(parsed: object) -> ProviderErrorObject | None:
     """Return the error object in a response body or a chunk of a stream, or ``None``."""
     if not isinstance(parsed, dict):
         return None
@@ -226,10 +226,10 @@ def parse_error(parsed: object) -> ErrorObject | None:
     if not error:
         return None
     if not isinstance(error, dict):
-        return ErrorObject(message=string_or_empty(error))
+        return ProviderErrorObject(message=string_or_empty(error))
     code = error.get("code")
     kind = _KIND_BY_CODE.get(code) if isinstance(code, str) else None
-    return ErrorObject(_error_status(code), kind, string_or_empty(error.get("message")))
+    return ProviderErrorObject(_error_status(code), kind, string_or_empty(error.get("message")))
 
 
 def _error_status(code: object) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 from persona_stream.backends.base import Capability
-from persona_stream.backends.providers.errors import ErrorObject
+from persona_stream.backends.providers.errors import ProviderErrorObject
 from persona_stream.core.query import Answer, Query
 
 
@@ -97,6 +97,6 @@ class ProviderAdapter:
     capabilities: frozenset[Capability]
     retryable_statuses: frozenset[int]
     build_request: BuildRequest
-    parse_error: Callable[[object], ErrorObject | None]
+    parse_error: Callable[[object], ProviderErrorObject | None]
     parse_completion: Callable[[object], Answer]
     stream_decoder: Callable[[], StreamDecoder]

@@ -20,7 +20,7 @@ from persona_stream.backends.providers.base import ProviderAdapter
 from persona_stream.backends.providers.responses import parse_response
 from persona_stream.backends.providers.retry import MAX_ATTEMPTS, CircuitBreaker, RetryBudget, retry_delay
 from persona_stream.backends.providers.stream import StreamReader, is_stream, read_prefix
-from persona_stream.backends.providers.transport import HttpTransport, SessionPool, session_factory
+from persona_stream.backends.providers.transport import ProviderTransport, SessionPool, session_factory
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.core.query import Answer, Query, UpstreamCall
 from persona_stream.errors import BackendError, BackendUnavailable, ConfigurationError
@@ -79,7 +79,7 @@ class ProviderClient:
     model: str
     stream: bool
     secret: str = field(repr=False)
-    transport: HttpTransport = field(repr=False)
+    transport: ProviderTransport = field(repr=False)
     breaker: CircuitBreaker = field(repr=False)
     budget: RetryBudget = field(repr=False)
     max_attempts: int
@@ -201,7 +201,7 @@ def make_provider_backend(adapter: ProviderAdapter, options: ProviderOptions) ->
         model=model,
         stream=options.get("stream", False),
         secret=api_key,
-        transport=HttpTransport(url, adapter.headers(api_key), sessions, clock),
+        transport=ProviderTransport(url, adapter.headers(api_key), sessions, clock),
         breaker=breaker,
         budget=RetryBudget(),
         max_attempts=options.get("max_attempts", MAX_ATTEMPTS),

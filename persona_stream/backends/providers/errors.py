@@ -22,7 +22,7 @@ MIN_MASKED_CHARS = 8  # a shorter prefix of an API key only shows which provider
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorObject:
+class ProviderErrorObject:
     """Error object of a response or a stream.
 
     Attributes:

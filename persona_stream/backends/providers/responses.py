@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from persona_stream.backends.providers.base import ProviderAdapter
-from persona_stream.backends.providers.errors import ErrorKind, ErrorObject, ProviderError, quote
+from persona_stream.backends.providers.errors import ErrorKind, ProviderError, ProviderErrorObject, quote
 from persona_stream.backends.providers.transport import Response
 from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import Answer, Finish
@@ -55,10 +55,10 @@ _KIND_BY_MESSAGE: Mapping[ErrorKind, re.Pattern[str]] = {
 
 
 def error_from_response(
-    response: Response, status: int, error: ErrorObject | None, adapter: ProviderAdapter
+    response: Response, status: int, error: ProviderErrorObject | None, adapter: ProviderAdapter
 ) -> ProviderError:
     """Build the error for an unsuccessful response, which means the HTTP ``status``, from 300 on."""
-    kind = _error_kind(status, error or ErrorObject())
+    kind = _error_kind(status, error or ProviderErrorObject())
     location = response.headers.get("Location")
     target = f" to {quote(location.encode())}" if location else ""
     return ProviderError(
@@ -74,7 +74,7 @@ def error_from_response(
     )
 
 
-def _error_kind(status: int, error: ErrorObject) -> ErrorKind:
+def _error_kind(status: int, error: ProviderErrorObject) -> ErrorKind:
     if error.kind is not None:
         return error.kind
     if status == 400:

@@ -9,7 +9,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from persona_stream.backends.providers.base import ProviderAdapter, StreamDecoder, StreamDelta
-from persona_stream.backends.providers.errors import ErrorObject, ProviderError, quote
+from persona_stream.backends.providers.errors import ProviderError, ProviderErrorObject, quote
 from persona_stream.backends.providers.responses import error_from_response, loads_lenient
 from persona_stream.backends.providers.transport import Response, StreamedResponse
 from persona_stream.core.clock import Clock
@@ -189,7 +189,7 @@ class StreamReader:
         parsed = loads_lenient(data)
         error = self.adapter.parse_error(parsed)
         if error is None and event.event == "error":
-            error = ErrorObject()
+            error = ProviderErrorObject()
         if error is not None:
             response = Response(200, {}, data)
             raise error_from_response(response, error.status, error, self.adapter)

@@ -102,7 +102,7 @@ class _BufferedHTTPResponse(HTTPResponse):
         return body
 
 
-class _Connection(HTTPConnection):
+class _BufferedConnection(HTTPConnection):
     response_class = _BufferedHTTPResponse
 
 
@@ -111,7 +111,7 @@ class _SecureConnection(HTTPSConnection):
 
 
 class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = _BufferedConnection
 
 
 class _SecurePool(urllib3.HTTPSConnectionPool):
@@ -262,7 +262,7 @@ class StreamedResponse:
             raise _provider_error(error) from error
 
 
-class HttpTransport:
+class ProviderTransport:
     """Transport to one ``url``."""
 
     def __init__(self, url: str, headers: Mapping[str, str], sessions: SessionPool, clock: Clock) -> None:

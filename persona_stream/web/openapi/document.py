@@ -24,7 +24,7 @@ from persona_stream.web.openapi.components import ERROR_HEADERS
 
 JsonObject = dict[str, Any]
 
-_ERROR_EVENT = spec.EventStream(
+_ERROR_EVENT = spec.EventStreamSpec(
     name="ErrorEvent",
     description="Only event of an error response. It has no `id`, because it belongs to no run.",
     data=(ErrorFrame,),
@@ -89,7 +89,7 @@ class _Schemas:
         kinds = body.schema
         return _one_of([_ref(kind.__name__) if issubclass(kind, msgspec.Struct) else _inline(kind) for kind in kinds])
 
-    def _event(self, stream: spec.EventStream) -> JsonObject:
+    def _event(self, stream: spec.EventStreamSpec) -> JsonObject:
         names = [kind.__name__ for kind in stream.data]
         content = _one_of([_ref(name) for name in names])
         description = f"One line of JSON: {' or '.join(f'`{name}`' for name in names)}."

@@ -52,7 +52,7 @@ class Parameter(Struct, frozen=True):
         return cls("path", name, description, Annotated[str, Meta(min_length=1)], required=True, example=example)
 
 
-class EventStream(Struct, frozen=True, kw_only=True):
+class EventStreamSpec(Struct, frozen=True, kw_only=True):
     """Schema of the events of a stream.
 
     Attributes:
@@ -84,7 +84,7 @@ class Body(Struct, frozen=True, kw_only=True):
     """
 
     schema: Sequence[type] = ()
-    events: Sequence[EventStream] = ()
+    events: Sequence[EventStreamSpec] = ()
     media_type: str = "application/json"
     examples: Mapping[str, Any] = {}
     refine: Callable[[dict[str, Any]], None] | None = None
@@ -95,7 +95,7 @@ class Body(Struct, frozen=True, kw_only=True):
         return cls(schema=kinds, examples=examples)
 
     @classmethod
-    def stream(cls, *events: EventStream, **examples: Any) -> Body:
+    def stream(cls, *events: EventStreamSpec, **examples: Any) -> Body:
         """Return the description of a stream of these events."""
         return cls(events=events, media_type="text/event-stream", examples=examples)
 

@@ -16,7 +16,7 @@ from persona_stream.web.auth import authenticate, authenticate_and_limit
 from persona_stream.web.blocking import blocking_response
 from persona_stream.web.negotiation import negotiate_transport
 from persona_stream.web.openapi import components, examples
-from persona_stream.web.openapi.operations import Body, EventStream, Operation, ResponseSpec, Tag
+from persona_stream.web.openapi.operations import Body, EventStreamSpec, Operation, ResponseSpec, Tag
 from persona_stream.web.parsing import parse_json_body
 from persona_stream.web.responses import current_request, json_response
 from persona_stream.web.run_requests import build_query, build_v1_run_request
@@ -57,7 +57,7 @@ def _build_query(
 
 
 ANTHROPIC_TAG = Tag("Anthropic", "Anthropic-compatible API, for existing clients.")
-MESSAGE_EVENTS = EventStream(
+MESSAGE_EVENTS = EventStreamSpec(
     name="MessageStreamEvent",
     description="Event of Anthropic's protocol, with a type and no id.",
     data=get_args(schemas.MessageEvent),

@@ -14,7 +14,7 @@ from persona_stream.web.auth import authenticate_and_limit
 from persona_stream.web.blocking import blocking_response
 from persona_stream.web.negotiation import negotiate_heartbeat, negotiate_transport
 from persona_stream.web.openapi import components, examples
-from persona_stream.web.openapi.operations import Body, EventStream, Operation, Tag
+from persona_stream.web.openapi.operations import Body, EventStreamSpec, Operation, Tag
 from persona_stream.web.parsing import parse_json_body
 from persona_stream.web.responses import current_request
 from persona_stream.web.run_requests import build_query, build_v1_run_request
@@ -46,7 +46,7 @@ def build_run_request(request: Request, services: Services) -> tuple[RunRequest,
 
 
 OPENAI_TAG = Tag("OpenAI", "OpenAI-compatible API, for existing clients.")
-COMPLETION_EVENTS = EventStream(
+COMPLETION_EVENTS = EventStreamSpec(
     name="ChatCompletionEvent",
     description="Event of OpenAI's protocol, without id and type. Comments between events are heartbeats.",
     data=(ChatCompletionChunk, ErrorBody),

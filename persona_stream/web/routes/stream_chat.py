@@ -16,7 +16,7 @@ from persona_stream.protocols.native.schemas import CHUNK_FRAMES, CancelledFrame
 from persona_stream.web.blocking import blocking_response
 from persona_stream.web.negotiation import negotiate_transport
 from persona_stream.web.openapi import components, examples
-from persona_stream.web.openapi.operations import Body, EventStream, Operation, ResponseSpec, Tag
+from persona_stream.web.openapi.operations import Body, EventStreamSpec, Operation, ResponseSpec, Tag
 from persona_stream.web.parsing import ChatRequest
 from persona_stream.web.responses import current_request
 from persona_stream.web.run_requests import build_run_request
@@ -27,7 +27,7 @@ ENDPOINTS = {"/api/stream_chat": BASIC, "/api/stream_chat_advanced": ADVANCED, "
 
 STREAMS = Tag("Streams", "Ask a question and receive the answer.")
 NATIVE_EVENTS = {
-    style: EventStream(
+    style: EventStreamSpec(
         name=f"{style.title()}Event",
         description=f"Event of a stream in style {style}.",
         data=tuple(frame for frame in get_args(Frame) if frame is chunk or frame not in CHUNK_FRAMES.values()),

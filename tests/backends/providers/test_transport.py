@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.backends.providers.transport import (
     ChunkedDecoder,
-    HttpTransport,
+    ProviderTransport,
     SessionPool,
     StreamedResponse,
     session_factory,
@@ -130,7 +130,7 @@ def post(served: Provider, read: Callable[[StreamedResponse], object], times: in
     """Read a response, several times on the same connection."""
     clock = monotonic_wall_clock()
     with session_factory(served.base_url)() as session:
-        wire = HttpTransport(served.base_url, {}, SessionPool(session, lambda: session), clock)
+        wire = ProviderTransport(served.base_url, {}, SessionPool(session, lambda: session), clock)
         for _ in range(times):
             with wire.post({}, clock() + 30, stream=True) as incoming:
                 found = read(incoming)
