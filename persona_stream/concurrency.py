@@ -121,6 +121,6 @@ def set_error_handler(handler: Callable[[BaseException], None]) -> None:
 
 
 def run_in_threadpool(function: Callable[[str], T], text: str) -> T:
-    """Call a function in a native thread of the hub's pool, and wait for the result while other greenlets run."""
+    """Call a function in a native thread of gevent's pool, and wait for the result while other greenlets run."""
     result: T = get_hub().threadpool.apply(function, (text,))
     return result

@@ -37,11 +37,11 @@ class PersonaStreamError(Exception):
 
 
 class ConfigurationError(PersonaStreamError):
-    """The program cannot start; the text is one sentence that names the fault and the remedy."""
+    """Fault that keeps the program from starting; the text is one sentence that names the fault and the remedy."""
 
 
 class SettingsError(ConfigurationError):
-    """A setting has an unknown name or an invalid value."""
+    """Setting with an unknown name or an invalid value."""
 
 
 class BackendError(PersonaStreamError):
@@ -80,7 +80,7 @@ class HTTPError(PersonaStreamError):
 
 
 class InvalidRequest(HTTPError):
-    """The request breaks a rule; the text names the field, and so does ``field`` for fields of the body."""
+    """Invalid request; the text names the field, and so does ``field`` for fields of the body."""
 
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
@@ -88,28 +88,28 @@ class InvalidRequest(HTTPError):
 
 
 class Unauthorized(HTTPError):
-    """The token is missing or not valid."""
+    """Missing or invalid token."""
 
     status = 401
     code = "unauthorized"
 
 
 class Forbidden(HTTPError):
-    """The token lacks a scope, or the request comes from another site."""
+    """Token without the required scope, or request from another site."""
 
     status = 403
     code = "forbidden"
 
 
 class NotFound(HTTPError):
-    """The resource does not exist, or belongs to another caller."""
+    """Resource that does not exist, or belongs to another caller."""
 
     status = 404
     code = "not_found"
 
 
 class ModelNotFound(NotFound):
-    """No persona and no backend has this model name."""
+    """Model name that neither a persona nor a backend has."""
 
     code = "model_not_found"
 
@@ -119,35 +119,35 @@ class ModelNotFound(NotFound):
 
 
 class NotAcceptable(HTTPError):
-    """The client accepts none of the media types of this endpoint."""
+    """Request that accepts none of the media types of its endpoint."""
 
     status = 406
     code = "not_acceptable"
 
 
 class Conflict(HTTPError):
-    """The idempotency key was used with another request."""
+    """Idempotency key that was used with another request."""
 
     status = 409
     code = "conflict"
 
 
 class Gone(HTTPError):
-    """The run is past its retention."""
+    """Run past its retention period."""
 
     status = 410
     code = "gone"
 
 
 class TooLarge(HTTPError):
-    """The request body is over the limit."""
+    """Request body over the size limit."""
 
     status = 413
     code = "too_large"
 
 
 class UnsupportedMediaType(HTTPError):
-    """The endpoint does not read this media type."""
+    """Request body of a media type that the endpoint does not read."""
 
     status = 415
     code = "unsupported_media_type"
@@ -161,28 +161,28 @@ class RetryableError(HTTPError):
 
 
 class RateLimited(RetryableError):
-    """The caller is over its rate limit."""
+    """Request over the rate limit of its caller."""
 
     status = 429
     code = "rate_limited"
 
 
 class Overloaded(RetryableError):
-    """The server is at capacity."""
+    """Request to a server at capacity."""
 
     status = 429
     code = "busy"
 
 
 class ShuttingDown(RetryableError):
-    """The server is shutting down."""
+    """Request to a server that is shutting down."""
 
     status = 503
     code = "draining"
 
 
 class Unavailable(RetryableError):
-    """A required store or the backend is unavailable."""
+    """Outage of a required store or of the backend."""
 
     status = 503
     code = "unavailable"

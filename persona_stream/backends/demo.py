@@ -107,9 +107,9 @@ def find_items(notes: Sequence[KnowledgeItem], query: Query) -> Sequence[Knowled
     if items := _matching(notes, query.message):
         return items
     answered = "\n".join(turn.content for turn in query.history if turn.role == "assistant")
-    untold = [item for item in notes if not any(text in answered for text in item.text.values())]
+    unused = [item for item in notes if not any(text in answered for text in item.text.values())]
     earlier = [turn.content for turn in query.history if turn.role == "user"]
-    return _matching(untold, earlier[-1]) if earlier else ()
+    return _matching(unused, earlier[-1]) if earlier else ()
 
 
 def _matching(notes: Sequence[KnowledgeItem], question: str) -> Sequence[KnowledgeItem]:

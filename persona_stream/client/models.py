@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 EVENT_STREAM = "text/event-stream"
 JSON = "application/json"
-READ_TIMEOUT = 20.0
+READ_TIMEOUT = 20.0  # seconds
 
 EndpointName = Literal["smart", "advanced", "basic", "chat"]
 

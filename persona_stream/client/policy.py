@@ -63,7 +63,8 @@ def after_start(head: Head, reply: Reply | None, *, streams: bool, is_repeated: 
 
     ``streams``: the endpoint answers with events. ``is_repeated``: the response to an earlier, equal POST was lost.
     """
-    status, retry_after = head.status, parse_retry_after(head.headers.get("retry-after"))
+    status = head.status
+    retry_after = parse_retry_after(head.headers.get("retry-after"))
     if reply and not streams and (reply.is_complete if status == 200 else reply.code in _RUN_FAILURES):
         return Finish(reply)
     if status < 400:

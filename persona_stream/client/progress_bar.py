@@ -116,8 +116,10 @@ class _Progress:
 
     def _state(self) -> ProgressState:
         # The elapsed time counts from the question; the server's from the start of the work, as the deadline does.
-        reply, now = self._reply, self._clock()
-        elapsed, age = now - self._started_at, now - self._received_at
+        reply = self._reply
+        now = self._clock()
+        elapsed = now - self._started_at
+        age = now - self._received_at
         if reply.eta is not None:
             return ProgressState(self._message, elapsed, reply.progress, max(0.0, reply.eta - age))
         if reply.elapsed_time is None or self._deadline is None:
@@ -158,7 +160,8 @@ class ProgressBar(_Progress):
             self.erase()
             return
         self._frame += 1
-        width, ascii_only = self._terminal.width, self._terminal.options.ascii_only
+        ascii_only = self._terminal.options.ascii_only
+        width = self._terminal.width
         line = render_line(self._state(), width, self._texts, ascii_only=ascii_only, frame=self._frame)
         self._live.start()
         self._live.update(line, refresh=True)

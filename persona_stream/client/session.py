@@ -21,10 +21,10 @@ from persona_stream.core.clock import Clock
 from persona_stream.core.sse import EventTooLarge, ServerSentEvent, SSEDecoder
 from persona_stream.errors import InvalidRequest
 
-TICK_INTERVAL = 0.2
-CANCEL_TIMEOUT = 3.0
+TICK_INTERVAL = 0.2  # seconds
+CANCEL_TIMEOUT = 3.0  # seconds
 # A connection that lasted so long was a good one, even if it brought nothing new.
-MIN_GOOD_CONNECTION = 3.0
+MIN_GOOD_CONNECTION = 3.0  # seconds
 MAX_BODY_BYTES = 128 * 1024 * 1024
 MAX_REFUSAL_BYTES = 1024 * 1024
 # A run id has a few dozen characters; a longer one is not put into URLs and headers.
@@ -32,39 +32,39 @@ MAX_ID_CHARACTERS = 500
 
 
 class Update(Struct, frozen=True):
-    """What happened in a session."""
+    """Base of the updates of a session."""
 
 
 class Connecting(Update, frozen=True):
-    """The question is being sent. Without ``streams``, nothing arrives before the answer."""
+    """Start of the request. Without ``streams``, nothing arrives before the answer."""
 
     streams: bool = True
 
 
 class Tick(Update, frozen=True):
-    """Nothing arrived for ``TICK_INTERVAL``."""
+    """Silence of ``TICK_INTERVAL`` seconds."""
 
 
 class Received(Update, frozen=True):
-    """A reply arrived; ``event`` is its form on the wire, ``None`` for a JSON response."""
+    """Arrival of a reply; ``event`` is its form on the wire, ``None`` for a JSON response."""
 
     reply: Reply
     event: ServerSentEvent | None = None
 
 
 class Reconnecting(Update, frozen=True):
-    """The connection is lost; the next attempt follows after ``wait`` seconds."""
+    """Loss of the connection; the next attempt follows after ``wait`` seconds."""
 
     code: str
     wait: float
 
 
 class CancelRequested(Update, frozen=True):
-    """The run is being cancelled."""
+    """Start of the cancellation of the run."""
 
 
 class SessionFinished(Update, frozen=True):
-    """The session is over."""
+    """End of the session."""
 
     end: Fail
     run_id: str  # empty if no run is known
@@ -170,7 +170,8 @@ class ChatSession:
             end = Fail(ExitCode.CANCELLED, "cancelled")
             yield CancelRequested()
             is_stopped = yield from self._cancel()
-        state, seconds = self._state, self._clock() - self._started_at
+        state = self._state
+        seconds = self._clock() - self._started_at
         yield SessionFinished(end, state.run_id, state.conversation_id, state.characters, seconds, is_stopped)
 
     def _run(self) -> Generator[Update, None, Fail]:
@@ -196,7 +197,8 @@ class ChatSession:
 
     def _exchange(self) -> Generator[Update, None, NextStep]:
         """Send the next request and read its response."""
-        state, question = self._state, self._question
+        state = self._state
+        question = self._question
         has_run = bool(state.run_id)
         if not has_run:
             self._starts += 1

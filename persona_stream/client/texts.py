@@ -25,7 +25,7 @@ MESSAGES: Table = {
     "done": ("Answered in {seconds:.1f} s.", "回答完毕，用时 {seconds:.1f} 秒。"),
     "continue_with": ("To continue the conversation: --conversation-id {id}", "继续对话请加 --conversation-id {id}"),
     "cancelled": ("Cancelled.", "已取消。"),
-    "cancel_unconfirmed": ("The server did not confirm it; the run stops once it has no readers.",
+    "cancel_unconfirmed": ("The server did not confirm it; the run stops once it has no subscribers.",
         "服务器未确认；无人读取时运行会自行停止。"),
     "incomplete": ("The answer above is incomplete.", "以上回答不完整。"),
     "retry_after": ("Retry in {seconds:.0f} s.", "请在 {seconds:.0f} 秒后重试。"),

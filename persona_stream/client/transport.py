@@ -19,7 +19,7 @@ from msgspec import Struct
 from persona_stream.client.models import EVENT_STREAM, Request, ServerConfig
 from persona_stream.core.clock import Clock
 
-CONNECT_TIMEOUT = 10.0
+CONNECT_TIMEOUT = 10.0  # seconds
 CHUNK_BYTES = 64 * 1024
 # Backpressure: a slow terminal makes the server wait instead of filling memory.
 MAX_QUEUED_CHUNKS = 64
@@ -169,7 +169,7 @@ class HttpTransport:
                 return message
 
     def interrupt(self) -> None:
-        """Tell the session to stop. Safe in a signal handler."""
+        """Request the end of the session. Safe in a signal handler."""
         self.inbox.put(None)
 
     def close(self) -> None:

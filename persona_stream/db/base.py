@@ -20,7 +20,7 @@ from persona_stream.errors import Unavailable
 
 T = TypeVar("T")
 
-FLUSH_TIMEOUT = 5.0
+FLUSH_TIMEOUT = 5.0  # seconds
 """Seconds that a request waits for its records to be written."""
 
 

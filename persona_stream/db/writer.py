@@ -181,8 +181,9 @@ class BatchWriter:
             attempted = 0
             self._batch += 1
             self.queue.pop(written)
-            waiting, self._batch_written = self._batch_written, Event()
-            waiting.set()
+            written_event = self._batch_written
+            self._batch_written = Event()
+            written_event.set()
 
     def _write_all(self, batch: Sequence[Record]) -> int:
         """Write a batch, or the part of it before an outage; return the number of records written."""

@@ -2,7 +2,7 @@
 
 gevent and asyncio each need to be the event loop of their thread. So asyncio has a thread of its own, with the selector
 that gevent's patching replaces, and with native threads for ``asyncio.to_thread`` and name resolution: a patched thread
-would be a greenlet of a hub that never runs there.
+would be a greenlet of a gevent loop that never runs there.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class AsyncioExecutor(Executor):
 
 
 class _AsyncioTask:
-    """Query on the loop. ``_start`` and ``_run`` run in the thread of the loop, the rest in that of the hub."""
+    """Query on the loop. ``_start`` and ``_run`` run in the thread of the loop, the rest in the thread of gevent's."""
 
     __slots__ = ("_callbacks", "_context", "_hub_thread", "_is_cancelled", "_loop", "_task")
 

@@ -1,7 +1,7 @@
 """Thread executor: for code that blocks without gevent's knowledge, or computes in Python.
 
-A thread cannot be killed: when its run ends early, subscribers are told at once, and the slot stays in use until the
-code returns.
+A thread cannot be killed: when its run ends early, subscribers are notified at once, and the slot stays in use until
+the code returns.
 """
 
 from __future__ import annotations

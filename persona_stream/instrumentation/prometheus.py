@@ -280,7 +280,8 @@ class PrometheusMetrics(Metrics):
         """Register the functions that are read for gauges and health."""
         if unknown := gauges.keys() - self._instruments.gauges.keys():
             raise KeyError(*sorted(unknown))
-        self._gauges, self._stores = gauges, stores
+        self._gauges = gauges
+        self._stores = stores
 
     def count_error(self, endpoint: str, status: int, code: str) -> None:
         """Count an error response."""

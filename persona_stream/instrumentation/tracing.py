@@ -101,7 +101,8 @@ class TracingObserver(RunObserver):
         if not trace.get_current_span(outer).get_span_context().is_valid:
             # The request itself is not traced: the run represents this service in the client's trace.
             headers = {name.lower(): value for name, value in run_request.request_info.headers}
-            outer, kind = self._propagator.extract(headers, outer), SpanKind.SERVER
+            outer = self._propagator.extract(headers, outer)
+            kind = SpanKind.SERVER
         attributes: Attributes = {
             "gen_ai.operation.name": "chat",
             "gen_ai.conversation.id": run_request.query.conversation_id,

@@ -240,13 +240,13 @@ class Handler(WSGIHandler):
         self._sendall(b"".join(head))
 
     def _write(self, data: bytes, *_: object) -> None:
-        # Private in gevent: its version joins a chunk from parts by a slower way, once for each event.
+        # Private in gevent: its version joins a chunk from parts, which is slower, once for each event.
         if data:
             self._sendall(b"%x\r\n%b\r\n" % (len(data), data) if self.response_use_chunked else data)
 
     def _sendall(self, data: bytes) -> None:
         # Private in gevent: its version calls socket.sendall, which queries the buffer size each time and has one
-        # timeout for all bytes, so that a slow but steady reader of a large response would be cut off.
+        # timeout for all bytes, so that a slow but steady client would lose a large response.
         try:
             sent = self.socket.send(data)
             while sent < len(data):

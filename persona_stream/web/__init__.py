@@ -1,1 +1,1 @@
-"""The HTTP side: routes, and the modules that they share."""
+"""HTTP layer: routes, and the modules that they share."""

@@ -20,7 +20,7 @@ from persona_stream.core.clock import Clock
 # Environ keys of the connection: this server, gunicorn's two gevent workers, werkzeug's development server.
 _SOCKET_KEYS = ("persona_stream.socket", "gunicorn.socket", "gunicorn.sock", "werkzeug.socket")
 
-WRITE_TIMEOUT = 30.0
+WRITE_TIMEOUT = 30.0  # seconds
 """Seconds that a client may stop reading before its connection is closed."""
 
 # gevent's poll may switch greenlets; with timeout 0 the original never blocks.

@@ -1,4 +1,4 @@
-"""Subscription of one client to a run: its connection, and the statistics of what was sent on it."""
+"""Subscription of one client to a run: its connection and its delivery statistics."""
 
 from __future__ import annotations
 

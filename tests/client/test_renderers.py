@@ -133,7 +133,7 @@ def test_queueing_reconnecting_and_cancelling_are_reported() -> None:
         "[   0.5s]      Connection lost; retrying in 1.2 s",
         "[   1.0s]      The server is not ready; retrying in 4.0 s",
         "[   1.5s]      Cancelling...",
-        "Cancelled. The server did not confirm it; the run stops once it has no readers.",
+        "Cancelled. The server did not confirm it; the run stops once it has no subscribers.",
     ]
     assert "正在排队（第 3 位）" in show(updates, pipe(), pipe(), ZH)[1]
 

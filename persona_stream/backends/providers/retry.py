@@ -94,7 +94,7 @@ class CircuitBreaker:
 
     @property
     def open_for(self) -> float:
-        """Seconds until the provider may be asked; 0.0 if it may be asked now."""
+        """Seconds until the circuit allows a request; 0.0 if it allows one now."""
         return max(0.0, self._open_until - self._clock()) if self._is_open else 0.0
 
     def acquire(self) -> float:

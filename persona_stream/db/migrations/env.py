@@ -1,4 +1,4 @@
-"""Run migrations on the connection that is handed in."""
+"""Alembic environment: runs the migrations on the connection that is handed in."""
 
 from alembic import context
 

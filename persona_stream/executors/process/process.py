@@ -197,7 +197,7 @@ class WorkerProcess:
         self.terminate()
 
     def shutdown(self) -> None:
-        """Let the process exit by itself, without waiting."""
+        """Request the process to exit by itself, without waiting."""
         self._is_stopping = True
         self._close_connection(socket.SHUT_WR)
         Timer(SHUTDOWN_TIMEOUT, self.terminate)
@@ -250,7 +250,7 @@ class WorkerProcess:
             failure = AnswerTooLarge(str(error))
         except OSError:
             pass  # it ended before it had read everything
-        except Exception as error:  # noqa: BLE001 - the waiting query must be told of any failure
+        except Exception as error:  # noqa: BLE001 - any failure must end the waiting query
             failure = None if self._is_stopping else WorkerError(f"invalid message of a worker process: {error!r}")
         if failure is not None or not self._exited.wait(EXIT_TIMEOUT):
             self.kill()

@@ -282,7 +282,7 @@ def _describe(error: BaseException) -> str:
 
 
 def _die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its server dies, even while code holds the interpreter lock."""
+    """Make the kernel kill this process when its server dies, even while code holds the interpreter lock."""
     with suppress(OSError, AttributeError):  # Linux only; elsewhere the reading thread notices
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
     if os.getppid() != parent:  # it died before

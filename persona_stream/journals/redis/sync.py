@@ -132,7 +132,7 @@ class JournalSubscriber:
         return [journal for journal in self._journals.values() if journal.is_local and not has_ended(journal.entries)]
 
     def track(self, journal: RedisJournal) -> None:
-        """Keep the journal of a local run up to date."""
+        """Register the journal of a local run for updates."""
         self._journals[journal.run_id] = journal
 
     def tracked(self, run_id: str) -> RedisJournal | None:
