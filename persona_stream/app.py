@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from flask import Flask
@@ -16,7 +15,6 @@ from gevent import monkey
 from persona_stream.auth.jwt import create_verifier
 from persona_stream.auth.tickets import RunURLSigner
 from persona_stream.core.clock import Clock, monotonic_wall_clock, system_clock
-from persona_stream.db.base import Store
 from persona_stream.db.factory import create_store, start_retention_job
 from persona_stream.errors import ConfigurationError
 from persona_stream.executors.registry import build_execution
@@ -66,7 +64,7 @@ def create_app(settings: Settings | None = None, process_query: Callable[..., An
     app, services = build_app(settings, process_query)
 
     # Not before the first request: a server may fork after the application was created.
-    app.before_request(functools.cache(partial(start_background_tasks, services)))
+    app.before_request(cache(partial(start_background_tasks, services)))
     return app
 
 
@@ -98,16 +96,19 @@ def _build_services(settings: Settings, process_query: Callable[..., Any] | None
     metrics, metrics_observers = build_metrics()
     closing = ExitStack()
     scheduler = _create_scheduler(settings, None if router.all_async else executors.capacity, journals)
+    observers = (LogObserver(), RequestLogObserver(store), ConversationObserver(store))
     runs = RunManager(
         executor_for=executors.for_backend,
         journals=journals,
         queue=RunQueue(scheduler, settings.queue_timeout, clock),
         limits=RunLimits(settings.timeout, settings.retention, settings.max_answer_bytes),
         clock=clock,
-        observers=(*_create_observers(store), *metrics_observers, *build_tracing(os.environ, closing)),
+        observers=(*observers, *metrics_observers, *build_tracing(os.environ, closing)),
         load_history=store.load_history,
         create_context=detached_context,
     )
+    rate_limit = settings.rate_limit
+    limiter = RateLimiter() if rate_limit is None else MovingWindowLimiter(rate_limit, settings.redis_url)
     services = Services(
         settings=settings,
         router=router,
@@ -117,7 +118,7 @@ def _build_services(settings: Settings, process_query: Callable[..., Any] | None
         url_signer=RunURLSigner(journals.secret if has_foreign_keys else lambda: secret),
         clock=clock,
         store=store,
-        rate_limiter=_create_rate_limiter(settings),
+        rate_limiter=limiter,
         metrics=metrics,
         closing=closing,
     )
@@ -150,10 +151,6 @@ def _create_scheduler(settings: Settings, capacity: int | None, journals: Journa
     return Scheduler(max_runs, settings.max_runs_per_user, settings.max_queue, share=share)
 
 
-def _create_observers(store: Store) -> tuple[LogObserver, RequestLogObserver, ConversationObserver]:
-    return LogObserver(), RequestLogObserver(store), ConversationObserver(store)
-
-
 def _load_personas(settings: Settings, process_query: Callable[..., Any] | None) -> Mapping[str, Persona] | None:
     if settings.profiles is not None:
         return load_personas(settings.profiles)
@@ -174,9 +171,3 @@ def _create_journals(settings: Settings, clock: Clock) -> JournalStore:
         retention=settings.retention,
         retention_bytes=settings.retention_bytes,
     )
-
-
-def _create_rate_limiter(settings: Settings) -> RateLimiter:
-    if settings.rate_limit is None:
-        return RateLimiter()
-    return MovingWindowLimiter(settings.rate_limit, settings.redis_url)

@@ -19,21 +19,10 @@ from msgspec import Struct
 
 from persona_stream.chunking import graphemes
 from persona_stream.chunking.base import Chunker
-from persona_stream.core import events
+from persona_stream.core import events, facts
 from persona_stream.core.clock import Clock
 from persona_stream.core.cursor import BEGINNING, Position
-from persona_stream.core.facts import (
-    Accepted,
-    Answered,
-    Entry,
-    Failed,
-    ProgressReported,
-    Queued,
-    ReasoningDelta,
-    Started,
-    TextDelta,
-    is_ending,
-)
+from persona_stream.core.facts import Entry, is_ending
 from persona_stream.core.i18n import error_text, status_text
 from persona_stream.core.progress import START_PERCENT, ProgressTracker, schedule_chunks
 from persona_stream.core.query import Locale
@@ -86,7 +75,7 @@ class StreamProjection:
         self._has_sent = False
         self._has_text = False
         self._is_started = False
-        self._queued: Queued | None = None  # while the run is queued
+        self._queued: facts.Queued | None = None  # while the run is queued
         self._clock_offset = 0.0
         self._accepted_at = 0.0
         self._started_at = 0.0
@@ -115,13 +104,13 @@ class StreamProjection:
 
     def _project(self, at: float, fact: object) -> Iterable[events.Event | events.Wait]:
         match fact:
-            case TextDelta(text=text):
+            case facts.TextDelta(text=text):
                 return self._text_delta(at, text)
-            case Answered():
+            case facts.Answered():
                 return self._answer(at, fact)
-            case ReasoningDelta(text=text):
+            case facts.ReasoningDelta(text=text):
                 return self._reasoning(text)
-            case Accepted():
+            case facts.Accepted():
                 self._accepted_at = at
                 self._started_at = at
                 self._progress = ProgressTracker(fact.deadline)
@@ -129,12 +118,12 @@ class StreamProjection:
                     interval = self._options.style.interval
                     terms = {"interval": interval, "deadline": fact.deadline, "resume_for": fact.resume_for}
                     return (events.RunOpened(self._position, fact.conversation_id, **terms),)
-            case Queued():
+            case facts.Queued():
                 if self._queued is None:
                     self._next_progress = at
                 self._queued = fact
                 self._advance()
-            case Started():
+            case facts.Started():
                 self._is_started = True
                 self._started_at = at
                 self._queued = None
@@ -142,10 +131,10 @@ class StreamProjection:
                 if self._advance():
                     message = status_text(self._options.style.name, 0, self._options.locale)
                     return (events.Progress(self._position, message, START_PERCENT, elapsed=0.0),)
-            case ProgressReported():
+            case facts.ProgressReported():
                 self._progress.report(fact, at - self._started_at)
                 self._advance()
-            case Failed(code=code, text=text):
+            case facts.Failed(code=code, text=text):
                 message = error_text(code, text, self._options.locale)
                 failed = events.RunFailed(Position(self._facts_read, 0), code, message, elapsed=at - self._started_at)
                 return (*self._flush_held_text(), failed)
@@ -164,12 +153,12 @@ class StreamProjection:
 
     def _already_held(self, text: str) -> int:
         """Return how many characters of the current fact's text the subscriber had at the start."""
-        facts, characters = self._options.start
-        if self._facts_read > facts + 1:
+        known, characters = self._options.start
+        if self._facts_read > known + 1:
             return 0
-        return characters if self._facts_read == facts + 1 else len(text)
+        return characters if self._facts_read == known + 1 else len(text)
 
-    def _queue_event(self, queued: Queued) -> events.QueuePosition:
+    def _queue_event(self, queued: facts.Queued) -> events.QueuePosition:
         now = self._now()
         self._next_progress = now + self._options.style.interval
         elapsed = max(0.0, now - self._accepted_at)
@@ -238,7 +227,7 @@ class StreamProjection:
             self._held_text = ""
             yield self._chunk(Position(self._facts_read - 1, 0), text, None)
 
-    def _answer(self, at: float, fact: Answered) -> Iterator[events.Event | events.Wait]:
+    def _answer(self, at: float, fact: facts.Answered) -> Iterator[events.Event | events.Wait]:
         """Yield the rest of the answer in paced chunks, and overdue chunks at once."""
         already_held = self._already_held(fact.text)
         self._delivered += already_held

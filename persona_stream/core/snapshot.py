@@ -6,17 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from persona_stream.core.facts import (
-    Accepted,
-    Answered,
-    Entry,
-    Failed,
-    ProgressReported,
-    ReasoningDelta,
-    Started,
-    TextDelta,
-    run_terms,
-)
+from persona_stream.core import facts
 from persona_stream.core.progress import ProgressTracker
 
 RunStatus = Literal["queued", "processing", "complete", "error", "timeout", "cancelled"]
@@ -26,12 +16,12 @@ RunStatus = Literal["queued", "processing", "complete", "error", "timeout", "can
 class RunSnapshot:
     """State of a run at one moment. Times are in seconds since 1970, and ``None`` if not reached yet."""
 
-    run: Accepted
+    run: facts.Accepted
     accepted_at: float
     started_at: float | None
     text_at: float | None
     ended_at: float | None
-    ending: Answered | Failed | None
+    ending: facts.Answered | facts.Failed | None
     text: str
     reasoning: str
     progress: ProgressTracker
@@ -50,25 +40,25 @@ class RunSnapshot:
 
     def percent(self, now: float) -> int:
         """Return the progress that subscribers see at this moment, 5 to 100."""
-        if isinstance(self.ending, Answered):
+        if isinstance(self.ending, facts.Answered):
             return 100
         return self.progress.percent(0.0 if self.started_at is None else self.elapsed(now))
 
 
-def final_status(ending: Answered | Failed) -> RunStatus:
+def final_status(ending: facts.Answered | facts.Failed) -> RunStatus:
     """Return the status of a run with this final fact."""
     match ending:
-        case Answered():
+        case facts.Answered():
             return "complete"
-        case Failed(code="timeout" | "cancelled" as code):
+        case facts.Failed(code="timeout" | "cancelled" as code):
             return code
-        case Failed():
+        case facts.Failed():
             return "error"
 
 
-def take_snapshot(entries: Sequence[Entry]) -> RunSnapshot:
+def take_snapshot(entries: Sequence[facts.Entry]) -> RunSnapshot:
     """Build the snapshot of a journal."""
-    run = run_terms(entries)
+    run = facts.run_terms(entries)
     progress = ProgressTracker(run.deadline)
     started_at = None
     text_at = None
@@ -76,16 +66,16 @@ def take_snapshot(entries: Sequence[Entry]) -> RunSnapshot:
     reasoning: list[str] = []
     for entry in entries:
         match entry.fact:
-            case Started():
+            case facts.Started():
                 started_at = entry.at
-            case ProgressReported() as report:
+            case facts.ProgressReported() as report:
                 progress.report(report, 0.0 if started_at is None else entry.at - started_at)
-            case ReasoningDelta(text=text):
+            case facts.ReasoningDelta(text=text):
                 reasoning.append(text)
-            case TextDelta(text=text) | Answered(text=text):
+            case facts.TextDelta(text=text) | facts.Answered(text=text):
                 texts.append(text)
                 text_at = entry.at if text_at is None else text_at
     last = entries[-1]
-    ending = last.fact if isinstance(last.fact, Answered | Failed) else None
+    ending = last.fact if isinstance(last.fact, facts.Answered | facts.Failed) else None
     times = (entries[0].at, started_at, text_at, None if ending is None else last.at)
     return RunSnapshot(run, *times, ending, text="".join(texts), reasoning="".join(reasoning), progress=progress)

@@ -23,7 +23,7 @@ from persona_stream.concurrency import HubThread
 from persona_stream.core.query import Query
 from persona_stream.core.result import Raised, Returned, TaskResult
 from persona_stream.executors.base import Executor, TaskCallbacks
-from persona_stream.executors.cancellation import TaskContext
+from persona_stream.executors.local import TaskContext
 
 _Selector: Any = monkey.get_original("selectors", "DefaultSelector")
 _Queue: Any = monkey.get_original("queue", "SimpleQueue")

@@ -19,8 +19,7 @@ from persona_stream.backends.router import ModelRouter
 from persona_stream.errors import ConfigurationError
 from persona_stream.executors.asyncio import AsyncioExecutor
 from persona_stream.executors.base import Executor
-from persona_stream.executors.greenlet import GreenletExecutor
-from persona_stream.executors.thread import ThreadExecutor
+from persona_stream.executors.local import GreenletExecutor, ThreadExecutor
 from persona_stream.personas.persona import Persona
 from persona_stream.settings.schema import DEFAULT, Settings
 from persona_stream.settings.types import EXECUTOR_NAMES

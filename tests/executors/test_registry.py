@@ -10,10 +10,9 @@ import pytest
 from persona_stream.backends.base import Backend
 from persona_stream.errors import ConfigurationError
 from persona_stream.executors.asyncio import AsyncioExecutor
-from persona_stream.executors.greenlet import GreenletExecutor
+from persona_stream.executors.local import GreenletExecutor, ThreadExecutor
 from persona_stream.executors.process.pool import ProcessPool
 from persona_stream.executors.registry import EXECUTORS, ExecutorRegistry, build_execution, register_executor
-from persona_stream.executors.thread import ThreadExecutor
 from persona_stream.settings.schema import BackendConfig, Settings
 from tests.executors.recording import importable
 

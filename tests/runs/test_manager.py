@@ -13,8 +13,7 @@ from persona_stream.core.facts import Accepted, Failed
 from persona_stream.core.query import Query
 from persona_stream.errors import Unavailable
 from persona_stream.executors.base import Executor
-from persona_stream.executors.greenlet import GreenletExecutor
-from persona_stream.executors.thread import ThreadExecutor
+from persona_stream.executors.local import GreenletExecutor, ThreadExecutor
 from persona_stream.journals.memory import MemoryJournalStore
 from persona_stream.logging import trace_headers
 from persona_stream.runs.manager import RunManager

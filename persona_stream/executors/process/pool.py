@@ -22,7 +22,7 @@ from persona_stream.concurrency import Timer
 from persona_stream.core.query import Query
 from persona_stream.core.result import WorkerError
 from persona_stream.executors.base import Executor, TaskCallbacks
-from persona_stream.executors.greenlet import GreenletTask
+from persona_stream.executors.local import GreenletTask
 from persona_stream.executors.process.process import WorkerProcess
 from persona_stream.executors.process.protocol import Init
 from persona_stream.personas.persona import Persona

@@ -9,7 +9,7 @@ import pytest
 
 from persona_stream.backends.base import Backend
 from persona_stream.core.result import Returned
-from persona_stream.executors.thread import ThreadExecutor
+from persona_stream.executors.local import ThreadExecutor
 from tests.executors.contract import ExecutorContract
 from tests.executors.process.sample_backends import ask
 from tests.executors.recording import submit

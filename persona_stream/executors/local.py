@@ -1,0 +1,188 @@
+"""Executors of this process: a greenlet or a native thread for each query, and what connects it to its run.
+
+Greenlets are cheap and can be killed at any wait, for code that waits in Python's sockets. Code that computes for long,
+or waits in C without gevent's knowledge, stalls all other streams there: it belongs to a thread. A thread cannot be
+killed: when its run ends early, subscribers are notified at once, and the slot stays in use until the code returns.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import gevent
+from gevent import monkey
+from gevent.event import Event
+from gevent.threadpool import ThreadPool
+
+from persona_stream.backends.base import Backend
+from persona_stream.concurrency import HubThread, reduce_switch_interval
+from persona_stream.core.query import Query, QueryContext, UpstreamCall
+from persona_stream.core.result import Raised, capture
+from persona_stream.executors.base import Executor, TaskCallbacks
+
+_thread_id: Callable[[], int] = monkey.get_original("_thread", "get_ident")
+_allocate_lock: Callable[[], Any] = monkey.get_original("_thread", "allocate_lock")
+
+
+class CancelToken:
+    """Cancel signal that greenlets and native threads can wait for.
+
+    Greenlets of the thread that created the token wait on a gevent event, other threads on a native lock: they need
+    no event loop of their own.
+    """
+
+    __slots__ = ("_event", "_is_set", "_locks", "_thread")
+
+    def __init__(self) -> None:
+        self._thread = _thread_id()
+        self._is_set = False
+        self._event: Event | None = None
+        self._locks: list[Any] = []
+
+    def __bool__(self) -> bool:
+        return self._is_set
+
+    def set(self) -> None:
+        """Set the token for good and wake all waiters. Must be called in the thread that created the token."""
+        self._is_set = True
+        if self._event is not None:
+            self._event.set()
+        while self._locks:
+            self._locks.pop().release()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep for ``seconds`` or until the token is set; return whether it is set."""
+        if self._is_set:
+            return True
+        if _thread_id() == self._thread:
+            if self._event is None:
+                self._event = Event()
+            self._event.wait(seconds)
+        else:
+            self._wait_natively(seconds)
+        return self._is_set
+
+    def _wait_natively(self, seconds: float) -> None:
+        lock = _allocate_lock()
+        lock.acquire()
+        self._locks.append(lock)
+        # set() sets the flag before it releases the locks in the list: so no waiter is missed.
+        if not self._is_set:
+            lock.acquire(timeout=max(0.0, seconds))
+        with suppress(ValueError):  # set() has removed it
+            self._locks.remove(lock)
+
+
+class TaskContext(QueryContext):
+    """Context of a query in this process: forwards calls from any thread to the callbacks."""
+
+    __slots__ = ("_callbacks", "_hub_thread", "cancelled")
+
+    cancelled: CancelToken
+
+    def __init__(self, callbacks: TaskCallbacks, hub_thread: HubThread) -> None:
+        self._callbacks = callbacks
+        self._hub_thread = hub_thread
+        self.cancelled = CancelToken()
+
+    def on_progress(self, message: str, fraction: float | None) -> None:
+        """Forward a progress report."""
+        self._hub_thread.call_soon(self._callbacks.on_progress, message, fraction)
+
+    def on_text(self, text: str) -> None:
+        """Forward a part of the answer."""
+        self._hub_thread.call_soon(self._callbacks.on_text, text)
+
+    def on_reasoning(self, text: str) -> None:
+        """Forward a part of the reasoning."""
+        self._hub_thread.call_soon(self._callbacks.on_reasoning, text)
+
+    def on_upstream_call(self, call: UpstreamCall) -> None:
+        """Forward a call to a provider."""
+        self._hub_thread.call_soon(self._callbacks.on_upstream_call, call)
+
+
+class GreenletTask:
+    """Function that runs in a greenlet and reports its result to the callbacks."""
+
+    __slots__ = ("_greenlet", "_token")
+
+    def __init__(
+        self, callbacks: TaskCallbacks, token: CancelToken | None, function: Callable[..., object], *args: object
+    ) -> None:
+        self._token = token
+        # A greenlet starts with an empty context: without a copy of this one, tracing and log context end here.
+        self._greenlet = gevent.spawn(contextvars.copy_context().run, _run_and_report, callbacks, function, args)
+        # A greenlet that is killed before its first switch never runs; a link is called on every path.
+        self._greenlet.rawlink(lambda _: callbacks.on_released())
+
+    def cancel(self) -> bool:
+        """Kill the greenlet at its next wait."""
+        # Killed first, so that code that waits for the token does not return a result.
+        self._greenlet.kill(block=False)
+        if self._token is not None:
+            self._token.set()
+        return True
+
+
+class GreenletExecutor(Executor):
+    """Executor that runs each query in a greenlet of its own."""
+
+    def __init__(self) -> None:
+        self._hub_thread = HubThread()
+
+    def submit(self, backend: Backend, query: Query, callbacks: TaskCallbacks) -> GreenletTask:
+        """Start the query in a greenlet."""
+        callbacks.on_started()
+        context = TaskContext(callbacks, self._hub_thread)
+        return GreenletTask(callbacks, context.cancelled, backend.process_query, replace(query, _context=context))
+
+
+def _run_and_report(callbacks: TaskCallbacks, function: Callable[..., object], args: tuple[object, ...]) -> None:
+    result = capture(function, *args)
+    if not (isinstance(result, Raised) and isinstance(result.error, gevent.GreenletExit)):
+        callbacks.on_result(result)
+
+
+class _ThreadTask:
+    __slots__ = ("_token",)
+
+    def __init__(self, token: CancelToken) -> None:
+        self._token = token
+
+    def cancel(self) -> bool:
+        self._token.set()
+        return False
+
+
+class ThreadExecutor(Executor):
+    """Executor that runs each query in a thread of a bounded pool."""
+
+    def __init__(self, threads: int) -> None:
+        """Create the pool of at most ``threads`` threads; each one starts when it is needed."""
+        reduce_switch_interval()
+        self.capacity = threads
+        self._hub_thread = HubThread()
+        self._pool = ThreadPool(threads)
+
+    def submit(self, backend: Backend, query: Query, callbacks: TaskCallbacks) -> _ThreadTask:
+        """Start the query in a thread."""
+        callbacks.on_started()
+        context = TaskContext(callbacks, self._hub_thread)
+        bound = replace(query, _context=context)
+        result = self._pool.spawn(contextvars.copy_context().run, capture, backend.process_query, bound)
+        # The link is called by the event loop itself, which must not block.
+        result.rawlink(partial(gevent.spawn, _finish, callbacks))
+        return _ThreadTask(context.cancelled)
+
+
+def _finish(callbacks: TaskCallbacks, result: Any) -> None:
+    try:
+        callbacks.on_result(result.get())
+    finally:
+        callbacks.on_released()
