@@ -59,8 +59,7 @@ class JWKSKeySource:
         """Return the published keys that may have signed a token; see ``KeySource``."""
         if self._clock() >= self._fetched_at + LIFESPAN:
             self._refresh(wait=not self._keys)
-        keys = self._known_keys(algorithm, kid)
-        if not keys:
+        if not (keys := self._known_keys(algorithm, kid)):
             self._refresh(wait=True)
             keys = self._known_keys(algorithm, kid)
         if not self._keys:

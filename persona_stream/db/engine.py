@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import gevent
 from gevent.threadpool import ThreadPool
@@ -73,7 +73,7 @@ def _set_pragmas(connection: Any, _: object) -> None:
 
 
 def unavailable_error() -> Unavailable:
-    """Create the error that clients get during an outage."""
+    """Return the error that clients get during an outage."""
     return Unavailable("The database is unavailable; retry in 2 s", retry_after=2)
 
 
@@ -108,8 +108,7 @@ class DatabaseThreads:
             value, error = self._pool.spawn(capture_error).get()
         if error is not None:
             raise error
-        result: T = value
-        return result
+        return cast("T", value)
 
     def stop(self) -> None:
         """End the idle threads, without waiting for busy ones."""

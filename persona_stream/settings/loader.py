@@ -52,12 +52,9 @@ class LoadedSettings(NamedTuple):
 
 
 def load_settings(flags: Mapping[str, str | None], environ: Mapping[str, str], config: Path | None) -> LoadedSettings:
-    """Load the settings from flags, environment and file.
+    """Load the settings from flags (``None`` for one that is not given), the environment and a TOML file.
 
-    Args:
-        flags: texts by setting name; ``None`` for a flag that is not given.
-        environ: the environment. ``PERSONA_STREAM_CONFIG`` names the file if ``config`` does not.
-        config: the TOML file.
+    The variable ``PERSONA_STREAM_CONFIG`` names the file if ``config`` does not.
 
     Raises:
         SettingsError: a name is unknown or a value not allowed.
@@ -103,10 +100,9 @@ def _variables(environ: Mapping[str, str], warnings: list[str]) -> Iterator[tupl
         else:
             yield name, text, variable
     if injected:
-        warnings.append(
-            f"Ignored {', '.join(sorted(injected))}, which Kubernetes sets for a Service of this name "
-            "(enableServiceLinks: false in the pod's spec prevents that)"
-        )
+        hint = "(enableServiceLinks: false in the pod's spec prevents that)"
+        names = ", ".join(sorted(injected))
+        warnings.append(f"Ignored {names}, which Kubernetes sets for a Service of this name {hint}")
 
 
 def _read_file(environ: Mapping[str, str], config: Path | None) -> tuple[Path | None, dict[str, object]]:

@@ -41,12 +41,9 @@ class Form:
 
 
 def convert(value: object, annotation: Any) -> Any:
-    """Return a value in the type of one of the annotations below.
+    """Return a text, or a value from TOML or from code, in the type of one of the annotations below.
 
-    Args:
-        value: a text, or a value from TOML or from code. Lists can be texts with commas. An empty text and ``False``
-            turn an optional value off.
-        annotation: the type, with a ``Form`` among its metadata.
+    Lists can be texts with commas. An empty text and ``False`` turn an optional value off.
 
     Raises:
         ValueError: the value is not allowed; the text follows "must be".
@@ -118,10 +115,8 @@ def _parse_size(value: object) -> object:
 
 
 def _format_size(value: int) -> str:
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if value % size == 0:
-            return f"{value // size} {unit}"
-    return str(value)
+    units = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
+    return next((f"{value // size} {unit}" for unit, size in units if value % size == 0), str(value))
 
 
 def _parse_switch(value: object) -> object:

@@ -21,12 +21,7 @@ _MAX_REQUESTED_HEADERS = 100
 
 
 class CORSPolicy:
-    """Policy for requests from pages of other origins.
-
-    Args:
-        origins: Exact origins, or ``*`` for all.
-        private_path: Path below which pages of other origins may read nothing.
-    """
+    """Policy for requests from pages of other origins, which may read nothing below ``private_path``."""
 
     def __init__(self, origins: Sequence[str], private_path: str) -> None:
         self._allows_all = "*" in origins
@@ -35,9 +30,8 @@ class CORSPolicy:
 
     def preflight(self, request: Request) -> Response | None:
         """Return the response to a preflight; ``None`` if the request is not one."""
-        if request.method != "OPTIONS" or "Access-Control-Request-Method" not in request.headers:
-            return None
-        if self._is_private(request):
+        is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        if not is_preflight or self._is_private(request):
             return None
         response = Response(status=204)
         response.headers["Access-Control-Allow-Methods"] = _METHODS
