@@ -178,7 +178,7 @@ def able(query: Query) -> Answer:
                 query.send("x" * 10_000)
                 time.sleep(0)  # let others run, and be killed
         case "wait":
-            time.sleep(float(rest))  # as slow as it is told to be
+            time.sleep(float(rest))  # the duration in the message
             return Answer("Waited.")
         case _:
             time.sleep(float(rest or 0))  # the same

@@ -96,7 +96,7 @@ def test_a_language_that_the_persona_lacks_falls_back_to_the_one_that_it_has() -
     assert TEA.text["en"] in ask("绿茶好喝吗？", persona=english)
 
 
-def test_a_follow_up_continues_with_notes_that_were_not_told_yet() -> None:
+def test_a_follow_up_continues_with_unused_notes() -> None:
     """When none is left, it gets suggestions."""
     question = Turn("user", "old bridge or violin?")
     history = (question, Turn("assistant", BRIDGE.text["en"]))

@@ -174,7 +174,7 @@ def test_json_includes_the_reasoning() -> None:
 
 
 @pytest.mark.parametrize(
-    ("handler", "code", "said"),
+    ("handler", "code", "text"),
     [
         (stream(HELLO, (failure("backend_error", "no money left"), "3.0")), 1, "error: no money left"),
         (stream((failure("timeout", "处理超时", status="timeout"), "3.0")), 3, "error: 处理超时"),
@@ -186,12 +186,12 @@ def test_json_includes_the_reasoning() -> None:
         (lambda exchange: exchange.answer(500, failure("internal")), 1, "The server's log"),
     ],
 )
-def test_every_outcome_has_its_exit_code(handler: Callable[[Exchange], None], code: int, said: str) -> None:
+def test_every_outcome_has_its_exit_code(handler: Callable[[Exchange], None], code: int, text: str) -> None:
     """And a hint on stderr."""
     with FakeServer([handler]) as server:
         result = invoke(*question(server))
     assert result.exit_code == code
-    assert said in result.stderr
+    assert text in result.stderr
 
 
 def test_an_unreachable_server_is_a_failure() -> None:
@@ -225,7 +225,7 @@ def test_the_timeout_cancels_the_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "text"),
     [
         ([], "Missing argument"),
         (["u"], "Missing argument"),
@@ -240,11 +240,11 @@ def test_the_timeout_cancels_the_run() -> None:
         (["u", "m", "t", "--no-such"], "--no-such"),
     ],
 )
-def test_a_usage_error_exits_with_2(arguments: list[str], said: str) -> None:
+def test_a_usage_error_exits_with_2(arguments: list[str], text: str) -> None:
     """And names the mistake."""
     result = invoke(*arguments)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert text in result.stderr
 
 
 def test_usage_errors_are_in_chinese_too() -> None:
@@ -253,13 +253,13 @@ def test_usage_errors_are_in_chinese_too() -> None:
     assert "缺少令牌" in invoke("u", "m", "--locale", "zh").stderr
 
 
-@pytest.mark.parametrize("way", ["argument", "option", "environment"])
-def test_the_token_has_three_sources(way: str) -> None:
+@pytest.mark.parametrize("source", ["argument", "option", "environment"])
+def test_the_token_has_three_sources(source: str) -> None:
     """The command line overrides the environment."""
     with FakeServer([stream(END)]) as server:
-        arguments = ["u", "m", *(["mine"] if way == "argument" else []), "--url", server.url]
-        arguments += ["--token", "mine"] if way == "option" else []
-        invoke(*arguments, PERSONA_STREAM_TOKEN="mine" if way == "environment" else "another")
+        arguments = ["u", "m", *(["mine"] if source == "argument" else []), "--url", server.url]
+        arguments += ["--token", "mine"] if source == "option" else []
+        invoke(*arguments, PERSONA_STREAM_TOKEN="mine" if source == "environment" else "another")
     assert server.requests[0].headers["authorization"] == "Bearer mine"
 
 

@@ -186,12 +186,12 @@ def test_tail_prints_runs_as_they_end(log: list[str]) -> None:
         assert tail.stdout is not None
         try:
             # Until it has begun to look, each may be one that was there before.
-            told = threading.Thread(target=lambda: lines.append(tail.stdout.readline()))
-            told.start()
+            waiting = threading.Thread(target=lambda: lines.append(tail.stdout.readline()))
+            waiting.start()
             while not lines:
                 asked, now = query("Something new"), time.time()
                 write(file, *records(entries(asked, *ANSWERED, at=now), asked, now))
-                told.join(1.0)
+                waiting.join(1.0)
         finally:
             tail.kill()
     assert "alice asked ada: Something new" in lines[0]

@@ -80,7 +80,7 @@ def test_text_and_terminal_events_are_parsed() -> None:
 
 @given(st.dictionaries(st.sampled_from(["status", "data", "progress", "eta", "is_complete", "error", "run_id"]), JSON))
 def test_a_field_of_another_type_counts_as_missing(payload: dict[str, object]) -> None:
-    """Whatever JSON a server sends."""
+    """For any JSON that a server sends."""
     found = parse_reply(payload)
     assert found.payload == payload
     assert isinstance(found.data, str)

@@ -408,8 +408,8 @@ def test_history_consists_of_whole_exchanges_within_the_limit(database: Database
         store.enqueue(ExchangeCompleted(asked, entries(asked, (0.1, Started()), *facts, at=BEGAN + number)))
     stranger = query("Stranger", owner="bob")
     store.enqueue(ExchangeCompleted(stranger, entries(stranger, *ANSWERED, at=BEGAN + 9)))
-    told = [(turn.role, turn.content) for turn in store.load_history(query("And now?")).history]
-    assert told == [
+    turns = [(turn.role, turn.content) for turn in store.load_history(query("And now?")).history]
+    assert turns == [
         ("user", "One"),
         ("assistant", "1"),
         ("user", "Half"),

@@ -1,4 +1,4 @@
-"""Speak HTTP by hand, as no honest library would."""
+"""HTTP over a plain socket, for requests that an HTTP library refuses to send."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _STATUS = re.compile(rb"(?:^|(?<=[}\n]))HTTP/1\.[01] (\d{3}) ")
 
 
 def connect(url: str, seconds: float = 30.0) -> socket.socket:
-    """Connect to a server; whoever waits for it longer than that fails."""
+    """Connect to a server, with a timeout for each read."""
     host, _, port = url.removeprefix("http://").rpartition(":")
     return socket.create_connection((host, int(port)), timeout=seconds)
 
@@ -27,7 +27,7 @@ def post(*fields: bytes, path: str = "/api/chat", user: str = "alice") -> bytes:
 
 
 def read_to_end(connection: socket.socket) -> bytes:
-    """Read until the server closes, whichever way it does that."""
+    """Read until the server closes or resets the connection."""
     parts = []
     try:
         while part := connection.recv(65536):

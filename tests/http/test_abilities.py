@@ -85,8 +85,8 @@ def test_deltas_of_the_backend_are_sent_at_once(server: ServerProcess):
         came = [(time.monotonic(), line) for line in response.iter_lines() if b'"content"' in line]
     assert came[-1][0] - came[1][0] > 0.3, "all of it came at once"
     response = ask(server, "send one two three four", stream=True)
-    told = deltas(response)
-    assert told[1] == {"reasoning_content": "Hm."}
+    received = deltas(response)
+    assert received[1] == {"reasoning_content": "Hm."}
     assert content(chunks(response)) == "one two three four "
     assert chunks(response)[-1]["choices"][0]["finish_reason"] == "length"
     once = ask(server, "send one two three four").json()["choices"][0]

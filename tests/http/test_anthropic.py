@@ -42,22 +42,22 @@ def events(response: requests.Response) -> list[dict[str, Any]]:
     """Return the events of a stream, each of which must have a name and data and nothing else."""
     frames = response.content.decode("utf-8").split("\n\n")
     assert frames.pop() == ""
-    told = []
+    found = []
     for frame in frames:
         name, data = frame.split("\n")
-        told.append(json.loads(data.removeprefix("data: ")))
-        assert name == f"event: {told[-1]['type']}"
-    assert told[0]["type"] == "message_start"
-    assert told[-1]["type"] in ("message_stop", "error")
-    return told
+        found.append(json.loads(data.removeprefix("data: ")))
+        assert name == f"event: {found[-1]['type']}"
+    assert found[0]["type"] == "message_start"
+    assert found[-1]["type"] in ("message_stop", "error")
+    return found
 
 
-def deltas(told: list[dict[str, Any]], kind: str) -> str:
-    return "".join(each["delta"].get(kind, "") for each in told if each["type"] == "content_block_delta")
+def deltas(bodies: list[dict[str, Any]], kind: str) -> str:
+    return "".join(each["delta"].get(kind, "") for each in bodies if each["type"] == "content_block_delta")
 
 
-def kinds(told: list[dict[str, Any]]) -> list[str]:
-    return [each["type"] for each in told]
+def kinds(bodies: list[dict[str, Any]]) -> list[str]:
+    return [each["type"] for each in bodies]
 
 
 def error(response: requests.Response) -> dict[str, Any]:
@@ -104,9 +104,9 @@ def test_the_headers_of_a_stream(server: ServerProcess):
 
 def test_progress_is_sent_as_pings_every_two_seconds(server: ServerProcess):
     """Never as content."""
-    told = events(ask(server, "slow", "4.5", stream=True))
-    assert deltas(told, "text") == ENGLISH + CHINESE
-    assert kinds(told)[:5] == ["message_start", "ping", "ping", "ping", "content_block_start"]
+    received = events(ask(server, "slow", "4.5", stream=True))
+    assert deltas(received, "text") == ENGLISH + CHINESE
+    assert kinds(received)[:5] == ["message_start", "ping", "ping", "ping", "content_block_start"]
 
 
 def test_a_whole_message(server: ServerProcess):
@@ -132,9 +132,9 @@ def test_token_counts_agree(server: ServerProcess):
     """Before the run, at the start of a stream, and at its end if the backend does not count."""
     body = {"model": "quick", "system": "x" * 40, "messages": [{"role": "user", "content": "x" * 400}]}
     assert server.post(COUNT, body).json() == {"input_tokens": 110}
-    told = events(server.post(PATH, {**body, "max_tokens": 5, "stream": True}))
-    assert told[0]["message"]["usage"] == {"input_tokens": 110, "output_tokens": 0}
-    assert told[-2]["usage"] == {"input_tokens": 110, "output_tokens": 103}
+    received = events(server.post(PATH, {**body, "max_tokens": 5, "stream": True}))
+    assert received[0]["message"]["usage"] == {"input_tokens": 110, "output_tokens": 0}
+    assert received[-2]["usage"] == {"input_tokens": 110, "output_tokens": 103}
     with_tools = server.post(COUNT, {**body, "tools": [TOOL], "tool_choice": {"type": "any"}, "thinking": {}})
     assert with_tools.status_code == 200
 
@@ -181,11 +181,11 @@ def test_tools_images_and_results_reach_the_backend(able: ServerProcess):
 def test_tool_calls_reach_the_client(able: ServerProcess):
     """In a stream and in one response."""
     called = {"type": "tool_use", "id": "call_1", "name": "weather"}
-    told = events(ask(able, "x", "call I look.", tools=[TOOL], stream=True))
-    starts = [each["content_block"] for each in told if each["type"] == "content_block_start"]
+    received = events(ask(able, "x", "call I look.", tools=[TOOL], stream=True))
+    starts = [each["content_block"] for each in received if each["type"] == "content_block_start"]
     assert starts == [{"type": "text", "text": ""}, {**called, "input": {}}]
-    assert deltas(told, "partial_json") == '{"city":"Wien"}'
-    assert told[-2]["delta"]["stop_reason"] == "tool_use"
+    assert deltas(received, "partial_json") == '{"city":"Wien"}'
+    assert received[-2]["delta"]["stop_reason"] == "tool_use"
     body = ask(able, "x", "call", tools=[TOOL]).json()
     assert (body["content"], body["stop_reason"]) == ([{**called, "input": {"city": "Wien"}}], "tool_use")
 
@@ -193,10 +193,10 @@ def test_tool_calls_reach_the_client(able: ServerProcess):
 def test_deltas_of_the_backend_are_one_block(able: ServerProcess):
     """With the true stop reason; it can be resumed from any character."""
     response = ask(able, "x", "send one two three", stream=True)
-    told = events(response)
-    assert (deltas(told, "thinking"), deltas(told, "text")) == ("Hm.", "one two three ")
-    assert kinds(told).count("content_block_start") == 2
-    assert told[-2]["delta"]["stop_reason"] == "max_tokens"
+    received = events(response)
+    assert (deltas(received, "thinking"), deltas(received, "text")) == ("Hm.", "one two three ")
+    assert kinds(received).count("content_block_start") == 2
+    assert received[-2]["delta"]["stop_reason"] == "max_tokens"
     for start in range(15):
         again = able.get(response.headers["Location"], params={"protocol": "anthropic", "from": start})
         assert deltas(events(again), "text") == "one two three "[start:]
@@ -264,9 +264,9 @@ def test_an_invalid_field_is_named(able: ServerProcess, server: ServerProcess, b
     # The body of the longest is over the limit of the other server.
     response = (able if len(str(body)) > 500_000 else server).post(PATH, {"stream": stream, **body})
     assert response.status_code == 400
-    told = error(response)
-    assert told["type"] == "invalid_request_error"
-    assert told["message"].startswith(field)
+    details = error(response)
+    assert details["type"] == "invalid_request_error"
+    assert details["message"].startswith(field)
     assert "X-Run-Id" not in response.headers
 
 
@@ -383,9 +383,9 @@ def test_a_failure_is_never_presented_as_an_answer(
     assert "a secret detail" not in response.text
     streamed = ask(server, model, message, stream=True)
     assert streamed.status_code == 200
-    told = events(streamed)
-    assert told[-1] == response.json()
-    assert not {"message_delta", "message_stop"} & set(kinds(told))
+    received = events(streamed)
+    assert received[-1] == response.json()
+    assert not {"message_delta", "message_stop"} & set(kinds(received))
 
 
 def test_any_run_is_resumed_in_any_protocol(server: ServerProcess):
@@ -393,8 +393,8 @@ def test_any_run_is_resumed_in_any_protocol(server: ServerProcess):
     ours = server.post("/api/stream_chat", {"username": "echo", "message": TEXT})
     run_id = ours.headers["X-Run-Id"]
     path = f"/api/runs/{run_id}/events"
-    told = events(server.get(path, params={"protocol": "anthropic"}))
-    assert (deltas(told, "text"), deltas(told, "thinking")) == (TEXT, "Let me repeat that.")
+    received = events(server.get(path, params={"protocol": "anthropic"}))
+    assert (deltas(received, "text"), deltas(received, "thinking")) == (TEXT, "Let me repeat that.")
     for params, headers in (({"from": 50}, {}), ({}, {"Last-Event-ID": f"{run_id}/3.50"})):
         rest = events(server.get(path, params={"protocol": "anthropic", **params}, headers=headers))
         assert deltas(rest, "text") == TEXT[50:]
@@ -419,15 +419,15 @@ def test_a_subscriber_that_joins_mid_run_receives_an_event_at_once(server: Serve
     body = {"model": "slow", "max_tokens": 5, "messages": [{"role": "user", "content": "2.5"}], "stream": True}
     with server.post(PATH, body, stream=True) as first:
         run_id = first.headers["X-Run-Id"]
-        told = events(
+        received = events(
             server.get(
                 f"/api/runs/{run_id}/events",
                 params={"protocol": "anthropic"},
                 headers={"Last-Event-ID": f"{run_id}/2.0"},
             )
         )
-        assert kinds(told)[:2] == ["message_start", "ping"]
-        assert deltas(told, "text") == deltas(events(first), "text") == ENGLISH + CHINESE
+        assert kinds(received)[:2] == ["message_start", "ping"]
+        assert deltas(received, "text") == deltas(events(first), "text") == ENGLISH + CHINESE
 
 
 def test_a_cancelled_stream_ends_with_an_error(server: ServerProcess):

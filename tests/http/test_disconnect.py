@@ -170,7 +170,7 @@ def test_clients_that_stop_reading_are_disconnected_and_may_resume():
     assert asked > 20, "if those held up others, these had not been answered meanwhile"
     wait_for(lambda: server.log.count("client read nothing for 30 s; closing its connection") == 2, 40)
     wait_for(lambda: open_files(server.process.pid) <= files + 1)
-    # Two answers of 12 MB, one of which was cut in pieces.
+    # Two answers of 12 MB, one of which was split into chunks.
     assert memory_bytes(server.process.pid) - before < 150 * 2**20
     assert all(run in server.log for run in runs)
     assert "Traceback" not in server.log

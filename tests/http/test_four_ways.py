@@ -81,9 +81,9 @@ class Route(NamedTuple):
 
     def _said_openai(self, response: requests.Response) -> Received:
         if self.stream:
-            told = [each["choices"][0] for each in openai.chunks(response)]
-            deltas = [each["delta"] for each in told]
-            finish = told[-1]["finish_reason"]
+            received = [each["choices"][0] for each in openai.chunks(response)]
+            deltas = [each["delta"] for each in received]
+            finish = received[-1]["finish_reason"]
         else:
             [choice] = response.json()["choices"]
             deltas, finish = [choice["message"]], choice["finish_reason"]
@@ -97,12 +97,12 @@ class Route(NamedTuple):
 
     def _said_anthropic(self, response: requests.Response) -> Received:
         if self.stream:
-            told = anthropic.events(response)
-            blocks = [each["content_block"] for each in told if each["type"] == "content_block_start"]
-            text, thoughts = anthropic.deltas(told, "text"), anthropic.deltas(told, "thinking")
-            inputs = iter([each["delta"]["partial_json"] for each in told
+            received = anthropic.events(response)
+            blocks = [each["content_block"] for each in received if each["type"] == "content_block_start"]
+            text, thoughts = anthropic.deltas(received, "text"), anthropic.deltas(received, "thinking")
+            inputs = iter([each["delta"]["partial_json"] for each in received
                            if each["type"] == "content_block_delta" and "partial_json" in each["delta"]])  # fmt: skip
-            finish = told[-2]["delta"]["stop_reason"]
+            finish = received[-2]["delta"]["stop_reason"]
         else:
             body = response.json()
             blocks, finish = body["content"], body["stop_reason"]
@@ -180,5 +180,5 @@ def test_a_failing_provider(route: Route):
     assert "模型服务" in response.text
     assert response.status_code == (200 if route.stream else 502)
     if route.stream:
-        told = openai.chunks(response) if route.client == "openai" else anthropic.events(response)
-        assert "error" in told[-1]
+        received = openai.chunks(response) if route.client == "openai" else anthropic.events(response)
+        assert "error" in received[-1]

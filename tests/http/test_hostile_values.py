@@ -24,10 +24,10 @@ def chat(body: bytes, *fields: bytes, path: str = "/api/chat") -> bytes:
 BODIES = {
     "a hundred thousand brackets": (b"[" * 100_000, 400),
     "objects as deep as the limit": (b'{"a":' * 99_000, 400),
-    "depth where nobody looks": (b"{" + GOOD + b',"x":' + b"[" * 90_000 + b"]" * 90_000 + b"}", 400),
+    "depth in an unknown field": (b"{" + GOOD + b',"x":' + b"[" * 90_000 + b"]" * 90_000 + b"}", 400),
     "a number of a hundred thousand digits": (b"{" + GOOD + b',"x":' + b"9" * 100_000 + b"}", 200),
     "the same where a text belongs": (b'{"username":' + b"9" * 100_000 + b',"message":"Hi"}', 400),
-    "a number beyond all, where nobody looks": (b"{" + GOOD + b',"x":1e999999}', 200),
+    "a huge number in an unknown field": (b"{" + GOOD + b',"x":1e999999}', 200),
     "a tiny number": (b"{" + GOOD + b',"x":1e-999999}', 200),
     "a number that is none": (b"{" + GOOD + b',"x":NaN}', 400),
     "endless": (b"{" + GOOD + b',"x":Infinity}', 400),

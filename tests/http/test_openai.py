@@ -34,8 +34,8 @@ def chunks(response: requests.Response) -> list[dict[str, Any]]:
     return [json.loads(line) for line in data[:-1]]
 
 
-def content(told: list[dict[str, Any]]) -> str:
-    return "".join(each["choices"][0]["delta"].get("content", "") for each in told if each.get("choices"))
+def content(events: list[dict[str, Any]]) -> str:
+    return "".join(each["choices"][0]["delta"].get("content", "") for each in events if each.get("choices"))
 
 
 def comments(response: requests.Response) -> list[str]:
@@ -55,21 +55,21 @@ def error(response: requests.Response) -> dict[str, Any]:
 def test_a_whole_stream(server: ServerProcess):
     """Role, content, end, usage; all chunks of one completion, whose id contains the run id."""
     response = ask(server, "echo", "Hi", stream=True, stream_options={"include_usage": True})
-    told = chunks(response)
+    events = chunks(response)
     run_id = response.headers["X-Run-Id"]
-    assert {(each["id"], each["object"], each["model"]) for each in told} == {
+    assert {(each["id"], each["object"], each["model"]) for each in events} == {
         (f"chatcmpl-{run_id}", "chat.completion.chunk", "echo")
     }
-    assert len({each["created"] for each in told}) == 1
-    assert [each["choices"][0]["delta"] for each in told[:-1]] == [
+    assert len({each["created"] for each in events}) == 1
+    assert [each["choices"][0]["delta"] for each in events[:-1]] == [
         {"role": "assistant", "content": ""},
         {"reasoning_content": "Let me repeat that."},
         {"content": "Hi"},
         {},
     ]
-    assert [each["choices"][0]["finish_reason"] for each in told[:-1]] == [None, None, None, "stop"]
-    assert [each["usage"] for each in told[:-1]] == [None] * 4
-    assert (told[-1]["choices"], told[-1]["usage"]) == (
+    assert [each["choices"][0]["finish_reason"] for each in events[:-1]] == [None, None, None, "stop"]
+    assert [each["usage"] for each in events[:-1]] == [None] * 4
+    assert (events[-1]["choices"], events[-1]["usage"]) == (
         [], {"prompt_tokens": 2, "completion_tokens": 2, "total_tokens": 4},
     )  # fmt: skip
 
@@ -100,10 +100,10 @@ def test_progress_is_sent_as_comments_every_two_seconds(server: ServerProcess):
 def test_the_client_selects_its_heartbeat(server: ServerProcess, kind: str, beats: int, empty: int):
     """With a header."""
     response = ask(server, "slow", "2.5", stream=True, headers={"X-Persona-Heartbeat": kind})
-    told = chunks(response)
+    events = chunks(response)
     assert len(comments(response)) == beats
-    assert [each["choices"][0]["delta"] for each in told[:-1]].count({}) == empty
-    assert content(told) == ENGLISH + CHINESE
+    assert [each["choices"][0]["delta"] for each in events[:-1]].count({}) == empty
+    assert content(events) == ENGLISH + CHINESE
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -185,8 +185,8 @@ def test_the_conversation_reaches_the_backend(server: ServerProcess):
         {"role": "system", "content": "In English."},
     ]
     sampling = {"temperature": 1, "max_tokens": 5, "stop": ["a", "b"], "seed": None, "user": "u1", "unknown": {}}
-    told = ask(server, "showing", "", messages=messages, **sampling).json()["choices"][0]["message"]["content"]
-    assert json.loads(told) == {
+    received = ask(server, "showing", "", messages=messages, **sampling).json()["choices"][0]["message"]["content"]
+    assert json.loads(received) == {
         "message": " How many? ",
         "history": [
             ["system", "Be brief."], ["user", "Hello\nthere"], ["assistant", "Good day"], ["system", "In English."],
@@ -271,9 +271,9 @@ def test_an_invalid_field_is_named(server: ServerProcess, body: dict[str, Any], 
     """In the message and in `param`; features that no backend supports are rejected before the run starts."""
     response = server.post(PATH, {"stream": stream, **body})
     assert response.status_code == 400
-    told = error(response)
-    assert (told["type"], told["param"], told["code"]) == ("invalid_request_error", field, "invalid_request")
-    assert told["message"].startswith(field)
+    details = error(response)
+    assert (details["type"], details["param"], details["code"]) == ("invalid_request_error", field, "invalid_request")
+    assert details["message"].startswith(field)
     assert "X-Run-Id" not in response.headers
 
 

@@ -111,7 +111,7 @@ def _mapping(style):
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=120), st.sampled_from(sorted(STYLES)))
 def test_any_answer_matches_its_schema(answer, style):
-    """The events match whatever the text is."""
+    """The events match for any text."""
     run = entries(*_BEGUN, (1.0, ReasoningDelta(answer)), (2.0, Answered(answer)))
     assert list(problems(stream(run, style), event_schemas(PATHS[style])[0])) == []
 

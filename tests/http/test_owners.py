@@ -16,7 +16,7 @@ from tests.sse_client import read
 SMART = "/api/stream_chat_smart"
 RUN, CONVERSATION = "<run_id>", "<conversation_id>"
 
-# Who is told what, and the same for a run that is not there: whoever guesses a name learns nothing.
+# The status for each caller, which is the same for a missing run, so that guessing a run id reveals nothing.
 ADDRESSES = [
     ("GET", "/api/runs/<run_id>", "chat"),
     ("GET", "/api/runs/<run_id>/events", "chat"),
@@ -36,19 +36,19 @@ def bearer(user: str, **claims: object) -> dict[str, str]:
 
 
 WHO = {
-    "nobody": ({}, 401),
+    "no token": ({}, 401),
     "an empty token": ({"Authorization": "Bearer "}, 401),
     "the owner's name with another key": ({"Authorization": "Bearer " + token("owner")[:-4] + "AAAA"}, 401),
     "the owner, too late": (bearer("owner", expires=-1.0), 401),
     "the owner, too early": (bearer("owner", nbf=4_000_000_000), 401),
     "the owner, for another audience": (bearer("owner", aud="elsewhere"), 401),
     "the owner, without a scope": (bearer("owner", scope=""), 403),
-    "somebody else": (bearer("mallory"), 404),
-    "somebody else, as an administrator too": (bearer("mallory", scope="chat admin"), 404),
+    "another user": (bearer("mallory"), 404),
+    "another user with the scope admin": (bearer("mallory", scope="chat admin"), 404),
     "the owner's name in capitals": (bearer("Owner"), 404),
     "the owner's name and a space": (bearer("owner "), 404),
     "the owner's name in other letters": (bearer("оwner"), 404),
-    "somebody else in the other header": ({"x-api-key": token("mallory")}, 404),
+    "another user in the other header": ({"x-api-key": token("mallory")}, 404),
     "a pattern of the database": (bearer("%"), 404),
 }
 
@@ -99,8 +99,8 @@ def test_other_callers_receive_nothing(
 ) -> None:
     """For them the resource does not exist, and the response reveals nothing of it."""
     headers, status = WHO[who]
-    if scope == "admin":  # who has the scope sees everybody's, and nobody else sees anything
-        if who == "somebody else, as an administrator too":
+    if scope == "admin":  # callers with the scope see all runs, the others none
+        if who == "another user with the scope admin":
             return
         status = 403 if status == 404 else status
     response = ask(server, method, address, names, headers)
@@ -127,7 +127,7 @@ def ticket(url: str) -> str:
 
 
 @pytest.mark.parametrize("kind", ["another run's", "half", "empty", "not latin", "twice"])
-@pytest.mark.parametrize("headers", [{}, bearer("mallory")], ids=["nobody", "somebody else"])
+@pytest.mark.parametrize("headers", [{}, bearer("mallory")], ids=["no token", "another user"])
 def test_a_ticket_of_another_run_gives_no_access(
     server: ServerProcess, names: dict[str, str], kind: str, headers: dict[str, str]
 ) -> None:

@@ -84,15 +84,15 @@ def test_a_provider_stream_reaches_openai_clients(both: Setup) -> None:
     """Reasoning, text, calls, finish reason and usage; streamed and whole."""
     both.reply(stream(*DIALECTS[both.backend]))
     text = ask(both.server, stream=True, stream_options={"include_usage": True}).content.decode()
-    told = [json.loads(line[6:]) for line in text.split("\n") if line.startswith("data: {")]
-    deltas = [each["choices"][0]["delta"] for each in told if each["choices"]]
+    chunks = [json.loads(line[6:]) for line in text.split("\n") if line.startswith("data: {")]
+    deltas = [each["choices"][0]["delta"] for each in chunks if each["choices"]]
     whole = ask(both.server).json()
     assert "".join(delta.get("reasoning_content", "") for delta in deltas) == "6 × 7"
     assert "".join(delta.get("content", "") for delta in deltas) == "Forty-two."
     assert [delta["tool_calls"] for delta in deltas if "tool_calls" in delta] == [[CALL | {"index": 0}]]
-    assert [each["choices"][0]["finish_reason"] for each in told if each["choices"]][-1] == "tool_calls"
+    assert [each["choices"][0]["finish_reason"] for each in chunks if each["choices"]][-1] == "tool_calls"
     usage = {"prompt_tokens": 7, "completion_tokens": 9, "total_tokens": 16}
-    assert told[-1]["usage"] == usage
+    assert chunks[-1]["usage"] == usage
     assert whole["choices"] == [
         {
             "index": 0,

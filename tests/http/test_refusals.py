@@ -240,7 +240,7 @@ def test_media_types(server: ServerProcess, headers: dict[str, str], status: int
 
 @pytest.mark.parametrize(("setting", "users"), [("max_runs", ["a", "b", "c"]), ("max_runs_per_user", ["a", "a", "a"])])
 def test_at_capacity_a_request_is_rejected_with_busy(setting: str, users: list[str]):
-    """Every slot is released, whatever the ending."""
+    """Every slot is released after any ending."""
     server = serve("tests.backends_for_tests:chosen", max_queue=0, **{setting: 2})
     try:
         for username, message in (("slow", "20"), ("slow", "20"), ("failing", "exception")):

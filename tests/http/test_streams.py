@@ -126,10 +126,10 @@ def test_the_first_event_does_not_wait_for_the_backend(server: ServerProcess):
 def test_progress_reported_by_the_backend_is_sent(server: ServerProcess):
     """Its text replaces the status text; its fraction raises the percentage and gives an ETA."""
     got = bodies(read(ask(server, "smart", "reporting", "3.8")))
-    told = next(event for event in got if event.get("message") == "Reading page 3 of 8")
-    assert told["status"] == "processing"
-    assert told["progress"] >= 37
-    assert "eta" in told
+    report = next(event for event in got if event.get("message") == "Reading page 3 of 8")
+    assert report["status"] == "processing"
+    assert report["progress"] >= 37
+    assert "eta" in report
 
 
 def test_reasoning_is_sent_on_request(server: ServerProcess):
@@ -166,13 +166,13 @@ def test_a_request_may_select_its_chunking(server: ServerProcess, chunking: str)
     """The chunks always join to the answer."""
     got = read(ask(server, "smart", "slow", "0", chunking=chunking))
     assert answer(got) == ENGLISH + CHINESE
-    pieces = [event.data["data"] for event in got if event.data["status"] == "streaming"]
+    chunks = [event.data["data"] for event in got if event.data["status"] == "streaming"]
     expected = {
         "characters": ["Decentralization is ", "not a goal in itself"],
         "words": ["Decentralization is ", "not a goal in itself. "],
         "sentences": ["Decentralization is not a goal in itself. "],
     }
-    assert pieces[: len(expected[chunking])] == expected[chunking]
+    assert chunks[: len(expected[chunking])] == expected[chunking]
 
 
 @pytest.mark.parametrize(
@@ -239,9 +239,9 @@ def test_a_registered_chunker_is_used_and_a_faulty_one_loses_no_answer():
     try:
         for chunking in ("lines", "lossy", "raising"):
             got = read(ask(server, "smart", "anybody", "Hi", chunking=chunking))
-            pieces = [event.data["data"] for event in got if event.data["status"] == "streaming"]
-            assert "".join(pieces) == "One line.\nAnother.\nA third line, which is longer than the others."
-            assert (pieces[0] == "One line.\n") == (chunking == "lines")
+            chunks = [event.data["data"] for event in got if event.data["status"] == "streaming"]
+            assert "".join(chunks) == "One line.\nAnother.\nA third line, which is longer than the others."
+            assert (chunks[0] == "One line.\n") == (chunking == "lines")
             assert got[-1].data["status"] == "complete"
         assert "chunker 'lossy' failed" in server.log
         assert "chunker 'raising' failed" in server.log
@@ -252,7 +252,7 @@ def test_a_registered_chunker_is_used_and_a_faulty_one_loses_no_answer():
 def test_a_huge_answer_takes_at_most_a_thousand_chunks_and_ten_seconds(server: ServerProcess):
     """In every chunking."""
     got = read(ask(server, "smart", "failing", "just under the limit " * 1_500, chunking="words"))
-    pieces = [event for event in got if event.data["status"] == "streaming"]
+    chunks = [event for event in got if event.data["status"] == "streaming"]
     assert answer(got) == ("just under the limit " * 1_500).strip()
-    assert 500 < len(pieces) <= 1000
-    assert pieces[-1].at - pieces[0].at < 15.0, "unscaled, the pauses alone would take 45 seconds"
+    assert 500 < len(chunks) <= 1000
+    assert chunks[-1].at - chunks[0].at < 15.0, "unscaled, the pauses alone would take 45 seconds"

@@ -88,7 +88,7 @@ def serve(environ: Mapping[str, str], **settings: object) -> ServerProcess:
     return ServerProcess([f"--{name.replace('_', '-')}={value}" for name, value in flags.items()], environ)
 
 
-# Whatever is not sent by itself before the end is sent then.
+# The spans that are still queued are sent at the end.
 LATE = {"OTEL_BSP_SCHEDULE_DELAY": "60000"}
 
 
@@ -154,9 +154,9 @@ def test_a_collector_outage_delays_nothing(more: Mapping[str, str]):
             served.wait_for_log("Failed to export spans")
         assert "blocked" not in served.log
     finally:
-        told = time.monotonic()
+        stopped_at = time.monotonic()
         assert served.stop() == 0
-    assert time.monotonic() - told < 8
+    assert time.monotonic() - stopped_at < 8
     assert "Traceback" not in served.log
 
 

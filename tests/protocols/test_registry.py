@@ -78,6 +78,6 @@ def test_the_response_of_a_run_has_its_status(name: str, run: str) -> None:
 @protocols
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 429, 500, 503])
 def test_every_error_has_a_body_with_its_text(name: str, status: int) -> None:
-    """Whatever its status."""
+    """For every status."""
     body = PROTOCOLS[name].error(ErrorInfo(status, "invalid_request", "message: is required", "message"))
     assert b'"message: is required"' in dump_json(body)

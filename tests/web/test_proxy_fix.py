@@ -23,7 +23,7 @@ def seen(peer: str, **headers: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("peer", "hops", "client"),
     [
-        # Nobody says anything, or says nothing.
+        # No headers, or empty ones.
         ("10.0.0.1", "", "10.0.0.1"),
         ("10.0.0.1", " , ,", "10.0.0.1"),
         # One hop, several, and what a client wrote before them.

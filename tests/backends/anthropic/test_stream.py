@@ -95,7 +95,7 @@ def read(*events: dict[str, Any]) -> tuple[list[tuple[str, str]], Answer]:
                      [("text", "Forty"), ("text", "-two.")], Answer(""), id="a block that begins with text"),
         pytest.param([part("Forty"), part("-two.", 3), part("!", 3), ended()],
                      [("text", "Forty"), ("text", "-two."), ("text", "!")], Answer("", extras=extras()),
-                     id="blocks that nobody began"),
+                     id="blocks without a start"),
         pytest.param(
             [begun(input_tokens=7, cache_read_input_tokens=300), block(), part("42"),
              {"type": "message_delta", "delta": {"stop_reason": "end_turn", "container": {"id": "c"}},

@@ -108,8 +108,8 @@ def test_an_idle_connection_that_the_provider_closed_is_replaced() -> None:
     assert waits.seconds == []
 
 
-def chunked(*pieces: bytes) -> bytes:
-    body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+def chunked(*chunks: bytes) -> bytes:
+    body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
     return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body + b"0\r\n\r\n"
 
 
@@ -225,11 +225,11 @@ def stop_in_a_chunk(connection: socket.socket) -> None:
     connection.sendall(chunked(BODY)[:-20])
 
 
-def speak_of_something_else(connection: socket.socket) -> None:
+def send_another_protocol(connection: socket.socket) -> None:
     connection.sendall(b"SSH-2.0-OpenSSH_9\r\n\r\n")
 
 
-@pytest.mark.parametrize("broken", [close_at_once, reset, stop_in_the_middle, stop_in_a_chunk, speak_of_something_else])
+@pytest.mark.parametrize("broken", [close_at_once, reset, stop_in_the_middle, stop_in_a_chunk, send_another_protocol])
 def test_a_broken_connection_is_retried_twice(broken: Callable[[socket.socket], None]) -> None:
     """Wherever it breaks; after the third failure the query fails."""
     waits = FakeSleep()
@@ -265,13 +265,13 @@ def test_tls_errors_are_not_retried(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     waits = FakeSleep()
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def speak_plainly() -> None:
+        def answer_without_tls() -> None:
             connection, _ = listener.accept()
             with connection:
                 connection.recv(1)
                 connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-        thread = threading.Thread(target=speak_plainly)
+        thread = threading.Thread(target=answer_without_tls)
         thread.start()
         with pytest.raises(BackendError, match="cannot be reached"):
             backend(f"https://127.0.0.1:{listener.getsockname()[1]}/v1", sleep=waits).process_query(query())
@@ -500,10 +500,10 @@ def test_the_backend_declares_its_name_and_capabilities() -> None:
 
 def test_every_attempt_is_recorded_as_an_upstream_call() -> None:
     """With its error, also if the run is stopped."""
-    told: list[tuple[str, bool]] = []
+    calls: list[tuple[str, bool]] = []
 
     def asked(upstream: UpstreamCall) -> None:
-        told.append((upstream.status, upstream.error is None))
+        calls.append((upstream.status, upstream.error is None))
 
     def stopped(text: str) -> None:
         raise SystemExit  # as a kill does, wherever the work is then
@@ -513,7 +513,7 @@ def test_every_attempt_is_recorded_as_an_upstream_call() -> None:
     asking = query_with(Query(username="ada", message="Hi"), on_text=stopped, on_upstream_call=asked)
     with provider(stream(chunks("Forty"), chunks("-two."), DONE)) as served, pytest.raises(SystemExit):
         backend(served.base_url, stream=True).process_query(asking)
-    assert told == [("busy", False), ("answered", True), ("stopped", False)]
+    assert calls == [("busy", False), ("answered", True), ("stopped", False)]
 
 
 def test_trace_headers_are_forwarded() -> None:

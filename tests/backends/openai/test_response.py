@@ -412,7 +412,7 @@ def test_a_tool_call_without_an_id_gets_one() -> None:
 
 
 def test_whole_tool_calls_are_not_merged() -> None:
-    """Whatever ids or indexes they share."""
+    """Not even if they share ids or indexes."""
     assert parse_tool_calls([part(0, "a", "wait"), part(0, "a", "wait")]) == (ToolCall("a", "wait", "{}"),) * 2
 
 

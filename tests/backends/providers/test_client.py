@@ -342,15 +342,15 @@ def test_the_log_names_the_api_format_and_masks_the_key(caplog: pytest.LogCaptur
     assert KEY not in caplog.text
 
 
-def test_the_client_is_told_about_waits_and_retries() -> None:
+def test_waits_and_retries_are_reported_to_the_client() -> None:
     """In the language of the query."""
-    told: list[str] = []
+    reports: list[str] = []
     query = query_with(
-        Query(username="ada", message="How many?", locale="zh"), on_progress=lambda text, fraction: told.append(text)
+        Query(username="ada", message="How many?", locale="zh"), on_progress=lambda text, fraction: reports.append(text)
     )
     with provider(cut(), FORTY_TWO) as served:
         openai(served.base_url).process_query(query)
-    assert told == ["正在等待模型回复...", "暂时无法连接模型服务，1 秒后重试...", "正在等待模型回复..."]
+    assert reports == ["正在等待模型回复...", "暂时无法连接模型服务，1 秒后重试...", "正在等待模型回复..."]
 
 
 @each_format

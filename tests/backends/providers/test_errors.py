@@ -12,8 +12,8 @@ KEY = "sk-abcdefghijklmnopqrstuvwxyz"
 @pytest.mark.parametrize("place", range(450, 520))
 def test_the_api_key_is_masked_wherever_a_quotation_is_cut(place: int):
     """Except for a short prefix, which only shows the provider."""
-    told = mask(quote(b"x" * place + KEY.encode() + b" is no key of ours"), KEY)
-    assert KEY[:8] not in told
+    masked = mask(quote(b"x" * place + KEY.encode() + b" is not the API key"), KEY)
+    assert KEY[:8] not in masked
 
 
 def test_without_a_key_nothing_is_masked():

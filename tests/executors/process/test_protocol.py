@@ -112,7 +112,7 @@ def test_lone_surrogates_are_replaced(text: str):
 
 
 def test_integers_of_more_than_64_bits_become_floats():
-    """As most readers of JSON have them."""
+    """As most JSON decoders return them."""
     assert raw({"large": 2**70, "small": -(2**70), "fits": 2**63}) == {
         "large": float(2**70),
         "small": -float(2**70),

@@ -53,9 +53,9 @@ def start(given: int = 7) -> str:
 
 def block(index: int, begins: str, *deltas: str) -> str:
     """Return the frames of one block."""
-    told = [frame("content_block_start", f'"index":{index},"content_block":{{{begins}}}')]
-    told += [frame("content_block_delta", f'"index":{index},"delta":{{{delta}}}') for delta in deltas]
-    return "".join([*told, frame("content_block_stop", f'"index":{index}')])
+    frames = [frame("content_block_start", f'"index":{index},"content_block":{{{begins}}}')]
+    frames += [frame("content_block_delta", f'"index":{index},"delta":{{{delta}}}') for delta in deltas]
+    return "".join([*frames, frame("content_block_stop", f'"index":{index}')])
 
 
 def text_block(index: int, *texts: str) -> str:
@@ -104,11 +104,11 @@ def test_a_whole_stream_with_pings():
         (AT + 1, ProgressReported("Reading\npage 3", 0.37)),
         (AT + 4.5, Answered("你好，world. And more words")),
     )
-    told = ""
+    stream = ""
     for at, event in read(run, reader(reasoning=True), since=AT):
         growing[:] = [entry for entry in run if entry.at <= at]
-        told += encode_all(encoder.encode(event)).decode()
-    assert told == start() + 3 * PING + text_block(0, "你好，world. ", "And more words") + end(7, 9)
+        stream += encode_all(encoder.encode(event)).decode()
+    assert stream == start() + 3 * PING + text_block(0, "你好，world. ", "And more words") + end(7, 9)
 
 
 def test_token_counts_of_the_backend_are_used():
@@ -132,13 +132,13 @@ def test_alternating_reasoning_and_text_are_separate_blocks():
         (AT + 3, ReasoningDelta("Well.")),
         (AT + 3, Answered(" times.")),
     )
-    told = transcript(run)
+    stream = transcript(run)
     # The last letter is held back, as an accent may follow; and then it goes out as it is.
     middle = text_block(1, "Si", "x").replace(
         frame("content_block_delta", '"index":1,"delta":{"type":"text_delta","text":"x"}'),
         PING + frame("content_block_delta", '"index":1,"delta":{"type":"text_delta","text":"x"}'),
     )
-    assert told == (
+    assert stream == (
         start() + PING + thoughts_block(0, "Hm.") + middle + thoughts_block(2, "Well.") + text_block(3, " times.")
         + end(7, 5)
     )  # fmt: skip
@@ -234,7 +234,7 @@ def test_fields_of_other_providers_and_malformed_fields_are_dropped(extras: Prov
 
 
 @pytest.mark.parametrize(
-    ("code", "text", "kind", "told"),
+    ("code", "text", "kind", "message"),
     [
         ("backend_error", "Closed today.", "api_error", "Closed today."),
         ("internal", None, "api_error", "处理过程中发生错误"),
@@ -245,43 +245,43 @@ def test_fields_of_other_providers_and_malformed_fields_are_dropped(extras: Prov
         ("answer_too_large", None, "api_error", "回复过长，无法发送"),
     ],
 )
-def test_a_failure_is_an_error_event(code: FailureCode, text: str | None, kind: str, told: str):
+def test_a_failure_is_an_error_event(code: FailureCode, text: str | None, kind: str, message: str):
     """Text before it stays, in a block that stays open."""
     run = entries(*_BEGUN, (AT, TextDelta("Half of ")), (AT, Failed(code, text)))
-    error = frame("error", f'"error":{{"type":"{kind}","message":"{told}"}}')
-    said = text_block(0, "Half of", " ").removesuffix(frame("content_block_stop", '"index":0'))
-    assert transcript(run) == start() + PING + said + error
+    error = frame("error", f'"error":{{"type":"{kind}","message":"{message}"}}')
+    open_block = text_block(0, "Half of", " ").removesuffix(frame("content_block_stop", '"index":0'))
+    assert transcript(run) == start() + PING + open_block + error
 
 
 @pytest.mark.parametrize("characters", range(len("你好，world. And more words") + 1))
 def test_a_client_that_resumes_mid_stream_receives_a_new_message_start(characters: int):
     """Clients reject events before it."""
     text = "你好，world. And more words"
-    told = transcript(entries(*_BEGUN, (AT, Answered(text))), Position(2, characters))
-    assert told.startswith(start())
-    assert StreamChecker(told).text == text[characters:]
+    stream = transcript(entries(*_BEGUN, (AT, Answered(text))), Position(2, characters))
+    assert stream.startswith(start())
+    assert StreamChecker(stream).text == text[characters:]
 
 
 @pytest.mark.parametrize("begin", [Position(2, 0), Position(2, 4), Position(3, 0)])
 def test_a_client_that_resumes_before_a_failure_receives_the_failure(begin: Position):
     """After a message_start and the text that it lacks."""
     run = entries(*_BEGUN, (AT, TextDelta("Half")), (AT, Failed("timeout")))
-    told = transcript(run, begin)
-    assert told.startswith(start())
-    assert told.endswith(frame("error", '"error":{"type":"timeout_error","message":"处理超时，请稍后重试"}'))
-    assert StreamChecker(told).text == "Half"[begin.characters :] * (begin.facts == 2)
+    stream = transcript(run, begin)
+    assert stream.startswith(start())
+    assert stream.endswith(frame("error", '"error":{"type":"timeout_error","message":"处理超时，请稍后重试"}'))
+    assert StreamChecker(stream).text == "Half"[begin.characters :] * (begin.facts == 2)
 
 
 class StreamChecker:
     """Client that assembles a stream and fails on any violation of the protocol."""
 
-    def __init__(self, told: str) -> None:
+    def __init__(self, stream: str) -> None:
         self.blocks: list[dict[str, Any]] = []
         self.usage: dict[str, int] = {}
         self.reason: str | None = None
         self.failed: dict[str, str] | None = None
         self._open: int | None = None
-        frames = told.removesuffix("\n\n").split("\n\n")
+        frames = stream.removesuffix("\n\n").split("\n\n")
         for number, lines in enumerate(frames):
             name, _, data = lines.partition("\n")
             body = json.loads(data.removeprefix("data: "))
@@ -354,31 +354,31 @@ def test_any_run_from_any_position_is_a_well_formed_message(
     answer = answer_of(run)
     held = data.draw(st.integers(0, len(answer)))
     begin = position_at_character(held, run)
-    heard = StreamChecker(transcript(run, begin, since=max(since, 0.0 if begin == BEGINNING else run[-1].at)))
-    assert answer[:held] + heard.text == answer
+    checker = StreamChecker(transcript(run, begin, since=max(since, 0.0 if begin == BEGINNING else run[-1].at)))
+    assert answer[:held] + checker.text == answer
     status, whole = ANTHROPIC.response(run)
     if isinstance(last, Failed):
-        assert heard.failed == json.loads(dump_json(whole))["error"]
+        assert checker.failed == json.loads(dump_json(whole))["error"]
         assert status != 200
         return
     body = json.loads(dump_json(whole))
-    assert (heard.reason, heard.usage) == (body["stop_reason"], body["usage"])
+    assert (checker.reason, checker.usage) == (body["stop_reason"], body["usage"])
     if held == 0:
-        assert heard.thoughts == "".join(each["thinking"] for each in body["content"] if each["type"] == "thinking")
-        assert heard.text == "".join(each["text"] for each in body["content"] if each["type"] == "text")
-    told = ("text", "thinking")
-    assert [each for each in heard.blocks if each["type"] not in told] == [
-        each for each in body["content"] if each["type"] not in told
+        assert checker.thoughts == "".join(each["thinking"] for each in body["content"] if each["type"] == "thinking")
+        assert checker.text == "".join(each["text"] for each in body["content"] if each["type"] == "text")
+    own_blocks = ("text", "thinking")
+    assert [each for each in checker.blocks if each["type"] not in own_blocks] == [
+        each for each in body["content"] if each["type"] not in own_blocks
     ]
 
 
 def test_a_stream_has_only_event_and_data_lines():
     """No text breaks a line or a frame, and there are no ids."""
     text = "data: x\n\nid: 1\revent: y\u2028z\u2029\u0085\x00 retry: 5"
-    told = transcript(entries(*_BEGUN, (AT + 3, ReasoningDelta(text)), (AT + 9, Answered(text, calls=(_CALL,)))))
-    assert {line.partition(":")[0] for line in told.split("\n")} == {"event", "data", ""}
-    assert not set(told.replace("\n", "")) & set("\r\u2028\u2029\u0085\x00")
-    assert StreamChecker(told).text == StreamChecker(told).thoughts == text
+    stream = transcript(entries(*_BEGUN, (AT + 3, ReasoningDelta(text)), (AT + 9, Answered(text, calls=(_CALL,)))))
+    assert {line.partition(":")[0] for line in stream.split("\n")} == {"event", "data", ""}
+    assert not set(stream.replace("\n", "")) & set("\r\u2028\u2029\u0085\x00")
+    assert StreamChecker(stream).text == StreamChecker(stream).thoughts == text
 
 
 def test_the_whole_message():

@@ -142,13 +142,13 @@ MORE = {
 def test_fields_of_an_openai_provider_are_passed_on():
     """Without overriding the server's own fields."""
     run = entries(*_BEGUN, (AT, Answered("Hi.", _USAGE, extras=ProviderFields("openai", MORE))))
-    told = [json.loads(line[6:]) for line in transcript(run, include_usage=True).split("\n") if line[6:7] == "{"]
+    stream = [json.loads(line[6:]) for line in transcript(run, include_usage=True).split("\n") if line[6:7] == "{"]
     body = json.loads(dump_json(OPENAI.response(run)[1]))
-    assert told[2]["choices"][0]["delta"] == {"annotations": [{"type": "note"}]}
-    for completed in (told[3], body):
+    assert stream[2]["choices"][0]["delta"] == {"annotations": [{"type": "note"}]}
+    for completed in (stream[3], body):
         assert (completed["service_tier"], completed["system_fingerprint"]) == ("flex", "fp_1")
         assert completed["id"] == f"chatcmpl-{RUN_ID}"
-    for counted in (told[4]["usage"], body["usage"]):
+    for counted in (stream[4]["usage"], body["usage"]):
         assert counted == {
             "prompt_tokens": 412,
             "completion_tokens": 19,
@@ -187,8 +187,8 @@ def test_a_failure_is_an_error_chunk(code: FailureCode, text: str | None, messag
     """Text before it stays."""
     run = entries(*_BEGUN, (AT, TextDelta("Half of ")), (AT, Failed(code, text)))
     error = f'{{"message":"{message}","type":"server_error","param":null,"code":"{code}"}}'
-    said = chunk('"content":"Half of"') + chunk('"content":" "')
-    assert transcript(run, heartbeat="off") == ROLE + said + f'data: {{"error":{error}}}\n\n' + DONE
+    chunks = chunk('"content":"Half of"') + chunk('"content":" "')
+    assert transcript(run, heartbeat="off") == ROLE + chunks + f'data: {{"error":{error}}}\n\n' + DONE
 
 
 def test_deltas_of_the_backend_are_chunks():
@@ -208,8 +208,8 @@ def test_deltas_of_the_backend_are_chunks():
 
 def test_a_long_silence_has_an_empty_chunk_about_every_fifteen_seconds():
     """Some clients time out when only comments arrive."""
-    told = transcript(entries(*_BEGUN, (AT + 47, Answered("Hi."))))
-    beats = [lines for lines in told.split("\n") if lines.startswith((":", "data:"))]
+    stream = transcript(entries(*_BEGUN, (AT + 47, Answered("Hi."))))
+    beats = [lines for lines in stream.split("\n") if lines.startswith((":", "data:"))]
     empty = [beats[index - 1].split()[2] for index, line in enumerate(beats) if line == chunk("").strip()]
     assert empty == ["16.0s", "30.0s", "46.0s"]
     assert [line.split()[2] for line in beats if line[0] == ":"] == [f"{second}.0s" for second in range(0, 47, 2)]
@@ -218,28 +218,28 @@ def test_a_long_silence_has_an_empty_chunk_about_every_fifteen_seconds():
 @pytest.mark.parametrize(("kind", "beat"), [("delta", chunk("")), ("off", "")])
 def test_a_heartbeat_may_be_empty_chunks_or_nothing(kind: str, beat: str):
     """In place of comments."""
-    told = transcript(entries(*_BEGUN, (AT + 31, Answered("Hi."))), heartbeat=kind)
-    assert told == ROLE + 16 * beat + chunk('"content":"Hi."') + chunk("", '"stop"') + DONE
+    stream = transcript(entries(*_BEGUN, (AT + 31, Answered("Hi."))), heartbeat=kind)
+    assert stream == ROLE + 16 * beat + chunk('"content":"Hi."') + chunk("", '"stop"') + DONE
 
 
 @pytest.mark.parametrize("characters", range(len("你好，world. And more words") + 1))
 def test_a_client_that_resumes_receives_the_rest(characters: int):
     """Without the role, to the character."""
     text = "你好，world. And more words"
-    told = transcript(entries(*_BEGUN, (AT, Answered(text))), Position(2, characters), heartbeat="off")
-    frames = [json.loads(frame[6:]) for frame in told.removesuffix(DONE).split("\n\n") if frame]
+    stream = transcript(entries(*_BEGUN, (AT, Answered(text))), Position(2, characters), heartbeat="off")
+    frames = [json.loads(frame[6:]) for frame in stream.removesuffix(DONE).split("\n\n") if frame]
     assert "".join(frame["choices"][0]["delta"].get("content", "") for frame in frames) == text[characters:]
-    assert "role" not in told
+    assert "role" not in stream
 
 
 def test_a_stream_has_only_data_lines_and_comments():
     """No text ends a frame, names an event or breaks a line."""
     text = "data: x\n\nid: 1\revent: y\u2028z\u2029\u0085\x00 retry: 5"
-    told = transcript(
+    stream = transcript(
         entries(*_BEGUN, (AT + 3, ProgressReported(text.replace("\x00", ""), None)), (AT + 9, Answered(text)))
     )
-    assert {line.partition(":")[0] for line in told.split("\n")} == {"data", ""}
-    assert not set(told.replace("\n", "")) & set("\r\u2028\u2029\u0085\x00")
+    assert {line.partition(":")[0] for line in stream.split("\n")} == {"data", ""}
+    assert not set(stream.replace("\n", "")) & set("\r\u2028\u2029\u0085\x00")
 
 
 def test_the_whole_completion():
