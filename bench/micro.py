@@ -15,7 +15,7 @@ from bench.sections import MicroBenchmark
 from bench.workload import ANSWER, DEADLINE, RESUME_FOR
 from persona_stream.chunking.registry import get_chunker
 from persona_stream.core.events import Wait
-from persona_stream.core.facts import Accepted, Answered, Entry, Started, TextDelta
+from persona_stream.core.facts import Accepted, AnswerDelta, Answered, Entry, Started
 from persona_stream.core.projection import SMART, StreamProjection, SubscriptionOptions
 from persona_stream.core.sse import encode
 from persona_stream.protocols.base import EncoderOptions, WireProtocol
@@ -81,7 +81,7 @@ def _project() -> tuple[Callable[[], int], int]:
 
 def _encode_deltas(protocol: WireProtocol) -> tuple[Callable[[], int], int]:
     """Return a function that encodes an answer of deltas, and their number."""
-    deltas = [Entry(0.0, TextDelta(word + " ")) for word in ANSWER.split()]
+    deltas = [Entry(0.0, AnswerDelta(word + " ")) for word in ANSWER.split()]
     journal = [Entry(0.0, _ACCEPTED), Entry(0.0, Started()), *deltas, Entry(10.0, Answered(""))]
     options = SubscriptionOptions(SMART, get_chunker("words"), "zh")
     steps = StreamProjection(journal, options, lambda: 1000.0)

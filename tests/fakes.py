@@ -46,7 +46,7 @@ def entries(*happened: tuple[float, Fact]) -> list[Entry]:
     return [Entry(at, fact) for at, fact in happened]
 
 
-def reader(
+def subscription_options(
     style: str = "smart",
     chunking: str = "words",
     locale: Locale = "zh",

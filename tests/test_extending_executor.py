@@ -17,7 +17,7 @@ from gevent import subprocess
 
 from persona_stream.backends.callables import from_import_path
 from persona_stream.core.clock import monotonic_wall_clock
-from persona_stream.core.facts import Accepted, Answered, Failed, Started, TextDelta
+from persona_stream.core.facts import Accepted, AnswerDelta, Answered, Failed, Started
 from persona_stream.core.query import Query
 from persona_stream.core.result import Raised, Returned, TaskResult, WorkerError
 from persona_stream.executors.base import Executor, Task, TaskCallbacks
@@ -137,7 +137,7 @@ def test_a_registered_executor_runs_the_queries():
     _, journal = start("Hi")
     wait_until_finished(journal, monotonic_wall_clock(), 20.0)
     facts = [entry.fact for entry in journal.entries]
-    assert [type(fact) for fact in facts] == [Accepted, Started, TextDelta, Answered]
+    assert [type(fact) for fact in facts] == [Accepted, Started, AnswerDelta, Answered]
     assert facts[2].text == "Running in "
     assert int(facts[3].text) != os.getpid()
 

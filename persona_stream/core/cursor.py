@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from persona_stream.core.facts import Answered, Entry, TextDelta, has_ended, text_of
+from persona_stream.core.facts import AnswerDelta, Answered, Entry, has_ended, text_of
 from persona_stream.errors import InvalidRequest
 
 # 15 digits exceed any journal and keep a hostile id from becoming a huge number.
@@ -55,7 +55,7 @@ def position_at_character(characters: int, journal: Sequence[Entry]) -> Position
         return BEGINNING
     remaining = characters
     for index, entry in enumerate(journal):
-        if isinstance(entry.fact, TextDelta | Answered):
+        if isinstance(entry.fact, AnswerDelta | Answered):
             length = len(entry.fact.text)
             if remaining <= length:
                 return Position(index, remaining)

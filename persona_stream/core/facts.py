@@ -65,14 +65,14 @@ class ReasoningDelta(Struct, frozen=True, tag="reasoned"):
     text: str
 
 
-class TextDelta(Struct, frozen=True, tag="delta"):
+class AnswerDelta(Struct, frozen=True, tag="delta"):
     """Part of the answer, from a streaming backend. Never empty."""
 
     text: str
 
 
 class Answered(Struct, frozen=True, tag="answered", omit_defaults=True):
-    """Run completed. ``text`` is the rest that no ``TextDelta`` carried; the other fields are those of ``Answer``."""
+    """Run completed. ``text`` is the rest that no ``AnswerDelta`` carried; the other fields are those of ``Answer``."""
 
     text: str
     usage: Usage | None = None
@@ -90,7 +90,7 @@ class Failed(Struct, frozen=True, tag="failed"):
 
 _FINAL_FACTS = (Answered, Failed)  # a tuple: a union would be built anew for each fact that is checked
 
-Fact = Accepted | Queued | Started | ProgressReported | ReasoningDelta | TextDelta | Answered | Failed
+Fact = Accepted | Queued | Started | ProgressReported | ReasoningDelta | AnswerDelta | Answered | Failed
 
 
 class Entry(Struct, frozen=True):
@@ -103,7 +103,7 @@ class Entry(Struct, frozen=True):
 def text_of(fact: Fact) -> str:
     """Return the text of a fact that subscribers receive, or an empty string."""
     match fact:
-        case ReasoningDelta(text=text) | TextDelta(text=text) | Answered(text=text):
+        case ReasoningDelta(text=text) | AnswerDelta(text=text) | Answered(text=text):
             return text
         case _:
             return ""

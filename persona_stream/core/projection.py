@@ -104,7 +104,7 @@ class StreamProjection:
 
     def _project(self, at: float, fact: object) -> Iterable[events.Event | events.Wait]:
         match fact:
-            case facts.TextDelta(text=text):
+            case facts.AnswerDelta(text=text):
                 return self._text_delta(at, text)
             case facts.Answered():
                 return self._answer(at, fact)

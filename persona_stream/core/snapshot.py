@@ -72,7 +72,7 @@ def take_snapshot(entries: Sequence[facts.Entry]) -> RunSnapshot:
                 progress.report(report, 0.0 if started_at is None else entry.at - started_at)
             case facts.ReasoningDelta(text=text):
                 reasoning.append(text)
-            case facts.TextDelta(text=text) | facts.Answered(text=text):
+            case facts.AnswerDelta(text=text) | facts.Answered(text=text):
                 texts.append(text)
                 text_at = entry.at if text_at is None else text_at
     last = entries[-1]

@@ -258,7 +258,7 @@ def _fact_steps(entries: Sequence[Entry], texts: bool) -> Iterator[Step]:
     text_step: Step | None = None  # the consecutive parts of one text so far
     for entry in entries:
         fact = entry.fact
-        kind = {facts.TextDelta: "text", facts.ReasoningDelta: "reasoned"}.get(type(fact))
+        kind = {facts.AnswerDelta: "text", facts.ReasoningDelta: "reasoned"}.get(type(fact))
         if text_step is not None and kind == text_step.kind:
             characters = text_step.characters + len(text_of(fact))
             text_step = Step(text_step.at, text_step.kind, seconds=entry.at - text_step.at, characters=characters)
@@ -271,7 +271,7 @@ def _fact_steps(entries: Sequence[Entry], texts: bool) -> Iterator[Step]:
                 yield Step(entry.at, "started")
             case facts.ProgressReported(message=message, fraction=fraction):
                 yield Step(entry.at, "reported", text=message if texts else "", fraction=fraction)
-            case facts.TextDelta() | facts.ReasoningDelta():
+            case facts.AnswerDelta() | facts.ReasoningDelta():
                 text_step = Step(entry.at, kind or "", characters=len(text_of(fact)))
             case Answered(text=text):
                 yield Step(entry.at, "answered", characters=len(text))

@@ -86,7 +86,9 @@ def aggregate(connection: Connection, since: float, until: float, longest: float
     # Runs that were accepted earlier, and were still in progress.
     earlier = {"first": min_run_id_at(since - longest), "last": first_run, **period}
     busy_before = connection.scalar(_BUSY_SECONDS, earlier)
-    sums, counts, seconds = row[:6], row[6 : 6 + len(STAGES)], row[6 + len(STAGES) : 6 + 2 * len(STAGES)]
+    sums = row[:6]
+    counts = row[6 : 6 + len(STAGES)]
+    seconds = row[6 + len(STAGES) : 6 + 2 * len(STAGES)]
     busy, *durations = row[6 + 2 * len(STAGES) :]
     ttft, total = (percentiles(_MILLISECONDS.decode(f"[{joined or ''}]")) for joined in durations)
     aggregates = Aggregates(*[*sums, tuple(counts), tuple(seconds)])

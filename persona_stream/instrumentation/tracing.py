@@ -1,8 +1,8 @@
 """OpenTelemetry traces: one trace for each run, with spans for its stages, provider calls and subscriptions.
 
 A run belongs to the trace that the request's ``traceparent`` names, and so do the spans of a provider that reads the
-header of our requests. Spans go to the tracer provider of the process if there is one, else in batches to the exporters
-that the environment names.
+header of outgoing requests. Spans go to the tracer provider of the process if there is one, else in batches to the
+exporters that the environment names.
 
 Invariants:
     * No text, user name or credential becomes part of a span.

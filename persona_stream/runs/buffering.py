@@ -12,7 +12,7 @@ from itertools import groupby
 from persona_stream.concurrency import Timer
 from persona_stream.core.clock import Clock
 from persona_stream.core.content import ends_with_high_surrogate, join_surrogates, replace_unencodable
-from persona_stream.core.facts import ProgressReported, ReasoningDelta, TextDelta
+from persona_stream.core.facts import AnswerDelta, ProgressReported, ReasoningDelta
 
 TEXT_INTERVAL = 0.05  # seconds
 PROGRESS_INTERVAL = 0.1  # seconds
@@ -53,7 +53,7 @@ class Throttle:
         raise NotImplementedError
 
 
-DeltaType = type[TextDelta] | type[ReasoningDelta]
+DeltaType = type[AnswerDelta] | type[ReasoningDelta]
 
 
 class DeltaBuffer(Throttle):
@@ -63,7 +63,7 @@ class DeltaBuffer(Throttle):
 
     def __init__(
         self,
-        write: Callable[[TextDelta | ReasoningDelta], object],  # called with each coalesced fact
+        write: Callable[[AnswerDelta | ReasoningDelta], object],  # called with each coalesced fact
         max_bytes: int,
         on_overflow: Callable[[], None],  # called once, instead of ``write``, when the limit is exceeded
         clock: Clock,
@@ -108,7 +108,7 @@ class DeltaBuffer(Throttle):
     def _flush_due(self) -> None:
         self.flush(is_last=False)
 
-    def _write_delta(self, delta: TextDelta | ReasoningDelta) -> None:
+    def _write_delta(self, delta: AnswerDelta | ReasoningDelta) -> None:
         self.size += len(delta.text.encode())
         if self.size > self._max_bytes:
             self.cancel()

@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from persona_stream.concurrency import Timer
 from persona_stream.core.clock import Clock
-from persona_stream.core.facts import Entry, Failed, ReasoningDelta, Started, TextDelta
+from persona_stream.core.facts import AnswerDelta, Entry, Failed, ReasoningDelta, Started
 from persona_stream.core.query import Answer, Query, UpstreamCall
 from persona_stream.core.result import Returned, TaskResult, to_final_facts
 from persona_stream.core.usage import count_tokens
@@ -144,7 +144,7 @@ class ActiveRun:
 
     def on_text(self, text: str) -> None:
         """Write a part of the answer, coalesced."""
-        self._add_delta(TextDelta, text)
+        self._add_delta(AnswerDelta, text)
 
     def on_reasoning(self, text: str) -> None:
         """Write a part of the reasoning, coalesced."""

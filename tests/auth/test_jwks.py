@@ -313,7 +313,9 @@ def test_an_unusable_response_is_an_error(
     publisher: JWKSServer, status: int, headers: tuple[tuple[str, str], ...], body: bytes, error: type[Exception]
 ) -> None:
     """Redirects are not followed, and a body that is too large is not read to its end."""
-    publisher.status, publisher.headers, publisher.body = status, headers, body
+    publisher.status = status
+    publisher.headers = headers
+    publisher.body = body
     with pytest.raises(error):
         fetch_over_http(publisher.url, FakeClock(NOW))
 

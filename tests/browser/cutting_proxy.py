@@ -60,7 +60,8 @@ class CuttingProxy:
     def cut(self) -> int:
         """Reset every open connection on both sides; return how many there were."""
         with self._lock:
-            pairs, self._pairs = self._pairs, set()
+            pairs = self._pairs
+            self._pairs = set()
         for pair in pairs:
             for side in pair:
                 with contextlib.suppress(OSError):  # already closed by the other end

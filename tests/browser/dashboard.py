@@ -21,7 +21,8 @@ class Dashboard:
     """The dashboard in a browser page."""
 
     def __init__(self, page: Page, address: str) -> None:
-        self.page, self.address = page, address
+        self.page = page
+        self.address = address
         self.rows = page.locator("table.log tbody tr")
         self.panel = page.get_by_role("tabpanel")
 

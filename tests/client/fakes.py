@@ -73,7 +73,8 @@ class FakeTransport:
         """Start the next script."""
         self.requests.append(request)
         self.opened_at.append(self.now)
-        at, self._due = self.now, []
+        at = self.now
+        self._due = []
         for step in self.scripts.pop(0):
             if isinstance(step, int | float):
                 at += step

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from persona_stream.core import cursor
 from persona_stream.core.cursor import BEGINNING, Position
-from persona_stream.core.facts import Answered, Failed, Started, TextDelta
+from persona_stream.core.facts import AnswerDelta, Answered, Failed, Started
 from persona_stream.errors import InvalidRequest
 from tests.fakes import RUN_ID, accepted, entries
 
-RUN = entries((0.0, accepted()), (0.0, Started()), (1.0, TextDelta("Hello ")), (2.0, Answered("world")))
+RUN = entries((0.0, accepted()), (0.0, Started()), (1.0, AnswerDelta("Hello ")), (2.0, Answered("world")))
 
 
 @given(st.integers(0, 10**15 - 1), st.integers(0, 10**15 - 1))

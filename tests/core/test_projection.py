@@ -21,6 +21,7 @@ from persona_stream.core.events import (
     TextChunk,
 )
 from persona_stream.core.facts import (
+    AnswerDelta,
     Answered,
     Entry,
     Failed,
@@ -28,11 +29,10 @@ from persona_stream.core.facts import (
     Queued,
     ReasoningDelta,
     Started,
-    TextDelta,
     text_of,
 )
 from persona_stream.core.projection import STYLES
-from tests.fakes import accepted, entries, read, reader, texts
+from tests.fakes import accepted, entries, read, subscription_options, texts
 
 TERMINAL = (Completed, RunFailed)
 
@@ -40,7 +40,7 @@ TERMINAL = (Completed, RunFailed)
 def test_a_run_is_projected_from_its_start_to_its_end():
     """Opening, first status, a status each interval, AnswerReady, paced chunks, the end."""
     run = entries((0.0, accepted()), (0.0, Started()), (5.0, Answered("Twenty characters ok. Then a few more.")))
-    assert read(run, reader(locale="en")) == [
+    assert read(run, subscription_options(locale="en")) == [
         (0.0, RunOpened(Position(1, 0), "chat_123", 2.0, 150.0, 900.0)),
         (0.0, Progress(Position(2, 0), "Working on your request...", 5, 0.0)),
         (2.0, Progress(Position(2, 0), "Analyzing the request...", 6, 2.0)),
@@ -55,7 +55,7 @@ def test_a_run_is_projected_from_its_start_to_its_end():
 def test_a_late_subscriber_receives_everything_overdue_at_once():
     """Without waiting, and without past progress."""
     run = entries((0.0, accepted()), (0.0, Started()), (60.0, Answered("word " * 100)))
-    events = read(run, reader(), since=500.0)
+    events = read(run, subscription_options(), since=500.0)
     assert {at for at, _ in events} == {500.0}
     assert [type(event) for _, event in events if not isinstance(event, TextChunk)] == [
         RunOpened, Progress, AnswerReady, Completed,
@@ -65,7 +65,7 @@ def test_a_late_subscriber_receives_everything_overdue_at_once():
 def test_a_subscriber_that_joins_mid_run_receives_one_status_at_once():
     """Past ticks are not replayed; the next ones are at the same times as for all subscribers."""
     run = entries((0.0, accepted()), (0.0, Started()), (9.0, Failed("internal")))
-    events = read(run, reader(start=Position(2, 0)), since=5.0)
+    events = read(run, subscription_options(start=Position(2, 0)), since=5.0)
     assert [(at, type(event).__name__) for at, event in events] == [
         (5.0, "Progress"), (6.0, "Progress"), (8.0, "Progress"), (9.0, "RunFailed"),
     ]  # fmt: skip
@@ -80,7 +80,7 @@ def test_a_queued_run_sends_its_queue_position_each_interval():
         (5.0, Started()),
         (6.0, Failed("timeout")),
     )
-    assert read(run, reader(locale="en")) == [
+    assert read(run, subscription_options(locale="en")) == [
         (0.0, RunOpened(Position(1, 0), "chat_123", 2.0, 150.0, 900.0)),
         (0.0, QueuePosition(Position(2, 0), 3, 0.0)),
         (2.0, QueuePosition(Position(2, 0), 3, 2.0)),
@@ -93,11 +93,11 @@ def test_a_queued_run_sends_its_queue_position_each_interval():
 def test_a_subscriber_of_a_queued_run_receives_its_queue_position_at_once():
     """A subscriber that joins after the start sees nothing of the queue."""
     run = entries((0.0, accepted()), (0.0, Queued(2)), (5.0, Started()), (6.0, Failed("internal")))
-    events = read(run, reader(start=Position(2, 0)), since=1.0)
+    events = read(run, subscription_options(start=Position(2, 0)), since=1.0)
     assert [(at, type(event).__name__) for at, event in events] == [
         (1.0, "QueuePosition"), (3.0, "QueuePosition"), (5.0, "Progress"), (6.0, "RunFailed"),
     ]  # fmt: skip
-    late = read(run, reader(), since=50.0)
+    late = read(run, subscription_options(), since=50.0)
     assert [type(event).__name__ for _, event in late] == ["RunOpened", "Progress", "RunFailed"]
 
 
@@ -110,7 +110,7 @@ def test_a_report_replaces_the_text_and_raises_the_percentage():
         (5.0, ProgressReported("", 0.2)),
         (7.0, Answered("Done.")),
     )
-    told = [event for _, event in read(run, reader()) if isinstance(event, Progress)]
+    told = [event for _, event in read(run, subscription_options()) if isinstance(event, Progress)]
     assert [(event.message, event.percent) for event in told[2:]] == [
         ("Reading page 3 of 8", 37), ("Reading page 3 of 8", 37),
     ]  # fmt: skip
@@ -121,14 +121,14 @@ def test_a_report_replaces_the_text_and_raises_the_percentage():
 def test_reasoning_comes_before_the_answer_and_only_on_request():
     """It is a text of its own, with its own positions."""
     run = entries((0.0, accepted()), (0.0, Started()), (1.0, ReasoningDelta("Hm. Well.")), (1.0, Answered("Yes.")))
-    with_it = [event for _, event in read(run, reader(reasoning=True, chunking="sentences"))]
+    with_it = [event for _, event in read(run, subscription_options(reasoning=True, chunking="sentences"))]
     assert with_it[2:6] == [
         ReasoningChunk(Position(2, 4), "Hm. "),
         ReasoningChunk(Position(2, 9), "Well."),
         AnswerReady(Position(3, 0), 1.0),
         TextChunk(Position(3, 4), "Yes.", 1, 4, 4),
     ]
-    assert not any(isinstance(event, ReasoningChunk) for _, event in read(run, reader()))
+    assert not any(isinstance(event, ReasoningChunk) for _, event in read(run, subscription_options()))
 
 
 def test_a_delta_is_sent_at_once_except_for_its_last_grapheme():
@@ -136,11 +136,15 @@ def test_a_delta_is_sent_at_once_except_for_its_last_grapheme():
     run = entries(
         (0.0, accepted()),
         (0.0, Started()),
-        (1.0, TextDelta("cafe")),
-        (1.1, TextDelta("\u0301s")),
+        (1.0, AnswerDelta("cafe")),
+        (1.1, AnswerDelta("\u0301s")),
         (5.0, Answered("!")),
     )
-    events = [(at, event) for at, event in read(run, reader()) if isinstance(event, TextChunk | AnswerReady | Progress)]
+    events = [
+        (at, event)
+        for at, event in read(run, subscription_options())
+        if isinstance(event, TextChunk | AnswerReady | Progress)
+    ]
     assert events == [
         (0.0, Progress(Position(2, 0), "正在处理您的请求...", 5, 0.0)),
         (1.0, AnswerReady(Position(2, 0), 1.0)),
@@ -153,8 +157,8 @@ def test_a_delta_is_sent_at_once_except_for_its_last_grapheme():
 
 def test_text_before_a_failure_is_sent():
     """Held text is flushed before the failure."""
-    run = entries((0.0, accepted()), (0.0, Started()), (1.0, TextDelta("Half an ans")), (2.0, Failed("internal")))
-    events = read(run, reader())
+    run = entries((0.0, accepted()), (0.0, Started()), (1.0, AnswerDelta("Half an ans")), (2.0, Failed("internal")))
+    events = read(run, subscription_options())
     assert texts(events) == "Half an ans"
     assert events[-1] == (2.0, RunFailed(Position(4, 0), "internal", "处理过程中发生错误", 2.0))
 
@@ -162,13 +166,16 @@ def test_text_before_a_failure_is_sent():
 def test_a_backend_error_keeps_its_text():
     """Other failures have a text in the subscriber's language."""
     run = entries((0.0, accepted()), (1.0, Started()), (2.0, Failed("backend_error", "The library is closed.")))
-    assert read(run, reader())[-1] == (2.0, RunFailed(Position(3, 0), "backend_error", "The library is closed.", 1.0))
+    assert read(run, subscription_options())[-1] == (
+        2.0,
+        RunFailed(Position(3, 0), "backend_error", "The library is closed.", 1.0),
+    )
 
 
 def test_a_run_sends_no_progress_before_it_starts():
     """Its deadline has not begun."""
     run = entries((0.0, accepted()), (7.0, Started()), (8.0, Answered("Hi.")))
-    events = read(run, reader())
+    events = read(run, subscription_options())
     assert [(at, type(event).__name__) for at, event in events] == [
         (0.0, "RunOpened"), (7.0, "Progress"), (8.0, "AnswerReady"), (8.0, "TextChunk"), (8.0, "Completed"),
     ]  # fmt: skip
@@ -180,7 +187,7 @@ def test_a_wrong_clock_affects_percentages_but_not_text(offset):
     """A subscriber on a machine with another time receives every character without a long wait."""
     answer = "One sentence. Another one, rather longer than the first. " * 8
     run = entries((0.0, accepted()), (0.0, Started()), (6.0, Answered(answer)))
-    events = read(run, reader(), clock_offset=offset)
+    events = read(run, subscription_options(), clock_offset=offset)
     assert texts(events) == answer
     assert isinstance(events[-1][1], Completed)
     assert events[-1][0] < 20.0
@@ -192,7 +199,7 @@ FRAGMENTS = st.sampled_from([
 ])  # fmt: skip
 TEXT = st.lists(FRAGMENTS, min_size=1, max_size=12).map("".join)
 REPORT = st.builds(ProgressReported, st.sampled_from(["", "SubscriptionClosed"]), st.none() | st.floats(0, 1))
-MIDDLE = st.lists(st.one_of(REPORT, st.builds(ReasoningDelta, TEXT), st.builds(TextDelta, TEXT)), max_size=6)
+MIDDLE = st.lists(st.one_of(REPORT, st.builds(ReasoningDelta, TEXT), st.builds(AnswerDelta, TEXT)), max_size=6)
 ENDING = st.one_of(
     st.builds(Answered, TEXT),
     st.sampled_from([Failed("internal"), Failed("timeout"), Failed("cancelled"), Failed("backend_error", "Closed.")]),
@@ -212,13 +219,13 @@ def runs(draw: st.DrawFn) -> list[Entry]:
 
 
 def answer_of(run: list[Entry]) -> str:
-    return "".join(text_of(entry.fact) for entry in run if isinstance(entry.fact, TextDelta | Answered))
+    return "".join(text_of(entry.fact) for entry in run if isinstance(entry.fact, AnswerDelta | Answered))
 
 
 @given(runs(), STYLE, CHUNKING, st.booleans(), st.floats(0, 60))
 def test_each_projection_ends_once_and_is_complete(run, style, chunking, reasoning, since):
     """One final event at the end, every character, and positions and percentages that never decrease."""
-    events = read(run, reader(style, chunking, reasoning=reasoning), since=since)
+    events = read(run, subscription_options(style, chunking, reasoning=reasoning), since=since)
     kinds = [event for _, event in events]
     assert [isinstance(event, TERMINAL) for event in kinds] == [False] * (len(kinds) - 1) + [True]
     assert texts(events) == answer_of(run)
@@ -233,13 +240,15 @@ def test_each_projection_ends_once_and_is_complete(run, style, chunking, reasoni
 @given(runs(), CHUNKING)
 def test_no_chunk_ends_within_a_grapheme(run, chunking):
     """However the deltas were split."""
-    pieces = [event.text for _, event in read(run, reader(chunking=chunking)) if isinstance(event, TextChunk)]
+    pieces = [
+        event.text for _, event in read(run, subscription_options(chunking=chunking)) if isinstance(event, TextChunk)
+    ]
     # Before reasoning and before a failure what is held back goes out as it is: there a new text begins.
     texts_alone, edges, end = [""], set(), 0
     for entry in run:
         if isinstance(entry.fact, ReasoningDelta | Failed):
             texts_alone.append("")
-        elif isinstance(entry.fact, TextDelta | Answered):
+        elif isinstance(entry.fact, AnswerDelta | Answered):
             texts_alone[-1] += entry.fact.text
     for text in texts_alone:
         for cluster in regex.findall(r"\X", text):
@@ -251,13 +260,15 @@ def test_no_chunk_ends_within_a_grapheme(run, chunking):
 @given(runs(), STYLE, CHUNKING, STYLE, CHUNKING, st.booleans(), st.floats(0, 80))
 def test_resuming_at_any_event_yields_exactly_the_rest(run, style, chunking, other, cut, reasoning, since):
     """In any style and chunking, at any later time, each missing character once."""
-    events = read(run, reader(style, chunking, reasoning=reasoning))
+    events = read(run, subscription_options(style, chunking, reasoning=reasoning))
     thoughts = "".join(event.text for _, event in events if isinstance(event, ReasoningChunk))
     had = thought = ""
     for at, event in events[:-1]:
         had += event.text if isinstance(event, TextChunk) else ""
         thought += event.text if isinstance(event, ReasoningChunk) else ""
-        rest = read(run, reader(other, cut, start=event.position, reasoning=reasoning), since=max(at, since))
+        rest = read(
+            run, subscription_options(other, cut, start=event.position, reasoning=reasoning), since=max(at, since)
+        )
         assert had + texts(rest) == answer_of(run)
         assert thought + "".join(e.text for _, e in rest if isinstance(e, ReasoningChunk)) == thoughts
         assert [isinstance(e, TERMINAL) for _, e in rest].count(True) == 1
@@ -268,12 +279,12 @@ def test_resuming_at_any_event_yields_exactly_the_rest(run, style, chunking, oth
 @given(runs(), STYLE, CHUNKING)
 def test_resuming_with_the_same_options_yields_the_same_chunks(run, style, chunking):
     """With the same numbers, for an answer that arrived whole."""
-    if any(isinstance(entry.fact, TextDelta) for entry in run):
+    if any(isinstance(entry.fact, AnswerDelta) for entry in run):
         return
-    events = [event for _, event in read(run, reader(style, chunking))]
+    events = [event for _, event in read(run, subscription_options(style, chunking))]
     for index, event in enumerate(events[:-1]):
         if isinstance(event, TextChunk):
-            rest = [e for _, e in read(run, reader(style, chunking, start=event.position), since=100.0)]
+            rest = [e for _, e in read(run, subscription_options(style, chunking, start=event.position), since=100.0)]
             assert rest == events[index + 1 :]
 
 
@@ -282,5 +293,5 @@ def test_resuming_by_characters_yields_the_others(run, data):
     """For a client without an event id."""
     answer = answer_of(run)
     held = data.draw(st.integers(0, len(answer)))
-    rest = read(run, reader(start=position_at_character(held, run)), since=200.0)
+    rest = read(run, subscription_options(start=position_at_character(held, run)), since=200.0)
     assert answer[:held] + texts(rest) == answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from persona_stream.core.facts import Answered, Failed, ProgressReported, Started, TextDelta
+from persona_stream.core.facts import AnswerDelta, Answered, Failed, ProgressReported, Started
 from persona_stream.core.snapshot import take_snapshot
 from tests.fakes import accepted, entries
 
@@ -32,6 +32,6 @@ def test_the_status_is_derived_from_the_facts(happened, status, percent, elapsed
 def test_the_text_joins_deltas_and_the_final_fact():
     """The times of the first text and of the end are recorded as well."""
     snapshot = take_snapshot(
-        entries(ACCEPTED, STARTED, (12.0, TextDelta("Hel")), (13.0, TextDelta("lo")), (14.0, Answered("!")))
+        entries(ACCEPTED, STARTED, (12.0, AnswerDelta("Hel")), (13.0, AnswerDelta("lo")), (14.0, Answered("!")))
     )
     assert (snapshot.text, snapshot.text_at, snapshot.ended_at) == ("Hello!", 12.0, 14.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from persona_stream.core.content import Tool
-from persona_stream.core.facts import Answered, ReasoningDelta, Started, TextDelta
+from persona_stream.core.facts import AnswerDelta, Answered, ReasoningDelta, Started
 from persona_stream.core.query import Query, Turn, Usage
 from persona_stream.core.usage import (
     BUNDLED,
@@ -58,7 +58,7 @@ def test_an_estimate_counts_all_output_text():
         (0.0, accepted()),
         (0.0, Started()),
         (1.0, ReasoningDelta("r" * 40)),
-        (1.0, TextDelta("d" * 40)),
+        (1.0, AnswerDelta("d" * 40)),
         (1.0, Answered("a" * 4)),
     )
     assert run_usage(run) == Usage(input_tokens=0, output_tokens=21, estimated=True)

@@ -18,7 +18,7 @@ from sqlalchemy.exc import OperationalError
 
 from persona_stream.backends.base import Backend
 from persona_stream.core.clock import monotonic_wall_clock
-from persona_stream.core.facts import Answered, Entry, Failed, ProgressReported, ReasoningDelta, Started, TextDelta
+from persona_stream.core.facts import AnswerDelta, Answered, Entry, Failed, ProgressReported, ReasoningDelta, Started
 from persona_stream.core.query import Principal, Query, UpstreamCall, Usage
 from persona_stream.core.run_id import min_run_id_at
 from persona_stream.core.usage import custom_prices
@@ -63,7 +63,8 @@ class Database:
     """Database under test, and the stores that write to it."""
 
     def __init__(self, url: str, postgres: PostgresServer | None) -> None:
-        self.url, self.postgres = database_url(url, Path("/nowhere")), postgres
+        self.url = database_url(url, Path("/nowhere"))
+        self.postgres = postgres
         self.engine = open_engine(self.url, CONNECTIONS)
         self._stores: list[SqlStore] = []
 
@@ -400,7 +401,7 @@ def test_history_consists_of_whole_exchanges_within_the_limit(database: Database
         ("too old " * 8_000, ((1.0, Answered("forgotten")),)),
         ("One", ((1.0, Answered("1")),)),
         ("Failed", ((1.0, Failed("internal")),)),
-        ("Half", ((1.0, TextDelta("2, as far as")), (2.0, Failed("cancelled")))),
+        ("Half", ((1.0, AnswerDelta("2, as far as")), (2.0, Failed("cancelled")))),
         ("Thought", ((1.0, ReasoningDelta("only thought")), (2.0, Answered("", finish="length")))),
     ]
     for number, (message, facts) in enumerate(said):

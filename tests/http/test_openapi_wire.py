@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from persona_stream.core.facts import Answered, Failed, ProgressReported, Queued, ReasoningDelta, Started, TextDelta
+from persona_stream.core.facts import AnswerDelta, Answered, Failed, ProgressReported, Queued, ReasoningDelta, Started
 from persona_stream.core.projection import STYLES
 from persona_stream.core.query import Usage
 from persona_stream.core.sse import encode_all
@@ -24,7 +24,7 @@ from persona_stream.web.errors import register_error_handlers
 from persona_stream.web.parsing import parse_chat_request
 from persona_stream.web.routes.health import Health
 from persona_stream.web.routes.personas import Profile, ProfileList
-from tests.fakes import RUN_ID, accepted, entries, read, reader
+from tests.fakes import RUN_ID, accepted, entries, read, subscription_options
 from tests.openapi_document import full_document
 
 DOCUMENT = full_document()
@@ -36,11 +36,11 @@ RUNS = {
     "answered": entries(*_BEGUN, (5.0, Answered("Twenty characters ok. Then a few more.", _USAGE))),
     "reported": entries(*_BEGUN, (1.0, ProgressReported("Reading page 3 of 8", 0.37)), (9.0, Answered("Done."))),
     "reasoned": entries(*_BEGUN, (1.0, ReasoningDelta("Let me think. ")), (2.0, Answered("Yes."))),
-    "streamed": entries(*_BEGUN, (1.0, TextDelta("Hello, ")), (2.0, TextDelta("world.")), (8.0, Answered(" Bye."))),
+    "streamed": entries(*_BEGUN, (1.0, AnswerDelta("Hello, ")), (2.0, AnswerDelta("world.")), (8.0, Answered(" Bye."))),
     "failed": entries(*_BEGUN, (1.0, Failed("backend_error", "Closed today."))),
     "queued": entries((0.0, accepted()), (0.0, Queued(2, 3.0)), (5.0, Started()), (6.0, Answered("Done."))),
     "timed out": entries(*_BEGUN, (20.0, Failed("timeout"))),
-    "cancelled": entries(*_BEGUN, (4.0, TextDelta("Half of ")), (5.0, Failed("cancelled"))),
+    "cancelled": entries(*_BEGUN, (4.0, AnswerDelta("Half of ")), (5.0, Failed("cancelled"))),
     "lost early": entries((0.0, accepted()), (3.0, Failed("lost"))),
 }  # fmt: skip
 
@@ -53,7 +53,7 @@ def validator(schema):
 def stream(journal, style):
     """Yield the events of a stream as objects with the fields of their lines."""
     native = NativeEncoder(RUN_ID, f"/api/runs/{RUN_ID}/events?ticket=x", STYLES[style], "zh")
-    for _, event in read(journal, reader(style, reasoning=True)):
+    for _, event in read(journal, subscription_options(style, reasoning=True)):
         framed = encode_all(native.encode(event)).decode()
         assert framed.endswith("\n\n")
         fields = (line.split(": ", 1) for line in framed.rstrip("\n").split("\n"))

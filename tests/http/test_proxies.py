@@ -23,7 +23,7 @@ CLAIMS = {"X-Forwarded-For": "203.0.113.9", "X-Forwarded-Proto": "https", "X-For
 )
 def test_forwarded_headers_count_if_the_proxy_is_trusted(trusted: str, address: str, url: str):
     """In each request of a connection; similar names do not count."""
-    with running("-m", "tests.http.seeing", "PORT", trusted) as (server, _), requests.Session() as session:
+    with running("-m", "tests.http.address_server", "PORT", trusted) as (server, _), requests.Session() as session:
         for _ in range(2):
             got = session.get(f"{server}/seen", headers={"Host": "us.example", **CLAIMS}, timeout=10)
             assert got.json() == [address, url]

@@ -30,9 +30,9 @@ MANY = 400
 
 
 @pytest.fixture(scope="module")
-def hurrying() -> Iterator[str]:
+def strict_server() -> Iterator[str]:
     """Server with time limits of two seconds."""
-    with running("-m", "tests.http.hurrying", "PORT", "1000") as (url, _):
+    with running("-m", "tests.http.strict_limits_server", "PORT", "1000") as (url, _):
         yield url
 
 
@@ -70,12 +70,12 @@ DRIPS = {
 
 
 @pytest.fixture(scope="module")
-def dripped(hurrying: str) -> dict[str, bytes]:
+def dripped(strict_server: str) -> dict[str, bytes]:
     """Responses to all kinds of dripping clients, which connect at the same time."""
 
     def attack(kind: str) -> bytes:
         begin, byte, _ = DRIPS[kind]
-        with connect(hurrying) as connection:
+        with connect(strict_server) as connection:
             connection.sendall(begin)
             received = drip(connection, byte)
             with suppress(OSError):  # closed while the client was sending
@@ -93,10 +93,10 @@ def test_a_dripping_client_is_cut_off(dripped: dict[str, bytes], kind: str) -> N
     assert statuses(dripped[kind]) in (expected, expected[:-1])  # a reset can lose the last response
 
 
-def test_a_silent_client_is_cut_off(hurrying: str) -> None:
+def test_a_silent_client_is_cut_off(strict_server: str) -> None:
     """It is silent before a request, within one, or after a response."""
     silent = {b"": [], b"GET /he": [], head(): [200], post(LENGTH) + b"{": [400]}
-    held = {sent: connect(hurrying, BOUND) for sent in silent}
+    held = {sent: connect(strict_server, BOUND) for sent in silent}
     for sent, connection in held.items():
         connection.sendall(sent)
     for sent, connection in held.items():
@@ -104,10 +104,10 @@ def test_a_silent_client_is_cut_off(hurrying: str) -> None:
             assert statuses(read_to_end(connection)) == silent[sent]
 
 
-def test_a_body_at_the_minimum_rate_may_take_longer(hurrying: str) -> None:
+def test_a_body_at_the_minimum_rate_may_take_longer(strict_server: str) -> None:
     """Slow connections are served."""
     padded = BODY + b" " * 300_000
-    with connect(hurrying, BOUND) as connection:
+    with connect(strict_server, BOUND) as connection:
         connection.sendall(post(b"Content-Length: %d" % len(padded), b"Connection: close") + padded[:-10])
         time.sleep(2.5)  # beyond the plain time limit, and within that for 300 kB
         connection.sendall(padded[-10:])
@@ -122,16 +122,16 @@ ATTACKS: dict[str, Callable[[socket.socket], None]] = {
 
 
 @pytest.mark.parametrize("kind", ATTACKS)
-def test_hundreds_of_held_connections_delay_no_others_and_are_cut_off(hurrying: str, kind: str) -> None:
+def test_hundreds_of_held_connections_delay_no_others_and_are_cut_off(strict_server: str, kind: str) -> None:
     """Other clients are served meanwhile, and all held connections close within the time limit."""
-    held = [connect(hurrying, BOUND) for _ in range(MANY)]
+    held = [connect(strict_server, BOUND) for _ in range(MANY)]
     try:
         for connection in held:
             ATTACKS[kind](connection)
         headers = {"Authorization": f"Bearer {token('another')}"}
         served = [
             requests.post(
-                f"{hurrying}/api/chat", json={"username": "quick", "message": "Hi"}, headers=headers, timeout=BOUND
+                f"{strict_server}/api/chat", json={"username": "quick", "message": "Hi"}, headers=headers, timeout=BOUND
             )
             for _ in range(5)
         ]
@@ -145,16 +145,16 @@ def test_hundreds_of_held_connections_delay_no_others_and_are_cut_off(hurrying: 
             connection.close()
 
 
-def test_a_client_that_reads_nothing_is_cut_off_quietly(hurrying: str) -> None:
+def test_a_client_that_reads_nothing_is_cut_off_quietly(strict_server: str) -> None:
     """It requests a thousand pages and reads none."""
-    with connect(hurrying, BOUND) as connection:
+    with connect(strict_server, BOUND) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
         sender = threading.Thread(target=_send_requests, args=(connection,), daemon=True)
         sender.start()
-        assert requests.get(f"{hurrying}/healthz", timeout=BOUND).status_code == 200
+        assert requests.get(f"{strict_server}/healthz", timeout=BOUND).status_code == 200
     sender.join(BOUND)
     assert not sender.is_alive()
-    assert requests.get(f"{hurrying}/healthz", timeout=BOUND).status_code == 200
+    assert requests.get(f"{strict_server}/healthz", timeout=BOUND).status_code == 200
 
 
 def _send_requests(connection: socket.socket) -> None:
@@ -165,7 +165,7 @@ def _send_requests(connection: socket.socket) -> None:
 
 def test_connections_leave_files_for_the_server_itself() -> None:
     """Connections beyond the limit wait in the backlog and are served when others close."""
-    with running("-m", "tests.http.hurrying", "PORT", "150") as (url, process):
+    with running("-m", "tests.http.strict_limits_server", "PORT", "150") as (url, process):
         held = [connect(url, BOUND) for _ in range(200)]
         try:
             assert requests.get(f"{url}/healthz", timeout=BOUND).status_code == 200

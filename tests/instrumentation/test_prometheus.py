@@ -10,7 +10,7 @@ from flask import Flask
 from prometheus_client import CollectorRegistry
 
 from persona_stream.backends.base import Backend
-from persona_stream.core.facts import Answered, Entry, Fact, Failed, ProgressReported, Queued, Started, TextDelta
+from persona_stream.core.facts import AnswerDelta, Answered, Entry, Fact, Failed, ProgressReported, Queued, Started
 from persona_stream.core.query import Query, UpstreamCall, Usage
 from persona_stream.errors import ConfigurationError
 from persona_stream.instrumentation.prometheus import Instruments, PrometheusMetrics, PrometheusObserver
@@ -165,7 +165,7 @@ def test_an_answered_run_is_counted_with_its_stages_and_tokens(scenario: Scenari
         (10.0, accepted()),
         (10.5, Started()),
         (11.0, ProgressReported("Reading", 0.5)),
-        (12.0, TextDelta("Forty-")),
+        (12.0, AnswerDelta("Forty-")),
         (13.0, Answered("two.", Usage(input_tokens=7, output_tokens=9))),
     )
     scenario.notify(TaskReleased())

@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from persona_stream.backends.base import Backend
-from persona_stream.core.facts import Answered, Fact, Failed, Started, TextDelta
+from persona_stream.core.facts import AnswerDelta, Answered, Fact, Failed, Started
 from persona_stream.core.query import Query, UpstreamCall, Usage
 from persona_stream.core.run_id import timestamp_of
 from persona_stream.instrumentation.tracing import TracingObserver
@@ -112,7 +112,7 @@ ANSWERED = Answered("an answer", Usage(input_tokens=7, output_tokens=9))
 def test_a_run_is_one_trace_with_its_stages(scenario: Scenario):
     """From acceptance to end; subscriptions may close later."""
     scenario.start()
-    scenario.record((0.0, accepted()), (0.5, Started()), (2.0, TextDelta("a part")), (3.0, ANSWERED))
+    scenario.record((0.0, accepted()), (0.5, Started()), (2.0, AnswerDelta("a part")), (3.0, ANSWERED))
     scenario.notify(provider_call())
     scenario.notify(subscription())
     run = scenario.spans["persona_stream.run"]

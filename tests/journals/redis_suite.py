@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from persona_stream.core.clock import monotonic_wall_clock
-from persona_stream.core.facts import Answered, Failed, Started, TextDelta, has_ended
+from persona_stream.core.facts import AnswerDelta, Answered, Failed, Started, has_ended
 from persona_stream.errors import ConfigurationError, Conflict, Gone, NotFound, Unavailable
 from persona_stream.journals.base import IdempotencyKey, Journal, run_terms
 from persona_stream.journals.redis.store import RedisJournalStore
@@ -128,7 +128,7 @@ def test_a_subscriber_at_any_time_receives_each_fact_once(harness: Harness, seed
     here, there = harness.make(retention_bytes=10**7), harness.make(retention_bytes=10**7)
     journal = create(harness, here)
     journal.append(Started())
-    written = [TextDelta(f"{number} " * rng.choice((1, 1, 10, 6000))) for number in range(120)]
+    written = [AnswerDelta(f"{number} " * rng.choice((1, 1, 10, 6000))) for number in range(120)]
     subscribed: list[Journal] = []
 
     def subscribe_repeatedly() -> None:
@@ -168,7 +168,7 @@ def test_refresh_reads_facts_whose_messages_were_missed(harness: Harness):
     followed.subscribe(listener)
     known = there._subscriber._journals
     untracked = known.pop(run_terms(journal).run_id)  # so that it receives no messages
-    write(harness, journal, *(TextDelta(f"{number} ") for number in range(1200)))
+    write(harness, journal, *(AnswerDelta(f"{number} ") for number in range(1200)))
     assert len(followed.entries) == 1
     known[untracked.run_id] = untracked
 
@@ -232,8 +232,8 @@ def test_many_and_large_facts_are_read_in_several_replies(harness: Harness):
     here, there = harness.make(retention_bytes=10**8), harness.make(retention_bytes=10**8)
     journal = create(harness, here)
     for number in range(9_000):
-        journal.append(TextDelta(f"{number} "))
-    journal.append(TextDelta("x" * 1_000_000))
+        journal.append(AnswerDelta(f"{number} "))
+    journal.append(AnswerDelta("x" * 1_000_000))
     followed = there.follow(run_terms(journal).run_id)
     followed.subscribe(lambda: None)
     journal.append(Answered("y" * 1_000_000))
@@ -327,14 +327,14 @@ def test_a_failover_to_a_late_replica_restores_runs_and_ends_orphans(harness: Ha
     before = {key: client.dump(key) for key in keys if not key.endswith((b"processes", b"pulse"))}
     followed = there.follow(run_terms(journal).run_id)
     followed.subscribe(lambda: None)
-    write(harness, journal, Started(), TextDelta("a"), TextDelta("b"))
+    write(harness, journal, Started(), AnswerDelta("a"), AnswerDelta("b"))
     write(harness, ended, Started(), Answered("Hi."))
     for key, value in before.items():
         client.restore(key, 60_000, value, replace=True)
     client.client_kill_filter(_type="pubsub")
     journal.append(Answered("c"))
     harness.until(lambda: has_ended(journal.entries) and has_ended(followed.entries))
-    everything = [run_terms(journal), Started(), TextDelta("a"), TextDelta("b"), Answered("c")]
+    everything = [run_terms(journal), Started(), AnswerDelta("a"), AnswerDelta("b"), Answered("c")]
     for each in (journal, followed, there.find(run_terms(journal).run_id)):
         assert facts(each) == everything
     harness.until(lambda: has_ended(there.find(run_terms(ended).run_id).entries))

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from persona_stream.core.facts import Answered, Failed, ProgressReported, ReasoningDelta, Started, TextDelta
+from persona_stream.core.facts import AnswerDelta, Answered, Failed, ProgressReported, ReasoningDelta, Started
 from persona_stream.core.projection import SMART
 from persona_stream.core.sse import SSEDecoder, encode_all
 from persona_stream.protocols.base import EncoderOptions, ErrorInfo, dump_json
 from persona_stream.protocols.registry import PROTOCOLS, find_protocol, is_run_endpoint
-from tests.fakes import accepted, entries, read, reader
+from tests.fakes import accepted, entries, read, subscription_options
 
 RUNNING = entries((0.0, accepted()), (0.0, Started()), (1.0, ProgressReported("Reading", 0.5)))
 RUNS = {
     "answered": [*RUNNING, *entries((5.0, Answered("你好, world. Some more words.")))],
-    "streamed": [*RUNNING, *entries((2.0, TextDelta("你好, ")), (3.0, TextDelta("world")), (5.0, Answered(".")))],
+    "streamed": [*RUNNING, *entries((2.0, AnswerDelta("你好, ")), (3.0, AnswerDelta("world")), (5.0, Answered(".")))],
     "reasoned": [*RUNNING, *entries((2.0, ReasoningDelta("Hm.")), (5.0, Answered("Yes.")))],
-    "failed": [*RUNNING, *entries((2.0, TextDelta("Half")), (5.0, Failed("backend_error", "Closed.")))],
+    "failed": [*RUNNING, *entries((2.0, AnswerDelta("Half")), (5.0, Failed("backend_error", "Closed.")))],
 }
 OPTIONS = EncoderOptions(style=SMART, locale="en", events_url="/api/runs/x/events")
 
@@ -54,7 +54,11 @@ def test_run_endpoints_are_those_of_the_protocols() -> None:
 def test_messages_are_well_formed(name: str, run: str) -> None:
     """No message breaks its frame: the decoder returns the same data and names."""
     encoder = PROTOCOLS[name].encoder(RUNS[run], OPTIONS)
-    messages = [message for _, event in read(RUNS[run], reader(reasoning=True)) for message in encoder.encode(event)]
+    messages = [
+        message
+        for _, event in read(RUNS[run], subscription_options(reasoning=True))
+        for message in encoder.encode(event)
+    ]
     decoded = SSEDecoder().feed(encode_all(messages))
     assert [(each.data, each.event) for each in decoded] == [(each.data, each.event) for each in messages if each.data]
 

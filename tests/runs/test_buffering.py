@@ -5,7 +5,7 @@ from __future__ import annotations
 import gevent
 import pytest
 
-from persona_stream.core.facts import ProgressReported, ReasoningDelta, TextDelta
+from persona_stream.core.facts import AnswerDelta, ProgressReported, ReasoningDelta
 from persona_stream.core.query import Query
 from persona_stream.runs.buffering import DeltaBuffer, ProgressThrottle
 from tests.fakes import FakeClock, query_with
@@ -18,7 +18,7 @@ class Run:
     """Buffer of one run, with the facts that it writes and the number of overflows."""
 
     def __init__(self, limit: int = 1000) -> None:
-        self.written: list[TextDelta | ReasoningDelta] = []
+        self.written: list[AnswerDelta | ReasoningDelta] = []
         self.overflows = 0
         self.clock = FakeClock(1000.0)
         self.deltas = DeltaBuffer(self.written.append, limit, self._on_overflow, self.clock)
@@ -35,70 +35,70 @@ def run() -> Run:
 def test_parts_sent_together_are_written_together(run: Run):
     """One entry of the journal, and not one for each token."""
     for letter in "Hello":
-        run.deltas.add(TextDelta, letter)
-    wait_for(lambda: run.written == [TextDelta("Hello")], 5.0, sleep=gevent.sleep)
+        run.deltas.add(AnswerDelta, letter)
+    wait_for(lambda: run.written == [AnswerDelta("Hello")], 5.0, sleep=gevent.sleep)
 
 
 def test_the_next_batch_waits_for_the_interval(run: Run):
     """The first text is written at once, the next after 50 ms."""
-    run.deltas.add(TextDelta, "a")
-    wait_for(lambda: run.written == [TextDelta("a")], 5.0, sleep=gevent.sleep)
-    run.deltas.add(TextDelta, "b")
+    run.deltas.add(AnswerDelta, "a")
+    wait_for(lambda: run.written == [AnswerDelta("a")], 5.0, sleep=gevent.sleep)
+    run.deltas.add(AnswerDelta, "b")
     gevent.sleep(0.01)  # less than 50 ms, and enough for the first batch
-    assert run.written == [TextDelta("a")]
-    wait_for(lambda: run.written == [TextDelta("a"), TextDelta("b")], 5.0, sleep=gevent.sleep)
+    assert run.written == [AnswerDelta("a")]
+    wait_for(lambda: run.written == [AnswerDelta("a"), AnswerDelta("b")], 5.0, sleep=gevent.sleep)
 
 
 def test_reasoning_and_text_keep_their_order(run: Run):
     """Each has facts of its own."""
-    for kind, text in ((ReasoningDelta, "Hm"), (ReasoningDelta, "."), (TextDelta, "Yes")):
+    for kind, text in ((ReasoningDelta, "Hm"), (ReasoningDelta, "."), (AnswerDelta, "Yes")):
         run.deltas.add(kind, text)
     run.deltas.flush()
-    assert run.written == [ReasoningDelta("Hm."), TextDelta("Yes")]
+    assert run.written == [ReasoningDelta("Hm."), AnswerDelta("Yes")]
 
 
 def test_empty_parts_are_not_written(run: Run):
     """A delta is never empty."""
-    run.deltas.add(TextDelta, "")
+    run.deltas.add(AnswerDelta, "")
     run.deltas.flush()
     assert run.written == []
 
 
 def test_surrogate_halves_in_two_parts_are_joined(run: Run):
     """A provider may split a pair, and a subscriber must not get half of it."""
-    run.deltas.add(TextDelta, f"ha{HIGH}")
+    run.deltas.add(AnswerDelta, f"ha{HIGH}")
     run.deltas.flush(is_last=False)
-    run.deltas.add(TextDelta, LOW)
+    run.deltas.add(AnswerDelta, LOW)
     run.deltas.flush()
-    assert run.written == [TextDelta("ha"), TextDelta("😀")]
+    assert run.written == [AnswerDelta("ha"), AnswerDelta("😀")]
 
 
 def test_a_lone_surrogate_is_replaced(run: Run):
     """And so is NUL: no protocol can carry either."""
-    run.deltas.add(TextDelta, f"a{HIGH}")
+    run.deltas.add(AnswerDelta, f"a{HIGH}")
     run.deltas.flush(is_last=False)
     run.deltas.add(ReasoningDelta, "b\0")
     run.deltas.flush()
-    assert run.written == [TextDelta("a"), TextDelta("�"), ReasoningDelta("b�")]
+    assert run.written == [AnswerDelta("a"), AnswerDelta("�"), ReasoningDelta("b�")]
 
 
 def test_parts_over_the_limit_are_not_written():
     """The limit is that of one large answer; the overflow is reported once, and later parts are discarded."""
     run = Run(limit=10)
-    run.deltas.add(TextDelta, "12345678")
+    run.deltas.add(AnswerDelta, "12345678")
     run.deltas.flush()
-    run.deltas.add(TextDelta, "😀")
+    run.deltas.add(AnswerDelta, "😀")
     run.deltas.flush()
-    run.deltas.add(TextDelta, "9")
+    run.deltas.add(AnswerDelta, "9")
     run.deltas.flush()
-    assert (run.written, run.overflows) == ([TextDelta("12345678")], 1)
+    assert (run.written, run.overflows) == ([AnswerDelta("12345678")], 1)
 
 
 def test_nothing_is_written_after_the_buffer_is_cancelled(run: Run):
     """Neither buffered nor later parts."""
-    run.deltas.add(TextDelta, "late")
+    run.deltas.add(AnswerDelta, "late")
     run.deltas.cancel()
-    run.deltas.add(TextDelta, "later")
+    run.deltas.add(AnswerDelta, "later")
     gevent.sleep(0.06)  # longer than a batch takes
     run.deltas.flush()
     assert run.written == []

@@ -155,7 +155,7 @@ class RedisConnection:
         """Send a batch and set its replies.
 
         An idle connection that the server closed shows that only when it is used; then all commands without a reply are
-        sent again over a new connection. All our commands are idempotent.
+        sent again over a new connection. All commands of this package are idempotent.
         """
         self._connect()
         try:

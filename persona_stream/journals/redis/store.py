@@ -204,7 +204,7 @@ class RedisJournalStore:
                 self._connection.execute("SREM", runs_key, run_id)
 
     def _can_restore(self) -> bool:
-        # Other processes end our runs at the earliest a lease after our last renewal, and those are kept for the
+        # Other processes end the runs of this one at the earliest a lease after its last renewal, and keep them for the
         # retention period: a run that is missing before that was lost, and did not expire.
         return self._clock() < self._lease.renewed_at + self._retention
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.cursor import BEGINNING, Position, position_at_character
 from persona_stream.core.facts import (
+    AnswerDelta,
     Answered,
     Entry,
     Failed,
@@ -21,14 +22,13 @@ from persona_stream.core.facts import (
     ProgressReported,
     ReasoningDelta,
     Started,
-    TextDelta,
 )
 from persona_stream.core.query import Finish, Usage
 from persona_stream.core.sse import encode_all
 from persona_stream.protocols.anthropic.encoder import ANTHROPIC, SIGNATURE, AnthropicEncoder
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from tests.core.test_projection import answer_of, runs
-from tests.fakes import RUN_ID, accepted, entries, read, reader
+from tests.fakes import RUN_ID, accepted, entries, read, subscription_options
 
 AT = 1_795_154_400.25
 _TERMS = msgspec.structs.replace(accepted(), question_tokens=7)
@@ -91,7 +91,7 @@ def end(given: int, taken: int, reason: str = "end_turn") -> str:
 def transcript(journal: Sequence[Entry], begin: Position = BEGINNING, since: float = AT) -> str:
     """Return the whole stream of a subscriber that joins at a moment."""
     encoder = AnthropicEncoder(journal)
-    events = read(journal, reader(reasoning=True, start=begin), since=since)
+    events = read(journal, subscription_options(reasoning=True, start=begin), since=since)
     return b"".join(encode_all(encoder.encode(event)) for _, event in events).decode()
 
 
@@ -105,7 +105,7 @@ def test_a_whole_stream_with_pings():
         (AT + 4.5, Answered("你好，world. And more words")),
     )
     stream = ""
-    for at, event in read(run, reader(reasoning=True), since=AT):
+    for at, event in read(run, subscription_options(reasoning=True), since=AT):
         growing[:] = [entry for entry in run if entry.at <= at]
         stream += encode_all(encoder.encode(event)).decode()
     assert stream == start() + 3 * PING + text_block(0, "你好，world. ", "And more words") + end(7, 9)
@@ -128,7 +128,7 @@ def test_alternating_reasoning_and_text_are_separate_blocks():
     run = entries(
         *_BEGUN,
         (AT, ReasoningDelta("Hm.")),
-        (AT, TextDelta("Six")),
+        (AT, AnswerDelta("Six")),
         (AT + 3, ReasoningDelta("Well.")),
         (AT + 3, Answered(" times.")),
     )
@@ -247,7 +247,7 @@ def test_fields_of_other_providers_and_malformed_fields_are_dropped(extras: Prov
 )
 def test_a_failure_is_an_error_event(code: FailureCode, text: str | None, kind: str, message: str):
     """Text before it stays, in a block that stays open."""
-    run = entries(*_BEGUN, (AT, TextDelta("Half of ")), (AT, Failed(code, text)))
+    run = entries(*_BEGUN, (AT, AnswerDelta("Half of ")), (AT, Failed(code, text)))
     error = frame("error", f'"error":{{"type":"{kind}","message":"{message}"}}')
     open_block = text_block(0, "Half of", " ").removesuffix(frame("content_block_stop", '"index":0'))
     assert transcript(run) == start() + PING + open_block + error
@@ -265,7 +265,7 @@ def test_a_client_that_resumes_mid_stream_receives_a_new_message_start(character
 @pytest.mark.parametrize("begin", [Position(2, 0), Position(2, 4), Position(3, 0)])
 def test_a_client_that_resumes_before_a_failure_receives_the_failure(begin: Position):
     """After a message_start and the text that it lacks."""
-    run = entries(*_BEGUN, (AT, TextDelta("Half")), (AT, Failed("timeout")))
+    run = entries(*_BEGUN, (AT, AnswerDelta("Half")), (AT, Failed("timeout")))
     stream = transcript(run, begin)
     assert stream.startswith(start())
     assert stream.endswith(frame("error", '"error":{"type":"timeout_error","message":"处理超时，请稍后重试"}'))
@@ -333,7 +333,8 @@ class StreamChecker:
 
     def message_delta(self, body: dict[str, Any]) -> None:
         assert self._open is None
-        self.reason, self.usage = body["delta"]["stop_reason"], body["usage"]
+        self.reason = body["delta"]["stop_reason"]
+        self.usage = body["usage"]
 
     def error(self, body: dict[str, Any]) -> None:
         self.failed = body["error"]

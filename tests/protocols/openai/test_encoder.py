@@ -11,6 +11,7 @@ import pytest
 from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.cursor import BEGINNING, Position
 from persona_stream.core.facts import (
+    AnswerDelta,
     Answered,
     Entry,
     Failed,
@@ -18,13 +19,12 @@ from persona_stream.core.facts import (
     ProgressReported,
     ReasoningDelta,
     Started,
-    TextDelta,
 )
 from persona_stream.core.query import Finish, Usage
 from persona_stream.core.sse import encode_all
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.protocols.openai.encoder import OPENAI, OpenAIEncoder
-from tests.fakes import RUN_ID, accepted, entries, read, reader
+from tests.fakes import RUN_ID, accepted, entries, read, subscription_options
 
 AT = 1_795_154_400.25
 _BEGUN = ((AT, accepted()), (AT, Started()))
@@ -43,7 +43,7 @@ def chunk(delta: str, finish: str = "null", more: str = "") -> str:
 def transcript(journal: Sequence[Entry], start: Position = BEGINNING, **how: Any) -> str:
     """Return the whole stream of a subscriber that joins at once."""
     encoder = OpenAIEncoder(journal, **how)
-    events = read(journal, reader(reasoning=True, start=start), since=AT)
+    events = read(journal, subscription_options(reasoning=True, start=start), since=AT)
     return b"".join(encode_all(encoder.encode(event)) for _, event in events).decode()
 
 
@@ -185,7 +185,7 @@ def test_fields_of_other_providers_are_dropped(extras: ProviderFields | None):
 )
 def test_a_failure_is_an_error_chunk(code: FailureCode, text: str | None, message: str):
     """Text before it stays."""
-    run = entries(*_BEGUN, (AT, TextDelta("Half of ")), (AT, Failed(code, text)))
+    run = entries(*_BEGUN, (AT, AnswerDelta("Half of ")), (AT, Failed(code, text)))
     error = f'{{"message":"{message}","type":"server_error","param":null,"code":"{code}"}}'
     chunks = chunk('"content":"Half of"') + chunk('"content":" "')
     assert transcript(run, heartbeat="off") == ROLE + chunks + f'data: {{"error":{error}}}\n\n' + DONE
@@ -193,7 +193,7 @@ def test_a_failure_is_an_error_chunk(code: FailureCode, text: str | None, messag
 
 def test_deltas_of_the_backend_are_chunks():
     """While the backend pauses, progress is sent again."""
-    run = entries(*_BEGUN, (AT + 1, TextDelta("One ")), (AT + 4, TextDelta("two")), (AT + 4, Answered("")))
+    run = entries(*_BEGUN, (AT + 1, AnswerDelta("One ")), (AT + 4, AnswerDelta("two")), (AT + 4, Answered("")))
     assert transcript(run) == (
         ROLE
         + ": processing 0.0s 5% 正在处理您的请求...\n"

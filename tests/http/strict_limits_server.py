@@ -1,4 +1,4 @@
-"""Run the real server for clients that must be quick, so that a test need not wait for long: PORT FILES."""
+"""Server with short time limits and few files, so that tests of slow clients are fast; arguments: PORT FILES."""
 
 from __future__ import annotations
 
