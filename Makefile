@@ -22,7 +22,7 @@ help: ## list the targets
 # The environment is updated whenever its inputs change. `make run` installs neither test nor lint tools.
 $(VENV)/.run: $(LOCKED)
 	@$(PYTHON) -c 'import sys; sys.exit("persona_stream needs Python 3.11 or newer: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else 0'
-	@echo "Setting up $(VENV) (once; less than a minute with quick downloads) ..."
+	@echo "Setting up $(VENV) (once; less than a minute on a fast connection) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@$(PIP) install --upgrade --upgrade-strategy eager -e '.[all]'
 	@touch $@

@@ -104,7 +104,7 @@ def section(rounds: int) -> list[str]:
         "",
         "## With a database",
         "",
-        f"{SCENARIO.load} Once with `database_url` off, and once with SQLite, which stores a row, the texts and the "
+        f"{SCENARIO.load} Measured with `database_url` off, and with SQLite, which stores a row, the texts and the "
         "conversation of each run.",
         "",
         f"- {verdict(lost == 0)}: no streams lost ({lost})",
@@ -116,8 +116,8 @@ def section(rounds: int) -> list[str]:
         "",
         f"Then {RATE:g} calls of `/api/chat` per second for {SECONDS:g} s, with a backend that answers at once:",
         "",
-        f"- {verdict(answered == quick.kept == asked)}: no calls lost: of {asked:,} calls "
-        f"{answered:,} were answered, and {quick.kept:,} are stored with their delivery",
+        f"- {verdict(answered == quick.kept == asked)}: no calls lost: {answered:,} of {asked:,} "
+        f"calls were answered, and {quick.kept:,} are stored with their delivery",
         f"- {verdict(growth <= MEMORY_GOAL)}: constant memory (at most {MEMORY_GOAL:g} ×): {early:.0f} MiB after a "
         f"third of the time, {late:.0f} MiB at the end",
         f"- latency of an answer: {1000 * median(quick.answered.seconds):.0f} ms (p50), {1000 * slowest:.0f} ms (p99)",

@@ -110,7 +110,7 @@ def run() -> list[MicroBenchmark]:
     found = [MicroBenchmark("one event, projected and encoded in the native protocol", _best(work) / events)]
     for name, protocol in PROTOCOLS.items():
         work, deltas = _encode_deltas(protocol)
-        found.append(MicroBenchmark(f"one delta, encoded in the protocol {name}", _best(work) / deltas))
+        found.append(MicroBenchmark(f"one delta, encoded in the {name} protocol", _best(work) / deltas))
     for name in ("characters", "words", "sentences"):
         found.append(MicroBenchmark(f"{len(TEXT)} characters, chunked by {name}", _best(_chunk(name))))
     return found

@@ -84,8 +84,8 @@ def section(rounds: int) -> list[str]:
         "",
         f"{scenario.load} With {SLOTS} slots (`max_runs`) {SLOTS / SECONDS:g} per second can start, and "
         f"{OVERLOAD_FACTOR:g} times as many arrive; {QUEUE} can be queued (`max_queue`). Of {scenario.streams:,} "
-        f"queries, {last.whole:,} were answered, {last.queued:,} of them after queueing, and {last.refused:,} were "
-        f"rejected with 429. The worst of {rounds} rounds, at p99:",
+        f"queries, {last.whole:,} were answered, {last.queued:,} of them after waiting in the queue, and "
+        f"{last.refused:,} were rejected with 429. The worst of {rounds} rounds, at p99:",
         "",
         f"- {verdict(lost == 0)}: no streams lost ({lost})",
         f"- {verdict(late <= JITTER_GOAL)}: progress jitter of admitted streams at most {1000 * JITTER_GOAL:g} ms: "

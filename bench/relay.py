@@ -119,9 +119,9 @@ def section(rounds: int) -> list[str]:
         "## Relaying a provider stream",
         "",
         f"{STREAMS} clients arrive at {ARRIVAL_RATE:g} per second and receive {TOKENS:,} tokens each at {RATE:g} per "
-        "second, from a fake provider directly, and through the `openai` backend that streams from it. Each token "
-        "contains the time at which it was sent. The provider and the clients share one core, the server has the "
-        "other.",
+        "second, once directly from a fake provider and once through the `openai` backend, which streams from it. Each "
+        "token contains the time at which it was sent. The provider and the clients share one core; the server has "
+        "the other.",
         "",
         f"- {verdict(lost == 0)}: no stream lost a token ({lost})",
         f"- {verdict(first[1] - first[0] <= FIRST_TOKEN_GOAL)}: first token at most {FIRST_TOKEN_GOAL:g} ms later at "
@@ -132,7 +132,7 @@ def section(rounds: int) -> list[str]:
         f"| median of {rounds} rounds | direct | through persona_stream |",
         "|---|---:|---:|",
         *(f"| {name} | {one:.1f} ms | {two:.1f} ms |" for name, (one, two) in medians.items()),
-        f"| utilisation of the core of provider and clients | {busy[0]:.0%} | {busy[1]:.0%} |",
+        f"| utilisation of the core shared by provider and clients | {busy[0]:.0%} | {busy[1]:.0%} |",
         f"| CPU of persona_stream per token | – | {_per_token(cpu):.0f} µs |",
     ]
 

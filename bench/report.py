@@ -156,16 +156,18 @@ _ANSWER = (
 )
 
 _ABOUT = (
-    "Each server runs in one process alone on one core, the client process on another. The rounds alternate between "
-    "the servers, forwards and backwards, with a new process each time. Every server verifies the token (HS256, cached "
-    "after verification) and validates the body. Every stream is checked from its first to its final event: a stream "
-    "with a missing or repeated character or event counts as lost.",
+    "Each server runs as one process on a core of its own; the client runs on another core. The rounds alternate "
+    "between the servers, in forward and reverse order, with a new process each time. Every server verifies the "
+    "token (HS256, cached after verification) and validates the body. Every stream is checked from its first to "
+    "its final event: a stream with a missing or repeated character or event counts as lost.",
     "",
-    "The peers run on uvicorn with uvloop and httptools, and do less: their backend is an `await` on their own event "
-    "loop, and their runs cannot be resumed, cancelled or queried. persona_stream calls a blocking function.",
+    "The peers run on uvicorn with uvloop and httptools, and do less: their backend is an `await` on their own "
+    "event loop, and their runs cannot be resumed, cancelled or queried. persona_stream calls a blocking "
+    "function.",
     "",
-    "First event: time since the start of the connect. Jitter: deviation of a progress event from its time, which the "
-    "first one and the interval define, early or late; an event that is late by more than an interval is left out and "
-    "counted as skipped. Memory: resident memory per waiting stream at the moment when all streams should be waiting, "
-    "less that of the idle server. The better peer is selected for each row.",
+    "First event: time from the start of the connection attempt. Jitter: how much earlier or later than scheduled"
+    " a progress event arrives, where the first event and the interval define the schedule; an event that is late"
+    " by more than an interval is excluded and counted as skipped. Memory: resident memory per waiting stream at "
+    "the moment when all streams should be waiting, less that of the idle server. The ratio is to the better peer"
+    " of each row.",
 )

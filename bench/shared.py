@@ -91,8 +91,8 @@ def section(rounds: int) -> list[str]:
         "",
         "## With Redis",
         "",
-        f"{SCENARIO.load} Once with one process that stores its runs in memory, and once with two workers that share "
-        "Redis. CPU and memory are the sums of both workers, on one core; Redis has a row of its own.",
+        f"{SCENARIO.load} Measured with one process that stores its runs in memory, and with two workers that share "
+        "Redis. CPU and memory are the sums of both workers, on one core; Redis has its own row.",
         "",
         f"- {verdict(lost == 0)}: no streams lost ({lost})",
         f"- {verdict(ratio <= CPU_GOAL)}: CPU at most {CPU_GOAL:g} × that of journals in memory: {ratio:.2f} ×",

@@ -51,14 +51,14 @@ def runs() -> None:
 
 def _filter_options(command: Command) -> Command:
     for option in (
-        click.option("--search", help="Text in the question, the user or the persona."),
-        click.option("--since", type=ValueType(Duration), help="Not older than this, like 1h."),
-        click.option("--slow", type=ValueType(Duration), help="Took this long or longer."),
-        click.option("--model", help="Model."),
-        click.option("--endpoint", help="Endpoint, like /api/chat."),
-        click.option("--user", help="User or persona."),
-        click.option("--failed", is_flag=True, help="Ended in an error or a timeout."),
-        click.option("--status", multiple=True, help="Status. May be repeated."),
+        click.option("--search", help="Only runs with this text in the question, the user or the persona."),
+        click.option("--since", type=ValueType(Duration), help="Only runs at most this old, such as 1h."),
+        click.option("--slow", type=ValueType(Duration), help="Only runs that took at least this long."),
+        click.option("--model", help="Only runs of this model."),
+        click.option("--endpoint", help="Only runs of this endpoint, such as /api/chat."),
+        click.option("--user", help="Only runs of this user or persona."),
+        click.option("--failed", is_flag=True, help="Only runs that ended in an error or a timeout."),
+        click.option("--status", multiple=True, help="Only runs with this status. Can be repeated."),
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line."),
     ):
         command = option(command)

@@ -74,11 +74,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     profiles: Annotated[t.OptionalPath, doc("Directory of personas", unset="the demo's own for `demo`, else none")] = (
         None
     )
-    demo_seconds: Annotated[t.Duration, doc("How long the demo takes for an answer")] = 8.0
+    demo_seconds: Annotated[t.Duration, doc("How long the demo takes to answer")] = 8.0
 
     jwt_secret: Annotated[
         t.OptionalText,
-        doc("Secret that signs tokens, at least 32 bytes", unset="generated, kept in the state directory", secret=True),
+        doc(
+            "Secret that signs tokens, at least 32 bytes", unset="generated, stored in the state directory", secret=True
+        ),
     ] = None
     jwt_public_key: Annotated[t.OptionalPath, doc("PEM file with the public key that verifies tokens")] = None
     jwks_url: Annotated[t.OptionalURL, doc("URL of the public keys (JWKS) that verify tokens")] = None

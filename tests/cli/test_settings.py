@@ -32,7 +32,7 @@ def test_the_table_of_the_readme_has_a_row_for_every_setting(capsys: pytest.Capt
     assert all(line.count("|") == 4 for line in lines)
     assert "| `retention_bytes` | `256 MiB` | Maximum total size of finished runs |" in lines
     assert (
-        "| `jwt_secret` | generated, kept in the state directory | Secret that signs tokens, at least 32 bytes |"
+        "| `jwt_secret` | generated, stored in the state directory | Secret that signs tokens, at least 32 bytes |"
         in lines
     )
     assert "| `max_queue` | `1000` | Maximum number of queued runs |" in lines
