@@ -24,10 +24,7 @@ EndChooser = Callable[[int, int], int]
 
 
 def split_at(text: str, choose: EndChooser) -> list[str]:
-    """Split the text at the ends that ``choose`` returns.
-
-    Each chunk except the last has at least a ``MAX_CHUNKS``-th of the text, which limits their number.
-    """
+    """Split the text at the chosen ends. Each chunk but the last has at least a ``MAX_CHUNKS``-th of the text."""
     length = len(text)
     min_size = -(-length // MAX_CHUNKS)
     chunks = []

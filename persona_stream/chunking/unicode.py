@@ -61,10 +61,7 @@ SPACED_WORD_END = re.compile(_SPACE, re.VERBOSE)
 
 @cache
 def unspaced_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """Return the patterns for a letter of a script without spaces, a word end and a phrase end.
-
-    They are compiled on first use, because that takes longer than the import of most modules.
-    """
+    """Return the patterns of an unspaced letter, a word end and a phrase end. Compiled on first use: it is slow."""
     letter = re.compile(rf"[{UNSPACED}{KATAKANA}]")
     return letter, re.compile(f"{_SPACE} | {_PHRASE} | {_LETTER}", re.VERBOSE), re.compile(_PHRASE, re.VERBOSE)
 
@@ -108,10 +105,7 @@ _URL = regex.compile(rf"(?:https?|ftp)?://(?:[^{_NOT_IN_URL}]|(?<=\d)[．，：]
 
 
 def mask_code_and_urls(text: str) -> str:
-    """Return the text with its code and URLs masked, so that no boundary is found inside them.
-
-    The mask has the length of the text. Newlines of fenced blocks stay, because chunks may end there.
-    """
+    """Return the text at its length with code and URLs masked; newlines of blocks stay, as chunks may end there."""
     # The test for a character is much faster than a pattern, and most texts have no code.
     if "`" in text or "~" in text:
         if "```" in text or "~~~" in text:

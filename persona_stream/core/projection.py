@@ -246,6 +246,6 @@ class StreamProjection:
             due = at + delay - self._clock_offset
             while self._clock() < due:
                 yield events.Wait(due)
-            unsent = chunk[-(end - already_held) :]  # whole chunk unless the subscriber started within it
+            unsent = chunk[-(end - already_held) :]  # the whole chunk unless the subscriber started within it
             yield self._chunk(Position(self._facts_read - 1, end - held_before), unsent, total)
         yield events.Completed(Position(self._facts_read, 0), at - self._accepted_at, fact)

@@ -107,11 +107,7 @@ class SSEDecoder:
         self._id = ""
 
     def feed(self, chunk: bytes) -> list[ServerSentEvent]:
-        """Return the events that these bytes complete.
-
-        Raises:
-            EventTooLarge: An event exceeds the limit; the decoder must not be used afterwards.
-        """
+        """Return the events that these bytes complete; raise ``EventTooLarge``, after which the decoder is unusable."""
         text = self._text_decoder.decode(chunk)
         if not text:
             return []

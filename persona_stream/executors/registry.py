@@ -46,11 +46,7 @@ EXECUTORS: dict[str, ExecutorFactory] = {
 
 
 def register_executor(name: str, factory: ExecutorFactory) -> None:
-    """Register an executor as a value of the setting ``executor``.
-
-    Raises:
-        ValueError: the name is taken.
-    """
+    """Register an executor as a value of the setting ``executor``; raise ``ValueError`` if the name is taken."""
     if name in EXECUTOR_NAMES:
         raise ValueError(f"an executor named {name!r} exists")
     EXECUTORS[name] = factory
@@ -92,11 +88,7 @@ class ExecutorRegistry:
 def build_execution(
     settings: Settings, personas: Mapping[str, Persona] | None, process_query: Callable[..., Any] | None
 ) -> tuple[ModelRouter, ExecutorRegistry]:
-    """Create the backends and the executors of the settings.
-
-    Raises:
-        ConfigurationError: a backend cannot be created, or cannot run in the executor.
-    """
+    """Create the backends and executors of the settings; raise ``ConfigurationError`` if they do not fit."""
     name = settings.executor
     if name == "auto":
         logger.warning("executor auto is deprecated and means greenlet: set executor to greenlet, thread or process")

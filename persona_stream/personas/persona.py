@@ -29,7 +29,6 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -95,22 +94,18 @@ class _ProfileFile(Struct, forbid_unknown_fields=True):
     notes: tuple[_NoteTable, ...] = ()
 
 
-def load_personas(folder: Path) -> dict[str, Persona]:
+def bundled_personas() -> dict[str, Persona]:
+    """Load the personas that come with this package."""
+    return load_personas(importlib.resources.files("persona_stream") / "personas")
+
+
+def load_personas(folder: Traversable) -> dict[str, Persona]:
     """Load the personas in a folder, by username and in the order of the usernames.
 
     Raises:
         ConfigurationError: the folder cannot be read or contains no profile, or a profile is invalid; the text names
             the file and the key.
     """
-    return _load(folder)
-
-
-def bundled_personas() -> dict[str, Persona]:
-    """Load the personas that come with this package."""
-    return _load(importlib.resources.files("persona_stream") / "personas")
-
-
-def _load(folder: Traversable) -> dict[str, Persona]:
     try:
         files = [entry for entry in folder.iterdir() if _is_profile(entry)]
     except OSError as error:

@@ -44,11 +44,7 @@ class RunManager:
         load_history: Callable[[Query], Query] = lambda query: query,
         create_context: Callable[[], Context] = copy_context,
     ) -> None:
-        """Create the manager.
-
-        ``load_history`` adds the history of its conversation to a query, and may block; a query runs in a context of
-        ``create_context``.
-        """
+        """Create the manager; ``load_history`` may block, and each query runs in a context of ``create_context``."""
         self.clock = clock
         self.limits = limits
         self.load_history = load_history
@@ -109,13 +105,7 @@ class RunManager:
         return journal
 
     def find(self, run_id: str, owner: str | None) -> Journal:
-        """Return the current journal of an owner's run; of any owner if ``owner`` is ``None``.
-
-        Raises:
-            NotFound: the owner has no such run.
-            Gone: the run is past its retention.
-            Unavailable: the journal store is unavailable.
-        """
+        """Return the journal of a run of ``owner`` (``None``: any); raise ``NotFound``, ``Gone`` or ``Unavailable``."""
         return _check_owner(self._journals.find(run_id), owner)
 
     def follow(self, run_id: str, owner: str | None) -> Journal:
@@ -251,10 +241,7 @@ def wait_until_finished(
     should_stop: Callable[[], bool] = lambda: False,
     poll_interval: float = math.inf,
 ) -> None:
-    """Wait until a run has ended, for at most ``seconds``, or until ``should_stop`` returns true.
-
-    ``should_stop`` is called at every fact, and every ``poll_interval`` seconds.
-    """
+    """Wait until a run has ended or ``should_stop``, called at each fact and ``poll_interval``, returns true."""
     wakeup = Wakeup()
     until = clock() + seconds
     journal.subscribe(wakeup.set)
@@ -268,5 +255,5 @@ def wait_until_finished(
 def _check_owner(journal: Journal, owner: str | None) -> Journal:
     if owner is not None and run_terms(journal).owner != owner:
         raise NotFound("There is no such run")
-    current_run_id.set(run_terms(journal).run_id)  # caller's log lines concern this run
+    current_run_id.set(run_terms(journal).run_id)  # the caller's log lines concern this run
     return journal

@@ -65,10 +65,7 @@ class Scheduler:
     def __init__(
         self, max_runs: int, max_per_owner: int, max_queued: int = 0, share: Callable[[], int | None] = lambda: None
     ) -> None:
-        """Create a scheduler with free slots only.
-
-        ``share`` returns this process's share of slots common to several processes, if there are any; it may change.
-        """
+        """Create a scheduler with free slots; ``share`` returns the share of slots common to several processes."""
         self._max_runs = max_runs
         self._max_per_owner = max_per_owner
         self._max_queued = max_queued

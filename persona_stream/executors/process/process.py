@@ -56,7 +56,7 @@ class Subprocess:
         files = [
             (os.POSIX_SPAWN_DUP2, fd, WORKER_FD),
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_DUP2, 2, 1),  # backend's standard output belongs beside the log
+            (os.POSIX_SPAWN_DUP2, 2, 1),  # the backend's standard output belongs beside the log
         ]
         argv = [sys.executable, "-u", "-c", code]
         # A process group includes everything that the process starts, and keeps the terminal's Ctrl-C from it.
@@ -111,11 +111,7 @@ class WorkerProcess:
     def __init__(
         self, init: protocol.Init, on_ready: Callable[[], None], on_exit: Callable[[WorkerProcess], None]
     ) -> None:
-        """Start the process; ``on_ready`` is called when it can run queries, ``on_exit`` once, when it has ended.
-
-        Raises:
-            WorkerError: the system cannot start a process.
-        """
+        """Start the process, or raise ``WorkerError``. Call ``on_ready`` when it is ready, ``on_exit`` at its end."""
         try:
             self._connection, worker_end = _gevent_socket.socketpair()
             with worker_end:
@@ -165,12 +161,7 @@ class WorkerProcess:
         return self._callbacks is None and not self.is_leaving
 
     def run(self, backend: str, query: Query, callbacks: TaskCallbacks) -> str | Answer:
-        """Run a query, and wait for its answer.
-
-        Raises:
-            BackendError: raised by the backend.
-            WorkerError: the backend raised another exception, or the process ended.
-        """
+        """Run a query and wait for its answer; raise the ``BackendError`` of the backend, or ``WorkerError``."""
         self.task_count += 1
         payload = protocol.encode(protocol.RunQuery(self.task_count, backend, current_run_id.get(), query))
         if self.has_exited:

@@ -200,12 +200,7 @@ def to_frame(payload: bytes) -> bytes:
 
 
 def receive(connection: socket.socket, max_bytes: int = MAX_FRAME_BYTES) -> bytes | None:
-    """Wait for a frame and return its payload; ``None`` at the end of the connection.
-
-    Raises:
-        FrameTooLarge: it has more than ``max_bytes``; nothing of it has been read.
-        OSError: the connection broke.
-    """
+    """Return the next payload, ``None`` at the end; raise ``FrameTooLarge`` before reading one over ``max_bytes``."""
     head = _receive_exactly(connection, LENGTH_BYTES)
     if head is None:
         return None

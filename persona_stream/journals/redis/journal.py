@@ -16,7 +16,7 @@ from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Entry, Fact, Failed, is_ending
 from persona_stream.journals.base import IdempotencyKey, Listener
 
-_encode = msgspec.json.Encoder().encode
+encode_entry = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Entry).decode
 
 MAX_BATCH_JOURNALS = 200  # bounds the latency of a batch
@@ -66,7 +66,7 @@ class RedisJournal:
         if self.is_ending:
             return False
         entry = Entry(self._clock(), fact)
-        self._pending.append((entry, _encode(entry)))
+        self._pending.append((entry, encode_entry(entry)))
         self._is_closed = is_ending(fact)
         self._writer.put(self)
         return True
@@ -108,11 +108,6 @@ class RedisJournal:
     def pending_since(self) -> float | None:
         """Time of the oldest pending fact."""
         return self._pending[0][0].at if self._pending else None
-
-    @property
-    def committed(self) -> list[bytes]:
-        """Facts that Redis is known to have stored, encoded."""
-        return [_encode(entry) for entry in self.entries]
 
     @property
     def is_ending(self) -> bool:

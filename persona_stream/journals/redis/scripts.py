@@ -12,7 +12,7 @@ from msgspec import Struct
 from persona_stream.core.facts import Failed, run_terms
 from persona_stream.core.run_id import min_run_id_at
 from persona_stream.journals.redis import keys
-from persona_stream.journals.redis.journal import RedisJournal
+from persona_stream.journals.redis.journal import RedisJournal, encode_entry
 
 
 class Script(Struct, frozen=True):
@@ -57,9 +57,10 @@ class ScriptCalls(Struct, frozen=True):
         lifetime = accepted.deadline + 2 * self.retention + _LIFETIME_MARGIN
         limits = (_milliseconds(lifetime), min_run_id_at(journal.entries[0].at - lifetime))
         fingerprint = key.fingerprint if key else ""
+        committed = map(encode_entry, journal.entries)
         return (
             (*_keys_of(journal), keys.owner(accepted.owner), claim),
-            (journal.run_id, self.process, fingerprint, "1" if joins else "", *limits, *journal.committed),
+            (journal.run_id, self.process, fingerprint, "1" if joins else "", *limits, *committed),
         )
 
     def append(self, journal: RedisJournal) -> Call:
