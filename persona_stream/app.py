@@ -20,8 +20,7 @@ from persona_stream.errors import ConfigurationError
 from persona_stream.executors.registry import build_execution
 from persona_stream.instrumentation.factory import build_metrics, build_tracing
 from persona_stream.instrumentation.hub_monitor import EventLoopMonitor
-from persona_stream.instrumentation.logging import LogObserver
-from persona_stream.instrumentation.persistence import ConversationObserver, RequestLogObserver
+from persona_stream.instrumentation.observers import ConversationObserver, LogObserver, RequestLogObserver
 from persona_stream.journals.base import JournalStore
 from persona_stream.journals.memory import MemoryJournalStore
 from persona_stream.logging import configure_logging
@@ -142,12 +141,13 @@ def _register_gauges(services: Services, scheduler: Scheduler) -> None:
 
 def _create_scheduler(settings: Settings, capacity: int | None, journals: JournalStore) -> Scheduler:
     """Create the scheduler of the slots; ``capacity`` is that of the executors."""
-
-    def share() -> int | None:
-        shared = settings.max_runs_shared
-        return None if shared is None else max(1, shared // journals.process_count)
-
     max_runs = settings.max_runs if capacity is None else min(settings.max_runs, capacity)
+    if (shared := settings.max_runs_shared) is None:
+        return Scheduler(max_runs, settings.max_runs_per_user, settings.max_queue)
+
+    def share() -> int:
+        return max(1, shared // journals.process_count)
+
     return Scheduler(max_runs, settings.max_runs_per_user, settings.max_queue, share=share)
 
 

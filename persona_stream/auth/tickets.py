@@ -24,6 +24,10 @@ class RunURLSigner:
         signature = hmac.digest(self._key, run_id.encode("utf-8", "surrogatepass"), hashlib.sha256)
         return base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
 
+    def events_url(self, run_id: str) -> str:
+        """Return the URL of a run's events, with a ticket for clients that cannot send headers."""
+        return f"/api/runs/{run_id}/events?ticket={self.sign(run_id)}"
+
     def verify(self, run_id: str, ticket: str) -> bool:
         """Return whether a ticket belongs to a run, in constant time."""
         return hmac.compare_digest(self.sign(run_id).encode(), ticket.encode("utf-8", "surrogatepass"))

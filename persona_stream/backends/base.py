@@ -56,5 +56,5 @@ class Backend:
     process_query: ProcessQuery
     is_async: bool = False
     capabilities: frozenset[Capability] = frozenset()
-    retry_after: Callable[[], float] = lambda: 0.0
+    retry_after: Callable[[], float] = float  # 0.0: never unavailable
     spec: BackendSpec | None = None

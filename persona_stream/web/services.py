@@ -37,7 +37,3 @@ class Services:
     closing: ExitStack  # callbacks for the end of the process
     rate_limiter: RateLimiter = field(default_factory=RateLimiter)
     streams: StreamRegistry = field(default_factory=StreamRegistry)
-
-    def events_url(self, run_id: str) -> str:
-        """Return the URL of a run's stream, with a ticket for clients that cannot send headers."""
-        return f"/api/runs/{run_id}/events?ticket={self.url_signer.sign(run_id)}"

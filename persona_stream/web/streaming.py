@@ -189,7 +189,7 @@ def stream_response(
         start=start,
         reasoning=run.reasoning or not protocol.has_styles,
     )
-    events_url = services.events_url(run.run_id)
+    events_url = services.url_signer.events_url(run.run_id)
     encoder_options = EncoderOptions(
         style=style, locale=locale, events_url=events_url, heartbeat=heartbeat, include_usage=include_usage
     )

@@ -12,15 +12,7 @@ from pathlib import Path
 import pytest
 
 from persona_stream.client.models import Request, ServerConfig
-from persona_stream.client.transport import (
-    BodyFinished,
-    Broken,
-    Bytes,
-    Head,
-    HttpTransport,
-    Interrupted,
-    ResponsePart,
-)
+from persona_stream.client.transport import BodyFinished, Broken, Bytes, Head, HttpTransport, Interrupted, ResponsePart
 from persona_stream.core.clock import monotonic_wall_clock
 from tests.client.fakes import STREAM_HEADERS, Exchange, FakeServer
 

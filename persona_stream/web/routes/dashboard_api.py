@@ -280,7 +280,7 @@ def _events_url(services: Services, run_id: str) -> str | None:
         services.runs.find(run_id, None)
     except (NotFound, Gone, Unavailable):
         return None
-    return services.events_url(run_id)
+    return services.url_signer.events_url(run_id)
 
 
 def _cancel_all(services: Services, owner: str) -> None:

@@ -210,7 +210,7 @@ def _view(services: Services, journal: Journal) -> RunView:
     return run_view(
         journal.entries,
         services.clock(),
-        services.events_url(run_id),
+        services.url_signer.events_url(run_id),
         is_still_running=services.runs.has_orphaned_task(run_id),
     )
 

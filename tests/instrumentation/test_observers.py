@@ -8,7 +8,7 @@ from persona_stream.backends.base import Backend
 from persona_stream.core.facts import Failed, Started
 from persona_stream.core.query import Query, UpstreamCall
 from persona_stream.db.records import RunFinished
-from persona_stream.instrumentation.persistence import RequestLogObserver
+from persona_stream.instrumentation.observers import RequestLogObserver
 from persona_stream.runs.observer import RawResponse, RunStarted, UpstreamCalled
 from persona_stream.runs.request import RunRequest
 from tests.fakes import RUN_ID, accepted, entries
