@@ -129,7 +129,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     database_url: Annotated[
         t.OptionalDatabaseURL,
-        doc("Database of conversations and the request log; `sqlite:///` is in the state directory", secret=True),
+        doc(
+            "Database of conversations and the request log; `sqlite:///` is a file in the state directory", secret=True
+        ),
     ] = "sqlite:///"
     state_dir: Annotated[
         t.OptionalPath,
@@ -140,14 +142,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_retention: Annotated[t.Duration, doc("How long the request log is kept")] = 30 * 86_400.0
     prices: Annotated[t.Text, doc("Price list of models: `bundled`, or a file")] = "bundled"
 
-    max_runs: Annotated[t.PositiveCount, doc("Maximum concurrent runs of a process")] = 10_000
+    max_runs: Annotated[t.PositiveCount, doc("Maximum concurrent runs per process")] = 10_000
     max_runs_shared: Annotated[t.OptionalCount, doc("Maximum concurrent runs across all processes sharing a Redis")] = (
         None
     )
-    max_runs_per_user: Annotated[t.PositiveCount, doc("Maximum concurrent runs of one user")] = 100
+    max_runs_per_user: Annotated[t.PositiveCount, doc("Maximum concurrent runs per user")] = 100
     max_queue: Annotated[t.Count, doc("Maximum number of queued runs")] = 1000
     queue_timeout: Annotated[t.Duration, doc("How long a run may wait in the queue")] = 60.0
-    rate_limit: Annotated[t.OptionalRate, doc("Rate limit per caller and endpoint, such as `60/minute`")] = None
+    rate_limit: Annotated[t.OptionalRate, doc("Rate limit per user and endpoint, such as `60/minute`")] = None
 
     # Tables of the settings file, which neither a flag nor a variable can hold.
     backends: tuple[BackendConfig, ...] = ()
