@@ -30,7 +30,7 @@ class OverloadResult(msgspec.Struct, frozen=True, kw_only=True):
         lost: all others.
         errors: the reasons and their numbers.
         late: the deviation of progress and queue events of complete streams from their time, in seconds.
-        told: the seconds from the connect to the first queue event.
+        first_position: the seconds from the connect to the first queue event.
         turned_away: the seconds from the connect to the rejection.
     """
 
@@ -40,21 +40,21 @@ class OverloadResult(msgspec.Struct, frozen=True, kw_only=True):
     lost: int
     errors: dict[str, int]
     late: Distribution
-    told: Distribution
+    first_position: Distribution
     turned_away: Distribution
 
 
 def _waits(events: Sequence[Arrival]) -> list[float]:
     """Return by how much queue events exceeded the interval; a change of position may be sent earlier."""
-    told = [event.at for event in events if event.body.get("status") == "queued"]
-    return [max(0.0, later - earlier - INTERVAL) for earlier, later in pairwise(told)]
+    times = [event.at for event in events if event.body.get("status") == "queued"]
+    return [max(0.0, later - earlier - INTERVAL) for earlier, later in pairwise(times)]
 
 
 def count(transcripts: Iterable[Transcript], scenario: Scenario) -> OverloadResult:
     """Evaluate all streams."""
     errors: Counter[str] = Counter()
     late: list[float] = []
-    told: list[float] = []
+    position_delays: list[float] = []
     turned_away: list[float] = []
     whole = 0
     for transcript in transcripts:
@@ -71,16 +71,16 @@ def count(transcripts: Iterable[Transcript], scenario: Scenario) -> OverloadResu
             continue
         whole += 1
         if queued:
-            told.append(queued[0].at - transcript.asked)
+            position_delays.append(queued[0].at - transcript.asked)
         late += [*lateness(running), *_waits(events)]
     return OverloadResult(
         whole=whole,
-        queued=len(told),
+        queued=len(position_delays),
         refused=len(turned_away),
         lost=errors.total(),
         errors=dict(errors.most_common(5)),
         late=distribution(late),
-        told=distribution(told),
+        first_position=distribution(position_delays),
         turned_away=distribution(turned_away),
     )
 

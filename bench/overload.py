@@ -67,14 +67,15 @@ def section(rounds: int) -> list[str]:
         print(
             f"  overload: {result.whole} complete, {result.queued} of them queued, {result.refused} rejected,"
             f" {result.lost} lost · cpu {cpu:.1f} s · p99: progress jitter {1000 * result.late.p99:.0f} ms,"
-            f" queued after {1000 * result.told.p99:.0f} ms, rejected after {1000 * result.turned_away.p99:.0f} ms",
+            f" queued after {1000 * result.first_position.p99:.0f} ms,"
+            f" rejected after {1000 * result.turned_away.p99:.0f} ms",
             flush=True,
         )
         for why, times in result.errors.items():
             print(f"    {times} x {why}")
     lost = sum(result.lost for result in results)
     late = max(result.late.p99 for result in results)
-    queued = max(result.told.p99 for result in results)
+    queued = max(result.first_position.p99 for result in results)
     rejected = max(result.turned_away.p99 for result in results)
     last = results[-1]
     scenario = _scenario()

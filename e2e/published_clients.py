@@ -21,7 +21,7 @@ _CLIENTS = Path(__file__).parent / "clients"
 _BASES = {"openai": "/v1", "anthropic": "", "langchain": "/v1", "ai": "/v1"}
 
 Package = Literal["openai", "anthropic", "langchain", "ai"]
-Told = dict[str, Any]
+Result = dict[str, Any]
 
 
 def place(name: str) -> str:
@@ -32,19 +32,21 @@ def place(name: str) -> str:
     return found
 
 
-def use(package: Package, served: Served, language: str, deed: str, message: str = "0", key: str | None = None) -> Told:
+def use(
+    package: Package, served: Served, language: str, scenario: str, message: str = "0", key: str | None = None
+) -> Result:
     """Run one scenario with a client package; return its result."""
-    return use_all(package, served, language, [deed], message, key)[deed]
+    return use_all(package, served, language, [scenario], message, key)[scenario]
 
 
 def use_all(
     package: Package,
     served: Served,
     language: str,
-    deeds: Sequence[str],
+    scenarios: Sequence[str],
     message: str = "0",
     key: str | None = None,
-) -> dict[str, Told]:
+) -> dict[str, Result]:
     """Run several scenarios; return their results."""
     name = f"E2E_{package.upper()}" + ("_NODE" if language == "node" else "")
     python, node = [place(name), _CLIENTS / f"{package}_python.py"], ["node", _CLIENTS / f"{package}_node.mjs"]
@@ -53,7 +55,7 @@ def use_all(
             *(python if language == "python" else node),
             served.url + _BASES[package],
             key or served.token,
-            ",".join(deeds),
+            ",".join(scenarios),
             message,
         ],
         env={"PATH": os.environ["PATH"], name: place(name)},
@@ -63,7 +65,7 @@ def use_all(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    return dict(zip(deeds, json.loads(done.stdout), strict=True))
+    return dict(zip(scenarios, json.loads(done.stdout), strict=True))
 
 
 def runs(served: Served) -> list[str]:

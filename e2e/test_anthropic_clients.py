@@ -16,7 +16,7 @@ from tests.polling import wait_for
 
 PYTHON = ("whole", "whole_async", "stream", "stream_async", "helper", "helper_async")
 NODE = ("whole", "stream", "helper")
-BOTH = pytest.mark.parametrize(("language", "ways"), [("python", PYTHON), ("node", NODE)], ids=["python", "node"])
+BOTH = pytest.mark.parametrize(("language", "scenarios"), [("python", PYTHON), ("node", NODE)], ids=["python", "node"])
 use = partial(published.use, "anthropic")
 use_all = partial(published.use_all, "anthropic")
 
@@ -28,66 +28,66 @@ def served(serve: Callable[..., Served]) -> Served:
 
 
 @BOTH
-def test_every_mode_returns_the_whole_answer(served: Served, language: str, ways: tuple[str, ...]) -> None:
+def test_every_mode_returns_the_whole_answer(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """The text is exact, with reasoning and token counts."""
-    for way, told in use_all(served, language, ways).items():
-        assert (told["text"], told["finish"]) == (TEXT, "end_turn"), way
-        assert told["reasoning"] == "Six times seven."
-        assert told.get("joined", TEXT) == TEXT
-        assert told.get("kinds", ["thinking", "text"]) == ["thinking", "text"]
-        assert told["tokens"] > 0
-        assert told["given"] > 0
+    for scenario, result in use_all(served, language, scenarios).items():
+        assert (result["text"], result["finish"]) == (TEXT, "end_turn"), scenario
+        assert result["reasoning"] == "Six times seven."
+        assert result.get("joined", TEXT) == TEXT
+        assert result.get("kinds", ["thinking", "text"]) == ["thinking", "text"]
+        assert result["tokens"] > 0
+        assert result["given"] > 0
 
 
 @BOTH
-def test_a_backend_that_is_silent_for_twenty_seconds(served: Served, language: str, ways: tuple[str, ...]) -> None:
+def test_a_backend_that_is_silent_for_twenty_seconds(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """No client gives up, and none repeats the request."""
     with ThreadPoolExecutor(3) as pool:
-        told = list(pool.map(lambda way: use(served, language, way, "20"), ways))
-    assert [each.get("text") for each in told] == [TEXT] * len(ways)
-    assert runs(served) == ["complete"] * len(ways)
+        results = list(pool.map(lambda scenario: use(served, language, scenario, "20"), scenarios))
+    assert [each.get("text") for each in results] == [TEXT] * len(scenarios)
+    assert runs(served) == ["complete"] * len(scenarios)
 
 
 def test_a_stream_begins_at_once_and_is_never_silent_for_long(served: Served) -> None:
     """A client with a read timeout of three seconds gets the answer of a backend that is silent for eight."""
-    told = use(served, "python", "impatient", "8")
-    assert told["text"] == TEXT
-    assert told["first"] < 3.0
+    result = use(served, "python", "impatient", "8")
+    assert result["text"] == TEXT
+    assert result["first"] < 3.0
 
 
 @BOTH
-def test_an_answer_can_be_sent_back(served: Served, language: str, ways: tuple[str, ...]) -> None:
+def test_an_answer_can_be_sent_back(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """An answer with reasoning can be sent back for the next turn."""
     assert use(served, language, "another_turn")["text"] == TEXT
 
 
 @BOTH
-def test_an_error_before_the_first_byte(served: Served, language: str, ways: tuple[str, ...]) -> None:
+def test_an_error_before_the_first_byte(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """An unsupported feature raises the package's exception class, with the field."""
     fields = {"tools": "tools", "picture": "messages"}
-    for deed, told in use_all(served, language, list(fields)).items():
-        assert (told["error"], told["status"], told["type"]) == ("BadRequestError", 400, "invalid_request_error")
-        assert told["message"].startswith(fields[deed])
-        assert told["request_id"].startswith("req_")
+    for scenario, result in use_all(served, language, list(fields)).items():
+        assert (result["error"], result["status"], result["type"]) == ("BadRequestError", 400, "invalid_request_error")
+        assert result["message"].startswith(fields[scenario])
+        assert result["request_id"].startswith("req_")
     assert runs(served) == []
 
 
 @BOTH
-def test_an_error_of_the_backend(served: Served, language: str, ways: tuple[str, ...]) -> None:
+def test_an_error_of_the_backend(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """In a stream as an event, otherwise with its status; the backend is executed once."""
-    for way, told in use_all(served, language, ways, "fail").items():
-        assert (told["type"], told["message"]) == ("api_error", "The library is closed today."), way
-        if way.startswith("whole"):
-            assert (told["error"], told["status"]) == ("InternalServerError", 502)
-    assert runs(served) == ["error"] * len(ways)
+    for scenario, result in use_all(served, language, scenarios, "fail").items():
+        assert (result["type"], result["message"]) == ("api_error", "The library is closed today."), scenario
+        if scenario.startswith("whole"):
+            assert (result["error"], result["status"]) == ("InternalServerError", 502)
+    assert runs(served) == ["error"] * len(scenarios)
 
 
 @BOTH
-def test_a_bad_key(served: Served, language: str, ways: tuple[str, ...]) -> None:
+def test_a_bad_key(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """An authentication error in every mode."""
     expected = ("AuthenticationError", 401, "authentication_error")
-    for way, told in use_all(served, language, ("whole", "stream", "models", "count"), key="sk-wrong").items():
-        assert (told["error"], told["status"], told["type"]) == expected, way
+    for scenario, result in use_all(served, language, ("whole", "stream", "models", "count"), key="sk-wrong").items():
+        assert (result["error"], result["status"], result["type"]) == expected, scenario
 
 
 def test_the_token_may_be_a_bearer_token(served: Served) -> None:
@@ -96,18 +96,18 @@ def test_the_token_may_be_a_bearer_token(served: Served) -> None:
 
 
 @BOTH
-def test_counting_and_models(served: Served, language: str, ways: tuple[str, ...]) -> None:
+def test_counting_and_models(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """Token counting starts no run; the one model is listed and can be retrieved."""
-    told = use_all(served, language, ("count", "models"), "x" * 400)
-    assert told["count"] == {"tokens": 103}
-    assert told["models"] == {
+    result = use_all(served, language, ("count", "models"), "x" * 400)
+    assert result["count"] == {"tokens": 103}
+    assert result["models"] == {
         "names": ["answering:ask"], "one": "answering:ask", "display_name": "answering:ask",
     }  # fmt: skip
     assert runs(served) == []
 
 
 @BOTH
-def test_disconnecting_cancels(served: Served, language: str, ways: tuple[str, ...]) -> None:
+def test_disconnecting_cancels(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """The run ends when its client has been gone for the grace period."""
     assert use(served, language, "leave", "35") == {"first": "message_start"}
     wait_for(lambda: runs(served) != ["processing"])

@@ -14,7 +14,7 @@ from e2e.published_clients import runs
 from e2e.server import Served, serving, token
 from tests.polling import wait_for
 
-WAYS = ("whole@anthropic", "stream@anthropic")
+SCENARIOS = ("whole@anthropic", "stream@anthropic")
 
 use = partial(published.use, "ai")
 use_all = partial(published.use_all, "ai")
@@ -35,33 +35,33 @@ def served(shared: Served, request: pytest.FixtureRequest) -> Served:
 
 def test_a_backend_that_is_silent_for_twenty_seconds(served: Served) -> None:
     """Every mode returns the exact answer, with reasoning and tokens, in one request."""
-    for told in use_all(served, "node", WAYS, "20").values():
-        assert (told["text"], told["finish"]) == (TEXT, "stop")
-        assert told["reasoning"] == "Six times seven."
-        assert told["tokens"] > 0
-    assert runs(served) == ["complete"] * len(WAYS)
+    for result in use_all(served, "node", SCENARIOS, "20").values():
+        assert (result["text"], result["finish"]) == (TEXT, "stop")
+        assert result["reasoning"] == "Six times seven."
+        assert result["tokens"] > 0
+    assert runs(served) == ["complete"] * len(SCENARIOS)
 
 
 def test_an_error_before_the_first_byte(served: Served) -> None:
     """With its status and its field, and without a run."""
-    told = use(served, "node", "tools@anthropic")
-    assert (told["status"], told["type"]) == (400, "invalid_request_error")
-    assert told["message"].startswith("tools")
+    result = use(served, "node", "tools@anthropic")
+    assert (result["status"], result["type"]) == (400, "invalid_request_error")
+    assert result["message"].startswith("tools")
     assert runs(served) == []
 
 
 def test_an_error_of_the_backend(served: Served) -> None:
     """In a stream as an event, otherwise with its status; with the backend's text, after one execution."""
-    for way, told in use_all(served, "node", ("once@anthropic", "stream@anthropic"), "fail").items():
-        assert (told["type"], told["message"]) == ("api_error", "The library is closed today."), way
-        assert told["status"] == (None if way.startswith("stream") else 502)
+    for scenario, result in use_all(served, "node", ("once@anthropic", "stream@anthropic"), "fail").items():
+        assert (result["type"], result["message"]) == ("api_error", "The library is closed today."), scenario
+        assert result["status"] == (None if scenario.startswith("stream") else 502)
     assert runs(served) == ["error"] * 2
 
 
 def test_a_bad_key(served: Served) -> None:
     """An authentication error in every mode."""
-    for told in use_all(served, "node", WAYS, key="sk-wrong").values():
-        assert (told["status"], told["type"]) == (401, "authentication_error")
+    for result in use_all(served, "node", SCENARIOS, key="sk-wrong").values():
+        assert (result["status"], result["type"]) == (401, "authentication_error")
     assert runs(served) == []
 
 

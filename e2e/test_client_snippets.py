@@ -41,7 +41,7 @@ IN_BROWSER = [snippet for snippet in SNIPPETS if "EventSource" in snippet.body]
 ON_MACHINE = [snippet for snippet in SNIPPETS if snippet not in IN_BROWSER]
 BEGUN = "begun.sse"
 
-Told = tuple[subprocess.CompletedProcess[str], Path, str]
+Result = tuple[subprocess.CompletedProcess[str], Path, str]
 """The result of a snippet, its folder, and the user of its token."""
 
 
@@ -53,10 +53,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def told(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Snippet, Future[Told]]]:
+def result(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Snippet, Future[Result]]]:
     """Run the snippets, some in parallel, each as a separate user."""
 
-    def run(number: int, snippet: Snippet) -> Told:
+    def run(number: int, snippet: Snippet) -> Result:
         folder = tmp_path_factory.mktemp(f"snippet-{number}")
         user = token(f"reader-{number}", served.environment)
         environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "URL": served.url, "TOKEN": user}
@@ -119,9 +119,9 @@ def said(printed: str) -> str:
 
 
 @pytest.mark.parametrize("snippet", ON_MACHINE, ids=lambda snippet: f"{snippet.heading}-{snippet.language}")
-def test_the_snippet_runs(served: Served, told: dict[Snippet, Future[Told]], snippet: Snippet) -> None:
+def test_the_snippet_runs(served: Served, result: dict[Snippet, Future[Result]], snippet: Snippet) -> None:
     """It prints the exact answer and starts one run."""
-    done, folder, user = told[snippet].result()
+    done, folder, user = result[snippet].result()
     assert done.returncode == 0, done.stderr
     assert said(done.stdout) == answer(served, user)
     if BEGUN in snippet.body:

@@ -69,11 +69,11 @@ def test_every_provider_error_is_translated(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Errors of a real proxy are translated; the log has its text without the key."""
-    told: list[str] = []
+    result: list[str] = []
     with caplog.at_level(logging.INFO, "persona_stream"), pytest.raises(BackendError) as failed:
-        ask(litellm, model, told, **settings)
+        ask(litellm, model, result, **settings)
     assert str(failed.value) == words
-    assert len(told) == reports
+    assert len(result) == reports
     assert "try 1 of model" in caplog.text
     assert KEY not in caplog.text
     assert "sk-wrong-key" not in caplog.text

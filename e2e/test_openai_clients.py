@@ -16,7 +16,7 @@ from tests.polling import wait_for
 
 PYTHON = ("whole", "whole_async", "stream", "stream_async", "helper")
 NODE = ("whole", "stream", "helper")
-BOTH = pytest.mark.parametrize(("language", "ways"), [("python", PYTHON), ("node", NODE)], ids=["python", "node"])
+BOTH = pytest.mark.parametrize(("language", "scenarios"), [("python", PYTHON), ("node", NODE)], ids=["python", "node"])
 use = partial(published.use, "openai")
 use_all = partial(published.use_all, "openai")
 
@@ -28,64 +28,66 @@ def served(serve: Callable[..., Served]) -> Served:
 
 
 @BOTH
-def test_every_mode_returns_the_whole_answer(served: Served, language: str, ways: tuple[str, ...]) -> None:
+def test_every_mode_returns_the_whole_answer(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """The text is exact, with reasoning and token counts."""
-    for way, told in use_all(served, language, ways).items():
-        assert (told["text"], told["finish"]) == (TEXT, "stop"), way
-        assert told.get("reasoning", "Six times seven.") == "Six times seven."
-        assert told.get("joined", TEXT) == TEXT
-        assert told.get("tokens", 1) > 0 or way == "stream_async"
+    for scenario, result in use_all(served, language, scenarios).items():
+        assert (result["text"], result["finish"]) == (TEXT, "stop"), scenario
+        assert result.get("reasoning", "Six times seven.") == "Six times seven."
+        assert result.get("joined", TEXT) == TEXT
+        assert result.get("tokens", 1) > 0 or scenario == "stream_async"
 
 
 @BOTH
-def test_a_backend_that_is_silent_for_twenty_seconds(served: Served, language: str, ways: tuple[str, ...]) -> None:
+def test_a_backend_that_is_silent_for_twenty_seconds(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """No client gives up, and none repeats the request."""
     with ThreadPoolExecutor(3) as pool:
-        told = list(pool.map(lambda way: use(served, language, way, "20"), ways))
-    assert [each.get("text") for each in told] == [TEXT] * len(ways)
-    assert runs(served) == ["complete"] * len(ways)
+        results = list(pool.map(lambda scenario: use(served, language, scenario, "20"), scenarios))
+    assert [each.get("text") for each in results] == [TEXT] * len(scenarios)
+    assert runs(served) == ["complete"] * len(scenarios)
 
 
 def test_a_stream_begins_at_once_and_is_never_silent_for_long(served: Served) -> None:
     """A client with a read timeout of three seconds gets the answer of a backend that is silent for twenty."""
-    told = use(served, "python", "impatient", "20")
-    assert told["text"] == TEXT
-    assert told["first"] < 3.0
+    result = use(served, "python", "impatient", "20")
+    assert result["text"] == TEXT
+    assert result["first"] < 3.0
 
 
 @BOTH
-def test_an_error_before_the_first_byte(served: Served, language: str, ways: tuple[str, ...]) -> None:
+def test_an_error_before_the_first_byte(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """It raises the package's exception class, with the field."""
-    told = use(served, language, "unstreamed_choices")
-    assert (told["error"], told["status"], told["param"]) == ("BadRequestError", 400, "n")
+    result = use(served, language, "unstreamed_choices")
+    assert (result["error"], result["status"], result["param"]) == ("BadRequestError", 400, "n")
     assert runs(served) == []
 
 
 @BOTH
-def test_an_error_of_the_backend(served: Served, language: str, ways: tuple[str, ...]) -> None:
+def test_an_error_of_the_backend(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """In a stream as an event, otherwise with its status; the backend is executed once."""
-    for way, told in use_all(served, language, ways, "fail").items():
-        assert (told["code"], told["type"]) == ("backend_error", "server_error"), way
-        assert "The library is closed today." in told["message"]
-        assert told["error"] == ("InternalServerError" if way.startswith("whole") else "APIError")
-    assert runs(served) == ["error"] * len(ways)
+    for scenario, result in use_all(served, language, scenarios, "fail").items():
+        assert (result["code"], result["type"]) == ("backend_error", "server_error"), scenario
+        assert "The library is closed today." in result["message"]
+        assert result["error"] == ("InternalServerError" if scenario.startswith("whole") else "APIError")
+    assert runs(served) == ["error"] * len(scenarios)
 
 
 @BOTH
-def test_a_bad_key(served: Served, language: str, ways: tuple[str, ...]) -> None:
+def test_a_bad_key(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """An authentication error in every mode."""
-    for way, told in use_all(served, language, ("whole", "stream", "models"), key="sk-wrong").items():
-        assert (told["error"], told["status"], told["code"]) == ("AuthenticationError", 401, "invalid_api_key"), way
+    for scenario, result in use_all(served, language, ("whole", "stream", "models"), key="sk-wrong").items():
+        assert (result["error"], result["status"], result["code"]) == ("AuthenticationError", 401, "invalid_api_key"), (
+            scenario
+        )
 
 
 @BOTH
-def test_models(served: Served, language: str, ways: tuple[str, ...]) -> None:
+def test_models(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """The one model is listed and can be retrieved."""
     assert use(served, language, "models") == {"names": ["answering:ask"], "one": "answering:ask"}
 
 
 @BOTH
-def test_disconnecting_cancels(served: Served, language: str, ways: tuple[str, ...]) -> None:
+def test_disconnecting_cancels(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """The run ends when its client has been gone for the grace period."""
     assert use(served, language, "leave", "35") == {"role": "assistant"}
     wait_for(lambda: runs(served) != ["processing"])

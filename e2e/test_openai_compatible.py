@@ -15,7 +15,7 @@ from tests.polling import wait_for
 AI = ("whole", "stream")
 LANGCHAIN = ("whole", "whole_async", "stream", "stream_async")
 LANGUAGES = {"ai": "node", "langchain": "python"}
-BOTH = pytest.mark.parametrize(("client", "ways"), [("ai", AI), ("langchain", LANGCHAIN)], ids=["ai", "langchain"])
+BOTH = pytest.mark.parametrize(("client", "scenarios"), [("ai", AI), ("langchain", LANGCHAIN)], ids=["ai", "langchain"])
 
 
 @pytest.fixture(scope="module")
@@ -32,52 +32,54 @@ def served(shared: Served, request: pytest.FixtureRequest) -> Served:
 
 
 @BOTH
-def test_a_backend_that_is_silent_for_twenty_seconds(served: Served, client: Package, ways: tuple[str, ...]) -> None:
+def test_a_backend_that_is_silent_for_twenty_seconds(
+    served: Served, client: Package, scenarios: tuple[str, ...]
+) -> None:
     """Every mode returns the exact answer with its tokens in one request."""
-    for told in use_all(client, served, LANGUAGES[client], ways, "20").values():
-        assert (told["text"], told["finish"]) == (TEXT, "stop")
-        assert told["tokens"] > 0
-        assert told.get("reasoning", "Six times seven.") == "Six times seven."
-    assert runs(served) == ["complete"] * len(ways)
+    for result in use_all(client, served, LANGUAGES[client], scenarios, "20").values():
+        assert (result["text"], result["finish"]) == (TEXT, "stop")
+        assert result["tokens"] > 0
+        assert result.get("reasoning", "Six times seven.") == "Six times seven."
+    assert runs(served) == ["complete"] * len(scenarios)
 
 
 @BOTH
-def test_an_error_before_the_first_byte(served: Served, client: Package, ways: tuple[str, ...]) -> None:
+def test_an_error_before_the_first_byte(served: Served, client: Package, scenarios: tuple[str, ...]) -> None:
     """With its status and its field, and without a run."""
-    told = use(client, served, LANGUAGES[client], "unstreamed_choices")
-    assert (told["status"], told["code"], told["param"]) == (400, "invalid_request", "n")
+    result = use(client, served, LANGUAGES[client], "unstreamed_choices")
+    assert (result["status"], result["code"], result["param"]) == (400, "invalid_request", "n")
     assert runs(served) == []
 
 
 @BOTH
-def test_an_error_of_the_backend(served: Served, client: Package, ways: tuple[str, ...]) -> None:
+def test_an_error_of_the_backend(served: Served, client: Package, scenarios: tuple[str, ...]) -> None:
     """In a stream as an event, otherwise with its status; with the backend's text, after one execution."""
-    once = ["once" if (client, way) == ("ai", "whole") else way for way in ways]
-    for way, told in use_all(client, served, LANGUAGES[client], once, "fail").items():
-        assert told["code"] == "backend_error", way
-        assert told["status"] == (None if way.startswith("stream") else 502)
-        assert told["message"].endswith("The library is closed today.")
-    assert runs(served) == ["error"] * len(ways)
+    once = ["once" if (client, scenario) == ("ai", "whole") else scenario for scenario in scenarios]
+    for scenario, result in use_all(client, served, LANGUAGES[client], once, "fail").items():
+        assert result["code"] == "backend_error", scenario
+        assert result["status"] == (None if scenario.startswith("stream") else 502)
+        assert result["message"].endswith("The library is closed today.")
+    assert runs(served) == ["error"] * len(scenarios)
 
 
 def test_the_ai_sdk_retries_every_5xx(served: Served) -> None:
     """It retries every 5xx even if the server advises against it, so docs/CLIENTS.md sets ``maxRetries``."""
-    told = use("ai", served, "node", "whole", "fail")
-    assert (told["error"], told["status"], told["code"]) == ("AI_RetryError", 502, "backend_error")
+    result = use("ai", served, "node", "whole", "fail")
+    assert (result["error"], result["status"], result["code"]) == ("AI_RetryError", 502, "backend_error")
     assert runs(served) == ["error"] * 3
 
 
 @BOTH
-def test_a_bad_key(served: Served, client: Package, ways: tuple[str, ...]) -> None:
+def test_a_bad_key(served: Served, client: Package, scenarios: tuple[str, ...]) -> None:
     """An authentication error in every mode."""
-    for told in use_all(client, served, LANGUAGES[client], ways, key="sk-wrong").values():
-        assert (told["status"], told["code"]) == (401, "invalid_api_key")
+    for result in use_all(client, served, LANGUAGES[client], scenarios, key="sk-wrong").values():
+        assert (result["status"], result["code"]) == (401, "invalid_api_key")
     assert runs(served) == []
 
 
 @BOTH
-def test_disconnecting_cancels(served: Served, client: Package, ways: tuple[str, ...]) -> None:
+def test_disconnecting_cancels(served: Served, client: Package, scenarios: tuple[str, ...]) -> None:
     """The run ends when its client has been gone for the grace period."""
-    told = use(client, served, LANGUAGES[client], "leave", "35")
-    assert told == {"ai": {"last": "abort"}, "langchain": {"text": ""}}[client]
+    result = use(client, served, LANGUAGES[client], "leave", "35")
+    assert result == {"ai": {"last": "abort"}, "langchain": {"text": ""}}[client]
     wait_for(lambda: runs(served) == ["cancelled"])

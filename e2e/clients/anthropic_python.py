@@ -15,112 +15,112 @@ from typing import Any
 
 import anthropic
 
-Told = dict[str, Any]
+Result = dict[str, Any]
 
 TOOL = {"name": "weather", "input_schema": {"type": "object"}}
 PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 
 
-class Asked:
-    """Ask one question in each way that the package has."""
+class Scenarios:
+    """One question through each interface of the package."""
 
     def __init__(self, base_url: str, key: str, message: str) -> None:
         self.client = anthropic.Anthropic(base_url=base_url, api_key=key)
-        self.later = anthropic.AsyncAnthropic(base_url=base_url, api_key=key)
+        self.async_client = anthropic.AsyncAnthropic(base_url=base_url, api_key=key)
         self.bearer = anthropic.Anthropic(base_url=base_url, auth_token=key, api_key=None)
-        self.how: Told = {
+        self.options: Result = {
             "model": "ada", "max_tokens": 1024, "system": "Be brief.",
             "messages": [{"role": "user", "content": message}],
         }  # fmt: skip
 
-    def whole(self) -> Told:
-        """Ask for the whole."""
-        return _whole(self.client.messages.create(**self.how))
+    def whole(self) -> Result:
+        """Request a whole response."""
+        return _whole(self.client.messages.create(**self.options))
 
-    def whole_async(self) -> Told:
-        """Ask for the whole on an event loop."""
-        return _whole(asyncio.run(self.later.messages.create(**self.how)))
+    def whole_async(self) -> Result:
+        """Request a whole response on an event loop."""
+        return _whole(asyncio.run(self.async_client.messages.create(**self.options)))
 
-    def whole_with_bearer(self) -> Told:
-        """Ask with the token in the other header."""
-        return _whole(self.bearer.messages.create(**self.how))
+    def whole_with_bearer(self) -> Result:
+        """Request a whole response with the token in the header Authorization."""
+        return _whole(self.bearer.messages.create(**self.options))
 
-    def stream(self) -> Told:
-        """Ask for a stream."""
-        told = _Heard()
-        for event in self.client.messages.create(**self.how, stream=True):
-            told.add(event)
-        return told.all()
+    def stream(self) -> Result:
+        """Request a stream."""
+        result = _Collector()
+        for event in self.client.messages.create(**self.options, stream=True):
+            result.add(event)
+        return result.all()
 
-    def stream_async(self) -> Told:
-        """Ask for a stream on an event loop."""
+    def stream_async(self) -> Result:
+        """Request a stream on an event loop."""
 
-        async def listen() -> Told:
-            told = _Heard()
-            async for event in await self.later.messages.create(**self.how, stream=True):
-                told.add(event)
-            return told.all()
+        async def listen() -> Result:
+            result = _Collector()
+            async for event in await self.async_client.messages.create(**self.options, stream=True):
+                result.add(event)
+            return result.all()
 
         return asyncio.run(listen())
 
-    def helper(self) -> Told:
-        """Ask with the helper that puts a stream together."""
-        with self.client.messages.stream(**self.how) as stream:
+    def helper(self) -> Result:
+        """Use the streaming helper, which assembles the answer."""
+        with self.client.messages.stream(**self.options) as stream:
             joined = "".join(stream.text_stream)
             return _whole(stream.get_final_message()) | {"joined": joined}
 
-    def helper_async(self) -> Told:
-        """Do the same on an event loop."""
+    def helper_async(self) -> Result:
+        """Use the streaming helper on an event loop."""
 
-        async def listen() -> Told:
-            async with self.later.messages.stream(**self.how) as stream:
+        async def listen() -> Result:
+            async with self.async_client.messages.stream(**self.options) as stream:
                 joined = "".join([text async for text in stream.text_stream])
                 return _whole(await stream.get_final_message()) | {"joined": joined}
 
         return asyncio.run(listen())
 
-    def impatient(self) -> Told:
-        """Bear no more than three silent seconds."""
+    def impatient(self) -> Result:
+        """Request a stream with a read timeout of three seconds."""
         self.client = self.client.with_options(timeout=3.0, max_retries=0)
         return self.stream()
 
-    def another_turn(self) -> Told:
-        """Send the answer back with its reasoning, and ask again."""
-        first = self.client.messages.create(**self.how)
+    def another_turn(self) -> Result:
+        """Send the answer back with its reasoning and another question."""
+        first = self.client.messages.create(**self.options)
         again = {"role": "user", "content": "0"}
-        self.how["messages"] += [{"role": "assistant", "content": first.content}, again]
+        self.options["messages"] += [{"role": "assistant", "content": first.content}, again]
         return self.helper()
 
-    def tools(self) -> Told:
+    def tools(self) -> Result:
         """Request an unsupported feature."""
-        self.how["tools"] = [TOOL]
+        self.options["tools"] = [TOOL]
         return self.stream()
 
-    def picture(self) -> Told:
+    def picture(self) -> Result:
         """Send an image, which the backend does not support."""
-        self.how["messages"] = [{"role": "user", "content": [PICTURE]}]
+        self.options["messages"] = [{"role": "user", "content": [PICTURE]}]
         return self.whole()
 
-    def count(self) -> Told:
+    def count(self) -> Result:
         """Count the tokens."""
-        del self.how["max_tokens"]
-        return {"tokens": self.client.messages.count_tokens(**self.how).input_tokens}
+        del self.options["max_tokens"]
+        return {"tokens": self.client.messages.count_tokens(**self.options).input_tokens}
 
-    def leave(self) -> Told:
-        """Hang up after the first event."""
-        stream = self.client.messages.create(**self.how, stream=True)
+    def leave(self) -> Result:
+        """Disconnect after the first event."""
+        stream = self.client.messages.create(**self.options, stream=True)
         first = next(iter(stream))
         stream.close()
         return {"first": first.type}
 
-    def models(self) -> Told:
+    def models(self) -> Result:
         """List the models, and get one."""
         names = [model.id for model in self.client.models.list()]
         one = self.client.models.retrieve(names[0])
         return {"names": names, "one": one.id, "display_name": one.display_name}
 
 
-def _whole(message: Any) -> Told:
+def _whole(message: Any) -> Result:
     blocks = [block.model_dump() for block in message.content]
     return {
         "text": "".join(block["text"] for block in blocks if block["type"] == "text"),
@@ -132,8 +132,8 @@ def _whole(message: Any) -> Told:
     }
 
 
-class _Heard:
-    """Put a stream together as a person would."""
+class _Collector:
+    """Collector of the events of one stream."""
 
     def __init__(self) -> None:
         self.text = self.reasoning = ""
@@ -154,7 +154,7 @@ class _Heard:
             case "message_delta":
                 self.finish, self.tokens = event.delta.stop_reason, event.usage.output_tokens
 
-    def all(self) -> Told:
+    def all(self) -> Result:
         return {
             "text": self.text, "reasoning": self.reasoning, "finish": self.finish, "tokens": self.tokens,
             "given": self.given, "first": self.first,
@@ -162,14 +162,14 @@ class _Heard:
 
 
 def main() -> None:
-    """Do them."""
-    base_url, key, deeds, message = sys.argv[1:]
-    print(json.dumps([_do(getattr(Asked(base_url, key, message), deed)) for deed in deeds.split(",")]))
+    """Run the scenarios and print their results."""
+    base_url, key, scenarios, message = sys.argv[1:]
+    print(json.dumps([_run(getattr(Scenarios(base_url, key, message), scenario)) for scenario in scenarios.split(",")]))
 
 
-def _do(deed: Callable[[], Told]) -> Told:
+def _run(scenario: Callable[[], Result]) -> Result:
     try:
-        return deed()
+        return scenario()
     except anthropic.APIStatusError as error:
         body = error.body if isinstance(error.body, dict) else {}
         return {

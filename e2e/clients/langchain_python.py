@@ -16,58 +16,58 @@ from typing import Any
 import openai
 from langchain_openai import ChatOpenAI
 
-Told = dict[str, Any]
+Result = dict[str, Any]
 
 
-class Asked:
-    """Ask one question in each way that the package has."""
+class Scenarios:
+    """One question through each interface of the package."""
 
     def __init__(self, base_url: str, key: str, message: str) -> None:
         # The async stream gives up after this many seconds without a chunk; comments do not count.
         timeout = {"stream_chunk_timeout": 18}
-        self.how: Told = {"base_url": base_url, "api_key": key, "model": "ada", "stream_usage": True, **timeout}
+        self.options: Result = {"base_url": base_url, "api_key": key, "model": "ada", "stream_usage": True, **timeout}
         self.message = message
 
     @property
     def model(self) -> ChatOpenAI:
-        return ChatOpenAI(**self.how)
+        return ChatOpenAI(**self.options)
 
-    def whole(self) -> Told:
-        """Ask for the whole."""
-        return _told(self.model.invoke(self.message))
+    def whole(self) -> Result:
+        """Request a whole response."""
+        return _result(self.model.invoke(self.message))
 
-    def whole_async(self) -> Told:
-        """Ask for the whole on an event loop."""
-        return _told(asyncio.run(self.model.ainvoke(self.message)))
+    def whole_async(self) -> Result:
+        """Request a whole response on an event loop."""
+        return _result(asyncio.run(self.model.ainvoke(self.message)))
 
-    def stream(self) -> Told:
-        """Ask for a stream."""
+    def stream(self) -> Result:
+        """Request a stream."""
         chunks = list(self.model.stream(self.message))
-        return _told(sum(chunks[1:], chunks[0]))
+        return _result(sum(chunks[1:], chunks[0]))
 
-    def stream_async(self) -> Told:
-        """Ask for a stream on an event loop."""
+    def stream_async(self) -> Result:
+        """Request a stream on an event loop."""
 
-        async def listen() -> Told:
+        async def listen() -> Result:
             chunks = [chunk async for chunk in self.model.astream(self.message)]
-            return _told(sum(chunks[1:], chunks[0]))
+            return _result(sum(chunks[1:], chunks[0]))
 
         return asyncio.run(listen())
 
-    def unstreamed_choices(self) -> Told:
+    def unstreamed_choices(self) -> Result:
         """Request an unsupported feature."""
-        self.how["n"] = 2
+        self.options["n"] = 2
         return self.whole()
 
-    def leave(self) -> Told:
-        """Hang up after the first chunk."""
+    def leave(self) -> Result:
+        """Disconnect after the first chunk."""
         stream = self.model.stream(self.message)
         first = next(stream)
         stream.close()
         return {"text": first.text}
 
 
-def _told(message: Any) -> Told:
+def _result(message: Any) -> Result:
     return {
         "text": message.text,
         "finish": message.response_metadata.get("finish_reason"),
@@ -75,26 +75,30 @@ def _told(message: Any) -> Told:
     }
 
 
-def do(base_url: str, key: str, deed: str, message: str) -> Told:
-    """Do one thing."""
+def run_scenario(base_url: str, key: str, scenario: str, message: str) -> Result:
+    """Run one scenario."""
     try:
-        told: Told = getattr(Asked(base_url, key, message), deed)()
+        result: Result = getattr(Scenarios(base_url, key, message), scenario)()
     except openai.APIError as error:
-        told = {
+        result = {
             "error": type(error).__name__,
             "status": getattr(error, "status_code", None),
             "code": error.code,
             "param": error.param,
             "message": error.message,
         }
-    return told
+    return result
 
 
 def main() -> None:
-    """Do them."""
-    base_url, key, deeds, message = sys.argv[1:]
+    """Run the scenarios and print their results."""
+    base_url, key, scenarios, message = sys.argv[1:]
     with ThreadPoolExecutor() as pool:
-        print(json.dumps(list(pool.map(lambda deed: do(base_url, key, deed, message), deeds.split(",")))))
+        print(
+            json.dumps(
+                list(pool.map(lambda scenario: run_scenario(base_url, key, scenario, message), scenarios.split(",")))
+            )
+        )
 
 
 main()

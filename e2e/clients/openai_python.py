@@ -15,20 +15,20 @@ from typing import Any
 
 import openai
 
-Told = dict[str, Any]
+Result = dict[str, Any]
 
 
-class Asked:
-    """Ask one question in each way that the package has."""
+class Scenarios:
+    """One question through each interface of the package."""
 
     def __init__(self, base_url: str, key: str, message: str) -> None:
         self.client = openai.OpenAI(base_url=base_url, api_key=key)
-        self.later = openai.AsyncOpenAI(base_url=base_url, api_key=key)
-        self.how: Told = {"model": "ada", "messages": [{"role": "user", "content": message}]}
+        self.async_client = openai.AsyncOpenAI(base_url=base_url, api_key=key)
+        self.options: Result = {"model": "ada", "messages": [{"role": "user", "content": message}]}
 
-    def whole(self) -> Told:
-        """Ask for the whole."""
-        completion = self.client.chat.completions.create(**self.how)
+    def whole(self) -> Result:
+        """Request a whole response."""
+        completion = self.client.chat.completions.create(**self.options)
         choice = completion.choices[0]
         return {
             "text": choice.message.content,
@@ -37,63 +37,63 @@ class Asked:
             "tokens": completion.usage.total_tokens if completion.usage else 0,
         }
 
-    def stream(self) -> Told:
-        """Ask for a stream."""
-        told = _Heard()
+    def stream(self) -> Result:
+        """Request a stream."""
+        result = _Collector()
         usage = {"include_usage": True}
-        for chunk in self.client.chat.completions.create(**self.how, stream=True, stream_options=usage):
-            told.add(chunk)
-        return told.all()
+        for chunk in self.client.chat.completions.create(**self.options, stream=True, stream_options=usage):
+            result.add(chunk)
+        return result.all()
 
-    def stream_async(self) -> Told:
-        """Ask for a stream on an event loop."""
+    def stream_async(self) -> Result:
+        """Request a stream on an event loop."""
 
-        async def listen() -> Told:
-            told = _Heard()
-            async for chunk in await self.later.chat.completions.create(**self.how, stream=True):
-                told.add(chunk)
-            return told.all()
+        async def listen() -> Result:
+            result = _Collector()
+            async for chunk in await self.async_client.chat.completions.create(**self.options, stream=True):
+                result.add(chunk)
+            return result.all()
 
         return asyncio.run(listen())
 
-    def whole_async(self) -> Told:
-        """Ask for the whole on an event loop."""
-        completion = asyncio.run(self.later.chat.completions.create(**self.how))
+    def whole_async(self) -> Result:
+        """Request a whole response on an event loop."""
+        completion = asyncio.run(self.async_client.chat.completions.create(**self.options))
         return {"text": completion.choices[0].message.content, "finish": completion.choices[0].finish_reason}
 
-    def helper(self) -> Told:
-        """Ask with the helper that puts a stream together."""
-        with self.client.chat.completions.stream(**self.how) as stream:
+    def helper(self) -> Result:
+        """Use the streaming helper, which assembles the answer."""
+        with self.client.chat.completions.stream(**self.options) as stream:
             deltas = [event.delta for event in stream if event.type == "content.delta"]
             completion = stream.get_final_completion()
         choice = completion.choices[0]
         return {"text": choice.message.content, "finish": choice.finish_reason, "joined": "".join(deltas)}
 
-    def impatient(self) -> Told:
-        """Bear no more than three silent seconds."""
+    def impatient(self) -> Result:
+        """Request a stream with a read timeout of three seconds."""
         self.client = self.client.with_options(timeout=3.0, max_retries=0)
         return self.stream()
 
-    def unstreamed_choices(self) -> Told:
+    def unstreamed_choices(self) -> Result:
         """Request an unsupported feature."""
-        self.how["n"] = 2
+        self.options["n"] = 2
         return self.whole()
 
-    def leave(self) -> Told:
-        """Hang up after the first chunk."""
-        stream = self.client.chat.completions.create(**self.how, stream=True)
+    def leave(self) -> Result:
+        """Disconnect after the first chunk."""
+        stream = self.client.chat.completions.create(**self.options, stream=True)
         first = next(iter(stream))
         stream.close()
         return {"role": first.choices[0].delta.role}
 
-    def models(self) -> Told:
+    def models(self) -> Result:
         """List the models, and get one."""
         names = [model.id for model in self.client.models.list()]
         return {"names": names, "one": self.client.models.retrieve(names[0]).id}
 
 
-class _Heard:
-    """Put a stream together as a person would."""
+class _Collector:
+    """Collector of the events of one stream."""
 
     def __init__(self) -> None:
         self.text = self.reasoning = ""
@@ -111,7 +111,7 @@ class _Heard:
             self.reasoning += (choice.delta.model_extra or {}).get("reasoning_content") or ""
             self.finish = choice.finish_reason or self.finish
 
-    def all(self) -> Told:
+    def all(self) -> Result:
         return {
             "text": self.text, "reasoning": self.reasoning, "finish": self.finish, "tokens": self.tokens,
             "first": self.first,
@@ -119,14 +119,14 @@ class _Heard:
 
 
 def main() -> None:
-    """Do them."""
-    base_url, key, deeds, message = sys.argv[1:]
-    print(json.dumps([_do(getattr(Asked(base_url, key, message), deed)) for deed in deeds.split(",")]))
+    """Run the scenarios and print their results."""
+    base_url, key, scenarios, message = sys.argv[1:]
+    print(json.dumps([_run(getattr(Scenarios(base_url, key, message), scenario)) for scenario in scenarios.split(",")]))
 
 
-def _do(deed: Callable[[], Told]) -> Told:
+def _run(scenario: Callable[[], Result]) -> Result:
     try:
-        return deed()
+        return scenario()
     except openai.APIError as error:
         return {
             "error": type(error).__name__,

@@ -21,6 +21,8 @@ from persona_stream.errors import Gone, HTTPError, NotFound
 
 Listener = Callable[[], None]
 
+RUN_NOT_FOUND_MESSAGE = "Run not found"
+RUN_GONE_MESSAGE = "The run's retention period has ended; it will not be run again"
 KEY_CONFLICT_MESSAGE = "This Idempotency-Key was used for another request: use a new key for a new request"
 
 
@@ -116,8 +118,8 @@ def has_ended(journal: Journal) -> bool:
 def not_found_error(run_id: str, was_evicted: bool, retention: float, now: float) -> HTTPError:
     """Create the error for a run without a journal; its id tells its age."""
     if was_evicted or is_expired(run_id, retention, now):
-        return Gone("This run is past its retention: its answer is no longer kept, and it will not be run again")
-    return NotFound("There is no such run")
+        return Gone(RUN_GONE_MESSAGE)
+    return NotFound(RUN_NOT_FOUND_MESSAGE)
 
 
 def is_expired(run_id: str, retention: float, now: float) -> bool:

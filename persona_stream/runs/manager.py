@@ -16,7 +16,7 @@ from persona_stream.core.run_id import new_run_id
 from persona_stream.core.usage import query_tokens
 from persona_stream.errors import NotFound, Overloaded, ShuttingDown, Unavailable
 from persona_stream.executors.base import Executor, Task
-from persona_stream.journals.base import Journal, JournalStore, has_ended, run_terms
+from persona_stream.journals.base import RUN_NOT_FOUND_MESSAGE, Journal, JournalStore, has_ended, run_terms
 from persona_stream.logging import current_run_id
 from persona_stream.runs.observer import Notification, RunObserver, RunStarted
 from persona_stream.runs.queue import RETRY_AFTER, Reservation, RunQueue
@@ -254,6 +254,6 @@ def wait_until_finished(
 
 def _check_owner(journal: Journal, owner: str | None) -> Journal:
     if owner is not None and run_terms(journal).owner != owner:
-        raise NotFound("There is no such run")
+        raise NotFound(RUN_NOT_FOUND_MESSAGE)
     current_run_id.set(run_terms(journal).run_id)  # the caller's log lines concern this run
     return journal

@@ -28,6 +28,6 @@ def test_each_stream_is_counted_once():
     found = count([whole(), whole((0.02, 2.03)), refused, cut], SCENARIO)
     assert (found.whole, found.queued, found.refused, found.lost) == (2, 1, 1, 1)
     assert found.errors == {"the response is incomplete": 1}
-    assert found.told.max == pytest.approx(0.02)
+    assert found.first_position.max == pytest.approx(0.02)
     assert found.turned_away.max == pytest.approx(0.25)
     assert found.late.max == pytest.approx(0.01), "the second queue event was due after an interval"

@@ -168,7 +168,7 @@ def test_a_run_belongs_to_the_caller_that_started_it(server: ServerProcess, fini
     for path in (f"/api/runs/{run_id}", f"/api/runs/{run_id}/events"):
         response = server.get(path, user="mallory")
         assert response.status_code == 404
-        assert "no such run" in response.text
+        assert "Run not found" in response.text
         assert server.get(path, user=None).status_code == 401
     assert server.post(f"/api/runs/{run_id}/cancel", user="mallory").status_code == 404
     assert server.get("/api/runs", user="mallory").json() == {"success": True, "runs": [], "next": None}

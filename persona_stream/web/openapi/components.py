@@ -10,7 +10,7 @@ from msgspec import Meta, Struct
 
 from persona_stream import errors
 from persona_stream.auth.jwt import missing_token
-from persona_stream.journals.base import KEY_CONFLICT_MESSAGE
+from persona_stream.journals.base import KEY_CONFLICT_MESSAGE, RUN_GONE_MESSAGE, RUN_NOT_FOUND_MESSAGE
 from persona_stream.web.openapi.examples import RUN_ID
 from persona_stream.web.openapi.operations import Body, ErrorSpec, Parameter, ResponseSpec
 
@@ -94,10 +94,10 @@ PERSONA_NOT_FOUND = ErrorSpec(
 )
 MODEL_NOT_FOUND = ErrorSpec(errors.ModelNotFound(), "No persona has the name of this model.")
 RUN_NOT_FOUND = ErrorSpec(
-    errors.NotFound("Run not found"), "The run does not exist, or belongs to another caller.", name="RunNotFound"
+    errors.NotFound(RUN_NOT_FOUND_MESSAGE), "The run does not exist, or belongs to another caller.", name="RunNotFound"
 )
 RUN_GONE = ErrorSpec(
-    errors.Gone("The run's retention period has ended; it will not be run again"),
+    errors.Gone(RUN_GONE_MESSAGE),
     "The run's retention period has ended.",
     name="RunGone",
 )
