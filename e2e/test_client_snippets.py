@@ -42,7 +42,7 @@ ON_MACHINE = [snippet for snippet in SNIPPETS if snippet not in IN_BROWSER]
 BEGUN = "begun.sse"
 
 Result = tuple[subprocess.CompletedProcess[str], Path, str]
-"""The result of a snippet, its folder, and the user of its token."""
+"""The results of a snippet, its folder, and the user of its token."""
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +119,9 @@ def said(printed: str) -> str:
 
 
 @pytest.mark.parametrize("snippet", ON_MACHINE, ids=lambda snippet: f"{snippet.heading}-{snippet.language}")
-def test_the_snippet_runs(served: Served, result: dict[Snippet, Future[Result]], snippet: Snippet) -> None:
+def test_the_snippet_runs(served: Served, results: dict[Snippet, Future[Result]], snippet: Snippet) -> None:
     """It prints the exact answer and starts one run."""
-    done, folder, user = result[snippet].result()
+    done, folder, user = results[snippet].result()
     assert done.returncode == 0, done.stderr
     assert said(done.stdout) == answer(served, user)
     if BEGUN in snippet.body:

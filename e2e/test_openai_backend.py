@@ -69,11 +69,11 @@ def test_every_provider_error_is_translated(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Errors of a real proxy are translated; the log has its text without the key."""
-    result: list[str] = []
+    texts: list[str] = []
     with caplog.at_level(logging.INFO, "persona_stream"), pytest.raises(BackendError) as failed:
-        ask(litellm, model, result, **settings)
+        ask(litellm, model, texts, **settings)
     assert str(failed.value) == words
-    assert len(result) == reports
+    assert len(texts) == reports
     assert "try 1 of model" in caplog.text
     assert KEY not in caplog.text
     assert "sk-wrong-key" not in caplog.text

@@ -60,7 +60,7 @@ def test_reasoning_is_sent_on_request(litellm: int, serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "words", "result"),
+    ("settings", "words", "messages"),
     [
         ({"openai_api_key": "sk-wrong-key"}, "The model provider rejected this server's API key", []),
         ({"openai_model": "nobody"}, "The model provider rejected the request", []),
@@ -68,7 +68,7 @@ def test_reasoning_is_sent_on_request(litellm: int, serve: Serve) -> None:
     ],
 )
 def test_a_provider_error_is_translated(
-    litellm: int, serve: Serve, settings: dict[str, str], words: str, result: list[str]
+    litellm: int, serve: Serve, settings: dict[str, str], words: str, messages: list[str]
 ) -> None:
     """The stream ends with backend_error without the provider's text, which is in the log without the key.
 
@@ -92,7 +92,7 @@ def test_a_provider_error_is_translated(
     assert (refused.status_code, refused.json()["code"], refused.json()["error"]) == (502, "backend_error", words)
     log = served.log.read_text()
     assert "try 1 of model" in log
-    assert all(each in log for each in result)
+    assert all(each in log for each in messages)
     assert KEY not in log
     assert "sk-wrong-key" not in log
 

@@ -63,12 +63,12 @@ def _in_node(folder: str, package: str) -> str:
     return str(json.loads(description.read_text("utf-8"))["version"]) if description.exists() else ""
 
 
-def main(scenario: str, *packages: str) -> None:
+def main(target: str, *packages: str) -> None:
     """Run the command ``pip``, ``npm`` or ``write``."""
-    if scenario == "write":
+    if target == "write":
         write(installed())
         return
-    language, sign = _LANGUAGES[scenario]
+    language, sign = _LANGUAGES[target]
     versions = named()
     print(*(f"{package}{sign}{versions[language, package]}" for package in packages))
 
