@@ -1,12 +1,94 @@
-"""Bundled chunkers: fixed size, whole words, whole sentences."""
+"""Bundled chunkers of fixed size, whole words or whole sentences, and the finder of the boundaries in a text."""
 
 from __future__ import annotations
 
+import re
+
 from persona_stream.chunking.base import MAX_CHUNKS, split_at
-from persona_stream.chunking.boundaries import BoundaryFinder
-from persona_stream.chunking.graphemes import enclosing_boundaries
+from persona_stream.chunking.graphemes import enclosing_boundaries, next_boundary
+from persona_stream.chunking.sentence_boundaries import next_sentence_end
+from persona_stream.chunking.unicode import MASK, SPACED_WORD_END, mask_code_and_urls, unspaced_patterns
 
 CHUNK_SIZE = 20  # characters
+# A chunk of a script without spaces may exceed its size by so many characters to end with its phrase or sentence.
+PHRASE_TOLERANCE = 10
+MAX_WORD_LENGTH = 200
+
+_VISIBLE = re.compile(r"\S")
+_LONG_RUN = re.compile(rf"\S{{{MAX_WORD_LENGTH + 1}}}")
+_LONG_WORD = re.compile(rf"(?<!\S)\S{{{MAX_WORD_LENGTH + 1}}}")
+
+
+class BoundaryFinder:
+    """Forward-only finder of the boundaries of one text; positions must not decrease from call to call.
+
+    The last boundary is cached until it is passed, so that a text without boundaries is searched only once.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._masked = mask_code_and_urls(text)
+        self._is_unspaced = not text.isascii() and unspaced_patterns()[0].search(self._masked) is not None
+        self._has_clusters = not text.isascii() or "\r" in text
+        self._word_pattern = unspaced_patterns()[1] if self._is_unspaced else SPACED_WORD_END
+        self._word_end = 0
+        self._sentence_end = 0
+
+    def sentence_end(self, at: int) -> int:
+        """Return the first sentence end that is not before ``at``."""
+        if self._sentence_end < at:
+            self._sentence_end = next_sentence_end(self._masked, at - 1)
+        return self._sentence_end
+
+    def word_end(self, at: int) -> int:
+        """Return the first word end that is not before ``at``.
+
+        In a script without spaces each letter is a word, so the end of a phrase or sentence shortly after ``at`` is
+        preferred.
+        """
+        if self._is_unspaced:
+            letter, _, phrase = unspaced_patterns()
+            limit = at + PHRASE_TOLERANCE
+            if letter.search(self._masked, at - 1, limit):
+                match = phrase.search(self._masked, at - 1, limit + 1)  # a boundary depends on the next character
+                end = min(match.end(), self.sentence_end(at)) if match else self.sentence_end(at)
+                if match or end <= limit:
+                    return end
+        if self._word_end < at:
+            match = self._word_pattern.search(self._masked, at - 1)
+            self._word_end = match.end() if match else len(self._masked)
+        return self._word_end
+
+    def min_visible_end(self, start: int, min_end: int) -> int:
+        """Return the smallest end that makes the chunk at ``start`` not blank; the end of the text if all is blank."""
+        if not self._masked[start].isspace():
+            return min_end
+        visible = _VISIBLE.search(self._masked, start)
+        return max(min_end, visible.end()) if visible else len(self._masked)
+
+    def adjust(self, start: int, min_end: int, end: int) -> int:
+        """Return the end moved to a grapheme boundary, and before it into a word that is too long."""
+        if end - min_end >= MAX_WORD_LENGTH:  # text before min_end cannot be split in any case
+            end = self._end_in_long_word(start, min_end, end)
+        return next_boundary(self._text, start, end) if self._has_clusters else end
+
+    def _end_in_long_word(self, start: int, min_end: int, end: int) -> int:
+        word = _LONG_RUN.match(self._masked, min_end - 1, end) or _LONG_WORD.search(self._masked, min_end - 1, end)
+        if word is None:
+            return end
+        first = max(min_end, word.start() + 1)
+        last = word.start() + MAX_WORD_LENGTH
+        _, word_end, phrase_end = unspaced_patterns()
+        for pattern in (phrase_end, word_end) if self._is_unspaced else ():
+            ends = [match.end() for match in pattern.finditer(self._masked, first - 1, last + 1) if match.end() <= last]
+            if ends:
+                return ends[-1]
+        # A URL that starts within this word goes into the next chunk as a whole, unless it is too long itself.
+        unmasked = len(self._masked[first:last].rstrip(MASK))
+        if unmasked and self._masked[last] == MASK:
+            last = first + unmasked
+        before, after = enclosing_boundaries(self._text, start, last)
+        return before if before >= first else after
 
 
 def characters(text: str) -> list[str]:

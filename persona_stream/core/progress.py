@@ -9,9 +9,8 @@ Invariants:
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Protocol
 
 from persona_stream.chunking.sentence_boundaries import ends_sentence
 from persona_stream.core.facts import ProgressReported
@@ -22,12 +21,8 @@ MAX_WAITING_PERCENT = 95
 _MIN_FRACTION_FOR_ETA = 0.02  # a smaller fraction does not predict the remaining time
 
 
-class ProgressEstimator(Protocol):
-    """Estimator of a run's progress from its elapsed time."""
-
-    def __call__(self, elapsed: float, deadline: float) -> float:
-        """Return a percentage that does not fall as ``elapsed`` rises. Both arguments are in seconds."""
-        ...
+ProgressEstimator = Callable[[float, float], float]
+"""Returns a percentage for the elapsed seconds and the deadline; it does not fall while time passes."""
 
 
 def linear_to_deadline(elapsed: float, deadline: float) -> float:

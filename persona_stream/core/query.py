@@ -33,29 +33,17 @@ class Principal:
 
 
 class UpstreamCall(Struct, frozen=True, kw_only=True):
-    """One HTTP call to a provider; a retry is a call of its own.
+    """One HTTP call to a provider; a retry is a call of its own."""
 
-    Attributes:
-        provider: the provider's API format.
-        model: the requested model.
-        url: the request's URL, without credentials.
-        request: the request body, before JSON encoding.
-        response: the response body; for a stream, the assembled response. ``None`` if there was none.
-        error: the error in the log's words, or ``None``.
-        status: ``answered``, the kind of the error, or ``stopped`` if the run ended first.
-        began_at: the start, in seconds since 1970.
-        seconds: the duration.
-    """
-
-    provider: str
-    model: str
-    url: str
-    request: Any
-    response: Any = None
-    error: str | None = None
-    status: str = "answered"
-    began_at: float
-    seconds: float
+    provider: str  # the provider's API format
+    model: str  # the requested model
+    url: str  # without credentials
+    request: Any  # the body, before JSON encoding
+    response: Any = None  # the body, if there was one; for a stream, the assembled response
+    error: str | None = None  # as in the log
+    status: str = "answered"  # or the kind of the error, or ``stopped`` if the run ended first
+    began_at: float  # in seconds since 1970
+    seconds: float  # duration
 
 
 Locale = Literal["zh", "en"]
@@ -74,11 +62,9 @@ class CancelSignal(Protocol):
 
     def __bool__(self) -> bool:
         """Return whether the query has been cancelled."""
-        ...
 
     def wait(self, seconds: float) -> bool:
         """Sleep for ``seconds`` or until cancelled, while other greenlets run; return whether cancelled."""
-        ...
 
 
 class NullCancelToken:

@@ -68,13 +68,8 @@ def to_final_facts(result: TaskResult, max_bytes: int, sent_bytes: int = 0, name
 
     A string, or the text of an ``Answer``, is the answer, with lone surrogates and NUL replaced. Text of white space
     alone, without reasoning, is a ``backend_error``, unless text was sent before, the answer calls tools, or its
-    ``finish`` says that it is cut short. Any other type is a programming error: ``internal``.
-
-    Args:
-        result: the outcome of process_query.
-        max_bytes: the size limit of the whole answer.
-        sent_bytes: the size of the text and reasoning sent before.
-        name: the name of the backend, for the log.
+    ``finish`` says that it is cut short. Any other type is a programming error: ``internal``. The whole answer, with
+    the ``sent_bytes`` sent before, may have ``max_bytes``. ``name`` is that of the backend, for the log.
     """
     if isinstance(result, Raised):
         return (_to_failure(result.error, max_bytes),)

@@ -84,17 +84,10 @@ _MAX_RETRY_DIGITS = 9  # of milliseconds: int() rejects thousands of digits, and
 
 
 class SSEDecoder:
-    """Incremental decoder of the events of one connection.
-
-    Args:
-        max_event_characters: Size limit of one event, in characters.
-
-    Attributes:
-        retry: Reconnection time that the stream requested, in seconds; ``None`` if it did not.
-    """
+    """Incremental decoder of the events of one connection."""
 
     def __init__(self, max_event_characters: int = 32 * 1024 * 1024) -> None:
-        self.retry: float | None = None
+        self.retry: float | None = None  # reconnection time that the stream requested, in seconds
         self._max_event_characters = max_event_characters
         self._text_decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._at_start = True

@@ -40,22 +40,13 @@ class RedisJournalStore:
 
     def __init__(self, url: str, clock: Clock, *, lease: float, retention: float, retention_bytes: int) -> None:
         pool = connection_pool(url)
-        process = secrets.token_hex(8)
         self._clock = clock
         self._retention = retention
         self._secret: str | None = None
-        self._calls = ScriptCalls(process, lease, retention, retention_bytes)
+        self._calls = ScriptCalls(secrets.token_hex(8), lease, retention, retention_bytes)
         self._connection = RedisConnection(pool)
         self._writer = JournalWriter(self._connection, self._calls, clock, self._can_restore)
-        self._subscriber = JournalSubscriber(
-            pool,
-            self._connection,
-            keys.inbox(process),
-            clock,
-            lost_timeout=lease,
-            outage_timeout=retention,
-            on_lost=self._writer.restore,
-        )
+        self._subscriber = JournalSubscriber(pool, self._connection, self._calls, clock, self._writer)
         self._lease = Lease(
             self._connection, self._calls, clock, on_renewed=self._reconcile, on_attempt=self._subscriber.sweep
         )

@@ -83,27 +83,18 @@ class JournalWriter(JournalQueue):
 class JournalSubscriber:
     """Registry of the tracked journals: those of local runs and those that are followed.
 
-    ``on_lost`` is called with local journals that Redis has lost. A followed run is marked lost when Redis lacks it for
-    ``lost_timeout`` seconds, or is unavailable for ``outage_timeout`` seconds.
+    The writer restores local journals that Redis has lost. A followed run is marked lost when Redis lacks it for the
+    length of a lease, or is unavailable for the retention period.
     """
 
     def __init__(
-        self,
-        pool: ConnectionPool,
-        connection: RedisConnection,
-        inbox: str,
-        clock: Clock,
-        *,
-        lost_timeout: float,
-        outage_timeout: float,
-        on_lost: Callable[[Sequence[RedisJournal]], None],
+        self, pool: ConnectionPool, connection: RedisConnection, calls: ScriptCalls, clock: Clock, writer: JournalWriter
     ) -> None:
         self._connection = connection
+        self._calls = calls
         self._clock = clock
-        self._lost_timeout = lost_timeout
-        self._outage_timeout = outage_timeout
-        self._on_lost = on_lost
-        self._pubsub = PubSub(pool, inbox, self._on_message, self._refresh_all)
+        self._writer = writer
+        self._pubsub = PubSub(pool, keys.inbox(calls.process), self._on_message, self._refresh_all)
         self._journals: dict[str, RedisJournal] = {}
         self._opening: dict[str, Event] = {}
         self._changed_while_opening: set[str] = set()
@@ -181,7 +172,7 @@ class JournalSubscriber:
         for journal in list(self._journals.values()):
             if has_ended(journal.entries) or journal.is_local:
                 continue
-            limits = ((self._unavailable_since, self._outage_timeout), (journal.missing_since, self._lost_timeout))
+            limits = ((self._unavailable_since, self._calls.retention), (journal.missing_since, self._calls.lease))
             if any(since is not None and since + timeout < now for since, timeout in limits):
                 journal.mark_lost()
             elif journal.missing_since is not None:
@@ -234,7 +225,7 @@ class JournalSubscriber:
             elif journal.missing_since is None:
                 journal.missing_since = self._clock()
         if lost:
-            self._on_lost(lost)
+            self._writer.restore(lost)
         return is_complete
 
 
