@@ -42,7 +42,7 @@ ON_MACHINE = [snippet for snippet in SNIPPETS if snippet not in IN_BROWSER]
 BEGUN = "begun.sse"
 
 Result = tuple[subprocess.CompletedProcess[str], Path, str]
-"""The results of a snippet, its folder, and the user of its token."""
+"""The result of a snippet, its folder, and the user of its token."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 @pytest.fixture(scope="module")
-def result(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Snippet, Future[Result]]]:
+def results(served: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Snippet, Future[Result]]]:
     """Run the snippets, some in parallel, each as a separate user."""
 
     def run(number: int, snippet: Snippet) -> Result:
