@@ -1,3 +1,5 @@
+"""Fixtures: LiteLLM's proxy, the server under test, and the provider behind them."""
+
 from __future__ import annotations
 
 import os

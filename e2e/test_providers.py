@@ -16,7 +16,7 @@ from persona_stream.backends.openai.backend import openai_backend
 from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Answer, Turn, Usage
 from persona_stream.errors import BackendError, BackendUnavailable
-from tests.backends.fake_provider import DONE, Ear, Provider, chunk, chunks, completion, http, stream
+from tests.backends.fake_provider import DONE, Provider, Recorder, chunk, chunks, completion, http, stream
 from tests.polling import wait_for
 
 Make = Callable[..., Backend]
@@ -52,37 +52,38 @@ WHOLE = http(
     ),
     "Content-Type: application/json",
 )
-each_dialect = pytest.mark.parametrize("make", [openai_backend, anthropic_backend], ids=["openai", "anthropic"])
+each_protocol = pytest.mark.parametrize("make", [openai_backend, anthropic_backend], ids=["openai", "anthropic"])
 
 
-def ask(make: Make, port: int, ear: Ear, *, streams: bool, model: str = "relayed", **fields: Any) -> Answer:
+def ask(make: Make, port: int, recorder: Recorder, *, streams: bool, model: str = "relayed", **fields: Any) -> Answer:
     made = {"base_url": f"http://127.0.0.1:{port}/v1", "api_key": KEY, "model": model, "sleep": lambda seconds: None}
-    answer = make(**made, stream=streams).process_query(ear.query(**fields))
+    answer = make(**made, stream=streams).process_query(recorder.query(**fields))
     assert isinstance(answer, Answer)
     return answer
 
 
-@each_dialect
+@each_protocol
 @pytest.mark.parametrize("streams", [False, True])
 def test_every_feature_passes_in_both_directions(make: Make, streams: bool, litellm: int, behind: Provider) -> None:
     """Tools, images, calls and results reach the provider; reasoning, text, calls, tokens and finish reason return."""
-    behind.replies, ear = [STREAM if streams else WHOLE], Ear()
+    behind.replies = [STREAM if streams else WHOLE]
+    recorder = Recorder()
     behind.requests.clear()
     answer = ask(
         make,
         litellm,
-        ear,
+        recorder,
         streams=streams,
         tools=(Tool("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}}),),
         tool_choice=ToolChoice("auto"),
         parts=("How many?", Image(CAT)),
-        since=(
+        tool_turns=(
             Turn("assistant", "", calls=(ToolCall("call_0", "look", '{"at": "sea"}'),)),
             Turn("tool", "blue", call_id="call_0"),
         ),
         parameters={"max_tokens": 99},
     )
-    assert (ear.reasoning + (answer.reasoning or ""), ear.text + answer.text) == ("6 × 7", "Forty-two.")
+    assert (recorder.reasoning + (answer.reasoning or ""), recorder.text + answer.text) == ("6 × 7", "Forty-two.")
     assert (answer.finish, answer.usage) == ("tools", Usage(input_tokens=7, output_tokens=9))
     [call] = answer.calls
     assert (call.id, call.name, json.loads(call.arguments)) == ("call_1", "look", {"at": "sky"})
@@ -96,23 +97,23 @@ def test_every_feature_passes_in_both_directions(make: Make, streams: bool, lite
     assert request.body["tools"][0]["function"]["name"] == "look"
 
 
-@each_dialect
+@each_protocol
 def test_a_stream_that_breaks_off_behind_the_proxy_is_an_error(make: Make, litellm: int, behind: Provider) -> None:
     """In every form of the proxy it is an error without a fallback."""
-    ear = Ear()
+    recorder = Recorder()
 
     def break_off(connection: socket.socket) -> None:
         connection.sendall(stream(said("Forty-"), said("two"), said("-three"), is_whole=False))
-        wait_for(lambda: ear.heard)
+        wait_for(lambda: recorder.sent)
 
     behind.replies = [break_off]
     with pytest.raises(BackendError) as failed:
-        ask(make, litellm, ear, streams=True)
-    assert ear.text.startswith("Forty-")
+        ask(make, litellm, recorder, streams=True)
+    assert recorder.text.startswith("Forty-")
     assert type(failed.value) is BackendError
 
 
-@each_dialect
+@each_protocol
 @pytest.mark.parametrize("streams", [False, True])
 @pytest.mark.parametrize(
     ("model", "words", "error"),
@@ -120,7 +121,7 @@ def test_a_stream_that_breaks_off_behind_the_proxy_is_an_error(make: Make, litel
         ("busy", "The provider is busy", BackendUnavailable),
         ("failing", "The provider failed", BackendUnavailable),
         ("crowded", "The conversation is too long for the model", BackendError),
-        ("nobody", "The model provider rejected the request", BackendError),
+        ("unknown", "The model provider rejected the request", BackendError),
     ],
 )
 def test_errors_are_translated_in_both_protocols(
@@ -128,13 +129,13 @@ def test_errors_are_translated_in_both_protocols(
 ) -> None:
     """The same text, and the same eligibility for a fallback."""
     with pytest.raises(BackendError, match=words) as failed:
-        ask(make, litellm, Ear(), streams=streams, model=model)
+        ask(make, litellm, Recorder(), streams=streams, model=model)
     assert type(failed.value) is error
 
 
-@each_dialect
+@each_protocol
 def test_the_text_arrives_to_the_character(make: Make, litellm: int) -> None:
     """Also if the proxy splits an emoji."""
-    ear = Ear()
-    answer = ask(make, litellm, ear, streams=True, model="quick")
-    assert ear.text + answer.text == TEXT
+    recorder = Recorder()
+    answer = ask(make, litellm, recorder, streams=True, model="quick")
+    assert recorder.text + answer.text == TEXT

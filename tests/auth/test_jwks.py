@@ -221,7 +221,7 @@ def test_a_published_private_key_is_reduced_to_its_public_half() -> None:
     ],
 )
 def test_other_keys_are_unusable(published: dict[str, Any]) -> None:
-    """Above all a symmetric key: every reader of the URL could sign with it."""
+    """Above all a symmetric key: anyone with access to the URL could sign with it."""
     assert public_keys(published) == {}
 
 

@@ -97,42 +97,42 @@ def _json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def stream(*pieces: bytes, is_whole: bool = True) -> bytes:
-    """Return an HTTP response with one chunk for each piece; the last chunk is missing if it is not whole."""
+def stream(*chunks: bytes, is_whole: bool = True) -> bytes:
+    """Return an HTTP response with these chunks; the last chunk is missing if it is not whole."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-    body = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces if piece)
+    body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks if chunk)
     return head + body + (b"0\r\n\r\n" if is_whole else b"")
 
 
-def cut(*pieces: bytes) -> Callable[[socket.socket], None]:
+def cut(*chunks: bytes) -> Callable[[socket.socket], None]:
     """Return a reply that sends the beginning of a stream and closes the connection."""
 
     def send(connection: socket.socket) -> None:
-        connection.sendall(stream(*pieces, is_whole=False))
+        connection.sendall(stream(*chunks, is_whole=False))
 
     return send
 
 
-def steps(*pieces: bytes | threading.Event) -> Callable[[socket.socket], None]:
+def steps(*chunks: bytes | threading.Event) -> Callable[[socket.socket], None]:
     """Return a reply that sends a stream, and waits for the events in it before it goes on."""
 
     def send(connection: socket.socket) -> None:
         connection.sendall(stream(is_whole=False))
-        for piece in pieces:
-            if isinstance(piece, bytes):
-                connection.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+        for chunk in chunks:
+            if isinstance(chunk, bytes):
+                connection.sendall(b"%x\r\n%s\r\n" % (len(chunk), chunk))
             else:
-                assert piece.wait(30)
+                assert chunk.wait(30)
         connection.sendall(b"0\r\n\r\n")
 
     return send
 
 
-def hold(*pieces: bytes, again: bytes = b"") -> Callable[[socket.socket], None]:
+def hold(*chunks: bytes, again: bytes = b"") -> Callable[[socket.socket], None]:
     """Return a reply that sends the beginning of a stream, and then nothing, or the same bytes again and again."""
 
     def send(connection: socket.socket) -> None:
-        connection.sendall(stream(*pieces, is_whole=False))
+        connection.sendall(stream(*chunks, is_whole=False))
         connection.settimeout(0.01 if again else None)
         while True:
             try:
@@ -161,14 +161,14 @@ class FakeResponse:
 
     def __init__(
         self,
-        *pieces: bytes,
-        trouble: Exception | None = None,
+        *chunks: bytes,
+        error: Exception | None = None,
         kind: str = "text/event-stream",
         is_buffered: bool = False,
     ) -> None:
         self.headers = {"Content-Type": kind}
         self._is_buffered = is_buffered
-        self.chunks = self._read(pieces, trouble)
+        self.chunks = self._read(chunks, error)
 
     def has_buffered_data(self) -> bool:
         """Return whether more chunks seem to have arrived."""
@@ -177,10 +177,10 @@ class FakeResponse:
     def abort(self) -> None:
         """Do nothing."""
 
-    def _read(self, pieces: Iterable[bytes], trouble: Exception | None) -> Iterator[bytes]:
-        yield from pieces
-        if trouble is not None:
-            raise trouble
+    def _read(self, chunks: Iterable[bytes], error: Exception | None) -> Iterator[bytes]:
+        yield from chunks
+        if error is not None:
+            raise error
 
 
 class Recorder:

@@ -25,7 +25,7 @@ def test_personas_take_precedence_over_models():
 def test_without_personas_any_name_is_routed():
     """The list of names starts with the default backend's."""
     known = ModelRouter(DEFAULT, None, {"gpt": OTHER})
-    assert known.find("whoever") == Route(DEFAULT)
+    assert known.find("other") == Route(DEFAULT)
     assert known.find("gpt") == Route(OTHER)
     assert (known.names, known.personas) == (["default", "gpt"], [])
 

@@ -1,3 +1,5 @@
+"""Tests of the comparison with other servers: medians, goals and turns."""
+
 from __future__ import annotations
 
 from collections.abc import Sequence

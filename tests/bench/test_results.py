@@ -1,3 +1,5 @@
+"""Tests of the evaluation of transcripts."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""Tests of the parser of received streams."""
+
 from __future__ import annotations
 
 from itertools import pairwise

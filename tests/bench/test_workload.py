@@ -1,3 +1,5 @@
+"""Tests of the load that all servers get."""
+
 from __future__ import annotations
 
 import pytest

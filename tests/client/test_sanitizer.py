@@ -32,7 +32,7 @@ ANY_TEXT = st.text(st.characters() | st.characters(max_codepoint=0xA0) | st.char
     ],
 )
 def test_dangerous_characters_become_visible(text: str, shown: str) -> None:
-    """None is dropped, so that the reader sees what was sent."""
+    """None is dropped, so that the user sees what was sent."""
     assert sanitize(text) == shown
 
 

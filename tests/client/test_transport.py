@@ -264,7 +264,7 @@ def test_without_a_connection_next_waits_for_the_timeout() -> None:
     assert time.monotonic() - before >= 0.05
 
 
-def test_a_slow_reader_applies_backpressure() -> None:
+def test_a_slow_consumer_applies_backpressure() -> None:
     """Unread data stays with the server and does not fill memory."""
     sent = []
 

@@ -110,12 +110,12 @@ def test_a_report_replaces_the_text_and_raises_the_percentage():
         (5.0, ProgressReported("", 0.2)),
         (7.0, Answered("Done.")),
     )
-    told = [event for _, event in read(run, subscription_options()) if isinstance(event, Progress)]
-    assert [(event.message, event.percent) for event in told[2:]] == [
+    reports = [event for _, event in read(run, subscription_options()) if isinstance(event, Progress)]
+    assert [(event.message, event.percent) for event in reports[2:]] == [
         ("Reading page 3 of 8", 37), ("Reading page 3 of 8", 37),
     ]  # fmt: skip
-    assert told[2].eta == pytest.approx(3.0 / 0.37 - 4.0)
-    assert [event.position for event in told] == [(2, 0), (2, 0), (3, 0), (4, 0)]
+    assert reports[2].eta == pytest.approx(3.0 / 0.37 - 4.0)
+    assert [event.position for event in reports] == [(2, 0), (2, 0), (3, 0), (4, 0)]
 
 
 def test_reasoning_comes_before_the_answer_and_only_on_request():
@@ -240,7 +240,7 @@ def test_each_projection_ends_once_and_is_complete(run, style, chunking, reasoni
 @given(runs(), CHUNKING)
 def test_no_chunk_ends_within_a_grapheme(run, chunking):
     """However the deltas were split."""
-    pieces = [
+    chunks = [
         event.text for _, event in read(run, subscription_options(chunking=chunking)) if isinstance(event, TextChunk)
     ]
     # Before reasoning and before a failure what is held back goes out as it is: there a new text begins.
@@ -254,7 +254,7 @@ def test_no_chunk_ends_within_a_grapheme(run, chunking):
         for cluster in regex.findall(r"\X", text):
             end += len(cluster)
             edges.add(end)
-    assert set(accumulate(map(len, pieces))) <= edges
+    assert set(accumulate(map(len, chunks))) <= edges
 
 
 @given(runs(), STYLE, CHUNKING, STYLE, CHUNKING, st.booleans(), st.floats(0, 80))

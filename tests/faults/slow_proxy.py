@@ -28,7 +28,7 @@ class SlowProxy:
         return f"redis://127.0.0.1:{self._port}/0"
 
     def hold_messages(self) -> None:
-        """Hold pub/sub messages back."""
+        """Delay pub/sub messages."""
         self._messages_pass.clear()
 
     def release_messages(self) -> None:

@@ -45,5 +45,5 @@ def exchange(url: str, sent: bytes) -> bytes:
 
 
 def statuses(received: bytes) -> list[int]:
-    """Give the status of each answer."""
+    """Return the status of each response."""
     return [int(found) for found in _STATUS.findall(received)]

@@ -1,3 +1,5 @@
+"""Tests of the OpenAI backend over HTTP: requests, framing, retries, timeouts and settings."""
+
 from __future__ import annotations
 
 import gzip

@@ -252,12 +252,12 @@ def test_a_stream_gives_the_same_answer_as_a_whole_response(data: st.DataObject)
     message = {"role": "assistant", "content": text, "reasoning_content": thoughts, "tool_calls": calls, "x": [1]}
     reason = data.draw(st.sampled_from(["stop", "length", "content_filter", "tool_calls", None]))
     whole = {"choices": [{"message": message, "finish_reason": reason}], "usage": COUNTS, "service_tier": "default"}
-    events = [chunk(delta={"reasoning_content": piece}) for piece in cuts(data, thoughts)]
-    events += [chunk(piece) for piece in cuts(data, text)]
+    events = [chunk(delta={"reasoning_content": part}) for part in cuts(data, thoughts)]
+    events += [chunk(part) for part in cuts(data, text)]
     for at, made in enumerate(calls):
         function = made["function"]
         events.append(chunk(delta=call(at, function["name"], "", id=made["id"])))
-        events += [chunk(delta=call(at, arguments=piece)) for piece in cuts(data, function["arguments"])]
+        events += [chunk(delta=call(at, arguments=part)) for part in cuts(data, function["arguments"])]
     events += [
         chunk(delta={"x": [1]}, finish_reason=reason),
         {"choices": [], "usage": COUNTS, "service_tier": "default"},

@@ -180,7 +180,7 @@ def test_errors_after_the_first_output_are_final(adapter: ProviderAdapter, strea
 def test_a_broken_connection_matters_until_the_finish_reason(said: tuple[object, ...], kind: str, again: bool) -> None:
     """Before the first output it is retryable, then an error, and after the finish reason it is ignored."""
     lost = ProviderError("unreachable", "reset", retryable=True, fallback_allowed=True)
-    response = FakeResponse(b": hi\n\n" + chunks(*said), trouble=lost)
+    response = FakeResponse(b": hi\n\n" + chunks(*said), error=lost)
     if kind is None:
         assert read_stream(OPENAI, response, Recorder()) == Answer("")
         return
@@ -210,10 +210,10 @@ ENDLESS = {
 }
 
 
-@pytest.mark.parametrize(("adapter", "pieces"), ENDLESS.values(), ids=ENDLESS)
-def test_endless_streams_end_at_the_size_limit(adapter: ProviderAdapter, pieces: list[bytes]) -> None:
+@pytest.mark.parametrize(("adapter", "parts"), ENDLESS.values(), ids=ENDLESS)
+def test_endless_streams_end_at_the_size_limit(adapter: ProviderAdapter, parts: list[bytes]) -> None:
     """It bounds single events, and the kept part of a stream."""
-    response = FakeResponse(*chain(pieces[:-1], [pieces[-1]] * 20_000))
+    response = FakeResponse(*chain(parts[:-1], [parts[-1]] * 20_000))
     with pytest.raises(ProviderError) as found:
         read_stream(adapter, response, Recorder(), limit=100_000)
     assert found.value.kind == "too_large"
@@ -271,9 +271,9 @@ EXTRAS = {
 def test_the_result_does_not_depend_on_how_the_bytes_are_split(adapter: ProviderAdapter, data: st.DataObject) -> None:
     """In the middle of a character or a line end, at once or byte by byte."""
     stream = WHOLE[adapter]
-    pieces = cuts(data, stream) if data.draw(st.booleans()) else [stream[at : at + 1] for at in range(len(stream))]
+    parts = cuts(data, stream) if data.draw(st.booleans()) else [stream[at : at + 1] for at in range(len(stream))]
     recorder = Recorder()
-    assert read_stream(adapter, FakeResponse(*pieces), recorder) == Answer(
+    assert read_stream(adapter, FakeResponse(*parts), recorder) == Answer(
         "",
         usage=Usage(input_tokens=7, output_tokens=9),
         finish="tools",
@@ -306,8 +306,8 @@ def test_content_before_an_error_is_forwarded() -> None:
 def test_reads_are_coalesced_between_deltas(is_buffered: bool, seconds: list[float]) -> None:
     """Not after the last delta, after events without content, or if more has already arrived."""
     waits, recorder = FakeSleep(), Recorder()
-    pieces = (b": hi\n\n", chunks(chunk("")), chunks("Forty"), b": hi\n\n", chunks("-two."), chunks(STOP), DONE)
-    response = FakeResponse(*pieces, is_buffered=is_buffered)
+    parts = (b": hi\n\n", chunks(chunk("")), chunks("Forty"), b": hi\n\n", chunks("-two."), chunks(STOP), DONE)
+    response = FakeResponse(*parts, is_buffered=is_buffered)
     reader = StreamReader(
         OPENAI, recorder.query(), FakeClock(), idle_timeout=60.0, max_chars=10_000_000, coalesce=waits
     )

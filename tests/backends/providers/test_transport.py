@@ -26,8 +26,8 @@ from tests.backends.fake_provider import Provider, cut, cuts, http, provider, st
 from tests.polling import wait_for
 
 
-def framed(*pieces: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
-    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + end
+def framed(*chunks: bytes, end: bytes = b"0\r\n\r\n") -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks) + end
 
 
 def read(*reads: bytes) -> tuple[bytes, str]:
@@ -40,7 +40,7 @@ def read(*reads: bytes) -> tuple[bytes, str]:
     return body, "goes on"
 
 
-PIECES = st.lists(st.binary(min_size=1, max_size=20) | st.sampled_from([b"\r\n", b"0\r\n\r\n", b"\n" * 300]))
+CHUNKS = st.lists(st.binary(min_size=1, max_size=20) | st.sampled_from([b"\r\n", b"0\r\n\r\n", b"\n" * 300]))
 SIZES = st.sampled_from([b"%x\r\n", b"%X\r\n", b"00%x\r\n", b"%x;name=value\r\n", b"%x \r\n", b"%x\n"])
 ENDS = st.sampled_from([b"0\r\n\r\n", b"000\r\n\r\n", b"0;x\r\nName: value\r\nOther: value\r\n\r\n", b"0\n\n"])
 
@@ -48,9 +48,9 @@ ENDS = st.sampled_from([b"0\r\n\r\n", b"000\r\n\r\n", b"0;x\r\nName: value\r\nOt
 @given(st.data())
 def test_the_decoded_body_does_not_depend_on_the_reads(data: st.DataObject) -> None:
     """At once, split anywhere, or byte by byte."""
-    pieces = data.draw(PIECES)
-    sent = b"".join(data.draw(SIZES) % len(piece) + piece + b"\r\n" for piece in pieces) + data.draw(ENDS)
-    expected = (b"".join(pieces), "over")
+    chunks = data.draw(CHUNKS)
+    sent = b"".join(data.draw(SIZES) % len(chunk) + chunk + b"\r\n" for chunk in chunks) + data.draw(ENDS)
+    expected = (b"".join(chunks), "over")
     assert read(sent) == expected
     assert read(*(part for part in cuts(data, sent) if part)) == expected
     assert read(*(sent[at : at + 1] for at in range(len(sent)))) == expected
@@ -138,7 +138,7 @@ def post(served: Provider, read: Callable[[StreamedResponse], object], times: in
 
 
 @pytest.mark.parametrize(
-    ("sent", "pieces"),
+    ("sent", "chunks"),
     [
         pytest.param(stream(*WORDS), [TEXT], id="in chunks"),
         pytest.param(stream(*WORDS).replace(b"0\r\n\r\n", b"0\r\nName: value\r\n\r\n"), [TEXT], id="with trailers"),
@@ -155,10 +155,10 @@ def post(served: Provider, read: Callable[[StreamedResponse], object], times: in
         ),
     ],
 )  # fmt: skip
-def test_bodies_are_read_in_every_framing_and_encoding(sent: bytes, pieces: list[bytes]) -> None:
+def test_bodies_are_read_in_every_framing_and_encoding(sent: bytes, chunks: list[bytes]) -> None:
     """The connection is reused."""
     with provider(sent) as served:
-        assert post(served, lambda incoming: list(incoming.chunks), times=3) == pieces
+        assert post(served, lambda incoming: list(incoming.chunks), times=3) == chunks
     assert served.connections == 1
 
 
@@ -176,11 +176,11 @@ def test_bytes_before_a_broken_connection_are_returned() -> None:
     """The next read raises the error."""
 
     def read(incoming: StreamedResponse) -> bytes:
-        piece = next(incoming.chunks)
+        chunk = next(incoming.chunks)
         with pytest.raises(ProviderError) as found:
             next(incoming.chunks)
         assert (found.value.kind, found.value.retryable) == ("unreachable", True)
-        return piece
+        return chunk
 
     for sent in (cut(*WORDS), stream(*WORDS, is_whole=False) + b"two\r\n"):
         with provider(sent) as served:
@@ -192,13 +192,13 @@ def test_has_buffered_data_shows_whether_more_has_arrived() -> None:
     go_on = threading.Event()
 
     def read(incoming: StreamedResponse) -> list[bytes]:
-        pieces = [next(incoming.chunks)]
+        chunks = [next(incoming.chunks)]
         assert not incoming.has_buffered_data()
         go_on.set()
         wait_for(incoming.has_buffered_data, 5.0)
-        pieces += incoming.chunks
+        chunks += incoming.chunks
         assert incoming.has_buffered_data()
-        return pieces
+        return chunks
 
     with provider(steps(b"Forty", go_on, b"-two.")) as served:
         assert b"".join(post(served, read)) == TEXT  # type: ignore[arg-type]  # what was read
