@@ -95,14 +95,16 @@ def _build_services(settings: Settings, process_query: Callable[..., Any] | None
     metrics, metrics_observers = build_metrics()
     closing = ExitStack()
     scheduler = _create_scheduler(settings, None if router.all_async else executors.capacity, journals)
-    observers = (LogObserver(), RequestLogObserver(store), ConversationObserver(store))
+    observers = [LogObserver(), *metrics_observers, *build_tracing(os.environ, closing)]
+    if store.has_database:
+        observers += [RequestLogObserver(store), ConversationObserver(store)]
     runs = RunManager(
         executor_for=executors.for_backend,
         journals=journals,
         queue=RunQueue(scheduler, settings.queue_timeout, clock),
         limits=RunLimits(settings.timeout, settings.retention, settings.max_answer_bytes),
         clock=clock,
-        observers=(*observers, *metrics_observers, *build_tracing(os.environ, closing)),
+        observers=observers,
         load_history=store.load_history,
         create_context=detached_context,
     )

@@ -1,14 +1,15 @@
-"""Bundled chunkers of fixed size, whole words or whole sentences, and the finder of the boundaries in a text."""
+"""Bundled chunkers of fixed size, whole words or whole sentences, and the finder of boundaries in a text."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
-from persona_stream.chunking.base import MAX_CHUNKS, split_at
 from persona_stream.chunking.graphemes import enclosing_boundaries, next_boundary
 from persona_stream.chunking.sentence_boundaries import next_sentence_end
 from persona_stream.chunking.unicode import MASK, SPACED_WORD_END, mask_code_and_urls, unspaced_patterns
 
+MAX_CHUNKS = 1000
 CHUNK_SIZE = 20  # characters
 # A chunk of a script without spaces may exceed its size by so many characters to end with its phrase or sentence.
 PHRASE_TOLERANCE = 10
@@ -17,6 +18,22 @@ MAX_WORD_LENGTH = 200
 _VISIBLE = re.compile(r"\S")
 _LONG_RUN = re.compile(rf"\S{{{MAX_WORD_LENGTH + 1}}}")
 _LONG_WORD = re.compile(rf"(?<!\S)\S{{{MAX_WORD_LENGTH + 1}}}")
+
+EndChooser = Callable[[int, int], int]
+"""Returns the end of the chunk that starts at the first index; the second one is the smallest allowed end."""
+
+
+def split_at(text: str, choose: EndChooser) -> list[str]:
+    """Split the text at the chosen ends. Each chunk but the last has at least a ``MAX_CHUNKS``-th of the text."""
+    length = len(text)
+    min_size = -(-length // MAX_CHUNKS)
+    chunks = []
+    start = 0
+    while start < length:
+        end = choose(start, min(start + min_size, length))
+        chunks.append(text[start:end])
+        start = end
+    return chunks
 
 
 class BoundaryFinder:

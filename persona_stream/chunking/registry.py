@@ -5,15 +5,23 @@ A chunker is a function from a text to its chunks. Applications register their o
     from persona_stream import chunking
 
     chunking.register("lines", lambda text: text.splitlines(keepends=True))
+
+Invariants, which are enforced for custom chunkers:
+    The concatenated chunks are the text, to the character.
+    No chunk is empty, and none ends inside a grapheme cluster.
+    There are at most ``MAX_CHUNKS`` chunks.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from persona_stream.chunking.base import Chunker, enforce_invariants
-from persona_stream.chunking.chunkers import characters, sentences, words
+from persona_stream.chunking.chunkers import characters, sentences, split_at, words
+from persona_stream.chunking.graphemes import next_boundary
+
+Chunker = Callable[[str], Iterable[str]]
+"""Returns the chunks of a text, in order."""
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
@@ -68,3 +76,31 @@ def get_chunker(name: str) -> Callable[[str], list[str]]:
 def names() -> tuple[str, ...]:
     """Return the names of all chunkers in the order of their registration."""
     return tuple(_chunkers)
+
+
+def enforce_invariants(name: str, chunker: Chunker) -> Callable[[str], list[str]]:
+    """Wrap a custom chunker: keep its boundaries where the invariants allow it; reject chunks that change the text."""
+
+    def chunk(text: str) -> list[str]:
+        ends = iter(_chunk_ends(name, chunker, text))
+
+        def choose(start: int, min_end: int) -> int:
+            return next_boundary(text, start, next(end for end in ends if end >= min_end))
+
+        return split_at(text, choose)
+
+    return chunk
+
+
+def _chunk_ends(name: str, chunker: Chunker, text: str) -> list[int]:
+    # Each chunk is compared as it is produced, because a faulty chunker may never stop.
+    ends = []
+    at = 0
+    for chunk in chunker(text):
+        if not isinstance(chunk, str) or not text.startswith(chunk, at):
+            raise ValueError(f"the chunker {name!r} changed the text at character {at}: its chunks must join to it")
+        at += len(chunk)
+        ends.append(at)
+    if at < len(text):
+        raise ValueError(f"the chunker {name!r} dropped the text after character {at}: its chunks must join to it")
+    return ends

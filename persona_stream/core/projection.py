@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import Struct
 
 from persona_stream.chunking import graphemes
-from persona_stream.chunking.base import Chunker
+from persona_stream.chunking.registry import Chunker
 from persona_stream.core import events, facts
 from persona_stream.core.clock import Clock
 from persona_stream.core.cursor import BEGINNING, Position

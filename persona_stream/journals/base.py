@@ -14,7 +14,6 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from persona_stream.core import facts
 from persona_stream.core.facts import Accepted, Entry, Fact
 from persona_stream.core.run_id import timestamp_of
 from persona_stream.errors import Gone, HTTPError, NotFound
@@ -103,16 +102,6 @@ class JournalStore(Protocol):
 
     def close(self) -> None:
         """Release the resources of the store."""
-
-
-def run_terms(journal: Journal) -> Accepted:
-    """Return the terms of a run."""
-    return facts.run_terms(journal.entries)
-
-
-def has_ended(journal: Journal) -> bool:
-    """Return whether a run has ended."""
-    return facts.has_ended(journal.entries)
 
 
 def not_found_error(run_id: str, was_evicted: bool, retention: float, now: float) -> HTTPError:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 
 from persona_stream.core.clock import Clock
-from persona_stream.core.facts import Accepted, Entry, Fact, is_ending, text_of
+from persona_stream.core.facts import Accepted, Entry, Fact, is_ending, run_terms, text_of
 from persona_stream.errors import Conflict
 from persona_stream.journals import base
-from persona_stream.journals.base import IdempotencyKey, Journal, Listener, run_terms
+from persona_stream.journals.base import IdempotencyKey, Journal, Listener
 
 _ENTRY_OVERHEAD_BYTES = 200  # approximate size of an entry without its text
 _MAX_TOMBSTONES = 100_000  # of evicted runs whose ids do not imply yet that they are gone
@@ -138,7 +138,7 @@ class MemoryJournalStore:
         """Do nothing: the memory is released with the process."""
 
     def _retain(self, journal: MemoryJournal) -> None:
-        self._finished[run_terms(journal).run_id] = journal
+        self._finished[run_terms(journal.entries).run_id] = journal
         self._finished_bytes += journal.bytes
 
     def _evict_expired(self) -> None:
@@ -152,7 +152,7 @@ class MemoryJournalStore:
     def _evict(self, run_id: str, journal: MemoryJournal) -> None:
         del self._finished[run_id], self._journals[run_id]
         self._finished_bytes -= journal.bytes
-        owner = run_terms(journal).owner
+        owner = run_terms(journal.entries).owner
         journals = self._by_owner[owner]
         del journals[run_id]
         if not journals:

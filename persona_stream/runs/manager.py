@@ -10,13 +10,13 @@ from contextvars import Context, copy_context
 from persona_stream.backends.base import Backend
 from persona_stream.concurrency import Wakeup
 from persona_stream.core.clock import Clock
-from persona_stream.core.facts import Accepted, Entry, Failed
+from persona_stream.core.facts import Accepted, Entry, Failed, has_ended, run_terms
 from persona_stream.core.query import Query
 from persona_stream.core.run_id import new_run_id
 from persona_stream.core.usage import query_tokens
 from persona_stream.errors import NotFound, Overloaded, ShuttingDown, Unavailable
 from persona_stream.executors.base import Executor, Task
-from persona_stream.journals.base import RUN_NOT_FOUND_MESSAGE, Journal, JournalStore, has_ended, run_terms
+from persona_stream.journals.base import RUN_NOT_FOUND_MESSAGE, Journal, JournalStore
 from persona_stream.logging import current_run_id
 from persona_stream.runs.observer import Notification, RunObserver, RunStarted
 from persona_stream.runs.queue import RETRY_AFTER, Reservation, RunQueue
@@ -90,7 +90,7 @@ class RunManager:
         except BaseException:
             self._cancel_reservation(reservation)
             raise
-        run_id = run_terms(journal).run_id
+        run_id = run_terms(journal.entries).run_id
         current_run_id.set(run_id)
         if not is_new:
             self._cancel_reservation(reservation)
@@ -115,12 +115,12 @@ class RunManager:
     def list_for_owner(self, owner: str, before: str | None, limit: int) -> tuple[Sequence[Journal], str | None]:
         """Return an owner's newest runs older than run ``before``, and the ``before`` of the next page, if any."""
         page = self._journals.list_for_owner(owner, before, limit + 1)
-        next_before = run_terms(page[limit - 1]).run_id if len(page) > limit else None
+        next_before = run_terms(page[limit - 1].entries).run_id if len(page) > limit else None
         return page[:limit], next_before
 
     def subscribe(self, journal: Journal) -> Callable[[], None]:
         """Register a subscriber of a run; return the function that unregisters it, to be called once."""
-        run = self._active.get(run_terms(journal).run_id)
+        run = self._active.get(run_terms(journal.entries).run_id)
         if run is None:  # after the ending nothing depends on subscribers
             return lambda: None
         run.add_subscriber()
@@ -133,7 +133,7 @@ class RunManager:
 
     def cancel(self, journal: Journal) -> None:
         """End a run, if it has not ended, and wait up to two seconds until the ending is stored."""
-        if run := self._active.get(run_terms(journal).run_id):
+        if run := self._active.get(run_terms(journal.entries).run_id):
             run.finish(Failed("cancelled"))
         else:
             journal.append(Failed("cancelled"))
@@ -246,14 +246,14 @@ def wait_until_finished(
     until = clock() + seconds
     journal.subscribe(wakeup.set)
     try:
-        while not has_ended(journal) and not should_stop() and (remaining := until - clock()) > 0:
+        while not has_ended(journal.entries) and not should_stop() and (remaining := until - clock()) > 0:
             wakeup.wait(min(remaining, poll_interval))
     finally:
         journal.unsubscribe(wakeup.set)
 
 
 def _check_owner(journal: Journal, owner: str | None) -> Journal:
-    if owner is not None and run_terms(journal).owner != owner:
+    if owner is not None and run_terms(journal.entries).owner != owner:
         raise NotFound(RUN_NOT_FOUND_MESSAGE)
-    current_run_id.set(run_terms(journal).run_id)  # the caller's log lines concern this run
+    current_run_id.set(run_terms(journal.entries).run_id)  # the caller's log lines concern this run
     return journal

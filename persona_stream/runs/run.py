@@ -19,13 +19,13 @@ from msgspec import Struct
 
 from persona_stream.concurrency import Timer
 from persona_stream.core.clock import Clock
-from persona_stream.core.facts import AnswerDelta, Entry, Failed, ReasoningDelta, Started
+from persona_stream.core.facts import AnswerDelta, Entry, Failed, ReasoningDelta, Started, has_ended, run_terms
 from persona_stream.core.query import Answer, Query, UpstreamCall
 from persona_stream.core.result import Returned, TaskResult, to_final_facts
 from persona_stream.core.usage import count_tokens
 from persona_stream.errors import Unavailable
 from persona_stream.executors.base import Task
-from persona_stream.journals.base import Journal, has_ended, run_terms
+from persona_stream.journals.base import Journal
 from persona_stream.logging import current_run_id
 from persona_stream.runs.buffering import DeltaBuffer, DeltaType, ProgressThrottle
 from persona_stream.runs.observer import Notification, RawResponse, TaskOrphaned, TaskReleased, UpstreamCalled
@@ -85,7 +85,7 @@ class ActiveRun:
         self.journal = journal
         self.request = request
         self.reservation = reservation
-        self.run_id = run_terms(journal).run_id
+        self.run_id = run_terms(journal.entries).run_id
         self.ended = False  # whether this process writes no more facts
         self.is_orphaned = False  # whether the run has ended, and its task cannot be cancelled
         self._host = host
@@ -132,7 +132,7 @@ class ActiveRun:
     def on_started(self) -> None:
         """Write ``Started`` and start the deadline."""
         self.journal.append(Started(self._history_tokens))
-        self._deadline = Timer(run_terms(self.journal).deadline, self.finish, Failed("timeout"))
+        self._deadline = Timer(run_terms(self.journal.entries).deadline, self.finish, Failed("timeout"))
 
     def on_progress(self, message: str, fraction: float | None) -> None:
         """Write a progress report, at a limited rate."""
@@ -227,7 +227,7 @@ class ActiveRun:
         while self._observed < len(entries):
             self._observed += 1
             self._host.on_fact(entries if self._observed == len(entries) else entries[: self._observed])
-        if has_ended(self.journal):
+        if has_ended(self.journal.entries):
             if not self.ended:
                 self._close()
                 self._cancel_task()

@@ -15,8 +15,9 @@ from http import HTTPStatus
 from flask import Request, Response
 
 from persona_stream.core.clock import Clock
+from persona_stream.core.facts import has_ended, run_terms
 from persona_stream.core.projection import SMART
-from persona_stream.journals.base import Journal, has_ended, run_terms
+from persona_stream.journals.base import Journal
 from persona_stream.protocols.base import WireProtocol, dump_json
 from persona_stream.runs.manager import wait_until_finished
 from persona_stream.web.delivery import Subscription
@@ -31,7 +32,7 @@ _RETRY_AFTER = "2"  # seconds
 
 def blocking_response(request: Request, services: Services, journal: Journal, protocol: WireProtocol) -> Response:
     """Return the response of a run that has ended, or one that waits for its end."""
-    headers = run_headers(run_terms(journal).run_id)
+    headers = run_headers(run_terms(journal.entries).run_id)
     window = services.settings.commit_window
     subscription = Subscription(request, services, journal, protocol)
     with ExitStack() as closing:  # also if the process ends: the subscriber must be removed
@@ -51,7 +52,7 @@ def _wait(subscription: Subscription, clock: Clock, seconds: float) -> bool:
     """Wait until the run ends, the client disconnects or the time is over; return whether the run has ended."""
     journal = subscription.journal
     wait_until_finished(journal, clock, seconds, subscription.is_disconnected, poll_interval=_POLL_INTERVAL)
-    return has_ended(journal)
+    return has_ended(journal.entries)
 
 
 def _final_response(subscription: Subscription, headers: dict[str, str]) -> PreparedResponse:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from flask import Request
 
 from persona_stream.core.events import Completed, Event, RunFailed, TextChunk
-from persona_stream.journals.base import Journal, has_ended, run_terms
+from persona_stream.core.facts import has_ended, run_terms
+from persona_stream.journals.base import Journal
 from persona_stream.protocols.base import WireProtocol
 from persona_stream.runs.observer import SubscriptionClosed
 from persona_stream.web.connections import DisconnectDetector
@@ -93,6 +94,6 @@ class Subscription:
             chunks=self._chunks,
             sent_bytes=self._sent_bytes,
             is_whole=self._is_complete,
-            ended_at=self.journal.entries[-1].at if has_ended(self.journal) else None,
+            ended_at=self.journal.entries[-1].at if has_ended(self.journal.entries) else None,
         )
-        self._notify(run_terms(self.journal).run_id, report)
+        self._notify(run_terms(self.journal.entries).run_id, report)

@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterator, Sequence
 
 from flask import Request, Response
 
-from persona_stream.chunking.base import Chunker
 from persona_stream.chunking.chunkers import characters
-from persona_stream.chunking.registry import get_chunker
+from persona_stream.chunking.registry import Chunker, get_chunker
 from persona_stream.concurrency import Wakeup, run_in_threadpool
 from persona_stream.core.cursor import BEGINNING, Position
 from persona_stream.core.events import Event, Wait
+from persona_stream.core.facts import run_terms
 from persona_stream.core.projection import SMART, STYLES, StreamProjection, StreamStyle, SubscriptionOptions
 from persona_stream.core.query import Locale
 from persona_stream.core.sse import ServerSentEvent
-from persona_stream.journals.base import Journal, run_terms
+from persona_stream.journals.base import Journal
 from persona_stream.protocols.base import EncoderOptions, Heartbeat, WireProtocol
 from persona_stream.web.delivery import Subscription
 from persona_stream.web.negotiation import Transport
@@ -179,7 +179,7 @@ def stream_response(
     Style and locale are the run's own by default, and ``smart`` for protocols without styles. ``heartbeat`` is the form
     of progress on protocols without progress events, and ``include_usage`` adds token counts.
     """
-    run = run_terms(journal)
+    run = run_terms(journal.entries)
     style = style or (STYLES[run.style] if protocol.has_styles else SMART)
     locale = locale or run.locale
     options = SubscriptionOptions(

@@ -8,10 +8,10 @@ from typing import Protocol
 import msgspec
 import pytest
 
-from persona_stream.core.facts import Answered, Fact, Failed, ProgressReported, Started
+from persona_stream.core.facts import Answered, Fact, Failed, ProgressReported, Started, run_terms
 from persona_stream.core.run_id import new_run_id
 from persona_stream.errors import Conflict, Gone, NotFound
-from persona_stream.journals.base import IdempotencyKey, Journal, JournalStore, run_terms
+from persona_stream.journals.base import IdempotencyKey, Journal, JournalStore
 from tests.fakes import accepted
 
 
@@ -54,7 +54,7 @@ def write(harness: Harness, journal: Journal, *written: Fact) -> None:
 
 
 def run_ids(journals: Sequence[Journal]) -> list[str]:
-    return [run_terms(journal).run_id for journal in journals]
+    return [run_terms(journal.entries).run_id for journal in journals]
 
 
 def test_a_journal_stores_facts_with_their_times(harness):
@@ -62,7 +62,7 @@ def test_a_journal_stores_facts_with_their_times(harness):
     journal = create(harness, harness.make())
     before = harness.now()
     write(harness, journal, Started())
-    assert facts(journal) == [run_terms(journal), Started()]
+    assert facts(journal) == [run_terms(journal.entries), Started()]
     assert before <= journal.entries[1].at <= harness.now()
 
 
@@ -74,7 +74,7 @@ def test_refreshing_a_complete_journal_changes_nothing(harness):
     journal.refresh()
     write(harness, journal, Failed("cancelled"))
     journal.refresh()
-    assert facts(journal) == [run_terms(journal), Started(), Failed("cancelled")]
+    assert facts(journal) == [run_terms(journal.entries), Started(), Failed("cancelled")]
 
 
 def test_the_first_final_fact_wins(harness):
@@ -110,7 +110,7 @@ def test_listeners_are_called_for_each_fact_until_they_unsubscribe(harness):
 def test_a_run_is_found_until_its_retention_ends(harness):
     """Then it is gone, which differs from unknown."""
     store = harness.make()
-    run_id = run_terms(journal := create(harness, store)).run_id
+    run_id = run_terms((journal := create(harness, store)).entries).run_id
     harness.wait(2.0)
     assert facts(store.find(run_id)) == facts(journal), "an unfinished run is kept"
     write(harness, journal, Answered("Hi."))
@@ -141,12 +141,12 @@ def test_the_runs_with_the_oldest_end_are_evicted_above_the_memory_limit(harness
     for _ in range(5):
         journal = create(harness, store, key=IdempotencyKey(f"key {len(evicted)}", "digest"))
         write(harness, journal, Answered("x" * 2_000))
-        evicted.append(run_terms(journal).run_id)
-    running = run_terms(create(harness, store)).run_id
+        evicted.append(run_terms(journal.entries).run_id)
+    running = run_terms(create(harness, store).entries).run_id
     harness.until(lambda: _is_gone(store, evicted[2]))
     assert all(_is_gone(store, name) for name in evicted[:3])
     for name in (*evicted[3:], running):
-        assert run_terms(store.find(name)).run_id == name
+        assert run_terms(store.find(name).entries).run_id == name
     assert store.find_by_key("alice", IdempotencyKey("key 0", "digest")) is None
     assert store.find_by_key("alice", IdempotencyKey("key 4", "digest")) is not None
 
@@ -170,7 +170,7 @@ def test_the_same_key_returns_the_same_run(harness):
         for known, is_new in (store.create(accepted_run(harness), key), (store.find_by_key("alice", key), False)):
             assert known is not None
             assert not is_new
-            assert run_terms(known) == run_terms(journal)
+            assert run_terms(known.entries) == run_terms(journal.entries)
 
     is_known()
     assert store.find_by_key("bob", key) is None
@@ -192,11 +192,11 @@ def test_a_key_that_does_not_join_is_taken_over_by_the_new_run(harness):
     first = create(harness, store, key=taking)
     second = create(harness, store, key=taking)
     assert store.find_by_key("alice", taking) is None
-    assert run_terms(store.create(accepted_run(harness), joining)[0]) == run_terms(second)
+    assert run_terms(store.create(accepted_run(harness), joining)[0].entries) == run_terms(second.entries)
     write(harness, first, Answered("Hi."))
     harness.wait(1.4)
-    assert _is_gone(store, run_terms(first).run_id)
-    assert run_terms(store.create(accepted_run(harness), joining)[0]) == run_terms(second)
+    assert _is_gone(store, run_terms(first.entries).run_id)
+    assert run_terms(store.create(accepted_run(harness), joining)[0].entries) == run_terms(second.entries)
 
 
 def test_a_key_may_expire_before_its_first_run(harness):
@@ -207,10 +207,10 @@ def test_a_key_may_expire_before_its_first_run(harness):
     second = create(harness, store, key=taking)
     write(harness, second, Answered("Hi."))
     harness.wait(1.4)
-    assert _is_gone(store, run_terms(second).run_id)
+    assert _is_gone(store, run_terms(second.entries).run_id)
     write(harness, first, Answered("Hi."))
     harness.wait(1.4)
-    assert _is_gone(store, run_terms(first).run_id)
+    assert _is_gone(store, run_terms(first.entries).run_id)
     create(harness, store, key=IdempotencyKey("key", "digest"))
 
 
@@ -222,7 +222,7 @@ def test_the_runs_of_an_owner_are_listed_newest_first(harness):
         harness.wait(0.01)
         journal = create(harness, store, owner=owner)
         if owner == "alice":
-            mine.insert(0, run_terms(journal).run_id)
+            mine.insert(0, run_terms(journal.entries).run_id)
     assert run_ids(store.list_for_owner("alice", None, 9)) == mine
     assert run_ids(store.list_for_owner("alice", None, 2)) == mine[:2]
     assert run_ids(store.list_for_owner("alice", mine[0], 9)) == mine[1:]

@@ -13,9 +13,9 @@ import pytest
 import redis
 
 from persona_stream.core.clock import monotonic_wall_clock
-from persona_stream.core.facts import AnswerDelta, Answered, Failed, Started, has_ended
+from persona_stream.core.facts import AnswerDelta, Answered, Failed, Started, has_ended, run_terms
 from persona_stream.errors import ConfigurationError, Conflict, Gone, NotFound, Unavailable
-from persona_stream.journals.base import IdempotencyKey, Journal, run_terms
+from persona_stream.journals.base import IdempotencyKey, Journal
 from persona_stream.journals.redis.store import RedisJournalStore
 from tests.journals.contract import *  # noqa: F403 - the tests of the contract
 from tests.journals.contract import accepted_run, create, facts, run_ids, write
@@ -99,7 +99,7 @@ def test_a_run_costs_few_commands(harness: Harness):
     journal = create(harness, here)
     write(harness, journal, Started())
     del seen[1:]
-    read = there.follow(run_terms(journal).run_id)
+    read = there.follow(run_terms(journal.entries).run_id)
     read.subscribe(lambda: None)
     write(harness, journal, Answered("Hi."))
     harness.until(lambda: has_ended(read.entries))
@@ -112,7 +112,7 @@ def test_connections_do_not_grow_with_runs(harness: Harness):
     before = len(harness.server.client().client_list())
     here, there = harness.make(retention_bytes=10**7), harness.make(retention_bytes=10**7)
     journals = [create(harness, here) for _ in range(300)]
-    followed = [there.follow(run_terms(journal).run_id) for journal in journals]
+    followed = [there.follow(run_terms(journal.entries).run_id) for journal in journals]
     for journal in followed:
         journal.subscribe(lambda: None)
     for journal in journals:
@@ -133,7 +133,7 @@ def test_a_subscriber_at_any_time_receives_each_fact_once(harness: Harness, seed
 
     def subscribe_repeatedly() -> None:
         while not has_ended(journal.entries):
-            followed = there.follow(run_terms(journal).run_id)
+            followed = there.follow(run_terms(journal.entries).run_id)
             followed.subscribe(lambda: None)
             subscribed.append(followed)
             gevent.sleep(rng.random() * 0.05)
@@ -148,26 +148,26 @@ def test_a_subscriber_at_any_time_receives_each_fact_once(harness: Harness, seed
     journal.append(Answered("the end"))
     harness.until(lambda: has_ended(journal.entries), 20)
     reading.join(20)
-    everything = [run_terms(journal), Started(), *written, Answered("the end")]
+    everything = [run_terms(journal.entries), Started(), *written, Answered("the end")]
     assert facts(journal) == everything
     for followed in subscribed:
         harness.until(lambda followed=followed: has_ended(followed.entries), 20)
         assert facts(followed) == everything
-    assert facts(there.find(run_terms(journal).run_id)) == everything
+    assert facts(there.find(run_terms(journal.entries).run_id)) == everything
 
 
 def test_refresh_reads_facts_whose_messages_were_missed(harness: Harness):
     """In several reads, each fact once; the journal stays tracked when its last listener leaves meanwhile."""
     here, there = harness.make(retention_bytes=10**7), harness.make(retention_bytes=10**7)
     journal = create(harness, here)
-    followed = there.follow(run_terms(journal).run_id)
+    followed = there.follow(run_terms(journal.entries).run_id)
 
     def listener() -> None:
         pass
 
     followed.subscribe(listener)
     known = there._subscriber._journals
-    untracked = known.pop(run_terms(journal).run_id)  # so that it receives no messages
+    untracked = known.pop(run_terms(journal.entries).run_id)  # so that it receives no messages
     write(harness, journal, *(AnswerDelta(f"{number} ") for number in range(1200)))
     assert len(followed.entries) == 1
     known[untracked.run_id] = untracked
@@ -191,14 +191,14 @@ def test_the_first_final_fact_wins_in_all_processes(harness: Harness):
     here, there = harness.make(retention_bytes=10**7), harness.make(retention_bytes=10**7)
     for _ in range(30):
         journal = create(harness, here)
-        elsewhere = there.follow(run_terms(journal).run_id)
+        elsewhere = there.follow(run_terms(journal.entries).run_id)
         elsewhere.subscribe(lambda: None)
         pairs = [(journal, Answered("here")), (elsewhere, Failed("cancelled"))]
         random.shuffle(pairs)
         for each, fact in pairs:
             assert each.append(fact)
         harness.until(lambda each=(journal, elsewhere): all(has_ended(one.entries) for one in each))
-        assert facts(journal) == facts(elsewhere) == facts(here.find(run_terms(journal).run_id))
+        assert facts(journal) == facts(elsewhere) == facts(here.find(run_terms(journal.entries).run_id))
         assert len(journal.entries) == 2
 
 
@@ -207,7 +207,7 @@ def test_remote_subscribers_are_counted_until_they_leave(harness: Harness):
     here, there = harness.make(), harness.make()
     journal = create(harness, here)
     assert not journal.has_remote_subscribers()
-    followed = there.follow(run_terms(journal).run_id)
+    followed = there.follow(run_terms(journal.entries).run_id)
 
     def listener() -> None:
         pass
@@ -222,7 +222,7 @@ def test_a_followed_journal_without_listeners_is_untracked(harness: Harness):
     """As after a request that failed between the two steps."""
     here, there = harness.make(lease=0.6), harness.make(lease=0.6)
     journal = create(harness, here)
-    there.follow(run_terms(journal).run_id)
+    there.follow(run_terms(journal.entries).run_id)
     assert journal.has_remote_subscribers()
     harness.until(lambda: not journal.has_remote_subscribers())
 
@@ -234,13 +234,13 @@ def test_many_and_large_facts_are_read_in_several_replies(harness: Harness):
     for number in range(9_000):
         journal.append(AnswerDelta(f"{number} "))
     journal.append(AnswerDelta("x" * 1_000_000))
-    followed = there.follow(run_terms(journal).run_id)
+    followed = there.follow(run_terms(journal.entries).run_id)
     followed.subscribe(lambda: None)
     journal.append(Answered("y" * 1_000_000))
     harness.until(lambda: has_ended(journal.entries), 30)
     harness.until(lambda: has_ended(followed.entries), 30)
     assert facts(followed) == facts(journal)
-    assert facts(there.find(run_terms(journal).run_id)) == facts(journal)
+    assert facts(there.find(run_terms(journal.entries).run_id)) == facts(journal)
 
 
 def test_an_idle_connection_that_was_closed_is_reopened_without_an_error(harness: Harness):
@@ -297,7 +297,7 @@ def test_a_run_with_unknown_creation_outcome_ends(harness: Harness):
 
     def orphans() -> set[str]:
         stored = [run_id for key in client.keys("persona_stream:process:*:runs") for run_id in client.smembers(key)]
-        return set(stored) - {run_terms(journal).run_id for journal in store._subscriber.local_runs}
+        return set(stored) - {run_terms(journal.entries).run_id for journal in store._subscriber.local_runs}
 
     harness.until(lambda: not orphans())
     joined, is_new = store.create(accepted_run(harness), key)
@@ -309,7 +309,7 @@ def test_a_process_that_slept_beyond_the_retention_restores_no_runs(harness: Har
     store = harness.make()
     journal = create(harness, store)
     write(harness, journal, Started())
-    run_id = run_terms(journal).run_id
+    run_id = run_terms(journal.entries).run_id
     store._lease.renewed_at -= 10.0  # as after a long sleep
     harness.server.client().flushall()
     journal.append(Answered("too late"))
@@ -325,7 +325,7 @@ def test_a_failover_to_a_late_replica_restores_runs_and_ends_orphans(harness: Ha
     journal, ended = create(harness, here), create(harness, here)
     keys = client.keys("*")
     before = {key: client.dump(key) for key in keys if not key.endswith((b"processes", b"pulse"))}
-    followed = there.follow(run_terms(journal).run_id)
+    followed = there.follow(run_terms(journal.entries).run_id)
     followed.subscribe(lambda: None)
     write(harness, journal, Started(), AnswerDelta("a"), AnswerDelta("b"))
     write(harness, ended, Started(), Answered("Hi."))
@@ -334,11 +334,11 @@ def test_a_failover_to_a_late_replica_restores_runs_and_ends_orphans(harness: Ha
     client.client_kill_filter(_type="pubsub")
     journal.append(Answered("c"))
     harness.until(lambda: has_ended(journal.entries) and has_ended(followed.entries))
-    everything = [run_terms(journal), Started(), AnswerDelta("a"), AnswerDelta("b"), Answered("c")]
-    for each in (journal, followed, there.find(run_terms(journal).run_id)):
+    everything = [run_terms(journal.entries), Started(), AnswerDelta("a"), AnswerDelta("b"), Answered("c")]
+    for each in (journal, followed, there.find(run_terms(journal.entries).run_id)):
         assert facts(each) == everything
-    harness.until(lambda: has_ended(there.find(run_terms(ended).run_id).entries))
-    assert facts(there.find(run_terms(ended).run_id))[-1] == Failed("lost")
+    harness.until(lambda: has_ended(there.find(run_terms(ended.entries).run_id).entries))
+    assert facts(there.find(run_terms(ended.entries).run_id))[-1] == Failed("lost")
 
 
 def test_untrusted_texts_are_safe(harness: Harness):
@@ -347,7 +347,7 @@ def test_untrusted_texts_are_safe(harness: Harness):
     strange = ("", "a b", "a\0b", "{x}", "*", "x" * 5000, "名字", "a\r\nFLUSHALL\r\n", "'; return 1 --")
     for number, text in enumerate(strange):
         journal = create(harness, store, owner=f"{text}!", key=IdempotencyKey(text, "digest"))
-        assert run_ids(store.list_for_owner(f"{text}!", None, 9)) == [run_terms(journal).run_id]
+        assert run_ids(store.list_for_owner(f"{text}!", None, 9)) == [run_terms(journal.entries).run_id]
         assert store.find_by_key(f"{text}!", IdempotencyKey(text, "digest")) is not None
         with pytest.raises(Conflict):
             store.find_by_key(f"{text}!", IdempotencyKey(text, f"another {number}"))

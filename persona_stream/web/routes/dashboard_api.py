@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from flask import Blueprint, Response, request
 from msgspec import Meta
 
+from persona_stream.core.facts import has_ended, run_terms
 from persona_stream.db import models
 from persona_stream.db.records import DeletedOwner
 from persona_stream.errors import Forbidden, Gone, InvalidRequest, NotFound, Unavailable
-from persona_stream.journals.base import has_ended, run_terms
 from persona_stream.protocols.native.responses import Success
 from persona_stream.web.auth import DASHBOARD_PATH, authenticate_admin, has_token
 from persona_stream.web.openapi import components
@@ -289,8 +289,8 @@ def _cancel_all(services: Services, owner: str) -> None:
     while True:
         journals, before = services.runs.list_for_owner(owner, before, OWNER_BATCH)
         for journal in journals:
-            if not has_ended(journal):
-                services.runs.cancel(services.runs.follow(run_terms(journal).run_id, None))
+            if not has_ended(journal.entries):
+                services.runs.cancel(services.runs.follow(run_terms(journal.entries).run_id, None))
         if before is None:
             return
 

@@ -12,10 +12,11 @@ from msgspec import Meta
 from persona_stream.auth.jwt import invalid_token
 from persona_stream.core import cursor
 from persona_stream.core.cursor import Position
+from persona_stream.core.facts import has_ended, run_terms
 from persona_stream.core.projection import SMART, STYLES
 from persona_stream.core.query import Locale
 from persona_stream.errors import InvalidRequest
-from persona_stream.journals.base import Journal, has_ended, run_terms
+from persona_stream.journals.base import Journal
 from persona_stream.protocols.native.encoder import NATIVE
 from persona_stream.protocols.native.responses import RunList, RunView, run_view
 from persona_stream.protocols.registry import PROTOCOLS
@@ -180,7 +181,7 @@ def _start_position(request: Request, journal: Journal) -> Position:
         InvalidRequest: An id is malformed, or the position does not exist.
     """
     event_ids = (request.headers.get("Last-Event-ID"), request.args.get("last_event_id"))
-    run_id = run_terms(journal).run_id
+    run_id = run_terms(journal.entries).run_id
     positions = [cursor.parse(event_id, run_id) for event_id in event_ids if event_id is not None]
     characters = query_int("from", 0)
 
@@ -206,7 +207,7 @@ def _choice(name: str, choices: Mapping[str, T]) -> T | None:
 
 
 def _view(services: Services, journal: Journal) -> RunView:
-    run_id = run_terms(journal).run_id
+    run_id = run_terms(journal.entries).run_id
     return run_view(
         journal.entries,
         services.clock(),
@@ -217,6 +218,6 @@ def _view(services: Services, journal: Journal) -> RunView:
 
 def _run_response(services: Services, journal: Journal) -> Response:
     response = json_response(_view(services, journal))
-    if not has_ended(journal):
+    if not has_ended(journal.entries):
         response.headers["Retry-After"] = _RETRY_AFTER
     return response

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from persona_stream.chunking.base import MAX_CHUNKS, Chunker, enforce_invariants
-from persona_stream.chunking.chunkers import characters, sentences, words
+from persona_stream.chunking.chunkers import MAX_CHUNKS, characters, sentences, words
+from persona_stream.chunking.registry import Chunker, enforce_invariants
 from tests.chunking.fragments import (
     ABBREVIATIONS,
     BLANKS,
