@@ -76,7 +76,7 @@ def token(user: str, environment: dict[str, str]) -> str:
 @contextmanager
 def serving(folder: Path, **settings: object) -> Iterator[Served]:
     """Run a server for the duration of the block, with its state in a folder."""
-    shutil.copy(Path(__file__).parent / "answering.py", folder)
+    shutil.copy(Path(__file__).parent / "backend.py", folder)
     port = free_port()
     flags = {"port": port, "backend": "openai"} | settings
     command = [*PROGRAM, "serve", *(f"--{name.replace('_', '-')}={value}" for name, value in flags.items())]

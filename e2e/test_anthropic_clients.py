@@ -24,7 +24,7 @@ use_all = partial(published.use_all, "anthropic")
 @pytest.fixture
 def served(serve: Callable[..., Served]) -> Served:
     """Return a server with the backend of e2e/backend.py."""
-    return serve(backend="answering:ask", timeout=40)
+    return serve(backend="backend:ask", timeout=40)
 
 
 @BOTH
@@ -101,7 +101,7 @@ def test_counting_and_models(served: Served, language: str, scenarios: tuple[str
     result = use_all(served, language, ("count", "models"), "x" * 400)
     assert result["count"] == {"tokens": 103}
     assert result["models"] == {
-        "names": ["answering:ask"], "one": "answering:ask", "display_name": "answering:ask",
+        "names": ["backend:ask"], "one": "backend:ask", "display_name": "backend:ask",
     }  # fmt: skip
     assert runs(served) == []
 

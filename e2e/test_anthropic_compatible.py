@@ -23,7 +23,7 @@ use_all = partial(published.use_all, "ai")
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Run a server with the backend of e2e/backend.py."""
-    with serving(tmp_path_factory.mktemp("served"), backend="answering:ask", timeout=40) as served:
+    with serving(tmp_path_factory.mktemp("served"), backend="backend:ask", timeout=40) as served:
         yield served
 
 

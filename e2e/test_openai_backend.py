@@ -74,6 +74,6 @@ def test_every_provider_error_is_translated(
         ask(litellm, model, texts, **settings)
     assert str(failed.value) == words
     assert len(texts) == reports
-    assert "try 1 of model" in caplog.text
+    assert "attempt 1 for model" in caplog.text
     assert KEY not in caplog.text
     assert "sk-wrong-key" not in caplog.text

@@ -24,7 +24,7 @@ use_all = partial(published.use_all, "openai")
 @pytest.fixture
 def served(serve: Callable[..., Served]) -> Served:
     """Return a server with the backend of e2e/backend.py."""
-    return serve(backend="answering:ask", timeout=40)
+    return serve(backend="backend:ask", timeout=40)
 
 
 @BOTH
@@ -83,7 +83,7 @@ def test_a_bad_key(served: Served, language: str, scenarios: tuple[str, ...]) ->
 @BOTH
 def test_models(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """The one model is listed and can be retrieved."""
-    assert use(served, language, "models") == {"names": ["answering:ask"], "one": "answering:ask"}
+    assert use(served, language, "models") == {"names": ["backend:ask"], "one": "backend:ask"}
 
 
 @BOTH

@@ -21,7 +21,7 @@ BOTH = pytest.mark.parametrize(("client", "scenarios"), [("ai", AI), ("langchain
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Run a server with the backend of e2e/backend.py."""
-    with serving(tmp_path_factory.mktemp("served"), backend="answering:ask", timeout=40) as served:
+    with serving(tmp_path_factory.mktemp("served"), backend="backend:ask", timeout=40) as served:
         yield served
 
 

@@ -118,8 +118,8 @@ def test_a_stream_that_breaks_off_behind_the_proxy_is_an_error(make: Make, litel
 @pytest.mark.parametrize(
     ("model", "words", "error"),
     [
-        ("busy", "The provider is busy", BackendUnavailable),
-        ("failing", "The provider failed", BackendUnavailable),
+        ("busy", "The model provider is busy", BackendUnavailable),
+        ("failing", "The model provider failed", BackendUnavailable),
         ("crowded", "The conversation is too long for the model", BackendError),
         ("unknown", "The model provider rejected the request", BackendError),
     ],

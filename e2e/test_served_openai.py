@@ -91,7 +91,7 @@ def test_a_provider_error_is_translated(
     refused = served.ask("chat")
     assert (refused.status_code, refused.json()["code"], refused.json()["error"]) == (502, "backend_error", words)
     log = served.log.read_text()
-    assert "try 1 of model" in log
+    assert "attempt 1 for model" in log
     assert all(each in log for each in messages)
     assert KEY not in log
     assert "sk-wrong-key" not in log

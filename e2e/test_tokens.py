@@ -19,8 +19,8 @@ KNOWN = {
 }
 COUNT = """
 import json, sys
-from persona_stream.core.usage import tokens
-print([tokens([text]) for text in json.load(sys.stdin)])
+from persona_stream.core.usage import count_tokens
+print([count_tokens([text]) for text in json.load(sys.stdin)])
 """
 
 
