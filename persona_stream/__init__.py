@@ -8,8 +8,6 @@ def ask(message: str) -> str:
 app = create_app(process_query=ask)
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice

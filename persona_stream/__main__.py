@@ -1,7 +1,5 @@
 """Entry point of the command line, which applies gevent's patches before it imports anything else."""
 
-from __future__ import annotations
-
 import sys
 
 

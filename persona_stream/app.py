@@ -1,7 +1,5 @@
 """Composition root: wires the layers into the WSGI application. The only module that imports all of them."""
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Callable, Mapping

@@ -3,8 +3,6 @@
 Everything here belongs to the thread that runs the loop, except ``HubThread.call_soon``, which any thread may call.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from functools import partial

@@ -26,8 +26,6 @@ Invariants: the text of an HTTPError is written by this package and sent to the 
 exception never is, except that of a BackendError.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import ClassVar
 

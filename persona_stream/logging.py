@@ -1,7 +1,5 @@
 """Log formatters for text and JSON, and the context that joins log lines and outgoing requests to a run."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping
 from contextvars import ContextVar

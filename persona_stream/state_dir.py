@@ -1,7 +1,5 @@
 """State directory, and the signing secret that is generated when none is configured."""
 
-from __future__ import annotations
-
 import os
 import re
 import secrets

@@ -11,8 +11,6 @@ Invariants:
 - A caller whose key is known never waits for a fetch; those whose key is unknown wait for the same fetch.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import threading

@@ -8,8 +8,6 @@ Invariants:
 - The cache holds digests, so that a memory dump contains no tokens; error texts contain no claims but times.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 import re

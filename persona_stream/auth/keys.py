@@ -7,8 +7,6 @@ Invariants:
 - An HMAC secret is at least as long as the hash (RFC 7518 §3.2), an RSA key at least 2048 bits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol

@@ -1,7 +1,5 @@
 """Signed run URLs: ``EventSource`` cannot send headers, so the URL itself carries the permission to read one run."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import hmac

@@ -1,7 +1,5 @@
 """The backend interface: a function that answers queries, and its capabilities."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal

@@ -11,8 +11,6 @@ an alias of it:
     ask.capabilities = {"tools", "images"}
 """
 
-from __future__ import annotations
-
 import difflib
 import functools
 import importlib

@@ -4,8 +4,6 @@ An answer consists of the one or two notes whose topics occur in the question, a
 simulated: the backend sleeps between the steps that it reports. The same query always gets the same answer.
 """
 
-from __future__ import annotations
-
 import re
 import time
 import unicodedata

@@ -1,7 +1,5 @@
 """Factory of the configured backends and of the router over them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """Router: maps the names that clients request to backends and personas; fallback from one backend to another."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, cast

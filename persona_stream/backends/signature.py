@@ -11,8 +11,6 @@ The signature is read once. Each parameter is bound by its annotation and its na
 Arguments of a ``functools.partial`` stay as they are.
 """
 
-from __future__ import annotations
-
 import functools
 import inspect
 from collections.abc import Callable, Mapping

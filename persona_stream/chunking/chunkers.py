@@ -1,7 +1,5 @@
 """Bundled chunkers of fixed size, whole words or whole sentences, and the finder of boundaries in a text."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 

@@ -4,8 +4,6 @@ A cluster is displayed as one character. A text that is split inside one display
 arrives, or permanently where chunks are displayed separately.
 """
 
-from __future__ import annotations
-
 import re
 
 import regex

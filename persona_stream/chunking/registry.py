@@ -12,8 +12,6 @@ Invariants, which are enforced for custom chunkers:
     There are at most ``MAX_CHUNKS`` chunks.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable
 

@@ -5,8 +5,6 @@ without spaces. Closing quotes, brackets and whitespace stay with the sentence. 
 lists and poems are delivered line by line. Full stops of abbreviations, initials and list numbers end none.
 """
 
-from __future__ import annotations
-
 import re
 
 import regex

@@ -8,8 +8,6 @@ Sources: the Unicode blocks; for characters that must not start or end a line, J
 *Requirements for Chinese Text Layout*.
 """
 
-from __future__ import annotations
-
 import re
 from functools import cache
 

@@ -1,7 +1,5 @@
 """``persona-stream chat``: ask a question from the terminal."""
 
-from __future__ import annotations
-
 import math
 import os
 import sys

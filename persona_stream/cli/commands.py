@@ -1,7 +1,5 @@
 """Command group, which imports a command when it is called and reports errors in one sentence."""
 
-from __future__ import annotations
-
 import difflib
 import importlib
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Command ``persona-stream db``: the schema of the database; and access to the database for other commands."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Commands ``persona-stream runs`` and ``persona-stream stats``: the request log in the terminal."""
 
-from __future__ import annotations
-
 import io
 import shutil
 import sys

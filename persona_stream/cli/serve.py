@@ -1,7 +1,5 @@
 """``persona-stream serve``: start the server in this process, in several workers, or with automatic reload."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

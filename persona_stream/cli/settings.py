@@ -1,7 +1,5 @@
 """Command-line options derived from the settings; and ``persona-stream settings``, which prints those in effect."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``persona-stream token``: print a token and nothing else."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Entry point of the client: connect session, transport and renderers. The first Ctrl-C cancels, the second exits."""
 
-from __future__ import annotations
-
 import os
 import random
 import signal

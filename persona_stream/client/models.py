@@ -1,7 +1,5 @@
 """Values of the client: the question, the server, HTTP requests, a reply and exit codes."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

@@ -5,8 +5,6 @@ Invariants:
     repeated; once it is known, only that run is read.
 """
 
-from __future__ import annotations
-
 import dataclasses
 
 from msgspec import Struct

@@ -1,7 +1,5 @@
 """Progress on standard error: a bar that is redrawn in place, or plain lines where that is impossible."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from rich.cells import set_cell_size

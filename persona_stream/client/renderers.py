@@ -4,8 +4,6 @@ Every renderer receives every update, in the order of ``main.create_renderers``:
 end their line, then the answer, then the summary.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 

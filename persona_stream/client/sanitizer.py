@@ -5,8 +5,6 @@ Invariants:
     unchanged. A replaced character stays visible: ESC as ``␛``, CSI as ``<U+009B>``.
 """
 
-from __future__ import annotations
-
 import re
 
 # C0 without \t and \n, DEL, C1 (obeyed in UTF-8 too), the embeddings, overrides and isolates of the bidirectional

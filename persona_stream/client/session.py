@@ -6,8 +6,6 @@ Invariants:
     The session ends by its deadline, plus ``CANCEL_TIMEOUT`` to cancel the run.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Generator, Iterator
 
 from msgspec import Struct

@@ -1,7 +1,5 @@
 """Output streams as rich consoles that write untrusted text without parsing it as markup."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Mapping
 from typing import TextIO

@@ -1,7 +1,5 @@
 """Texts of the client in both languages, with fields for ``str.format``."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Literal
 

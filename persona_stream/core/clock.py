@@ -1,7 +1,5 @@
 """Clocks; the only module that reads the time. All other code receives a ``Clock`` as an argument."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

@@ -1,7 +1,5 @@
 """Message content besides plain text (images, tools, provider fields), and sanitising of untrusted text."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ Invariants:
     does not depend on chunking, style or protocol, so a subscriber may resume with any other and loses no text.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -3,8 +3,6 @@
 Each event carries the position that the subscriber has reached with it.
 """
 
-from __future__ import annotations
-
 from msgspec import Struct
 
 from persona_stream.core.cursor import Position

@@ -7,8 +7,6 @@ Invariants:
     All events that a subscriber receives are derived from these facts and the clock.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 

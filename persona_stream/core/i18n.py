@@ -1,7 +1,5 @@
 """Status and error texts for subscribers, in Chinese and English."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from persona_stream.core.facts import FailureCode

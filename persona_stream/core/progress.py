@@ -6,8 +6,6 @@ Invariants:
     long, and all pauses of a long answer shrink by the same factor.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate

@@ -11,8 +11,6 @@ Invariants:
     The last event is the final one, and there is exactly one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct

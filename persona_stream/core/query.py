@@ -4,8 +4,6 @@
 caller, ``UpstreamCall`` records one HTTP call to a provider, and ``QueryContext`` connects a running query to its run.
 """
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Mapping

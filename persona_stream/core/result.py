@@ -3,8 +3,6 @@
 Pure, so that a worker on another machine can use it too. The log receives the details that clients must not see.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from types import NoneType

@@ -4,8 +4,6 @@ A run id has 26 characters of Crockford's base 32 in lower case: 48 bits of mill
 bits. The creation time makes it possible to answer "gone" for a run whose journal has been deleted.
 """
 
-from __future__ import annotations
-
 import os
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -1,7 +1,5 @@
 """Snapshot of a run: its timings, status and text, derived from its facts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal

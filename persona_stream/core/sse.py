@@ -7,8 +7,6 @@ Invariants:
 Sources: WHATWG HTML, "Interpreting an event stream"; RFC 9110, 10.2.3 (Retry-After).
 """
 
-from __future__ import annotations
-
 import codecs
 import re
 from collections.abc import Iterable

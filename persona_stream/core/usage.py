@@ -13,8 +13,6 @@ model, in US dollars per million tokens:
     output = 0.60
 """
 
-from __future__ import annotations
-
 import fnmatch
 import math
 import tomllib

@@ -9,8 +9,6 @@ Invariants:
     * This module does not import SQLAlchemy.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 

@@ -1,7 +1,5 @@
 """Queries over the conversations of one owner, and the history that a question continues."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

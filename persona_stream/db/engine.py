@@ -1,7 +1,5 @@
 """SQLAlchemy engine for SQLite or PostgreSQL, its thread pool, and the classification of outages."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """Factory of the store that the settings describe, and the job that removes expired runs from the log."""
 
-from __future__ import annotations
-
 import logging
 import os
 

@@ -1,7 +1,5 @@
 """Schema version of the database: an empty one gets the tables, an older one is migrated."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -9,8 +9,6 @@ Invariants:
     * Moments are seconds since 1970, durations seconds, costs US dollars.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 

@@ -6,8 +6,6 @@ Invariants:
     * This module does not import SQLAlchemy: observers and routes use it on servers without a database.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -7,8 +7,6 @@ Invariants:
     * The tables hold the same values, however the records are divided into batches.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit

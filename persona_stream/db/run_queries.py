@@ -7,8 +7,6 @@ conjunction that an index returns newest first, and a page consists of the newes
 one query the database would scan every row, or sort all that match.
 """
 
-from __future__ import annotations
-
 import operator
 import string
 from collections.abc import Callable, Iterator, Sequence

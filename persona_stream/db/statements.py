@@ -7,8 +7,6 @@ Invariants:
     * A deletion is executed exactly in its place among the other records.
 """
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Store in an SQL database: one thread writes, several read, and the event loop waits for none of them."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace

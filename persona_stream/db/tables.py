@@ -4,8 +4,6 @@ Lists and charts read ``runs``, whose rows are short; the texts of a run are in 
 from the columns that ``models.py`` declares.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

@@ -6,8 +6,6 @@ Invariants:
     * A record that cannot be written does not keep others from being written.
 """
 
-from __future__ import annotations
-
 import logging
 import secrets
 from collections import deque

@@ -1,7 +1,5 @@
 """Contract of executors. Imports no gevent, since worker processes import the package."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 from persona_stream.backends.base import Backend

@@ -5,8 +5,6 @@ or waits in C without gevent's knowledge, stalls all other streams there: it bel
 killed: when its run ends early, subscribers are notified at once, and the slot stays in use until the code returns.
 """
 
-from __future__ import annotations
-
 import contextvars
 from collections.abc import Callable
 from contextlib import suppress

@@ -4,8 +4,6 @@ To add an executor, pass its factory to ``register_executor`` before the setting
 creates the backends of the settings together with their executors.
 """
 
-from __future__ import annotations
-
 import functools
 import logging
 from collections.abc import Callable, Mapping

@@ -6,8 +6,6 @@ Invariants:
     * The environment decides whether traces are wanted before OpenTelemetry is imported.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress

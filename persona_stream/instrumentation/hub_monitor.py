@@ -5,8 +5,6 @@ heartbeat is the lag of each event, and a native thread notices when it stops. g
 switch between greenlets; a heartbeat costs four turns of the loop a second.
 """
 
-from __future__ import annotations
-
 import logging
 import sys
 import sysconfig

@@ -1,7 +1,5 @@
 """Contract of metrics that belong to no run: errors, event loop lag, gauges and health checks."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct

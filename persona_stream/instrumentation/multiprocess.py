@@ -5,8 +5,6 @@ Invariants:
       and counts in memory or in files from then on.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

@@ -1,7 +1,5 @@
 """Observers of runs that write log lines, the request log and conversations."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from typing import Any

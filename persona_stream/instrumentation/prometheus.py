@@ -8,8 +8,6 @@ Invariants:
     * Only this module imports prometheus_client at import time, after ``multiprocess.py`` has chosen the directory.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

@@ -10,8 +10,6 @@ Invariants:
       end of the process waits for the last batch for ``SHUTDOWN_TIMEOUT`` at most.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections import OrderedDict

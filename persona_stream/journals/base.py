@@ -7,8 +7,6 @@ Invariants:
     evicts it earlier, oldest end first; from then on it is ``Gone`` and never returns.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Protocol
 

@@ -22,8 +22,6 @@ The profile of the persona ``AdaLovelace`` is the file ``AdaLovelace.toml``::
 and unique in a folder, ignoring case. Hidden files, and files that are not ``.toml``, are ignored.
 """
 
-from __future__ import annotations
-
 import importlib.resources
 import re
 import unicodedata

@@ -8,8 +8,6 @@ Invariants:
 - A protocol is pure: it performs no I/O and reads no clock.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar, Literal, Protocol

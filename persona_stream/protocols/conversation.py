@@ -1,7 +1,5 @@
 """Conversations in a request: the question among the turns, and the validation that all protocols share."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal

@@ -1,7 +1,5 @@
 """Registry of the wire protocols: the only place that lists them."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 from persona_stream.protocols.anthropic.encoder import ANTHROPIC

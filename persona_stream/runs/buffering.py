@@ -4,8 +4,6 @@ Text is written at once, then at most every 50 ms; progress at most every 100 ms
 here belongs to the thread of the event loop.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from itertools import groupby
 

@@ -1,7 +1,5 @@
 """Run manager: starts, finds, follows, cancels and drains runs. A run outlives the connection that started it."""
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Sequence

@@ -3,8 +3,6 @@
 No subscriber's stream depends on a notification, so no journal stores it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from msgspec import Struct

@@ -1,7 +1,5 @@
 """Request for a run: the query, the backend, the delivery defaults, and the HTTP request behind it."""
 
-from __future__ import annotations
-
 from msgspec import Struct
 
 from persona_stream.backends.base import Backend

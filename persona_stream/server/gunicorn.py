@@ -1,7 +1,5 @@
 """Several server processes on one address, which gunicorn starts, replaces and stops."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from typing import Any

@@ -10,8 +10,6 @@ gevent's parser accepts an extension of a chunk over several lines; Python's is 
 head as the rest of the server for a request.
 """
 
-from __future__ import annotations
-
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence

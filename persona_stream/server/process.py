@@ -1,7 +1,5 @@
 """One server process, from its first request to its shutdown."""
 
-from __future__ import annotations
-
 import gc
 import logging
 import socket

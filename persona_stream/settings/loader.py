@@ -16,8 +16,6 @@ Tables ``[backends.NAME]`` of the file configure further backends:
     fallback = "careful"
 """
 
-from __future__ import annotations
-
 import difflib
 import re
 import tomllib

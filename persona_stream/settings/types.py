@@ -6,8 +6,6 @@ Invariants:
 - An error has the allowed values and never the value itself, which may be a secret.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

@@ -8,8 +8,6 @@ browsers say so in ``Sec-Fetch-Site``, older ones in ``Origin``, and only that p
 Source of the headers ``RateLimit-Policy`` and ``RateLimit``: draft-ietf-httpapi-ratelimit-headers.
 """
 
-from __future__ import annotations
-
 from typing import Any
 from urllib.parse import urlsplit
 

@@ -5,8 +5,6 @@ failure has its true HTTP status. After it the status is 200, and white space, w
 connection alive until the body is sent.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from contextlib import ExitStack

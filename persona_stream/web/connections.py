@@ -5,8 +5,6 @@ A WSGI application learns of a disconnect only from a failed write, and the firs
 data. A client that closes only its sending half looks the same and counts as disconnected.
 """
 
-from __future__ import annotations
-
 import select
 import socket
 from collections.abc import Callable, Mapping

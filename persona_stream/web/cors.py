@@ -4,8 +4,6 @@ Credentials are never allowed: tokens travel in a header that the page sets itse
 a visitor's browser. Paths that a cookie opens are for pages of this origin only.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

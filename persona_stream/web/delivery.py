@@ -1,7 +1,5 @@
 """Subscription of one client to a run: its connection and its delivery statistics."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from flask import Request

@@ -4,8 +4,6 @@ On streaming endpoints of the native protocol the body is one event, so that one
 JSON, and on every other endpoint, it is the same object as JSON.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from http import HTTPStatus

@@ -1,7 +1,5 @@
 """The Flask application: routes, middleware and error handlers."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

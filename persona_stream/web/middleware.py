@@ -1,7 +1,5 @@
 """Middleware: the work before and after every request, in one place, and the capture of requests for the log."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Iterable
 from functools import lru_cache

@@ -4,8 +4,6 @@ A transport turns the messages of a stream into bytes of an HTTP response, and a
 ``Accept``. Adding one takes a subclass of ``Transport`` and one call of ``register``.
 """
 
-from __future__ import annotations
-
 from typing import ClassVar, Protocol, get_args
 
 from flask import Request

@@ -3,8 +3,6 @@
 An error message is one sentence that starts with the name of the invalid field.
 """
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
 from typing import Annotated, Literal, NoReturn, TypeVar

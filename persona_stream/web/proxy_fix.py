@@ -4,8 +4,6 @@ Anyone can send these headers. They count only if the peer of the connection is 
 ``X-Forwarded-For`` only as far as trusted proxies wrote it: each hop appends its peer at the right.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address

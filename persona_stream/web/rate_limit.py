@@ -1,7 +1,5 @@
 """Rate limits: a number of requests in a moving window of time, counted by the package ``limits``."""
 
-from __future__ import annotations
-
 import logging
 import math
 from typing import Any

@@ -1,7 +1,5 @@
 """HTTP requests as run requests, and the idempotency key of a request."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping, Sequence

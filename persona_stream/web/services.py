@@ -1,7 +1,5 @@
 """The services that all routes depend on."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 

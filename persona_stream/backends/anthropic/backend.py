@@ -1,7 +1,5 @@
 """Backend for any provider with Anthropic's Messages API (``/v1/messages``)."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Unpack
 

@@ -5,8 +5,6 @@ alternate, and the first one is the user's; tool results belong to a user messag
 blank, and the beginning of an answer (prefill) does not end with white space.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from typing import Any, Literal

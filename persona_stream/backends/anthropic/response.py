@@ -1,7 +1,5 @@
 """Responses of the Messages API: texts, tool calls, stop reasons, usage, unknown fields and errors."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Mapping

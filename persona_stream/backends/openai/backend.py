@@ -1,7 +1,5 @@
 """Backend for any provider with OpenAI's Chat Completions API (``/chat/completions``)."""
 
-from __future__ import annotations
-
 from typing import Unpack
 
 from persona_stream.backends.base import Backend

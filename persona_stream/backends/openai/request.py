@@ -1,7 +1,5 @@
 """Request bodies of the Chat Completions API: a query as messages, tools and sampling parameters."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice

@@ -3,8 +3,6 @@
 Providers deviate from OpenAI in most of these; the comments name the deviations that are handled.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import re

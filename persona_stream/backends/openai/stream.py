@@ -1,7 +1,5 @@
 """Decoder of Chat Completions streams."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import replace

@@ -4,8 +4,6 @@ A ``ProviderAdapter`` translates for one API format (OpenAI, Anthropic) and does
 limits, retries and error texts are common to all providers, and live in the other modules of this package.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol

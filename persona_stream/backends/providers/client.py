@@ -1,7 +1,5 @@
 """Client of one model provider: attempts, retries, and errors in the query's language; factory of backends with it."""
 
-from __future__ import annotations
-
 import logging
 import math
 import random

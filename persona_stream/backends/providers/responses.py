@@ -1,7 +1,5 @@
 """Responses of providers: whole answers, HTTP errors, error objects and finish reasons."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

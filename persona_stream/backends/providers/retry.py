@@ -6,8 +6,6 @@
 - Circuit breaker: fails fast while the provider is down.
 """
 
-from __future__ import annotations
-
 import logging
 
 from persona_stream.backends.providers.errors import ProviderError

@@ -4,8 +4,6 @@ Python's HTTP client returns one chunk of a chunked body per read, and providers
 connections here return all chunks that have arrived at once, which saves a read, a decode and a wake-up per token.
 """
 
-from __future__ import annotations
-
 import fcntl
 import ipaddress
 import re

@@ -6,8 +6,6 @@ Invariants:
     Text parts are bytes: a backend may split a character into two surrogates, which UTF-8 cannot carry.
 """
 
-from __future__ import annotations
-
 import socket
 from types import MappingProxyType
 from typing import Any, Literal

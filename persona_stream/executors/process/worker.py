@@ -6,8 +6,6 @@ once, from its own thread, since the code may go on to hold the interpreter lock
 that a chatty backend cannot keep the server busy.
 """
 
-from __future__ import annotations
-
 import ctypes
 import logging
 import os

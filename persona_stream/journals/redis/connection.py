@@ -7,8 +7,6 @@ Redis does not store messages, so a message only shortens the wait: a subscriber
 subscription before it reads the stream, and reads everything again after each reconnection.
 """
 
-from __future__ import annotations
-
 import logging
 import time
 from collections import deque

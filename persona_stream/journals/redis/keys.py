@@ -17,8 +17,6 @@
 The keys of a run have the run id as their hash tag.
 """
 
-from __future__ import annotations
-
 import hashlib
 from typing import Literal
 

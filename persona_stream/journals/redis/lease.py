@@ -1,7 +1,5 @@
 """Lease of this process: a heartbeat in Redis that other processes check, so that the runs of a dead one end."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 

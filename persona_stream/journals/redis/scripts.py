@@ -1,7 +1,5 @@
 """Lua scripts that Redis executes atomically, and the keys and arguments of their calls."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from importlib.resources import files

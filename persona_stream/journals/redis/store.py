@@ -9,8 +9,6 @@ Invariants:
     When a process dies, the others end its runs.
 """
 
-from __future__ import annotations
-
 import logging
 import secrets
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Synchronization of local journals with Redis: the writer of pending facts, and the subscriber of other processes'."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 

@@ -11,8 +11,6 @@ Invariants, from whichever position a subscriber starts:
 - ``message_stop`` is the last event; after a failure it is an error instead, which may leave a block open.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Native protocol, as described in docs/STREAMING.md and docs/API.md: JSON events with a status, in three styles."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 

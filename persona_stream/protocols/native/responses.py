@@ -1,7 +1,5 @@
 """Bodies that hold a whole run: the response of ``/api/chat``, and the view and the list of ``/api/runs``."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Literal

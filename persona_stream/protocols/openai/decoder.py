@@ -1,7 +1,5 @@
 """Requests of OpenAI's Chat Completions API: body types, and their translation to turns, tools and parameters."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, Literal

@@ -6,8 +6,6 @@ While the backend works, progress is sent as comments, which the official client
 message), ``completion`` (fields of the body and of the last chunk) and ``usage`` (fields beside the token counts).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Parts of the OpenAPI document that several routes share: parameters, headers, errors."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any, Literal

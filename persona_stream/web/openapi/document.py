@@ -4,8 +4,6 @@ It is OpenAPI 3.2, which describes streams event by event (``itemSchema``). ``do
 depend on the routes.
 """
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Iterable, Sequence

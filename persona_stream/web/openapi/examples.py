@@ -1,7 +1,5 @@
 """Examples for the document, encoded by the server's own encoders from a small recorded run."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from persona_stream.auth.tickets import RunURLSigner

@@ -1,7 +1,5 @@
 """Anthropic's endpoints: ``/v1/messages`` and ``/v1/messages/count_tokens``."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import get_args
 

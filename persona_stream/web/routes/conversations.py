@@ -1,7 +1,5 @@
 """``/api/conversations``: list, read, export and delete the caller's conversations."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from functools import partial

@@ -3,8 +3,6 @@
 All files are part of the package; the page loads nothing from other hosts.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cache, partial
 from importlib import resources

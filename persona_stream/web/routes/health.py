@@ -1,7 +1,5 @@
 """``/healthz``, ``/readyz`` and ``/metrics``: liveness, readiness and Prometheus metrics."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """OpenAI's chat endpoint: ``/v1/chat/completions``."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from flask import Blueprint, Request, Response

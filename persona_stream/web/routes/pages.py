@@ -4,8 +4,6 @@ The API page is rendered by Scalar from the package ``offapi``, without access t
 package, Scalar is the one that displays the events of a stream.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import importlib.util

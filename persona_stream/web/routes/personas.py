@@ -1,7 +1,5 @@
 """The personas: as models at ``/v1/models``, in OpenAI's and Anthropic's form, and as profiles at ``/api/profiles``."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from flask import Blueprint, Response, request

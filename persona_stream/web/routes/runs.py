@@ -1,7 +1,5 @@
 """Endpoints of runs: ``/api/runs`` lists, shows, resumes and cancels them. A run outlives its connection."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, TypeVar

@@ -1,7 +1,5 @@
 """Native chat endpoints: ``/api/stream_chat*`` streams in one of three styles, ``/api/chat`` returns one response."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, get_args
 
