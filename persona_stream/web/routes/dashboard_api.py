@@ -3,6 +3,8 @@
 Timestamps are Unix times, which the page's charts need.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 from functools import cache, partial
