@@ -13,9 +13,9 @@ from tests.client.fakes import EN, ZH
 def test_both_languages_have_the_same_texts() -> None:
     """With the same fields; no Chinese text is a copy of the English one."""
     for table in (MESSAGES, REASONS, ERRORS, HINTS):
-        for english, chinese in table.values():
-            assert _placeholders(english) == _placeholders(chinese)
-            assert english == "" or english != chinese
+        for texts in table.values():
+            assert _placeholders(texts["en"]) == _placeholders(texts["zh"])
+            assert texts["en"] == "" or texts["en"] != texts["zh"]
 
 
 def test_every_error_code_has_a_hint() -> None:
@@ -32,7 +32,7 @@ def test_every_error_code_has_a_hint() -> None:
 )
 def test_an_unknown_code_has_a_general_hint(code: str, key: str) -> None:
     """By its HTTP status, if it has one."""
-    assert EN.hint(code) == HINTS[key][0]
+    assert EN.hint(code) == HINTS[key]["en"]
 
 
 def test_an_error_without_detail_has_no_trailing_colon() -> None:
