@@ -4,8 +4,6 @@ A blocking read can neither redraw a clock nor react to Ctrl-C, so a thread read
 The threads are daemons: one that hangs in a DNS lookup does not keep the process alive.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -72,7 +70,7 @@ class Interrupted(Exception):
 class _ConnectionThread(threading.Thread):
     """Thread that sends one request and reads its response until the end or until ``abandon``."""
 
-    def __init__(self, transport: HttpTransport, request: Request) -> None:
+    def __init__(self, transport: "HttpTransport", request: Request) -> None:
         super().__init__(name=f"{request.method} {request.path}", daemon=True)
         self._transport = transport
         self._clock = transport.clock

@@ -5,8 +5,6 @@ text of whole milliseconds, since rows would hold the interpreter lock, which st
 Buckets of a time series lie on a fixed grid, and those that are over are cached for a while.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from operator import add
@@ -46,7 +44,7 @@ class Aggregates(Struct, frozen=True, array_like=True):
     counts: tuple[int, ...] = (0,) * len(STAGES)  # for each stage, the runs that have it
     seconds: tuple[float, ...] = (0.0,) * len(STAGES)  # for each stage, its total duration
 
-    def __add__(self, other: Aggregates) -> Aggregates:
+    def __add__(self, other: "Aggregates") -> "Aggregates":
         *sums, counts, seconds = zip(astuple(self), astuple(other), strict=True)
         values: list[Any] = [*map(sum, sums), tuple(map(add, *counts)), tuple(map(add, *seconds))]
         return Aggregates(*values)
@@ -69,7 +67,7 @@ class Aggregates(Struct, frozen=True, array_like=True):
 class Bucket(Struct, frozen=True):
     """Statistics of the runs in one period."""
 
-    sums: Aggregates
+    sums: "Aggregates"
     in_flight: float  # runs in progress at once, averaged over the period
     ttft: Percentiles  # time to the first text
     total: Percentiles  # time to the end

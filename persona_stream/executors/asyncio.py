@@ -5,8 +5,6 @@ that gevent's patching replaces, and with native threads for ``asyncio.to_thread
 would be a greenlet of a gevent loop that never runs there.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextvars
 import inspect
@@ -39,7 +37,7 @@ class AsyncioExecutor(Executor):
         self._hub_thread = HubThread()
         self._loop: _Loop | None = None
 
-    def submit(self, backend: Backend, query: Query, callbacks: TaskCallbacks) -> _AsyncioTask:
+    def submit(self, backend: Backend, query: Query, callbacks: TaskCallbacks) -> "_AsyncioTask":
         """Start the query on the event loop."""
         callbacks.on_started()
         if self._loop is None:  # not earlier: a server may fork after the application was created
@@ -55,7 +53,7 @@ class _AsyncioTask:
 
     __slots__ = ("_callbacks", "_context", "_hub_thread", "_is_cancelled", "_loop", "_task")
 
-    def __init__(self, loop: _Loop, hub_thread: HubThread, callbacks: TaskCallbacks) -> None:
+    def __init__(self, loop: "_Loop", hub_thread: HubThread, callbacks: TaskCallbacks) -> None:
         self._loop = loop
         self._hub_thread = hub_thread
         self._callbacks = callbacks

@@ -1,7 +1,5 @@
 """Journals in the memory of this process: fast, but lost with the process and readable only by it."""
 
-from __future__ import annotations
-
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -25,7 +23,7 @@ class MemoryJournal:
     is_unavailable = False
 
     def __init__(
-        self, accepted: Accepted, key: IdempotencyKey | None, clock: Clock, on_end: Callable[[MemoryJournal], None]
+        self, accepted: Accepted, key: IdempotencyKey | None, clock: Clock, on_end: "Callable[[MemoryJournal], None]"
     ) -> None:
         self._clock = clock
         self._on_end = on_end
@@ -137,7 +135,7 @@ class MemoryJournalStore:
     def close(self) -> None:
         """Do nothing: the memory is released with the process."""
 
-    def _retain(self, journal: MemoryJournal) -> None:
+    def _retain(self, journal: "MemoryJournal") -> None:
         self._finished[run_terms(journal.entries).run_id] = journal
         self._finished_bytes += journal.bytes
 
@@ -149,7 +147,7 @@ class MemoryJournalStore:
                 break
             self._evict(run_id, journal)
 
-    def _evict(self, run_id: str, journal: MemoryJournal) -> None:
+    def _evict(self, run_id: str, journal: "MemoryJournal") -> None:
         del self._finished[run_id], self._journals[run_id]
         self._finished_bytes -= journal.bytes
         owner = run_terms(journal.entries).owner

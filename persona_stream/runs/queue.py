@@ -7,8 +7,6 @@ Invariants:
     Runs of one owner start in their order, except for one that waits for an earlier run of its conversation.
 """
 
-from __future__ import annotations
-
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
@@ -29,7 +27,7 @@ RETRY_AFTER = 2  # seconds, of a refused request
 class QueueableRun(Protocol):
     """Run that the queue starts, or fails when it has waited for too long."""
 
-    reservation: Reservation
+    reservation: "Reservation"
     journal: Journal
 
     def start(self) -> None:
@@ -76,7 +74,7 @@ class Scheduler:
         self.slots_in_use = 0
         self.waiting = 0
 
-    def enter(self, reservation: Reservation) -> bool:
+    def enter(self, reservation: "Reservation") -> bool:
         """Assign a slot, or enqueue; return whether it has a slot. Raise ``Overloaded`` if the queue is full."""
         # Waiting runs do not fit, or they would have a slot: so this overtakes none that could start.
         if self._fits(reservation) and self._is_first_of_conversation(reservation):
@@ -91,7 +89,7 @@ class Scheduler:
         self.waiting += 1
         return False
 
-    def finish(self, reservation: Reservation) -> Sequence[Reservation]:
+    def finish(self, reservation: "Reservation") -> "Sequence[Reservation]":
         """Mark a run as ended; return the reservations that have a slot now.
 
         ``release`` reports the end of its task, which may come earlier: an ending counts once the journal stores it.
@@ -107,7 +105,7 @@ class Scheduler:
                 del self._conversations[key]
         return self.admit()
 
-    def release(self, reservation: Reservation) -> Sequence[Reservation]:
+    def release(self, reservation: "Reservation") -> "Sequence[Reservation]":
         """Release the slot of a reservation, if it has one; return the reservations that have a slot now."""
         if reservation.has_slot:
             reservation.has_slot = False
@@ -117,7 +115,7 @@ class Scheduler:
                 del self._owners[reservation.owner]
         return self.admit()
 
-    def admit(self) -> Sequence[Reservation]:
+    def admit(self) -> "Sequence[Reservation]":
         """Assign free slots, an owner after the other; return the reservations that have one now."""
         admitted = []
         while (reservation := self._next()) is not None:
@@ -128,7 +126,7 @@ class Scheduler:
             admitted.append(reservation)
         return admitted
 
-    def queued(self) -> Iterator[Reservation]:
+    def queued(self) -> "Iterator[Reservation]":
         """Yield the waiting reservations in their expected order."""
         queues = list(self._queues.values())
         for turn in range(max(map(len, queues), default=0)):
@@ -140,23 +138,23 @@ class Scheduler:
         share = self._share()
         return self._max_runs if share is None else min(self._max_runs, share)
 
-    def _fits(self, reservation: Reservation) -> bool:
+    def _fits(self, reservation: "Reservation") -> bool:
         return self.slots_in_use < self.capacity and self._owners[reservation.owner] < self._max_per_owner
 
-    def _is_first_of_conversation(self, reservation: Reservation) -> bool:
+    def _is_first_of_conversation(self, reservation: "Reservation") -> bool:
         key = reservation.conversation_key
         return key is None or self._conversations.get(key, [reservation])[0] is reservation
 
-    def _join_conversation(self, reservation: Reservation) -> None:
+    def _join_conversation(self, reservation: "Reservation") -> None:
         if reservation.conversation_key is not None:
             self._conversations.setdefault(reservation.conversation_key, []).append(reservation)
 
-    def _assign(self, reservation: Reservation) -> None:
+    def _assign(self, reservation: "Reservation") -> None:
         reservation.has_slot = True
         self.slots_in_use += 1
         self._owners[reservation.owner] += 1
 
-    def _next(self) -> Reservation | None:
+    def _next(self) -> "Reservation | None":
         if self.slots_in_use >= self.capacity:
             return None
         for queue in self._queues.values():
@@ -165,7 +163,7 @@ class Scheduler:
                     return reservation
         return None
 
-    def _dequeue(self, reservation: Reservation) -> None:
+    def _dequeue(self, reservation: "Reservation") -> None:
         queue = self._queues[reservation.owner]
         queue.remove(reservation)
         reservation.is_queued = False
@@ -173,7 +171,7 @@ class Scheduler:
         if not queue:
             del self._queues[reservation.owner]
 
-    def _overload_error(self, reservation: Reservation) -> Overloaded:
+    def _overload_error(self, reservation: "Reservation") -> Overloaded:
         if self._owners[reservation.owner] >= self._max_per_owner:
             message = "You have reached your limit of concurrent runs: wait for one to end, or cancel one"
             return Overloaded(message, RETRY_AFTER)
@@ -191,7 +189,7 @@ class RunQueue:
         self._is_updating = False
         self._mean_duration: float | None = None  # seconds
 
-    def reserve(self, reservation: Reservation) -> None:
+    def reserve(self, reservation: "Reservation") -> None:
         """Reserve a slot or a place in the queue for a run to be created; raise ``Overloaded`` if the queue is full."""
         self._scheduler.enter(reservation)
 
@@ -209,7 +207,7 @@ class RunQueue:
             gevent.spawn_later(POSITION_INTERVAL, self._update_periodically)
         self._write_positions()
 
-    def finish(self, reservation: Reservation) -> None:
+    def finish(self, reservation: "Reservation") -> None:
         """Mark a run as ended, whether it has started or not."""
         self._leave_queue(reservation)
         if reservation.started_at is not None:
@@ -219,18 +217,18 @@ class RunQueue:
             self._mean_duration = duration if mean is None else mean + EWMA_WEIGHT * (duration - mean)
         self._start_admitted(self._scheduler.finish(reservation))
 
-    def release(self, reservation: Reservation) -> None:
+    def release(self, reservation: "Reservation") -> None:
         """Release the slot of a run, once nothing of its task is left."""
         self._start_admitted(self._scheduler.release(reservation))
 
-    def _start_admitted(self, reservations: Sequence[Reservation]) -> None:
+    def _start_admitted(self, reservations: "Sequence[Reservation]") -> None:
         for reservation in reservations:
             # A run that has not been submitted yet will find that it has a slot.
             if (run := self._leave_queue(reservation)) is not None:
                 self._mark_started(reservation)
                 gevent.spawn(run.start)
 
-    def _leave_queue(self, reservation: Reservation) -> QueueableRun | None:
+    def _leave_queue(self, reservation: "Reservation") -> QueueableRun | None:
         if reservation.timeout is not None:
             reservation.timeout.cancel()
         run = reservation.run
@@ -238,7 +236,7 @@ class RunQueue:
         reservation.run = None
         return run
 
-    def _mark_started(self, reservation: Reservation) -> None:
+    def _mark_started(self, reservation: "Reservation") -> None:
         if not reservation.is_over:
             reservation.started_at = self._clock()
 

@@ -6,8 +6,6 @@ Invariants:
     Another process may end the run through its journal; the task is then cancelled here.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from contextvars import Context
@@ -54,7 +52,7 @@ class RunHost(Protocol):
     def load_history(self, query: Query) -> Query:
         """Return the query with the history of its conversation. May block."""
 
-    def submit(self, run: ActiveRun, query: Query) -> Task:
+    def submit(self, run: "ActiveRun", query: Query) -> Task:
         """Submit the query to the executor of the run's backend, with the run as its callbacks."""
 
     def on_fact(self, entries: Sequence[Entry]) -> None:
@@ -63,10 +61,10 @@ class RunHost(Protocol):
     def notify(self, run_id: str, notification: Notification) -> None:
         """Pass a notification to the observers."""
 
-    def on_finished(self, run: ActiveRun) -> None:
+    def on_finished(self, run: "ActiveRun") -> None:
         """Handle the end of the run."""
 
-    def on_released(self, run: ActiveRun) -> None:
+    def on_released(self, run: "ActiveRun") -> None:
         """Handle the release of the run's task, if it had one."""
 
 

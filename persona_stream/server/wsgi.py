@@ -9,8 +9,6 @@ Invariants:
 - Nothing that a client does raises an error in the log.
 """
 
-from __future__ import annotations
-
 import io
 import logging
 import math
@@ -93,7 +91,7 @@ class Handler(WSGIHandler):
     """One connection: its requests, one after the other, and their responses."""
 
     # gevent's stubs declare these optional; gevent sets them before it calls the methods below.
-    server: Server
+    server: "Server"
     requestline: Any
     wsgi_input: Any
     _is_first_request = True

@@ -4,8 +4,6 @@ The flags of ``serve``, the environment variables, the keys of the TOML file and
 from the fields of ``Settings``, so that a new setting is a field here and the code that uses it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
@@ -167,7 +165,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         changed = [each for each in SETTINGS if getattr(self, each.name) != each.default]
         return f"Settings({', '.join(f'{each.name}={each.format(getattr(self, each.name))}' for each in changed)})"
 
-    def for_backend(self, backend: BackendConfig) -> Settings:
+    def for_backend(self, backend: BackendConfig) -> "Settings":
         """Return the settings of one of the backends."""
         return msgspec.structs.replace(self, backends=(), **cast("Any", backend.settings))
 

@@ -1,7 +1,5 @@
 """JSON responses, responses without werkzeug's header processing, and helpers for the request context."""
 
-from __future__ import annotations
-
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING
 
@@ -43,7 +41,7 @@ class PreparedResponse(Response):
     werkzeug would copy them, rewrite ``Location`` and count the body again: a tenth of the time of a short response.
     """
 
-    def get_wsgi_headers(self, environ: WSGIEnvironment) -> Headers:
+    def get_wsgi_headers(self, environ: "WSGIEnvironment") -> "Headers":
         """Return the headers of the response."""
         return self.headers if self.status_code == 200 else super().get_wsgi_headers(environ)
 

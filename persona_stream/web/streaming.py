@@ -7,8 +7,6 @@ Invariants:
 - Chunking never stops a stream: large answers are chunked in a native thread, and a chunker that fails is replaced.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -94,7 +92,7 @@ class EventStream:
         self._registry.add(self._wakeup.set)
         self._chunks: Iterator[bytes] | None = self._drive(projection)
 
-    def __iter__(self) -> EventStream:
+    def __iter__(self) -> "EventStream":
         return self
 
     def __next__(self) -> bytes:

@@ -4,8 +4,6 @@ A ``ProviderError`` ends one attempt. Its ``kind`` selects the text that the cli
 provider, and goes to the log only.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
@@ -57,7 +55,7 @@ class ProviderError(Exception):
     is_outage: bool = False
     retry_after: float | None = None
 
-    def after_partial_output(self) -> ProviderError:
+    def after_partial_output(self) -> "ProviderError":
         """Return the error for an answer that was partly sent, which no retry or fallback can start again."""
         return ProviderError("broken_off" if self.kind == "unreachable" else self.kind, self.detail)
 

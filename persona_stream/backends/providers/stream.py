@@ -1,7 +1,5 @@
 """Streams of providers: decoded events are forwarded to the query as they arrive, under an idle timeout."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -49,7 +47,7 @@ class IdleTimeout:
         self._is_stopped = False
         self.expired = False
 
-    def __enter__(self) -> IdleTimeout:
+    def __enter__(self) -> "IdleTimeout":
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -136,7 +134,7 @@ class StreamReader:
         except ProviderError as error:
             raise (error.after_partial_output() if self._has_output else error) from None
 
-    def _forward(self, response: StreamedResponse, prefix: bytes, timer: IdleTimeout) -> None:
+    def _forward(self, response: StreamedResponse, prefix: bytes, timer: "IdleTimeout") -> None:
         events = SSEDecoder(MAX_EVENT_CHARS)
         timeout = self.idle_timeout
         for chunk in self._iter_chunks(response, prefix, timer):
@@ -157,7 +155,7 @@ class StreamReader:
             if deltas and not (self._decoder.is_complete or response.has_buffered_data()):
                 self.coalesce(COALESCE_INTERVAL)
 
-    def _iter_chunks(self, response: StreamedResponse, prefix: bytes, timer: IdleTimeout) -> Iterator[bytes]:
+    def _iter_chunks(self, response: StreamedResponse, prefix: bytes, timer: "IdleTimeout") -> Iterator[bytes]:
         yield prefix
         try:
             for chunk in response.chunks:

@@ -3,8 +3,6 @@
 A greenlet waits for each process: when it is killed, so is the process, and the slot is in use until that is gone.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import pickle
@@ -73,7 +71,7 @@ class ProcessPool(Executor):
         self._changed: Any = Event()  # set, and replaced, when a waiting query may get a process
 
     @classmethod
-    def from_settings(cls, settings: Settings, personas: Mapping[str, Persona] | None) -> ProcessPool:
+    def from_settings(cls, settings: Settings, personas: Mapping[str, Persona] | None) -> "ProcessPool":
         """Create the pool of the settings."""
         # The default of the setting is meant for threads, which are cheap.
         capacity, ready = pool_sizes(None if settings.threads == Settings().threads else settings.threads)

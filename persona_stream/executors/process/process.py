@@ -5,8 +5,6 @@ Invariants:
     Nothing that the process has started outlives it.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 import signal
@@ -109,7 +107,7 @@ class WorkerProcess:
     """Worker process with at most one query. Belongs to the thread of the event loop that created it."""
 
     def __init__(
-        self, init: protocol.Init, on_ready: Callable[[], None], on_exit: Callable[[WorkerProcess], None]
+        self, init: protocol.Init, on_ready: Callable[[], None], on_exit: "Callable[[WorkerProcess], None]"
     ) -> None:
         """Start the process, or raise ``WorkerError``. Call ``on_ready`` when it is ready, ``on_exit`` at its end."""
         try:

@@ -1,7 +1,5 @@
 """Journal of one run, with its stored facts and those on their way to Redis, and queues of journals."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,7 +28,7 @@ class JournalBackend(Protocol):
     def is_unavailable(self) -> bool:
         """Whether Redis is unavailable."""
 
-    def untrack(self, journal: RedisJournal) -> None:
+    def untrack(self, journal: "RedisJournal") -> None:
         """Stop following a journal without listeners."""
 
     def has_remote_subscribers(self, run_id: str) -> bool:
@@ -47,7 +45,7 @@ class RedisJournal:
     run_id: str
     entries: list[Entry]  # facts that Redis is known to have stored
     _backend: JournalBackend
-    _writer: JournalQueue
+    _writer: "JournalQueue"
     _clock: Clock
     idempotency_key: IdempotencyKey | None = None  # key of the run, needed to restore it
     is_local: bool = False  # whether this process executes the run; then the local copy can restore what Redis has lost
@@ -143,7 +141,7 @@ class RedisJournal:
 class JournalQueue:
     """Queue of journals that a greenlet processes in batches, with a delay after a batch that ``process`` rejects."""
 
-    def __init__(self, process: Callable[[Sequence[RedisJournal]], bool]) -> None:
+    def __init__(self, process: "Callable[[Sequence[RedisJournal]], bool]") -> None:
         self._process = process
         self._journals: dict[str, RedisJournal] = {}
         self._wakeup = Event()
@@ -156,7 +154,7 @@ class JournalQueue:
         """Stop processing the queue."""
         self._greenlet.kill()
 
-    def put(self, journal: RedisJournal) -> None:
+    def put(self, journal: "RedisJournal") -> None:
         """Add a journal, unless it is queued already."""
         self._journals[journal.run_id] = journal
         self._wakeup.set()

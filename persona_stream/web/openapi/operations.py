@@ -4,8 +4,6 @@ A view is described with ``@Operation(...)``, which also names it in the documen
 Structs, parameters by Python types, errors by an instance of the exception that causes them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -47,7 +45,7 @@ class Parameter(Struct, frozen=True):
     example: Any = None
 
     @classmethod
-    def path(cls, name: str, description: str, example: str) -> Parameter:
+    def path(cls, name: str, description: str, example: str) -> "Parameter":
         """Return the description of a variable in a path."""
         return cls("path", name, description, Annotated[str, Meta(min_length=1)], required=True, example=example)
 
@@ -90,12 +88,12 @@ class Body(Struct, frozen=True, kw_only=True):
     refine: Callable[[dict[str, Any]], None] | None = None
 
     @classmethod
-    def json(cls, *kinds: type, **examples: Any) -> Body:
+    def json(cls, *kinds: type, **examples: Any) -> "Body":
         """Return the description of a JSON body of one of these types."""
         return cls(schema=kinds, examples=examples)
 
     @classmethod
-    def stream(cls, *events: EventStreamSpec, **examples: Any) -> Body:
+    def stream(cls, *events: EventStreamSpec, **examples: Any) -> "Body":
         """Return the description of a stream of these events."""
         return cls(events=events, media_type="text/event-stream", examples=examples)
 
@@ -108,17 +106,17 @@ class ResponseSpec(Struct, frozen=True):
     """
 
     description: str
-    bodies: Sequence[Body] = ()
-    headers: Sequence[Parameter] = ()
+    bodies: "Sequence[Body]" = ()
+    headers: "Sequence[Parameter]" = ()
     links: Sequence[str] = ()
 
     @classmethod
-    def json(cls, description: str, body: type | Struct) -> ResponseSpec:
+    def json(cls, description: str, body: type | Struct) -> "ResponseSpec":
         """Return the description of a JSON response of one type, which may be given by an example."""
         return cls(description, [Body.json(body) if isinstance(body, type) else Body.json(type(body), response=body)])
 
     @classmethod
-    def text(cls, description: str, *media_types: str) -> ResponseSpec:
+    def text(cls, description: str, *media_types: str) -> "ResponseSpec":
         """Return the description of a response that is text in one of these media types."""
         return cls(description, [Body(schema=(str,), media_type=media_type) for media_type in media_types])
 
@@ -150,14 +148,14 @@ class Operation(Struct, frozen=True):
     """
 
     summary: str
-    response: ResponseSpec
+    response: "ResponseSpec"
     description: str = ""
     tags: Sequence[Tag] = ()
     id: str = ""
     security: Sequence[str] = ("bearer",)
-    parameters: Sequence[Parameter] = ()
-    request: Body | None = None
-    responses: Mapping[int, ResponseSpec] = {}
+    parameters: "Sequence[Parameter]" = ()
+    request: "Body | None" = None
+    responses: "Mapping[int, ResponseSpec]" = {}
     errors: Sequence[ErrorSpec] = ()
     error_bodies: Sequence[Callable[[ErrorInfo], Struct]] = (NATIVE.error,)
 

@@ -3,8 +3,6 @@
 Timestamps are Unix times, which the page's charts need.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import cache, partial
@@ -135,7 +133,7 @@ def add_api_routes(blueprint: Blueprint, services: Services) -> None:
     """Add the routes of the API to the blueprint of the dashboard."""
 
     @cache
-    def time_series() -> TimeSeries:
+    def time_series() -> "TimeSeries":
         from persona_stream.db.statistics import TimeSeries
 
         settings = services.settings
