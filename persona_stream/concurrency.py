@@ -75,8 +75,9 @@ class Timer:
 
     def __init__(self, seconds: float, function: Callable[..., object], *args: object, **kwargs: object) -> None:
         self._timer = get_hub().loop.timer(max(0.0, seconds))
-        # Callbacks of the loop itself must not block, and the function may access a store: hence the greenlet.
-        self._timer.start(partial(gevent.spawn, function, *args, **kwargs))
+        # Callbacks of the loop itself must not block, and the function may access a store: hence the greenlet. Without
+        # the update, a loop that was blocked counts from before that, and the timer expires early.
+        self._timer.start(partial(gevent.spawn, function, *args, **kwargs), update=True)
 
     def cancel(self) -> None:
         """Cancel the call, unless it has been made."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.server_process import ROOT
+
 PROGRAM = Path(__file__).with_name("under_gevent.py")
 
 
@@ -23,8 +25,8 @@ def scenarios() -> list[str]:
 @pytest.fixture(scope="module")
 def program() -> subprocess.CompletedProcess[str]:
     """Run all scenarios in one process, whose start takes longer than most of them."""
-    command = [sys.executable, "-W", "error", str(PROGRAM), *scenarios()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    command = [sys.executable, "-W", "error", "-m", "tests.backends.providers.under_gevent", *scenarios()]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
 
 
 @pytest.mark.parametrize("scenario", scenarios())
