@@ -11,7 +11,7 @@ import msgspec
 current_run_id: ContextVar[str] = ContextVar("current_run", default="")
 """Run that the current greenlet or thread works for, or that the current request is about."""
 
-trace_headers: ContextVar[Mapping[str, str]] = ContextVar("carried", default=MappingProxyType({}))
+trace_headers: ContextVar[Mapping[str, str]] = ContextVar("trace_headers", default=MappingProxyType({}))
 """Headers for outgoing requests of the current run: ``traceparent`` if tracing is enabled, else none."""
 
 _STANDARD_ATTRIBUTES = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "run_id"}

@@ -137,7 +137,7 @@ def _instantiate(kind: type, name: str) -> object:
 
 
 def _declared_capabilities(function: object, name: str) -> frozenset[Capability]:
-    attribute = "abilities" if hasattr(function, "abilities") else "capabilities"
+    attribute = "capabilities" if hasattr(function, "capabilities") else "abilities"  # the former name
     declared = getattr(function, attribute, ())
     known = get_args(Capability)
     if isinstance(declared, str) or not isinstance(declared, Iterable) or not set(declared) <= set(known):

@@ -21,7 +21,7 @@ from persona_stream.journals.base import Journal
 
 POSITION_INTERVAL = 2.0  # seconds between two updates of the positions
 EWMA_WEIGHT = 0.1  # of the newest run in the mean duration
-RETRY_AFTER = 2  # seconds, of a refused request
+RETRY_AFTER = 2  # seconds, of a rejected request
 
 
 class QueueableRun(Protocol):

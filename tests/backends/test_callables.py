@@ -553,3 +553,14 @@ def test_an_attribute_declares_the_capabilities_of_a_callable(attribute: str) ->
     assert from_callable(ask).capabilities == frozenset()
     setattr(ask, attribute, {"tools", "images"})
     assert from_callable(ask).capabilities == {"tools", "images"}
+
+
+def test_capabilities_take_precedence_over_their_former_name() -> None:
+    """A function that declares both keeps working with older releases."""
+
+    def ask(message: str) -> str:
+        return message
+
+    ask.abilities = {"tools"}
+    ask.capabilities = {"images"}
+    assert from_callable(ask).capabilities == {"images"}

@@ -77,7 +77,7 @@ def test_values_in_code_are_converted() -> None:
 def test_settings_cannot_be_changed() -> None:
     """They are frozen."""
     with pytest.raises(AttributeError, match="immutable"):
-        Settings().port = 1  # type: ignore[misc]
+        Settings().port = 1  # type: ignore[misc]  # the assignment must fail
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,7 @@ class ProcessPool(Executor):
                 Timer(self._idle_timeout, self._retire_idle, process, process.task_count)
             self._notify_waiting()
             return
-        if not process.is_leaving:
+        if not process.is_stopping:
             process.shutdown()
         self.warm_up()
 
@@ -158,7 +158,7 @@ class ProcessPool(Executor):
             process.shutdown()
 
     def _count(self) -> int:
-        return sum(not each.is_leaving for each in self._all)
+        return sum(not each.is_stopping for each in self._all)
 
     def _start(self) -> WorkerProcess:
         log_level = logging.getLogger("persona_stream").getEffectiveLevel()

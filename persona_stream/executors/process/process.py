@@ -149,14 +149,14 @@ class WorkerProcess:
         return self.has_exited and not (self.has_started or self._is_stopping)
 
     @property
-    def is_leaving(self) -> bool:
+    def is_stopping(self) -> bool:
         """Whether the process takes no more queries."""
         return self._is_stopping or self.has_exited
 
     @property
     def is_free(self) -> bool:
         """Whether the process can take a query."""
-        return self._callbacks is None and not self.is_leaving
+        return self._callbacks is None and not self.is_stopping
 
     def run(self, backend: str, query: Query, callbacks: TaskCallbacks) -> str | Answer:
         """Run a query and wait for its answer; raise the ``BackendError`` of the backend, or ``WorkerError``."""

@@ -167,7 +167,7 @@ def whole(rest: str, query: Query) -> Answer:
 
 def nested(rest: str, query: Query) -> Answer:
     """Return an answer whose nested values have the wrong type."""
-    return Answer("text", usage=Usage(input_tokens="many", output_tokens=2))  # type: ignore[arg-type]
+    return Answer("text", usage=Usage(input_tokens="many", output_tokens=2))  # type: ignore[arg-type]  # the wrong type is the point
 
 
 def foreign(rest: str, query: Query) -> object:
