@@ -25,9 +25,9 @@ from persona_stream.executors.process.protocol import RunQuery, decode, encode
 from persona_stream.executors.registry import EXECUTORS, build_execution, register_executor
 from persona_stream.journals.base import Journal
 from persona_stream.journals.memory import MemoryJournalStore
+from persona_stream.runs.base import RunRequest
 from persona_stream.runs.manager import RunManager, wait_until_finished
 from persona_stream.runs.queue import RunQueue, Scheduler
-from persona_stream.runs.request import RunRequest
 from persona_stream.runs.run import RunLimits
 from persona_stream.settings.schema import Settings
 from persona_stream.settings.types import EXECUTOR_NAMES

@@ -13,8 +13,7 @@ from msgspec import Struct
 
 from persona_stream.core.facts import Entry
 from persona_stream.core.query import Query, UpstreamCall
-from persona_stream.runs.observer import ResponseSent, SubscriptionClosed
-from persona_stream.runs.request import RunRequest
+from persona_stream.runs.base import ResponseSent, RunRequest, SubscriptionClosed
 
 
 class Privacy(Struct, frozen=True):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 
 from persona_stream.instrumentation.metrics import Metrics
-from persona_stream.runs.observer import RunObserver
+from persona_stream.runs.base import RunObserver
 
 logger = logging.getLogger("persona_stream")
 tracing_logger = logging.getLogger("persona_stream.tracing")

@@ -9,9 +9,8 @@ from persona_stream.core.query import Query, UpstreamCall
 from persona_stream.core.snapshot import take_snapshot
 from persona_stream.db.base import Store
 from persona_stream.db.records import ExchangeCompleted, RunAccepted, RunDelivered, RunFinished, RunResponded
-from persona_stream.runs import observer
-from persona_stream.runs.observer import Notification, RunObserver, RunStarted
-from persona_stream.runs.request import RunRequest
+from persona_stream.runs import base
+from persona_stream.runs.base import Notification, RunObserver, RunRequest, RunStarted
 
 logger = logging.getLogger("persona_stream.runs")
 
@@ -72,13 +71,13 @@ class RequestLogObserver(RunObserver):
             case RunStarted(request=run_request):
                 self._run_requests[run_id] = run_request
                 self._upstream[run_id] = []
-            case observer.UpstreamCalled(call=call) if run_id in self._upstream:
+            case base.UpstreamCalled(call=call) if run_id in self._upstream:
                 self._upstream[run_id].append(call)
-            case observer.RawResponse(value=value) if run_id in self._upstream:
+            case base.RawResponse(value=value) if run_id in self._upstream:
                 self._raw[run_id] = value
-            case observer.ResponseSent():
+            case base.ResponseSent():
                 self._store.enqueue(RunResponded(run_id, notification))
-            case observer.SubscriptionClosed():
+            case base.SubscriptionClosed():
                 self._store.enqueue(RunDelivered(run_id, notification))
 
 

@@ -27,8 +27,8 @@ from persona_stream.errors import ConfigurationError
 from persona_stream.instrumentation.metrics import Exposition, Gauges, HealthChecks, Metrics
 from persona_stream.instrumentation.multiprocess import DIRECTORY_VARIABLE
 from persona_stream.protocols.registry import is_run_endpoint
-from persona_stream.runs import observer
-from persona_stream.runs.observer import Notification, RunObserver, RunStarted, SubscriptionClosed
+from persona_stream.runs import base
+from persona_stream.runs.base import Notification, RunObserver, RunStarted, SubscriptionClosed
 
 # From an instant response to the deadline and beyond, with steps for percentiles of both ends.
 _STAGE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0, 150.0)
@@ -174,14 +174,14 @@ class PrometheusObserver(RunObserver):
                 self._runs[run_id] = _ObservedRun(labels)
                 labels.started.inc()
                 labels.in_flight.inc()
-            case observer.UpstreamCalled(call=call):
+            case base.UpstreamCalled(call=call):
                 attempts, seconds = self._upstream(call.provider, call.status)
                 attempts.inc()
                 seconds.observe(call.seconds)
-            case observer.TaskOrphaned() if run := self._runs.get(run_id):
+            case base.TaskOrphaned() if run := self._runs.get(run_id):
                 run.is_abandoned = True
                 self._instruments.abandoned.inc()
-            case observer.TaskReleased() if run := self._runs.get(run_id):
+            case base.TaskReleased() if run := self._runs.get(run_id):
                 run.is_released = True
                 if run.is_abandoned:
                     self._instruments.abandoned.dec()

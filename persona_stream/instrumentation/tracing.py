@@ -33,8 +33,7 @@ from persona_stream.core.run_id import timestamp_of
 from persona_stream.core.snapshot import final_status
 from persona_stream.core.usage import run_usage
 from persona_stream.logging import trace_headers
-from persona_stream.runs.observer import Notification, RunObserver, RunStarted, SubscriptionClosed, UpstreamCalled
-from persona_stream.runs.request import RunRequest
+from persona_stream.runs import base
 
 MAX_ENDED_RUNS = 1000  # whose subscriptions may close, or resume, after the end
 SHUTDOWN_TIMEOUT = 3.0  # seconds that the last batch may take
@@ -51,7 +50,7 @@ class _Trace:
     processing: Span | None = None
 
 
-class TracingObserver(RunObserver):
+class TracingObserver(base.RunObserver):
     """Observer that creates a trace for each run."""
 
     def __init__(self, provider: trace.TracerProvider) -> None:
@@ -83,17 +82,17 @@ class TracingObserver(RunObserver):
         if len(self._ended) > MAX_ENDED_RUNS:
             self._ended.popitem(last=False)
 
-    def on_notification(self, run_id: str, notification: Notification) -> None:
+    def on_notification(self, run_id: str, notification: base.Notification) -> None:
         """Start the trace of a run; add spans for provider calls and subscriptions."""
         match notification:
-            case RunStarted(request=run_request):
+            case base.RunStarted(request=run_request):
                 self._start_run(run_id, run_request)
-            case UpstreamCalled(call=call) if (parent := self._context(run_id)) is not None:
+            case base.UpstreamCalled(call=call) if (parent := self._context(run_id)) is not None:
                 self._add_call(call, parent)
-            case SubscriptionClosed() if (parent := self._context(run_id)) is not None:
+            case base.SubscriptionClosed() if (parent := self._context(run_id)) is not None:
                 self._add_subscription(notification, parent)
 
-    def _start_run(self, run_id: str, run_request: RunRequest) -> None:
+    def _start_run(self, run_id: str, run_request: base.RunRequest) -> None:
         outer = context.get_current()
         kind = _INTERNAL
         if not trace.get_current_span(outer).get_span_context().is_valid:
@@ -133,7 +132,7 @@ class TracingObserver(RunObserver):
             _set_failure(span, call.status)
         span.end(_nanos(call.began_at + call.seconds))
 
-    def _add_subscription(self, closed: SubscriptionClosed, parent: Context) -> None:
+    def _add_subscription(self, closed: base.SubscriptionClosed, parent: Context) -> None:
         attributes: Attributes = {
             "persona_stream.dialect": closed.protocol,
             "persona_stream.resumed": closed.resumed,

@@ -16,9 +16,8 @@ from persona_stream.errors import NotFound, Overloaded, ShuttingDown, Unavailabl
 from persona_stream.executors.base import Executor, Task
 from persona_stream.journals.base import RUN_NOT_FOUND_MESSAGE, Journal, JournalStore
 from persona_stream.logging import current_run_id
-from persona_stream.runs.observer import Notification, RunObserver, RunStarted
+from persona_stream.runs.base import Notification, RunObserver, RunRequest, RunStarted
 from persona_stream.runs.queue import RETRY_AFTER, Reservation, RunQueue
-from persona_stream.runs.request import RunRequest
 from persona_stream.runs.run import ActiveRun, RunLimits
 
 logger = logging.getLogger("persona_stream.runs")

@@ -25,10 +25,9 @@ from persona_stream.errors import Unavailable
 from persona_stream.executors.base import Task
 from persona_stream.journals.base import Journal
 from persona_stream.logging import current_run_id
+from persona_stream.runs.base import Notification, RawResponse, RunRequest, TaskOrphaned, TaskReleased, UpstreamCalled
 from persona_stream.runs.buffering import DeltaBuffer, DeltaType, ProgressThrottle
-from persona_stream.runs.observer import Notification, RawResponse, TaskOrphaned, TaskReleased, UpstreamCalled
 from persona_stream.runs.queue import Reservation
-from persona_stream.runs.request import RunRequest
 
 logger = logging.getLogger("persona_stream.runs")
 

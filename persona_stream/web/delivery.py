@@ -8,7 +8,7 @@ from persona_stream.core.events import Completed, Event, RunFailed, TextChunk
 from persona_stream.core.facts import has_ended, run_terms
 from persona_stream.journals.base import Journal
 from persona_stream.protocols.base import WireProtocol
-from persona_stream.runs.observer import SubscriptionClosed
+from persona_stream.runs.base import SubscriptionClosed
 from persona_stream.web.connections import DisconnectDetector
 from persona_stream.web.services import Services
 

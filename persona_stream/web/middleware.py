@@ -8,8 +8,7 @@ from flask import Flask, Request, Response, g
 
 from persona_stream.errors import InvalidRequest
 from persona_stream.logging import current_run_id
-from persona_stream.runs.observer import ResponseSent
-from persona_stream.runs.request import RequestInfo
+from persona_stream.runs.base import RequestInfo, ResponseSent
 from persona_stream.web.auth import add_rate_limit_headers
 from persona_stream.web.cors import CORSPolicy
 from persona_stream.web.negotiation import protocol_of

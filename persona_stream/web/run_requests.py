@@ -15,7 +15,7 @@ from persona_stream.core.run_id import new_run_id
 from persona_stream.errors import InvalidRequest, ModelNotFound, NotFound, Unavailable
 from persona_stream.journals.base import IdempotencyKey
 from persona_stream.protocols.conversation import parse_conversation, require_capabilities
-from persona_stream.runs.request import RunRequest
+from persona_stream.runs.base import RunRequest
 from persona_stream.web.auth import authenticate_and_limit
 from persona_stream.web.middleware import request_info
 from persona_stream.web.parsing import negotiate_locale, parse_chat_request

@@ -25,8 +25,7 @@ from persona_stream.db.engine import database_url, open_engine
 from persona_stream.db.migrate import ensure_schema
 from persona_stream.db.records import ExchangeCompleted, Record, RunAccepted, RunDelivered, RunFinished, RunResponded
 from persona_stream.db.tables import run_texts, runs
-from persona_stream.runs.observer import ResponseSent, SubscriptionClosed
-from persona_stream.runs.request import RequestInfo, RunRequest
+from persona_stream.runs.base import RequestInfo, ResponseSent, RunRequest, SubscriptionClosed
 
 BEGAN = 1_790_000_000.0
 

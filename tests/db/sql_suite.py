@@ -39,7 +39,7 @@ from persona_stream.db.statements import Write, make_writer
 from persona_stream.db.store import CONNECTIONS, SqlStore
 from persona_stream.db.tables import conversations, exchanges, metadata, run_texts, runs, writers
 from persona_stream.errors import ConfigurationError, Unavailable
-from persona_stream.runs.request import RequestInfo, RunRequest
+from persona_stream.runs.base import RequestInfo, RunRequest
 from tests.db.factories import ANSWERED, BEGAN, entries, query, records, run_id_of, run_request, subscription
 from tests.polling import wait_for
 from tests.postgres_server import PostgresServer

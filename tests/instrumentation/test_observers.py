@@ -9,8 +9,7 @@ from persona_stream.core.facts import Failed, Started
 from persona_stream.core.query import Query, UpstreamCall
 from persona_stream.db.records import RunFinished
 from persona_stream.instrumentation.observers import RequestLogObserver
-from persona_stream.runs.observer import RawResponse, RunStarted, UpstreamCalled
-from persona_stream.runs.request import RunRequest
+from persona_stream.runs.base import RawResponse, RunRequest, RunStarted, UpstreamCalled
 from tests.fakes import RUN_ID, accepted, entries
 
 TRY = UpstreamCall(provider="openai", model="m1", url="http://x", request={}, began_at=1.0, seconds=2.0)

@@ -15,15 +15,16 @@ from persona_stream.core.query import Query, UpstreamCall, Usage
 from persona_stream.errors import ConfigurationError
 from persona_stream.instrumentation.prometheus import Instruments, PrometheusMetrics, PrometheusObserver
 from persona_stream.protocols.registry import PROTOCOLS
-from persona_stream.runs.observer import (
+from persona_stream.runs.base import (
     Notification,
+    RequestInfo,
+    RunRequest,
     RunStarted,
     SubscriptionClosed,
     TaskOrphaned,
     TaskReleased,
     UpstreamCalled,
 )
-from persona_stream.runs.request import RequestInfo, RunRequest
 from tests.fakes import RUN_ID, accepted, entries
 from tests.metrics_client import MetricReader, families, parse_metrics
 

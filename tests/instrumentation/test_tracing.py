@@ -22,8 +22,7 @@ from persona_stream.core.query import Query, UpstreamCall, Usage
 from persona_stream.core.run_id import timestamp_of
 from persona_stream.instrumentation.tracing import TracingObserver
 from persona_stream.logging import trace_headers
-from persona_stream.runs.observer import Notification, RunStarted, SubscriptionClosed, UpstreamCalled
-from persona_stream.runs.request import RequestInfo, RunRequest
+from persona_stream.runs import base
 from tests.fakes import RUN_ID, accepted, entries
 
 BEGAN = timestamp_of(RUN_ID)
@@ -44,9 +43,9 @@ class Scenario:
     def start(self, *headers: tuple[str, str], run_id: str = RUN_ID) -> None:
         """Start a run in the context of the scenario."""
         query = Query(username="lovelace", message="a question", conversation_id="c-1")
-        origin = RequestInfo(endpoint="/api/chat", headers=headers, body=b"a question")
-        order = RunRequest(query, Backend("careful", lambda query: ""), "smart", "words", request_info=origin)
-        self.context.run(self.observer.on_notification, run_id, RunStarted(order))
+        origin = base.RequestInfo(endpoint="/api/chat", headers=headers, body=b"a question")
+        order = base.RunRequest(query, Backend("careful", lambda query: ""), "smart", "words", request_info=origin)
+        self.context.run(self.observer.on_notification, run_id, base.RunStarted(order))
 
     def record(self, *happened: tuple[float, Fact]) -> None:
         """Pass each entry of a journal to the observer; times count from the start of the run."""
@@ -54,7 +53,7 @@ class Scenario:
         for count in range(1, len(journal) + 1):
             self.observer.on_fact(journal[:count])
 
-    def notify(self, note: Notification) -> None:
+    def notify(self, note: base.Notification) -> None:
         """Pass a notification to the observer."""
         self.observer.on_notification(RUN_ID, note)
 
@@ -76,7 +75,7 @@ def seconds(span: Any) -> tuple[float, float]:
     return round(span.start_time / 1e9 - BEGAN, 3), round(span.end_time / 1e9 - BEGAN, 3)
 
 
-def provider_call(**more: object) -> UpstreamCalled:
+def provider_call(**more: object) -> base.UpstreamCalled:
     """Create a call to a provider."""
     fields = {
         "provider": "openai",
@@ -86,10 +85,10 @@ def provider_call(**more: object) -> UpstreamCalled:
         "began_at": BEGAN + 1.0,
         "seconds": 2.0,
     }
-    return UpstreamCalled(UpstreamCall(**{**fields, **more}))
+    return base.UpstreamCalled(UpstreamCall(**{**fields, **more}))
 
 
-def subscription(**more: object) -> SubscriptionClosed:
+def subscription(**more: object) -> base.SubscriptionClosed:
     """Create a closed subscription from the start of the run."""
     fields = {
         "protocol": "native",
@@ -103,7 +102,7 @@ def subscription(**more: object) -> SubscriptionClosed:
         "sent_bytes": 700,
         "is_whole": True,
     }
-    return SubscriptionClosed(**{**fields, **more})
+    return base.SubscriptionClosed(**{**fields, **more})
 
 
 ANSWERED = Answered("an answer", Usage(input_tokens=7, output_tokens=9))

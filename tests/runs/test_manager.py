@@ -16,10 +16,9 @@ from persona_stream.executors.base import Executor
 from persona_stream.executors.local import GreenletExecutor, ThreadExecutor
 from persona_stream.journals.memory import MemoryJournalStore
 from persona_stream.logging import trace_headers
+from persona_stream.runs.base import RunObserver, RunRequest, RunStarted
 from persona_stream.runs.manager import RunManager
-from persona_stream.runs.observer import RunObserver, RunStarted
 from persona_stream.runs.queue import RunQueue, Scheduler
-from persona_stream.runs.request import RunRequest
 from persona_stream.runs.run import RunLimits
 from tests.fakes import FakeClock
 from tests.polling import wait_for

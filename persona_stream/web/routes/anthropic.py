@@ -9,7 +9,7 @@ from persona_stream.core.query import Parameters, Principal, Query
 from persona_stream.core.usage import query_tokens
 from persona_stream.protocols.anthropic import decoder, schemas
 from persona_stream.protocols.anthropic.encoder import ANTHROPIC, AnthropicEncoder
-from persona_stream.runs.request import RunRequest
+from persona_stream.runs.base import RunRequest
 from persona_stream.web.auth import authenticate, authenticate_and_limit
 from persona_stream.web.blocking import blocking_response
 from persona_stream.web.negotiation import negotiate_transport

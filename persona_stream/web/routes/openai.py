@@ -7,7 +7,7 @@ from flask import Blueprint, Request, Response
 from persona_stream.protocols.openai import decoder
 from persona_stream.protocols.openai.encoder import OPENAI, OpenAIEncoder
 from persona_stream.protocols.openai.schemas import ChatCompletion, ChatCompletionChunk, ErrorBody
-from persona_stream.runs.request import RunRequest
+from persona_stream.runs.base import RunRequest
 from persona_stream.web.auth import authenticate_and_limit
 from persona_stream.web.blocking import blocking_response
 from persona_stream.web.negotiation import negotiate_heartbeat, negotiate_transport
