@@ -15,14 +15,8 @@ from typing import Any, ClassVar, Literal, Protocol
 import msgspec
 from msgspec import Struct
 
-from persona_stream.core.cursor import BEGINNING
-from persona_stream.core.events import Event, RunFailed
-from persona_stream.core.facts import Answered, Entry, Failed, FailureCode
-from persona_stream.core.i18n import error_text
-from persona_stream.core.projection import StreamStyle
-from persona_stream.core.query import Locale
+from persona_stream.core import cursor, events, facts, i18n, projection, query, sse
 from persona_stream.core.snapshot import RunSnapshot, take_snapshot
-from persona_stream.core.sse import ServerSentEvent, escape_line_separators
 
 Heartbeat = Literal["comment", "delta", "off"]
 
@@ -54,8 +48,8 @@ class EncoderOptions(Struct, frozen=True, kw_only=True):
         include_usage: Whether the client requested token counts at the end of the stream.
     """
 
-    style: StreamStyle
-    locale: Locale
+    style: projection.StreamStyle
+    locale: query.Locale
     events_url: str
     heartbeat: Heartbeat = "comment"
     include_usage: bool = False
@@ -64,7 +58,7 @@ class EncoderOptions(Struct, frozen=True, kw_only=True):
 class EventEncoder(Protocol):
     """Encoder of the events of one run for one subscriber. May keep state between events."""
 
-    def encode(self, event: Event) -> Sequence[ServerSentEvent]:
+    def encode(self, event: events.Event) -> Sequence[sse.ServerSentEvent]:
         """Return the messages of an event; none if the protocol has no form for it."""
         ...
 
@@ -93,11 +87,11 @@ class WireProtocol(Protocol):
     retries_conflicts: ClassVar[bool] = False
     has_styles: ClassVar[bool] = False
 
-    def encoder(self, entries: Sequence[Entry], options: EncoderOptions) -> EventEncoder:
+    def encoder(self, entries: Sequence[facts.Entry], options: EncoderOptions) -> EventEncoder:
         """Return a new encoder for one subscriber of a journal, which may grow while the encoder is in use."""
         ...
 
-    def response(self, entries: Sequence[Entry]) -> tuple[int, object]:
+    def response(self, entries: Sequence[facts.Entry]) -> tuple[int, object]:
         """Return the HTTP status and the body of a run that has ended.
 
         Raises:
@@ -120,10 +114,10 @@ _encode_json = msgspec.json.Encoder().encode
 def dump_json(body: object) -> bytes:
     """Encode a body as compact JSON in UTF-8, with line separators escaped."""
     encoded = _encode_json(body)
-    return encoded if encoded.isascii() else escape_line_separators(encoded)
+    return encoded if encoded.isascii() else sse.escape_line_separators(encoded)
 
 
-_STATUSES: Mapping[FailureCode, HTTPStatus] = {
+_STATUSES: Mapping[facts.FailureCode, HTTPStatus] = {
     "timeout": HTTPStatus.GATEWAY_TIMEOUT,
     "backend_error": HTTPStatus.BAD_GATEWAY,
     "lost": HTTPStatus.BAD_GATEWAY,
@@ -132,12 +126,12 @@ _STATUSES: Mapping[FailureCode, HTTPStatus] = {
 }
 
 
-def http_status_for(code: FailureCode) -> int:
+def http_status_for(code: facts.FailureCode) -> int:
     """Return the HTTP status of a failed run."""
     return int(_STATUSES.get(code, HTTPStatus.INTERNAL_SERVER_ERROR))
 
 
-def read_ending(entries: Sequence[Entry]) -> tuple[RunSnapshot, Answered | RunFailed]:
+def read_ending(entries: Sequence[facts.Entry]) -> tuple[RunSnapshot, facts.Answered | events.RunFailed]:
     """Return the snapshot of a run that has ended, and its answer or its failure in the language of the run.
 
     Raises:
@@ -145,16 +139,16 @@ def read_ending(entries: Sequence[Entry]) -> tuple[RunSnapshot, Answered | RunFa
     """
     snapshot = take_snapshot(entries)
     match snapshot.ending:
-        case Answered() as answered:
+        case facts.Answered() as answered:
             return snapshot, answered
-        case Failed(code=code, text=text):
-            message = error_text(code, text, snapshot.run.locale)
-            return snapshot, RunFailed(BEGINNING, code, message, elapsed=snapshot.elapsed(entries[-1].at))
+        case facts.Failed(code=code, text=text):
+            message = i18n.error_text(code, text, snapshot.run.locale)
+            return snapshot, events.RunFailed(cursor.BEGINNING, code, message, elapsed=snapshot.elapsed(entries[-1].at))
         case None:
             raise TypeError(f"run {snapshot.run.run_id} has not ended")
 
 
-def provider_fields_for(answered: Answered, protocol: str, section: str) -> Mapping[str, Any]:
+def provider_fields_for(answered: facts.Answered, protocol: str, section: str) -> Mapping[str, Any]:
     """Return the provider's own fields for a section of a body; empty if the provider used another protocol."""
     if answered.extras is None or answered.extras.dialect != protocol:
         return {}

@@ -11,7 +11,6 @@ from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols import conversation
-from persona_stream.protocols.conversation import Name, validate_image_url, validate_tool_choice
 
 _USER_BLOCKS = ("image", "document", "search_result", "tool_result")
 
@@ -139,9 +138,9 @@ def _part(block: MessageBlock, where: str) -> Part:
         case MessageBlock(type="text", text=str(text)):
             return text
         case MessageBlock(type="image", source=BlockSource(type="base64", media_type=str(kind), data=str(data))):
-            return Image(validate_image_url(f"data:{kind};base64,{data}", where))
+            return Image(conversation.validate_image_url(f"data:{kind};base64,{data}", where))
         case MessageBlock(type="image", source=BlockSource(type="url", url=str(url))):
-            return Image(validate_image_url(url, where))
+            return Image(conversation.validate_image_url(url, where))
         case MessageBlock(type="text"):
             raise _invalid(f"{where}.text: is required")
         case MessageBlock(type="image"):
@@ -157,7 +156,7 @@ def _invalid(message: str) -> InvalidRequest:
 class MessageTool(Struct, frozen=True):
     """Tool that the client offers; server tools are not supported."""
 
-    name: Annotated[Name, Meta(description="Name of the tool.")]
+    name: Annotated[conversation.Name, Meta(description="Name of the tool.")]
     input_schema: Annotated[dict[str, Any], Meta(description="JSON Schema of the arguments.")]
     type: Annotated[Literal["custom"] | None, Meta(description="`custom` or absent.")] = None
     description: Annotated[str | None, Meta(description="Purpose of the tool, for the model.")] = None
@@ -175,7 +174,7 @@ class MessageToolChoice(Struct, frozen=True):
         Choice,
         Meta(description="Whether to call a tool: optionally (`auto`), any (`any`), `name` (`tool`) or none (`none`)."),
     ]
-    name: Annotated[Name | None, Meta(description="Tool to call, with type `tool`.")] = None
+    name: Annotated[conversation.Name | None, Meta(description="Tool to call, with type `tool`.")] = None
     disable_parallel_tool_use: Annotated[bool | None, Meta(description="Whether to call one tool at most.")] = None
 
 
@@ -194,7 +193,7 @@ def parse_tool_choice(choice: MessageToolChoice | None, tools: tuple[Tool, ...])
         return None
     if choice.type == "tool" and choice.name is None:
         raise InvalidRequest("tool_choice.name: is required", "tool_choice")
-    return validate_tool_choice(_MODES[choice.type], choice.name if choice.type == "tool" else None, tools)
+    return conversation.validate_tool_choice(_MODES[choice.type], choice.name if choice.type == "tool" else None, tools)
 
 
 class CountTokensRequest(Struct, frozen=True, kw_only=True):

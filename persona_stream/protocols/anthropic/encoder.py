@@ -16,23 +16,11 @@ from typing import Any
 
 import msgspec
 
-from persona_stream.core import events
+from persona_stream.core import events, facts, query, sse
 from persona_stream.core.content import ToolCall
-from persona_stream.core.events import Event, TextChunk
-from persona_stream.core.facts import Answered, Entry, run_terms
-from persona_stream.core.query import Usage
-from persona_stream.core.sse import ServerSentEvent
 from persona_stream.core.usage import run_usage
 from persona_stream.protocols import base
 from persona_stream.protocols.anthropic import schemas
-from persona_stream.protocols.anthropic.schemas import (
-    ContentBlockDelta,
-    ContentBlockStart,
-    Message,
-    MessageEvent,
-    TextDelta,
-)
-from persona_stream.protocols.base import WireProtocol, dump_json
 
 SIGNATURE = "cGVyc29uYV9zdHJlYW0="
 """Signature of thinking blocks. Clients require one and send it back; it is not a provider's."""
@@ -42,7 +30,7 @@ _TEXT = schemas.TextBlock(text="")
 _THINKING = schemas.ThinkingBlock(thinking="", signature="")
 
 
-def provider_blocks(answered: Answered) -> list[Any]:
+def provider_blocks(answered: facts.Answered) -> list[Any]:
     """Return the provider's blocks other than text, thinking and tool calls."""
     extras = answered.extras
     if extras is None or extras.dialect != "anthropic":
@@ -52,18 +40,18 @@ def provider_blocks(answered: Answered) -> list[Any]:
     return [block for block in blocks if isinstance(block, Mapping) and isinstance(block.get("type"), str)]
 
 
-def message_end(answered: Answered) -> Any:
+def message_end(answered: facts.Answered) -> Any:
     """Return a ``MessageEnd`` with the stop reason and the provider's own fields of the message."""
     fields = base.provider_fields_for(answered, "anthropic", "message")
     reason: Any = fields.get("stop_reason")
     if not isinstance(reason, str) or not reason:
         reason = schemas.STOP_REASONS[answered.finish]
-    reserved = set(Message.__struct_fields__) - set(schemas.MessageEnd.__struct_fields__)
+    reserved = set(schemas.Message.__struct_fields__) - set(schemas.MessageEnd.__struct_fields__)
     extra = {name: value for name, value in fields.items() if name not in reserved}
     return base.merge_fields(schemas.MessageEnd(stop_reason=reason), extra)
 
 
-def message_usage(usage: Usage, answered: Answered) -> Any:
+def message_usage(usage: query.Usage, answered: facts.Answered) -> Any:
     """Return a ``MessageUsage`` with the provider's own counters.
 
     In this protocol, ``input_tokens`` excludes cached tokens, and estimates cannot be marked.
@@ -96,13 +84,13 @@ class AnthropicEncoder:
 
     __slots__ = ("_entries", "_has_started", "_index", "_open_block")
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(self, entries: Sequence[facts.Entry]) -> None:
         self._entries = entries
         self._has_started = False
         self._index = 0  # of the open block, or of the next one
         self._open_block: schemas.TextBlock | schemas.ThinkingBlock | None = None  # as it was started
 
-    def encode(self, event: Event) -> Sequence[ServerSentEvent]:
+    def encode(self, event: events.Event) -> Sequence[sse.ServerSentEvent]:
         """Return the messages of an event; ``message_start`` precedes the first one."""
         messages = [_message(body) for body in self._bodies(event)]
         if not self._has_started:
@@ -110,16 +98,16 @@ class AnthropicEncoder:
             messages.insert(0, _message(self._message_start()))
         return messages
 
-    def _bodies(self, event: Event) -> Iterator[MessageEvent]:
+    def _bodies(self, event: events.Event) -> Iterator[schemas.MessageEvent]:
         match event:
-            case TextChunk(text=text):
+            case events.TextChunk(text=text):
                 yield from self._enter_block(_TEXT)
-                yield ContentBlockDelta(index=self._index, delta=TextDelta(text=text))
+                yield schemas.ContentBlockDelta(index=self._index, delta=schemas.TextDelta(text=text))
             case events.Progress() | events.QueuePosition():
                 yield schemas.Ping()
             case events.ReasoningChunk(text=text):
                 yield from self._enter_block(_THINKING)
-                yield ContentBlockDelta(index=self._index, delta=schemas.ThinkingDelta(thinking=text))
+                yield schemas.ContentBlockDelta(index=self._index, delta=schemas.ThinkingDelta(thinking=text))
             case events.RunOpened() | events.AnswerReady():
                 pass
             case events.Completed(ending=answered):
@@ -128,53 +116,53 @@ class AnthropicEncoder:
                 yield schemas.failure_body(code, message)
 
     def _message_start(self) -> schemas.MessageStart:
-        run = run_terms(self._entries)
+        run = facts.run_terms(self._entries)
         usage = schemas.MessageUsage(input_tokens=run_usage(self._entries).input_tokens, output_tokens=0)
-        message = Message(id=f"msg_{run.run_id}", model=run.username, content=[], usage=usage)
+        message = schemas.Message(id=f"msg_{run.run_id}", model=run.username, content=[], usage=usage)
         return schemas.MessageStart(message=message)
 
-    def _enter_block(self, block: schemas.TextBlock | schemas.ThinkingBlock) -> Iterator[MessageEvent]:
+    def _enter_block(self, block: schemas.TextBlock | schemas.ThinkingBlock) -> Iterator[schemas.MessageEvent]:
         """Start a block of this kind unless one is open."""
         if self._open_block is block:
             return
         yield from self._leave_block()
-        yield ContentBlockStart(index=self._index, content_block=block)
+        yield schemas.ContentBlockStart(index=self._index, content_block=block)
         self._open_block = block
 
-    def _leave_block(self) -> Iterator[MessageEvent]:
+    def _leave_block(self) -> Iterator[schemas.MessageEvent]:
         """Stop the open block, if there is one."""
         if self._open_block is None:
             return
         if self._open_block is _THINKING:
-            yield ContentBlockDelta(index=self._index, delta=schemas.SignatureDelta(signature=SIGNATURE))
+            yield schemas.ContentBlockDelta(index=self._index, delta=schemas.SignatureDelta(signature=SIGNATURE))
         yield from self._stop_block()
         self._open_block = None
 
-    def _stop_block(self) -> Iterator[MessageEvent]:
+    def _stop_block(self) -> Iterator[schemas.MessageEvent]:
         yield schemas.ContentBlockStop(index=self._index)
         self._index += 1
 
-    def _complete(self, answered: Answered) -> Iterator[MessageEvent]:
+    def _complete(self, answered: facts.Answered) -> Iterator[schemas.MessageEvent]:
         yield from self._leave_block()
         for provider_block in provider_blocks(answered):
-            yield ContentBlockStart(index=self._index, content_block=provider_block)
+            yield schemas.ContentBlockStart(index=self._index, content_block=provider_block)
             yield from self._stop_block()
         for call in answered.calls:
             block = schemas.ToolUseBlock(id=call.id, name=call.name, input={})
-            yield ContentBlockStart(index=self._index, content_block=block)
+            yield schemas.ContentBlockStart(index=self._index, content_block=block)
             arguments = schemas.InputJsonDelta(partial_json=tool_input_json(call)[0])
-            yield ContentBlockDelta(index=self._index, delta=arguments)
+            yield schemas.ContentBlockDelta(index=self._index, delta=arguments)
             yield from self._stop_block()
         usage: Any = message_usage(run_usage(self._entries), answered)
         yield schemas.MessageDelta(delta=message_end(answered), usage=usage)
         yield schemas.MessageStop()
 
 
-def _message(body: MessageEvent) -> ServerSentEvent:
-    return ServerSentEvent(dump_json(body), event=str(body.__struct_config__.tag))
+def _message(body: schemas.MessageEvent) -> sse.ServerSentEvent:
+    return sse.ServerSentEvent(base.dump_json(body), event=str(body.__struct_config__.tag))
 
 
-def _content(reasoning: str, text: str, answered: Answered) -> list[Any]:
+def _content(reasoning: str, text: str, answered: facts.Answered) -> list[Any]:
     return [
         *([schemas.ThinkingBlock(thinking=reasoning, signature=SIGNATURE)] if reasoning else []),
         *([schemas.TextBlock(text=text)] if text else []),
@@ -183,7 +171,7 @@ def _content(reasoning: str, text: str, answered: Answered) -> list[Any]:
     ]
 
 
-class AnthropicProtocol(WireProtocol):
+class AnthropicProtocol(base.WireProtocol):
     """Anthropic's messages. On shared paths, all its clients send the marker header."""
 
     name = "anthropic"
@@ -193,16 +181,16 @@ class AnthropicProtocol(WireProtocol):
     request_id_header = "request-id"
     retries_conflicts = True
 
-    def encoder(self, entries: Sequence[Entry], options: base.EncoderOptions) -> AnthropicEncoder:
+    def encoder(self, entries: Sequence[facts.Entry], options: base.EncoderOptions) -> AnthropicEncoder:
         """Return a new encoder for one subscriber."""
         return AnthropicEncoder(entries)
 
-    def response(self, entries: Sequence[Entry]) -> tuple[int, object]:
+    def response(self, entries: Sequence[facts.Entry]) -> tuple[int, object]:
         """Return the HTTP status and the body of a run that has ended."""
         snapshot, ending = base.read_ending(entries)
         if isinstance(ending, events.RunFailed):
             return base.http_status_for(ending.code), schemas.failure_body(ending.code, ending.message)
-        body = Message(
+        body = schemas.Message(
             id=f"msg_{snapshot.run.run_id}",
             model=snapshot.run.username,
             content=_content(snapshot.reasoning, snapshot.text, ending),

@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from persona_stream.core.facts import FailureCode
-from persona_stream.core.query import Finish
+from persona_stream.core import facts, query
 from persona_stream.protocols.base import ErrorInfo, http_status_for
 
 StopReason = Literal[
@@ -21,7 +20,7 @@ ErrorType = Literal[
 ]  # fmt: skip
 
 # The other stop reasons are passed on from a provider of the same protocol.
-STOP_REASONS: Mapping[Finish, StopReason] = {
+STOP_REASONS: Mapping[query.Finish, StopReason] = {
     "stop": "end_turn",
     "length": "max_tokens",
     "tools": "tool_use",
@@ -223,7 +222,7 @@ def error_body(error: ErrorInfo) -> MessageError:
     return _error(_TYPES.get(error.status, default), error.message)
 
 
-def failure_body(code: FailureCode, message: str) -> MessageError:
+def failure_body(code: facts.FailureCode, message: str) -> MessageError:
     """Return the body for a failed run. Its type never blames the request."""
     return _error(_TYPES.get(http_status_for(code), "api_error"), message)
 

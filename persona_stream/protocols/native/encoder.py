@@ -5,19 +5,10 @@ from collections.abc import Sequence
 
 from msgspec import UNSET, UnsetType
 
-from persona_stream.core import events
-from persona_stream.core.events import Event, TextChunk
+from persona_stream.core import events, i18n, progress, projection, query, sse
 from persona_stream.core.facts import Entry, run_terms
-from persona_stream.core.i18n import INITIALIZING, answer_ready_text
-from persona_stream.core.progress import START_PERCENT
-from persona_stream.core.projection import StreamStyle
-from persona_stream.core.query import Locale
-from persona_stream.core.sse import ServerSentEvent
 from persona_stream.protocols import base
-from persona_stream.protocols.base import WireProtocol, dump_json
-from persona_stream.protocols.native import schemas
-from persona_stream.protocols.native.responses import ChatAnswer
-from persona_stream.protocols.native.schemas import BasicChunkFrame, SmartChunkFrame
+from persona_stream.protocols.native import responses, schemas
 
 
 class NativeEncoder:
@@ -25,21 +16,21 @@ class NativeEncoder:
 
     __slots__ = ("_events_url", "_id_prefix", "_locale", "_run_id", "_style")
 
-    def __init__(self, run_id: str, events_url: str, style: StreamStyle, locale: Locale) -> None:
+    def __init__(self, run_id: str, events_url: str, style: projection.StreamStyle, locale: query.Locale) -> None:
         self._run_id = run_id
         self._events_url = events_url
         self._style = style.name
         self._locale = locale
         self._id_prefix = f"{run_id}/"
 
-    def encode(self, event: Event) -> tuple[ServerSentEvent]:
+    def encode(self, event: events.Event) -> tuple[sse.ServerSentEvent]:
         """Return the one message of an event."""
         facts, characters = event.position
         # The most frequent event skips the match.
-        frame = self._chunk(event) if isinstance(event, TextChunk) else self._frame(event)
-        return (ServerSentEvent(dump_json(frame), id=f"{self._id_prefix}{facts}.{characters}"),)
+        frame = self._chunk(event) if isinstance(event, events.TextChunk) else self._frame(event)
+        return (sse.ServerSentEvent(base.dump_json(frame), id=f"{self._id_prefix}{facts}.{characters}"),)
 
-    def _frame(self, event: Event) -> schemas.Frame:
+    def _frame(self, event: events.Event) -> schemas.Frame:
         match event:
             case events.Progress(message=message, percent=percent, elapsed=elapsed, eta=eta):
                 return schemas.ProcessingFrame(
@@ -50,7 +41,7 @@ class NativeEncoder:
             case events.RunOpened():
                 return self._opening(event)
             case events.AnswerReady(seconds=seconds):
-                message = answer_ready_text(self._locale, seconds)
+                message = i18n.answer_ready_text(self._locale, seconds)
                 return schemas.ProcessingCompleteFrame(message=message, total_processing_time=round(seconds, 1))
             case events.ReasoningChunk(text=text):
                 return schemas.ReasoningFrame(reasoning=text)
@@ -60,15 +51,15 @@ class NativeEncoder:
                 return schemas.CompleteFrame(total_time=total, usage=usage, finish=schemas.finish_of(ending))
             case events.RunFailed():
                 return schemas.failure_frame(event)
-            case TextChunk():
+            case events.TextChunk():
                 return self._chunk(event)
 
     def _opening(self, event: events.RunOpened) -> schemas.OpeningFrame:
         is_smart = self._style == "smart"
         return schemas.OpeningFrame(
             status="connecting" if self._style == "basic" else "initializing",
-            message=INITIALIZING[self._locale] if is_smart else UNSET,
-            progress=START_PERCENT if is_smart else UNSET,
+            message=i18n.INITIALIZING[self._locale] if is_smart else UNSET,
+            progress=progress.START_PERCENT if is_smart else UNSET,
             run_id=self._run_id,
             conversation_id=event.conversation_id,
             interval=event.interval,
@@ -77,14 +68,16 @@ class NativeEncoder:
             events_url=self._events_url,
         )
 
-    def _chunk(self, chunk: TextChunk) -> schemas.Frame:
+    def _chunk(self, chunk: events.TextChunk) -> schemas.Frame:
         if self._style == "advanced":
             return schemas.AdvancedChunkFrame(data=chunk.text, chunk_number=chunk.number)
         total = chunk.total
         percent = round(100.0 * chunk.delivered / total, 1) if total else None
         if self._style == "smart":
-            return SmartChunkFrame(data=chunk.text, chunk_number=chunk.number, streaming_progress=percent)
-        return BasicChunkFrame(data=chunk.text, progress=percent, total_length=total, current_position=chunk.delivered)
+            return schemas.SmartChunkFrame(data=chunk.text, chunk_number=chunk.number, streaming_progress=percent)
+        return schemas.BasicChunkFrame(
+            data=chunk.text, progress=percent, total_length=total, current_position=chunk.delivered
+        )
 
 
 def _rounded(seconds: float | None) -> float | UnsetType:
@@ -95,7 +88,7 @@ def _rounded(seconds: float | None) -> float | UnsetType:
 _STREAM_PATH = re.compile(r"/api/stream_chat.*|/api/runs/.*/events", re.DOTALL)
 
 
-class NativeProtocol(WireProtocol):
+class NativeProtocol(base.WireProtocol):
     """The product's own protocol; it answers every path that no other protocol claims."""
 
     name = "native"
@@ -107,12 +100,12 @@ class NativeProtocol(WireProtocol):
         """Return a new encoder for one subscriber."""
         return NativeEncoder(run_terms(entries).run_id, options.events_url, options.style, options.locale)
 
-    def response(self, entries: Sequence[Entry]) -> tuple[int, ChatAnswer | schemas.TerminalFrame]:
+    def response(self, entries: Sequence[Entry]) -> tuple[int, responses.ChatAnswer | schemas.TerminalFrame]:
         """Return the HTTP status and the body of a run that has ended."""
         snapshot, ending = base.read_ending(entries)
         if isinstance(ending, events.RunFailed):
             return base.http_status_for(ending.code), schemas.failure_frame(ending)
-        return 200, ChatAnswer(
+        return 200, responses.ChatAnswer(
             data=snapshot.text,
             run_id=snapshot.run.run_id,
             conversation_id=snapshot.run.conversation_id,

@@ -6,12 +6,9 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from persona_stream.core.facts import Answered, Entry, Failed
-from persona_stream.core.i18n import error_text
-from persona_stream.core.query import Usage
+from persona_stream.core import facts, i18n, query
 from persona_stream.core.snapshot import RunStatus, take_snapshot
 from persona_stream.protocols.native import schemas
-from persona_stream.protocols.native.schemas import Seconds
 
 
 def isoformat(at: float) -> str:
@@ -33,8 +30,8 @@ class ChatAnswer(Success, frozen=True, kw_only=True):
     is_complete: Annotated[Literal[True], Meta(description="Always `true`.")] = True
     run_id: Annotated[str, Meta(description="Run id.")]
     conversation_id: schemas.ConversationId
-    total_time: Annotated[Seconds, Meta(description="Seconds from the request to the end of the run.")]
-    usage: Annotated[Usage | None, Meta(description="Token counts, or `null` if unknown.")]
+    total_time: Annotated[schemas.Seconds, Meta(description="Seconds from the request to the end of the run.")]
+    usage: Annotated[query.Usage | None, Meta(description="Token counts, or `null` if unknown.")]
     finish: schemas.EarlyFinish = UNSET
 
 
@@ -48,12 +45,12 @@ class RunView(Success, frozen=True, kw_only=True):
     created_at: Annotated[str, Meta(description="Time at which the request was accepted.")]
     started_at: Annotated[str | None, Meta(description="Time at which the backend started.")]
     finished_at: Annotated[str | None, Meta(description="Time at which the run ended.")]
-    elapsed_time: Annotated[Seconds, Meta(description="Seconds since the start; after the end, the duration.")]
+    elapsed_time: Annotated[schemas.Seconds, Meta(description="Seconds since the start; after the end, the duration.")]
     progress: Annotated[int, Meta(description="Percentage done.")]
     data: Annotated[str | None, Meta(description="Answer so far; `null` before its first character.")]
     error: Annotated[str | None, Meta(description="Error message to display.")]
     code: Annotated[str | None, Meta(description="Error code for programs.")]
-    usage: Annotated[Usage | None, Meta(description="Token counts, if known.")]
+    usage: Annotated[query.Usage | None, Meta(description="Token counts, if known.")]
     events_url: schemas.EventsUrl
     finish: schemas.EarlyFinish = UNSET
     still_running: Annotated[
@@ -69,7 +66,7 @@ class RunList(Success, frozen=True, kw_only=True):
     next: Annotated[str | None, Meta(description="Value of `before` for the next page; `null` on the last page.")]
 
 
-def run_view(entries: Sequence[Entry], now: float, events_url: str, *, is_still_running: bool = False) -> RunView:
+def run_view(entries: Sequence[facts.Entry], now: float, events_url: str, *, is_still_running: bool = False) -> RunView:
     """Return the state of a run.
 
     Args:
@@ -80,8 +77,8 @@ def run_view(entries: Sequence[Entry], now: float, events_url: str, *, is_still_
     """
     snapshot = take_snapshot(entries)
     run = snapshot.run
-    answered = snapshot.ending if isinstance(snapshot.ending, Answered) else None
-    failed = snapshot.ending if isinstance(snapshot.ending, Failed) else None
+    answered = snapshot.ending if isinstance(snapshot.ending, facts.Answered) else None
+    failed = snapshot.ending if isinstance(snapshot.ending, facts.Failed) else None
     return RunView(
         run_id=run.run_id,
         status=snapshot.status,
@@ -93,7 +90,7 @@ def run_view(entries: Sequence[Entry], now: float, events_url: str, *, is_still_
         elapsed_time=round(snapshot.elapsed(now), 1),
         progress=snapshot.percent(now),
         data=snapshot.text if snapshot.text or answered else None,
-        error=error_text(failed.code, failed.text, run.locale) if failed else None,
+        error=i18n.error_text(failed.code, failed.text, run.locale) if failed else None,
         code=failed.code if failed else None,
         usage=answered.usage if answered else None,
         events_url=events_url,

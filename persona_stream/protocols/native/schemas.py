@@ -8,9 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from persona_stream.core.events import RunFailed
-from persona_stream.core.facts import Answered
-from persona_stream.core.query import Finish, Usage
+from persona_stream.core import events, facts, query
 
 Percent = Annotated[float, Meta(ge=0, le=100)]
 Seconds = Annotated[float, Meta(ge=0)]
@@ -22,7 +20,7 @@ EventsUrl = Annotated[
     str, Meta(description="URL of the run's event stream; its ticket authorizes this run only, so no header is needed.")
 ]
 EarlyFinish = Annotated[
-    Finish | UnsetType,
+    query.Finish | UnsetType,
     Meta(description="Reason why the answer ends early: `length`, `tools` or `filter`; absent if it is complete."),
 ]
 _IsIncomplete = Annotated[Literal[False], Meta(description="`false`: more events follow.")]
@@ -137,11 +135,11 @@ class CompleteFrame(_Frame, frozen=True, kw_only=True):
     status: Annotated[Literal["complete"], _TYPE] = "complete"
     is_complete: _IsLast = True
     total_time: Annotated[Seconds | UnsetType, Meta(description="Seconds from the request to the run's end.")] = UNSET
-    usage: Annotated[Usage | UnsetType, Meta(description="Token counts, if known.")] = UNSET
+    usage: Annotated[query.Usage | UnsetType, Meta(description="Token counts, if known.")] = UNSET
     finish: EarlyFinish = UNSET
 
 
-def finish_of(answered: Answered) -> Finish | UnsetType:
+def finish_of(answered: facts.Answered) -> query.Finish | UnsetType:
     """Return the reason why an answer ended early, or ``UNSET`` for a complete one."""
     return UNSET if answered.finish == "stop" else answered.finish
 
@@ -182,7 +180,7 @@ ProgressFrame = OpeningFrame | QueuedFrame | ProcessingFrame | ProcessingComplet
 Frame = ProgressFrame | ReasoningFrame | BasicChunkFrame | AdvancedChunkFrame | SmartChunkFrame | TerminalFrame
 
 
-def failure_frame(event: RunFailed) -> TerminalFrame:
+def failure_frame(event: events.RunFailed) -> TerminalFrame:
     """Return the body of a failed run, in streams and in JSON responses alike."""
     if event.code == "timeout":
         return TimeoutFrame(error=event.message, elapsed_time=round(event.elapsed, 1))

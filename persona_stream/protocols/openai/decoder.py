@@ -11,7 +11,6 @@ from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols import conversation
-from persona_stream.protocols.conversation import Name, validate_image_url, validate_tool_choice
 from persona_stream.protocols.openai.schemas import FunctionCall
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -80,7 +79,7 @@ def _part(part: ContentPart, where: str) -> Part:
         case ContentPart(type="text", text=str(text)) | ContentPart(type="refusal", refusal=str(text)):
             return text
         case ContentPart(type="image_url", image_url=ImageUrl(url=url, detail=detail)):
-            return Image(validate_image_url(url, where), detail)
+            return Image(conversation.validate_image_url(url, where), detail)
         case ContentPart(type="text" | "refusal" | "image_url"):
             raise InvalidRequest(f"{where}.{part.type}: is required", "messages")
         case _:
@@ -90,7 +89,7 @@ def _part(part: ContentPart, where: str) -> Part:
 class FunctionDefinition(Struct, frozen=True):
     """Function that the client offers."""
 
-    name: Annotated[Name, Meta(description="Name of the function.")]
+    name: Annotated[conversation.Name, Meta(description="Name of the function.")]
     description: Annotated[str | None, Meta(description="Purpose of the function, for the model.")] = None
     parameters: Annotated[dict[str, Any] | None, Meta(description="JSON Schema of the arguments, if any.")] = None
     strict: Annotated[bool | None, Meta(description="Whether the arguments must match the schema.")] = None
@@ -106,7 +105,7 @@ class RequestTool(Struct, frozen=True):
 class ChosenFunction(Struct, frozen=True):
     """Name of the function that must be called."""
 
-    name: Annotated[Name, Meta(description="Name of the tool to call.")]
+    name: Annotated[conversation.Name, Meta(description="Name of the tool to call.")]
 
 
 class ChosenTool(Struct, frozen=True):
@@ -136,8 +135,8 @@ def parse_tool_choice(choice: Choice | None, tools: tuple[Tool, ...]) -> ToolCho
     if choice is None:
         return None
     if isinstance(choice, ChosenTool):
-        return validate_tool_choice("named", choice.function.name, tools)
-    return validate_tool_choice(choice, None, tools)
+        return conversation.validate_tool_choice("named", choice.function.name, tools)
+    return conversation.validate_tool_choice(choice, None, tools)
 
 
 _SAMPLING = (

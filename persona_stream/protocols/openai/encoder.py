@@ -11,24 +11,18 @@ from typing import Any
 
 from msgspec import UNSET, Struct
 
-from persona_stream.core import events
-from persona_stream.core.events import Event, TextChunk
-from persona_stream.core.facts import Answered, Entry, run_terms
-from persona_stream.core.query import Usage
-from persona_stream.core.sse import ServerSentEvent
+from persona_stream.core import events, facts, query, sse
 from persona_stream.core.usage import run_usage
 from persona_stream.protocols import base
-from persona_stream.protocols.base import WireProtocol, dump_json
 from persona_stream.protocols.openai import schemas
-from persona_stream.protocols.openai.schemas import ChatCompletionChunk, ChatDelta, ChunkChoice
 
 # Some clients give up after two minutes without a parsed chunk, and comments do not count.
 EMPTY_DELTA_INTERVAL = 15.0  # seconds
 
-_DONE = ServerSentEvent(b"[DONE]")
+_DONE = sse.ServerSentEvent(b"[DONE]")
 
 
-def completion_usage(usage: Usage) -> schemas.CompletionUsage:
+def completion_usage(usage: query.Usage) -> schemas.CompletionUsage:
     """Return token counts in this protocol's form, which cannot mark them as estimates."""
     return schemas.CompletionUsage(
         prompt_tokens=usage.input_tokens,
@@ -37,7 +31,7 @@ def completion_usage(usage: Usage) -> schemas.CompletionUsage:
     )
 
 
-def with_provider_fields(body: Struct, answered: Answered, section: str) -> Any:
+def with_provider_fields(body: Struct, answered: facts.Answered, section: str) -> Any:
     """Return a body with the provider's own fields of a section added; the body's own fields win."""
     return base.merge_fields(body, base.provider_fields_for(answered, "openai", section))
 
@@ -54,9 +48,9 @@ class OpenAIEncoder:
     __slots__ = ("_created", "_entries", "_heartbeat", "_heartbeats_due", "_id", "_include_usage", "_model")
 
     def __init__(
-        self, entries: Sequence[Entry], *, include_usage: bool = False, heartbeat: base.Heartbeat = "comment"
+        self, entries: Sequence[facts.Entry], *, include_usage: bool = False, heartbeat: base.Heartbeat = "comment"
     ) -> None:
-        run = run_terms(entries)
+        run = facts.run_terms(entries)
         self._entries = entries
         self._include_usage = include_usage
         self._heartbeat = heartbeat
@@ -65,55 +59,57 @@ class OpenAIEncoder:
         self._model = run.username
         self._heartbeats_due: int | None = None  # empty deltas due at the last progress event
 
-    def encode(self, event: Event) -> Sequence[ServerSentEvent]:
+    def encode(self, event: events.Event) -> Sequence[sse.ServerSentEvent]:
         """Return the messages of an event."""
         match event:
-            case TextChunk(text=text):
-                return (self._delta(ChatDelta(content=text)),)
+            case events.TextChunk(text=text):
+                return (self._delta(schemas.ChatDelta(content=text)),)
             case events.Progress(elapsed=elapsed, percent=percent, message=message):
                 return self._progress(elapsed, f"processing {elapsed:.1f}s {percent}% {message}")
             case events.QueuePosition(elapsed=elapsed, queue_position=queue_position):
                 return self._progress(elapsed, f"queued {elapsed:.1f}s {queue_position}")
             case events.RunOpened():
-                return (self._delta(ChatDelta(role="assistant", content="")),)
+                return (self._delta(schemas.ChatDelta(role="assistant", content="")),)
             case events.AnswerReady():
                 return ()
             case events.ReasoningChunk(text=text):
-                return (self._delta(ChatDelta(reasoning_content=text)),)
+                return (self._delta(schemas.ChatDelta(reasoning_content=text)),)
             case events.Completed(ending=ending):
                 return (*self._ending(ending), _DONE)
             case events.RunFailed(code=code, message=message):
-                return (ServerSentEvent(dump_json(schemas.failure_body(code, message))), _DONE)
+                return (sse.ServerSentEvent(base.dump_json(schemas.failure_body(code, message))), _DONE)
 
-    def _progress(self, elapsed: float, text: str) -> Sequence[ServerSentEvent]:
+    def _progress(self, elapsed: float, text: str) -> Sequence[sse.ServerSentEvent]:
         if self._heartbeat == "off":
             return ()
         if self._heartbeat == "delta":
-            return (self._delta(ChatDelta()),)
+            return (self._delta(schemas.ChatDelta()),)
         heartbeats_due = int(elapsed / EMPTY_DELTA_INTERVAL)
         is_due = self._heartbeats_due is not None and heartbeats_due > self._heartbeats_due
         self._heartbeats_due = heartbeats_due
-        comment = ServerSentEvent(comment=text)
-        return (comment, self._delta(ChatDelta())) if is_due else (comment,)
+        comment = sse.ServerSentEvent(comment=text)
+        return (comment, self._delta(schemas.ChatDelta())) if is_due else (comment,)
 
-    def _ending(self, answered: Answered) -> Iterator[ServerSentEvent]:
+    def _ending(self, answered: facts.Answered) -> Iterator[sse.ServerSentEvent]:
         for index, call in enumerate(answered.calls):
-            yield self._delta(ChatDelta(tool_calls=[schemas.function_call_delta(index, call)]))
-        known = ChatDelta.__struct_fields__
+            yield self._delta(schemas.ChatDelta(tool_calls=[schemas.function_call_delta(index, call)]))
+        known = schemas.ChatDelta.__struct_fields__
         fields = base.provider_fields_for(answered, "openai", "message")
         if extra := {name: value for name, value in fields.items() if name not in known}:
             yield self._chunk([{"index": 0, "delta": extra, "logprobs": None, "finish_reason": None}])
-        last = ChunkChoice(delta=ChatDelta(), finish_reason=schemas.FINISH_REASONS[answered.finish])
+        last = schemas.ChunkChoice(delta=schemas.ChatDelta(), finish_reason=schemas.FINISH_REASONS[answered.finish])
         yield self._chunk([last], answered=answered)
         if self._include_usage:
             usage = completion_usage(run_usage(self._entries))
             yield self._chunk([], usage=with_provider_fields(usage, answered, "usage"))
 
-    def _delta(self, delta: ChatDelta) -> ServerSentEvent:
-        return self._chunk([ChunkChoice(delta=delta)])
+    def _delta(self, delta: schemas.ChatDelta) -> sse.ServerSentEvent:
+        return self._chunk([schemas.ChunkChoice(delta=delta)])
 
-    def _chunk(self, choices: list[Any], usage: Any = None, answered: Answered | None = None) -> ServerSentEvent:
-        chunk = ChatCompletionChunk(
+    def _chunk(
+        self, choices: list[Any], usage: Any = None, answered: facts.Answered | None = None
+    ) -> sse.ServerSentEvent:
+        chunk = schemas.ChatCompletionChunk(
             id=self._id,
             created=self._created,
             model=self._model,
@@ -121,10 +117,10 @@ class OpenAIEncoder:
             usage=usage if self._include_usage else UNSET,
         )
         body = with_provider_fields(chunk, answered, "completion") if answered else chunk
-        return ServerSentEvent(dump_json(body))
+        return sse.ServerSentEvent(base.dump_json(body))
 
 
-class OpenAIProtocol(WireProtocol):
+class OpenAIProtocol(base.WireProtocol):
     """OpenAI's chat completions."""
 
     name = "openai"
@@ -133,11 +129,11 @@ class OpenAIProtocol(WireProtocol):
     request_id_header = "x-request-id"
     retries_conflicts = True
 
-    def encoder(self, entries: Sequence[Entry], options: base.EncoderOptions) -> OpenAIEncoder:
+    def encoder(self, entries: Sequence[facts.Entry], options: base.EncoderOptions) -> OpenAIEncoder:
         """Return a new encoder for one subscriber."""
         return OpenAIEncoder(entries, include_usage=options.include_usage, heartbeat=options.heartbeat)
 
-    def response(self, entries: Sequence[Entry]) -> tuple[int, object]:
+    def response(self, entries: Sequence[facts.Entry]) -> tuple[int, object]:
         """Return the HTTP status and the body of a run that has ended."""
         snapshot, ending = base.read_ending(entries)
         if isinstance(ending, events.RunFailed):

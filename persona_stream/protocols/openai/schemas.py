@@ -8,14 +8,13 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from persona_stream.core import facts, query
 from persona_stream.core.content import ToolCall
-from persona_stream.core.facts import FailureCode
-from persona_stream.core.query import Finish
 from persona_stream.protocols.base import ErrorInfo
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
-FINISH_REASONS: Mapping[Finish, FinishReason] = {
+FINISH_REASONS: Mapping[query.Finish, FinishReason] = {
     "stop": "stop",
     "length": "length",
     "tools": "tool_calls",
@@ -179,6 +178,6 @@ def error_body(error: ErrorInfo) -> ErrorBody:
     return ErrorBody(error=ErrorObject(message=error.message, type=kind, param=error.field, code=code))
 
 
-def failure_body(code: FailureCode, message: str) -> ErrorBody:
+def failure_body(code: facts.FailureCode, message: str) -> ErrorBody:
     """Return the body for a failed run."""
     return ErrorBody(error=ErrorObject(message=message, type=SERVER_ERROR, code=code))
