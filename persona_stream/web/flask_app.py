@@ -7,8 +7,7 @@ from flask import Flask, Request
 from flask.sessions import SessionInterface
 
 from persona_stream.web.auth import DASHBOARD_PATH
-from persona_stream.web.errors import register_error_handlers
-from persona_stream.web.middleware import register_middleware
+from persona_stream.web.middleware import register_error_handlers, register_middleware
 from persona_stream.web.proxy_fix import TrustedProxyFix
 from persona_stream.web.routes import (
     anthropic,

@@ -1,22 +1,48 @@
-"""Middleware: the work before and after every request, in one place, and the capture of requests for the log."""
+"""Middleware of the Flask application: hooks of every request, cross-origin resource sharing, and error handlers.
 
+CORS preflights are answered before authentication. Credentials are never allowed: tokens travel in a header that the
+page sets itself, so a foreign page gains nothing from a visitor's browser. Paths that a cookie opens are for pages of
+this origin only.
+
+Every error becomes a response in the protocol of the request, with its true HTTP status. On streaming endpoints of the
+native protocol the body is one event, so that one parser serves; if the client prefers JSON, and on every other
+endpoint, it is the same object as JSON.
+"""
+
+import logging
+import re
 import secrets
-from collections.abc import Iterable
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
 
-from flask import Flask, Request, Response, g
+from flask import Flask, Request, Response, request
+from werkzeug.exceptions import HTTPException
 
-from persona_stream.errors import InvalidRequest
+from persona_stream.core.sse import ServerSentEvent
+from persona_stream.errors import HTTPError, InvalidRequest
 from persona_stream.logging import current_run_id
-from persona_stream.runs.base import RequestInfo, ResponseSent
+from persona_stream.protocols.base import ErrorInfo, dump_json
+from persona_stream.protocols.registry import PROTOCOLS
+from persona_stream.runs.base import ResponseSent
 from persona_stream.web.auth import add_rate_limit_headers
-from persona_stream.web.cors import CORSPolicy
-from persona_stream.web.negotiation import protocol_of
+from persona_stream.web.negotiation import error_transport, protocol_of
 from persona_stream.web.responses import current_request
+from persona_stream.web.run_requests import redact_headers
 from persona_stream.web.services import Services
 
-_MAX_HEADER_CHARACTERS = 4096
-_SECRET_WORDS = ("authorization", "cookie", "key", "password", "secret", "token")
+logger = logging.getLogger("persona_stream.web")
+
+OnError = Callable[[str, int, str], None]
+"""Called with each error: URL pattern or ``other``, HTTP status, error code."""
+
+_CODES = {404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 413: "too_large"}
+_TEXTS = {404: "Not found", 405: "Method not allowed", 413: "The request body is too large"}
+
+_METHODS = "GET, POST, DELETE, OPTIONS"
+_EXPOSED_HEADERS = ("X-Run-Id", "Location", "Retry-After")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+_MAX_AGE = "86400"  # seconds: one day
+_MAX_REQUESTED_HEADERS = 100
 
 
 def register_middleware(app: Flask, services: Services, private_path: str) -> None:
@@ -57,25 +83,93 @@ def _record_response(request: Request, response: Response, services: Services) -
         services.runs.notify(run_id, sent)
 
 
-def request_info(request: Request) -> RequestInfo:
-    """Return the details of a request that the log keeps with its run."""
-    return RequestInfo(
-        endpoint=request.path,
-        protocol=protocol_of(request).name,
-        method=request.method,
-        address=request.remote_addr or "",
-        user_agent=request.headers.get("User-Agent", "")[:_MAX_HEADER_CHARACTERS],
-        headers=redact_headers(request.headers.items()),
-        body=g.pop("body", b""),
-    )
+def register_error_handlers(app: Flask, on_error: OnError = lambda endpoint, status, code: None) -> None:
+    """Register the handlers of all exceptions; ``on_error`` is called with each error, for metrics."""
+
+    def respond(error: ErrorInfo) -> Response:
+        # The pattern, not the requested path: clients choose the path, and metrics labels must be bounded.
+        on_error(request.url_rule.rule if request.url_rule else "other", error.status, error.code)
+        return _error_response(error)
+
+    @app.errorhandler(HTTPError)
+    def handle_http_error(error: HTTPError) -> Response:
+        response = respond(ErrorInfo(error.status, error.code, error.message, error.field))
+        response.headers.update(error.headers)
+        return response
+
+    @app.errorhandler(HTTPException)
+    def handle_werkzeug_error(error: HTTPException) -> Response:
+        status = error.code or 500
+        text = _TEXTS.get(status) or error.name
+        response = respond(ErrorInfo(status, _CODES.get(status, "invalid_request"), text))
+        for name, value in error.get_headers(request.environ):
+            if name.lower() not in ("content-type", "content-length"):
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def handle_unexpected_error(error: Exception) -> Response:
+        # repr: the client chooses the path, and a newline in it must not forge a log line.
+        logger.error("%s %r failed", request.method, request.path, exc_info=error)
+        return respond(ErrorInfo(500, "internal", "Internal server error; try again"))
 
 
-def redact_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """Return headers with the values of credentials replaced."""
-    return tuple((name, "***" if _is_secret(name) else value[:_MAX_HEADER_CHARACTERS]) for name, value in headers)
+def _error_response(error: ErrorInfo) -> Response:
+    protocol = protocol_of(request)
+    body = dump_json(protocol.error(error))
+    if transport := error_transport(request, protocol):
+        framed = transport.frame(ServerSentEvent(body))
+        return Response(framed, error.status, content_type=transport.content_type)
+    response = Response(body, error.status, content_type="application/json")
+    if protocol.retries_conflicts and error.status == HTTPStatus.CONFLICT:
+        # Official clients retry any 409, and this one would not change.
+        response.headers["x-should-retry"] = "false"
+    return response
 
 
-@lru_cache(1024)  # nearly all requests have the same names; bounded, since clients choose them
-def _is_secret(name: str) -> bool:
-    lower = name.lower()
-    return any(word in lower for word in _SECRET_WORDS)
+class CORSPolicy:
+    """Policy for requests from pages of other origins, which may read nothing below ``private_path``."""
+
+    def __init__(self, origins: Sequence[str], private_path: str) -> None:
+        self._allows_all = "*" in origins
+        self._origins = frozenset(origins)
+        self._private_path = private_path
+
+    def preflight(self, request: Request) -> Response | None:
+        """Return the response to a preflight; ``None`` if the request is not one."""
+        is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        if not is_preflight or self._is_private(request):
+            return None
+        response = Response(status=204)
+        response.headers["Access-Control-Allow-Methods"] = _METHODS
+        if allowed := _requested_headers(request):
+            response.headers["Access-Control-Allow-Headers"] = ", ".join(allowed)
+        response.headers["Access-Control-Max-Age"] = _MAX_AGE
+        return response
+
+    def add_headers(self, request: Request, response: Response) -> None:
+        """Add the headers that let pages of the allowed origins read a response."""
+        if self._is_private(request):
+            return
+        if self._allows_all:
+            response.headers.add("Access-Control-Allow-Origin", "*")
+        else:
+            response.vary.add("Origin")
+            if (origin := request.headers.get("Origin")) in self._origins:
+                response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers.add("Access-Control-Expose-Headers", _exposed_headers())
+
+    def _is_private(self, request: Request) -> bool:
+        path = request.path
+        return path == self._private_path or path.startswith(f"{self._private_path}/")
+
+
+def _exposed_headers() -> str:
+    request_ids = (protocol.request_id_header for protocol in PROTOCOLS.values())
+    return ", ".join((*_EXPOSED_HEADERS, *filter(None, request_ids)))
+
+
+def _requested_headers(request: Request) -> list[str]:
+    """Return the header names that a preflight requests; anything that is not a header name is dropped."""
+    requested = request.headers.get("Access-Control-Request-Headers", "").split(",", _MAX_REQUESTED_HEADERS)
+    return [name for part in requested if _HEADER_NAME.fullmatch(name := part.strip())]

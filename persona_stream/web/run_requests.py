@@ -1,11 +1,12 @@
-"""HTTP requests as run requests, and the idempotency key of a request."""
+"""HTTP requests as run requests, with the idempotency key and the details that the log keeps."""
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 import msgspec
-from flask import Request
+from flask import Request, g
 
 from persona_stream.backends.router import Route
 from persona_stream.core.content import Tool, ToolChoice
@@ -15,13 +16,15 @@ from persona_stream.core.run_id import new_run_id
 from persona_stream.errors import InvalidRequest, ModelNotFound, NotFound, Unavailable
 from persona_stream.journals.base import IdempotencyKey
 from persona_stream.protocols.conversation import parse_conversation, require_capabilities
-from persona_stream.runs.base import RunRequest
+from persona_stream.runs.base import RequestInfo, RunRequest
 from persona_stream.web.auth import authenticate_and_limit
-from persona_stream.web.middleware import request_info
+from persona_stream.web.negotiation import protocol_of
 from persona_stream.web.parsing import negotiate_locale, parse_chat_request
 from persona_stream.web.services import Services
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+_MAX_HEADER_CHARACTERS = 4096
+_SECRET_WORDS = ("authorization", "cookie", "key", "password", "secret", "token")
 
 
 def idempotency_key_of(request: Request, body: msgspec.Struct) -> IdempotencyKey:
@@ -153,3 +156,27 @@ def resolve_model(services: Services, name: str) -> Route:
 
 def _new_conversation_id(services: Services) -> str:
     return f"c-{new_run_id(services.clock())}"
+
+
+def request_info(request: Request) -> RequestInfo:
+    """Return the details of a request that the log keeps with its run."""
+    return RequestInfo(
+        endpoint=request.path,
+        protocol=protocol_of(request).name,
+        method=request.method,
+        address=request.remote_addr or "",
+        user_agent=request.headers.get("User-Agent", "")[:_MAX_HEADER_CHARACTERS],
+        headers=redact_headers(request.headers.items()),
+        body=g.pop("body", b""),
+    )
+
+
+def redact_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return headers with the values of credentials replaced."""
+    return tuple((name, "***" if _is_secret(name) else value[:_MAX_HEADER_CHARACTERS]) for name, value in headers)
+
+
+@lru_cache(1024)  # nearly all requests have the same names; bounded, since clients choose them
+def _is_secret(name: str) -> bool:
+    lower = name.lower()
+    return any(word in lower for word in _SECRET_WORDS)

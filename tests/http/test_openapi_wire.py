@@ -20,7 +20,7 @@ from persona_stream.protocols.base import dump_json
 from persona_stream.protocols.native.encoder import NATIVE, NativeEncoder
 from persona_stream.protocols.native.responses import RunList, run_view
 from persona_stream.protocols.native.schemas import Frame
-from persona_stream.web.errors import register_error_handlers
+from persona_stream.web.middleware import register_error_handlers
 from persona_stream.web.parsing import parse_chat_request
 from persona_stream.web.routes.health import Health
 from persona_stream.web.routes.personas import Profile, ProfileList

@@ -11,15 +11,14 @@ from persona_stream.protocols.anthropic import decoder, schemas
 from persona_stream.protocols.anthropic.encoder import ANTHROPIC, AnthropicEncoder
 from persona_stream.runs.base import RunRequest
 from persona_stream.web.auth import authenticate, authenticate_and_limit
-from persona_stream.web.blocking import blocking_response
+from persona_stream.web.delivery import blocking_response, stream_response
 from persona_stream.web.negotiation import negotiate_transport
-from persona_stream.web.openapi import components, examples
+from persona_stream.web.openapi import components
 from persona_stream.web.openapi.operations import Body, EventStreamSpec, Operation, ResponseSpec, Tag
 from persona_stream.web.parsing import parse_json_body
 from persona_stream.web.responses import current_request, json_response
 from persona_stream.web.run_requests import build_query, build_v1_run_request
 from persona_stream.web.services import Services
-from persona_stream.web.streaming import stream_response
 
 # The field of this protocol for OpenAI's, which queries use.
 _FIELD_NAMES = {"response_format": "output_config"}
@@ -62,7 +61,7 @@ MESSAGE_EVENTS = EventStreamSpec(
     discriminator="type",
     has_type=True,
 )
-_CONVERSATION = {"model": examples.USERNAME, "system": "Be brief.", "messages": list(examples.MESSAGES)}
+_CONVERSATION = {"model": components.USERNAME, "system": "Be brief.", "messages": list(components.MESSAGES)}
 _operation = partial(Operation, tags=[ANTHROPIC_TAG], security=("key", "bearer"), error_bodies=[schemas.error_body])
 
 
@@ -75,8 +74,8 @@ def blueprint(services: Services) -> Blueprint:
         "Create message",
         components.run_started(
             "The message, or with `stream` its events.",
-            Body.json(schemas.Message, answer=lambda: ANTHROPIC.response(examples.COMPLETE)[1]),
-            Body.stream(MESSAGE_EVENTS, answered=lambda: examples.render_stream(AnthropicEncoder)),
+            Body.json(schemas.Message, answer=lambda: ANTHROPIC.response(components.COMPLETE)[1]),
+            Body.stream(MESSAGE_EVENTS, answered=lambda: components.render_stream(AnthropicEncoder)),
         ),
         "For Anthropic clients: set the base URL to this server and the API key to a token. While the backend is"
         " working, a stream sends `ping` every 2 seconds. `X-Run-Id` identifies the run, which can be resumed in any"

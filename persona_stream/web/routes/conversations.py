@@ -15,7 +15,7 @@ from persona_stream.db.records import DeletedConversation
 from persona_stream.errors import InvalidRequest, NotFound
 from persona_stream.protocols.native.responses import Success, isoformat
 from persona_stream.web.auth import authenticate
-from persona_stream.web.openapi import components, examples
+from persona_stream.web.openapi import components
 from persona_stream.web.openapi.operations import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag
 from persona_stream.web.parsing import page_limit
 from persona_stream.web.responses import json_response
@@ -116,13 +116,13 @@ _NOT_FOUND = ErrorSpec(
     name="ConversationNotFound",
 )
 _CONVERSATION = Conversation(
-    "chat_123", examples.USERNAME, examples.QUESTION, examples.ACCEPTED_AT, examples.ACCEPTED_AT + 60
+    "chat_123", components.USERNAME, components.QUESTION, components.ACCEPTED_AT, components.ACCEPTED_AT + 60
 )
 _EXCHANGE = Exchange(
-    run_id=examples.RUN_ID,
-    username=examples.USERNAME,
-    at=examples.ACCEPTED_AT,
-    question=examples.QUESTION,
+    run_id=components.RUN_ID,
+    username=components.USERNAME,
+    at=components.ACCEPTED_AT,
+    question=components.QUESTION,
     answer="A blockchain that runs programs.",
     reasoning=None,
     is_complete=True,

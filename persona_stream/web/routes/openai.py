@@ -9,15 +9,14 @@ from persona_stream.protocols.openai.encoder import OPENAI, OpenAIEncoder
 from persona_stream.protocols.openai.schemas import ChatCompletion, ChatCompletionChunk, ErrorBody
 from persona_stream.runs.base import RunRequest
 from persona_stream.web.auth import authenticate_and_limit
-from persona_stream.web.blocking import blocking_response
+from persona_stream.web.delivery import blocking_response, stream_response
 from persona_stream.web.negotiation import negotiate_heartbeat, negotiate_transport
-from persona_stream.web.openapi import components, examples
+from persona_stream.web.openapi import components
 from persona_stream.web.openapi.operations import Body, EventStreamSpec, Operation, Tag
 from persona_stream.web.parsing import parse_json_body
 from persona_stream.web.responses import current_request
 from persona_stream.web.run_requests import build_query, build_v1_run_request
 from persona_stream.web.services import Services
-from persona_stream.web.streaming import stream_response
 
 
 def build_run_request(request: Request, services: Services) -> tuple[RunRequest, decoder.ChatCompletionRequest]:
@@ -53,8 +52,8 @@ COMPLETION_EVENTS = EventStreamSpec(
 _REQUEST = Body.json(
     decoder.ChatCompletionRequest,
     request={
-        "model": examples.USERNAME,
-        "messages": [{"role": "system", "content": "Be brief."}, *examples.MESSAGES],
+        "model": components.USERNAME,
+        "messages": [{"role": "system", "content": "Be brief."}, *components.MESSAGES],
         "stream": True,
         "stream_options": {"include_usage": True},
     },
@@ -71,8 +70,8 @@ def blueprint(services: Services) -> Blueprint:
         "Create chat completion",
         components.run_started(
             "The completion, or with `stream` its chunks.",
-            Body.json(ChatCompletion, answer=lambda: OPENAI.response(examples.COMPLETE)[1]),
-            Body.stream(COMPLETION_EVENTS, answered=lambda: examples.render_stream(_encoder)),
+            Body.json(ChatCompletion, answer=lambda: OPENAI.response(components.COMPLETE)[1]),
+            Body.stream(COMPLETION_EVENTS, answered=lambda: components.render_stream(_encoder)),
         ),
         "For OpenAI clients: set `base_url` to this server's `/v1` and the API key to a token. While the backend is"
         " working, a stream sends a comment every 2 seconds and an empty chunk every 15. `X-Run-Id` identifies the"

@@ -1,27 +1,36 @@
-"""Pages for a browser: the test page at ``/``, and the API page at ``/docs`` with its ``/openapi.json``.
+"""Pages for a browser: the test page ``/``, the API page ``/docs`` with its ``/openapi.json``, and ``/dashboard``.
 
-The API page is rendered by Scalar from the package ``offapi``, without access to other hosts. Of the renderers in that
-package, Scalar is the one that displays the events of a stream.
+No page loads anything from another host. The API page is rendered by Scalar from the package ``offapi``: of the
+renderers in that package, Scalar is the one that displays the events of a stream.
 """
 
 import base64
 import hashlib
 import importlib.util
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 
 import msgspec
 from flask import Blueprint, Response, current_app, send_file
+from msgspec import Struct
 
 from persona_stream.errors import NotFound
 from persona_stream.protocols.native.schemas import ErrorFrame
-from persona_stream.web.openapi.operations import Body, Operation, Parameter, ResponseSpec, Tag
+from persona_stream.web.auth import DASHBOARD_PATH
+from persona_stream.web.openapi.operations import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag
 from persona_stream.web.responses import page_response, revalidated
+from persona_stream.web.routes.dashboard import DASHBOARD
 
 _HTML = "text/html; charset=utf-8"
+# Not by the module mimetypes: some systems map .js to text/plain, and browsers refuse to run such a script.
+_MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+_DASHBOARD_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none';"
+    " form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 # The browser blocks the renderer's services that no setting turns off.
 _DOCS_POLICY = (
@@ -32,7 +41,16 @@ _DOCS_POLICY = (
 PAGES = Tag("Pages", "Pages for a browser.")
 _TEST_PAGE = ResponseSpec.text("The test page.", "text/html")
 _ETAG = Parameter("header", "ETag", "Version of the document, to be sent as `If-None-Match`.", required=True)
+_FILE_NOT_FOUND = ErrorSpec(NotFound("File not found"), "No file has this name.", name="FileNotFound")
 _operation = partial(Operation, tags=[PAGES], security=())
+_dashboard_operation = partial(Operation, tags=[DASHBOARD], security=())
+
+
+class StaticFile(Struct, frozen=True):
+    """Static file, which is a text, and its media type."""
+
+    body: bytes
+    media_type: str
 
 
 def find_renderer() -> Path | None:
@@ -53,6 +71,7 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
     script = renderer()
     docs_page = _read_page("docs_without_renderer.html" if script is None else "docs.html")
     page = _read_page("streaming_test.html")
+    static_files = cache(load_static_files)
     policy = _content_security_policy(page)
 
     @cache
@@ -100,7 +119,35 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
     def test_page_by_name() -> Response:
         return test_page()
 
+    def dashboard_file(name: str) -> Response:
+        file = static_files().get(name)
+        if file is None:
+            raise NotFound("File not found")
+        return page_response(file.body, f"{file.media_type}; charset=utf-8", _DASHBOARD_POLICY)
+
+    @blueprint.get(DASHBOARD_PATH)
+    @_dashboard_operation("Open the dashboard", ResponseSpec.text("The page.", "text/html"))
+    def dashboard() -> Response:
+        return dashboard_file("index.html")
+
+    @blueprint.get(f"{DASHBOARD_PATH}/assets/<name>")
+    @_dashboard_operation(
+        "Get a file of the dashboard",
+        ResponseSpec.text("The file.", *_MEDIA_TYPES.values()),
+        parameters=[Parameter.path("name", "File name.", "main.js")],
+        errors=[_FILE_NOT_FOUND],
+    )
+    def dashboard_asset(name: str) -> Response:
+        return dashboard_file(name)
+
     return blueprint
+
+
+def load_static_files() -> Mapping[str, StaticFile]:
+    """Return all static files of the dashboard by name, about 100 kB."""
+    folder = resources.files("persona_stream").joinpath("pages/dashboard")
+    files = [file for file in folder.iterdir() if file.is_file()]
+    return {file.name: StaticFile(file.read_bytes(), _MEDIA_TYPES[Path(file.name).suffix]) for file in files}
 
 
 def _read_page(name: str) -> str:

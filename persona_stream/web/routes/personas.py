@@ -14,7 +14,7 @@ from persona_stream.protocols.openai import schemas as openai
 from persona_stream.web.auth import authenticate
 from persona_stream.web.negotiation import protocol_of
 from persona_stream.web.openapi import components
-from persona_stream.web.openapi.examples import USERNAME
+from persona_stream.web.openapi.components import USERNAME
 from persona_stream.web.openapi.operations import Body, Operation, Parameter, ResponseSpec, Tag
 from persona_stream.web.parsing import negotiate_locale
 from persona_stream.web.responses import json_response

@@ -19,8 +19,9 @@ from persona_stream.protocols.native.encoder import NATIVE
 from persona_stream.protocols.native.responses import RunList, RunView, run_view
 from persona_stream.protocols.registry import PROTOCOLS
 from persona_stream.web.auth import authenticate
+from persona_stream.web.delivery import stream_response
 from persona_stream.web.negotiation import negotiate_heartbeat, negotiate_transport
-from persona_stream.web.openapi import components, examples
+from persona_stream.web.openapi import components
 from persona_stream.web.openapi.operations import Body, Operation, Parameter, ResponseSpec, Tag
 from persona_stream.web.parsing import page_limit, query_int
 from persona_stream.web.responses import json_response
@@ -28,7 +29,6 @@ from persona_stream.web.routes.anthropic import MESSAGE_EVENTS
 from persona_stream.web.routes.openai import COMPLETION_EVENTS
 from persona_stream.web.routes.stream_chat import NATIVE_EVENTS, native_stream
 from persona_stream.web.services import Services
-from persona_stream.web.streaming import stream_response
 
 T = TypeVar("T")
 
@@ -72,13 +72,15 @@ _STREAM = Body.stream(
 )
 _VIEW_BODY = Body.json(
     RunView,
-    running=lambda: run_view(examples.RUNNING, examples.ACCEPTED_AT + 2, examples.EVENTS_URL),
-    answered=lambda: run_view(examples.COMPLETE, examples.ACCEPTED_AT + 60, examples.EVENTS_URL),
+    running=lambda: run_view(components.RUNNING, components.ACCEPTED_AT + 2, components.EVENTS_URL),
+    answered=lambda: run_view(components.COMPLETE, components.ACCEPTED_AT + 60, components.EVENTS_URL),
 )
 _VIEW = ResponseSpec("State of the run.", [_VIEW_BODY], [components.RETRY_AFTER])
 _LIST = Body.json(
     RunList,
-    page=lambda: RunList(runs=[run_view(examples.COMPLETE, examples.ACCEPTED_AT + 60, examples.EVENTS_URL)], next=None),
+    page=lambda: RunList(
+        runs=[run_view(components.COMPLETE, components.ACCEPTED_AT + 60, components.EVENTS_URL)], next=None
+    ),
 )
 _operation = partial(Operation, tags=[RUNS])
 _run_operation = partial(_operation, parameters=[components.RUN_ID_IN_PATH], errors=components.FOUND_RUN_ERRORS)

@@ -11,15 +11,14 @@ from persona_stream.core.projection import ADVANCED, BASIC, SMART, StreamStyle
 from persona_stream.protocols.native.encoder import NATIVE, NativeEncoder
 from persona_stream.protocols.native.responses import ChatAnswer
 from persona_stream.protocols.native.schemas import CHUNK_FRAMES, CancelledFrame, ErrorFrame, Frame, TimeoutFrame
-from persona_stream.web.blocking import blocking_response
+from persona_stream.web.delivery import blocking_response, stream_response
 from persona_stream.web.negotiation import negotiate_transport
-from persona_stream.web.openapi import components, examples
+from persona_stream.web.openapi import components
 from persona_stream.web.openapi.operations import Body, EventStreamSpec, Operation, ResponseSpec, Tag
 from persona_stream.web.parsing import ChatRequest
 from persona_stream.web.responses import current_request
 from persona_stream.web.run_requests import build_run_request
 from persona_stream.web.services import Services
-from persona_stream.web.streaming import stream_response
 
 ENDPOINTS = {"/api/stream_chat": BASIC, "/api/stream_chat_advanced": ADVANCED, "/api/stream_chat_smart": SMART}
 
@@ -39,8 +38,8 @@ NATIVE_EVENTS = {
 
 def native_stream(style: StreamStyle) -> str:
     """Return the example of a stream in this style."""
-    encoder = NativeEncoder(examples.RUN_ID, examples.EVENTS_URL, style, "en")
-    return examples.render_stream(lambda journal: encoder, style)
+    encoder = NativeEncoder(components.RUN_ID, components.EVENTS_URL, style, "en")
+    return components.render_stream(lambda journal: encoder, style)
 
 
 def _add_message_rules(schema: dict[str, Any]) -> None:
@@ -54,7 +53,7 @@ def _failure(journal: Sequence[Entry], *kinds: type) -> Sequence[Body]:
 
 _REQUEST = Body(
     schema=(ChatRequest,),
-    examples={"request": {"username": examples.USERNAME, "message": examples.QUESTION, "locale": "en"}},
+    examples={"request": {"username": components.USERNAME, "message": components.QUESTION, "locale": "en"}},
     refine=_add_message_rules,
 )
 _ERRORS = (*components.RUN_ERRORS, components.PERSONA_NOT_FOUND)
@@ -63,27 +62,27 @@ _FAILURES = {
     409: ResponseSpec(
         "The run was cancelled (`cancelled`), or the idempotency key was used with another endpoint or body"
         " (`conflict`).",
-        _failure(examples.failed_run("cancelled", 12.3), CancelledFrame, ErrorFrame),
+        _failure(components.failed_run("cancelled", 12.3), CancelledFrame, ErrorFrame),
         _IF_STARTED,
     ),
     500: ResponseSpec(
         "The backend failed unexpectedly (`internal`), or its answer exceeds the size limit (`answer_too_large`).",
-        _failure(examples.failed_run("internal", 1.2), ErrorFrame),
+        _failure(components.failed_run("internal", 1.2), ErrorFrame),
         _IF_STARTED,
     ),
     502: ResponseSpec(
         "The backend reported an error (`backend_error`), or the process of the run died (`lost`).",
-        _failure(examples.failed_run("backend_error", 1.2, "The archive is closed today."), ErrorFrame),
+        _failure(components.failed_run("backend_error", 1.2, "The archive is closed today."), ErrorFrame),
         components.RUN_HEADERS,
     ),
     503: ResponseSpec(
         components.UNAVAILABLE.description,
-        _failure(examples.failed_run("draining", 1.2), ErrorFrame),
+        _failure(components.failed_run("draining", 1.2), ErrorFrame),
         (*_IF_STARTED, components.RETRY_AFTER),
     ),
     504: ResponseSpec(
         "The run exceeded its deadline.",
-        _failure(examples.failed_run("timeout", 150.0), TimeoutFrame),
+        _failure(components.failed_run("timeout", 150.0), TimeoutFrame),
         components.RUN_HEADERS,
     ),
 }
@@ -99,7 +98,7 @@ def blueprint(services: Services) -> Blueprint:
     @Operation(
         "Get an answer in one response",
         components.run_started(
-            "The answer.", Body.json(ChatAnswer, answer=lambda: NATIVE.response(examples.COMPLETE)[1])
+            "The answer.", Body.json(ChatAnswer, answer=lambda: NATIVE.response(components.COMPLETE)[1])
         ),
         "Starts the same run and responds once it has ended, at the latest after its deadline.",
         tags=[STREAMS],

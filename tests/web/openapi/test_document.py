@@ -9,11 +9,11 @@ from flask import Flask
 
 from persona_stream.core.run_id import timestamp_of
 from persona_stream.web.auth import DASHBOARD_HEADER
-from persona_stream.web.openapi import examples
+from persona_stream.web.openapi import components
 from persona_stream.web.openapi.document import build_document
 from persona_stream.web.openapi.operations import Operation, ResponseSpec, Tag
-from persona_stream.web.routes.dashboard import load_static_files
-from persona_stream.web.routes.dashboard_api import MAX_TIMESTAMP
+from persona_stream.web.routes.dashboard import MAX_TIMESTAMP
+from persona_stream.web.routes.pages import load_static_files
 from tests.openapi_document import full_document
 from tests.routes import every_route
 
@@ -192,4 +192,4 @@ def test_every_field_of_every_schema_has_a_description():
 
 def test_the_run_id_of_the_examples_is_valid():
     """It contains the time at which the run was accepted, as every run id does."""
-    assert timestamp_of(examples.RUN_ID) == examples.ACCEPTED_AT
+    assert timestamp_of(components.RUN_ID) == components.ACCEPTED_AT
