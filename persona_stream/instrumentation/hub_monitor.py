@@ -11,8 +11,7 @@ import sysconfig
 from collections.abc import Callable
 from types import FrameType
 
-import gevent
-from gevent import monkey
+import gevent.monkey
 
 from persona_stream.core.clock import Clock
 
@@ -24,9 +23,11 @@ MIN_SAME_SAMPLES = 2  # consecutive samples of one greenlet that make it the cau
 
 _LIBRARIES = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
 
-_start_thread: Callable[[Callable[[], None], tuple[()]], int] = monkey.get_original("_thread", "start_new_thread")
-_thread_id: Callable[[], int] = monkey.get_original("_thread", "get_ident")
-_sleep: Callable[[float], None] = monkey.get_original("time", "sleep")
+_start_thread: Callable[[Callable[[], None], tuple[()]], int] = gevent.monkey.get_original(
+    "_thread", "start_new_thread"
+)
+_thread_id: Callable[[], int] = gevent.monkey.get_original("_thread", "get_ident")
+_sleep: Callable[[float], None] = gevent.monkey.get_original("time", "sleep")
 
 
 class EventLoopMonitor:

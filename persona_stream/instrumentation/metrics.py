@@ -1,10 +1,23 @@
-"""Contract of metrics that belong to no run: errors, event loop lag, gauges and health checks."""
+"""Metrics of a server: the contract of those that belong to no run, and the directory that its processes share.
 
-from collections.abc import Callable, Mapping, Sequence
+Each process writes files of its own in the directory, and all read them.
+
+Invariants:
+    * This module does not import prometheus_client: the library reads the environment variable when it is imported,
+      and counts in memory or in files from then on.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from msgspec import Struct
 
 from persona_stream.errors import NotFound
+
+DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # defined by prometheus_client
 
 Gauges = Mapping[str, Callable[[], float]]
 """Functions that read a value, by the names of the gauges. They must not block."""
@@ -43,3 +56,18 @@ class Metrics:
             NotFound: metrics are not installed; the text says how to install them.
         """
         raise NotFound('Metrics are not installed: pip install "persona_stream[metrics]", and restart the server')
+
+
+@contextmanager
+def multiprocess_dir() -> Iterator[None]:
+    """Share metrics between this process and its children, in a new directory that is removed at the end."""
+    directory = tempfile.mkdtemp(prefix="persona-stream-metrics-")
+    owner = os.getpid()
+    os.environ[DIRECTORY_VARIABLE] = directory
+    try:
+        yield
+    finally:
+        # A child that was forked inside the block leaves it too, while the other processes still need the directory.
+        if os.getpid() == owner:
+            del os.environ[DIRECTORY_VARIABLE]
+            shutil.rmtree(directory, ignore_errors=True)

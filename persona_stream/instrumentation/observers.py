@@ -2,28 +2,26 @@
 
 import logging
 from collections.abc import Sequence
-from typing import Any
 
-from persona_stream.core.facts import Accepted, Answered, Entry, Failed, is_ending, run_terms
-from persona_stream.core.query import Query, UpstreamCall
-from persona_stream.core.snapshot import take_snapshot
+from persona_stream.core import facts, query, snapshot
 from persona_stream.db.base import Store
 from persona_stream.db.records import ExchangeCompleted, RunAccepted, RunDelivered, RunFinished, RunResponded
 from persona_stream.runs import base
-from persona_stream.runs.base import Notification, RunObserver, RunRequest, RunStarted
 
 logger = logging.getLogger("persona_stream.runs")
 
 
-class LogObserver(RunObserver):
+class LogObserver(base.RunObserver):
     """Observer that logs one line per run with the duration of its stages; at debug level, one per fact."""
 
-    def on_fact(self, entries: Sequence[Entry]) -> None:
+    def on_fact(self, entries: Sequence[facts.Entry]) -> None:
         """Log the end of a run; at debug level, each fact."""
         fact = entries[-1].fact
-        run_id = run_terms(entries).run_id
-        if is_ending(fact):
-            is_expected = isinstance(fact, Answered) or (isinstance(fact, Failed) and fact.code == "cancelled")
+        run_id = facts.run_terms(entries).run_id
+        if facts.is_ending(fact):
+            is_expected = isinstance(fact, facts.Answered) or (
+                isinstance(fact, facts.Failed) and fact.code == "cancelled"
+            )
             level = logging.INFO if is_expected else logging.WARNING
             if logger.isEnabledFor(level):
                 logger.log(level, "%s", _summary(entries), extra={"run_id": run_id})
@@ -31,44 +29,44 @@ class LogObserver(RunObserver):
             logger.debug("%s", type(fact).__name__.lower(), extra={"run_id": run_id})
 
 
-def _summary(entries: Sequence[Entry]) -> str:
-    snapshot = take_snapshot(entries)
-    run = snapshot.run
+def _summary(entries: Sequence[facts.Entry]) -> str:
+    state = snapshot.take_snapshot(entries)
+    run = state.run
     ended_at = entries[-1].at
-    started_at = ended_at if snapshot.started_at is None else snapshot.started_at
-    ending = snapshot.ending
-    result = ending.code if isinstance(ending, Failed) else f"answered, {len(snapshot.text)} characters"
-    stages = [f"waited {started_at - snapshot.accepted_at:.1f} s", f"processed {ended_at - started_at:.1f} s"]
-    if snapshot.text_at is not None and snapshot.text_at < ended_at:
-        stages.insert(1, f"first text after {snapshot.text_at - started_at:.1f} s")
+    started_at = ended_at if state.started_at is None else state.started_at
+    ending = state.ending
+    result = ending.code if isinstance(ending, facts.Failed) else f"answered, {len(state.text)} characters"
+    stages = [f"waited {started_at - state.accepted_at:.1f} s", f"processed {ended_at - started_at:.1f} s"]
+    if state.text_at is not None and state.text_at < ended_at:
+        stages.insert(1, f"first text after {state.text_at - started_at:.1f} s")
     # repr: these names are untrusted, and a newline in one must not forge a line of the log.
     return f"{result}: {run.owner!r} asked {run.username!r} ({run.style}), {', '.join(stages)}"
 
 
-class RequestLogObserver(RunObserver):
+class RequestLogObserver(base.RunObserver):
     """Observer that writes runs to the request log."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._run_requests: dict[str, RunRequest] = {}  # of runs whose first fact is not written yet
-        self._upstream: dict[str, list[UpstreamCall]] = {}  # of runs that have not ended
-        self._raw: dict[str, Any] = {}
+        self._run_requests: dict[str, base.RunRequest] = {}  # of runs whose first fact is not written yet
+        self._upstream: dict[str, list[query.UpstreamCall]] = {}  # of runs that have not ended
+        self._raw: dict[str, object] = {}
 
-    def on_fact(self, entries: Sequence[Entry]) -> None:
+    def on_fact(self, entries: Sequence[facts.Entry]) -> None:
         """Enqueue the start and the end of a run."""
         fact = entries[-1].fact
-        if isinstance(fact, Accepted):
+        if isinstance(fact, facts.Accepted):
             if (run_request := self._run_requests.pop(fact.run_id, None)) is not None:
                 self._store.enqueue(RunAccepted(entries[-1], run_request))
-        elif is_ending(fact):
-            run_id = run_terms(entries).run_id
+        elif facts.is_ending(fact):
+            run_id = facts.run_terms(entries).run_id
             upstream = tuple(self._upstream.pop(run_id, ()))
             self._store.enqueue(RunFinished(entries, upstream, self._raw.pop(run_id, None)))
 
-    def on_notification(self, run_id: str, notification: Notification) -> None:
+    def on_notification(self, run_id: str, notification: base.Notification) -> None:
         """Collect provider calls, and enqueue responses and deliveries."""
         match notification:
-            case RunStarted(request=run_request):
+            case base.RunStarted(request=run_request):
                 self._run_requests[run_id] = run_request
                 self._upstream[run_id] = []
             case base.UpstreamCalled(call=call) if run_id in self._upstream:
@@ -81,7 +79,7 @@ class RequestLogObserver(RunObserver):
                 self._store.enqueue(RunDelivered(run_id, notification))
 
 
-class ConversationObserver(RunObserver):
+class ConversationObserver(base.RunObserver):
     """Observer that writes an exchange to its conversation when the run has ended.
 
     Clients of the OpenAI and Anthropic protocols keep their conversations themselves and send them whole each time.
@@ -89,14 +87,16 @@ class ConversationObserver(RunObserver):
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._queries: dict[str, Query] = {}
+        self._queries: dict[str, query.Query] = {}
 
-    def on_fact(self, entries: Sequence[Entry]) -> None:
+    def on_fact(self, entries: Sequence[facts.Entry]) -> None:
         """Enqueue an exchange at the end of its run."""
-        if is_ending(entries[-1].fact) and (query := self._queries.pop(run_terms(entries).run_id, None)) is not None:
-            self._store.enqueue(ExchangeCompleted(query, entries))
+        if facts.is_ending(entries[-1].fact):
+            pending = self._queries.pop(facts.run_terms(entries).run_id, None)
+            if pending is not None:
+                self._store.enqueue(ExchangeCompleted(pending, entries))
 
-    def on_notification(self, run_id: str, notification: Notification) -> None:
+    def on_notification(self, run_id: str, notification: base.Notification) -> None:
         """Store the query of a run in the native protocol until its end."""
-        if isinstance(notification, RunStarted) and notification.request.request_info.protocol == "native":
+        if isinstance(notification, base.RunStarted) and notification.request.request_info.protocol == "native":
             self._queries[run_id] = notification.request.query

@@ -5,7 +5,7 @@ Invariants:
       path of a client becomes a label.
     * Nothing is counted while events are sent: a subscription is counted when it closes, and the label combinations of
       a run are looked up once, when it starts.
-    * Only this module imports prometheus_client at import time, after ``multiprocess.py`` has chosen the directory.
+    * Only this module imports prometheus_client at import time, after ``multiprocess_dir`` has chosen the directory.
 """
 
 import os
@@ -14,21 +14,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.exposition import generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
+import prometheus_client.multiprocess
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from persona_stream.core.facts import Answered, Entry, Failed, Started, run_terms
-from persona_stream.core.snapshot import final_status
-from persona_stream.core.usage import run_usage
+from persona_stream.core import facts, snapshot, usage
 from persona_stream.errors import ConfigurationError
-from persona_stream.instrumentation.metrics import Exposition, Gauges, HealthChecks, Metrics
-from persona_stream.instrumentation.multiprocess import DIRECTORY_VARIABLE
+from persona_stream.instrumentation import metrics
 from persona_stream.protocols.registry import is_run_endpoint
 from persona_stream.runs import base
-from persona_stream.runs.base import Notification, RunObserver, RunStarted, SubscriptionClosed
 
 # From an instant response to the deadline and beyond, with steps for percentiles of both ends.
 _STAGE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0, 150.0)
@@ -39,7 +32,7 @@ class Instruments:
     """Metrics of one registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        disable_created_metrics()  # the creation times of series would double their number
+        prometheus_client.disable_created_metrics()  # the creation times of series would double their number
 
         def counter(name: str, description: str, *labels: str) -> Counter:
             return Counter(f"persona_stream_{name}", description, labels, registry=registry)
@@ -133,7 +126,7 @@ class _ObservedRun:
     is_abandoned: bool = False
 
 
-class PrometheusObserver(RunObserver):
+class PrometheusObserver(base.RunObserver):
     """Observer that counts runs, provider calls and subscriptions."""
 
     def __init__(self, instruments: Instruments) -> None:
@@ -148,16 +141,16 @@ class PrometheusObserver(RunObserver):
         )
         self._runs: dict[str, _ObservedRun] = {}
 
-    def on_fact(self, entries: Sequence[Entry]) -> None:
+    def on_fact(self, entries: Sequence[facts.Entry]) -> None:
         """Count the start and the end of a run."""
         entry = entries[-1]
         fact = entry.fact
-        if not isinstance(fact, Started | Answered | Failed):
+        if not isinstance(fact, facts.Started | facts.Answered | facts.Failed):
             return
-        run = self._runs.get(run_id := run_terms(entries).run_id)
+        run = self._runs.get(run_id := facts.run_terms(entries).run_id)
         if run is None:
             return
-        if isinstance(fact, Started):
+        if isinstance(fact, facts.Started):
             run.labels.waiting.observe(_elapsed(entries[0].at, entry.at))
         else:
             has_started = _count_ending(run.labels, fact, entries)
@@ -165,10 +158,10 @@ class PrometheusObserver(RunObserver):
             run.is_released |= not has_started  # a run that has not started has no task
             self._forget(run_id, run)
 
-    def on_notification(self, run_id: str, notification: Notification) -> None:
+    def on_notification(self, run_id: str, notification: base.Notification) -> None:
         """Count runs, provider calls, abandoned threads and subscriptions."""
         match notification:
-            case RunStarted(request=run_request):
+            case base.RunStarted(request=run_request):
                 endpoint = run_request.request_info.endpoint
                 labels = self._run_labels(endpoint if is_run_endpoint(endpoint) else "other", run_request.backend.name)
                 self._runs[run_id] = _ObservedRun(labels)
@@ -186,7 +179,7 @@ class PrometheusObserver(RunObserver):
                 if run.is_abandoned:
                     self._instruments.abandoned.dec()
                 self._forget(run_id, run)
-            case SubscriptionClosed():
+            case base.SubscriptionClosed():
                 self._count_subscription(notification)
 
     def _forget(self, run_id: str, run: _ObservedRun) -> None:
@@ -194,7 +187,7 @@ class PrometheusObserver(RunObserver):
         if run.has_ended and run.is_released:
             del self._runs[run_id]
 
-    def _count_subscription(self, closed: SubscriptionClosed) -> None:
+    def _count_subscription(self, closed: base.SubscriptionClosed) -> None:
         labels = self._subscriber_labels(closed.protocol)
         labels.closed(closed.resumed, closed.is_whole).inc()
         labels.sent.inc(closed.sent_bytes)
@@ -210,20 +203,20 @@ class PrometheusObserver(RunObserver):
             labels.delivery.observe(_elapsed(ended_at, closed.last_at))
 
 
-def _count_ending(labels: _RunLabels, ending: Answered | Failed, entries: Sequence[Entry]) -> bool:
+def _count_ending(labels: _RunLabels, ending: facts.Answered | facts.Failed, entries: Sequence[facts.Entry]) -> bool:
     """Count the end of a run, and return whether it had started."""
     accepted_at = entries[0].at
     ended_at = entries[-1].at
-    started_at = next((entry.at for entry in entries if isinstance(entry.fact, Started)), None)
+    started_at = next((entry.at for entry in entries if isinstance(entry.fact, facts.Started)), None)
     labels.in_flight.dec()
     labels.total.observe(_elapsed(accepted_at, ended_at))
     if started_at is not None:
         labels.processing.observe(_elapsed(started_at, ended_at))
-    labels.ended(final_status(ending), ending.code if isinstance(ending, Failed) else "none").inc()
-    if isinstance(ending, Answered):
-        usage = run_usage(entries)
-        labels.tokens("in", _BOOLEANS[usage.estimated]).inc(usage.input_tokens)
-        labels.tokens("out", _BOOLEANS[usage.estimated]).inc(usage.output_tokens)
+    labels.ended(snapshot.final_status(ending), ending.code if isinstance(ending, facts.Failed) else "none").inc()
+    if isinstance(ending, facts.Answered):
+        counts = usage.run_usage(entries)
+        labels.tokens("in", _BOOLEANS[counts.estimated]).inc(counts.input_tokens)
+        labels.tokens("out", _BOOLEANS[counts.estimated]).inc(counts.output_tokens)
     return started_at is not None
 
 
@@ -235,22 +228,23 @@ def _elapsed(earlier: float, later: float) -> float:
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class _Health(Collector):
+class _Health(prometheus_client.registry.Collector):
     """Collector that runs the health checks at each scrape."""
 
-    def __init__(self, stores: Callable[[], HealthChecks]) -> None:
+    def __init__(self, stores: Callable[[], metrics.HealthChecks]) -> None:
         self._stores = stores
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[prometheus_client.metrics_core.GaugeMetricFamily]:
         """Yield one sample for each store."""
         description = "1 if a store is unavailable to the process that answers, else 0."
-        unavailable = GaugeMetricFamily("persona_stream_store_missing", description, labels=["store"])
-        for name, check in self._stores().items():
-            unavailable.add_metric([name], len(check()) > 0)
+        name = "persona_stream_store_missing"
+        unavailable = prometheus_client.metrics_core.GaugeMetricFamily(name, description, labels=["store"])
+        for store, check in self._stores().items():
+            unavailable.add_metric([store], len(check()) > 0)
         yield unavailable
 
 
-class PrometheusMetrics(Metrics):
+class PrometheusMetrics(metrics.Metrics):
     """Metrics in the format of Prometheus, and the observer that counts runs.
 
     Raises:
@@ -258,23 +252,23 @@ class PrometheusMetrics(Metrics):
     """
 
     def __init__(self) -> None:
-        directory = os.environ.get(DIRECTORY_VARIABLE)
+        directory = os.environ.get(metrics.DIRECTORY_VARIABLE)
         if directory is not None and not Path(directory).is_dir():
-            raise ConfigurationError(
-                f"{DIRECTORY_VARIABLE} names {directory!r}, which is not a directory: create it, or unset the variable"
-            )
+            name = metrics.DIRECTORY_VARIABLE
+            hint = "create it, or unset the variable"
+            raise ConfigurationError(f"{name} names {directory!r}, which is not a directory: {hint}")
         registry = CollectorRegistry()
         self._instruments = Instruments(registry)
-        self._gauges: Gauges = {}
-        self._stores: HealthChecks = {}
+        self._gauges: metrics.Gauges = {}
+        self._stores: metrics.HealthChecks = {}
         self.observer = PrometheusObserver(self._instruments)
         if directory is not None:  # the values are in files, and the files of all processes are read
             registry = CollectorRegistry()
-            MultiProcessCollector(registry)
+            prometheus_client.multiprocess.MultiProcessCollector(registry)
         registry.register(_Health(lambda: self._stores))
         self._registry = registry
 
-    def register_gauges(self, gauges: Gauges, stores: HealthChecks) -> None:
+    def register_gauges(self, gauges: metrics.Gauges, stores: metrics.HealthChecks) -> None:
         """Register the functions that are read for gauges and health."""
         if unknown := gauges.keys() - self._instruments.gauges.keys():
             raise KeyError(*sorted(unknown))
@@ -290,10 +284,10 @@ class PrometheusMetrics(Metrics):
         self._instruments.lag.observe(seconds)
         self._read_gauges()
 
-    def render(self) -> Exposition:
+    def render(self) -> metrics.Exposition:
         """Return the metrics in the text format of Prometheus."""
         self._read_gauges()
-        return Exposition(generate_latest(self._registry), _CONTENT_TYPE)
+        return metrics.Exposition(prometheus_client.generate_latest(self._registry), _CONTENT_TYPE)
 
     def _read_gauges(self) -> None:
         for name, read in self._gauges.items():

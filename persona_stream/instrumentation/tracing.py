@@ -12,42 +12,36 @@ Invariants:
 
 import logging
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from opentelemetry import context, trace
-from opentelemetry.context import Context
-from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
-from opentelemetry.trace import Span, SpanKind, StatusCode
+from opentelemetry.sdk import resources
+from opentelemetry.sdk.trace import TracerProvider, export
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-from opentelemetry.util.types import Attributes
 
 from persona_stream import __version__
-from persona_stream.core.facts import Answered, Entry, Failed, Started, run_terms
-from persona_stream.core.query import UpstreamCall
+from persona_stream.core import facts, query, snapshot, usage
 from persona_stream.core.run_id import timestamp_of
-from persona_stream.core.snapshot import final_status
-from persona_stream.core.usage import run_usage
 from persona_stream.logging import trace_headers
 from persona_stream.runs import base
 
 MAX_ENDED_RUNS = 1000  # whose subscriptions may close, or resume, after the end
 SHUTDOWN_TIMEOUT = 3.0  # seconds that the last batch may take
 
-_INTERNAL = SpanKind.INTERNAL
+Attributes = dict[str, str | bool | int]
+
+_INTERNAL = trace.SpanKind.INTERNAL
 
 
 @dataclass(slots=True)
 class _Trace:
     """Spans of a run in progress, and the context in which its other spans start."""
 
-    run: Span
-    context: Context
-    processing: Span | None = None
+    run: trace.Span
+    parent: context.Context
+    processing: trace.Span | None = None
 
 
 class TracingObserver(base.RunObserver):
@@ -57,30 +51,30 @@ class TracingObserver(base.RunObserver):
         self._tracer = provider.get_tracer("persona_stream", __version__)
         self._propagator = TraceContextTextMapPropagator()
         self._open: dict[str, _Trace] = {}
-        self._ended: OrderedDict[str, Context] = OrderedDict()
+        self._ended: dict[str, context.Context] = {}  # the oldest first
 
-    def on_fact(self, entries: Sequence[Entry]) -> None:
+    def on_fact(self, entries: Sequence[facts.Entry]) -> None:
         """Start and end the spans of a run and its stages."""
         entry = entries[-1]
         fact = entry.fact
-        if not isinstance(fact, Started | Answered | Failed):
+        if not isinstance(fact, facts.Started | facts.Answered | facts.Failed):
             return
-        run_id = run_terms(entries).run_id
+        run_id = facts.run_terms(entries).run_id
         open_trace = self._open.get(run_id)
         if open_trace is None:
             return
-        if isinstance(fact, Started):
-            self._start_span("persona_stream.waiting", open_trace.context, entries[0].at).end(_nanos(entry.at))
-            open_trace.processing = self._start_span("persona_stream.processing", open_trace.context, entry.at)
+        if isinstance(fact, facts.Started):
+            self._start_span("persona_stream.waiting", open_trace.parent, entries[0].at).end(_nanos(entry.at))
+            open_trace.processing = self._start_span("persona_stream.processing", open_trace.parent, entry.at)
             return
         if open_trace.processing is not None:
             open_trace.processing.end(_nanos(entry.at))
         _set_ending(open_trace.run, fact, entries)
         open_trace.run.end(_nanos(entry.at))
         del self._open[run_id]
-        self._ended[run_id] = open_trace.context
+        self._ended[run_id] = open_trace.parent
         if len(self._ended) > MAX_ENDED_RUNS:
-            self._ended.popitem(last=False)
+            del self._ended[next(iter(self._ended))]
 
     def on_notification(self, run_id: str, notification: base.Notification) -> None:
         """Start the trace of a run; add spans for provider calls and subscriptions."""
@@ -99,7 +93,7 @@ class TracingObserver(base.RunObserver):
             # The request itself is not traced: the run represents this service in the client's trace.
             headers = {name.lower(): value for name, value in run_request.request_info.headers}
             outer = self._propagator.extract(headers, outer)
-            kind = SpanKind.SERVER
+            kind = trace.SpanKind.SERVER
         attributes: Attributes = {
             "gen_ai.operation.name": "chat",
             "gen_ai.conversation.id": run_request.query.conversation_id,
@@ -118,7 +112,7 @@ class TracingObserver(base.RunObserver):
         self._propagator.inject(headers, run_context)
         trace_headers.set(headers)
 
-    def _add_call(self, call: UpstreamCall, parent: Context) -> None:
+    def _add_call(self, call: query.UpstreamCall, parent: context.Context) -> None:
         address = urlsplit(call.url)
         attributes: Attributes = {
             "gen_ai.operation.name": "chat",
@@ -127,12 +121,12 @@ class TracingObserver(base.RunObserver):
             "server.address": address.hostname or "",
             "server.port": address.port or (443 if address.scheme == "https" else 80),
         }
-        span = self._start_span(f"chat {call.model}", parent, call.began_at, attributes, SpanKind.CLIENT)
+        span = self._start_span(f"chat {call.model}", parent, call.began_at, attributes, trace.SpanKind.CLIENT)
         if call.error is not None:
             _set_failure(span, call.status)
         span.end(_nanos(call.began_at + call.seconds))
 
-    def _add_subscription(self, closed: base.SubscriptionClosed, parent: Context) -> None:
+    def _add_subscription(self, closed: base.SubscriptionClosed, parent: context.Context) -> None:
         attributes: Attributes = {
             "persona_stream.dialect": closed.protocol,
             "persona_stream.resumed": closed.resumed,
@@ -147,30 +141,35 @@ class TracingObserver(base.RunObserver):
         span.end(_nanos(closed.began_at if closed.last_at is None else closed.last_at))
 
     def _start_span(
-        self, name: str, parent: Context, at: float | None, attributes: Attributes = None, kind: SpanKind = _INTERNAL
-    ) -> Span:
+        self,
+        name: str,
+        parent: context.Context,
+        at: float | None,
+        attributes: Attributes | None = None,
+        kind: trace.SpanKind = _INTERNAL,
+    ) -> trace.Span:
         return self._tracer.start_span(name, parent, kind, attributes, start_time=None if at is None else _nanos(at))
 
-    def _context(self, run_id: str) -> Context | None:
+    def _context(self, run_id: str) -> context.Context | None:
         open_trace = self._open.get(run_id)
-        return self._ended.get(run_id) if open_trace is None else open_trace.context
+        return self._ended.get(run_id) if open_trace is None else open_trace.parent
 
 
-def _set_ending(run: Span, ending: Answered | Failed, entries: Sequence[Entry]) -> None:
-    run.set_attribute("persona_stream.status", final_status(ending))
-    if isinstance(ending, Answered):
-        usage = run_usage(entries)
-        run.set_attribute("gen_ai.usage.input_tokens", usage.input_tokens)
-        run.set_attribute("gen_ai.usage.output_tokens", usage.output_tokens)
+def _set_ending(run: trace.Span, ending: facts.Answered | facts.Failed, entries: Sequence[facts.Entry]) -> None:
+    run.set_attribute("persona_stream.status", snapshot.final_status(ending))
+    if isinstance(ending, facts.Answered):
+        tokens = usage.run_usage(entries)
+        run.set_attribute("gen_ai.usage.input_tokens", tokens.input_tokens)
+        run.set_attribute("gen_ai.usage.output_tokens", tokens.output_tokens)
         run.set_attribute("gen_ai.response.finish_reasons", (ending.finish,))
-        run.set_attribute("persona_stream.usage_estimated", usage.estimated)
+        run.set_attribute("persona_stream.usage_estimated", tokens.estimated)
     elif ending.code != "cancelled":  # a cancelled run is not a failure
         _set_failure(run, ending.code)
 
 
-def _set_failure(span: Span, kind: str) -> None:
+def _set_failure(span: trace.Span, kind: str) -> None:
     # Only its kind: the error text of a backend or a provider may quote the question, or a key.
-    span.set_status(StatusCode.ERROR, kind)
+    span.set_status(trace.StatusCode.ERROR, kind)
     span.set_attribute("error.type", kind)
 
 
@@ -189,12 +188,12 @@ def tracer_provider(names: Sequence[str]) -> tuple[trace.TracerProvider, Callabl
     provider = TracerProvider(resource=_resource())
     exporters = [_create_exporter(name) for name in names]
     for exporter in exporters:
-        provider.add_span_processor(BatchSpanProcessor(exporter))
+        provider.add_span_processor(export.BatchSpanProcessor(exporter))
     trace.set_tracer_provider(provider)
     return provider, lambda: _close(provider, exporters)
 
 
-def _close(provider: TracerProvider, exporters: Sequence[SpanExporter]) -> None:
+def _close(provider: TracerProvider, exporters: Sequence[export.SpanExporter]) -> None:
     closing = threading.Thread(target=provider.shutdown, daemon=True)
     closing.start()
     closing.join(SHUTDOWN_TIMEOUT)
@@ -204,9 +203,9 @@ def _close(provider: TracerProvider, exporters: Sequence[SpanExporter]) -> None:
         closing.join(SHUTDOWN_TIMEOUT)
 
 
-def _create_exporter(name: str) -> SpanExporter:
+def _create_exporter(name: str) -> export.SpanExporter:
     if name == "console":
-        return ConsoleSpanExporter()
+        return export.ConsoleSpanExporter()
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
     # It logs each attempt during a collector outage: one line for each batch is enough.
@@ -214,8 +213,9 @@ def _create_exporter(name: str) -> SpanExporter:
     return OTLPSpanExporter()
 
 
-def _resource() -> Resource:
+def _resource() -> resources.Resource:
     """Return the resource of the environment, with this service's name unless the environment sets another one."""
-    resource = Resource.create({SERVICE_VERSION: __version__})
-    is_unnamed = str(resource.attributes[SERVICE_NAME]).startswith("unknown_service")  # the default of the SDK
-    return resource.merge(Resource({SERVICE_NAME: "persona_stream"})) if is_unnamed else resource
+    resource = resources.Resource.create({resources.SERVICE_VERSION: __version__})
+    # The default of the SDK.
+    is_unnamed = str(resource.attributes[resources.SERVICE_NAME]).startswith("unknown_service")
+    return resource.merge(resources.Resource({resources.SERVICE_NAME: "persona_stream"})) if is_unnamed else resource

@@ -11,7 +11,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from persona_stream.errors import ConfigurationError
 from persona_stream.instrumentation.factory import mark_process_dead
-from persona_stream.instrumentation.multiprocess import multiprocess_dir
+from persona_stream.instrumentation.metrics import multiprocess_dir
 from persona_stream.server.process import DELIVERY_TIMEOUT, ServerProcess
 from persona_stream.server.wsgi import BACKLOG
 from persona_stream.settings.schema import Settings

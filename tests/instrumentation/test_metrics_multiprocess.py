@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from persona_stream.instrumentation.multiprocess import DIRECTORY_VARIABLE, multiprocess_dir
+from persona_stream.instrumentation.metrics import DIRECTORY_VARIABLE, multiprocess_dir
 from tests.documents import ROOT
 
 
@@ -34,7 +34,7 @@ def test_the_directory_is_private_and_removed_at_the_end(tmp_path: Path):
 _FORKING = """
 import os
 from pathlib import Path
-from persona_stream.instrumentation.multiprocess import DIRECTORY_VARIABLE, multiprocess_dir
+from persona_stream.instrumentation.metrics import DIRECTORY_VARIABLE, multiprocess_dir
 
 try:
     with multiprocess_dir():
