@@ -21,7 +21,7 @@ from sqlalchemy import Connection, event
 
 from persona_stream.db.engine import database_url, open_engine
 from persona_stream.db.models import FAILED, RunFilters
-from persona_stream.db.run_queries import filter_options, get_run, list_runs, newest_runs_query
+from persona_stream.db.queries import filter_options, get_run, list_runs, newest_runs_query
 from persona_stream.db.statistics import TimeSeries
 from tests.db.factories import MONTH, fill
 from tests.server_process import SECRET, ServerProcess, token

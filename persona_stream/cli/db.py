@@ -11,8 +11,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from persona_stream.cli.settings import load_settings_from, settings_subset
-from persona_stream.db.engine import database_url, error_summary, open_engine
-from persona_stream.db.migrate import LATEST_REVISION, migrate, version_of
+from persona_stream.db.engine import LATEST_REVISION, database_url, error_summary, migrate, open_engine, version_of
 from persona_stream.errors import ConfigurationError
 from persona_stream.state_dir import state_dir
 

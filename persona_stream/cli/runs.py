@@ -17,7 +17,7 @@ from persona_stream.cli.settings import ValueType, settings_subset
 from persona_stream.client.sanitizer import sanitize, sanitize_json, sanitize_line
 from persona_stream.core.clock import system_clock
 from persona_stream.db import models
-from persona_stream.db.run_queries import get_run, list_runs
+from persona_stream.db.queries import get_run, list_runs
 from persona_stream.db.statistics import Bucket, aggregate
 from persona_stream.errors import ConfigurationError
 from persona_stream.settings.types import Duration, PositiveDuration

@@ -1,4 +1,7 @@
-"""SQLAlchemy engine for SQLite or PostgreSQL, its thread pool, and the classification of outages."""
+"""SQLAlchemy engine for SQLite or PostgreSQL: its schema version, its thread pool, the classification of outages.
+
+An empty database gets the tables, an older one is migrated.
+"""
 
 import os
 from collections.abc import Callable
@@ -8,11 +11,10 @@ from typing import Any, TypeVar, cast
 
 import gevent
 from gevent.threadpool import ThreadPool
-from sqlalchemy import URL, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, inspect, make_url, text
 
 from persona_stream.concurrency import reduce_switch_interval
+from persona_stream.db.tables import metadata
 from persona_stream.errors import ConfigurationError, Unavailable
 
 T = TypeVar("T")
@@ -20,7 +22,13 @@ T = TypeVar("T")
 LOCK_TIMEOUT = 5.0  # seconds that SQLite waits for another process that writes, and the pool for a connection
 CONNECT_TIMEOUT = 3  # seconds
 
-CONNECTION_ERRORS = (OperationalError, InterfaceError, PoolTimeoutError, OSError)
+LATEST_REVISION = "0001"
+"""Revision of ``tables.py``; ``migrations/versions`` has the steps that lead to it."""
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_ADVISORY_LOCK = 5_150_150  # the key of PostgreSQL's advisory lock around schema changes
+
+CONNECTION_ERRORS = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, OSError)
 """Exceptions of an outage. They include ``TimeoutError``, an ``OSError``, of a thread that takes too long."""
 
 
@@ -32,7 +40,7 @@ def database_url(database_url: str, folder: Path) -> URL:
     """
     try:
         url = make_url(database_url)
-    except (ArgumentError, ValueError):
+    except (exc.ArgumentError, ValueError):
         raise ConfigurationError("database_url is not the address of a database: see docs/STORE.md") from None
     match url.get_backend_name():
         case "sqlite":
@@ -70,6 +78,67 @@ def _set_pragmas(connection: Any, _: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def ensure_schema(engine: Engine) -> None:
+    """Create the tables of an empty database, and migrate an older SQLite file.
+
+    Raises:
+        ConfigurationError: the tables have another revision; the text says what to do.
+    """
+    with engine.begin() as connection:
+        _lock_schema(connection)
+        revision = _current_revision(connection)
+        if revision is None:
+            # Imported only for an empty database: it takes longer than the start of the store.
+            from alembic import migration, script
+
+            metadata.create_all(connection)
+            revisions = script.ScriptDirectory(str(_MIGRATIONS))
+            migration.MigrationContext.configure(connection).stamp(revisions, LATEST_REVISION)
+        elif revision > LATEST_REVISION:
+            found = f"{revision}; this release: {LATEST_REVISION}"
+            raise ConfigurationError(
+                f"The database has the tables of a newer release ({found}): upgrade persona_stream"
+            )
+        elif revision < LATEST_REVISION:
+            if connection.dialect.name != "sqlite":
+                found = f"an older release ({revision})"
+                raise ConfigurationError(f"The database has the tables of {found}: run `persona-stream db upgrade`")
+            migrate(connection, "head")
+
+
+def migrate(connection: Connection, revision: str) -> None:
+    """Migrate the tables to a revision: ``head``, ``base``, or a revision's name."""
+    from alembic import command, config
+
+    options = config.Config()
+    options.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    options.attributes["connection"] = connection
+    current = _current_revision(connection)
+    is_downgrade = revision == "base" or (revision != "head" and current is not None and revision < current)
+    (command.downgrade if is_downgrade else command.upgrade)(options, revision)
+
+
+def version_of(engine: Engine) -> str | None:
+    """Return the revision of the tables, or ``None`` for a database without tables."""
+    with engine.connect() as connection:
+        return _current_revision(connection)
+
+
+def _current_revision(connection: Connection) -> str | None:
+    if "alembic_version" not in inspect(connection).get_table_names():
+        return None
+    revision: Any = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return None if revision is None else str(revision)
+
+
+def _lock_schema(connection: Connection) -> None:
+    """Block other processes that start at the same time until the transaction ends."""
+    if connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _ADVISORY_LOCK})
+
+
 def unavailable_error() -> Unavailable:
     """Return the error that clients get during an outage."""
     return Unavailable("The database is unavailable; retry in 2 s", retry_after=2)
@@ -77,7 +146,7 @@ def unavailable_error() -> Unavailable:
 
 def error_summary(error: Exception) -> str:
     """Return the first line of a driver's error, which contains no values from statements."""
-    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    cause = error.orig if isinstance(error, exc.DBAPIError) and error.orig is not None else error
     return str(cause).partition("\n")[0][:300]
 
 

@@ -8,8 +8,7 @@ import gevent
 from persona_stream.core.clock import Clock
 from persona_stream.core.run_id import min_run_id_at
 from persona_stream.core.usage import load_prices
-from persona_stream.db.base import Store
-from persona_stream.db.records import Privacy, RetentionSweep
+from persona_stream.db.base import Privacy, RetentionSweep, Store
 from persona_stream.errors import ConfigurationError
 from persona_stream.settings.schema import Settings
 from persona_stream.state_dir import state_dir
@@ -30,18 +29,16 @@ def create_store(settings: Settings, clock: Clock) -> Store:
     if settings.database_url is None:
         return Store()
     try:
-        from persona_stream.db.engine import database_url, open_engine
-        from persona_stream.db.statements import make_writer
-        from persona_stream.db.store import CONNECTIONS, SqlStore
+        from persona_stream.db import engine, statements, store
     except ImportError:
         if settings.database_url != _DEFAULT_URL:
             raise ConfigurationError('database_url needs SQLAlchemy: pip install "persona_stream[sql]"') from None
         logger.info('conversations and the request log are off: pip install "persona_stream[sql]" turns them on')
         return Store()
-    url = database_url(settings.database_url, state_dir(settings.state_dir, os.environ))
-    write = make_writer(Privacy(settings.log_bodies, settings.log_reasoning), load_prices(settings.prices))
+    url = engine.database_url(settings.database_url, state_dir(settings.state_dir, os.environ))
+    write = statements.make_writer(Privacy(settings.log_bodies, settings.log_reasoning), load_prices(settings.prices))
     try:
-        return SqlStore(open_engine(url, CONNECTIONS), write, clock, max_bytes=MAX_QUEUE_BYTES)
+        return store.SqlStore(engine.open_engine(url, store.CONNECTIONS), write, clock, max_bytes=MAX_QUEUE_BYTES)
     except OSError as error:
         hint = "set state_dir to a writable folder, or set database_url"
         raise ConfigurationError(f"The database {url.database} cannot be created ({error.strerror}): {hint}") from None

@@ -12,8 +12,7 @@ Invariants:
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
-from msgspec import Struct
-from msgspec.structs import replace
+from msgspec import Struct, structs
 
 Stage = Literal["accepted", "responded", "finished", "delivered"]
 Kind = Literal["id", "status", "text", "json", "count", "bytes", "flag", "moment", "seconds", "dollars"]
@@ -35,7 +34,7 @@ def columns_of(model: type[Struct]) -> Sequence[LogColumn]:
     """Return the columns that a model's fields declare, in the order of the fields."""
     hints = get_type_hints(model, include_extras=True)
     return [
-        replace(hint.__metadata__[0], name=name, is_optional=type(None) in get_args(hint.__origin__))
+        structs.replace(hint.__metadata__[0], name=name, is_optional=type(None) in get_args(hint.__origin__))
         for name, hint in ((name, hints[name]) for name in model.__struct_fields__)
     ]
 

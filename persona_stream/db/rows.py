@@ -13,16 +13,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
-from persona_stream.core import facts
+from persona_stream.core import facts, i18n
 from persona_stream.core.content import replace_unencodable
-from persona_stream.core.facts import Answered, Entry, Failed, run_terms, text_of
-from persona_stream.core.i18n import error_text
 from persona_stream.core.query import UpstreamCall
 from persona_stream.core.snapshot import RunSnapshot, take_snapshot
 from persona_stream.core.usage import Price, count_tokens, run_usage
-from persona_stream.db import records as record_types
-from persona_stream.db.models import RUN_COLUMNS, TEXT_COLUMNS, Step, UpstreamAttempt
-from persona_stream.db.records import Privacy, Record
+from persona_stream.db import base, models
 
 Row = dict[str, Any]
 
@@ -31,10 +27,10 @@ QUESTION_PREFIX_LENGTH = 200  # characters of a question in lists
 TITLE_LENGTH = 80  # characters
 MAX_REPR_LENGTH = 10_000  # characters of a value that has no JSON form
 
-_EMPTY_RUN = {column.name: None if column.is_optional else 0 for column in RUN_COLUMNS}
-_EMPTY_TEXTS = {column.name: None for column in TEXT_COLUMNS}
+_EMPTY_RUN = {column.name: None if column.is_optional else 0 for column in models.RUN_COLUMNS}
+_EMPTY_TEXTS = {column.name: None for column in models.TEXT_COLUMNS}
 
-_DELIVERED = [column for column in RUN_COLUMNS if column.stage == "delivered"]
+_DELIVERED = [column for column in models.RUN_COLUMNS if column.stage == "delivered"]
 _COUNTERS = [column.name for column in _DELIVERED if column.kind in ("count", "bytes")]
 _FIRST_MOMENTS = [column.name for column in _DELIVERED if column.kind == "moment"]
 _INTERVALS = {
@@ -44,9 +40,9 @@ _INTERVALS = {
 }
 
 
-def started_row(record: record_types.RunAccepted, privacy: Privacy) -> tuple[Row, Row]:
+def started_row(record: base.RunAccepted, privacy: base.Privacy) -> tuple[Row, Row]:
     """Return the rows of a run that starts: the summary, and its texts."""
-    run = run_terms((record.entry,))
+    run = facts.run_terms((record.entry,))
     query = record.run_request.query
     request_info = record.run_request.request_info
     question = replace_unencodable(query.message) if privacy.bodies else ""
@@ -79,7 +75,7 @@ def started_row(record: record_types.RunAccepted, privacy: Privacy) -> tuple[Row
     return summary, texts
 
 
-def response_row(record: record_types.RunResponded) -> tuple[Row, Row]:
+def response_row(record: base.RunResponded) -> tuple[Row, Row]:
     """Return the columns that the response head adds to both rows."""
     return (
         {"key": record.run_id, "http_status": record.response.status},
@@ -87,19 +83,19 @@ def response_row(record: record_types.RunResponded) -> tuple[Row, Row]:
     )
 
 
-def finished_row(record: record_types.RunFinished, privacy: Privacy, price: Price) -> tuple[Row, Row]:
+def finished_row(record: base.RunFinished, privacy: base.Privacy, price: Price) -> tuple[Row, Row]:
     """Return the columns that the end of a run adds to both rows."""
     snapshot = take_snapshot(record.entries)
     run = snapshot.run
     ending = snapshot.ending
-    failed = ending if isinstance(ending, Failed) else None
-    usage = run_usage(record.entries) if isinstance(ending, Answered) else None
+    failed = ending if isinstance(ending, facts.Failed) else None
+    usage = run_usage(record.entries) if isinstance(ending, facts.Answered) else None
     call = record.upstream[-1] if record.upstream else None
     summary = {
         "key": run.run_id,
         "status": snapshot.status,
         "code": failed.code if failed else None,
-        "finish": ending.finish if isinstance(ending, Answered) else None,
+        "finish": ending.finish if isinstance(ending, facts.Answered) else None,
         "provider": call.provider if call else None,
         "upstream_model": call.model if call else None,
         "started_at": snapshot.started_at,
@@ -118,7 +114,7 @@ def finished_row(record: record_types.RunFinished, privacy: Privacy, price: Pric
         "key": run.run_id,
         "answer": snapshot.text if has_bodies else None,
         "reasoning": (snapshot.reasoning or None) if has_bodies and privacy.reasoning else None,
-        "error": replace_unencodable(error_text(failed.code, failed.text, run.locale)) if failed else None,
+        "error": replace_unencodable(i18n.error_text(failed.code, failed.text, run.locale)) if failed else None,
         "steps": _to_json(build_steps(record.entries, record.upstream, texts=has_bodies)),
         "upstream": _to_json(attempts) if attempts else None,
         "raw": _to_json(record.raw) if record.raw is not None and not attempts and has_bodies else None,
@@ -126,7 +122,7 @@ def finished_row(record: record_types.RunFinished, privacy: Privacy, price: Pric
     return summary, texts
 
 
-def delivery_row(record: record_types.RunDelivered) -> Row:
+def delivery_row(record: base.RunDelivered) -> Row:
     """Return the values that a closed subscription contributes to the row of its run; see ``delivered_values``."""
     subscription = record.subscription
     return {
@@ -164,44 +160,41 @@ def delivered_values(
 
 
 def merge_new_runs(
-    records: Sequence[Record], privacy: Privacy, price: Price
-) -> tuple[Sequence[tuple[Row, Row]], Sequence[Record]]:
+    records: Sequence[base.Record], privacy: base.Privacy, price: Price
+) -> tuple[Sequence[tuple[Row, Row]], Sequence[base.Record]]:
     """Return the complete rows of the runs that start among these records, and the records of other runs."""
     started: dict[str, tuple[Row, Row]] = {}
     for record in records:
-        if isinstance(record, record_types.RunAccepted):
+        if isinstance(record, base.RunAccepted):
             summary, texts = started_row(record, privacy)
             started[summary["run_id"]] = summary, texts
-    rest = [record for record in records if not isinstance(record, record_types.RunAccepted)]
+    rest = [record for record in records if not isinstance(record, base.RunAccepted)]
     # In the order in which the statements for other runs are executed.
-    for kind in (record_types.RunResponded, record_types.RunFinished, record_types.RunDelivered):
+    for kind in (base.RunResponded, base.RunFinished, base.RunDelivered):
         for record in rest:
             if isinstance(record, kind) and (rows := started.get(_run_id(record))) is not None:
                 _merge(record, *rows, privacy=privacy, price=price)
     return list(started.values()), [record for record in rest if _run_id(record) not in started]
 
 
-def _run_id(record: Record) -> str:
+def _run_id(record: base.Record) -> str:
     match record:
-        case record_types.RunResponded(run_id=run_id) | record_types.RunDelivered(run_id=run_id):
+        case base.RunResponded(run_id=run_id) | base.RunDelivered(run_id=run_id):
             return run_id
-        case record_types.RunFinished(entries=entries):
-            return run_terms(entries).run_id
+        case base.RunFinished(entries=entries):
+            return facts.run_terms(entries).run_id
     return ""
 
 
-_Update = record_types.RunResponded | record_types.RunFinished | record_types.RunDelivered
+_Update = base.RunResponded | base.RunFinished | base.RunDelivered
 
 
-def _merge(record: _Update, summary: Row, texts: Row, *, privacy: Privacy, price: Price) -> None:
-    if isinstance(record, record_types.RunDelivered):
+def _merge(record: _Update, summary: Row, texts: Row, *, privacy: base.Privacy, price: Price) -> None:
+    if isinstance(record, base.RunDelivered):
         delivery = delivery_row(record)
         summary |= delivered_values(summary, delivery, earliest=_earliest, subtract=_subtract, divide=_divide)
         return
-    if isinstance(record, record_types.RunResponded):
-        rows = response_row(record)
-    else:
-        rows = finished_row(record, privacy, price)
+    rows = response_row(record) if isinstance(record, base.RunResponded) else finished_row(record, privacy, price)
     upstream_model = rows[0].pop("upstream_model", None)
     for row, added in zip((summary, texts), rows, strict=True):
         del added["key"]
@@ -230,10 +223,10 @@ def _durations(snapshot: RunSnapshot) -> Mapping[str, float | None]:
     }
 
 
-def _attempt(call: UpstreamCall, privacy: Privacy) -> UpstreamAttempt:
+def _attempt(call: UpstreamCall, privacy: base.Privacy) -> models.UpstreamAttempt:
     """Return a call without credentials in its URL, and without texts that the log may not keep."""
     parts = urlsplit(call.url)
-    return UpstreamAttempt(
+    return models.UpstreamAttempt(
         provider=call.provider,
         model=call.model,
         url=urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")),
@@ -245,39 +238,39 @@ def _attempt(call: UpstreamCall, privacy: Privacy) -> UpstreamAttempt:
     )
 
 
-def build_steps(entries: Sequence[Entry], upstream: Sequence[UpstreamCall], *, texts: bool) -> list[Step]:
+def build_steps(entries: Sequence[facts.Entry], upstream: Sequence[UpstreamCall], *, texts: bool) -> list[models.Step]:
     """Return the steps of a run in order, at most ``MAX_STEPS``. Consecutive parts of a text form one step."""
-    calls = (Step(each.began_at, "asked", each.seconds, f"{each.provider} {each.model}") for each in upstream)
+    calls = (models.Step(each.began_at, "asked", each.seconds, f"{each.provider} {each.model}") for each in upstream)
     steps = sorted([*_fact_steps(entries, texts), *calls], key=lambda step: step.at)
     return steps[: MAX_STEPS - 1] + steps[-1:] if len(steps) > MAX_STEPS else steps
 
 
-def _fact_steps(entries: Sequence[Entry], texts: bool) -> Iterator[Step]:
-    text_step: Step | None = None  # the consecutive parts of one text so far
+def _fact_steps(entries: Sequence[facts.Entry], texts: bool) -> Iterator[models.Step]:
+    text_step: models.Step | None = None  # the consecutive parts of one text so far
     for entry in entries:
         fact = entry.fact
         kind = {facts.AnswerDelta: "text", facts.ReasoningDelta: "reasoned"}.get(type(fact))
         if text_step is not None and kind == text_step.kind:
-            characters = text_step.characters + len(text_of(fact))
-            text_step = Step(text_step.at, text_step.kind, seconds=entry.at - text_step.at, characters=characters)
+            length = text_step.characters + len(facts.text_of(fact))
+            text_step = models.Step(text_step.at, text_step.kind, seconds=entry.at - text_step.at, characters=length)
             continue
         if text_step is not None:
             yield text_step
             text_step = None
         match fact:
             case facts.Started():
-                yield Step(entry.at, "started")
+                yield models.Step(entry.at, "started")
             case facts.ProgressReported(message=message, fraction=fraction):
-                yield Step(entry.at, "reported", text=message if texts else "", fraction=fraction)
+                yield models.Step(entry.at, "reported", text=message if texts else "", fraction=fraction)
             case facts.AnswerDelta() | facts.ReasoningDelta():
-                text_step = Step(entry.at, kind or "", characters=len(text_of(fact)))
-            case Answered(text=text):
-                yield Step(entry.at, "answered", characters=len(text))
-            case Failed(code=code):
-                yield Step(entry.at, "failed", text=code)
+                text_step = models.Step(entry.at, kind or "", characters=len(facts.text_of(fact)))
+            case facts.Answered(text=text):
+                yield models.Step(entry.at, "answered", characters=len(text))
+            case facts.Failed(code=code):
+                yield models.Step(entry.at, "failed", text=code)
 
 
-def exchange_rows(record: record_types.ExchangeCompleted) -> tuple[Row, Row]:
+def exchange_rows(record: base.ExchangeCompleted) -> tuple[Row, Row]:
     """Return the rows of a conversation and of its newest exchange.
 
     An interrupted answer is kept as far as it was produced. Reasoning is kept only for an exchange without an answer.
@@ -296,7 +289,7 @@ def exchange_rows(record: record_types.ExchangeCompleted) -> tuple[Row, Row]:
         "question": question,
         "answer": snapshot.text,
         "reasoning": None if snapshot.text else snapshot.reasoning or None,
-        "is_complete": isinstance(snapshot.ending, Answered),
+        "is_complete": isinstance(snapshot.ending, facts.Answered),
         "status": snapshot.status,
         "tokens": count_tokens((question, snapshot.text)),
     }

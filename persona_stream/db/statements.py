@@ -17,23 +17,19 @@ from sqlalchemy import Connection, Dialect, Table, Update, bindparam, case, dele
 from sqlalchemy.dialects import postgresql, sqlite
 
 from persona_stream.core.usage import Price
-from persona_stream.db import records as record_types
-from persona_stream.db import rows
-from persona_stream.db.models import RUN_COLUMNS, TEXT_COLUMNS, LogColumn, Stage
-from persona_stream.db.records import Deletion, Privacy, Record
-from persona_stream.db.rows import Row
+from persona_stream.db import base, models, rows
 from persona_stream.db.tables import conversations, exchanges, run_texts, runs
 
 R = TypeVar("R")
 
-Write = Callable[[Connection, Sequence[Record]], None]
+Write = Callable[[Connection, Sequence[base.Record]], None]
 
 # A conversation that continues keeps its title and its creation time.
 _UPDATED_ON_CONFLICT: Mapping[Table, Sequence[str]] = {conversations: ("updated_at",)}
 MAX_DELETED_ROWS = 500  # rows of one DELETE, so that other connections do not wait long for its locks
 
 
-def update_stage(table: Table, columns: Sequence[LogColumn], stage: Stage, **values: Any) -> Update:
+def update_stage(table: Table, columns: Sequence[models.LogColumn], stage: models.Stage, **values: Any) -> Update:
     """Create the UPDATE of the columns that a stage writes, for the run whose id is bound to ``key``."""
     names = [column.name for column in columns if column.stage == stage]
     key = bindparam("key", type_=table.c.run_id.type)
@@ -55,20 +51,20 @@ def _update_delivered() -> Update:
     return update_stage(runs, (), "delivered", **values)
 
 
-_UPDATE_RESPONDED = update_stage(runs, RUN_COLUMNS, "responded")
-_UPDATE_RESPONDED_TEXTS = update_stage(run_texts, TEXT_COLUMNS, "responded")
+_UPDATE_RESPONDED = update_stage(runs, models.RUN_COLUMNS, "responded")
+_UPDATE_RESPONDED_TEXTS = update_stage(run_texts, models.TEXT_COLUMNS, "responded")
 _UPDATE_FINISHED = update_stage(
-    runs, RUN_COLUMNS, "finished", model=func.coalesce(bindparam("upstream_model"), runs.c.model)
+    runs, models.RUN_COLUMNS, "finished", model=func.coalesce(bindparam("upstream_model"), runs.c.model)
 )
-_UPDATE_FINISHED_TEXTS = update_stage(run_texts, TEXT_COLUMNS, "finished")
+_UPDATE_FINISHED_TEXTS = update_stage(run_texts, models.TEXT_COLUMNS, "finished")
 _UPDATE_DELIVERED = _update_delivered()
 
 
-def make_writer(privacy: Privacy, price: Price) -> Write:
+def make_writer(privacy: base.Privacy, price: Price) -> Write:
     """Return the function that writes records within a transaction."""
 
-    def write(connection: Connection, records: Sequence[Record]) -> None:
-        for is_deletion, group in groupby(records, lambda record: isinstance(record, Deletion)):
+    def write(connection: Connection, records: Sequence[base.Record]) -> None:
+        for is_deletion, group in groupby(records, lambda record: isinstance(record, base.Deletion)):
             if is_deletion:
                 for record in group:
                     _delete(connection, record)
@@ -78,11 +74,11 @@ def make_writer(privacy: Privacy, price: Price) -> Write:
     return write
 
 
-def _write_all(connection: Connection, records: Sequence[Record], privacy: Privacy, price: Price) -> None:
+def _write_all(connection: Connection, records: Sequence[base.Record], privacy: base.Privacy, price: Price) -> None:
     new_runs, records = rows.merge_new_runs(records, privacy, price)
-    responded = map(rows.response_row, _of_type(records, record_types.RunResponded))
-    finished = (rows.finished_row(record, privacy, price) for record in _of_type(records, record_types.RunFinished))
-    delivered = ((rows.delivery_row(record),) for record in _of_type(records, record_types.RunDelivered))
+    responded = map(rows.response_row, _of_type(records, base.RunResponded))
+    finished = (rows.finished_row(record, privacy, price) for record in _of_type(records, base.RunFinished))
+    delivered = ((rows.delivery_row(record),) for record in _of_type(records, base.RunDelivered))
     _insert(connection, (runs, run_texts), new_runs)
     _execute(connection, (_UPDATE_RESPONDED, _UPDATE_RESPONDED_TEXTS), responded)
     _execute(connection, (_UPDATE_FINISHED, _UPDATE_FINISHED_TEXTS), finished)
@@ -90,20 +86,20 @@ def _write_all(connection: Connection, records: Sequence[Record], privacy: Priva
     _insert(
         connection,
         (conversations, exchanges),
-        map(rows.exchange_rows, _of_type(records, record_types.ExchangeCompleted)),
+        map(rows.exchange_rows, _of_type(records, base.ExchangeCompleted)),
     )
 
 
-def _of_type(records: Iterable[Record], kind: type[R]) -> Iterator[R]:
+def _of_type(records: Iterable[base.Record], kind: type[R]) -> Iterator[R]:
     return (record for record in records if isinstance(record, kind))
 
 
-def _execute(connection: Connection, statements: Sequence[Update], parameters: Iterable[Sequence[Row]]) -> None:
+def _execute(connection: Connection, statements: Sequence[Update], parameters: Iterable[Sequence[rows.Row]]) -> None:
     for statement, values in zip(statements, zip(*parameters, strict=True), strict=False):
         connection.execute(statement, list(values))
 
 
-def _insert(connection: Connection, tables: Sequence[Table], parameters: Iterable[Sequence[Row]]) -> None:
+def _insert(connection: Connection, tables: Sequence[Table], parameters: Iterable[Sequence[rows.Row]]) -> None:
     """Insert rows that have a value for every column.
 
     A row that exists was committed before its reply was lost: it stays as it is, except for the columns that are
@@ -128,18 +124,18 @@ def _compile_insert(table: Table, dialect: Dialect) -> tuple[str, Sequence[str]]
     return compiled.string, compiled.positiontup or ()
 
 
-def _delete(connection: Connection, record: Record) -> None:
+def _delete(connection: Connection, record: base.Record) -> None:
     match record:
-        case record_types.DeletedConversation(owner=owner, conversation_id=conversation_id):
+        case base.DeletedConversation(owner=owner, conversation_id=conversation_id):
             for table in (exchanges, conversations):
                 is_match = (table.c.owner == owner) & (table.c.conversation_id == conversation_id)
                 connection.execute(delete(table).where(is_match))
-        case record_types.DeletedOwner(owner=owner):
+        case base.DeletedOwner(owner=owner):
             owned = select(runs.c.run_id).where(runs.c.owner == owner)
             connection.execute(delete(run_texts).where(run_texts.c.run_id.in_(owned)))
             for table in (runs, exchanges, conversations):
                 connection.execute(delete(table).where(table.c.owner == owner))
-        case record_types.RetentionSweep(before=before, over_before=over_before):
+        case base.RetentionSweep(before=before, over_before=over_before):
             expired = select(runs.c.run_id).where(runs.c.run_id < before).limit(MAX_DELETED_ROWS)
             while run_ids := connection.scalars(expired).all():
                 for table in (run_texts, runs):

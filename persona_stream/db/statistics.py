@@ -11,8 +11,6 @@ from operator import add
 from typing import Any
 
 import msgspec
-from msgspec import Struct
-from msgspec.structs import astuple
 from sqlalchemy import ColumnElement, Connection, Float, Integer, Text, bindparam, case, cast, func, select
 
 from persona_stream.core.clock import Clock
@@ -32,7 +30,7 @@ _WIDTHS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 10_800.0, 21_600.
 _MILLISECONDS = msgspec.json.Decoder(list[int])
 
 
-class Aggregates(Struct, frozen=True, array_like=True):
+class Aggregates(msgspec.Struct, frozen=True, array_like=True):
     """Sums over runs."""
 
     requests: int = 0  # runs that were accepted
@@ -45,7 +43,7 @@ class Aggregates(Struct, frozen=True, array_like=True):
     seconds: tuple[float, ...] = (0.0,) * len(STAGES)  # for each stage, its total duration
 
     def __add__(self, other: "Aggregates") -> "Aggregates":
-        *sums, counts, seconds = zip(astuple(self), astuple(other), strict=True)
+        *sums, counts, seconds = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
         values: list[Any] = [*map(sum, sums), tuple(map(add, *counts)), tuple(map(add, *seconds))]
         return Aggregates(*values)
 
@@ -64,7 +62,7 @@ class Aggregates(Struct, frozen=True, array_like=True):
         return self.written / seconds if seconds > 0 else None
 
 
-class Bucket(Struct, frozen=True):
+class Bucket(msgspec.Struct, frozen=True):
     """Statistics of the runs in one period."""
 
     sums: "Aggregates"

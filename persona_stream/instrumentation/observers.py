@@ -4,8 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from persona_stream.core import facts, query, snapshot
-from persona_stream.db.base import Store
-from persona_stream.db.records import ExchangeCompleted, RunAccepted, RunDelivered, RunFinished, RunResponded
+from persona_stream.db.base import ExchangeCompleted, RunAccepted, RunDelivered, RunFinished, RunResponded, Store
 from persona_stream.runs import base
 
 logger = logging.getLogger("persona_stream.runs")

@@ -17,8 +17,8 @@ from persona_stream.cli.commands import run
 from persona_stream.core.facts import Answered, Failed, Started
 from persona_stream.core.usage import custom_prices
 from persona_stream.db import engine
-from persona_stream.db.migrate import LATEST_REVISION, ensure_schema
-from persona_stream.db.records import Privacy, Record
+from persona_stream.db.base import Privacy, Record
+from persona_stream.db.engine import LATEST_REVISION, ensure_schema
 from persona_stream.db.statements import make_writer
 from tests.db.factories import ANSWERED, entries, query, records
 

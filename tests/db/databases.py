@@ -8,8 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine
 
-from persona_stream.db.engine import database_url, open_engine
-from persona_stream.db.migrate import ensure_schema
+from persona_stream.db.engine import database_url, ensure_schema, open_engine
 from persona_stream.db.tables import run_texts, runs
 from tests.db.factories import Row
 from tests.postgres_server import PostgresServer

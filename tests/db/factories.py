@@ -21,9 +21,8 @@ from persona_stream.backends.base import Backend
 from persona_stream.core.facts import Accepted, Answered, Entry, ProgressReported, ReasoningDelta, Started
 from persona_stream.core.query import Principal, Query
 from persona_stream.core.run_id import min_run_id_at, new_run_id
-from persona_stream.db.engine import database_url, open_engine
-from persona_stream.db.migrate import ensure_schema
-from persona_stream.db.records import ExchangeCompleted, Record, RunAccepted, RunDelivered, RunFinished, RunResponded
+from persona_stream.db.base import ExchangeCompleted, Record, RunAccepted, RunDelivered, RunFinished, RunResponded
+from persona_stream.db.engine import database_url, ensure_schema, open_engine
 from persona_stream.db.tables import run_texts, runs
 from persona_stream.runs.base import RequestInfo, ResponseSent, RunRequest, SubscriptionClosed
 

@@ -22,9 +22,7 @@ from persona_stream.core.facts import AnswerDelta, Answered, Entry, Failed, Prog
 from persona_stream.core.query import Principal, Query, UpstreamCall, Usage
 from persona_stream.core.run_id import min_run_id_at
 from persona_stream.core.usage import custom_prices
-from persona_stream.db.engine import database_url, open_engine
-from persona_stream.db.migrate import LATEST_REVISION, ensure_schema, migrate, version_of
-from persona_stream.db.records import (
+from persona_stream.db.base import (
     DeletedConversation,
     DeletedOwner,
     ExchangeCompleted,
@@ -35,6 +33,7 @@ from persona_stream.db.records import (
     RunDelivered,
     RunFinished,
 )
+from persona_stream.db.engine import LATEST_REVISION, database_url, ensure_schema, migrate, open_engine, version_of
 from persona_stream.db.statements import Write, make_writer
 from persona_stream.db.store import CONNECTIONS, SqlStore
 from persona_stream.db.tables import conversations, exchanges, metadata, run_texts, runs, writers

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, create_engine, select
 from persona_stream.core.facts import Answered, Failed, ProgressReported, ReasoningDelta, Started
 from persona_stream.core.query import UpstreamCall, Usage
 from persona_stream.core.usage import custom_prices
-from persona_stream.db.records import Privacy, Record, RunAccepted, RunDelivered, RunFinished
+from persona_stream.db.base import Privacy, Record, RunAccepted, RunDelivered, RunFinished
 from persona_stream.db.statements import make_writer
 from persona_stream.db.tables import metadata
 from tests.db.factories import BEGAN, entries, query, records, run_id_of, subscription

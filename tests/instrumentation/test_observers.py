@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from persona_stream.backends.base import Backend
 from persona_stream.core.facts import Failed, Started
 from persona_stream.core.query import Query, UpstreamCall
-from persona_stream.db.records import RunFinished
+from persona_stream.db.base import RunFinished
 from persona_stream.instrumentation.observers import RequestLogObserver
 from persona_stream.runs.base import RawResponse, RunRequest, RunStarted, UpstreamCalled
 from tests.fakes import RUN_ID, accepted, entries

@@ -10,8 +10,8 @@ from flask import Blueprint, Response, request
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
+from persona_stream.db.base import DeletedConversation
 from persona_stream.db.models import Conversation, Exchange
-from persona_stream.db.records import DeletedConversation
 from persona_stream.errors import InvalidRequest, NotFound
 from persona_stream.protocols.native.responses import Success, isoformat
 from persona_stream.web.auth import authenticate
@@ -25,7 +25,7 @@ DEFAULT_PAGE_SIZE = 20
 MAX_PAGE_SIZE = 100
 MAX_EXPORTED_EXCHANGES = 100_000
 # Imported on use: it needs SQLAlchemy, which a server without a database may lack.
-_queries = partial(import_module, "persona_stream.db.conversations")
+_queries = partial(import_module, "persona_stream.db.queries")
 _CURSOR = r"([0-9]{1,12}(?:\.[0-9]{1,9})?)_([A-Za-z0-9._:-]{1,128})"
 
 

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct
 
 from persona_stream.core.facts import has_ended, run_terms
 from persona_stream.db import models
-from persona_stream.db.records import DeletedOwner
+from persona_stream.db.base import DeletedOwner
 from persona_stream.errors import Forbidden, Gone, InvalidRequest, NotFound, Unavailable
 from persona_stream.protocols.native.responses import Success
 from persona_stream.web import auth
@@ -37,7 +37,7 @@ DEFAULT_RANGE = 86_400.0  # seconds
 MAX_DELIVERY_TIME = 60.0  # seconds
 OWNER_BATCH = 100  # runs
 # Imported on use: it needs SQLAlchemy, which a server without a database may lack.
-_queries = partial(import_module, "persona_stream.db.run_queries")
+_queries = partial(import_module, "persona_stream.db.queries")
 
 
 class Login(Struct, frozen=True):

@@ -1,41 +1,46 @@
-"""Queries over the request log: a page of runs, one run with its texts, and the values to filter by.
+"""Queries over the request log and over the conversations of one owner.
 
 Each function takes an SQLAlchemy connection and is called in a thread that may block (``Store.query``).
 
-Alternatives of a filter (several statuses, a user by either name) become branches of a UNION. Each branch is a
+Alternatives of a filter of runs (several statuses, a user by either name) become branches of a UNION. Each branch is a
 conjunction that an index returns newest first, and a page consists of the newest runs of all branches. With an OR in
 one query the database would scan every row, or sort all that match.
 """
 
 import operator
-import string
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, literal_column, or_, select, union_all
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, literal_column, or_, select, tuple_
 
+from persona_stream.core.query import Turn
 from persona_stream.core.run_id import min_run_id_at
-from persona_stream.db.models import TEXT_COLUMNS, FilterOptions, RunFilters, RunRecord, RunRow, RunTexts
-from persona_stream.db.tables import run_texts, runs
+from persona_stream.db import models
+from persona_stream.db.tables import conversations, exchanges, run_texts, runs
 
 Condition = ColumnElement[bool]
 
 MAX_OPTIONS = 200  # values that a filter offers
 SEARCH_WINDOW = 20_000  # rows that one page of a search looks at
+MAX_HISTORY_TOKENS = 8_192
+"""Limit of the history that a backend gets; its newest exchanges are kept."""
+MAX_HISTORY_EXCHANGES = 200
 
 _RUN_ID_LENGTH = 26
-_RUN_ID_LETTERS = frozenset(string.digits + string.ascii_lowercase)
+_RUN_ID_LETTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyz")
 _LAST_LETTER = "z"
-_ROW = [runs.c[name] for name in RunRow.__struct_fields__]
-_RECORD = [runs.c[name] for name in RunRecord.__struct_fields__]
-_TEXTS = [run_texts.c[name] for name in RunTexts.__struct_fields__]
+_ROW = [runs.c[name] for name in models.RunRow.__struct_fields__]
+_RECORD = [runs.c[name] for name in models.RunRecord.__struct_fields__]
+_TEXTS = [run_texts.c[name] for name in models.RunTexts.__struct_fields__]
+_CONVERSATION = [conversations.c[name] for name in models.Conversation.__struct_fields__]
+_EXCHANGE = [exchanges.c[name] for name in models.Exchange.__struct_fields__]
 
 
 def list_runs(
-    connection: Connection, filters: RunFilters, before: str | None, limit: int
-) -> tuple[Sequence[RunRow], str | None]:
+    connection: Connection, filters: models.RunFilters, before: str | None, limit: int
+) -> tuple[Sequence[models.RunRow], str | None]:
     """Return the newest matching runs older than ``before``, and the ``before`` of the next page, if there is one.
 
     A search looks at ``SEARCH_WINDOW`` runs at a time: its page can be short or empty and still have a next page.
@@ -43,32 +48,32 @@ def list_runs(
     oldest = _oldest_in_window(connection, before) if filters.search else None
     run_ids = newest_runs_query(filters, before, oldest, limit=limit + 1, dialect=connection.dialect.name)
     query = select(*_ROW).where(runs.c.run_id.in_(run_ids)).order_by(runs.c.run_id.desc())
-    rows = [RunRow(*row) for row in connection.execute(query)]
+    rows = [models.RunRow(*row) for row in connection.execute(query)]
     next_before = rows[limit - 1].run_id if len(rows) > limit else oldest
     return rows[:limit], next_before
 
 
-def get_run(connection: Connection, run_id: str) -> tuple[RunRecord, RunTexts] | None:
+def get_run(connection: Connection, run_id: str) -> tuple[models.RunRecord, models.RunTexts] | None:
     """Return a run with its texts, or ``None`` if the log does not have it."""
     row = connection.execute(select(*_RECORD).where(runs.c.run_id == run_id)).first()
     if row is None:
         return None
     texts = connection.execute(select(*_TEXTS).where(run_texts.c.run_id == run_id)).first()
-    return RunRecord(*row), RunTexts() if texts is None else _decode_texts(texts)
+    return models.RunRecord(*row), models.RunTexts() if texts is None else _decode_texts(texts)
 
 
-def _decode_texts(row: Row[Any]) -> RunTexts:
+def _decode_texts(row: Row[Any]) -> models.RunTexts:
     values = {
         column.name: msgspec.json.decode(value) if column.kind == "json" and value is not None else value
-        for column, value in zip(TEXT_COLUMNS, row, strict=True)
+        for column, value in zip(models.TEXT_COLUMNS, row, strict=True)
     }
-    return msgspec.convert(values, RunTexts)
+    return msgspec.convert(values, models.RunTexts)
 
 
-def filter_options(connection: Connection) -> FilterOptions:
+def filter_options(connection: Connection) -> models.FilterOptions:
     """Return the values that runs can be filtered by."""
     columns = (runs.c.status, runs.c.owner, runs.c.username, runs.c.endpoint, runs.c.model)
-    return FilterOptions(*(_distinct_values(connection, column) for column in columns))
+    return models.FilterOptions(*(_distinct_values(connection, column) for column in columns))
 
 
 def _distinct_values(connection: Connection, column: Column[Any]) -> list[str]:
@@ -90,7 +95,7 @@ def _oldest_in_window(connection: Connection, before: str | None) -> str | None:
 
 
 def newest_runs_query(
-    filters: RunFilters, before: str | None, oldest: str | None, *, limit: int, dialect: str
+    filters: models.RunFilters, before: str | None, oldest: str | None, *, limit: int, dialect: str
 ) -> Select[tuple[str]]:
     """Create the query for the ids of the newest matching runs older than ``before`` and not older than ``oldest``."""
     page = list(time_range(filters.since, filters.until))
@@ -104,8 +109,8 @@ def newest_runs_query(
     ]
     if len(branches) == 1:
         return branches[0]
-    parts = [select(branch.subquery().c.run_id) for branch in branches]
-    union = union_all(*parts).subquery()
+    first, *others = [select(branch.subquery().c.run_id) for branch in branches]
+    union = first.union_all(*others).subquery()
     # A run can match several branches.
     return select(union.c.run_id).distinct().order_by(union.c.run_id.desc()).limit(limit)
 
@@ -118,7 +123,7 @@ def time_range(since: float | None, until: float | None) -> Iterator[Condition]:
         yield runs.c.run_id < min_run_id_at(until)
 
 
-def _branches(filters: RunFilters, dialect: str) -> Iterator[Sequence[Condition]]:
+def _branches(filters: models.RunFilters, dialect: str) -> Iterator[Sequence[Condition]]:
     restrictions: Sequence[tuple[Callable[[Any, Any], Any], Column[Any], Any]] = (
         (operator.eq, runs.c.endpoint, filters.endpoint),
         (operator.eq, runs.c.model, filters.model),
@@ -136,7 +141,7 @@ def _branches(filters: RunFilters, dialect: str) -> Iterator[Sequence[Condition]
         yield [*shared, *conditions]
 
 
-def _by_search(filters: RunFilters, dialect: str) -> Sequence[Condition]:
+def _by_search(filters: models.RunFilters, dialect: str) -> Sequence[Condition]:
     search = (filters.search or "").strip()
     if not search:
         return []
@@ -149,3 +154,63 @@ def _by_search(filters: RunFilters, dialect: str) -> Sequence[Condition]:
     if len(prefix) > _RUN_ID_LENGTH or not _RUN_ID_LETTERS.issuperset(prefix):
         return [has_text]
     return [has_text, runs.c.run_id.between(prefix, prefix.ljust(_RUN_ID_LENGTH, _LAST_LETTER))]
+
+
+def list_conversations(
+    connection: Connection, owner: str, before: tuple[float, str] | None, limit: int
+) -> Sequence[models.Conversation]:
+    """Return an owner's conversations, last updated first, after the update time and id of ``before``."""
+    query = select(*_CONVERSATION).where(conversations.c.owner == owner)
+    if before is not None:
+        query = query.where(tuple_(conversations.c.updated_at, conversations.c.conversation_id) < before)
+    query = query.order_by(conversations.c.updated_at.desc(), conversations.c.conversation_id.desc()).limit(limit)
+    return [models.Conversation(*row) for row in connection.execute(query)]
+
+
+def find_conversation(connection: Connection, owner: str, conversation_id: str) -> models.Conversation | None:
+    """Return a conversation, or ``None`` if the owner does not have it."""
+    query = select(*_CONVERSATION).where(
+        conversations.c.owner == owner, conversations.c.conversation_id == conversation_id
+    )
+    row = connection.execute(query).first()
+    return None if row is None else models.Conversation(*row)
+
+
+def list_exchanges(
+    connection: Connection, owner: str, conversation_id: str, after: str | None, limit: int
+) -> Sequence[models.Exchange]:
+    """Return the exchanges of a conversation, oldest first, after the run ``after``."""
+    query = select(*_EXCHANGE).where(exchanges.c.owner == owner, exchanges.c.conversation_id == conversation_id)
+    if after is not None:
+        query = query.where(exchanges.c.run_id > after)
+    return [models.Exchange(*row) for row in connection.execute(query.order_by(exchanges.c.run_id).limit(limit))]
+
+
+def load_turns(
+    connection: Connection, owner: str, conversation_id: str, max_tokens: int = MAX_HISTORY_TOKENS
+) -> Sequence[Turn]:
+    """Return the newest turns of a conversation, oldest first: whole exchanges of at most ``max_tokens`` in all.
+
+    Exchanges without any answer are left out. Of an interrupted answer, the part that was produced is returned; an
+    exchange without an answer but with reasoning has the reasoning in its place.
+    """
+    newest = (
+        select(exchanges.c.question, exchanges.c.answer, exchanges.c.reasoning, exchanges.c.tokens)
+        .where(exchanges.c.owner == owner, exchanges.c.conversation_id == conversation_id)
+        .order_by(exchanges.c.run_id.desc())
+        .limit(MAX_HISTORY_EXCHANGES)
+    )
+    pairs = list(_within_limit(connection.execute(newest), max_tokens))
+    return [turn for pair in reversed(pairs) for turn in pair]
+
+
+def _within_limit(rows: Any, max_tokens: int) -> Iterator[tuple[Turn, Turn]]:
+    remaining = max_tokens
+    for row in rows:
+        answer = row.answer or row.reasoning
+        if not answer:
+            continue
+        remaining -= row.tokens
+        if remaining < 0:
+            return
+        yield Turn("user", row.question), Turn("assistant", answer)

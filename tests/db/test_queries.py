@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection
 
 from persona_stream.db.models import FAILED, RunFilters, RunRow
-from persona_stream.db.run_queries import filter_options, get_run, list_runs, newest_runs_query
+from persona_stream.db.queries import filter_options, get_run, list_runs, newest_runs_query
 from tests.db.databases import write
 from tests.db.factories import seeded
 
@@ -85,7 +85,7 @@ def test_pages_join_to_the_whole(log: Connection, filters: RunFilters) -> None:
 
 def test_a_search_scans_one_window_per_page(log: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     """A page of a search may be short or empty and still have a next one; together they have every match."""
-    monkeypatch.setattr("persona_stream.db.run_queries.SEARCH_WINDOW", 150)
+    monkeypatch.setattr("persona_stream.db.queries.SEARCH_WINDOW", 150)
     first, following = list_runs(log, RunFilters(search=f"({len(ROWS) - 300})"), None, 50)
     assert (first, following) == ([], SHORT[149]["run_id"])
     second, following = list_runs(log, RunFilters(search=f"({len(ROWS) - 300})"), following, 50)
