@@ -24,7 +24,7 @@ PARSERS = (
     "tests/settings",
     "tests/auth",
     "tests/client/test_models.py",
-    "tests/client/test_sanitizer.py",
+    "tests/client/test_texts_sanitizing.py",
 )
 # Examples for each property in a round.
 _FIRST_EXAMPLES = 20

@@ -14,7 +14,7 @@ from sqlalchemy import Engine
 
 from persona_stream.cli.db import SETTINGS, open_database
 from persona_stream.cli.settings import ValueType, settings_subset
-from persona_stream.client.sanitizer import sanitize, sanitize_json, sanitize_line
+from persona_stream.client.texts import sanitize, sanitize_json, sanitize_line
 from persona_stream.core.clock import system_clock
 from persona_stream.db import models
 from persona_stream.db.queries import get_run, list_runs

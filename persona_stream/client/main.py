@@ -5,19 +5,14 @@ import random
 import signal
 import sys
 import threading
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from functools import partial
-from types import FrameType
 
 from persona_stream.client import renderers
 from persona_stream.client.models import ExitCode, Question, ServerConfig
-from persona_stream.client.progress_bar import ProgressBar, ProgressLog
-from persona_stream.client.sanitizer import sanitize_line
 from persona_stream.client.session import ChatSession, SessionFinished
 from persona_stream.client.terminal import Terminal
-from persona_stream.client.texts import Texts
+from persona_stream.client.texts import Texts, sanitize_line
 from persona_stream.client.transport import HttpTransport
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 
@@ -34,7 +29,9 @@ def ask(
     status = Terminal(sys.stderr, os.environ)
     outputs = create_renderers(Terminal(sys.stdout, os.environ), status, texts, clock, json=json, events=events)
     transport = HttpTransport(server, clock)
-    session = ChatSession(question, transport, key=uuid.uuid4().hex, clock=clock, timeout=timeout, jitter=random.random)
+    session = ChatSession(
+        question, transport, key=os.urandom(16).hex(), clock=clock, timeout=timeout, jitter=random.random
+    )
     updates = session.updates()
     outcome = ExitCode.FAILED
     with handle_interrupt(transport.interrupt):
@@ -52,7 +49,7 @@ def ask(
             _discard_buffers()
             with suppress(OSError):
                 for bar in outputs:
-                    if isinstance(bar, ProgressBar):
+                    if isinstance(bar, renderers.ProgressBar):
                         bar.erase()
                 if not isinstance(error, BrokenPipeError):
                     text = sanitize_line(texts.error("unwritable", error.strerror or str(error)))
@@ -73,16 +70,16 @@ def create_renderers(
         chosen.append(renderers.RawEventRenderer(err, texts, clock))
     # A bar would disturb lines of JSON on the same terminal.
     elif err.is_interactive and not (json and out.is_terminal):
-        chosen += [ProgressBar(err, texts, clock), *([] if json else [reasoning])]
+        chosen += [renderers.ProgressBar(err, texts, clock), *([] if json else [reasoning])]
     elif not json:
         # Unlike the bar, a progress line may follow unfinished reasoning.
-        chosen += [reasoning, ProgressLog(err, texts, clock)]
+        chosen += [reasoning, renderers.ProgressLog(err, texts, clock)]
     if json:
         chosen.append(renderers.JsonLinesRenderer(out, texts))
     else:
         # On a terminal, chunks would be mixed with the raw events.
         chosen.append(renderers.AnswerRenderer(out, at_once=not (events and out.is_terminal)))
-    return [*chosen, partial(renderers.render_summary, err, texts)]
+    return [*chosen, lambda update: renderers.render_summary(err, texts, update)]
 
 
 @contextmanager
@@ -97,7 +94,7 @@ def handle_interrupt(stop: Callable[[], None]) -> Iterator[None]:
         return
     is_stopping = False
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, frame: object) -> None:
         nonlocal is_stopping
         if is_stopping:
             # Not sys.exit(): the main thread may be blocked in a write.

@@ -6,18 +6,30 @@ end their line, then the answer, then the summary.
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from rich.cells import set_cell_size
+from rich.live import Live
+from rich.text import Text
 
 from persona_stream.client.models import ExitCode, Reply
 from persona_stream.client.policy import Fail
-from persona_stream.client.sanitizer import sanitize, sanitize_json, sanitize_line
-from persona_stream.client.session import Received, Reconnecting, SessionFinished, Update
+from persona_stream.client.session import CancelRequested, Connecting, Received, Reconnecting, SessionFinished, Update
 from persona_stream.client.terminal import Terminal
-from persona_stream.client.texts import Texts
+from persona_stream.client.texts import Texts, sanitize, sanitize_json, sanitize_line
 from persona_stream.core.clock import Clock
 
 _GREY = "bright_black"
 _STATUSES = {ExitCode.TIMEOUT: "timeout", ExitCode.CANCELLED: "cancelled"}
 
+# No glyph is of ambiguous width, so each takes one column in Chinese locales too.
+_SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_GLYPHS = ("▰", "▱")
+_ASCII_SPINNER = "|/-\\"
+_ASCII_GLYPHS = ("#", ".")
+_MAX_COLUMNS = 100
+_MIN_COLUMNS_FOR_BAR = 48
+_MIN_COLUMNS_FOR_MESSAGE = 10
 
 Renderer = Callable[[Update], None]
 """Shows an update, or raises ``OSError``. Called several times a second, also while nothing arrives."""
@@ -132,6 +144,165 @@ class RawEventRenderer:
         line = f"+{self._clock() - self._started_at:.3f}s {text}".replace("\n", "\\n")
         self._terminal.write(sanitize(line), _GREY)
         self._terminal.write("\n")
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressState:
+    """Values that a bar shows; times are in seconds, and ``None`` is unknown."""
+
+    message: str
+    elapsed: float
+    percent: float | None = None
+    left: float | None = None
+    is_limit: bool = False  # whether ``left`` is the time to the deadline instead of an estimate
+
+
+def render_line(state: ProgressState, width: int, texts: Texts, *, ascii_only: bool = False, frame: int = 0) -> Text:
+    """Return a line of less than ``width`` columns, since a terminal may wrap after the last one.
+
+    A narrow terminal loses the end of the message first, then the bar, the message, and all but the percentage.
+    """
+    room = min(width, _MAX_COLUMNS) - 1
+    spinner, glyphs = (_ASCII_SPINNER, _ASCII_GLYPHS) if ascii_only else (_SPINNER, _GLYPHS)
+    percent = "" if state.percent is None else f"{min(100, int(state.percent)):3d}%"
+    bar = _bar(state.percent, room // 5, glyphs, frame) if room >= _MIN_COLUMNS_FOR_BAR else ""
+    drawn = f"{spinner[frame % len(spinner)]} {bar}".rstrip()
+    parts = [(drawn, "cyan"), (percent, ""), (_times(state, texts), _GREY)]
+    head = Text("  ").join(Text(part, style) for part, style in parts if part)
+    message = Text(state.message)
+    message_room = room - head.cell_len - 2
+    if message and message_room >= _MIN_COLUMNS_FOR_MESSAGE:
+        if message.cell_len > message_room:
+            # Not Text.truncate: the width of its ellipsis is ambiguous.
+            message = Text(set_cell_size(message.plain, message_room - 3).rstrip() + "...")
+        head = Text("  ").join((head, message))
+    return next((line for line in (head, Text(percent)) if line.cell_len <= room), Text())
+
+
+def _bar(percent: float | None, size: int, glyphs: tuple[str, str], frame: int) -> str:
+    full, empty = glyphs
+    if percent is None:
+        # A block moves from end to end.
+        start = frame % size
+        block = max(2, size // 4)
+        return "".join(full if (index - start) % size < block else empty for index in range(size))
+    filled = int(min(100.0, percent) * size / 100)
+    return full * filled + empty * (size - filled)
+
+
+def _times(state: ProgressState, texts: Texts) -> str:
+    elapsed = _duration(state.elapsed, texts.format("seconds", value=state.elapsed))
+    if state.left is None:
+        return elapsed
+    left = max(1, round(state.left))
+    shown = _duration(left, texts.format("whole_seconds", value=left))
+    return f"{elapsed}  {texts.format('time_limit' if state.is_limit else 'time_left', time=shown)}"
+
+
+def _duration(seconds: float, short: str) -> str:
+    if seconds < 60:
+        return short
+    hours, rest = divmod(int(seconds), 3600)
+    return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+class _Progress:
+    """Progress of a session, derived from its updates; the base class of its renderers."""
+
+    def __init__(self, terminal: Terminal, texts: Texts, clock: Clock) -> None:
+        self._terminal = terminal
+        self._texts = texts
+        self._clock = clock
+        self._started_at = clock()
+        self._received_at = self._started_at
+        self._reply = Reply({})
+        self._message = ""
+        self._deadline: float | None = None
+        self._has_text = False  # whether the answer, or the reasoning before it, has begun
+
+    def _apply(self, update: Update) -> bool:
+        """Record an update; return whether the message may have changed."""
+        match update:
+            case Connecting(streams=streams):
+                self._message = self._texts.format("connecting" if streams else "waiting")
+            case Reconnecting(code=code, wait=wait):
+                self._message = self._texts.reconnecting(code, wait)
+            case CancelRequested():
+                self._message = self._texts.format("cancelling")
+            case Received(reply=reply):
+                return self._apply_reply(reply)
+            case _:
+                return False
+        return True
+
+    def _state(self) -> ProgressState:
+        # The elapsed time counts from the question; the server's from the start of the work, as the deadline does.
+        reply = self._reply
+        now = self._clock()
+        elapsed = now - self._started_at
+        age = now - self._received_at
+        if reply.eta is not None:
+            return ProgressState(self._message, elapsed, reply.progress, max(0.0, reply.eta - age))
+        if reply.elapsed_time is None or self._deadline is None:
+            return ProgressState(self._message, elapsed, reply.progress)
+        left = max(0.0, self._deadline - reply.elapsed_time - age)
+        return ProgressState(self._message, elapsed, reply.progress, left, is_limit=True)
+
+    def _apply_reply(self, reply: Reply) -> bool:
+        if reply.deadline is not None:
+            self._deadline = reply.deadline
+        if reply.data or reply.reasoning:
+            self._has_text = True
+        if reply.data or reply.reasoning or reply.is_complete:
+            return False
+        self._reply = reply
+        self._received_at = self._clock()
+        if reply.status == "queued":
+            self._message = self._texts.format("queued", position=reply.position or 1)
+        else:
+            self._message = sanitize_line(reply.message) or self._texts.format("waiting")
+        return True
+
+
+class ProgressBar(_Progress):
+    """Bar on a terminal, redrawn with each update and erased when text begins."""
+
+    def __init__(self, terminal: Terminal, texts: Texts, clock: Clock) -> None:
+        super().__init__(terminal, texts, clock)
+        self._frame = 0
+        self._live = Live(
+            console=terminal, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
+        )
+
+    def __call__(self, update: Update) -> None:
+        """Draw the bar, or erase it."""
+        self._apply(update)
+        if self._has_text or isinstance(update, SessionFinished):
+            self.erase()
+            return
+        self._frame += 1
+        ascii_only = self._terminal.options.ascii_only
+        width = self._terminal.width
+        line = render_line(self._state(), width, self._texts, ascii_only=ascii_only, frame=self._frame)
+        self._live.start()
+        self._live.update(line, refresh=True)
+
+    def erase(self) -> None:
+        """Erase the bar, if it is drawn."""
+        self._live.stop()
+
+
+class ProgressLog(_Progress):
+    """Line for each new status."""
+
+    def __call__(self, update: Update) -> None:
+        """Write the line of an update, if it has one."""
+        is_news = self._apply(update)
+        # Once text has begun, a status would interrupt it; a lost connection is worth that.
+        if is_news and (not self._has_text or isinstance(update, Reconnecting)):
+            state = self._state()
+            percent = "    " if state.percent is None else f"{state.percent:3.0f}%"
+            self._terminal.write(f"[{state.elapsed:6.1f}s] {percent} {state.message}\n")
 
 
 def render_summary(terminal: Terminal, texts: Texts, update: Update) -> None:

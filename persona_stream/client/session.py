@@ -11,12 +11,9 @@ from collections.abc import Callable, Generator, Iterator
 from msgspec import Struct
 
 from persona_stream.client import models, policy
-from persona_stream.client.models import ExitCode, Question, Reply, parse_json
-from persona_stream.client.policy import Fail, FetchResult, Finish, NextStep, Retry, RetryPolicy
 from persona_stream.client.transport import Broken, Bytes, Head, HttpTransport, Interrupted, ResponsePart
-from persona_stream.core import cursor
+from persona_stream.core import cursor, sse
 from persona_stream.core.clock import Clock
-from persona_stream.core.sse import EventTooLarge, ServerSentEvent, SSEDecoder
 from persona_stream.errors import InvalidRequest
 
 TICK_INTERVAL = 0.2  # seconds
@@ -46,8 +43,8 @@ class Tick(Update, frozen=True):
 class Received(Update, frozen=True):
     """Arrival of a reply; ``event`` is its form on the wire, ``None`` for a JSON response."""
 
-    reply: Reply
-    event: ServerSentEvent | None = None
+    reply: models.Reply
+    event: sse.ServerSentEvent | None = None
 
 
 class Reconnecting(Update, frozen=True):
@@ -64,7 +61,7 @@ class CancelRequested(Update, frozen=True):
 class SessionFinished(Update, frozen=True):
     """End of the session."""
 
-    end: Fail
+    end: policy.Fail
     run_id: str  # empty if no run is known
     conversation_id: str  # likewise
     characters: int  # length of the answer received
@@ -91,7 +88,7 @@ class ResumeState:
         if not self.run_id and len(run_id) <= MAX_ID_CHARACTERS:
             self.run_id = run_id
 
-    def accept(self, event: ServerSentEvent, reply: Reply) -> bool:
+    def accept(self, event: sse.ServerSentEvent, reply: models.Reply) -> bool:
         """Record an event; return whether it is new, that is, not text from a position already reached."""
         self.set_run_id(reply.run_id)
         self.conversation_id = self.conversation_id or reply.conversation_id
@@ -131,21 +128,21 @@ class ChatSession:
 
     def __init__(
         self,
-        question: Question,
+        question: models.Question,
         transport: HttpTransport,
         *,
         key: str,
         clock: Clock,
         timeout: float,
         jitter: Callable[[], float],
-        retry_policy: RetryPolicy | None = None,
+        retry_policy: policy.RetryPolicy | None = None,
     ) -> None:
         self._question = question
         self._transport = transport
         self._key = key
         self._clock = clock
         self._jitter = jitter
-        self._retry_policy = retry_policy or RetryPolicy()
+        self._retry_policy = retry_policy or policy.RetryPolicy()
         self._started_at = clock()
         self._timeout = timeout
         self._deadline = self._started_at + timeout
@@ -162,38 +159,38 @@ class ChatSession:
         try:
             end = yield from self._run()
         except DeadlineExceeded:
-            end = Fail(ExitCode.TIMEOUT, "client_timeout", f"{self._timeout:g}")
+            end = policy.Fail(models.ExitCode.TIMEOUT, "client_timeout", f"{self._timeout:g}")
             is_stopped = yield from self._cancel()
         except Interrupted:
-            end = Fail(ExitCode.CANCELLED, "cancelled")
+            end = policy.Fail(models.ExitCode.CANCELLED, "cancelled")
             yield CancelRequested()
             is_stopped = yield from self._cancel()
         state = self._state
         seconds = self._clock() - self._started_at
         yield SessionFinished(end, state.run_id, state.conversation_id, state.characters, seconds, is_stopped)
 
-    def _run(self) -> Generator[Update, None, Fail]:
+    def _run(self) -> Generator[Update, None, policy.Fail]:
         while True:
             match (yield from self._exchange()):
-                case Fail() as end:
+                case policy.Fail() as end:
                     return end
-                case Finish(reply=reply):
-                    self._state.accept(ServerSentEvent(), reply)
+                case policy.Finish(reply=reply):
+                    self._state.accept(sse.ServerSentEvent(), reply)
                     yield Received(reply)
                     return policy.conclude(reply)
-                case FetchResult():
+                case policy.FetchResult():
                     self._has_ended = True
-                case Retry() as retry:
+                case policy.Retry() as retry:
                     self._failures += 1
                     has_run = bool(self._state.run_id)
                     if retry.code == "tls" or self._retry_policy.is_exhausted(self._failures, has_run=has_run):
-                        return Fail(retry.outcome, retry.code, retry.detail, retry.reply)
+                        return policy.Fail(retry.outcome, retry.code, retry.detail, retry.reply)
                     at_least = max(retry.wait, self._min_delay)
                     wait = self._retry_policy.delay(self._failures, self._jitter(), at_least)
                     yield Reconnecting(retry.code, wait)
                     yield from self._sleep(wait)
 
-    def _exchange(self) -> Generator[Update, None, NextStep]:
+    def _exchange(self) -> Generator[Update, None, policy.NextStep]:
         """Send the next request and read its response."""
         state = self._state
         question = self._question
@@ -249,22 +246,22 @@ class ChatSession:
             self._transport.next(min(TICK_INTERVAL, left))
             yield Tick()
 
-    def _read_stream(self, opened_at: float) -> Generator[Update, None, NextStep]:
-        decoder = SSEDecoder()
+    def _read_stream(self, opened_at: float) -> Generator[Update, None, policy.NextStep]:
+        decoder = sse.SSEDecoder()
         while isinstance(message := (yield from self._next_message()), Bytes):
             try:
                 events = decoder.feed(message.data)
-            except EventTooLarge as error:
-                return Fail(ExitCode.FAILED, "not_ours", str(error))
+            except sse.EventTooLarge as error:
+                return policy.Fail(models.ExitCode.FAILED, "not_ours", str(error))
             self._min_delay = decoder.retry or self._min_delay
             for event in events:
                 # The protocol has no named events; some proxies send pings as such.
                 if event.event:
                     continue
-                reply = parse_json(event.data)
+                reply = models.parse_json(event.data)
                 if reply is None:
                     # Damaged in transit. Its id is not recorded, so the next connection repeats the event.
-                    return Retry("garbled")
+                    return policy.Retry("garbled")
                 if self._state.is_progress(event.id) or message.at - opened_at >= MIN_GOOD_CONNECTION:
                     self._failures = 0
                 if self._state.accept(event, reply):
@@ -287,13 +284,15 @@ class ChatSession:
         return isinstance(message, Head) and message.status == 200
 
 
-def _retry(message: ResponsePart) -> Retry:
-    return Retry(message.reason, message.detail) if isinstance(message, Broken) else Retry("connection_lost")
+def _retry(message: ResponsePart) -> policy.Retry:
+    if isinstance(message, Broken):
+        return policy.Retry(message.reason, message.detail)
+    return policy.Retry("connection_lost")
 
 
-def _parse_body(head: Head, body: bytes) -> Reply | None:
+def _parse_body(head: Head, body: bytes) -> models.Reply | None:
     if head.media_type == models.JSON:
-        return parse_json(body)
+        return models.parse_json(body)
     # A stream refuses with a single event.
-    events = SSEDecoder().feed(body[:MAX_REFUSAL_BYTES]) if head.media_type == models.EVENT_STREAM else []
-    return parse_json(events[0].data) if events else None
+    events = sse.SSEDecoder().feed(body[:MAX_REFUSAL_BYTES]) if head.media_type == models.EVENT_STREAM else []
+    return models.parse_json(events[0].data) if events else None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from persona_stream.client.progress_bar import ProgressState, render_line
+from persona_stream.client.renderers import ProgressState, render_line
 from tests.client.fakes import EN, ZH
 
 STATE = ProgressState("正在检索相关信息...", 12.44, percent=37, left=21.2)
