@@ -20,23 +20,17 @@ from http import HTTPStatus
 
 from flask import Request, Response
 
-from persona_stream.chunking.chunkers import characters
-from persona_stream.chunking.registry import Chunker, get_chunker
+from persona_stream.chunking import chunkers, registry
 from persona_stream.concurrency import Wakeup, run_in_threadpool
+from persona_stream.core import cursor, events, facts, query, sse
 from persona_stream.core.clock import Clock
-from persona_stream.core.cursor import BEGINNING, Position
-from persona_stream.core.events import Completed, Event, RunFailed, TextChunk, Wait
-from persona_stream.core.facts import has_ended, run_terms
 from persona_stream.core.projection import SMART, STYLES, StreamProjection, StreamStyle, SubscriptionOptions
-from persona_stream.core.query import Locale
-from persona_stream.core.sse import ServerSentEvent
 from persona_stream.journals.base import Journal
 from persona_stream.protocols.base import EncoderOptions, Heartbeat, WireProtocol, dump_json
 from persona_stream.runs.base import SubscriptionClosed
 from persona_stream.runs.manager import wait_until_finished
+from persona_stream.web import negotiation, responses
 from persona_stream.web.connections import DisconnectDetector
-from persona_stream.web.negotiation import Transport
-from persona_stream.web.responses import PreparedResponse
 from persona_stream.web.services import Services
 
 logger = logging.getLogger("persona_stream.web")
@@ -44,11 +38,11 @@ logger = logging.getLogger("persona_stream.web")
 MAX_INLINE_CHARACTERS = 100_000
 """Length from which an answer is chunked in a native thread, so that other streams do not wait for it."""
 _WRITE_BYTES = 64 * 1024  # size at which a long replay is written
-_HANDED_OVER = ServerSentEvent(comment="connection hand-over: reconnect with Last-Event-ID to resume this stream")
-_JOURNAL_UNAVAILABLE = ServerSentEvent(
+_HANDED_OVER = sse.ServerSentEvent(comment="connection hand-over: reconnect with Last-Event-ID to resume this stream")
+_JOURNAL_UNAVAILABLE = sse.ServerSentEvent(
     comment="the journal store is unavailable: no data is lost, and the stream resumes when it is back"
 )
-_FINAL_EVENTS = (Completed, RunFailed)
+_FINAL_EVENTS = (events.Completed, events.RunFailed)
 _POLL_INTERVAL = SMART.interval  # of a blocking response
 _CLIENT_CLOSED_REQUEST = 499  # nginx's status for its log; no client receives it
 _RETRY_AFTER = "2"  # seconds
@@ -87,11 +81,11 @@ class Subscription:
         self._is_complete = False
         self._unsubscribe: Callable[[], None] | None = services.runs.subscribe(journal)
 
-    def record_event(self, event: Event, size: int) -> None:
+    def record_event(self, event: events.Event, size: int) -> None:
         """Record an event of so many bytes that is about to be sent."""
         self._record_bytes(size)
         self._events += 1
-        if isinstance(event, TextChunk):
+        if isinstance(event, events.TextChunk):
             self._chunks += 1
             if self._first_text_at is None:
                 self._first_text_at = self._last_at
@@ -131,24 +125,24 @@ class Subscription:
             chunks=self._chunks,
             sent_bytes=self._sent_bytes,
             is_whole=self._is_complete,
-            ended_at=self.journal.entries[-1].at if has_ended(self.journal.entries) else None,
+            ended_at=self.journal.entries[-1].at if facts.has_ended(self.journal.entries) else None,
         )
-        self._notify(run_terms(self.journal.entries).run_id, report)
+        self._notify(facts.run_terms(self.journal.entries).run_id, report)
 
 
-def guarded_chunker(name: str) -> Chunker:
+def guarded_chunker(name: str) -> registry.Chunker:
     """Return a chunker that neither blocks the event loop nor fails.
 
     If a registered chunker raises, the error is logged and the answer is chunked by characters.
     """
-    chunker = get_chunker(name)
+    chunker = registry.get_chunker(name)
 
     def chunk(text: str) -> list[str]:
         try:
             return run_in_threadpool(chunker, text) if len(text) > MAX_INLINE_CHARACTERS else chunker(text)
         except Exception:
             logger.exception("chunker %r failed; chunking this answer by characters", name)
-            return characters(text)
+            return chunkers.characters(text)
 
     return chunk
 
@@ -168,8 +162,8 @@ class EventStream:
         self,
         projection: StreamProjection,
         *,
-        encode: Callable[[Event], Sequence[ServerSentEvent]],
-        frame: Callable[[ServerSentEvent], bytes],
+        encode: Callable[[events.Event], Sequence[sse.ServerSentEvent]],
+        frame: Callable[[sse.ServerSentEvent], bytes],
         subscription: Subscription,
         services: Services,
         hand_over_at: float | None,
@@ -209,7 +203,7 @@ class EventStream:
         pending: list[bytes] = []
         pending_bytes = 0
         for step in projection:
-            if not isinstance(step, Wait):
+            if not isinstance(step, events.Wait):
                 size = 0
                 for message in encode(step):
                     framed = frame(message)
@@ -230,7 +224,7 @@ class EventStream:
                 yield body
                 pending.clear()
                 pending_bytes = 0
-            if isinstance(step, Wait):
+            if isinstance(step, events.Wait):
                 if self._subscription.is_disconnected():
                     return
                 self._wakeup.wait(min(step.until, self._hand_over_at or math.inf) - self._clock())
@@ -259,10 +253,10 @@ def stream_response(
     journal: Journal,
     *,
     protocol: WireProtocol,
-    transport: Transport,
-    start: Position = BEGINNING,
+    transport: negotiation.Transport,
+    start: cursor.Position = cursor.BEGINNING,
     style: StreamStyle | None = None,
-    locale: Locale | None = None,
+    locale: query.Locale | None = None,
     heartbeat: Heartbeat = "comment",
     include_usage: bool = False,
 ) -> Response:
@@ -271,7 +265,7 @@ def stream_response(
     Style and locale are the run's own by default, and ``smart`` for protocols without styles. ``heartbeat`` is the form
     of progress on protocols without progress events, and ``include_usage`` adds token counts.
     """
-    run = run_terms(journal.entries)
+    run = facts.run_terms(journal.entries)
     style = style or (STYLES[run.style] if protocol.has_styles else SMART)
     locale = locale or run.locale
     options = SubscriptionOptions(
@@ -293,7 +287,7 @@ def stream_response(
         services=services,
         hand_over_at=_hand_over_at(request, services),
     )
-    response = PreparedResponse(
+    response = responses.PreparedResponse(
         stream, headers=run_headers(run.run_id), content_type=transport.content_type, direct_passthrough=True
     )
     disable_buffering(response)
@@ -310,7 +304,7 @@ def _hand_over_at(request: Request, services: Services) -> float | None:
 
 def blocking_response(request: Request, services: Services, journal: Journal, protocol: WireProtocol) -> Response:
     """Return the response of a run that has ended, or one that waits for its end."""
-    headers = run_headers(run_terms(journal.entries).run_id)
+    headers = run_headers(facts.run_terms(journal.entries).run_id)
     window = services.settings.commit_window
     subscription = Subscription(request, services, journal, protocol)
     with ExitStack() as closing:  # also if the process ends: the subscriber must be removed
@@ -318,9 +312,9 @@ def blocking_response(request: Request, services: Services, journal: Journal, pr
         if _wait(subscription, services.clock, math.inf if window is None else window):
             return _final_response(subscription, headers)
         if subscription.is_disconnected():
-            return PreparedResponse(b"", _CLIENT_CLOSED_REQUEST, headers)
+            return responses.PreparedResponse(b"", _CLIENT_CLOSED_REQUEST, headers)
         body = _keepalive_body(subscription, services.clock)
-        response = PreparedResponse(body, headers=headers, content_type="application/json")
+        response = responses.PreparedResponse(body, headers=headers, content_type="application/json")
         response.call_on_close(closing.pop_all().close)
         disable_buffering(response)
         return response
@@ -330,17 +324,17 @@ def _wait(subscription: Subscription, clock: Clock, seconds: float) -> bool:
     """Wait until the run ends, the client disconnects or the time is over; return whether the run has ended."""
     journal = subscription.journal
     wait_until_finished(journal, clock, seconds, subscription.is_disconnected, poll_interval=_POLL_INTERVAL)
-    return has_ended(journal.entries)
+    return facts.has_ended(journal.entries)
 
 
-def _final_response(subscription: Subscription, headers: dict[str, str]) -> PreparedResponse:
+def _final_response(subscription: Subscription, headers: dict[str, str]) -> responses.PreparedResponse:
     status, body = _encode_response(subscription)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = _RETRY_AFTER
     elif status != HTTPStatus.OK:
         # Official clients would retry twice and run the backend three times for the same failure.
         headers["x-should-retry"] = "false"
-    return PreparedResponse(body, status, headers, content_type="application/json")
+    return responses.PreparedResponse(body, status, headers, content_type="application/json")
 
 
 def _keepalive_body(subscription: Subscription, clock: Clock) -> Iterator[bytes]:

@@ -6,9 +6,7 @@ from typing import Any
 from flask import Flask, Request
 from flask.sessions import SessionInterface
 
-from persona_stream.web.auth import DASHBOARD_PATH
-from persona_stream.web.middleware import register_error_handlers, register_middleware
-from persona_stream.web.proxy_fix import TrustedProxyFix
+from persona_stream.web import auth, middleware, proxy_fix
 from persona_stream.web.routes import (
     anthropic,
     conversations,
@@ -43,11 +41,11 @@ def create_flask_app(services: Services) -> Flask:
     app = _Application("persona_stream", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     app.extensions[EXTENSION] = services
-    register_error_handlers(app, services.metrics.count_error)
-    register_middleware(app, services, private_path=DASHBOARD_PATH)
+    middleware.register_error_handlers(app, services.metrics.count_error)
+    middleware.register_middleware(app, services, private_path=auth.DASHBOARD_PATH)
     for routes in (stream_chat, runs, conversations, openai, anthropic, personas, health, dashboard):
         app.register_blueprint(routes.blueprint(services))
     app.register_blueprint(pages.blueprint())
     if trusted := services.settings.trusted_proxies:
-        app.wsgi_app = TrustedProxyFix(app.wsgi_app, trusted)  # type: ignore[method-assign] # Flask's documented way
+        app.wsgi_app = proxy_fix.TrustedProxyFix(app.wsgi_app, trusted)  # type: ignore[method-assign] # Flask's documented way
     return app

@@ -24,10 +24,7 @@ from persona_stream.logging import current_run_id
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.protocols.registry import PROTOCOLS
 from persona_stream.runs.base import ResponseSent
-from persona_stream.web.auth import add_rate_limit_headers
-from persona_stream.web.negotiation import error_transport, protocol_of
-from persona_stream.web.responses import current_request
-from persona_stream.web.run_requests import redact_headers
+from persona_stream.web import auth, negotiation, responses, run_requests
 from persona_stream.web.services import Services
 
 logger = logging.getLogger("persona_stream.web")
@@ -53,17 +50,17 @@ def register_middleware(app: Flask, services: Services, private_path: str) -> No
     def before_request() -> Response | None:
         # A connection serves several requests in one context: the log lines of this one have no run yet.
         current_run_id.set("")
-        request = current_request()
+        request = responses.current_request()
         _require_utf8_query(request)
         return cors.preflight(request)
 
     @app.after_request
     def after_request(response: Response) -> Response:
-        request = current_request()
-        if header := protocol_of(request).request_id_header:
+        request = responses.current_request()
+        if header := negotiation.protocol_of(request).request_id_header:
             response.headers[header] = f"req_{secrets.token_hex(12)}"
         cors.add_headers(request, response)
-        add_rate_limit_headers(response)
+        auth.add_rate_limit_headers(response)
         _record_response(request, response, services)  # last, when the headers are complete
         return response
 
@@ -79,7 +76,7 @@ def _require_utf8_query(request: Request) -> None:
 def _record_response(request: Request, response: Response, services: Services) -> None:
     run_id = response.headers.get("X-Run-Id")
     if run_id is not None and request.method == "POST":
-        sent = ResponseSent(response.status_code, redact_headers(response.headers.items()))
+        sent = ResponseSent(response.status_code, run_requests.redact_headers(response.headers.items()))
         services.runs.notify(run_id, sent)
 
 
@@ -115,9 +112,9 @@ def register_error_handlers(app: Flask, on_error: OnError = lambda endpoint, sta
 
 
 def _error_response(error: ErrorInfo) -> Response:
-    protocol = protocol_of(request)
+    protocol = negotiation.protocol_of(request)
     body = dump_json(protocol.error(error))
-    if transport := error_transport(request, protocol):
+    if transport := negotiation.error_transport(request, protocol):
         framed = transport.frame(ServerSentEvent(body))
         return Response(framed, error.status, content_type=transport.content_type)
     response = Response(body, error.status, content_type="application/json")

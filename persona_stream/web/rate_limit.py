@@ -45,18 +45,16 @@ class MovingWindowLimiter(RateLimiter):
 
     def __init__(self, rate: str, redis_url: str | None, clock: Clock | None = None) -> None:
         try:
-            from limits import parse
-            from limits.errors import StorageError
-            from limits.storage import MemoryStorage
-            from limits.strategies import MovingWindowRateLimiter
+            from limits import errors, parse, storage, strategies
         except ImportError:
             hint = 'pip install "persona_stream[limits]"'
             raise ConfigurationError(f"rate_limit needs the package limits: {hint}") from None
         self._rate = parse(rate)
         self._clock = clock or system_clock()
-        self._storage_error = StorageError
-        self._local: Any = MovingWindowRateLimiter(MemoryStorage())
-        self._shared: Any = self._local if redis_url is None else MovingWindowRateLimiter(_redis_storage(redis_url))
+        self._storage_error = errors.StorageError
+        limiter = strategies.MovingWindowRateLimiter
+        self._local: Any = limiter(storage.MemoryStorage())
+        self._shared: Any = self._local if redis_url is None else limiter(_redis_storage(redis_url))
         self._is_unavailable = False
 
     def hit(self, *key: str) -> RateLimitStatus | None:

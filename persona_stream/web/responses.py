@@ -1,16 +1,13 @@
 """JSON responses, responses without werkzeug's header processing, and helpers for the request context."""
 
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING
+from typing import Any
 
 from flask import Request, Response, request
 from flask.ctx import AppContext, RequestContext
+from werkzeug.datastructures import Headers
 
 from persona_stream.protocols.base import dump_json
-
-if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIEnvironment
-    from werkzeug.datastructures import Headers
 
 
 def json_response(body: object, status: int = 200) -> Response:
@@ -41,7 +38,7 @@ class PreparedResponse(Response):
     werkzeug would copy them, rewrite ``Location`` and count the body again: a tenth of the time of a short response.
     """
 
-    def get_wsgi_headers(self, environ: "WSGIEnvironment") -> "Headers":
+    def get_wsgi_headers(self, environ: dict[str, Any]) -> Headers:
         """Return the headers of the response."""
         return self.headers if self.status_code == 200 else super().get_wsgi_headers(environ)
 

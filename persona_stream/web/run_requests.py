@@ -9,17 +9,14 @@ import msgspec
 from flask import Request, g
 
 from persona_stream.backends.router import Route
-from persona_stream.core.content import Tool, ToolChoice
+from persona_stream.core import content, run_id
 from persona_stream.core.projection import SMART, StreamStyle
 from persona_stream.core.query import Parameters, Principal, Query, Turn
-from persona_stream.core.run_id import new_run_id
 from persona_stream.errors import InvalidRequest, ModelNotFound, NotFound, Unavailable
 from persona_stream.journals.base import IdempotencyKey
 from persona_stream.protocols.conversation import parse_conversation, require_capabilities
 from persona_stream.runs.base import RequestInfo, RunRequest
-from persona_stream.web.auth import authenticate_and_limit
-from persona_stream.web.negotiation import protocol_of
-from persona_stream.web.parsing import negotiate_locale, parse_chat_request
+from persona_stream.web import auth, negotiation, parsing
 from persona_stream.web.services import Services
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
@@ -54,8 +51,8 @@ def build_run_request(request: Request, services: Services, style: StreamStyle, 
     Raises:
         HTTPError: The request cannot be served; nothing was started.
     """
-    principal = authenticate_and_limit(request, services)
-    chat = parse_chat_request(request)
+    principal = auth.authenticate_and_limit(request, services)
+    chat = parsing.parse_chat_request(request)
     route = services.router.find(chat.username)
     if route is None:
         raise NotFound("User profile not found")
@@ -67,7 +64,7 @@ def build_run_request(request: Request, services: Services, style: StreamStyle, 
         prompt=chat.prompt,
         prompt_mode=chat.prompt_mode or "append",
         conversation_id=chat.conversation_id or _new_conversation_id(services),
-        locale=negotiate_locale(request, chat.locale),
+        locale=parsing.negotiate_locale(request, chat.locale),
         persona=route.persona,
         principal=principal,
     )
@@ -91,8 +88,8 @@ def build_query(
     *,
     model: str,
     turns: Sequence[Turn],
-    tools: tuple[Tool, ...],
-    tool_choice: ToolChoice | None,
+    tools: tuple[content.Tool, ...],
+    tool_choice: content.ToolChoice | None,
     parameters: Parameters,
 ) -> Query:
     """Return the query of a request that brings its whole conversation.
@@ -107,7 +104,7 @@ def build_query(
         message=conversation.message,
         parts=conversation.parts,
         conversation_id=_new_conversation_id(services),
-        locale=negotiate_locale(request),
+        locale=parsing.negotiate_locale(request),
         persona=resolve_model(services, model).persona,
         history=conversation.history,
         tool_turns=conversation.tool_turns,
@@ -155,14 +152,14 @@ def resolve_model(services: Services, name: str) -> Route:
 
 
 def _new_conversation_id(services: Services) -> str:
-    return f"c-{new_run_id(services.clock())}"
+    return f"c-{run_id.new_run_id(services.clock())}"
 
 
 def request_info(request: Request) -> RequestInfo:
     """Return the details of a request that the log keeps with its run."""
     return RequestInfo(
         endpoint=request.path,
-        protocol=protocol_of(request).name,
+        protocol=negotiation.protocol_of(request).name,
         method=request.method,
         address=request.remote_addr or "",
         user_agent=request.headers.get("User-Agent", "")[:_MAX_HEADER_CHARACTERS],

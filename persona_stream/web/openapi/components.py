@@ -10,29 +10,24 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from persona_stream import errors
-from persona_stream.auth.jwt import missing_token
-from persona_stream.auth.tickets import RunURLSigner
+from persona_stream.auth import jwt, tickets
 from persona_stream.chunking.registry import get_chunker
-from persona_stream.core.events import Wait
-from persona_stream.core.facts import Accepted, Answered, Entry, Failed, FailureCode, Started
-from persona_stream.core.projection import SMART, StreamProjection, StreamStyle, SubscriptionOptions
-from persona_stream.core.query import Usage
-from persona_stream.core.sse import encode_all
+from persona_stream.core import events, facts, projection, query, sse
 from persona_stream.journals.base import KEY_CONFLICT_MESSAGE, RUN_GONE_MESSAGE, RUN_NOT_FOUND_MESSAGE
 from persona_stream.protocols.base import EventEncoder
 from persona_stream.web.openapi.operations import Body, ErrorSpec, Parameter, ResponseSpec
 
 ACCEPTED_AT = 1_795_154_400.0  # 2026-11-20 06:00 UTC; the run id contains the same time
 RUN_ID = "01m7vrmmr0hqz3v8dn4k7tw2xb"
-EVENTS_URL = f"/api/runs/{RUN_ID}/events?ticket={RunURLSigner(lambda: 'example secret').sign(RUN_ID)}"
+EVENTS_URL = f"/api/runs/{RUN_ID}/events?ticket={tickets.RunURLSigner(lambda: 'example secret').sign(RUN_ID)}"
 USERNAME = "VitalikButerin"
 QUESTION = "What is Ethereum?"
 MESSAGES = ({"role": "user", "content": QUESTION},)
 
 RUNNING = (
-    Entry(
+    facts.Entry(
         ACCEPTED_AT,
-        Accepted(
+        facts.Accepted(
             run_id=RUN_ID,
             owner="alice",
             username=USERNAME,
@@ -45,42 +40,44 @@ RUNNING = (
             resume_for=900.0,
         ),
     ),
-    Entry(ACCEPTED_AT, Started()),
+    facts.Entry(ACCEPTED_AT, facts.Started()),
 )
 """Journal of a run that has just started."""
 COMPLETE = (
     *RUNNING,
-    Entry(
+    facts.Entry(
         ACCEPTED_AT + 3.5,
-        Answered(
+        facts.Answered(
             "Ethereum is a blockchain that runs programs. Anyone can deploy one, and no one can stop it.",
-            Usage(input_tokens=412, output_tokens=19),
+            query.Usage(input_tokens=412, output_tokens=19),
         ),
     ),
 )
 """Journal of the same run after its answer."""
 
 
-def failed_run(code: FailureCode, after: float, text: str | None = None) -> Sequence[Entry]:
+def failed_run(code: facts.FailureCode, after: float, text: str | None = None) -> Sequence[facts.Entry]:
     """Return the journal of the same run, failed after so many seconds."""
-    return (*RUNNING, Entry(ACCEPTED_AT + after, Failed(code, text)))
+    return (*RUNNING, facts.Entry(ACCEPTED_AT + after, facts.Failed(code, text)))
 
 
-def render_stream(create_encoder: Callable[[Sequence[Entry]], EventEncoder], style: StreamStyle = SMART) -> str:
+def render_stream(
+    create_encoder: Callable[[Sequence[facts.Entry]], EventEncoder], style: projection.StreamStyle = projection.SMART
+) -> str:
     """Return the complete stream of the run as a client gets it from the encoder of the run's journal."""
     # The projection of the journal, with a clock that jumps to the time of the next event.
     sent = b""
     journal = [COMPLETE[0]]
     times = [ACCEPTED_AT]
     encoder = create_encoder(journal)
-    options = SubscriptionOptions(style, get_chunker(style.chunking), "en")
-    for step in StreamProjection(journal, options, lambda: times[-1]):
-        if isinstance(step, Wait):
+    options = projection.SubscriptionOptions(style, get_chunker(style.chunking), "en")
+    for step in projection.StreamProjection(journal, options, lambda: times[-1]):
+        if isinstance(step, events.Wait):
             upcoming = COMPLETE[len(journal) : len(journal) + 1]
             times.append(min([step.until, *(entry.at for entry in upcoming)]))
             journal.extend(entry for entry in upcoming if entry.at <= times[-1])
         else:
-            sent += encode_all(encoder.encode(step))
+            sent += sse.encode_all(encoder.encode(step))
     return sent.decode()
 
 
@@ -152,7 +149,7 @@ INVALID_REQUEST = ErrorSpec(
     errors.InvalidRequest("username: is required"), "The body, a parameter or a header is invalid."
 )
 UNAUTHORIZED = ErrorSpec(
-    missing_token(), "The token is missing, malformed, expired, not yet valid, or has an invalid signature."
+    jwt.missing_token(), "The token is missing, malformed, expired, not yet valid, or has an invalid signature."
 )
 FORBIDDEN = ErrorSpec(
     errors.Forbidden("This token lacks the scope 'chat'", {"WWW-Authenticate": ""}),

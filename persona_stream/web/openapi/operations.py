@@ -7,8 +7,7 @@ Structs, parameters by Python types, errors by an instance of the exception that
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal, TypeVar
 
-from msgspec import Meta, Struct
-from msgspec.structs import replace
+from msgspec import Meta, Struct, structs
 
 from persona_stream.errors import HTTPError
 from persona_stream.protocols.base import ErrorInfo
@@ -163,7 +162,7 @@ class Operation(Struct, frozen=True):
         """Attach the description to a view."""
         first, *rest = view.__name__.split("_")
         name = self.id or first + "".join(word.capitalize() for word in rest)
-        setattr(view, _ATTRIBUTE, replace(self, id=name, responses={200: self.response, **self.responses}))
+        setattr(view, _ATTRIBUTE, structs.replace(self, id=name, responses={200: self.response, **self.responses}))
         return view
 
 

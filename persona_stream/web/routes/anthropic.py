@@ -10,14 +10,9 @@ from persona_stream.core.usage import query_tokens
 from persona_stream.protocols.anthropic import decoder, schemas
 from persona_stream.protocols.anthropic.encoder import ANTHROPIC, AnthropicEncoder
 from persona_stream.runs.base import RunRequest
-from persona_stream.web.auth import authenticate, authenticate_and_limit
-from persona_stream.web.delivery import blocking_response, stream_response
-from persona_stream.web.negotiation import negotiate_transport
+from persona_stream.web import auth, delivery, negotiation, parsing, responses, run_requests
 from persona_stream.web.openapi import components
 from persona_stream.web.openapi.operations import Body, EventStreamSpec, Operation, ResponseSpec, Tag
-from persona_stream.web.parsing import parse_json_body
-from persona_stream.web.responses import current_request, json_response
-from persona_stream.web.run_requests import build_query, build_v1_run_request
 from persona_stream.web.services import Services
 
 # The field of this protocol for OpenAI's, which queries use.
@@ -30,18 +25,18 @@ def build_run_request(request: Request, services: Services) -> tuple[RunRequest,
     Raises:
         HTTPError: The request cannot be served; nothing was started.
     """
-    principal = authenticate_and_limit(request, services)
-    body = parse_json_body(request, decoder.messages_decoder)
+    principal = auth.authenticate_and_limit(request, services)
+    body = parsing.parse_json_body(request, decoder.messages_decoder)
     decoder.check_messages_request(body)
     query = _build_query(request, services, principal, body, parameters=body.parameters)
-    return build_v1_run_request(request, services, query, body, field_names=_FIELD_NAMES), body
+    return run_requests.build_v1_run_request(request, services, query, body, field_names=_FIELD_NAMES), body
 
 
 def _build_query(
     request: Request, services: Services, principal: Principal, body: decoder.CountTokensRequest, parameters: Parameters
 ) -> Query:
     tools = decoder.parse_tools(body.tools)
-    return build_query(
+    return run_requests.build_query(
         request,
         services,
         principal,
@@ -87,13 +82,13 @@ def blueprint(services: Services) -> Blueprint:
         errors=components.V1_ERRORS,
     )
     def create_message() -> Response:
-        request = current_request()
+        request = responses.current_request()
         run_request, body = build_run_request(request, services)
         if not body.stream:
-            return blocking_response(request, services, services.runs.start(run_request), ANTHROPIC)
-        transport = negotiate_transport(request)
+            return delivery.blocking_response(request, services, services.runs.start(run_request), ANTHROPIC)
+        transport = negotiation.negotiate_transport(request)
         journal = services.runs.start(run_request)
-        return stream_response(request, services, journal, protocol=ANTHROPIC, transport=transport)
+        return delivery.stream_response(request, services, journal, protocol=ANTHROPIC, transport=transport)
 
     @blueprint.post("/v1/messages/count_tokens")
     @_operation(
@@ -104,11 +99,11 @@ def blueprint(services: Services) -> Blueprint:
         errors=(*components.COMMON_ERRORS, *components.BODY_ERRORS, components.MODEL_NOT_FOUND),
     )
     def count_tokens() -> Response:
-        request = current_request()
-        principal = authenticate(request, services.verifier)
-        body = parse_json_body(request, decoder.count_tokens_decoder)
+        request = responses.current_request()
+        principal = auth.authenticate(request, services.verifier)
+        body = parsing.parse_json_body(request, decoder.count_tokens_decoder)
         decoder.check_messages_request(body)
         query = _build_query(request, services, principal, body, parameters={})
-        return json_response(schemas.TokenCount(input_tokens=query_tokens(query)))
+        return responses.json_response(schemas.TokenCount(input_tokens=query_tokens(query)))
 
     return blueprint

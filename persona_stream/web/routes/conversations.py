@@ -7,18 +7,14 @@ from importlib import import_module
 from typing import Annotated, Any
 
 from flask import Blueprint, Response, request
-from msgspec import Meta, Struct
-from msgspec.structs import asdict
+from msgspec import Meta, Struct, structs
 
-from persona_stream.db.base import DeletedConversation
-from persona_stream.db.models import Conversation, Exchange
+from persona_stream.db import base, models
 from persona_stream.errors import InvalidRequest, NotFound
 from persona_stream.protocols.native.responses import Success, isoformat
-from persona_stream.web.auth import authenticate
+from persona_stream.web import auth, parsing, responses
 from persona_stream.web.openapi import components
 from persona_stream.web.openapi.operations import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag
-from persona_stream.web.parsing import page_limit
-from persona_stream.web.responses import json_response
 from persona_stream.web.services import Services
 
 DEFAULT_PAGE_SIZE = 20
@@ -73,27 +69,29 @@ class ConversationDeleted(Success, frozen=True, kw_only=True):
     conversation_id: Annotated[str, Meta(description="Id of the deleted conversation.")]
 
 
-def conversation_view(conversation: Conversation) -> ConversationView:
+def conversation_view(conversation: models.Conversation) -> ConversationView:
     """Return a conversation in the form that clients get."""
-    values: dict[str, Any] = asdict(conversation)
+    values: dict[str, Any] = structs.asdict(conversation)
     values["created_at"] = isoformat(conversation.created_at)
     values["updated_at"] = isoformat(conversation.updated_at)
     return ConversationView(**values)
 
 
-def exchange_view(exchange: Exchange) -> ExchangeView:
+def exchange_view(exchange: models.Exchange) -> ExchangeView:
     """Return an exchange in the form that clients get."""
-    return ExchangeView(**{**asdict(exchange), "at": isoformat(exchange.at)})
+    return ExchangeView(**{**structs.asdict(exchange), "at": isoformat(exchange.at)})
 
 
-def conversation_page(conversation: Conversation, found: Sequence[Exchange], limit: int) -> ConversationPage:
+def conversation_page(
+    conversation: models.Conversation, found: Sequence[models.Exchange], limit: int
+) -> ConversationPage:
     """Return a page of at most ``limit`` exchanges; if more were found, another page follows."""
     exchanges = [exchange_view(exchange) for exchange in found[:limit]]
     following = exchanges[-1].run_id if len(found) > limit else None
     return ConversationPage(conversation=conversation_view(conversation), exchanges=exchanges, next=following)
 
 
-def export_markdown(conversation: Conversation, exchanges: Sequence[Exchange]) -> str:
+def export_markdown(conversation: models.Conversation, exchanges: Sequence[models.Exchange]) -> str:
     """Return a conversation as Markdown. Its texts are not escaped, because they often are Markdown already."""
     parts = [
         f"# {conversation.title or conversation.conversation_id}",
@@ -115,10 +113,10 @@ _NOT_FOUND = ErrorSpec(
     "The conversation does not exist, or belongs to another caller.",
     name="ConversationNotFound",
 )
-_CONVERSATION = Conversation(
+_CONVERSATION = models.Conversation(
     "chat_123", components.USERNAME, components.QUESTION, components.ACCEPTED_AT, components.ACCEPTED_AT + 60
 )
-_EXCHANGE = Exchange(
+_EXCHANGE = models.Exchange(
     run_id=components.RUN_ID,
     username=components.USERNAME,
     at=components.ACCEPTED_AT,
@@ -151,8 +149,8 @@ def blueprint(services: Services) -> Blueprint:
         errors=components.QUERY_ERRORS,
     )
     def list_conversations() -> Response:
-        owner = authenticate(request, services.verifier).subject
-        limit = page_limit(DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+        owner = auth.authenticate(request, services.verifier).subject
+        limit = parsing.page_limit(DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         before = _parse_cursor()
         services.store.flush()
         found = services.store.query(
@@ -161,7 +159,7 @@ def blueprint(services: Services) -> Blueprint:
         last = found[limit - 1] if len(found) > limit else None
         conversations = [conversation_view(conversation) for conversation in found[:limit]]
         following = f"{last.updated_at!r}_{last.conversation_id}" if last else None
-        return json_response(ConversationList(conversations=conversations, next=following))
+        return responses.json_response(ConversationList(conversations=conversations, next=following))
 
     @blueprint.get("/api/conversations/<conversation_id>")
     @_operation(
@@ -172,11 +170,11 @@ def blueprint(services: Services) -> Blueprint:
         errors=(*components.QUERY_ERRORS, _NOT_FOUND),
     )
     def show_conversation(conversation_id: str) -> Response:
-        owner = authenticate(request, services.verifier).subject
-        limit = page_limit(DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+        owner = auth.authenticate(request, services.verifier).subject
+        limit = parsing.page_limit(DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         conversation = _find(services, owner, conversation_id)
         exchanges = _exchanges(services, owner, conversation_id, after=request.args.get("after"), limit=limit + 1)
-        return json_response(conversation_page(conversation, exchanges, limit))
+        return responses.json_response(conversation_page(conversation, exchanges, limit))
 
     @blueprint.get("/api/conversations/<conversation_id>/export")
     @_operation(
@@ -186,7 +184,7 @@ def blueprint(services: Services) -> Blueprint:
         errors=(*components.QUERY_ERRORS, _NOT_FOUND),
     )
     def export_conversation(conversation_id: str) -> Response:
-        owner = authenticate(request, services.verifier).subject
+        owner = auth.authenticate(request, services.verifier).subject
         file_format = request.args.get("format", "json")
         if file_format not in _FORMAT.choices:
             raise InvalidRequest("format: must be json or markdown")
@@ -197,7 +195,7 @@ def blueprint(services: Services) -> Blueprint:
             response = Response(export_markdown(conversation, exchanges), content_type="text/markdown; charset=utf-8")
         else:
             suffix = "json"
-            response = json_response(conversation_page(conversation, exchanges, MAX_EXPORTED_EXCHANGES))
+            response = responses.json_response(conversation_page(conversation, exchanges, MAX_EXPORTED_EXCHANGES))
         # A conversation that exists has an id of harmless characters only (ConversationId), so it needs no quoting.
         response.headers["Content-Disposition"] = f'attachment; filename="{conversation_id}.{suffix}"'
         return response
@@ -210,18 +208,18 @@ def blueprint(services: Services) -> Blueprint:
         errors=(*components.COMMON_ERRORS, _NOT_FOUND),
     )
     def delete_conversation(conversation_id: str) -> Response:
-        owner = authenticate(request, services.verifier).subject
+        owner = auth.authenticate(request, services.verifier).subject
         _find(services, owner, conversation_id)
-        services.store.enqueue(DeletedConversation(owner, conversation_id))
+        services.store.enqueue(base.DeletedConversation(owner, conversation_id))
         services.store.flush()
-        return json_response(ConversationDeleted(conversation_id=conversation_id))
+        return responses.json_response(ConversationDeleted(conversation_id=conversation_id))
 
     return blueprint
 
 
-def _find(services: Services, owner: str, conversation_id: str) -> Conversation:
+def _find(services: Services, owner: str, conversation_id: str) -> models.Conversation:
     services.store.flush()
-    found: Conversation | None = services.store.query(
+    found: models.Conversation | None = services.store.query(
         lambda connection: _queries().find_conversation(connection, owner, conversation_id)
     )
     if found is None:
@@ -231,7 +229,7 @@ def _find(services: Services, owner: str, conversation_id: str) -> Conversation:
 
 def _exchanges(
     services: Services, owner: str, conversation_id: str, *, after: str | None, limit: int
-) -> Sequence[Exchange]:
+) -> Sequence[models.Exchange]:
     return services.store.query(
         lambda connection: _queries().list_exchanges(connection, owner, conversation_id, after, limit)
     )

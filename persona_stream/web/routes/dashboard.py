@@ -7,27 +7,20 @@ import math
 from collections.abc import Sequence
 from functools import cache, partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from flask import Blueprint, Response, request
 from msgspec import Meta, Struct
 
 from persona_stream.core.facts import has_ended, run_terms
-from persona_stream.db import models
-from persona_stream.db.base import DeletedOwner
+from persona_stream.db import base, models
 from persona_stream.errors import Forbidden, Gone, InvalidRequest, NotFound, Unavailable
 from persona_stream.protocols.native.responses import Success
-from persona_stream.web import auth
-from persona_stream.web.auth import DASHBOARD_PATH, authenticate_admin, has_token
+from persona_stream.web import auth, parsing, responses
 from persona_stream.web.openapi import components
 from persona_stream.web.openapi.operations import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag
-from persona_stream.web.parsing import page_limit, parse_json_body
-from persona_stream.web.responses import json_response
 from persona_stream.web.services import Services
-
-if TYPE_CHECKING:
-    from persona_stream.db.statistics import TimeSeries
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
@@ -36,8 +29,9 @@ MAX_TIMESTAMP = 253_402_300_799.0  # the end of the year 9999
 DEFAULT_RANGE = 86_400.0  # seconds
 MAX_DELIVERY_TIME = 60.0  # seconds
 OWNER_BATCH = 100  # runs
-# Imported on use: it needs SQLAlchemy, which a server without a database may lack.
+# Imported on use: they need SQLAlchemy, which a server without a database may lack.
 _queries = partial(import_module, "persona_stream.db.queries")
+_statistics = partial(import_module, "persona_stream.db.statistics")
 
 
 class Login(Struct, frozen=True):
@@ -151,11 +145,9 @@ def blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("dashboard", __name__)
 
     @cache
-    def time_series() -> "TimeSeries":
-        from persona_stream.db.statistics import TimeSeries
-
+    def time_series() -> Any:
         settings = services.settings
-        return TimeSeries(services.clock, settings.timeout + settings.queue_timeout + MAX_DELIVERY_TIME)
+        return _statistics().TimeSeries(services.clock, settings.timeout + settings.queue_timeout + MAX_DELIVERY_TIME)
 
     @blueprint.post(f"{auth.DASHBOARD_PATH}/login")
     @_public_operation(
@@ -168,8 +160,8 @@ def blueprint(services: Services) -> Blueprint:
     )
     def dashboard_login() -> Response:
         auth.check_origin(request)
-        token = parse_json_body(request, _login_decoder).token
-        response = json_response(Ok())
+        token = parsing.parse_json_body(request, _login_decoder).token
+        response = responses.json_response(Ok())
         auth.set_session_cookie(response, request, services.verifier, token)
         return response
 
@@ -179,36 +171,36 @@ def blueprint(services: Services) -> Blueprint:
     )
     def dashboard_logout() -> Response:
         auth.check_origin(request)
-        response = json_response(Ok())
+        response = responses.json_response(Ok())
         auth.clear_session_cookie(response, request)
         return response
 
-    @blueprint.get(f"{DASHBOARD_PATH}/api/session")
+    @blueprint.get(f"{auth.DASHBOARD_PATH}/api/session")
     @_operation("Get the login state", security=(*_ADMIN, ""), errors=_LOCAL_ERRORS)
     def dashboard_session() -> Response:
-        user = authenticate_admin(request, services.verifier).subject if has_token(request) else None
+        user = auth.authenticate_admin(request, services.verifier).subject if auth.has_token(request) else None
         return _json(Session(user=user, has_log=services.store.has_database))
 
-    @blueprint.get(f"{DASHBOARD_PATH}/api/runs")
+    @blueprint.get(f"{auth.DASHBOARD_PATH}/api/runs")
     @_operation("List runs of the request log", parameters=_FILTERS, errors=_QUERY_ERRORS)
     def dashboard_runs() -> Response:
-        authenticate_admin(request, services.verifier)
+        auth.authenticate_admin(request, services.verifier)
         filters = parse_filters()
         before = _text("before")
-        limit = page_limit(DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+        limit = parsing.page_limit(DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         runs, following = services.store.query(
             lambda connection: _queries().list_runs(connection, filters, before, limit)
         )
         return _json(Page(runs=runs, next=following, now=services.clock()))
 
-    @blueprint.get(f"{DASHBOARD_PATH}/api/runs/<run_id>")
+    @blueprint.get(f"{auth.DASHBOARD_PATH}/api/runs/<run_id>")
     @_operation(
         "Get a run of the request log",
         parameters=[components.RUN_ID_IN_PATH],
         errors=(*ERRORS, components.RUN_NOT_FOUND),
     )
     def dashboard_run(run_id: str) -> Response:
-        authenticate_admin(request, services.verifier)
+        auth.authenticate_admin(request, services.verifier)
         found = services.store.query(lambda connection: _queries().get_run(connection, run_id))
         if found is None:
             services.store.flush()  # the record of a new run may still be in the write queue
@@ -218,21 +210,21 @@ def blueprint(services: Services) -> Blueprint:
         run, texts = found
         return _json(RunDetail(run=run, texts=texts, events_url=_events_url(services, run_id), now=services.clock()))
 
-    @blueprint.post(f"{DASHBOARD_PATH}/api/runs/<run_id>/cancel")
+    @blueprint.post(f"{auth.DASHBOARD_PATH}/api/runs/<run_id>/cancel")
     @_operation(
         "Cancel a run of any user",
         parameters=[components.RUN_ID_IN_PATH],
         errors=(*ERRORS, components.RUN_NOT_FOUND, components.RUN_GONE),
     )
     def dashboard_cancel(run_id: str) -> Response:
-        authenticate_admin(request, services.verifier, changes=True)
+        auth.authenticate_admin(request, services.verifier, changes=True)
         services.runs.cancel(services.runs.follow(run_id, None))
         return _json(Ok())
 
-    @blueprint.get(f"{DASHBOARD_PATH}/api/stats")
+    @blueprint.get(f"{auth.DASHBOARD_PATH}/api/stats")
     @_operation("Get statistics", parameters=(_SINCE, _UNTIL), errors=_QUERY_ERRORS)
     def dashboard_stats() -> Response:
-        authenticate_admin(request, services.verifier)
+        auth.authenticate_admin(request, services.verifier)
         now = services.clock()
         until = min(parse_seconds("until") or now, now)
         start = parse_seconds("since")
@@ -242,28 +234,28 @@ def blueprint(services: Services) -> Blueprint:
         chart = services.store.query(lambda connection: time_series().build(connection, since, until))
         return _json(Statistics(chart=chart, now=now))
 
-    @blueprint.get(f"{DASHBOARD_PATH}/api/choices")
+    @blueprint.get(f"{auth.DASHBOARD_PATH}/api/choices")
     @_operation("List filter options")
     def dashboard_choices() -> Response:
-        authenticate_admin(request, services.verifier)
+        auth.authenticate_admin(request, services.verifier)
         options = services.store.query(lambda connection: _queries().filter_options(connection))
         return _json(FilterOptionsView(choices=options))
 
-    @blueprint.get(f"{DASHBOARD_PATH}/api/columns")
+    @blueprint.get(f"{auth.DASHBOARD_PATH}/api/columns")
     @_operation("List the columns of runs", errors=_LOCAL_ERRORS)
     def dashboard_columns() -> Response:
-        authenticate_admin(request, services.verifier)
+        auth.authenticate_admin(request, services.verifier)
         return _json(ColumnsView(columns=models.RUN_COLUMNS))
 
-    @blueprint.delete(f"{DASHBOARD_PATH}/api/users")
+    @blueprint.delete(f"{auth.DASHBOARD_PATH}/api/users")
     @_operation("Delete all data of a user", parameters=[_USER], errors=_QUERY_ERRORS)
     def dashboard_forget() -> Response:
-        authenticate_admin(request, services.verifier, changes=True)
+        auth.authenticate_admin(request, services.verifier, changes=True)
         owner = request.args.get("name", "")
         if not owner:
             raise InvalidRequest("name: is required")
         _cancel_all(services, owner)
-        services.store.enqueue(DeletedOwner(owner))
+        services.store.enqueue(base.DeletedOwner(owner))
         services.store.flush()
         return _json(Ok())
 
@@ -340,7 +332,7 @@ def _cancel_all(services: Services, owner: str) -> None:
 
 
 def _json(body: object) -> Response:
-    response = json_response(body)
+    response = responses.json_response(body)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response

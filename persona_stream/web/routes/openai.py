@@ -8,14 +8,9 @@ from persona_stream.protocols.openai import decoder
 from persona_stream.protocols.openai.encoder import OPENAI, OpenAIEncoder
 from persona_stream.protocols.openai.schemas import ChatCompletion, ChatCompletionChunk, ErrorBody
 from persona_stream.runs.base import RunRequest
-from persona_stream.web.auth import authenticate_and_limit
-from persona_stream.web.delivery import blocking_response, stream_response
-from persona_stream.web.negotiation import negotiate_heartbeat, negotiate_transport
+from persona_stream.web import auth, delivery, negotiation, parsing, responses, run_requests
 from persona_stream.web.openapi import components
 from persona_stream.web.openapi.operations import Body, EventStreamSpec, Operation, Tag
-from persona_stream.web.parsing import parse_json_body
-from persona_stream.web.responses import current_request
-from persona_stream.web.run_requests import build_query, build_v1_run_request
 from persona_stream.web.services import Services
 
 
@@ -25,11 +20,11 @@ def build_run_request(request: Request, services: Services) -> tuple[RunRequest,
     Raises:
         HTTPError: The request cannot be served; nothing was started.
     """
-    principal = authenticate_and_limit(request, services)
-    body = parse_json_body(request, decoder.completion_decoder)
+    principal = auth.authenticate_and_limit(request, services)
+    body = parsing.parse_json_body(request, decoder.completion_decoder)
     decoder.check_completion_request(body)
     tools = decoder.parse_tools(body.tools)
-    query = build_query(
+    query = run_requests.build_query(
         request,
         services,
         principal,
@@ -39,7 +34,7 @@ def build_run_request(request: Request, services: Services) -> tuple[RunRequest,
         tool_choice=decoder.parse_tool_choice(body.tool_choice, tools),
         parameters=body.parameters,
     )
-    return build_v1_run_request(request, services, query, body), body
+    return run_requests.build_v1_run_request(request, services, query, body), body
 
 
 OPENAI_TAG = Tag("OpenAI", "OpenAI-compatible API, for existing clients.")
@@ -85,13 +80,13 @@ def blueprint(services: Services) -> Blueprint:
         error_bodies=(OPENAI.error,),
     )
     def create_chat_completion() -> Response:
-        request = current_request()
+        request = responses.current_request()
         run_request, body = build_run_request(request, services)
-        heartbeat = negotiate_heartbeat(request)  # also validated where it has no effect
+        heartbeat = negotiation.negotiate_heartbeat(request)  # also validated where it has no effect
         if not body.stream:
-            return blocking_response(request, services, services.runs.start(run_request), OPENAI)
-        transport = negotiate_transport(request)
-        return stream_response(
+            return delivery.blocking_response(request, services, services.runs.start(run_request), OPENAI)
+        transport = negotiation.negotiate_transport(request)
+        return delivery.stream_response(
             request,
             services,
             services.runs.start(run_request),

@@ -15,13 +15,11 @@ from pathlib import Path
 
 import msgspec
 from flask import Blueprint, Response, current_app, send_file
-from msgspec import Struct
 
 from persona_stream.errors import NotFound
 from persona_stream.protocols.native.schemas import ErrorFrame
-from persona_stream.web.auth import DASHBOARD_PATH
+from persona_stream.web import auth, responses
 from persona_stream.web.openapi.operations import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag
-from persona_stream.web.responses import page_response, revalidated
 from persona_stream.web.routes.dashboard import DASHBOARD
 
 _HTML = "text/html; charset=utf-8"
@@ -46,7 +44,7 @@ _operation = partial(Operation, tags=[PAGES], security=())
 _dashboard_operation = partial(Operation, tags=[DASHBOARD], security=())
 
 
-class StaticFile(Struct, frozen=True):
+class StaticFile(msgspec.Struct, frozen=True):
     """Static file, which is a text, and its media type."""
 
     body: bytes
@@ -89,12 +87,12 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
         responses={304: ResponseSpec("The client's copy is current.", headers=[_ETAG])},
     )
     def openapi() -> Response:
-        return revalidated(Response(document(), content_type="application/json"))
+        return responses.revalidated(Response(document(), content_type="application/json"))
 
     @blueprint.get("/docs")
     @_operation("Browse the OpenAPI document", ResponseSpec.text("The page, which works offline.", "text/html"))
     def docs() -> Response:
-        return page_response(docs_page, _HTML, _DOCS_POLICY)
+        return responses.page_response(docs_page, _HTML, _DOCS_POLICY)
 
     @blueprint.get("/docs/scalar.js")
     @_operation(
@@ -112,7 +110,7 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
     @blueprint.get("/")
     @_operation("Open the test page", _TEST_PAGE)
     def test_page() -> Response:
-        return page_response(page, _HTML, policy)
+        return responses.page_response(page, _HTML, policy)
 
     @blueprint.get("/streaming_test.html")
     @_operation("Open the test page by its file name", _TEST_PAGE)
@@ -123,14 +121,14 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
         file = static_files().get(name)
         if file is None:
             raise NotFound("File not found")
-        return page_response(file.body, f"{file.media_type}; charset=utf-8", _DASHBOARD_POLICY)
+        return responses.page_response(file.body, f"{file.media_type}; charset=utf-8", _DASHBOARD_POLICY)
 
-    @blueprint.get(DASHBOARD_PATH)
+    @blueprint.get(auth.DASHBOARD_PATH)
     @_dashboard_operation("Open the dashboard", ResponseSpec.text("The page.", "text/html"))
     def dashboard() -> Response:
         return dashboard_file("index.html")
 
-    @blueprint.get(f"{DASHBOARD_PATH}/assets/<name>")
+    @blueprint.get(f"{auth.DASHBOARD_PATH}/assets/<name>")
     @_dashboard_operation(
         "Get a file of the dashboard",
         ResponseSpec.text("The file.", *_MEDIA_TYPES.values()),

@@ -11,16 +11,12 @@ from persona_stream.protocols.anthropic import schemas as anthropic
 from persona_stream.protocols.anthropic.encoder import ANTHROPIC
 from persona_stream.protocols.native.responses import Success
 from persona_stream.protocols.openai import schemas as openai
-from persona_stream.web.auth import authenticate
-from persona_stream.web.negotiation import protocol_of
+from persona_stream.web import auth, negotiation, parsing, responses, run_requests
 from persona_stream.web.openapi import components
 from persona_stream.web.openapi.components import USERNAME
 from persona_stream.web.openapi.operations import Body, Operation, Parameter, ResponseSpec, Tag
-from persona_stream.web.parsing import negotiate_locale
-from persona_stream.web.responses import json_response
 from persona_stream.web.routes.anthropic import ANTHROPIC_TAG
 from persona_stream.web.routes.openai import OPENAI_TAG
-from persona_stream.web.run_requests import resolve_model
 from persona_stream.web.services import Services
 
 
@@ -78,12 +74,12 @@ def blueprint(services: Services) -> Blueprint:
         "List models", _OPENAI_MODELS, _ANTHROPIC_MODELS, parameters=[_VERSION], errors=components.COMMON_ERRORS
     )
     def list_models() -> Response:
-        authenticate(request, services.verifier)
+        auth.authenticate(request, services.verifier)
         names = services.router.names
-        if protocol_of(request) is ANTHROPIC:
-            models = [_model_info(name, resolve_model(services, name).persona) for name in names]
-            return json_response(anthropic.ModelInfoList(data=models, first_id=names[0], last_id=names[-1]))
-        return json_response(openai.ModelList(data=[openai.Model(id=name) for name in names]))
+        if negotiation.protocol_of(request) is ANTHROPIC:
+            models = [_model_info(name, run_requests.resolve_model(services, name).persona) for name in names]
+            return responses.json_response(anthropic.ModelInfoList(data=models, first_id=names[0], last_id=names[-1]))
+        return responses.json_response(openai.ModelList(data=[openai.Model(id=name) for name in names]))
 
     @blueprint.get("/v1/models/<path:model>")
     @_operation(
@@ -94,10 +90,10 @@ def blueprint(services: Services) -> Blueprint:
         errors=(*components.COMMON_ERRORS, components.MODEL_NOT_FOUND),
     )
     def retrieve_model(model: str) -> Response:
-        authenticate(request, services.verifier)
-        found = resolve_model(services, model)
-        is_anthropic = protocol_of(request) is ANTHROPIC
-        return json_response(_model_info(model, found.persona) if is_anthropic else openai.Model(id=model))
+        auth.authenticate(request, services.verifier)
+        found = run_requests.resolve_model(services, model)
+        is_anthropic = negotiation.protocol_of(request) is ANTHROPIC
+        return responses.json_response(_model_info(model, found.persona) if is_anthropic else openai.Model(id=model))
 
     @blueprint.get("/api/profiles")
     @Operation(
@@ -108,10 +104,10 @@ def blueprint(services: Services) -> Blueprint:
         errors=components.COMMON_ERRORS,
     )
     def list_profiles() -> Response:
-        authenticate(request, services.verifier)
-        locale = negotiate_locale(request)
+        auth.authenticate(request, services.verifier)
+        locale = parsing.negotiate_locale(request)
         profiles = [_profile(persona, locale) for persona in services.router.personas]
-        return json_response(ProfileList(profiles=profiles))
+        return responses.json_response(ProfileList(profiles=profiles))
 
     return blueprint
 

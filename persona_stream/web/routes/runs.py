@@ -8,23 +8,15 @@ from flask import Blueprint, Request, Response, request
 from msgspec import Meta
 
 from persona_stream.auth.jwt import invalid_token
-from persona_stream.core import cursor
-from persona_stream.core.cursor import Position
-from persona_stream.core.facts import has_ended, run_terms
-from persona_stream.core.projection import SMART, STYLES
-from persona_stream.core.query import Locale
+from persona_stream.core import cursor, facts, projection, query
 from persona_stream.errors import InvalidRequest
 from persona_stream.journals.base import Journal
 from persona_stream.protocols.native.encoder import NATIVE
 from persona_stream.protocols.native.responses import RunList, RunView, run_view
 from persona_stream.protocols.registry import PROTOCOLS
-from persona_stream.web.auth import authenticate
-from persona_stream.web.delivery import stream_response
-from persona_stream.web.negotiation import negotiate_heartbeat, negotiate_transport
+from persona_stream.web import auth, delivery, negotiation, parsing, responses
 from persona_stream.web.openapi import components
 from persona_stream.web.openapi.operations import Body, Operation, Parameter, ResponseSpec, Tag
-from persona_stream.web.parsing import page_limit, query_int
-from persona_stream.web.responses import json_response
 from persona_stream.web.routes.anthropic import MESSAGE_EVENTS
 from persona_stream.web.routes.openai import COMPLETION_EVENTS
 from persona_stream.web.routes.stream_chat import NATIVE_EVENTS, native_stream
@@ -35,7 +27,7 @@ T = TypeVar("T")
 _PAGE_SIZE = 20
 _MAX_PAGE_SIZE = 100
 _RETRY_AFTER = "2"  # seconds, while the run is running
-_LOCALES: dict[str, Locale] = {"zh": "zh", "en": "en"}
+_LOCALES: dict[str, query.Locale] = {"zh": "zh", "en": "en"}
 
 RUNS = Tag("Runs", "Resume, inspect and cancel runs.")
 _EVENT_ID = Annotated[str, Meta(pattern=r"^([^/]{1,200}/[0-9]{1,15}\.[0-9]{1,15})?$")]
@@ -56,7 +48,11 @@ _EVENTS_PARAMETERS = (
         Annotated[int, Meta(ge=0, le=10**15 - 1)],
         default=0,
     ),
-    _query("style", "Style of the events; defaults to the style that the run was started with.", choices=tuple(STYLES)),
+    _query(
+        "style",
+        "Style of the events; defaults to the style that the run was started with.",
+        choices=tuple(projection.STYLES),
+    ),
     _query("locale", "Language of status texts; defaults to that of the run.", choices=tuple(_LOCALES)),
     _query(
         "protocol",
@@ -68,7 +64,7 @@ _EVENTS_PARAMETERS = (
     components.RESUME,
 )
 _STREAM = Body.stream(
-    *NATIVE_EVENTS.values(), COMPLETION_EVENTS, MESSAGE_EVENTS, fromTheBeginning=lambda: native_stream(SMART)
+    *NATIVE_EVENTS.values(), COMPLETION_EVENTS, MESSAGE_EVENTS, fromTheBeginning=lambda: native_stream(projection.SMART)
 )
 _VIEW_BODY = Body.json(
     RunView,
@@ -104,16 +100,16 @@ def blueprint(services: Services) -> Blueprint:
     )
     def read_run(run_id: str) -> Response:
         journal = services.runs.follow(run_id, _owner(request, services, run_id))
-        transport = negotiate_transport(request)
+        transport = negotiation.negotiate_transport(request)
         start = _start_position(request, journal)
-        style = _choice("style", STYLES)
+        style = _choice("style", projection.STYLES)
         locale = _choice("locale", _LOCALES)
-        heartbeat = negotiate_heartbeat(request)
+        heartbeat = negotiation.negotiate_heartbeat(request)
         protocol = _choice("protocol" if "protocol" in request.args else "dialect", PROTOCOLS) or NATIVE
         if cursor.is_at_end(start, journal.entries):
             # EventSource reconnects endlessly after the end of a stream; 204 stops it.
             return Response(status=204)
-        return stream_response(
+        return delivery.stream_response(
             request,
             services,
             journal,
@@ -128,12 +124,13 @@ def blueprint(services: Services) -> Blueprint:
     @blueprint.get("/api/runs/<run_id>")
     @_run_operation("Get a run", _VIEW, "Returns the state of a run and its answer so far.")
     def show_run(run_id: str) -> Response:
-        return _run_response(services, services.runs.find(run_id, authenticate(request, services.verifier).subject))
+        owner = auth.authenticate(request, services.verifier).subject
+        return _run_response(services, services.runs.find(run_id, owner))
 
     @blueprint.post("/api/runs/<run_id>/cancel")
     @_run_operation("Cancel a run", _VIEW, "Has no effect on a run that has ended.")
     def cancel_run(run_id: str) -> Response:
-        journal = services.runs.follow(run_id, authenticate(request, services.verifier).subject)
+        journal = services.runs.follow(run_id, auth.authenticate(request, services.verifier).subject)
         services.runs.cancel(journal)
         return _run_response(services, journal)
 
@@ -149,10 +146,10 @@ def blueprint(services: Services) -> Blueprint:
         errors=components.QUERY_ERRORS,
     )
     def list_runs() -> Response:
-        owner = authenticate(request, services.verifier).subject
-        limit = page_limit(_PAGE_SIZE, _MAX_PAGE_SIZE)
+        owner = auth.authenticate(request, services.verifier).subject
+        limit = parsing.page_limit(_PAGE_SIZE, _MAX_PAGE_SIZE)
         journals, next_page = services.runs.list_for_owner(owner, request.args.get("before"), limit)
-        return json_response(RunList(runs=[_view(services, journal) for journal in journals], next=next_page))
+        return responses.json_response(RunList(runs=[_view(services, journal) for journal in journals], next=next_page))
 
     return blueprint
 
@@ -165,13 +162,13 @@ def _owner(request: Request, services: Services, run_id: str) -> str | None:
     """
     ticket = request.args.get("ticket")
     if ticket is None:
-        return authenticate(request, services.verifier).subject
+        return auth.authenticate(request, services.verifier).subject
     if not services.url_signer.verify(run_id, ticket):
         raise invalid_token("The ticket is not valid for this run: use the complete events_url of its first event")
     return None
 
 
-def _start_position(request: Request, journal: Journal) -> Position:
+def _start_position(request: Request, journal: Journal) -> cursor.Position:
     """Return the position to resume from.
 
     The header comes first, which ``EventSource`` updates, then the query parameter, which it repeats. A malformed id is
@@ -181,11 +178,11 @@ def _start_position(request: Request, journal: Journal) -> Position:
         InvalidRequest: An id is malformed, or the position does not exist.
     """
     event_ids = (request.headers.get("Last-Event-ID"), request.args.get("last_event_id"))
-    run_id = run_terms(journal.entries).run_id
+    run_id = facts.run_terms(journal.entries).run_id
     positions = [cursor.parse(event_id, run_id) for event_id in event_ids if event_id is not None]
-    characters = query_int("from", 0)
+    characters = parsing.query_int("from", 0)
 
-    def find() -> Position:
+    def find() -> cursor.Position:
         if positions:
             return cursor.validate(positions[0], journal.entries)
         return cursor.position_at_character(characters, journal.entries)
@@ -207,7 +204,7 @@ def _choice(name: str, choices: Mapping[str, T]) -> T | None:
 
 
 def _view(services: Services, journal: Journal) -> RunView:
-    run_id = run_terms(journal.entries).run_id
+    run_id = facts.run_terms(journal.entries).run_id
     return run_view(
         journal.entries,
         services.clock(),
@@ -217,7 +214,7 @@ def _view(services: Services, journal: Journal) -> RunView:
 
 
 def _run_response(services: Services, journal: Journal) -> Response:
-    response = json_response(_view(services, journal))
-    if not has_ended(journal.entries):
+    response = responses.json_response(_view(services, journal))
+    if not facts.has_ended(journal.entries):
         response.headers["Retry-After"] = _RETRY_AFTER
     return response

@@ -11,16 +11,16 @@ from persona_stream.core.projection import ADVANCED, BASIC, SMART, StreamStyle
 from persona_stream.protocols.native.encoder import NATIVE, NativeEncoder
 from persona_stream.protocols.native.responses import ChatAnswer
 from persona_stream.protocols.native.schemas import CHUNK_FRAMES, CancelledFrame, ErrorFrame, Frame, TimeoutFrame
-from persona_stream.web.delivery import blocking_response, stream_response
-from persona_stream.web.negotiation import negotiate_transport
+from persona_stream.web import delivery, negotiation, parsing, responses, run_requests
 from persona_stream.web.openapi import components
 from persona_stream.web.openapi.operations import Body, EventStreamSpec, Operation, ResponseSpec, Tag
-from persona_stream.web.parsing import ChatRequest
-from persona_stream.web.responses import current_request
-from persona_stream.web.run_requests import build_run_request
 from persona_stream.web.services import Services
 
-ENDPOINTS = {"/api/stream_chat": BASIC, "/api/stream_chat_advanced": ADVANCED, "/api/stream_chat_smart": SMART}
+ENDPOINTS = {
+    "/api/stream_chat": BASIC,
+    "/api/stream_chat_advanced": ADVANCED,
+    "/api/stream_chat_smart": SMART,
+}
 
 STREAMS = Tag("Streams", "Ask a question and receive the answer.")
 NATIVE_EVENTS = {
@@ -52,7 +52,7 @@ def _failure(journal: Sequence[Entry], *kinds: type) -> Sequence[Body]:
 
 
 _REQUEST = Body(
-    schema=(ChatRequest,),
+    schema=(parsing.ChatRequest,),
     examples={"request": {"username": components.USERNAME, "message": components.QUESTION, "locale": "en"}},
     refine=_add_message_rules,
 )
@@ -108,9 +108,9 @@ def blueprint(services: Services) -> Blueprint:
         errors=_ERRORS,
     )
     def chat() -> Response:
-        request = current_request()
-        run_request = build_run_request(request, services, SMART, services.settings.disconnect_grace_v1)
-        return blocking_response(request, services, services.runs.start(run_request), NATIVE)
+        request = responses.current_request()
+        run_request = run_requests.build_run_request(request, services, SMART, services.settings.disconnect_grace_v1)
+        return delivery.blocking_response(request, services, services.runs.start(run_request), NATIVE)
 
     return blueprint
 
@@ -139,8 +139,8 @@ def _add_stream(blueprint: Blueprint, services: Services, path: str, style: Stre
 
 def _stream_chat_base(services: Services, style: StreamStyle) -> Response:
     """Validate a request, start its run, and return the stream from the beginning."""
-    request = current_request()
-    transport = negotiate_transport(request)
-    run_request = build_run_request(request, services, style, services.settings.disconnect_grace)
+    request = responses.current_request()
+    transport = negotiation.negotiate_transport(request)
+    run_request = run_requests.build_run_request(request, services, style, services.settings.disconnect_grace)
     journal = services.runs.start(run_request)
-    return stream_response(request, services, journal, protocol=NATIVE, transport=transport)
+    return delivery.stream_response(request, services, journal, protocol=NATIVE, transport=transport)
