@@ -17,12 +17,9 @@ from msgspec import Struct
 
 from persona_stream.chunking import graphemes
 from persona_stream.chunking.registry import Chunker
-from persona_stream.core import events, facts
+from persona_stream.core import events, facts, i18n, progress
 from persona_stream.core.clock import Clock
 from persona_stream.core.cursor import BEGINNING, Position
-from persona_stream.core.facts import Entry, is_ending
-from persona_stream.core.i18n import error_text, status_text
-from persona_stream.core.progress import START_PERCENT, ProgressTracker, schedule_chunks
 from persona_stream.core.query import Locale
 
 
@@ -61,7 +58,7 @@ class StreamProjection:
         "_started_at",
     )  # fmt: skip
 
-    def __init__(self, journal: Sequence[Entry], options: SubscriptionOptions, clock: Clock) -> None:
+    def __init__(self, journal: Sequence[facts.Entry], options: SubscriptionOptions, clock: Clock) -> None:
         self._journal = journal
         self._options = options
         self._clock = clock
@@ -90,7 +87,7 @@ class StreamProjection:
                 for event in self._project(entry.at, entry.fact):
                     self._has_sent = True
                     yield event
-                if is_ending(entry.fact):
+                if facts.is_ending(entry.fact):
                     return
             if not self._is_started and self._queued is None:
                 yield events.Wait(self._clock() + self._options.style.interval)
@@ -111,7 +108,7 @@ class StreamProjection:
             case facts.Accepted():
                 self._accepted_at = at
                 self._started_at = at
-                self._progress = ProgressTracker(fact.deadline)
+                self._progress = progress.ProgressTracker(fact.deadline)
                 if self._advance():
                     interval = self._options.style.interval
                     terms = {"interval": interval, "deadline": fact.deadline, "resume_for": fact.resume_for}
@@ -127,13 +124,13 @@ class StreamProjection:
                 self._queued = None
                 self._next_progress = at + self._options.style.interval
                 if self._advance():
-                    message = status_text(self._options.style.name, 0, self._options.locale)
-                    return (events.Progress(self._position, message, START_PERCENT, elapsed=0.0),)
+                    message = i18n.status_text(self._options.style.name, 0, self._options.locale)
+                    return (events.Progress(self._position, message, progress.START_PERCENT, elapsed=0.0),)
             case facts.ProgressReported():
                 self._progress.report(fact, at - self._started_at)
                 self._advance()
             case facts.Failed(code=code, text=text):
-                message = error_text(code, text, self._options.locale)
+                message = i18n.error_text(code, text, self._options.locale)
                 failed = events.RunFailed(Position(self._facts_read, 0), code, message, elapsed=at - self._started_at)
                 return (*self._flush_held_text(), failed)
         return ()
@@ -173,7 +170,7 @@ class StreamProjection:
         else:
             # At multiples of the interval, the same for all subscribers.
             self._next_progress = self._started_at + (ticks + 1) * style.interval
-        message = self._progress.message or status_text(style.name, ticks, self._options.locale)
+        message = self._progress.message or i18n.status_text(style.name, ticks, self._options.locale)
         percent = 100 if self._has_text else self._progress.percent(elapsed)
         return events.Progress(self._position, message, percent, elapsed, self._progress.eta(elapsed))
 
@@ -236,7 +233,7 @@ class StreamProjection:
         total = self._delivered - already_held + len(text)
         chunks = list(self._options.chunk(text))
         end = 0
-        for chunk, delay in zip(chunks, schedule_chunks(chunks, self._options.style.pause), strict=True):
+        for chunk, delay in zip(chunks, progress.schedule_chunks(chunks, self._options.style.pause), strict=True):
             end += len(chunk)
             if end <= already_held:
                 self._number += 1

@@ -5,27 +5,24 @@ Pure, so that a worker on another machine can use it too. The log receives the d
 
 import logging
 from collections.abc import Callable
-from types import NoneType
 from typing import get_args
 
 import msgspec
-from msgspec import Struct
 
+from persona_stream.core import facts, query
 from persona_stream.core.content import ProviderFields, ToolCall, replace_unencodable
-from persona_stream.core.facts import Answered, Failed, ReasoningDelta
-from persona_stream.core.query import Answer, Finish, Usage
 from persona_stream.errors import BackendError
 
 logger = logging.getLogger("persona_stream.runs")
 
 
-class Returned(Struct, frozen=True):
+class Returned(msgspec.Struct, frozen=True):
     """Return value of process_query."""
 
     value: object
 
 
-class Raised(Struct, frozen=True):
+class Raised(msgspec.Struct, frozen=True):
     """Exception raised by process_query, or by the executor on its behalf."""
 
     error: BaseException
@@ -50,14 +47,14 @@ class AnswerTooLarge(WorkerError):
     """Answer over the size limit that was discarded before it was read."""
 
 
-FinalFacts = tuple[ReasoningDelta | Answered | Failed, ...]
+FinalFacts = tuple[facts.ReasoningDelta | facts.Answered | facts.Failed, ...]
 
 _ANSWER_TYPES: dict[str, tuple[type, ...]] = {
     "text": (str,),
-    "reasoning": (str, NoneType),
-    "usage": (Usage, NoneType),
+    "reasoning": (str, type(None)),
+    "usage": (query.Usage, type(None)),
     "calls": (tuple,),
-    "extras": (ProviderFields, NoneType),
+    "extras": (ProviderFields, type(None)),
 }
 
 
@@ -71,10 +68,10 @@ def to_final_facts(result: TaskResult, max_bytes: int, sent_bytes: int = 0, name
     """
     if isinstance(result, Raised):
         return (_to_failure(result.error, max_bytes),)
-    value = Answer(result.value) if isinstance(result.value, str) else result.value
-    if (problem := find_problem(value, name)) is not None or not isinstance(value, Answer):
+    value = query.Answer(result.value) if isinstance(result.value, str) else result.value
+    if (problem := find_problem(value, name)) is not None or not isinstance(value, query.Answer):
         logger.error("%s", problem)
-        return (Failed("internal"),)
+        return (facts.Failed("internal"),)
     text = replace_unencodable(value.text)
     reasoning = replace_unencodable(value.reasoning or "")
     calls = tuple(
@@ -88,22 +85,24 @@ def to_final_facts(result: TaskResult, max_bytes: int, sent_bytes: int = 0, name
     is_blank = not text.strip() and not reasoning.strip()
     if is_blank and not (sent_bytes or calls or value.finish != "stop"):
         logger.error("process_query returned an empty answer")
-        return (Failed("backend_error"),)
-    answered = Answered(text, value.usage, value.finish, calls, extras)
-    return (ReasoningDelta(reasoning), answered) if reasoning else (answered,)
+        return (facts.Failed("backend_error"),)
+    answered = facts.Answered(text, value.usage, value.finish, calls, extras)
+    return (facts.ReasoningDelta(reasoning), answered) if reasoning else (answered,)
 
 
 def find_problem(value: object, name: str) -> str | None:
     """Return why a return value of the backend ``name`` is invalid, for the log; ``None`` if it is a valid answer."""
     if isinstance(value, str):
         return None
-    if not isinstance(value, Answer):
+    if not isinstance(value, query.Answer):
         return f"{name} returned {type(value).__name__}: return a string or an Answer"
     for name, types in _ANSWER_TYPES.items():
         if not isinstance(field := getattr(value, name), types):
             return f"the {name} of an Answer must be a {types[0].__name__}, and was a {type(field).__name__}"
-    if value.finish not in get_args(Finish):
-        return f"the finish of an Answer must be one of {', '.join(get_args(Finish))}, and was {value.finish!r:.100}"
+    if value.finish not in get_args(query.Finish):
+        return (
+            f"the finish of an Answer must be one of {', '.join(get_args(query.Finish))}, and was {value.finish!r:.100}"
+        )
     for call in value.calls:
         if not isinstance(call, ToolCall) or not all(
             isinstance(part, str) for part in (call.id, call.name, call.arguments)
@@ -123,23 +122,23 @@ def _check_extras(extras: ProviderFields | None) -> tuple[ProviderFields | None,
         return None, 0
 
 
-def _answer_too_large(max_bytes: int) -> Failed:
+def _answer_too_large(max_bytes: int) -> facts.Failed:
     logger.error("the answer exceeds max_answer_bytes (%d): raise the limit, or shorten the answer", max_bytes)
-    return Failed("answer_too_large")
+    return facts.Failed("answer_too_large")
 
 
-def _to_failure(error: BaseException, max_bytes: int) -> Failed:
+def _to_failure(error: BaseException, max_bytes: int) -> facts.Failed:
     match error:
         case BackendError():
             logger.warning("the backend reported an error: %s", error)
-            return Failed("backend_error", replace_unencodable(str(error)) or None)
+            return facts.Failed("backend_error", replace_unencodable(str(error)) or None)
         case AnswerTooLarge():
             return _answer_too_large(max_bytes)
         case WorkerError():
             logger.error("%s", error)
         case _:
             logger.error("process_query raised %s", type(error).__name__, exc_info=error)
-    return Failed("internal")
+    return facts.Failed("internal")
 
 
 def _byte_length(text: str) -> int:

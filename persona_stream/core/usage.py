@@ -99,25 +99,24 @@ def load_prices(prices: str) -> Price:
 def bundled_prices() -> Price:
     """Return the prices of the package ``genai-prices``; without the package, all prices are unknown."""
     try:
-        from genai_prices import Usage as PricedUsage
-        from genai_prices import calc_price
+        import genai_prices
     except ImportError:
         return lambda provider, model, usage, at: None
 
     @lru_cache(256)
     def is_known(provider: str | None, model: str) -> bool:
         try:
-            calc_price(PricedUsage(input_tokens=1, output_tokens=1), model, provider_id=provider)
+            genai_prices.calc_price(genai_prices.Usage(input_tokens=1, output_tokens=1), model, provider_id=provider)
         except LookupError:
             return False
         return True
 
     def price(provider: str | None, model: str, usage: Usage, at: float) -> float | None:
-        priced = PricedUsage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
+        priced = genai_prices.Usage(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
         moment = datetime.fromtimestamp(at, UTC)
         for seller in (provider, None):  # a gateway uses one provider's protocol and sells models of others
             if is_known(seller, model):
-                result = calc_price(priced, model, provider_id=seller, genai_request_timestamp=moment)
+                result = genai_prices.calc_price(priced, model, provider_id=seller, genai_request_timestamp=moment)
                 return float(result.total_price)
         return None
 

@@ -9,7 +9,6 @@ from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Accepted, Entry, Fact, is_ending, run_terms, text_of
 from persona_stream.errors import Conflict
 from persona_stream.journals import base
-from persona_stream.journals.base import IdempotencyKey, Journal, Listener
 
 _ENTRY_OVERHEAD_BYTES = 200  # approximate size of an entry without its text
 _MAX_TOMBSTONES = 100_000  # of evicted runs whose ids do not imply yet that they are gone
@@ -23,11 +22,15 @@ class MemoryJournal:
     is_unavailable = False
 
     def __init__(
-        self, accepted: Accepted, key: IdempotencyKey | None, clock: Clock, on_end: "Callable[[MemoryJournal], None]"
+        self,
+        accepted: Accepted,
+        key: base.IdempotencyKey | None,
+        clock: Clock,
+        on_end: "Callable[[MemoryJournal], None]",
     ) -> None:
         self._clock = clock
         self._on_end = on_end
-        self._listeners: list[Listener] = []
+        self._listeners: list[base.Listener] = []
         self.idempotency_key = key
         self.entries: list[Entry] = []
         self.bytes = 0
@@ -50,11 +53,11 @@ class MemoryJournal:
             listener()
         return True
 
-    def subscribe(self, listener: Listener) -> None:
+    def subscribe(self, listener: base.Listener) -> None:
         """Register a listener."""
         self._listeners.append(listener)
 
-    def unsubscribe(self, listener: Listener) -> None:
+    def unsubscribe(self, listener: base.Listener) -> None:
         """Remove a listener."""
         self._listeners.remove(listener)
 
@@ -84,7 +87,7 @@ class MemoryJournalStore:
         self._secret = secrets.token_urlsafe(32)
         self._tombstones: OrderedDict[str, None] = OrderedDict()
 
-    def create(self, accepted: Accepted, idempotency_key: IdempotencyKey | None) -> tuple[Journal, bool]:
+    def create(self, accepted: Accepted, idempotency_key: base.IdempotencyKey | None) -> tuple[base.Journal, bool]:
         """Create a journal, or return the one that holds the idempotency key."""
         if idempotency_key is not None and (known := self.find_by_key(accepted.owner, idempotency_key)) is not None:
             return known, False
@@ -96,7 +99,7 @@ class MemoryJournalStore:
             self._by_key[accepted.owner, idempotency_key.key] = journal
         return journal, True
 
-    def find_by_key(self, owner: str, idempotency_key: IdempotencyKey) -> Journal | None:
+    def find_by_key(self, owner: str, idempotency_key: base.IdempotencyKey) -> base.Journal | None:
         """Return the journal that holds the idempotency key, if any."""
         self._evict_expired()
         journal = self._by_key.get((owner, idempotency_key.key)) if idempotency_key.joins else None
@@ -105,7 +108,7 @@ class MemoryJournalStore:
             raise Conflict(base.KEY_CONFLICT_MESSAGE)
         return journal
 
-    def find(self, run_id: str) -> Journal:
+    def find(self, run_id: str) -> base.Journal:
         """Return a journal as of now."""
         self._evict_expired()
         journal = self._journals.get(run_id)
@@ -113,11 +116,11 @@ class MemoryJournalStore:
             return journal
         raise base.not_found_error(run_id, run_id in self._tombstones, self._retention, self._clock())
 
-    def follow(self, run_id: str) -> Journal:
+    def follow(self, run_id: str) -> base.Journal:
         """Return a journal that keeps growing."""
         return self.find(run_id)
 
-    def list_for_owner(self, owner: str, before: str | None, limit: int) -> Sequence[Journal]:
+    def list_for_owner(self, owner: str, before: str | None, limit: int) -> Sequence[base.Journal]:
         """Return an owner's journals, newest first."""
         self._evict_expired()
         journals = self._by_owner.get(owner, {})

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, cast
 
 import msgspec
-from msgspec import Meta
 
 from persona_stream.errors import SettingsError
 from persona_stream.settings import types as t
@@ -21,9 +20,9 @@ WITHDRAWN = ("commit_window_stream", "heartbeat_override")
 """Former settings, which are accepted with a warning and have no effect."""
 
 
-def doc(description: str, *, unset: str = "", secret: bool = False) -> Meta:
+def doc(description: str, *, unset: str = "", secret: bool = False) -> msgspec.Meta:
     """Return a field's description for help and tables, the meaning of its unset value, and whether to hide it."""
-    return Meta(description=description, extra={"unset": unset, "secret": secret})
+    return msgspec.Meta(description=description, extra={"unset": unset, "secret": secret})
 
 
 @dataclass(frozen=True, slots=True)

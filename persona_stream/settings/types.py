@@ -15,7 +15,6 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 import msgspec
-from msgspec import Meta
 
 # A newline in an API key breaks the request's header, and one at a secret's end invalidates every token. Surrogates
 # come from an environment that is not UTF-8.
@@ -164,27 +163,27 @@ def _format_network(value: IPv4Network | IPv6Network) -> str:
 
 
 _TEXT = Form("a line of text without control characters")
-_CHARACTERS = Annotated[str, Meta(min_length=1)]
+_CHARACTERS = Annotated[str, msgspec.Meta(min_length=1)]
 _URL = Form(
     "a URL that begins with http:// or https://", "URL", _parse_url, lambda value: re.sub(r"//[^/]*@", "//***@", value)
 )
 _PATH = Form("a path", "PATH", _parse_path)
 _ON_OFF = Form("on or off", "on|off", _parse_switch, lambda value: "on" if value else "off")
-_INTEGER = Annotated[int, Meta(ge=1, le=1_000_000_000)]
+_INTEGER = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 _INTEGER_FORM = Form("a whole number from 1 to 1000000000", "COUNT")
-_FLOAT = Annotated[float, Meta(ge=0, le=MAX_DURATION)]
+_FLOAT = Annotated[float, msgspec.Meta(ge=0, le=MAX_DURATION)]
 _SECONDS = Form("a duration like 30, 1.5, 30s, 5m, 12h or 1d", "SECONDS", _parse_duration, _format_duration)
 
 Text = Annotated[_CHARACTERS, _TEXT]
 OptionalText = Annotated[_CHARACTERS | None, _TEXT]
 Texts = Annotated[tuple[_CHARACTERS, ...], replace(_TEXT, metavar="LIST")]
-Host = Annotated[str, Meta(pattern=r"^[^\s/]+$"), Form("a host name or an address", "ADDRESS")]
-OptionalURL = Annotated[Annotated[str, Meta(pattern=r"^\S+$")] | None, _URL]
+Host = Annotated[str, msgspec.Meta(pattern=r"^[^\s/]+$"), Form("a host name or an address", "ADDRESS")]
+OptionalURL = Annotated[Annotated[str, msgspec.Meta(pattern=r"^\S+$")] | None, _URL]
 OptionalPath = Annotated[Path | None, _PATH]
 Switch = Annotated[bool, _ON_OFF]
 BackendName = Annotated[
     str,
-    Meta(pattern=r"^(demo|openai|anthropic|[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*)$"),
+    msgspec.Meta(pattern=r"^(demo|openai|anthropic|[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*)$"),
     Form("demo, openai, anthropic, module:function or module:object.method", "BACKEND"),
 ]
 EXECUTOR_NAMES = ["greenlet", "thread", "process", "auto"]  # grows with register_executor
@@ -198,29 +197,29 @@ PUBLIC_ALGORITHMS: tuple[str, ...] = get_args(_Public)
 _ALGORITHMS = Form(f"a list of {', '.join((*SYMMETRIC_ALGORITHMS, *PUBLIC_ALGORITHMS))}", "LIST")
 Algorithms = Annotated[tuple[Literal[_Symmetric, _Public], ...], _ALGORITHMS]
 Origins = Annotated[
-    tuple[Annotated[str, Meta(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/?#@\s*]+)$")], ...],
+    tuple[Annotated[str, msgspec.Meta(pattern=r"^(\*|null|[a-z][a-z0-9+.-]*://[^/?#@\s*]+)$")], ...],
     Form("* alone, or a list of exact origins like https://chat.example.com without a path", "LIST", _parse_origin),
 ]
 _NETWORKS = Form("a list of IP addresses or networks like 10.0.0.0/8 or ::1", "LIST", _parse_network, _format_network)
 Networks = Annotated[tuple[Any, ...], _NETWORKS]  # Any: msgspec does not support a union of two classes
 OptionalDatabaseURL = Annotated[
-    Annotated[str, Meta(pattern=r"^(sqlite:///|postgres(ql)?(\+psycopg)?://)")] | None,
+    Annotated[str, msgspec.Meta(pattern=r"^(sqlite:///|postgres(ql)?(\+psycopg)?://)")] | None,
     Form("a URL that begins with sqlite:/// or postgresql://", "URL", off=("off", "none")),
 ]
 OptionalRate = Annotated[
-    Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$")] | None,
+    Annotated[str, msgspec.Meta(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$")] | None,
     Form("a rate per second, minute, hour or day, like 60/minute", "RATE", off=("off", "never", "none")),
 ]
-Port = Annotated[int, Meta(ge=0, le=65535), Form("a whole number from 0 to 65535", "PORT")]
-Count = Annotated[int, Meta(ge=0, le=1_000_000_000), Form("a whole number from 0 to 1000000000", "COUNT")]
+Port = Annotated[int, msgspec.Meta(ge=0, le=65535), Form("a whole number from 0 to 65535", "PORT")]
+Count = Annotated[int, msgspec.Meta(ge=0, le=1_000_000_000), Form("a whole number from 0 to 1000000000", "COUNT")]
 PositiveCount = Annotated[_INTEGER, _INTEGER_FORM]
 OptionalCount = Annotated[_INTEGER | None, replace(_INTEGER_FORM, off=("off", "none"))]
-ThreadCount = Annotated[int, Meta(ge=1, le=10_000), Form("a whole number from 1 to 10000", "COUNT")]
+ThreadCount = Annotated[int, msgspec.Meta(ge=1, le=10_000), Form("a whole number from 1 to 10000", "COUNT")]
 _SIZE = Form("a number of bytes above 0, like 1048576 or 1 MiB", "SIZE", _parse_size, _format_size)
-Size = Annotated[int, Meta(gt=0, lt=2**60), _SIZE]
+Size = Annotated[int, msgspec.Meta(gt=0, lt=2**60), _SIZE]
 Duration = Annotated[_FLOAT, _SECONDS]
 _POSITIVE_SECONDS = replace(_SECONDS, expects="a duration above 0 like 30, 1.5, 30s, 5m, 12h or 1d")
-PositiveDuration = Annotated[float, Meta(gt=0, le=MAX_DURATION), _POSITIVE_SECONDS]
+PositiveDuration = Annotated[float, msgspec.Meta(gt=0, le=MAX_DURATION), _POSITIVE_SECONDS]
 OptionalDuration = Annotated[_FLOAT | None, _SECONDS]
 DurationOrNever = Annotated[_FLOAT | None, replace(_SECONDS, off=("never", "off", "none"))]
 DurationOrOff = Annotated[_FLOAT | None, replace(_SECONDS, off=("off", "never", "none"))]

@@ -17,12 +17,8 @@ from typing import Any
 import gevent
 from gevent.event import AsyncResult, Event
 from gevent.lock import RLock
-from redis.backoff import NoBackoff
+from redis import backoff, exceptions, retry
 from redis.connection import ConnectionPool
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeout
-from redis.retry import Retry
 
 from persona_stream.errors import ConfigurationError, Unavailable
 from persona_stream.journals.redis.scripts import Script
@@ -59,7 +55,7 @@ def connection_pool(url: str) -> ConnectionPool:
             socket_connect_timeout=1.0,
             socket_timeout=COMMAND_TIMEOUT,
             socket_keepalive=True,
-            retry=Retry(NoBackoff(), 0),  # the callers decide what to retry and for how long
+            retry=retry.Retry(backoff.NoBackoff(), 0),  # the callers decide what to retry and for how long
             protocol=2,
             client_name="persona_stream",
         )
@@ -116,7 +112,7 @@ class RedisConnection:
         """Run a script and return its reply. Raises like ``execute``."""
         try:
             return self.execute("EVALSHA", script.digest, len(keys), *keys, *arguments)
-        except NoScriptError:
+        except exceptions.NoScriptError:
             return self.execute("EVAL", script.text, len(keys), *keys, *arguments)
 
     def run_script_many(
@@ -125,10 +121,10 @@ class RedisConnection:
         """Run a script for each pair of keys and arguments. Returns like ``execute_many``."""
         commands: list[Command] = [("EVALSHA", script.digest, len(keys), *keys, *args) for keys, args in calls]
         replies = self.execute_many(commands)
-        if any(isinstance(reply, NoScriptError) for reply in replies):
+        if any(isinstance(reply, exceptions.NoScriptError) for reply in replies):
             # Then no call was executed, because Redis has lost its scripts.
             replies = self.execute_many([("SCRIPT", "LOAD", script.text), *commands])[1:]
-        return [unavailable_error() if isinstance(reply, NoScriptError) else reply for reply in replies]
+        return [unavailable_error() if isinstance(reply, exceptions.NoScriptError) else reply for reply in replies]
 
     def _submit(self, command: Command) -> _PendingCommand:
         pending = _PendingCommand(command)
@@ -146,7 +142,7 @@ class RedisConnection:
                 continue
             try:
                 self._exchange(batch)
-            except (RedisError, OSError, Unavailable) as error:
+            except (exceptions.RedisError, OSError, Unavailable) as error:
                 self._fail_batch(batch, error)
 
     def _exchange(self, batch: list[_PendingCommand]) -> None:
@@ -158,7 +154,7 @@ class RedisConnection:
         self._connect()
         try:
             self._send(batch)
-        except RedisConnectionError:
+        except exceptions.ConnectionError:
             self._connection.disconnect()
             self._connect()
             self._send([pending for pending in batch if not pending.reply.ready()])
@@ -189,9 +185,9 @@ class RedisConnection:
     def _read_reply(self) -> Any:
         try:
             return self._connection.read_response()
-        except NoScriptError as error:
+        except exceptions.NoScriptError as error:
             return error
-        except ResponseError as error:
+        except exceptions.ResponseError as error:
             # Out of memory, read-only, or unable to write to disk: unavailable until the operator repairs it.
             if time.monotonic() > self._log_rejections_at:
                 logger.error("Redis rejects a command: %s", error)  # noqa: TRY400 - the message is sufficient
@@ -263,7 +259,7 @@ class PubSub:
             if not self.is_unavailable:
                 try:
                     self._connection.send_command(*command, check_health=False)
-                except (RedisError, OSError):
+                except (exceptions.RedisError, OSError):
                     self._connection.disconnect()
 
     def _serve(self) -> None:
@@ -274,7 +270,7 @@ class PubSub:
                 failures = 0
                 while not self._is_stopped:
                     self._receive()
-            except (RedisError, OSError) as error:
+            except (exceptions.RedisError, OSError) as error:
                 if not (self.is_unavailable or self._is_stopped):
                     logger.warning("lost the pub/sub connection to Redis: %s", error)
                 self.is_unavailable = True
@@ -294,7 +290,7 @@ class PubSub:
     def _receive(self) -> None:
         try:
             reply = self._connection.read_response(timeout=_PING_INTERVAL, disconnect_on_error=False)
-        except RedisTimeout:
+        except exceptions.TimeoutError:
             self._send("PING")
             # Any reply proves that the connection is alive; a second timeout raises and leads to a reconnection.
             reply = self._connection.read_response(timeout=_PING_INTERVAL)

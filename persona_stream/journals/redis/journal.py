@@ -11,11 +11,10 @@ from gevent.event import Event
 
 from persona_stream.core import facts
 from persona_stream.core.clock import Clock
-from persona_stream.core.facts import Entry, Fact, Failed, is_ending
 from persona_stream.journals.base import IdempotencyKey, Listener
 
 encode_entry = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Entry).decode
+_decode = msgspec.json.Decoder(facts.Entry).decode
 
 MAX_BATCH_JOURNALS = 200  # bounds the latency of a batch
 _RETRY_DELAY = 0.25  # seconds
@@ -43,14 +42,14 @@ class RedisJournal:
     """Local copy of a run's journal."""
 
     run_id: str
-    entries: list[Entry]  # facts that Redis is known to have stored
+    entries: list[facts.Entry]  # facts that Redis is known to have stored
     _backend: JournalBackend
     _writer: "JournalQueue"
     _clock: Clock
     idempotency_key: IdempotencyKey | None = None  # key of the run, needed to restore it
     is_local: bool = False  # whether this process executes the run; then the local copy can restore what Redis has lost
     missing_since: float | None = None  # time when Redis was first seen without the run
-    _pending: deque[tuple[Entry, bytes]] = field(default_factory=deque, init=False)
+    _pending: deque[tuple[facts.Entry, bytes]] = field(default_factory=deque, init=False)
     _is_closed: bool = field(default=False, init=False)  # a final fact is pending
     _listeners: list[Listener] = field(default_factory=list, init=False)
 
@@ -59,13 +58,13 @@ class RedisJournal:
         """Whether Redis is unavailable."""
         return self._backend.is_unavailable
 
-    def append(self, fact: Fact) -> bool:
+    def append(self, fact: facts.Fact) -> bool:
         """Append a fact; see ``Journal``."""
         if self.is_ending:
             return False
-        entry = Entry(self._clock(), fact)
+        entry = facts.Entry(self._clock(), fact)
         self._pending.append((entry, encode_entry(entry)))
-        self._is_closed = is_ending(fact)
+        self._is_closed = facts.is_ending(fact)
         self._writer.put(self)
         return True
 
@@ -125,9 +124,9 @@ class RedisJournal:
 
     def mark_lost(self) -> None:
         """End the run for local subscribers, because its real end can no longer be determined."""
-        self._extend([Entry(self._clock(), Failed("lost"))])
+        self._extend([facts.Entry(self._clock(), facts.Failed("lost"))])
 
-    def _extend(self, added: Sequence[Entry]) -> None:
+    def _extend(self, added: Sequence[facts.Entry]) -> None:
         if not added:
             return
         self.entries += added
@@ -174,6 +173,6 @@ def _ignore() -> None:
     """Ignore a notification."""
 
 
-def decode_entries(encoded: Sequence[bytes]) -> list[Entry]:
+def decode_entries(encoded: Sequence[bytes]) -> list[facts.Entry]:
     """Decode stored facts."""
     return [_decode(fact) for fact in encoded]

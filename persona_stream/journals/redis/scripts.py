@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from importlib.resources import files
 
 import msgspec
-from msgspec import Struct
 
 from persona_stream.core.facts import Failed, run_terms
 from persona_stream.core.run_id import min_run_id_at
@@ -13,7 +12,7 @@ from persona_stream.journals.redis import keys
 from persona_stream.journals.redis.journal import RedisJournal, encode_entry
 
 
-class Script(Struct, frozen=True):
+class Script(msgspec.Struct, frozen=True):
     """Lua script with its SHA-1 digest, by which Redis knows a loaded script."""
 
     text: str
@@ -38,7 +37,7 @@ _LOST = msgspec.json.encode(Failed("lost"))
 _LIFETIME_MARGIN = 60.0  # seconds
 
 
-class ScriptCalls(Struct, frozen=True):
+class ScriptCalls(msgspec.Struct, frozen=True):
     """Builder of script calls."""
 
     process: str

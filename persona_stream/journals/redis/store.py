@@ -18,12 +18,9 @@ from persona_stream.core.facts import Accepted, Entry, Failed
 from persona_stream.core.run_id import timestamp_of
 from persona_stream.errors import Conflict, Gone, NotFound, Unavailable
 from persona_stream.journals.base import KEY_CONFLICT_MESSAGE, IdempotencyKey, Journal, not_found_error
-from persona_stream.journals.redis import keys
+from persona_stream.journals.redis import keys, scripts, sync
 from persona_stream.journals.redis.connection import COMMAND_TIMEOUT, RedisConnection, UnknownOutcome, connection_pool
 from persona_stream.journals.redis.journal import RedisJournal, decode_entries
-from persona_stream.journals.redis.lease import Lease
-from persona_stream.journals.redis.scripts import BEGIN, ScriptCalls
-from persona_stream.journals.redis.sync import JournalSubscriber, JournalWriter, encoded_facts
 
 logger = logging.getLogger("persona_stream.redis")
 
@@ -41,11 +38,11 @@ class RedisJournalStore:
         self._clock = clock
         self._retention = retention
         self._secret: str | None = None
-        self._calls = ScriptCalls(secrets.token_hex(8), lease, retention, retention_bytes)
+        self._calls = scripts.ScriptCalls(secrets.token_hex(8), lease, retention, retention_bytes)
         self._connection = RedisConnection(pool)
-        self._writer = JournalWriter(self._connection, self._calls, clock, self._can_restore)
-        self._subscriber = JournalSubscriber(pool, self._connection, self._calls, clock, self._writer)
-        self._lease = Lease(
+        self._writer = sync.JournalWriter(self._connection, self._calls, clock, self._can_restore)
+        self._subscriber = sync.JournalSubscriber(pool, self._connection, self._calls, clock, self._writer)
+        self._lease = sync.Lease(
             self._connection, self._calls, clock, on_renewed=self._reconcile, on_attempt=self._subscriber.sweep
         )
         # The connection is started first and stopped last, because the others use it.
@@ -64,7 +61,7 @@ class RedisJournalStore:
         journal = self._journal(accepted.run_id, entries, idempotency_key, is_local=True)
         joins = idempotency_key is not None and idempotency_key.joins
         try:
-            reply = self._connection.run_script(BEGIN, *self._calls.begin(journal, joins=joins))
+            reply = self._connection.run_script(scripts.BEGIN, *self._calls.begin(journal, joins=joins))
         except UnknownOutcome:
             # The run may have been created, but no process executes it: it must end, or a retry would wait for it.
             journal.is_local = False
@@ -116,7 +113,7 @@ class RedisJournalStore:
                 if isinstance(reply, Unavailable):
                     raise reply
                 if reply:  # otherwise it has expired or was evicted
-                    journals.append(self._journal(run_id, decode_entries(encoded_facts(reply))))
+                    journals.append(self._journal(run_id, decode_entries(sync.encoded_facts(reply))))
             newest = f"({run_ids[-1]}"
         return journals
 
@@ -165,7 +162,7 @@ class RedisJournalStore:
         while True:
             start = f"0-{first + len(encoded) + 1}"
             items = self._connection.execute("XRANGE", keys.facts(run_id), start, "+", "COUNT", _MAX_FACTS_PER_READ)
-            encoded += encoded_facts(items)
+            encoded += sync.encoded_facts(items)
             if len(items) < _MAX_FACTS_PER_READ:
                 return encoded
 

@@ -1,5 +1,9 @@
-"""Synchronization of local journals with Redis: the writer of pending facts, and the subscriber of other processes'."""
+"""Synchronization of this process with Redis: the writer of pending facts, the subscriber of others', and the lease.
 
+The lease is a heartbeat that other processes check, so that the runs of a dead process end.
+"""
+
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -10,12 +14,14 @@ from redis.connection import ConnectionPool
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import has_ended
 from persona_stream.errors import HTTPError, Unavailable
-from persona_stream.journals.redis import keys
+from persona_stream.journals.redis import keys, scripts
 from persona_stream.journals.redis.connection import PubSub, RedisConnection
 from persona_stream.journals.redis.journal import JournalQueue, RedisJournal
-from persona_stream.journals.redis.scripts import APPEND, BEGIN, ScriptCalls
+
+logger = logging.getLogger("persona_stream.redis")
 
 _MAX_FACTS_PER_READ = 200
+_LEASE_RETRY_DELAY = 0.5  # seconds
 
 
 def encoded_facts(items: Iterable[Sequence[Any]]) -> list[bytes]:
@@ -32,7 +38,7 @@ class JournalWriter(JournalQueue):
     """
 
     def __init__(
-        self, connection: RedisConnection, calls: ScriptCalls, clock: Clock, can_restore: Callable[[], bool]
+        self, connection: RedisConnection, calls: scripts.ScriptCalls, clock: Clock, can_restore: Callable[[], bool]
     ) -> None:
         super().__init__(self._write)
         self._connection = connection
@@ -47,7 +53,7 @@ class JournalWriter(JournalQueue):
                 journal.mark_lost()
             return
         calls = [self._calls.begin(journal, joins=False) for journal in journals]
-        for journal, reply in zip(journals, self._connection.run_script_many(BEGIN, calls), strict=True):
+        for journal, reply in zip(journals, self._connection.run_script_many(scripts.BEGIN, calls), strict=True):
             if isinstance(reply, Unavailable) or journal.pending:
                 self.put(journal)
 
@@ -55,7 +61,8 @@ class JournalWriter(JournalQueue):
         """Write the pending facts of the journals once; return ``False`` if Redis did not accept all of them."""
         journals = [journal for journal in journals if journal.pending]
         sent = [(len(journal.entries), journal.pending) for journal in journals]
-        replies = self._connection.run_script_many(APPEND, [self._calls.append(journal) for journal in journals])
+        calls = [self._calls.append(journal) for journal in journals]
+        replies = self._connection.run_script_many(scripts.APPEND, calls)
         missing = []
         all_accepted = True
         for journal, (known, pending), reply in zip(journals, sent, replies, strict=True):
@@ -86,7 +93,12 @@ class JournalSubscriber:
     """
 
     def __init__(
-        self, pool: ConnectionPool, connection: RedisConnection, calls: ScriptCalls, clock: Clock, writer: JournalWriter
+        self,
+        pool: ConnectionPool,
+        connection: RedisConnection,
+        calls: scripts.ScriptCalls,
+        clock: Clock,
+        writer: JournalWriter,
     ) -> None:
         self._connection = connection
         self._calls = calls
@@ -225,6 +237,72 @@ class JournalSubscriber:
         if lost:
             self._writer.restore(lost)
         return is_complete
+
+
+class Lease:
+    """Lease that is renewed periodically, together with ending the runs of processes that stopped renewing theirs.
+
+    ``on_renewed`` is called after each renewal with the number of runs that Redis has of this process, ``on_attempt``
+    after each attempt, also a failed one. Both may wait.
+    """
+
+    def __init__(
+        self,
+        connection: RedisConnection,
+        calls: scripts.ScriptCalls,
+        clock: Clock,
+        *,
+        on_renewed: Callable[[int], None],
+        on_attempt: Callable[[], None],
+    ) -> None:
+        self._connection = connection
+        self._calls = calls
+        self._clock = clock
+        self._on_renewed = on_renewed
+        self._on_attempt = on_attempt
+        self._is_registered = False
+        self.renewed_at = clock()
+        self.process_count = 1  # at the last renewal, with this one
+
+    def start(self) -> None:
+        """Start the greenlet that renews the lease."""
+        self._greenlet = gevent.spawn(self._serve)
+
+    def stop(self) -> None:
+        """Stop renewing the lease."""
+        self._greenlet.kill()
+
+    def leave(self) -> None:
+        """Return the lease: this process executes no run any more."""
+        try:
+            self._connection.run_script(scripts.LEAVE, *self._calls.leave())
+        except Unavailable:
+            logger.info("cannot return the lease; it will expire")
+
+    def _serve(self) -> None:
+        while True:
+            began = self._clock()
+            try:
+                self._on_renewed(self._renew())
+            except Unavailable:
+                delay = _LEASE_RETRY_DELAY  # the connection has logged the reason
+            else:
+                delay = self._calls.renewal_interval
+                self.renewed_at = self._clock()
+            self._on_attempt()
+            gevent.sleep(max(0.0, began + delay - self._clock()))
+
+    def _renew(self) -> int:
+        while True:
+            reply = self._connection.run_script(scripts.RENEW, *self._calls.renew())
+            is_known, ended_count, has_more, run_count, self.process_count = reply
+            if ended_count:
+                logger.warning("ended %d runs of a dead process", ended_count)
+            if self._is_registered and not is_known:
+                logger.warning("Redis did not know this process: checking its runs")
+            self._is_registered = True
+            if not has_more:
+                return int(run_count)
 
 
 def _is_needed(journal: RedisJournal) -> bool:
