@@ -10,6 +10,7 @@ import unicodedata
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
+from persona_stream.backends import texts
 from persona_stream.backends.base import Backend
 from persona_stream.core.query import Answer, Locale, Query
 from persona_stream.errors import BackendError
@@ -32,43 +33,6 @@ _REQUESTED_LANGUAGES: Mapping[Locale, re.Pattern[str]] = {
     "zh": re.compile(r"\bin chinese\b|[用以说讲](?:中文|汉语)", re.I),
 }
 
-# Each step with the share of the time that has passed when it begins.
-_STEPS: Mapping[Locale, Sequence[tuple[float, str]]] = {
-    "zh": (
-        (0.0, "正在阅读问题..."),
-        (0.2, "正在查阅{name}的 {total} 条资料..."),
-        (0.5, "找到 {found} 条相关资料，正在撰写回答..."),
-        (0.85, "正在整理出处..."),
-    ),
-    "en": (
-        (0.0, "Reading the question..."),
-        (0.2, "Searching {total} notes of {name}..."),
-        (0.5, "Found {found} that fit, writing the answer..."),
-        (0.85, "Collecting the sources..."),
-    ),
-}
-
-_TEXTS: Mapping[str, Mapping[Locale, str]] = {
-    "greeting": {
-        "zh": "你好！在这个演示里，我以{name}的身份说话。你可以问我：",
-        "en": "Hello! In this demo I speak as {name}. You can ask me about:",
-    },
-    "no match": {
-        "zh": "这个问题我在这里答不上来。不过，你可以问我：",
-        "en": "I have no good answer to that here. You can ask me about:",
-    },
-    "empty profile": {
-        "zh": "我的资料还是空的，暂时回答不了问题。",
-        "en": "My profile is still empty, so I cannot answer questions yet.",
-    },
-    "sources": {"zh": "*演示角色，出处：* ", "en": "*Demo persona. Sources:* "},
-    "reasoning": {"zh": "与问题有关的资料：{titles}", "en": "Notes that fit the question: {titles}"},
-    "unknown persona": {
-        "zh": "这里没有名为“{username}”的角色。可以选择：{known}",
-        "en": "There is no persona called “{username}” here. Available: {known}",
-    },
-}
-
 
 def demo_backend(
     personas: Mapping[str, Persona], seconds: float = 8.0, sleep: Callable[[float], object] = time.sleep
@@ -85,12 +49,12 @@ def demo_backend(
         persona = query.persona or personas.get(query.username)
         if persona is None:
             known = ", ".join(personas) or "-"
-            raise BackendError(_TEXTS["unknown persona"][query.locale].format(username=query.username, known=known))
+            raise BackendError(texts.DEMO["unknown_persona"][query.locale].format(username=query.username, known=known))
         items = find_items(persona.notes, query)
         name = _localized_name(persona.name, query.locale)
-        steps = _STEPS[query.locale]
-        for (start, text), end in zip(steps, (*(begin for begin, _ in steps[1:]), 1.0), strict=True):
-            query.report(text.format(name=name, total=len(persona.notes), found=len(items)), start)
+        starts = [step["start"] for step in texts.DEMO_STEPS]
+        for step, start, end in zip(texts.DEMO_STEPS, starts, (*starts[1:], 1.0), strict=True):
+            query.report(step[query.locale].format(name=name, total=len(persona.notes), found=len(items)), start)
             sleep(seconds * (end - start))
         return compose_answer(query, persona, items)
 
@@ -137,7 +101,7 @@ def compose_answer(query: Query, persona: Persona, items: Sequence[KnowledgeItem
     language = _language(query, persona)
 
     def text(key: str, **values: str) -> str:
-        return _TEXTS[key][language].format(**values)
+        return texts.DEMO[key][language].format(**values)
 
     if items:
         titles = [_title(item, language) for item in items]
@@ -146,10 +110,9 @@ def compose_answer(query: Query, persona: Persona, items: Sequence[KnowledgeItem
         reasoning = text("reasoning", titles="；".join(titles) if language == "zh" else "; ".join(titles))
         return Answer("\n\n".join([*paragraphs, text("sources") + links]), reasoning=reasoning)
     if not persona.notes:
-        return Answer(text("empty profile"))
-    opening = text(
-        "greeting" if _GREETING.match(query.message) else "no match", name=_localized_name(persona.name, language)
-    )
+        return Answer(text("empty_profile"))
+    name = _localized_name(persona.name, language)
+    opening = text("greeting" if _GREETING.match(query.message) else "no_match", name=name)
     # Other questions get other suggestions.
     first = zlib.crc32(query.message.encode("utf-8", "surrogatepass")) % len(persona.notes)
     suggestions = (*persona.notes[first:], *persona.notes[:first])[:MAX_SUGGESTIONS]

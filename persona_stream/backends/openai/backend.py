@@ -1,17 +1,107 @@
-"""Backend for any provider with OpenAI's Chat Completions API (``/chat/completions``)."""
+"""Backend for any provider with OpenAI's Chat Completions API (``/chat/completions``), and the request bodies.
 
-from typing import Unpack
+A query becomes messages, tools and sampling parameters.
+"""
+
+from typing import Any, Unpack
 
 from persona_stream.backends.base import Backend
-from persona_stream.backends.openai.request import build_request
-from persona_stream.backends.openai.response import parse_completion, parse_error
-from persona_stream.backends.openai.stream import OpenAIStreamDecoder
-from persona_stream.backends.providers.base import ProviderAdapter
-from persona_stream.backends.providers.client import ProviderOptions, make_provider_backend
+from persona_stream.backends.openai import response
+from persona_stream.backends.providers import base, client
+from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice
+from persona_stream.core.query import Query, Turn
+
+Message = dict[str, Any]
+
+
+def build_request(query: Query, model: str, *, stream: bool = False) -> dict[str, object]:
+    """Build the JSON body: the client's sampling parameters, the messages, and the tools."""
+    body: dict[str, object] = {**query.parameters, "model": model, "messages": build_messages(query), "stream": stream}
+    body.pop("top_k", None)  # clients of Anthropic's API send it, and OpenAI rejects unknown parameters
+    if query.tools:
+        body["tools"] = [_build_tool(tool) for tool in query.tools]
+        if query.tool_choice is not None:
+            body["tool_choice"] = _build_tool_choice(query.tool_choice)
+    else:
+        # OpenAI rejects it in a request without tools.
+        body.pop("parallel_tool_calls", None)
+    if stream:
+        body["stream_options"] = {"include_usage": True}
+    return body
+
+
+def build_messages(query: Query) -> list[Message]:
+    """Build the messages: the system prompt if there is one, the history, the message, and the tool turns.
+
+    Tool results can contain text only, so their images follow as a user message after all results for the same
+    assistant message, because nothing may stand between those.
+    """
+    prompt = query.system_prompt()
+    messages: list[Message] = [{"role": "system", "content": prompt}] if prompt else []
+    images: list[Message] = []
+    for turn in (*query.history, Turn("user", query.message, query.parts), *query.tool_turns):
+        if images and turn.role != "tool":
+            messages.append({"role": "user", "content": images})
+            images = []
+        messages.append(_build_message(turn))
+        if turn.role == "tool":
+            images.extend(_build_part(part) for part in turn.parts if isinstance(part, Image))
+    if images:
+        messages.append({"role": "user", "content": images})
+    return messages
+
+
+def _build_message(turn: Turn) -> Message:
+    match turn:
+        case Turn(role="assistant", calls=calls) if calls:
+            return {
+                "role": "assistant",
+                "content": turn.content or None,
+                "tool_calls": [_build_call(call) for call in calls],
+            }
+        case Turn(role="tool", call_id=str(call_id)):
+            # The format has no field for a failed call.
+            text = turn.content or ("The tool failed." if turn.failed else "")
+            return {"role": "tool", "tool_call_id": call_id, "content": text}
+        case Turn(role="tool"):  # without a call id, a result can only be sent as text
+            return {"role": "user", "content": turn.content}
+        case Turn(role="user", parts=parts) if parts:
+            return {"role": "user", "content": [_build_part(part) for part in parts]}
+        case _:
+            return {"role": turn.role, "content": turn.content}
+
+
+def _build_part(part: Part) -> Message:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    detail = {} if part.detail is None else {"detail": part.detail}
+    return {"type": "image_url", "image_url": {"url": part.url, **detail}}
+
+
+def _build_call(call: ToolCall) -> Message:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def _build_tool(tool: Tool) -> dict[str, object]:
+    function: dict[str, object] = {"name": tool.name}
+    if tool.description is not None:
+        function["description"] = tool.description
+    if tool.schema:
+        function["parameters"] = dict(tool.schema)
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function}
+
+
+def _build_tool_choice(choice: ToolChoice) -> object:
+    if choice.mode == "named":
+        return {"type": "function", "function": {"name": choice.name}}
+    return choice.mode
+
 
 _ENDPOINT = "/chat/completions"
 
-OPENAI_ADAPTER = ProviderAdapter(
+OPENAI_ADAPTER = base.ProviderAdapter(
     name="openai",
     example_url="https://api.openai.com/v1",
     endpoint=lambda base_url: base_url.removesuffix(_ENDPOINT) + _ENDPOINT,
@@ -19,13 +109,13 @@ OPENAI_ADAPTER = ProviderAdapter(
     capabilities=frozenset({"tools", "images", "prefill", "response_format", "json_schema"}),
     retryable_statuses=frozenset({429, 502, 503, 504}),
     build_request=build_request,
-    parse_error=parse_error,
-    parse_completion=parse_completion,
-    stream_decoder=OpenAIStreamDecoder,
+    parse_error=response.parse_error,
+    parse_completion=response.parse_completion,
+    stream_decoder=response.OpenAIStreamDecoder,
 )
 
 
-def openai_backend(**options: Unpack[ProviderOptions]) -> Backend:
+def openai_backend(**options: Unpack[client.ProviderOptions]) -> Backend:
     """Create a backend for a provider, whose base URL is given up to and including ``/v1``.
 
     Args:
@@ -34,4 +124,4 @@ def openai_backend(**options: Unpack[ProviderOptions]) -> Backend:
     Raises:
         ConfigurationError: a setting is missing or invalid.
     """
-    return make_provider_backend(OPENAI_ADAPTER, options)
+    return client.make_provider_backend(OPENAI_ADAPTER, options)

@@ -1,4 +1,4 @@
-"""Responses of the Chat Completions API: texts, tool calls, finish reasons, usage, unknown fields and errors.
+"""Responses of the Chat Completions API, whole or streamed: texts, tool calls, usage, unknown fields and errors.
 
 Providers deviate from OpenAI in most of these; the comments name the deviations that are handled.
 """
@@ -8,16 +8,11 @@ import logging
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
-from persona_stream.backends.providers.errors import ErrorKind, ProviderError, ProviderErrorObject
-from persona_stream.backends.providers.responses import (
-    map_finish_reason,
-    provider_fields,
-    string_or_empty,
-    unknown_fields,
-)
+from persona_stream.backends.providers import base, errors, responses
 from persona_stream.core.content import ToolCall
 from persona_stream.core.query import Answer, Finish, Usage
 
@@ -32,7 +27,7 @@ _FINISHES: Mapping[str, Finish] = {
     "content_filter": "filter",
 }
 # Finish reasons that stand for errors: OpenRouter and Mistral, and DeepSeek.
-_FAILURES: Mapping[str, ErrorKind] = {"error": "failed", "insufficient_system_resource": "busy"}
+_FAILURES: Mapping[str, errors.ErrorKind] = {"error": "failed", "insufficient_system_resource": "busy"}
 
 KNOWN_MESSAGE_FIELDS = frozenset(
     {"role", "content", "refusal", "tool_calls", "function_call", "reasoning_content", "reasoning"}
@@ -51,25 +46,25 @@ def parse_completion(parsed: object) -> Answer:
         case {"choices": [{"message": dict(message), **choice}, *_], **body}:
             return _parse_message(message, choice.get("finish_reason"), body, parsed)
         case {"choices": _}:
-            raise ProviderError("empty", "no message")
+            raise errors.ProviderError("empty", "no message")
         case _:
-            raise ProviderError("unreadable", "not a chat completion")
+            raise errors.ProviderError("unreadable", "not a chat completion")
 
 
 def _parse_message(message: dict[str, Any], reason: object, body: Mapping[Any, Any], raw: object) -> Answer:
     text, reasoning = extract_text(message)
     calls = parse_tool_calls(message.get("tool_calls"))
     if isinstance(reason, str) and reason in _FAILURES:
-        raise ProviderError(_FAILURES[reason], f"finish_reason {reason!r}", fallback_allowed=True)
-    finish = map_finish_reason(
+        raise errors.ProviderError(_FAILURES[reason], f"finish_reason {reason!r}", fallback_allowed=True)
+    finish = responses.map_finish_reason(
         reason, _FINISHES, text=text, has_calls=bool(calls), logger=logger, field="finish_reason"
     )
     unknown = {
-        "message": unknown_fields(message, KNOWN_MESSAGE_FIELDS),
-        "completion": unknown_fields(body, _KNOWN_BODY_FIELDS),
-        "usage": unknown_fields(body.get("usage"), _KNOWN_USAGE_FIELDS),
+        "message": responses.unknown_fields(message, KNOWN_MESSAGE_FIELDS),
+        "completion": responses.unknown_fields(body, _KNOWN_BODY_FIELDS),
+        "usage": responses.unknown_fields(body.get("usage"), _KNOWN_USAGE_FIELDS),
     }
-    extras = provider_fields("openai", unknown)
+    extras = responses.provider_fields("openai", unknown)
     return Answer(text, reasoning or None, _parse_usage(body), raw, finish=finish, calls=calls, extras=extras)
 
 
@@ -157,10 +152,12 @@ class ToolCallAssembler:
         """Add a part and return the text of it that is kept."""
         function = part.get("function")
         function = function if isinstance(function, dict) else {}
-        id_ = string_or_empty(part.get("id"))
-        name = string_or_empty(function.get("name"))
+        id_ = responses.string_or_empty(part.get("id"))
+        name = responses.string_or_empty(function.get("name"))
         arguments = function.get("arguments")
-        text = json.dumps(arguments, ensure_ascii=False) if isinstance(arguments, dict) else string_or_empty(arguments)
+        if isinstance(arguments, dict):
+            arguments = json.dumps(arguments, ensure_ascii=False)
+        text = responses.string_or_empty(arguments)
         if kept := id_ + name + text:
             call = self._find(part.get("index"), id_, name)
             call.id = call.id or id_
@@ -175,7 +172,7 @@ class ToolCallAssembler:
             ProviderError: a call has no name.
         """
         if not all(call.name for call in self._calls):
-            raise ProviderError("unreadable", "a tool call without a name")
+            raise errors.ProviderError("unreadable", "a tool call without a name")
         return tuple(
             # Clients answer by id and parse the arguments as JSON, so both are filled in where they are missing.
             ToolCall(call.id or f"call_{uuid.uuid4().hex[:24]}", call.name, "".join(call.arguments).strip() or "{}")
@@ -202,7 +199,7 @@ class ToolCallAssembler:
         return call
 
 
-_KIND_BY_CODE: Mapping[str, ErrorKind] = {
+_KIND_BY_CODE: Mapping[str, errors.ErrorKind] = {
     "invalid_api_key": "credentials",
     "insufficient_quota": "credit",
     "model_not_found": "model",
@@ -212,7 +209,7 @@ _KIND_BY_CODE: Mapping[str, ErrorKind] = {
 }
 
 
-def parse_error(parsed: object) -> ProviderErrorObject | None:
+def parse_error(parsed: object) -> errors.ProviderErrorObject | None:
     """Return the error object in a response body or a chunk of a stream, or ``None``."""
     if not isinstance(parsed, dict):
         return None
@@ -224,10 +221,10 @@ def parse_error(parsed: object) -> ProviderErrorObject | None:
     if not error:
         return None
     if not isinstance(error, dict):
-        return ProviderErrorObject(message=string_or_empty(error))
+        return errors.ProviderErrorObject(message=responses.string_or_empty(error))
     code = error.get("code")
     kind = _KIND_BY_CODE.get(code) if isinstance(code, str) else None
-    return ProviderErrorObject(_error_status(code), kind, string_or_empty(error.get("message")))
+    return errors.ProviderErrorObject(_error_status(code), kind, responses.string_or_empty(error.get("message")))
 
 
 def _error_status(code: object) -> int:
@@ -235,3 +232,80 @@ def _error_status(code: object) -> int:
     if isinstance(code, str):
         code = 429 if code == "rate_limit_exceeded" else int(code) if re.fullmatch("[1-9][0-9]{2}", code) else None
     return code if isinstance(code, int) and 400 <= code <= 599 else 500
+
+
+MAX_BODY_FIELDS = 32
+
+
+class OpenAIStreamDecoder(base.StreamDecoder):
+    """Decoder that rebuilds a whole completion from its chunks, and returns the deltas of each."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._reasoning: list[str] = []
+        self._calls = ToolCallAssembler()
+        self._unknown_fields: dict[str, list[Any]] = {}  # of the message
+        self._body: dict[str, Any] = {}
+        self._finish_reason: str | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the finish reason was received."""
+        return self.is_closed or self._finish_reason is not None
+
+    def feed(self, event: Mapping[str, Any]) -> list[base.StreamDelta]:
+        """Decode the next chunk."""
+        for name, value in event.items():
+            if value is not None and (name in self._body or len(self._body) < MAX_BODY_FIELDS):
+                self._body[name] = value
+        match event.get("choices"):
+            case [dict() as choice, *_]:
+                reason = choice.get("finish_reason")
+                # Some providers send an empty one in every chunk.
+                if reason and isinstance(reason, str):
+                    self._finish_reason = reason
+                delta = choice.get("delta")
+                return self._feed_delta(delta) if isinstance(delta, dict) else []
+            case _:
+                return []
+
+    def result(self) -> Answer:
+        """Return the answer without the text and the reasoning, which ``feed`` returned."""
+        calls = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in self._calls.result()
+        ]
+        content = {"content": "".join(self._texts), "reasoning_content": "".join(self._reasoning), "tool_calls": calls}
+        unknown = {name: _joined(parts) for name, parts in self._unknown_fields.items()}
+        message = {"role": "assistant", **unknown, **{name: value for name, value in content.items() if value}}
+        choice = {"index": 0, "message": message, "finish_reason": self._finish_reason}
+        body = {**self._body, "object": "chat.completion", "choices": [choice]}
+        return replace(parse_completion(body), text="", reasoning=None)
+
+    def _feed_delta(self, delta: Mapping[str, Any]) -> list[base.StreamDelta]:
+        deltas = []
+        text, reasoning = extract_text(delta)
+        if reasoning:
+            self._reasoning.append(reasoning)
+            deltas.append(base.StreamDelta("reasoning", reasoning))
+        if text:
+            self._texts.append(text)
+            deltas.append(base.StreamDelta("text", text))
+        calls = delta.get("tool_calls")
+        for part in calls if isinstance(calls, list) else ():
+            if isinstance(part, dict) and (kept := self._calls.feed(part)):
+                deltas.append(base.StreamDelta("rest", kept))
+        for name in delta.keys() - KNOWN_MESSAGE_FIELDS:
+            if (value := delta[name]) is not None:
+                self._unknown_fields.setdefault(name, []).append(value)
+                deltas.append(base.StreamDelta("rest", json.dumps(value)))
+        return deltas
+
+
+def _joined(values: list[Any]) -> Any:
+    """Join the parts of an unknown field: texts and lists are concatenated, of others the last one counts."""
+    if all(isinstance(value, str) for value in values):
+        return "".join(values)
+    if all(isinstance(value, list) for value in values):
+        return list(chain.from_iterable(values))
+    return values[-1]

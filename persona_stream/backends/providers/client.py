@@ -12,12 +12,9 @@ from urllib.parse import urlsplit
 
 import requests
 
+from persona_stream.backends import texts
 from persona_stream.backends.base import Backend
-from persona_stream.backends.providers import errors
-from persona_stream.backends.providers.base import ProviderAdapter
-from persona_stream.backends.providers.responses import parse_response
-from persona_stream.backends.providers.retry import MAX_ATTEMPTS, CircuitBreaker, RetryBudget, retry_delay
-from persona_stream.backends.providers.stream import StreamReader, is_stream, read_prefix
+from persona_stream.backends.providers import base, errors, responses, retry
 from persona_stream.backends.providers.transport import ProviderTransport, SessionPool, session_factory
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.core.query import Answer, Query, UpstreamCall
@@ -73,13 +70,13 @@ class ProviderClient:
         secret: the API key, which is masked in the log.
     """
 
-    adapter: ProviderAdapter
+    adapter: base.ProviderAdapter
     model: str
     stream: bool
     secret: str = field(repr=False)
     transport: ProviderTransport = field(repr=False)
-    breaker: CircuitBreaker = field(repr=False)
-    budget: RetryBudget = field(repr=False)
+    breaker: retry.CircuitBreaker = field(repr=False)
+    budget: retry.RetryBudget = field(repr=False)
     max_attempts: int
     timeout: float
     idle_timeout: float
@@ -102,8 +99,8 @@ class ProviderClient:
         self.budget.deposit()
         while True:
             if open_for := self.breaker.acquire():
-                raise BackendUnavailable(errors.CIRCUIT_OPEN_TEXT[query.locale].format(seconds=math.ceil(open_for)))
-            query.report(errors.WAITING_TEXT[query.locale])
+                raise BackendUnavailable(_status("circuit_open", query, seconds=math.ceil(open_for)))
+            query.report(_status("waiting", query))
             attempts += 1
             began_at = self.clock()
             try:
@@ -115,15 +112,15 @@ class ProviderClient:
                     self.breaker.record_success()
                 detail = errors.mask(error.detail, self.secret)
                 query.record_upstream_call(self._upstream_call(body, began_at, None, error.kind, detail))
-                delay = retry_delay(attempts, error, deadline - self.clock(), self.jitter(), self.max_attempts)
+                delay = retry.retry_delay(attempts, error, deadline - self.clock(), self.jitter(), self.max_attempts)
                 if delay is not None and not self.budget.withdraw():
                     delay = None
                 self._log(error.kind, detail, attempts, delay)
                 if delay is None:
                     error_type = BackendUnavailable if error.fallback_allowed else BackendError
                     # Without its cause, which may quote the provider, and the provider may quote the key.
-                    raise error_type(errors.ERROR_TEXTS[error.kind][query.locale]) from None
-                texts = errors.RETRY_TEXTS["unreachable" if error.kind in ("unreachable", "broken_off") else "busy"]
+                    raise error_type(texts.PROVIDER_ERRORS[error.kind][query.locale]) from None
+                status = "retry_unreachable" if error.kind in ("unreachable", "broken_off") else "retry_busy"
             except BaseException:  # killed, for instance at the run's deadline; or a defect
                 if self.clock() >= deadline - DEADLINE_MARGIN:
                     self.breaker.record_failure()
@@ -133,7 +130,7 @@ class ProviderClient:
             else:
                 query.record_upstream_call(self._upstream_call(body, began_at, answer.raw))
                 return answer
-            query.report(texts[query.locale].format(seconds=math.ceil(delay)))
+            query.report(_status(status, query, seconds=math.ceil(delay)))
             self.sleep(delay)
 
     def _attempt(self, query: Query, body: object, deadline: float) -> Answer:
@@ -141,18 +138,20 @@ class ProviderClient:
             if response.is_success:
                 self.breaker.record_success()  # whether the answer can be used is another matter
             prefix = b""
-            # A provider without streaming sends a whole answer even where a stream was requested.
-            if self.stream and response.is_success and is_stream(prefix := read_prefix(response.chunks)):
-                reader = StreamReader(
-                    self.adapter,
-                    query,
-                    self.clock,
-                    idle_timeout=self.idle_timeout,
-                    max_chars=self.max_body_bytes,
-                    coalesce=self.coalesce,
-                )
-                return reader.read(response, prefix)
-            return parse_response(response.read(self.max_body_bytes, prefix), self.adapter)
+            if self.stream and response.is_success:
+                prefix = responses.read_prefix(response.chunks)
+                # A provider without streaming sends a whole answer even where a stream was requested.
+                if responses.is_stream(prefix):
+                    reader = responses.StreamReader(
+                        self.adapter,
+                        query,
+                        self.clock,
+                        idle_timeout=self.idle_timeout,
+                        max_chars=self.max_body_bytes,
+                        coalesce=self.coalesce,
+                    )
+                    return reader.read(response, prefix)
+            return responses.parse_response(response.read(self.max_body_bytes, prefix), self.adapter)
 
     def _log(self, kind: str, detail: str, attempts: int, delay: float | None) -> None:
         outcome = "giving up" if delay is None else f"retrying in {delay:.1f} s"
@@ -176,7 +175,11 @@ class ProviderClient:
         )
 
 
-def make_provider_backend(adapter: ProviderAdapter, options: ProviderOptions) -> Backend:
+def _status(key: str, query: Query, **values: object) -> str:
+    return texts.PROVIDER_STATUS[key][query.locale].format(**values)
+
+
+def make_provider_backend(adapter: base.ProviderAdapter, options: ProviderOptions) -> Backend:
     """Create a backend for a provider.
 
     Raises:
@@ -193,7 +196,7 @@ def make_provider_backend(adapter: ProviderAdapter, options: ProviderOptions) ->
     else:
         create_session = session_factory(url)
         sessions = SessionPool(create_session(), create_session)
-    breaker = CircuitBreaker(f"provider {adapter.name}, model {model}", clock)
+    breaker = retry.CircuitBreaker(f"provider {adapter.name}, model {model}", clock)
     client = ProviderClient(
         adapter=adapter,
         model=model,
@@ -201,8 +204,8 @@ def make_provider_backend(adapter: ProviderAdapter, options: ProviderOptions) ->
         secret=api_key,
         transport=ProviderTransport(url, adapter.headers(api_key), sessions, clock),
         breaker=breaker,
-        budget=RetryBudget(),
-        max_attempts=options.get("max_attempts", MAX_ATTEMPTS),
+        budget=retry.RetryBudget(),
+        max_attempts=options.get("max_attempts", retry.MAX_ATTEMPTS),
         timeout=options.get("timeout", 150.0),
         idle_timeout=options.get("idle_timeout", 60.0),
         max_body_bytes=options.get("max_body_bytes", 32 * 2**20),
@@ -216,7 +219,7 @@ def make_provider_backend(adapter: ProviderAdapter, options: ProviderOptions) ->
     )
 
 
-def _validate_base_url(base_url: str | None, adapter: ProviderAdapter) -> str:
+def _validate_base_url(base_url: str | None, adapter: base.ProviderAdapter) -> str:
     """Return the base URL without a trailing slash."""
     name = adapter.name
     example = adapter.example_url
@@ -238,7 +241,7 @@ def _validate_base_url(base_url: str | None, adapter: ProviderAdapter) -> str:
     return base_url.rstrip("/")
 
 
-def _validate_api_key(api_key: str | None, adapter: ProviderAdapter) -> str:
+def _validate_api_key(api_key: str | None, adapter: base.ProviderAdapter) -> str:
     """Return the API key without surrounding white space; an empty string if there is none."""
     key = (api_key or "").strip()
     # The HTTP library would reject it at the first request only, in a message that shows the key.

@@ -1,14 +1,11 @@
-"""Errors of model providers, and their texts for clients.
+"""Errors of model providers, and the masking of keys in them.
 
-A ``ProviderError`` ends one attempt. Its ``kind`` selects the text that the client gets; its ``detail`` may quote the
-provider, and goes to the log only.
+A ``ProviderError`` ends one attempt. Its ``kind`` selects the text for the client (``texts.toml``); its ``detail`` may
+quote the provider, and goes to the log only.
 """
 
-from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import Literal
-
-from persona_stream.core.query import Locale
 
 ErrorKind = Literal[
     "credentials", "credit", "model", "too_long", "filtered", "refused", "busy", "failed", "timeout", "unreachable",
@@ -73,50 +70,3 @@ def mask(text: str, secret: str) -> str:
     for size in range(len(secret) - 1, MIN_MASKED_CHARS - 1, -1):
         masked = masked.replace(secret[:size], "***")
     return masked
-
-
-Text = Mapping[Locale, str]
-
-WAITING_TEXT: Text = {"zh": "正在等待模型回复...", "en": "Waiting for the model..."}
-
-RETRY_TEXTS: Mapping[Literal["busy", "unreachable"], Text] = {
-    "busy": {
-        "zh": "模型服务繁忙，{seconds} 秒后重试...",
-        "en": "The model provider is busy, retrying in {seconds} s...",
-    },
-    "unreachable": {
-        "zh": "暂时无法连接模型服务，{seconds} 秒后重试...",
-        "en": "The model provider cannot be reached, retrying in {seconds} s...",
-    },
-}
-
-CIRCUIT_OPEN_TEXT: Text = {
-    "zh": "模型服务暂时不可用，请在 {seconds} 秒后重试",
-    "en": "The model provider is unavailable, please try again in {seconds} s",
-}
-
-ERROR_TEXTS: Mapping[ErrorKind, Text] = {
-    "credentials": {
-        "zh": "模型服务拒绝了本服务器的 API 密钥",
-        "en": "The model provider rejected this server's API key",
-    },
-    "credit": {"zh": "本服务器在模型服务的额度已用完", "en": "This server's credit with the model provider is used up"},
-    "model": {"zh": "模型服务中没有所配置的模型", "en": "The model provider does not have the configured model"},
-    "too_long": {"zh": "对话超出了模型能处理的长度", "en": "The conversation is too long for the model"},
-    "filtered": {
-        "zh": "回答被模型服务的内容过滤器拦截",
-        "en": "The model provider's content filter blocked the answer",
-    },
-    "refused": {"zh": "模型服务拒绝了这个请求", "en": "The model provider rejected the request"},
-    "busy": {"zh": "模型服务繁忙，请稍后重试", "en": "The model provider is busy, please try again later"},
-    "failed": {"zh": "模型服务出现故障，请稍后重试", "en": "The model provider failed, please try again later"},
-    "timeout": {"zh": "模型服务响应超时，请稍后重试", "en": "The model provider timed out, please try again later"},
-    "unreachable": {
-        "zh": "无法连接模型服务，请稍后重试",
-        "en": "The model provider cannot be reached, please try again later",
-    },
-    "broken_off": {"zh": "模型服务的回复中途断开", "en": "The model provider's response broke off"},
-    "unreadable": {"zh": "无法解析模型服务的回复", "en": "The model provider's response cannot be parsed"},
-    "empty": {"zh": "模型没有给出回答", "en": "The model returned no answer"},
-    "too_large": {"zh": "模型服务的回复过大", "en": "The model provider's response is too large"},
-}

@@ -12,16 +12,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPException, HTTPResponse
-from http.cookiejar import DefaultCookiePolicy
+from http import client, cookiejar
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests import Session
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.core.clock import Clock
@@ -75,7 +71,7 @@ class ChunkedDecoder:
         return b"".join(body)
 
 
-class _BufferedHTTPResponse(HTTPResponse):
+class _BufferedHTTPResponse(client.HTTPResponse):
     """Response whose ``read1`` returns all chunks that have arrived. Do not mix ``read1`` with other reads."""
 
     def begin(self) -> None:
@@ -93,18 +89,18 @@ class _BufferedHTTPResponse(HTTPResponse):
         body = b""
         while not (body or self._decoder.is_complete):
             if self._decoder.is_broken:
-                raise HTTPException("the chunked body broke off")
+                raise client.HTTPException("the chunked body broke off")
             body = self._decoder.feed(self.fp.read1(n))
         if self._decoder.is_complete:
             self.close()
         return body
 
 
-class _BufferedConnection(HTTPConnection):
+class _BufferedConnection(urllib3.connection.HTTPConnection):
     response_class = _BufferedHTTPResponse
 
 
-class _SecureConnection(HTTPSConnection):
+class _SecureConnection(urllib3.connection.HTTPSConnection):
     response_class = _BufferedHTTPResponse
 
 
@@ -116,7 +112,7 @@ class _SecurePool(urllib3.HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
 
 
-class BufferedAdapter(HTTPAdapter):
+class BufferedAdapter(requests.adapters.HTTPAdapter):
     """Adapter with buffered responses, except through a proxy."""
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -135,13 +131,15 @@ class SessionPool:
     raises an error, and so does closing it after that thread has ended.
     """
 
-    def __init__(self, shared: Session, create: Callable[[], AbstractContextManager[Session]]) -> None:
+    def __init__(
+        self, shared: requests.Session, create: Callable[[], AbstractContextManager[requests.Session]]
+    ) -> None:
         self._shared = shared
         self._create = create
         self._thread_id = threading.get_native_id()
 
     @contextmanager
-    def acquire(self) -> Iterator[Session]:
+    def acquire(self) -> Iterator[requests.Session]:
         """Yield a session for one request."""
         if threading.get_native_id() == self._thread_id:
             yield self._shared
@@ -150,24 +148,24 @@ class SessionPool:
                 yield session
 
 
-def session_factory(url: str) -> Callable[[], Session]:
+def session_factory(url: str) -> Callable[[], requests.Session]:
     """Return a function that creates sessions for hundreds of concurrent requests to one URL.
 
     Proxies and trusted certificates are read from the environment once (``HTTPS_PROXY``, ``NO_PROXY``,
     ``REQUESTS_CA_BUNDLE``). Proxies are ignored for this machine, where they are seldom intended and never work.
     """
-    with Session() as session:
+    with requests.Session() as session:
         environment = session.merge_environment_settings(url, {}, None, None, None)
     is_local = _is_loopback(urlsplit(url).hostname or "")
 
-    def create_session() -> Session:
-        session = Session()
+    def create_session() -> requests.Session:
+        session = requests.Session()
         # Otherwise requests reads ~/.netrc for each request, and replaces the API key with the credentials there.
         session.trust_env = False
         session.proxies = {} if is_local else dict(environment["proxies"])
         session.verify = environment["verify"] or True
         # A cookie would link the requests of different users.
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+        session.cookies.set_policy(cookiejar.DefaultCookiePolicy(allowed_domains=()))
         # The retry policy alone decides on retries. A full pool opens another connection instead of blocking.
         adapter = BufferedAdapter(pool_connections=1, pool_maxsize=MAX_IDLE_CONNECTIONS, max_retries=0)
         session.mount("http://", adapter)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
-from persona_stream.backends.providers.errors import mask, quote
+from persona_stream.backends import texts
+from persona_stream.backends.providers.errors import ErrorKind, mask, quote
 
 KEY = "sk-abcdefghijklmnopqrstuvwxyz"
 
@@ -19,3 +22,9 @@ def test_the_api_key_is_masked_wherever_a_quotation_is_cut(place: int):
 def test_without_a_key_nothing_is_masked():
     """The text stays as it is."""
     assert mask("as it is", "") == "as it is"
+
+
+def test_each_kind_of_error_has_a_text_in_both_languages():
+    """And no other kind has one."""
+    assert texts.PROVIDER_ERRORS.keys() == set(get_args(ErrorKind))
+    assert all(set(text) == {"en", "zh"} for text in texts.PROVIDER_ERRORS.values())
