@@ -10,28 +10,19 @@ from typing import Any
 from flask import Flask
 from gevent import monkey
 
-from persona_stream.auth.jwt import create_verifier
-from persona_stream.auth.tickets import RunURLSigner
+from persona_stream.auth import jwt, tickets
 from persona_stream.core.clock import Clock, monotonic_wall_clock, system_clock
 from persona_stream.db.factory import create_store, start_retention_job
 from persona_stream.errors import ConfigurationError
 from persona_stream.executors.registry import build_execution
-from persona_stream.instrumentation.factory import build_metrics, build_tracing
-from persona_stream.instrumentation.hub_monitor import EventLoopMonitor
-from persona_stream.instrumentation.observers import ConversationObserver, LogObserver, RequestLogObserver
-from persona_stream.journals.base import JournalStore
-from persona_stream.journals.memory import MemoryJournalStore
+from persona_stream.instrumentation import factory, hub_monitor, observers
+from persona_stream.journals import base, memory
 from persona_stream.logging import configure_logging
 from persona_stream.personas.persona import Persona, bundled_personas, load_personas
-from persona_stream.runs.manager import RunManager
-from persona_stream.runs.queue import RunQueue, Scheduler
-from persona_stream.runs.run import RunLimits
-from persona_stream.settings.loader import load_settings
-from persona_stream.settings.schema import Settings
+from persona_stream.runs import manager, queue, run
+from persona_stream.settings import Settings, load_settings
 from persona_stream.state_dir import get_signing_secret
-from persona_stream.web.flask_app import create_flask_app
-from persona_stream.web.rate_limit import MovingWindowLimiter, RateLimiter
-from persona_stream.web.responses import detached_context
+from persona_stream.web import flask_app, rate_limit, responses
 from persona_stream.web.services import Services
 
 logger = logging.getLogger("persona_stream")
@@ -68,7 +59,7 @@ def create_app(settings: Settings | None = None, process_query: Callable[..., An
 def start_background_tasks(services: Services) -> None:
     """Start the tasks beside the requests; call it once, in the process that serves."""
     metrics = services.metrics
-    EventLoopMonitor(services.clock, metrics.observe_loop_lag, services.executors.on_hub_blocked).start()
+    hub_monitor.EventLoopMonitor(services.clock, metrics.observe_loop_lag, services.executors.on_hub_blocked).start()
     if not services.router.all_async:
         services.executors.warm_up()
 
@@ -78,10 +69,10 @@ def build_app(settings: Settings, process_query: Callable[..., Any] | None = Non
     configure_logging(settings.log_level, settings.log_format)
     services, scheduler = _build_services(settings, process_query)
     _register_gauges(services, scheduler)
-    return create_flask_app(services), services
+    return flask_app.create_flask_app(services), services
 
 
-def _build_services(settings: Settings, process_query: Callable[..., Any] | None) -> tuple[Services, Scheduler]:
+def _build_services(settings: Settings, process_query: Callable[..., Any] | None) -> tuple[Services, queue.Scheduler]:
     clock = monotonic_wall_clock()
     journals = _create_journals(settings, clock)
     store = create_store(settings, clock)
@@ -90,31 +81,32 @@ def _build_services(settings: Settings, process_query: Callable[..., Any] | None
     has_foreign_keys = settings.jwt_public_key is not None or settings.jwks_url is not None
     secret = "" if has_foreign_keys else get_signing_secret(settings, os.environ)[0]
     router, executors = build_execution(settings, _load_personas(settings, process_query), process_query)
-    metrics, metrics_observers = build_metrics()
+    metrics, metrics_observers = factory.build_metrics()
     closing = ExitStack()
     scheduler = _create_scheduler(settings, None if router.all_async else executors.capacity, journals)
-    observers = [LogObserver(), *metrics_observers, *build_tracing(os.environ, closing)]
+    run_observers = [observers.LogObserver(), *metrics_observers, *factory.build_tracing(os.environ, closing)]
     if store.has_database:
-        observers += [RequestLogObserver(store), ConversationObserver(store)]
-    runs = RunManager(
+        run_observers += [observers.RequestLogObserver(store), observers.ConversationObserver(store)]
+    runs = manager.RunManager(
         executor_for=executors.for_backend,
         journals=journals,
-        queue=RunQueue(scheduler, settings.queue_timeout, clock),
-        limits=RunLimits(settings.timeout, settings.retention, settings.max_answer_bytes),
+        queue=queue.RunQueue(scheduler, settings.queue_timeout, clock),
+        limits=run.RunLimits(settings.timeout, settings.retention, settings.max_answer_bytes),
         clock=clock,
-        observers=observers,
+        observers=run_observers,
         load_history=store.load_history,
-        create_context=detached_context,
+        create_context=responses.detached_context,
     )
-    rate_limit = settings.rate_limit
-    limiter = RateLimiter() if rate_limit is None else MovingWindowLimiter(rate_limit, settings.redis_url)
+    limiter = rate_limit.RateLimiter()
+    if settings.rate_limit is not None:
+        limiter = rate_limit.MovingWindowLimiter(settings.rate_limit, settings.redis_url)
     services = Services(
         settings=settings,
         router=router,
         executors=executors,
         runs=runs,
-        verifier=create_verifier(settings, secret, system_clock()),
-        url_signer=RunURLSigner(journals.secret if has_foreign_keys else lambda: secret),
+        verifier=jwt.create_verifier(settings, secret, system_clock()),
+        url_signer=tickets.RunURLSigner(journals.secret if has_foreign_keys else lambda: secret),
         clock=clock,
         store=store,
         rate_limiter=limiter,
@@ -124,7 +116,7 @@ def _build_services(settings: Settings, process_query: Callable[..., Any] | None
     return services, scheduler
 
 
-def _register_gauges(services: Services, scheduler: Scheduler) -> None:
+def _register_gauges(services: Services, scheduler: queue.Scheduler) -> None:
     services.metrics.register_gauges(
         gauges={
             "open_streams": lambda: services.streams.count,
@@ -139,16 +131,16 @@ def _register_gauges(services: Services, scheduler: Scheduler) -> None:
     )
 
 
-def _create_scheduler(settings: Settings, capacity: int | None, journals: JournalStore) -> Scheduler:
+def _create_scheduler(settings: Settings, capacity: int | None, journals: base.JournalStore) -> queue.Scheduler:
     """Create the scheduler of the slots; ``capacity`` is that of the executors."""
     max_runs = settings.max_runs if capacity is None else min(settings.max_runs, capacity)
     if (shared := settings.max_runs_shared) is None:
-        return Scheduler(max_runs, settings.max_runs_per_user, settings.max_queue)
+        return queue.Scheduler(max_runs, settings.max_runs_per_user, settings.max_queue)
 
     def share() -> int:
         return max(1, shared // journals.process_count)
 
-    return Scheduler(max_runs, settings.max_runs_per_user, settings.max_queue, share=share)
+    return queue.Scheduler(max_runs, settings.max_runs_per_user, settings.max_queue, share=share)
 
 
 def _load_personas(settings: Settings, process_query: Callable[..., Any] | None) -> Mapping[str, Persona] | None:
@@ -157,9 +149,9 @@ def _load_personas(settings: Settings, process_query: Callable[..., Any] | None)
     return bundled_personas() if settings.backend == "demo" and process_query is None else None
 
 
-def _create_journals(settings: Settings, clock: Clock) -> JournalStore:
+def _create_journals(settings: Settings, clock: Clock) -> base.JournalStore:
     if settings.redis_url is None:
-        return MemoryJournalStore(clock, settings.retention, settings.retention_bytes)
+        return memory.MemoryJournalStore(clock, settings.retention, settings.retention_bytes)
     try:
         from persona_stream.journals.redis.store import RedisJournalStore
     except ImportError:

@@ -3,7 +3,6 @@
 import os
 import re
 import secrets
-import stat
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,7 +86,7 @@ def _create_secret(file: Path) -> bool:
 def _read_secret(file: Path) -> str:
     with file.open("rb") as stream:
         status = os.fstat(stream.fileno())
-        if stat.S_IMODE(status.st_mode) & 0o077:
+        if status.st_mode & 0o077:
             raise ConfigurationError(
                 f"Other users can read the secret {file}: run `chmod 600 {file}`, or delete it to generate a new one"
             )

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from itertools import groupby
 
 from persona_stream.concurrency import Timer
+from persona_stream.core import content, facts
 from persona_stream.core.clock import Clock
-from persona_stream.core.content import ends_with_high_surrogate, join_surrogates, replace_unencodable
-from persona_stream.core.facts import AnswerDelta, ProgressReported, ReasoningDelta
 
 TEXT_INTERVAL = 0.05  # seconds
 PROGRESS_INTERVAL = 0.1  # seconds
@@ -51,7 +50,7 @@ class Throttle:
         raise NotImplementedError
 
 
-DeltaType = type[AnswerDelta] | type[ReasoningDelta]
+DeltaType = type[facts.AnswerDelta] | type[facts.ReasoningDelta]
 
 
 class DeltaBuffer(Throttle):
@@ -61,7 +60,7 @@ class DeltaBuffer(Throttle):
 
     def __init__(
         self,
-        write: Callable[[AnswerDelta | ReasoningDelta], object],  # called with each coalesced fact
+        write: Callable[[facts.AnswerDelta | facts.ReasoningDelta], object],  # called with each coalesced fact
         max_bytes: int,
         on_overflow: Callable[[], None],  # called once, instead of ``write``, when the limit is exceeded
         clock: Clock,
@@ -90,12 +89,12 @@ class DeltaBuffer(Throttle):
         parts = self._pending
         self._pending = []
         for delta_type, group in groupby(parts, key=lambda part: part[0]):
-            text = join_surrogates("".join(text for _, text in group))
-            if not is_last and delta_type is parts[-1][0] and ends_with_high_surrogate(text):
+            text = content.join_surrogates("".join(text for _, text in group))
+            if not is_last and delta_type is parts[-1][0] and content.ends_with_high_surrogate(text):
                 self._pending.insert(0, (delta_type, text[-1]))
                 text = text[:-1]
             if text and not self._is_cancelled:
-                self._write_delta(delta_type(replace_unencodable(text)))
+                self._write_delta(delta_type(content.replace_unencodable(text)))
 
     def cancel(self) -> None:
         """Discard the buffered parts and all later ones."""
@@ -106,7 +105,7 @@ class DeltaBuffer(Throttle):
     def _flush_due(self) -> None:
         self.flush(is_last=False)
 
-    def _write_delta(self, delta: AnswerDelta | ReasoningDelta) -> None:
+    def _write_delta(self, delta: facts.AnswerDelta | facts.ReasoningDelta) -> None:
         self.size += len(delta.text.encode())
         if self.size > self._max_bytes:
             self.cancel()
@@ -120,19 +119,19 @@ class ProgressThrottle(Throttle):
 
     __slots__ = ("_pending", "_write")
 
-    def __init__(self, write: Callable[[ProgressReported], object], clock: Clock) -> None:
+    def __init__(self, write: Callable[[facts.ProgressReported], object], clock: Clock) -> None:
         super().__init__(PROGRESS_INTERVAL, clock)
         self._write = write
-        self._pending: ProgressReported | None = None
+        self._pending: facts.ProgressReported | None = None
 
     def report(self, message: str, fraction: float | None) -> None:
         """Schedule a report. An empty message, or no fraction, keeps that of the pending one."""
-        message = replace_unencodable(message[:MAX_STATUS_CHARACTERS])
+        message = content.replace_unencodable(message[:MAX_STATUS_CHARACTERS])
         if (previous := self._pending) is not None:
             fraction = previous.fraction if fraction is None else fraction
-            self._pending = ProgressReported(message or previous.message, fraction)
+            self._pending = facts.ProgressReported(message or previous.message, fraction)
             return
-        self._pending = ProgressReported(message, fraction)
+        self._pending = facts.ProgressReported(message, fraction)
         self._schedule()
 
     def cancel(self) -> None:
