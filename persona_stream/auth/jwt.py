@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import jwt
 import msgspec
 
-from persona_stream.auth.keys import KeySource, keys_from_pem, keys_from_secret, require_cryptography
+from persona_stream.auth.keys import JWKSKeySource, KeySource, keys_from_pem, keys_from_secret, require_cryptography
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.core.query import Principal
 from persona_stream.errors import ConfigurationError, Unauthorized
@@ -166,8 +166,6 @@ def _key_source(settings: Settings, secret: str, clock: Clock) -> KeySource:
         return keys_from_pem(settings.jwt_public_key, settings.jwt_algorithms)
     if settings.jwks_url is not None:
         require_cryptography("jwks_url")
-        from persona_stream.auth.jwks import JWKSKeySource  # imports an HTTP client that no other module here needs
-
         return JWKSKeySource(settings.jwks_url, settings.jwt_algorithms, clock)
     return keys_from_secret(secret, settings.jwt_algorithms)
 

@@ -1,7 +1,6 @@
 """Signed run URLs: ``EventSource`` cannot send headers, so the URL itself carries the permission to read one run."""
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Callable
 from functools import cached_property
@@ -19,7 +18,7 @@ class RunURLSigner:
 
     def sign(self, run_id: str) -> str:
         """Return the ticket of a run: 43 characters of ``A-Z a-z 0-9 - _``."""
-        signature = hmac.digest(self._key, run_id.encode("utf-8", "surrogatepass"), hashlib.sha256)
+        signature = hmac.digest(self._key, run_id.encode("utf-8", "surrogatepass"), "sha256")
         return base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
 
     def events_url(self, run_id: str) -> str:
@@ -32,4 +31,4 @@ class RunURLSigner:
 
     @cached_property
     def _key(self) -> bytes:
-        return hmac.digest(self._secret().encode(), b"persona_stream ticket of a run, 1", hashlib.sha256)
+        return hmac.digest(self._secret().encode(), b"persona_stream ticket of a run, 1", "sha256")

@@ -22,15 +22,13 @@ The profile of the persona ``AdaLovelace`` is the file ``AdaLovelace.toml``::
 and unique in a folder, ignoring case. Hidden files, and files that are not ``.toml``, are ignored.
 """
 
-import importlib.resources
 import re
 import unicodedata
 from dataclasses import dataclass, field
-from importlib.resources.abc import Traversable
+from importlib.resources import abc, files
 from typing import Annotated
 
-import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, MsgspecError, Struct, toml
 
 from persona_stream.errors import ConfigurationError
 
@@ -94,10 +92,10 @@ class _ProfileFile(Struct, forbid_unknown_fields=True):
 
 def bundled_personas() -> dict[str, Persona]:
     """Load the personas that come with this package."""
-    return load_personas(importlib.resources.files("persona_stream") / "personas")
+    return load_personas(files("persona_stream") / "personas")
 
 
-def load_personas(folder: Traversable) -> dict[str, Persona]:
+def load_personas(folder: abc.Traversable) -> dict[str, Persona]:
     """Load the personas in a folder, by username and in the order of the usernames.
 
     Raises:
@@ -105,14 +103,14 @@ def load_personas(folder: Traversable) -> dict[str, Persona]:
             the file and the key.
     """
     try:
-        files = [entry for entry in folder.iterdir() if _is_profile(entry)]
+        profiles = [entry for entry in folder.iterdir() if _is_profile(entry)]
     except OSError as error:
         raise ConfigurationError(f"profiles: {folder} is not a readable folder ({error.strerror})") from error
-    if not files:
+    if not profiles:
         raise ConfigurationError(f"profiles: there is no .toml file in {folder}")
     personas: dict[str, Persona] = {}
-    files_by_username: dict[str, Traversable] = {}
-    for file in sorted(files, key=lambda file: (_username(file).casefold(), file.name)):
+    files_by_username: dict[str, abc.Traversable] = {}
+    for file in sorted(profiles, key=lambda file: (_username(file).casefold(), file.name)):
         persona = _read(file)
         other = files_by_username.setdefault(persona.username.casefold(), file)
         if other is not file:
@@ -121,17 +119,17 @@ def load_personas(folder: Traversable) -> dict[str, Persona]:
     return personas
 
 
-def _is_profile(entry: Traversable) -> bool:
+def _is_profile(entry: abc.Traversable) -> bool:
     # Editors and file systems leave hidden copies behind, such as ._Ada.toml.
     return entry.name.lower().endswith(".toml") and not entry.name.startswith(".") and entry.is_file()
 
 
-def _username(file: Traversable) -> str:
+def _username(file: abc.Traversable) -> str:
     # Some file systems return names in decomposed form; requests have the composed form.
     return unicodedata.normalize("NFC", file.name[: -len(".toml")])
 
 
-def _read(file: Traversable) -> Persona:
+def _read(file: abc.Traversable) -> Persona:
     username = _username(file)
     if len(username) > MAX_USERNAME_CHARS or username != username.strip() or not username.isprintable():
         raise ConfigurationError(
@@ -141,17 +139,17 @@ def _read(file: Traversable) -> Persona:
     try:
         # Decoded here, because msgspec's error for another encoding depends on its version.
         text = file.read_bytes().removeprefix(b"\xef\xbb\xbf").decode()
-        table = msgspec.toml.decode(text, type=_ProfileFile)
+        table = toml.decode(text, type=_ProfileFile)
     except OSError as error:
         raise ConfigurationError(f"{file}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{file}: is not UTF-8") from error
-    except msgspec.MsgspecError as error:
+    except MsgspecError as error:
         raise ConfigurationError(f"{file}: {_one_based(str(error))}") from error
     return _persona(file, username, table)
 
 
-def _persona(file: Traversable, username: str, table: _ProfileFile) -> Persona:
+def _persona(file: abc.Traversable, username: str, table: _ProfileFile) -> Persona:
     first_language = table.languages[0]
 
     def filled(text: str, key: str) -> str:
