@@ -23,7 +23,6 @@ from flask import Request, Response
 from persona_stream.chunking import chunkers, registry
 from persona_stream.concurrency import Wakeup, run_in_threadpool
 from persona_stream.core import cursor, events, facts, query, sse
-from persona_stream.core.clock import Clock
 from persona_stream.core.projection import SMART, STYLES, StreamProjection, StreamStyle, SubscriptionOptions
 from persona_stream.journals.base import Journal
 from persona_stream.protocols.base import EncoderOptions, Heartbeat, WireProtocol, dump_json
@@ -105,6 +104,12 @@ class Subscription:
         if self._first_event_at is None:
             self._first_event_at = self._last_at
         self._sent_bytes += size
+
+    def wait_until_ended(self, seconds: float) -> bool:
+        """Wait until the run ends, the client disconnects or the time is over; return whether the run has ended."""
+        journal = self.journal
+        wait_until_finished(journal, self._clock, seconds, self.is_disconnected, poll_interval=_POLL_INTERVAL)
+        return facts.has_ended(journal.entries)
 
     def close(self) -> None:
         """Release the run and the connection, and notify the observers."""
@@ -309,22 +314,15 @@ def blocking_response(request: Request, services: Services, journal: Journal, pr
     subscription = Subscription(request, services, journal, protocol)
     with ExitStack() as closing:  # also if the process ends: the subscriber must be removed
         closing.callback(subscription.close)
-        if _wait(subscription, services.clock, math.inf if window is None else window):
+        if subscription.wait_until_ended(math.inf if window is None else window):
             return _final_response(subscription, headers)
         if subscription.is_disconnected():
             return responses.PreparedResponse(b"", _CLIENT_CLOSED_REQUEST, headers)
-        body = _keepalive_body(subscription, services.clock)
+        body = _keepalive_body(subscription)
         response = responses.PreparedResponse(body, headers=headers, content_type="application/json")
         response.call_on_close(closing.pop_all().close)
         disable_buffering(response)
         return response
-
-
-def _wait(subscription: Subscription, clock: Clock, seconds: float) -> bool:
-    """Wait until the run ends, the client disconnects or the time is over; return whether the run has ended."""
-    journal = subscription.journal
-    wait_until_finished(journal, clock, seconds, subscription.is_disconnected, poll_interval=_POLL_INTERVAL)
-    return facts.has_ended(journal.entries)
 
 
 def _final_response(subscription: Subscription, headers: dict[str, str]) -> responses.PreparedResponse:
@@ -337,9 +335,9 @@ def _final_response(subscription: Subscription, headers: dict[str, str]) -> resp
     return responses.PreparedResponse(body, status, headers, content_type="application/json")
 
 
-def _keepalive_body(subscription: Subscription, clock: Clock) -> Iterator[bytes]:
+def _keepalive_body(subscription: Subscription) -> Iterator[bytes]:
     yield b" "
-    while not _wait(subscription, clock, _POLL_INTERVAL):
+    while not subscription.wait_until_ended(_POLL_INTERVAL):
         if subscription.is_disconnected():
             return
         yield b" "

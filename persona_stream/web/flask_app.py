@@ -1,24 +1,48 @@
-"""The Flask application: routes, middleware and error handlers."""
+"""The Flask application: its routes, the hooks of every request, cross-origin resource sharing and error handlers.
 
-from collections.abc import Callable
+CORS preflights are answered before authentication. Credentials are never allowed: tokens travel in a header that the
+page sets itself, so a foreign page gains nothing from a visitor's browser. Paths that a cookie opens are for pages of
+this origin only.
+
+Every error becomes a response in the protocol of the request, with its true HTTP status. On streaming endpoints of the
+native protocol the body is one event, so that one parser serves; if the client prefers JSON, and on every other
+endpoint, it is the same object as JSON.
+"""
+
+import logging
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, Request
+from flask import Flask, Request, Response, request
 from flask.sessions import SessionInterface
+from werkzeug.exceptions import HTTPException
 
-from persona_stream.web import auth, middleware, proxy_fix
-from persona_stream.web.routes import (
-    anthropic,
-    conversations,
-    dashboard,
-    health,
-    openai,
-    pages,
-    personas,
-    runs,
-    stream_chat,
-)
+from persona_stream.core.sse import ServerSentEvent
+from persona_stream.errors import HTTPError, InvalidRequest
+from persona_stream.logging import current_run_id
+from persona_stream.protocols.base import ErrorInfo, dump_json
+from persona_stream.protocols.registry import PROTOCOLS
+from persona_stream.runs.base import ResponseSent
+from persona_stream.web import auth, negotiation, parsing, proxy_fix, responses
+from persona_stream.web.routes import anthropic, conversations, openai, operations, pages, personas, runs, stream_chat
 from persona_stream.web.services import EXTENSION, Services
+
+logger = logging.getLogger("persona_stream.web")
+
+OnError = Callable[[str, int, str], None]
+"""Called with each error: URL pattern or ``other``, HTTP status, error code."""
+
+_CODES = {404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 413: "too_large"}
+_TEXTS = {404: "Not found", 405: "Method not allowed", 413: "The request body is too large"}
+
+_METHODS = "GET, POST, DELETE, OPTIONS"
+_EXPOSED_HEADERS = ("X-Run-Id", "Location", "Retry-After")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+_MAX_AGE = "86400"  # seconds: one day
+_MAX_REQUESTED_HEADERS = 100
 
 
 class _NullSessions(SessionInterface):
@@ -41,11 +65,141 @@ def create_flask_app(services: Services) -> Flask:
     app = _Application("persona_stream", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     app.extensions[EXTENSION] = services
-    middleware.register_error_handlers(app, services.metrics.count_error)
-    middleware.register_middleware(app, services, private_path=auth.DASHBOARD_PATH)
-    for routes in (stream_chat, runs, conversations, openai, anthropic, personas, health, dashboard):
+    register_error_handlers(app, services.metrics.count_error)
+    register_middleware(app, services, private_path=auth.DASHBOARD_PATH)
+    for routes in (stream_chat, runs, conversations, openai, anthropic, personas, operations):
         app.register_blueprint(routes.blueprint(services))
     app.register_blueprint(pages.blueprint())
     if trusted := services.settings.trusted_proxies:
-        app.wsgi_app = proxy_fix.TrustedProxyFix(app.wsgi_app, trusted)  # type: ignore[method-assign] # Flask's documented way
+        app.wsgi_app = proxy_fix.TrustedProxyFix(app.wsgi_app, trusted)  # type: ignore[method-assign] # as documented
     return app
+
+
+def register_middleware(app: Flask, services: Services, private_path: str) -> None:
+    """Register the hooks of every request; pages of other origins may read nothing below ``private_path``."""
+    cors = CORSPolicy(services.settings.cors_origins, private_path)
+
+    @app.before_request
+    def before_request() -> Response | None:
+        # A connection serves several requests in one context: the log lines of this one have no run yet.
+        current_run_id.set("")
+        request = responses.current_request()
+        _require_utf8_query(request)
+        return cors.preflight(request)
+
+    @app.after_request
+    def after_request(response: Response) -> Response:
+        request = responses.current_request()
+        if header := negotiation.protocol_of(request).request_id_header:
+            response.headers[header] = f"req_{secrets.token_hex(12)}"
+        cors.add_headers(request, response)
+        auth.add_rate_limit_headers(response)
+        _record_response(request, response, services)  # last, when the headers are complete
+        return response
+
+
+def _require_utf8_query(request: Request) -> None:
+    """Raise InvalidRequest for a query string in another encoding, which werkzeug fails on later."""
+    try:
+        request.query_string.decode()
+    except UnicodeDecodeError:
+        raise InvalidRequest("The query string is not UTF-8: percent-encode it") from None
+
+
+def _record_response(request: Request, response: Response, services: Services) -> None:
+    run_id = response.headers.get("X-Run-Id")
+    if run_id is not None and request.method == "POST":
+        sent = ResponseSent(response.status_code, parsing.redact_headers(response.headers.items()))
+        services.runs.notify(run_id, sent)
+
+
+def register_error_handlers(app: Flask, on_error: OnError = lambda endpoint, status, code: None) -> None:
+    """Register the handlers of all exceptions; ``on_error`` is called with each error, for metrics."""
+
+    def respond(error: ErrorInfo) -> Response:
+        # The pattern, not the requested path: clients choose the path, and metrics labels must be bounded.
+        on_error(request.url_rule.rule if request.url_rule else "other", error.status, error.code)
+        return _error_response(error)
+
+    @app.errorhandler(HTTPError)
+    def handle_http_error(error: HTTPError) -> Response:
+        response = respond(ErrorInfo(error.status, error.code, error.message, error.field))
+        response.headers.update(error.headers)
+        return response
+
+    @app.errorhandler(HTTPException)
+    def handle_werkzeug_error(error: HTTPException) -> Response:
+        status = error.code or 500
+        text = _TEXTS.get(status) or error.name
+        response = respond(ErrorInfo(status, _CODES.get(status, "invalid_request"), text))
+        for name, value in error.get_headers(request.environ):
+            if name.lower() not in ("content-type", "content-length"):
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def handle_unexpected_error(error: Exception) -> Response:
+        # repr: the client chooses the path, and a newline in it must not forge a log line.
+        logger.error("%s %r failed", request.method, request.path, exc_info=error)
+        return respond(ErrorInfo(500, "internal", "Internal server error; try again"))
+
+
+def _error_response(error: ErrorInfo) -> Response:
+    protocol = negotiation.protocol_of(request)
+    body = dump_json(protocol.error(error))
+    if transport := negotiation.error_transport(request, protocol):
+        framed = transport.frame(ServerSentEvent(body))
+        return Response(framed, error.status, content_type=transport.content_type)
+    response = Response(body, error.status, content_type="application/json")
+    if protocol.retries_conflicts and error.status == HTTPStatus.CONFLICT:
+        # Official clients retry any 409, and this one would not change.
+        response.headers["x-should-retry"] = "false"
+    return response
+
+
+class CORSPolicy:
+    """Policy for requests from pages of other origins, which may read nothing below ``private_path``."""
+
+    def __init__(self, origins: Sequence[str], private_path: str) -> None:
+        self._allows_all = "*" in origins
+        self._origins = frozenset(origins)
+        self._private_path = private_path
+
+    def preflight(self, request: Request) -> Response | None:
+        """Return the response to a preflight; ``None`` if the request is not one."""
+        is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
+        if not is_preflight or self._is_private(request):
+            return None
+        response = Response(status=204)
+        response.headers["Access-Control-Allow-Methods"] = _METHODS
+        if allowed := _requested_headers(request):
+            response.headers["Access-Control-Allow-Headers"] = ", ".join(allowed)
+        response.headers["Access-Control-Max-Age"] = _MAX_AGE
+        return response
+
+    def add_headers(self, request: Request, response: Response) -> None:
+        """Add the headers that let pages of the allowed origins read a response."""
+        if self._is_private(request):
+            return
+        if self._allows_all:
+            response.headers.add("Access-Control-Allow-Origin", "*")
+        else:
+            response.vary.add("Origin")
+            if (origin := request.headers.get("Origin")) in self._origins:
+                response.headers["Access-Control-Allow-Origin"] = origin
+        response.headers.add("Access-Control-Expose-Headers", _exposed_headers())
+
+    def _is_private(self, request: Request) -> bool:
+        path = request.path
+        return path == self._private_path or path.startswith(f"{self._private_path}/")
+
+
+def _exposed_headers() -> str:
+    request_ids = (protocol.request_id_header for protocol in PROTOCOLS.values())
+    return ", ".join((*_EXPOSED_HEADERS, *filter(None, request_ids)))
+
+
+def _requested_headers(request: Request) -> list[str]:
+    """Return the header names that a preflight requests; anything that is not a header name is dropped."""
+    requested = request.headers.get("Access-Control-Request-Headers", "").split(",", _MAX_REQUESTED_HEADERS)
+    return [name for part in requested if _HEADER_NAME.fullmatch(name := part.strip())]

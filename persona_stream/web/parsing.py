@@ -1,22 +1,29 @@
-"""Parsing of requests: JSON bodies, numbers in query strings, chat requests and the locale.
+"""Parsing of requests: JSON bodies, query strings, the locale, and whole run requests with their idempotency key.
 
 An error message is one sentence that starts with the name of the invalid field.
 """
 
+import hashlib
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Literal, NoReturn, TypeVar
 
-import msgspec
 from flask import Request, g, request
-from msgspec import Meta, Struct
-from werkzeug.datastructures import LanguageAccept
-from werkzeug.exceptions import ClientDisconnected
-from werkzeug.http import parse_accept_header
+from msgspec import DecodeError, Meta, Struct, ValidationError, json, structs
+from werkzeug import datastructures, exceptions, http
 
+from persona_stream.backends.router import Route
 from persona_stream.chunking.registry import names
-from persona_stream.core.query import Locale
-from persona_stream.errors import InvalidRequest, TooLarge, UnsupportedMediaType
+from persona_stream.core import content, run_id
+from persona_stream.core.projection import SMART, StreamStyle
+from persona_stream.core.query import Locale, Parameters, Principal, Query, Turn
+from persona_stream.errors import InvalidRequest, ModelNotFound, NotFound, TooLarge, Unavailable, UnsupportedMediaType
+from persona_stream.journals.base import IdempotencyKey
+from persona_stream.protocols.conversation import parse_conversation, require_capabilities
+from persona_stream.runs.base import RequestInfo, RunRequest
+from persona_stream.web import auth, negotiation
+from persona_stream.web.services import Services
 
 T = TypeVar("T")
 
@@ -24,12 +31,15 @@ MAX_TEXT_CHARACTERS = 32_768
 _MAX_ACCEPT_LANGUAGE_CHARACTERS = 256
 _MAX_DIGITS = 15  # of a number in a query string
 _JSON_TYPE = re.compile(r"application/(json|[\w.+-]+\+json)", re.ASCII | re.IGNORECASE)
+_KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
+_MAX_HEADER_CHARACTERS = 4096
+_SECRET_WORDS = ("authorization", "cookie", "key", "password", "secret", "token")
 
 # Not `$` at the end: in Python it matches before a final newline.
 ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}(?![\s\S])")]
 
 
-def parse_json_body(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
+def parse_json_body(request: Request, decoder: json.Decoder[T]) -> T:
     """Return the decoded body of a request.
 
     Raises:
@@ -40,9 +50,9 @@ def parse_json_body(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
     body = _read_body(request)
     try:
         return decoder.decode(body)
-    except msgspec.ValidationError as error:
+    except ValidationError as error:
         _raise_invalid(str(error))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (DecodeError, UnicodeDecodeError, RecursionError):
         raise InvalidRequest("The body is not valid JSON in UTF-8: send one JSON object") from None
 
 
@@ -54,7 +64,7 @@ def _read_body(request: Request) -> bytes:
     # Not cached in the request, which lives as long as its stream: for minutes, and in thousands.
     try:
         body = request.get_data(cache=False)
-    except ClientDisconnected:
+    except exceptions.ClientDisconnected:
         raise InvalidRequest("The body is incomplete or came too slowly") from None
     g.body = body
     limit = request.max_content_length
@@ -121,7 +131,7 @@ class ChatRequest(Struct, frozen=True):
     )
 
 
-_decoder = msgspec.json.Decoder(ChatRequest)
+_decoder = json.Decoder(ChatRequest)
 
 
 def parse_chat_request(request: Request) -> ChatRequest:
@@ -135,7 +145,7 @@ def parse_chat_request(request: Request) -> ChatRequest:
         raise InvalidRequest(f"message: has {len(message)} characters, {limit}", "message")
     if chat.chunking is not None and chat.chunking not in names():
         raise InvalidRequest(f"chunking: must be one of {', '.join(names())}", "chunking")
-    return msgspec.structs.replace(chat, message=message)
+    return structs.replace(chat, message=message)
 
 
 def negotiate_locale(request: Request, requested: Locale | None = None) -> Locale:
@@ -147,5 +157,160 @@ def negotiate_locale(request: Request, requested: Locale | None = None) -> Local
 
 @lru_cache(256)  # few distinct values, and parsing one is slow
 def _best_locale(accept_language: str) -> Locale:
-    languages = parse_accept_header(accept_language, LanguageAccept)
+    languages = http.parse_accept_header(accept_language, datastructures.LanguageAccept)
     return "en" if languages.best_match(("zh", "en"), default="zh") == "en" else "zh"
+
+
+def idempotency_key_of(request: Request, body: Struct) -> IdempotencyKey:
+    """Return the key by which a request joins an existing run instead of starting one.
+
+    Official SDKs retry apparent failures without a key, but with the number of the attempt: such a retry joins the
+    newest run with the same body, and any other request starts a run that its retries can join.
+
+    Raises:
+        InvalidRequest: The header Idempotency-Key is malformed.
+    """
+    fingerprint = hashlib.sha256(json.encode((request.path, body))).hexdigest()
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        attempt = request.headers.get("X-Stainless-Retry-Count", "")
+        is_retry = attempt.isdecimal() and int(attempt[:9]) > 0
+        # A client's key cannot contain a space, so this one never equals it.
+        return IdempotencyKey(f"body {fingerprint}", fingerprint, joins=is_retry)
+    if not _KEY.fullmatch(key):
+        raise InvalidRequest("Idempotency-Key: must be 1 to 255 visible ASCII characters", "Idempotency-Key")
+    return IdempotencyKey(key, fingerprint)
+
+
+def build_run_request(request: Request, services: Services, style: StreamStyle, grace: float | None) -> RunRequest:
+    """Return the run request of a native chat request; it lives on without subscribers for ``grace`` seconds.
+
+    Raises:
+        HTTPError: The request cannot be served; nothing was started.
+    """
+    principal = auth.authenticate_and_limit(request, services)
+    chat = parse_chat_request(request)
+    route = services.router.find(chat.username)
+    if route is None:
+        raise NotFound("User profile not found")
+    if chat.conversation_id is not None and services.store.unavailable_services():
+        raise Unavailable("The conversation store is unavailable; retry in 2 s", retry_after=2)
+    query = Query(
+        username=chat.username,
+        message=chat.message,
+        prompt=chat.prompt,
+        prompt_mode=chat.prompt_mode or "append",
+        conversation_id=chat.conversation_id or _new_conversation_id(services),
+        locale=negotiate_locale(request, chat.locale),
+        persona=route.persona,
+        principal=principal,
+    )
+    return RunRequest(
+        query=query,
+        backend=route.backend,
+        style=style.name,
+        chunking=chat.chunking or style.chunking,
+        reasoning=bool(chat.reasoning),
+        grace=grace,
+        idempotency_key=idempotency_key_of(request, chat),
+        request_info=request_info(request),
+        continues_conversation=chat.conversation_id is not None,
+    )
+
+
+def build_query(
+    request: Request,
+    services: Services,
+    principal: Principal,
+    *,
+    model: str,
+    turns: Sequence[Turn],
+    tools: tuple[content.Tool, ...],
+    tool_choice: content.ToolChoice | None,
+    parameters: Parameters,
+) -> Query:
+    """Return the query of a request that brings its whole conversation.
+
+    Raises:
+        InvalidRequest: The conversation has no message to answer, or is too long.
+        ModelNotFound: No model has this name.
+    """
+    conversation = parse_conversation(turns)
+    return Query(
+        username=model,
+        message=conversation.message,
+        parts=conversation.parts,
+        conversation_id=_new_conversation_id(services),
+        locale=negotiate_locale(request),
+        persona=resolve_model(services, model).persona,
+        history=conversation.history,
+        tool_turns=conversation.tool_turns,
+        tools=tools,
+        tool_choice=tool_choice,
+        parameters=parameters,
+        principal=principal,
+    )
+
+
+def build_v1_run_request(
+    request: Request,
+    services: Services,
+    query: Query,
+    body: Struct,
+    field_names: Mapping[str, str] | None = None,
+) -> RunRequest:
+    """Return the run request of a query that came in a provider's protocol.
+
+    ``field_names`` has the protocol's names of fields that OpenAI names otherwise, by OpenAI's name.
+
+    Raises:
+        InvalidRequest: The backend lacks a capability, or the idempotency key is malformed.
+    """
+    backend = resolve_model(services, query.username).backend
+    require_capabilities(query, backend, field_names)
+    return RunRequest(
+        query=query,
+        backend=backend,
+        style=SMART.name,
+        chunking=SMART.chunking,
+        reasoning=True,
+        grace=services.settings.disconnect_grace_v1,
+        idempotency_key=idempotency_key_of(request, body),
+        request_info=request_info(request),
+    )
+
+
+def resolve_model(services: Services, name: str) -> Route:
+    """Return the route of a model or persona name; raise ``ModelNotFound`` if there is none."""
+    route = services.router.find(name)
+    if route is None:
+        raise ModelNotFound
+    return route
+
+
+def _new_conversation_id(services: Services) -> str:
+    return f"c-{run_id.new_run_id(services.clock())}"
+
+
+def request_info(request: Request) -> RequestInfo:
+    """Return the details of a request that the log keeps with its run."""
+    return RequestInfo(
+        endpoint=request.path,
+        protocol=negotiation.protocol_of(request).name,
+        method=request.method,
+        address=request.remote_addr or "",
+        user_agent=request.headers.get("User-Agent", "")[:_MAX_HEADER_CHARACTERS],
+        headers=redact_headers(request.headers.items()),
+        body=g.pop("body", b""),
+    )
+
+
+def redact_headers(headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return headers with the values of credentials replaced."""
+    return tuple((name, "***" if _is_secret(name) else value[:_MAX_HEADER_CHARACTERS]) for name, value in headers)
+
+
+@lru_cache(1024)  # nearly all requests have the same names; bounded, since clients choose them
+def _is_secret(name: str) -> bool:
+    lower = name.lower()
+    return any(word in lower for word in _SECRET_WORDS)

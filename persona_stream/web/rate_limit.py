@@ -54,7 +54,7 @@ class MovingWindowLimiter(RateLimiter):
         self._storage_error = errors.StorageError
         limiter = strategies.MovingWindowRateLimiter
         self._local: Any = limiter(storage.MemoryStorage())
-        self._shared: Any = self._local if redis_url is None else limiter(_redis_storage(redis_url))
+        self._shared: Any = self._local if redis_url is None else limiter(_redis_storage(storage, redis_url))
         self._is_unavailable = False
 
     def hit(self, *key: str) -> RateLimitStatus | None:
@@ -76,11 +76,10 @@ class MovingWindowLimiter(RateLimiter):
         return RateLimitStatus(self._rate.amount, self._rate.get_expiry(), stats.remaining, reset, is_exceeded)
 
 
-def _redis_storage(url: str) -> Any:
-    from limits.storage import RedisStorage
+def _redis_storage(storage: Any, url: str) -> Any:
     from redis import BlockingConnectionPool
 
     # A plain pool raises when it is empty, and a plain client retries for a minute.
     timeouts: Any = dict.fromkeys(("timeout", "socket_timeout", "socket_connect_timeout"), _REDIS_TIMEOUT)
     pool: Any = BlockingConnectionPool.from_url(url, max_connections=_MAX_CONNECTIONS, **timeouts)
-    return RedisStorage(url, connection_pool=pool, wrap_exceptions=True, key_prefix="persona-stream-rates")
+    return storage.RedisStorage(url, connection_pool=pool, wrap_exceptions=True, key_prefix="persona-stream-rates")

@@ -1,1 +1,5 @@
-"""OpenAPI document of the server, built from the descriptions that stand beside the views."""
+"""OpenAPI document: the descriptions of operations, the parts that they share, and the document built from them."""
+
+from persona_stream.web.openapi.spec import Body, ErrorSpec, EventStreamSpec, Operation, Parameter, ResponseSpec, Tag
+
+__all__ = ["Body", "ErrorSpec", "EventStreamSpec", "Operation", "Parameter", "ResponseSpec", "Tag"]

@@ -1,4 +1,4 @@
-"""Parts of the OpenAPI document that several routes share: parameters, headers, errors and examples.
+"""Parts of the OpenAPI document that several routes share: tags, parameters, headers, errors and examples.
 
 Examples are encoded by the server's own encoders from a small recorded run.
 """
@@ -15,7 +15,7 @@ from persona_stream.chunking.registry import get_chunker
 from persona_stream.core import events, facts, projection, query, sse
 from persona_stream.journals.base import KEY_CONFLICT_MESSAGE, RUN_GONE_MESSAGE, RUN_NOT_FOUND_MESSAGE
 from persona_stream.protocols.base import EventEncoder
-from persona_stream.web.openapi.operations import Body, ErrorSpec, Parameter, ResponseSpec
+from persona_stream.web.openapi.spec import Body, ErrorSpec, Parameter, ResponseSpec, Tag
 
 ACCEPTED_AT = 1_795_154_400.0  # 2026-11-20 06:00 UTC; the run id contains the same time
 RUN_ID = "01m7vrmmr0hqz3v8dn4k7tw2xb"
@@ -79,6 +79,11 @@ def render_stream(
         else:
             sent += sse.encode_all(encoder.encode(step))
     return sent.decode()
+
+
+OPENAI_TAG = Tag("OpenAI", "OpenAI-compatible API, for existing clients.")
+ANTHROPIC_TAG = Tag("Anthropic", "Anthropic-compatible API, for existing clients.")
+DASHBOARD_TAG = Tag("Dashboard", "Dashboard and request log, for the operator.")
 
 
 def limit_parameter(items: str, largest: int, *, default: int) -> Parameter:

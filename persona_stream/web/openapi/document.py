@@ -17,8 +17,7 @@ from persona_stream import __version__
 from persona_stream.core import sse
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.protocols.native.schemas import ErrorFrame
-from persona_stream.web.openapi import operations as spec
-from persona_stream.web.openapi.components import ERROR_HEADERS
+from persona_stream.web.openapi import components, spec
 
 JsonObject = dict[str, Any]
 
@@ -187,7 +186,7 @@ class _Writer:
             event = sse.encode(sse.ServerSentEvent(dump_json(examples[ErrorFrame.__name__]))).decode()
             contents.insert(0, spec.Body.stream(_ERROR_EVENT, error=event))
         if name not in self.errors:
-            headers = [ERROR_HEADERS[header] for header in error.error.headers]
+            headers = [components.ERROR_HEADERS[header] for header in error.error.headers]
             self.errors[name] = self._response(spec.ResponseSpec(error.description, contents, headers))
         return {"$ref": f"#/components/responses/{name}"}
 

@@ -10,9 +10,8 @@ from persona_stream.core.usage import query_tokens
 from persona_stream.protocols.anthropic import decoder, schemas
 from persona_stream.protocols.anthropic.encoder import ANTHROPIC, AnthropicEncoder
 from persona_stream.runs.base import RunRequest
-from persona_stream.web import auth, delivery, negotiation, parsing, responses, run_requests
-from persona_stream.web.openapi import components
-from persona_stream.web.openapi.operations import Body, EventStreamSpec, Operation, ResponseSpec, Tag
+from persona_stream.web import auth, delivery, negotiation, parsing, responses
+from persona_stream.web.openapi import Body, EventStreamSpec, Operation, ResponseSpec, components
 from persona_stream.web.services import Services
 
 # The field of this protocol for OpenAI's, which queries use.
@@ -29,14 +28,14 @@ def build_run_request(request: Request, services: Services) -> tuple[RunRequest,
     body = parsing.parse_json_body(request, decoder.messages_decoder)
     decoder.check_messages_request(body)
     query = _build_query(request, services, principal, body, parameters=body.parameters)
-    return run_requests.build_v1_run_request(request, services, query, body, field_names=_FIELD_NAMES), body
+    return parsing.build_v1_run_request(request, services, query, body, field_names=_FIELD_NAMES), body
 
 
 def _build_query(
     request: Request, services: Services, principal: Principal, body: decoder.CountTokensRequest, parameters: Parameters
 ) -> Query:
     tools = decoder.parse_tools(body.tools)
-    return run_requests.build_query(
+    return parsing.build_query(
         request,
         services,
         principal,
@@ -48,7 +47,6 @@ def _build_query(
     )
 
 
-ANTHROPIC_TAG = Tag("Anthropic", "Anthropic-compatible API, for existing clients.")
 MESSAGE_EVENTS = EventStreamSpec(
     name="MessageStreamEvent",
     description="Event of Anthropic's protocol, with a type and no id.",
@@ -57,7 +55,9 @@ MESSAGE_EVENTS = EventStreamSpec(
     has_type=True,
 )
 _CONVERSATION = {"model": components.USERNAME, "system": "Be brief.", "messages": list(components.MESSAGES)}
-_operation = partial(Operation, tags=[ANTHROPIC_TAG], security=("key", "bearer"), error_bodies=[schemas.error_body])
+_operation = partial(
+    Operation, tags=[components.ANTHROPIC_TAG], security=("key", "bearer"), error_bodies=[schemas.error_body]
+)
 
 
 def blueprint(services: Services) -> Blueprint:

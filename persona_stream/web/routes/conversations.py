@@ -13,8 +13,7 @@ from persona_stream.db import base, models
 from persona_stream.errors import InvalidRequest, NotFound
 from persona_stream.protocols.native.responses import Success, isoformat
 from persona_stream.web import auth, parsing, responses
-from persona_stream.web.openapi import components
-from persona_stream.web.openapi.operations import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag
+from persona_stream.web.openapi import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag, components
 from persona_stream.web.services import Services
 
 DEFAULT_PAGE_SIZE = 20

@@ -8,9 +8,8 @@ from persona_stream.protocols.openai import decoder
 from persona_stream.protocols.openai.encoder import OPENAI, OpenAIEncoder
 from persona_stream.protocols.openai.schemas import ChatCompletion, ChatCompletionChunk, ErrorBody
 from persona_stream.runs.base import RunRequest
-from persona_stream.web import auth, delivery, negotiation, parsing, responses, run_requests
-from persona_stream.web.openapi import components
-from persona_stream.web.openapi.operations import Body, EventStreamSpec, Operation, Tag
+from persona_stream.web import auth, delivery, negotiation, parsing, responses
+from persona_stream.web.openapi import Body, EventStreamSpec, Operation, components
 from persona_stream.web.services import Services
 
 
@@ -24,7 +23,7 @@ def build_run_request(request: Request, services: Services) -> tuple[RunRequest,
     body = parsing.parse_json_body(request, decoder.completion_decoder)
     decoder.check_completion_request(body)
     tools = decoder.parse_tools(body.tools)
-    query = run_requests.build_query(
+    query = parsing.build_query(
         request,
         services,
         principal,
@@ -34,10 +33,9 @@ def build_run_request(request: Request, services: Services) -> tuple[RunRequest,
         tool_choice=decoder.parse_tool_choice(body.tool_choice, tools),
         parameters=body.parameters,
     )
-    return run_requests.build_v1_run_request(request, services, query, body), body
+    return parsing.build_v1_run_request(request, services, query, body), body
 
 
-OPENAI_TAG = Tag("OpenAI", "OpenAI-compatible API, for existing clients.")
 COMPLETION_EVENTS = EventStreamSpec(
     name="ChatCompletionEvent",
     description="Event of OpenAI's protocol, without id and type. Comments between events are heartbeats.",
@@ -72,7 +70,7 @@ def blueprint(services: Services) -> Blueprint:
         " working, a stream sends a comment every 2 seconds and an empty chunk every 15. `X-Run-Id` identifies the"
         " run, which can be resumed in any protocol. Features that the backend (tools, formats, images) or the server"
         " (several choices, audio) does not support are rejected; the error names the field.",
-        tags=[OPENAI_TAG],
+        tags=[components.OPENAI_TAG],
         parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE, components.HEARTBEAT),
         request=_REQUEST,
         responses=components.run_failures(ErrorBody),

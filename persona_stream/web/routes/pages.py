@@ -6,11 +6,10 @@ renderers in that package, Scalar is the one that displays the events of a strea
 
 import base64
 import hashlib
-import importlib.util
 import re
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from importlib import resources
+from importlib import resources, util
 from pathlib import Path
 
 import msgspec
@@ -19,8 +18,7 @@ from flask import Blueprint, Response, current_app, send_file
 from persona_stream.errors import NotFound
 from persona_stream.protocols.native.schemas import ErrorFrame
 from persona_stream.web import auth, responses
-from persona_stream.web.openapi.operations import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag
-from persona_stream.web.routes.dashboard import DASHBOARD
+from persona_stream.web.openapi import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag, components
 
 _HTML = "text/html; charset=utf-8"
 # Not by the module mimetypes: some systems map .js to text/plain, and browsers refuse to run such a script.
@@ -41,7 +39,7 @@ _TEST_PAGE = ResponseSpec.text("The test page.", "text/html")
 _ETAG = Parameter("header", "ETag", "Version of the document, to be sent as `If-None-Match`.", required=True)
 _FILE_NOT_FOUND = ErrorSpec(NotFound("File not found"), "No file has this name.", name="FileNotFound")
 _operation = partial(Operation, tags=[PAGES], security=())
-_dashboard_operation = partial(Operation, tags=[DASHBOARD], security=())
+_dashboard_operation = partial(Operation, tags=[components.DASHBOARD_TAG], security=())
 
 
 class StaticFile(msgspec.Struct, frozen=True):
@@ -54,7 +52,7 @@ class StaticFile(msgspec.Struct, frozen=True):
 def find_renderer() -> Path | None:
     """Return the path of the script that renders the API page, or ``None`` without the extra ``docs``."""
     # Importing the package would load all of its renderers into memory (9 MB).
-    spec = importlib.util.find_spec("offapi")
+    spec = util.find_spec("offapi")
     script = Path(spec.origin).with_name("scalar.js") if spec and spec.origin else None
     return script if script and script.is_file() else None
 

@@ -11,12 +11,8 @@ from persona_stream.protocols.anthropic import schemas as anthropic
 from persona_stream.protocols.anthropic.encoder import ANTHROPIC
 from persona_stream.protocols.native.responses import Success
 from persona_stream.protocols.openai import schemas as openai
-from persona_stream.web import auth, negotiation, parsing, responses, run_requests
-from persona_stream.web.openapi import components
-from persona_stream.web.openapi.components import USERNAME
-from persona_stream.web.openapi.operations import Body, Operation, Parameter, ResponseSpec, Tag
-from persona_stream.web.routes.anthropic import ANTHROPIC_TAG
-from persona_stream.web.routes.openai import OPENAI_TAG
+from persona_stream.web import auth, negotiation, parsing, responses
+from persona_stream.web.openapi import Body, Operation, Parameter, ResponseSpec, Tag, components
 from persona_stream.web.services import Services
 
 
@@ -40,13 +36,15 @@ _VERSION = Parameter(
     "anthropic-version",
     "Version of Anthropic's protocol; any value selects Anthropic's form of the response.",
 )
-_OPENAI_MODEL = openai.Model(id=USERNAME)
-_ANTHROPIC_MODEL = anthropic.ModelInfo(id=USERNAME, display_name="Vitalik Buterin")
+_OPENAI_MODEL = openai.Model(id=components.USERNAME)
+_ANTHROPIC_MODEL = anthropic.ModelInfo(id=components.USERNAME, display_name="Vitalik Buterin")
 _OPENAI_MODELS = openai.ModelList(data=[_OPENAI_MODEL])
-_ANTHROPIC_MODELS = anthropic.ModelInfoList(data=[_ANTHROPIC_MODEL], first_id=USERNAME, last_id=USERNAME)
+_ANTHROPIC_MODELS = anthropic.ModelInfoList(
+    data=[_ANTHROPIC_MODEL], first_id=components.USERNAME, last_id=components.USERNAME
+)
 PERSONAS = Tag("Personas", "Personas that can be asked.")
 _PROFILE = Profile(
-    username=USERNAME,
+    username=components.USERNAME,
     name="Vitalik Buterin",
     line="Co-founder of Ethereum, who writes about blockchains, cryptography and society.",
     languages=("en", "zh"),
@@ -59,7 +57,7 @@ def _operation(summary: str, *bodies: Struct, **details: Any) -> Operation:
         summary,
         ResponseSpec("The response in either form.", [body]),
         "The response has OpenAI's form or, with an `anthropic-version` header, Anthropic's.",
-        tags=[OPENAI_TAG, ANTHROPIC_TAG],
+        tags=[components.OPENAI_TAG, components.ANTHROPIC_TAG],
         error_bodies=(openai.error_body, anthropic.error_body),
         **details,
     )
@@ -77,7 +75,7 @@ def blueprint(services: Services) -> Blueprint:
         auth.authenticate(request, services.verifier)
         names = services.router.names
         if negotiation.protocol_of(request) is ANTHROPIC:
-            models = [_model_info(name, run_requests.resolve_model(services, name).persona) for name in names]
+            models = [_model_info(name, parsing.resolve_model(services, name).persona) for name in names]
             return responses.json_response(anthropic.ModelInfoList(data=models, first_id=names[0], last_id=names[-1]))
         return responses.json_response(openai.ModelList(data=[openai.Model(id=name) for name in names]))
 
@@ -86,12 +84,12 @@ def blueprint(services: Services) -> Blueprint:
         "Get a model",
         _OPENAI_MODEL,
         _ANTHROPIC_MODEL,
-        parameters=[_VERSION, Parameter.path("model", "Model name.", USERNAME)],
+        parameters=[_VERSION, Parameter.path("model", "Model name.", components.USERNAME)],
         errors=(*components.COMMON_ERRORS, components.MODEL_NOT_FOUND),
     )
     def retrieve_model(model: str) -> Response:
         auth.authenticate(request, services.verifier)
-        found = run_requests.resolve_model(services, model)
+        found = parsing.resolve_model(services, model)
         is_anthropic = negotiation.protocol_of(request) is ANTHROPIC
         return responses.json_response(_model_info(model, found.persona) if is_anthropic else openai.Model(id=model))
 

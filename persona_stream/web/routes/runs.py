@@ -15,11 +15,8 @@ from persona_stream.protocols.native.encoder import NATIVE
 from persona_stream.protocols.native.responses import RunList, RunView, run_view
 from persona_stream.protocols.registry import PROTOCOLS
 from persona_stream.web import auth, delivery, negotiation, parsing, responses
-from persona_stream.web.openapi import components
-from persona_stream.web.openapi.operations import Body, Operation, Parameter, ResponseSpec, Tag
-from persona_stream.web.routes.anthropic import MESSAGE_EVENTS
-from persona_stream.web.routes.openai import COMPLETION_EVENTS
-from persona_stream.web.routes.stream_chat import NATIVE_EVENTS, native_stream
+from persona_stream.web.openapi import Body, Operation, Parameter, ResponseSpec, Tag, components
+from persona_stream.web.routes import anthropic, openai, stream_chat
 from persona_stream.web.services import Services
 
 T = TypeVar("T")
@@ -64,7 +61,10 @@ _EVENTS_PARAMETERS = (
     components.RESUME,
 )
 _STREAM = Body.stream(
-    *NATIVE_EVENTS.values(), COMPLETION_EVENTS, MESSAGE_EVENTS, fromTheBeginning=lambda: native_stream(projection.SMART)
+    *stream_chat.NATIVE_EVENTS.values(),
+    openai.COMPLETION_EVENTS,
+    anthropic.MESSAGE_EVENTS,
+    fromTheBeginning=lambda: stream_chat.native_stream(projection.SMART),
 )
 _VIEW_BODY = Body.json(
     RunView,

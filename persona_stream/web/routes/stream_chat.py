@@ -11,9 +11,8 @@ from persona_stream.core.projection import ADVANCED, BASIC, SMART, StreamStyle
 from persona_stream.protocols.native.encoder import NATIVE, NativeEncoder
 from persona_stream.protocols.native.responses import ChatAnswer
 from persona_stream.protocols.native.schemas import CHUNK_FRAMES, CancelledFrame, ErrorFrame, Frame, TimeoutFrame
-from persona_stream.web import delivery, negotiation, parsing, responses, run_requests
-from persona_stream.web.openapi import components
-from persona_stream.web.openapi.operations import Body, EventStreamSpec, Operation, ResponseSpec, Tag
+from persona_stream.web import delivery, negotiation, parsing, responses
+from persona_stream.web.openapi import Body, EventStreamSpec, Operation, ResponseSpec, Tag, components
 from persona_stream.web.services import Services
 
 ENDPOINTS = {
@@ -109,7 +108,7 @@ def blueprint(services: Services) -> Blueprint:
     )
     def chat() -> Response:
         request = responses.current_request()
-        run_request = run_requests.build_run_request(request, services, SMART, services.settings.disconnect_grace_v1)
+        run_request = parsing.build_run_request(request, services, SMART, services.settings.disconnect_grace_v1)
         return delivery.blocking_response(request, services, services.runs.start(run_request), NATIVE)
 
     return blueprint
@@ -141,6 +140,6 @@ def _stream_chat_base(services: Services, style: StreamStyle) -> Response:
     """Validate a request, start its run, and return the stream from the beginning."""
     request = responses.current_request()
     transport = negotiation.negotiate_transport(request)
-    run_request = run_requests.build_run_request(request, services, style, services.settings.disconnect_grace)
+    run_request = parsing.build_run_request(request, services, style, services.settings.disconnect_grace)
     journal = services.runs.start(run_request)
     return delivery.stream_response(request, services, journal, protocol=NATIVE, transport=transport)

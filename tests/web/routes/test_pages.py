@@ -9,7 +9,7 @@ import sys
 import pytest
 from flask import Flask
 
-from persona_stream.web.middleware import register_error_handlers
+from persona_stream.web.flask_app import register_error_handlers
 from persona_stream.web.openapi.document import build_document
 from persona_stream.web.routes.pages import blueprint, find_renderer
 

@@ -1,6 +1,6 @@
-"""The dashboard's API: login and logout, and at ``/dashboard/api`` the request log, statistics and administration.
+"""Endpoints for operators: health, metrics, and the dashboard's API with the request log and administration.
 
-Timestamps are Unix times, which the page's charts need.
+Timestamps in the dashboard's API are Unix times, which the page's charts need.
 """
 
 import math
@@ -9,17 +9,16 @@ from functools import cache, partial
 from importlib import import_module
 from typing import Annotated, Any, Literal
 
-import msgspec
 from flask import Blueprint, Response, request
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType, json
 
 from persona_stream.core.facts import has_ended, run_terms
 from persona_stream.db import base, models
 from persona_stream.errors import Forbidden, Gone, InvalidRequest, NotFound, Unavailable
 from persona_stream.protocols.native.responses import Success
+from persona_stream.protocols.native.schemas import ErrorFrame
 from persona_stream.web import auth, parsing, responses
-from persona_stream.web.openapi import components
-from persona_stream.web.openapi.operations import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag
+from persona_stream.web.openapi import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag, components
 from persona_stream.web.services import Services
 
 DEFAULT_PAGE_SIZE = 50
@@ -32,6 +31,16 @@ OWNER_BATCH = 100  # runs
 # Imported on use: they need SQLAlchemy, which a server without a database may lack.
 _queries = partial(import_module, "persona_stream.db.queries")
 _statistics = partial(import_module, "persona_stream.db.statistics")
+
+
+class Health(Struct, frozen=True):
+    """Health of the process."""
+
+    status: Annotated[str, Meta(description="`alive`, `ready`, `draining` or `unavailable`.")]
+    missing: Annotated[
+        list[str] | UnsetType,
+        Meta(description="Stores that are unavailable; absent if there are none. Runs do not depend on the database."),
+    ] = UNSET
 
 
 class Login(Struct, frozen=True):
@@ -89,9 +98,18 @@ class ColumnsView(Success, frozen=True, kw_only=True):
     columns: Annotated[Sequence[models.LogColumn], Meta(description="Columns of a run, in order.")]
 
 
-_login_decoder = msgspec.json.Decoder(Login)
+_login_decoder = json.Decoder(Login)
 
-DASHBOARD = Tag("Dashboard", "Dashboard and request log, for the operator.")
+OPERATIONS = Tag("Operations", "Health and metrics, for supervisors, load balancers and Prometheus.")
+_METRICS_EXAMPLE = """\
+# HELP persona_stream_runs_in_flight Runs that have not ended.
+# TYPE persona_stream_runs_in_flight gauge
+persona_stream_runs_in_flight{backend="demo"} 3.0
+"""
+_METRICS = Body(schema=(str,), media_type="text/plain", examples={"metrics": _METRICS_EXAMPLE})
+_NOT_READY = ResponseSpec.json(
+    "The process is shutting down, or a required store is unavailable: send new runs elsewhere.", Health("draining")
+)
 NOT_ADMIN = ErrorSpec(
     Forbidden("This token lacks the scope 'admin'"),
     "The token lacks the scope `admin`, or the request comes from another site's page.",
@@ -135,14 +153,49 @@ _OWN_PAGE = Parameter(
 )
 # The responses are internal to the page: docs/DASHBOARD.md describes them, and the document only `success`.
 _operation = partial(
-    Operation, response=ResponseSpec.json("The result.", Ok), tags=[DASHBOARD], security=_ADMIN, errors=ERRORS
+    Operation,
+    response=ResponseSpec.json("The result.", Ok),
+    tags=[components.DASHBOARD_TAG],
+    security=_ADMIN,
+    errors=ERRORS,
 )
-_public_operation = partial(Operation, tags=[DASHBOARD], security=())
+_login_operation = partial(Operation, tags=[components.DASHBOARD_TAG], security=())
+_health_operation = partial(Operation, tags=[OPERATIONS], security=())
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Return the blueprint of the dashboard's API."""
-    blueprint = Blueprint("dashboard", __name__)
+    """Return the blueprint of health, metrics and the dashboard's API."""
+    blueprint = Blueprint("operations", __name__)
+
+    @blueprint.get("/healthz")
+    @_health_operation("Check liveness", ResponseSpec.json("The process is alive.", Health("alive")))
+    def healthz() -> Response:
+        return responses.json_response(Health("alive"))
+
+    @blueprint.get("/readyz")
+    @_health_operation(
+        "Check readiness",
+        ResponseSpec.json("The process accepts new runs.", Health("ready")),
+        responses={503: _NOT_READY},
+    )
+    def readyz() -> Response:
+        if services.runs.draining:
+            return responses.json_response(Health("draining"), 503)
+        if unavailable := services.runs.unavailable_services():
+            return responses.json_response(Health("unavailable", list(unavailable)), 503)
+        # Records wait in memory for the database, so its outage does not make the process unready.
+        unavailable = services.store.unavailable_services()
+        return responses.json_response(Health("ready", list(unavailable) if unavailable else UNSET))
+
+    @blueprint.get("/metrics")
+    @_health_operation(
+        "Get metrics",
+        ResponseSpec("Metrics in the Prometheus text format, summed over all workers.", [_METRICS]),
+        responses={404: ResponseSpec.json("The extra `metrics` is not installed.", ErrorFrame)},
+    )
+    def metrics() -> Response:
+        exposition = services.metrics.render()
+        return Response(exposition.body, content_type=exposition.content_type)
 
     @cache
     def time_series() -> Any:
@@ -150,7 +203,7 @@ def blueprint(services: Services) -> Blueprint:
         return _statistics().TimeSeries(services.clock, settings.timeout + settings.queue_timeout + MAX_DELIVERY_TIME)
 
     @blueprint.post(f"{auth.DASHBOARD_PATH}/login")
-    @_public_operation(
+    @_login_operation(
         "Log in",
         ResponseSpec.json("The user is logged in.", Ok),
         "Sets a cookie that expires with the token.",
@@ -166,7 +219,7 @@ def blueprint(services: Services) -> Blueprint:
         return response
 
     @blueprint.post(f"{auth.DASHBOARD_PATH}/logout")
-    @_public_operation(
+    @_login_operation(
         "Log out", ResponseSpec.json("The user is logged out.", Ok), parameters=[_OWN_PAGE], errors=[NOT_ADMIN]
     )
     def dashboard_logout() -> Response:

@@ -1,4 +1,4 @@
-"""Tests of the middleware."""
+"""Tests of the Flask application."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import pytest
 from flask import Flask
 
-from persona_stream.web.middleware import register_error_handlers
+from persona_stream.web.flask_app import register_error_handlers
 
 
 def test_a_path_cannot_forge_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
