@@ -17,8 +17,7 @@ from persona_stream.errors import HTTPError
 from persona_stream.protocols.anthropic.decoder import MessagesRequest
 from persona_stream.protocols.anthropic.schemas import MessageEvent
 from persona_stream.protocols.native.encoder import NATIVE
-from persona_stream.protocols.native.responses import ChatAnswer, RunList, RunView
-from persona_stream.protocols.native.schemas import Frame
+from persona_stream.protocols.native.schemas import ChatAnswer, Frame, RunList, RunView
 from persona_stream.protocols.openai.decoder import ChatCompletionRequest
 from persona_stream.protocols.openai.schemas import ChatCompletionChunk, ErrorBody
 from persona_stream.web.parsing import ChatRequest

@@ -18,8 +18,7 @@ from persona_stream.core.sse import encode_all
 from persona_stream.errors import InvalidRequest, NotFound, Overloaded
 from persona_stream.protocols.base import dump_json
 from persona_stream.protocols.native.encoder import NATIVE, NativeEncoder
-from persona_stream.protocols.native.responses import RunList, run_view
-from persona_stream.protocols.native.schemas import Frame
+from persona_stream.protocols.native.schemas import Frame, RunList, run_view
 from persona_stream.web.flask_app import register_error_handlers
 from persona_stream.web.parsing import parse_chat_request
 from persona_stream.web.routes.operations import Health

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from persona_stream.core import events, i18n, progress, projection, query, sse
 from persona_stream.core.facts import Entry, run_terms
 from persona_stream.protocols import base
-from persona_stream.protocols.native import responses, schemas
+from persona_stream.protocols.native import schemas
 
 
 class NativeEncoder:
@@ -100,12 +100,12 @@ class NativeProtocol(base.WireProtocol):
         """Return a new encoder for one subscriber."""
         return NativeEncoder(run_terms(entries).run_id, options.events_url, options.style, options.locale)
 
-    def response(self, entries: Sequence[Entry]) -> tuple[int, responses.ChatAnswer | schemas.TerminalFrame]:
+    def response(self, entries: Sequence[Entry]) -> tuple[int, schemas.ChatAnswer | schemas.TerminalFrame]:
         """Return the HTTP status and the body of a run that has ended."""
         snapshot, ending = base.read_ending(entries)
         if isinstance(ending, events.RunFailed):
             return base.http_status_for(ending.code), schemas.failure_frame(ending)
-        return 200, responses.ChatAnswer(
+        return 200, schemas.ChatAnswer(
             data=snapshot.text,
             run_id=snapshot.run.run_id,
             conversation_id=snapshot.run.conversation_id,

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, structs
 
 from persona_stream.db import base, models
 from persona_stream.errors import InvalidRequest, NotFound
-from persona_stream.protocols.native.responses import Success, isoformat
+from persona_stream.protocols.native.schemas import Success, isoformat
 from persona_stream.web import auth, parsing, responses
 from persona_stream.web.openapi import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag, components
 from persona_stream.web.services import Services

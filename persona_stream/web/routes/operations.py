@@ -15,8 +15,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, json
 from persona_stream.core.facts import has_ended, run_terms
 from persona_stream.db import base, models
 from persona_stream.errors import Forbidden, Gone, InvalidRequest, NotFound, Unavailable
-from persona_stream.protocols.native.responses import Success
-from persona_stream.protocols.native.schemas import ErrorFrame
+from persona_stream.protocols.native.schemas import ErrorFrame, Success
 from persona_stream.web import auth, parsing, responses
 from persona_stream.web.openapi import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag, components
 from persona_stream.web.services import Services

@@ -9,7 +9,7 @@ from persona_stream.core.query import Locale
 from persona_stream.personas.persona import Persona
 from persona_stream.protocols.anthropic import schemas as anthropic
 from persona_stream.protocols.anthropic.encoder import ANTHROPIC
-from persona_stream.protocols.native.responses import Success
+from persona_stream.protocols.native.schemas import Success
 from persona_stream.protocols.openai import schemas as openai
 from persona_stream.web import auth, negotiation, parsing, responses
 from persona_stream.web.openapi import Body, Operation, Parameter, ResponseSpec, Tag, components

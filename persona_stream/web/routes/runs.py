@@ -12,7 +12,7 @@ from persona_stream.core import cursor, facts, projection, query
 from persona_stream.errors import InvalidRequest
 from persona_stream.journals.base import Journal
 from persona_stream.protocols.native.encoder import NATIVE
-from persona_stream.protocols.native.responses import RunList, RunView, run_view
+from persona_stream.protocols.native.schemas import RunList, RunView, run_view
 from persona_stream.protocols.registry import PROTOCOLS
 from persona_stream.web import auth, delivery, negotiation, parsing, responses
 from persona_stream.web.openapi import Body, Operation, Parameter, ResponseSpec, Tag, components

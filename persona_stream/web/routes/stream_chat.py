@@ -8,9 +8,8 @@ from flask import Blueprint, Response
 from persona_stream.chunking.registry import names
 from persona_stream.core.facts import Entry
 from persona_stream.core.projection import ADVANCED, BASIC, SMART, StreamStyle
+from persona_stream.protocols.native import schemas
 from persona_stream.protocols.native.encoder import NATIVE, NativeEncoder
-from persona_stream.protocols.native.responses import ChatAnswer
-from persona_stream.protocols.native.schemas import CHUNK_FRAMES, CancelledFrame, ErrorFrame, Frame, TimeoutFrame
 from persona_stream.web import delivery, negotiation, parsing, responses
 from persona_stream.web.openapi import Body, EventStreamSpec, Operation, ResponseSpec, Tag, components
 from persona_stream.web.services import Services
@@ -26,11 +25,13 @@ NATIVE_EVENTS = {
     style: EventStreamSpec(
         name=f"{style.title()}Event",
         description=f"Event of a stream in style {style}.",
-        data=tuple(frame for frame in get_args(Frame) if frame is chunk or frame not in CHUNK_FRAMES.values()),
+        data=tuple(
+            frame for frame in get_args(schemas.Frame) if frame is chunk or frame not in schemas.CHUNK_FRAMES.values()
+        ),
         discriminator="status",
         has_id=True,
     )
-    for style, chunk in CHUNK_FRAMES.items()
+    for style, chunk in schemas.CHUNK_FRAMES.items()
 }
 """Events of the native protocol, by style."""
 
@@ -61,27 +62,27 @@ _FAILURES = {
     409: ResponseSpec(
         "The run was cancelled (`cancelled`), or the idempotency key was used with another endpoint or body"
         " (`conflict`).",
-        _failure(components.failed_run("cancelled", 12.3), CancelledFrame, ErrorFrame),
+        _failure(components.failed_run("cancelled", 12.3), schemas.CancelledFrame, schemas.ErrorFrame),
         _IF_STARTED,
     ),
     500: ResponseSpec(
         "The backend failed unexpectedly (`internal`), or its answer exceeds the size limit (`answer_too_large`).",
-        _failure(components.failed_run("internal", 1.2), ErrorFrame),
+        _failure(components.failed_run("internal", 1.2), schemas.ErrorFrame),
         _IF_STARTED,
     ),
     502: ResponseSpec(
         "The backend reported an error (`backend_error`), or the process of the run died (`lost`).",
-        _failure(components.failed_run("backend_error", 1.2, "The archive is closed today."), ErrorFrame),
+        _failure(components.failed_run("backend_error", 1.2, "The archive is closed today."), schemas.ErrorFrame),
         components.RUN_HEADERS,
     ),
     503: ResponseSpec(
         components.UNAVAILABLE.description,
-        _failure(components.failed_run("draining", 1.2), ErrorFrame),
+        _failure(components.failed_run("draining", 1.2), schemas.ErrorFrame),
         (*_IF_STARTED, components.RETRY_AFTER),
     ),
     504: ResponseSpec(
         "The run exceeded its deadline.",
-        _failure(components.failed_run("timeout", 150.0), TimeoutFrame),
+        _failure(components.failed_run("timeout", 150.0), schemas.TimeoutFrame),
         components.RUN_HEADERS,
     ),
 }
@@ -97,7 +98,7 @@ def blueprint(services: Services) -> Blueprint:
     @Operation(
         "Get an answer in one response",
         components.run_started(
-            "The answer.", Body.json(ChatAnswer, answer=lambda: NATIVE.response(components.COMPLETE)[1])
+            "The answer.", Body.json(schemas.ChatAnswer, answer=lambda: NATIVE.response(components.COMPLETE)[1])
         ),
         "Starts the same run and responds once it has ended, at the latest after its deadline.",
         tags=[STREAMS],
