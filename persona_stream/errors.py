@@ -70,6 +70,10 @@ class HTTPError(PersonaStreamError):
     status: ClassVar[int] = 400
     code: ClassVar[str] = "invalid_request"
 
+    def __init_subclass__(cls, status: int | None = None, code: str | None = None) -> None:
+        cls.status = status or cls.status
+        cls.code = code or cls.code
+
     def __init__(self, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.message = message
@@ -85,70 +89,44 @@ class InvalidRequest(HTTPError):
         self.field = field
 
 
-class Unauthorized(HTTPError):
+class Unauthorized(HTTPError, status=401, code="unauthorized"):
     """Missing or invalid token."""
 
-    status = 401
-    code = "unauthorized"
 
-
-class Forbidden(HTTPError):
+class Forbidden(HTTPError, status=403, code="forbidden"):
     """Token without the required scope, or request from another site."""
 
-    status = 403
-    code = "forbidden"
 
-
-class NotFound(HTTPError):
+class NotFound(HTTPError, status=404, code="not_found"):
     """Resource that does not exist, or belongs to another caller."""
 
-    status = 404
-    code = "not_found"
 
-
-class ModelNotFound(NotFound):
+class ModelNotFound(NotFound, code="model_not_found"):
     """Model name that neither a persona nor a backend has."""
-
-    code = "model_not_found"
 
     def __init__(self) -> None:
         super().__init__("Model not found; GET /v1/models lists the available models")
         self.field = "model"
 
 
-class NotAcceptable(HTTPError):
+class NotAcceptable(HTTPError, status=406, code="not_acceptable"):
     """Request that accepts none of the media types of its endpoint."""
 
-    status = 406
-    code = "not_acceptable"
 
-
-class Conflict(HTTPError):
+class Conflict(HTTPError, status=409, code="conflict"):
     """Idempotency key that was used with another request."""
 
-    status = 409
-    code = "conflict"
 
-
-class Gone(HTTPError):
+class Gone(HTTPError, status=410, code="gone"):
     """Run past its retention period."""
 
-    status = 410
-    code = "gone"
 
-
-class TooLarge(HTTPError):
+class TooLarge(HTTPError, status=413, code="too_large"):
     """Request body over the size limit."""
 
-    status = 413
-    code = "too_large"
 
-
-class UnsupportedMediaType(HTTPError):
+class UnsupportedMediaType(HTTPError, status=415, code="unsupported_media_type"):
     """Request body of a media type that the endpoint does not read."""
-
-    status = 415
-    code = "unsupported_media_type"
 
 
 class RetryableError(HTTPError):
@@ -158,29 +136,17 @@ class RetryableError(HTTPError):
         super().__init__(message, {"Retry-After": str(retry_after)})
 
 
-class RateLimited(RetryableError):
+class RateLimited(RetryableError, status=429, code="rate_limited"):
     """Request over the rate limit of its caller."""
 
-    status = 429
-    code = "rate_limited"
 
-
-class Overloaded(RetryableError):
+class Overloaded(RetryableError, status=429, code="busy"):
     """Request to a server at capacity."""
 
-    status = 429
-    code = "busy"
 
-
-class ShuttingDown(RetryableError):
+class ShuttingDown(RetryableError, status=503, code="draining"):
     """Request to a server that is shutting down."""
 
-    status = 503
-    code = "draining"
 
-
-class Unavailable(RetryableError):
+class Unavailable(RetryableError, status=503, code="unavailable"):
     """Outage of a required store or of the backend."""
-
-    status = 503
-    code = "unavailable"

@@ -8,8 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from rich.cells import set_cell_size
-from rich.live import Live
+from rich import cells, live
 from rich.text import Text
 
 from persona_stream.client.models import ExitCode, Reply
@@ -174,7 +173,7 @@ def render_line(state: ProgressState, width: int, texts: Texts, *, ascii_only: b
     if message and message_room >= _MIN_COLUMNS_FOR_MESSAGE:
         if message.cell_len > message_room:
             # Not Text.truncate: the width of its ellipsis is ambiguous.
-            message = Text(set_cell_size(message.plain, message_room - 3).rstrip() + "...")
+            message = Text(cells.set_cell_size(message.plain, message_room - 3).rstrip() + "...")
         head = Text("  ").join((head, message))
     return next((line for line in (head, Text(percent)) if line.cell_len <= room), Text())
 
@@ -270,7 +269,7 @@ class ProgressBar(_Progress):
     def __init__(self, terminal: Terminal, texts: Texts, clock: Clock) -> None:
         super().__init__(terminal, texts, clock)
         self._frame = 0
-        self._live = Live(
+        self._live = live.Live(
             console=terminal, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
         )
 

@@ -4,12 +4,11 @@ import io
 from collections.abc import Mapping
 from typing import TextIO
 
-from rich.color import ColorSystem
-from rich.console import Console
+from rich import color, console
 from rich.style import Style
 
 
-class Terminal(Console):
+class Terminal(console.Console):
     """Console of one output stream: a terminal, a pipe or a file.
 
     Args:
@@ -53,7 +52,7 @@ class Terminal(Console):
         if self._stream is None:
             return
         if style and self.color_system and not self.no_color:
-            text = Style.parse(style).render(text, color_system=ColorSystem.STANDARD)
+            text = Style.parse(style).render(text, color_system=color.ColorSystem.STANDARD)
         self._stream.write(text)
         self._stream.flush()
 

@@ -5,14 +5,13 @@ Each event carries the position that the subscriber has reached with it.
 
 from msgspec import Struct
 
-from persona_stream.core.cursor import Position
-from persona_stream.core.facts import Answered, FailureCode
+from persona_stream.core import cursor, facts
 
 
 class RunOpened(Struct, frozen=True, gc=False):
     """Opening event with the terms of the run; ``interval``, ``deadline`` and ``resume_for`` in seconds."""
 
-    position: Position
+    position: cursor.Position
     conversation_id: str
     interval: float
     deadline: float
@@ -22,7 +21,7 @@ class RunOpened(Struct, frozen=True, gc=False):
 class QueuePosition(Struct, frozen=True, gc=False):
     """Progress of a queued run."""
 
-    position: Position
+    position: cursor.Position
     queue_position: int  # position of the run in the queue; 1 is next
     elapsed: float  # seconds in the queue
     eta: float | None = None  # estimated seconds until the run starts, if known
@@ -31,7 +30,7 @@ class QueuePosition(Struct, frozen=True, gc=False):
 class Progress(Struct, frozen=True, gc=False):
     """Progress of a running run; ``elapsed`` and ``eta`` in seconds, ``eta`` if one is known."""
 
-    position: Position
+    position: cursor.Position
     message: str
     percent: int
     elapsed: float
@@ -41,21 +40,21 @@ class Progress(Struct, frozen=True, gc=False):
 class AnswerReady(Struct, frozen=True, gc=False):
     """Start of the answer, ``seconds`` after the run started."""
 
-    position: Position
+    position: cursor.Position
     seconds: float
 
 
 class ReasoningChunk(Struct, frozen=True, gc=False):
     """Part of the reasoning."""
 
-    position: Position
+    position: cursor.Position
     text: str
 
 
 class TextChunk(Struct, frozen=True, gc=False):
     """Part of the answer."""
 
-    position: Position
+    position: cursor.Position
     text: str  # chunk; never empty
     number: int  # number of the chunk, from 1
     delivered: int  # characters of the answer up to and including this chunk
@@ -65,16 +64,16 @@ class TextChunk(Struct, frozen=True, gc=False):
 class Completed(Struct, frozen=True):
     """Successful end; ``seconds`` counts from the request, ``ending`` has usage and finish reason."""
 
-    position: Position
+    position: cursor.Position
     seconds: float
-    ending: Answered
+    ending: facts.Answered
 
 
 class RunFailed(Struct, frozen=True, gc=False):
     """Failed end; ``message`` is the text for the client, ``elapsed`` the seconds since the start."""
 
-    position: Position
-    code: FailureCode
+    position: cursor.Position
+    code: facts.FailureCode
     message: str
     elapsed: float
 

@@ -12,8 +12,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from persona_stream.core.content import ProviderFields, ToolCall
-from persona_stream.core.query import Finish, Locale, Usage
+from persona_stream.core import content, query
 
 FailureCode = Literal["backend_error", "internal", "answer_too_large", "lost", "draining", "timeout", "cancelled"]
 
@@ -27,7 +26,7 @@ class Accepted(Struct, frozen=True, tag="accepted"):
     conversation_id: str
     style: str
     chunking: str
-    locale: Locale
+    locale: query.Locale
     reasoning: bool
     deadline: float
     resume_for: float
@@ -73,10 +72,10 @@ class Answered(Struct, frozen=True, tag="answered", omit_defaults=True):
     """Run completed. ``text`` is the rest that no ``AnswerDelta`` carried; the other fields are those of ``Answer``."""
 
     text: str
-    usage: Usage | None = None
-    finish: Finish = "stop"
-    calls: tuple[ToolCall, ...] = ()
-    extras: ProviderFields | None = None
+    usage: query.Usage | None = None
+    finish: query.Finish = "stop"
+    calls: tuple[content.ToolCall, ...] = ()
+    extras: content.ProviderFields | None = None
 
 
 class Failed(Struct, frozen=True, tag="failed"):

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping
 
-from persona_stream.core.facts import FailureCode
-from persona_stream.core.query import Locale
+from persona_stream.core import facts, query
 
-Text = Mapping[Locale, str]
+Text = Mapping[query.Locale, str]
 
 INITIALIZING: Text = {"zh": "正在初始化连接...", "en": "Setting up the connection..."}
 
@@ -37,7 +36,7 @@ _ANSWER_READY: Text = {
     "en": "Done (took {seconds:.1f} s), sending the reply...",
 }
 
-FAILURES: Mapping[FailureCode, Text] = {
+FAILURES: Mapping[facts.FailureCode, Text] = {
     "timeout": {"zh": "处理超时，请稍后重试", "en": "The request took too long, please try again later"},
     "cancelled": {"zh": "请求已取消", "en": "The request was cancelled"},
     "internal": {"zh": "处理过程中发生错误", "en": "Something went wrong while processing"},
@@ -48,7 +47,7 @@ FAILURES: Mapping[FailureCode, Text] = {
 }
 
 
-def status_text(style: str, step: int, locale: Locale) -> str:
+def status_text(style: str, step: int, locale: query.Locale) -> str:
     """Return the status text of a progress step: the style's first text at step 0, then the others in rotation."""
     if step == 0:
         return _FIRST_TEXTS[style][locale]
@@ -56,11 +55,11 @@ def status_text(style: str, step: int, locale: Locale) -> str:
     return texts[(step - 1) % len(texts)][locale]
 
 
-def answer_ready_text(locale: Locale, seconds: float) -> str:
+def answer_ready_text(locale: query.Locale, seconds: float) -> str:
     """Return the status text for an answer that took so many seconds."""
     return _ANSWER_READY[locale].format(seconds=seconds)
 
 
-def error_text(code: FailureCode, text: str | None, locale: Locale) -> str:
+def error_text(code: facts.FailureCode, text: str | None, locale: query.Locale) -> str:
     """Return the error text for a client: the backend's own if it supplied one, else the text of the code."""
     return text or FAILURES[code][locale]

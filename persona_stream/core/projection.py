@@ -17,9 +17,8 @@ from msgspec import Struct
 
 from persona_stream.chunking import graphemes
 from persona_stream.chunking.registry import Chunker
-from persona_stream.core import events, facts, i18n, progress
+from persona_stream.core import cursor, events, facts, i18n, progress
 from persona_stream.core.clock import Clock
-from persona_stream.core.cursor import BEGINNING, Position
 from persona_stream.core.query import Locale
 
 
@@ -45,7 +44,7 @@ class SubscriptionOptions(Struct, frozen=True):
     style: StreamStyle
     chunk: Chunker
     locale: Locale  # language of status texts
-    start: Position = BEGINNING  # position after which the stream starts
+    start: cursor.Position = cursor.BEGINNING  # position after which the stream starts
     reasoning: bool = False  # whether reasoning is sent
 
 
@@ -131,7 +130,8 @@ class StreamProjection:
                 self._advance()
             case facts.Failed(code=code, text=text):
                 message = i18n.error_text(code, text, self._options.locale)
-                failed = events.RunFailed(Position(self._facts_read, 0), code, message, elapsed=at - self._started_at)
+                end = cursor.Position(self._facts_read, 0)
+                failed = events.RunFailed(end, code, message, elapsed=at - self._started_at)
                 return (*self._flush_held_text(), failed)
         return ()
 
@@ -143,7 +143,7 @@ class StreamProjection:
         if self._position >= (self._facts_read, 0):
             return False
         if not self._held_text:  # held text comes before this fact
-            self._position = Position(self._facts_read, 0)
+            self._position = cursor.Position(self._facts_read, 0)
         return True
 
     def _already_held(self, text: str) -> int:
@@ -181,7 +181,7 @@ class StreamProjection:
             if not self._delivered:
                 yield events.AnswerReady(self._position, at - self._started_at)
 
-    def _chunk(self, position: Position, text: str, total: int | None) -> events.TextChunk:
+    def _chunk(self, position: cursor.Position, text: str, total: int | None) -> events.TextChunk:
         self._position = position
         self._number += 1
         self._delivered += len(text)
@@ -193,7 +193,7 @@ class StreamProjection:
         if self._options.reasoning:
             for chunk in self._options.chunk(text[characters:]):
                 characters += len(chunk)
-                self._position = Position(self._facts_read - 1, characters)
+                self._position = cursor.Position(self._facts_read - 1, characters)
                 yield events.ReasoningChunk(self._position, chunk)
         self._advance()
 
@@ -212,7 +212,7 @@ class StreamProjection:
         cut = graphemes.enclosing_boundaries(text, 0, len(text) - 1)[0] if len(text) > 1 else 0
         self._held_text = text[cut:]
         if cut:
-            yield self._chunk(Position(self._facts_read - 1, already_held + cut - held_before), text[:cut], None)
+            yield self._chunk(cursor.Position(self._facts_read - 1, already_held + cut - held_before), text[:cut], None)
             self._next_progress = max(self._next_progress, self._now() + self._options.style.interval)
 
     def _flush_held_text(self) -> Iterator[events.Event]:
@@ -220,7 +220,7 @@ class StreamProjection:
         if self._held_text:
             text = self._held_text
             self._held_text = ""
-            yield self._chunk(Position(self._facts_read - 1, 0), text, None)
+            yield self._chunk(cursor.Position(self._facts_read - 1, 0), text, None)
 
     def _answer(self, at: float, fact: facts.Answered) -> Iterator[events.Event | events.Wait]:
         """Yield the rest of the answer in paced chunks, and overdue chunks at once."""
@@ -242,5 +242,5 @@ class StreamProjection:
             while self._clock() < due:
                 yield events.Wait(due)
             unsent = chunk[-(end - already_held) :]  # the whole chunk unless the subscriber started within it
-            yield self._chunk(Position(self._facts_read - 1, end - held_before), unsent, total)
-        yield events.Completed(Position(self._facts_read, 0), at - self._accepted_at, fact)
+            yield self._chunk(cursor.Position(self._facts_read - 1, end - held_before), unsent, total)
+        yield events.Completed(cursor.Position(self._facts_read, 0), at - self._accepted_at, fact)

@@ -9,8 +9,7 @@ from typing import get_args
 
 import msgspec
 
-from persona_stream.core import facts, query
-from persona_stream.core.content import ProviderFields, ToolCall, replace_unencodable
+from persona_stream.core import content, facts, query
 from persona_stream.errors import BackendError
 
 logger = logging.getLogger("persona_stream.runs")
@@ -54,7 +53,7 @@ _ANSWER_TYPES: dict[str, tuple[type, ...]] = {
     "reasoning": (str, type(None)),
     "usage": (query.Usage, type(None)),
     "calls": (tuple,),
-    "extras": (ProviderFields, type(None)),
+    "extras": (content.ProviderFields, type(None)),
 }
 
 
@@ -72,10 +71,10 @@ def to_final_facts(result: TaskResult, max_bytes: int, sent_bytes: int = 0, name
     if (problem := find_problem(value, name)) is not None or not isinstance(value, query.Answer):
         logger.error("%s", problem)
         return (facts.Failed("internal"),)
-    text = replace_unencodable(value.text)
-    reasoning = replace_unencodable(value.reasoning or "")
+    text = content.replace_unencodable(value.text)
+    reasoning = content.replace_unencodable(value.reasoning or "")
     calls = tuple(
-        ToolCall(replace_unencodable(call.id), replace_unencodable(call.name), replace_unencodable(call.arguments))
+        content.ToolCall(*map(content.replace_unencodable, (call.id, call.name, call.arguments)))
         for call in value.calls
     )
     extras, extra_bytes = _check_extras(value.extras)
@@ -104,14 +103,14 @@ def find_problem(value: object, name: str) -> str | None:
             f"the finish of an Answer must be one of {', '.join(get_args(query.Finish))}, and was {value.finish!r:.100}"
         )
     for call in value.calls:
-        if not isinstance(call, ToolCall) or not all(
+        if not isinstance(call, content.ToolCall) or not all(
             isinstance(part, str) for part in (call.id, call.name, call.arguments)
         ):
             return f"the calls of an Answer must be ToolCalls of three strings, and one was {call!r:.100}"
     return None
 
 
-def _check_extras(extras: ProviderFields | None) -> tuple[ProviderFields | None, int]:
+def _check_extras(extras: content.ProviderFields | None) -> tuple[content.ProviderFields | None, int]:
     """Return the extras and their size in bytes; ``None`` and 0 if JSON cannot represent them."""
     if extras is None:
         return None, 0
@@ -131,7 +130,7 @@ def _to_failure(error: BaseException, max_bytes: int) -> facts.Failed:
     match error:
         case BackendError():
             logger.warning("the backend reported an error: %s", error)
-            return facts.Failed("backend_error", replace_unencodable(str(error)) or None)
+            return facts.Failed("backend_error", content.replace_unencodable(str(error)) or None)
         case AnswerTooLarge():
             return _answer_too_large(max_bytes)
         case WorkerError():

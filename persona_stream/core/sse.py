@@ -11,9 +11,8 @@ import codecs
 import re
 from collections.abc import Iterable
 
+import urllib3
 from msgspec import Struct
-from urllib3.exceptions import InvalidHeader
-from urllib3.util import Retry
 
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 MEDIA_TYPE = "text/event-stream"
@@ -162,12 +161,12 @@ class SSEDecoder:
 
 
 MAX_RETRY_AFTER = 999_999_999  # seconds: a longer delay is treated as malformed
-_parser = Retry(retry_after_max=MAX_RETRY_AFTER + 1)
+_parser = urllib3.Retry(retry_after_max=MAX_RETRY_AFTER + 1)
 _DECIMAL = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}")
 
 
 def parse_retry_after(header: str | None) -> float | None:
-    """Return the delay of a Retry-After header, in seconds; ``None`` if it is missing, malformed or absurd.
+    """Return the delay of a urllib3.Retry-After header, in seconds; ``None`` if it is missing, malformed or absurd.
 
     Dates are compared with the system clock. Decimal fractions are accepted: they are not in the standard, but
     providers send them.
@@ -177,6 +176,6 @@ def parse_retry_after(header: str | None) -> float | None:
         return float(text)
     try:
         seconds = float(_parser.parse_retry_after(text))
-    except (InvalidHeader, ValueError, OverflowError, TypeError, IndexError):
+    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError, TypeError, IndexError):
         return None
     return seconds if seconds <= MAX_RETRY_AFTER else None

@@ -7,11 +7,10 @@ from contextvars import Context, copy_context
 
 from persona_stream.backends.base import Backend
 from persona_stream.concurrency import Wakeup
+from persona_stream.core import facts, usage
 from persona_stream.core.clock import Clock
-from persona_stream.core.facts import Accepted, Entry, Failed, has_ended, run_terms
 from persona_stream.core.query import Query
 from persona_stream.core.run_id import new_run_id
-from persona_stream.core.usage import query_tokens
 from persona_stream.errors import NotFound, Overloaded, ShuttingDown, Unavailable
 from persona_stream.executors.base import Executor, Task
 from persona_stream.journals.base import RUN_NOT_FOUND_MESSAGE, Journal, JournalStore
@@ -87,7 +86,7 @@ class RunManager:
         except BaseException:
             self._cancel_reservation(reservation)
             raise
-        run_id = run_terms(journal.entries).run_id
+        run_id = facts.run_terms(journal.entries).run_id
         current_run_id.set(run_id)
         if not is_new:
             self._cancel_reservation(reservation)
@@ -112,12 +111,12 @@ class RunManager:
     def list_for_owner(self, owner: str, before: str | None, limit: int) -> tuple[Sequence[Journal], str | None]:
         """Return an owner's newest runs older than run ``before``, and the ``before`` of the next page, if any."""
         page = self._journals.list_for_owner(owner, before, limit + 1)
-        next_before = run_terms(page[limit - 1].entries).run_id if len(page) > limit else None
+        next_before = facts.run_terms(page[limit - 1].entries).run_id if len(page) > limit else None
         return page[:limit], next_before
 
     def subscribe(self, journal: Journal) -> Callable[[], None]:
         """Register a subscriber of a run; return the function that unregisters it, to be called once."""
-        run = self._active.get(run_terms(journal.entries).run_id)
+        run = self._active.get(facts.run_terms(journal.entries).run_id)
         if run is None:  # after the ending nothing depends on subscribers
             return lambda: None
         run.add_subscriber()
@@ -130,10 +129,10 @@ class RunManager:
 
     def cancel(self, journal: Journal) -> None:
         """End a run, if it has not ended, and wait up to two seconds until the ending is stored."""
-        if run := self._active.get(run_terms(journal.entries).run_id):
-            run.finish(Failed("cancelled"))
+        if run := self._active.get(facts.run_terms(journal.entries).run_id):
+            run.finish(facts.Failed("cancelled"))
         else:
-            journal.append(Failed("cancelled"))
+            journal.append(facts.Failed("cancelled"))
         wait_until_finished(journal, self.clock, CONFIRM_TIMEOUT)
 
     def stop_accepting(self) -> None:
@@ -147,7 +146,7 @@ class RunManager:
         while self._active and not self._is_drain_aborted and self.clock() < until:
             self._finished.wait(until - self.clock())
         for run in list(self._active.values()):
-            run.finish(Failed("draining"))
+            run.finish(facts.Failed("draining"))
         until = self.clock() + CONFIRM_TIMEOUT
         while self._active and self.clock() < until:
             self._finished.wait(until - self.clock())
@@ -187,7 +186,7 @@ class RunManager:
         self._with_task[run.run_id] = run
         return self._executor_for(run.request.backend).submit(run.request.backend, query, run)
 
-    def on_fact(self, entries: Sequence[Entry]) -> None:
+    def on_fact(self, entries: Sequence[facts.Entry]) -> None:
         """Pass the last entry to the observers."""
         for on_fact in self._on_fact:
             on_fact(entries)
@@ -214,9 +213,9 @@ class RunManager:
         self._queue.finish(reservation)
         self._queue.release(reservation)
 
-    def _terms(self, request: RunRequest) -> Accepted:
+    def _terms(self, request: RunRequest) -> facts.Accepted:
         query = request.query
-        return Accepted(
+        return facts.Accepted(
             run_id=new_run_id(self.clock()),
             owner=query.principal.subject,
             username=query.username,
@@ -227,7 +226,7 @@ class RunManager:
             reasoning=request.reasoning,
             deadline=self.limits.deadline,
             resume_for=self.limits.retention,
-            question_tokens=query_tokens(query),
+            question_tokens=usage.query_tokens(query),
         )
 
 
@@ -243,14 +242,14 @@ def wait_until_finished(
     until = clock() + seconds
     journal.subscribe(wakeup.set)
     try:
-        while not has_ended(journal.entries) and not should_stop() and (remaining := until - clock()) > 0:
+        while not facts.has_ended(journal.entries) and not should_stop() and (remaining := until - clock()) > 0:
             wakeup.wait(min(remaining, poll_interval))
     finally:
         journal.unsubscribe(wakeup.set)
 
 
 def _check_owner(journal: Journal, owner: str | None) -> Journal:
-    if owner is not None and run_terms(journal.entries).owner != owner:
+    if owner is not None and facts.run_terms(journal.entries).owner != owner:
         raise NotFound(RUN_NOT_FOUND_MESSAGE)
-    current_run_id.set(run_terms(journal.entries).run_id)  # the caller's log lines concern this run
+    current_run_id.set(facts.run_terms(journal.entries).run_id)  # the caller's log lines concern this run
     return journal

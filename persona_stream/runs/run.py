@@ -16,17 +16,15 @@ import gevent
 from msgspec import Struct
 
 from persona_stream.concurrency import Timer
+from persona_stream.core import facts, usage
 from persona_stream.core.clock import Clock
-from persona_stream.core.facts import AnswerDelta, Entry, Failed, ReasoningDelta, Started, has_ended, run_terms
 from persona_stream.core.query import Answer, Query, UpstreamCall
 from persona_stream.core.result import Returned, TaskResult, to_final_facts
-from persona_stream.core.usage import count_tokens
 from persona_stream.errors import Unavailable
 from persona_stream.executors.base import Task
 from persona_stream.journals.base import Journal
 from persona_stream.logging import current_run_id
-from persona_stream.runs.base import Notification, RawResponse, RunRequest, TaskOrphaned, TaskReleased, UpstreamCalled
-from persona_stream.runs.buffering import DeltaBuffer, DeltaType, ProgressThrottle
+from persona_stream.runs import base, buffering
 from persona_stream.runs.queue import Reservation
 
 logger = logging.getLogger("persona_stream.runs")
@@ -54,10 +52,10 @@ class RunHost(Protocol):
     def submit(self, run: "ActiveRun", query: Query) -> Task:
         """Submit the query to the executor of the run's backend, with the run as its callbacks."""
 
-    def on_fact(self, entries: Sequence[Entry]) -> None:
+    def on_fact(self, entries: Sequence[facts.Entry]) -> None:
         """Pass the last entry to the observers."""
 
-    def notify(self, run_id: str, notification: Notification) -> None:
+    def notify(self, run_id: str, notification: base.Notification) -> None:
         """Pass a notification to the observers."""
 
     def on_finished(self, run: "ActiveRun") -> None:
@@ -76,13 +74,13 @@ class ActiveRun:
     )  # fmt: skip
 
     def __init__(
-        self, journal: Journal, request: RunRequest, reservation: Reservation, host: RunHost, context: Context
+        self, journal: Journal, request: base.RunRequest, reservation: Reservation, host: RunHost, context: Context
     ) -> None:
         """Create the run; its query will run in ``context``."""
         self.journal = journal
         self.request = request
         self.reservation = reservation
-        self.run_id = run_terms(journal.entries).run_id
+        self.run_id = facts.run_terms(journal.entries).run_id
         self.ended = False  # whether this process writes no more facts
         self.is_orphaned = False  # whether the run has ended, and its task cannot be cancelled
         self._host = host
@@ -93,8 +91,8 @@ class ActiveRun:
         self._task: Task | None = None
         self._deadline: Timer | None = None
         self._grace_timer: Timer | None = None
-        self._progress: ProgressThrottle | None = None
-        self._deltas: DeltaBuffer | None = None
+        self._progress: buffering.ProgressThrottle | None = None
+        self._deltas: buffering.DeltaBuffer | None = None
         journal.subscribe(self._on_append)
 
     def notify_accepted(self) -> None:
@@ -113,43 +111,43 @@ class ActiveRun:
         try:
             if self.request.continues_conversation and not self.ended:
                 query = self._host.load_history(query)
-                self._history_tokens = count_tokens(turn.content for turn in query.history)
+                self._history_tokens = usage.count_tokens(turn.content for turn in query.history)
             if not self.ended:
                 self._task = self._host.submit(self, query)
                 return
         except Unavailable as error:
             logger.warning("cannot load the history of the conversation: %s", error, extra={"run_id": self.run_id})
-            self.finish(Failed("internal"))
+            self.finish(facts.Failed("internal"))
         except BaseException:
-            self.finish(Failed("internal"))
+            self.finish(facts.Failed("internal"))
             self._host.on_released(self)
             raise
         self._host.on_released(self)
 
     def on_started(self) -> None:
         """Write ``Started`` and start the deadline."""
-        self.journal.append(Started(self._history_tokens))
-        self._deadline = Timer(run_terms(self.journal.entries).deadline, self.finish, Failed("timeout"))
+        self.journal.append(facts.Started(self._history_tokens))
+        self._deadline = Timer(facts.run_terms(self.journal.entries).deadline, self.finish, facts.Failed("timeout"))
 
     def on_progress(self, message: str, fraction: float | None) -> None:
         """Write a progress report, at a limited rate."""
         if self.ended:
             return
         if self._progress is None:
-            self._progress = ProgressThrottle(self.journal.append, self._host.clock)
+            self._progress = buffering.ProgressThrottle(self.journal.append, self._host.clock)
         self._progress.report(message, fraction)
 
     def on_text(self, text: str) -> None:
         """Write a part of the answer, coalesced."""
-        self._add_delta(AnswerDelta, text)
+        self._add_delta(facts.AnswerDelta, text)
 
     def on_reasoning(self, text: str) -> None:
         """Write a part of the reasoning, coalesced."""
-        self._add_delta(ReasoningDelta, text)
+        self._add_delta(facts.ReasoningDelta, text)
 
     def on_upstream_call(self, call: UpstreamCall) -> None:
         """Notify the observers of a call to a provider."""
-        self._host.notify(self.run_id, UpstreamCalled(call))
+        self._host.notify(self.run_id, base.UpstreamCalled(call))
 
     def on_result(self, result: TaskResult) -> None:
         """Write the ending of the result, if the run has not ended."""
@@ -159,20 +157,20 @@ class ActiveRun:
         if self.ended:
             return
         if isinstance(result, Returned) and isinstance(result.value, Answer) and result.value.raw is not None:
-            self._host.notify(self.run_id, RawResponse(result.value.raw))
+            self._host.notify(self.run_id, base.RawResponse(result.value.raw))
         sent_bytes = 0 if self._deltas is None else self._deltas.size
-        facts = to_final_facts(result, self._host.limits.max_answer_bytes, sent_bytes, self.request.backend.name)
+        final_facts = to_final_facts(result, self._host.limits.max_answer_bytes, sent_bytes, self.request.backend.name)
         self._close()
-        for fact in facts:
+        for fact in final_facts:
             self.journal.append(fact)
 
     def on_released(self) -> None:
         """Release the slot."""
         self._task = None
         self._host.on_released(self)
-        self._host.notify(self.run_id, TaskReleased())
+        self._host.notify(self.run_id, base.TaskReleased())
 
-    def finish(self, ending: Failed) -> None:
+    def finish(self, ending: facts.Failed) -> None:
         """End the run, if it has not ended, and cancel its task."""
         if self._deltas is not None:
             self._deltas.flush()
@@ -207,15 +205,15 @@ class ActiveRun:
         if is_read or was_read:
             self._grace_timer = Timer(max(grace, MIN_CHECK_INTERVAL), self._check_abandoned, grace, was_read=is_read)
         else:
-            self.finish(Failed("cancelled"))
+            self.finish(facts.Failed("cancelled"))
 
-    def _add_delta(self, delta_type: DeltaType, text: str) -> None:
+    def _add_delta(self, delta_type: buffering.DeltaType, text: str) -> None:
         if self.ended:
             return
         if self._deltas is None:
-            on_overflow = partial(self.finish, Failed("answer_too_large"))
+            on_overflow = partial(self.finish, facts.Failed("answer_too_large"))
             max_bytes = self._host.limits.max_answer_bytes
-            self._deltas = DeltaBuffer(self.journal.append, max_bytes, on_overflow, self._host.clock)
+            self._deltas = buffering.DeltaBuffer(self.journal.append, max_bytes, on_overflow, self._host.clock)
         self._deltas.add(delta_type, text)
 
     def _on_append(self) -> None:
@@ -224,7 +222,7 @@ class ActiveRun:
         while self._observed < len(entries):
             self._observed += 1
             self._host.on_fact(entries if self._observed == len(entries) else entries[: self._observed])
-        if has_ended(self.journal.entries):
+        if facts.has_ended(self.journal.entries):
             if not self.ended:
                 self._close()
                 self._cancel_task()
@@ -246,4 +244,4 @@ class ActiveRun:
         if self._task is not None and not self._task.cancel():
             self.is_orphaned = True
             logger.warning("cannot cancel thread; slot stays in use until it returns", extra={"run_id": self.run_id})
-            self._host.notify(self.run_id, TaskOrphaned())
+            self._host.notify(self.run_id, base.TaskOrphaned())
