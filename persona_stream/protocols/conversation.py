@@ -74,10 +74,7 @@ def parse_conversation(turns: Sequence[Turn]) -> ParsedConversation:
     instructions = tuple(turn for turn in following if turn.role == "system")
     tool_turns = tuple(turn for turn in following if turn.role != "system")
     return ParsedConversation(
-        message=question.content,
-        parts=question.parts,
-        history=(*turns[:index], *instructions),
-        tool_turns=tool_turns,
+        message=question.content, parts=question.parts, history=(*turns[:index], *instructions), tool_turns=tool_turns
     )
 
 

@@ -271,7 +271,7 @@ class StreamReader:
         except errors.ProviderError as error:
             raise (error.after_partial_output() if self._has_output else error) from None
 
-    def _forward(self, response: transport.StreamedResponse, prefix: bytes, timer: "IdleTimeout") -> None:
+    def _forward(self, response: transport.StreamedResponse, prefix: bytes, timer: IdleTimeout) -> None:
         events = SSEDecoder(MAX_EVENT_CHARS)
         timeout = self.idle_timeout
         for chunk in self._iter_chunks(response, prefix, timer):
@@ -292,9 +292,7 @@ class StreamReader:
             if deltas and not (self._decoder.is_complete or response.has_buffered_data()):
                 self.coalesce(COALESCE_INTERVAL)
 
-    def _iter_chunks(
-        self, response: transport.StreamedResponse, prefix: bytes, timer: "IdleTimeout"
-    ) -> Iterator[bytes]:
+    def _iter_chunks(self, response: transport.StreamedResponse, prefix: bytes, timer: IdleTimeout) -> Iterator[bytes]:
         yield prefix
         try:
             for chunk in response.chunks:

@@ -50,8 +50,7 @@ class OpeningFrame(_Frame, frozen=True, kw_only=True):
     run_id: Annotated[str, Meta(description="Run id, to resume the run when the connection breaks.")]
     conversation_id: ConversationId
     interval: Annotated[
-        Seconds,
-        Meta(description="Seconds between progress events; a much longer silence means a broken connection."),
+        Seconds, Meta(description="Seconds between progress events; a much longer silence means a broken connection.")
     ]
     deadline: Annotated[Seconds, Meta(description="Seconds after which the run ends with `timeout`.")]
     resume_for: Annotated[Seconds, Meta(description="Seconds for which the run stays readable after its end.")]

@@ -151,8 +151,7 @@ class StreamOptions(Struct, frozen=True):
     """Options of a stream."""
 
     include_usage: Annotated[
-        bool | None,
-        Meta(description="Whether to end the stream with a chunk of token counts, without choices."),
+        bool | None, Meta(description="Whether to end the stream with a chunk of token counts, without choices.")
     ] = None
 
 
@@ -165,8 +164,7 @@ class ChatCompletionRequest(Struct, frozen=True):
     stream_options: Annotated[StreamOptions | None, Meta(description="Options of the stream.")] = None
 
     temperature: Annotated[
-        float | None,
-        Meta(description="Sampling temperature. Like all up to `user`, for backends that support it."),
+        float | None, Meta(description="Sampling temperature. Like all up to `user`, for backends that support it.")
     ] = None
     top_p: Annotated[float | None, Meta(description="Nucleus sampling threshold.")] = None
     max_tokens: Annotated[Positive | None, Meta(description="Maximum tokens of the answer.")] = None
@@ -182,8 +180,7 @@ class ChatCompletionRequest(Struct, frozen=True):
     tool_choice: Annotated[Choice | None, conversation.TOOL_CHOICE] = None
     parallel_tool_calls: Annotated[bool | None, Meta(description="Whether to allow several tool calls.")] = None
     response_format: Annotated[
-        dict[str, Any] | None,
-        Meta(description="Format of the answer; rejected if the backend supports text only."),
+        dict[str, Any] | None, Meta(description="Format of the answer; rejected if the backend supports text only.")
     ] = None
 
     n: Annotated[int | None, Meta(description="Number of choices: 1 or absent.")] = None

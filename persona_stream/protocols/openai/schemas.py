@@ -116,8 +116,7 @@ class ChatChoice(Struct, frozen=True, kw_only=True):
     message: Annotated[ChatMessage, Meta(description="The answer.")]
     logprobs: Annotated[None, Meta(description="Always `null`.")] = None
     finish_reason: Annotated[
-        FinishReason,
-        Meta(description="Reason why the answer ended: `stop` if complete, `length` if cut off."),
+        FinishReason, Meta(description="Reason why the answer ended: `stop` if complete, `length` if cut off.")
     ]
 
 
