@@ -117,11 +117,7 @@ class Store:
         """Enqueue a record for the writer thread. Never blocks or raises."""
 
     def flush(self, seconds: float = FLUSH_TIMEOUT) -> None:
-        """Wait until every record enqueued so far is written.
-
-        Raises:
-            Unavailable: it took longer than ``seconds``.
-        """
+        """Wait until every record enqueued so far is written; raise ``Unavailable`` after ``seconds``."""
 
     def query(self, question: Callable[[Any], T]) -> T:
         """Call a function with an SQLAlchemy connection in a thread that may block, and return its result.
@@ -133,11 +129,7 @@ class Store:
         raise Unavailable(off, retry_after=3600)
 
     def load_history(self, query: Query) -> Query:
-        """Return a query with the history of its conversation. Waits as ``query`` does.
-
-        Raises:
-            Unavailable: the database is unavailable.
-        """
+        """Return a query with the history of its conversation. Waits, and raises ``Unavailable``, as ``query`` does."""
         return query
 
     def unavailable_services(self) -> Sequence[str]:
