@@ -2,21 +2,19 @@
 
 import difflib
 import importlib
-from collections.abc import Sequence
 
 import click
 
-from persona_stream import __version__
-from persona_stream.errors import ConfigurationError
+from persona_stream import __version__, errors
 
 # The help texts stand here as well, so that --help imports no command.
 _COMMANDS = {
     "serve": ("persona_stream.cli.serve", "Start the server."),
     "chat": ("persona_stream.cli.chat", "Ask a question from the terminal."),
-    "runs": ("persona_stream.cli.runs", "List, show and follow runs of the request log."),
-    "stats": ("persona_stream.cli.runs", "Print response times and costs."),
-    "db": ("persona_stream.cli.db", "Show or migrate the database schema."),
-    "token": ("persona_stream.cli.token", "Print a token for a user."),
+    "runs": ("persona_stream.cli.database", "List, show and follow runs of the request log."),
+    "stats": ("persona_stream.cli.database", "Print response times and costs."),
+    "db": ("persona_stream.cli.database", "Show or migrate the database schema."),
+    "token": ("persona_stream.cli.settings", "Print a token for a user."),
     "settings": ("persona_stream.cli.settings", "Print every setting with its value."),
 }
 
@@ -34,7 +32,7 @@ class _LazyGroup(click.Group):
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] not in ("sqlalchemy", "alembic"):
                 raise
-            raise ConfigurationError(f'{cmd_name} needs SQLAlchemy: pip install "persona_stream[sql]"') from None
+            raise errors.ConfigurationError(f'{cmd_name} needs SQLAlchemy: pip install "persona_stream[sql]"') from None
         if not isinstance(command, click.Command):
             raise TypeError(f"{module}.{cmd_name} is not a command")
         return command
@@ -61,15 +59,15 @@ def group(ctx: click.Context) -> None:
         click.echo(ctx.get_help())
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: list[str]) -> int:
     """Run a command and return the exit code: its own, 2 for wrong usage or configuration, 130 if interrupted."""
     try:
-        code = group.main(list(arguments), prog_name="persona-stream", standalone_mode=False)
+        code = group.main(arguments, prog_name="persona-stream", standalone_mode=False)
     except click.Abort:
         return 130
     except click.ClickException as error:
         return _fail(error.format_message(), error.exit_code)
-    except ConfigurationError as error:
+    except errors.ConfigurationError as error:
         return _fail(str(error), 2)
     return code if isinstance(code, int) else 0
 

@@ -5,22 +5,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
-from typing import Any
 
 import click
-import gevent
-from gevent.event import Event
+import gevent.event
 
-from persona_stream import __version__
+from persona_stream import __version__, errors, state_dir
 from persona_stream.auth.jwt import issue_token
 from persona_stream.cli.settings import load_settings_from, settings_options
-from persona_stream.errors import ConfigurationError
 from persona_stream.server.process import ServerProcess
 from persona_stream.settings.schema import Settings
-from persona_stream.state_dir import get_signing_secret
 
 _POLL_INTERVAL = 0.5  # seconds
 _SECOND_SIGNAL_DELAY = 0.1  # seconds
@@ -35,20 +30,20 @@ _BROWSABLE_HOSTS = {str(IPv4Address(0)): "127.0.0.1", str(IPv6Address(0)): "::1"
 @click.command()
 @settings_options
 @click.option("--reload", "reloads", is_flag=True, help="Restart when a source file changes (for development).")
-def serve(reloads: bool, **options: Any) -> int:
+def serve(reloads: bool, **options: object) -> int:
     """Start the server."""
     if reloads:
-        return _serve_reloading(sys.argv[1:])
+        return _serve_reloading()
     settings = load_settings_from(options).settings
     return _serve_single(settings) if settings.workers == 1 else _serve_workers(settings)
 
 
 def _serve_single(settings: Settings) -> int:
-    stopping = Event()
+    stopping = gevent.event.Event()
     try:
         process = ServerProcess(settings, (settings.host, settings.port))
     except OSError as error:
-        raise ConfigurationError(
+        raise errors.ConfigurationError(
             f"Cannot listen on {settings.host}:{settings.port} ({os.strerror(error.errno or 0)}):"
             " choose another port with --port"
         ) from None
@@ -68,19 +63,19 @@ def _serve_single(settings: Settings) -> int:
 
 def _serve_workers(settings: Settings) -> int:
     if settings.redis_url is None:
-        raise ConfigurationError("workers above 1 need Redis to share their runs: set redis_url")
+        raise errors.ConfigurationError("workers above 1 need Redis to share their runs: set redis_url")
     if _uses_generated_secret(settings):
-        raise ConfigurationError("workers above 1 need a shared secret: set jwt_secret")
+        raise errors.ConfigurationError("workers above 1 need a shared secret: set jwt_secret")
     try:
         from persona_stream.server.gunicorn import serve_workers
     except ImportError:
-        raise ConfigurationError('workers above 1 need gunicorn: pip install "persona_stream[server]"') from None
+        raise errors.ConfigurationError('workers above 1 need gunicorn: pip install "persona_stream[server]"') from None
     return serve_workers(settings, lambda port: _print_banner(settings, port))
 
 
-def _serve_reloading(arguments: Sequence[str]) -> int:
+def _serve_reloading() -> int:
     """Run the server in a child process, and restart it when a source file changes; return its last exit code."""
-    command = [sys.executable, "-m", "persona_stream", *(word for word in arguments if word != "--reload")]
+    command = [sys.executable, "-m", "persona_stream", *(word for word in sys.argv[1:] if word != "--reload")]
     sources = _source_times()
     child = subprocess.Popen(command)  # nosec B603 # noqa: S603 - this command, as the user typed it
     try:
@@ -129,7 +124,7 @@ def _print_banner(settings: Settings, port: int) -> None:
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     click.echo(f"persona_stream {__version__}: backend {settings.backend}, executor {settings.executor}")
     if _uses_generated_secret(settings) and settings.host in _LOOPBACK:
-        secret, _ = get_signing_secret(settings, os.environ)
+        secret, _ = state_dir.get_signing_secret(settings, os.environ)
         token = issue_token(secret, "demo", _TOKEN_LIFETIME, settings=settings)
         click.echo(f"Page:  {url}/#token={token}")
         click.echo(f"Token: {token}")

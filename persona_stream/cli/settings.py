@@ -1,4 +1,4 @@
-"""Command-line options derived from the settings; and ``persona-stream settings``, which prints those in effect."""
+"""Command-line options derived from the settings, and the commands that need settings only: ``settings``, ``token``."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from persona_stream.settings.loader import LoadedSettings, load_settings
-from persona_stream.settings.schema import BY_NAME, SETTINGS, WITHDRAWN, Setting
-from persona_stream.settings.types import convert, form_of
+from persona_stream import state_dir
+from persona_stream.auth.jwt import issue_token
+from persona_stream.settings import loader, schema, types
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -19,28 +19,28 @@ class ValueType(click.ParamType):  # type: ignore[type-arg]  # generic only in r
 
     def __init__(self, annotation: Any) -> None:
         self._annotation = annotation
-        self.name = form_of(annotation).metavar
+        self.name = types.form_of(annotation).metavar
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the value in its type, or fail with the allowed values."""
         try:
-            return convert(value, self._annotation)
+            return types.convert(value, self._annotation)
         except ValueError as error:
             self.fail(f'it must be {error}, not "{value}"', param, ctx)
 
 
 def settings_options(command: Command) -> Command:
     """Add ``--config`` and an option for every setting to a command."""
-    for name in WITHDRAWN:
+    for name in schema.WITHDRAWN:
         command = click.option("--" + name.replace("_", "-"), name, hidden=True)(command)
-    return settings_subset(*(setting.name for setting in SETTINGS))(command)
+    return settings_subset(*(setting.name for setting in schema.SETTINGS))(command)
 
 
 def settings_subset(*names: str) -> Callable[[Command], Command]:
     """Add ``--config`` and options for some settings to a command."""
 
     def add(command: Command) -> Command:
-        for setting in reversed([setting for setting in SETTINGS if setting.name in names]):
+        for setting in reversed([setting for setting in schema.SETTINGS if setting.name in names]):
             command = _option(setting)(command)
         file_type = click.Path(path_type=Path, dir_okay=False)
         return click.option("--config", type=file_type, help="TOML file with settings. [env: PERSONA_STREAM_CONFIG]")(
@@ -50,23 +50,23 @@ def settings_subset(*names: str) -> Callable[[Command], Command]:
     return add
 
 
-def load_settings_from(options: Mapping[str, Any]) -> LoadedSettings:
+def load_settings_from(options: Mapping[str, Any]) -> loader.LoadedSettings:
     """Load the settings from a command's options, the environment and the file; print warnings to stderr.
 
     Raises:
         SettingsError: a value is not allowed.
     """
-    flags = {name: options.get(name) for name in (*BY_NAME, *WITHDRAWN)}
-    loaded = load_settings(flags, os.environ, options.get("config"))
+    flags = {name: options.get(name) for name in (*schema.BY_NAME, *schema.WITHDRAWN)}
+    loaded = loader.load_settings(flags, os.environ, options.get("config"))
     for warning in loaded.warnings:
         click.echo(f"persona-stream: {warning}", err=True)
     return loaded
 
 
-def _option(setting: Setting) -> Callable[[Command], Command]:
+def _option(setting: schema.Setting) -> Callable[[Command], Command]:
     description = f"{setting.description}. [default: {setting.format(setting.default)}]".replace("`", "")
     flag = "--" + setting.name.replace("_", "-")
-    return click.option(flag, setting.name, metavar=form_of(setting.annotation).metavar, help=description)
+    return click.option(flag, setting.name, metavar=types.form_of(setting.annotation).metavar, help=description)
 
 
 @click.command()
@@ -82,7 +82,7 @@ def settings(markdown: bool, **options: Any) -> None:
 
 def _markdown() -> str:
     rows = ["| setting | default | meaning |", "|---|---|---|"]
-    for setting in SETTINGS:
+    for setting in schema.SETTINGS:
         default = setting.format(setting.default)
         cell = default if default in (setting.unset, "none") else f"`{default}`"
         rows.append(f"| `{setting.name}` | {cell} | {setting.description} |")
@@ -92,9 +92,30 @@ def _markdown() -> str:
 def _in_effect(options: dict[str, Any]) -> str:
     loaded = load_settings_from(options)
     rows = []
-    for setting in SETTINGS:
+    for setting in schema.SETTINGS:
         source = loaded.sources.get(setting.name, "default")
         value = setting.format(getattr(loaded.settings, setting.name)).replace("`", "")
         rows.append((setting.name, value, source, setting.description.replace("`", "")))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join("  ".join([*map(str.ljust, row[:3], widths), row[3]]) for row in rows)
+
+
+@click.command()
+@click.option("--user", required=True, help="User of the token (its sub claim).")
+@click.option(
+    "--expires", type=ValueType(types.PositiveDuration), default="1d", show_default=True, help="Lifetime of the token."
+)
+@click.option("--scope", multiple=True, help="Scope of the token: chat or admin. Can be repeated. [default: chat]")
+@settings_subset(
+    "jwt_secret", "jwt_public_key", "jwks_url", "jwt_algorithms", "jwt_audience", "jwt_issuer", "state_dir"
+)
+def token(user: str, expires: float, scope: tuple[str, ...], **options: Any) -> None:
+    """Print a token for a user, signed with the secret that serve uses with the same settings."""
+    settings = load_settings_from(options).settings
+    has_foreign_keys = settings.jwt_public_key or settings.jwks_url
+    secret = "" if has_foreign_keys else state_dir.get_signing_secret(settings, os.environ)[0]
+    try:
+        text = issue_token(secret, user, expires, scope=" ".join(scope), settings=settings)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="'--user'") from None
+    click.echo(text)

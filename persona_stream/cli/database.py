@@ -1,29 +1,28 @@
-"""Commands ``persona-stream runs`` and ``persona-stream stats``: the request log in the terminal."""
+"""Commands that read the database: ``persona-stream runs`` and ``stats`` for the request log, ``db`` for its schema."""
 
-import io
+import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
-from typing import Any, Literal, TypeVar
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import click
 import msgspec
-from sqlalchemy import Engine
+from rich.cells import cell_len, set_cell_size
+from sqlalchemy import Engine, exc
 
-from persona_stream.cli.db import SETTINGS, open_database
-from persona_stream.cli.settings import ValueType, settings_subset
+from persona_stream import errors, state_dir
+from persona_stream.cli.settings import Command, ValueType, load_settings_from, settings_subset
 from persona_stream.client.texts import sanitize, sanitize_json, sanitize_line
 from persona_stream.core.clock import system_clock
-from persona_stream.db import models
-from persona_stream.db.queries import get_run, list_runs
-from persona_stream.db.statistics import Bucket, aggregate
-from persona_stream.errors import ConfigurationError
+from persona_stream.db import models, queries, statistics
+from persona_stream.db.engine import LATEST_REVISION, database_url, error_summary, migrate, open_engine, version_of
 from persona_stream.settings.types import Duration, PositiveDuration
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
+_SETTINGS = ("database_url", "state_dir")
 PAGE_SIZE = 200  # runs
 POLL_INTERVAL = 1.0  # seconds
 WRITE_DELAY = 10.0  # seconds after its end that a run may be written and still be printed
@@ -40,6 +39,38 @@ _COMBINED: dict[str, Callable[[models.RunRow], str]] = {
     "status": lambda row: row.code or row.status,
     "output_tokens": lambda row: _format_tokens(row),
 }
+
+
+@contextmanager
+def open_database(options: Mapping[str, Any], *, any_version: bool = False) -> Iterator[Engine]:
+    """Open the configured database until the end of the block.
+
+    Args:
+        options: the options of the command.
+        any_version: whether a database with the tables of another release, or without tables, is accepted.
+
+    Raises:
+        ConfigurationError: the database does not exist or cannot be used; the text says what to do.
+    """
+    settings = load_settings_from(options).settings
+    if settings.database_url is None:
+        raise errors.ConfigurationError("database_url is off: there is no request log")
+    url = database_url(settings.database_url, state_dir.state_dir(settings.state_dir, os.environ))
+    if url.get_backend_name() == "sqlite" and not any_version and not Path(url.database or "").exists():
+        raise errors.ConfigurationError(
+            f"There is no database at {url.database}: start a server with these settings first"
+        )
+    engine = open_engine(url, 1)
+    try:
+        if not any_version and (version := version_of(engine)) != LATEST_REVISION:
+            raise errors.ConfigurationError(
+                f"The database has the tables of another release ({version}): run `persona-stream db upgrade`"
+            )
+        yield engine
+    except exc.DBAPIError as error:
+        raise errors.ConfigurationError(f"The database is unavailable: {error_summary(error)}") from None
+    finally:
+        engine.dispose()
 
 
 @click.group()
@@ -60,7 +91,7 @@ def _filter_options(command: Command) -> Command:
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line."),
     ):
         command = option(command)
-    return settings_subset(*SETTINGS)(command)
+    return settings_subset(*_SETTINGS)(command)
 
 
 @runs.command(name="list")
@@ -83,13 +114,13 @@ def list_(limit: int, as_json: bool, **options: Any) -> None:
 @runs.command()
 @click.argument("run_id")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@settings_subset(*SETTINGS)
+@settings_subset(*_SETTINGS)
 def show(run_id: str, as_json: bool, **options: Any) -> None:
     """Show a run with its texts and steps."""
     with open_database(options) as engine, engine.connect() as connection:
-        found = get_run(connection, run_id)
+        found = queries.get_run(connection, run_id)
     if found is None:
-        raise ConfigurationError(f"The log has no run {sanitize_line(run_id)[:40]}")
+        raise errors.ConfigurationError(f"The log has no run {sanitize_line(run_id)[:40]}")
     record, texts = found
     click.echo(_to_json({"run": record, "texts": texts}) if as_json else "\n".join(_describe(record, texts)))
 
@@ -131,7 +162,7 @@ def _newest_runs(engine: Engine, filters: models.RunFilters, limit: int) -> Iter
     before: str | None = None
     while limit > 0:
         with engine.connect() as connection:
-            page, before = list_runs(connection, filters, before, min(limit, PAGE_SIZE))
+            page, before = queries.list_runs(connection, filters, before, min(limit, PAGE_SIZE))
         yield from page
         limit -= len(page)
         if before is None:
@@ -149,33 +180,32 @@ class TableColumn(msgspec.Struct, frozen=True):
 
 def render_table(columns: Sequence[TableColumn], rows: Sequence[Sequence[str]], width: int) -> str:
     """Render a table with one line for each row; columns that do not fit into the width are left out."""
-    # Imported here, so that --help and JSON output do not pay for it.
-    from rich.cells import cell_len
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     cells = [[sanitize_line(cell) for cell in row] for row in rows]
-    full = [max(map(cell_len, texts)) for texts in zip([column.title for column in columns], *cells, strict=True)]
+    titles = [column.title for column in columns]
+    full = [max(map(cell_len, texts)) for texts in zip(titles, *cells, strict=True)]
     widths: dict[int, int] = {}
     room = width + COLUMN_GAP
     for index in sorted(range(len(columns)), key=lambda index: columns[index].priority):
-        needed = min(full[index], columns[index].min_width or full[index])
-        if needed + COLUMN_GAP <= room or not widths:
+        needed = min(full[index], columns[index].min_width or full[index], width)
+        if needed + COLUMN_GAP <= room:
             widths[index] = needed
             room -= needed + COLUMN_GAP
-    table = Table(box=None, pad_edge=False, padding=(0, COLUMN_GAP, 0, 0))
-    for index in (shown := sorted(widths)):
-        extra = min(full[index] - widths[index], max(room, 0))
+    for index in sorted(widths):
+        extra = min(full[index] - widths[index], room)
+        widths[index] += extra
         room -= extra
-        justify: Literal["left", "right"] = "right" if columns[index].kind in _NUMBERS else "left"
-        table.add_column(Text(columns[index].title), justify=justify, no_wrap=True, width=widths[index] + extra)
-    for row in cells:
-        table.add_row(*(Text(row[index]) for index in shown))
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    with console.capture() as capture:
-        console.print(table)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines())
+    lines = []
+    for row in (titles, *cells):
+        fitted = (_fit(row[i], widths[i], to_right=columns[i].kind in _NUMBERS) for i in sorted(widths))
+        lines.append((" " * COLUMN_GAP).join(fitted).rstrip())
+    return "\n".join(lines)
+
+
+def _fit(text: str, width: int, *, to_right: bool) -> str:
+    if cell_len(text) > width:
+        text = f"{set_cell_size(text, width - 1)}…"
+    padding = " " * (width - cell_len(text))
+    return padding + text if to_right else text + padding
 
 
 def format_value(kind: models.Kind, value: object) -> str:
@@ -184,7 +214,7 @@ def format_value(kind: models.Kind, value: object) -> str:
         case [_, None]:
             return NONE
         case ["moment", float(at)]:
-            return datetime.fromtimestamp(at, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+            return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
         case ["seconds", float(seconds) | int(seconds)]:
             return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
         case ["dollars", float(dollars) | int(dollars)]:
@@ -257,16 +287,16 @@ _STATS_COLUMNS = (
     help="Length of the period that ends now.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@settings_subset(*SETTINGS)
+@settings_subset(*_SETTINGS)
 def stats(since: float, as_json: bool, **options: Any) -> None:
     """Print the number of runs, the mean duration of each stage, and the cost."""
     now = system_clock()()
     with open_database(options) as engine, engine.connect() as connection:
-        bucket = aggregate(connection, now - since, now, MAX_RUN_DURATION)
+        bucket = statistics.aggregate(connection, now - since, now, MAX_RUN_DURATION)
     click.echo(msgspec.json.encode(msgspec.to_builtins(bucket)).decode() if as_json else _describe_stats(bucket))
 
 
-def _describe_stats(bucket: Bucket) -> str:
+def _describe_stats(bucket: statistics.Bucket) -> str:
     sums = bucket.sums
     titles = {column.name: column.title[0] for column in models.RUN_COLUMNS}
     rows = []
@@ -287,3 +317,48 @@ def _describe_stats(bucket: Bucket) -> str:
 
 def _terminal_width() -> int:
     return shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
+
+
+@click.group()
+def db() -> None:
+    """Print the schema version of the database, and migrate it."""
+
+
+@db.command()
+@settings_subset(*_SETTINGS)
+def version(**options: Any) -> None:
+    """Print the revision of the tables, and the newest one of this release."""
+    with open_database(options, any_version=True) as engine:
+        click.echo(f"{version_of(engine) or 'none'} (newest: {LATEST_REVISION})")
+
+
+@db.command()
+@click.argument("revision", default="head")
+@settings_subset(*_SETTINGS)
+def upgrade(revision: str, **options: Any) -> None:
+    """Upgrade the tables to REVISION (default: the newest)."""
+    _migrate(revision, options)
+
+
+@db.command()
+@click.argument("revision")
+@settings_subset(*_SETTINGS)
+@click.confirmation_option(prompt="This drops the tables of newer revisions with their data. Continue?")
+def downgrade(revision: str, **options: Any) -> None:
+    """Downgrade the tables to REVISION; `base` removes them."""
+    _migrate(revision, options)
+
+
+def _migrate(revision: str, options: dict[str, Any]) -> None:
+    from alembic.util.exc import CommandError
+
+    with open_database(options, any_version=True) as engine:
+        before = version_of(engine)
+        try:
+            with engine.begin() as connection:
+                migrate(connection, revision)
+        except CommandError as error:
+            raise click.ClickException(str(error)) from None
+        except exc.DBAPIError as error:
+            raise click.ClickException(f"The migration failed, and nothing has changed: {error.orig}") from None
+        click.echo(f"{before or 'none'} -> {version_of(engine) or 'none'}")
