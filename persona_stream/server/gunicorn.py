@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from typing import Any
 
 import gevent
 from gunicorn.app.base import BaseApplication
@@ -10,10 +9,8 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.ggevent import GeventWorker
 
 from persona_stream.errors import ConfigurationError
-from persona_stream.instrumentation.factory import mark_process_dead
-from persona_stream.instrumentation.metrics import multiprocess_dir
-from persona_stream.server.process import DELIVERY_TIMEOUT, ServerProcess
-from persona_stream.server.wsgi import BACKLOG
+from persona_stream.instrumentation import factory, metrics
+from persona_stream.server import process, wsgi
 from persona_stream.settings.schema import Settings
 
 _BLOCKED_TIMEOUT = 30  # seconds; a worker whose event loop is blocked for longer is replaced
@@ -23,7 +20,7 @@ class StreamWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no annota
     """gunicorn worker that runs a ``ServerProcess`` instead of gunicorn's own server."""
 
     alive: bool
-    _process: ServerProcess
+    _process: process.ServerProcess
 
     def load_wsgi(self) -> None:
         """Do nothing: ``run`` creates the application together with its server."""
@@ -31,7 +28,7 @@ class StreamWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no annota
     def run(self) -> None:
         """Serve until a signal arrives, then shut down."""
         try:
-            self._process = ServerProcess(self.app.settings, self.sockets[0])
+            self._process = process.ServerProcess(self.app.settings, self.sockets[0])
         except ConfigurationError as error:
             print(f"persona-stream: {error}", file=sys.stderr, flush=True)
             sys.exit(Arbiter.APP_LOAD_ERROR)
@@ -43,7 +40,7 @@ class StreamWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no annota
             self.notify()
             gevent.sleep(0.1)
 
-    def handle_exit(self, sig: int, frame: Any) -> None:
+    def handle_exit(self, sig: int, frame: object) -> None:
         """Shut down; at the second signal, without waiting."""
         if not self.alive:
             self._process.force_stop()
@@ -67,13 +64,13 @@ class GunicornServer(BaseApplication):  # type: ignore[misc] # as above
             "bind": f"{host}:{self.settings.port}",
             "workers": self.settings.workers,
             "worker_class": StreamWorker,
-            "backlog": BACKLOG,
+            "backlog": wsgi.BACKLOG,
             "timeout": _BLOCKED_TIMEOUT,
             # After it gunicorn kills the worker, and its streams have no terminal event.
-            "graceful_timeout": int(self.settings.drain_time + DELIVERY_TIMEOUT) + 10,
+            "graceful_timeout": int(self.settings.drain_time + process.DELIVERY_TIMEOUT) + 10,
             "loglevel": "warning",
             "control_socket_disable": True,
-            "child_exit": lambda arbiter, worker: mark_process_dead(worker.pid),
+            "child_exit": lambda arbiter, worker: factory.mark_process_dead(worker.pid),
             "when_ready": lambda arbiter: self._on_ready(arbiter.LISTENERS[0].getsockname()[1]),
         }.items():
             self.cfg.set(name, value)
@@ -85,7 +82,7 @@ class GunicornServer(BaseApplication):  # type: ignore[misc] # as above
 def serve_workers(settings: Settings, on_ready: Callable[[int], None]) -> int:
     """Serve until a signal arrives, and return the exit code; ``on_ready`` is called with the port."""
     try:
-        with multiprocess_dir():
+        with metrics.multiprocess_dir():
             GunicornServer(settings, on_ready).run()
     except SystemExit as exit_:
         return 2 if exit_.code == Arbiter.APP_LOAD_ERROR else int(exit_.code or 0)

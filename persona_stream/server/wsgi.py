@@ -20,12 +20,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from gevent import pywsgi
 from gevent.pool import Pool
-from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.server import http11
-from persona_stream.server.http11 import BadRequest, Headers, RequestBody
 
 logger = logging.getLogger("persona_stream.server")
 
@@ -87,7 +86,7 @@ class DeadlineReader(io.RawIOBase):
         return received
 
 
-class Handler(WSGIHandler):
+class Handler(pywsgi.WSGIHandler):
     """One connection: its requests, one after the other, and their responses."""
 
     # gevent's stubs declare these optional; gevent sets them before it calls the methods below.
@@ -97,7 +96,7 @@ class Handler(WSGIHandler):
     _is_first_request = True
 
     # By its first argument: a client that reads nothing has effectively left, which is no error to log.
-    ignored_socket_errors: tuple[Any, ...] = (*WSGIHandler.ignored_socket_errors, "timed out")
+    ignored_socket_errors: tuple[Any, ...] = (*pywsgi.WSGIHandler.ignored_socket_errors, "timed out")
 
     def __init__(self, sock: socket.socket, address: Any, server: Any) -> None:
         sock.settimeout(server.limits.write_timeout)
@@ -140,15 +139,15 @@ class Handler(WSGIHandler):
         while (line := file.readline(http11.MAX_HEAD_BYTES)) != b"\r\n":
             left -= len(line)
             if left < 0 or len(lines) == http11.MAX_HEADERS:
-                raise BadRequest("the head is too large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+                raise http11.BadRequest("the head is too large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
             if not line:
-                raise BadRequest("the head is incomplete")
+                raise http11.BadRequest("the head is incomplete")
             lines.append(line)
-        return Headers(http11.parse_headers(lines, self.requestline.rpartition(" ")[2]))
+        return http11.Headers(http11.parse_headers(lines, self.requestline.rpartition(" ")[2]))
 
     def _headers(self) -> Iterator[tuple[str, str]]:
         # Private in gevent: its version reads an email.message.Message, which ``Headers`` replaces.
-        fields: Headers = self.headers
+        fields: http11.Headers = self.headers
         return fields.variables()
 
     def _connection_upgrade_requested(self) -> bool:
@@ -164,7 +163,7 @@ class Handler(WSGIHandler):
         environ: dict[str, Any] = super().get_environ()
         expects_continue = environ.get("HTTP_EXPECT", "").lower() == "100-continue"
         length = None if "HTTP_TRANSFER_ENCODING" in environ else self.content_length or 0
-        self.wsgi_input = RequestBody(self.rfile, length, self._send_continue if expects_continue else None)
+        self.wsgi_input = http11.RequestBody(self.rfile, length, self._send_continue if expects_continue else None)
         environ["wsgi.input"] = self.wsgi_input
         environ["persona_stream.socket"] = self.socket
         self._reader.set_deadline(limits.body_timeout, limits.min_body_rate)
@@ -189,7 +188,7 @@ class Handler(WSGIHandler):
                 return _error_response(HTTPStatus.REQUEST_TIMEOUT, "the head took too long")
             case OSError():
                 return "", b""  # the client has left
-            case BadRequest(status=status):
+            case http11.BadRequest(status=status):
                 return _error_response(HTTPStatus(status), str(ex))
             case _:
                 return _error_response(HTTPStatus.BAD_REQUEST, "the request is malformed")
@@ -234,7 +233,7 @@ class Handler(WSGIHandler):
         # No longer needed, and otherwise held for as long as the stream is open.
         self.response_headers = []
         self.environ = {}
-        self.headers = WSGIHandler.headers
+        self.headers = pywsgi.WSGIHandler.headers
         self._sendall(b"".join(head))
 
     def _write(self, data: bytes, *_: object) -> None:
@@ -262,7 +261,7 @@ def _error_response(status: HTTPStatus, message: str) -> tuple[str, bytes]:
     return str(status.value), head.encode() + b"Content-Length: %d\r\n\r\n%b" % (len(text), text)
 
 
-class Server(WSGIServer):
+class Server(pywsgi.WSGIServer):
     """WSGI server on one address, or on a socket that several processes share.
 
     Attributes:
@@ -271,7 +270,7 @@ class Server(WSGIServer):
         limits: time limits for clients.
     """
 
-    handler_class: type[WSGIHandler] = Handler
+    handler_class: type[pywsgi.WSGIHandler] = Handler
 
     def __init__(
         self, listener: socket.socket | tuple[str, int], application: Any, limits: HttpLimits | None = None
