@@ -7,19 +7,26 @@ facts, so a subscriber may join at any moment, from any position, with any chunk
 Invariants:
     The chunks of one subscriber, joined, are the answer from its start position on.
     Positions never decrease.
+    The first chunk of an answer is due at once, the last within ``MAX_DELIVERY_SECONDS``; the pause after a sentence
+    is twice as long, and all pauses of a long answer shrink by the same factor.
     Past progress is not replayed; overdue events are yielded at once.
     The last event is the final one, and there is exactly one.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 
 from msgspec import Struct
 
 from persona_stream.chunking import graphemes
 from persona_stream.chunking.registry import Chunker
-from persona_stream.core import cursor, events, facts, i18n, progress
+from persona_stream.chunking.sentence_boundaries import ends_sentence
+from persona_stream.core import cursor, events, facts, i18n, snapshot
 from persona_stream.core.clock import Clock
 from persona_stream.core.query import Locale
+
+MAX_DELIVERY_SECONDS = 10.0
 
 
 class StreamStyle(Struct, frozen=True):
@@ -107,7 +114,7 @@ class StreamProjection:
             case facts.Accepted():
                 self._accepted_at = at
                 self._started_at = at
-                self._progress = progress.ProgressTracker(fact.deadline)
+                self._progress = snapshot.ProgressTracker(fact.deadline)
                 if self._advance():
                     interval = self._options.style.interval
                     terms = {"interval": interval, "deadline": fact.deadline, "resume_for": fact.resume_for}
@@ -124,7 +131,7 @@ class StreamProjection:
                 self._next_progress = at + self._options.style.interval
                 if self._advance():
                     message = i18n.status_text(self._options.style.name, 0, self._options.locale)
-                    return (events.Progress(self._position, message, progress.START_PERCENT, elapsed=0.0),)
+                    return (events.Progress(self._position, message, snapshot.START_PERCENT, elapsed=0.0),)
             case facts.ProgressReported():
                 self._progress.report(fact, at - self._started_at)
                 self._advance()
@@ -233,7 +240,7 @@ class StreamProjection:
         total = self._delivered - already_held + len(text)
         chunks = list(self._options.chunk(text))
         end = 0
-        for chunk, delay in zip(chunks, progress.schedule_chunks(chunks, self._options.style.pause), strict=True):
+        for chunk, delay in zip(chunks, schedule_chunks(chunks, self._options.style.pause), strict=True):
             end += len(chunk)
             if end <= already_held:
                 self._number += 1
@@ -244,3 +251,17 @@ class StreamProjection:
             unsent = chunk[-(end - already_held) :]  # the whole chunk unless the subscriber started within it
             yield self._chunk(cursor.Position(self._facts_read - 1, end - held_before), unsent, total)
         yield events.Completed(cursor.Position(self._facts_read, 0), at - self._accepted_at, fact)
+
+
+def schedule_chunks(chunks: Sequence[str], pause: float, cap: float = MAX_DELIVERY_SECONDS) -> list[float]:
+    """Return the seconds, at most ``cap``, from the answer to each chunk, with ``pause`` seconds between two."""
+    if not (0 <= pause < math.inf and cap >= 0):
+        raise ValueError(f"pause must be finite and, like cap, not negative: pause={pause}, cap={cap}")
+    if not chunks:
+        return []
+    times = list(accumulate((pause * (2 if ends_sentence(chunk) else 1) for chunk in chunks[:-1]), initial=0.0))
+    if times[-1] <= cap:
+        return times
+    scale = cap / times[-1]
+    # Rounding could move the last one past the cap.
+    return [min(time * scale, cap) for time in times]

@@ -1,13 +1,61 @@
-"""Snapshot of a run: its timings, status and text, derived from its facts."""
+"""Snapshot of a run: its timings, status, text and progress, derived from its facts.
 
-from collections.abc import Sequence
+Invariants:
+    The percentage of a run without an end is an integer from 0 to 95 and never falls while time passes.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from persona_stream.core import facts
-from persona_stream.core.progress import ProgressTracker
 
 RunStatus = Literal["queued", "processing", "complete", "error", "timeout", "cancelled"]
+
+START_PERCENT = 5
+MAX_WAITING_PERCENT = 95
+_MIN_FRACTION_FOR_ETA = 0.02  # a smaller fraction does not predict the remaining time
+
+ProgressEstimator = Callable[[float, float], float]
+"""Returns a percentage for the elapsed seconds and the deadline; it does not fall while time passes."""
+
+
+def linear_to_deadline(elapsed: float, deadline: float) -> float:
+    """Return a percentage that grows linearly and reaches its maximum at the deadline."""
+    return START_PERCENT + 90.0 * elapsed / deadline
+
+
+class ProgressTracker:
+    """Progress of one run, from its deadline and the reports of its backend."""
+
+    __slots__ = ("_deadline", "_estimator", "_fraction", "_reported_after", "message")
+
+    def __init__(self, deadline: float, estimator: ProgressEstimator = linear_to_deadline) -> None:
+        self._deadline = deadline
+        self._estimator = estimator
+        self._fraction = 0.0
+        self._reported_after = 0.0
+        self.message = ""
+
+    def report(self, fact: facts.ProgressReported, elapsed: float) -> None:
+        """Record a report of the backend, ``elapsed`` seconds after the start."""
+        if fact.message:
+            self.message = fact.message
+        if fact.fraction is not None and fact.fraction > self._fraction:
+            self._fraction = fact.fraction
+            self._reported_after = elapsed
+
+    def percent(self, elapsed: float) -> int:
+        """Return the percentage ``elapsed`` seconds after the start."""
+        estimate = self._estimator(max(0.0, elapsed), self._deadline)
+        return int(min(MAX_WAITING_PERCENT, max(estimate, 100.0 * self._fraction)))
+
+    def eta(self, elapsed: float) -> float | None:
+        """Return the estimated remaining seconds, or ``None`` before the backend has reported enough progress."""
+        if self._fraction < _MIN_FRACTION_FOR_ETA:
+            return None
+        total = self._reported_after / self._fraction
+        return max(0.0, total - elapsed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from msgspec import UNSET, UnsetType
 
-from persona_stream.core import events, i18n, progress, projection, query, sse
+from persona_stream.core import events, i18n, projection, query, snapshot, sse
 from persona_stream.core.facts import Entry, run_terms
 from persona_stream.protocols import base
 from persona_stream.protocols.native import schemas
@@ -59,7 +59,7 @@ class NativeEncoder:
         return schemas.OpeningFrame(
             status="connecting" if self._style == "basic" else "initializing",
             message=i18n.INITIALIZING[self._locale] if is_smart else UNSET,
-            progress=progress.START_PERCENT if is_smart else UNSET,
+            progress=snapshot.START_PERCENT if is_smart else UNSET,
             run_id=self._run_id,
             conversation_id=event.conversation_id,
             interval=event.interval,
