@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from persona_stream.client.models import PATHS, InvalidArgument, Question, ServerConfig
-from persona_stream.client.texts import Texts, detect_language
+from persona_stream.client import models, texts
 
 _EPILOG = """\b
 Exit codes:
@@ -25,7 +24,9 @@ users of this machine can see a TOKEN on the command line.
 @click.argument("token", required=False)
 @click.option("--token", "token_option", metavar="TOKEN", help="Token, instead of the third argument.")
 @click.option("--url", default="http://127.0.0.1:5001", show_default=True, help="Server URL.")
-@click.option("--endpoint", type=click.Choice(list(PATHS)), default="smart", show_default=True, help="Endpoint to use.")
+@click.option(
+    "--endpoint", type=click.Choice(list(models.PATHS)), default="smart", show_default=True, help="Endpoint to use."
+)
 @click.option("--prompt", help="Additional prompt.")
 @click.option(
     "--prompt-mode", type=click.Choice(["append", "replace"]),
@@ -56,17 +57,17 @@ def chat(context: click.Context, /, **given: Any) -> None:
     The answer goes to stdout, everything else to stderr. A MESSAGE of "-" is read from stdin. Without a TOKEN, the
     environment variable PERSONA_STREAM_TOKEN is used.
     """
-    given["locale"] = given["locale"] or detect_language(os.environ)
-    texts = Texts(given["locale"])
+    given["locale"] = given["locale"] or texts.detect_language(os.environ)
+    messages = texts.Texts(given["locale"])
     try:
         question = _question(given)
-        server = ServerConfig(given["url"], _token(given))
-    except InvalidArgument as error:
-        raise click.UsageError(texts.format(error.key, **error.values)) from error
+        server = models.ServerConfig(given["url"], _token(given))
+    except models.InvalidArgument as error:
+        raise click.UsageError(messages.format(error.key, **error.values)) from error
     # --help and usage errors need neither requests nor rich, which take 0.1 s to import.
     from persona_stream.client.main import ask
 
-    code = ask(question, server, texts, json=given["as_json"], events=given["events"], timeout=given["timeout"])
+    code = ask(question, server, messages, json=given["as_json"], events=given["events"], timeout=given["timeout"])
     context.exit(code)
 
 
@@ -77,18 +78,18 @@ def _require_number(seconds: float) -> float:
     return seconds
 
 
-def _question(given: dict[str, Any]) -> Question:
+def _question(given: dict[str, Any]) -> models.Question:
     message = given["message"]
     if message == "-":
         message = sys.stdin.buffer.read().decode(errors="surrogateescape") if sys.stdin else ""
     if not message.strip():
-        raise InvalidArgument("empty_message")
+        raise models.InvalidArgument("empty_message")
     names = ("username", "endpoint", "prompt", "prompt_mode", "conversation_id", "chunking", "locale", "reasoning")
-    return Question(message=message, **{name: given[name] for name in names})
+    return models.Question(message=message, **{name: given[name] for name in names})
 
 
 def _token(given: dict[str, Any]) -> str:
     token: str = given["token"] or given["token_option"] or os.environ.get("PERSONA_STREAM_TOKEN", "")
     if not token:
-        raise InvalidArgument("token_missing")
+        raise models.InvalidArgument("token_missing")
     return token

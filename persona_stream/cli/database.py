@@ -18,8 +18,7 @@ from persona_stream import errors, state_dir
 from persona_stream.cli.settings import Command, ValueType, load_settings_from, settings_subset
 from persona_stream.client.texts import sanitize, sanitize_json, sanitize_line
 from persona_stream.core.clock import system_clock
-from persona_stream.db import models, queries, statistics
-from persona_stream.db.engine import LATEST_REVISION, database_url, error_summary, migrate, open_engine, version_of
+from persona_stream.db import engine, models, queries, statistics
 from persona_stream.settings.types import Duration, PositiveDuration
 
 _SETTINGS = ("database_url", "state_dir")
@@ -55,22 +54,22 @@ def open_database(options: Mapping[str, Any], *, any_version: bool = False) -> I
     settings = load_settings_from(options).settings
     if settings.database_url is None:
         raise errors.ConfigurationError("database_url is off: there is no request log")
-    url = database_url(settings.database_url, state_dir.state_dir(settings.state_dir, os.environ))
+    url = engine.database_url(settings.database_url, state_dir.state_dir(settings.state_dir, os.environ))
     if url.get_backend_name() == "sqlite" and not any_version and not Path(url.database or "").exists():
         raise errors.ConfigurationError(
             f"There is no database at {url.database}: start a server with these settings first"
         )
-    engine = open_engine(url, 1)
+    database = engine.open_engine(url, 1)
     try:
-        if not any_version and (version := version_of(engine)) != LATEST_REVISION:
+        if not any_version and (version := engine.version_of(database)) != engine.LATEST_REVISION:
             raise errors.ConfigurationError(
                 f"The database has the tables of another release ({version}): run `persona-stream db upgrade`"
             )
-        yield engine
+        yield database
     except exc.DBAPIError as error:
-        raise errors.ConfigurationError(f"The database is unavailable: {error_summary(error)}") from None
+        raise errors.ConfigurationError(f"The database is unavailable: {engine.error_summary(error)}") from None
     finally:
-        engine.dispose()
+        database.dispose()
 
 
 @click.group()
@@ -99,8 +98,8 @@ def _filter_options(command: Command) -> Command:
 @_filter_options
 def list_(limit: int, as_json: bool, **options: Any) -> None:
     """List the newest runs."""
-    with open_database(options) as engine:
-        rows = list(_newest_runs(engine, _filters(options), limit))
+    with open_database(options) as database:
+        rows = list(_newest_runs(database, _filters(options), limit))
     if as_json:
         for row in rows:
             click.echo(_to_json(row))
@@ -117,7 +116,7 @@ def list_(limit: int, as_json: bool, **options: Any) -> None:
 @settings_subset(*_SETTINGS)
 def show(run_id: str, as_json: bool, **options: Any) -> None:
     """Show a run with its texts and steps."""
-    with open_database(options) as engine, engine.connect() as connection:
+    with open_database(options) as database, database.connect() as connection:
         found = queries.get_run(connection, run_id)
     if found is None:
         raise errors.ConfigurationError(f"The log has no run {sanitize_line(run_id)[:40]}")
@@ -135,12 +134,12 @@ def tail(as_json: bool, **options: Any) -> None:
     start = now() if filters.since is None else filters.since
     since = start
     printed: set[str] = set()
-    with open_database(options) as engine:
+    with open_database(options) as database:
         while True:
             polled_at = now()
             accepted_since = max(filters.since or 0.0, since - MAX_RUN_DURATION)
             polled = msgspec.structs.replace(filters, since=accepted_since, ended_since=since)
-            ended = list(_newest_runs(engine, polled, sys.maxsize))
+            ended = list(_newest_runs(database, polled, sys.maxsize))
             for row in reversed(ended):
                 if row.run_id not in printed:
                     click.echo(_to_json(row) if as_json else _line(row))
@@ -158,10 +157,10 @@ def _filters(options: dict[str, Any]) -> models.RunFilters:
     )
 
 
-def _newest_runs(engine: Engine, filters: models.RunFilters, limit: int) -> Iterator[models.RunRow]:
+def _newest_runs(database: Engine, filters: models.RunFilters, limit: int) -> Iterator[models.RunRow]:
     before: str | None = None
     while limit > 0:
-        with engine.connect() as connection:
+        with database.connect() as connection:
             page, before = queries.list_runs(connection, filters, before, min(limit, PAGE_SIZE))
         yield from page
         limit -= len(page)
@@ -291,7 +290,7 @@ _STATS_COLUMNS = (
 def stats(since: float, as_json: bool, **options: Any) -> None:
     """Print the number of runs, the mean duration of each stage, and the cost."""
     now = system_clock()()
-    with open_database(options) as engine, engine.connect() as connection:
+    with open_database(options) as database, database.connect() as connection:
         bucket = statistics.aggregate(connection, now - since, now, MAX_RUN_DURATION)
     click.echo(msgspec.json.encode(msgspec.to_builtins(bucket)).decode() if as_json else _describe_stats(bucket))
 
@@ -328,8 +327,8 @@ def db() -> None:
 @settings_subset(*_SETTINGS)
 def version(**options: Any) -> None:
     """Print the revision of the tables, and the newest one of this release."""
-    with open_database(options, any_version=True) as engine:
-        click.echo(f"{version_of(engine) or 'none'} (newest: {LATEST_REVISION})")
+    with open_database(options, any_version=True) as database:
+        click.echo(f"{engine.version_of(database) or 'none'} (newest: {engine.LATEST_REVISION})")
 
 
 @db.command()
@@ -352,13 +351,13 @@ def downgrade(revision: str, **options: Any) -> None:
 def _migrate(revision: str, options: dict[str, Any]) -> None:
     from alembic.util.exc import CommandError
 
-    with open_database(options, any_version=True) as engine:
-        before = version_of(engine)
+    with open_database(options, any_version=True) as database:
+        before = engine.version_of(database)
         try:
-            with engine.begin() as connection:
-                migrate(connection, revision)
+            with database.begin() as connection:
+                engine.migrate(connection, revision)
         except CommandError as error:
             raise click.ClickException(str(error)) from None
         except exc.DBAPIError as error:
             raise click.ClickException(f"The migration failed, and nothing has changed: {error.orig}") from None
-        click.echo(f"{before or 'none'} -> {version_of(engine) or 'none'}")
+        click.echo(f"{before or 'none'} -> {engine.version_of(database) or 'none'}")

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from gevent import pywsgi
-from gevent.pool import Pool
+from gevent import pool, pywsgi
 
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.server import http11
@@ -279,8 +278,8 @@ class Server(pywsgi.WSGIServer):
         # A pool, because stopping it kills the greenlets and runs their ``finally`` blocks. It is bounded, so that more
         # connections wait in the backlog and files are left for the process itself.
         backlog = None if is_shared else BACKLOG
-        pool = Pool(_max_connections())
-        super().__init__(listener, application, backlog=backlog, spawn=pool, log=None, error_log=None)
+        greenlets = pool.Pool(_max_connections())
+        super().__init__(listener, application, backlog=backlog, spawn=greenlets, log=None, error_log=None)
         if is_shared:
             self.max_accept = 1  # or the first worker to wake would accept a whole burst
         self.is_draining = False
