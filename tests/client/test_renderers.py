@@ -194,11 +194,7 @@ def test_reasoning_in_a_pipe_is_plain_text() -> None:
 
 def test_the_bar_is_erased_before_the_reasoning_begins() -> None:
     """It does not return while the model continues."""
-    _, err = show(
-        [*ANSWER[:3], thought("Hm."), received(processing(4.0)), *THOUGHTFUL],
-        pipe(),
-        tty(),
-    )
+    _, err = show([*ANSWER[:3], thought("Hm."), received(processing(4.0)), *THOUGHTFUL], pipe(), tty())
     assert err.split("\x1b[2K")[-1].startswith("Hm.Let me see␇\n\n回答完毕")
 
 
@@ -224,12 +220,7 @@ def test_reasoning_and_other_output_have_lines_of_their_own() -> None:
 def test_an_error_after_reasoning_starts_a_line() -> None:
     """An error of the server and one of the connection."""
     for failed in (received(failure("lost", "gone")), Reconnecting("silence", 1.0)):
-        _, err = show(
-            [thought("Hm"), failed, finished(ExitCode.FAILED, "lost", characters=0)],
-            pipe(),
-            pipe(),
-            EN,
-        )
+        _, err = show([thought("Hm"), failed, finished(ExitCode.FAILED, "lost", characters=0)], pipe(), pipe(), EN)
         assert "Hm\n" in err
         assert err.splitlines()[-2].startswith("error: ")
 

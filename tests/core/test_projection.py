@@ -74,11 +74,7 @@ def test_a_subscriber_that_joins_mid_run_receives_one_status_at_once():
 def test_a_queued_run_sends_its_queue_position_each_interval():
     """The first one at once, with the time in the queue; the deadline counts from the start."""
     run = entries(
-        (0.0, accepted()),
-        (0.0, Queued(3)),
-        (2.5, Queued(1, 4.0)),
-        (5.0, Started()),
-        (6.0, Failed("timeout")),
+        (0.0, accepted()), (0.0, Queued(3)), (2.5, Queued(1, 4.0)), (5.0, Started()), (6.0, Failed("timeout"))
     )
     assert read(run, subscription_options(locale="en")) == [
         (0.0, RunOpened(Position(1, 0), "chat_123", 2.0, 150.0, 900.0)),

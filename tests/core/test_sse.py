@@ -178,10 +178,7 @@ def test_decoding_an_encoded_message_returns_it(fields: list[tuple[str, str, str
         (ServerSentEvent(b"{}", event="ping"), b"event: ping\ndata: {}\n\n"),
         (ServerSentEvent(b"a\nb"), b"data: a\ndata: b\n\n"),
         (ServerSentEvent(comment="two\nlines"), b": two lines\n"),
-        (
-            ServerSentEvent(b"{}", event="ping", id="1", comment="hello"),
-            b": hello\nevent: ping\nid: 1\ndata: {}\n\n",
-        ),
+        (ServerSentEvent(b"{}", event="ping", id="1", comment="hello"), b": hello\nevent: ping\nid: 1\ndata: {}\n\n"),
     ],
 )
 def test_messages_are_encoded_as_documented(message: ServerSentEvent, encoded: bytes) -> None:
@@ -190,8 +187,7 @@ def test_messages_are_encoded_as_documented(message: ServerSentEvent, encoded: b
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"),
-    [("0", 0.0), ("7", 7.0), (" 120 ", 120.0), ("0.5", 0.5), ("999999999", 999_999_999.0)],
+    ("header", "seconds"), [("0", 0.0), ("7", 7.0), (" 120 ", 120.0), ("0.5", 0.5), ("999999999", 999_999_999.0)]
 )
 def test_retry_after_is_a_number_of_seconds(header: str, seconds: float) -> None:
     """Decimal fractions are not in the standard, but providers send them."""
@@ -200,12 +196,7 @@ def test_retry_after_is_a_number_of_seconds(header: str, seconds: float) -> None
 
 @pytest.mark.parametrize(
     "date_format",
-    [
-        "%a, %d %b %Y %H:%M:%S GMT",
-        "%A, %d-%b-%y %H:%M:%S GMT",
-        "%a %b %d %H:%M:%S %Y",
-        "%a, %d %b %Y %H:%M:%S -0000",
-    ],
+    ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y", "%a, %d %b %Y %H:%M:%S -0000"],
 )
 def test_retry_after_is_a_date_in_any_form_of_http(date_format: str) -> None:
     """The delay counts from now; a past date means now."""

@@ -100,19 +100,9 @@ def test_the_chat_clients_variable_is_not_a_setting() -> None:
             "PERSONA_STREAM_CONFG is not a setting: did you mean PERSONA_STREAM_CONFIG?",
         ),
         ({}, {}, "max-runs = 1", "max-runs in FILE is not a setting: did you mean max_runs?"),
-        (
-            {},
-            {},
-            "[server]\nport = 1",
-            "server in FILE is not a setting: `persona-stream settings` lists them all",
-        ),
+        ({}, {}, "[server]\nport = 1", "server in FILE is not a setting: `persona-stream settings` lists them all"),
         ({"port": "abc"}, {}, "", '--port must be a whole number from 0 to 65535, not "abc"'),
-        (
-            {},
-            {"PERSONA_STREAM_PORT": ""},
-            "",
-            'PERSONA_STREAM_PORT must be a whole number from 0 to 65535, not ""',
-        ),
+        ({}, {"PERSONA_STREAM_PORT": ""}, "", 'PERSONA_STREAM_PORT must be a whole number from 0 to 65535, not ""'),
         ({}, {}, "port = 80.5", 'port in FILE must be a whole number from 0 to 65535, not "80.5"'),
         ({}, {}, "port = 2026-11-20", 'port in FILE must be a whole number from 0 to 65535, not "2026-11-20"'),
         (
@@ -121,12 +111,7 @@ def test_the_chat_clients_variable_is_not_a_setting() -> None:
             "timeout = nan",
             'timeout in FILE must be a duration above 0 like 30, 1.5, 30s, 5m, 12h or 1d, not "nan"',
         ),
-        (
-            {"rate_limit": "9/fortnight"},
-            {},
-            "",
-            f'--rate-limit must be {RATE}, not "9/fortnight"',
-        ),
+        ({"rate_limit": "9/fortnight"}, {}, "", f'--rate-limit must be {RATE}, not "9/fortnight"'),
         (
             {},
             {"PERSONA_STREAM_DATABASE_URL": "mysql://:geheim@h"},
