@@ -22,9 +22,8 @@ from msgspec import Struct
 from persona_stream.chunking import graphemes
 from persona_stream.chunking.registry import Chunker
 from persona_stream.chunking.sentence_boundaries import ends_sentence
-from persona_stream.core import cursor, events, facts, i18n, snapshot
+from persona_stream.core import cursor, events, facts, i18n, query, snapshot
 from persona_stream.core.clock import Clock
-from persona_stream.core.query import Locale
 
 MAX_DELIVERY_SECONDS = 10.0
 
@@ -50,7 +49,7 @@ class SubscriptionOptions(Struct, frozen=True):
 
     style: StreamStyle
     chunk: Chunker
-    locale: Locale  # language of status texts
+    locale: query.Locale  # language of status texts
     start: cursor.Position = cursor.BEGINNING  # position after which the stream starts
     reasoning: bool = False  # whether reasoning is sent
 
