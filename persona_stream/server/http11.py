@@ -25,6 +25,7 @@ _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _REQUEST_LINE = re.compile(rb"%b [\x21-\x7e\x80-\xff]+ HTTP/1\.[01]\r\n" % _TOKEN)
 # One group for everything after the colon: two groups that overlap would backtrack over a long value.
 _FIELD = re.compile(rb"(%b):([\t\x20-\x7e\x80-\xff]*)\r\n" % _TOKEN)
+_ABSOLUTE_TARGET = re.compile(r"(?i:https?)://([A-Za-z0-9._~%!$&'()*+,;=:\[\]-]+)([/?].*)?")
 _CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?\r\n")
 _SINGLE_FIELDS = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"authorization")
@@ -47,6 +48,23 @@ def validate_request_line(line: bytes) -> None:
     """Raise ``BadRequest`` unless this is a request line of HTTP/1.0 or 1.1."""
     if not _REQUEST_LINE.fullmatch(line):
         raise BadRequest("the request line must have a method, a target and HTTP/1.1")
+
+
+def split_target(target: str) -> tuple[str, str | None]:
+    """Return the path and query of a request target, and the host of an absolute one, else ``None``.
+
+    A proxy may pass the absolute form on, and each server must accept it (RFC 9112 §3.2.2; gevent #140).
+
+    Raises:
+        BadRequest: the target is neither a path, nor ``*``, nor a URL of http or https without user information.
+    """
+    if target.startswith("/") or target == "*":
+        return target, None
+    found = _ABSOLUTE_TARGET.fullmatch(target)
+    if found is None:
+        raise BadRequest("the target must be a path or an http URL")
+    path = found[2] or "/"
+    return path if path.startswith("/") else f"/{path}", found[1]
 
 
 def parse_headers(lines: Sequence[bytes], version: str) -> Sequence[tuple[str, str]]:
@@ -115,6 +133,11 @@ class Headers:
         return self._first.get(name.lower(), default)
 
     getheader = get
+
+    def replace(self, name: str, value: str) -> None:
+        """Replace all values of a field by this one."""
+        self._fields = [*(field for field in self._fields if field[0].lower() != name.lower()), (name, value)]
+        self._first[name.lower()] = value
 
     def __delitem__(self, name: str) -> None:
         """Remove a field, or raise ``KeyError``."""

@@ -91,6 +91,7 @@ class Handler(pywsgi.WSGIHandler):
     # gevent's stubs declare these optional; gevent sets them before it calls the methods below.
     server: "Server"
     requestline: Any
+    path: Any
     wsgi_input: Any
     _is_first_request = True
 
@@ -127,9 +128,13 @@ class Handler(pywsgi.WSGIHandler):
         return str(line, "latin-1")
 
     def read_request(self, raw_requestline: str) -> bool:
-        """Parse a head after a strict check of the request line."""
+        """Parse a head after a strict check of the request line; the host of an absolute target replaces ``Host``."""
         http11.validate_request_line(raw_requestline.encode("latin-1"))
-        return bool(super().read_request(raw_requestline))
+        is_valid = bool(super().read_request(raw_requestline))
+        self.path, host = http11.split_target(self.path)
+        if host is not None:
+            self.headers.replace("Host", host)
+        return is_valid
 
     def MessageClass(self, file: io.BufferedReader, *_: object) -> Any:  # noqa: N802 - gevent's name
         """Parse the header fields; gevent calls this in place of ``http.client.HTTPMessage``, which is lenient."""

@@ -12,9 +12,10 @@ endpoint, it is the same object as JSON.
 import logging
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from http import HTTPStatus
 from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from flask import Flask, Request, Response, request
 from flask.sessions import SessionInterface
@@ -41,6 +42,7 @@ _TEXTS = {404: "Not found", 405: "Method not allowed", 413: "The request body is
 _METHODS = "GET, POST, DELETE, OPTIONS"
 _EXPOSED_HEADERS = ("X-Run-Id", "Location", "Retry-After")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+_SLASHES = re.compile("//+")
 _MAX_AGE = "86400"  # seconds: one day
 _MAX_REQUESTED_HEADERS = 100
 
@@ -54,6 +56,13 @@ class _NullSessions(SessionInterface):
 
 class _Application(Flask):
     session_interface = _NullSessions()
+
+    def wsgi_app(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        """Serve a request at its path without superfluous slashes, which base URLs with a slash at the end bring."""
+        path = environ["PATH_INFO"]
+        if path.endswith("/") or "//" in path:
+            environ["PATH_INFO"] = _SLASHES.sub("/", path).rstrip("/") or "/"
+        return super().wsgi_app(environ, start_response)
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the view as it is: no view is a coroutine, and Flask would check each of them per request."""

@@ -7,6 +7,7 @@ A transport turns the messages of a stream into bytes of an HTTP response, and a
 from typing import ClassVar, Protocol, get_args
 
 from flask import Request
+from werkzeug.datastructures import MIMEAccept
 
 from persona_stream.core import sse
 from persona_stream.errors import InvalidRequest, NotAcceptable
@@ -73,17 +74,27 @@ def negotiate_transport(request: Request) -> Transport:
     Raises:
         NotAcceptable: The client accepts neither a registered transport nor JSON.
     """
-    best = request.accept_mimetypes.best_match((*TRANSPORTS, _JSON))
-    if best is None and request.headers.get("Accept"):
+    accepted = _accepted_types(request)
+    best = accepted.best_match((*TRANSPORTS, _JSON))
+    if best is None and accepted:
         raise NotAcceptable(f"Accept: must include {' or '.join(TRANSPORTS)}")
     return TRANSPORTS.get(best or "", EVENT_STREAM)
+
+
+def _accepted_types(request: Request) -> MIMEAccept:
+    """Return the accepted media types without their parameters; none if the header is missing or malformed.
+
+    No response varies by a parameter, and clients send ``text/event-stream;charset=UTF-8`` (RxNetty #556).
+    """
+    accepted = [(value.partition(";")[0].strip().lower(), quality) for value, quality in request.accept_mimetypes]
+    return MIMEAccept([(value, quality) for value, quality in accepted if "/" in value])
 
 
 def error_transport(request: Request, protocol: WireProtocol) -> Transport | None:
     """Return the transport in which an error of this request is sent; ``None`` for a JSON body."""
     if not protocol.streams_error(request.path):
         return None
-    best = request.accept_mimetypes.best_match((*TRANSPORTS, _JSON))
+    best = _accepted_types(request).best_match((*TRANSPORTS, _JSON))
     return None if best == _JSON else TRANSPORTS.get(best or "", EVENT_STREAM)
 
 

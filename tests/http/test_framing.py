@@ -36,6 +36,14 @@ WHOLE = {
 }
 
 
+def test_the_host_of_an_absolute_target_replaces_the_field(server: ServerProcess) -> None:
+    """RFC 9112 §3.2.2; Pylons/waitress #467."""
+    request = b"GET http://other.example/openapi.json?x HTTP/1.1\r\nHost: victim.example\r\nConnection: close\r\n\r\n"
+    received = exchange(server.url, request)
+    assert statuses(received) == [200]
+    assert b"victim.example" not in received
+
+
 @pytest.mark.parametrize("kind", WHOLE)
 def test_an_unambiguous_request_is_served(server: ServerProcess, kind: str) -> None:
     """The next request of the connection is served too."""
@@ -81,6 +89,9 @@ AMBIGUOUS = {
     "HTTP/2.0": b"GET /healthz HTTP/2.0\r\nHost: x\r\n\r\n",
     "HTTP/1": b"GET /healthz HTTP/1\r\nHost: x\r\n\r\n",
     "HTTP/2 by its preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "a URL with user information": b"GET http://a:b@x/healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    "a URL of another scheme": b"GET ftp://x/healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an address of a tunnel": b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n",
     "two spaces": b"GET  /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
     "a tab for a space": b"GET\t/healthz HTTP/1.1\r\nHost: x\r\n\r\n",
     "a space behind the version": b"GET /healthz HTTP/1.1 \r\nHost: x\r\n\r\n",

@@ -85,7 +85,7 @@ ADDRESSES = {
     "a run that is no UTF-8": ("/api/runs/%ff%fe", 404),
     "a query in a query": ("/api/conversations?before=1_x'%20OR%20'1'='1", 400),
     "a conversation with a quote": ("/api/conversations/x'%20OR%20'1'='1", 503),
-    "another host": ("http://elsewhere.example/api/runs", 404),
+    "another host": ("http://elsewhere.example/api/runs", 200),
 }
 
 
@@ -213,6 +213,40 @@ def test_a_preflight_echoes_header_names_only(server: ServerProcess) -> None:
         timeout=20,
     )
     assert response.headers["Access-Control-Allow-Headers"] == "x-stainless-os, x-other"
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "authorization,content-type,user-agent",  # vercel/ai #9256
+        "authorization, anthropic-version, cache-control, x-api-key",  # aimock #158
+        "content-type,traceparent",  # Necmttn/ax PR 693
+        "sentry-trace,baggage",  # getsentry/sentry-javascript #6077, contentful/contentful.js #1381
+        "x-stainless-os,x-stainless-retry-count",  # mostlygeek/llama-swap #77
+        "tracestate,x-datadog-trace-id,x-datadog-sampling-priority",  # DataDog/dd-trace-js PR 9779
+        "x-correlation-id,x-caused-by,x-actor",  # ten24group/fw24 PR 332
+        "openai-organization,openai-project,openai-beta",
+    ],
+)
+@pytest.mark.parametrize(
+    "path", ["/v1/chat/completions", "/v1/messages", "/api/stream_chat_smart", "/api/runs/x/events"]
+)
+def test_a_preflight_allows_the_headers_that_it_requests(server: ServerProcess, path: str, names: str) -> None:
+    """Tracers and SDKs of browsers add headers, and no cookie gives a page of another origin any right."""
+    response = requests.options(
+        server.url + path,
+        headers={
+            "Origin": "app://obsidian.md",
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": names,
+        },
+        timeout=20,
+    )
+    assert response.status_code == 204
+    allowed = response.headers["Access-Control-Allow-Headers"].split(", ")
+    assert allowed == [name.strip() for name in names.split(",")]
+    assert response.headers["Access-Control-Allow-Origin"] == "*"
+    assert "Access-Control-Allow-Credentials" not in response.headers
 
 
 def test_a_token_in_the_url_is_ignored(server: ServerProcess) -> None:

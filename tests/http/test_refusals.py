@@ -218,6 +218,15 @@ def test_unknown_paths_and_methods(server: ServerProcess, method: str, path: str
     assert ("Allow" in response.headers) == (status == 405)
 
 
+@pytest.mark.parametrize("path", ["/api/chat/", "//api/chat", "/api//chat//"])
+def test_superfluous_slashes_are_ignored(server: ServerProcess, path: str):
+    """Base URLs with a slash at the end bring them; the path is the same for an idempotency key too."""
+    headers = {"Idempotency-Key": f"slashes {path}".replace(" ", "-")}
+    answers = [server.post(each, GOOD, headers=headers) for each in (path, "/api/chat")]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].json()["run_id"] == answers[1].json()["run_id"]
+
+
 @pytest.mark.parametrize(
     ("headers", "status"),
     [
@@ -230,10 +239,20 @@ def test_unknown_paths_and_methods(server: ServerProcess, method: str, path: str
         ({"Content-Type": "application/vnd.us+json"}, 200),
         ({"Content-Type": None}, 200),
         ({"Content-Type": "application/json", "Accept": "text/*"}, 200),
+        ({"Accept": "text/event-stream;charset=UTF-8"}, 200),  # ReactiveX/RxNetty #556
+        ({"Accept": "text/event-stream; charset=utf-8; q=0.9, */*;q=0"}, 200),
+        ({"Accept": "application/json;charset=utf-8, text/event-stream"}, 200),  # modelcontextprotocol/go-sdk PR 853
+        ({"Accept": 'Text/Event-Stream;Charset="UTF-8"'}, 200),  # akka/akka-http #1217
+        ({"Accept": "text/event-stream"}, 200),  # kapitan-ai/orchard #257
+        ({"Accept": "text/html;level=1, text/*;charset=utf-8;q=0.3"}, 200),
+        ({"Accept": ", ;q=1"}, 200),
+        ({"Accept": "application/jsonx, text/event-stream-bogus"}, 406),  # modelcontextprotocol/typescript-sdk #2480
+        ({"Accept": "text/event-stream;charset=UTF-8;q=0"}, 406),
     ],
 )
 def test_media_types(server: ServerProcess, headers: dict[str, str], status: int):
-    """Requests are JSON, responses are events."""
+    """Requests are JSON, responses are events; parameters of a media type do not matter (RFC 9110 §12.5.1)."""
+    headers = {"Content-Type": "application/json", **headers}
     response = server.post(SMART, data=json.dumps(GOOD), headers=headers)
     assert response.status_code == status
 

@@ -68,6 +68,26 @@ def test_the_position_may_be_a_query_parameter(server: ServerProcess, finished: 
     assert again(server, run_id, fifth.id, last_event_id=third.id)[0].id == finished[6].id
 
 
+def test_the_parameters_of_polyfills_come_before_that_of_the_application(
+    server: ServerProcess, finished: list[ReceivedEvent]
+):
+    """Their newest id is the last of a name, and an empty one counts for nothing.
+
+    Yaffle/EventSource PR 162, PR 167 and PR 109; dunglas/mercure #613; MatthewWid/better-sse #21.
+    """
+    run_id, old, new, following = run_of(finished), finished[3].id, finished[5].id, finished[6].id
+    for params in (
+        {"lastEventId": new},
+        {"Last-Event-ID": new},
+        {"last_event_id": old, "lastEventId": new},
+        {"last_event_id": old, "Last-Event-ID": [old, new]},
+        {"last_event_id": new, "lastEventId": ""},
+    ):
+        assert again(server, run_id, **params)[0].id == following
+        assert again(server, run_id, "", **params)[0].id == following
+    assert again(server, run_id, lastEventId="")[0].id == finished[0].id
+
+
 def test_the_position_may_be_a_number_of_characters(server: ServerProcess, finished: list[ReceivedEvent]):
     """For a client that kept the text only."""
     whole = ENGLISH + CHINESE
@@ -95,6 +115,8 @@ def test_a_run_may_be_resumed_in_another_style(server: ServerProcess, finished: 
         ({"Last-Event-ID": "{run}/2.99999"}, {}),
         ({"Last-Event-ID": "{run}/-1.0"}, {}),
         ({}, {"last_event_id": "0"}),
+        ({}, {"lastEventId": "0"}),
+        ({}, {"Last-Event-ID": "garbage", "last_event_id": "{run}/1.0"}),
         ({}, {"from": "-1"}),
         ({}, {"from": "99999"}),
         ({}, {"from": "9" * 400}),
@@ -121,7 +143,12 @@ def test_invalid_positions_and_options_are_rejected(
     (event,) = read(response)
     assert event.id is None
     assert event.data["code"] == "invalid_request"
-    assert next(iter({**headers, **params})).replace("last_event_id", "Last-Event-ID") in event.data["error"]
+    assert (
+        next(iter({**headers, **params}))
+        .replace("last_event_id", "Last-Event-ID")
+        .replace("lastEventId", "Last-Event-ID")
+        in event.data["error"]
+    )
 
 
 @pytest.mark.parametrize("wrong", [{"last_event_id": "garbage"}, {"from": "soon"}, {"last_event_id": "x/1.0"}])

@@ -15,6 +15,7 @@ from persona_stream.server.http11 import (
     RequestBody,
     is_field,
     parse_headers,
+    split_target,
     validate_request_line,
 )
 
@@ -196,3 +197,43 @@ def test_a_field_can_be_removed() -> None:
     assert fields.get("Host") is None
     with pytest.raises(KeyError):
         del fields["content-length"]
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "host"),
+    [
+        ("/a?b=http://c/", "/a?b=http://c/", None),
+        ("//a", "//a", None),
+        ("*", "*", None),
+        ("http://127.0.0.1:8000/", "/", "127.0.0.1:8000"),  # python/cpython #132741
+        ("http://localhost:5100/healthcheck", "/healthcheck", "localhost:5100"),  # pallets/werkzeug PR 248
+        (
+            "https://host/soap?wsdl",
+            "/soap?wsdl",
+            "host",
+        ),  # DHCW-Digital-Health-and-Care-Wales/Integration-Hub-Beta PR 316
+        ("http://www.w3.org/pub/WWW/TheProject.html", "/pub/WWW/TheProject.html", "www.w3.org"),  # unbit/uwsgi #958
+        ("http://evil.com/page", "/page", "evil.com"),  # Pylons/waitress #467
+        ("http://x", "/", "x"),  # gawel/WSGIProxy2 PR 20
+        ("HTTP://[::1]:80?a=b", "/?a=b", "[::1]:80"),
+    ],
+)
+def test_a_target_is_split_into_its_path_and_its_host(target: str, path: str, host: str | None) -> None:
+    """A proxy may pass the absolute form on (RFC 9112 §3.2.2; gevent/gevent #140)."""
+    assert split_target(target) == (path, host)
+
+
+@pytest.mark.parametrize(
+    "target", ["a", "example.org:443", "ftp://x/", "http:///", "http://u:p@x/", "http://x y/", "?a"]
+)
+def test_a_target_that_is_neither_a_path_nor_a_url_is_refused(target: str) -> None:
+    """Nor is user information accepted, which hides the host from a reader (RFC 9110 §4.2.4)."""
+    with pytest.raises(BadRequest, match="the target must be"):
+        split_target(target)
+
+
+def test_a_replaced_field_has_one_value() -> None:
+    """In both views of the fields."""
+    fields = Headers([("host", "a"), ("X-A", "b")])
+    fields.replace("Host", "c")
+    assert (fields.get("host"), list(fields.variables())) == ("c", [("HTTP_X_A", "b"), ("HTTP_HOST", "c")])

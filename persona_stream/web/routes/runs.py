@@ -28,6 +28,8 @@ _LOCALES: dict[str, query.Locale] = {"zh": "zh", "en": "en"}
 
 RUNS = Tag("Runs", "Resume, inspect and cancel runs.")
 _EVENT_ID = Annotated[str, Meta(pattern=r"^([^/]{1,200}/[0-9]{1,15}\.[0-9]{1,15})?$")]
+# The first two are the names of polyfills: Yaffle/EventSource PR 162, dunglas/mercure #613, MatthewWid/better-sse #21.
+_EVENT_ID_NAMES = ("lastEventId", "Last-Event-ID", "last_event_id")
 _query = partial(Parameter, "query")
 _EVENTS_PARAMETERS = (
     components.RUN_ID_IN_PATH,
@@ -35,10 +37,15 @@ _EVENTS_PARAMETERS = (
         "header",
         "Last-Event-ID",
         "`id` of the last event received; the stream continues after it. Empty means from the beginning. Takes"
-        " precedence over `last_event_id`, and both over `from`. `EventSource` sets it itself.",
+        " precedence over the query. `EventSource` sets it itself.",
         _EVENT_ID,
     ),
-    _query("last_event_id", "The same as `Last-Event-ID`, for clients that cannot set headers.", _EVENT_ID),
+    _query(
+        "last_event_id",
+        "The same as `Last-Event-ID`, for clients that cannot set headers. `lastEventId` and `Last-Event-ID`, the names"
+        " that polyfills of `EventSource` use, take precedence over it, and it over `from`.",
+        _EVENT_ID,
+    ),
     _query(
         "from",
         "Characters (Unicode code points) of the answer received; the stream continues after them.",
@@ -171,15 +178,17 @@ def _owner(request: Request, services: Services, run_id: str) -> str | None:
 def _start_position(request: Request, journal: Journal) -> cursor.Position:
     """Return the position to resume from.
 
-    The header comes first, which ``EventSource`` updates, then the query parameter, which it repeats. A malformed id is
-    rejected even where the other one is used, since it would be used without it.
+    The header comes first, which ``EventSource`` updates; then the query parameters of its polyfills, which append the
+    newest id to the URL; then the one that the application wrote, which they repeat. An empty id counts as missing if
+    there is another. A malformed id is rejected even where another one is used, since it would be used without it.
 
     Raises:
         InvalidRequest: An id is malformed, or the position does not exist.
     """
-    event_ids = (request.headers.get("Last-Event-ID"), request.args.get("last_event_id"))
+    by_query = [event_id for name in _EVENT_ID_NAMES for event_id in reversed(request.args.getlist(name))]
+    event_ids = [event_id for event_id in (request.headers.get("Last-Event-ID"), *by_query) if event_id]
     run_id = facts.run_terms(journal.entries).run_id
-    positions = [cursor.parse(event_id, run_id) for event_id in event_ids if event_id is not None]
+    positions = [cursor.parse(event_id, run_id) for event_id in event_ids]
     characters = parsing.query_int("from", 0)
 
     def find() -> cursor.Position:
