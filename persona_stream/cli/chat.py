@@ -62,12 +62,12 @@ def chat(context: click.Context, /, **given: Any) -> None:
     try:
         question = _question(given)
         server = models.ServerConfig(given["url"], _token(given))
+        # --help and usage errors need neither requests nor rich, which take 0.1 s to import.
+        from persona_stream.client.main import ask
+
+        code = ask(question, server, messages, json=given["as_json"], events=given["events"], timeout=given["timeout"])
     except models.InvalidArgument as error:
         raise click.UsageError(messages.format(error.key, **error.values)) from error
-    # --help and usage errors need neither requests nor rich, which take 0.1 s to import.
-    from persona_stream.client.main import ask
-
-    code = ask(question, server, messages, json=given["as_json"], events=given["events"], timeout=given["timeout"])
     context.exit(code)
 
 

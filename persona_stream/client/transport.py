@@ -14,7 +14,8 @@ import requests
 import urllib3
 from msgspec import Struct
 
-from persona_stream.client.models import EVENT_STREAM, Request, ServerConfig
+from persona_stream import proxies
+from persona_stream.client.models import EVENT_STREAM, InvalidArgument, Request, ServerConfig
 from persona_stream.core.clock import Clock
 
 CONNECT_TIMEOUT = 10.0  # seconds
@@ -85,7 +86,8 @@ class _ConnectionThread(threading.Thread):
                 self._read(http_session)
         # OSError is the base of the errors of requests; after the first byte, urllib3's come through unwrapped.
         except (OSError, urllib3.exceptions.HTTPError) as error:
-            self._put(_translate(error, self._clock(), has_response=self._response is not None))
+            has_response = self._response is not None
+            self._put(_translate(error, self._clock(), has_response=has_response, proxy=self._transport.proxy))
         except Exception as error:
             # A bug: show the traceback, but do not leave the session waiting for this thread.
             self._put(Broken(self._clock(), "connection_lost", repr(error)))
@@ -106,6 +108,7 @@ class _ConnectionThread(threading.Thread):
             self._transport.server.url_for(self._request.path),
             headers={"Accept-Encoding": "identity", "User-Agent": "persona-stream-client", **self._request.headers},
             data=self._request.body,
+            proxies=self._transport.proxies,
             auth=self._authorize,
             stream=True,
             # A redirect would turn the POST into a GET, and could carry the question to another server.
@@ -135,11 +138,24 @@ class HttpTransport:
 
     ``open`` is followed by a ``Head``, any number of ``Bytes``, and a ``BodyFinished`` or ``Broken``; or by ``Broken``
     alone.
+
+    Raises:
+        InvalidArgument: The environment names a proxy that this installation cannot use.
+
+    Attributes:
+        proxies: Proxies by scheme, as ``requests`` expects them; an empty one overrides the environment.
+        proxy: The proxy that the requests go through; ``None`` if they are direct.
     """
 
     def __init__(self, server: ServerConfig, clock: Clock) -> None:
         self.server = server
         self.clock = clock
+        try:
+            self.proxies = proxies.find_proxies(server.url) or {"http": "", "https": "", "all": ""}
+        except proxies.UnusableProxy as error:
+            key = "socks_missing" if error.needs_socks else "proxy_unknown"
+            raise InvalidArgument(key, proxy=error.proxy, variable=error.variable) from error
+        self.proxy = requests.utils.select_proxy(server.url, self.proxies) or None
         # None is an interruption. SimpleQueue.put may be called from a signal handler; Queue.put may not.
         self.inbox: SimpleQueue[tuple[_ConnectionThread, ResponsePart] | None] = SimpleQueue()
         self._current: _ConnectionThread | None = None
@@ -177,12 +193,14 @@ class HttpTransport:
             self._current = None
 
 
-def _translate(error: Exception, at: float, *, has_response: bool) -> Broken:
+def _translate(error: Exception, at: float, *, has_response: bool, proxy: str | None) -> Broken:
     # The innermost error has the text of the operating system.
     cause: BaseException = error
     while (inner := cause.__cause__ or cause.__context__) is not None:
         cause = inner
     detail = (isinstance(cause, OSError) and cause.strerror) or str(cause)
+    if proxy:
+        detail += f" (proxy {proxy.rpartition('@')[2]})"
     match error:
         case requests.exceptions.SSLError():
             return Broken(at, "tls", detail)

@@ -486,3 +486,17 @@ def test_a_narrow_terminal_is_never_wrapped() -> None:
         _, sent = _on_terminal(question(server), COLUMNS="30", NO_COLOR="1")
     *frames, _ = sent.split("\r\x1b[2K")
     assert max(map(len, frames)) <= 29
+
+
+@pytest.mark.parametrize(
+    ("lang", "text"), [("en_US.UTF-8", "needs the package PySocks"), ("zh_CN.UTF-8", "需要 PySocks")]
+)
+def test_a_missing_library_for_a_proxy_is_named_at_once(monkeypatch: pytest.MonkeyPatch, lang: str, text: str) -> None:
+    """encode/httpx #3195: instead of a connection that is lost repeatedly."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    given = invoke(
+        "LuXun", "Hi", "token", "--url", "http://server.example",
+        ALL_PROXY="socks5://127.0.0.1:9", HTTP_PROXY=None, http_proxy=None, NO_PROXY=None, no_proxy=None, LANG=lang,
+    )  # fmt: skip
+    assert (given.exit_code, text in given.output) == (2, True)
+    assert "socks5://127.0.0.1:9" in given.output

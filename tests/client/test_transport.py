@@ -284,3 +284,28 @@ def test_a_slow_consumer_applies_backpressure() -> None:
             time.sleep(0.3)
         assert len(sent) < 1000
         transport.close()
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "socks5://127.0.0.1:9", "nonsense"])
+def test_a_server_on_this_machine_is_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    """NousResearch/hermes-agent PR 5834."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, proxy)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with FakeServer([lambda exchange: exchange.answer(200, {})]) as server:
+        transport = transport_to(server.url)
+        transport.open(READ)
+        assert isinstance(receive(transport), Head)
+        assert body(transport)[0] == b"{}"
+
+
+def test_the_error_of_a_proxy_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without its password."""
+    monkeypatch.setenv("http_proxy", "http://me:pw@127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "")
+    transport = transport_to("http://server.example")
+    transport.open(READ)
+    message = receive(transport)
+    assert isinstance(message, Broken)
+    assert message == Broken(message.at, "unreachable", "Connection refused (proxy 127.0.0.1:9)")

@@ -5,7 +5,6 @@ connections here return all chunks that have arrived at once, which saves a read
 """
 
 import fcntl
-import ipaddress
 import re
 import termios
 import threading
@@ -14,11 +13,11 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from http import client, cookiejar
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
+from persona_stream import proxies
 from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.core.clock import Clock
 from persona_stream.logging import trace_headers
@@ -152,17 +151,20 @@ def session_factory(url: str) -> Callable[[], requests.Session]:
     """Return a function that creates sessions for hundreds of concurrent requests to one URL.
 
     Proxies and trusted certificates are read from the environment once (``HTTPS_PROXY``, ``NO_PROXY``,
-    ``REQUESTS_CA_BUNDLE``). Proxies are ignored for this machine, where they are seldom intended and never work.
+    ``REQUESTS_CA_BUNDLE``).
+
+    Raises:
+        UnusableProxy: the environment names a proxy that this installation cannot use.
     """
+    found = proxies.find_proxies(url)
     with requests.Session() as session:
         environment = session.merge_environment_settings(url, {}, None, None, None)
-    is_local = _is_loopback(urlsplit(url).hostname or "")
 
     def create_session() -> requests.Session:
         session = requests.Session()
         # Otherwise requests reads ~/.netrc for each request, and replaces the API key with the credentials there.
         session.trust_env = False
-        session.proxies = {} if is_local else dict(environment["proxies"])
+        session.proxies = dict(found)
         session.verify = environment["verify"] or True
         # A cookie would link the requests of different users.
         session.cookies.set_policy(cookiejar.DefaultCookiePolicy(allowed_domains=()))
@@ -173,13 +175,6 @@ def session_factory(url: str) -> Callable[[], requests.Session]:
         return session
 
     return create_session
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 CONNECT_TIMEOUT = 5.0  # seconds
