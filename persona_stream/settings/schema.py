@@ -116,7 +116,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     commit_window: Annotated[
         t.DurationOrOff, doc("Delay before non-streaming responses commit to 200 (keeps proxies alive afterwards)")
-    ] = None
+    ] = 25.0  # gateways allow 29 s (API Gateway) to 60 s (nginx, ALB, Cloud Run)
 
     redis_url: Annotated[t.OptionalText, doc("Redis that shares runs between processes", secret=True)] = None
     workers: Annotated[t.PositiveCount, doc("Number of server processes")] = 1

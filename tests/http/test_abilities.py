@@ -142,6 +142,15 @@ def test_a_slow_response_starts_with_white_space(server: ServerProcess):
     assert json.loads(body)["choices"][0]["message"]["content"] == "Waited."
 
 
+@pytest.mark.parametrize(("path", "answer"), [("/api/chat", '"data":"Waited."'), ("/v1/messages", '"text":"Waited."')])
+def test_no_silence_is_longer_than_the_interval(server: ServerProcess, path: str, answer: str):
+    """A gateway that allows 3 s of silence passes the whole answer on (BerriAI/litellm timeouts, new-api #3142)."""
+    body = {"model": "x", "username": "x", "message": "wait 4.5", "messages": [{"role": "user", "content": "wait 4.5"}]}
+    url = server.url + path
+    response = requests.post(url, json={**body, "max_tokens": 5}, headers=server.headers(), timeout=(3, 3))
+    assert (response.status_code, answer in response.text) == (200, True)
+
+
 def test_a_failure_after_the_commit_window_has_status_200(server: ServerProcess):
     """The body is the usual error."""
     response = ask(server, "fail 1.5")

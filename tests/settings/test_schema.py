@@ -48,7 +48,7 @@ def test_the_defaults_are_the_promised_ones() -> None:
     assert (settings.log_level, settings.log_format, settings.cors_origins) == ("info", "text", ("*",))
     assert (settings.max_runs, settings.max_runs_per_user, settings.max_queue) == (10_000, 100, 1000)
     assert (settings.queue_timeout, settings.lease, settings.log_retention) == (60.0, 15.0, 30 * 86_400.0)
-    assert (settings.commit_window, settings.workers) == (None, 1)
+    assert (settings.commit_window, settings.workers) == (25.0, 1)
 
 
 def test_every_default_is_valid_and_reads_back_from_its_text() -> None:

@@ -69,13 +69,14 @@ def blueprint(services: Services) -> Blueprint:
         "Create message",
         components.run_started(
             "The message, or with `stream` its events.",
-            Body.json(schemas.Message, answer=lambda: ANTHROPIC.response(components.COMPLETE)[1]),
+            Body.json(schemas.Message, schemas.MessageError, answer=lambda: ANTHROPIC.response(components.COMPLETE)[1]),
             Body.stream(MESSAGE_EVENTS, answered=lambda: components.render_stream(AnthropicEncoder)),
         ),
         "For Anthropic clients: set the base URL to this server and the API key to a token. While the backend is"
         " working, a stream sends `ping` every 2 seconds. `X-Run-Id` identifies the run, which can be resumed in any"
         " protocol. Features that the backend does not support (tools, images, formats, prefilled answers) are"
-        " rejected; the error names the field.",
+        " rejected; the error names the field. A response without a stream opens with status 200 after the"
+        " `commit_window` (25 s); its body may then be an error.",
         parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE),
         request=Body.json(decoder.MessagesRequest, request={**_CONVERSATION, "max_tokens": 1024, "stream": True}),
         responses=components.run_failures(schemas.MessageError),

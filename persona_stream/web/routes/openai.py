@@ -63,13 +63,14 @@ def blueprint(services: Services) -> Blueprint:
         "Create chat completion",
         components.run_started(
             "The completion, or with `stream` its chunks.",
-            Body.json(ChatCompletion, answer=lambda: OPENAI.response(components.COMPLETE)[1]),
+            Body.json(ChatCompletion, ErrorBody, answer=lambda: OPENAI.response(components.COMPLETE)[1]),
             Body.stream(COMPLETION_EVENTS, answered=lambda: components.render_stream(_encoder)),
         ),
         "For OpenAI clients: set `base_url` to this server's `/v1` and the API key to a token. While the backend is"
         " working, a stream sends a comment every 2 seconds and an empty chunk every 15. `X-Run-Id` identifies the"
         " run, which can be resumed in any protocol. Features that the backend (tools, formats, images) or the server"
-        " (several choices, audio) does not support are rejected; the error names the field.",
+        " (several choices, audio) does not support are rejected; the error names the field. A response without a"
+        " stream opens with status 200 after the `commit_window` (25 s); its body may then be an error.",
         tags=[components.OPENAI_TAG],
         parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE, components.HEARTBEAT),
         request=_REQUEST,

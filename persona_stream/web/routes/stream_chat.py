@@ -98,9 +98,18 @@ def blueprint(services: Services) -> Blueprint:
     @Operation(
         "Get an answer in one response",
         components.run_started(
-            "The answer.", Body.json(schemas.ChatAnswer, answer=lambda: NATIVE.response(components.COMPLETE)[1])
+            "The answer, or any ending of a run that takes longer than the `commit_window`.",
+            Body.json(
+                schemas.ChatAnswer,
+                schemas.ErrorFrame,
+                schemas.TimeoutFrame,
+                schemas.CancelledFrame,
+                answer=lambda: NATIVE.response(components.COMPLETE)[1],
+            ),
         ),
-        "Starts the same run and responds once it has ended, at the latest after its deadline.",
+        "Starts the same run and responds once it has ended, at the latest after its deadline. After the"
+        " `commit_window`, 25 s unless the operator changes it, the response opens with status 200, and white space"
+        " keeps the connection alive until the body.",
         tags=[STREAMS],
         parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE),
         request=_REQUEST,
