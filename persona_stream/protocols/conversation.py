@@ -1,7 +1,10 @@
 """Conversations in a request: the question among the turns, and the validation that all protocols share."""
 
+import base64
+import binascii
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
@@ -56,7 +59,8 @@ class ParsedConversation(Struct, frozen=True):
 def parse_conversation(turns: Sequence[Turn]) -> ParsedConversation:
     """Return a conversation split at the last user message, which is the question.
 
-    Instructions after the question become part of the history.
+    Instructions after the question become part of the history. If there are only instructions, which published
+    providers answer too, the last of them is the question.
 
     Raises:
         InvalidRequest: There is no user message, the last one is empty, or the conversation is too long.
@@ -65,6 +69,8 @@ def parse_conversation(turns: Sequence[Turn]) -> ParsedConversation:
     if characters > MAX_TEXT_CHARACTERS:
         raise _invalid(f"messages: have {characters} characters, at most {MAX_TEXT_CHARACTERS} are allowed")
     index = max((index for index, turn in enumerate(turns) if turn.role == "user"), default=None)
+    if index is None and turns and all(turn.role == "system" for turn in turns):
+        index = len(turns) - 1
     if index is None:
         raise _invalid("messages: must contain a user message")
     question = turns[index]
@@ -112,6 +118,40 @@ def _required_capabilities(query: Query) -> Iterator[tuple[Capability, str]]:
             yield "json_schema", "response_format"
         case _:
             yield "response_format", "response_format"
+
+
+def omit_unsupported_results(query: Query, backend: Backend) -> Query:
+    """Return the query with notes in place of images in tool results, if the backend does not support images.
+
+    A client repeats its tool results in every request, and cannot ask its tools for something else.
+    """
+    turns = (*query.history, *query.tool_turns)
+    if "images" in backend.capabilities or not any(turn.role == "tool" and turn.parts for turn in turns):
+        return query
+    history = tuple(_without_images(turn) for turn in query.history)
+    return replace(query, history=history, tool_turns=tuple(_without_images(turn) for turn in query.tool_turns))
+
+
+def _without_images(turn: Turn) -> Turn:
+    if turn.role != "tool" or not turn.parts:
+        return turn
+    parts = tuple(omission_note("image") if isinstance(part, Image) else part for part in turn.parts)
+    return replace(turn, content=join_text_parts(parts), parts=())
+
+
+def omission_note(kind: str) -> str:
+    """Return the text that takes the place of content that cannot be passed on to the model."""
+    return f"[{kind[:80]} omitted: the model cannot receive it]"
+
+
+def decode_text(media_type: str, data: str) -> str | None:
+    """Return the text of a file in base64; ``None`` if it is not text."""
+    if not media_type.startswith("text/"):
+        return None
+    try:
+        return base64.b64decode(data, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return None
 
 
 def text_and_parts(parts: tuple[Part, ...]) -> tuple[str, tuple[Part, ...]]:

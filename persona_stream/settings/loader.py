@@ -109,7 +109,7 @@ def _read_file(environ: Mapping[str, str], config: Path | None) -> tuple[Path | 
     if file is None:
         return None, {}
     try:
-        return file, tomllib.loads(file.expanduser().read_text("utf-8"))
+        return file, tomllib.loads(file.expanduser().read_text("utf-8-sig"))  # editors of Windows add a mark
     except OSError as error:
         raise SettingsError(f"Cannot read the settings file {file}: {error.strerror}") from None
     except ValueError as error:

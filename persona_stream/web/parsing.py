@@ -3,6 +3,7 @@
 An error message is one sentence that starts with the name of the invalid field.
 """
 
+import codecs
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +21,7 @@ from persona_stream.core.projection import SMART, StreamStyle
 from persona_stream.core.query import Locale, Parameters, Principal, Query, Turn
 from persona_stream.errors import InvalidRequest, ModelNotFound, NotFound, TooLarge, Unavailable, UnsupportedMediaType
 from persona_stream.journals.base import IdempotencyKey
-from persona_stream.protocols.conversation import parse_conversation, require_capabilities
+from persona_stream.protocols.conversation import omit_unsupported_results, parse_conversation, require_capabilities
 from persona_stream.runs.base import RequestInfo, RunRequest
 from persona_stream.web import auth, negotiation
 from persona_stream.web.services import Services
@@ -31,6 +32,11 @@ MAX_TEXT_CHARACTERS = 32_768
 _MAX_ACCEPT_LANGUAGE_CHARACTERS = 256
 _MAX_DIGITS = 15  # of a number in a query string
 _JSON_TYPE = re.compile(r"application/(json|[\w.+-]+\+json)", re.ASCII | re.IGNORECASE)
+# An escaped half of a surrogate pair, after an even number of backslashes.
+_LONE_SURROGATE = re.compile(
+    rb"(?<!\\)(?:\\\\)*(?P<half>\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 _MAX_HEADER_CHARACTERS = 4096
 _SECRET_WORDS = ("authorization", "cookie", "key", "password", "secret", "token")
@@ -53,6 +59,10 @@ def parse_json_body(request: Request, decoder: json.Decoder[T]) -> T:
     except ValidationError as error:
         _raise_invalid(str(error))
     except (DecodeError, UnicodeDecodeError, RecursionError):
+        # msgspec names no position, and clients that cut a text inside an emoji send this again and again.
+        if found := _LONE_SURROGATE.search(body):
+            half = f"half of a surrogate pair ({found['half'].decode()}): a text was cut inside a character"
+            raise InvalidRequest(f"The body is not valid JSON: it has {half}") from None
         raise InvalidRequest("The body is not valid JSON in UTF-8: send one JSON object") from None
 
 
@@ -66,6 +76,7 @@ def _read_body(request: Request) -> bytes:
         body = request.get_data(cache=False)
     except exceptions.ClientDisconnected:
         raise InvalidRequest("The body is incomplete or came too slowly") from None
+    body = body.removeprefix(codecs.BOM_UTF8)  # RFC 8259 §8.1: must not be sent, may be ignored
     g.body = body
     limit = request.max_content_length
     # werkzeug truncates a body without Content-Length at the limit, without an error.
@@ -267,6 +278,7 @@ def build_v1_run_request(
         InvalidRequest: The backend lacks a capability, or the idempotency key is malformed.
     """
     backend = resolve_model(services, query.username).backend
+    query = omit_unsupported_results(query, backend)
     require_capabilities(query, backend, field_names)
     return RunRequest(
         query=query,

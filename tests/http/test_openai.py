@@ -224,7 +224,7 @@ FIELDS = [
     ({**GOOD, "messages": [{"role": "user", "content": [{"text": "Hi"}]}]}, "messages"),
     ({**GOOD, "messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages"),
     ({**GOOD, "messages": [{"role": "user", "content": [{"type": "input_audio", "input_audio": {}}]}]}, "messages"),
-    ({**GOOD, "messages": [{"role": "system", "content": "Hi"}]}, "messages"),
+    ({**GOOD, "messages": [{"role": "system", "content": " "}]}, "messages"),
     ({**GOOD, "messages": [HI, {"role": "assistant", "content": "Yes, "}]}, "messages"),
     ({**GOOD, "messages": [HI, {"role": "assistant", "tool_calls": [{"id": "1"}]}, HI]}, "messages"),
     ({**GOOD, "messages": [HI, CALLED, HI]}, "messages"),

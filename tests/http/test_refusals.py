@@ -125,6 +125,37 @@ def test_a_body_other_than_a_json_object_is_rejected(server: ServerProcess, body
     assert response.json()["code"] == "invalid_request"
 
 
+@pytest.mark.parametrize(
+    ("text", "half"),
+    [
+        (rb"cut \ud83d", rb"(\ud83d)"),  # JustVugg/colibri PR 1589, link-assistant/hive-mind #1324
+        (rb"x \uDE00 y", rb"(\uDE00)"),  # JustVugg/colibri PR 1589
+        (rb"\\\ud83d\n", rb"(\ud83d)"),
+        (rb"\ud83d\ude00 \ud83d\u0041", rb"(\ud83d)"),  # vertesia/llumiverse PR 462, elizaOS/eliza PR 18079
+    ],
+)
+def test_half_of_a_surrogate_pair_is_named(server: ServerProcess, text: bytes, half: bytes):
+    """The sentence says what is wrong with the text that was cut."""
+    body = b'{"username":"quick","message":"' + text + b'"}'
+    response = server.post("/api/chat", data=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 400
+    assert f"half of a surrogate pair {half.decode()}" in response.json()["error"]
+
+
+def test_other_escapes_are_not_taken_for_surrogates(server: ServerProcess):
+    """The text after an escaped backslash is a text like any other."""
+    body = rb'{"username":"quick","message":"\\ud83d \ud83d\ude00",}'
+    response = server.post("/api/chat", data=body, headers={"Content-Type": "application/json"})
+    assert response.json()["error"] == "The body is not valid JSON in UTF-8: send one JSON object"
+
+
+def test_a_byte_order_mark_is_ignored(server: ServerProcess):
+    """Badgerati/Pode #1604, CenterEdge/Yardarm PR 130, atifaziz/Jayrock #49; RFC 8259 §8.1."""
+    body = b"\xef\xbb\xbf" + json.dumps(GOOD).encode()
+    response = server.post("/api/chat", data=body, headers={"Content-Type": "application/json"})
+    assert response.status_code == 200
+
+
 @pytest.mark.parametrize("length", [500_001, 10**12])
 def test_a_body_over_the_limit_is_rejected_by_its_content_length(server: ServerProcess, length: int):
     """Before it is read."""

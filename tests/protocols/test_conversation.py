@@ -13,6 +13,7 @@ from persona_stream.errors import InvalidRequest
 from persona_stream.protocols.conversation import (
     MAX_TEXT_CHARACTERS,
     ParsedConversation,
+    omit_unsupported_results,
     parse_conversation,
     require_capabilities,
 )
@@ -34,6 +35,11 @@ IMAGE = Image("https://example.org/a.png")
                 QUESTION.content, (), (Turn("system", "Be brief."), Turn("user", "Hi"), Turn("assistant", "Hello")), ()
             ),
         ),
+        ([Turn("system", "Say hi.")], ParsedConversation("Say hi.", (), (), ())),  # xorbitsai/inference #1317
+        (
+            [Turn("system", "Be brief."), Turn("system", "Say hi.")],  # UKGovernmentBEIS/inspect_ai PR 1342
+            ParsedConversation("Say hi.", (), (Turn("system", "Be brief."),), ()),
+        ),
         ([QUESTION, TOOL_CALL, TOOL_RESULT], ParsedConversation(QUESTION.content, (), (), (TOOL_CALL, TOOL_RESULT))),
         (
             [QUESTION, Turn("system", "Be brief."), TOOL_CALL],
@@ -51,7 +57,8 @@ def test_the_last_user_message_is_the_question(turns: list[Turn], parts: ParsedC
     ("turns", "words"),
     [
         ([], "must contain a user message"),
-        ([Turn("system", "Be brief.")], "must contain a user message"),
+        ([Turn("system", "Be brief."), Turn("assistant", "Yes.")], "must contain a user message"),
+        ([Turn("system", " ")], "must not be empty"),
         ([Turn("user", " \n")], "must not be empty"),
         ([Turn("user", "Hi"), Turn("assistant", "Hello"), Turn("user", "")], "must not be empty"),
     ],
@@ -100,3 +107,21 @@ def test_a_plain_query_needs_no_capability():
     """It has text, history and sampling parameters."""
     query = Query(username="x", message="Hi", history=(QUESTION, Turn("assistant", "Sun.")), parameters={"seed": 1})
     require_capabilities(query, Backend("plain", lambda query: ""))
+
+
+def test_images_in_tool_results_become_notes_for_a_backend_without_images():
+    """lmstudio-ai/localization #425: the client repeats the result in each request."""
+    shown = Turn("tool", "See:", ("See:", IMAGE), call_id="c1")
+    query = Query(username="x", message="Hi", history=(QUESTION, TOOL_CALL, shown), tool_turns=(TOOL_CALL, shown))
+    noted = Turn("tool", "See:\n[image omitted: the model cannot receive it]", call_id="c1")
+    text_only = omit_unsupported_results(query, Backend("text", lambda query: ""))
+    assert (text_only.history, text_only.tool_turns) == ((QUESTION, TOOL_CALL, noted), (TOOL_CALL, noted))
+    assert (
+        omit_unsupported_results(query, Backend("able", lambda query: "", capabilities=frozenset({"images"}))) is query
+    )
+
+
+def test_images_of_the_user_are_not_replaced():
+    """The error names them instead."""
+    query = Query(username="x", message="Hi", history=(Turn("user", "", (IMAGE,)),))
+    assert omit_unsupported_results(query, Backend("text", lambda query: "")) == query

@@ -54,6 +54,12 @@ def test_the_file_can_use_the_types_of_toml(write: Path) -> None:
     )
 
 
+def test_the_file_may_begin_with_a_byte_order_mark(write: Path) -> None:
+    """Editors of Windows write one."""
+    write.write_bytes(b"\xef\xbb\xbfport = 80\n")
+    assert load_settings({}, {}, write).settings.port == 80
+
+
 def test_an_empty_value_turns_an_optional_setting_off(write: Path) -> None:
     """An empty flag overrides the environment, and an empty variable the file."""
     write.write_text('jwt_issuer = "me"\n')

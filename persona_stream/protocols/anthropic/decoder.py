@@ -1,6 +1,6 @@
 """Requests of Anthropic's Messages API: body types, and their translation to turns, tools and parameters."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -16,12 +16,13 @@ _USER_BLOCKS = ("image", "document", "search_result", "tool_result")
 
 
 class BlockSource(Struct, frozen=True):
-    """Source of an image: a URL, or the data itself."""
+    """Source of an image or a document: a URL, or the data itself."""
 
-    type: Annotated[str, Meta(description="`base64` or `url`.")]
-    media_type: Annotated[str | None, Meta(description="Media type of the image, such as `image/png`.")] = None
-    data: Annotated[str | None, Meta(description="Image as base64.")] = None
+    type: Annotated[str, Meta(description="`base64` or `url`; of a document `text`, `content` or `base64`.")]
+    media_type: Annotated[str | None, Meta(description="Media type, such as `image/png` or `text/plain`.")] = None
+    data: Annotated[str | None, Meta(description="Data as base64; with type `text` the text itself.")] = None
     url: Annotated[str | None, Meta(description="URL of the image.")] = None
+    content: Annotated[Any, Meta(description="Text or text blocks, with type `content`.")] = None
 
 
 class MessageBlock(Struct, frozen=True):
@@ -29,11 +30,15 @@ class MessageBlock(Struct, frozen=True):
 
     type: Annotated[str, Meta(description="`text`, `image`, `tool_use`, `tool_result`, `thinking` …")]
     text: Annotated[str | None, Meta(description="Text of a `text` block.")] = None
-    source: Annotated[BlockSource | None, Meta(description="Image of an `image` block.")] = None
+    source: Annotated[
+        BlockSource | str | None, Meta(description="Source of an `image`, `document` or `search_result` block.")
+    ] = None
+    title: Annotated[str | None, Meta(description="Title of a `document` or `search_result` block.")] = None
     id: Annotated[str | None, Meta(description="Id of a `tool_use` block.")] = None
     name: Annotated[str | None, Meta(description="Name of the tool in a `tool_use` block.")] = None
     input: Annotated[dict[str, Any] | None, Meta(description="Arguments of a `tool_use` block.")] = None
     tool_use_id: Annotated[str | None, Meta(description="Id of the call that a `tool_result` block answers.")] = None
+    tool_name: Annotated[str | None, Meta(description="Name of the tool in a `tool_reference` block.")] = None
     content: Annotated[Any, Meta(description="Result of a `tool_result` block: text, or text and image blocks.")] = None
     is_error: Annotated[bool | None, Meta(description="Whether the call of a `tool_result` block failed.")] = None
 
@@ -51,26 +56,30 @@ class InputMessage(Struct, frozen=True):
 def parse_turns(system: str | Sequence[MessageBlock] | None, messages: Sequence[InputMessage]) -> list[Turn]:
     """Return the system prompt and the messages as turns.
 
+    Blocks of an unsupported type in tool results and before the question become notes: a client repeats them in each
+    request, and one refusal would be the end of its session.
+
     Raises:
         InvalidRequest: A block has a type that is unsupported in its place, or is incomplete.
     """
     found = [Turn("system", _text(system, "system"))] if system else []
+    question = max((index for index, message in enumerate(messages) if message.role == "user"), default=0)
     for index, message in enumerate(messages):
-        found.extend(_turns(message, f"messages[{index}].content"))
+        found.extend(_turns(message, f"messages[{index}].content", _part if index == question else _part_or_note))
     return found
 
 
-def _turns(message: InputMessage, where: str) -> Iterator[Turn]:
+def _turns(message: InputMessage, where: str, parse: "PartParser") -> Iterator[Turn]:
     match message.role:
         case "system":
             yield Turn("system", _text(message.content, where))
         case "assistant":
             yield from _assistant_turns(message.content, where)
         case "user":
-            yield from _user_turns(message.content, where)
+            yield from _user_turns(message.content, where, parse)
 
 
-def _user_turns(content: str | Sequence[MessageBlock], where: str) -> Iterator[Turn]:
+def _user_turns(content: str | Sequence[MessageBlock], where: str, parse: "PartParser") -> Iterator[Turn]:
     """Yield the tool results, which answer the previous turn, and then the user's own turn."""
     blocks = _blocks(content)
     parts: list[Part] = []
@@ -78,7 +87,7 @@ def _user_turns(content: str | Sequence[MessageBlock], where: str) -> Iterator[T
         if block.type == "tool_result":
             yield _tool_result(block, f"{where}[{index}]")
         else:
-            parts.append(_part(block, f"{where}[{index}]"))
+            parts.append(parse(block, f"{where}[{index}]"))
     if parts or not blocks:
         yield Turn("user", *conversation.text_and_parts(tuple(parts)))
 
@@ -114,12 +123,14 @@ def _tool_result(block: MessageBlock, where: str) -> Turn:
         content = msgspec.convert(block.content, str | list[MessageBlock] | None)
     except msgspec.ValidationError:
         raise _invalid(f"{where}.content: must be a string or a list of blocks") from None
-    text, parts = conversation.text_and_parts(_parts(content or [], f"{where}.content"))
+    found = [_part_or_note(each, f"{where}.content[{index}]") for index, each in enumerate(_blocks(content or []))]
+    text, parts = conversation.text_and_parts(tuple(found))
     return Turn("tool", text, parts, (), block.tool_use_id, bool(block.is_error))
 
 
 def _text(content: str | Sequence[MessageBlock], where: str) -> str:
-    text, images = conversation.text_and_parts(_parts(content, where))
+    parts = tuple(_part(block, f"{where}[{index}]") for index, block in enumerate(_blocks(content)))
+    text, images = conversation.text_and_parts(parts)
     if images:
         raise _invalid(f"{where}: images are not allowed in instructions")
     return text
@@ -129,8 +140,15 @@ def _blocks(content: str | Sequence[MessageBlock]) -> Sequence[MessageBlock]:
     return [MessageBlock("text", content)] if isinstance(content, str) else content
 
 
-def _parts(content: str | Sequence[MessageBlock], where: str) -> tuple[Part, ...]:
-    return tuple(_part(block, f"{where}[{index}]") for index, block in enumerate(_blocks(content)))
+PartParser = Callable[[MessageBlock, str], Part]
+
+
+def _part_or_note(block: MessageBlock, where: str) -> Part:
+    try:
+        return _part(block, where)
+    except InvalidRequest:
+        media_type = isinstance(block.source, BlockSource) and block.source.media_type
+        return conversation.omission_note(f"{block.type} ({media_type})" if media_type else block.type)
 
 
 def _part(block: MessageBlock, where: str) -> Part:
@@ -141,12 +159,39 @@ def _part(block: MessageBlock, where: str) -> Part:
             return Image(conversation.validate_image_url(f"data:{kind};base64,{data}", where))
         case MessageBlock(type="image", source=BlockSource(type="url", url=str(url))):
             return Image(conversation.validate_image_url(url, where))
+        case MessageBlock(type="tool_reference", tool_name=name):
+            return f"[tool available: {name or 'unknown'}]"
+        case MessageBlock(type="document" | "search_result") if document := _document_text(block):
+            return f"{block.title}\n{document}" if block.title else document
+        case MessageBlock(type="document"):
+            raise _invalid(f"{where}.source: must be text; send the text of other documents")
         case MessageBlock(type="text"):
             raise _invalid(f"{where}.text: is required")
         case MessageBlock(type="image"):
             raise _invalid(f"{where}.source: must be a complete source of type base64 or url")
         case _:
-            raise _invalid(f"{where}: unsupported type {block.type[:40]!r}; must be text or image")
+            raise _invalid(f"{where}: unsupported type {block.type[:40]!r}; must be text, image or document")
+
+
+def _document_text(block: MessageBlock) -> str | None:
+    """Return the text of a document or of a search result; ``None`` if it is not text."""
+    match block.source:
+        case BlockSource(type="text", data=str(text)):
+            return text
+        case BlockSource(type="base64", media_type=str(kind), data=str(data)):
+            return conversation.decode_text(kind, data)
+        case BlockSource(type="content", content=content):
+            pass
+        case _:
+            content = block.content
+    match content:
+        case str(text):
+            return text
+        case list(blocks):
+            return "\n".join(
+                each["text"] for each in blocks if isinstance(each, dict) and isinstance(each.get("text"), str)
+            )
+    return None
 
 
 def _invalid(message: str) -> InvalidRequest:
@@ -154,11 +199,16 @@ def _invalid(message: str) -> InvalidRequest:
 
 
 class MessageTool(Struct, frozen=True):
-    """Tool that the client offers; server tools are not supported."""
+    """Tool that the client offers, or a tool of Anthropic's servers, which is ignored if there are others."""
 
     name: Annotated[conversation.Name, Meta(description="Name of the tool.")]
-    input_schema: Annotated[dict[str, Any], Meta(description="JSON Schema of the arguments.")]
-    type: Annotated[Literal["custom"] | None, Meta(description="`custom` or absent.")] = None
+    input_schema: Annotated[
+        dict[str, Any] | None,
+        Meta(description="JSON Schema of the arguments. Required unless `type` names another kind."),
+    ] = None
+    type: Annotated[str | None, Meta(description="`custom` or absent; else a tool of Anthropic, which is ignored.")] = (
+        None
+    )
     description: Annotated[str | None, Meta(description="Purpose of the tool, for the model.")] = None
     strict: Annotated[bool | None, Meta(description="Whether the arguments must match the schema.")] = None
 
@@ -179,8 +229,23 @@ class MessageToolChoice(Struct, frozen=True):
 
 
 def parse_tools(tools: list[MessageTool] | None) -> tuple[Tool, ...]:
-    """Return the tools of a request."""
-    return tuple(Tool(tool.name, tool.description, tool.input_schema, tool.strict) for tool in tools or ())
+    """Return the client's own tools of a request, without those whose schema or execution is Anthropic's.
+
+    Clients list ``web_search_20250305`` and the like beside their own (Alishahryar1/free-claude-code PR 437).
+
+    Raises:
+        InvalidRequest: A tool has no schema, or there are none but Anthropic's.
+    """
+    own = []
+    for index, tool in enumerate(tools or ()):
+        if tool.type not in (None, "custom"):
+            continue
+        if tool.input_schema is None:
+            raise InvalidRequest(f"tools[{index}].input_schema: is required", "tools")
+        own.append(Tool(tool.name, tool.description, tool.input_schema, tool.strict))
+    if tools and not own:
+        raise InvalidRequest(f"tools[0].type: {(tools[0].type or '')[:40]!r} is not supported by this server", "tools")
+    return tuple(own)
 
 
 def parse_tool_choice(choice: MessageToolChoice | None, tools: tuple[Tool, ...]) -> ToolChoice | None:

@@ -31,13 +31,21 @@ class ImageUrl(Struct, frozen=True):
     detail: Annotated[str | None, Meta(description="Level of detail: `low`, `high` or `auto`.")] = None
 
 
+class FileContent(Struct, frozen=True):
+    """File in a message; only files of text can be passed on."""
+
+    filename: Annotated[str | None, Meta(description="Name of the file.")] = None
+    file_data: Annotated[str | None, Meta(description="The file itself as a `data:text/…;base64,…` URL.")] = None
+
+
 class ContentPart(Struct, frozen=True):
     """Part of a message: text, or an image for a backend with vision."""
 
-    type: Annotated[str, Meta(description="`text`, `image_url`, or `refusal` in a message of the assistant.")]
+    type: Annotated[str, Meta(description="`text`, `image_url`, `file`, or `refusal` in a message of the assistant.")]
     text: Annotated[str | None, Meta(description="Text of a `text` part.")] = None
     refusal: Annotated[str | None, Meta(description="Text of a `refusal` part.")] = None
-    image_url: Annotated[ImageUrl | None, Meta(description="Image of an `image_url` part.")] = None
+    image_url: Annotated[ImageUrl | str | None, Meta(description="Image of an `image_url` part.")] = None
+    file: Annotated[FileContent | None, Meta(description="File of a `file` part.")] = None
 
 
 class RequestMessage(Struct, frozen=True):
@@ -56,34 +64,69 @@ class RequestMessage(Struct, frozen=True):
 def parse_turns(messages: Sequence[RequestMessage]) -> list[Turn]:
     """Return one turn per message.
 
+    Content of an unsupported type in tool results and before the question becomes a note: a client repeats it in each
+    request, and one refusal would be the end of its session.
+
     Raises:
-        InvalidRequest: A message has content of an unsupported type.
+        InvalidRequest: The question has content of an unsupported type.
     """
-    return [_turn(message, f"messages[{index}].content") for index, message in enumerate(messages)]
+    question = max((index for index, message in enumerate(messages) if message.role == "user"), default=0)
+    return [
+        _turn(message, f"messages[{index}].content", is_question=index == question)
+        for index, message in enumerate(messages)
+    ]
 
 
-def _turn(message: RequestMessage, where: str) -> Turn:
+def _turn(message: RequestMessage, where: str, *, is_question: bool) -> Turn:
     match message.content:
         case None:
             parts: tuple[Part, ...] = (message.refusal,) if message.refusal else ()
         case str(text):
             parts = (text,)
         case list(content):
-            parts = tuple(_part(part, f"{where}[{index}]") for index, part in enumerate(content))
+            if message.role == "assistant":  # its own reasoning and audio are not its answer
+                content = [part for part in content if part.type in _TEXT_TYPES or part.type in _OTHER_TYPES]
+            parse = _part if is_question else _part_or_note
+            parts = tuple(parse(part, f"{where}[{index}]") for index, part in enumerate(content))
     calls = tuple(ToolCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ())
     return Turn(_ROLES[message.role], *conversation.text_and_parts(parts), calls, message.tool_call_id)
 
 
+# The last two are names of the Responses API.
+_TEXT_TYPES = ("text", "input_text", "output_text")
+_OTHER_TYPES = ("refusal", "image_url", "input_image", "file", "input_file")
+
+
+def _part_or_note(part: ContentPart, where: str) -> Part:
+    try:
+        return _part(part, where)
+    except InvalidRequest:
+        return conversation.omission_note(part.type)
+
+
 def _part(part: ContentPart, where: str) -> Part:
     match part:
-        case ContentPart(type="text", text=str(text)) | ContentPart(type="refusal", refusal=str(text)):
+        case ContentPart(type="refusal", refusal=str(text)):
             return text
-        case ContentPart(type="image_url", image_url=ImageUrl(url=url, detail=detail)):
+        case ContentPart(type=kind, text=str(text)) if kind in _TEXT_TYPES:
+            return text
+        case ContentPart(type="image_url" | "input_image", image_url=ImageUrl(url=url, detail=detail)):
             return Image(conversation.validate_image_url(url, where), detail)
+        case ContentPart(type="image_url" | "input_image", image_url=str(url)):
+            return Image(conversation.validate_image_url(url, where))
+        case ContentPart(type="file", file=FileContent(file_data=str(data))) if content := _file_text(data):
+            return content
+        case ContentPart(type="file" | "input_file"):
+            raise InvalidRequest(f"{where}.file: must be a file of text; send the text of other files", "messages")
         case ContentPart(type="text" | "refusal" | "image_url"):
             raise InvalidRequest(f"{where}.{part.type}: is required", "messages")
         case _:
             raise InvalidRequest(f"{where}: unsupported type {part.type[:40]!r}; must be text or image_url", "messages")
+
+
+def _file_text(url: str) -> str | None:
+    head, _, data = url.partition(";base64,")
+    return conversation.decode_text(head.removeprefix("data:").partition(";")[0], data)
 
 
 class FunctionDefinition(Struct, frozen=True):
@@ -108,35 +151,86 @@ class ChosenFunction(Struct, frozen=True):
     name: Annotated[conversation.Name, Meta(description="Name of the tool to call.")]
 
 
-class ChosenTool(Struct, frozen=True):
-    """Tool that must be called."""
+class AllowedTool(Struct, frozen=True):
+    """Tool that may be called."""
 
-    function: Annotated[ChosenFunction, Meta(description="Function to call.")]
+    function: Annotated[ChosenFunction, Meta(description="Function that may be called.")]
     type: Annotated[Literal["function"], Meta(description="Always `function`.")] = "function"
 
 
-Choice = Literal["auto", "none", "required"] | ChosenTool
+class AllowedTools(Struct, frozen=True):
+    """Restriction to some of the tools."""
+
+    tools: Annotated[list[AllowedTool], Meta(min_length=1, description="Tools that may be called.")]
+    mode: Annotated[Literal["auto", "required"], Meta(description="Whether one of them must be called.")] = "auto"
 
 
-def parse_tools(tools: list[RequestTool] | None) -> tuple[Tool, ...]:
-    """Return the tools of a request."""
-    return tuple(
+class ChosenTool(Struct, frozen=True):
+    """Tool that must be called, or one of the words as an object, as some clients send it."""
+
+    function: Annotated[ChosenFunction | None, Meta(description="Function to call, with type `function`.")] = None
+    type: Annotated[
+        Literal["function", "auto", "none", "required", "any", "tool", "allowed_tools"],
+        Meta(description="`function`, or another form that clients send: a word, or `allowed_tools`."),
+    ] = "function"
+    name: Annotated[conversation.Name | None, Meta(description="Function to call, in place of `function`.")] = None
+    allowed_tools: Annotated[AllowedTools | None, Meta(description="Tools, with type `allowed_tools`.")] = None
+
+
+Choice = Literal["auto", "none", "required", "any"] | ChosenTool
+_MODES: Mapping[str, conversation.ChoiceMode] = {
+    "auto": "auto",
+    "none": "none",
+    "required": "required",
+    "any": "required",  # Anthropic's word
+    "function": "named",
+    "tool": "named",  # Anthropic's word
+}
+
+
+def parse_tools(tools: list[RequestTool] | None, choice: Choice | None = None) -> tuple[Tool, ...]:
+    """Return the tools of a request that its choice allows.
+
+    Raises:
+        InvalidRequest: An allowed tool is not among the tools.
+    """
+    parsed = tuple(
         Tool(tool.function.name, tool.function.description, tool.function.parameters or {}, tool.function.strict)
         for tool in tools or ()
     )
+    if not isinstance(choice, ChosenTool) or choice.type != "allowed_tools" or choice.allowed_tools is None:
+        return parsed
+    allowed = {tool.function.name for tool in choice.allowed_tools.tools}
+    if not allowed <= {tool.name for tool in parsed}:
+        raise InvalidRequest("tool_choice: the tool is not in tools", "tool_choice")
+    return tuple(tool for tool in parsed if tool.name in allowed)
 
 
 def parse_tool_choice(choice: Choice | None, tools: tuple[Tool, ...]) -> ToolChoice | None:
     """Return the tool choice of a request, or ``None`` if it leaves the choice to the backend.
 
+    The words may be objects, such as ``{"type": "auto"}`` (BerriAI/litellm #12098), and a function may be named
+    directly, as in the Responses API.
+
     Raises:
-        InvalidRequest: The chosen tool is not among the tools.
+        InvalidRequest: The choice is incomplete, or the chosen tool is not among the tools.
     """
-    if choice is None:
-        return None
-    if isinstance(choice, ChosenTool):
-        return conversation.validate_tool_choice("named", choice.function.name, tools)
-    return conversation.validate_tool_choice(choice, None, tools)
+    match choice:
+        case None:
+            return None
+        case str(word):
+            return conversation.validate_tool_choice(_MODES[word], None, tools)
+        case ChosenTool(type="allowed_tools", allowed_tools=AllowedTools(mode=mode)):
+            return conversation.validate_tool_choice(mode, None, tools)
+        case ChosenTool(type="function" | "tool", function=ChosenFunction(name=name)):
+            return conversation.validate_tool_choice("named", name, tools)
+        case ChosenTool(type="function" | "tool", name=str(name)):
+            return conversation.validate_tool_choice("named", name, tools)
+        case ChosenTool(type="function" | "tool" | "allowed_tools" as kind):
+            field = "allowed_tools" if kind == "allowed_tools" else "function"
+            raise InvalidRequest(f"tool_choice.{field}: is required", "tool_choice")
+        case ChosenTool(type=word):
+            return conversation.validate_tool_choice(_MODES[word], None, tools)
 
 
 _SAMPLING = (
@@ -167,7 +261,10 @@ class ChatCompletionRequest(Struct, frozen=True):
         float | None, Meta(description="Sampling temperature. Like all up to `user`, for backends that support it.")
     ] = None
     top_p: Annotated[float | None, Meta(description="Nucleus sampling threshold.")] = None
-    max_tokens: Annotated[Positive | None, Meta(description="Maximum tokens of the answer.")] = None
+    max_tokens: Annotated[
+        Annotated[int, Meta(ge=-1, extra_json_schema={"not": {"const": 0}})] | None,
+        Meta(description="Maximum tokens of the answer, or -1 for no limit."),
+    ] = None
     max_completion_tokens: Annotated[Positive | None, Meta(description="Maximum tokens, including reasoning.")] = None
     stop: Annotated[str | list[str] | None, Meta(description="Sequences that end the answer.")] = None
     seed: Annotated[int | None, Meta(description="Seed for reproducible sampling.")] = None
@@ -195,6 +292,8 @@ class ChatCompletionRequest(Struct, frozen=True):
     def parameters(self) -> Parameters:
         """Sampling parameters that the request sets, by name."""
         parameters = {name: value for name in _SAMPLING if (value := getattr(self, name)) is not None}
+        if self.max_tokens == -1:  # no limit, for clients of local servers (langchain-ai/langchain #10822)
+            del parameters["max_tokens"]
         if isinstance(stop := parameters.get("stop"), list):
             parameters["stop"] = tuple(stop)
         if self.response_format not in (None, {"type": "text"}):
@@ -226,3 +325,5 @@ def check_completion_request(request: ChatCompletionRequest) -> None:
     for field, values in _NEUTRAL_VALUES.items():
         if getattr(request, field) not in values:
             raise InvalidRequest(f"{field}: not supported by this server; omit it", field)
+    if request.max_tokens == 0:
+        raise InvalidRequest("max_tokens: must be at least 1, or -1 for no limit", "max_tokens")

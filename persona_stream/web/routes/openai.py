@@ -22,7 +22,7 @@ def build_run_request(request: Request, services: Services) -> tuple[RunRequest,
     principal = auth.authenticate_and_limit(request, services)
     body = parsing.parse_json_body(request, decoder.completion_decoder)
     decoder.check_completion_request(body)
-    tools = decoder.parse_tools(body.tools)
+    tools = decoder.parse_tools(body.tools, body.tool_choice)
     query = parsing.build_query(
         request,
         services,

@@ -100,13 +100,15 @@ def test_the_system_prompt_is_the_first_turn(system: Any, expected: list[Turn]):
          "the URL of an image"),
         ("user", {"type": "image", "source": {"type": "base64", "media_type": "image/png;x", "data": "AAAA"}},
          "the URL of an image"),
-        ("user", {"type": "document", "source": {"type": "text", "data": "x"}}, "unsupported type 'document'; must be"),
+        ("user", {"type": "document", "source": {"type": "url", "url": "https://x/a.pdf"}}, "source: must be text"),
+        ("user", {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}},
+         "source: must be text; send the text of other documents"),
+        ("user", {"type": "search_result"}, "messages[0].content[0]: unsupported type 'search_result'"),
         ("user", {"type": "x" * 1000}, f"type '{'x' * 40}';"),
         ("user", CALL, "unsupported type 'tool_use'"),
         ("user", {"type": "tool_result"}, "messages[0].content[0].tool_use_id: is required"),
         ("user", result(5), "messages[0].content[0].content: must be a string or a list of blocks"),
         ("user", result([{"text": "Hi"}]), "messages[0].content[0].content: must be a string"),
-        ("user", result([{"type": "search_result"}]), "content[0].content[0]: unsupported type 'search_result'"),
         ("assistant", {"type": "text"}, "messages[0].content[0].text: is required"),
         ("assistant", {"type": "tool_use", "id": "c1"}, "messages[0].content[0]: id and name are required"),
         ("assistant", {"type": "tool_use", "id": "", "name": "f"}, "id and name are required"),
@@ -121,6 +123,57 @@ def test_an_unsupported_block_is_rejected_by_name(role: str, block: dict[str, An
         parse_turns(None, said(role, [block]))
     assert words in str(caught.value)
     assert caught.value.field == "messages"
+
+
+def document(kind: str, **source: Any) -> dict[str, Any]:
+    return {"type": "document", "source": {"type": kind, **source}}
+
+
+@pytest.mark.parametrize(
+    ("block", "text"),
+    [
+        (
+            {"type": "tool_reference", "tool_name": "TaskStop"},
+            "[tool available: TaskStop]",
+        ),  # caigee-cmd/cli2api PR 152
+        ({"type": "tool_reference"}, "[tool available: unknown]"),  # caozhiyuan/copilot-api PR 162
+        (document("text", media_type="text/plain", data="T"), "T"),
+        ({**document("text", media_type="text/plain", data="T"), "title": "a.txt"}, "a.txt\nT"),
+        (document("base64", media_type="text/markdown", data="SGk="), "Hi"),
+        (document("content", content="T"), "T"),
+        (document("content", content=[text("T"), text("U")]), "T\nU"),
+        ({"type": "search_result", "source": "https://x", "title": "X", "content": [text("T")]}, "X\nT"),
+    ],
+)
+def test_text_in_other_blocks_is_text(block: dict[str, Any], text: str) -> None:
+    """In a question and in a tool result."""
+    assert parse_turns(None, said("user", [block])) == [Turn("user", text)]
+    assert parse_turns(None, said("user", [result([block])])) == [Turn("tool", text, call_id="c1")]
+
+
+UNREADABLE = [
+    # Alishahryar1/free-claude-code #357, BerriAI/litellm PR 38251
+    (document("base64", media_type="application/pdf", data="AAAA"), "document (application/pdf)"),
+    (document("base64", media_type="text/plain", data="not base64"), "document (text/plain)"),
+    (document("file", file_id="f"), "document"),
+    ({"type": "image", "source": {"type": "file", "file_id": "f"}}, "image"),
+    ({"type": "image", "source": {"type": "base64", "media_type": "image/svg", "data": ""}}, "image (image/svg)"),
+    ({"type": "container_upload", "file_id": "f"}, "container_upload"),
+    ({"type": "x" * 1000}, "x" * 80),
+]
+
+
+@pytest.mark.parametrize(("block", "name"), UNREADABLE)
+def test_other_blocks_become_a_note_where_the_client_repeats_them(block: dict[str, Any], name: str) -> None:
+    """In tool results and before the question; one refusal would end the session (anthropics/claude-code #11241)."""
+    note = f"[{name} omitted: the model cannot receive it]"
+    assert parse_turns(None, said("user", [result([text("Read."), block])])) == [
+        Turn("tool", f"Read.\n{note}", call_id="c1")
+    ]
+    sent = [*said("user", [block, text("What is it?")]), *said("user", "And now?")]
+    assert [turn.content for turn in parse_turns(None, sent)] == [f"{note}\nWhat is it?", "And now?"]
+    with pytest.raises(InvalidRequest):
+        parse_turns(None, said("user", [block]))
 
 
 @pytest.mark.parametrize("block", [{"type": "document"}, PICTURE, {"type": "text"}])
@@ -175,9 +228,6 @@ def test_tools_are_parsed_as_sent():
 @pytest.mark.parametrize(
     "tool",
     [
-        {"type": "web_search_20250305", "name": "web_search"},
-        {"type": "bash_20250124", "name": "bash", "input_schema": {}},
-        {"name": "weather"},
         {"name": "", "input_schema": {}},
         {"name": "two words", "input_schema": {}},
         {"name": "f\n", "input_schema": {}},
@@ -185,10 +235,37 @@ def test_tools_are_parsed_as_sent():
         {"name": "f", "input_schema": []},
     ],
 )
-def test_tools_other_than_a_clients_are_rejected(tool: dict[str, object]):
-    """Server tools are not supported."""
+def test_malformed_tools_are_rejected(tool: dict[str, object]):
+    """Before the run starts."""
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert(tool, MessageTool)
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        {"type": "web_search_20250305", "name": "web_search", "max_uses": 8},  # raine/claude-code-proxy #109
+        {"type": "web_fetch_20250910", "name": "web_fetch"},  # Alishahryar1/free-claude-code PR 673, PR 437
+        {"type": "code_execution_20250825", "name": "code_execution"},  # janhq/jan PR 7603
+        {"type": "bash_20250124", "name": "bash", "input_schema": {}},
+    ],
+)
+def test_a_tool_of_anthropic_is_ignored_beside_others(tool: dict[str, object]):
+    """By itself it is rejected, and so is a choice of it: the client would wait for its results."""
+    own = {"name": "now", "input_schema": {}}
+    tools = parse_tools(msgspec.convert([tool, own], list[MessageTool]))
+    assert tools == (Tool("now", None, {}),)
+    with pytest.raises(InvalidRequest, match="not in tools"):
+        parse_tool_choice(MessageToolChoice("tool", str(tool["name"])), tools)
+    with pytest.raises(InvalidRequest, match=rf"^tools\[0\].type: '{tool['type']}' is not supported"):
+        parse_tools(msgspec.convert([tool], list[MessageTool]))
+
+
+@pytest.mark.parametrize("more", [{}, {"type": "custom"}])
+def test_a_tool_without_a_schema_is_rejected(more: dict[str, str]):
+    """The error names the field."""
+    with pytest.raises(InvalidRequest, match=r"^tools\[0\].input_schema: is required"):
+        parse_tools(msgspec.convert([{"name": "weather", **more}], list[MessageTool]))
 
 
 @pytest.mark.parametrize(

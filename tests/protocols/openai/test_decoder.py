@@ -9,6 +9,7 @@ from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Turn
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols.openai.decoder import (
+    ChatCompletionRequest,
     Choice,
     ChosenFunction,
     ChosenTool,
@@ -17,6 +18,7 @@ from persona_stream.protocols.openai.decoder import (
     ImageUrl,
     RequestMessage,
     RequestTool,
+    check_completion_request,
     parse_tool_choice,
     parse_tools,
     parse_turns,
@@ -103,11 +105,119 @@ def test_tools_are_parsed_as_sent():
         (named("weather"), (WEATHER,), ToolChoice("named", "weather")),
         ("none", (), None),
         ("auto", (), None),
+        ("any", (WEATHER,), ToolChoice("required")),
     ],
 )
 def test_the_tool_choice_is_parsed_as_sent(asked: Choice | None, tools: tuple[Tool, ...], choice: ToolChoice | None):
     """Without tools there is no choice."""
     assert parse_tool_choice(asked, tools) == choice
+
+
+@pytest.mark.parametrize(
+    ("sent", "choice"),
+    [
+        ({"type": "auto"}, ToolChoice("auto")),  # BerriAI/litellm #12098
+        ({"type": "none"}, ToolChoice("none")),  # BerriAI/litellm PR 12168
+        ({"type": "required"}, ToolChoice("required")),  # BerriAI/litellm PR 12168
+        ({"type": "any"}, ToolChoice("required")),
+        ({"type": "tool", "name": "weather"}, ToolChoice("named", "weather")),
+        ({"type": "function", "name": "weather"}, ToolChoice("named", "weather")),  # GooeyAI/gooey-server PR 1032
+        (
+            {"function": {"name": "weather"}},
+            ToolChoice("named", "weather"),
+        ),  # huggingface/text-generation-inference PR 2634
+        (
+            {
+                "type": "allowed_tools",
+                "allowed_tools": {"mode": "required", "tools": [{"function": {"name": "weather"}}]},
+            },
+            ToolChoice("required"),
+        ),  # vllm-project/vllm #23334, higress-group/mock-server PR 8
+    ],
+)
+def test_a_tool_choice_may_be_an_object(sent: dict[str, object], choice: ToolChoice) -> None:
+    """Clients of several protocols send their own forms."""
+    assert parse_tool_choice(msgspec.convert(sent, Choice), (WEATHER,)) == choice
+
+
+@pytest.mark.parametrize("sent", [{"type": "function"}, {"type": "tool"}, {"type": "allowed_tools"}])
+def test_an_incomplete_tool_choice_is_rejected(sent: dict[str, object]) -> None:
+    """The error names what is missing."""
+    with pytest.raises(InvalidRequest, match=r"^tool_choice.(function|allowed_tools): is required"):
+        parse_tool_choice(msgspec.convert(sent, Choice), (WEATHER,))
+
+
+def test_only_allowed_tools_are_offered() -> None:
+    """vllm-project/vllm #23334; a tool that is not there is rejected."""
+    asked = [RequestTool(FunctionDefinition("weather", "Tell it.", {"type": "object"}, True)),
+             RequestTool(FunctionDefinition("now"))]  # fmt: skip
+    allow = {"type": "allowed_tools", "allowed_tools": {"tools": [{"function": {"name": "weather"}}]}}
+    assert parse_tools(asked, msgspec.convert(allow, Choice)) == (WEATHER,)
+    with pytest.raises(InvalidRequest, match="not in tools"):
+        parse_tools(asked[1:], msgspec.convert(allow, Choice))
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        ({"type": "input_text", "text": "Hi"}, "Hi"),
+        ({"type": "output_text", "text": "Hi"}, "Hi"),  # anomalyco/opencode #42613
+        ({"type": "file", "file": {"filename": "a.txt", "file_data": "data:text/plain;base64,SGk="}}, "Hi"),
+    ],
+)
+def test_text_in_other_forms_is_text(part: dict[str, object], text: str) -> None:
+    """In any message."""
+    for role in ("user", "assistant", "tool"):
+        message = msgspec.convert({"role": role, "content": [part]}, RequestMessage)
+        assert parse_turns([message])[0].content == text
+
+
+UNREADABLE = [
+    {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}},
+    {"type": "file", "file": {"file_id": "file-1"}},
+    {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},  # unslothai/unsloth PR 10255
+    {"type": "image_url", "image_url": {"url": "data:application/pdf;base64,AAAA"}},
+    {"type": "tool_reference", "tool_name": "x"},
+]
+
+
+@pytest.mark.parametrize("part", UNREADABLE)
+def test_other_content_becomes_a_note_where_the_client_repeats_it(part: dict[str, object]) -> None:
+    """In tool results and before the question.
+
+    agentscope-ai/QwenPaw #7617, anomalyco/opencode #48868 and #26087: one such part ended the session.
+    """
+    sent = [
+        {"role": "user", "content": [part, {"type": "text", "text": "What is it?"}]},
+        {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "Read."}, part]},
+        {"role": "user", "content": "And now?"},
+    ]
+    note = f"[{part['type']} omitted: the model cannot receive it]"
+    turns = parse_turns(msgspec.convert(sent, list[RequestMessage]))
+    assert [turn.content for turn in turns] == [f"{note}\nWhat is it?", f"Read.\n{note}", "And now?"]
+
+
+@pytest.mark.parametrize("part", UNREADABLE)
+def test_other_content_of_the_question_is_rejected(part: dict[str, object]) -> None:
+    """router-for-me/CLIProxyAPI #4765: the client would think that the model saw it."""
+    with pytest.raises(InvalidRequest, match=r"^messages\[0\].content\[0\]"):
+        parse_turns(msgspec.convert([{"role": "user", "content": [part]}], list[RequestMessage]))
+
+
+def test_other_content_of_an_answer_is_skipped() -> None:
+    """Its own reasoning is not sent back in this form."""
+    content = [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Yes."}]
+    [turn] = parse_turns(msgspec.convert([{"role": "assistant", "content": content}], list[RequestMessage]))
+    assert turn.content == "Yes."
+
+
+def test_a_token_limit_of_minus_1_is_none() -> None:
+    """langchain-ai/langchain #10822, langtail/langtail-node PR 69; 0 is rejected, as by published providers."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
+    asked = msgspec.convert({**body, "max_tokens": -1, "max_completion_tokens": 5}, ChatCompletionRequest)
+    assert asked.parameters == {"max_completion_tokens": 5}
+    with pytest.raises(InvalidRequest, match=r"^max_tokens: must be at least 1, or -1 for no limit"):
+        check_completion_request(msgspec.convert({**body, "max_tokens": 0}, ChatCompletionRequest))
 
 
 @pytest.mark.parametrize(("asked", "tools"), [("required", ()), (named("time"), (WEATHER,)), (named("weather"), ())])
