@@ -1,17 +1,34 @@
-"""Bundled chunkers of fixed size, whole words or whole sentences, and the finder of boundaries in a text."""
+"""Bundled chunkers of fixed size, whole words or whole sentences, and the finder of boundaries in a text.
+
+Invariants:
+    No call of a pattern sees more than a window of a long text, so that none holds the interpreter lock for longer
+    than some milliseconds, and none needs more memory than the text.
+"""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import pairwise
 
 from persona_stream.chunking.graphemes import enclosing_boundaries, next_boundary
 from persona_stream.chunking.sentence_boundaries import next_sentence_end
-from persona_stream.chunking.unicode import MASK, SPACED_WORD_END, mask_code_and_urls, unspaced_patterns
+from persona_stream.chunking.unicode import (
+    MASK,
+    SPACED_WORD_END,
+    mask_code_and_urls,
+    open_fence,
+    search,
+    unspaced_patterns,
+)
 
 MAX_CHUNKS = 1000
 CHUNK_SIZE = 20  # characters
 # A chunk of a script without spaces may exceed its size by so many characters to end with its phrase or sentence.
 PHRASE_TOLERANCE = 10
 MAX_WORD_LENGTH = 200
+WINDOW = 65_536  # characters that are searched at once
+# Boundaries this close to the end of a window are not used: they may depend on the text behind it.
+MARGIN = 4096
 
 _VISIBLE = re.compile(r"\S")
 _LONG_RUN = re.compile(rf"\S{{{MAX_WORD_LENGTH + 1}}}")
@@ -55,6 +72,11 @@ class BoundaryFinder:
             self._sentence_end = next_sentence_end(self._masked, at - 1)
         return self._sentence_end
 
+    def last_word_end(self, limit: int) -> int:
+        """Return the last word end in the ``MARGIN`` before ``limit``, or else a grapheme boundary."""
+        ends = [match.end() for match in self._word_pattern.finditer(self._masked, limit - MARGIN, limit)]
+        return ends[-1] if ends else enclosing_boundaries(self._text, limit - MARGIN, limit - MARGIN // 2)[1]
+
     def word_end(self, at: int) -> int:
         """Return the first word end that is not before ``at``.
 
@@ -70,7 +92,7 @@ class BoundaryFinder:
                 if match or end <= limit:
                     return end
         if self._word_end < at:
-            match = self._word_pattern.search(self._masked, at - 1)
+            match = search(self._word_pattern, self._masked, at - 1)
             self._word_end = match.end() if match else len(self._masked)
         return self._word_end
 
@@ -127,28 +149,75 @@ def words(text: str) -> list[str]:
 
     Sizes grow if there were more than 1,000 chunks. Whitespace belongs to the word before it.
     """
-    finder = BoundaryFinder(text)
-
-    def choose(start: int, min_end: int) -> int:
-        min_end = finder.min_visible_end(start, min_end)
-        end = finder.sentence_end(min_end)
-        target = max(start + CHUNK_SIZE, min_end)
-        if end > target:
-            end = min(end, finder.word_end(target))
-        return finder.adjust(start, min_end, end)
-
-    return split_at(text, choose)
+    return _split(text, _end_of_words)
 
 
 def sentences(text: str) -> list[str]:
     """Split the text into its sentences, or groups of them if there were more than 1,000.
 
-    Whitespace belongs to the sentence before it; a line of a list, a poem or a program counts as a sentence.
+    Whitespace belongs to the sentence before it; a line of a list, a poem or a program counts as a sentence. Sentences
+    that nearly fill a ``WINDOW`` are split at words.
     """
-    finder = BoundaryFinder(text)
+    return _split(text, _end_of_sentence)
 
-    def choose(start: int, min_end: int) -> int:
-        min_end = finder.min_visible_end(start, min_end)
-        return finder.adjust(start, min_end, finder.sentence_end(min_end))
 
-    return split_at(text, choose)
+Chooser = Callable[[BoundaryFinder, int, int], int]
+"""Returns the end of the chunk that starts at the first index; the second one is the smallest allowed end."""
+
+
+def _end_of_words(finder: BoundaryFinder, start: int, min_end: int) -> int:
+    min_end = finder.min_visible_end(start, min_end)
+    end = finder.sentence_end(min_end)
+    target = max(start + CHUNK_SIZE, min_end)
+    if end > target:
+        end = min(end, finder.word_end(target))
+    return finder.adjust(start, min_end, end)
+
+
+def _end_of_sentence(finder: BoundaryFinder, start: int, min_end: int) -> int:
+    min_end = finder.min_visible_end(start, min_end)
+    return finder.adjust(start, min_end, finder.sentence_end(min_end))
+
+
+def _split(text: str, choose: Chooser) -> list[str]:
+    if len(text) <= WINDOW:
+        return split_at(text, partial(choose, BoundaryFinder(text)))
+    return list(_split_by_windows(text, choose))
+
+
+def _split_by_windows(text: str, choose: Chooser) -> Iterator[str]:
+    """Yield the chunks of a long text. Each window starts at a chunk, and after the opening line of its code block."""
+    min_size = -(-len(text) // MAX_CHUNKS)
+    size = max(WINDOW, 8 * min_size)
+    start = 0
+    fence = ""
+    while start < len(text):
+        window = fence + text[start : start + size]
+        is_last = start + size >= len(text)
+        limit = len(window) if is_last else len(window) - MARGIN
+        finder = BoundaryFinder(window)
+        at = len(fence)
+        ends = [at]
+        while at < limit and (at := choose(finder, at, min(at + min_size, len(window)))) <= limit:
+            ends.append(at)
+        if len(ends) == 1:
+            ends.append(finder.last_word_end(limit))
+        elif not is_last:
+            ends = ends[: _paragraph_end(window, ends) + 1]
+        for begin, end in pairwise(ends):
+            yield window[begin:end]
+        start += ends[-1] - len(fence)
+        fence = open_fence(window, ends[-1])
+
+
+def _paragraph_end(window: str, ends: list[int]) -> int:
+    """Return the index of the last end in the second half that ends a paragraph, or of the last one.
+
+    Code spans and quotations of a paragraph are recognised from its beginning.
+    """
+    for index in range(len(ends) - 1, 0, -1):
+        if ends[index] < len(window) // 2:
+            break
+        if window.endswith("\n\n", 0, ends[index]):
+            return index
+    return len(ends) - 1

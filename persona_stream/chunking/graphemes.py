@@ -2,6 +2,9 @@
 
 A cluster is displayed as one character. A text that is split inside one displays two wrong characters until the rest
 arrives, or permanently where chunks are displayed separately.
+
+Invariants:
+    The work for one boundary is bounded, and so is the time in which a pattern holds the interpreter lock.
 """
 
 import re
@@ -27,6 +30,8 @@ _LAST_CERTAIN = regex.compile(
     """,
     regex.VERSION1 | regex.DOTALL,
 )
+MAX_CLUSTER_LENGTH = 4096
+"""Code points after which a cluster ends in any case: no script needs as many as 100."""
 # Without a certain boundary within so many characters, the text is scanned cluster by cluster.
 _LOOKBACK = 40
 _FLAGS = regex.compile(r"(?:[\U0001F1E6-\U0001F1FF]{2})++")
@@ -55,7 +60,12 @@ def enclosing_boundaries(text: str, known: int, at: int) -> tuple[int, int]:
         flags = _FLAGS.match(text, before, at)
         if flags:
             before = after = flags.end() - 2
-        clusters = _CLUSTER.finditer(text, before)
         while after < at:
-            before, after = after, next(clusters).end()
+            before = after
+            after = _cluster_end(text, before)
     return (at, at) if after == at else (before, after)
+
+
+def _cluster_end(text: str, start: int) -> int:
+    cluster = _CLUSTER.match(text, start, start + MAX_CLUSTER_LENGTH)
+    return cluster.end() if cluster else start + 1

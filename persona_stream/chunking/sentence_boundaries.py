@@ -9,7 +9,17 @@ import re
 
 import regex
 
-from persona_stream.chunking.unicode import CLOSERS, COMMAS, KATAKANA, NOT_FIRST, OPENING, STOPS, SURE_STOPS, UNSPACED
+from persona_stream.chunking.unicode import (
+    CLOSERS,
+    COMMAS,
+    KATAKANA,
+    NOT_FIRST,
+    OPENING,
+    STOPS,
+    SURE_STOPS,
+    UNSPACED,
+    search,
+)  # fmt: skip
 
 # Never the last word of a sentence.
 _NEVER_LAST = """
@@ -97,11 +107,13 @@ _AT_END = regex.compile(rf"(?r)(?P<stops>[{STOPS}]+)(?:[{CLOSERS}]|\[\^?\w{{1,3}
 _PAIRED_MARK = re.compile(r"\"|\*+|_+|~+")
 # Long enough for a sentence, and a bound for a text that consists of such marks.
 _MAX_QUOTE_LENGTH = 300
+# Long enough for stops, closing marks and white space, and a bound for the pacing of large chunks.
+_MAX_END_LENGTH = 100
 
 
 def next_sentence_end(text: str, at: int) -> int:
     """Return the first sentence end after ``at``, or the end of the (masked) text."""
-    while found := _CANDIDATE.search(text, at):
+    while found := search(_CANDIDATE, text, at):
         if end := _sentence_end(text, found):
             return end
         at = found.end()
@@ -136,7 +148,8 @@ def _is_opening(text: str, mark: str, at: int) -> bool:
 
 
 def ends_sentence(chunk: str) -> bool:
-    """Return whether a chunk ends with a sentence or a line, judged from the chunk alone."""
+    """Return whether a chunk ends with a sentence or a line, judged from the end of the chunk alone."""
+    chunk = chunk[-_MAX_END_LENGTH:]
     core = chunk.rstrip()
     if "\n" in chunk[len(core) :]:
         return True

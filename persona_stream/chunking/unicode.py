@@ -92,6 +92,7 @@ _CODE_SPAN = regex.compile(
     """,
     regex.VERBOSE,
 )
+_MAX_FENCE_LENGTH = 200
 # A longer match is text between two stray backticks.
 _MAX_CODE_SPAN_LENGTH = 1000
 
@@ -99,7 +100,8 @@ _MAX_CODE_SPAN_LENGTH = 1000
 # the URL.
 _NOT_IN_URL = rf"\s<>)\]*|\"`“”‘’…{OPENING}{CLOSING}{COMMAS}{FULL_STOPS}"
 # A URL directly before a number in full-width digits includes that number.
-_URL = regex.compile(rf"(?:https?|ftp)?://(?:[^{_NOT_IN_URL}]|(?<=\d)[．，：](?=\d))*[^{_NOT_IN_URL}.,;:!?'(\[_~]")
+_URL = regex.compile(rf"(?:https?|ftp)?://(?:[^{_NOT_IN_URL}]++|(?<=\d)[．，：](?=\d))++")
+_NOT_LAST_IN_URL = ".,;:!?'([_~"
 
 
 def mask_code_and_urls(text: str) -> str:
@@ -110,16 +112,62 @@ def mask_code_and_urls(text: str) -> str:
             text = _FENCED_BLOCK.sub(lambda block: _mask(block[0]), text)
         text = _CODE_SPAN.sub(_mask_span, text)
     if "/" in text:
-        text = _URL.sub(_mask_run, text)
+        text = _URL.sub(_mask_url, text)
     return text
 
 
+_STEP = 4096  # characters
+_OVERLAP = 64
+
+
+def search(pattern: re.Pattern[str], text: str, at: int) -> re.Match[str] | None:
+    """Search a pattern from an index in steps, since ``re`` holds the interpreter lock while it searches.
+
+    The result is that of one search, for patterns whose matches at the end of a step show that more text may follow: a
+    match that ends near it is searched again.
+    """
+    step = _STEP
+    while True:
+        end = at + step
+        found = pattern.search(text, at, end)
+        if end >= len(text) or (found is not None and found.end() <= end - _OVERLAP):
+            return found
+        if found is None:
+            at = end - _OVERLAP
+        elif found.start() > at:
+            at = found.start()
+        else:
+            step *= 2
+
+
+def open_fence(text: str, at: int) -> str:
+    """Return the opening line of the fenced block around an index, without its language; empty if there is none."""
+    if "```" in text or "~~~" in text:
+        for block in _FENCED_BLOCK.finditer(text, 0):
+            if block.start() >= at:
+                break
+            if at < block.end():
+                opening = text[block.start() : block.end("fence")]
+                return f"{opening}\n" if len(opening) <= _MAX_FENCE_LENGTH else ""
+    return ""
+
+
+_ASCII_MASK = {code: "\n" if code == 10 else _MASKED_SPACE if chr(code).isspace() else MASK for code in range(128)}
+_BLANK = regex.compile(r"[^\S\n]")  # the regex package releases the interpreter lock while it searches
+_WORD = regex.compile(r"\S+")
+
+
 def _mask(code: str) -> str:
-    return re.sub(r"\S+", _mask_run, re.sub(r"[^\S\n]", _MASKED_SPACE, code))
+    if code.isascii():
+        return code.translate(_ASCII_MASK)
+    return _WORD.sub(lambda word: MASK * len(word[0]), _BLANK.sub(_MASKED_SPACE, code))
 
 
-def _mask_run(run: re.Match[str] | regex.Match[str]) -> str:
-    return MASK * len(run[0])
+def _mask_url(url: regex.Match[str]) -> str:
+    shown = url[0].rstrip(_NOT_LAST_IN_URL)
+    if shown.endswith("//"):  # nothing but the scheme
+        return url[0]
+    return MASK * len(shown) + url[0][len(shown) :]
 
 
 def _mask_span(span: regex.Match[str]) -> str:

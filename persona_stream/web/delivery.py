@@ -34,7 +34,7 @@ from persona_stream.web.services import Services
 
 logger = logging.getLogger("persona_stream.web")
 
-MAX_INLINE_CHARACTERS = 100_000
+MAX_INLINE_CHARACTERS = 20_000
 """Length from which an answer is chunked in a native thread, so that other streams do not wait for it."""
 _WRITE_BYTES = 64 * 1024  # size at which a long replay is written
 _HANDED_OVER = sse.ServerSentEvent(comment="connection hand-over: reconnect with Last-Event-ID to resume this stream")

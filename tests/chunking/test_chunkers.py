@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+import sys
+import threading
+import time
+from functools import partial
+from itertools import accumulate, pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.chunking.chunkers import characters, sentences, words
+from persona_stream.chunking import chunkers
+from persona_stream.chunking.chunkers import MAX_CHUNKS, characters, sentences, split_at, words
+from persona_stream.chunking.graphemes import MAX_CLUSTER_LENGTH
+from persona_stream.chunking.registry import Chunker
+from persona_stream.core.projection import schedule_chunks
 from tests.chunking.fragments import WIDE
 
 
@@ -258,3 +267,112 @@ def test_sentences_are_grouped_above_a_thousand_chunks() -> None:
     assert len(chunks) <= 1000
     assert all(chunk.endswith(". ") for chunk in chunks)
     assert max(map(len, chunks)) < 3 * min(map(len, chunks[:-1]))
+
+
+DOCUMENTS = "\n\n".join(
+    (Path(__file__).parents[2] / name).read_text("utf-8") for name in ("README.md", "README.zh-CN.md", "docs/API.md")
+)
+
+
+@pytest.mark.parametrize("times", [2, 9])
+@pytest.mark.parametrize("choose", [chunkers._end_of_words, chunkers._end_of_sentence], ids=["words", "sentences"])
+def test_windows_change_no_chunk_of_a_document(times: int, choose: chunkers.Chooser) -> None:
+    """A text of several windows has the chunks that a search of the whole text finds, code blocks included."""
+    text = "\n\n".join([DOCUMENTS] * times)
+    assert len(text) > 1.5 * chunkers.WINDOW
+    assert list(chunkers._split_by_windows(text, choose)) == split_at(
+        text, partial(choose, chunkers.BoundaryFinder(text))
+    )
+
+
+@pytest.mark.parametrize("chunk", [words, sentences])
+def test_a_code_block_of_several_windows_is_split_at_its_lines(chunk: Chunker) -> None:
+    """Each window knows that it starts in a block, and where the block ends."""
+    code = "".join(f"value_{n} = one. Two(3)  # and. so on\n" for n in range(9000))
+    text = f"See:\n\n> ~~~python\n{code}> ~~~\n\n" + "This is a sentence. " * 9000
+    assert len(code) > 4 * chunkers.WINDOW
+    chunks = chunk(text)
+    assert "".join(chunks) == text
+    ends = list(accumulate(map(len, chunks)))
+    inside = range(text.index(code), text.index(code) + len(code))
+    assert [end for end in ends if end in inside and text[end - 1] != "\n"] == []
+    assert [end for end in ends if end not in inside and text[end - 1] not in " \n"] == []
+
+
+def test_a_sentence_longer_than_a_window_is_split_at_words() -> None:
+    """Blank text of that length is split too."""
+    text = "word " * 40_000
+    chunks = sentences(text)
+    assert "".join(chunks) == text
+    assert {chunk[-5:] for chunk in chunks} == {"word "}
+    assert max(map(len, chunks)) < chunkers.WINDOW
+    assert "".join(words(" " * 200_000)) == " " * 200_000
+
+
+@pytest.mark.parametrize("chunk", [characters, words, sentences])
+@pytest.mark.parametrize("cluster", ["e" + "\u0301" * 20_000, "\U0001f468\u200d" * 10_000, "क्" * 10_000])
+def test_a_cluster_without_end_is_split(chunk: Chunker, cluster: str) -> None:
+    """After more code points than any script needs."""
+    chunks = chunk(cluster)
+    assert "".join(chunks) == cluster
+    assert max(map(len, chunks)) <= MAX_CLUSTER_LENGTH + chunkers.CHUNK_SIZE
+
+
+MEBI = 2**20
+LARGE = {
+    "dots": "." * (16 * MEBI - 8),  # two MiB of each of the others, which cost more per character
+    "words without an end": "word " * (MEBI * 2 // 5),
+    "families": "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466" * (MEBI // 7),
+    "one emoji without an end": "\U0001f468\u200d" * (MEBI // 2),
+    "addresses": "see https://example.org/a/b?c=d " * (MEBI // 16),
+    "one address": "https://" + "a" * (2 * MEBI),
+    "colons and slashes": "://" * MEBI,
+    "code spans": "` " * MEBI,
+    "lines of code": "```\n" + "x = 1\n" * (MEBI // 3),
+    "code blocks": "```\nx = 1\n```\n" * (MEBI // 7),
+    "opening lines": "~~~\n" * (MEBI // 2),
+    "quotes": '"' * (2 * MEBI),
+    "stops and quotes": ".”" * MEBI,
+    "stops and notes": ".[1]" * (MEBI // 2),
+    "katakana": "カ" * (2 * MEBI),
+    "flags": "🇩🇪" * (MEBI // 2),
+    "marks": "e" + "\u0301" * MEBI,
+    "initials": "J. R. " * (MEBI // 3),
+    "spaces in code": "```\n" + "é" + " " * (2 * MEBI),
+}
+
+
+def lateness(text: str, chunk: Chunker) -> tuple[list[str], float]:
+    """Return the chunks, and by how many seconds another thread, which stands for the event loop, was late."""
+    late = [0.0]
+    chunks: list[str] = []
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(0.0005)  # as on the server
+    try:
+        worker = threading.Thread(target=lambda: chunks.extend(chunk(text)))
+        worker.start()
+        while worker.is_alive():
+            began = time.perf_counter()
+            time.sleep(0.001)
+            late.append(time.perf_counter() - began)
+    finally:
+        sys.setswitchinterval(interval)
+    began = time.perf_counter()
+    schedule_chunks(chunks, 0.05)
+    return chunks, max(*late, time.perf_counter() - began)
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("chunk", [characters, words, sentences])
+@pytest.mark.parametrize("kind", LARGE)
+def test_no_large_answer_delays_another_thread(kind: str, chunk: Chunker) -> None:
+    """By more than 50 ms, in the best of three attempts, since the machine may be busy; nor does its pacing."""
+    text = LARGE[kind]
+    seconds = []
+    while not seconds or (min(seconds) > 0.05 and len(seconds) < 3):
+        chunks, late = lateness(text, chunk)
+        seconds.append(late)
+        assert "".join(chunks) == text
+        assert len(chunks) <= MAX_CHUNKS
+        assert all(chunks)
+    assert min(seconds) < 0.05
