@@ -7,6 +7,7 @@
     │   └── BackendUnavailable        it failed before any output; a fallback may succeed
     └── HTTPError                     error response before the first byte
         ├── InvalidRequest            400  invalid_request
+        │   └── ContextTooLong        400  context_length_exceeded
         ├── Unauthorized              401  unauthorized
         ├── Forbidden                 403  forbidden
         ├── NotFound                  404  not_found
@@ -26,8 +27,9 @@ Invariants: the text of an HTTPError is written by this package and sent to the 
 exception never is, except that of a BackendError.
 """
 
+import math
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args
 
 
 class PersonaStreamError(Exception):
@@ -42,11 +44,39 @@ class SettingsError(ConfigurationError):
     """Setting with an unknown name or an invalid value."""
 
 
+BackendErrorCode = Literal[
+    "backend_error", "context_length_exceeded", "rate_limited", "model_not_found", "content_filter", "overloaded"
+]
+"""Meanings of a backend's failure. Each protocol has its own status, type and code for them."""
+
+
 class BackendError(PersonaStreamError):
     """Failure of a query with a text that is sent to the client unchanged.
 
     Raise it from ``process_query``. Any other exception is logged, and the client gets a generic text instead.
+
+    Args:
+        *args: the text.
+        code: the meaning of the failure, so that clients raise the right exception; ``backend_error`` is any other.
+        retry_after: seconds after which a client may try again.
+
+    Raises:
+        ValueError: the code is unknown, or the delay is negative or not finite.
     """
+
+    code: BackendErrorCode = "backend_error"
+    retry_after: float | None = None
+
+    def __init__(self, *args: object, code: BackendErrorCode | None = None, retry_after: float | None = None) -> None:
+        super().__init__(*args)
+        if code is not None:
+            if code not in get_args(BackendErrorCode):
+                raise ValueError(f"code must be one of {', '.join(get_args(BackendErrorCode))}, not {code!r:.100}")
+            self.code = code
+        if retry_after is not None:
+            if not 0 <= retry_after < math.inf:
+                raise ValueError(f"retry_after must be finite and not negative, not {retry_after}")
+            self.retry_after = retry_after
 
 
 class BackendUnavailable(BackendError):
@@ -87,6 +117,10 @@ class InvalidRequest(HTTPError):
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
+
+
+class ContextTooLong(InvalidRequest, code="context_length_exceeded"):
+    """Conversation over the length limit of this server."""
 
 
 class Unauthorized(HTTPError, status=401, code="unauthorized"):

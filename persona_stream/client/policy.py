@@ -53,7 +53,10 @@ class Fail(NextStep, frozen=True):
 _TRANSIENT_STATUSES = (408, 425, 502, 504)
 _BUSY_STATUSES = (429, 503)
 # Failures of a run that /api/chat reports with an HTTP status.
-_RUN_FAILURES = ("timeout", "backend_error", "internal", "answer_too_large", "lost", "cancelled")
+_RUN_FAILURES = (
+    "timeout", "backend_error", "internal", "answer_too_large", "lost", "cancelled", "context_length_exceeded",
+    "model_not_found", "content_filter", "overloaded",
+)  # fmt: skip
 
 
 def after_start(head: Head, reply: Reply | None, *, streams: bool, is_repeated: bool) -> NextStep:

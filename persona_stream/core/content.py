@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from msgspec import UNSET, UnsetType
+
 
 @dataclass(frozen=True, slots=True)
 class Image:
@@ -44,25 +46,31 @@ class ToolChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolCall:
-    """Request of the model that the client call a tool. ``arguments`` is JSON, as the model wrote it."""
-
-    id: str
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True)
 class ProviderFields:
-    """Response fields of a provider beyond the common ones, for clients that use the same wire protocol.
+    """Fields of a request or a response beyond the common ones, for a client and a provider with the same protocol.
 
     Attributes:
         dialect: the wire protocol that the fields belong to.
-        fields: the fields; only the provider adapter and the encoder of that protocol interpret them.
+        fields: the fields; only the provider adapter and the codec of that protocol interpret them.
     """
 
     dialect: str
     fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """Request of the model that the client call a tool.
+
+    Attributes:
+        arguments: JSON, as the model wrote it.
+        extras: further fields of the call, if any. Some providers reject a conversation in which they are missing.
+    """
+
+    id: str
+    name: str
+    arguments: str
+    extras: ProviderFields | UnsetType = UNSET  # absent in JSON
 
 
 def join_text_parts(parts: tuple[Part, ...]) -> str:

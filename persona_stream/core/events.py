@@ -70,12 +70,16 @@ class Completed(Struct, frozen=True):
 
 
 class RunFailed(Struct, frozen=True, gc=False):
-    """Failed end; ``message`` is the text for the client, ``elapsed`` the seconds since the start."""
+    """Failed end; ``message`` is the text for the client, ``elapsed`` the seconds since the start.
+
+    ``retry_after`` is the delay in seconds after which the client may try again, if the backend requires one.
+    """
 
     position: cursor.Position
     code: facts.FailureCode
     message: str
     elapsed: float
+    retry_after: float | None = None
 
 
 Event = RunOpened | QueuePosition | Progress | AnswerReady | ReasoningChunk | TextChunk | Completed | RunFailed

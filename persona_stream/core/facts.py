@@ -13,8 +13,9 @@ from typing import Literal
 from msgspec import Struct, field
 
 from persona_stream.core import content, query
+from persona_stream.errors import BackendErrorCode
 
-FailureCode = Literal["backend_error", "internal", "answer_too_large", "lost", "draining", "timeout", "cancelled"]
+FailureCode = Literal[BackendErrorCode, "internal", "answer_too_large", "lost", "draining", "timeout", "cancelled"]
 
 
 class Accepted(Struct, frozen=True, tag="accepted"):
@@ -78,11 +79,15 @@ class Answered(Struct, frozen=True, tag="answered", omit_defaults=True):
     extras: content.ProviderFields | None = None
 
 
-class Failed(Struct, frozen=True, tag="failed"):
-    """Run failed. ``text`` is the message of a ``BackendError``; otherwise ``i18n`` supplies the text."""
+class Failed(Struct, frozen=True, tag="failed", omit_defaults=True):
+    """Run failed. ``text`` is the message of a ``BackendError``; otherwise ``i18n`` supplies the text.
+
+    ``retry_after`` is the delay in seconds after which a client may try again, if the backend requires one.
+    """
 
     code: FailureCode
     text: str | None = None
+    retry_after: float | None = None
 
 
 _FINAL_FACTS = (Answered, Failed)  # a tuple: a union would be built anew for each fact that is checked

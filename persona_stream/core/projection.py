@@ -134,10 +134,10 @@ class StreamProjection:
             case facts.ProgressReported():
                 self._progress.report(fact, at - self._started_at)
                 self._advance()
-            case facts.Failed(code=code, text=text):
+            case facts.Failed(code=code, text=text, retry_after=retry_after):
                 message = i18n.error_text(code, text, self._options.locale)
                 end = cursor.Position(self._facts_read, 0)
-                failed = events.RunFailed(end, code, message, elapsed=at - self._started_at)
+                failed = events.RunFailed(end, code, message, at - self._started_at, retry_after)
                 return (*self._flush_held_text(), failed)
         return ()
 

@@ -47,7 +47,7 @@ class UpstreamCall(Struct, frozen=True, kw_only=True):
 Locale = Literal["zh", "en"]
 PromptMode = Literal["append", "replace"]
 
-Finish = Literal["stop", "length", "tools", "filter"]
+Finish = Literal["stop", "length", "tools", "filter", "refusal"]
 
 Parameters = Mapping[str, str | int | float | tuple[str, ...] | Mapping[str, Any]]
 
@@ -252,7 +252,7 @@ class Answer:
         usage: the token counts, if known.
         raw: the provider's own response, kept in the request log if it can be written as JSON.
         finish: why the answer ends: complete (``stop``), token limit (``length``), tool calls for the client
-            (``tools``), or a content filter (``filter``).
+            (``tools``), a content filter (``filter``), or because the text is the model's refusal (``refusal``).
         calls: the tool calls.
         extras: further fields of the provider's response.
     """

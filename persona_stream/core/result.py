@@ -10,7 +10,7 @@ from typing import get_args
 import msgspec
 
 from persona_stream.core import content, facts, query
-from persona_stream.errors import BackendError
+from persona_stream.errors import BackendError, BackendErrorCode
 
 logger = logging.getLogger("persona_stream.runs")
 
@@ -73,11 +73,13 @@ def to_final_facts(result: TaskResult, max_bytes: int, sent_bytes: int = 0, name
         return (facts.Failed("internal"),)
     text = content.replace_unencodable(value.text)
     reasoning = content.replace_unencodable(value.reasoning or "")
-    calls = tuple(
-        content.ToolCall(*map(content.replace_unencodable, (call.id, call.name, call.arguments)))
-        for call in value.calls
-    )
     extras, extra_bytes = _check_extras(value.extras)
+    calls: list[content.ToolCall] = []
+    for call in value.calls:
+        call_extras, call_bytes = _check_extras(call.extras or None)
+        extra_bytes += call_bytes
+        id_, name_, arguments = map(content.replace_unencodable, (call.id, call.name, call.arguments))
+        calls.append(content.ToolCall(id_, name_, arguments, call_extras or msgspec.UNSET))
     rest_bytes = sum(map(_byte_length, (text, reasoning, *(call.arguments for call in calls))))
     if sent_bytes + extra_bytes + rest_bytes > max_bytes:
         return (_answer_too_large(max_bytes),)
@@ -85,7 +87,7 @@ def to_final_facts(result: TaskResult, max_bytes: int, sent_bytes: int = 0, name
     if is_blank and not (sent_bytes or calls or value.finish != "stop"):
         logger.error("process_query returned an empty answer")
         return (facts.Failed("backend_error"),)
-    answered = facts.Answered(text, value.usage, value.finish, calls, extras)
+    answered = facts.Answered(text, value.usage, value.finish, tuple(calls), extras)
     return (facts.ReasoningDelta(reasoning), answered) if reasoning else (answered,)
 
 
@@ -130,7 +132,11 @@ def _to_failure(error: BaseException, max_bytes: int) -> facts.Failed:
     match error:
         case BackendError():
             logger.warning("the backend reported an error: %s", error)
-            return facts.Failed("backend_error", content.replace_unencodable(str(error)) or None)
+            text = content.replace_unencodable(str(error)) or None
+            # A subclass may use these names for values of its own.
+            code = error.code if error.code in get_args(BackendErrorCode) else "backend_error"
+            retry_after = error.retry_after if isinstance(error.retry_after, int | float) else None
+            return facts.Failed(code, text, retry_after)
         case AnswerTooLarge():
             return _answer_too_large(max_bytes)
         case WorkerError():

@@ -120,6 +120,11 @@ def dump_json(body: object) -> bytes:
 _STATUSES: Mapping[facts.FailureCode, HTTPStatus] = {
     "timeout": HTTPStatus.GATEWAY_TIMEOUT,
     "backend_error": HTTPStatus.BAD_GATEWAY,
+    "context_length_exceeded": HTTPStatus.BAD_REQUEST,
+    "content_filter": HTTPStatus.BAD_REQUEST,
+    "model_not_found": HTTPStatus.NOT_FOUND,
+    "rate_limited": HTTPStatus.TOO_MANY_REQUESTS,
+    "overloaded": HTTPStatus.SERVICE_UNAVAILABLE,
     "lost": HTTPStatus.BAD_GATEWAY,
     "cancelled": HTTPStatus.CONFLICT,
     "draining": HTTPStatus.SERVICE_UNAVAILABLE,
@@ -141,9 +146,10 @@ def read_ending(entries: Sequence[facts.Entry]) -> tuple[RunSnapshot, facts.Answ
     match snapshot.ending:
         case facts.Answered() as answered:
             return snapshot, answered
-        case facts.Failed(code=code, text=text):
+        case facts.Failed(code=code, text=text, retry_after=retry_after):
             message = i18n.error_text(code, text, snapshot.run.locale)
-            return snapshot, events.RunFailed(cursor.BEGINNING, code, message, elapsed=snapshot.elapsed(entries[-1].at))
+            elapsed = snapshot.elapsed(entries[-1].at)
+            return snapshot, events.RunFailed(cursor.BEGINNING, code, message, elapsed, retry_after)
         case None:
             raise TypeError(f"run {snapshot.run.run_id} has not ended")
 

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from persona_stream.backends.base import Backend, Capability
 from persona_stream.core.content import Image, Part, Tool, ToolChoice, join_text_parts
 from persona_stream.core.query import Query, Turn
-from persona_stream.errors import InvalidRequest
+from persona_stream.errors import ContextTooLong, InvalidRequest
 
 MAX_TEXT_CHARACTERS = 16 * 32_768  # of all messages together
 
@@ -63,11 +63,14 @@ def parse_conversation(turns: Sequence[Turn]) -> ParsedConversation:
     providers answer too, the last of them is the question.
 
     Raises:
-        InvalidRequest: There is no user message, the last one is empty, or the conversation is too long.
+        InvalidRequest: There is no user message, or the last one is empty.
+        ContextTooLong: The conversation exceeds the limit.
     """
     characters = sum(len(turn.content) for turn in turns)
     if characters > MAX_TEXT_CHARACTERS:
-        raise _invalid(f"messages: have {characters} characters, at most {MAX_TEXT_CHARACTERS} are allowed")
+        # Anthropic's clients and LiteLLM recognize an exceeded context by these words.
+        limit = f"which is longer than the model's context length: at most {MAX_TEXT_CHARACTERS} are allowed"
+        raise ContextTooLong(f"messages: prompt is too long: {characters} characters, {limit}", "messages")
     index = max((index for index, turn in enumerate(turns) if turn.role == "user"), default=None)
     if index is None and turns and all(turn.role == "system" for turn in turns):
         index = len(turns) - 1

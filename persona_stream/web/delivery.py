@@ -327,8 +327,10 @@ def blocking_response(request: Request, services: Services, journal: Journal, pr
 
 def _final_response(subscription: Subscription, headers: dict[str, str]) -> responses.PreparedResponse:
     status, body = _encode_response(subscription)
-    if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = _RETRY_AFTER
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        ending = subscription.journal.entries[-1].fact
+        delay = ending.retry_after if isinstance(ending, facts.Failed) else None
+        headers["Retry-After"] = _RETRY_AFTER if delay is None else str(math.ceil(delay))
     elif status != HTTPStatus.OK:
         # Official clients would retry twice and run the backend three times for the same failure.
         headers["x-should-retry"] = "false"

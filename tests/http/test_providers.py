@@ -183,6 +183,54 @@ def test_cancelling_a_run_closes_the_connection_to_the_provider(both: Setup) -> 
     assert event.data["status"] == "cancelled"
 
 
+CAUSES: dict[str, tuple[bytes, int, str, str, str]] = {
+    "too long": (
+        http(400, {"error": {"message": "the request exceeds the available context size", "code": 400}}),
+        400, "context_length_exceeded", "context_length_exceeded", "invalid_request_error",
+    ),
+    "rate limit": (
+        http(429, {"error": {"message": "Slow down."}}, "Retry-After: 90"),
+        429, "rate_limited", "rate_limit_exceeded", "rate_limit_error",
+    ),
+    "model": (http(404, {"error": {"message": "no such model"}}), 404, "model_not_found", "model_not_found",
+              "not_found_error"),
+    "filter": (
+        http(400, {"error": {"message": "x", "code": "content_filter"}}),
+        400, "content_filter", "content_policy_violation", "invalid_request_error",
+    ),
+    "key": (http(401, {"error": {"message": "no"}}), 502, "backend_error", "backend_error", "api_error"),
+    # The last one, since it opens the circuit.
+    "overloaded": (
+        http(503, {"error": {"message": "overloaded"}}, "Retry-After: 90"),
+        503, "overloaded", "overloaded", "overloaded_error",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_an_error_of_the_provider_keeps_its_meaning_in_every_protocol(both: Setup, cause: str) -> None:
+    """Status, code, type and ``Retry-After``; as the last event of a stream too."""
+    reply, status, native, openai, anthropic = CAUSES[cause]
+    both.reply(reply)
+    messages = [{"role": "user", "content": "How many?"}]
+    body = {"model": "ada", "max_tokens": 9, "messages": messages}
+    answers = [both.server.post("/api/chat", QUESTION), ask(both.server), both.server.post("/v1/messages", body)]
+    assert [answered.status_code for answered in answers] == [status] * 3
+    assert answers[0].json()["code"] == native
+    assert answers[1].json()["error"]["code"] == openai
+    assert answers[2].json()["error"]["type"] == anthropic
+    assert ("prompt is too long" in answers[2].text) == (cause == "too long")
+    waits = "90" if status in (429, 503) else None
+    assert [answered.headers.get("Retry-After") for answered in answers] == [waits] * 3
+    is_final = "false" if waits is None else None
+    assert [answered.headers.get("x-should-retry") for answered in answers[1:]] == [is_final] * 2
+    assert read(both.server.post("/api/stream_chat", QUESTION, stream=True))[-1].data["code"] == native
+    assert f'"code":"{openai}"' in ask(both.server, stream=True).text
+    assert f'"type":"{anthropic}"' in both.server.post("/v1/messages", {**body, "stream": True}).text
+    if cause == "key":
+        both.server.wait_for_log(f"check {both.backend}_api_key, which ends in cdef")
+
+
 def test_an_open_circuit_rejects_requests_with_retry_after() -> None:
     """In every protocol, with its status; the provider receives no request meanwhile."""
     with provider(*[http(500, b"")] * 5, http(200, completion())) as behind:

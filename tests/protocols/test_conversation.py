@@ -9,7 +9,7 @@ import pytest
 from persona_stream.backends.base import Backend, Capability
 from persona_stream.core.content import Image, Tool, ToolCall
 from persona_stream.core.query import Query, Turn
-from persona_stream.errors import InvalidRequest
+from persona_stream.errors import ContextTooLong, InvalidRequest
 from persona_stream.protocols.conversation import (
     MAX_TEXT_CHARACTERS,
     ParsedConversation,
@@ -74,7 +74,7 @@ def test_the_length_of_a_conversation_is_limited():
     """The limit counts the code points of all messages."""
     half = Turn("user", "😀" * (MAX_TEXT_CHARACTERS // 2))
     assert parse_conversation([half, half]).message == half.content
-    with pytest.raises(InvalidRequest, match=r"^messages: have 524289 characters, at most 524288 are allowed$"):
+    with pytest.raises(ContextTooLong, match=r"^messages: prompt is too long: 524289 .* at most 524288 are allowed$"):
         parse_conversation([half, Turn("system", "x"), half])
 
 

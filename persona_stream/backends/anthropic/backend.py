@@ -178,6 +178,7 @@ def anthropic_adapter(max_tokens: int) -> base.ProviderAdapter:
         parse_error=response.parse_error,
         parse_completion=response.parse_message,
         stream_decoder=response.AnthropicStreamDecoder,
+        required_fields=frozenset({"max_tokens"}),
     )
 
 

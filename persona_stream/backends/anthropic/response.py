@@ -8,25 +8,16 @@ from typing import Any
 
 from persona_stream.backends.providers import base, errors, responses
 from persona_stream.core.content import ToolCall
-from persona_stream.core.query import Answer, Finish, Usage
+from persona_stream.core.query import Answer, Usage
 
 logger = logging.getLogger("persona_stream.backends.anthropic")
 
-_FINISHES: Mapping[str, Finish] = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "pause_turn": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tools",
-    "refusal": "filter",
-}
 _KNOWN_MESSAGE_FIELDS = frozenset({"id", "type", "role", "model", "content", "usage"})
 _KNOWN_USAGE_FIELDS = frozenset({"input_tokens", "output_tokens"})
 
 
-def parse_message(parsed: object) -> Answer:
-    """Parse a message.
+def parse_message(parsed: object, choices: int = 1) -> Answer:
+    """Parse a message, which is always one choice.
 
     Raises:
         ProviderError: it contains no answer.
@@ -60,9 +51,7 @@ def _parse_content(blocks: list[Any], message: Mapping[Any, Any], raw: object) -
             case dict():
                 unknown_blocks.append(block)
     reason = message.get("stop_reason")
-    finish = responses.map_finish_reason(
-        reason, _FINISHES, text=text, has_calls=bool(calls), logger=logger, field="stop_reason"
-    )
+    finish = responses.map_finish_reason(reason, text=text, has_calls=bool(calls), logger=logger, field="stop_reason")
     usage = message.get("usage")
     unknown = {
         "message": responses.unknown_fields(message, _KNOWN_MESSAGE_FIELDS),
@@ -108,33 +97,19 @@ def dump_tool_input(value: object) -> str:
     return "{}" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-_STATUS_BY_ERROR_TYPE: Mapping[str, int] = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
-
-
 def parse_error(parsed: object) -> errors.ProviderErrorObject | None:
     """Return the error object in a response body or an event of a stream, or ``None``."""
-    if not isinstance(parsed, dict) or not (error := parsed.get("error") or parsed.get("type") == "error"):
+    if isinstance(parsed, list) and parsed:
+        parsed = parsed[0]
+    if not isinstance(parsed, dict):
         return None
-    match error:
-        case dict():
-            kind, message = error.get("type"), error.get("message")
-        case str():
-            kind, message = None, error
-        case _:
-            kind, message = None, parsed.get("message")
-    status = _STATUS_BY_ERROR_TYPE.get(kind, 500) if isinstance(kind, str) else 500
-    return errors.ProviderErrorObject(status, message=responses.string_or_empty(message))
+    error = parsed.get("error")
+    if found := errors.parse_error_object(error):
+        return found
+    if parsed.get("type") == "error" or error is True:
+        rest = {name: value for name, value in parsed.items() if name not in ("type", "error")}
+        return errors.parse_error_object(rest) or errors.ProviderErrorObject()
+    return None if "content" in parsed or "type" in parsed else errors.parse_bare_error(parsed)
 
 
 MAX_MESSAGE_FIELDS = 32
@@ -163,7 +138,7 @@ class _Block:
 class AnthropicStreamDecoder(base.StreamDecoder):
     """Decoder that rebuilds a whole message from its events, and returns the deltas of each."""
 
-    def __init__(self) -> None:
+    def __init__(self, choices: int = 1) -> None:
         self._message: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
         self._blocks: list[_Block] = []
@@ -172,7 +147,8 @@ class AnthropicStreamDecoder(base.StreamDecoder):
     @property
     def is_complete(self) -> bool:
         """Whether the finish reason was received."""
-        return self.is_closed or self._message.get("stop_reason") is not None
+        reason = self._message.get("stop_reason")
+        return self.is_closed or bool(responses.normalize_finish_reason(reason))
 
     def feed(self, event: Mapping[str, Any]) -> list[base.StreamDelta]:
         """Decode the next event."""

@@ -84,8 +84,10 @@ class ProviderAdapter:
         retryable_statuses: the HTTP statuses after which another attempt may succeed.
         build_request: builds the JSON body of a request.
         parse_error: returns the error object in a response body or a stream event, or ``None``.
-        parse_completion: parses a response body; raises ``ProviderError`` if it contains no answer.
-        stream_decoder: creates a decoder for one stream.
+        parse_completion: parses a response body, for the number of choices that the client requested; raises
+            ``ProviderError`` if it contains no answer.
+        stream_decoder: creates a decoder for one stream, for that number of choices.
+        required_fields: the fields that every request must have.
     """
 
     name: str
@@ -96,5 +98,6 @@ class ProviderAdapter:
     retryable_statuses: frozenset[int]
     build_request: BuildRequest
     parse_error: Callable[[object], ProviderErrorObject | None]
-    parse_completion: Callable[[object], Answer]
-    stream_decoder: Callable[[], StreamDecoder]
+    parse_completion: Callable[[object, int], Answer]
+    stream_decoder: Callable[[int], StreamDecoder]
+    required_fields: frozenset[str] = frozenset()

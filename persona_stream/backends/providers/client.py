@@ -14,11 +14,15 @@ import requests
 
 from persona_stream.backends import texts
 from persona_stream.backends.base import Backend
-from persona_stream.backends.providers import base, errors, responses, retry
+from persona_stream.backends.providers import base, compatibility, errors, responses, retry
 from persona_stream.backends.providers.transport import ProviderTransport, SessionPool, session_factory
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.core.query import Answer, Query, UpstreamCall
 from persona_stream.errors import BackendError, BackendUnavailable, ConfigurationError
+
+# A longer ``Retry-After`` is passed on to the client: its connection might not survive the wait for a whole answer.
+MAX_WAIT = 25.0  # seconds, over all attempts of a query
+MAX_REPAIRS = 5  # of one query's request
 
 # The executor ends a run at its own deadline, as a timeout. The client gives up later, where a run cannot be killed.
 DEADLINE_MARGIN = 1.0  # seconds
@@ -35,6 +39,7 @@ class ProviderOptions(TypedDict, total=False):
         timeout: the deadline of a run in seconds. The executor ends a run at it; the client gives up a moment later,
             in case the run could not be killed.
         max_attempts: maximum number of attempts for a query. One, where a fallback backend can take over at once.
+        max_wait: how long a query may wait for its next attempts because the provider requires it, in seconds.
         idle_timeout: how long a stream may stay silent after its first content, in seconds. Keep-alive comments do not
             count as content.
         max_body_bytes: maximum size of an answer, decompressed; for a stream, of the part that is kept.
@@ -51,6 +56,7 @@ class ProviderOptions(TypedDict, total=False):
     stream: bool
     timeout: float
     max_attempts: int
+    max_wait: float
     idle_timeout: float
     max_body_bytes: int
     session: requests.Session | None
@@ -68,6 +74,7 @@ class ProviderClient:
         model: name of the model in the log.
         stream: whether to request streams.
         secret: the API key, which is masked in the log.
+        rejected_fields: the fields of requests that the provider turned out not to support.
     """
 
     adapter: base.ProviderAdapter
@@ -77,7 +84,9 @@ class ProviderClient:
     transport: ProviderTransport = field(repr=False)
     breaker: retry.CircuitBreaker = field(repr=False)
     budget: retry.RetryBudget = field(repr=False)
+    rejected_fields: set[str] = field(default_factory=set)
     max_attempts: int
+    max_wait: float
     timeout: float
     idle_timeout: float
     max_body_bytes: int
@@ -94,15 +103,20 @@ class ProviderClient:
             BackendError: there is no answer; the text gives the reason in the query's language.
         """
         body = self.adapter.build_request(query, self.model, stream=self.stream)
-        deadline = self.clock() + self.timeout + DEADLINE_MARGIN
+        for name in self.rejected_fields:
+            body = compatibility.remove(body, name)
+        began_at = self.clock()
+        deadline = began_at + self.timeout + DEADLINE_MARGIN
         attempts = 0
+        repairs: list[compatibility.Repair] = []
         self.budget.deposit()
         while True:
             if open_for := self.breaker.acquire():
-                raise BackendUnavailable(_status("circuit_open", query, seconds=math.ceil(open_for)))
+                text = _status("circuit_open", query, seconds=math.ceil(open_for))
+                raise BackendUnavailable(text, code="overloaded", retry_after=open_for)
             query.report(_status("waiting", query))
             attempts += 1
-            began_at = self.clock()
+            attempt_began_at = self.clock()
             try:
                 answer = self._attempt(query, body, deadline)
             except errors.ProviderError as error:
@@ -111,27 +125,50 @@ class ProviderClient:
                 else:
                     self.breaker.record_success()
                 detail = errors.mask(error.detail, self.secret)
-                query.record_upstream_call(self._upstream_call(body, began_at, None, error.kind, detail))
-                delay = retry.retry_delay(attempts, error, deadline - self.clock(), self.jitter(), self.max_attempts)
+                query.record_upstream_call(self._upstream_call(body, attempt_began_at, None, error.kind, detail))
+                if (repair := self._repair(body, error)) is not None and len(repairs) < MAX_REPAIRS:
+                    logger = self._logger
+                    logger.info("model %s rejected %s: trying without it (%s)", self.model, repair.field, detail)
+                    repairs.append(repair)
+                    body = repair.body
+                    attempts -= 1
+                    continue
+                max_wait = self.max_wait - (self.clock() - began_at)
+                time_left = deadline - self.clock()
+                delay = retry.retry_delay(attempts, error, time_left, self.jitter(), self.max_attempts, max_wait)
                 if delay is not None and not self.budget.withdraw():
                     delay = None
                 self._log(error.kind, detail, attempts, delay)
                 if delay is None:
-                    error_type = BackendUnavailable if error.fallback_allowed else BackendError
                     # Without its cause, which may quote the provider, and the provider may quote the key.
-                    raise error_type(texts.PROVIDER_ERRORS[error.kind][query.locale]) from None
+                    raise self._to_backend_error(error, body, query) from None
                 status = "retry_unreachable" if error.kind in ("unreachable", "broken_off") else "retry_busy"
             except BaseException:  # killed, for instance at the run's deadline; or a defect
                 if self.clock() >= deadline - DEADLINE_MARGIN:
                     self.breaker.record_failure()
-                stopped = self._upstream_call(body, began_at, None, "stopped", "stopped before an answer came")
+                stopped = self._upstream_call(body, attempt_began_at, None, "stopped", "stopped before an answer came")
                 query.record_upstream_call(stopped)
                 raise
             else:
-                query.record_upstream_call(self._upstream_call(body, began_at, answer.raw))
+                query.record_upstream_call(self._upstream_call(body, attempt_began_at, answer.raw))
+                self.rejected_fields.update(repair.field for repair in repairs if repair.is_lasting)
                 return answer
             query.report(_status(status, query, seconds=math.ceil(delay)))
             self.sleep(delay)
+
+    def _repair(self, body: compatibility.Body, error: errors.ProviderError) -> compatibility.Repair | None:
+        if error.rejection is None:
+            return None
+        return compatibility.repair(body, error.rejection, self.adapter.required_fields)
+
+    def _to_backend_error(self, error: errors.ProviderError, body: compatibility.Body, query: Query) -> BackendError:
+        error_type = BackendUnavailable if error.fallback_allowed else BackendError
+        text = texts.PROVIDER_ERRORS[error.kind][query.locale]
+        if error.kind == "refused" and error.rejection is not None:
+            parameter = compatibility.find_named_field(body, error.rejection)
+            if parameter is not None:
+                text = texts.PROVIDER_ERRORS["refused_parameter"][query.locale].format(parameter=parameter)
+        return error_type(text, code=errors.MEANINGS.get(error.kind), retry_after=error.retry_after)
 
     def _attempt(self, query: Query, body: object, deadline: float) -> Answer:
         with self.transport.post(body, deadline, stream=self.stream) as response:
@@ -151,13 +188,20 @@ class ProviderClient:
                         coalesce=self.coalesce,
                     )
                     return reader.read(response, prefix)
-            return responses.parse_response(response.read(self.max_body_bytes, prefix), self.adapter)
+            body_read = response.read(self.max_body_bytes, prefix)
+            return responses.parse_response(body_read, self.adapter, responses.requested_choices(query))
+
+    @property
+    def _logger(self) -> logging.Logger:
+        return logging.getLogger(f"persona_stream.backends.{self.adapter.name}")
 
     def _log(self, kind: str, detail: str, attempts: int, delay: float | None) -> None:
         outcome = "giving up" if delay is None else f"retrying in {delay:.1f} s"
-        logging.getLogger(f"persona_stream.backends.{self.adapter.name}").warning(
-            "attempt %d for model %s failed: %s (%s), %s", attempts, self.model, kind, detail, outcome
-        )
+        if kind in ("credentials", "credit"):
+            # The last characters tell keys apart and are of no other use.
+            key = f"ends in {self.secret[-4:]}" if len(self.secret) >= 16 else "is set" if self.secret else "is not set"
+            outcome += f": check {self.adapter.name}_api_key, which {key}"
+        self._logger.warning("attempt %d for model %s failed: %s (%s), %s", attempts, self.model, kind, detail, outcome)
 
     def _upstream_call(
         self, body: object, began_at: float, response: object, status: str = "answered", error: str | None = None
@@ -206,6 +250,7 @@ def make_provider_backend(adapter: base.ProviderAdapter, options: ProviderOption
         breaker=breaker,
         budget=retry.RetryBudget(),
         max_attempts=options.get("max_attempts", retry.MAX_ATTEMPTS),
+        max_wait=options.get("max_wait", MAX_WAIT),
         timeout=options.get("timeout", 150.0),
         idle_timeout=options.get("idle_timeout", 60.0),
         max_body_bytes=options.get("max_body_bytes", 32 * 2**20),

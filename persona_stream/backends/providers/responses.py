@@ -45,56 +45,75 @@ _KIND_BY_STATUS: Mapping[int, errors.ErrorKind] = {
     404: "model",
     408: "timeout",
     413: "too_long",
-    429: "busy",
+    429: "rate_limited",
     503: "busy",
     504: "timeout",
     529: "busy",
 }
-
-# Gateways drop the error codes of the providers behind them, and Anthropic has no codes for these.
-_KIND_BY_MESSAGE: Mapping[errors.ErrorKind, re.Pattern[str]] = {
-    "too_long": re.compile(r"context.?(?:length|window|limit)|prompt is too long", re.IGNORECASE),
-    "credit": re.compile(r"credit balance is too low", re.IGNORECASE),
+# What the words of an error may turn its status into: a proxy answers 403 for the content filter behind it.
+_SPECIFIC_KINDS: Mapping[int, Set[errors.ErrorKind]] = {
+    401: frozenset({"credit"}),
+    403: frozenset({"filtered", "credit", "model", "too_long"}),
+    404: frozenset({"filtered"}),
+    413: frozenset({"rate_limited"}),
+    429: frozenset({"credit"}),
+    **dict.fromkeys((402, 408, 503, 504, 529), frozenset()),
 }
+_SPECIFIC_FAILURES: Set[errors.ErrorKind] = frozenset({"too_long", "filtered", "credit", "rate_limited", "busy"})
+# Errors of the request or of the account: neither another attempt nor another time would help.
+_LASTING_KINDS: Set[errors.ErrorKind] = frozenset({"credit", "credentials", "model", "too_long", "filtered"})
+_REJECTED_STATUSES = (400, 422, 500)  # some gateways answer 500 for any error behind them
 
 
 def error_from_response(
     response: transport.Response, status: int, error: errors.ProviderErrorObject | None, adapter: base.ProviderAdapter
 ) -> errors.ProviderError:
     """Build the error for an unsuccessful response, which means the HTTP ``status``, from 300 on."""
-    kind = _error_kind(status, error or errors.ProviderErrorObject())
-    location = response.headers.get("Location")
+    error = error or errors.ProviderErrorObject()
+    kind = _error_kind(status, error)
+    headers = response.headers
+    location = headers.get("Location")
     target = f" to {errors.quote(location.encode())}" if location else ""
+    retry_after = parse_retry_after(headers.get("Retry-After"))
+    if retry_after is None and (milliseconds := parse_retry_after(headers.get("retry-after-ms"))) is not None:
+        retry_after = milliseconds / 1000
+    is_lasting = kind in _LASTING_KINDS
     return errors.ProviderError(
         kind,
         f"status {response.status}{target}: {errors.quote(response.body)}",
         # OpenAI's clients obey this header, and gateways send it for errors that a retry would only repeat.
-        retryable=status in adapter.retryable_statuses
-        and kind != "credit"
-        and response.headers.get("x-should-retry") != "false",
-        fallback_allowed=status == 429 or status >= 500,
-        is_outage=status >= 500,
-        retry_after=parse_retry_after(response.headers.get("Retry-After")),
+        retryable=status in adapter.retryable_statuses and not is_lasting and headers.get("x-should-retry") != "false",
+        fallback_allowed=(status == 429 or status >= 500) and kind not in ("too_long", "filtered"),
+        is_outage=status >= 500 and not is_lasting,
+        retry_after=error.retry_after if retry_after is None else retry_after,
+        rejection=error if kind in ("refused", "failed") and status in _REJECTED_STATUSES else None,
     )
 
 
 def _error_kind(status: int, error: errors.ProviderErrorObject) -> errors.ErrorKind:
     if error.kind is not None:
         return error.kind
-    if status == 400:
-        for kind, pattern in _KIND_BY_MESSAGE.items():
-            if pattern.search(error.message):
-                return kind
+    # Redirects are not followed: the API key would be sent to their target.
+    if status < 400:
+        return "unreachable"
+    kind = errors.find_kind(error.words)
+    if kind in _SPECIFIC_KINDS.get(status, {kind} if status < 500 else _SPECIFIC_FAILURES) and kind is not None:
+        return kind
+    if status in (400, 422) and errors.mentions_context(error.words):
+        return "too_long"
     if status in _KIND_BY_STATUS:
         return _KIND_BY_STATUS[status]
-    if status >= 500:
-        return "failed"
-    # Redirects are not followed: the API key would be sent to their target.
-    return "refused" if status >= 400 else "unreachable"
+    return "failed" if status >= 500 else "refused"
 
 
-def parse_response(response: transport.Response, adapter: base.ProviderAdapter) -> Answer:
-    """Parse the answer in a whole response.
+def requested_choices(query: Query) -> int:
+    """Return how many choices the client requested."""
+    choices = query.parameters.get("n")
+    return choices if isinstance(choices, int) else 1
+
+
+def parse_response(response: transport.Response, adapter: base.ProviderAdapter, choices: int = 1) -> Answer:
+    """Parse the answer in a whole response, for the number of choices that the client requested.
 
     Raises:
         ProviderError: it contains no answer.
@@ -106,26 +125,77 @@ def parse_response(response: transport.Response, adapter: base.ProviderAdapter) 
     if error is not None:
         raise error_from_response(response, error.status, error, adapter)
     try:
-        return adapter.parse_completion(parsed)
+        return adapter.parse_completion(parsed, choices)
     except errors.ProviderError as failure:
         raise errors.ProviderError(failure.kind, f"{failure.detail}: {errors.quote(response.body)}") from None
 
 
-def map_finish_reason(
-    reason: object, finishes: Mapping[str, Finish], *, text: str, has_calls: bool, logger: logging.Logger, field: str
-) -> Finish:
+_REASONS: Mapping[Finish, str] = {
+    "stop": "stop end_turn stop_sequence pause_turn end eos eos_token end_of_turn complete completed finished done"
+    " normal stop_token stop_token_ids",
+    "length": "length max_tokens max_token max_length max_output_tokens max_new_tokens model_length token_limit limit"
+    " context_length model_context_window_exceeded context_window_exceeded error_limit truncated incomplete",
+    "tools": "tools tool_use tool_uses tool_call tool_calls function_call",
+    "filter": "filter content_filter content_filtered refusal safety recitation blocklist prohibited_content spii"
+    " sensitive image_safety language other guardrail_intervened guardrail guardrails error_toxic blocked"
+    " content_policy moderation",
+}
+_FINISH_BY_REASON = {reason: finish for finish, reasons in _REASONS.items() for reason in reasons.split()}
+# Reasons that stand for errors. Whatever text came before is not the answer.
+_FAILED_REASONS: Mapping[str, errors.ErrorKind] = {
+    "error": "failed",
+    "network_error": "failed",
+    "internal_error": "failed",
+    "malformed_function_call": "failed",
+    "unexpected_tool_call": "failed",
+    "insufficient_system_resource": "busy",
+    "overloaded": "busy",
+    "abort": "broken_off",
+    "aborted": "broken_off",
+    "cancelled": "broken_off",
+    "canceled": "broken_off",
+    "user_cancel": "broken_off",
+    "timeout": "timeout",
+}
+_UNKNOWN_REASONS: Sequence[tuple[re.Pattern[str], Finish]] = [
+    (re.compile("token|length|limit|truncat|cut"), "length"),
+    (re.compile("filter|safety|polic|block|sensitive|moderat|prohibit|refus|guard|violat"), "filter"),
+]
+_NO_REASONS = frozenset({"", "null", "none", "undefined", "unspecified", "unfinished"})
+
+
+def normalize_finish_reason(reason: object) -> str:
+    """Return a finish reason in the spelling of the tables above; an empty string if the answer has not ended.
+
+    Gateways forward the reasons of the providers behind them as they are (``MAX_TOKENS``), with a prefix
+    (``FINISH_REASON_SAFETY``) or with details (``content_filter: PROHIBITED_CONTENT``), and ``"null"`` before the end.
+    """
+    if not isinstance(reason, str):
+        return ""
+    name = re.sub(r"[\s-]+", "_", reason.partition(":")[0].strip().lower())
+    name = name.removeprefix("finish_reason_").removeprefix("finishreason.").removeprefix("stop_reason_")
+    return "" if name in _NO_REASONS else name
+
+
+def map_finish_reason(reason: object, *, text: str, has_calls: bool, logger: logging.Logger, field: str) -> Finish:
     """Map a provider's finish reason; an answer with tool calls ends in ``tools`` for any other normal reason.
 
-    ``finishes`` has the known reasons; others are logged with ``field``, the provider's name for them.
+    An unknown reason is logged with ``field``, the provider's name for it, and counts as an early end if its name says
+    so. What was cut or filtered is never ``stop``.
 
     Raises:
-        ProviderError: the answer is empty. One that reached the client's token limit before its first word is not.
+        ProviderError: the answer is empty, or failed. One that reached the client's token limit before its first word
+            is not empty.
     """
-    finish = finishes.get(reason) if isinstance(reason, str) else None
-    if finish is None:
-        finish = "stop"
-        if reason is not None:
-            logger.info("the answer may be incomplete: unknown %s %.100r", field, reason)
+    name = normalize_finish_reason(reason)
+    if name in _FAILED_REASONS:
+        raise errors.ProviderError(_FAILED_REASONS[name], f"{field} {reason!r:.100}", fallback_allowed=True)
+    if name in _FINISH_BY_REASON:
+        finish = _FINISH_BY_REASON[name]
+    else:
+        finish = next((finish for pattern, finish in _UNKNOWN_REASONS if pattern.search(name)), "stop")
+        if name:
+            logger.warning("unknown %s %.100r: the answer counts as ended by %r", field, reason, finish)
     if not (text.strip() or has_calls or finish == "length"):
         raise errors.ProviderError("filtered" if finish == "filter" else "empty", f"no text, {field} {reason!r:.100}")
     if finish in ("stop", "tools"):
@@ -229,6 +299,18 @@ def is_stream(prefix: bytes) -> bool:
     return bool(prefix) and prefix[:1] not in b"{[<"
 
 
+class _LenientSSEDecoder(SSEDecoder):
+    """Decoder that also accepts an ``error`` field, as llama.cpp had it, and JSON in place of a field."""
+
+    def _process_field(self, line: str) -> None:
+        if line.startswith("error:"):
+            super()._process_field("event: error")
+            line = f"data: {line.removeprefix('error:')}"
+        elif line.startswith("{"):
+            line = f"data: {line}"
+        super()._process_field(line)
+
+
 @dataclass(slots=True)
 class StreamReader:
     """Reader of one stream for one query.
@@ -250,11 +332,12 @@ class StreamReader:
     max_chars: int
     coalesce: Callable[[float], object] = lambda seconds: None
     _decoder: base.StreamDecoder = field(init=False)
+    _has_ended: bool = field(init=False, default=False)
     _has_events: bool = field(init=False, default=False)
     _has_output: bool = field(init=False, default=False)
 
     def __post_init__(self) -> None:
-        self._decoder = self.adapter.stream_decoder()
+        self._decoder = self.adapter.stream_decoder(requested_choices(self.query))
 
     def read(self, response: transport.StreamedResponse, prefix: bytes) -> Answer:
         """Read the stream to its end and return the part of the answer that was not forwarded.
@@ -272,7 +355,7 @@ class StreamReader:
             raise (error.after_partial_output() if self._has_output else error) from None
 
     def _forward(self, response: transport.StreamedResponse, prefix: bytes, timer: IdleTimeout) -> None:
-        events = SSEDecoder(MAX_EVENT_CHARS)
+        events = _LenientSSEDecoder(MAX_EVENT_CHARS)
         timeout = self.idle_timeout
         for chunk in self._iter_chunks(response, prefix, timer):
             if self._decoder.is_closed:
@@ -303,6 +386,9 @@ class StreamReader:
         except errors.ProviderError:
             if not (self._decoder.is_complete or timer.expired):
                 raise
+        if not (self._decoder.is_complete or timer.expired):
+            self._has_ended = True
+            yield b"\n\n"  # some providers end the body without the blank line of its last event
         if self._decoder.is_complete:
             return
         if timer.expired:
@@ -328,6 +414,8 @@ class StreamReader:
         if error is not None:
             response = transport.Response(200, {}, data)
             raise error_from_response(response, error.status, error, self.adapter)
+        if not isinstance(parsed, dict) and self._has_ended:
+            return ()  # cut
         if not isinstance(parsed, dict):
             raise errors.ProviderError("unreadable", f"unexpected event: {errors.quote(data)}")
         return self._decoder.feed(parsed)

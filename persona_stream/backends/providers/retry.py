@@ -14,11 +14,15 @@ from persona_stream.core.clock import Clock
 logger = logging.getLogger("persona_stream.backends")
 
 MAX_ATTEMPTS = 3
-MAX_RETRY_AFTER = 60.0  # seconds; a longer wait than this is not worth a client's time
 
 
 def retry_delay(
-    attempts: int, error: ProviderError, time_left: float, jitter: float, max_attempts: int = MAX_ATTEMPTS
+    attempts: int,
+    error: ProviderError,
+    time_left: float,
+    jitter: float,
+    max_attempts: int = MAX_ATTEMPTS,
+    max_wait: float = 60.0,
 ) -> float | None:
     """Return the backoff in seconds before the next attempt, or ``None`` to give up.
 
@@ -28,11 +32,12 @@ def retry_delay(
         time_left: seconds until the deadline.
         jitter: random number from 0.0 to 1.0, which spreads queries that failed together.
         max_attempts: maximum number of attempts.
+        max_wait: how long a provider may require to wait, in seconds.
     """
     if not error.retryable or attempts >= max_attempts:
         return None
     required = error.retry_after
-    if required is not None and required > MAX_RETRY_AFTER:
+    if required is not None and required > max_wait:
         return None
     delay = 2.0 ** (attempts - 1) * (0.5 + jitter) if required is None else required + 0.5 * jitter
     return delay if delay < time_left else None

@@ -4,6 +4,7 @@ The OpenAPI document is generated from these types.
 """
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -25,6 +26,7 @@ STOP_REASONS: Mapping[query.Finish, StopReason] = {
     "length": "max_tokens",
     "tools": "tool_use",
     "filter": "refusal",
+    "refusal": "refusal",
 }
 
 BlockIndex = Annotated[int, Meta(description="Index of the block, starting at 0.")]
@@ -223,8 +225,12 @@ def error_body(error: ErrorInfo) -> MessageError:
 
 
 def failure_body(code: facts.FailureCode, message: str) -> MessageError:
-    """Return the body for a failed run. Its type never blames the request."""
-    return _error(_TYPES.get(http_status_for(code), "api_error"), message)
+    """Return the body for a failed run. Its type blames the request only where the backend did."""
+    status = http_status_for(code)
+    default: ErrorType = "invalid_request_error" if status == HTTPStatus.BAD_REQUEST else "api_error"
+    # There are no codes in this protocol: its clients recognize an exceeded context by these words.
+    prefix = "prompt is too long: " if code == "context_length_exceeded" else ""
+    return _error(_TYPES.get(status, default), prefix + message)
 
 
 def _error(kind: ErrorType, message: str) -> MessageError:

@@ -23,7 +23,7 @@ EventsUrl = Annotated[
 ]
 EarlyFinish = Annotated[
     query.Finish | UnsetType,
-    Meta(description="Reason why the answer ends early: `length`, `tools` or `filter`; absent if it is complete."),
+    Meta(description="Reason why the answer ends early: `length`, `tools`, `filter` or `refusal`; absent if complete."),
 ]
 _IsIncomplete = Annotated[Literal[False], Meta(description="`false`: more events follow.")]
 _IsLast = Annotated[Literal[True], Meta(description="`true` in the last event of the stream and in no other.")]
@@ -158,6 +158,9 @@ class ErrorFrame(_FailureFrame, frozen=True, kw_only=True):
 
     code: Annotated[str, Meta(description="Error code for programs, such as `invalid_request` or `backend_error`.")]
     status: Annotated[Literal["error"], _TYPE] = "error"
+    retry_after: Annotated[
+        Seconds | UnsetType, Meta(description="Seconds to wait before another attempt, if the backend requires it.")
+    ] = UNSET
 
 
 class TimeoutFrame(_FailureFrame, frozen=True, kw_only=True):
@@ -187,7 +190,8 @@ def failure_frame(event: events.RunFailed) -> TerminalFrame:
         return TimeoutFrame(error=event.message, elapsed_time=round(event.elapsed, 1))
     if event.code == "cancelled":
         return CancelledFrame(error=event.message, elapsed_time=round(event.elapsed, 1))
-    return ErrorFrame(error=event.message, code=event.code)
+    retry_after = UNSET if event.retry_after is None else event.retry_after
+    return ErrorFrame(error=event.message, code=event.code, retry_after=retry_after)
 
 
 def isoformat(at: float) -> str:

@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from persona_stream.core import facts, query
 from persona_stream.core.content import ToolCall
-from persona_stream.protocols.base import ErrorInfo
+from persona_stream.protocols.base import ErrorInfo, http_status_for
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -19,6 +19,7 @@ FINISH_REASONS: Mapping[query.Finish, FinishReason] = {
     "length": "length",
     "tools": "tool_calls",
     "filter": "content_filter",
+    "refusal": "stop",
 }
 
 
@@ -169,6 +170,14 @@ _INVALID = "invalid_request_error"
 _TYPES: Mapping[int, str] = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _CODES: Mapping[str, str] = {"unauthorized": "invalid_api_key"}
 
+# Clients choose their exception by the status and these codes. LiteLLM also searches the error for "rate limit" and,
+# after a content filter, for "content_policy_violation".
+_FAILURE_CODES: Mapping[str, str] = {
+    "rate_limited": "rate_limit_exceeded",
+    "content_filter": "content_policy_violation",
+}
+_FAILURE_PARAMS: Mapping[str, str] = {"context_length_exceeded": "messages", "model_not_found": "model"}
+
 
 def error_body(error: ErrorInfo) -> ErrorBody:
     """Return the body of an error response."""
@@ -179,4 +188,7 @@ def error_body(error: ErrorInfo) -> ErrorBody:
 
 def failure_body(code: facts.FailureCode, message: str) -> ErrorBody:
     """Return the body for a failed run."""
-    return ErrorBody(error=ErrorObject(message=message, type=SERVER_ERROR, code=code))
+    status = http_status_for(code)
+    kind = _TYPES.get(status, _INVALID if status < 500 and code != "cancelled" else SERVER_ERROR)
+    param = _FAILURE_PARAMS.get(code)
+    return ErrorBody(error=ErrorObject(message=message, type=kind, param=param, code=_FAILURE_CODES.get(code, code)))

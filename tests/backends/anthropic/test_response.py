@@ -112,7 +112,7 @@ HTML = b"<!doctype html><title>502 Bad Gateway</title>"
         (403, error("permission_error"), "credentials", False),
         (404, error("not_found_error"), "model", False),
         (413, error("request_too_large"), "too_long", False),
-        (429, error("rate_limit_error"), "busy", True),
+        (429, error("rate_limit_error"), "rate_limited", True),
         (500, error("api_error"), "failed", False),
         (502, HTML, "failed", True),
         (503, b"", "busy", True),
@@ -121,7 +121,7 @@ HTML = b"<!doctype html><title>502 Bad Gateway</title>"
         (307, b"", "unreachable", False),
         # a success that is none
         (200, error("overloaded_error"), "busy", True),
-        (200, error("rate_limit_error"), "busy", True),
+        (200, error("rate_limit_error"), "rate_limited", True),
         (200, error("authentication_error"), "credentials", False),
         (200, error("invalid_request_error", "prompt is too long"), "too_long", False),
         (200, error("never heard of"), "failed", False),

@@ -147,9 +147,14 @@ def test_a_body_is_read_in_every_http_framing(reply: bytes | Callable[[socket.so
         (403, "模型服务拒绝了本服务器的 API 密钥", "The model provider rejected this server's API key", 1),
         (402, "本服务器在模型服务的额度已用完", "This server's credit with the model provider is used up", 1),
         (404, "模型服务中没有所配置的模型", "The model provider does not have the configured model", 1),
-        (400, "模型服务拒绝了这个请求", "The model provider rejected the request", 1),
-        (413, "对话超出了模型能处理的长度", "The conversation is too long for the model", 1),
-        (429, "模型服务繁忙，请稍后重试", "The model provider is busy, please try again later", 3),
+        (400, "模型服务拒绝了本服务器的 API 密钥", "The model provider rejected this server's API key", 1),
+        (413, "对话超出了模型的上下文长度", "The conversation is longer than the model's context length", 1),
+        (
+            429,
+            "已达到模型服务的速率限制，请稍后重试",
+            "The model provider's rate limit is reached, please try again later",
+            3,
+        ),
         (500, "模型服务出现故障，请稍后重试", "The model provider failed, please try again later", 1),
         (502, "模型服务出现故障，请稍后重试", "The model provider failed, please try again later", 3),
         (503, "模型服务繁忙，请稍后重试", "The model provider is busy, please try again later", 3),
@@ -194,11 +199,11 @@ def test_retries_wait_for_retry_after_or_an_exponential_backoff() -> None:
     assert len({str(request.body) for request in served.requests}) == 1
 
 
-@pytest.mark.parametrize("header", ["Retry-After: 61", "Retry-After: 9999999", "x-should-retry: false"])
+@pytest.mark.parametrize("header", ["Retry-After: 26", "Retry-After: 9999999", "x-should-retry: false"])
 def test_a_long_retry_after_or_a_refusal_ends_the_query(header: str) -> None:
     """No further attempt is made."""
     waits = FakeSleep()
-    with provider(http(429, {}, header), OK) as served, pytest.raises(BackendError, match="busy"):
+    with provider(http(429, {}, header), OK) as served, pytest.raises(BackendError, match="rate limit"):
         backend(served.base_url, sleep=waits).process_query(query())
     assert (len(served.requests), waits.seconds) == (1, [])
 
@@ -206,7 +211,7 @@ def test_a_long_retry_after_or_a_refusal_ends_the_query(header: str) -> None:
 def test_no_retry_is_scheduled_after_the_deadline() -> None:
     """The query fails at once instead."""
     waits = FakeSleep()
-    with provider(http(429, {}, "Retry-After: 20")) as served, pytest.raises(BackendError, match="busy"):
+    with provider(http(429, {}, "Retry-After: 20")) as served, pytest.raises(BackendError, match="rate limit"):
         backend(served.base_url, sleep=waits, timeout=10.0).process_query(query())
     assert (len(served.requests), waits.seconds) == (1, [])
 

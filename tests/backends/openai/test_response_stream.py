@@ -91,7 +91,7 @@ def read(*events: dict[str, Any]) -> tuple[list[tuple[str, str]], Answer]:
         pytest.param(
             [chunk(delta={"refusal": "No"}), chunk(delta={"refusal": "."})],
             [("text", "No"), ("text", ".")],
-            Answer(""),
+            Answer("", finish="refusal"),
             id="a refusal",
         ),
         pytest.param(

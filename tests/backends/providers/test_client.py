@@ -207,7 +207,7 @@ def test_max_attempts_can_be_one() -> None:
         (cut(chunks("Forty-")), "The model provider's response broke off"),
         (stream(chunks("Forty-")), "The model provider's response broke off"),
         (cut(chunks("Forty-"), b"data: {"), "The model provider's response broke off"),
-        (stream(chunks("Forty-", {"error": {"code": 429}})), "The model provider is busy, please try again later"),
+        (stream(chunks("Forty-", {"error": {"code": 503}})), "The model provider is busy, please try again later"),
         (stream(chunks("Forty-"), b"data: {\n\n"), "The model provider's response cannot be parsed"),
     ],
 )
@@ -415,3 +415,53 @@ def test_the_retry_budget_bounds_the_retries_of_all_queries() -> None:
             with pytest.raises(BackendUnavailable):
                 backend.process_query(Recorder().query())
     assert 50 + 10 <= len(served.requests) <= 50 + 10 + 10
+
+
+def test_a_rejected_field_is_left_out_and_remembered() -> None:
+    """So that only the first query pays for it."""
+    rejected = http(400, {"error": {"message": "'seed' is not supported", "param": "seed"}})
+    with provider(rejected, http(200, completion())) as served:
+        asked = openai_backend(base_url=served.base_url, api_key="", model="m1", sleep=FakeSleep())
+        for _ in range(2):
+            query = Recorder().query(parameters={"seed": 1, "temperature": 0.5})
+            assert asked.process_query(query) == Answer("Forty-two.")
+    assert ["seed" in request.body for request in served.requests] == [True, False, False]
+    assert all(request.body["temperature"] == 0.5 for request in served.requests)
+
+
+def test_a_rejection_that_never_ends_is_an_error() -> None:
+    """It names the field of the request, in the words of this server."""
+    with provider(http(400, {"error": {"message": "x", "param": "response_format"}})) as served:
+        asked = openai_backend(base_url=served.base_url, api_key="", model="m1", sleep=FakeSleep())
+        with pytest.raises(BackendError, match="rejected the request because of response_format") as failed:
+            asked.process_query(Recorder().query(parameters={"response_format": {"type": "json_object"}}))
+    assert (failed.value.code, len(served.requests)) == ("backend_error", 1)
+
+
+@pytest.mark.parametrize(
+    ("replies", "requests"),
+    [
+        ([http(429, {}, "Retry-After: 24")], 2),
+        ([http(429, {}, "Retry-After: 13"), http(429, {}, "Retry-After: 13")], 2),
+        ([http(429, {}, "Retry-After: 26")], 1),
+        ([http(429, {"error": {"message": "Try again in 1m5s"}})], 1),
+    ],
+)
+def test_a_delay_beyond_the_window_is_passed_on(replies: list[bytes], requests: int) -> None:
+    """All delays of a query together; the client learns the last one."""
+    clock = FakeClock(100.0)
+    waits = FakeSleep()
+
+    def sleep(seconds: float) -> None:
+        waits(seconds)
+        clock.now += seconds
+
+    with provider(*replies, http(429, {}, "Retry-After: 60")) as served:
+        asked = openai_backend(base_url=served.base_url, api_key="", model="m1", sleep=sleep, clock=clock)
+        with pytest.raises(BackendUnavailable) as failed:
+            asked.process_query(Recorder().query())
+    assert len(served.requests) == requests
+    assert sum(waits.seconds) < 25.5
+    assert failed.value.code == "rate_limited"
+    assert failed.value.retry_after is not None
+    assert failed.value.retry_after >= 13

@@ -114,8 +114,10 @@ def error(**fields: object) -> dict[str, object]:
         pytest.param(OPENAI, b"data: \xff\xfe\n\n", "unreadable", False, id="no UTF-8"),
         pytest.param(OPENAI, chunks(error()), "failed", False, id="an error"),
         pytest.param(OPENAI, chunks({"error": "x"}), "failed", False, id="an error that is a text"),
-        pytest.param(OPENAI, chunks(error(code=429)), "busy", True, id="an error with a status"),
-        pytest.param(OPENAI, chunks(error(code="rate_limit_exceeded")), "busy", True, id="an error with a code"),
+        pytest.param(OPENAI, chunks(error(code=429)), "rate_limited", True, id="an error with a status"),
+        pytest.param(
+            OPENAI, chunks(error(code="rate_limit_exceeded")), "rate_limited", True, id="an error with a code"
+        ),
         pytest.param(OPENAI, chunks(error(code="insufficient_quota")), "credit", False, id="an error for good"),
         pytest.param(OPENAI, b"event: error\ndata: out of memory\n\n", "failed", False, id="an error of no form"),
         pytest.param(OPENAI, chunks({"object": "error", "message": "x", "code": 503}), "busy", True, id="vLLM's error"),
@@ -141,7 +143,7 @@ def test_invalid_streams_raise_an_error_of_the_right_kind(
     with pytest.raises(ProviderError) as found:
         read_stream(adapter, FakeResponse(stream), recorder)
     assert (found.value.kind, found.value.retryable, recorder.sent) == (kind, again, [])
-    assert found.value.fallback_allowed == (kind in ("broken_off", "busy", "failed", "credit"))
+    assert found.value.fallback_allowed == (kind in ("broken_off", "busy", "failed", "credit", "rate_limited"))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +153,7 @@ def test_invalid_streams_raise_an_error_of_the_right_kind(
         pytest.param(OPENAI, chunks(chunk(delta={"reasoning": "Hm"})), "broken_off", id="cut in its thoughts"),
         pytest.param(OPENAI, chunks("Forty-", b"data: {"), "broken_off", id="cut in a line"),
         pytest.param(OPENAI, chunks("Forty-", b"data: {\n\n"), "unreadable", id="broken JSON"),
-        pytest.param(OPENAI, chunks("Forty-", error(code=429), DONE), "busy", id="an error"),
+        pytest.param(OPENAI, chunks("Forty-", error(code=429), DONE), "rate_limited", id="an error"),
         pytest.param(OPENAI, chunks("Forty-", STOP, error(code=502), DONE), "failed", id="an error after the reason"),
         pytest.param(OPENAI, chunks("Forty-", chunk(finish_reason="error"), DONE), "failed", id="an error as reason"),
         pytest.param(OPENAI, chunks(" \n", STOP, DONE), "empty", id="white space"),
