@@ -8,6 +8,7 @@ def ask(message: str) -> str:
 app = create_app(process_query=ask)
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
@@ -36,6 +37,9 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     # Loaded lazily: the application imports ssl and socket, which gevent must have patched before.
     if name == "create_app":
+        worker = sys.modules.get("persona_stream.executors.worker.main")
+        if worker is not None and worker.is_worker:
+            return worker.create_inert_app
         from persona_stream.app import create_app
 
         return create_app

@@ -4,17 +4,19 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
-from flask import Flask
+import gevent
+from flask import Flask, request
 from gevent import monkey
+from gevent.event import Event
 
 from persona_stream.auth import jwt, tickets
 from persona_stream.core.clock import Clock, monotonic_wall_clock, system_clock
 from persona_stream.db.factory import create_store, start_retention_job
 from persona_stream.errors import ConfigurationError
-from persona_stream.executors.registry import build_execution
+from persona_stream.executors.registry import ExecutorRegistry, build_execution
 from persona_stream.instrumentation import factory, hub_monitor, observers
 from persona_stream.journals import base, memory
 from persona_stream.logging import configure_logging
@@ -52,16 +54,33 @@ def create_app(settings: Settings | None = None, process_query: Callable[..., An
     app, services = build_app(settings, process_query)
 
     # Not before the first request: a server may fork after the application was created.
-    app.before_request(cache(partial(start_background_tasks, services)))
+    @cache
+    def begin() -> Event:
+        start_background_tasks(services)
+        has_begun = Event()
+        gevent.spawn(_begin_execution, services).rawlink(lambda _: has_begun.set())
+        return has_begun
+
+    @app.before_request
+    def wait_until_begun() -> None:
+        # Importing a backend may take minutes, and a process that starts is alive.
+        if request.blueprint != "operations":
+            begin().wait()
+
     return app
+
+
+def _begin_execution(services: Services) -> None:
+    try:
+        services.executors.begin()
+    except ConfigurationError as error:
+        logger.error("%s", error)  # noqa: TRY400 - the text is complete
 
 
 def start_background_tasks(services: Services) -> None:
     """Start the tasks beside the requests; call it once, in the process that serves."""
     metrics = services.metrics
     hub_monitor.EventLoopMonitor(services.clock, metrics.observe_loop_lag, services.executors.on_hub_blocked).start()
-    if not services.router.all_async:
-        services.executors.warm_up()
 
 
 def build_app(settings: Settings, process_query: Callable[..., Any] | None = None) -> tuple[Flask, Services]:
@@ -83,7 +102,7 @@ def _build_services(settings: Settings, process_query: Callable[..., Any] | None
     router, executors = build_execution(settings, _load_personas(settings, process_query), process_query)
     metrics, metrics_observers = factory.build_metrics()
     closing = ExitStack()
-    scheduler = _create_scheduler(settings, None if router.all_async else executors.capacity, journals)
+    scheduler = _create_scheduler(settings, executors, journals)
     run_observers = [observers.LogObserver(), *metrics_observers, *factory.build_tracing(os.environ, closing)]
     if store.has_database:
         run_observers += [observers.RequestLogObserver(store), observers.ConversationObserver(store)]
@@ -122,6 +141,9 @@ def _register_gauges(services: Services, scheduler: queue.Scheduler) -> None:
             "open_streams": lambda: services.streams.count,
             "places": lambda: scheduler.capacity,
             "places_taken": lambda: scheduler.slots_in_use,
+            "abandoned_threads": lambda: services.executors.statistics().orphans,
+            "workers": lambda: services.executors.statistics().workers,
+            "workers_retired": lambda: services.executors.statistics().retired,
             "runs_waiting": lambda: scheduler.waiting,
             "backends_resting": lambda: services.router.unavailable_count,
             "records_waiting": lambda: services.store.pending,
@@ -131,16 +153,17 @@ def _register_gauges(services: Services, scheduler: queue.Scheduler) -> None:
     )
 
 
-def _create_scheduler(settings: Settings, capacity: int | None, journals: base.JournalStore) -> queue.Scheduler:
-    """Create the scheduler of the slots; ``capacity`` is that of the executors."""
-    max_runs = settings.max_runs if capacity is None else min(settings.max_runs, capacity)
-    if (shared := settings.max_runs_shared) is None:
-        return queue.Scheduler(max_runs, settings.max_runs_per_user, settings.max_queue)
+def _create_scheduler(settings: Settings, executors: ExecutorRegistry, journals: base.JournalStore) -> queue.Scheduler:
+    """Create the scheduler of the slots."""
+    capacity = executors.capacity
+    if (shared := settings.max_runs_shared) is not None:
 
-    def share() -> int:
-        return max(1, shared // journals.process_count)
+        def capacity() -> int:
+            share = max(1, shared // journals.process_count)
+            limit = executors.capacity()
+            return share if limit is None else min(share, limit)
 
-    return queue.Scheduler(max_runs, settings.max_runs_per_user, settings.max_queue, share=share)
+    return queue.Scheduler(settings.max_runs, settings.max_runs_per_user, settings.max_queue, share=capacity)
 
 
 def _load_personas(settings: Settings, process_query: Callable[..., Any] | None) -> Mapping[str, Persona] | None:

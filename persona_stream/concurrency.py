@@ -94,6 +94,11 @@ class HubThread:
         self._hub: Hub = get_hub()
         self._thread = _thread_id()
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller is a greenlet of this thread that may switch."""
+        return _thread_id() == self._thread and gevent.getcurrent() is not self._hub
+
     def call_soon(self, function: Callable[..., object], *args: object) -> None:
         """Call ``function`` in the thread of the loop: at once if called there, else soon. It must not block.
 

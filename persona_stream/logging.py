@@ -42,9 +42,16 @@ class _JsonFormatter(logging.Formatter):
         line |= {key: value for key, value in vars(record).items() if key not in _STANDARD_ATTRIBUTES}
         if run_id := getattr(record, "run_id", ""):
             line["run_id"] = run_id
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+        if exception := record.exc_text or (record.exc_info and self.formatException(record.exc_info)):
+            line["exception"] = exception
         return msgspec.json.encode(line, enc_hook=str).decode()
+
+
+def log_remote_error(logger: logging.Logger, message: str, traceback: str) -> None:
+    """Log an error that another process raised, with the traceback of that process (empty if there is none)."""
+    if logger.isEnabledFor(logging.ERROR):
+        attributes = {"name": logger.name, "levelno": logging.ERROR, "levelname": "ERROR", "msg": message}
+        logger.handle(logging.makeLogRecord({**attributes, "exc_text": traceback or None}))
 
 
 def configure_logging(level: str, form: str) -> None:

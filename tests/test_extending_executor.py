@@ -21,8 +21,8 @@ from persona_stream.core.facts import Accepted, AnswerDelta, Answered, Failed, S
 from persona_stream.core.query import Query
 from persona_stream.core.result import Raised, Returned, TaskResult, WorkerError
 from persona_stream.executors.base import Executor, Task, TaskCallbacks
-from persona_stream.executors.process.protocol import RunQuery, decode, encode
 from persona_stream.executors.registry import EXECUTORS, build_execution, register_executor
+from persona_stream.executors.worker.protocol import RunQuery, decode, encode
 from persona_stream.journals.base import Journal
 from persona_stream.journals.memory import MemoryJournalStore
 from persona_stream.runs.base import RunRequest
@@ -74,7 +74,7 @@ class SubprocessExecutor(Executor):
             stdout=subprocess.PIPE,
         )
         task = SubprocessTask(process)
-        gevent.spawn(self._follow, task, encode(RunQuery(1, backend.spec.import_path, "", query)), callbacks)
+        gevent.spawn(self._follow, task, encode(RunQuery(1, backend.spec.import_path, "", {}, query)), callbacks)
         return task
 
     def _follow(self, task: SubprocessTask, payload: bytes, callbacks: TaskCallbacks) -> None:

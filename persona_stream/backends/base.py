@@ -1,7 +1,7 @@
 """The backend interface: a function that answers queries, and its capabilities."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from msgspec import Struct
@@ -22,12 +22,24 @@ class BackendSpec(Struct, frozen=True):
         name: the backend's name in the settings, ``default`` for the top-level one.
         import_path: ``module:function``; ``None`` for a backend that only the settings can create: a bundled one, or
             one with a fallback.
-        capabilities: the capabilities that the backend declares.
     """
 
     name: str
     import_path: str | None
+
+
+class BackendDescription(Struct, frozen=True):
+    """Properties of a backend that a process which has imported it reports to those that have not.
+
+    Attributes:
+        capabilities: the optional features.
+        is_async: whether the function runs on an event loop.
+        is_cooperative: whether it waits only where gevent can switch, so that it may run in a greenlet of the server.
+    """
+
     capabilities: frozenset[Capability] = frozenset()
+    is_async: bool = False
+    is_cooperative: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,7 @@ class Backend:
         process_query: the function.
         is_async: whether it returns an awaitable, which is awaited on an event loop.
         capabilities: the optional features. Queries that need others are rejected before they reach the backend.
+        is_cooperative: whether the function waits only where gevent can switch; a bundled backend does.
         retry_after: returns for how many seconds the backend is unavailable; 0.0 if it is available.
         spec: the value that identifies it in other processes; ``None`` for a function that exists only in this one.
     """
@@ -54,5 +67,19 @@ class Backend:
     process_query: ProcessQuery
     is_async: bool = False
     capabilities: frozenset[Capability] = frozenset()
+    is_cooperative: bool = False
     retry_after: Callable[[], float] = float  # 0.0: never unavailable
     spec: BackendSpec | None = None
+
+    def describe(self) -> BackendDescription:
+        """Return the properties that other processes need to know."""
+        return BackendDescription(self.capabilities, self.is_async, self.is_cooperative)
+
+    def described(self, description: BackendDescription) -> "Backend":
+        """Return a copy with the properties that another process has reported."""
+        return replace(
+            self,
+            capabilities=description.capabilities,
+            is_async=description.is_async,
+            is_cooperative=description.is_cooperative,
+        )

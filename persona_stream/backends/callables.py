@@ -9,6 +9,10 @@
 an alias of it:
 
     ask.capabilities = {"tools", "images"}
+
+Another attribute declares that a function waits only where gevent can switch, so that it may run in a greenlet:
+
+    ask.cooperative = True
 """
 
 import difflib
@@ -65,12 +69,16 @@ def from_callable(function: object, name: str | None = None) -> Backend:
             f"{name} is {article} {type(function).__name__}, which cannot be called: name a function"
         )
     process_query = bind_parameters(function, name)
-    capabilities = _declared_capabilities(function, name)
+    is_async = False
     if _is_kind(function, inspect.isasyncgenfunction):
-        return Backend(name, _forward_async_generator(process_query, name), is_async=True, capabilities=capabilities)
-    if _is_kind(function, inspect.isgeneratorfunction):
-        return Backend(name, _forward_generator(process_query, name), capabilities=capabilities)
-    return Backend(name, process_query, _is_kind(function, inspect.iscoroutinefunction), capabilities)
+        process_query = _forward_async_generator(process_query, name)
+        is_async = True
+    elif _is_kind(function, inspect.isgeneratorfunction):
+        process_query = _forward_generator(process_query, name)
+    elif _is_kind(function, inspect.iscoroutinefunction):
+        is_async = True
+    is_cooperative = bool(getattr(function, "cooperative", False))
+    return Backend(name, process_query, is_async, _declared_capabilities(function, name), is_cooperative)
 
 
 def import_object(import_path: str) -> object:
@@ -149,11 +157,12 @@ def _declared_capabilities(function: object, name: str) -> frozenset[Capability]
 def _forward_generator(generate: ProcessQuery, name: str) -> ProcessQuery:
     def process_query(query: Query) -> object:
         with closing(cast("Generator[object, None, object]", generate(query))) as texts:
-            while True:
+            while not query.cancelled:
                 try:
                     _send(query, next(texts), name)
                 except StopIteration as end:
                     return "" if end.value is None else end.value
+        return ""
 
     return process_query
 
@@ -163,6 +172,8 @@ def _forward_async_generator(generate: ProcessQuery, name: str) -> Callable[[Que
         async with aclosing(cast("AsyncGenerator[object, None]", generate(query))) as texts:
             async for text in texts:
                 _send(query, text, name)
+                if query.cancelled:
+                    break
         return ""
 
     return process_query

@@ -1,6 +1,7 @@
 """Factory of the configured backends and of the router over them."""
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,49 +12,61 @@ from persona_stream.personas.persona import Persona
 from persona_stream.settings.schema import DEFAULT, Settings
 
 
-def build_router(
-    settings: Settings, personas: Mapping[str, Persona] | None, process_query: Callable[..., Any] | None = None
-) -> ModelRouter:
-    """Create all configured backends and a router over them. Raises the errors of ``build_backends``."""
-    return route(settings, personas, build_backends(settings, personas, process_query))
-
-
 def route(settings: Settings, personas: Mapping[str, Persona] | None, backends: Mapping[str, Backend]) -> ModelRouter:
-    """Create a router over the given backends."""
+    """Create a router over the backends of the settings."""
     by_model = {model: backends[config.name] for config in settings.backends for model in config.models}
     return ModelRouter(backends[DEFAULT], personas, by_model)
 
 
 def build_backends(
-    settings: Settings, personas: Mapping[str, Persona] | None, process_query: Callable[..., Any] | None = None
-) -> Mapping[str, Backend]:
-    """Create all configured backends, with their fallbacks, by name.
+    settings: Settings,
+    personas: Mapping[str, Persona] | None,
+    process_query: Callable[..., Any] | None = None,
+    names: Collection[str] | None = None,
+) -> dict[str, Backend]:
+    """Create configured backends, with their fallbacks, by name.
 
     Args:
         settings: the settings.
         personas: the personas by username, for the demo backend.
         process_query: the default backend's function, in place of the one that the settings name.
+        names: the backends to create; ``None`` for all.
 
     Raises:
         ConfigurationError: a backend cannot be created.
     """
-    with_fallbacks = {config.name for config in settings.backends if config.fallback is not None}
-    backends: dict[str, Backend] = {}
-    if process_query:
-        backends[DEFAULT] = from_callable(process_query)
-    else:
-        backends[DEFAULT] = _build_backend(settings, personas, has_fallback=DEFAULT in with_fallbacks)
-    for config in settings.backends:
-        if config.name != DEFAULT:
-            own = settings.for_backend(config)
-            backend = _build_backend(own, None, has_fallback=config.name in with_fallbacks)
-            backends[config.name] = replace(backend, name=config.name)
-    fallbacks = {
-        config.name: with_fallback(backends[config.name], backends[config.fallback])
-        for config in settings.backends
-        if config.fallback is not None
-    }
-    return backends | fallbacks
+    configs = {config.name: config for config in settings.backends}
+    names = {DEFAULT, *configs} if names is None else names
+
+    @functools.cache
+    def build(name: str) -> Backend:
+        config = configs.get(name)
+        has_fallback = config is not None and config.fallback is not None
+        if name == DEFAULT:
+            if process_query is not None:
+                return from_callable(process_query)
+            return _build_backend(settings, personas, has_fallback=has_fallback)
+        backend = _build_backend(settings.for_backend(configs[name]), None, has_fallback=has_fallback)
+        return replace(backend, name=name)
+
+    def build_with_fallback(name: str) -> Backend:
+        config = configs.get(name)
+        fallback = None if config is None else config.fallback
+        return build(name) if fallback is None else with_fallback(build(name), build(fallback))
+
+    return {name: build_with_fallback(name) for name in sorted(names)}
+
+
+def import_paths(settings: Settings) -> Mapping[str, frozenset[str]]:
+    """Return for each configured backend the import paths of its function and its fallback's; none if bundled."""
+    configs = {config.name: config for config in settings.backends}
+    paths = {name: settings.for_backend(config).backend for name, config in configs.items()}
+    paths[DEFAULT] = settings.backend
+    chains = {name: {name} for name in paths}
+    for name, config in configs.items():
+        if config.fallback is not None:
+            chains[name].add(config.fallback)
+    return {name: frozenset(paths[each] for each in chain if ":" in paths[each]) for name, chain in chains.items()}
 
 
 def _build_backend(settings: Settings, personas: Mapping[str, Persona] | None, *, has_fallback: bool) -> Backend:

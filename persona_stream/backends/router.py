@@ -47,14 +47,19 @@ class ModelRouter:
         return list(dict.fromkeys((*default_names, *self._by_model)))
 
     @property
-    def unavailable_count(self) -> int:
-        """Number of backends that are unavailable at the moment."""
-        return sum(backend.retry_after() > 0 for backend in {self._default, *self._by_model.values()})
+    def backends(self) -> Sequence[Backend]:
+        """The backends, each once."""
+        return list(dict.fromkeys((self._default, *self._by_model.values())))
+
+    def replace(self, old: Backend, new: Backend) -> None:
+        """Answer with another backend in place of ``old``."""
+        self._default = new if self._default is old else self._default
+        self._by_model = {model: new if backend is old else backend for model, backend in self._by_model.items()}
 
     @property
-    def all_async(self) -> bool:
-        """Whether all backends run on an event loop."""
-        return all(backend.is_async for backend in (self._default, *self._by_model.values()))
+    def unavailable_count(self) -> int:
+        """Number of backends that are unavailable at the moment."""
+        return sum(backend.retry_after() > 0 for backend in self.backends)
 
     @property
     def personas(self) -> Sequence[Persona]:

@@ -49,7 +49,7 @@ PromptMode = Literal["append", "replace"]
 
 Finish = Literal["stop", "length", "tools", "filter", "refusal"]
 
-Parameters = Mapping[str, str | int | float | tuple[str, ...] | Mapping[str, Any]]
+Parameters = Mapping[str, str | bool | int | float | tuple[Any, ...] | Mapping[str, Any] | None]
 
 
 class CancelSignal(Protocol):

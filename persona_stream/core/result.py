@@ -11,6 +11,7 @@ import msgspec
 
 from persona_stream.core import content, facts, query
 from persona_stream.errors import BackendError, BackendErrorCode
+from persona_stream.logging import log_remote_error
 
 logger = logging.getLogger("persona_stream.runs")
 
@@ -39,7 +40,11 @@ def capture(function: Callable[..., object], *args: object) -> TaskResult:
 
 
 class WorkerError(Exception):
-    """Failure of process_query in another process. The text is for the log."""
+    """Failure of process_query in another process. The text, and the traceback of that process, are for the log."""
+
+    def __init__(self, text: str, traceback: str = "") -> None:
+        super().__init__(text)
+        self.traceback = traceback
 
 
 class AnswerTooLarge(WorkerError):
@@ -140,7 +145,7 @@ def _to_failure(error: BaseException, max_bytes: int) -> facts.Failed:
         case AnswerTooLarge():
             return _answer_too_large(max_bytes)
         case WorkerError():
-            logger.error("%s", error)
+            log_remote_error(logger, str(error), error.traceback)
         case _:
             logger.error("process_query raised %s", type(error).__name__, exc_info=error)
     return facts.Failed("internal")

@@ -1,8 +1,11 @@
 """Contract of executors. Imports no gevent, since worker processes import the package."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from persona_stream.backends.base import Backend
+from msgspec import Struct
+
+from persona_stream.backends.base import Backend, BackendDescription
 from persona_stream.core.query import Query, UpstreamCall
 from persona_stream.core.result import TaskResult
 
@@ -45,14 +48,32 @@ class Task(Protocol):
         """Stop the query without waiting; ``False`` if its code cannot be stopped and continues until it returns."""
 
 
+class ExecutorStatistics(Struct, frozen=True):
+    """Numbers of an executor's processes and threads.
+
+    Attributes:
+        workers: the processes that take queries.
+        retired: the processes that take no more, and still run some.
+        orphans: the queries that continue after the end of their run.
+    """
+
+    workers: int = 0
+    retired: int = 0
+    orphans: int = 0
+
+
 class Executor(Protocol):
     """Runs queries beside their subscribers. Implementations inherit the defaults of this class.
 
     Attributes:
         capacity: the maximum number of concurrent queries; ``None`` if only memory limits it.
+        place: where queries of a ``def`` run, for the log: ``<backend> runs <place>``.
+        async_place: where queries of an ``async def`` run.
     """
 
     capacity: int | None = None
+    place: str = "elsewhere"
+    async_place: str = "elsewhere"
 
     def submit(self, backend: Backend, query: Query, callbacks: TaskCallbacks) -> Task:
         """Start a query and return at once.
@@ -68,6 +89,28 @@ class Executor(Protocol):
     def warm_up(self) -> None:
         """Prepare for the first query; called in the process that serves, when it starts to."""
         return
+
+    def describe(self, name: str) -> BackendDescription | None:
+        """Return the properties of the backend ``name`` where this executor runs it; ``None`` if they are known.
+
+        May wait until the backend has been imported.
+
+        Raises:
+            WorkerError: it cannot be imported.
+        """
+        return None
+
+    def statistics(self) -> ExecutorStatistics:
+        """Return the current numbers of processes and threads, for the metrics."""
+        return ExecutorStatistics()
+
+    def capacity_for(self, backend: Backend) -> int | None:
+        """Return the maximum number of concurrent queries of a backend; ``None`` if only memory limits it."""
+        return self.capacity
+
+    def problems(self) -> Sequence[str]:
+        """Return what is wrong at the moment, for ``/readyz``; each is one line."""
+        return ()
 
     def close(self) -> None:
         """Release all resources; called when the process stops serving."""

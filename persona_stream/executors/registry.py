@@ -2,22 +2,32 @@
 
 To add an executor, pass its factory to ``register_executor`` before the settings are loaded. ``build_execution``
 creates the backends of the settings together with their executors.
+
+The server imports no code of a backend that runs in a worker: a model is loaded once, in the process that uses it.
+The worker reports the properties of its backends when it starts.
 """
 
-import functools
 import logging
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cache, partial
+from multiprocessing import spawn
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from persona_stream.backends.base import Backend, BackendSpec
-from persona_stream.backends.factory import build_backends, route
+from msgspec import structs
+
+from persona_stream.backends import factory
+from persona_stream.backends.base import Backend, BackendDescription, BackendSpec
+from persona_stream.backends.callables import from_callable, import_object
 from persona_stream.backends.router import ModelRouter
+from persona_stream.core.query import Query
+from persona_stream.core.result import WorkerError
 from persona_stream.errors import ConfigurationError
-from persona_stream.executors.asyncio import AsyncioExecutor
-from persona_stream.executors.base import Executor
-from persona_stream.executors.local import GreenletExecutor, ThreadExecutor
+from persona_stream.executors.base import Executor, ExecutorStatistics
+from persona_stream.executors.greenlet import GreenletExecutor
 from persona_stream.personas.persona import Persona
 from persona_stream.settings.schema import DEFAULT, Settings
 from persona_stream.settings.types import EXECUTOR_NAMES
@@ -26,21 +36,11 @@ logger = logging.getLogger("persona_stream.executors")
 
 ExecutorFactory = Callable[[Settings, Mapping[str, Persona] | None], Executor]
 
-BLOCKING_HINT = " Run it with --executor thread."
+BLOCKING_HINT = " Run it with --executor auto, in a worker process."
 """Remedy for a backend that blocks the event loop, if it runs in a greenlet."""
 
-
-def _create_process_pool(settings: Settings, personas: Mapping[str, Persona] | None) -> Executor:
-    from persona_stream.executors.process.pool import ProcessPool
-
-    return ProcessPool.from_settings(settings, personas)
-
-
-EXECUTORS: dict[str, ExecutorFactory] = {
-    "greenlet": lambda settings, personas: GreenletExecutor(),
-    "thread": lambda settings, personas: ThreadExecutor(settings.threads),
-    "process": _create_process_pool,
-}
+EXECUTORS: dict[str, ExecutorFactory] = {}
+"""Registered executors that this package does not contain."""
 
 
 def register_executor(name: str, factory: ExecutorFactory) -> None:
@@ -52,35 +52,75 @@ def register_executor(name: str, factory: ExecutorFactory) -> None:
 
 
 class ExecutorRegistry:
-    """Executors of this process: the one of the settings, asyncio for async backends, greenlets for the rest."""
+    """Executors of this process: greenlets for the backends that exist here, another one for the rest."""
 
-    def __init__(self, executor: Executor) -> None:
+    def __init__(self, router: ModelRouter, executor: Executor, load: Callable[[str], Backend] | None = None) -> None:
+        """Create the registry; ``load`` creates a backend in this process if it turns out to be cooperative."""
+        self._router = router
         self._executor = executor
-        self._asyncio = functools.cache(AsyncioExecutor)
-        self._greenlets = functools.cache(GreenletExecutor)
+        self._load = load
+        self._greenlets = cache(GreenletExecutor)
 
-    @property
     def capacity(self) -> int | None:
-        """Maximum number of concurrent queries of the settings' executor, if it is limited."""
-        return self._executor.capacity
+        """Maximum number of concurrent queries; ``None`` if only memory limits it."""
+        backends = filter(self._is_elsewhere, self._router.backends)
+        capacities = (self._executor.capacity_for(backend) for backend in backends)
+        return min((each for each in capacities if each is not None), default=None)
 
     def for_backend(self, backend: Backend) -> Executor:
         """Return the executor of a backend's queries."""
-        if backend.is_async:
-            return self._asyncio()
         return self._executor if self._executor.accepts(backend) else self._greenlets()
 
     def on_hub_blocked(self, frame: FrameType) -> str:
         """Return the remedy for a backend that blocks the event loop. Any thread may call this."""
-        return BLOCKING_HINT if isinstance(self._executor, GreenletExecutor) else ""
+        return BLOCKING_HINT if any(backend.spec is None for backend in self._router.backends) else ""
 
-    def warm_up(self) -> None:
-        """Prepare for the first query; called in the process that serves, when it starts to."""
-        self._executor.warm_up()
+    def begin(self) -> None:
+        """Start the executors, and wait for the properties of the backends that run elsewhere.
+
+        Called once, in the process that serves.
+
+        Raises:
+            ConfigurationError: a backend cannot be created there.
+        """
+        for backend in self._router.backends:
+            if backend.spec is None or not self._is_elsewhere(backend):
+                continue
+            self._executor.warm_up()
+            try:
+                description = self._executor.describe(backend.spec.name)
+            except WorkerError as error:
+                raise ConfigurationError(str(error)) from None
+            if description is not None:
+                self._router.replace(backend, self._place(backend, backend.spec.name, description))
+        for backend in self._router.backends:
+            logger.info("%s runs %s", backend.name, self._place_name(backend))
+        if not any(map(self._is_elsewhere, self._router.backends)):
+            self._executor.close()
+
+    def statistics(self) -> ExecutorStatistics:
+        """Return the current numbers of processes and threads."""
+        return self._executor.statistics()
+
+    def problems(self) -> Sequence[str]:
+        """Return what is wrong with the executors at the moment."""
+        return self._executor.problems()
 
     def close(self) -> None:
         """Release all resources."""
         self._executor.close()
+
+    def _place(self, backend: Backend, name: str, description: BackendDescription) -> Backend:
+        if description.is_cooperative and self._load is not None:
+            return self._load(name)
+        return backend.described(description)
+
+    def _place_name(self, backend: Backend) -> str:
+        executor = self.for_backend(backend)
+        return executor.async_place if backend.is_async else executor.place
+
+    def _is_elsewhere(self, backend: Backend) -> bool:
+        return not isinstance(self.for_backend(backend), GreenletExecutor)
 
 
 def build_execution(
@@ -88,29 +128,108 @@ def build_execution(
 ) -> tuple[ModelRouter, ExecutorRegistry]:
     """Create the backends and executors of the settings; raise ``ConfigurationError`` if they do not fit."""
     name = settings.executor
-    if name == "auto":
-        logger.warning("executor auto is deprecated and means greenlet: set executor to greenlet, thread or process")
-        name = "greenlet"
-    if name == "process" and process_query is not None:
-        raise ConfigurationError(
-            "executor process imports the backend in worker processes, so it needs an import path: set backend to"
-            " module:function instead of passing process_query"
-        )
-    backends = build_backends(settings, personas, process_query)
-    specs = _build_specs(settings, backends)
+    if name in EXECUTORS:
+        backends = factory.build_backends(settings, personas, process_query)
+        paths = factory.import_paths(settings)
+        if process_query is not None:
+            paths = {key: value for key, value in paths.items() if key != DEFAULT}
+        bound = {key: replace(each, spec=_spec(settings, key, paths)) for key, each in backends.items()}
+        router = factory.route(settings, personas, bound)
+        return router, ExecutorRegistry(router, EXECUTORS[name](settings, personas))
+    if name == "greenlet":
+        backends = factory.build_backends(settings, personas, process_query)
+        for backend in backends.values():
+            if backend.is_async:
+                raise ConfigurationError(
+                    f"{backend.name} is async and needs an event loop, which a greenlet does not have: set executor to"
+                    " auto, which runs it on the event loop of a worker process"
+                )
+        router = factory.route(settings, personas, backends)
+        return router, ExecutorRegistry(router, GreenletExecutor())
+    return _build_worker_execution(settings, personas, process_query)
+
+
+def _build_worker_execution(
+    settings: Settings, personas: Mapping[str, Persona] | None, process_query: Callable[..., Any] | None
+) -> tuple[ModelRouter, ExecutorRegistry]:
+    is_auto = settings.executor == "auto"
+    main: Mapping[str, str] = {}
+    stays_here = False  # the default backend
     if process_query is not None:
-        del specs[DEFAULT]  # exists in this process only
-    bound = {key: replace(backend, spec=specs.get(key)) for key, backend in backends.items()}
-    return route(settings, personas, bound), ExecutorRegistry(EXECUTORS[name](settings, personas))
+        path, main = _locate(process_query)
+        if path is None and not is_auto:
+            raise ConfigurationError(
+                f"executor {settings.executor} imports the function in another process, and {process_query!r:.100} has"
+                " no name there: define it at the top level of a module, or set executor to greenlet"
+            )
+        stays_here = path is None or (is_auto and from_callable(process_query).is_cooperative)
+        settings = settings if path is None else structs.replace(settings, backend=path)
+    paths = factory.import_paths(settings)
+    here = {name for name in paths if is_auto and not paths[name]} | ({DEFAULT} if stays_here else set())
+    if stays_here:
+        here |= {config.name for config in settings.backends if config.fallback == DEFAULT}
+    local = factory.build_backends(settings, personas, process_query if stays_here else None, here)
+    for backend in local.values():
+        if backend.is_async:
+            raise ConfigurationError(
+                f"{backend.name} is async, and a worker process, which has an event loop, cannot import it: define it"
+                " at the top level of a module"
+            )
+    remote = {name: _create_placeholder(settings, name, paths) for name in paths if name not in here}
+    router = factory.route(settings, personas, local | remote)
+    if not remote:
+        return router, ExecutorRegistry(router, GreenletExecutor())
+    create_backends = partial(factory.build_backends, settings, personas, None, frozenset(remote))
+    executor = _create_executor(settings, create_backends, main)
+
+    def load(name: str) -> Backend:
+        return factory.build_backends(settings, personas, None, {name})[name]
+
+    return router, ExecutorRegistry(router, executor, load if is_auto else None)
 
 
-def _build_specs(settings: Settings, backends: Mapping[str, Backend]) -> dict[str, BackendSpec]:
-    configs = {each.name: each for each in settings.backends}
-    specs = {}
-    for key, backend in backends.items():
-        config = configs.get(key)
-        path = settings.backend if config is None else settings.for_backend(config).backend
-        # A bundled backend is created from the settings, and so is a pair of a backend and its fallback.
-        is_importable = ":" in path and (config is None or config.fallback is None)
-        specs[key] = BackendSpec(key, path if is_importable else None, backend.capabilities)
-    return specs
+def _create_executor(
+    settings: Settings, create_backends: Callable[[], Mapping[str, Backend]], main: Mapping[str, str]
+) -> Executor:
+    from persona_stream.executors.worker.pool import ProcessPool, WorkerExecutor, WorkerSource
+
+    source = WorkerSource(create_backends, settings.max_answer_bytes, main)
+    if settings.executor == "process":
+        return ProcessPool.from_settings(settings, source)
+    return WorkerExecutor(source, settings.threads)
+
+
+def _create_placeholder(settings: Settings, name: str, paths: Mapping[str, frozenset[str]]) -> Backend:
+    """Create a backend whose function this process does not import."""
+    return Backend(settings.backend if name == DEFAULT else name, _raise_elsewhere, spec=_spec(settings, name, paths))
+
+
+def _spec(settings: Settings, name: str, paths: Mapping[str, frozenset[str]]) -> BackendSpec | None:
+    """Return the value that identifies a backend; only one without a fallback has an import path."""
+    if name not in paths:
+        return None
+    has_fallback = any(config.name == name and config.fallback is not None for config in settings.backends)
+    return BackendSpec(name, None if has_fallback else next(iter(paths[name]), None))
+
+
+def _raise_elsewhere(query: Query) -> object:
+    raise WorkerError("the backend runs in another process")
+
+
+def _locate(function: Callable[..., Any]) -> tuple[str | None, Mapping[str, str]]:
+    """Return the import path of a function, and how another process loads its module if that is the main script."""
+    module = getattr(function, "__module__", None)
+    path = f"{module}:{getattr(function, '__qualname__', '')}"
+    main: Mapping[str, str] = {}
+    if module == "__main__":
+        data = spawn.get_preparation_data("worker")
+        main = {key: data[key] for key in ("init_main_from_name", "init_main_from_path") if key in data}
+        # An interactive session, python -c, or standard input.
+        if "init_main_from_name" not in main and not Path(main.get("init_main_from_path", "")).is_file():
+            return None, {}
+    elif getattr(sys.modules.get(module or ""), "__spec__", None) is None:
+        return None, {}
+    try:
+        return (path, main) if import_object(path) is function else (None, {})
+    except ConfigurationError:  # a closure, a lambda, or an object without a name
+        return None, {}

@@ -54,7 +54,6 @@ class Instruments:
         self.total = seconds("run_total", "Time from the acceptance of a run to its end.", "backend")
         token_labels = ("backend", "direction", "estimated")
         self.tokens = counter("tokens_total", "Tokens of answered runs, reported or estimated.", *token_labels)
-        self.abandoned = gauge("abandoned_threads", "Threads that are still busy after the end of their run.")
 
         outcome = ("provider", "outcome")
         self.upstream_attempts = counter("upstream_tries_total", "Requests to providers, by outcome.", *outcome)
@@ -79,7 +78,10 @@ class Instruments:
             "open_streams": gauge("open_streams", "Open streams."),
             "places": gauge("places", "Slots for concurrent runs."),
             "runs_waiting": gauge("runs_waiting", "Runs in the queue."),
-            "places_taken": gauge("places_taken", "Slots in use, including those of abandoned threads."),
+            "places_taken": gauge("places_taken", "Slots in use."),
+            "abandoned_threads": gauge("abandoned_threads", "Threads that are still busy after the end of their run."),
+            "workers": gauge("workers", "Worker processes that take queries."),
+            "workers_retired": gauge("workers_retired", "Worker processes that take no more queries."),
             "backends_resting": gauge("backends_resting", "Backends whose circuit breaker is open."),
             "records_waiting": gauge("records_waiting", "Records in the write queue of the database."),
             "records_lost": gauge("records_lost", "Records dropped because the write queue was full."),
@@ -123,7 +125,6 @@ class _ObservedRun:
     labels: _RunLabels
     has_ended: bool = False
     is_released: bool = False
-    is_abandoned: bool = False
 
 
 class PrometheusObserver(base.RunObserver):
@@ -159,7 +160,7 @@ class PrometheusObserver(base.RunObserver):
             self._forget(run_id, run)
 
     def on_notification(self, run_id: str, notification: base.Notification) -> None:
-        """Count runs, provider calls, abandoned threads and subscriptions."""
+        """Count runs, provider calls and subscriptions."""
         match notification:
             case base.RunStarted(request=run_request):
                 endpoint = run_request.request_info.endpoint
@@ -171,13 +172,8 @@ class PrometheusObserver(base.RunObserver):
                 attempts, seconds = self._upstream(call.provider, call.status)
                 attempts.inc()
                 seconds.observe(call.seconds)
-            case base.TaskOrphaned() if run := self._runs.get(run_id):
-                run.is_abandoned = True
-                self._instruments.abandoned.inc()
             case base.TaskReleased() if run := self._runs.get(run_id):
                 run.is_released = True
-                if run.is_abandoned:
-                    self._instruments.abandoned.dec()
                 self._forget(run_id, run)
             case base.SubscriptionClosed():
                 self._count_subscription(notification)

@@ -10,15 +10,11 @@ Invariants:
       end of the process waits for the last batch for ``SHUTDOWN_TIMEOUT`` at most.
 """
 
-import logging
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from opentelemetry import context, trace
-from opentelemetry.sdk import resources
-from opentelemetry.sdk.trace import TracerProvider, export
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from persona_stream import __version__
@@ -175,47 +171,3 @@ def _set_failure(span: trace.Span, kind: str) -> None:
 
 def _nanos(moment: float) -> int:
     return int(moment * 1e9)
-
-
-def tracer_provider(names: Sequence[str]) -> tuple[trace.TracerProvider, Callable[[], None]]:
-    """Return the tracer provider of the process, and the function that sends the last spans and closes it.
-
-    A new provider is registered globally, so that it gets the spans of backends too.
-    """
-    current = trace.get_tracer_provider()
-    if not isinstance(current, trace.ProxyTracerProvider):  # set by opentelemetry-instrument, for example
-        return current, lambda: None
-    provider = TracerProvider(resource=_resource())
-    exporters = [_create_exporter(name) for name in names]
-    for exporter in exporters:
-        provider.add_span_processor(export.BatchSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
-    return provider, lambda: _close(provider, exporters)
-
-
-def _close(provider: TracerProvider, exporters: Sequence[export.SpanExporter]) -> None:
-    closing = threading.Thread(target=provider.shutdown, daemon=True)
-    closing.start()
-    closing.join(SHUTDOWN_TIMEOUT)
-    if closing.is_alive():  # it would retry for half a minute
-        for exporter in exporters:
-            exporter.shutdown()
-        closing.join(SHUTDOWN_TIMEOUT)
-
-
-def _create_exporter(name: str) -> export.SpanExporter:
-    if name == "console":
-        return export.ConsoleSpanExporter()
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-    # It logs each attempt during a collector outage: one line for each batch is enough.
-    logging.getLogger("opentelemetry.exporter.otlp").setLevel(logging.ERROR)
-    return OTLPSpanExporter()
-
-
-def _resource() -> resources.Resource:
-    """Return the resource of the environment, with this service's name unless the environment sets another one."""
-    resource = resources.Resource.create({resources.SERVICE_VERSION: __version__})
-    # The default of the SDK.
-    is_unnamed = str(resource.attributes[resources.SERVICE_NAME]).startswith("unknown_service")
-    return resource.merge(resources.Resource({resources.SERVICE_NAME: "persona_stream"})) if is_unnamed else resource

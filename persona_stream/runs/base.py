@@ -60,10 +60,6 @@ class RawResponse(Struct, frozen=True):
     value: object
 
 
-class TaskOrphaned(Struct, frozen=True):
-    """Run ended while its thread, which cannot be stopped, continues."""
-
-
 class TaskReleased(Struct, frozen=True):
     """Task's thread, greenlet and memory released. Sent once for each query that started here."""
 
@@ -91,9 +87,7 @@ class SubscriptionClosed(Struct, frozen=True, kw_only=True):
     ended_at: float | None = None  # when the run ended, if it had when the subscriber left
 
 
-Notification = (
-    RunStarted | UpstreamCalled | RawResponse | TaskOrphaned | TaskReleased | ResponseSent | SubscriptionClosed
-)
+Notification = RunStarted | UpstreamCalled | RawResponse | TaskReleased | ResponseSent | SubscriptionClosed
 
 
 class RunObserver:

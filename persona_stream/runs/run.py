@@ -244,4 +244,3 @@ class ActiveRun:
         if self._task is not None and not self._task.cancel():
             self.is_orphaned = True
             logger.warning("cannot cancel thread; slot stays in use until it returns", extra={"run_id": self.run_id})
-            self._host.notify(self.run_id, base.TaskOrphaned())

@@ -27,8 +27,12 @@ class StreamWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no annota
 
     def run(self) -> None:
         """Serve until a signal arrives, then shut down."""
+        starting = gevent.spawn(process.ServerProcess, self.app.settings, self.sockets[0])
+        while not starting.ready():  # a worker process may take minutes to import the backend
+            self.notify()
+            starting.join(0.1)
         try:
-            self._process = process.ServerProcess(self.app.settings, self.sockets[0])
+            self._process = starting.get()
         except ConfigurationError as error:
             print(f"persona-stream: {error}", file=sys.stderr, flush=True)
             sys.exit(Arbiter.APP_LOAD_ERROR)

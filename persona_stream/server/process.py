@@ -34,6 +34,7 @@ class ServerProcess:
         self._drain_time = settings.drain_time
         if warning := raise_file_limit(settings.max_runs):
             logger.warning("%s", warning)
+        self._services.executors.begin()
         self._server = Server(listener, app)
         self._server.start()
         start_background_tasks(self._services)

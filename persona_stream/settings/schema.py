@@ -63,10 +63,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backend: Annotated[
         t.BackendName, doc("Backend: `demo`, `openai`, `anthropic`, `module:function` or `module:object.method`")
     ] = "demo"
-    executor: Annotated[t.ExecutorName, doc("Where queries run: `greenlet`, `thread` or `process`")] = "greenlet"
+    executor: Annotated[t.ExecutorName, doc("Where queries run: `auto`, `greenlet`, `thread` or `process`")] = "auto"
     threads: Annotated[
         t.ThreadCount, doc("Worker threads; with `process`, worker processes (default: 2 per CPU, at least 8)")
-    ] = 64
+    ] = 200
     timeout: Annotated[t.PositiveDuration, doc("Deadline of a run, counted from its start")] = 150.0
     profiles: Annotated[t.OptionalPath, doc("Directory of personas", unset="the demo's own for `demo`, else none")] = (
         None

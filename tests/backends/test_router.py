@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from persona_stream.backends.base import Backend
-from persona_stream.backends.factory import build_router
+from persona_stream.backends.factory import build_backends, route
 from persona_stream.backends.router import ModelRouter, Route
 from persona_stream.core.query import Query
 from persona_stream.personas.persona import Persona
@@ -37,7 +37,8 @@ def shout(message: str) -> str:
 def test_configured_backends_are_created_and_routed_by_model():
     """Under each of their model names."""
     table = BackendConfig("loud", {"backend": f"{__name__}:shout"}, ("loud", "louder"))
-    made = build_router(Settings(backends=(table,)), None, lambda message: message)
+    settings = Settings(backends=(table,))
+    made = route(settings, None, build_backends(settings, None, lambda message: message))
     for name in ("loud", "louder"):
         found = made.find(name)
         assert found is not None
@@ -45,8 +46,9 @@ def test_configured_backends_are_created_and_routed_by_model():
     assert made.find("x").backend.process_query(Query(username="x", message="Hi")) == "Hi"
 
 
-def test_all_async_is_true_only_if_every_backend_is_async():
-    """The thread limit does not apply then."""
-    loop = Backend("loop", lambda query: "", is_async=True)
-    assert ModelRouter(loop).all_async
-    assert not ModelRouter(loop, None, {"gpt": OTHER}).all_async
+def test_a_backend_is_replaced_under_each_of_its_names():
+    """A worker reports its properties after the start."""
+    known = ModelRouter(DEFAULT, None, {"gpt": DEFAULT, "other": OTHER})
+    known.replace(DEFAULT, described := Backend("described", lambda query: ""))
+    assert known.backends == [described, OTHER]
+    assert known.find("gpt") == known.find("x") == Route(described)

@@ -25,6 +25,9 @@ def ask(message: str) -> str:
     return f"You asked: {message}"
 
 
+ask.cooperative = True  # type: ignore[attr-defined]  # runs in a greenlet of the server
+
+
 def main() -> None:
     """Send a request to warm up, then another one that is profiled in every greenlet."""
     app, _ = build_app(Settings(jwt_secret=SECRET, database_url=None), process_query=ask)  # without background tasks

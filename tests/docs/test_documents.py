@@ -12,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from persona_stream.backends.factory import build_router
+from persona_stream.backends.factory import build_backends, route
 from persona_stream.cli.commands import group
 from persona_stream.personas.persona import load_personas
 from persona_stream.settings.loader import CONFIG_VARIABLE, PREFIX, TOKEN_VARIABLE, load_settings
@@ -101,7 +101,7 @@ def test_the_settings_files_are_valid(document: Document, tmp_path: Path) -> Non
     file = tmp_path / "settings.toml"
     file.write_text(block, "utf-8")
     settings = load_settings({}, {}, file).settings
-    assert build_router(settings, None).names == ["openai", "careful", "claude-sonnet-4-5"]
+    assert route(settings, None, build_backends(settings, None)).names == ["openai", "careful", "claude-sonnet-4-5"]
 
 
 def test_every_threat_names_its_tests() -> None:

@@ -23,6 +23,7 @@ INTERVAL = 2.0
 def server() -> Iterator[ServerProcess]:
     served = serve(
         "tests.backends_for_tests:chosen",
+        executor="greenlet",  # whose queries are killed where they wait
         disconnect_grace=GRACE,
         disconnect_grace_v1=0,
         max_runs_per_user=5000,

@@ -1,4 +1,4 @@
-"""Tests of the executors over HTTP: worker processes that crash or are killed, and the setting ``auto``."""
+"""Tests of the executors over HTTP: worker processes that crash, are killed or do not respond, and the default."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.backends_for_tests import CHINESE, ENGLISH
+from tests.polling import wait_for
 from tests.server_process import ENVIRON, ROOT, ServerProcess, serve
 from tests.sse_client import answer, events, read
 
@@ -108,14 +110,45 @@ def test_a_function_without_an_import_path_cannot_run_in_a_process():
     )
     environ = {**os.environ, **ENVIRON, "PERSONA_STREAM_EXECUTOR": "process"}
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environ, capture_output=True, text=True)
-    assert "ConfigurationError: executor process imports the backend in worker processes" in ended.stderr
+    assert "ConfigurationError: executor process imports the function in another process" in ended.stderr
 
 
-def test_auto_is_accepted_with_a_warning_and_means_greenlet():
-    """The log names the function that blocks the event loop, and the remedy."""
-    server = serve("tests.backends_for_tests:chosen", executor="auto")
-    assert "executor auto is deprecated and means greenlet" in server.log
-    assert read(start(server, "2.2", "spinning"))[-1].data["status"] == "complete"
-    server.wait_for_log("by spinning() at ")
-    assert "Run it with --executor thread." in server.log
+def test_by_default_a_function_runs_in_a_worker_process():
+    """The log says where; code that computes, and holds the interpreter lock, delays no stream."""
+    server = serve("tests.executors.worker.native_backends:ask")
+    assert "tests.executors.worker.native_backends:ask runs in a worker process with 200 threads" in server.log
+    spinning = start(server, "hold_the_lock 4", "x")
+    for name in ("subprocess", "asyncio_run", "pool", "own_threads"):
+        began = time.monotonic()
+        assert server.get("/healthz").status_code == 200
+        assert time.monotonic() - began < 0.5
+        assert answer(read(start(server, name, "x"))) == f"{name} worked"
+    assert answer(read(spinning)) == "hold_the_lock worked"
+    pids = children(server)
+    assert server.stop() == 0
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+def test_a_worker_that_cannot_start_stops_the_start(tmp_path: Path):
+    """With the traceback of the worker."""
+    (tmp_path / "broken.py").write_text("def ask(message): ...\nraise RuntimeError('no model file')\n")
+    environ = {**os.environ, **ENVIRON, "PYTHONPATH": f"{ROOT}:{tmp_path}"}
+    command = [sys.executable, "-m", "persona_stream", "serve", "--port=0", "--backend=broken:ask"]
+    ended = subprocess.run(command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=30)
+    assert ended.returncode == 2
+    assert "no model file" in ended.stderr
+    assert "broken.py" in ended.stderr or "import broken" in ended.stderr
+
+
+def test_health_shows_a_worker_that_takes_no_more_queries():
+    """The process is ready nevertheless: another worker takes them."""
+    server = serve("tests.executors.worker.native_backends:ask_async")
+    blocking = start(server, "block 20", "x")
+    wait_for(lambda: "problems" in server.get("/readyz").json(), 10.0)
+    ready = server.get("/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (200, "ready")
+    assert "its event loop has been blocked for" in ready.json()["problems"][0]
+    assert answer(read(start(server, "sleep 0", "x"))) == "sleep worked"
+    server.post(f"/api/runs/{blocking.headers['X-Run-Id']}/cancel")
+    assert read(blocking)[-1].data["status"] == "cancelled"
     assert server.stop() == 0

@@ -60,7 +60,7 @@ def test_every_attempt_at_a_provider_logs_its_run_id(tmp_path: Path, form: str, 
         "answered, 6 characters",
     ):
         assert [run for line, run in written if text in line] == [run_id], (text, written)
-    assert {run for _, run in written} == {run_id}
+    assert {run for line, run in written if " runs in" not in line} == {run_id}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -81,7 +81,7 @@ def test_log_lines_of_a_backend_have_the_run_id(form: str, executor: str):
 @pytest.mark.parametrize("form", FORMS)
 def test_an_error_in_a_subscription_logs_the_run_id(form: str):
     """The next request of the same connection has its own run id, or none."""
-    served = serve("tests.custom_chunkers:ask", log_format=form)
+    served = serve("tests.custom_chunkers:ask", executor="greenlet", log_format=form)
     try:
         with served.session() as session:
             first, second = (
@@ -99,7 +99,7 @@ def test_an_error_in_a_subscription_logs_the_run_id(form: str):
 @pytest.mark.parametrize("form", FORMS)
 def test_an_uncaught_error_is_logged_in_one_line(form: str):
     """In the configured format."""
-    served = serve("tests.logging_backend:careless", log_format=form)
+    served = serve("tests.logging_backend:careless", executor="greenlet", log_format=form)
     try:
         read(served.post(SMART, {"username": "x", "message": "Hi"}))
         wait_for(lambda: "unhandled exception" in served.log)

@@ -235,7 +235,7 @@ def test_printable_text_is_not_escaped(server: ServerProcess):
 
 def test_a_registered_chunker_is_used_and_a_faulty_one_loses_no_answer():
     """One that chunks by lines is used; one that loses text is logged, and the answer arrives complete."""
-    server = serve("tests.custom_chunkers:ask")
+    server = serve("tests.custom_chunkers:ask", executor="greenlet")
     try:
         for chunking in ("lines", "lossy", "raising"):
             got = read(ask(server, "smart", "anybody", "Hi", chunking=chunking))

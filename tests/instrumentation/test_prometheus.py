@@ -21,7 +21,6 @@ from persona_stream.runs.base import (
     RunRequest,
     RunStarted,
     SubscriptionClosed,
-    TaskOrphaned,
     TaskReleased,
     UpstreamCalled,
 )
@@ -221,7 +220,7 @@ def test_a_run_that_ended_in_the_queue_is_forgotten(scenario: Scenario):
     scenario.start()
     scenario.record((10.0, accepted()), (10.0, Queued(1)), (12.0, Failed("timeout")))
     before = scenario.samples()
-    scenario.notify(TaskOrphaned())
+    scenario.notify(TaskReleased())
     assert scenario.samples() == before
 
 
@@ -238,16 +237,6 @@ def test_an_unknown_endpoint_is_counted_as_other(scenario: Scenario):
     assert scenario.samples()["runs_started_total['other', 'demo']"] == 1
 
 
-def test_an_orphaned_thread_is_counted_until_it_returns(scenario: Scenario):
-    """A run whose task could be stopped counts none."""
-    scenario.start()
-    scenario.record((10.0, accepted()), (10.0, Started()), (12.0, Failed("timeout")))
-    scenario.notify(TaskOrphaned())
-    assert scenario.samples()["abandoned_threads"] == 1
-    scenario.notify(TaskReleased())
-    assert "abandoned_threads" not in scenario.samples()
-
-
 def test_a_finished_run_is_forgotten(scenario: Scenario):
     """After its end and the release of its task, in either order, further notifications count nothing."""
     begun = (10.0, accepted()), (10.0, Started())
@@ -256,7 +245,7 @@ def test_a_finished_run_is_forgotten(scenario: Scenario):
     scenario.notify(TaskReleased())
     scenario.record(*begun, (12.0, Answered("Late.")))
     before = scenario.samples()
-    scenario.notify(TaskOrphaned(), TaskReleased())
+    scenario.notify(TaskReleased())
     scenario.record(*begun, (13.0, Failed("cancelled")))
     assert scenario.samples() == before
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-
 import gevent
+import gevent.event
 import pytest
 
 from persona_stream.backends.callables import from_callable
@@ -13,7 +12,7 @@ from persona_stream.core.facts import Accepted, Failed
 from persona_stream.core.query import Query
 from persona_stream.errors import Unavailable
 from persona_stream.executors.base import Executor
-from persona_stream.executors.local import GreenletExecutor, ThreadExecutor
+from persona_stream.executors.greenlet import GreenletExecutor
 from persona_stream.journals.memory import MemoryJournalStore
 from persona_stream.logging import trace_headers
 from persona_stream.runs.base import RunObserver, RunRequest, RunStarted
@@ -63,11 +62,18 @@ def create_manager(executor: Executor, observer: RecordingObserver) -> RunManage
     )
 
 
-@pytest.mark.parametrize("executor", [GreenletExecutor(), ThreadExecutor(1)])
-def test_context_variables_of_observers_reach_the_query_only(executor: Executor):
+class UnstoppableExecutor(GreenletExecutor):
+    """Executor that cannot stop its tasks."""
+
+    def submit(self, backend, query, callbacks):
+        task = super().submit(backend, query, callbacks)
+        return type("UnstoppableTask", (), {"task": task, "cancel": lambda self: False})()
+
+
+def test_context_variables_of_observers_reach_the_query_only():
     """A trace continues in the query, and not in the connection's next request."""
     observer = RecordingObserver()
-    manager = create_manager(executor, observer)
+    manager = create_manager(GreenletExecutor(), observer)
     journal = manager.start(
         RunRequest(
             Query(username="x", message="Hi"),
@@ -83,18 +89,21 @@ def test_context_variables_of_observers_reach_the_query_only(executor: Executor)
     assert observer.events == ["RunStarted", "Accepted", "Started", "Answered", "TaskReleased"]
 
 
-def test_an_orphaned_thread_is_reported_until_it_returns():
+def test_an_orphaned_task_is_reported_until_it_returns():
     """Its run has ended before."""
-    observer, gate = RecordingObserver(), threading.Event()
-    manager = create_manager(ThreadExecutor(1), observer)
-    manager.start(
+    observer, gate = RecordingObserver(), gevent.event.Event()
+    manager = create_manager(UnstoppableExecutor(), observer)
+    journal = manager.start(
         RunRequest(Query(username="x", message="Hi"), from_callable(lambda message: str(gate.wait())), "smart", "words")
     )
-    wait_for(lambda: "TaskOrphaned" in observer.events, sleep=gevent.sleep)
-    assert observer.events == ["RunStarted", "Accepted", "Started", "Failed", "TaskOrphaned"]
+    wait_for(lambda: "Failed" in observer.events, sleep=gevent.sleep)
+    run_id = journal.entries[0].fact.run_id
+    wait_for(lambda: manager.has_orphaned_task(run_id), sleep=gevent.sleep)
+    assert observer.events == ["RunStarted", "Accepted", "Started", "Failed"]
     gate.set()
     wait_for(lambda: "TaskReleased" in observer.events, sleep=gevent.sleep)
-    assert observer.events[5:] == ["TaskReleased"]
+    assert observer.events[4:] == ["TaskReleased"]
+    assert not manager.has_orphaned_task(run_id)
 
 
 @pytest.mark.parametrize("error", [Unavailable("away"), ValueError("a defect"), SystemExit()])

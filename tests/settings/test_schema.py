@@ -39,9 +39,9 @@ def test_the_defaults_are_the_promised_ones() -> None:
         "127.0.0.1",
         5001,
         "demo",
-        "greenlet",
+        "auto",
     )
-    assert (settings.threads, settings.timeout, settings.demo_seconds) == (64, 150.0, 8.0)
+    assert (settings.threads, settings.timeout, settings.demo_seconds) == (200, 150.0, 8.0)
     assert (settings.max_body_bytes, settings.max_answer_bytes) == (2**20, 2**24)
     assert (settings.disconnect_grace, settings.disconnect_grace_v1) == (30.0, 5.0)
     assert (settings.retention, settings.retention_bytes) == (900.0, 2**28)

@@ -260,7 +260,11 @@ def make_provider_backend(adapter: base.ProviderAdapter, options: ProviderOption
         clock=clock,
     )
     return Backend(
-        adapter.name, client.complete, capabilities=adapter.capabilities, retry_after=lambda: breaker.open_for
+        adapter.name,
+        client.complete,
+        capabilities=adapter.capabilities,
+        is_cooperative=True,
+        retry_after=lambda: breaker.open_for,
     )
 
 

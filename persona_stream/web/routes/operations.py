@@ -40,6 +40,10 @@ class Health(Struct, frozen=True):
         list[str] | UnsetType,
         Meta(description="Stores that are unavailable; absent if there are none. Runs do not depend on the database."),
     ] = UNSET
+    problems: Annotated[
+        list[str] | UnsetType,
+        Meta(description="What is wrong with the processes that run the queries; absent if nothing is."),
+    ] = UNSET
 
 
 class Login(Struct, frozen=True):
@@ -184,7 +188,8 @@ def blueprint(services: Services) -> Blueprint:
             return responses.json_response(Health("unavailable", list(unavailable)), 503)
         # Records wait in memory for the database, so its outage does not make the process unready.
         unavailable = services.store.unavailable_services()
-        return responses.json_response(Health("ready", list(unavailable) if unavailable else UNSET))
+        problems = services.executors.problems()
+        return responses.json_response(Health("ready", list(unavailable) or UNSET, list(problems) or UNSET))
 
     @blueprint.get("/metrics")
     @_health_operation(

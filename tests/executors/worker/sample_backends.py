@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import asyncio
 import ctypes
 import logging
 import os
@@ -222,6 +223,17 @@ _BY_NAME: Mapping[str, Callable[[str, Query], Any]] = {
 def ask(query: Query) -> object:
     """Call the function that the message names."""
     name, _, rest = query.message.partition(" ")
+    return _BY_NAME[name](rest, query)
+
+
+async def ask_async(query: Query) -> object:
+    """Call the function that the message names, on an event loop; wait there if that is all it does."""
+    name, _, rest = query.message.partition(" ")
+    if name == "cooperate":
+        await asyncio.sleep(LONG)
+    if name == "nap":
+        await asyncio.sleep(float(rest))
+        return "slept"
     return _BY_NAME[name](rest, query)
 
 

@@ -6,10 +6,10 @@ import gevent
 import pytest
 
 from persona_stream.backends.base import Backend
-from persona_stream.executors.local import GreenletExecutor
+from persona_stream.executors.greenlet import GreenletExecutor
 from tests.executors.contract import ExecutorContract
-from tests.executors.process.sample_backends import ask
 from tests.executors.recording import submit
+from tests.executors.worker.sample_backends import ask
 
 
 class TestContract(ExecutorContract):

@@ -1,7 +1,7 @@
 """Worker process as the server sees it, and the operating system's process beneath it.
 
 Invariants:
-    However the process ends, its query gets exactly one answer or one exception.
+    However the process ends, each of its queries gets exactly one answer or one exception.
     Nothing that the process has started outlives it.
 """
 
@@ -10,7 +10,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -18,14 +19,16 @@ import gevent
 from gevent import monkey
 from gevent import socket as gevent_socket
 from gevent.event import AsyncResult, Event
+from msgspec import Struct
 
+from persona_stream.backends.base import BackendDescription
 from persona_stream.concurrency import Timer
 from persona_stream.core.query import Answer, Query
 from persona_stream.core.result import AnswerTooLarge, WorkerError
 from persona_stream.errors import BackendError, BackendUnavailable
 from persona_stream.executors.base import TaskCallbacks
-from persona_stream.executors.process import protocol
-from persona_stream.logging import current_run_id
+from persona_stream.executors.worker import protocol
+from persona_stream.logging import current_run_id, trace_headers
 
 _gevent_socket: Any = gevent_socket  # its annotations are incomplete
 _waitpid: Callable[[int, int], tuple[int, int]] = monkey.get_original("os", "waitpid")
@@ -34,8 +37,10 @@ _posix_spawn: Any = monkey.get_original("os", "posix_spawn")
 
 WORKER_FD = 3  # of the connection, in the worker
 NICE_INCREMENT = 5
+logger = logging.getLogger("persona_stream.executors")
+
 POLL_INTERVAL = 0.02  # seconds, on systems without pidfd
-COOPERATION_TIMEOUT = 0.25  # seconds for code that checks ``query.cancelled``
+MAX_TURN = 0.005  # seconds without a switch to other greenlets
 TERMINATE_TIMEOUT = 0.5  # seconds after SIGTERM
 SHUTDOWN_TIMEOUT = 6.0  # seconds for a process without a query to exit
 EXIT_TIMEOUT = 1.0  # second between the end of the connection and that of the process
@@ -103,30 +108,47 @@ class Subprocess:
             gevent.sleep(POLL_INTERVAL)
 
 
+class _SubmittedQuery(Struct, eq=False):
+    """Query in a worker, from its submission until the worker reports its end."""
+
+    callbacks: TaskCallbacks
+    end: Any  # gevent.event.AsyncResult
+    is_cancelled: bool = False
+    is_given_up: bool = False
+
+
 class WorkerProcess:
-    """Worker process with at most one query. Belongs to the thread of the event loop that created it."""
+    """Worker process with its queries. Belongs to the thread of the event loop that created it."""
 
     def __init__(
-        self, init: protocol.Init, on_ready: Callable[[], None], on_exit: "Callable[[WorkerProcess], None]"
+        self, init: protocol.Init, on_change: Callable[[], None], on_exit: "Callable[[WorkerProcess], None]"
     ) -> None:
-        """Start the process, or raise ``WorkerError``. Call ``on_ready`` when it is ready, ``on_exit`` at its end."""
+        """Start the process, or raise ``WorkerError``.
+
+        ``on_change`` is called when the process is ready, and when it shall take no more queries; ``on_exit`` at its
+        end.
+        """
         try:
             self._connection, worker_end = _gevent_socket.socketpair()
             with worker_end:
-                self._process = Subprocess(f"{__package__}.worker", worker_end.fileno())
+                self._process = Subprocess(f"{__package__}.main", worker_end.fileno())
         except OSError as error:
             raise WorkerError(f"cannot start a worker process: {error}") from error
         self.pid = self._process.pid
+        self.backends: Mapping[str, BackendDescription] = {}  # once it is ready
         self.has_started = False  # whether the process has ever been ready
         self.has_exited = False  # whether the process has ended
         self.is_tainted = False  # whether the process must not run another query
         self.task_count = 0  # number of queries so far
-        self._start_error = ""
-        self._on_ready = on_ready
+        self.problem = ""  # why the process takes no more queries
+        self.start_error = ""
+        self._on_change = on_change
         self._on_exit = on_exit
         self._max_frame_bytes = protocol.max_frame_bytes(init.max_answer_bytes)
-        self._callbacks: TaskCallbacks | None = None  # of the current query
-        self._reply: Any = None
+        self._queries: dict[int, _SubmittedQuery] = {}
+        self._heard_at = time.monotonic()
+        self._unsent = bytearray()
+        self._is_sending = False
         self._is_stopping = False
         self._ready: Any = Event()
         self._exited: Any = Event()
@@ -151,39 +173,84 @@ class WorkerProcess:
     @property
     def is_stopping(self) -> bool:
         """Whether the process takes no more queries."""
-        return self._is_stopping or self.has_exited
+        return self._is_stopping or self.has_exited or bool(self.problem)
 
     @property
-    def is_free(self) -> bool:
-        """Whether the process can take a query."""
-        return self._callbacks is None and not self.is_stopping
+    def is_idle(self) -> bool:
+        """Whether the process has no query whose run waits for it."""
+        return all(query.is_given_up for query in self._queries.values())
 
-    def run(self, backend: str, query: Query, callbacks: TaskCallbacks) -> str | Answer:
-        """Run a query and wait for its answer; raise the ``BackendError`` of the backend, or ``WorkerError``."""
-        self.task_count += 1
-        payload = protocol.encode(protocol.RunQuery(self.task_count, backend, current_run_id.get(), query))
+    @property
+    def query_count(self) -> int:
+        """Number of queries in the process."""
+        return len(self._queries)
+
+    def has_query(self, number: int) -> bool:
+        """Return whether a query has not ended."""
+        return number in self._queries
+
+    @property
+    def seconds_since_message(self) -> float:
+        """Seconds without a message of a process that runs queries, which sends one every second; otherwise 0.0."""
+        return time.monotonic() - self._heard_at if self._queries else 0.0
+
+    def wait_until_ready(self) -> None:
+        """Wait until the process is ready, or raise ``WorkerError`` if it ends before."""
+        if self.is_starting:
+            gevent.wait([self._ready, self._exited], count=1)
         if self.has_exited:
             raise WorkerError(self.exit_reason)
-        self._callbacks = callbacks
-        self._reply = AsyncResult()
-        if not self.has_started:
-            gevent.wait([self._ready, self._exited], count=1)
-        self._send(payload)
-        reply = self._reply.get()
-        self._callbacks = None
-        return self._answer_of(reply)
 
-    def cancel(self) -> None:
-        """Cancel the query, and wait until it has ended; the process ends too unless the code cooperates."""
-        if self._callbacks is None or self.has_exited:
-            return
-        if self.has_started:
-            self._send(protocol.encode(protocol.Cancel(self.task_count)))
-            gevent.wait([self._reply, self._exited], timeout=COOPERATION_TIMEOUT, count=1)
-            if self._reply.ready() and not self.has_exited:
-                self._callbacks = None
-                return
-        self.terminate()
+    def submit(self, backend: str, query: Query, callbacks: TaskCallbacks) -> int:
+        """Send a query to the process; return its number."""
+        self.task_count += 1
+        number = self.task_count
+        headers = dict(trace_headers.get())
+        payload = protocol.encode(protocol.RunQuery(number, backend, current_run_id.get(), headers, query))
+        if not self._queries:
+            self._heard_at = time.monotonic()
+        self._queries[number] = _SubmittedQuery(callbacks, AsyncResult())
+        self._send(payload)
+        return number
+
+    def wait(self, number: int) -> str | Answer:
+        """Wait for the answer to a query; raise the ``BackendError`` of the backend, or ``WorkerError``."""
+        if (query := self._queries.get(number)) is None:
+            raise WorkerError(self.exit_reason)
+        return self._answer_of(query.end.get())
+
+    @property
+    def orphan_count(self) -> int:
+        """Number of queries that have been cancelled and continue."""
+        return sum(query.is_cancelled for query in self._queries.values())
+
+    def cancel(self, number: int, seconds: float) -> bool:
+        """Cancel a query, unless it has ended; return whether it ends within ``seconds``."""
+        if (query := self._queries.get(number)) is None or self.has_exited:
+            return True
+        if not query.is_cancelled:
+            query.is_cancelled = True
+            self._send(protocol.encode(protocol.Cancel(number)))
+        gevent.wait([query.end, self._exited], timeout=seconds, count=1)
+        return query.end.ready() or self.has_exited
+
+    def give_up(self, number: int) -> None:
+        """Wait for a query no longer; the process ends with the last query that is waited for."""
+        self._queries[number].is_given_up = True
+        self._stop_if_unused()
+
+    def retire(self, problem: str) -> None:
+        """Take no more queries, for a reason; the process ends with the last query that is waited for."""
+        if not self.is_stopping:
+            self.problem = problem
+            logger.error("worker process %d takes no more queries: %s", self.pid, problem)
+            self._on_change()
+        self._stop_if_unused()
+
+    def dump_stacks(self) -> None:
+        """Make the process write the stacks of its threads to its standard error, which is that of this process."""
+        if self.is_ready:
+            self._process.signal(signal.SIGUSR1)
 
     def shutdown(self) -> None:
         """Request the process to exit by itself, without waiting."""
@@ -208,67 +275,110 @@ class WorkerProcess:
     def exit_reason(self) -> str:
         """How and when the process ended, for the log."""
         if not self.has_started:
-            return f"worker process failed to start ({self._start_error or self._process.exit_reason})"
-        state = "while it ran a query" if self._callbacks is not None else "while idle"
+            return f"worker process failed to start ({self.start_error or self._process.exit_reason})"
+        count = len(self._queries)
+        state = "while idle" if not count else "while it ran a query" if count == 1 else f"while it ran {count} queries"
         return f"worker process ended {state}: {self._process.exit_reason}"
 
-    def _answer_of(self, reply: object) -> str | Answer:
-        match reply:
+    def _answer_of(self, end: protocol.Result | protocol.Failure) -> str | Answer:
+        match end:
             case protocol.Result(answer=answer):
                 return answer
             case protocol.Failure(kind="answer_too_large"):
                 raise AnswerTooLarge("the answer exceeds the size limit")
-            case protocol.Failure(kind="backend_unavailable", text=text):
-                raise BackendUnavailable(text)
-            case protocol.Failure(kind="backend_error", text=text):
-                raise BackendError(text)
-            case protocol.Failure(kind=kind, text=text):
-                self.is_tainted = kind == "out_of_memory"
-                raise WorkerError(text)
-            case _:
-                raise WorkerError(f"unexpected message of a worker process: {type(reply).__name__}")
+            case protocol.Failure(kind="backend_unavailable", text=text, code=code, retry_after=retry_after):
+                raise BackendUnavailable(text, code=code, retry_after=retry_after)
+            case protocol.Failure(kind="backend_error", text=text, code=code, retry_after=retry_after):
+                raise BackendError(text, code=code, retry_after=retry_after)
+            case protocol.Failure(kind=kind, text=text, traceback=traceback):
+                self.is_tainted = self.is_tainted or kind == "out_of_memory"
+                raise WorkerError(text, traceback)
 
     def _read(self, init: bytes) -> None:
         """Handle the messages of the process until it ends."""
         failure: WorkerError | None = None
         try:
-            self._connection.sendall(protocol.to_frame(init))
-            while (payload := protocol.receive(self._connection, self._max_frame_bytes)) is not None:
-                self._on_message(protocol.decode(payload))
+            self._send(init)
+            self._handle_messages()
         except protocol.FrameTooLarge as error:
             failure = AnswerTooLarge(str(error))
         except OSError:
             pass  # it ended before it had read everything
-        except Exception as error:  # noqa: BLE001 - any failure must end the waiting query
+        except Exception as error:  # noqa: BLE001 - any failure must end the waiting queries
             failure = None if self._is_stopping else WorkerError(f"invalid message of a worker process: {error!r}")
         if failure is not None or not self._exited.wait(EXIT_TIMEOUT):
             self.kill()
         self._exited.wait()
-        if self._callbacks is not None:
-            self._reply.set_exception(failure or WorkerError(self.exit_reason))
+        failure = failure or WorkerError(self.exit_reason)
+        while self._queries:
+            self._queries.popitem()[1].end.set_exception(failure)
         self._connection.close()
+
+    def _handle_messages(self) -> None:
+        switched_at = time.monotonic()
+        for payload in protocol.receive_all(self._connection, self._max_frame_bytes):
+            self._on_message(protocol.decode(payload))
+            self._heard_at = now = time.monotonic()
+            # Reading from a process that always has more to send would never switch to another greenlet.
+            if now - switched_at > MAX_TURN:
+                gevent.sleep(0)
+                switched_at = time.monotonic()
 
     def _on_message(self, message: protocol.Message) -> None:
         match message:
-            case protocol.Ready():
-                self.has_started = True
-                self._ready.set()
-                self._on_ready()
-            case protocol.Failure(kind="start_failed", text=text):
-                self._start_error = text
+            case protocol.Notifications(number=number, items=items):
+                if (query := self._queries.get(number)) is not None and not query.is_given_up:
+                    for item in items:
+                        _dispatch(item, query.callbacks)
+            case protocol.Result(number=number) | protocol.Failure(number=number) if number:
+                if (query := self._queries.pop(number, None)) is not None:
+                    query.end.set(message)
+                if self.problem:
+                    self._stop_if_unused()
             case protocol.LogRecord():
                 _log(message)
-            case protocol.Notifications(number=number, items=items):
-                if self._callbacks is not None and number == self.task_count:
-                    for item in items:
-                        _dispatch(item, self._callbacks)
+            case protocol.Ready(backends=backends):
+                self.backends = backends
+                self.has_started = True
+                self._ready.set()
+                self._on_change()
+            case protocol.Failure(text=text):
+                self.start_error = text
+            case protocol.NotStopping(number=number, stack=stack):
+                logger.error("query %d of worker process %d does not stop:\n%s", number, self.pid, stack.rstrip())
+            case protocol.LoopBlocked(seconds=seconds, stack=stack):
+                self.retire(f"its event loop has been blocked for {seconds:.0f} s by\n{stack.rstrip()}")
             case _:
-                if self._callbacks is not None:
-                    self._reply.set(message)
+                pass  # a heartbeat
+
+    def _stop_if_unused(self) -> None:
+        if not self._is_stopping and self.problem and self.is_idle:
+            self._is_stopping = True
+            gevent.spawn(self.terminate)
 
     def _send(self, payload: bytes) -> None:
-        with suppress(OSError):  # it has ended, and the reading greenlet reports that
-            self._connection.sendall(protocol.to_frame(payload))
+        """Send a message without waiting: a greenlet that is killed meanwhile would leave half a frame."""
+        self._unsent += protocol.to_frame(payload)
+        if not self._is_sending:
+            self._is_sending = True
+            if not self._send_some():
+                gevent.spawn(self._send_rest)
+
+    def _send_rest(self) -> None:
+        with suppress(OSError):  # closed meanwhile
+            while not self._send_some():
+                _gevent_socket.wait_write(self._connection.fileno())
+
+    def _send_some(self) -> bool:
+        """Send what the socket takes at once; return whether that is all."""
+        try:
+            del self._unsent[: os.write(self._connection.fileno(), self._unsent)]
+        except BlockingIOError:
+            return False
+        except OSError:  # it has ended, and the reading greenlet reports that
+            self._unsent.clear()
+        self._is_sending = bool(self._unsent)
+        return not self._unsent
 
     def _close_connection(self, how: int) -> None:
         with suppress(OSError):  # closed by the process

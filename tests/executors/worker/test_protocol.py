@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from persona_stream import Answer, Image, Query, Tool, ToolCall, ToolChoice, Turn, Usage
 from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import NO_CONTEXT, Principal, UpstreamCall
-from persona_stream.executors.process.protocol import (
+from persona_stream.executors.worker.protocol import (
     Failure,
     FrameTooLarge,
     Message,
@@ -28,7 +28,7 @@ from persona_stream.executors.process.protocol import (
     Upstream,
     decode,
     encode,
-    receive,
+    receive_all,
     to_frame,
     to_json_like,
 )
@@ -68,7 +68,7 @@ class Share(float):
 
 def raw(value: object) -> object:
     """Return the raw form of an answer after encoding and decoding."""
-    message = decode(encode(Result(Answer("text", raw=value))))
+    message = decode(encode(Result(1, Answer("text", raw=value))))
     assert isinstance(message, Result)
     assert isinstance(message.answer, Answer)
     return message.answer.raw
@@ -76,7 +76,7 @@ def raw(value: object) -> object:
 
 def test_a_query_arrives_unchanged_without_its_context():
     """The worker binds its own context."""
-    message = decode(encode(RunQuery(1, "default", "run", QUERY)))
+    message = decode(encode(RunQuery(1, "default", "run", {}, QUERY)))
     assert isinstance(message, RunQuery)
     assert message.query == QUERY
     assert type(message.query.history[0]) is Turn
@@ -92,9 +92,9 @@ def test_decoding_inverts_encoding(text: str, fraction: float, number: int):
     )
     messages: list[Message] = [
         Notifications(number, (Text(text.encode()), Report(text, fraction), Upstream(call))),
-        Result(text),
-        Result(answer),
-        Failure("crashed", text),
+        Result(1, text),
+        Result(1, answer),
+        Failure(1, "crashed", text),
     ]
     assert [decode(encode(message)) for message in messages] == messages
 
@@ -102,7 +102,7 @@ def test_decoding_inverts_encoding(text: str, fraction: float, number: int):
 @given(st.text(alphabet=st.characters(codec=None)))
 def test_lone_surrogates_are_replaced(text: str):
     """As in the journal. A part of an answer keeps them, for the other half may follow."""
-    message = decode(encode(Result(text)))
+    message = decode(encode(Result(1, text)))
     assert isinstance(message, Result)
     assert message.answer == "".join("\ufffd" if "\ud800" <= each <= "\udfff" else each for each in text) or (
         "\0" in text and message.answer == text.replace("\0", "\ufffd")
@@ -142,7 +142,7 @@ def test_other_values_are_refused_when_they_are_encoded(value: object):
         msgspec.msgpack.encode(["Unknown"]),
         msgspec.msgpack.encode(["Result", 3]),
         msgspec.msgpack.encode(["Result", {"text": "x", "usage": {"input_tokens": "y", "output_tokens": 1}}]),
-        encode(Result("text"))[:-1],
+        encode(Result(1, "text"))[:-1],
     ],
 )
 def test_other_payloads_are_refused_when_they_are_decoded(payload: bytes):
@@ -156,14 +156,15 @@ def test_frames_follow_each_other_and_have_a_limit():
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(to_frame(b"one") + to_frame(b"") + to_frame(b"three") + to_frame(b"x" * 50))
-        assert [receive(ours, 50), receive(ours, 0), receive(ours, 5)] == [b"one", b"", b"three"]
+        payloads = receive_all(ours, 49)
+        assert [next(payloads), next(payloads), next(payloads)] == [b"one", b"", b"three"]
         with pytest.raises(FrameTooLarge, match="50 bytes"):
-            receive(ours, 49)
+            next(payloads)
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
             theirs.sendall(to_frame(b"half of it")[:8])
-        assert receive(ours) is None
+        assert list(receive_all(ours)) == []
 
 
 def test_values_without_a_json_form_are_represented_as_in_the_request_log():

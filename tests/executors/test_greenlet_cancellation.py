@@ -9,7 +9,7 @@ import pytest
 from gevent.threadpool import ThreadPool
 
 from persona_stream.core.query import Query
-from persona_stream.executors.local import CancelToken
+from persona_stream.executors.greenlet import CancelToken
 
 
 @pytest.fixture

@@ -1,27 +1,27 @@
-"""Executors of this process: a greenlet or a native thread for each query, and what connects it to its run.
+"""Executor of this process: a greenlet for each query, and what connects it to its run.
 
 Greenlets are cheap and can be killed at any wait, for code that waits in Python's sockets. Code that computes for long,
-or waits in C without gevent's knowledge, stalls all other streams there: it belongs to a thread. A thread cannot be
-killed: when its run ends early, subscribers are notified at once, and the slot stays in use until the code returns.
+or waits in C without gevent's knowledge, stalls all other streams there: it belongs to a worker.
 """
 
 import contextvars
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import gevent
 from gevent import monkey
 from gevent.event import Event
-from gevent.threadpool import ThreadPool
 
 from persona_stream.backends.base import Backend
-from persona_stream.concurrency import HubThread, reduce_switch_interval
+from persona_stream.concurrency import HubThread
 from persona_stream.core.query import Query, QueryContext, UpstreamCall
 from persona_stream.core.result import Raised, capture
 from persona_stream.executors.base import Executor, TaskCallbacks
+
+MAX_TURN = 0.005  # seconds that a query may send without a switch to other greenlets
 
 _thread_id: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 _allocate_lock: Callable[[], Any] = monkey.get_original("_thread", "allocate_lock")
@@ -79,30 +79,38 @@ class CancelToken:
 class TaskContext(QueryContext):
     """Context of a query in this process: forwards calls from any thread to the callbacks."""
 
-    __slots__ = ("_callbacks", "_hub_thread", "cancelled")
+    __slots__ = ("_callbacks", "_hub_thread", "_switched_at", "cancelled")
 
     cancelled: CancelToken
 
     def __init__(self, callbacks: TaskCallbacks, hub_thread: HubThread) -> None:
         self._callbacks = callbacks
         self._hub_thread = hub_thread
+        self._switched_at = 0.0
         self.cancelled = CancelToken()
 
     def on_progress(self, message: str, fraction: float | None) -> None:
         """Forward a progress report."""
-        self._hub_thread.call_soon(self._callbacks.on_progress, message, fraction)
+        self._forward(self._callbacks.on_progress, message, fraction)
 
     def on_text(self, text: str) -> None:
         """Forward a part of the answer."""
-        self._hub_thread.call_soon(self._callbacks.on_text, text)
+        self._forward(self._callbacks.on_text, text)
 
     def on_reasoning(self, text: str) -> None:
         """Forward a part of the reasoning."""
-        self._hub_thread.call_soon(self._callbacks.on_reasoning, text)
+        self._forward(self._callbacks.on_reasoning, text)
 
     def on_upstream_call(self, call: UpstreamCall) -> None:
         """Forward a call to a provider."""
-        self._hub_thread.call_soon(self._callbacks.on_upstream_call, call)
+        self._forward(self._callbacks.on_upstream_call, call)
+
+    def _forward(self, callback: Callable[..., None], *args: object) -> None:
+        self._hub_thread.call_soon(callback, *args)
+        # Code that sends without ever waiting would let no other greenlet run, nor its own deadline.
+        if self._hub_thread.is_current and time.monotonic() - self._switched_at > MAX_TURN:
+            gevent.sleep(0)
+            self._switched_at = time.monotonic()
 
 
 class GreenletTask:
@@ -131,6 +139,8 @@ class GreenletTask:
 class GreenletExecutor(Executor):
     """Executor that runs each query in a greenlet of its own."""
 
+    place = "in greenlets of the server"
+
     def __init__(self) -> None:
         self._hub_thread = HubThread()
 
@@ -145,42 +155,3 @@ def _run_and_report(callbacks: TaskCallbacks, function: Callable[..., object], a
     result = capture(function, *args)
     if not (isinstance(result, Raised) and isinstance(result.error, gevent.GreenletExit)):
         callbacks.on_result(result)
-
-
-class _ThreadTask:
-    __slots__ = ("_token",)
-
-    def __init__(self, token: CancelToken) -> None:
-        self._token = token
-
-    def cancel(self) -> bool:
-        self._token.set()
-        return False
-
-
-class ThreadExecutor(Executor):
-    """Executor that runs each query in a thread of a bounded pool."""
-
-    def __init__(self, threads: int) -> None:
-        """Create the pool of at most ``threads`` threads; each one starts when it is needed."""
-        reduce_switch_interval()
-        self.capacity = threads
-        self._hub_thread = HubThread()
-        self._pool = ThreadPool(threads)
-
-    def submit(self, backend: Backend, query: Query, callbacks: TaskCallbacks) -> _ThreadTask:
-        """Start the query in a thread."""
-        callbacks.on_started()
-        context = TaskContext(callbacks, self._hub_thread)
-        bound = replace(query, _context=context)
-        result = self._pool.spawn(contextvars.copy_context().run, capture, backend.process_query, bound)
-        # The link is called by the event loop itself, which must not block.
-        result.rawlink(partial(gevent.spawn, _finish, callbacks))
-        return _ThreadTask(context.cancelled)
-
-
-def _finish(callbacks: TaskCallbacks, result: Any) -> None:
-    try:
-        callbacks.on_result(result.get())
-    finally:
-        callbacks.on_released()

@@ -7,14 +7,17 @@ Invariants:
 """
 
 import socket
+from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
 
+from persona_stream.backends.base import BackendDescription
 from persona_stream.core.content import replace_unencodable
 from persona_stream.core.query import NO_CONTEXT, Answer, Query, QueryContext, UpstreamCall
+from persona_stream.errors import BackendErrorCode
 
 
 class _Message(Struct, frozen=True, array_like=True, tag=True):
@@ -26,27 +29,50 @@ class Init(_Message, frozen=True):
 
     factory: bytes  # pickle of a function that creates the backends by name
     paths: tuple[str, ...]  # Python's module search path
+    main: dict[str, str]  # how multiprocessing loads the server's main module, if a backend is defined there
     log_level: int
     max_answer_bytes: int
+    threads: int  # 0: one query at a time, in the main thread
 
 
 class RunQuery(_Message, frozen=True):
-    """Query for a worker. ``number`` counts the queries of this worker."""
+    """Query for a worker. ``number`` counts the queries of this worker, from 1."""
 
     number: int
     backend: str
     run_id: str
+    trace_headers: dict[str, str]
     query: Query
 
 
 class Cancel(_Message, frozen=True):
-    """Cancellation of a worker's query."""
+    """Cancellation of a query."""
 
     number: int
 
 
 class Ready(_Message, frozen=True):
-    """Worker is ready for queries."""
+    """Worker is ready for queries to these backends."""
+
+    backends: dict[str, BackendDescription]
+
+
+class Heartbeat(_Message, frozen=True):
+    """Sign of life of a worker that runs queries."""
+
+
+class LoopBlocked(_Message, frozen=True):
+    """Event loop that has not turned for ``seconds``, and the stack of its thread."""
+
+    seconds: float
+    stack: str
+
+
+class NotStopping(_Message, frozen=True):
+    """Query that continues after its cancellation, and the stack of its thread if it is known."""
+
+    number: int
+    stack: str
 
 
 class Text(_Message, frozen=True):
@@ -95,8 +121,9 @@ class LogRecord(_Message, frozen=True):
 
 
 class Result(_Message, frozen=True):
-    """Return value of process_query."""
+    """Return value of process_query. A query ends with one ``Result`` or ``Failure``."""
 
+    number: int
     answer: str | Answer
 
 
@@ -106,15 +133,21 @@ FailureKind = Literal[
 
 
 class Failure(_Message, frozen=True):
-    """Failure of a query, or of the start of the worker. The text is for the client only if the backend raised it."""
+    """Failure of a query, or of the start (number 0). The text is for the client only if the backend raised it."""
 
+    number: int
     kind: FailureKind
     text: str = ""
+    traceback: str = ""
+    code: BackendErrorCode = "backend_error"
+    retry_after: float | None = None
 
 
-Message = Init | RunQuery | Cancel | Ready | Notifications | LogRecord | Result | Failure
+Health = Heartbeat | LoopBlocked | NotStopping
+Message = Init | RunQuery | Cancel | Ready | Health | Notifications | LogRecord | Result | Failure
 
 LENGTH_BYTES = 4
+RECEIVE_BYTES = 256 * 1024
 MAX_FRAME_BYTES = 2 ** (8 * LENGTH_BYTES) - 1
 
 
@@ -197,23 +230,23 @@ def to_frame(payload: bytes) -> bytes:
     return len(payload).to_bytes(LENGTH_BYTES, "big") + payload
 
 
-def receive(connection: socket.socket, max_bytes: int = MAX_FRAME_BYTES) -> bytes | None:
-    """Return the next payload, ``None`` at the end; raise ``FrameTooLarge`` before reading one over ``max_bytes``."""
-    head = _receive_exactly(connection, LENGTH_BYTES)
-    if head is None:
-        return None
-    size = int.from_bytes(head, "big")
-    if size > max_bytes:
-        raise FrameTooLarge(f"{size} bytes")
-    return _receive_exactly(connection, size)
-
-
-def _receive_exactly(connection: socket.socket, size: int) -> bytes | None:
-    buffer = bytearray(size)
-    rest = memoryview(buffer)
-    while rest:
-        count = connection.recv_into(rest)
-        if not count:
-            return None
-        rest = rest[count:]
-    return bytes(buffer)
+def receive_all(connection: socket.socket, max_bytes: int = MAX_FRAME_BYTES) -> Iterator[bytes]:
+    """Yield payloads until the end; raise ``FrameTooLarge`` before reading one over ``max_bytes``."""
+    buffer = bytearray()
+    position = 0
+    while True:
+        while (head := len(buffer) - position - LENGTH_BYTES) >= 0:
+            size = int.from_bytes(buffer[position : position + LENGTH_BYTES], "big")
+            if size > max_bytes:
+                raise FrameTooLarge(f"{size} bytes")
+            if head < size:
+                break
+            begin = position + LENGTH_BYTES
+            position = begin + size
+            yield bytes(memoryview(buffer)[begin:position])
+        del buffer[:position]
+        position = 0
+        received = connection.recv(RECEIVE_BYTES)
+        if not received:
+            return
+        buffer += received

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from persona_stream.executors.process.process import Subprocess
+from persona_stream.executors.worker.process import Subprocess
 from tests.polling import wait_for
 
 

@@ -1,0 +1,432 @@
+"""Worker process: runs the queries of its server, in threads and on an event loop, or one at a time.
+
+One query at a time runs in the main thread, where SIGTERM can end it with its ``finally`` blocks. The server is read
+in a thread of its own, and the process ends when the server is gone. Notifications are sent in batches: the first one
+of a query at once, since its code may go on to hold the interpreter lock; later ones after at most 50 ms, so that a
+chatty backend cannot keep the server busy.
+"""
+
+import ctypes
+import faulthandler
+import logging
+import os
+import pickle
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import fields, replace
+from functools import partial
+from itertools import groupby
+from multiprocessing import spawn
+from typing import Any
+
+from msgspec import structs
+
+from persona_stream import telemetry
+from persona_stream.backends.base import Backend
+from persona_stream.core.query import Answer, UpstreamCall
+from persona_stream.core.result import Raised, TaskResult, find_problem
+from persona_stream.errors import BackendError, BackendUnavailable, ConfigurationError
+from persona_stream.executors.worker import protocol
+from persona_stream.executors.worker.runtime import QueryConnection, RunningQuery, Runtime
+from persona_stream.logging import current_run_id
+
+BATCH_INTERVAL = 0.05  # seconds
+HEARTBEAT_INTERVAL = 1.0  # second
+NOT_STOPPING_AFTER = 5.0  # seconds after the cancellation of a query
+STRUCTURE_BYTES = 64 * 1024  # of an answer's message, beside its text
+MAX_TRACEBACK_CHARACTERS = 20_000
+EXIT_TIMEOUT = 5.0  # seconds for the backend's exit handlers
+MAX_FILES = 65_536
+_PR_SET_PDEATHSIG = 1
+
+is_worker = False
+"""Whether this process is a worker: its backend module must not start a server."""
+
+
+def create_inert_app(*args: object, **kwargs: object) -> Any:
+    """Return an application without routes: a worker imports the backend's module, which may also create its server."""
+    from flask import Flask
+
+    return Flask("persona_stream")
+
+
+class _Outbox:
+    """Notifications of one query that wait for the next batch."""
+
+    __slots__ = ("items", "report", "sent_at")
+
+    def __init__(self) -> None:
+        self.items: list[protocol.Notification] = []
+        self.report: protocol.Report | None = None  # only the latest one is sent
+        self.sent_at = 0.0
+
+    def add(self, item: protocol.Notification) -> None:
+        if not isinstance(item, protocol.Report):
+            self.items.append(item)
+        elif (previous := self.report) is None:
+            self.report = item
+        else:  # an empty message, or no fraction, keeps the previous one
+            fraction = previous.fraction if item.fraction is None else item.fraction
+            self.report = protocol.Report(item.message or previous.message, fraction)
+
+    def take(self, number: int) -> bytes:
+        """Return the frame of the waiting notifications, or no bytes if there are none."""
+        if not (self.items or self.report):
+            return b""
+        items = (*([self.report] if self.report else ()), *_join_parts(self.items))
+        self.items = []
+        self.report = None
+        self.sent_at = time.monotonic()
+        return protocol.to_frame(protocol.encode(protocol.Notifications(number, items)))
+
+
+class MessageWriter:
+    """Writer of messages to the server, for all threads of the worker."""
+
+    def __init__(self, connection: socket.socket, max_item_bytes: int) -> None:
+        """Create the writer; notifications of calls to providers over ``max_item_bytes`` are dropped."""
+        self._connection = connection
+        self._max_item_bytes = max_item_bytes
+        self._pid = os.getpid()
+        self._lock = threading.RLock()  # writing may cause a log line
+        self._outboxes: dict[int, _Outbox] = {}
+        self._has_items = threading.Event()
+        threading.Thread(target=self._flush_later, name="persona_stream writer", daemon=True).start()
+
+    @property
+    def is_forked(self) -> bool:
+        """Whether this process was forked by the backend: it has the connection, and must not write to it."""
+        return os.getpid() != self._pid
+
+    def send(self, message: protocol.Message) -> None:
+        """Send a message that belongs to no query."""
+        self._write(lambda: protocol.to_frame(protocol.encode(message)))
+
+    def begin(self, number: int) -> None:
+        """Accept the notifications of a query."""
+        self._outboxes[number] = _Outbox()
+
+    def end(self, number: int, payload: bytes) -> None:
+        """Send the encoded end of a query, after its notifications; later ones are dropped."""
+        self._write(lambda: self._outboxes.pop(number).take(number) + protocol.to_frame(payload))
+
+    def notify(self, number: int, item: protocol.Notification) -> None:
+        """Send a notification of a query with the next batch. Any thread may call this."""
+        if self.is_forked or (outbox := self._outboxes.get(number)) is None:
+            return
+        with self._lock:
+            outbox.add(item)
+            is_due = time.monotonic() - outbox.sent_at >= BATCH_INTERVAL
+        if is_due:
+            self._write(partial(outbox.take, number))
+        else:
+            self._has_items.set()
+
+    def notify_upstream_call(self, number: int, call: UpstreamCall) -> None:
+        """Send a call to a provider with the next batch, unless it is too large."""
+        request = protocol.to_json_like(call.request)
+        response = protocol.to_json_like(call.response)
+        item = protocol.Upstream(structs.replace(call, request=request, response=response))
+        if len(protocol.encode(protocol.Notifications(number, (item,)))) <= self._max_item_bytes:
+            self.notify(number, item)
+
+    def _flush_later(self) -> None:
+        while True:
+            self._has_items.wait()
+            self._has_items.clear()
+            time.sleep(BATCH_INTERVAL)
+            self._write(self._take_all)
+
+    def _take_all(self) -> bytes:
+        return b"".join([outbox.take(number) for number, outbox in self._outboxes.items()])
+
+    def _write(self, encode: Callable[[], bytes]) -> None:
+        # Forking while another thread holds the lock leaves it locked in the child: hence the check before it.
+        if not self.is_forked:
+            with self._lock, suppress(OSError):  # the server is gone, which ends this process
+                self._connection.sendall(encode())
+
+
+def _join_parts(items: list[protocol.Notification]) -> Iterator[protocol.Notification]:
+    """Yield the items, with consecutive parts of a kind joined."""
+    for kind, group in groupby(items, key=type):
+        if kind is protocol.Text or kind is protocol.Reasoning:
+            yield kind(b"".join(item.data for item in group))  # type: ignore[union-attr]
+        else:
+            yield from group
+
+
+class LogHandler(logging.Handler):
+    """Log handler that sends the lines to the server's log."""
+
+    def __init__(self, writer: MessageWriter) -> None:
+        super().__init__()
+        self._writer = writer
+        self.run_id = ""  # of the only query, for threads that it has started
+        self._formatter = logging.Formatter("%(message)s")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one line."""
+        try:
+            text = self._formatter.format(record)
+            if self._writer.is_forked:
+                sys.stderr.write(f"{record.levelname} {record.name}: {text}\n")
+                return
+            run_id = str(getattr(record, "run_id", "") or current_run_id.get() or self.run_id)
+            self._writer.send(protocol.LogRecord(record.name, record.levelno, text, record.created, run_id))
+        except Exception:  # noqa: BLE001 - a line that cannot be written must not fail the code that logs it
+            self.handleError(record)
+
+
+class WorkerConnection(QueryConnection):
+    """Connection of a query to the server."""
+
+    __slots__ = ("_max_bytes", "_name", "_number", "_on_end", "_sent_bytes", "_writer")
+
+    def __init__(
+        self, writer: MessageWriter, number: int, name: str, max_bytes: int, on_end: Callable[[int], object]
+    ) -> None:
+        super().__init__()
+        self._writer = writer
+        self._number = number
+        self._name = name
+        self._max_bytes = max_bytes
+        self._on_end = on_end
+        self._sent_bytes = 0
+
+    def on_progress(self, message: str, fraction: float | None) -> None:
+        """Send a progress report."""
+        self._writer.notify(self._number, protocol.Report(message, fraction))
+
+    def on_text(self, text: str) -> None:
+        """Send a part of the answer."""
+        if data := self._take(text):
+            self._writer.notify(self._number, protocol.Text(data))
+
+    def on_reasoning(self, text: str) -> None:
+        """Send a part of the reasoning."""
+        if data := self._take(text):
+            self._writer.notify(self._number, protocol.Reasoning(data))
+
+    def on_upstream_call(self, call: UpstreamCall) -> None:
+        """Send a call to a provider."""
+        self._writer.notify_upstream_call(self._number, call)
+
+    def on_result(self, result: TaskResult) -> None:
+        """Send the end of the query."""
+        self._writer.end(self._number, _encode_end(self._number, result, self._name, self._max_bytes))
+        self._on_end(self._number)
+
+    def _take(self, text: str) -> bytes:
+        """Return the encoded text; what exceeds the limit by more than one byte is dropped, and the server fails it."""
+        if self._sent_bytes > self._max_bytes or self.cancelled:
+            return b""
+        data = text[: self._max_bytes + 1].encode("utf-8", "surrogatepass")
+        self._sent_bytes += len(data)
+        return data
+
+
+class _Worker:
+    """Queries of one server, until it disconnects."""
+
+    def __init__(
+        self,
+        payloads: Iterator[bytes],
+        writer: MessageWriter,
+        log_handler: LogHandler,
+        init: protocol.Init,
+        backends: Mapping[str, Backend],
+    ) -> None:
+        """Create the queries' owner; ``payloads`` are the encoded messages of the server."""
+        self._payloads = payloads
+        self._writer = writer
+        self._log_handler = log_handler
+        self._max_answer_bytes = init.max_answer_bytes
+        self._backends = backends
+        self._runtime = Runtime(backends, init.threads) if init.threads else None
+        # For the main thread.
+        self._queries: queue.SimpleQueue[tuple[protocol.RunQuery, RunningQuery] | None] = queue.SimpleQueue()
+        self._running: dict[int, RunningQuery] = {}
+        self._is_terminated = False
+
+    def run(self) -> None:
+        """Run queries until the server disconnects, or sends SIGTERM."""
+        if self._runtime is None:
+            signal.signal(signal.SIGTERM, self._on_sigterm)
+        self._writer.send(protocol.Ready({name: each.describe() for name, each in self._backends.items()}))
+        threading.Thread(target=self._read, name="persona_stream reader", daemon=True).start()
+        threading.Thread(target=self._watch, name="persona_stream watch", daemon=True).start()
+        while (item := self._queries.get()) is not None:
+            message, running = item
+            self._log_handler.run_id = message.run_id
+            running.run(self._backends[message.backend], message.query)
+            if self._is_terminated:
+                return
+
+    def _read(self) -> None:
+        try:
+            for payload in self._payloads:
+                match protocol.decode(payload):
+                    case protocol.RunQuery() as message:
+                        self._start(message)
+                    case protocol.Cancel(number=number) if (running := self._running.get(number)) is not None:
+                        running.cancel()
+        except OSError:
+            pass  # as at the end
+        except BaseException:  # noqa: BLE001 - without this thread the process would wait for ever
+            traceback.print_exc()
+            os._exit(1)
+        if self._running:
+            os._exit(1)  # the results have no recipient
+        self._queries.put(None)
+        time.sleep(EXIT_TIMEOUT)
+        os._exit(0)
+
+    def _start(self, message: protocol.RunQuery) -> None:
+        name = self._backends[message.backend].name
+        connection = WorkerConnection(self._writer, message.number, name, self._max_answer_bytes, self._running.pop)
+        running = RunningQuery(message.run_id, message.trace_headers, connection)
+        self._writer.begin(message.number)
+        self._running[message.number] = running
+        if self._runtime is None:
+            self._queries.put((message, running))
+        else:
+            self._runtime.submit(message.backend, message.query, running)
+
+    def _watch(self) -> None:
+        """Report the health of this process while it runs queries."""
+        reported: set[int] = set()
+        is_loop_blocked = False
+        while True:
+            time.sleep(HEARTBEAT_INTERVAL)
+            if not self._running:
+                reported.clear()
+                continue
+            self._writer.send(protocol.Heartbeat())
+            for number, running in list(self._running.items()):
+                if running.seconds_since_cancel > NOT_STOPPING_AFTER and number not in reported:
+                    reported.add(number)
+                    self._writer.send(protocol.NotStopping(number, running.stack))
+            blocked = None if self._runtime is None else self._runtime.blocked_loop()
+            if blocked is not None and not is_loop_blocked:
+                self._writer.send(protocol.LoopBlocked(*blocked))
+            is_loop_blocked = blocked is not None
+
+    def _on_sigterm(self, *_: object) -> None:
+        if not self._running:
+            os._exit(0)
+        self._is_terminated = True
+        raise SystemExit(128 + signal.SIGTERM)
+
+
+def _encode_end(number: int, result: TaskResult, name: str, max_bytes: int) -> bytes:
+    """Return the message that ends a query, encoded."""
+    kind: protocol.FailureKind
+    if isinstance(result, Raised):
+        error = result.error
+        if isinstance(error, BackendError):
+            kind = "backend_unavailable" if isinstance(error, BackendUnavailable) else "backend_error"
+            failure = protocol.Failure(number, kind, str(error), code=error.code, retry_after=error.retry_after)
+            return protocol.encode(failure)
+        kind = "out_of_memory" if isinstance(error, MemoryError) else "crashed"
+        return _encode_failure(number, kind, f"process_query raised {type(error).__name__}", _format_traceback(error))
+    if (problem := find_problem(result.value, name)) is not None:
+        return _encode_failure(number, "crashed", problem)
+    answer: Any = result.value
+    raw = None
+    if isinstance(answer, Answer):  # a subclass becomes a plain Answer
+        raw = answer.raw
+        answer = Answer(**{field.name: getattr(answer, field.name) for field in fields(Answer)} | {"raw": None})
+    try:
+        payload = protocol.encode(protocol.Result(number, answer))
+        if isinstance(answer, Answer):
+            protocol.decode(payload)  # checks the nested values, so that the error is raised here
+    except (TypeError, ValueError, RecursionError) as error:
+        return _encode_failure(number, "crashed", f"process_query returned an Answer that cannot be sent: {error}")
+    if len(payload) > max_bytes + STRUCTURE_BYTES:
+        return _encode_failure(number, "answer_too_large")
+    if raw is None:
+        return payload
+    whole = protocol.encode(protocol.Result(number, replace(answer, raw=protocol.to_json_like(raw))))
+    return whole if len(whole) <= protocol.max_frame_bytes(max_bytes) else payload
+
+
+def _encode_failure(number: int, kind: protocol.FailureKind, text: str = "", traceback: str = "") -> bytes:
+    return protocol.encode(protocol.Failure(number, kind, text, traceback))
+
+
+def _format_traceback(error: BaseException) -> str:
+    """Return the traceback of an exception, without this package's own frames, shortened in the middle."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_frame.f_globals.get("__name__", "").startswith("persona_stream."):
+        frame = frame.tb_next
+    # An error of a bundled backend has no other frames.
+    lines = "".join(traceback.format_exception(type(error), error, frame or error.__traceback__))
+    if len(lines) > MAX_TRACEBACK_CHARACTERS:
+        lines = f"{lines[: MAX_TRACEBACK_CHARACTERS // 2]}\n...\n{lines[-MAX_TRACEBACK_CHARACTERS // 2 :]}"
+    return lines.rstrip()
+
+
+def _die_with_parent(parent: int) -> None:
+    """Make the kernel kill this process when its server dies, even while code holds the interpreter lock."""
+    with suppress(OSError, AttributeError):  # Linux only; elsewhere the reading thread notices
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
+    if os.getppid() != parent:  # it died before
+        os._exit(1)
+
+
+def _create_backends(init: protocol.Init) -> Any:
+    """Create the backends; raise ``ConfigurationError`` if one of them cannot be created."""
+    try:
+        if init.main:
+            spawn.prepare(init.main)
+        create: Callable[[], Any] = pickle.loads(init.factory)  # nosec B301 # noqa: S301 - from the server that spawned this process
+        return create()
+    except ConfigurationError:
+        raise
+    # The imported module may call sys.exit, which is no Exception.
+    except BaseException as error:
+        raise ConfigurationError("".join(traceback.format_exception(error))) from error
+
+
+def main(fd: int, parent: int) -> None:
+    """Run a worker for the server with the process id ``parent``, over its inherited connection ``fd``."""
+    global is_worker
+    is_worker = True
+    _die_with_parent(parent)
+    os.closerange(fd + 1, MAX_FILES)  # inheritable files of the server, such as its listening socket
+    os.set_inheritable(fd, False)
+    # The server asks for the stacks of a process that does not respond: while C code holds the interpreter lock, no
+    # Python code can write them.
+    faulthandler.register(signal.SIGUSR1)
+    connection = socket.socket(fileno=fd)
+    connection.setblocking(True)  # gevent has made the other end, and so this one, non-blocking
+    payloads = protocol.receive_all(connection)
+    payload = next(payloads, None)
+    init = None if payload is None else protocol.decode(payload)
+    if not isinstance(init, protocol.Init):
+        return
+    sys.path[:] = init.paths
+    writer = MessageWriter(connection, init.max_answer_bytes)
+    log_handler = LogHandler(writer)
+    logger = logging.getLogger("persona_stream")
+    logger.handlers = [log_handler]
+    logger.propagate = False
+    logger.setLevel(init.log_level)
+    close_tracing = telemetry.start_worker_tracing()
+    try:
+        backends = _create_backends(init)
+    except ConfigurationError as error:
+        writer.send(protocol.Failure(0, "start_failed", str(error)))
+        return
+    if not logging.root.handlers:  # the backend may have configured logging
+        logging.root.addHandler(log_handler)
+    _Worker(payloads, writer, log_handler, init, backends).run()
+    close_tracing()

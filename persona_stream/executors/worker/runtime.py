@@ -1,0 +1,223 @@
+"""Runtime of queries in an unpatched process: a thread for each ``def``, one event loop for all ``async def``.
+
+A worker on this machine and a Celery worker both run it. The code of a backend finds here what it finds without a
+server: native threads, subprocesses, an event loop of asyncio.
+
+Invariants:
+    Every query ends with exactly one ``on_result``, whatever its code raises; the event loop then turns again.
+    This module imports no gevent.
+"""
+
+import asyncio
+import inspect
+import logging
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import Context
+from dataclasses import replace
+from typing import Any
+
+from persona_stream import telemetry
+from persona_stream.backends.base import Backend
+from persona_stream.core.query import Query, QueryContext
+from persona_stream.core.result import Raised, Returned, TaskResult, WorkerError, capture
+from persona_stream.logging import current_run_id, trace_headers
+
+logger = logging.getLogger("persona_stream.executors")
+
+LOOP_BLOCKED_AFTER = 3.0  # seconds without a turn of the event loop
+
+
+class CancelFlag(threading.Event):
+    """Cancel signal of a query in this process."""
+
+    __bool__ = threading.Event.is_set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleep for ``timeout`` seconds or until the flag is set; return whether it is set."""
+        return super().wait(None if timeout is None else max(0.0, timeout))
+
+
+class QueryConnection(QueryContext):
+    """Connection of a query to the process that submitted it. Its methods are called from any thread."""
+
+    __slots__ = ("cancelled",)
+
+    cancelled: CancelFlag
+
+    def __init__(self) -> None:
+        self.cancelled = CancelFlag()
+
+    def on_result(self, result: TaskResult) -> None:
+        """Handle the end of the query. Called once, last."""
+        raise NotImplementedError
+
+
+class RunningQuery:
+    """Query in this process, from its submission to its result."""
+
+    __slots__ = ("_cancelled_at", "_connection", "_loop", "_run_id", "_task", "_thread", "_trace_headers")
+
+    def __init__(self, run_id: str, trace_headers: Mapping[str, str], connection: QueryConnection) -> None:
+        self._run_id = run_id
+        self._trace_headers = trace_headers
+        self._connection = connection
+        self._thread = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._cancelled_at: float | None = None
+
+    def cancel(self) -> None:
+        """Set the cancel flag, and cancel the task of an ``async def``. Any thread may call this."""
+        self._cancelled_at = time.monotonic()
+        self._connection.cancelled.set()
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: the query has ended
+                self._loop.call_soon_threadsafe(self._cancel_task)
+
+    @property
+    def seconds_since_cancel(self) -> float:
+        """Seconds since the cancellation; 0.0 without one."""
+        return 0.0 if self._cancelled_at is None else time.monotonic() - self._cancelled_at
+
+    @property
+    def stack(self) -> str:
+        """Current stack of the query's code, for the log."""
+        if self._task is not None:
+            return "".join(line for frame in self._task.get_stack() for line in traceback.format_stack(frame, limit=1))
+        return format_thread(self._thread)
+
+    def run(self, backend: Backend, query: Query) -> None:
+        """Run the query in the current thread, with an event loop of its own if it is ``async``."""
+        self._set_context()
+        self._thread = threading.get_ident()
+        bound = replace(query, _context=self._connection)
+        if backend.is_async:
+            result = capture(asyncio.run, self._run_task(backend, bound))
+            if isinstance(result, Raised):  # otherwise the task has reported it
+                self._connection.on_result(result)
+        else:
+            self._connection.on_result(capture(backend.process_query, bound))
+
+    def start_task(self, backend: Backend, query: Query, loop: asyncio.AbstractEventLoop) -> None:
+        """Start the query as a task of a loop, in the thread of the loop."""
+        context = Context()
+        context.run(self._set_context)
+        bound = replace(query, _context=self._connection)
+        # The task must not be collected as garbage: this object refers to it.
+        self._task = loop.create_task(self._run_task(backend, bound), context=context)
+
+    async def _run_task(self, backend: Backend, query: Query) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._task = task = asyncio.current_task()
+        result: TaskResult = Raised(WorkerError("the event loop was closed while it ran the query"))
+        try:
+            if self._connection.cancelled:
+                raise asyncio.CancelledError  # noqa: TRY301 - cancelled before the first step
+            value: Any = backend.process_query(query)
+            result = Returned(await value if inspect.isawaitable(value) else value)
+        except BaseException as error:  # noqa: BLE001 - any exception of the backend ends only its query
+            result = Raised(error)
+        finally:
+            self._task = None
+            del task
+            self._connection.on_result(result)
+
+    def _set_context(self) -> None:
+        current_run_id.set(self._run_id)
+        trace_headers.set(self._trace_headers)
+        telemetry.attach(self._trace_headers)
+
+    def _cancel_task(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+
+class EventLoopThread:
+    """Event loop in a thread of its own. It goes on when a task raises ``SystemExit`` or stops the loop."""
+
+    def __init__(self, threads: int) -> None:
+        self.loop = asyncio.new_event_loop()
+        # Of asyncio.to_thread and name resolution.
+        self.loop.set_default_executor(ThreadPoolExecutor(threads, "persona_stream to_thread"))
+        self._turned_at = time.monotonic()
+        self._is_asked = False
+        self._thread = threading.Thread(target=self._run_forever, name="persona_stream event loop", daemon=True)
+        self._thread.start()
+
+    def blocked_seconds(self) -> float:
+        """Return how long the loop has not turned, as of the previous call; called periodically by one thread."""
+        if not self._is_asked:
+            self._is_asked = True
+            self._turned_at = time.monotonic()
+            self.loop.call_soon_threadsafe(self._turn)
+            return 0.0
+        return time.monotonic() - self._turned_at
+
+    @property
+    def stack(self) -> str:
+        """Current stack of the loop's thread."""
+        return format_thread(self._thread.ident or 0)
+
+    def _turn(self) -> None:
+        self._is_asked = False
+
+    def _run_forever(self) -> None:
+        asyncio.set_event_loop(self.loop)
+        while not self.loop.is_closed():
+            try:
+                self.loop.run_forever()
+            # SystemExit and KeyboardInterrupt of a task leave run_forever, and the tasks of other queries remain.
+            except BaseException:
+                logger.exception("the backend ended the event loop; it continues")
+            else:
+                logger.error("the backend stopped the event loop; it continues")
+
+
+class Runtime:
+    """Backends of this process, and the threads and the event loop that run their queries."""
+
+    def __init__(self, backends: Mapping[str, Backend], threads: int) -> None:
+        """Create the runtime; ``threads`` is the maximum number of concurrent ``def`` queries."""
+        self.backends = backends
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, "persona_stream query")
+        self._loop: EventLoopThread | None = None
+        self._lock = threading.Lock()
+
+    def submit(self, name: str, query: Query, running: RunningQuery) -> None:
+        """Start a query of the backend ``name``; its connection receives the result."""
+        backend = self.backends[name]
+        if backend.is_async:
+            loop = self._get_loop().loop
+            loop.call_soon_threadsafe(running.start_task, backend, query, loop)
+        else:
+            self._pool.submit(_empty_context_run, running.run, backend, query)
+
+    def blocked_loop(self) -> tuple[float, str] | None:
+        """Return for how long the event loop has been blocked, and its stack; ``None`` if it turns."""
+        if self._loop is None or (seconds := self._loop.blocked_seconds()) < LOOP_BLOCKED_AFTER:
+            return None
+        return seconds, self._loop.stack
+
+    def _get_loop(self) -> EventLoopThread:
+        with self._lock:
+            if self._loop is None:
+                self._loop = EventLoopThread(self._threads)
+            return self._loop
+
+
+def _empty_context_run(function: Callable[..., None], *args: object) -> None:
+    # A thread of the pool would keep the context variables of its previous query.
+    Context().run(function, *args)
+
+
+def format_thread(ident: int) -> str:
+    """Return the current stack of a thread, or an empty text if it has ended."""
+    frame = sys._current_frames().get(ident)
+    return "" if frame is None else "".join(traceback.format_stack(frame))

@@ -1,0 +1,191 @@
+"""Tests of the runtime of queries: code finds threads, processes and event loops as it does without a server."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from functools import partial
+
+import gevent
+import pytest
+
+from persona_stream import Query
+from persona_stream.backends.factory import build_backends
+from persona_stream.core.result import Raised, Returned, WorkerError
+from persona_stream.executors.worker.pool import WorkerExecutor, WorkerSource
+from persona_stream.settings import Settings
+from tests.executors.recording import RecordingCallbacks, importable, submit
+from tests.polling import wait_for
+
+MODULE = "tests.executors.worker.native_backends"
+
+
+class Worker:
+    """Worker process with the functions of ``native_backends``."""
+
+    def __init__(self, name: str, threads: int = 20) -> None:
+        self.path = f"{MODULE}:{name}"
+        create = partial(build_backends, Settings(backend=self.path), None)
+        self.executor = WorkerExecutor(WorkerSource(create, max_answer_bytes=1_000_000), threads)
+
+    def start(self, message: str) -> tuple[object, RecordingCallbacks]:
+        """Submit a query."""
+        return submit(self.executor, importable(self.path), Query(username="ada", message=message))
+
+    def ask_many(self, message: str, count: int) -> list[object]:
+        """Submit queries at once, and return their values or exceptions."""
+        all_callbacks = [self.start(message)[1] for _ in range(count)]
+        results = [each.released.get(timeout=60) for each in all_callbacks]
+        return [result.value if isinstance(result, Returned) else result.error for result in results]
+
+    def ask(self, message: str) -> object:
+        """Submit a query, and return its value or exception."""
+        return self.ask_many(message, 1)[0]
+
+
+@pytest.fixture(scope="module")
+def sync() -> Iterator[Worker]:
+    worker = Worker("ask")
+    yield worker
+    worker.executor.close()
+
+
+@pytest.fixture(scope="module")
+def async_() -> Iterator[Worker]:
+    worker = Worker("ask_async")
+    yield worker
+    worker.executor.close()
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
+    logger = logging.getLogger("persona_stream")
+    logger.addHandler(caplog.handler)
+    yield caplog
+    logger.removeHandler(caplog.handler)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "log_and_lock",  # gevent #2013
+        "subprocess",  # gevent #688
+        "asyncio_run",  # asyncio-gevent #16
+        "pool",  # gunicorn #1311
+        "process_pool",
+        "own_threads",
+        "sqlite",
+        "queue_between_threads",
+        "asyncio_subprocess",
+    ],
+)
+def test_a_function_finds_native_threads_and_processes(sync: Worker, name: str):
+    """Each of them hangs or fails in a process that gevent has patched; fifty times, eight at once."""
+    for _ in range(7):
+        assert sync.ask_many(name, 8) == [f"{name} worked"] * 8
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "log_in_to_thread",  # gevent #1744
+        "subprocess",  # gevent #867
+        "own_executor",  # gevent #2026
+        "threads",  # asgiref #443
+        "getaddrinfo",
+    ],
+)
+def test_an_async_function_finds_its_threads_and_processes(async_: Worker, name: str):
+    """Fifty times, eight at once."""
+    for _ in range(7):
+        assert async_.ask_many(name, 8) == [f"{name} worked"] * 8
+
+
+@pytest.mark.parametrize("name", ["exit_in_a_task", "interrupt_in_a_task", "stop_the_loop", "raise_in_a_callback"])
+def test_the_event_loop_survives_code_that_ends_it(async_: Worker, log: pytest.LogCaptureFixture, name: str):
+    """Queries beside it go on, and later ones start (Python's issue 93122 has such code)."""
+    _, beside = async_.start("sleep 1")
+    gevent.sleep(0.2)  # until it sleeps
+    async_.ask(name)
+    assert beside.released.get(timeout=10) == Returned("sleep worked")
+    assert async_.ask("sleep 0") == "sleep worked"
+    assert "event loop; it continues" in log.text
+
+
+def test_a_task_that_ends_the_loop_fails_its_query(async_: Worker):
+    """With the traceback for the log."""
+    error = async_.ask("exit_in_a_task")
+    assert isinstance(error, WorkerError)
+    assert str(error) == "process_query raised SystemExit"
+    assert "in leave" in error.traceback
+
+
+def test_an_event_loop_that_does_not_turn_is_named_and_replaced(log: pytest.LogCaptureFixture):
+    """With the stack of the code that blocks it; later queries run in another process."""
+    worker = Worker("ask_async")
+    assert worker.ask("sleep 0") == "sleep worked"
+    task, blocking = worker.start("block 60")
+    wait_for(lambda: worker.executor.problems(), 10.0, sleep=gevent.sleep)
+    assert "its event loop has been blocked for" in worker.executor.problems()[0]
+    assert "time.sleep(seconds)" in log.text
+    assert worker.ask("sleep 0") == "sleep worked"
+    task.cancel()
+    assert blocking.released.get(timeout=20) is None
+    wait_for(lambda: not worker.executor.problems(), 5.0, sleep=gevent.sleep)
+    worker.executor.close()
+
+
+def test_code_that_holds_the_interpreter_lock_delays_only_its_own_process(log: pytest.LogCaptureFixture):
+    """A process without a sign of life takes no more queries."""
+    worker = Worker("ask")
+    task, spinning = worker.start("hold_the_lock 60")
+    wait_for(lambda: worker.executor.problems(), 15.0, sleep=gevent.sleep)
+    assert "it has not responded for 5 s" in worker.executor.problems()[0]
+    began = time.monotonic()
+    assert worker.ask("own_threads") == "own_threads worked"
+    assert time.monotonic() - began < 3
+    task.cancel()
+    assert spinning.released.get(timeout=20) is None
+    worker.executor.close()
+
+
+def test_threads_with_code_that_does_not_stop_are_replaced(log: pytest.LogCaptureFixture):
+    """Their slots are free again, and the log has the stack of the code."""
+    worker = Worker("ask", threads=2)
+    tasks = [worker.start("spin 600") for _ in range(2)]
+    gevent.sleep(0.3)  # until they compute
+    for task, _ in tasks:
+        task.cancel()
+    for _, callbacks in tasks:
+        assert callbacks.released.get(timeout=1) is None
+    assert worker.ask("own_threads") == "own_threads worked"
+    wait_for(lambda: "takes no more queries" in log.text, sleep=gevent.sleep)
+    assert "does not stop" in log.text
+    assert "in spin" in log.text
+    assert worker.ask("own_threads") == "own_threads worked"
+    worker.executor.close()
+
+
+def test_a_process_that_ends_fails_all_of_its_queries(log: pytest.LogCaptureFixture):
+    """And the next query starts another one."""
+    worker = Worker("ask")
+    beside = [worker.start("spin 20")[1] for _ in range(3)]
+    gevent.sleep(1)  # until they run
+    assert "while it ran 4 queries: exit code 7" in str(worker.ask("exit 7"))
+    for callbacks in beside:
+        assert isinstance(callbacks.released.get(timeout=10), Raised)
+    assert worker.ask("own_threads") == "own_threads worked"
+    worker.executor.close()
+
+
+def test_generators_stop_between_two_pieces_when_they_are_cancelled():
+    """Also one that has ended its run by sending too much."""
+    for name in ("generate", "generate_async"):
+        worker = Worker(name, threads=1)
+        task, callbacks = worker.start("for ever")
+        wait_for(lambda callbacks=callbacks: callbacks.of("text"), 10.0, sleep=gevent.sleep)
+        task.cancel()
+        assert callbacks.released.get(timeout=5) is None
+        assert worker.ask("twice") == ""
+        worker.executor.close()
