@@ -6,12 +6,13 @@ Everything here belongs to the thread that runs the loop, except ``HubThread.cal
 import sys
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 import gevent
 from gevent import monkey
 from gevent.hub import Hub, get_hub
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 SWITCH_INTERVAL = 0.0005  # seconds
@@ -124,7 +125,7 @@ def set_error_handler(handler: Callable[[BaseException], None]) -> None:
     hub.print_exception = handle
 
 
-def run_in_threadpool(function: Callable[[str], T], text: str) -> T:
+def run_in_threadpool(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a function in a native thread of gevent's pool, and wait for the result while other greenlets run."""
-    result: T = get_hub().threadpool.apply(function, (text,))
+    result: T = get_hub().threadpool.apply(function, args, kwargs)
     return result

@@ -34,8 +34,6 @@ from persona_stream.web.services import Services
 
 logger = logging.getLogger("persona_stream.web")
 
-MAX_INLINE_CHARACTERS = 20_000
-"""Length from which an answer is chunked in a native thread, so that other streams do not wait for it."""
 _WRITE_BYTES = 64 * 1024  # size at which a long replay is written
 _HANDED_OVER = sse.ServerSentEvent(comment="connection hand-over: reconnect with Last-Event-ID to resume this stream")
 _JOURNAL_UNAVAILABLE = sse.ServerSentEvent(
@@ -144,7 +142,8 @@ def guarded_chunker(name: str) -> registry.Chunker:
 
     def chunk(text: str) -> list[str]:
         try:
-            return run_in_threadpool(chunker, text) if len(text) > MAX_INLINE_CHARACTERS else chunker(text)
+            is_long = len(text) > responses.MAX_INLINE_CHARACTERS
+            return run_in_threadpool(chunker, text) if is_long else chunker(text)
         except Exception:
             logger.exception("chunker %r failed; chunking this answer by characters", name)
             return chunkers.characters(text)
@@ -233,6 +232,9 @@ class EventStream:
                 if self._subscription.is_disconnected():
                     return
                 self._wakeup.wait(min(step.until, self._hand_over_at or math.inf) - self._clock())
+            else:
+                # A long replay to a fast client never blocks: let others run. The journal is read again in any case.
+                self._wakeup.wait(0.0)
         if body := b"".join(pending):
             yield body
 
@@ -347,7 +349,13 @@ def _keepalive_body(subscription: Subscription) -> Iterator[bytes]:
 
 
 def _encode_response(subscription: Subscription) -> tuple[int, bytes]:
-    status, body = subscription.protocol.response(subscription.journal.entries)
-    encoded = dump_json(body)
+    entries = subscription.journal.entries
+    encode = subscription.protocol.response
+    if len(facts.text_of(entries[-1].fact)) > responses.MAX_INLINE_CHARACTERS:
+        status, body = run_in_threadpool(encode, entries)
+        encoded = run_in_threadpool(dump_json, body)
+    else:
+        status, body = encode(entries)
+        encoded = dump_json(body)
     subscription.record_body(len(encoded), has_text=status == HTTPStatus.OK)
     return status, encoded

@@ -156,7 +156,9 @@ def blueprint(services: Services) -> Blueprint:
         owner = auth.authenticate(request, services.verifier).subject
         limit = parsing.page_limit(_PAGE_SIZE, _MAX_PAGE_SIZE)
         journals, next_page = services.runs.list_for_owner(owner, request.args.get("before"), limit)
-        return responses.json_response(RunList(runs=[_view(services, journal) for journal in journals], next=next_page))
+        views = [_view(services, journal) for journal in journals]
+        characters = sum(len(view.data or "") for view in views)
+        return responses.json_response(RunList(runs=views, next=next_page), characters=characters)
 
     return blueprint
 
@@ -223,7 +225,8 @@ def _view(services: Services, journal: Journal) -> RunView:
 
 
 def _run_response(services: Services, journal: Journal) -> Response:
-    response = responses.json_response(_view(services, journal))
+    view = _view(services, journal)
+    response = responses.json_response(view, characters=len(view.data or ""))
     if not facts.has_ended(journal.entries):
         response.headers["Retry-After"] = _RETRY_AFTER
     return response
