@@ -75,6 +75,9 @@ def _begin_execution(services: Services) -> None:
         services.executors.begin()
     except ConfigurationError as error:
         logger.error("%s", error)  # noqa: TRY400 - the text is complete
+    else:
+        for placement in services.executors.placements():
+            logger.info("%s", placement)
 
 
 def start_background_tasks(services: Services) -> None:

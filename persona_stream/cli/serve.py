@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def _serve_single(settings: Settings) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, on_signal)
-    _print_banner(settings, process.port)
+    _print_banner(settings, process.port, process.placements)
     stopping.wait()
     process.stop()
     return 0
@@ -70,12 +71,14 @@ def _serve_workers(settings: Settings) -> int:
         from persona_stream.server.gunicorn import serve_workers
     except ImportError:
         raise errors.ConfigurationError('workers above 1 need gunicorn: pip install "persona_stream[server]"') from None
-    return serve_workers(settings, lambda port: _print_banner(settings, port))
+    return serve_workers(settings, lambda port: _print_banner(settings, port, ()))
 
 
 def _serve_reloading() -> int:
     """Run the server in a child process, and restart it when a source file changes; return its last exit code."""
     command = [sys.executable, "-m", "persona_stream", *(word for word in sys.argv[1:] if word != "--reload")]
+    # SIGTERM, from a supervisor or an IDE, must end the child too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sources = _source_times()
     child = subprocess.Popen(command)  # nosec B603 # noqa: S603 - this command, as the user typed it
     try:
@@ -119,10 +122,14 @@ def _uses_generated_secret(settings: Settings) -> bool:
     return not (settings.jwt_secret or settings.jwt_public_key or settings.jwks_url)
 
 
-def _print_banner(settings: Settings, port: int) -> None:
+def _print_banner(settings: Settings, port: int, placements: Sequence[str]) -> None:
+    """Print the version, where queries run if it is known, and the address of the page."""
     host = _BROWSABLE_HOSTS.get(settings.host, settings.host)
     url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    click.echo(f"persona_stream {__version__}: backend {settings.backend}, executor {settings.executor}")
+    default, *others = placements or [f"{settings.backend} in {settings.workers} server processes"]
+    click.echo(f"persona_stream {__version__}: {default}")
+    for placement in others:
+        click.echo(placement)
     if _uses_generated_secret(settings) and settings.host in _LOOPBACK:
         secret, _ = state_dir.get_signing_secret(settings, os.environ)
         token = issue_token(secret, "demo", _TOKEN_LIFETIME, settings=settings)

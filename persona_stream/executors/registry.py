@@ -7,7 +7,6 @@ The server imports no code of a backend that runs in a worker: a model is loaded
 The worker reports the properties of its backends when it starts.
 """
 
-import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -31,8 +30,6 @@ from persona_stream.executors.greenlet import GreenletExecutor
 from persona_stream.personas.persona import Persona
 from persona_stream.settings.schema import DEFAULT, Settings
 from persona_stream.settings.types import EXECUTOR_NAMES
-
-logger = logging.getLogger("persona_stream.executors")
 
 ExecutorFactory = Callable[[Settings, Mapping[str, Persona] | None], Executor]
 
@@ -93,10 +90,12 @@ class ExecutorRegistry:
                 raise ConfigurationError(str(error)) from None
             if description is not None:
                 self._router.replace(backend, self._place(backend, backend.spec.name, description))
-        for backend in self._router.backends:
-            logger.info("%s runs %s", backend.name, self._place_name(backend))
         if not any(map(self._is_elsewhere, self._router.backends)):
             self._executor.close()
+
+    def placements(self) -> Sequence[str]:
+        """Return where the queries of each backend run, for the log; the default backend comes first."""
+        return [f"{backend.name} runs {self._place_name(backend)}" for backend in self._router.backends]
 
     def statistics(self) -> ExecutorStatistics:
         """Return the current numbers of processes and threads."""

@@ -1,5 +1,6 @@
 """Several server processes on one address, which gunicorn starts, replaces and stops."""
 
+import logging
 import sys
 from collections.abc import Callable
 
@@ -12,6 +13,8 @@ from persona_stream.errors import ConfigurationError
 from persona_stream.instrumentation import factory, metrics
 from persona_stream.server import process, wsgi
 from persona_stream.settings.schema import Settings
+
+logger = logging.getLogger("persona_stream")
 
 _BLOCKED_TIMEOUT = 30  # seconds; a worker whose event loop is blocked for longer is replaced
 
@@ -36,6 +39,8 @@ class StreamWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no annota
         except ConfigurationError as error:
             print(f"persona-stream: {error}", file=sys.stderr, flush=True)
             sys.exit(Arbiter.APP_LOAD_ERROR)
+        for placement in self._process.placements:
+            logger.info("%s", placement)
         while self.alive:
             self.notify()
             gevent.sleep(0.5)

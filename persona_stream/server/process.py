@@ -3,6 +3,7 @@
 import gc
 import logging
 import socket
+from collections.abc import Sequence
 
 import gevent
 
@@ -48,6 +49,11 @@ class ServerProcess:
     def port(self) -> int:
         """Port of the listener."""
         return int(self._server.server_port)
+
+    @property
+    def placements(self) -> Sequence[str]:
+        """Where the queries of each backend run; the default backend comes first."""
+        return self._services.executors.placements()
 
     def stop(self) -> None:
         """Shut down: accept no runs, wait for those in progress and for their delivery, then close everything."""

@@ -114,9 +114,10 @@ def test_a_function_without_an_import_path_cannot_run_in_a_process():
 
 
 def test_by_default_a_function_runs_in_a_worker_process():
-    """The log says where; code that computes, and holds the interpreter lock, delays no stream."""
+    """The banner says where; code that computes, and holds the interpreter lock, delays no stream."""
     server = serve("tests.executors.worker.native_backends:ask")
-    assert "tests.executors.worker.native_backends:ask runs in a worker process with 200 threads" in server.log
+    assert "tests.executors.worker.native_backends:ask runs in a worker process with 200 threads" in server.greeting
+    assert " runs in" not in server.log
     spinning = start(server, "hold_the_lock 4", "x")
     for name in ("subprocess", "asyncio_run", "pool", "own_threads"):
         began = time.monotonic()

@@ -103,3 +103,15 @@ def test_reload_restarts_when_a_source_file_changes(tmp_path: Path):
     time.sleep(0.2)
     with pytest.raises(requests.ConnectionError):
         requests.get(server.url + "/healthz", timeout=5)
+
+
+def test_sigterm_ends_a_reloading_server_with_its_child(tmp_path: Path):
+    """Otherwise the child would keep the port."""
+    (tmp_path / "bot.py").write_text("def ask(message):\n    return 'answer'\n")
+    flags = ["--reload", "--backend=bot:ask", f"--jwt-secret={SECRET}", f"--state-dir={tmp_path}"]
+    server = ServerProcess(flags, {"PYTHONPATH": str(tmp_path), "PWD": str(tmp_path)}, cwd=tmp_path)
+    server.process.terminate()
+    server.process.wait(20)
+    server.stop()
+    with pytest.raises(requests.ConnectionError):
+        requests.get(server.url + "/healthz", timeout=5)
