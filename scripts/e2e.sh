@@ -43,7 +43,8 @@ node_packages() {
     printf '%s' "$inputs" >"$folder/.made"
 }
 
-python_clients=(openai anthropic langchain-openai requests)
+# The server is installed beside them: e2e/test_own_functions.py serves functions that use these packages.
+python_clients=(openai anthropic langchain-openai requests mcp -e .)
 node_clients=(openai @anthropic-ai/sdk ai @ai-sdk/openai-compatible @ai-sdk/anthropic)
 
 # The Node packages include axe-core, which checks the accessibility of the pages in the heavy tests below.
@@ -69,7 +70,7 @@ else
     environment clients clients "${python_clients[@]}"
 fi
 
-for name in OPENAI ANTHROPIC LANGCHAIN; do
+for name in OPENAI ANTHROPIC LANGCHAIN FUNCTIONS; do
     export "E2E_$name=$PWD/.venv-e2e-clients/bin/python"
 done
 for name in OPENAI ANTHROPIC AI; do

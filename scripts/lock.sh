@@ -29,7 +29,8 @@ PYTHON
 # setuptools builds the package; it is named so that pip's build environment is locked too.
 lock dev '.[test,check,audit,fuzz,tokens]' 'setuptools>=77'
 # The clients' own versions are those that docs/CLIENTS.md names: `make e2e NEWEST=1` moves them.
-lock clients $(${PYTHON:-python3} -m e2e.versions pip openai anthropic langchain-openai requests)
+lock clients $(${PYTHON:-python3} -m e2e.versions pip openai anthropic langchain-openai requests) \
+    mcp . 'setuptools>=77'
 lock litellm 'litellm[proxy]>=1.106,<2'
 lock bench -r bench/peers/requirements.txt
 
