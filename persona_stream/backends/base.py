@@ -10,9 +10,10 @@ from persona_stream.core.query import Query
 
 ProcessQuery = Callable[[Query], object]
 
-Capability = Literal["tools", "images", "prefill", "response_format", "json_schema"]
+Capability = Literal["tools", "images", "prefill", "response_format", "json_schema", "choices", "logprobs", "audio"]
 """Optional features of a backend: calling tools, reading images, continuing an answer that is given in part, following
-any response format, or following a JSON schema at least."""
+any response format, or following a JSON schema at least; and several choices, log probabilities and speech, in the
+extras of an OpenAI-compatible provider."""
 
 
 class BackendSpec(Struct, frozen=True):

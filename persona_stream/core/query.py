@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Protocol
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from persona_stream.core.content import Part, ProviderFields, Tool, ToolCall, ToolChoice
 from persona_stream.personas.persona import Persona
@@ -119,6 +119,8 @@ class Turn:
         calls: the tool calls of an assistant message.
         call_id: for a tool message, the id of the call that it answers.
         failed: whether that call failed.
+        reasoning: the reasoning of an assistant message, if the client sent it back.
+        extras: further fields of the message, for a provider with the client's protocol.
     """
 
     role: Literal["system", "user", "assistant", "tool"]
@@ -127,6 +129,8 @@ class Turn:
     calls: tuple[ToolCall, ...] = ()
     call_id: str | None = None
     failed: bool = False
+    reasoning: str | UnsetType = UNSET  # this and the next one are absent in JSON
+    extras: ProviderFields | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +151,8 @@ class Query:
         tool_turns: the turns after the message: the model's replies so far, its tool calls and their results.
         tools: the tools that the client offers.
         tool_choice: whether the answer may or must call tools; ``None`` leaves that to the backend.
-        parameters: the sampling parameters that the client sent, by OpenAI's names (``temperature``, ``max_tokens``,
-            ``stop``, ...) and ``top_k``. A backend may ignore them.
+        parameters: the parameters that the client sent, by OpenAI's names (``temperature``, ``max_tokens``, ``stop``,
+            ...) and ``top_k``, and those that only providers with the client's protocol know. Backends may ignore them.
         principal: the caller.
         cancelled: true once the run has ended before its query. Code that works in steps checks it
             (``if query.cancelled: return ""``) and sleeps with ``query.cancelled.wait(seconds)``.
@@ -169,6 +173,12 @@ class Query:
     parameters: Parameters = field(default_factory=lambda: MappingProxyType({}))
     principal: Principal = field(default_factory=lambda: Principal(subject="anonymous"))
     _context: QueryContext = field(default=NO_CONTEXT, repr=False, compare=False)
+    _protocol: str = field(default="", repr=False, compare=False)
+
+    @property
+    def protocol(self) -> str:
+        """The wire protocol of the request; empty for a query that came from code."""
+        return self._protocol
 
     def report(self, message: str = "", fraction: float | None = None) -> None:
         """Report progress to the subscribers. Never blocks, and may be called at any rate.
@@ -240,6 +250,9 @@ class Usage:
     estimated: Annotated[
         bool, Meta(description="Whether the server estimated the counts because the provider reported none.")
     ] = False
+    reasoning_tokens: Annotated[
+        int | UnsetType, Meta(description="Those of the answer's tokens that are reasoning, if known.")
+    ] = UNSET
 
 
 @dataclass(frozen=True, slots=True)

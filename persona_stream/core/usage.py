@@ -22,8 +22,9 @@ from functools import cache, lru_cache
 from pathlib import Path
 
 import msgspec
+from msgspec import UNSET
 
-from persona_stream.core.facts import Answered, Entry, Started, run_terms, text_of
+from persona_stream.core.facts import Answered, Entry, ReasoningDelta, Started, run_terms, text_of
 from persona_stream.core.query import Query, Usage
 from persona_stream.errors import SettingsError
 
@@ -76,10 +77,12 @@ def run_usage(entries: Sequence[Entry]) -> Usage:
     if isinstance(ending, Answered) and ending.usage is not None:
         return ending.usage
     history = sum(entry.fact.history_tokens for entry in entries if isinstance(entry.fact, Started))
+    reasoning = count_tokens(entry.fact.text for entry in entries if isinstance(entry.fact, ReasoningDelta))
     return Usage(
         input_tokens=run_terms(entries).question_tokens + history,
         output_tokens=count_tokens(text_of(entry.fact) for entry in entries),
         estimated=True,
+        reasoning_tokens=reasoning or UNSET,
     )
 
 

@@ -3,10 +3,11 @@
 import base64
 import binascii
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import Meta, Struct
 
 from persona_stream.backends.base import Backend, Capability
@@ -22,6 +23,17 @@ _UNSUPPORTED_TEXTS: dict[Capability, str] = {
     "prefill": "the last message must be the user's: this backend cannot continue an answer",
     "response_format": "this backend does not support this format; omit it",
     "json_schema": "this backend does not support JSON schemas; omit it",
+    "choices": "this backend gives one choice; omit it",
+    "logprobs": "this backend has no log probabilities; omit it",
+    "audio": "this backend answers with text only; omit it",
+}
+
+_CAPABILITY_BY_PARAMETER: Mapping[str, Capability] = {
+    "n": "choices",
+    "logprobs": "logprobs",
+    "top_logprobs": "logprobs",
+    "modalities": "audio",
+    "audio": "audio",
 }
 
 ChoiceMode = Literal["auto", "none", "required", "named"]
@@ -54,6 +66,27 @@ class ParsedConversation(Struct, frozen=True):
     parts: tuple[Part, ...]
     history: tuple[Turn, ...]
     tool_turns: tuple[Turn, ...]
+
+
+class _Messages(Struct, frozen=True):
+    """Messages of a request with all their fields."""
+
+    messages: list[dict[str, Any]]
+
+
+_messages_decoder = msgspec.json.Decoder(_Messages)
+
+
+def decode_raw_messages(body: bytes) -> Sequence[Mapping[str, Any]]:
+    """Return the messages of a valid body with all their fields; empty if none of them is an earlier answer."""
+    return _messages_decoder.decode(body).messages if b'"assistant"' in body else ()
+
+
+def unknown_fields(value: object, known: Set[str]) -> dict[str, Any]:
+    """Return the fields of an object that are neither known nor empty."""
+    if not isinstance(value, Mapping):
+        return {}
+    return {name: item for name, item in value.items() if name not in known and item not in (None, [], {}, "")}
 
 
 def parse_conversation(turns: Sequence[Turn]) -> ParsedConversation:
@@ -114,6 +147,8 @@ def _required_capabilities(query: Query) -> Iterator[tuple[Capability, str]]:
         yield "images", "messages"
     if query.tool_turns and query.tool_turns[-1].role == "assistant":
         yield "prefill", "messages"
+    for name in query.parameters.keys() & _CAPABILITY_BY_PARAMETER.keys():
+        yield _CAPABILITY_BY_PARAMETER[name], name
     match query.parameters.get("response_format"):
         case None:
             pass

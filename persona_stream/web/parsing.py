@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Annotated, Literal, NoReturn, TypeVar
+from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
 from flask import Request, g, request
 from msgspec import DecodeError, Meta, Struct, ValidationError, json, structs
@@ -21,7 +21,12 @@ from persona_stream.core.projection import SMART, StreamStyle
 from persona_stream.core.query import Locale, Parameters, Principal, Query, Turn
 from persona_stream.errors import InvalidRequest, ModelNotFound, NotFound, TooLarge, Unavailable, UnsupportedMediaType
 from persona_stream.journals.base import IdempotencyKey
-from persona_stream.protocols.conversation import omit_unsupported_results, parse_conversation, require_capabilities
+from persona_stream.protocols.conversation import (
+    decode_raw_messages,
+    omit_unsupported_results,
+    parse_conversation,
+    require_capabilities,
+)
 from persona_stream.runs.base import RequestInfo, RunRequest
 from persona_stream.web import auth, negotiation
 from persona_stream.web.services import Services
@@ -64,6 +69,11 @@ def parse_json_body(request: Request, decoder: json.Decoder[T]) -> T:
             half = f"half of a surrogate pair ({found['half'].decode()}): a text was cut inside a character"
             raise InvalidRequest(f"The body is not valid JSON: it has {half}") from None
         raise InvalidRequest("The body is not valid JSON in UTF-8: send one JSON object") from None
+
+
+def raw_messages() -> Sequence[Mapping[str, Any]]:
+    """Return the messages of the body that was decoded last, with all their fields."""
+    return decode_raw_messages(g.body)
 
 
 def _read_body(request: Request) -> bytes:
@@ -259,6 +269,7 @@ def build_query(
         tools=tools,
         tool_choice=tool_choice,
         parameters=parameters,
+        _protocol=negotiation.protocol_of(request).name,
         principal=principal,
     )
 

@@ -61,7 +61,7 @@ def test_an_estimate_counts_all_output_text():
         (1.0, AnswerDelta("d" * 40)),
         (1.0, Answered("a" * 4)),
     )
-    assert run_usage(run) == Usage(input_tokens=0, output_tokens=21, estimated=True)
+    assert run_usage(run) == Usage(input_tokens=0, output_tokens=21, estimated=True, reasoning_tokens=10)
 
 
 AT = datetime(2026, 1, 2, tzinfo=UTC).timestamp()

@@ -6,6 +6,7 @@ results belong to a user message, before its other content; no text is blank, an
 does not end with white space.
 """
 
+import hashlib
 import re
 from collections.abc import Mapping
 from functools import partial
@@ -20,6 +21,8 @@ from persona_stream.core.query import Query, Turn
 Block = dict[str, Any]
 
 _INVALID_ID_CHARACTER = re.compile(r"[^A-Za-z0-9_-]")
+MAX_TEMPERATURE = 1.0  # OpenAI's scale ends at 2
+MAX_USER_ID_CHARS = 256
 _SAMPLING_PARAMETERS = ("temperature", "top_p", "top_k")
 _TOOL_CHOICE_TYPES = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}
 
@@ -39,19 +42,45 @@ def build_request(query: Query, model: str, max_tokens: int, *, stream: bool = F
     }
     if system := build_system(query):
         body["system"] = system
-    body |= {name: parameters[name] for name in _SAMPLING_PARAMETERS if name in parameters}
+    body |= _build_sampling(query)
     if stop_sequences := _build_stop_sequences(parameters.get("stop")):
         body["stop_sequences"] = stop_sequences
+    output: dict[str, object] = {}
     match parameters.get("response_format"):
         case {"json_schema": {"schema": dict() as schema}}:
-            body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
-    if "user" in parameters:
-        body["metadata"] = {"user_id": parameters["user"]}
+            output["format"] = {"type": "json_schema", "schema": schema}
+    if query.protocol == "anthropic":
+        body |= {name: parameters[name] for name in ("thinking", "service_tier") if name in parameters}
+        output |= {name: parameters[name] for name in ("effort",) if name in parameters}
+    if output:
+        body["output_config"] = output
+    if isinstance(user := parameters.get("user"), str):
+        body["metadata"] = {"user_id": _valid_user_id(user)}
     if query.tools:
         body["tools"] = [_build_tool(tool) for tool in query.tools]
         if choice := _build_tool_choice(query):
             body["tool_choice"] = choice
     return body
+
+
+def _build_sampling(query: Query) -> dict[str, object]:
+    """Build the sampling parameters: one of ``temperature`` and ``top_p``, which newer models reject together."""
+    sampling: dict[str, Any] = {
+        name: query.parameters[name] for name in _SAMPLING_PARAMETERS if name in query.parameters
+    }
+    if {"temperature", "top_p"} <= sampling.keys():
+        # The one that says something; else the one that the API recommends.
+        del sampling["temperature" if sampling["temperature"] == 1 and sampling["top_p"] != 1 else "top_p"]
+    if isinstance(temperature := sampling.get("temperature"), int | float):
+        sampling["temperature"] = min(temperature, MAX_TEMPERATURE)
+    return sampling
+
+
+def _valid_user_id(user: str) -> str:
+    """Return the user's id, or a digest of it if it is too long, or an address, which the API rejects."""
+    if len(user) <= MAX_USER_ID_CHARS and "@" not in user:
+        return user
+    return hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def build_system(query: Query) -> str:
@@ -93,7 +122,8 @@ def _build_blocks(turn: Turn) -> list[Block]:
         case Turn(role="tool", call_id=str(call_id)):
             return [_tool_result_block(turn, call_id)]
         case _:
-            return [*_part_blocks(turn), *(_tool_use_block(call) for call in turn.calls)]
+            own = turn.extras.fields.get("blocks", ()) if turn.extras and turn.extras.dialect == "anthropic" else ()
+            return [*own, *_part_blocks(turn), *(_tool_use_block(call) for call in turn.calls)]
 
 
 def _part_blocks(turn: Turn) -> list[Block]:
@@ -120,7 +150,8 @@ def _image_block(image: Image) -> Block:
 
 def _tool_use_block(call: ToolCall) -> Block:
     arguments = response.parse_tool_input(call.arguments)
-    return {"type": "tool_use", "id": _valid_id(call.id), "name": call.name, "input": arguments}
+    extras = call.extras.fields if call.extras and call.extras.dialect == "anthropic" else {}
+    return {**extras, "type": "tool_use", "id": _valid_id(call.id), "name": call.name, "input": arguments}
 
 
 def _tool_result_block(turn: Turn, call_id: str) -> Block:

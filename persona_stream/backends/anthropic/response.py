@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from msgspec import UNSET
+
 from persona_stream.backends.providers import base, errors, responses
-from persona_stream.core.content import ToolCall
+from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.query import Answer, Usage
 
 logger = logging.getLogger("persona_stream.backends.anthropic")
@@ -38,14 +40,19 @@ def _parse_content(blocks: list[Any], message: Mapping[Any, Any], raw: object) -
     reasoning = ""
     calls: list[ToolCall] = []
     unknown_blocks: list[Any] = []
+    thinking: list[tuple[int, str]] = []
     for block in blocks:
         match block:
             case {"type": "text", **rest}:
                 text += responses.string_or_empty(rest.get("text"))
             case {"type": "thinking", **rest}:
-                reasoning += responses.string_or_empty(rest.get("thinking"))
+                thought = responses.string_or_empty(rest.get("thinking"))
+                reasoning += thought
+                thinking.append((len(thought), responses.string_or_empty(rest.get("signature"))))
             case {"type": "tool_use", "id": str(id_), "name": str(name), **rest}:
-                calls.append(ToolCall(id_, name, dump_tool_input(rest.get("input"))))
+                fields = responses.unknown_fields(rest, frozenset({"input"}))
+                extras = ProviderFields("anthropic", fields) if fields else UNSET
+                calls.append(ToolCall(id_, name, dump_tool_input(rest.get("input")), extras))
             case {"type": "tool_use"}:
                 raise errors.ProviderError("unreadable", "a tool call without an id or a name")
             case dict():
@@ -56,10 +63,11 @@ def _parse_content(blocks: list[Any], message: Mapping[Any, Any], raw: object) -
     unknown = {
         "message": responses.unknown_fields(message, _KNOWN_MESSAGE_FIELDS),
         "content": unknown_blocks,
+        "thinking": thinking if any(signature for _, signature in thinking) else None,
         "usage": responses.unknown_fields(usage, _KNOWN_USAGE_FIELDS),
     }
-    extras = responses.provider_fields("anthropic", unknown)
-    return Answer(text, reasoning or None, _parse_usage(usage), raw, finish=finish, calls=tuple(calls), extras=extras)
+    more = responses.provider_fields("anthropic", unknown)
+    return Answer(text, reasoning or None, _parse_usage(usage), raw, finish=finish, calls=tuple(calls), extras=more)
 
 
 def _parse_usage(usage: object) -> Usage | None:
@@ -71,7 +79,13 @@ def _parse_usage(usage: object) -> Usage | None:
     if input_tokens is None or output_tokens is None:
         return None
     cached = (usage.get("cache_creation_input_tokens"), usage.get("cache_read_input_tokens"))
-    return Usage(input_tokens=input_tokens + sum(_count(tokens) or 0 for tokens in cached), output_tokens=output_tokens)
+    details = usage.get("output_tokens_details")
+    thinking = _count(details.get("thinking_tokens")) if isinstance(details, dict) else None
+    return Usage(
+        input_tokens=input_tokens + sum(_count(tokens) or 0 for tokens in cached),
+        output_tokens=output_tokens,
+        reasoning_tokens=UNSET if thinking is None else thinking,
+    )
 
 
 def _count(value: object) -> int | None:
@@ -121,10 +135,13 @@ class _Block:
 
     start: dict[str, Any]
     parts: list[str] = field(default_factory=list)
+    signature: list[str] = field(default_factory=list)
 
     def result(self) -> dict[str, Any]:
         text = "".join(self.parts)
         match self.start.get("type"):
+            case "thinking" if self.signature:
+                return {**self.start, "thinking": text, "signature": "".join(self.signature)}
             case "text" | "thinking" as kind:
                 return {**self.start, kind: text}
             case _ if not text:
@@ -198,6 +215,9 @@ class AnthropicStreamDecoder(base.StreamDecoder):
             case {"type": "thinking_delta", "thinking": str() as text} if text:
                 self._find_block(index, "thinking").parts.append(text)
                 return [base.StreamDelta("reasoning", text)]
+            case {"type": "signature_delta", "signature": str() as text} if text:
+                self._find_block(index, "thinking").signature.append(text)
+                return [base.StreamDelta("rest", text)]
             case {"type": "input_json_delta", "partial_json": str() as text} if text:
                 self._find_block(index, None).parts.append(text)
                 return [base.StreamDelta("rest", text)]

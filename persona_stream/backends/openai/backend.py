@@ -3,21 +3,39 @@
 A query becomes messages, tools and sampling parameters.
 """
 
-from typing import Any, Unpack
+import hashlib
+from typing import Any, Unpack, get_args
 
-from persona_stream.backends.base import Backend
+from persona_stream.backends.base import Backend, Capability
 from persona_stream.backends.openai import response
 from persona_stream.backends.providers import base, client
-from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Image, Part, Tool, ToolChoice
 from persona_stream.core.query import Query, Turn
 
 Message = dict[str, Any]
 
 
+MAX_USER_CHARS = 64
+
+# Parameters of Anthropic's clients that this API has too; the values of others, such as service_tier, differ.
+_COMMON_PARAMETERS = frozenset({
+    "temperature", "top_p", "max_tokens", "stop", "user", "parallel_tool_calls", "response_format",
+})  # fmt: skip
+
+
 def build_request(query: Query, model: str, *, stream: bool = False) -> dict[str, object]:
     """Build the JSON body: the client's sampling parameters, the messages, and the tools."""
-    body: dict[str, object] = {**query.parameters, "model": model, "messages": build_messages(query), "stream": stream}
-    body.pop("top_k", None)  # clients of Anthropic's API send it, and OpenAI rejects unknown parameters
+    parameters = {
+        name: value
+        for name, value in query.parameters.items()
+        if query.protocol == "openai" or name in _COMMON_PARAMETERS or query.protocol != "anthropic"
+    }
+    if query.protocol != "openai":
+        parameters.pop("top_k", None)  # OpenAI rejects it; other providers have it, and their clients send it
+    user = parameters.get("user")
+    if isinstance(user, str) and len(user) > MAX_USER_CHARS:
+        parameters["user"] = hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
+    body: dict[str, object] = {**parameters, "model": model, "messages": build_messages(query), "stream": stream}
     if query.tools:
         body["tools"] = [_build_tool(tool) for tool in query.tools]
         if query.tool_choice is not None:
@@ -52,23 +70,26 @@ def build_messages(query: Query) -> list[Message]:
 
 
 def _build_message(turn: Turn) -> Message:
+    own = turn.extras.fields if turn.extras and turn.extras.dialect == "openai" else {}
     match turn:
-        case Turn(role="assistant", calls=calls) if calls:
-            return {
-                "role": "assistant",
-                "content": turn.content or None,
-                "tool_calls": [_build_call(call) for call in calls],
-            }
+        case Turn(role="assistant", calls=calls):
+            message: Message = {"role": "assistant", "content": turn.content}
+            if calls:
+                message["content"] = turn.content or None
+                message["tool_calls"] = [response.build_tool_call(call) for call in calls]
+            if turn.reasoning and not (own.keys() & response.REASONING_FIELDS):
+                message["reasoning_content"] = turn.reasoning
         case Turn(role="tool", call_id=str(call_id)):
             # The format has no field for a failed call.
             text = turn.content or ("The tool failed." if turn.failed else "")
-            return {"role": "tool", "tool_call_id": call_id, "content": text}
+            message = {"role": "tool", "tool_call_id": call_id, "content": text}
         case Turn(role="tool"):  # without a call id, a result can only be sent as text
             return {"role": "user", "content": turn.content}
         case Turn(role="user", parts=parts) if parts:
-            return {"role": "user", "content": [_build_part(part) for part in parts]}
+            message = {"role": "user", "content": [_build_part(part) for part in parts]}
         case _:
-            return {"role": turn.role, "content": turn.content}
+            message = {"role": turn.role, "content": turn.content}
+    return {**own, **message}
 
 
 def _build_part(part: Part) -> Message:
@@ -76,10 +97,6 @@ def _build_part(part: Part) -> Message:
         return {"type": "text", "text": part}
     detail = {} if part.detail is None else {"detail": part.detail}
     return {"type": "image_url", "image_url": {"url": part.url, **detail}}
-
-
-def _build_call(call: ToolCall) -> Message:
-    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
 def _build_tool(tool: Tool) -> dict[str, object]:
@@ -106,7 +123,7 @@ OPENAI_ADAPTER = base.ProviderAdapter(
     example_url="https://api.openai.com/v1",
     endpoint=lambda base_url: base_url.removesuffix(_ENDPOINT) + _ENDPOINT,
     headers=lambda key: {"Authorization": f"Bearer {key}"} if key else {},
-    capabilities=frozenset({"tools", "images", "prefill", "response_format", "json_schema"}),
+    capabilities=frozenset(get_args(Capability)),
     retryable_statuses=frozenset({429, 502, 503, 504}),
     build_request=build_request,
     parse_error=response.parse_error,

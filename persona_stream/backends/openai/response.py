@@ -15,14 +15,14 @@ from msgspec import UNSET
 
 from persona_stream.backends.providers import base, errors, responses
 from persona_stream.core.content import ProviderFields, ToolCall
-from persona_stream.core.query import Answer, Usage
+from persona_stream.core.query import Answer, Finish, Usage
 
 logger = logging.getLogger("persona_stream.backends.openai")
 
-_REASONING_FIELDS = (
+REASONING_FIELDS = (
     "reasoning_content", "reasoning", "thinking", "reasoning_text", "thinking_content", "thought", "thoughts",
 )  # fmt: skip
-KNOWN_MESSAGE_FIELDS = frozenset({"role", "content", "refusal", "tool_calls", "function_call", *_REASONING_FIELDS})
+KNOWN_MESSAGE_FIELDS = frozenset({"role", "content", "refusal", "tool_calls", "function_call", *REASONING_FIELDS})
 _KNOWN_CHOICE_FIELDS = frozenset({"index", "message", "delta", "finish_reason", "error", "tool_calls"})
 _KNOWN_BODY_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "obfuscation"})
 _KNOWN_USAGE_FIELDS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
@@ -46,7 +46,8 @@ def parse_completion(parsed: object, choices: int = 1) -> Answer:
         case {"choices": [{"message": dict(message), **choice}, *others], **rest}:
             body = dict(rest)
             if choices > 1:
-                body["choices"] = [other for other in others if isinstance(other, dict)]
+                dicts = (other for other in others if isinstance(other, dict))
+                body["choices"] = [_normalize_choice(other, index) for index, other in enumerate(dicts, 1)]
             elif others and not message.get("tool_calls"):
                 message = {**message, "tool_calls": _calls_of_others(others)}
             return _parse_message(message, choice, body, parsed)
@@ -78,7 +79,7 @@ def _parse_message(message: dict[str, Any], choice: Mapping[Any, Any], body: Map
     unknown = {
         "message": responses.unknown_fields(message, KNOWN_MESSAGE_FIELDS),
         "choice": responses.unknown_fields(choice, _KNOWN_CHOICE_FIELDS),
-        "choices": body.get("choices"),
+        "choices": {"others": others} if (others := body.get("choices")) else None,
         "completion": responses.unknown_fields(body, _KNOWN_BODY_FIELDS),
         "usage": responses.unknown_fields(usage, _KNOWN_USAGE_FIELDS),
     }
@@ -88,10 +89,42 @@ def _parse_message(message: dict[str, Any], choice: Mapping[Any, Any], body: Map
 
 def _parse_usage(usage: object) -> Usage | None:
     match usage:
-        case {"prompt_tokens": int(given), "completion_tokens": int(taken)} if given >= 0 and taken >= 0:
+        case {"prompt_tokens": int(given), "completion_tokens": int(taken), **rest} if given >= 0 and taken >= 0:
+            match rest:
+                case {"completion_tokens_details": {"reasoning_tokens": int(reasoning)}} if reasoning >= 0:
+                    return Usage(input_tokens=int(given), output_tokens=int(taken), reasoning_tokens=int(reasoning))
             return Usage(input_tokens=int(given), output_tokens=int(taken))
         case _:
             return None
+
+
+_REASON_BY_FINISH: Mapping[Finish, str] = {
+    "stop": "stop", "length": "length", "tools": "tool_calls", "filter": "content_filter", "refusal": "stop",
+}  # fmt: skip
+
+
+def _normalize_choice(choice: Mapping[str, Any], index: int) -> dict[str, Any]:
+    """Return a choice beside the answer in the form that OpenAI's clients expect."""
+    message = choice.get("message")
+    message = message if isinstance(message, dict) else {}
+    text, reasoning = extract_text(message)
+    calls = parse_tool_calls(message.get("tool_calls"))
+    finish = responses.map_finish_reason(
+        choice.get("finish_reason"), text=text or " .", has_calls=bool(calls), logger=logger, field="finish_reason"
+    )
+    refusal = is_refusal(message)
+    found = {
+        "reasoning_content": reasoning,
+        "tool_calls": [build_tool_call(call) for call in calls],
+        **responses.unknown_fields(message, KNOWN_MESSAGE_FIELDS),
+    }
+    content = {"content": None if refusal or not text else text, "refusal": text if refusal else None}
+    return {
+        "index": index,
+        "message": {"role": "assistant", **content, **{name: value for name, value in found.items() if value}},
+        "logprobs": choice.get("logprobs"),
+        "finish_reason": _REASON_BY_FINISH[finish],
+    }
 
 
 def extract_text(message: Mapping[str, object]) -> tuple[str, str]:
@@ -100,7 +133,7 @@ def extract_text(message: Mapping[str, object]) -> tuple[str, str]:
     if not text and isinstance(refusal := message.get("refusal"), str):
         text = refusal
     # Some providers send the reasoning under several names.
-    for name in _REASONING_FIELDS:
+    for name in REASONING_FIELDS:
         match message.get(name):
             case str(value) | {"content": str(value)} | {"text": str(value)} if value:
                 return text, value

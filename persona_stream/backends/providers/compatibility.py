@@ -25,7 +25,7 @@ _REJECTION = re.compile(
     r"unsupported|not (?:be )?(?:supported|permitted|allowed|recogni[sz]ed|accepted)|do(?:es)?(?:n't| not) support"
     r"|unrecogni[sz]ed|unknown|unexpected|extra (?:inputs|fields)|extra_forbidden|deprecated|no longer"
     r"|cannot (?:both )?be (?:both )?(?:specified|used|set)|cannot specify both|cannot find field|additional propert"
-    r"|not available|不支持|未知",
+    r"|not available|may only be|不支持|未知",
     re.IGNORECASE,
 )
 _VALUE = re.compile(r"unsupported[ _]value|value", re.IGNORECASE)

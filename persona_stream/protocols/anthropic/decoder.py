@@ -5,13 +5,15 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Image, Part, ProviderFields, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols import conversation
+from persona_stream.protocols.anthropic import signature
 
+_TOOL_USE_FIELDS = frozenset({"type", "id", "name", "input"})
 _USER_BLOCKS = ("image", "document", "search_result", "tool_result")
 
 
@@ -41,6 +43,9 @@ class MessageBlock(Struct, frozen=True):
     tool_name: Annotated[str | None, Meta(description="Name of the tool in a `tool_reference` block.")] = None
     content: Annotated[Any, Meta(description="Result of a `tool_result` block: text, or text and image blocks.")] = None
     is_error: Annotated[bool | None, Meta(description="Whether the call of a `tool_result` block failed.")] = None
+    thinking: Annotated[str | None, Meta(description="Reasoning of a `thinking` block.")] = None
+    signature: Annotated[str | None, Meta(description="Signature of a `thinking` block.")] = None
+    data: Annotated[str | None, Meta(description="Content of a `redacted_thinking` block.")] = None
 
 
 class InputMessage(Struct, frozen=True):
@@ -53,11 +58,20 @@ class InputMessage(Struct, frozen=True):
     ]
 
 
-def parse_turns(system: str | Sequence[MessageBlock] | None, messages: Sequence[InputMessage]) -> list[Turn]:
+def parse_turns(
+    system: str | Sequence[MessageBlock] | None,
+    messages: Sequence[InputMessage],
+    raw: Sequence[Mapping[str, Any]] = (),
+) -> list[Turn]:
     """Return the system prompt and the messages as turns.
 
     Blocks of an unsupported type in tool results and before the question become notes: a client repeats them in each
     request, and one refusal would be the end of its session.
+
+    Args:
+        system: The system prompt.
+        messages: The messages.
+        raw: The same messages with all their fields: providers require some of their own fields back.
 
     Raises:
         InvalidRequest: A block has a type that is unsupported in its place, or is incomplete.
@@ -65,16 +79,18 @@ def parse_turns(system: str | Sequence[MessageBlock] | None, messages: Sequence[
     found = [Turn("system", _text(system, "system"))] if system else []
     question = max((index for index, message in enumerate(messages) if message.role == "user"), default=0)
     for index, message in enumerate(messages):
-        found.extend(_turns(message, f"messages[{index}].content", _part if index == question else _part_or_note))
+        content = raw[index].get("content") if index < len(raw) else None
+        parse = _part if index == question else _part_or_note
+        found.extend(_turns(message, content, f"messages[{index}].content", parse))
     return found
 
 
-def _turns(message: InputMessage, where: str, parse: "PartParser") -> Iterator[Turn]:
+def _turns(message: InputMessage, raw: object, where: str, parse: "PartParser") -> Iterator[Turn]:
     match message.role:
         case "system":
             yield Turn("system", _text(message.content, where))
         case "assistant":
-            yield from _assistant_turns(message.content, where)
+            yield from _assistant_turns(message.content, raw if isinstance(raw, list) else [], where)
         case "user":
             yield from _user_turns(message.content, where, parse)
 
@@ -92,28 +108,71 @@ def _user_turns(content: str | Sequence[MessageBlock], where: str, parse: "PartP
         yield Turn("user", *conversation.text_and_parts(tuple(parts)))
 
 
-def _assistant_turns(content: str | Sequence[MessageBlock], where: str) -> Iterator[Turn]:
-    """Yield a turn with the text and the tool calls of an earlier answer; none if it has neither.
+def _assistant_turns(content: str | Sequence[MessageBlock], raw: list[Any], where: str) -> Iterator[Turn]:
+    """Yield a turn with the text, the tool calls and the reasoning of an earlier answer; none without text and calls.
 
-    Other blocks are skipped: reasoning carries this server's signature, which providers reject, and provider-specific
-    blocks could not be returned unchanged.
+    The signature of a thinking block tells what its provider requires back. Blocks that this server does not know are
+    skipped.
     """
     texts: list[str] = []
     calls: list[ToolCall] = []
+    thoughts: list[str] = []
+    redacted: list[Mapping[str, Any]] = []
+    state: signature.ProviderState | None = None
     for index, block in enumerate(_blocks(content)):
         match block:
             case MessageBlock(type="text", text=str(text)):
                 texts.append(text)
             case MessageBlock(type="tool_use", id=str(call_id), name=str(name)) if call_id and name:
-                calls.append(ToolCall(call_id, name, msgspec.json.encode(block.input or {}).decode()))
+                arguments = msgspec.json.encode(block.input or {}).decode()
+                fields = conversation.unknown_fields(raw[index] if index < len(raw) else {}, _TOOL_USE_FIELDS)
+                calls.append(
+                    ToolCall(call_id, name, arguments, ProviderFields("anthropic", fields) if fields else UNSET)
+                )
             case MessageBlock(type="text"):
                 raise _invalid(f"{where}[{index}].text: is required")
             case MessageBlock(type="tool_use"):
                 raise _invalid(f"{where}[{index}]: id and name are required")
+            case MessageBlock(type="thinking"):
+                thoughts.append(block.thinking or "")
+                state = signature.decode(block.signature) or state
+            case MessageBlock(type="redacted_thinking", data=str(data)):
+                redacted.append({"type": "redacted_thinking", "data": data})
             case _ if block.type in _USER_BLOCKS:
                 raise _invalid(f"{where}[{index}]: type {block.type!r} is not allowed in an assistant message")
+    reasoning = "".join(thoughts)
     if (text := "".join(texts)) or calls:
-        yield Turn("assistant", text, (), tuple(calls))
+        yield Turn(
+            "assistant",
+            text,
+            (),
+            tuple(_restore_call(call, state) for call in calls),
+            reasoning=reasoning or UNSET,
+            extras=_restore_extras(reasoning, redacted, state),
+        )
+
+
+def _restore_call(call: ToolCall, state: signature.ProviderState | None) -> ToolCall:
+    """Return a tool call with the fields that its provider added to it."""
+    fields = state.calls.get(call.id) if state is not None else None
+    return ToolCall(call.id, call.name, call.arguments, ProviderFields("openai", fields)) if fields else call
+
+
+def _restore_extras(
+    reasoning: str, redacted: list[Mapping[str, Any]], state: signature.ProviderState | None
+) -> ProviderFields | UnsetType:
+    """Return the fields of a message that its provider requires back, if there are any."""
+    if state is not None and state.dialect == "openai":
+        return ProviderFields("openai", state.message) if state.message else UNSET
+    blocks: list[Mapping[str, Any]] = []
+    start = 0
+    for length, own_signature in state.thinking if state is not None else ():
+        thought = reasoning[start : start + length]
+        if len(thought) == length:  # else the client changed it
+            blocks.append({"type": "thinking", "thinking": thought, "signature": own_signature})
+        start += length
+    blocks += redacted
+    return ProviderFields("anthropic", {"blocks": blocks}) if blocks else UNSET
 
 
 def _tool_result(block: MessageBlock, where: str) -> Turn:
@@ -289,6 +348,7 @@ class OutputConfig(Struct, frozen=True):
     """Output options."""
 
     format: Annotated[OutputFormat | None, Meta(description="Format of the answer, if the backend supports it.")] = None
+    effort: Annotated[str | None, Meta(description="Effort of the answer, for providers with this protocol.")] = None
 
 
 class MessagesRequest(CountTokensRequest, frozen=True, kw_only=True):
@@ -305,6 +365,11 @@ class MessagesRequest(CountTokensRequest, frozen=True, kw_only=True):
         list[str] | None, Meta(description="Sequences that end the answer, if the backend supports it.")
     ] = None
     metadata: Annotated[RequestMetadata | None, Meta(description="Metadata of the request.")] = None
+    thinking: Annotated[
+        dict[str, Any] | None,
+        Meta(description="Whether and how much to reason. Like `service_tier`, for providers with this protocol."),
+    ] = None
+    service_tier: Annotated[str | None, Meta(description="Tier of service.")] = None
     output_config: Annotated[OutputConfig | None, Meta(description="Output options.")] = None
 
     @property
@@ -319,6 +384,9 @@ class MessagesRequest(CountTokensRequest, frozen=True, kw_only=True):
             "user": self.metadata.user_id if self.metadata else None,
             "parallel_tool_calls": False if self.tool_choice and self.tool_choice.disable_parallel_tool_use else None,
             "response_format": self._response_format(),
+            "thinking": self.thinking,
+            "service_tier": self.service_tier,
+            "effort": self.output_config.effort if self.output_config else None,
         }
         return MappingProxyType({name: value for name, value in parameters.items() if value is not None})
 

@@ -20,10 +20,7 @@ from persona_stream.core import events, facts, query, sse
 from persona_stream.core.content import ToolCall
 from persona_stream.core.usage import run_usage
 from persona_stream.protocols import base
-from persona_stream.protocols.anthropic import schemas
-
-SIGNATURE = "cGVyc29uYV9zdHJlYW0="
-"""Signature of thinking blocks. Clients require one and send it back; it is not a provider's."""
+from persona_stream.protocols.anthropic import schemas, signature
 
 _CACHE_COUNTERS = ("cache_creation_input_tokens", "cache_read_input_tokens")
 _TEXT = schemas.TextBlock(text="")
@@ -134,7 +131,9 @@ class AnthropicEncoder:
         if self._open_block is None:
             return
         if self._open_block is _THINKING:
-            yield schemas.ContentBlockDelta(index=self._index, delta=schemas.SignatureDelta(signature=SIGNATURE))
+            yield schemas.ContentBlockDelta(
+                index=self._index, delta=schemas.SignatureDelta(signature=signature.SIGNATURE)
+            )
         yield from self._stop_block()
         self._open_block = None
 
@@ -144,11 +143,16 @@ class AnthropicEncoder:
 
     def _complete(self, answered: facts.Answered) -> Iterator[schemas.MessageEvent]:
         yield from self._leave_block()
+        if (state := signature.state_of(answered)) is not None:
+            yield schemas.ContentBlockStart(index=self._index, content_block=_THINKING)
+            delta = schemas.SignatureDelta(signature=signature.encode(state))
+            yield schemas.ContentBlockDelta(index=self._index, delta=delta)
+            yield from self._stop_block()
         for provider_block in provider_blocks(answered):
             yield schemas.ContentBlockStart(index=self._index, content_block=provider_block)
             yield from self._stop_block()
         for call in answered.calls:
-            block = schemas.ToolUseBlock(id=call.id, name=call.name, input={})
+            block: Any = _tool_use(call, {})
             yield schemas.ContentBlockStart(index=self._index, content_block=block)
             arguments = schemas.InputJsonDelta(partial_json=tool_input_json(call)[0])
             yield schemas.ContentBlockDelta(index=self._index, delta=arguments)
@@ -162,12 +166,20 @@ def _message(body: schemas.MessageEvent) -> sse.ServerSentEvent:
     return sse.ServerSentEvent(base.dump_json(body), event=str(body.__struct_config__.tag))
 
 
+def _tool_use(call: ToolCall, arguments: dict[str, Any]) -> Any:
+    """Return a ``ToolUseBlock`` with the fields that a provider of this protocol added."""
+    block = schemas.ToolUseBlock(id=call.id, name=call.name, input=arguments)
+    return base.merge_fields(block, call.extras.fields if call.extras and call.extras.dialect == "anthropic" else {})
+
+
 def _content(reasoning: str, text: str, answered: facts.Answered) -> list[Any]:
+    state = signature.state_of(answered)
+    thinking = schemas.ThinkingBlock(thinking=reasoning, signature=signature.encode(state))
     return [
-        *([schemas.ThinkingBlock(thinking=reasoning, signature=SIGNATURE)] if reasoning else []),
+        *([thinking] if reasoning or state is not None else []),
         *([schemas.TextBlock(text=text)] if text else []),
         *provider_blocks(answered),
-        *(schemas.ToolUseBlock(id=call.id, name=call.name, input=tool_input_json(call)[1]) for call in answered.calls),
+        *(_tool_use(call, tool_input_json(call)[1]) for call in answered.calls),
     ]
 
 

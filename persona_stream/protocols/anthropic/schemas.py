@@ -46,7 +46,7 @@ class ThinkingBlock(Struct, frozen=True, kw_only=True, tag_field="type", tag="th
     """Reasoning of the model."""
 
     thinking: Annotated[str, Meta(description="Text of the reasoning.")]
-    signature: Annotated[str, Meta(description="Signature of this server; providers do not accept it.")]
+    signature: Annotated[str, Meta(description="Signature of this server, with what the provider requires back.")]
 
 
 class ToolUseBlock(Struct, frozen=True, kw_only=True, tag_field="type", tag="tool_use"):

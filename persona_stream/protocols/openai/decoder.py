@@ -1,13 +1,14 @@
 """Requests of OpenAI's Chat Completions API: body types, and their translation to turns, tools and parameters."""
 
 from collections.abc import Mapping, Sequence
+from itertools import repeat
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
-from persona_stream.core.content import Image, Part, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Image, Part, ProviderFields, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols import conversation
@@ -61,23 +62,38 @@ class RequestMessage(Struct, frozen=True):
     function_call: Annotated[None, Meta(description="Not supported: must be `null` or absent.")] = None
 
 
-def parse_turns(messages: Sequence[RequestMessage]) -> list[Turn]:
+_MESSAGE_FIELDS = frozenset({"role", "content", "refusal", "tool_calls", "tool_call_id", "function_call"})
+_CALL_FIELDS = frozenset({"id", "type", "function", "index"})
+_FUNCTION_FIELDS = frozenset({"name", "arguments"})
+_REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
+
+
+def parse_turns(messages: Sequence[RequestMessage], raw: Sequence[Mapping[str, Any]] = ()) -> list[Turn]:
     """Return one turn per message.
 
     Content of an unsupported type in tool results and before the question becomes a note: a client repeats it in each
     request, and one refusal would be the end of its session.
+
+    Args:
+        messages: The messages.
+        raw: The same messages with all their fields: providers require some of their own fields back.
 
     Raises:
         InvalidRequest: The question has content of an unsupported type.
     """
     question = max((index for index, message in enumerate(messages) if message.role == "user"), default=0)
     return [
-        _turn(message, f"messages[{index}].content", is_question=index == question)
+        _turn(
+            message,
+            raw[index] if index < len(raw) else {},
+            f"messages[{index}].content",
+            is_question=index == question,
+        )
         for index, message in enumerate(messages)
     ]
 
 
-def _turn(message: RequestMessage, where: str, *, is_question: bool) -> Turn:
+def _turn(message: RequestMessage, raw: Mapping[str, Any], where: str, *, is_question: bool) -> Turn:
     match message.content:
         case None:
             parts: tuple[Part, ...] = (message.refusal,) if message.refusal else ()
@@ -88,8 +104,29 @@ def _turn(message: RequestMessage, where: str, *, is_question: bool) -> Turn:
                 content = [part for part in content if part.type in _TEXT_TYPES or part.type in _OTHER_TYPES]
             parse = _part if is_question else _part_or_note
             parts = tuple(parse(part, f"{where}[{index}]") for index, part in enumerate(content))
-    calls = tuple(ToolCall(call.id, call.function.name, call.function.arguments) for call in message.tool_calls or ())
-    return Turn(_ROLES[message.role], *conversation.text_and_parts(parts), calls, message.tool_call_id)
+    raw_calls = raw.get("tool_calls") or repeat({})
+    calls = tuple(
+        ToolCall(call.id, call.function.name, call.function.arguments, _call_extras(fields))
+        for call, fields in zip(message.tool_calls or (), raw_calls, strict=False)
+    )
+    extras = conversation.unknown_fields(raw, _MESSAGE_FIELDS)
+    reasoning = next((extras[name] for name in _REASONING_FIELDS if isinstance(extras.get(name), str)), UNSET)
+    return Turn(
+        _ROLES[message.role],
+        *conversation.text_and_parts(parts),
+        calls,
+        message.tool_call_id,
+        reasoning=reasoning if message.role == "assistant" else UNSET,
+        extras=ProviderFields("openai", extras) if extras else UNSET,
+    )
+
+
+def _call_extras(raw: Mapping[str, Any]) -> ProviderFields | UnsetType:
+    """Return the fields that the provider of a tool call added to it, such as the signature of a thought."""
+    fields = conversation.unknown_fields(raw, _CALL_FIELDS)
+    if inner := conversation.unknown_fields(raw.get("function"), _FUNCTION_FIELDS):
+        fields["function"] = inner
+    return ProviderFields("openai", fields) if fields else UNSET
 
 
 # The last two are names of the Responses API.
@@ -233,10 +270,21 @@ def parse_tool_choice(choice: Choice | None, tools: tuple[Tool, ...]) -> ToolCho
             return conversation.validate_tool_choice(_MODES[word], None, tools)
 
 
-_SAMPLING = (
+_PARAMETERS = (
     "temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "presence_penalty",
-    "frequency_penalty", "reasoning_effort", "user", "parallel_tool_calls",
+    "frequency_penalty", "reasoning_effort", "user", "parallel_tool_calls", "n", "logprobs", "top_logprobs",
+    "modalities", "audio", "logit_bias", "metadata", "store", "service_tier", "verbosity", "prediction", "top_k",
+    "min_p", "repetition_penalty", "safety_identifier", "prompt_cache_key", "thinking", "enable_thinking",
+    "thinking_budget", "chat_template_kwargs", "reasoning",
 )  # fmt: skip
+
+# Values that ask for nothing but a plain text; some providers reject the field itself.
+_NEUTRAL_VALUES: Mapping[str, Sequence[object]] = {
+    "n": (1,),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "modalities": ([], ["text"]),
+}
 
 Positive = Annotated[int, Meta(ge=1)]
 
@@ -280,18 +328,50 @@ class ChatCompletionRequest(Struct, frozen=True):
         dict[str, Any] | None, Meta(description="Format of the answer; rejected if the backend supports text only.")
     ] = None
 
-    n: Annotated[int | None, Meta(description="Number of choices: 1 or absent.")] = None
+    n: Annotated[
+        Annotated[int, Meta(ge=1, le=128)] | None,
+        Meta(description="Number of choices; above 1, rejected if the backend cannot give several."),
+    ] = None
     functions: Annotated[list[Any] | None, Meta(description="Not supported: must be empty or absent.")] = None
     function_call: Annotated[str | dict[str, Any] | None, Meta(description="Not supported: `none` or absent.")] = None
-    logprobs: Annotated[bool | None, Meta(description="Not supported: must be `false` or absent.")] = None
-    top_logprobs: Annotated[int | None, Meta(description="Not supported: must be 0 or absent.")] = None
-    modalities: Annotated[list[str] | None, Meta(description="Output types: `text` only, or absent.")] = None
-    audio: Annotated[dict[str, Any] | None, Meta(description="Not supported: must be absent.")] = None
+    logprobs: Annotated[bool | None, Meta(description="Whether to return log probabilities; else rejected.")] = None
+    top_logprobs: Annotated[int | None, Meta(description="Number of alternatives for each token; as `logprobs`.")] = (
+        None
+    )
+    modalities: Annotated[
+        list[str] | None, Meta(description="Output types; others than `text` are rejected if the backend has none.")
+    ] = None
+    audio: Annotated[dict[str, Any] | None, Meta(description="Format of the spoken answer; as `modalities`.")] = None
+
+    logit_bias: Annotated[
+        dict[str, Any] | None, Meta(description="Bias of tokens. Like all below, for providers with this protocol.")
+    ] = None
+    metadata: Annotated[dict[str, Any] | None, Meta(description="Labels of the request.")] = None
+    store: Annotated[bool | None, Meta(description="Whether the provider keeps the completion.")] = None
+    service_tier: Annotated[str | None, Meta(description="Tier of service.")] = None
+    verbosity: Annotated[str | None, Meta(description="Length of the answer.")] = None
+    prediction: Annotated[dict[str, Any] | None, Meta(description="Predicted content of the answer.")] = None
+    top_k: Annotated[int | None, Meta(description="Candidate tokens per step.")] = None
+    min_p: Annotated[float | None, Meta(description="Minimum probability of a token.")] = None
+    repetition_penalty: Annotated[float | None, Meta(description="Penalty for tokens that already occurred.")] = None
+    safety_identifier: Annotated[str | None, Meta(description="Id of the end user, for the provider's checks.")] = None
+    prompt_cache_key: Annotated[str | None, Meta(description="Key of the provider's prompt cache.")] = None
+    thinking: Annotated[Any, Meta(description="Whether and how much to reason, as DeepSeek and others have it.")] = None
+    enable_thinking: Annotated[bool | None, Meta(description="The same, as Qwen has it.")] = None
+    thinking_budget: Annotated[int | None, Meta(description="Maximum tokens of the reasoning.")] = None
+    chat_template_kwargs: Annotated[dict[str, Any] | None, Meta(description="Options of vLLM's templates.")] = None
+    reasoning: Annotated[dict[str, Any] | None, Meta(description="Options of the reasoning, as OpenRouter has it.")] = (
+        None
+    )
 
     @property
     def parameters(self) -> Parameters:
-        """Sampling parameters that the request sets, by name."""
-        parameters = {name: value for name in _SAMPLING if (value := getattr(self, name)) is not None}
+        """Parameters that the request sets, by name, except those that ask for nothing."""
+        parameters = {
+            name: value
+            for name in _PARAMETERS
+            if (value := getattr(self, name)) is not None and value not in _NEUTRAL_VALUES.get(name, ())
+        }
         if self.max_tokens == -1:  # no limit, for clients of local servers (langchain-ai/langchain #10822)
             del parameters["max_tokens"]
         if isinstance(stop := parameters.get("stop"), list):
@@ -308,21 +388,15 @@ class ChatCompletionRequest(Struct, frozen=True):
 
 completion_decoder = msgspec.json.Decoder(ChatCompletionRequest)
 
-# Fields that no backend supports, with their neutral values. Ignoring any other value would mislead the client.
-_NEUTRAL_VALUES = {
-    "n": (None, 1),
-    "functions": (None, []),
-    "function_call": (None, "none"),
-    "logprobs": (None, False),
-    "top_logprobs": (None, 0),
-    "modalities": (None, [], ["text"]),
-    "audio": (None,),
-}
+_UNSUPPORTED: Mapping[str, Sequence[object]] = {"functions": (None, []), "function_call": (None, "none")}
 
 
 def check_completion_request(request: ChatCompletionRequest) -> None:
-    """Raise InvalidRequest if a field requests a feature that no backend supports."""
-    for field, values in _NEUTRAL_VALUES.items():
+    """Raise InvalidRequest if a field requests a feature that no backend supports.
+
+    Ignoring it would mislead the client.
+    """
+    for field, values in _UNSUPPORTED.items():
         if getattr(request, field) not in values:
             raise InvalidRequest(f"{field}: not supported by this server; omit it", field)
     if request.max_tokens == 0:

@@ -3,13 +3,14 @@
 While the backend works, progress is sent as comments, which the official clients skip.
 
 ``ProviderFields.fields`` of an OpenAI-compatible provider has the sections ``message`` (fields of the answer's
-message), ``completion`` (fields of the body and of the last chunk) and ``usage`` (fields beside the token counts).
+message), ``choice`` (fields beside it, such as ``logprobs``), ``choices`` (the other choices), ``completion`` (fields
+of the body and of the last chunk) and ``usage`` (fields beside the token counts).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, structs
 
 from persona_stream.core import events, facts, query, sse
 from persona_stream.core.usage import run_usage
@@ -28,12 +29,41 @@ def completion_usage(usage: query.Usage) -> schemas.CompletionUsage:
         prompt_tokens=usage.input_tokens,
         completion_tokens=usage.output_tokens,
         total_tokens=usage.input_tokens + usage.output_tokens,
+        completion_tokens_details=(
+            schemas.CompletionTokensDetails(reasoning_tokens=usage.reasoning_tokens)
+            if isinstance(usage.reasoning_tokens, int)
+            else UNSET
+        ),
     )
 
 
 def with_provider_fields(body: Struct, answered: facts.Answered, section: str) -> Any:
     """Return a body with the provider's own fields of a section added; the body's own fields win."""
     return base.merge_fields(body, base.provider_fields_for(answered, "openai", section))
+
+
+def _usage_of(entries: Sequence[facts.Entry], answered: facts.Answered) -> Any:
+    """Return the token counts of a run with the provider's own details."""
+    usage = completion_usage(run_usage(entries))
+    if "completion_tokens_details" in base.provider_fields_for(answered, "openai", "usage"):
+        usage = structs.replace(usage, completion_tokens_details=UNSET)
+    return with_provider_fields(usage, answered, "usage")
+
+
+def other_choices(answered: facts.Answered) -> Sequence[Mapping[str, Any]]:
+    """Return the choices of a provider beside the answer, if the request asked for several."""
+    others = base.provider_fields_for(answered, "openai", "choices").get("others", ())
+    return [choice for choice in others if isinstance(choice, Mapping) and isinstance(choice.get("message"), Mapping)]
+
+
+def _to_chunk_choice(choice: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a whole choice as one of a stream, with everything in one delta."""
+    calls = choice["message"].get("tool_calls", ())
+    message = dict(choice["message"])
+    if calls:
+        message["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls)]
+    rest = {name: value for name, value in choice.items() if name != "message"}
+    return {"index": choice.get("index"), "delta": message, **rest}
 
 
 class OpenAIEncoder:
@@ -63,7 +93,7 @@ class OpenAIEncoder:
         """Return the messages of an event."""
         match event:
             case events.TextChunk(text=text):
-                return (self._delta(schemas.ChatDelta(content=text)),)
+                return (self._text(text),)
             case events.Progress(elapsed=elapsed, percent=percent, message=message):
                 return self._progress(elapsed, f"processing {elapsed:.1f}s {percent}% {message}")
             case events.QueuePosition(elapsed=elapsed, queue_position=queue_position):
@@ -78,6 +108,12 @@ class OpenAIEncoder:
                 return (*self._ending(ending), _DONE)
             case events.RunFailed(code=code, message=message):
                 return (sse.ServerSentEvent(base.dump_json(schemas.failure_body(code, message))), _DONE)
+
+    def _text(self, text: str) -> sse.ServerSentEvent:
+        ending = self._entries[-1].fact
+        if isinstance(ending, facts.Answered) and ending.finish == "refusal":
+            return self._delta(schemas.ChatDelta(refusal=text))
+        return self._delta(schemas.ChatDelta(content=text))
 
     def _progress(self, elapsed: float, text: str) -> Sequence[sse.ServerSentEvent]:
         if self._heartbeat == "off":
@@ -98,10 +134,11 @@ class OpenAIEncoder:
         if extra := {name: value for name, value in fields.items() if name not in known}:
             yield self._chunk([{"index": 0, "delta": extra, "logprobs": None, "finish_reason": None}])
         last = schemas.ChunkChoice(delta=schemas.ChatDelta(), finish_reason=schemas.FINISH_REASONS[answered.finish])
-        yield self._chunk([last], answered=answered)
+        yield self._chunk([with_provider_fields(last, answered, "choice")], answered=answered)
+        for choice in other_choices(answered):
+            yield self._chunk([_to_chunk_choice(choice)])
         if self._include_usage:
-            usage = completion_usage(run_usage(self._entries))
-            yield self._chunk([], usage=with_provider_fields(usage, answered, "usage"))
+            yield self._chunk([], usage=_usage_of(self._entries, answered))
 
     def _delta(self, delta: schemas.ChatDelta) -> sse.ServerSentEvent:
         return self._chunk([schemas.ChunkChoice(delta=delta)])
@@ -138,8 +175,10 @@ class OpenAIProtocol(base.WireProtocol):
         snapshot, ending = base.read_ending(entries)
         if isinstance(ending, events.RunFailed):
             return base.http_status_for(ending.code), schemas.failure_body(ending.code, ending.message)
+        is_refusal = ending.finish == "refusal"
         message = schemas.ChatMessage(
-            content=snapshot.text or (None if ending.calls else ""),
+            content=None if is_refusal else snapshot.text or (None if ending.calls else ""),
+            refusal=snapshot.text if is_refusal else None,
             reasoning_content=snapshot.reasoning or UNSET,
             tool_calls=[schemas.function_call(call) for call in ending.calls] or UNSET,
         )
@@ -151,8 +190,8 @@ class OpenAIProtocol(base.WireProtocol):
             id=f"chatcmpl-{snapshot.run.run_id}",
             created=int(snapshot.accepted_at),
             model=snapshot.run.username,
-            choices=[choice],
-            usage=with_provider_fields(completion_usage(run_usage(entries)), ending, "usage"),
+            choices=[with_provider_fields(choice, ending, "choice"), *other_choices(ending)],  # type: ignore[list-item]
+            usage=_usage_of(entries, ending),
         )
         return 200, with_provider_fields(body, ending, "completion")
 

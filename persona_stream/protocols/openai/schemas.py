@@ -4,13 +4,14 @@ The OpenAPI document is generated from these types.
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from persona_stream.core import facts, query
 from persona_stream.core.content import ToolCall
-from persona_stream.protocols.base import ErrorInfo, http_status_for
+from persona_stream.protocols.base import ErrorInfo, http_status_for, merge_fields
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -44,15 +45,30 @@ class FunctionCallDelta(FunctionCall, frozen=True, kw_only=True):
     index: Annotated[int, Meta(description="Index of the call in the answer.")]
 
 
-def function_call(call: ToolCall) -> FunctionCall:
-    """Return a tool call of a whole answer."""
-    return FunctionCall(id=call.id, function=CalledFunction(name=call.name, arguments=call.arguments))
+def function_call(call: ToolCall) -> Any:
+    """Return a ``FunctionCall`` of a whole answer, with the fields that a provider of this protocol added."""
+    return _with_extras(FunctionCall(id=call.id, function=_function(call)), call)
 
 
-def function_call_delta(index: int, call: ToolCall) -> FunctionCallDelta:
-    """Return a tool call of a stream."""
-    function = CalledFunction(name=call.name, arguments=call.arguments)
-    return FunctionCallDelta(index=index, id=call.id, function=function)
+def function_call_delta(index: int, call: ToolCall) -> Any:
+    """Return a ``FunctionCallDelta`` of a stream, with the same fields."""
+    return _with_extras(FunctionCallDelta(index=index, id=call.id, function=_function(call)), call)
+
+
+def _function(call: ToolCall) -> CalledFunction:
+    return CalledFunction(name=call.name, arguments=call.arguments)
+
+
+def _with_extras(body: FunctionCall, call: ToolCall) -> Any:
+    if not call.extras or call.extras.dialect != "openai":
+        return body
+    fields = dict(call.extras.fields)
+    inner = fields.pop("function", None)
+    merged = merge_fields(body, fields)
+    if isinstance(inner, Mapping):
+        function = merge_fields(body.function, inner)
+        return {**msgspec.to_builtins(merged), "function": function}
+    return merged
 
 
 class ChatDelta(Struct, frozen=True, kw_only=True):
@@ -62,6 +78,7 @@ class ChatDelta(Struct, frozen=True, kw_only=True):
     content: Annotated[
         str | UnsetType, Meta(description="Text of the answer; all of them joined in order are the whole answer.")
     ] = UNSET
+    refusal: Annotated[str | UnsetType, Meta(description="Part of the model's refusal, in place of `content`.")] = UNSET
     reasoning_content: Annotated[str | UnsetType, Meta(description="Part of the model's reasoning.")] = UNSET
     tool_calls: Annotated[list[FunctionCallDelta] | UnsetType, Meta(description="Tool calls, each sent whole.")] = UNSET
 
@@ -69,10 +86,18 @@ class ChatDelta(Struct, frozen=True, kw_only=True):
 class ChunkChoice(Struct, frozen=True, kw_only=True):
     """The only choice of a chunk."""
 
-    index: Annotated[Literal[0], Meta(description="Always 0.")] = 0
+    index: Annotated[int, Meta(ge=0, description="Index of the choice; 0 unless the request has `n`.")] = 0
     delta: Annotated[ChatDelta, Meta(description="Addition to the message.")]
-    logprobs: Annotated[None, Meta(description="Always `null`.")] = None
+    logprobs: Annotated[
+        dict[str, Any] | None, Meta(description="Log probabilities of the whole answer, in its last chunk; or `null`.")
+    ] = None
     finish_reason: Annotated[FinishReason | None, Meta(description="Reason why the answer ended, or `null`.")] = None
+
+
+class CompletionTokensDetails(Struct, frozen=True, kw_only=True):
+    """Kinds of tokens in an answer."""
+
+    reasoning_tokens: Annotated[int, Meta(description="Tokens of the reasoning.")]
 
 
 class CompletionUsage(Struct, frozen=True, kw_only=True):
@@ -81,6 +106,9 @@ class CompletionUsage(Struct, frozen=True, kw_only=True):
     prompt_tokens: Annotated[int, Meta(description="Tokens of the prompt, including the history and instructions.")]
     completion_tokens: Annotated[int, Meta(description="Tokens of the answer.")]
     total_tokens: Annotated[int, Meta(description="Sum of both.")]
+    completion_tokens_details: Annotated[
+        CompletionTokensDetails | UnsetType, Meta(description="Kinds of the answer's tokens, if known.")
+    ] = UNSET
 
 
 class ChatCompletionChunk(Struct, frozen=True, kw_only=True):
@@ -105,17 +133,19 @@ class ChatMessage(Struct, frozen=True, kw_only=True):
 
     role: Annotated[Literal["assistant"], Meta(description="Always `assistant`.")] = "assistant"
     content: Annotated[str | None, Meta(description="The whole answer; `null` if it consists of tool calls only.")]
-    refusal: Annotated[None, Meta(description="Always `null`.")] = None
+    refusal: Annotated[str | None, Meta(description="The model's refusal, in place of `content`; or `null`.")] = None
     reasoning_content: Annotated[str | UnsetType, Meta(description="Reasoning of the model.")] = UNSET
     tool_calls: Annotated[list[FunctionCall] | UnsetType, Meta(description="Tools for the client to call.")] = UNSET
 
 
 class ChatChoice(Struct, frozen=True, kw_only=True):
-    """The only choice of a completion."""
+    """Choice of a completion."""
 
-    index: Annotated[Literal[0], Meta(description="Always 0.")] = 0
+    index: Annotated[int, Meta(ge=0, description="Index of the choice; 0 unless the request has `n`.")] = 0
     message: Annotated[ChatMessage, Meta(description="The answer.")]
-    logprobs: Annotated[None, Meta(description="Always `null`.")] = None
+    logprobs: Annotated[
+        dict[str, Any] | None, Meta(description="Log probabilities, if the request and the backend have them.")
+    ] = None
     finish_reason: Annotated[
         FinishReason, Meta(description="Reason why the answer ended: `stop` if complete, `length` if cut off.")
     ]
@@ -128,7 +158,7 @@ class ChatCompletion(Struct, frozen=True, kw_only=True):
     object: Annotated[Literal["chat.completion"], Meta(description="Always `chat.completion`.")] = "chat.completion"
     created: Annotated[int, Meta(description="Unix time at which the request was accepted.")]
     model: Annotated[str, Meta(description="Name of the persona.")]
-    choices: Annotated[list[ChatChoice], Meta(description="The only choice.")]
+    choices: Annotated[list[ChatChoice], Meta(description="The answer; with `n`, several choices.")]
     usage: Annotated[CompletionUsage, Meta(description="Token counts.")]
     system_fingerprint: Annotated[None, Meta(description="Always `null`.")] = None
 

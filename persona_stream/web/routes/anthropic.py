@@ -40,7 +40,7 @@ def _build_query(
         services,
         principal,
         model=body.model,
-        turns=decoder.parse_turns(body.system, body.messages),
+        turns=decoder.parse_turns(body.system, body.messages, parsing.raw_messages()),
         tools=tools,
         tool_choice=decoder.parse_tool_choice(body.tool_choice, tools),
         parameters=parameters,

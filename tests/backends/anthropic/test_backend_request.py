@@ -66,8 +66,7 @@ def test_sampling_parameters_are_renamed() -> None:
         "max_tokens": 8,
         "messages": [QUESTION],
         "stream": False,
-        "temperature": 1.5,
-        "top_p": 0.9,
+        "temperature": 1.0,
         "stop_sequences": ["a", "b"],
         "metadata": {"user_id": "u-1"},
     }

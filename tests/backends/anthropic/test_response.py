@@ -43,7 +43,7 @@ def extras(reason: str = "end_turn", **more: Any) -> ProviderFields:
         ({"content": [{"type": "text", "text": "bare"}]}, Answer("bare")),
         (
             message({"type": "thinking", "thinking": "6 × 7", "signature": "x"}, "42"),
-            Answer("42", "6 × 7", extras=extras()),
+            Answer("42", "6 × 7", extras=extras(thinking=[(5, "x")])),
         ),
         (message("I look.", LOOK, stop_reason="tool_use"),
          Answer("I look.", finish="tools", calls=(CALLED,), extras=extras("tool_use"))),

@@ -54,7 +54,7 @@ def read(*events: dict[str, Any]) -> tuple[list[tuple[str, str]], Answer]:
              {"type": "content_block_delta", "index": 0, "delta": {"type": "signature_delta", "signature": "x"}},
              stop(0), block(1), part("42", 1), stop(1), ended(), STOPPED],
             [("reasoning", "6 × 7"), ("text", "42")],
-            Answer("", extras=extras()),
+            Answer("", extras=extras(thinking=[(5, "x")])),
             id="thinking",
         ),
         pytest.param(

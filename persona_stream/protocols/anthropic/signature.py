@@ -1,0 +1,75 @@
+"""State of a provider in the signature of a thinking block.
+
+Some providers reject a conversation in which what they added to an answer is missing: the reasoning, the signature of a
+thought, fields of a tool call. Clients of Anthropic's protocol send thinking blocks back as they came, and read no
+signature, so the state travels there.
+
+Invariants:
+    A signature of this server begins with ``SIGNATURE``; any other one is a provider's, and is not sent to another.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from persona_stream.core import facts
+from persona_stream.protocols.base import provider_fields_for
+
+_MARK = b"persona_stream"
+SIGNATURE = base64.b64encode(_MARK).decode()
+"""Signature of a thinking block without a state. Clients require one."""
+
+MAX_STATE_BYTES = 2**20
+
+# Fields of a message that a provider may require back; others, such as annotations, are of no use to it.
+_REQUIRED_FIELD = re.compile("^(?:reasoning|thinking|thought|extra_content)|signature")
+
+
+class ProviderState(Struct, frozen=True, omit_defaults=True):
+    """What a provider may require back with an answer.
+
+    Attributes:
+        dialect: the protocol of the provider.
+        message: fields of the message.
+        calls: fields of the tool calls, by id.
+        thinking: length and signature of each of the provider's own thinking blocks.
+    """
+
+    dialect: str
+    message: Mapping[str, Any] = {}
+    calls: Mapping[str, Mapping[str, Any]] = {}
+    thinking: Sequence[tuple[int, str]] = ()
+
+
+def state_of(answered: facts.Answered) -> ProviderState | None:
+    """Return the state in an answer, if its provider added any."""
+    extras = answered.extras
+    if extras is not None and extras.dialect == "anthropic":
+        thinking = extras.fields.get("thinking")
+        return ProviderState("anthropic", thinking=thinking) if isinstance(thinking, list | tuple) else None
+    calls = {call.id: call.extras.fields for call in answered.calls if call.extras and call.extras.dialect == "openai"}
+    fields = provider_fields_for(answered, "openai", "message")
+    message = {name: value for name, value in fields.items() if _REQUIRED_FIELD.search(name)}
+    return ProviderState("openai", message, calls) if message or calls else None
+
+
+def encode(state: ProviderState | None) -> str:
+    """Return the signature with a state; without it if there is none, or it is too large."""
+    if state is None or len(encoded := msgspec.json.encode(state)) > MAX_STATE_BYTES:
+        return SIGNATURE
+    return base64.b64encode(_MARK + b"=" + encoded).decode()
+
+
+def decode(signature: str | None) -> ProviderState | None:
+    """Return the state in a signature; ``None`` for the signatures of others, and for one without a state."""
+    try:
+        decoded = base64.b64decode(signature or "", validate=True)
+        mark, _, encoded = decoded.partition(b"=")
+        return msgspec.json.decode(encoded, type=ProviderState) if mark == _MARK and encoded else None
+    except (binascii.Error, ValueError, RecursionError):
+        return None

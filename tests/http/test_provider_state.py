@@ -1,0 +1,283 @@
+"""Tests of what a provider requires back with an answer: it survives the way to the client and back.
+
+Public sources: RooCodeInc/Roo-Code #12195 and earendil-works/pi #3636 (reasoning), tinyhumansai/openhuman #3548 and
+theopenco/llmgateway #1267 (signatures of thoughts), intrafind/ihub-apps #2240, langroid/langroid #969.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.backends.fake_provider import (
+    DONE,
+    STOPPED,
+    Provider,
+    begun,
+    block,
+    chunk,
+    chunks,
+    completion,
+    ended,
+    http,
+    message,
+    part,
+    parts,
+    provider,
+    stream,
+)
+from tests.server_process import ServerProcess, serve
+
+HI = {"role": "user", "content": "Weather?"}
+TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
+OWN_TOOL = {"name": "look", "input_schema": {"type": "object", "properties": {}}}
+SIGNED = {"google": {"thought_signature": "S"}}
+CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}, "extra_content": SIGNED}
+DETAILS = [{"type": "reasoning.encrypted", "data": "abc", "index": 0}]
+ANSWERS = {
+    "whole": http(
+        200,
+        completion(
+            None,
+            message={"reasoning_content": "I must look.", "reasoning_details": DETAILS, "tool_calls": [CALL]},
+            finish_reason="tool_calls",
+        ),
+    ),
+    "streamed": stream(
+        chunks(chunk(delta={"reasoning_content": "I must "}), chunk(delta={"reasoning_content": "look."})),
+        chunks(chunk(delta={"reasoning_details": DETAILS, "tool_calls": [CALL | {"index": 0}]})),
+        chunks(chunk(finish_reason="tool_calls"), DONE),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def openai() -> Iterator[tuple[ServerProcess, Provider]]:
+    with provider(b"") as behind:
+        served = serve("openai", openai_base_url=behind.base_url, openai_model="m1", openai_stream="on")
+        yield served, behind
+        assert served.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def anthropic() -> Iterator[tuple[ServerProcess, Provider]]:
+    with provider(b"") as behind:
+        served = serve("anthropic", anthropic_base_url=behind.base_url, anthropic_model="m1", anthropic_stream="on")
+        yield served, behind
+        assert served.stop() == 0
+
+
+def second_turn_of_openai(server: ServerProcess, *, streams: bool) -> None:
+    """Ask, and send the answer back with the result of its call."""
+    body = {"model": "m", "messages": [HI], "tools": [TOOL], "stream": streams}
+    response = server.post("/v1/chat/completions", body)
+    if streams:
+        lines = [line for line in response.content.decode().split("\n") if line.startswith("data: {")]
+        answer: dict[str, Any] = {"role": "assistant", "content": None, "reasoning_content": ""}
+        for line in lines:
+            for choice in json.loads(line[6:])["choices"]:
+                delta = choice["delta"]
+                answer["reasoning_content"] += delta.pop("reasoning_content", "")
+                answer |= {name: value for name, value in delta.items() if name not in ("role", "content")}
+    else:
+        answer = response.json()["choices"][0]["message"]
+    result = {"role": "tool", "tool_call_id": "c1", "content": "sun"}
+    server.post("/v1/chat/completions", {**body, "stream": False, "messages": [HI, answer, result]})
+
+
+def second_turn_of_anthropic(server: ServerProcess, *, streams: bool) -> None:
+    """The same with Anthropic's messages."""
+    body = {"model": "m", "max_tokens": 99, "messages": [HI], "tools": [OWN_TOOL], "stream": streams}
+    response = server.post("/v1/messages", body)
+    content = blocks_of(response.content.decode()) if streams else response.json()["content"]
+    result = {"type": "tool_result", "tool_use_id": "c1", "content": "sun"}
+    answer = {"role": "assistant", "content": content}
+    messages = [HI, answer, {"role": "user", "content": [result]}]
+    server.post("/v1/messages", {**body, "stream": False, "messages": messages})
+
+
+def blocks_of(text: str) -> list[dict[str, Any]]:
+    """Rebuild the content of a stream, as the official clients do."""
+    blocks: list[dict[str, Any]] = []
+    for line in text.split("\n"):
+        event = json.loads(line[6:]) if line.startswith("data: {") else {}
+        match event:
+            case {"type": "content_block_start", "content_block": started}:
+                blocks.append(started)
+            case {"type": "content_block_delta", "delta": {"type": "input_json_delta", "partial_json": found}}:
+                blocks[-1]["input"] = json.loads(found)
+            case {"type": "content_block_delta", "delta": {"type": "signature_delta", "signature": found}}:
+                blocks[-1]["signature"] = found
+            case {"type": "content_block_delta", "delta": {"type": kind, **found}}:
+                name = kind.removesuffix("_delta")
+                blocks[-1][name] += found[name]
+    return blocks
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("turn", [second_turn_of_openai, second_turn_of_anthropic])
+def test_reasoning_and_signatures_return_to_an_openai_provider(
+    openai: tuple[ServerProcess, Provider], turn: Any, answer: str, streams: bool
+) -> None:
+    """As fields of the message and of the call; from Anthropic's clients through their thinking blocks."""
+    server, behind = openai
+    behind.replies = [ANSWERS[answer], http(200, completion("Sunny."))]
+    behind.requests.clear()
+    turn(server, streams=streams)
+    sent = behind.requests[-1].body["messages"][1]
+    assert sent["reasoning_content"] == "I must look."
+    assert sent["reasoning_details"] == DETAILS
+    assert sent["tool_calls"] == [CALL]
+
+
+LOOK = {"type": "tool_use", "id": "c1", "name": "look", "input": {}, "caller": {"type": "direct"}}
+THOUGHT = {"type": "thinking", "thinking": "I must look.", "signature": "provider's own"}
+REDACTED = {"type": "redacted_thinking", "data": "secret"}
+OWN_ANSWERS = {
+    "whole": http(200, message(THOUGHT, REDACTED, "Wait.", LOOK, stop_reason="tool_use")),
+    "streamed": stream(
+        parts(
+            begun(),
+            block(0, type="thinking", thinking=""),
+            part("I must look.", 0, "thinking"),
+            {
+                "type": "content_block_delta",
+                "index": 0,
+                "delta": {"type": "signature_delta", "signature": "provider's own"},
+            },
+            block(1, **REDACTED),
+            block(2),
+            part("Wait.", 2),
+            block(3, **LOOK),
+            ended("tool_use"),
+            STOPPED,
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("answer", OWN_ANSWERS)
+def test_thinking_returns_to_an_anthropic_provider(
+    anthropic: tuple[ServerProcess, Provider], answer: str, streams: bool
+) -> None:
+    """With the provider's own signatures, before the text and the calls (vybestack/llxprt-code #1729)."""
+    server, behind = anthropic
+    behind.replies = [OWN_ANSWERS[answer], http(200, message("Sunny."))]
+    behind.requests.clear()
+    second_turn_of_anthropic(server, streams=streams)
+    assert behind.requests[-1].body["messages"][1]["content"] == [
+        THOUGHT,
+        REDACTED,
+        {"type": "text", "text": "Wait."},
+        LOOK,
+    ]
+
+
+def test_a_thinking_block_that_the_client_changed_is_not_sent(anthropic: tuple[ServerProcess, Provider]) -> None:
+    """Nor one with another signature: the provider would reject it."""
+    server, behind = anthropic
+    behind.replies = [http(200, message("Sunny."))]
+    behind.requests.clear()
+    foreign = {"type": "thinking", "thinking": "Hm.", "signature": "EqQBCgIYAhIM"}
+    answer = {"role": "assistant", "content": [foreign, {"type": "text", "text": "Hi."}]}
+    server.post("/v1/messages", {"model": "m", "max_tokens": 99, "messages": [HI, answer, HI]})
+    assert behind.requests[-1].body["messages"][1]["content"] == "Hi."
+
+
+PARAMETERS: dict[str, Any] = {
+    "logit_bias": {"50256": -100},
+    "metadata": {"a": "b"},
+    "store": True,
+    "service_tier": "flex",
+    "verbosity": "low",
+    "top_k": 5,
+    "n": 2,
+    "logprobs": True,
+    "top_logprobs": 2,
+    "prediction": {"type": "content", "content": "x"},
+    "modalities": ["text", "audio"],
+    "audio": {"voice": "alloy", "format": "wav"},
+    "chat_template_kwargs": {"enable_thinking": False},
+}
+
+
+def test_parameters_reach_a_provider_with_the_same_protocol(openai: tuple[ServerProcess, Provider]) -> None:
+    """With their values; its choices and log probabilities come back, streamed or not."""
+    server, behind = openai
+    logprobs = {"content": [{"token": "a", "logprob": -0.1}]}
+    whole = {
+        "choices": [
+            {"index": 0, "message": {"content": "One."}, "finish_reason": "stop", "logprobs": logprobs},
+            {"index": 1, "message": {"content": "Two."}, "finish_reason": "MAX_TOKENS"},
+        ]
+    }
+    behind.replies = [http(200, whole)]
+    behind.requests.clear()
+    body = {"model": "m", "messages": [HI], **PARAMETERS}
+    choices = server.post("/v1/chat/completions", body).json()["choices"]
+    sent = behind.requests[-1].body
+    assert {name: sent.get(name) for name in PARAMETERS} == PARAMETERS
+    assert [choice["message"]["content"] for choice in choices] == ["One.", "Two."]
+    assert [choice["finish_reason"] for choice in choices] == ["stop", "length"]
+    assert choices[0]["logprobs"] == logprobs
+    text = server.post("/v1/chat/completions", {**body, "stream": True}).text
+    deltas = [json.loads(line[6:])["choices"][0] for line in text.split("\n") if line.startswith("data: {")]
+    said = {
+        index: "".join(each["delta"].get("content") or "" for each in deltas if each["index"] == index)
+        for index in (0, 1)
+    }
+    assert said == {0: "One.", 1: "Two."}
+    assert [each["logprobs"] for each in deltas if each["logprobs"]] == [logprobs]
+
+
+def test_parameters_of_another_protocol_do_not_reach_the_provider(
+    openai: tuple[ServerProcess, Provider], anthropic: tuple[ServerProcess, Provider]
+) -> None:
+    """Their values would mean something else, or nothing."""
+    server, behind = openai
+    behind.replies = [http(200, completion())]
+    more = {"thinking": {"type": "enabled", "budget_tokens": 1024}, "service_tier": "standard_only", "top_k": 5}
+    server.post("/v1/messages", {"model": "m", "max_tokens": 9, "messages": [HI], **more})
+    assert not behind.requests[-1].body.keys() & more.keys()
+    server, behind = anthropic
+    behind.replies = [http(200, message("Hi."))]
+    server.post("/v1/messages", {"model": "m", "max_tokens": 9, "messages": [HI], **more})
+    assert {name: behind.requests[-1].body[name] for name in more} == more
+    server.post("/v1/chat/completions", {"model": "m", "messages": [HI], "service_tier": "flex", "store": True})
+    assert not behind.requests[-1].body.keys() & {"service_tier", "store"}
+    refused = server.post("/v1/chat/completions", {"model": "m", "messages": [HI], "n": 2})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "n")
+
+
+def test_a_refusal_stays_a_refusal(openai: tuple[ServerProcess, Provider]) -> None:
+    """In the client's form: a field of the message, or a stop reason."""
+    server, behind = openai
+    behind.replies = [http(200, completion(None, message={"refusal": "I would rather not."}))]
+    whole = server.post("/v1/chat/completions", {"model": "m", "messages": [HI]}).json()["choices"][0]
+    assert (whole["message"]["content"], whole["message"]["refusal"]) == (None, "I would rather not.")
+    assert whole["finish_reason"] == "stop"
+    text = server.post("/v1/chat/completions", {"model": "m", "messages": [HI], "stream": True}).text
+    deltas = [json.loads(line[6:])["choices"][0]["delta"] for line in text.split("\n") if line.startswith("data: {")]
+    assert "".join(delta.get("refusal", "") for delta in deltas) == "I would rather not."
+    assert not any(delta.get("content") for delta in deltas)
+    own = server.post("/v1/messages", {"model": "m", "max_tokens": 9, "messages": [HI]}).json()
+    assert (own["stop_reason"], own["content"]) == ("refusal", [{"type": "text", "text": "I would rather not."}])
+    native = server.post("/api/chat", {"username": "m", "message": "x"}).json()
+    assert (native["data"], native["finish"]) == ("I would rather not.", "refusal")
+
+
+def test_usage_has_the_tokens_of_the_reasoning(openai: tuple[ServerProcess, Provider]) -> None:
+    """On every wire that has a field for them."""
+    server, behind = openai
+    details = {"reasoning_tokens": 5, "audio_tokens": 0}
+    usage = {"prompt_tokens": 7, "completion_tokens": 9, "completion_tokens_details": details}
+    behind.replies = [http(200, completion(usage=usage))]
+    found = server.post("/v1/chat/completions", {"model": "m", "messages": [HI]}).json()["usage"]
+    assert found["completion_tokens_details"] == details
+    native = server.post("/api/chat", {"username": "m", "message": "x"}).json()["usage"]
+    assert native == {"input_tokens": 7, "output_tokens": 9, "estimated": False, "reasoning_tokens": 5}
