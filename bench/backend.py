@@ -6,7 +6,11 @@ import os
 import time
 from pathlib import Path
 
+from bench.provider import RATE, TOKENS, WIDTH, now
 from bench.workload import ANSWER
+from persona_stream import Query
+
+_SAMPLE = 1_000_000  # of additions, whose time is measured
 
 
 def answer(message: str) -> str:
@@ -18,13 +22,19 @@ def answer(message: str) -> str:
 def either(message: str) -> str:
     """Execute the verb of the message, or answer like ``answer``.
 
-    ``spin 3`` computes in Python for 3 s; ``gather 20 /tmp/x`` waits until 20 processes have created a file there.
+    ``spin 3`` computes in Python for 3 s, and ``lock 3`` in C for about 3 s without releasing the interpreter lock.
+    ``gather 20 /tmp/x`` waits until 20 processes have created a file there.
     """
     match message.split():
         case ["spin", seconds]:
             until = time.monotonic() + float(seconds)
             while time.monotonic() < until:
                 sum(range(1000))
+            return "Computed."
+        case ["lock", seconds]:
+            began = time.monotonic()
+            sum(range(_SAMPLE))
+            sum(range(round(_SAMPLE * float(seconds) / (time.monotonic() - began))))
             return "Computed."
         case ["gather", count, folder]:
             directory = Path(folder)
@@ -34,3 +44,12 @@ def either(message: str) -> str:
             return "Gathered."
         case _:
             return answer(message)
+
+
+def send_tokens(query: Query) -> str:
+    """Send the tokens of the fake provider, at its rate."""
+    began = time.monotonic()
+    for number in range(TOKENS):
+        query.send(f"{now():0{WIDTH}d} ")
+        time.sleep(max(0.0, began + (number + 1) / RATE - time.monotonic()))
+    return ""

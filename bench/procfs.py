@@ -32,6 +32,20 @@ def cpu_seconds(pid: int) -> float:
     return total / _TICK
 
 
+def own_cpu_seconds(pid: int) -> float:
+    """Return the CPU seconds, user and system, of a process without its children."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / _TICK
+
+
+def proportional_bytes(pid: int) -> int:
+    """Return the memory of one process, with its share of the pages that several processes map."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise ProcessLookupError(pid)
+
+
 def resident_bytes(pid: int) -> int:
     """Return the resident memory of a process and its children."""
     total = 0

@@ -64,6 +64,7 @@ OURS: Final = Server(
         sys.executable, "-m", "persona_stream", "serve", "--backend", "bench.backend:answer", "--host", "127.0.0.1",
         "--port", "{port}", "--state-dir", "{state}", "--jwt-secret", SECRET, "--log-level", "warning",
         "--database-url", "off",  # the peers have no request log either
+        "--executor", "greenlet",  # bench.execution measures the worker process of the default
     ),
     ("persona_stream", "gevent", "flask", "msgspec"),
 )  # fmt: skip

@@ -10,4 +10,12 @@ if [ ! -e $peers/.made ] || [ bench/peers/requirements.txt -nt $peers/.made ] ||
     PIP_CONSTRAINT=requirements/bench.txt $peers/bin/python -m pip install --quiet --disable-pip-version-check --upgrade -r bench/peers/requirements.txt
     touch $peers/.made
 fi
+
+base=.venv-base
+if [ ! -e $base/.made ] || [ setup.cfg -nt $base/.made ] || [ requirements/dev.txt -nt $base/.made ]; then
+    echo "Setting up $base, the base installation ..."
+    ${PYTHON:-python3} -m venv $base
+    PIP_CONSTRAINT=requirements/dev.txt $base/bin/python -m pip install --quiet --disable-pip-version-check --upgrade -e .
+    touch $base/.made
+fi
 exec .venv/bin/python -m bench "$@"
