@@ -15,7 +15,7 @@ import gevent.event
 from persona_stream import __version__, errors, state_dir
 from persona_stream.auth.jwt import issue_token
 from persona_stream.cli.settings import load_settings_from, settings_options
-from persona_stream.server.process import ServerProcess
+from persona_stream.server.process import ServerProcess, ignore_signals
 from persona_stream.settings.schema import Settings
 
 _POLL_INTERVAL = 0.5  # seconds
@@ -41,6 +41,7 @@ def serve(reloads: bool, **options: object) -> int:
 
 def _serve_single(settings: Settings) -> int:
     stopping = gevent.event.Event()
+    ignore_signals()  # before the backend is imported, which may handle them
     try:
         process = ServerProcess(settings, (settings.host, settings.port))
     except OSError as error:
@@ -56,6 +57,9 @@ def _serve_single(settings: Settings) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         gevent.signal_handler(number, on_signal)
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it
+            gevent.signal_handler(number, stopping.set)
     _print_banner(settings, process.port, process.placements)
     stopping.wait()
     process.stop()

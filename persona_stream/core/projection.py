@@ -58,8 +58,23 @@ class StreamProjection:
     """Events of one run for one subscriber. Iterate once; the journal may grow meanwhile."""
 
     __slots__ = (
-        "_accepted_at", "_clock", "_clock_offset", "_delivered", "_facts_read", "_has_sent", "_has_text", "_held_text",
-        "_is_started", "_journal", "_next_progress", "_number", "_options", "_position", "_progress", "_queued",
+        "_accepted_at",
+        "_clock",
+        "_clock_offset",
+        "_delivered",
+        "_facts_read",
+        "_has_pauses",
+        "_has_sent",
+        "_has_text",
+        "_held_text",
+        "_is_started",
+        "_journal",
+        "_next_progress",
+        "_number",
+        "_options",
+        "_position",
+        "_progress",
+        "_queued",
         "_started_at",
     )  # fmt: skip
 
@@ -74,6 +89,7 @@ class StreamProjection:
         self._held_text = ""  # end of the last delta: the next one may continue its grapheme
         self._has_sent = False
         self._has_text = False
+        self._has_pauses = True
         self._is_started = False
         self._queued: facts.Queued | None = None  # while the run is queued
         self._clock_offset = 0.0
@@ -101,6 +117,10 @@ class StreamProjection:
                 self._has_sent = True
                 yield self._progress_event() if self._queued is None else self._queue_event(self._queued)
             yield events.Wait(self._next_progress - self._clock_offset)
+
+    def skip_pauses(self) -> None:
+        """Yield the rest of the answer without pauses."""
+        self._has_pauses = False
 
     def _project(self, at: float, fact: object) -> Iterable[events.Event | events.Wait]:
         match fact:
@@ -245,7 +265,7 @@ class StreamProjection:
                 self._number += 1
                 continue
             due = at + delay - self._clock_offset
-            while self._clock() < due:
+            while self._has_pauses and self._clock() < due:
                 yield events.Wait(due)
             unsent = chunk[-(end - already_held) :]  # the whole chunk unless the subscriber started within it
             yield self._chunk(cursor.Position(self._facts_read - 1, end - held_before), unsent, total)

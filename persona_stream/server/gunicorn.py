@@ -1,6 +1,7 @@
 """Several server processes on one address, which gunicorn starts, replaces and stops."""
 
 import logging
+import signal
 import sys
 from collections.abc import Callable
 
@@ -48,6 +49,18 @@ class StreamWorker(GeventWorker):  # type: ignore[misc] # gunicorn has no annota
         while not stopping.ready():
             self.notify()
             gevent.sleep(0.1)
+
+    def init_signals(self) -> None:
+        """Shut down at a hangup too, and ignore the signals that would end the process."""
+        super().init_signals()
+        for number in (signal.SIGUSR2, signal.SIGALRM):
+            signal.signal(number, signal.SIG_DFL)
+        process.ignore_signals()
+        signal.signal(signal.SIGHUP, self.handle_hangup)
+
+    def handle_hangup(self, sig: int, frame: object) -> None:
+        """Shut down."""
+        self.alive = False
 
     def handle_exit(self, sig: int, frame: object) -> None:
         """Shut down; at the second signal, without waiting."""

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import signal
 import socket
 from collections.abc import Sequence
 
@@ -18,6 +19,16 @@ logger = logging.getLogger("persona_stream")
 _IN_FLIGHT_DELAY = 0.25  # seconds in which requests that are on their way still arrive
 _STORE_TIMEOUT = 5.0  # seconds
 DELIVERY_TIMEOUT = 12.0  # seconds; pacing takes at most 10 to deliver an answer
+
+
+def ignore_signals() -> None:
+    """Ignore the signals that would end the process without a drain, unless it handles them.
+
+    A handler that does nothing is not inherited by other programs, unlike ``SIG_IGN``.
+    """
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda number, frame: None)
 
 
 class ServerProcess:
@@ -76,6 +87,9 @@ class ServerProcess:
         self._services.closing.close()
 
     def force_stop(self) -> None:
-        """Make ``stop`` wait no longer."""
+        """Make ``stop`` wait for no run and no pause of a stream; at the second call, for nothing at all."""
+        streams = self._services.streams
+        if streams.is_hurrying:
+            streams.abort_wait()
         self._services.runs.abort_drain()
-        self._services.streams.abort_wait()
+        streams.hurry()

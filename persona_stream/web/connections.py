@@ -21,6 +21,9 @@ _SOCKET_KEYS = ("persona_stream.socket", "gunicorn.socket", "gunicorn.sock", "we
 WRITE_TIMEOUT = 30.0  # seconds
 """Seconds that a client may stop reading before its connection is closed."""
 
+HURRY_TIMEOUT = 5.0
+"""Seconds that streams have to send the rest of their answers at once."""
+
 # gevent's poll may switch greenlets; with timeout 0 the original never blocks.
 _poller = monkey.get_original("select", "poll")()
 _DISCONNECT_EVENTS = select.POLLRDHUP | select.POLLHUP | select.POLLERR | select.POLLNVAL
@@ -63,6 +66,7 @@ class StreamRegistry:
 
     Attributes:
         is_handing_over: Whether streams of clients that resume by themselves must end now.
+        is_hurrying: Whether streams must send the rest of their answers without pauses.
     """
 
     def __init__(self) -> None:
@@ -70,6 +74,7 @@ class StreamRegistry:
         self._stream_removed = Wakeup()
         self._is_aborted = False
         self.is_handing_over = False
+        self.is_hurrying = False
 
     @property
     def count(self) -> int:
@@ -88,13 +93,24 @@ class StreamRegistry:
     def hand_over(self) -> None:
         """End the streams of all clients that resume by themselves."""
         self.is_handing_over = True
+        self._wake_all()
+
+    def hurry(self) -> None:
+        """Make all streams send the rest of their answers at once."""
+        self.is_hurrying = True
+        self._wake_all()
+        self._stream_removed.set()
+
+    def _wake_all(self) -> None:
         for wake in self._streams:
             wake()
 
     def wait_until_none(self, clock: Clock, seconds: float) -> None:
-        """Wait until the last stream has closed, at most so many seconds."""
+        """Wait until the last stream has closed, at most so many seconds, and a few if the streams hurry."""
         deadline = clock() + seconds
         while self._streams and not self._is_aborted and clock() < deadline:
+            if self.is_hurrying:
+                deadline = min(deadline, clock() + HURRY_TIMEOUT)
             self._stream_removed.wait(deadline - clock())
 
     def abort_wait(self) -> None:

@@ -232,6 +232,8 @@ class EventStream:
                 if self._subscription.is_disconnected():
                     return
                 self._wakeup.wait(min(step.until, self._hand_over_at or math.inf) - self._clock())
+                if self._registry.is_hurrying:
+                    projection.skip_pauses()
             else:
                 # A long replay to a fast client never blocks: let others run. The journal is read again in any case.
                 self._wakeup.wait(0.0)

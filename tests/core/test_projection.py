@@ -19,6 +19,7 @@ from persona_stream.core.events import (
     RunFailed,
     RunOpened,
     TextChunk,
+    Wait,
 )
 from persona_stream.core.facts import (
     AnswerDelta,
@@ -31,8 +32,8 @@ from persona_stream.core.facts import (
     Started,
     text_of,
 )
-from persona_stream.core.projection import STYLES
-from tests.fakes import accepted, entries, read, subscription_options, texts
+from persona_stream.core.projection import STYLES, StreamProjection
+from tests.fakes import FakeClock, accepted, entries, read, subscription_options, texts
 
 TERMINAL = (Completed, RunFailed)
 
@@ -50,6 +51,23 @@ def test_a_run_is_projected_from_its_start_to_its_end():
         (5.1, TextChunk(Position(2, 38), "Then a few more.", 2, 38, 38)),
         (5.1, Completed(Position(3, 0), 5.0, Answered("Twenty characters ok. Then a few more."))),
     ]
+
+
+def test_a_projection_can_skip_the_rest_of_its_pauses():
+    """Nothing else changes: the same events follow, at once."""
+    run = entries((0.0, accepted()), (0.0, Started()), (5.0, Answered("word " * 100)))
+    clock = FakeClock(5.0)
+    projection = StreamProjection(run, subscription_options(), clock)
+    events = []
+    for step in projection:
+        if isinstance(step, Wait):
+            clock.now = step.until
+            projection.skip_pauses()
+            until = step.until
+        else:
+            events.append(step)
+    assert events == [event for _, event in read(run, subscription_options(), since=5.0)]
+    assert clock.now == until < 5.2
 
 
 def test_a_late_subscriber_receives_everything_overdue_at_once():

@@ -146,8 +146,9 @@ def test_a_crashed_worker_is_replaced(tmp_path: Path):
         wait_until_no_runs_are_left(cluster)
 
 
-def test_a_recycled_worker_drains_without_losing_text(tmp_path: Path):
-    """A terminated worker hands its clients over to the other, and its runs finish."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_recycled_worker_drains_without_losing_text(tmp_path: Path, number: signal.Signals):
+    """A terminated worker hands its clients over to the other, and its runs finish; other signals are ignored."""
     with Cluster(tmp_path, count=1, workers=2, retention="60s") as cluster:
         workers = Workers(cluster)
         wait_for(lambda: len(workers.pids) == 2)
@@ -155,7 +156,9 @@ def test_a_recycled_worker_drains_without_losing_text(tmp_path: Path):
         for follower in followers:
             assert follower.opened.wait(10)
         old = workers.pids[0]
-        os.kill(old, signal.SIGTERM)
+        for ignored in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM):
+            os.kill(old, ignored)
+        os.kill(old, number)
         for follower in followers:
             assert follower.result()["status"] == "complete"
             assert follower.text == answer(follower.body["message"])

@@ -168,3 +168,50 @@ def test_a_bound_method_is_served_by_its_import_path():
     server = serve("tests.backends_for_tests:house.answer")
     assert answer(read(start(server, "Hi", "anybody"))) == "anybody/zh: Hi"
     assert server.stop() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_during_delivery_sends_the_rest_at_once(number: signal.Signals):
+    """The text is in memory: no stream loses its end to the pauses between its chunks."""
+    server = serve("tests.backends_for_tests:chosen")
+    message = "word " * 3000
+    stream = events(start(server, message, "quick"))
+    got = list(itertools.islice(stream, 8))
+    assert got[-1].data["status"] == "streaming"
+    server.process.send_signal(number)
+    time.sleep(0.5)
+    began = time.monotonic()
+    server.process.send_signal(number)
+    got += stream
+    assert time.monotonic() - began < 2.0
+    assert got[-1].data["status"] == "complete"
+    assert answer(got).strip() == f"You said: {message.strip()}"
+    assert server.process.wait(5) == 0
+    server.stop()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT])
+def test_a_hangup_drains(number: signal.Signals):
+    """The active run is finished and delivered; a second hangup changes nothing."""
+    server = serve("tests.backends_for_tests:chosen")
+    stream = events(start(server, "1.5"))
+    next(stream)
+    for _ in range(2):
+        server.process.send_signal(number)
+        time.sleep(0.2)
+    assert list(stream)[-1].data["status"] == "complete"
+    assert server.process.wait(10) == 0
+    server.stop()
+
+
+def test_other_signals_are_ignored():
+    """They would end the process, and with it every stream, without a drain."""
+    server = serve("tests.backends_for_tests:chosen")
+    stream = events(start(server, "1.5"))
+    next(stream)
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF):
+        server.process.send_signal(number)
+        time.sleep(0.1)
+    assert server.get("/readyz").json() == {"status": "ready"}
+    assert list(stream)[-1].data["status"] == "complete"
+    assert server.stop() == 0
