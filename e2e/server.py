@@ -9,7 +9,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ import requests
 
 from e2e.processes import free_port, running
 
+BACKEND = Path(__file__).parent / "backend.py"
 PROGRAM = [sys.executable, "-m", "persona_stream"]
 
 
@@ -74,12 +75,29 @@ def token(user: str, environment: dict[str, str]) -> str:
 
 
 @contextmanager
-def serving(folder: Path, **settings: object) -> Iterator[Served]:
-    """Run a server for the duration of the block, with its state in a folder."""
-    shutil.copy(Path(__file__).parent / "backend.py", folder)
+def serving(
+    folder: Path, *, python: str = sys.executable, files: Iterable[Path] = (BACKEND,), **settings: object
+) -> Iterator[Served]:
+    """Run a server for the duration of the block, with its state in a folder.
+
+    Args:
+        folder: its working directory.
+        python: the Python program of its environment.
+        files: files that are copied into the folder.
+        settings: its settings.
+    """
+    for file in files:
+        if file.is_file():
+            shutil.copy(file, folder)
     port = free_port()
     flags = {"port": port, "backend": "openai"} | settings
-    command = [*PROGRAM, "serve", *(f"--{name.replace('_', '-')}={value}" for name, value in flags.items())]
+    command = [
+        python,
+        "-m",
+        "persona_stream",
+        "serve",
+        *(f"--{name.replace('_', '-')}={value}" for name, value in flags.items()),
+    ]
     secret = {"PERSONA_STREAM_JWT_SECRET": secrets.token_hex(32)}
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), **secret}
     with running(command, f"http://127.0.0.1:{port}/readyz", 60, folder, secret) as log:

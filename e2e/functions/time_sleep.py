@@ -1,0 +1,6 @@
+import time
+
+
+def ask(message: str) -> str:
+    time.sleep(3)
+    return "Forty-two."
