@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream.backends.anthropic.backend import anthropic_adapter
+from persona_stream.backends.anthropic.response import AnthropicStreamDecoder
 from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.backends.providers.responses import parse_response
 from persona_stream.backends.providers.transport import Response
@@ -178,3 +179,56 @@ def test_any_json_is_an_answer_or_an_error(status: int, body: object) -> None:
     except ProviderError:
         return
     assert answer.text.strip() or answer.calls or answer.finish == "length"
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [
+        ("", "stop"),  # Anthropic-compatible gateways
+        (None, "stop"),
+        ("length", "length"),  # letta-ai/letta-code #3354
+        ("max_output_tokens", "length"),
+        ("model_context_window_exceeded", "length"),  # vybestack/llxprt-code #1731
+        ("content_filter", "filter"),
+        ("sensitive", "filter"),
+        ("stop", "stop"),  # XSpoonAi/spoon-core #36
+        ("tool_calls", "stop"),
+        ("never heard of", "stop"),
+    ],
+)
+def test_stop_reasons_of_other_providers_keep_their_meaning(reason: object, finish: str) -> None:
+    """What was cut or filtered is never shown as whole."""
+    assert read(message("The first half", stop_reason=reason)).finish == finish
+
+
+@pytest.mark.parametrize("reason", ["", "null", None])
+def test_a_reason_that_says_nothing_does_not_end_a_stream(reason: object) -> None:
+    """A connection that is lost afterwards has lost a part of the answer."""
+    decoder = AnthropicStreamDecoder()
+    decoder.feed({"type": "message_delta", "delta": {"stop_reason": reason}})
+    assert not decoder.is_complete
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, error("invalid_request_error", "Input is too long for requested model."), "too_long"),
+        (400, {"error": {"code": "1261", "message": "Prompt 超长"}}, "too_long"),
+        (400, error("invalid_request_error", "Output blocked by content filtering policy"), "filtered"),
+        (500, {"message": "ThrottlingException: Too many tokens, please wait before trying again."}, "failed"),
+        (200, {"base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}, "credit"),
+        (200, {"code": 500, "msg": "404 NOT_FOUND", "success": False}, "failed"),
+        (200, {"detail": "Too many requests"}, "rate_limited"),
+    ],
+)
+def test_errors_of_other_providers_are_recognized(status: int, body: Any, kind: str) -> None:
+    """By their words and in their fields, also under HTTP 200."""
+    with pytest.raises(ProviderError) as found:
+        read(body, status)
+    assert found.value.kind == kind
+
+
+@pytest.mark.parametrize("empty", [{"type": "", "message": ""}, {}, None, ""])
+def test_an_error_that_says_nothing_is_none(empty: object) -> None:
+    """Gateways add it to every answer (BerriAI/litellm #18407)."""
+    assert read(message("Forty-two.") | {"error": empty}).text == "Forty-two."

@@ -367,3 +367,47 @@ def test_the_delay_that_a_provider_requires_is_found_in_its_error(error: dict[st
     with pytest.raises(ProviderError) as found:
         read({"error": {"code": 429, **error}}, 429)
     assert found.value.retry_after == seconds
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"reasoning_content": "Hm."},
+        {"reasoning": "Hm."},
+        {"thinking": "Hm."},
+        {"reasoning_text": "Hm."},
+        {"thinking": {"content": "Hm."}},
+        {"reasoning": {"text": "Hm."}},
+        {"reasoning_details": [{"type": "reasoning.text", "text": "Hm.", "index": 0}]},
+        {"reasoning_details": [{"type": "reasoning.summary", "summary": "Hm."}]},
+        {"reasoning": "Hm.", "reasoning_details": [{"type": "reasoning.text", "text": "Hm."}]},
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]},
+        {"content": [{"type": "reasoning", "text": "Hm."}]},
+    ],
+)
+def test_reasoning_streams_under_each_of_its_names(delta: dict[str, Any]) -> None:
+    """At once and only once, and it is no part of the text."""
+    decoder = OpenAIStreamDecoder()
+    deltas = [(each.kind, each.text) for each in decoder.feed(chunk(delta=delta)) if each.kind != "rest"]
+    assert deltas == [("reasoning", "Hm.")]
+    assert read(completion("Yes.", message={"reasoning_content": None} | delta | {"content": "Yes."})).text == "Yes."
+
+
+def test_reasoning_details_are_joined_by_block() -> None:
+    """As the provider requires them back."""
+    decoder = OpenAIStreamDecoder()
+    details = [
+        {"type": "reasoning.text", "text": "H", "index": 0, "format": "x"},
+        {"type": "reasoning.text", "text": "m.", "index": 0, "signature": None},
+        {"type": "reasoning.text", "text": "", "index": 0, "signature": "s"},
+        {"type": "reasoning.encrypted", "data": "abc", "index": 1},
+    ]
+    for detail in details:
+        decoder.feed(chunk(delta={"reasoning_details": [detail]}))
+    decoder.feed(chunk("Yes.", finish_reason="stop"))
+    extras = decoder.result().extras
+    assert extras is not None
+    assert extras.fields["message"]["reasoning_details"] == [
+        {"type": "reasoning.text", "text": "Hm.", "index": 0, "format": "x", "signature": "s"},
+        {"type": "reasoning.encrypted", "data": "abc", "index": 1},
+    ]

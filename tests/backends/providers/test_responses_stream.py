@@ -329,3 +329,40 @@ def test_any_bytes_are_an_error(adapter: ProviderAdapter, stream: bytes) -> None
     if is_stream(first):
         with pytest.raises(ProviderError):
             read_stream(adapter, FakeResponse(stream), Recorder())
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        # coddy-project/coddy-agent #106, janhq/jan #5807: llama.cpp until 2025
+        (b'error: {"code":400,"message":"the request exceeds the available context size","type":"x"}\n\n', "too_long"),
+        (b'error: {"code":503,"message":"Loading model","type":"unavailable_error"}\n\n' + DONE, "busy"),
+        # ggml-org/llama.cpp #14566: the same as an event
+        (chunks({"error": {"code": 400, "message": "the request exceeds the available context size"}}), "too_long"),
+        # agentjido/req_llm #661: a bare text
+        (chunks({"error": "prompt is too long"}), "too_long"),
+        # JSON without a field
+        (b': ping\n\n{"error":{"message":"Too many requests","code":429}}\n', "rate_limited"),
+        # without the blank line of its last event
+        (b'data: {"error":{"message":"Too many requests","code":429}}', "rate_limited"),
+        (b'event: error\ndata: {"detail":"overloaded"}\n\n', "busy"),
+    ],
+)
+def test_errors_in_every_form_of_a_stream_are_recognized(body: bytes, kind: str) -> None:
+    """None of them is a connection that broke off."""
+    with pytest.raises(ProviderError) as found:
+        read_stream(OPENAI, FakeResponse(body), Recorder())
+    assert found.value.kind == kind
+
+
+def test_a_stream_without_its_last_blank_line_is_whole() -> None:
+    """Its last event would be discarded by the standard."""
+    recorder = Recorder()
+    answer = read_stream(OPENAI, FakeResponse(chunks("Forty-two.", STOP).rstrip()), recorder)
+    assert (recorder.sent, answer.finish) == ([("text", "Forty-two.")], "stop")
+
+
+def test_an_event_that_was_cut_is_not_parsed() -> None:
+    """The stream broke off."""
+    with pytest.raises(ProviderError, match="broken_off"):
+        read_stream(OPENAI, FakeResponse(chunks("Forty-") + b'data: {"choi'), Recorder())
