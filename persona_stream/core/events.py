@@ -3,6 +3,9 @@
 Each event carries the position that the subscriber has reached with it.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from msgspec import Struct
 
 from persona_stream.core import cursor, facts
@@ -61,6 +64,13 @@ class TextChunk(Struct, frozen=True, gc=False):
     total: int | None  # length of the answer in characters, once known
 
 
+class ProviderChunk(Struct, frozen=True, gc=False):
+    """Fields of the message that a provider with the subscriber's protocol streamed: a mapping for each part."""
+
+    position: cursor.Position
+    fields: tuple[Mapping[str, Any], ...]
+
+
 class Completed(Struct, frozen=True):
     """Successful end; ``seconds`` counts from the request, ``ending`` has usage and finish reason."""
 
@@ -82,7 +92,17 @@ class RunFailed(Struct, frozen=True, gc=False):
     retry_after: float | None = None
 
 
-Event = RunOpened | QueuePosition | Progress | AnswerReady | ReasoningChunk | TextChunk | Completed | RunFailed
+Event = (
+    RunOpened
+    | QueuePosition
+    | Progress
+    | AnswerReady
+    | ReasoningChunk
+    | TextChunk
+    | ProviderChunk
+    | Completed
+    | RunFailed
+)
 
 
 class Wait(Struct, frozen=True, gc=False):

@@ -7,8 +7,8 @@ Invariants:
     All events that a subscriber receives are derived from these facts and the clock.
 """
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from msgspec import Struct, field
 
@@ -69,6 +69,13 @@ class AnswerDelta(Struct, frozen=True, tag="delta"):
     text: str
 
 
+class ProviderDelta(Struct, frozen=True, tag="provider_delta"):
+    """Fields of a message that a provider streamed, for clients with its protocol: a mapping for each part."""
+
+    dialect: str
+    fields: tuple[Mapping[str, Any], ...]
+
+
 class Answered(Struct, frozen=True, tag="answered", omit_defaults=True):
     """Run completed. ``text`` is the rest that no ``AnswerDelta`` carried; the other fields are those of ``Answer``."""
 
@@ -92,7 +99,7 @@ class Failed(Struct, frozen=True, tag="failed", omit_defaults=True):
 
 _FINAL_FACTS = (Answered, Failed)  # a tuple: a union would be built anew for each fact that is checked
 
-Fact = Accepted | Queued | Started | ProgressReported | ReasoningDelta | AnswerDelta | Answered | Failed
+Fact = Accepted | Queued | Started | ProgressReported | ReasoningDelta | AnswerDelta | ProviderDelta | Answered | Failed
 
 
 class Entry(Struct, frozen=True):

@@ -52,6 +52,7 @@ class SubscriptionOptions(Struct, frozen=True):
     locale: query.Locale  # language of status texts
     start: cursor.Position = cursor.BEGINNING  # position after which the stream starts
     reasoning: bool = False  # whether reasoning is sent
+    dialect: str = ""  # protocol of the subscriber, whose provider's own fields are sent
 
 
 class StreamProjection:
@@ -154,6 +155,9 @@ class StreamProjection:
             case facts.ProgressReported():
                 self._progress.report(fact, at - self._started_at)
                 self._advance()
+            case facts.ProviderDelta(dialect=dialect, fields=fields):
+                if self._advance() and dialect == self._options.dialect:
+                    return (events.ProviderChunk(self._position, fields),)
             case facts.Failed(code=code, text=text, retry_after=retry_after):
                 message = i18n.error_text(code, text, self._options.locale)
                 end = cursor.Position(self._facts_read, 0)

@@ -102,6 +102,9 @@ class QueryContext:
     def on_reasoning(self, text: str) -> None:
         """Send the next part of the reasoning."""
 
+    def on_extras(self, extras: ProviderFields) -> None:
+        """Send fields of the message to clients with the provider's protocol."""
+
     def on_upstream_call(self, call: UpstreamCall) -> None:
         """Record a call to a provider."""
 
@@ -210,6 +213,13 @@ class Query:
     def send_reasoning(self, text: str) -> None:
         """Send the next part of the model's reasoning to the subscribers. Otherwise as ``send``."""
         self._context.on_reasoning(_require_string(text, "send_reasoning"))
+
+    def send_extras(self, extras: ProviderFields) -> None:
+        """Send fields of the message beside text and reasoning to clients with the provider's protocol.
+
+        The ``Answer`` has them too, for clients that do not stream.
+        """
+        self._context.on_extras(extras)
 
     def record_upstream_call(self, call: UpstreamCall) -> None:
         """Record a call to a provider in the request log, the metrics and the trace of the run. Never blocks."""

@@ -78,10 +78,10 @@ def to_final_facts(result: TaskResult, max_bytes: int, sent_bytes: int = 0, name
         return (facts.Failed("internal"),)
     text = content.replace_unencodable(value.text)
     reasoning = content.replace_unencodable(value.reasoning or "")
-    extras, extra_bytes = _check_extras(value.extras)
+    extras, extra_bytes = check_extras(value.extras)
     calls: list[content.ToolCall] = []
     for call in value.calls:
-        call_extras, call_bytes = _check_extras(call.extras or None)
+        call_extras, call_bytes = check_extras(call.extras or None)
         extra_bytes += call_bytes
         id_, name_, arguments = map(content.replace_unencodable, (call.id, call.name, call.arguments))
         calls.append(content.ToolCall(id_, name_, arguments, call_extras or msgspec.UNSET))
@@ -117,7 +117,7 @@ def find_problem(value: object, name: str) -> str | None:
     return None
 
 
-def _check_extras(extras: content.ProviderFields | None) -> tuple[content.ProviderFields | None, int]:
+def check_extras(extras: content.ProviderFields | None) -> tuple[content.ProviderFields | None, int]:
     """Return the extras and their size in bytes; ``None`` and 0 if JSON cannot represent them."""
     if extras is None:
         return None, 0

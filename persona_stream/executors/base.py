@@ -6,6 +6,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from persona_stream.backends.base import Backend, BackendDescription
+from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import Query, UpstreamCall
 from persona_stream.core.result import TaskResult
 
@@ -30,6 +31,9 @@ class TaskCallbacks(Protocol):
 
     def on_reasoning(self, text: str) -> None:
         """Handle the next part of the reasoning. Must not block."""
+
+    def on_extras(self, extras: ProviderFields) -> None:
+        """Handle fields of the message that a provider streamed. Must not block."""
 
     def on_upstream_call(self, call: UpstreamCall) -> None:
         """Handle a call to a provider. Must not block."""

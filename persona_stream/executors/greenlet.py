@@ -17,6 +17,7 @@ from gevent.event import Event
 
 from persona_stream.backends.base import Backend
 from persona_stream.concurrency import HubThread
+from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import Query, QueryContext, UpstreamCall
 from persona_stream.core.result import Raised, capture
 from persona_stream.executors.base import Executor, TaskCallbacks
@@ -100,6 +101,10 @@ class TaskContext(QueryContext):
     def on_reasoning(self, text: str) -> None:
         """Forward a part of the reasoning."""
         self._forward(self._callbacks.on_reasoning, text)
+
+    def on_extras(self, extras: ProviderFields) -> None:
+        """Forward fields of the message."""
+        self._forward(self._callbacks.on_extras, extras)
 
     def on_upstream_call(self, call: UpstreamCall) -> None:
         """Forward a call to a provider."""

@@ -7,6 +7,8 @@ here belongs to the thread of the event loop.
 from collections.abc import Callable
 from itertools import groupby
 
+import msgspec
+
 from persona_stream.concurrency import Timer
 from persona_stream.core import content, facts
 from persona_stream.core.clock import Clock
@@ -50,17 +52,18 @@ class Throttle:
         raise NotImplementedError
 
 
-DeltaType = type[facts.AnswerDelta] | type[facts.ReasoningDelta]
+Delta = facts.AnswerDelta | facts.ReasoningDelta | facts.ProviderDelta
+DeltaType = type[facts.AnswerDelta] | type[facts.ReasoningDelta] | type[facts.ProviderDelta]
 
 
 class DeltaBuffer(Throttle):
-    """Buffer of the text and the reasoning that one query sends, in their order."""
+    """Buffer of the text, the reasoning and the provider's own fields that one query sends, in their order."""
 
     __slots__ = ("_is_cancelled", "_max_bytes", "_on_overflow", "_pending", "_write", "size")
 
     def __init__(
         self,
-        write: Callable[[facts.AnswerDelta | facts.ReasoningDelta], object],  # called with each coalesced fact
+        write: Callable[[Delta], object],  # called with each coalesced fact
         max_bytes: int,
         on_overflow: Callable[[], None],  # called once, instead of ``write``, when the limit is exceeded
         clock: Clock,
@@ -70,14 +73,14 @@ class DeltaBuffer(Throttle):
         self._write = write
         self._max_bytes = max_bytes
         self._on_overflow = on_overflow
-        self._pending: list[tuple[DeltaType, str]] = []
+        self._pending: list[tuple[DeltaType, str | content.ProviderFields]] = []
         self._is_cancelled = False
         self.size = 0  # number of bytes written
 
-    def add(self, delta_type: DeltaType, text: str) -> None:
-        """Add the next part of the answer or of the reasoning."""
-        if text and not self._is_cancelled:
-            self._pending.append((delta_type, text))
+    def add(self, delta_type: DeltaType, part: str | content.ProviderFields) -> None:
+        """Add the next part: a text, or for a ``ProviderDelta`` the fields."""
+        if part and not self._is_cancelled:
+            self._pending.append((delta_type, part))
             self._schedule()
 
     def flush(self, *, is_last: bool = True) -> None:
@@ -89,12 +92,16 @@ class DeltaBuffer(Throttle):
         parts = self._pending
         self._pending = []
         for delta_type, group in groupby(parts, key=lambda part: part[0]):
-            text = content.join_surrogates("".join(text for _, text in group))
+            if delta_type is facts.ProviderDelta:
+                self._write_fields([fields for _, fields in group if isinstance(fields, content.ProviderFields)])
+                continue
+            text = content.join_surrogates("".join(text for _, text in group if isinstance(text, str)))
             if not is_last and delta_type is parts[-1][0] and content.ends_with_high_surrogate(text):
                 self._pending.insert(0, (delta_type, text[-1]))
                 text = text[:-1]
             if text and not self._is_cancelled:
-                self._write_delta(delta_type(content.replace_unencodable(text)))
+                delta = delta_type(content.replace_unencodable(text))
+                self._write_delta(delta, len(delta.text.encode()))
 
     def cancel(self) -> None:
         """Discard the buffered parts and all later ones."""
@@ -105,8 +112,13 @@ class DeltaBuffer(Throttle):
     def _flush_due(self) -> None:
         self.flush(is_last=False)
 
-    def _write_delta(self, delta: facts.AnswerDelta | facts.ReasoningDelta) -> None:
-        self.size += len(delta.text.encode())
+    def _write_fields(self, parts: list[content.ProviderFields]) -> None:
+        delta = facts.ProviderDelta(parts[0].dialect, tuple(part.fields for part in parts))
+        if not self._is_cancelled:
+            self._write_delta(delta, len(msgspec.json.encode(delta)))
+
+    def _write_delta(self, delta: Delta, size: int) -> None:
+        self.size += size
         if self.size > self._max_bytes:
             self.cancel()
             self._on_overflow()

@@ -18,8 +18,9 @@ from msgspec import Struct
 from persona_stream.concurrency import Timer
 from persona_stream.core import facts, usage
 from persona_stream.core.clock import Clock
+from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import Answer, Query, UpstreamCall
-from persona_stream.core.result import Returned, TaskResult, to_final_facts
+from persona_stream.core.result import Returned, TaskResult, check_extras, to_final_facts
 from persona_stream.errors import Unavailable
 from persona_stream.executors.base import Task
 from persona_stream.journals.base import Journal
@@ -145,6 +146,12 @@ class ActiveRun:
         """Write a part of the reasoning, coalesced."""
         self._add_delta(facts.ReasoningDelta, text)
 
+    def on_extras(self, extras: ProviderFields) -> None:
+        """Write fields of the message that a provider streamed, coalesced."""
+        checked, _ = check_extras(extras)
+        if checked is not None:
+            self._add_delta(facts.ProviderDelta, checked)
+
     def on_upstream_call(self, call: UpstreamCall) -> None:
         """Notify the observers of a call to a provider."""
         self._host.notify(self.run_id, base.UpstreamCalled(call))
@@ -207,14 +214,14 @@ class ActiveRun:
         else:
             self.finish(facts.Failed("cancelled"))
 
-    def _add_delta(self, delta_type: buffering.DeltaType, text: str) -> None:
+    def _add_delta(self, delta_type: buffering.DeltaType, part: str | ProviderFields) -> None:
         if self.ended:
             return
         if self._deltas is None:
             on_overflow = partial(self.finish, facts.Failed("answer_too_large"))
             max_bytes = self._host.limits.max_answer_bytes
             self._deltas = buffering.DeltaBuffer(self.journal.append, max_bytes, on_overflow, self._host.clock)
-        self._deltas.add(delta_type, text)
+        self._deltas.add(delta_type, part)
 
     def _on_append(self) -> None:
         """Pass new facts to the observers; after the ending, close the run."""

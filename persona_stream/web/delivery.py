@@ -283,6 +283,7 @@ def stream_response(
         locale=locale,
         start=start,
         reasoning=run.reasoning or not protocol.has_styles,
+        dialect=protocol.name,
     )
     events_url = services.url_signer.events_url(run.run_id)
     encoder_options = EncoderOptions(

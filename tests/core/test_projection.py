@@ -8,12 +8,14 @@ import pytest
 import regex
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
-from persona_stream.core.cursor import Position, is_at_end, position_at_character, validate
+from persona_stream.core.cursor import BEGINNING, Position, is_at_end, position_at_character, validate
 from persona_stream.core.events import (
     AnswerReady,
     Completed,
     Progress,
+    ProviderChunk,
     QueuePosition,
     ReasoningChunk,
     RunFailed,
@@ -27,6 +29,7 @@ from persona_stream.core.facts import (
     Entry,
     Failed,
     ProgressReported,
+    ProviderDelta,
     Queued,
     ReasoningDelta,
     Started,
@@ -309,3 +312,24 @@ def test_resuming_by_characters_yields_the_others(run, data):
     held = data.draw(st.integers(0, len(answer)))
     rest = read(run, subscription_options(start=position_at_character(held, run)), since=200.0)
     assert answer[:held] + texts(rest) == answer
+
+
+def test_fields_of_a_provider_are_sent_to_subscribers_with_its_protocol():
+    """Between the texts, as it sent them, and not again to a subscriber that has them."""
+    fields = ({"x": 1}, {"x": 2})
+    run = entries(
+        (0.0, accepted()),
+        (0.0, Started()),
+        (1.0, AnswerDelta("One ")),
+        (1.0, ProviderDelta("openai", fields)),
+        (2.0, Answered("two.")),
+    )
+
+    def fields_of(dialect: str, start: Position = BEGINNING) -> list[object]:
+        options = structs.replace(subscription_options(start=start), dialect=dialect)
+        return [event.fields for _, event in read(run, options) if isinstance(event, ProviderChunk)]
+
+    assert fields_of("openai") == [fields]
+    assert fields_of("native") == []
+    assert fields_of("openai", Position(3, 0)) == [fields]
+    assert fields_of("openai", Position(4, 0)) == []

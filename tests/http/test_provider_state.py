@@ -7,6 +7,7 @@ theopenco/llmgateway #1267 (signatures of thoughts), intrafind/ihub-apps #2240, 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,6 +28,7 @@ from tests.backends.fake_provider import (
     part,
     parts,
     provider,
+    steps,
     stream,
 )
 from tests.server_process import ServerProcess, serve
@@ -281,3 +283,50 @@ def test_usage_has_the_tokens_of_the_reasoning(openai: tuple[ServerProcess, Prov
     assert found["completion_tokens_details"] == details
     native = server.post("/api/chat", {"username": "m", "message": "x"}).json()["usage"]
     assert native == {"input_tokens": 7, "output_tokens": 9, "estimated": False, "reasoning_tokens": 5}
+
+
+def test_unknown_fields_and_refusals_reach_the_client_as_they_come(openai: tuple[ServerProcess, Provider]) -> None:
+    """In the order of the provider, each once; at the end nothing is repeated."""
+    server, behind = openai
+    go_on = threading.Event()
+    first = chunks(chunk("Fo", delta={"x_tokens": [1]}), chunk("rty", delta={"x_tokens": [2]}))
+    rest = chunks("-two.", chunk(delta={"x_note": "done"}, finish_reason="stop"), DONE)
+    behind.replies = [steps(first, go_on, rest)]
+    body = {"model": "m", "messages": [HI], "stream": True}
+    seen = []
+    with server.post("/v1/chat/completions", body, stream=True) as response:
+        for line in response.iter_lines():
+            if b'"x_tokens":[2]' in line:
+                assert not go_on.is_set()
+                go_on.set()
+            if line.startswith(b"data: {"):
+                seen.append(json.loads(line[6:])["choices"][0]["delta"])
+        run_id = response.headers["X-Run-Id"]
+    assert [delta for delta in seen if delta.keys() & {"x_tokens", "x_note"}] == [
+        {"x_tokens": [1]}, {"x_tokens": [2]}, {"x_note": "done"},
+    ]  # fmt: skip
+    assert "".join(delta.get("content", "") for delta in seen) == "Forty-two."
+    native = server.get(f"/api/runs/{run_id}/events").text
+    assert "x_tokens" not in native
+    assert server.get(f"/api/runs/{run_id}/events?protocol=anthropic").text.count("x_tokens") == 0
+    again = server.get(f"/api/runs/{run_id}/events?protocol=openai&from=5").text
+    assert again.count("x_note") == 1
+    assert '"x_tokens":[1]' not in again
+
+
+def test_a_streamed_refusal_is_one_from_its_first_part(openai: tuple[ServerProcess, Provider]) -> None:
+    """Also for a client that resumes in the middle of it."""
+    server, behind = openai
+    refusal = chunks(chunk(delta={"refusal": "I would "}), chunk(delta={"refusal": "rather not."}))
+    behind.replies = [stream(refusal, chunks(chunk(finish_reason="stop"), DONE))]
+    response = server.post("/v1/chat/completions", {"model": "m", "messages": [HI], "stream": True})
+    run_id = response.headers["X-Run-Id"]
+    again = server.get(f"/api/runs/{run_id}/events?protocol=openai&from=8")
+    for answered, text in ((response, "I would rather not."), (again, "rather not.")):
+        lines = [line for line in answered.text.split("\n") if line.startswith("data: {")]
+        deltas = [json.loads(line[6:])["choices"][0]["delta"] for line in lines]
+        assert "".join(delta.get("refusal", "") for delta in deltas) == text
+        assert not any(delta.get("content") for delta in deltas)
+    behind.replies = [stream(refusal, chunks(chunk(finish_reason="stop"), DONE))]
+    own = server.post("/v1/messages", {"model": "m", "max_tokens": 9, "messages": [HI], "stream": True}).text
+    assert '"stop_reason":"refusal"' in own

@@ -422,8 +422,11 @@ class _PartialChoice:
             self._reasoning.append(reasoning)
             deltas.append(base.StreamDelta("reasoning", reasoning))
         if text:
-            (self._refusals if is_refusal(delta) else self._texts).append(text)
-            deltas.append(base.StreamDelta("text", text))
+            refuses = is_refusal(delta)
+            # Marks the text, also the parts that follow, before the client receives it.
+            fields = {"refusal": ""} if refuses and not self._refusals else None
+            (self._refusals if refuses else self._texts).append(text)
+            deltas.append(base.StreamDelta("text", text, fields))
         calls = delta.get("tool_calls") or choice.get("tool_calls")
         for part in (*(calls if isinstance(calls, list) else ()), *content_calls(delta)):
             if isinstance(part, dict) and (kept := self._calls.feed(part)):
@@ -431,10 +434,10 @@ class _PartialChoice:
         function_call = {"index": 0, "function": delta.get("function_call")}
         if kept := self._function_call.feed(function_call):
             deltas.append(base.StreamDelta("rest", kept))
-        for name in delta.keys() - KNOWN_MESSAGE_FIELDS:
-            if (value := delta[name]) is not None:
-                self._message_fields.setdefault(name, []).append(value)
-                deltas.append(base.StreamDelta("rest", json.dumps(value)))
+        for name, value in responses.unknown_fields(delta, KNOWN_MESSAGE_FIELDS).items():
+            self._message_fields.setdefault(name, []).append(value)
+            fields = {name: value} if value not in ([], {}, "") else None
+            deltas.append(base.StreamDelta("rest", json.dumps(value), fields))
         return deltas
 
     def result(self) -> dict[str, Any]:

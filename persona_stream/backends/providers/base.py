@@ -22,10 +22,12 @@ class StreamDelta(Struct, frozen=True):
         kind: ``text`` and ``reasoning`` are forwarded at once; ``rest`` is kept until the stream ends (tool calls,
             unknown fields).
         text: the text, or for ``rest`` as many characters as are kept. Never empty.
+        fields: unknown fields, which are forwarded at once to clients with the provider's protocol.
     """
 
     kind: Literal["text", "reasoning", "rest"]
     text: str
+    fields: Mapping[str, Any] | None = None
 
 
 class BuildRequest(Protocol):

@@ -335,6 +335,7 @@ class StreamReader:
     _has_ended: bool = field(init=False, default=False)
     _has_events: bool = field(init=False, default=False)
     _has_output: bool = field(init=False, default=False)
+    _extras: list[Mapping[str, Any]] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         self._decoder = self.adapter.stream_decoder(requested_choices(self.query))
@@ -422,13 +423,21 @@ class StreamReader:
 
     def _send(self, deltas: Sequence[base.StreamDelta]) -> None:
         for kind, group in groupby(deltas, key=attrgetter("kind")):
-            texts = [delta.text for delta in group]
+            group_list = list(group)
+            texts = [delta.text for delta in group_list]
             text = "".join(texts)
             self.max_chars -= len(text) + DELTA_OVERHEAD_CHARS * len(texts)
             if self.max_chars < 0:
                 raise errors.ProviderError("too_large", "the stream exceeds the size limit")
+            self._extras += [delta.fields for delta in group_list if delta.fields]
             if kind != "rest":
                 self._has_output = True
+            # Before the first output another attempt may follow, with fields of its own.
+            if self._has_output:
+                for fields in self._extras:
+                    self.query.send_extras(ProviderFields(self.adapter.name, fields))
+                self._extras.clear()
+            if kind != "rest":
                 send = self.query.send if kind == "text" else self.query.send_reasoning
                 send(text)
 

@@ -105,7 +105,7 @@ class AnthropicEncoder:
             case events.ReasoningChunk(text=text):
                 yield from self._enter_block(_THINKING)
                 yield schemas.ContentBlockDelta(index=self._index, delta=schemas.ThinkingDelta(thinking=text))
-            case events.RunOpened() | events.AnswerReady():
+            case events.RunOpened() | events.AnswerReady() | events.ProviderChunk():
                 pass
             case events.Completed(ending=answered):
                 yield from self._complete(answered)

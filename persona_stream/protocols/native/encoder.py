@@ -10,6 +10,17 @@ from persona_stream.core.facts import Entry, run_terms
 from persona_stream.protocols import base
 from persona_stream.protocols.native import schemas
 
+NativeEvent = (
+    events.RunOpened
+    | events.QueuePosition
+    | events.Progress
+    | events.AnswerReady
+    | events.ReasoningChunk
+    | events.TextChunk
+    | events.Completed
+    | events.RunFailed
+)
+
 
 class NativeEncoder:
     """Encoder of the native events of one run for one subscriber."""
@@ -23,14 +34,16 @@ class NativeEncoder:
         self._locale = locale
         self._id_prefix = f"{run_id}/"
 
-    def encode(self, event: events.Event) -> tuple[sse.ServerSentEvent]:
-        """Return the one message of an event."""
+    def encode(self, event: events.Event) -> Sequence[sse.ServerSentEvent]:
+        """Return the one message of an event; none for fields of a provider, which has another protocol."""
+        if isinstance(event, events.ProviderChunk):
+            return ()
         facts, characters = event.position
         # The most frequent event skips the match.
         frame = self._chunk(event) if isinstance(event, events.TextChunk) else self._frame(event)
         return (sse.ServerSentEvent(base.dump_json(frame), id=f"{self._id_prefix}{facts}.{characters}"),)
 
-    def _frame(self, event: events.Event) -> schemas.Frame:
+    def _frame(self, event: NativeEvent) -> schemas.Frame:
         match event:
             case events.Progress(message=message, percent=percent, elapsed=elapsed, eta=eta):
                 return schemas.ProcessingFrame(

@@ -75,7 +75,10 @@ class OpenAIEncoder:
         heartbeat: Form of progress: comments with an empty delta now and then, empty deltas, or nothing.
     """
 
-    __slots__ = ("_created", "_entries", "_heartbeat", "_heartbeats_due", "_id", "_include_usage", "_model")
+    __slots__ = (
+        "_created", "_entries", "_has_provider_fields", "_heartbeat", "_heartbeats_due", "_id", "_include_usage",
+        "_is_refusal", "_model",
+    )  # fmt: skip
 
     def __init__(
         self, entries: Sequence[facts.Entry], *, include_usage: bool = False, heartbeat: base.Heartbeat = "comment"
@@ -87,6 +90,10 @@ class OpenAIEncoder:
         self._id = f"chatcmpl-{run.run_id}"
         self._created = int(entries[0].at)
         self._model = run.username
+        # A subscriber that resumes does not receive the facts before its position again.
+        deltas = [entry.fact for entry in entries if isinstance(entry.fact, facts.ProviderDelta)]
+        self._has_provider_fields = bool(deltas)
+        self._is_refusal = any("refusal" in fields for delta in deltas for fields in delta.fields)
         self._heartbeats_due: int | None = None  # empty deltas due at the last progress event
 
     def encode(self, event: events.Event) -> Sequence[sse.ServerSentEvent]:
@@ -104,14 +111,21 @@ class OpenAIEncoder:
                 return ()
             case events.ReasoningChunk(text=text):
                 return (self._delta(schemas.ChatDelta(reasoning_content=text)),)
+            case events.ProviderChunk(fields=parts):
+                return [self._provider_delta(part) for part in parts]
             case events.Completed(ending=ending):
                 return (*self._ending(ending), _DONE)
             case events.RunFailed(code=code, message=message):
                 return (sse.ServerSentEvent(base.dump_json(schemas.failure_body(code, message))), _DONE)
 
+    def _provider_delta(self, fields: Mapping[str, Any]) -> sse.ServerSentEvent:
+        self._has_provider_fields = True
+        self._is_refusal |= "refusal" in fields
+        return self._chunk([{"index": 0, "delta": fields, "logprobs": None, "finish_reason": None}])
+
     def _text(self, text: str) -> sse.ServerSentEvent:
         ending = self._entries[-1].fact
-        if isinstance(ending, facts.Answered) and ending.finish == "refusal":
+        if self._is_refusal or (isinstance(ending, facts.Answered) and ending.finish == "refusal"):
             return self._delta(schemas.ChatDelta(refusal=text))
         return self._delta(schemas.ChatDelta(content=text))
 
@@ -131,7 +145,8 @@ class OpenAIEncoder:
             yield self._delta(schemas.ChatDelta(tool_calls=[schemas.function_call_delta(index, call)]))
         known = schemas.ChatDelta.__struct_fields__
         fields = base.provider_fields_for(answered, "openai", "message")
-        if extra := {name: value for name, value in fields.items() if name not in known}:
+        extra = {name: value for name, value in fields.items() if name not in known}
+        if extra and not self._has_provider_fields:  # else they were sent as they came
             yield self._chunk([{"index": 0, "delta": extra, "logprobs": None, "finish_reason": None}])
         last = schemas.ChunkChoice(delta=schemas.ChatDelta(), finish_reason=schemas.FINISH_REASONS[answered.finish])
         yield self._chunk([with_provider_fields(last, answered, "choice")], answered=answered)
