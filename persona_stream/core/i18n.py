@@ -47,7 +47,10 @@ FAILURES: Mapping[facts.FailureCode, Text] = {
     },
     "rate_limited": {"zh": "已达到速率限制，请稍后重试", "en": "The rate limit is reached, please try again later"},
     "model_not_found": {"zh": "没有所请求的模型", "en": "The requested model does not exist"},
-    "content_filter": {"zh": "内容过滤器拦截了这个请求", "en": "The content filter blocked the request"},
+    "content_filter": {
+        "zh": "内容过滤器拦截了这个请求",
+        "en": "The request was rejected as a result of the safety system",
+    },
     "overloaded": {"zh": "后端繁忙，请稍后重试", "en": "The backend is overloaded, please try again later"},
     "answer_too_large": {"zh": "回复过长，无法发送", "en": "The reply is too large to send"},
     "lost": {"zh": "处理进程意外中断，请重试", "en": "The process that worked on this died, please try again"},

@@ -228,9 +228,15 @@ def failure_body(code: facts.FailureCode, message: str) -> MessageError:
     """Return the body for a failed run. Its type blames the request only where the backend did."""
     status = http_status_for(code)
     default: ErrorType = "invalid_request_error" if status == HTTPStatus.BAD_REQUEST else "api_error"
-    # There are no codes in this protocol: its clients recognize an exceeded context by these words.
-    prefix = "prompt is too long: " if code == "context_length_exceeded" else ""
-    return _error(_TYPES.get(status, default), prefix + message)
+    words = _FAILURE_WORDS.get(code, "")
+    return _error(_TYPES.get(status, default), message if words in message else f"{words}: {message}")
+
+
+# There are no codes in this protocol: its clients recognize these failures by words, in any language of the rest.
+_FAILURE_WORDS: Mapping[str, str] = {
+    "context_length_exceeded": "prompt is too long",
+    "content_filter": "Output blocked by content filtering policy",
+}
 
 
 def _error(kind: ErrorType, message: str) -> MessageError:

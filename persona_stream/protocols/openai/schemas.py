@@ -200,11 +200,21 @@ _INVALID = "invalid_request_error"
 _TYPES: Mapping[int, str] = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _CODES: Mapping[str, str] = {"unauthorized": "invalid_api_key"}
 
-# Clients choose their exception by the status and these codes. LiteLLM also searches the error for "rate limit" and,
-# after a content filter, for "content_policy_violation".
+# Clients choose their exception by the status and these codes.
 _FAILURE_CODES: Mapping[str, str] = {
     "rate_limited": "rate_limit_exceeded",
     "content_filter": "content_policy_violation",
+}
+# LiteLLM reads neither status nor code for these, but words of the message, in whatever language the rest of it is.
+_FAILURE_WORDS: Mapping[str, tuple[str, str]] = {
+    "context_length_exceeded": (
+        "is longer than the model's context length",
+        "This model's maximum context length is exceeded: ",
+    ),
+    "content_filter": (
+        "request was rejected as a result of the safety system",
+        "The request was rejected as a result of the safety system: ",
+    ),
 }
 _FAILURE_PARAMS: Mapping[str, str] = {"context_length_exceeded": "messages", "model_not_found": "model"}
 
@@ -221,4 +231,6 @@ def failure_body(code: facts.FailureCode, message: str) -> ErrorBody:
     status = http_status_for(code)
     kind = _TYPES.get(status, _INVALID if status < 500 and code != "cancelled" else SERVER_ERROR)
     param = _FAILURE_PARAMS.get(code)
+    words, prefix = _FAILURE_WORDS.get(code, ("", ""))
+    message = message if words in message else prefix + message
     return ErrorBody(error=ErrorObject(message=message, type=kind, param=param, code=_FAILURE_CODES.get(code, code)))

@@ -429,3 +429,23 @@ def test_errors_have_anthropics_form(status: int, kind: str):
     """One object for every error."""
     body = dump_json(ANTHROPIC.error(ErrorInfo(status, "code", "n: no", "n"))).decode()
     assert body == f'{{"type":"error","error":{{"type":"{kind}","message":"n: no"}}}}'
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "error"),
+    [
+        ("context_length_exceeded", None, ("invalid_request_error", "prompt is too long: 对话超出了模型的上下文长度")),
+        ("context_length_exceeded", "The prompt is too long.", ("invalid_request_error", "The prompt is too long.")),
+        ("content_filter", "No.", ("invalid_request_error", "Output blocked by content filtering policy: No.")),
+        ("rate_limited", "Later.", ("rate_limit_error", "Later.")),
+        ("model_not_found", "No.", ("not_found_error", "No.")),
+        ("overloaded", "Later.", ("overloaded_error", "Later.")),
+    ],
+)
+def test_a_failure_with_a_meaning_has_the_words_of_the_protocol(
+    code: FailureCode, text: str | None, error: tuple[str, str]
+):
+    """Clients choose their exception by the type, and by words of the message."""
+    _, body = ANTHROPIC.response(entries(*_BEGUN, (AT, Failed(code, text))))
+    found = json.loads(dump_json(body))["error"]
+    assert (found["type"], found["message"]) == error

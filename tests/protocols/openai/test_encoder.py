@@ -287,3 +287,29 @@ def test_a_failed_run_has_its_http_status(code: FailureCode, status: int):
 def test_errors_have_openais_form(refused: ErrorInfo, body: str):
     """One object for every error."""
     assert dump_json(OPENAI.error(refused)).decode() == body
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "error"),
+    [
+        ("context_length_exceeded", None,
+         ("This model's maximum context length is exceeded: 对话超出了模型的上下文长度", "invalid_request_error",
+          "messages", "context_length_exceeded")),
+        ("context_length_exceeded", "It is longer than the model's context length.",
+         ("It is longer than the model's context length.", "invalid_request_error", "messages",
+          "context_length_exceeded")),
+        ("content_filter", "No.",
+         ("The request was rejected as a result of the safety system: No.", "invalid_request_error", None,
+          "content_policy_violation")),
+        ("rate_limited", "Later.", ("Later.", "rate_limit_error", None, "rate_limit_exceeded")),
+        ("model_not_found", "No.", ("No.", "invalid_request_error", "model", "model_not_found")),
+        ("overloaded", "Later.", ("Later.", "server_error", None, "overloaded")),
+    ],
+)  # fmt: skip
+def test_a_failure_with_a_meaning_has_the_words_of_the_protocol(
+    code: FailureCode, text: str | None, error: tuple[str, str, str | None, str]
+):
+    """Clients choose their exception by the type and the code, and LiteLLM by words of the message."""
+    _, body = OPENAI.response(entries(*_BEGUN, (AT, Failed(code, text))))
+    found = json.loads(dump_json(body))["error"]
+    assert (found["message"], found["type"], found["param"], found["code"]) == error
