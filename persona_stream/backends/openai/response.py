@@ -23,6 +23,7 @@ REASONING_FIELDS = (
     "reasoning_content", "reasoning", "thinking", "reasoning_text", "thinking_content", "thought", "thoughts",
 )  # fmt: skip
 KNOWN_MESSAGE_FIELDS = frozenset({"role", "content", "refusal", "tool_calls", "function_call", *REASONING_FIELDS})
+_PLAIN_FIELDS = frozenset({"role", "content"})
 _KNOWN_CHOICE_FIELDS = frozenset({"index", "message", "delta", "finish_reason", "error", "tool_calls"})
 _KNOWN_BODY_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "obfuscation"})
 _KNOWN_USAGE_FIELDS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
@@ -197,10 +198,15 @@ def parse_tool_calls(value: object) -> tuple[ToolCall, ...]:
         ProviderError: a call has no name.
     """
     calls = ToolCallAssembler()
-    for index, call in enumerate(value if isinstance(value, list) else ()):
+    for index, call in enumerate(_to_list(value)):
         if isinstance(call, dict):
             calls.feed({**call, "index": index})
     return calls.result()
+
+
+def _to_list(value: object) -> list[Any]:
+    """Return a list; of one object, if a provider sends a single one in its place."""
+    return value if isinstance(value, list) else [value] if isinstance(value, dict) else []
 
 
 _CALL_FIELDS = frozenset({"index", "id", "type", "function"})
@@ -216,6 +222,8 @@ class _PartialCall:
     fragments: list[str] = field(default_factory=list)
     extras: dict[str, Any] = field(default_factory=dict)
 
+    has_arguments: bool = False
+
     @property
     def arguments(self) -> str:
         return "".join(self.fragments).strip()
@@ -223,7 +231,16 @@ class _PartialCall:
     @property
     def is_whole(self) -> bool:
         """Whether the arguments are a whole JSON object, which nothing can continue."""
-        return isinstance(responses.loads_lenient(self.arguments), dict)
+        # Joining and parsing them for each of their parts would be quadratic.
+        last = next((part for part in reversed(self.fragments) if not part.isspace()), "")
+        return last.rstrip().endswith("}") and isinstance(responses.loads_lenient(self.arguments), dict)
+
+    def add(self, text: str) -> None:
+        """Add a part of the arguments, unless it is all of them once more."""
+        if not text or (text.lstrip().startswith("{") and self.is_whole and text.strip() == self.arguments):
+            return
+        self.fragments.append(text)
+        self.has_arguments = self.has_arguments or not text.isspace()
 
 
 class ToolCallAssembler:
@@ -266,8 +283,7 @@ class ToolCallAssembler:
             call.id = id_ or call.id  # where they differ, the later one is the provider's own
             if name and not call.name.endswith(name):
                 call.name = name if name.startswith(call.name) else call.name + name
-            if not (call.is_whole and text.strip() == call.arguments):
-                call.fragments.append(text)
+            call.add(text)
             call.extras |= extras
         return kept
 
@@ -298,7 +314,7 @@ class ToolCallAssembler:
             call = last if index is None else indexed
             if call is None and not (id_ or name) and last is not None and not last.is_whole:
                 call = last  # the rest of a call under another index
-        elif name and index is not None and indexed is None and (call.is_whole or not call.arguments):
+        elif name and index is not None and indexed is None and (call.is_whole or not call.has_arguments):
             call = None
         if call is None or not _continues(call, id_, name, text, is_indexed=index is not None):
             positions = {call.position for call in self._calls}
@@ -319,10 +335,10 @@ def _continues(call: _PartialCall, id_: str, name: str, text: str, *, is_indexed
         return not (has_other_id and text.strip() and call.is_whole)
     if name != call.name:
         # Or the next part of its name, which some providers stream too.
-        return is_indexed and not has_other_id and not id_ and not call.arguments
+        return is_indexed and not has_other_id and not id_ and not call.has_arguments
     if id_ and id_ == call.id:
         return not text.strip() or not call.is_whole or text.strip() == call.arguments
-    return bool(text) if not call.arguments else not call.is_whole
+    return not call.is_whole if call.has_arguments else bool(text)
 
 
 def _split_arguments(fragments: list[str]) -> list[str]:
@@ -335,7 +351,7 @@ def _split_arguments(fragments: list[str]) -> list[str]:
     if not arguments.startswith("{") or isinstance(responses.loads_lenient(arguments), dict):
         return [arguments or "{}"]
     # Some providers repeat the arguments from their beginning in each part.
-    last = fragments[-1]
+    last = fragments[-1] if fragments else ""
     if all(last.startswith(part) for part in fragments) and isinstance(responses.loads_lenient(last), dict):
         return [last.strip()]
     whole: list[str] = []
@@ -350,7 +366,9 @@ def _split_arguments(fragments: list[str]) -> list[str]:
             return [arguments]
         keys.add(frozenset(found))
         whole.append(arguments[start:end])
-        start = end + len(arguments[end:]) - len(arguments[end:].lstrip())
+        start = end
+        while arguments[start : start + 1].isspace():
+            start += 1
     if len(keys) > 1:
         raise errors.ProviderError("unreadable", "the arguments of several tool calls in one")
     return list(dict.fromkeys(whole))
@@ -400,23 +418,28 @@ class _PartialChoice:
         self._calls = ToolCallAssembler()
         self._function_call = ToolCallAssembler()  # as it was before there were tools
         self._message_fields: dict[str, list[Any]] = {}
-        self._choice_fields: dict[str, Any] = {}
+        self._choice_fields: dict[str, list[Any]] = {}
         self.finish_reason: str | None = None
 
     def feed(self, choice: Mapping[str, Any]) -> list[base.StreamDelta]:
         """Add a part."""
         reason = choice.get("finish_reason")
         # Some providers send an empty one, or "null", in every chunk.
-        if responses.normalize_finish_reason(reason):
+        if reason and responses.normalize_finish_reason(reason):
             self.finish_reason = reason
-        for name, value in responses.unknown_fields(choice, _KNOWN_CHOICE_FIELDS).items():
-            self._choice_fields[name] = (
-                _joined([self._choice_fields[name], value]) if name in self._choice_fields else value
-            )
+        deltas: list[base.StreamDelta] = []
+        for name, value in choice.items():
+            if value is not None and name not in _KNOWN_CHOICE_FIELDS:
+                self._choice_fields.setdefault(name, []).append(value)
+                deltas.append(base.StreamDelta("rest", json.dumps(value)))
         delta = choice.get("delta") or choice.get("message")
         if not isinstance(delta, dict):
-            return []
-        deltas = []
+            return deltas
+        content = delta.get("content")
+        if isinstance(content, str) and content and delta.keys() <= _PLAIN_FIELDS:  # most deltas of most streams
+            self._texts.append(content)
+            deltas.append(base.StreamDelta("text", content))
+            return deltas
         text, reasoning = extract_text(delta)
         if reasoning:
             self._reasoning.append(reasoning)
@@ -427,8 +450,8 @@ class _PartialChoice:
             fields = {"refusal": ""} if refuses and not self._refusals else None
             (self._refusals if refuses else self._texts).append(text)
             deltas.append(base.StreamDelta("text", text, fields))
-        calls = delta.get("tool_calls") or choice.get("tool_calls")
-        for part in (*(calls if isinstance(calls, list) else ()), *content_calls(delta)):
+        calls = _to_list(delta.get("tool_calls") or choice.get("tool_calls"))
+        for part in (*calls, *content_calls(delta)):
             if isinstance(part, dict) and (kept := self._calls.feed(part)):
                 deltas.append(base.StreamDelta("rest", kept))
         function_call = {"index": 0, "function": delta.get("function_call")}
@@ -450,7 +473,8 @@ class _PartialChoice:
         }
         unknown = {name: _joined(parts) for name, parts in self._message_fields.items()}
         message = {"role": "assistant", **unknown, **{name: value for name, value in content.items() if value}}
-        return {"index": 0, "message": message, "finish_reason": self.finish_reason, **self._choice_fields}
+        fields = {name: _joined(parts) for name, parts in self._choice_fields.items()}
+        return {"index": 0, "message": message, "finish_reason": self.finish_reason, **fields}
 
 
 def build_tool_call(call: ToolCall) -> dict[str, Any]:
@@ -471,7 +495,8 @@ class OpenAIStreamDecoder(base.StreamDecoder):
     def __init__(self, choices: int = 1) -> None:
         self._requested = choices
         self._body: dict[str, Any] = {}
-        self._choices: dict[object, _PartialChoice] = {}  # the first one that came is the answer
+        self._choices: dict[int, _PartialChoice] = {}
+        self._answer: _PartialChoice | None = None  # the first one that came
 
     @property
     def is_complete(self) -> bool:
@@ -489,10 +514,14 @@ class OpenAIStreamDecoder(base.StreamDecoder):
         for choice in choices if isinstance(choices, list) else ():
             if isinstance(choice, dict):
                 index = _valid_index(choice.get("index")) or 0
-                if index not in self._choices and len(self._choices) >= MAX_CHOICES:
-                    continue
-                is_answer = index in [*self._choices, index][:1]
-                found = self._choices.setdefault(index, _PartialChoice()).feed(choice)
+                partial = self._choices.get(index)
+                if partial is None:
+                    if len(self._choices) >= MAX_CHOICES:
+                        continue
+                    partial = self._choices[index] = _PartialChoice()
+                    self._answer = self._answer or partial
+                found = partial.feed(choice)
+                is_answer = partial is self._answer
                 deltas += found if is_answer else [base.StreamDelta("rest", delta.text) for delta in found]
         return deltas
 

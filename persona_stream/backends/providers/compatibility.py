@@ -32,7 +32,15 @@ _VALUE = re.compile(r"unsupported[ _]value|value", re.IGNORECASE)
 _QUOTED = re.compile(r"['\"`]([A-Za-z][\w.\[\]]*)['\"`]")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 _TOKEN_LIMITS = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-_LIMIT = re.compile(r"(?:> ?|at most |maximum (?:of |value (?:is |of )?)?|less than or equal to |<= ?)(\d{1,9})\b")
+_NUMBER = r"[`'\"]?(\d{1,9}(?:\.\d{1,4})?)\b"
+_LIMIT = re.compile(
+    r"(?:> ?|at most |maximum (?:of |value (?:is |of )?)?|less than or equal to |<= ?|range[^\[]{0,60}\[[^,]{1,9}, ?)"
+    + _NUMBER,
+    re.IGNORECASE,
+)
+# What the prompt leaves of the context: "199211 + 20000 > 200000", or "5000 > 4096 - 20".
+_SUM = re.compile(r"(\d{1,9}) \+ \d{1,9} > (\d{1,9})")
+_DIFFERENCE = re.compile(r"> (\d{1,9}) - (\d{1,9})")
 _SIGNATURE = re.compile(r"signature.{0,60}thinking|thinking.{0,120}(?:signature|cannot be modified)", re.IGNORECASE)
 
 
@@ -56,8 +64,8 @@ def repair(body: Body, rejection: ProviderErrorObject, required: frozenset[str] 
     if _SIGNATURE.search(words) and (repaired := _without_thinking(body)) != body:
         return Repair("thinking", repaired, is_lasting=False)
     names = list(_iter_names(rejection))
-    for field in _TOKEN_LIMITS:
-        if field in names and field in body and (limit := _find_limit(words, body[field])) is not None:
+    for field in names:
+        if field not in _ESSENTIAL_FIELDS and (limit := _find_limit(words, body.get(field))) is not None:
             return Repair(field, {**body, field: limit}, is_lasting=False)
     if not _REJECTION.search(words):
         return None
@@ -105,12 +113,19 @@ def _iter_names(rejection: ProviderErrorObject) -> Iterator[str]:
                     yield spelling
 
 
-def _find_limit(words: str, value: object) -> int | None:
-    """Return the greatest token limit that the provider accepts, if that is why it rejects a greater ``value``."""
-    if match := _LIMIT.search(words):
-        limit = int(match[1])
-        return limit if isinstance(value, int) and 0 < limit < value else None
-    return None
+def _find_limit(words: str, value: object) -> float | None:
+    """Return the greatest value that the provider accepts, if that is why it rejects a greater ``value``."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if match := _SUM.search(words):
+        limit: float = int(match[2]) - int(match[1])
+    elif match := _DIFFERENCE.search(words):
+        limit = int(match[1]) - int(match[2])
+    elif match := _LIMIT.search(words):
+        limit = float(match[1]) if "." in match[1] else int(match[1])
+    else:
+        return None
+    return limit if 0 < limit < value else None
 
 
 def _without(item: Any, field: str, essential: frozenset[str]) -> Any:

@@ -62,6 +62,8 @@ _SPECIFIC_KINDS: Mapping[int, Set[errors.ErrorKind]] = {
 _SPECIFIC_FAILURES: Set[errors.ErrorKind] = frozenset({"too_long", "filtered", "credit", "rate_limited", "busy"})
 # Errors of the request or of the account: neither another attempt nor another time would help.
 _LASTING_KINDS: Set[errors.ErrorKind] = frozenset({"credit", "credentials", "model", "too_long", "filtered"})
+# A prompt may be too long beside the requested tokens only.
+_REJECTIONS: Set[errors.ErrorKind] = frozenset({"refused", "failed", "too_long"})
 _REJECTED_STATUSES = (400, 422, 500)  # some gateways answer 500 for any error behind them
 
 
@@ -86,7 +88,7 @@ def error_from_response(
         fallback_allowed=(status == 429 or status >= 500) and kind not in ("too_long", "filtered"),
         is_outage=status >= 500 and not is_lasting,
         retry_after=error.retry_after if retry_after is None else retry_after,
-        rejection=error if kind in ("refused", "failed") and status in _REJECTED_STATUSES else None,
+        rejection=error if kind in _REJECTIONS and status in _REJECTED_STATUSES else None,
     )
 
 

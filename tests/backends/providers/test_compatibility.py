@@ -50,6 +50,16 @@ def rejection(message: str, **fields: Any) -> ProviderErrorObject:
          {"max_tokens": 100_000}, {"max_tokens": 8192}),
         (rejection("max_tokens is too large: 40000. This model supports at most 16384 completion tokens"),
          {"max_tokens": 40_000}, {"max_tokens": 16_384}),
+        (rejection("`max_tokens` must be less than or equal to `8192`, the maximum value for `max_tokens` is less than "
+                   "the `context_window`"), {"max_tokens": 9000}, {"max_tokens": 8192}),
+        (rejection("Invalid max_tokens value, the valid range of max_tokens is [1, 8192]"),
+         {"max_tokens": 9000}, {"max_tokens": 8192}),
+        (rejection("input length and `max_tokens` exceed context limit: 199211 + 20000 > 200000"),
+         {"max_tokens": 20_000}, {"max_tokens": 789}),
+        (rejection("'max_tokens' is too large: 5000. This model's maximum context length is 4096 tokens and your "
+                   "request has 20 input tokens (5000 > 4096 - 20)"), {"max_tokens": 5000}, {"max_tokens": 4076}),
+        (rejection("temperature: Input should be less than or equal to 1"), {"temperature": 1.3}, {"temperature": 1}),
+        (rejection("Range of temperature should be [0, 0.99]"), {"temperature": 1.3}, {"temperature": 0.99}),
     ],
 )  # fmt: skip
 def test_the_next_request_is_without_the_rejected_field(
@@ -89,6 +99,8 @@ def test_a_rejected_field_of_messages_is_removed_from_all_of_them(words: str, fi
         ("model is not supported", {}),
         ("The server had an error", {"temperature": 1}),
         ("temperature must be a number", {"temperature": 1}),
+        ("This model's maximum context length is 4096 tokens. However, you requested 5000 tokens", {"max_tokens": 9}),
+        ("prompt is too long: 213462 tokens > 200000 maximum", {"max_tokens": 32_000}),
         ("", {"temperature": 1}),
     ],
 )
