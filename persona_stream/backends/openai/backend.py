@@ -7,7 +7,7 @@ import hashlib
 from typing import Any, Unpack, get_args
 
 from persona_stream.backends.base import Backend, Capability
-from persona_stream.backends.openai import response
+from persona_stream.backends.openai import response, tool_calls
 from persona_stream.backends.providers import base, client
 from persona_stream.core.content import Image, Part, Tool, ToolChoice
 from persona_stream.core.query import Query, Turn
@@ -76,7 +76,7 @@ def _build_message(turn: Turn) -> Message:
             message: Message = {"role": "assistant", "content": turn.content}
             if calls:
                 message["content"] = turn.content or None
-                message["tool_calls"] = [response.build_tool_call(call) for call in calls]
+                message["tool_calls"] = [tool_calls.build_tool_call(call) for call in calls]
             if turn.reasoning and not (own.keys() & response.REASONING_FIELDS):
                 message["reasoning_content"] = turn.reasoning
         case Turn(role="tool", call_id=str(call_id)):

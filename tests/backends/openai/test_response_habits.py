@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from persona_stream.backends.openai.backend import OPENAI_ADAPTER
-from persona_stream.backends.openai.response import OpenAIStreamDecoder, ToolCallAssembler, parse_error
+from persona_stream.backends.openai.response import OpenAIStreamDecoder, parse_error
 from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.backends.providers.responses import parse_response
 from persona_stream.backends.providers.transport import Response
@@ -21,113 +21,6 @@ from tests.backends.fake_provider import chunk, completion
 
 def part(index: object = None, id_: object = None, name: object = None, arguments: object = None) -> dict[str, Any]:
     return {"index": index, "id": id_, "type": "function", "function": {"name": name, "arguments": arguments}}
-
-
-@pytest.mark.parametrize(
-    ("parts", "calls"),
-    [
-        pytest.param(
-            [part(0, "a1", "w", ""), part(0, "a2", None, '{"x":'), part(0, "a3", None, "1}")],
-            [("w", '{"x":1}')],
-            id="vllm-project/vllm #23522: a fresh id in every delta",
-        ),
-        pytest.param(
-            [part(0, "x", "w", ""), part(0, "y", "", '{"x":'), part(0, "y", "", "1}"), part(0, "y", "", "")],
-            [("w", '{"x":1}')],
-            id="poolsideai/pool #9: the id changes after the first delta",
-        ),
-        pytest.param(
-            [part(0, "a1", "w", ""), part(0, "a2", "w", '{"x":'), part(0, "a3", "w", "1}")],
-            [("w", '{"x":1}')],
-            id="vllm-project/vllm #23522: with the name again",
-        ),
-        pytest.param(
-            [part(0, "", "w", '{"x":1}'), part(0, "", "w", '{"x":2}')],
-            [("w", '{"x":1}'), ("w", '{"x":2}')],
-            id="NousResearch/hermes-agent #62940: parallel calls at index 0 without ids",
-        ),
-        pytest.param(
-            [
-                part(0, None, "w", '{"c":"北京"}'),
-                part(0, None, "w", '{"c":"上海"}'),
-                part(0, None, "v", '{"c":"广州"}'),
-            ],
-            [("w", '{"c":"北京"}'), ("w", '{"c":"上海"}'), ("v", '{"c":"广州"}')],
-            id="su-kaka/gcli2api #406: three parallel calls at index 0",
-        ),
-        pytest.param(
-            [part(0, "a", "w", '{"x":1}'), part(0, "b", "w", '{"x":2}')],
-            [("w", '{"x":1}'), ("w", '{"x":2}')],
-            id="vercel/ai #14277: Ollama's calls at index 0, with ids",
-        ),
-        pytest.param(
-            [part(None, "a", "w", '{"x":1}'), part(None, "b", "w", '{"x":2}')],
-            [("w", '{"x":1}'), ("w", '{"x":2}')],
-            id="noho/dayu-agent #82: parallel calls in chunks of their own, without an index",
-        ),
-        pytest.param(
-            [part(0, None, "w", ""), part(0, None, None, '{"x":'), part(0, None, None, "1}")],
-            [("w", '{"x":1}')],
-            id="continuedev/continue #13225: never an id",
-        ),
-        pytest.param(
-            [part(0, "a", "w", '{"x":1}'), part(0, "b", "v", ""), part(1, None, None, '{"x":2}')],
-            [("w", '{"x":1}'), ("v", '{"x":2}')],
-            id="agno-agi/agno #8879: the second call begins at index 0 and goes on at index 1",
-        ),
-        pytest.param(
-            [part(0, "a", "w", '{"x":'), part(1, "a", None, "1}")],
-            [("w", '{"x":1}')],
-            id="agno-agi/agno #8880: a known id under another index",
-        ),
-        pytest.param(
-            [part(0, "a", "w", '{"x":1}'), part(0, "a", "w", '{"x":1}')],
-            [("w", '{"x":1}')],
-            id="apache/maka #1995: the same call once more",
-        ),
-        pytest.param(
-            [part(0, "a", "w", '{"x":1}'), part(1, "a", "w", '{"x":2}')],
-            [("w", '{"x":1}'), ("w", '{"x":2}')],
-            id="apache/maka #1995: one id for two calls",
-        ),
-        pytest.param(
-            [part(0, "a", "w", '{"x":1}{"x":2}')],
-            [("w", '{"x":1}'), ("w", '{"x":2}')],
-            id="mcowger/plexus #691: arguments of several calls glued together",
-        ),
-        pytest.param(
-            [part("0", "a", "w", '{"x":'), part("0", None, None, "1}")],
-            [("w", '{"x":1}')],
-            id="an index that is a text",
-        ),
-        pytest.param(
-            [{"id": "a", "name": "w", "arguments": {"x": 1}}], [("w", '{"x": 1}')], id="a call without its function"
-        ),
-        pytest.param(
-            [part(0, "a", "w", '{"x":'), part(0, "a", None, '{"x":1}')],
-            [("w", '{"x":1}')],
-            id="arguments from their beginning in each delta",
-        ),
-    ],
-)
-def test_every_reported_form_of_streamed_tool_calls_is_assembled(
-    parts: list[dict[str, Any]], calls: list[tuple[str, str]]
-) -> None:
-    """No call is lost, none is glued to another, and each has an id of its own."""
-    assembler = ToolCallAssembler()
-    for each in parts:
-        assembler.feed(each)
-    found = assembler.result()
-    assert [(call.name, call.arguments) for call in found] == calls
-    assert len({call.id for call in found}) == len(calls)
-
-
-def test_glued_arguments_of_different_functions_are_an_error() -> None:
-    """Of whose functions, nothing tells (su-kaka/gcli2api #406)."""
-    assembler = ToolCallAssembler()
-    assembler.feed(part(0, "a", "w", '{"x":1}{"city":"Wien"}'))
-    with pytest.raises(ProviderError, match="unreadable"):
-        assembler.result()
 
 
 def read(body: object, status: int = 200) -> Answer:
