@@ -1,9 +1,14 @@
-"""Primitives of gevent's event loop: wake-up signal, timer, calls into the loop's thread.
+"""Primitives of gevent's event loop: wake-up signal, timers, calls into the loop's thread.
 
 Everything here belongs to the thread that runs the loop, except ``HubThread.call_soon``, which any thread may call.
 """
 
+import heapq
+import itertools
+import math
 import sys
+import time
+import weakref
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
@@ -16,6 +21,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 SWITCH_INTERVAL = 0.0005  # seconds
+SHARED_TIMER_SLACK = 0.005  # seconds that a shared timer may be early
+MAX_TURN = 0.005  # seconds without a switch to other greenlets
 
 _thread_id: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 
@@ -84,6 +91,72 @@ class Timer:
         """Cancel the call, unless it has been made."""
         self._timer.stop()
         self._timer.close()
+
+
+class SharedTimer:
+    """Delayed call that shares a timer of the loop and a greenlet with the others that are due at about the same time.
+
+    For frequent calls, which cost less than a greenlet. The function must not block.
+    """
+
+    __slots__ = ("_function",)
+
+    def __init__(self, seconds: float, function: Callable[[], object]) -> None:
+        self._function: Callable[[], object] | None = function
+        hub = get_hub()
+        if (schedule := _schedules.get(hub)) is None:
+            schedule = _schedules[hub] = _Schedule(hub)
+        schedule.add(time.monotonic() + seconds, self)
+
+    def call(self) -> None:
+        """Make the call, unless it was cancelled."""
+        if self._function is not None:
+            self._function()
+
+    def cancel(self) -> None:
+        """Cancel the call, unless it has been made."""
+        self._function = None
+
+
+class _Schedule:
+    """Shared timers of one event loop, in the order of their time."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._loop = hub.loop
+        self._calls: list[tuple[float, int, SharedTimer]] = []
+        self._count = itertools.count()  # calls of the same moment are made in the order of their creation
+        self._next_at = math.inf  # when the timer of the loop expires; 0.0 while calls are made
+        self._timer: Any = None
+
+    def add(self, at: float, call: SharedTimer) -> None:
+        """Add a call at a moment of the monotonic clock."""
+        heapq.heappush(self._calls, (at, next(self._count), call))
+        if at < self._next_at:
+            self._start_timer(at)
+
+    def _start_timer(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.close()
+        self._next_at = at
+        self._timer = self._loop.timer(max(0.0, at - time.monotonic()))
+        self._timer.start(gevent.spawn, self._run, update=True)
+
+    def _run(self) -> None:
+        self._next_at = 0.0
+        switched_at = time.monotonic()
+        try:
+            while self._calls and self._calls[0][0] <= (now := time.monotonic()) + SHARED_TIMER_SLACK:
+                if now - switched_at > MAX_TURN:
+                    gevent.sleep(0)
+                    switched_at = time.monotonic()
+                heapq.heappop(self._calls)[2].call()
+        finally:  # after an exception too, which is that of one call
+            self._next_at = math.inf
+            if self._calls:
+                self._start_timer(self._calls[0][0])
+
+
+_schedules: "weakref.WeakKeyDictionary[Hub, _Schedule]" = weakref.WeakKeyDictionary()
 
 
 class HubThread:

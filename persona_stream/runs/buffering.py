@@ -9,7 +9,7 @@ from itertools import groupby
 
 import msgspec
 
-from persona_stream.concurrency import Timer
+from persona_stream.concurrency import SharedTimer
 from persona_stream.core import content, facts
 from persona_stream.core.clock import Clock
 
@@ -30,7 +30,7 @@ class Throttle:
         self._interval = interval
         self._clock = clock
         self._called_at = 0.0
-        self._timer: Timer | None = None
+        self._timer: SharedTimer | None = None
 
     def cancel(self) -> None:
         """Cancel the pending call."""
@@ -39,9 +39,9 @@ class Throttle:
             self._timer = None
 
     def _schedule(self) -> None:
-        """Schedule a call in a greenlet of its own, unless one is pending."""
+        """Schedule a call, unless one is pending."""
         if self._timer is None:
-            self._timer = Timer(max(0.0, self._called_at + self._interval - self._clock()), self._call)
+            self._timer = SharedTimer(max(0.0, self._called_at + self._interval - self._clock()), self._call)
 
     def _call(self) -> None:
         self._timer = None
