@@ -32,7 +32,7 @@ from bench.workload import PATH, SECRET, Scenario, tokens, waiting
 
 QUERY_RATE: Final = 300.0  # per second
 QUERY_TIME: Final = 4.0  # seconds
-STREAMS: Final = 20  # of tokens
+STREAMS: Final = 50  # of tokens
 WAITING: Final = waiting(1000, seconds=10.0, rate=250.0)
 BESIDE: Final = waiting(200, seconds=12.0, rate=100.0)
 LOCKED_TIME: Final = 8.0  # seconds in C with the interpreter lock held

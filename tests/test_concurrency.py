@@ -6,7 +6,7 @@ import time
 
 import gevent
 
-from persona_stream.concurrency import Timer
+from persona_stream.concurrency import SharedTimer, Timer
 
 
 def test_a_timer_counts_from_its_start_although_the_loop_was_blocked() -> None:
@@ -20,3 +20,23 @@ def test_a_timer_counts_from_its_start_although_the_loop_was_blocked() -> None:
         gevent.sleep(0.01)
     assert expired[0] >= 0.19
     timer.cancel()
+
+
+def test_shared_timers_call_in_order_and_soon_after_their_time() -> None:
+    """A cancelled one never, and one that raises does not stop the others."""
+    called: list[tuple[str, float]] = []
+    began = time.monotonic()
+
+    def call(name: str) -> None:
+        called.append((name, time.monotonic() - began))
+        if name == "raises":
+            raise ValueError(name)
+
+    for seconds, name in ((0.1, "last"), (0.05, "raises"), (0.05, "second"), (0.0, "first")):
+        SharedTimer(seconds, lambda name=name: call(name))
+    SharedTimer(0.05, lambda: call("never")).cancel()
+    assert called == []
+    gevent.sleep(0.2)
+    assert [name for name, _ in called] == ["first", "raises", "second", "last"]
+    for (_, at), seconds in zip(called, (0.0, 0.05, 0.05, 0.1), strict=True):
+        assert at >= seconds - 0.006
