@@ -136,5 +136,10 @@ class Store:
         """Return the name of the database during an outage, else nothing."""
         return ()
 
+    @property
+    def is_damaged(self) -> bool:
+        """Whether data of the database is damaged, which does not pass by itself."""
+        return False
+
     def close(self, seconds: float) -> None:
         """Write the pending records, for at most so many seconds without progress, and close the database."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 import gevent
 from gevent.threadpool import ThreadPool
-from sqlalchemy import URL, Connection, Engine, create_engine, event, exc, inspect, make_url, text
+from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, exc, inspect, make_url, text
 
 from persona_stream.concurrency import reduce_switch_interval
 from persona_stream.db.tables import metadata
@@ -28,8 +28,16 @@ LATEST_REVISION = "0001"
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 5_150_150  # the key of PostgreSQL's advisory lock around schema changes
 
+# SQLite's codes CORRUPT and NOTADB, PostgreSQL's data_corrupted and index_corrupted.
+_DAMAGE_CODES = (11, 26, "XX001", "XX002")
+
+
+class DamagedDatabase(OSError):
+    """Database whose data is damaged; the text is the driver's."""
+
+
 CONNECTION_ERRORS = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError, OSError)
-"""Exceptions of an outage. They include ``TimeoutError``, an ``OSError``, of a thread that takes too long."""
+"""Exceptions of an outage. ``OSError`` includes ``DamagedDatabase``, and the ``TimeoutError`` of a slow thread."""
 
 
 def database_url(database_url: str, folder: Path) -> URL:
@@ -56,16 +64,41 @@ def open_engine(url: URL, connections: int) -> Engine:
     """Create an engine with a pool of so many connections."""
     options: dict[str, Any] = {"pool_size": connections, "max_overflow": 0, "pool_timeout": LOCK_TIMEOUT}
     if url.get_backend_name() == "sqlite":
-        _create_private_file(Path(url.database or ""))
         engine = create_engine(url, connect_args={"timeout": LOCK_TIMEOUT}, **options)
         event.listen(engine, "connect", _set_pragmas)
+        event.listen(engine, "handle_error", _translate_damage, retval=True)
+        create_missing_file(engine)
         return engine
     # pool_pre_ping replaces a connection that a proxy has closed in the meantime, before it is used.
-    return create_engine(url, connect_args={"connect_timeout": CONNECT_TIMEOUT}, pool_pre_ping=True, **options)
+    engine = create_engine(url, connect_args={"connect_timeout": CONNECT_TIMEOUT}, pool_pre_ping=True, **options)
+    event.listen(engine, "handle_error", _translate_damage, retval=True)
+    return engine
 
 
-def _create_private_file(file: Path) -> None:
-    """Create a missing file with access for its owner alone: it will hold users' questions."""
+def _translate_damage(context: ExceptionContext) -> BaseException | None:
+    """Return ``DamagedDatabase`` for an error of damaged data.
+
+    It is not handled as a disconnection: SQLAlchemy would close the connection before its cursor, and SQLite would keep
+    the locks of such a connection.
+    """
+    error = context.original_exception
+    code = getattr(error, "sqlite_errorcode", None) or getattr(error, "sqlstate", None)
+    if (code & 0xFF if isinstance(code, int) else code) not in _DAMAGE_CODES:
+        return None
+    return DamagedDatabase(str(error))
+
+
+def is_file_missing(engine: Engine) -> bool:
+    """Return whether the file of an SQLite database does not exist; its open connections write into nothing."""
+    file = engine.url.database
+    return engine.dialect.name == "sqlite" and bool(file) and not Path(file or "").exists()
+
+
+def create_missing_file(engine: Engine) -> None:
+    """Create the missing file of an SQLite database with access for its owner alone: it will hold users' questions."""
+    if not is_file_missing(engine):
+        return
+    file = Path(engine.url.database or "")
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(OSError):  # it exists, or cannot be created: then SQLite opens it as it is, or raises
         os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))

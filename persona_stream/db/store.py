@@ -25,7 +25,16 @@ from persona_stream.core.clock import Clock
 from persona_stream.core.facts import text_of
 from persona_stream.core.query import Query
 from persona_stream.db import base, queries
-from persona_stream.db.engine import CONNECTION_ERRORS, DatabaseThreads, ensure_schema, error_summary, unavailable_error
+from persona_stream.db.engine import (
+    CONNECTION_ERRORS,
+    DamagedDatabase,
+    DatabaseThreads,
+    create_missing_file,
+    ensure_schema,
+    error_summary,
+    is_file_missing,
+    unavailable_error,
+)  # fmt: skip
 from persona_stream.db.statements import Write
 from persona_stream.db.tables import writers
 from persona_stream.errors import ConfigurationError
@@ -108,6 +117,7 @@ class BatchWriter:
         self.queue = WriteQueue(max_bytes)
         self.thread = DatabaseThreads(1)
         self.is_unavailable = False  # whether the last attempt to write failed because of an outage
+        self.is_damaged = False  # whether data is damaged, as far as known
         self._engine = engine
         self._write = write
         self._prepare = prepare
@@ -158,7 +168,10 @@ class BatchWriter:
 
     def mark_unavailable(self, error: Exception) -> None:
         """Record an outage, and log the first error of it."""
-        if not self.is_unavailable:
+        if isinstance(error, DamagedDatabase) and not self.is_damaged:
+            logger.error("the database is damaged, records are queued until it is repaired: %s", error_summary(error))
+            self.is_damaged = True
+        elif not self.is_unavailable:
             logger.warning("the database is unavailable, records are queued: %s", error_summary(error))
         self.is_unavailable = True
 
@@ -186,6 +199,7 @@ class BatchWriter:
             if self.is_unavailable:
                 logger.warning("the database is available again")
             self.is_unavailable = False
+            self.is_damaged = False
             failures = 0
             attempted = 0
             self._batch += 1
@@ -255,6 +269,9 @@ class SqlStore(base.Store):
         self._is_prepared = False
         try:
             self._writer.thread.run(self._prepare, OPEN_TIMEOUT)
+        except DamagedDatabase as error:
+            engine.dispose()
+            raise ConfigurationError(f"database_url: {error}; repair or move {engine.url.database}") from None
         except CONNECTION_ERRORS as error:
             self._writer.mark_unavailable(error)
         except ConfigurationError:
@@ -285,7 +302,10 @@ class SqlStore(base.Store):
         try:
             return self._readers.run(run_query, QUERY_TIMEOUT)
         except CONNECTION_ERRORS as error:
-            logger.warning("the database does not respond: %s", error_summary(error))
+            if isinstance(error, DamagedDatabase):
+                self._writer.mark_unavailable(error)
+            else:
+                logger.warning("the database does not respond: %s", error_summary(error))
             raise unavailable_error() from None
 
     def load_history(self, query: Query) -> Query:
@@ -298,6 +318,11 @@ class SqlStore(base.Store):
     def unavailable_services(self) -> Sequence[str]:
         """Return ``database`` during an outage."""
         return (_SERVICE_NAME,) if self._writer.is_unavailable else ()
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether data of the database is damaged."""
+        return self._writer.is_damaged
 
     @property
     def pending(self) -> int:
@@ -315,6 +340,13 @@ class SqlStore(base.Store):
         self._readers.stop()
 
     def _prepare(self) -> None:
+        is_missing = is_file_missing(self._engine)
+        if is_missing and self._is_prepared:
+            logger.error("the database file %s is missing: creating a new one", self._engine.url.database)
+        if is_missing or self._writer.is_damaged:
+            self._engine.dispose()  # an operator may have replaced the file, or removed it
+            self._is_prepared = False
         if not self._is_prepared:
+            create_missing_file(self._engine)
             ensure_schema(self._engine)
             self._is_prepared = True

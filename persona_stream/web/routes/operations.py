@@ -186,8 +186,11 @@ def blueprint(services: Services) -> Blueprint:
             return responses.json_response(Health("draining"), 503)
         if unavailable := services.runs.unavailable_services():
             return responses.json_response(Health("unavailable", list(unavailable)), 503)
-        # Records wait in memory for the database, so its outage does not make the process unready.
+        # Records wait in memory for the database, so its outage does not make the process unready; damage is repaired
+        # by the operator alone, while the records of new runs would be dropped.
         unavailable = services.store.unavailable_services()
+        if services.store.is_damaged:
+            return responses.json_response(Health("unavailable", list(unavailable)), 503)
         problems = services.executors.problems()
         return responses.json_response(Health("ready", list(unavailable) or UNSET, list(problems) or UNSET))
 
