@@ -11,6 +11,7 @@ Invariants:
     is twice as long, and all pauses of a long answer shrink by the same factor.
     Past progress is not replayed; overdue events are yielded at once.
     The last event is the final one, and there is exactly one.
+    A stream ends some seconds after the deadline of its run even if no fact arrives any more, because the store fails.
 """
 
 import math
@@ -26,6 +27,8 @@ from persona_stream.core import cursor, events, facts, i18n, query, snapshot
 from persona_stream.core.clock import Clock
 
 MAX_DELIVERY_SECONDS = 10.0
+STORE_GRACE = 5.0
+"""Seconds after its deadline in which the end of a run must arrive from the store."""
 
 
 class StreamStyle(Struct, frozen=True):
@@ -52,6 +55,7 @@ class SubscriptionOptions(Struct, frozen=True):
     locale: query.Locale  # language of status texts
     start: cursor.Position = cursor.BEGINNING  # position after which the stream starts
     reasoning: bool = False  # whether reasoning is sent
+    queue_timeout: float = 60.0  # seconds that the run may be queued
     dialect: str = ""  # protocol of the subscriber, whose provider's own fields are sent
 
 
@@ -62,8 +66,10 @@ class StreamProjection:
         "_accepted_at",
         "_clock",
         "_clock_offset",
+        "_deadline",
         "_delivered",
         "_facts_read",
+        "_give_up_at",
         "_has_pauses",
         "_has_sent",
         "_has_text",
@@ -97,6 +103,8 @@ class StreamProjection:
         self._accepted_at = 0.0
         self._started_at = 0.0
         self._next_progress = 0.0
+        self._deadline = math.inf
+        self._give_up_at = math.inf
 
     def __iter__(self) -> Iterator[events.Event | events.Wait]:
         """Yield the events that are due, and ``Wait`` when none is, until the final event."""
@@ -111,13 +119,27 @@ class StreamProjection:
                     yield event
                 if facts.is_ending(entry.fact):
                     return
+            if ending := self._time_out():
+                yield from self._flush_held_text()
+                yield ending
+                return
             if not self._is_started and self._queued is None:
-                yield events.Wait(self._clock() + self._options.style.interval)
+                yield events.Wait(min(self._clock() + self._options.style.interval, self._give_up_at))
                 continue
             if not self._has_sent or self._clock() >= self._next_progress - self._clock_offset:
                 self._has_sent = True
                 yield self._progress_event() if self._queued is None else self._queue_event(self._queued)
-            yield events.Wait(self._next_progress - self._clock_offset)
+            yield events.Wait(min(self._next_progress - self._clock_offset, self._give_up_at))
+
+    def _time_out(self) -> events.RunFailed | None:
+        """Return the ending of a stream to which the store delivers no more facts, if it is due."""
+        # By this process's clock alone: the one of the process that executes the run may be wrong by hours.
+        now = self._clock()
+        if now < self._give_up_at:
+            return None
+        message = i18n.error_text("timeout", "", self._options.locale)
+        elapsed = max(0.0, self._now() - self._started_at)
+        return events.RunFailed(self._position, "timeout", message, elapsed=elapsed)
 
     def skip_pauses(self) -> None:
         """Yield the rest of the answer without pauses."""
@@ -134,6 +156,8 @@ class StreamProjection:
             case facts.Accepted():
                 self._accepted_at = at
                 self._started_at = at
+                self._deadline = fact.deadline
+                self._give_up_at = self._clock() + self._options.queue_timeout + fact.deadline + STORE_GRACE
                 self._progress = snapshot.ProgressTracker(fact.deadline)
                 if self._advance():
                     interval = self._options.style.interval
@@ -147,6 +171,7 @@ class StreamProjection:
             case facts.Started():
                 self._is_started = True
                 self._started_at = at
+                self._give_up_at = self._clock() + self._deadline + STORE_GRACE
                 self._queued = None
                 self._next_progress = at + self._options.style.interval
                 if self._advance():

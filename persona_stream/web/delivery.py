@@ -23,7 +23,14 @@ from flask import Request, Response
 from persona_stream.chunking import chunkers, registry
 from persona_stream.concurrency import Wakeup, run_in_threadpool
 from persona_stream.core import cursor, events, facts, query, sse
-from persona_stream.core.projection import SMART, STYLES, StreamProjection, StreamStyle, SubscriptionOptions
+from persona_stream.core.projection import (
+    SMART,
+    STORE_GRACE,
+    STYLES,
+    StreamProjection,
+    StreamStyle,
+    SubscriptionOptions,
+)
 from persona_stream.journals.base import Journal
 from persona_stream.protocols.base import EncoderOptions, Heartbeat, WireProtocol, dump_json
 from persona_stream.runs.base import SubscriptionClosed
@@ -55,7 +62,8 @@ class Subscription:
     """
 
     __slots__ = (
-        "_chunks", "_clock", "_disconnects", "_events", "_first_event_at", "_first_text_at", "_is_complete", "_last_at",
+        "_chunks", "_clock", "_disconnects", "_events", "_first_event_at", "_first_text_at", "_give_up_at",
+        "_is_complete", "_last_at",
         "_notify", "_resumed", "_sent_bytes", "_subscribed_at", "_unsubscribe", "is_disconnected", "journal",
         "protocol",
     )  # fmt: skip
@@ -77,6 +85,9 @@ class Subscription:
         self._sent_bytes = 0
         self._is_complete = False
         self._unsubscribe: Callable[[], None] | None = services.runs.subscribe(journal)
+        # Also if the store fails and delivers no ending; by this process's clock, as others may be wrong.
+        deadline = facts.run_terms(journal.entries).deadline
+        self._give_up_at = self._subscribed_at + services.settings.queue_timeout + deadline + STORE_GRACE
 
     def record_event(self, event: events.Event, size: int) -> None:
         """Record an event of so many bytes that is about to be sent."""
@@ -106,8 +117,17 @@ class Subscription:
     def wait_until_ended(self, seconds: float) -> bool:
         """Wait until the run ends, the client disconnects or the time is over; return whether the run has ended."""
         journal = self.journal
+        seconds = min(seconds, self._give_up_at - self._clock())
         wait_until_finished(journal, self._clock, seconds, self.is_disconnected, poll_interval=_POLL_INTERVAL)
-        return facts.has_ended(journal.entries)
+        return facts.has_ended(journal.entries) or self._clock() >= self._give_up_at
+
+    @property
+    def entries(self) -> Sequence[facts.Entry]:
+        """The journal, ended by a timeout if ``wait_until_ended`` gave it up."""
+        entries = self.journal.entries
+        if facts.has_ended(entries):
+            return entries
+        return [*entries, facts.Entry(self._clock(), facts.Failed("timeout"))]
 
     def close(self) -> None:
         """Release the run and the connection, and notify the observers."""
@@ -283,6 +303,7 @@ def stream_response(
         locale=locale,
         start=start,
         reasoning=run.reasoning or not protocol.has_styles,
+        queue_timeout=services.settings.queue_timeout,
         dialect=protocol.name,
     )
     events_url = services.url_signer.events_url(run.run_id)
@@ -333,7 +354,7 @@ def blocking_response(request: Request, services: Services, journal: Journal, pr
 def _final_response(subscription: Subscription, headers: dict[str, str]) -> responses.PreparedResponse:
     status, body = _encode_response(subscription)
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
-        ending = subscription.journal.entries[-1].fact
+        ending = subscription.entries[-1].fact
         delay = ending.retry_after if isinstance(ending, facts.Failed) else None
         headers["Retry-After"] = _RETRY_AFTER if delay is None else str(math.ceil(delay))
     elif status != HTTPStatus.OK:
@@ -352,7 +373,7 @@ def _keepalive_body(subscription: Subscription) -> Iterator[bytes]:
 
 
 def _encode_response(subscription: Subscription) -> tuple[int, bytes]:
-    entries = subscription.journal.entries
+    entries = subscription.entries
     encode = subscription.protocol.response
     if len(facts.text_of(entries[-1].fact)) > responses.MAX_INLINE_CHARACTERS:
         status, body = run_in_threadpool(encode, entries)

@@ -56,6 +56,31 @@ def test_a_run_is_projected_from_its_start_to_its_end():
     ]
 
 
+@pytest.mark.parametrize(
+    ("facts", "end"),
+    [
+        ([(0.0, accepted(deadline=20.0))], 20.0 + 60.0 + 5.0),
+        ([(0.0, accepted(deadline=20.0)), (0.0, Started())], 20.0 + 5.0),
+        ([(0.0, accepted(deadline=20.0)), (0.0, Started()), (1.0, AnswerDelta("Half."))], 20.0 + 5.0),
+        # The clock of the process that executes the run may be wrong by hours.
+        ([(-3600.0, accepted(deadline=20.0)), (-3600.0, Started())], 20.0 + 5.0),
+    ],
+)
+def test_a_stream_ends_after_the_deadline_if_the_store_delivers_no_ending(facts, end):
+    """Some seconds later, by the clock of this process; text that was held back is sent before."""
+    clock = FakeClock(0.0)
+    events = []
+    for step in StreamProjection(entries(*facts), subscription_options(), clock):
+        if isinstance(step, Wait):
+            assert step.until > clock.now
+            clock.now = step.until
+        else:
+            events.append(step)
+    assert clock.now == end
+    assert (events[-1].code, isinstance(events[-1], RunFailed)) == ("timeout", True)
+    assert texts((0.0, event) for event in events) == "".join(text_of(fact) for _, fact in facts)
+
+
 def test_a_projection_can_skip_the_rest_of_its_pauses():
     """Nothing else changes: the same events follow, at once."""
     run = entries((0.0, accepted()), (0.0, Started()), (5.0, Answered("word " * 100)))

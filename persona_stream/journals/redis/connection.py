@@ -295,7 +295,10 @@ class PubSub:
             # Any reply proves that the connection is alive; a second timeout raises and leads to a reconnection.
             reply = self._connection.read_response(timeout=_PING_INTERVAL)
         match reply:
-            case [b"message", _, message]:
-                self._on_message(message)
+            case [b"message", channel, message]:
+                try:
+                    self._on_message(message)
+                except Exception:  # another application may publish anything
+                    logger.exception("a message in the channel %r cannot be processed", channel)
             case [b"subscribe", channel, *_] if (confirmed := self._channels.get(channel.decode())) is not None:
                 confirmed.set()

@@ -1,5 +1,6 @@
 """Journal of one run, with its stored facts and those on their way to Redis, and queues of journals."""
 
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from gevent.event import Event
 from persona_stream.core import facts
 from persona_stream.core.clock import Clock
 from persona_stream.journals.base import IdempotencyKey, Listener
+
+logger = logging.getLogger("persona_stream.redis")
 
 encode_entry = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(facts.Entry).decode
@@ -163,10 +166,24 @@ class JournalQueue:
             self._wakeup.wait()
             self._wakeup.clear()
             batch = [self._journals.pop(run_id) for run_id in list(self._journals)[:MAX_BATCH_JOURNALS]]
-            if not self._process(batch):
+            if not self._process_safely(batch):
                 gevent.sleep(_RETRY_DELAY)
             if self._journals:
                 self._wakeup.set()
+
+    def _process_safely(self, batch: "Sequence[RedisJournal]") -> bool:
+        """Process a batch; after an unexpected error each journal by itself, so that one does not stop the others.
+
+        The data of a journal can be anything if another application writes into the same Redis.
+        """
+        try:
+            return self._process(batch)
+        except Exception:
+            if len(batch) > 1:
+                outcomes = [self._process_safely([journal]) for journal in batch]
+                return all(outcomes)
+            logger.exception("the journal of run %s cannot be processed", batch[0].run_id)
+            return False
 
 
 def _ignore() -> None:
