@@ -128,6 +128,17 @@ def check_extras(extras: content.ProviderFields | None) -> tuple[content.Provide
         return None, 0
 
 
+def describe_backend_error(error: BackendError) -> tuple[str, BackendErrorCode, float | None]:
+    """Return the text, the code and the ``retry_after`` of an exception; a subclass may define them in any way."""
+    try:
+        text = content.replace_unencodable(str(error))
+    except Exception:  # noqa: BLE001 - the code of a backend
+        text = ""
+    code = error.code if error.code in get_args(BackendErrorCode) else "backend_error"
+    retry_after = error.retry_after if isinstance(error.retry_after, int | float) else None
+    return text, code, retry_after
+
+
 def _answer_too_large(max_bytes: int) -> facts.Failed:
     logger.error("the answer exceeds max_answer_bytes (%d): raise the limit, or shorten the answer", max_bytes)
     return facts.Failed("answer_too_large")
@@ -136,12 +147,9 @@ def _answer_too_large(max_bytes: int) -> facts.Failed:
 def _to_failure(error: BaseException, max_bytes: int) -> facts.Failed:
     match error:
         case BackendError():
-            logger.warning("the backend reported an error: %s", error)
-            text = content.replace_unencodable(str(error)) or None
-            # A subclass may use these names for values of its own.
-            code = error.code if error.code in get_args(BackendErrorCode) else "backend_error"
-            retry_after = error.retry_after if isinstance(error.retry_after, int | float) else None
-            return facts.Failed(code, text, retry_after)
+            text, code, retry_after = describe_backend_error(error)
+            logger.warning("the backend reported an error: %s", text)
+            return facts.Failed(code, text or None, retry_after)
         case AnswerTooLarge():
             return _answer_too_large(max_bytes)
         case WorkerError():

@@ -95,6 +95,16 @@ def test_every_exception_ends_the_run(error, fact):
     assert to_final_facts(Raised(error), LIMIT) == (fact,)
 
 
+def test_an_exception_whose_text_cannot_be_read_ends_the_run():
+    """Its ``__str__`` raises."""
+
+    class UnprintableError(BackendError):
+        def __str__(self):
+            raise RuntimeError("no text")
+
+    assert to_final_facts(Raised(UnprintableError("x")), LIMIT) == (Failed("backend_error"),)
+
+
 def test_the_traceback_is_logged(caplog):
     """For the operator; the client gets no details."""
     to_final_facts(Raised(ValueError("the cause")), LIMIT)

@@ -29,14 +29,21 @@ class ExecutorContract:
         gevent.sleep(0.01)
         assert callbacks.names == ["started", "result", "released"]
 
-    @pytest.mark.parametrize("name", ["deliberate", "mistake", "exit", "circle"])
+    @pytest.mark.parametrize("name", ["deliberate", "mistake", "exit", "circle", "unprintable", "odd"])
     def test_an_exception_is_the_result(self, executor: Executor, backend: Backend, name: str):
         """SystemExit too, which would end a process."""
         _, callbacks = self.submit(executor, backend, f"fail {name}")
         result = callbacks.released.get(timeout=20)
         assert isinstance(result, Raised)
-        assert isinstance(result.error, BackendError) == (name == "deliberate")
+        assert isinstance(result.error, BackendError) == (name in {"deliberate", "unprintable", "odd"})
         assert callbacks.names == ["started", "result", "released"]
+
+    def test_an_answer_whose_raw_form_cannot_be_represented(self, executor: Executor, backend: Backend):
+        """The text counts."""
+        _, callbacks = self.submit(executor, backend, "odd_raw")
+        result = callbacks.released.get(timeout=20)
+        assert isinstance(result, Returned)
+        assert getattr(result.value, "text", None) == "text"
 
     def test_everything_that_is_sent_comes_in_order_and_before_the_result(self, executor: Executor, backend: Backend):
         """A process sends in batches: parts may be joined."""

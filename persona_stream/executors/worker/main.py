@@ -22,8 +22,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import partial
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from itertools import groupby
 from multiprocessing import spawn
+from types import ModuleType
 from typing import Any
 
 from msgspec import structs
@@ -31,10 +35,15 @@ from msgspec import structs
 from persona_stream import telemetry
 from persona_stream.backends.base import Backend
 from persona_stream.core.query import Answer, UpstreamCall
-from persona_stream.core.result import Raised, TaskResult, find_problem
+from persona_stream.core.result import Raised, TaskResult, describe_backend_error, find_problem
 from persona_stream.errors import BackendError, BackendUnavailable, ConfigurationError
 from persona_stream.executors.worker import protocol
-from persona_stream.executors.worker.runtime import QueryConnection, RunningQuery, Runtime
+from persona_stream.executors.worker.runtime import (
+    QueryConnection,
+    RunningQuery,
+    Runtime,
+    install_event_loop_policy,
+)
 from persona_stream.logging import current_run_id
 
 BATCH_INTERVAL = 0.05  # seconds
@@ -55,6 +64,26 @@ def create_inert_app(*args: object, **kwargs: object) -> Any:
     from flask import Flask
 
     return Flask("persona_stream")
+
+
+class _GeventFinder(MetaPathFinder):
+    """Import hook that makes gevent's patches no-ops: a module may patch the server that it also creates."""
+
+    def find_spec(self, fullname: str, *_: object) -> ModuleSpec | None:
+        """Return the specification of ``gevent.monkey``, without its patches."""
+        if fullname != "gevent.monkey":
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(fullname)
+        if spec is not None and spec.loader is not None:
+            spec.loader.exec_module = partial(self._execute, spec.loader.exec_module)  # type: ignore[method-assign]
+        return spec
+
+    def _execute(self, execute: Callable[[ModuleType], None], module: ModuleType) -> None:
+        execute(module)
+        for name in vars(module):
+            if name.startswith("patch_"):
+                setattr(module, name, lambda *_, **__: True)
 
 
 class _Outbox:
@@ -221,7 +250,12 @@ class WorkerConnection(QueryConnection):
 
     def on_result(self, result: TaskResult) -> None:
         """Send the end of the query."""
-        self._writer.end(self._number, _encode_end(self._number, result, self._name, self._max_bytes))
+        try:
+            payload = _encode_end(self._number, result, self._name, self._max_bytes)
+        except Exception as error:  # noqa: BLE001 - values may run code of the backend, and the server waits for the end
+            problem = f"the result of process_query cannot be sent: {type(error).__name__}"
+            payload = _encode_failure(self._number, "crashed", problem, _format_traceback(error))
+        self._writer.end(self._number, payload)
         self._on_end(self._number)
 
     def _take(self, text: str) -> bytes:
@@ -333,8 +367,8 @@ def _encode_end(number: int, result: TaskResult, name: str, max_bytes: int) -> b
         error = result.error
         if isinstance(error, BackendError):
             kind = "backend_unavailable" if isinstance(error, BackendUnavailable) else "backend_error"
-            failure = protocol.Failure(number, kind, str(error), code=error.code, retry_after=error.retry_after)
-            return protocol.encode(failure)
+            text, code, retry_after = describe_backend_error(error)
+            return protocol.encode(protocol.Failure(number, kind, text, code=code, retry_after=retry_after))
         kind = "out_of_memory" if isinstance(error, MemoryError) else "crashed"
         return _encode_failure(number, kind, f"process_query raised {type(error).__name__}", _format_traceback(error))
     if (problem := find_problem(result.value, name)) is not None:
@@ -414,6 +448,8 @@ def main(fd: int, parent: int) -> None:
     if not isinstance(init, protocol.Init):
         return
     sys.path[:] = init.paths
+    sys.meta_path.insert(0, _GeventFinder())
+    install_event_loop_policy()
     writer = MessageWriter(connection, init.max_answer_bytes)
     log_handler = LogHandler(writer)
     logger = logging.getLogger("persona_stream")

@@ -164,7 +164,7 @@ def to_json_like(value: object) -> Any:
     """Return a value as the request log would write it in JSON; ``None`` if that is impossible."""
     try:
         return msgspec.to_builtins(value, enc_hook=repr)
-    except (TypeError, ValueError, RecursionError):  # unsupported keys, or a cycle
+    except Exception:  # noqa: BLE001 - unsupported keys, a cycle, or an object without a representation
         return None
 
 

@@ -11,6 +11,7 @@ Invariants:
 import asyncio
 import inspect
 import logging
+import os
 import sys
 import threading
 import time
@@ -31,6 +32,24 @@ from persona_stream.logging import current_run_id, trace_headers
 logger = logging.getLogger("persona_stream.executors")
 
 LOOP_BLOCKED_AFTER = 3.0  # seconds without a turn of the event loop
+
+
+class _EventLoopPolicy(asyncio.DefaultEventLoopPolicy):
+    """Event loop policy that gives every thread a current event loop, as Python gives its main thread one."""
+
+    def get_event_loop(self) -> asyncio.AbstractEventLoop:
+        """Return the current event loop; create one if there is none, or if a previous query has closed it."""
+        with suppress(RuntimeError):
+            if not (loop := super().get_event_loop()).is_closed():
+                return loop
+        loop = self.new_event_loop()
+        self.set_event_loop(loop)
+        return loop
+
+
+def install_event_loop_policy() -> None:
+    """Make ``asyncio.get_event_loop().run_until_complete(...)`` work in the threads of queries."""
+    asyncio.set_event_loop_policy(_EventLoopPolicy())
 
 
 class CancelFlag(threading.Event):
@@ -61,12 +80,13 @@ class QueryConnection(QueryContext):
 class RunningQuery:
     """Query in this process, from its submission to its result."""
 
-    __slots__ = ("_cancelled_at", "_connection", "_loop", "_run_id", "_task", "_thread", "_trace_headers")
+    __slots__ = ("_cancelled_at", "_connection", "_loop", "_pid", "_run_id", "_task", "_thread", "_trace_headers")
 
     def __init__(self, run_id: str, trace_headers: Mapping[str, str], connection: QueryConnection) -> None:
         self._run_id = run_id
         self._trace_headers = trace_headers
         self._connection = connection
+        self._pid = os.getpid()
         self._thread = 0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
@@ -100,9 +120,9 @@ class RunningQuery:
         if backend.is_async:
             result = capture(asyncio.run, self._run_task(backend, bound))
             if isinstance(result, Raised):  # otherwise the task has reported it
-                self._connection.on_result(result)
+                self._end(result)
         else:
-            self._connection.on_result(capture(backend.process_query, bound))
+            self._end(capture(backend.process_query, bound))
 
     def start_task(self, backend: Backend, query: Query, loop: asyncio.AbstractEventLoop) -> None:
         """Start the query as a task of a loop, in the thread of the loop."""
@@ -126,7 +146,13 @@ class RunningQuery:
         finally:
             self._task = None
             del task
-            self._connection.on_result(result)
+            self._end(result)
+
+    def _end(self, result: TaskResult) -> None:
+        if os.getpid() != self._pid:
+            # The query's code has forked this process, and has left the function in the child too.
+            _exit_child(result)
+        self._connection.on_result(result)
 
     def _set_context(self) -> None:
         current_run_id.set(self._run_id)
@@ -210,6 +236,20 @@ class Runtime:
             if self._loop is None:
                 self._loop = EventLoopThread(self._threads)
             return self._loop
+
+
+def _exit_child(result: TaskResult) -> None:
+    """End this process, with the exit code of a script."""
+    code: object = 0
+    if isinstance(result, Raised) and isinstance(result.error, SystemExit):
+        code = 0 if result.error.code is None else result.error.code
+    elif isinstance(result, Raised):
+        traceback.print_exception(result.error)
+        code = 1
+    with suppress(Exception):  # the backend may have closed them
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 1)
 
 
 def _empty_context_run(function: Callable[..., None], *args: object) -> None:

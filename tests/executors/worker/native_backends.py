@@ -39,6 +39,39 @@ def asyncio_run(rest: str) -> None:
     assert asyncio.run(main()) == 3
 
 
+def current_event_loop(rest: str) -> None:
+    loop = asyncio.get_event_loop()
+    assert loop.run_until_complete(asyncio.sleep(0.01, "done")) == "done"
+    assert asyncio.get_event_loop() is loop
+    if rest == "close":
+        loop.close()
+
+
+def fork(rest: str) -> None:
+    reading, writing = os.pipe()
+    if (pid := os.fork()) == 0:
+        os.write(writing, b"child")
+        if rest == "return":
+            return
+        if rest == "raise":
+            raise ValueError("of the child")
+        sys.exit(int(rest))
+    assert os.read(reading, 10) == b"child"
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code == {"return": 0, "raise": 1}.get(rest, 3), code
+
+
+def patch_with_gevent(rest: str) -> None:
+    from gevent import monkey
+    from gevent.monkey import patch_thread
+
+    monkey.patch_all()
+    patch_thread()
+    assert not monkey.is_module_patched("socket")
+    own_threads(rest)
+    run_subprocess(rest)
+
+
 def pool(rest: str) -> None:
     with multiprocessing.Pool(2) as workers:
         assert workers.map(abs, [-1, -2]) == [1, 2]
@@ -91,7 +124,7 @@ _FUNCTIONS = {
         each.__name__: each
         for each in (
             *(log_and_lock, asyncio_run, pool, process_pool, own_threads, sqlite, queue_between_threads),
-            *(asyncio_subprocess, hold_the_lock, spin),
+            *(asyncio_subprocess, hold_the_lock, spin, current_event_loop, fork, patch_with_gevent),
         )
     },
 }
@@ -161,6 +194,10 @@ async def block(rest: str) -> None:
     time.sleep(seconds)
 
 
+async def async_fork(rest: str) -> None:
+    fork(rest)
+
+
 async def sleep(rest: str) -> None:
     await asyncio.sleep(float(rest))
 
@@ -171,7 +208,7 @@ _ASYNC_FUNCTIONS = {
         each.__name__: each
         for each in (
             *(log_in_to_thread, own_executor, threads, getaddrinfo, exit_in_a_task, interrupt_in_a_task),
-            *(stop_the_loop, raise_in_a_callback, block, sleep),
+            *(stop_the_loop, raise_in_a_callback, block, async_fork, sleep),
         )
     },
 }

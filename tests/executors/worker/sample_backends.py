@@ -32,6 +32,24 @@ class MyAnswer(Answer):
     """Answer subclass that only this module has."""
 
 
+class UnprintableError(BackendError):
+    """Exception whose text cannot be read."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+    __repr__ = __str__
+
+
+class OddError(BackendError):
+    """Exception that uses the names of the fields for values of its own."""
+
+    def __init__(self) -> None:
+        super().__init__("Pay first.")
+        self.code = 402
+        self.retry_after = "soon"
+
+
 def echo(rest: str, query: Query) -> str:
     """Return the message, the user name and the parameters."""
     return f"{rest} {query.username} {dict(query.parameters)}"
@@ -166,6 +184,11 @@ def whole(rest: str, query: Query) -> Answer:
     )
 
 
+def odd_raw(rest: str, query: Query) -> Answer:
+    """Return an answer whose raw form cannot be represented."""
+    return Answer("text", raw={"of": UnprintableError("x")})
+
+
 def nested(rest: str, query: Query) -> Answer:
     """Return an answer whose nested values have the wrong type."""
     return Answer("text", usage=Usage(input_tokens="many", output_tokens=2))  # type: ignore[arg-type]  # the wrong type is the point
@@ -196,6 +219,8 @@ def fail(rest: str, query: Query) -> str:
         "mistake": ValueError("a secret detail"),
         "exit": SystemExit(3),
         "circle": RecursionError(),
+        "unprintable": UnprintableError("x"),
+        "odd": OddError(),
     }
     raise errors[rest]
 
@@ -215,7 +240,7 @@ _BY_NAME: Mapping[str, Callable[[str, Query], Any]] = {
     function.__name__: function
     for function in (
         *(echo, pid, crash, leave, hoard, spin, clean, deaf, parent, nap, cooperate, tell, flood, thread, outlive),
-        *(whole, nested, foreign, large, send_large, fail, log),
+        *(whole, odd_raw, nested, foreign, large, send_large, fail, log),
     )
 }
 

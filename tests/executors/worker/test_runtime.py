@@ -24,8 +24,8 @@ MODULE = "tests.executors.worker.native_backends"
 class Worker:
     """Worker process with the functions of ``native_backends``."""
 
-    def __init__(self, name: str, threads: int = 20) -> None:
-        self.path = f"{MODULE}:{name}"
+    def __init__(self, name: str, threads: int = 20, module: str = MODULE) -> None:
+        self.path = f"{module}:{name}"
         create = partial(build_backends, Settings(backend=self.path), None)
         self.executor = WorkerExecutor(WorkerSource(create, max_answer_bytes=1_000_000), threads)
 
@@ -78,12 +78,34 @@ def log(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]:
         "sqlite",
         "queue_between_threads",
         "asyncio_subprocess",
+        "current_event_loop",
     ],
 )
 def test_a_function_finds_native_threads_and_processes(sync: Worker, name: str):
     """Each of them hangs or fails in a process that gevent has patched; fifty times, eight at once."""
     for _ in range(7):
         assert sync.ask_many(name, 8) == [f"{name} worked"] * 8
+
+
+def test_a_closed_event_loop_is_replaced_for_the_next_query(sync: Worker):
+    """Threads run one query after another, and each of them may close its loop."""
+    for _ in range(2):
+        assert sync.ask_many("current_event_loop close", 8) == ["current_event_loop worked"] * 8
+
+
+@pytest.mark.parametrize("end", ["3", "return", "raise"])
+def test_a_forked_child_that_leaves_the_function_ends(sync: Worker, async_: Worker, end: str):
+    """With the exit code that a script would have, and without a result of its own."""
+    assert sync.ask(f"fork {end}") == "fork worked"
+    assert async_.ask(f"async_fork {end}") == "async_fork worked"
+
+
+def test_gevent_patches_nothing_in_a_worker(sync: Worker):
+    """A module may patch the server that it also creates; at its import, or later."""
+    assert sync.ask("patch_with_gevent") == "patch_with_gevent worked"
+    patching = Worker("ask", module="tests.executors.worker.patching_backend")
+    assert patching.ask_many("Hi", 8) == ["not patched"] * 8
+    patching.executor.close()
 
 
 @pytest.mark.parametrize(
