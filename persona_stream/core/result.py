@@ -101,7 +101,7 @@ def find_problem(value: object, name: str) -> str | None:
     if isinstance(value, str):
         return None
     if not isinstance(value, query.Answer):
-        return f"{name} returned {type(value).__name__}: return a string or an Answer"
+        return f"{name} returned {type(value).__name__}: return a string or an Answer{_find_text(value)}"
     for name, types in _ANSWER_TYPES.items():
         if not isinstance(field := getattr(value, name), types):
             return f"the {name} of an Answer must be a {types[0].__name__}, and was a {type(field).__name__}"
@@ -115,6 +115,20 @@ def find_problem(value: object, name: str) -> str | None:
         ):
             return f"the calls of an Answer must be ToolCalls of three strings, and one was {call!r:.100}"
     return None
+
+
+def _find_text(value: object) -> str:
+    """Return how to get the text out of the values that popular libraries return, as the end of a sentence."""
+    fields = value if isinstance(value, dict) else getattr(value, "__dict__", {})
+    if type(value).__name__ == "coroutine":
+        return ", and declare a function that awaits with async def"
+    if "messages" in fields:  # LangGraph
+        return ', such as result["messages"][-1].content'
+    if "choices" in fields:  # OpenAI
+        return ", such as response.choices[0].message.content"
+    if isinstance(fields.get("content"), list):  # Anthropic, or LangChain with blocks
+        return ", such as the text of its content blocks"
+    return ", such as its content" if "content" in fields else ""  # LangChain
 
 
 def check_extras(extras: content.ProviderFields | None) -> tuple[content.ProviderFields | None, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from persona_stream.core.content import ProviderFields, ToolCall
@@ -117,3 +119,31 @@ def test_a_wrong_return_type_is_logged_with_the_name_of_the_function(caplog, val
     """The author of the function reads its own name, not the name of an interface."""
     to_final_facts(Returned(value), LIMIT, name="my_bot:ask")
     assert f"my_bot:ask returned {kind}: return a string or an Answer" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ({"messages": []}, ', such as result["messages"][-1].content'),
+        (SimpleNamespace(choices=[]), ", such as response.choices[0].message.content"),
+        (SimpleNamespace(content="Hello"), ", such as its content"),
+        (SimpleNamespace(content=[{"type": "text"}]), ", such as the text of its content blocks"),
+        ([], ""),
+    ],
+)
+def test_a_return_value_of_a_popular_library_is_logged_with_the_way_to_its_text(caplog, value, hint):
+    """LangGraph, the OpenAI SDK, LangChain and the Anthropic SDK."""
+    to_final_facts(Returned(value), LIMIT)
+    assert caplog.messages[0].endswith(f": return a string or an Answer{hint}")
+
+
+def test_a_coroutine_as_a_return_value_is_logged_with_its_remedy(caplog):
+    """A function without ``async`` that returns what it should await."""
+
+    async def agent():
+        return "Hello"
+
+    coroutine = agent()
+    to_final_facts(Returned(coroutine), LIMIT)
+    coroutine.close()
+    assert caplog.messages[0].endswith("and declare a function that awaits with async def")

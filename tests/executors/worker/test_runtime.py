@@ -175,6 +175,7 @@ def test_code_that_holds_the_interpreter_lock_delays_only_its_own_process(log: p
 def test_threads_with_code_that_does_not_stop_are_replaced(log: pytest.LogCaptureFixture):
     """Their slots are free again, and the log has the stack of the code."""
     worker = Worker("ask", threads=2)
+    worker.ask("own_threads")  # a query of a worker that starts has no code to stop
     tasks = [worker.start("spin 600") for _ in range(2)]
     gevent.sleep(0.3)  # until they compute
     for task, _ in tasks:
