@@ -24,7 +24,7 @@ from persona_stream.chunking.unicode import (
 # Never the last word of a sentence.
 _NEVER_LAST = """
     dr mr mrs ms mx prof rev hon gen col capt lt sgt maj gov sen rep messrs mme mlle mt
-    e.g eg i.e ie cf viz vs approx resp incl esp z.b d.h u.a bzw
+    e.g eg i.e ie cf viz vs approx resp incl esp z.b d.h u.a bzw bspw evtl ggf inkl zzgl vgl sog mio mrd
 """
 # Abbreviations only before a number; "No." is also an answer.
 _BEFORE_NUMBER = """
@@ -36,6 +36,19 @@ _AMBIGUOUS = "etc inc ltd co corp bros llc jr sr st ave blvd dept univ al ph.d m
 _NEVER_LAST_WORDS = frozenset(_NEVER_LAST.split())
 _BEFORE_NUMBER_WORDS = frozenset(_BEFORE_NUMBER.split())
 _AMBIGUOUS_WORDS = frozenset(_AMBIGUOUS.split())
+
+# Months after a day in the languages that write ordinals with a full stop (fnl/syntok #28, stanfordnlp/stanza #617).
+_MONTH = re.compile(
+    r"(?:Januar|Jänner|Februar|März|Marts|Mai|Maj|Juni|Juli|April|August|September|Oktober|November|Dezember|Desember)\b"
+)
+# German words before an ordinal: "der 17. Versuch", "vom 1. FC Köln"; "I am 30. He" is not one.
+_BEFORE_ORDINAL = re.compile(
+    r"(?:\b(?:[Dd](?:er|ie|as|em|en|es)|[Vv]om|[Zz]u[mr]|[Ii]m|[Bb]eim|[Jj]ede[rsmn]?|[Ss]ein|[Ii]hr)"
+    r"|(?<!\bI )\b[Aa]m)[ ]\Z"
+)
+_MAX_ORDINAL_CONTEXT = 12
+# Abbreviations of spaced letters: z. B., d. h., i. d. R.
+_SPACED_LETTER = re.compile(r"\b[A-Za-zÄÖÜäöü]\.[ \u00a0\u202f]\Z")
 
 MAX_ABBREVIATION_LENGTH = 6
 # ASCII letters only, else 如Dr would be one word.
@@ -69,6 +82,12 @@ def is_abbreviation(text: str, stop: int, following: int) -> bool:
         return text[following : following + 1].isdigit()
     if word in _AMBIGUOUS_WORDS or _INITIALS.fullmatch(found[0]):
         return _OPENS_SENTENCE.match(text, following) is None
+    if len(word) == 1 and _SPACED_LETTER.search(text, max(0, found.start() - 4), found.start()):
+        return True
+    if word.isdigit() and text[following : following + 1].isupper():
+        before = text[max(0, found.start() - _MAX_ORDINAL_CONTEXT) : found.start()]
+        if _MONTH.match(text, following) or _BEFORE_ORDINAL.search(before):
+            return True
     if _LIST_NUMBER.fullmatch(word):
         return _LINE_START.search(text, max(0, found.start() - _MAX_INDENT), found.start()) is not None
     return False
@@ -87,11 +106,14 @@ _CANDIDATE = re.compile(
         (?! (?<= [.!?] ) [0-9A-Za-z] )             # 3.14  a.b
         (?! (?<= \d ． ) \d )
         (?! (?<= \. ) [ ]++ [a-z.] )               # e.g. this . . .
-        (?! (?<= \b [A-Z] \. ) [ ] [A-Z] \. )      # J. R. R.
+        (?! (?<= \b [A-Za-z] \. ) [ \u00a0\u202f] [A-Za-zÄÖÜ] \. )      # J. R. R.  z. B.
         # A run of stops is matched as a whole; a retry from each stop would be quadratic.
         (?<! [{STOPS}]{{2}} )
         [{STOPS}]*+ (?: (?P<sure> (?<= [{SURE_STOPS}] ) | (?<= …… ) | {_SURE_IN_ENGLISH} ) | )
-        (?P<closers> [{CLOSERS}]*+ (?: (?: \[ \^? \w{{1,3}} \] [{CLOSERS}]*+ )++ | ) )
+        (?P<closers>
+            (?: [ \u00a0\u202f] [»›] (?= [\s{COMMAS},.;:!?)] | \Z ) | )     # « Bonjour ! »
+            [{CLOSERS}]*+ (?: (?: \[ \^? \w{{1,3}} \] [{CLOSERS}]*+ )++ | )
+        )
         (?(sure) (?! [{COMMAS},{STOPS}] ) | (?= [\s{UNSPACED}{KATAKANA}{OPENING}] | \Z ) )
         (?! [{NOT_FIRST}] )
         [^\S\n]*+ (?: \n {_MORE_LINES} | )
@@ -101,7 +123,7 @@ _CANDIDATE = re.compile(
     re.VERBOSE,
 )
 
-_AT_END = regex.compile(rf"(?r)(?P<stops>[{STOPS}]+)(?:[{CLOSERS}]|\[\^?\w{{1,3}}\])*")
+_AT_END = regex.compile(rf"(?r)(?P<stops>[{STOPS}]+)(?:[{CLOSERS}]|[ \u00a0\u202f](?=[»›])|\[\^?\w{{1,3}}\])*")
 
 # These marks open and close: they close if an odd number of them precedes in the line.
 _PAIRED_MARK = re.compile(r"\"|\*+|_+|~+")

@@ -30,7 +30,13 @@ COMMAS = "，、：；､"
 FULL_STOPS = "。！？｡．"
 
 # Stops that end a sentence regardless of the next character, and all stops.
-SURE_STOPS = "。！？；｡．।॥؟۔"
+# The second part has the sentence terminals of other scripts (Sentence_Terminal in Unicode, and Tibetan): Armenian,
+# Syriac, Burmese, Ethiopic, Khmer, Mongolian and more. Burmese ၊ is left out, because it is rather a comma.
+SURE_STOPS = "。！？；｡．।॥؟۔" + (
+    "\u0589\u061d\u061e\u0700-\u0702\u07f9\u0837\u0839\u083d\u083e\u0f0d-\u0f12\u104b\u1362\u1367\u1368\u166e\u1735\u1736"
+    "\u17d4\u17d5\u1803\u1809\u1944\u1945\u1aa8-\u1aab\u1b5a\u1b5b\u1b5e\u1b5f\u1c3b\u1c3c\u1c7e\u1c7f\u203c\u203d\u2047-\u2049"
+    "\u2e2e\u2e3c\ua4ff\ua60e\ua60f\ua6f3\ua6f7\ua876\ua877\ua8ce\ua8cf\ua92f\ua9c8\ua9c9\uaa5d-\uaa5f\uabeb"
+)
 STOPS = SURE_STOPS + ".!?…‥"
 # Characters that stay with the sentence before them.
 CLOSERS = CLOSING + r"”’»\"')\]>*_~" + EMOJI + ATTACHED
