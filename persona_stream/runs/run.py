@@ -250,4 +250,6 @@ class ActiveRun:
     def _cancel_task(self) -> None:
         if self._task is not None and not self._task.cancel():
             self.is_orphaned = True
-            logger.warning("cannot cancel thread; slot stays in use until it returns", extra={"run_id": self.run_id})
+            logger.warning(
+                "the query cannot be cancelled; its slot stays in use until it returns", extra={"run_id": self.run_id}
+            )
