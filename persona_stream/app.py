@@ -102,7 +102,7 @@ def _build_services(settings: Settings, process_query: Callable[..., Any] | None
     start_retention_job(store, clock, retention=settings.log_retention, longest=longest)
     has_foreign_keys = settings.jwt_public_key is not None or settings.jwks_url is not None
     secret = "" if has_foreign_keys else get_signing_secret(settings, os.environ)[0]
-    router, executors = build_execution(settings, _load_personas(settings, process_query), process_query)
+    router, executors = build_execution(settings, _load_personas(settings, process_query), process_query, journals)
     metrics, metrics_observers = factory.build_metrics()
     closing = ExitStack()
     scheduler = _create_scheduler(settings, executors, journals)
@@ -172,7 +172,9 @@ def _create_scheduler(settings: Settings, executors: ExecutorRegistry, journals:
 def _load_personas(settings: Settings, process_query: Callable[..., Any] | None) -> Mapping[str, Persona] | None:
     if settings.profiles is not None:
         return load_personas(settings.profiles)
-    return bundled_personas() if settings.backend == "demo" and process_query is None else None
+    # With Celery, the workers' settings name the backend.
+    is_demo = settings.backend == "demo" and process_query is None and settings.executor != "celery"
+    return bundled_personas() if is_demo else None
 
 
 def _create_journals(settings: Settings, clock: Clock) -> base.JournalStore:

@@ -12,6 +12,7 @@ for service in "$@"; do
     case $service in
         chromium)   command -v chromium-headless-shell >/dev/null || missing="$missing $chromium" ;;
         postgresql) ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$missing postgresql" ;;
+        rabbitmq-server) [ -x /usr/sbin/rabbitmq-server ] || command -v "$service" >/dev/null || missing="$missing $service" ;;
         redis-server | nginx | curl | npm)
                     command -v "$service" >/dev/null || missing="$missing $service" ;;
         *)          echo "services.sh: unknown service $service" >&2; exit 2 ;;

@@ -43,6 +43,30 @@ class BackendDescription(Struct, frozen=True):
     is_cooperative: bool = False
 
 
+class WorkerDescription(Struct, frozen=True):
+    """What a process of a worker on another machine announces.
+
+    Attributes:
+        host: its host name.
+        pid: its process id.
+        pool: how it runs queries, ``prefork`` or ``gevent``.
+        slots: how many queries it runs concurrently.
+        queues: the queues that it consumes.
+        backends: its backends by name.
+        seen_at: seconds since 1970 of its last heartbeat.
+        running: the number of its runs.
+    """
+
+    host: str
+    pid: int
+    pool: str
+    slots: int
+    queues: tuple[str, ...] = ()
+    backends: dict[str, BackendDescription] = {}
+    seen_at: float = 0.0
+    running: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     """Function that answers queries, with its name and capabilities.

@@ -10,6 +10,7 @@ from persona_stream import __version__, errors
 # The help texts stand here as well, so that --help imports no command.
 _COMMANDS = {
     "serve": ("persona_stream.cli.serve", "Start the server."),
+    "work": ("persona_stream.cli.work", "Run queries for servers, as a Celery worker."),
     "chat": ("persona_stream.cli.chat", "Ask a question from the terminal."),
     "runs": ("persona_stream.cli.database", "List, show and follow runs of the request log."),
     "stats": ("persona_stream.cli.database", "Print response times and costs."),

@@ -1,12 +1,13 @@
 """Contract of executors. Imports no gevent, since worker processes import the package."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
-from persona_stream.backends.base import Backend, BackendDescription
+from persona_stream.backends.base import Backend, BackendDescription, WorkerDescription
 from persona_stream.core.content import ProviderFields
+from persona_stream.core.facts import Started
 from persona_stream.core.query import Query, UpstreamCall
 from persona_stream.core.result import TaskResult
 
@@ -19,6 +20,12 @@ class TaskCallbacks(Protocol):
         ``on_result`` comes at most once, in a greenlet that may block, and not at all after a successful cancel.
         ``on_released`` comes exactly once, last, on every path.
     """
+
+    def started_fact(self) -> Started:
+        """Return the fact of the start, for an executor that appends the facts to the journal itself.
+
+        Such an executor calls ``on_result`` only for a query that could not be started, and ``on_released``.
+        """
 
     def on_started(self) -> None:
         """Handle the start of the query; its deadline counts from here."""
@@ -71,11 +78,13 @@ class Executor(Protocol):
 
     Attributes:
         capacity: the maximum number of concurrent queries; ``None`` if only memory limits it.
+        outlives_server: whether its queries continue when the server stops, so that other servers can follow them.
         place: where queries of a ``def`` run, for the log: ``<backend> runs <place>``.
         async_place: where queries of an ``async def`` run.
     """
 
     capacity: int | None = None
+    outlives_server: bool = False
     place: str = "elsewhere"
     async_place: str = "elsewhere"
 
@@ -104,6 +113,10 @@ class Executor(Protocol):
         """
         return None
 
+    def watch(self, on_change: Callable[[], None]) -> None:
+        """Call a function whenever the properties of the backends may have changed."""
+        return
+
     def statistics(self) -> ExecutorStatistics:
         """Return the current numbers of processes and threads, for the metrics."""
         return ExecutorStatistics()
@@ -111,6 +124,10 @@ class Executor(Protocol):
     def capacity_for(self, backend: Backend) -> int | None:
         """Return the maximum number of concurrent queries of a backend; ``None`` if only memory limits it."""
         return self.capacity
+
+    def workers(self) -> Sequence[WorkerDescription]:
+        """Return the workers on other machines that are alive."""
+        return ()
 
     def problems(self) -> Sequence[str]:
         """Return what is wrong at the moment, for ``/readyz``; each is one line."""

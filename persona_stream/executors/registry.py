@@ -14,12 +14,12 @@ from functools import cache, partial
 from multiprocessing import spawn
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from msgspec import structs
 
 from persona_stream.backends import factory
-from persona_stream.backends.base import Backend, BackendDescription, BackendSpec
+from persona_stream.backends.base import Backend, BackendDescription, BackendSpec, WorkerDescription
 from persona_stream.backends.callables import from_callable, import_object
 from persona_stream.backends.router import ModelRouter
 from persona_stream.core.query import Query
@@ -27,6 +27,7 @@ from persona_stream.core.result import WorkerError
 from persona_stream.errors import ConfigurationError
 from persona_stream.executors.base import Executor, ExecutorStatistics
 from persona_stream.executors.greenlet import GreenletExecutor
+from persona_stream.journals.base import JournalStore
 from persona_stream.personas.persona import Persona
 from persona_stream.settings.schema import DEFAULT, Settings
 from persona_stream.settings.types import EXECUTOR_NAMES
@@ -80,18 +81,23 @@ class ExecutorRegistry:
         Raises:
             ConfigurationError: a backend cannot be created there.
         """
+        if any(map(self._is_elsewhere, self._router.backends)):
+            self._executor.watch(self._describe_all)
+            self._executor.warm_up()
+        self._describe_all()
+        if not any(map(self._is_elsewhere, self._router.backends)):
+            self._executor.close()
+
+    def _describe_all(self) -> None:
         for backend in self._router.backends:
             if backend.spec is None or not self._is_elsewhere(backend):
                 continue
-            self._executor.warm_up()
             try:
                 description = self._executor.describe(backend.spec.name)
             except WorkerError as error:
                 raise ConfigurationError(str(error)) from None
             if description is not None:
                 self._router.replace(backend, self._place(backend, backend.spec.name, description))
-        if not any(map(self._is_elsewhere, self._router.backends)):
-            self._executor.close()
 
     def placements(self) -> Sequence[str]:
         """Return where the queries of each backend run, for the log; the default backend comes first."""
@@ -100,6 +106,10 @@ class ExecutorRegistry:
     def statistics(self) -> ExecutorStatistics:
         """Return the current numbers of processes and threads."""
         return self._executor.statistics()
+
+    def workers(self) -> Sequence[WorkerDescription]:
+        """Return the workers on other machines that are alive."""
+        return self._executor.workers()
 
     def problems(self) -> Sequence[str]:
         """Return what is wrong with the executors at the moment."""
@@ -123,9 +133,15 @@ class ExecutorRegistry:
 
 
 def build_execution(
-    settings: Settings, personas: Mapping[str, Persona] | None, process_query: Callable[..., Any] | None
+    settings: Settings,
+    personas: Mapping[str, Persona] | None,
+    process_query: Callable[..., Any] | None,
+    journals: JournalStore | None = None,
 ) -> tuple[ModelRouter, ExecutorRegistry]:
-    """Create the backends and executors of the settings; raise ``ConfigurationError`` if they do not fit."""
+    """Create the backends and executors of the settings; raise ``ConfigurationError`` if they do not fit.
+
+    An executor of other machines hands the runs of ``journals`` over to them.
+    """
     name = settings.executor
     if name in EXECUTORS:
         backends = factory.build_backends(settings, personas, process_query)
@@ -145,18 +161,21 @@ def build_execution(
                 )
         router = factory.route(settings, personas, backends)
         return router, ExecutorRegistry(router, GreenletExecutor())
-    return _build_worker_execution(settings, personas, process_query)
+    return _build_worker_execution(settings, personas, process_query, journals)
 
 
 def _build_worker_execution(
-    settings: Settings, personas: Mapping[str, Persona] | None, process_query: Callable[..., Any] | None
+    settings: Settings,
+    personas: Mapping[str, Persona] | None,
+    process_query: Callable[..., Any] | None,
+    journals: JournalStore | None,
 ) -> tuple[ModelRouter, ExecutorRegistry]:
     is_auto = settings.executor == "auto"
     main: Mapping[str, str] = {}
     stays_here = False  # the default backend
     if process_query is not None:
         path, main = _locate(process_query)
-        if path is None and not is_auto:
+        if path is None and settings.executor in ("thread", "process"):
             raise ConfigurationError(
                 f"executor {settings.executor} imports the function in another process, and {process_query!r:.100} has"
                 " no name there: define it at the top level of a module, or set executor to greenlet"
@@ -179,7 +198,11 @@ def _build_worker_execution(
     if not remote:
         return router, ExecutorRegistry(router, GreenletExecutor())
     create_backends = partial(factory.build_backends, settings, personas, None, frozenset(remote))
-    executor = _create_executor(settings, create_backends, main)
+    executor = (
+        _create_celery_executor(settings, journals)
+        if settings.executor == "celery"
+        else _create_executor(settings, create_backends, main)
+    )
 
     def load(name: str) -> Backend:
         return factory.build_backends(settings, personas, None, {name})[name]
@@ -196,6 +219,16 @@ def _create_executor(
     if settings.executor == "process":
         return ProcessPool.from_settings(settings, source)
     return WorkerExecutor(source, settings.threads)
+
+
+def _create_celery_executor(settings: Settings, journals: JournalStore | None) -> Executor:
+    if settings.redis_url is None or journals is None:
+        raise ConfigurationError("executor celery needs Redis, which its workers write to: set redis_url")
+    try:
+        from persona_stream.executors.celery.executor import CeleryExecutor
+    except ImportError:
+        raise ConfigurationError('executor celery needs Celery: pip install "persona_stream[celery]"') from None
+    return CeleryExecutor(settings, cast("Any", journals))
 
 
 def _create_placeholder(settings: Settings, name: str, paths: Mapping[str, frozenset[str]]) -> Backend:

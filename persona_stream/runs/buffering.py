@@ -5,17 +5,13 @@ here belongs to the thread of the event loop.
 """
 
 from collections.abc import Callable
-from itertools import groupby
-
-import msgspec
 
 from persona_stream.concurrency import SharedTimer
-from persona_stream.core import content, facts
+from persona_stream.core import coalescing, content, facts
 from persona_stream.core.clock import Clock
 
 TEXT_INTERVAL = 0.05  # seconds
 PROGRESS_INTERVAL = 0.1  # seconds
-MAX_STATUS_CHARACTERS = 500
 
 
 class Throttle:
@@ -52,10 +48,6 @@ class Throttle:
         raise NotImplementedError
 
 
-Delta = facts.AnswerDelta | facts.ReasoningDelta | facts.ProviderDelta
-DeltaType = type[facts.AnswerDelta] | type[facts.ReasoningDelta] | type[facts.ProviderDelta]
-
-
 class DeltaBuffer(Throttle):
     """Buffer of the text, the reasoning and the provider's own fields that one query sends, in their order."""
 
@@ -63,7 +55,7 @@ class DeltaBuffer(Throttle):
 
     def __init__(
         self,
-        write: Callable[[Delta], object],  # called with each coalesced fact
+        write: Callable[[coalescing.Delta], object],  # called with each coalesced fact
         max_bytes: int,
         on_overflow: Callable[[], None],  # called once, instead of ``write``, when the limit is exceeded
         clock: Clock,
@@ -73,11 +65,11 @@ class DeltaBuffer(Throttle):
         self._write = write
         self._max_bytes = max_bytes
         self._on_overflow = on_overflow
-        self._pending: list[tuple[DeltaType, str | content.ProviderFields]] = []
+        self._pending: list[coalescing.Part] = []
         self._is_cancelled = False
         self.size = 0  # number of bytes written
 
-    def add(self, delta_type: DeltaType, part: str | content.ProviderFields) -> None:
+    def add(self, delta_type: coalescing.DeltaType, part: str | content.ProviderFields) -> None:
         """Add the next part: a text, or for a ``ProviderDelta`` the fields."""
         if part and not self._is_cancelled:
             self._pending.append((delta_type, part))
@@ -89,19 +81,10 @@ class DeltaBuffer(Throttle):
             return
         super().cancel()
         self._called_at = self._clock()
-        parts = self._pending
-        self._pending = []
-        for delta_type, group in groupby(parts, key=lambda part: part[0]):
-            if delta_type is facts.ProviderDelta:
-                self._write_fields([fields for _, fields in group if isinstance(fields, content.ProviderFields)])
-                continue
-            text = content.join_surrogates("".join(text for _, text in group if isinstance(text, str)))
-            if not is_last and delta_type is parts[-1][0] and content.ends_with_high_surrogate(text):
-                self._pending.insert(0, (delta_type, text[-1]))
-                text = text[:-1]
-            if text and not self._is_cancelled:
-                delta = delta_type(content.replace_unencodable(text))
-                self._write_delta(delta, len(delta.text.encode()))
+        deltas, self._pending = coalescing.coalesce_deltas(self._pending, is_last=is_last)
+        for delta in deltas:
+            if not self._is_cancelled:
+                self._write_delta(delta)
 
     def cancel(self) -> None:
         """Discard the buffered parts and all later ones."""
@@ -112,13 +95,8 @@ class DeltaBuffer(Throttle):
     def _flush_due(self) -> None:
         self.flush(is_last=False)
 
-    def _write_fields(self, parts: list[content.ProviderFields]) -> None:
-        delta = facts.ProviderDelta(parts[0].dialect, tuple(part.fields for part in parts))
-        if not self._is_cancelled:
-            self._write_delta(delta, len(msgspec.json.encode(delta)))
-
-    def _write_delta(self, delta: Delta, size: int) -> None:
-        self.size += size
+    def _write_delta(self, delta: coalescing.Delta) -> None:
+        self.size += coalescing.size_of(delta)
         if self.size > self._max_bytes:
             self.cancel()
             self._on_overflow()
@@ -138,13 +116,10 @@ class ProgressThrottle(Throttle):
 
     def report(self, message: str, fraction: float | None) -> None:
         """Schedule a report. An empty message, or no fraction, keeps that of the pending one."""
-        message = content.replace_unencodable(message[:MAX_STATUS_CHARACTERS])
-        if (previous := self._pending) is not None:
-            fraction = previous.fraction if fraction is None else fraction
-            self._pending = facts.ProgressReported(message or previous.message, fraction)
-            return
-        self._pending = facts.ProgressReported(message, fraction)
-        self._schedule()
+        is_scheduled = self._pending is not None
+        self._pending = coalescing.merge_reports(self._pending, message, fraction)
+        if not is_scheduled:
+            self._schedule()
 
     def cancel(self) -> None:
         """Discard the pending report."""

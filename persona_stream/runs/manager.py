@@ -143,12 +143,12 @@ class RunManager:
         """Refuse new runs, wait for the active ones, and after ``seconds`` end the rest with ``draining``."""
         self.stop_accepting()
         until = self.clock() + seconds
-        while self._active and not self._is_drain_aborted and self.clock() < until:
+        while self._local_runs() and not self._is_drain_aborted and self.clock() < until:
             self._finished.wait(until - self.clock())
-        for run in list(self._active.values()):
+        for run in self._local_runs():
             run.finish(facts.Failed("draining"))
         until = self.clock() + CONFIRM_TIMEOUT
-        while self._active and self.clock() < until:
+        while self._local_runs() and self.clock() < until:
             self._finished.wait(until - self.clock())
 
     def abort_drain(self) -> None:
@@ -201,6 +201,10 @@ class RunManager:
         """Release the slot of a run whose task is gone."""
         self._with_task.pop(run.run_id, None)
         self._queue.release(run.reservation)
+
+    def _local_runs(self) -> list[ActiveRun]:
+        """Return the active runs that end with this process."""
+        return [run for run in self._active.values() if not self._executor_for(run.request.backend).outlives_server]
 
     def _check_available(self, backend: Backend) -> None:
         if self.draining:

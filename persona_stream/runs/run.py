@@ -16,7 +16,7 @@ import gevent
 from msgspec import Struct
 
 from persona_stream.concurrency import Timer
-from persona_stream.core import facts, usage
+from persona_stream.core import coalescing, facts, usage
 from persona_stream.core.clock import Clock
 from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import Answer, Query, UpstreamCall
@@ -125,9 +125,13 @@ class ActiveRun:
             raise
         self._host.on_released(self)
 
+    def started_fact(self) -> facts.Started:
+        """Return the fact of the start."""
+        return facts.Started(self._history_tokens)
+
     def on_started(self) -> None:
         """Write ``Started`` and start the deadline."""
-        self.journal.append(facts.Started(self._history_tokens))
+        self.journal.append(self.started_fact())
         self._deadline = Timer(facts.run_terms(self.journal.entries).deadline, self.finish, facts.Failed("timeout"))
 
     def on_progress(self, message: str, fraction: float | None) -> None:
@@ -214,7 +218,7 @@ class ActiveRun:
         else:
             self.finish(facts.Failed("cancelled"))
 
-    def _add_delta(self, delta_type: buffering.DeltaType, part: str | ProviderFields) -> None:
+    def _add_delta(self, delta_type: coalescing.DeltaType, part: str | ProviderFields) -> None:
         if self.ended:
             return
         if self._deltas is None:

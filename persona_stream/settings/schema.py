@@ -63,7 +63,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     backend: Annotated[
         t.BackendName, doc("Backend: `demo`, `openai`, `anthropic`, `module:function` or `module:object.method`")
     ] = "demo"
-    executor: Annotated[t.ExecutorName, doc("Where queries run: `auto`, `greenlet`, `thread` or `process`")] = "auto"
+    executor: Annotated[
+        t.ExecutorName, doc("Where queries run: `auto`, `greenlet`, `thread`, `process` or `celery`")
+    ] = "auto"
     threads: Annotated[
         t.ThreadCount, doc("Worker threads; with `process`, worker processes (default: 2 per CPU, at least 8)")
     ] = 200
@@ -119,6 +121,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 25.0  # gateways allow 29 s (API Gateway) to 60 s (nginx, ALB, Cloud Run)
 
     redis_url: Annotated[t.OptionalText, doc("Redis that shares runs between processes", secret=True)] = None
+    broker_url: Annotated[
+        t.OptionalText, doc("Celery's broker, if it is not the Redis of `redis_url`", secret=True)
+    ] = None
     workers: Annotated[t.PositiveCount, doc("Number of server processes")] = 1
     lease: Annotated[t.PositiveDuration, doc("Heartbeat timeout after which a process is considered dead")] = 15.0
     max_connection_age: Annotated[t.DurationOrOff, doc("Age at which a connection moves to another process")] = None

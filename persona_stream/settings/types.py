@@ -186,8 +186,8 @@ BackendName = Annotated[
     msgspec.Meta(pattern=r"^(demo|openai|anthropic|[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*)$"),
     Form("demo, openai, anthropic, module:function or module:object.method", "BACKEND"),
 ]
-EXECUTOR_NAMES = ["auto", "greenlet", "thread", "process"]  # grows with register_executor
-ExecutorName = Annotated[str, Form("auto, greenlet, thread or process", "EXECUTOR", _parse_executor)]
+EXECUTOR_NAMES = ["auto", "greenlet", "thread", "process", "celery"]  # grows with register_executor
+ExecutorName = Annotated[str, Form("auto, greenlet, thread, process or celery", "EXECUTOR", _parse_executor)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], Form("debug, info, warning or error", "LEVEL")]
 LogFormat = Annotated[Literal["text", "json"], Form("text or json", "text|json")]
 _Symmetric = Literal["HS256", "HS384", "HS512"]

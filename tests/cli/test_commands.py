@@ -33,7 +33,7 @@ def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFi
     ("arguments", "sentence"),
     [
         (["sevre"], "Unknown command sevre: did you mean serve?"),
-        (["x"], "Unknown command x: did you mean serve or chat or runs or stats or db or token or settings?"),
+        (["x"], "Unknown command x: did you mean serve or work or chat or runs or stats or db or token or settings?"),
         (["--port", "1", "serve"], "No such option '--port'."),
         (["settings", "--max-run", "1"], "No such option '--max-run'."),
         (["settings", "--port"], "Option '--port' requires an argument."),

@@ -6,6 +6,7 @@ import gevent
 import pytest
 
 from persona_stream.backends.base import Backend
+from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import Query
 from persona_stream.core.result import Raised, Returned
 from persona_stream.errors import BackendError
@@ -53,6 +54,7 @@ class ExecutorContract:
         assert "".join(map(str, callbacks.of("reasoning"))) == "Hm."
         assert ("Reading", 0.5) in callbacks.of("progress")
         assert len(callbacks.of("upstream")) == 1
+        assert callbacks.of("extras") == [ProviderFields("openai", {"audio": {"id": "a"}})]
         assert callbacks.names[0] == "started"
         assert callbacks.names[-2:] == ["result", "released"]
 

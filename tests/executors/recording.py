@@ -5,6 +5,7 @@ from __future__ import annotations
 from gevent.event import AsyncResult
 
 from persona_stream.backends.base import Backend, BackendSpec
+from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import Query, UpstreamCall
 from persona_stream.core.result import TaskResult
 from persona_stream.executors.base import Executor, Task
@@ -34,6 +35,9 @@ class RecordingCallbacks:
 
     def on_reasoning(self, text: str) -> None:
         self.events.append(("reasoning", text))
+
+    def on_extras(self, extras: ProviderFields) -> None:
+        self.events.append(("extras", extras))
 
     def on_upstream_call(self, call: UpstreamCall) -> None:
         self.events.append(("upstream", call))

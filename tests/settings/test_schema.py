@@ -20,7 +20,7 @@ log_level log_format
 openai_base_url openai_api_key openai_model openai_stream
 anthropic_base_url anthropic_api_key anthropic_model anthropic_max_tokens anthropic_stream
 commit_window
-redis_url workers lease max_connection_age trusted_proxies
+redis_url broker_url workers lease max_connection_age trusted_proxies
 database_url state_dir log_bodies log_reasoning log_retention prices
 max_runs max_runs_shared max_runs_per_user max_queue queue_timeout rate_limit
 """
@@ -108,7 +108,7 @@ def test_a_wrong_value_is_reported_in_one_sentence(values: dict[str, Any], sente
     assert str(caught.value).startswith(next(iter(values)))
 
 
-SECRETS = ("jwt_secret", "openai_api_key", "anthropic_api_key", "redis_url", "database_url")
+SECRETS = ("jwt_secret", "openai_api_key", "anthropic_api_key", "redis_url", "broker_url", "database_url")
 
 
 def test_these_are_the_secrets() -> None:

@@ -34,8 +34,9 @@ from msgspec import structs
 
 from persona_stream import telemetry
 from persona_stream.backends.base import Backend
+from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import Answer, UpstreamCall
-from persona_stream.core.result import Raised, TaskResult, describe_backend_error, find_problem
+from persona_stream.core.result import Raised, TaskResult, check_extras, describe_backend_error, find_problem
 from persona_stream.errors import BackendError, BackendUnavailable, ConfigurationError
 from persona_stream.executors.worker import protocol
 from persona_stream.executors.worker.runtime import (
@@ -243,6 +244,12 @@ class WorkerConnection(QueryConnection):
         """Send a part of the reasoning."""
         if data := self._take(text):
             self._writer.notify(self._number, protocol.Reasoning(data))
+
+    def on_extras(self, extras: ProviderFields) -> None:
+        """Send fields of the message that a provider streamed, unless JSON cannot represent them."""
+        checked, _ = check_extras(extras)
+        if checked is not None:
+            self._writer.notify(self._number, protocol.Extras(checked))
 
     def on_upstream_call(self, call: UpstreamCall) -> None:
         """Send a call to a provider."""

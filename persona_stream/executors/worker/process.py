@@ -402,6 +402,8 @@ def _dispatch(item: protocol.Notification, callbacks: TaskCallbacks) -> None:
             callbacks.on_progress(message, fraction)
         case protocol.Upstream(call=call):
             callbacks.on_upstream_call(call)
+        case protocol.Extras(extras=extras):
+            callbacks.on_extras(extras)
 
 
 def _log(record: protocol.LogRecord) -> None:

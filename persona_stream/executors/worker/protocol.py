@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from persona_stream.backends.base import BackendDescription
-from persona_stream.core.content import replace_unencodable
+from persona_stream.core.content import ProviderFields, replace_unencodable
 from persona_stream.core.query import NO_CONTEXT, Answer, Query, QueryContext, UpstreamCall
 from persona_stream.errors import BackendErrorCode
 
@@ -100,7 +100,13 @@ class Upstream(_Message, frozen=True):
     call: UpstreamCall
 
 
-Notification = Text | Reasoning | Report | Upstream
+class Extras(_Message, frozen=True):
+    """Fields of the message that a provider streamed."""
+
+    extras: ProviderFields
+
+
+Notification = Text | Reasoning | Report | Upstream | Extras
 
 
 class Notifications(_Message, frozen=True):
@@ -168,7 +174,8 @@ def to_json_like(value: object) -> Any:
         return None
 
 
-def _encode_hook(value: object) -> object:
+def encode_hook(value: object) -> object:
+    """Return a value as a type that msgspec can encode; raise ``TypeError`` if there is none."""
     match value:
         case QueryContext():
             return None  # belongs to the process
@@ -189,7 +196,7 @@ def _decode_hook(kind: type, value: object) -> object:
     return NO_CONTEXT if kind is QueryContext else value
 
 
-_encoder = msgspec.msgpack.Encoder(enc_hook=_encode_hook)
+_encoder = msgspec.msgpack.Encoder(enc_hook=encode_hook)
 _decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message, dec_hook=_decode_hook)
 
 
@@ -203,20 +210,21 @@ def encode(message: Message) -> bytes:
     try:
         return _encoder.encode(message)
     except (UnicodeEncodeError, OverflowError):
-        builtins = msgspec.to_builtins(message, builtin_types=(bytes,), enc_hook=_encode_hook)
-        return _encoder.encode(_to_encodable(builtins))
+        builtins = msgspec.to_builtins(message, builtin_types=(bytes,), enc_hook=encode_hook)
+        return _encoder.encode(to_encodable(builtins))
 
 
-def _to_encodable(value: Any) -> Any:
+def to_encodable(value: Any) -> Any:
+    """Return built-in values without lone surrogates and without integers of more than 64 bits."""
     match value:
         case str():
             return replace_unencodable(value)
         case int() if not -(2**63) <= value < 2**64:
             return float(value)
         case dict():
-            return {_to_encodable(key): _to_encodable(item) for key, item in value.items()}
+            return {to_encodable(key): to_encodable(item) for key, item in value.items()}
         case list() | tuple():
-            return [_to_encodable(item) for item in value]
+            return [to_encodable(item) for item in value]
     return value
 
 

@@ -7,17 +7,14 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import gevent
-import msgspec
 from gevent.event import Event
 
 from persona_stream.core import facts
 from persona_stream.core.clock import Clock
 from persona_stream.journals.base import IdempotencyKey, Listener
+from persona_stream.journals.redis.scripts import decode_entry, encode_entry
 
 logger = logging.getLogger("persona_stream.redis")
-
-encode_entry = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(facts.Entry).decode
 
 MAX_BATCH_JOURNALS = 200  # bounds the latency of a batch
 _RETRY_DELAY = 0.25  # seconds
@@ -122,7 +119,7 @@ class RedisJournal:
         for fact in encoded[max(0, len(self.entries) - index) :]:
             if self._pending and self._pending[0][1] == fact:
                 self._pending.popleft()
-            added.append(_decode(fact))
+            added.append(decode_entry(fact))
         self._extend(added)
 
     def mark_lost(self) -> None:
@@ -192,4 +189,4 @@ def _ignore() -> None:
 
 def decode_entries(encoded: Sequence[bytes]) -> list[facts.Entry]:
     """Decode stored facts."""
-    return [_decode(fact) for fact in encoded]
+    return [decode_entry(fact) for fact in encoded]

@@ -8,9 +8,11 @@
     persona_stream:claim:<digest>      hash: the run that holds an idempotency key, and the request's fingerprint
     persona_stream:processes           sorted set: the time of the last heartbeat of each process
     persona_stream:suspects            sorted set: the time when a process was first found silent
+    persona_stream:offered             sorted set: runs that no worker has taken yet, by the time when they fail
+    persona_stream:workers             hash: the description of each worker
     persona_stream:pulse               the time of the last heartbeat of any process
     persona_stream:process:<id>:runs   set: the runs that a process executes
-    persona_stream:process:<id>        channel: facts that other processes appended to its runs
+    persona_stream:process:<id>        channel: facts that other processes appended to its runs, and calls to providers
     persona_stream:secret              secret that signs run URLs, where no secret is configured
     persona_stream:ended               sorted set: finished runs and their sizes, by the time of their end
 
@@ -21,7 +23,10 @@ import hashlib
 from typing import Literal
 
 _PREFIX = "persona_stream:"
+CALL = b"call"  # in a message to a process, in place of a fact's number: a call to a provider follows
 SECRET = f"{_PREFIX}secret"
+PROCESSES = f"{_PREFIX}processes"
+WORKERS = f"{_PREFIX}workers"
 
 
 def facts(run_id: str) -> str:

@@ -3,13 +3,17 @@
 import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
+from typing import Protocol
 
 import msgspec
 
-from persona_stream.core.facts import Failed, run_terms
+from persona_stream.core.facts import Entry, Failed, run_terms
 from persona_stream.core.run_id import min_run_id_at
+from persona_stream.journals.base import IdempotencyKey
 from persona_stream.journals.redis import keys
-from persona_stream.journals.redis.journal import RedisJournal, encode_entry
+
+encode_entry = msgspec.json.Encoder().encode
+decode_entry = msgspec.json.Decoder(Entry).decode
 
 
 class Script(msgspec.Struct, frozen=True):
@@ -30,11 +34,37 @@ APPEND = _load("append")
 RENEW = _load("renew")
 LEAVE = _load("leave")
 
+HAND_OVER = _load("hand_over")
+TAKE = _load("take")
+
 Call = tuple[Sequence[str], Sequence[str | bytes | int]]
 """Keys and arguments of a script."""
 
 _LOST = msgspec.json.encode(Failed("lost"))
+_TIMEOUT = msgspec.json.encode(Failed("timeout"))
 _LIFETIME_MARGIN = 60.0  # seconds
+
+
+class JournalState(Protocol):
+    """State of a journal that the scripts need."""
+
+    run_id: str
+
+    @property
+    def entries(self) -> Sequence[Entry]:
+        """Facts that Redis is known to have stored."""
+
+    @property
+    def pending(self) -> Sequence[bytes]:
+        """Facts that Redis is not known to have stored, encoded."""
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether a final fact is stored or pending."""
+
+    @property
+    def idempotency_key(self) -> IdempotencyKey | None:
+        """Idempotency key of the run."""
 
 
 class ScriptCalls(msgspec.Struct, frozen=True):
@@ -45,7 +75,7 @@ class ScriptCalls(msgspec.Struct, frozen=True):
     retention: float  # seconds for which finished runs are kept
     retention_bytes: int  # total size of finished runs that are kept
 
-    def begin(self, journal: RedisJournal, *, joins: bool) -> Call:
+    def begin(self, journal: JournalState, *, joins: bool) -> Call:
         """Build the call that creates a journal, or restores what Redis has lost of it."""
         accepted = run_terms(journal.entries)
         key = journal.idempotency_key
@@ -56,21 +86,33 @@ class ScriptCalls(msgspec.Struct, frozen=True):
         fingerprint = key.fingerprint if key else ""
         committed = map(encode_entry, journal.entries)
         return (
-            (*_keys_of(journal), keys.owner(accepted.owner), claim),
+            (*_keys_of_run(journal.run_id), keys.owner(accepted.owner), claim),
             (journal.run_id, self.process, fingerprint, "1" if joins else "", *limits, *committed),
         )
 
-    def append(self, journal: RedisJournal) -> Call:
+    def append(self, journal: JournalState) -> Call:
         """Build the call that writes the pending facts of a journal."""
-        is_ending = "1" if journal.is_ending else ""
-        return (
-            _keys_of(journal),
-            (journal.run_id, self.process, len(journal.entries), is_ending, *self._retention(), *journal.pending),
-        )
+        return self.append_to(journal.run_id, len(journal.entries), journal.pending, is_ending=journal.is_ending)
+
+    def append_to(self, run_id: str, known: int, pending: Sequence[bytes], *, is_ending: bool) -> Call:
+        """Build the call that writes facts after the ``known`` first ones."""
+        ends = "1" if is_ending else ""
+        return _keys_of_run(run_id), (run_id, self.process, known, ends, *self._retention(), *pending)
+
+    def hand_over(self, run_id: str, seconds: float) -> Call:
+        """Build the call that offers a run of this process to the workers; it fails unless one takes it in time."""
+        return _keys_of_run(run_id), (run_id, self.process, _milliseconds(seconds))
+
+    def take(self, run_id: str, attempt: str, started: bytes) -> Call:
+        """Build the call that takes a run that is offered, and writes its fact ``Started``.
+
+        A call with the same ``attempt`` has the same result, so that it can be repeated when a reply was lost.
+        """
+        return _keys_of_run(run_id), (run_id, self.process, attempt, started)
 
     def renew(self) -> Call:
-        """Build the call that renews the lease and ends the runs of dead processes."""
-        return (), (self.process, _milliseconds(self.renewal_interval), _LOST, *self._retention())
+        """Build the call that renews the lease, and ends the runs of dead processes and those that no worker took."""
+        return (), (self.process, _milliseconds(self.renewal_interval), _LOST, *self._retention(), _TIMEOUT)
 
     def leave(self) -> Call:
         """Build the call that returns the lease."""
@@ -89,8 +131,8 @@ class ScriptCalls(msgspec.Struct, frozen=True):
         return _milliseconds(self.retention), self.retention_bytes
 
 
-def _keys_of(journal: RedisJournal) -> tuple[str, str]:
-    return keys.facts(journal.run_id), keys.of_run(journal.run_id, "record")
+def _keys_of_run(run_id: str) -> tuple[str, str]:
+    return keys.facts(run_id), keys.of_run(run_id, "record")
 
 
 def _milliseconds(seconds: float) -> int:

@@ -11,16 +11,34 @@ Invariants:
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
+import msgspec
+
+from persona_stream.backends.base import WorkerDescription
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Accepted, Entry, Failed
 from persona_stream.core.run_id import timestamp_of
 from persona_stream.errors import Conflict, Gone, NotFound, Unavailable
-from persona_stream.journals.base import KEY_CONFLICT_MESSAGE, IdempotencyKey, Journal, not_found_error
+from persona_stream.journals.base import (
+    KEY_CONFLICT_MESSAGE,
+    RUN_NOT_FOUND_MESSAGE,
+    IdempotencyKey,
+    Journal,
+    not_found_error,
+)
 from persona_stream.journals.redis import keys, scripts, sync
-from persona_stream.journals.redis.connection import COMMAND_TIMEOUT, RedisConnection, UnknownOutcome, connection_pool
+from persona_stream.journals.redis.connection import (
+    COMMAND_TIMEOUT,
+    Command,
+    RedisConnection,
+    UnknownOutcome,
+    connection_pool,
+)
 from persona_stream.journals.redis.journal import RedisJournal, decode_entries
+
+_decode_description = msgspec.json.Decoder(WorkerDescription).decode
 
 logger = logging.getLogger("persona_stream.redis")
 
@@ -116,6 +134,54 @@ class RedisJournalStore:
                     journals.append(self._journal(run_id, decode_entries(sync.encoded_facts(reply))))
             newest = f"({run_ids[-1]}"
         return journals
+
+    def hand_over(self, run_id: str, seconds: float) -> RedisJournal:
+        """Offer a run of this process to the workers, and return its journal, which keeps growing.
+
+        The run fails unless a worker takes it within ``seconds``.
+
+        Raises:
+            Unavailable: Redis is unavailable.
+            NotFound: this process does not execute the run.
+        """
+        journal = self._subscriber.hand_over(run_id)
+        if not self._connection.run_script(scripts.HAND_OVER, *self._calls.hand_over(run_id, seconds)):
+            raise NotFound(RUN_NOT_FOUND_MESSAGE)
+        return journal
+
+    @property
+    def process(self) -> str:
+        """Id of this process."""
+        return self._calls.process
+
+    def on_call(self, handler: Callable[[str, bytes], None]) -> None:
+        """Call a function with the run and the encoded value of each call to a provider that a worker reports."""
+        self._subscriber.on_call = handler
+
+    def workers(self) -> Sequence[WorkerDescription]:
+        """Return the workers that have renewed their lease; raise ``Unavailable`` if Redis is."""
+        described, scores = self._execute_all(
+            [("HGETALL", keys.WORKERS), ("ZRANGE", keys.PROCESSES, 0, -1, "WITHSCORES")]
+        )
+        seen = dict(zip(scores[::2], map(float, scores[1::2]), strict=True))
+        since = (self._clock() - self._calls.lease) * 1000
+        alive = {
+            process.decode(): (seen[process] / 1000, text)
+            for process, text in zip(described[::2], described[1::2], strict=True)
+            if seen.get(process, 0.0) > since
+        }
+        counts = self._execute_all([("SCARD", keys.runs(process)) for process in alive])
+        return [
+            msgspec.structs.replace(_decode_description(text), seen_at=seen_at, running=count)
+            for (seen_at, text), count in zip(alive.values(), counts, strict=True)
+        ]
+
+    def _execute_all(self, commands: Sequence[Command]) -> list[Any]:
+        replies = self._connection.execute_many(commands)
+        for reply in replies:
+            if isinstance(reply, Unavailable):
+                raise reply
+        return replies
 
     def secret(self) -> str:
         """Return the secret that all processes of this Redis share."""

@@ -13,7 +13,8 @@ from redis.connection import ConnectionPool
 
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import has_ended
-from persona_stream.errors import HTTPError, Unavailable
+from persona_stream.errors import HTTPError, NotFound, Unavailable
+from persona_stream.journals.base import RUN_NOT_FOUND_MESSAGE
 from persona_stream.journals.redis import keys, scripts
 from persona_stream.journals.redis.connection import PubSub, RedisConnection
 from persona_stream.journals.redis.journal import JournalQueue, RedisJournal
@@ -111,6 +112,8 @@ class JournalSubscriber:
         self._unneeded: set[str] = set()  # at the last sweep
         self._stale = JournalQueue(self._read)
         self._unavailable_since: float | None = None
+        # Called with the run and an encoded call to a provider by its worker.
+        self.on_call: Callable[[str, bytes], None] = lambda run_id, call: None
 
     def start(self) -> None:
         """Start receiving and reading facts."""
@@ -168,6 +171,19 @@ class JournalSubscriber:
         if not (journal.is_local or has_ended(journal.entries)):
             gevent.spawn(self._drop, [journal])
 
+    def hand_over(self, run_id: str) -> RedisJournal:
+        """Follow a local run that another process will execute.
+
+        Raises:
+            NotFound: the run is not tracked.
+            Unavailable: Redis is unavailable.
+        """
+        if (journal := self._journals.get(run_id)) is None:
+            raise NotFound(RUN_NOT_FOUND_MESSAGE)
+        self._pubsub.subscribe(keys.of_run(run_id, "news"))
+        journal.is_local = False
+        return journal
+
     def refresh(self, journals: Iterable[RedisJournal]) -> None:
         """Schedule journals for reading the facts that they may lack."""
         for journal in journals:
@@ -197,6 +213,9 @@ class JournalSubscriber:
     def _on_message(self, message: bytes) -> None:
         run, number, *entry = message.split(b" ", 2)
         run_id = run.decode()
+        if number == keys.CALL:
+            self.on_call(run_id, entry[0])
+            return
         index = int(number)
         journal = self._journals.get(run_id)
         if journal is None:

@@ -32,6 +32,16 @@ _queries = partial(import_module, "persona_stream.db.queries")
 _statistics = partial(import_module, "persona_stream.db.statistics")
 
 
+class WorkerHealth(Struct, frozen=True):
+    """One process of a Celery worker."""
+
+    host: Annotated[str, Meta(description="Its host name.")]
+    pool: Annotated[str, Meta(description="`prefork` or `gevent`.")]
+    slots: Annotated[int, Meta(description="How many queries it runs concurrently.")]
+    running: Annotated[int, Meta(description="How many it runs now.")]
+    silent: Annotated[float, Meta(description="Seconds since its last heartbeat.")]
+
+
 class Health(Struct, frozen=True):
     """Health of the process."""
 
@@ -43,6 +53,9 @@ class Health(Struct, frozen=True):
     problems: Annotated[
         list[str] | UnsetType,
         Meta(description="What is wrong with the processes that run the queries; absent if nothing is."),
+    ] = UNSET
+    workers: Annotated[
+        list[WorkerHealth] | UnsetType, Meta(description="Processes of Celery workers; absent without them.")
     ] = UNSET
 
 
@@ -192,7 +205,13 @@ def blueprint(services: Services) -> Blueprint:
         if services.store.is_damaged:
             return responses.json_response(Health("unavailable", list(unavailable)), 503)
         problems = services.executors.problems()
-        return responses.json_response(Health("ready", list(unavailable) or UNSET, list(problems) or UNSET))
+        now = services.clock()
+        workers = [
+            WorkerHealth(each.host, each.pool, each.slots, each.running, round(max(0.0, now - each.seen_at), 1))
+            for each in services.executors.workers()
+        ]
+        health = Health("ready", list(unavailable) or UNSET, list(problems) or UNSET, workers or UNSET)
+        return responses.json_response(health)
 
     @blueprint.get("/metrics")
     @_health_operation(

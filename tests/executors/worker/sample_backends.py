@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from persona_stream import Answer, BackendError, BackendUnavailable, Query, ToolCall, Usage
+from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import UpstreamCall
 
 LONG = 60  # seconds: longer than any test waits
@@ -129,6 +130,7 @@ def tell(rest: str, query: Query) -> Answer:
     query.send("One ")
     query.send("half \ud83d")
     query.send("\ude00 ")
+    query.send_extras(ProviderFields("openai", {"audio": {"id": "a"}}))
     query.record_upstream_call(
         UpstreamCall(
             provider="openai", model="m", url="u", request={"a": {1, 2}}, response=None, began_at=1.0, seconds=2.0

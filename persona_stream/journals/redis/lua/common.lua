@@ -2,6 +2,8 @@
 local PREFIX = 'persona_stream:'
 local PROCESSES = PREFIX .. 'processes'    -- process -> the time of its last heartbeat
 local SUSPECTS = PREFIX .. 'suspects'      -- process -> the time when it was first found silent
+local OFFERED = PREFIX .. 'offered'        -- run -> the time when it fails unless a worker takes it
+local WORKERS = PREFIX .. 'workers'        -- process -> its description, if it is a worker
 local PULSE = PREFIX .. 'pulse'            -- the time of the last heartbeat of any process
 local ENDED = PREFIX .. 'ended'            -- '<bytes>:<run>' -> the time of its end
 local KEPT_BYTES = PREFIX .. 'ended:bytes'
@@ -74,7 +76,7 @@ local function finish(run, runner, now, keep_ms, keep_bytes)
   if kept[2] and kept[2] ~= '' and redis.call('HGET', kept[2], 'run') == run then
     redis.call('PEXPIRE', kept[2], keep_ms)
   end
-  if runner then redis.call('SREM', runs_of(runner), run) end
+  if runner then redis.call('SREM', runs_of(runner), run) else redis.call('ZREM', OFFERED, run) end
   local bytes = kept[1] or '0'
   redis.call('ZADD', ENDED, now, bytes .. ':' .. run)
   redis.call('INCRBY', KEPT_BYTES, bytes)

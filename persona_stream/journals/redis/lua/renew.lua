@@ -1,7 +1,8 @@
 -- Renew the lease of a process, and end the runs of dead processes, exactly once because scripts are atomic.
 -- Returns whether the process was known, the number of runs ended, whether more are left, the number of runs that it
 -- executes itself, and the number of processes.
--- ARGV: process, ms between renewals, the fact that ends a lost run, retention ms, retention bytes
+-- ARGV: process, ms between renewals, the fact that ends a lost run, retention ms, retention bytes, the fact that ends a
+-- run that no worker took
 --
 -- A silent process is first suspected, and dead if it is still silent at a later renewal. If no process renewed its
 -- lease for a while, Redis was unavailable: then suspicion starts anew, so that the first process to return ends no
@@ -13,6 +14,14 @@ if now - tonumber(redis.call('GET', PULSE) or '0') > 1.5 * interval then redis.c
 redis.call('SET', PULSE, now, 'PX', math.ceil(10 * interval))
 redis.call('ZADD', PROCESSES, now, process)
 redis.call('ZREM', SUSPECTS, process)
+for _, run in ipairs(redis.call('ZRANGEBYSCORE', OFFERED, '-inf', now, 'LIMIT', 0, MAX_ENDED)) do
+  local length = redis.call('XLEN', key(run, 'facts'))
+  redis.call('ZREM', OFFERED, run)
+  if length > 0 then
+    write(run, length, {string.format('{"at":%.3f,"fact":%s}', now / 1000, ARGV[6])}, process)
+    finish(run, nil, now, ARGV[4], tonumber(ARGV[5]))
+  end
+end
 local ended = 0
 for _, silent in ipairs(redis.call('ZRANGEBYSCORE', PROCESSES, '-inf', now - interval)) do
   local since = redis.call('ZSCORE', SUSPECTS, silent)
@@ -31,6 +40,7 @@ for _, silent in ipairs(redis.call('ZRANGEBYSCORE', PROCESSES, '-inf', now - int
     end
     if ended >= MAX_ENDED then return {known, ended, 1, 0, redis.call('ZCARD', PROCESSES)} end
     redis.call('ZREM', PROCESSES, silent)
+    redis.call('HDEL', WORKERS, silent)
     redis.call('ZREM', SUSPECTS, silent)
   end
 end

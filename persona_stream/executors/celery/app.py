@@ -1,0 +1,85 @@
+"""Celery application of servers and workers, and the message that carries a query. Imports no gevent."""
+
+from typing import Any
+
+import msgspec
+from celery import Celery
+
+from persona_stream.core.query import NO_CONTEXT, Query, QueryContext
+from persona_stream.executors.worker import protocol
+
+TASK = "persona_stream.run"
+QUEUE = "persona_stream"
+MAX_MESSAGE_BYTES = 32 * 2**20
+KILL_DELAY = 5.0  # seconds after the deadline, for code that does not stop
+VISIBILITY_MARGIN = 60.0  # seconds
+
+
+class QueryMessage(msgspec.Struct, frozen=True):
+    """Query for a worker, as JSON.
+
+    Attributes:
+        run_id: the run.
+        backend: the backend's name in the worker's settings.
+        query: the query, with its history.
+        deadline: seconds that the query may take.
+        history_tokens: of the fact ``Started``.
+        max_answer_bytes: the size limit of the answer.
+        trace_headers: headers for outgoing requests.
+        server: the process that records the calls to providers.
+    """
+
+    run_id: str
+    backend: str
+    query: Query
+    deadline: float
+    history_tokens: int
+    max_answer_bytes: int
+    trace_headers: dict[str, str] = {}
+    server: str = ""
+
+
+def create_app(broker_url: str, longest: float) -> Celery:
+    """Create the application; no message waits and runs for longer than ``longest`` seconds."""
+    app = Celery("persona_stream", broker=broker_url, set_as_current=False)
+    app.conf.update(
+        # No pickle: who can write to the broker must not be able to run code.
+        accept_content=["json"],
+        task_serializer="json",
+        result_backend=None,
+        task_ignore_result=True,
+        task_default_queue=QUEUE,
+        # Acknowledged when it is received: a query that has an effect outside must not run twice.
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options=_transport_options(broker_url, longest),
+    )
+    return app
+
+
+def encode_message(message: QueryMessage) -> str:
+    """Return a message as JSON text; raise ``TypeError`` if a value cannot be represented."""
+    builtins = msgspec.to_builtins(message, enc_hook=protocol.encode_hook)
+    return msgspec.json.encode(protocol.to_encodable(builtins)).decode()
+
+
+def decode_message(text: str) -> QueryMessage:
+    """Decode a message; raise ``msgspec.DecodeError`` if it is not one of the schema, or is too large."""
+    if len(text) > MAX_MESSAGE_BYTES:
+        raise msgspec.DecodeError(f"{len(text)} bytes")
+    return msgspec.json.decode(text, type=QueryMessage, dec_hook=_decode_hook)
+
+
+def _decode_hook(kind: type, value: object) -> object:
+    return NO_CONTEXT if kind is QueryContext else value
+
+
+def _transport_options(broker_url: str, longest: float) -> dict[str, Any]:
+    if not broker_url.startswith(("redis", "rediss")):
+        return {}
+    # Redis delivers a message again that is not acknowledged within this time.
+    return {"visibility_timeout": int(longest + VISIBILITY_MARGIN), "socket_keepalive": True}
