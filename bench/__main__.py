@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import database, execution, overload, procfs, relay, report, sections, servers, shared
+from bench import database, execution, overload, procfs, relay, report, scaling, sections, servers, shared
 from bench.measurement import measure, turns
 from bench.report import Result
 from bench.sections import MicroBenchmark, MicroBenchmarkError
@@ -33,6 +33,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--relay", action="store_true", help="include a relayed stream (default in a complete run)")
     parser.add_argument("--overload", action="store_true", help="include overload (default in a complete run)")
     parser.add_argument("--execution", action="store_true", help="include the worker (default in a complete run)")
+    parser.add_argument("--scaling", action="store_true", help="include Celery workers (default in a complete run)")
     parser.add_argument("--parts", action="store_true", help="include the microbenchmarks (default in a complete run)")
     parser.add_argument(
         "--write", type=Path, metavar="FILE", help="write the report to a file (default in a complete run)"
@@ -54,9 +55,8 @@ def _scenarios(options: argparse.Namespace) -> list[Scenario]:
 
 
 def _selects_sections(options: argparse.Namespace) -> bool:
-    return bool(
-        options.parts or options.shared or options.stored or options.relay or options.overload or options.execution
-    )
+    names = ("parts", "shared", "stored", "relay", "overload", "execution", "scaling")
+    return any(getattr(options, name) for name in names)
 
 
 def _run(scenario: Scenario, chosen: Sequence[Server], rounds: int, profiler: str | None) -> Result:
@@ -116,6 +116,7 @@ def main() -> int:
     more += relay.section(rounds) if is_complete or options.relay else []
     more += overload.section(rounds) if is_complete or options.overload else []
     more += execution.section(rounds) if is_complete or options.execution else []
+    more += scaling.section() if is_complete or options.scaling else []
     print("\n".join(more))
     timed = _microbenchmarks() if is_complete or options.parts else []
     if target := options.write or (servers.ROOT / "docs/BENCHMARKS.md" if is_complete else None):

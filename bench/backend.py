@@ -53,3 +53,15 @@ def send_tokens(query: Query) -> str:
         query.send(f"{now():0{WIDTH}d} ")
         time.sleep(max(0.0, began + (number + 1) / RATE - time.monotonic()))
     return ""
+
+
+def timed(message: str) -> str:
+    """Answer at once, after a wait (``sleep 0.1``), or after so much time of a processor (``compute 0.05``)."""
+    match message.split():
+        case ["sleep", seconds]:
+            time.sleep(float(seconds))
+        case ["compute", seconds]:
+            until = time.process_time() + float(seconds)
+            while time.process_time() < until:
+                sum(range(1000))
+    return "Done."

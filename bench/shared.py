@@ -36,7 +36,7 @@ class Shared(NamedTuple):
 
 
 @contextmanager
-def _redis() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def running_redis() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run Redis without persistence; yield its URL and its process."""
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -55,7 +55,7 @@ def _sharing(url: str) -> Server:
 
 
 def _one() -> Shared:
-    with _redis() as (url, process):
+    with running_redis() as (url, process):
         workers = measure(_sharing(url), SCENARIO)
         with redis.Redis.from_url(url) as client:
             # The total, without this client: an upper bound of the concurrent connections.

@@ -102,13 +102,13 @@ class JournalConnection(QueryConnection):
         """Append the facts that end the run."""
         if self._journal is not None:
             self._journal.finish(to_final_facts(result, self._max_bytes, self._journal.sent_bytes, self._backend))
-            self._store.wake()
+            self._store.wake(is_urgent=True)
 
     def fail(self, code: facts.FailureCode) -> None:
         """End the run."""
         if self._journal is not None:
             self._journal.finish((facts.Failed(code),))
-            self._store.wake()
+            self._store.wake(is_urgent=True)
 
     def _add(self, delta_type: coalescing.DeltaType, part: str | ProviderFields) -> None:
         if self._journal is not None:

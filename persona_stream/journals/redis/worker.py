@@ -115,6 +115,7 @@ class WorkerJournalStore:
         self._calls = scripts.ScriptCalls(self.process, lease, retention, retention_bytes)
         self._journals: dict[str, WorkerJournal] = {}
         self._has_facts = threading.Event()
+        self._is_urgent = threading.Event()  # a run has ended
         self._is_stopped = threading.Event()
         self._description: bytes = b""
         self._unknown: set[str] = set()  # at the last renewal
@@ -160,8 +161,10 @@ class WorkerJournalStore:
         while any(journal.is_ending for journal in list(self._journals.values())) and time.monotonic() < until:
             time.sleep(WRITE_INTERVAL)
 
-    def wake(self) -> None:
-        """Write what was appended, soon."""
+    def wake(self, *, is_urgent: bool = False) -> None:
+        """Write what was appended: soon, or at once."""
+        if is_urgent:
+            self._is_urgent.set()
         self._has_facts.set()
 
     def publish_call(self, server: str, run_id: str, call: bytes) -> None:
@@ -188,7 +191,8 @@ class WorkerJournalStore:
                     logger.warning("cannot write to Redis: %s", error)
                     self._has_facts.set()
                     delay = RETRY_DELAY
-            time.sleep(delay)
+            if self._is_urgent.wait(delay):
+                self._is_urgent.clear()
 
     def _write(self, journal: WorkerJournal) -> None:
         if not journal.collect(time.time()):
