@@ -172,7 +172,7 @@ _ON_OFF = Form("on or off", "on|off", _parse_switch, lambda value: "on" if value
 _INTEGER = Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)]
 _INTEGER_FORM = Form("a whole number from 1 to 1000000000", "COUNT")
 _FLOAT = Annotated[float, msgspec.Meta(ge=0, le=MAX_DURATION)]
-_SECONDS = Form("a duration like 30, 1.5, 30s, 5m, 12h or 1d", "SECONDS", _parse_duration, _format_duration)
+_SECONDS = Form("a duration like 30, 1.5, 30s, 5m, 12h or 1d", "DURATION", _parse_duration, _format_duration)
 
 Text = Annotated[_CHARACTERS, _TEXT]
 OptionalText = Annotated[_CHARACTERS | None, _TEXT]
