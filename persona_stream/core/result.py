@@ -162,7 +162,7 @@ def _to_failure(error: BaseException, max_bytes: int) -> facts.Failed:
     match error:
         case BackendError():
             text, code, retry_after = describe_backend_error(error)
-            logger.warning("the backend reported an error: %s", text)
+            logger.warning("the backend reported an error: %s", text or type(error).__name__)
             return facts.Failed(code, text or None, retry_after)
         case AnswerTooLarge():
             return _answer_too_large(max_bytes)
