@@ -7,6 +7,7 @@ Invariants:
 
 import logging
 import os
+import re
 import signal
 import socket
 import sys
@@ -347,7 +348,9 @@ class WorkerProcess:
             case protocol.NotStopping(number=number, stack=stack):
                 logger.error("query %d of worker process %d does not stop:\n%s", number, self.pid, stack.rstrip())
             case protocol.LoopBlocked(seconds=seconds, stack=stack):
-                self.retire(f"its event loop has been blocked for {seconds:.0f} s by\n{stack.rstrip()}")
+                remedy = "await what blocks, or use asyncio.to_thread or a function without async"
+                code = _innermost_own_code(stack)
+                self.retire(f"its event loop has been blocked for {seconds:.0f} s{code}: {remedy}\n{stack.rstrip()}")
             case _:
                 pass  # a heartbeat
 
@@ -390,6 +393,13 @@ class WorkerProcess:
         self._exited.set()
         self._close_connection(socket.SHUT_RDWR)  # a child of it may hold the other end; received data is still read
         self._on_exit(self)
+
+
+def _innermost_own_code(stack: str) -> str:
+    """Return the innermost function of a formatted stack that is outside of libraries, and its line, for the log."""
+    places: list[tuple[str, str, str]] = re.findall(r'File "(.+)", line ([0-9]+), in (.+)', stack)
+    own = [place for place in places if "/lib/python" not in place[0]] or places
+    return " by {2}() at {0}:{1}".format(*own[-1]) if own else ""
 
 
 def _dispatch(item: protocol.Notification, callbacks: TaskCallbacks) -> None:

@@ -31,6 +31,7 @@ from persona_stream.logging import current_run_id, trace_headers
 
 logger = logging.getLogger("persona_stream.executors")
 
+_RUNTIME_MODULES = ("persona_stream.", "asyncio.events")  # they call the code of a query
 LOOP_BLOCKED_AFTER = 3.0  # seconds without a turn of the event loop
 
 
@@ -258,6 +259,13 @@ def _empty_context_run(function: Callable[..., None], *args: object) -> None:
 
 
 def format_thread(ident: int) -> str:
-    """Return the current stack of a thread, or an empty text if it has ended."""
+    """Return the current stack of a thread, below the runtime's own frames; empty if the thread has ended."""
     frame = sys._current_frames().get(ident)
-    return "" if frame is None else "".join(traceback.format_stack(frame))
+    if frame is None:
+        return ""
+    own = 0
+    for caller, _ in traceback.walk_stack(frame):
+        if str(caller.f_globals.get("__name__")).startswith(_RUNTIME_MODULES):
+            break
+        own += 1
+    return "".join(traceback.format_stack(frame, limit=own or None))
