@@ -89,11 +89,11 @@ def unknown_fields(value: object, known: Set[str]) -> dict[str, Any]:
     return {name: item for name, item in value.items() if name not in known and item not in (None, [], {}, "")}
 
 
-def parse_conversation(turns: Sequence[Turn]) -> ParsedConversation:
+def parse_conversation(turns: Sequence[Turn], field: str = "messages") -> ParsedConversation:
     """Return a conversation split at the last user message, which is the question.
 
     Instructions after the question become part of the history. If there are only instructions, which published
-    providers answer too, the last of them is the question.
+    providers answer too, the last of them is the question. ``field`` is the name of the conversation in errors.
 
     Raises:
         InvalidRequest: There is no user message, or the last one is empty.
@@ -103,7 +103,7 @@ def parse_conversation(turns: Sequence[Turn]) -> ParsedConversation:
     if characters > MAX_TEXT_CHARACTERS:
         # Anthropic's clients and LiteLLM recognize an exceeded context by these words.
         limit = f"which is longer than the model's context length: at most {MAX_TEXT_CHARACTERS} are allowed"
-        raise ContextTooLong(f"messages: prompt is too long: {characters} characters, {limit}", "messages")
+        raise ContextTooLong(f"{field}: prompt is too long: {characters} characters, {limit}", field)
     index = max((index for index, turn in enumerate(turns) if turn.role == "user"), default=None)
     if index is None and turns and all(turn.role == "system" for turn in turns):
         index = len(turns) - 1

@@ -246,17 +246,18 @@ def build_query(
     *,
     model: str,
     turns: Sequence[Turn],
-    tools: tuple[content.Tool, ...],
-    tool_choice: content.ToolChoice | None,
     parameters: Parameters,
+    tools: tuple[content.Tool, ...] = (),
+    tool_choice: content.ToolChoice | None = None,
+    turns_field: str = "messages",
 ) -> Query:
-    """Return the query of a request that brings its whole conversation.
+    """Return the query of a request that brings its whole conversation, in the field ``turns_field``.
 
     Raises:
         InvalidRequest: The conversation has no message to answer, or is too long.
         ModelNotFound: No model has this name.
     """
-    conversation = parse_conversation(turns)
+    conversation = parse_conversation(turns, turns_field)
     return Query(
         username=model,
         message=conversation.message,

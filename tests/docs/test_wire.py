@@ -20,6 +20,7 @@ from persona_stream.protocols.native.encoder import NATIVE
 from persona_stream.protocols.native.schemas import ChatAnswer, Frame, RunList, RunView
 from persona_stream.protocols.openai.decoder import ChatCompletionRequest
 from persona_stream.protocols.openai.schemas import ChatCompletionChunk, ErrorBody
+from persona_stream.protocols.openai.text_completions import TextCompletion
 from persona_stream.web.parsing import ChatRequest
 from persona_stream.web.routes.conversations import ConversationList, ConversationPage, ConversationView, ExchangeView
 from persona_stream.web.routes.personas import Profile, ProfileList
@@ -41,6 +42,8 @@ def frame_of(event: dict[str, object]) -> type[msgspec.Struct]:
     """Return the frame type of an event by its status and fields, since one status has three types."""
     if "type" in event:
         return next(kind for kind in MESSAGE_EVENTS if kind.__struct_config__.tag == event["type"])
+    if event.get("object") == "text_completion":
+        return TextCompletion
     if "status" not in event:
         return ErrorBody if "error" in event else ChatCompletionChunk
     of_status = [frame for frame in FRAMES if event["status"] in statuses(frame)]

@@ -31,6 +31,7 @@ protocols = pytest.mark.parametrize("name", PROTOCOLS)
         ("/v1", (), "native"),
         ("/v1/chat/completions", (), "openai"),
         ("/v1/chat/completions", ("anthropic-version",), "openai"),
+        ("/v1/completions", ("anthropic-version",), "openai"),
         ("/v1/models", (), "openai"),
         ("/v1/models", ("anthropic-version",), "anthropic"),
         ("/v1/unknown", ("anthropic-version",), "anthropic"),

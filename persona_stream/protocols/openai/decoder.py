@@ -287,6 +287,28 @@ _NEUTRAL_VALUES: Mapping[str, Sequence[object]] = {
 }
 
 Positive = Annotated[int, Meta(ge=1)]
+MaxTokens = Annotated[
+    Annotated[int, Meta(ge=-1, extra_json_schema={"not": {"const": 0}})] | None,
+    Meta(description="Maximum tokens of the answer, or -1 for no limit."),
+]
+ChoiceCount = Annotated[
+    Annotated[int, Meta(ge=1, le=128)] | None,
+    Meta(description="Number of choices; above 1, rejected if the backend cannot give several."),
+]
+
+
+def given_parameters(request: Struct, names: Sequence[str]) -> dict[str, Any]:
+    """Return those of the parameters that a request sets, except those that ask for nothing."""
+    parameters = {
+        name: value
+        for name in names
+        if (value := getattr(request, name)) is not None and value not in _NEUTRAL_VALUES.get(name, ())
+    }
+    if parameters.get("max_tokens") == -1:  # no limit, for clients of local servers (langchain-ai/langchain #10822)
+        del parameters["max_tokens"]
+    if isinstance(stop := parameters.get("stop"), list):
+        parameters["stop"] = tuple(stop)
+    return parameters
 
 
 class StreamOptions(Struct, frozen=True):
@@ -309,10 +331,7 @@ class ChatCompletionRequest(Struct, frozen=True):
         float | None, Meta(description="Sampling temperature. Like all up to `user`, for backends that support it.")
     ] = None
     top_p: Annotated[float | None, Meta(description="Nucleus sampling threshold.")] = None
-    max_tokens: Annotated[
-        Annotated[int, Meta(ge=-1, extra_json_schema={"not": {"const": 0}})] | None,
-        Meta(description="Maximum tokens of the answer, or -1 for no limit."),
-    ] = None
+    max_tokens: MaxTokens = None
     max_completion_tokens: Annotated[Positive | None, Meta(description="Maximum tokens, including reasoning.")] = None
     stop: Annotated[str | list[str] | None, Meta(description="Sequences that end the answer.")] = None
     seed: Annotated[int | None, Meta(description="Seed for reproducible sampling.")] = None
@@ -328,10 +347,7 @@ class ChatCompletionRequest(Struct, frozen=True):
         dict[str, Any] | None, Meta(description="Format of the answer; rejected if the backend supports text only.")
     ] = None
 
-    n: Annotated[
-        Annotated[int, Meta(ge=1, le=128)] | None,
-        Meta(description="Number of choices; above 1, rejected if the backend cannot give several."),
-    ] = None
+    n: ChoiceCount = None
     functions: Annotated[list[Any] | None, Meta(description="Not supported: must be empty or absent.")] = None
     function_call: Annotated[str | dict[str, Any] | None, Meta(description="Not supported: `none` or absent.")] = None
     logprobs: Annotated[bool | None, Meta(description="Whether to return log probabilities; else rejected.")] = None
@@ -367,15 +383,7 @@ class ChatCompletionRequest(Struct, frozen=True):
     @property
     def parameters(self) -> Parameters:
         """Parameters that the request sets, by name, except those that ask for nothing."""
-        parameters = {
-            name: value
-            for name in _PARAMETERS
-            if (value := getattr(self, name)) is not None and value not in _NEUTRAL_VALUES.get(name, ())
-        }
-        if self.max_tokens == -1:  # no limit, for clients of local servers (langchain-ai/langchain #10822)
-            del parameters["max_tokens"]
-        if isinstance(stop := parameters.get("stop"), list):
-            parameters["stop"] = tuple(stop)
+        parameters = given_parameters(self, _PARAMETERS)
         if self.response_format not in (None, {"type": "text"}):
             parameters["response_format"] = self.response_format
         return MappingProxyType(parameters)
@@ -399,5 +407,10 @@ def check_completion_request(request: ChatCompletionRequest) -> None:
     for field, values in _UNSUPPORTED.items():
         if getattr(request, field) not in values:
             raise InvalidRequest(f"{field}: not supported by this server; omit it", field)
-    if request.max_tokens == 0:
+    check_max_tokens(request.max_tokens)
+
+
+def check_max_tokens(limit: int | None) -> None:
+    """Raise InvalidRequest if the limit allows no token."""
+    if limit == 0:
         raise InvalidRequest("max_tokens: must be at least 1, or -1 for no limit", "max_tokens")

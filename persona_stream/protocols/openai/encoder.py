@@ -42,7 +42,7 @@ def with_provider_fields(body: Struct, answered: facts.Answered, section: str) -
     return base.merge_fields(body, base.provider_fields_for(answered, "openai", section))
 
 
-def _usage_of(entries: Sequence[facts.Entry], answered: facts.Answered) -> Any:
+def usage_of(entries: Sequence[facts.Entry], answered: facts.Answered) -> Any:
     """Return the token counts of a run with the provider's own details."""
     usage = completion_usage(run_usage(entries))
     if "completion_tokens_details" in base.provider_fields_for(answered, "openai", "usage"):
@@ -79,6 +79,7 @@ class OpenAIEncoder:
         "_created", "_entries", "_has_provider_fields", "_heartbeat", "_heartbeats_due", "_id", "_include_usage",
         "_is_refusal", "_model",
     )  # fmt: skip
+    id_prefix = "chatcmpl-"
 
     def __init__(
         self, entries: Sequence[facts.Entry], *, include_usage: bool = False, heartbeat: base.Heartbeat = "comment"
@@ -87,7 +88,7 @@ class OpenAIEncoder:
         self._entries = entries
         self._include_usage = include_usage
         self._heartbeat = heartbeat
-        self._id = f"chatcmpl-{run.run_id}"
+        self._id = f"{self.id_prefix}{run.run_id}"
         self._created = int(entries[0].at)
         self._model = run.username
         # A subscriber that resumes does not receive the facts before its position again.
@@ -153,7 +154,7 @@ class OpenAIEncoder:
         for choice in other_choices(answered):
             yield self._chunk([_to_chunk_choice(choice)])
         if self._include_usage:
-            yield self._chunk([], usage=_usage_of(self._entries, answered))
+            yield self._chunk([], usage=usage_of(self._entries, answered))
 
     def _delta(self, delta: schemas.ChatDelta) -> sse.ServerSentEvent:
         return self._chunk([schemas.ChunkChoice(delta=delta)])
@@ -176,8 +177,8 @@ class OpenAIProtocol(base.WireProtocol):
     """OpenAI's chat completions."""
 
     name = "openai"
-    path_prefixes = ("/v1/", "/v1/chat/")
-    run_endpoints = ("/v1/chat/completions",)
+    path_prefixes = ("/v1/", "/v1/chat/", "/v1/completions")
+    run_endpoints = ("/v1/chat/completions", "/v1/completions")
     request_id_header = "x-request-id"
     retries_conflicts = True
 
@@ -206,7 +207,7 @@ class OpenAIProtocol(base.WireProtocol):
             created=int(snapshot.accepted_at),
             model=snapshot.run.username,
             choices=[with_provider_fields(choice, ending, "choice"), *other_choices(ending)],  # type: ignore[list-item]
-            usage=_usage_of(entries, ending),
+            usage=usage_of(entries, ending),
         )
         return 200, with_provider_fields(body, ending, "completion")
 

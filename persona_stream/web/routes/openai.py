@@ -1,10 +1,12 @@
-"""OpenAI's chat endpoint: ``/v1/chat/completions``."""
+"""OpenAI's endpoints: ``/v1/chat/completions``, and for older clients ``/v1/completions``."""
 
 from functools import partial
 
 from flask import Blueprint, Request, Response
 
-from persona_stream.protocols.openai import decoder
+from persona_stream.core.query import Turn
+from persona_stream.protocols.base import WireProtocol
+from persona_stream.protocols.openai import decoder, text_completions
 from persona_stream.protocols.openai.encoder import OPENAI, OpenAIEncoder
 from persona_stream.protocols.openai.schemas import ChatCompletion, ChatCompletionChunk, ErrorBody
 from persona_stream.runs.base import RunRequest
@@ -36,6 +38,25 @@ def build_run_request(request: Request, services: Services) -> tuple[RunRequest,
     return parsing.build_v1_run_request(request, services, query, body), body
 
 
+def _build_text_run_request(
+    request: Request, services: Services
+) -> tuple[RunRequest, text_completions.TextCompletionRequest]:
+    """Return the run request of a request for a text completion, and its decoded body; raises as for chat."""
+    principal = auth.authenticate_and_limit(request, services)
+    body = parsing.parse_json_body(request, text_completions.request_decoder)
+    text_completions.check_request(body)
+    query = parsing.build_query(
+        request,
+        services,
+        principal,
+        model=body.model,
+        turns=[Turn("user", body.text)],
+        parameters=body.parameters,
+        turns_field="prompt",
+    )
+    return parsing.build_v1_run_request(request, services, query, body), body
+
+
 COMPLETION_EVENTS = EventStreamSpec(
     name="ChatCompletionEvent",
     description="Event of OpenAI's protocol, without id and type. Comments between events are heartbeats.",
@@ -52,6 +73,25 @@ _REQUEST = Body.json(
     },
 )
 _encoder = partial(OpenAIEncoder, include_usage=True)
+TEXT_COMPLETION_EVENTS = EventStreamSpec(
+    name="TextCompletionEvent",
+    description="Event of OpenAI's text completions, without id and type. Comments between events are heartbeats.",
+    data=(text_completions.TextCompletion, ErrorBody),
+    end="[DONE]",
+)
+_TEXT_REQUEST = Body.json(
+    text_completions.TextCompletionRequest,
+    request={"model": components.USERNAME, "prompt": components.QUESTION, "stream": True},
+)
+_text_encoder = partial(text_completions.TextCompletionEncoder, include_usage=True)
+_operation = partial(
+    Operation,
+    tags=[components.OPENAI_TAG],
+    parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE, components.HEARTBEAT),
+    responses=components.run_failures(ErrorBody),
+    errors=components.V1_ERRORS,
+    error_bodies=(OPENAI.error,),
+)
 
 
 def blueprint(services: Services) -> Blueprint:
@@ -59,7 +99,7 @@ def blueprint(services: Services) -> Blueprint:
     blueprint = Blueprint("openai", __name__)
 
     @blueprint.post("/v1/chat/completions")
-    @Operation(
+    @_operation(
         "Create chat completion",
         components.run_started(
             "The completion, or with `stream` its chunks.",
@@ -71,25 +111,49 @@ def blueprint(services: Services) -> Blueprint:
         " run, which can be resumed in any protocol. Features that the backend (tools, formats, images) or the server"
         " (several choices, audio) does not support are rejected; the error names the field. A response without a"
         " stream opens with status 200 after the `commit_window` (25 s); its body may then be an error.",
-        tags=[components.OPENAI_TAG],
-        parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE, components.HEARTBEAT),
         request=_REQUEST,
-        responses=components.run_failures(ErrorBody),
-        errors=components.V1_ERRORS,
-        error_bodies=(OPENAI.error,),
     )
     def create_chat_completion() -> Response:
         request = responses.current_request()
         run_request, body = build_run_request(request, services)
+        return respond(request, run_request, body, OPENAI)
+
+    @blueprint.post("/v1/completions")
+    @_operation(
+        "Create text completion",
+        components.run_started(
+            "The completion, or with `stream` its chunks.",
+            Body.json(
+                text_completions.TextCompletion,
+                ErrorBody,
+                answer=lambda: text_completions.TEXT_COMPLETIONS.response(components.COMPLETE)[1],
+            ),
+            Body.stream(TEXT_COMPLETION_EVENTS, answered=lambda: components.render_stream(_text_encoder)),
+        ),
+        "The older form of a chat completion, for clients that still use it: one text as the prompt, and no history,"
+        " tools or reasoning. Everything else is as for chat completions.",
+        request=_TEXT_REQUEST,
+    )
+    def create_text_completion() -> Response:
+        request = responses.current_request()
+        run_request, body = _build_text_run_request(request, services)
+        return respond(request, run_request, body, text_completions.TEXT_COMPLETIONS)
+
+    def respond(
+        request: Request,
+        run_request: RunRequest,
+        body: decoder.ChatCompletionRequest | text_completions.TextCompletionRequest,
+        protocol: WireProtocol,
+    ) -> Response:
         heartbeat = negotiation.negotiate_heartbeat(request)  # also validated where it has no effect
         if not body.stream:
-            return delivery.blocking_response(request, services, services.runs.start(run_request), OPENAI)
+            return delivery.blocking_response(request, services, services.runs.start(run_request), protocol)
         transport = negotiation.negotiate_transport(request)
         return delivery.stream_response(
             request,
             services,
             services.runs.start(run_request),
-            protocol=OPENAI,
+            protocol=protocol,
             transport=transport,
             heartbeat=heartbeat,
             include_usage=body.includes_usage,

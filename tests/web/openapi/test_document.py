@@ -85,6 +85,7 @@ def test_a_new_route_needs_no_change_of_the_document():
         ("POST", "/api/stream_chat_smart", START_STATUSES | {"406"}),
         ("POST", "/api/chat", START_STATUSES | {"502", "504"}),
         ("POST", "/v1/chat/completions", START_STATUSES | {"406", "502", "504"}),
+        ("POST", "/v1/completions", START_STATUSES | {"406", "502", "504"}),
         ("POST", "/v1/messages", START_STATUSES | {"406", "502", "504"}),
         ("POST", "/v1/messages/count_tokens", START_STATUSES - {"409", "429"}),
         ("GET", "/v1/models", {"200", "401", "403", "500", "503"}),
@@ -175,7 +176,7 @@ def test_links_refer_to_operations():
         for (method, _), operation in OPERATIONS.items()
         if method == "POST" and "X-Run-Id" in operation["responses"]["200"].get("headers", ())
     ]
-    assert len(starting) == 6
+    assert len(starting) == 7
     assert all(response["links"].keys() == links.keys() for response in starting)
 
 
