@@ -9,6 +9,7 @@ import msgspec
 
 from persona_stream.cli.settings import load_settings_from, settings_options
 from persona_stream.errors import ConfigurationError
+from persona_stream.settings import schema
 
 POOLS = ("prefork", "gevent")
 DEFAULT_GEVENT_CONCURRENCY = 100
@@ -23,7 +24,7 @@ DEFAULT_GEVENT_CONCURRENCY = 100
     help="How queries run: prefork, one in each process; or gevent, for functions that wait through Python's sockets.",
 )
 @click.option("-c", "--concurrency", type=click.IntRange(1), help="Queries at once. [default: CPUs; gevent: 100]")
-@click.option("--queues", help="Queues to consume, separated by commas. [default: persona_stream]")
+@click.option("--queues", help="Queues to consume, separated by commas. [default: those of all configured backends]")
 def work(pool: str, concurrency: int | None, queues: str | None, **options: Any) -> None:
     """Run queries for servers, as a Celery worker."""
     settings = load_settings_from(options).settings
@@ -39,7 +40,8 @@ def work(pool: str, concurrency: int | None, queues: str | None, **options: Any)
         raise ConfigurationError('work needs Celery: pip install "persona_stream[celery]"') from None
     if concurrency is None:
         concurrency = DEFAULT_GEVENT_CONCURRENCY if pool == "gevent" else os.cpu_count() or 1
-    names = tuple(name.strip() for name in (queues or app.QUEUE).split(",") if name.strip())
+    own = (app.queue_of(name) for name in (schema.DEFAULT, *(config.name for config in settings.backends)))
+    names = tuple(name.strip() for name in (queues or ",".join(dict.fromkeys(own))).split(",") if name.strip())
     encoded = msgspec.json.encode(worker.WorkOptions(settings, pool, concurrency, names), enc_hook=str)
     is_redis = (settings.broker_url or settings.redis_url).startswith("redis")
     command = [

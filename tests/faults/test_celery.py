@@ -12,11 +12,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.celery_worker import CeleryWorker
 from tests.polling import wait_for
 from tests.redis_server import RedisServer, needs_redis
-from tests.server_process import ServerProcess, serve
+from tests.server_process import ServerProcess, serve, token
 from tests.sse_client import answer, events, read
 
 pytestmark = [needs_redis, pytest.mark.timeout(180)]
@@ -59,6 +60,9 @@ def test_runs_wait_for_workers_and_tell_their_place(redis: RedisServer):
     ready = server.get("/readyz").json()
     assert "problems" not in ready
     assert [each["slots"] for each in ready["workers"]] == [1]
+    headers = {"Authorization": f"Bearer {token('boss', scope='admin')}"}
+    listed = requests.get(f"{server.url}/dashboard/api/workers", headers=headers, timeout=10).json()["workers"]
+    assert [(each["pool"], each["slots"], each["queues"]) for each in listed] == [("prefork", 1, ["persona_stream"])]
     assert server.stop() == 0
     assert worker.stop() == 0
 
@@ -172,6 +176,26 @@ def test_the_deadline_ends_code_that_does_not_stop(redis: RedisServer):
     assert answer(read(ask(server, "sleep 0"))) == "slept"
     assert server.stop() == 0
     assert worker.stop() == 0
+
+
+def test_a_worker_serves_the_backends_of_its_queues(redis: RedisServer, tmp_path: Path):
+    """Another worker serves the rest."""
+    file = tmp_path / "settings.toml"
+    file.write_text(f'[backends.careful]\nbackend = "{BACKEND}"\nmodels = ["careful"]\n')
+    plain = start_worker(redis, 1, f"--config={file}", "--queues=persona_stream")
+    careful = start_worker(redis, 1, f"--config={file}", "--queues=persona_stream.careful")
+    server = start_server(redis, config=file)
+    wait_for(lambda: len(server.get("/readyz").json().get("workers", ())) == 2)
+    pids = []
+    for number, username in enumerate(("x", "careful")):
+        path = tmp_path / str(number)
+        server.post(SMART, {"username": username, "message": f"pid {path}"}, stream=True)
+        wait_for(lambda path=path: path.exists() and path.read_text())
+        pids.append(int(path.read_text()))
+    assert [pids[0] in plain.children(), pids[1] in careful.children()] == [True, True]
+    plain.kill()
+    careful.kill()
+    assert server.stop() == 0
 
 
 def test_a_worker_whose_backend_cannot_be_imported_stops(redis: RedisServer, tmp_path: Path):

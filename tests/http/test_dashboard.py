@@ -99,7 +99,7 @@ def test_over_https_the_cookie_is_secure(tmp_path_factory: pytest.TempPathFactor
         session = requests.get(
             f"{process.url}/dashboard/api/session", headers={"Authorization": f"Bearer {ADMIN}"}, timeout=20
         )
-        assert session.json() == {"success": True, "user": "boss", "has_log": False}
+        assert session.json() == {"success": True, "user": "boss", "has_log": False, "has_workers": False}
     finally:
         assert process.stop() == 0
 

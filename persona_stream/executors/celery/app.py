@@ -7,6 +7,7 @@ from celery import Celery
 
 from persona_stream.core.query import NO_CONTEXT, Query, QueryContext
 from persona_stream.executors.worker import protocol
+from persona_stream.settings.schema import DEFAULT
 
 TASK = "persona_stream.run"
 QUEUE = "persona_stream"
@@ -59,6 +60,11 @@ def create_app(broker_url: str, longest: float) -> Celery:
         broker_transport_options=_transport_options(broker_url, longest),
     )
     return app
+
+
+def queue_of(backend: str) -> str:
+    """Return the queue of a backend by its name in the settings, so that some workers can serve some backends only."""
+    return QUEUE if backend == DEFAULT else f"{QUEUE}.{backend}"
 
 
 def encode_message(message: QueryMessage) -> str:

@@ -162,6 +162,7 @@ class CeleryExecutor(Executor):
             self._celery.send_task(
                 celery_app.TASK,
                 args=[celery_app.encode_message(message)],
+                queue=celery_app.queue_of(message.backend),
                 task_id=message.run_id,
                 expires=seconds,
                 time_limit=message.deadline + celery_app.KILL_DELAY,

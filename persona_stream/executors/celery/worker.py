@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import traceback
+from typing import Any
 
 import msgspec
 from celery import signals
@@ -49,7 +50,12 @@ class WorkOptions(msgspec.Struct, frozen=True):
 
 def load_options() -> WorkOptions:
     """Return the options that ``persona-stream work`` has put into the environment."""
-    return msgspec.json.decode(os.environ[OPTIONS_VARIABLE], type=WorkOptions, dec_hook=lambda kind, value: kind(value))
+    return msgspec.json.decode(os.environ[OPTIONS_VARIABLE], type=WorkOptions, dec_hook=_decode_hook)
+
+
+def _decode_hook(kind: type, value: object) -> Any:
+    # The settings of a backend are of any type; others are paths and networks, written as text.
+    return value if kind is object else kind(value)
 
 
 class JournalConnection(QueryConnection):

@@ -34,5 +34,6 @@ export const run = (id) => request("GET", `/api/runs/${encodeURIComponent(id)}`)
 export const cancel = (id) => request("POST", `/api/runs/${encodeURIComponent(id)}/cancel`);
 export const stats = (since, until) => request("GET", `/api/stats${query({ since, until })}`);
 export const choices = () => request("GET", "/api/choices");
+export const workers = () => request("GET", "/api/workers");
 export const columns = () => request("GET", "/api/columns");
 export const forget = (name) => request("DELETE", `/api/users${query({ name })}`);

@@ -7,6 +7,7 @@ import { $, announce, h, icon } from "./dom.js";
 import { openList } from "./list.js";
 import { openRun } from "./run.js";
 import { language, switchLanguage, t } from "./texts.js";
+import { openWorkers } from "./workers.js";
 
 let session = null;    // null until login
 let close = () => {};  // stops the timers of the open section
@@ -39,7 +40,7 @@ function draw() {
   const link = (section) => h("a", { href: `#/${section}`, class: "chip", "aria-current": here === section ? "page" : null }, t(section));
   $("header").replaceChildren(...[
     h("p", { class: "brand" }, icon("bars"), h("span", {}, t("title"))),
-    session?.has_log && h("nav", { "aria-label": t("sections") }, link("runs"), link("charts")),
+    (session?.has_log || session?.has_workers) && h("nav", { "aria-label": t("sections") }, session.has_log && [link("runs"), link("charts")], session.has_workers && link("workers")),
     h("span", { class: "spacer" }),
     session && h("span", { class: "me", title: session.user }, session.user),
     h("button", { type: "button", class: "chip", id: "language", lang: language() === "zh" ? "en" : "zh-CN", onclick: () => { switchLanguage(); draw(); session ? open() : start(); } }, t("otherLanguage")),
@@ -53,9 +54,10 @@ function open() {
   draw();
   const { section, id, tab, query } = place();
   const main = $("main");
-  if (!session.has_log) return openNoLog();
+  if (!session.has_log && section !== "workers") return openNoLog();
   const context = { main, query, showError: (error, again) => (error.code === "unauthorized" ? openLogin(null) : openError(error, again)) };
   if (section === "charts") close = openCharts(context);
+  else if (section === "workers") close = openWorkers(context);
   else if (id) close = openRun(context, id, tab);
   else close = openList(context);
 }

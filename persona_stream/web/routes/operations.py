@@ -74,6 +74,25 @@ class Session(Success, frozen=True, kw_only=True):
 
     user: Annotated[str | None, Meta(description="User that is logged in, or `null`.")]
     has_log: Annotated[bool, Meta(description="Whether the server keeps a request log.")]
+    has_workers: Annotated[bool, Meta(description="Whether queries run in workers on other machines.")]
+
+
+class WorkerView(Struct, frozen=True):
+    """Process of a worker on another machine."""
+
+    host: Annotated[str, Meta(description="Host name.")]
+    pid: Annotated[int, Meta(description="Process id.")]
+    pool: Annotated[str, Meta(description="How it runs queries: `prefork` or `gevent`.")]
+    queues: Annotated[Sequence[str], Meta(description="Queues that it consumes.")]
+    slots: Annotated[int, Meta(description="How many queries it runs concurrently.")]
+    running: Annotated[int, Meta(description="How many it runs now.")]
+    silent: Annotated[float, Meta(description="Seconds since its last heartbeat.")]
+
+
+class Workers(Success, frozen=True, kw_only=True):
+    """Processes of workers on other machines."""
+
+    workers: Annotated[Sequence[WorkerView], Meta(description="Processes that are alive.")]
 
 
 class Page(Success, frozen=True, kw_only=True):
@@ -258,7 +277,13 @@ def blueprint(services: Services) -> Blueprint:
     @_operation("Get the login state", security=(*_ADMIN, ""), errors=_LOCAL_ERRORS)
     def dashboard_session() -> Response:
         user = auth.authenticate_admin(request, services.verifier).subject if auth.has_token(request) else None
-        return _json(Session(user=user, has_log=services.store.has_database))
+        return _json(
+            Session(
+                user=user,
+                has_log=services.store.has_database,
+                has_workers=services.settings.executor == "celery",
+            )
+        )
 
     @blueprint.get(f"{auth.DASHBOARD_PATH}/api/runs")
     @_operation("List runs of the request log", parameters=_FILTERS, errors=_QUERY_ERRORS)
@@ -312,6 +337,17 @@ def blueprint(services: Services) -> Blueprint:
             raise InvalidRequest("since: must be before until and in the past")
         chart = services.store.query(lambda connection: time_series().build(connection, since, until))
         return _json(Statistics(chart=chart, now=now))
+
+    @blueprint.get(f"{auth.DASHBOARD_PATH}/api/workers")
+    @_operation("List workers on other machines", errors=_LOCAL_ERRORS)
+    def dashboard_workers() -> Response:
+        auth.authenticate_admin(request, services.verifier)
+        now = services.clock()
+        workers = [
+            WorkerView(each.host, each.pid, each.pool, each.queues, each.slots, each.running, now - each.seen_at)
+            for each in services.executors.workers()
+        ]
+        return _json(Workers(workers=workers))
 
     @blueprint.get(f"{auth.DASHBOARD_PATH}/api/choices")
     @_operation("List filter options")
