@@ -16,6 +16,9 @@ from persona_stream.logging import log_remote_error
 logger = logging.getLogger("persona_stream.runs")
 
 
+MAX_RETRY_AFTER = 10**9  # seconds
+
+
 class Returned(msgspec.Struct, frozen=True):
     """Return value of process_query."""
 
@@ -109,6 +112,10 @@ def find_problem(value: object, name: str) -> str | None:
         return (
             f"the finish of an Answer must be one of {', '.join(get_args(query.Finish))}, and was {value.finish!r:.100}"
         )
+    usage = value.usage
+    for count in () if usage is None else (usage.input_tokens, usage.output_tokens, usage.reasoning_tokens):
+        if count is not msgspec.UNSET and not (isinstance(count, int) and 0 <= count < 2**63):
+            return f"the token counts of an Answer must be whole numbers, 0 or more, and one was {count!r:.100}"
     for call in value.calls:
         if not isinstance(call, content.ToolCall) or not all(
             isinstance(part, str) for part in (call.id, call.name, call.arguments)
@@ -149,8 +156,9 @@ def describe_backend_error(error: BackendError) -> tuple[str, BackendErrorCode, 
     except Exception:  # noqa: BLE001 - the code of a backend
         text = ""
     code = error.code if error.code in get_args(BackendErrorCode) else "backend_error"
-    retry_after = error.retry_after if isinstance(error.retry_after, int | float) else None
-    return text, code, retry_after
+    delay = error.retry_after
+    is_delay = isinstance(delay, int | float) and 0 <= delay < MAX_RETRY_AFTER
+    return text, code, float(delay or 0) if is_delay else None
 
 
 def _answer_too_large(max_bytes: int) -> facts.Failed:

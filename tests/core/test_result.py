@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -105,6 +106,24 @@ def test_an_exception_whose_text_cannot_be_read_ends_the_run():
             raise RuntimeError("no text")
 
     assert to_final_facts(Raised(UnprintableError("x")), LIMIT) == (Failed("backend_error"),)
+
+
+@pytest.mark.parametrize("delay", ["soon", math.nan, -1, 10**400])
+def test_a_retry_after_that_is_no_delay_is_dropped(delay):
+    """Subclasses use the name for values of their own."""
+    error = BackendError("Busy.")
+    error.retry_after = delay
+    assert to_final_facts(Raised(error), LIMIT) == (Failed("backend_error", "Busy."),)
+    error.retry_after = True
+    assert to_final_facts(Raised(error), LIMIT)[0].retry_after == 1.0
+
+
+@pytest.mark.parametrize("count", [-1, 1.5, "many", None, 2**63])
+def test_token_counts_are_whole_numbers(caplog, count):
+    """Metrics and the database take no others."""
+    answer = Answer("Hello", usage=Usage(input_tokens=count, output_tokens=1))
+    assert to_final_facts(Returned(answer), LIMIT) == (Failed("internal"),)
+    assert "the token counts of an Answer must be whole numbers" in caplog.text
 
 
 def test_the_traceback_is_logged(caplog):

@@ -30,13 +30,13 @@ class ExecutorContract:
         gevent.sleep(0.01)
         assert callbacks.names == ["started", "result", "released"]
 
-    @pytest.mark.parametrize("name", ["deliberate", "mistake", "exit", "circle", "unprintable", "odd"])
+    @pytest.mark.parametrize("name", ["deliberate", "mistake", "exit", "circle", "unprintable", "odd", "bool"])
     def test_an_exception_is_the_result(self, executor: Executor, backend: Backend, name: str):
         """SystemExit too, which would end a process."""
         _, callbacks = self.submit(executor, backend, f"fail {name}")
         result = callbacks.released.get(timeout=20)
         assert isinstance(result, Raised)
-        assert isinstance(result.error, BackendError) == (name in {"deliberate", "unprintable", "odd"})
+        assert isinstance(result.error, BackendError) == (name in {"deliberate", "unprintable", "odd", "bool"})
         assert callbacks.names == ["started", "result", "released"]
 
     def test_an_answer_whose_raw_form_cannot_be_represented(self, executor: Executor, backend: Backend):

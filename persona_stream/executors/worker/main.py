@@ -160,11 +160,20 @@ class MessageWriter:
             self._has_items.set()
 
     def notify_upstream_call(self, number: int, call: UpstreamCall) -> None:
-        """Send a call to a provider with the next batch, unless it is too large."""
+        """Send a call to a provider with the next batch, unless it is too large.
+
+        Raises:
+            TypeError: a value has the wrong type.
+        """
         request = protocol.to_json_like(call.request)
         response = protocol.to_json_like(call.response)
         item = protocol.Upstream(structs.replace(call, request=request, response=response))
-        if len(protocol.encode(protocol.Notifications(number, (item,)))) <= self._max_item_bytes:
+        payload = protocol.encode(protocol.Notifications(number, (item,)))
+        if len(payload) <= self._max_item_bytes:
+            try:
+                protocol.decode(payload)  # otherwise the server would end this process for an invalid message
+            except ValueError as error:
+                raise TypeError(f"the record of a call to a provider has a wrong type: {error}") from None
             self.notify(number, item)
 
     def _flush_later(self) -> None:

@@ -139,6 +139,16 @@ def tell(rest: str, query: Query) -> Answer:
     return Answer("end.")
 
 
+def tell_wrong(rest: str, query: Query) -> str:
+    """Record a call whose values have the wrong types."""
+    call = UpstreamCall(provider="openai", model=None, url="u", request={}, began_at="now", seconds=2.0)  # type: ignore[arg-type]
+    try:
+        query.record_upstream_call(call)
+    except TypeError:
+        return "refused"
+    return "recorded"
+
+
 def flood(rest: str, query: Query) -> str:
     """Send many small parts at once."""
     for number in range(int(rest)):
@@ -223,6 +233,7 @@ def fail(rest: str, query: Query) -> str:
         "circle": RecursionError(),
         "unprintable": UnprintableError("x"),
         "odd": OddError(),
+        "bool": BackendUnavailable("Closed.", retry_after=True),
     }
     raise errors[rest]
 
@@ -242,7 +253,7 @@ _BY_NAME: Mapping[str, Callable[[str, Query], Any]] = {
     function.__name__: function
     for function in (
         *(echo, pid, crash, leave, hoard, spin, clean, deaf, parent, nap, cooperate, tell, flood, thread, outlive),
-        *(whole, odd_raw, nested, foreign, large, send_large, fail, log),
+        *(tell_wrong, whole, odd_raw, nested, foreign, large, send_large, fail, log),
     )
 }
 

@@ -199,7 +199,14 @@ def test_an_answer_with_invalid_nested_values_fails_in_the_worker(pool: Pool):
     """The schema is checked on both sides."""
     error = pool.ask("nested")
     assert isinstance(error, WorkerError)
-    assert str(error).startswith("process_query returned an Answer that cannot be sent: Expected `int`, got `str`")
+    assert str(error).startswith("the token counts of an Answer must be whole numbers")
+
+
+def test_a_wrong_notification_ends_no_process(pool: Pool):
+    """It is refused where it is made."""
+    pid = pool.ask("pid")
+    assert pool.ask("tell_wrong") == "refused"
+    assert pool.ask("pid") == pid
 
 
 @pytest.mark.parametrize(
