@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from celery import Celery
 
 from tests.celery_worker import CeleryWorker
 from tests.polling import wait_for
@@ -196,6 +197,59 @@ def test_a_worker_serves_the_backends_of_its_queues(redis: RedisServer, tmp_path
     plain.kill()
     careful.kill()
     assert server.stop() == 0
+
+
+def test_prefork_is_unpatched_and_imports_the_backend_after_the_fork(redis: RedisServer, tmp_path: Path):
+    """So CUDA is initialized in the process that uses it, and native threads and processes work."""
+    (tmp_path / "importing.py").write_text(
+        "import os\n"
+        "from pathlib import Path\n"
+        "from tests.executors.worker.native_backends import ask\n"
+        f"(Path({str(tmp_path)!r}) / f'imported-{{os.getpid()}}').touch()\n"
+    )
+    worker = CeleryWorker("importing:ask", redis.url, 2, f"--lease={LEASE}", cwd=tmp_path)
+    worker.wait_until_ready()
+    server = start_server(redis)
+    wait_for(lambda: len(server.get("/readyz").json().get("workers", ())) == 2)
+    imported = {int(file.name.removeprefix("imported-")) for file in tmp_path.glob("imported-*")}
+    assert imported == set(worker.children())
+    for name in ("log_and_lock", "subprocess", "asyncio_run", "pool", "own_threads", "asyncio_subprocess"):
+        streams = [ask(server, name) for _ in range(4)]
+        assert [answer(read(stream)) for stream in streams] == [f"{name} worked"] * 4
+    assert server.stop() == 0
+    assert worker.stop() == 0
+
+
+def test_a_run_that_no_worker_takes_fails_after_the_queue_timeout(redis: RedisServer):
+    """Its worker hangs, or its message was lost."""
+    worker = start_worker(redis, 1)
+    server = start_server(redis, queue_timeout=3)
+    wait_for(lambda: server.get("/readyz").json().get("workers"))
+    os.kill(worker.process.pid, signal.SIGSTOP)  # the process that receives messages; the lease is renewed by its child
+    began = time.monotonic()
+    assert read(ask(server, "sleep 0"))[-1].data["code"] == "timeout"
+    assert 2.5 < time.monotonic() - began < 3 + LEASE
+    os.kill(worker.process.pid, signal.SIGCONT)
+    time.sleep(1)  # until the message has arrived, which starts nothing any more
+    assert answer(read(ask(server, "sleep 0"))) == "slept"
+    assert server.stop() == 0
+    assert worker.stop() == 0
+
+
+def test_a_pickled_message_is_refused(redis: RedisServer, tmp_path: Path):
+    """Nothing in it is executed, and the worker goes on."""
+    worker = start_worker(redis, 1)
+    server = start_server(redis)
+    wait_for(lambda: server.get("/readyz").json().get("workers"))
+    sender = Celery("sender", broker=redis.url, set_as_current=False)
+    bomb = type("Bomb", (), {"__reduce__": lambda self: (Path.touch, (tmp_path / "executed",))})()
+    sender.send_task("persona_stream.run", args=[bomb], queue="persona_stream", serializer="pickle")
+    sender.close()
+    wait_for(lambda: "ContentDisallowed" in worker.log)
+    assert answer(read(ask(server, "sleep 0"))) == "slept"
+    assert not (tmp_path / "executed").exists()
+    assert server.stop() == 0
+    assert worker.stop() == 0
 
 
 def test_a_worker_whose_backend_cannot_be_imported_stops(redis: RedisServer, tmp_path: Path):

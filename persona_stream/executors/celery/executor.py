@@ -15,7 +15,7 @@ from persona_stream.core.facts import Failed, has_ended
 from persona_stream.core.query import Query, UpstreamCall
 from persona_stream.core.result import WorkerError
 from persona_stream.errors import Unavailable
-from persona_stream.executors.base import Executor, TaskCallbacks
+from persona_stream.executors.base import Executor, ExecutorStatistics, TaskCallbacks
 from persona_stream.executors.celery import app as celery_app
 from persona_stream.executors.greenlet import GreenletTask
 from persona_stream.journals.base import Journal
@@ -108,6 +108,10 @@ class CeleryExecutor(Executor):
     def workers(self) -> Sequence[WorkerDescription]:
         """Return the workers that are alive."""
         return self._workers
+
+    def statistics(self) -> ExecutorStatistics:
+        """Return the number of processes of workers."""
+        return ExecutorStatistics(len(self._workers))
 
     def problems(self) -> Sequence[str]:
         """Return that there are no workers, if so."""
