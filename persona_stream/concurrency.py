@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 SWITCH_INTERVAL = 0.0005  # seconds
 SHARED_TIMER_SLACK = 0.005  # seconds that a shared timer may be early
-MAX_TURN = 0.005  # seconds without a switch to other greenlets
+MAX_TURN = 0.002  # seconds of an iteration of the loop that frequent work may take
 
 _thread_id: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 
@@ -93,6 +93,32 @@ class Timer:
         self._timer.close()
 
 
+class Turn:
+    """Time that frequent work takes of each iteration of the event loop, together with all work that shares the object.
+
+    ``gevent.sleep(0)`` alone does not suffice: the loop polls its sockets again after up to 50 callbacks, each of which
+    may have taken milliseconds.
+    """
+
+    __slots__ = ("_began_at", "_hub", "_iteration")
+
+    def __init__(self) -> None:
+        self._hub = get_hub()
+        self._iteration = -1
+        self._began_at = 0.0
+
+    def limit(self) -> None:
+        """Let the event loop poll and run what is due, if the work has taken ``MAX_TURN`` of this iteration."""
+        now = time.monotonic()
+        loop = self._hub.loop
+        if loop.iteration != self._iteration:
+            self._iteration = loop.iteration
+            self._began_at = now
+        elif now - self._began_at > MAX_TURN:
+            with loop.timer(0) as timer:
+                self._hub.wait(timer)
+
+
 class SharedTimer:
     """Delayed call that shares a timer of the loop and a greenlet with the others that are due at about the same time.
 
@@ -143,12 +169,10 @@ class _Schedule:
 
     def _run(self) -> None:
         self._next_at = 0.0
-        switched_at = time.monotonic()
+        turn = Turn()
         try:
-            while self._calls and self._calls[0][0] <= (now := time.monotonic()) + SHARED_TIMER_SLACK:
-                if now - switched_at > MAX_TURN:
-                    gevent.sleep(0)
-                    switched_at = time.monotonic()
+            while self._calls and self._calls[0][0] <= time.monotonic() + SHARED_TIMER_SLACK:
+                turn.limit()
                 heapq.heappop(self._calls)[2].call()
         finally:  # after an exception too, which is that of one call
             self._next_at = math.inf

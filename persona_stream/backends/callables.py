@@ -21,6 +21,7 @@ import importlib
 import inspect
 import re
 import sys
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 from contextlib import aclosing, closing
 from pathlib import Path
@@ -32,6 +33,7 @@ from persona_stream.backends.signature import bind_parameters
 from persona_stream.core.query import Query
 from persona_stream.errors import ConfigurationError
 
+MAX_TURN = 0.005  # seconds that an asynchronous generator may take of its event loop
 _DOTTED_NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 _IMPORT_PATH = re.compile(rf"(?P<module>{_DOTTED_NAME}):(?P<attributes>{_DOTTED_NAME})")
 
@@ -169,11 +171,18 @@ def _forward_generator(generate: ProcessQuery, name: str) -> ProcessQuery:
 
 def _forward_async_generator(generate: ProcessQuery, name: str) -> Callable[[Query], Awaitable[Any]]:
     async def process_query(query: Query) -> str:
+        import asyncio  # only where an event loop runs: the server has none
+
+        turned_at = time.monotonic()
         async with aclosing(cast("AsyncGenerator[object, None]", generate(query))) as texts:
             async for text in texts:
                 _send(query, text, name)
                 if query.cancelled:
                     break
+                # A generator that never waits would stop the queries of the same event loop.
+                if time.monotonic() - turned_at > MAX_TURN:
+                    await asyncio.sleep(0)
+                    turned_at = time.monotonic()
         return ""
 
     return process_query

@@ -14,6 +14,7 @@ Part = tuple[DeltaType, str | content.ProviderFields]
 """Text, or for a ``ProviderDelta`` the fields."""
 
 MAX_STATUS_CHARACTERS = 500
+MAX_GROUPS = 20  # of consecutive parts of one kind; more become one group of each kind
 
 
 def coalesce_deltas(parts: Sequence[Part], *, is_last: bool) -> tuple[list[Delta], list[Part]]:
@@ -24,6 +25,11 @@ def coalesce_deltas(parts: Sequence[Part], *, is_last: bool) -> tuple[list[Delta
     deltas: list[Delta] = []
     rest: list[Part] = []
     groups = [(delta_type, [value for _, value in group]) for delta_type, group in groupby(parts, key=itemgetter(0))]
+    if len(groups) > MAX_GROUPS:
+        by_kind: dict[DeltaType, list[str | content.ProviderFields]] = {}
+        for delta_type, value in parts:
+            by_kind.setdefault(delta_type, []).append(value)
+        groups = sorted(by_kind.items(), key=lambda group: group[0] is facts.AnswerDelta)  # the answer comes last
     for number, (delta_type, values) in enumerate(groups, 1):
         if delta_type is facts.ProviderDelta:
             fields = [value for value in values if isinstance(value, content.ProviderFields)]

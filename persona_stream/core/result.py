@@ -15,6 +15,8 @@ from persona_stream.logging import log_remote_error
 
 logger = logging.getLogger("persona_stream.runs")
 
+MAX_ERROR_CHARACTERS = 10_000
+
 
 MAX_RETRY_AFTER = 10**9  # seconds
 
@@ -152,7 +154,7 @@ def check_extras(extras: content.ProviderFields | None) -> tuple[content.Provide
 def describe_backend_error(error: BackendError) -> tuple[str, BackendErrorCode, float | None]:
     """Return the text, the code and the ``retry_after`` of an exception; a subclass may define them in any way."""
     try:
-        text = content.replace_unencodable(str(error))
+        text = content.replace_unencodable(str(error)[:MAX_ERROR_CHARACTERS])
     except Exception:  # noqa: BLE001 - the code of a backend
         text = ""
     code = error.code if error.code in get_args(BackendErrorCode) else "backend_error"

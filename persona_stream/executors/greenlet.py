@@ -5,7 +5,6 @@ or waits in C without gevent's knowledge, stalls all other streams there: it bel
 """
 
 import contextvars
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -16,13 +15,11 @@ from gevent import monkey
 from gevent.event import Event
 
 from persona_stream.backends.base import Backend
-from persona_stream.concurrency import HubThread
+from persona_stream.concurrency import HubThread, Turn
 from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import Query, QueryContext, UpstreamCall
 from persona_stream.core.result import Raised, capture
 from persona_stream.executors.base import Executor, TaskCallbacks
-
-MAX_TURN = 0.005  # seconds that a query may send without a switch to other greenlets
 
 _thread_id: Callable[[], int] = monkey.get_original("_thread", "get_ident")
 _allocate_lock: Callable[[], Any] = monkey.get_original("_thread", "allocate_lock")
@@ -80,14 +77,14 @@ class CancelToken:
 class TaskContext(QueryContext):
     """Context of a query in this process: forwards calls from any thread to the callbacks."""
 
-    __slots__ = ("_callbacks", "_hub_thread", "_switched_at", "cancelled")
+    __slots__ = ("_callbacks", "_hub_thread", "_turn", "cancelled")
 
     cancelled: CancelToken
 
-    def __init__(self, callbacks: TaskCallbacks, hub_thread: HubThread) -> None:
+    def __init__(self, callbacks: TaskCallbacks, hub_thread: HubThread, turn: Turn) -> None:
         self._callbacks = callbacks
         self._hub_thread = hub_thread
-        self._switched_at = 0.0
+        self._turn = turn
         self.cancelled = CancelToken()
 
     def on_progress(self, message: str, fraction: float | None) -> None:
@@ -113,9 +110,8 @@ class TaskContext(QueryContext):
     def _forward(self, callback: Callable[..., None], *args: object) -> None:
         self._hub_thread.call_soon(callback, *args)
         # Code that sends without ever waiting would let no other greenlet run, nor its own deadline.
-        if self._hub_thread.is_current and time.monotonic() - self._switched_at > MAX_TURN:
-            gevent.sleep(0)
-            self._switched_at = time.monotonic()
+        if self._hub_thread.is_current:
+            self._turn.limit()
 
 
 class GreenletTask:
@@ -148,11 +144,12 @@ class GreenletExecutor(Executor):
 
     def __init__(self) -> None:
         self._hub_thread = HubThread()
+        self._turn = Turn()  # of all queries
 
     def submit(self, backend: Backend, query: Query, callbacks: TaskCallbacks) -> GreenletTask:
         """Start the query in a greenlet."""
         callbacks.on_started()
-        context = TaskContext(callbacks, self._hub_thread)
+        context = TaskContext(callbacks, self._hub_thread, self._turn)
         return GreenletTask(callbacks, context.cancelled, backend.process_query, replace(query, _context=context))
 
 

@@ -51,7 +51,7 @@ class Throttle:
 class DeltaBuffer(Throttle):
     """Buffer of the text, the reasoning and the provider's own fields that one query sends, in their order."""
 
-    __slots__ = ("_is_cancelled", "_max_bytes", "_on_overflow", "_pending", "_write", "size")
+    __slots__ = ("_is_cancelled", "_max_bytes", "_on_overflow", "_pending", "_pending_characters", "_write", "size")
 
     def __init__(
         self,
@@ -66,14 +66,22 @@ class DeltaBuffer(Throttle):
         self._max_bytes = max_bytes
         self._on_overflow = on_overflow
         self._pending: list[coalescing.Part] = []
+        self._pending_characters = 0
         self._is_cancelled = False
         self.size = 0  # number of bytes written
 
     def add(self, delta_type: coalescing.DeltaType, part: str | content.ProviderFields) -> None:
         """Add the next part: a text, or for a ``ProviderDelta`` the fields."""
-        if part and not self._is_cancelled:
-            self._pending.append((delta_type, part))
-            self._schedule()
+        if self._is_cancelled or not part:
+            return
+        if isinstance(part, str):  # of at least one byte each
+            self._pending_characters += len(part)
+            if self.size + self._pending_characters > self._max_bytes:
+                self.cancel()
+                SharedTimer(0.0, self._on_overflow)  # the caller may be the event loop itself
+                return
+        self._pending.append((delta_type, part))
+        self._schedule()
 
     def flush(self, *, is_last: bool = True) -> None:
         """Write the buffered parts; a trailing high surrogate waits for its other half, unless ``is_last``."""
@@ -81,6 +89,7 @@ class DeltaBuffer(Throttle):
             return
         super().cancel()
         self._called_at = self._clock()
+        self._pending_characters = 0
         deltas, self._pending = coalescing.coalesce_deltas(self._pending, is_last=is_last)
         for delta in deltas:
             if not self._is_cancelled:

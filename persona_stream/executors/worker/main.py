@@ -34,6 +34,7 @@ from msgspec import structs
 
 from persona_stream import telemetry
 from persona_stream.backends.base import Backend
+from persona_stream.core.coalescing import MAX_STATUS_CHARACTERS
 from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import Answer, UpstreamCall
 from persona_stream.core.result import Raised, TaskResult, check_extras, describe_backend_error, find_problem
@@ -52,9 +53,13 @@ HEARTBEAT_INTERVAL = 1.0  # second
 NOT_STOPPING_AFTER = 5.0  # seconds after the cancellation of a query
 STRUCTURE_BYTES = 64 * 1024  # of an answer's message, beside its text
 MAX_TRACEBACK_CHARACTERS = 20_000
+MAX_LOG_CHARACTERS = 20_000
+MAX_LOG_RATE = 1000  # lines per second
 EXIT_TIMEOUT = 5.0  # seconds for the backend's exit handlers
 MAX_FILES = 65_536
 _PR_SET_PDEATHSIG = 1
+
+logger = logging.getLogger("persona_stream.executors")
 
 is_worker = False
 """Whether this process is a worker: its backend module must not start a server."""
@@ -90,12 +95,13 @@ class _GeventFinder(MetaPathFinder):
 class _Outbox:
     """Notifications of one query that wait for the next batch."""
 
-    __slots__ = ("items", "report", "sent_at")
+    __slots__ = ("items", "report", "sent_at", "upstream_bytes")
 
     def __init__(self) -> None:
         self.items: list[protocol.Notification] = []
         self.report: protocol.Report | None = None  # only the latest one is sent
         self.sent_at = 0.0
+        self.upstream_bytes = 0
 
     def add(self, item: protocol.Notification) -> None:
         if not isinstance(item, protocol.Report):
@@ -113,6 +119,7 @@ class _Outbox:
         items = (*([self.report] if self.report else ()), *_join_parts(self.items))
         self.items = []
         self.report = None
+        self.upstream_bytes = 0
         self.sent_at = time.monotonic()
         return protocol.to_frame(protocol.encode(protocol.Notifications(number, items)))
 
@@ -147,6 +154,10 @@ class MessageWriter:
         """Send the encoded end of a query, after its notifications; later ones are dropped."""
         self._write(lambda: self._outboxes.pop(number).take(number) + protocol.to_frame(payload))
 
+    def forget(self, number: int) -> None:
+        """Drop the notifications of a query that has not started and never will."""
+        self._outboxes.pop(number, None)
+
     def notify(self, number: int, item: protocol.Notification) -> None:
         """Send a notification of a query with the next batch. Any thread may call this."""
         if self.is_forked or (outbox := self._outboxes.get(number)) is None:
@@ -160,7 +171,7 @@ class MessageWriter:
             self._has_items.set()
 
     def notify_upstream_call(self, number: int, call: UpstreamCall) -> None:
-        """Send a call to a provider with the next batch, unless it is too large.
+        """Send a call to a provider with the next batch, unless that becomes too large.
 
         Raises:
             TypeError: a value has the wrong type.
@@ -169,11 +180,13 @@ class MessageWriter:
         response = protocol.to_json_like(call.response)
         item = protocol.Upstream(structs.replace(call, request=request, response=response))
         payload = protocol.encode(protocol.Notifications(number, (item,)))
-        if len(payload) <= self._max_item_bytes:
+        outbox = self._outboxes.get(number)
+        if outbox is not None and outbox.upstream_bytes + len(payload) <= self._max_item_bytes:
             try:
                 protocol.decode(payload)  # otherwise the server would end this process for an invalid message
             except ValueError as error:
                 raise TypeError(f"the record of a call to a provider has a wrong type: {error}") from None
+            outbox.upstream_bytes += len(payload)
             self.notify(number, item)
 
     def _flush_later(self) -> None:
@@ -184,7 +197,7 @@ class MessageWriter:
             self._write(self._take_all)
 
     def _take_all(self) -> bytes:
-        return b"".join([outbox.take(number) for number, outbox in self._outboxes.items()])
+        return b"".join([outbox.take(number) for number, outbox in list(self._outboxes.items())])
 
     def _write(self, encode: Callable[[], bytes]) -> None:
         # Forking while another thread holds the lock leaves it locked in the child: hence the check before it.
@@ -210,6 +223,9 @@ class LogHandler(logging.Handler):
         self._writer = writer
         self.run_id = ""  # of the only query, for threads that it has started
         self._formatter = logging.Formatter("%(message)s")
+        self._second = 0
+        self._count = 0  # of the lines in this second
+        self._dropped = 0  # number of them
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one line."""
@@ -218,10 +234,28 @@ class LogHandler(logging.Handler):
             if self._writer.is_forked:
                 sys.stderr.write(f"{record.levelname} {record.name}: {text}\n")
                 return
+            if not self._is_admitted(record):
+                return
+            if len(text) > MAX_LOG_CHARACTERS:
+                text = f"{text[:MAX_LOG_CHARACTERS]}... ({len(text):,} characters)"
             run_id = str(getattr(record, "run_id", "") or current_run_id.get() or self.run_id)
             self._writer.send(protocol.LogRecord(record.name, record.levelno, text, record.created, run_id))
         except Exception:  # noqa: BLE001 - a line that cannot be written must not fail the code that logs it
             self.handleError(record)
+
+    def _is_admitted(self, record: logging.LogRecord) -> bool:
+        """Return whether the second has a line left: the server must not be busy with the log of one query."""
+        second = int(record.created)
+        if second != self._second:
+            if self._dropped:
+                text = f"{self._dropped:,} log lines were dropped: a worker may write {MAX_LOG_RATE:,} per second"
+                self._writer.send(protocol.LogRecord(logger.name, logging.WARNING, text, record.created, ""))
+            self._second = second
+            self._count = 0
+            self._dropped = 0
+        self._count += 1
+        self._dropped += self._count > MAX_LOG_RATE
+        return self._count <= MAX_LOG_RATE
 
 
 class WorkerConnection(QueryConnection):
@@ -242,7 +276,7 @@ class WorkerConnection(QueryConnection):
 
     def on_progress(self, message: str, fraction: float | None) -> None:
         """Send a progress report."""
-        self._writer.notify(self._number, protocol.Report(message, fraction))
+        self._writer.notify(self._number, protocol.Report(message[:MAX_STATUS_CHARACTERS], fraction))
 
     def on_text(self, text: str) -> None:
         """Send a part of the answer."""
@@ -256,8 +290,11 @@ class WorkerConnection(QueryConnection):
 
     def on_extras(self, extras: ProviderFields) -> None:
         """Send fields of the message that a provider streamed, unless JSON cannot represent them."""
-        checked, _ = check_extras(extras)
-        if checked is not None:
+        checked, size = check_extras(extras)
+        if checked is not None and self._sent_bytes + size > self._max_bytes:
+            self.on_text(" " * self._max_bytes)  # fails the run
+        elif checked is not None:
+            self._sent_bytes += size
             self._writer.notify(self._number, protocol.Extras(checked))
 
     def on_upstream_call(self, call: UpstreamCall) -> None:
@@ -275,10 +312,13 @@ class WorkerConnection(QueryConnection):
         self._on_end(self._number)
 
     def _take(self, text: str) -> bytes:
-        """Return the encoded text; what exceeds the limit by more than one byte is dropped, and the server fails it."""
-        if self._sent_bytes > self._max_bytes or self.cancelled:
+        """Return the encoded text; instead of one over the limit, so much that the server fails the run."""
+        rest = self._max_bytes - self._sent_bytes
+        if rest < 0 or self.cancelled:
             return b""
-        data = text[: self._max_bytes + 1].encode("utf-8", "surrogatepass")
+        data = text[: rest + 1].encode("utf-8", "surrogatepass")
+        if len(data) > rest:  # a frame over the limit would end the process with all its queries
+            data = b" " * (rest + 1)
         self._sent_bytes += len(data)
         return data
 
@@ -366,8 +406,15 @@ class _Worker:
                     self._writer.send(protocol.NotStopping(number, running.stack))
             blocked = None if self._runtime is None else self._runtime.blocked_loop()
             if blocked is not None and not is_loop_blocked:
-                self._writer.send(protocol.LoopBlocked(*blocked))
+                waiting = [number for number, running in list(self._running.items()) if running.withdraw()]
+                for number in waiting:
+                    self._running.pop(number)
+                    self._writer.forget(number)
+                self._writer.send(protocol.LoopBlocked(*blocked, tuple(waiting)))
             is_loop_blocked = blocked is not None
+            if blocked is not None:
+                for running in list(self._running.values()):
+                    running.interrupt()
 
     def _on_sigterm(self, *_: object) -> None:
         if not self._running:
@@ -468,10 +515,10 @@ def main(fd: int, parent: int) -> None:
     install_event_loop_policy()
     writer = MessageWriter(connection, init.max_answer_bytes)
     log_handler = LogHandler(writer)
-    logger = logging.getLogger("persona_stream")
-    logger.handlers = [log_handler]
-    logger.propagate = False
-    logger.setLevel(init.log_level)
+    package_logger = logging.getLogger("persona_stream")
+    package_logger.handlers = [log_handler]
+    package_logger.propagate = False
+    package_logger.setLevel(init.log_level)
     close_tracing = telemetry.start_worker_tracing()
     try:
         backends = _create_backends(init)

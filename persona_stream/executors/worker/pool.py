@@ -23,7 +23,7 @@ from persona_stream.core.query import Query
 from persona_stream.core.result import WorkerError
 from persona_stream.executors.base import Executor, ExecutorStatistics, TaskCallbacks
 from persona_stream.executors.greenlet import GreenletTask
-from persona_stream.executors.worker.process import WorkerProcess
+from persona_stream.executors.worker.process import NotStarted, WorkerProcess
 from persona_stream.executors.worker.protocol import Init
 from persona_stream.settings.schema import Settings
 
@@ -145,7 +145,11 @@ class WorkerExecutor(Executor):
             gevent.sleep(0.01)
 
     def _run(self, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
-        process = self._get_process()
+        while True:
+            with suppress(NotStarted):
+                return self._run_in(self._get_process(), backend, query, callbacks)
+
+    def _run_in(self, process: WorkerProcess, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
         number = 0
         try:
             process.wait_until_ready()

@@ -23,7 +23,7 @@ from gevent.event import AsyncResult, Event
 from msgspec import Struct
 
 from persona_stream.backends.base import BackendDescription
-from persona_stream.concurrency import Timer
+from persona_stream.concurrency import Timer, Turn
 from persona_stream.core.query import Answer, Query
 from persona_stream.core.result import AnswerTooLarge, WorkerError
 from persona_stream.errors import BackendError, BackendUnavailable
@@ -41,7 +41,6 @@ NICE_INCREMENT = 5
 logger = logging.getLogger("persona_stream.executors")
 
 POLL_INTERVAL = 0.02  # seconds, on systems without pidfd
-MAX_TURN = 0.005  # seconds without a switch to other greenlets
 TERMINATE_TIMEOUT = 0.5  # seconds after SIGTERM
 SHUTDOWN_TIMEOUT = 6.0  # seconds for a process without a query to exit
 EXIT_TIMEOUT = 1.0  # second between the end of the connection and that of the process
@@ -109,6 +108,10 @@ class Subprocess:
             gevent.sleep(POLL_INTERVAL)
 
 
+class NotStarted(WorkerError):
+    """Query that a worker process gives back: another process may run it."""
+
+
 class _SubmittedQuery(Struct, eq=False):
     """Query in a worker, from its submission until the worker reports its end."""
 
@@ -151,6 +154,7 @@ class WorkerProcess:
         self._unsent = bytearray()
         self._is_sending = False
         self._is_stopping = False
+        self._turn = Turn()
         self._ready: Any = Event()
         self._exited: Any = Event()
         gevent.spawn(self._reap)
@@ -281,8 +285,10 @@ class WorkerProcess:
         state = "while idle" if not count else "while it ran a query" if count == 1 else f"while it ran {count} queries"
         return f"worker process ended {state}: {self._process.exit_reason}"
 
-    def _answer_of(self, end: protocol.Result | protocol.Failure) -> str | Answer:
+    def _answer_of(self, end: protocol.Result | protocol.Failure | protocol.LoopBlocked) -> str | Answer:
         match end:
+            case protocol.LoopBlocked():
+                raise NotStarted("the event loop of the worker process is blocked")
             case protocol.Result(answer=answer):
                 return answer
             case protocol.Failure(kind="answer_too_large"):
@@ -316,21 +322,21 @@ class WorkerProcess:
         self._connection.close()
 
     def _handle_messages(self) -> None:
-        switched_at = time.monotonic()
         for payload in protocol.receive_all(self._connection, self._max_frame_bytes):
             self._on_message(protocol.decode(payload))
-            self._heard_at = now = time.monotonic()
+            self._heard_at = time.monotonic()
             # Reading from a process that always has more to send would never switch to another greenlet.
-            if now - switched_at > MAX_TURN:
-                gevent.sleep(0)
-                switched_at = time.monotonic()
+            self._turn.limit()
 
     def _on_message(self, message: protocol.Message) -> None:
         match message:
             case protocol.Notifications(number=number, items=items):
-                if (query := self._queries.get(number)) is not None and not query.is_given_up:
+                if (query := self._queries.get(number)) is not None:
                     for item in items:
+                        if query.is_given_up:
+                            break
                         _dispatch(item, query.callbacks)
+                        self._turn.limit()
             case protocol.Result(number=number) | protocol.Failure(number=number) if number:
                 if (query := self._queries.pop(number, None)) is not None:
                     query.end.set(message)
@@ -347,10 +353,14 @@ class WorkerProcess:
                 self.start_error = text
             case protocol.NotStopping(number=number, stack=stack):
                 logger.error("query %d of worker process %d does not stop:\n%s", number, self.pid, stack.rstrip())
-            case protocol.LoopBlocked(seconds=seconds, stack=stack):
+            case protocol.LoopBlocked(seconds=seconds, stack=stack, waiting=waiting):
                 remedy = "await what blocks, or use asyncio.to_thread or a function without async"
                 code = _innermost_own_code(stack)
                 self.retire(f"its event loop has been blocked for {seconds:.0f} s{code}: {remedy}\n{stack.rstrip()}")
+                for number in waiting:
+                    if (query := self._queries.pop(number, None)) is not None:
+                        query.end.set(message)
+                self._stop_if_unused()
             case _:
                 pass  # a heartbeat
 

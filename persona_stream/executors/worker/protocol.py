@@ -62,10 +62,14 @@ class Heartbeat(_Message, frozen=True):
 
 
 class LoopBlocked(_Message, frozen=True):
-    """Event loop that has not turned for ``seconds``, and the stack of its thread."""
+    """Event loop that has not turned for ``seconds``, the stack of its thread, and the queries that it gives back.
+
+    They have not started there, and never will.
+    """
 
     seconds: float
     stack: str
+    waiting: tuple[int, ...]
 
 
 class NotStopping(_Message, frozen=True):

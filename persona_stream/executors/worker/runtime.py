@@ -9,6 +9,7 @@ Invariants:
 """
 
 import asyncio
+import ctypes
 import inspect
 import logging
 import os
@@ -81,7 +82,9 @@ class QueryConnection(QueryContext):
 class RunningQuery:
     """Query in this process, from its submission to its result."""
 
-    __slots__ = ("_cancelled_at", "_connection", "_loop", "_pid", "_run_id", "_task", "_thread", "_trace_headers")
+    __slots__ = (
+        "_cancelled_at", "_connection", "_loop", "_pid", "_run_id", "_task", "_thread", "_trace_headers", "_unclaimed",
+    )  # fmt: skip
 
     def __init__(self, run_id: str, trace_headers: Mapping[str, str], connection: QueryConnection) -> None:
         self._run_id = run_id
@@ -89,6 +92,7 @@ class RunningQuery:
         self._connection = connection
         self._pid = os.getpid()
         self._thread = 0
+        self._unclaimed = [True]  # empty once the query has been started or withdrawn: taking it out is atomic
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[None] | None = None
         self._cancelled_at: float | None = None
@@ -100,6 +104,21 @@ class RunningQuery:
         if self._loop is not None:
             with suppress(RuntimeError):  # the loop is closed: the query has ended
                 self._loop.call_soon_threadsafe(self._cancel_task)
+
+    def withdraw(self) -> bool:
+        """Prevent the start of the query; return ``False`` if its code has started, or has been withdrawn before."""
+        try:
+            return self._unclaimed.pop()
+        except IndexError:
+            return False
+
+    def interrupt(self) -> None:
+        """Raise an exception in the code of a cancelled query that blocks the event loop; C code must return first."""
+        if self._task is None or self._loop is None or self._cancelled_at is None:
+            return
+        if asyncio.current_task(self._loop) is self._task:
+            error = ctypes.py_object(asyncio.CancelledError)
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), error)
 
     @property
     def seconds_since_cancel(self) -> float:
@@ -114,7 +133,9 @@ class RunningQuery:
         return format_thread(self._thread)
 
     def run(self, backend: Backend, query: Query) -> None:
-        """Run the query in the current thread, with an event loop of its own if it is ``async``."""
+        """Run the query in the current thread, with an event loop of its own if it is ``async``, unless withdrawn."""
+        if not (backend.is_async or self.withdraw()):
+            return
         self._set_context()
         self._thread = threading.get_ident()
         bound = replace(query, _context=self._connection)
@@ -126,7 +147,7 @@ class RunningQuery:
             self._end(capture(backend.process_query, bound))
 
     def start_task(self, backend: Backend, query: Query, loop: asyncio.AbstractEventLoop) -> None:
-        """Start the query as a task of a loop, in the thread of the loop."""
+        """Start the query as a task of a loop, in the thread of the loop, unless it is withdrawn."""
         context = Context()
         context.run(self._set_context)
         bound = replace(query, _context=self._connection)
@@ -134,7 +155,10 @@ class RunningQuery:
         self._task = loop.create_task(self._run_task(backend, bound), context=context)
 
     async def _run_task(self, backend: Backend, query: Query) -> None:
+        if not self.withdraw():
+            return
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._task = task = asyncio.current_task()
         result: TaskResult = Raised(WorkerError("the event loop was closed while it ran the query"))
         try:
