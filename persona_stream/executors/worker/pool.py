@@ -124,7 +124,8 @@ class WorkerExecutor(Executor):
     def problems(self) -> Sequence[str]:
         """Return the reasons of the processes that take no more queries, and of a failure to start."""
         problems = [f"worker process {each.pid}: {each.problem.splitlines()[0]}" for each in self._all if each.problem]
-        return [*problems, *([str(self._failure)] if self._failure else ())]
+        # The log has the traceback, which is not for everybody who may ask for the health.
+        return [*problems, *(["the worker process failed to start"] if self._failure else ())]
 
     def statistics(self) -> ExecutorStatistics:
         """Return the numbers of processes, and of queries that do not stop."""
@@ -214,6 +215,8 @@ class WorkerExecutor(Executor):
             self._current = None
             if not (self._is_closed or process.problem):
                 logger.error("%s", process.exit_reason)
+                if process.has_started:  # importing the backend again may take long: not only when a query needs it
+                    gevent.spawn(self.warm_up)
 
     def _watch(self) -> None:
         """Retire a process that gives no sign of life."""
