@@ -81,7 +81,8 @@ class RequestLogObserver(base.RunObserver):
 class ConversationObserver(base.RunObserver):
     """Observer that writes an exchange to its conversation when the run has ended.
 
-    Clients of the OpenAI and Anthropic protocols keep their conversations themselves and send them whole each time.
+    Clients of the OpenAI and Anthropic protocols keep their conversations themselves and send them whole each time,
+    except where they continue one of this server.
     """
 
     def __init__(self, store: Store) -> None:
@@ -96,6 +97,9 @@ class ConversationObserver(base.RunObserver):
                 self._store.enqueue(ExchangeCompleted(pending, entries))
 
     def on_notification(self, run_id: str, notification: base.Notification) -> None:
-        """Store the query of a run in the native protocol until its end."""
-        if isinstance(notification, base.RunStarted) and notification.request.request_info.protocol == "native":
-            self._queries[run_id] = notification.request.query
+        """Store the query of a run that belongs to a conversation until its end."""
+        if not isinstance(notification, base.RunStarted):
+            return
+        request = notification.request
+        if request.continues_conversation or request.request_info.protocol == "native":
+            self._queries[run_id] = request.query

@@ -75,6 +75,7 @@ class WireProtocol(Protocol):
         marker_header: Request header that selects this protocol on paths that several protocols share.
         request_id_header: Response header for the id of the request; empty if the protocol has none.
         retries_conflicts: Whether official clients retry a 409 unless ``x-should-retry`` says no.
+        default_locale: Language of texts for a client that names none; the SDKs of other protocols are English.
         has_styles: Whether events depend on the style and on the reasoning option of the request. Other protocols
             stream in style ``smart`` and always with reasoning.
     """
@@ -85,6 +86,7 @@ class WireProtocol(Protocol):
     marker_header: ClassVar[str] = ""
     request_id_header: ClassVar[str] = ""
     retries_conflicts: ClassVar[bool] = False
+    default_locale: ClassVar[query.Locale] = "en"
     has_styles: ClassVar[bool] = False
 
     def encoder(self, entries: Sequence[facts.Entry], options: EncoderOptions) -> EventEncoder:

@@ -7,6 +7,7 @@ import codecs
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
@@ -45,6 +46,10 @@ _LONE_SURROGATE = re.compile(
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 _MAX_HEADER_CHARACTERS = 4096
 _SECRET_WORDS = ("authorization", "cookie", "key", "password", "secret", "token")
+
+_CONVERSATION_HEADER = "X-Conversation-Id"
+_CONVERSATION_FIELD = "metadata.conversation_id"
+_CONVERSATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 # Not `$` at the end: in Python it matches before a final newline.
 ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}(?![\s\S])")]
@@ -170,19 +175,45 @@ def parse_chat_request(request: Request) -> ChatRequest:
 
 
 def negotiate_locale(request: Request, requested: Locale | None = None) -> Locale:
-    """Return the language of texts: the requested one, else the best of ``Accept-Language``, else Chinese."""
+    """Return the language of texts: the requested one, else the best of ``Accept-Language``, else the protocol's."""
     if requested is not None:
         return requested
-    return _best_locale(request.headers.get("Accept-Language", "")[:_MAX_ACCEPT_LANGUAGE_CHARACTERS])
+    accepted = request.headers.get("Accept-Language", "")[:_MAX_ACCEPT_LANGUAGE_CHARACTERS]
+    return _best_locale(accepted, negotiation.protocol_of(request).default_locale)
 
 
 @lru_cache(256)  # few distinct values, and parsing one is slow
-def _best_locale(accept_language: str) -> Locale:
-    languages = http.parse_accept_header(accept_language, datastructures.LanguageAccept)
-    return "en" if languages.best_match(("zh", "en"), default="zh") == "en" else "zh"
+def _best_locale(accept_language: str, default: Locale) -> Locale:
+    for language, quality in http.parse_accept_header(accept_language, datastructures.LanguageAccept):
+        match language.partition("-")[0].lower(), quality > 0:
+            case ("en" | "zh") as locale, True:
+                return locale
+    return default
 
 
-def idempotency_key_of(request: Request, body: Struct) -> IdempotencyKey:
+def requested_conversation(request: Request, in_metadata: object = None) -> str | None:
+    """Return the conversation that a request of another protocol names in a header or in its metadata, if it does.
+
+    Raises:
+        InvalidRequest: It is not a conversation id, or the two differ.
+    """
+    in_header = request.headers.get(_CONVERSATION_HEADER)
+    for field, value in ((_CONVERSATION_HEADER, in_header), (_CONVERSATION_FIELD, in_metadata)):
+        if value is not None and not (isinstance(value, str) and _CONVERSATION_ID.fullmatch(value)):
+            raise InvalidRequest(
+                f"{field}: must be 1 to 128 characters of A-Z a-z 0-9 . _ : -", field.partition(".")[0]
+            )
+    if in_header is not None and in_metadata not in (None, in_header):
+        raise InvalidRequest(f"{_CONVERSATION_FIELD}: differs from {_CONVERSATION_HEADER}", "metadata")
+    return in_header if in_metadata is None else str(in_metadata)
+
+
+def _as_continuation(query: Query) -> Query:
+    """Return a query to which the stored history can be added: its instructions become its prompt."""
+    return replace(query, prompt="\n\n".join(turn.content for turn in query.history) or None, history=())
+
+
+def idempotency_key_of(request: Request, body: Struct, conversation_id: str | None = None) -> IdempotencyKey:
     """Return the key by which a request joins an existing run instead of starting one.
 
     Official SDKs retry apparent failures without a key, but with the number of the attempt: such a retry joins the
@@ -191,7 +222,8 @@ def idempotency_key_of(request: Request, body: Struct) -> IdempotencyKey:
     Raises:
         InvalidRequest: The header Idempotency-Key is malformed.
     """
-    fingerprint = hashlib.sha256(json.encode((request.path, body))).hexdigest()
+    identity = (request.path, body) if conversation_id is None else (request.path, body, conversation_id)
+    fingerprint = hashlib.sha256(json.encode(identity)).hexdigest()
     key = request.headers.get("Idempotency-Key")
     if key is None:
         attempt = request.headers.get("X-Stainless-Retry-Count", "")
@@ -214,8 +246,8 @@ def build_run_request(request: Request, services: Services, style: StreamStyle, 
     route = services.router.find(chat.username)
     if route is None:
         raise NotFound("User profile not found")
-    if chat.conversation_id is not None and services.store.unavailable_services():
-        raise Unavailable("The conversation store is unavailable; retry in 2 s", retry_after=2)
+    if chat.conversation_id is not None:
+        _require_conversations(services)
     query = Query(
         username=chat.username,
         message=chat.message,
@@ -280,15 +312,33 @@ def build_v1_run_request(
     services: Services,
     query: Query,
     body: Struct,
+    conversation_id: object = None,
     field_names: Mapping[str, str] | None = None,
 ) -> RunRequest:
     """Return the run request of a query that came in a provider's protocol.
 
-    ``field_names`` has the protocol's names of fields that OpenAI names otherwise, by OpenAI's name.
+    A request that names a conversation and has no history of its own gets the stored one; the two are never merged.
+
+    Args:
+        request: The request.
+        services: The services.
+        query: The query.
+        body: The decoded body.
+        conversation_id: The conversation that the body names, if it does.
+        field_names: The protocol's names of fields that OpenAI names otherwise, by OpenAI's name.
 
     Raises:
-        InvalidRequest: The backend lacks a capability, or the idempotency key is malformed.
+        InvalidRequest: The backend lacks a capability, or the idempotency key or the conversation id is malformed.
+        Unavailable: The conversation store is unavailable.
     """
+    conversation = requested_conversation(request, conversation_id)
+    continues = False
+    if conversation is not None:
+        query = replace(query, conversation_id=conversation)
+        continues = not query.tool_turns and all(turn.role == "system" for turn in query.history)
+    if continues:
+        _require_conversations(services)
+        query = _as_continuation(query)
     backend = resolve_model(services, query.username).backend
     query = omit_unsupported_results(query, backend)
     require_capabilities(query, backend, field_names)
@@ -299,8 +349,9 @@ def build_v1_run_request(
         chunking=SMART.chunking,
         reasoning=True,
         grace=services.settings.disconnect_grace_v1,
-        idempotency_key=idempotency_key_of(request, body),
+        idempotency_key=idempotency_key_of(request, body, conversation),
         request_info=request_info(request),
+        continues_conversation=continues,
     )
 
 
@@ -310,6 +361,11 @@ def resolve_model(services: Services, name: str) -> Route:
     if route is None:
         raise ModelNotFound
     return route
+
+
+def _require_conversations(services: Services) -> None:
+    if services.store.unavailable_services():
+        raise Unavailable("The conversation store is unavailable; retry in 2 s", retry_after=2)
 
 
 def _new_conversation_id(services: Services) -> str:

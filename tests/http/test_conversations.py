@@ -207,3 +207,96 @@ def test_conversations_survive_the_process(tmp_path: Path):
         assert history(chat(process, "What?", "talk-9")) == [["user", "Remember 42"], ["assistant", "Remember 42"]]
     finally:
         assert process.stop() == 0
+
+
+QUESTION = [{"role": "user", "content": "Who am I?"}]
+SYSTEM = {"role": "system", "content": "Be brief."}
+
+
+def ask_openai(server: ServerProcess, fields: dict, headers: dict[str, str] | None = None, path="chat/completions"):
+    return server.post(f"/v1/{path}", {"model": "showing", "messages": QUESTION, **fields}, headers=headers or {})
+
+
+def shown(response) -> dict:
+    body = response.json()
+    return json.loads(body["choices"][0]["message"]["content"] if "choices" in body else body["content"][0]["text"])
+
+
+@pytest.mark.parametrize("named", ["header", "metadata", "both"])
+@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+def test_clients_of_other_protocols_can_continue_a_conversation(server: ServerProcess, named: str, wire: str):
+    """By a header or by the metadata; the backend receives the stored history, and no metadata for a provider."""
+    conversation = f"talk-{wire}-{named}"
+    chat(server, "My name is Ada", conversation, "echo")
+    fields = {} if named == "header" else {"metadata": {"conversation_id": conversation}}
+    headers = {} if named == "metadata" else {"X-Conversation-Id": conversation}
+    path = "chat/completions" if wire == "openai" else "messages"
+    if wire == "anthropic":
+        fields["max_tokens"] = 9
+    seen = shown(ask_openai(server, fields, headers, path))
+    assert seen["history"] == [["user", "My name is Ada"], ["assistant", "My name is Ada"]]
+    assert "metadata" not in seen["parameters"]
+    again = history(chat(server, "And now?", conversation))
+    assert [content for role, content in again if role == "user"] == ["My name is Ada", "Who am I?"]
+
+
+def test_text_completions_can_continue_a_conversation(server: ServerProcess):
+    """In the same way."""
+    chat(server, "My name is Ada", "talk-text", "echo")
+    body = {"model": "showing", "prompt": "Who am I?", "metadata": {"conversation_id": "talk-text"}}
+    text = server.post("/v1/completions", body).json()["choices"][0]["text"]
+    assert json.loads(text)["history"] == [["user", "My name is Ada"], ["assistant", "My name is Ada"]]
+
+
+def test_instructions_of_a_request_join_the_stored_history(server: ServerProcess):
+    """As the prompt, and other labels of the request still reach the backend."""
+    chat(server, "My name is Ada", "talk-system", "echo")
+    labels = {"conversation_id": "talk-system", "label": "x"}
+    seen = shown(ask_openai(server, {"messages": [SYSTEM, *QUESTION], "metadata": labels}))
+    assert seen["history"] == [["user", "My name is Ada"], ["assistant", "My name is Ada"]]
+    assert seen["parameters"] == {"metadata": {"label": "x"}}
+
+
+def test_a_history_of_the_request_is_not_merged_with_the_stored_one(server: ServerProcess):
+    """Nor is the exchange stored: the client keeps this conversation itself."""
+    chat(server, "My name is Ada", "talk-own", "echo")
+    own = [{"role": "user", "content": "I am Bob"}, {"role": "assistant", "content": "Hello"}]
+    response = ask_openai(server, {"messages": [*own, *QUESTION]}, {"X-Conversation-Id": "talk-own"})
+    assert server.get(f"/api/runs/{response.headers['X-Run-Id']}").json()["conversation_id"] == "talk-own"
+    seen = shown(response)
+    assert seen["history"] == [["user", "I am Bob"], ["assistant", "Hello"]]
+    questions = [each["question"] for each in server.get("/api/conversations/talk-own").json()["exchanges"]]
+    assert questions == ["My name is Ada"]
+
+
+def test_without_a_conversation_nothing_is_added(server: ServerProcess):
+    """Each request is a conversation of its own."""
+    assert shown(ask_openai(server, {"metadata": {"label": "x"}}))["history"] == []
+
+
+@pytest.mark.parametrize(
+    ("metadata", "header", "param"),
+    [
+        ({"conversation_id": "no spaces"}, None, "metadata"),
+        ({"conversation_id": 5}, None, "metadata"),
+        ({"conversation_id": "x" * 129}, None, "metadata"),
+        ({"conversation_id": "one"}, "two", "metadata"),
+        (None, "no spaces", "X-Conversation-Id"),
+        (None, "", "X-Conversation-Id"),
+    ],
+)
+def test_a_malformed_conversation_id_is_rejected(server: ServerProcess, metadata, header: str | None, param: str):
+    """With the name of the field, as in native requests."""
+    headers = {} if header is None else {"X-Conversation-Id": header}
+    refused = ask_openai(server, {"metadata": metadata}, headers)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, param)
+
+
+def test_a_retry_joins_only_the_run_of_its_conversation(server: ServerProcess):
+    """SDKs repeat a request without a key, but with the number of the attempt."""
+    for conversation in ("talk-retry-1", "talk-retry-2"):
+        first = ask_openai(server, {}, {"X-Conversation-Id": conversation})
+        again = {"X-Conversation-Id": conversation, "X-Stainless-Retry-Count": "1"}
+        assert ask_openai(server, {}, again).headers["X-Run-Id"] == first.headers["X-Run-Id"]
+    other = {"X-Conversation-Id": "talk-retry-1", "X-Stainless-Retry-Count": "1"}
+    assert ask_openai(server, {}, other).headers["X-Run-Id"] != first.headers["X-Run-Id"]

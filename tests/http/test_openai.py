@@ -96,6 +96,19 @@ def test_progress_is_sent_as_comments_every_two_seconds(server: ServerProcess):
     ]
 
 
+def test_texts_are_english_unless_the_client_prefers_chinese(server: ServerProcess):
+    """OpenAI's SDKs send no Accept-Language, and most of their users read English."""
+    first = [comments(ask(server, "slow", "0.5", stream=True, headers=headers))[0] for headers in (
+        {}, {"Accept-Language": "zh-CN,en;q=0.5"}, {"Accept-Language": "fr"}, {"Accept-Language": "en-US,zh;q=0.5"},
+    )]  # fmt: skip
+    assert first == [
+        ": processing 0.0s 5% Working on your request...",
+        ": processing 0.0s 5% 正在处理您的请求...",
+        ": processing 0.0s 5% Working on your request...",
+        ": processing 0.0s 5% Working on your request...",
+    ]
+
+
 @pytest.mark.parametrize(("kind", "beats", "empty"), [("comment", 2, 0), ("delta", 0, 2), ("off", 0, 0)])
 def test_the_client_selects_its_heartbeat(server: ServerProcess, kind: str, beats: int, empty: int):
     """With a header."""
@@ -314,7 +327,7 @@ def test_all_errors_have_the_same_form(server: ServerProcess):
     json_type = {"Content-Type": "application/json"}
     for response, status, kind, code in (
         (server.get("/v1/nowhere"), 404, "invalid_request_error", "not_found"),
-        (server.post("/v1/completions", GOOD), 404, "invalid_request_error", "not_found"),
+        (server.post("/v1/embeddings", GOOD), 404, "invalid_request_error", "not_found"),
         (server.get(PATH), 405, "invalid_request_error", "method_not_allowed"),
         (server.post("/v1/models", {}), 405, "invalid_request_error", "method_not_allowed"),
         (server.post(PATH, data=b"x" * 500_001, headers=json_type), 413, "invalid_request_error", "too_large"),

@@ -335,6 +335,7 @@ class RequestMetadata(Struct, frozen=True):
     """Metadata of a request."""
 
     user_id: Annotated[str | None, Meta(description="Id of the end user; passed on to the backend.")] = None
+    conversation_id: Annotated[str | None, Meta(description="Conversation of this server to continue.")] = None
 
 
 class OutputFormat(Struct, frozen=True):

@@ -105,6 +105,7 @@ class NativeProtocol(base.WireProtocol):
     """The product's own protocol; it answers every path that no other protocol claims."""
 
     name = "native"
+    default_locale = "zh"
     path_prefixes = ("/",)
     run_endpoints = ("/api/stream_chat", "/api/stream_chat_advanced", "/api/stream_chat_smart", "/api/chat")
     has_styles = True

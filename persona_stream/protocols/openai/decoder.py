@@ -286,10 +286,16 @@ _NEUTRAL_VALUES: Mapping[str, Sequence[object]] = {
     "modalities": ([], ["text"]),
 }
 
+CONVERSATION_LABEL = "conversation_id"
+
 Positive = Annotated[int, Meta(ge=1)]
 MaxTokens = Annotated[
     Annotated[int, Meta(ge=-1, extra_json_schema={"not": {"const": 0}})] | None,
     Meta(description="Maximum tokens of the answer, or -1 for no limit."),
+]
+RequestMetadata = Annotated[
+    dict[str, Any] | None,
+    Meta(description="Labels of the request; `conversation_id` names a conversation of this server."),
 ]
 ChoiceCount = Annotated[
     Annotated[int, Meta(ge=1, le=128)] | None,
@@ -308,7 +314,15 @@ def given_parameters(request: Struct, names: Sequence[str]) -> dict[str, Any]:
         del parameters["max_tokens"]
     if isinstance(stop := parameters.get("stop"), list):
         parameters["stop"] = tuple(stop)
+    if CONVERSATION_LABEL in parameters.get("metadata", ()):  # for this server, not for a provider
+        labels = {name: value for name, value in parameters.pop("metadata").items() if name != CONVERSATION_LABEL}
+        parameters.update({"metadata": labels} if labels else {})
     return parameters
+
+
+def conversation_label(metadata: Mapping[str, Any] | None) -> object:
+    """Return the conversation that the metadata of a request names, if they do."""
+    return None if metadata is None else metadata.get(CONVERSATION_LABEL)
 
 
 class StreamOptions(Struct, frozen=True):
@@ -362,7 +376,7 @@ class ChatCompletionRequest(Struct, frozen=True):
     logit_bias: Annotated[
         dict[str, Any] | None, Meta(description="Bias of tokens. Like all below, for providers with this protocol.")
     ] = None
-    metadata: Annotated[dict[str, Any] | None, Meta(description="Labels of the request.")] = None
+    metadata: RequestMetadata = None
     store: Annotated[bool | None, Meta(description="Whether the provider keeps the completion.")] = None
     service_tier: Annotated[str | None, Meta(description="Tier of service.")] = None
     verbosity: Annotated[str | None, Meta(description="Length of the answer.")] = None

@@ -18,7 +18,7 @@ from persona_stream.protocols.openai import decoder, encoder, schemas
 
 _PARAMETERS = (
     "temperature", "top_p", "max_tokens", "stop", "seed", "presence_penalty", "frequency_penalty", "user", "n",
-    "logit_bias",
+    "logit_bias", "metadata",
 )  # fmt: skip
 
 
@@ -48,6 +48,7 @@ class TextCompletionRequest(Struct, frozen=True):
     logit_bias: Annotated[
         dict[str, Any] | None, Meta(description="Bias of tokens, for providers with this protocol.")
     ] = None
+    metadata: decoder.RequestMetadata = None
     best_of: Annotated[int | None, Meta(description="Not supported: 1, `n` or absent.")] = None
     echo: Annotated[bool | None, Meta(description="Not supported: `false` or absent.")] = None
     logprobs: Annotated[int | bool | None, Meta(description="Not supported: `false` or absent.")] = None

@@ -105,7 +105,17 @@ IDEMPOTENCY_KEY = _header(
     " that the first one started.",
     Annotated[str, Meta(pattern=r"^[\x21-\x7e]{1,255}$")],
 )
-ACCEPT_LANGUAGE = _header("Accept-Language", "Language of texts, unless the body specifies one: `zh` or `en`.")
+ACCEPT_LANGUAGE = _header(
+    "Accept-Language",
+    "Language of texts, unless the body specifies one: `zh` or `en`. By default `en` on `/v1`, else `zh`.",
+)
+CONVERSATION_ID = _header(
+    "X-Conversation-Id",
+    "Conversation of this server to continue, for requests without a history of their own."
+    " `metadata.conversation_id` in the body means the same.",
+    Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}$")],
+)
+V1_PARAMETERS = (IDEMPOTENCY_KEY, ACCEPT_LANGUAGE, CONVERSATION_ID)
 RESUME = _header(
     "X-Persona-Resume",
     "`1` if the client resumes by itself: during a connection hand-over the server may then end the stream with a"

@@ -28,7 +28,11 @@ def build_run_request(request: Request, services: Services) -> tuple[RunRequest,
     body = parsing.parse_json_body(request, decoder.messages_decoder)
     decoder.check_messages_request(body)
     query = _build_query(request, services, principal, body, parameters=body.parameters)
-    return parsing.build_v1_run_request(request, services, query, body, field_names=_FIELD_NAMES), body
+    conversation_id = body.metadata.conversation_id if body.metadata else None
+    run_request = parsing.build_v1_run_request(
+        request, services, query, body, conversation_id=conversation_id, field_names=_FIELD_NAMES
+    )
+    return run_request, body
 
 
 def _build_query(
@@ -77,7 +81,7 @@ def blueprint(services: Services) -> Blueprint:
         " protocol. Features that the backend does not support (tools, images, formats, prefilled answers) are"
         " rejected; the error names the field. A response without a stream opens with status 200 after the"
         " `commit_window` (25 s); its body may then be an error.",
-        parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE),
+        parameters=components.V1_PARAMETERS,
         request=Body.json(decoder.MessagesRequest, request={**_CONVERSATION, "max_tokens": 1024, "stream": True}),
         responses=components.run_failures(schemas.MessageError),
         errors=components.V1_ERRORS,

@@ -35,7 +35,8 @@ def build_run_request(request: Request, services: Services) -> tuple[RunRequest,
         tool_choice=decoder.parse_tool_choice(body.tool_choice, tools),
         parameters=body.parameters,
     )
-    return parsing.build_v1_run_request(request, services, query, body), body
+    label = decoder.conversation_label(body.metadata)
+    return parsing.build_v1_run_request(request, services, query, body, conversation_id=label), body
 
 
 def _build_text_run_request(
@@ -54,7 +55,8 @@ def _build_text_run_request(
         parameters=body.parameters,
         turns_field="prompt",
     )
-    return parsing.build_v1_run_request(request, services, query, body), body
+    label = decoder.conversation_label(body.metadata)
+    return parsing.build_v1_run_request(request, services, query, body, conversation_id=label), body
 
 
 COMPLETION_EVENTS = EventStreamSpec(
@@ -87,7 +89,7 @@ _text_encoder = partial(text_completions.TextCompletionEncoder, include_usage=Tr
 _operation = partial(
     Operation,
     tags=[components.OPENAI_TAG],
-    parameters=(components.IDEMPOTENCY_KEY, components.ACCEPT_LANGUAGE, components.HEARTBEAT),
+    parameters=(*components.V1_PARAMETERS, components.HEARTBEAT),
     responses=components.run_failures(ErrorBody),
     errors=components.V1_ERRORS,
     error_bodies=(OPENAI.error,),
