@@ -36,9 +36,11 @@ def slow(message: str) -> str:
 
 
 def reporting(query: Query) -> str:
-    """Report progress."""
+    """Report progress twice, a second apart, and return after the number of seconds in the message."""
+    query.report("Reading page 2 of 8", 0.25)
+    time.sleep(1.0)
     query.report("Reading page 3 of 8", 0.37)
-    time.sleep(float(query.message))
+    time.sleep(float(query.message) - 1.0)
     return "Read."
 
 

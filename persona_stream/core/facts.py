@@ -13,6 +13,7 @@ from typing import Any, Literal
 from msgspec import Struct, field
 
 from persona_stream.core import content, query
+from persona_stream.core.forecast import Forecast
 from persona_stream.errors import BackendErrorCode
 
 FailureCode = Literal[BackendErrorCode, "internal", "answer_too_large", "lost", "draining", "timeout", "cancelled"]
@@ -45,9 +46,11 @@ class Started(Struct, frozen=True, tag="started", omit_defaults=True):
     """process_query started; the deadline counts from here.
 
     ``history_tokens`` is an estimate for history that the server loaded; history in the request counts as question.
+    ``forecast`` comes from earlier runs, if there are any.
     """
 
     history_tokens: int = 0
+    forecast: Forecast | None = None
 
 
 class ProgressReported(Struct, frozen=True, tag="reported"):

@@ -171,6 +171,7 @@ class StreamProjection:
             case facts.Started():
                 self._is_started = True
                 self._started_at = at
+                self._progress.start(fact)
                 self._give_up_at = self._clock() + self._deadline + STORE_GRACE
                 self._queued = None
                 self._next_progress = at + self._options.style.interval

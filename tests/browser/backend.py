@@ -23,6 +23,9 @@ def answer(query: Query) -> str | Answer:
     """Wait for the seconds named in the message, then answer or fail as its words select."""
     wait = float(found[1]) if (found := re.search(r"wait=([\d.]+)", query.message)) else 0.2
     until = time.monotonic() + wait
+    if "report" in query.message:
+        query.report("Reading page 2 of 8", 0.25)
+        time.sleep(0.5)
     while (left := until - time.monotonic()) > 0:
         if "report" in query.message:
             query.report("Reading page 3 of 8", 0.37)

@@ -150,7 +150,9 @@ def test_a_run_in_progress(dashboard: Open, busy: Server) -> None:
         expect(row).to_contain_text("In progress")
         row.locator("a").click()
         expect(page.locator(".live-words")).to_have_text("Reading page 3 of 8")
-        expect(page.get_by_role("progressbar", name="Progress")).to_have_attribute("aria-valuenow", "37")
+        expect(page.get_by_role("progressbar", name="Progress")).to_have_attribute(
+            "aria-valuenow", re.compile("^(3[7-9]|4.)$")
+        )
         expect(page.locator("#answer")).to_contain_text("Paragraph 1")
         growing = page.locator("#answer").text_content() or ""
         expect(page.locator(".run-title .pill")).to_have_text("Complete", timeout=30_000)

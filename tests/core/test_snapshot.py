@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from persona_stream.core.facts import AnswerDelta, Answered, Failed, ProgressReported, Started
+from persona_stream.core.forecast import Forecast
 from persona_stream.core.snapshot import ProgressTracker, take_snapshot
 from tests.fakes import accepted, entries
 
@@ -48,25 +52,62 @@ def test_progress_grows_linearly_until_the_deadline(elapsed, percent):
     assert ProgressTracker(150.0).percent(elapsed) == percent
 
 
-@given(st.lists(st.tuples(st.floats(0, 300), st.none() | st.floats(0, 1)), max_size=20))
-def test_the_percentage_never_falls(story):
-    """Not for any sequence of reported fractions."""
-    tracker, seen = ProgressTracker(150.0), []
+FORECAST = Forecast((10.0, 20.0, 40.0, 80.0), (250, 600, 800, 900), (0, 300, 800, 1000), runs=20)
+
+
+@given(
+    st.sampled_from([None, FORECAST]), st.lists(st.tuples(st.floats(0, 300), st.none() | st.floats(0, 1)), max_size=20)
+)
+def test_the_percentage_never_falls(forecast, story):
+    """Not for any sequence of reported fractions, with and without a forecast."""
+    tracker = ProgressTracker(150.0)
+    tracker.start(Started(forecast=forecast))
+    seen = []
     for elapsed, fraction in sorted(story, key=lambda step: step[0]):
+        seen.append(tracker.percent(elapsed))
         tracker.report(ProgressReported("", fraction), elapsed)
         seen.append(tracker.percent(elapsed))
+        eta = tracker.eta(elapsed)
+        assert eta is None or 0 < eta < math.inf
     assert seen == sorted(seen)
     assert all(5 <= percent <= 95 for percent in seen)
 
 
-def test_the_eta_is_known_once_the_backend_has_reported_enough():
-    """25 % after 10 s leaves 30 s, which then count down."""
+def test_a_forecast_replaces_the_linear_growth():
+    """The percentage follows its curve, and the remaining time is the median of the runs that took longer."""
+    snapshot = take_snapshot(entries(ACCEPTED, (11.0, Started(forecast=FORECAST))))
+    assert [snapshot.percent(11.0 + elapsed) for elapsed in (0.0, 10.0, 30.0, 60.0, 800.0)] == [5, 25, 70, 85, 95]
+    assert [snapshot.progress.eta(elapsed) for elapsed in (0.0, 20.0, 90.0)] == [28.0, 14.0, None]
+
+
+def test_a_forecast_from_few_runs_has_a_percentage_alone():
+    """The remaining time is absent rather than a guess."""
     tracker = ProgressTracker(150.0)
-    assert tracker.eta(5.0) is None
-    tracker.report(ProgressReported("", 0.25), 10.0)
-    assert tracker.eta(10.0) == pytest.approx(30.0)
-    assert tracker.eta(20.0) == pytest.approx(20.0)
-    assert tracker.eta(50.0) == 0.0
+    tracker.start(Started(forecast=structs.replace(FORECAST, runs=4)))
+    assert (tracker.percent(10.0), tracker.eta(10.0)) == (25, None)
+
+
+def test_reports_are_carried_forward_at_their_slope():
+    """Reports of (n - 1)/8 before each page of 4 s: the percentage is exact, then slower towards the next report."""
+    tracker = ProgressTracker(150.0)
+    tracker.report(ProgressReported("", 0.0), 0.0)
+    assert (tracker.percent(2.0), tracker.eta(2.0)) == (6, None)
+    tracker.report(ProgressReported("", 0.125), 4.0)
+    assert [tracker.percent(elapsed) for elapsed in (4.0, 6.0, 7.2, 8.0, 40.0)] == [12, 18, 22, 23, 24]
+    assert tracker.eta(4.0) == pytest.approx(28.0)
+    assert tracker.eta(6.0) == pytest.approx(26.0)
+    tracker.report(ProgressReported("", 0.25), 8.0)
+    assert tracker.eta(10.0) == pytest.approx(22.0)
+    tracker.report(ProgressReported("", 1.0), 32.0)
+    assert (tracker.percent(40.0), tracker.eta(40.0)) == (95, None)
+
+
+def test_two_reports_at_the_same_time_have_no_slope():
+    """The latest one still raises the percentage."""
+    tracker = ProgressTracker(150.0)
+    for fraction in (0.2, 0.4):
+        tracker.report(ProgressReported("", fraction), 1.0)
+    assert (tracker.percent(2.0), tracker.eta(2.0)) == (40, None)
 
 
 def test_an_empty_message_leaves_the_last_one():
@@ -75,9 +116,3 @@ def test_an_empty_message_leaves_the_last_one():
     tracker.report(ProgressReported("Reading", None), 1.0)
     tracker.report(ProgressReported("", 0.5), 2.0)
     assert tracker.message == "Reading"
-
-
-def test_another_estimator_can_be_used():
-    """Its result is limited to 95 % like that of the default estimator."""
-    tracker = ProgressTracker(150.0, lambda elapsed, deadline: elapsed * 50)
-    assert [tracker.percent(elapsed) for elapsed in (0.0, 1.0, 3.0)] == [0, 50, 95]
