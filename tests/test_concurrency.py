@@ -6,7 +6,7 @@ import time
 
 import gevent
 
-from persona_stream.concurrency import SharedTimer, Timer
+from persona_stream.concurrency import SharedTimer, Timer, Turn
 
 
 def test_a_timer_counts_from_its_start_although_the_loop_was_blocked() -> None:
@@ -40,3 +40,22 @@ def test_shared_timers_call_in_order_and_soon_after_their_time() -> None:
     assert [name for name, _ in called] == ["first", "raises", "second", "last"]
     for (_, at), seconds in zip(called, (0.0, 0.05, 0.05, 0.1), strict=True):
         assert at >= seconds - 0.006
+
+
+def test_work_that_shares_a_turn_lets_the_loop_poll() -> None:
+    """However many greenlets work without ever waiting for anything else."""
+    turn = Turn()
+    until = time.monotonic() + 0.5
+
+    def work() -> None:
+        while time.monotonic() < until:
+            turn.limit()
+
+    workers = [gevent.spawn(work) for _ in range(10)]
+    delays: list[float] = []
+    while time.monotonic() < until:
+        began = time.monotonic()
+        gevent.sleep(0.001)
+        delays.append(time.monotonic() - began)
+    gevent.joinall(workers)
+    assert len(delays) > 20

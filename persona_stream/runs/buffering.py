@@ -51,7 +51,10 @@ class Throttle:
 class DeltaBuffer(Throttle):
     """Buffer of the text, the reasoning and the provider's own fields that one query sends, in their order."""
 
-    __slots__ = ("_is_cancelled", "_max_bytes", "_on_overflow", "_pending", "_pending_characters", "_write", "size")
+    __slots__ = (
+        "_is_cancelled", "_is_overflowing", "_max_bytes", "_on_overflow", "_pending", "_pending_characters", "_write",
+        "size",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -68,6 +71,7 @@ class DeltaBuffer(Throttle):
         self._pending: list[coalescing.Part] = []
         self._pending_characters = 0
         self._is_cancelled = False
+        self._is_overflowing = False  # the overflow is not reported yet
         self.size = 0  # number of bytes written
 
     def add(self, delta_type: coalescing.DeltaType, part: str | content.ProviderFields) -> None:
@@ -78,13 +82,15 @@ class DeltaBuffer(Throttle):
             self._pending_characters += len(part)
             if self.size + self._pending_characters > self._max_bytes:
                 self.cancel()
-                SharedTimer(0.0, self._on_overflow)  # the caller may be the event loop itself
+                self._is_overflowing = True
+                SharedTimer(0.0, self._report_overflow)  # the caller may be the event loop itself
                 return
         self._pending.append((delta_type, part))
         self._schedule()
 
     def flush(self, *, is_last: bool = True) -> None:
         """Write the buffered parts; a trailing high surrogate waits for its other half, unless ``is_last``."""
+        self._report_overflow()
         if not self._pending:
             return
         super().cancel()
@@ -103,6 +109,11 @@ class DeltaBuffer(Throttle):
 
     def _flush_due(self) -> None:
         self.flush(is_last=False)
+
+    def _report_overflow(self) -> None:
+        if self._is_overflowing:
+            self._is_overflowing = False
+            self._on_overflow()
 
     def _write_delta(self, delta: coalescing.Delta) -> None:
         self.size += coalescing.size_of(delta)

@@ -48,3 +48,9 @@ def test_a_report_keeps_what_it_does_not_say():
     assert merge_reports(first, "", 0.75) == ProgressReported("Reading", 0.75)
     assert merge_reports(first, "Writing", None) == ProgressReported("Writing", 0.5)
     assert merge_reports(None, "x" * 600 + "\ud800", None) == ProgressReported("x" * 500, None)
+
+
+def test_many_alternating_parts_become_one_fact_of_each_kind():
+    """A flood of reasoning and text must not fill the journal."""
+    parts = [(ReasoningDelta, "r"), (AnswerDelta, "t")] * 1000
+    assert coalesce_deltas(parts, is_last=False) == ([ReasoningDelta("r" * 1000), AnswerDelta("t" * 1000)], [])

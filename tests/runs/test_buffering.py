@@ -94,6 +94,17 @@ def test_parts_over_the_limit_are_not_written():
     assert (run.written, run.overflows) == ([AnswerDelta("12345678")], 1)
 
 
+def test_parts_are_counted_when_they_are_sent():
+    """Pieces of a flood are not collected until the next write; the result that follows comes after the overflow."""
+    run = Run(limit=10)
+    for _ in range(1000):
+        run.deltas.add(AnswerDelta, "12345678")
+    run.deltas.flush()
+    assert (run.written, run.overflows) == ([], 1)
+    gevent.sleep(0.01)
+    assert run.overflows == 1
+
+
 def test_nothing_is_written_after_the_buffer_is_cancelled(run: Run):
     """Neither buffered nor later parts."""
     run.deltas.add(AnswerDelta, "late")
