@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from persona_stream import Answer, BackendError, Query
+from persona_stream.core.content import ToolCall
 
 TEXT = "你好！The answer is 42 👩‍👩‍👧‍👦. See https://example.org/a?b=1.5, e.g. 3.14.\n\nAsk again."
 
@@ -15,3 +16,14 @@ def ask(query: Query) -> Answer:
         raise BackendError("The library is closed today.")
     time.sleep(float(query.message))
     return Answer(TEXT, reasoning="Six times seven.")
+
+
+def use_tool(query: Query) -> Answer:
+    """Call the client's first tool once, and then answer with its result."""
+    results = [turn.content for turn in query.since if turn.role == "tool"]
+    if results:
+        return Answer(f"The tool says: {results[-1]}")
+    return Answer("Let me look.", finish="tools", calls=(ToolCall("call_1", query.tools[0].name, '{"city": "Wien"}'),))
+
+
+use_tool.abilities = frozenset({"tools", "json_schema"})  # type: ignore[attr-defined]  # read by the server

@@ -107,6 +107,18 @@ def test_counting_and_models(served: Served, language: str, scenarios: tuple[str
 
 
 @BOTH
+def test_tool_runners(serve: Callable[..., Served], language: str, scenarios: tuple[str, ...]) -> None:
+    """The package starts a thread, is told that there are none, calls the tool and sends its result."""
+    served = serve(backend="backend:use_tool")
+    for scenario, result in use_all(served, language, ("tool_runner", "tool_runner_stream"), "Weather?").items():
+        assert (result.get("text"), result.get("finish")) == ("The tool says: Sun in Wien.", "end_turn"), (
+            scenario,
+            result,
+        )
+    assert runs(served) == ["complete"] * 4
+
+
+@BOTH
 def test_disconnecting_cancels(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """The run ends when its client has been gone for the grace period."""
     assert use(served, language, "leave", "35") == {"first": "message_start"}

@@ -7,7 +7,8 @@
     │   └── BackendUnavailable        it failed before any output; a fallback may succeed
     └── HTTPError                     error response before the first byte
         ├── InvalidRequest            400  invalid_request
-        │   └── ContextTooLong        400  context_length_exceeded
+        │   ├── ContextTooLong        400  context_length_exceeded
+        │   └── UnsupportedThread     400  thread_unsupported_request
         ├── Unauthorized              401  unauthorized
         ├── Forbidden                 403  forbidden
         ├── NotFound                  404  not_found
@@ -121,6 +122,10 @@ class InvalidRequest(HTTPError):
 
 class ContextTooLong(InvalidRequest, code="context_length_exceeded"):
     """Conversation over the length limit of this server."""
+
+
+class UnsupportedThread(InvalidRequest, code="thread_unsupported_request"):
+    """Request to keep the conversation here, to which Anthropic's SDKs respond by sending it whole."""
 
 
 class Unauthorized(HTTPError, status=401, code="unauthorized"):

@@ -7,6 +7,14 @@ const [baseURL, apiKey, asked, message] = process.argv.slice(2);
 const client = new Anthropic({ baseURL, apiKey, authToken: null });
 let how;
 const tool = { name: "weather", input_schema: { type: "object" } };
+const runnable = {
+  type: "custom",
+  name: "weather",
+  description: "Return the weather of a city.",
+  input_schema: { type: "object", properties: { city: { type: "string" } } },
+  parse: (input) => input,
+  run: ({ city }) => `Sun in ${city}.`,
+};
 const picture = { type: "image", source: { type: "base64", media_type: "image/png", data: "AAAA" } };
 
 const join = (blocks, kind, field) => blocks.filter(({ type }) => type === kind).map((block) => block[field]).join("");
@@ -57,6 +65,15 @@ const deeds = {
   async count() {
     const { max_tokens: _, ...counted } = how;
     return { tokens: (await client.messages.countTokens(counted)).input_tokens };
+  },
+  async tool_runner() {
+    return whole(await client.beta.messages.toolRunner({ ...how, tools: [runnable] }));
+  },
+  async tool_runner_stream() {
+    let last;
+    for await (const stream of client.beta.messages.toolRunner({ ...how, tools: [runnable], stream: true }))
+      last = await stream.finalMessage();
+    return whole(last);
   },
   async leave() {
     const stream = await client.messages.create({ ...how, stream: true });

@@ -21,6 +21,12 @@ TOOL = {"name": "weather", "input_schema": {"type": "object"}}
 PICTURE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
 
 
+@anthropic.beta_tool
+def weather(city: str) -> str:
+    """Return the weather of a city."""
+    return f"Sun in {city}."
+
+
 class Scenarios:
     """One question through each interface of the package."""
 
@@ -105,6 +111,17 @@ class Scenarios:
         """Count the tokens."""
         del self.options["max_tokens"]
         return {"tokens": self.client.messages.count_tokens(**self.options).input_tokens}
+
+    def tool_runner(self) -> Result:
+        """Let the package call a tool of this program and send its result."""
+        runner = self.client.beta.messages.tool_runner(**self.options, tools=[weather])
+        return _whole(runner.until_done())
+
+    def tool_runner_stream(self) -> Result:
+        """Do the same with streams."""
+        runner = self.client.beta.messages.tool_runner(**self.options, tools=[weather], stream=True)
+        messages = [stream.get_final_message() for stream in runner]
+        return _whole(messages[-1]) | {"turns": len(messages)}
 
     def leave(self) -> Result:
         """Disconnect after the first event."""

@@ -67,7 +67,7 @@ def error(response: requests.Response) -> dict[str, Any]:
     assert "x-request-id" not in response.headers
     body = response.json()
     assert (list(body), body["type"]) == (["type", "error"], "error")
-    assert list(body["error"]) == ["type", "message"]
+    assert list(body["error"]) in (["type", "message"], ["type", "message", "details"])
     return body["error"]
 
 
@@ -255,6 +255,14 @@ FIELDS = [
     ({**GOOD, "metadata": "x"}, "metadata"),
     ({**GOOD, "metadata": {"user_id": 5}}, "metadata"),
 ]
+
+
+def test_a_thread_is_rejected_in_the_form_that_makes_an_sdk_send_whole_conversations(server: ServerProcess):
+    """``anthropic`` 2 and ``@anthropic-ai/sdk`` 1.11 start a thread in each tool runner and look for this code."""
+    response = server.post(PATH, {**GOOD, "thread": {"type": "new"}})
+    assert error(response)["details"] == {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+    assert server.post(PATH, {**GOOD, "thread": None}).status_code == 200
+    assert "details" not in error(server.post(PATH, {**GOOD, "tools": [TOOL]}))
 
 
 @pytest.mark.parametrize(("body", "field"), FIELDS)

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from persona_stream.core.content import Image, Part, ProviderFields, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Parameters, Turn
-from persona_stream.errors import InvalidRequest
+from persona_stream.errors import InvalidRequest, UnsupportedThread
 from persona_stream.protocols import conversation
 from persona_stream.protocols.anthropic import signature
 
@@ -329,6 +329,9 @@ class CountTokensRequest(Struct, frozen=True, kw_only=True):
     tools: Annotated[list[MessageTool] | None, conversation.TOOLS] = None
     tool_choice: Annotated[MessageToolChoice | None, conversation.TOOL_CHOICE] = None
     mcp_servers: Annotated[list[Any] | None, Meta(description="Not supported: must be empty or absent.")] = None
+    thread: Annotated[
+        Any, Meta(description="Not supported: `null` or absent. The SDKs then send whole conversations.")
+    ] = None
 
 
 class RequestMetadata(Struct, frozen=True):
@@ -406,3 +409,5 @@ def check_messages_request(request: CountTokensRequest) -> None:
     """Raise InvalidRequest if a field requests a feature that no backend supports."""
     if request.mcp_servers:
         raise InvalidRequest("mcp_servers: not supported by this server; omit it", "mcp_servers")
+    if request.thread not in (None, False):
+        raise UnsupportedThread("thread: not supported by this server; send the whole conversation", "thread")

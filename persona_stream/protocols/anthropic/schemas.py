@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType, structs
 
 from persona_stream.core import facts, query
+from persona_stream.errors import UnsupportedThread
 from persona_stream.protocols.base import ErrorInfo, http_status_for
 
 StopReason = Literal[
@@ -163,11 +164,19 @@ class MessageStop(Struct, frozen=True, kw_only=True, tag_field="type", tag="mess
     """Last event of a complete message."""
 
 
+class MessageErrorDetails(Struct, frozen=True, kw_only=True):
+    """Details by which the SDKs choose another form of the request."""
+
+    error_code: Annotated[str, Meta(description="`thread_unsupported_request`.")]
+    unsupported: Annotated[list[str], Meta(description="Fields that are not supported.")]
+
+
 class MessageErrorObject(Struct, frozen=True, kw_only=True):
     """Details of an error."""
 
     type: Annotated[ErrorType, Meta(description="Kind of the error.")]
     message: Annotated[str, Meta(description="Error message to display.")]
+    details: Annotated[MessageErrorDetails | UnsetType, Meta(description="Only for a request with a `thread`.")] = UNSET
 
 
 class MessageError(Struct, frozen=True, kw_only=True, tag_field="type", tag="error"):
@@ -221,7 +230,11 @@ _TYPES: Mapping[int, ErrorType] = {
 def error_body(error: ErrorInfo) -> MessageError:
     """Return the body of an error response."""
     default: ErrorType = "invalid_request_error" if error.status < 500 else "api_error"
-    return _error(_TYPES.get(error.status, default), error.message)
+    body = _error(_TYPES.get(error.status, default), error.message)
+    if error.code != UnsupportedThread.code:
+        return body
+    details = MessageErrorDetails(error_code=error.code, unsupported=[error.field or ""])
+    return structs.replace(body, error=structs.replace(body.error, details=details))
 
 
 def failure_body(code: facts.FailureCode, message: str) -> MessageError:
