@@ -7,6 +7,7 @@ The server imports no code of a backend that runs in a worker: a model is loaded
 The worker reports the properties of its backends when it starts.
 """
 
+import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +32,8 @@ from persona_stream.journals.base import JournalStore
 from persona_stream.personas.persona import Persona
 from persona_stream.settings.schema import DEFAULT, Settings
 from persona_stream.settings.types import EXECUTOR_NAMES
+
+logger = logging.getLogger("persona_stream.executors")
 
 ExecutorFactory = Callable[[Settings, Mapping[str, Persona] | None], Executor]
 
@@ -180,7 +183,14 @@ def _build_worker_execution(
                 f"executor {settings.executor} imports the function in another process, and {process_query!r:.100} has"
                 " no name there: define it at the top level of a module, or set executor to greenlet"
             )
-        stays_here = path is None or (is_auto and from_callable(process_query).is_cooperative)
+        is_cooperative = is_auto and from_callable(process_query).is_cooperative
+        stays_here = is_cooperative or (path is None and settings.executor != "celery")
+        if path is None and is_auto and not is_cooperative:
+            logger.warning(
+                "a worker process cannot import %r, so it runs in greenlets, where it may wait in Python's sockets only"
+                ": define it at the top level of a module, or set its attribute cooperative to True",
+                process_query,
+            )
         settings = settings if path is None else structs.replace(settings, backend=path)
     paths = factory.import_paths(settings)
     here = {name for name in paths if is_auto and not paths[name]} | ({DEFAULT} if stays_here else set())

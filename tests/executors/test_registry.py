@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -131,9 +132,21 @@ def test_a_function_with_a_name_runs_in_a_worker(started: list[ExecutorRegistry]
         assert execution.ask("Hi") != str(os.getpid())
 
 
-def test_a_closure_runs_in_greenlets():
-    """Another process cannot import it."""
+def test_a_closure_runs_in_greenlets(caplog: pytest.LogCaptureFixture):
+    """Another process cannot import it: there is one warning, unless it is cooperative."""
+    logger = logging.getLogger("persona_stream")
+    logger.addHandler(caplog.handler)
+
+    def cooperative(message: str) -> str:
+        return message
+
+    cooperative.cooperative = True
+    Execution(cooperative)
+    assert caplog.messages == []
     execution = Execution(lambda message: message)
+    logger.removeHandler(caplog.handler)
+    assert [message for message in caplog.messages if "cannot import <function" in message] == caplog.messages
+    assert len(caplog.messages) == 1
     assert isinstance(execution.executor(), GreenletExecutor)
     assert execution.ask("Hi") == "Hi"
 

@@ -201,7 +201,10 @@ def _start_process(**_: object) -> None:
     global _process
     if options is None:
         raise ValueError(f"{OPTIONS_VARIABLE} is not set: start the worker with `persona-stream work`")
-    main.is_worker = True
+    if options.pool == "prefork":
+        main.prepare_process()
+    else:
+        main.is_worker = True
     # Celery's processes are daemons, which multiprocessing refuses children; they end with the process group instead.
     multiprocessing.current_process()._config.pop("daemon", None)  # type: ignore[attr-defined]  # no public way
     sys.setswitchinterval(SWITCH_INTERVAL)

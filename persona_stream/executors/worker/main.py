@@ -493,10 +493,16 @@ def _create_backends(init: protocol.Init) -> Any:
         raise ConfigurationError("".join(traceback.format_exception(error))) from error
 
 
-def main(fd: int, parent: int) -> None:
-    """Run a worker for the server with the process id ``parent``, over its inherited connection ``fd``."""
+def prepare_process() -> None:
+    """Make this process resemble a script to the backend, whose module may also create a server."""
     global is_worker
     is_worker = True
+    sys.meta_path.insert(0, _GeventFinder())
+    install_event_loop_policy()
+
+
+def main(fd: int, parent: int) -> None:
+    """Run a worker for the server with the process id ``parent``, over its inherited connection ``fd``."""
     _die_with_parent(parent)
     os.closerange(fd + 1, MAX_FILES)  # inheritable files of the server, such as its listening socket
     os.set_inheritable(fd, False)
@@ -511,8 +517,7 @@ def main(fd: int, parent: int) -> None:
     if not isinstance(init, protocol.Init):
         return
     sys.path[:] = init.paths
-    sys.meta_path.insert(0, _GeventFinder())
-    install_event_loop_policy()
+    prepare_process()
     writer = MessageWriter(connection, init.max_answer_bytes)
     log_handler = LogHandler(writer)
     package_logger = logging.getLogger("persona_stream")
