@@ -190,11 +190,11 @@ def _forward_async_generator(generate: ProcessQuery, name: str) -> Callable[[Que
 
 def _send(query: Query, text: object, name: str) -> None:
     # The last delta of OpenAI's streams has the content None, which generators tend to forward.
-    if text is None or text == "":
-        return
+    if text is None:
+        text = ""
     if not isinstance(text, str):
         raise TypeError(f"{name} yielded {type(text).__name__}: yield strings")
-    query.send(text)
+    query.send(text)  # an empty one too: sending lets other greenlets run
 
 
 def _is_kind(function: Callable[..., object], predicate: Callable[[object], bool]) -> bool:

@@ -494,7 +494,7 @@ def test_the_texts_of_a_generator_are_sent_as_they_come(function: object, rest: 
     assert returned == rest
 
 
-def test_empty_texts_of_a_generator_are_skipped() -> None:
+def test_a_generator_may_yield_empty_texts() -> None:
     """The last delta of OpenAI's streams has the content ``None``, which generators forward."""
 
     def ask(message: str) -> Iterator[str | None]:
@@ -502,7 +502,7 @@ def test_empty_texts_of_a_generator_are_skipped() -> None:
 
     sent: list[str] = []
     from_callable(ask).process_query(query_with(BARE, on_text=sent.append))
-    assert sent == ["Forty", "-two"]
+    assert [text for text in sent if text] == ["Forty", "-two"]  # an empty one only lets other greenlets run
 
 
 @pytest.mark.parametrize("is_async", [False, True])
