@@ -215,6 +215,7 @@ _FAILURE_WORDS: Mapping[str, tuple[str, str]] = {
         "request was rejected as a result of the safety system",
         "The request was rejected as a result of the safety system: ",
     ),
+    "rate_limited": ("rate limit", "Rate limit reached: "),
 }
 _FAILURE_PARAMS: Mapping[str, str] = {"context_length_exceeded": "messages", "model_not_found": "model"}
 
