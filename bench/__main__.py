@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import database, execution, overload, procfs, relay, report, scaling, sections, servers, shared
+from bench import database, execution, overload, procfs, progress, relay, report, scaling, sections, servers, shared
 from bench.measurement import measure, turns
 from bench.report import Result
 from bench.sections import MicroBenchmark, MicroBenchmarkError
@@ -35,6 +35,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--execution", action="store_true", help="include the worker (default in a complete run)")
     parser.add_argument("--scaling", action="store_true", help="include Celery workers (default in a complete run)")
     parser.add_argument("--parts", action="store_true", help="include the microbenchmarks (default in a complete run)")
+    parser.add_argument("--progress", action="store_true", help="measure the percentage and the remaining time alone")
+    parser.add_argument(
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="with --progress: replay the output of `runs list --json`",
+    )
     parser.add_argument(
         "--write", type=Path, metavar="FILE", help="write the report to a file (default in a complete run)"
     )
@@ -100,6 +107,9 @@ def _microbenchmarks() -> list[MicroBenchmark]:
 def main() -> int:
     """Run the selected benchmarks; return 1 if a server could not be measured or persona_stream lost a stream."""
     options = _arguments()
+    if options.progress:
+        progress.run(options.log)
+        return 0
     procfs.raise_open_files()
     chosen = [server for server in servers.ALL if not options.only or server.name in options.only]
     rounds = 1 if options.quick else options.rounds

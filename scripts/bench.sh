@@ -3,6 +3,9 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+# A replay without servers.
+case " $* " in *" --progress "*) exec .venv/bin/python -m bench "$@" ;; esac
+
 peers=.venv-bench
 if [ ! -e $peers/.made ] || [ bench/peers/requirements.txt -nt $peers/.made ] || [ requirements/bench.txt -nt $peers/.made ]; then
     echo "Setting up $peers (once; about a minute) ..."

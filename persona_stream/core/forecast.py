@@ -100,26 +100,25 @@ class Forecast(Struct, frozen=True, omit_defaults=True):
             return 100.0 - (100.0 - self.permille[-1] / 10) * seconds[-1] / elapsed
         return _interpolate(seconds, self.permille, after, elapsed) / 10
 
-    def eta(self, elapsed: float) -> float | None:
-        """Return the median of the remaining seconds, or ``None`` with few earlier runs or after all of them."""
-        return self._remaining(elapsed, 0.5) if self._is_known(elapsed) else None
+    def eta(self, elapsed: float, share: float = 0.5) -> float | None:
+        """Return the seconds in which ``share`` of the runs that take longer than ``elapsed`` end.
+
+        ``None`` with few earlier runs, and after all of them.
+        """
+        seconds = self.seconds
+        if self.runs < MIN_RUNS_FOR_ETA or elapsed >= seconds[-1]:
+            return None
+        ended = _interpolate(seconds, self.ended, bisect_right(seconds, elapsed), elapsed)
+        target = ended + (1000.0 - ended) * share
+        left = _interpolate(self.ended, seconds, bisect_left(self.ended, target), target) - elapsed
+        return left if left > 0.0 else 0.0
 
     def remaining(self, elapsed: float) -> DurationRange | None:
         """Return the range of the remaining seconds. Otherwise as ``eta``."""
-        if not self._is_known(elapsed):
-            return None
-        return DurationRange(*(self._remaining(elapsed, share) for share in (LOW_SHARE, 0.5, HIGH_SHARE)))
-
-    def _is_known(self, elapsed: float) -> bool:
-        return self.runs >= MIN_RUNS_FOR_ETA and elapsed < self.seconds[-1]
-
-    def _remaining(self, elapsed: float, share: float) -> float:
-        """Return the seconds in which ``share`` of the runs that take longer than ``elapsed`` end."""
-        seconds = self.seconds
-        ended = self.ended
-        share_ended = _interpolate(seconds, ended, bisect_right(seconds, elapsed), elapsed)
-        target = share_ended + (1000.0 - share_ended) * share
-        return max(0.0, _interpolate(ended, seconds, bisect_left(ended, target), target) - elapsed)
+        low = self.eta(elapsed, LOW_SHARE)
+        median = self.eta(elapsed)
+        high = self.eta(elapsed, HIGH_SHARE)
+        return None if low is None or median is None or high is None else DurationRange(low, median, high)
 
 
 class DurationModel(Struct, frozen=True):
@@ -196,18 +195,11 @@ class DurationHistory:
             scales = [math.exp(_dot(coefficients, _terms(run.features, personas))) for run in runs]
             yield None
         durations = [max(run.duration, _MIN_DURATION) / scale for run, scale in zip(runs, scales, strict=True)]
-        samples = _redistribute(self._weigh(runs, durations, sum(scales) / len(scales)))
+        samples = self._weigh(runs, durations, sum(scales) / len(scales))
         yield None
-        grid, progress, ended = _fit_curves(samples)
+        curves = _fit_curves(_redistribute(samples))
         yield None
-        knots = _choose_knots(grid, progress, ended)
-        curve = Forecast(
-            seconds=tuple(round(grid[index], 3) or _MIN_DURATION for index in knots),
-            permille=tuple(min(_MAX_PERMILLE, round(1000 * progress[index])) for index in knots),
-            ended=tuple(round(1000 * ended[index]) for index in knots),
-            runs=len(runs),
-        )
-        yield DurationModel(curve, coefficients, personas)
+        yield DurationModel(_approximate(*curves, len(runs)), coefficients, personas)
 
     def _is_explained(self) -> bool:
         """Return whether the regression predicted the latest runs better than their mean."""
@@ -217,7 +209,7 @@ class DurationHistory:
         error_of_mean = sum(pair[1] for pair in self._squared_errors)
         return error <= _MAX_ERROR_RATIO**2 * error_of_mean
 
-    def _weigh(self, runs: Sequence[FinishedRun], durations: Sequence[float], scale: float) -> "list[_Sample]":
+    def _weigh(self, runs: Sequence[FinishedRun], durations: Sequence[float], scale: float) -> "list[Sample]":
         """Return the samples of the runs and the imagined runs."""
         samples = [(share * self._deadline / scale, 1.0, False) for share in IMAGINED_RUNS]
         ended = [index for index, run in enumerate(runs) if run.outcome != "cancelled"]
@@ -231,7 +223,7 @@ class DurationHistory:
         return samples
 
 
-_Sample = tuple[float, float, bool]
+Sample = tuple[float, float, bool]
 """Duration, weight, and whether the run was cancelled after it."""
 
 
@@ -275,6 +267,11 @@ class _Regression:
             solution[i] = (rows[i][size] - known) / rows[i][i]
         self._solution = solution
         return solution
+
+
+def fit_forecast(samples: Sequence[Sample], runs: int) -> Forecast:
+    """Return the forecast from samples alone."""
+    return _approximate(*_fit_curves(_redistribute(samples)), runs)
 
 
 def pool_adjacent_violators(points: Sequence[tuple[float, float]]) -> list[float]:
@@ -340,9 +337,9 @@ def _dot(coefficients: Sequence[float], terms: Sequence[float]) -> float:
     return sum(coefficient * term for coefficient, term in zip(coefficients, terms, strict=False))
 
 
-def _redistribute(samples: list[_Sample]) -> list[tuple[float, float]]:
+def _redistribute(samples: Sequence[Sample]) -> list[tuple[float, float]]:
     """Return durations in order with their weights; that of cancelled runs is moved to all longer ones (Efron)."""
-    samples.sort()
+    samples = sorted(samples)
     longer = sum(weight for _, weight, _ in samples)
     factor = 1.0
     durations = []
@@ -377,6 +374,16 @@ def _fit_curves(samples: Sequence[tuple[float, float]]) -> tuple[list[float], li
         points.append((at * inverse_square / inverse if inverse else 1.0, at * inverse))
         ended.append(1.0 - longer / total)
     return grid, pool_adjacent_violators(points[::-1]), ended[::-1]
+
+
+def _approximate(grid: Sequence[float], progress: Sequence[float], ended: Sequence[float], runs: int) -> Forecast:
+    knots = _choose_knots(grid, progress, ended)
+    return Forecast(
+        seconds=tuple(round(grid[index], 3) or _MIN_DURATION for index in knots),
+        permille=tuple(min(_MAX_PERMILLE, round(1000 * progress[index])) for index in knots),
+        ended=tuple(round(1000 * ended[index]) for index in knots),
+        runs=runs,
+    )
 
 
 def _choose_knots(grid: Sequence[float], *curves: Sequence[float]) -> list[int]:
