@@ -15,7 +15,7 @@ from gevent.event import Event
 from persona_stream.auth import jwt, tickets
 from persona_stream.core.clock import Clock, monotonic_wall_clock, system_clock
 from persona_stream.db.factory import create_store, start_retention_job
-from persona_stream.errors import ConfigurationError
+from persona_stream.errors import ConfigurationError, Unavailable
 from persona_stream.executors.registry import ExecutorRegistry, build_execution
 from persona_stream.instrumentation import factory, hub_monitor, observers
 from persona_stream.journals import base, memory
@@ -84,6 +84,20 @@ def start_background_tasks(services: Services) -> None:
     """Start the tasks beside the requests; call it once, in the process that serves."""
     metrics = services.metrics
     hub_monitor.EventLoopMonitor(services.clock, metrics.observe_loop_lag, services.executors.on_hub_blocked).start()
+    if services.store.has_database:
+        gevent.spawn(_load_forecasts, services)
+
+
+def _load_forecasts(services: Services) -> None:
+    """Read the durations of the runs of earlier processes from the request log."""
+    from persona_stream.db import queries
+
+    try:
+        durations = services.store.query(queries.recent_durations)
+    except Unavailable as error:
+        logger.info("no durations of earlier runs: %s", error)
+    else:
+        services.runs.forecasts.load(durations)
 
 
 def build_app(settings: Settings, process_query: Callable[..., Any] | None = None) -> tuple[Flask, Services]:
@@ -112,7 +126,7 @@ def _build_services(settings: Settings, process_query: Callable[..., Any] | None
     runs = manager.RunManager(
         executor_for=executors.for_backend,
         journals=journals,
-        queue=queue.RunQueue(scheduler, settings.queue_timeout, clock),
+        queue=queue.RunQueue(scheduler, settings.queue_timeout),
         limits=run.RunLimits(settings.timeout, settings.retention, settings.max_answer_bytes),
         clock=clock,
         observers=run_observers,

@@ -124,7 +124,7 @@ def start(message: str, process_query: Callable[..., object] | None = None) -> t
     manager = RunManager(
         executor_for=executors.for_backend,
         journals=MemoryJournalStore(clock, 60.0, 1000),
-        queue=RunQueue(Scheduler(1, 1), 60.0, clock),
+        queue=RunQueue(Scheduler(1, 1), 60.0),
         limits=RunLimits(30.0, 60.0, 1000),
         clock=clock,
     )

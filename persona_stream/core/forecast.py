@@ -120,6 +120,16 @@ class Forecast(Struct, frozen=True, omit_defaults=True):
         high = self.eta(elapsed, HIGH_SHARE)
         return None if low is None or median is None or high is None else DurationRange(low, median, high)
 
+    def mean(self) -> float | None:
+        """Return the mean duration, or ``None`` with few earlier runs."""
+        if self.runs < MIN_RUNS_FOR_ETA:
+            return None
+        total = self.seconds[0] * (1.0 - self.ended[0] / 2000)
+        for index in range(1, len(self.seconds)):
+            share = 1.0 - (self.ended[index - 1] + self.ended[index]) / 2000
+            total += (self.seconds[index] - self.seconds[index - 1]) * share
+        return total
+
 
 class DurationModel(Struct, frozen=True):
     """Fitted model of the durations of a backend.
@@ -373,7 +383,12 @@ def _fit_curves(samples: Sequence[tuple[float, float]]) -> tuple[list[float], li
         # A second of a short run is a larger part of it, so the error of each run has the weight 1 / T.
         points.append((at * inverse_square / inverse if inverse else 1.0, at * inverse))
         ended.append(1.0 - longer / total)
-    return grid, pool_adjacent_violators(points[::-1]), ended[::-1]
+    progress = pool_adjacent_violators(points[::-1])
+    # Before the shortest run, the mean of t / T is a straight line, which may reach the pooled value earlier.
+    knee = progress[0] * inverse / inverse_square
+    if knee < grid[0]:
+        return [knee, *grid], [progress[0], *progress], [0.0, *ended[::-1]]
+    return grid, progress, ended[::-1]
 
 
 def _approximate(grid: Sequence[float], progress: Sequence[float], ended: Sequence[float], runs: int) -> Forecast:

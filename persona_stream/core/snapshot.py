@@ -60,7 +60,7 @@ class ProgressTracker:
 
     def eta(self, elapsed: float) -> float | None:
         """Return the estimated remaining seconds, or ``None`` if they are not known; never 0."""
-        if (reported := self._carry_forward(elapsed)) is not None:
+        if self._first is not None and (reported := self._carry_forward(self._first, elapsed)) is not None:
             fraction, slope = reported
             return (1.0 - fraction) / slope if fraction < 1.0 else None
         if self._forecast is None:
@@ -68,7 +68,7 @@ class ProgressTracker:
         return self._forecast.eta(max(0.0, elapsed)) or None
 
     def _exact_percent(self, elapsed: float) -> float:
-        if (reported := self._carry_forward(elapsed)) is not None:
+        if self._first is not None and (reported := self._carry_forward(self._first, elapsed)) is not None:
             return max(self._floor, 100.0 * reported[0])
         if self._forecast is not None:
             estimate = self._forecast.percent(elapsed)
@@ -76,11 +76,9 @@ class ProgressTracker:
             estimate = START_PERCENT + 90.0 * elapsed / self._deadline
         return max(self._floor, estimate, 100.0 * self._latest[1])
 
-    def _carry_forward(self, elapsed: float) -> tuple[float, float] | None:
+    def _carry_forward(self, first: tuple[float, float], elapsed: float) -> tuple[float, float] | None:
         """Return the expected fraction and its slope per second, or ``None`` before there are two reports."""
-        if self._first is None:
-            return None
-        first_at, first_fraction = self._first
+        first_at, first_fraction = first
         latest_at, latest_fraction = self._latest
         seconds = latest_at - first_at
         if seconds < _MIN_REPORTED_SECONDS:

@@ -10,11 +10,12 @@ one query the database would scan every row, or sort all that match.
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, literal_column, or_, select, tuple_
 
+from persona_stream.core.forecast import FinishedRun, Outcome, RunFeatures
 from persona_stream.core.query import Turn
 from persona_stream.core.run_id import min_run_id_at
 from persona_stream.db import models
@@ -22,6 +23,7 @@ from persona_stream.db.tables import conversations, exchanges, run_texts, runs
 
 Condition = ColumnElement[bool]
 
+RECENT_RUNS = 1_000  # of all backends together
 MAX_OPTIONS = 200  # values that a filter offers
 SEARCH_WINDOW = 20_000  # rows that one page of a search looks at
 MAX_HISTORY_TOKENS = 8_192
@@ -51,6 +53,21 @@ def list_runs(
     rows = [models.RunRow(*row) for row in connection.execute(query)]
     next_before = rows[limit - 1].run_id if len(rows) > limit else oldest
     return rows[:limit], next_before
+
+
+def recent_durations(connection: Connection) -> list[tuple[str, FinishedRun]]:
+    """Return the newest runs that count in forecasts, oldest first, each with its backend."""
+    columns = ("backend", "status", "started_at", "text_at", "ended_at", "input_tokens", "username")
+    query = select(*(runs.c[name] for name in columns)).order_by(runs.c.run_id.desc()).limit(RECENT_RUNS)
+    found = []
+    for backend, status, started_at, text_at, ended_at, input_tokens, username in connection.execute(query):
+        end = ended_at if text_at is None else text_at
+        if started_at is None or end is None or (text_at is None and status not in get_args(Outcome)):
+            continue
+        features = RunFeatures(input_tokens or 0, persona=username, at=started_at)
+        outcome: Outcome = status if text_at is None else "complete"
+        found.append((backend, FinishedRun(max(0.0, end - started_at), outcome, features)))
+    return found[::-1]
 
 
 def get_run(connection: Connection, run_id: str) -> tuple[models.RunRecord, models.RunTexts] | None:

@@ -9,6 +9,7 @@ from persona_stream.backends.base import Backend
 from persona_stream.concurrency import Wakeup
 from persona_stream.core import facts, usage
 from persona_stream.core.clock import Clock
+from persona_stream.core.forecast import Forecast
 from persona_stream.core.query import Query
 from persona_stream.core.run_id import new_run_id
 from persona_stream.errors import NotFound, Overloaded, ShuttingDown, Unavailable
@@ -16,6 +17,7 @@ from persona_stream.executors.base import Executor, Task
 from persona_stream.journals.base import RUN_NOT_FOUND_MESSAGE, Journal, JournalStore
 from persona_stream.logging import current_run_id
 from persona_stream.runs.base import Notification, RunObserver, RunRequest, RunStarted
+from persona_stream.runs.forecasts import RunForecasts, features_of
 from persona_stream.runs.queue import RETRY_AFTER, Reservation, RunQueue
 from persona_stream.runs.run import ActiveRun, RunLimits
 
@@ -45,6 +47,7 @@ class RunManager:
         self.limits = limits
         self.load_history = load_history
         self.draining = False  # whether new runs are refused
+        self.forecasts = RunForecasts(limits.deadline)
         self._executor_for = executor_for
         self._journals = journals
         self._queue = queue
@@ -186,6 +189,16 @@ class RunManager:
         self._with_task[run.run_id] = run
         return self._executor_for(run.request.backend).submit(run.request.backend, query, run)
 
+    def forecast(self, run: ActiveRun, history_tokens: int) -> Forecast | None:
+        """Return the forecast of a run that starts now."""
+        features = features_of(facts.run_terms(run.journal.entries), history_tokens, self.clock())
+        return self.forecasts.forecast(run.request.backend.name, features)
+
+    def expected_seconds(self, run: ActiveRun) -> float | None:
+        """Return the mean of the seconds that a run will need its slot, if it is known."""
+        features = features_of(facts.run_terms(run.journal.entries), 0, self.clock())
+        return self.forecasts.expected_seconds(run.request.backend.name, features)
+
     def on_fact(self, entries: Sequence[facts.Entry]) -> None:
         """Pass the last entry to the observers."""
         for on_fact in self._on_fact:
@@ -195,6 +208,7 @@ class RunManager:
         """Remove a run that has ended."""
         del self._active[run.run_id]
         self._queue.finish(run.reservation)
+        self.forecasts.record(run.request.backend.name, run.journal.entries)
         self._finished.set()
 
     def on_released(self, run: ActiveRun) -> None:

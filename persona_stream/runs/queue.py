@@ -14,13 +14,11 @@ from typing import Protocol
 import gevent
 
 from persona_stream.concurrency import Timer
-from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Failed, Queued
 from persona_stream.errors import Overloaded
 from persona_stream.journals.base import Journal
 
 POSITION_INTERVAL = 2.0  # seconds between two updates of the positions
-EWMA_WEIGHT = 0.1  # of the newest run in the mean duration
 RETRY_AFTER = 2  # seconds, of a rejected request
 
 
@@ -36,12 +34,15 @@ class QueueableRun(Protocol):
     def finish(self, ending: Failed) -> None:
         """End the run."""
 
+    def expected_seconds(self) -> float | None:
+        """Return the mean of the seconds that the run will need its slot, if it is known."""
+
 
 class Reservation:
     """Claim of one run to a slot, from its admission until the slot is released."""
 
     __slots__ = (
-        "conversation_key", "has_slot", "is_over", "is_queued", "owner", "position", "run", "started_at", "timeout",
+        "conversation_key", "has_slot", "is_over", "is_queued", "owner", "position", "run", "timeout",
     )  # fmt: skip
 
     def __init__(self, owner: str, conversation: str | None = None) -> None:
@@ -54,7 +55,6 @@ class Reservation:
         self.run: QueueableRun | None = None  # while it waits
         self.timeout: Timer | None = None
         self.position = 0
-        self.started_at: float | None = None
 
 
 class Scheduler:
@@ -181,13 +181,11 @@ class Scheduler:
 class RunQueue:
     """Queue that starts runs as slots become free, and reports their positions to the subscribers."""
 
-    def __init__(self, scheduler: Scheduler, timeout: float, clock: Clock) -> None:
+    def __init__(self, scheduler: Scheduler, timeout: float) -> None:
         """Create an empty queue; a run that has waited for ``timeout`` seconds fails."""
         self._scheduler = scheduler
         self._timeout = timeout
-        self._clock = clock
         self._is_updating = False
-        self._mean_duration: float | None = None  # seconds
 
     def reserve(self, reservation: "Reservation") -> None:
         """Reserve a slot or a place in the queue for a run to be created; raise ``Overloaded`` if the queue is full."""
@@ -197,7 +195,6 @@ class RunQueue:
         """Start a run with a reservation: now if it has a slot, else once it has, unless the run ends before."""
         reservation = run.reservation
         if reservation.has_slot:
-            self._mark_started(reservation)
             run.start()
             return
         reservation.run = run
@@ -210,11 +207,6 @@ class RunQueue:
     def finish(self, reservation: "Reservation") -> None:
         """Mark a run as ended, whether it has started or not."""
         self._leave_queue(reservation)
-        if reservation.started_at is not None:
-            duration = self._clock() - reservation.started_at
-            reservation.started_at = None
-            mean = self._mean_duration
-            self._mean_duration = duration if mean is None else mean + EWMA_WEIGHT * (duration - mean)
         self._start_admitted(self._scheduler.finish(reservation))
 
     def release(self, reservation: "Reservation") -> None:
@@ -225,7 +217,6 @@ class RunQueue:
         for reservation in reservations:
             # A run that has not been submitted yet will find that it has a slot.
             if (run := self._leave_queue(reservation)) is not None:
-                self._mark_started(reservation)
                 gevent.spawn(run.start)
 
     def _leave_queue(self, reservation: "Reservation") -> QueueableRun | None:
@@ -236,10 +227,6 @@ class RunQueue:
         reservation.run = None
         return run
 
-    def _mark_started(self, reservation: "Reservation") -> None:
-        if not reservation.is_over:
-            reservation.started_at = self._clock()
-
     def _update_periodically(self) -> None:
         while self._scheduler.waiting:
             self._start_admitted(self._scheduler.admit())  # a shared capacity changes without notice
@@ -249,13 +236,13 @@ class RunQueue:
 
     def _write_positions(self) -> None:
         """Append the changed positions to the journals."""
+        # Assumes that all slots are in use by runs like those that wait, whose ends are spread evenly.
+        seconds: float | None = 0.0
+        slots = self._scheduler.slots_in_use
         for position, reservation in enumerate(self._scheduler.queued(), 1):
+            expected = None if reservation.run is None else reservation.run.expected_seconds()
+            seconds = None if seconds is None or expected is None else seconds + expected
             if reservation.run is not None and reservation.position != position:
                 reservation.position = position
-                reservation.run.journal.append(Queued(position, self._eta(position)))
-
-    def _eta(self, position: int) -> float | None:
-        # Assumes that all slots are in use by runs of the same duration, whose ends are spread evenly.
-        if self._mean_duration is None or not self._scheduler.slots_in_use:
-            return None
-        return self._mean_duration * position / self._scheduler.slots_in_use
+                eta = seconds / slots if seconds is not None and slots else None
+                reservation.run.journal.append(Queued(position, eta))

@@ -19,6 +19,7 @@ from persona_stream.concurrency import Timer
 from persona_stream.core import coalescing, facts, usage
 from persona_stream.core.clock import Clock
 from persona_stream.core.content import ProviderFields
+from persona_stream.core.forecast import Forecast
 from persona_stream.core.query import Answer, Query, UpstreamCall
 from persona_stream.core.result import Returned, TaskResult, check_extras, to_final_facts
 from persona_stream.errors import Unavailable
@@ -52,6 +53,12 @@ class RunHost(Protocol):
 
     def submit(self, run: "ActiveRun", query: Query) -> Task:
         """Submit the query to the executor of the run's backend, with the run as its callbacks."""
+
+    def forecast(self, run: "ActiveRun", history_tokens: int) -> Forecast | None:
+        """Return the forecast of a run that starts now."""
+
+    def expected_seconds(self, run: "ActiveRun") -> float | None:
+        """Return the mean of the seconds that a run will need its slot, if it is known."""
 
     def on_fact(self, entries: Sequence[facts.Entry]) -> None:
         """Pass the last entry to the observers."""
@@ -127,7 +134,11 @@ class ActiveRun:
 
     def started_fact(self) -> facts.Started:
         """Return the fact of the start."""
-        return facts.Started(self._history_tokens)
+        return facts.Started(self._history_tokens, self._host.forecast(self, self._history_tokens))
+
+    def expected_seconds(self) -> float | None:
+        """Return the mean of the seconds that the run will need its slot, if it is known."""
+        return self._host.expected_seconds(self)
 
     def on_started(self) -> None:
         """Write ``Started`` and start the deadline."""

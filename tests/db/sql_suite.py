@@ -22,6 +22,7 @@ from persona_stream.core.facts import AnswerDelta, Answered, Entry, Failed, Prog
 from persona_stream.core.query import Principal, Query, UpstreamCall, Usage
 from persona_stream.core.run_id import min_run_id_at
 from persona_stream.core.usage import custom_prices
+from persona_stream.db import queries
 from persona_stream.db.base import (
     DeletedConversation,
     DeletedOwner,
@@ -138,6 +139,33 @@ def test_a_run_is_logged_with_every_stage(database: Database) -> None:
         ("reasoned", 5.0),
         ("answered", 5.0),
     ]
+
+
+def test_the_durations_of_recent_runs_are_read_oldest_first(database: Database) -> None:
+    """Until the text, with their features; without runs that failed or never started."""
+    store = database.store()
+    endings: list[tuple[tuple[float, Any], ...]] = [
+        ((0.5, Started()), (5.0, Answered("It is so."))),
+        ((0.5, Started()), (2.0, AnswerDelta("Half")), (9.0, Failed("internal"))),
+        ((0.5, Started()), (9.5, Failed("timeout"))),
+        ((0.5, Started()), (1.0, Failed("cancelled"))),
+        ((0.5, Started()), (1.0, Failed("internal"))),
+        ((60.0, Failed("timeout")),),
+    ]
+    for number, happened in enumerate(endings):
+        asked = query("What is it?")
+        for record in records(entries(asked, *happened, at=BEGAN + number), asked, BEGAN + number):
+            store.enqueue(record)
+    store.flush(10.0)
+    found = store.query(queries.recent_durations)
+    assert [(backend, round(run.duration, 3), run.outcome) for backend, run in found] == [
+        ("demo", 4.5, "complete"),
+        ("demo", 1.5, "complete"),
+        ("demo", 9.0, "timeout"),
+        ("demo", 0.5, "cancelled"),
+    ]
+    features = found[0][1].features
+    assert (features.question_tokens, features.persona, round(features.at - BEGAN, 3)) == (7, "ada", 0.5)
 
 
 def test_provider_calls_and_their_cost_are_logged(database: Database) -> None:

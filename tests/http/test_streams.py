@@ -112,7 +112,7 @@ def test_progress_is_sent_every_interval(server: ServerProcess, style: str, inte
     ticks = [event for event in got if event.data["status"] == "processing"]
     assert [event.data["elapsed_time"] for event in ticks] == [0.0, interval]
     assert ticks[1].at - ticks[0].at == pytest.approx(interval, abs=0.3)
-    assert [event.data["progress"] for event in ticks] == [5, 5 + int(90 * interval / 6)]
+    assert 5 == ticks[0].data["progress"] < ticks[1].data["progress"] <= 95
     assert answer(got) == ENGLISH + CHINESE
 
 

@@ -55,7 +55,7 @@ def create_manager(executor: Executor, observer: RecordingObserver) -> RunManage
     return RunManager(
         executor_for=lambda backend: executor,
         journals=MemoryJournalStore(clock, 60.0, 1000),
-        queue=RunQueue(Scheduler(1, 1), 60.0, clock),
+        queue=RunQueue(Scheduler(1, 1), 60.0),
         limits=RunLimits(0.2, 60.0, 1000),
         clock=clock,
         observers=[observer],
@@ -113,7 +113,7 @@ def test_a_run_whose_journal_cannot_be_created_releases_its_slot(error: BaseExce
     manager = RunManager(
         executor_for=lambda backend: GreenletExecutor(),
         journals=BrokenStore(error),
-        queue=RunQueue(scheduler, 1.0, FakeClock(0.0)),
+        queue=RunQueue(scheduler, 1.0),
         limits=RunLimits(10.0, 10.0, 1000),
         clock=FakeClock(1_790_000_000.0),
     )
@@ -135,7 +135,7 @@ def test_a_run_whose_history_is_unavailable_fails_and_releases_its_slot():
     manager = RunManager(
         executor_for=lambda backend: GreenletExecutor(),
         journals=MemoryJournalStore(clock, 60.0, 1000),
-        queue=RunQueue(scheduler, 60.0, clock),
+        queue=RunQueue(scheduler, 60.0),
         limits=RunLimits(0.2, 60.0, 1000),
         clock=clock,
         load_history=load_history,
@@ -160,7 +160,7 @@ def test_a_run_whose_executor_fails_ends_and_releases_its_slot():
     manager = RunManager(
         executor_for=lambda backend: BrokenExecutor(),
         journals=journals,
-        queue=RunQueue(scheduler, 60.0, clock),
+        queue=RunQueue(scheduler, 60.0),
         limits=RunLimits(0.2, 60.0, 1000),
         clock=clock,
     )

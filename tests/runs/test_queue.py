@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from persona_stream.core.facts import Fact, Failed, Queued
 from persona_stream.errors import Overloaded
 from persona_stream.runs.queue import Reservation, RunQueue, Scheduler
-from tests.fakes import FakeClock
 from tests.polling import wait_for
 
 
@@ -170,6 +169,10 @@ class QueuedRun:
         self.reservation = Reservation(owner)
         self.journal = self
         self.events: list[object] = []
+        self.seconds: float | None = None
+
+    def expected_seconds(self) -> float | None:
+        return self.seconds
 
     def append(self, fact: Fact) -> None:
         self.events.append(fact)
@@ -181,9 +184,10 @@ class QueuedRun:
         self.events.append(ending)
 
 
-def submit(queue: RunQueue, owner: str) -> QueuedRun:
-    """Reserve and submit a run."""
+def submit(queue: RunQueue, owner: str, seconds: float | None = None) -> QueuedRun:
+    """Reserve and submit a run that is expected to take so many seconds."""
     run = QueuedRun(owner)
+    run.seconds = seconds
     queue.reserve(run.reservation)
     queue.submit(run)
     return run
@@ -196,22 +200,29 @@ def end_run(queue: RunQueue, run: QueuedRun) -> None:
 
 
 def test_runs_start_as_slots_become_free_and_learn_their_positions():
-    """The estimated time is the mean duration of the runs so far."""
-    clock = FakeClock()
-    queue = RunQueue(Scheduler(1, 9, 9), 60.0, clock)
-    first, second, third = (submit(queue, owner) for owner in ("alice", "bob", "carol"))
-    assert [first.events, second.events, third.events] == [["start"], [Queued(1)], [Queued(2)]]
-    clock.now = 10.0
+    """The estimated time is the sum of the expected durations up to a run, divided by the slots."""
+    queue = RunQueue(Scheduler(1, 9, 9), 60.0)
+    first, second, third = (submit(queue, owner, 10.0) for owner in ("alice", "bob", "carol"))
+    assert [first.events, second.events, third.events] == [["start"], [Queued(1, 10.0)], [Queued(2, 20.0)]]
     end_run(queue, first)
-    wait_for(lambda: second.events == [Queued(1), "start"], sleep=gevent.sleep)
-    fourth = submit(queue, "dave")
-    assert third.events == [Queued(2), Queued(1, 10.0)]
-    assert fourth.events == [Queued(2, 20.0)]
+    wait_for(lambda: second.events == [Queued(1, 10.0), "start"], sleep=gevent.sleep)
+    fourth = submit(queue, "dave", 5.0)
+    fifth = submit(queue, "eve")
+    sixth = submit(queue, "frank", 10.0)
+    assert third.events == [Queued(2, 20.0), Queued(1, 10.0)]
+    assert [run.events for run in (fourth, fifth, sixth)] == [[Queued(2, 15.0)], [Queued(3)], [Queued(4)]]
+
+
+def test_the_estimated_time_falls_with_the_number_of_slots():
+    """Two slots are free twice as often."""
+    queue = RunQueue(Scheduler(2, 9, 9), 60.0)
+    runs = [submit(queue, owner, 10.0) for owner in ("alice", "bob", "carol", "dave")]
+    assert [run.events for run in runs[2:]] == [[Queued(1, 5.0)], [Queued(2, 10.0)]]
 
 
 def test_a_run_that_waits_for_too_long_fails():
     """The timeout does not apply to runs that have started."""
-    queue = RunQueue(Scheduler(1, 9, 9), 0.05, FakeClock())
+    queue = RunQueue(Scheduler(1, 9, 9), 0.05)
     first, second = submit(queue, "alice"), submit(queue, "bob")
     wait_for(lambda: second.events == [Queued(1), Failed("timeout")], sleep=gevent.sleep)
     assert first.events == ["start"]
@@ -219,7 +230,7 @@ def test_a_run_that_waits_for_too_long_fails():
 
 def test_a_run_that_ends_while_it_waits_never_starts():
     """Its place goes to the next one."""
-    queue = RunQueue(Scheduler(1, 9, 9), 60.0, FakeClock())
+    queue = RunQueue(Scheduler(1, 9, 9), 60.0)
     first, second, third = (submit(queue, owner) for owner in ("alice", "bob", "carol"))
     end_run(queue, second)
     end_run(queue, first)
@@ -229,7 +240,7 @@ def test_a_run_that_ends_while_it_waits_never_starts():
 
 def test_a_slot_may_come_between_reservation_and_submission():
     """Creating the journal may block meanwhile."""
-    queue = RunQueue(Scheduler(1, 9, 9), 60.0, FakeClock())
+    queue = RunQueue(Scheduler(1, 9, 9), 60.0)
     first, second = submit(queue, "alice"), QueuedRun("bob")
     queue.reserve(second.reservation)
     end_run(queue, first)

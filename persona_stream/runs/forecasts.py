@@ -1,0 +1,236 @@
+"""Forecasts of runs from the earlier runs of their backend, and their accuracy.
+
+A greenlet of its own records runs that ended and fits the models, in steps of less than a millisecond, so that neither
+the end of a run nor a stream waits for it.
+"""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import gevent
+from msgspec import Struct
+
+from persona_stream.core import facts, snapshot
+from persona_stream.core.forecast import (
+    MAX_RUNS,
+    DurationHistory,
+    DurationModel,
+    DurationRange,
+    FinishedRun,
+    Forecast,
+    RunFeatures,
+    fit_forecast,
+)
+
+FIT_INTERVAL = 1.0  # seconds between two fits of a backend
+STREAMING_WEIGHT = 0.1  # of the newest run in the mean duration of streaming
+_MOMENTS = 10  # of a run at which its progress is compared with the true one
+
+
+class Accuracy(Struct, frozen=True):
+    """Accuracy of the progress of the latest runs of a backend. Shares are from 0 to 1."""
+
+    runs: int
+    error: float  # mean difference from the true percentage, in points
+    best_error: float  # the same for the curve that is fitted to these runs afterwards
+    stuck: float  # share of the time at the highest percentage
+    coverage: float | None  # share of the moments whose range of 80 % includes the true remaining time
+
+
+class _Score(Struct, frozen=True):
+    """Sums over the moments of one run."""
+
+    duration: float
+    error: float
+    stuck: int
+    covered: int
+    ranged: int
+
+
+class RunForecasts:
+    """Forecasts of the runs of this process."""
+
+    def __init__(self, deadline: float) -> None:
+        """Create forecasts without a history, for runs with a deadline in seconds."""
+        self._deadline = deadline
+        self._backends: dict[str, _BackendForecasts] = {}
+
+    def forecast(self, backend: str, features: RunFeatures) -> Forecast | None:
+        """Return the forecast of a run that starts, or ``None`` before the first run of its backend has ended."""
+        model = self._backend(backend).model
+        return None if model is None else model.forecast(features)
+
+    def expected(self, backend: str, features: RunFeatures) -> DurationRange | None:
+        """Return the expected duration until the answer; ``None`` with few earlier runs."""
+        forecast = self.forecast(backend, features)
+        return None if forecast is None else forecast.remaining(0.0)
+
+    def expected_seconds(self, backend: str, features: RunFeatures) -> float | None:
+        """Return the mean of the seconds that a run needs its slot; ``None`` with few earlier runs."""
+        forecast = self.forecast(backend, features)
+        mean = None if forecast is None else forecast.mean()
+        return None if mean is None else mean + self._backend(backend).streaming_seconds
+
+    def record(self, backend: str, entries: Sequence[facts.Entry]) -> None:
+        """Record a run that has ended. Returns at once."""
+        self._backend(backend).record(entries)
+
+    def load(self, runs: Iterable[tuple[str, FinishedRun]]) -> None:
+        """Record runs of an earlier process, oldest first, before those that have been recorded."""
+        by_backend: dict[str, list[FinishedRun]] = {}
+        for backend, run in runs:
+            by_backend.setdefault(backend, []).append(run)
+        for backend, earlier in by_backend.items():
+            self._backend(backend).load(earlier)
+
+    def accuracy(self) -> Mapping[str, Accuracy]:
+        """Return the accuracy by backend, of those that have run."""
+        found = ((name, backend.accuracy()) for name, backend in self._backends.items())
+        return {name: accuracy for name, accuracy in found if accuracy is not None}
+
+    def _backend(self, name: str) -> "_BackendForecasts":
+        backend = self._backends.get(name)
+        if backend is None:
+            backend = self._backends[name] = _BackendForecasts(self._deadline)
+        return backend
+
+
+class _BackendForecasts:
+    """History of one backend, its current model, and the runs that are to be recorded."""
+
+    def __init__(self, deadline: float) -> None:
+        self.model: DurationModel | None = None
+        self.streaming_seconds = 0.0  # mean of the seconds from the first text to the end
+        self._deadline = deadline
+        self._history = DurationHistory(deadline)
+        self._scores: deque[_Score] = deque(maxlen=MAX_RUNS)
+        self._pending: list[Sequence[facts.Entry]] = []
+        self._is_fitting = False
+        self._has_changed = False  # since the start of the last fit
+
+    def record(self, entries: Sequence[facts.Entry]) -> None:
+        """Record a run that has ended."""
+        self._pending.append(entries)
+        self._start_fitting()
+
+    def load(self, runs: Sequence[FinishedRun]) -> None:
+        """Replace the history by earlier runs, followed by its own."""
+        history = DurationHistory(self._deadline)
+        for run in runs[-MAX_RUNS:]:
+            history.add(run)
+            gevent.sleep(0)
+        for run in self._history.runs:
+            history.add(run)
+        self._history = history
+        self._start_fitting()
+
+    def accuracy(self) -> Accuracy | None:
+        """Return the accuracy of the latest runs."""
+        if not self._scores:
+            return None
+        scores = tuple(self._scores)
+        moments = len(scores) * _MOMENTS
+        best = fit_forecast([(score.duration, 1.0, False) for score in scores], len(scores))
+        best_error = sum(
+            abs(max(snapshot.START_PERCENT, best.percent(score.duration * share)) - 100 * share)
+            for score in scores
+            for share in _shares()
+        )
+        ranged = sum(score.ranged for score in scores)
+        return Accuracy(
+            runs=len(scores),
+            error=sum(score.error for score in scores) / moments,
+            best_error=best_error / moments,
+            stuck=sum(score.stuck for score in scores) / moments,
+            coverage=sum(score.covered for score in scores) / ranged if ranged else None,
+        )
+
+    def _start_fitting(self) -> None:
+        self._has_changed = True
+        if not self._is_fitting:
+            self._is_fitting = True
+            gevent.spawn(self._fit)
+
+    def _fit(self) -> None:
+        try:
+            while self._has_changed:
+                self._has_changed = False
+                pending = self._pending
+                self._pending = []
+                for entries in pending:
+                    self._add(entries)
+                    gevent.sleep(0)
+                for model in self._history.fit_in_steps():
+                    self.model = model or self.model
+                    gevent.sleep(0)
+                gevent.sleep(FIT_INTERVAL)
+        finally:
+            self._is_fitting = False
+
+    def _add(self, entries: Sequence[facts.Entry]) -> None:
+        run = finished_run(entries)
+        if run is None:
+            return
+        self._history.add(run)
+        if run.outcome == "complete":
+            self._scores.append(_score(entries, run.duration))
+            streaming = entries[-1].at - _started_at(entries) - run.duration
+            self.streaming_seconds += STREAMING_WEIGHT * (max(0.0, streaming) - self.streaming_seconds)
+
+
+def features_of(terms: facts.Accepted, history_tokens: int, at: float) -> RunFeatures:
+    """Return the features of a run that starts at this moment."""
+    return RunFeatures(terms.question_tokens, history_tokens, terms.username, at)
+
+
+def finished_run(entries: Sequence[facts.Entry]) -> FinishedRun | None:
+    """Return the duration of a run until its text; ``None`` if it failed, or never started."""
+    started = next((entry for entry in entries if isinstance(entry.fact, facts.Started)), None)
+    if started is None or not isinstance(started.fact, facts.Started):
+        return None
+    features = features_of(facts.run_terms(entries), started.fact.history_tokens, started.at)
+    for entry in entries:
+        match entry.fact:
+            case facts.AnswerDelta() | facts.Answered():
+                return FinishedRun(max(0.0, entry.at - started.at), "complete", features)
+            case facts.Failed(code="timeout" | "cancelled" as code):
+                return FinishedRun(max(0.0, entry.at - started.at), code, features)
+    return None
+
+
+def _started_at(entries: Sequence[facts.Entry]) -> float:
+    return next(entry.at for entry in entries if isinstance(entry.fact, facts.Started))
+
+
+def _shares() -> Iterator[float]:
+    return ((moment + 0.5) / _MOMENTS for moment in range(_MOMENTS))
+
+
+def _score(entries: Sequence[facts.Entry], duration: float) -> _Score:
+    """Return how the progress of a run compares with the true one."""
+    tracker = snapshot.ProgressTracker(facts.run_terms(entries).deadline)
+    forecast = None
+    started_at = _started_at(entries)
+    reports = []
+    for entry in entries:
+        match entry.fact:
+            case facts.Started() as started:
+                tracker.start(started)
+                forecast = started.forecast
+            case facts.ProgressReported() as report:
+                reports.append((entry.at - started_at, report))
+    reports.reverse()
+    error = 0.0
+    stuck = covered = ranged = 0
+    for share in _shares():
+        elapsed = share * duration
+        while reports and reports[-1][0] <= elapsed:
+            at, report = reports.pop()
+            tracker.report(report, at)
+        percent = tracker.percent(elapsed)
+        error += abs(percent - 100 * share)
+        stuck += percent >= snapshot.MAX_WAITING_PERCENT
+        if forecast is not None and (left := forecast.remaining(elapsed)) is not None:
+            ranged += 1
+            covered += left.low <= duration - elapsed <= left.high
+    return _Score(duration, error, stuck, covered, ranged)
