@@ -66,6 +66,8 @@ def failing(message: str) -> object:
     match message:
         case "deliberate":
             raise BackendError("The library is closed today.")
+        case "busy":
+            raise BackendError("The library is full.", code="rate_limited", retry_after=3)
         case "exception":
             raise ValueError("a secret detail")
         case "exit":

@@ -19,6 +19,7 @@ from contextlib import ExitStack
 from http import HTTPStatus
 
 from flask import Request, Response
+from msgspec import structs
 
 from persona_stream.chunking import chunkers, registry
 from persona_stream.concurrency import Wakeup, run_in_threadpool
@@ -32,10 +33,10 @@ from persona_stream.core.projection import (
     SubscriptionOptions,
 )
 from persona_stream.journals.base import Journal
-from persona_stream.protocols.base import EncoderOptions, Heartbeat, WireProtocol, dump_json
-from persona_stream.runs.base import SubscriptionClosed
+from persona_stream.protocols.base import EncoderOptions, Heartbeat, WireProtocol, dump_json, http_status_for
+from persona_stream.runs.base import RunRequest, SubscriptionClosed
 from persona_stream.runs.manager import wait_until_finished
-from persona_stream.web import negotiation, responses
+from persona_stream.web import negotiation, parsing, responses
 from persona_stream.web.connections import DisconnectDetector
 from persona_stream.web.services import Services
 
@@ -50,6 +51,7 @@ _FINAL_EVENTS = (events.Completed, events.RunFailed)
 _POLL_INTERVAL = SMART.interval  # of a blocking response
 _CLIENT_CLOSED_REQUEST = 499  # nginx's status for its log; no client receives it
 _RETRY_AFTER = "2"  # seconds
+_RETRYABLE_STATUSES = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class Subscription:
@@ -265,6 +267,22 @@ class EventStream:
         return at is not None and (self._registry.is_handing_over or self._clock() >= at)
 
 
+def start_run(services: Services, run_request: RunRequest) -> Journal:
+    """Start a run, or return the one that the request joins by its idempotency key; raises as ``RunManager.start``.
+
+    SDKs repeat a request after 429 and 503, as ``Retry-After`` tells them to. Such a retry gets a new run: the one that
+    it would join has failed for a reason that has passed.
+    """
+    journal = services.runs.start(run_request)
+    key = run_request.idempotency_key
+    match journal.entries[-1].fact:
+        case facts.Failed(code=code) if (
+            key and parsing.is_sdk_retry(key) and http_status_for(code) in _RETRYABLE_STATUSES
+        ):
+            return services.runs.start(structs.replace(run_request, idempotency_key=structs.replace(key, joins=False)))
+    return journal
+
+
 def run_headers(run_id: str) -> dict[str, str]:
     """Return the response headers that identify a run."""
     return {"X-Run-Id": run_id, "Location": f"/api/runs/{run_id}/events"}
@@ -353,7 +371,7 @@ def blocking_response(request: Request, services: Services, journal: Journal, pr
 
 def _final_response(subscription: Subscription, headers: dict[str, str]) -> responses.PreparedResponse:
     status, body = _encode_response(subscription)
-    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+    if status in _RETRYABLE_STATUSES:
         ending = subscription.entries[-1].fact
         delay = ending.retry_after if isinstance(ending, facts.Failed) else None
         headers["Retry-After"] = _RETRY_AFTER if delay is None else str(math.ceil(delay))

@@ -43,6 +43,7 @@ _LONE_SURROGATE = re.compile(
     rb"(?<!\\)(?:\\\\)*(?P<half>\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2})"
 )
+_SDK_KEY = "body "  # a client's key has no space
 _KEY = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 _MAX_HEADER_CHARACTERS = 4096
 _SECRET_WORDS = ("authorization", "cookie", "key", "password", "secret", "token")
@@ -228,11 +229,15 @@ def idempotency_key_of(request: Request, body: Struct, conversation_id: str | No
     if key is None:
         attempt = request.headers.get("X-Stainless-Retry-Count", "")
         is_retry = attempt.isdecimal() and int(attempt[:9]) > 0
-        # A client's key cannot contain a space, so this one never equals it.
-        return IdempotencyKey(f"body {fingerprint}", fingerprint, joins=is_retry)
+        return IdempotencyKey(_SDK_KEY + fingerprint, fingerprint, joins=is_retry)
     if not _KEY.fullmatch(key):
         raise InvalidRequest("Idempotency-Key: must be 1 to 255 visible ASCII characters", "Idempotency-Key")
     return IdempotencyKey(key, fingerprint)
+
+
+def is_sdk_retry(key: IdempotencyKey) -> bool:
+    """Return whether a key is that of an SDK's retry, which has none of its own."""
+    return key.joins and key.key.startswith(_SDK_KEY)
 
 
 def build_run_request(request: Request, services: Services, style: StreamStyle, grace: float | None) -> RunRequest:

@@ -425,6 +425,25 @@ def test_a_cancelled_stream_ends_with_an_error(server: ServerProcess):
     assert chunks(response)[-1]["error"]["code"] == "cancelled"
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/messages"])
+def test_a_retry_after_a_rate_limit_runs_the_query_anew(server: ServerProcess, path: str):
+    """As ``Retry-After`` promises; after a failure that a retry would only repeat, it gets the same failure."""
+
+    def attempt(message: str, number: int) -> requests.Response:
+        asked = (
+            {"prompt": message} if path == "/v1/completions" else {"messages": [{"role": "user", "content": message}]}
+        )
+        headers = {"X-Stainless-Retry-Count": str(number)}
+        return server.post(path, {"model": "failing", "max_tokens": 9, **asked}, headers=headers)
+
+    busy = [attempt("busy", number) for number in range(3)]
+    assert [(each.status_code, each.headers["Retry-After"]) for each in busy] == [(429, "3")] * 3
+    assert len({each.headers["X-Run-Id"] for each in busy}) == 3
+    failed = [attempt("deliberate", number) for number in range(3)]
+    assert [(each.status_code, each.headers["x-should-retry"]) for each in failed] == [(502, "false")] * 3
+    assert len({each.headers["X-Run-Id"] for each in failed}) == 1
+
+
 def test_a_retry_joins_its_run_and_so_does_an_idempotency_key(server: ServerProcess):
     """A lost connection never runs the backend twice; a key identifies one request."""
     first = ask(server, "echo", "once", headers={"X-Stainless-Retry-Count": "0"})

@@ -90,9 +90,9 @@ def blueprint(services: Services) -> Blueprint:
         request = responses.current_request()
         run_request, body = build_run_request(request, services)
         if not body.stream:
-            return delivery.blocking_response(request, services, services.runs.start(run_request), ANTHROPIC)
+            return delivery.blocking_response(request, services, delivery.start_run(services, run_request), ANTHROPIC)
         transport = negotiation.negotiate_transport(request)
-        journal = services.runs.start(run_request)
+        journal = delivery.start_run(services, run_request)
         return delivery.stream_response(request, services, journal, protocol=ANTHROPIC, transport=transport)
 
     @blueprint.post("/v1/messages/count_tokens")

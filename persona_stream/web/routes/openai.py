@@ -149,12 +149,12 @@ def blueprint(services: Services) -> Blueprint:
     ) -> Response:
         heartbeat = negotiation.negotiate_heartbeat(request)  # also validated where it has no effect
         if not body.stream:
-            return delivery.blocking_response(request, services, services.runs.start(run_request), protocol)
+            return delivery.blocking_response(request, services, delivery.start_run(services, run_request), protocol)
         transport = negotiation.negotiate_transport(request)
         return delivery.stream_response(
             request,
             services,
-            services.runs.start(run_request),
+            delivery.start_run(services, run_request),
             protocol=protocol,
             transport=transport,
             heartbeat=heartbeat,

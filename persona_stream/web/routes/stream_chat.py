@@ -119,7 +119,7 @@ def blueprint(services: Services) -> Blueprint:
     def chat() -> Response:
         request = responses.current_request()
         run_request = parsing.build_run_request(request, services, SMART, services.settings.disconnect_grace_v1)
-        return delivery.blocking_response(request, services, services.runs.start(run_request), NATIVE)
+        return delivery.blocking_response(request, services, delivery.start_run(services, run_request), NATIVE)
 
     return blueprint
 
@@ -151,5 +151,5 @@ def _stream_chat_base(services: Services, style: StreamStyle) -> Response:
     request = responses.current_request()
     transport = negotiation.negotiate_transport(request)
     run_request = parsing.build_run_request(request, services, style, services.settings.disconnect_grace)
-    journal = services.runs.start(run_request)
+    journal = delivery.start_run(services, run_request)
     return delivery.stream_response(request, services, journal, protocol=NATIVE, transport=transport)
