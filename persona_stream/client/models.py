@@ -163,6 +163,8 @@ class Reply:
     is_complete: bool = False
     progress: float | None = None
     elapsed_time: float | None = None
+    total_processing_time: float | None = None
+    total_time: float | None = None
     eta: float | None = None
     deadline: float | None = None
     position: float | None = None

@@ -26,6 +26,7 @@ _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _GLYPHS = ("▰", "▱")
 _ASCII_SPINNER = "|/-\\"
 _ASCII_GLYPHS = ("#", ".")
+MIN_DELIVERY_SECONDS = 0.1  # a shorter delivery is not mentioned
 _MAX_COLUMNS = 100
 _MIN_COLUMNS_FOR_BAR = 48
 _MIN_COLUMNS_FOR_MESSAGE = 10
@@ -193,9 +194,19 @@ def _times(state: ProgressState, texts: Texts) -> str:
     elapsed = _duration(state.elapsed, texts.format("seconds", value=state.elapsed))
     if state.left is None:
         return elapsed
+    if not state.is_limit:
+        return f"{elapsed}  {texts.format('time_left', time=_rounded(state.left, texts))}"
     left = max(1, round(state.left))
     shown = _duration(left, texts.format("whole_seconds", value=left))
-    return f"{elapsed}  {texts.format('time_limit' if state.is_limit else 'time_left', time=shown)}"
+    return f"{elapsed}  {texts.format('time_limit', time=shown)}"
+
+
+def _rounded(seconds: float, texts: Texts) -> str:
+    """Return an estimate that is rounded to 5 seconds from 10 seconds on, and a range of minutes from a minute on."""
+    if seconds >= 57.5:
+        low = max(1, int(seconds // 60))
+        return texts.format("minutes", low=low, high=low + 1)
+    return texts.format("whole_seconds", value=max(1, round(seconds) if seconds < 10 else 5 * round(seconds / 5)))
 
 
 def _duration(seconds: float, short: str) -> str:
@@ -217,6 +228,7 @@ class _Progress:
         self._reply = Reply({})
         self._message = ""
         self._deadline: float | None = None
+        self._percent: float | None = None  # the highest so far
         self._has_text = False  # whether the answer, or the reasoning before it, has begun
 
     def _apply(self, update: Update) -> bool:
@@ -241,11 +253,11 @@ class _Progress:
         elapsed = now - self._started_at
         age = now - self._received_at
         if reply.eta is not None:
-            return ProgressState(self._message, elapsed, reply.progress, max(0.0, reply.eta - age))
+            return ProgressState(self._message, elapsed, self._percent, max(0.0, reply.eta - age))
         if reply.elapsed_time is None or self._deadline is None:
-            return ProgressState(self._message, elapsed, reply.progress)
+            return ProgressState(self._message, elapsed, self._percent)
         left = max(0.0, self._deadline - reply.elapsed_time - age)
-        return ProgressState(self._message, elapsed, reply.progress, left, is_limit=True)
+        return ProgressState(self._message, elapsed, self._percent, left, is_limit=True)
 
     def _apply_reply(self, reply: Reply) -> bool:
         if reply.deadline is not None:
@@ -256,6 +268,8 @@ class _Progress:
             return False
         self._reply = reply
         self._received_at = self._clock()
+        if reply.progress is not None:
+            self._percent = max(reply.progress, self._percent or 0.0)
         if reply.status == "queued":
             self._message = self._texts.format("queued", position=reply.position or 1)
         else:
@@ -309,6 +323,9 @@ def render_summary(terminal: Terminal, texts: Texts, update: Update) -> None:
     match update:
         case SessionFinished(end=Fail(outcome=ExitCode.ANSWERED)):
             done = texts.format("done", seconds=update.seconds)
+            answered = update.answered_after
+            if answered is not None and update.seconds - answered >= MIN_DELIVERY_SECONDS:
+                done = texts.format("done_delivered", answered=answered, delivered=update.seconds - answered)
             if update.conversation_id:
                 done = f"{done} {texts.format('continue_with', id=sanitize_line(update.conversation_id))}"
             _write_line(terminal, done, _GREY)

@@ -65,8 +65,9 @@ class SessionFinished(Update, frozen=True):
     run_id: str  # empty if no run is known
     conversation_id: str  # likewise
     characters: int  # length of the answer received
-    seconds: float  # duration of the session
+    seconds: float  # from the question to the last text, by the server if it says so; else of the session
     is_stopped: bool | None = None  # whether the server confirmed the cancellation; ``None`` if no run was cancelled
+    answered_after: float | None = None  # seconds from the question to the first text, if the server said so
 
 
 class DeadlineExceeded(Exception):
@@ -81,6 +82,8 @@ class ResumeState:
         self.conversation_id = ""
         self.last_event_id = ""  # where to resume
         self.characters = 0  # length of the answer received
+        self.answered_after: float | None = None  # seconds from the question to the answer, by the server
+        self._queued_seconds = 0.0
         self._position = cursor.BEGINNING
 
     def set_run_id(self, run_id: str) -> None:
@@ -99,6 +102,10 @@ class ResumeState:
             self.last_event_id = event.id
         self._position = max(self._position, position or self._position)
         self.characters += len(reply.data)
+        if reply.status == "queued" and reply.elapsed_time is not None:
+            self._queued_seconds = reply.elapsed_time
+        if reply.total_processing_time is not None:
+            self.answered_after = self._queued_seconds + reply.total_processing_time
         return True
 
     def is_progress(self, event_id: str) -> bool:
@@ -167,7 +174,17 @@ class ChatSession:
             is_stopped = yield from self._cancel()
         state = self._state
         seconds = self._clock() - self._started_at
-        yield SessionFinished(end, state.run_id, state.conversation_id, state.characters, seconds, is_stopped)
+        if end.reply is not None and end.reply.total_time is not None:
+            seconds = end.reply.total_time
+        yield SessionFinished(
+            end,
+            state.run_id,
+            state.conversation_id,
+            state.characters,
+            seconds=seconds,
+            is_stopped=is_stopped,
+            answered_after=state.answered_after,
+        )
 
     def _run(self) -> Generator[Update, None, policy.Fail]:
         while True:

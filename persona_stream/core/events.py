@@ -72,7 +72,10 @@ class ProviderChunk(Struct, frozen=True, gc=False):
 
 
 class Completed(Struct, frozen=True):
-    """Successful end; ``seconds`` counts from the request, ``ending`` has usage and finish reason."""
+    """Successful end; ``ending`` has usage and finish reason.
+
+    ``seconds`` counts from the request to the moment at which the last chunk is due, so it includes the delivery.
+    """
 
     position: cursor.Position
     seconds: float

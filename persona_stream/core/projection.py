@@ -289,7 +289,8 @@ class StreamProjection:
         total = self._delivered - already_held + len(text)
         chunks = list(self._options.chunk(text))
         end = 0
-        for chunk, delay in zip(chunks, schedule_chunks(chunks, self._options.style.pause), strict=True):
+        delays = schedule_chunks(chunks, self._options.style.pause)
+        for chunk, delay in zip(chunks, delays, strict=True):
             end += len(chunk)
             if end <= already_held:
                 self._number += 1
@@ -299,7 +300,11 @@ class StreamProjection:
                 yield events.Wait(due)
             unsent = chunk[-(end - already_held) :]  # the whole chunk unless the subscriber started within it
             yield self._chunk(cursor.Position(self._facts_read - 1, end - held_before), unsent, total)
-        yield events.Completed(cursor.Position(self._facts_read, 0), at - self._accepted_at, fact)
+        # The same for all subscribers of this style and chunking: without text of earlier facts, which they may have.
+        if text != fact.text:
+            delays = schedule_chunks(list(self._options.chunk(fact.text)), self._options.style.pause)
+        delivery = delays[-1] if delays else 0.0
+        yield events.Completed(cursor.Position(self._facts_read, 0), at - self._accepted_at + delivery, fact)
 
 
 def schedule_chunks(chunks: Sequence[str], pause: float, cap: float = MAX_DELIVERY_SECONDS) -> list[float]:

@@ -4,6 +4,7 @@ A greenlet of its own records runs that ended and fits the models, in steps of l
 the end of a run nor a stream waits for it.
 """
 
+import statistics
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
@@ -60,10 +61,13 @@ class RunForecasts:
         model = self._backend(backend).model
         return None if model is None else model.forecast(features)
 
-    def expected(self, backend: str, features: RunFeatures) -> DurationRange | None:
-        """Return the expected duration until the answer; ``None`` with few earlier runs."""
-        forecast = self.forecast(backend, features)
-        return None if forecast is None else forecast.remaining(0.0)
+    def expected(self, backend: str, persona: str, at: float) -> tuple[DurationRange | None, int]:
+        """Return the expected seconds until the answer to a question of usual length, and the number of earlier runs.
+
+        The range is ``None`` with few earlier runs.
+        """
+        forecast = self.forecast(backend, self._backend(backend).usual_features(persona, at))
+        return (None, 0) if forecast is None else (forecast.remaining(0.0), forecast.runs)
 
     def expected_seconds(self, backend: str, features: RunFeatures) -> float | None:
         """Return the mean of the seconds that a run needs its slot; ``None`` with few earlier runs."""
@@ -123,6 +127,16 @@ class _BackendForecasts:
             history.add(run)
         self._history = history
         self._start_fitting()
+
+    def usual_features(self, persona: str, at: float) -> RunFeatures:
+        """Return the features of a run with the median lengths of the persona's earlier runs, or of all."""
+        earlier = [run.features for run in self._history.runs]
+        own = [features for features in earlier if features.persona == persona] or earlier
+        if not own:
+            return RunFeatures(persona=persona, at=at)
+        question_tokens = statistics.median_low(features.question_tokens for features in own)
+        history_tokens = statistics.median_low(features.history_tokens for features in own)
+        return RunFeatures(question_tokens, history_tokens, persona, at)
 
     def accuracy(self) -> Accuracy | None:
         """Return the accuracy of the latest runs."""

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable
 
 import pytest
+from msgspec import structs
 
 from persona_stream.client.main import create_renderers
 from persona_stream.client.models import ExitCode, parse_reply
@@ -338,3 +339,10 @@ def test_json_and_the_bar_never_share_a_terminal() -> None:
     both = show(ANSWER[:3], tty(), tty(), json=True)
     apart = show(ANSWER[:3], pipe(), tty(), json=True)
     assert (both[1], "▱" in apart[1]) == ("", True)
+
+
+def test_the_delivery_is_told_apart_from_the_answer() -> None:
+    """The page shows the same times."""
+    end = structs.replace(finished(), answered_after=5.4)
+    _, err = show([end], pipe(), pipe())
+    assert err == "5.4 秒后得到回答，2.8 秒内发送完毕。 继续对话请加 --conversation-id talk-1\n"

@@ -18,7 +18,7 @@ STATE = ProgressState("正在检索相关信息...", 12.44, percent=37, left=21.
 def test_the_line_has_bar_percentage_times_and_message() -> None:
     """In Chinese, with an estimate."""
     line = render_line(STATE, 80, ZH, frame=3).plain
-    assert line == "⠸ ▰▰▰▰▰▱▱▱▱▱▱▱▱▱▱   37%  12.4秒  约剩 21秒  正在检索相关信息..."
+    assert line == "⠸ ▰▰▰▰▰▱▱▱▱▱▱▱▱▱▱   37%  12.4秒  约剩 20秒  正在检索相关信息..."
 
 
 def test_times_over_a_minute_are_written_in_minutes() -> None:
@@ -27,6 +27,15 @@ def test_times_over_a_minute_are_written_in_minutes() -> None:
     line = render_line(state, 80, EN).plain
     assert line == "⠋ ▰▰▰▰▰▰▰▰▰▰▰▰▰▰▰  100%  2:08  <1:02 left  Looking up what is relevant..."
     assert "1:02:05" in render_line(ProgressState("", 3725.0), 80, EN).plain
+
+
+@pytest.mark.parametrize(
+    ("left", "shown"),
+    [(0.2, "~1s"), (7.4, "~7s"), (12.6, "~15s"), (57.4, "~55s"), (59.0, "~1-2min"), (130.0, "~2-3min")],
+)
+def test_an_estimate_is_shown_no_more_exactly_than_it_is_known(left: float, shown: str) -> None:
+    """To five seconds, and then as a range of minutes."""
+    assert f"  {shown} left" in render_line(ProgressState("", 1.0, 50, left), 80, EN).plain
 
 
 def test_a_bar_can_be_drawn_in_ascii() -> None:
@@ -51,9 +60,9 @@ def test_a_message_is_not_parsed_as_markup() -> None:
 @pytest.mark.parametrize(
     ("width", "shown"),
     [
-        (60, "⠋ ▰▰▰▰▱▱▱▱▱▱▱   37%  12.4秒  约剩 21秒  正在检索相关信息..."),
-        (45, "⠋   37%  12.4秒  约剩 21秒  正在检索相关..."),
-        (30, "⠋   37%  12.4秒  约剩 21秒"),
+        (60, "⠋ ▰▰▰▰▱▱▱▱▱▱▱   37%  12.4秒  约剩 20秒  正在检索相关信息..."),
+        (45, "⠋   37%  12.4秒  约剩 20秒  正在检索相关..."),
+        (30, "⠋   37%  12.4秒  约剩 20秒"),
         (12, " 37%"),
         (4, ""),
     ],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+import requests
+
 from tests.server_process import serve
 from tests.sse_client import bodies, read
 
@@ -35,3 +37,24 @@ def test_progress_follows_the_earlier_runs_also_after_a_restart(tmp_path):
     after_restart = tick(server)
     assert 50 <= after_restart["progress"] <= 90
     assert server.stop() == 0
+
+
+def test_the_expected_duration_is_known_after_five_runs():
+    """For each backend, and nulls before; an unknown persona is refused."""
+    server = serve("tests.backends_for_tests:chosen")
+    assert server.get("/api/forecast").json() == {
+        "success": True, "expected": None, "low": None, "high": None, "runs": 0,
+    }  # fmt: skip
+    for _ in range(6):
+        assert server.post("/api/chat", {"username": "slow", "message": "0.5"}).status_code == 200
+    time.sleep(1.5)
+    found = server.get("/api/forecast?username=slow").json()
+    assert found["runs"] >= 5
+    assert 0.4 <= found["low"] <= found["expected"] <= found["high"] < 150.0
+    assert found["expected"] < 2.0
+    assert requests.get(f"{server.url}/api/forecast", timeout=5.0).status_code == 401
+    assert server.stop() == 0
+    demo = serve("demo")
+    assert demo.get("/api/forecast?username=VitalikButerin").json()["runs"] == 0
+    assert demo.get("/api/forecast?username=Nobody").status_code == 404
+    assert demo.stop() == 0

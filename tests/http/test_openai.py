@@ -89,10 +89,10 @@ def test_progress_is_sent_as_comments_every_two_seconds(server: ServerProcess):
     """Never as content."""
     response = ask(server, "slow", "4.5", stream=True, headers={"Accept-Language": "en"})
     assert content(chunks(response)) == ENGLISH + CHINESE
-    assert comments(response) == [
-        ": processing 0.0s 5% Working on your request...",
-        ": processing 2.0s 35% Analyzing the request...",
-        ": processing 4.0s 65% Looking up what is relevant...",
+    assert [re.sub(r" \d+%", " N%", comment) for comment in comments(response)] == [
+        ": processing 0.0s N% Working on your request...",
+        ": processing 2.0s N% Analyzing the request...",
+        ": processing 4.0s N% Looking up what is relevant...",
     ]
 
 

@@ -41,13 +41,14 @@ def test_the_forecast_comes_from_the_earlier_runs_of_the_backend():
     """Recording returns at once, and other backends have none."""
     forecasts = RunForecasts(DEADLINE)
     assert forecasts.forecast("slow", RunFeatures()) is None
-    assert forecasts.expected("slow", RunFeatures()) is None
+    assert forecasts.expected("slow", "Ada", 0.0) == (None, 0)
     assert forecasts.expected_seconds("slow", RunFeatures()) is None
     for _ in range(20):
         forecasts.record("slow", run_of(10.0))
     assert forecasts.forecast("slow", RunFeatures()) is None
     wait_for(lambda: known(forecasts, 20), sleep=gevent.sleep)
-    expected = forecasts.expected("slow", RunFeatures())
+    expected, runs = forecasts.expected("slow", "Ada", 0.0)
+    assert runs == 20
     assert expected is not None
     assert expected.low <= expected.median == pytest.approx(10.0, rel=0.05)
     assert forecasts.expected_seconds("slow", RunFeatures()) == pytest.approx(12.0, rel=0.25)
@@ -57,7 +58,7 @@ def test_the_forecast_comes_from_the_earlier_runs_of_the_backend():
 def test_a_few_runs_give_no_expected_duration():
     """The percentage alone follows them."""
     forecasts = after([10.0] * 4)
-    assert forecasts.expected("slow", RunFeatures()) is None
+    assert forecasts.expected("slow", "Ada", 0.0) == (None, 4)
     assert forecasts.expected_seconds("slow", RunFeatures()) is None
 
 
@@ -86,7 +87,7 @@ def test_the_slot_is_needed_until_the_text_has_been_streamed():
     for _ in range(30):
         forecasts.record("slow", run)
     wait_for(lambda: known(forecasts, 30), sleep=gevent.sleep)
-    expected = forecasts.expected("slow", RunFeatures())
+    expected, _ = forecasts.expected("slow", "Ada", 0.0)
     assert expected is not None
     assert expected.median == pytest.approx(10.0, rel=0.1)
     assert forecasts.expected_seconds("slow", RunFeatures()) > 35.0
@@ -132,6 +133,22 @@ def test_the_accuracy_compares_with_the_true_percentage_and_the_best_curve():
     assert later.error < before.error
     assert later.stuck == 0.0
     assert later.coverage is not None
+
+
+def test_the_expected_duration_is_that_of_a_question_of_usual_length():
+    """Where the length explains the durations; of the persona, if it has answered before."""
+    forecasts = RunForecasts(DEADLINE)
+    runs = [
+        FinishedRun(0.1 * tokens * factor, features=RunFeatures(tokens, persona=persona))
+        for tokens in range(50, 150, 5)
+        for persona, factor in (("Ada", 1.0), ("Bob", 3.0))
+    ]
+    forecasts.load([("slow", run) for run in runs])
+    wait_for(lambda: known(forecasts, 40), sleep=gevent.sleep)
+    for persona, seconds in (("Ada", 10.0), ("Bob", 30.0)):
+        expected, _ = forecasts.expected("slow", persona, 0.0)
+        assert expected is not None
+        assert expected.median == pytest.approx(seconds, rel=0.3)
 
 
 def test_reports_count_in_the_accuracy():

@@ -135,7 +135,7 @@ class CompleteFrame(_Frame, frozen=True, kw_only=True):
 
     status: Annotated[Literal["complete"], _TYPE] = "complete"
     is_complete: _IsLast = True
-    total_time: Annotated[Seconds | UnsetType, Meta(description="Seconds from the request to the run's end.")] = UNSET
+    total_time: Annotated[Seconds | UnsetType, Meta(description="Seconds from the request to the last chunk.")] = UNSET
     usage: Annotated[query.Usage | UnsetType, Meta(description="Token counts, if known.")] = UNSET
     finish: EarlyFinish = UNSET
 
@@ -216,6 +216,15 @@ class ChatAnswer(Success, frozen=True, kw_only=True):
     total_time: Annotated[Seconds, Meta(description="Seconds from the request to the end of the run.")]
     usage: Annotated[query.Usage | None, Meta(description="Token counts, or `null` if unknown.")]
     finish: EarlyFinish = UNSET
+
+
+class ForecastView(Success, frozen=True, kw_only=True):
+    """Expected duration of a run, in seconds until its answer begins; `null` while fewer than five runs have ended."""
+
+    expected: Annotated[Seconds | None, Meta(description="Median.")]
+    low: Annotated[Seconds | None, Meta(description="Start of the range in which 80 % of the runs are expected.")]
+    high: Annotated[Seconds | None, Meta(description="End of that range.")]
+    runs: Annotated[int, Meta(ge=0, description="Number of earlier runs that the forecast rests on, at most 200.")]
 
 
 class RunView(Success, frozen=True, kw_only=True):

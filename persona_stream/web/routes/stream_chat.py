@@ -1,4 +1,4 @@
-"""Native chat endpoints: ``/api/stream_chat*`` streams in one of three styles, ``/api/chat`` returns one response."""
+"""Native chat endpoints: streams in three styles, ``/api/chat`` with one response, and the forecast of a run."""
 
 from collections.abc import Sequence
 from typing import Any, get_args
@@ -8,10 +8,11 @@ from flask import Blueprint, Response
 from persona_stream.chunking.registry import names
 from persona_stream.core.facts import Entry
 from persona_stream.core.projection import ADVANCED, BASIC, SMART, StreamStyle
+from persona_stream.errors import NotFound
 from persona_stream.protocols.native import schemas
 from persona_stream.protocols.native.encoder import NATIVE, NativeEncoder
-from persona_stream.web import delivery, negotiation, parsing, responses
-from persona_stream.web.openapi import Body, EventStreamSpec, Operation, ResponseSpec, Tag, components
+from persona_stream.web import auth, delivery, negotiation, parsing, responses
+from persona_stream.web.openapi import Body, EventStreamSpec, Operation, Parameter, ResponseSpec, Tag, components
 from persona_stream.web.services import Services
 
 ENDPOINTS = {
@@ -56,6 +57,7 @@ _REQUEST = Body(
     examples={"request": {"username": components.USERNAME, "message": components.QUESTION, "locale": "en"}},
     refine=_add_message_rules,
 )
+_USERNAME = Parameter("query", "username", "Persona that would answer; optional on a server without personas.")
 _ERRORS = (*components.RUN_ERRORS, components.PERSONA_NOT_FOUND)
 _IF_STARTED = (components.RUN_ID_IF_STARTED,)
 _FAILURES = {
@@ -121,7 +123,33 @@ def blueprint(services: Services) -> Blueprint:
         run_request = parsing.build_run_request(request, services, SMART, services.settings.disconnect_grace_v1)
         return delivery.blocking_response(request, services, delivery.start_run(services, run_request), NATIVE)
 
+    @blueprint.get("/api/forecast")
+    @Operation(
+        "Get the expected duration",
+        ResponseSpec.json("The forecast.", schemas.ForecastView(expected=12.0, low=8.0, high=25.0, runs=50)),
+        "How long a question of usual length would probably take, from the earlier runs of the backend. The wait for a"
+        " slot is not included.",
+        tags=[STREAMS],
+        parameters=[_USERNAME],
+        errors=(*components.COMMON_ERRORS, components.PERSONA_NOT_FOUND),
+    )
+    def forecast() -> Response:
+        request = responses.current_request()
+        auth.authenticate(request, services.verifier)
+        username = request.args.get("username") or services.router.names[0]
+        route = services.router.find(username)
+        if route is None:
+            raise NotFound("User profile not found")
+        expected, runs = services.runs.forecasts.expected(route.backend.name, username, services.clock())
+        low, median, high = (None, None, None) if expected is None else (expected.low, expected.median, expected.high)
+        view = schemas.ForecastView(expected=_rounded(median), low=_rounded(low), high=_rounded(high), runs=runs)
+        return responses.json_response(view)
+
     return blueprint
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
 
 
 def _add_stream(blueprint: Blueprint, services: Services, path: str, style: StreamStyle) -> None:
