@@ -93,7 +93,7 @@ class Timer:
         self._timer.close()
 
 
-class Turn:
+class TimeSlice:
     """Time that frequent work takes of each iteration of the event loop, together with all work that shares the object.
 
     ``gevent.sleep(0)`` alone does not suffice: the loop polls its sockets again after up to 50 callbacks, each of which
@@ -169,7 +169,7 @@ class _Schedule:
 
     def _run(self) -> None:
         self._next_at = 0.0
-        turn = Turn()
+        turn = TimeSlice()
         try:
             while self._calls and self._calls[0][0] <= time.monotonic() + SHARED_TIMER_SLACK:
                 turn.limit()

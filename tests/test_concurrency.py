@@ -6,7 +6,7 @@ import time
 
 import gevent
 
-from persona_stream.concurrency import SharedTimer, Timer, Turn
+from persona_stream.concurrency import SharedTimer, Timer, TimeSlice
 
 
 def test_a_timer_counts_from_its_start_although_the_loop_was_blocked() -> None:
@@ -44,7 +44,7 @@ def test_shared_timers_call_in_order_and_soon_after_their_time() -> None:
 
 def test_work_that_shares_a_turn_lets_the_loop_poll() -> None:
     """However many greenlets work without ever waiting for anything else."""
-    turn = Turn()
+    turn = TimeSlice()
     until = time.monotonic() + 0.5
 
     def work() -> None:

@@ -15,7 +15,7 @@ from gevent import monkey
 from gevent.event import Event
 
 from persona_stream.backends.base import Backend
-from persona_stream.concurrency import HubThread, Turn
+from persona_stream.concurrency import HubThread, TimeSlice
 from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import Query, QueryContext, UpstreamCall
 from persona_stream.core.result import Raised, capture
@@ -81,7 +81,7 @@ class TaskContext(QueryContext):
 
     cancelled: CancelToken
 
-    def __init__(self, callbacks: TaskCallbacks, hub_thread: HubThread, turn: Turn) -> None:
+    def __init__(self, callbacks: TaskCallbacks, hub_thread: HubThread, turn: TimeSlice) -> None:
         self._callbacks = callbacks
         self._hub_thread = hub_thread
         self._turn = turn
@@ -144,7 +144,7 @@ class GreenletExecutor(Executor):
 
     def __init__(self) -> None:
         self._hub_thread = HubThread()
-        self._turn = Turn()  # of all queries
+        self._turn = TimeSlice()  # of all queries
 
     def submit(self, backend: Backend, query: Query, callbacks: TaskCallbacks) -> GreenletTask:
         """Start the query in a greenlet."""

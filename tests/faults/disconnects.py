@@ -86,6 +86,7 @@ def run(count: int, seed: int) -> int:
     print(f"{count:,} disconnecting clients with --seed {seed}", flush=True)
     server = serve(
         "tests.faults.scripted_backend:work",
+        executor="greenlet",  # counts the objects of the server
         max_runs=20_000,
         max_runs_per_user=20_000,
         disconnect_grace=0.2,

@@ -53,6 +53,7 @@ def _server(folder: Path, plan: Plan, rate: float) -> ServerProcess:
     slots = max(20, round(1.5 * _MEAN_USER_TIME * rate))
     return serve(
         "tests.faults.scripted_backend:work",
+        executor="greenlet",  # counts the objects of the server
         max_runs=slots,
         max_queue=slots,
         max_runs_per_user=10 * slots,

@@ -23,7 +23,7 @@ from gevent.event import AsyncResult, Event
 from msgspec import Struct
 
 from persona_stream.backends.base import BackendDescription
-from persona_stream.concurrency import Timer, Turn
+from persona_stream.concurrency import Timer, TimeSlice
 from persona_stream.core.query import Answer, Query
 from persona_stream.core.result import AnswerTooLarge, WorkerError
 from persona_stream.errors import BackendError, BackendUnavailable
@@ -154,7 +154,7 @@ class WorkerProcess:
         self._unsent = bytearray()
         self._is_sending = False
         self._is_stopping = False
-        self._turn = Turn()
+        self._turn = TimeSlice()
         self._ready: Any = Event()
         self._exited: Any = Event()
         gevent.spawn(self._reap)
