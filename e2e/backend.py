@@ -12,17 +12,27 @@ TEXT = "你好！The answer is 42 👩‍👩‍👧‍👦. See https://example
 
 def ask(query: Query) -> Answer:
     """Stay silent for the seconds named in the message, or fail on request."""
-    if query.message == "fail":
-        raise BackendError("The library is closed today.")
+    match query.message:
+        case "fail":
+            raise BackendError("The library is closed today.")
+        case "busy":
+            raise BackendError("The library is full.", code="rate_limited", retry_after=1)
+        case "crowded":
+            raise BackendError("The question is too long.", code="context_length_exceeded")
+        case "filtered":
+            raise BackendError("The question is not suitable.", code="content_filter")
     time.sleep(float(query.message))
     return Answer(TEXT, reasoning="Six times seven.")
 
 
 def use_tool(query: Query) -> Answer:
-    """Call the client's first tool once, and then answer with its result."""
+    """Do the same, but call the client's first tool once, and answer with its result."""
     results = [turn.content for turn in query.since if turn.role == "tool"]
     if results:
         return Answer(f"The tool says: {results[-1]}")
+    answer = ask(query)
+    if not query.tools:
+        return answer
     return Answer("Let me look.", finish="tools", calls=(ToolCall("call_1", query.tools[0].name, '{"city": "Wien"}'),))
 
 

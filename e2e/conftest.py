@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from e2e.processes import free_port, running
-from e2e.server import Served, serving
+from e2e.server import Served, serving, token
 from tests.backends.fake_provider import Provider, http, provider
 
 CONFIGURATION = Path(__file__).parent / "litellm"
@@ -27,11 +27,18 @@ def behind() -> Iterator[Provider]:
 
 
 @pytest.fixture(scope="session")
-def litellm(tmp_path_factory: pytest.TempPathFactory, behind: Provider) -> Iterator[int]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Return a server with the backend of e2e/backend.py that calls tools; LiteLLM's proxy uses it too."""
+    with serving(tmp_path_factory.mktemp("shared"), backend="backend:use_tool", timeout=60) as served:
+        yield served
+
+
+@pytest.fixture(scope="session")
+def litellm(tmp_path_factory: pytest.TempPathFactory, behind: Provider, shared: Served) -> Iterator[int]:
     """Run LiteLLM's proxy; yield its port."""
-    program = os.environ.get("E2E_LITELLM")
+    program = os.environ.get("E2E_LITELLM_PROXY")
     if program is None:
-        pytest.fail("E2E_LITELLM is not set: start these tests with make e2e")
+        pytest.fail("E2E_LITELLM_PROXY is not set: start these tests with make e2e")
     folder = tmp_path_factory.mktemp("litellm")
     for part in CONFIGURATION.iterdir():
         if part.is_file():
@@ -45,6 +52,9 @@ def litellm(tmp_path_factory: pytest.TempPathFactory, behind: Provider) -> Itera
         "LITELLM_MODE": "PRODUCTION",
         "NO_DOCS": "True",
         "E2E_PROVIDER": behind.base_url,
+        "E2E_SERVED": shared.url,
+        "E2E_SERVED_V1": f"{shared.url}/v1",
+        "E2E_TOKEN": token("litellm", shared.environment),
     }
     command = [program, "--config", "config.yaml", "--host", "127.0.0.1", "--port", str(port), "--telemetry", "False"]
     with running(command, f"http://127.0.0.1:{port}/health/liveliness", 480, folder, environment):

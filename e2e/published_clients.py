@@ -18,9 +18,10 @@ import pytest
 from e2e.server import Served
 
 _CLIENTS = Path(__file__).parent / "clients"
-_BASES = {"openai": "/v1", "anthropic": "", "langchain": "/v1", "ai": "/v1"}
+_BASES = {"openai": "/v1", "langchain": "/v1", "ai": "/v1"}
 
 Package = Literal["openai", "anthropic", "langchain", "ai"]
+Framework = Literal["litellm", "pydantic_ai", "instructor", "llama_index", "llm", "aider"]
 Result = dict[str, Any]
 
 
@@ -53,7 +54,7 @@ def use_all(
     done = subprocess.run(
         [
             *(python if language == "python" else node),
-            served.url + _BASES[package],
+            served.url + _BASES.get(package, ""),
             key or served.token,
             ",".join(scenarios),
             message,
@@ -66,6 +67,32 @@ def use_all(
     )
     assert done.returncode == 0, done.stderr
     return dict(zip(scenarios, json.loads(done.stdout), strict=True))
+
+
+def use_framework(package: Framework, served: Served, scenarios: Sequence[str], folder: Path) -> dict[str, Result]:
+    """Run scenarios of the form ``name:message`` at the same time, with a folder as home; return their results."""
+    done = subprocess.run(
+        [
+            place(f"E2E_{package.upper()}"),
+            _CLIENTS / f"{package}_python.py",
+            served.url,
+            served.token,
+            ",".join(scenarios),
+        ],
+        # LiteLLM would download prices, and send telemetry.
+        env={
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_TELEMETRY": "False",
+        },
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(zip(scenarios, json.loads(done.stdout.splitlines()[-1]), strict=True))
 
 
 def runs(served: Served) -> list[str]:

@@ -83,6 +83,31 @@ def test_an_error_of_the_backend(served: Served, language: str, scenarios: tuple
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("message", "error", "status", "kind", "times"),
+    [
+        ("busy", "RateLimitError", 429, "rate_limit_error", 3),
+        ("crowded", "BadRequestError", 400, "invalid_request_error", 1),
+    ],
+)
+def test_a_failure_with_a_meaning(
+    served: Served,
+    language: str,
+    scenarios: tuple[str, ...],
+    message: str,
+    error: str,
+    status: int,
+    kind: str,
+    times: int,
+) -> None:
+    """It raises the package's class for it; a stream has begun with 200 and has the type. A rate limit is retried."""
+    results = use_all(served, language, ("whole", "stream"), message)
+    assert (results["whole"]["error"], results["whole"]["status"], results["whole"]["type"]) == (error, status, kind)
+    assert results["stream"]["type"] == kind
+    assert runs(served) == ["error"] * (times + 1)
+
+
+@BOTH
 def test_a_bad_key(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """An authentication error in every mode."""
     expected = ("AuthenticationError", 401, "authentication_error")
@@ -110,7 +135,7 @@ def test_counting_and_models(served: Served, language: str, scenarios: tuple[str
 def test_tool_runners(serve: Callable[..., Served], language: str, scenarios: tuple[str, ...]) -> None:
     """The package starts a thread, is told that there are none, calls the tool and sends its result."""
     served = serve(backend="backend:use_tool")
-    for scenario, result in use_all(served, language, ("tool_runner", "tool_runner_stream"), "Weather?").items():
+    for scenario, result in use_all(served, language, ("tool_runner", "tool_runner_stream")).items():
         assert (result.get("text"), result.get("finish")) == ("The tool says: Sun in Wien.", "end_turn"), (
             scenario,
             result,

@@ -183,9 +183,13 @@ def _watched(page: Page, address: str) -> list[str]:
 
 
 def test_the_page_names_the_tested_versions() -> None:
-    """The table lists each imported package with its installed version."""
+    """The table lists each imported package, and those of e2e/test_frameworks.py, with its installed version."""
     assert versions.installed() == versions.named()
     python = {PYTHONS[module][1] for snippet in SNIPPETS for module in imported(snippet) if module in PYTHONS}
     node = {module for snippet in ON_MACHINE if snippet.language == "js" for module in imported(snippet)}
     needed = {("Python", package) for package in python} | {("Node", package) for package in node}
+    frameworks = (
+        "litellm", "pydantic-ai-slim", "instructor", "llama-index-llms-openai-like", "llm", "aider-chat",
+    )  # fmt: skip
+    needed |= {("Python", package) for package in frameworks}
     assert needed == versions.named().keys()

@@ -72,6 +72,31 @@ def test_an_error_of_the_backend(served: Served, language: str, scenarios: tuple
 
 
 @BOTH
+@pytest.mark.parametrize(
+    ("message", "error", "status", "code", "times"),
+    [
+        ("busy", "RateLimitError", 429, "rate_limit_exceeded", 3),
+        ("crowded", "BadRequestError", 400, "context_length_exceeded", 1),
+    ],
+)
+def test_a_failure_with_a_meaning(
+    served: Served,
+    language: str,
+    scenarios: tuple[str, ...],
+    message: str,
+    error: str,
+    status: int,
+    code: str,
+    times: int,
+) -> None:
+    """It raises the package's class for it; a stream has begun with 200 and has the code. A rate limit is retried."""
+    results = use_all(served, language, ("whole", "stream"), message)
+    assert (results["whole"]["error"], results["whole"]["status"], results["whole"]["code"]) == (error, status, code)
+    assert (results["stream"]["error"], results["stream"]["code"]) == ("APIError", code)
+    assert runs(served) == ["error"] * (times + 1)
+
+
+@BOTH
 def test_a_bad_key(served: Served, language: str, scenarios: tuple[str, ...]) -> None:
     """An authentication error in every mode."""
     for scenario, result in use_all(served, language, ("whole", "stream", "models"), key="sk-wrong").items():

@@ -62,6 +62,22 @@ def test_an_error_of_the_backend(served: Served, client: Package, scenarios: tup
     assert runs(served) == ["error"] * len(scenarios)
 
 
+@BOTH
+@pytest.mark.parametrize(
+    ("message", "status", "code"), [("busy", 429, "rate_limit_exceeded"), ("crowded", 400, "context_length_exceeded")]
+)
+def test_a_failure_with_a_meaning(
+    served: Served, client: Package, scenarios: tuple[str, ...], message: str, status: int, code: str
+) -> None:
+    """With its status and its code; a stream has begun with 200 and has the code."""
+    once = ["once" if client == "ai" else "whole", "stream"]
+    whole, stream = use_all(client, served, LANGUAGES[client], once, message).values()
+    assert (whole["status"], whole["code"], stream["code"]) == (status, code, code)
+    if client == "langchain":
+        expected = {"busy": "OpenAIRateLimitError", "crowded": "OpenAIInvalidRequestError"}
+        assert whole["error"] == expected[message]
+
+
 def test_the_ai_sdk_retries_every_5xx(served: Served) -> None:
     """It retries every 5xx even if the server advises against it, so docs/CLIENTS.md sets ``maxRetries``."""
     result = use("ai", served, "node", "whole", "fail")

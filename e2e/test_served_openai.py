@@ -60,17 +60,24 @@ def test_reasoning_is_sent_on_request(litellm: int, serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "words", "messages"),
+    ("settings", "words", "code", "status", "messages"),
     [
-        ({"openai_api_key": "sk-wrong-key"}, "The model provider rejected this server's API key", []),
-        ({"openai_model": "nobody"}, "The model provider rejected the request", []),
-        ({"openai_model": "busy"}, "The model provider is busy, please try again later", ["busy", "retrying in"]),
+        (
+            {"openai_api_key": "sk-wrong-key"},
+            "The model provider rejected this server's API key", "backend_error", 502, [],
+        ),
+        ({"openai_model": "nobody"}, "The model provider rejected the request", "backend_error", 502, []),
+        (
+            {"openai_model": "busy"},
+            "The model provider's rate limit is reached, please try again later", "rate_limited", 429,
+            ["busy", "retrying in"],
+        ),
     ],
-)
+)  # fmt: skip
 def test_a_provider_error_is_translated(
-    litellm: int, serve: Serve, settings: dict[str, str], words: str, messages: list[str]
+    litellm: int, serve: Serve, settings: dict[str, str], words: str, code: str, status: int, messages: list[str]
 ) -> None:
-    """The stream ends with backend_error without the provider's text, which is in the log without the key.
+    """The stream ends with the code of the cause, without the provider's text, which is in the log without the key.
 
     Whether a reader sees that it is tried again depends on the moment: pauses are shorter than an interval.
     """
@@ -81,7 +88,7 @@ def test_a_provider_error_is_translated(
         last = events[-1]
         assert (last["status"], last["code"], last["error"], last["is_complete"]) == (
             "error",
-            "backend_error",
+            code,
             words,
             True,
         )
@@ -89,7 +96,7 @@ def test_a_provider_error_is_translated(
         for foreign in ("litellm", "LiteLLM", "Incorrect API key", "Invalid model", "mock", KEY, "sk-wrong-key"):
             assert foreign not in everything
     refused = served.ask("chat")
-    assert (refused.status_code, refused.json()["code"], refused.json()["error"]) == (502, "backend_error", words)
+    assert (refused.status_code, refused.json()["code"], refused.json()["error"]) == (status, code, words)
     log = served.log.read_text()
     assert "attempt 1 for model" in log
     assert all(each in log for each in messages)

@@ -45,11 +45,13 @@ node_packages() {
 
 # The server is installed beside them: e2e/test_own_functions.py serves functions that use these packages.
 python_clients=(openai anthropic langchain-openai requests mcp -e .)
+# Each of these wants other versions of the packages that they share.
+frameworks=('pydantic-ai-slim[openai]' instructor llama-index-llms-openai-like llm)
 node_clients=(openai @anthropic-ai/sdk ai @ai-sdk/openai-compatible @ai-sdk/anthropic)
 
 # The Node packages include axe-core, which checks the accessibility of the pages in the heavy tests below.
 if [ -n "${NEWEST:-}" ]; then
-    rm -rf .venv-e2e-clients .venv-e2e-node
+    rm -rf .venv-e2e-clients .venv-e2e-frameworks .venv-e2e-aider .venv-e2e-node
     node_packages "${node_clients[@]}"
 else
     node_packages
@@ -66,8 +68,12 @@ environment tokens dev -e '.[tokens]'
 environment litellm litellm 'litellm[proxy]>=1.106,<2'
 if [ -n "${NEWEST:-}" ]; then
     environment clients - "${python_clients[@]}"
+    environment frameworks - "${frameworks[@]}"
+    environment aider - aider-chat
 else
     environment clients clients "${python_clients[@]}"
+    environment frameworks frameworks "${frameworks[@]}"
+    environment aider aider aider-chat
 fi
 
 for name in OPENAI ANTHROPIC LANGCHAIN FUNCTIONS; do
@@ -77,7 +83,12 @@ for name in OPENAI ANTHROPIC AI; do
     export "E2E_${name}_NODE=$PWD/.venv-e2e-node"
 done
 export E2E_TOKENS=$PWD/.venv-e2e-tokens/bin/python
-export E2E_LITELLM=$PWD/.venv-e2e-litellm/bin/litellm
+for name in PYDANTIC_AI INSTRUCTOR LLAMA_INDEX LLM; do
+    export "E2E_$name=$PWD/.venv-e2e-frameworks/bin/python"
+done
+export E2E_AIDER=$PWD/.venv-e2e-aider/bin/python
+export E2E_LITELLM=$PWD/.venv-e2e-litellm/bin/python
+export E2E_LITELLM_PROXY=$PWD/.venv-e2e-litellm/bin/litellm
 [ -z "${NEWEST:-}" ] || .venv/bin/python -m e2e.versions write
 # LiteLLM needs half a minute of CPU time to start, and more right after its installation.
 exec .venv/bin/python -m pytest e2e -o timeout=600 "$@"

@@ -31,7 +31,10 @@ lock dev '.[test,check,audit,fuzz,tokens]' 'setuptools>=77'
 # The clients' own versions are those that docs/CLIENTS.md names: `make e2e NEWEST=1` moves them.
 lock clients $(${PYTHON:-python3} -m e2e.versions pip openai anthropic langchain-openai requests) \
     mcp . 'setuptools>=77'
-lock litellm 'litellm[proxy]>=1.106,<2'
+lock litellm 'litellm[proxy]>=1.106,<2' $(${PYTHON:-python3} -m e2e.versions pip litellm)
+lock frameworks $(${PYTHON:-python3} -m e2e.versions pip pydantic-ai-slim instructor llama-index-llms-openai-like llm) \
+    'pydantic-ai-slim[openai]'
+lock aider $(${PYTHON:-python3} -m e2e.versions pip aider-chat)
 lock bench -r bench/peers/requirements.txt
 
 echo "Resolving requirements/node/package-lock.json ..."
