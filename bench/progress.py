@@ -16,6 +16,7 @@ from bench import servers
 from persona_stream.core.facts import ProgressReported, Started
 from persona_stream.core.forecast import DurationHistory, FinishedRun, Forecast, RunFeatures, fit_forecast
 from persona_stream.core.snapshot import MAX_WAITING_PERCENT, ProgressTracker
+from persona_stream.runs.forecasts import replay
 
 DEADLINE = 150.0  # seconds
 TEST_RUNS = 400
@@ -304,20 +305,10 @@ def _replay(log: Path) -> Iterator[str]:
     yield "| backend | runs | best curve | error | stuck | 80 % range |"
     yield "|---|---|---|---|---|---|"
     for backend, runs in by_backend.items():
-        history = DurationHistory(DEADLINE)
-        measured = []
-        ended = [run for run in runs if run.outcome != "cancelled"]
-        for run in runs:
-            if run.outcome != "cancelled" and history.runs:
-                measured.append(_measure(_estimate(history), [run]))
-            history.add(run)
-        if measured:
-            oracle = _measure(_oracle(ended), ended)
-            total = _mean(measured)
-            ranged = [one for one in measured if one.has_eta]
-            coverage = f"{_mean(ranged).coverage:.0f} %" if ranged else "–"
-            found = f"{oracle.error:.1f} | {total.error:.1f} | {total.stuck:.1f} % | {coverage}"
-            yield f"| {backend} | {len(runs)} | {found} |"
+        if (accuracy := replay(runs, DEADLINE)) is not None:
+            coverage = "–" if accuracy.coverage is None else f"{accuracy.coverage:.0%}"
+            errors = f"{accuracy.best_error:.1f} | {accuracy.error:.1f}"
+            yield f"| {backend} | {accuracy.runs} | {errors} | {accuracy.stuck:.1%} | {coverage} |"
 
 
 def run(log: Path | None) -> None:

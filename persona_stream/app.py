@@ -21,7 +21,7 @@ from persona_stream.instrumentation import factory, hub_monitor, observers
 from persona_stream.journals import base, memory
 from persona_stream.logging import configure_logging
 from persona_stream.personas.persona import Persona, bundled_personas, load_personas
-from persona_stream.runs import manager, queue, run
+from persona_stream.runs import forecasts, manager, queue, run
 from persona_stream.settings import Settings, load_settings
 from persona_stream.state_dir import get_signing_secret
 from persona_stream.web import flask_app, rate_limit, responses
@@ -132,6 +132,7 @@ def _build_services(settings: Settings, process_query: Callable[..., Any] | None
         observers=run_observers,
         load_history=store.load_history,
         create_context=responses.detached_context,
+        forecasts=forecasts.RunForecasts(settings.timeout, metrics.observe_accuracy),
     )
     limiter = rate_limit.RateLimiter()
     if settings.rate_limit is not None:

@@ -18,7 +18,9 @@ from persona_stream import errors, state_dir
 from persona_stream.cli.settings import Command, ValueType, load_settings_from, settings_subset
 from persona_stream.client.texts import sanitize, sanitize_json, sanitize_line
 from persona_stream.core.clock import system_clock
+from persona_stream.core.forecast import FinishedRun
 from persona_stream.db import engine, models, queries, statistics
+from persona_stream.runs.forecasts import replay
 from persona_stream.settings.types import Duration, PositiveDuration
 
 _SETTINGS = ("database_url", "state_dir")
@@ -279,6 +281,11 @@ _STATS_COLUMNS = (
     *(TableColumn(rank, "seconds", priority=2) for rank in _RANKS),
 )
 
+_PROGRESS_COLUMNS = (
+    TableColumn("Backend"),
+    *(TableColumn(title, "count") for title in ("Runs", "Error", "Best curve", "At 95 %", "In the 80 % range")),
+)
+
 
 @click.command()
 @click.option(
@@ -288,11 +295,17 @@ _STATS_COLUMNS = (
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @settings_subset(*_SETTINGS)
 def stats(since: float, as_json: bool, **options: Any) -> None:
-    """Print the number of runs, the mean duration of each stage, and the cost."""
+    """Print the runs, the mean duration of each stage, the cost, and the accuracy of the progress in points."""
     now = system_clock()()
     with open_database(options) as database, database.connect() as connection:
         bucket = statistics.aggregate(connection, now - since, now, MAX_RUN_DURATION)
-    click.echo(msgspec.json.encode(msgspec.to_builtins(bucket)).decode() if as_json else _describe_stats(bucket))
+        durations = queries.recent_durations(connection)
+    if as_json:
+        click.echo(msgspec.json.encode(msgspec.to_builtins(bucket)).decode())
+    else:
+        click.echo(
+            _describe_stats(bucket) + _describe_progress(durations, load_settings_from(options).settings.timeout)
+        )
 
 
 def _describe_stats(bucket: statistics.Bucket) -> str:
@@ -312,6 +325,22 @@ def _describe_stats(bucket: statistics.Bucket) -> str:
         f"Delivery speed   {NONE if speed is None else f'{speed:.0f} characters/s'}\n\n"
         + render_table(_STATS_COLUMNS, rows, _terminal_width())
     )
+
+
+def _describe_progress(durations: Sequence[tuple[str, FinishedRun]], deadline: float) -> str:
+    """Return a table of the accuracy that the progress of the latest runs had, by backend."""
+    by_backend: dict[str, list[FinishedRun]] = {}
+    for backend, run in durations:
+        by_backend.setdefault(backend, []).append(run)
+    rows = []
+    for backend, earlier in by_backend.items():
+        if (accuracy := replay(earlier, deadline)) is not None:
+            coverage = NONE if accuracy.coverage is None else f"{accuracy.coverage:.0%}"
+            errors = (f"{accuracy.error:.1f}", f"{accuracy.best_error:.1f}")
+            rows.append((sanitize_line(backend), str(accuracy.runs), *errors, f"{accuracy.stuck:.0%}", coverage))
+    if not rows:
+        return ""
+    return "\n\nProgress, from the earlier runs alone\n" + render_table(_PROGRESS_COLUMNS, rows, _terminal_width())
 
 
 def _terminal_width() -> int:

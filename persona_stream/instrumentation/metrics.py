@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from persona_stream.errors import NotFound
+from persona_stream.runs.forecasts import Accuracy
 
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # defined by prometheus_client
 
@@ -48,6 +49,9 @@ class Metrics:
 
     def observe_loop_lag(self, seconds: float) -> None:
         """Record the lag of the event loop, and read the gauges."""
+
+    def observe_accuracy(self, backend: str, accuracy: Accuracy) -> None:
+        """Record the accuracy of the progress of a backend's latest runs."""
 
     def render(self) -> Exposition:
         """Return the metrics. May wait for the health checks.

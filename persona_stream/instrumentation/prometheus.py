@@ -22,6 +22,7 @@ from persona_stream.errors import ConfigurationError
 from persona_stream.instrumentation import metrics
 from persona_stream.protocols.registry import is_run_endpoint
 from persona_stream.runs import base
+from persona_stream.runs.forecasts import Accuracy
 
 # From an instant response to the deadline and beyond, with steps for percentiles of both ends.
 _STAGE_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 90.0, 120.0, 150.0)
@@ -72,6 +73,19 @@ class Instruments:
         error_labels = ("endpoint", "status", "code")
         self.errors = counter("refusals_total", "Error responses, by route pattern, status and code.", *error_labels)
         self.lag = seconds("hub_lag", "Lag of the event loop, measured every 0.25 s.", buckets=_LAG_BUCKETS)
+
+        def latest(name: str, description: str, *labels: str) -> Gauge:
+            # Of the process whose runs ended last: means of several processes have no sum.
+            return Gauge(
+                f"persona_stream_{name}", description, labels, registry=registry, multiprocess_mode="livemostrecent"
+            )
+
+        error = "Mean difference from the true percentage over 200 runs, of the one shown and of the best curve."
+        self.progress_error = latest("progress_error_points", error, "backend", "curve")
+        stuck = "Share of the time of these runs at the highest percentage, from 0 to 1."
+        self.progress_stuck = latest("progress_stuck_share", stuck, "backend")
+        coverage = "Share of the moments at which the 80 % range had the true remaining time, from 0 to 1."
+        self.progress_coverage = latest("progress_coverage_share", coverage, "backend")
 
         # The values of these gauges are read at each heartbeat and each scrape.
         self.gauges = {
@@ -279,6 +293,14 @@ class PrometheusMetrics(metrics.Metrics):
         """Record the lag of the event loop, and read the gauges."""
         self._instruments.lag.observe(seconds)
         self._read_gauges()
+
+    def observe_accuracy(self, backend: str, accuracy: Accuracy) -> None:
+        """Record the accuracy of the progress of a backend's latest runs."""
+        self._instruments.progress_error.labels(backend, "shown").set(accuracy.error)
+        self._instruments.progress_error.labels(backend, "best").set(accuracy.best_error)
+        self._instruments.progress_stuck.labels(backend).set(accuracy.stuck)
+        if accuracy.coverage is not None:
+            self._instruments.progress_coverage.labels(backend).set(accuracy.coverage)
 
     def render(self) -> metrics.Exposition:
         """Return the metrics in the text format of Prometheus."""

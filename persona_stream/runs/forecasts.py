@@ -6,7 +6,8 @@ the end of a run nor a stream waits for it.
 
 import statistics
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import gevent
 from msgspec import Struct
@@ -26,6 +27,8 @@ from persona_stream.core.forecast import (
 FIT_INTERVAL = 1.0  # seconds between two fits of a backend
 STREAMING_WEIGHT = 0.1  # of the newest run in the mean duration of streaming
 _MOMENTS = 10  # of a run at which its progress is compared with the true one
+_SHARES = tuple((moment + 0.5) / _MOMENTS for moment in range(_MOMENTS))
+_SCORES_IN_STEP = 40
 
 
 class Accuracy(Struct, frozen=True):
@@ -51,9 +54,17 @@ class _Score(Struct, frozen=True):
 class RunForecasts:
     """Forecasts of the runs of this process."""
 
-    def __init__(self, deadline: float) -> None:
-        """Create forecasts without a history, for runs with a deadline in seconds."""
+    def __init__(
+        self, deadline: float, on_accuracy: Callable[[str, Accuracy], None] = lambda backend, accuracy: None
+    ) -> None:
+        """Create forecasts without a history.
+
+        Args:
+            deadline: the deadline of the runs in seconds.
+            on_accuracy: called with a backend and its accuracy, after each fit with new runs.
+        """
         self._deadline = deadline
+        self._on_accuracy = on_accuracy
         self._backends: dict[str, _BackendForecasts] = {}
 
     def forecast(self, backend: str, features: RunFeatures) -> Forecast | None:
@@ -89,23 +100,25 @@ class RunForecasts:
 
     def accuracy(self) -> Mapping[str, Accuracy]:
         """Return the accuracy by backend, of those that have run."""
-        found = ((name, backend.accuracy()) for name, backend in self._backends.items())
+        found = ((name, backend.accuracy) for name, backend in self._backends.items())
         return {name: accuracy for name, accuracy in found if accuracy is not None}
 
     def _backend(self, name: str) -> "_BackendForecasts":
         backend = self._backends.get(name)
         if backend is None:
-            backend = self._backends[name] = _BackendForecasts(self._deadline)
+            backend = self._backends[name] = _BackendForecasts(self._deadline, partial(self._on_accuracy, name))
         return backend
 
 
 class _BackendForecasts:
     """History of one backend, its current model, and the runs that are to be recorded."""
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, deadline: float, on_accuracy: Callable[[Accuracy], None]) -> None:
         self.model: DurationModel | None = None
+        self.accuracy: Accuracy | None = None
         self.streaming_seconds = 0.0  # mean of the seconds from the first text to the end
         self._deadline = deadline
+        self._on_accuracy = on_accuracy
         self._history = DurationHistory(deadline)
         self._scores: deque[_Score] = deque(maxlen=MAX_RUNS)
         self._pending: list[Sequence[facts.Entry]] = []
@@ -138,27 +151,6 @@ class _BackendForecasts:
         history_tokens = statistics.median_low(features.history_tokens for features in own)
         return RunFeatures(question_tokens, history_tokens, persona, at)
 
-    def accuracy(self) -> Accuracy | None:
-        """Return the accuracy of the latest runs."""
-        if not self._scores:
-            return None
-        scores = tuple(self._scores)
-        moments = len(scores) * _MOMENTS
-        best = fit_forecast([(score.duration, 1.0, False) for score in scores], len(scores))
-        best_error = sum(
-            abs(max(snapshot.START_PERCENT, best.percent(score.duration * share)) - 100 * share)
-            for score in scores
-            for share in _shares()
-        )
-        ranged = sum(score.ranged for score in scores)
-        return Accuracy(
-            runs=len(scores),
-            error=sum(score.error for score in scores) / moments,
-            best_error=best_error / moments,
-            stuck=sum(score.stuck for score in scores) / moments,
-            coverage=sum(score.covered for score in scores) / ranged if ranged else None,
-        )
-
     def _start_fitting(self) -> None:
         self._has_changed = True
         if not self._is_fitting:
@@ -176,6 +168,11 @@ class _BackendForecasts:
                     gevent.sleep(0)
                 for model in self._history.fit_in_steps():
                     self.model = model or self.model
+                    gevent.sleep(0)
+                for accuracy in _measure_in_steps(tuple(self._scores)):
+                    if accuracy is not None:
+                        self.accuracy = accuracy
+                        self._on_accuracy(accuracy)
                     gevent.sleep(0)
                 gevent.sleep(FIT_INTERVAL)
         finally:
@@ -216,30 +213,71 @@ def _started_at(entries: Sequence[facts.Entry]) -> float:
     return next(entry.at for entry in entries if isinstance(entry.fact, facts.Started))
 
 
-def _shares() -> Iterator[float]:
-    return ((moment + 0.5) / _MOMENTS for moment in range(_MOMENTS))
+def replay(runs: Sequence[FinishedRun], deadline: float) -> Accuracy | None:
+    """Return the accuracy that forecasts from the earlier runs would have had, without reports; ``None`` without runs.
+
+    Takes about a millisecond for each run.
+    """
+    history = DurationHistory(deadline)
+    scores = []
+    for run in runs:
+        if run.outcome == "complete":
+            model = history.fit()
+            forecast = None if model is None else model.forecast(run.features)
+            scores.append(_score_progress(run.duration, deadline, facts.Started(forecast=forecast)))
+        history.add(run)
+    accuracy = None
+    for accuracy in _measure_in_steps(scores[-MAX_RUNS:]):  # noqa: B007 - the last value is the result
+        pass
+    return accuracy
+
+
+def _measure_in_steps(scores: Sequence[_Score]) -> Iterator[Accuracy | None]:
+    """Yield ``None`` after each step, and finally the accuracy, unless there are no scores."""
+    if not scores:
+        return
+    best = fit_forecast([(score.duration, 1.0, False) for score in scores], len(scores))
+    best_error = 0.0
+    for start in range(0, len(scores), _SCORES_IN_STEP):
+        yield None
+        for score in scores[start : start + _SCORES_IN_STEP]:
+            for share in _SHARES:
+                percent = max(snapshot.START_PERCENT, best.percent(score.duration * share))
+                best_error += abs(percent - 100 * share)
+    moments = len(scores) * _MOMENTS
+    ranged = sum(score.ranged for score in scores)
+    yield Accuracy(
+        runs=len(scores),
+        error=sum(score.error for score in scores) / moments,
+        best_error=best_error / moments,
+        stuck=sum(score.stuck for score in scores) / moments,
+        coverage=sum(score.covered for score in scores) / ranged if ranged else None,
+    )
 
 
 def _score(entries: Sequence[facts.Entry], duration: float) -> _Score:
     """Return how the progress of a run compares with the true one."""
-    tracker = snapshot.ProgressTracker(facts.run_terms(entries).deadline)
-    forecast = None
-    started_at = _started_at(entries)
-    reports = []
-    for entry in entries:
-        match entry.fact:
-            case facts.Started() as started:
-                tracker.start(started)
-                forecast = started.forecast
-            case facts.ProgressReported() as report:
-                reports.append((entry.at - started_at, report))
-    reports.reverse()
+    at, started = next((entry.at, entry.fact) for entry in entries if isinstance(entry.fact, facts.Started))
+    reports = [(entry.at - at, entry.fact) for entry in entries if isinstance(entry.fact, facts.ProgressReported)]
+    return _score_progress(duration, facts.run_terms(entries).deadline, started, reports)
+
+
+def _score_progress(
+    duration: float,
+    deadline: float,
+    started: facts.Started,
+    reports: Sequence[tuple[float, facts.ProgressReported]] = (),
+) -> _Score:
+    tracker = snapshot.ProgressTracker(deadline)
+    tracker.start(started)
+    forecast = started.forecast
+    rest = list(reports)[::-1]
     error = 0.0
     stuck = covered = ranged = 0
-    for share in _shares():
+    for share in _SHARES:
         elapsed = share * duration
-        while reports and reports[-1][0] <= elapsed:
-            at, report = reports.pop()
+        while rest and rest[-1][0] <= elapsed:
+            at, report = rest.pop()
             tracker.report(report, at)
         percent = tracker.percent(elapsed)
         error += abs(percent - 100 * share)

@@ -41,13 +41,14 @@ class RunManager:
         observers: Sequence[RunObserver] = (),
         load_history: Callable[[Query], Query] = lambda query: query,
         create_context: Callable[[], Context] = copy_context,
+        forecasts: RunForecasts | None = None,
     ) -> None:
         """Create the manager; ``load_history`` may block, and each query runs in a context of ``create_context``."""
         self.clock = clock
         self.limits = limits
         self.load_history = load_history
         self.draining = False  # whether new runs are refused
-        self.forecasts = RunForecasts(limits.deadline)
+        self.forecasts = forecasts or RunForecasts(limits.deadline)
         self._executor_for = executor_for
         self._journals = journals
         self._queue = queue

@@ -24,6 +24,7 @@ from persona_stream.runs.base import (
     TaskReleased,
     UpstreamCalled,
 )
+from persona_stream.runs.forecasts import Accuracy
 from tests.fakes import RUN_ID, accepted, entries
 from tests.metrics_client import MetricReader, families, parse_metrics
 
@@ -49,6 +50,18 @@ def test_gauges_are_read_at_each_heartbeat():
     metrics.observe_loop_lag(0.5)
     assert looked == [True]
     assert look(metrics)("hub_lag_seconds_sum") == 0.5
+
+
+def test_the_accuracy_of_the_progress_is_exported():
+    """By backend, beside that of the best curve."""
+    metrics = PrometheusMetrics()
+    metrics.observe_accuracy("default", Accuracy(200, error=13.5, best_error=13.0, stuck=0.01, coverage=0.8))
+    metrics.observe_accuracy("new", Accuracy(1, error=40.0, best_error=1.0, stuck=0.0, coverage=None))
+    seen = look(metrics)
+    assert seen("progress_error_points", backend="default", curve="shown") == 13.5
+    assert seen("progress_error_points", backend="default", curve="best") == 13.0
+    assert seen("progress_stuck_share", backend="default") == 0.01
+    assert seen("progress_coverage_share", backend="default") == 0.8
 
 
 def test_an_undefined_gauge_is_rejected():

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import gevent
 import pytest
 from msgspec import structs
 
 from persona_stream.core.facts import AnswerDelta, Answered, Entry, Failed, ProgressReported, Queued, Started
 from persona_stream.core.forecast import FinishedRun, RunFeatures
-from persona_stream.runs.forecasts import RunForecasts, finished_run
+from persona_stream.runs.forecasts import RunForecasts, finished_run, replay
 from tests.fakes import accepted, entries
 from tests.polling import wait_for
 
@@ -120,7 +122,7 @@ def test_the_features_are_known_at_the_start():
 def test_the_accuracy_compares_with_the_true_percentage_and_the_best_curve():
     """Of the runs of each backend that have ended."""
     forecasts = after([10.0] * 30)
-    assert set(forecasts.accuracy()) == {"slow"}
+    wait_for(lambda: set(forecasts.accuracy()) == {"slow"}, sleep=gevent.sleep)
     before = forecasts.accuracy()["slow"]
     assert before.runs == 30
     assert before.error > 40.0  # linear until the deadline
@@ -128,7 +130,7 @@ def test_the_accuracy_compares_with_the_true_percentage_and_the_best_curve():
     assert before.coverage is None
     for _ in range(30):
         forecasts.record("slow", run_of(10.0, forecasts))
-    wait_for(lambda: known(forecasts, 60), sleep=gevent.sleep)
+    wait_for(lambda: forecasts.accuracy()["slow"].runs == 60, sleep=gevent.sleep)
     later = forecasts.accuracy()["slow"]
     assert later.error < before.error
     assert later.stuck == 0.0
@@ -156,5 +158,25 @@ def test_reports_count_in_the_accuracy():
     forecasts = RunForecasts(DEADLINE)
     reports = [(number * 4.0, ProgressReported("", number / 8)) for number in range(8)]
     forecasts.record("slow", entries((0.0, accepted()), (0.0, Started()), *reports, (32.0, Answered("Done."))))
-    wait_for(lambda: known(forecasts, 1), sleep=gevent.sleep)
+    wait_for(lambda: "slow" in forecasts.accuracy(), sleep=gevent.sleep)
     assert forecasts.accuracy()["slow"].error < 4.0
+
+
+def test_the_accuracy_is_passed_on_after_each_fit():
+    """For the metrics."""
+    seen = []
+    forecasts = RunForecasts(DEADLINE, lambda backend, accuracy: seen.append((backend, accuracy.runs)))
+    forecasts.record("slow", run_of(10.0))
+    wait_for(lambda: seen == [("slow", 1)], sleep=gevent.sleep)
+
+
+def test_a_log_of_durations_is_replayed():
+    """As if each run had been forecast from the earlier ones."""
+    source = random.Random(1)
+    runs = [FinishedRun(source.lognormvariate(2.5, 0.5)) for _ in range(60)]
+    accuracy = replay(runs, DEADLINE)
+    assert accuracy is not None
+    assert accuracy.runs == 60
+    assert accuracy.error < 1.3 * accuracy.best_error
+    assert replay([], DEADLINE) is None
+    assert replay([FinishedRun(10.0, "cancelled")], DEADLINE) is None

@@ -52,10 +52,10 @@ export function openCharts({ main, query, showError }) {
     }
     if (mine !== round || closed) return;
     drawn = { now: answer.now };
-    draw(answer.chart);
+    draw(answer.chart, answer.progress);
   }
 
-  function draw({ points, seconds, totals }) {
+  function draw({ points, seconds, totals }, progress) {
     const moments = points.map((point) => point.at);
     const zoom = (since, until) => go(since === undefined ? null : [since, until]);
     const one = (title, unit, lines, more = {}) => chart({ title, unit, lines, moments, width: seconds, zoom, ...more });
@@ -73,7 +73,8 @@ export function openCharts({ main, query, showError }) {
         one(t("ttftLong"), format.duration, ranks("ttft"), { axis: format.short }),
         one(t("total"), format.duration, ranks("total"), { axis: format.short }),
         one(`${t("cost")} ${slice}`, format.money, [{ name: t("cost"), values: each("cost") }], { fill: true }),
-        performance(totals)),
+        performance(totals),
+        ...(progress.length ? [accuracy(progress)] : [])),
       h("details", { class: "fold", open: isOpen }, h("summary", {}, t("numbers")), numbers(points)));
     scrollTo({ top });
   }
@@ -96,6 +97,17 @@ function performance(totals) {
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("stage")), h("th", { scope: "col", class: "number" }, t("mean")), h("th", { scope: "col", class: "number" }, t("ofRuns")))),
     h("tbody", {}, totals.stages.map((stage) => h("tr", {}, h("th", { scope: "row" }, t(STAGES[stage.name])), h("td", { class: "number" }, format.duration(stage.mean)), h("td", { class: "number" }, format.number(stage.runs)))),
       h("tr", {}, h("th", { scope: "row" }, t("pace")), h("td", { class: "number" }, totals.characters_per_second === null ? format.NONE : format.number(Math.round(totals.characters_per_second))), h("td", {})))));
+}
+
+function accuracy(backends) {
+  const columns = ["backend", "ofRuns", "progressError", "progressBest", "progressStuck", "progressRange"];
+  const share = (value) => (value === null ? format.NONE : `${Math.round(100 * value)} %`);
+  const points = (value) => format.number(+value.toFixed(1));
+  return h("section", { class: "chart" }, h("h2", {}, t("progressAccuracy")), h("table", { class: "plain" },
+    h("thead", {}, h("tr", {}, columns.map((name, index) => h("th", { scope: "col", class: index ? "number" : null }, t(name))))),
+    h("tbody", {}, backends.map((one) => h("tr", {}, h("th", { scope: "row" }, one.backend),
+      [format.number(one.runs), points(one.error), points(one.best_error), share(one.stuck), share(one.coverage)].map((text) => h("td", { class: "number" }, text)))))),
+    h("p", { class: "muted small" }, t("progressHint")));
 }
 
 function numbers(points) {

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Annotated, Any, Literal
 
 from flask import Blueprint, Response, request
-from msgspec import UNSET, Meta, Struct, UnsetType, json
+from msgspec import UNSET, Meta, Struct, UnsetType, json, structs
 
 from persona_stream.core.facts import has_ended, run_terms
 from persona_stream.db import base, models
@@ -114,10 +114,24 @@ class RunDetail(Success, frozen=True, kw_only=True):
     now: Annotated[float, Meta(description="Current time of the server.")]
 
 
+class ProgressAccuracy(Struct, frozen=True):
+    """Accuracy of the percentages and remaining times of a backend's latest runs in this process."""
+
+    backend: Annotated[str, Meta(description="Name of the backend.")]
+    runs: Annotated[int, Meta(description="Number of runs, at most 200.")]
+    error: Annotated[float, Meta(description="Mean difference from the true percentage, in points.")]
+    best_error: Annotated[float, Meta(description="The same for the best curve of the elapsed time of these runs.")]
+    stuck: Annotated[float, Meta(description="Share of the time at the highest percentage, 0 to 1.")]
+    coverage: Annotated[
+        float | None, Meta(description="Share of the moments at which the 80 % range had the true remaining time.")
+    ]
+
+
 class Statistics(Success, frozen=True, kw_only=True):
     """Statistics of a time range."""
 
     chart: Annotated[models.Chart, Meta(description="Totals and time series.")]
+    progress: Annotated[Sequence[ProgressAccuracy], Meta(description="Accuracy of the progress, by backend.")]
     now: Annotated[float, Meta(description="Current time of the server.")]
 
 
@@ -336,7 +350,9 @@ def blueprint(services: Services) -> Blueprint:
         if since >= until:
             raise InvalidRequest("since: must be before until and in the past")
         chart = services.store.query(lambda connection: time_series().build(connection, since, until))
-        return _json(Statistics(chart=chart, now=now))
+        accuracy = services.runs.forecasts.accuracy()
+        progress = [ProgressAccuracy(name, *structs.astuple(each)) for name, each in accuracy.items()]
+        return _json(Statistics(chart=chart, progress=progress, now=now))
 
     @blueprint.get(f"{auth.DASHBOARD_PATH}/api/workers")
     @_operation("List workers on other machines", errors=_LOCAL_ERRORS)
