@@ -143,17 +143,22 @@ def delivered_values(
     delivery: Mapping[str, Any],
     *,
     earliest: Callable[[Any, Any], Any],
+    later: Callable[[Any, Any], Any],
     subtract: Callable[[Any, Any], Any],
     divide: Callable[[Any, Any], Any],
 ) -> Row:
     """Return the columns of a run that change when a subscription closes, as values or as SQL expressions.
 
-    The operators decide which. Each must propagate a missing value, except ``earliest``, which ignores it.
+    The operators decide which. Each must propagate a missing value, except ``earliest``, which ignores it; ``later``
+    ignores a missing second operand.
     """
     values = {name: row[name] + delivery[name] for name in _COUNTERS}
     values |= {name: earliest(row[name], delivery[name]) for name in _FIRST_MOMENTS}
     current = {**row, **values}
     values |= {name: subtract(current[end], current[begin]) for name, (begin, end) in _INTERVALS.items()}
+    # As long as a subscriber waited: no time to the first text exceeds it.
+    last_at = later(later(current["ended_at"], current["first_text_at"]), current["delivered_at"])
+    values["total"] = subtract(last_at, current["accepted_at"])
     text_seconds = subtract(current["delivered_at"], current["first_text_at"])
     values["tpot"] = divide(text_seconds, subtract(current["output_tokens"], 1))
     return values
@@ -192,7 +197,9 @@ _Update = base.RunResponded | base.RunFinished | base.RunDelivered
 def _merge(record: _Update, summary: Row, texts: Row, *, privacy: base.Privacy, price: Price) -> None:
     if isinstance(record, base.RunDelivered):
         delivery = delivery_row(record)
-        summary |= delivered_values(summary, delivery, earliest=_earliest, subtract=_subtract, divide=_divide)
+        summary |= delivered_values(
+            summary, delivery, earliest=_earliest, later=_later, subtract=_subtract, divide=_divide
+        )
         return
     rows = response_row(record) if isinstance(record, base.RunResponded) else finished_row(record, privacy, price)
     upstream_model = rows[0].pop("upstream_model", None)
@@ -204,6 +211,10 @@ def _merge(record: _Update, summary: Row, texts: Row, *, privacy: base.Privacy, 
 
 def _earliest(one: float | None, other: float | None) -> float | None:
     return min((moment for moment in (one, other) if moment is not None), default=None)
+
+
+def _later(one: float | None, other: float | None) -> float | None:
+    return one if one is None or other is None else max(one, other)
 
 
 def _subtract(minuend: float | None, subtrahend: float | None) -> float | None:

@@ -44,10 +44,16 @@ def _divide(dividend: Any, divisor: Any) -> Any:
     return dividend / func.nullif(divisor, 0)
 
 
+def _later(one: Any, other: Any) -> Any:
+    return case((other > one, other), else_=one)
+
+
 def _update_delivered() -> Update:
     added = {column.name: bindparam(column.name, type_=column.type) for column in runs.c}
     columns = dict(runs.c.items())
-    values = rows.delivered_values(columns, added, earliest=_earliest, subtract=operator.sub, divide=_divide)
+    values = rows.delivered_values(
+        columns, added, earliest=_earliest, later=_later, subtract=operator.sub, divide=_divide
+    )
     return update_stage(runs, (), "delivered", **values)
 
 

@@ -41,7 +41,7 @@ def log(tmp_path: Path) -> list[str]:
     for asked, facts in (
         (query("What is it?"), ANSWERED),
         (query("Does it fail?", owner="bob"), ((0.1, Started()), (1.0, Failed("internal")))),
-        (query(ESCAPES, owner="carol"), ((0.1, Started()), (9.0, Answered(ESCAPES)))),
+        (query(ESCAPES, owner="carol"), ((0.1, Started()), (19.0, Answered(ESCAPES)))),
     ):
         now += 10
         write(file, *records(entries(asked, *facts, at=now), asked, now))
@@ -94,7 +94,7 @@ def test_columns_that_do_not_fit_are_dropped(
         (["--failed"], ["bob"]),
         (["--status", "complete"], ["carol", "alice"]),
         (["--user", "alice"], ["alice"]),
-        (["--slow", "8s"], ["carol"]),
+        (["--slow", "12s"], ["carol"]),
         (["--search", "FAIL"], ["bob"]),
         (["--since", "35s"], ["carol"]),
         (["--limit", "2"], ["carol", "bob"]),
@@ -120,7 +120,7 @@ def test_a_run_is_shown_with_its_texts_and_steps(log: list[str], capsys: pytest.
     """As text, and as one JSON object."""
     run_id = json.loads(printed(capsys, "runs", "list", "--json", "--user", "alice", *log))["run_id"]
     out = printed(capsys, "runs", "show", run_id, *log)
-    for part in ("total             5.00 s", "\nQuestion\nWhat is it?", "\nAnswer\nIt is so.", "0.50 s  started"):
+    for part in ("total             9.50 s", "\nQuestion\nWhat is it?", "\nAnswer\nIt is so.", "0.50 s  started"):
         assert part in out
     shown = json.loads(printed(capsys, "runs", "show", run_id, "--json", *log))
     assert (shown["run"]["owner"], shown["texts"]["answer"]) == ("alice", "It is so.")
