@@ -25,6 +25,7 @@ from persona_stream.core.forecast import (
 )
 
 FIT_INTERVAL = 1.0  # seconds between two fits of a backend
+MAX_PENDING_RUNS = 50  # newest runs that a fit adds: the history is short, and recording takes a tenth of a millisecond
 STREAMING_WEIGHT = 0.1  # of the newest run in the mean duration of streaming
 _MOMENTS = 10  # of a run at which its progress is compared with the true one
 _SHARES = tuple((moment + 0.5) / _MOMENTS for moment in range(_MOMENTS))
@@ -121,7 +122,7 @@ class _BackendForecasts:
         self._on_accuracy = on_accuracy
         self._history = DurationHistory(deadline)
         self._scores: deque[_Score] = deque(maxlen=MAX_RUNS)
-        self._pending: list[Sequence[facts.Entry]] = []
+        self._pending: deque[Sequence[facts.Entry]] = deque(maxlen=MAX_PENDING_RUNS)
         self._is_fitting = False
         self._has_changed = False  # since the start of the last fit
 
@@ -161,8 +162,8 @@ class _BackendForecasts:
         try:
             while self._has_changed:
                 self._has_changed = False
-                pending = self._pending
-                self._pending = []
+                pending = tuple(self._pending)
+                self._pending.clear()
                 for entries in pending:
                     self._add(entries)
                     gevent.sleep(0)

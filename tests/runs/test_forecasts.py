@@ -74,6 +74,17 @@ def test_runs_that_end_later_are_fitted_at_most_once_a_second():
     wait_for(lambda: known(forecasts, 4), sleep=gevent.sleep)
 
 
+def test_of_many_runs_that_end_within_a_second_the_newest_are_recorded():
+    """So that the fit takes a few milliseconds, however many runs end."""
+    forecasts = RunForecasts(DEADLINE)
+    for seconds in range(500):
+        forecasts.record("slow", run_of(0.1 * seconds))
+    wait_for(lambda: known(forecasts, 50), sleep=gevent.sleep)
+    expected, _ = forecasts.expected("slow", "Ada", 0.0)
+    assert expected is not None
+    assert expected.median == pytest.approx(47.5, rel=0.1)
+
+
 def test_runs_of_an_earlier_process_come_first():
     """Whenever they are read."""
     forecasts = after([10.0] * 2)
