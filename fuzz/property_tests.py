@@ -18,13 +18,12 @@ PARSERS = (
     "tests/backends/openai",
     "tests/backends/anthropic",
     "tests/backends/providers/test_transport.py",
-    "tests/backends/providers/test_stream.py",
-    "tests/instrumentation/test_factory.py",
+    "tests/backends/providers/test_responses_stream.py",
     "tests/instrumentation/test_tracing.py",
     "tests/settings",
     "tests/auth",
     "tests/client/test_models.py",
-    "tests/client/test_texts_sanitizing.py",
+    "tests/client/test_texts.py",
 )
 # Examples for each property in a round.
 _FIRST_EXAMPLES = 20
