@@ -8,6 +8,7 @@ Invariants:
     * Only this module imports prometheus_client at import time, after ``multiprocess_dir`` has chosen the directory.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -299,8 +300,8 @@ class PrometheusMetrics(metrics.Metrics):
         self._instruments.progress_error.labels(backend, "shown").set(accuracy.error)
         self._instruments.progress_error.labels(backend, "best").set(accuracy.best_error)
         self._instruments.progress_stuck.labels(backend).set(accuracy.stuck)
-        if accuracy.coverage is not None:
-            self._instruments.progress_coverage.labels(backend).set(accuracy.coverage)
+        coverage = math.nan if accuracy.coverage is None else accuracy.coverage
+        self._instruments.progress_coverage.labels(backend).set(coverage)
 
     def render(self) -> metrics.Exposition:
         """Return the metrics in the text format of Prometheus."""
