@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from celery import Celery
 
+from persona_stream.core import facts
 from persona_stream.core.query import NO_CONTEXT, Query, QueryContext
 from persona_stream.executors.worker import protocol
 from persona_stream.settings.schema import DEFAULT
@@ -24,7 +25,7 @@ class QueryMessage(msgspec.Struct, frozen=True):
         backend: the backend's name in the worker's settings.
         query: the query, with its history.
         deadline: seconds that the query may take.
-        history_tokens: of the fact ``Started``.
+        started: the fact that the worker appends when it takes the run.
         max_answer_bytes: the size limit of the answer.
         trace_headers: headers for outgoing requests.
         server: the process that records the calls to providers.
@@ -34,7 +35,7 @@ class QueryMessage(msgspec.Struct, frozen=True):
     backend: str
     query: Query
     deadline: float
-    history_tokens: int
+    started: facts.Started
     max_answer_bytes: int
     trace_headers: dict[str, str] = {}
     server: str = ""

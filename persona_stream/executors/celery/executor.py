@@ -126,7 +126,7 @@ class CeleryExecutor(Executor):
             backend=backend.spec.name,
             query=query,
             deadline=self._settings.timeout,
-            history_tokens=callbacks.started_fact().history_tokens,
+            started=callbacks.started_fact(),
             max_answer_bytes=self._settings.max_answer_bytes,
             trace_headers=dict(trace_headers.get()),
             server=self._store.process,

@@ -166,8 +166,7 @@ class BackendProcess:
             stop()
 
         has_returned = threading.Event()
-        started = facts.Started(message.history_tokens)
-        journal = self._store.take(message.run_id, started, message.max_answer_bytes, stop)
+        journal = self._store.take(message.run_id, message.started, message.max_answer_bytes, stop)
         if journal is None:
             return
         connection.bind(journal)
