@@ -51,4 +51,4 @@ def work(pool: str, concurrency: int | None, queues: str | None, **options: Any)
         *(["--disable-prefetch"] if is_redis else []),
     ]
     # Celery decides on patching by reading its command line before it imports anything, so it must be the program.
-    os.execve(sys.executable, command, {**os.environ, worker.OPTIONS_VARIABLE: encoded.decode()})  # noqa: S606 - the options are checked
+    os.execve(sys.executable, command, {**os.environ, worker.OPTIONS_VARIABLE: encoded.decode()})  # nosec B606 # noqa: S606 - the options are checked
