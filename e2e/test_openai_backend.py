@@ -48,8 +48,8 @@ def test_reasoning_arrives_beside_the_text(litellm: int) -> None:
         ("quick", {"api_key": "sk-wrong-key"}, "The model provider rejected this server's API key", 1),
         ("quick", {"api_key": None}, "The model provider rejected this server's API key", 1),
         ("nobody", {}, "The model provider rejected the request", 1),
-        ("crowded", {}, "The conversation is too long for the model", 1),
-        ("busy", {}, "The model provider is busy, please try again later", 5),
+        ("crowded", {}, "The conversation is longer than the model's context length", 1),
+        ("busy", {}, "The model provider's rate limit is reached, please try again later", 5),
         ("failing", {}, "The model provider failed, please try again later", 1),
         ("hanging", {"timeout": 0.5}, "The model provider timed out, please try again later", 1),
         (
