@@ -25,7 +25,7 @@ pytestmark = [needs_redis, pytest.mark.timeout(180)]
 
 SMART = "/api/stream_chat_smart"
 BACKEND = "tests.faults.celery_backend:ask"
-LEASE = 3
+LEASE = 6
 
 
 @pytest.fixture
@@ -233,6 +233,21 @@ def test_a_run_that_no_worker_takes_fails_after_the_queue_timeout(redis: RedisSe
     os.kill(worker.process.pid, signal.SIGCONT)
     time.sleep(1)  # until the message has arrived, which starts nothing any more
     assert answer(read(ask(server, "sleep 0"))) == "slept"
+    assert server.stop() == 0
+    assert worker.stop() == 0
+
+
+def test_a_message_that_the_broker_loses_is_sent_again(redis: RedisServer):
+    """As by a Redis that was killed just when it delivered it."""
+    server = start_server(redis)
+    worker = start_worker(redis, 1)
+    wait_for(lambda: server.get("/readyz").json().get("workers"))
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    stream = events(ask(server, "sleep 0"))
+    next(stream)
+    wait_for(lambda: redis.client().lpop("persona_stream"))
+    os.kill(worker.process.pid, signal.SIGCONT)
+    assert list(stream)[-1].data["status"] == "complete"
     assert server.stop() == 0
     assert worker.stop() == 0
 

@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 
 from persona_stream.backends.base import Backend, BackendDescription, WorkerDescription
 from persona_stream.concurrency import Wakeup
-from persona_stream.core.facts import Failed, has_ended
+from persona_stream.core.facts import Failed, Started, has_ended, is_ending
 from persona_stream.core.query import Query, UpstreamCall
 from persona_stream.core.result import WorkerError
 from persona_stream.errors import Unavailable
@@ -26,6 +26,7 @@ logger = logging.getLogger("persona_stream.executors")
 
 REFRESH_INTERVAL = 2.0  # seconds
 REVOKE_DELAY = 1.5  # seconds for a worker to stop a query by itself
+RESEND_INTERVAL = 10.0  # seconds until a message that no worker has taken is sent again
 DEADLINE_MARGIN = 30.0  # seconds for a worker to write the end
 
 
@@ -145,8 +146,13 @@ class CeleryExecutor(Executor):
         journal = self._store.hand_over(run_id, seconds)
         self._callbacks[run_id] = callbacks
         try:
-            self._send(message, seconds)
-            self._wait(journal, seconds + message.deadline + DEADLINE_MARGIN)
+            until = time.monotonic() + seconds + message.deadline + DEADLINE_MARGIN
+            # A broker that restarts may lose a message. One that is delivered twice starts nothing.
+            while not (self._is_taken(journal) or time.monotonic() > until):
+                self._send(message, seconds)
+                self._wait(journal, min(until, time.monotonic() + RESEND_INTERVAL), self._is_taken)
+            if not self._wait(journal, until, lambda journal: has_ended(journal.entries)):
+                journal.append(Failed("timeout"))
         finally:
             del self._callbacks[run_id]
             # Killed: the run has been cancelled. A worker that does not stop the code by itself kills it.
@@ -175,18 +181,22 @@ class CeleryExecutor(Executor):
         except (OperationalError, OSError) as error:
             raise WorkerError(f"the broker is unavailable: {error}") from error
 
-    def _wait(self, journal: Journal, seconds: float) -> None:
+    @staticmethod
+    def _is_taken(journal: Journal) -> bool:
+        """Return whether a worker has started the run, or the run has ended."""
+        return any(isinstance(entry.fact, Started) or is_ending(entry.fact) for entry in journal.entries)
+
+    @staticmethod
+    def _wait(journal: Journal, until: float, condition: Callable[[Journal], bool]) -> bool:
+        """Wait until the condition holds, or the time has come; return whether it holds."""
         wakeup = Wakeup()
-        until = time.monotonic() + seconds
         journal.subscribe(wakeup.set)
         try:
-            while not has_ended(journal.entries):
-                if (remaining := until - time.monotonic()) <= 0:
-                    journal.append(Failed("timeout"))
-                    return
+            while not condition(journal) and (remaining := until - time.monotonic()) > 0:
                 wakeup.wait(remaining)
         finally:
             journal.unsubscribe(wakeup.set)
+        return condition(journal)
 
     def _revoke(self, run_id: str) -> None:
         try:
