@@ -128,10 +128,9 @@ def test_an_answer_over_the_limit_fails_promptly(executor: str, function: str):
 def test_surplus_log_lines_are_dropped():
     """And counted in the log; a long line is cut."""
     server = start("auto", "ask")
+    assert read(ask(server, "log_a_long_line"))[-1].data["status"] == "complete"
+    server.wait_for_log("... (100,000,000 characters)")
     flooding = ask(server, "flood_log")
     server.wait_for_log("log lines were dropped: a worker may write 1,000 per second")
     flooding.close()
-    long = ask(server, "log_a_long_line")
-    assert read(long)[-1].data["status"] == "complete"
-    server.wait_for_log("... (100,000,000 characters)")
     assert server.stop() == 0
