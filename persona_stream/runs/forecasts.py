@@ -5,6 +5,7 @@ the end of a run nor a stream waits for it.
 """
 
 import statistics
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -25,6 +26,8 @@ from persona_stream.core.forecast import (
 )
 
 FIT_INTERVAL = 1.0  # seconds between two fits of a backend
+MAX_FIT_INTERVAL = 20.0  # seconds
+MAX_FIT_SHARE = 0.02  # of the time that fits may take
 MAX_PENDING_RUNS = 50  # newest runs that a fit adds: the history is short, and recording takes a tenth of a millisecond
 STREAMING_WEIGHT = 0.1  # of the newest run in the mean duration of streaming
 _MOMENTS = 10  # of a run at which its progress is compared with the true one
@@ -162,6 +165,7 @@ class _BackendForecasts:
         try:
             while self._has_changed:
                 self._has_changed = False
+                began = time.monotonic()
                 pending = tuple(self._pending)
                 self._pending.clear()
                 for entries in pending:
@@ -175,7 +179,8 @@ class _BackendForecasts:
                         self.accuracy = accuracy
                         self._on_accuracy(accuracy)
                     gevent.sleep(0)
-                gevent.sleep(FIT_INTERVAL)
+                # Under many short runs, whose forecast matters least, most of the processor would go into fits.
+                gevent.sleep(min(MAX_FIT_INTERVAL, max(FIT_INTERVAL, (time.monotonic() - began) / MAX_FIT_SHARE)))
         finally:
             self._is_fitting = False
 
