@@ -58,6 +58,11 @@ class ProviderFields:
     fields: Mapping[str, Any]
 
 
+def fields_for(extras: ProviderFields | UnsetType | None, protocol: str) -> Mapping[str, Any]:
+    """Return the fields that belong to a protocol; empty without extras, and for those of another protocol."""
+    return extras.fields if extras and extras.dialect == protocol else {}
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """Request of the model that the client call a tool.

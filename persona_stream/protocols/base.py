@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from persona_stream.core import cursor, events, facts, i18n, projection, query, sse
+from persona_stream.core.content import fields_for
 from persona_stream.core.snapshot import RunSnapshot, take_snapshot
 
 Heartbeat = Literal["comment", "delta", "off"]
@@ -158,9 +159,7 @@ def read_ending(entries: Sequence[facts.Entry]) -> tuple[RunSnapshot, facts.Answ
 
 def provider_fields_for(answered: facts.Answered, protocol: str, section: str) -> Mapping[str, Any]:
     """Return the provider's own fields for a section of a body; empty if the provider used another protocol."""
-    if answered.extras is None or answered.extras.dialect != protocol:
-        return {}
-    fields = answered.extras.fields.get(section)
+    fields = fields_for(answered.extras, protocol).get(section)
     return fields if isinstance(fields, Mapping) else {}
 
 

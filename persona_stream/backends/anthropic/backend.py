@@ -15,7 +15,7 @@ from typing import Any, Literal, Unpack
 from persona_stream.backends.anthropic import response
 from persona_stream.backends.base import Backend
 from persona_stream.backends.providers import base, client
-from persona_stream.core.content import Image, Part, Tool, ToolCall
+from persona_stream.core.content import Image, Part, Tool, ToolCall, fields_for
 from persona_stream.core.query import Query, Turn
 
 Block = dict[str, Any]
@@ -122,7 +122,7 @@ def _build_blocks(turn: Turn) -> list[Block]:
         case Turn(role="tool", call_id=str(call_id)):
             return [_tool_result_block(turn, call_id)]
         case _:
-            own = turn.extras.fields.get("blocks", ()) if turn.extras and turn.extras.dialect == "anthropic" else ()
+            own = fields_for(turn.extras, "anthropic").get("blocks", ())
             return [*own, *_part_blocks(turn), *(_tool_use_block(call) for call in turn.calls)]
 
 
@@ -150,8 +150,8 @@ def _image_block(image: Image) -> Block:
 
 def _tool_use_block(call: ToolCall) -> Block:
     arguments = response.parse_tool_input(call.arguments)
-    extras = call.extras.fields if call.extras and call.extras.dialect == "anthropic" else {}
-    return {**extras, "type": "tool_use", "id": _valid_id(call.id), "name": call.name, "input": arguments}
+    own = fields_for(call.extras, "anthropic")
+    return {**own, "type": "tool_use", "id": _valid_id(call.id), "name": call.name, "input": arguments}
 
 
 def _tool_result_block(turn: Turn, call_id: str) -> Block:

@@ -9,7 +9,7 @@ from typing import Any, Unpack, get_args
 from persona_stream.backends.base import Backend, Capability
 from persona_stream.backends.openai import response, tool_calls
 from persona_stream.backends.providers import base, client
-from persona_stream.core.content import Image, Part, Tool, ToolChoice
+from persona_stream.core.content import Image, Part, Tool, ToolChoice, fields_for
 from persona_stream.core.query import Query, Turn
 
 Message = dict[str, Any]
@@ -70,7 +70,7 @@ def build_messages(query: Query) -> list[Message]:
 
 
 def _build_message(turn: Turn) -> Message:
-    own = turn.extras.fields if turn.extras and turn.extras.dialect == "openai" else {}
+    own = fields_for(turn.extras, "openai")
     match turn:
         case Turn(role="assistant", calls=calls):
             message: Message = {"role": "assistant", "content": turn.content}

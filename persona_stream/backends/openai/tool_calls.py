@@ -9,7 +9,7 @@ from typing import Any
 from msgspec import UNSET
 
 from persona_stream.backends.providers import errors, responses
-from persona_stream.core.content import ProviderFields, ToolCall
+from persona_stream.core.content import ProviderFields, ToolCall, fields_for
 
 _CALL_TYPES = ("tool_use", "tool_call", "toolCall", "function_call")
 
@@ -216,7 +216,7 @@ def valid_index(index: object) -> int | None:
 
 def build_tool_call(call: ToolCall) -> dict[str, Any]:
     """Build the JSON of a tool call, with the fields that its provider added."""
-    extras = dict(call.extras.fields) if call.extras and call.extras.dialect == "openai" else {}
+    extras = dict(fields_for(call.extras, "openai"))
     inner = extras.pop("function", None)
     function = {**(inner if isinstance(inner, Mapping) else {}), "name": call.name, "arguments": call.arguments}
     return {"id": call.id, "type": "function", "function": function, **extras}

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from persona_stream.core import events, facts, query, sse
-from persona_stream.core.content import ToolCall
+from persona_stream.core.content import ToolCall, fields_for
 from persona_stream.core.usage import run_usage
 from persona_stream.protocols import base
 from persona_stream.protocols.anthropic import schemas, signature
@@ -29,10 +29,7 @@ _THINKING = schemas.ThinkingBlock(thinking="", signature="")
 
 def provider_blocks(answered: facts.Answered) -> list[Any]:
     """Return the provider's blocks other than text, thinking and tool calls."""
-    extras = answered.extras
-    if extras is None or extras.dialect != "anthropic":
-        return []
-    content = extras.fields.get("content")
+    content = fields_for(answered.extras, "anthropic").get("content")
     blocks = content if isinstance(content, list | tuple) else ()
     return [block for block in blocks if isinstance(block, Mapping) and isinstance(block.get("type"), str)]
 
@@ -169,7 +166,7 @@ def _message(body: schemas.MessageEvent) -> sse.ServerSentEvent:
 def _tool_use(call: ToolCall, arguments: dict[str, Any]) -> Any:
     """Return a ``ToolUseBlock`` with the fields that a provider of this protocol added."""
     block = schemas.ToolUseBlock(id=call.id, name=call.name, input=arguments)
-    return base.merge_fields(block, call.extras.fields if call.extras and call.extras.dialect == "anthropic" else {})
+    return base.merge_fields(block, fields_for(call.extras, "anthropic"))
 
 
 def _content(reasoning: str, text: str, answered: facts.Answered) -> list[Any]:

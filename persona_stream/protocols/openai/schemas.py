@@ -10,7 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from persona_stream.core import facts, query
-from persona_stream.core.content import ToolCall
+from persona_stream.core.content import ToolCall, fields_for
 from persona_stream.protocols.base import ErrorInfo, http_status_for, merge_fields
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
@@ -60,9 +60,7 @@ def _function(call: ToolCall) -> CalledFunction:
 
 
 def _with_extras(body: FunctionCall, call: ToolCall) -> Any:
-    if not call.extras or call.extras.dialect != "openai":
-        return body
-    fields = dict(call.extras.fields)
+    fields = dict(fields_for(call.extras, "openai"))
     inner = fields.pop("function", None)
     merged = merge_fields(body, fields)
     if isinstance(inner, Mapping):
