@@ -18,7 +18,7 @@ PARSERS = (
     "tests/backends/openai",
     "tests/backends/anthropic",
     "tests/backends/providers/test_transport.py",
-    "tests/backends/providers/test_responses_stream.py",
+    "tests/backends/providers/test_stream.py",
     "tests/instrumentation/test_tracing.py",
     "tests/settings",
     "tests/auth",

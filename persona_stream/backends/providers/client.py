@@ -15,6 +15,7 @@ import requests
 from persona_stream.backends import texts
 from persona_stream.backends.base import Backend
 from persona_stream.backends.providers import base, compatibility, errors, responses, retry
+from persona_stream.backends.providers.stream import StreamReader, is_stream, read_prefix
 from persona_stream.backends.providers.transport import ProviderTransport, SessionPool, session_factory
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.core.query import Answer, Query, UpstreamCall
@@ -176,10 +177,10 @@ class ProviderClient:
                 self.breaker.record_success()  # whether the answer can be used is another matter
             prefix = b""
             if self.stream and response.is_success:
-                prefix = responses.read_prefix(response.chunks)
+                prefix = read_prefix(response.chunks)
                 # A provider without streaming sends a whole answer even where a stream was requested.
-                if responses.is_stream(prefix):
-                    reader = responses.StreamReader(
+                if is_stream(prefix):
+                    reader = StreamReader(
                         self.adapter,
                         query,
                         self.clock,

@@ -12,7 +12,7 @@ from persona_stream.backends.anthropic.backend import anthropic_adapter
 from persona_stream.backends.openai.backend import OPENAI_ADAPTER as OPENAI
 from persona_stream.backends.providers.base import ProviderAdapter
 from persona_stream.backends.providers.errors import ProviderError
-from persona_stream.backends.providers.responses import StreamReader, is_stream, read_prefix
+from persona_stream.backends.providers.stream import StreamReader, is_stream, read_prefix
 from persona_stream.core.content import ProviderFields, ToolCall
 from persona_stream.core.query import Answer, Usage
 from tests.backends.fake_provider import (
