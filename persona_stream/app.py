@@ -64,7 +64,7 @@ def create_app(settings: Settings | None = None, process_query: Callable[..., An
     @app.before_request
     def wait_until_begun() -> None:
         # Importing a backend may take minutes, and a process that starts is alive.
-        if request.blueprint != "operations":
+        if request.blueprint not in ("health", "dashboard"):
             begin().wait()
 
     return app

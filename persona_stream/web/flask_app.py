@@ -28,7 +28,17 @@ from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.protocols.registry import PROTOCOLS
 from persona_stream.runs.base import ResponseSent
 from persona_stream.web import auth, negotiation, parsing, proxy_fix, responses
-from persona_stream.web.routes import anthropic, conversations, openai, operations, pages, personas, runs, stream_chat
+from persona_stream.web.routes import (
+    anthropic,
+    conversations,
+    dashboard,
+    health,
+    openai,
+    pages,
+    personas,
+    runs,
+    stream_chat,
+)
 from persona_stream.web.services import EXTENSION, Services
 
 logger = logging.getLogger("persona_stream.web")
@@ -76,7 +86,7 @@ def create_flask_app(services: Services) -> Flask:
     app.extensions[EXTENSION] = services
     register_error_handlers(app, services.metrics.count_error)
     register_middleware(app, services, private_path=auth.DASHBOARD_PATH)
-    for routes in (stream_chat, runs, conversations, openai, anthropic, personas, operations):
+    for routes in (stream_chat, runs, conversations, openai, anthropic, personas, health, dashboard):
         app.register_blueprint(routes.blueprint(services))
     app.register_blueprint(pages.blueprint())
     if trusted := services.settings.trusted_proxies:

@@ -21,7 +21,7 @@ from persona_stream.protocols.native.encoder import NATIVE, NativeEncoder
 from persona_stream.protocols.native.schemas import Frame, RunList, run_view
 from persona_stream.web.flask_app import register_error_handlers
 from persona_stream.web.parsing import parse_chat_request
-from persona_stream.web.routes.operations import Health
+from persona_stream.web.routes.health import Health
 from persona_stream.web.routes.personas import Profile, ProfileList
 from tests.fakes import RUN_ID, accepted, entries, read, subscription_options
 from tests.openapi_document import full_document

@@ -12,7 +12,7 @@ from persona_stream.web.auth import DASHBOARD_HEADER
 from persona_stream.web.openapi import components
 from persona_stream.web.openapi.document import build_document
 from persona_stream.web.openapi.spec import Operation, ResponseSpec, Tag
-from persona_stream.web.routes.operations import MAX_TIMESTAMP
+from persona_stream.web.routes.dashboard import MAX_TIMESTAMP
 from persona_stream.web.routes.pages import load_static_files
 from tests.openapi_document import full_document
 from tests.routes import every_route

@@ -1,6 +1,6 @@
-"""Endpoints for operators: health, metrics, and the dashboard's API with the request log and administration.
+"""``/dashboard``: login, and the API of the dashboard with the request log, statistics and administration.
 
-Timestamps in the dashboard's API are Unix times, which the page's charts need.
+Timestamps are Unix times, which the page's charts need.
 """
 
 import math
@@ -10,14 +10,14 @@ from importlib import import_module
 from typing import Annotated, Any, Literal
 
 from flask import Blueprint, Response, request
-from msgspec import UNSET, Meta, Struct, UnsetType, json, structs
+from msgspec import Meta, Struct, json, structs
 
 from persona_stream.core.facts import has_ended, run_terms
 from persona_stream.db import base, models
 from persona_stream.errors import Forbidden, Gone, InvalidRequest, NotFound, Unavailable
-from persona_stream.protocols.native.schemas import ErrorFrame, Success
+from persona_stream.protocols.native.schemas import Success
 from persona_stream.web import auth, parsing, responses
-from persona_stream.web.openapi import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag, components
+from persona_stream.web.openapi import Body, ErrorSpec, Operation, Parameter, ResponseSpec, components
 from persona_stream.web.services import Services
 
 DEFAULT_PAGE_SIZE = 50
@@ -30,33 +30,6 @@ OWNER_BATCH = 100  # runs
 # Imported on use: they need SQLAlchemy, which a server without a database may lack.
 _queries = partial(import_module, "persona_stream.db.queries")
 _statistics = partial(import_module, "persona_stream.db.statistics")
-
-
-class WorkerHealth(Struct, frozen=True):
-    """One process of a Celery worker."""
-
-    host: Annotated[str, Meta(description="Its host name.")]
-    pool: Annotated[str, Meta(description="`prefork` or `gevent`.")]
-    slots: Annotated[int, Meta(description="How many queries it runs concurrently.")]
-    running: Annotated[int, Meta(description="How many it runs now.")]
-    silent: Annotated[float, Meta(description="Seconds since its last heartbeat.")]
-
-
-class Health(Struct, frozen=True):
-    """Health of the process."""
-
-    status: Annotated[str, Meta(description="`alive`, `ready`, `draining` or `unavailable`.")]
-    missing: Annotated[
-        list[str] | UnsetType,
-        Meta(description="Stores that are unavailable; absent if there are none. Runs do not depend on the database."),
-    ] = UNSET
-    problems: Annotated[
-        list[str] | UnsetType,
-        Meta(description="What is wrong with the processes that run the queries; absent if nothing is."),
-    ] = UNSET
-    workers: Annotated[
-        list[WorkerHealth] | UnsetType, Meta(description="Processes of Celery workers; absent without them.")
-    ] = UNSET
 
 
 class Login(Struct, frozen=True):
@@ -149,16 +122,6 @@ class ColumnsView(Success, frozen=True, kw_only=True):
 
 _login_decoder = json.Decoder(Login)
 
-OPERATIONS = Tag("Operations", "Health and metrics, for supervisors, load balancers and Prometheus.")
-_METRICS_EXAMPLE = """\
-# HELP persona_stream_runs_in_flight Runs that have not ended.
-# TYPE persona_stream_runs_in_flight gauge
-persona_stream_runs_in_flight{backend="demo"} 3.0
-"""
-_METRICS = Body(schema=(str,), media_type="text/plain", examples={"metrics": _METRICS_EXAMPLE})
-_NOT_READY = ResponseSpec.json(
-    "The process is shutting down, or a required store is unavailable: send new runs elsewhere.", Health("draining")
-)
 NOT_ADMIN = ErrorSpec(
     Forbidden("This token lacks the scope 'admin'"),
     "The token lacks the scope `admin`, or the request comes from another site's page.",
@@ -209,52 +172,11 @@ _operation = partial(
     errors=ERRORS,
 )
 _login_operation = partial(Operation, tags=[components.DASHBOARD_TAG], security=())
-_health_operation = partial(Operation, tags=[OPERATIONS], security=())
 
 
 def blueprint(services: Services) -> Blueprint:
-    """Return the blueprint of health, metrics and the dashboard's API."""
-    blueprint = Blueprint("operations", __name__)
-
-    @blueprint.get("/healthz")
-    @_health_operation("Check liveness", ResponseSpec.json("The process is alive.", Health("alive")))
-    def healthz() -> Response:
-        return responses.json_response(Health("alive"))
-
-    @blueprint.get("/readyz")
-    @_health_operation(
-        "Check readiness",
-        ResponseSpec.json("The process accepts new runs.", Health("ready")),
-        responses={503: _NOT_READY},
-    )
-    def readyz() -> Response:
-        if services.runs.draining:
-            return responses.json_response(Health("draining"), 503)
-        if unavailable := services.runs.unavailable_services():
-            return responses.json_response(Health("unavailable", list(unavailable)), 503)
-        # Records wait in memory for the database, so its outage does not make the process unready; damage is repaired
-        # by the operator alone, while the records of new runs would be dropped.
-        unavailable = services.store.unavailable_services()
-        if services.store.is_damaged:
-            return responses.json_response(Health("unavailable", list(unavailable)), 503)
-        problems = services.executors.problems()
-        now = services.clock()
-        workers = [
-            WorkerHealth(each.host, each.pool, each.slots, each.running, round(max(0.0, now - each.seen_at), 1))
-            for each in services.executors.workers()
-        ]
-        health = Health("ready", list(unavailable) or UNSET, list(problems) or UNSET, workers or UNSET)
-        return responses.json_response(health)
-
-    @blueprint.get("/metrics")
-    @_health_operation(
-        "Get metrics",
-        ResponseSpec("Metrics in the Prometheus text format, summed over all workers.", [_METRICS]),
-        responses={404: ResponseSpec.json("The extra `metrics` is not installed.", ErrorFrame)},
-    )
-    def metrics() -> Response:
-        exposition = services.metrics.render()
-        return Response(exposition.body, content_type=exposition.content_type)
+    """Return the blueprint of the dashboard's login and API."""
+    blueprint = Blueprint("dashboard", __name__)
 
     @cache
     def time_series() -> Any:
