@@ -18,6 +18,7 @@ from persona_stream.errors import Forbidden, Gone, InvalidRequest, NotFound, Una
 from persona_stream.protocols.native.schemas import Success
 from persona_stream.web import auth, parsing, responses
 from persona_stream.web.openapi import Body, ErrorSpec, Operation, Parameter, ResponseSpec, components
+from persona_stream.web.routes.health import WorkerHealth, list_workers
 from persona_stream.web.services import Services
 
 DEFAULT_PAGE_SIZE = 50
@@ -50,16 +51,11 @@ class Session(Success, frozen=True, kw_only=True):
     has_workers: Annotated[bool, Meta(description="Whether queries run in workers on other machines.")]
 
 
-class WorkerView(Struct, frozen=True):
-    """Process of a worker on another machine."""
+class WorkerView(WorkerHealth, frozen=True, kw_only=True):
+    """Process of a worker on another machine, as the operator sees it."""
 
-    host: Annotated[str, Meta(description="Host name.")]
     pid: Annotated[int, Meta(description="Process id.")]
-    pool: Annotated[str, Meta(description="How it runs queries: `prefork` or `gevent`.")]
     queues: Annotated[Sequence[str], Meta(description="Queues that it consumes.")]
-    slots: Annotated[int, Meta(description="How many queries it runs concurrently.")]
-    running: Annotated[int, Meta(description="How many it runs now.")]
-    silent: Annotated[float, Meta(description="Seconds since its last heartbeat.")]
 
 
 class Workers(Success, frozen=True, kw_only=True):
@@ -280,12 +276,7 @@ def blueprint(services: Services) -> Blueprint:
     @_operation("List workers on other machines", errors=_LOCAL_ERRORS)
     def dashboard_workers() -> Response:
         auth.authenticate_admin(request, services.verifier)
-        now = services.clock()
-        workers = [
-            WorkerView(each.host, each.pid, each.pool, each.queues, each.slots, each.running, now - each.seen_at)
-            for each in services.executors.workers()
-        ]
-        return _json(Workers(workers=workers))
+        return _json(Workers(workers=list_workers(services, WorkerView)))
 
     @blueprint.get(f"{auth.DASHBOARD_PATH}/api/choices")
     @_operation("List filter options")

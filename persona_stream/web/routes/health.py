@@ -1,10 +1,10 @@
 """Endpoints for supervisors, load balancers and Prometheus: ``/healthz``, ``/readyz`` and ``/metrics``."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from flask import Blueprint, Response
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, convert, structs
 
 from persona_stream.protocols.native.schemas import ErrorFrame
 from persona_stream.web import responses
@@ -12,14 +12,26 @@ from persona_stream.web.openapi import Body, Operation, ResponseSpec, Tag
 from persona_stream.web.services import Services
 
 
-class WorkerHealth(Struct, frozen=True):
-    """One process of a Celery worker."""
+class WorkerHealth(Struct, frozen=True, kw_only=True):
+    """Process of a worker on another machine."""
 
-    host: Annotated[str, Meta(description="Its host name.")]
-    pool: Annotated[str, Meta(description="`prefork` or `gevent`.")]
+    host: Annotated[str, Meta(description="Host name.")]
+    pool: Annotated[str, Meta(description="How it runs queries: `prefork` or `gevent`.")]
     slots: Annotated[int, Meta(description="How many queries it runs concurrently.")]
     running: Annotated[int, Meta(description="How many it runs now.")]
     silent: Annotated[float, Meta(description="Seconds since its last heartbeat.")]
+
+
+Worker = TypeVar("Worker", bound=WorkerHealth)
+
+
+def list_workers(services: Services, form: type[Worker]) -> list[Worker]:
+    """Return the workers on other machines that are alive, each as a ``form``."""
+    now = services.clock()
+    return [
+        convert({**structs.asdict(each), "silent": round(max(0.0, now - each.seen_at), 1)}, form)
+        for each in services.executors.workers()
+    ]
 
 
 class Health(Struct, frozen=True):
@@ -78,11 +90,7 @@ def blueprint(services: Services) -> Blueprint:
         if services.store.is_damaged:
             return responses.json_response(Health("unavailable", list(unavailable)), 503)
         problems = services.executors.problems()
-        now = services.clock()
-        workers = [
-            WorkerHealth(each.host, each.pool, each.slots, each.running, round(max(0.0, now - each.seen_at), 1))
-            for each in services.executors.workers()
-        ]
+        workers = list_workers(services, WorkerHealth)
         health = Health("ready", list(unavailable) or UNSET, list(problems) or UNSET, workers or UNSET)
         return responses.json_response(health)
 
