@@ -16,7 +16,7 @@ from sqlalchemy import Engine, exc
 
 from persona_stream import errors, state_dir
 from persona_stream.cli.settings import Command, ValueType, load_settings_from, settings_subset
-from persona_stream.client.texts import sanitize, sanitize_json, sanitize_line
+from persona_stream.client.sanitizer import sanitize, sanitize_json, sanitize_line
 from persona_stream.core.clock import system_clock
 from persona_stream.core.forecast import FinishedRun
 from persona_stream.db import engine, models, queries, statistics

@@ -10,9 +10,10 @@ from contextlib import contextmanager, suppress
 
 from persona_stream.client import renderers
 from persona_stream.client.models import ExitCode, Question, ServerConfig
+from persona_stream.client.sanitizer import sanitize_line
 from persona_stream.client.session import ChatSession, SessionFinished
 from persona_stream.client.terminal import Terminal
-from persona_stream.client.texts import Texts, sanitize_line
+from persona_stream.client.texts import Texts
 from persona_stream.client.transport import HttpTransport
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 

@@ -13,9 +13,10 @@ from rich.text import Text
 
 from persona_stream.client.models import ExitCode, Reply
 from persona_stream.client.policy import Fail
+from persona_stream.client.sanitizer import sanitize, sanitize_json, sanitize_line
 from persona_stream.client.session import CancelRequested, Connecting, Received, Reconnecting, SessionFinished, Update
 from persona_stream.client.terminal import Terminal
-from persona_stream.client.texts import Texts, sanitize, sanitize_json, sanitize_line
+from persona_stream.client.texts import Texts
 from persona_stream.core.clock import Clock
 
 _GREY = "bright_black"
