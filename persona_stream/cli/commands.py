@@ -15,7 +15,7 @@ _COMMANDS = {
     "runs": ("persona_stream.cli.database", "List, show and follow runs of the request log."),
     "stats": ("persona_stream.cli.database", "Print response times and costs."),
     "db": ("persona_stream.cli.database", "Show or migrate the database schema."),
-    "token": ("persona_stream.cli.settings", "Print a token for a user."),
+    "token": ("persona_stream.cli.token", "Print a token for a user."),
     "settings": ("persona_stream.cli.settings", "Print every setting with its value."),
 }
 

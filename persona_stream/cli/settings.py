@@ -1,4 +1,4 @@
-"""Command-line options derived from the settings, and the commands that need settings only: ``settings``, ``token``."""
+"""Command-line options derived from the settings, and ``persona-stream settings``, which prints them."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -7,8 +7,6 @@ from typing import Any, TypeVar
 
 import click
 
-from persona_stream import state_dir
-from persona_stream.auth.jwt import issue_token
 from persona_stream.settings import loader, schema, types
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -98,24 +96,3 @@ def _in_effect(options: dict[str, Any]) -> str:
         rows.append((setting.name, value, source, setting.description.replace("`", "")))
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     return "\n".join("  ".join([*map(str.ljust, row[:3], widths), row[3]]) for row in rows)
-
-
-@click.command()
-@click.option("--user", required=True, help="User of the token (its sub claim).")
-@click.option(
-    "--expires", type=ValueType(types.PositiveDuration), default="1d", show_default=True, help="Lifetime of the token."
-)
-@click.option("--scope", multiple=True, help="Scope of the token: chat or admin. Can be repeated. [default: chat]")
-@settings_subset(
-    "jwt_secret", "jwt_public_key", "jwks_url", "jwt_algorithms", "jwt_audience", "jwt_issuer", "state_dir"
-)
-def token(user: str, expires: float, scope: tuple[str, ...], **options: Any) -> None:
-    """Print a token for a user, signed with the secret that serve uses with the same settings."""
-    settings = load_settings_from(options).settings
-    has_foreign_keys = settings.jwt_public_key or settings.jwks_url
-    secret = "" if has_foreign_keys else state_dir.get_signing_secret(settings, os.environ)[0]
-    try:
-        text = issue_token(secret, user, expires, scope=" ".join(scope), settings=settings)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="'--user'") from None
-    click.echo(text)
