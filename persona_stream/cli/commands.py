@@ -12,9 +12,9 @@ _COMMANDS = {
     "serve": ("persona_stream.cli.serve", "Start the server."),
     "work": ("persona_stream.cli.work", "Run queries for servers, as a Celery worker."),
     "chat": ("persona_stream.cli.chat", "Ask a question from the terminal."),
-    "runs": ("persona_stream.cli.database", "List, show and follow runs of the request log."),
-    "stats": ("persona_stream.cli.database", "Print response times and costs."),
-    "db": ("persona_stream.cli.database", "Show or migrate the database schema."),
+    "runs": ("persona_stream.cli.runs", "List, show and follow runs of the request log."),
+    "stats": ("persona_stream.cli.runs", "Print response times and costs."),
+    "db": ("persona_stream.cli.db", "Show or migrate the database schema."),
     "token": ("persona_stream.cli.token", "Print a token for a user."),
     "settings": ("persona_stream.cli.settings", "Print every setting with its value."),
 }

@@ -1,29 +1,26 @@
-"""Commands that read the database: ``persona-stream runs`` and ``stats`` for the request log, ``db`` for its schema."""
+"""Commands ``persona-stream runs`` and ``stats``: the request log in the terminal."""
 
-import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import click
 import msgspec
 from rich.cells import cell_len, set_cell_size
-from sqlalchemy import Engine, exc
+from sqlalchemy import Engine
 
-from persona_stream import errors, state_dir
+from persona_stream.cli.db import SETTINGS, open_database
 from persona_stream.cli.settings import Command, ValueType, load_settings_from, settings_subset
 from persona_stream.client.sanitizer import sanitize, sanitize_json, sanitize_line
 from persona_stream.core.clock import system_clock
 from persona_stream.core.forecast import FinishedRun
-from persona_stream.db import engine, models, queries, statistics
+from persona_stream.db import models, queries, statistics
+from persona_stream.errors import ConfigurationError
 from persona_stream.runs.forecasts import replay
 from persona_stream.settings.types import Duration, PositiveDuration
 
-_SETTINGS = ("database_url", "state_dir")
 PAGE_SIZE = 200  # runs
 POLL_INTERVAL = 1.0  # seconds
 WRITE_DELAY = 10.0  # seconds after its end that a run may be written and still be printed
@@ -40,38 +37,6 @@ _COMBINED: dict[str, Callable[[models.RunRow], str]] = {
     "status": lambda row: row.code or row.status,
     "output_tokens": lambda row: _format_tokens(row),
 }
-
-
-@contextmanager
-def open_database(options: Mapping[str, Any], *, any_version: bool = False) -> Iterator[Engine]:
-    """Open the configured database until the end of the block.
-
-    Args:
-        options: the options of the command.
-        any_version: whether a database with the tables of another release, or without tables, is accepted.
-
-    Raises:
-        ConfigurationError: the database does not exist or cannot be used; the text says what to do.
-    """
-    settings = load_settings_from(options).settings
-    if settings.database_url is None:
-        raise errors.ConfigurationError("database_url is off: there is no request log")
-    url = engine.database_url(settings.database_url, state_dir.state_dir(settings.state_dir, os.environ))
-    if url.get_backend_name() == "sqlite" and not any_version and not Path(url.database or "").exists():
-        raise errors.ConfigurationError(
-            f"There is no database at {url.database}: start a server with these settings first"
-        )
-    database = engine.open_engine(url, 1)
-    try:
-        if not any_version and (version := engine.version_of(database)) != engine.LATEST_REVISION:
-            raise errors.ConfigurationError(
-                f"The database has the tables of another release ({version}): run `persona-stream db upgrade`"
-            )
-        yield database
-    except exc.DBAPIError as error:
-        raise errors.ConfigurationError(f"The database is unavailable: {engine.error_summary(error)}") from None
-    finally:
-        database.dispose()
 
 
 @click.group()
@@ -92,7 +57,7 @@ def _filter_options(command: Command) -> Command:
         click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line."),
     ):
         command = option(command)
-    return settings_subset(*_SETTINGS)(command)
+    return settings_subset(*SETTINGS)(command)
 
 
 @runs.command(name="list")
@@ -115,13 +80,13 @@ def list_(limit: int, as_json: bool, **options: Any) -> None:
 @runs.command()
 @click.argument("run_id")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@settings_subset(*_SETTINGS)
+@settings_subset(*SETTINGS)
 def show(run_id: str, as_json: bool, **options: Any) -> None:
     """Show a run with its texts and steps."""
     with open_database(options) as database, database.connect() as connection:
         found = queries.get_run(connection, run_id)
     if found is None:
-        raise errors.ConfigurationError(f"The log has no run {sanitize_line(run_id)[:40]}")
+        raise ConfigurationError(f"The log has no run {sanitize_line(run_id)[:40]}")
     record, texts = found
     click.echo(_to_json({"run": record, "texts": texts}) if as_json else "\n".join(_describe(record, texts)))
 
@@ -293,7 +258,7 @@ _PROGRESS_COLUMNS = (
     help="Length of the period that ends now.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@settings_subset(*_SETTINGS)
+@settings_subset(*SETTINGS)
 def stats(since: float, as_json: bool, **options: Any) -> None:
     """Print the runs, the mean duration of each stage, the cost, and the accuracy of the progress in points."""
     now = system_clock()()
@@ -345,48 +310,3 @@ def _describe_progress(durations: Sequence[tuple[str, FinishedRun]], deadline: f
 
 def _terminal_width() -> int:
     return shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
-
-
-@click.group()
-def db() -> None:
-    """Print the schema version of the database, and migrate it."""
-
-
-@db.command()
-@settings_subset(*_SETTINGS)
-def version(**options: Any) -> None:
-    """Print the revision of the tables, and the newest one of this release."""
-    with open_database(options, any_version=True) as database:
-        click.echo(f"{engine.version_of(database) or 'none'} (newest: {engine.LATEST_REVISION})")
-
-
-@db.command()
-@click.argument("revision", default="head")
-@settings_subset(*_SETTINGS)
-def upgrade(revision: str, **options: Any) -> None:
-    """Upgrade the tables to REVISION (default: the newest)."""
-    _migrate(revision, options)
-
-
-@db.command()
-@click.argument("revision")
-@settings_subset(*_SETTINGS)
-@click.confirmation_option(prompt="This drops the tables of newer revisions with their data. Continue?")
-def downgrade(revision: str, **options: Any) -> None:
-    """Downgrade the tables to REVISION; `base` removes them."""
-    _migrate(revision, options)
-
-
-def _migrate(revision: str, options: dict[str, Any]) -> None:
-    from alembic.util.exc import CommandError
-
-    with open_database(options, any_version=True) as database:
-        before = engine.version_of(database)
-        try:
-            with database.begin() as connection:
-                engine.migrate(connection, revision)
-        except CommandError as error:
-            raise click.ClickException(str(error)) from None
-        except exc.DBAPIError as error:
-            raise click.ClickException(f"The migration failed, and nothing has changed: {error.orig}") from None
-        click.echo(f"{before or 'none'} -> {engine.version_of(database) or 'none'}")
