@@ -1,7 +1,7 @@
 """``persona-stream db``: the schema of the database; and access to the database for other commands."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,22 +13,22 @@ from persona_stream import state_dir
 from persona_stream.cli.settings import load_settings_from, settings_subset
 from persona_stream.db import engine
 from persona_stream.errors import ConfigurationError
+from persona_stream.settings.schema import Settings
 
 SETTINGS = ("database_url", "state_dir")
 
 
 @contextmanager
-def open_database(options: Mapping[str, Any], *, any_version: bool = False) -> Iterator[Engine]:
+def open_database(settings: Settings, *, any_version: bool = False) -> Iterator[Engine]:
     """Open the configured database until the end of the block.
 
     Args:
-        options: the options of the command.
+        settings: the settings of the command.
         any_version: whether a database with the tables of another release, or without tables, is accepted.
 
     Raises:
         ConfigurationError: the database does not exist or cannot be used; the text says what to do.
     """
-    settings = load_settings_from(options).settings
     if settings.database_url is None:
         raise ConfigurationError("database_url is off: there is no request log")
     url = engine.database_url(settings.database_url, state_dir.state_dir(settings.state_dir, os.environ))
@@ -56,7 +56,7 @@ def db() -> None:
 @settings_subset(*SETTINGS)
 def version(**options: Any) -> None:
     """Print the revision of the tables, and the newest one of this release."""
-    with open_database(options, any_version=True) as database:
+    with open_database(load_settings_from(options).settings, any_version=True) as database:
         click.echo(f"{engine.version_of(database) or 'none'} (newest: {engine.LATEST_REVISION})")
 
 
@@ -80,7 +80,7 @@ def downgrade(revision: str, **options: Any) -> None:
 def _migrate(revision: str, options: dict[str, Any]) -> None:
     from alembic.util.exc import CommandError
 
-    with open_database(options, any_version=True) as database:
+    with open_database(load_settings_from(options).settings, any_version=True) as database:
         before = engine.version_of(database)
         try:
             with database.begin() as connection:

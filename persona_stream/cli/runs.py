@@ -65,7 +65,8 @@ def _filter_options(command: Command) -> Command:
 @_filter_options
 def list_(limit: int, as_json: bool, **options: Any) -> None:
     """List the newest runs."""
-    with open_database(options) as database:
+    settings = load_settings_from(options).settings
+    with open_database(settings) as database:
         rows = list(_newest_runs(database, _filters(options), limit))
     if as_json:
         for row in rows:
@@ -83,7 +84,8 @@ def list_(limit: int, as_json: bool, **options: Any) -> None:
 @settings_subset(*SETTINGS)
 def show(run_id: str, as_json: bool, **options: Any) -> None:
     """Show a run with its texts and steps."""
-    with open_database(options) as database, database.connect() as connection:
+    settings = load_settings_from(options).settings
+    with open_database(settings) as database, database.connect() as connection:
         found = queries.get_run(connection, run_id)
     if found is None:
         raise ConfigurationError(f"The log has no run {sanitize_line(run_id)[:40]}")
@@ -95,13 +97,14 @@ def show(run_id: str, as_json: bool, **options: Any) -> None:
 @_filter_options
 def tail(as_json: bool, **options: Any) -> None:
     """Print runs as they end, until Ctrl-C."""
+    settings = load_settings_from(options).settings
     filters = _filters(options)
     now = system_clock()
     # Without --since, runs that ended earlier are not printed.
     start = now() if filters.since is None else filters.since
     since = start
     printed: set[str] = set()
-    with open_database(options) as database:
+    with open_database(settings) as database:
         while True:
             polled_at = now()
             accepted_since = max(filters.since or 0.0, since - MAX_RUN_DURATION)
@@ -261,16 +264,15 @@ _PROGRESS_COLUMNS = (
 @settings_subset(*SETTINGS)
 def stats(since: float, as_json: bool, **options: Any) -> None:
     """Print the runs, the mean duration of each stage, the cost, and the accuracy of the progress in points."""
+    settings = load_settings_from(options).settings
     now = system_clock()()
-    with open_database(options) as database, database.connect() as connection:
+    with open_database(settings) as database, database.connect() as connection:
         bucket = statistics.aggregate(connection, now - since, now, MAX_RUN_DURATION)
-        durations = queries.recent_durations(connection)
+        durations = () if as_json else queries.recent_durations(connection)
     if as_json:
         click.echo(msgspec.json.encode(msgspec.to_builtins(bucket)).decode())
     else:
-        click.echo(
-            _describe_stats(bucket) + _describe_progress(durations, load_settings_from(options).settings.timeout)
-        )
+        click.echo(_describe_stats(bucket) + _describe_progress(durations, settings.timeout))
 
 
 def _describe_stats(bucket: statistics.Bucket) -> str:

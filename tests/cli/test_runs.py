@@ -136,6 +136,15 @@ def test_statistics_are_printed(log: list[str], capsys: pytest.CaptureFixture[st
     assert json.loads(printed(capsys, "stats", "--json", *log))["sums"][0] == 3
 
 
+def test_statistics_print_a_warning_once(
+    log: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Although the statistics need a setting besides those of the database."""
+    monkeypatch.setenv("PERSONA_STREAM_PORT", "tcp://10.0.0.1:80")
+    assert run(["stats", *log]) == 0
+    assert capsys.readouterr().err.count("PERSONA_STREAM_PORT") == 1
+
+
 def test_the_tables_go_up_and_down(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each command prints the revisions; a database without tables is reported with advice."""
     flags = ["--database-url", f"sqlite:///{tmp_path}/new.sqlite"]
