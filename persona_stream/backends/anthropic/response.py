@@ -117,12 +117,8 @@ def parse_error(parsed: object) -> errors.ProviderErrorObject | None:
         parsed = parsed[0]
     if not isinstance(parsed, dict):
         return None
-    error = parsed.get("error")
-    if found := errors.parse_error_object(error):
+    if found := errors.parse_body_error(parsed, "type"):
         return found
-    if parsed.get("type") == "error" or error is True:
-        rest = {name: value for name, value in parsed.items() if name not in ("type", "error")}
-        return errors.parse_error_object(rest) or errors.ProviderErrorObject()
     return None if "content" in parsed or "type" in parsed else errors.parse_bare_error(parsed)
 
 

@@ -192,13 +192,9 @@ def parse_error(parsed: object) -> errors.ProviderErrorObject | None:
         # Gateways report a provider's failure in the middle of an answer inside the choice.
         case [{"error": choice_error}, *_] if found := errors.parse_error_object(choice_error):
             return found
-    error = parsed.get("error")
-    if found := errors.parse_error_object(error):
+    if found := errors.parse_body_error(parsed, "object"):
         return found
-    if parsed.get("object") == "error" or error is True:
-        rest = {name: value for name, value in parsed.items() if name not in ("object", "error")}
-        return errors.parse_error_object(rest) or errors.ProviderErrorObject()
-    if error and not isinstance(error, dict | str):
+    if (error := parsed.get("error")) and not isinstance(error, dict | str):
         return errors.ProviderErrorObject()
     return errors.parse_bare_error(parsed)
 

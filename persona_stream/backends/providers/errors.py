@@ -175,6 +175,17 @@ def parse_error_object(error: object) -> ProviderErrorObject | None:
             return None
 
 
+def parse_body_error(body: Mapping[str, Any], marker: str) -> ProviderErrorObject | None:
+    """Parse the ``error`` of a body, or a body that is an error object itself, by the word in its field ``marker``."""
+    error = body.get("error")
+    if found := parse_error_object(error):
+        return found
+    if body.get(marker) == "error" or error is True:
+        rest = {name: value for name, value in body.items() if name not in (marker, "error")}
+        return parse_error_object(rest) or ProviderErrorObject()
+    return None
+
+
 def parse_bare_error(body: Mapping[str, Any]) -> ProviderErrorObject | None:
     """Parse the fields in which some providers report errors under HTTP 200, beside an answer or in its place.
 
