@@ -44,7 +44,7 @@ class BackendDescription(Struct, frozen=True):
 
 
 class WorkerDescription(Struct, frozen=True):
-    """What a process of a worker on another machine announces.
+    """Announcement of a worker process on another machine.
 
     Attributes:
         host: its host name.

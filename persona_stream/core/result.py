@@ -107,9 +107,9 @@ def find_problem(value: object, name: str) -> str | None:
         return None
     if not isinstance(value, query.Answer):
         return f"{name} returned {type(value).__name__}: return a string or an Answer{_find_text(value)}"
-    for name, types in _ANSWER_TYPES.items():
-        if not isinstance(field := getattr(value, name), types):
-            return f"the {name} of an Answer must be a {types[0].__name__}, and was a {type(field).__name__}"
+    for field, types in _ANSWER_TYPES.items():
+        if not isinstance(found := getattr(value, field), types):
+            return f"the {field} of an Answer must be a {types[0].__name__}, and was a {type(found).__name__}"
     if value.finish not in get_args(query.Finish):
         return (
             f"the finish of an Answer must be one of {', '.join(get_args(query.Finish))}, and was {value.finish!r:.100}"
@@ -155,7 +155,7 @@ def describe_backend_error(error: BackendError) -> tuple[str, BackendErrorCode, 
     """Return the text, the code and the ``retry_after`` of an exception; a subclass may define them in any way."""
     try:
         text = content.replace_unencodable(str(error)[:MAX_ERROR_CHARACTERS])
-    except Exception:  # noqa: BLE001 - the code of a backend
+    except Exception:  # noqa: BLE001 - a subclass of the user may have any __str__
         text = ""
     code = error.code if error.code in get_args(BackendErrorCode) else "backend_error"
     delay = error.retry_after

@@ -28,7 +28,7 @@ def build_request(query: Query, model: str, *, stream: bool = False) -> dict[str
     parameters = {
         name: value
         for name, value in query.parameters.items()
-        if query.protocol == "openai" or name in _COMMON_PARAMETERS or query.protocol != "anthropic"
+        if query.protocol != "anthropic" or name in _COMMON_PARAMETERS
     }
     if query.protocol != "openai":
         parameters.pop("top_k", None)  # OpenAI rejects it; other providers have it, and their clients send it

@@ -31,7 +31,7 @@ _REQUIRED_FIELD = re.compile("^(?:reasoning|thinking|thought|extra_content)|sign
 
 
 class ProviderState(Struct, frozen=True, omit_defaults=True):
-    """What a provider may require back with an answer.
+    """State that a provider may require back with an answer.
 
     Attributes:
         dialect: the protocol of the provider.

@@ -148,7 +148,7 @@ class OpenAIEncoder:
         fields = base.provider_fields_for(answered, "openai", "message")
         extra = {name: value for name, value in fields.items() if name not in known}
         if extra and not self._has_provider_fields:  # else they were sent as they came
-            yield self._chunk([{"index": 0, "delta": extra, "logprobs": None, "finish_reason": None}])
+            yield self._provider_delta(extra)
         last = schemas.ChunkChoice(delta=schemas.ChatDelta(), finish_reason=schemas.FINISH_REASONS[answered.finish])
         yield self._chunk([with_provider_fields(last, answered, "choice")], answered=answered)
         for choice in other_choices(answered):
@@ -202,11 +202,12 @@ class OpenAIProtocol(base.WireProtocol):
             message=with_provider_fields(message, ending, "message"),
             finish_reason=schemas.FINISH_REASONS[ending.finish],
         )
+        choices: list[Any] = [with_provider_fields(choice, ending, "choice"), *other_choices(ending)]
         body = schemas.ChatCompletion(
-            id=f"chatcmpl-{snapshot.run.run_id}",
+            id=f"{OpenAIEncoder.id_prefix}{snapshot.run.run_id}",
             created=int(snapshot.accepted_at),
             model=snapshot.run.username,
-            choices=[with_provider_fields(choice, ending, "choice"), *other_choices(ending)],  # type: ignore[list-item]
+            choices=choices,
             usage=usage_of(entries, ending),
         )
         return 200, with_provider_fields(body, ending, "completion")
