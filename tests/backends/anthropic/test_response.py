@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream.backends.anthropic.backend import anthropic_adapter
-from persona_stream.backends.anthropic.response import AnthropicStreamDecoder
+from persona_stream.backends.anthropic.stream import AnthropicStreamDecoder
 from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.backends.providers.responses import parse_response
 from persona_stream.backends.providers.transport import Response

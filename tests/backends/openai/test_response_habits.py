@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from persona_stream.backends.openai.backend import OPENAI_ADAPTER
-from persona_stream.backends.openai.response import OpenAIStreamDecoder, parse_error
+from persona_stream.backends.openai.response import parse_error
+from persona_stream.backends.openai.stream import OpenAIStreamDecoder
 from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.backends.providers.responses import parse_response
 from persona_stream.backends.providers.transport import Response

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from persona_stream.backends.anthropic.backend import build_request
+from persona_stream.backends.anthropic.request import build_request
 from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Query, Turn
 from persona_stream.personas.persona import Persona

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.backends.anthropic.response import AnthropicStreamDecoder, parse_message
+from persona_stream.backends.anthropic.response import parse_message
+from persona_stream.backends.anthropic.stream import AnthropicStreamDecoder
 from persona_stream.backends.providers.base import StreamDelta
 from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.core.content import ProviderFields, ToolCall

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream.backends.openai.response import OpenAIStreamDecoder, parse_completion
+from persona_stream.backends.openai.response import parse_completion
+from persona_stream.backends.openai.stream import OpenAIStreamDecoder
 from persona_stream.backends.providers.base import StreamDelta
 from persona_stream.backends.providers.errors import ProviderError
 from persona_stream.core.content import ProviderFields, ToolCall
