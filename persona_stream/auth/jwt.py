@@ -17,7 +17,8 @@ from typing import Annotated, Any
 import jwt
 import msgspec
 
-from persona_stream.auth.keys import JWKSKeySource, KeySource, keys_from_pem, keys_from_secret, require_cryptography
+from persona_stream.auth.jwks import JWKSKeySource
+from persona_stream.auth.keys import KeySource, keys_from_pem, keys_from_secret, require_cryptography
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.core.query import Principal
 from persona_stream.errors import ConfigurationError, Unauthorized

@@ -12,8 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from persona_stream.auth.jwks import JWKSKeySource, fetch_over_http, public_keys
 from persona_stream.auth.jwt import create_verifier
-from persona_stream.auth.keys import JWKSKeySource, fetch_over_http, public_keys
 from persona_stream.errors import ConfigurationError, Unauthorized, Unavailable
 from persona_stream.settings.schema import Settings
 from tests.auth.token_forgery import EC, ED, GOOD, NOW, OTHER_RSA, RSA, jwk, jwks, pem, signed
