@@ -1,8 +1,4 @@
-"""The Flask application: its routes, the hooks of every request, cross-origin resource sharing and error handlers.
-
-CORS preflights are answered before authentication. Credentials are never allowed: tokens travel in a header that the
-page sets itself, so a foreign page gains nothing from a visitor's browser. Paths that a cookie opens are for pages of
-this origin only.
+"""The Flask application: its routes, the hooks of every request, and the error handlers.
 
 Every error becomes a response in the protocol of the request, with its true HTTP status. On streaming endpoints of the
 native protocol the body is one event, so that one parser serves; if the client prefers JSON, and on every other
@@ -12,7 +8,7 @@ endpoint, it is the same object as JSON.
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any
 from wsgiref.types import StartResponse, WSGIEnvironment
@@ -25,9 +21,8 @@ from persona_stream.core.sse import ServerSentEvent
 from persona_stream.errors import HTTPError, InvalidRequest
 from persona_stream.logging import current_run_id
 from persona_stream.protocols.base import ErrorInfo, dump_json
-from persona_stream.protocols.registry import PROTOCOLS
 from persona_stream.runs.base import ResponseSent
-from persona_stream.web import auth, negotiation, parsing, proxy_fix, responses
+from persona_stream.web import auth, cors, negotiation, parsing, proxy_fix, responses
 from persona_stream.web.routes import (
     anthropic,
     conversations,
@@ -48,13 +43,7 @@ OnError = Callable[[str, int, str], None]
 
 _CODES = {404: "not_found", 405: "method_not_allowed", 406: "not_acceptable", 413: "too_large"}
 _TEXTS = {404: "Not found", 405: "Method not allowed", 413: "The request body is too large"}
-
-_METHODS = "GET, POST, DELETE, OPTIONS"
-_EXPOSED_HEADERS = ("X-Run-Id", "Location", "Retry-After")
-_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _SLASHES = re.compile("//+")
-_MAX_AGE = "86400"  # seconds: one day
-_MAX_REQUESTED_HEADERS = 100
 
 
 class _NullSessions(SessionInterface):
@@ -96,7 +85,7 @@ def create_flask_app(services: Services) -> Flask:
 
 def register_middleware(app: Flask, services: Services, private_path: str) -> None:
     """Register the hooks of every request; pages of other origins may read nothing below ``private_path``."""
-    cors = CORSPolicy(services.settings.cors_origins, private_path)
+    policy = cors.CORSPolicy(services.settings.cors_origins, private_path)
 
     @app.before_request
     def before_request() -> Response | None:
@@ -104,14 +93,14 @@ def register_middleware(app: Flask, services: Services, private_path: str) -> No
         current_run_id.set("")
         request = responses.current_request()
         _require_utf8_query(request)
-        return cors.preflight(request)
+        return policy.preflight(request)
 
     @app.after_request
     def after_request(response: Response) -> Response:
         request = responses.current_request()
         if header := negotiation.protocol_of(request).request_id_header:
             response.headers[header] = f"req_{secrets.token_hex(12)}"
-        cors.add_headers(request, response)
+        policy.add_headers(request, response)
         auth.add_rate_limit_headers(response)
         _record_response(request, response, services)  # last, when the headers are complete
         return response
@@ -174,51 +163,3 @@ def _error_response(error: ErrorInfo) -> Response:
         # Official clients retry any 409, and this one would not change.
         response.headers["x-should-retry"] = "false"
     return response
-
-
-class CORSPolicy:
-    """Policy for requests from pages of other origins, which may read nothing below ``private_path``."""
-
-    def __init__(self, origins: Sequence[str], private_path: str) -> None:
-        self._allows_all = "*" in origins
-        self._origins = frozenset(origins)
-        self._private_path = private_path
-
-    def preflight(self, request: Request) -> Response | None:
-        """Return the response to a preflight; ``None`` if the request is not one."""
-        is_preflight = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
-        if not is_preflight or self._is_private(request):
-            return None
-        response = Response(status=204)
-        response.headers["Access-Control-Allow-Methods"] = _METHODS
-        if allowed := _requested_headers(request):
-            response.headers["Access-Control-Allow-Headers"] = ", ".join(allowed)
-        response.headers["Access-Control-Max-Age"] = _MAX_AGE
-        return response
-
-    def add_headers(self, request: Request, response: Response) -> None:
-        """Add the headers that let pages of the allowed origins read a response."""
-        if self._is_private(request):
-            return
-        if self._allows_all:
-            response.headers.add("Access-Control-Allow-Origin", "*")
-        else:
-            response.vary.add("Origin")
-            if (origin := request.headers.get("Origin")) in self._origins:
-                response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers.add("Access-Control-Expose-Headers", _exposed_headers())
-
-    def _is_private(self, request: Request) -> bool:
-        path = request.path
-        return path == self._private_path or path.startswith(f"{self._private_path}/")
-
-
-def _exposed_headers() -> str:
-    request_ids = (protocol.request_id_header for protocol in PROTOCOLS.values())
-    return ", ".join((*_EXPOSED_HEADERS, *filter(None, request_ids)))
-
-
-def _requested_headers(request: Request) -> list[str]:
-    """Return the header names that a preflight requests; anything that is not a header name is dropped."""
-    requested = request.headers.get("Access-Control-Request-Headers", "").split(",", _MAX_REQUESTED_HEADERS)
-    return [name for part in requested if _HEADER_NAME.fullmatch(name := part.strip())]
