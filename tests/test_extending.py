@@ -31,8 +31,8 @@ from persona_stream.settings.schema import Settings
 from persona_stream.web import negotiation
 from persona_stream.web.delivery import blocking_response, stream_response
 from persona_stream.web.negotiation import Transport, negotiate_transport
-from persona_stream.web.parsing import build_run_request
 from persona_stream.web.responses import current_request
+from persona_stream.web.run_requests import build_run_request
 from persona_stream.web.services import EXTENSION
 from tests.http.test_other_servers import running
 from tests.server_process import SECRET, token

@@ -36,7 +36,7 @@ from persona_stream.journals.base import Journal
 from persona_stream.protocols.base import EncoderOptions, Heartbeat, WireProtocol, dump_json, http_status_for
 from persona_stream.runs.base import RunRequest, SubscriptionClosed
 from persona_stream.runs.manager import wait_until_finished
-from persona_stream.web import negotiation, parsing, responses
+from persona_stream.web import negotiation, responses, run_requests
 from persona_stream.web.connections import DisconnectDetector
 from persona_stream.web.services import Services
 
@@ -277,7 +277,7 @@ def start_run(services: Services, run_request: RunRequest) -> Journal:
     key = run_request.idempotency_key
     match journal.entries[-1].fact:
         case facts.Failed(code=code) if (
-            key and parsing.is_sdk_retry(key) and http_status_for(code) in _RETRYABLE_STATUSES
+            key and run_requests.is_sdk_retry(key) and http_status_for(code) in _RETRYABLE_STATUSES
         ):
             return services.runs.start(structs.replace(run_request, idempotency_key=structs.replace(key, joins=False)))
     return journal

@@ -22,7 +22,7 @@ from persona_stream.errors import HTTPError, InvalidRequest
 from persona_stream.logging import current_run_id
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.runs.base import ResponseSent
-from persona_stream.web import auth, cors, negotiation, parsing, proxy_fix, responses
+from persona_stream.web import auth, cors, negotiation, proxy_fix, responses, run_requests
 from persona_stream.web.routes import (
     anthropic,
     conversations,
@@ -117,7 +117,7 @@ def _require_utf8_query(request: Request) -> None:
 def _record_response(request: Request, response: Response, services: Services) -> None:
     run_id = response.headers.get("X-Run-Id")
     if run_id is not None and request.method == "POST":
-        sent = ResponseSent(response.status_code, parsing.redact_headers(response.headers.items()))
+        sent = ResponseSent(response.status_code, run_requests.redact_headers(response.headers.items()))
         services.runs.notify(run_id, sent)
 
 

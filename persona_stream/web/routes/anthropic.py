@@ -10,7 +10,7 @@ from persona_stream.core.usage import query_tokens
 from persona_stream.protocols.anthropic import decoder, schemas
 from persona_stream.protocols.anthropic.encoder import ANTHROPIC, AnthropicEncoder
 from persona_stream.runs.base import RunRequest
-from persona_stream.web import auth, delivery, negotiation, parsing, responses
+from persona_stream.web import auth, delivery, negotiation, parsing, responses, run_requests
 from persona_stream.web.openapi import Body, EventStreamSpec, Operation, ResponseSpec, components
 from persona_stream.web.services import Services
 
@@ -29,7 +29,7 @@ def build_run_request(request: Request, services: Services) -> tuple[RunRequest,
     decoder.check_messages_request(body)
     query = _build_query(request, services, principal, body, parameters=body.parameters)
     conversation_id = body.metadata.conversation_id if body.metadata else None
-    run_request = parsing.build_v1_run_request(
+    run_request = run_requests.build_v1_run_request(
         request, services, query, body, conversation_id=conversation_id, field_names=_FIELD_NAMES
     )
     return run_request, body
@@ -39,7 +39,7 @@ def _build_query(
     request: Request, services: Services, principal: Principal, body: decoder.CountTokensRequest, parameters: Parameters
 ) -> Query:
     tools = decoder.parse_tools(body.tools)
-    return parsing.build_query(
+    return run_requests.build_query(
         request,
         services,
         principal,

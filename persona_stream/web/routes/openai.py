@@ -10,7 +10,7 @@ from persona_stream.protocols.openai import decoder, text_completions
 from persona_stream.protocols.openai.encoder import OPENAI, OpenAIEncoder
 from persona_stream.protocols.openai.schemas import ChatCompletion, ChatCompletionChunk, ErrorBody
 from persona_stream.runs.base import RunRequest
-from persona_stream.web import auth, delivery, negotiation, parsing, responses
+from persona_stream.web import auth, delivery, negotiation, parsing, responses, run_requests
 from persona_stream.web.openapi import Body, EventStreamSpec, Operation, components
 from persona_stream.web.services import Services
 
@@ -25,7 +25,7 @@ def build_run_request(request: Request, services: Services) -> tuple[RunRequest,
     body = parsing.parse_json_body(request, decoder.completion_decoder)
     decoder.check_completion_request(body)
     tools = decoder.parse_tools(body.tools, body.tool_choice)
-    query = parsing.build_query(
+    query = run_requests.build_query(
         request,
         services,
         principal,
@@ -36,7 +36,7 @@ def build_run_request(request: Request, services: Services) -> tuple[RunRequest,
         parameters=body.parameters,
     )
     label = decoder.conversation_label(body.metadata)
-    return parsing.build_v1_run_request(request, services, query, body, conversation_id=label), body
+    return run_requests.build_v1_run_request(request, services, query, body, conversation_id=label), body
 
 
 def _build_text_run_request(
@@ -46,7 +46,7 @@ def _build_text_run_request(
     principal = auth.authenticate_and_limit(request, services)
     body = parsing.parse_json_body(request, text_completions.request_decoder)
     text_completions.check_request(body)
-    query = parsing.build_query(
+    query = run_requests.build_query(
         request,
         services,
         principal,
@@ -56,7 +56,7 @@ def _build_text_run_request(
         turns_field="prompt",
     )
     label = decoder.conversation_label(body.metadata)
-    return parsing.build_v1_run_request(request, services, query, body, conversation_id=label), body
+    return run_requests.build_v1_run_request(request, services, query, body, conversation_id=label), body
 
 
 COMPLETION_EVENTS = EventStreamSpec(

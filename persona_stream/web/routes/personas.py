@@ -11,7 +11,7 @@ from persona_stream.protocols.anthropic import schemas as anthropic
 from persona_stream.protocols.anthropic.encoder import ANTHROPIC
 from persona_stream.protocols.native.schemas import Success
 from persona_stream.protocols.openai import schemas as openai
-from persona_stream.web import auth, negotiation, parsing, responses
+from persona_stream.web import auth, negotiation, parsing, responses, run_requests
 from persona_stream.web.openapi import Body, Operation, Parameter, ResponseSpec, Tag, components
 from persona_stream.web.services import Services
 
@@ -75,7 +75,7 @@ def blueprint(services: Services) -> Blueprint:
         auth.authenticate(request, services.verifier)
         names = services.router.names
         if negotiation.protocol_of(request) is ANTHROPIC:
-            models = [_model_info(name, parsing.resolve_model(services, name).persona) for name in names]
+            models = [_model_info(name, run_requests.resolve_model(services, name).persona) for name in names]
             return responses.json_response(anthropic.ModelInfoList(data=models, first_id=names[0], last_id=names[-1]))
         return responses.json_response(openai.ModelList(data=[openai.Model(id=name) for name in names]))
 
@@ -89,7 +89,7 @@ def blueprint(services: Services) -> Blueprint:
     )
     def retrieve_model(model: str) -> Response:
         auth.authenticate(request, services.verifier)
-        found = parsing.resolve_model(services, model)
+        found = run_requests.resolve_model(services, model)
         is_anthropic = negotiation.protocol_of(request) is ANTHROPIC
         return responses.json_response(_model_info(model, found.persona) if is_anthropic else openai.Model(id=model))
 

@@ -11,7 +11,7 @@ from persona_stream.core.projection import ADVANCED, BASIC, SMART, StreamStyle
 from persona_stream.errors import NotFound
 from persona_stream.protocols.native import schemas
 from persona_stream.protocols.native.encoder import NATIVE, NativeEncoder
-from persona_stream.web import auth, delivery, negotiation, parsing, responses
+from persona_stream.web import auth, delivery, negotiation, parsing, responses, run_requests
 from persona_stream.web.openapi import Body, EventStreamSpec, Operation, Parameter, ResponseSpec, Tag, components
 from persona_stream.web.services import Services
 
@@ -120,7 +120,7 @@ def blueprint(services: Services) -> Blueprint:
     )
     def chat() -> Response:
         request = responses.current_request()
-        run_request = parsing.build_run_request(request, services, SMART, services.settings.disconnect_grace_v1)
+        run_request = run_requests.build_run_request(request, services, SMART, services.settings.disconnect_grace_v1)
         return delivery.blocking_response(request, services, delivery.start_run(services, run_request), NATIVE)
 
     @blueprint.get("/api/forecast")
@@ -178,6 +178,6 @@ def _stream_chat_base(services: Services, style: StreamStyle) -> Response:
     """Validate a request, start its run, and return the stream from the beginning."""
     request = responses.current_request()
     transport = negotiation.negotiate_transport(request)
-    run_request = parsing.build_run_request(request, services, style, services.settings.disconnect_grace)
+    run_request = run_requests.build_run_request(request, services, style, services.settings.disconnect_grace)
     journal = delivery.start_run(services, run_request)
     return delivery.stream_response(request, services, journal, protocol=NATIVE, transport=transport)
