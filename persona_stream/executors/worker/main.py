@@ -1,9 +1,7 @@
 """Worker process: runs the queries of its server, in threads and on an event loop, or one at a time.
 
 One query at a time runs in the main thread, where SIGTERM can end it with its ``finally`` blocks. The server is read
-in a thread of its own, and the process ends when the server is gone. Notifications are sent in batches: the first one
-of a query at once, since its code may go on to hold the interpreter lock; later ones after at most 50 ms, so that a
-chatty backend cannot keep the server busy.
+in a thread of its own, and the process ends when the server is gone.
 """
 
 import ctypes
@@ -25,16 +23,12 @@ from functools import partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
-from itertools import groupby
 from multiprocessing import spawn
 from types import ModuleType
 from typing import Any
 
-from msgspec import structs
-
 from persona_stream import telemetry
 from persona_stream.backends.base import Backend
-from persona_stream.core.coalescing import MAX_STATUS_CHARACTERS
 from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import Answer, UpstreamCall
 from persona_stream.core.result import Raised, TaskResult, check_extras, describe_backend_error, find_problem
@@ -46,15 +40,12 @@ from persona_stream.executors.worker.runtime import (
     Runtime,
     install_event_loop_policy,
 )
-from persona_stream.logging import current_run_id
+from persona_stream.executors.worker.writer import LogHandler, MessageWriter
 
-BATCH_INTERVAL = 0.05  # seconds
 HEARTBEAT_INTERVAL = 1.0  # second
 NOT_STOPPING_AFTER = 5.0  # seconds after the cancellation of a query
 STRUCTURE_BYTES = 64 * 1024  # of an answer's message, beside its text
 MAX_TRACEBACK_CHARACTERS = 20_000
-MAX_LOG_CHARACTERS = 20_000
-MAX_LOG_RATE = 1000  # lines per second
 EXIT_TIMEOUT = 5.0  # seconds for the backend's exit handlers
 MAX_FILES = 65_536
 _PR_SET_PDEATHSIG = 1
@@ -92,172 +83,6 @@ class _GeventFinder(MetaPathFinder):
                 setattr(module, name, lambda *_, **__: True)
 
 
-class _Outbox:
-    """Notifications of one query that wait for the next batch."""
-
-    __slots__ = ("items", "report", "sent_at", "upstream_bytes")
-
-    def __init__(self) -> None:
-        self.items: list[protocol.Notification] = []
-        self.report: protocol.Report | None = None  # only the latest one is sent
-        self.sent_at = 0.0
-        self.upstream_bytes = 0
-
-    def add(self, item: protocol.Notification) -> None:
-        if not isinstance(item, protocol.Report):
-            self.items.append(item)
-        elif (previous := self.report) is None:
-            self.report = item
-        else:  # an empty message, or no fraction, keeps the previous one
-            fraction = previous.fraction if item.fraction is None else item.fraction
-            self.report = protocol.Report(item.message or previous.message, fraction)
-
-    def take(self, number: int) -> bytes:
-        """Return the frame of the waiting notifications, or no bytes if there are none."""
-        if not (self.items or self.report):
-            return b""
-        items = (*([self.report] if self.report else ()), *_join_parts(self.items))
-        self.items = []
-        self.report = None
-        self.upstream_bytes = 0
-        self.sent_at = time.monotonic()
-        return protocol.to_frame(protocol.encode(protocol.Notifications(number, items)))
-
-
-class MessageWriter:
-    """Writer of messages to the server, for all threads of the worker."""
-
-    def __init__(self, connection: socket.socket, max_item_bytes: int) -> None:
-        """Create the writer; notifications of calls to providers over ``max_item_bytes`` are dropped."""
-        self._connection = connection
-        self._max_item_bytes = max_item_bytes
-        self._pid = os.getpid()
-        self._lock = threading.RLock()  # writing may cause a log line
-        self._outboxes: dict[int, _Outbox] = {}
-        self._has_items = threading.Event()
-        threading.Thread(target=self._flush_later, name="persona_stream writer", daemon=True).start()
-
-    @property
-    def is_forked(self) -> bool:
-        """Whether this process was forked by the backend: it has the connection, and must not write to it."""
-        return os.getpid() != self._pid
-
-    def send(self, message: protocol.Message) -> None:
-        """Send a message that belongs to no query."""
-        self._write(lambda: protocol.to_frame(protocol.encode(message)))
-
-    def begin(self, number: int) -> None:
-        """Accept the notifications of a query."""
-        self._outboxes[number] = _Outbox()
-
-    def end(self, number: int, payload: bytes) -> None:
-        """Send the encoded end of a query, after its notifications; later ones are dropped."""
-        self._write(lambda: self._outboxes.pop(number).take(number) + protocol.to_frame(payload))
-
-    def forget(self, number: int) -> None:
-        """Drop the notifications of a query that has not started and never will."""
-        self._outboxes.pop(number, None)
-
-    def notify(self, number: int, item: protocol.Notification) -> None:
-        """Send a notification of a query with the next batch. Any thread may call this."""
-        if self.is_forked or (outbox := self._outboxes.get(number)) is None:
-            return
-        with self._lock:
-            outbox.add(item)
-            is_due = time.monotonic() - outbox.sent_at >= BATCH_INTERVAL
-        if is_due:
-            self._write(partial(outbox.take, number))
-        else:
-            self._has_items.set()
-
-    def notify_upstream_call(self, number: int, call: UpstreamCall) -> None:
-        """Send a call to a provider with the next batch, unless that becomes too large.
-
-        Raises:
-            TypeError: a value has the wrong type.
-        """
-        request = protocol.to_json_like(call.request)
-        response = protocol.to_json_like(call.response)
-        item = protocol.Upstream(structs.replace(call, request=request, response=response))
-        payload = protocol.encode(protocol.Notifications(number, (item,)))
-        outbox = self._outboxes.get(number)
-        if outbox is not None and outbox.upstream_bytes + len(payload) <= self._max_item_bytes:
-            try:
-                protocol.decode(payload)  # otherwise the server would end this process for an invalid message
-            except ValueError as error:
-                raise TypeError(f"the record of a call to a provider has a wrong type: {error}") from None
-            outbox.upstream_bytes += len(payload)
-            self.notify(number, item)
-
-    def _flush_later(self) -> None:
-        while True:
-            self._has_items.wait()
-            self._has_items.clear()
-            time.sleep(BATCH_INTERVAL)
-            self._write(self._take_all)
-
-    def _take_all(self) -> bytes:
-        return b"".join([outbox.take(number) for number, outbox in list(self._outboxes.items())])
-
-    def _write(self, encode: Callable[[], bytes]) -> None:
-        # Forking while another thread holds the lock leaves it locked in the child: hence the check before it.
-        if not self.is_forked:
-            with self._lock, suppress(OSError):  # the server is gone, which ends this process
-                self._connection.sendall(encode())
-
-
-def _join_parts(items: list[protocol.Notification]) -> Iterator[protocol.Notification]:
-    """Yield the items, with consecutive parts of a kind joined."""
-    for kind, group in groupby(items, key=type):
-        if kind is protocol.Text or kind is protocol.Reasoning:
-            yield kind(b"".join(item.data for item in group))  # type: ignore[union-attr]
-        else:
-            yield from group
-
-
-class LogHandler(logging.Handler):
-    """Log handler that sends the lines to the server's log."""
-
-    def __init__(self, writer: MessageWriter) -> None:
-        super().__init__()
-        self._writer = writer
-        self.run_id = ""  # of the only query, for threads that it has started
-        self._formatter = logging.Formatter("%(message)s")
-        self._second = 0
-        self._count = 0  # of the lines in this second
-        self._dropped = 0  # number of them
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Send one line."""
-        try:
-            text = self._formatter.format(record)
-            if self._writer.is_forked:
-                sys.stderr.write(f"{record.levelname} {record.name}: {text}\n")
-                return
-            if not self._is_admitted(record):
-                return
-            if len(text) > MAX_LOG_CHARACTERS:
-                text = f"{text[:MAX_LOG_CHARACTERS]}... ({len(text):,} characters)"
-            run_id = str(getattr(record, "run_id", "") or current_run_id.get() or self.run_id)
-            self._writer.send(protocol.LogRecord(record.name, record.levelno, text, record.created, run_id))
-        except Exception:  # noqa: BLE001 - a line that cannot be written must not fail the code that logs it
-            self.handleError(record)
-
-    def _is_admitted(self, record: logging.LogRecord) -> bool:
-        """Return whether the second has a line left: the server must not be busy with the log of one query."""
-        second = int(record.created)
-        if second != self._second:
-            if self._dropped:
-                text = f"{self._dropped:,} log lines were dropped: a worker may write {MAX_LOG_RATE:,} per second"
-                self._writer.send(protocol.LogRecord(logger.name, logging.WARNING, text, record.created, ""))
-            self._second = second
-            self._count = 0
-            self._dropped = 0
-        self._count += 1
-        self._dropped += self._count > MAX_LOG_RATE
-        return self._count <= MAX_LOG_RATE
-
-
 class WorkerConnection(QueryConnection):
     """Connection of a query to the server."""
 
@@ -276,7 +101,7 @@ class WorkerConnection(QueryConnection):
 
     def on_progress(self, message: str, fraction: float | None) -> None:
         """Send a progress report."""
-        self._writer.notify(self._number, protocol.Report(message[:MAX_STATUS_CHARACTERS], fraction))
+        self._writer.notify(self._number, protocol.Report(message, fraction))
 
     def on_text(self, text: str) -> None:
         """Send a part of the answer."""

@@ -76,7 +76,40 @@ class WorkerSource:
         return Init(factory, tuple(sys.path), dict(self._main), log_level, self._max_answer_bytes, threads)
 
 
-class WorkerExecutor(Executor):
+class ProcessExecutor(Executor):
+    """Base of the executors that run queries in worker processes of this machine."""
+
+    def __init__(self, source: WorkerSource) -> None:
+        """Create the executor without starting a process: a server may fork after the application was created."""
+        self._source = source
+        self._all: set[WorkerProcess] = set()
+        self._is_closed = False
+
+    def accepts(self, backend: Backend) -> bool:
+        """Return whether a process can create the backend."""
+        return backend.spec is not None
+
+    def submit(self, backend: Backend, query: Query, callbacks: TaskCallbacks) -> GreenletTask:
+        """Start the query in a process."""
+        if backend.spec is None:
+            raise ValueError(f"{backend.name} exists in this process only")
+        callbacks.on_started()
+        return GreenletTask(callbacks, None, self._run, backend.spec.name, query, callbacks)
+
+    def close(self) -> None:
+        """Let idle processes run their exit handlers, and kill the others."""
+        self._is_closed = True
+        for process in self._all:
+            process.kill() if process.query_count or process.is_starting else process.shutdown()
+        while self._all:
+            gevent.sleep(0.01)
+
+    def _run(self, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
+        """Run a query and return its answer; cancel it if the calling greenlet is killed."""
+        raise NotImplementedError
+
+
+class WorkerExecutor(ProcessExecutor):
     """Executor that runs all queries in one worker process: ``def`` in its threads, ``async def`` on its event loop.
 
     A process with code that does not stop, or without a sign of life, takes no more queries. Another one takes the new
@@ -86,29 +119,15 @@ class WorkerExecutor(Executor):
     async_place = "on the event loop of a worker process"
 
     def __init__(self, source: WorkerSource, threads: int) -> None:
-        """Create the executor without starting a process: a server may fork after the application was created."""
+        super().__init__(source)
         self.capacity = threads
         self.place = f"in a worker process with {threads} threads"
-        self._source = source
         self._threads = threads
         self._current: WorkerProcess | None = None
-        self._all: set[WorkerProcess] = set()
         self._failure: WorkerError | None = None  # of the latest start
         self._failed_at = 0.0
         self._is_watching = False
-        self._is_closed = False
         self._has_advised = False
-
-    def accepts(self, backend: Backend) -> bool:
-        """Return whether a process can create the backend."""
-        return backend.spec is not None
-
-    def submit(self, backend: Backend, query: Query, callbacks: TaskCallbacks) -> GreenletTask:
-        """Start the query in the process."""
-        if backend.spec is None:
-            raise ValueError(f"{backend.name} exists in this process only")
-        callbacks.on_started()
-        return GreenletTask(callbacks, None, self._run, backend.spec.name, query, callbacks)
 
     def warm_up(self) -> None:
         """Start the process."""
@@ -137,14 +156,6 @@ class WorkerExecutor(Executor):
         """Return the number of threads; an event loop holds any number of queries."""
         return None if backend.is_async else self.capacity
 
-    def close(self) -> None:
-        """Let idle processes run their exit handlers, and kill the others."""
-        self._is_closed = True
-        for process in self._all:
-            process.kill() if process.query_count else process.shutdown()
-        while self._all:
-            gevent.sleep(0.01)
-
     def _run(self, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
         while True:
             with suppress(NotStarted):
@@ -166,7 +177,6 @@ class WorkerExecutor(Executor):
 
         The run's slot is free meanwhile: a process has more threads than queries.
         """
-        process.give_up(number)
         until = time.monotonic() + GIVE_UP_TIMEOUT
         while not process.cancel(number, STOP_TIMEOUT):
             # Code that waits for a slow server returns some time. But threads must remain for other queries.
@@ -240,7 +250,7 @@ class WorkerExecutor(Executor):
             )
 
 
-class ProcessPool(Executor):
+class ProcessPool(ProcessExecutor):
     """Executor that runs each query in a process of a bounded pool."""
 
     def __init__(
@@ -252,21 +262,19 @@ class ProcessPool(Executor):
         max_tasks_per_process: int = MAX_TASKS_PER_PROCESS,
         idle_timeout: float = IDLE_TIMEOUT,
     ) -> None:
-        """Create the pool without starting a process: a server may fork after the application was created.
+        """Create the pool without starting a process.
 
         ``ready`` processes are kept, busy or idle, and as many may start at once; idle ones above that stop after
         ``idle_timeout`` seconds.
         """
+        super().__init__(source)
         self.capacity = capacity
         self.place = self.async_place = f"in {capacity} worker processes, one query at a time in each"
-        self._source = source
         self._max_tasks_per_process = max_tasks_per_process
         self._idle_timeout = idle_timeout
         self._ready = max(1, min(ready, capacity))
-        self._all: set[WorkerProcess] = set()
         self._idle: list[WorkerProcess] = []
         self._start_fails = False
-        self._is_closed = False
         self._changed: Any = Event()  # set, and replaced, when a waiting query may get a process
 
     @classmethod
@@ -275,17 +283,6 @@ class ProcessPool(Executor):
         # The default of the setting is meant for threads, which are cheap.
         capacity, ready = pool_sizes(None if settings.threads == Settings().threads else settings.threads)
         return cls(source, capacity=capacity, ready=ready)
-
-    def accepts(self, backend: Backend) -> bool:
-        """Return whether a process can create the backend."""
-        return backend.spec is not None
-
-    def submit(self, backend: Backend, query: Query, callbacks: TaskCallbacks) -> GreenletTask:
-        """Start the query in a process, as soon as there is one."""
-        if backend.spec is None:
-            raise ValueError(f"{backend.name} exists in this process only")
-        callbacks.on_started()
-        return GreenletTask(callbacks, None, self._run, backend.spec.name, query, callbacks)
 
     def describe(self, name: str) -> BackendDescription:
         """Return the description of a backend, once a process is ready; raise ``WorkerError`` if it fails."""
@@ -308,14 +305,6 @@ class ProcessPool(Executor):
         except WorkerError as error:
             self._start_fails = True
             logger.error("%s", error)  # noqa: TRY400 - the text is complete
-
-    def close(self) -> None:
-        """Kill all processes."""
-        self._is_closed = True
-        for process in self._all:
-            process.kill()
-        while self._all:
-            gevent.sleep(0.01)
 
     def _run(self, backend: str, query: Query, callbacks: TaskCallbacks) -> object:
         process = self._acquire()

@@ -36,10 +36,10 @@ _waitpid: Callable[[int, int], tuple[int, int]] = monkey.get_original("os", "wai
 # gevent's own makes its loop collect the status of every child at once, before exit_reason can read it.
 _posix_spawn: Any = monkey.get_original("os", "posix_spawn")
 
-WORKER_FD = 3  # of the connection, in the worker
-NICE_INCREMENT = 5
 logger = logging.getLogger("persona_stream.executors")
 
+WORKER_FD = 3  # of the connection, in the worker
+NICE_INCREMENT = 5
 POLL_INTERVAL = 0.02  # seconds, on systems without pidfd
 TERMINATE_TIMEOUT = 0.5  # seconds after SIGTERM
 SHUTDOWN_TIMEOUT = 6.0  # seconds for a process without a query to exit
@@ -117,8 +117,7 @@ class _SubmittedQuery(Struct, eq=False):
 
     callbacks: TaskCallbacks
     end: Any  # gevent.event.AsyncResult
-    is_cancelled: bool = False
-    is_given_up: bool = False
+    is_cancelled: bool = False  # nothing waits for it any more
 
 
 class WorkerProcess:
@@ -183,7 +182,7 @@ class WorkerProcess:
     @property
     def is_idle(self) -> bool:
         """Whether the process has no query whose run waits for it."""
-        return all(query.is_given_up for query in self._queries.values())
+        return all(query.is_cancelled for query in self._queries.values())
 
     @property
     def query_count(self) -> int:
@@ -236,13 +235,9 @@ class WorkerProcess:
         if not query.is_cancelled:
             query.is_cancelled = True
             self._send(protocol.encode(protocol.Cancel(number)))
+            self._stop_if_unused()
         gevent.wait([query.end, self._exited], timeout=seconds, count=1)
         return query.end.ready() or self.has_exited
-
-    def give_up(self, number: int) -> None:
-        """Wait for a query no longer; the process ends with the last query that is waited for."""
-        self._queries[number].is_given_up = True
-        self._stop_if_unused()
 
     def retire(self, problem: str) -> None:
         """Take no more queries, for a reason; the process ends with the last query that is waited for."""
@@ -333,7 +328,7 @@ class WorkerProcess:
             case protocol.Notifications(number=number, items=items):
                 if (query := self._queries.get(number)) is not None:
                     for item in items:
-                        if query.is_given_up:
+                        if query.is_cancelled:
                             break
                         _dispatch(item, query.callbacks)
                         self._turn.limit()

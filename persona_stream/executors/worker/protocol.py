@@ -178,6 +178,11 @@ def to_json_like(value: object) -> Any:
         return None
 
 
+def to_json_like_call(call: UpstreamCall) -> UpstreamCall:
+    """Return a call to a provider whose bodies are as the request log would write them in JSON."""
+    return msgspec.structs.replace(call, request=to_json_like(call.request), response=to_json_like(call.response))
+
+
 def encode_hook(value: object) -> object:
     """Return a value as a type that msgspec can encode; raise ``TypeError`` if there is none."""
     match value:
@@ -196,12 +201,13 @@ def encode_hook(value: object) -> object:
     raise TypeError(f"an object of {type(value).__module__}.{type(value).__qualname__}")
 
 
-def _decode_hook(kind: type, value: object) -> object:
+def decode_hook(kind: type, value: object) -> object:
+    """Return a value of a type that msgspec does not know: the context of a query belongs to its process."""
     return NO_CONTEXT if kind is QueryContext else value
 
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=encode_hook)
-_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message, dec_hook=_decode_hook)
+_decoder: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message, dec_hook=decode_hook)
 
 
 def encode(message: Message) -> bytes:
