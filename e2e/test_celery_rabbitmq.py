@@ -13,11 +13,9 @@ from pathlib import Path
 import pytest
 
 from e2e.processes import free_port
-from tests.celery_worker import CeleryWorker
-from tests.faults.test_celery import BACKEND, LEASE, ask
+from tests.faults.test_celery import Cluster, ask
 from tests.polling import wait_for
 from tests.redis_server import RedisServer
-from tests.server_process import serve
 from tests.sse_client import answer, events, read
 
 SERVER = shutil.which("rabbitmq-server") or "/usr/sbin/rabbitmq-server"
@@ -63,29 +61,26 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     wait_for(lambda: "Killed" in subprocess.run(kill, capture_output=True, text=True, check=False).stdout)
 
 
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    server = RedisServer()
-    yield server
-    server.close()
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    redis = RedisServer()
+    cluster = Cluster(redis)
+    yield cluster
+    cluster.close()
+    redis.close()
 
 
 @pytest.mark.parametrize("pool", ["prefork", "gevent"])
-def test_rabbitmq_carries_the_queries(rabbitmq: str, redis: RedisServer, pool: str):
+def test_rabbitmq_carries_the_queries(rabbitmq: str, cluster: Cluster, pool: str):
     """Runs are answered, cancelled and bounded as with Redis."""
-    worker = CeleryWorker(BACKEND, redis.url, 2, f"--broker-url={rabbitmq}", f"--pool={pool}", f"--lease={LEASE}")
-    worker.wait_until_ready()
-    server = serve("demo", executor="celery", redis_url=redis.url, broker_url=rabbitmq, lease=LEASE)
-    try:
-        wait_for(lambda: sum(each["slots"] for each in server.get("/readyz").json().get("workers", [])) == 2)
-        streams = [ask(server, "sleep 0.2") for _ in range(10)]
-        assert [answer(read(stream)) for stream in streams] == ["slept"] * 10
-        long = ask(server, "words 60")
-        stream = events(long)
-        next(event for event in stream if event.data["status"] == "streaming")
-        server.post(f"/api/runs/{long.headers['X-Run-Id']}/cancel")
-        assert list(stream)[-1].data["status"] == "cancelled"
-        assert answer(read(ask(server, "sleep 0"))) == "slept"
-    finally:
-        assert server.stop() == 0
-        assert worker.stop() == 0
+    cluster.start_worker(2, f"--broker-url={rabbitmq}", f"--pool={pool}")
+    server = cluster.start_server(broker_url=rabbitmq)
+    cluster.wait_for_slots(server, 2)
+    streams = [ask(server, "sleep 0.2") for _ in range(10)]
+    assert [answer(read(stream)) for stream in streams] == ["slept"] * 10
+    long = ask(server, "words 60")
+    stream = events(long)
+    next(event for event in stream if event.data["status"] == "streaming")
+    server.post(f"/api/runs/{long.headers['X-Run-Id']}/cancel")
+    assert list(stream)[-1].data["status"] == "cancelled"
+    assert answer(read(ask(server, "sleep 0"))) == "slept"
