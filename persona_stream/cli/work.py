@@ -43,12 +43,11 @@ def work(pool: str, concurrency: int | None, queues: str | None, **options: Any)
     own = (app.queue_of(name) for name in (schema.DEFAULT, *(config.name for config in settings.backends)))
     names = tuple(name.strip() for name in (queues or ",".join(dict.fromkeys(own))).split(",") if name.strip())
     encoded = msgspec.json.encode(worker.WorkOptions(settings, pool, concurrency, names), enc_hook=str)
-    is_redis = (settings.broker_url or settings.redis_url).startswith("redis")
     command = [
         *(sys.executable, "-m", "celery", "--app", worker.__name__, "worker"),
         *("--pool", pool, "--concurrency", str(concurrency), "--queues", ",".join(names)),
         *("--without-gossip", "--without-mingle", "--loglevel", settings.log_level.upper()),
-        *(["--disable-prefetch"] if is_redis else []),
+        *(["--disable-prefetch"] if app.is_redis(settings) else []),
     ]
     # Celery decides on patching by reading its command line before it imports anything, so it must be the program.
     os.execve(sys.executable, command, {**os.environ, worker.OPTIONS_VARIABLE: encoded.decode()})  # nosec B606 # noqa: S606 - the options are checked

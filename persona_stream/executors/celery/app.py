@@ -6,14 +6,14 @@ import msgspec
 from celery import Celery
 
 from persona_stream.core import facts
-from persona_stream.core.query import NO_CONTEXT, Query, QueryContext
+from persona_stream.core.query import Query
 from persona_stream.executors.worker import protocol
-from persona_stream.settings.schema import DEFAULT
+from persona_stream.settings.schema import DEFAULT, Settings
 
 TASK = "persona_stream.run"
 QUEUE = "persona_stream"
 MAX_MESSAGE_BYTES = 32 * 2**20
-KILL_DELAY = 5.0  # seconds after the deadline, for code that does not stop
+HARD_LIMIT_DELAY = 5.0  # seconds after the deadline, when Celery kills a process whose code does not stop
 VISIBILITY_MARGIN = 60.0  # seconds
 
 
@@ -41,9 +41,9 @@ class QueryMessage(msgspec.Struct, frozen=True):
     server: str = ""
 
 
-def create_app(broker_url: str, longest: float) -> Celery:
-    """Create the application; no message waits and runs for longer than ``longest`` seconds."""
-    app = Celery("persona_stream", broker=broker_url, set_as_current=False)
+def create_app(settings: Settings) -> Celery:
+    """Create the application, whose broker is the Redis of the journals unless the settings name another one."""
+    app = Celery("persona_stream", broker=settings.broker_url or settings.redis_url, set_as_current=False)
     app.conf.update(
         # No pickle: who can write to the broker must not be able to run code.
         accept_content=["json"],
@@ -58,9 +58,14 @@ def create_app(broker_url: str, longest: float) -> Celery:
         worker_send_task_events=False,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_connection_retry_on_startup=True,
-        broker_transport_options=_transport_options(broker_url, longest),
+        broker_transport_options=_transport_options(settings) if is_redis(settings) else {},
     )
     return app
+
+
+def is_redis(settings: Settings) -> bool:
+    """Return whether the broker is Redis."""
+    return (settings.broker_url or settings.redis_url or "").startswith("redis")
 
 
 def queue_of(backend: str) -> str:
@@ -78,15 +83,10 @@ def decode_message(text: str) -> QueryMessage:
     """Decode a message; raise ``msgspec.DecodeError`` if it is not one of the schema, or is too large."""
     if len(text) > MAX_MESSAGE_BYTES:
         raise msgspec.DecodeError(f"{len(text)} bytes")
-    return msgspec.json.decode(text, type=QueryMessage, dec_hook=_decode_hook)
+    return msgspec.json.decode(text, type=QueryMessage, dec_hook=protocol.decode_hook)
 
 
-def _decode_hook(kind: type, value: object) -> object:
-    return NO_CONTEXT if kind is QueryContext else value
-
-
-def _transport_options(broker_url: str, longest: float) -> dict[str, Any]:
-    if not broker_url.startswith(("redis", "rediss")):
-        return {}
+def _transport_options(settings: Settings) -> dict[str, Any]:
     # Redis delivers a message again that is not acknowledged within this time.
+    longest = settings.timeout + settings.queue_timeout
     return {"visibility_timeout": int(longest + VISIBILITY_MARGIN), "socket_keepalive": True}

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 import gevent
@@ -62,8 +62,8 @@ class CeleryExecutor(Executor):
 
     def __init__(self, settings: Settings, store: OfferingStore) -> None:
         """Create the executor without connecting to the broker."""
-        broker_url = settings.broker_url or settings.redis_url or ""
-        self._celery = celery_app.create_app(broker_url, settings.timeout + settings.queue_timeout)
+        self.capacity = 0
+        self._celery = celery_app.create_app(settings)
         self._store = store
         self._settings = settings
         self._workers: Sequence[WorkerDescription] = ()
@@ -72,17 +72,6 @@ class CeleryExecutor(Executor):
         self._is_refreshing = False
         self._callbacks: dict[str, TaskCallbacks] = {}
         store.on_call(self._on_call)
-
-    @property
-    def capacity(self) -> int:  # type: ignore[override]  # changes with the workers
-        """Share of this server in the slots of all workers."""
-        slots = sum(worker.slots for worker in self._workers)
-        servers = max(1, self._store.process_count - len(self._workers))
-        return -(-slots // servers)
-
-    def capacity_for(self, backend: Backend) -> int:
-        """Return the capacity, which is the same for all backends."""
-        return self.capacity
 
     def accepts(self, backend: Backend) -> bool:
         """Return whether the workers have the backend."""
@@ -175,7 +164,7 @@ class CeleryExecutor(Executor):
                 queue=celery_app.queue_of(message.backend),
                 task_id=message.run_id,
                 expires=seconds,
-                time_limit=message.deadline + celery_app.KILL_DELAY,
+                time_limit=message.deadline + celery_app.HARD_LIMIT_DELAY,
                 retry=False,
             )
         except (OperationalError, OSError) as error:
@@ -214,8 +203,16 @@ class CeleryExecutor(Executor):
             workers = self._store.workers()
         except Unavailable:
             return  # the last ones known; the connection has logged the reason
-        has_changed = len(workers) != len(self._workers)
+        # Share of this server in the slots of all workers, rounded up.
+        servers = max(1, self._store.process_count - len(workers))
+        self.capacity = -(-sum(worker.slots for worker in workers) // servers)
+        has_changed = _announced(workers) != _announced(self._workers)
         self._workers = workers
         if has_changed:
             logger.info("%d Celery worker processes with %d slots", len(workers), sum(each.slots for each in workers))
             self._on_change()
+
+
+def _announced(workers: Sequence[WorkerDescription]) -> Collection[tuple[object, ...]]:
+    """Return what does not change while the workers are the same."""
+    return {(worker.host, worker.pid, worker.slots, tuple(worker.backends.items())) for worker in workers}

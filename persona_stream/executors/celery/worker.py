@@ -21,7 +21,7 @@ from celery import signals
 
 from persona_stream.backends.base import WorkerDescription
 from persona_stream.backends.factory import build_backends
-from persona_stream.core import coalescing, facts
+from persona_stream.core import facts
 from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import UpstreamCall
 from persona_stream.core.result import TaskResult, check_extras, to_final_facts
@@ -61,65 +61,41 @@ def _decode_hook(kind: type, value: object) -> Any:
 class JournalConnection(QueryConnection):
     """Connection of a query to the journal of its run."""
 
-    __slots__ = ("_backend", "_journal", "_max_bytes", "_server", "_store")
+    __slots__ = ("_backend", "_journal", "_max_bytes")
 
-    def __init__(self, store: WorkerJournalStore, backend: str, message: celery_app.QueryMessage) -> None:
+    def __init__(self, journal: WorkerJournal, backend: str, max_bytes: int) -> None:
         super().__init__()
-        self._server = message.server
-        self._store = store
-        self._backend = backend
-        self._max_bytes = message.max_answer_bytes
-        self._journal: WorkerJournal | None = None
-
-    def bind(self, journal: WorkerJournal) -> None:
-        """Append to a journal from now on."""
         self._journal = journal
+        self._backend = backend
+        self._max_bytes = max_bytes
 
     def on_progress(self, message: str, fraction: float | None) -> None:
         """Append a progress report."""
-        if self._journal is not None:
-            self._journal.report(message, fraction)
-            self._store.wake()
+        self._journal.report(message, fraction)
 
     def on_text(self, text: str) -> None:
         """Append a part of the answer."""
-        self._add(facts.AnswerDelta, text)
+        self._journal.add(facts.AnswerDelta, text)
 
     def on_reasoning(self, text: str) -> None:
         """Append a part of the reasoning."""
-        self._add(facts.ReasoningDelta, text)
+        self._journal.add(facts.ReasoningDelta, text)
 
     def on_extras(self, extras: ProviderFields) -> None:
         """Append fields of the message that a provider streamed."""
         checked, _ = check_extras(extras)
         if checked is not None:
-            self._add(facts.ProviderDelta, checked)
+            self._journal.add(facts.ProviderDelta, checked)
 
     def on_upstream_call(self, call: UpstreamCall) -> None:
-        """Send a call to a provider to the server, which records it."""
-        if self._journal is not None and self._server:
-            request = protocol.to_json_like(call.request)
-            response = protocol.to_json_like(call.response)
-            encoded = msgspec.json.encode(msgspec.structs.replace(call, request=request, response=response))
-            if len(encoded) <= self._max_bytes:
-                self._store.publish_call(self._server, self._journal.run_id, encoded)
+        """Send a call to a provider to the server, which records it, unless it is too large."""
+        encoded = msgspec.json.encode(protocol.to_json_like_call(call))
+        if len(encoded) <= self._max_bytes:
+            self._journal.add_call(encoded)
 
     def on_result(self, result: TaskResult) -> None:
         """Append the facts that end the run."""
-        if self._journal is not None:
-            self._journal.finish(to_final_facts(result, self._max_bytes, self._journal.sent_bytes, self._backend))
-            self._store.wake(is_urgent=True)
-
-    def fail(self, code: facts.FailureCode) -> None:
-        """End the run."""
-        if self._journal is not None:
-            self._journal.finish((facts.Failed(code),))
-            self._store.wake(is_urgent=True)
-
-    def _add(self, delta_type: coalescing.DeltaType, part: str | ProviderFields) -> None:
-        if self._journal is not None:
-            self._journal.add(delta_type, part)
-            self._store.wake()
+        self._journal.finish(to_final_facts(result, self._max_bytes, self._journal.sent_bytes, self._backend))
 
 
 class BackendProcess:
@@ -153,8 +129,12 @@ class BackendProcess:
         if (backend := self._backends.get(message.backend)) is None:
             logger.error("the worker has no backend %s", message.backend, extra={"run_id": message.run_id})
             return
-        connection = JournalConnection(self._store, backend.name, message)
+        journal = self._store.take(message.run_id, message.server, message.started, message.max_answer_bytes)
+        if journal is None:
+            return
+        connection = JournalConnection(journal, backend.name, message.max_answer_bytes)
         running = RunningQuery(message.run_id, message.trace_headers, connection)
+        has_returned = threading.Event()
 
         def stop() -> None:
             running.cancel()
@@ -162,14 +142,10 @@ class BackendProcess:
                 threading.Thread(target=self._kill_unless_ended, args=(has_returned,), daemon=True).start()
 
         def expire() -> None:
-            connection.fail("timeout")
+            journal.finish((facts.Failed("timeout"),))
             stop()
 
-        has_returned = threading.Event()
-        journal = self._store.take(message.run_id, message.started, message.max_answer_bytes, stop)
-        if journal is None:
-            return
-        connection.bind(journal)
+        journal.on_stop(stop)
         deadline = threading.Timer(message.deadline, expire)
         deadline.daemon = True
         deadline.start()
@@ -234,10 +210,7 @@ def _run(payload: str) -> None:
 
 
 if options is not None:
-    settings = options.settings
-    app = celery_app.create_app(
-        settings.broker_url or settings.redis_url or "", settings.timeout + settings.queue_timeout
-    )
+    app = celery_app.create_app(options.settings)
     app.task(_run, name=celery_app.TASK, ignore_result=True, max_retries=0)
     if options.pool == "prefork":
         signals.worker_process_init.connect(_start_process, weak=False)

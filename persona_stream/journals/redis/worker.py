@@ -36,69 +36,96 @@ class WorkerJournal:
     """Journal of one run of this worker. Any thread may append; deltas and reports are coalesced until the next write.
 
     Attributes:
+        server: the process that records the calls to providers.
         known: the number of facts that Redis is known to have.
         pending: the facts that are being written, encoded.
         is_complete: whether the last of them is final. These three belong to the writing thread.
-        has_ended: set when a final fact is stored.
-        on_ended: called when the run has ended otherwise than by its query.
+        calls: the encoded calls to providers that are not sent yet.
+        sent_bytes: the size of the deltas.
     """
 
-    def __init__(self, run_id: str, known: int, max_bytes: int, on_ended: Callable[[], None]) -> None:
+    def __init__(self, run_id: str, server: str, known: int, max_bytes: int, wake_writer: Callable[..., None]) -> None:
+        """Create the journal of a run with ``known`` facts; an answer over ``max_bytes`` fails."""
         self.run_id = run_id
+        self.server = server
         self.known = known
         self.pending: list[bytes] = []
-        self.has_ended = threading.Event()
-        self.on_ended = on_ended
+        self.is_complete = False
+        self.calls: list[bytes] = []
         self.sent_bytes = 0
         self._max_bytes = max_bytes
+        self._wake_writer = wake_writer
         self._lock = threading.Lock()
         self._parts: list[coalescing.Part] = []
         self._report: facts.ProgressReported | None = None
         self._final: Sequence[facts.Fact] = ()
-        self.is_complete = False
+        self._is_stopped = False
+        self._on_stop: Callable[[], None] | None = None
 
     @property
     def is_ending(self) -> bool:
         """Whether a final fact is appended."""
         return bool(self._final)
 
+    def on_stop(self, callback: Callable[[], None]) -> None:
+        """Call a function when the run ends otherwise than by its query; at once, if it has."""
+        with self._lock:
+            self._on_stop = callback
+            is_stopped = self._is_stopped
+        if is_stopped:
+            callback()
+
+    def stop(self) -> None:
+        """Handle an end of the run otherwise than by its query."""
+        with self._lock:
+            self._is_stopped = True
+            callback = self._on_stop
+        if callback is not None:
+            callback()
+
     def add(self, delta_type: coalescing.DeltaType, part: str | ProviderFields) -> None:
         """Append the next part of the answer, of the reasoning, or of the provider's message.
 
         With an answer over the size limit the run fails.
         """
+        encoded = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else msgspec.json.encode(part)
         with self._lock:
-            if self._final or not part:
+            if self.is_ending or self._is_stopped or not part:
                 return
             self._parts.append((delta_type, part))
-            encoded = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else msgspec.json.encode(part)
             self.sent_bytes += len(encoded)
-            if self.sent_bytes > self._max_bytes:
+            if is_too_large := self.sent_bytes > self._max_bytes:
                 self._parts.clear()
                 self._final = (facts.Failed("answer_too_large"),)
-                self.on_ended()
+        self._wake_writer(is_urgent=is_too_large)
+        if is_too_large:
+            self.stop()
+
+    def add_call(self, call: bytes) -> None:
+        """Send an encoded call to a provider with the next write; it is lost if Redis is unavailable."""
+        self.calls.append(call)
+        self._wake_writer()
 
     def report(self, message: str, fraction: float | None) -> None:
         """Append a progress report. An empty message, or no fraction, keeps that of the one before."""
         with self._lock:
             self._report = coalescing.merge_reports(self._report, message, fraction)
+        self._wake_writer()
 
-    def finish(self, final: Sequence[facts.Fact]) -> bool:
-        """Append the final facts, unless there are some; return whether they are these."""
+    def finish(self, final: Sequence[facts.Fact]) -> None:
+        """Append the final facts, unless there are some."""
         with self._lock:
-            if self._final:
-                return False
-            self._final = final
-            return True
+            self._final = self._final or final
+        self._wake_writer(is_urgent=True)
 
     def collect(self, now: float) -> bool:
         """Move what was appended to ``pending``; return whether anything is pending."""
         with self._lock:
             if not self.is_complete:
-                deltas, self._parts = coalescing.coalesce_deltas(self._parts, is_last=bool(self._final))
+                deltas, self._parts = coalescing.coalesce_deltas(self._parts, is_last=self.is_ending)
                 collected = [*deltas, *([self._report] if self._report else ()), *self._final]
                 self._report = None
-                self.is_complete = bool(self._final)
+                self.is_complete = self.is_ending
                 self.pending += [scripts.encode_entry(facts.Entry(now, fact)) for fact in collected]
         return bool(self.pending)
 
@@ -133,8 +160,8 @@ class WorkerJournalStore:
         with suppress(redis.RedisError):
             self._run(scripts.LEAVE, self._calls.leave())
 
-    def take(self, run_id: str, started: facts.Started, max_bytes: int, on_ended: Callable[[], None]) -> Any:
-        """Take a run that a server offers; ``None`` if it has ended, or if another worker has it.
+    def take(self, run_id: str, server: str, started: facts.Started, max_bytes: int) -> WorkerJournal | None:
+        """Take a run that ``server`` offers; ``None`` if it has ended, or if another worker has it.
 
         Waits for some seconds while Redis is unavailable.
         """
@@ -143,7 +170,7 @@ class WorkerJournalStore:
         until = time.monotonic() + TAKE_TIMEOUT
         while True:
             try:
-                known = self._run(scripts.TAKE, call)
+                known = int(self._run(scripts.TAKE, call))
                 break
             except redis.RedisError as error:
                 logger.warning("cannot take a run: %s", error, extra={"run_id": run_id})
@@ -152,7 +179,7 @@ class WorkerJournalStore:
                 time.sleep(RETRY_DELAY)
         if not known:
             return None
-        journal = self._journals[run_id] = WorkerJournal(run_id, int(known), max_bytes, on_ended)
+        journal = self._journals[run_id] = WorkerJournal(run_id, server, known, max_bytes, self._wake)
         return journal
 
     def flush(self, seconds: float = SOCKET_TIMEOUT) -> None:
@@ -161,16 +188,11 @@ class WorkerJournalStore:
         while any(journal.is_ending for journal in list(self._journals.values())) and time.monotonic() < until:
             time.sleep(WRITE_INTERVAL)
 
-    def wake(self, *, is_urgent: bool = False) -> None:
+    def _wake(self, *, is_urgent: bool = False) -> None:
         """Write what was appended: soon, or at once."""
         if is_urgent:
             self._is_urgent.set()
         self._has_facts.set()
-
-    def publish_call(self, server: str, run_id: str, call: bytes) -> None:
-        """Send an encoded call to a provider to a server; it is lost if Redis is unavailable."""
-        with suppress(redis.RedisError):
-            self._client.publish(keys.inbox(server), b" ".join((run_id.encode(), keys.CALL, call)))
 
     def _run(self, script: scripts.Script, call: scripts.Call) -> Any:
         arguments = (len(call[0]), *call[0], *call[1])
@@ -195,6 +217,9 @@ class WorkerJournalStore:
                 self._is_urgent.clear()
 
     def _write(self, journal: WorkerJournal) -> None:
+        while journal.calls:
+            message = b" ".join((journal.run_id.encode(), keys.CALL, journal.calls.pop(0)))
+            self._client.publish(keys.inbox(journal.server), message)
         if not journal.collect(time.time()):
             return
         is_ending = journal.is_complete
@@ -212,8 +237,7 @@ class WorkerJournalStore:
                     self._has_facts.set()
             case _:
                 logger.error("Redis has lost the run", extra={"run_id": journal.run_id})
-                self._end(journal)
-                journal.on_ended()
+                self._stop(journal)
 
     def _apply(self, journal: WorkerJournal, entries: Sequence[bytes]) -> None:
         """Apply facts that Redis has: those of this process whose reply was lost, and those of others."""
@@ -222,8 +246,7 @@ class WorkerJournalStore:
                 del journal.pending[0]
                 journal.known += 1
             elif facts.is_ending(scripts.decode_entry(entry).fact):
-                self._end(journal)
-                journal.on_ended()
+                self._stop(journal)
                 return
             else:
                 journal.known += 1
@@ -231,9 +254,13 @@ class WorkerJournalStore:
             self._end(journal)
 
     def _end(self, journal: WorkerJournal) -> None:
-        journal.has_ended.set()
         journal.pending.clear()
         self._journals.pop(journal.run_id, None)
+
+    def _stop(self, journal: WorkerJournal) -> None:
+        """Handle an end that this process has not written."""
+        self._end(journal)
+        journal.stop()
 
     def _renew_lease(self) -> None:
         while not self._is_stopped.is_set():
@@ -285,8 +312,7 @@ class WorkerJournalStore:
         if not entry:  # it was too long for a message
             self._check(journal)
         elif facts.is_ending(scripts.decode_entry(entry[0]).fact):
-            self._end(journal)
-            journal.on_ended()
+            self._stop(journal)
 
     def _check_all(self) -> None:
         """Look for ends that were appended while there was no connection."""
@@ -295,8 +321,7 @@ class WorkerJournalStore:
 
     def _check(self, journal: WorkerJournal) -> None:
         if self._has_ended(journal.run_id):
-            self._end(journal)
-            journal.on_ended()
+            self._stop(journal)
 
     def _has_ended(self, run_id: str) -> bool:
         """Return whether Redis has the end of a run, or has lost the run."""
