@@ -68,8 +68,8 @@ class _PartialChoice:
         for part in (*calls, *tool_calls.content_calls(delta)):
             if isinstance(part, dict) and (kept := self._calls.feed(part)):
                 deltas.append(base.StreamDelta("rest", kept))
-        function_call = {"index": 0, "function": delta.get("function_call")}
-        if kept := self._function_call.feed(function_call):
+        function_call = delta.get("function_call")
+        if function_call and (kept := self._function_call.feed({"index": 0, "function": function_call})):
             deltas.append(base.StreamDelta("rest", kept))
         for name, value in responses.unknown_fields(delta, KNOWN_MESSAGE_FIELDS).items():
             self._message_fields.setdefault(name, []).append(value)
