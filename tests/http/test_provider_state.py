@@ -27,11 +27,11 @@ from tests.backends.fake_provider import (
     message,
     part,
     parts,
-    provider,
     steps,
     stream,
 )
-from tests.server_process import ServerProcess, serve
+from tests.http.provider_server import serving
+from tests.server_process import ServerProcess
 
 HI = {"role": "user", "content": "Weather?"}
 TOOL = {"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}
@@ -58,18 +58,19 @@ ANSWERS = {
 
 @pytest.fixture(scope="module")
 def openai() -> Iterator[tuple[ServerProcess, Provider]]:
-    with provider(b"") as behind:
-        served = serve("openai", openai_base_url=behind.base_url, openai_model="m1", openai_stream="on")
-        yield served, behind
-        assert served.stop() == 0
+    with serving("openai") as both:
+        yield both
 
 
 @pytest.fixture(scope="module")
 def anthropic() -> Iterator[tuple[ServerProcess, Provider]]:
-    with provider(b"") as behind:
-        served = serve("anthropic", anthropic_base_url=behind.base_url, anthropic_model="m1", anthropic_stream="on")
-        yield served, behind
-        assert served.stop() == 0
+    with serving("anthropic") as both:
+        yield both
+
+
+def choices_of(text: str) -> list[dict[str, Any]]:
+    """Return the first choice of each chunk of a stream."""
+    return [json.loads(line[6:])["choices"][0] for line in text.split("\n") if line.startswith("data: {")]
 
 
 def second_turn_of_openai(server: ServerProcess, *, streams: bool) -> None:
@@ -77,13 +78,11 @@ def second_turn_of_openai(server: ServerProcess, *, streams: bool) -> None:
     body = {"model": "m", "messages": [HI], "tools": [TOOL], "stream": streams}
     response = server.post("/v1/chat/completions", body)
     if streams:
-        lines = [line for line in response.content.decode().split("\n") if line.startswith("data: {")]
         answer: dict[str, Any] = {"role": "assistant", "content": None, "reasoning_content": ""}
-        for line in lines:
-            for choice in json.loads(line[6:])["choices"]:
-                delta = choice["delta"]
-                answer["reasoning_content"] += delta.pop("reasoning_content", "")
-                answer |= {name: value for name, value in delta.items() if name not in ("role", "content")}
+        for choice in choices_of(response.content.decode()):
+            delta = choice["delta"]
+            answer["reasoning_content"] += delta.pop("reasoning_content", "")
+            answer |= {name: value for name, value in delta.items() if name not in ("role", "content")}
     else:
         answer = response.json()["choices"][0]["message"]
     result = {"role": "tool", "tool_call_id": "c1", "content": "sun"}
@@ -228,7 +227,7 @@ def test_parameters_reach_a_provider_with_the_same_protocol(openai: tuple[Server
     assert [choice["finish_reason"] for choice in choices] == ["stop", "length"]
     assert choices[0]["logprobs"] == logprobs
     text = server.post("/v1/chat/completions", {**body, "stream": True}).text
-    deltas = [json.loads(line[6:])["choices"][0] for line in text.split("\n") if line.startswith("data: {")]
+    deltas = choices_of(text)
     said = {
         index: "".join(each["delta"].get("content") or "" for each in deltas if each["index"] == index)
         for index in (0, 1)
@@ -264,7 +263,7 @@ def test_a_refusal_stays_a_refusal(openai: tuple[ServerProcess, Provider]) -> No
     assert (whole["message"]["content"], whole["message"]["refusal"]) == (None, "I would rather not.")
     assert whole["finish_reason"] == "stop"
     text = server.post("/v1/chat/completions", {"model": "m", "messages": [HI], "stream": True}).text
-    deltas = [json.loads(line[6:])["choices"][0]["delta"] for line in text.split("\n") if line.startswith("data: {")]
+    deltas = [choice["delta"] for choice in choices_of(text)]
     assert "".join(delta.get("refusal", "") for delta in deltas) == "I would rather not."
     assert not any(delta.get("content") for delta in deltas)
     own = server.post("/v1/messages", {"model": "m", "max_tokens": 9, "messages": [HI]}).json()
@@ -323,8 +322,7 @@ def test_a_streamed_refusal_is_one_from_its_first_part(openai: tuple[ServerProce
     run_id = response.headers["X-Run-Id"]
     again = server.get(f"/api/runs/{run_id}/events?protocol=openai&from=8")
     for answered, text in ((response, "I would rather not."), (again, "rather not.")):
-        lines = [line for line in answered.text.split("\n") if line.startswith("data: {")]
-        deltas = [json.loads(line[6:])["choices"][0]["delta"] for line in lines]
+        deltas = [choice["delta"] for choice in choices_of(answered.text)]
         assert "".join(delta.get("refusal", "") for delta in deltas) == text
         assert not any(delta.get("content") for delta in deltas)
     behind.replies = [stream(refusal, chunks(chunk(finish_reason="stop"), DONE))]

@@ -29,6 +29,7 @@ from tests.backends.fake_provider import (
     steps,
     stream,
 )
+from tests.http.provider_server import serving
 from tests.polling import wait_for
 from tests.server_process import ServerProcess, serve
 from tests.sse_client import ReceivedEvent, answer, events, read
@@ -68,11 +69,8 @@ class Setup(NamedTuple):
 
 @pytest.fixture(scope="module", params=DIALECTS)
 def both(request: pytest.FixtureRequest) -> Iterator[Setup]:
-    with provider(b"") as behind:
-        settings = {"base_url": behind.base_url, "api_key": KEY, "model": "m1", "stream": "on"}
-        served = serve(request.param, **{f"{request.param}_{name}": value for name, value in settings.items()})
+    with serving(request.param, api_key=KEY) as (served, behind):
         yield Setup(request.param, served, behind)
-        assert served.stop() == 0
 
 
 def ask(server: ServerProcess, **fields: Any) -> Any:
