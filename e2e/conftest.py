@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,12 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Return a server with the backend of e2e/backend.py that calls tools; LiteLLM's proxy uses it too."""
     with serving(tmp_path_factory.mktemp("shared"), backend="backend:use_tool", timeout=60) as served:
         yield served
+
+
+@pytest.fixture
+def served(shared: Served, request: pytest.FixtureRequest) -> Served:
+    """Return the server as seen by a user without runs."""
+    return replace(shared, token=token(request.node.name, shared.environment))
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from e2e import published_clients as published
 from e2e.backend import TEXT
 from e2e.published_clients import runs
-from e2e.server import Served, serving, token
+from e2e.server import Served, serving
 from tests.polling import wait_for
 
 SCENARIOS = ("whole@anthropic", "stream@anthropic")
@@ -25,12 +24,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Run a server with the backend of e2e/backend.py."""
     with serving(tmp_path_factory.mktemp("served"), backend="backend:ask", timeout=40) as served:
         yield served
-
-
-@pytest.fixture
-def served(shared: Served, request: pytest.FixtureRequest) -> Served:
-    """Return the server as seen by a user without runs."""
-    return replace(shared, token=token(request.node.name, shared.environment))
 
 
 def test_a_backend_that_is_silent_for_twenty_seconds(served: Served) -> None:

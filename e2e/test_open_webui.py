@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ import requests
 
 from e2e.backend import TEXT
 from e2e.published_clients import runs
-from e2e.server import Served, token
+from e2e.server import Served
 
 USER = {
     "HTTP-Referer": "https://openwebui.com/",
@@ -42,12 +41,6 @@ def title(message: str) -> dict[str, Any]:
         "model": "ada", "messages": [{"role": "user", "content": message}], "stream": False,
         "max_completion_tokens": 1000,
     }  # fmt: skip
-
-
-@pytest.fixture
-def served(shared: Served, request: pytest.FixtureRequest) -> Served:
-    """Return the server as seen by a user without runs."""
-    return replace(shared, token=token(request.node.name, shared.environment))
 
 
 def post(served: Served, body: dict[str, Any]) -> requests.Response:

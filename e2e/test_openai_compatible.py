@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
 from e2e.backend import TEXT
 from e2e.published_clients import Package, runs, use, use_all
-from e2e.server import Served, serving, token
+from e2e.server import Served, serving
 from tests.polling import wait_for
 
 AI = ("whole", "stream")
@@ -23,12 +22,6 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Run a server with the backend of e2e/backend.py."""
     with serving(tmp_path_factory.mktemp("served"), backend="backend:ask", timeout=40) as served:
         yield served
-
-
-@pytest.fixture
-def served(shared: Served, request: pytest.FixtureRequest) -> Served:
-    """Return the server as seen by a user without runs."""
-    return replace(shared, token=token(request.node.name, shared.environment))
 
 
 @BOTH
