@@ -42,7 +42,8 @@ class Reservation:
     """Claim of one run to a slot, from its admission until the slot is released."""
 
     __slots__ = (
-        "conversation_key", "has_slot", "is_over", "is_queued", "owner", "position", "run", "timeout",
+        "conversation_key", "expected_seconds", "has_slot", "is_over", "is_queued", "owner", "position", "run",
+        "timeout",
     )  # fmt: skip
 
     def __init__(self, owner: str, conversation: str | None = None) -> None:
@@ -55,6 +56,7 @@ class Reservation:
         self.run: QueueableRun | None = None  # while it waits
         self.timeout: Timer | None = None
         self.position = 0
+        self.expected_seconds: float | None = None  # that the run will need its slot
 
 
 class Scheduler:
@@ -198,6 +200,7 @@ class RunQueue:
             run.start()
             return
         reservation.run = run
+        reservation.expected_seconds = run.expected_seconds()
         reservation.timeout = Timer(self._timeout, run.finish, Failed("timeout"))
         if not self._is_updating:
             self._is_updating = True
@@ -230,9 +233,16 @@ class RunQueue:
     def _update_periodically(self) -> None:
         while self._scheduler.waiting:
             self._start_admitted(self._scheduler.admit())  # a shared capacity changes without notice
+            self._update_expected_seconds()
             self._write_positions()
             gevent.sleep(POSITION_INTERVAL)
         self._is_updating = False
+
+    def _update_expected_seconds(self) -> None:
+        # Not at each submission: with a long queue, new runs would take most of the event loop's time.
+        for reservation in self._scheduler.queued():
+            if reservation.run is not None:
+                reservation.expected_seconds = reservation.run.expected_seconds()
 
     def _write_positions(self) -> None:
         """Append the changed positions to the journals."""
@@ -240,7 +250,7 @@ class RunQueue:
         seconds: float | None = 0.0
         slots = self._scheduler.slots_in_use
         for position, reservation in enumerate(self._scheduler.queued(), 1):
-            expected = None if reservation.run is None else reservation.run.expected_seconds()
+            expected = reservation.expected_seconds
             seconds = None if seconds is None or expected is None else seconds + expected
             if reservation.run is not None and reservation.position != position:
                 reservation.position = position

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from persona_stream.core.facts import Fact, Failed, Queued
 from persona_stream.errors import Overloaded
+from persona_stream.runs import queue as queue_module
 from persona_stream.runs.queue import Reservation, RunQueue, Scheduler
 from tests.polling import wait_for
 
@@ -170,8 +171,10 @@ class QueuedRun:
         self.journal = self
         self.events: list[object] = []
         self.seconds: float | None = None
+        self.estimates = 0
 
     def expected_seconds(self) -> float | None:
+        self.estimates += 1
         return self.seconds
 
     def append(self, fact: Fact) -> None:
@@ -218,6 +221,17 @@ def test_the_estimated_time_falls_with_the_number_of_slots():
     queue = RunQueue(Scheduler(2, 9, 9), 60.0)
     runs = [submit(queue, owner, 10.0) for owner in ("alice", "bob", "carol", "dave")]
     assert [run.events for run in runs[2:]] == [[Queued(1, 5.0)], [Queued(2, 10.0)]]
+
+
+def test_the_expected_duration_is_estimated_at_the_submission_and_with_the_positions(monkeypatch):
+    """Not for all waiting runs at each submission: its time would grow with the queue."""
+    monkeypatch.setattr(queue_module, "POSITION_INTERVAL", 0.2)
+    queue = RunQueue(Scheduler(1, 9, 9), 60.0)
+    _, second, third = (submit(queue, owner, 10.0) for owner in ("alice", "bob", "carol"))
+    assert second.estimates == third.estimates == 1
+    second.seconds = 30.0
+    wait_for(lambda: second.estimates == 2, sleep=gevent.sleep)
+    assert submit(queue, "dave", 5.0).events == [Queued(3, 45.0)]
 
 
 def test_a_run_that_waits_for_too_long_fails():
