@@ -44,6 +44,7 @@ _INTERCEPT_RIDGE = 0.01
 _GATE_RUNS = 60  # newest runs whose prediction errors decide whether the regression is used
 _MIN_GATE_RUNS = 10
 _MAX_ERROR_RATIO = 0.93  # of the regression to the mean
+_MIN_MEAN_ERROR = 0.01  # of the logarithm; the ridges alone cause smaller ones, which a regression may reduce
 _MAX_PERSONAS = 8  # personas with a term of their own
 _FIXED_TERMS = 5
 _SECONDS_PER_DAY = 86_400
@@ -149,7 +150,8 @@ class DurationModel(Struct, frozen=True):
         if not self.coefficients:
             return self.curve
         scale = self.scale(features)
-        seconds = tuple([round(knot * scale, 3) or _MIN_DURATION for knot in self.curve.seconds])
+        per_second = 1000 * scale  # rounding to an integer is faster than to three decimals
+        seconds = tuple([round(knot * per_second) / 1000 or _MIN_DURATION for knot in self.curve.seconds])
         return Forecast(seconds, self.curve.permille, self.curve.ended, self.curve.runs)
 
     def scale(self, features: RunFeatures) -> float:
@@ -217,6 +219,8 @@ class DurationHistory:
             return False
         error = sum(pair[0] for pair in self._squared_errors)
         error_of_mean = sum(pair[1] for pair in self._squared_errors)
+        if error_of_mean < _MIN_MEAN_ERROR**2 * len(self._squared_errors):
+            return False
         return error <= _MAX_ERROR_RATIO**2 * error_of_mean
 
     def _weigh(self, runs: Sequence[FinishedRun], durations: Sequence[float], scale: float) -> "list[Sample]":

@@ -208,6 +208,13 @@ def test_the_regression_is_not_used_if_it_explains_nothing():
         assert model.forecast(RunFeatures(1)) is model.forecast(RunFeatures(1000))
 
 
+@pytest.mark.parametrize("duration", [0.0002, 10.0])
+def test_runs_that_take_equally_long_have_one_forecast(duration):
+    """The error that the ridge causes is no reason to compute a scale for each run."""
+    features = RunFeatures(2, persona="a", at=40_000.0)
+    assert model_of([FinishedRun(duration, features=features)] * 100).coefficients == ()
+
+
 def test_a_backend_that_becomes_slower_changes_the_forecast_after_a_few_runs():
     """Ten runs suffice for a factor of three, after two hundred of the old duration."""
     slower = [FinishedRun(3 * run.duration) for run in lognormal_runs(10, seed=3)]
