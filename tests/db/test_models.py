@@ -6,7 +6,7 @@ from typing import Annotated
 
 from sqlalchemy import Integer, MetaData
 
-from persona_stream.cli.database import table_columns
+from persona_stream.cli.runs import table_columns
 from persona_stream.db.models import RUN_COLUMNS, TEXT_COLUMNS, LogColumn, RunRecord, RunRow, columns_of
 from persona_stream.db.statements import update_stage
 from persona_stream.db.tables import log_table, run_texts, runs
