@@ -86,9 +86,7 @@ def build_run_request(request: Request, services: Services, style: StreamStyle, 
     """
     principal = auth.authenticate_and_limit(request, services)
     chat = parsing.parse_chat_request(request)
-    route = services.router.find(chat.username)
-    if route is None:
-        raise NotFound("User profile not found")
+    route = resolve_persona(services, chat.username)
     if chat.conversation_id is not None:
         _require_conversations(services)
     query = Query(
@@ -196,6 +194,14 @@ def build_v1_run_request(
         request_info=request_info(request),
         continues_conversation=continues,
     )
+
+
+def resolve_persona(services: Services, username: str) -> Route:
+    """Return the route of a persona; raise ``NotFound`` if there is none."""
+    route = services.router.find(username)
+    if route is None:
+        raise NotFound("User profile not found")
+    return route
 
 
 def resolve_model(services: Services, name: str) -> Route:

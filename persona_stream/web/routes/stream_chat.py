@@ -8,7 +8,6 @@ from flask import Blueprint, Response
 from persona_stream.chunking.registry import names
 from persona_stream.core.facts import Entry
 from persona_stream.core.projection import ADVANCED, BASIC, SMART, StreamStyle
-from persona_stream.errors import NotFound
 from persona_stream.protocols.native import schemas
 from persona_stream.protocols.native.encoder import NATIVE, NativeEncoder
 from persona_stream.web import auth, delivery, negotiation, parsing, responses, run_requests
@@ -137,19 +136,16 @@ def blueprint(services: Services) -> Blueprint:
         request = responses.current_request()
         auth.authenticate(request, services.verifier)
         username = request.args.get("username") or services.router.names[0]
-        route = services.router.find(username)
-        if route is None:
-            raise NotFound("User profile not found")
-        expected, runs = services.runs.forecasts.expected(route.backend.name, username, services.clock())
-        low, median, high = (None, None, None) if expected is None else (expected.low, expected.median, expected.high)
-        view = schemas.ForecastView(expected=_rounded(median), low=_rounded(low), high=_rounded(high), runs=runs)
+        backend = run_requests.resolve_persona(services, username).backend
+        expected, runs = services.runs.forecasts.expected(backend.name, username, services.clock())
+        if expected is None:
+            view = schemas.ForecastView(expected=None, low=None, high=None, runs=runs)
+        else:
+            median, low, high = (round(each, 1) for each in (expected.median, expected.low, expected.high))
+            view = schemas.ForecastView(expected=median, low=low, high=high, runs=runs)
         return responses.json_response(view)
 
     return blueprint
-
-
-def _rounded(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 1)
 
 
 def _add_stream(blueprint: Blueprint, services: Services, path: str, style: StreamStyle) -> None:
