@@ -105,8 +105,8 @@ class ResponseSpec(Struct, frozen=True):
     """
 
     description: str
-    bodies: "Sequence[Body]" = ()
-    headers: "Sequence[Parameter]" = ()
+    bodies: Sequence[Body] = ()
+    headers: Sequence[Parameter] = ()
     links: Sequence[str] = ()
 
     @classmethod
@@ -147,14 +147,14 @@ class Operation(Struct, frozen=True):
     """
 
     summary: str
-    response: "ResponseSpec"
+    response: ResponseSpec
     description: str = ""
     tags: Sequence[Tag] = ()
     id: str = ""
     security: Sequence[str] = ("bearer",)
-    parameters: "Sequence[Parameter]" = ()
-    request: "Body | None" = None
-    responses: "Mapping[int, ResponseSpec]" = {}
+    parameters: Sequence[Parameter] = ()
+    request: Body | None = None
+    responses: Mapping[int, ResponseSpec] = {}
     errors: Sequence[ErrorSpec] = ()
     error_bodies: Sequence[Callable[[ErrorInfo], Struct]] = (NATIVE.error,)
 
