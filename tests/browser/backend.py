@@ -25,7 +25,7 @@ def answer(query: Query) -> str | Answer:
     until = time.monotonic() + wait
     if "report" in query.message:
         query.report("Reading page 2 of 8", 0.25)
-        time.sleep(0.5)
+        time.sleep(0.5)  # so that the page shows this status
     while (left := until - time.monotonic()) > 0:
         if "report" in query.message:
             query.report("Reading page 3 of 8", 0.37)

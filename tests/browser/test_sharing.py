@@ -34,7 +34,7 @@ def test_a_rolling_restart_interrupts_no_answer(visit: Visit, tmp_path: Path) ->
                 until = time.monotonic() + 20
                 while len(workers(server.process.pid)) < 2 or old in workers(server.process.pid):
                     assert time.monotonic() < until
-                    time.sleep(0.1)
+                    time.sleep(0.1)  # polling interval
             chat.shoot("handed-over")
             assert chat.ended().text() == STORY
             expect(chat.turns).to_have_count(1)

@@ -281,7 +281,7 @@ def test_a_slow_consumer_applies_backpressure() -> None:
         before = -1
         while before != len(sent):
             before = len(sent)
-            time.sleep(0.3)
+            time.sleep(0.3)  # longer than the server takes for a chunk
         assert len(sent) < 1000
         transport.close()
 

@@ -1,4 +1,5 @@
 """Server with a route that shows the client address and the URL of a request; arguments: PORT TRUSTED_PROXIES."""
+# ruff: noqa: E402 - everything must be patched before the other imports
 
 from __future__ import annotations
 
@@ -6,14 +7,14 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import sys  # noqa: E402 - only now is everything patched
+import sys
 
-from flask import request  # noqa: E402
+from flask import request
 
-from persona_stream import create_app  # noqa: E402
-from persona_stream.server.wsgi import Server  # noqa: E402
-from persona_stream.settings.schema import Settings  # noqa: E402
-from tests.server_process import SECRET  # noqa: E402
+from persona_stream import create_app
+from persona_stream.server.wsgi import Server
+from persona_stream.settings.schema import Settings
+from tests.server_process import SECRET
 
 if __name__ == "__main__":
     app = create_app(Settings(trusted_proxies=sys.argv[2], jwt_secret=SECRET), process_query=lambda message: message)

@@ -1,4 +1,5 @@
 """Server with short time limits and few files, so that tests of slow clients are fast; arguments: PORT FILES."""
+# ruff: noqa: E402 - everything must be patched before the other imports
 
 from __future__ import annotations
 
@@ -6,14 +7,14 @@ from gevent import monkey
 
 monkey.patch_all()
 
-import resource  # noqa: E402 - only now is everything patched
-import sys  # noqa: E402
+import resource
+import sys
 
-from persona_stream import create_app  # noqa: E402
-from persona_stream.server.wsgi import HttpLimits, Server  # noqa: E402
-from persona_stream.settings.schema import Settings  # noqa: E402
-from tests.backends_for_tests import chosen  # noqa: E402
-from tests.server_process import SECRET  # noqa: E402
+from persona_stream import create_app
+from persona_stream.server.wsgi import HttpLimits, Server
+from persona_stream.settings.schema import Settings
+from tests.backends_for_tests import chosen
+from tests.server_process import SECRET
 
 QUICK = HttpLimits(idle_timeout=2.0, header_timeout=2.0, body_timeout=2.0, min_body_rate=100_000.0, discard_timeout=0.5)
 

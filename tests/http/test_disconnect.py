@@ -77,7 +77,7 @@ def test_a_client_that_reconnects_within_the_grace_keeps_its_run(server: ServerP
     response.raw.read(10)
     response.close()
     for _ in range(3):
-        time.sleep(0.6)
+        time.sleep(0.6)  # less than the grace
         again = server.get(f"/api/runs/{run_id}/events", "bob", stream=True)
         next(again.iter_lines())
         again.close()

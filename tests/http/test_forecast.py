@@ -33,7 +33,7 @@ def test_progress_follows_the_earlier_runs_also_after_a_restart(tmp_path):
     assert 0.0 < second["eta"] < 2.0
     assert server.stop() == 0
     server = serve(BACKEND, **options)
-    time.sleep(1.0)
+    time.sleep(1.0)  # until the durations are loaded
     after_restart = tick(server)
     assert 50 <= after_restart["progress"] <= 90
     assert server.stop() == 0
@@ -47,7 +47,7 @@ def test_the_expected_duration_is_known_after_five_runs():
     }  # fmt: skip
     for _ in range(6):
         assert server.post("/api/chat", {"username": "slow", "message": "0.5"}).status_code == 200
-    time.sleep(1.5)
+    time.sleep(1.5)  # the second fit
     found = server.get("/api/forecast?username=slow").json()
     assert found["runs"] >= 5
     assert 0.4 <= found["low"] <= found["expected"] <= found["high"] < 150.0

@@ -40,7 +40,7 @@ def running(*command: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
                     break
             except (requests.ConnectionError, requests.Timeout):  # it may listen before it can respond
                 assert process.poll() is None, process.stdout.read()
-                time.sleep(0.1)
+                time.sleep(0.1)  # polling interval
         yield url, process
     finally:
         process.terminate()
@@ -69,7 +69,7 @@ def test_streams_flow_and_disconnects_are_detected(kind: str):
         run_id = left.headers["X-Run-Id"]
         left.raw.read(10)
         left.close()
-        time.sleep(3.0)
+        time.sleep(3.0)  # an interval, and some time for the cancel
         assert requests.get(f"{url}/api/runs/{run_id}", headers=headers, timeout=10).json()["status"] == "cancelled"
         again = read(requests.get(f"{url}/api/runs/{got[0].data['run_id']}/events", headers=headers, timeout=10))
         assert answer(again) == answer(got)

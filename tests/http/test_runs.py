@@ -164,7 +164,7 @@ def test_a_client_that_resumes_mid_run_receives_one_status_at_once(server: Serve
     response = start(server, message="3.5")
     first = next(events(response))
     response.close()
-    time.sleep(2.2)
+    time.sleep(2.2)  # beyond the first status of the run
     began = time.monotonic()
     rest = again(server, first.data["run_id"], first.id.replace("/1.0", "/2.0"))
     assert rest[0].data["status"] == "processing"
@@ -294,7 +294,7 @@ def test_a_run_past_its_retention_is_gone_and_stays_gone():
     try:
         got = read(start(server, "quick", "Hi"))
         old = run_of(got)
-        time.sleep(2.2)
+        time.sleep(2.2)  # beyond the retention
         for path in (f"/api/runs/{old}", f"/api/runs/{old}/events"):
             response = server.get(path, headers={"Last-Event-ID": got[2].id})
             assert (response.status_code, "gone" in response.text) == (410, True)

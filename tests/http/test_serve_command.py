@@ -100,7 +100,7 @@ def test_reload_restarts_when_a_source_file_changes(tmp_path: Path):
         assert server.post("/api/chat", {"username": "x", "message": "Hi"}).json()["data"] == "new answer"
         server.process.send_signal(signal.SIGINT)
         server.process.wait(20)
-    time.sleep(0.2)
+    time.sleep(0.2)  # a child that was left behind would listen again by then
     with pytest.raises(requests.ConnectionError):
         requests.get(server.url + "/healthz", timeout=5)
 

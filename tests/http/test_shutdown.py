@@ -89,7 +89,7 @@ def test_a_second_signal_ends_the_drain_and_finally_blocks_run(tmp_path):
     stream = events(response)
     next(stream)
     server.process.terminate()
-    time.sleep(0.3)
+    time.sleep(0.3)  # or the two signals would be one
     server.process.terminate()
     assert list(stream)[-1].data["code"] == "draining"
     assert server.process.wait(10) == 0
@@ -179,7 +179,7 @@ def test_a_second_signal_during_delivery_sends_the_rest_at_once(number: signal.S
     got = list(itertools.islice(stream, 8))
     assert got[-1].data["status"] == "streaming"
     server.process.send_signal(number)
-    time.sleep(0.5)
+    time.sleep(0.5)  # or the two signals would be one
     began = time.monotonic()
     server.process.send_signal(number)
     got += stream
@@ -198,7 +198,7 @@ def test_a_hangup_drains(number: signal.Signals):
     next(stream)
     for _ in range(2):
         server.process.send_signal(number)
-        time.sleep(0.2)
+        time.sleep(0.2)  # or the two signals would be one
     assert list(stream)[-1].data["status"] == "complete"
     assert server.process.wait(10) == 0
     server.stop()
@@ -211,7 +211,7 @@ def test_other_signals_are_ignored():
     next(stream)
     for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF):
         server.process.send_signal(number)
-        time.sleep(0.1)
+        time.sleep(0.1)  # the process handles one after the other
     assert server.get("/readyz").json() == {"status": "ready"}
     assert list(stream)[-1].data["status"] == "complete"
     assert server.stop() == 0
