@@ -104,7 +104,7 @@ EXCEPTIONS = {
     ("litellm", "anthropic_stream", "busy"): ("MidStreamFallbackError", 500),
 }
 WORDS = {"fail": "The library is closed today.", "busy": "The library is full.", "crowded": "The question is too long."}
-# What the exceptions of instructor have as their cause, which names the failure.
+# Causes of the exceptions of instructor, which name the failure.
 CAUSES = {"fail": "InternalServerError", "busy": "RateLimitError", "crowded": "BadRequestError"}
 
 

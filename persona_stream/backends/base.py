@@ -30,7 +30,7 @@ class BackendSpec(Struct, frozen=True):
 
 
 class BackendDescription(Struct, frozen=True):
-    """Properties of a backend that a process which has imported it reports to those that have not.
+    """Properties of a backend, as reported to other processes by one that has imported it.
 
     Attributes:
         capabilities: the optional features.

@@ -1,4 +1,4 @@
-"""Tests of what a provider requires back with an answer: it survives the way to the client and back.
+"""Tests of the fields that a provider requires back with an answer: they survive the way to the client and back.
 
 Public sources: RooCodeInc/Roo-Code #12195 and earendil-works/pi #3636 (reasoning), tinyhumansai/openhuman #3548 and
 theopenco/llmgateway #1267 (signatures of thoughts), intrafind/ihub-apps #2240, langroid/langroid #969.

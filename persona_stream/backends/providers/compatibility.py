@@ -38,7 +38,7 @@ _LIMIT = re.compile(
     + _NUMBER,
     re.IGNORECASE,
 )
-# What the prompt leaves of the context: "199211 + 20000 > 200000", or "5000 > 4096 - 20".
+# Tokens that the prompt leaves of the context: "199211 + 20000 > 200000", or "5000 > 4096 - 20".
 _SUM = re.compile(r"(\d{1,9}) \+ \d{1,9} > (\d{1,9})")
 _DIFFERENCE = re.compile(r"> (\d{1,9}) - (\d{1,9})")
 _SIGNATURE = re.compile(r"signature.{0,60}thinking|thinking.{0,120}(?:signature|cannot be modified)", re.IGNORECASE)

@@ -42,7 +42,7 @@ _KIND_BY_STATUS: Mapping[int, errors.ErrorKind] = {
     504: "timeout",
     529: "busy",
 }
-# What the words of an error may turn its status into: a proxy answers 403 for the content filter behind it.
+# Kinds that the words of an error may give to its status: a proxy answers 403 for the content filter behind it.
 _SPECIFIC_KINDS: Mapping[int, Set[errors.ErrorKind]] = {
     401: frozenset({"credit"}),
     403: frozenset({"filtered", "credit", "model", "too_long"}),
@@ -135,7 +135,7 @@ _REASONS: Mapping[Finish, str] = {
     " content_policy moderation",
 }
 _FINISH_BY_REASON = {reason: finish for finish, reasons in _REASONS.items() for reason in reasons.split()}
-# Reasons that stand for errors. Whatever text came before is not the answer.
+# Reasons that stand for errors. Text that came before is not the answer.
 _FAILED_REASONS: Mapping[str, errors.ErrorKind] = {
     "error": "failed",
     "network_error": "failed",
@@ -175,7 +175,7 @@ def map_finish_reason(reason: object, *, text: str, has_calls: bool, logger: log
     """Map a provider's finish reason; an answer with tool calls ends in ``tools`` for any other normal reason.
 
     An unknown reason is logged with ``field``, the provider's name for it, and counts as an early end if its name says
-    so. What was cut or filtered is never ``stop``.
+    so. A cut or filtered answer is never ``stop``.
 
     Raises:
         ProviderError: the answer is empty, or failed. One that reached the client's token limit before its first word

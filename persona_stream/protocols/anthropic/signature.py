@@ -1,6 +1,6 @@
 """State of a provider in the signature of a thinking block.
 
-Some providers reject a conversation in which what they added to an answer is missing: the reasoning, the signature of a
+Some providers reject a conversation without their own additions to an answer: the reasoning, the signature of a
 thought, fields of a tool call. Clients of Anthropic's protocol send thinking blocks back as they came, and read no
 signature, so the state travels there.
 

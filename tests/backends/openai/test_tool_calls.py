@@ -260,7 +260,7 @@ def test_every_reported_form_of_streamed_tool_calls_is_assembled(
 
 
 def test_glued_arguments_of_different_functions_are_an_error() -> None:
-    """Of whose functions, nothing tells (su-kaka/gcli2api #406)."""
+    """The parts do not tell which function each belongs to (su-kaka/gcli2api #406)."""
     assembler = ToolCallAssembler()
     assembler.feed(part(0, "a", "w", '{"x":1}{"city":"Wien"}'))
     with pytest.raises(ProviderError, match="unreadable"):

@@ -105,7 +105,7 @@ def test_a_rejected_field_of_messages_is_removed_from_all_of_them(words: str, fi
     ],
 )
 def test_what_the_client_asked_for_is_never_left_out(words: str, body: dict[str, Any]) -> None:
-    """Nor anything without a word about it."""
+    """Nor is a field that the error does not name."""
     assert repair({"model": "m", "messages": MESSAGES, **body}, ProviderErrorObject(words=words)) is None
 
 
