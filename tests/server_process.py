@@ -119,7 +119,9 @@ def token(user: str = "alice", expires: float = 3600.0, **claims: object) -> str
     return jwt.encode({"sub": user, "exp": int(time.time() + expires), **claims}, SECRET, algorithm="HS256")
 
 
-def serve(backend: str = "tests.backends_for_tests:quick", **settings: object) -> ServerProcess:
-    """Start a server with these command-line settings."""
+def serve(
+    backend: str = "tests.backends_for_tests:quick", environ: Mapping[str, str] | None = None, **settings: object
+) -> ServerProcess:
+    """Start a server with these command-line settings, and these environment variables besides those of ``ENVIRON``."""
     flags = {"backend": backend, "jwt_secret": SECRET, **settings}
-    return ServerProcess([f"--{name.replace('_', '-')}={value}" for name, value in flags.items()])
+    return ServerProcess([f"--{name.replace('_', '-')}={value}" for name, value in flags.items()], environ)

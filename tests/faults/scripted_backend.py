@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import time
@@ -27,6 +28,8 @@ def work(query: Query) -> str:
     verb, seconds, *_ = query.message.split()
     if verb == "census":
         return census()
+    if verb == "allocated":
+        return str(allocated_bytes())
     whole = answer(query.message)
     if verb == "send":
         for start in range(0, 60, 20):
@@ -50,3 +53,23 @@ def census() -> str:
     objects = gc.get_objects()
     alive = sum(isinstance(each, greenlet) and not each.dead for each in objects)
     return json.dumps({"greenlets": alive, "objects": len(objects)})
+
+
+class _MallocInfo(ctypes.Structure):
+    """``struct mallinfo2`` of glibc 2.33 and newer."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in (
+            "arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost"
+        )
+    ]  # fmt: skip
+
+
+def allocated_bytes() -> int:
+    """Return the bytes that are allocated from glibc: all of Python's memory with ``PYTHONMALLOC=malloc``."""
+    gc.collect()
+    mallinfo2 = ctypes.CDLL(None).mallinfo2
+    mallinfo2.restype = _MallocInfo
+    info = mallinfo2()
+    return info.uordblks + info.hblkhd

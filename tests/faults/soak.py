@@ -2,6 +2,7 @@
 
 One server with a database serves virtual users at 60 % of the machine's capacity. After a warm-up and at the end, the
 load stops, finished runs expire, and the resources of the process are measured: they must be equal within limits. The
+allocated memory is also sampled once a minute under load: in the second half of the test its trend must be flat. The
 counts of runs must agree between the clients, the metrics and the request log.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import random
 import sys
 import tempfile
@@ -23,11 +25,12 @@ from tests.faults.process_stats import ProcessStats
 from tests.faults.run_ledger import Ending, RunLedger
 from tests.faults.scenarios import ALL, CROWD
 from tests.faults.server_counts import counts_from_log, counts_from_metrics
-from tests.faults.soak_report import SoakResult, find_errors, table
+from tests.faults.soak_report import MemorySample, SoakResult, find_errors, table
 from tests.server_process import ServerProcess, serve
 
 _LOAD_FACTOR: Final = 0.6  # of the capacity
 _MEAN_USER_TIME: Final = 4.0  # seconds
+_SAMPLE_INTERVAL: Final = 60.0  # seconds: a multiple of the interval of the bursts of load
 _MAX_SILENCE: Final = 12.0  # seconds: the interval, plus delays of a busy machine
 
 
@@ -53,6 +56,7 @@ def _server(folder: Path, plan: Plan, rate: float) -> ServerProcess:
     slots = max(20, round(1.5 * _MEAN_USER_TIME * rate))
     return serve(
         "tests.faults.scripted_backend:work",
+        environ={"PYTHONMALLOC": "malloc"},  # glibc counts what is allocated
         executor="greenlet",  # counts the objects of the server
         max_runs=slots,
         max_queue=slots,
@@ -90,7 +94,7 @@ def soak(plan: Plan, seed: int) -> SoakResult:
             load = Load(server, ledger, rng, rate)
             asyncio.run(load.run(plan.warm_up))
             before = _measure(server, ledger, plan)
-            asyncio.run(load.run(plan.seconds - plan.warm_up))
+            samples = asyncio.run(_run_with_samples(load, server, ledger, plan.seconds - plan.warm_up))
             after = _measure(server, ledger, plan)
             seen = process_stats.wait_until_idle(server, 10)
             lag = seen("hub_lag_seconds_sum") / max(1.0, seen("hub_lag_seconds_count"))
@@ -102,7 +106,37 @@ def soak(plan: Plan, seed: int) -> SoakResult:
         if code:
             errors.append(f"the server ended with {code}")
         kept = counts_from_log(folder / "log.sqlite")._replace(refused=ledger.counts.refused)
-        return SoakResult(before, after, ledger.counts, counted, kept, lag, errors)
+        return SoakResult(before, after, samples, ledger.counts, counted, kept, lag, errors)
+
+
+async def _run_with_samples(load: Load, server: ServerProcess, ledger: RunLedger, seconds: float) -> list[MemorySample]:
+    """Run a load for so many seconds and return samples of the allocated memory."""
+    samples: list[MemorySample] = []
+    finished = asyncio.Event()
+
+    async def sample() -> None:
+        began = time.monotonic()
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(finished.wait(), _SAMPLE_INTERVAL)
+                return
+            moment = time.monotonic() - began
+            response = await asyncio.to_thread(
+                server.post, "/api/chat", {"username": "census", "message": "allocated 0"}, user="census"
+            )
+            if not response.ok:
+                ledger.refused()
+                continue
+            answered = response.json()
+            samples.append(MemorySample(moment, int(answered["data"])))
+            ledger.began(answered["run_id"])
+            ledger.ended(answered["run_id"], Ending("complete", "none"))
+
+    sampler = asyncio.create_task(sample())
+    await load.run(seconds)
+    finished.set()
+    await sampler
+    return samples
 
 
 def _capacity(rng: random.Random) -> float:
