@@ -255,9 +255,13 @@ def wait_until_finished(
     seconds: float = math.inf,
     should_stop: Callable[[], bool] = lambda: False,
     poll_interval: float = math.inf,
+    wakeup: Wakeup | None = None,
 ) -> None:
-    """Wait until a run has ended or ``should_stop``, called at each fact and ``poll_interval``, returns true."""
-    wakeup = Wakeup()
+    """Wait until a run has ended or ``should_stop`` returns true.
+
+    ``should_stop`` is called at each fact, every ``poll_interval`` seconds, and when another component sets ``wakeup``.
+    """
+    wakeup = wakeup or Wakeup()
     until = clock() + seconds
     journal.subscribe(wakeup.set)
     try:

@@ -369,6 +369,29 @@ def blocking_response(request: Request, services: Services, journal: Journal, pr
         return response
 
 
+def long_poll(request: Request, services: Services, journal: Journal, seconds: float) -> None:
+    """Wait as a subscriber until a run has ended, at most so many seconds.
+
+    The wait also ends when the client disconnects, and at a connection hand-over: another process answers the next one.
+    """
+    disconnects = DisconnectDetector(request.environ)
+    streams = services.streams
+    wakeup = Wakeup()
+    with ExitStack() as closing:
+        closing.callback(disconnects.restore)
+        closing.callback(services.runs.subscribe(journal))
+        streams.add(wakeup.set)
+        closing.callback(streams.remove, wakeup.set)
+        wait_until_finished(
+            journal,
+            services.clock,
+            seconds,
+            lambda: streams.is_handing_over or disconnects.is_disconnected(),
+            poll_interval=_POLL_INTERVAL,
+            wakeup=wakeup,
+        )
+
+
 def _final_response(subscription: Subscription, headers: dict[str, str]) -> responses.PreparedResponse:
     status, body = _encode_response(subscription)
     if status in _RETRYABLE_STATUSES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests import sse_client
 from tests.faults.cluster import Cluster
 from tests.faults.recording_backend import answer
 from tests.faults.slow_proxy import SlowProxy
+from tests.metrics_client import scrape
 from tests.polling import wait_for
 from tests.redis_server import needs_redis
 from tests.server_process import ServerProcess
@@ -58,6 +60,34 @@ def test_a_run_can_be_read_at_another_process(cluster: Cluster):
     assert second.text == first.text == answer("1 read elsewhere")
     assert second.breaks == 0
     assert cluster.times_run("1 read elsewhere") == 1
+
+
+def test_a_long_poll_at_another_process_is_answered_when_the_run_has_ended(here: ServerProcess, there: ServerProcess):
+    """It counts as a subscriber of the run there."""
+    message = "5 polled elsewhere"
+    response = start(here, message)
+    run_id = response.headers["X-Run-Id"]
+    early = there.get(f"/api/runs/{run_id}", params={"wait": 1})
+    assert (early.json()["status"], "Retry-After" in early.headers) == ("processing", True)
+    response.close()
+    done = there.get(f"/api/runs/{run_id}", params={"wait": 30})
+    assert (done.json()["status"], done.json()["data"]) == ("complete", answer(message))
+    assert "Retry-After" not in done.headers
+
+
+def test_a_long_poll_is_handed_over_at_shutdown(tmp_path: Path):
+    """It is answered at once with the state of the run, which another process continues to show."""
+    with Cluster(tmp_path) as cluster:
+        here, there = cluster.servers
+        response = start(here, "8 handed over")
+        run_id = response.headers["X-Run-Id"]
+        with ThreadPoolExecutor(1) as pool:
+            polling = pool.submit(there.get, f"/api/runs/{run_id}", params={"wait": 60})
+            wait_for(lambda: scrape(there)("open_streams") == 1)
+            there.process.terminate()
+            assert polling.result().json()["status"] == "processing"
+        assert here.get(f"/api/runs/{run_id}", params={"wait": 60}).json()["status"] == "complete"
+        assert there.process.wait(timeout=20) == 0
 
 
 @pytest.mark.parametrize("seconds", [0, 1])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
 
 from tests.backends_for_tests import CHINESE, ENGLISH
+from tests.metrics_client import scrape
+from tests.polling import wait_for
 from tests.server_process import ServerProcess, serve
 from tests.sse_client import ReceivedEvent, answer, events, read
 
@@ -220,6 +223,70 @@ def test_a_run_is_shown_while_it_runs_and_after(server: ServerProcess):
     assert (done["status"], done["progress"], done["data"]) == ("complete", 100, ENGLISH + CHINESE)
     assert done["elapsed_time"] == pytest.approx(1.5, abs=0.2)
     assert done["created_at"] <= done["started_at"] < done["finished_at"]
+
+
+def test_a_long_poll_is_answered_when_the_run_has_ended(server: ServerProcess):
+    """And with the state of the moment when its time is over first; then ``Retry-After`` is there."""
+    response = start(server, message="2.5")
+    run_id = response.headers["X-Run-Id"]
+    early = server.get(f"/api/runs/{run_id}", params={"wait": 1})
+    assert (early.json()["status"], early.json()["data"]) == ("processing", None)
+    assert early.json()["elapsed_time"] >= 0.9
+    assert early.headers["Retry-After"].isdigit()
+    done = server.get(f"/api/runs/{run_id}", params={"wait": 60})
+    assert (done.json()["status"], done.json()["data"]) == ("complete", ENGLISH + CHINESE)
+    assert "Retry-After" not in done.headers
+    assert server.get(f"/api/runs/{run_id}", params={"wait": 60}).json() == done.json()
+    response.close()
+
+
+def test_a_long_poll_is_answered_at_a_cancellation(server: ServerProcess):
+    """Not only at an answer."""
+    response = start(server, message="30")
+    run_id = response.headers["X-Run-Id"]
+    with ThreadPoolExecutor(1) as pool:
+        polling = pool.submit(server.get, f"/api/runs/{run_id}", params={"wait": 60})
+        wait_for(lambda: scrape(server)("open_streams") >= 2)
+        server.post(f"/api/runs/{run_id}/cancel")
+        assert polling.result().json()["status"] == "cancelled"
+    response.close()
+
+
+def test_a_long_poll_keeps_a_run_alive_and_leaving_it_does_not():
+    """It is a subscriber as long as its connection is there, and no longer."""
+    server = serve("tests.backends_for_tests:chosen", disconnect_grace=0.5)
+    try:
+        response = start(server, message="3")
+        run_id = response.headers["X-Run-Id"]
+        with ThreadPoolExecutor(1) as pool:
+            polling = pool.submit(server.get, f"/api/runs/{run_id}", params={"wait": 60})
+            wait_for(lambda: scrape(server)("open_streams") >= 2)
+            response.close()
+            assert polling.result().json()["status"] == "complete"
+        response = start(server, message="30")
+        run_id = response.headers["X-Run-Id"]
+        leaving = server.get(f"/api/runs/{run_id}/events", stream=True)
+        response.close()
+        with pytest.raises(requests.Timeout):
+            requests.get(f"{server.url}/api/runs/{run_id}?wait=60", headers=server.headers(), timeout=1)
+        leaving.close()
+        wait_for(lambda: server.get(f"/api/runs/{run_id}").json()["status"] == "cancelled")
+        assert scrape(server)("open_streams") == 0
+    finally:
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("wait", ["61", "-1", "x", "1.5", ""])
+def test_an_invalid_wait_is_rejected(server: ServerProcess, finished: list[ReceivedEvent], wait: str):
+    """With 400 and a sentence that names the parameter."""
+    refused = server.get(f"/api/runs/{run_of(finished)}", params={"wait": wait})
+    assert (refused.status_code, refused.json()["error"].partition(":")[0]) == (400, "wait")
+
+
+def test_a_long_poll_belongs_to_the_caller_that_started_the_run(server: ServerProcess, finished: list[ReceivedEvent]):
+    """And is refused at once."""
+    assert server.get(f"/api/runs/{run_of(finished)}", "mallory", params={"wait": 60}).status_code == 404
+    assert server.get(f"/api/runs/{run_of(finished)}", None, params={"wait": 60}).status_code == 401
 
 
 def test_cancelling_ends_the_run_for_all_subscribers_and_kills_the_work(server: ServerProcess):

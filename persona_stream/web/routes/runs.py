@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 _PAGE_SIZE = 20
 _MAX_PAGE_SIZE = 100
+_MAX_WAIT = 60  # seconds of a long poll
 _RETRY_AFTER = "2"  # seconds, while the run is running
 _LOCALES: dict[str, query.Locale] = {"zh": "zh", "en": "en"}
 
@@ -85,6 +86,12 @@ _LIST = Body.json(
         runs=[run_view(components.COMPLETE, components.ACCEPTED_AT + 60, components.EVENTS_URL)], next=None
     ),
 )
+_WAIT = _query(
+    "wait",
+    "Seconds to wait for the end of the run: the response is sent when the run has ended, or when the time is over.",
+    Annotated[int, Meta(ge=0, le=_MAX_WAIT)],
+    default=0,
+)
 _operation = partial(Operation, tags=[RUNS])
 _run_operation = partial(_operation, parameters=[components.RUN_ID_IN_PATH], errors=components.FOUND_RUN_ERRORS)
 
@@ -129,10 +136,23 @@ def blueprint(services: Services) -> Blueprint:
         )
 
     @blueprint.get("/api/runs/<run_id>")
-    @_run_operation("Get a run", _VIEW, "Returns the state of a run and its answer so far.")
+    @_operation(
+        "Get a run",
+        _VIEW,
+        "Returns the state of a run and its answer so far. With `wait`, this is a long poll.",
+        parameters=(components.RUN_ID_IN_PATH, _WAIT),
+        errors=(*components.FOUND_RUN_ERRORS, components.INVALID_REQUEST),
+    )
     def show_run(run_id: str) -> Response:
         owner = auth.authenticate(request, services.verifier).subject
-        return _run_response(services, services.runs.find(run_id, owner))
+        seconds = parsing.query_int("wait", 0)
+        if seconds > _MAX_WAIT:
+            raise InvalidRequest(f"wait: must be at most {_MAX_WAIT} seconds; send the next request afterwards", "wait")
+        if seconds == 0:
+            return _run_response(services, services.runs.find(run_id, owner))
+        journal = services.runs.follow(run_id, owner)
+        delivery.long_poll(responses.current_request(), services, journal, seconds)
+        return _run_response(services, journal)
 
     @blueprint.post("/api/runs/<run_id>/cancel")
     @_run_operation("Cancel a run", _VIEW, "Has no effect on a run that has ended.")
