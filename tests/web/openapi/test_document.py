@@ -91,7 +91,7 @@ def test_a_new_route_needs_no_change_of_the_document():
         ("GET", "/v1/models", {"200", "401", "403", "500", "503"}),
         ("GET", "/v1/models/{model}", {"200", "401", "403", "404", "500", "503"}),
         ("GET", "/api/runs/{run_id}/events", RUN_STATUSES | {"204", "400", "406"}),
-        ("GET", "/api/runs/{run_id}", RUN_STATUSES),
+        ("GET", "/api/runs/{run_id}", RUN_STATUSES | {"400"}),
         ("POST", "/api/runs/{run_id}/cancel", RUN_STATUSES),
         ("GET", "/api/runs", {"200", "400", "401", "403", "500", "503"}),
         ("GET", "/api/profiles", {"200", "401", "403", "500", "503"}),
