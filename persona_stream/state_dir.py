@@ -46,6 +46,21 @@ def get_signing_secret(settings: Settings, environ: Mapping[str, str]) -> tuple[
     return load_or_create_secret(state_dir(settings.state_dir, environ))
 
 
+def find_signing_secret(settings: Settings, environ: Mapping[str, str]) -> str | None:
+    """Return the configured secret, else the one that a server generated here; ``None`` if there is none.
+
+    Raises:
+        ConfigurationError: the secret cannot be read.
+    """
+    if settings.jwt_secret is not None:
+        return settings.jwt_secret
+    file = state_dir(settings.state_dir, environ) / _FILE_NAME
+    try:
+        return _read_secret(file) if file.exists() else None
+    except OSError as error:
+        raise ConfigurationError(f"Cannot read the secret {file} ({error.strerror})") from None
+
+
 def load_or_create_secret(folder: Path) -> tuple[str, bool]:
     """Return the secret in this directory, and whether it was generated now.
 

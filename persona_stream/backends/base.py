@@ -36,11 +36,15 @@ class BackendDescription(Struct, frozen=True):
         capabilities: the optional features.
         is_async: whether the function runs on an event loop.
         is_cooperative: whether it waits only where gevent can switch, so that it may run in a greenlet of the server.
+        title: the name that pages show.
+        ideas: example questions that pages offer.
     """
 
     capabilities: frozenset[Capability] = frozenset()
     is_async: bool = False
     is_cooperative: bool = False
+    title: str = ""
+    ideas: tuple[str, ...] = ()
 
 
 class WorkerDescription(Struct, frozen=True):
@@ -86,6 +90,8 @@ class Backend:
         is_cooperative: whether the function waits only where gevent can switch; a bundled backend does.
         retry_after: returns for how many seconds the backend is unavailable; 0.0 if it is available.
         spec: the value that identifies it in other processes; ``None`` for a function that exists only in this one.
+        title: the name that pages show; empty for ``name``.
+        ideas: example questions that pages offer.
     """
 
     name: str
@@ -95,10 +101,12 @@ class Backend:
     is_cooperative: bool = False
     retry_after: Callable[[], float] = float  # 0.0: never unavailable
     spec: BackendSpec | None = None
+    title: str = ""
+    ideas: tuple[str, ...] = ()
 
     def describe(self) -> BackendDescription:
         """Return the properties that other processes need to know."""
-        return BackendDescription(self.capabilities, self.is_async, self.is_cooperative)
+        return BackendDescription(self.capabilities, self.is_async, self.is_cooperative, self.title, self.ideas)
 
     def described(self, description: BackendDescription) -> "Backend":
         """Return a copy with the properties that another process has reported."""
@@ -107,4 +115,6 @@ class Backend:
             capabilities=description.capabilities,
             is_async=description.is_async,
             is_cooperative=description.is_cooperative,
+            title=description.title,
+            ideas=description.ideas,
         )

@@ -13,6 +13,11 @@ an alias of it:
 Another attribute declares that a function waits only where gevent can switch, so that it may run in a greenlet:
 
     ask.cooperative = True
+
+Two more are for pages: the name of the function for users, and example questions:
+
+    ask.title = "Handbook search"
+    ask.ideas = ["How much leave do I have?"]
 """
 
 import difflib
@@ -80,7 +85,15 @@ def from_callable(function: object, name: str | None = None) -> Backend:
     elif _is_kind(function, inspect.iscoroutinefunction):
         is_async = True
     is_cooperative = bool(getattr(function, "cooperative", False))
-    return Backend(name, process_query, is_async, _declared_capabilities(function, name), is_cooperative)
+    return Backend(
+        name,
+        process_query,
+        is_async,
+        capabilities=_declared_capabilities(function, name),
+        is_cooperative=is_cooperative,
+        title=_declared_title(function, name),
+        ideas=_declared_ideas(function, name),
+    )
 
 
 def import_object(import_path: str) -> object:
@@ -154,6 +167,23 @@ def _declared_capabilities(function: object, name: str) -> frozenset[Capability]
         raise ConfigurationError(f"{name}.{attribute} is {declared!r:.100}: make it a set of {', '.join(known)}")
     # Following any response format includes following a schema.
     return frozenset({*declared, "json_schema"} if "response_format" in declared else declared)
+
+
+def _declared_title(function: object, name: str) -> str:
+    title = getattr(function, "title", "")
+    # A method of a class such as str is not a declaration.
+    if callable(title):
+        return ""
+    if not isinstance(title, str):
+        raise ConfigurationError(f"{name}.title is {title!r:.100}: make it a string")
+    return title
+
+
+def _declared_ideas(function: object, name: str) -> tuple[str, ...]:
+    ideas = getattr(function, "ideas", ())
+    if isinstance(ideas, list | tuple) and all(isinstance(idea, str) for idea in ideas):
+        return tuple(ideas)
+    raise ConfigurationError(f"{name}.ideas is {ideas!r:.100}: make it a list of strings")
 
 
 def _forward_generator(generate: ProcessQuery, name: str) -> ProcessQuery:

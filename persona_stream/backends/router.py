@@ -47,8 +47,13 @@ class ModelRouter:
         return list(dict.fromkeys((*default_names, *self._by_model)))
 
     @property
+    def default(self) -> Backend | None:
+        """The backend that answers requests without a name; ``None`` if they must name a persona."""
+        return self._default if self._personas is None else None
+
+    @property
     def backends(self) -> Sequence[Backend]:
-        """The backends, each once."""
+        """The backends, each once; the default backend comes first."""
         return list(dict.fromkeys((self._default, *self._by_model.values())))
 
     def replace(self, old: Backend, new: Backend) -> None:
@@ -107,4 +112,6 @@ def with_fallback(primary: Backend, fallback: Backend) -> Backend:
         primary.is_async,
         primary.capabilities & fallback.capabilities,
         retry_after=lambda: min(primary.retry_after(), fallback.retry_after()),
+        title=primary.title,
+        ideas=primary.ideas,
     )

@@ -3,25 +3,45 @@
 import math
 import os
 import sys
+from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
 from persona_stream.client import models, texts
+from persona_stream.errors import ConfigurationError
 
 _EPILOG = """\b
 Exit codes:
   0 answered, 1 failed, 2 wrong usage, 3 timeout, 4 refused, 130 cancelled
 
-Ctrl-C cancels the run; a second Ctrl-C exits at once. Prefer the environment variable PERSONA_STREAM_TOKEN: other
-users of this machine can see a TOKEN on the command line.
+
+Examples:
+  persona-stream chat "What is new?"             a function of this machine's server
+  persona-stream chat Ada "What is new?"         the persona Ada
+  git diff | persona-stream chat -               the message from stdin
+  export PERSONA_STREAM_TOKEN=...                for a server elsewhere, with --url
+
+Without a token, the command signs its own for a server on this machine, with the secret that the server generated.
+Prefer the environment variable to TOKEN: other users of this machine can see a TOKEN on the command line.
+Ctrl-C cancels the run; a second Ctrl-C exits at once.
 """
 
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_TOKEN_LIFETIME = 3600.0  # seconds
+_LOCAL_USER = "demo"  # as in the token that serve prints, so that both see the same conversations
 
-@click.command(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("username")
-@click.argument("message")
-@click.argument("token", required=False)
+
+class _Command(click.Command):
+    """Command whose first argument may be omitted."""
+
+    def collect_usage_pieces(self, ctx: click.Context) -> list[str]:
+        return ["[OPTIONS]", "[PERSONA]", "MESSAGE", "[TOKEN]"]
+
+
+@click.command(cls=_Command, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("arguments", nargs=-1, required=True)
 @click.option("--token", "token_option", metavar="TOKEN", help="Token, instead of the third argument.")
 @click.option("--url", default="http://127.0.0.1:5001", show_default=True, help="Server URL.")
 @click.option(
@@ -52,11 +72,12 @@ users of this machine can see a TOKEN on the command line.
 @click.option("--events", is_flag=True, help="Print the raw events instead of the progress.")
 @click.pass_context
 def chat(context: click.Context, /, **given: Any) -> None:
-    """Ask the persona USERNAME a question and stream the answer.
+    """Ask a question and stream the answer. PERSONA may be omitted on a server without personas.
 
     The answer goes to stdout, everything else to stderr. A MESSAGE of "-" is read from stdin. Without a TOKEN, the
     environment variable PERSONA_STREAM_TOKEN is used.
     """
+    given |= _name_arguments(given.pop("arguments"))
     given["locale"] = given["locale"] or texts.detect_language(os.environ)
     messages = texts.Texts(given["locale"])
     try:
@@ -78,6 +99,14 @@ def _require_number(seconds: float) -> float:
     return seconds
 
 
+def _name_arguments(arguments: tuple[str, ...]) -> dict[str, str | None]:
+    """Return username, message and token from ``[PERSONA] MESSAGE [TOKEN]``; a token needs both others."""
+    if len(arguments) > 3:
+        raise click.UsageError(f"Got unexpected extra arguments ({' '.join(arguments[3:])}); quote the message")
+    username, message, token = (None, *arguments, None) if len(arguments) == 1 else (*arguments, None)[:3]
+    return {"username": username, "message": message, "token": token}
+
+
 def _question(given: dict[str, Any]) -> models.Question:
     message = given["message"]
     if message == "-":
@@ -91,5 +120,21 @@ def _question(given: dict[str, Any]) -> models.Question:
 def _token(given: dict[str, Any]) -> str:
     token: str = given["token"] or given["token_option"] or os.environ.get("PERSONA_STREAM_TOKEN", "")
     if not token:
-        raise models.InvalidArgument("token_missing")
+        token = _sign_own_token(given["url"])
     return token
+
+
+def _sign_own_token(url: str) -> str:
+    """Return a token of the secret that a server on this machine uses; no other host receives one."""
+    from persona_stream.settings import load_settings
+    from persona_stream.state_dir import find_signing_secret
+
+    # A client alone has no settings of a server, so an error in them is the server's to report.
+    with suppress(ConfigurationError, ValueError):
+        settings = load_settings({}, os.environ, None).settings
+        secret = find_signing_secret(settings, os.environ) if urlsplit(url).hostname in _LOOPBACK else None
+        if secret is not None and not (settings.jwt_public_key or settings.jwks_url):
+            from persona_stream.auth.jwt import issue_token
+
+            return issue_token(secret, _LOCAL_USER, _TOKEN_LIFETIME, settings=settings)
+    raise models.InvalidArgument("token_missing")

@@ -38,8 +38,8 @@ class Question:
     Raises ``InvalidArgument`` for a text with lone surrogates, Python's form of bytes that are not UTF-8.
     """
 
-    username: str
     message: str
+    username: str | None = None
     endpoint: EndpointName = "smart"
     prompt: str | None = None
     prompt_mode: Literal["append", "replace"] | None = None

@@ -31,6 +31,8 @@ _LONE_SURROGATE = re.compile(
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2})"
 )
 
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+
 # Not `$` at the end: in Python it matches before a final newline.
 ConversationId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}(?![\s\S])")]
 
@@ -114,8 +116,11 @@ def query_int(name: str, default: int) -> int:
 class ChatRequest(Struct, frozen=True):
     """Question to a persona. Unknown fields are ignored; `null` means absent."""
 
-    username: Annotated[str, Meta(min_length=1, max_length=64, description="Name of the persona that answers.")]
     message: Annotated[str, Meta(min_length=1, description="Question: 1 to 32,768 characters after trimming.")]
+    username: Annotated[
+        Name | None, Meta(description="Name of the persona that answers; optional on a server without personas.")
+    ] = None
+    persona: Annotated[Name | None, Meta(description="Another name of the field `username`.")] = None
     prompt: Annotated[
         Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)] | None, Meta(description="Additional system prompt.")
     ] = None
@@ -151,7 +156,9 @@ def parse_chat_request(request: Request) -> ChatRequest:
         raise InvalidRequest(f"message: has {len(message)} characters, {limit}", "message")
     if chat.chunking is not None and chat.chunking not in names():
         raise InvalidRequest(f"chunking: must be one of {', '.join(names())}", "chunking")
-    return structs.replace(chat, message=message)
+    if chat.persona is not None and chat.username not in (None, chat.persona):
+        raise InvalidRequest("persona: differs from username, which is the same field", "persona")
+    return structs.replace(chat, message=message, username=chat.username or chat.persona, persona=None)
 
 
 def negotiate_locale(request: Request, requested: Locale | None = None) -> Locale:

@@ -86,11 +86,12 @@ def build_run_request(request: Request, services: Services, style: StreamStyle, 
     """
     principal = auth.authenticate_and_limit(request, services)
     chat = parsing.parse_chat_request(request)
-    route = resolve_persona(services, chat.username)
+    username = chat.username or _default_name(services)
+    route = resolve_persona(services, username)
     if chat.conversation_id is not None:
         _require_conversations(services)
     query = Query(
-        username=chat.username,
+        username=username,
         message=chat.message,
         prompt=chat.prompt,
         prompt_mode=chat.prompt_mode or "append",
@@ -202,6 +203,14 @@ def resolve_persona(services: Services, username: str) -> Route:
     if route is None:
         raise NotFound("User profile not found")
     return route
+
+
+def _default_name(services: Services) -> str:
+    """Return the name of a request without one; raise ``InvalidRequest`` if it must name a persona."""
+    if services.router.default is None:
+        names = ", ".join(services.router.names[:5])
+        raise InvalidRequest(f"username: is required; it names the persona that answers, such as {names}", "username")
+    return services.router.default.name
 
 
 def resolve_model(services: Services, name: str) -> Route:

@@ -564,3 +564,29 @@ def test_capabilities_take_precedence_over_their_former_name() -> None:
     ask.abilities = {"tools"}
     ask.capabilities = {"images"}
     assert from_callable(ask).capabilities == {"images"}
+
+
+def test_a_callable_declares_its_title_and_ideas_for_pages() -> None:
+    """Both survive the way to the server as a description; without them they are empty."""
+
+    def ask(message: str) -> str:
+        return message
+
+    assert (from_callable(ask).title, from_callable(ask).ideas) == ("", ())
+    ask.title = "Handbook search"
+    ask.ideas = ["How much leave do I have?"]
+    backend = from_callable(ask)
+    described = Backend("placeholder", backend.process_query).described(backend.describe())
+    assert (described.title, described.ideas) == ("Handbook search", ("How much leave do I have?",))
+
+
+@pytest.mark.parametrize(("attribute", "value"), [("title", 5), ("ideas", "one"), ("ideas", [1])])
+def test_a_malformed_title_or_idea_stops_the_start(attribute: str, value: object) -> None:
+    """The message names the attribute."""
+
+    def ask(message: str) -> str:
+        return message
+
+    setattr(ask, attribute, value)
+    with pytest.raises(ConfigurationError, match=f"{attribute} is"):
+        from_callable(ask)

@@ -30,6 +30,12 @@ def test_without_personas_any_name_is_routed():
     assert (known.names, known.personas) == (["default", "gpt"], [])
 
 
+def test_only_a_router_without_personas_has_a_default():
+    """It answers requests that name no persona."""
+    assert ModelRouter(DEFAULT, None).default is DEFAULT
+    assert ModelRouter(DEFAULT, {"ada": ADA}).default is None
+
+
 def shout(message: str) -> str:
     return message.upper()
 

@@ -41,3 +41,7 @@ def answer(query: Query) -> str | Answer:
     if "think" in query.message:
         return Answer(SHORT, reasoning=REASONING)
     return STORY if "story" in query.message else SHORT
+
+
+answer.title = "Sums"
+answer.ideas = ["What is six times seven?", "Tell me a story wait=1"]

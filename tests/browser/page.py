@@ -34,11 +34,8 @@ class Conversation:
         return self
 
     def ask(self, message: str, *, endpoint: str | None = None) -> None:
-        """Send a message and wait for its turn; enter a persona name if the page needs one."""
+        """Send a message and wait for its turn."""
         turns = self.turns.count()
-        username = self.page.locator("#username")
-        if username.is_visible() and not username.input_value():
-            username.fill("Ada")
         if endpoint is not None:
             self.page.locator("#endpoint").select_option(endpoint)
         self.message.fill(message)

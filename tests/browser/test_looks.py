@@ -173,7 +173,7 @@ def test_a_screen_reader_gets_few_announcements(visit: Visit, server: Server) ->
         }"""
     )
     chat.ask("story wait=1")
-    expect(page.get_by_role("article", name="Answer by Ada")).to_be_visible()
+    expect(page.get_by_role("article", name="Answer by Sums")).to_be_visible()
     expect(chat.turn.get_by_role("progressbar", name="Progress")).to_be_visible()
     chat.ended()
     announced = page.evaluate("announcements")

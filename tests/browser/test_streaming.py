@@ -111,7 +111,6 @@ def test_the_options_are_sent(visit: Visit, server: Server) -> None:
         chat.ask("hello", endpoint="basic")
     body = json.loads(sent.value.post_data or "")
     assert {name: body[name] for name in body if name != "conversation_id"} == {
-        "username": "Ada",
         "message": "hello",
         "prompt": "请用中文回答",
         "prompt_mode": "replace",
@@ -144,7 +143,6 @@ def test_questions_share_a_conversation_until_a_new_chat(visit: Visit, server: S
 def test_enter_sends_unless_shifted_or_composing(visit: Visit, server: Server) -> None:
     """Shift+Enter starts a line; Enter in an input method selects a candidate."""
     chat = visit(server.page).connected()
-    chat.page.locator("#username").fill("Ada")
     chat.message.fill("one")
     chat.message.press("Shift+Enter")
     chat.message.press_sequentially("two")

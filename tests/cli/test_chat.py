@@ -15,15 +15,18 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+import jwt
 import pytest
 from click.testing import CliRunner, Result
 
 from persona_stream.cli.chat import chat
+from persona_stream.state_dir import load_or_create_secret
 from tests.client.fakes import COMPLETE, OPENING, RUN, Exchange, FakeServer, chunk, failure, processing
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = [sys.executable, str(ROOT / "test_streaming_client.py")]
 ENVIRON = {"PATH": os.environ["PATH"], "TERM": "xterm", "LANG": "en_US.UTF-8", "PYTHONUTF8": "1", "COLUMNS": "80"}
+ENVIRON["XDG_STATE_HOME"] = "/nowhere"  # no generated secret
 TIMEOUT = 20.0
 
 
@@ -49,7 +52,8 @@ END = (COMPLETE, "3.0")
 
 def invoke(*arguments: str, **environ: str | None) -> Result:
     """Run the command in this process."""
-    given: dict[str, str | None] = {"PERSONA_STREAM_TOKEN": None, "LANG": "en_US.UTF-8", "LC_ALL": None, **environ}
+    own: dict[str, str | None] = {"PERSONA_STREAM_TOKEN": None, "XDG_STATE_HOME": "/nowhere", "LC_ALL": None}
+    given = {**own, "LANG": "en_US.UTF-8", **environ}
     return CliRunner(env=given).invoke(chat, arguments)
 
 
@@ -228,7 +232,9 @@ def test_the_timeout_cancels_the_run() -> None:
     ("arguments", "text"),
     [
         ([], "Missing argument"),
-        (["u"], "Missing argument"),
+        (["m"], "persona-stream token --user NAME"),
+        (["u", "m", "t", "more"], "quote the message"),
+        (["m", "--url", "http://example.org"], "persona-stream token --user NAME"),
         (["u", "m"], "persona-stream token --user NAME"),
         (["u", "", "t"], "the message is empty"),
         (["u", "m", "Bearer t"], "without the word Bearer"),
@@ -261,6 +267,28 @@ def test_the_token_has_three_sources(source: str) -> None:
         arguments += ["--token", "mine"] if source == "option" else []
         invoke(*arguments, PERSONA_STREAM_TOKEN="mine" if source == "environment" else "another")
     assert server.requests[0].headers["authorization"] == "Bearer mine"
+
+
+def test_a_message_alone_names_no_persona() -> None:
+    """The server's own function answers."""
+    with FakeServer([stream(END)]) as server:
+        invoke("What is new?", "--url", server.url, "--token", "mine")
+    assert json.loads(server.requests[0].body) == {"message": "What is new?", "locale": "en"}
+
+
+def test_without_a_token_the_secret_of_this_machine_signs_one(tmp_path: Path) -> None:
+    """For a server on this machine only, and never with keys that this machine does not have."""
+    secret, _ = load_or_create_secret(tmp_path / "persona_stream")
+    with FakeServer([stream(END)]) as server:
+        assert invoke("m", "--url", server.url, XDG_STATE_HOME=str(tmp_path)).exit_code == 0
+    token = server.requests[0].headers["authorization"].removeprefix("Bearer ")
+    assert jwt.decode(token, secret, algorithms=["HS256"])["sub"] == "demo"
+    for arguments, environ in [
+        (["m", "--url", "http://example.org"], {}),
+        (["m"], {"PERSONA_STREAM_JWKS_URL": "https://example.org/keys"}),
+        (["m"], {"PERSONA_STREAM_NO_SUCH": "1"}),
+    ]:
+        assert "token missing" in invoke(*arguments, XDG_STATE_HOME=str(tmp_path), **environ).stderr
 
 
 def test_the_message_may_come_from_stdin() -> None:

@@ -25,10 +25,19 @@ class Profile(Struct, frozen=True, kw_only=True):
     languages: Annotated[tuple[str, ...], Meta(description="Preferred languages, best first.")]
 
 
+class BackendInfo(Struct, frozen=True, kw_only=True):
+    """Backend as pages show it."""
+
+    name: Annotated[str, Meta(description="Name; without personas, the `username` of a request without one.")]
+    title: Annotated[str, Meta(description="Display name.")]
+    ideas: Annotated[tuple[str, ...], Meta(description="Example questions.")]
+
+
 class ProfileList(Success, frozen=True, kw_only=True):
-    """List of all personas; empty if the server accepts any username."""
+    """List of all personas. Without personas, requests need no username, and any is accepted."""
 
     profiles: Annotated[list[Profile], Meta(description="The personas.")]
+    backend: Annotated[BackendInfo, Meta(description="The backend that answers for them, or by itself.")]
 
 
 _VERSION = Parameter(
@@ -96,7 +105,9 @@ def blueprint(services: Services) -> Blueprint:
     @blueprint.get("/api/profiles")
     @Operation(
         "List personas",
-        ResponseSpec.json("The personas.", ProfileList(profiles=[_PROFILE])),
+        ResponseSpec.json(
+            "The personas.", ProfileList(profiles=[_PROFILE], backend=BackendInfo(name="demo", title="Demo", ideas=()))
+        ),
         tags=[PERSONAS],
         parameters=[components.ACCEPT_LANGUAGE],
         errors=components.COMMON_ERRORS,
@@ -105,7 +116,9 @@ def blueprint(services: Services) -> Blueprint:
         auth.authenticate(request, services.verifier)
         locale = parsing.negotiate_locale(request)
         profiles = [_profile(persona, locale) for persona in services.router.personas]
-        return responses.json_response(ProfileList(profiles=profiles))
+        backend = services.router.backends[0]
+        info = BackendInfo(name=backend.name, title=backend.title or backend.name, ideas=backend.ideas)
+        return responses.json_response(ProfileList(profiles=profiles, backend=info))
 
     return blueprint
 
