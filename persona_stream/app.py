@@ -12,7 +12,8 @@ from flask import Flask, request
 from gevent import monkey
 from gevent.event import Event
 
-from persona_stream.auth import jwt, tickets
+from persona_stream.auth import api_keys, jwt, tickets
+from persona_stream.auth.base import LOCAL_USER, OpenVerifier, Verifier
 from persona_stream.core.clock import Clock, monotonic_wall_clock, system_clock
 from persona_stream.db.factory import create_store, start_retention_job
 from persona_stream.errors import ConfigurationError, Unavailable
@@ -142,7 +143,7 @@ def _build_services(settings: Settings, process_query: Callable[..., Any] | None
         router=router,
         executors=executors,
         runs=runs,
-        verifier=jwt.create_verifier(settings, secret, system_clock()),
+        verifier=_create_verifier(settings, secret),
         url_signer=tickets.RunURLSigner(journals.secret if has_foreign_keys else lambda: secret),
         clock=clock,
         store=store,
@@ -182,6 +183,19 @@ def _create_scheduler(settings: Settings, executors: ExecutorRegistry, journals:
             return share if limit is None else min(share, limit)
 
     return queue.Scheduler(settings.max_runs, settings.max_runs_per_user, settings.max_queue, share=capacity)
+
+
+def _create_verifier(settings: Settings, secret: str) -> Verifier:
+    if settings.auth == "off":
+        logger.warning("auth is off: every program on this machine can use the server, as the user %r", LOCAL_USER)
+        return OpenVerifier()
+    clock = system_clock()
+    tokens = jwt.create_verifier(settings, secret, clock)
+    return (
+        tokens
+        if settings.api_keys is None
+        else api_keys.ApiKeyVerifier(api_keys.KeyFile(settings.api_keys), clock, tokens)
+    )
 
 
 def _load_personas(settings: Settings, process_query: Callable[..., Any] | None) -> Mapping[str, Persona] | None:

@@ -17,18 +17,16 @@ from typing import Annotated, Any
 import jwt
 import msgspec
 
+from persona_stream.auth.base import invalid_token, is_valid_subject, missing_token
 from persona_stream.auth.jwks import JWKSKeySource
 from persona_stream.auth.keys import KeySource, keys_from_pem, keys_from_secret, require_cryptography
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.core.query import Principal
-from persona_stream.errors import ConfigurationError, Unauthorized
+from persona_stream.errors import ConfigurationError
 from persona_stream.settings.schema import Settings
 
 MAX_TOKEN_CHARACTERS = 8 * 1024
 _COMPACT_FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")  # PyJWT accepts padding as well
-_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_CHALLENGE = 'Bearer realm="persona_stream"'
-_FORBIDDEN_IN_DESCRIPTION = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6750 §3
 # Exp and nbf are checked here: PyJWT reads the system clock, drops fractions, and accepts texts and booleans as times.
 _OPTIONS: Any = {
     "require": ["exp", "sub"],
@@ -46,18 +44,6 @@ class Claims(msgspec.Struct, frozen=True):
     sub: str
     nbf: Timestamp | None = None
     scope: str | None = None
-
-
-def missing_token() -> Unauthorized:
-    """Return the error for a request without a token, whose challenge has no error attribute (RFC 6750 §3.1)."""
-    return Unauthorized("A token is required: send `Authorization: Bearer <token>`", {"WWW-Authenticate": _CHALLENGE})
-
-
-def invalid_token(message: str) -> Unauthorized:
-    """Return the error for a refused token, with the message in the body and in ``WWW-Authenticate``."""
-    description = _FORBIDDEN_IN_DESCRIPTION.sub("?", message)
-    challenge = f'{_CHALLENGE}, error="invalid_token", error_description="{description}"'
-    return Unauthorized(message, {"WWW-Authenticate": challenge})
 
 
 class _StrictJWT(jwt.PyJWT):
@@ -88,6 +74,8 @@ class TokenVerifier:
             Unauthorized: the token is not valid; the reason is in the message and in ``WWW-Authenticate``.
             Unavailable: the keys cannot be fetched.
         """
+        if not token:
+            raise missing_token()
         if len(token) > MAX_TOKEN_CHARACTERS:
             raise invalid_token(f"The token is longer than {MAX_TOKEN_CHARACTERS} characters")
         now = self._clock()
@@ -103,6 +91,10 @@ class TokenVerifier:
                 del self._cache[next(iter(self._cache))]  # the oldest: a dictionary keeps insertion order
             self._cache[digest] = principal, min(expires, now + self._keys.max_age)
         return principal
+
+    def expiry(self, token: str) -> float:
+        """Return the ``exp`` claim of a verified token."""
+        return float(jwt.decode(token, options={"verify_signature": False})["exp"])
 
     def _decode(self, token: str) -> Claims:
         audience = self._settings.jwt_audience
@@ -169,16 +161,6 @@ def _key_source(settings: Settings, secret: str, clock: Clock) -> KeySource:
         require_cryptography("jwks_url")
         return JWKSKeySource(settings.jwks_url, settings.jwt_algorithms, clock)
     return keys_from_secret(secret, settings.jwt_algorithms)
-
-
-def token_expiry(token: str) -> float:
-    """Return the ``exp`` claim of a token that was verified before."""
-    return float(jwt.decode(token, options={"verify_signature": False})["exp"])
-
-
-def is_valid_subject(text: str) -> bool:
-    """Return whether a text can be a subject: not blank, and without control characters, which would reach the log."""
-    return bool(text.strip()) and not _CONTROL_CHARACTERS.search(text)
 
 
 def _format_time(timestamp: float) -> str:

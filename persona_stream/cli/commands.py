@@ -16,6 +16,7 @@ _COMMANDS = {
     "stats": ("persona_stream.cli.runs", "Print response times and costs."),
     "db": ("persona_stream.cli.db", "Show or migrate the database schema."),
     "token": ("persona_stream.cli.token", "Print a token for a user."),
+    "key": ("persona_stream.cli.key", "Create, list and revoke API keys."),
     "settings": ("persona_stream.cli.settings", "Print every setting with its value."),
 }
 

@@ -17,13 +17,13 @@ from persona_stream.auth.jwt import issue_token
 from persona_stream.cli.settings import load_settings_from, settings_options
 from persona_stream.server.process import ServerProcess, ignore_signals
 from persona_stream.settings.schema import Settings
+from persona_stream.settings.types import is_loopback
 
 _POLL_INTERVAL = 0.5  # seconds
 _SECOND_SIGNAL_DELAY = 0.1  # seconds
 _TOKEN_LIFETIME = 86_400.0  # seconds
 _PACKAGE = Path(__file__).resolve().parent.parent
 _IGNORED_DIRECTORIES = {"node_modules", "__pycache__", "site-packages"}
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 # A browser cannot open the unspecified addresses.
 _BROWSABLE_HOSTS = {str(IPv4Address(0)): "127.0.0.1", str(IPv6Address(0)): "::1"}
 
@@ -134,7 +134,9 @@ def _print_banner(settings: Settings, port: int, placements: Sequence[str]) -> N
     click.echo(f"persona_stream {__version__}: {default}")
     for placement in others:
         click.echo(placement)
-    if _uses_generated_secret(settings) and settings.host in _LOOPBACK:
+    if settings.auth == "off":
+        click.echo(f"Page:  {url}/   (no token needed: auth is off)")
+    elif _uses_generated_secret(settings) and is_loopback(settings.host):
         secret, _ = state_dir.get_signing_secret(settings, os.environ)
         token = issue_token(secret, "demo", _TOKEN_LIFETIME, settings=settings)
         click.echo(f"Page:  {url}/#token={token}")

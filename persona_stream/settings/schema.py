@@ -88,6 +88,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jwt_issuer: Annotated[t.OptionalText, doc("Required value of the `iss` claim")] = None
     jwt_leeway: Annotated[t.Duration, doc("Tolerated clock difference when `exp` and `nbf` are checked")] = 0.0
 
+    api_keys: Annotated[t.OptionalPath, doc("TOML file of API keys, which are accepted beside tokens")] = None
+    auth: Annotated[
+        t.AuthMode, doc("Who may come in: holders of a `token` or key; with `off`, any program of this machine")
+    ] = "token"
+
     cors_origins: Annotated[t.Origins, doc("Web pages that may call the API: `*`, or exact origins")] = ("*",)
     max_body_bytes: Annotated[t.Size, doc("Maximum size of a request body")] = 2**20
     max_answer_bytes: Annotated[t.Size, doc("Maximum size of an answer")] = 16 * 2**20
@@ -164,6 +169,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         keys = [name for name in ("jwt_secret", "jwt_public_key", "jwks_url") if getattr(self, name) is not None]
         if len(keys) > 1:
             raise SettingsError(f"{' and '.join(keys)} are set, but tokens are verified with only one of them")
+        if self.auth == "off" and not t.is_loopback(self.host):
+            raise SettingsError(
+                f"auth is off, but host is {self.host}: without authentication a server may only listen on 127.0.0.1"
+            )
 
     def __repr__(self) -> str:
         changed = [each for each in SETTINGS if getattr(self, each.name) != each.default]

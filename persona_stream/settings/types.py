@@ -9,7 +9,7 @@ Invariants:
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 from urllib.parse import urlsplit
@@ -79,6 +79,14 @@ def format_value(value: Any, annotation: Any) -> str:
     if value is None:
         return form.off[0] if form.off else ""
     return ",".join(map(form.format, value)) if isinstance(value, tuple) else form.format(value)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host, a name or an address without brackets, is this machine and no other."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def form_of(annotation: Any) -> Form:
@@ -189,6 +197,7 @@ BackendName = Annotated[
 EXECUTOR_NAMES = ["auto", "greenlet", "thread", "process", "celery"]  # grows with register_executor
 ExecutorName = Annotated[str, Form("auto, greenlet, thread, process or celery", "EXECUTOR", _parse_executor)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], Form("debug, info, warning or error", "LEVEL")]
+AuthMode = Annotated[Literal["token", "off"], Form("token or off", "token|off")]
 LogFormat = Annotated[Literal["text", "json"], Form("text or json", "text|json")]
 _Symmetric = Literal["HS256", "HS384", "HS512"]
 _Public = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from flask import Request, Response, g
 
-from persona_stream.auth.jwt import TokenVerifier, missing_token, token_expiry
+from persona_stream.auth.base import Verifier
 from persona_stream.core.query import Principal
 from persona_stream.errors import Forbidden, InvalidRequest, RateLimited, Unauthorized
 from persona_stream.web.rate_limit import RateLimitStatus
@@ -27,8 +27,8 @@ _MAX_COOKIE_CHARACTERS = 3800  # browsers silently drop longer cookies
 _TOKEN_HEADERS = ("Authorization", "x-api-key")
 
 
-def authenticate(request: Request, verifier: TokenVerifier, scope: str = "chat") -> Principal:
-    """Return the principal of a request's token: the bearer token, else the one in ``x-api-key``.
+def authenticate(request: Request, verifier: Verifier, scope: str = "chat") -> Principal:
+    """Return the principal of a request's token or API key, in ``Authorization`` or else in ``x-api-key``.
 
     Raises:
         Unauthorized: The token is missing or invalid.
@@ -36,10 +36,7 @@ def authenticate(request: Request, verifier: TokenVerifier, scope: str = "chat")
     """
     api_key = f"Bearer {request.headers.get('x-api-key', '')}"
     scheme, _, token = request.headers.get("Authorization", api_key).partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token:
-        raise missing_token()
-    return require_scope(verifier.verify(token), scope)
+    return require_scope(verifier.verify(token.strip() if scheme.lower() == "bearer" else ""), scope)
 
 
 def require_scope(principal: Principal, scope: str) -> Principal:
@@ -91,7 +88,7 @@ def has_token(request: Request) -> bool:
     return _has_token_header(request) or DASHBOARD_COOKIE in request.cookies
 
 
-def authenticate_admin(request: Request, verifier: TokenVerifier, *, changes: bool = False) -> Principal:
+def authenticate_admin(request: Request, verifier: Verifier, *, changes: bool = False) -> Principal:
     """Return the principal of a dashboard request, from the token in a header, else from the cookie.
 
     With ``changes``, for a request that changes something, a request with a cookie must come from the dashboard's page.
@@ -102,12 +99,10 @@ def authenticate_admin(request: Request, verifier: TokenVerifier, *, changes: bo
     """
     if _has_token_header(request):
         return authenticate(request, verifier, _DASHBOARD_SCOPE)
-    token = request.cookies.get(DASHBOARD_COOKIE)
-    if not token:
-        raise missing_token()
+    principal = require_scope(verifier.verify(request.cookies.get(DASHBOARD_COOKIE, "")), _DASHBOARD_SCOPE)
     if changes:
         check_origin(request)
-    return require_scope(verifier.verify(token), _DASHBOARD_SCOPE)
+    return principal
 
 
 def check_origin(request: Request) -> None:
@@ -122,8 +117,8 @@ def check_origin(request: Request) -> None:
         raise Forbidden("Only the dashboard itself may send this request")
 
 
-def set_session_cookie(response: Response, request: Request, verifier: TokenVerifier, token: str) -> None:
-    """Set the cookie until the token expires.
+def set_session_cookie(response: Response, request: Request, verifier: Verifier, token: str) -> None:
+    """Set the cookie until the token expires, or until the browser closes.
 
     Raises:
         Unauthorized: The token is invalid.
@@ -135,7 +130,7 @@ def set_session_cookie(response: Response, request: Request, verifier: TokenVeri
     if len(token) > _MAX_COOKIE_CHARACTERS:
         limit = f"token: must have at most {_MAX_COOKIE_CHARACTERS} characters: browsers drop longer cookies"
         raise InvalidRequest(limit, "token")
-    response.set_cookie(DASHBOARD_COOKIE, token, expires=token_expiry(token), **_cookie_attributes(request))
+    response.set_cookie(DASHBOARD_COOKIE, token, expires=verifier.expiry(token), **_cookie_attributes(request))
 
 
 def clear_session_cookie(response: Response, request: Request) -> None:

@@ -22,7 +22,7 @@ from persona_stream.errors import HTTPError, InvalidRequest
 from persona_stream.logging import current_run_id
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.runs.base import ResponseSent
-from persona_stream.web import auth, cors, negotiation, proxy_fix, responses, run_requests
+from persona_stream.web import auth, cors, local_access, negotiation, proxy_fix, responses, run_requests
 from persona_stream.web.routes import (
     anthropic,
     conversations,
@@ -85,13 +85,16 @@ def create_flask_app(services: Services) -> Flask:
 
 def register_middleware(app: Flask, services: Services, private_path: str) -> None:
     """Register the hooks of every request; pages of other origins may read nothing below ``private_path``."""
-    policy = cors.CORSPolicy(services.settings.cors_origins, private_path)
+    is_open = services.settings.auth == "off"
+    policy = cors.CORSPolicy(() if is_open else services.settings.cors_origins, private_path)
 
     @app.before_request
     def before_request() -> Response | None:
         # A connection serves several requests in one context: the log lines of this one have no run yet.
         current_run_id.set("")
         request = responses.current_request()
+        if is_open:
+            local_access.require_local_request(request)
         _require_utf8_query(request)
         return policy.preflight(request)
 

@@ -3,7 +3,7 @@
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
-from persona_stream.auth import jwt, tickets
+from persona_stream.auth import base, tickets
 from persona_stream.backends.router import ModelRouter
 from persona_stream.core.clock import Clock
 from persona_stream.db.base import Store
@@ -25,7 +25,7 @@ class Services:
     router: ModelRouter
     executors: ExecutorRegistry
     runs: RunManager
-    verifier: jwt.TokenVerifier
+    verifier: base.Verifier
     url_signer: tickets.RunURLSigner
     clock: Clock  # of the journals
     store: Store

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from persona_stream import __version__
-from persona_stream.cli.commands import group, run
+from persona_stream.cli.commands import _COMMANDS, group, run
 from persona_stream.errors import ConfigurationError, SettingsError
 
 
@@ -33,7 +33,7 @@ def test_help_names_every_command(arguments: list[str], capsys: pytest.CaptureFi
     ("arguments", "sentence"),
     [
         (["sevre"], "Unknown command sevre: did you mean serve?"),
-        (["x"], "Unknown command x: did you mean serve or work or chat or runs or stats or db or token or settings?"),
+        (["x"], f"Unknown command x: did you mean {' or '.join(_COMMANDS)}?"),
         (["--port", "1", "serve"], "No such option '--port'."),
         (["settings", "--max-run", "1"], "No such option '--max-run'."),
         (["settings", "--port"], "Option '--port' requires an argument."),

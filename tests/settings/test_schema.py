@@ -15,6 +15,7 @@ from persona_stream.settings.types import convert, format_value
 PROMISED = """
 host port backend executor threads timeout profiles demo_seconds
 jwt_secret jwt_public_key jwks_url jwt_algorithms jwt_audience jwt_issuer jwt_leeway
+api_keys auth
 cors_origins max_body_bytes max_answer_bytes disconnect_grace disconnect_grace_v1 retention retention_bytes drain
 log_level log_format
 openai_base_url openai_api_key openai_model openai_stream

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct
 
 from persona_stream import errors
-from persona_stream.auth import jwt, tickets
+from persona_stream.auth import base, tickets
 from persona_stream.chunking.registry import get_chunker
 from persona_stream.core import events, facts, projection, query, sse
 from persona_stream.journals.base import KEY_CONFLICT_MESSAGE, RUN_GONE_MESSAGE, RUN_NOT_FOUND_MESSAGE
@@ -164,7 +164,7 @@ INVALID_REQUEST = ErrorSpec(
     errors.InvalidRequest("username: is required"), "The body, a parameter or a header is invalid."
 )
 UNAUTHORIZED = ErrorSpec(
-    jwt.missing_token(), "The token is missing, malformed, expired, not yet valid, or has an invalid signature."
+    base.missing_token(), "The token or API key is missing, malformed, expired, not yet valid, or not authentic."
 )
 FORBIDDEN = ErrorSpec(
     errors.Forbidden("This token lacks the scope 'chat'", {"WWW-Authenticate": ""}),

@@ -14,7 +14,7 @@ from msgspec import Meta, Struct, json, structs
 
 from persona_stream.core.facts import has_ended, run_terms
 from persona_stream.db import base, models
-from persona_stream.errors import Forbidden, Gone, InvalidRequest, NotFound, Unavailable
+from persona_stream.errors import Forbidden, Gone, InvalidRequest, NotFound, Unauthorized, Unavailable
 from persona_stream.protocols.native.schemas import Success
 from persona_stream.web import auth, parsing, responses
 from persona_stream.web.openapi import Body, ErrorSpec, Operation, Parameter, ResponseSpec, components
@@ -208,7 +208,12 @@ def blueprint(services: Services) -> Blueprint:
     @blueprint.get(f"{auth.DASHBOARD_PATH}/api/session")
     @_operation("Get the login state", security=(*_ADMIN, ""), errors=_LOCAL_ERRORS)
     def dashboard_session() -> Response:
-        user = auth.authenticate_admin(request, services.verifier).subject if auth.has_token(request) else None
+        user = None
+        try:
+            user = auth.authenticate_admin(request, services.verifier).subject
+        except Unauthorized:
+            if auth.has_token(request):
+                raise
         return _json(
             Session(
                 user=user,

@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 from flask import Blueprint, Request, Response, request
 from msgspec import Meta
 
-from persona_stream.auth.jwt import invalid_token
+from persona_stream.auth.base import invalid_token
 from persona_stream.core import cursor, facts, projection, query
 from persona_stream.errors import InvalidRequest
 from persona_stream.journals.base import Journal

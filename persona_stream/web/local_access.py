@@ -1,0 +1,42 @@
+"""Access to a server without authentication: only for programs of this machine, and for the server's own pages.
+
+Any web page can make its visitor's browser send requests to this machine. A page of another origin is recognised by
+``Sec-Fetch-Site`` or ``Origin``; one whose domain was pointed at 127.0.0.1 (DNS rebinding) counts as the same origin,
+and is recognised by ``Host``.
+
+Source: Fetch Metadata Request Headers, W3C.
+"""
+
+from urllib.parse import urlsplit
+
+from flask import Request
+
+from persona_stream.errors import Forbidden
+from persona_stream.settings.types import is_loopback
+
+_OWN_SITES = ("same-origin", "none")
+
+
+def require_local_request(request: Request) -> None:
+    """Raise ``Forbidden`` unless a program of this machine or a page of this server sent the request."""
+    if not is_loopback(request.remote_addr or ""):
+        raise Forbidden("auth is off, so that this server serves its own machine only")
+    if not is_loopback(_host_name(request)):
+        raise Forbidden("auth is off, so that Host must be 127.0.0.1, [::1] or localhost")
+    if not _is_own_page(request):
+        raise Forbidden("auth is off, so that pages of other origins may not use this server")
+
+
+def _host_name(request: Request) -> str:
+    try:
+        return urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:  # half a bracket
+        return ""
+
+
+def _is_own_page(request: Request) -> bool:
+    origin = request.headers.get("Origin")
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    follows_link = request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"
+    is_own_origin = origin is None or origin == f"{request.scheme}://{request.host}"
+    return is_own_origin and (site in _OWN_SITES or follows_link)
