@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
+from tests.patched_process import run_suites
 from tests.postgres_server import needs_postgres
-
-_FOLDER = Path(__file__).parent
 
 
 @pytest.mark.parametrize(
@@ -23,13 +17,4 @@ _FOLDER = Path(__file__).parent
 )
 def test_the_store(kind: str, suites: list[str]) -> None:
     """The suites pass for each kind of database."""
-    done = subprocess.run(
-        [sys.executable, "-m", "gevent.monkey", "--module", "pytest", "-q", *(_FOLDER / suite for suite in suites)],
-        cwd=_FOLDER.parents[1],
-        env={**os.environ, "STORE": kind},
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_suites(__file__, *suites, seconds=110, STORE=kind)

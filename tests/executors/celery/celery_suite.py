@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import gevent
 import pytest
+from msgspec.structs import replace
 
 from persona_stream.backends.base import Backend
 from persona_stream.core import facts
@@ -23,6 +24,7 @@ from persona_stream.settings import Settings
 from tests.celery_worker import CeleryWorker
 from tests.executors.contract import ExecutorContract
 from tests.executors.recording import RecordingCallbacks, importable
+from tests.fakes import accepted
 from tests.redis_server import RedisServer
 
 ASK = "tests.executors.worker.sample_backends:ask"
@@ -117,21 +119,10 @@ class TestCelery(ExecutorContract):
         return importable(ASK)
 
     def submit(self, executor: CeleryExecutor, backend: Backend, message: str):
-        accepted = facts.Accepted(
-            run_id=new_run_id(CLOCK()),
-            owner="ada",
-            username="ada",
-            conversation_id="c",
-            style="smart",
-            chunking="words",
-            locale="en",
-            reasoning=False,
-            deadline=30.0,
-            resume_for=60.0,
-        )
-        journal, _ = executor._store.create(accepted, None)
+        terms = replace(accepted(locale="en", deadline=30.0), run_id=new_run_id(CLOCK()), resume_for=60.0)
+        journal, _ = executor._store.create(terms, None)
         callbacks = JournalCallbacks(journal)
-        current_run_id.set(accepted.run_id)
+        current_run_id.set(terms.run_id)
         task = executor.submit(backend, Query(username="ada", message=message), callbacks)
         return CancellingTask(task, callbacks), callbacks
 
