@@ -85,20 +85,22 @@ def start_background_tasks(services: Services) -> None:
     """Start the tasks beside the requests; call it once, in the process that serves."""
     metrics = services.metrics
     hub_monitor.EventLoopMonitor(services.clock, metrics.observe_loop_lag, services.executors.on_hub_blocked).start()
-    if services.store.has_database:
-        gevent.spawn(_load_forecasts, services)
+    gevent.spawn(_read_durations, services)
 
 
-def _load_forecasts(services: Services) -> None:
-    """Read the durations of the runs of earlier processes from the request log."""
-    from persona_stream.db import queries
-
+def _read_durations(services: Services) -> None:
+    """Read the durations of earlier runs, once from the request log, and those of all processes from the journals."""
+    forecasts = services.runs.forecasts
     try:
-        durations = services.store.query(queries.recent_durations)
+        forecasts.read_shared()
+        if services.store.has_database:
+            from persona_stream.db import queries
+
+            forecasts.load(services.store.query(queries.recent_durations))
     except Unavailable as error:
         logger.info("no durations of earlier runs: %s", error)
-    else:
-        services.runs.forecasts.load(durations)
+    if services.runs.is_shared:
+        forecasts.follow_shared()
 
 
 def build_app(settings: Settings, process_query: Callable[..., Any] | None = None) -> tuple[Flask, Services]:
@@ -133,7 +135,9 @@ def _build_services(settings: Settings, process_query: Callable[..., Any] | None
         observers=run_observers,
         load_history=store.load_history,
         create_context=responses.detached_context,
-        forecasts=forecasts.RunForecasts(settings.timeout, metrics.observe_accuracy),
+        forecasts=forecasts.RunForecasts(
+            settings.timeout, metrics.observe_accuracy, journals.new_durations if journals.is_shared else None
+        ),
     )
     limiter = rate_limit.RateLimiter()
     if settings.rate_limit is not None:

@@ -33,6 +33,7 @@ class Accepted(Struct, frozen=True, tag="accepted"):
     deadline: float
     resume_for: float
     question_tokens: int = 0  # estimate, for backends that report no usage
+    backend: str = ""  # name of the backend
 
 
 class Queued(Struct, frozen=True, tag="queued"):

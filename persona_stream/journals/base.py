@@ -13,6 +13,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from persona_stream.core.facts import Accepted, Entry, Fact
+from persona_stream.core.forecast import FinishedRun
 from persona_stream.core.run_id import timestamp_of
 from persona_stream.errors import Gone, HTTPError, NotFound
 
@@ -91,6 +92,12 @@ class JournalStore(Protocol):
 
     def list_for_owner(self, owner: str, before: str | None, limit: int) -> Sequence[Journal]:
         """Return an owner's journals, newest first; with ``before``, only runs older than that run id."""
+
+    def new_durations(self) -> Sequence[tuple[str, FinishedRun]]:
+        """Return the runs of all processes since the last call, each with its backend, in the same order everywhere.
+
+        The newest of each backend, as many as a forecast uses. Empty if the store is not shared.
+        """
 
     def secret(self) -> str:
         """Return a random secret that all processes of this store share, as long as the store exists."""

@@ -7,6 +7,7 @@ from itertools import islice
 
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Accepted, Entry, Fact, is_ending, run_terms, text_of
+from persona_stream.core.forecast import FinishedRun
 from persona_stream.errors import Conflict
 from persona_stream.journals import base
 
@@ -126,6 +127,10 @@ class MemoryJournalStore:
         journals = self._by_owner.get(owner, {})
         run_ids = (run_id for run_id in sorted(journals, reverse=True) if before is None or run_id < before)
         return [journals[run_id] for run_id in islice(run_ids, limit)]
+
+    def new_durations(self) -> Sequence[tuple[str, FinishedRun]]:
+        """Return none: no other process has runs here."""
+        return ()
 
     def secret(self) -> str:
         """Return the secret of this process."""

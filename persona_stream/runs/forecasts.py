@@ -2,12 +2,17 @@
 
 A greenlet of its own records runs that ended and fits the models, in steps of less than a millisecond, so that neither
 the end of a run nor a stream waits for it.
+
+Where processes share the journals, they share the history: the store keeps it, and each process reads the new runs of
+all. The accuracy is that of the runs of this process.
 """
 
+import math
 import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 import gevent
@@ -24,8 +29,10 @@ from persona_stream.core.forecast import (
     RunFeatures,
     fit_forecast,
 )
+from persona_stream.errors import Unavailable
 
 FIT_INTERVAL = 1.0  # seconds between two fits of a backend
+READ_INTERVAL = 1.0  # seconds between two reads of the history that processes share
 MAX_FIT_INTERVAL = 20.0  # seconds
 MAX_FIT_SHARE = 0.02  # of the time that fits may take
 MAX_PENDING_RUNS = 50  # newest runs that a fit adds: the history is short, and recording takes a tenth of a millisecond
@@ -55,20 +62,29 @@ class _Score(Struct, frozen=True):
     ranged: int
 
 
+NewDurations = Callable[[], Sequence[tuple[str, FinishedRun]]]
+"""Function that returns the runs of all processes since its last call; see ``JournalStore``."""
+
+
 class RunForecasts:
     """Forecasts of the runs of this process."""
 
     def __init__(
-        self, deadline: float, on_accuracy: Callable[[str, Accuracy], None] = lambda backend, accuracy: None
+        self,
+        deadline: float,
+        on_accuracy: Callable[[str, Accuracy], None] = lambda backend, accuracy: None,
+        new_durations: NewDurations | None = None,
     ) -> None:
         """Create forecasts without a history.
 
         Args:
             deadline: the deadline of the runs in seconds.
             on_accuracy: called with a backend and its accuracy, after each fit with new runs.
+            new_durations: the source of the history, if processes share one; otherwise it has the recorded runs.
         """
         self._deadline = deadline
         self._on_accuracy = on_accuracy
+        self._new_durations = new_durations
         self._backends: dict[str, _BackendForecasts] = {}
 
     def forecast(self, backend: str, features: RunFeatures) -> Forecast | None:
@@ -95,12 +111,22 @@ class RunForecasts:
         self._backend(backend).record(entries)
 
     def load(self, runs: Iterable[tuple[str, FinishedRun]]) -> None:
-        """Record runs of an earlier process, oldest first, before those that have been recorded."""
-        by_backend: dict[str, list[FinishedRun]] = {}
-        for backend, run in runs:
-            by_backend.setdefault(backend, []).append(run)
-        for backend, earlier in by_backend.items():
+        """Record runs of the request log, oldest first, before those that the history has."""
+        for backend, earlier in _group(runs).items():
             self._backend(backend).load(earlier)
+
+    def read_shared(self) -> None:
+        """Read the new runs of all processes, if they share a history. May wait; raises ``Unavailable``."""
+        if self._new_durations is not None:
+            for backend, runs in _group(self._new_durations()).items():
+                self._backend(backend).add(runs)
+
+    def follow_shared(self) -> None:
+        """Read the new runs of all processes periodically, for ever."""
+        while True:
+            with suppress(Unavailable):  # the connection logs the reason
+                self.read_shared()
+            gevent.sleep(READ_INTERVAL)
 
     def accuracy(self) -> Mapping[str, Accuracy]:
         """Return the accuracy by backend, of those that have run."""
@@ -110,20 +136,24 @@ class RunForecasts:
     def _backend(self, name: str) -> "_BackendForecasts":
         backend = self._backends.get(name)
         if backend is None:
-            backend = self._backends[name] = _BackendForecasts(self._deadline, partial(self._on_accuracy, name))
+            on_accuracy = partial(self._on_accuracy, name)
+            is_shared = self._new_durations is not None
+            backend = self._backends[name] = _BackendForecasts(self._deadline, on_accuracy, is_shared=is_shared)
         return backend
 
 
 class _BackendForecasts:
     """History of one backend, its current model, and the runs that are to be recorded."""
 
-    def __init__(self, deadline: float, on_accuracy: Callable[[Accuracy], None]) -> None:
+    def __init__(self, deadline: float, on_accuracy: Callable[[Accuracy], None], *, is_shared: bool) -> None:
         self.model: DurationModel | None = None
         self.accuracy: Accuracy | None = None
         self.streaming_seconds = 0.0  # mean of the seconds from the first text to the end
         self._deadline = deadline
         self._on_accuracy = on_accuracy
+        self._is_shared = is_shared
         self._history = DurationHistory(deadline)
+        self._shared: deque[FinishedRun] = deque(maxlen=MAX_RUNS)  # runs of all processes that are to be added
         self._scores: deque[_Score] = deque(maxlen=MAX_RUNS)
         self._pending: deque[Sequence[facts.Entry]] = deque(maxlen=MAX_PENDING_RUNS)
         self._is_fitting = False
@@ -134,10 +164,16 @@ class _BackendForecasts:
         self._pending.append(entries)
         self._start_fitting()
 
+    def add(self, runs: Iterable[FinishedRun]) -> None:
+        """Add runs of all processes."""
+        self._shared.extend(runs)
+        self._start_fitting()
+
     def load(self, runs: Sequence[FinishedRun]) -> None:
-        """Replace the history by earlier runs, followed by its own."""
+        """Replace the history by the runs that started before its own ones, followed by these."""
         history = DurationHistory(self._deadline)
-        for run in runs[-MAX_RUNS:]:
+        known_since = min((run.features.at for run in (*self._history.runs, *self._shared)), default=math.inf)
+        for run in [run for run in runs if run.features.at < known_since][-MAX_RUNS:]:
             history.add(run)
             gevent.sleep(0)
         for run in self._history.runs:
@@ -171,6 +207,9 @@ class _BackendForecasts:
                 for entries in pending:
                     self._add(entries)
                     gevent.sleep(0)
+                while self._shared:
+                    self._history.add(self._shared.popleft())
+                    gevent.sleep(0)
                 for model in self._history.fit_in_steps():
                     self.model = model or self.model
                     gevent.sleep(0)
@@ -188,11 +227,20 @@ class _BackendForecasts:
         run = finished_run(entries)
         if run is None:
             return
-        self._history.add(run)
+        if not self._is_shared:
+            self._history.add(run)
         if run.outcome == "complete":
             self._scores.append(_score(entries, run.duration))
             streaming = entries[-1].at - _started_at(entries) - run.duration
             self.streaming_seconds += STREAMING_WEIGHT * (max(0.0, streaming) - self.streaming_seconds)
+
+
+def _group(runs: Iterable[tuple[str, FinishedRun]]) -> Mapping[str, list[FinishedRun]]:
+    """Return the runs of each backend."""
+    by_backend: dict[str, list[FinishedRun]] = {}
+    for backend, run in runs:
+        by_backend.setdefault(backend, []).append(run)
+    return by_backend
 
 
 def features_of(terms: facts.Accepted, history_tokens: int, at: float) -> RunFeatures:

@@ -246,6 +246,7 @@ class RunManager:
             deadline=self.limits.deadline,
             resume_for=self.limits.retention,
             question_tokens=usage.query_tokens(query),
+            backend=request.backend.name,
         )
 
 

@@ -95,6 +95,23 @@ def test_runs_wait_for_workers_and_tell_their_place(cluster: Cluster):
     assert [(each["pool"], each["slots"], each["queues"]) for each in listed] == [("prefork", 1, ["persona_stream"])]
 
 
+def test_servers_forecast_from_the_runs_of_all_workers(cluster: Cluster):
+    """The runs of one server are known to the other, and one that was cancelled there counts as well."""
+    here, there = cluster.start_server(), cluster.start_server()
+    cluster.start_worker(2)
+    cluster.wait_for_slots(here, 2)
+    for _ in range(5):
+        assert here.post("/api/chat", {"username": "x", "message": "sleep 0.3"}).status_code == 200
+    stream = events(ask(here, "sleep 30"))
+    run_id = next(stream).data["run_id"]
+    wait_for(lambda: here.get(f"/api/runs/{run_id}").json()["status"] == "processing")
+    assert there.post(f"/api/runs/{run_id}/cancel", {}).status_code == 200
+    assert list(stream)[-1].data["status"] == "cancelled"
+    for server in (here, there):
+        wait_for(lambda server=server: server.get("/api/forecast?username=x").json()["runs"] == 6)
+    assert 0.2 < there.get("/api/forecast?username=x").json()["expected"] < 5.0
+
+
 def test_every_run_ends_once_when_a_worker_and_redis_are_killed(cluster: Cluster, tmp_path: Path):
     """Of 200 runs over three workers none runs twice; the killed worker's end with ``lost`` within the lease."""
     workers = [cluster.start_worker(4) for _ in range(3)]

@@ -6,6 +6,8 @@ import time
 
 import requests
 
+from tests.polling import wait_for
+from tests.redis_server import RedisServer, needs_redis
 from tests.server_process import serve
 from tests.sse_client import bodies, read
 
@@ -37,6 +39,33 @@ def test_progress_follows_the_earlier_runs_also_after_a_restart(tmp_path):
     after_restart = tick(server)
     assert 50 <= after_restart["progress"] <= 90
     assert server.stop() == 0
+
+
+@needs_redis
+def test_processes_that_share_a_redis_share_the_history():
+    """Runs of two processes, one of which was killed, are known to both, and to one that starts later."""
+    redis = RedisServer()
+    options = {"timeout": 150, "redis_url": redis.url}
+    here, there = serve(BACKEND, **options), serve(BACKEND, **options)
+    for server in (here, there):
+        for _ in range(3):
+            assert server.post("/api/chat", {"username": "slow", "message": "0.5"}).status_code == 200
+
+    def forecast(server) -> dict:
+        return server.get("/api/forecast?username=slow").json()
+
+    for server in (here, there):
+        wait_for(lambda server=server: forecast(server)["runs"] == 6)
+    assert forecast(here) == forecast(there)
+    assert 0.4 <= forecast(here)["expected"] < 2.0
+    here.process.kill()
+    here.process.wait()
+    later = serve(BACKEND, **options)
+    assert forecast(later)["runs"] in (0, 6)  # read before or after this request
+    wait_for(lambda: forecast(later) == forecast(there))
+    assert there.stop() == 0
+    assert later.stop() == 0
+    redis.close()
 
 
 def test_the_expected_duration_is_known_after_five_runs():

@@ -11,12 +11,25 @@ from pathlib import Path
 import gevent
 import pytest
 import redis
+from msgspec import structs
 
 from persona_stream.core.clock import monotonic_wall_clock
-from persona_stream.core.facts import AnswerDelta, Answered, Failed, Started, has_ended, run_terms
+from persona_stream.core.facts import (
+    AnswerDelta,
+    Answered,
+    Fact,
+    Failed,
+    Queued,
+    ReasoningDelta,
+    Started,
+    has_ended,
+    run_terms,
+)
+from persona_stream.core.forecast import MAX_RUNS, Forecast
 from persona_stream.errors import ConfigurationError, Conflict, Gone, NotFound, Unavailable
 from persona_stream.journals.base import IdempotencyKey, Journal
 from persona_stream.journals.redis.store import RedisJournalStore
+from persona_stream.runs.forecasts import finished_run
 from tests.journals.contract import *  # noqa: F403 - the tests of the contract
 from tests.journals.contract import accepted_run, create, facts, run_ids, write
 from tests.redis_server import RedisServer
@@ -105,6 +118,60 @@ def test_a_run_costs_few_commands(harness: Harness):
     harness.until(lambda: has_ended(read.entries))
     assert [name for name in seen[1:] if name != "EVALSHA"] == ["SUBSCRIBE", "XRANGE"]
     watching.kill()
+
+
+@pytest.mark.parametrize(
+    "happened",
+    [
+        [Started(), Answered("Hi.")],
+        [Started(history_tokens=7), AnswerDelta("H"), AnswerDelta("i."), Failed("internal")],
+        [Started(forecast=Forecast((1.0, 2.0), (200, 900), (0, 1000), runs=20)), Failed("timeout")],
+        [ReasoningDelta('{"type":"answered"}'), Started(), ReasoningDelta("Hm."), Failed("cancelled")],
+        [Started(), Failed("backend_error", 'no,"code":"timeout"')],
+        [Failed("timeout")],
+        [Queued(1), Failed("cancelled")],
+    ],
+)
+def test_each_process_reads_the_durations_of_all_runs_once(harness: Harness, happened: list[Fact]):
+    """Of the runs that ended, by its own facts or by another process; as if they were its own."""
+    here, there = harness.make(), harness.make()
+    terms = structs.replace(accepted_run(harness), username='Ada "é" 语', question_tokens=30, backend="slow: 语")
+    journal, _ = here.create(terms, None)
+    write(harness, journal, *happened[:-1])
+    other = there.follow(run_terms(journal.entries).run_id)
+    other.subscribe(lambda: None)
+    other.append(happened[-1])
+    harness.until(lambda: has_ended(journal.entries))
+    expected = finished_run(journal.entries)
+    for store in (here, there, harness.make()):
+        found = store.new_durations()
+        assert [(backend, run.outcome) for backend, run in found] == (
+            [("slow: 语", expected.outcome)] if expected else []
+        )
+        for _, run in found:
+            assert run.duration == pytest.approx(expected.duration, abs=0.001)
+            assert structs.replace(run.features, at=0.0) == structs.replace(expected.features, at=0.0)
+            assert run.features.at == pytest.approx(expected.features.at, abs=0.001)
+        assert store.new_durations() == []
+
+
+def test_the_newest_durations_of_each_backend_are_kept(harness: Harness):
+    """In the order in which the runs ended, which is the same for all processes"""
+    here, there = harness.make(retention_bytes=10**7), harness.make(retention_bytes=10**7)
+    for store, backend, count in ((here, "slow", 120), (there, "slow", 120), (here, "fast", 1), (here, "", 1)):
+        for number in range(count):
+            terms = structs.replace(accepted_run(harness), backend=backend, question_tokens=number)
+            journal, _ = store.create(terms, None)
+            journal.append(Started())
+            journal.append(Answered("Hi."))
+        harness.until(lambda journal=journal: has_ended(journal.entries))
+    found = here.new_durations()
+    assert found == there.new_durations()
+    by_backend = {name: [run for backend, run in found if backend == name] for name, _ in found}
+    assert {name: len(runs) for name, runs in by_backend.items()} == {"slow": MAX_RUNS, "fast": 1}
+    numbers = [run.features.question_tokens for run in by_backend["slow"]]
+    assert sorted(numbers[:80]) == list(range(40, 120))
+    assert sorted(numbers[80:]) == list(range(120))
 
 
 def test_connections_do_not_grow_with_runs(harness: Harness):

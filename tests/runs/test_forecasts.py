@@ -10,6 +10,7 @@ from msgspec import structs
 
 from persona_stream.core.facts import AnswerDelta, Answered, Entry, Failed, ProgressReported, Queued, Started
 from persona_stream.core.forecast import FinishedRun, RunFeatures
+from persona_stream.errors import Unavailable
 from persona_stream.runs.forecasts import RunForecasts, finished_run, replay
 from tests.fakes import accepted, entries
 from tests.polling import wait_for
@@ -91,6 +92,46 @@ def test_runs_of_an_earlier_process_come_first():
     forecasts.load([("slow", FinishedRun(20.0))] * 8 + [("fast", FinishedRun(1.0))])
     wait_for(lambda: known(forecasts, 10), sleep=gevent.sleep)
     assert forecasts.forecast("fast", RunFeatures()) is not None
+
+
+def test_runs_of_the_request_log_that_the_history_has_are_left_out():
+    """Those that started after the first run of the history."""
+    forecasts = after([10.0] * 2)  # started at 2.0
+    log = [FinishedRun(10.0, features=RunFeatures(at=at)) for at in (0.0, 1.0, 2.0, 3.0)]
+    forecasts.load([("slow", run) for run in log])
+    wait_for(lambda: known(forecasts, 4), sleep=gevent.sleep)
+    gevent.sleep(0.1)
+    assert known(forecasts, 4)
+
+
+def test_processes_that_share_a_history_have_the_same_forecast():
+    """Each reads the runs of all; its own ones alone have an accuracy there."""
+    runs = [("slow", FinishedRun(float(seconds))) for seconds in range(10, 20)]
+    here, there = (RunForecasts(DEADLINE, new_durations=iter([runs, []]).__next__) for _ in range(2))
+    here.record("slow", run_of(10.0))
+    for forecasts in (here, there):
+        forecasts.read_shared()
+        forecasts.read_shared()
+        wait_for(lambda forecasts=forecasts: known(forecasts, 10), sleep=gevent.sleep)
+    assert here.forecast("slow", RunFeatures()) == there.forecast("slow", RunFeatures())
+    wait_for(lambda: set(here.accuracy()) == {"slow"}, sleep=gevent.sleep)
+    assert there.accuracy() == {}
+
+
+def test_a_history_is_read_again_after_its_store_was_unavailable():
+    """The greenlet that reads it continues."""
+    replies = iter([Unavailable("Redis is unavailable", 1), [("slow", FinishedRun(10.0))]])
+
+    def new_durations() -> list[tuple[str, FinishedRun]]:
+        reply = next(replies, [])
+        if isinstance(reply, Unavailable):
+            raise reply
+        return reply
+
+    forecasts = RunForecasts(DEADLINE, new_durations=new_durations)
+    reading = gevent.spawn(forecasts.follow_shared)
+    wait_for(lambda: known(forecasts, 1), sleep=gevent.sleep)
+    reading.kill()
 
 
 def test_the_slot_is_needed_until_the_text_has_been_streamed():

@@ -1,7 +1,8 @@
 """Names of keys and channels in Redis; the scripts in ``lua/`` use the same ones.
 
     persona_stream:{<run>}:facts       stream: entry ``0-<n>`` is fact n of the journal
-    persona_stream:{<run>}:record      hash: the process that runs it, its idempotency key and fingerprint, its size
+    persona_stream:{<run>}:record      hash: the process that runs it, its idempotency key and fingerprint, its size,
+                                       and its start until its duration is recorded
     persona_stream:{<run>}:gone        tombstone of a run that was evicted before its retention ended
     persona_stream:{<run>}:news        channel: each new fact
     persona_stream:owner:<digest>      sorted set: run ids of an owner, which sort by time
@@ -14,6 +15,8 @@
     persona_stream:process:<id>:runs   set: the runs that a process executes
     persona_stream:process:<id>        channel: facts that other processes appended to its runs, and calls to providers
     persona_stream:secret              secret that signs run URLs, where no secret is configured
+    persona_stream:durations           hash: the id of the newest entry of each backend's history
+    persona_stream:durations:<backend> stream: the durations of the backend's last 200 runs, for forecasts
     persona_stream:ended               sorted set: finished runs and their sizes, by the time of their end
 
 The keys of a run have the run id as their hash tag.
@@ -27,6 +30,7 @@ CALL = b"call"  # in a message to a process, in place of a fact's number: a call
 SECRET = f"{_PREFIX}secret"
 PROCESSES = f"{_PREFIX}processes"
 WORKERS = f"{_PREFIX}workers"
+DURATIONS = f"{_PREFIX}durations"
 
 
 def facts(run_id: str) -> str:
@@ -47,6 +51,11 @@ def inbox(process: str) -> str:
 def runs(process: str) -> str:
     """Return the key of the set of a process's runs."""
     return f"{_PREFIX}process:{process}:runs"
+
+
+def durations(backend: str) -> str:
+    """Return the key of the history of a backend."""
+    return f"{DURATIONS}:{backend}"
 
 
 def owner(subject: str) -> str:

@@ -19,6 +19,7 @@ import msgspec
 from persona_stream.backends.base import WorkerDescription
 from persona_stream.core.clock import Clock
 from persona_stream.core.facts import Accepted, Entry, Failed
+from persona_stream.core.forecast import FinishedRun
 from persona_stream.core.run_id import timestamp_of
 from persona_stream.errors import Conflict, Gone, NotFound, Unavailable
 from persona_stream.journals.base import (
@@ -38,6 +39,7 @@ from persona_stream.journals.redis.connection import (
 )
 from persona_stream.journals.redis.journal import RedisJournal, decode_entries
 
+_decode_finished_run = msgspec.json.Decoder(FinishedRun).decode
 _decode_description = msgspec.json.Decoder(WorkerDescription).decode
 
 logger = logging.getLogger("persona_stream.redis")
@@ -56,6 +58,7 @@ class RedisJournalStore:
         self._clock = clock
         self._retention = retention
         self._secret: str | None = None
+        self._durations_read: dict[str, bytes] = {}  # the last entry of each backend's history
         self._calls = scripts.ScriptCalls(secrets.token_hex(8), lease, retention, retention_bytes)
         self._connection = RedisConnection(pool)
         self._writer = sync.JournalWriter(self._connection, self._calls, clock, self._can_restore)
@@ -182,6 +185,19 @@ class RedisJournalStore:
             if isinstance(reply, Unavailable):
                 raise reply
         return replies
+
+    def new_durations(self) -> Sequence[tuple[str, FinishedRun]]:
+        """Return the runs of all processes since the last call, each with its backend."""
+        fields = self._connection.execute("HGETALL", keys.DURATIONS)
+        newest = {name.decode(): entry for name, entry in zip(fields[::2], fields[1::2], strict=True)}
+        changed = [name for name, entry in newest.items() if entry != self._durations_read.get(name)]
+        found = []
+        for name in changed:
+            after = self._durations_read.get(name, b"0")
+            for _, items in self._connection.execute("XREAD", "STREAMS", keys.durations(name), after) or ():
+                self._durations_read[name] = items[-1][0]
+                found += [(name, _decode_finished_run(encoded)) for encoded in sync.encoded_facts(items)]
+        return found
 
     def secret(self) -> str:
         """Return the secret that all processes of this Redis share."""

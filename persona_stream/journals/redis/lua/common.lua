@@ -9,6 +9,9 @@ local ENDED = PREFIX .. 'ended'            -- '<bytes>:<run>' -> the time of its
 local KEPT_BYTES = PREFIX .. 'ended:bytes'
 local MAX_MESSAGE_BYTES = 16384            -- a longer fact is only announced, and read from the stream
 local MAX_EVICTIONS = 100                  -- per call, because a script blocks Redis
+local DURATIONS = PREFIX .. 'durations'    -- backend -> the id of the newest entry of its history
+local MAX_DURATIONS = 200                  -- of each backend, as many as a forecast uses
+local DURATIONS_LIFETIME = 30 * 86400000   -- ms without a run
 
 local function key(run, what) return PREFIX .. '{' .. run .. '}:' .. what end
 local function runs_of(process) return PREFIX .. 'process:' .. process .. ':runs' end
@@ -25,6 +28,40 @@ local function arguments_from(n)
   return rest
 end
 
+-- Add the duration of a run to the history of its backend, once its text begins or it ends without: as `finished_run`
+-- in Python does. Failures, and runs that never started, are left out.
+local function record_duration(run, entry)
+  local record = key(run, 'record')
+  local at, kind = string.match(entry, '^{"at":([%d.]+),"fact":{"type":"([%l_]+)"')
+  if kind == 'started' then
+    redis.call('HSET', record, 'started', at, 'history_tokens', string.match(entry, '"history_tokens":(%d+)') or 0)
+    return
+  end
+  local outcome = (kind == 'delta' or kind == 'answered') and 'complete' or nil
+  if kind == 'failed' then
+    local code = string.match(entry, '^{"at":[%d.]+,"fact":{"type":"failed","code":"([%l_]+)"')
+    outcome = (code == 'timeout' or code == 'cancelled') and code or nil
+  end
+  local noted = outcome and redis.call('HMGET', record, 'started', 'history_tokens') or {}
+  if not noted[1] then return end
+  redis.call('HDEL', record, 'started')
+  local accepted = redis.call('XRANGE', key(run, 'facts'), '-', '+', 'COUNT', 1)[1][2][2]
+  local readable, terms = pcall(function() return cjson.decode(accepted).fact end)
+  if not readable or (terms.backend or '') == '' then return end
+  local history = DURATIONS .. ':' .. terms.backend
+  local finished = cjson.encode({
+    duration = math.max(0, at - noted[1]), outcome = outcome,
+    features = {
+      question_tokens = terms.question_tokens, history_tokens = tonumber(noted[2]), persona = terms.username,
+      at = tonumber(noted[1]),
+    },
+  })
+  local id = redis.call('XADD', history, 'MAXLEN', MAX_DURATIONS, '*', 'run', finished)
+  redis.call('HSET', DURATIONS, terms.backend, id)
+  redis.call('PEXPIRE', history, DURATIONS_LIFETIME)
+  redis.call('PEXPIRE', DURATIONS, DURATIONS_LIFETIME)
+end
+
 -- Append facts after the first `length`, and publish them to the followers and to the process that executes the run.
 local function write(run, length, entries, author)
   local runner = redis.call('HGET', key(run, 'record'), 'process')
@@ -37,6 +74,7 @@ local function write(run, length, entries, author)
     if #entry <= MAX_MESSAGE_BYTES then message = message .. ' ' .. entry end
     redis.call('PUBLISH', key(run, 'news'), message)
     if runner and runner ~= author then redis.call('PUBLISH', PREFIX .. 'process:' .. runner, message) end
+    record_duration(run, entry)
   end
   redis.call('HINCRBY', key(run, 'record'), 'bytes', bytes)
   return runner
