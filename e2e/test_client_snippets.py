@@ -189,7 +189,7 @@ def test_the_page_names_the_tested_versions() -> None:
     node = {module for snippet in ON_MACHINE if snippet.language == "js" for module in imported(snippet)}
     needed = {("Python", package) for package in python} | {("Node", package) for package in node}
     frameworks = (
-        "litellm", "pydantic-ai-slim", "instructor", "llama-index-llms-openai-like", "llm", "aider-chat",
+        "litellm", "pydantic-ai-slim", "instructor", "llama-index-llms-openai-like", "llm", "aider-chat", "open-webui",
     )  # fmt: skip
     needed |= {("Python", package) for package in frameworks}
     assert needed == versions.named().keys()

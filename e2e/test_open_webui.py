@@ -1,20 +1,25 @@
 """Requests in the shapes that Open WebUI sends, and what it reads from the responses.
 
 The shapes are those of its ``routers/openai.py`` and ``utils/middleware.py``: headers that name the user, a model with
-a system prompt, the tasks that it runs after each answer, and the check of a connection.
+a system prompt, the tasks that it runs after each answer, and the check of a connection. The published middleware
+itself reads streams with statuses (open-webui #8453).
 """
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
 from e2e.backend import TEXT
-from e2e.published_clients import runs
+from e2e.published_clients import place, runs
 from e2e.server import Served
 
 USER = {
@@ -97,3 +102,46 @@ def test_a_failure(served: Served, message: str, status: int) -> None:
     refused = post(served, title(message))
     assert refused.status_code == status
     assert failed["error"]["message"] == refused.json()["error"]["message"] != ""
+
+
+def emitted(served: Served, message: str) -> list[dict[str, Any]]:
+    """Return what the published middleware emits to its page while it reads the stream of an answer."""
+    program = Path(__file__).parent / "clients" / "open_webui_python.py"
+    done = subprocess.run(
+        [place("E2E_OPEN_WEBUI"), program, f"{served.url}/v1", served.token, message],
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    events: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])  # after its log
+    return events
+
+
+def test_the_middleware_displays_the_statuses_of_a_slow_backend(serve: Callable[..., Served]) -> None:
+    """The last one is done before the text, which is whole, with its reasoning."""
+    served = serve(backend="backend:ask", heartbeat="status", timeout=40)
+    events = emitted(served, "20")
+    statuses = [event["data"] for event in events if event["type"] == "status"]
+    assert len(statuses) >= 10
+    assert [status["done"] for status in statuses] == [False] * (len(statuses) - 1) + [True]
+    assert statuses[0]["description"] == "Working on your request... 5%"
+    assert statuses[-1]["description"].startswith("Done in 20.")
+    finished = [event["data"]["output"] for event in events if event["data"] and event["data"].get("done") is True]
+    texts = {item["type"]: "".join(part["text"] for part in item["content"]) for item in finished[-1]}
+    assert texts == {"reasoning": "Six times seven.", "message": TEXT}
+    types = [(event["data"] or {}).get("type", event["type"]) for event in events]
+    assert max(index for index, kind in enumerate(types) if kind == "status") < types.index(
+        "response.output_text.delta"
+    )
+
+
+def test_the_middleware_ends_the_status_of_a_failed_answer(serve: Callable[..., Served]) -> None:
+    """It displays the error, and no activity."""
+    events = emitted(serve(backend="backend:ask", heartbeat="status"), "fail")
+    statuses = [event["data"] for event in events if event["type"] == "status"]
+    assert statuses[-1] == {"description": "The library is closed today.", "done": True}
+    errors = [event["data"]["error"]["message"] for event in events if event["data"] and "error" in event["data"]]
+    assert errors == ["The library is closed today."]

@@ -46,6 +46,16 @@ def test_a_backend_that_is_silent_for_twenty_seconds(served: Served, language: s
     assert runs(served) == ["complete"] * len(scenarios)
 
 
+@BOTH
+def test_statuses_in_chunks_are_harmless(
+    serve: Callable[..., Served], language: str, scenarios: tuple[str, ...]
+) -> None:
+    """Every mode returns the exact answer, and ignores the members that it does not know."""
+    served = serve(backend="backend:ask", heartbeat="status")
+    for scenario, result in use_all(served, language, scenarios, "5").items():
+        assert (result["text"], result["finish"]) == (TEXT, "stop"), scenario
+
+
 def test_a_stream_begins_at_once_and_is_never_silent_for_long(served: Served) -> None:
     """A client with a read timeout of three seconds gets the answer of a backend that is silent for twenty."""
     result = use(served, "python", "impatient", "20")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -34,6 +34,16 @@ def test_a_backend_that_is_silent_for_twenty_seconds(
         assert result["tokens"] > 0
         assert result.get("reasoning", "Six times seven.") == "Six times seven."
     assert runs(served) == ["complete"] * len(scenarios)
+
+
+@BOTH
+def test_statuses_in_chunks_are_harmless(
+    serve: Callable[..., Served], client: Package, scenarios: tuple[str, ...]
+) -> None:
+    """Every mode returns the exact answer, and ignores the members that it does not know."""
+    served = serve(backend="backend:ask", heartbeat="status")
+    for scenario, result in use_all(client, served, LANGUAGES[client], scenarios, "5").items():
+        assert (result["text"], result["finish"]) == (TEXT, "stop"), scenario
 
 
 @BOTH

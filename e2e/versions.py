@@ -16,7 +16,15 @@ from pathlib import Path
 PAGE = Path(__file__).parent.parent / "docs" / "CLIENTS.md"
 # The variables that hold the location of each environment.
 PLACES = {
-    "Python": ("E2E_OPENAI", "E2E_ANTHROPIC", "E2E_LANGCHAIN", "E2E_LITELLM", "E2E_PYDANTIC_AI", "E2E_AIDER"),
+    "Python": (
+        "E2E_OPENAI",
+        "E2E_ANTHROPIC",
+        "E2E_LANGCHAIN",
+        "E2E_LITELLM",
+        "E2E_PYDANTIC_AI",
+        "E2E_AIDER",
+        "E2E_OPEN_WEBUI",
+    ),
     "Node": ("E2E_OPENAI_NODE", "E2E_ANTHROPIC_NODE", "E2E_AI_NODE"),
 }
 _LANGUAGES = {"pip": ("Python", "=="), "npm": ("Node", "@")}

@@ -70,10 +70,13 @@ if [ -n "${NEWEST:-}" ]; then
     environment clients - "${python_clients[@]}"
     environment frameworks - "${frameworks[@]}"
     environment aider - aider-chat
+    environment open-webui - --no-deps open-webui $(grep -v '^open-webui=' requirements/open-webui.txt)
 else
     environment clients clients "${python_clients[@]}"
     environment frameworks frameworks "${frameworks[@]}"
     environment aider aider aider-chat
+    # Without most of its dependencies, several gigabytes that reading a stream does not use.
+    environment open-webui open-webui --no-deps -r requirements/open-webui.txt
 fi
 
 for name in OPENAI ANTHROPIC LANGCHAIN FUNCTIONS; do
@@ -86,6 +89,7 @@ export E2E_TOKENS=$PWD/.venv-e2e-tokens/bin/python
 for name in PYDANTIC_AI INSTRUCTOR LLAMA_INDEX LLM; do
     export "E2E_$name=$PWD/.venv-e2e-frameworks/bin/python"
 done
+export E2E_OPEN_WEBUI=$PWD/.venv-e2e-open-webui/bin/python
 export E2E_AIDER=$PWD/.venv-e2e-aider/bin/python
 export E2E_LITELLM=$PWD/.venv-e2e-litellm/bin/python
 export E2E_LITELLM_PROXY=$PWD/.venv-e2e-litellm/bin/litellm

@@ -35,6 +35,9 @@ lock litellm 'litellm[proxy]>=1.106,<2' $(${PYTHON:-python3} -m e2e.versions pip
 lock frameworks $(${PYTHON:-python3} -m e2e.versions pip pydantic-ai-slim instructor llama-index-llms-openai-like llm) \
     'pydantic-ai-slim[openai]'
 lock aider $(${PYTHON:-python3} -m e2e.versions pip aider-chat)
+# Without most of its dependencies: see scripts/e2e.sh.
+lock open-webui aiocache aiofiles beautifulsoup4 fastapi markdown orjson pydantic requests
+${PYTHON:-python3} -m e2e.versions pip open-webui >>requirements/open-webui.txt
 lock bench -r bench/peers/requirements.txt
 
 echo "Resolving requirements/node/package-lock.json ..."

@@ -36,6 +36,9 @@ _ANSWER_READY: Text = {
     "en": "Done (took {seconds:.1f} s), sending the reply...",
 }
 
+_ANSWERED: Text = {"zh": "处理完成，耗时 {seconds:.1f} 秒", "en": "Done in {seconds:.1f} s"}
+_QUEUED: Text = {"zh": "排队等待中，第 {position} 位", "en": "Waiting in the queue, position {position}"}
+
 FAILURES: Mapping[facts.FailureCode, Text] = {
     "timeout": {"zh": "处理超时，请稍后重试", "en": "The request took too long, please try again later"},
     "cancelled": {"zh": "请求已取消", "en": "The request was cancelled"},
@@ -69,6 +72,16 @@ def status_text(style: str, step: int, locale: query.Locale) -> str:
 def answer_ready_text(locale: query.Locale, seconds: float) -> str:
     """Return the status text for an answer that took so many seconds."""
     return _ANSWER_READY[locale].format(seconds=seconds)
+
+
+def answered_text(locale: query.Locale, seconds: float) -> str:
+    """Return the status text that stays beside an answer that took so many seconds."""
+    return _ANSWERED[locale].format(seconds=seconds)
+
+
+def queued_text(locale: query.Locale, position: int) -> str:
+    """Return the status text of a queued run; position 1 is next."""
+    return _QUEUED[locale].format(position=position)
 
 
 def error_text(code: facts.FailureCode, text: str | None, locale: query.Locale) -> str:

@@ -19,7 +19,7 @@ from persona_stream.core import cursor, events, facts, i18n, projection, query, 
 from persona_stream.core.content import fields_for
 from persona_stream.core.snapshot import RunSnapshot, take_snapshot
 
-Heartbeat = Literal["comment", "delta", "off"]
+Heartbeat = Literal["comment", "delta", "status", "off"]
 
 
 class ErrorInfo(Struct, frozen=True):
@@ -47,6 +47,7 @@ class EncoderOptions(Struct, frozen=True, kw_only=True):
         events_url: URL at which the run can be read again.
         heartbeat: Form of progress on protocols that have no event for it.
         include_usage: Whether the client requested token counts at the end of the stream.
+        return_progress: Whether the client requested progress in numbers, on protocols without progress events.
     """
 
     style: projection.StreamStyle
@@ -54,6 +55,7 @@ class EncoderOptions(Struct, frozen=True, kw_only=True):
     events_url: str
     heartbeat: Heartbeat = "comment"
     include_usage: bool = False
+    return_progress: bool = False
 
 
 class EventEncoder(Protocol):

@@ -125,6 +125,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         t.DurationOrOff, doc("Delay before non-streaming responses commit to 200 (keeps proxies alive afterwards)")
     ] = 25.0  # gateways allow 29 s (API Gateway) to 60 s (nginx, ALB, Cloud Run)
 
+    heartbeat: Annotated[
+        t.HeartbeatName,
+        doc("Heartbeat of `/v1/chat/completions` until the answer: `comment`, `delta`, `status` or `off`"),
+    ] = "comment"
+
     redis_url: Annotated[t.OptionalText, doc("Redis that shares runs between processes", secret=True)] = None
     broker_url: Annotated[
         t.OptionalText, doc("Celery's broker, if it is not the Redis of `redis_url`", secret=True)

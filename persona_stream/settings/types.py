@@ -199,6 +199,9 @@ ExecutorName = Annotated[str, Form("auto, greenlet, thread, process or celery", 
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], Form("debug, info, warning or error", "LEVEL")]
 AuthMode = Annotated[Literal["token", "off"], Form("token or off", "token|off")]
 LogFormat = Annotated[Literal["text", "json"], Form("text or json", "text|json")]
+HeartbeatName = Annotated[
+    Literal["comment", "delta", "status", "off"], Form("comment, delta, status or off", "comment|delta|status|off")
+]
 _Symmetric = Literal["HS256", "HS384", "HS512"]
 _Public = Literal["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"]
 SYMMETRIC_ALGORITHMS: tuple[str, ...] = get_args(_Symmetric)

@@ -306,11 +306,13 @@ def stream_response(
     locale: query.Locale | None = None,
     heartbeat: Heartbeat = "comment",
     include_usage: bool = False,
+    return_progress: bool = False,
 ) -> Response:
     """Return the response that streams a run after the position ``start``.
 
     Style and locale are the run's own by default, and ``smart`` for protocols without styles. ``heartbeat`` is the form
-    of progress on protocols without progress events, and ``include_usage`` adds token counts.
+    of progress on protocols without progress events, to which ``return_progress`` adds numbers; ``include_usage`` adds
+    token counts.
     """
     run = facts.run_terms(journal.entries)
     style = style or (STYLES[run.style] if protocol.has_styles else SMART)
@@ -326,7 +328,12 @@ def stream_response(
     )
     events_url = services.url_signer.events_url(run.run_id)
     encoder_options = EncoderOptions(
-        style=style, locale=locale, events_url=events_url, heartbeat=heartbeat, include_usage=include_usage
+        style=style,
+        locale=locale,
+        events_url=events_url,
+        heartbeat=heartbeat,
+        include_usage=include_usage,
+        return_progress=return_progress,
     )
     stream = EventStream(
         StreamProjection(journal.entries, options, services.clock),

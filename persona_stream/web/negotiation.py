@@ -98,13 +98,13 @@ def error_transport(request: Request, protocol: WireProtocol) -> Transport | Non
     return None if best == _JSON else TRANSPORTS.get(best or "", EVENT_STREAM)
 
 
-def negotiate_heartbeat(request: Request) -> Heartbeat:
-    """Return the form of progress that the client wants on protocols without progress events.
+def negotiate_heartbeat(request: Request, default: Heartbeat) -> Heartbeat:
+    """Return the form of progress on protocols without progress events: the client's choice, else the default.
 
     Raises:
         InvalidRequest: The header has an unknown value.
     """
-    value = request.headers.get(_HEARTBEAT_HEADER, "comment")
+    value = request.headers.get(_HEARTBEAT_HEADER, default)
     if value not in _HEARTBEATS:
         raise InvalidRequest(f"{_HEARTBEAT_HEADER}: must be one of {', '.join(_HEARTBEATS)}", _HEARTBEAT_HEADER)
     return _HEARTBEATS[value]

@@ -109,7 +109,9 @@ def test_texts_are_english_unless_the_client_prefers_chinese(server: ServerProce
     ]
 
 
-@pytest.mark.parametrize(("kind", "beats", "empty"), [("comment", 2, 0), ("delta", 0, 2), ("off", 0, 0)])
+@pytest.mark.parametrize(
+    ("kind", "beats", "empty"), [("comment", 2, 0), ("delta", 0, 2), ("status", 0, 3), ("off", 0, 0)]
+)
 def test_the_client_selects_its_heartbeat(server: ServerProcess, kind: str, beats: int, empty: int):
     """With a header."""
     response = ask(server, "slow", "2.5", stream=True, headers={"X-Persona-Heartbeat": kind})
@@ -117,6 +119,35 @@ def test_the_client_selects_its_heartbeat(server: ServerProcess, kind: str, beat
     assert len(comments(response)) == beats
     assert [each["choices"][0]["delta"] for each in events[:-1]].count({}) == empty
     assert content(events) == ENGLISH + CHINESE
+
+
+def test_statuses_are_members_of_chunks(server: ServerProcess):
+    """In the language of the request, with the percentage, and with numbers if the request asks for them."""
+    response = ask(server, "slow", "2.5", stream=True, headers={"X-Persona-Heartbeat": "status"}, return_progress=True)
+    events = chunks(response)
+    assert all(each["choices"] for each in events)
+    statuses = [each["event"]["data"] for each in events if "event" in each]
+    assert [status["done"] for status in statuses] == [False, False, True]
+    assert statuses[0]["description"] == "Working on your request... 5%"
+    assert statuses[2]["description"].startswith("Done in 2.")
+    numbers = [each["prompt_progress"] for each in events if "prompt_progress" in each]
+    assert [(each["total"], each["cache"]) for each in numbers] == [(100, 0)] * 3
+    assert [each["processed"] for each in numbers][::2] == [5, 100]
+    assert content(events) == ENGLISH + CHINESE
+
+
+def test_the_operator_selects_the_heartbeat_of_clients_that_select_none():
+    """For Open WebUI, which cannot set a header."""
+    server = serve("tests.backends_for_tests:quick", heartbeat="status")
+    try:
+        events = chunks(ask(server, "quick", "Hi", stream=True))
+        assert [each["event"]["data"]["done"] for each in events if "event" in each] == [False, True]
+        response = ask(server, "quick", "Hi", stream=True, headers={"X-Persona-Heartbeat": "comment"})
+        assert len(comments(response)) == 1
+        again = server.get(f"/api/runs/{response.headers['X-Run-Id']}/events?protocol=openai", stream=True)
+        assert any("event" in each for each in chunks(again))
+    finally:
+        assert server.stop() == 0
 
 
 @pytest.mark.parametrize("stream", [True, False])
@@ -134,7 +165,7 @@ def test_an_unknown_heartbeat_is_rejected_when_a_run_is_resumed(server: ServerPr
     headers = {"X-Persona-Heartbeat": "loud"}
     response = server.get(f"/api/runs/{run}/events?protocol={protocol}&from=0", headers=headers)
     assert response.status_code == 400
-    assert "X-Persona-Heartbeat: must be one of comment, delta, off" in response.text
+    assert "X-Persona-Heartbeat: must be one of comment, delta, status, off" in response.text
 
 
 def test_models_are_the_personas_where_personas_are_configured():

@@ -20,7 +20,7 @@ cors_origins max_body_bytes max_answer_bytes disconnect_grace disconnect_grace_v
 log_level log_format
 openai_base_url openai_api_key openai_model openai_stream
 anthropic_base_url anthropic_api_key anthropic_model anthropic_max_tokens anthropic_stream
-commit_window
+commit_window heartbeat
 redis_url broker_url workers lease max_connection_age trusted_proxies
 database_url state_dir log_bodies log_reasoning log_retention prices
 max_runs max_runs_shared max_runs_per_user max_queue queue_timeout rate_limit
@@ -49,7 +49,7 @@ def test_the_defaults_are_the_promised_ones() -> None:
     assert (settings.log_level, settings.log_format, settings.cors_origins) == ("info", "text", ("*",))
     assert (settings.max_runs, settings.max_runs_per_user, settings.max_queue) == (10_000, 100, 1000)
     assert (settings.queue_timeout, settings.lease, settings.log_retention) == (60.0, 15.0, 30 * 86_400.0)
-    assert (settings.commit_window, settings.workers) == (25.0, 1)
+    assert (settings.commit_window, settings.heartbeat, settings.workers) == (25.0, "comment", 1)
 
 
 def test_every_default_is_valid_and_reads_back_from_its_text() -> None:

@@ -340,6 +340,9 @@ class ChatCompletionRequest(Struct, frozen=True):
     messages: Annotated[list[RequestMessage], conversation.MESSAGES]
     stream: Annotated[bool | None, Meta(description="Whether to stream the answer.")] = None
     stream_options: Annotated[StreamOptions | None, Meta(description="Options of the stream.")] = None
+    return_progress: Annotated[
+        bool | None, Meta(description="Whether heartbeats of the stream have `prompt_progress`, as in llama.cpp.")
+    ] = None
 
     temperature: Annotated[
         float | None, Meta(description="Sampling temperature. Like all up to `user`, for backends that support it.")
@@ -406,6 +409,11 @@ class ChatCompletionRequest(Struct, frozen=True):
     def includes_usage(self) -> bool:
         """Whether a stream must end with the token counts."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    @property
+    def returns_progress(self) -> bool:
+        """Whether the heartbeats of a stream must have the progress in numbers."""
+        return bool(self.return_progress)
 
 
 completion_decoder = msgspec.json.Decoder(ChatCompletionRequest)

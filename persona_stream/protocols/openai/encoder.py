@@ -1,6 +1,7 @@
 """OpenAI's chat protocol: completion chunks in streams, and whole completions.
 
-While the backend works, progress is sent as comments, which the official clients skip.
+While the backend works, progress is sent as comments, which the official clients skip; or, as Open WebUI and llama.cpp
+display it, in chunks with an empty delta. Such a chunk always has a choice: naive clients read ``choices[0]`` of each.
 
 ``ProviderFields.fields`` of an OpenAI-compatible provider has the sections ``message`` (fields of the answer's
 message), ``choice`` (fields beside it, such as ``logprobs``), ``choices`` (the other choices), ``completion`` (fields
@@ -10,9 +11,9 @@ of the body and of the last chunk) and ``usage`` (fields beside the token counts
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from msgspec import UNSET, Struct, structs
+from msgspec import UNSET, Struct, UnsetType, structs
 
-from persona_stream.core import events, facts, query, sse
+from persona_stream.core import events, facts, i18n, query, sse
 from persona_stream.core.usage import run_usage
 from persona_stream.protocols import base
 from persona_stream.protocols.openai import schemas
@@ -72,22 +73,32 @@ class OpenAIEncoder:
     Args:
         entries: Journal of the run.
         include_usage: Whether the client requested a last chunk with token counts.
-        heartbeat: Form of progress: comments with an empty delta now and then, empty deltas, or nothing.
+        heartbeat: Form of progress: comments with an empty delta now and then, empty deltas, statuses, or nothing.
+        return_progress: Whether each heartbeat is a chunk with the percentage, unless ``heartbeat`` is ``off``.
+        locale: Language of statuses.
     """
 
     __slots__ = (
-        "_created", "_entries", "_has_provider_fields", "_heartbeat", "_heartbeats_due", "_id", "_include_usage",
-        "_is_refusal", "_model",
+        "_created", "_entries", "_has_provider_fields", "_has_text", "_heartbeat", "_heartbeats_due", "_id",
+        "_include_usage", "_is_refusal", "_locale", "_model", "_open_status", "_return_progress",
     )  # fmt: skip
     id_prefix = "chatcmpl-"
 
     def __init__(
-        self, entries: Sequence[facts.Entry], *, include_usage: bool = False, heartbeat: base.Heartbeat = "comment"
+        self,
+        entries: Sequence[facts.Entry],
+        *,
+        include_usage: bool = False,
+        heartbeat: base.Heartbeat = "comment",
+        return_progress: bool = False,
+        locale: query.Locale = "en",
     ) -> None:
         run = facts.run_terms(entries)
         self._entries = entries
         self._include_usage = include_usage
         self._heartbeat = heartbeat
+        self._return_progress = return_progress and heartbeat != "off"
+        self._locale = locale
         self._id = f"{self.id_prefix}{run.run_id}"
         self._created = int(entries[0].at)
         self._model = run.username
@@ -96,20 +107,29 @@ class OpenAIEncoder:
         self._has_provider_fields = bool(deltas)
         self._is_refusal = any("refusal" in fields for delta in deltas for fields in delta.fields)
         self._heartbeats_due: int | None = None  # empty deltas due at the last progress event
+        self._open_status = ""  # the last status, until one says that it was the last
+        self._has_text = False
 
     def encode(self, event: events.Event) -> Sequence[sse.ServerSentEvent]:
         """Return the messages of an event."""
         match event:
             case events.TextChunk(text=text):
-                return (self._text(text),)
+                self._has_text = True
+                chunk = self._text(text)
+                return (*self._close_status(self._open_status), chunk) if self._open_status else (chunk,)
             case events.Progress(elapsed=elapsed, percent=percent, message=message):
-                return self._progress(elapsed, f"processing {elapsed:.1f}s {percent}% {message}")
+                comment = f"processing {elapsed:.1f}s {percent}% {message}"
+                return self._progress(elapsed, percent, comment, f"{message} {percent}%")
             case events.QueuePosition(elapsed=elapsed, queue_position=queue_position):
-                return self._progress(elapsed, f"queued {elapsed:.1f}s {queue_position}")
+                comment = f"queued {elapsed:.1f}s {queue_position}"
+                return self._progress(elapsed, 0, comment, i18n.queued_text(self._locale, queue_position))
             case events.RunOpened():
                 return (self._delta(schemas.ChatDelta(role="assistant", content="")),)
-            case events.AnswerReady():
-                return ()
+            case events.AnswerReady(seconds=seconds):
+                self._has_text = True
+                return self._close_status(
+                    i18n.answered_text(self._locale, seconds), self._prompt_progress(seconds, 100)
+                )
             case events.ReasoningChunk(text=text):
                 return (self._delta(schemas.ChatDelta(reasoning_content=text)),)
             case events.ProviderChunk(fields=parts):
@@ -117,7 +137,8 @@ class OpenAIEncoder:
             case events.Completed(ending=ending):
                 return (*self._ending(ending), _DONE)
             case events.RunFailed(code=code, message=message):
-                return (sse.ServerSentEvent(base.dump_json(schemas.failure_body(code, message))), _DONE)
+                error = sse.ServerSentEvent(base.dump_json(schemas.failure_body(code, message)))
+                return (*self._close_status(message), error, _DONE)
 
     def _provider_delta(self, fields: Mapping[str, Any]) -> sse.ServerSentEvent:
         self._has_provider_fields = True
@@ -130,16 +151,44 @@ class OpenAIEncoder:
             return self._delta(schemas.ChatDelta(refusal=text))
         return self._delta(schemas.ChatDelta(content=text))
 
-    def _progress(self, elapsed: float, text: str) -> Sequence[sse.ServerSentEvent]:
+    def _progress(self, elapsed: float, percent: int, text: str, status: str) -> Sequence[sse.ServerSentEvent]:
+        """Return the heartbeat for a tick: ``text`` in a comment, or ``status`` in a chunk."""
         if self._heartbeat == "off":
             return ()
-        if self._heartbeat == "delta":
+        reports = self._heartbeat == "status" or self._return_progress
+        if self._heartbeat == "delta" or (reports and self._has_text):
             return (self._delta(schemas.ChatDelta()),)
+        if reports:
+            self._open_status = status
+            return (self._status(status, done=False, prompt_progress=self._prompt_progress(elapsed, percent)),)
         heartbeats_due = int(elapsed / EMPTY_DELTA_INTERVAL)
         is_due = self._heartbeats_due is not None and heartbeats_due > self._heartbeats_due
         self._heartbeats_due = heartbeats_due
         comment = sse.ServerSentEvent(comment=text)
         return (comment, self._delta(schemas.ChatDelta())) if is_due else (comment,)
+
+    def _close_status(
+        self, description: str, prompt_progress: schemas.PromptProgress | UnsetType = UNSET
+    ) -> Sequence[sse.ServerSentEvent]:
+        """Return the last status, if there was one: clients show the activity until then."""
+        if not self._open_status:
+            return ()
+        self._open_status = ""
+        return (self._status(description, done=True, prompt_progress=prompt_progress),)
+
+    def _prompt_progress(self, elapsed: float, percent: int) -> schemas.PromptProgress | UnsetType:
+        if not self._return_progress:
+            return UNSET
+        return schemas.PromptProgress(processed=percent, time_ms=int(elapsed * 1000))
+
+    def _status(
+        self, description: str, *, done: bool, prompt_progress: schemas.PromptProgress | UnsetType
+    ) -> sse.ServerSentEvent:
+        event: schemas.StatusEvent | UnsetType = UNSET
+        if self._heartbeat == "status":
+            event = schemas.StatusEvent(data=schemas.StatusData(description=description, done=done))
+        choice = schemas.ChunkChoice(delta=schemas.ChatDelta())
+        return self._chunk([choice], event=event, prompt_progress=prompt_progress)
 
     def _ending(self, answered: facts.Answered) -> Iterator[sse.ServerSentEvent]:
         for index, call in enumerate(answered.calls):
@@ -160,7 +209,7 @@ class OpenAIEncoder:
         return self._chunk([schemas.ChunkChoice(delta=delta)])
 
     def _chunk(
-        self, choices: list[Any], usage: Any = None, answered: facts.Answered | None = None
+        self, choices: list[Any], usage: Any = None, answered: facts.Answered | None = None, **members: Any
     ) -> sse.ServerSentEvent:
         chunk = schemas.ChatCompletionChunk(
             id=self._id,
@@ -168,6 +217,7 @@ class OpenAIEncoder:
             model=self._model,
             choices=choices,
             usage=usage if self._include_usage else UNSET,
+            **members,
         )
         body = with_provider_fields(chunk, answered, "completion") if answered else chunk
         return sse.ServerSentEvent(base.dump_json(body))
@@ -184,7 +234,13 @@ class OpenAIProtocol(base.WireProtocol):
 
     def encoder(self, entries: Sequence[facts.Entry], options: base.EncoderOptions) -> OpenAIEncoder:
         """Return a new encoder for one subscriber."""
-        return OpenAIEncoder(entries, include_usage=options.include_usage, heartbeat=options.heartbeat)
+        return OpenAIEncoder(
+            entries,
+            include_usage=options.include_usage,
+            heartbeat=options.heartbeat,
+            return_progress=options.return_progress,
+            locale=options.locale,
+        )
 
     def response(self, entries: Sequence[facts.Entry]) -> tuple[int, object]:
         """Return the HTTP status and the body of a run that has ended."""

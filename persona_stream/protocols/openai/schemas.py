@@ -109,6 +109,29 @@ class CompletionUsage(Struct, frozen=True, kw_only=True):
     ] = UNSET
 
 
+class StatusData(Struct, frozen=True, kw_only=True):
+    """Content of a status."""
+
+    description: Annotated[str, Meta(description="Status text with the percentage.")]
+    done: Annotated[bool, Meta(description="Whether this is the last status, before the answer or an error.")]
+
+
+class StatusEvent(Struct, frozen=True, kw_only=True):
+    """Status in the form of Open WebUI, which displays it above the answer."""
+
+    type: Annotated[Literal["status"], Meta(description="Always `status`.")] = "status"
+    data: Annotated[StatusData, Meta(description="The status.")]
+
+
+class PromptProgress(Struct, frozen=True, kw_only=True):
+    """Progress in the form of llama.cpp; `processed` of `total` is the percentage."""
+
+    total: Annotated[int, Meta(description="Always 100.")] = 100
+    cache: Annotated[int, Meta(description="Always 0.")] = 0
+    processed: Annotated[int, Meta(ge=0, le=100, description="Percentage.")]
+    time_ms: Annotated[int, Meta(ge=0, description="Milliseconds since the start of the run.")]
+
+
 class ChatCompletionChunk(Struct, frozen=True, kw_only=True):
     """Chunk of a streamed completion."""
 
@@ -123,6 +146,12 @@ class ChatCompletionChunk(Struct, frozen=True, kw_only=True):
     usage: Annotated[
         CompletionUsage | UnsetType | None,
         Meta(description="Token counts in the last chunk, `null` in all others; only with `include_usage`."),
+    ] = UNSET
+    event: Annotated[
+        StatusEvent | UnsetType, Meta(description="Status, in heartbeats if `X-Persona-Heartbeat` is `status`.")
+    ] = UNSET
+    prompt_progress: Annotated[
+        PromptProgress | UnsetType, Meta(description="Progress, in heartbeats if the request has `return_progress`.")
     ] = UNSET
 
 

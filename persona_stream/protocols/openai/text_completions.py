@@ -80,6 +80,11 @@ class TextCompletionRequest(Struct, frozen=True):
         """Whether a stream must end with the token counts."""
         return self.stream_options is not None and bool(self.stream_options.include_usage)
 
+    @property
+    def returns_progress(self) -> bool:
+        """Whether heartbeats must have the progress in numbers: no client of this endpoint reads it."""
+        return False
+
 
 request_decoder = msgspec.json.Decoder(TextCompletionRequest)
 
@@ -156,6 +161,11 @@ class TextCompletionEncoder(encoder.OpenAIEncoder):
             yield self._text_chunk([choice])
         if self._include_usage:
             yield self._text_chunk([], usage=encoder.usage_of(self._entries, answered))
+
+    def _status(
+        self, description: str, *, done: bool, prompt_progress: schemas.PromptProgress | UnsetType
+    ) -> sse.ServerSentEvent:
+        return self._text_chunk([TextChoice(text="")])  # clients of this endpoint display no status
 
     def _delta(self, delta: schemas.ChatDelta) -> sse.ServerSentEvent:
         return self._text_chunk([TextChoice(text="")])  # the opening and heartbeats

@@ -5,7 +5,7 @@ Examples are encoded by the server's own encoders from a small recorded run.
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta, Struct
 
@@ -14,7 +14,7 @@ from persona_stream.auth import base, tickets
 from persona_stream.chunking.registry import get_chunker
 from persona_stream.core import events, facts, projection, query, sse
 from persona_stream.journals.base import KEY_CONFLICT_MESSAGE, RUN_GONE_MESSAGE, RUN_NOT_FOUND_MESSAGE
-from persona_stream.protocols.base import EventEncoder
+from persona_stream.protocols.base import EventEncoder, Heartbeat
 from persona_stream.web.openapi.spec import Body, ErrorSpec, Parameter, ResponseSpec, Tag
 
 ACCEPTED_AT = 1_795_154_400.0  # 2026-11-20 06:00 UTC; the run id contains the same time
@@ -123,8 +123,9 @@ RESUME = _header(
 )
 HEARTBEAT = _header(
     "X-Persona-Heartbeat",
-    "Heartbeat while the backend is working: comments (the default), empty chunks, or none.",
-    choices=("comment", "delta", "off"),
+    "Heartbeat while the backend is working: comments (the default unless the operator sets another one), empty chunks,"
+    " chunks with a status, or none.",
+    choices=get_args(Heartbeat),
 )
 
 _URI = Annotated[str, Meta(extra_json_schema={"format": "uri-reference"})]

@@ -109,10 +109,12 @@ def blueprint(services: Services) -> Blueprint:
             Body.stream(COMPLETION_EVENTS, answered=lambda: components.render_stream(_encoder)),
         ),
         "For OpenAI clients: set `base_url` to this server's `/v1` and the API key to a token. While the backend is"
-        " working, a stream sends a comment every 2 seconds and an empty chunk every 15. `X-Run-Id` identifies the"
-        " run, which can be resumed in any protocol. Features that the backend (tools, formats, images) or the server"
-        " (several choices, audio) does not support are rejected; the error names the field. A response without a"
-        " stream opens with status 200 after the `commit_window` (25 s); its body may then be an error.",
+        " working, a stream sends a comment every 2 seconds and an empty chunk every 15, or the status in chunks, as"
+        " Open WebUI (`X-Persona-Heartbeat: status`) and llama.cpp (`return_progress`) display it. `X-Run-Id`"
+        " identifies the run, which can be resumed in any protocol. Features that the backend (tools, formats,"
+        " images) or the server (several choices, audio) does not support are rejected; the error names the field. A"
+        " response without a stream opens with status 200 after the `commit_window` (25 s); its body may then be an"
+        " error.",
         request=_REQUEST,
     )
     def create_chat_completion() -> Response:
@@ -147,7 +149,8 @@ def blueprint(services: Services) -> Blueprint:
         body: decoder.ChatCompletionRequest | text_completions.TextCompletionRequest,
         protocol: WireProtocol,
     ) -> Response:
-        heartbeat = negotiation.negotiate_heartbeat(request)  # also validated where it has no effect
+        # Also validated where it has no effect.
+        heartbeat = negotiation.negotiate_heartbeat(request, services.settings.heartbeat)
         if not body.stream:
             return delivery.blocking_response(request, services, delivery.start_run(services, run_request), protocol)
         transport = negotiation.negotiate_transport(request)
@@ -159,6 +162,7 @@ def blueprint(services: Services) -> Blueprint:
             transport=transport,
             heartbeat=heartbeat,
             include_usage=body.includes_usage,
+            return_progress=body.returns_progress,
         )
 
     return blueprint

@@ -118,7 +118,7 @@ def blueprint(services: Services) -> Blueprint:
         start = _start_position(request, journal)
         style = _choice("style", projection.STYLES)
         locale = _choice("locale", _LOCALES)
-        heartbeat = negotiation.negotiate_heartbeat(request)
+        heartbeat = negotiation.negotiate_heartbeat(request, services.settings.heartbeat)
         protocol = _choice("protocol" if "protocol" in request.args else "dialect", PROTOCOLS) or NATIVE
         if cursor.is_at_end(start, journal.entries):
             # EventSource reconnects endlessly after the end of a stream; 204 stops it.

@@ -17,6 +17,7 @@ from persona_stream.core.facts import (
     Failed,
     FailureCode,
     ProgressReported,
+    Queued,
     ReasoningDelta,
     Started,
 )
@@ -64,6 +65,93 @@ def test_a_whole_stream_with_comments():
         + ": processing 4.0s 37% Reading page 3\n"
         + chunk('"content":"你好，world. "')
         + chunk('"content":"And more words"')
+        + chunk("", '"stop"')
+        + DONE
+    )
+
+
+def status(description: str, done: str = "false", more: str = "") -> str:
+    event = f'"event":{{"type":"status","data":{{"description":"{description}","done":{done}}}}}'
+    return chunk("", more=f",{event}{more}")
+
+
+def test_a_whole_stream_with_statuses():
+    """In the form of Open WebUI (open-webui #8453): in chunks with a choice; the last one, before the text, is done."""
+    run = entries(
+        *_BEGUN,
+        (AT + 1, ProgressReported("Reading page 3", 0.37)),
+        (AT + 4.5, Answered("你好，world.")),
+    )
+    assert transcript(run, heartbeat="status", locale="zh") == (
+        ROLE
+        + status("正在处理您的请求... 5%")
+        + status("Reading page 3 37%")
+        + status("Reading page 3 37%")
+        + status("处理完成，耗时 4.5 秒", "true")
+        + chunk('"content":"你好，world."')
+        + chunk("", '"stop"')
+        + DONE
+    )
+
+
+def progress(percent: int, time_ms: int) -> str:
+    return f',"prompt_progress":{{"total":100,"cache":0,"processed":{percent},"time_ms":{time_ms}}}'
+
+
+def test_a_whole_stream_with_progress_in_numbers():
+    """In the form of llama.cpp (PR 15827), in place of comments; with statuses, both are in the same chunk."""
+    run = entries(*_BEGUN, (AT + 1, ProgressReported("Reading", 0.37)), (AT + 2.5, Answered("Hi.")))
+    end = chunk('"content":"Hi."') + chunk("", '"stop"') + DONE
+    assert transcript(run, return_progress=True) == (
+        ROLE
+        + chunk("", more=progress(5, 0))
+        + chunk("", more=progress(37, 2000))
+        + chunk("", more=progress(100, 2500))
+        + end
+    )
+    assert transcript(run, return_progress=True, heartbeat="status") == (
+        ROLE
+        + status("正在处理您的请求... 5%", more=progress(5, 0))
+        + status("Reading 37%", more=progress(37, 2000))
+        + status("Done in 2.5 s", "true", more=progress(100, 2500))
+        + end
+    )
+    assert transcript(run, return_progress=True, heartbeat="off") == ROLE + end
+
+
+def test_a_failure_ends_the_status():
+    """Otherwise the client shows the activity for ever; the text is the error's."""
+    run = entries(*_BEGUN, (AT + 1, Failed("backend_error", "It is closed.")))
+    error = '{"error":{"message":"It is closed.","type":"server_error","param":null,"code":"backend_error"}}'
+    assert transcript(run, heartbeat="status") == (
+        ROLE + status("正在处理您的请求... 5%") + status("It is closed.", "true") + f"data: {error}\n\n" + DONE
+    )
+
+
+def test_no_status_follows_the_first_text():
+    """While a streaming backend pauses, and for a subscriber that resumes then, heartbeats are empty or end at once."""
+    run = entries(*_BEGUN, (AT + 1, AnswerDelta("One. Two")), (AT + 6, Answered(" three")))
+    end = chunk('"content":"o three"') + chunk("", '"stop"') + DONE
+    assert transcript(run, heartbeat="status") == (
+        ROLE
+        + status("正在处理您的请求... 5%")
+        + status("Done in 1.0 s", "true")
+        + chunk('"content":"One. Tw"')
+        + chunk("")
+        + chunk("")
+        + end
+    )
+
+
+def test_a_queued_run_has_a_status():
+    """With its position."""
+    run = entries((AT, accepted()), (AT + 1, Queued(3, None)), (AT + 2, Started()), (AT + 2, Answered("Hi.")))
+    assert transcript(run, heartbeat="status", return_progress=True, locale="zh") == (
+        ROLE
+        + status("排队等待中，第 3 位", more=progress(0, 1000))
+        + status("正在处理您的请求... 5%", more=progress(5, 0))
+        + status("处理完成，耗时 0.0 秒", "true", more=progress(100, 0))
+        + chunk('"content":"Hi."')
         + chunk("", '"stop"')
         + DONE
     )
