@@ -129,8 +129,8 @@ def test_the_middleware_displays_the_statuses_of_a_slow_backend(serve: Callable[
     assert [status["done"] for status in statuses] == [False] * (len(statuses) - 1) + [True]
     assert statuses[0]["description"] == "Working on your request... 5%"
     assert statuses[-1]["description"].startswith("Done in 20.")
-    finished = [event["data"]["output"] for event in events if event["data"] and event["data"].get("done") is True]
-    texts = {item["type"]: "".join(part["text"] for part in item["content"]) for item in finished[-1]}
+    [finished] = [event["data"] for event in events if event["type"] == "chat:completion" and "output" in event["data"]]
+    texts = {item["type"]: "".join(part["text"] for part in item["content"]) for item in finished["output"]}
     assert texts == {"reasoning": "Six times seven.", "message": TEXT}
     types = [(event["data"] or {}).get("type", event["type"]) for event in events]
     assert max(index for index, kind in enumerate(types) if kind == "status") < types.index(
