@@ -21,9 +21,12 @@ class RunURLSigner:
         signature = hmac.digest(self._key, run_id.encode("utf-8", "surrogatepass"), "sha256")
         return base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
 
-    def events_url(self, run_id: str) -> str:
-        """Return the URL of a run's events, with a ticket for clients that cannot send headers."""
-        return f"/api/runs/{run_id}/events?ticket={self.sign(run_id)}"
+    def events_url(self, run_id: str, prefix: str = "") -> str:
+        """Return the URL of a run's events, with a ticket for clients that cannot send headers.
+
+        ``prefix`` is the path below which clients reach the application.
+        """
+        return f"{prefix}/api/runs/{run_id}/events?ticket={self.sign(run_id)}"
 
     def verify(self, run_id: str, ticket: str) -> bool:
         """Return whether a ticket belongs to a run, in constant time."""

@@ -17,6 +17,7 @@ from persona_stream.auth.base import Verifier
 from persona_stream.core.query import Principal
 from persona_stream.errors import Forbidden, InvalidRequest, RateLimited, Unauthorized
 from persona_stream.web.rate_limit import RateLimitStatus
+from persona_stream.web.responses import url_prefix
 from persona_stream.web.services import Services
 
 DASHBOARD_PATH = "/dashboard"
@@ -139,7 +140,12 @@ def clear_session_cookie(response: Response, request: Request) -> None:
 
 
 def _cookie_attributes(request: Request) -> Any:
-    return {"path": DASHBOARD_PATH, "secure": request.is_secure, "httponly": True, "samesite": "Strict"}
+    return {
+        "path": url_prefix(request) + DASHBOARD_PATH,
+        "secure": request.is_secure,
+        "httponly": True,
+        "samesite": "Strict",
+    }
 
 
 def _has_token_header(request: Request) -> bool:

@@ -283,9 +283,9 @@ def start_run(services: Services, run_request: RunRequest) -> Journal:
     return journal
 
 
-def run_headers(run_id: str) -> dict[str, str]:
+def run_headers(request: Request, run_id: str) -> dict[str, str]:
     """Return the response headers that identify a run."""
-    return {"X-Run-Id": run_id, "Location": f"/api/runs/{run_id}/events"}
+    return {"X-Run-Id": run_id, "Location": f"{responses.url_prefix(request)}/api/runs/{run_id}/events"}
 
 
 def disable_buffering(response: Response) -> None:
@@ -326,7 +326,7 @@ def stream_response(
         queue_timeout=services.settings.queue_timeout,
         dialect=protocol.name,
     )
-    events_url = services.url_signer.events_url(run.run_id)
+    events_url = services.url_signer.events_url(run.run_id, responses.url_prefix(request))
     encoder_options = EncoderOptions(
         style=style,
         locale=locale,
@@ -344,7 +344,7 @@ def stream_response(
         hand_over_at=_hand_over_at(request, services),
     )
     response = responses.PreparedResponse(
-        stream, headers=run_headers(run.run_id), content_type=transport.content_type, direct_passthrough=True
+        stream, headers=run_headers(request, run.run_id), content_type=transport.content_type, direct_passthrough=True
     )
     disable_buffering(response)
     return response
@@ -360,7 +360,7 @@ def _hand_over_at(request: Request, services: Services) -> float | None:
 
 def blocking_response(request: Request, services: Services, journal: Journal, protocol: WireProtocol) -> Response:
     """Return the response of a run that has ended, or one that waits for its end."""
-    headers = run_headers(facts.run_terms(journal.entries).run_id)
+    headers = run_headers(request, facts.run_terms(journal.entries).run_id)
     window = services.settings.commit_window
     subscription = Subscription(request, services, journal, protocol)
     with ExitStack() as closing:  # also if the process ends: the subscriber must be removed

@@ -1,4 +1,4 @@
-"""Trusted proxies: client address, scheme and host from the ``X-Forwarded-*`` headers.
+"""Trusted proxies: client address, scheme, host and path prefix from the ``X-Forwarded-*`` headers.
 
 Anyone can send these headers. They count only if the peer of the connection is a trusted proxy, and
 ``X-Forwarded-For`` only as far as trusted proxies wrote it: each hop appends its peer at the right.
@@ -21,6 +21,8 @@ _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*\.?|\[(?P<ipv6>{_IPV6})\])(?::(?P<port>\d{{1,5}}))?", re.ASCII)
 _MAX_HOST_CHARACTERS = 259  # a name of 253 characters, a colon and a port
 _MAX_PORT = 65535
+_PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+)+", re.ASCII)
+_MAX_PREFIX_CHARACTERS = 256
 
 
 class TrustedProxyFix:
@@ -48,6 +50,9 @@ def forwarded_environ(environ: Mapping[str, Any], trusted: Networks) -> dict[str
     host = _nearest_hop(environ.get("HTTP_X_FORWARDED_HOST", ""))
     if _is_host(host):
         changes["HTTP_HOST"] = host
+    prefix = _nearest_hop(environ.get("HTTP_X_FORWARDED_PREFIX", "")).rstrip("/")
+    if _is_prefix(prefix):
+        changes["SCRIPT_NAME"] = prefix + environ.get("SCRIPT_NAME", "")
     return changes
 
 
@@ -80,6 +85,11 @@ def _is_in_networks(address: Address, networks: Networks) -> bool:
 def _nearest_hop(values: str) -> str:
     """Return the last value: the client may have written the others."""
     return values.rpartition(",")[2].strip(" \t")
+
+
+def _is_prefix(text: str) -> bool:
+    """Return whether a text is a path that cannot be mistaken for another host, or leave itself."""
+    return len(text) <= _MAX_PREFIX_CHARACTERS and _PREFIX.fullmatch(text) is not None
 
 
 def _is_host(text: str) -> bool:

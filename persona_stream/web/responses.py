@@ -2,6 +2,7 @@
 
 from contextvars import Context, copy_context
 from typing import Any
+from urllib.parse import quote
 
 from flask import Request, Response, request
 from flask.ctx import AppContext, RequestContext
@@ -52,6 +53,16 @@ def current_request() -> Request:
     """Return the request itself rather than Flask's proxy, which looks it up again at every access."""
     found: Request = request._get_current_object()  # type: ignore[attr-defined] # documented by werkzeug
     return found
+
+
+def url_prefix(request: Request) -> str:
+    """Return the path below which clients reach the application, such as ``/ai``; usually empty.
+
+    A proxy in ``trusted_proxies`` names it in ``X-Forwarded-Prefix``, and a WSGI application around this one in
+    ``SCRIPT_NAME``.
+    """
+    root = request.script_root
+    return quote(root, safe="/~:@!$&()*+,;=") if root else ""
 
 
 def detached_context() -> Context:

@@ -185,3 +185,32 @@ def test_the_application_sees_the_request_as_the_proxy_did() -> None:
 def test_no_header_raises_an_error(hops: str, scheme: str, host: str) -> None:
     """It is applied or ignored."""
     assert seen("10.0.0.1", **{"for": hops, "proto": scheme, "host": host})["REMOTE_ADDR"]
+
+
+@pytest.mark.parametrize(
+    ("value", "prefix"),
+    [
+        ("/ai", "/ai"),
+        ("/ai/", "/ai"),
+        ("/team-1/ai_2", "/team-1/ai_2"),
+        ("/client, /ai", "/ai"),
+        ("/...", "/..."),
+        *(
+            (wrong, None)
+            for wrong in (
+                "", "/", "ai", "//evil.example", "/ai//x", "/ai/../..", "/..", "/.", "/ai/.", "/ai\r\nX: y", "/a\x7f",
+                "/ai?x", "/ai#x", "/a b", "/%2e%2e", "\\ai", "/é", "https://evil.example", '/"onload=', "/a" * 200,
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_the_prefix_is_a_plain_path(value: str, prefix: str | None) -> None:
+    """Anything else could lead to another host, or break a header or a page."""
+    assert seen("10.0.0.1", prefix=value).get("SCRIPT_NAME") == prefix
+    assert seen("203.0.113.9", prefix=value) == {}
+
+
+def test_the_prefix_stands_before_that_of_a_mount() -> None:
+    """The proxy removes its own prefix only."""
+    environ = {"REMOTE_ADDR": "10.0.0.1", "SCRIPT_NAME": "/mounted", "HTTP_X_FORWARDED_PREFIX": "/ai"}
+    assert forwarded_environ(environ, TRUSTED)["SCRIPT_NAME"] == "/ai/mounted"

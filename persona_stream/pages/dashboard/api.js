@@ -9,7 +9,7 @@ async function request(method, path, body) {
   if (body !== undefined) headers["Content-Type"] = "application/json";
   let response, json;
   try {
-    response = await fetch(`/dashboard${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    response = await fetch(new URL(`..${path}`, import.meta.url), { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
     json = await response.json();
   } catch {
     throw new RequestError(response?.status ?? 0, "unreachable", "");

@@ -29,8 +29,8 @@ _ERROR_EVENT = spec.EventStreamSpec(
 _REF = "#/components/schemas/{name}"
 
 
-def build_document(app: Flask) -> JsonObject:
-    """Return the OpenAPI document of an application; views without a description are left out."""
+def build_document(app: Flask, prefix: str = "") -> JsonObject:
+    """Return the OpenAPI document of an application below this path; views without a description are left out."""
     routes = list(_routes(app))
     operations = [operation for _, _, operation in routes]
     schemas = _Schemas(operations)
@@ -44,6 +44,7 @@ def build_document(app: Flask) -> JsonObject:
     return {
         **base,
         "info": {**base["info"], "version": __version__},
+        "servers": [{**base["servers"][0], "url": prefix or "/"}],
         "tags": [msgspec.to_builtins(tag) for tag in tags],
         "paths": paths,
         "components": {"schemas": schemas.components, "responses": errors, **base["components"]},

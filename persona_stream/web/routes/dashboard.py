@@ -365,7 +365,7 @@ def _events_url(services: Services, run_id: str) -> str | None:
         services.runs.find(run_id, None)
     except (NotFound, Gone, Unavailable):
         return None
-    return services.url_signer.events_url(run_id)
+    return services.url_signer.events_url(run_id, responses.url_prefix(request))
 
 
 def _cancel_all(services: Services, owner: str) -> None:

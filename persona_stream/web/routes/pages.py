@@ -6,20 +6,22 @@ renderers in that package, Scalar is the one that displays the events of a strea
 
 import base64
 import hashlib
+import html
 import re
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from importlib import resources, util
 from pathlib import Path
 
 import msgspec
-from flask import Blueprint, Response, current_app, send_file
+from flask import Blueprint, Response, current_app, request, send_file
 
 from persona_stream.errors import NotFound
 from persona_stream.protocols.native.schemas import ErrorFrame
 from persona_stream.web import auth, responses
 from persona_stream.web.openapi import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag, components
 
+_MAX_PREFIXES = 4
 _HTML = "text/html; charset=utf-8"
 # Not by the module mimetypes: some systems map .js to text/plain, and browsers refuse to run such a script.
 _MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
@@ -27,6 +29,8 @@ _DASHBOARD_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none';"
     " form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
+# Links from the root of the server; scripts and styles, of which the policy has the hashes, stay as they are.
+_ROOT_LINK = re.compile(r"(<(script|style)>.*?</\2>)|(\b(?:href|src|data-url)=\")(/)(?!/)", re.DOTALL)
 _INLINE = re.compile(r"<(script|style)>(.*?)</\1>", re.DOTALL)
 # The browser blocks the renderer's services that no setting turns off.
 _DOCS_POLICY = (
@@ -70,12 +74,15 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
     static_files = cache(load_static_files)
     policy = _content_security_policy(page)
 
-    @cache
-    def document() -> bytes:
+    @lru_cache(maxsize=_MAX_PREFIXES)
+    def document(prefix: str) -> bytes:
         # Built on the first request: by then all chunkers are registered, and the start of the server stays fast.
         from persona_stream.web.openapi.document import build_document
 
-        return msgspec.json.encode(build_document(current_app))
+        return msgspec.json.encode(build_document(current_app, prefix))
+
+    def page_below_prefix(body: str, media_type: str, policy: str) -> Response:
+        return responses.page_response(_add_prefix(body, responses.url_prefix(request)), media_type, policy)
 
     @blueprint.get("/openapi.json")
     @_operation(
@@ -85,12 +92,12 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
         responses={304: ResponseSpec("The client's copy is current.", headers=[_ETAG])},
     )
     def openapi() -> Response:
-        return responses.revalidated(Response(document(), content_type="application/json"))
+        return responses.revalidated(Response(document(responses.url_prefix(request)), content_type="application/json"))
 
     @blueprint.get("/docs")
     @_operation("Browse the OpenAPI document", ResponseSpec.text("The page, which works offline.", "text/html"))
     def docs() -> Response:
-        return responses.page_response(docs_page, _HTML, _DOCS_POLICY)
+        return page_below_prefix(docs_page, _HTML, _DOCS_POLICY)
 
     @blueprint.get("/docs/scalar.js")
     @_operation(
@@ -108,7 +115,7 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
     @blueprint.get("/")
     @_operation("Open the test page", _TEST_PAGE)
     def test_page() -> Response:
-        return responses.page_response(page, _HTML, policy)
+        return page_below_prefix(page, _HTML, policy)
 
     @blueprint.get("/streaming_test.html")
     @_operation("Open the test page by its file name", _TEST_PAGE)
@@ -119,7 +126,10 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
         file = static_files().get(name)
         if file is None:
             raise NotFound("File not found")
-        return responses.page_response(file.body, f"{file.media_type}; charset=utf-8", _DASHBOARD_POLICY)
+        content_type = f"{file.media_type}; charset=utf-8"
+        if content_type == _HTML:
+            return page_below_prefix(file.body.decode(), content_type, _DASHBOARD_POLICY)
+        return responses.page_response(file.body, content_type, _DASHBOARD_POLICY)
 
     @blueprint.get(auth.DASHBOARD_PATH)
     @_dashboard_operation("Open the dashboard", ResponseSpec.text("The page.", "text/html"))
@@ -144,6 +154,13 @@ def load_static_files() -> Mapping[str, StaticFile]:
     folder = resources.files("persona_stream").joinpath("pages/dashboard")
     files = [file for file in folder.iterdir() if file.is_file()]
     return {file.name: StaticFile(file.read_bytes(), _MEDIA_TYPES[Path(file.name).suffix]) for file in files}
+
+
+def _add_prefix(page: str, prefix: str) -> str:
+    """Return a page whose links lead below the path at which clients reach the application."""
+    if not prefix:
+        return page
+    return _ROOT_LINK.sub(lambda found: found[1] or f"{found[3]}{html.escape(prefix)}/", page)
 
 
 def _read_page(name: str) -> str:

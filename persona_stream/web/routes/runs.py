@@ -239,7 +239,7 @@ def _view(services: Services, journal: Journal) -> RunView:
     return run_view(
         journal.entries,
         services.clock(),
-        services.url_signer.events_url(run_id),
+        services.url_signer.events_url(run_id, responses.url_prefix(request)),
         is_still_running=services.runs.has_orphaned_task(run_id),
     )
 
