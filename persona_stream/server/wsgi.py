@@ -14,7 +14,7 @@ import logging
 import math
 import resource
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -24,6 +24,8 @@ from gevent import pool, pywsgi
 
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.server import http11
+from persona_stream.server.waiting import Connection, PacedStream, Pacer
+from persona_stream.web.delivery import EventStream
 
 logger = logging.getLogger("persona_stream.server")
 
@@ -54,9 +56,11 @@ class DeadlineReader(io.RawIOBase):
     The timeout of the connection, which is for writes, is restored after each read.
     """
 
-    def __init__(self, connection: socket.socket, clock: Clock) -> None:
+    def __init__(self, connection: socket.socket, clock: Clock, unread: bytes = b"") -> None:
+        """Create a reader that returns the bytes ``unread`` first, which were read before."""
         super().__init__()
         self._connection = connection
+        self.unread = unread
         self._clock = clock
         self._deadline = -math.inf
         self._seconds_per_byte = 0.0
@@ -72,6 +76,11 @@ class DeadlineReader(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Wait for some bytes; raise ``TimeoutError`` after the deadline, ``OSError`` if the connection is broken."""
+        if self.unread:
+            size = min(len(buffer), len(self.unread))
+            buffer[:size] = self.unread[:size]
+            self.unread = self.unread[size:]
+            return size
         left = self._deadline - self._clock()
         if left <= 0:
             raise TimeoutError("the client took too long")
@@ -86,42 +95,53 @@ class DeadlineReader(io.RawIOBase):
 
 
 class Handler(pywsgi.WSGIHandler):
-    """One connection: its requests, one after the other, and their responses."""
+    """Requests of one connection, as long as there is one to serve, and their responses."""
 
     # gevent's stubs declare these optional; gevent sets them before it calls the methods below.
     server: "Server"
     requestline: Any
     path: Any
     wsgi_input: Any
-    _is_first_request = True
 
     # By its first argument: a client that reads nothing has effectively left, which is no error to log.
     ignored_socket_errors: tuple[Any, ...] = (*pywsgi.WSGIHandler.ignored_socket_errors, "timed out")
 
-    def __init__(self, sock: socket.socket, address: Any, server: Any) -> None:
+    def __init__(self, connection: Connection, server: "Server") -> None:
+        sock = connection.socket
         sock.settimeout(server.limits.write_timeout)
-        self._reader = DeadlineReader(sock, _CLOCK)
-        super().__init__(sock, address, server, rfile=io.BufferedReader(self._reader, _READ_BUFFER_BYTES))
+        self._connection = connection
+        self._is_released = False  # whether the connection waits, or belongs to a stream
+        self._reader = DeadlineReader(sock, _CLOCK, connection.unread)
+        connection.unread = b""
+        super().__init__(sock, connection.address, server, rfile=io.BufferedReader(self._reader, _READ_BUFFER_BYTES))
 
     def handle(self) -> None:
-        """Serve the connection; errors of the socket mean that the client has left."""
-        with suppress(OSError):
-            super().handle()
+        """Serve requests until none is pending; errors of the socket mean that the client has left."""
+        try:
+            with suppress(OSError):
+                while self.handle_one_request() and not (self._is_released or self.server.is_draining):
+                    if not self._unread():
+                        self._is_released = True
+                        self.server.wait_for_request(self._connection)
+                        break
+        finally:
+            if not self._is_released:
+                self._connection.close()
+
+    def _unread(self) -> bytes:
+        """Return the bytes of the next request that were read with this one."""
+        self._reader.set_deadline(-math.inf)
+        try:
+            buffered: bytes = self.rfile.peek()
+        except TimeoutError:  # nothing is buffered
+            return b""
+        return buffered + self._reader.unread
 
     def read_requestline(self) -> str:
         """Read a request line within the time limits; gevent's version waits without any."""
-        limits = self.server.limits
-        if not self._is_first_request:
-            if self.server.is_draining:
-                return ""
-            self.server.idle_connections.add(self.socket)
-            self._reader.set_deadline(limits.idle_timeout)
-            try:
-                self.rfile.peek(1)
-            finally:
-                self.server.idle_connections.discard(self.socket)
-        self._is_first_request = False
-        self._reader.set_deadline(limits.header_timeout)
+        connection = self._connection
+        self._reader.set_deadline(min(self.server.limits.header_timeout, connection.head_deadline - _CLOCK()))
+        connection.head_deadline = math.inf
         line = self.rfile.readline(_MAX_LINE_BYTES)
         if line == b"\r\n":  # RFC 9112 §2.2: some clients send an extra line end after a body
             line = self.rfile.readline(_MAX_LINE_BYTES)
@@ -207,6 +227,24 @@ class Handler(pywsgi.WSGIHandler):
         if not body.is_over:
             self._lingering_close()
 
+    def process_result(self) -> None:
+        """Write the response; a stream that has more to send later is left to the pacer."""
+        stream = self.result
+        if not isinstance(stream, EventStream) or not self.wsgi_input.is_over:
+            super().process_result()
+            return
+        self.write(stream.advance())
+        if stream.until is None:
+            if self.response_use_chunked:
+                self._sendall(b"0\r\n\r\n")
+            return
+        connection = self._connection
+        connection.unread = self._unread()
+        self._is_released = True
+        self.result = None  # or it would be closed now
+        on_end = Connection.close if self.close_connection else self.server.wait_for_request
+        PacedStream(stream, connection, self.server.pacer, is_chunked=self.response_use_chunked, on_end=on_end)
+
     def _lingering_close(self) -> None:
         """Read for a while before closing: a close with unread bytes resets the connection and loses the response."""
         self.close_connection = True
@@ -270,26 +308,70 @@ class Server(pywsgi.WSGIServer):
 
     Attributes:
         is_draining: whether each connection closes after its current response.
-        idle_connections: connections that wait for another request.
         limits: time limits for clients.
+        pacer: sender of the streams of all connections.
     """
-
-    handler_class: type[pywsgi.WSGIHandler] = Handler
 
     def __init__(
         self, listener: socket.socket | tuple[str, int], application: Any, limits: HttpLimits | None = None
     ) -> None:
         is_shared = isinstance(listener, socket.socket)
-        # A pool, because stopping it kills the greenlets and runs their ``finally`` blocks. It is bounded, so that more
-        # connections wait in the backlog and files are left for the process itself.
         backlog = None if is_shared else BACKLOG
-        greenlets = pool.Pool(_max_connections())
-        super().__init__(listener, application, backlog=backlog, spawn=greenlets, log=None, error_log=None)
+        super().__init__(listener, application, backlog=backlog, spawn=None, log=None, error_log=None)
         if is_shared:
             self.max_accept = 1  # or the first worker to wake would accept a whole burst
         self.is_draining = False
-        self.idle_connections: set[socket.socket] = set()
         self.limits = limits or HttpLimits()
+        self.pacer = Pacer(_CLOCK)
+        self._greenlets = pool.Group()
+        self._connections: set[Connection] = set()
+        # Beyond the limit, connections wait in the backlog, and files are left for the process itself.
+        self._max_connections = _max_connections()
+
+    def full(self) -> bool:
+        """Return whether no more connections are accepted."""
+        return len(self._connections) >= self._max_connections
+
+    def do_handle(self, *args: Any) -> None:
+        """Wait for the first request of a new connection; gevent would start a greenlet for it."""
+        sock, address = args
+        connection = Connection(sock, address, self)
+        self._connections.add(connection)
+        connection.head_deadline = _CLOCK() + self.limits.header_timeout
+        connection.wait(self.limits.header_timeout, is_idle=False)
+
+    def wait_for_request(self, connection: Connection) -> None:
+        """Wait for the next request of a connection, which has had a response."""
+        if self.is_draining:
+            connection.close()
+        elif connection.unread:
+            self.on_request(connection)
+        else:
+            connection.wait(self.limits.idle_timeout, is_idle=True)
+
+    def on_request(self, connection: Connection) -> None:
+        """Serve a request in a greenlet."""
+        self.spawn(self._serve, connection)
+
+    def on_closed(self, connection: Connection) -> None:
+        """Accept another connection in place of this one."""
+        self._connections.discard(connection)
+        self._start_accepting_if_started()  # private in gevent: for servers that were full
+
+    def spawn(self, function: Callable[..., object], *args: object) -> None:
+        """Start a greenlet that ends with the server."""
+        self._greenlets.spawn(function, *args)
+
+    def _serve(self, connection: Connection) -> None:
+        Handler(connection, self).handle()
+
+    def stop(self, timeout: float | None = None) -> None:
+        """Stop accepting, wait up to ``timeout`` seconds for responses, and close all connections."""
+        self.close()
+        self._greenlets.join(timeout=1.0 if timeout is None else timeout)
+        self._greenlets.kill(timeout=1.0)  # runs their ``finally`` blocks
+        for connection in tuple(self._connections):
+            connection.close()
 
     def begin_drain(self) -> None:
         """Accept no more connections, and close the idle ones, so that a proxy uses another process.
@@ -299,14 +381,15 @@ class Server(pywsgi.WSGIServer):
         self._do_read()  # private in gevent: accepts pending connections, which the close would reset
         self.close()
         self.is_draining = True
-        for connection in self.idle_connections:
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RD)  # bytes that have arrived are still read and served
+        for connection in self._connections:
+            if connection.is_idle:
+                with suppress(OSError):
+                    connection.socket.shutdown(socket.SHUT_RD)  # bytes that have arrived are still read and served
 
 
-def _max_connections() -> int | None:
+def _max_connections() -> float:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return None if soft == resource.RLIM_INFINITY else max(1, soft - RESERVED_FILES)
+    return math.inf if soft == resource.RLIM_INFINITY else max(1, soft - RESERVED_FILES)
 
 
 def raise_file_limit(max_runs: int) -> str | None:

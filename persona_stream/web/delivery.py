@@ -33,6 +33,7 @@ from persona_stream.core.projection import (
     SubscriptionOptions,
 )
 from persona_stream.journals.base import Journal
+from persona_stream.logging import current_run_id
 from persona_stream.protocols.base import EncoderOptions, Heartbeat, WireProtocol, dump_json, http_status_for
 from persona_stream.runs.base import RunRequest, SubscriptionClosed
 from persona_stream.runs.manager import wait_until_finished
@@ -155,14 +156,15 @@ class Subscription:
         self._notify(facts.run_terms(self.journal.entries).run_id, report)
 
 
-def guarded_chunker(name: str) -> registry.Chunker:
-    """Return a chunker that neither blocks the event loop nor fails.
+def guarded_chunker(name: str, run_id: str) -> registry.Chunker:
+    """Return a chunker for one run that neither blocks the event loop nor fails.
 
     If a registered chunker raises, the error is logged and the answer is chunked by characters.
     """
     chunker = registry.get_chunker(name)
 
     def chunk(text: str) -> list[str]:
+        current_run_id.set(run_id)  # one greenlet advances many streams
         try:
             is_long = len(text) > responses.MAX_INLINE_CHARACTERS
             return run_in_threadpool(chunker, text) if is_long else chunker(text)
@@ -174,14 +176,24 @@ def guarded_chunker(name: str) -> registry.Chunker:
 
 
 class EventStream:
-    """WSGI iterable of one subscriber's stream. ``close`` must be called, and may be called at any time.
+    """Stream of one subscriber. ``close`` must be called, and may be called at any time.
+
+    A server takes what is due from ``advance``, whenever ``until`` has come or ``on_wake`` was called. The server of
+    this package does so for all its streams in one greenlet; any other one iterates over the stream, as over the body
+    of a WSGI response, which waits in the greenlet of the request.
 
     The subscription is closed with the stream. ``hand_over_at`` is the moment at which a client that resumes by itself
     is handed over at the latest, and ``None`` for a client that does not.
+
+    Attributes:
+        until: Moment at which more is due, unless ``on_wake`` is called before; ``None`` after the end of the stream.
+        on_wake: Called when there may be more to send. Must not block.
+        is_disconnected: Returns whether the client has disconnected.
     """
 
     __slots__ = (
-        "_chunks", "_clock", "_encode", "_frame", "_hand_over_at", "_journal", "_registry", "_subscription", "_wakeup",
+        "_chars_read", "_clock", "_encode", "_facts_seen", "_frame", "_hand_over_at", "_journal", "_projection",
+        "_registry", "_steps", "_subscription", "_wakeup", "is_disconnected", "on_wake", "until",
     )  # fmt: skip
 
     def __init__(
@@ -201,70 +213,96 @@ class EventStream:
         self._registry = services.streams
         self._clock = services.clock
         self._hand_over_at = hand_over_at
-        self._wakeup = Wakeup()
-        self._journal.subscribe(self._wakeup.set)
-        self._registry.add(self._wakeup.set)
-        self._chunks: Iterator[bytes] | None = self._drive(projection)
+        self._projection = projection
+        self._steps: Iterator[events.Event | events.Wait] | None = iter(projection)
+        self._wakeup: Wakeup | None = None
+        self._facts_seen = 0
+        self._chars_read = 0
+        self.is_disconnected = subscription.is_disconnected
+        self.on_wake: Callable[[], None] = _ignore
+        self.until: float | None = -math.inf
+        self._journal.subscribe(self._wake)
+        self._registry.add(self._wake)
+
+    def advance(self) -> bytes:
+        """Return what is due, perhaps nothing, and set ``until``. At most about 64 KiB of a replay are due at once.
+
+        May wait for a native thread if ``may_block``, but for nothing else.
+        """
+        pending: list[bytes] = []
+        size = 0
+        if self._registry.is_hurrying:
+            self._projection.skip_pauses()
+        if self._steps is None:
+            return b""
+        self.until = None
+        for step in self._steps:
+            if isinstance(step, events.Wait):
+                self.until = step.until
+                if self._journal.is_unavailable:
+                    pending.append(self._frame(_JOURNAL_UNAVAILABLE))
+                break
+            framed = b"".join(map(self._frame, self._encode(step)))
+            if framed:
+                self._subscription.record_event(step, len(framed))
+                pending.append(framed)
+                size += len(framed)
+                if size >= _WRITE_BYTES:
+                    self.until = -math.inf
+                    break
+        if self.until is not None and (at := self._hand_over_at) is not None:
+            if self._registry.is_handing_over or self._clock() >= at:
+                pending.append(self._frame(_HANDED_OVER))
+                self.until = None
+            else:
+                self.until = min(self.until, at)
+        return b"".join(pending)
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run."""
+        return facts.run_terms(self._journal.entries).run_id
+
+    @property
+    def may_block(self) -> bool:
+        """Whether ``advance`` may wait for a native thread: once the answer so far is long."""
+        entries = self._journal.entries
+        while self._facts_seen < len(entries):
+            self._chars_read += len(facts.text_of(entries[self._facts_seen].fact))
+            self._facts_seen += 1
+        return self._chars_read > responses.MAX_INLINE_CHARACTERS
+
+    def _wake(self) -> None:
+        self.on_wake()
 
     def __iter__(self) -> "EventStream":
         return self
 
     def __next__(self) -> bytes:
-        if self._chunks is None:
-            raise StopIteration
-        return next(self._chunks)
+        if self._wakeup is None:
+            self._wakeup = Wakeup()
+            self.on_wake = self._wakeup.set
+            if body := self.advance():
+                return body
+        while self.until is not None and not self.is_disconnected():
+            # A long replay to a fast client never blocks: this lets others run.
+            self._wakeup.wait(self.until - self._clock())
+            if body := self.advance():
+                return body
+        raise StopIteration
 
     def close(self) -> None:
         """Release the run and the connection."""
-        if self._chunks is not None:
-            self._chunks = None
-            self._journal.unsubscribe(self._wakeup.set)
-            self._registry.remove(self._wakeup.set)
+        if self._steps is not None:
+            self._steps = None
+            self.until = None
+            self._journal.unsubscribe(self._wake)
+            self._registry.remove(self._wake)
             self._subscription.close()
 
-    def _drive(self, projection: StreamProjection) -> Iterator[bytes]:
-        encode = self._encode
-        frame = self._frame
-        record_event = self._subscription.record_event
-        pending: list[bytes] = []
-        pending_bytes = 0
-        for step in projection:
-            if not isinstance(step, events.Wait):
-                size = 0
-                for message in encode(step):
-                    framed = frame(message)
-                    pending.append(framed)
-                    size += len(framed)
-                if size == 0:
-                    continue
-                record_event(step, size)
-                pending_bytes += size
-                if pending_bytes < _WRITE_BYTES:
-                    continue
-            elif self._journal.is_unavailable:
-                pending.append(frame(_JOURNAL_UNAVAILABLE))
-            if self._must_hand_over():
-                pending.append(frame(_HANDED_OVER))
-                break
-            if body := b"".join(pending):
-                yield body
-                pending.clear()
-                pending_bytes = 0
-            if isinstance(step, events.Wait):
-                if self._subscription.is_disconnected():
-                    return
-                self._wakeup.wait(min(step.until, self._hand_over_at or math.inf) - self._clock())
-                if self._registry.is_hurrying:
-                    projection.skip_pauses()
-            else:
-                # A long replay to a fast client never blocks: let others run. The journal is read again in any case.
-                self._wakeup.wait(0.0)
-        if body := b"".join(pending):
-            yield body
 
-    def _must_hand_over(self) -> bool:
-        at = self._hand_over_at
-        return at is not None and (self._registry.is_handing_over or self._clock() >= at)
+def _ignore() -> None:
+    """Do nothing."""
 
 
 def start_run(services: Services, run_request: RunRequest) -> Journal:
@@ -319,7 +357,7 @@ def stream_response(
     locale = locale or run.locale
     options = SubscriptionOptions(
         style=style,
-        chunk=guarded_chunker(run.chunking if style.name == run.style else style.chunking),
+        chunk=guarded_chunker(run.chunking if style.name == run.style else style.chunking, run.run_id),
         locale=locale,
         start=start,
         reasoning=run.reasoning or not protocol.has_styles,
