@@ -17,12 +17,14 @@ _CLUSTER = regex.compile(
     r"[\U0001F1E6-\U0001F1FF]{2}(?![\p{GCB=Extend}\p{GCB=SpacingMark}\u200D])"
     r"|\X"
 )
-# The last boundary that two characters determine, regardless of the rest of the text. Each line excludes the rules of
-# UAX #29 that could join the second character to the text before it.
+# The last boundary that a few characters determine, regardless of the rest of the text. Each line excludes the rules
+# of UAX #29 that could join the last character to the text before it.
 _LAST_CERTAIN = regex.compile(
     r"""(?rx)
       [^\p{GCB=Prepend}] [\p{GCB=Other}--\p{Extended_Pictographic}--\p{InCB=Consonant}]
     | [^\p{GCB=Prepend}\p{GCB=Extend}\u200D] \p{GCB=Other}
+    | [^\p{GCB=Prepend}\p{InCB=Extend}\p{InCB=Linker}] \p{InCB=Extend}{0,8} \p{InCB=Consonant}
+    | [^\p{GCB=Prepend}] \p{GCB=Prepend}
     | [^\p{GCB=Prepend}\p{GCB=L}] [\p{GCB=L}\p{GCB=LV}\p{GCB=LVT}]
     | [^\p{GCB=Prepend}\p{GCB=Regional_Indicator}] \p{GCB=Regional_Indicator}
     | . [\p{GCB=Control}\r]

@@ -20,7 +20,8 @@ MAX_GROUPS = 20  # of consecutive parts of one kind; more become one group of ea
 def coalesce_deltas(parts: Sequence[Part], *, is_last: bool) -> tuple[list[Delta], list[Part]]:
     """Return the facts of consecutive parts, and the part that has to wait.
 
-    A trailing high surrogate waits for its other half, unless ``is_last``.
+    No fact has more than ``MAX_SLICE_CHARACTERS``, so that a subscriber's work for one is short. A trailing high
+    surrogate waits for its other half, unless ``is_last``.
     """
     deltas: list[Delta] = []
     rest: list[Part] = []
@@ -40,7 +41,7 @@ def coalesce_deltas(parts: Sequence[Part], *, is_last: bool) -> tuple[list[Delta
             rest = [(delta_type, text[-1])]
             text = text[:-1]
         if text:
-            deltas.append(delta_type(content.replace_unencodable(text)))
+            deltas += [delta_type(content.replace_unencodable(part)) for part in content.slices(text)]
     return deltas, rest
 
 

@@ -1,7 +1,7 @@
 """Message content besides plain text (images, tools, provider fields), and sanitising of untrusted text."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -84,24 +84,35 @@ def join_text_parts(parts: tuple[Part, ...]) -> str:
 
 
 # JSON in UTF-8 cannot carry half a surrogate pair, and PostgreSQL, C clients and terminals cannot carry NUL.
-_UNENCODABLE = re.compile("[\ud800-\udfff\x00]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _SURROGATE_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+
+MAX_SLICE_CHARACTERS = 65_536
+"""Length up to which a text is processed at once: ``re`` and ``json`` hold the interpreter lock until they return."""
+
+
+def slices(text: str) -> Iterator[str]:
+    """Yield the text in slices of ``MAX_SLICE_CHARACTERS``; at least one, which may be empty."""
+    if len(text) <= MAX_SLICE_CHARACTERS:
+        yield text
+        return
+    for start in range(0, len(text), MAX_SLICE_CHARACTERS):
+        yield text[start : start + MAX_SLICE_CHARACTERS]
 
 
 def replace_unencodable(text: str) -> str:
     """Replace lone surrogates and NUL by U+FFFD, so that positions and lengths stay as they are."""
-    return _UNENCODABLE.sub("\ufffd", text) if not text.isascii() or "\x00" in text else text
+    text = text.replace("\x00", "\ufffd")
+    return text if text.isascii() else "".join(_SURROGATE.sub("\ufffd", part) for part in slices(text))
 
 
 def join_surrogates(text: str) -> str:
     """Combine each surrogate pair into one character; a character split over two texts leaves such a pair."""
-    return text if text.isascii() else _SURROGATE_PAIR.sub(_decode_pair, text)
+    if text.isascii() or _SURROGATE_PAIR.search(text) is None:
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 def ends_with_high_surrogate(text: str) -> bool:
     """Return whether the text ends with the first half of a surrogate pair."""
     return "\ud800" <= text[-1:] <= "\udbff"
-
-
-def _decode_pair(match: re.Match[str]) -> str:
-    return match[0].encode("utf-16-le", "surrogatepass").decode("utf-16-le")

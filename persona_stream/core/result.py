@@ -101,6 +101,17 @@ def to_final_facts(result: TaskResult, max_bytes: int, sent_bytes: int = 0, name
     return (facts.ReasoningDelta(reasoning), answered) if reasoning else (answered,)
 
 
+def text_length(result: TaskResult) -> int:
+    """Return the number of characters of an answer and its reasoning; 0 if the result is none."""
+    match result:
+        case Returned(value=str(text)):
+            return len(text)
+        case Returned(value=query.Answer(text=str(text), reasoning=reasoning)):
+            return len(text) + (len(reasoning) if isinstance(reasoning, str) else 0)
+        case _:
+            return 0
+
+
 def find_problem(value: object, name: str) -> str | None:
     """Return why a return value of the backend ``name`` is invalid, for the log; ``None`` if it is a valid answer."""
     if isinstance(value, str):

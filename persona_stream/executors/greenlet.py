@@ -16,7 +16,7 @@ from gevent.event import Event
 
 from persona_stream.backends.base import Backend
 from persona_stream.concurrency import HubThread, TimeSlice
-from persona_stream.core.content import ProviderFields
+from persona_stream.core.content import ProviderFields, slices
 from persona_stream.core.query import Query, QueryContext, UpstreamCall
 from persona_stream.core.result import Raised, capture
 from persona_stream.executors.base import Executor, TaskCallbacks
@@ -93,11 +93,13 @@ class TaskContext(QueryContext):
 
     def on_text(self, text: str) -> None:
         """Forward a part of the answer."""
-        self._forward(self._callbacks.on_text, text)
+        for part in slices(text):
+            self._forward(self._callbacks.on_text, part)
 
     def on_reasoning(self, text: str) -> None:
         """Forward a part of the reasoning."""
-        self._forward(self._callbacks.on_reasoning, text)
+        for part in slices(text):
+            self._forward(self._callbacks.on_reasoning, part)
 
     def on_extras(self, extras: ProviderFields) -> None:
         """Forward fields of the message."""

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from persona_stream.core import cursor, events, facts, i18n, projection, query, sse
-from persona_stream.core.content import fields_for
+from persona_stream.core.content import MAX_SLICE_CHARACTERS, fields_for, slices
 from persona_stream.core.snapshot import RunSnapshot, take_snapshot
 
 Heartbeat = Literal["comment", "delta", "status", "off"]
@@ -120,6 +120,23 @@ def dump_json(body: object) -> bytes:
     """Encode a body as compact JSON in UTF-8, with line separators escaped."""
     encoded = _encode_json(body)
     return encoded if encoded.isascii() else sse.escape_line_separators(encoded)
+
+
+def dump_long_json(body: object) -> bytes:
+    """Encode a body with long texts, which are encoded in slices so that other threads run meanwhile."""
+    return _encode_json(_encode_long_texts(msgspec.to_builtins(body)))
+
+
+def _encode_long_texts(value: object) -> object:
+    match value:
+        case str() if len(value) > MAX_SLICE_CHARACTERS:
+            return msgspec.Raw(b'"%b"' % b"".join(dump_json(part)[1:-1] for part in slices(value)))
+        case dict():
+            return {name: _encode_long_texts(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_encode_long_texts(each) for each in value]
+        case _:
+            return value
 
 
 _STATUSES: Mapping[facts.FailureCode, HTTPStatus] = {

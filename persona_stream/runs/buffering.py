@@ -1,7 +1,7 @@
 """Coalescing of text and progress, so that a run's journal grows by few entries however often its query sends.
 
-Text is written at once, then at most every 50 ms; progress at most every 100 ms, only the latest report. Everything
-here belongs to the thread of the event loop.
+Text is written at once, then at most every 50 ms, or when there is much of it; progress at most every 100 ms, only the
+latest report. Everything here belongs to the thread of the event loop.
 """
 
 from collections.abc import Callable
@@ -81,16 +81,20 @@ class DeltaBuffer(Throttle):
         if isinstance(part, str):  # of at least one byte each
             self._pending_characters += len(part)
             if self.size + self._pending_characters > self._max_bytes:
-                self.cancel()
-                self._is_overflowing = True
-                SharedTimer(0.0, self._report_overflow)  # the caller may be the event loop itself
+                self._overflow()
                 return
         self._pending.append((delta_type, part))
-        self._schedule()
+        if self._pending_characters >= content.MAX_SLICE_CHARACTERS:
+            self._write_pending(is_last=False)  # in the caller's time slice: many MiB at once would stall all streams
+        else:
+            self._schedule()
 
     def flush(self, *, is_last: bool = True) -> None:
         """Write the buffered parts; a trailing high surrogate waits for its other half, unless ``is_last``."""
+        self._write_pending(is_last=is_last)
         self._report_overflow()
+
+    def _write_pending(self, *, is_last: bool) -> None:
         if not self._pending:
             return
         super().cancel()
@@ -110,6 +114,11 @@ class DeltaBuffer(Throttle):
     def _flush_due(self) -> None:
         self.flush(is_last=False)
 
+    def _overflow(self) -> None:
+        self.cancel()
+        self._is_overflowing = True
+        SharedTimer(0.0, self._report_overflow)  # the caller may be the event loop itself
+
     def _report_overflow(self) -> None:
         if self._is_overflowing:
             self._is_overflowing = False
@@ -118,8 +127,7 @@ class DeltaBuffer(Throttle):
     def _write_delta(self, delta: coalescing.Delta) -> None:
         self.size += coalescing.size_of(delta)
         if self.size > self._max_bytes:
-            self.cancel()
-            self._on_overflow()
+            self._overflow()
         else:
             self._write(delta)
 

@@ -8,20 +8,27 @@ Invariants:
 
 import logging
 from collections.abc import Sequence
-from contextvars import Context
+from contextvars import Context, copy_context
 from functools import partial
 from typing import Protocol
 
 import gevent
 from msgspec import Struct
 
-from persona_stream.concurrency import Timer
+from persona_stream.concurrency import Timer, run_in_threadpool
 from persona_stream.core import coalescing, facts, usage
 from persona_stream.core.clock import Clock
-from persona_stream.core.content import ProviderFields
+from persona_stream.core.content import MAX_SLICE_CHARACTERS, ProviderFields
 from persona_stream.core.forecast import Forecast
 from persona_stream.core.query import Answer, Query, UpstreamCall
-from persona_stream.core.result import Returned, TaskResult, check_extras, to_final_facts
+from persona_stream.core.result import (
+    FinalFacts,
+    Returned,
+    TaskResult,
+    check_extras,
+    text_length,
+    to_final_facts,
+)
 from persona_stream.errors import Unavailable
 from persona_stream.executors.base import Task
 from persona_stream.journals.base import Journal
@@ -181,10 +188,19 @@ class ActiveRun:
         if isinstance(result, Returned) and isinstance(result.value, Answer) and result.value.raw is not None:
             self._host.notify(self.run_id, base.RawResponse(result.value.raw))
         sent_bytes = 0 if self._deltas is None else self._deltas.size
-        final_facts = to_final_facts(result, self._host.limits.max_answer_bytes, sent_bytes, self.request.backend.name)
-        self._close()
-        for fact in final_facts:
-            self.journal.append(fact)
+        max_bytes = self._host.limits.max_answer_bytes
+        convert = partial(to_final_facts, result, max_bytes, sent_bytes, self.request.backend.name)
+        if text_length(result) > MAX_SLICE_CHARACTERS:
+            context = copy_context()  # has the run id for the log
+            self._finish(run_in_threadpool(lambda: context.run(convert)))
+        else:
+            self._finish(convert())
+
+    def _finish(self, final_facts: FinalFacts) -> None:
+        if not self.ended:
+            self._close()
+            for fact in final_facts:
+                self.journal.append(fact)
 
     def on_released(self) -> None:
         """Release the slot."""

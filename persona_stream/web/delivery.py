@@ -34,7 +34,14 @@ from persona_stream.core.projection import (
 )
 from persona_stream.journals.base import Journal
 from persona_stream.logging import current_run_id
-from persona_stream.protocols.base import EncoderOptions, Heartbeat, WireProtocol, dump_json, http_status_for
+from persona_stream.protocols.base import (
+    EncoderOptions,
+    Heartbeat,
+    WireProtocol,
+    dump_json,
+    dump_long_json,
+    http_status_for,
+)
 from persona_stream.runs.base import RunRequest, SubscriptionClosed
 from persona_stream.runs.manager import wait_until_finished
 from persona_stream.web import negotiation, responses, run_requests
@@ -461,9 +468,9 @@ def _keepalive_body(subscription: Subscription) -> Iterator[bytes]:
 def _encode_response(subscription: Subscription) -> tuple[int, bytes]:
     entries = subscription.entries
     encode = subscription.protocol.response
-    if len(facts.text_of(entries[-1].fact)) > responses.MAX_INLINE_CHARACTERS:
+    if sum(len(facts.text_of(entry.fact)) for entry in entries) > responses.MAX_INLINE_CHARACTERS:
         status, body = run_in_threadpool(encode, entries)
-        encoded = run_in_threadpool(dump_json, body)
+        encoded = run_in_threadpool(dump_long_json, body)
     else:
         status, body = encode(entries)
         encoded = dump_json(body)

@@ -19,6 +19,7 @@ from persona_stream.chunking.graphemes import MAX_CLUSTER_LENGTH
 from persona_stream.chunking.registry import Chunker
 from persona_stream.core.projection import schedule_chunks
 from tests.chunking.fragments import WIDE
+from tests.large_texts import LARGE_TEXTS
 
 
 @pytest.mark.parametrize(
@@ -318,30 +319,6 @@ def test_a_cluster_without_end_is_split(chunk: Chunker, cluster: str) -> None:
     assert max(map(len, chunks)) <= MAX_CLUSTER_LENGTH + chunkers.CHUNK_SIZE
 
 
-MEBI = 2**20
-LARGE = {
-    "dots": "." * (16 * MEBI - 8),  # two MiB of each of the others, which cost more per character
-    "words without an end": "word " * (MEBI * 2 // 5),
-    "families": "\U0001f468\u200d\U0001f469\u200d\U0001f467\u200d\U0001f466" * (MEBI // 7),
-    "one emoji without an end": "\U0001f468\u200d" * (MEBI // 2),
-    "addresses": "see https://example.org/a/b?c=d " * (MEBI // 16),
-    "one address": "https://" + "a" * (2 * MEBI),
-    "colons and slashes": "://" * MEBI,
-    "code spans": "` " * MEBI,
-    "lines of code": "```\n" + "x = 1\n" * (MEBI // 3),
-    "code blocks": "```\nx = 1\n```\n" * (MEBI // 7),
-    "opening lines": "~~~\n" * (MEBI // 2),
-    "quotes": '"' * (2 * MEBI),
-    "stops and quotes": ".”" * MEBI,
-    "stops and notes": ".[1]" * (MEBI // 2),
-    "katakana": "カ" * (2 * MEBI),
-    "flags": "🇩🇪" * (MEBI // 2),
-    "marks": "e" + "\u0301" * MEBI,
-    "initials": "J. R. " * (MEBI // 3),
-    "spaces in code": "```\n" + "é" + " " * (2 * MEBI),
-}
-
-
 def lateness(text: str, chunk: Chunker) -> tuple[list[str], float]:
     """Return the chunks, and by how many seconds another thread, which stands for the event loop, was late."""
     late = [0.0]
@@ -364,10 +341,10 @@ def lateness(text: str, chunk: Chunker) -> tuple[list[str], float]:
 
 @pytest.mark.alone
 @pytest.mark.parametrize("chunk", [characters, words, sentences])
-@pytest.mark.parametrize("kind", LARGE)
+@pytest.mark.parametrize("kind", LARGE_TEXTS)
 def test_no_large_answer_delays_another_thread(kind: str, chunk: Chunker) -> None:
     """By more than 50 ms, in the best of three attempts, since the machine may be busy; nor does its pacing."""
-    text = LARGE[kind]
+    text = LARGE_TEXTS[kind]
     seconds = []
     while not seconds or (min(seconds) > 0.05 and len(seconds) < 3):
         chunks, late = lateness(text, chunk)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from persona_stream.core.coalescing import coalesce_deltas, merge_reports, size_of
-from persona_stream.core.content import ProviderFields
+from persona_stream.core.content import MAX_SLICE_CHARACTERS, ProviderFields
 from persona_stream.core.facts import AnswerDelta, ProgressReported, ProviderDelta, ReasoningDelta
 
 
@@ -22,6 +22,15 @@ def test_consecutive_parts_of_a_kind_become_one_fact():
         ProviderDelta("openai", ({"a": 1}, {"b": 2})),
         AnswerDelta("!"),
     ]
+    assert rest == []
+
+
+def test_a_long_text_becomes_several_facts():
+    """A subscriber's work for one is short."""
+    text = "long " * 100_000
+    deltas, rest = coalesce_deltas([(AnswerDelta, text)], is_last=False)
+    assert "".join(delta.text for delta in deltas) == text
+    assert max(len(delta.text) for delta in deltas) == MAX_SLICE_CHARACTERS
     assert rest == []
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
 import gevent
 import pytest
 
-from persona_stream.core.facts import AnswerDelta, ProgressReported, ReasoningDelta
+from persona_stream.core.content import MAX_SLICE_CHARACTERS, slices
+from persona_stream.core.events import TextChunk, Wait
+from persona_stream.core.facts import AnswerDelta, Entry, ProgressReported, ReasoningDelta, Started
+from persona_stream.core.projection import StreamProjection
 from persona_stream.core.query import Query
 from persona_stream.runs.buffering import DeltaBuffer, ProgressThrottle
-from tests.fakes import FakeClock, query_with
+from tests.fakes import FakeClock, accepted, entries, query_with, subscription_options
+from tests.large_texts import LARGE_TEXTS
 from tests.polling import wait_for
 
 HIGH, LOW = "\ud83d", "\ude00"  # of 😀
@@ -47,6 +53,47 @@ def test_the_next_batch_waits_for_the_interval(run: Run):
     gevent.sleep(0.01)  # less than 50 ms, and enough for the first batch
     assert run.written == [AnswerDelta("a")]
     wait_for(lambda: run.written == [AnswerDelta("a"), AnswerDelta("b")], 5.0, sleep=gevent.sleep)
+
+
+def test_a_long_text_is_written_at_once_in_parts():
+    """In the time slice of the code that sends it, and not in one piece by the timer of the batch."""
+    run = Run(limit=2**20)
+    run.deltas.add(AnswerDelta, "a" * 300)
+    run.deltas.add(AnswerDelta, "b" * (2 * MAX_SLICE_CHARACTERS - 200))
+    assert [len(delta.text) for delta in run.written] == [MAX_SLICE_CHARACTERS, MAX_SLICE_CHARACTERS, 100]
+    assert "".join(delta.text for delta in run.written) == "a" * 300 + "b" * (2 * MAX_SLICE_CHARACTERS - 200)
+
+
+def test_an_overflow_of_a_long_text_is_reported_by_the_event_loop():
+    """The code that sends it may be a callback of the loop, in which the end of a run cannot wait."""
+    run = Run(limit=MAX_SLICE_CHARACTERS + 1)
+    run.deltas.add(AnswerDelta, "é" * MAX_SLICE_CHARACTERS)
+    assert (run.written, run.overflows) == ([], 0)
+    wait_for(lambda: run.overflows == 1, 5.0, sleep=gevent.sleep)
+    run.deltas.flush()
+    assert (run.written, run.overflows) == ([], 1)
+
+
+@pytest.mark.parametrize("kind", LARGE_TEXTS)
+def test_no_part_of_a_large_text_occupies_the_event_loop(kind: str):
+    """Neither its way into the journal nor its projection for a subscriber takes 50 ms of processor time at once."""
+    clock = FakeClock(1000.0)
+    journal = entries((0.0, accepted()), (0.0, Started()))
+    deltas = DeltaBuffer(lambda fact: journal.append(Entry(1000.0, fact)), 2**25, lambda: None, clock)
+    steps = iter(StreamProjection(journal, subscription_options(locale="en"), clock))
+    read = ""
+    longest = 0.0
+    for part in slices(LARGE_TEXTS[kind]):
+        began = time.thread_time()
+        deltas.add(AnswerDelta, part)
+        longest = max(longest, time.thread_time() - began)
+        while not isinstance(step := next(steps), Wait):
+            read += step.text if isinstance(step, TextChunk) else ""
+            longest = max(longest, time.thread_time() - began)
+            began = time.thread_time()
+    assert len(read) > len(LARGE_TEXTS[kind]) - 2 * MAX_SLICE_CHARACTERS
+    assert LARGE_TEXTS[kind].startswith(read)
+    assert longest < 0.05
 
 
 def test_reasoning_and_text_keep_their_order(run: Run):

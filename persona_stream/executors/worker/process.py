@@ -24,6 +24,7 @@ from msgspec import Struct
 
 from persona_stream.backends.base import BackendDescription
 from persona_stream.concurrency import Timer, TimeSlice
+from persona_stream.core.content import slices
 from persona_stream.core.query import Answer, Query
 from persona_stream.core.result import AnswerTooLarge, WorkerError
 from persona_stream.errors import BackendError, BackendUnavailable
@@ -330,8 +331,7 @@ class WorkerProcess:
                     for item in items:
                         if query.is_cancelled:
                             break
-                        _dispatch(item, query.callbacks)
-                        self._turn.limit()
+                        self._dispatch(item, query.callbacks)
             case protocol.Result(number=number) | protocol.Failure(number=number) if number:
                 if (query := self._queries.pop(number, None)) is not None:
                     query.end.set(message)
@@ -358,6 +358,25 @@ class WorkerProcess:
                 self._stop_if_unused()
             case _:
                 pass  # a heartbeat
+
+    def _dispatch(self, item: protocol.Notification, callbacks: TaskCallbacks) -> None:
+        match item:
+            case protocol.Text(data=data):
+                self._dispatch_text(data, callbacks.on_text)
+            case protocol.Reasoning(data=data):
+                self._dispatch_text(data, callbacks.on_reasoning)
+            case protocol.Report(message=message, fraction=fraction):
+                callbacks.on_progress(message, fraction)
+            case protocol.Upstream(call=call):
+                callbacks.on_upstream_call(call)
+            case protocol.Extras(extras=extras):
+                callbacks.on_extras(extras)
+        self._turn.limit()
+
+    def _dispatch_text(self, data: bytes, on_part: Callable[[str], None]) -> None:
+        for part in slices(data.decode("utf-8", "surrogatepass")):
+            on_part(part)
+            self._turn.limit()
 
     def _stop_if_unused(self) -> None:
         if not self._is_stopping and self.problem and self.is_idle:
@@ -405,20 +424,6 @@ def _innermost_own_code(stack: str) -> str:
     places: list[tuple[str, str, str]] = re.findall(r'File "(.+)", line ([0-9]+), in (.+)', stack)
     own = [place for place in places if "/lib/python" not in place[0]] or places
     return " by {2}() at {0}:{1}".format(*own[-1]) if own else ""
-
-
-def _dispatch(item: protocol.Notification, callbacks: TaskCallbacks) -> None:
-    match item:
-        case protocol.Text(data=data):
-            callbacks.on_text(data.decode("utf-8", "surrogatepass"))
-        case protocol.Reasoning(data=data):
-            callbacks.on_reasoning(data.decode("utf-8", "surrogatepass"))
-        case protocol.Report(message=message, fraction=fraction):
-            callbacks.on_progress(message, fraction)
-        case protocol.Upstream(call=call):
-            callbacks.on_upstream_call(call)
-        case protocol.Extras(extras=extras):
-            callbacks.on_extras(extras)
 
 
 def _log(record: protocol.LogRecord) -> None:
