@@ -26,6 +26,7 @@ from persona_stream.runs import forecasts, manager, queue, run
 from persona_stream.settings import Settings, load_settings
 from persona_stream.state_dir import get_signing_secret
 from persona_stream.web import flask_app, rate_limit, responses
+from persona_stream.web.routes import stream_chat
 from persona_stream.web.services import Services
 
 logger = logging.getLogger("persona_stream")
@@ -115,7 +116,7 @@ def _build_services(settings: Settings, process_query: Callable[..., Any] | None
     clock = monotonic_wall_clock()
     journals = _create_journals(settings, clock)
     store = create_store(settings, clock)
-    longest = settings.timeout + settings.queue_timeout + RETENTION_MARGIN
+    longest = settings.longest_timeout + settings.queue_timeout + RETENTION_MARGIN
     start_retention_job(store, clock, retention=settings.log_retention, longest=longest)
     has_foreign_keys = settings.jwt_public_key is not None or settings.jwks_url is not None
     secret = "" if has_foreign_keys else get_signing_secret(settings, os.environ)[0]
@@ -140,8 +141,9 @@ def _build_services(settings: Settings, process_query: Callable[..., Any] | None
         ),
     )
     limiter = rate_limit.RateLimiter()
-    if settings.rate_limit is not None:
-        limiter = rate_limit.MovingWindowLimiter(settings.rate_limit, settings.redis_url)
+    rates = {each.path: each.rate_limit for each in settings.endpoints if each.rate_limit}
+    if settings.rate_limit is not None or rates:
+        limiter = rate_limit.MovingWindowLimiter(settings.rate_limit, rates, settings.redis_url)
     services = Services(
         settings=settings,
         router=router,
@@ -152,6 +154,8 @@ def _build_services(settings: Settings, process_query: Callable[..., Any] | None
         clock=clock,
         store=store,
         rate_limiter=limiter,
+        timeouts={each.path: each.timeout for each in settings.endpoints if each.timeout is not None},
+        styles=stream_chat.configured_styles(settings),
         metrics=metrics,
         closing=closing,
     )

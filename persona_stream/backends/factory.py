@@ -71,7 +71,7 @@ def import_paths(settings: Settings) -> Mapping[str, frozenset[str]]:
 
 def _build_backend(settings: Settings, personas: Mapping[str, Persona] | None, *, has_fallback: bool) -> Backend:
     # With a fallback that can answer at once, the client does not wait for retries.
-    options: Any = {"timeout": settings.timeout} | ({"max_attempts": 1} if has_fallback else {})
+    options: Any = {"timeout": settings.longest_timeout} | ({"max_attempts": 1} if has_fallback else {})
     if settings.commit_window is not None:
         # A longer delay is the client's to wait, while the status can still say so.
         options["max_wait"] = settings.commit_window

@@ -128,12 +128,12 @@ class BoundaryFinder:
         return before if before >= first else after
 
 
-def characters(text: str) -> list[str]:
-    """Split the text into chunks of 20 characters, or larger ones if there were more than 1,000.
+def characters(text: str, size: int = CHUNK_SIZE) -> list[str]:
+    """Split the text into chunks of ``size`` characters, or larger ones if there were more than 1,000.
 
     A grapheme cluster at the end of a chunk goes into the next one; a cluster above the size is a chunk of its own.
     """
-    size = max(CHUNK_SIZE, -(-len(text) // MAX_CHUNKS))
+    size = max(size, -(-len(text) // MAX_CHUNKS))
     if text.isascii() and "\r" not in text:  # the only cluster in ASCII is CR LF
         return [text[start : start + size] for start in range(0, len(text), size)]
 
@@ -144,12 +144,12 @@ def characters(text: str) -> list[str]:
     return split_at(text, choose)
 
 
-def words(text: str) -> list[str]:
-    """Split the text into chunks of whole words that have 20 characters or end with their sentence.
+def words(text: str, size: int = CHUNK_SIZE) -> list[str]:
+    """Split the text into chunks of whole words that have ``size`` characters or end with their sentence.
 
     Sizes grow if there were more than 1,000 chunks. Whitespace belongs to the word before it.
     """
-    return _split(text, _end_of_words)
+    return _split(text, partial(_end_of_words, size))
 
 
 def sentences(text: str) -> list[str]:
@@ -165,10 +165,10 @@ Chooser = Callable[[BoundaryFinder, int, int], int]
 """Returns the end of the chunk that starts at the first index; the second one is the smallest allowed end."""
 
 
-def _end_of_words(finder: BoundaryFinder, start: int, min_end: int) -> int:
+def _end_of_words(size: int, finder: BoundaryFinder, start: int, min_end: int) -> int:
     min_end = finder.min_visible_end(start, min_end)
     end = finder.sentence_end(min_end)
-    target = max(start + CHUNK_SIZE, min_end)
+    target = max(start + size, min_end)
     if end > target:
         end = min(end, finder.word_end(target))
     return finder.adjust(start, min_end, end)

@@ -14,8 +14,9 @@ Invariants, which are enforced for custom chunkers:
 
 import re
 from collections.abc import Callable, Iterable
+from functools import partial
 
-from persona_stream.chunking.chunkers import characters, sentences, split_at, words
+from persona_stream.chunking.chunkers import CHUNK_SIZE, characters, sentences, split_at, words
 from persona_stream.chunking.graphemes import next_boundary
 
 Chunker = Callable[[str], Iterable[str]]
@@ -24,6 +25,9 @@ Chunker = Callable[[str], Iterable[str]]
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 _chunkers: dict[str, Callable[[str], list[str]]] = {"characters": characters, "words": words, "sentences": sentences}
+
+
+_SIZED: dict[str, Callable[..., list[str]]] = {"characters": characters, "words": words}
 
 
 class UnknownChunker(KeyError):
@@ -59,14 +63,16 @@ def register(name: str, chunker: Chunker) -> None:
     _chunkers[name] = enforce_invariants(name, chunker)
 
 
-def get_chunker(name: str) -> Callable[[str], list[str]]:
+def get_chunker(name: str, size: int = CHUNK_SIZE) -> Callable[[str], list[str]]:
     """Return the chunker of this name; its result fulfils the invariants of chunking.
+
+    ``size``, in characters, is for the chunkers ``characters`` and ``words``; others choose their own.
 
     Raises:
         UnknownChunker: no chunker has this name.
     """
     try:
-        return _chunkers[name]
+        return partial(_SIZED[name], size=size) if size != CHUNK_SIZE and name in _SIZED else _chunkers[name]
     except KeyError:
         raise UnknownChunker(f"unknown chunker {name!r}: use one of {', '.join(names())}") from None
 

@@ -21,6 +21,7 @@ from itertools import accumulate
 from msgspec import Struct
 
 from persona_stream.chunking import graphemes
+from persona_stream.chunking.chunkers import CHUNK_SIZE
 from persona_stream.chunking.registry import Chunker
 from persona_stream.chunking.sentence_boundaries import ends_sentence
 from persona_stream.core import cursor, events, facts, i18n, query, snapshot
@@ -38,6 +39,7 @@ class StreamStyle(Struct, frozen=True):
     interval: float  # seconds between progress events
     chunking: str  # chunker used unless the request names one
     pause: float  # seconds between chunks of the answer
+    chunk_size: int = CHUNK_SIZE  # characters
 
 
 BASIC = StreamStyle("basic", interval=3.0, chunking="characters", pause=0.05)

@@ -156,6 +156,7 @@ class Query:
         tool_choice: whether the answer may or must call tools; ``None`` leaves that to the backend.
         parameters: the parameters that the client sent, by OpenAI's names (``temperature``, ``max_tokens``, ``stop``,
             ...) and ``top_k``, and those that only providers with the client's protocol know. Backends may ignore them.
+        timeout: the deadline of the run in seconds, counted from its start; ``None`` for the server's own.
         principal: the caller.
         cancelled: true once the run has ended before its query. Code that works in steps checks it
             (``if query.cancelled: return ""``) and sleeps with ``query.cancelled.wait(seconds)``.
@@ -174,6 +175,7 @@ class Query:
     tools: tuple[Tool, ...] = ()
     tool_choice: ToolChoice | None = None
     parameters: Parameters = field(default_factory=lambda: MappingProxyType({}))
+    timeout: float | None = None
     principal: Principal = field(default_factory=lambda: Principal(subject="anonymous"))
     _context: QueryContext = field(default=NO_CONTEXT, repr=False, compare=False)
     _protocol: str = field(default="", repr=False, compare=False)

@@ -243,7 +243,7 @@ class RunManager:
             chunking=request.chunking,
             locale=query.locale,
             reasoning=request.reasoning,
-            deadline=self.limits.deadline,
+            deadline=query.timeout or self.limits.deadline,
             resume_for=self.limits.retention,
             question_tokens=usage.query_tokens(query),
             backend=request.backend.name,

@@ -14,6 +14,15 @@ Tables ``[backends.NAME]`` of the file configure further backends:
 
     [backends.default]                 # extra settings for the default backend
     fallback = "careful"
+
+Tables ``[endpoints."PATH"]`` configure single addresses:
+
+    [endpoints."/api/stream_chat_smart"]
+    timeout = "5m"
+    rate_limit = "10/minute"
+    interval = 1                       # of the three streams only, as the next two
+    chunk_size = 40
+    pause = 0.02
 """
 
 import difflib
@@ -24,12 +33,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from persona_stream.errors import SettingsError
-from persona_stream.settings.schema import BY_NAME, DEFAULT, WITHDRAWN, BackendConfig, Settings
+from persona_stream.settings.schema import (
+    BY_NAME,
+    DEFAULT,
+    ENDPOINT_SETTINGS,
+    WITHDRAWN,
+    BackendConfig,
+    EndpointConfig,
+    Settings,
+)
+from persona_stream.settings.types import convert
 
 PREFIX = "PERSONA_STREAM_"
 CONFIG_VARIABLE = "PERSONA_STREAM_CONFIG"
 TOKEN_VARIABLE = "PERSONA_STREAM_TOKEN"  # nosec B105 # noqa: S105  a variable of the chat client
 _BACKENDS = "backends"
+_ENDPOINTS = "endpoints"
 _BACKEND_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _MODEL_NAME = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
 _BACKEND_SETTINGS = ("backend", *(name for name in BY_NAME if name.startswith(("openai_", "anthropic_"))))
@@ -59,6 +78,7 @@ def load_settings(flags: Mapping[str, str | None], environ: Mapping[str, str], c
     """
     file, table = _read_file(environ, config)
     backends = _parse_backends(table.pop(_BACKENDS, {}), f"{file}")
+    endpoints = _parse_endpoints(table.pop(_ENDPOINTS, {}), f"{file}")
     warnings: list[str] = []
     origins: list[tuple[Iterable[tuple[str, object, str]], Callable[[str], str]]] = [
         ([(name, value, f"{name} in {file}") for name, value in table.items()], str),
@@ -79,7 +99,7 @@ def load_settings(flags: Mapping[str, str | None], environ: Mapping[str, str], c
                 sources[name] = source
     if withdrawn:
         warnings.append(f"Ignored {', '.join(withdrawn)}: withdrawn, and without effect")
-    return LoadedSettings(Settings(**values, backends=backends), warnings, sources)
+    return LoadedSettings(Settings(**values, backends=backends, endpoints=endpoints), warnings, sources)
 
 
 def _flag(name: str) -> str:
@@ -123,6 +143,27 @@ def _unknown(where: str, name: str, spell: Callable[[str], str]) -> SettingsErro
     close = difflib.get_close_matches(name.lower().replace("-", "_"), [*BY_NAME, *others], n=1)
     hint = f"did you mean {spell(close[0])}?" if close else "`persona-stream settings` lists them all"
     return SettingsError(f"{where} is not a setting: {hint}")
+
+
+def _parse_endpoints(value: object, file: str) -> tuple[EndpointConfig, ...]:
+    if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
+        raise SettingsError(f'{_ENDPOINTS} in {file} must be tables, as in [endpoints."/api/chat"]')
+    return tuple(_parse_endpoint(path, table, f'[endpoints."{path}"] in {file}') for path, table in value.items())
+
+
+def _parse_endpoint(path: str, table: dict[str, object], where: str) -> EndpointConfig:
+    values: dict[str, Any] = {}
+    for name, value in table.items():
+        if name not in ENDPOINT_SETTINGS:
+            close = difflib.get_close_matches(name, ENDPOINT_SETTINGS, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"use {', '.join(ENDPOINT_SETTINGS)}"
+            raise SettingsError(f"{name} of {where} is not a setting of an endpoint: {hint}")
+        try:
+            found = convert(value, ENDPOINT_SETTINGS[name])
+        except ValueError as error:
+            raise SettingsError(f'{name} of {where} must be {error}, not "{value}"') from None
+        values[name] = "off" if found is None else found
+    return EndpointConfig(path, **values)
 
 
 def _parse_backends(value: object, file: str) -> tuple[BackendConfig, ...]:

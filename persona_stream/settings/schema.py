@@ -35,6 +35,28 @@ class BackendConfig:
     fallback: str | None = None  # backend that takes over if this one is unavailable
 
 
+@dataclass(frozen=True, slots=True)
+class EndpointConfig:
+    """Table ``[endpoints."PATH"]`` of a settings file: limits of one address. ``None`` leaves the server's own."""
+
+    path: str
+    timeout: float | None = None  # deadline of its runs, in seconds
+    rate_limit: str = ""  # empty for the server's own; "off" for none
+    interval: float | None = None  # seconds between progress events
+    chunk_size: int | None = None  # characters
+    pause: float | None = None  # seconds between chunks
+
+
+ENDPOINT_SETTINGS: Mapping[str, Any] = {
+    "timeout": t.PositiveDuration,
+    "rate_limit": t.OptionalRate,
+    "interval": t.Interval,
+    "chunk_size": t.ChunkSize,
+    "pause": t.Pause,
+}
+"""Types of the settings of an endpoint, by name."""
+
+
 def validate_backends(backends: Iterable[BackendConfig]) -> None:
     """Raise ``SettingsError`` if a model belongs to two backends, or a fallback does not exist."""
     owners: dict[str, str] = {}
@@ -70,6 +92,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         t.ThreadCount, doc("Worker threads; with `process`, worker processes (default: 2 per CPU, at least 8)")
     ] = 200
     timeout: Annotated[t.PositiveDuration, doc("Deadline of a run, counted from its start")] = 150.0
+    max_timeout: Annotated[
+        t.OptionalDuration, doc("Longest deadline that a request may ask for", unset="same as `timeout`")
+    ] = None
     profiles: Annotated[t.OptionalPath, doc("Directory of personas", unset="the demo's own for `demo`, else none")] = (
         None
     )
@@ -104,7 +129,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 5.0
     retention: Annotated[t.Duration, doc("How long a finished run can be read")] = 900.0
     retention_bytes: Annotated[t.Size, doc("Maximum total size of finished runs")] = 256 * 2**20
-    drain: Annotated[t.OptionalDuration, doc("How long a shutdown waits for runs", unset="same as `timeout`")] = None
+    drain: Annotated[t.OptionalDuration, doc("How long a shutdown waits for runs", unset="the longest deadline")] = None
 
     log_level: Annotated[t.LogLevel, doc("Log level: `debug`, `info`, `warning` or `error`")] = "info"
     log_format: Annotated[t.LogFormat, doc("Log format: `text` or `json`")] = "text"
@@ -165,6 +190,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     # Tables of the settings file, which neither a flag nor a variable can hold.
     backends: tuple[BackendConfig, ...] = ()
+    endpoints: tuple[EndpointConfig, ...] = ()
 
     def __post_init__(self) -> None:
         for setting in SETTINGS:
@@ -185,12 +211,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     def for_backend(self, backend: BackendConfig) -> "Settings":
         """Return the settings of one of the backends."""
-        return msgspec.structs.replace(self, backends=(), **cast("Any", backend.settings))
+        return msgspec.structs.replace(self, backends=(), endpoints=(), **cast("Any", backend.settings))
+
+    def endpoint(self, path: str) -> EndpointConfig:
+        """Return the limits of an address."""
+        return next((each for each in self.endpoints if each.path == path), EndpointConfig(path))
+
+    @property
+    def max_request_timeout(self) -> float:
+        """Longest deadline that a request may ask for, in seconds."""
+        return self.timeout if self.max_timeout is None else self.max_timeout
+
+    @property
+    def longest_timeout(self) -> float:
+        """Longest deadline that a run can have, in seconds."""
+        return max([self.timeout, self.max_request_timeout, *(each.timeout or 0.0 for each in self.endpoints)])
 
     @property
     def drain_time(self) -> float:
         """How long a shutdown waits for runs, in seconds."""
-        return self.timeout if self.drain is None else self.drain
+        return self.longest_timeout if self.drain is None else self.drain
 
 
 @dataclass(frozen=True)
@@ -229,6 +269,6 @@ class Setting:
 SETTINGS: tuple[Setting, ...] = tuple(
     Setting(each.name, each.default, each.type, meta.description, **meta.extra)
     for each in msgspec.structs.fields(Settings)
-    if each.name != "backends" and (meta := each.type.__metadata__[-1])
+    if each.name not in ("backends", "endpoints") and (meta := each.type.__metadata__[-1])
 )
 BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}

@@ -235,3 +235,6 @@ PositiveDuration = Annotated[float, msgspec.Meta(gt=0, le=MAX_DURATION), _POSITI
 OptionalDuration = Annotated[_FLOAT | None, _SECONDS]
 DurationOrNever = Annotated[_FLOAT | None, replace(_SECONDS, off=("never", "off", "none"))]
 DurationOrOff = Annotated[_FLOAT | None, replace(_SECONDS, off=("off", "never", "none"))]
+Interval = Annotated[float, msgspec.Meta(ge=0.1, le=60), replace(_SECONDS, expects="a duration from 0.1 to 60 seconds")]
+Pause = Annotated[float, msgspec.Meta(ge=0, le=10), replace(_SECONDS, expects="a duration of at most 10 seconds")]
+ChunkSize = Annotated[int, msgspec.Meta(ge=1, le=1000), Form("a whole number from 1 to 1000", "CHARACTERS")]

@@ -62,9 +62,9 @@ def authenticate_and_limit(request: Request, services: Services) -> Principal:
     try:
         principal = authenticate(request, services.verifier)
     except Unauthorized:
-        _hit(services, "address", request.remote_addr or "")
+        _hit(services, request.path, "address", request.remote_addr or "")
         raise
-    _hit(services, "caller", request.path, principal.subject)
+    _hit(services, request.path, "caller", request.path, principal.subject)
     return principal
 
 
@@ -76,8 +76,8 @@ def add_rate_limit_headers(response: Response) -> None:
         response.headers["RateLimit"] = f'"caller";r={status.remaining};t={status.reset}'
 
 
-def _hit(services: Services, *key: str) -> None:
-    status = services.rate_limiter.hit(*key)
+def _hit(services: Services, path: str, *key: str) -> None:
+    status = services.rate_limiter.hit(path, *key)
     g.rate_limit_status = status
     if status is not None and status.is_exceeded:
         limit = f"{status.limit} requests per {status.window} s"

@@ -27,7 +27,6 @@ from persona_stream.core import cursor, events, facts, query, sse
 from persona_stream.core.projection import (
     SMART,
     STORE_GRACE,
-    STYLES,
     StreamProjection,
     StreamStyle,
     SubscriptionOptions,
@@ -163,12 +162,12 @@ class Subscription:
         self._notify(facts.run_terms(self.journal.entries).run_id, report)
 
 
-def guarded_chunker(name: str, run_id: str) -> registry.Chunker:
+def guarded_chunker(name: str, size: int, run_id: str) -> registry.Chunker:
     """Return a chunker for one run that neither blocks the event loop nor fails.
 
     If a registered chunker raises, the error is logged and the answer is chunked by characters.
     """
-    chunker = registry.get_chunker(name)
+    chunker = registry.get_chunker(name, size)
 
     def chunk(text: str) -> list[str]:
         current_run_id.set(run_id)  # one greenlet advances many streams
@@ -360,11 +359,14 @@ def stream_response(
     token counts.
     """
     run = facts.run_terms(journal.entries)
-    style = style or (STYLES[run.style] if protocol.has_styles else SMART)
+    styles = services.styles
+    style = style or styles[run.style if protocol.has_styles else SMART.name]
     locale = locale or run.locale
     options = SubscriptionOptions(
         style=style,
-        chunk=guarded_chunker(run.chunking if style.name == run.style else style.chunking, run.run_id),
+        chunk=guarded_chunker(
+            run.chunking if style.name == run.style else style.chunking, style.chunk_size, run.run_id
+        ),
         locale=locale,
         start=start,
         reasoning=run.reasoning or not protocol.has_styles,

@@ -78,6 +78,7 @@ def create_flask_app(services: Services) -> Flask:
     for routes in (stream_chat, runs, conversations, openai, anthropic, personas, health, dashboard):
         app.register_blueprint(routes.blueprint(services))
     app.register_blueprint(pages.blueprint())
+    stream_chat.check_endpoints(app, services.settings)
     if trusted := services.settings.trusted_proxies:
         app.wsgi_app = proxy_fix.TrustedProxyFix(app.wsgi_app, trusted)  # type: ignore[method-assign] # as documented
     return app

@@ -137,6 +137,10 @@ class ChatRequest(Struct, frozen=True):
     locale: Annotated[
         Locale | None, Meta(description="Language of status texts; defaults to `Accept-Language`, then `zh`.")
     ] = None
+    timeout: Annotated[
+        Annotated[float, Meta(gt=0)] | None,
+        Meta(description="Deadline of the run in seconds, at most the server's `max_timeout`."),
+    ] = None
     reasoning: Annotated[bool | None, Meta(description="Whether to send the model's reasoning as separate events.")] = (
         None
     )

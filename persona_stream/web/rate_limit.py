@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import Struct
@@ -28,13 +29,13 @@ class RateLimitStatus(Struct, frozen=True):
 class RateLimiter:
     """Counter of requests by key; this base class limits nothing."""
 
-    def hit(self, *key: str) -> RateLimitStatus | None:
-        """Count a request; return ``None`` if nothing is limited. May block on a store."""
+    def hit(self, path: str, *key: str) -> RateLimitStatus | None:
+        """Count a request to a path; return ``None`` if nothing is limited. May block on a store."""
         return None
 
 
 class MovingWindowLimiter(RateLimiter):
-    """Rate limiter with one rate, such as ``60/minute``, for every key.
+    """Rate limiter with a rate, such as ``60/minute``, for every key, and other rates, or ``off``, for some paths.
 
     It counts in Redis if there is one, so that all processes share the limit, and in this process while Redis is
     unavailable. The clock, of the machine, is for the time until the reset.
@@ -43,13 +44,16 @@ class MovingWindowLimiter(RateLimiter):
         ConfigurationError: The package ``limits`` is not installed.
     """
 
-    def __init__(self, rate: str, redis_url: str | None, clock: Clock | None = None) -> None:
+    def __init__(
+        self, rate: str | None, by_path: Mapping[str, str], redis_url: str | None, clock: Clock | None = None
+    ) -> None:
         try:
             from limits import errors, parse, storage, strategies
         except ImportError:
             hint = 'pip install "persona_stream[limits]"'
             raise ConfigurationError(f"rate_limit needs the package limits: {hint}") from None
-        self._rate = parse(rate)
+        self._rate = parse(rate) if rate else None
+        self._by_path = {path: None if rate == "off" else parse(rate) for path, rate in by_path.items()}
         self._clock = clock or system_clock()
         self._storage_error = errors.StorageError
         limiter = strategies.MovingWindowRateLimiter
@@ -57,23 +61,26 @@ class MovingWindowLimiter(RateLimiter):
         self._shared: Any = self._local if redis_url is None else limiter(_redis_storage(storage, redis_url))
         self._is_unavailable = False
 
-    def hit(self, *key: str) -> RateLimitStatus | None:
+    def hit(self, path: str, *key: str) -> RateLimitStatus | None:
         """Count a request."""
+        rate = self._by_path.get(path, self._rate)
+        if rate is None:
+            return None
         try:
-            status = self._hit(self._shared, key)
+            status = self._hit(self._shared, rate, key)
         except self._storage_error as error:  # of Redis
             if not self._is_unavailable:
                 logger.warning("Redis is unavailable; rate limits are counted in this process only: %s", error)
             self._is_unavailable = True
-            return self._hit(self._local, key)
+            return self._hit(self._local, rate, key)
         self._is_unavailable = False
         return status
 
-    def _hit(self, limiter: Any, key: tuple[str, ...]) -> RateLimitStatus:
-        is_exceeded = not limiter.hit(self._rate, *key)
-        stats = limiter.get_window_stats(self._rate, *key)
+    def _hit(self, limiter: Any, rate: Any, key: tuple[str, ...]) -> RateLimitStatus:
+        is_exceeded = not limiter.hit(rate, *key)
+        stats = limiter.get_window_stats(rate, *key)
         reset = max(1, math.ceil(stats.reset_time - self._clock()))
-        return RateLimitStatus(self._rate.amount, self._rate.get_expiry(), stats.remaining, reset, is_exceeded)
+        return RateLimitStatus(rate.amount, rate.get_expiry(), stats.remaining, reset, is_exceeded)
 
 
 def _redis_storage(storage: Any, url: str) -> Any:

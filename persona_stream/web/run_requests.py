@@ -98,6 +98,7 @@ def build_run_request(request: Request, services: Services, style: StreamStyle, 
         conversation_id=chat.conversation_id or _new_conversation_id(services),
         locale=parsing.negotiate_locale(request, chat.locale),
         persona=route.persona,
+        timeout=_run_timeout(request, services, chat.timeout),
         principal=principal,
     )
     return RunRequest(
@@ -145,6 +146,7 @@ def build_query(
         tool_choice=tool_choice,
         parameters=parameters,
         _protocol=negotiation.protocol_of(request).name,
+        timeout=_run_timeout(request, services),
         principal=principal,
     )
 
@@ -203,6 +205,16 @@ def resolve_persona(services: Services, username: str) -> Route:
     if route is None:
         raise NotFound("User profile not found")
     return route
+
+
+def _run_timeout(request: Request, services: Services, requested: float | None = None) -> float | None:
+    """Return the deadline of a run: the request's own, else its endpoint's, else ``None`` for the server's."""
+    if requested is None:
+        return services.timeouts.get(request.path)
+    longest = services.settings.max_request_timeout
+    if requested > longest:
+        raise InvalidRequest(f"timeout: must be at most {longest:g} seconds (max_timeout)", "timeout")
+    return requested
 
 
 def _default_name(services: Services) -> str:

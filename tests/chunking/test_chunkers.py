@@ -276,7 +276,9 @@ DOCUMENTS = "\n\n".join(
 
 
 @pytest.mark.parametrize("times", [2, 9])
-@pytest.mark.parametrize("choose", [chunkers._end_of_words, chunkers._end_of_sentence], ids=["words", "sentences"])
+@pytest.mark.parametrize(
+    "choose", [partial(chunkers._end_of_words, 20), chunkers._end_of_sentence], ids=["words", "sentences"]
+)
 def test_windows_change_no_chunk_of_a_document(times: int, choose: chunkers.Chooser) -> None:
     """A text of several windows has the chunks that a search of the whole text finds, code blocks included."""
     text = "\n\n".join([DOCUMENTS] * times)

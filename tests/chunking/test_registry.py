@@ -57,3 +57,15 @@ def test_an_unknown_name_raises_an_error_with_the_known_names() -> None:
     with pytest.raises(KeyError) as caught:
         get_chunker("lines")
     assert str(caught.value) == "unknown chunker 'lines': use one of characters, words, sentences"
+
+
+@pytest.mark.parametrize("name", ["characters", "words"])
+def test_a_chunker_can_have_another_size(name: str) -> None:
+    """The invariants hold for it; sentences have no size."""
+    text = "Every word of this text has some characters, and 你好，世界！ has some more of them. " * 3
+    for size in (1, 7, 100, 1000):
+        chunks = get_chunker(name, size)(text)
+        assert "".join(chunks) == text
+        assert all(chunks)
+    assert len(get_chunker(name, 100)(text)) < len(get_chunker(name)(text)) < len(get_chunker(name, 1)(text))
+    assert get_chunker("sentences", 100)(text) == get_chunker("sentences")(text)

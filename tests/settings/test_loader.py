@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from persona_stream.errors import SettingsError
 from persona_stream.settings.loader import load_settings
-from persona_stream.settings.schema import SETTINGS, BackendConfig, Settings
+from persona_stream.settings.schema import SETTINGS, BackendConfig, EndpointConfig, Settings
 
 RATE = "a rate per second, minute, hour or day, like 60/minute, or off"
 
@@ -285,3 +285,39 @@ def test_keys_in_tables_are_not_shown() -> None:
     settings = Settings(backends=(BackendConfig("a", {"openai_api_key": "hunter2"}),))
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in repr(settings.backends)
+
+
+def test_an_endpoint_has_limits_of_its_own(write: Path) -> None:
+    """In the forms of the settings; what is not set is the server's own."""
+    write.write_text(
+        'timeout = "1m"\n[endpoints."/api/stream_chat_smart"]\ntimeout = "5m"\nrate_limit = "10/minute"\ninterval = 1\n'
+        'chunk_size = 40\npause = 0\n[endpoints."/api/chat"]\nrate_limit = "off"\n'
+    )
+    settings = load_settings({}, {}, write).settings
+    path = "/api/stream_chat_smart"
+    assert settings.endpoint(path) == EndpointConfig(path, 300.0, "10/minute", 1.0, 40, 0.0)
+    assert settings.endpoint("/api/chat") == EndpointConfig("/api/chat", rate_limit="off")
+    assert settings.endpoint("/v1/messages") == EndpointConfig("/v1/messages")
+    assert (settings.max_request_timeout, settings.longest_timeout, settings.drain_time) == (60.0, 300.0, 300.0)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("intervall = 1", "intervall of .* is not a setting of an endpoint: did you mean interval?"),
+        ("port = 1", "port of .* is not a setting of an endpoint: use timeout, rate_limit"),
+        ("interval = 0.01", 'interval of .* must be a duration from 0.1 to 60 seconds, not "0.01"'),
+        ("timeout = 0", "timeout of .* must be a duration above 0"),
+        ("pause = 11", "pause of .* must be a duration of at most 10 seconds"),
+        ("chunk_size = 0", "chunk_size of .* must be a whole number from 1 to 1000"),
+        ('rate_limit = "many"', "rate_limit of .* must be a rate per second"),
+    ],
+)
+def test_a_wrong_limit_of_an_endpoint_is_named(write: Path, line: str, sentence: str) -> None:
+    """With its address and the right form."""
+    write.write_text(f'[endpoints."/api/chat"]\n{line}\n')
+    with pytest.raises(SettingsError, match=sentence):
+        load_settings({}, {}, write)
+    write.write_text("endpoints = 1\n")
+    with pytest.raises(SettingsError, match="must be tables"):
+        load_settings({}, {}, write)

@@ -13,7 +13,7 @@ from persona_stream.settings.types import convert, format_value
 
 # Names that the first release promises.
 PROMISED = """
-host port backend executor threads timeout profiles demo_seconds
+host port backend executor threads timeout max_timeout profiles demo_seconds
 jwt_secret jwt_public_key jwks_url jwt_algorithms jwt_audience jwt_issuer jwt_leeway
 api_keys auth
 cors_origins max_body_bytes max_answer_bytes disconnect_grace disconnect_grace_v1 retention retention_bytes drain

@@ -88,5 +88,5 @@ def decode_message(text: str) -> QueryMessage:
 
 def _transport_options(settings: Settings) -> dict[str, Any]:
     # Redis delivers a message again that is not acknowledged within this time.
-    longest = settings.timeout + settings.queue_timeout
+    longest = settings.longest_timeout + settings.queue_timeout
     return {"visibility_timeout": int(longest + VISIBILITY_MARGIN), "socket_keepalive": True}

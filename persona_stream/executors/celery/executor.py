@@ -115,7 +115,7 @@ class CeleryExecutor(Executor):
             run_id=current_run_id.get(),
             backend=backend.spec.name,
             query=query,
-            deadline=self._settings.timeout,
+            deadline=query.timeout or self._settings.timeout,
             started=callbacks.started_fact(),
             max_answer_bytes=self._settings.max_answer_bytes,
             trace_headers=dict(trace_headers.get()),

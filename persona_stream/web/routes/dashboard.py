@@ -177,7 +177,9 @@ def blueprint(services: Services) -> Blueprint:
     @cache
     def time_series() -> Any:
         settings = services.settings
-        return _statistics().TimeSeries(services.clock, settings.timeout + settings.queue_timeout + MAX_DELIVERY_TIME)
+        return _statistics().TimeSeries(
+            services.clock, settings.longest_timeout + settings.queue_timeout + MAX_DELIVERY_TIME
+        )
 
     @blueprint.post(f"{auth.DASHBOARD_PATH}/login")
     @_login_operation(

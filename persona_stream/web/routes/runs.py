@@ -116,7 +116,7 @@ def blueprint(services: Services) -> Blueprint:
         journal = services.runs.follow(run_id, _owner(request, services, run_id))
         transport = negotiation.negotiate_transport(request)
         start = _start_position(request, journal)
-        style = _choice("style", projection.STYLES)
+        style = _choice("style", services.styles)
         locale = _choice("locale", _LOCALES)
         heartbeat = negotiation.negotiate_heartbeat(request, services.settings.heartbeat)
         protocol = _choice("protocol" if "protocol" in request.args else "dialect", PROTOCOLS) or NATIVE

@@ -1,15 +1,19 @@
 """Native chat endpoints: streams in three styles, ``/api/chat`` with one response, and the forecast of a run."""
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from flask import Blueprint, Response
+from flask import Blueprint, Flask, Response
+from msgspec import structs
 
 from persona_stream.chunking.registry import names
 from persona_stream.core.facts import Entry
 from persona_stream.core.projection import ADVANCED, BASIC, SMART, StreamStyle
+from persona_stream.errors import ConfigurationError
 from persona_stream.protocols.native import schemas
 from persona_stream.protocols.native.encoder import NATIVE, NativeEncoder
+from persona_stream.settings.schema import Settings
 from persona_stream.web import auth, delivery, negotiation, parsing, responses, run_requests
 from persona_stream.web.openapi import Body, EventStreamSpec, Operation, Parameter, ResponseSpec, Tag, components
 from persona_stream.web.services import Services
@@ -34,6 +38,7 @@ NATIVE_EVENTS = {
     for style, chunk in schemas.CHUNK_FRAMES.items()
 }
 """Events of the native protocol, by style."""
+_STYLE_SETTINGS = ("interval", "chunk_size", "pause")
 
 
 def native_stream(style: StreamStyle) -> str:
@@ -87,6 +92,30 @@ _FAILURES = {
         components.RUN_HEADERS,
     ),
 }
+
+
+def configured_styles(settings: Settings) -> Mapping[str, StreamStyle]:
+    """Return the styles by name, with the interval, the chunk size and the pause that the settings have for them."""
+    styles = {}
+    for path, style in ENDPOINTS.items():
+        config = settings.endpoint(path)
+        changes = {name: getattr(config, name) for name in _STYLE_SETTINGS if getattr(config, name) is not None}
+        styles[style.name] = structs.replace(style, **changes)
+    return styles
+
+
+def check_endpoints(app: Flask, settings: Settings) -> None:
+    """Raise ``ConfigurationError`` if the settings have limits for an address that the application does not have."""
+    rules = [rule for rule in app.url_map.iter_rules() if not rule.arguments]
+    paths = [rule.rule for rule in rules if "POST" in (rule.methods or ())]
+    for config in settings.endpoints:
+        where = f'[endpoints."{config.path}"]'
+        if config.path not in paths:
+            close = difflib.get_close_matches(config.path, paths, n=1) or list(ENDPOINTS)
+            raise ConfigurationError(f"{where}: there is no such endpoint: did you mean {close[0]}?")
+        for name in _STYLE_SETTINGS:
+            if config.path not in ENDPOINTS and getattr(config, name) is not None:
+                raise ConfigurationError(f"{name} of {where} is a setting of streams only: {', '.join(ENDPOINTS)}")
 
 
 def blueprint(services: Services) -> Blueprint:
