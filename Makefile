@@ -13,7 +13,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # stay in one process. Tests marked `alone` measure tenths of seconds or memory, and run afterwards, one at a time.
 PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder -m "not alone and not heavy"
 
-.PHONY: help run test check lock audit e2e chaos soak fuzz bench wheel clean newest
+.PHONY: help run test check lock vendor audit e2e chaos soak fuzz bench wheel clean newest
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -49,6 +49,9 @@ check: $(VENV)/.made ## run the linters: style, docstrings, types, import layers
 
 lock: ## renew the locked versions in requirements/
 	@PYTHON=$(PYTHON) scripts/lock.sh
+
+vendor: ## renew the third-party scripts of the pages (needs npm)
+	@scripts/vendor.sh
 
 # --strict, because an unknown package would otherwise pass; persona_stream itself is on no index and is left out.
 audit: $(VENV)/.made ## check the installed packages for known vulnerabilities (uses the network)

@@ -14,6 +14,39 @@ HOSTILE = (
     """<img src=x onerror="document.title='taken'"></script><script>alert(1)</script><b>&amp; \u2028"""
     "\u202e\x1b[2J\x85`${1}`"
 )
+MARKDOWN = """# Sorting
+
+**Quicksort** and *merge sort* are `O(n log n)`; see [Wikipedia](https://en.wikipedia.org/wiki/Sorting).
+
+1. Choose a pivot
+2. Partition
+   - smaller
+   - larger
+
+   with a second paragraph
+3. Recurse
+
+```python
+def quicksort(items: list[int]) -> list[int]:
+    if len(items) < 2: return items  # a long comment that goes on and on until it is wider than the box of the code
+    pivot, *rest = items
+    return quicksort([x for x in rest if x < pivot]) + [pivot] + quicksort([x for x in rest if x >= pivot])
+```
+
+| Algorithm | Average | Worst | Stable |
+|---|---:|---:|:---:|
+| Quicksort | n log n | n² | no |
+| merge sort | n log n | n log n | yes |
+
+> A quote, with **bold**.
+
+- [x] done
+- [ ] open
+
+<script>alert(1)</script> ![beacon](https://evil.example/x.png) [bad](javascript:alert(1))
+
+中文段落：**加粗** 和 `代码`。
+"""
 REASONING = "First I considered the question."
 THOUGHTS = "".join(f"Step {n}: <b>3.14</b> is not 3. 第{n}步再想一想。👨‍👩‍👧 " for n in range(1, 41))
 FAILURE = "The model is under maintenance: ask again after 9 o'clock."
@@ -34,6 +67,8 @@ def answer(query: Query) -> str | Answer:
         raise BackendError(FAILURE)
     if "crash" in query.message:
         raise RuntimeError("a secret of the backend")
+    if "markdown" in query.message:
+        return MARKDOWN
     if "hostile" in query.message:
         return HOSTILE
     if "ponder" in query.message:

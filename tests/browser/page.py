@@ -49,8 +49,9 @@ class Conversation:
         self.page.locator("#options-toggle").click()
 
     def text(self) -> str:
-        """Return the answer so far."""
-        return self.answer.text_content() or ""
+        """Return the answer so far, as received."""
+        text: str = self.page.evaluate("state.turns.at(-1)?.answer ?? ''")
+        return text
 
     def thoughts(self) -> str:
         """Return the reasoning so far."""

@@ -217,9 +217,10 @@ def test_the_page_works_as_a_local_file(visit: Visit, server: Server) -> None:
     chat.shoot("from-disk")
 
 
-def test_the_page_loads_nothing() -> None:
-    """It is one file without a build."""
+def test_the_page_loads_nothing_but_the_markdown_module() -> None:
+    """It is one file without a build, and works without the module."""
     source = PAGE.read_text("utf-8")
     assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", source)
-    assert not re.search(r"@import|url\((?![\"']?data:)|import\(", source)
+    assert not re.search(r"@import|url\((?![\"']?data:)", source)
+    assert re.findall(r"import\((.*?)\)", source) == ['"./assets/markdown.js"']
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", source)

@@ -25,9 +25,10 @@ _MAX_PREFIXES = 4
 _HTML = "text/html; charset=utf-8"
 # Not by the module mimetypes: some systems map .js to text/plain, and browsers refuse to run such a script.
 _MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+_ASSET_TYPES = {".js": "text/javascript", ".toml": "text/plain", ".txt": "text/plain"}  # licences are texts
 _DASHBOARD_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none';"
-    " form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    " form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types dompurify"
 )
 # Links from the root of the server; scripts and styles, of which the policy has the hashes, stay as they are.
 _ROOT_LINK = re.compile(r"(<(script|style)>.*?</\2>)|(\b(?:href|src|data-url)=\")(/)(?!/)", re.DOTALL)
@@ -71,7 +72,8 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
     script = renderer()
     docs_page = _read_page("docs_without_renderer.html" if script is None else "docs.html")
     page = _read_page("streaming_test.html")
-    static_files = cache(load_static_files)
+    static_files = cache(partial(load_static_files, "dashboard", _MEDIA_TYPES))
+    assets = cache(partial(load_static_files, "assets", _ASSET_TYPES))
     policy = _content_security_policy(page)
 
     @lru_cache(maxsize=_MAX_PREFIXES)
@@ -122,6 +124,19 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
     def test_page_by_name() -> Response:
         return test_page()
 
+    @blueprint.get("/assets/<name>")
+    @_operation(
+        "Get a file of the pages",
+        ResponseSpec.text("The file.", *dict.fromkeys(_ASSET_TYPES.values())),
+        parameters=[Parameter.path("name", "File name.", "markdown.js")],
+        errors=[_FILE_NOT_FOUND],
+    )
+    def asset(name: str) -> Response:
+        file = assets().get(name)
+        if file is None:
+            raise NotFound("File not found")
+        return responses.page_response(file.body, f"{file.media_type}; charset=utf-8", _DASHBOARD_POLICY)
+
     def dashboard_file(name: str) -> Response:
         file = static_files().get(name)
         if file is None:
@@ -149,11 +164,11 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
     return blueprint
 
 
-def load_static_files() -> Mapping[str, StaticFile]:
-    """Return all static files of the dashboard by name, about 100 kB."""
-    folder = resources.files("persona_stream").joinpath("pages/dashboard")
+def load_static_files(folder_name: str, media_types: Mapping[str, str]) -> Mapping[str, StaticFile]:
+    """Return all static files of a folder of pages by name, about 100 kB."""
+    folder = resources.files("persona_stream").joinpath("pages", folder_name)
     files = [file for file in folder.iterdir() if file.is_file()]
-    return {file.name: StaticFile(file.read_bytes(), _MEDIA_TYPES[Path(file.name).suffix]) for file in files}
+    return {file.name: StaticFile(file.read_bytes(), media_types[Path(file.name).suffix]) for file in files}
 
 
 def _add_prefix(page: str, prefix: str) -> str:
@@ -175,6 +190,7 @@ def _content_security_policy(page: str) -> str:
         sources[kind].append(f"'sha256-{digest}'")
     # connect-src is open, because the page can be pointed at any server.
     return (
-        f"default-src 'none'; script-src {' '.join(sources['script'])}; style-src {' '.join(sources['style'])};"
-        " img-src data:; connect-src *; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; script-src 'self' {' '.join(sources['script'])}; style-src {' '.join(sources['style'])};"
+        " img-src data:; connect-src *; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+        " require-trusted-types-for 'script'; trusted-types dompurify"
     )

@@ -13,7 +13,7 @@ from persona_stream.web.openapi import components
 from persona_stream.web.openapi.document import build_document
 from persona_stream.web.openapi.spec import Operation, ResponseSpec, Tag
 from persona_stream.web.routes.dashboard import MAX_TIMESTAMP
-from persona_stream.web.routes.pages import load_static_files
+from persona_stream.web.routes.pages import _MEDIA_TYPES, load_static_files
 from tests.openapi_document import full_document
 from tests.routes import every_route
 
@@ -138,14 +138,14 @@ def test_only_public_operations_need_no_token():
     public = {path for (_, path), operation in OPERATIONS.items() if operation.get("security") == []}
     assert public == {
         "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/scalar.js", "/", "/streaming_test.html",
-        "/dashboard", "/dashboard/assets/{name}", "/dashboard/login", "/dashboard/logout",
+        "/assets/{name}", "/dashboard", "/dashboard/assets/{name}", "/dashboard/login", "/dashboard/logout",
     }  # fmt: skip
     assert OPERATIONS["GET", "/api/runs/{run_id}/events"]["security"] == [{"bearer": []}, {"ticket": []}]
 
 
 def test_the_dashboard_is_described_completely():
     """Media types of its files, anonymous access to the login state, limits of timestamps and the CSRF header."""
-    types = {file.media_type for file in load_static_files().values()}
+    types = {file.media_type for file in load_static_files("dashboard", _MEDIA_TYPES).values()}
     assert types == set(OPERATIONS["GET", "/dashboard/assets/{name}"]["responses"]["200"]["content"])
     assert {} in OPERATIONS["GET", "/dashboard/api/session"]["security"]
     filters = {each["name"]: each["schema"] for each in OPERATIONS["GET", "/dashboard/api/runs"]["parameters"]}

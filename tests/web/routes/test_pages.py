@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
+import tomllib
+from importlib import resources
 
 import pytest
 from flask import Flask
@@ -76,3 +79,28 @@ def test_the_renderer_is_found_without_importing_its_package():
         pytest.skip("the extra docs is not installed")
     assert b"api-reference" in script.read_bytes()
     assert "offapi" not in set(sys.modules) - before
+
+
+ASSETS = resources.files("persona_stream").joinpath("pages/assets")
+
+
+def test_vendored_scripts_are_the_published_ones():
+    """Each has its checksum, version and licence; nothing else is vendored."""
+    vendored = tomllib.loads(ASSETS.joinpath("vendored.toml").read_text("utf-8"))
+    for name, record in vendored.items():
+        assert hashlib.sha256(ASSETS.joinpath(name).read_bytes()).hexdigest() == record["sha256"]
+        assert re.fullmatch(r"\d+\.\d+\.\d+", record["version"])
+        assert "opyright" in ASSETS.joinpath(record["license_file"]).read_text("utf-8")
+    scripts = {file.name for file in ASSETS.iterdir() if file.name.endswith(".js")}
+    assert scripts == {*vendored, "markdown.js"}
+
+
+def test_assets_are_served_with_their_licences():
+    """Scripts as scripts, licences as text, and nothing from elsewhere."""
+    client = create_app().test_client()
+    assert client.get("/assets/marked.js").content_type == "text/javascript; charset=utf-8"
+    assert client.get("/assets/LICENSE.dompurify.txt").content_type == "text/plain; charset=utf-8"
+    assert client.get("/assets/nothing.js").status_code == 404
+    policy = client.get("/").headers["Content-Security-Policy"]
+    assert "unsafe-inline" not in policy
+    assert "trusted-types dompurify" in policy
