@@ -20,7 +20,10 @@ FailureCode = Literal[BackendErrorCode, "internal", "answer_too_large", "lost", 
 
 
 class Accepted(Struct, frozen=True, tag="accepted"):
-    """Query accepted; the terms apply to all subscribers of the run. ``deadline`` and ``resume_for`` in seconds."""
+    """Query accepted; the terms apply to all subscribers of the run. ``deadline`` and ``resume_for`` in seconds.
+
+    ``request`` is JSON: the part of the request that its protocol needs to answer, if it needs more than these terms.
+    """
 
     run_id: str
     owner: str
@@ -34,6 +37,7 @@ class Accepted(Struct, frozen=True, tag="accepted"):
     resume_for: float
     question_tokens: int = 0  # estimate, for backends that report no usage
     backend: str = ""  # name of the backend
+    request: str = ""
 
 
 class Queued(Struct, frozen=True, tag="queued"):

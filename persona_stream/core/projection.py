@@ -121,9 +121,9 @@ class StreamProjection:
                     yield event
                 if facts.is_ending(entry.fact):
                     return
-            if ending := self._time_out():
-                yield from self._flush_held_text()
-                yield ending
+            if self._clock() >= self._give_up_at:  # by this process's clock alone: the run's may be wrong by hours
+                yield from self._flush_held_text(self._facts_read)
+                yield self._timed_out()
                 return
             if not self._is_started and self._queued is None:
                 yield events.Wait(min(self._clock() + self._options.style.interval, self._give_up_at))
@@ -133,12 +133,8 @@ class StreamProjection:
                 yield self._progress_event() if self._queued is None else self._queue_event(self._queued)
             yield events.Wait(min(self._next_progress - self._clock_offset, self._give_up_at))
 
-    def _time_out(self) -> events.RunFailed | None:
-        """Return the ending of a stream to which the store delivers no more facts, if it is due."""
-        # By this process's clock alone: the one of the process that executes the run may be wrong by hours.
-        now = self._clock()
-        if now < self._give_up_at:
-            return None
+    def _timed_out(self) -> events.RunFailed:
+        """Return the ending of a stream to which the store delivers no more facts."""
         message = i18n.error_text("timeout", "", self._options.locale)
         elapsed = max(0.0, self._now() - self._started_at)
         return events.RunFailed(self._position, "timeout", message, elapsed=elapsed)
@@ -190,7 +186,7 @@ class StreamProjection:
                 message = i18n.error_text(code, text, self._options.locale)
                 end = cursor.Position(self._facts_read, 0)
                 failed = events.RunFailed(end, code, message, at - self._started_at, retry_after)
-                return (*self._flush_held_text(), failed)
+                return (*self._flush_held_text(self._facts_read - 1), failed)
         return ()
 
     def _now(self) -> float:
@@ -246,7 +242,7 @@ class StreamProjection:
         return events.TextChunk(position, text, self._number, self._delivered, total)
 
     def _reasoning(self, text: str) -> Iterator[events.Event]:
-        yield from self._flush_held_text()
+        yield from self._flush_held_text(self._facts_read - 1)
         characters = self._already_held(text)
         if self._options.reasoning:
             for chunk in self._options.chunk(text[characters:]):
@@ -273,12 +269,12 @@ class StreamProjection:
             yield self._chunk(cursor.Position(self._facts_read - 1, already_held + cut - held_before), text[:cut], None)
             self._next_progress = max(self._next_progress, self._now() + self._options.style.interval)
 
-    def _flush_held_text(self) -> Iterator[events.Event]:
-        """Yield the held text: nothing can continue it any more."""
+    def _flush_held_text(self, facts_read: int) -> Iterator[events.Event]:
+        """Yield the held text, which ends before fact ``facts_read``: nothing can continue it any more."""
         if self._held_text:
             text = self._held_text
             self._held_text = ""
-            yield self._chunk(cursor.Position(self._facts_read - 1, 0), text, None)
+            yield self._chunk(cursor.Position(facts_read, 0), text, None)
 
     def _answer(self, at: float, fact: facts.Answered) -> Iterator[events.Event | events.Wait]:
         """Yield the rest of the answer in paced chunks, and overdue chunks at once."""

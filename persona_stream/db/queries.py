@@ -203,10 +203,23 @@ def list_exchanges(
     return [models.Exchange(*row) for row in connection.execute(query.order_by(exchanges.c.run_id).limit(limit))]
 
 
+def find_conversation_of_run(connection: Connection, owner: str, run_id: str) -> str | None:
+    """Return the id of the owner's conversation that a run belongs to, if it is stored."""
+    is_exchange = (exchanges.c.owner == owner) & (exchanges.c.run_id == run_id)
+    found: str | None = connection.scalar(select(exchanges.c.conversation_id).where(is_exchange))
+    return found
+
+
 def load_turns(
-    connection: Connection, owner: str, conversation_id: str, max_tokens: int = MAX_HISTORY_TOKENS
+    connection: Connection,
+    owner: str,
+    conversation_id: str,
+    max_tokens: int = MAX_HISTORY_TOKENS,
+    last_run_id: str | None = None,
 ) -> Sequence[Turn]:
     """Return the newest turns of a conversation, oldest first: whole exchanges of at most ``max_tokens`` in all.
+
+    With ``last_run_id``, the exchange of that run is the newest one.
 
     Exchanges without any answer are left out. Of an interrupted answer, the part that was produced is returned; an
     exchange without an answer but with reasoning has the reasoning in its place.
@@ -217,6 +230,8 @@ def load_turns(
         .order_by(exchanges.c.run_id.desc())
         .limit(MAX_HISTORY_EXCHANGES)
     )
+    if last_run_id is not None:
+        newest = newest.where(exchanges.c.run_id <= last_run_id)
     pairs = list(_within_limit(connection.execute(newest), max_tokens))
     return [turn for pair in reversed(pairs) for turn in pair]
 

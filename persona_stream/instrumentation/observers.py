@@ -65,7 +65,7 @@ class RequestLogObserver(base.RunObserver):
     def on_notification(self, run_id: str, notification: base.Notification) -> None:
         """Collect provider calls, and enqueue responses and deliveries."""
         match notification:
-            case base.RunStarted(request=run_request):
+            case base.RunStarted(request=run_request) if run_request.is_logged:
                 self._run_requests[run_id] = run_request
                 self._upstream[run_id] = []
             case base.UpstreamCalled(call=call) if run_id in self._upstream:
@@ -100,6 +100,5 @@ class ConversationObserver(base.RunObserver):
         """Store the query of a run that belongs to a conversation until its end."""
         if not isinstance(notification, base.RunStarted):
             return
-        request = notification.request
-        if request.continues_conversation or request.request_info.protocol == "native":
-            self._queries[run_id] = request.query
+        if notification.request.keeps_exchange:
+            self._queries[run_id] = notification.request.query

@@ -45,7 +45,7 @@ class MemoryJournal:
         entry = Entry(self._clock(), fact)
         self.entries.append(entry)
         # A character takes one to four bytes in memory; two is an estimate that needs no encoded copy of the text.
-        text = text_of(fact)
+        text = fact.request if isinstance(fact, Accepted) else text_of(fact)
         self.bytes += _ENTRY_OVERHEAD_BYTES + (len(text) if text.isascii() else 2 * len(text))
         if is_ending(fact):
             self.ended_at = entry.at

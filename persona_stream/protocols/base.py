@@ -19,7 +19,7 @@ from persona_stream.core import cursor, events, facts, i18n, projection, query, 
 from persona_stream.core.content import MAX_SLICE_CHARACTERS, fields_for, slices
 from persona_stream.core.snapshot import RunSnapshot, take_snapshot
 
-Heartbeat = Literal["comment", "delta", "status", "off"]
+Heartbeat = Literal["comment", "delta", "status", "keepalive", "progress", "off"]
 
 
 class ErrorInfo(Struct, frozen=True):
@@ -48,6 +48,7 @@ class EncoderOptions(Struct, frozen=True, kw_only=True):
         heartbeat: Form of progress on protocols that have no event for it.
         include_usage: Whether the client requested token counts at the end of the stream.
         return_progress: Whether the client requested progress in numbers, on protocols without progress events.
+        starting_after: Number of the last event that the client has, on protocols that number their events.
     """
 
     style: projection.StreamStyle
@@ -56,6 +57,7 @@ class EncoderOptions(Struct, frozen=True, kw_only=True):
     heartbeat: Heartbeat = "comment"
     include_usage: bool = False
     return_progress: bool = False
+    starting_after: int | None = None
 
 
 class EventEncoder(Protocol):

@@ -108,10 +108,10 @@ def parse_conversation(turns: Sequence[Turn], field: str = "messages") -> Parsed
     if index is None and turns and all(turn.role == "system" for turn in turns):
         index = len(turns) - 1
     if index is None:
-        raise _invalid("messages: must contain a user message")
+        raise InvalidRequest(f"{field}: must contain a user message", field)
     question = turns[index]
     if not question.content.strip() and not question.parts:
-        raise _invalid("messages: the last user message must not be empty")
+        raise InvalidRequest(f"{field}: the last user message must not be empty", field)
     following = turns[index + 1 :]
     instructions = tuple(turn for turn in following if turn.role == "system")
     tool_turns = tuple(turn for turn in following if turn.role != "system")
@@ -190,6 +190,12 @@ def decode_text(media_type: str, data: str) -> str | None:
         return base64.b64decode(data, validate=True).decode()
     except (binascii.Error, UnicodeDecodeError):
         return None
+
+
+def decode_data_url(url: str) -> str | None:
+    """Return the text of a file in a ``data:`` URL; ``None`` if it is not text."""
+    head, _, data = url.partition(";base64,")
+    return decode_text(head.removeprefix("data:").partition(";")[0], data)
 
 
 def text_and_parts(parts: tuple[Part, ...]) -> tuple[str, tuple[Part, ...]]:

@@ -6,6 +6,7 @@ from persona_stream.protocols.anthropic.encoder import ANTHROPIC
 from persona_stream.protocols.base import WireProtocol
 from persona_stream.protocols.native.encoder import NATIVE
 from persona_stream.protocols.openai.encoder import OPENAI
+from persona_stream.protocols.openai_responses.encoder import RESPONSES
 
 SHARED_PREFIX = "/v1/"
 """Path prefix at which the clients of several protocols send requests; a header tells them apart."""
@@ -53,5 +54,5 @@ def is_run_endpoint(path: str) -> bool:
     return any(path in protocol.run_endpoints for protocol in PROTOCOLS.values())
 
 
-for _protocol in (NATIVE, OPENAI, ANTHROPIC):
+for _protocol in (NATIVE, OPENAI, RESPONSES, ANTHROPIC):
     register(_protocol)

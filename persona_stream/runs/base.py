@@ -36,7 +36,10 @@ class RunRequest(Struct, frozen=True):
     grace: float | None = None  # seconds that the run continues without a subscriber; ``None`` for ever
     idempotency_key: IdempotencyKey | None = None
     request_info: RequestInfo = RequestInfo()
+    stored_request: str = ""  # ``Accepted.request``
     continues_conversation: bool = False  # whether the server loads the conversation's history for the query
+    keeps_exchange: bool = False  # whether question and answer become part of the conversation
+    is_logged: bool = True  # whether the request log has the run
 
 
 class RunStarted(Struct, frozen=True):

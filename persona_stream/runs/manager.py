@@ -247,6 +247,7 @@ class RunManager:
             resume_for=self.limits.retention,
             question_tokens=usage.query_tokens(query),
             backend=request.backend.name,
+            request=request.stored_request,
         )
 
 

@@ -351,12 +351,14 @@ def stream_response(
     heartbeat: Heartbeat = "comment",
     include_usage: bool = False,
     return_progress: bool = False,
+    starting_after: int | None = None,
 ) -> Response:
     """Return the response that streams a run after the position ``start``.
 
     Style and locale are the run's own by default, and ``smart`` for protocols without styles. ``heartbeat`` is the form
     of progress on protocols without progress events, to which ``return_progress`` adds numbers; ``include_usage`` adds
-    token counts.
+    token counts. ``starting_after`` is the number of the last event that the client has, on protocols that number their
+    events.
     """
     run = facts.run_terms(journal.entries)
     styles = services.styles
@@ -381,6 +383,7 @@ def stream_response(
         heartbeat=heartbeat,
         include_usage=include_usage,
         return_progress=return_progress,
+        starting_after=starting_after,
     )
     stream = EventStream(
         StreamProjection(journal.entries, options, services.clock),

@@ -29,6 +29,7 @@ from persona_stream.web.routes import (
     dashboard,
     health,
     openai,
+    openai_responses,
     pages,
     personas,
     runs,
@@ -75,7 +76,7 @@ def create_flask_app(services: Services) -> Flask:
     app.extensions[EXTENSION] = services
     register_error_handlers(app, services.metrics.count_error)
     register_middleware(app, services, private_path=auth.DASHBOARD_PATH)
-    for routes in (stream_chat, runs, conversations, openai, anthropic, personas, health, dashboard):
+    for routes in (stream_chat, runs, conversations, openai, openai_responses, anthropic, personas, health, dashboard):
         app.register_blueprint(routes.blueprint(services))
     app.register_blueprint(pages.blueprint())
     stream_chat.check_endpoints(app, services.settings)

@@ -30,21 +30,23 @@ _CONVERSATION_FIELD = "metadata.conversation_id"
 _CONVERSATION_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
-def requested_conversation(request: Request, in_metadata: object = None) -> str | None:
-    """Return the conversation that a request of another protocol names in a header or in its metadata, if it does.
+def requested_conversation(
+    request: Request, in_body: object = None, body_field: str = _CONVERSATION_FIELD
+) -> str | None:
+    """Return the conversation that a request of another protocol names in a header or in its body, if it does.
 
     Raises:
         InvalidRequest: It is not a conversation id, or the two differ.
     """
     in_header = request.headers.get(_CONVERSATION_HEADER)
-    for field, value in ((_CONVERSATION_HEADER, in_header), (_CONVERSATION_FIELD, in_metadata)):
+    for field, value in ((_CONVERSATION_HEADER, in_header), (body_field, in_body)):
         if value is not None and not (isinstance(value, str) and _CONVERSATION_ID.fullmatch(value)):
             raise InvalidRequest(
                 f"{field}: must be 1 to 128 characters of A-Z a-z 0-9 . _ : -", field.partition(".")[0]
             )
-    if in_header is not None and in_metadata not in (None, in_header):
-        raise InvalidRequest(f"{_CONVERSATION_FIELD}: differs from {_CONVERSATION_HEADER}", "metadata")
-    return in_header if in_metadata is None else str(in_metadata)
+    if in_header is not None and in_body not in (None, in_header):
+        raise InvalidRequest(f"{body_field}: differs from {_CONVERSATION_HEADER}", body_field.partition(".")[0])
+    return in_header if in_body is None else str(in_body)
 
 
 def _as_continuation(query: Query) -> Query:
@@ -111,6 +113,7 @@ def build_run_request(request: Request, services: Services, style: StreamStyle, 
         idempotency_key=idempotency_key_of(request, chat),
         request_info=request_info(request),
         continues_conversation=chat.conversation_id is not None,
+        keeps_exchange=True,
     )
 
 
@@ -157,6 +160,7 @@ def build_v1_run_request(
     query: Query,
     body: Struct,
     conversation_id: object = None,
+    conversation_field: str = _CONVERSATION_FIELD,
     field_names: Mapping[str, str] | None = None,
 ) -> RunRequest:
     """Return the run request of a query that came in a provider's protocol.
@@ -169,13 +173,14 @@ def build_v1_run_request(
         query: The query.
         body: The decoded body.
         conversation_id: The conversation that the body names, if it does.
+        conversation_field: The field of the body that names it.
         field_names: The protocol's names of fields that OpenAI names otherwise, by OpenAI's name.
 
     Raises:
         InvalidRequest: The backend lacks a capability, or the idempotency key or the conversation id is malformed.
         Unavailable: The conversation store is unavailable.
     """
-    conversation = requested_conversation(request, conversation_id)
+    conversation = requested_conversation(request, conversation_id, conversation_field)
     continues = False
     if conversation is not None:
         query = replace(query, conversation_id=conversation)
@@ -196,6 +201,7 @@ def build_v1_run_request(
         idempotency_key=idempotency_key_of(request, body, conversation),
         request_info=request_info(request),
         continues_conversation=continues,
+        keeps_exchange=continues,
     )
 
 

@@ -21,6 +21,8 @@ from persona_stream.protocols.native.schemas import ChatAnswer, Frame, RunList, 
 from persona_stream.protocols.openai.decoder import ChatCompletionRequest
 from persona_stream.protocols.openai.schemas import ChatCompletionChunk, ErrorBody
 from persona_stream.protocols.openai.text_completions import TextCompletion
+from persona_stream.protocols.openai_responses.decoder import CreateResponseRequest
+from persona_stream.protocols.openai_responses.schemas import ResponseEvent
 from persona_stream.web.parsing import ChatRequest
 from persona_stream.web.routes.conversations import ConversationList, ConversationPage, ConversationView, ExchangeView
 from persona_stream.web.routes.personas import Profile, ProfileList
@@ -29,7 +31,7 @@ from tests.documents import API, README, README_ZH, STREAMING, Document
 from tests.fakes import accepted, entries
 from tests.openapi_document import full_document
 
-MESSAGE_EVENTS: tuple[type[msgspec.Struct], ...] = get_args(MessageEvent)
+TYPED_EVENTS: tuple[type[msgspec.Struct], ...] = (*get_args(MessageEvent), *get_args(ResponseEvent))
 FRAMES: tuple[type[msgspec.Struct], ...] = get_args(Frame)
 
 
@@ -41,7 +43,7 @@ def statuses(frame: type[msgspec.Struct]) -> tuple[str, ...]:
 def frame_of(event: dict[str, object]) -> type[msgspec.Struct]:
     """Return the frame type of an event by its status and fields, since one status has three types."""
     if "type" in event:
-        return next(kind for kind in MESSAGE_EVENTS if kind.__struct_config__.tag == event["type"])
+        return next(kind for kind in TYPED_EVENTS if kind.__struct_config__.tag == event["type"])
     if event.get("object") == "text_completion":
         return TextCompletion
     if "status" not in event:
@@ -126,7 +128,11 @@ def test_every_field_is_explained() -> None:
 
 def test_every_field_of_a_completion_is_explained() -> None:
     """The reference names each request field and each forwarded parameter."""
-    for field in (*ChatCompletionRequest.__struct_fields__, *MessagesRequest.__struct_fields__):
+    for field in (
+        *ChatCompletionRequest.__struct_fields__,
+        *MessagesRequest.__struct_fields__,
+        *CreateResponseRequest.__struct_encode_fields__,
+    ):
         assert re.search(rf"`{field}[.`]", API.prose), field
 
 

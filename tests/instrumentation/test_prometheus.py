@@ -316,5 +316,7 @@ def test_the_endpoints_that_start_runs_are_complete(whole: Flask):
     posts = {rule.rule for rule in whole.url_map.iter_rules() if "POST" in rule.methods}
     posts = {address for address in posts if not address.startswith("/dashboard/")}  # it starts no runs
     endpoints = {path for protocol in PROTOCOLS.values() for path in protocol.run_endpoints}
-    assert posts - endpoints == {"/api/runs/<run_id>/cancel", "/v1/messages/count_tokens"}
+    assert posts - endpoints == {
+        "/api/runs/<run_id>/cancel", "/v1/messages/count_tokens", "/v1/responses/<response_id>/cancel",
+    }  # fmt: skip
     assert posts > endpoints

@@ -151,7 +151,9 @@ def _part(part: ContentPart, where: str) -> Part:
             return Image(conversation.validate_image_url(url, where), detail)
         case ContentPart(type="image_url" | "input_image", image_url=str(url)):
             return Image(conversation.validate_image_url(url, where))
-        case ContentPart(type="file", file=FileContent(file_data=str(data))) if content := _file_text(data):
+        case ContentPart(type="file", file=FileContent(file_data=str(data))) if content := conversation.decode_data_url(
+            data
+        ):
             return content
         case ContentPart(type="file" | "input_file"):
             raise InvalidRequest(f"{where}.file: must be a file of text; send the text of other files", "messages")
@@ -159,11 +161,6 @@ def _part(part: ContentPart, where: str) -> Part:
             raise InvalidRequest(f"{where}.{part.type}: is required", "messages")
         case _:
             raise InvalidRequest(f"{where}: unsupported type {part.type[:40]!r}; must be text or image_url", "messages")
-
-
-def _file_text(url: str) -> str | None:
-    head, _, data = url.partition(";base64,")
-    return conversation.decode_text(head.removeprefix("data:").partition(";")[0], data)
 
 
 class FunctionDefinition(Struct, frozen=True):

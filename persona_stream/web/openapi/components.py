@@ -124,7 +124,7 @@ RESUME = _header(
 HEARTBEAT = _header(
     "X-Persona-Heartbeat",
     "Heartbeat while the backend is working: comments (the default unless the operator sets another one), empty chunks,"
-    " chunks with a status, or none.",
+    " chunks with a status, or none; for responses also `keepalive` or `persona_stream:progress` events.",
     choices=get_args(Heartbeat),
 )
 

@@ -115,7 +115,8 @@ class _Schemas:
         if stream.has_type:
             properties["event"] = {"type": "string", "enum": list(values), "description": "Type of the event."}
         properties["data"] = {"description": description, **data}
-        required = list(properties)
+        # A last event that is not JSON has no type.
+        required = [name for name in properties if name != "event" or stream.end is None]
         return {"type": "object", "description": stream.description, "properties": properties, "required": required}
 
 

@@ -16,7 +16,7 @@ from persona_stream.protocols.native.schemas import RunList, RunView, run_view
 from persona_stream.protocols.registry import PROTOCOLS
 from persona_stream.web import auth, delivery, negotiation, parsing, responses
 from persona_stream.web.openapi import Body, Operation, Parameter, ResponseSpec, Tag, components
-from persona_stream.web.routes import anthropic, openai, stream_chat
+from persona_stream.web.routes import anthropic, openai, openai_responses, stream_chat
 from persona_stream.web.services import Services
 
 T = TypeVar("T")
@@ -72,6 +72,7 @@ _STREAM = Body.stream(
     *stream_chat.NATIVE_EVENTS.values(),
     openai.COMPLETION_EVENTS,
     anthropic.MESSAGE_EVENTS,
+    openai_responses.RESPONSE_EVENTS,
     fromTheBeginning=lambda: stream_chat.native_stream(projection.SMART),
 )
 _VIEW_BODY = Body.json(

@@ -160,6 +160,7 @@ def test_every_kind_of_event_is_described():
     items = response["content"]["text/event-stream"]["itemSchema"]["anyOf"]
     assert [each["$ref"].rpartition("/")[2] for each in items] == [
         "BasicEvent", "AdvancedEvent", "SmartEvent", "ChatCompletionEvent", "MessageStreamEvent",
+        "ResponseStreamEvent",
     ]  # fmt: skip
     end, chunk = DOCUMENT["components"]["schemas"]["ChatCompletionEvent"]["properties"]["data"]["anyOf"]
     assert end == {"const": "[DONE]"}
@@ -176,7 +177,7 @@ def test_links_refer_to_operations():
         for (method, _), operation in OPERATIONS.items()
         if method == "POST" and "X-Run-Id" in operation["responses"]["200"].get("headers", ())
     ]
-    assert len(starting) == 7
+    assert len(starting) == 8
     assert all(response["links"].keys() == links.keys() for response in starting)
 
 
