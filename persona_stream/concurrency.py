@@ -1,10 +1,11 @@
-"""Primitives of gevent's event loop: wake-up signal, timers, calls into the loop's thread.
+"""Primitives of gevent's event loop: wake-up signal, timers, calls into the loop's thread, cooperative logging.
 
 Everything here belongs to the thread that runs the loop, except ``HubThread.call_soon``, which any thread may call.
 """
 
 import heapq
 import itertools
+import logging
 import math
 import sys
 import time
@@ -220,6 +221,23 @@ def set_error_handler(handler: Callable[[BaseException], None]) -> None:
             handler(caught)
 
     hub.print_exception = handle
+
+
+def yield_when_logging() -> None:
+    """Let the event loop run while code in a greenlet of this thread logs without end.
+
+    Not the server's own code, which does not expect that other greenlets run when it logs.
+    """
+    thread = HubThread()
+    turn = TimeSlice()
+    create = logging.getLogRecordFactory()  # called before the handlers' locks are taken
+
+    def create_record(name: str | None, *args: Any, **kwargs: Any) -> logging.LogRecord:
+        if thread.is_current and not (name or "").startswith("persona_stream"):
+            turn.limit()
+        return create(name, *args, **kwargs)
+
+    logging.setLogRecordFactory(create_record)
 
 
 def run_in_threadpool(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

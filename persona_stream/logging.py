@@ -1,7 +1,7 @@
-"""Log formatters for text and JSON, and the context that joins log lines and outgoing requests to a run."""
+"""Log formatters, the run that a line or an outgoing request belongs to, and the limit of a backend's lines."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -15,6 +15,45 @@ trace_headers: ContextVar[Mapping[str, str]] = ContextVar("trace_headers", defau
 """Headers for outgoing requests of the current run: ``traceparent`` if tracing is enabled, else none."""
 
 _STANDARD_ATTRIBUTES = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "run_id"}
+
+MAX_LOG_RATE = 1000  # lines per second of a backend's code
+
+
+class LineQuota:
+    """Quota of the log lines that a backend writes in each second; the lines above it are dropped and counted."""
+
+    def __init__(self, on_dropped: Callable[[int], object]) -> None:
+        """Create the quota; ``on_dropped`` gets the number of dropped lines, with the first line of a later second."""
+        self._on_dropped = on_dropped
+        self._second = 0
+        self._count = 0  # of the lines in this second
+
+    def admits(self, at: float) -> bool:
+        """Count a line of this moment; return whether it is within the quota."""
+        if int(at) != self._second:
+            dropped = self._count - MAX_LOG_RATE
+            self._second = int(at)
+            self._count = 0
+            if dropped > 0:
+                self._on_dropped(dropped)
+        self._count += 1
+        return self._count <= MAX_LOG_RATE
+
+
+class _BackendFilter(logging.Filter):
+    """Filter of the lines of other loggers, which one query could write without end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._quota = LineQuota(_log_dropped)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.name.startswith("persona_stream") or self._quota.admits(record.created)
+
+
+def _log_dropped(count: int) -> None:
+    text = "%s log lines were dropped: the code of backends may write %s per second"
+    logging.getLogger("persona_stream").warning(text, f"{count:,}", f"{MAX_LOG_RATE:,}")
 
 
 class _RunIdFilter(logging.Filter):
@@ -57,6 +96,7 @@ def log_remote_error(logger: logging.Logger, message: str, traceback: str) -> No
 def configure_logging(level: str, form: str) -> None:
     """Send the log of this package to stderr, with lines in the form ``text`` or ``json``."""
     handler = logging.StreamHandler()
+    handler.addFilter(_BackendFilter())
     handler.addFilter(_RunIdFilter())
     handler.setFormatter(
         _JsonFormatter() if form == "json" else _TextFormatter("%(asctime)s %(levelname)-7s %(message)s")

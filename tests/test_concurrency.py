@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Iterator
 
 import gevent
+import pytest
 
-from persona_stream.concurrency import SharedTimer, Timer, TimeSlice
+from persona_stream.concurrency import SharedTimer, Timer, TimeSlice, yield_when_logging
 
 
 def test_a_timer_counts_from_its_start_although_the_loop_was_blocked() -> None:
@@ -59,3 +62,39 @@ def test_work_that_shares_a_turn_lets_the_loop_poll() -> None:
         delays.append(time.monotonic() - began)
     gevent.joinall(workers)
     assert len(delays) > 20
+
+
+@pytest.fixture
+def cooperative_logging() -> Iterator[None]:
+    """Let greenlets of this thread yield when they log."""
+    factory = logging.getLogRecordFactory()
+    yield_when_logging()
+    yield
+    logging.setLogRecordFactory(factory)
+
+
+@pytest.mark.usefixtures("cooperative_logging")
+def test_code_that_only_logs_lets_the_loop_run() -> None:
+    """It ends when its greenlet is killed."""
+    logger = logging.getLogger("my_bot")
+
+    def flood() -> None:
+        while True:
+            logger.makeRecord("my_bot", logging.DEBUG, "", 0, "a record", (), None)
+
+    flooding = gevent.spawn(flood)
+    gevent.sleep(0.01)
+    flooding.kill()
+    assert flooding.dead
+
+
+@pytest.mark.usefixtures("cooperative_logging")
+def test_no_other_greenlet_runs_while_the_server_logs() -> None:
+    """Its code relies on that between two waits."""
+    ran: list[bool] = []
+    gevent.spawn(ran.append, True)
+    logger = logging.getLogger("persona_stream.runs")
+    until = time.monotonic() + 0.05
+    while time.monotonic() < until:
+        logger.makeRecord(logger.name, logging.DEBUG, "", 0, "a record", (), None)
+    assert ran == []

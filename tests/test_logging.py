@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from persona_stream.logging import capture_root_logger, configure_logging, current_run_id
+from persona_stream.logging import MAX_LOG_RATE, capture_root_logger, configure_logging, current_run_id
 
 
 @pytest.fixture(autouse=True)
@@ -90,3 +90,26 @@ def test_a_configured_root_logger_is_left_alone():
     with logging_to(existing := logging.NullHandler()) as root:
         capture_root_logger()
         assert root.handlers == [existing]
+
+
+def test_surplus_lines_of_a_backend_are_dropped(capsys: pytest.CaptureFixture[str]):
+    """And counted with the first line of a later second; the server's own are never dropped."""
+    configure_logging("info", "text")
+
+    def write_at(second: int, name: str = "my_bot") -> None:
+        attributes = {"name": name, "levelno": logging.WARNING, "levelname": "WARNING", "msg": f"from {name}"}
+        for handler in logging.getLogger("persona_stream").handlers:
+            handler.handle(logging.makeLogRecord({**attributes, "created": second + 0.5}))
+
+    for _ in range(MAX_LOG_RATE + 1234):
+        write_at(7)
+    for _ in range(2 * MAX_LOG_RATE):
+        write_at(7, "persona_stream.runs")
+    write_at(8)
+    lines = capsys.readouterr().err.splitlines()
+    assert sum(line.endswith("from my_bot") for line in lines) == MAX_LOG_RATE + 1
+    assert sum(line.endswith("from persona_stream.runs") for line in lines) == 2 * MAX_LOG_RATE
+    dropped = [line for line in lines if "dropped" in line]
+    assert [line.partition("WARNING")[2].strip() for line in dropped] == [
+        "1,234 log lines were dropped: the code of backends may write 1,000 per second"
+    ]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import gevent
 
 from persona_stream.app import build_app, start_background_tasks
-from persona_stream.concurrency import set_error_handler
+from persona_stream.concurrency import set_error_handler, yield_when_logging
 from persona_stream.logging import capture_root_logger
 from persona_stream.server.wsgi import Server, raise_file_limit
 from persona_stream.settings.schema import Settings
@@ -42,6 +42,7 @@ class ServerProcess:
     def __init__(self, settings: Settings, listener: socket.socket | tuple[str, int]) -> None:
         app, self._services = build_app(settings)
         capture_root_logger()
+        yield_when_logging()
         set_error_handler(lambda error: logger.error("unhandled exception", exc_info=error))
         self._drain_time = settings.drain_time
         if warning := raise_file_limit(settings.max_runs):

@@ -41,7 +41,7 @@ FOR_A_LOOP = (
 GENERATORS = ("endless", "empty", "large", "pieces 3000000")
 ALL = [
     *[("auto", "ask", fault) for fault in FOR_THREADS],
-    *[("greenlet", "ask", fault) for fault in (*FLOODS, "ignore_cancellation")],
+    *[("greenlet", "ask", fault) for fault in (*FLOODS, "flood_log", "ignore_cancellation")],
     *[("auto", "ask_async", fault) for fault in FOR_A_LOOP],
     *[(executor, "generate", fault) for executor in ("auto", "greenlet") for fault in GENERATORS],
     *[("auto", "generate_async", fault) for fault in GENERATORS],
@@ -122,6 +122,17 @@ def test_an_answer_over_the_limit_fails_promptly(executor: str, function: str):
         assert read(ask(server, fault))[-1].data["code"] == "answer_too_large"
         assert time.monotonic() - began < 20.0
     assert answer(read(other)) == ANSWER
+    assert server.stop() == 0
+
+
+def test_surplus_log_lines_in_a_greenlet_are_dropped():
+    """Beside it other queries are answered, and it can be cancelled."""
+    server = start("greenlet", "ask")
+    flooding = ask(server, "flood_log")
+    server.wait_for_log("log lines were dropped: the code of backends may write 1,000 per second")
+    assert answer(read(ask(server, "0"))) == ANSWER
+    server.post(f"/api/runs/{flooding.headers['X-Run-Id']}/cancel")
+    assert read(flooding)[-1].data["status"] == "cancelled"
     assert server.stop() == 0
 
 

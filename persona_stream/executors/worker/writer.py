@@ -19,13 +19,12 @@ from itertools import groupby
 from persona_stream.core import coalescing, facts
 from persona_stream.core.query import UpstreamCall
 from persona_stream.executors.worker import protocol
-from persona_stream.logging import current_run_id
+from persona_stream.logging import MAX_LOG_RATE, LineQuota, current_run_id
 
 logger = logging.getLogger("persona_stream.executors")
 
 BATCH_INTERVAL = 0.05  # seconds
 MAX_LOG_CHARACTERS = 20_000
-MAX_LOG_RATE = 1000  # lines per second
 
 
 class _Outbox:
@@ -155,9 +154,7 @@ class LogHandler(logging.Handler):
         self._writer = writer
         self.run_id = ""  # of the only query, for threads that it has started
         self._formatter = logging.Formatter("%(message)s")
-        self._second = 0
-        self._count = 0  # of the lines in this second
-        self._dropped = 0  # number of them
+        self._quota = LineQuota(self._on_dropped)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one line."""
@@ -166,7 +163,7 @@ class LogHandler(logging.Handler):
             if self._writer.is_forked:
                 sys.stderr.write(f"{record.levelname} {record.name}: {text}\n")
                 return
-            if not self._is_admitted(record):
+            if not self._quota.admits(record.created):
                 return
             if len(text) > MAX_LOG_CHARACTERS:
                 text = f"{text[:MAX_LOG_CHARACTERS]}... ({len(text):,} characters)"
@@ -175,16 +172,6 @@ class LogHandler(logging.Handler):
         except Exception:  # noqa: BLE001 - a line that cannot be written must not fail the code that logs it
             self.handleError(record)
 
-    def _is_admitted(self, record: logging.LogRecord) -> bool:
-        """Return whether the second has a line left: the server must not be busy with the log of one query."""
-        second = int(record.created)
-        if second != self._second:
-            if self._dropped:
-                text = f"{self._dropped:,} log lines were dropped: a worker may write {MAX_LOG_RATE:,} per second"
-                self._writer.send(protocol.LogRecord(logger.name, logging.WARNING, text, record.created, ""))
-            self._second = second
-            self._count = 0
-            self._dropped = 0
-        self._count += 1
-        self._dropped += self._count > MAX_LOG_RATE
-        return self._count <= MAX_LOG_RATE
+    def _on_dropped(self, count: int) -> None:
+        text = f"{count:,} log lines were dropped: a worker may write {MAX_LOG_RATE:,} per second"
+        self._writer.send(protocol.LogRecord(logger.name, logging.WARNING, text, time.time(), ""))
