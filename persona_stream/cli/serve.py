@@ -134,14 +134,21 @@ def _print_banner(settings: Settings, port: int, placements: Sequence[str]) -> N
     click.echo(f"persona_stream {__version__}: {default}")
     for placement in others:
         click.echo(placement)
+    user, login = "", ""
     if settings.auth == "off":
-        click.echo(f"Page:  {url}/   (no token needed: auth is off)")
+        user = "   (no token needed: auth is off)"
     elif _uses_generated_secret(settings) and is_loopback(settings.host):
         secret, _ = state_dir.get_signing_secret(settings, os.environ)
-        token = issue_token(secret, "demo", _TOKEN_LIFETIME, settings=settings)
-        click.echo(f"Page:  {url}/#token={token}")
-        click.echo(f"Token: {token}")
+        token = issue_token(secret, "demo", _TOKEN_LIFETIME, scope="chat admin", settings=settings)
+        user = login = f"#token={token}"
     else:
         # A token for a configured secret, or for a server that other machines reach, must not end up in a log.
-        click.echo(f"Page:  {url}/   (create a token: persona-stream token --user NAME)")
+        user = "   (create a token: persona-stream token --user NAME)"
+        login = '   (... --scope "chat admin")'
+    click.echo(f"Page:      {url}/{user}")
+    click.echo(f"Dashboard: {url}/dashboard{login}")
+    click.echo(f"API docs:  {url}/docs")
+    if login.startswith("#"):
+        click.echo(f"Token:     {token}")
+    click.echo("Stop:      Ctrl-C")
     sys.stdout.flush()

@@ -152,7 +152,7 @@ def test_a_token_refused_for_a_question_opens_the_connection_settings(visit: Vis
 
 def test_without_a_token_the_page_asks_for_one(visit: Visit, server: Server) -> None:
     """With the command that creates one."""
-    chat = visit(server.address)
+    chat = visit(server.address, requests_fail=True)
     expect(chat.page.get_by_role("heading", name="First, connect to a server")).to_be_visible()
     expect(chat.page.get_by_label("Token")).to_be_focused()
     expect(chat.page.get_by_role("region", name="Connection")).to_contain_text("prints a token")

@@ -222,5 +222,5 @@ def test_the_page_loads_nothing_but_the_markdown_module() -> None:
     source = PAGE.read_text("utf-8")
     assert not re.search(r"""(?:src|href)=["'](?!#|data:)""", source)
     assert not re.search(r"@import|url\((?![\"']?data:)", source)
-    assert re.findall(r"import\((.*?)\)", source) == ['"./assets/markdown.js"']
+    assert re.findall(r"import\((.*)\)\)", source) == ["`${defaultServer()}/assets/markdown.js`"]
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write", source)

@@ -19,9 +19,18 @@ function place() {
   return { section: section || "runs", id, tab, query: new URLSearchParams(query) };
 }
 
+// A link of the page or the terminal logs in: #token=...&to=/runs/<id>. The token must not stay in the history.
+async function loginFromAddress() {
+  const given = new URLSearchParams(location.hash.slice(1)), token = given.get("token");
+  if (!token) return;
+  history.replaceState(null, "", `${location.pathname}#${given.get("to") ?? ""}`);
+  await api.login(token);
+}
+
 async function start() {
   draw();
   try {
+    await loginFromAddress();
     session = await api.session();
     if (session.user === null) return openLogin(null);
     await loadColumns();
@@ -42,6 +51,8 @@ function draw() {
     h("p", { class: "brand" }, icon("bars"), h("span", {}, t("title"))),
     (session?.has_log || session?.has_workers) && h("nav", { "aria-label": t("sections") }, session.has_log && [link("runs"), link("charts")], session.has_workers && link("workers")),
     h("span", { class: "spacer" }),
+    h("a", { href: "./", class: "chip away" }, t("page")),
+    h("a", { href: "docs", class: "chip away" }, t("apiDocs")),
     session && h("span", { class: "me", title: session.user }, session.user),
     h("button", { type: "button", class: "chip", id: "language", lang: language() === "zh" ? "en" : "zh-CN", onclick: () => { switchLanguage(); draw(); session ? open() : start(); } }, t("otherLanguage")),
     session && h("button", { type: "button", class: "chip", id: "logout", "aria-label": t("logout"), onclick: leave }, icon("logout"), h("span", {}, t("logout"))),

@@ -20,6 +20,7 @@ export const TEXTS = {
   anyTime: ["Any time", "不限时间"], lastHour: ["Last hour", "最近 1 小时"], last6: ["Last 6 hours", "最近 6 小时"], lastDay: ["Last 24 hours", "最近 24 小时"], lastWeek: ["Last 7 days", "最近 7 天"], lastMonth: ["Last 30 days", "最近 30 天"],
   clear: ["Clear filters", "清除筛选"], conversationIs: ["Conversation {id}", "对话 {id}"],
 
+  page: ["Page", "页面"], apiDocs: ["API", "API 文档"],
   workers: ["Workers", "工作进程"], host: ["Host", "主机"], process: ["Process", "进程"], pool: ["Pool", "池"], queues: ["Queues", "队列"], slots: ["Slots", "槽位"], runningNow: ["Running", "正在运行"], heartbeat: ["Last heartbeat", "上次心跳"], ago: ["{s} ago", "{s}前"],
   workersSum: ["{n} processes, {running} of {slots} slots in use", "{n} 个进程，已用 {running} / {slots} 个槽位"], noWorkers: ["No worker is running. Start one with: persona-stream work", "没有正在运行的工作进程。用以下命令启动：persona-stream work"],
 
