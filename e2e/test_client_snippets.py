@@ -38,7 +38,8 @@ NODES = {
 }
 VARIABLES, *SNIPPETS = PAGE.snippets()
 IN_BROWSER = [snippet for snippet in SNIPPETS if "EventSource" in snippet.body]
-ON_MACHINE = [snippet for snippet in SNIPPETS if snippet not in IN_BROWSER]
+[COMPONENT] = [snippet for snippet in SNIPPETS if snippet.language == "jsx"]  # see e2e/test_react.py
+ON_MACHINE = [snippet for snippet in SNIPPETS if snippet not in (*IN_BROWSER, COMPONENT)]
 BEGUN = "begun.sse"
 
 Result = tuple[subprocess.CompletedProcess[str], Path, str]
@@ -93,7 +94,7 @@ def command(snippet: Snippet, folder: Path) -> list[str | Path]:
 
 def imported(snippet: Snippet) -> list[str]:
     """Return the names that a snippet imports."""
-    if snippet.language == "js":
+    if snippet.language in ("js", "jsx"):
         return re.findall(r'^import .* from "([^"]+)";$', snippet.body, re.MULTILINE)
     return re.findall(r"^(?:from|import) (\w+)", snippet.body, re.MULTILINE) if snippet.language == "python" else []
 
@@ -187,6 +188,7 @@ def test_the_page_names_the_tested_versions() -> None:
     assert versions.installed() == versions.named()
     python = {PYTHONS[module][1] for snippet in SNIPPETS for module in imported(snippet) if module in PYTHONS}
     node = {module for snippet in ON_MACHINE if snippet.language == "js" for module in imported(snippet)}
+    node |= {module for module in imported(COMPONENT) if module != "react"}
     needed = {("Python", package) for package in python} | {("Node", package) for package in node}
     frameworks = (
         "litellm", "pydantic-ai-slim", "instructor", "llama-index-llms-openai-like", "llm", "aider-chat", "open-webui",

@@ -47,7 +47,7 @@ node_packages() {
 python_clients=(openai anthropic langchain-openai requests mcp -e .)
 # Each of these wants other versions of the packages that they share.
 frameworks=('pydantic-ai-slim[openai]' instructor llama-index-llms-openai-like llm)
-node_clients=(openai @anthropic-ai/sdk ai @ai-sdk/openai-compatible @ai-sdk/anthropic)
+node_clients=(openai @anthropic-ai/sdk ai @ai-sdk/openai-compatible @ai-sdk/anthropic @ai-sdk/react)
 
 # The Node packages include axe-core, which checks the accessibility of the pages in the heavy tests below.
 if [ -n "${NEWEST:-}" ]; then

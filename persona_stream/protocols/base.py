@@ -49,6 +49,7 @@ class EncoderOptions(Struct, frozen=True, kw_only=True):
         include_usage: Whether the client requested token counts at the end of the stream.
         return_progress: Whether the client requested progress in numbers, on protocols without progress events.
         starting_after: Number of the last event that the client has, on protocols that number their events.
+        message_id: Id of the client's message that the answer continues; empty for a new message.
     """
 
     style: projection.StreamStyle
@@ -58,6 +59,7 @@ class EncoderOptions(Struct, frozen=True, kw_only=True):
     include_usage: bool = False
     return_progress: bool = False
     starting_after: int | None = None
+    message_id: str = ""
 
 
 class EventEncoder(Protocol):
@@ -81,6 +83,7 @@ class WireProtocol(Protocol):
         request_id_header: Response header for the id of the request; empty if the protocol has none.
         retries_conflicts: Whether official clients retry a 409 unless ``x-should-retry`` says no.
         default_locale: Language of texts for a client that names none; the SDKs of other protocols are English.
+        stream_headers: Further response headers of streams.
         has_styles: Whether events depend on the style and on the reasoning option of the request. Other protocols
             stream in style ``smart`` and always with reasoning.
     """
@@ -92,6 +95,7 @@ class WireProtocol(Protocol):
     request_id_header: ClassVar[str] = ""
     retries_conflicts: ClassVar[bool] = False
     default_locale: ClassVar[query.Locale] = "en"
+    stream_headers: ClassVar[Sequence[tuple[str, str]]] = ()
     has_styles: ClassVar[bool] = False
 
     def encoder(self, entries: Sequence[facts.Entry], options: EncoderOptions) -> EventEncoder:

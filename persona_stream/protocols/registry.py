@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from persona_stream.protocols.ai_sdk_ui.encoder import AI_SDK_UI
 from persona_stream.protocols.anthropic.encoder import ANTHROPIC
 from persona_stream.protocols.base import WireProtocol
 from persona_stream.protocols.native.encoder import NATIVE
@@ -54,5 +55,5 @@ def is_run_endpoint(path: str) -> bool:
     return any(path in protocol.run_endpoints for protocol in PROTOCOLS.values())
 
 
-for _protocol in (NATIVE, OPENAI, RESPONSES, ANTHROPIC):
+for _protocol in (NATIVE, OPENAI, RESPONSES, ANTHROPIC, AI_SDK_UI):
     register(_protocol)

@@ -25,11 +25,13 @@ from persona_stream.chunking import chunkers, registry
 from persona_stream.concurrency import Wakeup, run_in_threadpool
 from persona_stream.core import cursor, events, facts, query, sse
 from persona_stream.core.projection import (
+    MAX_DELIVERY_SECONDS,
     SMART,
     STORE_GRACE,
     StreamProjection,
     StreamStyle,
     SubscriptionOptions,
+    schedule_chunks,
 )
 from persona_stream.journals.base import Journal
 from persona_stream.logging import current_run_id
@@ -352,13 +354,14 @@ def stream_response(
     include_usage: bool = False,
     return_progress: bool = False,
     starting_after: int | None = None,
+    message_id: str = "",
 ) -> Response:
     """Return the response that streams a run after the position ``start``.
 
     Style and locale are the run's own by default, and ``smart`` for protocols without styles. ``heartbeat`` is the form
     of progress on protocols without progress events, to which ``return_progress`` adds numbers; ``include_usage`` adds
     token counts. ``starting_after`` is the number of the last event that the client has, on protocols that number their
-    events.
+    events, and ``message_id`` the client's message that the answer continues.
     """
     run = facts.run_terms(journal.entries)
     styles = services.styles
@@ -384,6 +387,7 @@ def stream_response(
         include_usage=include_usage,
         return_progress=return_progress,
         starting_after=starting_after,
+        message_id=message_id,
     )
     stream = EventStream(
         StreamProjection(journal.entries, options, services.clock),
@@ -394,10 +398,27 @@ def stream_response(
         hand_over_at=_hand_over_at(request, services),
     )
     response = responses.PreparedResponse(
-        stream, headers=run_headers(request, run.run_id), content_type=transport.content_type, direct_passthrough=True
+        stream,
+        headers={**run_headers(request, run.run_id), **dict(protocol.stream_headers)},
+        content_type=transport.content_type,
+        direct_passthrough=True,
     )
     disable_buffering(response)
     return response
+
+
+def is_delivered(services: Services, entries: Sequence[facts.Entry]) -> bool:
+    """Return whether a run has ended, and a subscriber without delay has its whole answer in style ``smart``."""
+    last = entries[-1]
+    if not isinstance(last.fact, facts.Answered):
+        return facts.has_ended(entries)
+    elapsed = services.clock() - last.at
+    if elapsed >= MAX_DELIVERY_SECONDS:
+        return True
+    style = services.styles[SMART.name]
+    chunk = guarded_chunker(style.chunking, style.chunk_size, facts.run_terms(entries).run_id)
+    delays = schedule_chunks(list(chunk(last.fact.text)), style.pause)
+    return elapsed >= (delays[-1] if delays else 0.0)
 
 
 def _hand_over_at(request: Request, services: Services) -> float | None:

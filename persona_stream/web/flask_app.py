@@ -24,6 +24,7 @@ from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.runs.base import ResponseSent
 from persona_stream.web import auth, cors, local_access, negotiation, proxy_fix, responses, run_requests
 from persona_stream.web.routes import (
+    ai_sdk_ui,
     anthropic,
     conversations,
     dashboard,
@@ -76,7 +77,18 @@ def create_flask_app(services: Services) -> Flask:
     app.extensions[EXTENSION] = services
     register_error_handlers(app, services.metrics.count_error)
     register_middleware(app, services, private_path=auth.DASHBOARD_PATH)
-    for routes in (stream_chat, runs, conversations, openai, openai_responses, anthropic, personas, health, dashboard):
+    for routes in (
+        stream_chat,
+        runs,
+        conversations,
+        openai,
+        openai_responses,
+        anthropic,
+        ai_sdk_ui,
+        personas,
+        health,
+        dashboard,
+    ):
         app.register_blueprint(routes.blueprint(services))
     app.register_blueprint(pages.blueprint())
     stream_chat.check_endpoints(app, services.settings)

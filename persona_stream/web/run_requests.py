@@ -88,7 +88,7 @@ def build_run_request(request: Request, services: Services, style: StreamStyle, 
     """
     principal = auth.authenticate_and_limit(request, services)
     chat = parsing.parse_chat_request(request)
-    username = chat.username or _default_name(services)
+    username = chat.username or default_name(services, "username")
     route = resolve_persona(services, username)
     if chat.conversation_id is not None:
         _require_conversations(services)
@@ -223,11 +223,11 @@ def _run_timeout(request: Request, services: Services, requested: float | None =
     return requested
 
 
-def _default_name(services: Services) -> str:
-    """Return the name of a request without one; raise ``InvalidRequest`` if it must name a persona."""
+def default_name(services: Services, field: str) -> str:
+    """Return the name of a request without one; raise ``InvalidRequest`` if it must name a persona in this field."""
     if services.router.default is None:
         names = ", ".join(services.router.names[:5])
-        raise InvalidRequest(f"username: is required; it names the persona that answers, such as {names}", "username")
+        raise InvalidRequest(f"{field}: is required; it names the persona that answers, such as {names}", field)
     return services.router.default.name
 
 

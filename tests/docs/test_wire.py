@@ -14,6 +14,7 @@ from persona_stream.core.i18n import FAILURES
 from persona_stream.core.projection import STYLES
 from persona_stream.core.snapshot import RunStatus
 from persona_stream.errors import HTTPError
+from persona_stream.protocols.ai_sdk_ui.schemas import StreamPart
 from persona_stream.protocols.anthropic.decoder import MessagesRequest
 from persona_stream.protocols.anthropic.schemas import MessageEvent
 from persona_stream.protocols.native.encoder import NATIVE
@@ -31,7 +32,11 @@ from tests.documents import API, README, README_ZH, STREAMING, Document
 from tests.fakes import accepted, entries
 from tests.openapi_document import full_document
 
-TYPED_EVENTS: tuple[type[msgspec.Struct], ...] = (*get_args(MessageEvent), *get_args(ResponseEvent))
+TYPED_EVENTS: tuple[type[msgspec.Struct], ...] = (
+    *get_args(MessageEvent),
+    *get_args(ResponseEvent),
+    *get_args(StreamPart),
+)
 FRAMES: tuple[type[msgspec.Struct], ...] = get_args(Frame)
 
 
@@ -40,10 +45,17 @@ def statuses(frame: type[msgspec.Struct]) -> tuple[str, ...]:
     return get_args(get_type_hints(frame)["status"])
 
 
+def same_fields(event: dict[str, object], kind: type[msgspec.Struct]) -> bool:
+    """Return whether an event has no field that its type does not have."""
+    return not event.keys() - {"type", *kind.__struct_encode_fields__}
+
+
 def frame_of(event: dict[str, object]) -> type[msgspec.Struct]:
     """Return the frame type of an event by its status and fields, since one status has three types."""
     if "type" in event:
-        return next(kind for kind in TYPED_EVENTS if kind.__struct_config__.tag == event["type"])
+        return next(
+            kind for kind in TYPED_EVENTS if kind.__struct_config__.tag == event["type"] and same_fields(event, kind)
+        )
     if event.get("object") == "text_completion":
         return TextCompletion
     if "status" not in event:

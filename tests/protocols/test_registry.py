@@ -28,6 +28,8 @@ protocols = pytest.mark.parametrize("name", PROTOCOLS)
     [
         ("/", (), "native"),
         ("/api/chat", ("anthropic-version",), "native"),
+        ("/api/ui/chat", (), "ui"),
+        ("/api/ui/chat/1/stream", ("anthropic-version",), "ui"),
         ("/v1", (), "native"),
         ("/v1/chat/completions", (), "openai"),
         ("/v1/chat/completions", ("anthropic-version",), "openai"),

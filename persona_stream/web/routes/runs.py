@@ -16,7 +16,7 @@ from persona_stream.protocols.native.schemas import RunList, RunView, run_view
 from persona_stream.protocols.registry import PROTOCOLS
 from persona_stream.web import auth, delivery, negotiation, parsing, responses
 from persona_stream.web.openapi import Body, Operation, Parameter, ResponseSpec, Tag, components
-from persona_stream.web.routes import anthropic, openai, openai_responses, stream_chat
+from persona_stream.web.routes import ai_sdk_ui, anthropic, openai, openai_responses, stream_chat
 from persona_stream.web.services import Services
 
 T = TypeVar("T")
@@ -73,6 +73,7 @@ _STREAM = Body.stream(
     openai.COMPLETION_EVENTS,
     anthropic.MESSAGE_EVENTS,
     openai_responses.RESPONSE_EVENTS,
+    ai_sdk_ui.UI_PARTS,
     fromTheBeginning=lambda: stream_chat.native_stream(projection.SMART),
 )
 _VIEW_BODY = Body.json(

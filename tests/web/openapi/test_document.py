@@ -88,6 +88,9 @@ def test_a_new_route_needs_no_change_of_the_document():
         ("POST", "/v1/completions", START_STATUSES | {"406", "502", "504"}),
         ("POST", "/v1/messages", START_STATUSES | {"406", "502", "504"}),
         ("POST", "/v1/messages/count_tokens", START_STATUSES - {"409", "429"}),
+        ("POST", "/api/ui/chat", START_STATUSES | {"406"}),
+        ("GET", "/api/ui/chat/{chat_id}/stream", {"200", "204", "401", "403", "406", "500", "503"}),
+        ("POST", "/api/ui/chat/{chat_id}/stop", {"200", "401", "403", "500", "503"}),
         ("GET", "/v1/models", {"200", "401", "403", "500", "503"}),
         ("GET", "/v1/models/{model}", {"200", "401", "403", "404", "500", "503"}),
         ("GET", "/api/runs/{run_id}/events", RUN_STATUSES | {"204", "400", "406"}),
@@ -161,6 +164,7 @@ def test_every_kind_of_event_is_described():
     assert [each["$ref"].rpartition("/")[2] for each in items] == [
         "BasicEvent", "AdvancedEvent", "SmartEvent", "ChatCompletionEvent", "MessageStreamEvent",
         "ResponseStreamEvent",
+        "UIMessageStreamPart",
     ]  # fmt: skip
     end, chunk = DOCUMENT["components"]["schemas"]["ChatCompletionEvent"]["properties"]["data"]["anyOf"]
     assert end == {"const": "[DONE]"}
@@ -177,7 +181,7 @@ def test_links_refer_to_operations():
         for (method, _), operation in OPERATIONS.items()
         if method == "POST" and "X-Run-Id" in operation["responses"]["200"].get("headers", ())
     ]
-    assert len(starting) == 8
+    assert len(starting) == 9
     assert all(response["links"].keys() == links.keys() for response in starting)
 
 
