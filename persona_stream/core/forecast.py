@@ -27,11 +27,12 @@ MAX_RUNS = 200  # runs in a history
 MIN_RUNS_FOR_ETA = 5
 HALF_WEIGHT_RUNS = 80  # newer runs after which a run counts half
 IMAGINED_RUNS = (0.03, 0.08, 0.2, 0.5)  # shares of the deadline that are assumed beside the earlier runs
-LOW_SHARE = 0.06  # of the earlier runs end before the range of 80 % of new runs: a sample varies less than its source
-HIGH_SHARE = 0.94
+LOW_SHARE = 0.05  # of the earlier runs end before the range of 80 % of new runs: a sample varies less than its source
+HIGH_SHARE = 0.95
 
 _KNOTS = 16
 _GRID_POINTS = 64
+_LAST_STEP = 0.99  # ratio of the last two points: runs that missed their deadline all count with the same duration
 _MAX_PERMILLE = 940  # a run that takes longer than all earlier ones still advances
 _MIN_DURATION = 0.001  # seconds
 _MIN_CHANGED_RUNS = 5  # newest runs that may show that the backend has become slower or faster
@@ -95,24 +96,45 @@ class Forecast(Struct, frozen=True, omit_defaults=True):
 
     def percent(self, elapsed: float) -> float:
         """Return the progress in percent ``elapsed`` seconds after the start."""
-        seconds = self.seconds
-        after = bisect_right(seconds, elapsed)
-        if after == len(seconds):  # longer than all earlier runs: the rest shrinks as the excess grows
-            return 100.0 - (100.0 - self.permille[-1] / 10) * seconds[-1] / elapsed
-        return _interpolate(seconds, self.permille, after, elapsed) / 10
+        return self.estimate(elapsed)[0]
 
     def eta(self, elapsed: float, share: float = 0.5) -> float | None:
         """Return the seconds in which ``share`` of the runs that take longer than ``elapsed`` end.
 
         ``None`` with few earlier runs, and after all of them.
         """
+        return self.estimate(elapsed, share)[1]
+
+    def estimate(self, elapsed: float, share: float = 0.5) -> tuple[float, float | None]:
+        """Return ``percent`` and ``eta`` at once: each progress event of each stream needs both."""
         seconds = self.seconds
-        if self.runs < MIN_RUNS_FOR_ETA or elapsed >= seconds[-1]:
-            return None
-        ended = _interpolate(seconds, self.ended, bisect_right(seconds, elapsed), elapsed)
-        target = ended + (1000.0 - ended) * share
-        left = _interpolate(self.ended, seconds, bisect_left(self.ended, target), target) - elapsed
-        return left if left > 0.0 else 0.0
+        after = bisect_right(seconds, elapsed)
+        if after == len(seconds):  # longer than all earlier runs: the rest shrinks as the excess grows
+            return 100.0 - (100.0 - self.permille[-1] / 10) * seconds[-1] / elapsed, None
+        permille = self.permille
+        ended = self.ended
+        # Straight lines between the knots, of which the one before the first is the origin.
+        if after:
+            before = after - 1
+            start = seconds[before]
+            part = (elapsed - start) / (seconds[after] - start)
+            progress = permille[before] + (permille[after] - permille[before]) * part
+            gone = ended[before] + (ended[after] - ended[before]) * part
+        else:
+            part = elapsed / seconds[0]
+            progress = permille[0] * part
+            gone = ended[0] * part
+        if self.runs < MIN_RUNS_FOR_ETA:
+            return progress / 10, None
+        target = gone + (1000.0 - gone) * share
+        after = bisect_left(ended, target)
+        if after:
+            before = after - 1
+            start = seconds[before]
+            end = start + (seconds[after] - start) * (target - ended[before]) / (ended[after] - ended[before])
+        else:
+            end = seconds[0] * target / ended[0]
+        return progress / 10, end - elapsed if end > elapsed else 0.0
 
     def remaining(self, elapsed: float) -> DurationRange | None:
         """Return the range of the remaining seconds. Otherwise as ``eta``."""
@@ -225,7 +247,8 @@ class DurationHistory:
 
     def _weigh(self, runs: Sequence[FinishedRun], durations: Sequence[float], scale: float) -> "list[Sample]":
         """Return the samples of the runs and the imagined runs."""
-        samples = [(share * self._deadline / scale, 1.0, False) for share in IMAGINED_RUNS]
+        # Together they count less the more runs there are: those that are never so short would start too fast for ever.
+        samples = [(share * self._deadline / scale, len(runs) ** -0.5, False) for share in IMAGINED_RUNS]
         ended = [index for index, run in enumerate(runs) if run.outcome != "cancelled"]
         change = find_change([math.log(durations[index]) for index in ended])
         changed_at = ended[change] if change else 0
@@ -326,15 +349,6 @@ def find_change(values: Sequence[float]) -> int:
     return change
 
 
-def _interpolate(xs: Sequence[float], ys: Sequence[float], after: int, x: float) -> float:
-    """Return y at ``x``, between the knots before and at index ``after``; the knot before the first is the origin."""
-    if not after:
-        return ys[0] * x / xs[0] if xs[0] else ys[0]
-    x0 = xs[after - 1]
-    y0 = ys[after - 1]
-    return y0 + (ys[after] - y0) * (x - x0) / (xs[after] - x0)
-
-
 def _terms(features: RunFeatures, personas: Mapping[str, int]) -> list[float]:
     """Return the terms of the regression, each about as large as the others."""
     angle = 2 * math.pi * (features.at % _SECONDS_PER_DAY) / _SECONDS_PER_DAY
@@ -370,7 +384,7 @@ def _fit_curves(samples: Sequence[tuple[float, float]]) -> tuple[list[float], li
     """Return points in time, and at each the progress and the share of runs that have ended."""
     first = samples[0][0] * 0.98
     last = max(samples[-1][0], first * 1.05)
-    ratio = (last / first) ** (1 / (_GRID_POINTS - 1))
+    ratio = (_LAST_STEP * last / first) ** (1 / (_GRID_POINTS - 2))
     grid = [*(first * ratio**index for index in range(_GRID_POINTS - 1)), last]
     total = sum(weight for _, weight in samples)
     # Of the runs that are longer than the point: the sums of 1, 1 / T and 1 / T².

@@ -5,6 +5,7 @@ Invariants:
     Percentage and remaining time are functions of the facts and the time.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -17,23 +18,32 @@ START_PERCENT = 5
 MAX_WAITING_PERCENT = 95
 _MIN_REPORTED_SECONDS = 0.05  # between the first and the latest report; a shorter time has no slope
 _STEADY_SHARE = 0.8  # of a step between two reports, in which the percentage grows at their slope
+LATE_SHARE = 0.98  # of the deadline; an estimate cannot exceed it, since a run that timed out counts with its deadline
+
+# Variances are of the logarithm of durations.
+_STEP_VARIANCE = 0.09  # assumed for the steps between reports
+_MIN_VARIANCE = 0.001
+_RANGE_DEVIATIONS = 3.3  # standard deviations between the bounds of a forecast
 
 
 class ProgressTracker:
     """Progress of one run, from its forecast and the reports of its backend.
 
-    Without a forecast, the percentage grows linearly until the deadline. With two reports, it grows at the slope
-    between the first and the latest, up to the next expected one.
+    Without a forecast, the percentage grows linearly until the deadline. With two reports, it grows at their pace up to
+    the next expected one. The pace is that between the first and the latest report and, with a forecast, also that of
+    the earlier runs, which counts more the more equally long these runs took.
     """
 
-    __slots__ = ("_deadline", "_first", "_floor", "_forecast", "_latest", "_step", "message")
+    __slots__ = ("_deadline", "_expected", "_first", "_floor", "_forecast", "_latest", "_pace", "_step", "message")
 
     def __init__(self, deadline: float) -> None:
         self._deadline = deadline
         self._forecast: forecast.Forecast | None = None
+        self._expected = (deadline, 0.0)  # median duration of earlier runs, and the number of steps that it counts for
         self._first: tuple[float, float] | None = None  # seconds and fraction of the first report
         self._latest = (0.0, 0.0)
         self._step = 0.0  # fraction between the latest two reports
+        self._pace: tuple[float, float] | None = None  # seconds and fraction that are the basis of the pace
         self._floor = float(START_PERCENT)  # percentage that was shown before the latest report
         self.message = ""
 
@@ -48,50 +58,74 @@ class ProgressTracker:
         if fact.fraction is None or (self._first is not None and fact.fraction <= self._latest[1]):
             return
         elapsed = max(0.0, elapsed)
-        self._floor = self._exact_percent(elapsed)
+        self._floor = self._exact_estimate(elapsed)[0]
         if self._first is None:
             self._first = (elapsed, fact.fraction)
+            self._expected = self._summarize_forecast()
         self._step = fact.fraction - self._latest[1]
         self._latest = (elapsed, fact.fraction)
+        seconds = elapsed - self._first[0]
+        if seconds >= _MIN_REPORTED_SECONDS:
+            duration, steps = self._expected
+            assumed = steps * self._step
+            self._pace = (seconds + assumed * duration, fact.fraction - self._first[1] + assumed)
+
+    def estimate(self, elapsed: float) -> tuple[int, float | None]:
+        """Return the percentage ``elapsed`` seconds after the start, 5 to 95, and the estimated remaining seconds.
+
+        These are ``None`` if they are not known, and never 0.
+        """
+        percent, eta = self._exact_estimate(elapsed if elapsed > 0.0 else 0.0)
+        return int(percent) if percent < MAX_WAITING_PERCENT else MAX_WAITING_PERCENT, eta or None
 
     def percent(self, elapsed: float) -> int:
-        """Return the percentage ``elapsed`` seconds after the start, 5 to 95."""
-        return int(min(MAX_WAITING_PERCENT, self._exact_percent(max(0.0, elapsed))))
+        """Return the percentage alone."""
+        return self.estimate(elapsed)[0]
 
-    def eta(self, elapsed: float) -> float | None:
-        """Return the estimated remaining seconds, or ``None`` if they are not known; never 0."""
-        if self._first is not None and (reported := self._carry_forward(self._first, elapsed)) is not None:
-            fraction, slope = reported
-            return (1.0 - fraction) / slope if fraction < 1.0 else None
-        if self._forecast is None:
-            return None
-        return self._forecast.eta(max(0.0, elapsed)) or None
+    def is_late(self, elapsed: float, eta: float | None) -> bool:
+        """Return whether a run with these remaining seconds will probably miss its deadline."""
+        return eta is not None and elapsed + eta >= LATE_SHARE * self._deadline
 
-    def _exact_percent(self, elapsed: float) -> float:
-        if self._first is not None and (reported := self._carry_forward(self._first, elapsed)) is not None:
-            return max(self._floor, 100.0 * reported[0])
-        if self._forecast is not None:
-            estimate = self._forecast.percent(elapsed)
+    def _exact_estimate(self, elapsed: float) -> tuple[float, float | None]:
+        eta = None
+        if self._pace is not None:
+            fraction, eta = self._carry_forward(*self._pace, elapsed)
+            percent = 100.0 * fraction
         else:
-            estimate = START_PERCENT + 90.0 * elapsed / self._deadline
-        return max(self._floor, estimate, 100.0 * self._latest[1])
+            if self._forecast is not None:
+                percent, eta = self._forecast.estimate(elapsed)
+                if self._first is not None:
+                    # A forecast rises early, in case that the run is short. With reports to come, it need not.
+                    percent = min(percent, 100.0 * elapsed / self._expected[0])
+            else:
+                percent = START_PERCENT + 90.0 * elapsed / self._deadline
+            if self._first is not None:
+                percent = max(percent, 100.0 * self._latest[1])
+        return percent if percent > self._floor else self._floor, eta
 
-    def _carry_forward(self, first: tuple[float, float], elapsed: float) -> tuple[float, float] | None:
-        """Return the expected fraction and its slope per second, or ``None`` before there are two reports."""
-        first_at, first_fraction = first
+    def _carry_forward(self, seconds: float, fraction: float, elapsed: float) -> tuple[float, float | None]:
+        """Return the expected fraction and the remaining seconds, at a pace of ``fraction`` in ``seconds``."""
         latest_at, latest_fraction = self._latest
-        seconds = latest_at - first_at
-        if seconds < _MIN_REPORTED_SECONDS:
-            return None
-        slope = (latest_fraction - first_fraction) / seconds
+        if latest_fraction >= 1.0:
+            return 1.0, None
         step = min(self._step, 1.0 - latest_fraction)
-        expected = max(0.0, slope * (elapsed - latest_at))
+        slope = fraction / seconds
+        since = max(0.0, elapsed - latest_at)
+        expected = slope * since
         if expected <= step * _STEADY_SHARE:
-            return latest_fraction + expected, slope
+            return latest_fraction + expected, (1.0 - latest_fraction - expected) / slope
         # Slower towards the next report, which may be late: so the percentage does not stand still.
-        fraction = latest_fraction + step * (1.0 - _STEADY_SHARE * (1.0 - _STEADY_SHARE) * step / expected)
-        slope_if_reported = (latest_fraction + step - first_fraction) / max(seconds, elapsed - first_at)
-        return fraction, min(slope, slope_if_reported)
+        expected = latest_fraction + step * (1.0 - _STEADY_SHARE * (1.0 - _STEADY_SHARE) * step / expected)
+        slope_if_reported = (fraction + step) / (seconds + since)
+        return expected, (1.0 - expected) / min(slope, slope_if_reported)
+
+    def _summarize_forecast(self) -> tuple[float, float]:
+        """Return the median duration of earlier runs, or the deadline; and the number of steps that it counts for."""
+        expected = None if self._forecast is None else self._forecast.remaining(0.0)
+        if expected is None or expected.low <= 0.0:
+            return self._deadline, 0.0
+        variance = (math.log(expected.high / expected.low) / _RANGE_DEVIATIONS) ** 2
+        return expected.median, _STEP_VARIANCE / max(variance, _MIN_VARIANCE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,22 +127,23 @@ def test_facts_without_a_forecast_are_unchanged(data):
     st.lists(st.tuples(st.floats(0, 30), st.none() | st.floats(0, 1)), max_size=6),
     st.floats(0, 30),
     st.integers(0, 4),
+    st.sampled_from([32.0, DEADLINE]),
 )
 @settings(max_examples=20)
-def test_progress_is_independent_of_the_moment_of_joining(forecast, reports, since, known):
-    """A later subscriber is sent the same percentage and ETA at the same time, and the snapshot has both as well."""
+def test_progress_is_independent_of_the_moment_of_joining(forecast, reports, since, known, deadline):
+    """A later subscriber is sent the same percentage, ETA and text at the same time; the snapshot has the numbers."""
     in_order = sorted(reports, key=lambda report: report[0])
     run = entries(
-        (0.0, accepted()),
+        (0.0, accepted(deadline=deadline)),
         (0.0, Started(0, forecast)),
         *((at, ProgressReported("", fraction)) for at, fraction in in_order),
         (31.0, Failed("internal")),
     )
 
-    def progress(since: float, start: Position) -> dict[float, tuple[int, float | None]]:
+    def progress(since: float, start: Position) -> dict[float, tuple[int, float | None, str]]:
         events = read(run, subscription_options(start=start), since=since)
         ticks = [event for _, event in events if isinstance(event, Progress) and event.elapsed > 0]
-        return {event.elapsed: (event.percent, event.eta) for event in ticks}
+        return {event.elapsed: (event.percent, event.eta, event.message) for event in ticks}
 
     whole = progress(0.0, BEGINNING)
     late = progress(since, Position(known, 0))
@@ -153,7 +154,7 @@ def test_progress_is_independent_of_the_moment_of_joining(forecast, reports, sin
     assert all(5 <= percent <= 95 for percent in percents)
     for at in shown:
         snapshot = take_snapshot([entry for entry in run if entry.at <= at])
-        assert (snapshot.percent(at), snapshot.progress.eta(at)) == shown[at]
+        assert snapshot.progress.estimate(at) == shown[at][:2]
 
 
 def test_without_runs_there_is_no_model():

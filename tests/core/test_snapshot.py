@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from persona_stream.core.facts import AnswerDelta, Answered, Failed, ProgressReported, Started
-from persona_stream.core.forecast import Forecast
+from persona_stream.core.forecast import DurationHistory, FinishedRun, Forecast, RunFeatures
 from persona_stream.core.snapshot import ProgressTracker, take_snapshot
 from tests.fakes import accepted, entries
 
@@ -67,7 +67,7 @@ def test_the_percentage_never_falls(forecast, story):
         seen.append(tracker.percent(elapsed))
         tracker.report(ProgressReported("", fraction), elapsed)
         seen.append(tracker.percent(elapsed))
-        eta = tracker.eta(elapsed)
+        eta = tracker.estimate(elapsed)[1]
         assert eta is None or 0 < eta < math.inf
     assert seen == sorted(seen)
     assert all(5 <= percent <= 95 for percent in seen)
@@ -77,29 +77,88 @@ def test_a_forecast_replaces_the_linear_growth():
     """The percentage follows its curve, and the remaining time is the median of the runs that took longer."""
     snapshot = take_snapshot(entries(ACCEPTED, (11.0, Started(forecast=FORECAST))))
     assert [snapshot.percent(11.0 + elapsed) for elapsed in (0.0, 10.0, 30.0, 60.0, 800.0)] == [5, 25, 70, 85, 95]
-    assert [snapshot.progress.eta(elapsed) for elapsed in (0.0, 20.0, 90.0)] == [28.0, 14.0, None]
+    assert [snapshot.progress.estimate(elapsed)[1] for elapsed in (0.0, 20.0, 90.0)] == [28.0, 14.0, None]
 
 
 def test_a_forecast_from_few_runs_has_a_percentage_alone():
     """The remaining time is absent rather than a guess."""
     tracker = ProgressTracker(150.0)
     tracker.start(Started(forecast=structs.replace(FORECAST, runs=4)))
-    assert (tracker.percent(10.0), tracker.eta(10.0)) == (25, None)
+    assert tracker.estimate(10.0) == (25, None)
 
 
 def test_reports_are_carried_forward_at_their_slope():
     """Reports of (n - 1)/8 before each page of 4 s: the percentage is exact, then slower towards the next report."""
     tracker = ProgressTracker(150.0)
     tracker.report(ProgressReported("", 0.0), 0.0)
-    assert (tracker.percent(2.0), tracker.eta(2.0)) == (6, None)
+    assert tracker.estimate(2.0) == (6, None)
     tracker.report(ProgressReported("", 0.125), 4.0)
     assert [tracker.percent(elapsed) for elapsed in (4.0, 6.0, 7.2, 8.0, 40.0)] == [12, 18, 22, 23, 24]
-    assert tracker.eta(4.0) == pytest.approx(28.0)
-    assert tracker.eta(6.0) == pytest.approx(26.0)
+    assert tracker.estimate(4.0)[1] == pytest.approx(28.0)
+    assert tracker.estimate(6.0)[1] == pytest.approx(26.0)
     tracker.report(ProgressReported("", 0.25), 8.0)
-    assert tracker.eta(10.0) == pytest.approx(22.0)
+    assert tracker.estimate(10.0)[1] == pytest.approx(22.0)
     tracker.report(ProgressReported("", 1.0), 32.0)
-    assert (tracker.percent(40.0), tracker.eta(40.0)) == (95, None)
+    assert tracker.estimate(40.0) == (95, None)
+
+
+def test_the_pace_of_earlier_runs_counts_the_more_the_more_equally_long_they_took():
+    """After a first page of 8 s, the others are expected to take 4 s, if all earlier runs took 32 s."""
+    remaining = []
+    for seconds in ((31.0, 32.0, 33.0), (8.0, 32.0, 128.0)):
+        tracker = ProgressTracker(150.0)
+        tracker.start(Started(forecast=Forecast(seconds, (250, 600, 900), (0, 500, 1000), runs=20)))
+        tracker.report(ProgressReported("", 0.0), 0.0)
+        tracker.report(ProgressReported("", 0.125), 8.0)
+        remaining.append(tracker.estimate(8.0)[1])
+    equal, unequal = remaining
+    assert equal == pytest.approx(28.0, rel=0.05)
+    assert unequal == pytest.approx(53.0, rel=0.05)
+
+
+def test_a_forecast_waits_for_the_second_report():
+    """It rises early, in case that the run is short, and a bar cannot fall to the progress that the reports show."""
+    history = DurationHistory(150.0)
+    for _ in range(5):
+        history.add(FinishedRun(32.0))
+    model = history.fit()
+    assert model is not None
+    tracker = ProgressTracker(150.0)
+    tracker.start(Started(forecast=model.forecast(RunFeatures())))
+    assert tracker.percent(3.9) > 15
+    tracker.report(ProgressReported("", 0.0), 0.0)
+    assert tracker.percent(3.9) == pytest.approx(12, abs=1)
+    tracker.report(ProgressReported("", 0.125), 4.0)
+    assert tracker.percent(4.0) == pytest.approx(12, abs=1)
+
+
+@pytest.mark.parametrize("others", [0.01, 60.0, 140.0])
+@pytest.mark.parametrize(
+    ("timeouts", "is_late"), [(0, False), (30, False), (45, False), (55, True), (70, True), (100, True)]
+)
+def test_a_run_is_late_if_most_earlier_ones_missed_the_deadline(timeouts, is_late, others):
+    """From its start on."""
+    history = DurationHistory(150.0)
+    for number in range(200):
+        is_timeout = number * 37 % 100 < timeouts
+        history.add(FinishedRun(150.0, "timeout") if is_timeout else FinishedRun(others))
+    model = history.fit()
+    assert model is not None
+    tracker = ProgressTracker(150.0)
+    tracker.start(Started(forecast=model.forecast(RunFeatures())))
+    assert tracker.is_late(0.0, tracker.estimate(0.0)[1]) == is_late
+
+
+def test_a_run_is_late_if_its_reports_are_too_slow():
+    """Pages of 25 s instead of 4 s, with a deadline of 150 s; without an estimate there is no warning."""
+    tracker = ProgressTracker(150.0)
+    tracker.start(Started())
+    assert not tracker.is_late(149.0, tracker.estimate(149.0)[1])
+    seen = []
+    for page in range(4):
+        tracker.report(ProgressReported("", page / 8), 25.0 * page)
+        seen.append(tracker.is_late(25.0 * page, tracker.estimate(25.0 * page)[1]))
+    assert seen == [False, True, True, True]
 
 
 def test_two_reports_at_the_same_time_have_no_slope():
@@ -107,7 +166,7 @@ def test_two_reports_at_the_same_time_have_no_slope():
     tracker = ProgressTracker(150.0)
     for fraction in (0.2, 0.4):
         tracker.report(ProgressReported("", fraction), 1.0)
-    assert (tracker.percent(2.0), tracker.eta(2.0)) == (40, None)
+    assert tracker.estimate(2.0) == (40, None)
 
 
 def test_an_empty_message_leaves_the_last_one():
