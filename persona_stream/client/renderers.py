@@ -156,7 +156,6 @@ class ProgressState:
     percent: float | None = None
     left: float | None = None
     is_limit: bool = False  # whether ``left`` is the time to the deadline instead of an estimate
-    exceeded_limit: float | None = None  # the deadline, if the estimate exceeds it
 
 
 def render_line(state: ProgressState, width: int, texts: Texts, *, ascii_only: bool = False, frame: int = 0) -> Text:
@@ -196,9 +195,6 @@ def _times(state: ProgressState, texts: Texts) -> str:
     elapsed = _duration(state.elapsed, texts.format("seconds", value=state.elapsed))
     if state.left is None:
         return elapsed
-    if state.exceeded_limit is not None:
-        limit = _duration(state.exceeded_limit, texts.format("whole_seconds", value=round(state.exceeded_limit)))
-        return f"{elapsed}  {texts.format('over_limit', time=limit)}"
     if not state.is_limit:
         return f"{elapsed}  {texts.format('time_left', time=_rounded(state.left, texts))}"
     left = max(1, round(state.left))
@@ -257,16 +253,16 @@ class _Progress:
         now = self._clock()
         elapsed = now - self._started_at
         age = now - self._received_at
-        if reply.eta is not None:
-            deadline = self._deadline
-            is_exceeded = deadline is not None and (reply.elapsed_time or 0.0) + reply.eta > deadline
-            limit = deadline if is_exceeded and reply.status == "processing" else None
-            left = max(0.0, reply.eta - age)
-            return ProgressState(self._message, elapsed, self._percent, left, exceeded_limit=limit)
-        if reply.elapsed_time is None or self._deadline is None:
+        limit = None
+        if self._deadline is not None and reply.elapsed_time is not None:
+            limit = self._deadline - reply.elapsed_time
+        # An estimate beyond the deadline is shown as the time until then; the server's message announces that.
+        is_beyond = limit is not None and reply.eta is not None and reply.eta > limit and reply.status == "processing"
+        is_limit = is_beyond or reply.eta is None
+        left = limit if is_limit else reply.eta
+        if left is None:
             return ProgressState(self._message, elapsed, self._percent)
-        left = max(0.0, self._deadline - reply.elapsed_time - age)
-        return ProgressState(self._message, elapsed, self._percent, left, is_limit=True)
+        return ProgressState(self._message, elapsed, self._percent, max(0.0, left - age), is_limit=is_limit)
 
     def _apply_reply(self, reply: Reply) -> bool:
         if reply.deadline is not None:

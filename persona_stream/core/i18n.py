@@ -38,6 +38,10 @@ _ANSWER_READY: Text = {
 
 _ANSWERED: Text = {"zh": "处理完成，耗时 {seconds:.1f} 秒", "en": "Done in {seconds:.1f} s"}
 _QUEUED: Text = {"zh": "排队等待中，第 {position} 位", "en": "Waiting in the queue, position {position}"}
+_LATE: Text = {
+    "zh": "可能超过 {deadline:g} 秒的时限。{text}",
+    "en": "May exceed the limit of {deadline:g} s. {text}",
+}
 
 FAILURES: Mapping[facts.FailureCode, Text] = {
     "timeout": {"zh": "处理超时，请稍后重试", "en": "The request took too long, please try again later"},
@@ -67,6 +71,11 @@ def status_text(style: str, step: int, locale: query.Locale) -> str:
         return _FIRST_TEXTS[style][locale]
     texts = _ROTATING_TEXTS[style]
     return texts[(step - 1) % len(texts)][locale]
+
+
+def late_text(text: str, deadline: float, locale: query.Locale) -> str:
+    """Return the status text of a run that will probably miss its deadline in seconds."""
+    return _LATE[locale].format(text=text, deadline=deadline)
 
 
 def answer_ready_text(locale: query.Locale, seconds: float) -> str:

@@ -174,7 +174,7 @@ class StreamProjection:
                 self._queued = None
                 self._next_progress = at + self._options.style.interval
                 if self._advance():
-                    message = i18n.status_text(self._options.style.name, 0, self._options.locale)
+                    message = self._status_text(0, 0.0, self._progress.estimate(0.0)[1])
                     return (events.Progress(self._position, message, snapshot.START_PERCENT, elapsed=0.0),)
             case facts.ProgressReported():
                 self._progress.report(fact, at - self._started_at)
@@ -224,9 +224,13 @@ class StreamProjection:
         else:
             # At multiples of the interval, the same for all subscribers.
             self._next_progress = self._started_at + (ticks + 1) * style.interval
-        message = self._progress.message or i18n.status_text(style.name, ticks, self._options.locale)
-        percent = 100 if self._has_text else self._progress.percent(elapsed)
-        return events.Progress(self._position, message, percent, elapsed, self._progress.eta(elapsed))
+        percent, eta = (100, None) if self._has_text else self._progress.estimate(elapsed)
+        return events.Progress(self._position, self._status_text(ticks, elapsed, eta), percent, elapsed, eta)
+
+    def _status_text(self, ticks: int, elapsed: float, eta: float | None) -> str:
+        locale = self._options.locale
+        text = self._progress.message or i18n.status_text(self._options.style.name, ticks, locale)
+        return i18n.late_text(text, self._deadline, locale) if self._progress.is_late(elapsed, eta) else text
 
     def _start_text(self, at: float) -> Iterator[events.Event]:
         """Yield ``AnswerReady`` once, unless the subscriber already has text."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterable
 
 import pytest
@@ -118,6 +119,21 @@ def test_colours_are_used_on_stderr_only() -> None:
     assert "\x1b[" not in out
     assert "\x1b[36m" in err
     assert err.endswith("\x1b[90m回答完毕，用时 8.2 秒。 继续对话请加 --conversation-id talk-1\x1b[0m\n")
+
+
+def test_an_estimate_beyond_the_deadline_is_shown_as_the_time_until_then() -> None:
+    """The message of the server announces it; a run that waits has no deadline yet."""
+    late = {"status": "processing", "message": "May exceed the limit of 150 s. Working...", "progress": 5}
+    updates = [
+        Connecting(),
+        received({"status": "initializing", "deadline": 150}),
+        received({"status": "queued", "position": 1, "eta": 400.0, "elapsed_time": 20.0}),
+        received({**late, "eta": 400.0, "elapsed_time": 20.0}),
+        received({**late, "eta": 90.0, "elapsed_time": 24.0}),
+        finished(ExitCode.CANCELLED, "cancelled"),
+    ]
+    _, err = show(updates, pipe(), tty(), EN)
+    assert list(dict.fromkeys(re.findall(r"[~<]\S+ left", err))) == ["~6-7min left", "<2:10 left", "~1-2min left"]
 
 
 def test_queueing_reconnecting_and_cancelling_are_reported() -> None:

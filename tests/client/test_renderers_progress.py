@@ -38,13 +38,6 @@ def test_an_estimate_is_shown_no_more_exactly_than_it_is_known(left: float, show
     assert f"  {shown} left" in render_line(ProgressState("", 1.0, 50, left), 80, EN).plain
 
 
-def test_an_estimate_beyond_the_deadline_is_announced() -> None:
-    """Early, so that the user can ask for less."""
-    state = ProgressState("", 10.0, 5, left=400.0, exceeded_limit=150.0)
-    assert "  probably over the limit of 2:30" in render_line(state, 80, EN).plain
-    assert "  可能超过 2:30 的时限" in render_line(state, 80, ZH).plain
-
-
 def test_a_bar_can_be_drawn_in_ascii() -> None:
     """For terminals without other glyphs."""
     line = render_line(ProgressState("Working...", 3.0, 50), 50, EN, ascii_only=True).plain

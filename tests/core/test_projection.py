@@ -35,6 +35,7 @@ from persona_stream.core.facts import (
     Started,
     text_of,
 )
+from persona_stream.core.forecast import Forecast
 from persona_stream.core.projection import STYLES, StreamProjection
 from tests.fakes import FakeClock, accepted, entries, read, subscription_options, texts
 
@@ -158,6 +159,27 @@ def test_a_report_replaces_the_text_and_raises_the_percentage():
     ]  # fmt: skip
     assert [event.eta for event in reports] == [None] * 4
     assert [event.position for event in reports] == [(2, 0), (2, 0), (3, 0), (4, 0)]
+
+
+@pytest.mark.parametrize(
+    ("locale", "late"), [("zh", "可能超过 60 秒的时限。"), ("en", "May exceed the limit of 60 s. ")]
+)
+def test_a_run_that_will_probably_miss_its_deadline_says_so(locale, late):
+    """With its first text, as long as this is expected, also before a text of the backend; and not once it answers."""
+    forecast = Forecast((59.0, 60.0), (900, 930), (200, 1000), runs=20)
+    run = entries(
+        (0.0, accepted(deadline=60.0, locale=locale)),
+        (0.0, Started(0, forecast)),
+        (1.0, ProgressReported("Page 1", None)),
+        (3.0, ProgressReported("Page 2", 0.4)),
+        (7.0, ProgressReported("Page 8", 0.9)),
+        (8.5, AnswerDelta("Done. ")),
+        (12.0, Answered("Bye.")),
+    )
+    events = [event for _, event in read(run, subscription_options(locale=locale))]
+    shown = [event.message for event in events if isinstance(event, Progress)]
+    first = {"zh": "正在处理您的请求...", "en": "Working on your request..."}[locale]
+    assert shown == [late + first, late + "Page 1", late + "Page 2", late + "Page 2", "Page 8", "Page 8"]
 
 
 def test_reasoning_comes_before_the_answer_and_only_on_request():
