@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 
 import requests
@@ -59,7 +60,7 @@ def test_processes_that_share_a_redis_share_the_history():
     assert forecast(here) == forecast(there)
     assert 0.4 <= forecast(here)["expected"] < 2.0
     here.process.kill()
-    here.process.wait()
+    assert here.stop() == -signal.SIGKILL
     later = serve(BACKEND, **options)
     assert forecast(later)["runs"] in (0, 6)  # read before or after this request
     wait_for(lambda: forecast(later) == forecast(there))
