@@ -63,7 +63,7 @@ e2e: $(VENV)/.made ## test with third-party servers, SDKs and the snippets of do
 	@scripts/services.sh chromium curl npm rabbitmq-server redis-server
 	@scripts/e2e.sh $(ARGS)
 
-chaos: $(VENV)/.made ## kill servers and Redis at random, then let 100,000 clients vanish; prints its seed
+chaos: $(VENV)/.made ## kill servers and Redis at random, let 100,000 clients vanish, run faulty backends; prints its seed
 	@scripts/services.sh redis-server
 	@$(BIN)/python -m tests.faults.chaos $(ARGS)
 

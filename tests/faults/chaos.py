@@ -1,4 +1,4 @@
-"""Random faults under load, from a printed seed: the first part of ``make chaos``.
+"""Random faults under load, from a printed seed: the first part of ``make chaos``, which has three.
 
 Servers are killed, terminated, suspended and restarted; Redis hangs and closes its connections; clients disconnect and
 resume at other servers. At the end each client has received one final event, each answer is complete, and no query was
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from tests.faults import disconnects
+from tests.faults import backend_check, disconnects
 from tests.faults.cluster import LEASE, Cluster
 from tests.faults.follower import Follower
 from tests.faults.recording_backend import answer
@@ -178,10 +178,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--seconds", type=float, default=300.0)
     parser.add_argument("--vanishing", type=int, default=100_000, help="clients of the second part (100000)")
+    parser.add_argument("--backends", type=int, default=1, help="0 leaves out the third part, of faulty backends (1)")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     options = parser.parse_args()
     exit_codes = [run(options.seconds, options.seed)] if options.seconds else []
     exit_codes += [disconnects.run(options.vanishing, options.seed)] if options.vanishing else []
+    exit_codes += [backend_check.run()] if options.backends else []
     return max(exit_codes, default=0)
 
 

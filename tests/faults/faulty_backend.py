@@ -14,6 +14,14 @@ from persona_stream import Query
 logger = logging.getLogger("my.bot")
 ANSWER = "A correct answer."
 LARGE = "x" * 900_000
+LARGE_ANSWERS = {
+    "dots": "." * (2**24 - 8),
+    "families": "👩‍👩‍👧" * (2**24 // 18),
+    "addresses": "see https://example.org/a/b?c=d " * (2**23 // 32),
+    "Hindi": "किताब पढ़ो। " * (2**24 // 34),
+    "Chinese": "这个句子没有句号，有逗号" * (2**24 // 36),
+    "quotes": '"' * 2**22,
+}
 
 
 def flood_text(query: Query) -> None:
@@ -94,6 +102,8 @@ def ask(query: Query) -> str:
     if query.message in _FAULTS:
         _FAULTS[query.message](query)
         return ANSWER
+    if query.message in LARGE_ANSWERS:
+        return LARGE_ANSWERS[query.message]
     time.sleep(float(query.message))
     return ANSWER
 
@@ -115,6 +125,8 @@ def generate(query: Query) -> Iterator[str]:
         case ["pieces", count]:
             for _ in range(int(count)):
                 yield "t"
+        case [kind] if kind in LARGE_ANSWERS:
+            yield LARGE_ANSWERS[kind]
         case [seconds]:
             time.sleep(float(seconds))
             yield ANSWER
