@@ -55,6 +55,12 @@ def list_runs(
     return rows[:limit], next_before
 
 
+def error_texts(connection: Connection, run_ids: Sequence[str]) -> dict[str, str]:
+    """Return the error texts of those of the runs that have one, by run id."""
+    query = select(run_texts.c.run_id, run_texts.c.error).where(run_texts.c.run_id.in_(run_ids))
+    return {run_id: error for run_id, error in connection.execute(query) if error is not None}
+
+
 def recent_durations(connection: Connection) -> list[tuple[str, FinishedRun]]:
     """Return the newest runs that count in forecasts, oldest first, each with its backend."""
     columns = ("backend", "status", "started_at", "text_at", "ended_at", "input_tokens", "username")

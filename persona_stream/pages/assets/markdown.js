@@ -227,6 +227,15 @@ export class MarkdownView {
     this.flush();
   }
 
+  get raw() { return this.#isRaw; }
+
+  /** Forgets the text. */
+  reset() {
+    this.#source = "";
+    this.#links = Object.create(null);
+    this.#restart();
+  }
+
   /** Replaces the texts of the buttons. */
   set copyLabel(label) {
     this.#options.copyLabel = label;

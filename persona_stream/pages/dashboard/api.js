@@ -29,7 +29,10 @@ const query = (values) => {
 export const login = (token) => request("POST", "/login", { token });
 export const logout = () => request("POST", "/logout");
 export const session = () => request("GET", "/api/session");
-export const runs = (filters) => request("GET", `/api/runs${query(filters)}`);
+export async function runs(filters) {
+  const page = await request("GET", `/api/runs${query(filters)}`);
+  return { ...page, runs: page.runs.map((run) => ({ ...run, error: page.errors[run.run_id] ?? null })) };
+}
 export const run = (id) => request("GET", `/api/runs/${encodeURIComponent(id)}`);
 export const cancel = (id) => request("POST", `/api/runs/${encodeURIComponent(id)}/cancel`);
 export const stats = (since, until) => request("GET", `/api/stats${query({ since, until })}`);

@@ -7,7 +7,7 @@ import * as format from "./format.js";
 import { t } from "./texts.js";
 
 const RANGES = [1, 6, 24, 168, 720];  // hours
-const REFRESH_MS = 10000, MIN_RANGE = 60;   // seconds
+const REFRESH_MS = 10000, MIN_RANGE = 60, MIN_POINTS = 12;   // milliseconds, seconds, slices of a chart
 
 export function openCharts({ main, query, showError }) {
   let hours = RANGES.includes(Number(query.get("range"))) ? Number(query.get("range")) : 24;
@@ -55,7 +55,10 @@ export function openCharts({ main, query, showError }) {
     draw(answer.chart, answer.progress);
   }
 
-  function draw({ points, seconds, totals }, progress) {
+  function draw({ points: all, seconds, totals }, progress) {
+    // A server that is younger than the range fills the charts with what there is.
+    const first = all.findIndex((point) => point.requests > 0);
+    const points = zoomed || first < 2 ? all : all.slice(Math.min(first - 1, all.length - MIN_POINTS));
     const moments = points.map((point) => point.at);
     const zoom = (since, until) => go(since === undefined ? null : [since, until]);
     const one = (title, unit, lines, more = {}) => chart({ title, unit, lines, moments, width: seconds, zoom, ...more });
@@ -72,7 +75,7 @@ export function openCharts({ main, query, showError }) {
         one(t("inFlight"), tenths, [{ name: t("inFlight"), values: each("in_flight") }], { fill: true }),
         one(t("ttftLong"), format.duration, ranks("ttft"), { axis: format.short }),
         one(t("total"), format.duration, ranks("total"), { axis: format.short }),
-        one(`${t("cost")} ${slice}`, format.money, [{ name: t("cost"), values: each("cost") }], { fill: true }),
+        ...(totals.cost ? [one(`${t("cost")} ${slice}`, format.money, [{ name: t("cost"), values: each("cost") }], { fill: true })] : []),
         performance(totals),
         ...(progress.length ? [accuracy(progress)] : [])),
       h("details", { class: "fold", open: isOpen }, h("summary", {}, t("numbers")), numbers(points)));
@@ -87,7 +90,7 @@ export function openCharts({ main, query, showError }) {
 
 function tiles(totals) {
   const rate = totals.requests ? `${((100 * totals.failed) / totals.requests).toFixed(1)}%` : format.NONE;
-  const facts = [[t("requests"), format.number(totals.requests)], [t("errorRate"), rate], [t("inputTokens"), format.number(totals.input_tokens)], [t("outputTokens"), format.number(totals.output_tokens)], [t("cost"), format.money(totals.cost)]];
+  const facts = [[t("requests"), format.number(totals.requests)], [t("errorRate"), rate], [t("inputTokens"), format.number(totals.input_tokens)], [t("outputTokens"), format.number(totals.output_tokens)], [t("cost"), format.money(totals.cost)]].filter(([, value]) => value !== format.NONE && value !== "$0");
   return h("dl", { class: "facts tiles", "aria-label": t("summary") }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }
 

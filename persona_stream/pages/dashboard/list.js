@@ -183,9 +183,9 @@ const CELLS = {
   accepted_at: (run) => h("time", { datetime: new Date(run.accepted_at * 1000).toISOString(), title: format.moment(run.accepted_at) },
     two(format.moment(run.accepted_at, false), format.isToday(run.accepted_at) ? "" : format.day(run.accepted_at))),
   username: (run) => two(run.username, run.owner),
-  endpoint: (run) => two(run.endpoint, run.dialect),
+  endpoint: (run) => two(run.endpoint?.replace(/^\/api\//, "") ?? "", run.dialect),
   model: (run) => h("span", { title: run.model }, run.model ?? format.NONE),
-  question: (run) => h("a", { href: addressOf(run), title: run.question }, run.question || t("notKept")),
+  question: (run) => [h("a", { href: addressOf(run), title: run.question }, run.question || t("notKept")), run.error && h("span", { class: "second bad", title: run.error }, run.error)],
   total: (run, now) => (run.status === "processing" ? h("span", { class: "elapsed" }, format.duration(Math.max(0, now - run.accepted_at))) : [h("span", {}, format.duration(run.total)), run.total === null ? null : meter(run.total, run.status)]),
   output_tokens: tokens,
 };

@@ -11,28 +11,33 @@ const notLogged = () => h("p", { class: "muted" }, t("textsOff"));
 const textBlock = (text) => (text ? h("pre", { class: "text", tabindex: "0" }, text) : notLogged());
 const code = (text) => h("pre", { class: "code", tabindex: "0" }, text);
 const json = (body) => (body === null ? notLogged() : code(format.pretty(body)));
-const rows = (list) => h("dl", { class: "rows" }, list.map(([name, content]) => h("div", {}, h("dt", {}, name), h("dd", {}, content ?? format.NONE))));
+const rows = (list) => h("dl", { class: "rows" }, list.filter(([, content]) => content && content !== format.NONE).map(([name, content]) => h("div", {}, h("dt", {}, name), h("dd", {}, content))));
 const table = (label, className, head, body) => h("div", { class: "table", tabindex: "0", role: "group", "aria-label": label }, h("table", { class: className }, h("thead", {}, h("tr", {}, head)), h("tbody", {}, body)));
 const th = (name, more = {}) => h("th", { scope: "col", ...more }, name);
 
-export function request({ run, texts }) {
+// Question and answer; `view` renders the answer.
+export function exchange({ run, texts }, live, view) {
+  const inProgress = run.status === "processing";
+  const answer = inProgress ? live?.text ?? "" : texts.answer, reasoning = inProgress ? live?.reasoning : texts.reasoning;
+  const nothing = inProgress ? t("noAnswerYet") : texts.answer === null && run.characters ? t("textsOff") : t("noAnswer");
   return [
     section(t("question"), textBlock(texts.question ?? run.question)),
+    reasoning && h("details", { class: "fold" }, h("summary", {}, t("reasoning")), h("div", { class: "prose" }, reasoning)),
+    section(t("answer"), answer ? view(answer, inProgress) : h("p", { class: "muted" }, nothing)),
+  ];
+}
+
+export function request({ run, texts }) {
+  return [
     texts.prompt && section(t("prompt"), textBlock(texts.prompt)),
     rows(pairs("request", run)),
     section(t("body"), texts.request_body ? code(format.prettyText(texts.request_body)) : notLogged()),
   ];
 }
 
-export function response({ run, texts }, live) {
-  const inProgress = run.status === "processing";
-  const answer = inProgress ? live?.text ?? "" : texts.answer, reasoning = inProgress ? live?.reasoning : texts.reasoning;
-  const nothing = inProgress ? t("noAnswerYet") : texts.answer === null && run.characters ? t("textsOff") : t("noAnswer");
+export function response({ run, texts }) {
   return [
-    texts.error && h("div", { class: "notice" }, h("b", {}, t("errorTitle")), h("p", {}, texts.error), run.code && h("p", { class: "muted small" }, `${t("code")}: ${run.code}`)),
-    reasoning && h("details", { class: "fold" }, h("summary", {}, t("reasoning")), h("div", { class: "prose" }, reasoning)),
-    section(t("answer"), answer ? h("div", { class: `prose answer${inProgress ? " writing" : ""}`, id: "answer" }, answer) : h("p", { class: "muted" }, nothing)),
-    !inProgress && rows(pairs("response", run)),
+    rows(pairs("response", run)),
     texts.upstream?.length && section(t("upstream"), texts.upstream.map((attempt, index) => h("details", { class: "fold" },
       h("summary", {}, t("attempt", { n: index + 1, provider: attempt.provider, model: attempt.model }), h("span", { class: "muted" }, ` ${format.duration(attempt.seconds)}`), attempt.trouble && h("span", { class: "bad" }, ` ${attempt.trouble}`)),
       rows([["URL", attempt.url]]), h("h3", {}, t("sent")), json(attempt.request), h("h3", {}, t("received")), json(attempt.response)))),
@@ -66,7 +71,6 @@ export function timing({ run, texts, now }, live) {
 }
 
 export function cost({ run }) {
-  if (run.output_tokens === null) return [h("p", { class: "muted" }, t("noTokens"))];
   const all = run.input_tokens + run.output_tokens;
   return [
     rows([...pairs("cost", run), [t("allTokens"), format.number(all)], [t("price"), run.cost === null || !all ? null : format.money((run.cost / all) * 1e6)]]),

@@ -68,6 +68,7 @@ class Page(Success, frozen=True, kw_only=True):
     """Page of runs. Timestamps in the dashboard API are Unix times."""
 
     runs: Annotated[Sequence[models.RunRow], Meta(description="Runs of this page, newest first.")]
+    errors: Annotated[dict[str, str], Meta(description="Error texts of the failed runs of this page, by run id.")]
     next: Annotated[str | None, Meta(description="Value of `before` for the next page; `null` on the last page.")]
     now: Annotated[float, Meta(description="Current time of the server.")]
 
@@ -231,10 +232,14 @@ def blueprint(services: Services) -> Blueprint:
         filters = parse_filters()
         before = _text("before")
         limit = parsing.page_limit(DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
-        runs, following = services.store.query(
-            lambda connection: _queries().list_runs(connection, filters, before, limit)
-        )
-        return _json(Page(runs=runs, next=following, now=services.clock()))
+
+        def query(connection: Any) -> Page:
+            runs, following = _queries().list_runs(connection, filters, before, limit)
+            failed = [run.run_id for run in runs if run.status in models.FAILED]
+            errors = _queries().error_texts(connection, failed) if failed else {}
+            return Page(runs=runs, errors=errors, next=following, now=services.clock())
+
+        return _json(services.store.query(query))
 
     @blueprint.get(f"{auth.DASHBOARD_PATH}/api/runs/<run_id>")
     @_operation(
