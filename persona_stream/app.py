@@ -23,6 +23,7 @@ from persona_stream.journals import base, memory
 from persona_stream.logging import configure_logging
 from persona_stream.personas.persona import Persona, bundled_personas, load_personas
 from persona_stream.runs import forecasts, manager, queue, run
+from persona_stream.runs.cache import AnswerCache
 from persona_stream.settings import Settings, load_settings
 from persona_stream.state_dir import get_signing_secret
 from persona_stream.web import flask_app, rate_limit, responses
@@ -127,7 +128,11 @@ def _build_services(settings: Settings, process_query: Callable[..., Any] | None
     run_observers = [observers.LogObserver(), *metrics_observers, *factory.build_tracing(os.environ, closing)]
     if store.has_database:
         run_observers += [observers.RequestLogObserver(store), observers.ConversationObserver(store)]
+    answer_cache = None
+    if settings.cache is not None:
+        answer_cache = AnswerCache(journals.answers, settings.cache, is_shared=settings.cache_shared)
     runs = manager.RunManager(
+        cache=answer_cache,
         executor_for=executors.for_backend,
         journals=journals,
         queue=queue.RunQueue(scheduler, settings.queue_timeout),

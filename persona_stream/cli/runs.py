@@ -186,6 +186,8 @@ def format_value(kind: models.Kind, value: object) -> str:
             return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
         case ["seconds", float(seconds) | int(seconds)]:
             return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+        case ["flag", bool(flag)]:
+            return "yes" if flag else "no"
         case ["dollars", float(dollars) | int(dollars)]:
             return f"${dollars:.4f}"
         case _:

@@ -85,13 +85,17 @@ class ProviderDelta(Struct, frozen=True, tag="provider_delta"):
 
 
 class Answered(Struct, frozen=True, tag="answered", omit_defaults=True):
-    """Run completed. ``text`` is the rest that no ``AnswerDelta`` carried; the other fields are those of ``Answer``."""
+    """Run completed. ``text`` is the rest that no ``AnswerDelta`` carried; the other fields are those of ``Answer``.
+
+    ``cached``: whether it is the answer of another run.
+    """
 
     text: str
     usage: query.Usage | None = None
     finish: query.Finish = "stop"
     calls: tuple[content.ToolCall, ...] = ()
     extras: content.ProviderFields | None = None
+    cached: bool = False
 
 
 class Failed(Struct, frozen=True, tag="failed", omit_defaults=True):

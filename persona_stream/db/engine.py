@@ -22,7 +22,7 @@ T = TypeVar("T")
 LOCK_TIMEOUT = 5.0  # seconds that SQLite waits for another process that writes, and the pool for a connection
 CONNECT_TIMEOUT = 3  # seconds
 
-LATEST_REVISION = "0001"
+LATEST_REVISION = "0002"
 """Revision of ``tables.py``; ``migrations/versions`` has the steps that lead to it."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

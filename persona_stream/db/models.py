@@ -78,6 +78,7 @@ class RunRecord(RunRow, frozen=True):
     address: Annotated[str, LogColumn("accepted", "text", ("Client address", "客户端地址"), "http")]
     user_agent: Annotated[str, LogColumn("accepted", "text", ("User agent", "客户端"), "http")]
     finish: Annotated[str | None, LogColumn("finished", "text", ("Finish reason", "结束原因"), "response")]
+    cached: Annotated[bool | None, LogColumn("finished", "flag", ("From the cache", "来自缓存"), "response")]
     started_at: Annotated[float | None, LogColumn("finished", "moment", ("Started", "开始时间"))]
     text_at: Annotated[float | None, LogColumn("finished", "moment", ("First backend text", "后端首字时间"))]
     first_event_at: Annotated[float | None, LogColumn("delivered", "moment", ("First event sent", "首个事件时间"))]

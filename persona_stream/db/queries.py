@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any, get_args
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, literal_column, or_, select, tuple_
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, func, literal_column, or_, select, true, tuple_
 
 from persona_stream.core.forecast import FinishedRun, Outcome, RunFeatures
 from persona_stream.core.query import Turn
@@ -64,7 +64,8 @@ def error_texts(connection: Connection, run_ids: Sequence[str]) -> dict[str, str
 def recent_durations(connection: Connection) -> list[tuple[str, FinishedRun]]:
     """Return the newest runs that count in forecasts, oldest first, each with its backend."""
     columns = ("backend", "status", "started_at", "text_at", "ended_at", "input_tokens", "username")
-    query = select(*(runs.c[name] for name in columns)).order_by(runs.c.run_id.desc()).limit(RECENT_RUNS)
+    is_own = runs.c.cached.is_not(true())
+    query = select(*(runs.c[name] for name in columns)).where(is_own).order_by(runs.c.run_id.desc()).limit(RECENT_RUNS)
     found = []
     for backend, status, started_at, text_at, ended_at, input_tokens, username in connection.execute(query):
         end = ended_at if text_at is None else text_at

@@ -96,6 +96,7 @@ def finished_row(record: base.RunFinished, privacy: base.Privacy, price: Price) 
         "status": snapshot.status,
         "code": failed.code if failed else None,
         "finish": ending.finish if isinstance(ending, facts.Answered) else None,
+        "cached": isinstance(ending, facts.Answered) and ending.cached,
         "provider": call.provider if call else None,
         "upstream_model": call.model if call else None,
         "started_at": snapshot.started_at,

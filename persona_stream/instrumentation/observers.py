@@ -34,7 +34,9 @@ def _summary(entries: Sequence[facts.Entry]) -> str:
     ended_at = entries[-1].at
     started_at = ended_at if state.started_at is None else state.started_at
     ending = state.ending
-    result = ending.code if isinstance(ending, facts.Failed) else f"answered, {len(state.text)} characters"
+    source = " from the cache" if isinstance(ending, facts.Answered) and ending.cached else ""
+    answered = f"answered{source}, {len(state.text)} characters"
+    result = ending.code if isinstance(ending, facts.Failed) else answered
     stages = [f"waited {started_at - state.accepted_at:.1f} s", f"processed {ended_at - started_at:.1f} s"]
     if state.text_at is not None and state.text_at < ended_at:
         stages.insert(1, f"first text after {state.text_at - started_at:.1f} s")

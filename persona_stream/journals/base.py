@@ -59,6 +59,22 @@ class Journal(Protocol):
         """Load all stored facts, for a caller that knows of later ones; raise ``Unavailable`` if the store is."""
 
 
+class AnswerStore(Protocol):
+    """Store of the answer cache. Methods may wait for the store, and raise ``Unavailable`` if it is."""
+
+    def get(self, key: str) -> bytes | None:
+        """Return an answer that has not expired."""
+
+    def put(self, key: str, answer: bytes, seconds: float) -> None:
+        """Keep an answer for so many seconds."""
+
+    def claim(self, key: str, run_id: str, seconds: float) -> str | None:
+        """Return the run that holds the claim on a key; if there is none, this run does for so many seconds."""
+
+    def release(self, key: str, run_id: str) -> None:
+        """Release a claim, if the run holds it."""
+
+
 class JournalStore(Protocol):
     """Store of the journals of all runs.
 
@@ -69,6 +85,10 @@ class JournalStore(Protocol):
     @property
     def is_shared(self) -> bool:
         """Whether other processes can read the journals and continue when this process stops."""
+
+    @property
+    def answers(self) -> AnswerStore:
+        """Store of the answer cache, shared like the journals."""
 
     @property
     def process_count(self) -> int:

@@ -10,6 +10,7 @@ from persona_stream.core.facts import Accepted, Entry, Fact, is_ending, run_term
 from persona_stream.core.forecast import FinishedRun
 from persona_stream.errors import Conflict
 from persona_stream.journals import base
+from persona_stream.journals.answers import MemoryAnswerStore
 
 _ENTRY_OVERHEAD_BYTES = 200  # approximate size of an entry without its text
 _MAX_TOMBSTONES = 100_000  # of evicted runs whose ids do not imply yet that they are gone
@@ -77,6 +78,7 @@ class MemoryJournalStore:
     process_count = 1
 
     def __init__(self, clock: Clock, retention: float, retention_bytes: int) -> None:
+        self.answers = MemoryAnswerStore(clock)
         self._clock = clock
         self._retention = retention
         self._retention_bytes = retention_bytes

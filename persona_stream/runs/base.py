@@ -37,6 +37,7 @@ class RunRequest(Struct, frozen=True):
     idempotency_key: IdempotencyKey | None = None
     request_info: RequestInfo = RequestInfo()
     stored_request: str = ""  # ``Accepted.request``
+    is_fresh: bool = False  # whether a cached answer is not accepted
     continues_conversation: bool = False  # whether the server loads the conversation's history for the query
     keeps_exchange: bool = False  # whether question and answer become part of the conversation
     is_logged: bool = True  # whether the request log has the run

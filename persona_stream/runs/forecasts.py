@@ -256,6 +256,8 @@ def finished_run(entries: Sequence[facts.Entry]) -> FinishedRun | None:
     features = features_of(facts.run_terms(entries), started.fact.history_tokens, started.at)
     for entry in entries:
         match entry.fact:
+            case facts.Answered(cached=True):
+                return None
             case facts.AnswerDelta() | facts.Answered():
                 return FinishedRun(max(0.0, entry.at - started.at), "complete", features)
             case facts.Failed(code="timeout" | "cancelled" as code):

@@ -4,6 +4,9 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
+from functools import partial
+
+import gevent
 
 from persona_stream.backends.base import Backend
 from persona_stream.concurrency import Wakeup
@@ -12,11 +15,13 @@ from persona_stream.core.clock import Clock
 from persona_stream.core.forecast import Forecast
 from persona_stream.core.query import Query
 from persona_stream.core.run_id import new_run_id
-from persona_stream.errors import NotFound, Overloaded, ShuttingDown, Unavailable
+from persona_stream.errors import Gone, NotFound, Overloaded, ShuttingDown, Unavailable
 from persona_stream.executors.base import Executor, Task
 from persona_stream.journals.base import RUN_NOT_FOUND_MESSAGE, Journal, JournalStore
 from persona_stream.logging import current_run_id
 from persona_stream.runs.base import Notification, RunObserver, RunRequest, RunStarted
+from persona_stream.runs.cache import AnswerCache, CachedAnswer, answer_of
+from persona_stream.runs.following import FollowingTask
 from persona_stream.runs.forecasts import RunForecasts, features_of
 from persona_stream.runs.queue import RETRY_AFTER, Reservation, RunQueue
 from persona_stream.runs.run import ActiveRun, RunLimits
@@ -24,6 +29,7 @@ from persona_stream.runs.run import ActiveRun, RunLimits
 logger = logging.getLogger("persona_stream.runs")
 
 CONFIRM_TIMEOUT = 2.0  # seconds until an ending is stored
+_CLAIM_MARGIN = 5.0  # seconds
 CANCEL_TIMEOUT = 1.0  # second that a cancelled task has to stop
 
 
@@ -42,6 +48,7 @@ class RunManager:
         load_history: Callable[[Query], Query] = lambda query: query,
         create_context: Callable[[], Context] = copy_context,
         forecasts: RunForecasts | None = None,
+        cache: AnswerCache | None = None,
     ) -> None:
         """Create the manager; ``load_history`` may block, and each query runs in a context of ``create_context``."""
         self.clock = clock
@@ -49,6 +56,8 @@ class RunManager:
         self.load_history = load_history
         self.draining = False  # whether new runs are refused
         self.forecasts = forecasts or RunForecasts(limits.deadline)
+        self._cache = cache
+        self._cache_keys: dict[str, str] = {}  # of active runs whose answers may be kept
         self._executor_for = executor_for
         self._journals = journals
         self._queue = queue
@@ -76,9 +85,12 @@ class RunManager:
         owner = query.principal.subject
         conversation = query.conversation_id if request.continues_conversation else None
         reservation = Reservation(owner, conversation)
+        cache_key = None if self._cache is None else self._cache.key_of(request)
+        cached = self._find_cached(cache_key, request)
         try:
-            self._check_available(request.backend)
-            self._queue.reserve(reservation)
+            if cached is None:
+                self._check_available(request.backend)
+                self._queue.reserve(reservation)
         except (Overloaded, ShuttingDown, Unavailable):
             # A run that exists needs no slot.
             key = request.idempotency_key
@@ -101,6 +113,11 @@ class RunManager:
         run = ActiveRun(journal, request, reservation, self, context)
         self._active[run_id] = run
         run.notify_accepted()
+        if cached is not None:
+            run.complete((facts.Started(), *cached.final_facts()))
+            return journal
+        if cache_key is not None:
+            self._cache_keys[run_id] = cache_key
         self._queue.submit(run)
         return journal
 
@@ -186,9 +203,34 @@ class RunManager:
         return run.is_orphaned or self.clock() > run.journal.entries[-1].at + CANCEL_TIMEOUT
 
     def submit(self, run: ActiveRun, query: Query) -> Task:
-        """Submit a run's query to the executor of its backend."""
+        """Submit a run's query to the executor of its backend, unless another run is answering the same question."""
         self._with_task[run.run_id] = run
-        return self._executor_for(run.request.backend).submit(run.request.backend, query, run)
+        executor = self._executor_for(run.request.backend)
+        # A worker on another machine takes the run itself, so that it cannot have started before.
+        leader = None if executor.outlives_server else self._leader_of(run)
+        if leader is not None:
+            return FollowingTask(run, leader, lambda: self.submit(run, query))
+        return executor.submit(run.request.backend, query, run)
+
+    def _find_cached(self, key: str | None, request: RunRequest) -> CachedAnswer | None:
+        return None if self._cache is None or key is None or request.is_fresh else self._cache.find(key)
+
+    def _leader_of(self, run: ActiveRun) -> Journal | None:
+        """Return the journal of the run that answers the same question, if there is one that has not ended."""
+        key = self._cache_keys.get(run.run_id)
+        if self._cache is None or key is None or run.request.is_fresh:
+            return None
+        longest = facts.run_terms(run.journal.entries).deadline + _CLAIM_MARGIN
+        leader_id = self._cache.claim(key, run.run_id, longest)
+        if leader_id in (None, run.run_id):
+            return None
+        try:
+            leader = self._journals.follow(leader_id)
+        except (NotFound, Gone, Unavailable):
+            return None
+        if facts.has_ended(leader.entries) and answer_of(leader.entries) is None:
+            return None
+        return leader
 
     def forecast(self, run: ActiveRun, history_tokens: int) -> Forecast | None:
         """Return the forecast of a run that starts now."""
@@ -208,6 +250,9 @@ class RunManager:
     def on_finished(self, run: ActiveRun) -> None:
         """Remove a run that has ended."""
         del self._active[run.run_id]
+        if self._cache is not None and (key := self._cache_keys.pop(run.run_id, None)) is not None:
+            finish = partial(self._cache.finish, key, run.journal.entries)
+            gevent.spawn(finish) if self._journals.is_shared else finish()
         self._queue.finish(run.reservation)
         self.forecasts.record(run.request.backend.name, run.journal.entries)
         self._finished.set()

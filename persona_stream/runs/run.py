@@ -148,7 +148,9 @@ class ActiveRun:
         return self._host.expected_seconds(self)
 
     def on_started(self) -> None:
-        """Write ``Started`` and start the deadline."""
+        """Write ``Started`` and start the deadline, unless the run followed another one before."""
+        if self._deadline is not None:
+            return
         self.journal.append(self.started_fact())
         self._deadline = Timer(facts.run_terms(self.journal.entries).deadline, self.finish, facts.Failed("timeout"))
 
@@ -197,6 +199,13 @@ class ActiveRun:
             self._finish(convert())
 
     def _finish(self, final_facts: FinalFacts) -> None:
+        if not self.ended:
+            self._close()
+            for fact in final_facts:
+                self.journal.append(fact)
+
+    def complete(self, final_facts: Sequence[facts.Fact]) -> None:
+        """End the run with the answer or the failure of another one."""
         if not self.ended:
             self._close()
             for fact in final_facts:

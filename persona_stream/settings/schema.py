@@ -179,6 +179,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_retention: Annotated[t.Duration, doc("How long the request log is kept")] = 30 * 86_400.0
     prices: Annotated[t.Text, doc("Price list of models: `bundled`, or a file")] = "bundled"
 
+    cache: Annotated[t.DurationOrOff, doc("How long an answer serves the same question again, for each user")] = None
+    cache_shared: Annotated[t.Switch, doc("Whether cached answers serve all users")] = False
+
     max_runs: Annotated[t.PositiveCount, doc("Maximum concurrent runs per process")] = 10_000
     max_runs_shared: Annotated[t.OptionalCount, doc("Maximum concurrent runs across all processes sharing a Redis")] = (
         None

@@ -13,7 +13,7 @@ from flask import Request, Response
 from persona_stream.protocols.registry import PROTOCOLS
 
 _METHODS = "GET, POST, DELETE, OPTIONS"
-_EXPOSED_HEADERS = ("X-Run-Id", "Location", "Retry-After")
+_EXPOSED_HEADERS = ("X-Run-Id", "Location", "Retry-After", "X-Persona-Cache")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _MAX_AGE = "86400"  # seconds: one day
 _MAX_REQUESTED_HEADERS = 100

@@ -329,9 +329,14 @@ def start_run(services: Services, run_request: RunRequest) -> Journal:
     return journal
 
 
-def run_headers(request: Request, run_id: str) -> dict[str, str]:
-    """Return the response headers that identify a run."""
-    return {"X-Run-Id": run_id, "Location": f"{responses.url_prefix(request)}/api/runs/{run_id}/events"}
+def run_headers(request: Request, journal: Journal) -> dict[str, str]:
+    """Return the response headers that identify a run, and say whether its answer is a cached one."""
+    run_id = facts.run_terms(journal.entries).run_id
+    headers = {"X-Run-Id": run_id, "Location": f"{responses.url_prefix(request)}/api/runs/{run_id}/events"}
+    match journal.entries[-1].fact:
+        case facts.Answered(cached=True):
+            headers["X-Persona-Cache"] = "hit"
+    return headers
 
 
 def disable_buffering(response: Response) -> None:
@@ -399,7 +404,7 @@ def stream_response(
     )
     response = responses.PreparedResponse(
         stream,
-        headers={**run_headers(request, run.run_id), **dict(protocol.stream_headers)},
+        headers={**run_headers(request, journal), **dict(protocol.stream_headers)},
         content_type=transport.content_type,
         direct_passthrough=True,
     )
@@ -431,13 +436,13 @@ def _hand_over_at(request: Request, services: Services) -> float | None:
 
 def blocking_response(request: Request, services: Services, journal: Journal, protocol: WireProtocol) -> Response:
     """Return the response of a run that has ended, or one that waits for its end."""
-    headers = run_headers(request, facts.run_terms(journal.entries).run_id)
     window = services.settings.commit_window
     subscription = Subscription(request, services, journal, protocol)
     with ExitStack() as closing:  # also if the process ends: the subscriber must be removed
         closing.callback(subscription.close)
         if subscription.wait_until_ended(math.inf if window is None else window):
-            return _final_response(subscription, headers)
+            return _final_response(subscription, run_headers(request, journal))
+        headers = run_headers(request, journal)
         if subscription.is_disconnected():
             return responses.PreparedResponse(b"", _CLIENT_CLOSED_REQUEST, headers)
         body = _keepalive_body(subscription)

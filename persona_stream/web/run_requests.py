@@ -112,6 +112,7 @@ def build_run_request(request: Request, services: Services, style: StreamStyle, 
         grace=grace,
         idempotency_key=idempotency_key_of(request, chat),
         request_info=request_info(request),
+        is_fresh=_is_fresh(request),
         continues_conversation=chat.conversation_id is not None,
         keeps_exchange=True,
     )
@@ -200,6 +201,7 @@ def build_v1_run_request(
         grace=services.settings.disconnect_grace_v1,
         idempotency_key=idempotency_key_of(request, body, conversation),
         request_info=request_info(request),
+        is_fresh=_is_fresh(request),
         continues_conversation=continues,
         keeps_exchange=continues,
     )
@@ -211,6 +213,11 @@ def resolve_persona(services: Services, username: str) -> Route:
     if route is None:
         raise NotFound("User profile not found")
     return route
+
+
+def _is_fresh(request: Request) -> bool:
+    """Return whether a client wants no cached answer."""
+    return "no-cache" in request.headers.get("Cache-Control", "").lower()
 
 
 def _run_timeout(request: Request, services: Services, requested: float | None = None) -> float | None:

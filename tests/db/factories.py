@@ -185,6 +185,7 @@ def _run(chance: random.Random, number: int, at: float, *, is_new: bool) -> tupl
         "status": status,
         "code": code,
         "finish": "stop" if is_answered else None,
+        "cached": False,
         "accepted_at": at,
         "started_at": started_at,
         "text_at": ended_at if is_answered else None,
@@ -215,9 +216,9 @@ def _run(chance: random.Random, number: int, at: float, *, is_new: bool) -> tupl
     return short, _texts(short, question, answer, is_answered=is_answered and not is_new)
 
 
-_LATER = ("http_status", "finish", "code", "started_at", "text_at", "ended_at", "first_event_at", "first_text_at",
-          "delivered_at", "waiting", "processing", "ttfe", "ttft", "tpot", "delivery", "total", "characters",
-          "input_tokens", "output_tokens", "tokens_estimated", "cost")  # fmt: skip
+_LATER = ("http_status", "finish", "cached", "code", "started_at", "text_at", "ended_at", "first_event_at",
+          "first_text_at", "delivered_at", "waiting", "processing", "ttfe", "ttft", "tpot", "delivery", "total",
+          "characters", "input_tokens", "output_tokens", "tokens_estimated", "cost")  # fmt: skip
 
 
 def _texts(short: Row, question: str, answer: str, *, is_answered: bool) -> Row:

@@ -17,6 +17,8 @@
     persona_stream:secret              secret that signs run URLs, where no secret is configured
     persona_stream:durations           hash: the id of the newest entry of each backend's history
     persona_stream:durations:<backend> stream: the durations of the backend's last 200 runs, for forecasts
+    persona_stream:answer:<digest>     the cached answer to a question
+    persona_stream:question:<digest>   the run that answers a question which may be cached
     persona_stream:ended               sorted set: finished runs and their sizes, by the time of their end
 
 The keys of a run have the run id as their hash tag.
@@ -51,6 +53,16 @@ def inbox(process: str) -> str:
 def runs(process: str) -> str:
     """Return the key of the set of a process's runs."""
     return f"{_PREFIX}process:{process}:runs"
+
+
+def answer(key: str) -> str:
+    """Return the key of a cached answer."""
+    return f"{_PREFIX}answer:{key}"
+
+
+def question(key: str) -> str:
+    """Return the key of the run that answers a question."""
+    return f"{_PREFIX}question:{key}"
 
 
 def durations(backend: str) -> str:

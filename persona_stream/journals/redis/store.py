@@ -30,6 +30,7 @@ from persona_stream.journals.base import (
     not_found_error,
 )
 from persona_stream.journals.redis import keys, scripts, sync
+from persona_stream.journals.redis.answers import RedisAnswerStore
 from persona_stream.journals.redis.connection import (
     COMMAND_TIMEOUT,
     Command,
@@ -61,6 +62,7 @@ class RedisJournalStore:
         self._durations_read: dict[str, bytes] = {}  # the last entry of each backend's history
         self._calls = scripts.ScriptCalls(secrets.token_hex(8), lease, retention, retention_bytes)
         self._connection = RedisConnection(pool)
+        self.answers = RedisAnswerStore(self._connection)
         self._writer = sync.JournalWriter(self._connection, self._calls, clock, self._can_restore)
         self._subscriber = sync.JournalSubscriber(pool, self._connection, self._calls, clock, self._writer)
         self._lease = sync.Lease(

@@ -27,6 +27,7 @@ export function value(column, run) {
   if (column.name === "status") return pill(run.status, run.code);
   if (column.name === "conversation_id") return h("a", { href: `#/runs?conversation=${encodeURIComponent(found)}` }, found);
   if (column.name === "tokens_estimated") return t(found ? "byUs" : "byProvider");
+  if (column.kind === "flag") return t(found ? "yes" : "no");
   return FORMATS[column.kind] ? FORMATS[column.kind](found) : String(found);
 }
 

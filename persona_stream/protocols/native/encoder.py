@@ -61,7 +61,12 @@ class NativeEncoder:
             case events.Completed(seconds=seconds, ending=ending):
                 total = round(seconds, 1) if self._style == "smart" else UNSET
                 usage = UNSET if ending.usage is None else ending.usage
-                return schemas.CompleteFrame(total_time=total, usage=usage, finish=schemas.finish_of(ending))
+                return schemas.CompleteFrame(
+                    total_time=total,
+                    usage=usage,
+                    finish=schemas.finish_of(ending),
+                    cached=schemas.cached_of(ending),
+                )
             case events.RunFailed():
                 return schemas.failure_frame(event)
             case events.TextChunk():
@@ -126,6 +131,7 @@ class NativeProtocol(base.WireProtocol):
             total_time=round(entries[-1].at - snapshot.accepted_at, 1),
             usage=ending.usage,
             finish=schemas.finish_of(ending),
+            cached=schemas.cached_of(ending),
         )
 
     def error(self, error: base.ErrorInfo) -> schemas.ErrorFrame:

@@ -57,6 +57,11 @@ class OpeningFrame(_Frame, frozen=True, kw_only=True):
     events_url: EventsUrl
 
 
+IsCached = Annotated[
+    Literal[True] | UnsetType, Meta(description="`true` if the answer is that of an earlier run; otherwise absent.")
+]
+
+
 class QueuedFrame(_Frame, frozen=True, kw_only=True):
     """The run is waiting in the queue for a free slot."""
 
@@ -138,6 +143,12 @@ class CompleteFrame(_Frame, frozen=True, kw_only=True):
     total_time: Annotated[Seconds | UnsetType, Meta(description="Seconds from the request to the last chunk.")] = UNSET
     usage: Annotated[query.Usage | UnsetType, Meta(description="Token counts, if known.")] = UNSET
     finish: EarlyFinish = UNSET
+    cached: IsCached = UNSET
+
+
+def cached_of(answered: facts.Answered) -> Literal[True] | UnsetType:
+    """Return ``True`` for a cached answer, or ``UNSET``."""
+    return True if answered.cached else UNSET
 
 
 def finish_of(answered: facts.Answered) -> query.Finish | UnsetType:
@@ -216,6 +227,7 @@ class ChatAnswer(Success, frozen=True, kw_only=True):
     total_time: Annotated[Seconds, Meta(description="Seconds from the request to the end of the run.")]
     usage: Annotated[query.Usage | None, Meta(description="Token counts, or `null` if unknown.")]
     finish: EarlyFinish = UNSET
+    cached: IsCached = UNSET
 
 
 class ForecastView(Success, frozen=True, kw_only=True):

@@ -132,9 +132,13 @@ _URI = Annotated[str, Meta(extra_json_schema={"format": "uri-reference"})]
 _COUNT = Annotated[int, Meta(ge=0)]
 _LOCATION = "URL of the run's event stream, for requests with the caller's token."
 RUN_ID_IF_STARTED = _header("X-Run-Id", "Run id, if a run was started.", example=RUN_ID)
+CACHE = _header(
+    "X-Persona-Cache", "`hit` if the answer is that of an earlier run; otherwise absent.", Literal["hit"], example="hit"
+)
 RUN_HEADERS = (
     _header("X-Run-Id", "Run id.", required=True, example=RUN_ID),
     _header("Location", _LOCATION, _URI, required=True, example=f"/api/runs/{RUN_ID}/events"),
+    CACHE,
 )
 RETRY_AFTER = _header("Retry-After", "Seconds after which to retry; absent once the run has ended.", _COUNT, example=2)
 SHOULD_RETRY = _header(

@@ -132,7 +132,7 @@ def blueprint(services: Services) -> Blueprint:
             journal = delivery.start_run(services, run_request)
             if body.background:
                 response = _state_response(journal)
-                response.headers.update(delivery.run_headers(request, facts.run_terms(journal.entries).run_id))
+                response.headers.update(delivery.run_headers(request, journal))
                 return response
             return delivery.blocking_response(request, services, journal, RESPONSES)
         transport = negotiation.negotiate_transport(request)

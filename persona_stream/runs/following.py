@@ -1,0 +1,71 @@
+"""Task of a run whose question another run is answering: it passes on that run's progress, and then its answer.
+
+The text of a backend that streams is held back until it is complete: so the run can still ask the backend itself if the
+other one is cancelled.
+"""
+
+from collections.abc import Callable
+
+import gevent
+
+from persona_stream.core import facts
+from persona_stream.executors.base import Task
+from persona_stream.journals.base import Journal
+from persona_stream.runs.cache import answer_of
+from persona_stream.runs.run import ActiveRun
+
+_OWN_FAILURES = ("cancelled", "lost", "draining")
+"""Failures that concern the other run alone."""
+
+
+class FollowingTask:
+    """Task that follows the journal of another run; ``submit`` runs the query if that gives no answer."""
+
+    def __init__(self, run: ActiveRun, leader: Journal, submit: Callable[[], Task]) -> None:
+        self._run = run
+        self._leader = leader
+        self._submit = submit
+        self._read = 0
+        self._task: Task | None = None
+        self._is_over = False
+        run.on_started()
+        leader.subscribe(self._on_append)
+        gevent.spawn(self._on_append)
+
+    def cancel(self) -> bool:
+        """Stop following, or the query if it runs."""
+        if self._task is not None:
+            return self._task.cancel()
+        if not self._is_over:
+            self._stop()
+            self._run.on_released()
+        return True
+
+    def _on_append(self) -> None:
+        entries = self._leader.entries
+        while self._read < len(entries) and not self._is_over:
+            fact = entries[self._read].fact
+            self._read += 1
+            if isinstance(fact, facts.ProgressReported):
+                self._run.on_progress(fact.message, fact.fraction)
+            elif facts.is_ending(fact):
+                self._stop()
+                gevent.spawn(self._end)  # a listener must not block
+
+    def _stop(self) -> None:
+        self._is_over = True
+        self._leader.unsubscribe(self._on_append)
+
+    def _end(self) -> None:
+        ending = self._leader.entries[-1].fact
+        answer = answer_of(self._leader.entries)
+        if self._run.ended:
+            pass
+        elif answer is not None:
+            self._run.complete(answer.final_facts())
+        elif isinstance(ending, facts.Failed) and ending.code not in _OWN_FAILURES:
+            self._run.complete((ending,))
+        else:
+            self._task = self._submit()
+            return
+        self._run.on_released()
