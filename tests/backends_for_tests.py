@@ -5,11 +5,13 @@ from __future__ import annotations
 import ctypes
 import gc
 import json
+import os
 import socket
 import time
 from typing import TYPE_CHECKING
 
 import msgspec
+import requests
 from greenlet import greenlet
 
 from persona_stream import Answer, BackendError, Query, ToolCall, Usage
@@ -59,6 +61,19 @@ def showing(query: Query) -> str:
     """Return the fields of the query."""
     history = [(turn.role, turn.content) for turn in query.history]
     return json.dumps({"message": query.message, "history": history, "parameters": dict(query.parameters)})
+
+
+def recorded(query: Query) -> str:
+    """Send what the query contains to an address of the environment."""
+    fields = {
+        "username": query.username,
+        "message": query.message,
+        "prompt": query.system_prompt(),
+        "history": [turn.content for turn in query.history],
+        "parameters": dict(query.parameters),
+    }
+    requests.post(os.environ["RECORDER"], json=fields, timeout=30)
+    return "Forty-two."
 
 
 def failing(message: str) -> object:
