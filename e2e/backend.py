@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 from persona_stream import Answer, BackendError, Query
@@ -37,3 +38,21 @@ def use_tool(query: Query) -> Answer:
 
 
 use_tool.abilities = frozenset({"tools", "json_schema"})  # type: ignore[attr-defined]  # read by the server
+
+
+def coder(query: Query) -> Answer:
+    """Do what a prompt of Codex says: ``Wait <n> seconds``, or ``Run <command>`` with its shell."""
+    results = [turn.content for turn in query.since if turn.role == "tool"]
+    if results:
+        return Answer(f"The shell says: {results[-1]}")
+    match query.message.split():
+        case ["Wait", seconds, "seconds"]:
+            time.sleep(float(seconds))
+            return Answer(TEXT, reasoning="Six times seven.")
+        case ["Run", *command]:
+            arguments = json.dumps({"cmd": " ".join(command)})
+            return Answer("Let me run it.", finish="tools", calls=(ToolCall("call_1", "exec_command", arguments),))
+    raise BackendError(f"unexpected prompt: {query.message}")
+
+
+coder.abilities = frozenset({"tools", "images"})  # type: ignore[attr-defined]  # read by the server

@@ -18,9 +18,9 @@ import pytest
 from e2e.server import Served
 
 _CLIENTS = Path(__file__).parent / "clients"
-_BASES = {"openai": "/v1", "langchain": "/v1", "ai": "/v1"}
+_BASES = {"openai": "/v1", "langchain": "/v1", "ai": "/v1", "responses": "/v1"}
 
-Package = Literal["openai", "anthropic", "langchain", "ai"]
+Package = Literal["openai", "anthropic", "langchain", "ai", "responses"]
 Framework = Literal["litellm", "pydantic_ai", "instructor", "llama_index", "llm", "aider"]
 Result = dict[str, Any]
 

@@ -28,6 +28,7 @@ PYTHONS = {
     "openai": ("E2E_OPENAI", "openai"),
     "anthropic": ("E2E_ANTHROPIC", "anthropic"),
     "langchain_openai": ("E2E_LANGCHAIN", "langchain-openai"),
+    "agents": ("E2E_RESPONSES", "openai-agents"),
 }
 NODES = {
     "openai": "E2E_OPENAI_NODE",
@@ -35,6 +36,7 @@ NODES = {
     "ai": "E2E_AI_NODE",
     "@ai-sdk/openai-compatible": "E2E_AI_NODE",
     "@ai-sdk/anthropic": "E2E_AI_NODE",
+    "@ai-sdk/openai": "E2E_AI_NODE",
 }
 VARIABLES, *SNIPPETS = PAGE.snippets()
 IN_BROWSER = [snippet for snippet in SNIPPETS if "EventSource" in snippet.body]
@@ -184,7 +186,7 @@ def _watched(page: Page, address: str) -> list[str]:
 
 
 def test_the_page_names_the_tested_versions() -> None:
-    """The table lists each imported package, and those of e2e/test_frameworks.py, with its installed version."""
+    """The table lists each imported package, and those of the other tests, with its installed version."""
     assert versions.installed() == versions.named()
     python = {PYTHONS[module][1] for snippet in SNIPPETS for module in imported(snippet) if module in PYTHONS}
     node = {module for snippet in ON_MACHINE if snippet.language == "js" for module in imported(snippet)}
@@ -194,4 +196,5 @@ def test_the_page_names_the_tested_versions() -> None:
         "litellm", "pydantic-ai-slim", "instructor", "llama-index-llms-openai-like", "llm", "aider-chat", "open-webui",
     )  # fmt: skip
     needed |= {("Python", package) for package in frameworks}
+    needed |= {("Node", package) for package in ("@ai-sdk/open-responses", "@openai/codex")}
     assert needed == versions.named().keys()

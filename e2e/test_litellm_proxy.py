@@ -16,7 +16,10 @@ from e2e.conftest import KEY
 
 CHAT = "/v1/chat/completions"
 MESSAGES = "/v1/messages"
-PAIRS = [(CHAT, "ours"), (CHAT, "ours-anthropic"), (MESSAGES, "ours-vllm"), (MESSAGES, "ours-anthropic")]
+# For a client of Anthropic's protocol, the proxy asks ``ours`` over OpenAI's Responses API.
+PAIRS = [
+    (CHAT, "ours"), (CHAT, "ours-anthropic"), (MESSAGES, "ours"), (MESSAGES, "ours-vllm"), (MESSAGES, "ours-anthropic"),
+]  # fmt: skip
 
 
 def post(port: int, path: str, model: str, message: str, *, stream: bool) -> requests.Response:

@@ -20,12 +20,13 @@ PLACES = {
         "E2E_OPENAI",
         "E2E_ANTHROPIC",
         "E2E_LANGCHAIN",
+        "E2E_RESPONSES",
         "E2E_LITELLM",
         "E2E_PYDANTIC_AI",
         "E2E_AIDER",
         "E2E_OPEN_WEBUI",
     ),
-    "Node": ("E2E_OPENAI_NODE", "E2E_ANTHROPIC_NODE", "E2E_AI_NODE"),
+    "Node": ("E2E_OPENAI_NODE", "E2E_ANTHROPIC_NODE", "E2E_AI_NODE", "E2E_RESPONSES_NODE"),
 }
 _LANGUAGES = {"pip": ("Python", "=="), "npm": ("Node", "@")}
 _TABLE = re.compile(r"(?<=<!-- versions: begin -->\n\n)(?P<table>.*?)(?=\n<!-- versions: end -->)", re.DOTALL)

@@ -45,13 +45,16 @@ node_packages() {
 
 # The server is installed beside them: e2e/test_own_functions.py serves functions that use these packages.
 python_clients=(openai anthropic langchain-openai requests mcp -e .)
+# The Agents SDK wants other versions of the packages that it shares with those.
+responses_clients=(openai openai-agents langchain-openai)
 # Each of these wants other versions of the packages that they share.
 frameworks=('pydantic-ai-slim[openai]' instructor llama-index-llms-openai-like llm)
-node_clients=(openai @anthropic-ai/sdk ai @ai-sdk/openai-compatible @ai-sdk/anthropic @ai-sdk/react)
+node_clients=(openai @anthropic-ai/sdk ai @ai-sdk/openai @ai-sdk/open-responses @ai-sdk/openai-compatible
+    @ai-sdk/anthropic @ai-sdk/react @openai/codex)
 
 # The Node packages include axe-core, which checks the accessibility of the pages in the heavy tests below.
 if [ -n "${NEWEST:-}" ]; then
-    rm -rf .venv-e2e-clients .venv-e2e-frameworks .venv-e2e-aider .venv-e2e-node
+    rm -rf .venv-e2e-clients .venv-e2e-responses .venv-e2e-frameworks .venv-e2e-aider .venv-e2e-node
     node_packages "${node_clients[@]}"
 else
     node_packages
@@ -68,11 +71,13 @@ environment tokens dev -e '.[tokens]'
 environment litellm litellm 'litellm[proxy]>=1.106,<2'
 if [ -n "${NEWEST:-}" ]; then
     environment clients - "${python_clients[@]}"
+    environment responses - "${responses_clients[@]}"
     environment frameworks - "${frameworks[@]}"
     environment aider - aider-chat
     environment open-webui - --no-deps open-webui $(grep -v '^open-webui=' requirements/open-webui.txt)
 else
     environment clients clients "${python_clients[@]}"
+    environment responses responses "${responses_clients[@]}"
     environment frameworks frameworks "${frameworks[@]}"
     environment aider aider aider-chat
     # Without most of its dependencies, several gigabytes that reading a stream does not use.
@@ -82,9 +87,10 @@ fi
 for name in OPENAI ANTHROPIC LANGCHAIN FUNCTIONS; do
     export "E2E_$name=$PWD/.venv-e2e-clients/bin/python"
 done
-for name in OPENAI ANTHROPIC AI; do
+for name in OPENAI ANTHROPIC AI RESPONSES; do
     export "E2E_${name}_NODE=$PWD/.venv-e2e-node"
 done
+export E2E_RESPONSES=$PWD/.venv-e2e-responses/bin/python
 export E2E_TOKENS=$PWD/.venv-e2e-tokens/bin/python
 for name in PYDANTIC_AI INSTRUCTOR LLAMA_INDEX LLM; do
     export "E2E_$name=$PWD/.venv-e2e-frameworks/bin/python"

@@ -31,6 +31,7 @@ lock dev '.[test,check,audit,fuzz,tokens]' 'setuptools>=77'
 # The clients' own versions are those that docs/CLIENTS.md names: `make e2e NEWEST=1` moves them.
 lock clients $(${PYTHON:-python3} -m e2e.versions pip openai anthropic langchain-openai requests) \
     mcp . 'setuptools>=77'
+lock responses $(${PYTHON:-python3} -m e2e.versions pip openai-agents) openai langchain-openai
 lock litellm 'litellm[proxy]>=1.106,<2' $(${PYTHON:-python3} -m e2e.versions pip litellm)
 lock frameworks $(${PYTHON:-python3} -m e2e.versions pip pydantic-ai-slim instructor llama-index-llms-openai-like llm) \
     'pydantic-ai-slim[openai]'
@@ -41,6 +42,7 @@ ${PYTHON:-python3} -m e2e.versions pip open-webui >>requirements/open-webui.txt
 lock bench -r bench/peers/requirements.txt
 
 echo "Resolving requirements/node/package-lock.json ..."
-packages=$(${PYTHON:-python3} -m e2e.versions npm openai @anthropic-ai/sdk ai @ai-sdk/openai-compatible @ai-sdk/anthropic)
+packages=$(${PYTHON:-python3} -m e2e.versions npm openai @anthropic-ai/sdk ai @ai-sdk/openai @ai-sdk/open-responses \
+    @ai-sdk/openai-compatible @ai-sdk/anthropic @openai/codex)
 # Without the addresses of a registry: each machine asks its own.
 (cd requirements/node && npm install --silent --no-audit --no-fund --package-lock-only --omit-lockfile-registry-resolved --save-exact $packages)

@@ -82,9 +82,12 @@ def _build_backend(settings: Settings, personas: Mapping[str, Persona] | None, *
 
             return demo_backend(personas or {}, seconds=settings.demo_seconds)
         case "openai":
-            from persona_stream.backends.openai.backend import openai_backend
+            if settings.openai_api == "responses":
+                from persona_stream.backends.openai_responses.backend import openai_responses_backend as create
+            else:
+                from persona_stream.backends.openai.backend import openai_backend as create
 
-            return openai_backend(
+            return create(
                 base_url=settings.openai_base_url,
                 api_key=settings.openai_api_key,
                 model=settings.openai_model,

@@ -138,6 +138,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     openai_api_key: Annotated[t.OptionalText, doc("API key of the OpenAI-compatible provider", secret=True)] = None
     openai_model: Annotated[t.OptionalText, doc("Model to request from the OpenAI-compatible provider")] = None
     openai_stream: Annotated[t.Switch, doc("Whether to request streams from the OpenAI-compatible provider")] = False
+    openai_api: Annotated[
+        t.OpenAIApi, doc("API of the OpenAI-compatible provider: `chat` (completions) or `responses`")
+    ] = "chat"
     anthropic_base_url: Annotated[t.OptionalURL, doc("Base URL of an Anthropic provider, with or without `/v1`")] = None
     anthropic_api_key: Annotated[t.OptionalText, doc("API key of the Anthropic provider", secret=True)] = None
     anthropic_model: Annotated[t.OptionalText, doc("Model to request from the Anthropic provider")] = None

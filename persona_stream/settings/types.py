@@ -199,6 +199,7 @@ ExecutorName = Annotated[str, Form("auto, greenlet, thread, process or celery", 
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], Form("debug, info, warning or error", "LEVEL")]
 AuthMode = Annotated[Literal["token", "off"], Form("token or off", "token|off")]
 LogFormat = Annotated[Literal["text", "json"], Form("text or json", "text|json")]
+OpenAIApi = Annotated[Literal["chat", "responses"], Form("chat or responses", "chat|responses")]
 HeartbeatName = Annotated[
     Literal["comment", "delta", "status", "off"], Form("comment, delta, status or off", "comment|delta|status|off")
 ]

@@ -18,7 +18,7 @@ jwt_secret jwt_public_key jwks_url jwt_algorithms jwt_audience jwt_issuer jwt_le
 api_keys auth
 cors_origins max_body_bytes max_answer_bytes disconnect_grace disconnect_grace_v1 retention retention_bytes drain
 log_level log_format
-openai_base_url openai_api_key openai_model openai_stream
+openai_base_url openai_api_key openai_model openai_stream openai_api
 anthropic_base_url anthropic_api_key anthropic_model anthropic_max_tokens anthropic_stream
 commit_window heartbeat
 redis_url broker_url workers lease max_connection_age trusted_proxies

@@ -17,18 +17,24 @@ _COMMON_PARAMETERS = frozenset({
 })  # fmt: skip
 
 
-def build_request(query: Query, model: str, *, stream: bool = False) -> dict[str, object]:
-    """Build the JSON body: the client's sampling parameters, the messages, and the tools."""
-    parameters = {
+def forwarded_parameters(query: Query) -> dict[str, Any]:
+    """Return the parameters of a query that mean the same to providers with OpenAI's protocols."""
+    parameters: dict[str, Any] = {
         name: value
         for name, value in query.parameters.items()
         if query.protocol != "anthropic" or name in _COMMON_PARAMETERS
     }
-    if query.protocol != "openai":
-        parameters.pop("top_k", None)  # OpenAI rejects it; other providers have it, and their clients send it
     user = parameters.get("user")
     if isinstance(user, str) and len(user) > MAX_USER_CHARS:
         parameters["user"] = hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
+    return parameters
+
+
+def build_request(query: Query, model: str, *, stream: bool = False) -> dict[str, object]:
+    """Build the JSON body: the client's sampling parameters, the messages, and the tools."""
+    parameters = forwarded_parameters(query)
+    if query.protocol != "openai":
+        parameters.pop("top_k", None)  # OpenAI rejects it; other providers have it, and their clients send it
     body: dict[str, object] = {**parameters, "model": model, "messages": build_messages(query), "stream": stream}
     if query.tools:
         body["tools"] = [_build_tool(tool) for tool in query.tools]

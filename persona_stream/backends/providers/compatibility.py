@@ -14,8 +14,8 @@ Body = Mapping[str, Any]
 
 # Without these the answer would be another one than the client asked for, so the client gets the error.
 _ESSENTIAL_FIELDS = frozenset({
-    "model", "messages", "system", "stream", "tools", "tool_choice", "response_format", "output_config", "n",
-    "logprobs", "top_logprobs", "modalities", "audio",
+    "model", "messages", "input", "system", "instructions", "text", "stream", "tools", "tool_choice", "response_format",
+    "output_config", "n", "logprobs", "top_logprobs", "modalities", "audio",
 })  # fmt: skip
 _ESSENTIAL_MESSAGE_FIELDS = frozenset({"role", "content", "tool_calls", "tool_call_id"})
 _ESSENTIAL_TOOL_FIELDS = frozenset({

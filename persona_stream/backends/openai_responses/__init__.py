@@ -1,0 +1,1 @@
+"""Adapter of providers with OpenAI's Responses API."""
