@@ -12,17 +12,19 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
-from persona_stream.core.query import Answer, Query, Turn, Usage
+from persona_stream.core.query import Answer, Principal, Query, Turn, Usage
 from persona_stream.errors import BackendError, BackendUnavailable
 
 if TYPE_CHECKING:
-    from persona_stream.app import create_app
+    from persona_stream.app import PersonaStream, create_app
 
 __all__ = [
     "Answer",
     "BackendError",
     "BackendUnavailable",
     "Image",
+    "PersonaStream",
+    "Principal",
     "Query",
     "Tool",
     "ToolCall",
@@ -36,11 +38,11 @@ __version__ = "0.1.0"
 
 def __getattr__(name: str) -> Any:
     # Loaded lazily: the application imports ssl and socket, which gevent must have patched before.
-    if name == "create_app":
-        worker = sys.modules.get("persona_stream.executors.worker.main")
-        if worker is not None and worker.is_worker:
-            return worker.create_inert_app
-        from persona_stream.app import create_app
+    if name not in ("PersonaStream", "create_app"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    worker = sys.modules.get("persona_stream.executors.worker.main")
+    if worker is not None and worker.is_worker:
+        return worker.InertPersonaStream if name == "PersonaStream" else worker.create_inert_app
+    from persona_stream import app
 
-        return create_app
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(app, name)

@@ -2,15 +2,18 @@
 
 import logging
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import cache
 from typing import Any
 
 import gevent
+import msgspec
 from flask import Flask, request
 from gevent import monkey
 from gevent.event import Event
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from persona_stream.auth import api_keys, jwt, tickets
 from persona_stream.auth.base import LOCAL_USER, OpenVerifier, Verifier
@@ -26,13 +29,59 @@ from persona_stream.runs import forecasts, manager, queue, run
 from persona_stream.runs.cache import AnswerCache
 from persona_stream.settings import Settings, load_settings
 from persona_stream.state_dir import get_signing_secret
-from persona_stream.web import flask_app, rate_limit, responses
+from persona_stream.web import flask_app, host_auth, rate_limit, responses
 from persona_stream.web.routes import stream_chat
 from persona_stream.web.services import Services
 
 logger = logging.getLogger("persona_stream")
 
+_PREFIX = re.compile(r"(/[\w.~-]+)+", re.ASCII)
 RETENTION_MARGIN = 60.0  # seconds that a record outlives the longest run
+
+
+class PersonaStream:
+    """Streams, runs and conversations inside an existing Flask application.
+
+    Args:
+        process_query: the backend function, instead of ``settings.backend``.
+        settings: the settings; read from ``PERSONA_STREAM_*`` if omitted.
+        authenticate: returns the ``Principal`` of a request, or ``None``, with the session of the host. By default
+            requests carry tokens. With it, pages of other origins are refused, and bodies must be declared as JSON.
+        pages: whether the test page, the dashboard and the API page are served too.
+    """
+
+    def __init__(
+        self,
+        process_query: Callable[..., Any] | None = None,
+        *,
+        settings: Settings | None = None,
+        authenticate: host_auth.Authenticate | None = None,
+        pages: bool = False,
+    ) -> None:
+        self._process_query = process_query
+        self._settings = settings
+        self._authenticate = authenticate
+        self._pages = pages
+
+    def init_app(self, app: Flask, url_prefix: str) -> None:
+        """Serve everything below ``url_prefix``, such as ``/assistant``; the rest of the application is unchanged.
+
+        The paths are mounted beside the application's own: none of its hooks and error handlers apply to them.
+
+        Raises:
+            ConfigurationError: the prefix is malformed, or the application cannot start.
+        """
+        if not _PREFIX.fullmatch(url_prefix):
+            raise ConfigurationError(f"url_prefix is {url_prefix!r}: write a path such as /assistant")
+        settings = load_settings({}, os.environ, None).settings if self._settings is None else self._settings
+        verifier = None
+        if self._authenticate is not None:
+            verifier = host_auth.HostVerifier(app, self._authenticate)
+            settings = msgspec.structs.replace(settings, cors_origins=())
+        mounted = _create_app(settings, self._process_query, verifier, has_pages=self._pages)
+        if verifier is not None:
+            mounted.before_request(host_auth.require_own_origin)
+        app.wsgi_app = DispatcherMiddleware(app.wsgi_app, {url_prefix: mounted})  # type: ignore[method-assign] # as documented
 
 
 def create_app(settings: Settings | None = None, process_query: Callable[..., Any] | None = None) -> Flask:
@@ -46,6 +95,16 @@ def create_app(settings: Settings | None = None, process_query: Callable[..., An
     Raises:
         ConfigurationError: the application cannot start; the text says what to do.
     """
+    return _create_app(settings, process_query)
+
+
+def _create_app(
+    settings: Settings | None,
+    process_query: Callable[..., Any] | None,
+    verifier: Verifier | None = None,
+    *,
+    has_pages: bool = True,
+) -> Flask:
     if not monkey.is_module_patched("socket"):
         raise ConfigurationError(
             "This process is not patched by gevent, so one waiting stream would block all others: start it with"
@@ -54,7 +113,7 @@ def create_app(settings: Settings | None = None, process_query: Callable[..., An
         )
     if settings is None:
         settings = load_settings({}, os.environ, None).settings
-    app, services = build_app(settings, process_query)
+    app, services = build_app(settings, process_query, verifier, has_pages=has_pages)
 
     # Not before the first request: a server may fork after the application was created.
     @cache
@@ -105,15 +164,23 @@ def _read_durations(services: Services) -> None:
         forecasts.follow_shared()
 
 
-def build_app(settings: Settings, process_query: Callable[..., Any] | None = None) -> tuple[Flask, Services]:
-    """Create the application and its services. Otherwise as ``create_app``."""
+def build_app(
+    settings: Settings,
+    process_query: Callable[..., Any] | None = None,
+    verifier: Verifier | None = None,
+    *,
+    has_pages: bool = True,
+) -> tuple[Flask, Services]:
+    """Create the application and its services, with another verifier or without pages. Otherwise as ``create_app``."""
     configure_logging(settings.log_level, settings.log_format)
-    services, scheduler = _build_services(settings, process_query)
+    services, scheduler = _build_services(settings, process_query, verifier)
     _register_gauges(services, scheduler)
-    return flask_app.create_flask_app(services), services
+    return flask_app.create_flask_app(services, has_pages=has_pages), services
 
 
-def _build_services(settings: Settings, process_query: Callable[..., Any] | None) -> tuple[Services, queue.Scheduler]:
+def _build_services(
+    settings: Settings, process_query: Callable[..., Any] | None, verifier: Verifier | None
+) -> tuple[Services, queue.Scheduler]:
     clock = monotonic_wall_clock()
     journals = _create_journals(settings, clock)
     store = create_store(settings, clock)
@@ -154,7 +221,7 @@ def _build_services(settings: Settings, process_query: Callable[..., Any] | None
         router=router,
         executors=executors,
         runs=runs,
-        verifier=_create_verifier(settings, secret),
+        verifier=verifier or _create_verifier(settings, secret),
         url_signer=tickets.RunURLSigner(journals.secret if has_foreign_keys else lambda: secret),
         clock=clock,
         store=store,

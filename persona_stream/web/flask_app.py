@@ -70,8 +70,8 @@ class _Application(Flask):
         return func
 
 
-def create_flask_app(services: Services) -> Flask:
-    """Create the application; the services are in ``app.extensions[EXTENSION]``."""
+def create_flask_app(services: Services, *, has_pages: bool = True) -> Flask:
+    """Create the application, with or without its pages; the services are in ``app.extensions[EXTENSION]``."""
     app = _Application("persona_stream", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     app.extensions[EXTENSION] = services
@@ -87,10 +87,11 @@ def create_flask_app(services: Services) -> Flask:
         ai_sdk_ui,
         personas,
         health,
-        dashboard,
     ):
         app.register_blueprint(routes.blueprint(services))
-    app.register_blueprint(pages.blueprint())
+    if has_pages:
+        app.register_blueprint(dashboard.blueprint(services))
+        app.register_blueprint(pages.blueprint())
     stream_chat.check_endpoints(app, services.settings)
     if trusted := services.settings.trusted_proxies:
         app.wsgi_app = proxy_fix.TrustedProxyFix(app.wsgi_app, trusted)  # type: ignore[method-assign] # as documented

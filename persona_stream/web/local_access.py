@@ -23,7 +23,7 @@ def require_local_request(request: Request) -> None:
         raise Forbidden("auth is off, so that this server serves its own machine only")
     if not is_loopback(_host_name(request)):
         raise Forbidden("auth is off, so that Host must be 127.0.0.1, [::1] or localhost")
-    if not _is_own_page(request):
+    if not is_own_page(request):
         raise Forbidden("auth is off, so that pages of other origins may not use this server")
 
 
@@ -34,7 +34,8 @@ def _host_name(request: Request) -> str:
         return ""
 
 
-def _is_own_page(request: Request) -> bool:
+def is_own_page(request: Request) -> bool:
+    """Return whether no page of another origin sent the request; a link that was followed counts as no page."""
     origin = request.headers.get("Origin")
     site = request.headers.get("Sec-Fetch-Site", "none")
     follows_link = request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"

@@ -63,6 +63,16 @@ def create_inert_app(*args: object, **kwargs: object) -> Any:
     return Flask("persona_stream")
 
 
+class InertPersonaStream:
+    """Extension that does nothing, for a module that extends its application."""
+
+    def __init__(self, *args: object, **kwargs: object) -> None:
+        pass
+
+    def init_app(self, *args: object, **kwargs: object) -> None:
+        """Mount nothing."""
+
+
 class _GeventFinder(MetaPathFinder):
     """Import hook that makes gevent's patches no-ops: a module may patch the server that it also creates."""
 
