@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from tests.browser.conftest import Visit
 from tests.browser.cutting_proxy import CuttingProxy
 from tests.browser.page import SMART
 from tests.browser.serving import Server, serving
+from tests.polling import wait_for
 
 HEADERS = {"Content-Type": "text/event-stream", "Retry-After": "7"}
 REFUSALS = [
@@ -98,6 +100,24 @@ def test_a_run_that_exceeds_its_deadline_times_out(visit: Visit, tmp_path: Path)
         expect(chat.notice).to_contain_text("The run timed out")
         expect(chat.notice).to_contain_text("ask a shorter question")
         chat.shoot("timeout")
+
+
+def test_a_run_that_will_probably_miss_its_deadline_says_so(visit: Visit, tmp_path: Path) -> None:
+    """While it runs, and before the next one, once most runs have missed it."""
+    with serving(tmp_path, "--backend", "tests.browser.backend:answer", "--timeout", "4") as hasty:
+        question = {"username": "x", "message": "wait=20"}
+        with ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: hasty.post("/api/chat", question), range(8)))
+        assert [answer.status_code for answer in answers] == [504] * 8
+        wait_for(lambda: hasty.get("/api/forecast").json()["runs"] == 8)
+        chat = visit(hasty.page).connected()
+        expect(chat.page.locator("#usually")).to_contain_text("Usually")
+        chat.ask("wait=20")
+        expect(chat.status).to_contain_text("May exceed the limit of 4 s.")
+        expect(chat.status).to_contain_text("at most")
+        chat.shoot("late")
+        chat.ended()
+        expect(chat.page.locator("#usually")).to_contain_text("may exceed the limit of 4 s")
 
 
 def test_a_failure_keeps_the_partial_answer(visit: Visit, server: Server) -> None:
