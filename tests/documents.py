@@ -84,8 +84,10 @@ class Document:
         return found["table"].strip()
 
 
-README, README_ZH = Document("README.md"), Document("README.zh-CN.md")
-API, STREAMING, SECURITY = (Document(f"docs/{name}.md") for name in ("API", "STREAMING", "SECURITY"))
+README, README_ZH, BACKENDS_ZH = (Document(name) for name in ("README.md", "README.zh-CN.md", "docs/BACKENDS.zh-CN.md"))
+API, STREAMING, SECURITY, BACKENDS, SETTINGS = (
+    Document(f"docs/{name}.md") for name in ("API", "STREAMING", "SECURITY", "BACKENDS", "SETTINGS")
+)
 DOCUMENTS = [
     README,
     README_ZH,

@@ -1,7 +1,7 @@
 """Settings of the server: the name, type, bounds, default and description of each, in one place.
 
-The flags of ``serve``, the environment variables, the keys of the TOML file and the table in the README are derived
-from the fields of ``Settings``, so that a new setting is a field here and the code that uses it.
+The flags of ``serve``, the environment variables, the keys of the TOML file and docs/SETTINGS.md are derived from the
+fields of ``Settings``, so that a new setting is a field here and the code that uses it.
 """
 
 from collections.abc import Iterable, Mapping

@@ -17,7 +17,7 @@ from persona_stream.cli.commands import group
 from persona_stream.personas.persona import load_personas
 from persona_stream.settings.loader import CONFIG_VARIABLE, PREFIX, TOKEN_VARIABLE, load_settings
 from persona_stream.settings.schema import BY_NAME
-from tests.documents import DOCUMENTS, README, README_ZH, ROOT, SECURITY, Document
+from tests.documents import BACKENDS, BACKENDS_ZH, DOCUMENTS, README, README_ZH, ROOT, SECURITY, SETTINGS, Document
 
 FOREIGN_FLAGS = {"--graceful-timeout"}
 
@@ -40,14 +40,14 @@ def test_every_path_exists(document: Document) -> None:
 
 
 def test_the_settings_table_is_generated() -> None:
-    """README.md contains the output of `persona-stream settings --markdown`."""
+    """docs/SETTINGS.md contains the output of `persona-stream settings --markdown`."""
     printed = CliRunner().invoke(group, ["settings", "--markdown"])
-    assert README.settings_table() == printed.output.strip()
+    assert SETTINGS.settings_table() == printed.output.strip()
 
 
 def test_the_chinese_settings_table_is_correct() -> None:
     """Each row of the short table names a setting and its default."""
-    table = [line.split("|") for line in README_ZH.settings_table().splitlines()[2:]]
+    table = [line.split("|") for line in BACKENDS_ZH.settings_table().splitlines()[2:]]
     assert table
     for _, name, default, *_ in table:
         setting = BY_NAME[name.strip(" `")]
@@ -94,7 +94,7 @@ def test_the_commands_exist(document: Document) -> None:
             assert name in BY_NAME or variable in (CONFIG_VARIABLE, TOKEN_VARIABLE) or variable == PREFIX, line
 
 
-@pytest.mark.parametrize("document", [README, README_ZH], ids=repr)
+@pytest.mark.parametrize("document", [BACKENDS, BACKENDS_ZH], ids=repr)
 def test_the_settings_files_are_valid(document: Document, tmp_path: Path) -> None:
     """Every backend in them can be created."""
     [block] = [block for block in document.blocks("toml") if not block.startswith("# personas/")]
@@ -116,7 +116,7 @@ def test_every_threat_names_its_tests() -> None:
             assert re.search(r"^def test_", (ROOT / file).read_text("utf-8"), re.MULTILINE), file
 
 
-@pytest.mark.parametrize("document", [README, README_ZH], ids=repr)
+@pytest.mark.parametrize("document", [BACKENDS, BACKENDS_ZH], ids=repr)
 def test_the_persona_file_is_valid(document: Document, tmp_path: Path) -> None:
     """The example file can be loaded."""
     [block] = [block for block in document.blocks("toml") if block.startswith("# personas/")]
@@ -125,3 +125,9 @@ def test_the_persona_file_is_valid(document: Document, tmp_path: Path) -> None:
     [persona] = load_personas(tmp_path).values()
     assert persona.name == tomllib.loads(block)["name"]
     assert persona.notes
+
+
+@pytest.mark.parametrize("document", [README, README_ZH], ids=repr)
+def test_the_readme_is_short(document: Document) -> None:
+    """It leads to the documents for everything else."""
+    assert len(document.text.split()) <= 1200
