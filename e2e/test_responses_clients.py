@@ -117,7 +117,6 @@ def test_codex_executes_a_command(tmp_path: Path, serve: Callable[..., Served]) 
     assert "one-two" in said
 
 
-@pytest.mark.heavy
 def test_codex_waits_for_six_minutes(tmp_path: Path, serve: Callable[..., Served]) -> None:
     """Its own patience ends after five without an event, and comments do not count."""
     served = serve(backend="backend:coder", timeout=600)

@@ -205,3 +205,16 @@ def able(query: Query) -> Answer:
 
 
 able.abilities = frozenset({"tools", "images", "prefill", "response_format"})  # type: ignore[attr-defined]  # takes any
+
+
+def compliant(query: Query) -> Answer:
+    """Answer the questions of the compliance suite of Open Responses."""
+    if query.tools:
+        arguments = '{"location":"San Francisco, CA"}'
+        return Answer("", finish="tools", calls=(ToolCall("call_1", query.tools[0].name, arguments),))
+    if query.message == "What is my name?":
+        return Answer(f"Your name is {query.history[0].content.split()[-1]}")
+    return Answer(f"A heart in {len(query.parts)} parts." if query.parts else "Hello there, friend.", reasoning="Hm.")
+
+
+compliant.abilities = frozenset({"tools", "images"})  # type: ignore[attr-defined]  # as above

@@ -78,6 +78,13 @@ class DeletedConversation(Struct, frozen=True):
     conversation_id: str
 
 
+class DeletedRun(Struct, frozen=True):
+    """Deletion of a run by its owner."""
+
+    owner: str
+    run_id: str
+
+
 class DeletedOwner(Struct, frozen=True):
     """Deletion of all data of an owner."""
 
@@ -91,10 +98,10 @@ class RetentionSweep(Struct, frozen=True):
     over_before: str
 
 
-Deletion = DeletedConversation | DeletedOwner | RetentionSweep
+Deletion = DeletedConversation | DeletedRun | DeletedOwner | RetentionSweep
 Record = RunAccepted | RunResponded | RunFinished | RunDelivered | ExchangeCompleted | Deletion
 
-PRIORITY_RECORDS = (ExchangeCompleted, DeletedConversation, DeletedOwner)
+PRIORITY_RECORDS = (ExchangeCompleted, DeletedConversation, DeletedRun, DeletedOwner)
 """Records that users miss, or with which they have asked for a deletion."""
 
 

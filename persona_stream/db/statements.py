@@ -132,6 +132,11 @@ def _delete(connection: Connection, record: base.Record) -> None:
             for table in (exchanges, conversations):
                 is_match = (table.c.owner == owner) & (table.c.conversation_id == conversation_id)
                 connection.execute(delete(table).where(is_match))
+        case base.DeletedRun(owner=owner, run_id=run_id):
+            owned = select(runs.c.run_id).where(runs.c.owner == owner, runs.c.run_id == run_id)
+            connection.execute(delete(run_texts).where(run_texts.c.run_id.in_(owned)))
+            for table in (runs, exchanges):
+                connection.execute(delete(table).where(table.c.owner == owner, table.c.run_id == run_id))
         case base.DeletedOwner(owner=owner):
             owned = select(runs.c.run_id).where(runs.c.owner == owner)
             connection.execute(delete(run_texts).where(run_texts.c.run_id.in_(owned)))

@@ -20,7 +20,7 @@ from persona_stream.errors import Gone, HTTPError, NotFound
 Listener = Callable[[], None]
 
 RUN_NOT_FOUND_MESSAGE = "Run not found"
-RUN_GONE_MESSAGE = "The run's retention period has ended; it will not be run again"
+RUN_GONE_MESSAGE = "The run is not kept any longer: its retention period has ended, or it was deleted"
 KEY_CONFLICT_MESSAGE = "This Idempotency-Key was used for another request: use a new key for a new request"
 
 
@@ -118,6 +118,9 @@ class JournalStore(Protocol):
 
         The newest of each backend, as many as a forecast uses. Empty if the store is not shared.
         """
+
+    def delete(self, journal: Journal) -> None:
+        """Delete the journal of a run that has ended: from now on it is ``Gone``. Raises ``Unavailable``."""
 
     def secret(self) -> str:
         """Return a random secret that all processes of this store share, as long as the store exists."""

@@ -134,6 +134,12 @@ class MemoryJournalStore:
         """Return none: no other process has runs here."""
         return ()
 
+    def delete(self, journal: base.Journal) -> None:
+        """Delete the journal of a run that has ended."""
+        run_id = run_terms(journal.entries).run_id
+        if (finished := self._finished.get(run_id)) is not None:
+            self._evict(run_id, finished)
+
     def secret(self) -> str:
         """Return the secret of this process."""
         return self._secret

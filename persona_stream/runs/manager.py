@@ -156,6 +156,11 @@ class RunManager:
             journal.append(facts.Failed("cancelled"))
         wait_until_finished(journal, self.clock, CONFIRM_TIMEOUT)
 
+    def delete(self, journal: Journal) -> None:
+        """End a run, if it has not ended, and delete its journal; raise ``Unavailable`` if the store is."""
+        self.cancel(journal)
+        self._journals.delete(journal)
+
     def stop_accepting(self) -> None:
         """Refuse new runs."""
         self.draining = True

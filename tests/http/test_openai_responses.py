@@ -183,6 +183,22 @@ def test_cancelling(server: ServerProcess):
     assert (failed["type"], failed["response"]["status"]) == ("response.failed", "cancelled")
 
 
+def test_deleting(kept: ServerProcess):
+    """From the runs, the conversation and the log; one in progress is ended. Others cannot."""
+    user = "dora"
+    first = ask(kept, "echo", "One", as_user=user).json()
+    assert kept.delete(f"{PATH}/{first['id']}", user="mallory").status_code == 404
+    deleted = kept.delete(f"{PATH}/{first['id']}", user=user)
+    assert deleted.json() == {"id": first["id"], "object": "response", "deleted": True}
+    assert kept.get(f"{PATH}/{first['id']}", user=user).status_code == 410
+    assert ask(kept, "echo", "Two", previous_response_id=first["id"], as_user=user).status_code == 404
+    address = f"/api/conversations/{first['conversation']['id']}"
+    assert kept.get(address, user=user).json()["exchanges"] == []
+    running = ask(kept, "cooperating", "30", background=True, as_user=user).json()["id"]
+    assert kept.delete(f"{PATH}/{running}", user=user).status_code == 200
+    assert kept.get(f"{PATH}/{running}", user=user).status_code == 410
+
+
 def test_failures(server: ServerProcess):
     """Before the first byte they have their status, and after it two events with their words."""
     whole = ask(server, "failing", "busy")

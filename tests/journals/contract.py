@@ -122,6 +122,28 @@ def test_a_run_is_found_until_its_retention_ends(harness):
             find(run_id)
 
 
+def test_a_deleted_run_is_gone(harness):
+    """With its key and its place in the list of its owner; a second time changes nothing."""
+    store = harness.make()
+    key = IdempotencyKey("key 1", "digest")
+    journal = create(harness, store, key=key)
+    other = create(harness, store)
+    run_id = run_terms(journal.entries).run_id
+    write(harness, journal, Answered("Hi."))
+    harness.until(lambda: facts(store.find(run_id)) == facts(journal))
+    for _ in range(2):
+        store.delete(journal)
+        assert _is_gone(store, run_id)
+    assert store.find_by_key("alice", key) is None
+    assert [run_terms(each.entries).run_id for each in store.list_for_owner("alice", None, 10)] == [
+        run_terms(other.entries).run_id
+    ]
+    # The size of a deleted run does not count any more.
+    for _ in range(2):
+        write(harness, kept := create(harness, store), Answered("Hi."))
+    assert run_terms(store.find(run_terms(kept.entries).run_id).entries) == run_terms(kept.entries)
+
+
 def test_an_old_run_id_is_gone_without_a_tombstone(harness):
     """Run ids contain their creation time, so old runs stay gone after a restart."""
     store = harness.make()

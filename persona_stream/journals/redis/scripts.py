@@ -36,6 +36,7 @@ LEAVE = _load("leave")
 
 HAND_OVER = _load("hand_over")
 TAKE = _load("take")
+DELETE = _load("delete")
 
 Call = tuple[Sequence[str], Sequence[str | bytes | int]]
 """Keys and arguments of a script."""
@@ -109,6 +110,10 @@ class ScriptCalls(msgspec.Struct, frozen=True):
         A call with the same ``attempt`` has the same result, so that it can be repeated when a reply was lost.
         """
         return _keys_of_run(run_id), (run_id, self.process, attempt, started)
+
+    def delete(self, run_id: str, owner: str) -> Call:
+        """Build the call that deletes a run that has ended."""
+        return (*_keys_of_run(run_id), keys.owner(owner)), (run_id, _milliseconds(self.retention))
 
     def renew(self) -> Call:
         """Build the call that renews the lease, and ends the runs of dead processes and those that no worker took."""

@@ -18,7 +18,7 @@ import msgspec
 
 from persona_stream.backends.base import WorkerDescription
 from persona_stream.core.clock import Clock
-from persona_stream.core.facts import Accepted, Entry, Failed
+from persona_stream.core.facts import Accepted, Entry, Failed, run_terms
 from persona_stream.core.forecast import FinishedRun
 from persona_stream.core.run_id import timestamp_of
 from persona_stream.errors import Conflict, Gone, NotFound, Unavailable
@@ -139,6 +139,11 @@ class RedisJournalStore:
                     journals.append(self._journal(run_id, decode_entries(sync.encoded_facts(reply))))
             newest = f"({run_ids[-1]}"
         return journals
+
+    def delete(self, journal: Journal) -> None:
+        """Delete the journal of a run that has ended."""
+        run = run_terms(journal.entries)
+        self._connection.run_script(scripts.DELETE, *self._calls.delete(run.run_id, run.owner))
 
     def hand_over(self, run_id: str, seconds: float) -> RedisJournal:
         """Offer a run of this process to the workers, and return its journal, which keeps growing.

@@ -184,7 +184,7 @@ RUN_NOT_FOUND = ErrorSpec(
 )
 RUN_GONE = ErrorSpec(
     errors.Gone(RUN_GONE_MESSAGE),
-    "The run's retention period has ended.",
+    "The run's retention period has ended, or its owner deleted it.",
     name="RunGone",
 )
 NOT_ACCEPTABLE = ErrorSpec(

@@ -8,6 +8,7 @@ from flask import Blueprint, Request, Response, g, request
 from msgspec import Meta, structs
 
 from persona_stream.core import facts
+from persona_stream.db.base import DeletedRun
 from persona_stream.errors import InvalidRequest, NotFound
 from persona_stream.journals.base import Journal
 from persona_stream.protocols.openai.schemas import ErrorBody
@@ -196,6 +197,20 @@ def blueprint(services: Services) -> Blueprint:
         journal = services.runs.follow(output.parse_response_id(response_id), owner)
         services.runs.cancel(journal)
         return _state_response(journal)
+
+    @blueprint.delete("/v1/responses/<response_id>")
+    @_response_operation(
+        "Delete response",
+        ResponseSpec.json("The response was deleted.", schemas.DeletedResponse),
+        "Ends its run if it is in progress, and deletes it from the runs, the request log and its conversation.",
+        parameters=[_RESPONSE_ID],
+    )
+    def delete_response(response_id: str) -> Response:
+        owner = auth.authenticate(request, services.verifier).subject
+        run_id = output.parse_response_id(response_id)
+        services.runs.delete(services.runs.follow(run_id, owner))
+        services.store.enqueue(DeletedRun(owner, run_id))
+        return responses.json_response(schemas.DeletedResponse(id=response_id))
 
     @blueprint.get("/v1/responses/<response_id>/input_items")
     @_response_operation(
