@@ -51,6 +51,12 @@ def cooperating(query: Query) -> str:
     return "Nobody waits." if query.cancelled.wait(float(query.message)) else "Slept well."
 
 
+def calling(message: str) -> Answer:
+    """Return the message, and two tool calls."""
+    calls = (ToolCall("call_1", "weather", '{"city":"Wien"}'), ToolCall("call_2", "clock", "{}"))
+    return Answer(message, finish="tools", calls=calls)
+
+
 def echo(query: Query) -> Answer:
     """Return the message, as an answer with all fields."""
     usage = Usage(input_tokens=len(query.message), output_tokens=len(query.message))
@@ -160,7 +166,7 @@ house = House()
 
 def chosen(query: Query) -> object:
     """Answer with the function that is named like the persona, so that one server serves many tests."""
-    named = (quick, slow, failing, stubborn, spinning, crashing, upstream, census)
+    named = (quick, slow, failing, stubborn, spinning, crashing, upstream, census, calling)
     function = {function.__name__: function for function in named}.get(query.username)
     if function is not None:
         return function(query.message)

@@ -97,6 +97,28 @@ class ReasoningRenderer:
             self._last = "\n"
 
 
+class ToolCallRenderer:
+    """Tool calls of the answer, one on each line, after it."""
+
+    def __init__(self, terminal: Terminal, texts: Texts) -> None:
+        self._terminal = terminal
+        self._texts = texts
+        self._lines: dict[str, str] = {}  # by the id of the call, which a resumed stream repeats
+
+    def __call__(self, update: Update) -> None:
+        """Collect the call of an update, or write all of them at the end."""
+        match update:
+            case Received(reply=reply):
+                calls = reply.payload.get("tool_calls")
+                for call in (reply.payload.get("tool_call"), *(calls if isinstance(calls, list) else ())):
+                    if isinstance(call, dict):
+                        line = f"{call.get('name', '')}({call.get('arguments', '')})"
+                        self._lines[str(call.get("id"))] = sanitize_line(line)
+            case SessionFinished():
+                for line in self._lines.values():
+                    _write_line(self._terminal, self._texts.format("tool_call"), "cyan", line)
+
+
 class JsonLinesRenderer:
     """Replies as lines of JSON; the last line is always a terminal event, the client's own if the server sent none."""
 
@@ -269,7 +291,7 @@ class _Progress:
             self._deadline = reply.deadline
         if reply.data or reply.reasoning:
             self._has_text = True
-        if reply.data or reply.reasoning or reply.is_complete:
+        if reply.data or reply.reasoning or reply.is_complete or "tool_call" in reply.payload:
             return False
         self._reply = reply
         self._received_at = self._clock()

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from persona_stream.core import cursor, facts
+from persona_stream.core import content, cursor, facts
 
 
 class RunOpened(Struct, frozen=True, gc=False):
@@ -71,6 +71,13 @@ class ProviderChunk(Struct, frozen=True, gc=False):
     fields: tuple[Mapping[str, Any], ...]
 
 
+class ToolCalled(Struct, frozen=True):
+    """Tool call of an answer, after its text. Protocols whose last message has the calls ignore it."""
+
+    position: cursor.Position
+    call: content.ToolCall
+
+
 class Completed(Struct, frozen=True):
     """Successful end; ``ending`` has usage and finish reason.
 
@@ -103,6 +110,7 @@ Event = (
     | ReasoningChunk
     | TextChunk
     | ProviderChunk
+    | ToolCalled
     | Completed
     | RunFailed
 )

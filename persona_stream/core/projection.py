@@ -302,6 +302,8 @@ class StreamProjection:
                 yield events.Wait(due)
             unsent = chunk[-(end - already_held) :]  # the whole chunk unless the subscriber started within it
             yield self._chunk(cursor.Position(self._facts_read - 1, end - held_before), unsent, total)
+        for call in fact.calls:
+            yield events.ToolCalled(self._position, call)
         # The same for all subscribers of this style and chunking: without text of earlier facts, which they may have.
         if text != fact.text:
             delays = schedule_chunks(list(self._options.chunk(fact.text)), self._options.style.pause)

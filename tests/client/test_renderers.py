@@ -362,3 +362,14 @@ def test_the_delivery_is_told_apart_from_the_answer() -> None:
     end = structs.replace(finished(), answered_after=5.4)
     _, err = show([end], pipe(), pipe())
     assert err == "5.4 秒后得到回答，2.8 秒内发送完毕。 继续对话请加 --conversation-id talk-1\n"
+
+
+def test_tool_calls_follow_the_answer() -> None:
+    """Each once, although a resumed stream repeats it, and without control characters."""
+    call = {"status": "tool_call", "tool_call": {"id": "1", "name": "weather", "arguments": '{"city":"\x1bWien"}'}}
+    out, err = show(
+        [*ANSWER[:3], received(chunk("Hello")), received(call), received(call), finished()], pipe(), pipe(), EN
+    )
+    assert out == "Hello\n"
+    assert err.splitlines()[-2] == 'tool call: weather({"city":"␛Wien"})'
+    assert err.count("tool call") == 1

@@ -67,7 +67,7 @@ class AISDKUIEncoder:
             case events.ReasoningChunk(text=text):
                 yield from self._enter(_REASONING_ID)
                 yield schemas.ReasoningDeltaPart(id=_REASONING_ID, delta=text)
-            case events.RunOpened() | events.ProviderChunk():
+            case events.RunOpened() | events.ProviderChunk() | events.ToolCalled():
                 pass
             case events.Completed(ending=answered):
                 yield from self._leave()

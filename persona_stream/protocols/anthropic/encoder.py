@@ -102,7 +102,7 @@ class AnthropicEncoder:
             case events.ReasoningChunk(text=text):
                 yield from self._enter_block(_THINKING)
                 yield schemas.ContentBlockDelta(index=self._index, delta=schemas.ThinkingDelta(thinking=text))
-            case events.RunOpened() | events.AnswerReady() | events.ProviderChunk():
+            case events.RunOpened() | events.AnswerReady() | events.ProviderChunk() | events.ToolCalled():
                 pass
             case events.Completed(ending=answered):
                 yield from self._complete(answered)

@@ -17,6 +17,7 @@ NativeEvent = (
     | events.AnswerReady
     | events.ReasoningChunk
     | events.TextChunk
+    | events.ToolCalled
     | events.Completed
     | events.RunFailed
 )
@@ -58,6 +59,8 @@ class NativeEncoder:
                 return schemas.ProcessingCompleteFrame(message=message, total_processing_time=round(seconds, 1))
             case events.ReasoningChunk(text=text):
                 return schemas.ReasoningFrame(reasoning=text)
+            case events.ToolCalled(call=call):
+                return schemas.ToolCallFrame(tool_call=schemas.tool_call_view(call))
             case events.Completed(seconds=seconds, ending=ending):
                 total = round(seconds, 1) if self._style == "smart" else UNSET
                 usage = UNSET if ending.usage is None else ending.usage
@@ -131,6 +134,7 @@ class NativeProtocol(base.WireProtocol):
             total_time=round(entries[-1].at - snapshot.accepted_at, 1),
             usage=ending.usage,
             finish=schemas.finish_of(ending),
+            tool_calls=schemas.tool_calls_of(ending),
             cached=schemas.cached_of(ending),
         )
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from persona_stream.core import events, facts, i18n, query
+from persona_stream.core import content, events, facts, i18n, query
 from persona_stream.core.snapshot import RunStatus, take_snapshot
 
 Percent = Annotated[float, Meta(ge=0, le=100)]
@@ -95,6 +95,35 @@ class ReasoningFrame(_Frame, frozen=True, kw_only=True):
 
     status: Annotated[Literal["reasoning"], _TYPE] = "reasoning"
     reasoning: Annotated[str, Meta(description="Part of the reasoning; it does not belong to the answer.")]
+    is_complete: _IsIncomplete = False
+
+
+class ToolCallView(Struct, frozen=True, kw_only=True):
+    """Tool call of an answer."""
+
+    id: Annotated[str, Meta(description="Id of the call.")]
+    name: Annotated[str, Meta(description="Name of the tool.")]
+    arguments: Annotated[str, Meta(description="Arguments as JSON, as the model wrote them.")]
+
+
+def tool_call_view(call: content.ToolCall) -> ToolCallView:
+    """Return a tool call without the fields of its provider."""
+    return ToolCallView(id=call.id, name=call.name, arguments=call.arguments)
+
+
+def tool_calls_of(answered: facts.Answered) -> list[ToolCallView] | UnsetType:
+    """Return the tool calls of an answer, or ``UNSET`` if it has none."""
+    return [tool_call_view(call) for call in answered.calls] or UNSET
+
+
+ToolCalls = Annotated[list[ToolCallView] | UnsetType, Meta(description="Tool calls of the answer, if it has any.")]
+
+
+class ToolCallFrame(_Frame, frozen=True, kw_only=True):
+    """Tool call of the answer. A resumed stream may repeat it: its `id` identifies it."""
+
+    status: Annotated[Literal["tool_call"], _TYPE] = "tool_call"
+    tool_call: Annotated[ToolCallView, Meta(description="The call.")]
     is_complete: _IsIncomplete = False
 
 
@@ -192,7 +221,8 @@ class CancelledFrame(_FailureFrame, frozen=True, kw_only=True):
 
 TerminalFrame = CompleteFrame | ErrorFrame | TimeoutFrame | CancelledFrame
 ProgressFrame = OpeningFrame | QueuedFrame | ProcessingFrame | ProcessingCompleteFrame
-Frame = ProgressFrame | ReasoningFrame | BasicChunkFrame | AdvancedChunkFrame | SmartChunkFrame | TerminalFrame
+ChunkFrame = BasicChunkFrame | AdvancedChunkFrame | SmartChunkFrame
+Frame = ProgressFrame | ReasoningFrame | ChunkFrame | ToolCallFrame | TerminalFrame
 
 
 def failure_frame(event: events.RunFailed) -> TerminalFrame:
@@ -227,6 +257,7 @@ class ChatAnswer(Success, frozen=True, kw_only=True):
     total_time: Annotated[Seconds, Meta(description="Seconds from the request to the end of the run.")]
     usage: Annotated[query.Usage | None, Meta(description="Token counts, or `null` if unknown.")]
     finish: EarlyFinish = UNSET
+    tool_calls: ToolCalls = UNSET
     cached: IsCached = UNSET
 
 
@@ -257,6 +288,7 @@ class RunView(Success, frozen=True, kw_only=True):
     usage: Annotated[query.Usage | None, Meta(description="Token counts, if known.")]
     events_url: EventsUrl
     finish: EarlyFinish = UNSET
+    tool_calls: ToolCalls = UNSET
     still_running: Annotated[
         Literal[True] | UnsetType,
         Meta(description="`true` if the run has ended but its task could not be stopped; otherwise absent."),
@@ -299,5 +331,6 @@ def run_view(entries: Sequence[facts.Entry], now: float, events_url: str, *, is_
         usage=answered.usage if answered else None,
         events_url=events_url,
         finish=finish_of(answered) if answered else UNSET,
+        tool_calls=tool_calls_of(answered) if answered else UNSET,
         still_running=True if is_still_running else UNSET,
     )

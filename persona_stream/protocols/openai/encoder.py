@@ -134,6 +134,8 @@ class OpenAIEncoder:
                 return (self._delta(schemas.ChatDelta(reasoning_content=text)),)
             case events.ProviderChunk(fields=parts):
                 return [self._provider_delta(part) for part in parts]
+            case events.ToolCalled():
+                return ()  # a delta before the finish reason has all of them
             case events.Completed(ending=ending):
                 return (*self._ending(ending), _DONE)
             case events.RunFailed(code=code, message=message):

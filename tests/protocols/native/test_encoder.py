@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from persona_stream.core.content import ToolCall
 from persona_stream.core.cursor import Position
 from persona_stream.core.events import (
     AnswerReady,
@@ -16,6 +17,7 @@ from persona_stream.core.events import (
     RunFailed,
     RunOpened,
     TextChunk,
+    ToolCalled,
 )
 from persona_stream.core.facts import Answered
 from persona_stream.core.projection import STYLES
@@ -53,6 +55,12 @@ def encode(event: Event, style: str = "smart") -> str:
             "smart",
             RunOpened(AT, "c-1", 2.0, 150.0, 900.0),
             '{"success":true,"data":"","status":"initializing","message":"正在初始化连接...","progress":5,' + OPENING,
+        ),
+        (
+            "basic",
+            ToolCalled(AT, ToolCall("call_1", "weather", "{}")),
+            '{"success":true,"data":"","status":"tool_call",'
+            '"tool_call":{"id":"call_1","name":"weather","arguments":"{}"},"is_complete":false}',
         ),
         (
             "smart",
