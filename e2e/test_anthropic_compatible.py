@@ -51,6 +51,18 @@ def test_an_error_of_the_backend(served: Served) -> None:
     assert runs(served) == ["error"] * 2
 
 
+@pytest.mark.parametrize(
+    ("message", "status", "kind"), [("busy", 429, "rate_limit_error"), ("crowded", 400, "invalid_request_error")]
+)
+def test_a_failure_with_a_meaning(served: Served, message: str, status: int, kind: str) -> None:
+    """It has its status and its type; a stream has begun with 200 and has the type. A rate limit is retried twice."""
+    results = use_all(served, "node", ("once@anthropic", "whole@anthropic", "stream@anthropic"), message)
+    once, retried, stream = results.values()
+    assert (once["error"], once["status"], once["type"]) == ("AI_APICallError", status, kind)
+    assert (retried["status"], retried["type"], stream["type"]) == (status, kind, kind)
+    assert runs(served) == ["error"] * (5 if message == "busy" else 3)
+
+
 def test_a_bad_key(served: Served) -> None:
     """An authentication error in every mode."""
     for result in use_all(served, "node", SCENARIOS, key="sk-wrong").values():

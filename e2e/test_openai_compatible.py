@@ -16,6 +16,17 @@ LANGCHAIN = ("whole", "whole_async", "stream", "stream_async")
 LANGUAGES = {"ai": "node", "langchain": "python"}
 BOTH = pytest.mark.parametrize(("client", "scenarios"), [("ai", AI), ("langchain", LANGCHAIN)], ids=["ai", "langchain"])
 
+# The exceptions for a response that failed, and in a stream, where npm `ai` throws the object of the provider.
+ERRORS = {
+    "ai": {**dict.fromkeys(("fail", "busy", "crowded"), "AI_APICallError"), "stream": None},
+    "langchain": {
+        "fail": "OpenAIAPIError",
+        "busy": "OpenAIRateLimitError",
+        "crowded": "OpenAIInvalidRequestError",
+        "stream": "APIError",
+    },
+}
+
 
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
@@ -60,6 +71,7 @@ def test_an_error_of_the_backend(served: Served, client: Package, scenarios: tup
     once = ["once" if (client, scenario) == ("ai", "whole") else scenario for scenario in scenarios]
     for scenario, result in use_all(client, served, LANGUAGES[client], once, "fail").items():
         assert result["code"] == "backend_error", scenario
+        assert result.get("error") == ERRORS[client]["stream" if scenario.startswith("stream") else "fail"]
         assert result["status"] == (None if scenario.startswith("stream") else 502)
         assert result["message"].endswith("The library is closed today.")
     assert runs(served) == ["error"] * len(scenarios)
@@ -72,13 +84,11 @@ def test_an_error_of_the_backend(served: Served, client: Package, scenarios: tup
 def test_a_failure_with_a_meaning(
     served: Served, client: Package, scenarios: tuple[str, ...], message: str, status: int, code: str
 ) -> None:
-    """With its status and its code; a stream has begun with 200 and has the code."""
+    """It raises the package's class for it, with status and code; a stream has begun with 200 and has the code."""
     once = ["once" if client == "ai" else "whole", "stream"]
     whole, stream = use_all(client, served, LANGUAGES[client], once, message).values()
-    assert (whole["status"], whole["code"], stream["code"]) == (status, code, code)
-    if client == "langchain":
-        expected = {"busy": "OpenAIRateLimitError", "crowded": "OpenAIInvalidRequestError"}
-        assert whole["error"] == expected[message]
+    assert (whole["error"], whole["status"], whole["code"]) == (ERRORS[client][message], status, code)
+    assert (stream.get("error"), stream["code"]) == (ERRORS[client]["stream"], code)
 
 
 def test_the_ai_sdk_retries_every_5xx(served: Served) -> None:

@@ -39,15 +39,15 @@ def test_a_slow_answer_arrives_whole_on_every_endpoint(litellm: int, serve: Serv
         assert "".join(event["data"] for event in events) == TEXT
         waiting = [event for event in events if event["status"] == "processing"]
         assert "Waiting for the model..." in [event["message"] for event in waiting]
-        assert waiting[-1]["elapsed_time"] >= 5.0
-        assert len(waiting) >= 3
+        assert waiting[-1]["elapsed_time"] >= 18.0
+        assert len(waiting) >= 6
         progress = [event["progress"] for event in waiting]
         assert progress == sorted(progress)
         assert [event.get("is_complete") for event in events].count(True) == 1
         assert events[-1]["usage"]["output_tokens"] == 20
     assert whole.status_code == 200
     assert whole.json()["data"] == TEXT
-    assert whole.json()["total_time"] >= 7.0
+    assert whole.json()["total_time"] >= 20.0
 
 
 def test_reasoning_is_sent_on_request(litellm: int, serve: Serve) -> None:

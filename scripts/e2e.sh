@@ -100,5 +100,9 @@ export E2E_AIDER=$PWD/.venv-e2e-aider/bin/python
 export E2E_LITELLM=$PWD/.venv-e2e-litellm/bin/python
 export E2E_LITELLM_PROXY=$PWD/.venv-e2e-litellm/bin/litellm
 [ -z "${NEWEST:-}" ] || .venv/bin/python -m e2e.versions write
+case " $* " in
+*" e2e/"*) ;;
+*) set -- e2e "$@" ;;
+esac
 # LiteLLM needs half a minute of CPU time to start, and more right after its installation.
-exec .venv/bin/python -m pytest e2e -o timeout=600 "$@"
+exec .venv/bin/python -m pytest -o timeout=600 "$@"

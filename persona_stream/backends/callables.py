@@ -27,10 +27,10 @@ import inspect
 import re
 import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing, closing
 from pathlib import Path
-from types import ModuleType
+from types import AsyncGeneratorType, FrameType, GeneratorType, ModuleType
 from typing import Any, cast, get_args
 
 from persona_stream.backends.base import Backend, Capability, ProcessQuery
@@ -188,10 +188,10 @@ def _declared_ideas(function: object, name: str) -> tuple[str, ...]:
 
 def _forward_generator(generate: ProcessQuery, name: str) -> ProcessQuery:
     def process_query(query: Query) -> object:
-        with closing(cast("Generator[object, None, object]", generate(query))) as texts:
+        with closing(cast("GeneratorType[object, None, object]", generate(query))) as texts:
             while not query.cancelled:
                 try:
-                    _send(query, next(texts), name)
+                    _send(query, next(texts), name, texts.gi_frame)
                 except StopIteration as end:
                     return "" if end.value is None else end.value
         return ""
@@ -204,9 +204,9 @@ def _forward_async_generator(generate: ProcessQuery, name: str) -> Callable[[Que
         import asyncio  # only where an event loop runs: the server has none
 
         turned_at = time.monotonic()
-        async with aclosing(cast("AsyncGenerator[object, None]", generate(query))) as texts:
+        async with aclosing(cast("AsyncGeneratorType[object, None]", generate(query))) as texts:
             async for text in texts:
-                _send(query, text, name)
+                _send(query, text, name, texts.ag_frame)
                 if query.cancelled:
                     break
                 # A generator that never waits would stop the queries of the same event loop.
@@ -218,12 +218,11 @@ def _forward_async_generator(generate: ProcessQuery, name: str) -> Callable[[Que
     return process_query
 
 
-def _send(query: Query, text: object, name: str) -> None:
-    # The last delta of OpenAI's streams has the content None, which generators tend to forward.
-    if text is None:
-        text = ""
-    if not isinstance(text, str):
-        raise TypeError(f"{name} yielded {type(text).__name__}: yield strings")
+def _send(query: Query, text: object, name: str, frame: FrameType | None) -> None:
+    # The content of some deltas of OpenAI's streams is None, and generators forward it.
+    if text is not None and not isinstance(text, str):
+        place = f" at {frame.f_code.co_filename}:{frame.f_lineno}" if frame is not None else ""
+        raise TypeError(f"{name} yielded {type(text).__name__}{place}: yield strings")
     query.send(text)  # an empty one too: sending lets other greenlets run
 
 

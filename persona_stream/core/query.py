@@ -202,19 +202,20 @@ class Query:
             fraction = None if math.isnan(fraction) else min(1.0, max(0.0, fraction))
         self._context.on_progress(message, fraction)
 
-    def send(self, text: str) -> None:
+    def send(self, text: str | None) -> None:
         """Send the next part of the answer to the subscribers. Never blocks.
 
-        The return value of ``process_query`` then holds only the rest of the answer.
+        ``None``, which is the content of some deltas of OpenAI's streams, is nothing. The return value of
+        ``process_query`` then holds only the rest of the answer.
 
         Raises:
             TypeError: ``text`` is not a string.
         """
-        self._context.on_text(_require_string(text, "send"))
+        self._context.on_text("" if text is None else _require_string(text, "send"))
 
-    def send_reasoning(self, text: str) -> None:
+    def send_reasoning(self, text: str | None) -> None:
         """Send the next part of the model's reasoning to the subscribers. Otherwise as ``send``."""
-        self._context.on_reasoning(_require_string(text, "send_reasoning"))
+        self._context.on_reasoning("" if text is None else _require_string(text, "send_reasoning"))
 
     def send_extras(self, extras: ProviderFields) -> None:
         """Send fields of the message beside text and reasoning to clients with the provider's protocol.

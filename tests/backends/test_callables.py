@@ -6,7 +6,7 @@ import asyncio
 import functools
 import subprocess
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,6 +35,7 @@ QUERY = Query(
     history=(Turn("user", "Hello"),),
     parameters={"temperature": 0.5},
     principal=Principal(subject="s1"),
+    timeout=20.0,
 )
 BARE = Query(username="ada", message="How many?")
 FIELDS = {
@@ -48,6 +49,7 @@ FIELDS = {
     "history": (Turn("user", "Hello"),),
     "parameters": {"temperature": 0.5},
     "principal": Principal(subject="s1"),
+    "timeout": 20.0,
 }
 
 
@@ -494,35 +496,71 @@ def test_the_texts_of_a_generator_are_sent_as_they_come(function: object, rest: 
     assert returned == rest
 
 
-def test_a_generator_may_yield_empty_texts() -> None:
-    """The last delta of OpenAI's streams has the content ``None``, which generators forward."""
+# What generators yield that forward the deltas of a stream of OpenAI's API.
+DELTAS = {
+    "first, with the role (heurist-network/miner-release PR 18)": (None, "Conf", "ident"),
+    "last, with the reason (microsoft/graphrag PR 520)": ("Conf", "ident", None),
+    "last, of a proxy (BerriAI/litellm #2010)": ("Conf", "ident", "", None),
+    "on both sides (abi/screenshot-to-code #336)": (None, "Conf", "ident", None),
+    "to keep the connection alive (microsoft/autogen PR 7355)": (None, "Conf", None, None, "ident", None),
+    "while the model reasons (NousResearch/hermes-agent PR 80822)": (*[None] * 50, "Conf", "ident"),
+}
 
-    def ask(message: str) -> Iterator[str | None]:
-        yield from ("Forty", None, "", "-two")
 
-    sent: list[str] = []
-    from_callable(ask).process_query(query_with(BARE, on_text=sent.append))
-    assert [text for text in sent if text] == ["Forty", "-two"]  # an empty one only lets other greenlets run
+def forward(parts: Iterable[object], *, is_async: bool) -> Callable[[str], Any]:
+    """Return a generator function that yields these parts."""
+
+    def ask(message: str) -> Iterator[object]:
+        yield from parts
+
+    async def ask_async(message: str) -> AsyncIterator[object]:
+        for each in parts:
+            yield each
+
+    return ask_async if is_async else ask
+
+
+def run_generator(backend: Backend, query: Query) -> None:
+    result: Any = backend.process_query(query)
+    if backend.is_async:
+        asyncio.run(result)
 
 
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_generator_of_other_values_is_named_in_the_error(is_async: bool) -> None:
-    """The text names the user's function."""
+@pytest.mark.parametrize("kind", DELTAS)
+def test_a_generator_may_yield_none(kind: str, is_async: bool) -> None:
+    """It is nothing, wherever it comes."""
+    sent: list[str] = []
+    run_generator(from_callable(forward(DELTAS[kind], is_async=is_async)), query_with(BARE, on_text=sent.append))
+    assert [text for text in sent if text] == ["Conf", "ident"]  # an empty one only lets other greenlets run
 
-    def ask(message: str) -> Iterator[Any]:
-        yield {"text": message}
 
-    async def ask_async(message: str) -> Any:
-        yield {"text": message}
+def test_none_can_be_sent() -> None:
+    """As text and as reasoning (agent0ai/agent-zero PR 887, run-llama/llama_index #11029)."""
+    sent: list[str] = []
+    query = query_with(BARE, on_text=sent.append, on_reasoning=sent.append)
+    query.send(None)
+    query.send_reasoning(None)
+    assert sent == ["", ""]
 
-    backend = from_callable(ask_async if is_async else ask, "my_bot:ask")
 
-    def run() -> None:
-        result: Any = backend.process_query(BARE)
-        asyncio.run(result)
-
-    with pytest.raises(TypeError, match=r"^my_bot:ask yielded dict: yield strings$"):
-        run()
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        pytest.param({"text": "Conf"}, "dict", id="Kludex/starlette #419"),
+        pytest.param({"type": "content_block_delta"}, "dict", id="BerriAI/litellm #11045"),
+        pytest.param([{"type": "text", "text": "Conf"}], "list", id="open-webui/open-webui PR 28840"),
+        pytest.param(b"Conf", "bytes", id="django/django PR 11608"),
+        pytest.param(0, "int", id="andreif/codegen #14"),
+    ],
+)
+def test_a_generator_of_other_values_is_named_in_the_error(value: object, kind: str, is_async: bool) -> None:
+    """With the line that yielded the value."""
+    backend = from_callable(forward(["before", value], is_async=is_async), "my_bot:ask")
+    line = forward.__code__.co_firstlineno + (8 if is_async else 4)
+    with pytest.raises(TypeError, match=rf"^my_bot:ask yielded {kind} at .*test_callables\.py:{line}: yield strings$"):
+        run_generator(backend, query_with(BARE, on_text=lambda text: None))
 
 
 def test_an_interrupted_generator_is_closed() -> None:

@@ -1,7 +1,8 @@
 """Tests of the fields that a provider requires back with an answer: they survive the way to the client and back.
 
 Public sources: RooCodeInc/Roo-Code #12195 and earendil-works/pi #3636 (reasoning), tinyhumansai/openhuman #3548 and
-theopenco/llmgateway #1267 (signatures of thoughts), intrafind/ihub-apps #2240, langroid/langroid #969.
+theopenco/llmgateway #1267 (signatures of thoughts), intrafind/ihub-apps #2240, langroid/langroid #969,
+securo-finance/securo #884.
 """
 
 from __future__ import annotations
@@ -82,7 +83,9 @@ def second_turn_of_openai(server: ServerProcess, *, streams: bool) -> None:
         for choice in choices_of(response.content.decode()):
             delta = choice["delta"]
             answer["reasoning_content"] += delta.pop("reasoning_content", "")
+            calls = [*answer.get("tool_calls", ()), *delta.pop("tool_calls", ())]
             answer |= {name: value for name, value in delta.items() if name not in ("role", "content")}
+            answer |= {"tool_calls": calls} if calls else {}
     else:
         answer = response.json()["choices"][0]["message"]
     result = {"role": "tool", "tool_call_id": "c1", "content": "sun"}
@@ -133,6 +136,69 @@ def test_reasoning_and_signatures_return_to_an_openai_provider(
     assert sent["reasoning_content"] == "I must look."
     assert sent["reasoning_details"] == DETAILS
     assert sent["tool_calls"] == [CALL]
+
+
+def tool_stream(*deltas: dict[str, Any]) -> bytes:
+    return stream(chunks(*(chunk(delta=delta) for delta in deltas), chunk(finish_reason="tool_calls"), DONE))
+
+
+UNSIGNED = {name: value for name, value in CALL.items() if name != "extra_content"}
+ENCRYPTED = [{"type": "reasoning.encrypted", "data": data, "index": index} for index, data in enumerate("abc")]
+STATES = {
+    # A signature after its call, in a delta without an index (HKUDS/OpenHarness PR 338).
+    "signature at the end": (
+        tool_stream({"tool_calls": [UNSIGNED | {"index": 0}]}, {"tool_calls": [{"extra_content": SIGNED}]}),
+        {"tool_calls": [CALL]},
+    ),
+    # Of two calls, of which the first alone is signed (anomalyco/opencode #4832, microsoft/vscode #296713).
+    "one of two calls": (
+        tool_stream(
+            {"tool_calls": [CALL | {"index": 0}]},
+            {"tool_calls": [UNSIGNED | {"index": 1, "id": "c2"}]},
+        ),
+        {"tool_calls": [CALL, UNSIGNED | {"id": "c2"}]},
+    ),
+    # The blocks of a reasoning come back unmodified and in their order (srtab/daiv PR 1451).
+    "blocks in order": (
+        tool_stream(*({"reasoning_details": [each]} for each in ENCRYPTED), {"tool_calls": [UNSIGNED | {"index": 0}]}),
+        {"reasoning_details": ENCRYPTED, "tool_calls": [UNSIGNED]},
+    ),
+    # A gateway must not drop it either (CommandCodeAI/command-code #829, skye-harris/hass_local_openai_llm #101).
+    "reasoning of another name": (
+        tool_stream({"reasoning": "I must "}, {"reasoning": "look.", "tool_calls": [UNSIGNED | {"index": 0}]}),
+        {"tool_calls": [UNSIGNED]},
+    ),
+}
+
+
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize("turn", [second_turn_of_openai, second_turn_of_anthropic])
+def test_the_state_of_further_providers_returns(
+    openai: tuple[ServerProcess, Provider], turn: Any, state: str, streams: bool
+) -> None:
+    """Whatever form it is streamed in."""
+    server, behind = openai
+    answer, expected = STATES[state]
+    behind.replies = [answer, http(200, completion("Sunny."))]
+    behind.requests.clear()
+    turn(server, streams=streams)
+    sent = behind.requests[-1].body["messages"][1]
+    assert {name: sent.get(name) for name in expected} == expected
+    if state == "reasoning of another name":
+        assert "I must look." in (sent.get("reasoning"), sent.get("reasoning_content"))
+
+
+@pytest.mark.parametrize("content", ["Sunny.", [{"type": "text", "text": "Sunny."}]])
+def test_reasoning_of_a_turn_without_calls_returns(openai: tuple[ServerProcess, Provider], content: object) -> None:
+    """Also beside a list of parts (NVIDIA-NeMo/Switchyard #449, experientiallabs/experiential PR 790)."""
+    server, behind = openai
+    behind.replies = [http(200, completion("Bye."))]
+    behind.requests.clear()
+    said = {"role": "assistant", "content": content, "reasoning_content": "It is noon."}
+    server.post("/v1/chat/completions", {"model": "m", "messages": [HI, said, {"role": "user", "content": "Thanks"}]})
+    sent = behind.requests[-1].body["messages"][1]
+    assert (sent["content"], sent["reasoning_content"]) == ("Sunny.", "It is noon.")
 
 
 LOOK = {"type": "tool_use", "id": "c1", "name": "look", "input": {}, "caller": {"type": "direct"}}
