@@ -198,8 +198,8 @@ class PacedStream:
     """
 
     __slots__ = (
-        "_connection", "_is_busy", "_is_chunked", "_is_gone", "_is_over", "_is_ready", "_on_end", "_pacer", "_polls",
-        "_stream", "ticket",
+        "_connection", "_is_busy", "_is_chunked", "_is_gone", "_is_missed", "_is_over", "_is_ready", "_on_end",
+        "_pacer", "_polls", "_stream", "ticket",
     )  # fmt: skip
 
     def __init__(
@@ -218,6 +218,7 @@ class PacedStream:
         self._on_end = on_end
         self._is_chunked = is_chunked
         self._is_busy = False  # whether a greenlet of its own advances or writes it
+        self._is_missed = False  # whether ``pump`` was called meanwhile
         self._is_gone = False  # whether the client has disconnected
         self._is_over = False
         self._is_ready = False  # whether the pacer will call ``pump`` soon
@@ -241,7 +242,7 @@ class PacedStream:
         if self._is_gone or (self._polls and self._stream.is_disconnected()):
             self._connection.close()
         elif self._is_busy:
-            pass  # that greenlet calls this again
+            self._is_missed = True  # that greenlet calls this again
         elif self._stream.may_block:
             self._spawn(self._advance)
         else:
@@ -275,7 +276,9 @@ class PacedStream:
             self._connection.close()
             raise
         self._is_busy = False
-        self._pump_soon()  # facts may have arrived meanwhile
+        if self._is_missed:  # only then: a stream that may block would be advanced again and again
+            self._is_missed = False
+            self._pump_soon()
 
     def _advance(self) -> None:
         data = self._stream.advance()

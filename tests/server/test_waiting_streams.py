@@ -218,6 +218,18 @@ def test_a_stream_that_may_wait_has_a_greenlet_of_its_own(server: Server) -> Non
     assert read(client, 1) == b"b"
 
 
+def test_a_stream_that_may_wait_is_advanced_only_when_it_is_due(server: Server) -> None:
+    """Each advance has a greenlet, so that one after the other would occupy the processor."""
+    advances: list[bool] = []
+    stream = FakeStream((0.0, b"a"), (0.05, b"b"), (60.0, b"c"))
+    stream.may_block = True
+    stream.in_advance = lambda: advances.append(True)
+    client = server.start(stream)
+    assert read(client, 2) == b"ab"
+    gevent.sleep(0.1)
+    assert len(advances) <= 4
+
+
 def test_a_client_may_leave_while_its_stream_waits(server: Server) -> None:
     """Nothing is written to the closed connection."""
     gate = gevent.event.Event()
