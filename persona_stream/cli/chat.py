@@ -82,7 +82,7 @@ def chat(context: click.Context, /, **given: Any) -> None:
     messages = texts.Texts(given["locale"])
     try:
         question = _question(given)
-        server = models.ServerConfig(given["url"], _token(given))
+        server = models.ServerConfig(given["url"], find_token(given["url"], given["token"] or given["token_option"]))
         # --help and usage errors need neither requests nor rich, which take 0.1 s to import.
         from persona_stream.client.main import ask
 
@@ -117,11 +117,13 @@ def _question(given: dict[str, Any]) -> models.Question:
     return models.Question(message=message, **{name: given[name] for name in names})
 
 
-def _token(given: dict[str, Any]) -> str:
-    token: str = given["token"] or given["token_option"] or os.environ.get("PERSONA_STREAM_TOKEN", "")
-    if not token:
-        token = _sign_own_token(given["url"])
-    return token
+def find_token(url: str, given: str | None) -> str:
+    """Return the given token, else that of the environment, else one of this machine's secret for a server here.
+
+    Raises:
+        InvalidArgument: there is none.
+    """
+    return given or os.environ.get("PERSONA_STREAM_TOKEN", "") or _sign_own_token(url)
 
 
 def _sign_own_token(url: str) -> str:

@@ -15,6 +15,7 @@ _COMMANDS = {
     "runs": ("persona_stream.cli.runs", "List, show and follow runs of the request log."),
     "stats": ("persona_stream.cli.runs", "Print response times and costs."),
     "db": ("persona_stream.cli.db", "Show or migrate the database schema."),
+    "doctor": ("persona_stream.cli.doctor", "Find the proxy that buffers, compresses or cuts streams."),
     "token": ("persona_stream.cli.token", "Print a token for a user."),
     "key": ("persona_stream.cli.key", "Create, list and revoke API keys."),
     "settings": ("persona_stream.cli.settings", "Print every setting with its value."),

@@ -28,6 +28,7 @@ from persona_stream.web.routes import (
     anthropic,
     conversations,
     dashboard,
+    doctor,
     health,
     openai,
     openai_responses,
@@ -87,6 +88,7 @@ def create_flask_app(services: Services, *, has_pages: bool = True) -> Flask:
         ai_sdk_ui,
         personas,
         health,
+        doctor,
     ):
         app.register_blueprint(routes.blueprint(services))
     if has_pages:

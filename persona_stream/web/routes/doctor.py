@@ -1,0 +1,80 @@
+"""Timed events, with which a client measures the path between it and the server: ``/api/doctor/stream``.
+
+The server fetches nothing. ``persona-stream doctor`` compares the moment in each event with that of its arrival.
+"""
+
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, request
+
+from persona_stream.concurrency import Wakeup
+from persona_stream.core import sse
+from persona_stream.core.clock import Clock, system_clock
+from persona_stream.errors import InvalidRequest, Overloaded
+from persona_stream.protocols.base import dump_json
+from persona_stream.web import auth, delivery, parsing
+from persona_stream.web.openapi import Operation, Parameter, ResponseSpec, Tag, components
+from persona_stream.web.services import Services
+
+MAX_SECONDS = 120
+MAX_STREAMS = 10  # at once
+INTERVAL = 1.0  # seconds between events
+
+_TAG = Tag("Path doctor", "Measurement of the path between client and server.")
+
+
+def blueprint(services: Services, clock: Clock | None = None) -> Blueprint:
+    """Return the blueprint of ``/api/doctor/stream``."""
+    blueprint = Blueprint("doctor", __name__)
+    clock = clock or system_clock()
+    running: set[object] = set()
+
+    @blueprint.get("/api/doctor/stream")
+    @Operation(
+        "Get timed events",
+        ResponseSpec.text("Events with the server's time, one a second.", "text/event-stream"),
+        "After `silent` seconds without a byte, events follow for `seconds`. Each has the moment at which it was sent:"
+        ' `{"success":true,"data":"","status":"probe","sent_at":1796083200.25,"is_complete":false}`. `persona-stream'
+        " doctor` compares them with their arrival.",
+        tags=[_TAG],
+        parameters=[
+            Parameter("query", "seconds", f"Seconds with events, at most {MAX_SECONDS} (10)."),
+            Parameter("query", "silent", f"Seconds of silence before them, at most {MAX_SECONDS} (0)."),
+        ],
+        errors=(*components.COMMON_ERRORS, components.INVALID_REQUEST, components.BUSY),
+    )
+    def doctor_stream() -> Response:
+        auth.authenticate_and_limit(request, services)
+        seconds, silent = (_bounded(name, default) for name, default in (("seconds", 10), ("silent", 0)))
+        if len(running) >= MAX_STREAMS:
+            raise Overloaded(f"{MAX_STREAMS} measurements are running; retry in 10 s", retry_after=10)
+        mark = object()
+        running.add(mark)
+        response = Response(probe_events(clock, seconds, silent), content_type="text/event-stream; charset=utf-8")
+        delivery.disable_buffering(response)
+        response.call_on_close(lambda: running.discard(mark))
+        return response
+
+    return blueprint
+
+
+def probe_events(clock: Clock, seconds: float, silent: float) -> Iterator[bytes]:
+    """Yield an event a second for ``seconds``, after ``silent`` seconds without a byte."""
+    if silent:
+        Wakeup().wait(silent)
+    for left in range(int(seconds), -1, -1):
+        yield _probe(clock, is_complete=left == 0)
+        if left:
+            Wakeup().wait(INTERVAL)
+
+
+def _probe(clock: Clock, *, is_complete: bool) -> bytes:
+    body = {"success": True, "data": "", "status": "probe", "sent_at": round(clock(), 3), "is_complete": is_complete}
+    return sse.encode(sse.ServerSentEvent(dump_json(body)))
+
+
+def _bounded(name: str, default: int) -> int:
+    value = parsing.query_int(name, default)
+    if value > MAX_SECONDS:
+        raise InvalidRequest(f"{name}: must be at most {MAX_SECONDS}")
+    return value
