@@ -23,4 +23,6 @@ def _is_final(event: ServerSentEvent) -> bool:
     if event.data == b"[DONE]":
         return True
     data = json.loads(event.data)
-    return data.get("is_complete") is True or data.get("type") in ("message_stop", "error")
+    # In Anthropic's protocol an error is the last event; in those that end with [DONE] it is not.
+    is_last_error = data.get("type") == "error" and data.keys() == {"type", "error"}
+    return data.get("is_complete") is True or data.get("type") == "message_stop" or is_last_error

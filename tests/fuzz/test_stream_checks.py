@@ -12,6 +12,9 @@ WHOLE = [
     b'data: {"choices":[]}\n\n: processing 0.0s\ndata: {"choices":[]}\n\ndata: [DONE]\n\n',
     b'event: ping\ndata: {"type":"ping"}\n\nevent: message_stop\ndata: {"type":"message_stop"}\n\n',
     b'event: message_start\ndata: {"type":"message_start"}\n\nevent: error\ndata: {"type":"error","error":{}}\n\n',
+    b'event: error\ndata: {"type":"error","sequence_number":9,"error":{}}\n\nevent: response.failed\n'
+    b'data: {"type":"response.failed"}\n\ndata: [DONE]\n\n',
+    b'data: {"type":"error","errorText":"It broke."}\n\ndata: {"type":"finish"}\n\ndata: [DONE]\n\n',
 ]
 
 

@@ -113,9 +113,10 @@ class _Schemas:
                 "description": "Position in the stream, to be sent as `Last-Event-ID`. Progress does not move it.",
             }
         if stream.has_type:
-            properties["event"] = {"type": "string", "enum": list(values), "description": "Type of the event."}
+            # A last event that is not JSON has no type, which counts as this one.
+            names = [*values, *(("message",) if stream.end is not None else ())]
+            properties["event"] = {"type": "string", "enum": names, "description": "Type of the event."}
         properties["data"] = {"description": description, **data}
-        # A last event that is not JSON has no type.
         required = [name for name in properties if name != "event" or stream.end is None]
         return {"type": "object", "description": stream.description, "properties": properties, "required": required}
 

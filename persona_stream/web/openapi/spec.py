@@ -70,6 +70,15 @@ class EventStreamSpec(Struct, frozen=True, kw_only=True):
     end: str | None = None
 
 
+RUN_EVENTS: dict[str, Sequence[EventStreamSpec]] = {}
+"""Events in which a run can be read, by protocol. Change it with ``register_run_events`` only."""
+
+
+def register_run_events(protocol: str, *streams: EventStreamSpec) -> None:
+    """Register the events in which a protocol streams any run, for the description of resumed streams."""
+    RUN_EVENTS[protocol] = streams
+
+
 class Body(Struct, frozen=True, kw_only=True):
     """Body of a request or response in one media type.
 

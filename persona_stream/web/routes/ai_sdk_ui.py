@@ -13,7 +13,16 @@ from persona_stream.protocols.ai_sdk_ui import decoder, schemas
 from persona_stream.protocols.ai_sdk_ui.encoder import AI_SDK_UI, AISDKUIEncoder
 from persona_stream.protocols.native.schemas import Success
 from persona_stream.web import auth, delivery, negotiation, parsing, responses, run_requests
-from persona_stream.web.openapi import Body, EventStreamSpec, Operation, Parameter, ResponseSpec, Tag, components
+from persona_stream.web.openapi import (
+    Body,
+    EventStreamSpec,
+    Operation,
+    Parameter,
+    ResponseSpec,
+    Tag,
+    components,
+    register_run_events,
+)
 from persona_stream.web.services import Services
 
 _PAGE_SIZE = 100
@@ -26,6 +35,7 @@ UI_PARTS = EventStreamSpec(
     discriminator="type",
     end="[DONE]",
 )
+register_run_events(AI_SDK_UI.name, UI_PARTS)
 _REQUEST = Body.json(
     decoder.UIChatRequest,
     request={

@@ -11,7 +11,7 @@ from persona_stream.protocols.anthropic import decoder, schemas
 from persona_stream.protocols.anthropic.encoder import ANTHROPIC, AnthropicEncoder
 from persona_stream.runs.base import RunRequest
 from persona_stream.web import auth, delivery, negotiation, parsing, responses, run_requests
-from persona_stream.web.openapi import Body, EventStreamSpec, Operation, ResponseSpec, components
+from persona_stream.web.openapi import Body, EventStreamSpec, Operation, ResponseSpec, components, register_run_events
 from persona_stream.web.services import Services
 
 # The field of this protocol for OpenAI's, which queries use.
@@ -58,6 +58,7 @@ MESSAGE_EVENTS = EventStreamSpec(
     discriminator="type",
     has_type=True,
 )
+register_run_events(ANTHROPIC.name, MESSAGE_EVENTS)
 _CONVERSATION = {"model": components.USERNAME, "system": "Be brief.", "messages": list(components.MESSAGES)}
 _operation = partial(
     Operation, tags=[components.ANTHROPIC_TAG], security=("key", "bearer"), error_bodies=[schemas.error_body]

@@ -11,7 +11,7 @@ from persona_stream.protocols.openai.encoder import OPENAI, OpenAIEncoder
 from persona_stream.protocols.openai.schemas import ChatCompletion, ChatCompletionChunk, ErrorBody
 from persona_stream.runs.base import RunRequest
 from persona_stream.web import auth, delivery, negotiation, parsing, responses, run_requests
-from persona_stream.web.openapi import Body, EventStreamSpec, Operation, components
+from persona_stream.web.openapi import Body, EventStreamSpec, Operation, components, register_run_events
 from persona_stream.web.services import Services
 
 
@@ -65,6 +65,7 @@ COMPLETION_EVENTS = EventStreamSpec(
     data=(ChatCompletionChunk, ErrorBody),
     end="[DONE]",
 )
+register_run_events(OPENAI.name, COMPLETION_EVENTS)
 _REQUEST = Body.json(
     decoder.ChatCompletionRequest,
     request={

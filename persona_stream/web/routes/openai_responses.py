@@ -17,7 +17,15 @@ from persona_stream.protocols.openai_responses.encoder import RESPONSES, Respons
 from persona_stream.protocols.openai_responses.tools import parse_tool_choice, parse_tools
 from persona_stream.runs.base import RunRequest
 from persona_stream.web import auth, delivery, negotiation, parsing, response_history, responses, run_requests
-from persona_stream.web.openapi import Body, EventStreamSpec, Operation, Parameter, ResponseSpec, components
+from persona_stream.web.openapi import (
+    Body,
+    EventStreamSpec,
+    Operation,
+    Parameter,
+    ResponseSpec,
+    components,
+    register_run_events,
+)
 from persona_stream.web.services import Services
 
 _MAX_PAGE_SIZE = 100
@@ -80,6 +88,7 @@ RESPONSE_EVENTS = EventStreamSpec(
     has_type=True,
     end="[DONE]",
 )
+register_run_events(RESPONSES.name, RESPONSE_EVENTS)
 _RESPONSE_ID = Parameter.path("response_id", "Id of the response.", f"{output.RESPONSE_PREFIX}{components.RUN_ID}")
 _REQUEST = Body.json(
     decoder.CreateResponseRequest,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from itertools import chain
 from typing import Annotated, TypeVar
 
 from flask import Blueprint, Request, Response, request
@@ -16,7 +17,8 @@ from persona_stream.protocols.native.schemas import RunList, RunView, run_view
 from persona_stream.protocols.registry import PROTOCOLS
 from persona_stream.web import auth, delivery, negotiation, parsing, responses
 from persona_stream.web.openapi import Body, Operation, Parameter, ResponseSpec, Tag, components
-from persona_stream.web.routes import ai_sdk_ui, anthropic, openai, openai_responses, stream_chat
+from persona_stream.web.openapi.spec import RUN_EVENTS
+from persona_stream.web.routes import stream_chat
 from persona_stream.web.services import Services
 
 T = TypeVar("T")
@@ -68,14 +70,6 @@ _EVENTS_PARAMETERS = (
     components.HEARTBEAT,
     components.RESUME,
 )
-_STREAM = Body.stream(
-    *stream_chat.NATIVE_EVENTS.values(),
-    openai.COMPLETION_EVENTS,
-    anthropic.MESSAGE_EVENTS,
-    openai_responses.RESPONSE_EVENTS,
-    ai_sdk_ui.UI_PARTS,
-    fromTheBeginning=lambda: stream_chat.native_stream(projection.SMART),
-)
 _VIEW_BODY = Body.json(
     RunView,
     running=lambda: run_view(components.RUNNING, components.ACCEPTED_AT + 2, components.EVENTS_URL),
@@ -101,11 +95,15 @@ _run_operation = partial(_operation, parameters=[components.RUN_ID_IN_PATH], err
 def blueprint(services: Services) -> Blueprint:
     """Return the blueprint of ``/api/runs``."""
     blueprint = Blueprint("runs", __name__)
+    stream = Body.stream(
+        *chain.from_iterable(RUN_EVENTS.get(protocol, ()) for protocol in PROTOCOLS),
+        fromTheBeginning=lambda: stream_chat.native_stream(projection.SMART),
+    )
 
     @blueprint.get("/api/runs/<run_id>/events")
     @_operation(
         "Resume the stream of a run",
-        ResponseSpec("Rest of the stream.", [_STREAM], components.RUN_HEADERS),
+        ResponseSpec("Rest of the stream.", [stream], components.RUN_HEADERS),
         "Streams a run from its beginning or from any position, in any style, language and protocol. Each"
         " character of the answer is sent exactly once; overdue text is sent immediately, and past progress is skipped."
         " Requires the token of the caller that started the run, or the run's ticket.",

@@ -15,7 +15,16 @@ from persona_stream.protocols.native import schemas
 from persona_stream.protocols.native.encoder import NATIVE, NativeEncoder
 from persona_stream.settings.schema import Settings
 from persona_stream.web import auth, delivery, negotiation, parsing, responses, run_requests
-from persona_stream.web.openapi import Body, EventStreamSpec, Operation, Parameter, ResponseSpec, Tag, components
+from persona_stream.web.openapi import (
+    Body,
+    EventStreamSpec,
+    Operation,
+    Parameter,
+    ResponseSpec,
+    Tag,
+    components,
+    register_run_events,
+)
 from persona_stream.web.services import Services
 
 ENDPOINTS = {
@@ -38,6 +47,7 @@ NATIVE_EVENTS = {
     for style, chunk in schemas.CHUNK_FRAMES.items()
 }
 """Events of the native protocol, by style."""
+register_run_events(NATIVE.name, *NATIVE_EVENTS.values())
 _STYLE_SETTINGS = ("interval", "chunk_size", "pause")
 
 

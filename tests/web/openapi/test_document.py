@@ -8,10 +8,11 @@ import pytest
 from flask import Flask
 
 from persona_stream.core.run_id import timestamp_of
+from persona_stream.protocols.registry import PROTOCOLS
 from persona_stream.web.auth import DASHBOARD_HEADER
 from persona_stream.web.openapi import components
 from persona_stream.web.openapi.document import build_document
-from persona_stream.web.openapi.spec import Operation, ResponseSpec, Tag
+from persona_stream.web.openapi.spec import RUN_EVENTS, Operation, ResponseSpec, Tag
 from persona_stream.web.routes.dashboard import MAX_TIMESTAMP
 from persona_stream.web.routes.pages import _MEDIA_TYPES, load_static_files
 from tests.openapi_document import full_document
@@ -162,10 +163,10 @@ def test_every_kind_of_event_is_described():
     response = OPERATIONS["GET", "/api/runs/{run_id}/events"]["responses"]["200"]
     items = response["content"]["text/event-stream"]["itemSchema"]["anyOf"]
     assert [each["$ref"].rpartition("/")[2] for each in items] == [
-        "BasicEvent", "AdvancedEvent", "SmartEvent", "ChatCompletionEvent", "MessageStreamEvent",
-        "ResponseStreamEvent",
-        "UIMessageStreamPart",
+        "BasicEvent", "AdvancedEvent", "SmartEvent", "ChatCompletionEvent", "ResponseStreamEvent",
+        "MessageStreamEvent", "UIMessageStreamPart",
     ]  # fmt: skip
+    assert RUN_EVENTS.keys() == PROTOCOLS.keys()
     end, chunk = DOCUMENT["components"]["schemas"]["ChatCompletionEvent"]["properties"]["data"]["anyOf"]
     assert end == {"const": "[DONE]"}
     assert chunk["contentMediaType"] == "application/json"
