@@ -287,10 +287,12 @@ def _describe_stats(bucket: statistics.Bucket) -> str:
         cells = [format_value("seconds", duration) for duration in durations]
         rows.append((titles[stage.name], str(stage.runs), *cells))
     speed = sums.characters_per_second
+    rate = sums.tokens_per_second
     return (
         f"Runs             {sums.requests}, {sums.failed} failed; {bucket.in_flight:.1f} concurrent on average\n"
         f"Tokens           {sums.input_tokens} in, {sums.output_tokens} out\n"
         f"Cost             {format_value('dollars', sums.cost)}, as far as prices are known\n"
+        f"Token speed      {NONE if rate is None else f'{rate:.1f} tokens/s'}, from the start to the answer\n"
         f"Delivery speed   {NONE if speed is None else f'{speed:.0f} characters/s'}\n\n"
         + render_table(_STATS_COLUMNS, rows, _terminal_width())
     )

@@ -195,7 +195,7 @@ class StageMean(Struct, frozen=True):
 
 
 class Totals(Struct, frozen=True):
-    """Sums over a period. ``characters_per_second`` is the speed of delivery."""
+    """Sums over a period. ``characters_per_second`` is the speed of delivery, ``tokens_per_second`` of backends."""
 
     requests: int
     failed: int
@@ -203,6 +203,7 @@ class Totals(Struct, frozen=True):
     input_tokens: int
     output_tokens: int
     characters_per_second: float | None
+    tokens_per_second: float | None
     stages: list[StageMean]
 
 

@@ -89,7 +89,8 @@ def finished_row(record: base.RunFinished, privacy: base.Privacy, price: Price) 
     run = snapshot.run
     ending = snapshot.ending
     failed = ending if isinstance(ending, facts.Failed) else None
-    usage = run_usage(record.entries) if isinstance(ending, facts.Answered) else None
+    # A cached answer has used no tokens.
+    usage = run_usage(record.entries) if isinstance(ending, facts.Answered) and not ending.cached else None
     call = record.upstream[-1] if record.upstream else None
     summary = {
         "key": run.run_id,

@@ -39,6 +39,7 @@ class Aggregates(msgspec.Struct, frozen=True, array_like=True):
     input_tokens: int = 0
     output_tokens: int = 0
     written: int = 0  # characters that were delivered
+    token_seconds: float = 0.0  # processing time of the runs whose output tokens are known
     counts: tuple[int, ...] = (0,) * len(STAGES)  # for each stage, the runs that have it
     seconds: tuple[float, ...] = (0.0,) * len(STAGES)  # for each stage, its total duration
 
@@ -61,6 +62,11 @@ class Aggregates(msgspec.Struct, frozen=True, array_like=True):
         seconds = self.seconds[STAGES.index("delivery")]
         return self.written / seconds if seconds > 0 else None
 
+    @property
+    def tokens_per_second(self) -> float | None:
+        """The speed at which runs produce output tokens; ``None`` if no tokens are known."""
+        return self.output_tokens / self.token_seconds if self.token_seconds > 0 else None
+
 
 class Bucket(msgspec.Struct, frozen=True):
     """Statistics of the runs in one period."""
@@ -82,10 +88,10 @@ def aggregate(connection: Connection, since: float, until: float, longest: float
     # Runs that were accepted earlier, and were still in progress.
     earlier = {"first": min_run_id_at(since - longest), "last": first_run, **period}
     busy_before = connection.scalar(_BUSY_SECONDS, earlier)
-    sums = row[:6]
-    counts = row[6 : 6 + len(STAGES)]
-    seconds = row[6 + len(STAGES) : 6 + 2 * len(STAGES)]
-    busy, *durations = row[6 + 2 * len(STAGES) :]
+    sums = row[:_SUMS]
+    counts = row[_SUMS : _SUMS + len(STAGES)]
+    seconds = row[_SUMS + len(STAGES) : _SUMS + 2 * len(STAGES)]
+    busy, *durations = row[_SUMS + 2 * len(STAGES) :]
     ttft, total = (percentiles(_MILLISECONDS.decode(f"[{joined or ''}]")) for joined in durations)
     aggregates = Aggregates(*[*sums, tuple(counts), tuple(seconds)])
     return Bucket(aggregates, in_flight=(busy + busy_before) / (until - since), ttft=ttft, total=total)
@@ -125,6 +131,7 @@ def _total(column: ColumnElement[Any], zero: float = 0) -> ColumnElement[Any]:
 
 
 # Built once: building them takes longer than executing them.
+_SUMS = 7  # columns before those of the stages
 _IN_PERIOD = (runs.c.run_id >= bindparam("first"), runs.c.run_id < bindparam("last"))
 _BUSY_SECONDS = select(_total(_overlap(), 0.0)).where(*_IN_PERIOD)
 _AGGREGATES = select(  # in the order of the fields of Aggregates
@@ -134,6 +141,7 @@ _AGGREGATES = select(  # in the order of the fields of Aggregates
     _total(runs.c.input_tokens),
     _total(runs.c.output_tokens),
     _total(case((runs.c.delivery.is_not(None), runs.c.characters))),
+    _total(case((runs.c.output_tokens.is_not(None), runs.c.processing)), 0.0),
     *(func.count(runs.c[name]) for name in STAGES),
     *(_total(runs.c[name], 0.0) for name in STAGES),
     _total(_overlap(), 0.0),

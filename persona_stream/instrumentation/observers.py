@@ -40,6 +40,9 @@ def _summary(entries: Sequence[facts.Entry]) -> str:
     stages = [f"waited {started_at - state.accepted_at:.1f} s", f"processed {ended_at - started_at:.1f} s"]
     if state.text_at is not None and state.text_at < ended_at:
         stages.insert(1, f"first text after {state.text_at - started_at:.1f} s")
+    # Of backends that report their tokens: counting them here would delay the streams.
+    if isinstance(ending, facts.Answered) and ending.usage is not None and not ending.cached and ended_at > started_at:
+        stages.append(f"{ending.usage.output_tokens / (ended_at - started_at):.1f} tokens/s")
     # repr: these names are untrusted, and a newline in one must not forge a line of the log.
     return f"{result}: {run.owner!r} asked {run.username!r} ({run.style}), {', '.join(stages)}"
 

@@ -224,7 +224,7 @@ def _count_ending(labels: _RunLabels, ending: facts.Answered | facts.Failed, ent
     if started_at is not None:
         labels.processing.observe(_elapsed(started_at, ended_at))
     labels.ended(snapshot.final_status(ending), ending.code if isinstance(ending, facts.Failed) else "none").inc()
-    if isinstance(ending, facts.Answered):
+    if isinstance(ending, facts.Answered) and not ending.cached:
         counts = usage.run_usage(entries)
         labels.tokens("in", _BOOLEANS[counts.estimated]).inc(counts.input_tokens)
         labels.tokens("out", _BOOLEANS[counts.estimated]).inc(counts.output_tokens)

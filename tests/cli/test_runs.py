@@ -132,6 +132,7 @@ def test_statistics_are_printed(log: list[str], capsys: pytest.CaptureFixture[st
     assert "3, 1 failed" in out
     assert "Processing" in out
     assert "characters/s" in out
+    assert "tokens/s, from the start to the answer" in out
     assert re.search(r"Progress, from the earlier runs alone\nBackend +Runs +Error +Best curve", out)
     assert json.loads(printed(capsys, "stats", "--json", *log))["sums"][0] == 3
 

@@ -87,6 +87,9 @@ def test_a_chart_adds_up(log: Connection) -> None:
     waits = [row["waiting"] for row in SHORT if row["waiting"] is not None]
     assert chart.totals.stages[0].mean == pytest.approx(sum(waits) / len(waits))
     assert chart.totals.characters_per_second == pytest.approx(250, rel=0.05)
+    known = [row for row in SHORT if row["output_tokens"] is not None]
+    expected = sum(row["output_tokens"] for row in known) / sum(row["processing"] for row in known)
+    assert chart.totals.tokens_per_second == pytest.approx(expected)
 
 
 def test_buckets_that_are_over_are_cached() -> None:
@@ -118,7 +121,7 @@ class _Empty:
         return self
 
     def one(self) -> tuple[object, ...]:
-        sums = (0,) * 7  # six totals and the busy seconds
+        sums = (0,) * 8  # seven totals and the busy seconds
         return (*sums, *(0,) * 2 * len(STAGES), None, None)
 
     def scalar(self, _: object, __: object) -> float:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
+
 from persona_stream.backends.base import Backend
-from persona_stream.core.facts import Failed, Started
-from persona_stream.core.query import Query, UpstreamCall
+from persona_stream.core.facts import Answered, Failed, Started
+from persona_stream.core.query import Query, UpstreamCall, Usage
 from persona_stream.db.base import RunFinished
-from persona_stream.instrumentation.observers import RequestLogObserver
+from persona_stream.instrumentation.observers import LogObserver, RequestLogObserver
 from persona_stream.runs.base import RawResponse, RunRequest, RunStarted, UpstreamCalled
 from tests.fakes import RUN_ID, accepted, entries
 
@@ -35,3 +37,22 @@ def test_notifications_after_the_end_of_a_run_are_ignored():
     assert first.upstream == (TRY,)
     assert (second.upstream, second.raw) == ((), None)
     assert kept[: len(before)] == before
+
+
+@pytest.mark.parametrize(
+    ("ending", "line"),
+    [
+        (Answered("Hello", Usage(input_tokens=9, output_tokens=50)), "processed 4.0 s, 12.5 tokens/s"),
+        (Answered("Hello"), "processed 4.0 s"),
+        (Answered("Hello", Usage(input_tokens=9, output_tokens=50), cached=True), "processed 4.0 s"),
+        (Failed("timeout"), "processed 4.0 s"),
+    ],
+)
+def test_the_log_line_has_the_speed_that_the_backend_reports(
+    ending: object, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not of a cached answer, which took no time."""
+    with caplog.at_level("INFO", logger="persona_stream.runs"):
+        LogObserver().on_fact(entries((0.0, accepted()), (1.0, Started()), (5.0, ending)))
+    assert caplog.messages[0].endswith(line)
+    assert ("from the cache" in caplog.messages[0]) == (isinstance(ending, Answered) and ending.cached)

@@ -99,6 +99,7 @@ function performance(totals) {
   return h("section", { class: "chart" }, h("h2", {}, t("performance")), h("table", { class: "plain" },
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, t("stage")), h("th", { scope: "col", class: "number" }, t("mean")), h("th", { scope: "col", class: "number" }, t("ofRuns")))),
     h("tbody", {}, totals.stages.map((stage) => h("tr", {}, h("th", { scope: "row" }, t(STAGES[stage.name])), h("td", { class: "number" }, format.duration(stage.mean)), h("td", { class: "number" }, format.number(stage.runs)))),
+      h("tr", {}, h("th", { scope: "row" }, t("tokenPace")), h("td", { class: "number" }, totals.tokens_per_second === null ? format.NONE : totals.tokens_per_second.toFixed(1)), h("td", {})),
       h("tr", {}, h("th", { scope: "row" }, t("pace")), h("td", { class: "number" }, totals.characters_per_second === null ? format.NONE : format.number(Math.round(totals.characters_per_second))), h("td", {})))));
 }
 

@@ -73,7 +73,7 @@ export function timing({ run, texts, now }, live) {
 export function cost({ run }) {
   const all = run.input_tokens + run.output_tokens;
   return [
-    rows([...pairs("cost", run), [t("allTokens"), format.number(all)], [t("price"), run.cost === null || !all ? null : format.money((run.cost / all) * 1e6)]]),
+    rows([...pairs("cost", run), [t("allTokens"), format.number(all)], [t("tokenPace"), run.output_tokens && run.processing ? (run.output_tokens / run.processing).toFixed(1) : null], [t("price"), run.cost === null || !all ? null : format.money((run.cost / all) * 1e6)]]),
     run.cost === null && h("p", { class: "muted" }, t("noPrice")),
   ];
 }
