@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar
 import gevent
 from gevent import monkey
 from gevent.hub import Hub, get_hub
+from gevent.lock import BoundedSemaphore
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -244,3 +245,23 @@ def run_in_threadpool(function: Callable[P, T], *args: P.args, **kwargs: P.kwarg
     """Call a function in a native thread of gevent's pool, and wait for the result while other greenlets run."""
     result: T = get_hub().threadpool.apply(function, args, kwargs)
     return result
+
+
+LARGE_CHARACTERS = 1_000_000
+"""Size of a text from which the threads that process such texts take turns."""
+
+_large_turns: "weakref.WeakKeyDictionary[Hub, BoundedSemaphore]" = weakref.WeakKeyDictionary()
+
+
+def compute_in_threadpool(characters: int, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Process a text of so many characters as ``run_in_threadpool`` does; one large text at a time.
+
+    Two threads that compute for long hand the interpreter lock to each other, and the event loop gets it late.
+    """
+    if characters < LARGE_CHARACTERS:
+        return run_in_threadpool(function, *args, **kwargs)
+    hub = get_hub()
+    if hub not in _large_turns:
+        _large_turns[hub] = BoundedSemaphore(1)
+    with _large_turns[hub]:
+        return run_in_threadpool(function, *args, **kwargs)

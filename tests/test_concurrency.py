@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Iterator
 
 import gevent
 import pytest
 
-from persona_stream.concurrency import SharedTimer, Timer, TimeSlice, yield_when_logging
+from persona_stream.concurrency import (
+    LARGE_CHARACTERS,
+    SharedTimer,
+    Timer,
+    TimeSlice,
+    compute_in_threadpool,
+    yield_when_logging,
+)
 
 
 def test_a_timer_counts_from_its_start_although_the_loop_was_blocked() -> None:
@@ -98,3 +106,23 @@ def test_no_other_greenlet_runs_while_the_server_logs() -> None:
     while time.monotonic() < until:
         logger.makeRecord(logger.name, logging.DEBUG, "", 0, "a record", (), None)
     assert ran == []
+
+
+@pytest.mark.parametrize(("characters", "most"), [(LARGE_CHARACTERS, 1), (LARGE_CHARACTERS - 1, 3)])
+def test_large_texts_are_processed_in_turns(characters: int, most: int) -> None:
+    """Threads that process shorter ones do not wait for each other."""
+    began = threading.Barrier(most)
+    running: list[int] = []
+    seen: list[int] = []
+
+    def compute(number: int) -> int:
+        running.append(number)
+        began.wait(20)
+        seen.append(len(running))
+        running.remove(number)
+        return number
+
+    computing = [gevent.spawn(compute_in_threadpool, characters, compute, number) for number in range(3)]
+    gevent.joinall(computing, timeout=20)
+    assert [each.value for each in computing] == [0, 1, 2]
+    assert max(seen) == most

@@ -15,7 +15,7 @@ from typing import Protocol
 import gevent
 from msgspec import Struct
 
-from persona_stream.concurrency import Timer, run_in_threadpool
+from persona_stream.concurrency import Timer, compute_in_threadpool
 from persona_stream.core import coalescing, facts, usage
 from persona_stream.core.clock import Clock
 from persona_stream.core.content import MAX_SLICE_CHARACTERS, ProviderFields
@@ -192,9 +192,9 @@ class ActiveRun:
         sent_bytes = 0 if self._deltas is None else self._deltas.size
         max_bytes = self._host.limits.max_answer_bytes
         convert = partial(to_final_facts, result, max_bytes, sent_bytes, self.request.backend.name)
-        if text_length(result) > MAX_SLICE_CHARACTERS:
+        if (characters := text_length(result)) > MAX_SLICE_CHARACTERS:
             context = copy_context()  # has the run id for the log
-            self._finish(run_in_threadpool(lambda: context.run(convert)))
+            self._finish(compute_in_threadpool(characters, lambda: context.run(convert)))
         else:
             self._finish(convert())
 

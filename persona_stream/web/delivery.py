@@ -22,7 +22,7 @@ from flask import Request, Response
 from msgspec import structs
 
 from persona_stream.chunking import chunkers, registry
-from persona_stream.concurrency import Wakeup, run_in_threadpool
+from persona_stream.concurrency import Wakeup, compute_in_threadpool
 from persona_stream.core import cursor, events, facts, query, sse
 from persona_stream.core.projection import (
     MAX_DELIVERY_SECONDS,
@@ -175,7 +175,7 @@ def guarded_chunker(name: str, size: int, run_id: str) -> registry.Chunker:
         current_run_id.set(run_id)  # one greenlet advances many streams
         try:
             is_long = len(text) > responses.MAX_INLINE_CHARACTERS
-            return run_in_threadpool(chunker, text) if is_long else chunker(text)
+            return compute_in_threadpool(len(text), chunker, text) if is_long else chunker(text)
         except Exception:
             logger.exception("chunker %r failed; chunking this answer by characters", name)
             return chunkers.characters(text)
@@ -499,9 +499,10 @@ def _keepalive_body(subscription: Subscription) -> Iterator[bytes]:
 def _encode_response(subscription: Subscription) -> tuple[int, bytes]:
     entries = subscription.entries
     encode = subscription.protocol.response
-    if sum(len(facts.text_of(entry.fact)) for entry in entries) > responses.MAX_INLINE_CHARACTERS:
-        status, body = run_in_threadpool(encode, entries)
-        encoded = run_in_threadpool(dump_long_json, body)
+    characters = sum(len(facts.text_of(entry.fact)) for entry in entries)
+    if characters > responses.MAX_INLINE_CHARACTERS:
+        status, body = compute_in_threadpool(characters, encode, entries)
+        encoded = compute_in_threadpool(characters, dump_long_json, body)
     else:
         status, body = encode(entries)
         encoded = dump_json(body)

@@ -8,7 +8,7 @@ from flask import Request, Response, request
 from flask.ctx import AppContext, RequestContext
 from werkzeug.datastructures import Headers
 
-from persona_stream.concurrency import run_in_threadpool
+from persona_stream.concurrency import compute_in_threadpool
 from persona_stream.protocols.base import dump_json, dump_long_json
 
 MAX_INLINE_CHARACTERS = 20_000
@@ -17,7 +17,8 @@ MAX_INLINE_CHARACTERS = 20_000
 
 def json_response(body: object, status: int = 200, *, characters: int = 0) -> Response:
     """Return a response with a JSON body, which has about so many characters if they are many."""
-    encoded = run_in_threadpool(dump_long_json, body) if characters > MAX_INLINE_CHARACTERS else dump_json(body)
+    is_long = characters > MAX_INLINE_CHARACTERS
+    encoded = compute_in_threadpool(characters, dump_long_json, body) if is_long else dump_json(body)
     return Response(encoded, status, content_type="application/json")
 
 
