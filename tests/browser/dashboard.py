@@ -70,14 +70,19 @@ class Dashboard:
 
     def faults(self) -> list[str]:
         """Return the serious and critical violations that axe-core reports."""
-        self.page.evaluate(_axe())
-        violations: list[dict[str, Any]] = self.page.evaluate("async () => (await axe.run(document)).violations")
-        return [
-            f"{violation['id']}: {node['html'][:120]} {node['failureSummary']}"
-            for violation in violations
-            if violation["impact"] in ("serious", "critical")
-            for node in violation["nodes"]
-        ]
+        return accessibility_faults(self.page)
+
+
+def accessibility_faults(page: Page) -> list[str]:
+    """Return the serious and critical violations that axe-core reports on a page."""
+    page.evaluate(_axe())
+    violations: list[dict[str, Any]] = page.evaluate("async () => (await axe.run(document)).violations")
+    return [
+        f"{violation['id']}: {node['html'][:120]} {node['failureSummary']}"
+        for violation in violations
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
 
 
 def _axe() -> str:
