@@ -76,8 +76,8 @@ fuzz: $(VENV)/.made ## fuzz the HTTP API and the parsers for FUZZ_S seconds (60)
 bench: $(VENV)/.made ## measure the server beside its peers and write docs/BENCHMARKS.md
 	@scripts/bench.sh $(ARGS)
 
-wheel: $(VENV)/.run ## build the wheel into dist/
-	@$(PIP) wheel --quiet --no-deps -w dist .
+wheel: ## build wheel and source distribution into dist/, check them, and try the wheel in an empty environment
+	@PYTHON=$(PYTHON) scripts/wheel.sh
 
 clean: ## remove environments and build output
 	rm -rf .venv .venv-* build dist *.egg-info

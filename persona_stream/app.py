@@ -21,6 +21,7 @@ from persona_stream.core.clock import Clock, monotonic_wall_clock, system_clock
 from persona_stream.db.factory import create_store, start_retention_job
 from persona_stream.errors import ConfigurationError, Unavailable
 from persona_stream.executors.registry import ExecutorRegistry, build_execution
+from persona_stream.extras import install_command
 from persona_stream.instrumentation import factory, hub_monitor, observers
 from persona_stream.journals import base, memory
 from persona_stream.logging import configure_logging
@@ -292,7 +293,7 @@ def _create_journals(settings: Settings, clock: Clock) -> base.JournalStore:
     try:
         from persona_stream.journals.redis.store import RedisJournalStore
     except ImportError:
-        raise ConfigurationError('redis_url needs the redis library: pip install "persona_stream[redis]"') from None
+        raise ConfigurationError(f"redis_url needs the redis library: {install_command('redis')}") from None
     return RedisJournalStore(
         settings.redis_url,
         clock,

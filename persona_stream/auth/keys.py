@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import jwt
 
 from persona_stream.errors import ConfigurationError
+from persona_stream.extras import install_command
 from persona_stream.settings.types import PUBLIC_ALGORITHMS, SYMMETRIC_ALGORITHMS
 
 
@@ -99,7 +100,7 @@ def usable_keys(key: Any, algorithms: Iterable[str]) -> dict[str, Any]:
 def require_cryptography(setting: str) -> None:
     """Raise ``ConfigurationError`` unless the library for public keys is installed."""
     if not jwt.algorithms.has_crypto:
-        raise ConfigurationError(f"{setting} needs the crypto extra: `pip install 'persona_stream[crypto]'`")
+        raise ConfigurationError(f"{setting} needs cryptography: {install_command('crypto')}")
 
 
 def restrict(keys: Mapping[str, Any], allowed: Sequence[str], setting: str) -> dict[str, Any]:

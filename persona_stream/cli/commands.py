@@ -6,6 +6,7 @@ import importlib
 import click
 
 from persona_stream import __version__, errors
+from persona_stream.extras import install_command
 
 # The help texts stand here as well, so that --help imports no command.
 _COMMANDS = {
@@ -35,7 +36,7 @@ class _LazyGroup(click.Group):
         except ModuleNotFoundError as error:
             if (error.name or "").partition(".")[0] not in ("sqlalchemy", "alembic"):
                 raise
-            raise errors.ConfigurationError(f'{cmd_name} needs SQLAlchemy: pip install "persona_stream[sql]"') from None
+            raise errors.ConfigurationError(f"{cmd_name} needs SQLAlchemy: {install_command('sql')}") from None
         if not isinstance(command, click.Command):
             raise TypeError(f"{module}.{cmd_name} is not a command")
         return command

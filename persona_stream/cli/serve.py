@@ -15,6 +15,7 @@ import gevent.event
 from persona_stream import __version__, errors, state_dir
 from persona_stream.auth.jwt import issue_token
 from persona_stream.cli.settings import load_settings_from, settings_options
+from persona_stream.extras import install_command
 from persona_stream.server.process import ServerProcess, ignore_signals
 from persona_stream.settings.schema import Settings
 from persona_stream.settings.types import is_loopback
@@ -74,7 +75,7 @@ def _serve_workers(settings: Settings) -> int:
     try:
         from persona_stream.server.gunicorn import serve_workers
     except ImportError:
-        raise errors.ConfigurationError('workers above 1 need gunicorn: pip install "persona_stream[server]"') from None
+        raise errors.ConfigurationError(f"workers above 1 need gunicorn: {install_command('server')}") from None
     return serve_workers(settings, lambda port: _print_banner(settings, port, ()))
 
 

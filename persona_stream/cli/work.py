@@ -9,6 +9,7 @@ import msgspec
 
 from persona_stream.cli.settings import load_settings_from, settings_options
 from persona_stream.errors import ConfigurationError
+from persona_stream.extras import install_command
 from persona_stream.settings import schema
 
 POOLS = ("prefork", "gevent")
@@ -37,7 +38,7 @@ def work(pool: str, concurrency: int | None, queues: str | None, **options: Any)
     try:
         from persona_stream.executors.celery import app, worker
     except ImportError:
-        raise ConfigurationError('work needs Celery: pip install "persona_stream[celery]"') from None
+        raise ConfigurationError(f"work needs Celery: {install_command('celery')}") from None
     if concurrency is None:
         concurrency = DEFAULT_GEVENT_CONCURRENCY if pool == "gevent" else os.cpu_count() or 1
     own = (app.queue_of(name) for name in (schema.DEFAULT, *(config.name for config in settings.backends)))

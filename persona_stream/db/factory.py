@@ -10,6 +10,7 @@ from persona_stream.core.run_id import min_run_id_at
 from persona_stream.core.usage import load_prices
 from persona_stream.db.base import Privacy, RetentionSweep, Store
 from persona_stream.errors import ConfigurationError
+from persona_stream.extras import install_command
 from persona_stream.settings.schema import Settings
 from persona_stream.state_dir import state_dir
 
@@ -32,8 +33,8 @@ def create_store(settings: Settings, clock: Clock) -> Store:
         from persona_stream.db import engine, statements, store
     except ImportError:
         if settings.database_url != _DEFAULT_URL:
-            raise ConfigurationError('database_url needs SQLAlchemy: pip install "persona_stream[sql]"') from None
-        logger.info('conversations and the request log are off: pip install "persona_stream[sql]" turns them on')
+            raise ConfigurationError(f"database_url needs SQLAlchemy: {install_command('sql')}") from None
+        logger.info("conversations and the request log are off: `%s` turns them on", install_command("sql"))
         return Store()
     url = engine.database_url(settings.database_url, state_dir(settings.state_dir, os.environ))
     write = statements.make_writer(Privacy(settings.log_bodies, settings.log_reasoning), load_prices(settings.prices))

@@ -28,6 +28,7 @@ from persona_stream.core.result import WorkerError
 from persona_stream.errors import ConfigurationError
 from persona_stream.executors.base import Executor, ExecutorStatistics
 from persona_stream.executors.greenlet import GreenletExecutor
+from persona_stream.extras import install_command
 from persona_stream.journals.base import JournalStore
 from persona_stream.personas.persona import Persona
 from persona_stream.settings.schema import DEFAULT, Settings
@@ -237,7 +238,7 @@ def _create_celery_executor(settings: Settings, journals: JournalStore | None) -
     try:
         from persona_stream.executors.celery.executor import CeleryExecutor
     except ImportError:
-        raise ConfigurationError('executor celery needs Celery: pip install "persona_stream[celery]"') from None
+        raise ConfigurationError(f"executor celery needs Celery: {install_command('celery')}") from None
     return CeleryExecutor(settings, cast("Any", journals))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 
 from persona_stream import telemetry
+from persona_stream.extras import install_command
 from persona_stream.instrumentation.metrics import Metrics
 from persona_stream.runs.base import RunObserver
 
@@ -42,7 +43,7 @@ def build_tracing(environ: Mapping[str, str], closing: ExitStack) -> Sequence[Ru
     try:
         from persona_stream.instrumentation.tracing import TracingObserver
     except ImportError:
-        logger.warning('traces are enabled, but need OpenTelemetry: pip install "persona_stream[otel]"')
+        logger.warning("traces are enabled, but need OpenTelemetry: %s", install_command("otel"))
         return ()
     provider, close = telemetry.create_tracer_provider(names)
     closing.callback(close)

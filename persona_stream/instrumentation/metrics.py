@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from msgspec import Struct
 
 from persona_stream.errors import NotFound
+from persona_stream.extras import install_command
 from persona_stream.runs.forecasts import Accuracy
 
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # defined by prometheus_client
@@ -59,7 +60,7 @@ class Metrics:
         Raises:
             NotFound: metrics are not installed; the text says how to install them.
         """
-        raise NotFound('Metrics are not installed: pip install "persona_stream[metrics]", and restart the server')
+        raise NotFound(f"Metrics are not installed: {install_command('metrics')}, and restart the server")
 
 
 @contextmanager

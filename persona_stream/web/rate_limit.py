@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from persona_stream.core.clock import Clock, system_clock
 from persona_stream.errors import ConfigurationError
+from persona_stream.extras import install_command
 
 logger = logging.getLogger("persona_stream.web")
 
@@ -50,7 +51,7 @@ class MovingWindowLimiter(RateLimiter):
         try:
             from limits import errors, parse, storage, strategies
         except ImportError:
-            hint = 'pip install "persona_stream[limits]"'
+            hint = install_command("limits")
             raise ConfigurationError(f"rate_limit needs the package limits: {hint}") from None
         self._rate = parse(rate) if rate else None
         self._by_path = {path: None if rate == "off" else parse(rate) for path, rate in by_path.items()}

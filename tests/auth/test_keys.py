@@ -133,6 +133,6 @@ def test_only_public_keys_need_the_crypto_extra() -> None:
     """The message names the extra to install."""
     done = subprocess.run([sys.executable, "-c", WITHOUT], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
-        "jwt_public_key needs the crypto extra: `pip install 'persona_stream[crypto]'`",
-        "jwks_url needs the crypto extra: `pip install 'persona_stream[crypto]'`",
+        "jwt_public_key needs cryptography: pip install 'cryptography>=43'",
+        "jwks_url needs cryptography: pip install 'cryptography>=43'",
     ]

@@ -11,7 +11,7 @@ export const TEXTS = {
   e_unavailable: ["The database is unavailable. Runs continue and are logged when it is back.", "数据库暂时不可用。运行照常进行，恢复后会补写日志。"],
   e_internal: ["Something went wrong on the server.", "服务器内部出错。"], e_unreachable: ["The server does not respond.", "服务器没有响应。"], retry: ["Try again", "重试"], serverMessage: ["Server message: {text}", "服务器消息：{text}"],
   noLogTitle: ["This server keeps no log", "此服务器不保存日志"],
-  noLog: ["database_url is off, or SQLAlchemy is not installed (pip install \"persona_stream[sql]\"). Streams are not affected, but the dashboard has nothing to show.", "database_url 已关闭，或未安装 SQLAlchemy（pip install \"persona_stream[sql]\"）。流式接口不受影响，但控制台没有内容可显示。"],
+  noLog: ["database_url is off, or SQLAlchemy is not installed (pip install SQLAlchemy alembic). Streams are not affected, but the dashboard has nothing to show.", "database_url 已关闭，或未安装 SQLAlchemy（pip install SQLAlchemy alembic）。流式接口不受影响，但控制台没有内容可显示。"],
 
   filters: ["Filters", "筛选"], search: ["Search", "搜索"], searchHint: ["Search…", "搜索…"], status: ["Status", "状态"], all: ["All", "全部"], failed: ["Failed", "失败"],
   complete: ["Complete", "完成"], error: ["Error", "错误"], timeout: ["Timeout", "超时"], cancelled: ["Cancelled", "已取消"], processing: ["In progress", "进行中"],

@@ -17,6 +17,7 @@ import msgspec
 from flask import Blueprint, Response, current_app, request, send_file
 
 from persona_stream.errors import NotFound
+from persona_stream.extras import install_command
 from persona_stream.protocols.native.schemas import ErrorFrame
 from persona_stream.web import auth, responses
 from persona_stream.web.openapi import Body, ErrorSpec, Operation, Parameter, ResponseSpec, Tag, components
@@ -109,7 +110,7 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
     )
     def docs_script() -> Response:
         if script is None:
-            raise NotFound("The page needs the extra docs: pip install 'persona_stream[docs]'")
+            raise NotFound(f"The page needs its renderer: {install_command('docs')}")
         response = send_file(script, mimetype="text/javascript", conditional=True)
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response

@@ -65,7 +65,7 @@ def test_without_the_extra_the_page_names_it():
     client = create_app(renderer=lambda: None).test_client()
     response = client.get("/docs")
     assert response.status_code == 200
-    assert "pip install 'persona_stream[docs]'" in response.text
+    assert "pip install offapi" in response.text
     assert '<a href="/openapi.json">' in response.text
     assert "<script" not in response.text
     assert client.get("/docs/scalar.js").status_code == 404
