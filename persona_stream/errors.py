@@ -18,6 +18,8 @@
         ├── Gone                      410  gone
         ├── TooLarge                  413  too_large
         ├── UnsupportedMediaType      415  unsupported_media_type
+        ├── UpgradeRequired           426  upgrade_required
+        ├── UpgradeNotSupported       501  not_supported
         └── RetryableError                 with Retry-After
             ├── RateLimited           429  rate_limited
             ├── Overloaded            429  busy
@@ -146,6 +148,14 @@ class ModelNotFound(NotFound, code="model_not_found"):
     def __init__(self) -> None:
         super().__init__("Model not found; GET /v1/models lists the available models")
         self.field = "model"
+
+
+class UpgradeRequired(HTTPError, status=426, code="upgrade_required"):
+    """Request without an upgrade to a WebSocket."""
+
+
+class UpgradeNotSupported(HTTPError, status=501, code="not_supported"):
+    """Upgrade on a server that cannot hand over its connections."""
 
 
 class NotAcceptable(HTTPError, status=406, code="not_acceptable"):

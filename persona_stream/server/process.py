@@ -80,6 +80,7 @@ class ServerProcess:
         if runs.is_shared:
             streams.hand_over()
         runs.drain(self._drain_time)
+        streams.close_unused()
         streams.wait_until_none(self._services.clock, DELIVERY_TIMEOUT)
         self._server.stop(timeout=1)
         runs.close()

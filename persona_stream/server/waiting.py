@@ -23,11 +23,12 @@ from gevent.hub import get_hub
 
 from persona_stream.concurrency import TimeSlice, Wakeup
 from persona_stream.core.clock import Clock
-from persona_stream.web.delivery import EventStream
+from persona_stream.web.websocket import WebSocketStream
 
 logger = logging.getLogger("persona_stream.server")
 
 BEAT = 0.004  # seconds between two wake-ups of the pacer by time: streams that are due in between share one
+_READ_BYTES = 64 * 1024
 _READABLE = 1  # libev's EV_READ
 
 
@@ -42,6 +43,31 @@ class ConnectionHost(Protocol):
 
     def spawn(self, function: Callable[..., object], *args: object) -> None:
         """Start a greenlet that ends with the server."""
+
+
+class WaitingStream(Protocol):
+    """Stream that is sent when more of it is due; see ``EventStream``."""
+
+    until: float | None
+    on_wake: Callable[[], None]
+
+    @property
+    def is_disconnected(self) -> Callable[[], bool]:
+        """Function that returns whether the client has disconnected."""
+
+    @property
+    def run_id(self) -> str:
+        """Id of the run, for the log."""
+
+    @property
+    def may_block(self) -> bool:
+        """Whether ``advance`` may wait for a native thread."""
+
+    def advance(self) -> bytes:
+        """Return what is due, and set ``until``."""
+
+    def close(self) -> None:
+        """Release the stream."""
 
 
 class Connection:
@@ -96,6 +122,19 @@ class Connection:
     def unwatch(self) -> None:
         """End ``watch``."""
         self._watcher.stop()
+
+    def receive(self) -> bytes | None:
+        """Return bytes that the client has sent, empty after their end, and ``None`` if there are none yet."""
+        write_timeout = self.socket.gettimeout()
+        self.socket.settimeout(0.0)
+        try:
+            return self.socket.recv(_READ_BYTES)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return b""
+        finally:
+            self.socket.settimeout(write_timeout)
 
     def close(self) -> None:
         """Close the connection, unless it is closed."""
@@ -204,7 +243,7 @@ class PacedStream:
 
     def __init__(
         self,
-        stream: EventStream,
+        stream: WaitingStream,
         connection: Connection,
         pacer: Pacer,
         *,
@@ -337,3 +376,44 @@ class PacedStream:
         self._is_over = True
         self.ticket = 0
         self._stream.close()
+
+
+class PacedWebSocket(PacedStream):
+    """WebSocket on its connection: what arrives is read while all that is due has been written."""
+
+    __slots__ = ("_is_paused", "_websocket")
+
+    def __init__(self, stream: WebSocketStream, connection: Connection, pacer: Pacer) -> None:
+        """Take over a WebSocket, with the bytes that were read with its handshake."""
+        self._websocket = stream
+        self._is_paused = False
+        super().__init__(stream, connection, pacer, is_chunked=False, on_end=Connection.close)
+        unread = connection.unread
+        connection.unread = b""
+        if unread:
+            self._receive(unread)
+
+    def _on_readable(self) -> None:
+        if self._is_busy or self._websocket.is_full:
+            self._is_paused = True
+            self._connection.unwatch()
+            return
+        data = self._connection.receive()
+        if data:
+            self._receive(data)
+        elif data is not None:
+            self._is_gone = True
+            self._connection.unwatch()
+            self._pump_soon()
+
+    def _receive(self, data: bytes) -> None:
+        self._websocket.receive(data)
+        if self._websocket.has_messages:
+            self._connection.spawn(self._websocket.handle_messages)
+        self._pump_soon()
+
+    def _wait(self) -> None:
+        super()._wait()
+        if self._is_paused and not self._is_over and not self._websocket.is_full:
+            self._is_paused = False
+            self._connection.watch(self._on_readable)

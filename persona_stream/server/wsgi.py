@@ -24,8 +24,9 @@ from gevent import pool, pywsgi
 
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.server import http11
-from persona_stream.server.waiting import Connection, PacedStream, Pacer
+from persona_stream.server.waiting import Connection, PacedStream, PacedWebSocket, Pacer
 from persona_stream.web.delivery import EventStream
+from persona_stream.web.websocket import WebSocketStream
 
 logger = logging.getLogger("persona_stream.server")
 
@@ -230,6 +231,13 @@ class Handler(pywsgi.WSGIHandler):
     def process_result(self) -> None:
         """Write the response; a stream that has more to send later is left to the pacer."""
         stream = self.result
+        if isinstance(stream, WebSocketStream):
+            self._connection.unread = self._unread()
+            self._is_released = True
+            self.result = None  # or it would be closed now
+            self.close_connection = True  # for HTTP
+            PacedWebSocket(stream, self._connection, self.server.pacer)
+            return
         if not isinstance(stream, EventStream) or not self.wsgi_input.is_over:
             super().process_result()
             return

@@ -35,9 +35,14 @@ def authenticate(request: Request, verifier: Verifier, scope: str = "chat") -> P
         Unauthorized: The token is missing or invalid.
         Forbidden: The token lacks the scope.
     """
+    return require_scope(verifier.verify(token_of(request)), scope)
+
+
+def token_of(request: Request) -> str:
+    """Return the token or API key of a request; empty if it has none."""
     api_key = f"Bearer {request.headers.get('x-api-key', '')}"
     scheme, _, token = request.headers.get("Authorization", api_key).partition(" ")
-    return require_scope(verifier.verify(token.strip() if scheme.lower() == "bearer" else ""), scope)
+    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def require_scope(principal: Principal, scope: str) -> Principal:

@@ -16,7 +16,9 @@ from persona_stream.concurrency import Wakeup
 from persona_stream.core.clock import Clock
 
 # Environ keys of the connection: this server, gunicorn's two gevent workers, werkzeug's development server.
-_SOCKET_KEYS = ("persona_stream.socket", "gunicorn.socket", "gunicorn.sock", "werkzeug.socket")
+OWN_SOCKET_KEY = "persona_stream.socket"
+"""Environ key of the connection in this package's server, which can hand it over to a WebSocket."""
+_SOCKET_KEYS = (OWN_SOCKET_KEY, "gunicorn.socket", "gunicorn.sock", "werkzeug.socket")
 
 WRITE_TIMEOUT = 30.0  # seconds
 """Seconds that a client may stop reading before its connection is closed."""
@@ -67,6 +69,7 @@ class StreamRegistry:
     Attributes:
         is_handing_over: Whether streams of clients that resume by themselves must end now.
         is_hurrying: Whether streams must send the rest of their answers without pauses.
+        is_closing: Whether connections that have no more runs must end.
     """
 
     def __init__(self) -> None:
@@ -75,6 +78,7 @@ class StreamRegistry:
         self._is_aborted = False
         self.is_handing_over = False
         self.is_hurrying = False
+        self.is_closing = False
 
     @property
     def count(self) -> int:
@@ -100,6 +104,11 @@ class StreamRegistry:
         self.is_hurrying = True
         self._wake_all()
         self._stream_removed.set()
+
+    def close_unused(self) -> None:
+        """End the connections that have no more runs."""
+        self.is_closing = True
+        self._wake_all()
 
     def _wake_all(self) -> None:
         for wake in self._streams:

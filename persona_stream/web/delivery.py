@@ -196,12 +196,13 @@ class EventStream:
     Attributes:
         until: Moment at which more is due, unless ``on_wake`` is called before; ``None`` after the end of the stream.
         on_wake: Called when there may be more to send. Must not block.
+        frame: Framing of a message; a WebSocket replaces it before the first ``advance``.
         is_disconnected: Returns whether the client has disconnected.
     """
 
     __slots__ = (
-        "_chars_read", "_clock", "_encode", "_facts_seen", "_frame", "_hand_over_at", "_journal", "_projection",
-        "_registry", "_steps", "_subscription", "_wakeup", "is_disconnected", "on_wake", "until",
+        "_chars_read", "_clock", "_encode", "_facts_seen", "_hand_over_at", "_journal", "_projection", "_registry",
+        "_steps", "_subscription", "_wakeup", "frame", "is_disconnected", "on_wake", "until",
     )  # fmt: skip
 
     def __init__(
@@ -215,7 +216,7 @@ class EventStream:
         hand_over_at: float | None,
     ) -> None:
         self._encode = encode
-        self._frame = frame
+        self.frame = frame
         self._journal = subscription.journal
         self._subscription = subscription
         self._registry = services.streams
@@ -248,9 +249,9 @@ class EventStream:
             if isinstance(step, events.Wait):
                 self.until = step.until
                 if self._journal.is_unavailable:
-                    pending.append(self._frame(_JOURNAL_UNAVAILABLE))
+                    pending.append(self.frame(_JOURNAL_UNAVAILABLE))
                 break
-            framed = b"".join(map(self._frame, self._encode(step)))
+            framed = b"".join(map(self.frame, self._encode(step)))
             if framed:
                 self._subscription.record_event(step, len(framed))
                 pending.append(framed)
@@ -260,7 +261,7 @@ class EventStream:
                     break
         if self.until is not None and (at := self._hand_over_at) is not None:
             if self._registry.is_handing_over or self._clock() >= at:
-                pending.append(self._frame(_HANDED_OVER))
+                pending.append(self.frame(_HANDED_OVER))
                 self.until = None
             else:
                 self.until = min(self.until, at)

@@ -36,6 +36,7 @@ from persona_stream.web.routes import (
     personas,
     runs,
     stream_chat,
+    websocket,
 )
 from persona_stream.web.services import EXTENSION, Services
 
@@ -89,6 +90,7 @@ def create_flask_app(services: Services, *, has_pages: bool = True) -> Flask:
         personas,
         health,
         doctor,
+        websocket,
     ):
         app.register_blueprint(routes.blueprint(services))
     if has_pages:

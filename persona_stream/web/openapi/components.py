@@ -148,6 +148,7 @@ SHOULD_RETRY = _header(
     example="false",
 )
 ERROR_HEADERS: Mapping[str, Parameter] = {
+    "Upgrade": _header("Upgrade", "Protocol to upgrade to.", Literal["websocket"], example="websocket"),
     "Retry-After": _header("Retry-After", "Seconds after which to retry.", _COUNT, required=True, example=2),
     "WWW-Authenticate": _header(
         "WWW-Authenticate",

@@ -147,7 +147,8 @@ class Operation(Struct, frozen=True):
     """Description of a route, and the decorator that attaches it to the view.
 
     Attributes:
-        response: response with status 200.
+        response: response of success.
+        status: its status.
         id: identifier from which client generators derive the name of a method; by default the view's name.
         security: names of the security schemes, any of which suffices; an empty name allows requests without a token.
         responses: further responses by status, except for ``errors``; once attached to a view, all of them.
@@ -160,6 +161,7 @@ class Operation(Struct, frozen=True):
     description: str = ""
     tags: Sequence[Tag] = ()
     id: str = ""
+    status: int = 200
     security: Sequence[str] = ("bearer",)
     parameters: Sequence[Parameter] = ()
     request: Body | None = None
@@ -171,7 +173,9 @@ class Operation(Struct, frozen=True):
         """Attach the description to a view."""
         first, *rest = view.__name__.split("_")
         name = self.id or first + "".join(word.capitalize() for word in rest)
-        setattr(view, _ATTRIBUTE, structs.replace(self, id=name, responses={200: self.response, **self.responses}))
+        setattr(
+            view, _ATTRIBUTE, structs.replace(self, id=name, responses={self.status: self.response, **self.responses})
+        )
         return view
 
 

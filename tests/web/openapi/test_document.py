@@ -89,6 +89,7 @@ def test_a_new_route_needs_no_change_of_the_document():
         ("POST", "/v1/completions", START_STATUSES | {"406", "502", "504"}),
         ("POST", "/v1/messages", START_STATUSES | {"406", "502", "504"}),
         ("POST", "/v1/messages/count_tokens", START_STATUSES - {"409", "429"}),
+        ("GET", "/api/ws", {"101", "400", "401", "403", "426", "500", "501", "503"}),
         ("POST", "/api/ui/chat", START_STATUSES | {"406"}),
         ("GET", "/api/ui/chat/{chat_id}/stream", {"200", "204", "401", "403", "406", "500", "503"}),
         ("POST", "/api/ui/chat/{chat_id}/stop", {"200", "401", "403", "500", "503"}),

@@ -1,0 +1,142 @@
+"""``/api/ws``: opens a WebSocket, on servers that can hand over a connection."""
+
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import cast
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Flask, Request, Response, current_app
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import AcceptConnection
+from wsproto.events import Request as UpgradeRequest
+from wsproto.utilities import RemoteProtocolError
+
+from persona_stream.auth.base import invalid_token
+from persona_stream.errors import Forbidden, InvalidRequest, UpgradeNotSupported, UpgradeRequired
+from persona_stream.web import auth, connections, responses
+from persona_stream.web.openapi import ErrorSpec, Operation, Parameter, ResponseSpec, Tag, components
+from persona_stream.web.services import Services
+from persona_stream.web.websocket import RequestSender, WebSocketStream
+
+SUBPROTOCOL = "persona-stream.v1"
+_BEARER = "bearer."
+
+WEBSOCKET = Tag("WebSocket", "Many runs on one connection.")
+
+
+class UpgradeResponse(Response):
+    """Response whose body is a ``WebSocketStream``, which the server takes over; werkzeug sends no body with 101."""
+
+    def get_app_iter(self, environ: object) -> Iterable[bytes]:
+        """Return the stream itself."""
+        return cast("Iterable[bytes]", self.response)
+
+
+_REQUIRED = UpgradeRequired("This address is for WebSockets: connect with ws:// or wss://", {"Upgrade": "websocket"})
+_NOT_SUPPORTED = UpgradeNotSupported(
+    "This WSGI server cannot open WebSockets: run `persona-stream serve`, or use Server-Sent Events at"
+    " /api/stream_chat_smart"
+)
+_FOREIGN_ORIGIN = Forbidden("Pages of this origin may not connect: add it to cors_origins")
+
+
+def blueprint(services: Services) -> Blueprint:
+    """Return the blueprint of ``/api/ws``."""
+    blueprint = Blueprint("websocket", __name__)
+
+    @blueprint.get("/api/ws")
+    @blueprint.get("/api/ws", websocket=True)  # werkzeug routes upgrades separately
+    @Operation(
+        "Open a WebSocket",
+        ResponseSpec("The connection is a WebSocket from now on; docs/API.md describes its messages."),
+        "Needs a token in `Authorization`, or as the second of the offered subprotocols"
+        f" `{SUBPROTOCOL}, {_BEARER}<token>`, or the ticket of a run, which may only be subscribed to.",
+        tags=[WEBSOCKET],
+        id="openWebSocket",
+        status=101,
+        security=("bearer", "ticket"),
+        parameters=(
+            Parameter("query", "run_id", "Run of the ticket."),
+            Parameter("query", "resume", "`1` has the meaning of the header `X-Persona-Resume`.", choices=("1",)),
+            components.RESUME,
+        ),
+        errors=(
+            *components.COMMON_ERRORS,
+            components.INVALID_REQUEST,
+            ErrorSpec(_REQUIRED, "The request is not an upgrade to a WebSocket.", name="UpgradeRequired"),
+            ErrorSpec(_NOT_SUPPORTED, "The WSGI server cannot hand over its connections."),
+        ),
+    )
+    def open_websocket() -> Response:
+        request = responses.current_request()
+        if request.headers.get("Upgrade", "").lower() != "websocket":
+            raise _REQUIRED
+        if connections.OWN_SOCKET_KEY not in request.environ:
+            raise _NOT_SUPPORTED
+        if request.content_length or "Transfer-Encoding" in request.headers:
+            raise InvalidRequest("An upgrade to a WebSocket must have no body")
+        _check_origin(request, services)
+        token, ticket = _authenticate(request, services)
+        websocket, handshake = _accept(request)
+        environ = request.environ
+        if request.args.get("resume") == "1":
+            environ = {**environ, "HTTP_X_PERSONA_RESUME": "1"}
+        app = cast("Flask", current_app._get_current_object())  # type: ignore[attr-defined] # documented by werkzeug
+        sender = RequestSender(app, environ, token=token, ticket=ticket, verify=services.verifier.verify)
+        stream = WebSocketStream(
+            websocket,
+            handshake,
+            sender,
+            registry=services.streams,
+            clock=services.clock,
+            max_message_bytes=services.settings.max_body_bytes,
+        )
+        return UpgradeResponse(stream, HTTPStatus.SWITCHING_PROTOCOLS, direct_passthrough=True)  # type: ignore[arg-type] # see above
+
+    return blueprint
+
+
+def _check_origin(request: Request, services: Services) -> None:
+    """Raise ``Forbidden`` for a page of an origin that may not use the API: browsers let any page open WebSockets."""
+    origin = request.headers.get("Origin")
+    origins = services.settings.cors_origins
+    if origin is None or "*" in origins or origin in origins or urlsplit(origin).netloc == request.host:
+        return
+    raise _FOREIGN_ORIGIN
+
+
+def _authenticate(request: Request, services: Services) -> tuple[str, str]:
+    """Return the token of a client, or its ticket.
+
+    Raises:
+        Unauthorized: Neither is valid.
+        Forbidden: The token lacks the scope.
+    """
+    ticket = request.args.get("ticket")
+    if ticket is not None:
+        if not services.url_signer.verify(request.args.get("run_id", ""), ticket):
+            raise invalid_token("The ticket is not valid for the run in run_id: take it from the run's events_url")
+        return "", ticket
+    offered = [each.strip() for each in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+    token = next((each.removeprefix(_BEARER) for each in offered if each.startswith(_BEARER)), None)
+    if token is None:
+        auth.authenticate(request, services.verifier)
+        token = auth.token_of(request)
+    else:
+        auth.require_scope(services.verifier.verify(token), "chat")
+    return token, ""
+
+
+def _accept(request: Request) -> tuple[WSConnection, bytes]:
+    """Return the open connection and the response of the handshake; raise ``InvalidRequest`` if that is malformed."""
+    websocket = WSConnection(ConnectionType.SERVER)
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers.items()]
+    try:
+        websocket.initiate_upgrade_connection(headers, request.path)
+        [opening] = websocket.events()
+    except RemoteProtocolError as error:
+        raise InvalidRequest(f"The WebSocket handshake is malformed: {error}") from None
+    if not isinstance(opening, UpgradeRequest):
+        raise InvalidRequest("The WebSocket handshake is malformed")
+    subprotocol = SUBPROTOCOL if SUBPROTOCOL in opening.subprotocols else None
+    return websocket, websocket.send(AcceptConnection(subprotocol=subprotocol))
