@@ -14,6 +14,10 @@ from e2e import published_clients as published
 from e2e.backend import TEXT
 from e2e.published_clients import runs
 from e2e.server import Served
+from tests.faults.cluster import Cluster
+from tests.faults.recording_backend import answer as recorded_answer
+from tests.redis_server import needs_redis
+from tests.server_process import token as server_token
 
 PYTHON = (
     "whole", "whole_async", "stream", "stream_async", "helper", "background", "resume_raw", "resume_helper", "agents",
@@ -68,6 +72,23 @@ def test_an_error_of_the_backend(served: Served, language: str, scenarios: tuple
     for scenario, result in use_all(served, language, wanted[language], "fail").items():
         assert "The library is closed today." in str(result.get("message")), (scenario, result)
     assert runs(served) == ["error"] * len(wanted[language])
+
+
+@needs_redis
+@pytest.mark.parametrize("language", ["python", "node"])
+def test_another_process_continues_after_a_kill(tmp_path: Path, language: str) -> None:
+    """Raw with `starting_after`, and with the helper, which reads the whole stream again: each character once."""
+    question = "0 killed in the middle"
+    with Cluster(tmp_path) as cluster:
+        first, second = (
+            Served(server.url, server_token(), tmp_path / "log", {"PATH": os.environ["PATH"]})
+            for server in cluster.servers
+        )
+        begun = use_all(first, language, ["begin"], question)["begin"]
+        cluster.servers[0].process.kill()
+        for scenario, rest in use_all(second, language, ["rest_raw", "rest_helper"], begun["place"]).items():
+            assert begun["joined"] + rest["joined"] == rest["text"] == recorded_answer(question), scenario
+        assert cluster.times_run(question) == 1
 
 
 # The sandbox needs more rights than a container has. Without it, Codex would also offer a search of the web.

@@ -72,6 +72,25 @@ const deeds = {
     const rest = joinedOf(await all(stream));
     return { ...result(await stream.finalResponse()), joined: had + rest };
   },
+  async begin() {
+    const events = [];
+    for await (const event of await client.responses.create({ ...ask, stream: true, background: true })) {
+      events.push(event);
+      if (events.filter(({ type }) => type === "response.output_text.delta").length === 5) break;
+    }
+    return { joined: joinedOf(events), place: `${events[0].response.id} ${events.at(-1).sequence_number}` };
+  },
+  async rest_raw() {
+    const [id, number] = message.split(" ");
+    const events = await all(await client.responses.retrieve(id, { stream: true, starting_after: Number(number) }));
+    return { ...result(events.at(-1).response), joined: joinedOf(events) };
+  },
+  async rest_helper() {
+    const [response_id, number] = message.split(" ");
+    const stream = client.responses.stream({ response_id, starting_after: Number(number) });
+    const events = await all(stream);
+    return { ...result(await stream.finalResponse()), joined: joinedOf(events) };
+  },
   async ai(model) {
     const { text, reasoningText, finishReason, usage } = await generateText({ model, prompt: message });
     return { text, reasoning: reasoningText, finish: finishReason, tokens: usage.totalTokens };

@@ -107,6 +107,32 @@ class Scenarios:
             rest = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
             return {**_result(stream.get_final_response()), "joined": had + rest}
 
+    def begin(self) -> Result:
+        """Start a background stream, and leave it in the middle of the text."""
+        events: list[Any] = []
+        stream = self.client.responses.create(**self.options, stream=True, background=True)
+        for event in stream:
+            events.append(event)
+            if sum(each.type == "response.output_text.delta" for each in events) == 5:
+                break
+        stream.close()
+        joined = "".join(each.delta for each in events if each.type == "response.output_text.delta")
+        return {"joined": joined, "place": f"{events[0].response.id} {events[-1].sequence_number}"}
+
+    def rest_raw(self) -> Result:
+        """Read the rest of a response; the message is its id and the number of the last event."""
+        response_id, number = self.message.split()
+        stream = self.client.responses.retrieve(response_id, stream=True, starting_after=int(number))
+        return _of_events(list(stream))
+
+    def rest_helper(self) -> Result:
+        """Read the rest of a response with the helper."""
+        response_id, number = self.message.split()
+        options: Any = {"response_id": response_id, "starting_after": int(number)}
+        with self.client.responses.stream(**options) as stream:
+            joined = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
+            return {**_result(stream.get_final_response()), "joined": joined}
+
     def tools(self) -> Result:
         """Return the output of a call, with the response that has the call named by its id."""
         first = self.client.responses.create(**self.options, tools=[WEATHER])

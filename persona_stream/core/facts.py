@@ -23,6 +23,7 @@ class Accepted(Struct, frozen=True, tag="accepted"):
     """Query accepted; the terms apply to all subscribers of the run. ``deadline`` and ``resume_for`` in seconds.
 
     ``request`` is JSON: the part of the request that its protocol needs to answer, if it needs more than these terms.
+    ``is_logged`` says whether the request log has the run.
     """
 
     run_id: str
@@ -38,6 +39,7 @@ class Accepted(Struct, frozen=True, tag="accepted"):
     question_tokens: int = 0  # estimate, for backends that report no usage
     backend: str = ""  # name of the backend
     request: str = ""
+    is_logged: bool = True
 
 
 class Queued(Struct, frozen=True, tag="queued"):

@@ -62,7 +62,7 @@ class RequestLogObserver(base.RunObserver):
         if isinstance(fact, facts.Accepted):
             if (run_request := self._run_requests.pop(fact.run_id, None)) is not None:
                 self._store.enqueue(RunAccepted(entries[-1], run_request))
-        elif facts.is_ending(fact):
+        elif facts.is_ending(fact) and facts.run_terms(entries).is_logged:
             run_id = facts.run_terms(entries).run_id
             upstream = tuple(self._upstream.pop(run_id, ()))
             self._store.enqueue(RunFinished(entries, upstream, self._raw.pop(run_id, None)))

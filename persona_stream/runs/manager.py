@@ -298,6 +298,7 @@ class RunManager:
             question_tokens=usage.query_tokens(query),
             backend=request.backend.name,
             request=request.stored_request,
+            is_logged=request.is_logged,
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from msgspec import structs
 
 from persona_stream.backends.base import Backend
 from persona_stream.core.facts import Answered, Failed, Started
@@ -15,6 +16,21 @@ from persona_stream.runs.base import RawResponse, RunRequest, RunStarted, Upstre
 from tests.fakes import RUN_ID, accepted, entries
 
 TRY = UpstreamCall(provider="openai", model="m1", url="http://x", request={}, began_at=1.0, seconds=2.0)
+
+
+def test_a_run_that_must_not_be_logged_leaves_no_texts():
+    """Its records are not even enqueued, in any process; the others have its delivery figures only."""
+    kept: list[object] = []
+    log = RequestLogObserver(SimpleNamespace(enqueue=kept.append))
+    query = Query(username="x", message="secret")
+    request = RunRequest(query, Backend("b", lambda query: ""), "smart", "words", is_logged=False)
+    log.on_notification(RUN_ID, RunStarted(request))
+    log.on_notification(RUN_ID, UpstreamCalled(TRY))
+    log.on_notification(RUN_ID, RawResponse({"answer": "secret"}))
+    journal = entries((0.0, structs.replace(accepted(), is_logged=False)), (0.0, Started()), (1.0, Answered("secret")))
+    for count in range(1, 4):
+        log.on_fact(journal[:count])
+    assert kept == []
 
 
 def test_notifications_after_the_end_of_a_run_are_ignored():
