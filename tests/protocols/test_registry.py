@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
+import re
 
-from persona_stream.core.facts import AnswerDelta, Answered, Failed, ProgressReported, ReasoningDelta, Started
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from persona_stream.core.events import Progress
+from persona_stream.core.facts import AnswerDelta, Answered, Entry, Failed, ProgressReported, ReasoningDelta, Started
+from persona_stream.core.forecast import Forecast
 from persona_stream.core.projection import SMART
 from persona_stream.core.sse import SSEDecoder, encode_all
 from persona_stream.protocols.base import EncoderOptions, ErrorInfo, dump_json
@@ -88,3 +95,39 @@ def test_every_error_has_a_body_with_its_text(name: str, status: int) -> None:
     """For every status."""
     body = PROTOCOLS[name].error(ErrorInfo(status, "invalid_request", "message: is required", "message"))
     assert b'"message: is required"' in dump_json(body)
+
+
+@given(
+    st.sampled_from([None, Forecast((10.0, 20.0, 40.0), (250, 600, 900), (0, 500, 1000), runs=20)]),
+    st.lists(st.tuples(st.floats(0, 30), st.none() | st.floats(0, 1)), max_size=6),
+    st.integers(0, 20 * 64).map(lambda count: count / 64),
+)
+@settings(max_examples=20)
+def test_progress_is_the_same_in_all_protocols_and_processes(forecast, reports, since):
+    """At the same time, for each subscriber, also where the facts come from a store. Anthropic's clients get pings."""
+    run = entries(
+        (0.0, accepted(deadline=60.0)),
+        (0.0, Started(0, forecast)),
+        *((at, ProgressReported("", fraction)) for at, fraction in sorted(reports, key=lambda report: report[0])),
+        (31.0, Failed("internal")),
+    )
+    stored = [msgspec.json.decode(msgspec.json.encode(entry), type=Entry) for entry in run]
+    expected = _shown_progress("native", run, 0.0)
+    assert len(expected) > 10
+    for name in PROTOCOLS.keys() - {"anthropic"}:
+        shown = _shown_progress(name, stored, since)
+        assert len(shown) > 1
+        common = shown.keys() & expected.keys()
+        assert {at: shown[at] for at in common} == {at: expected[at] for at in common}
+
+
+def _shown_progress(name: str, run: list[Entry], since: float) -> dict[float, int]:
+    """Return the percentages that a subscriber is sent before the text, by the seconds since the start."""
+    encoder = PROTOCOLS[name].encoder(run, OPTIONS)
+    shown = {}
+    for at, event in read(run, subscription_options(), since=since):
+        text = encode_all(encoder.encode(event)).decode()
+        found = re.search(r'"(?:progress|percent)":(\d+)|processing [\d.]+s (\d+)%', text)
+        if isinstance(event, Progress) and event.elapsed > 0 and found is not None:  # not the start, which is repeated
+            shown[at] = int(found[1] or found[2])
+    return shown
