@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import platform
 import random
 import re
 import statistics
@@ -12,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench import servers
+from bench import procfs, servers
 from persona_stream.core.facts import ProgressReported, Started
 from persona_stream.core.forecast import DurationHistory, FinishedRun, Forecast, RunFeatures, fit_forecast
 from persona_stream.core.snapshot import MAX_WAITING_PERCENT, ProgressTracker
@@ -322,6 +323,8 @@ def _tables() -> str:
         "",
         "### Cost\n",
         *_costs(),
+        "",
+        f"Machine: {procfs.machine()}; CPython {platform.python_version()}.",
     ]
     return "\n".join(parts)
 
