@@ -13,7 +13,7 @@ Invariants:
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from msgspec import Struct
 
@@ -29,10 +29,11 @@ FLUSH_TIMEOUT = 5.0  # seconds
 
 
 class Privacy(Struct, frozen=True):
-    """Texts of a request that the log may keep."""
+    """Texts of a run that the log and the conversations may keep."""
 
     bodies: bool = True
     reasoning: bool = True
+    history_reasoning: Literal["off", "summary", "full"] = "off"  # beside the answer, in conversations
 
 
 class RunAccepted(Struct, frozen=True):

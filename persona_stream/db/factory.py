@@ -37,7 +37,8 @@ def create_store(settings: Settings, clock: Clock) -> Store:
         logger.info("conversations and the request log are off: `%s` turns them on", install_command("sql"))
         return Store()
     url = engine.database_url(settings.database_url, state_dir(settings.state_dir, os.environ))
-    write = statements.make_writer(Privacy(settings.log_bodies, settings.log_reasoning), load_prices(settings.prices))
+    privacy = Privacy(settings.log_bodies, settings.log_reasoning, settings.history_reasoning)
+    write = statements.make_writer(privacy, load_prices(settings.prices))
     try:
         return store.SqlStore(engine.open_engine(url, store.CONNECTIONS), write, clock, max_bytes=MAX_QUEUE_BYTES)
     except OSError as error:

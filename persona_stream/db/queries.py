@@ -252,4 +252,5 @@ def _within_limit(rows: Any, max_tokens: int) -> Iterator[tuple[Turn, Turn]]:
         remaining -= row.tokens
         if remaining < 0:
             return
-        yield Turn("user", row.question), Turn("assistant", answer)
+        reasoning = row.reasoning if row.answer and row.reasoning else msgspec.UNSET
+        yield Turn("user", row.question), Turn("assistant", answer, reasoning=reasoning)

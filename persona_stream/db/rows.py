@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
 
+from persona_stream.chunking.chunkers import characters, sentences
 from persona_stream.core import facts, i18n
 from persona_stream.core.content import replace_unencodable
 from persona_stream.core.query import UpstreamCall
@@ -25,6 +26,7 @@ Row = dict[str, Any]
 MAX_STEPS = 500  # a backend may report ten times a second
 QUESTION_PREFIX_LENGTH = 200  # characters of a question in lists
 TITLE_LENGTH = 80  # characters
+MAX_SUMMARY_LENGTH = 500  # characters of reasoning
 MAX_REPR_LENGTH = 10_000  # characters of a value that has no JSON form
 
 _EMPTY_RUN = {column.name: None if column.is_optional else 0 for column in models.RUN_COLUMNS}
@@ -283,12 +285,16 @@ def _fact_steps(entries: Sequence[facts.Entry], texts: bool) -> Iterator[models.
                 yield models.Step(entry.at, "failed", text=code)
 
 
-def exchange_rows(record: base.ExchangeCompleted) -> tuple[Row, Row]:
+def exchange_rows(record: base.ExchangeCompleted, privacy: base.Privacy) -> tuple[Row, Row]:
     """Return the rows of a conversation and of its newest exchange.
 
-    An interrupted answer is kept as far as it was produced. Reasoning is kept only for an exchange without an answer.
+    An interrupted answer is kept as far as it was produced. Reasoning is kept whole for an exchange without an answer,
+    and beside an answer as the settings say.
     """
     snapshot = take_snapshot(record.entries)
+    reasoning = snapshot.reasoning
+    if snapshot.text and privacy.history_reasoning != "full":
+        reasoning = first_sentences(reasoning) if privacy.history_reasoning == "summary" else ""
     question = replace_unencodable(record.query.message)
     run = snapshot.run
     names = {"owner": replace_unencodable(run.owner), "username": replace_unencodable(run.username)}
@@ -301,12 +307,24 @@ def exchange_rows(record: base.ExchangeCompleted) -> tuple[Row, Row]:
         "at": snapshot.accepted_at,
         "question": question,
         "answer": snapshot.text,
-        "reasoning": None if snapshot.text else snapshot.reasoning or None,
+        "reasoning": reasoning or None,
         "is_complete": isinstance(snapshot.ending, facts.Answered),
         "status": snapshot.status,
-        "tokens": count_tokens((question, snapshot.text)),
+        "tokens": count_tokens((question, snapshot.text, reasoning if snapshot.text else "")),
     }
     return conversation, exchange
+
+
+def first_sentences(text: str, limit: int = MAX_SUMMARY_LENGTH) -> str:
+    """Return the first sentences of a text, at most ``limit`` characters; part of the first one if it is longer."""
+    if len(text) <= limit:
+        return text
+    kept = ""
+    for sentence in sentences(text[: 2 * limit]):
+        if len(kept) + len(sentence) > limit:
+            break
+        kept += sentence
+    return kept.rstrip() or characters(text, limit)[0]
 
 
 def _to_json(value: object) -> str | None:

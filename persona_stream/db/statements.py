@@ -89,7 +89,8 @@ def _write_all(connection: Connection, records: Sequence[base.Record], privacy: 
     _execute(connection, (_UPDATE_RESPONDED, _UPDATE_RESPONDED_TEXTS), responded)
     _execute(connection, (_UPDATE_FINISHED, _UPDATE_FINISHED_TEXTS), finished)
     _execute(connection, (_UPDATE_DELIVERED,), delivered)
-    _insert(connection, (conversations, exchanges), map(rows.exchange_rows, _of_type(records, base.ExchangeCompleted)))
+    exchanged = (rows.exchange_rows(record, privacy) for record in _of_type(records, base.ExchangeCompleted))
+    _insert(connection, (conversations, exchanges), exchanged)
 
 
 def _of_type(records: Iterable[base.Record], kind: type[R]) -> Iterator[R]:

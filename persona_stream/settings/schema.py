@@ -179,6 +179,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     log_bodies: Annotated[t.Switch, doc("Whether the request log stores questions and answers")] = True
     log_reasoning: Annotated[t.Switch, doc("Whether the request log stores reasoning")] = True
+    history_reasoning: Annotated[
+        t.HistoryReasoning,
+        doc("Reasoning in the history of a conversation: `off`, `summary` (its first sentences) or `full`"),
+    ] = "off"
     log_retention: Annotated[t.Duration, doc("How long the request log is kept")] = 30 * 86_400.0
     prices: Annotated[t.Text, doc("Price list of models: `bundled`, or a file")] = "bundled"
 

@@ -198,6 +198,7 @@ EXECUTOR_NAMES = ["auto", "greenlet", "thread", "process", "celery"]  # grows wi
 ExecutorName = Annotated[str, Form("auto, greenlet, thread, process or celery", "EXECUTOR", _parse_executor)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error"], Form("debug, info, warning or error", "LEVEL")]
 AuthMode = Annotated[Literal["token", "off"], Form("token or off", "token|off")]
+HistoryReasoning = Annotated[Literal["off", "summary", "full"], Form("off, summary or full", "off|summary|full")]
 LogFormat = Annotated[Literal["text", "json"], Form("text or json", "text|json")]
 OpenAIApi = Annotated[Literal["chat", "responses"], Form("chat or responses", "chat|responses")]
 HeartbeatName = Annotated[

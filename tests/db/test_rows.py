@@ -14,6 +14,7 @@ from persona_stream.core.facts import Answered, Failed, ProgressReported, Reason
 from persona_stream.core.query import UpstreamCall, Usage
 from persona_stream.core.usage import custom_prices
 from persona_stream.db.base import Privacy, Record, RunAccepted, RunDelivered, RunFinished
+from persona_stream.db.rows import first_sentences
 from persona_stream.db.statements import make_writer
 from persona_stream.db.tables import metadata
 from tests.db.factories import BEGAN, entries, query, records, run_id_of, subscription
@@ -108,3 +109,11 @@ def test_batches_make_no_difference(kept: Sequence[Record], data: st.DataObject)
             found.append(tables(connection))
     assert found[0] == found[1] == found[2]
     assert len(found[0]["runs"]) == len([record for record in kept if isinstance(record, RunAccepted)])
+
+
+def test_a_summary_is_whole_sentences() -> None:
+    """Or the beginning of the first one, if it is longer than the limit."""
+    assert first_sentences("One. Two.", 20) == "One. Two."
+    assert first_sentences("One word. Two words. Three words.", 22) == "One word. Two words."
+    assert first_sentences("想了一想。再想一想。然后回答。", 11) == "想了一想。再想一想。"
+    assert first_sentences("x" * 50, 10) == "x" * 10

@@ -22,7 +22,7 @@ openai_base_url openai_api_key openai_model openai_stream openai_api
 anthropic_base_url anthropic_api_key anthropic_model anthropic_max_tokens anthropic_stream
 commit_window heartbeat
 redis_url broker_url workers lease max_connection_age trusted_proxies
-database_url state_dir log_bodies log_reasoning log_retention prices
+database_url state_dir log_bodies log_reasoning history_reasoning log_retention prices
 cache cache_shared max_runs max_runs_shared max_runs_per_user max_queue queue_timeout rate_limit
 """
 

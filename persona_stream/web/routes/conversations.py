@@ -42,7 +42,9 @@ class ExchangeView(Struct, frozen=True, kw_only=True):
     at: Annotated[str, Meta(description="Time of the question: ISO 8601 in UTC.")]
     question: Annotated[str, Meta(description="Question.")]
     answer: Annotated[str, Meta(description="Answer, or its beginning if it was interrupted.")]
-    reasoning: Annotated[str | None, Meta(description="Reasoning of the model if it gave no answer; otherwise `null`.")]
+    reasoning: Annotated[
+        str | None, Meta(description="Reasoning, if there is no answer or `history_reasoning` keeps it.")
+    ]
     is_complete: Annotated[bool, Meta(description="Whether the answer is complete.")]
     status: Annotated[str, Meta(description="Final state of the run.")]
 
