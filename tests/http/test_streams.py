@@ -126,7 +126,7 @@ def test_the_first_event_does_not_wait_for_the_backend(server: ServerProcess):
 def test_progress_reported_by_the_backend_is_sent(server: ServerProcess):
     """Its text replaces the status text; its fraction raises the percentage and gives an ETA."""
     got = bodies(read(ask(server, "smart", "reporting", "3.8")))
-    report = next(event for event in got if event.get("message") == "Reading page 3 of 8")
+    report = next(event for event in got if event.get("message", "").endswith("Reading page 3 of 8"))
     assert report["status"] == "processing"
     assert report["progress"] >= 37
     assert "eta" in report

@@ -42,6 +42,11 @@ _LIMIT = re.compile(
 _SUM = re.compile(r"(\d{1,9}) \+ \d{1,9} > (\d{1,9})")
 _DIFFERENCE = re.compile(r"> (\d{1,9}) - (\d{1,9})")
 _SIGNATURE = re.compile(r"signature.{0,60}thinking|thinking.{0,120}(?:signature|cannot be modified)", re.IGNORECASE)
+# Providers differ in the length and the characters of the end user's id.
+_USER = re.compile(
+    r"\buser(?:_id)?\b.{0,80}(?:length|too (?:long|short)|characters|above_max|pattern|format|email|phone)",
+    re.IGNORECASE,
+)
 
 
 class Repair(NamedTuple):
@@ -63,6 +68,8 @@ def repair(body: Body, rejection: ProviderErrorObject, required: frozenset[str] 
     words = rejection.words
     if _SIGNATURE.search(words) and (repaired := _without_thinking(body)) != body:
         return Repair("thinking", repaired, is_lasting=False)
+    if _USER.search(f"{rejection.parameter or ''} {words}") and (repaired := _without_user(body)) != body:
+        return Repair("user", repaired, is_lasting=False)
     names = list(_iter_names(rejection))
     for field in names:
         if field not in _ESSENTIAL_FIELDS and (limit := _find_limit(words, body.get(field))) is not None:
@@ -138,6 +145,16 @@ def _without(item: Any, field: str, essential: frozenset[str]) -> Any:
     if isinstance(calls := kept.get("tool_calls"), list):
         kept["tool_calls"] = [_without(call, field, _ESSENTIAL_TOOL_FIELDS) for call in calls]
     return kept
+
+
+def _without_user(body: Body) -> Body:
+    """Return the body without the id of the end user, in either API."""
+    rest = {name: value for name, value in body.items() if name != "user"}
+    match body.get("metadata"):
+        case {"user_id": _, **others}:
+            rest = {name: value for name, value in rest.items() if name != "metadata" or others}
+            rest |= {"metadata": others} if others else {}
+    return rest
 
 
 def _without_thinking(body: Body) -> Body:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -79,6 +80,14 @@ def test_sampling_parameters_are_renamed() -> None:
         ({"stop": "a"}, {"stop_sequences": ["a"]}),
         ({"stop": "\n"}, {}),
         ({"top_k": 5}, {"top_k": 5}),
+        # Newer models reject both (open-webui/open-webui #17922, anomalyco/opencode #28930, gptme/gptme #1110).
+        ({"temperature": 0.7, "top_p": 1}, {"temperature": 0.7}),
+        ({"temperature": 0.2, "top_p": 0.4}, {"temperature": 0.2}),
+        ({"temperature": 1, "top_p": 0.4}, {"top_p": 0.4}),
+        ({"temperature": 1.3}, {"temperature": 1.0}),  # vercel/ai PR 10308
+        ({"user": "u" * 256}, {"metadata": {"user_id": "u" * 256}}),
+        ({"user": "u" * 257}, {"metadata": {"user_id": hashlib.sha256(b"u" * 257).hexdigest()}}),
+        ({"user": "a@b.c"}, {"metadata": {"user_id": hashlib.sha256(b"a@b.c").hexdigest()}}),
     ],
 )
 def test_each_parameter_is_converted_on_its_own(given: dict[str, Any], added: dict[str, Any]) -> None:

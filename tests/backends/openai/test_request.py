@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -41,6 +42,12 @@ def test_sampling_parameters_are_forwarded() -> None:
         "messages": [QUESTION],
         "stream": False,
     }
+
+
+def test_a_long_id_of_the_end_user_becomes_a_digest() -> None:
+    """OpenAI accepts 64 characters; Anthropic's clients send more (looplj/axonhub #1669, maximhq/bifrost PR 1000)."""
+    assert body(parameters={"user": "u" * 64})["user"] == "u" * 64
+    assert body(parameters={"user": "u" * 65})["user"] == hashlib.sha256(b"u" * 65).hexdigest()
 
 
 def test_parameters_that_openai_rejects_are_left_out() -> None:

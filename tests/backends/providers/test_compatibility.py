@@ -147,3 +147,36 @@ def test_only_a_field_that_is_never_supported_is_left_out_for_good() -> None:
 def test_the_client_learns_which_field_is_rejected(error: ProviderErrorObject, field: str | None) -> None:
     """A name of its request, never the provider's words."""
     assert find_named_field({"model": "m", "messages": [], "response_format": {}}, error) == field
+
+
+LONG_ID = "user_" + "a" * 64 + "_account__session_" + "b" * 36
+
+
+@pytest.mark.parametrize(
+    ("error", "body"),
+    [
+        # looplj/axonhub #1131, a provider of Anthropic's API
+        (rejection("user_id:The unique ID of the user must be between 6 and 128 characters in length.", code="1214"),
+         {"metadata": {"user_id": LONG_ID}}),
+        # looplj/axonhub #1669, maximhq/bifrost PR 1000
+        (rejection(f"Invalid 'user': string too long. Expected a string with maximum length 64, but got a string with "
+                   f"length {len(LONG_ID)} instead.", param="user", code="string_above_max_length"), {"user": LONG_ID}),
+        (rejection("metadata.user_id: user_id appears to contain an email address"),
+         {"metadata": {"user_id": "a@b.c"}}),
+    ],
+)  # fmt: skip
+def test_the_id_of_the_end_user_is_left_out_if_the_provider_rejects_its_form(
+    error: ProviderErrorObject, body: dict[str, Any]
+) -> None:
+    """The answer does not depend on it; other values of the request may be shorter, so it is tried again."""
+    found = repair({"messages": MESSAGES, **body}, error)
+    assert found is not None
+    assert (found.body, found.is_lasting) == ({"messages": MESSAGES}, False)
+
+
+def test_other_labels_of_a_request_stay_without_the_id() -> None:
+    """Only the id is left out."""
+    body = {"metadata": {"user_id": LONG_ID, "label": "x"}, "messages": MESSAGES}
+    found = repair(body, rejection("metadata.user_id: too long"))
+    assert found is not None
+    assert found.body == {"metadata": {"label": "x"}, "messages": MESSAGES}
