@@ -25,8 +25,14 @@ _PAGE_URL = re.compile(r"Page: +(http://[^/]+)/")
 class ServerProcess:
     """Running server process with an HTTP client for it."""
 
-    def __init__(self, arguments: list[str], environ: Mapping[str, str] | None = None, cwd: Path = ROOT) -> None:
-        command = [sys.executable, "-m", "persona_stream", "serve", "--port", "0", *arguments]
+    def __init__(
+        self,
+        arguments: list[str],
+        environ: Mapping[str, str] | None = None,
+        cwd: Path = ROOT,
+        module: str = "persona_stream",
+    ) -> None:
+        command = [sys.executable, "-m", module, "serve", "--port", "0", *arguments]
         self.process = subprocess.Popen(
             command,
             cwd=cwd,
@@ -120,8 +126,15 @@ def token(user: str = "alice", expires: float = 3600.0, **claims: object) -> str
 
 
 def serve(
-    backend: str = "tests.backends_for_tests:quick", environ: Mapping[str, str] | None = None, **settings: object
+    backend: str = "tests.backends_for_tests:quick",
+    environ: Mapping[str, str] | None = None,
+    module: str = "persona_stream",
+    **settings: object,
 ) -> ServerProcess:
-    """Start a server with these command-line settings, and these environment variables besides those of ``ENVIRON``."""
+    """Start a server with these command-line settings, and these environment variables besides those of ``ENVIRON``.
+
+    ``module`` has the command line.
+    """
     flags = {"backend": backend, "jwt_secret": SECRET, **settings}
-    return ServerProcess([f"--{name.replace('_', '-')}={value}" for name, value in flags.items()], environ)
+    arguments = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
+    return ServerProcess(arguments, environ, module=module)

@@ -159,6 +159,22 @@ class Headers:
                 yield variable, value
 
 
+def wsgi_variables(fields: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return the WSGI variables of header fields; the values of repeated ones are joined, as gevent joins them."""
+    headers = Headers(fields)
+    variables: dict[str, str] = {}
+    for variable, value in headers.variables():
+        if variable in variables:
+            separator = "; " if "COOKIE" in variable else ","
+            variables[variable] += separator + value
+        else:
+            variables[variable] = value
+    for name in ("Content-Type", "Content-Length"):
+        if (content := headers.get(name)) is not None:
+            variables[_wsgi_variable(name).removeprefix("HTTP_")] = content
+    return variables
+
+
 @lru_cache(1024)  # requests share a few names; the bound is for untrusted clients
 def _wsgi_variable(name: str) -> str:
     return "HTTP_" + name.upper().replace("-", "_")

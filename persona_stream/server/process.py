@@ -13,6 +13,7 @@ from persona_stream.concurrency import set_error_handler, yield_when_logging
 from persona_stream.logging import capture_root_logger
 from persona_stream.server.wsgi import Server, raise_file_limit
 from persona_stream.settings.schema import Settings
+from persona_stream.web.pipeline import FastLane
 
 logger = logging.getLogger("persona_stream")
 
@@ -48,7 +49,7 @@ class ServerProcess:
         if warning := raise_file_limit(settings.max_runs):
             logger.warning("%s", warning)
         self._services.executors.begin()
-        self._server = Server(listener, app)
+        self._server = Server(listener, app, fast_lane=FastLane(app, self._services))
         self._server.start()
         start_background_tasks(self._services)
         # Collections pause every stream. Objects of the start are frozen, which shortens a collection; and as few new

@@ -28,15 +28,18 @@ from persona_stream.web.websocket import WebSocketStream
 logger = logging.getLogger("persona_stream.server")
 
 BEAT = 0.004  # seconds between two wake-ups of the pacer by time: streams that are due in between share one
-_READ_BYTES = 64 * 1024
 _READABLE = 1  # libev's EV_READ
+_READ_BYTES = 64 * 1024
 
 
 class ConnectionHost(Protocol):
     """Server that a connection belongs to."""
 
-    def on_request(self, connection: "Connection") -> None:
-        """Handle the first bytes of a request, or the end of the connection. Must not block."""
+    def on_bytes(self, connection: "Connection") -> None:
+        """Handle bytes of a request, which have been added to ``connection.unread``. Must not block."""
+
+    def on_incomplete(self, connection: "Connection") -> None:
+        """Handle a request of which the rest has not arrived in time, or never will. Must not block."""
 
     def on_closed(self, connection: "Connection") -> None:
         """Handle the end of a connection. Must not block."""
@@ -48,12 +51,15 @@ class ConnectionHost(Protocol):
 class WaitingStream(Protocol):
     """Stream that is sent when more of it is due; see ``EventStream``."""
 
-    until: float | None
     on_wake: Callable[[], None]
 
     @property
     def is_disconnected(self) -> Callable[[], bool]:
         """Function that returns whether the client has disconnected."""
+
+    @property
+    def delay(self) -> float | None:
+        """Seconds until more is due, unless ``on_wake`` is called before; ``None`` after the end of the stream."""
 
     @property
     def run_id(self) -> str:
@@ -64,7 +70,7 @@ class WaitingStream(Protocol):
         """Whether ``advance`` may wait for a native thread."""
 
     def advance(self) -> bytes:
-        """Return what is due, and set ``until``."""
+        """Return what is due."""
 
     def close(self) -> None:
         """Release the stream."""
@@ -76,7 +82,7 @@ class Connection:
     Attributes:
         socket: the socket, whose timeout is that of writes.
         address: address of the client.
-        unread: bytes of the next request that were read with the last one.
+        unread: bytes of the next request that have been read.
         head_deadline: moment by which the head of the first request must be complete; infinite for later ones.
         is_idle: whether the client has had a response and has not begun another request.
         is_closed: whether ``close`` was called.
@@ -108,12 +114,12 @@ class Connection:
         self.is_closed = False
         self.on_close: Callable[[], None] | None = None
 
-    def wait(self, seconds: float, *, is_idle: bool) -> None:
-        """Wait for a request, and close the connection if none begins within ``seconds``."""
+    def wait(self, seconds: float, *, is_idle: bool = False) -> None:
+        """Wait for bytes; if none arrive within ``seconds``, report an incomplete request, or close the connection."""
         self.is_idle = is_idle
         self._timer = get_hub().loop.timer(seconds)
-        self._timer.start(self.close, update=True)
-        self._watcher.start(self._on_request)
+        self._timer.start(self._on_timeout, update=True)
+        self._watcher.start(self._on_bytes)
 
     def watch(self, on_readable: Callable[[], None]) -> None:
         """Call ``on_readable`` in the event loop whenever the client has sent bytes or left."""
@@ -156,9 +162,26 @@ class Connection:
             self.socket.close()
             self._host.on_closed(self)
 
-    def _on_request(self) -> None:
+    def _on_bytes(self) -> None:
+        data = self.receive()
+        if data is None:
+            return
         self._stop_waiting()
-        self._host.on_request(self)
+        if data:
+            self.unread += data
+            self._host.on_bytes(self)
+        else:
+            self._give_up()
+
+    def _on_timeout(self) -> None:
+        self._stop_waiting()
+        self._give_up()
+
+    def _give_up(self) -> None:
+        if self.unread:
+            self._host.on_incomplete(self)
+        else:
+            self.close()
 
     def _stop_waiting(self) -> None:
         self.is_idle = False
@@ -184,8 +207,9 @@ class Pacer:
         self._wakeup = Wakeup()
         self._greenlet: gevent.Greenlet | None = None
 
-    def schedule(self, stream: "PacedStream", at: float) -> None:
-        """Pump a stream at a moment, instead of at the one that was scheduled before."""
+    def schedule(self, stream: "PacedStream", delay: float) -> None:
+        """Pump a stream in so many seconds, instead of at the moment that was scheduled before."""
+        at = self._clock() + delay
         stream.ticket = next(self._count)
         heappush(self._due, (at, stream.ticket, stream))
         if at < self._wakes_at:
@@ -219,6 +243,27 @@ class Pacer:
                 _, ticket, stream = heappop(due)
                 if stream.ticket == ticket:
                     _pump(stream)
+
+
+def send_all(sock: socket.socket, data: bytes | memoryview, run_id: str = "") -> None:
+    """Send all bytes; the timeout of the socket is for each part, so that a slow but steady client may take longer.
+
+    Args:
+        sock: the socket.
+        data: the bytes.
+        run_id: the run that the log names; that of the current greenlet by default.
+
+    Raises:
+        OSError: the client has left, or reads nothing for so long.
+    """
+    try:
+        sent = sock.send(data)
+        while sent < len(data):
+            sent += sock.send(memoryview(data)[sent:])
+    except TimeoutError:
+        seconds = sock.gettimeout()
+        logger.info("client read nothing for %.0f s; closing its connection", seconds, extra={"run_id": run_id})
+        raise
 
 
 def _pump(stream: "PacedStream") -> None:
@@ -323,7 +368,7 @@ class PacedStream:
         data = self._stream.advance()
         if self._is_over:  # the client left while the stream waited for a thread
             return
-        is_last = self._stream.until is None
+        is_last = self._stream.delay is None
         if self._is_chunked:
             if data:
                 data = b"%x\r\n%b\r\n" % (len(data), data)
@@ -347,25 +392,17 @@ class PacedStream:
 
     def _write(self, data: memoryview) -> None:
         """Write to a full socket, as slowly as the client reads."""
-        connection = self._connection
         try:
-            while data:
-                data = data[connection.socket.send(data) :]
-        except TimeoutError:
-            seconds = connection.socket.gettimeout()
-            logger.info(
-                "client read nothing for %.0f s; closing its connection", seconds, extra={"run_id": self.run_id}
-            )
-            connection.close()
+            send_all(self._connection.socket, data, self.run_id)
         except OSError:
-            connection.close()
+            self._connection.close()
         else:
             self._wait()
 
     def _wait(self) -> None:
-        until = self._stream.until
-        if until is not None:
-            self._pacer.schedule(self, until)
+        delay = self._stream.delay
+        if delay is not None:
+            self._pacer.schedule(self, delay)
         else:
             self._connection.on_close = None
             self._connection.unwatch()

@@ -1,314 +1,98 @@
-"""gevent's WSGI server, adapted for thousands of long streams and for hostile clients.
+"""The server: accepts connections, and serves each request by the fast lane, or by WSGI in a greenlet.
 
-The handler replaces private methods of gevent's, because its public interface offers no way to bound the time of a
-request, to parse a head strictly, or to send the headers and the first event together. Each names its reason.
-
-Invariants:
-
-- Time limits bound sums: a client that sends a byte now and then is cut off like one that sends nothing.
-- Nothing that a client does raises an error in the log.
+A request takes the fast lane if it has arrived completely and nothing about it is unusual. Any other one, and above all
+any that could be refused, is left to ``Handler``, which reads the same bytes again.
 """
 
 import io
-import logging
 import math
 import resource
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from http import HTTPStatus
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
+from flask import Response
 from gevent import pool, pywsgi
 
-from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.server import http11
-from persona_stream.server.waiting import Connection, PacedStream, PacedWebSocket, Pacer
+from persona_stream.server.handler import CLOCK, MAX_LINE_BYTES, Handler, HttpLimits, RequestHost
+from persona_stream.server.waiting import Connection, PacedStream, Pacer, send_all
 from persona_stream.web.delivery import EventStream
-from persona_stream.web.websocket import WebSocketStream
-
-logger = logging.getLogger("persona_stream.server")
+from persona_stream.web.pipeline import FastLane, FastRoute
 
 BACKLOG = 2048  # connections; beyond gevent's 256, a burst waits a second for the kernel's retry
 RESERVED_FILES = 100  # files that the process opens beside its connections
-_READ_BUFFER_BYTES = 1024  # Python's default of 8 KiB is held for as long as a stream is open
-_MAX_LINE_BYTES = 8192  # gevent responds with 414 to a request line of this length
-_MAX_DISCARDED_BYTES = 4 * 1024 * 1024  # of a refused body, so that the client can read the response
-_CLOCK = monotonic_wall_clock()
+MAX_BODY_BYTES = 64 * 1024
+_BODY_WAIT = 0.25  # seconds that a body may follow its head without a greenlet
+_NO_BODY = ("204", "304")
+_SPECIAL = frozenset(("HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_UPGRADE"))  # for ``Handler`` and Flask
 
 
-@dataclass(frozen=True, slots=True)
-class HttpLimits:
-    """Time limits for clients, in seconds."""
+class FastRequest(NamedTuple):
+    """Request for a route of the fast lane.
 
-    # Longer than proxies keep connections (nginx: 60), or their requests would meet a connection that closes.
-    idle_timeout: float = 75.0
-    header_timeout: float = 20.0  # for a whole head, from its first byte; on a new connection from the beginning
-    body_timeout: float = 20.0  # for a body, in addition to the time that it takes at ``min_body_rate``
-    min_body_rate: float = 4096.0  # average, in bytes per second
-    discard_timeout: float = 2.0  # for the rest of a request that already has its response
-    write_timeout: float = 30.0  # until a client reads some of the response
-
-
-class DeadlineReader(io.RawIOBase):
-    """Raw reader of a connection with a deadline, which must be set before the first read.
-
-    The timeout of the connection, which is for writes, is restored after each read.
+    Attributes:
+        head_bytes: size of the head with its empty line.
+        size: size of the request; larger than the bytes it was parsed from if a part of the body has not arrived.
+        closes: whether the client wants the connection to be closed after the response.
     """
 
-    def __init__(self, connection: socket.socket, clock: Clock, unread: bytes = b"") -> None:
-        """Create a reader that returns the bytes ``unread`` first, which were read before."""
-        super().__init__()
-        self._connection = connection
-        self.unread = unread
-        self._clock = clock
-        self._deadline = -math.inf
-        self._seconds_per_byte = 0.0
-
-    def set_deadline(self, seconds: float, min_rate: float = math.inf) -> None:
-        """Set the deadline to ``seconds`` from now; received bytes extend it as ``min_rate`` allows, in bytes/s."""
-        self._deadline = self._clock() + seconds
-        self._seconds_per_byte = 1 / min_rate
-
-    def readable(self) -> bool:
-        """Return true."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Wait for some bytes; raise ``TimeoutError`` after the deadline, ``OSError`` if the connection is broken."""
-        if self.unread:
-            size = min(len(buffer), len(self.unread))
-            buffer[:size] = self.unread[:size]
-            self.unread = self.unread[size:]
-            return size
-        left = self._deadline - self._clock()
-        if left <= 0:
-            raise TimeoutError("the client took too long")
-        write_timeout = self._connection.gettimeout()
-        self._connection.settimeout(left)
-        try:
-            received = self._connection.recv_into(buffer)
-        finally:
-            self._connection.settimeout(write_timeout)
-        self._deadline += received * self._seconds_per_byte
-        return received
+    route: FastRoute
+    environ: dict[str, Any]
+    head_bytes: int
+    size: int
+    closes: bool
 
 
-class Handler(pywsgi.WSGIHandler):
-    """Requests of one connection, as long as there is one to serve, and their responses."""
+def parse_request(data: bytes, lane: FastLane, base: Mapping[str, Any], address: Any) -> FastRequest | None:
+    """Parse the request at the beginning of the bytes; return ``None`` for one that ``Handler`` must serve.
 
-    # gevent's stubs declare these optional; gevent sets them before it calls the methods below.
-    server: "Server"
-    requestline: Any
-    path: Any
-    wsgi_input: Any
-
-    # By its first argument: a client that reads nothing has effectively left, which is no error to log.
-    ignored_socket_errors: tuple[Any, ...] = (*pywsgi.WSGIHandler.ignored_socket_errors, "timed out")
-
-    def __init__(self, connection: Connection, server: "Server") -> None:
-        sock = connection.socket
-        sock.settimeout(server.limits.write_timeout)
-        self._connection = connection
-        self._is_released = False  # whether the connection waits, or belongs to a stream
-        self._reader = DeadlineReader(sock, _CLOCK, connection.unread)
-        connection.unread = b""
-        super().__init__(sock, connection.address, server, rfile=io.BufferedReader(self._reader, _READ_BUFFER_BYTES))
-
-    def handle(self) -> None:
-        """Serve requests until none is pending; errors of the socket mean that the client has left."""
-        try:
-            with suppress(OSError):
-                while self.handle_one_request() and not (self._is_released or self.server.is_draining):
-                    if not self._unread():
-                        self._is_released = True
-                        self.server.wait_for_request(self._connection)
-                        break
-        finally:
-            if not self._is_released:
-                self._connection.close()
-
-    def _unread(self) -> bytes:
-        """Return the bytes of the next request that were read with this one."""
-        self._reader.set_deadline(-math.inf)
-        try:
-            buffered: bytes = self.rfile.peek()
-        except TimeoutError:  # nothing is buffered
-            return b""
-        return buffered + self._reader.unread
-
-    def read_requestline(self) -> str:
-        """Read a request line within the time limits; gevent's version waits without any."""
-        connection = self._connection
-        self._reader.set_deadline(min(self.server.limits.header_timeout, connection.head_deadline - _CLOCK()))
-        connection.head_deadline = math.inf
-        line = self.rfile.readline(_MAX_LINE_BYTES)
-        if line == b"\r\n":  # RFC 9112 §2.2: some clients send an extra line end after a body
-            line = self.rfile.readline(_MAX_LINE_BYTES)
-        return str(line, "latin-1")
-
-    def read_request(self, raw_requestline: str) -> bool:
-        """Parse a head after a strict check of the request line; the host of an absolute target replaces ``Host``."""
-        http11.validate_request_line(raw_requestline.encode("latin-1"))
-        is_valid = bool(super().read_request(raw_requestline))
-        self.path, host = http11.split_target(self.path)
-        if host is not None:
-            self.headers.replace("Host", host)
-        return is_valid
-
-    def MessageClass(self, file: io.BufferedReader, *_: object) -> Any:  # noqa: N802 - gevent's name
-        """Parse the header fields; gevent calls this in place of ``http.client.HTTPMessage``, which is lenient."""
-        lines: list[bytes] = []
-        left = http11.MAX_HEAD_BYTES - len(self.requestline)
-        while (line := file.readline(http11.MAX_HEAD_BYTES)) != b"\r\n":
-            left -= len(line)
-            if left < 0 or len(lines) == http11.MAX_HEADERS:
-                raise http11.BadRequest("the head is too large", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-            if not line:
-                raise http11.BadRequest("the head is incomplete")
-            lines.append(line)
-        return http11.Headers(http11.parse_headers(lines, self.requestline.rpartition(" ")[2]))
-
-    def _headers(self) -> Iterator[tuple[str, str]]:
-        # Private in gevent: its version reads an email.message.Message, which ``Headers`` replaces.
-        fields: http11.Headers = self.headers
-        return fields.variables()
-
-    def _connection_upgrade_requested(self) -> bool:
-        # Private in gevent: its version passes the bare connection to the application as the body of an upgrade, and
-        # what follows would not be read as the body that its length says.
-        return False
-
-    def get_environ(self) -> dict[str, Any]:
-        """Return the WSGI environment, with a strict and bounded body."""
-        limits = self.server.limits
-        if self.server.is_draining:
-            self.close_connection = True
-        environ: dict[str, Any] = super().get_environ()
-        expects_continue = environ.get("HTTP_EXPECT", "").lower() == "100-continue"
-        length = None if "HTTP_TRANSFER_ENCODING" in environ else self.content_length or 0
-        self.wsgi_input = http11.RequestBody(self.rfile, length, self._send_continue if expects_continue else None)
-        environ["wsgi.input"] = self.wsgi_input
-        environ["persona_stream.socket"] = self.socket
-        self._reader.set_deadline(limits.body_timeout, limits.min_body_rate)
-        return environ
-
-    def _send_continue(self) -> None:
-        self.socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def handle_one_request(self) -> Any:
-        """Serve one request; send a response to a refused head before the connection closes."""
-        result = super().handle_one_request()
-        if isinstance(result, tuple):
-            self.socket.sendall(result[1])
-            self._lingering_close()
-            return None
-        return result
-
-    def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
-        # Private in gevent: its version logs a traceback for each malformed request, and has one response for all.
-        match ex:
-            case TimeoutError():
-                return _error_response(HTTPStatus.REQUEST_TIMEOUT, "the head took too long")
-            case OSError():
-                return "", b""  # the client has left
-            case http11.BadRequest(status=status):
-                return _error_response(HTTPStatus(status), str(ex))
-            case _:
-                return _error_response(HTTPStatus.BAD_REQUEST, "the request is malformed")
-
-    def run_application(self) -> None:
-        """Run the application, then read the rest of the body or close the connection."""
-        super().run_application()
-        body = self.wsgi_input
-        if not body.is_over:
-            self._reader.set_deadline(self.server.limits.discard_timeout)
-            body.drain(_MAX_DISCARDED_BYTES)
-        if not body.is_over:
-            self._lingering_close()
-
-    def process_result(self) -> None:
-        """Write the response; a stream that has more to send later is left to the pacer."""
-        stream = self.result
-        if isinstance(stream, WebSocketStream):
-            self._connection.unread = self._unread()
-            self._is_released = True
-            self.result = None  # or it would be closed now
-            self.close_connection = True  # for HTTP
-            PacedWebSocket(stream, self._connection, self.server.pacer)
-            return
-        if not isinstance(stream, EventStream) or not self.wsgi_input.is_over:
-            super().process_result()
-            return
-        self.write(stream.advance())
-        if stream.until is None:
-            if self.response_use_chunked:
-                self._sendall(b"0\r\n\r\n")
-            return
-        connection = self._connection
-        connection.unread = self._unread()
-        self._is_released = True
-        self.result = None  # or it would be closed now
-        on_end = Connection.close if self.close_connection else self.server.wait_for_request
-        PacedStream(stream, connection, self.server.pacer, is_chunked=self.response_use_chunked, on_end=on_end)
-
-    def _lingering_close(self) -> None:
-        """Read for a while before closing: a close with unread bytes resets the connection and loses the response."""
-        self.close_connection = True
-        left = _MAX_DISCARDED_BYTES
-        self._reader.set_deadline(self.server.limits.discard_timeout)
-        with suppress(OSError):
-            self.socket.shutdown(socket.SHUT_WR)
-            while left > 0 and (read := len(self.rfile.read1(65536))):
-                left -= read
-
-    def log_request(self) -> None:
-        """Log nothing: the log has one line for each run."""
-
-    def _write_with_headers(self, data: bytes) -> None:
-        # Private in gevent: its version sends the headers by themselves, and sending dominates the cost of a stream.
-        self.headers_sent = True
-        self.finalize_headers()
-        head = [b"HTTP/1.1 ", self.status or b"", b"\r\n"]
-        for name, value in self.response_headers or ():
-            head += (name, b": ", value, b"\r\n")
-        if self.server.is_draining:
-            head.append(b"Connection: close\r\n")
-        head.append(b"\r\n")
-        if data and self.response_use_chunked:
-            head += (b"%x\r\n" % len(data), data, b"\r\n")
-        elif data:
-            head.append(data)
-        # No longer needed, and otherwise held for as long as the stream is open.
-        self.response_headers = []
-        self.environ = {}
-        self.headers = pywsgi.WSGIHandler.headers
-        self._sendall(b"".join(head))
-
-    def _write(self, data: bytes, *_: object) -> None:
-        # Private in gevent: its version joins a chunk from parts, which is slower, once for each event.
-        if data:
-            self._sendall(b"%x\r\n%b\r\n" % (len(data), data) if self.response_use_chunked else data)
-
-    def _sendall(self, data: bytes) -> None:
-        # Private in gevent: its version calls socket.sendall, which queries the buffer size each time and has one
-        # timeout for all bytes, so that a slow but steady client would lose a large response.
-        try:
-            sent = self.socket.send(data)
-            while sent < len(data):
-                sent += self.socket.send(memoryview(data)[sent:])
-        except TimeoutError:
-            logger.info("client read nothing for %.0f s; closing its connection", self.socket.gettimeout())
-            raise
-        self.response_length += len(data)
-
-
-def _error_response(status: HTTPStatus, message: str) -> tuple[str, bytes]:
-    """Return the response to a refused head, which contains nothing of the request."""
-    text = f"{status.phrase}: {message}\n".encode()
-    head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Type: text/plain\r\n"
-    return str(status.value), head.encode() + b"Content-Length: %d\r\n\r\n%b" % (len(text), text)
+    Args:
+        data: the bytes.
+        lane: the routes.
+        base: the part of the environment that all requests share.
+        address: the address of the client.
+    """
+    head_end = data.find(b"\r\n\r\n")
+    line_end = data.find(b"\r\n")
+    if not 0 <= head_end <= http11.MAX_HEAD_BYTES - 4 or line_end > MAX_LINE_BYTES - 4:
+        return None
+    line = data[: line_end + 2]
+    method, target, version = (*line.decode("latin-1").rstrip("\r\n").split(" ", 2), "", "")[:3]
+    path, _, query = target.partition("?")
+    route = lane.find(method, path)
+    if route is None or version != "HTTP/1.1":
+        return None
+    try:
+        http11.validate_request_line(line)
+        fields = http11.parse_headers(data[line_end + 2 : head_end + 2].splitlines(keepends=True), version)
+    except http11.BadRequest:
+        return None
+    environ = {
+        **base,
+        **http11.wsgi_variables(fields),
+        "REQUEST_METHOD": method,
+        "PATH_INFO": path,
+        "QUERY_STRING": query,
+        "SERVER_PROTOCOL": version,
+    }
+    if isinstance(address, tuple):
+        environ["REMOTE_ADDR"] = str(address[0])
+        environ["REMOTE_PORT"] = str(address[1])
+    length = int(environ.get("CONTENT_LENGTH", "0"))
+    is_unusual = (
+        len(fields) > http11.MAX_HEADERS
+        or not _SPECIAL.isdisjoint(environ)
+        or length > min(MAX_BODY_BYTES, lane.max_body_bytes)
+        or (method == "GET" and length > 0)
+    )
+    if is_unusual:
+        return None
+    closes = environ.get("HTTP_CONNECTION", "").lower() == "close"
+    head_bytes = head_end + 4
+    return FastRequest(route, environ, head_bytes, head_bytes + length, closes)
 
 
 class Server(pywsgi.WSGIServer):
@@ -321,8 +105,13 @@ class Server(pywsgi.WSGIServer):
     """
 
     def __init__(
-        self, listener: socket.socket | tuple[str, int], application: Any, limits: HttpLimits | None = None
+        self,
+        listener: socket.socket | tuple[str, int],
+        application: Any,
+        limits: HttpLimits | None = None,
+        fast_lane: FastLane | None = None,
     ) -> None:
+        """Create a server of a WSGI application; requests for the routes of ``fast_lane`` do not pass through WSGI."""
         is_shared = isinstance(listener, socket.socket)
         backlog = None if is_shared else BACKLOG
         super().__init__(listener, application, backlog=backlog, spawn=None, log=None, error_log=None)
@@ -330,7 +119,8 @@ class Server(pywsgi.WSGIServer):
             self.max_accept = 1  # or the first worker to wake would accept a whole burst
         self.is_draining = False
         self.limits = limits or HttpLimits()
-        self.pacer = Pacer(_CLOCK)
+        self.pacer = Pacer(CLOCK)
+        self._fast_lane = fast_lane
         self._greenlets = pool.Group()
         self._connections: set[Connection] = set()
         # Beyond the limit, connections wait in the backlog, and files are left for the process itself.
@@ -345,20 +135,35 @@ class Server(pywsgi.WSGIServer):
         sock, address = args
         connection = Connection(sock, address, self)
         self._connections.add(connection)
-        connection.head_deadline = _CLOCK() + self.limits.header_timeout
-        connection.wait(self.limits.header_timeout, is_idle=False)
+        connection.head_deadline = CLOCK() + self.limits.header_timeout
+        connection.wait(self.limits.header_timeout)
 
     def wait_for_request(self, connection: Connection) -> None:
         """Wait for the next request of a connection, which has had a response."""
+        connection.head_deadline = math.inf
         if self.is_draining:
             connection.close()
         elif connection.unread:
-            self.on_request(connection)
+            self.on_bytes(connection)
         else:
             connection.wait(self.limits.idle_timeout, is_idle=True)
 
-    def on_request(self, connection: Connection) -> None:
-        """Serve a request in a greenlet."""
+    def on_bytes(self, connection: Connection) -> None:
+        """Serve a request in a greenlet, once it has arrived or has been incomplete for a moment."""
+        lane = self._fast_lane
+        request = None
+        if lane is not None and not self.is_draining:
+            request = parse_request(connection.unread, lane, self.environ, connection.address)
+        if lane is None or request is None:
+            self.on_incomplete(connection)
+        elif len(connection.unread) < request.size:
+            # Most clients send the body just after the head.
+            connection.wait(_BODY_WAIT)
+        else:
+            self.spawn(self._serve_fast, connection, request, lane)
+
+    def on_incomplete(self, connection: Connection) -> None:
+        """Serve or refuse a request by WSGI, in a greenlet that waits for the rest of it."""
         self.spawn(self._serve, connection)
 
     def on_closed(self, connection: Connection) -> None:
@@ -372,6 +177,16 @@ class Server(pywsgi.WSGIServer):
 
     def _serve(self, connection: Connection) -> None:
         Handler(connection, self).handle()
+
+    def _serve_fast(self, connection: Connection, request: FastRequest, lane: FastLane) -> None:
+        connection.socket.settimeout(self.limits.write_timeout)
+        is_open = False
+        try:
+            with suppress(OSError):
+                is_open = respond(connection, request, lane, self)
+        finally:
+            if not is_open:
+                connection.close()
 
     def stop(self, timeout: float | None = None) -> None:
         """Stop accepting, wait up to ``timeout`` seconds for responses, and close all connections."""
@@ -410,3 +225,87 @@ def raise_file_limit(max_runs: int) -> str | None:
         f"this process may open {hard} files, and max_runs={max_runs} needs {max_runs + RESERVED_FILES}:"
         f" raise the hard limit (ulimit -Hn), or set max_runs to {max(1, hard - RESERVED_FILES)}"
     )
+
+
+def respond(connection: Connection, request: FastRequest, lane: FastLane, host: RequestHost) -> bool:
+    """Respond to a request whose bytes are at the beginning of ``connection.unread``, and remove them.
+
+    Returns:
+        Whether the connection remains open; otherwise the caller must close it.
+
+    Raises:
+        OSError: the client has left, or reads too slowly.
+    """
+    data = connection.unread
+    connection.unread = data[request.size :]
+    environ = request.environ
+    environ["wsgi.input"] = io.BytesIO(data[request.head_bytes : request.size])
+    environ["persona_stream.socket"] = connection.socket
+    response = lane.respond(request.route, environ)
+    body, status, headers = response.get_wsgi_response(environ)
+    if not isinstance(body, EventStream):
+        _send(connection, response, body, _encode_head(status, headers, host))
+    elif _start_stream(connection, body, _encode_head(status, headers, host), host, closes=request.closes):
+        return True
+    if request.closes:
+        return False
+    host.wait_for_request(connection)
+    return True
+
+
+def _start_stream(connection: Connection, stream: EventStream, head: bytes, host: RequestHost, *, closes: bool) -> bool:
+    """Send the head and the first events; return whether the pacer has taken over, because there is more."""
+    has_more = False
+    try:
+        data = stream.advance()
+        has_more = stream.until is not None
+        send_all(connection.socket, head + _chunk(data) + (b"" if has_more else b"0\r\n\r\n"))
+        if has_more:
+            on_end = Connection.close if closes else host.wait_for_request
+            PacedStream(stream, connection, host.pacer, is_chunked=True, on_end=on_end)
+    except BaseException:
+        has_more = False
+        raise
+    finally:
+        if not has_more:
+            stream.close()
+    return has_more
+
+
+def _send(connection: Connection, response: Response, body: Iterable[bytes], head: bytes) -> None:
+    try:
+        if response.is_sequence:
+            send_all(connection.socket, head + b"".join(body))
+            return
+        for data in body:
+            if data:
+                send_all(connection.socket, head + _chunk(data))
+                head = b""
+        send_all(connection.socket, head + b"0\r\n\r\n")
+    finally:
+        response.close()
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+def _encode_head(status: str, headers: list[tuple[str, str]], host: RequestHost) -> bytes:
+    lines = [f"HTTP/1.1 {status}\r\n"]
+    has_length = status[:3] in _NO_BODY
+    for name, value in headers:
+        lines.append(f"{name}: {value}\r\n")
+        has_length = has_length or name.lower() == "content-length"
+    lines.append(f"Date: {_format_date(int(CLOCK()))}\r\n")
+    if not has_length:
+        lines.append("Transfer-Encoding: chunked\r\n")
+    if host.is_draining:
+        lines.append("Connection: close\r\n")
+    lines.append("\r\n")
+    return "".join(lines).encode("latin-1")
+
+
+@lru_cache(1)
+def _format_date(second: int) -> str:
+    formatted: bytes = pywsgi.format_date_time(second)
+    return formatted.decode()

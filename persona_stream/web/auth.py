@@ -11,13 +11,12 @@ Source of the headers ``RateLimit-Policy`` and ``RateLimit``: draft-ietf-httpapi
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import Request, Response, g
+from flask import Request, Response
 
 from persona_stream.auth.base import Verifier
 from persona_stream.core.query import Principal
 from persona_stream.errors import Forbidden, InvalidRequest, RateLimited, Unauthorized
-from persona_stream.web.rate_limit import RateLimitStatus
-from persona_stream.web.responses import url_prefix
+from persona_stream.web.responses import current_request, url_prefix
 from persona_stream.web.services import Services
 
 DASHBOARD_PATH = "/dashboard"
@@ -75,7 +74,7 @@ def authenticate_and_limit(request: Request, services: Services) -> Principal:
 
 def add_rate_limit_headers(response: Response) -> None:
     """Add the headers that tell the caller the limit and the remaining requests."""
-    status: RateLimitStatus | None = g.get("rate_limit_status")
+    status = current_request().rate_limit_status
     if status is not None:
         response.headers["RateLimit-Policy"] = f'"caller";q={status.limit};w={status.window}'
         response.headers["RateLimit"] = f'"caller";r={status.remaining};t={status.reset}'
@@ -83,7 +82,7 @@ def add_rate_limit_headers(response: Response) -> None:
 
 def _hit(services: Services, path: str, *key: str) -> None:
     status = services.rate_limiter.hit(path, *key)
-    g.rate_limit_status = status
+    current_request().rate_limit_status = status
     if status is not None and status.is_exceeded:
         limit = f"{status.limit} requests per {status.window} s"
         raise RateLimited(f"Rate limit of {limit} exceeded; retry in {status.reset} s", retry_after=status.reset)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, Literal, NoReturn, TypeVar
 
-from flask import Request, g, request
+from flask import Request
 from msgspec import DecodeError, Meta, Struct, ValidationError, json, structs
 from werkzeug import datastructures, exceptions, http
 
@@ -17,7 +17,7 @@ from persona_stream.chunking.registry import names
 from persona_stream.core.query import Locale
 from persona_stream.errors import InvalidRequest, TooLarge, UnsupportedMediaType
 from persona_stream.protocols.conversation import decode_raw_messages
-from persona_stream.web import negotiation
+from persona_stream.web import negotiation, responses
 
 T = TypeVar("T")
 
@@ -60,7 +60,7 @@ def parse_json_body(request: Request, decoder: json.Decoder[T]) -> T:
 
 def raw_messages() -> Sequence[Mapping[str, Any]]:
     """Return the messages of the body that was decoded last, with all their fields."""
-    return decode_raw_messages(g.body)
+    return decode_raw_messages(responses.current_request().body)
 
 
 def _read_body(request: Request) -> bytes:
@@ -74,7 +74,7 @@ def _read_body(request: Request) -> bytes:
     except exceptions.ClientDisconnected:
         raise InvalidRequest("The body is incomplete or came too slowly") from None
     body = body.removeprefix(codecs.BOM_UTF8)  # RFC 8259 §8.1: must not be sent, may be ignored
-    g.body = body
+    responses.current_request().body = body
     limit = request.max_content_length
     # werkzeug truncates a body without Content-Length at the limit, without an error.
     if request.content_length is None and limit is not None and len(body) >= limit:
@@ -105,7 +105,7 @@ def page_limit(default: int, maximum: int) -> int:
 
 def query_int(name: str, default: int) -> int:
     """Return a number of the query string; raise ``InvalidRequest`` if it is not a whole number."""
-    text = request.args.get(name)
+    text = responses.current_request().args.get(name)
     if text is None:
         return default
     if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):

@@ -1,6 +1,8 @@
 """JSON responses, responses without werkzeug's header processing, and helpers for the request context."""
 
-from contextvars import Context, copy_context
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import Context, ContextVar, copy_context
 from typing import Any
 from urllib.parse import quote
 
@@ -10,6 +12,7 @@ from werkzeug.datastructures import Headers
 
 from persona_stream.concurrency import compute_in_threadpool
 from persona_stream.protocols.base import dump_json, dump_long_json
+from persona_stream.web.rate_limit import RateLimitStatus
 
 MAX_INLINE_CHARACTERS = 20_000
 """Length from which a text is chunked and encoded in a native thread, so that other streams do not wait for it."""
@@ -50,10 +53,46 @@ class PreparedResponse(Response):
         return self.headers if self.status_code == 200 else super().get_wsgi_headers(environ)
 
 
-def current_request() -> Request:
-    """Return the request itself rather than Flask's proxy, which looks it up again at every access."""
-    found: Request = request._get_current_object()  # type: ignore[attr-defined] # documented by werkzeug
-    return found
+class HttpRequest(Request):
+    """Request as views receive it, from Flask or from the fast lane.
+
+    Attributes:
+        body: the body as it was read, until the request log has taken it.
+        rate_limit_status: state of the caller's window, if the caller was counted.
+    """
+
+    body: bytes = b""
+    rate_limit_status: RateLimitStatus | None = None
+
+    def take_body(self) -> bytes:
+        """Return the body, and release it: a request lives as long as its response."""
+        body = self.body
+        self.body = b""
+        return body
+
+
+_fast_request: ContextVar[HttpRequest] = ContextVar("fast_request")
+
+
+@contextmanager
+def serving(served: HttpRequest) -> Iterator[None]:
+    """Make a request the current one during the block, without Flask."""
+    token = _fast_request.set(served)
+    try:
+        yield
+    finally:
+        _fast_request.reset(token)
+
+
+def current_request() -> HttpRequest:
+    """Return the request of this greenlet.
+
+    With Flask it is the request itself rather than the proxy, which looks it up again at every access.
+    """
+    served = _fast_request.get(None)
+    if served is None:
+        served = request._get_current_object()  # type: ignore[attr-defined] # documented by werkzeug
+    return served
 
 
 def url_prefix(request: Request) -> str:
@@ -67,12 +106,12 @@ def url_prefix(request: Request) -> str:
 
 
 def detached_context() -> Context:
-    """Return a copy of the context variables without Flask's, for work that outlives the request.
+    """Return a copy of the context variables without the request, for work that outlives it.
 
-    With Flask's variables, each run would keep its whole request alive: a tenth of the memory of a waiting stream.
+    With it, each run would keep its whole request alive: a tenth of the memory of a waiting stream.
     """
     detached = Context()
     for variable, value in copy_context().items():
-        if not isinstance(value, AppContext | RequestContext):
+        if not isinstance(value, AppContext | RequestContext | Request):
             detached.run(variable.set, value)
     return detached

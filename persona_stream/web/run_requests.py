@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from flask import Request, g
+from flask import Request
 from msgspec import Struct, json
 
 from persona_stream.backends.router import Route
@@ -17,7 +17,7 @@ from persona_stream.errors import InvalidRequest, ModelNotFound, NotFound, Unava
 from persona_stream.journals.base import IdempotencyKey
 from persona_stream.protocols.conversation import omit_unsupported_results, parse_conversation, require_capabilities
 from persona_stream.runs.base import RequestInfo, RunRequest
-from persona_stream.web import auth, negotiation, parsing
+from persona_stream.web import auth, negotiation, parsing, responses
 from persona_stream.web.services import Services
 
 _SDK_KEY = "body "  # a client's key has no space
@@ -264,7 +264,7 @@ def request_info(request: Request) -> RequestInfo:
         address=request.remote_addr or "",
         user_agent=request.headers.get("User-Agent", "")[:_MAX_HEADER_CHARACTERS],
         headers=redact_headers(request.headers.items()),
-        body=g.pop("body", b""),
+        body=responses.current_request().take_body(),
     )
 
 

@@ -15,6 +15,7 @@ import persona_stream  # noqa: E402
 from persona_stream.app import build_app  # noqa: E402
 from persona_stream.server.wsgi import Server  # noqa: E402
 from persona_stream.settings.schema import Settings  # noqa: E402
+from persona_stream.web.pipeline import FastLane  # noqa: E402
 from tests.server_process import SECRET, token  # noqa: E402
 
 PACKAGE = f"{Path(persona_stream.__file__).parent}/"
@@ -30,8 +31,10 @@ ask.cooperative = True  # type: ignore[attr-defined]  # runs in a greenlet of th
 
 def main() -> None:
     """Send a request to warm up, then another one that is profiled in every greenlet."""
-    app, _ = build_app(Settings(jwt_secret=SECRET, database_url=None), process_query=ask)  # without background tasks
-    server = Server(("127.0.0.1", 0), app)
+    app, services = build_app(
+        Settings(jwt_secret=SECRET, database_url=None), process_query=ask
+    )  # without background tasks
+    server = Server(("127.0.0.1", 0), app, fast_lane=FastLane(app, services))
     server.start()
     entered: dict[str, None] = {}
 

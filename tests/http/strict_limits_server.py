@@ -11,7 +11,8 @@ import resource
 import sys
 
 from persona_stream import create_app
-from persona_stream.server.wsgi import HttpLimits, Server
+from persona_stream.server.handler import HttpLimits
+from persona_stream.server.wsgi import Server
 from persona_stream.settings.schema import Settings
 from tests.backends_for_tests import chosen
 from tests.server_process import SECRET

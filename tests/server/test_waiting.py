@@ -20,8 +20,11 @@ class Host:
         self.events: list[str] = []
         self.happened = gevent.event.Event()
 
-    def on_request(self, connection: Connection) -> None:
-        self.record("request")
+    def on_bytes(self, connection: Connection) -> None:
+        self.record(f"{connection.unread!r}")
+
+    def on_incomplete(self, connection: Connection) -> None:
+        self.record("incomplete")
 
     def on_closed(self, connection: Connection) -> None:
         self.record("closed")
@@ -52,22 +55,21 @@ def pair(host: Host) -> Iterator[tuple[Connection, socket.socket]]:
 
 
 def test_the_first_byte_of_a_request_ends_the_wait(host: Host, pair: tuple[Connection, socket.socket]) -> None:
-    """The byte stays unread, and the time limit no longer applies."""
+    """The time limit no longer applies."""
     connection, client = pair
     connection.wait(0.05, is_idle=True)
     assert connection.is_idle
     client.sendall(b"G")
     assert host.happened.wait(BOUND)
     gevent.sleep(0.06)  # beyond the time limit
-    assert host.events == ["request"]
+    assert host.events == ["b'G'"]
     assert not connection.is_idle
-    assert connection.socket.recv(10) == b"G"
 
 
 def test_a_client_that_sends_nothing_is_cut_off(host: Host, pair: tuple[Connection, socket.socket]) -> None:
     """It reads the end of the connection."""
     connection, client = pair
-    connection.wait(0.02, is_idle=False)
+    connection.wait(0.02)
     assert client.recv(10) == b""
     assert host.events == ["closed"]
 
@@ -103,3 +105,25 @@ def test_unread_bytes_do_not_reset_the_connection(pair: tuple[Connection, socket
     connection.close()
     assert client.recv(100) == b"response"
     assert client.recv(100) == b""
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_half_a_request_is_reported(host: Host, pair: tuple[Connection, socket.socket], leaves: bool) -> None:
+    """When its rest has not arrived in time, or the client has no more to send; the connection stays open."""
+    connection, client = pair
+    connection.unread = b"GET"
+    if leaves:
+        client.shutdown(socket.SHUT_WR)
+    connection.wait(BOUND if leaves else 0.01)
+    assert host.happened.wait(BOUND)
+    assert host.events == ["incomplete"]
+    assert not connection.is_closed
+
+
+def test_a_client_that_leaves_ends_the_wait(host: Host, pair: tuple[Connection, socket.socket]) -> None:
+    """Without a greenlet."""
+    connection, client = pair
+    connection.wait(BOUND, is_idle=True)
+    client.close()
+    assert host.happened.wait(BOUND)
+    assert host.events == ["closed"]

@@ -45,6 +45,10 @@ class FakeStream:
         self.until = self._due if self._steps else None
         return data
 
+    @property
+    def delay(self) -> float | None:
+        return None if self.until is None else self.until - CLOCK()
+
     def is_disconnected(self) -> bool:
         return self.left
 
@@ -63,7 +67,10 @@ class Server:
         self.greenlets: list[gevent.Greenlet] = []
         self.sockets: list[socket.socket] = []
 
-    def on_request(self, connection: Connection) -> None:
+    def on_bytes(self, connection: Connection) -> None:
+        raise AssertionError("no connection waits for a request")
+
+    def on_incomplete(self, connection: Connection) -> None:
         raise AssertionError("no connection waits for a request")
 
     def on_closed(self, connection: Connection) -> None:

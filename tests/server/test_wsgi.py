@@ -1,67 +1,124 @@
-"""Reader of a connection with a deadline."""
+"""Requests of the fast lane: which ones take it, and what they become."""
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
+import io
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from persona_stream.server.wsgi import DeadlineReader
-from tests.fakes import FakeClock
+from persona_stream.server import http11
+from persona_stream.server.handler import MAX_LINE_BYTES
+from persona_stream.server.wsgi import MAX_BODY_BYTES, FastRequest, parse_request
+from persona_stream.web.pipeline import FastRoute
 
-Pair = tuple[socket.socket, socket.socket]
-
-
-@pytest.fixture
-def pair() -> Iterator[Pair]:
-    """Both ends of a connection."""
-    server_side, client_side = socket.socketpair()
-    with server_side, client_side:
-        server_side.settimeout(75.0)
-        yield server_side, client_side
+SMART = "/api/stream_chat_smart"
+BODY = b'{"message":"Hi"}'
 
 
-def test_nothing_is_read_before_a_deadline_is_set(pair: Pair) -> None:
-    """No read is unbounded by mistake."""
-    pair[1].sendall(b"a")
-    with pytest.raises(TimeoutError):
-        DeadlineReader(pair[0], FakeClock(0.0)).read(1)
+class FakeLane:
+    """Lane with one route for POST and one for GET."""
+
+    max_body_bytes = 1_000_000
+
+    def find(self, method: str, path: str) -> FastRoute | None:
+        """Return a route without a view."""
+        return FastRoute(None, None, {}) if (method, path) in (("POST", SMART), ("GET", "/events")) else None  # type: ignore[arg-type]
 
 
-def test_dripping_does_not_extend_the_deadline(pair: Pair) -> None:
-    """A client that sends a byte each second has no more time than a silent one."""
-    clock = FakeClock(0.0)
-    reader = DeadlineReader(pair[0], clock)
-    reader.set_deadline(10.0)
-    for _ in range(10):
-        pair[1].sendall(b"a")
-        assert reader.read(1) == b"a"
-        clock.now += 1.0
-    pair[1].sendall(b"a")
-    with pytest.raises(TimeoutError):
-        reader.read(1)
+def parse(data: bytes) -> FastRequest | None:
+    """Parse with the fake lane."""
+    return parse_request(data, FakeLane(), {"wsgi.url_scheme": "http"}, ("10.0.0.1", 4711))  # type: ignore[arg-type]
 
 
-def test_bytes_at_the_minimum_rate_extend_the_deadline(pair: Pair) -> None:
-    """It is ten seconds, and one more for every two bytes."""
-    clock = FakeClock(0.0)
-    reader = DeadlineReader(pair[0], clock)
-    reader.set_deadline(10.0, min_rate=2.0)
-    pair[1].sendall(b"abcd")
-    assert reader.read(100) == b"abcd"
-    clock.now = 11.9
-    pair[1].sendall(b"e")
-    assert reader.read(100) == b"e"
-    clock.now = 12.5
-    with pytest.raises(TimeoutError):
-        reader.read(100)
+def post(*fields: bytes, line: bytes = b"POST " + SMART.encode() + b" HTTP/1.1", body: bytes = BODY) -> bytes:
+    """Write a request with a body."""
+    length = b"Content-Length: %d" % len(body)
+    return b"".join(part + b"\r\n" for part in (line, b"Host: x", length, *fields, b"")) + body
 
 
-def test_a_silent_client_times_out_and_the_write_timeout_stays(pair: Pair) -> None:
-    """The timeout of the socket is changed only for the read."""
-    reader = DeadlineReader(pair[0], FakeClock(0.0))
-    reader.set_deadline(0.05)
-    with pytest.raises(TimeoutError):
-        reader.read(1)
-    assert pair[0].gettimeout() == 75.0
+def test_a_complete_request_becomes_a_wsgi_environment() -> None:
+    """Repeated fields are joined, and names with an underscore left out."""
+    data = post(b"Accept: text/*", b"accept: */*", b"Cookie: a=1", b"Cookie: b=2", b"X_Forwarded_For: 1.2.3.4")
+    request = parse(data + b"GET /next")
+    assert request is not None
+    assert data[request.head_bytes : request.size] == BODY
+    assert not request.closes
+    assert request.environ == {
+        "wsgi.url_scheme": "http",
+        "REQUEST_METHOD": "POST",
+        "PATH_INFO": SMART,
+        "QUERY_STRING": "",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "10.0.0.1",
+        "REMOTE_PORT": "4711",
+        "CONTENT_LENGTH": str(len(BODY)),
+        "HTTP_HOST": "x",
+        "HTTP_ACCEPT": "text/*,*/*",
+        "HTTP_COOKIE": "a=1; b=2",
+    }
+
+
+def test_a_body_that_has_not_arrived_is_part_of_the_size() -> None:
+    """The caller waits for it."""
+    data = post()
+    request = parse(data[:-3])
+    assert request is not None
+    assert request.size == len(data)
+
+
+def test_the_client_may_end_the_connection() -> None:
+    """As HTTP/1.1 has it."""
+    request = parse(post(b"Connection: Close"))
+    assert request is not None
+    assert request.closes
+
+
+OTHERS = {
+    "another path": post(line=b"POST /api/runs HTTP/1.1"),
+    "another method": post(line=b"PUT /api/stream_chat_smart HTTP/1.1"),
+    "a path with an escape": post(line=b"POST /api/stream%5Fchat_smart HTTP/1.1"),
+    "an absolute target": post(line=b"POST http://x/api/stream_chat_smart HTTP/1.1"),
+    "an older version": post(line=b"POST /api/stream_chat_smart HTTP/1.0"),
+    "two spaces": post(line=b"POST  /api/stream_chat_smart HTTP/1.1"),
+    "an empty line before": b"\r\n" + post(),
+    "half a head": post().partition(b"\r\n\r\n")[0],
+    "nothing": b"",
+    "chunks": post(b"Transfer-Encoding: chunked"),
+    "a client that waits for 100": post(b"Expect: 100-continue"),
+    "an upgrade": post(b"Upgrade: websocket", b"Connection: upgrade"),
+    "a length twice": post(b"Content-Length: 3"),
+    "a bare line feed": post(b"X-A: b\nX-C: d"),
+    "a continuation": post(b"X-A: b\r\n c"),
+    "no host": post().replace(b"Host: x\r\n", b""),
+    "a long body": post(body=b"x" * (MAX_BODY_BYTES + 1)),
+    "a body of a GET": post(line=b"GET /events HTTP/1.1"),
+    "a long line": post(line=b"POST /api/stream_chat_smart?" + b"x" * MAX_LINE_BYTES + b" HTTP/1.1"),
+    "a long head": post(b"X-A: " + b"x" * http11.MAX_HEAD_BYTES),
+    "many fields": post(*[b"X-A: b"] * http11.MAX_HEADERS),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_an_unusual_request_is_left_to_the_handler(kind: str) -> None:
+    """It serves or refuses such requests."""
+    assert parse(OTHERS[kind]) is None
+
+
+@given(st.data())
+def test_a_request_that_is_taken_is_one_that_the_strict_parser_accepts(data: st.DataObject) -> None:
+    """Also with arbitrary bytes in any place."""
+    request = post(b"Accept: */*", b"Authorization: Bearer x")
+    at = data.draw(st.integers(0, len(request)))
+    end = data.draw(st.integers(at, min(len(request), at + 6)))
+    changed = request[:at] + data.draw(st.binary(max_size=6)) + request[end:]
+    taken = parse(changed)
+    if taken is None:
+        return
+    file = io.BytesIO(changed)
+    http11.validate_request_line(file.readline())
+    lines = list(iter(file.readline, b"\r\n"))
+    fields = http11.parse_headers(lines, "HTTP/1.1")
+    assert file.tell() == taken.head_bytes
+    assert taken.size - taken.head_bytes == int({name.lower(): value for name, value in fields}["content-length"])

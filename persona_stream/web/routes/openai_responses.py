@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any, get_args
 
 import msgspec
-from flask import Blueprint, Request, Response, g, request
+from flask import Blueprint, Request, Response
 from msgspec import Meta, structs
 
 from persona_stream.core import facts
@@ -41,7 +41,7 @@ def build_run_request(request: Request, services: Services) -> tuple[RunRequest,
     principal = auth.authenticate_and_limit(request, services)
     body = parsing.parse_json_body(request, decoder.request_decoder)
     decoder.check_request(body)
-    raw = msgspec.json.decode(g.body)
+    raw = msgspec.json.decode(responses.current_request().body)
     history = response_history.History(conversation_id=body.conversation_id)
     if body.previous_response_id is not None:
         history = response_history.load_history(services, principal.subject, body.previous_response_id)
@@ -176,6 +176,7 @@ def blueprint(services: Services) -> Blueprint:
         errors=(*components.FOUND_RUN_ERRORS, components.INVALID_REQUEST, components.NOT_ACCEPTABLE),
     )
     def get_response(response_id: str) -> Response:
+        request = responses.current_request()
         owner = auth.authenticate(request, services.verifier).subject
         run_id = output.parse_response_id(response_id)
         heartbeat = negotiation.negotiate_heartbeat(request, services.settings.heartbeat)
@@ -185,7 +186,7 @@ def blueprint(services: Services) -> Blueprint:
         journal = services.runs.follow(run_id, owner)
         _validate_position(journal, starting_after)
         return delivery.stream_response(
-            responses.current_request(),
+            request,
             services,
             journal,
             protocol=RESPONSES,
@@ -202,7 +203,7 @@ def blueprint(services: Services) -> Blueprint:
         parameters=[_RESPONSE_ID],
     )
     def cancel_response(response_id: str) -> Response:
-        owner = auth.authenticate(request, services.verifier).subject
+        owner = auth.authenticate(responses.current_request(), services.verifier).subject
         journal = services.runs.follow(output.parse_response_id(response_id), owner)
         services.runs.cancel(journal)
         return _state_response(journal)
@@ -215,7 +216,7 @@ def blueprint(services: Services) -> Blueprint:
         parameters=[_RESPONSE_ID],
     )
     def delete_response(response_id: str) -> Response:
-        owner = auth.authenticate(request, services.verifier).subject
+        owner = auth.authenticate(responses.current_request(), services.verifier).subject
         run_id = output.parse_response_id(response_id)
         services.runs.delete(services.runs.follow(run_id, owner))
         services.store.enqueue(DeletedRun(owner, run_id))
@@ -235,7 +236,7 @@ def blueprint(services: Services) -> Blueprint:
         errors=(*components.FOUND_RUN_ERRORS, components.INVALID_REQUEST),
     )
     def list_input_items(response_id: str) -> Response:
-        owner = auth.authenticate(request, services.verifier).subject
+        owner = auth.authenticate(responses.current_request(), services.verifier).subject
         limit = parsing.page_limit(_PAGE_SIZE, _MAX_PAGE_SIZE)
         journal = services.runs.find(output.parse_response_id(response_id), owner)
         stored = output.stored_request(journal.entries)
@@ -268,6 +269,7 @@ def _validate_position(journal: Journal, starting_after: int) -> None:
 
 
 def _page(items: list[dict[str, Any]], limit: int) -> schemas.InputItemList:
+    request = responses.current_request()
     order = request.args.get("order", "desc")
     if order not in ("asc", "desc"):
         raise InvalidRequest("order: must be asc or desc", "order")

@@ -5,7 +5,7 @@ from functools import partial
 from itertools import chain
 from typing import Annotated, TypeVar
 
-from flask import Blueprint, Request, Response, request
+from flask import Blueprint, Request, Response
 from msgspec import Meta
 
 from persona_stream.auth.base import invalid_token
@@ -113,6 +113,7 @@ def blueprint(services: Services) -> Blueprint:
         errors=(*components.FOUND_RUN_ERRORS, components.INVALID_REQUEST, components.NOT_ACCEPTABLE),
     )
     def read_run(run_id: str) -> Response:
+        request = responses.current_request()
         journal = services.runs.follow(run_id, _owner(request, services, run_id))
         transport = negotiation.negotiate_transport(request)
         start = _start_position(request, journal)
@@ -144,7 +145,7 @@ def blueprint(services: Services) -> Blueprint:
         errors=(*components.FOUND_RUN_ERRORS, components.INVALID_REQUEST),
     )
     def show_run(run_id: str) -> Response:
-        owner = auth.authenticate(request, services.verifier).subject
+        owner = auth.authenticate(responses.current_request(), services.verifier).subject
         seconds = parsing.query_int("wait", 0)
         if seconds > _MAX_WAIT:
             raise InvalidRequest(f"wait: must be at most {_MAX_WAIT} seconds; send the next request afterwards", "wait")
@@ -157,7 +158,8 @@ def blueprint(services: Services) -> Blueprint:
     @blueprint.post("/api/runs/<run_id>/cancel")
     @_run_operation("Cancel a run", _VIEW, "Has no effect on a run that has ended.")
     def cancel_run(run_id: str) -> Response:
-        journal = services.runs.follow(run_id, auth.authenticate(request, services.verifier).subject)
+        owner = auth.authenticate(responses.current_request(), services.verifier).subject
+        journal = services.runs.follow(run_id, owner)
         services.runs.cancel(journal)
         return _run_response(services, journal)
 
@@ -173,9 +175,9 @@ def blueprint(services: Services) -> Blueprint:
         errors=components.QUERY_ERRORS,
     )
     def list_runs() -> Response:
-        owner = auth.authenticate(request, services.verifier).subject
+        owner = auth.authenticate(responses.current_request(), services.verifier).subject
         limit = parsing.page_limit(_PAGE_SIZE, _MAX_PAGE_SIZE)
-        journals, next_page = services.runs.list_for_owner(owner, request.args.get("before"), limit)
+        journals, next_page = services.runs.list_for_owner(owner, responses.current_request().args.get("before"), limit)
         views = [_view(services, journal) for journal in journals]
         characters = sum(len(view.data or "") for view in views)
         return responses.json_response(RunList(runs=views, next=next_page), characters=characters)
@@ -226,7 +228,7 @@ def _start_position(request: Request, journal: Journal) -> cursor.Position:
 
 
 def _choice(name: str, choices: Mapping[str, T]) -> T | None:
-    text = request.args.get(name)
+    text = responses.current_request().args.get(name)
     if text is None:
         return None
     if text not in choices:
@@ -239,7 +241,7 @@ def _view(services: Services, journal: Journal) -> RunView:
     return run_view(
         journal.entries,
         services.clock(),
-        services.url_signer.events_url(run_id, responses.url_prefix(request)),
+        services.url_signer.events_url(run_id, responses.url_prefix(responses.current_request())),
         is_still_running=services.runs.has_orphaned_task(run_id),
     )
 

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
-from flask import Blueprint, Flask, Response
+from flask import Blueprint, Flask, Request, Response
 from msgspec import structs
 
 from persona_stream.chunking.registry import names
@@ -206,12 +206,11 @@ def _add_stream(blueprint: Blueprint, services: Services, path: str, style: Stre
         errors=(*_ERRORS, components.NOT_ACCEPTABLE),
     )
     def stream_chat() -> Response:
-        return _stream_chat_base(services, style)
+        return _stream_chat_base(responses.current_request(), services, style)
 
 
-def _stream_chat_base(services: Services, style: StreamStyle) -> Response:
+def _stream_chat_base(request: Request, services: Services, style: StreamStyle) -> Response:
     """Validate a request, start its run, and return the stream from the beginning."""
-    request = responses.current_request()
     transport = negotiation.negotiate_transport(request)
     run_request = run_requests.build_run_request(request, services, style, services.settings.disconnect_grace)
     journal = delivery.start_run(services, run_request)
