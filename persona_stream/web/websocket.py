@@ -24,8 +24,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 from flask import Flask, Response
 from msgspec import Meta, Raw, Struct
-from wsproto import WSConnection
-from wsproto.connection import ConnectionState
+from wsproto.connection import Connection, ConnectionState, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 from wsproto.frame_protocol import CloseReason
 
@@ -145,7 +144,6 @@ class WebSocketStream:
 
     def __init__(
         self,
-        websocket: WSConnection,
         handshake: bytes,
         sender: RequestSender,
         *,
@@ -154,7 +152,7 @@ class WebSocketStream:
         max_message_bytes: int,
     ) -> None:
         """Create the streams of a connection; ``handshake`` is the response that opens it."""
-        self._websocket = websocket
+        self._websocket = Connection(ConnectionType.SERVER)
         self._sender = sender
         self._registry = registry
         self._clock = clock
@@ -352,13 +350,9 @@ class WebSocketStream:
             return
         key = self._count
         self._count += 1
-        websocket = self._websocket
 
         def frame(message: sse.ServerSentEvent) -> bytes:
-            if not message.data:
-                return b""
-            text = _with_fields(message.data, given_id, event_id=message.id)
-            return websocket.send(TextMessage(text.decode()))
+            return _text_frame(_with_fields(message.data, given_id, event_id=message.id)) if message.data else b""
 
         def wake() -> None:
             self._woken.add(key)
@@ -393,6 +387,16 @@ class WebSocketStream:
         self._streams.clear()
         for stream in streams:
             stream.close()
+
+
+def _text_frame(payload: bytes) -> bytes:
+    """Return a whole text message; wsproto's general form takes several times as long, once for each event."""
+    size = len(payload)
+    if size < 126:
+        return b"\x81%c%b" % (size, payload)
+    if size < 2**16:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2), payload)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8), payload)
 
 
 def _ignore() -> None:

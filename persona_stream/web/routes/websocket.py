@@ -1,15 +1,13 @@
 """``/api/ws``: opens a WebSocket, on servers that can hand over a connection."""
 
+import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import cast
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Request, Response, current_app
-from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection
-from wsproto.events import Request as UpgradeRequest
-from wsproto.utilities import RemoteProtocolError
+from wsproto.utilities import generate_accept_token
 
 from persona_stream.auth.base import invalid_token
 from persona_stream.errors import Forbidden, InvalidRequest, UpgradeNotSupported, UpgradeRequired
@@ -20,6 +18,8 @@ from persona_stream.web.websocket import RequestSender, WebSocketStream
 
 SUBPROTOCOL = "persona-stream.v1"
 _BEARER = "bearer."
+_VERSION = "13"
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==", re.ASCII)
 
 WEBSOCKET = Tag("WebSocket", "Many runs on one connection.")
 
@@ -77,14 +77,13 @@ def blueprint(services: Services) -> Blueprint:
             raise InvalidRequest("An upgrade to a WebSocket must have no body")
         _check_origin(request, services)
         token, ticket = _authenticate(request, services)
-        websocket, handshake = _accept(request)
+        handshake = _handshake(request)
         environ = request.environ
         if request.args.get("resume") == "1":
             environ = {**environ, "HTTP_X_PERSONA_RESUME": "1"}
         app = cast("Flask", current_app._get_current_object())  # type: ignore[attr-defined] # documented by werkzeug
         sender = RequestSender(app, environ, token=token, ticket=ticket, verify=services.verifier.verify)
         stream = WebSocketStream(
-            websocket,
             handshake,
             sender,
             registry=services.streams,
@@ -117,7 +116,7 @@ def _authenticate(request: Request, services: Services) -> tuple[str, str]:
         if not services.url_signer.verify(request.args.get("run_id", ""), ticket):
             raise invalid_token("The ticket is not valid for the run in run_id: take it from the run's events_url")
         return "", ticket
-    offered = [each.strip() for each in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
+    offered = _offered_subprotocols(request)
     token = next((each.removeprefix(_BEARER) for each in offered if each.startswith(_BEARER)), None)
     if token is None:
         auth.authenticate(request, services.verifier)
@@ -127,16 +126,23 @@ def _authenticate(request: Request, services: Services) -> tuple[str, str]:
     return token, ""
 
 
-def _accept(request: Request) -> tuple[WSConnection, bytes]:
-    """Return the open connection and the response of the handshake; raise ``InvalidRequest`` if that is malformed."""
-    websocket = WSConnection(ConnectionType.SERVER)
-    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers.items()]
-    try:
-        websocket.initiate_upgrade_connection(headers, request.path)
-        [opening] = websocket.events()
-    except RemoteProtocolError as error:
-        raise InvalidRequest(f"The WebSocket handshake is malformed: {error}") from None
-    if not isinstance(opening, UpgradeRequest):
-        raise InvalidRequest("The WebSocket handshake is malformed")
-    subprotocol = SUBPROTOCOL if SUBPROTOCOL in opening.subprotocols else None
-    return websocket, websocket.send(AcceptConnection(subprotocol=subprotocol))
+def _handshake(request: Request) -> bytes:
+    """Return the response that opens the connection.
+
+    Raises:
+        InvalidRequest: The handshake is malformed.
+    """
+    if request.headers.get("Sec-WebSocket-Version") != _VERSION:
+        raise InvalidRequest(f"Sec-WebSocket-Version: must be {_VERSION}", "Sec-WebSocket-Version")
+    key = request.headers.get("Sec-WebSocket-Key", "")
+    if not _KEY.fullmatch(key):
+        raise InvalidRequest("Sec-WebSocket-Key: must be 16 bytes in base64", "Sec-WebSocket-Key")
+    head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    head += b"Sec-WebSocket-Accept: %b\r\n" % generate_accept_token(key.encode())
+    if SUBPROTOCOL in _offered_subprotocols(request):
+        head += b"Sec-WebSocket-Protocol: %b\r\n" % SUBPROTOCOL.encode()
+    return head + b"\r\n"
+
+
+def _offered_subprotocols(request: Request) -> list[str]:
+    return [each.strip() for each in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
