@@ -69,6 +69,7 @@ class _Command(click.Command):
     help="Time limit in seconds.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print every event as a line of JSON instead of the answer.")
+@click.option("--raw", is_flag=True, help="Print the answer's Markdown as it is, as into a pipe.")
 @click.option("--events", is_flag=True, help="Print the raw events instead of the progress.")
 @click.pass_context
 def chat(context: click.Context, /, **given: Any) -> None:
@@ -86,7 +87,15 @@ def chat(context: click.Context, /, **given: Any) -> None:
         # --help and usage errors need neither requests nor rich, which take 0.1 s to import.
         from persona_stream.client.main import ask
 
-        code = ask(question, server, messages, json=given["as_json"], events=given["events"], timeout=given["timeout"])
+        code = ask(
+            question,
+            server,
+            messages,
+            json=given["as_json"],
+            events=given["events"],
+            timeout=given["timeout"],
+            raw=given["raw"],
+        )
     except models.InvalidArgument as error:
         raise click.UsageError(messages.format(error.key, **error.values)) from error
     context.exit(code)

@@ -19,16 +19,25 @@ from persona_stream.core.clock import Clock, monotonic_wall_clock
 
 
 def ask(
-    question: Question, server: ServerConfig, texts: Texts, *, json: bool, events: bool, timeout: float
+    question: Question,
+    server: ServerConfig,
+    texts: Texts,
+    *,
+    json: bool,
+    events: bool,
+    timeout: float,
+    raw: bool = False,
 ) -> ExitCode:
     """Send a question and show the answer on stdout and everything else on stderr.
 
-    ``json`` writes lines of JSON instead of the answer, ``events`` the raw events instead of the progress. ``timeout``
-    is in seconds and covers the whole session. Ctrl-C cancels the run.
+    ``json`` writes lines of JSON instead of the answer, ``events`` the raw events instead of the progress, ``raw`` the
+    answer's Markdown as it is. ``timeout`` is in seconds and covers the whole session. Ctrl-C cancels the run.
     """
     clock = monotonic_wall_clock()
     status = Terminal(sys.stderr, os.environ)
-    outputs = create_renderers(Terminal(sys.stdout, os.environ), status, texts, clock, json=json, events=events)
+    outputs = create_renderers(
+        Terminal(sys.stdout, os.environ), status, texts, clock, json=json, events=events, raw=raw
+    )
     transport = HttpTransport(server, clock)
     session = ChatSession(
         question, transport, key=os.urandom(16).hex(), clock=clock, timeout=timeout, jitter=random.random
@@ -62,7 +71,7 @@ def ask(
 
 
 def create_renderers(
-    out: Terminal, err: Terminal, texts: Texts, clock: Clock, *, json: bool, events: bool
+    out: Terminal, err: Terminal, texts: Texts, clock: Clock, *, json: bool, events: bool, raw: bool = False
 ) -> list[renderers.Renderer]:
     """Create the renderers for these terminals, in the order in which they receive an update."""
     reasoning = renderers.ReasoningRenderer(err, beside_answer=out.is_terminal and err.is_terminal)
@@ -77,6 +86,11 @@ def create_renderers(
         chosen += [reasoning, renderers.ProgressLog(err, texts, clock)]
     if json:
         chosen.append(renderers.JsonLinesRenderer(out, texts))
+    elif out.is_interactive and not (events or raw):
+        from persona_stream.client.markdown import MarkdownRenderer  # slow to import
+
+        answer = MarkdownRenderer(out)
+        chosen = [answer.suspend, *chosen, answer]
     else:
         # On a terminal, chunks would be mixed with the raw events.
         chosen.append(renderers.AnswerRenderer(out, at_once=not (events and out.is_terminal)))

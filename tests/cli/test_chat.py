@@ -481,6 +481,17 @@ def test_on_a_terminal_the_bar_disappears_before_the_answer() -> None:
     assert len(_screen(sent)) == 2
 
 
+def test_on_a_terminal_markdown_is_rendered() -> None:
+    """Each block once; in a pipe the source stays as it is."""
+    source = "Use **bold** words.\n\n- one\n- two"
+    events = [(chunk(source[at : at + 5]), f"2.{at + 5}") for at in range(0, len(source), 5)]
+    with FakeServer([stream(*events, END)]) as server:
+        _, sent = _on_terminal(question(server))
+    assert [line.strip() for line in _screen(sent)][:3] == ["Use bold words.", "• one", "• two"]
+    with FakeServer([stream(*events, END)]) as server:
+        assert invoke(*question(server)).stdout == f"{source}\n"
+
+
 def test_the_bar_is_erased_before_a_write_error() -> None:
     """JSON lines go to a full disk while the bar is drawn."""
     with FakeServer([stream(HELLO), lambda exchange: exchange.answer(200, {})]) as server:
@@ -492,7 +503,7 @@ def test_the_bar_is_erased_before_a_write_error() -> None:
 def test_on_a_terminal_reasoning_is_grey() -> None:
     """Between the bar and the answer, followed by an empty line."""
     with FakeServer([stream((thought("Six times\nseven."), "3.0"), (chunk("42"), "3.2"), (COMPLETE, "4.0"))]) as server:
-        _, sent = _on_terminal(question(server, "--reasoning"))
+        _, sent = _on_terminal(question(server, "--reasoning", "--raw"))
     assert "\x1b[2K\x1b[90mSix times\r\nseven.\x1b[0m\r\n\r\n42\r\n" in sent
 
 

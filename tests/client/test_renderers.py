@@ -75,7 +75,7 @@ def show(
 ) -> tuple[str, str]:
     """Return the output for these updates, half a second apart, on both streams."""
     now = [0.0]
-    renderers = create_renderers(out[0], err[0], texts, lambda: now[0], json=json, events=events)
+    renderers = create_renderers(out[0], err[0], texts, lambda: now[0], json=json, events=events, raw=True)
     for update in updates:
         for render in renderers:
             render(update)
