@@ -14,9 +14,12 @@ import requests
 
 from tests.documents import SECURITY
 from tests.server_process import ROOT, ServerProcess, serve
+from tests.websocket_client import WebSocketClient
 
 BODY = {"username": "VitalikButerin", "message": "Hi"}
-PATHS = ["/api/stream_chat_smart", "/api/chat", "/v1/chat/completions", "/v1/messages"]
+PATHS = [
+    "/api/stream_chat_smart", "/api/chat", "/api/ui/chat", "/v1/chat/completions", "/v1/responses", "/v1/messages",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +78,19 @@ def test_pages_and_rebound_domains_are_refused_on_every_address(
         assert response.status_code == 403
         assert "Access-Control-Allow-Origin" not in response.headers
     assert requests.get(f"{opened.url}/api/runs", timeout=30).json()["runs"] == before
+
+
+def test_a_page_of_another_origin_opens_no_websocket(opened: ServerProcess):
+    """Browsers send no preflight for one; the server's own page, and programs, need no token."""
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    upgrade["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
+    hostile = ({"Origin": "https://evil.example"}, {"Host": "rebound.example"}, {"Sec-Fetch-Site": "cross-site"})
+    for headers in hostile:
+        response = requests.get(f"{opened.url}/api/ws", headers={**upgrade, **headers}, timeout=30)
+        assert response.status_code == 403
+    with WebSocketClient(opened.url, user=None) as client:
+        client.send("start", request=BODY)
+        assert client.receive_run()[-1]["status"] == "complete"
 
 
 def test_a_request_without_host_is_served_to_this_machine(opened: ServerProcess):
