@@ -7,9 +7,29 @@ from statistics import median
 from typing import Final, NamedTuple
 
 from bench.measurement import Measurement
+from bench.workload import Scenario
 
 GOAL_STREAMS: Final = 4000
 """Number of waiting streams to which the goals apply."""
+LARGE_STREAMS: Final = 16_000
+"""Number of waiting streams from which the goals for large numbers apply."""
+
+WAITING_GOALS: Final = {
+    "CPU per stream": 1.3,
+    "memory per waiting stream": 0.9,
+    "first event p99": 1.2,
+    "progress jitter p99": 1.2,
+}
+"""Maximum ratios to Node's values."""
+LARGE_GOALS: Final = {
+    "CPU per stream": 1.1,
+    "memory per waiting stream": 0.8,
+    "first event p99": 1.5,
+    "progress jitter p99": 1.5,
+}
+BURST_GOALS: Final = {"CPU per stream": 1.5, "first event p99": 1.5}
+
+PYTHON_PEERS: Final = ("fastapi", "sse-starlette")
 
 
 class Metric(NamedTuple):
@@ -18,7 +38,7 @@ class Metric(NamedTuple):
     Attributes:
         of: returns the value of a measurement, or ``None`` if the scenario has none.
         more_is_better: decides which peer is the better one; ``None`` for values that are not compared.
-        goal: the maximum ratio to the better peer's value with ``GOAL_STREAMS`` waiting streams.
+        goal: the maximum ratio to the better Python peer's value with ``GOAL_STREAMS`` waiting streams.
     """
 
     name: str
@@ -69,11 +89,12 @@ METRICS: Final = (
 
 
 class Comparison(NamedTuple):
-    """Medians of one metric for each server, and the ratio of persona_stream to the better peer."""
+    """Medians of one metric for each server, and the ratios of persona_stream to the better Python peer and to Node."""
 
     metric: Metric
     medians: dict[str, float]
     ratio: float | None
+    node_ratio: float | None = None
 
 
 def compare(metric: Metric, measured: dict[str, list[Measurement]]) -> Comparison | None:
@@ -86,11 +107,12 @@ def compare(metric: Metric, measured: dict[str, list[Measurement]]) -> Compariso
     if not medians:
         return None
     ours = medians.get("ours")
-    peers = [value for name, value in medians.items() if name != "ours"]
-    if ours is None or not peers or metric.more_is_better is None:
+    if ours is None or metric.more_is_better is None:
         return Comparison(metric, medians, None)
-    better = max(peers) if metric.more_is_better else min(peers)
-    return Comparison(metric, medians, ours / better if better else None)
+    peers = [medians[name] for name in PYTHON_PEERS if name in medians]
+    better = (max if metric.more_is_better else min)(peers, default=0.0)
+    node = medians.get("node")
+    return Comparison(metric, medians, ours / better if better else None, ours / node if node else None)
 
 
 class Verdict(NamedTuple):
@@ -100,20 +122,35 @@ class Verdict(NamedTuple):
     text: str
 
 
-def verdicts(streams: int, measured: dict[str, list[Measurement]], comparisons: Sequence[Comparison]) -> list[Verdict]:
-    """Return the verdicts on all goals."""
+def verdicts(
+    scenario: Scenario, measured: dict[str, list[Measurement]], comparisons: Sequence[Comparison]
+) -> list[Verdict]:
+    """Return the verdicts on all goals of a scenario; none for one without goals."""
+    streams = scenario.streams
+    if not scenario.has_plateau:
+        node_goals = BURST_GOALS
+    elif streams >= LARGE_STREAMS:
+        node_goals = LARGE_GOALS
+    elif streams == GOAL_STREAMS:
+        node_goals = WAITING_GOALS
+    else:
+        return []
     ours = measured.get("ours", [])
     lost = sum(one.result.lost for one in ours)
     of = sum(one.result.streams for one in ours)
-    waiting = min((one.result.waiting for one in ours), default=0)
-    found = [
-        Verdict(bool(ours) and not lost, f"no streams of {streams:,} lost: {lost} of {of:,} in {len(ours)} rounds"),
-        Verdict(waiting == streams, f"all {streams:,} streams wait concurrently: {waiting:,} in the worst round"),
-    ]
-    for metric, _, ratio in comparisons:
-        if metric.goal is None:
-            continue
-        measured_ratio = "not measured" if ratio is None else f"{ratio:.3f} ×"
-        goal = f"at most {metric.goal:g} × the better peer's"
-        found.append(Verdict(ratio is not None and ratio <= metric.goal, f"{metric.name} {goal}: {measured_ratio}"))
+    name = scenario.name
+    found = [Verdict(bool(ours) and not lost, f"{name}: none lost: {lost} of {of:,} in {len(ours)} rounds")]
+    if scenario.has_plateau:
+        waiting = min((one.result.waiting for one in ours), default=0)
+        found.append(Verdict(waiting == streams, f"{name}: all wait concurrently: {waiting:,} in the worst round"))
+    for metric, _, ratio, node_ratio in comparisons:
+        if metric.goal is not None and node_goals is WAITING_GOALS:
+            found.append(_verdict(f"{name}: {metric.name}", metric.goal, "the better Python peer's", ratio))
+        if metric.name in node_goals:
+            found.append(_verdict(f"{name}: {metric.name}", node_goals[metric.name], "Node's", node_ratio))
     return found
+
+
+def _verdict(name: str, goal: float, whose: str, ratio: float | None) -> Verdict:
+    measured = "not measured" if ratio is None else f"{ratio:.3f} ×"
+    return Verdict(ratio is not None and ratio <= goal, f"{name} at most {goal:g} × {whose}: {measured}")

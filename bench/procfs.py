@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
@@ -101,3 +102,11 @@ def versions(python: str, packages: tuple[str, ...]) -> str:
     )
     done = subprocess.run([python, "-c", program, *packages], check=True, capture_output=True, text=True)
     return done.stdout.strip()
+
+
+def node_version() -> str:
+    """Return the version of Node.js, if it is installed."""
+    if shutil.which("node") is None:
+        return "not installed"
+    done = subprocess.run(["node", "--version"], check=True, capture_output=True, text=True)
+    return f"Node.js {done.stdout.strip().removeprefix('v')}"

@@ -80,7 +80,17 @@ SSE_STARLETTE: Final = Server(
     _uvicorn("bench.peers.sse_starlette_peer"),
     ("sse-starlette", "starlette", "uvicorn", "uvloop", "httptools"),
 )
-ALL: Final = (OURS, FASTAPI, SSE_STARLETTE)
+NODE: Final = Server("node", "Node.js http", ("node", "bench/peers/node_peer.mjs", "{port}", sys.executable), ())
+WSGI: Final = Server(
+    "wsgi",
+    "persona_stream, gunicorn",
+    (
+        sys.executable, "-m", "gunicorn", "--worker-class", "gevent", "--workers", "1", "--worker-connections", "50000",
+        "--backlog", "4096", "--bind", "127.0.0.1:{port}", "--log-level", "warning", "bench.application:create()",
+    ),
+    ("gunicorn", "gevent"),
+)  # fmt: skip
+ALL: Final = (OURS, NODE, FASTAPI, SSE_STARLETTE, WSGI)
 
 
 class Running(NamedTuple):
@@ -143,5 +153,8 @@ def started(server: Server, core: int | str) -> Iterator[Running]:
 
 
 def versions() -> list[tuple[str, str]]:
-    """Return the title and the package versions of each server."""
-    return [(server.title, procfs.versions(server.python, server.packages)) for server in ALL]
+    """Return the title and the versions of the interpreter and the packages of each server."""
+    return [
+        (server.title, procfs.node_version() if server is NODE else procfs.versions(server.python, server.packages))
+        for server in ALL
+    ]

@@ -9,7 +9,8 @@ import msgspec
 from bench.measurement import Measurement, turns
 from bench.metrics import METRICS, Comparison, compare, verdicts
 from bench.results import Distribution, LoadResult
-from bench.servers import ALL, FASTAPI, OURS, SSE_STARLETTE
+from bench.servers import ALL, FASTAPI, NODE, OURS, SSE_STARLETTE, WSGI
+from bench.workload import burst, waiting
 
 NONE = Distribution(0.0, 0.0, 0.0)
 RESULT = LoadResult(
@@ -30,8 +31,14 @@ def _with_cpu(*seconds: float) -> list[Measurement]:
 
 def test_medians_are_compared_with_the_better_peer() -> None:
     """The better peer is selected for each metric."""
-    found = compare(METRICS[1], {"ours": _with_cpu(1, 9, 3), "fastapi": _with_cpu(8), "sse-starlette": _with_cpu(2)})
-    assert found == Comparison(METRICS[1], {"ours": 3, "fastapi": 8, "sse-starlette": 2}, 1.5)
+    measured = {
+        "ours": _with_cpu(1, 9, 3),
+        "fastapi": _with_cpu(8),
+        "sse-starlette": _with_cpu(2),
+        "node": _with_cpu(1),
+    }
+    found = compare(METRICS[1], measured)
+    assert found == Comparison(METRICS[1], {"ours": 3, "fastapi": 8, "sse-starlette": 2, "node": 1}, 1.5, 3.0)
 
 
 def test_the_better_peer_has_more_events_per_second() -> None:
@@ -44,21 +51,31 @@ def test_the_better_peer_has_more_events_per_second() -> None:
 
 
 def _reached(measured: dict[str, list[Measurement]]) -> Sequence[bool]:
-    return [verdict.reached for verdict in verdicts(4000, measured, _comparisons(measured))]
+    return [verdict.reached for verdict in verdicts(waiting(4000), measured, _comparisons(measured))]
 
 
 def test_goals_are_judged_separately() -> None:
     """A goal is reached at its limit; without a measurement it is not reached."""
-    assert _reached({"ours": [ONE], "fastapi": [ONE]}) == [True] * 6
-    assert _reached({"ours": _with_cpu(9.6), "fastapi": [ONE]}) == [True] * 6
-    assert _reached({"ours": _with_cpu(9.8), "fastapi": [ONE]}) == [True, True, False, True, True, True]
+    peers = {"fastapi": [ONE], "node": [msgspec.structs.replace(ONE, waiting_bytes=5000 * 1024)]}
+    goals = ["lost", "concurrent", "CPU", "CPU, Node", "memory", "memory, Node", *["first event"] * 2, *["jitter"] * 2]
+    assert _reached({"ours": [ONE], **peers}) == [True] * len(goals)
+    assert _reached({"ours": _with_cpu(9.6), **peers}) == [True] * len(goals)
+    assert _reached({"ours": _with_cpu(9.8), **peers}) == [goal != "CPU" for goal in goals]
+    assert _reached({"ours": _with_cpu(10.5), **peers}) == [not goal.startswith("CPU") for goal in goals]
     lossy = msgspec.structs.replace(ONE, result=msgspec.structs.replace(RESULT, lost=1))
-    assert _reached({"ours": [ONE, lossy], "fastapi": [ONE]}) == [False, True, True, True, True, True]
+    assert _reached({"ours": [ONE, lossy], **peers}) == [goal != "lost" for goal in goals]
     late = msgspec.structs.replace(ONE, result=msgspec.structs.replace(RESULT, waiting=3999))
-    assert _reached({"ours": [ONE, late], "fastapi": [ONE]})[:2] == [True, False]
-    assert _reached({"fastapi": [ONE]}) == [False] * 6
+    assert _reached({"ours": [ONE, late], **peers})[:2] == [True, False]
+    assert _reached(peers) == [False] * len(goals)
+
+
+def test_a_burst_is_judged_beside_node() -> None:
+    """It has no waiting streams, so that neither their number nor memory counts; few streams have no goals."""
+    measured = {"ours": _with_cpu(1.6), "node": _with_cpu(1.0)}
+    assert [each.reached for each in verdicts(burst(4000), measured, _comparisons(measured))] == [True, False, True]
+    assert verdicts(waiting(1000), measured, _comparisons(measured)) == []
 
 
 def test_servers_alternate() -> None:
     """The order is reversed in each round."""
-    assert list(turns(ALL, 2)) == [OURS, FASTAPI, SSE_STARLETTE, SSE_STARLETTE, FASTAPI, OURS]
+    assert list(turns(ALL, 2)) == [OURS, NODE, FASTAPI, SSE_STARLETTE, WSGI, WSGI, SSE_STARLETTE, FASTAPI, NODE, OURS]
