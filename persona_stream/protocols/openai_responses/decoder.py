@@ -1,6 +1,6 @@
 """Requests of the Responses API: body types, and their translation to turns, tools and parameters."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
@@ -62,7 +62,7 @@ class InputItem(Struct, frozen=True):
 
 
 class _PendingAnswer:
-    """Assistant turn in the making: its reasoning, message and calls are items of their own."""
+    """Assistant turn that is not complete: its reasoning, message and calls are items of their own."""
 
     __slots__ = ("calls", "reasoning", "texts")
 
@@ -71,12 +71,16 @@ class _PendingAnswer:
         self.texts: list[str] = []
         self.calls: list[ToolCall] = []
 
-    def take(self) -> Iterator[Turn]:
-        """Yield the turn, if there is one, and begin the next."""
-        if self.texts or self.calls:
-            reasoning = "".join(self.reasoning) or UNSET
-            yield Turn("assistant", "\n".join(self.texts), (), tuple(self.calls), reasoning=reasoning)
-            self.__init__()  # type: ignore[misc] # begins anew
+    def take(self) -> list[Turn]:
+        """Return the turn, if there is one, and begin the next."""
+        if not (self.texts or self.calls):
+            return []
+        reasoning = "".join(self.reasoning) or UNSET
+        turn = Turn("assistant", "\n".join(self.texts), (), tuple(self.calls), reasoning=reasoning)
+        self.reasoning.clear()
+        self.texts.clear()
+        self.calls.clear()
+        return [turn]
 
 
 def instruction_turns(instructions: str | None) -> list[Turn]:

@@ -77,12 +77,12 @@ class ResponsesEncoder:
             case events.Progress(elapsed=elapsed, percent=percent, message=message, eta=eta):
                 if self._has_started:
                     comment = f"processing {elapsed:.1f}s {percent}% {message}"
-                    return self._heartbeats(comment, message, percent, elapsed, eta)
+                    return self._heartbeats(comment, elapsed, eta, message=message, percent=percent)
                 self._has_started = True
                 self._fillers_due = None
             case events.QueuePosition(elapsed=elapsed, queue_position=queue_position, eta=eta):
                 comment = f"queued {elapsed:.1f}s {queue_position}"
-                return self._heartbeats(comment, comment, None, elapsed, eta)
+                return self._heartbeats(comment, elapsed, eta, message=comment, percent=None)
         messages = []
         for body in self._bodies(event):
             self._number = body.sequence_number
@@ -175,7 +175,7 @@ class ResponsesEncoder:
         yield schemas.ResponseFailed(sequence_number=number + 1, response=response)
 
     def _heartbeats(
-        self, comment: str, message: str, percent: int | None, elapsed: float, eta: float | None
+        self, comment: str, elapsed: float, eta: float | None, *, message: str, percent: int | None
     ) -> Sequence[sse.ServerSentEvent]:
         fillers_due = int(elapsed / FILLER_INTERVAL)
         is_due = self._fillers_due is not None and fillers_due > self._fillers_due
