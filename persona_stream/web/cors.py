@@ -58,7 +58,7 @@ class CORSPolicy:
 
 def _exposed_headers() -> str:
     request_ids = (protocol.request_id_header for protocol in PROTOCOLS.values())
-    return ", ".join((*_EXPOSED_HEADERS, *filter(None, request_ids)))
+    return ", ".join(dict.fromkeys((*_EXPOSED_HEADERS, *filter(None, request_ids))))
 
 
 def _requested_headers(request: Request) -> list[str]:

@@ -45,6 +45,8 @@ def test_a_whole_stream(server: ServerProcess):
     assert response.headers["x-vercel-ai-ui-message-stream"] == "v1"
     assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
     assert response.headers["Cache-Control"] == "no-cache, no-transform"
+    exposed = response.headers["Access-Control-Expose-Headers"].split(", ")
+    assert exposed == ["X-Run-Id", "Location", "Retry-After", "x-request-id", "request-id"]
     run_id = response.headers["X-Run-Id"]
     found = parts(response)
     types = [part["type"] for part in found]
