@@ -46,7 +46,8 @@ def test_a_whole_stream(server: ServerProcess):
     assert response.headers["Content-Type"] == "text/event-stream; charset=utf-8"
     assert response.headers["Cache-Control"] == "no-cache, no-transform"
     exposed = response.headers["Access-Control-Expose-Headers"].split(", ")
-    assert exposed == ["X-Run-Id", "Location", "Retry-After", "x-request-id", "request-id"]
+    assert len(exposed) == len(set(exposed))
+    assert {"X-Run-Id", "x-request-id", "request-id"} <= set(exposed)
     run_id = response.headers["X-Run-Id"]
     found = parts(response)
     types = [part["type"] for part in found]
