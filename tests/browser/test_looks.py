@@ -76,7 +76,7 @@ def test_screenshots_of_a_desktop(visit: Visit, demo: Server, scheme: str, local
     chat.ask(QUESTIONS[locale])
     page.wait_for_timeout(1_500)
     chat.shoot(f"{name}-waiting")
-    chat.wait_for_text(160)
+    chat.wait_for_text(60)
     chat.shoot(f"{name}-streaming")
     chat.ended()
     chat.shoot(f"{name}-done")
