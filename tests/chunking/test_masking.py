@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from persona_stream.chunking.unicode import mask_code_and_urls
+from persona_stream.chunking.masking import mask_code_and_urls
 from tests.chunking.fragments import texts
 
 
