@@ -12,8 +12,9 @@ from itertools import pairwise
 
 from persona_stream.chunking.graphemes import enclosing_boundaries, next_boundary
 from persona_stream.chunking.masking import MASK, mask_code_and_urls, open_fence
-from persona_stream.chunking.sentence_boundaries import next_sentence_end
-from persona_stream.chunking.unicode import SPACED_WORD_END, search, unspaced_patterns
+from persona_stream.chunking.running_text import running_text
+from persona_stream.chunking.sentence_boundaries import next_sentence_end, search
+from persona_stream.chunking.unicode import SPACED_WORD_END, unspaced_patterns
 
 MAX_CHUNKS = 1000
 CHUNK_SIZE = 20  # characters
@@ -57,13 +58,14 @@ class BoundaryFinder:
         self._is_unspaced = not text.isascii() and unspaced_patterns()[0].search(self._masked) is not None
         self._has_clusters = not text.isascii() or "\r" in text
         self._word_pattern = unspaced_patterns()[1] if self._is_unspaced else SPACED_WORD_END
+        self._running = running_text(self._masked, is_unspaced=self._is_unspaced)
         self._word_end = 0
         self._sentence_end = 0
 
     def sentence_end(self, at: int) -> int:
         """Return the first sentence end that is not before ``at``."""
         if self._sentence_end < at:
-            self._sentence_end = next_sentence_end(self._masked, at - 1)
+            self._sentence_end = next_sentence_end(self._running, at - 1)
         return self._sentence_end
 
     def last_word_end(self, limit: int) -> int:

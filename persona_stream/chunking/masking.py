@@ -9,6 +9,8 @@ import regex
 from persona_stream.chunking.unicode import CLOSING, COMMAS, FULL_STOPS, OPENING
 
 MASK = "X"
+# Unlike other masked text, a code block has line breaks, and no sentence continues behind one.
+BLOCK_MASK = "\x7f"
 # ASCII replacements keep ASCII texts ASCII, which is much faster; this is a space of ASCII that texts do not use.
 _MASKED_SPACE = "\x1f"
 
@@ -53,7 +55,7 @@ def mask_code_and_urls(text: str) -> str:
     # The test for a character is much faster than a pattern, and most texts have no code.
     if "`" in text or "~" in text:
         if "```" in text or "~~~" in text:
-            text = _FENCED_BLOCK.sub(lambda block: _mask(block[0]), text)
+            text = _FENCED_BLOCK.sub(lambda block: _mask(block[0]).replace(MASK, BLOCK_MASK), text)
         text = _CODE_SPAN.sub(_mask_span, text)
     if "/" in text:
         text = _URL.sub(_mask_url, text)

@@ -17,6 +17,9 @@ UNSPACED = HAN + HIRAGANA + "\u0e01-\u0e4e"  # scripts without spaces; Thai has 
 KATAKANA = "\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f"
 NOT_FIRST = "ぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶ\u31f0-\u31ffｧ-ｯ" + "ー々〻ゝゞヽヾ\uff70\uff9e\uff9f"
 
+# Letters of scripts with spaces in which abbreviations end with a full stop, and the signs of ordinals (N°).
+SPACED_LETTERS = "A-Za-zªº°\u00c0-\u024f\u0370-\u052f\u0531-\u0587\u0621-\u064a\u1e00-\u1fff"
+
 # Emoji with their modifiers; variation selectors and voicing marks, which attach to the character before them.
 EMOJI = "\u2600-\u27bf\U0001f300-\U0001faff\ufe0f\u200d"
 ATTACHED = "\ufe00-\ufe0f\u3099\u309a\U000e0100-\U000e01ef"
@@ -31,7 +34,7 @@ FULL_STOPS = "。！？｡．"
 # The second part has the sentence terminals of other scripts (Sentence_Terminal in Unicode, and Tibetan): Armenian,
 # Syriac, Burmese, Ethiopic, Khmer, Mongolian and more. Burmese ၊ is left out, because it is rather a comma.
 SURE_STOPS = "。！？；｡．।॥؟۔" + (
-    "\u0589\u061d\u061e\u0700-\u0702\u07f9\u0837\u0839\u083d\u083e\u0f0d-\u0f12\u104b\u1362\u1367\u1368\u166e\u1735\u1736"
+    "\u037e\u0589\u061d\u061e\u0700-\u0702\u07f9\u0837\u0839\u083d\u083e\u0f0d-\u0f12\u104b\u1362\u1367\u1368\u166e\u1735\u1736"
     "\u17d4\u17d5\u1803\u1809\u1944\u1945\u1aa8-\u1aab\u1b5a\u1b5b\u1b5e\u1b5f\u1c3b\u1c3c\u1c7e\u1c7f\u203c\u203d\u2047-\u2049"
     "\u2e2e\u2e3c\ua4ff\ua60e\ua60f\ua6f3\ua6f7\ua876\ua877\ua8ce\ua8cf\ua92f\ua9c8\ua9c9\uaa5d-\uaa5f\uabeb"
 )
@@ -66,27 +69,3 @@ def unspaced_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[st
     """Return the patterns of an unspaced letter, a word end and a phrase end. Compiled on first use: it is slow."""
     letter = re.compile(rf"[{UNSPACED}{KATAKANA}]")
     return letter, re.compile(f"{_SPACE} | {_PHRASE} | {_LETTER}", re.VERBOSE), re.compile(_PHRASE, re.VERBOSE)
-
-
-_STEP = 4096  # characters
-_OVERLAP = 64
-
-
-def search(pattern: re.Pattern[str], text: str, at: int) -> re.Match[str] | None:
-    """Search a pattern from an index in steps, since ``re`` holds the interpreter lock while it searches.
-
-    The result is that of one search, for patterns whose matches at the end of a step show that more text may follow: a
-    match that ends near it is searched again.
-    """
-    step = _STEP
-    while True:
-        end = at + step
-        found = pattern.search(text, at, end)
-        if end >= len(text) or (found is not None and found.end() <= end - _OVERLAP):
-            return found
-        if found is None:
-            at = end - _OVERLAP
-        elif found.start() > at:
-            at = found.start()
-        else:
-            step *= 2
