@@ -32,7 +32,7 @@ _DOTTED_LETTERS = re.compile(rf"(?:[{SPACED_LETTERS}]\.)+[{SPACED_LETTERS}]")
 _SPACED_LETTER = re.compile(rf"(?<![{SPACED_LETTERS}])[{SPACED_LETTERS}]\.[ \u00a0\u202f]\Z")
 _PREVIOUS_WORD = re.compile(rf"([{SPACED_LETTERS}]+) \Z")
 _NEXT_WORD = re.compile(rf"[\"'“‘„«(*_]*([{SPACED_LETTERS}]+)(?=[\s,'’]|\Z)")
-_SPANISH_OPENING = "¿¡"
+_SPANISH_OPENING = ("¿", "¡")
 # 3. 10. 2026
 _DATE = re.compile(r"\d{1,2}\. ?\d{1,2}\. ?\d{2,4}\b")
 _START_OF_DATE = re.compile(r"(?<!\d)\d{1,2}\. ?\Z")
@@ -134,7 +134,7 @@ def _next_word(text: str, at: int) -> str:
 
 
 def _is_opener(text: str, at: int) -> bool:
-    if text[at : at + 1] in _SPANISH_OPENING:
+    if text.startswith(_SPANISH_OPENING, at):
         return True
     found = _NEXT_WORD.match(text, at)
     return found is not None and found[1] in lexicon().openers

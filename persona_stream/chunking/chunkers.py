@@ -11,10 +11,9 @@ from functools import partial
 from itertools import pairwise
 
 from persona_stream.chunking.graphemes import enclosing_boundaries, next_boundary
-from persona_stream.chunking.masking import MASK, mask_code_and_urls, open_fence
-from persona_stream.chunking.running_text import running_text
+from persona_stream.chunking.masking import mask_code_and_urls, open_fence, running_text
 from persona_stream.chunking.sentence_boundaries import next_sentence_end, search
-from persona_stream.chunking.unicode import SPACED_WORD_END, unspaced_patterns
+from persona_stream.chunking.unicode import MASK, SPACED_WORD_END, unspaced_patterns
 
 MAX_CHUNKS = 1000
 CHUNK_SIZE = 20  # characters

@@ -10,8 +10,7 @@ Sources: GB/T 15834 (a reporting clause with a colon introduces the next speech)
 
 import re
 
-from persona_stream.chunking.masking import MASK
-from persona_stream.chunking.unicode import HIRAGANA, KATAKANA, STOPS, UNSPACED
+from persona_stream.chunking.unicode import HIRAGANA, KATAKANA, MASK, STOPS, UNSPACED
 
 MAX_QUOTATION_LENGTH = 1000
 """Characters; longer ones are the text between two stray marks, or too long for one chunk."""

@@ -69,3 +69,9 @@ def unspaced_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[st
     """Return the patterns of an unspaced letter, a word end and a phrase end. Compiled on first use: it is slow."""
     letter = re.compile(rf"[{UNSPACED}{KATAKANA}]")
     return letter, re.compile(f"{_SPACE} | {_PHRASE} | {_LETTER}", re.VERBOSE), re.compile(_PHRASE, re.VERBOSE)
+
+
+MASK = "X"
+"""Character that replaces code, URLs and other text without boundaries."""
+BLOCK_MASK = "\x7f"
+"""The same in a code block, which has line breaks, and behind which no sentence continues."""

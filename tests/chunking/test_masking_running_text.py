@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream.chunking.chunkers import sentences
-from persona_stream.chunking.running_text import MIN_WRAPPED_COLUMNS, running_text
+from persona_stream.chunking.masking import MIN_WRAPPED_COLUMNS, running_text
 from tests.chunking.fragments import ALL
 
 MARKS = ["|", "[", "](", ")", "$", "\\(", "\\)", ". . .", "[...]", "•", "1. ", " 2. ", "a) ", " b) ", ":", "é"]
