@@ -412,7 +412,7 @@ def test_any_run_is_resumed_in_any_protocol(server: ServerProcess):
     last = events(server.get(path, params={"protocol": "anthropic", "from": len(TEXT)}))
     assert kinds(last) == ["message_start", "message_delta", "message_stop"]
     refused = server.get(path, params={"dialect": "klingon"}, headers={"Accept": "application/json"})
-    assert refused.json()["error"] == "dialect: must be one of native, openai, anthropic"
+    assert refused.json()["error"] == "dialect: must be one of native, openai, responses, anthropic, ui"
 
     theirs = ask(server, "echo", TEXT, stream=True)
     got = read(server.get(theirs.headers["Location"]))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
+from persona_stream.core.content import ToolCall
 from persona_stream.core.facts import AnswerDelta, Answered, Failed, ProgressReported, Queued, ReasoningDelta, Started
 from persona_stream.core.projection import STYLES
 from persona_stream.core.query import Usage
@@ -36,6 +37,7 @@ RUNS = {
     "reported": entries(*_BEGUN, (1.0, ProgressReported("Reading page 3 of 8", 0.37)), (9.0, Answered("Done."))),
     "reasoned": entries(*_BEGUN, (1.0, ReasoningDelta("Let me think. ")), (2.0, Answered("Yes."))),
     "streamed": entries(*_BEGUN, (1.0, AnswerDelta("Hello, ")), (2.0, AnswerDelta("world.")), (8.0, Answered(" Bye."))),
+    "called": entries(*_BEGUN, (2.0, Answered("I look. ", finish="tool_calls", calls=(ToolCall("c1", "look", "{}"),)))),
     "failed": entries(*_BEGUN, (1.0, Failed("backend_error", "Closed today."))),
     "queued": entries((0.0, accepted()), (0.0, Queued(2, 3.0)), (5.0, Started()), (6.0, Answered("Done."))),
     "timed out": entries(*_BEGUN, (20.0, Failed("timeout"))),
