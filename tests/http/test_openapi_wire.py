@@ -37,7 +37,7 @@ RUNS = {
     "reported": entries(*_BEGUN, (1.0, ProgressReported("Reading page 3 of 8", 0.37)), (9.0, Answered("Done."))),
     "reasoned": entries(*_BEGUN, (1.0, ReasoningDelta("Let me think. ")), (2.0, Answered("Yes."))),
     "streamed": entries(*_BEGUN, (1.0, AnswerDelta("Hello, ")), (2.0, AnswerDelta("world.")), (8.0, Answered(" Bye."))),
-    "called": entries(*_BEGUN, (2.0, Answered("I look. ", finish="tool_calls", calls=(ToolCall("c1", "look", "{}"),)))),
+    "called": entries(*_BEGUN, (2.0, Answered("I look. ", finish="tools", calls=(ToolCall("c1", "look", "{}"),)))),
     "failed": entries(*_BEGUN, (1.0, Failed("backend_error", "Closed today."))),
     "queued": entries((0.0, accepted()), (0.0, Queued(2, 3.0)), (5.0, Started()), (6.0, Answered("Done."))),
     "timed out": entries(*_BEGUN, (20.0, Failed("timeout"))),
