@@ -274,6 +274,10 @@ def _pump(stream: "PacedStream") -> None:
         stream.abort()
 
 
+def _ignore() -> None:
+    """Ignore a wake-up after the end of a stream."""
+
+
 class PacedStream:
     """Stream whose response has begun, on its connection.
 
@@ -413,6 +417,7 @@ class PacedStream:
         self._is_over = True
         self.ticket = 0
         self._stream.close()
+        self._stream.on_wake = _ignore  # without the cycle, memory is freed at once and not by the collector
 
 
 class PacedWebSocket(PacedStream):

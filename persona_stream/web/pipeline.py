@@ -173,7 +173,8 @@ class FastLane:
         """Return the response to a request, which is given as a WSGI environment."""
         if self._trusted:
             environ.update(proxy_fix.forwarded_environ(environ, self._trusted))
-        request = responses.HttpRequest(environ)
+        # Not in the environ: without the cycle, the memory of a request is freed at once and not by the collector.
+        request = responses.HttpRequest(environ, populate_request=False)
         request.url_rule = route.rule
         with responses.serving(request):
             response: Response
