@@ -65,6 +65,18 @@ class Wakeup:
                 timer.close()
         self._is_set = False
 
+    def wait_until(
+        self, condition: Callable[[], bool], seconds: float = math.inf, poll_interval: float = math.inf
+    ) -> bool:
+        """Wait until a condition holds, for at most ``seconds``; return whether it holds.
+
+        It is checked at first, at each signal, and every ``poll_interval`` seconds.
+        """
+        until = time.monotonic() + seconds
+        while not (holds := condition()) and (remaining := until - time.monotonic()) > 0:
+            self.wait(min(remaining, poll_interval))
+        return holds
+
     def set(self) -> None:
         """Wake the waiting greenlet in the next iteration of the loop. Never switches greenlets."""
         if not self._is_set:

@@ -15,6 +15,7 @@ from persona_stream.concurrency import (
     SharedTimer,
     Timer,
     TimeSlice,
+    Wakeup,
     compute_in_threadpool,
     yield_when_logging,
 )
@@ -31,6 +32,30 @@ def test_a_timer_counts_from_its_start_although_the_loop_was_blocked() -> None:
         gevent.sleep(0.01)
     assert expired[0] >= 0.19
     timer.cancel()
+
+
+def test_a_wait_ends_when_its_condition_holds() -> None:
+    """A signal alone does not end it; a condition without a signal is found by polling."""
+    events: list[str] = []
+    wakeup = Wakeup()
+
+    def signal() -> None:
+        for event in ("first", "second"):
+            events.append(event)
+            wakeup.set()
+            gevent.sleep(0)
+
+    gevent.spawn(signal)
+    assert wakeup.wait_until(lambda: len(events) == 2, 20.0)
+    gevent.spawn_later(0.01, events.append, "third")
+    assert wakeup.wait_until(lambda: len(events) == 3, 20.0, poll_interval=0.01)
+
+
+def test_a_wait_is_limited() -> None:
+    """Its condition is checked at least once, also without any time."""
+    assert not Wakeup().wait_until(lambda: False, 0.05)
+    assert not Wakeup().wait_until(lambda: False, 0.0)
+    assert Wakeup().wait_until(lambda: True, 0.0)
 
 
 def test_shared_timers_call_in_order_and_soon_after_their_time() -> None:

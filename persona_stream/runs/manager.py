@@ -154,7 +154,7 @@ class RunManager:
             run.finish(facts.Failed("cancelled"))
         else:
             journal.append(facts.Failed("cancelled"))
-        wait_until_finished(journal, self.clock, CONFIRM_TIMEOUT)
+        wait_until_finished(journal, CONFIRM_TIMEOUT)
 
     def delete(self, journal: Journal) -> None:
         """End a run, if it has not ended, and delete its journal; raise ``Unavailable`` if the store is."""
@@ -168,14 +168,10 @@ class RunManager:
     def drain(self, seconds: float) -> None:
         """Refuse new runs, wait for the active ones, and after ``seconds`` end the rest with ``draining``."""
         self.stop_accepting()
-        until = self.clock() + seconds
-        while self._local_runs() and not self._is_drain_aborted and self.clock() < until:
-            self._finished.wait(until - self.clock())
+        self._finished.wait_until(lambda: self._is_drain_aborted or not self._local_runs(), seconds)
         for run in self._local_runs():
             run.finish(facts.Failed("draining"))
-        until = self.clock() + CONFIRM_TIMEOUT
-        while self._local_runs() and self.clock() < until:
-            self._finished.wait(until - self.clock())
+        self._finished.wait_until(lambda: not self._local_runs(), CONFIRM_TIMEOUT)
 
     def abort_drain(self) -> None:
         """Make ``drain`` end the active runs now."""
@@ -304,7 +300,6 @@ class RunManager:
 
 def wait_until_finished(
     journal: Journal,
-    clock: Clock,
     seconds: float = math.inf,
     should_stop: Callable[[], bool] = lambda: False,
     poll_interval: float = math.inf,
@@ -315,11 +310,9 @@ def wait_until_finished(
     ``should_stop`` is called at each fact, every ``poll_interval`` seconds, and when another component sets ``wakeup``.
     """
     wakeup = wakeup or Wakeup()
-    until = clock() + seconds
     journal.subscribe(wakeup.set)
     try:
-        while not facts.has_ended(journal.entries) and not should_stop() and (remaining := until - clock()) > 0:
-            wakeup.wait(min(remaining, poll_interval))
+        wakeup.wait_until(lambda: facts.has_ended(journal.entries) or should_stop(), seconds, poll_interval)
     finally:
         journal.unsubscribe(wakeup.set)
 

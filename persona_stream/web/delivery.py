@@ -129,7 +129,7 @@ class Subscription:
         """Wait until the run ends, the client disconnects or the time is over; return whether the run has ended."""
         journal = self.journal
         seconds = min(seconds, self._give_up_at - self._clock())
-        wait_until_finished(journal, self._clock, seconds, self.is_disconnected, poll_interval=_POLL_INTERVAL)
+        wait_until_finished(journal, seconds, self.is_disconnected, poll_interval=_POLL_INTERVAL)
         return facts.has_ended(journal.entries) or self._clock() >= self._give_up_at
 
     @property
@@ -473,7 +473,6 @@ def long_poll(request: Request, services: Services, journal: Journal, seconds: f
         closing.callback(streams.remove, wakeup.set)
         wait_until_finished(
             journal,
-            services.clock,
             seconds,
             lambda: streams.is_handing_over or disconnects.is_disconnected(),
             poll_interval=_POLL_INTERVAL,

@@ -134,15 +134,18 @@ class CeleryExecutor(Executor):
         seconds = self._settings.queue_timeout
         journal = self._store.hand_over(run_id, seconds)
         self._callbacks[run_id] = callbacks
+        wakeup = Wakeup()
+        journal.subscribe(wakeup.set)
         try:
             until = time.monotonic() + seconds + message.deadline + DEADLINE_MARGIN
             # A broker that restarts may lose a message. One that is delivered twice starts nothing.
-            while not (self._is_taken(journal) or time.monotonic() > until):
+            while not self._is_taken(journal) and (remaining := until - time.monotonic()) > 0:
                 self._send(message, seconds)
-                self._wait(journal, min(until, time.monotonic() + RESEND_INTERVAL), self._is_taken)
-            if not self._wait(journal, until, lambda journal: has_ended(journal.entries)):
+                wakeup.wait_until(lambda: self._is_taken(journal), min(remaining, RESEND_INTERVAL))
+            if not wakeup.wait_until(lambda: has_ended(journal.entries), until - time.monotonic()):
                 journal.append(Failed("timeout"))
         finally:
+            journal.unsubscribe(wakeup.set)
             del self._callbacks[run_id]
             # Killed: the run has been cancelled. A worker that does not stop the code by itself kills it.
             if has_ended(journal.entries) and isinstance(journal.entries[-1].fact, Failed) and not self._is_closed:
@@ -174,18 +177,6 @@ class CeleryExecutor(Executor):
     def _is_taken(journal: Journal) -> bool:
         """Return whether a worker has started the run, or the run has ended."""
         return any(isinstance(entry.fact, Started) or is_ending(entry.fact) for entry in journal.entries)
-
-    @staticmethod
-    def _wait(journal: Journal, until: float, condition: Callable[[Journal], bool]) -> bool:
-        """Wait until the condition holds, or the time has come; return whether it holds."""
-        wakeup = Wakeup()
-        journal.subscribe(wakeup.set)
-        try:
-            while not condition(journal) and (remaining := until - time.monotonic()) > 0:
-                wakeup.wait(remaining)
-        finally:
-            journal.unsubscribe(wakeup.set)
-        return condition(journal)
 
     def _revoke(self, run_id: str) -> None:
         try:
