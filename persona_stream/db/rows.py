@@ -91,15 +91,16 @@ def finished_row(record: base.RunFinished, privacy: base.Privacy, price: Price) 
     run = snapshot.run
     ending = snapshot.ending
     failed = ending if isinstance(ending, facts.Failed) else None
+    answered = ending if isinstance(ending, facts.Answered) else None
     # A cached answer has used no tokens.
-    usage = run_usage(record.entries) if isinstance(ending, facts.Answered) and not ending.cached else None
+    usage = run_usage(record.entries) if answered and not answered.cached else None
     call = record.upstream[-1] if record.upstream else None
     summary = {
         "key": run.run_id,
         "status": snapshot.status,
         "code": failed.code if failed else None,
-        "finish": ending.finish if isinstance(ending, facts.Answered) else None,
-        "cached": isinstance(ending, facts.Answered) and ending.cached,
+        "finish": answered.finish if answered else None,
+        "cached": answered.cached if answered else False,
         "provider": call.provider if call else None,
         "upstream_model": call.model if call else None,
         "started_at": snapshot.started_at,

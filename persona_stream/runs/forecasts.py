@@ -231,7 +231,7 @@ class _BackendForecasts:
             self._history.add(run)
         if run.outcome == "complete":
             self._scores.append(_score(entries, run.duration))
-            streaming = entries[-1].at - _started_at(entries) - run.duration
+            streaming = entries[-1].at - run.features.at - run.duration
             self.streaming_seconds += STREAMING_WEIGHT * (max(0.0, streaming) - self.streaming_seconds)
 
 
@@ -263,10 +263,6 @@ def finished_run(entries: Sequence[facts.Entry]) -> FinishedRun | None:
             case facts.Failed(code="timeout" | "cancelled" as code):
                 return FinishedRun(max(0.0, entry.at - started.at), code, features)
     return None
-
-
-def _started_at(entries: Sequence[facts.Entry]) -> float:
-    return next(entry.at for entry in entries if isinstance(entry.fact, facts.Started))
 
 
 def replay(runs: Sequence[FinishedRun], deadline: float) -> Accuracy | None:

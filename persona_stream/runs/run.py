@@ -21,14 +21,7 @@ from persona_stream.core.clock import Clock
 from persona_stream.core.content import MAX_SLICE_CHARACTERS, ProviderFields
 from persona_stream.core.forecast import Forecast
 from persona_stream.core.query import Answer, Query, UpstreamCall
-from persona_stream.core.result import (
-    FinalFacts,
-    Returned,
-    TaskResult,
-    check_extras,
-    text_length,
-    to_final_facts,
-)
+from persona_stream.core.result import Returned, TaskResult, check_extras, text_length, to_final_facts
 from persona_stream.errors import Unavailable
 from persona_stream.executors.base import Task
 from persona_stream.journals.base import Journal
@@ -194,18 +187,12 @@ class ActiveRun:
         convert = partial(to_final_facts, result, max_bytes, sent_bytes, self.request.backend.name)
         if (characters := text_length(result)) > MAX_SLICE_CHARACTERS:
             context = copy_context()  # has the run id for the log
-            self._finish(compute_in_threadpool(characters, lambda: context.run(convert)))
+            self.complete(compute_in_threadpool(characters, lambda: context.run(convert)))
         else:
-            self._finish(convert())
-
-    def _finish(self, final_facts: FinalFacts) -> None:
-        if not self.ended:
-            self._close()
-            for fact in final_facts:
-                self.journal.append(fact)
+            self.complete(convert())
 
     def complete(self, final_facts: Sequence[facts.Fact]) -> None:
-        """End the run with the answer or the failure of another one."""
+        """End the run with the facts of a result, unless it has ended: of its own query, or of another run."""
         if not self.ended:
             self._close()
             for fact in final_facts:

@@ -156,7 +156,7 @@ def test_each_process_reads_the_durations_of_all_runs_once(harness: Harness, hap
 
 
 def test_the_newest_durations_of_each_backend_are_kept(harness: Harness):
-    """In the order in which the runs ended, which is the same for all processes"""
+    """In the order in which the runs ended, which is the same for all processes."""
     here, there = harness.make(retention_bytes=10**7), harness.make(retention_bytes=10**7)
     for store, backend, count in ((here, "slow", 120), (there, "slow", 120), (here, "fast", 1), (here, "", 1)):
         for number in range(count):

@@ -31,7 +31,7 @@ def key_of(*, is_shared: bool = False, **changes: object) -> str | None:
 
 
 def test_the_key_is_the_same_for_the_same_question() -> None:
-    """In whatever order the parameters come, and for another conversation, style or deadline."""
+    """In any order of the parameters, and for another conversation, style or deadline."""
     assert key_of() == key_of(parameters={"stop": ["a"], "temperature": 0})
     assert key_of() == key_of(conversation_id="another", timeout=3.0)
     assert key_of() == cache().key_of(structs.replace(REQUEST, style="basic", chunking="sentences", reasoning=True))

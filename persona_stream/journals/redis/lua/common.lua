@@ -44,7 +44,7 @@ local function record_duration(run, entry)
   end
   local noted = outcome and redis.call('HMGET', record, 'started', 'history_tokens') or {}
   if not noted[1] then return end
-  redis.call('HDEL', record, 'started')
+  redis.call('HDEL', record, 'started', 'history_tokens')
   if kind == 'answered' and string.find(entry, '"cached":true', 1, true) then return end
   local accepted = redis.call('XRANGE', key(run, 'facts'), '-', '+', 'COUNT', 1)[1][2][2]
   local readable, terms = pcall(function() return cjson.decode(accepted).fact end)
