@@ -14,8 +14,8 @@ from persona_stream.journals.base import Journal
 from persona_stream.runs.cache import answer_of
 from persona_stream.runs.run import ActiveRun
 
-_OWN_FAILURES = ("cancelled", "lost", "draining")
-"""Failures that concern the other run alone."""
+_OWN_FAILURES = ("cancelled", "lost", "draining", "timeout")
+"""Failures that concern the other run alone, which began earlier and may have a shorter deadline."""
 
 
 class FollowingTask:

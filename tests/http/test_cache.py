@@ -100,9 +100,9 @@ def test_what_continues_a_conversation_or_fails_is_not_kept(cached: ServerProces
         assert pair[0] != pair[1]
 
 
-def started(server: ServerProcess, message: str) -> requests.Response:
+def started(server: ServerProcess, message: str, **more: object) -> requests.Response:
     """Return the stream of a run whose backend is working."""
-    response = server.post(SMART, {"username": "x", "message": message}, stream=True)
+    response = server.post(SMART, {"username": "x", "message": message, **more}, stream=True)
     run_id = response.headers["X-Run-Id"]
     wait_for(lambda: server.get(f"/api/runs/{run_id}").json()["started_at"])
     return response
@@ -132,6 +132,12 @@ def test_cancelling_one_of_them_does_not_cancel_the_other(cached: ServerProcess,
     statuses = [read(response)[-1].data["status"] for response in both]
     assert statuses[number] == "cancelled"
     assert statuses[1 - number] == "complete"
+
+
+def test_the_deadline_of_the_first_is_not_that_of_the_second(cached: ServerProcess):
+    """The second then asks the backend itself."""
+    both = [started(cached, "slow 1.5 hurried", timeout=1), started(cached, "slow 1.5 hurried")]
+    assert [read(response)[-1].data["status"] for response in both] == ["timeout", "complete"]
 
 
 def test_the_failure_of_the_first_is_that_of_the_second(cached: ServerProcess):
