@@ -5,6 +5,7 @@ from collections import OrderedDict
 from persona_stream.core.clock import Clock
 
 MAX_CACHED_BYTES = 64 * 2**20
+ANSWER_OVERHEAD_BYTES = 320  # approximate size of an answer in memory, beside its bytes
 
 
 class MemoryAnswerStore:
@@ -30,7 +31,7 @@ class MemoryAnswerStore:
         """Keep an answer for so many seconds."""
         self._drop(key)
         self._answers[key] = answer, self._clock() + seconds
-        self._bytes += len(answer)
+        self._bytes += len(answer) + ANSWER_OVERHEAD_BYTES
         while self._bytes > self._max_bytes:
             self._drop(next(iter(self._answers)))
 
@@ -48,5 +49,6 @@ class MemoryAnswerStore:
             del self._claims[key]
 
     def _drop(self, key: str) -> None:
-        answer, _ = self._answers.pop(key, (b"", 0.0))
-        self._bytes -= len(answer)
+        if key in self._answers:
+            answer, _ = self._answers.pop(key)
+            self._bytes -= len(answer) + ANSWER_OVERHEAD_BYTES
