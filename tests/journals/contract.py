@@ -144,6 +144,17 @@ def test_a_deleted_run_is_gone(harness):
     assert run_terms(store.find(run_terms(kept.entries).run_id).entries) == run_terms(kept.entries)
 
 
+def test_a_claim_is_released_by_its_holder_only(harness):
+    """Then another run may claim the question."""
+    answers = harness.make().answers
+    assert answers.claim("question", "run 1", 60.0) is None
+    answers.release("question", "run 2")
+    assert answers.claim("question", "run 2", 60.0) == "run 1"
+    answers.release("question", "run 1")
+    assert answers.claim("question", "run 2", 60.0) is None
+    answers.release("question", "run 2")
+
+
 def test_an_old_run_id_is_gone_without_a_tombstone(harness):
     """Run ids contain their creation time, so old runs stay gone after a restart."""
     store = harness.make()

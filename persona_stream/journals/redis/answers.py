@@ -1,9 +1,7 @@
 """Answers for the answer cache in Redis, which all processes share."""
 
-from persona_stream.journals.redis import keys
+from persona_stream.journals.redis import keys, scripts
 from persona_stream.journals.redis.connection import RedisConnection
-
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
 
 
 class RedisAnswerStore:
@@ -31,4 +29,4 @@ class RedisAnswerStore:
 
     def release(self, key: str, run_id: str) -> None:
         """Release a claim, if the run holds it."""
-        self._connection.execute("EVAL", _RELEASE, 1, keys.question(key), run_id)
+        self._connection.run_script(scripts.RELEASE, (keys.question(key),), (run_id,))

@@ -37,6 +37,7 @@ LEAVE = _load("leave")
 HAND_OVER = _load("hand_over")
 TAKE = _load("take")
 DELETE = _load("delete")
+RELEASE = _load("release")
 
 Call = tuple[Sequence[str], Sequence[str | bytes | int]]
 """Keys and arguments of a script."""
