@@ -20,7 +20,7 @@ from tests.browser.dashboard import ADMIN
 from tests.browser.page import SCREENSHOTS, TIMEOUT_MS
 from tests.browser.serving import serving
 from tests.documents import Document
-from tests.faults.nginx import PROGRAM, needs_nginx
+from tests.faults.nginx import needs_nginx, nginx_site
 from tests.ports import free_port
 from tests.server_process import ROOT, SECRET, token
 from tests.sse_client import answer, read
@@ -28,21 +28,6 @@ from tests.sse_client import answer, read
 pytestmark = pytest.mark.heavy
 
 HEADERS = {"Authorization": f"Bearer {token('alice')}"}
-NGINX = """
-daemon off;
-pid FOLDER/pid;
-USER
-events {}
-http {
-    access_log off;
-    client_body_temp_path FOLDER/body;
-    proxy_temp_path FOLDER/proxy;
-    fastcgi_temp_path FOLDER/fastcgi;
-    uwsgi_temp_path FOLDER/uwsgi;
-    scgi_temp_path FOLDER/scgi;
-    server { listen 127.0.0.1:PORT; LOCATION }
-}
-"""
 SITE = '''
 def application(environ, start_response):
     """Another site."""
@@ -85,15 +70,10 @@ def run(command: list[str], url: str, cwd: Path, **environ: str) -> Iterator[Non
 def behind_nginx(folder: Path) -> Iterator[str]:
     """Run the demo behind the documented location."""
     folder.chmod(0o755)
-    port = free_port()
     with serving(folder, "--demo-seconds=2", "--trusted-proxies=127.0.0.1", "--database-url=sqlite:///") as server:
         location = snippet("nginx").replace("http://127.0.0.1:5001", server.url)
-        user = "user root;" if os.geteuid() == 0 else ""
-        config = NGINX.replace("LOCATION", location).replace("PORT", str(port)).replace("USER", user)
-        (folder / "nginx.conf").write_text(config.replace("FOLDER", str(folder)), "utf-8")
-        command = [str(PROGRAM), "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
-        with run(command, f"http://127.0.0.1:{port}/ai/healthz", folder):
-            yield f"http://127.0.0.1:{port}/ai"
+        with nginx_site(folder, location) as url:
+            yield f"{url}/ai"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Private nginx in front of a cluster, with the configuration in ``deploy/nginx.conf``."""
+"""Private nginx: with the configuration in ``deploy/nginx.conf``, or with any site over plain HTTP."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -43,8 +44,7 @@ http {
     fastcgi_temp_path FOLDER/fastcgi;
     uwsgi_temp_path FOLDER/uwsgi;
     scgi_temp_path FOLDER/scgi;
-    include FOLDER/site.conf;
-    include FOLDER/more.conf;
+    SITES
 }
 """
 
@@ -80,34 +80,58 @@ class Nginx:
             site = site.replace(shipped, here)
         (folder / "site.conf").write_text(site, "utf-8")
         (folder / "more.conf").write_text(more.replace("PORT", str(self.more)).replace("SITE", self.url), "utf-8")
-        user = "user root;" if os.geteuid() == 0 else ""  # its workers must have access to the folder
-        (folder / "nginx.conf").write_text(_MAIN.replace("FOLDER", str(folder)).replace("USER", user), "utf-8")
-        self.process = subprocess.Popen(
-            [PROGRAM, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
-        )
-        _wait_for(port, self)
+        self.process = _start(folder, f"include {folder}/site.conf; include {folder}/more.conf;")
+        _wait_for(port, self.process, folder)
 
     @property
     def log(self) -> str:
         """Content of the error log."""
-        return (self._folder / "error.log").read_text("utf-8")
+        return _log(self._folder)
 
     def close(self) -> None:
         """Stop nginx."""
-        self.process.terminate()
-        self.process.wait(timeout=20)
+        _stop(self.process)
 
 
-def _wait_for(port: int, nginx: Nginx) -> None:
+@contextmanager
+def nginx_site(folder: Path, site: str) -> Iterator[str]:
+    """Run nginx with the content of a ``server`` for the block; return its URL."""
+    port = free_port()
+    process = _start(folder, f"server {{ listen 127.0.0.1:{port}; {site} }}")
+    try:
+        _wait_for(port, process, folder)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        _stop(process)
+
+
+def _start(folder: Path, sites: str) -> subprocess.Popen[bytes]:
+    user = "user root;" if os.geteuid() == 0 else ""  # its workers must have access to the folder
+    text = _MAIN.replace("FOLDER", str(folder)).replace("USER", user).replace("SITES", sites)
+    (folder / "nginx.conf").write_text(text, "utf-8")
+    arguments = ["-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
+    return subprocess.Popen([str(PROGRAM), *arguments])
+
+
+def _wait_for(port: int, process: subprocess.Popen[bytes], folder: Path) -> None:
     until = time.monotonic() + 20
     while True:
         try:
             socket.create_connection(("127.0.0.1", port)).close()
             return
         except OSError:
-            assert nginx.process.poll() is None, nginx.log
-            assert time.monotonic() < until, nginx.log
-            time.sleep(0.02)
+            assert process.poll() is None, _log(folder)
+            assert time.monotonic() < until, _log(folder)
+            time.sleep(0.02)  # polling interval
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    process.wait(timeout=20)
+
+
+def _log(folder: Path) -> str:
+    return (folder / "error.log").read_text("utf-8")
 
 
 def _create_certificate(certificate: Path, private_key: Path) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.nginx import needs_nginx
-from tests.faults.proxied import nginx_site
+from tests.faults.nginx import needs_nginx, nginx_site
 from tests.server_process import ROOT, ServerProcess, serve, token
 
 pytestmark = [needs_nginx, pytest.mark.heavy]
