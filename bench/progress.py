@@ -10,8 +10,9 @@ import re
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TypeVar
 
 from bench import procfs, servers
 from persona_stream.core.facts import ProgressReported, Started
@@ -83,6 +84,20 @@ class Accuracy:
     has_eta: float  # share of the moments with a remaining time
 
 
+@dataclass(frozen=True)
+class ReportAccuracy:
+    """Accuracy of runs with reports; shares in percent."""
+
+    error: float  # mean |percent - true percent| over time, in points
+    raw_error: float  # the same of the latest report alone
+    eta_error: float  # median |ETA - remaining time| ÷ remaining time
+    has_eta: float
+    stuck: float
+
+
+A = TypeVar("A", Accuracy, ReportAccuracy)
+
+
 def _measure(estimate: Estimate, runs: Iterable[FinishedRun]) -> Accuracy:
     errors = []
     stuck = covered = known = 0
@@ -103,10 +118,10 @@ def _measure(estimate: Estimate, runs: Iterable[FinishedRun]) -> Accuracy:
     return Accuracy(sum(errors) / count, 100 * stuck / count, 100 * covered / max(known, 1), 100 * known / count)
 
 
-def _mean(measured: Sequence[Accuracy]) -> Accuracy:
-    return Accuracy(
-        *(statistics.fmean(getattr(one, name) for one in measured) for name in Accuracy.__dataclass_fields__)
-    )
+def _summarize(measured: Sequence[A], function: Callable[[Iterable[float]], float] = statistics.fmean) -> A:
+    """Return the mean of each figure, or another function of its values."""
+    kind = type(measured[0])
+    return kind(*(function(getattr(one, field.name) for one in measured) for field in fields(kind)))
 
 
 def _history(runs: Iterable[FinishedRun]) -> DurationHistory:
@@ -149,7 +164,7 @@ def _loads() -> Iterator[str]:
         by_size: dict[int, Accuracy] = {}
         for size in HISTORY_SIZES:
             seeds = (random.Random(100 + seed) for seed in SEEDS)
-            by_size[size] = _mean(
+            by_size[size] = _summarize(
                 [_measure(_estimate(_history(load(each) for _ in range(size))), test) for each in seeds]
             )
         source = random.Random(100)
@@ -180,19 +195,8 @@ def _slowdown() -> Iterator[str]:
             source = random.Random(100 + seed)
             history = _history([*(_short(source) for _ in range(100)), *(slow(source) for _ in range(count))])
             measured.append(_measure(_estimate(history), test))
-        ratios.append(_mean(measured).error / oracle.error)
+        ratios.append(_summarize(measured).error / oracle.error)
     yield "| error ÷ that of the best curve | " + " | ".join(f"{ratio:.2f}" for ratio in ratios) + " |"
-
-
-@dataclass(frozen=True)
-class ReportAccuracy:
-    """Accuracy of runs with reports; shares in percent."""
-
-    error: float  # mean |percent - true percent| over time, in points
-    raw_error: float  # the same of the latest report alone
-    eta_error: float  # median |ETA - remaining time| ÷ remaining time
-    has_eta: float
-    stuck: float
 
 
 def _measure_reports(runs: Sequence[Sequence[float]], forecast: Forecast | None) -> ReportAccuracy:
@@ -243,14 +247,12 @@ def _reports() -> Iterator[str]:
             forecast = _estimate(_history(FinishedRun(sum(run)) for run in runs[:size]))(RunFeatures())
             measured.append(_measure_reports(runs[50:], forecast))
     for size, measured in by_size.items():
-        mean, worst = (
-            [summarize(getattr(one, name) for one in measured) for name in ReportAccuracy.__dataclass_fields__]
-            for summarize in (statistics.fmean, max)
-        )
+        mean = _summarize(measured)
+        worst = _summarize(measured, max)
         name = f"after {size} runs" if size else "without earlier runs"
         yield (
-            f"| {name} | {mean[0]:.1f} ({worst[0]:.1f}) | {mean[1]:.1f}"
-            f" | {mean[2]:.1f} % ({worst[2]:.1f} %) | {mean[3]:.0f} % | {mean[4]:.1f} % |"
+            f"| {name} | {mean.error:.1f} ({worst.error:.1f}) | {mean.raw_error:.1f}"
+            f" | {mean.eta_error:.1f} % ({worst.eta_error:.1f} %) | {mean.has_eta:.0f} % | {mean.stuck:.1f} % |"
         )
 
 

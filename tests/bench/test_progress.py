@@ -18,7 +18,7 @@ def test_the_percentage_is_nearly_as_good_as_the_best_curve(name):
     test = [load(source) for _ in range(100)]
     oracle = progress._measure(progress._oracle([load(source) for _ in range(1000)]), test)
     estimates = (progress._estimate(progress._history(load(source) for _ in range(50))) for _ in range(4))
-    measured = progress._mean([progress._measure(estimate, test) for estimate in estimates])
+    measured = progress._summarize([progress._measure(estimate, test) for estimate in estimates])
     assert measured.error <= 1.1 * oracle.error
     assert measured.stuck <= 2.0
     assert 75.0 <= measured.coverage <= 92.0

@@ -10,8 +10,6 @@ from tests.faults.process_stats import ProcessStats, grown
 from tests.faults.run_ledger import Counts, differences
 
 _MAX_MEMORY_GROWTH: Final = 16 * 2**20  # bytes, for the allocator; a leak per run shows earlier in the objects
-
-
 _MAX_MEMORY_SLOPE: Final = 0.1 * 2**20  # bytes a minute
 _MIN_SAMPLES: Final = 20  # of the second half: with fewer the momentary load hides the trend
 
