@@ -135,7 +135,8 @@ def test_a_run_costs_few_commands(harness: Harness):
 def test_each_process_reads_the_durations_of_all_runs_once(harness: Harness, happened: list[Fact]):
     """Of the runs that ended, by its own facts or by another process; as if they were its own."""
     here, there = harness.make(), harness.make()
-    terms = structs.replace(accepted_run(harness), username='Ada "é" 语', question_tokens=30, backend="slow: 语")
+    names = {"username": 'Ada "é" 语,"request":"', "backend": "slow: 语"}
+    terms = structs.replace(accepted_run(harness), **names, question_tokens=30, request='{"backend":"other"}')
     journal, _ = here.create(terms, None)
     write(harness, journal, *happened[:-1])
     other = there.follow(run_terms(journal.entries).run_id)

@@ -47,6 +47,9 @@ local function record_duration(run, entry)
   redis.call('HDEL', record, 'started', 'history_tokens')
   if kind == 'answered' and string.find(entry, '"cached":true', 1, true) then return end
   local accepted = redis.call('XRANGE', key(run, 'facts'), '-', '+', 'COUNT', 1)[1][2][2]
+  -- Decoding the stored request would block Redis for 5 ms per MiB; the terms that count here come before it.
+  local request = string.find(accepted, ',"request":"', 1, true)
+  if request then accepted = string.sub(accepted, 1, request - 1) .. '}}' end
   local readable, terms = pcall(function() return cjson.decode(accepted).fact end)
   if not readable or (terms.backend or '') == '' then return end
   local history = DURATIONS .. ':' .. terms.backend
