@@ -116,7 +116,7 @@ def test_code_that_only_logs_lets_the_loop_run() -> None:
             logger.makeRecord("my_bot", logging.DEBUG, "", 0, "a record", (), None)
 
     flooding = gevent.spawn(flood)
-    gevent.sleep(0.01)
+    gevent.sleep(0.01)  # it logs meanwhile
     flooding.kill()
     assert flooding.dead
 

@@ -95,12 +95,12 @@ def test_runs_of_an_earlier_process_come_first():
 
 
 def test_runs_of_the_request_log_that_the_history_has_are_left_out():
-    """Those that started after the first run of the history."""
+    """Runs that started after the first one of the history."""
     forecasts = after([10.0] * 2)  # started at 2.0
     log = [FinishedRun(10.0, features=RunFeatures(at=at)) for at in (0.0, 1.0, 2.0, 3.0)]
     forecasts.load([("slow", run) for run in log])
     wait_for(lambda: known(forecasts, 4), sleep=gevent.sleep)
-    gevent.sleep(0.1)
+    gevent.sleep(0.1)  # time for a fit with further runs
     assert known(forecasts, 4)
 
 
