@@ -71,10 +71,17 @@ def committed(engine: Engine) -> set[str]:
         return set()
 
 
-def test_committed_rows_survive_a_kill(url: str) -> None:
+@pytest.fixture
+def engine(url: str) -> Iterator[Engine]:
+    """Engine of the database, whose connections are closed also when the test fails."""
+    engine = create_engine(database_url(url, None))  # type: ignore[arg-type] # the directory is needed for sqlite:/// only
+    yield engine
+    engine.dispose()
+
+
+def test_committed_rows_survive_a_kill(url: str, engine: Engine) -> None:
     """The database is intact, and the next server can use it."""
     server = start_server(url)
-    engine = create_engine(database_url(url, None))  # type: ignore[arg-type] # the directory is needed for sqlite:/// only
     with continuous_load(server):
         wait_for(lambda: len(committed(engine)) >= _MIN_COMMITTED_RUNS, 60)
         before = committed(engine)
