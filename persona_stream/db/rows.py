@@ -320,12 +320,13 @@ def first_sentences(text: str, limit: int = MAX_SUMMARY_LENGTH) -> str:
     """Return the first sentences of a text, at most ``limit`` characters; part of the first one if it is longer."""
     if len(text) <= limit:
         return text
+    beginning = text[: 2 * limit]
     kept = ""
-    for sentence in sentences(text[: 2 * limit]):
+    for sentence in sentences(beginning):
         if len(kept) + len(sentence) > limit:
             break
         kept += sentence
-    return kept.rstrip() or characters(text, limit)[0]
+    return kept.rstrip() or characters(beginning, limit)[0]
 
 
 def _to_json(value: object) -> str | None:

@@ -117,3 +117,4 @@ def test_a_summary_is_whole_sentences() -> None:
     assert first_sentences("One word. Two words. Three words.", 22) == "One word. Two words."
     assert first_sentences("想了一想。再想一想。然后回答。", 11) == "想了一想。再想一想。"
     assert first_sentences("x" * 50, 10) == "x" * 10
+    assert first_sentences("x" * 100_000, 10) == "x" * 10
