@@ -209,9 +209,13 @@ class RunManager:
         executor = self._executor_for(run.request.backend)
         # A worker on another machine takes the run itself, so that it cannot have started before.
         leader = None if executor.outlives_server else self._leader_of(run)
-        if leader is not None:
-            return FollowingTask(run, leader, lambda: self.submit(run, query))
-        return executor.submit(run.request.backend, query, run)
+        if leader is None:
+            task = executor.submit(run.request.backend, query, run)
+        else:
+            task = FollowingTask(run, leader, lambda: self.submit(run, query))
+        if run.ended:  # while the claim waited for the store
+            task.cancel()
+        return task
 
     def _find_cached(self, key: str | None, request: RunRequest) -> CachedAnswer | None:
         return None if self._cache is None or key is None or request.is_fresh else self._cache.find(key)

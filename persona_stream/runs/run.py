@@ -142,7 +142,7 @@ class ActiveRun:
 
     def on_started(self) -> None:
         """Write ``Started`` and start the deadline, unless the run followed another one before."""
-        if self._deadline is not None:
+        if self.ended or self._deadline is not None:
             return
         self.journal.append(self.started_fact())
         self._deadline = Timer(facts.run_terms(self.journal.entries).deadline, self.finish, facts.Failed("timeout"))

@@ -13,9 +13,11 @@ from persona_stream.core.query import Query
 from persona_stream.errors import Unavailable
 from persona_stream.executors.base import Executor
 from persona_stream.executors.greenlet import GreenletExecutor
+from persona_stream.journals.answers import MemoryAnswerStore
 from persona_stream.journals.memory import MemoryJournalStore
 from persona_stream.logging import trace_headers
 from persona_stream.runs.base import RunObserver, RunRequest, RunStarted
+from persona_stream.runs.cache import AnswerCache
 from persona_stream.runs.manager import RunManager
 from persona_stream.runs.queue import RunQueue, Scheduler
 from persona_stream.runs.run import RunLimits
@@ -170,3 +172,35 @@ def test_a_run_whose_executor_fails_ends_and_releases_its_slot():
     (journal,) = journals.list_for_owner(query.principal.subject, None, 9)
     assert journal.entries[-1].fact == Failed("internal")
     assert (scheduler.slots_in_use, manager.active_count) == (0, 0)
+
+
+def test_a_run_that_ends_while_its_question_is_claimed_is_not_answered():
+    """The claim waits for the store; meanwhile the run has no task that could be cancelled."""
+    gate = gevent.event.Event()
+
+    class SlowAnswers(MemoryAnswerStore):
+        def claim(self, key: str, run_id: str, seconds: float) -> str | None:
+            gate.wait()
+            return super().claim(key, run_id, seconds)
+
+    clock = monotonic_wall_clock()
+    scheduler = Scheduler(1, 1)
+    journals = MemoryJournalStore(clock, 60.0, 1000)
+    manager = RunManager(
+        executor_for=lambda backend: GreenletExecutor(),
+        journals=journals,
+        queue=RunQueue(scheduler, 60.0),
+        limits=RunLimits(60.0, 60.0, 1000),
+        clock=clock,
+        cache=AnswerCache(SlowAnswers(clock), 60.0, is_shared=False),
+    )
+    query = Query(username="x", message="Hi")
+    backend = from_callable(lambda message: gevent.sleep(60) or message)
+    starting = gevent.spawn(manager.start, RunRequest(query, backend, "smart", "words"))
+    wait_for(lambda: manager.active_count == 1, sleep=gevent.sleep)
+    (journal,) = journals.list_for_owner(query.principal.subject, None, 9)
+    manager.cancel(journal)
+    gate.set()
+    starting.join()
+    wait_for(lambda: scheduler.slots_in_use == 0, sleep=gevent.sleep)
+    assert [type(entry.fact) for entry in journal.entries] == [Accepted, Failed]
