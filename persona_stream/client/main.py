@@ -94,6 +94,7 @@ def create_renderers(
     else:
         # On a terminal, chunks would be mixed with the raw events.
         chosen.append(renderers.AnswerRenderer(out, at_once=not (events and out.is_terminal)))
+    if not json:
         chosen.append(renderers.ToolCallRenderer(err, texts))
     return [*chosen, lambda update: renderers.render_summary(err, texts, update)]
 

@@ -72,10 +72,11 @@ def show(
     *,
     json: bool = False,
     events: bool = False,
+    raw: bool = True,
 ) -> tuple[str, str]:
     """Return the output for these updates, half a second apart, on both streams."""
     now = [0.0]
-    renderers = create_renderers(out[0], err[0], texts, lambda: now[0], json=json, events=events, raw=True)
+    renderers = create_renderers(out[0], err[0], texts, lambda: now[0], json=json, events=events, raw=raw)
     for update in updates:
         for render in renderers:
             render(update)
@@ -373,3 +374,11 @@ def test_tool_calls_follow_the_answer() -> None:
     assert out == "Hello\n"
     assert err.splitlines()[-2] == 'tool call: weather({"city":"␛Wien"})'
     assert err.count("tool call") == 1
+
+
+def test_tool_calls_follow_rendered_markdown() -> None:
+    """On a terminal, where the answer may have no text."""
+    call = {"status": "tool_call", "tool_call": {"id": "1", "name": "weather", "arguments": "{}"}}
+    out, err = show([*ANSWER[:3], received(call), finished()], tty(), tty(), EN, raw=False)
+    assert out == ""
+    assert err.splitlines()[-2].endswith("tool call: weather({})")
