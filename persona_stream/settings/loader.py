@@ -41,8 +41,8 @@ from persona_stream.settings.schema import (
     BackendConfig,
     EndpointConfig,
     Settings,
+    parse_value,
 )
-from persona_stream.settings.types import convert
 
 PREFIX = "PERSONA_STREAM_"
 CONFIG_VARIABLE = "PERSONA_STREAM_CONFIG"
@@ -145,10 +145,15 @@ def _unknown(where: str, name: str, spell: Callable[[str], str]) -> SettingsErro
     return SettingsError(f"{where} is not a setting: {hint}")
 
 
-def _parse_endpoints(value: object, file: str) -> tuple[EndpointConfig, ...]:
+def _tables(value: object, where: str, example: str) -> dict[str, dict[str, object]]:
     if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
-        raise SettingsError(f'{_ENDPOINTS} in {file} must be tables, as in [endpoints."/api/chat"]')
-    return tuple(_parse_endpoint(path, table, f'[endpoints."{path}"] in {file}') for path, table in value.items())
+        raise SettingsError(f"{where} must be tables, as in {example}")
+    return value
+
+
+def _parse_endpoints(value: object, file: str) -> tuple[EndpointConfig, ...]:
+    tables = _tables(value, f"{_ENDPOINTS} in {file}", '[endpoints."/api/chat"]')
+    return tuple(_parse_endpoint(path, table, f'[endpoints."{path}"] in {file}') for path, table in tables.items())
 
 
 def _parse_endpoint(path: str, table: dict[str, object], where: str) -> EndpointConfig:
@@ -158,18 +163,14 @@ def _parse_endpoint(path: str, table: dict[str, object], where: str) -> Endpoint
             close = difflib.get_close_matches(name, ENDPOINT_SETTINGS, n=1)
             hint = f"did you mean {close[0]}?" if close else f"use {', '.join(ENDPOINT_SETTINGS)}"
             raise SettingsError(f"{name} of {where} is not a setting of an endpoint: {hint}")
-        try:
-            found = convert(value, ENDPOINT_SETTINGS[name])
-        except ValueError as error:
-            raise SettingsError(f'{name} of {where} must be {error}, not "{value}"') from None
+        found = parse_value(value, ENDPOINT_SETTINGS[name], f"{name} of {where}")
         values[name] = "off" if found is None else found
     return EndpointConfig(path, **values)
 
 
 def _parse_backends(value: object, file: str) -> tuple[BackendConfig, ...]:
-    if not isinstance(value, dict) or not all(isinstance(table, dict) for table in value.values()):
-        raise SettingsError(f"{_BACKENDS} in {file} must be tables, as in [backends.NAME]")
-    return tuple(_parse_backend(name, table, f"[backends.{name}] in {file}") for name, table in value.items())
+    tables = _tables(value, f"{_BACKENDS} in {file}", "[backends.NAME]")
+    return tuple(_parse_backend(name, table, f"[backends.{name}] in {file}") for name, table in tables.items())
 
 
 def _parse_backend(name: str, table: dict[str, object], where: str) -> BackendConfig:

@@ -243,6 +243,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return self.longest_timeout if self.drain is None else self.drain
 
 
+def parse_value(value: object, annotation: Any, where: str, *, is_secret: bool = False) -> Any:
+    """Return a text, or a value from TOML or from code, in a type of ``settings.types``.
+
+    Raises:
+        SettingsError: the value is not allowed; the message begins with its source, ``where``.
+    """
+    try:
+        return t.convert(value, annotation)
+    except ValueError as error:
+        text = str(value)
+        # A URL can contain a password, even in the wrong setting.
+        is_hidden = is_secret or "@" in text or not text.isprintable()
+        shown = "" if is_hidden else f', not "{text[:60]}{"…" if len(text) > 60 else ""}"'
+        raise SettingsError(f"{where} must be {error}{shown}") from None
+
+
 @dataclass(frozen=True)
 class Setting:
     """One field of ``Settings``: its names, and conversion from and to text."""
@@ -255,19 +271,8 @@ class Setting:
     secret: bool
 
     def parse(self, value: object, where: str) -> Any:
-        """Return a text, or a value from TOML or from code, in the type of the setting.
-
-        Raises:
-            SettingsError: the value is not allowed; the message begins with its source, ``where``.
-        """
-        try:
-            return t.convert(value, self.annotation)
-        except ValueError as error:
-            text = str(value)
-            # A URL can contain a password, even in the wrong setting.
-            is_hidden = self.secret or "@" in text or not text.isprintable()
-            shown = "" if is_hidden else f', not "{text[:60]}{"…" if len(text) > 60 else ""}"'
-            raise SettingsError(f"{where} must be {error}{shown}") from None
+        """Return a value in the type of the setting; see ``parse_value``."""
+        return parse_value(value, self.annotation, where, is_secret=self.secret)
 
     def format(self, value: object) -> str:
         """Return a value as text; of a secret, only whether it is set."""

@@ -311,6 +311,7 @@ def test_an_endpoint_has_limits_of_its_own(write: Path) -> None:
         ("pause = 11", "pause of .* must be a duration of at most 10 seconds"),
         ("chunk_size = 0", "chunk_size of .* must be a whole number from 1 to 1000"),
         ('rate_limit = "many"', "rate_limit of .* must be a rate per second"),
+        ('rate_limit = "redis://:secret@host"', '^rate_limit of .*"/api/chat".* must be a rate per second[^@]*$'),
     ],
 )
 def test_a_wrong_limit_of_an_endpoint_is_named(write: Path, line: str, sentence: str) -> None:
