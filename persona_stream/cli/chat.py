@@ -28,7 +28,6 @@ Prefer the environment variable to TOKEN: other users of this machine can see a 
 Ctrl-C cancels the run; a second Ctrl-C exits at once.
 """
 
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _TOKEN_LIFETIME = 3600.0  # seconds
 _LOCAL_USER = "demo"  # as in the token that serve prints, so that both see the same conversations
 
@@ -138,12 +137,13 @@ def find_token(url: str, given: str | None) -> str:
 def _sign_own_token(url: str) -> str:
     """Return a token of the secret that a server on this machine uses; no other host receives one."""
     from persona_stream.settings import load_settings
+    from persona_stream.settings.types import is_loopback
     from persona_stream.state_dir import find_signing_secret
 
     # A client alone has no settings of a server, so an error in them is the server's to report.
     with suppress(ConfigurationError, ValueError):
         settings = load_settings({}, os.environ, None).settings
-        secret = find_signing_secret(settings, os.environ) if urlsplit(url).hostname in _LOOPBACK else None
+        secret = find_signing_secret(settings, os.environ) if is_loopback(urlsplit(url).hostname or "") else None
         if secret is not None and not (settings.jwt_public_key or settings.jwks_url):
             from persona_stream.auth.jwt import issue_token
 

@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from persona_stream.auth.api_keys import KeyFile, create_api_key
-from persona_stream.cli.settings import ValueType, load_settings_from, settings_subset
+from persona_stream.cli.settings import ValueType, align_columns, load_settings_from, settings_subset
 from persona_stream.core.clock import system_clock
 from persona_stream.errors import ConfigurationError
 from persona_stream.settings.types import PositiveDuration
@@ -46,9 +46,7 @@ def list_keys(**options: Any) -> None:
         expires = "never" if each.expires is None else f"{each.expires:%Y-%m-%d %H:%M} UTC"
         state = " (expired)" if each.is_expired(now) else ""
         rows.append((each.id, each.user, " ".join(each.scopes), f"{each.created:%Y-%m-%d}", expires + state))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        click.echo("  ".join([*map(str.ljust, row[:4], widths), row[4]]))
+    click.echo(align_columns(rows))
 
 
 @key.command()

@@ -1,7 +1,7 @@
 """Command-line options derived from the settings, and ``persona-stream settings``, which prints them."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -94,5 +94,10 @@ def _in_effect(options: dict[str, Any]) -> str:
         source = loaded.sources.get(setting.name, "default")
         value = setting.format(getattr(loaded.settings, setting.name)).replace("`", "")
         rows.append((setting.name, value, source, setting.description.replace("`", "")))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    return "\n".join("  ".join([*map(str.ljust, row[:3], widths), row[3]]) for row in rows)
+    return align_columns(rows)
+
+
+def align_columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as lines with aligned columns; the last column has any width."""
+    widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in rows), strict=True)]
+    return "\n".join("  ".join([*map(str.ljust, row, widths), row[-1]]) for row in rows)
