@@ -42,9 +42,7 @@ class MarkdownRenderer:
 
     def _draw(self) -> None:
         if self._live is None:
-            self._live = live.Live(
-                console=self._terminal, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
-            )
+            self._live = self._terminal.create_live()
             self._live.start()
         self._live.update(_MarkdownBlock(self._open, is_first=not self._has_written), refresh=True)
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from rich import cells, live
+from rich import cells
 from rich.text import Text
 
 from persona_stream.client.models import ExitCode, Reply
@@ -310,9 +310,7 @@ class ProgressBar(_Progress):
     def __init__(self, terminal: Terminal, texts: Texts, clock: Clock) -> None:
         super().__init__(terminal, texts, clock)
         self._frame = 0
-        self._live = live.Live(
-            console=terminal, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
-        )
+        self._live = terminal.create_live()
 
     def __call__(self, update: Update) -> None:
         """Draw the bar, or erase it."""

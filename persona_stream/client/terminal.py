@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping
 from typing import TextIO
 
-from rich import color, console
+from rich import color, console, live
 from rich.style import Style
 
 
@@ -55,6 +55,10 @@ class Terminal(console.Console):
             text = Style.parse(style).render(text, color_system=color.ColorSystem.STANDARD)
         self._stream.write(text)
         self._stream.flush()
+
+    def create_live(self) -> live.Live:
+        """Create an area that is drawn again on request, and erased when it stops."""
+        return live.Live(console=self, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False)
 
     def show_cursor(self, show: bool = True) -> bool:
         """Leave the cursor alone: a killed process could not show it again."""
