@@ -32,7 +32,7 @@ from typing import Annotated
 
 import msgspec
 
-from persona_stream.auth.base import Verifier, invalid_token, is_valid_subject
+from persona_stream.auth.base import Verifier, invalid_token, is_valid_subject, require_valid_subject
 from persona_stream.core.clock import Clock
 from persona_stream.core.query import Principal
 from persona_stream.errors import ConfigurationError
@@ -79,8 +79,7 @@ def create_api_key(user: str, scopes: Sequence[str], expires: float | None, now:
     Raises:
         ValueError: the user is not valid.
     """
-    if not is_valid_subject(user):
-        raise ValueError("the user must not be blank or contain control characters")
+    require_valid_subject(user)
     secret = KEY_PREFIX + secrets.token_urlsafe(_KEY_BYTES)
     created = datetime.fromtimestamp(int(now), UTC)
     until = None if expires is None else datetime.fromtimestamp(int(now + expires), UTC)

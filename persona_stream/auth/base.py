@@ -8,11 +8,11 @@ from typing import Protocol
 
 from persona_stream.core.query import Principal
 from persona_stream.errors import Unauthorized
+from persona_stream.settings.types import UNPRINTABLE
 
 LOCAL_USER = "local"
 """Caller of every request to a server without authentication."""
 
-_CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _CHALLENGE = 'Bearer realm="persona_stream"'
 _FORBIDDEN_IN_DESCRIPTION = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")  # RFC 6750 §3
 
@@ -59,4 +59,10 @@ def invalid_token(message: str) -> Unauthorized:
 
 def is_valid_subject(text: str) -> bool:
     """Return whether a text can be a subject: not blank, and without control characters, which would reach the log."""
-    return bool(text.strip()) and not _CONTROL_CHARACTERS.search(text)
+    return bool(text.strip()) and not UNPRINTABLE.search(text)
+
+
+def require_valid_subject(user: str) -> None:
+    """Raise ``ValueError`` if a user cannot be a subject."""
+    if not is_valid_subject(user):
+        raise ValueError("the user must not be blank or contain control characters")

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 import jwt
 import msgspec
 
-from persona_stream.auth.base import invalid_token, is_valid_subject, missing_token
+from persona_stream.auth.base import invalid_token, is_valid_subject, missing_token, require_valid_subject
 from persona_stream.auth.jwks import JWKSKeySource
 from persona_stream.auth.keys import KeySource, keys_from_pem, keys_from_secret, require_cryptography
 from persona_stream.core.clock import Clock, monotonic_wall_clock
@@ -186,8 +186,7 @@ def issue_token(
                 f"Tokens are verified with {name}, so this server cannot issue any: "
                 "sign them with the matching private key"
             )
-    if not is_valid_subject(subject):
-        raise ValueError("the user must not be blank or contain control characters")
+    require_valid_subject(subject)
     audience = next(iter(settings.jwt_audience), None)
     optional = {"scope": scope or None, "aud": audience, "iss": settings.jwt_issuer}
     claims: dict[str, Any] = {"sub": subject, "exp": math.ceil((clock or monotonic_wall_clock())() + expires)}

@@ -18,7 +18,7 @@ import msgspec
 
 # A newline in an API key breaks the request's header, and one at a secret's end invalidates every token. Surrogates
 # come from an environment that is not UTF-8.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _QUANTITY = re.compile(r"(\d{1,15}(?:\.\d{1,15})?) ?([A-Za-z]*)", re.ASCII)
 _DURATION_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _SIZE_UNITS = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -68,7 +68,7 @@ def _parse_items(value: object, form: Form) -> list[object]:
 
 
 def _parse(value: object, form: Form) -> object:
-    if value is None or (isinstance(value, str) and _UNPRINTABLE.search(value)):
+    if value is None or (isinstance(value, str) and UNPRINTABLE.search(value)):
         raise ValueError
     return form.parse(value)
 
