@@ -123,9 +123,9 @@ def _short_word(text: str, stop: int) -> str:
     return found[0] if found else ""
 
 
-def is_exclaimed_name(text: str, stop: int, following: int) -> bool:
+def is_exclaimed_name(text: str, stop: int) -> bool:
     """Return whether the exclamation mark at ``stop`` belongs to a name, as in "She works at Yahoo! in London"."""
-    return _short_word(text, stop).lower() in lexicon().exclaimed_names and not _is_opener(text, following)
+    return _short_word(text, stop).lower() in lexicon().exclaimed_names
 
 
 def _next_word(text: str, at: int) -> str:

@@ -18,7 +18,7 @@ from itertools import pairwise
 import regex
 
 from persona_stream.chunking.quotations import mask_quotations
-from persona_stream.chunking.unicode import BLOCK_MASK, CLOSING, COMMAS, FULL_STOPS, MASK, OPENING, STOPS
+from persona_stream.chunking.unicode import BLOCK_MASK, CLOSING, COMMAS, FULL_STOPS, MASK, OPENING, STOP, STOPS
 
 # ASCII replacements keep ASCII texts ASCII, which is much faster; this is a space of ASCII that texts do not use.
 _MASKED_SPACE = "\x1f"
@@ -57,8 +57,6 @@ _NOT_IN_URL = rf"\s<>)\]*|\"`“”‘’…{OPENING}{CLOSING}{COMMAS}{FULL_STOP
 # A URL directly before a number in full-width digits includes that number.
 _URL = regex.compile(rf"(?:https?|ftp)?://(?:[^{_NOT_IN_URL}]++|(?<=\d)[．，：](?=\d))++")
 _NOT_LAST_IN_URL = ".,;:!?'([_~"
-
-_STOP = re.compile(f"[{STOPS}]")
 
 # As in pandoc: no blank inside the marks, no digit behind them, so that prices are no formula.
 _FORMULA = re.compile(
@@ -116,7 +114,7 @@ def mask_code_and_urls(text: str) -> str:
 def open_fence(text: str, at: int) -> str:
     """Return the opening line of the fenced block around an index, without its language; empty if there is none."""
     if "```" in text or "~~~" in text:
-        for block in _FENCED_BLOCK.finditer(text, 0):
+        for block in _FENCED_BLOCK.finditer(text):
             if block.start() >= at:
                 break
             if at < block.end():
@@ -169,17 +167,17 @@ def running_text(text: str, *, is_unspaced: bool) -> str:
         text = _LINE_BREAK.sub(_join_lines, text)
     if "•" in text or "⁃" in text:
         text = _BULLETS.sub(lambda line: _BLANK_AND_BULLET.sub("\n", line[0]), text)
-    if ("2" in text and _SECOND_ITEM.search(text)) or text[:1] == "a" or ("\n" in text and "\na" in text):
+    if ("2" in text and _SECOND_ITEM.search(text)) or text.startswith("a") or "\na" in text:
         text = _split_items(text)
     return text
 
 
 def _mask_stops(found: re.Match[str]) -> str:
-    return _STOP.sub(MASK, found[0])
+    return STOP.sub(MASK, found[0])
 
 
 def _mask_link(link: re.Match[str]) -> str:
-    shown = _STOP.sub(MASK, link[0])
+    shown = STOP.sub(MASK, link[0])
     # A link that is a sentence ends behind its target.
     is_sentence = link[1][-1] in STOPS and link.string[link.end() : link.end() + 1].isspace()
     return f"{shown[:-1]}." if is_sentence else shown

@@ -10,7 +10,7 @@ Sources: GB/T 15834 (a reporting clause with a colon introduces the next speech)
 
 import re
 
-from persona_stream.chunking.unicode import HIRAGANA, KATAKANA, MASK, STOPS, UNSPACED
+from persona_stream.chunking.unicode import HIRAGANA, KATAKANA, MASK, STOP, STOPS, UNSPACED
 
 MAX_QUOTATION_LENGTH = 1000
 """Characters; longer ones are the text between two stray marks, or too long for one chunk."""
@@ -25,7 +25,6 @@ _MARKS = r"“”‘’「」『』（）《》〈〉【】〔〕［］()\"\n"
 _TOKEN = re.compile(rf"[{_MARKS}](?:(?<=[“‘「『（《〈【〔［(])[^{_MARKS}]*+[”’」』）》〉】〕］)])?")
 _MAX_DEPTH = 4
 
-_STOP = re.compile(f"[{STOPS}]")
 _UNSPACED_LETTER = re.compile(f"[{UNSPACED}{KATAKANA}]")
 _HIRAGANA = re.compile(f"[{HIRAGANA}]")
 _FINAL_STOPS = re.compile(rf"([{STOPS}]+)[”’」』）》〉】〕］)\"]*\Z")
@@ -68,7 +67,7 @@ def mask_quotations(text: str) -> str:
     at = 0
     for start, end in _outermost_pairs(text):
         kept = _final_stops(text, start, end)
-        parts += [text[at:start], _STOP.sub(MASK, text[start:kept])]
+        parts += [text[at:start], STOP.sub(MASK, text[start:kept])]
         at = kept
     return "".join([*parts, text[at:]]) if at else text
 
@@ -96,7 +95,7 @@ def _outermost_pairs(text: str) -> list[tuple[int, int]]:
                 pairs.pop()
         if (
             end - start <= MAX_QUOTATION_LENGTH
-            and _STOP.search(text, start, end)
+            and STOP.search(text, start, end)
             and _UNSPACED_LETTER.search(text, max(0, start - 1), end + 1)
         ):
             pairs.append((start, end - 1))

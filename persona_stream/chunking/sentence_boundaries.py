@@ -124,7 +124,7 @@ def _is_continued(text: str, closers: int, blanks: int, end: int) -> bool:
         # — Да! — сказал он: the clause behind the dash reports the speech.
         return text[end] in _DASHES and text[end + 1 : end + 2] == " " and text[end + 2 : end + 3].islower()
     # "What?" he said.  Wait... what?  She works at Yahoo! in London.
-    return blanks > closers or text[closers - 1] not in "!?" or is_exclaimed_name(text, closers - 1, end)
+    return blanks > closers or text[closers - 1] not in "!?" or is_exclaimed_name(text, closers - 1)
 
 
 def _is_opening(text: str, mark: str, at: int) -> bool:

@@ -39,6 +39,7 @@ SURE_STOPS = "。！？；｡．।॥؟۔" + (
     "\u2e2e\u2e3c\ua4ff\ua60e\ua60f\ua6f3\ua6f7\ua876\ua877\ua8ce\ua8cf\ua92f\ua9c8\ua9c9\uaa5d-\uaa5f\uabeb"
 )
 STOPS = SURE_STOPS + ".!?…‥"
+STOP = re.compile(f"[{STOPS}]")
 # Characters that stay with the sentence before them.
 CLOSERS = CLOSING + r"”’»\"')\]>*_~" + EMOJI + ATTACHED
 

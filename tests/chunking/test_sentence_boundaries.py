@@ -26,6 +26,7 @@ OF_MANY_LANGUAGES = [
     ["Er sagte es. ", "»Hallo!« Dann ging er."],
     ["I am 30. ", "He is 40. ", "Jane is 3. ", "Then he left."],
     ["This is plan B. ", "It helps."],
+    ["She works at Yahoo! in London. ", "She left Yahoo! ", "The end."],
 ]
 
 
