@@ -13,10 +13,12 @@ import pytest
 from click.testing import CliRunner
 
 from persona_stream.backends.factory import build_backends, route
+from persona_stream.chunking.chunkers import sentences
 from persona_stream.cli.commands import group
 from persona_stream.personas.persona import load_personas
 from persona_stream.settings.loader import CONFIG_VARIABLE, PREFIX, TOKEN_VARIABLE, load_settings
 from persona_stream.settings.schema import BY_NAME
+from tests.chunking.cases import BOUNDARY
 from tests.documents import BACKENDS, BACKENDS_ZH, DOCUMENTS, README, README_ZH, ROOT, SECURITY, SETTINGS, Document
 
 FOREIGN_FLAGS = {"--graceful-timeout"}
@@ -131,3 +133,13 @@ def test_the_persona_file_is_valid(document: Document, tmp_path: Path) -> None:
 def test_the_readme_is_short(document: Document) -> None:
     """It leads to the documents for everything else."""
     assert len(document.text.split()) <= 1200
+
+
+def test_the_examples_of_sentences_are_chunks() -> None:
+    """Of each language and of Markdown, in docs/CHUNKING.md."""
+    document = Document("docs/CHUNKING.md")
+    [markdown] = document.blocks("text")
+    examples = [cells[1] for cells in document.rows() if BOUNDARY in cells[1]]
+    assert len(examples) >= 20
+    for example in [*examples, markdown.removesuffix("\n")]:
+        assert sentences(example.replace(BOUNDARY, "")) == example.split(BOUNDARY)
