@@ -93,5 +93,6 @@ DOCUMENTS = [
     README_ZH,
     Document("CONTRIBUTING.md"),
     Document("CHANGELOG.md"),
+    Document("SECURITY.md"),
     *(Document(f"docs/{file.name}") for file in sorted((ROOT / "docs").glob("*.md"))),
 ]

@@ -115,7 +115,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     api_keys: Annotated[t.OptionalPath, doc("TOML file of API keys, which are accepted beside tokens")] = None
     auth: Annotated[
-        t.AuthMode, doc("Who may come in: holders of a `token` or key; with `off`, any program of this machine")
+        t.AuthMode,
+        doc(
+            "Authentication: `token` (a token or an API key), or `off`, which serves the programs of this machine only"
+        ),
     ] = "token"
 
     cors_origins: Annotated[t.Origins, doc("Web pages that may call the API: `*`, or exact origins")] = ("*",)

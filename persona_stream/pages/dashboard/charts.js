@@ -56,7 +56,7 @@ export function openCharts({ main, query, showError }) {
   }
 
   function draw({ points: all, seconds, totals }, progress) {
-    // A server that is younger than the range fills the charts with what there is.
+    // The charts begin with the first run, if it is younger than the range.
     const first = all.findIndex((point) => point.requests > 0);
     const points = zoomed || first < 2 ? all : all.slice(Math.min(first - 1, all.length - MIN_POINTS));
     const moments = points.map((point) => point.at);
