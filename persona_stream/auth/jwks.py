@@ -35,7 +35,7 @@ class JWKSKeySource:
 
     - Requests cannot cause more than one fetch in 30 s.
     - Keys are replaced only by other keys, so that they outlive an outage of the URL.
-    - A caller whose key is known never waits for a fetch; those whose key is unknown wait for the same fetch.
+    - A caller with a known key never waits for a fetch; callers with unknown keys wait for the same fetch.
     """
 
     max_age = LIFESPAN

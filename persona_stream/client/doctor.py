@@ -1,4 +1,4 @@
-"""Path doctor: measures the path between this machine and a server, and names what a proxy in between does to streams.
+"""Path doctor: measures the path between this machine and a server, and the effects of a proxy in between on streams.
 
 ``measure`` makes one request, ``diagnose`` turns measurements into findings. Only the former does I/O.
 """
@@ -54,7 +54,7 @@ class Measurement(Struct, frozen=True):
 
 
 class Finding(Struct, frozen=True):
-    """Result of a diagnosis: what was seen, whether it harms streams, and what to do."""
+    """Result of a diagnosis: the observation, whether it harms streams, and the remedy."""
 
     is_problem: bool
     text: str
@@ -88,7 +88,7 @@ def measure(server: ServerConfig, *, seconds: int, silent: int = 0) -> Measureme
 
 
 def diagnose(ticking: Measurement, silences: Sequence[Measurement]) -> list[Finding]:
-    """Return what the measurements say: one with an event a second, and some that are silent at first."""
+    """Return the findings of a measurement with an event a second, and of some that are silent at first."""
     if ticking.status != requests.codes.ok:
         return [_refused(ticking)]
     proxy = _proxy_name(ticking.headers)

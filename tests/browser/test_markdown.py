@@ -1,4 +1,4 @@
-"""Markdown of answers: what is rendered, how it grows, and what hostile text cannot do.
+"""Markdown of answers: its rendering while it grows, and the limits of hostile text.
 
 Most tests use the module of the pages directly, under the policy of the page.
 """

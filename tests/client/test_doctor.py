@@ -31,7 +31,7 @@ def test_a_good_path_has_no_problem() -> None:
 
 
 def test_each_fault_is_one_problem() -> None:
-    """The text names what was seen."""
+    """The text names the observation."""
     faults = {
         "buffers": changed(delays=(2.0, 1.0, 0.0)),
         "compresses": changed(headers={**GOOD.headers, "content-encoding": "br"}),

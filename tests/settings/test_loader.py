@@ -288,7 +288,7 @@ def test_keys_in_tables_are_not_shown() -> None:
 
 
 def test_an_endpoint_has_limits_of_its_own(write: Path) -> None:
-    """In the forms of the settings; what is not set is the server's own."""
+    """In the forms of the settings; the server's own apply otherwise."""
     write.write_text(
         'timeout = "1m"\n[endpoints."/api/stream_chat_smart"]\ntimeout = "5m"\nrate_limit = "10/minute"\ninterval = 1\n'
         'chunk_size = 40\npause = 0\n[endpoints."/api/chat"]\nrate_limit = "off"\n'
