@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from tests.browser.page import SCREENSHOTS, TIMEOUT_MS
 from tests.browser.serving import serving
 from tests.documents import Document
 from tests.faults.nginx import needs_nginx, nginx_site
+from tests.polling import wait_for
 from tests.ports import free_port
 from tests.server_process import ROOT, SECRET, token
 from tests.sse_client import answer, read
@@ -47,26 +47,6 @@ def snippet(language: str) -> str:
 
 
 @contextmanager
-def run(command: list[str], url: str, cwd: Path, **environ: str) -> Iterator[None]:
-    """Run a process until the end of the block, which starts when it answers at a URL."""
-    process = subprocess.Popen(command, cwd=cwd, env={**os.environ, **environ})
-    try:
-        until = time.monotonic() + 60
-        while True:
-            try:
-                requests.get(url, timeout=10)
-                break
-            except requests.ConnectionError:
-                assert process.poll() is None
-                assert time.monotonic() < until
-                time.sleep(0.05)
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-@contextmanager
 def behind_nginx(folder: Path) -> Iterator[str]:
     """Run the demo behind the documented location."""
     folder.chmod(0o755)
@@ -90,9 +70,21 @@ def mounted(folder: Path) -> Iterator[str]:
         "PERSONA_STREAM_STATE_DIR": str(folder),
         "PYTHONPATH": str(ROOT),
     }
-    with run([*command, "--graceful-timeout=1"], f"http://127.0.0.1:{port}/", folder, **environ):
-        assert requests.get(f"http://127.0.0.1:{port}/", timeout=10).text == "another site"
+    process = subprocess.Popen([*command, "--graceful-timeout=1"], cwd=folder, env={**os.environ, **environ})
+
+    def has_started() -> bool:
+        assert process.poll() is None
+        try:
+            return requests.get(f"http://127.0.0.1:{port}/", timeout=10).text == "another site"
+        except requests.ConnectionError:
+            return False
+
+    try:
+        wait_for(has_started, seconds=60)
         yield f"http://127.0.0.1:{port}/ai"
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
 
 
 @pytest.fixture(scope="module", params=[pytest.param(behind_nginx, marks=needs_nginx), mounted])
