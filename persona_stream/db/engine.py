@@ -4,6 +4,7 @@ An empty database gets the tables, an older one is migrated.
 """
 
 import os
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +14,7 @@ import gevent
 from gevent.threadpool import ThreadPool
 from sqlalchemy import URL, Connection, Engine, ExceptionContext, create_engine, event, exc, inspect, make_url, text
 
-from persona_stream.concurrency import reduce_switch_interval
+from persona_stream.concurrency import Wakeup, reduce_switch_interval
 from persona_stream.db.tables import metadata
 from persona_stream.errors import ConfigurationError, Unavailable
 
@@ -21,6 +22,7 @@ T = TypeVar("T")
 
 LOCK_TIMEOUT = 5.0  # seconds that SQLite waits for another process that writes, and the pool for a connection
 CONNECT_TIMEOUT = 3  # seconds
+STOP_TIMEOUT = 1.0  # seconds that a thread may take to end
 
 LATEST_REVISION = "0002"
 """Revision of ``tables.py``; ``migrations/versions`` has the steps that lead to it."""
@@ -189,6 +191,7 @@ class DatabaseThreads:
     def __init__(self, count: int) -> None:
         reduce_switch_interval()
         self._pool = ThreadPool(count)
+        self._native_ids: set[int] = set()
 
     def run(self, function: Callable[[], T], seconds: float | None = None) -> T:
         """Return the result of a function that runs in one of the threads, or raise its exception.
@@ -199,6 +202,7 @@ class DatabaseThreads:
 
         # The pool prints a traceback for each exception that leaves the function, even if it is handled here.
         def capture_error() -> tuple[T | None, BaseException | None]:
+            self._native_ids.add(threading.get_native_id())
             try:
                 return function(), None
             except Exception as error:  # noqa: BLE001 # raised again in the calling greenlet
@@ -211,5 +215,12 @@ class DatabaseThreads:
         return cast("T", value)
 
     def stop(self) -> None:
-        """End the idle threads, without waiting for busy ones."""
+        """End the idle threads, and wait until they have ended; but for busy ones only briefly.
+
+        A thread that ends while the interpreter is finalized crashes the process (python-greenlet/greenlet #324).
+        """
         self._pool.maxsize = 0
+        Wakeup().wait_until(self._has_ended, STOP_TIMEOUT, poll_interval=0.001)
+
+    def _has_ended(self) -> bool:
+        return not any(Path(f"/proc/self/task/{native_id}").exists() for native_id in self._native_ids)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import stat
+import threading
 from pathlib import Path
 
 from sqlalchemy import text
 
-from persona_stream.db.engine import database_url, open_engine
+from persona_stream.db.engine import DatabaseThreads, database_url, open_engine
 
 
 def mode(file: Path) -> int:
@@ -34,3 +35,12 @@ def test_permissions_of_an_existing_database_stay(tmp_path: Path) -> None:
     file.chmod(0o640)
     open_engine(database_url(f"sqlite:///{file}", tmp_path), 1).dispose()
     assert mode(file) == 0o640
+
+
+def test_a_stopped_thread_has_ended() -> None:
+    """Or it would crash the process if the interpreter is finalized meanwhile (python-greenlet/greenlet #324)."""
+    threads = DatabaseThreads(1)
+    native_id = threads.run(threading.get_native_id)
+    assert Path(f"/proc/self/task/{native_id}").exists()
+    threads.stop()
+    assert not Path(f"/proc/self/task/{native_id}").exists()
