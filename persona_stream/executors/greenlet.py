@@ -18,7 +18,7 @@ from persona_stream.backends.base import Backend
 from persona_stream.concurrency import HubThread, TimeSlice
 from persona_stream.core.content import ProviderFields, slices
 from persona_stream.core.query import Query, QueryContext, UpstreamCall
-from persona_stream.core.result import Raised, capture
+from persona_stream.core.result import Raised, TaskResult, capture
 from persona_stream.executors.base import Executor, TaskCallbacks
 
 _thread_id: Callable[[], int] = monkey.get_original("_thread", "get_ident")
@@ -156,6 +156,11 @@ class GreenletExecutor(Executor):
 
 
 def _run_and_report(callbacks: TaskCallbacks, function: Callable[..., object], args: tuple[object, ...]) -> None:
-    result = capture(function, *args)
+    # The result is no variable of this frame, to which the traceback of an exception refers: without the cycle, memory
+    # is freed at once and not by the collector.
+    _report(callbacks, capture(function, *args))
+
+
+def _report(callbacks: TaskCallbacks, result: TaskResult) -> None:
     if not (isinstance(result, Raised) and isinstance(result.error, gevent.GreenletExit)):
         callbacks.on_result(result)
