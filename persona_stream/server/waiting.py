@@ -73,7 +73,7 @@ class WaitingStream(Protocol):
         """Return what is due."""
 
     def close(self) -> None:
-        """Release the stream."""
+        """Release the stream, and no longer refer to ``on_wake``."""
 
 
 class Connection:
@@ -274,10 +274,6 @@ def _pump(stream: "PacedStream") -> None:
         stream.abort()
 
 
-def _ignore() -> None:
-    """Ignore a wake-up after the end of a stream."""
-
-
 class PacedStream:
     """Stream whose response has begun, on its connection.
 
@@ -417,7 +413,6 @@ class PacedStream:
         self._is_over = True
         self.ticket = 0
         self._stream.close()
-        self._stream.on_wake = _ignore  # without the cycle, memory is freed at once and not by the collector
 
 
 class PacedWebSocket(PacedStream):

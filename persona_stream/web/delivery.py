@@ -310,6 +310,7 @@ class EventStream:
         if self._steps is not None:
             self._steps = None
             self.until = None
+            self.on_wake = _ignore  # without the cycle, memory is freed at once and not by the collector
             self._journal.unsubscribe(self._wake)
             self._registry.remove(self._wake)
             self._subscription.close()

@@ -382,6 +382,7 @@ class WebSocketStream:
     def close(self) -> None:
         """Release the runs. May be called again."""
         self.until = None
+        self.on_wake = _ignore
         self._registry.remove(self._wake)
         streams = tuple(self._streams.values())
         self._streams.clear()
