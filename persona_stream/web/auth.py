@@ -9,13 +9,13 @@ Source of the headers ``RateLimit-Policy`` and ``RateLimit``: draft-ietf-httpapi
 """
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import Request, Response
 
 from persona_stream.auth.base import Verifier
 from persona_stream.core.query import Principal
 from persona_stream.errors import Forbidden, InvalidRequest, RateLimited, Unauthorized
+from persona_stream.web.local_access import OWN_SITES, has_own_host
 from persona_stream.web.responses import current_request, url_prefix
 from persona_stream.web.services import Services
 
@@ -113,11 +113,7 @@ def authenticate_admin(request: Request, verifier: Verifier, *, changes: bool = 
 def check_origin(request: Request) -> None:
     """Raise ``Forbidden`` unless the dashboard's own page sent the request."""
     site = request.headers.get("Sec-Fetch-Site")
-    origin = request.headers.get("Origin")
-    if site is not None:
-        is_own_page = site in ("same-origin", "none")
-    else:
-        is_own_page = origin is None or urlsplit(origin).netloc == request.host
+    is_own_page = has_own_host(request) if site is None else site in OWN_SITES
     if not is_own_page or DASHBOARD_HEADER not in request.headers:
         raise Forbidden("Only the dashboard itself may send this request")
 

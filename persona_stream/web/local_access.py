@@ -14,7 +14,8 @@ from flask import Request
 from persona_stream.errors import Forbidden
 from persona_stream.settings.types import is_loopback
 
-_OWN_SITES = ("same-origin", "none")
+OWN_SITES = ("same-origin", "none")
+"""Values of ``Sec-Fetch-Site`` of requests that no page of another origin sent."""
 
 
 def require_local_request(request: Request) -> None:
@@ -40,4 +41,10 @@ def is_own_page(request: Request) -> bool:
     site = request.headers.get("Sec-Fetch-Site", "none")
     follows_link = request.method == "GET" and request.headers.get("Sec-Fetch-Mode") == "navigate"
     is_own_origin = origin is None or origin == f"{request.scheme}://{request.host}"
-    return is_own_origin and (site in _OWN_SITES or follows_link)
+    return is_own_origin and (site in OWN_SITES or follows_link)
+
+
+def has_own_host(request: Request) -> bool:
+    """Return whether ``Origin`` is absent or has the host of the request; its scheme may be that of a proxy."""
+    origin = request.headers.get("Origin")
+    return origin is None or origin.partition("://")[1:] == ("://", request.host)

@@ -149,6 +149,7 @@ def test_logout_removes_the_cookie(server: ServerProcess, admin: requests.Sessio
         {**OWN_PAGE, "Sec-Fetch-Site": "same-site"},
         {**OWN_PAGE, "Origin": "https://evil.example"},
         {**OWN_PAGE, "Origin": "null"},
+        {**OWN_PAGE, "Origin": "http://["},
         {"Sec-Fetch-Site": "same-origin"},
     ],
 )

@@ -251,7 +251,7 @@ def test_the_origin_of_a_page_is_checked():
             with WebSocketClient(server.url, headers=[("Origin", origin)]) as client:
                 client.send("ping")
                 assert client.receive() == {"type": "pong"}
-        for origin in ("https://evil.example.com", "null"):
+        for origin in ("https://evil.example.com", "null", "http://["):
             with pytest.raises(Refused) as refused:
                 WebSocketClient(server.url, headers=[("Origin", origin)])
             assert (refused.value.status, refused.value.body["code"]) == (403, "forbidden")

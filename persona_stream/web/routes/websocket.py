@@ -4,14 +4,13 @@ import re
 from collections.abc import Iterable
 from http import HTTPStatus
 from typing import cast
-from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Request, Response, current_app
 from wsproto.utilities import generate_accept_token
 
 from persona_stream.auth.base import invalid_token
 from persona_stream.errors import Forbidden, InvalidRequest, UpgradeNotSupported, UpgradeRequired
-from persona_stream.web import auth, connections, responses
+from persona_stream.web import auth, connections, local_access, responses
 from persona_stream.web.openapi import ErrorSpec, Operation, Parameter, ResponseSpec, Tag, components
 from persona_stream.web.services import Services
 from persona_stream.web.websocket import RequestSender, WebSocketStream
@@ -97,11 +96,9 @@ def blueprint(services: Services) -> Blueprint:
 
 def _check_origin(request: Request, services: Services) -> None:
     """Raise ``Forbidden`` for a page of an origin that may not use the API: browsers let any page open WebSockets."""
-    origin = request.headers.get("Origin")
     origins = services.settings.cors_origins
-    if origin is None or "*" in origins or origin in origins or urlsplit(origin).netloc == request.host:
-        return
-    raise _FOREIGN_ORIGIN
+    if not ("*" in origins or request.headers.get("Origin") in origins or local_access.has_own_host(request)):
+        raise _FOREIGN_ORIGIN
 
 
 def _authenticate(request: Request, services: Services) -> tuple[str, str]:
