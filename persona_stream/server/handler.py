@@ -22,7 +22,16 @@ from gevent import pywsgi
 
 from persona_stream.core.clock import Clock, monotonic_wall_clock
 from persona_stream.server import http11
-from persona_stream.server.waiting import Connection, PacedStream, PacedWebSocket, Pacer, send_all
+from persona_stream.server.waiting import (
+    LAST_CHUNK,
+    Connection,
+    PacedStream,
+    PacedWebSocket,
+    Pacer,
+    encode_chunk,
+    send_all,
+)
+from persona_stream.web.connections import OWN_SOCKET_KEY
 from persona_stream.web.delivery import EventStream
 from persona_stream.web.websocket import WebSocketStream
 
@@ -201,7 +210,7 @@ class Handler(pywsgi.WSGIHandler):
         length = None if "HTTP_TRANSFER_ENCODING" in environ else self.content_length or 0
         self.wsgi_input = http11.RequestBody(self.rfile, length, self._send_continue if expects_continue else None)
         environ["wsgi.input"] = self.wsgi_input
-        environ["persona_stream.socket"] = self.socket
+        environ[OWN_SOCKET_KEY] = self.socket
         self._reader.set_deadline(limits.body_timeout, limits.min_body_rate)
         return environ
 
@@ -255,7 +264,7 @@ class Handler(pywsgi.WSGIHandler):
         self.write(stream.advance())
         if stream.until is None:
             if self.response_use_chunked:
-                self._sendall(b"0\r\n\r\n")
+                self._sendall(LAST_CHUNK)
             return
         connection = self._connection
         connection.unread = self._unread()
@@ -286,11 +295,7 @@ class Handler(pywsgi.WSGIHandler):
             head += (name, b": ", value, b"\r\n")
         if self.server.is_draining:
             head.append(b"Connection: close\r\n")
-        head.append(b"\r\n")
-        if data and self.response_use_chunked:
-            head += (b"%x\r\n" % len(data), data, b"\r\n")
-        elif data:
-            head.append(data)
+        head += (b"\r\n", self._framed(data))
         # No longer needed, and otherwise held for as long as the stream is open.
         self.response_headers = []
         self.environ = {}
@@ -300,7 +305,10 @@ class Handler(pywsgi.WSGIHandler):
     def _write(self, data: bytes, *_: object) -> None:
         # Private in gevent: its version joins a chunk from parts, which is slower, once for each event.
         if data:
-            self._sendall(b"%x\r\n%b\r\n" % (len(data), data) if self.response_use_chunked else data)
+            self._sendall(self._framed(data))
+
+    def _framed(self, data: bytes) -> bytes:
+        return encode_chunk(data) if self.response_use_chunked else data
 
     def _sendall(self, data: bytes) -> None:
         # Private in gevent: its version calls socket.sendall, which queries the buffer size each time and has one

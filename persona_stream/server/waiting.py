@@ -30,6 +30,7 @@ logger = logging.getLogger("persona_stream.server")
 BEAT = 0.004  # seconds between two wake-ups of the pacer by time: streams that are due in between share one
 _READABLE = 1  # libev's EV_READ
 _READ_BYTES = 64 * 1024
+LAST_CHUNK = b"0\r\n\r\n"
 
 
 class ConnectionHost(Protocol):
@@ -266,6 +267,11 @@ def send_all(sock: socket.socket, data: bytes | memoryview, run_id: str = "") ->
         raise
 
 
+def encode_chunk(data: bytes) -> bytes:
+    """Return data as a chunk of a response (RFC 9112 §7.1); without data nothing, since an empty chunk is the last."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
 def _pump(stream: "PacedStream") -> None:
     try:
         stream.pump()
@@ -356,7 +362,7 @@ class PacedStream:
     def _run_alone(self, function: Callable[..., None], *args: object) -> None:
         try:
             function(*args)
-        except BaseException:
+        except BaseException:  # also if the server stops
             self._connection.close()
             raise
         self._is_busy = False
@@ -370,10 +376,9 @@ class PacedStream:
             return
         is_last = self._stream.delay is None
         if self._is_chunked:
-            if data:
-                data = b"%x\r\n%b\r\n" % (len(data), data)
+            data = encode_chunk(data)
             if is_last:
-                data += b"0\r\n\r\n"
+                data += LAST_CHUNK
         sent = 0
         try:
             if data:

@@ -18,7 +18,8 @@ from gevent import pool, pywsgi
 
 from persona_stream.server import http11
 from persona_stream.server.handler import CLOCK, MAX_LINE_BYTES, Handler, HttpLimits, RequestHost
-from persona_stream.server.waiting import Connection, PacedStream, Pacer, send_all
+from persona_stream.server.waiting import LAST_CHUNK, Connection, PacedStream, Pacer, encode_chunk, send_all
+from persona_stream.web.connections import OWN_SOCKET_KEY
 from persona_stream.web.delivery import EventStream
 from persona_stream.web.pipeline import FastLane, FastRoute
 
@@ -150,11 +151,8 @@ class Server(pywsgi.WSGIServer):
 
     def on_bytes(self, connection: Connection) -> None:
         """Serve a request in a greenlet, once it has arrived or has been incomplete for a moment."""
-        lane = self._fast_lane
-        request = None
-        if lane is not None and not self.is_draining:
-            request = parse_request(connection.unread, lane, self.environ, connection.address)
-        if lane is None or request is None:
+        lane = None if self.is_draining else self._fast_lane
+        if lane is None or not (request := parse_request(connection.unread, lane, self.environ, connection.address)):
             self.on_incomplete(connection)
         elif len(connection.unread) < request.size:
             # Most clients send the body just after the head.
@@ -240,7 +238,7 @@ def respond(connection: Connection, request: FastRequest, lane: FastLane, host: 
     connection.unread = data[request.size :]
     environ = request.environ
     environ["wsgi.input"] = io.BytesIO(data[request.head_bytes : request.size])
-    environ["persona_stream.socket"] = connection.socket
+    environ[OWN_SOCKET_KEY] = connection.socket
     response = lane.respond(request.route, environ)
     body, status, headers = response.get_wsgi_response(environ)
     if not isinstance(body, EventStream):
@@ -255,20 +253,18 @@ def respond(connection: Connection, request: FastRequest, lane: FastLane, host: 
 
 def _start_stream(connection: Connection, stream: EventStream, head: bytes, host: RequestHost, *, closes: bool) -> bool:
     """Send the head and the first events; return whether the pacer has taken over, because there is more."""
-    has_more = False
     try:
         data = stream.advance()
         has_more = stream.until is not None
-        send_all(connection.socket, head + _chunk(data) + (b"" if has_more else b"0\r\n\r\n"))
+        send_all(connection.socket, head + encode_chunk(data) + (b"" if has_more else LAST_CHUNK))
         if has_more:
             on_end = Connection.close if closes else host.wait_for_request
             PacedStream(stream, connection, host.pacer, is_chunked=True, on_end=on_end)
-    except BaseException:
-        has_more = False
+    except BaseException:  # also if the server stops
+        stream.close()
         raise
-    finally:
-        if not has_more:
-            stream.close()
+    if not has_more:
+        stream.close()
     return has_more
 
 
@@ -279,15 +275,11 @@ def _send(connection: Connection, response: Response, body: Iterable[bytes], hea
             return
         for data in body:
             if data:
-                send_all(connection.socket, head + _chunk(data))
+                send_all(connection.socket, head + encode_chunk(data))
                 head = b""
-        send_all(connection.socket, head + b"0\r\n\r\n")
+        send_all(connection.socket, head + LAST_CHUNK)
     finally:
         response.close()
-
-
-def _chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
 def _encode_head(status: str, headers: list[tuple[str, str]], host: RequestHost) -> bytes:
