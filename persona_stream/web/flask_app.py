@@ -8,7 +8,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from flask import Flask, Request, Response
 from flask.sessions import SessionInterface
 
-from persona_stream.web import auth, proxy_fix, responses
+from persona_stream.web import proxy_fix, responses
 from persona_stream.web.pipeline import Middleware, OnError, error_response
 from persona_stream.web.routes import (
     ai_sdk_ui,
@@ -59,8 +59,7 @@ def create_flask_app(services: Services, *, has_pages: bool = True) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_bytes
     app.extensions[EXTENSION] = services
     register_error_handlers(app, services.metrics.count_error)
-    middleware = Middleware(services, private_path=auth.DASHBOARD_PATH)
-    register_middleware(app, middleware)
+    register_middleware(app, Middleware(services))
     for routes in (
         stream_chat,
         runs,

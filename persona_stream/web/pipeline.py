@@ -6,8 +6,8 @@ endpoint, it is the same object as JSON.
 
 The fast lane has the routes that start and follow runs. Flask's dispatching, contexts and WSGI take as long as the rest
 of such a request, so the server of ``serve`` calls their views itself, with the same request object, middleware and
-error handling. Which routes these are follows from their descriptions: those that can respond with events, and those at
-which a protocol starts runs.
+error handling. The routes follow from their descriptions: all that can respond with events, and the run endpoints of
+the protocols.
 """
 
 import logging
@@ -45,11 +45,12 @@ _ARGUMENT = re.compile(r"<(\w+)>")  # one without a converter
 
 
 class Middleware:
-    """Checks before each view, and headers after it; pages of other origins may read nothing below ``private_path``."""
+    """Checks before each view, and headers after it; pages of other origins may read nothing of the dashboard."""
 
-    def __init__(self, services: Services, private_path: str) -> None:
+    def __init__(self, services: Services) -> None:
         self._is_open = services.settings.auth == "off"
-        self._policy = cors.CORSPolicy(() if self._is_open else services.settings.cors_origins, private_path)
+        origins = () if self._is_open else services.settings.cors_origins
+        self._policy = cors.CORSPolicy(origins, private_path=auth.DASHBOARD_PATH)
         self._services = services
 
     def before(self, request: Request) -> Response | None:
@@ -144,7 +145,7 @@ class FastLane:
     def __init__(self, app: Flask, services: Services) -> None:
         """Collect the routes of an application that has all its blueprints, and no hooks besides the package's own."""
         self.max_body_bytes = services.settings.max_body_bytes
-        self._middleware = Middleware(services, private_path=auth.DASHBOARD_PATH)
+        self._middleware = Middleware(services)
         self._on_error = services.metrics.count_error
         self._trusted = services.settings.trusted_proxies
         self._routes: dict[tuple[str, str], FastRoute] = {}
@@ -180,7 +181,7 @@ class FastLane:
             response: Response
             try:
                 response = self._middleware.before(request) or route.view(**route.arguments)
-            except Exception as error:  # noqa: BLE001 - logged there
+            except Exception as error:  # noqa: BLE001 - each becomes a response, and an unexpected one is logged
                 response = error_response(request, error, self._on_error)
             return self._middleware.after(request, response)
 
