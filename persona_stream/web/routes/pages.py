@@ -73,7 +73,7 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
     script = renderer()
     docs_page = _read_page("docs_without_renderer.html" if script is None else "docs.html")
     page = _read_page("streaming_test.html")
-    static_files = cache(partial(load_static_files, "dashboard", _MEDIA_TYPES))
+    dashboard_files = cache(partial(load_static_files, "dashboard", _MEDIA_TYPES))
     assets = cache(partial(load_static_files, "assets", _ASSET_TYPES))
     policy = _content_security_policy(page)
 
@@ -84,8 +84,17 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
 
         return msgspec.json.encode(build_document(current_app, prefix))
 
-    def page_below_prefix(body: str, media_type: str, policy: str) -> Response:
-        return responses.page_response(_add_prefix(body, responses.url_prefix(request)), media_type, policy)
+    def page_below_prefix(body: str, policy: str) -> Response:
+        return responses.page_response(_add_prefix(body, responses.url_prefix(request)), _HTML, policy)
+
+    def static_file(files: Mapping[str, StaticFile], name: str) -> Response:
+        file = files.get(name)
+        if file is None:
+            raise NotFound("File not found")
+        content_type = f"{file.media_type}; charset=utf-8"
+        if content_type == _HTML:
+            return page_below_prefix(file.body.decode(), _DASHBOARD_POLICY)
+        return responses.page_response(file.body, content_type, _DASHBOARD_POLICY)
 
     @blueprint.get("/openapi.json")
     @_operation(
@@ -100,7 +109,7 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
     @blueprint.get("/docs")
     @_operation("Browse the OpenAPI document", ResponseSpec.text("The page, which works offline.", "text/html"))
     def docs() -> Response:
-        return page_below_prefix(docs_page, _HTML, _DOCS_POLICY)
+        return page_below_prefix(docs_page, _DOCS_POLICY)
 
     @blueprint.get("/docs/scalar.js")
     @_operation(
@@ -118,7 +127,7 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
     @blueprint.get("/")
     @_operation("Open the test page", _TEST_PAGE)
     def test_page() -> Response:
-        return page_below_prefix(page, _HTML, policy)
+        return page_below_prefix(page, policy)
 
     @blueprint.get("/streaming_test.html")
     @_operation("Open the test page by its file name", _TEST_PAGE)
@@ -133,24 +142,12 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
         errors=[_FILE_NOT_FOUND],
     )
     def asset(name: str) -> Response:
-        file = assets().get(name)
-        if file is None:
-            raise NotFound("File not found")
-        return responses.page_response(file.body, f"{file.media_type}; charset=utf-8", _DASHBOARD_POLICY)
-
-    def dashboard_file(name: str) -> Response:
-        file = static_files().get(name)
-        if file is None:
-            raise NotFound("File not found")
-        content_type = f"{file.media_type}; charset=utf-8"
-        if content_type == _HTML:
-            return page_below_prefix(file.body.decode(), content_type, _DASHBOARD_POLICY)
-        return responses.page_response(file.body, content_type, _DASHBOARD_POLICY)
+        return static_file(assets(), name)
 
     @blueprint.get(auth.DASHBOARD_PATH)
     @_dashboard_operation("Open the dashboard", ResponseSpec.text("The page.", "text/html"))
     def dashboard() -> Response:
-        return dashboard_file("index.html")
+        return static_file(dashboard_files(), "index.html")
 
     @blueprint.get(f"{auth.DASHBOARD_PATH}/assets/<name>")
     @_dashboard_operation(
@@ -160,7 +157,7 @@ def blueprint(renderer: Callable[[], Path | None] = find_renderer) -> Blueprint:
         errors=[_FILE_NOT_FOUND],
     )
     def dashboard_asset(name: str) -> Response:
-        return dashboard_file(name)
+        return static_file(dashboard_files(), name)
 
     return blueprint
 
