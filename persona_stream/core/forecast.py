@@ -247,7 +247,7 @@ class DurationHistory:
 
     def _weigh(self, runs: Sequence[FinishedRun], durations: Sequence[float], scale: float) -> "list[Sample]":
         """Return the samples of the runs and the imagined runs."""
-        # Together they count less the more runs there are: those that are never so short would start too fast for ever.
+        # Together they count less the more runs there are: else a backend without such short runs would start too fast.
         samples = [(share * self._deadline / scale, len(runs) ** -0.5, False) for share in IMAGINED_RUNS]
         ended = [index for index, run in enumerate(runs) if run.outcome != "cancelled"]
         change = find_change([math.log(durations[index]) for index in ended])

@@ -71,7 +71,7 @@ class WaitingStream(Protocol):
         """Whether ``advance`` may wait for a native thread."""
 
     def advance(self) -> bytes:
-        """Return what is due."""
+        """Return the bytes that are due, perhaps none."""
 
     def close(self) -> None:
         """Release the stream, and no longer refer to ``on_wake``."""
@@ -325,7 +325,7 @@ class PacedStream:
         return self._stream.run_id
 
     def pump(self) -> None:
-        """Send what is due, and schedule the rest. Called by the pacer; does not block."""
+        """Send the bytes that are due, and schedule the rest. Called by the pacer; does not block."""
         self._is_ready = False
         if self._is_over:
             return

@@ -186,9 +186,9 @@ def guarded_chunker(name: str, size: int, run_id: str) -> registry.Chunker:
 class EventStream:
     """Stream of one subscriber. ``close`` must be called, and may be called at any time.
 
-    A server takes what is due from ``advance``, whenever ``until`` has come or ``on_wake`` was called. The server of
-    this package does so for all its streams in one greenlet; any other one iterates over the stream, as over the body
-    of a WSGI response, which waits in the greenlet of the request.
+    A server takes the bytes that are due from ``advance``, whenever ``until`` has come or ``on_wake`` was called. The
+    server of this package does so for all its streams in one greenlet; any other one iterates over the stream, as over
+    the body of a WSGI response, which waits in the greenlet of the request.
 
     The subscription is closed with the stream. ``hand_over_at`` is the moment at which a client that resumes by itself
     is handed over at the latest, and ``None`` for a client that does not.
@@ -234,7 +234,7 @@ class EventStream:
         self._registry.add(self._wake)
 
     def advance(self) -> bytes:
-        """Return what is due, perhaps nothing, and set ``until``. At most about 64 KiB of a replay are due at once.
+        """Return the bytes that are due, perhaps none, and set ``until``. Of a replay, about 64 KiB are due at once.
 
         May wait for a native thread if ``may_block``, but for nothing else.
         """

@@ -194,7 +194,7 @@ class WebSocketStream:
         return self._is_handling or bool(self._inbox) or len(self._outbox) > _WRITE_BYTES
 
     def advance(self) -> bytes:
-        """Return what is due, perhaps nothing, and set ``until``."""
+        """Return the bytes that are due, perhaps none, and set ``until``."""
         now = self._clock()
         data = bytes(self._outbox)
         self._outbox.clear()
@@ -270,6 +270,7 @@ class WebSocketStream:
                 return
 
     def _has_failed(self) -> bool:
+        # A method, because mypy assumes that an attribute keeps its value during calls.
         return self._is_deaf
 
     def _receive_text(self, text: str, *, is_frame: bool, is_message: bool) -> None:

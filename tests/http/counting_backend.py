@@ -20,6 +20,6 @@ def answer(query: Query) -> str:
             query.report("Halfway there", 0.5)
             query.cancelled.wait(float(seconds))
         case ["fail", *_]:
-            time.sleep(0.3)
+            time.sleep(0.3)  # until another query with the same question has arrived
             raise BackendError(f"Failure {number}")
     return f"Answer {number} of process {os.getpid()}: {query.message}"

@@ -148,7 +148,7 @@ def test_a_run_is_read_in_other_protocols(server: ServerProcess):
     ],
 )
 def test_an_invalid_request_is_refused(server: ServerProcess, changes: dict[str, Any], problem: str):
-    """Before a run, with JSON whatever the client accepts: its text is the message of the client's error."""
+    """Before a run, with JSON regardless of `Accept`: its text is the message of the client's error."""
     refused = ask(server, "quick", "Hi", "chat-x", **changes)
     assert (refused.status_code, refused.headers["Content-Type"]) == (400, "application/json")
     assert refused.json()["code"] == "invalid_request"
@@ -160,7 +160,7 @@ def test_the_persona_is_required_where_there_are_personas(demo: ServerProcess):
     """It is the field `model`."""
     refused = demo.post(PATH, {"id": "1", "messages": [message("Hi")]})
     assert (refused.status_code, refused.json()["error"].partition(":")[0]) == (400, "model")
-    missing = demo.post(PATH, {"id": "1", "model": "Nobody", "messages": [message("Hi")]})
+    missing = demo.post(PATH, {"id": "1", "model": "Unknown", "messages": [message("Hi")]})
     assert (missing.status_code, missing.json()["code"]) == (404, "model_not_found")
 
 

@@ -1,4 +1,4 @@
-"""The answer cache on real servers: hits, questions that are answered at the moment, and what is never repeated."""
+"""The answer cache on real servers: hits, questions that are being answered, and answers that are never repeated."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def both() -> Iterator[list[ServerProcess]]:
 
 
 def shape(response: requests.Response) -> tuple[int, dict[str, str], str]:
-    """Return a response without what differs from one request to the next."""
+    """Return a response without the parts that differ from one request to the next."""
     headers = {name.lower(): _VARYING.sub("*", value) for name, value in response.headers.items()}
     for name in ("date", "ratelimit", "content-length"):
         headers.pop(name, None)

@@ -65,9 +65,9 @@ def test_the_login_of_the_application_opens_the_api(site: str, browser: requests
     assert location.startswith("/assistant/api/runs/")
     run = location.removesuffix("/events")
     assert browser.get(site + run, timeout=20).json()["status"] == "complete"
-    stranger = requests.Session()
-    stranger.get(f"{site}/login/bob", timeout=20)
-    assert stranger.get(site + run, timeout=20).status_code == 404
+    other = requests.Session()
+    other.get(f"{site}/login/bob", timeout=20)
+    assert other.get(site + run, timeout=20).status_code == 404
     assert requests.post(site + SMART, json=QUESTION, timeout=20).status_code == 401
 
 

@@ -12,7 +12,7 @@ from tests.server_process import ROOT, SECRET, ServerProcess
 
 @pytest.mark.parametrize("mode", ["off", "summary", "full"])
 def test_a_function_finds_earlier_reasoning_as_the_setting_says(tmp_path: Path, mode: str):
-    """None of it, its first sentences, or all; the conversation shows what is kept."""
+    """None of it, its first sentences, or all; the conversation shows the part that is kept."""
     [block] = [each.body for each in API.snippets() if each.heading == "Reasoning in the history"]
     (tmp_path / "my_bot.py").write_text(block, "utf-8")
     flags = ["--backend=my_bot:ask", f"--jwt-secret={SECRET}", f"--state-dir={tmp_path}", f"--history-reasoning={mode}"]

@@ -177,7 +177,7 @@ STATES = {
 def test_the_state_of_further_providers_returns(
     openai: tuple[ServerProcess, Provider], turn: Any, state: str, streams: bool
 ) -> None:
-    """Whatever form it is streamed in."""
+    """From each form of a stream."""
     server, behind = openai
     answer, expected = STATES[state]
     behind.replies = [answer, http(200, completion("Sunny."))]

@@ -7,5 +7,5 @@ from persona_stream.__main__ import main
 if __name__ == "__main__":
     from persona_stream.server import process
 
-    process.FastLane = lambda app, services: None  # type: ignore[assignment, misc]
+    process.FastLane = lambda app, services: None  # type: ignore[assignment, misc] # a server without it
     main()

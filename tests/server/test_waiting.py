@@ -1,4 +1,4 @@
-"""Connection: what it waits for without a greenlet."""
+"""Connection: its waits, for which it needs no greenlet."""
 
 from __future__ import annotations
 

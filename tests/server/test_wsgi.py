@@ -1,4 +1,4 @@
-"""Requests of the fast lane: which ones take it, and what they become."""
+"""Requests of the fast lane: their conditions, and their WSGI environment."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class FakeLane:
 
     def find(self, method: str, path: str) -> FastRoute | None:
         """Return a route without a view."""
-        return FastRoute(None, None, {}) if (method, path) in (("POST", SMART), ("GET", "/events")) else None  # type: ignore[arg-type]
+        return FastRoute(None, None, {}) if (method, path) in (("POST", SMART), ("GET", "/events")) else None  # type: ignore[arg-type] # unused
 
 
 def parse(data: bytes) -> FastRequest | None:
     """Parse with the fake lane."""
-    return parse_request(data, FakeLane(), {"wsgi.url_scheme": "http"}, ("10.0.0.1", 4711))  # type: ignore[arg-type]
+    return parse_request(data, FakeLane(), {"wsgi.url_scheme": "http"}, ("10.0.0.1", 4711))  # type: ignore[arg-type] # a fake
 
 
 def post(*fields: bytes, line: bytes = b"POST " + SMART.encode() + b" HTTP/1.1", body: bytes = BODY) -> bytes:

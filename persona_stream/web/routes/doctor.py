@@ -45,7 +45,8 @@ def blueprint(services: Services, clock: Clock | None = None) -> Blueprint:
     )
     def doctor_stream() -> Response:
         auth.authenticate_and_limit(request, services)
-        seconds, silent = (_bounded(name, default) for name, default in (("seconds", 10), ("silent", 0)))
+        seconds = _bounded("seconds", 10)
+        silent = _bounded("silent", 0)
         if len(running) >= MAX_STREAMS:
             raise Overloaded(f"{MAX_STREAMS} measurements are running; retry in 10 s", retry_after=10)
         mark = object()

@@ -44,7 +44,7 @@ class Health(Struct, frozen=True):
     ] = UNSET
     problems: Annotated[
         list[str] | UnsetType,
-        Meta(description="What is wrong with the processes that run the queries; absent if nothing is."),
+        Meta(description="Problems of the processes that run the queries; absent if there are none."),
     ] = UNSET
     workers: Annotated[
         list[WorkerHealth] | UnsetType, Meta(description="Processes of Celery workers; absent without them.")
