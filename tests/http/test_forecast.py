@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import signal
-import time
+from typing import Any
 
 import requests
 
 from tests.polling import wait_for
 from tests.redis_server import RedisServer, needs_redis
-from tests.server_process import serve
+from tests.server_process import ServerProcess, serve
 from tests.sse_client import bodies, read
 
 BACKEND = "tests.backends_for_tests:chosen"
+
+
+def forecast(server: ServerProcess) -> dict[str, Any]:
+    """Return the forecast of a run."""
+    return server.get("/api/forecast?username=slow").json()
+
+
+def wait_for_forecast(server: ServerProcess) -> None:
+    """Wait until the forecasts are based on five runs; they are fitted at most once a second."""
+    wait_for(lambda: forecast(server)["runs"] >= 5)
 
 
 def test_progress_follows_the_earlier_runs_also_after_a_restart(tmp_path):
@@ -30,13 +40,13 @@ def test_progress_follows_the_earlier_runs_also_after_a_restart(tmp_path):
     assert "eta" not in first
     for _ in range(4):
         assert server.post("/api/chat", ask).status_code == 200
-    time.sleep(1.5)  # the second fit
+    wait_for_forecast(server)
     second = tick(server)
     assert 50 <= second["progress"] <= 90
     assert 0.0 < second["eta"] < 2.0
     assert server.stop() == 0
     server = serve(BACKEND, **options)
-    time.sleep(1.0)  # until the durations are loaded
+    wait_for_forecast(server)
     after_restart = tick(server)
     assert 50 <= after_restart["progress"] <= 90
     assert server.stop() == 0
@@ -51,9 +61,6 @@ def test_processes_that_share_a_redis_share_the_history():
     for server in (here, there):
         for _ in range(3):
             assert server.post("/api/chat", {"username": "slow", "message": "0.5"}).status_code == 200
-
-    def forecast(server) -> dict:
-        return server.get("/api/forecast?username=slow").json()
 
     for server in (here, there):
         wait_for(lambda server=server: forecast(server)["runs"] == 6)
@@ -77,8 +84,8 @@ def test_the_expected_duration_is_known_after_five_runs():
     }  # fmt: skip
     for _ in range(6):
         assert server.post("/api/chat", {"username": "slow", "message": "0.5"}).status_code == 200
-    time.sleep(1.5)  # the second fit
-    found = server.get("/api/forecast?username=slow").json()
+    wait_for_forecast(server)
+    found = forecast(server)
     assert found["runs"] >= 5
     assert 0.4 <= found["low"] <= found["expected"] <= found["high"] < 150.0
     assert found["expected"] < 2.0

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 import requests
 
+from tests.polling import wait_for
 from tests.server_process import ROOT, SECRET, token
 from tests.sse_client import answer, events, read
 
@@ -69,8 +70,8 @@ def test_streams_flow_and_disconnects_are_detected(kind: str):
         run_id = left.headers["X-Run-Id"]
         left.raw.read(10)
         left.close()
-        time.sleep(3.0)  # an interval, and some time for the cancel
-        assert requests.get(f"{url}/api/runs/{run_id}", headers=headers, timeout=10).json()["status"] == "cancelled"
+        status_url = f"{url}/api/runs/{run_id}"
+        wait_for(lambda: requests.get(status_url, headers=headers, timeout=10).json()["status"] == "cancelled")
         again = read(requests.get(f"{url}/api/runs/{got[0].data['run_id']}/events", headers=headers, timeout=10))
         assert answer(again) == answer(got)
 
