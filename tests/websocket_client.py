@@ -29,6 +29,11 @@ from wsproto.events import (
 from tests.server_process import token
 
 TIMEOUT = 60.0  # seconds
+UPGRADE = {
+    "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}  # fmt: skip
+"""Headers of a handshake."""
 
 
 class Refused(Exception):

@@ -14,7 +14,7 @@ import requests
 
 from tests.documents import SECURITY
 from tests.server_process import ROOT, ServerProcess, serve
-from tests.websocket_client import WebSocketClient
+from tests.websocket_client import UPGRADE, WebSocketClient
 
 BODY = {"username": "VitalikButerin", "message": "Hi"}
 PATHS = [
@@ -82,11 +82,9 @@ def test_pages_and_rebound_domains_are_refused_on_every_address(
 
 def test_a_page_of_another_origin_opens_no_websocket(opened: ServerProcess):
     """Browsers send no preflight for one; the server's own page, and programs, need no token."""
-    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-    upgrade["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
     hostile = ({"Origin": "https://evil.example"}, {"Host": "rebound.example"}, {"Sec-Fetch-Site": "cross-site"})
     for headers in hostile:
-        response = requests.get(f"{opened.url}/api/ws", headers={**upgrade, **headers}, timeout=30)
+        response = requests.get(f"{opened.url}/api/ws", headers={**UPGRADE, **headers}, timeout=30)
         assert response.status_code == 403
     with WebSocketClient(opened.url, user=None) as client:
         client.send("start", request=BODY)

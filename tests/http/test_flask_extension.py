@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +9,7 @@ import pytest
 import requests
 
 from tests.documents import Document
-from tests.ports import free_port
+from tests.http.test_other_servers import running
 from tests.sse_client import answer, read
 
 SMART = "/assistant/api/stream_chat_smart"
@@ -27,25 +23,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     heading = "In an existing Flask application"
     [code] = [each.body for each in Document("docs/DEPLOY.md").snippets() if each.heading == heading]
     (folder / "host_site.py").write_text(code, "utf-8")
-    port = free_port()
-    command = ["-m", "gevent.monkey", "--module", "flask", "--app", "host_site", "run", "--port", str(port)]
-    environ = {**os.environ, "PERSONA_STREAM_DATABASE_URL": "off", "PERSONA_STREAM_STATE_DIR": str(folder)}
-    process = subprocess.Popen(
-        [sys.executable, *command], cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    url = f"http://127.0.0.1:{port}"
-    until = time.monotonic() + 60
-    while True:
-        try:
-            if requests.get(f"{url}/assistant/healthz", timeout=5).ok:
-                break
-        except requests.ConnectionError:
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < until
-            time.sleep(0.1)  # polling interval
-    yield url
-    process.terminate()
-    process.communicate(timeout=30)
+    command = ("-m", "gevent.monkey", "--module", "flask", "--app", "host_site", "run", "--port", "PORT")
+    environ = {"PERSONA_STREAM_DATABASE_URL": "off", "PERSONA_STREAM_STATE_DIR": str(folder)}
+    with running(*command, cwd=folder, health="/assistant/healthz", **environ) as (url, _):
+        yield url
 
 
 @pytest.fixture

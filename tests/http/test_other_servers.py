@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import requests
 
 from tests.polling import wait_for
+from tests.ports import free_port
 from tests.server_process import ROOT, SECRET, token
 from tests.sse_client import answer, events, read
 
@@ -24,24 +24,31 @@ SMART = "/api/stream_chat_smart"
 
 
 @contextmanager
-def running(*command: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """Run a server on a free port, which replaces PORT in its command."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    environ = {**os.environ, "PERSONA_STREAM_JWT_SECRET": SECRET, "PERSONA_STREAM_DISCONNECT_GRACE": "0"}
-    words = [word.replace("PORT", str(port)) for word in command]
+def running(
+    *command: str, cwd: Path = ROOT, health: str = "/healthz", **environ: str
+) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """Run a server on a free port, which replaces PORT in its command, until the end of the block."""
+    port = str(free_port())
+    own = {"PERSONA_STREAM_JWT_SECRET": SECRET, "PERSONA_STREAM_DISCONNECT_GRACE": "0", **environ}
     process = subprocess.Popen(
-        [sys.executable, *words], cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [sys.executable, *(word.replace("PORT", port) for word in command)],
+        cwd=cwd,
+        env={**os.environ, **own},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     url = f"http://127.0.0.1:{port}"
+
+    def is_ready() -> bool:
+        try:
+            return requests.get(url + health, timeout=5).ok
+        except (requests.ConnectionError, requests.Timeout):  # it may listen before it can respond
+            assert process.poll() is None, process.stdout.read()
+            return False
+
     try:
-        for _ in range(600):
-            try:
-                if requests.get(url + "/healthz", timeout=5).ok:
-                    break
-            except (requests.ConnectionError, requests.Timeout):  # it may listen before it can respond
-                assert process.poll() is None, process.stdout.read()
-                time.sleep(0.1)  # polling interval
+        wait_for(is_ready, seconds=60)
         yield url, process
     finally:
         process.terminate()

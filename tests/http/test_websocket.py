@@ -16,13 +16,9 @@ from tests.metrics_client import scrape
 from tests.polling import wait_for
 from tests.server_process import ServerProcess, serve, token
 from tests.sse_client import read
-from tests.websocket_client import Refused, WebSocketClient, frame
+from tests.websocket_client import UPGRADE, Refused, WebSocketClient, frame
 
 TEXT, BINARY, CLOSE, PING, CONTINUATION = 1, 2, 8, 9, 0
-UPGRADE = {
-    "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
-    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-}  # fmt: skip
 
 
 def question(message: str, username: str = "slow", **more: Any) -> dict[str, Any]:
