@@ -85,6 +85,7 @@ class Connection:
         address: address of the client.
         unread: bytes of the next request that have been read.
         head_deadline: moment by which the head of the first request must be complete; infinite for later ones.
+        body_deadline: moment until which the body of the request is awaited without a greenlet, if it is.
         is_idle: whether the client has had a response and has not begun another request.
         is_closed: whether ``close`` was called.
         on_close: called once by ``close``; must not block.
@@ -95,6 +96,7 @@ class Connection:
         "_timer",
         "_watcher",
         "address",
+        "body_deadline",
         "head_deadline",
         "is_closed",
         "is_idle",
@@ -111,6 +113,7 @@ class Connection:
         self.address = address
         self.unread = b""
         self.head_deadline = math.inf
+        self.body_deadline = math.inf
         self.is_idle = False
         self.is_closed = False
         self.on_close: Callable[[], None] | None = None

@@ -142,6 +142,7 @@ class Server(pywsgi.WSGIServer):
     def wait_for_request(self, connection: Connection) -> None:
         """Wait for the next request of a connection, which has had a response."""
         connection.head_deadline = math.inf
+        connection.body_deadline = math.inf
         if self.is_draining:
             connection.close()
         elif connection.unread:
@@ -155,10 +156,18 @@ class Server(pywsgi.WSGIServer):
         if lane is None or not (request := parse_request(connection.unread, lane, self.environ, connection.address)):
             self.on_incomplete(connection)
         elif len(connection.unread) < request.size:
-            # Most clients send the body just after the head.
-            connection.wait(_BODY_WAIT)
+            self._wait_for_body(connection)
         else:
             self.spawn(self._serve_fast, connection, request, lane)
+
+    def _wait_for_body(self, connection: Connection) -> None:
+        """Wait a moment for the rest of a body, which most clients send just after the head."""
+        now = CLOCK()
+        connection.body_deadline = min(connection.body_deadline, now + _BODY_WAIT)
+        if now < connection.body_deadline:
+            connection.wait(connection.body_deadline - now)
+        else:
+            self.on_incomplete(connection)
 
     def on_incomplete(self, connection: Connection) -> None:
         """Serve or refuse a request by WSGI, in a greenlet that waits for the rest of it."""

@@ -10,10 +10,11 @@ monkey.patch_all()
 import resource
 import sys
 
-from persona_stream import create_app
+from persona_stream.app import build_app
 from persona_stream.server.handler import HttpLimits
 from persona_stream.server.wsgi import Server
 from persona_stream.settings.schema import Settings
+from persona_stream.web.pipeline import FastLane
 from tests.backends_for_tests import chosen
 from tests.server_process import SECRET
 
@@ -21,5 +22,6 @@ QUICK = HttpLimits(idle_timeout=2.0, header_timeout=2.0, body_timeout=2.0, min_b
 
 if __name__ == "__main__":
     resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]),) * 2)
-    app = create_app(Settings(jwt_secret=SECRET, database_url=None), process_query=chosen)
-    Server(("127.0.0.1", int(sys.argv[1])), app, QUICK).serve_forever()
+    app, services = build_app(Settings(jwt_secret=SECRET, database_url=None), process_query=chosen)
+    services.executors.begin()
+    Server(("127.0.0.1", int(sys.argv[1])), app, QUICK, FastLane(app, services)).serve_forever()

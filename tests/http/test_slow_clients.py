@@ -59,6 +59,10 @@ DRIPS = {
     "headers": (b"GET /healthz HTTP/1.1\r\nHost: x\r\n", b"a: b\r\n", [408]),
     "a head behind another request": (head() + b"GET /healthz HTTP/1.1\r\nHost: x\r\n", b"a: b\r\n", [200, 408]),
     "a body": (post(LENGTH), b" ", [400]),
+    "a short body": (post(b"Content-Length: 5000"), b" ", [400]),
+    "a short body behind another request": (
+        post(b"Content-Length: %d" % len(BODY)) + BODY + post(b"Content-Length: 5000"), b" ", [200, 400],
+    ),
     "a body in chunks": (post(CHUNKED), b"1\r\n \r\n", [400]),
     "a chunk's size": (post(CHUNKED), b"0", [400]),
     "a chunk's extension": (post(CHUNKED) + b"1;", b"a", [400]),
@@ -66,7 +70,7 @@ DRIPS = {
     "a body that was refused": (head("POST /api/chat", LENGTH), b" ", [401]),
     "a body for a page": (head("POST /", CHUNKED), b"1\r\n \r\n", [405]),
     "a login": (head("POST /dashboard/login", LENGTH, b"X-Persona-Dashboard: 1"), b" ", [400]),
-}
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 
+import gevent
 import pytest
+from gevent import socket
 from hypothesis import given
 from hypothesis import strategies as st
 
 from persona_stream.server import http11
 from persona_stream.server.handler import MAX_LINE_BYTES
-from persona_stream.server.wsgi import MAX_BODY_BYTES, FastRequest, parse_request
+from persona_stream.server.waiting import Connection
+from persona_stream.server.wsgi import MAX_BODY_BYTES, FastRequest, Server, parse_request
 from persona_stream.web.pipeline import FastRoute
 
 SMART = "/api/stream_chat_smart"
@@ -124,3 +128,31 @@ def test_a_request_that_is_taken_is_one_that_the_strict_parser_accepts(data: st.
     # Without the field a request has no body (RFC 9112 §6.3).
     length = {name.lower(): value for name, value in fields}.get("content-length", "0")
     assert taken.size - taken.head_bytes == int(length)
+
+
+class RecordingServer(Server):
+    """Server that records the requests that it would serve."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), None, fast_lane=FakeLane())  # type: ignore[arg-type] # a fake
+        self.served: list[str] = []
+
+    def spawn(self, function: Callable[..., object], *args: object) -> None:
+        """Record the name of a method that would serve a request."""
+        self.served.append(function.__name__)
+
+
+def test_a_body_that_drips_is_left_to_the_handler() -> None:
+    """The time without a greenlet is that of the whole body: a byte now and then does not extend it."""
+    server = RecordingServer()
+    ours, client = socket.socketpair()
+    with ours, client:
+        connection = Connection(ours, ("10.0.0.1", 4711), server)
+        client.sendall(post(body=b"x" * 10_000)[:-9_000])
+        connection.wait(20.0)
+        with gevent.Timeout(20.0):
+            while not server.served:
+                client.sendall(b"x")
+                gevent.sleep(0.01)  # less than the wait for a body
+        connection.close()
+    assert server.served == ["_serve"]
