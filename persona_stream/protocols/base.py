@@ -119,6 +119,40 @@ class WireProtocol(Protocol):
         return False
 
 
+DONE = sse.ServerSentEvent(b"[DONE]")
+"""Last message of a stream, in OpenAI's protocols and in those that follow them."""
+
+
+class FillerTimer:
+    """Timer of the messages without news in a stream of comments.
+
+    Some clients give up after two minutes without a message, and comments do not count.
+    """
+
+    INTERVAL: ClassVar[float] = 15.0  # seconds
+
+    __slots__ = ("_intervals",)
+
+    def __init__(self) -> None:
+        self._intervals: int | None = None  # whole ones at the last tick
+
+    def is_due(self, elapsed: float) -> bool:
+        """Return whether an interval has ended since the last tick; the first tick only starts the timer."""
+        intervals = int(elapsed / self.INTERVAL)
+        is_due = self._intervals is not None and intervals > self._intervals
+        self._intervals = intervals
+        return is_due
+
+
+def progress_comment(event: events.Progress | events.QueuePosition) -> str:
+    """Return the progress of a run as a comment, for protocols without an event for it."""
+    match event:
+        case events.Progress(elapsed=elapsed, percent=percent, message=message):
+            return f"processing {elapsed:.1f}s {percent}% {message}"
+        case events.QueuePosition(elapsed=elapsed, queue_position=position):
+            return f"queued {elapsed:.1f}s {position}"
+
+
 _encode_json = msgspec.json.Encoder().encode
 
 
@@ -126,6 +160,11 @@ def dump_json(body: object) -> bytes:
     """Encode a body as compact JSON in UTF-8, with line separators escaped."""
     encoded = _encode_json(body)
     return encoded if encoded.isascii() else sse.escape_line_separators(encoded)
+
+
+def typed_message(body: Struct) -> sse.ServerSentEvent:
+    """Return the message of a body whose type, the tag of its Struct, is the name of the event too."""
+    return sse.ServerSentEvent(dump_json(body), event=str(body.__struct_config__.tag))
 
 
 def dump_long_json(body: object) -> bytes:
@@ -143,6 +182,20 @@ def _encode_long_texts(value: object) -> object:
             return [_encode_long_texts(each) for each in value]
         case _:
             return value
+
+
+def decode_arguments(arguments: str) -> Any:
+    """Return the decoded arguments of a tool call.
+
+    Raises:
+        ValueError: They are not JSON, or cannot be encoded again.
+    """
+    try:
+        decoded = msgspec.json.decode(arguments)
+        _encode_json(decoded)  # not every number that can be decoded can be encoded
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
+        raise ValueError("the arguments are not valid JSON") from error
+    return decoded
 
 
 _STATUSES: Mapping[facts.FailureCode, HTTPStatus] = {

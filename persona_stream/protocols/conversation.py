@@ -5,7 +5,7 @@ import binascii
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import msgspec
 from msgspec import Meta, Struct
@@ -87,6 +87,20 @@ def unknown_fields(value: object, known: Set[str]) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         return {}
     return {name: item for name, item in value.items() if name not in known and item not in (None, [], {}, "")}
+
+
+class HasRole(Protocol):
+    """Message, or item that may be one."""
+
+    @property
+    def role(self) -> str | None:
+        """The author of a message."""
+        ...
+
+
+def question_index(messages: Sequence[HasRole]) -> int:
+    """Return the index of the last user message, which is the question; 0 if there is none."""
+    return max((index for index, message in enumerate(messages) if message.role == "user"), default=0)
 
 
 def parse_conversation(turns: Sequence[Turn], field: str = "messages") -> ParsedConversation:
@@ -203,18 +217,19 @@ def text_and_parts(parts: tuple[Part, ...]) -> tuple[str, tuple[Part, ...]]:
     return join_text_parts(parts), parts if any(isinstance(part, Image) for part in parts) else ()
 
 
-def validate_image_url(url: str, where: str) -> str:
+def validate_image_url(url: str, where: str, field: str = "messages") -> str:
     """Return the URL of an image.
 
     Args:
         url: The URL.
-        where: Path of the field, for the error.
+        where: Path of the URL, for the error.
+        field: Name of the conversation, for the error.
 
     Raises:
         InvalidRequest: The URL has another form than providers accept.
     """
     if not _IMAGE_URL.fullmatch(url):
-        raise _invalid(f"{where}: must be the URL of an image: https://… or data:image/…;base64,…")
+        raise InvalidRequest(f"{where}: must be the URL of an image: https://… or data:image/…;base64,…", field)
     return url
 
 
@@ -227,9 +242,20 @@ def validate_tool_choice(mode: ChoiceMode, name: str | None, tools: tuple[Tool, 
     if not tools and mode in ("none", "auto"):
         return None
     if not tools or (mode == "named" and name not in [tool.name for tool in tools]):
-        raise InvalidRequest("tool_choice: the tool is not in tools", "tool_choice")
+        raise _unknown_tool()
     return ToolChoice(mode, name)
 
 
-def _invalid(message: str) -> InvalidRequest:
-    return InvalidRequest(message, "messages")
+def select_tools(tools: tuple[Tool, ...], names: Set[str]) -> tuple[Tool, ...]:
+    """Return the tools that a choice allows by their names.
+
+    Raises:
+        InvalidRequest: There are no names, or one of them is not that of a tool.
+    """
+    if not names or not names <= {tool.name for tool in tools}:
+        raise _unknown_tool()
+    return tuple(tool for tool in tools if tool.name in names)
+
+
+def _unknown_tool() -> InvalidRequest:
+    return InvalidRequest("tool_choice: the tool is not in tools", "tool_choice")

@@ -54,10 +54,7 @@ class UITool(Struct, frozen=True, rename="camel"):
 class UIChatRequest(Struct, frozen=True, rename="camel"):
     """Request of `useChat`. Unknown fields are ignored; `null` means absent."""
 
-    id: Annotated[
-        str,
-        Meta(pattern=r"^[A-Za-z0-9._:-]{1,128}(?![\s\S])", description="Id of the chat: the conversation id here."),
-    ]
+    id: Annotated[conversation.Name, Meta(description="Id of the chat: the conversation id here.")]
     messages: Annotated[list[RequestUIMessage], conversation.MESSAGES]
     trigger: Annotated[str | None, Meta(description="`submit-message` or `regenerate-message`.")] = None
     model: Annotated[
@@ -85,7 +82,7 @@ def parse_turns(request: UIChatRequest) -> list[Turn]:
         InvalidRequest: The question has a file of an unsupported type.
     """
     messages = request.messages
-    question = max((index for index, message in enumerate(messages) if message.role == "user"), default=0)
+    question = conversation.question_index(messages)
     turns = [Turn("system", request.system)] if request.system else []
     for index, message in enumerate(messages):
         where = f"messages[{index}].parts"

@@ -12,7 +12,6 @@ Invariants, from whichever position a subscriber starts:
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import msgspec
 from msgspec import UNSET
 
 from persona_stream.core import events, facts, i18n, query, sse
@@ -20,7 +19,6 @@ from persona_stream.core.content import ToolCall
 from persona_stream.protocols import base
 from persona_stream.protocols.ai_sdk_ui import schemas
 
-_DONE = sse.ServerSentEvent(b"[DONE]")
 _TEXT_ID = "text"
 _REASONING_ID = "reasoning"
 
@@ -46,7 +44,7 @@ class AISDKUIEncoder:
         """Return the messages of an event; the start of the message precedes the first one."""
         messages = [sse.ServerSentEvent(base.dump_json(part)) for part in self._parts(event)]
         if isinstance(event, events.Completed | events.RunFailed):
-            messages.append(_DONE)
+            messages.append(base.DONE)
         return messages
 
     def _parts(self, event: events.Event) -> Iterator[schemas.StreamPart]:
@@ -111,9 +109,8 @@ def _progress(message: str, percent: int, elapsed: float, eta: float | None = No
 
 def _tool_input(call: ToolCall) -> schemas.ToolInputPart | schemas.ToolInputErrorPart:
     try:
-        arguments = msgspec.json.decode(call.arguments or "{}")
-        msgspec.json.encode(arguments)  # not every number that can be decoded can be encoded
-    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
+        arguments = base.decode_arguments(call.arguments or "{}")
+    except ValueError:
         return schemas.ToolInputErrorPart(
             tool_call_id=call.id,
             tool_name=call.name,

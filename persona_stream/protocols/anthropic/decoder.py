@@ -77,7 +77,7 @@ def parse_turns(
         InvalidRequest: A block has a type that is unsupported in its place, or is incomplete.
     """
     found = [Turn("system", _text(system, "system"))] if system else []
-    question = max((index for index, message in enumerate(messages) if message.role == "user"), default=0)
+    question = conversation.question_index(messages)
     for index, message in enumerate(messages):
         content = raw[index].get("content") if index < len(raw) else None
         parse = _part if index == question else _part_or_note

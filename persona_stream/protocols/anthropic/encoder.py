@@ -65,12 +65,13 @@ def tool_input_json(call: ToolCall) -> tuple[str, dict[str, Any]]:
     if not call.arguments.strip():
         return "{}", {}
     try:
-        decoded = msgspec.json.decode(call.arguments, type=dict[str, Any])
-        msgspec.json.encode(decoded)  # not every number that can be decoded can be encoded
-    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
-        decoded = {"arguments": call.arguments}
-        return msgspec.json.encode(decoded).decode(), decoded
-    return call.arguments, decoded
+        decoded = base.decode_arguments(call.arguments)
+    except ValueError:
+        decoded = None
+    if isinstance(decoded, dict):
+        return call.arguments, decoded
+    wrapped = {"arguments": call.arguments}
+    return msgspec.json.encode(wrapped).decode(), wrapped
 
 
 class AnthropicEncoder:
@@ -86,10 +87,10 @@ class AnthropicEncoder:
 
     def encode(self, event: events.Event) -> Sequence[sse.ServerSentEvent]:
         """Return the messages of an event; ``message_start`` precedes the first one."""
-        messages = [_message(body) for body in self._bodies(event)]
+        messages = [base.typed_message(body) for body in self._bodies(event)]
         if not self._has_started:
             self._has_started = True
-            messages.insert(0, _message(self._message_start()))
+            messages.insert(0, base.typed_message(self._message_start()))
         return messages
 
     def _bodies(self, event: events.Event) -> Iterator[schemas.MessageEvent]:
@@ -157,10 +158,6 @@ class AnthropicEncoder:
         usage: Any = message_usage(run_usage(self._entries), answered)
         yield schemas.MessageDelta(delta=message_end(answered), usage=usage)
         yield schemas.MessageStop()
-
-
-def _message(body: schemas.MessageEvent) -> sse.ServerSentEvent:
-    return sse.ServerSentEvent(base.dump_json(body), event=str(body.__struct_config__.tag))
 
 
 def _tool_use(call: ToolCall, arguments: dict[str, Any]) -> Any:

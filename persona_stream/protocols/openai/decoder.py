@@ -81,7 +81,7 @@ def parse_turns(messages: Sequence[RequestMessage], raw: Sequence[Mapping[str, A
     Raises:
         InvalidRequest: The question has content of an unsupported type.
     """
-    question = max((index for index, message in enumerate(messages) if message.role == "user"), default=0)
+    question = conversation.question_index(messages)
     return [
         _turn(
             message,
@@ -234,10 +234,7 @@ def parse_tools(tools: list[RequestTool] | None, choice: Choice | None = None) -
     )
     if not isinstance(choice, ChosenTool) or choice.type != "allowed_tools" or choice.allowed_tools is None:
         return parsed
-    allowed = {tool.function.name for tool in choice.allowed_tools.tools}
-    if not allowed <= {tool.name for tool in parsed}:
-        raise InvalidRequest("tool_choice: the tool is not in tools", "tool_choice")
-    return tuple(tool for tool in parsed if tool.name in allowed)
+    return conversation.select_tools(parsed, {tool.function.name for tool in choice.allowed_tools.tools})
 
 
 def parse_tool_choice(choice: Choice | None, tools: tuple[Tool, ...]) -> ToolChoice | None:

@@ -18,11 +18,6 @@ from persona_stream.core.usage import run_usage
 from persona_stream.protocols import base
 from persona_stream.protocols.openai import schemas
 
-# Some clients give up after two minutes without a parsed chunk, and comments do not count.
-EMPTY_DELTA_INTERVAL = 15.0  # seconds
-
-_DONE = sse.ServerSentEvent(b"[DONE]")
-
 
 def completion_usage(usage: query.Usage) -> schemas.CompletionUsage:
     """Return token counts in this protocol's form, which cannot mark them as estimates."""
@@ -79,8 +74,8 @@ class OpenAIEncoder:
     """
 
     __slots__ = (
-        "_created", "_entries", "_has_provider_fields", "_has_text", "_heartbeat", "_heartbeats_due", "_id",
-        "_include_usage", "_is_refusal", "_locale", "_model", "_open_status", "_return_progress",
+        "_created", "_entries", "_fillers", "_has_provider_fields", "_has_text", "_heartbeat", "_id", "_include_usage",
+        "_is_refusal", "_locale", "_model", "_open_status", "_return_progress",
     )  # fmt: skip
     id_prefix = "chatcmpl-"
 
@@ -106,7 +101,7 @@ class OpenAIEncoder:
         deltas = [entry.fact for entry in entries if isinstance(entry.fact, facts.ProviderDelta)]
         self._has_provider_fields = bool(deltas)
         self._is_refusal = any("refusal" in fields for delta in deltas for fields in delta.fields)
-        self._heartbeats_due: int | None = None  # empty deltas due at the last progress event
+        self._fillers = base.FillerTimer()
         self._open_status = ""  # the last status, until one says that it was the last
         self._has_text = False
 
@@ -118,11 +113,10 @@ class OpenAIEncoder:
                 chunk = self._text(text)
                 return (*self._close_status(self._open_status), chunk) if self._open_status else (chunk,)
             case events.Progress(elapsed=elapsed, percent=percent, message=message):
-                comment = f"processing {elapsed:.1f}s {percent}% {message}"
-                return self._progress(elapsed, percent, comment, f"{message} {percent}%")
+                return self._progress(elapsed, percent, base.progress_comment(event), f"{message} {percent}%")
             case events.QueuePosition(elapsed=elapsed, queue_position=queue_position):
-                comment = f"queued {elapsed:.1f}s {queue_position}"
-                return self._progress(elapsed, 0, comment, i18n.queued_text(self._locale, queue_position))
+                status = i18n.queued_text(self._locale, queue_position)
+                return self._progress(elapsed, 0, base.progress_comment(event), status)
             case events.RunOpened():
                 return (self._delta(schemas.ChatDelta(role="assistant", content="")),)
             case events.AnswerReady(seconds=seconds):
@@ -137,10 +131,10 @@ class OpenAIEncoder:
             case events.ToolCalled():
                 return ()  # a delta before the finish reason has all of them
             case events.Completed(ending=ending):
-                return (*self._ending(ending), _DONE)
+                return (*self._ending(ending), base.DONE)
             case events.RunFailed(code=code, message=message):
                 error = sse.ServerSentEvent(base.dump_json(schemas.failure_body(code, message)))
-                return (*self._close_status(message), error, _DONE)
+                return (*self._close_status(message), error, base.DONE)
 
     def _provider_delta(self, fields: Mapping[str, Any]) -> sse.ServerSentEvent:
         self._has_provider_fields = True
@@ -163,11 +157,8 @@ class OpenAIEncoder:
         if reports:
             self._open_status = status
             return (self._status(status, done=False, prompt_progress=self._prompt_progress(elapsed, percent)),)
-        heartbeats_due = int(elapsed / EMPTY_DELTA_INTERVAL)
-        is_due = self._heartbeats_due is not None and heartbeats_due > self._heartbeats_due
-        self._heartbeats_due = heartbeats_due
         comment = sse.ServerSentEvent(comment=text)
-        return (comment, self._delta(schemas.ChatDelta())) if is_due else (comment,)
+        return (comment, self._delta(schemas.ChatDelta())) if self._fillers.is_due(elapsed) else (comment,)
 
     def _close_status(
         self, description: str, prompt_progress: schemas.PromptProgress | UnsetType = UNSET

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, field
 
-from persona_stream.core.content import Image, Part, ToolCall
+from persona_stream.core.content import Image, Part, ToolCall, join_text_parts
 from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols import conversation
@@ -98,7 +98,7 @@ def parse_turns(items: Sequence[InputItem]) -> list[Turn]:
         InvalidRequest: The question has content of an unsupported type, or an item is incomplete.
     """
     turns: list[Turn] = []
-    question = max((index for index, item in enumerate(items) if item.role == "user"), default=0)
+    question = conversation.question_index(items)
     pending = _PendingAnswer()
     call_ids: set[str] = set()
     for index, item in enumerate(items):
@@ -107,7 +107,7 @@ def parse_turns(items: Sequence[InputItem]) -> list[Turn]:
             case "message" if item.role == "assistant":
                 if pending.calls:
                     turns += pending.take()
-                pending.texts.append(_text(_parts(item.content, where, _part_or_note)))
+                pending.texts.append(join_text_parts(_parts(item.content, where, _part_or_note)))
             case "message" if item.role is not None:
                 turns += pending.take()
                 role: Literal["user", "system"] = "user" if item.role == "user" else "system"
@@ -152,10 +152,6 @@ def _parts(content: str | Sequence[InputPart] | None, where: str, parse: PartPar
     return tuple(parse(part, f"{where}[{index}]") for index, part in enumerate(content or ()))
 
 
-def _text(parts: tuple[Part, ...]) -> str:
-    return conversation.text_and_parts(parts)[0]
-
-
 def _part_or_note(part: InputPart, where: str) -> Part:
     try:
         return _part(part, where)
@@ -170,7 +166,7 @@ def _part(part: InputPart, where: str) -> Part:
         case InputPart(type=kind, text=str(text)) if kind in _TEXT_TYPES:
             return text
         case InputPart(type="input_image", image_url=str(url)):
-            return Image(_image_url(url, f"{where}.image_url"), part.detail)
+            return Image(conversation.validate_image_url(url, f"{where}.image_url", "input"), part.detail)
         case InputPart(type="input_file", file_data=str(data)) if content := conversation.decode_data_url(data):
             return content
         case InputPart(type="input_image"):
@@ -181,13 +177,6 @@ def _part(part: InputPart, where: str) -> Part:
             raise _invalid(f"{where}.text: is required")
         case _:
             raise _invalid(f"{where}: unsupported type {part.type[:40]!r}; must be input_text or input_image")
-
-
-def _image_url(url: str, where: str) -> str:
-    try:
-        return conversation.validate_image_url(url, where)
-    except InvalidRequest as error:
-        raise _invalid(error.message) from None
 
 
 def _invalid(message: str) -> InvalidRequest:

@@ -21,12 +21,9 @@ from persona_stream.protocols.openai.schemas import ErrorBody, error_body, failu
 from persona_stream.protocols.openai_responses import output, schemas
 from persona_stream.protocols.openai_responses.sequence import SequenceNumbers
 
-FILLER_INTERVAL = 15.0  # seconds
 _CLOSING_SLOT = 1  # first slot of the events that close an item
 _OPENING_SLOT = 4  # first slot of those that open one; the same whether an item was closed or not
 _EVENTS_PER_CALL = 4
-
-_DONE = sse.ServerSentEvent(b"[DONE]")
 
 
 def last_sequence_number(entries: Sequence[facts.Entry]) -> int:
@@ -51,8 +48,7 @@ class ResponsesEncoder:
     """
 
     __slots__ = (
-        "_entries", "_fillers_due", "_has_started", "_heartbeat", "_number", "_numbers", "_open",
-        "_starting_after",
+        "_entries", "_fillers", "_has_started", "_heartbeat", "_number", "_numbers", "_open", "_starting_after",
     )  # fmt: skip
 
     def __init__(
@@ -69,27 +65,25 @@ class ResponsesEncoder:
         self._number = 0  # of the last event
         self._open: output.OutputSegment | None = None  # text whose item is open
         self._has_started = False
-        self._fillers_due: int | None = None  # at the last progress event
+        self._fillers = base.FillerTimer()
 
     def encode(self, event: events.Event) -> Sequence[sse.ServerSentEvent]:
         """Return the messages of an event."""
         match event:
-            case events.Progress(elapsed=elapsed, percent=percent, message=message, eta=eta):
+            case events.Progress(percent=percent, message=message):
                 if self._has_started:
-                    comment = f"processing {elapsed:.1f}s {percent}% {message}"
-                    return self._heartbeats(comment, elapsed, eta, message=message, percent=percent)
+                    return self._heartbeats(event, message=message, percent=percent)
                 self._has_started = True
-                self._fillers_due = None
-            case events.QueuePosition(elapsed=elapsed, queue_position=queue_position, eta=eta):
-                comment = f"queued {elapsed:.1f}s {queue_position}"
-                return self._heartbeats(comment, elapsed, eta, message=comment, percent=None)
+                self._fillers = base.FillerTimer()
+            case events.QueuePosition():
+                return self._heartbeats(event, message=base.progress_comment(event), percent=None)
         messages = []
         for body in self._bodies(event):
             self._number = body.sequence_number
             if body.sequence_number > self._starting_after:
-                messages.append(_message(body))
+                messages.append(base.typed_message(body))
         if isinstance(event, events.Completed | events.RunFailed):
-            messages.append(_DONE)
+            messages.append(base.DONE)
         return messages
 
     def _bodies(self, event: events.Event) -> Iterator[schemas.ResponseEvent]:
@@ -175,29 +169,26 @@ class ResponsesEncoder:
         yield schemas.ResponseFailed(sequence_number=number + 1, response=response)
 
     def _heartbeats(
-        self, comment: str, elapsed: float, eta: float | None, *, message: str, percent: int | None
+        self, event: events.Progress | events.QueuePosition, *, message: str, percent: int | None
     ) -> Sequence[sse.ServerSentEvent]:
-        fillers_due = int(elapsed / FILLER_INTERVAL)
-        is_due = self._fillers_due is not None and fillers_due > self._fillers_due
-        self._fillers_due = fillers_due
         match self._heartbeat:
             case "off":
                 return ()
             case "delta":
-                return (_message(self._filler()),)
+                return (base.typed_message(self._filler()),)
             case "keepalive":
-                return (_message(schemas.KeepAlive(sequence_number=self._number)),)
+                return (base.typed_message(schemas.KeepAlive(sequence_number=self._number)),)
             case "progress":
                 body = schemas.ProgressEvent(
                     sequence_number=self._number,
                     message=message,
                     percent=percent,
-                    elapsed=round(elapsed, 1),
-                    eta=None if eta is None else round(eta, 1),
+                    elapsed=round(event.elapsed, 1),
+                    eta=None if event.eta is None else round(event.eta, 1),
                 )
-                return (_message(body),)
-        alive = sse.ServerSentEvent(comment=comment)
-        return (alive, _message(self._filler())) if is_due else (alive,)
+                return (base.typed_message(body),)
+        comment = sse.ServerSentEvent(comment=base.progress_comment(event))
+        return (comment, base.typed_message(self._filler())) if self._fillers.is_due(event.elapsed) else (comment,)
 
     def _filler(self) -> schemas.ResponseEvent:
         """Return an event without news that clients count as a sign of life."""
@@ -208,10 +199,6 @@ class ResponsesEncoder:
             return schemas.ResponseInProgress(sequence_number=self._number, response=response)
         response = output.pending_response(self._entries, "queued")
         return schemas.ResponseQueued(sequence_number=self._number, response=response)
-
-
-def _message(body: schemas.ResponseEvent) -> sse.ServerSentEvent:
-    return sse.ServerSentEvent(base.dump_json(body), event=str(body.__struct_config__.tag))
 
 
 def _delta(segment: output.OutputSegment, number: int, text: str) -> schemas.ResponseEvent:

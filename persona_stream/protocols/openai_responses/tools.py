@@ -98,10 +98,7 @@ def parse_tools(tools: Sequence[ResponseTool] | None, choice: Choice | None) -> 
         schema = (tool.parameters or {}) if tool.type == "function" else _CUSTOM_SCHEMA
         parsed.append(Tool(function_name(tool.name, namespace), tool.description, schema, tool.strict))
     if isinstance(choice, ResponseToolChoice) and choice.type == "allowed_tools":
-        allowed = {tool.name for tool in choice.tools or ()}
-        if not allowed or not allowed <= {tool.name for tool in parsed}:
-            raise InvalidRequest("tool_choice: the tool is not in tools", "tool_choice")
-        return tuple(tool for tool in parsed if tool.name in allowed)
+        return conversation.select_tools(tuple(parsed), {tool.name for tool in choice.tools or ()})
     return tuple(parsed)
 
 
