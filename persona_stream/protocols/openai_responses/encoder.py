@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec import structs
 
-from persona_stream.core import cursor, events, facts, sse
+from persona_stream.core import cursor, events, facts, i18n, query, sse
 from persona_stream.protocols import base
 from persona_stream.protocols.openai.schemas import ErrorBody, error_body, failure_body
 from persona_stream.protocols.openai_responses import output, schemas
@@ -44,11 +44,13 @@ class ResponsesEncoder:
         entries: Journal of the run.
         heartbeat: Form of progress: ``comment`` with a filler now and then, ``delta`` for a filler each time,
             ``keepalive`` or ``progress`` for events of that kind, or ``off``.
+        locale: Language of statuses.
         starting_after: Number of the last event that the subscriber has; events up to it are left out.
     """
 
     __slots__ = (
-        "_entries", "_fillers", "_has_started", "_heartbeat", "_number", "_numbers", "_open", "_starting_after",
+        "_entries", "_fillers", "_has_started", "_heartbeat", "_locale", "_number", "_numbers", "_open",
+        "_starting_after",
     )  # fmt: skip
 
     def __init__(
@@ -56,10 +58,12 @@ class ResponsesEncoder:
         entries: Sequence[facts.Entry],
         *,
         heartbeat: base.Heartbeat = "comment",
+        locale: query.Locale = "en",
         starting_after: int | None = None,
     ) -> None:
         self._entries = entries
         self._heartbeat = heartbeat
+        self._locale = locale
         self._starting_after = -1 if starting_after is None else starting_after
         self._numbers = SequenceNumbers(entries)
         self._number = 0  # of the last event
@@ -75,8 +79,8 @@ class ResponsesEncoder:
                     return self._heartbeats(event, message=message, percent=percent)
                 self._has_started = True
                 self._fillers = base.FillerTimer()
-            case events.QueuePosition():
-                return self._heartbeats(event, message=base.progress_comment(event), percent=None)
+            case events.QueuePosition(queue_position=position):
+                return self._heartbeats(event, message=i18n.queued_text(self._locale, position), percent=None)
         messages = []
         for body in self._bodies(event):
             self._number = body.sequence_number
@@ -244,7 +248,9 @@ class ResponsesProtocol(base.WireProtocol):
 
     def encoder(self, entries: Sequence[facts.Entry], options: base.EncoderOptions) -> ResponsesEncoder:
         """Return a new encoder for one subscriber."""
-        return ResponsesEncoder(entries, heartbeat=options.heartbeat, starting_after=options.starting_after)
+        return ResponsesEncoder(
+            entries, heartbeat=options.heartbeat, locale=options.locale, starting_after=options.starting_after
+        )
 
     def response(self, entries: Sequence[facts.Entry]) -> tuple[int, object]:
         """Return the HTTP status and the body of a run that has ended."""

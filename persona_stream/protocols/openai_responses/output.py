@@ -12,7 +12,6 @@ import msgspec
 from msgspec import Struct
 
 from persona_stream.core import events, facts
-from persona_stream.core.content import fields_for
 from persona_stream.core.usage import run_usage
 from persona_stream.errors import NotFound
 from persona_stream.protocols import base
@@ -156,18 +155,24 @@ def call_items(
 def response_usage(entries: Sequence[facts.Entry], answered: facts.Answered) -> schemas.ResponseUsage:
     """Return the token counts of a run, with those that its provider had cached."""
     usage = run_usage(entries)
-    details = fields_for(answered.extras, "openai").get("usage", {}).get("prompt_tokens_details") or {}
-    cached = details.get("cached_tokens")
     reasoning = usage.reasoning_tokens
     return schemas.ResponseUsage(
         input_tokens=usage.input_tokens,
-        input_tokens_details=schemas.InputTokensDetails(cached_tokens=cached if isinstance(cached, int) else 0),
+        input_tokens_details=schemas.InputTokensDetails(cached_tokens=_cached_tokens(answered)),
         output_tokens=usage.output_tokens,
         output_tokens_details=schemas.OutputTokensDetails(
             reasoning_tokens=reasoning if isinstance(reasoning, int) else 0
         ),
         total_tokens=usage.input_tokens + usage.output_tokens,
     )
+
+
+def _cached_tokens(answered: facts.Answered) -> int:
+    match base.provider_fields_for(answered, "openai", "usage"):
+        case {"prompt_tokens_details": {"cached_tokens": int(cached)}}:
+            return cached
+        case _:
+            return 0
 
 
 def response_object(entries: Sequence[facts.Entry]) -> schemas.ResponseObject:

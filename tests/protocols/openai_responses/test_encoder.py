@@ -290,6 +290,16 @@ def test_progress_has_message_percentage_and_number():
     }  # fmt: skip
 
 
+def test_progress_in_the_queue_has_its_text_in_the_language_of_the_subscriber():
+    """The percentage comes with the start."""
+    run = entries((AT, accepted()), (AT, Queued(3, 12.0)), (AT + 3, Started()), (AT + 4, Answered("Hi.")))
+    event = stream(run, heartbeat="progress", locale="zh")[1]
+    assert (event["type"], event["message"], event["percent"]) == (
+        "persona_stream:progress", "排队等待中，第 3 位", None,
+    )  # fmt: skip
+    assert stream(run, heartbeat="progress")[1]["message"] == "Waiting in the queue, position 3"
+
+
 def test_a_subscriber_in_the_middle_gets_the_item_it_is_in():
     """As one that comes from another protocol, with a position and no items."""
     run = entries(*BEGUN, (AT, Answered("Hello you big world. And more words.")))

@@ -210,6 +210,16 @@ def test_tokens_that_an_openai_provider_had_cached():
     assert details == {"cached_tokens": 400, "cache_write_tokens": 0}
 
 
+@pytest.mark.parametrize(
+    "usage", [None, {"prompt_tokens_details": 400}, {"prompt_tokens_details": {"cached_tokens": "4"}}]
+)
+def test_cached_tokens_in_another_form_are_left_out(usage: object):
+    """The fields of a provider are not checked when they enter."""
+    extras = ProviderFields("openai", {"usage": usage})
+    details = body(journal(Answered("Hi.", USAGE, extras=extras)))["usage"]["input_tokens_details"]
+    assert details == {"cached_tokens": 0, "cache_write_tokens": 0}
+
+
 @pytest.mark.parametrize("response_id", ["", "resp", RUN_ID, f"msg_{RUN_ID}"])
 def test_another_id_is_not_found(response_id: str):
     """Only ids of responses are."""
