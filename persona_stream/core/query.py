@@ -248,6 +248,11 @@ class Query:
         return f"{own}\n\n{self.prompt}"
 
 
+def all_turns(query: Query) -> tuple[Turn, ...]:
+    """Return the conversation of a query: its history, its message as a turn of the user, and its tool turns."""
+    return (*query.history, Turn("user", query.message, query.parts), *query.tool_turns)
+
+
 def _require_string(text: object, name: str) -> str:
     if not isinstance(text, str):
         raise TypeError(f"{name}() takes a string, not {type(text).__name__}")

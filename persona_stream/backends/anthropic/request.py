@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from persona_stream.backends.anthropic import response
 from persona_stream.core.content import Image, Part, Tool, ToolCall, fields_for
-from persona_stream.core.query import Query, Turn
+from persona_stream.core.query import Query, Turn, all_turns
 
 Block = dict[str, Any]
 
@@ -89,7 +89,7 @@ def build_system(query: Query) -> str:
 def build_messages(query: Query) -> list[Block]:
     """Build the messages: the history, the message, and the tool turns."""
     merged: list[tuple[str, list[Block]]] = []
-    for turn in (*query.history, Turn("user", query.message, query.parts), *query.tool_turns):
+    for turn in all_turns(query):
         role: Literal["user", "assistant"] = "assistant" if turn.role == "assistant" else "user"
         if blocks := _build_blocks(turn):
             if merged and merged[-1][0] == role:

@@ -5,7 +5,7 @@ from typing import Any
 
 from persona_stream.backends.openai import response, tool_calls
 from persona_stream.core.content import Image, Part, Tool, ToolChoice, fields_for
-from persona_stream.core.query import Query, Turn
+from persona_stream.core.query import Query, Turn, all_turns
 
 Message = dict[str, Any]
 
@@ -18,11 +18,15 @@ _COMMON_PARAMETERS = frozenset({
 
 
 def forwarded_parameters(query: Query) -> dict[str, Any]:
-    """Return the parameters of a query that mean the same to providers with OpenAI's protocols."""
+    """Return the parameters of a query that mean the same to providers with OpenAI's protocols.
+
+    OpenAI rejects ``parallel_tool_calls`` in a request without tools.
+    """
     parameters: dict[str, Any] = {
         name: value
         for name, value in query.parameters.items()
-        if query.protocol != "anthropic" or name in _COMMON_PARAMETERS
+        if (query.protocol != "anthropic" or name in _COMMON_PARAMETERS)
+        and (query.tools or name != "parallel_tool_calls")
     }
     user = parameters.get("user")
     if isinstance(user, str) and len(user) > MAX_USER_CHARS:
@@ -40,9 +44,6 @@ def build_request(query: Query, model: str, *, stream: bool = False) -> dict[str
         body["tools"] = [_build_tool(tool) for tool in query.tools]
         if query.tool_choice is not None:
             body["tool_choice"] = _build_tool_choice(query.tool_choice)
-    else:
-        # OpenAI rejects it in a request without tools.
-        body.pop("parallel_tool_calls", None)
     if stream:
         body["stream_options"] = {"include_usage": True}
     return body
@@ -57,7 +58,7 @@ def build_messages(query: Query) -> list[Message]:
     prompt = query.system_prompt()
     messages: list[Message] = [{"role": "system", "content": prompt}] if prompt else []
     images: list[Message] = []
-    for turn in (*query.history, Turn("user", query.message, query.parts), *query.tool_turns):
+    for turn in all_turns(query):
         if images and turn.role != "tool":
             messages.append({"role": "user", "content": images})
             images = []
@@ -80,9 +81,7 @@ def _build_message(turn: Turn) -> Message:
             if turn.reasoning and not (own.keys() & response.REASONING_FIELDS):
                 message["reasoning_content"] = turn.reasoning
         case Turn(role="tool", call_id=str(call_id)):
-            # The format has no field for a failed call.
-            text = turn.content or ("The tool failed." if turn.failed else "")
-            message = {"role": "tool", "tool_call_id": call_id, "content": text}
+            message = {"role": "tool", "tool_call_id": call_id, "content": result_text(turn)}
         case Turn(role="tool"):  # without a call id, a result can only be sent as text
             return {"role": "user", "content": turn.content}
         case Turn(role="user", parts=parts) if parts:
@@ -90,6 +89,11 @@ def _build_message(turn: Turn) -> Message:
         case _:
             message = {"role": turn.role, "content": turn.content}
     return {**own, **message}
+
+
+def result_text(turn: Turn) -> str:
+    """Return the text of a tool result, in a format that has no field for a failed call."""
+    return turn.content or ("The tool failed." if turn.failed else "")
 
 
 def _build_part(part: Part) -> Message:

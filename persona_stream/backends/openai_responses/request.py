@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from persona_stream.backends.openai.request import forwarded_parameters
+from persona_stream.backends.openai.request import forwarded_parameters, result_text
 from persona_stream.core.content import Image, Part, Tool, ToolChoice
-from persona_stream.core.query import Query, Turn
+from persona_stream.core.query import Query, Turn, all_turns
 
 Item = dict[str, Any]
 
@@ -33,8 +33,6 @@ def build_request(query: Query, model: str, *, stream: bool = False) -> dict[str
         body["tools"] = [_build_tool(tool) for tool in query.tools]
         if query.tool_choice is not None:
             body["tool_choice"] = _build_tool_choice(query.tool_choice)
-    else:
-        body.pop("parallel_tool_calls", None)  # OpenAI rejects it in a request without tools
     return body
 
 
@@ -52,8 +50,7 @@ def _build_text(parameters: Mapping[str, Any]) -> dict[str, object]:
 
 def build_input(query: Query) -> list[Item]:
     """Build the input items: the history, the message, and the tool turns."""
-    turns = (*query.history, Turn("user", query.message, query.parts), *query.tool_turns)
-    return [item for turn in turns for item in _build_items(turn)]
+    return [item for turn in all_turns(query) for item in _build_items(turn)]
 
 
 def _build_items(turn: Turn) -> Iterator[Item]:
@@ -64,9 +61,7 @@ def _build_items(turn: Turn) -> Iterator[Item]:
             for call in calls:
                 yield {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
         case Turn(role="tool", call_id=str(call_id), parts=parts):
-            # The format has no field for a failed call.
-            text = turn.content or ("The tool failed." if turn.failed else "")
-            output = [_build_part(part) for part in parts] if parts else text
+            output = [_build_part(part) for part in parts] if parts else result_text(turn)
             yield {"type": "function_call_output", "call_id": call_id, "output": output}
         case Turn(role="tool"):  # without a call id, a result can only be sent as text
             yield {"role": "user", "content": turn.content}

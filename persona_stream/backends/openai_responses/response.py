@@ -99,8 +99,8 @@ def _parse_usage(usage: object) -> Usage | None:
         case {"input_tokens": int(given), "output_tokens": int(taken), **rest} if given >= 0 and taken >= 0:
             match rest:
                 case {"output_tokens_details": {"reasoning_tokens": int(reasoning)}} if reasoning > 0:
-                    return Usage(input_tokens=given, output_tokens=taken, reasoning_tokens=reasoning)
-            return Usage(input_tokens=given, output_tokens=taken)
+                    return Usage(input_tokens=int(given), output_tokens=int(taken), reasoning_tokens=int(reasoning))
+            return Usage(input_tokens=int(given), output_tokens=int(taken))
         case _:
             return None
 

@@ -119,6 +119,31 @@ def test_an_empty_stream_has_no_answer() -> None:
         read(CREATED, event("completed", response=body()))
 
 
+NAMES = [
+    "type", "delta", "output_index", "summary_index", "item", "response", "output", "content", "summary", "text",
+    "name", "arguments", "call_id", "status", "incomplete_details", "usage", "input_tokens", "output_tokens",
+]  # fmt: skip
+KINDS = [
+    "message", "reasoning", "function_call", "custom_tool_call", "response.output_item.done", "response.completed",
+    "response.output_text.delta", "response.reasoning_text.delta", "refusal", "output_text",
+]  # fmt: skip
+JSON: Any = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.sampled_from(KINDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=6), max_size=8), JSON)
+def test_any_events_are_an_answer_or_an_error(events: list[dict[str, Any]], output: object) -> None:
+    """No other exception escapes."""
+    try:
+        _, answer = read(*events, event("completed", response=body() | {"output": output}))
+    except ProviderError:
+        return
+    assert (answer.text, answer.reasoning) == ("", None)
+
+
 @given(st.text(min_size=1).filter(str.strip), st.text(), st.data())
 def test_a_stream_has_the_answer_of_a_whole_response(answer_text: str, thought: str, data: st.DataObject) -> None:
     """However the provider cuts its text."""
