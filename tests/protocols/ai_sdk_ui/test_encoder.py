@@ -21,13 +21,11 @@ from persona_stream.core.facts import (
     Started,
 )
 from persona_stream.core.query import Finish
-from persona_stream.core.sse import encode_all
 from persona_stream.protocols.ai_sdk_ui.encoder import AI_SDK_UI, AISDKUIEncoder
 from persona_stream.protocols.base import dump_json
-from tests.fakes import RUN_ID, accepted, entries, read, subscription_options
+from tests.fakes import RUN_ID, accepted, entries
+from tests.protocols.transcripts import AT, BEGUN, transcript_of
 
-AT = 1_795_154_400.25
-_BEGUN = ((AT, accepted()), (AT, Started()))
 DONE = "data: [DONE]\n\n"
 
 
@@ -52,15 +50,13 @@ FINISH = part('"finish-step"') + part('"finish","finishReason":"stop"') + DONE
 
 def transcript(journal: Sequence[Entry], start: Position = BEGINNING, message_id: str = "") -> str:
     """Return the whole stream of a subscriber that joins at once."""
-    encoder = AISDKUIEncoder(journal, "zh", message_id)
-    events = read(journal, subscription_options(reasoning=True, start=start), since=AT)
-    return b"".join(encode_all(encoder.encode(event)) for _, event in events).decode()
+    return transcript_of(AISDKUIEncoder(journal, "zh", message_id), journal, start)
 
 
 def test_a_whole_stream_with_progress():
     """The start at once, transient progress of one id every two seconds, the text, the end."""
     run = entries(
-        *_BEGUN,
+        *BEGUN,
         (AT + 1, ProgressReported("Reading page 3", 0.37)),
         (AT + 3, ProgressReported("Reading page 5", 0.6)),
         (AT + 4.5, Answered("你好，world. And more words")),
@@ -77,7 +73,7 @@ def test_a_whole_stream_with_progress():
 
 def test_reasoning_is_a_part_of_its_own_before_the_text():
     """The two do not overlap."""
-    run = entries(*_BEGUN, (AT, ReasoningDelta("Six times seven.")), (AT, Answered("42")))
+    run = entries(*BEGUN, (AT, ReasoningDelta("Six times seven.")), (AT, Answered("42")))
     assert transcript(run) == (
         FIRST
         + text("Six times seven.", kind="reasoning").removesuffix(part('"reasoning-end","id":"reasoning"'))
@@ -104,7 +100,7 @@ def test_a_queued_run_shows_its_position():
 def test_tool_calls_follow_the_text():
     """Each is whole; arguments that are not JSON are an error of the call, which the client shows."""
     calls = (ToolCall("call_1", "weather", '{"city":"Wien"}'), ToolCall("call_2", "time", ""), ToolCall("3", "x", "{"))
-    run = entries(*_BEGUN, (AT, Answered("I look.", finish="tools", calls=calls)))
+    run = entries(*BEGUN, (AT, Answered("I look.", finish="tools", calls=calls)))
     call = '"tool-input-available","toolCallId":"%s","toolName":"%s","input":%s'
     assert transcript(run) == (
         FIRST
@@ -134,12 +130,12 @@ def test_tool_calls_follow_the_text():
 )
 def test_the_finish_reason_is_sent(finish: Finish, reason: str):
     """A truncated answer is never presented as complete."""
-    assert f'"finishReason":"{reason}"' in transcript(entries(*_BEGUN, (AT, Answered("Half of", finish=finish))))
+    assert f'"finishReason":"{reason}"' in transcript(entries(*BEGUN, (AT, Answered("Half of", finish=finish))))
 
 
 def test_a_failure_is_an_error_after_the_text():
     """Without ``finish``."""
-    run = entries(*_BEGUN, (AT + 1, AnswerDelta("One. Two")), (AT + 2, Failed("backend_error", "It is closed.")))
+    run = entries(*BEGUN, (AT + 1, AnswerDelta("One. Two")), (AT + 2, Failed("backend_error", "It is closed.")))
     assert transcript(run) == (
         FIRST
         + progress("处理完成，耗时 1.0 秒", 100, 1.0)
@@ -153,21 +149,21 @@ def test_a_failure_is_an_error_after_the_text():
 
 def test_a_cancelled_run_is_aborted():
     """It is no error: the user stopped it."""
-    run = entries(*_BEGUN, (AT + 1, Failed("cancelled")))
+    run = entries(*BEGUN, (AT + 1, Failed("cancelled")))
     assert transcript(run) == FIRST + part('"abort","reason":"请求已取消"') + DONE
 
 
 @pytest.mark.parametrize("start", [Position(2, 0), Position(2, 3)])
 def test_a_stream_from_any_position_starts_a_message(start: Position):
     """Its parts are valid for a client that has none."""
-    run = entries(*_BEGUN, (AT, Answered("One. Two")))
+    run = entries(*BEGUN, (AT, Answered("One. Two")))
     assert transcript(run, start).startswith(START)
     assert transcript(run, start).endswith(FINISH)
 
 
 def test_the_answer_continues_the_message_of_the_client():
     """After tool results, the client appends to the message with this id."""
-    assert transcript(entries(*_BEGUN, (AT, Answered("Hi."))), message_id="m1").startswith(
+    assert transcript(entries(*BEGUN, (AT, Answered("Hi."))), message_id="m1").startswith(
         part('"start","messageId":"m1"')
     )
 
@@ -175,7 +171,7 @@ def test_the_answer_continues_the_message_of_the_client():
 def test_a_whole_response_is_a_message():
     """With reasoning, text and tool calls as parts."""
     calls = (ToolCall("call_1", "weather", '{"city":"Wien"}'), ToolCall("2", "x", "{"))
-    run = entries(*_BEGUN, (AT, ReasoningDelta("Hm.")), (AT, Answered("I look.", finish="tools", calls=calls)))
+    run = entries(*BEGUN, (AT, ReasoningDelta("Hm.")), (AT, Answered("I look.", finish="tools", calls=calls)))
     status, body = AI_SDK_UI.response(run)
     assert (status, json.loads(dump_json(body))) == (
         200,
@@ -198,5 +194,5 @@ def test_a_whole_response_is_a_message():
 @pytest.mark.parametrize(("code", "status"), [("timeout", 504), ("backend_error", 502), ("cancelled", 409)])
 def test_a_failed_response_has_its_status(code: FailureCode, status: int):
     """And the text."""
-    answered = AI_SDK_UI.response(entries(*_BEGUN, (AT, Failed(code, "No."))))
+    answered = AI_SDK_UI.response(entries(*BEGUN, (AT, Failed(code, "No."))))
     assert (answered[0], dump_json(answered[1])) == (status, b'{"error":"No.","code":"%s"}' % code.encode())

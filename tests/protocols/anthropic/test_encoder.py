@@ -30,8 +30,8 @@ from persona_stream.protocols.anthropic.signature import SIGNATURE
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from tests.core.test_projection import answer_of, runs
 from tests.fakes import RUN_ID, accepted, entries, read, subscription_options
+from tests.protocols.transcripts import AT, transcript_of
 
-AT = 1_795_154_400.25
 _TERMS = msgspec.structs.replace(accepted(), question_tokens=7)
 _BEGUN = ((AT, _TERMS), (AT, Started()))
 _USAGE = Usage(input_tokens=412, output_tokens=19)
@@ -91,9 +91,7 @@ def end(given: int, taken: int, reason: str = "end_turn") -> str:
 
 def transcript(journal: Sequence[Entry], begin: Position = BEGINNING, since: float = AT) -> str:
     """Return the whole stream of a subscriber that joins at a moment."""
-    encoder = AnthropicEncoder(journal)
-    events = read(journal, subscription_options(reasoning=True, start=begin), since=since)
-    return b"".join(encode_all(encoder.encode(event)) for _, event in events).decode()
+    return transcript_of(AnthropicEncoder(journal), journal, begin, since)
 
 
 def test_a_whole_stream_with_pings():

@@ -22,13 +22,11 @@ from persona_stream.core.facts import (
     Started,
 )
 from persona_stream.core.query import Finish, Usage
-from persona_stream.core.sse import encode_all
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.protocols.openai.encoder import OPENAI, OpenAIEncoder
-from tests.fakes import RUN_ID, accepted, entries, read, subscription_options
+from tests.fakes import RUN_ID, accepted, entries
+from tests.protocols.transcripts import AT, BEGUN, transcript_of
 
-AT = 1_795_154_400.25
-_BEGUN = ((AT, accepted()), (AT, Started()))
 _USAGE = Usage(input_tokens=412, output_tokens=19)
 HEAD = (
     f'data: {{"id":"chatcmpl-{RUN_ID}","object":"chat.completion.chunk","created":1795154400,'
@@ -43,9 +41,7 @@ def chunk(delta: str, finish: str = "null", more: str = "") -> str:
 
 def transcript(journal: Sequence[Entry], start: Position = BEGINNING, **how: Any) -> str:
     """Return the whole stream of a subscriber that joins at once."""
-    encoder = OpenAIEncoder(journal, **how)
-    events = read(journal, subscription_options(reasoning=True, start=start), since=AT)
-    return b"".join(encode_all(encoder.encode(event)) for _, event in events).decode()
+    return transcript_of(OpenAIEncoder(journal, **how), journal, start)
 
 
 ROLE = chunk('"role":"assistant","content":""')
@@ -54,7 +50,7 @@ ROLE = chunk('"role":"assistant","content":""')
 def test_a_whole_stream_with_comments():
     """The role at once, a comment of one line every two seconds, the chunks, the end."""
     run = entries(
-        *_BEGUN,
+        *BEGUN,
         (AT + 1, ProgressReported("Reading\npage 3", 0.37)),
         (AT + 4.5, Answered("你好，world. And more words")),
     )
@@ -78,7 +74,7 @@ def status(description: str, done: str = "false", more: str = "") -> str:
 def test_a_whole_stream_with_statuses():
     """In the form of Open WebUI (open-webui #8453): in chunks with a choice; the last one, before the text, is done."""
     run = entries(
-        *_BEGUN,
+        *BEGUN,
         (AT + 1, ProgressReported("Reading page 3", 0.37)),
         (AT + 4.5, Answered("你好，world.")),
     )
@@ -100,7 +96,7 @@ def progress(percent: int, time_ms: int) -> str:
 
 def test_a_whole_stream_with_progress_in_numbers():
     """In the form of llama.cpp (PR 15827), in place of comments; with statuses, both are in the same chunk."""
-    run = entries(*_BEGUN, (AT + 1, ProgressReported("Reading", 0.37)), (AT + 2.5, Answered("Hi.")))
+    run = entries(*BEGUN, (AT + 1, ProgressReported("Reading", 0.37)), (AT + 2.5, Answered("Hi.")))
     end = chunk('"content":"Hi."') + chunk("", '"stop"') + DONE
     assert transcript(run, return_progress=True) == (
         ROLE
@@ -121,7 +117,7 @@ def test_a_whole_stream_with_progress_in_numbers():
 
 def test_a_failure_ends_the_status():
     """Otherwise the client shows the activity for ever; the text is the error's."""
-    run = entries(*_BEGUN, (AT + 1, Failed("backend_error", "It is closed.")))
+    run = entries(*BEGUN, (AT + 1, Failed("backend_error", "It is closed.")))
     error = '{"error":{"message":"It is closed.","type":"server_error","param":null,"code":"backend_error"}}'
     assert transcript(run, heartbeat="status") == (
         ROLE + status("正在处理您的请求... 5%") + status("It is closed.", "true") + f"data: {error}\n\n" + DONE
@@ -130,7 +126,7 @@ def test_a_failure_ends_the_status():
 
 def test_no_status_follows_the_first_text():
     """While a streaming backend pauses, and for a subscriber that resumes then, heartbeats are empty or end at once."""
-    run = entries(*_BEGUN, (AT + 1, AnswerDelta("One. Two")), (AT + 6, Answered(" three")))
+    run = entries(*BEGUN, (AT + 1, AnswerDelta("One. Two")), (AT + 6, Answered(" three")))
     end = chunk('"content":"o three"') + chunk("", '"stop"') + DONE
     assert transcript(run, heartbeat="status") == (
         ROLE
@@ -160,7 +156,7 @@ def test_a_queued_run_has_a_status():
 def test_usage_is_sent_on_request():
     """In a chunk of its own without choices; in all others it is null."""
     null = ',"usage":null'
-    assert transcript(entries(*_BEGUN, (AT, Answered("Hi.", _USAGE))), include_usage=True) == (
+    assert transcript(entries(*BEGUN, (AT, Answered("Hi.", _USAGE))), include_usage=True) == (
         chunk('"role":"assistant","content":""', more=null)
         + ": processing 0.0s 5% 正在处理您的请求...\n"
         + chunk('"content":"Hi."', more=null)
@@ -172,7 +168,7 @@ def test_usage_is_sent_on_request():
 
 def test_reasoning_is_never_part_of_the_content():
     """It comes before the answer in reasoning_content."""
-    run = entries(*_BEGUN, (AT, ReasoningDelta("Six times seven.")), (AT, Answered("42")))
+    run = entries(*BEGUN, (AT, ReasoningDelta("Six times seven.")), (AT, Answered("42")))
     assert transcript(run, heartbeat="off") == (
         ROLE + chunk('"reasoning_content":"Six times seven."') + chunk('"content":"42"') + chunk("", '"stop"') + DONE
     )
@@ -184,7 +180,7 @@ def test_reasoning_is_never_part_of_the_content():
 )
 def test_the_finish_reason_is_sent(finish: Finish, reason: str):
     """A truncated answer is never presented as complete, streamed or not."""
-    run = entries(*_BEGUN, (AT, Answered("Half of", finish=finish)))
+    run = entries(*BEGUN, (AT, Answered("Half of", finish=finish)))
     assert transcript(run, heartbeat="off") == (ROLE + chunk('"content":"Half of"') + chunk("", f'"{reason}"') + DONE)
     assert json.loads(dump_json(OPENAI.response(run)[1]))["choices"][0]["finish_reason"] == reason
 
@@ -194,7 +190,7 @@ CALLS = (ToolCall("call_1", "weather", '{"city":"Wien"}'), ToolCall("call_2", "t
 
 def test_tool_calls_follow_the_text():
     """Each is whole, in a chunk of its own, with its index."""
-    run = entries(*_BEGUN, (AT, Answered("I look.", finish="tools", calls=CALLS)))
+    run = entries(*BEGUN, (AT, Answered("I look.", finish="tools", calls=CALLS)))
     call = '"tool_calls":[{"id":"call_%d","type":"function","function":{"name":"%s","arguments":"%s"},"index":%d}]'
     assert transcript(run, heartbeat="off") == (
         ROLE
@@ -208,7 +204,7 @@ def test_tool_calls_follow_the_text():
 
 def test_a_message_with_tool_calls_only_has_null_content():
     """As the official clients expect."""
-    status, body = OPENAI.response(entries(*_BEGUN, (AT, Answered("", finish="tools", calls=CALLS[1:]))))
+    status, body = OPENAI.response(entries(*BEGUN, (AT, Answered("", finish="tools", calls=CALLS[1:]))))
     assert (status, json.loads(dump_json(body))["choices"][0]["message"]) == (
         200,
         {
@@ -229,7 +225,7 @@ MORE = {
 
 def test_fields_of_an_openai_provider_are_passed_on():
     """Without overriding the server's own fields."""
-    run = entries(*_BEGUN, (AT, Answered("Hi.", _USAGE, extras=ProviderFields("openai", MORE))))
+    run = entries(*BEGUN, (AT, Answered("Hi.", _USAGE, extras=ProviderFields("openai", MORE))))
     stream = [json.loads(line[6:]) for line in transcript(run, include_usage=True).split("\n") if line[6:7] == "{"]
     body = json.loads(dump_json(OPENAI.response(run)[1]))
     assert stream[2]["choices"][0]["delta"] == {"annotations": [{"type": "note"}]}
@@ -253,8 +249,8 @@ def test_fields_of_an_openai_provider_are_passed_on():
 )
 def test_fields_of_other_providers_are_dropped(extras: ProviderFields | None):
     """They mean nothing in this protocol."""
-    plain = entries(*_BEGUN, (AT, Answered("Hi.")))
-    run = entries(*_BEGUN, (AT, Answered("Hi.", extras=extras)))
+    plain = entries(*BEGUN, (AT, Answered("Hi.")))
+    run = entries(*BEGUN, (AT, Answered("Hi.", extras=extras)))
     assert transcript(run) == transcript(plain)
     assert dump_json(OPENAI.response(run)[1]) == dump_json(OPENAI.response(plain)[1])
 
@@ -273,7 +269,7 @@ def test_fields_of_other_providers_are_dropped(extras: ProviderFields | None):
 )
 def test_a_failure_is_an_error_chunk(code: FailureCode, text: str | None, message: str):
     """Text before it stays."""
-    run = entries(*_BEGUN, (AT, AnswerDelta("Half of ")), (AT, Failed(code, text)))
+    run = entries(*BEGUN, (AT, AnswerDelta("Half of ")), (AT, Failed(code, text)))
     error = f'{{"message":"{message}","type":"server_error","param":null,"code":"{code}"}}'
     chunks = chunk('"content":"Half of"') + chunk('"content":" "')
     assert transcript(run, heartbeat="off") == ROLE + chunks + f'data: {{"error":{error}}}\n\n' + DONE
@@ -281,7 +277,7 @@ def test_a_failure_is_an_error_chunk(code: FailureCode, text: str | None, messag
 
 def test_deltas_of_the_backend_are_chunks():
     """While the backend pauses, progress is sent again."""
-    run = entries(*_BEGUN, (AT + 1, AnswerDelta("One ")), (AT + 4, AnswerDelta("two")), (AT + 4, Answered("")))
+    run = entries(*BEGUN, (AT + 1, AnswerDelta("One ")), (AT + 4, AnswerDelta("two")), (AT + 4, Answered("")))
     assert transcript(run) == (
         ROLE
         + ": processing 0.0s 5% 正在处理您的请求...\n"
@@ -296,7 +292,7 @@ def test_deltas_of_the_backend_are_chunks():
 
 def test_a_long_silence_has_an_empty_chunk_about_every_fifteen_seconds():
     """Some clients time out when only comments arrive."""
-    stream = transcript(entries(*_BEGUN, (AT + 47, Answered("Hi."))))
+    stream = transcript(entries(*BEGUN, (AT + 47, Answered("Hi."))))
     beats = [lines for lines in stream.split("\n") if lines.startswith((":", "data:"))]
     empty = [beats[index - 1].split()[2] for index, line in enumerate(beats) if line == chunk("").strip()]
     assert empty == ["16.0s", "30.0s", "46.0s"]
@@ -306,7 +302,7 @@ def test_a_long_silence_has_an_empty_chunk_about_every_fifteen_seconds():
 @pytest.mark.parametrize(("kind", "beat"), [("delta", chunk("")), ("off", "")])
 def test_a_heartbeat_may_be_empty_chunks_or_nothing(kind: str, beat: str):
     """In place of comments."""
-    stream = transcript(entries(*_BEGUN, (AT + 31, Answered("Hi."))), heartbeat=kind)
+    stream = transcript(entries(*BEGUN, (AT + 31, Answered("Hi."))), heartbeat=kind)
     assert stream == ROLE + 16 * beat + chunk('"content":"Hi."') + chunk("", '"stop"') + DONE
 
 
@@ -314,7 +310,7 @@ def test_a_heartbeat_may_be_empty_chunks_or_nothing(kind: str, beat: str):
 def test_a_client_that_resumes_receives_the_rest(characters: int):
     """Without the role, to the character."""
     text = "你好，world. And more words"
-    stream = transcript(entries(*_BEGUN, (AT, Answered(text))), Position(2, characters), heartbeat="off")
+    stream = transcript(entries(*BEGUN, (AT, Answered(text))), Position(2, characters), heartbeat="off")
     frames = [json.loads(frame[6:]) for frame in stream.removesuffix(DONE).split("\n\n") if frame]
     assert "".join(frame["choices"][0]["delta"].get("content", "") for frame in frames) == text[characters:]
     assert "role" not in stream
@@ -324,7 +320,7 @@ def test_a_stream_has_only_data_lines_and_comments():
     """No text ends a frame, names an event or breaks a line."""
     text = "data: x\n\nid: 1\revent: y\u2028z\u2029\u0085\x00 retry: 5"
     stream = transcript(
-        entries(*_BEGUN, (AT + 3, ProgressReported(text.replace("\x00", ""), None)), (AT + 9, Answered(text)))
+        entries(*BEGUN, (AT + 3, ProgressReported(text.replace("\x00", ""), None)), (AT + 9, Answered(text)))
     )
     assert {line.partition(":")[0] for line in stream.split("\n")} == {"data", ""}
     assert not set(stream.replace("\n", "")) & set("\r\u2028\u2029\u0085\x00")
@@ -332,7 +328,7 @@ def test_a_stream_has_only_data_lines_and_comments():
 
 def test_the_whole_completion():
     """The response of a request without a stream."""
-    run = entries(*_BEGUN, (AT, ReasoningDelta("Six times seven.")), (AT + 3.5, Answered("42", _USAGE)))
+    run = entries(*BEGUN, (AT, ReasoningDelta("Six times seven.")), (AT + 3.5, Answered("42", _USAGE)))
     status, body = OPENAI.response(run)
     assert status == 200
     assert dump_json(body).decode() == (
@@ -352,7 +348,7 @@ def test_the_whole_completion():
 )  # fmt: skip
 def test_a_failed_run_has_its_http_status(code: FailureCode, status: int):
     """In a response without a stream."""
-    assert OPENAI.response(entries(*_BEGUN, (AT, Failed(code))))[0] == status
+    assert OPENAI.response(entries(*BEGUN, (AT, Failed(code))))[0] == status
 
 
 @pytest.mark.parametrize(
@@ -399,6 +395,6 @@ def test_a_failure_with_a_meaning_has_the_words_of_the_protocol(
     code: FailureCode, text: str | None, error: tuple[str, str, str | None, str]
 ):
     """Clients choose their exception by the type and the code, and LiteLLM by words of the message."""
-    _, body = OPENAI.response(entries(*_BEGUN, (AT, Failed(code, text))))
+    _, body = OPENAI.response(entries(*BEGUN, (AT, Failed(code, text))))
     found = json.loads(dump_json(body))["error"]
     assert (found["message"], found["type"], found["param"], found["code"]) == error

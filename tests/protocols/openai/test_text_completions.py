@@ -9,16 +9,14 @@ import msgspec
 import pytest
 
 from persona_stream.core.content import ProviderFields
-from persona_stream.core.facts import AnswerDelta, Answered, Failed, ReasoningDelta, Started
+from persona_stream.core.facts import AnswerDelta, Answered, Failed, ReasoningDelta
 from persona_stream.core.query import Usage
-from persona_stream.core.sse import encode_all
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols.base import dump_json
 from persona_stream.protocols.openai import text_completions
-from tests.fakes import RUN_ID, accepted, entries, read, subscription_options
+from tests.fakes import RUN_ID, entries
+from tests.protocols.transcripts import AT, BEGUN, transcript_of
 
-AT = 1_795_154_400.25
-BEGUN = ((AT, accepted()), (AT, Started()))
 HEAD = f'data: {{"id":"cmpl-{RUN_ID}","object":"text_completion","created":1795154400,"model":"VitalikButerin",'
 DONE = "data: [DONE]\n\n"
 
@@ -36,9 +34,7 @@ def chunk(text: str, finish: str = "null", usage: str = "") -> str:
 
 def transcript(*facts: Any, **how: Any) -> str:
     journal = entries(*BEGUN, *facts)
-    encoder = text_completions.TextCompletionEncoder(journal, **how)
-    events = read(journal, subscription_options(reasoning=True), since=AT)
-    return b"".join(encode_all(encoder.encode(event)) for _, event in events).decode()
+    return transcript_of(text_completions.TextCompletionEncoder(journal, **how), journal)
 
 
 @pytest.mark.parametrize("prompt", ["How many?", ["How many?"]])

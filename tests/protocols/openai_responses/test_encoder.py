@@ -24,23 +24,20 @@ from persona_stream.core.facts import (
     ReasoningDelta,
     Started,
 )
-from persona_stream.core.sse import SSEDecoder, encode_all
+from persona_stream.core.sse import SSEDecoder
 from persona_stream.protocols.base import ErrorInfo, dump_json
 from persona_stream.protocols.openai_responses import output
 from persona_stream.protocols.openai_responses.encoder import RESPONSES, ResponsesEncoder, last_sequence_number
 from tests.fakes import RUN_ID, accepted, entries, read, subscription_options
+from tests.protocols.transcripts import AT, BEGUN, transcript_of
 
-AT = 1_795_154_400.25
-BEGUN = ((AT, accepted()), (AT, Started()))
 MESSAGE = f"msg_{RUN_ID}_0"
 RESPONSE_EVENTS = ("response.created", "response.queued", "response.in_progress")
 
 
 def transcript(journal: Sequence[Entry], start: Position = BEGINNING, since: float = AT, **how: Any) -> str:
     """Return the whole stream of a subscriber that joins at a moment."""
-    encoder = ResponsesEncoder(journal, **how)
-    events = read(journal, subscription_options(reasoning=True, start=start), since=since)
-    return b"".join(encode_all(encoder.encode(event)) for _, event in events).decode()
+    return transcript_of(ResponsesEncoder(journal, **how), journal, start, since)
 
 
 def stream(journal: Sequence[Entry], **how: Any) -> list[dict[str, Any]]:
