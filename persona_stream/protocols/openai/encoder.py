@@ -152,11 +152,11 @@ class OpenAIEncoder:
         if self._heartbeat == "off":
             return ()
         reports = self._heartbeat == "status" or self._return_progress
-        if self._heartbeat == "delta" or (reports and self._has_text):
-            return (self._delta(schemas.ChatDelta()),)
-        if reports:
+        if reports and not self._has_text:
             self._open_status = status
             return (self._status(status, done=False, prompt_progress=self._prompt_progress(elapsed, percent)),)
+        if reports or self._heartbeat == "delta":
+            return (self._delta(schemas.ChatDelta()),)
         comment = sse.ServerSentEvent(comment=text)
         return (comment, self._delta(schemas.ChatDelta())) if self._fillers.is_due(elapsed) else (comment,)
 

@@ -98,13 +98,9 @@ def test_a_whole_stream_with_progress_in_numbers():
     """In the form of llama.cpp (PR 15827), in place of comments; with statuses, both are in the same chunk."""
     run = entries(*BEGUN, (AT + 1, ProgressReported("Reading", 0.37)), (AT + 2.5, Answered("Hi.")))
     end = chunk('"content":"Hi."') + chunk("", '"stop"') + DONE
-    assert transcript(run, return_progress=True) == (
-        ROLE
-        + chunk("", more=progress(5, 0))
-        + chunk("", more=progress(37, 2000))
-        + chunk("", more=progress(100, 2500))
-        + end
-    )
+    numbers = chunk("", more=progress(5, 0)) + chunk("", more=progress(37, 2000)) + chunk("", more=progress(100, 2500))
+    assert transcript(run, return_progress=True) == ROLE + numbers + end
+    assert transcript(run, return_progress=True, heartbeat="delta") == ROLE + numbers + end
     assert transcript(run, return_progress=True, heartbeat="status") == (
         ROLE
         + status("正在处理您的请求... 5%", more=progress(5, 0))
