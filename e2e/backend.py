@@ -20,8 +20,6 @@ def ask(query: Query) -> Answer:
             raise BackendError("The library is full.", code="rate_limited", retry_after=1)
         case "crowded":
             raise BackendError("The question is too long.", code="context_length_exceeded")
-        case "filtered":
-            raise BackendError("The question is not suitable.", code="content_filter")
     time.sleep(float(query.message))
     return Answer(TEXT, reasoning="Six times seven.")
 
@@ -41,7 +39,7 @@ use_tool.abilities = frozenset({"tools", "json_schema"})  # type: ignore[attr-de
 
 
 def coder(query: Query) -> Answer:
-    """Do what a prompt of Codex says: ``Wait <n> seconds``, or ``Run <command>`` with its shell."""
+    """Follow a prompt of Codex: ``Wait <n> seconds``, or ``Run <command>`` with its shell."""
     results = [turn.content for turn in query.since if turn.role == "tool"]
     if results:
         return Answer(f"The shell says: {results[-1]}")

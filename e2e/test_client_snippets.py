@@ -40,8 +40,8 @@ NODES = {
 }
 VARIABLES, *SNIPPETS = PAGE.snippets()
 IN_BROWSER = [snippet for snippet in SNIPPETS if "EventSource" in snippet.body]
-[COMPONENT] = [snippet for snippet in SNIPPETS if snippet.language == "jsx"]  # see e2e/test_react.py
-[CONFIGURATION] = [snippet for snippet in SNIPPETS if snippet.language == "toml"]  # see e2e/test_responses_clients.py
+[COMPONENT] = [snippet for snippet in SNIPPETS if snippet.language == "jsx"]  # run by e2e/test_react.py
+[CONFIGURATION] = [snippet for snippet in SNIPPETS if snippet.language == "toml"]  # used by test_responses_clients.py
 ON_MACHINE = [snippet for snippet in SNIPPETS if snippet not in (*IN_BROWSER, COMPONENT, CONFIGURATION)]
 BEGUN = "begun.sse"
 

@@ -1,4 +1,4 @@
-"""Requests in the shapes that Open WebUI sends, and what it reads from the responses.
+"""Requests in the shapes that Open WebUI sends, and the parts of the responses that it reads.
 
 The shapes are those of its ``routers/openai.py`` and ``utils/middleware.py``: headers that name the user, a model with
 a system prompt, the tasks that it runs after each answer, and the check of a connection. The published middleware
@@ -105,7 +105,7 @@ def test_a_failure(served: Served, message: str, status: int) -> None:
 
 
 def emitted(served: Served, message: str) -> list[dict[str, Any]]:
-    """Return what the published middleware emits to its page while it reads the stream of an answer."""
+    """Return the events that the published middleware sends to its page while it reads the stream of an answer."""
     program = Path(__file__).parent / "clients" / "open_webui_python.py"
     done = subprocess.run(
         [place("E2E_OPEN_WEBUI"), program, f"{served.url}/v1", served.token, message],

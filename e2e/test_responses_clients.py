@@ -14,6 +14,7 @@ from e2e import published_clients as published
 from e2e.backend import TEXT
 from e2e.published_clients import runs
 from e2e.server import Served
+from tests.documents import Document
 from tests.faults.cluster import Cluster
 from tests.faults.recording_backend import answer as recorded_answer
 from tests.redis_server import needs_redis
@@ -41,6 +42,7 @@ def test_a_backend_that_is_silent_for_twenty_seconds(served: Served, language: s
         assert result.get("tokens", 1) > 0, scenario
         assert result.get("finish", "stop") == "stop", scenario
         assert result.get("status", "completed") == "completed", scenario
+        assert result.get("first", "in_progress") in ("queued", "in_progress"), scenario
     assert runs(served) == ["complete"] * len(scenarios)
 
 
@@ -91,22 +93,21 @@ def test_another_process_continues_after_a_kill(tmp_path: Path, language: str) -
         assert cluster.times_run(question) == 1
 
 
-# The sandbox needs more rights than a container has. Without it, Codex would also offer a search of the web.
-WITHOUT_SANDBOX = ("--dangerously-bypass-approvals-and-sandbox", "-c", 'web_search="disabled"')
+DOCUMENTED_URL = "http://127.0.0.1:5001"
+[CONFIGURATION] = Document("docs/CLIENTS.md").blocks("toml")
+WITH_SEARCH = ("-c", 'web_search="cached"')  # Codex's own default
+WITHOUT_SANDBOX = "--dangerously-bypass-approvals-and-sandbox"  # which needs more rights than a container has
 
 
 def codex(served: Served, folder: Path, prompt: str, *options: str, seconds: float = 120) -> str:
-    """Run ``codex exec`` with options against a server; return its last message."""
+    """Run ``codex exec`` with the documented configuration and options against a server; return its last message."""
     program = Path(published.place("E2E_RESPONSES_NODE")) / "node_modules" / ".bin" / "codex"
     home = folder / "codex"
     work = folder / "work"
     for each in (home, work):
         each.mkdir()
-    (home / "config.toml").write_text(
-        'model = "ada"\nmodel_provider = "served"\n[model_providers.served]\nname = "served"\n'
-        f'base_url = "{served.url}/v1"\nenv_key = "TOKEN"\nwire_api = "responses"\n',
-        "utf-8",
-    )
+    assert DOCUMENTED_URL in CONFIGURATION
+    (home / "config.toml").write_text(CONFIGURATION.replace(DOCUMENTED_URL, served.url), "utf-8")
     answer = folder / "answer.txt"
     done = subprocess.run(
         [
@@ -127,18 +128,18 @@ def codex(served: Served, folder: Path, prompt: str, *options: str, seconds: flo
 def test_codex_answers(tmp_path: Path, serve: Callable[..., Served]) -> None:
     """Over a backend that is silent for twenty seconds; it sends its tools and a search, which is ignored."""
     served = serve(backend="backend:coder", timeout=60)
-    assert codex(served, tmp_path, "Wait 20 seconds") == TEXT
+    assert codex(served, tmp_path, "Wait 20 seconds", *WITH_SEARCH) == TEXT
     assert runs(served) == ["complete"]
 
 
 def test_codex_executes_a_command(tmp_path: Path, serve: Callable[..., Served]) -> None:
     """The call of its shell, and the answer to the output."""
     served = serve(backend="backend:coder", timeout=60)
-    assert "The shell says:" in (said := codex(served, tmp_path, "Run echo one-two", *WITHOUT_SANDBOX))
+    assert "The shell says:" in (said := codex(served, tmp_path, "Run echo one-two", WITHOUT_SANDBOX))
     assert "one-two" in said
 
 
 def test_codex_waits_for_six_minutes(tmp_path: Path, serve: Callable[..., Served]) -> None:
     """Its own patience ends after five without an event, and comments do not count."""
     served = serve(backend="backend:coder", timeout=600)
-    assert codex(served, tmp_path, "Wait 360 seconds", seconds=500) == TEXT
+    assert codex(served, tmp_path, "Wait 360 seconds", *WITH_SEARCH, seconds=500) == TEXT

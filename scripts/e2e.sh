@@ -54,7 +54,7 @@ node_clients=(openai @anthropic-ai/sdk ai @ai-sdk/openai @ai-sdk/open-responses 
 
 # The Node packages include axe-core, which checks the accessibility of the pages in the heavy tests below.
 if [ -n "${NEWEST:-}" ]; then
-    rm -rf .venv-e2e-clients .venv-e2e-responses .venv-e2e-frameworks .venv-e2e-aider .venv-e2e-node
+    rm -rf .venv-e2e-{node,litellm,clients,responses,frameworks,aider,open-webui}
     node_packages "${node_clients[@]}"
 else
     node_packages
@@ -67,21 +67,25 @@ if [ $# -eq 0 ]; then
     scripts/fuzz.sh
 fi
 
+# client NAME REQUIREMENT...: create the environment of clients, with their newest versions if those are wanted.
+client() {
+    local name=$1 lock=$1
+    shift
+    [ -z "${NEWEST:-}" ] || lock=-
+    environment "$name" "$lock" "$@"
+}
+
 environment tokens dev -e '.[tokens]'
-environment litellm litellm 'litellm[proxy]>=1.106,<2'
+client litellm 'litellm[proxy]>=1.106,<2'
+client clients "${python_clients[@]}"
+client responses "${responses_clients[@]}"
+client frameworks "${frameworks[@]}"
+client aider aider-chat
+# Without most of its dependencies, several gigabytes that reading a stream does not use.
 if [ -n "${NEWEST:-}" ]; then
-    environment clients - "${python_clients[@]}"
-    environment responses - "${responses_clients[@]}"
-    environment frameworks - "${frameworks[@]}"
-    environment aider - aider-chat
-    environment open-webui - --no-deps open-webui $(grep -v '^open-webui=' requirements/open-webui.txt)
+    client open-webui --no-deps open-webui $(grep -v '^open-webui=' requirements/open-webui.txt)
 else
-    environment clients clients "${python_clients[@]}"
-    environment responses responses "${responses_clients[@]}"
-    environment frameworks frameworks "${frameworks[@]}"
-    environment aider aider aider-chat
-    # Without most of its dependencies, several gigabytes that reading a stream does not use.
-    environment open-webui open-webui --no-deps -r requirements/open-webui.txt
+    client open-webui --no-deps -r requirements/open-webui.txt
 fi
 
 for name in OPENAI ANTHROPIC LANGCHAIN FUNCTIONS; do

@@ -44,6 +44,6 @@ lock build build twine
 
 echo "Resolving requirements/node/package-lock.json ..."
 packages=$(${PYTHON:-python3} -m e2e.versions npm openai @anthropic-ai/sdk ai @ai-sdk/openai @ai-sdk/open-responses \
-    @ai-sdk/openai-compatible @ai-sdk/anthropic @openai/codex)
+    @ai-sdk/openai-compatible @ai-sdk/anthropic @ai-sdk/react @openai/codex)
 # Without the addresses of a registry: each machine asks its own.
 (cd requirements/node && npm install --silent --no-audit --no-fund --package-lock-only --omit-lockfile-registry-resolved --save-exact $packages)

@@ -8,31 +8,31 @@ const require = createRequire(`${process.env.E2E_AI_NODE}/`);
 const { generateText, jsonSchema, streamText, tool } = require("ai");
 const { createAnthropic } = require("@ai-sdk/anthropic");
 const { createOpenAICompatible } = require("@ai-sdk/openai-compatible");
-const [baseURL, apiKey, wanted, prompt] = process.argv.slice(2);
+const [baseURL, apiKey, requested, prompt] = process.argv.slice(2);
 const models = {
   anthropic: createAnthropic({ baseURL, apiKey })("ada"),
   openai: createOpenAICompatible({ name: "personas", baseURL, apiKey, includeUsage: true })("ada"),
 };
 const onError = () => {};
 
-const deeds = {
+const scenarios = {
   async whole(model, more = {}) {
     const { text, reasoningText, finishReason, usage } = await generateText({ model, prompt, ...more });
     return { text, reasoning: reasoningText, finish: finishReason, tokens: usage.totalTokens };
   },
   async stream(model) {
-    const told = { text: "", reasoning: "", finish: null, tokens: 0 };
+    const collected = { text: "", reasoning: "", finish: null, tokens: 0 };
     for await (const part of streamText({ model, prompt, onError }).fullStream) {
       if (part.type === "error") throw part.error;
-      if (part.type === "text-delta") told.text += part.text;
-      if (part.type === "reasoning-delta") told.reasoning += part.text;
-      if (part.type === "finish") Object.assign(told, { finish: part.finishReason, tokens: part.totalUsage.totalTokens });
+      if (part.type === "text-delta") collected.text += part.text;
+      if (part.type === "reasoning-delta") collected.reasoning += part.text;
+      if (part.type === "finish") Object.assign(collected, { finish: part.finishReason, tokens: part.totalUsage.totalTokens });
     }
-    return told;
+    return collected;
   },
-  once: (model) => deeds.whole(model, { maxRetries: 0 }),
-  unstreamed_choices: (model) => deeds.whole(model, { providerOptions: { personas: { n: 2 } } }),
-  tools: (model) => deeds.whole(model, { tools: { weather: tool({ inputSchema: jsonSchema({ type: "object" }) }) } }),
+  once: (model) => scenarios.whole(model, { maxRetries: 0 }),
+  unstreamed_choices: (model) => scenarios.whole(model, { providerOptions: { personas: { n: 2 } } }),
+  tools: (model) => scenarios.whole(model, { tools: { weather: tool({ inputSchema: jsonSchema({ type: "object" }) }) } }),
   async leave(model) {
     const controller = new AbortController();
     setTimeout(() => controller.abort(), 3000);
@@ -43,14 +43,14 @@ const deeds = {
   },
 };
 
-const tell = (error) => {
+const describe = (error) => {
   const last = error.lastError ?? error; // errors of retries are wrapped
   const { code, param, type, message } = last.data?.error ?? last;
   return { error: error.name, status: last.statusCode ?? null, code, param, type, message };
 };
 
-const done = wanted.split(",").map((each) => {
-  const [deed, protocol = "openai"] = each.split("@");
-  return deeds[deed](models[protocol]).catch(tell);
+const done = requested.split(",").map((each) => {
+  const [scenario, protocol = "openai"] = each.split("@");
+  return scenarios[scenario](models[protocol]).catch(describe);
 });
 console.log(JSON.stringify(await Promise.all(done)));

@@ -25,7 +25,9 @@ const create = (id, more = {}) => {
   return { chat, progress, events };
 };
 const result = ({ chat, progress, events }) => ({ messages: chat.messages, status: chat.status, progress, events });
-const sleep = (seconds) => new Promise((wake) => setTimeout(wake, seconds * 1000));
+const until = async (condition) => {
+  while (!condition()) await new Promise((wake) => setTimeout(wake, 100));
+};
 
 const scenarios = {
   async ask() {
@@ -36,7 +38,7 @@ const scenarios = {
   async resume() {
     const first = create("resume");
     first.chat.sendMessage({ text: message });
-    await sleep(3);
+    await until(() => first.progress.length > 1);
     await first.chat.stop(); // the connection is closed, as by a page that is left
     const second = create("resume", { messages: first.chat.messages.slice(0, 1) });
     await second.chat.resumeStream();
@@ -47,7 +49,7 @@ const scenarios = {
   async stop() {
     const created = create("stop");
     const sent = created.chat.sendMessage({ text: message });
-    await sleep(3);
+    await until(() => created.progress.length > 1);
     const stopped = await fetch(`${api}/stop/stop`, { method: "POST", headers });
     await sent;
     return { ...result(created), stopped: await stopped.json() };
@@ -62,7 +64,7 @@ const scenarios = {
       },
     });
     await created.chat.sendMessage({ text: message });
-    while (created.chat.status !== "ready" || created.chat.messages.at(-1).parts.at(-1).type !== "text") await sleep(0.1);
+    await until(() => created.chat.status === "ready" && created.chat.messages.at(-1).parts.at(-1).type === "text");
     return result(created);
   },
 };

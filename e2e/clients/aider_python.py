@@ -1,6 +1,6 @@
 """Scenarios of the published ``aider-chat`` package, through the class that asks models; see concurrently.py.
 
-Besides the exception, a failure says what aider makes of it: whether it tries again.
+An exception that is missing in aider's own table would end its session; here it fails the program.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ os.environ.update(OPENAI_API_BASE=f"{BASE_URL}/v1", OPENAI_API_KEY=KEY, LITELLM_
 from aider.exceptions import LiteLLMExceptions  # noqa: E402 - reads the variables
 from aider.models import Model  # noqa: E402 - the same
 
-# Classes that a table of aider's own does not have end its session.
 KNOWN = {each.name for each in LiteLLMExceptions().exceptions.values()}
 
 

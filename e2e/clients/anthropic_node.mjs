@@ -3,7 +3,7 @@
 import { createRequire } from "node:module";
 
 const { Anthropic } = createRequire(`${process.env.E2E_ANTHROPIC_NODE}/`)("@anthropic-ai/sdk");
-const [baseURL, apiKey, asked, message] = process.argv.slice(2);
+const [baseURL, apiKey, requested, message] = process.argv.slice(2);
 const client = new Anthropic({ baseURL, apiKey, authToken: null });
 let how;
 const tool = { name: "weather", input_schema: { type: "object" } };
@@ -27,22 +27,22 @@ const whole = ({ content, stop_reason: finish, usage }) => ({
   given: usage.input_tokens,
 });
 
-const deeds = {
+const scenarios = {
   async whole() {
     return whole(await client.messages.create(how));
   },
   async stream() {
-    const told = { text: "", reasoning: "", finish: null, tokens: 0, given: 0 };
+    const collected = { text: "", reasoning: "", finish: null, tokens: 0, given: 0 };
     for await (const event of await client.messages.create({ ...how, stream: true })) {
-      if (event.type === "message_start") told.given = event.message.usage.input_tokens;
-      if (event.delta?.type === "text_delta") told.text += event.delta.text;
-      if (event.delta?.type === "thinking_delta") told.reasoning += event.delta.thinking;
+      if (event.type === "message_start") collected.given = event.message.usage.input_tokens;
+      if (event.delta?.type === "text_delta") collected.text += event.delta.text;
+      if (event.delta?.type === "thinking_delta") collected.reasoning += event.delta.thinking;
       if (event.type === "message_delta") {
-        told.finish = event.delta.stop_reason;
-        told.tokens = event.usage.output_tokens;
+        collected.finish = event.delta.stop_reason;
+        collected.tokens = event.usage.output_tokens;
       }
     }
-    return told;
+    return collected;
   },
   async helper() {
     let joined = "";
@@ -52,15 +52,15 @@ const deeds = {
   async another_turn() {
     const { content } = await client.messages.create(how);
     how.messages.push({ role: "assistant", content }, { role: "user", content: "0" });
-    return deeds.helper();
+    return scenarios.helper();
   },
   async tools() {
     how.tools = [tool];
-    return deeds.stream();
+    return scenarios.stream();
   },
   async picture() {
     how.messages = [{ role: "user", content: [picture] }];
-    return deeds.whole();
+    return scenarios.whole();
   },
   async count() {
     const { max_tokens: _, ...counted } = how;
@@ -87,16 +87,16 @@ const deeds = {
   },
 };
 
-const told = [];
-for (const deed of asked.split(",")) {
+const results = [];
+for (const scenario of requested.split(",")) {
   how = { model: "ada", max_tokens: 1024, system: "Be brief.", messages: [{ role: "user", content: message }] };
-  const done = await deeds[deed]().catch((error) => ({
+  const done = await scenarios[scenario]().catch((error) => ({
     error: error.constructor.name,
     status: error.status ?? null,
     type: error.error?.error?.type ?? null,
     message: error.error?.error?.message ?? error.message,
     request_id: error.requestID ?? null,
   }));
-  told.push(done);
+  results.push(done);
 }
-console.log(JSON.stringify(told));
+console.log(JSON.stringify(results));

@@ -1,4 +1,4 @@
-"""Pass a stream of the server through the middleware of the published package ``open-webui``; print what it emits.
+"""Pass a stream of the server through the middleware of the published package ``open-webui``; print its events.
 
     E2E_OPEN_WEBUI=<program> open_webui_python.py BASE_URL KEY MESSAGE
 

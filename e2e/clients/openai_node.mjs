@@ -3,28 +3,28 @@
 import { createRequire } from "node:module";
 
 const { OpenAI } = createRequire(`${process.env.E2E_OPENAI_NODE}/`)("openai");
-const [baseURL, apiKey, asked, message] = process.argv.slice(2);
+const [baseURL, apiKey, requested, message] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey });
 let how;
 
-const deeds = {
+const scenarios = {
   async whole() {
     const { choices, usage } = await client.chat.completions.create(how);
     const [{ message: said, finish_reason: finish }] = choices;
     return { text: said.content, reasoning: said.reasoning_content, finish, tokens: usage.total_tokens };
   },
   async stream() {
-    const told = { text: "", reasoning: "", finish: null, tokens: 0 };
+    const collected = { text: "", reasoning: "", finish: null, tokens: 0 };
     const streamed = { ...how, stream: true, stream_options: { include_usage: true } };
     for await (const chunk of await client.chat.completions.create(streamed)) {
-      told.tokens = chunk.usage?.total_tokens ?? told.tokens;
+      collected.tokens = chunk.usage?.total_tokens ?? collected.tokens;
       for (const { delta, finish_reason } of chunk.choices) {
-        told.text += delta.content ?? "";
-        told.reasoning += delta.reasoning_content ?? "";
-        told.finish = finish_reason ?? told.finish;
+        collected.text += delta.content ?? "";
+        collected.reasoning += delta.reasoning_content ?? "";
+        collected.finish = finish_reason ?? collected.finish;
       }
     }
-    return told;
+    return collected;
   },
   async helper() {
     let joined = "";
@@ -34,7 +34,7 @@ const deeds = {
   },
   async unstreamed_choices() {
     how.n = 2;
-    return deeds.whole();
+    return scenarios.whole();
   },
   async leave() {
     const stream = await client.chat.completions.create({ ...how, stream: true });
@@ -47,10 +47,10 @@ const deeds = {
   },
 };
 
-const told = [];
-for (const deed of asked.split(",")) {
+const results = [];
+for (const scenario of requested.split(",")) {
   how = { model: "ada", messages: [{ role: "user", content: message }] };
-  const done = await deeds[deed]().catch((error) => ({
+  const done = await scenarios[scenario]().catch((error) => ({
     error: error.constructor.name,
     status: error.status ?? null,
     code: error.code,
@@ -58,6 +58,6 @@ for (const deed of asked.split(",")) {
     param: error.param,
     message: error.message,
   }));
-  told.push(done);
+  results.push(done);
 }
-console.log(JSON.stringify(told));
+console.log(JSON.stringify(results));

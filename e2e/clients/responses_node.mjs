@@ -9,7 +9,7 @@ const { OpenAI } = require("openai");
 const { generateText, jsonSchema, stepCountIs, streamText, tool } = require("ai");
 const { createOpenAI } = require("@ai-sdk/openai");
 const { createOpenResponses } = require("@ai-sdk/open-responses");
-const [baseURL, apiKey, wanted, message] = process.argv.slice(2);
+const [baseURL, apiKey, requested, message] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey });
 const ask = { model: "ada", input: message };
 const models = {
@@ -36,7 +36,7 @@ const all = async (stream) => {
   return events;
 };
 
-const deeds = {
+const scenarios = {
   whole: async () => result(await client.responses.create(ask)),
   async stream() {
     const events = await all(await client.responses.create({ ...ask, stream: true }));
@@ -96,15 +96,15 @@ const deeds = {
     return { text, reasoning: reasoningText, finish: finishReason, tokens: usage.totalTokens };
   },
   async ai_stream(model, more = {}) {
-    const told = { text: "", finish: null, tokens: 0 };
+    const collected = { text: "", finish: null, tokens: 0 };
     for await (const part of streamText({ model, prompt: message, onError() {}, ...more }).fullStream) {
       if (part.type === "error") throw part.error;
-      if (part.type === "text-delta") told.text += part.text;
-      if (part.type === "finish") Object.assign(told, { finish: part.finishReason, tokens: part.totalUsage.totalTokens });
+      if (part.type === "text-delta") collected.text += part.text;
+      if (part.type === "finish") Object.assign(collected, { finish: part.finishReason, tokens: part.totalUsage.totalTokens });
     }
-    return told;
+    return collected;
   },
-  ai_once: (model) => deeds.ai_stream(model, { maxRetries: 0 }),
+  ai_once: (model) => scenarios.ai_stream(model, { maxRetries: 0 }),
   async ai_tools(model) {
     const { text } = await generateText({ model, prompt: message, tools: { weather }, stopWhen: stepCountIs(3) });
     return { text };
@@ -117,14 +117,14 @@ const deeds = {
   },
 };
 
-const tell = (error) => {
+const describe = (error) => {
   const last = error.lastError ?? error; // errors of retries are wrapped
   const { code, param, message } = last.data?.error ?? last.error ?? last;
   return { error: error.name ?? error.constructor?.name, status: last.statusCode ?? last.status ?? null, code, param, message };
 };
 
-const done = wanted.split(",").map((each) => {
-  const [deed, provider = "openai"] = each.split("@");
-  return deeds[deed](models[provider]).catch(tell);
+const done = requested.split(",").map((each) => {
+  const [scenario, provider = "openai"] = each.split("@");
+  return scenarios[scenario](models[provider]).catch(describe);
 });
 console.log(JSON.stringify(await Promise.all(done)));
