@@ -232,7 +232,7 @@ _FAILURE_CODES: Mapping[str, str] = {
     "rate_limited": "rate_limit_exceeded",
     "content_filter": "content_policy_violation",
 }
-# LiteLLM reads neither status nor code for these, but English words in the message, whatever language the rest has.
+# LiteLLM reads neither status nor code for these, but English words, which a translated message keeps.
 _FAILURE_WORDS: Mapping[str, tuple[str, str]] = {
     "context_length_exceeded": (
         "is longer than the model's context length",

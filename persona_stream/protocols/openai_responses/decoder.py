@@ -339,5 +339,5 @@ def listed_items(items: Sequence[Mapping[str, Any]], run_id: str) -> list[dict[s
 
 
 def build_stored_request(raw: Mapping[str, Any], items: list[dict[str, Any]] | None) -> StoredRequest:
-    """Return what the journal of a run keeps of its body, with the input items if they may be stored."""
+    """Return the part of a body that the journal of its run keeps, with the input items if they may be stored."""
     return StoredRequest({name: raw[name] for name in _REPEATED if raw.get(name) is not None}, items)

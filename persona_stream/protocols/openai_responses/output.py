@@ -90,7 +90,7 @@ def output_segments(entries: Sequence[facts.Entry]) -> list[OutputSegment]:
                 found[-1][2].append(text)
             case facts.AnswerDelta(text=text) | facts.Answered(text=text) if text:
                 if not found or found[-1][0] == "reasoning":
-                    # What is known when the text begins decides: a later ending must not change a replay.
+                    # Decided when the text begins: a later ending must not change a replay.
                     is_refusal = has_refusal or getattr(entry.fact, "finish", None) == "refusal"
                     found.append(("refusal" if is_refusal else "text", index, []))
                 found[-1][2].append(text)

@@ -8,7 +8,6 @@ Invariants:
     Numbers rise along a stream, and may have gaps.
 """
 
-from bisect import bisect_right
 from collections.abc import Sequence
 
 from persona_stream.core.cursor import Position
@@ -34,14 +33,6 @@ class SequenceNumbers:
     def in_block(self, fact: int, slot: int) -> int:
         """Return the number of an event without text, from slot 1, before the text of a fact or in the ending."""
         return self._start(fact) + slot
-
-    def position_of(self, number: int) -> Position:
-        """Return the position that a subscriber has reached with the event of this number."""
-        self._start(len(self._entries))
-        fact = bisect_right(self._starts, number) - 1
-        if fact == len(self._entries):
-            return Position(fact, 0)
-        return Position(fact, max(0, number - self._starts[fact] - SLOTS))
 
     def _start(self, fact: int) -> int:
         starts = self._starts

@@ -43,7 +43,7 @@ def items(run: list[Entry]) -> list[tuple[str, str, str]]:
     return [(item["type"], item["id"], item["status"]) for item in body(run)["output"]]
 
 
-# Those that https://www.openresponses.org/specification requires; ggml-org/llama.cpp PR 19720 lacked 24 of them.
+# The members that https://www.openresponses.org/specification requires; ggml-org/llama.cpp PR 19720 lacked 24 of them.
 REQUIRED = {
     "id", "object", "created_at", "completed_at", "status", "incomplete_details", "model", "previous_response_id",
     "instructions", "output", "error", "tools", "tool_choice", "truncation", "parallel_tool_calls", "text", "top_p",
@@ -194,7 +194,7 @@ def test_calls_follow_the_message():
 
 
 def test_a_refusal_has_a_part_of_its_own():
-    """If it is known when its text begins; what comes later must not change a replay."""
+    """If it is known when its text begins: a later ending must not change a replay."""
     (item,) = body(journal(Answered("I cannot.", finish="refusal")))["output"]
     assert item["content"] == [{"type": "refusal", "refusal": "I cannot."}]
     streamed = journal(ProviderDelta("openai", ({"refusal": ""},)), AnswerDelta("I "), Answered("cannot."))

@@ -23,7 +23,6 @@ WEATHER = {"type": "function", "name": "weather", "description": "Weather of a c
 CLOCK = {"type": "function", "name": "clock", "strict": True}
 PATCH = {"type": "custom", "name": "patch", "description": "Apply a patch."}
 AGENTS = {"type": "namespace", "name": "agents", "tools": [{"type": "function", "name": "close"}]}
-HOSTED = {"type": "web_search"}
 CACHED = {"type": "web_search", "external_web_access": False}
 
 
