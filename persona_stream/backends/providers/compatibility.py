@@ -92,8 +92,9 @@ def remove(body: Body, field: str) -> Body:
         rest = {name: value for name, value in body.items() if name != field}
         other = _TOKEN_LIMITS.get(field, field)
         return rest if other in body else {**rest, other: body[field]}
-    messages = [_without(message, field, _ESSENTIAL_MESSAGE_FIELDS) for message in body.get("messages", ())]
-    repaired = {**body, "messages": messages}
+    repaired = dict(body)
+    if "messages" in body:
+        repaired["messages"] = [_without(message, field, _ESSENTIAL_MESSAGE_FIELDS) for message in body["messages"]]
     if "tools" in body:
         repaired["tools"] = [_without(tool, field, _ESSENTIAL_TOOL_FIELDS) for tool in body["tools"]]
     return repaired
@@ -103,7 +104,7 @@ def find_named_field(body: Body, rejection: ProviderErrorObject) -> str | None:
     """Return the field of the body that a rejection is about, for the client; ``None`` if it names none."""
     if rejection.parameter is not None:
         return rejection.parameter
-    generic = {"model", "messages", "stream", "user", "system", "stop"}
+    generic = {"model", "messages", "input", "stream", "user", "system", "instructions", "text", "stop"}
     return next((name for name in _iter_names(rejection) if name in body and name not in generic), None)
 
 
@@ -159,7 +160,9 @@ def _without_user(body: Body) -> Body:
 
 def _without_thinking(body: Body) -> Body:
     """Return the body without thinking blocks, which only the model that signed them accepts."""
-    return {**body, "messages": [_keep_other_blocks(message) for message in body.get("messages", ())]}
+    if "messages" not in body:
+        return body
+    return {**body, "messages": [_keep_other_blocks(message) for message in body["messages"]]}
 
 
 def _keep_other_blocks(message: Any) -> Any:

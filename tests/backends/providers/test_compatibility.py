@@ -118,6 +118,25 @@ def test_thinking_that_another_model_signed_is_removed() -> None:
     assert found.body == {"messages": [{"role": "assistant", "content": [{"type": "text", "text": "Hi"}]}]}
 
 
+RESPONSES_BODY = {"model": "m", "input": MESSAGES, "instructions": "Be brief.", "store": False, "service_tier": "flex"}
+
+
+@pytest.mark.parametrize(
+    "message", ["Unknown parameter: 'input[0].content'.", "Invalid `signature` in `thinking` block"]
+)
+def test_a_request_of_the_responses_api_gets_no_messages(message: str) -> None:
+    """A field of its items cannot be left out."""
+    assert repair(RESPONSES_BODY, rejection(message)) is None
+
+
+def test_a_field_of_a_request_of_the_responses_api_is_left_out() -> None:
+    """The words "input" and "text" name no field for the client."""
+    found = repair(RESPONSES_BODY, rejection("Unsupported parameter: 'service_tier'"))
+    assert found is not None
+    assert found.body == {name: value for name, value in RESPONSES_BODY.items() if name != "service_tier"}
+    assert find_named_field({**RESPONSES_BODY, "text": {}}, rejection("The text of the input is invalid")) is None
+
+
 def test_a_required_field_stays() -> None:
     """Without it every request would be rejected."""
     words = rejection("max_tokens is not supported")
