@@ -149,6 +149,7 @@ _COMPILED: Sequence[tuple[ErrorKind, re.Pattern[str]]] = [
 # Too weak for errors of the server, which may report on any request.
 _WEAK_TOO_LONG = re.compile(r"context.?(?:length|window|limit|size)", re.IGNORECASE)
 _PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_.\[\]-]{0,63}")
+_CONVERSATION = re.compile(r"(?:messages|input)(?:\[.*)?", re.DOTALL)
 _DELAY = re.compile(
     r"(?:try again|retry)(?: in| after) (?:(\d{1,4})m ?)?(\d{1,5}(?:\.\d{1,9})?) ?(ms|s\b|sec)", re.IGNORECASE
 )
@@ -221,7 +222,7 @@ def _parse_object(error: Mapping[str, Any]) -> ProviderErrorObject:
     kind = next((kind for kind in kinds if kind is not None), None)
     status = next(filter(None, (_http_status(error.get(name)) for name in _STATUS_FIELDS)), None)
     parameter = error.get("param")
-    if parameter == "messages" or str(parameter).startswith("messages["):
+    if _CONVERSATION.fullmatch(str(parameter)):
         kind = kind or ("too_long" if error.get("code") == "string_above_max_length" else None)
     return ProviderErrorObject(
         status or _STATUS_BY_KIND.get(kind or find_kind(words) or "failed", 500),

@@ -127,8 +127,9 @@ def test_no_answer(parsed: dict[str, Any], kind: ErrorKind) -> None:
             "response": body(status="failed", error={"code": "context_length_exceeded", "message": "Too long."}),
         },
         body(status="failed", error={"code": "context_length_exceeded", "message": "Too long."}),
+        {"error": {"message": "Too long.", "param": "input[0].content[0].text", "code": "string_above_max_length"}},
     ],
-    ids=["HTTP", "event", "event of Open Responses", "failed event", "failed response"],
+    ids=["HTTP", "event", "event of Open Responses", "failed event", "failed response", "text above the limit"],
 )
 def test_errors_keep_their_meaning(parsed: dict[str, Any]) -> None:
     """In each of the forms that the API has."""
