@@ -204,7 +204,8 @@ class Pacer:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._due: list[tuple[float, int, PacedStream]] = []
+        self._due: list[tuple[float, int]] = []  # moments and tickets; that of a cancelled one stays
+        self._scheduled: dict[int, PacedStream] = {}  # by ticket
         self._ready: list[PacedStream] = []
         self._count = count(1)
         self._wakes_at = -math.inf
@@ -213,11 +214,17 @@ class Pacer:
 
     def schedule(self, stream: "PacedStream", delay: float) -> None:
         """Pump a stream in so many seconds, instead of at the moment that was scheduled before."""
+        self.cancel(stream)
         at = self._clock() + delay
         stream.ticket = next(self._count)
-        heappush(self._due, (at, stream.ticket, stream))
+        self._scheduled[stream.ticket] = stream
+        heappush(self._due, (at, stream.ticket))
         if at < self._wakes_at:
             self._wakeup.set()
+
+    def cancel(self, stream: "PacedStream") -> None:
+        """Forget the moment that is scheduled for a stream, if one is, and the stream."""
+        self._scheduled.pop(stream.ticket, None)
 
     def call_soon(self, stream: "PacedStream") -> None:
         """Pump a stream as soon as the event loop is free."""
@@ -235,18 +242,24 @@ class Pacer:
             self._wakes_at = max(beat_at + BEAT, due[0][0]) if due else math.inf
             self._wakeup.wait(self._wakes_at - clock())
             self._wakes_at = -math.inf  # entries that are added meanwhile are seen below
-            ready, self._ready = self._ready, []
-            for stream in ready:
-                turn.limit()
+            self._pump_ready(turn)
+            if clock() >= beat_at + BEAT:
+                beat_at = clock()
+                self._pump_due(turn)
+
+    def _pump_ready(self, turn: TimeSlice) -> None:
+        ready, self._ready = self._ready, []
+        for stream in ready:
+            turn.limit()
+            _pump(stream)
+
+    def _pump_due(self, turn: TimeSlice) -> None:
+        due = self._due
+        while due and due[0][0] <= self._clock():
+            turn.limit()
+            stream = self._scheduled.pop(heappop(due)[1], None)
+            if stream is not None:
                 _pump(stream)
-            if clock() < beat_at + BEAT:
-                continue
-            beat_at = clock()
-            while due and due[0][0] <= clock():
-                turn.limit()
-                _, ticket, stream = heappop(due)
-                if stream.ticket == ticket:
-                    _pump(stream)
 
 
 def send_all(sock: socket.socket, data: bytes | memoryview, run_id: str = "") -> None:
@@ -287,7 +300,7 @@ class PacedStream:
     """Stream whose response has begun, on its connection.
 
     Attributes:
-        ticket: number of the valid entry in the schedule; 0 if there is none.
+        ticket: number of the latest entry in the schedule; 0 before the first.
     """
 
     __slots__ = (
@@ -419,7 +432,7 @@ class PacedStream:
 
     def _release(self) -> None:
         self._is_over = True
-        self.ticket = 0
+        self._pacer.cancel(self)
         self._stream.close()
 
 

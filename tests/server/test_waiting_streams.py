@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import weakref
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -59,6 +61,7 @@ class FakeStream:
     def close(self) -> None:
         self.closed += 1
         self.until = None
+        self.on_wake = lambda: None
 
 
 class Server:
@@ -179,6 +182,26 @@ def test_a_client_that_left_is_noticed_without_a_write(server: Server) -> None:
     client.close()
     wait_for(lambda: server.closed)
     assert (stream.closed, server.ended) == (1, [])
+
+
+def test_the_memory_of_a_stream_is_freed_at_its_end(server: Server) -> None:
+    """Not at the moment that was scheduled for it, which may be minutes away, and without the collector."""
+
+    def abandon() -> weakref.ref[FakeStream]:
+        stream = FakeStream((600.0, b"never"))
+        client = server.start(stream)
+        wait_for(lambda: stream.until is not None and stream.until > CLOCK())
+        stream.left = True
+        client.close()
+        return weakref.ref(stream)
+
+    gc.disable()
+    try:
+        abandoned = abandon()
+        wait_for(lambda: server.closed)
+        wait_for(lambda: abandoned() is None)
+    finally:
+        gc.enable()
 
 
 def test_a_pipelined_request_stays_unread(server: Server) -> None:
