@@ -126,6 +126,8 @@ class BackendProcess:
 
     def run(self, message: celery_app.QueryMessage) -> None:
         """Run a query, unless its run has ended or another worker has it."""
+        if self._is_prefork:
+            main.reset_sigterm_in_forks()  # Celery sets its handler after the start of the process
         if (backend := self._backends.get(message.backend)) is None:
             logger.error("the worker has no backend %s", message.backend, extra={"run_id": message.run_id})
             return

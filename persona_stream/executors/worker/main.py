@@ -19,7 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, replace
-from functools import partial
+from functools import cache, partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -185,6 +185,7 @@ class _Worker:
         """Run queries until the server disconnects, or sends SIGTERM."""
         if self._runtime is None:
             signal.signal(signal.SIGTERM, self._on_sigterm)
+            reset_sigterm_in_forks()
         self._writer.send(protocol.Ready({name: each.describe() for name, each in self._backends.items()}))
         threading.Thread(target=self._read, name="persona_stream reader", daemon=True).start()
         threading.Thread(target=self._watch, name="persona_stream watch", daemon=True).start()
@@ -334,6 +335,30 @@ def prepare_process() -> None:
     is_worker = True
     sys.meta_path.insert(0, _GeventFinder())
     install_event_loop_policy()
+
+
+@cache
+def reset_sigterm_in_forks() -> None:
+    """Let the processes that the backend forks end at SIGTERM, as those of a script do; call it with the handler set.
+
+    The handler of a worker raises ``SystemExit``, which Python ignores in a callback after a fork: a process that is
+    terminated so early would survive, and ``multiprocessing.Pool`` would wait for its end for ever.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    local = threading.local()
+
+    def block() -> None:
+        local.mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+
+    def restore() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, local.mask)
+
+    def reset() -> None:
+        if signal.getsignal(signal.SIGTERM) == handler:  # not one of the backend
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        restore()
+
+    os.register_at_fork(before=block, after_in_parent=restore, after_in_child=reset)
 
 
 def main(fd: int, parent: int) -> None:

@@ -1,0 +1,36 @@
+"""The process of a worker."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import os, signal, sys
+from persona_stream.executors.worker.main import reset_sigterm_in_forks
+
+def end(number, frame):
+    raise SystemExit(3)
+
+signal.signal(signal.SIGTERM, end)
+# Python ignores what callbacks after a fork raise.
+os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), signal.SIGTERM))
+if sys.argv[1] == "protected":
+    reset_sigterm_in_forks()
+pid = os.fork()
+if not pid:
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+assert signal.getsignal(signal.SIGTERM) is end
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.parametrize(("argument", "code"), [("protected", "-15"), ("unprotected", "7")])
+def test_a_forked_process_ends_at_sigterm_however_early(argument: str, code: str):
+    """Its parent keeps its handler. Without the callbacks the signal would be lost."""
+    command = [sys.executable, "-c", PROGRAM, argument]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout.strip()) == (3, code), done.stderr
