@@ -34,3 +34,22 @@ def test_a_forked_process_ends_at_sigterm_however_early(argument: str, code: str
     command = [sys.executable, "-c", PROGRAM, argument]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout.strip()) == (3, code), done.stderr
+
+
+def test_a_forked_process_keeps_a_handler_of_the_backend() -> None:
+    """As that of a script does."""
+    program = """
+import os, signal
+from persona_stream.executors.worker.main import reset_sigterm_in_forks
+
+signal.signal(signal.SIGTERM, lambda number, frame: None)
+reset_sigterm_in_forks()
+signal.signal(signal.SIGTERM, lambda number, frame: os._exit(5))
+pid = os.fork()
+if not pid:
+    os.kill(os.getpid(), signal.SIGTERM)
+    os._exit(7)
+print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "5", done.stderr
