@@ -9,9 +9,9 @@ LOCKED := setup.cfg pyproject.toml $(if $(NEWEST),newest,requirements/dev.txt)
 # The tests start hundreds of Python processes, which must share compiled bytecode.
 unexport PYTHONDONTWRITEBYTECODE
 
-# Most tests wait for a server or a page, so four processes keep two cores busy. Tests of one file share servers and
+# Most tests wait for a server or a page, so five processes keep two cores busy. Tests of one file share servers and
 # stay in one process. Tests marked `alone` measure tenths of seconds or memory, and run afterwards, one at a time.
-PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder -m "not alone and not heavy"
+PARALLEL := -n 5 --dist loadfile --no-loadscope-reorder -m "not alone and not heavy"
 
 .PHONY: help run test check lock vendor audit e2e chaos soak fuzz bench wheel clean newest
 .DEFAULT_GOAL := help
