@@ -239,6 +239,12 @@ def test_handshakes_are_refused_with_their_status(server: ServerProcess, headers
             assert response.json()["success"] is False
 
 
+def test_another_value_of_resume_is_refused(server: ServerProcess):
+    """Rather than taken for none, with which an answer would end at a hand-over."""
+    refused = server.get("/api/ws?resume=yes", headers=dict(UPGRADE))
+    assert (refused.status_code, refused.json()["error"]) == (400, "resume: must be 1")
+
+
 def test_the_origin_of_a_page_is_checked():
     """Against cors_origins: the same-origin policy of browsers does not hold for WebSockets."""
     server = serve("tests.backends_for_tests:quick", cors_origins="https://chat.example.com")

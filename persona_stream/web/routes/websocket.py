@@ -68,6 +68,9 @@ def blueprint(services: Services) -> Blueprint:
     )
     def open_websocket() -> Response:
         request = responses.current_request()
+        resume = request.args.get("resume")
+        if resume not in (None, "1"):
+            raise InvalidRequest("resume: must be 1", "resume")
         if request.headers.get("Upgrade", "").lower() != "websocket":
             raise _REQUIRED
         if connections.OWN_SOCKET_KEY not in request.environ:
@@ -78,7 +81,7 @@ def blueprint(services: Services) -> Blueprint:
         token, ticket = _authenticate(request, services)
         handshake = _handshake(request)
         environ = request.environ
-        if request.args.get("resume") == "1":
+        if resume is not None:
             environ = {**environ, "HTTP_X_PERSONA_RESUME": "1"}
         app = cast("Flask", current_app._get_current_object())  # type: ignore[attr-defined] # documented by werkzeug
         sender = RequestSender(app, environ, token=token, ticket=ticket, verify=services.verifier.verify)
