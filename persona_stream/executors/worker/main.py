@@ -143,8 +143,10 @@ class WorkerConnection(QueryConnection):
         except Exception as error:  # noqa: BLE001 - values may run code of the backend, and the server waits for the end
             problem = f"the result of process_query cannot be sent: {type(error).__name__}"
             payload = _encode_failure(self._number, "crashed", problem, _format_traceback(error))
-        self._writer.end(self._number, payload)
+        # Before the server can disconnect for lack of queries: this process would take the query for one in progress
+        # and exit at once, without the exit handlers and the last spans.
         self._on_end(self._number)
+        self._writer.end(self._number, payload)
 
     def _take(self, text: str) -> bytes:
         """Return the encoded text; instead of one over the limit, so much that the server fails the run."""

@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from persona_stream.core.result import Returned
+from persona_stream.executors.worker.main import WorkerConnection
+
 PROGRAM = """
 import os, signal, sys
 from persona_stream.executors.worker.main import reset_sigterm_in_forks
@@ -53,3 +56,19 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "5", done.stderr
+
+
+def test_a_query_is_not_running_any_more_when_the_server_receives_its_end() -> None:
+    """A server that is shutting down disconnects then, and a worker with a running query would exit at once."""
+    running = {1}
+
+    class Writer:
+        is_running_at_end = True
+
+        def end(self, number: int, payload: bytes) -> None:
+            self.is_running_at_end = number in running
+
+    writer = Writer()
+    connection = WorkerConnection(writer, 1, "ask", 1000, running.remove)  # type: ignore[arg-type]
+    connection.on_result(Returned("Done."))
+    assert not writer.is_running_at_end
