@@ -31,11 +31,14 @@ class Document:
     def __init__(self, name: str) -> None:
         self.name = name
         self.file = ROOT / name
-        self.text = self.file.read_text("utf-8")
+        self.text = "\n".join(file.read_text("utf-8") for file in self._files())
         self.prose = _FENCE.sub("", self.text)
 
     def __repr__(self) -> str:
         return self.name
+
+    def _files(self) -> list[Path]:
+        return [self.file]
 
     def blocks(self, *languages: str) -> list[str]:
         """Return the code blocks in these languages."""
@@ -84,9 +87,27 @@ class Document:
         return found["table"].strip()
 
 
+class Collection(Document):
+    """Documents of a directory as one, in their reading order."""
+
+    def __init__(self, name: str, *order: str) -> None:
+        self.order = order
+        super().__init__(name)
+
+    def _files(self) -> list[Path]:
+        found = [self.file / f"{name}.md" for name in self.order]
+        assert set(found) == set(self.file.glob("*.md")), f"{self.name}: name each page once"
+        return found
+
+
 README, README_ZH, BACKENDS_ZH = (Document(name) for name in ("README.md", "README.zh-CN.md", "docs/BACKENDS.zh-CN.md"))
-API, STREAMING, SECURITY, BACKENDS, SETTINGS = (
-    Document(f"docs/{name}.md") for name in ("API", "STREAMING", "SECURITY", "BACKENDS", "SETTINGS")
+STREAMING, SECURITY, BACKENDS, SETTINGS = (
+    Document(f"docs/{name}.md") for name in ("STREAMING", "SECURITY", "BACKENDS", "SETTINGS")
+)
+API = Collection(
+    "docs/api",
+    *("README", "requests", "stream", "runs", "conversations", "personas"),
+    *("openai", "responses", "anthropic", "ai-sdk", "websocket", "operations"),
 )
 DOCUMENTS = [
     README,
@@ -94,5 +115,5 @@ DOCUMENTS = [
     Document("CONTRIBUTING.md"),
     Document("CHANGELOG.md"),
     Document("SECURITY.md"),
-    *(Document(f"docs/{file.name}") for file in sorted((ROOT / "docs").glob("*.md"))),
+    *(Document(str(file.relative_to(ROOT))) for file in sorted((ROOT / "docs").rglob("*.md"))),
 ]

@@ -7,7 +7,6 @@ import threading
 import time
 from functools import partial
 from itertools import accumulate, pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -19,6 +18,7 @@ from persona_stream.chunking.graphemes import MAX_CLUSTER_LENGTH
 from persona_stream.chunking.registry import Chunker
 from persona_stream.core.projection import schedule_chunks
 from tests.chunking.fragments import WIDE
+from tests.documents import API, README, README_ZH
 from tests.large_texts import LARGE_TEXTS
 
 
@@ -270,9 +270,7 @@ def test_sentences_are_grouped_above_a_thousand_chunks() -> None:
     assert max(map(len, chunks)) < 3 * min(map(len, chunks[:-1]))
 
 
-DOCUMENTS = "\n\n".join(
-    (Path(__file__).parents[2] / name).read_text("utf-8") for name in ("README.md", "README.zh-CN.md", "docs/API.md")
-)
+DOCUMENTS = "\n\n".join(document.text for document in (README, README_ZH, API))
 
 
 @pytest.mark.parametrize("times", [2, 9])

@@ -1,4 +1,4 @@
-"""Reasoning in the history of a conversation, with the function in docs/API.md."""
+"""Reasoning in the history of a conversation, with the function in docs/api/conversations.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tool calls on the native protocol, from the function in docs/API.md."""
+"""Tool calls on the native protocol, from the function in docs/api/stream.md."""
 
 from __future__ import annotations
 

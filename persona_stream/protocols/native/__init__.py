@@ -1,1 +1,1 @@
-"""The native protocol, described in docs/STREAMING.md and docs/API.md."""
+"""The native protocol, described in docs/STREAMING.md and docs/api/stream.md."""

@@ -1,4 +1,4 @@
-"""Native protocol, as described in docs/STREAMING.md and docs/API.md: JSON events with a status, in three styles."""
+"""Native protocol, as described in docs/api/stream.md: JSON events with a status, in three styles."""
 
 import re
 from collections.abc import Sequence

@@ -47,7 +47,7 @@ def blueprint(services: Services) -> Blueprint:
     @blueprint.get("/api/ws", websocket=True)  # werkzeug routes upgrades separately
     @Operation(
         "Open a WebSocket",
-        ResponseSpec("The connection is a WebSocket from now on; docs/API.md describes its messages."),
+        ResponseSpec("The connection is a WebSocket from now on; docs/api/websocket.md describes its messages."),
         "Needs a token in `Authorization`, or as the second of the offered subprotocols"
         f" `{SUBPROTOCOL}, {_BEARER}<token>`, or the ticket of a run, which may only be subscribed to.",
         tags=[WEBSOCKET],
