@@ -92,6 +92,8 @@ def is_abbreviation(text: str, stop: int, following: int) -> bool:
     key = word.lower()
     words = lexicon()
     kind = words.kinds.get(key)
+    if kind is None and len(word) > 1 and word.isalpha() and key not in words.phrases and word.strip("ivx"):
+        return False  # an ordinary word, as before most full stops
     if kind is Kind.NEVER_LAST or (kind is Kind.BEFORE_NUMBER and text[following : following + 1].isdigit()):
         return True
     if kind is Kind.TIME and _next_word(text, following) in words.titles:

@@ -155,7 +155,7 @@ def running_text(text: str, *, is_unspaced: bool) -> str:
         if "](" in text or "][" in text:
             text = _LINK.sub(_mask_link, text)
         text = _OMISSION.sub(_mask_stops, text)
-    if "$" in text or "\\" in text:
+    if text.count("$") > 1 or "\\" in text:
         text = _FORMULA.sub(_mask_stops, text)
     if ". . ." in text:
         text = _SPACED_ELLIPSIS.sub(_mask_ellipsis, text)

@@ -93,25 +93,21 @@ def _outermost_pairs(text: str) -> list[tuple[int, int]]:
             del opened[-depth:]
             while pairs and pairs[-1][0] > start:
                 pairs.pop()
-        if (
-            end - start <= MAX_QUOTATION_LENGTH
-            and STOP.search(text, start, end)
-            and _UNSPACED_LETTER.search(text, max(0, start - 1), end + 1)
-        ):
+        if end - start <= MAX_QUOTATION_LENGTH and STOP.search(text, start, end):
             pairs.append((start, end - 1))
-    return pairs
+    return [pair for pair in pairs if _UNSPACED_LETTER.search(text, max(0, pair[0] - 1), pair[1] + 2)]
 
 
 def _final_stops(text: str, start: int, end: int) -> int:
     """Return where the stops begin that end a sentence together with the pair; ``end`` if there are none."""
+    if text[start] in _TITLES:
+        return end
     final = _FINAL_STOPS.search(text, max(start, end - _MAX_FINAL_STOPS), end)
     return final.start() if final and _ends_sentence(text, start, end + 1, final[1]) else end
 
 
 def _ends_sentence(text: str, start: int, end: int, stops: str) -> bool:
     mark = text[start]
-    if mark in _TITLES:
-        return False
     if mark in _BRACKETS:
         is_sentence = _SENTENCE_START.search(text, max(0, start - _MAX_CONTEXT), start) is not None
         return is_sentence and (mark in _PARENTHESES or stops[-1] in _FULL_STOPS)
