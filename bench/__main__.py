@@ -8,7 +8,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import database, execution, overload, procfs, progress, relay, report, scaling, sections, servers, shared
+from bench import (
+    database,
+    execution,
+    overload,
+    procfs,
+    progress,
+    relay,
+    report,
+    scaling,
+    sections,
+    sentences,
+    servers,
+    shared,
+)
 from bench.measurement import measure, turns
 from bench.metrics import LARGE_STREAMS
 from bench.report import Result
@@ -38,6 +51,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scaling", action="store_true", help="include Celery workers (default in a complete run)")
     parser.add_argument("--parts", action="store_true", help="include the microbenchmarks (default in a complete run)")
     parser.add_argument("--progress", action="store_true", help="measure the percentage and the remaining time alone")
+    parser.add_argument("--sentences", action="store_true", help="compare the chunker with four segmenters alone")
     parser.add_argument(
         "--log",
         type=Path,
@@ -113,6 +127,9 @@ def main() -> int:
     options = _arguments()
     if options.progress:
         progress.run(options.log)
+        return 0
+    if options.sentences:
+        sentences.run()
         return 0
     procfs.raise_open_files()
     chosen = [server for server in servers.ALL if not options.only or server.name in options.only]

@@ -6,7 +6,6 @@ import json
 import math
 import platform
 import random
-import re
 import statistics
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,6 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench import procfs, servers
+from bench.processor_time import microseconds
+from bench.report import write_section
 from persona_stream.core.facts import ProgressReported, Started
 from persona_stream.core.forecast import DurationHistory, FinishedRun, Forecast, RunFeatures, fit_forecast
 from persona_stream.core.snapshot import MAX_WAITING_PERCENT, ProgressTracker
@@ -256,17 +257,6 @@ def _reports() -> Iterator[str]:
         )
 
 
-def _microseconds(work: Callable[[], object], times: int = 2000) -> float:
-    """Return the processor time of the fastest of several repetitions, which is the least disturbed one."""
-    best = math.inf
-    for _ in range(15):
-        begun = time.process_time()
-        for _ in range(times):
-            work()
-        best = min(best, time.process_time() - begun)
-    return best / times * 1e6
-
-
 def _costs() -> Iterator[str]:
     yield "| step | µs of processor time |"
     yield "|---|---|"
@@ -289,7 +279,7 @@ def _costs() -> Iterator[str]:
     yield f"| the longest of these steps | {max(steps.values()) * 1e6:.0f} |"
     model = history.fit()
     assert model is not None
-    yield f"| forecast at the start of a run | {_microseconds(lambda: model.forecast(runs[0].features)):.0f} |"
+    yield f"| forecast at the start of a run | {microseconds(lambda: model.forecast(runs[0].features)):.0f} |"
     forecast = model.forecast(runs[0].features)
     linear = ProgressTracker(DEADLINE)
     tracker = ProgressTracker(DEADLINE)
@@ -299,7 +289,7 @@ def _costs() -> Iterator[str]:
     def tick(each: ProgressTracker) -> Callable[[], object]:
         return lambda: [each.is_late(elapsed, each.estimate(elapsed)[1]) for elapsed in ticks]
 
-    more = (_microseconds(tick(tracker)) - _microseconds(tick(linear))) / len(ticks)
+    more = (microseconds(tick(tracker)) - microseconds(tick(linear))) / len(ticks)
     yield f"| percentage and ETA of a tick, more than without a forecast | {more:.2f} |"
 
 
@@ -357,7 +347,5 @@ def run(log: Path | None) -> None:
         return
     tables = _tables()
     print(tables)
-    text = TARGET.read_text("utf-8")
-    marked = re.compile("(<!-- make bench ARGS=--progress -->\n).*(<!-- end -->)", re.DOTALL)
-    TARGET.write_text(marked.sub(lambda found: f"{found[1]}\n{tables}\n\n{found[2]}", text), "utf-8")
+    write_section(TARGET, "make bench ARGS=--progress", tables)
     print(f"\nwritten: {TARGET}")

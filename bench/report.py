@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from bench import procfs, servers
@@ -52,6 +54,13 @@ class Result(NamedTuple):
         client = max((one.result.client_cpu / one.result.wall for one in everything if one.result.wall), default=0.0)
         if client > MAX_CLIENT_LOAD:
             yield f"the client used up to {client:.0%} of its core; latencies include some of its own"
+
+
+def write_section(document: Path, command: str, text: str) -> None:
+    """Replace the section of a document that a command writes: it stands between two comments."""
+    section = re.compile(rf"(<!-- {re.escape(command)} -->\n).*?(<!-- end -->)", re.DOTALL)
+    written = section.sub(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", document.read_text("utf-8"))
+    document.write_text(written, "utf-8")
 
 
 def line(server: Server, one: Measurement) -> str:

@@ -6,13 +6,23 @@ cd "$(dirname "$0")/.."
 # A replay without servers.
 case " $* " in *" --progress "*) exec .venv/bin/python -m bench "$@" ;; esac
 
-peers=.venv-bench
-if [ ! -e $peers/.made ] || [ bench/peers/requirements.txt -nt $peers/.made ] || [ requirements/bench.txt -nt $peers/.made ]; then
-    echo "Setting up $peers (once; about a minute) ..."
-    ${PYTHON:-python3} -m venv $peers
-    PIP_CONSTRAINT=requirements/bench.txt $peers/bin/python -m pip install --quiet --disable-pip-version-check --upgrade -r bench/peers/requirements.txt
-    touch $peers/.made
-fi
+# peers FOLDER REQUIREMENTS LOCK: create or update an environment for peers.
+peers() {
+    if [ ! -e "$1/.made" ] || [ "$2" -nt "$1/.made" ] || [ "$3" -nt "$1/.made" ]; then
+        echo "Setting up $1 (once; about a minute) ..."
+        ${PYTHON:-python3} -m venv "$1"
+        PIP_CONSTRAINT=$3 "$1/bin/python" -m pip install --quiet --disable-pip-version-check --upgrade -r "$2"
+        touch "$1/.made"
+    fi
+}
+
+case " $* " in *" --sentences "*)
+    peers .venv-sentences bench/peers/sentence_segmenters.txt requirements/sentences.txt
+    exec .venv/bin/python -m bench "$@"
+    ;;
+esac
+
+peers .venv-bench bench/peers/requirements.txt requirements/bench.txt
 
 base=.venv-base
 if [ ! -e $base/.made ] || [ setup.cfg -nt $base/.made ] || [ requirements/dev.txt -nt $base/.made ]; then

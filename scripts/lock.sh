@@ -40,6 +40,7 @@ lock aider $(${PYTHON:-python3} -m e2e.versions pip aider-chat)
 lock open-webui aiocache aiofiles beautifulsoup4 fastapi markdown orjson pydantic requests
 ${PYTHON:-python3} -m e2e.versions pip open-webui >>requirements/open-webui.txt
 lock bench -r bench/peers/requirements.txt
+lock sentences -r bench/peers/sentence_segmenters.txt
 lock build build twine
 
 echo "Resolving requirements/node/package-lock.json ..."
