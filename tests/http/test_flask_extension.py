@@ -1,4 +1,4 @@
-"""The API inside an existing Flask application, as docs/DEPLOY.md has it."""
+"""The API inside an existing Flask application, as docs/LOGIN.md has it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Serve the application of the document in Flask's development server, and return its URL."""
     folder: Path = tmp_path_factory.mktemp("site")
     heading = "In an existing Flask application"
-    [code] = [each.body for each in Document("docs/DEPLOY.md").snippets() if each.heading == heading]
+    [code] = [each.body for each in Document("docs/LOGIN.md").snippets() if each.heading == heading]
     (folder / "host_site.py").write_text(code, "utf-8")
     command = ("-m", "gevent.monkey", "--module", "flask", "--app", "host_site", "run", "--port", "PORT")
     environ = {"PERSONA_STREAM_DATABASE_URL": "off", "PERSONA_STREAM_STATE_DIR": str(folder)}
