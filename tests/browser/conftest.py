@@ -93,7 +93,7 @@ def visit(browser: Browser, shared_tab: Page) -> Iterator[Visit]:
 
         def open_page(address: str, *, requests_fail: bool = False, fresh: bool = False, **own: Any) -> Conversation:
             def on_console(message: ConsoleMessage) -> None:
-                network = message.text.startswith("Failed to load resource")
+                network = message.text.startswith(("Failed to load resource", "WebSocket connection to"))
                 if message.type in ("error", "warning") and not (network and requests_fail):
                     console_errors.append(message.text)
 

@@ -37,10 +37,20 @@ class Conversation:
         """Send a message and wait for its turn."""
         turns = self.turns.count()
         if endpoint is not None:
-            self.page.locator("#endpoint").select_option(endpoint)
+            self.choose_endpoint(endpoint)
         self.message.fill(message)
         self.message.press("Enter")
         expect(self.turns).to_have_count(turns + 1)
+
+    def choose_endpoint(self, endpoint: str) -> None:
+        """Select an event style."""
+        toggle = self.page.locator("#options-toggle")
+        is_open = toggle.get_attribute("aria-expanded") == "true"
+        if not is_open:
+            toggle.click()
+        self.page.locator("#endpoint").select_option(endpoint)
+        if not is_open:
+            toggle.click()
 
     def ask_for_reasoning(self) -> None:
         """Check the option."""

@@ -137,7 +137,7 @@ def test_the_page_can_be_used_by_keyboard_alone(visit: Visit, demo: Server) -> N
     # The first round ends at the end of the window; the second one starts at its top.
     assert "BODY" in islice(around, 40)
     seen = list(takewhile(lambda stop: stop != "BODY", islice(around, 40)))
-    header, composer = "skip connection-toggle language events-toggle", "message persona endpoint options-toggle send"
+    header, composer = "skip connection-toggle language events-toggle", "message persona options-toggle send"
     order = f"{header} card {composer}".split()
     assert [stop for stop in dict.fromkeys(seen) if stop in order] == order
     page.locator(".skip").focus()

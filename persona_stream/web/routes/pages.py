@@ -189,6 +189,6 @@ def _content_security_policy(page: str) -> str:
     # connect-src is open, because the page can be pointed at any server.
     return (
         f"default-src 'none'; script-src 'self' {' '.join(sources['script'])}; style-src {' '.join(sources['style'])};"
-        " img-src data:; connect-src *; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
+        " img-src data:; connect-src * ws: wss:; base-uri 'none'; form-action 'none'; frame-ancestors 'none';"
         " require-trusted-types-for 'script'; trusted-types dompurify"
     )
