@@ -14,16 +14,14 @@ from persona_stream.backends import texts
 from persona_stream.backends.base import Backend
 from persona_stream.core.query import Answer, Locale, Query
 from persona_stream.errors import BackendError
-from persona_stream.personas.persona import KnowledgeItem, Persona
+from persona_stream.personas.persona import HAN, HAN_RUN, KnowledgeItem, Persona
 
 # Matching blocks the event loop, so only the beginning of a long message is searched for topics.
 MAX_SEARCHED_CHARS = 2_000
 MAX_ITEMS = 2
 MAX_SUGGESTIONS = 4
 
-_HAN = "\u3400-\u4dbf\u4e00-\u9fff"
-_HAN_RUN = re.compile(f"[{_HAN}][{_HAN}·]*")
-_WORDS = re.compile(rf"[{_HAN}]+|[^\W{_HAN}]+")
+_WORDS = re.compile(rf"[{HAN}]+|[^\W{HAN}]+")
 _LATIN_WORD = re.compile(r"[a-z]+", re.I)
 _GREETING = re.compile(
     r"\s*(?:(?:hi|hello|hey|greetings|good (?:morning|afternoon|evening))\b|[你您]好|嗨|哈[喽啰]|早上好|晚上好)", re.I
@@ -51,7 +49,7 @@ def demo_backend(
             known = ", ".join(personas) or "-"
             raise BackendError(texts.DEMO["unknown_persona"][query.locale].format(username=query.username, known=known))
         items = find_items(persona.notes, query)
-        name = _localized_name(persona.name, query.locale)
+        name = _name_in_sentence(persona, query.locale)
         starts = [step["start"] for step in texts.DEMO_STEPS]
         for step, start, end in zip(texts.DEMO_STEPS, starts, (*starts[1:], 1.0), strict=True):
             query.report(step[query.locale].format(name=name, total=len(persona.notes), found=len(items)), start)
@@ -85,7 +83,7 @@ def _score(item: KnowledgeItem, words: str) -> int:
     """Return the total length of the topics that occur in a question, so that specific topics count more."""
     score = 0
     for topic in map(_normalize, item.topics):
-        if topic.strip() in words if _HAN_RUN.search(topic) else topic in words or f"{topic.rstrip()}s " in words:
+        if topic.strip() in words if HAN_RUN.search(topic) else topic in words or f"{topic.rstrip()}s " in words:
             score += len(topic.strip())
     return score
 
@@ -111,7 +109,7 @@ def compose_answer(query: Query, persona: Persona, items: Sequence[KnowledgeItem
         return Answer("\n\n".join([*paragraphs, text("sources") + links]), reasoning=reasoning)
     if not persona.notes:
         return Answer(text("empty_profile"))
-    name = _localized_name(persona.name, language)
+    name = _name_in_sentence(persona, language)
     opening = text("greeting" if _GREETING.match(query.message) else "no_match", name=name)
     # Other questions get other suggestions.
     first = zlib.crc32(query.message.encode("utf-8", "surrogatepass")) % len(persona.notes)
@@ -122,7 +120,7 @@ def compose_answer(query: Query, persona: Persona, items: Sequence[KnowledgeItem
 def _language(query: Query, persona: Persona) -> Locale:
     message = query.message[:MAX_SEARCHED_CHARS]
     # One Chinese character carries about as much as a word: names in Latin letters do not outweigh a Chinese sentence.
-    han_characters = sum(map(len, _HAN_RUN.findall(message)))
+    han_characters = sum(map(len, HAN_RUN.findall(message)))
     language: Locale = "zh" if han_characters > len(_LATIN_WORD.findall(message)) else "en"
     for instruction in (message, query.prompt or ""):
         for locale, pattern in _REQUESTED_LANGUAGES.items():
@@ -135,14 +133,10 @@ def _language(query: Query, persona: Persona) -> Locale:
 def _title(item: KnowledgeItem, language: Locale) -> str:
     """Return the first topic in a language, or the first one of all."""
     is_chinese = language == "zh"
-    return next((topic for topic in item.topics if bool(_HAN_RUN.search(topic)) == is_chinese), item.topics[0])
+    return next((topic for topic in item.topics if bool(HAN_RUN.search(topic)) == is_chinese), item.topics[0])
 
 
-def _localized_name(name: str, language: Locale) -> str:
-    """Return the part of a name in a language's script, or all of it: "鲁迅 Lu Xun" is "鲁迅" in Chinese.
-
-    In a Chinese sentence, a name in Latin letters stands between spaces.
-    """
-    if language == "zh":
-        return " ".join(_HAN_RUN.findall(name)) or f" {name} "
-    return " ".join(_HAN_RUN.sub(" ", name).split()) or name
+def _name_in_sentence(persona: Persona, language: Locale) -> str:
+    """Return the name for a sentence: in a Chinese one, Latin letters stand between spaces."""
+    name = persona.name_in(language)
+    return f" {name} " if language == "zh" and not HAN_RUN.search(name) else name

@@ -68,8 +68,16 @@ class Persona:
     prompt: str = ""
     notes: tuple[KnowledgeItem, ...] = field(default=(), repr=False)
 
+    def name_in(self, language: str) -> str:
+        """Return the part of the name in a language's script, or all of it: "鲁迅 Lu Xun" is "鲁迅" in Chinese."""
+        part = " ".join(HAN_RUN.findall(self.name)) if language == "zh" else HAN_RUN.sub(" ", self.name)
+        return " ".join(part.split()) or self.name
+
 
 MAX_USERNAME_CHARS = 64
+HAN = "\u3400-\u4dbf\u4e00-\u9fff"
+"""Chinese characters, for a class of a regular expression."""
+HAN_RUN = re.compile(f"[{HAN}][{HAN}·]*")
 
 _Language = Annotated[str, Meta(pattern=r"^[a-z]{2,3}$")]
 _Topics = Annotated[tuple[str, ...], Meta(min_length=1)]

@@ -40,3 +40,12 @@ def test_the_backend_is_listed_with_the_personas(server: ServerProcess, demo: Se
     listed = server.get("/api/profiles").json()
     assert (listed["profiles"], listed["backend"]) == ([], {"name": name, "title": name, "ideas": []})
     assert demo.get("/api/profiles").json()["backend"]["name"] == "demo"
+
+
+@pytest.mark.parametrize(("language", "names"), [("en", ["Ada Lovelace", "Lu Xun"]), ("zh", ["埃达·洛芙莱斯", "鲁迅"])])
+def test_names_of_personas_are_in_the_language_of_the_caller(
+    demo: ServerProcess, language: str, names: list[str]
+) -> None:
+    """A name in two scripts would be cut on a phone."""
+    profiles = demo.get("/api/profiles", headers={"Accept-Language": language}).json()["profiles"]
+    assert [profile["name"] for profile in profiles][:2] == names

@@ -71,6 +71,21 @@ def test_a_folder_is_loaded_as_a_mapping_by_username(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("name", "english", "chinese"),
+    [
+        ("鲁迅 Lu Xun", "Lu Xun", "鲁迅"),
+        ("Ada Lovelace 埃达·洛芙莱斯", "Ada Lovelace", "埃达·洛芙莱斯"),
+        ("Ada", "Ada", "Ada"),
+        ("鲁迅", "鲁迅", "鲁迅"),
+    ],
+)
+def test_a_name_in_two_scripts_has_a_part_for_each(name: str, english: str, chinese: str) -> None:
+    """A name in one script is the same in every language."""
+    persona = Persona(username="x", name=name, tagline={})
+    assert (persona.name_in("en"), persona.name_in("zh")) == (english, chinese)
+
+
 def test_the_example_in_the_documentation_is_a_persona(tmp_path: Path) -> None:
     """The example in the module's docstring can be loaded."""
     assert __doc__ is not None

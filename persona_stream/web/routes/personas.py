@@ -20,7 +20,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     """Persona as clients see it."""
 
     username: Annotated[str, Meta(description="Value to send as `username`.")]
-    name: Annotated[str, Meta(description="Display name.")]
+    name: Annotated[str, Meta(description="Display name, in the script of the caller's language if it has one.")]
     line: Annotated[str, Meta(description="One-line description in the caller's language.")]
     languages: Annotated[tuple[str, ...], Meta(description="Preferred languages, best first.")]
 
@@ -129,4 +129,4 @@ def _model_info(name: str, persona: Persona | None) -> anthropic.ModelInfo:
 
 def _profile(persona: Persona, locale: Locale) -> Profile:
     line = persona.tagline.get(locale) or next(iter(persona.tagline.values()), "")
-    return Profile(username=persona.username, name=persona.name, line=line, languages=persona.languages)
+    return Profile(username=persona.username, name=persona.name_in(locale), line=line, languages=persona.languages)
