@@ -73,22 +73,18 @@ def _parse_usage(usage: object) -> Usage | None:
     """Parse the usage. Tokens read from or written to a cache are not included in ``input_tokens``, so add them."""
     if not isinstance(usage, dict):
         return None
-    input_tokens = _count(usage.get("input_tokens"))
-    output_tokens = _count(usage.get("output_tokens"))
+    input_tokens = responses.parse_count(usage.get("input_tokens"))
+    output_tokens = responses.parse_count(usage.get("output_tokens"))
     if input_tokens is None or output_tokens is None:
         return None
     cached = (usage.get("cache_creation_input_tokens"), usage.get("cache_read_input_tokens"))
     details = usage.get("output_tokens_details")
-    thinking = _count(details.get("thinking_tokens")) if isinstance(details, dict) else None
+    thinking = responses.parse_count(details.get("thinking_tokens")) if isinstance(details, dict) else None
     return Usage(
-        input_tokens=input_tokens + sum(_count(tokens) or 0 for tokens in cached),
+        input_tokens=input_tokens + sum(responses.parse_count(tokens) or 0 for tokens in cached),
         output_tokens=output_tokens,
         reasoning_tokens=UNSET if thinking is None else thinking,
     )
-
-
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
 def parse_tool_input(arguments: str) -> dict[str, object]:
@@ -106,8 +102,8 @@ def parse_tool_input(arguments: str) -> dict[str, object]:
 def dump_tool_input(value: object) -> str:
     """Serialize the ``input`` of a call; a string was assembled from a stream, and is JSON already."""
     if isinstance(value, str):
-        return value.strip() or "{}"
-    return "{}" if value is None else json.dumps(value, ensure_ascii=False)
+        return responses.normalize_arguments(value)
+    return responses.NO_ARGUMENTS if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def parse_error(parsed: object) -> errors.ProviderErrorObject | None:

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
+from msgspec import UNSET
+
 from persona_stream.backends.openai import tool_calls
 from persona_stream.backends.providers import errors, responses
 from persona_stream.core.query import Answer, Finish, Usage
@@ -19,7 +21,9 @@ REASONING_FIELDS = (
 KNOWN_MESSAGE_FIELDS = frozenset({"role", "content", "refusal", "tool_calls", "function_call", *REASONING_FIELDS})
 KNOWN_CHOICE_FIELDS = frozenset({"index", "message", "delta", "finish_reason", "error", "tool_calls"})
 _KNOWN_BODY_FIELDS = frozenset({"id", "object", "created", "model", "choices", "usage", "error", "obfuscation"})
-_KNOWN_USAGE_FIELDS = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+_KNOWN_USAGE_FIELDS = frozenset({
+    "prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens",
+})  # fmt: skip
 
 
 def parse_completion(parsed: object, choices: int = 1) -> Answer:
@@ -70,7 +74,7 @@ def _parse_message(message: dict[str, Any], choice: Mapping[Any, Any], body: Map
     )
     if finish == "stop" and is_refusal(message):
         finish = "refusal"
-    usage = body.get("usage")
+    usage = body.get("usage") or choice.get("usage")  # Moonshot has it in the choice
     unknown = {
         "message": responses.unknown_fields(message, KNOWN_MESSAGE_FIELDS),
         "choice": responses.unknown_fields(choice, KNOWN_CHOICE_FIELDS),
@@ -83,14 +87,15 @@ def _parse_message(message: dict[str, Any], choice: Mapping[Any, Any], body: Map
 
 
 def _parse_usage(usage: object) -> Usage | None:
-    match usage:
-        case {"prompt_tokens": int(given), "completion_tokens": int(taken), **rest} if given >= 0 and taken >= 0:
-            match rest:
-                case {"completion_tokens_details": {"reasoning_tokens": int(reasoning)}} if reasoning >= 0:
-                    return Usage(input_tokens=int(given), output_tokens=int(taken), reasoning_tokens=int(reasoning))
-            return Usage(input_tokens=int(given), output_tokens=int(taken))
-        case _:
-            return None
+    if not isinstance(usage, dict):
+        return None
+    given = responses.parse_count(usage.get("prompt_tokens", usage.get("input_tokens")))
+    taken = responses.parse_count(usage.get("completion_tokens", usage.get("output_tokens")))
+    if given is None or taken is None:
+        return None
+    details = usage.get("completion_tokens_details")
+    reasoning = responses.parse_count(details.get("reasoning_tokens")) if isinstance(details, dict) else None
+    return Usage(input_tokens=given, output_tokens=taken, reasoning_tokens=UNSET if reasoning is None else reasoning)
 
 
 _REASON_BY_FINISH: Mapping[Finish, str] = {

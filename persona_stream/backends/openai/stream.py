@@ -10,6 +10,7 @@ from persona_stream.backends.openai import tool_calls
 from persona_stream.backends.openai.response import (
     KNOWN_CHOICE_FIELDS,
     KNOWN_MESSAGE_FIELDS,
+    REASONING_FIELDS,
     extract_text,
     is_refusal,
     parse_completion,
@@ -46,7 +47,9 @@ class _PartialChoice:
             if value is not None and name not in KNOWN_CHOICE_FIELDS:
                 self._choice_fields.setdefault(name, []).append(value)
                 deltas.append(base.StreamDelta("rest", json.dumps(value)))
-        delta = choice.get("delta") or choice.get("message")
+        delta = choice.get("delta")
+        if not delta and isinstance(message := choice.get("message"), dict):
+            delta = self._new_part(message)
         if not isinstance(delta, dict):
             return deltas
         content = delta.get("content")
@@ -76,6 +79,17 @@ class _PartialChoice:
             fields = {name: value} if value not in ([], {}, "") else None
             deltas.append(base.StreamDelta("rest", json.dumps(value), fields))
         return deltas
+
+    def _new_part(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what is new in a whole message: with one of the answer so far, some streams end."""
+        text, reasoning = extract_text(message)
+        new = {"content": _suffix(text, self._texts), "reasoning_content": _suffix(reasoning, self._reasoning)}
+        others = {
+            name: value
+            for name, value in message.items()
+            if name not in REASONING_FIELDS and name not in self._message_fields
+        }
+        return {**others, **new, **({"refusal": None} if self._refusals else {})}
 
     def result(self) -> dict[str, Any]:
         """Return the choice."""
@@ -116,7 +130,7 @@ class OpenAIStreamDecoder(base.StreamDecoder):
         """Decode the next chunk."""
         for name, value in event.items():
             if value is not None and (name in self._body or len(self._body) < MAX_BODY_FIELDS):
-                self._body[name] = value
+                self._body[name] = self._merge_usage(value) if name == "usage" else value
         deltas: list[base.StreamDelta] = []
         choices = event.get("choices")
         for choice in choices if isinstance(choices, list) else ():
@@ -133,11 +147,24 @@ class OpenAIStreamDecoder(base.StreamDecoder):
                 deltas += found if is_answer else [base.StreamDelta("rest", delta.text) for delta in found]
         return deltas
 
+    def _merge_usage(self, usage: Any) -> Any:
+        """Return the usage so far with the counts of another chunk, which may be a part of them."""
+        counted = self._body.get("usage")
+        if not (isinstance(usage, dict) and isinstance(counted, dict)):
+            return usage
+        return counted | {name: count for name, count in usage.items() if count is not None}
+
     def result(self) -> Answer:
         """Return the answer without the text and the reasoning, which ``feed`` returned."""
         choices = [choice.result() | {"index": index} for index, choice in enumerate(self._choices.values())]
         body = {**self._body, "object": "chat.completion", "choices": choices}
         return replace(parse_completion(body, self._requested), text="", reasoning=None)
+
+
+def _suffix(text: str, parts: list[str]) -> str:
+    """Return what follows the parts in a text; nothing if it begins with another text."""
+    sent = "".join(parts)
+    return text[len(sent) :] if text.startswith(sent) else ""
 
 
 def _joined(values: list[Any]) -> Any:

@@ -167,7 +167,7 @@ def _continues(call: _PartialCall, id_: str, name: str, text: str, *, is_indexed
         # Or the next part of its name, which some providers stream too.
         return is_indexed and not has_other_id and not id_ and not call.has_arguments
     if id_ and id_ == call.id:
-        return not text.strip() or not call.is_whole or text.strip() == call.arguments
+        return not text.strip() or not call.is_whole or call.arguments in (responses.NO_ARGUMENTS, text.strip())
     return not call.is_whole if call.has_arguments else bool(text)
 
 
@@ -177,9 +177,9 @@ def _split_arguments(fragments: list[str]) -> list[str]:
     Raises:
         ProviderError: they are glued, and of different functions.
     """
-    arguments = "".join(fragments).strip()
+    arguments = responses.normalize_arguments("".join(fragments))
     if not arguments.startswith("{") or isinstance(responses.loads_lenient(arguments), dict):
-        return [arguments or "{}"]
+        return [arguments]
     # Some providers repeat the arguments from their beginning in each part.
     last = fragments[-1] if fragments else ""
     if all(last.startswith(part) for part in fragments) and isinstance(responses.loads_lenient(last), dict):

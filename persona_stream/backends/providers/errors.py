@@ -122,7 +122,7 @@ _PATTERNS: Mapping[ErrorKind, str] = {
     r"|(?:tokens|requests) per (?:minute|min|day|hour)|quota (?:was |is )?exceeded|exceeded your current quota"
     r"|速率限制|请求过于频繁|并发",
     "too_long": r"context_length_exceeded|exceed_context_size|model_max_prompt_tokens_exceeded"
-    r"|(?:prompt|input)[a-z ]{0,20} too long|context.?window.?exceeded"
+    r"|(?:prompt|input|messages)[a-z ]{0,20} too long|context.?window.?exceeded"
     r"|longer than (?:the|this) (?:model|maximum|context)[^.]{0,40}(?:context|length)"
     r"|exceed\w*[^.]{0,60}(?:context|token limit|tokens allowed|input length|prompt length|model length)"
     r"|(?:context|token)[ _-]?(?:length|window|size|limit)[^.]{0,40} exceed"

@@ -64,7 +64,7 @@ def error_from_response(
 ) -> errors.ProviderError:
     """Build the error for an unsuccessful response, which means the HTTP ``status``, from 300 on."""
     error = error or errors.ProviderErrorObject()
-    kind = _error_kind(status, error)
+    kind = _error_kind(status, error, is_page=response.body.lstrip().startswith(b"<"))
     headers = response.headers
     location = headers.get("Location")
     target = f" to {errors.quote(location.encode())}" if location else ""
@@ -84,11 +84,11 @@ def error_from_response(
     )
 
 
-def _error_kind(status: int, error: errors.ProviderErrorObject) -> errors.ErrorKind:
+def _error_kind(status: int, error: errors.ProviderErrorObject, *, is_page: bool) -> errors.ErrorKind:
     if error.kind is not None:
         return error.kind
-    # Redirects are not followed: the API key would be sent to their target.
-    if status < 400:
+    # Redirects are not followed: the API key would be sent to their target. A web page comes from a firewall.
+    if status < 400 or (status == 403 and is_page):
         return "unreachable"
     kind = errors.find_kind(error.words)
     if kind in _SPECIFIC_KINDS.get(status, {kind} if status < 500 else _SPECIFIC_FAILURES) and kind is not None:
@@ -208,6 +208,35 @@ def provider_fields(protocol: str, sections: Mapping[str, Any]) -> ProviderField
     """Return the sections of unknown fields that are not empty; ``None`` if all are."""
     found = {name: fields for name, fields in sections.items() if fields}
     return ProviderFields(protocol, found) if found else None
+
+
+NO_ARGUMENTS = "{}"
+
+
+def normalize_arguments(arguments: str) -> str:
+    """Return the arguments of a tool call without the additions of gateways.
+
+    Some send the empty object with which a call begins in Anthropic's streams, some encode the arguments twice, and
+    some have ``null`` or nothing for a call without arguments.
+    """
+    text = arguments.strip()
+    text = text.removeprefix(NO_ARGUMENTS).lstrip() or text
+    if text in ("", "null"):
+        return NO_ARGUMENTS
+    inner = loads_lenient(text) if text.startswith('"') else None
+    return inner if isinstance(inner, str) and isinstance(loads_lenient(inner), dict) else text
+
+
+MAX_COUNT = 2**53 - 1  # the greatest that every JSON parser reads exactly
+
+
+def parse_count(value: object) -> int | None:
+    """Return an untrusted count, also of a text or of a float; ``None`` if it is none."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 16:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MAX_COUNT:
+        return None
+    return int(value)
 
 
 def string_or_empty(value: object) -> str:

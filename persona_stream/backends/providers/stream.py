@@ -1,5 +1,6 @@
 """Streams of providers: decoded events are forwarded to the query as they arrive, under an idle timeout."""
 
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -23,6 +24,10 @@ CLOSE_TIMEOUT = 0.25  # seconds
 
 # Forwarding each token on its own would only cost CPU time.
 COALESCE_INTERVAL = 0.05  # seconds
+
+_END_MARKS = (b"[DONE]", b"DONE")
+# Comments that a gateway forwards as data, and keep-alive messages of others.
+_KEEP_ALIVE = re.compile(rb":|(?:ping|keep-?alive|heartbeat)\Z", re.IGNORECASE)
 
 _BLANK = b"\xef\xbb\xbf \t\r\n"
 
@@ -195,12 +200,15 @@ class StreamReader:
     def _decode(self, event: ServerSentEvent) -> Iterable[base.StreamDelta]:
         self._has_events = True
         data = event.data.strip()
-        if self._decoder.is_closed or not data:
+        if self._decoder.is_closed or not data or _KEEP_ALIVE.match(data):
             return ()
-        if data == b"[DONE]":
+        if data.strip(b'"') in _END_MARKS:
             self._decoder.close()
             return ()
         parsed = responses.loads_lenient(data)
+        if parsed is None and b"\n" in data:
+            # Events without blank lines between them.
+            return [delta for line in data.split(b"\n") for delta in self._decode(ServerSentEvent(line, event.event))]
         error = self.adapter.parse_error(parsed)
         if error is None and event.event == "error":
             error = errors.ProviderErrorObject()

@@ -75,6 +75,10 @@ class _BufferedHTTPResponse(client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
+        # Python's client skips 100 only, and takes 102 (Processing) and 103 (Early Hints) for the response.
+        while 102 <= self.status < 200:
+            self.headers = self.msg = None  # type: ignore[assignment]  # as it was before the first begin()
+            super().begin()
         self._decoder = ChunkedDecoder()
 
     def read1(self, n: int = -1) -> bytes:

@@ -79,6 +79,16 @@ def read(*events: dict[str, Any]) -> tuple[list[tuple[str, str]], Answer]:
             Answer("", finish="tools", calls=(CALLED,), extras=extras("tool_use")),
             id="a call at once",
         ),
+        *(
+            pytest.param(
+                [use(0), part("", 0, "input_json"), *(part(each, 0, "input_json") for each in pieces), STOPPED],
+                [], Answer("", finish="tools", calls=(CALLED,)), id=source,
+            )
+            for pieces, source in (
+                (["{}", '{"at": "sky"}'], "envoyproxy/ai-gateway #1465: an empty object before the arguments"),
+                (['"{\\"at\\": \\"sky\\"}"'], "livekit/agents PR 5411: arguments that are encoded twice"),
+            )
+        ),
         pytest.param(
             [use(0), part('{"at', 0, "input_json"), ended("max_tokens")],
             [],

@@ -132,6 +132,10 @@ BODY = OK.partition(b"\r\n\r\n")[2]
         pytest.param(http(200, gzip.compress(BODY), "Content-Encoding: gzip"), id="gzip"),
         pytest.param(http(200, BODY, "Content-Type: text/html; charset=latin-1"), id="wrong type"),
         pytest.param(b"HTTP/1.1 100 Continue\r\n\r\n" + OK, id="after 100 Continue"),
+        pytest.param(
+            b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" + OK,
+            id="notatallshaw/nab PR 1130: after 103 Early Hints",
+        ),
     ],
 )
 def test_a_body_is_read_in_every_http_framing(reply: bytes | Callable[[socket.socket], None]) -> None:

@@ -37,7 +37,16 @@ def reply(body: object, status: int = 200, **headers: str) -> Response:
         (completion(usage=COUNTS), Answer("Forty-two.", usage=Usage(input_tokens=7, output_tokens=9))),
         (completion(usage=None), Answer("Forty-two.")),
         (completion(usage={"prompt_tokens": 7}), Answer("Forty-two.")),
-        (completion(usage={"prompt_tokens": "7", "completion_tokens": "9"}), Answer("Forty-two.")),
+        *(
+            (completion(**more), Answer("Forty-two.", usage=Usage(input_tokens=7, output_tokens=9)))
+            for more in (
+                {"usage": {"prompt_tokens": "7", "completion_tokens": "9"}},
+                {"usage": {"prompt_tokens": 7.0, "completion_tokens": 9.0}},
+                {"usage": {"input_tokens": 7, "output_tokens": 9}},
+            )
+        ),
+        (completion(usage={"prompt_tokens": 10**30, "completion_tokens": 9}), Answer("Forty-two.")),
+        (completion(usage={"prompt_tokens": 7.5, "completion_tokens": float("nan")}), Answer("Forty-two.")),
         (completion(usage={"prompt_tokens": -7, "completion_tokens": 9}), Answer("Forty-two.")),
         (completion(usage=[1]), Answer("Forty-two.")),
         (completion(error=None), Answer("Forty-two.")),
@@ -131,7 +140,7 @@ def error(message: object = "x", **more: object) -> dict[str, object]:
         (400, error(), "refused", False),
         (401, error(), "credentials", False),
         (402, error(), "credit", False),
-        (403, HTML, "credentials", False),
+        (403, HTML, "unreachable", False),  # NousResearch/hermes-agent #70566: the page of a firewall
         (404, error(), "model", False),
         (404, {"error": "model 'x' not found"}, "model", False),
         (404, {"object": "error", "message": "The model `x` does not exist.", "code": 404}, "model", False),

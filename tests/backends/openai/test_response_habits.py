@@ -173,6 +173,7 @@ TOO_LONG = [
     "`inputs` tokens + `max_new_tokens` must be <= 4096",
     "Input tokens exceed the configured limit of 272000 tokens. Your messages resulted in 509178 tokens.",
     "Input is too long for requested model.",
+    "The total length of all messages is too long.",
     "too many tokens: total number of tokens in the prompt cannot exceed 4081",
     "Range of input length should be [1, 30720]",
     "Prompt 超长",

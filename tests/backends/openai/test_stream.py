@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -117,6 +118,40 @@ def read(*events: dict[str, Any]) -> tuple[list[tuple[str, str]], Answer]:
             [("text", "42")],
             Answer(""),
             id="nulls and nonsense",
+        ),
+        pytest.param(
+            [chunk("Forty"), chunk("-two."), {"choices": [{"delta": {}, "message": {"content": "Forty-two."}}]}],
+            [("text", "Forty"), ("text", "-two.")],
+            Answer(""),
+            id="abundantbeing/hermes-browser-extension #11: the whole message in the last chunk",
+        ),
+        pytest.param(
+            [
+                {"choices": [{"message": {"content": "Forty", "reasoning": "6"}}]},
+                {"choices": [{"message": {"content": "Forty-two.", "reasoning": "6 × 7"}, "finish_reason": "stop"}]},
+            ],
+            [("reasoning", "6"), ("text", "Forty"), ("reasoning", " × 7"), ("text", "-two.")],
+            Answer(""),
+            id="swuecho/chat #687: the answer so far in each chunk",
+        ),
+        pytest.param(
+            [
+                chunk("42", usage={"prompt_tokens": 7, "prompt_tokens_details": None}),
+                chunk(finish_reason="stop", usage={"prompt_tokens": None, "completion_tokens": 9}),
+                {"choices": [], "usage": {}},
+            ],
+            [("text", "42")],
+            Answer("", usage=USAGE),
+            id="theopenco/llmgateway PR 2861, co-l/openfox PR 236: counts in parts, and null",
+        ),
+        pytest.param(
+            [
+                chunk("42"),
+                {"choices": [{"delta": {}, "finish_reason": "stop", "usage": COUNTS}]},
+            ],
+            [("text", "42"), ("rest", json.dumps(COUNTS))],
+            Answer("", usage=USAGE, extras=ProviderFields("openai", {"choice": {"usage": COUNTS}})),
+            id="earendil-works/pi #2017: the counts in the choice",
         ),
         pytest.param(
             [

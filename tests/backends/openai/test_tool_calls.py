@@ -245,6 +245,39 @@ def test_tool_calls_do_not_depend_on_how_they_are_split(data: st.DataObject) -> 
             [("w", '{"x":1}')],
             id="arguments from their beginning in each delta",
         ),
+        pytest.param(
+            [part(0, "a", "w", "{}"), part(0, None, None, '{"x":'), part(0, None, None, "1}")],
+            [("w", '{"x":1}')],
+            id="BerriAI/litellm #4537, envoyproxy/ai-gateway #1465: an empty object before the arguments",
+        ),
+        pytest.param(
+            [part(0, "a", "w", "{}"), part(0, "a", "w", '{"x":1}')],
+            [("w", '{"x":1}')],
+            id="BerriAI/litellm #4537: with id and name again",
+        ),
+        pytest.param(
+            [part(0, "a", "w", '{}{"symbol": "TSLA"}')],
+            [("w", '{"symbol": "TSLA"}')],
+            id="Wei-Shaw/sub2api #6336: the empty object in a whole answer",
+        ),
+        pytest.param(
+            [part(0, "a", "w", '"{\\"x\\": '), part(0, None, None, '1}"')],
+            [("w", '{"x": 1}')],
+            id="livekit/agents PR 5411, quarkiverse/quarkus-langchain4j PR 2642: encoded twice",
+        ),
+        pytest.param(
+            [part(0, "a", "w", "null")], [("w", "{}")], id="supermemoryai/supermemory PR 1612: null as the arguments"
+        ),
+        pytest.param(
+            [
+                part(0, "a", "w", '{"x"'),
+                part(1, "b", "v", '{"t"'),
+                part(0, "b", None, ":2}"),
+                part(0, "a", None, ":1}"),
+            ],
+            [("w", '{"x":1}'), ("v", '{"t":2}')],
+            id="oracle/langchain-oracle PR 254: an id announced again at the place of another call",
+        ),
     ],
 )
 def test_every_reported_form_of_streamed_tool_calls_is_assembled(
