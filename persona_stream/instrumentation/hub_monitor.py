@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import FrameType
 
 import gevent.monkey
+from gevent.hub import Hub
 
 from persona_stream.core.clock import Clock
 
@@ -76,7 +77,7 @@ class EventLoopMonitor:
             beat_at = self._beat_at
             if self._clock() - beat_at > BLOCKED_AFTER and self._reported_at != beat_at:
                 self._reported_at = beat_at
-                self._report(frame, is_blocked=same_samples >= MIN_SAME_SAMPLES)
+                self._report(frame, is_blocked=same_samples >= MIN_SAME_SAMPLES and not is_loop(frame))
             del frame
 
     def _report(self, frame: FrameType, *, is_blocked: bool) -> None:
@@ -85,6 +86,11 @@ class EventLoopMonitor:
             logger.error(text, BLOCKED_AFTER, blocking_location(frame), self._on_blocked(frame))
         else:
             logger.warning("the event loop is over %.0f s behind: this process is overloaded", BLOCKED_AFTER)
+
+
+def is_loop(frame: FrameType) -> bool:
+    """Return whether the thread runs no Python code but the loop itself: a late heartbeat is not due to blocking."""
+    return frame.f_code is Hub.run.__code__
 
 
 def _outermost(frame: FrameType) -> FrameType:
