@@ -33,6 +33,22 @@ def test_reasoning_is_requested_and_collapsed(visit: Visit, server: Server) -> N
     assert chat.thoughts() == REASONING
 
 
+def test_reasoning_is_shown_until_the_answer_begins(visit: Visit, server: Server) -> None:
+    """Then it is collapsed, unless the user has expanded it."""
+    with CuttingProxy(server.port) as proxy:
+        proxy.chunks = 4
+        chat = visit(f"{proxy.address}/#token={server.token}").connected()
+        chat.ask_for_reasoning()
+        chat.ask("ponder")
+        chat.wait_for_thoughts(30)
+        expect(chat.reasoning.locator("div")).to_be_visible()
+        chat.shoot("reasoning-streaming")
+        proxy.release()
+        chat.wait_for_text()
+        expect(chat.reasoning.locator("div")).to_be_hidden()
+        chat.ended()
+
+
 def test_reasoning_is_never_parsed_as_markup(visit: Visit, server: Server) -> None:
     """To the character, on every stream."""
     chat = visit(server.page).connected()
