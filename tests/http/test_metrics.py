@@ -48,7 +48,7 @@ def test_a_run_is_counted_while_in_progress_and_after_its_end(server: ServerProc
     assert 0.9 < more("run_processing_seconds_sum", **backend) < 3
     assert more("events_total", dialect="native") == len(got)
     assert more("readings_total", dialect="native", resumed="false", whole="true") == 1
-    assert more("first_event_seconds_sum", dialect="native") < 0.5
+    assert more("first_event_seconds_sum", dialect="native") < 2.0
     assert after("store_missing", store="journals") == 0
 
 

@@ -44,7 +44,7 @@ def test_a_finished_run_is_read_again_from_the_beginning(server: ServerProcess, 
     """The same events, at once."""
     began = time.monotonic()
     assert [(e.id, e.data) for e in again(server, run_of(finished))] == [(e.id, e.data) for e in finished]
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 3.0
 
 
 def test_resuming_at_every_event_gives_exactly_the_rest(server: ServerProcess, finished: list[ReceivedEvent]):
@@ -298,7 +298,7 @@ def test_cancelling_ends_the_run_for_all_subscribers_and_kills_the_work(server: 
     cancelled = server.post(f"/api/runs/{run_id}/cancel").json()
     assert (cancelled["status"], cancelled["code"], cancelled["error"]) == ("cancelled", "cancelled", "请求已取消")
     ending = list(stream)[-1].data
-    assert ending.pop("elapsed_time") < 2.0
+    assert ending.pop("elapsed_time") < 4.5
     assert ending == {
         "success": False, "error": "请求已取消", "code": "cancelled", "status": "cancelled", "is_complete": True,
     }  # fmt: skip

@@ -149,8 +149,8 @@ def test_code_that_resists_being_killed_delays_no_subscriber():
     """The ending is written before the greenlet is killed."""
     server = serve("tests.backends_for_tests:chosen", timeout=1)
     began = time.monotonic()
-    got = read(start(server, "4", "stubborn"))
-    assert time.monotonic() - began < 3.0
+    got = read(start(server, "6", "stubborn"))
+    assert time.monotonic() - began < 5.0
     assert got[-1].data["status"] == "timeout"
     assert server.stop() == 0
 
@@ -183,7 +183,7 @@ def test_a_second_signal_during_delivery_sends_the_rest_at_once(number: signal.S
     began = time.monotonic()
     server.process.send_signal(number)
     got += stream
-    assert time.monotonic() - began < 2.0
+    assert time.monotonic() - began < 5.0
     assert got[-1].data["status"] == "complete"
     assert answer(got).strip() == f"You said: {message.strip()}"
     assert server.process.wait(5) == 0

