@@ -21,7 +21,7 @@ PEERS_PYTHON = ROOT / ".venv-sentences/bin/python"
 TARGET = ROOT / "docs/CHUNKING.md"
 TIMED_LENGTH = 500  # characters
 TIMED = ("en", "de", "zh", "ja")
-LANGUAGES = {"chinese": "zh", "japanese": "ja", "markdown": "en"}
+LANGUAGES = {"chinese": "zh", "japanese": "ja", "markdown": "en", "mixed": "en"}
 
 
 class Measured(NamedTuple):

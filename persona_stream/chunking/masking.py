@@ -17,6 +17,7 @@ from itertools import pairwise
 
 import regex
 
+from persona_stream.chunking.abbreviations import is_abbreviation
 from persona_stream.chunking.quotations import mask_quotations
 from persona_stream.chunking.unicode import BLOCK_MASK, CLOSING, COMMAS, FULL_STOPS, MASK, OPENING, STOP, STOPS
 
@@ -63,6 +64,7 @@ _FORMULA = re.compile(
     r"\$\$?(?=[^\s$])[^$\n]{1,500}(?<=\S)\$\$?(?!\d)"
     r"|\\(?:\((?:[^\n\\]|\\[^\n()\[\]])*\\\)|\[(?:[^\n\\]|\\[^\n()\[\]])*\\\])"
 )
+_LINK_DEFINITION = re.compile(r"^[ \t>]*\[[^\[\]\n]{1,200}\]:[ ][^\n]*", re.MULTILINE)
 _TABLE_ROW = re.compile(r"^[ \t>]*\|[^\n]*", re.MULTILINE)
 # Two levels of brackets, for images and notes in a link text.
 _LINK = re.compile(r"\[((?:[^\[\]\n]|\[[^\[\]\n]{0,200}\]){1,500})\](?:\([^()\n]{0,500}\)|\[[^\[\]\n]{0,200}\])")
@@ -74,7 +76,8 @@ MIN_WRAPPED_COLUMNS = 50
 """Width of a line from which it may have been wrapped; shorter lines are verses, items or headings."""
 _MIN_COLUMNS_BEFORE_CAPITAL = 60
 _MAX_COLUMNS = 200
-_BEFORE_BREAK = rf"[^\s{STOPS}:：|\\{BLOCK_MASK}]"
+# A full stop may be that of an abbreviation.
+_BEFORE_BREAK = rf"[^\s{STOPS.replace('.', '')}:：|\\{BLOCK_MASK}]"
 _LINE_BREAK = re.compile(
     rf"\n(?:(?<={_BEFORE_BREAK}\n)|(?<={_BEFORE_BREAK}\r\n))"
     r"(?P<indent>[ \t>]*)(?!\d{1,3}[.)])(?P<first>[*_(（“\"'「]{0,2}[^\W_])"
@@ -154,6 +157,8 @@ def running_text(text: str, *, is_unspaced: bool) -> str:
     if "[" in text:
         if "](" in text or "][" in text:
             text = _LINK.sub(_mask_link, text)
+        if "]: " in text:
+            text = _LINK_DEFINITION.sub(_mask_stops, text)
         text = _OMISSION.sub(_mask_stops, text)
     if text.count("$") > 1 or "\\" in text:
         text = _FORMULA.sub(_mask_stops, text)
@@ -201,6 +206,9 @@ def _join_lines(found: re.Match[str]) -> str:
     start = max(text.rfind("\n", 0, end) + 1, end - _MAX_COLUMNS)
     line = text[start:end]
     first = found["first"][-1]
+    stop = end - (text[end - 1] == "\r") - 1
+    if text[stop] == "." and not is_abbreviation(text, stop, found.end("indent")):
+        return found[0]
     is_continued = first.islower() or unicodedata.category(first) == "Lo"
     columns = len(line) if line.isascii() else sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line)
     if columns < (MIN_WRAPPED_COLUMNS if is_continued else _MIN_COLUMNS_BEFORE_CAPITAL) or line.lstrip().startswith(

@@ -14,7 +14,9 @@ from persona_stream.chunking.abbreviations import MAX_ABBREVIATION_LETTERS, is_a
 from persona_stream.chunking.unicode import (
     CLOSERS,
     COMMAS,
+    EMOJI,
     KATAKANA,
+    MOOD_EMOJI,
     NOT_FIRST,
     OPENING,
     STOPS,
@@ -41,8 +43,12 @@ _CANDIDATE = re.compile(
         [{STOPS}]*+ (?: (?P<sure> (?<= [{SURE_STOPS}] ) | (?<= …… ) | {_SURE_IN_ENGLISH} ) | )
         (?P<closers>
             (?: [ \u00a0\u202f] [»›] (?= [\s{COMMAS},.;:!?)] | \Z ) | )     # « Bonjour ! »
-            [{CLOSERS}]*+ (?: (?: \[ \^? \w{{1,3}} \] [{CLOSERS}]*+ )++ | )
+            [{CLOSERS}]*+ (?: (?: (?: \[ \^? \w{{1,3}} \] | </ [a-z]{{1,10}} > ) [{CLOSERS}]*+ )++ | )
             (?: [“‘] (?= [\s,.;:!?)] | \Z ) | )       # „Und auch keine Lust.“ Wir
+            (?: [ ] (?:
+                (?: (?<= [!?] [ ] ) [{MOOD_EMOJI}] [{EMOJI}]*+ | [:;] -? [)D] ) (?= \s | \Z )       # Great! 🎉 Next
+            |   [{EMOJI}]++ (?= [^\S\n]*+ (?: \n | \Z ) )
+            ) | )
         )
         (?(sure) (?! [{COMMAS},{STOPS}] ) | (?= [\s{UNSPACED}{KATAKANA}{OPENING}] | \Z ) )
         (?! [{NOT_FIRST}] )
@@ -55,6 +61,12 @@ _CANDIDATE = re.compile(
 
 _AT_END = regex.compile(rf"(?r)(?P<stops>[{STOPS}]+)(?:[{CLOSERS}“‘]|[ \u00a0\u202f](?=[»›])|\[\^?\w{{1,3}}\])*")
 
+# "Is it?" Anna asked.
+_REPORTING_CLAUSE = re.compile(
+    r"(?:(?:I|[A-Z][a-z'’-]+)[ ]){1,2}(?:said|says|asked|asks|cried|replied|shouted|answered|exclaimed|whispered|yelled"
+    r"|called|muttered|wondered|demanded|added|screamed|repeated|thought)\b"
+)
+_QUOTES = "\"”’»'"
 _DASHES = "-–—"
 # These marks open and close: they close if an odd number of them precedes in the line.
 _PAIRED_MARK = re.compile(r"\"|\*+|_+|~+")
@@ -122,7 +134,9 @@ def _is_continued(text: str, closers: int, blanks: int, end: int) -> bool:
     """Return whether the sentence goes on behind other stops than a full stop."""
     if not text[end].islower():
         # — Да! — сказал он: the clause behind the dash reports the speech.
-        return text[end] in _DASHES and text[end + 1 : end + 2] == " " and text[end + 2 : end + 3].islower()
+        if text[end] in _DASHES:
+            return text[end + 1 : end + 2] == " " and text[end + 2 : end + 3].islower()
+        return closers < blanks and text[blanks - 1] in _QUOTES and _REPORTING_CLAUSE.match(text, end) is not None
     # "What?" he said.  Wait... what?  She works at Yahoo! in London.
     return blanks > closers or text[closers - 1] not in "!?" or is_exclaimed_name(text, closers - 1)
 

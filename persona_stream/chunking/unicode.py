@@ -22,6 +22,11 @@ SPACED_LETTERS = "A-Za-zªº°\u00c0-\u024f\u0370-\u052f\u0531-\u0587\u0621-\u06
 
 # Emoji with their modifiers; variation selectors and voicing marks, which attach to the character before them.
 EMOJI = "\u2600-\u27bf\U0001f300-\U0001faff\ufe0f\u200d"
+# Faces, hands, hearts and the like, which express the mood of the sentence before them rather than open the next one.
+MOOD_EMOJI = (
+    "\u2639\u263a\u2665\u2728\u2764\U0001f389\U0001f38a\U0001f44b-\U0001f44f\U0001f493-\U0001f49f\U0001f4aa\U0001f4af"
+    "\U0001f525\U0001f600-\U0001f64f\U0001f90c-\U0001f930\U0001f970-\U0001f97a"
+)
 ATTACHED = "\ufe00-\ufe0f\u3099\u309a\U000e0100-\U000e01ef"
 
 # Punctuation of Chinese and Japanese.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 DATA = Path(__file__).parent / "data"
 BOUNDARY = "‖"
-COLLECTED = ("chinese", "japanese", "markdown")
+COLLECTED = ("chinese", "japanese", "markdown", "mixed")
 
 
 def golden_rules() -> dict[str, list[tuple[str, list[str]]]]:
