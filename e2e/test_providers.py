@@ -15,7 +15,7 @@ from e2e.conftest import KEY, TEXT
 from persona_stream.backends.anthropic.backend import anthropic_backend
 from persona_stream.backends.base import Backend
 from persona_stream.backends.openai.backend import openai_backend
-from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Attachment, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Answer, Turn, Usage
 from persona_stream.errors import BackendError, BackendUnavailable
 from tests.backends.fake_provider import DONE, Provider, Recorder, chunk, chunks, completion, http, stream
@@ -78,7 +78,7 @@ def test_every_feature_passes_in_both_directions(make: Make, streams: bool, lite
         streams=streams,
         tools=(Tool("look", "Looks.", {"type": "object", "properties": {"at": {"type": "string"}}}),),
         tool_choice=ToolChoice("auto"),
-        parts=("How many?", Image(CAT)),
+        parts=("How many?", Attachment(CAT)),
         tool_turns=(
             Turn("assistant", "", calls=(ToolCall("call_0", "look", '{"at": "sea"}'),)),
             Turn("tool", "blue", call_id="call_0"),

@@ -11,7 +11,7 @@ app = create_app(process_query=ask)
 import sys
 from typing import TYPE_CHECKING, Any
 
-from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Attachment, Image, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Answer, Principal, Query, Turn, Usage
 from persona_stream.errors import BackendError, BackendUnavailable
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "Attachment",
     "BackendError",
     "BackendUnavailable",
     "Image",

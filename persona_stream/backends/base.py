@@ -1,19 +1,38 @@
 """The backend interface: a function that answers queries, and its capabilities."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from msgspec import Struct
 
+from persona_stream.core.content import AttachmentType
 from persona_stream.core.query import Query
 
 ProcessQuery = Callable[[Query], object]
 
-Capability = Literal["tools", "images", "prefill", "response_format", "json_schema", "choices", "logprobs", "audio"]
-"""Optional features of a backend: calling tools, reading images, continuing an answer that is given in part, following
-any response format, or following a JSON schema at least; and several choices, log probabilities and speech, in the
-extras of an OpenAI-compatible provider."""
+Capability = Literal[
+    "tools",
+    "images",
+    "files",
+    "audio_input",
+    "prefill",
+    "response_format",
+    "json_schema",
+    "choices",
+    "logprobs",
+    "audio",
+]
+"""Optional features of a backend: calling tools, reading images, files and recordings, continuing an answer that is
+given in part, following any response format, or following a JSON schema at least; and several choices, log
+probabilities and speech, in the extras of an OpenAI-compatible provider."""
+
+ATTACHMENT_CAPABILITIES: Mapping[AttachmentType, Capability] = {
+    "image": "images",
+    "file": "files",
+    "audio": "audio_input",
+}
+"""The capability that an attachment of each type requires."""
 
 
 class BackendSpec(Struct, frozen=True):
@@ -103,6 +122,11 @@ class Backend:
     spec: BackendSpec | None = None
     title: str = ""
     ideas: tuple[str, ...] = ()
+
+    @property
+    def attachment_types(self) -> tuple[AttachmentType, ...]:
+        """The types of attachments that the backend reads."""
+        return tuple(type for type, needed in ATTACHMENT_CAPABILITIES.items() if needed in self.capabilities)
 
     def describe(self) -> BackendDescription:
         """Return the properties that other processes need to know."""

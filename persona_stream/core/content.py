@@ -1,25 +1,79 @@
-"""Message content besides plain text (images, tools, provider fields), and sanitising of untrusted text."""
+"""Message content besides plain text (attachments, tools, provider fields), and sanitising of untrusted text."""
 
+import base64
+import binascii
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 
+AttachmentType = Literal["image", "file", "audio"]
+
+_TEXT_TYPE = re.compile(r"text/.+|application/(?:.+\+)?(?:json|xml|yaml)", re.ASCII)
+
 
 @dataclass(frozen=True, slots=True)
-class Image:
-    """Image in a message, by address or ``data:`` URL.
+class Attachment:
+    """Image, file or recording in a message.
 
-    ``detail`` is the resolution level in the provider's terms; ``None`` leaves it to the provider.
+    Attributes:
+        url: its address, which the server never fetches, or the content itself as a ``data:`` URL in base64.
+        detail: the resolution level of an image in the provider's terms; ``None`` leaves it to the provider.
+        type: ``image``, ``file`` or ``audio``.
+        name: the file name, if the client sent one. It contains no separators of directories.
     """
 
     url: str
     detail: str | None = None
+    type: AttachmentType = field(default="image", kw_only=True)
+    name: str | None = field(default=None, kw_only=True)
+
+    @property
+    def media_type(self) -> str:
+        """The media type of the content, such as ``image/png``; empty for an address."""
+        return self.url[5:200].partition(",")[0].partition(";")[0].lower() if self._has_data else ""
+
+    @property
+    def encoded(self) -> str:
+        """The content in base64; empty for an address."""
+        return self.url.partition(",")[2] if self._has_data else ""
+
+    @property
+    def data(self) -> bytes | None:
+        """The content; ``None`` for an address. Raises ``ValueError`` if it is not valid base64."""
+        return base64.b64decode(self.encoded, validate=True) if self._has_data else None
+
+    @property
+    def text(self) -> str | None:
+        """The content if it is a text in UTF-8, else ``None``."""
+        if not _TEXT_TYPE.fullmatch(self.media_type):
+            return None
+        try:
+            return base64.b64decode(self.encoded, validate=True).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+
+    @property
+    def size(self) -> int | None:
+        """The size of the content in bytes; ``None`` for an address."""
+        return len(self.encoded.rstrip("=")) * 3 // 4 if self._has_data else None
+
+    @property
+    def note(self) -> str:
+        """The text that stands for the attachment where only text is kept, such as ``[image: cat.png]``."""
+        return f"[{self.type}: {self.name}]" if self.name else f"[{self.type}]"
+
+    @property
+    def _has_data(self) -> bool:
+        return self.url.startswith("data:")
 
 
-Part = str | Image
+Image = Attachment
+"""Alias of ``Attachment``, for backends that use its former name."""
+
+Part = str | Attachment
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +130,11 @@ class ToolCall:
     name: str
     arguments: str
     extras: ProviderFields | UnsetType = UNSET  # absent in JSON
+
+
+def attachments_of(parts: tuple[Part, ...]) -> tuple[Attachment, ...]:
+    """Return the attachments of a message."""
+    return tuple(part for part in parts if isinstance(part, Attachment))
 
 
 def join_text_parts(parts: tuple[Part, ...]) -> str:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from persona_stream.core.content import Part, ProviderFields, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Attachment, Part, ProviderFields, Tool, ToolCall, ToolChoice, attachments_of
 from persona_stream.personas.persona import Persona
 
 
@@ -144,7 +144,7 @@ class Query:
         username: the persona that answers.
         message: the question: up to 32,768 characters, and up to 524,288 from ``/v1``. Not blank unless there are
             ``parts``.
-        parts: the whole message in order if it is more than text, else empty.
+        parts: the whole message in order, texts and attachments, if it is more than text, else empty.
         prompt: an additional prompt, or ``None``.
         prompt_mode: whether ``prompt`` extends or replaces the persona's own prompt.
         conversation_id: the conversation that the question belongs to.
@@ -234,6 +234,11 @@ class Query:
         return self._context.cancelled
 
     @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The images, files and recordings of the message."""
+        return attachments_of(self.parts)
+
+    @property
     def since(self) -> tuple[Turn, ...]:
         """Alias of ``tool_turns``, for backends that use its former name."""
         return self.tool_turns
@@ -246,6 +251,11 @@ class Query:
         if self.prompt_mode == "replace" or not own:
             return self.prompt
         return f"{own}\n\n{self.prompt}"
+
+
+def message_with_notes(query: Query) -> str:
+    """Return the message as later turns of its conversation see it: with a line for each attachment."""
+    return "\n".join((query.message, *(attachment.note for attachment in query.attachments)))
 
 
 def all_turns(query: Query) -> tuple[Turn, ...]:

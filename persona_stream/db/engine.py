@@ -24,7 +24,7 @@ LOCK_TIMEOUT = 5.0  # seconds that SQLite waits for another process that writes,
 CONNECT_TIMEOUT = 3  # seconds
 STOP_TIMEOUT = 1.0  # seconds that a thread may take to end
 
-LATEST_REVISION = "0002"
+LATEST_REVISION = "0003"
 """Revision of ``tables.py``; ``migrations/versions`` has the steps that lead to it."""
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

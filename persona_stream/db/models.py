@@ -118,6 +118,14 @@ class UpstreamAttempt(Struct, frozen=True):
     response: Any = None
 
 
+class LoggedAttachment(Struct, frozen=True):
+    """Attachment of a question, without its content."""
+
+    type: str
+    name: str | None  # absent where texts are not logged
+    size: int | None  # in bytes; ``None`` for an address
+
+
 class RunTexts(Struct, frozen=True):
     """Texts of a run; ``None`` for a text that does not exist, is not known yet, or is not logged."""
 
@@ -125,6 +133,7 @@ class RunTexts(Struct, frozen=True):
     request_body: Annotated[str | None, LogColumn("accepted", "text")] = None
     prompt: Annotated[str | None, LogColumn("accepted", "text")] = None
     question: Annotated[str | None, LogColumn("accepted", "text")] = None
+    attachments: Annotated[list[LoggedAttachment] | None, LogColumn("accepted", "json")] = None
     response_headers: Annotated[list[tuple[str, str]] | None, LogColumn("responded", "json")] = None
     answer: Annotated[str | None, LogColumn("finished", "text")] = None
     reasoning: Annotated[str | None, LogColumn("finished", "text")] = None

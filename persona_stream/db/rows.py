@@ -7,6 +7,7 @@ Invariants:
     * The tables hold the same values, however the records are divided into batches.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -16,7 +17,7 @@ import msgspec
 from persona_stream.chunking.chunkers import characters, sentences
 from persona_stream.core import facts, i18n
 from persona_stream.core.content import replace_unencodable
-from persona_stream.core.query import UpstreamCall
+from persona_stream.core.query import Query, UpstreamCall, message_with_notes
 from persona_stream.core.snapshot import RunSnapshot, take_snapshot
 from persona_stream.core.usage import Price, count_tokens, run_usage
 from persona_stream.db import base, models
@@ -28,6 +29,11 @@ QUESTION_PREFIX_LENGTH = 200  # characters of a question in lists
 TITLE_LENGTH = 80  # characters
 MAX_SUMMARY_LENGTH = 500  # characters of reasoning
 MAX_REPR_LENGTH = 10_000  # characters of a value that has no JSON form
+
+# Content in a data URL, and in the fields of Anthropic's and OpenAI's protocols that have base64 alone.
+_CONTENT = re.compile(
+    r"""(data:[\w.+-]+\\?/[\w.+-]+(?:;[\w=.+-]+)*;base64,|"data":\s*")([A-Za-z0-9+/\\]{16,}={0,2})(?=")""", re.ASCII
+)
 
 _EMPTY_RUN = {column.name: None if column.is_optional else 0 for column in models.RUN_COLUMNS}
 _EMPTY_TEXTS = {column.name: None for column in models.TEXT_COLUMNS}
@@ -70,11 +76,30 @@ def started_row(record: base.RunAccepted, privacy: base.Privacy) -> tuple[Row, R
         **_EMPTY_TEXTS,
         "run_id": run.run_id,
         "request_headers": _to_json(request_info.headers),
-        "request_body": replace_unencodable(request_info.body.decode("utf-8", "replace")) if privacy.bodies else None,
+        "request_body": _body_text(request_info.body) if privacy.bodies else None,
         "prompt": replace_unencodable(query.prompt) if privacy.bodies and query.prompt else None,
         "question": question or None,
+        "attachments": _to_json(_logged_attachments(query, privacy)) if query.attachments else None,
     }
     return summary, texts
+
+
+def _logged_attachments(query: Query, privacy: base.Privacy) -> list[models.LoggedAttachment]:
+    return [
+        models.LoggedAttachment(each.type, each.name if privacy.bodies else None, each.size)
+        for each in query.attachments
+    ]
+
+
+def _body_text(body: bytes) -> str:
+    return without_attachments(replace_unencodable(body.decode("utf-8", "replace")))
+
+
+def without_attachments(text: str) -> str:
+    """Return JSON text with the size of each base64 content in its place, such as ``data:image/png;base64,(70 B)``."""
+    if "base64" not in text and "input_audio" not in text:
+        return text
+    return _CONTENT.sub(lambda found: f"{found[1]}({len(found[2].rstrip('=')) * 3 // 4} B)", text)
 
 
 def response_row(record: base.RunResponded) -> tuple[Row, Row]:
@@ -121,7 +146,7 @@ def finished_row(record: base.RunFinished, privacy: base.Privacy, price: Price) 
         "reasoning": (snapshot.reasoning or None) if has_bodies and privacy.reasoning else None,
         "error": replace_unencodable(i18n.error_text(failed.code, failed.text, run.locale)) if failed else None,
         "steps": _to_json(build_steps(record.entries, record.upstream, texts=has_bodies)),
-        "upstream": _to_json(attempts) if attempts else None,
+        "upstream": without_attachments(_to_json(attempts)) if attempts else None,
         "raw": _to_json(record.raw) if record.raw is not None and not attempts and has_bodies else None,
     }
     return summary, texts
@@ -296,7 +321,7 @@ def exchange_rows(record: base.ExchangeCompleted, privacy: base.Privacy) -> tupl
     reasoning = snapshot.reasoning
     if snapshot.text and privacy.history_reasoning != "full":
         reasoning = first_sentences(reasoning) if privacy.history_reasoning == "summary" else ""
-    question = replace_unencodable(record.query.message)
+    question = replace_unencodable(message_with_notes(record.query))
     run = snapshot.run
     names = {"owner": replace_unencodable(run.owner), "username": replace_unencodable(run.username)}
     key = {**names, "conversation_id": run.conversation_id}
@@ -329,7 +354,7 @@ def first_sentences(text: str, limit: int = MAX_SUMMARY_LENGTH) -> str:
     return kept.rstrip() or characters(beginning, limit)[0]
 
 
-def _to_json(value: object) -> str | None:
+def _to_json(value: object) -> str:
     """Encode a value of any type as JSON; a value without a JSON form as its ``repr``."""
     try:
         encoded = msgspec.json.encode(value, enc_hook=repr)

@@ -100,7 +100,9 @@ class WriteQueue:
 def _record_size(record: base.Record) -> int:
     match record:
         case base.RunAccepted(run_request=run_request):  # its query has the texts of the body again
-            return 4 * RECORD_BYTES + len(run_request.request_info.body) + 2 * len(run_request.query.message)
+            content = sum(len(attachment.url) for attachment in run_request.query.attachments)
+            texts = len(run_request.request_info.body) + 2 * len(run_request.query.message)
+            return 4 * RECORD_BYTES + texts + content
         case base.RunFinished(entries=entries) | base.ExchangeCompleted(entries=entries):
             return RECORD_BYTES + sum(ENTRY_BYTES + 2 * len(text_of(entry.fact)) for entry in entries)
         case _:

@@ -1,8 +1,5 @@
 """Conversations in a request: the question among the turns, and the validation that all protocols share."""
 
-import base64
-import binascii
-import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Protocol
@@ -10,8 +7,15 @@ from typing import Annotated, Any, Literal, Protocol
 import msgspec
 from msgspec import Meta, Struct
 
-from persona_stream.backends.base import Backend, Capability
-from persona_stream.core.content import Image, Part, Tool, ToolChoice, join_text_parts
+from persona_stream.backends.base import ATTACHMENT_CAPABILITIES, Backend, Capability
+from persona_stream.core.content import (
+    Attachment,
+    Part,
+    Tool,
+    ToolChoice,
+    attachments_of,
+    join_text_parts,
+)
 from persona_stream.core.query import Query, Turn
 from persona_stream.errors import ContextTooLong, InvalidRequest
 
@@ -20,6 +24,8 @@ MAX_TEXT_CHARACTERS = 16 * 32_768  # of all messages together
 _UNSUPPORTED_TEXTS: dict[Capability, str] = {
     "tools": "this backend does not support tools; omit them",
     "images": "this backend does not support images; send text only",
+    "files": "this backend does not support files; send their text",
+    "audio_input": "this backend does not support recordings; send text only",
     "prefill": "the last message must be the user's: this backend cannot continue an answer",
     "response_format": "this backend does not support this format; omit it",
     "json_schema": "this backend does not support JSON schemas; omit it",
@@ -37,9 +43,6 @@ _CAPABILITY_BY_PARAMETER: Mapping[str, Capability] = {
 }
 
 ChoiceMode = Literal["auto", "none", "required", "named"]
-
-# Formats that providers accept. Whether the data is valid base64 is for the provider to check: it may be megabytes.
-_IMAGE_URL = re.compile(r"https?://[^\s]{1,8000}|data:image/[a-z0-9.+-]{1,40};base64,[A-Za-z0-9+/]+={0,2}", re.ASCII)
 
 # Not `$` at the end: in Python it matches before a final newline.
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,128}(?![\s\S])")]
@@ -157,8 +160,9 @@ def _required_capabilities(query: Query) -> Iterator[tuple[Capability, str]]:
         yield "tools", "tools"
     if any(turn.calls or turn.role == "tool" for turn in turns):
         yield "tools", "messages"
-    if any(isinstance(part, Image) for parts in (query.parts, *(turn.parts for turn in turns)) for part in parts):
-        yield "images", "messages"
+    for parts in (query.parts, *(turn.parts for turn in turns)):
+        for attachment in attachments_of(parts):
+            yield ATTACHMENT_CAPABILITIES[attachment.type], "messages"
     if query.tool_turns and query.tool_turns[-1].role == "assistant":
         yield "prefill", "messages"
     for name in query.parameters.keys() & _CAPABILITY_BY_PARAMETER.keys():
@@ -172,23 +176,33 @@ def _required_capabilities(query: Query) -> Iterator[tuple[Capability, str]]:
             yield "response_format", "response_format"
 
 
-def omit_unsupported_results(query: Query, backend: Backend) -> Query:
-    """Return the query with notes in place of images in tool results, if the backend does not support images.
+def omit_unsupported_attachments(query: Query, backend: Backend) -> Query:
+    """Return the query with notes in place of attachments in its other turns that the backend cannot receive.
 
-    A client repeats its tool results in every request, and cannot ask its tools for something else.
+    A client repeats its tool results and its files in every request, and cannot send something else. An image of the
+    user is left as it is, and refused: the question may be about it.
     """
-    turns = (*query.history, *query.tool_turns)
-    if "images" in backend.capabilities or not any(turn.role == "tool" and turn.parts for turn in turns):
-        return query
-    history = tuple(_without_images(turn) for turn in query.history)
-    return replace(query, history=history, tool_turns=tuple(_without_images(turn) for turn in query.tool_turns))
+
+    def without_unsupported(turn: Turn) -> Turn:
+        content, parts = text_and_parts(
+            tuple(
+                _attachment_note(part) if isinstance(part, Attachment) and is_omitted(turn, part) else part
+                for part in turn.parts
+            )
+        )
+        return replace(turn, content=content, parts=parts) if parts != turn.parts else turn
+
+    def is_omitted(turn: Turn, attachment: Attachment) -> bool:
+        is_supported = attachment.type in backend.attachment_types
+        return not is_supported and (turn.role == "tool" or attachment.type != "image")
+
+    history = tuple(without_unsupported(turn) for turn in query.history)
+    return replace(query, history=history, tool_turns=tuple(without_unsupported(turn) for turn in query.tool_turns))
 
 
-def _without_images(turn: Turn) -> Turn:
-    if turn.role != "tool" or not turn.parts:
-        return turn
-    parts = tuple(omission_note("image") if isinstance(part, Image) else part for part in turn.parts)
-    return replace(turn, content=join_text_parts(parts), parts=())
+def _attachment_note(attachment: Attachment) -> str:
+    kind = f" ({attachment.media_type})" if attachment.media_type else ""
+    return omission_note(f"{attachment.type}{kind}")
 
 
 def omission_note(kind: str) -> str:
@@ -196,41 +210,15 @@ def omission_note(kind: str) -> str:
     return f"[{kind[:80]} omitted: the model cannot receive it]"
 
 
-def decode_text(media_type: str, data: str) -> str | None:
-    """Return the text of a file in base64; ``None`` if it is not text."""
-    if not media_type.startswith("text/"):
-        return None
-    try:
-        return base64.b64decode(data, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-
-
-def decode_data_url(url: str) -> str | None:
-    """Return the text of a file in a ``data:`` URL; ``None`` if it is not text."""
-    head, _, data = url.partition(";base64,")
-    return decode_text(head.removeprefix("data:").partition(";")[0], data)
+def text_or_file(attachment: Attachment) -> Part:
+    """Return the text of a file of text, which every backend can receive; another file as it is."""
+    text = attachment.text
+    return attachment if text is None else text
 
 
 def text_and_parts(parts: tuple[Part, ...]) -> tuple[str, tuple[Part, ...]]:
-    """Return the joined text of a message, and all its parts if there are images among them."""
-    return join_text_parts(parts), parts if any(isinstance(part, Image) for part in parts) else ()
-
-
-def validate_image_url(url: str, where: str, field: str = "messages") -> str:
-    """Return the URL of an image.
-
-    Args:
-        url: The URL.
-        where: Path of the URL, for the error.
-        field: Name of the conversation, for the error.
-
-    Raises:
-        InvalidRequest: The URL has another form than providers accept.
-    """
-    if not _IMAGE_URL.fullmatch(url):
-        raise InvalidRequest(f"{where}: must be the URL of an image: https://… or data:image/…;base64,…", field)
-    return url
+    """Return the joined text of a message, and all its parts if there are attachments among them."""
+    return join_text_parts(parts), parts if attachments_of(parts) else ()
 
 
 def validate_tool_choice(mode: ChoiceMode, name: str | None, tools: tuple[Tool, ...]) -> ToolChoice | None:

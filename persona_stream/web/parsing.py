@@ -16,6 +16,7 @@ from werkzeug import datastructures, exceptions, http
 from persona_stream.chunking.registry import names
 from persona_stream.core.query import Locale
 from persona_stream.errors import InvalidRequest, TooLarge, UnsupportedMediaType
+from persona_stream.protocols.attachments import MAX_ATTACHMENTS, NativeAttachment
 from persona_stream.protocols.conversation import decode_raw_messages
 from persona_stream.web import negotiation, responses
 
@@ -140,6 +141,10 @@ class ChatRequest(Struct, frozen=True):
     timeout: Annotated[
         Annotated[float, Meta(gt=0)] | None,
         Meta(description="Deadline of the run in seconds, at most the server's `max_timeout`."),
+    ] = None
+    attachments: Annotated[
+        Annotated[list[NativeAttachment], Meta(max_length=MAX_ATTACHMENTS)] | None,
+        Meta(description="Images, files and recordings for a backend that reads them; rejected by others."),
     ] = None
     reasoning: Annotated[bool | None, Meta(description="Whether to send the model's reasoning as separate events.")] = (
         None

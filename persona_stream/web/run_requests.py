@@ -15,7 +15,12 @@ from persona_stream.core.projection import SMART, StreamStyle
 from persona_stream.core.query import Parameters, Principal, Query, Turn
 from persona_stream.errors import InvalidRequest, ModelNotFound, NotFound, Unavailable
 from persona_stream.journals.base import IdempotencyKey
-from persona_stream.protocols.conversation import omit_unsupported_results, parse_conversation, require_capabilities
+from persona_stream.protocols.attachments import parse_native
+from persona_stream.protocols.conversation import (
+    omit_unsupported_attachments,
+    parse_conversation,
+    require_capabilities,
+)
 from persona_stream.runs.base import RequestInfo, RunRequest
 from persona_stream.web import auth, negotiation, parsing, responses
 from persona_stream.web.services import Services
@@ -103,6 +108,9 @@ def build_run_request(request: Request, services: Services, style: StreamStyle, 
         timeout=_run_timeout(request, services, chat.timeout),
         principal=principal,
     )
+    if chat.attachments:
+        query = replace(query, parts=(query.message, *parse_native(chat.attachments)))
+        require_capabilities(query, route.backend, {"messages": "attachments"})
     return RunRequest(
         query=query,
         backend=route.backend,
@@ -190,7 +198,7 @@ def build_v1_run_request(
         _require_conversations(services)
         query = _as_continuation(query)
     backend = resolve_model(services, query.username).backend
-    query = omit_unsupported_results(query, backend)
+    query = omit_unsupported_attachments(query, backend)
     require_capabilities(query, backend, field_names)
     return RunRequest(
         query=query,

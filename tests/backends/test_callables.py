@@ -327,7 +327,10 @@ def query_as_text(query: str) -> str:
         (nothing, ["nothing", "takes no part of a query", "message"]),
         (nothing_of_a_query, ["nothing_of_a_query", "takes no part of a query"]),
         (functools.partial(one_message, message="fixed"), ["one_message", "takes no part of a query"]),
-        (CannotFly(), ["CannotFly.abilities", "{'fly'}", "tools, images, prefill, response_format"]),
+        (
+            CannotFly(),
+            ["CannotFly.abilities", "{'fly'}", "tools, images, files, audio_input, prefill"],
+        ),
         (NeedsArguments, ["NeedsArguments", "without arguments", "TypeError", "create the object yourself"]),
         (SimpleNamespace, ["SimpleNamespace", "is a class whose objects cannot be called"]),
         ("ask", ["builtins:str", "is a str, which cannot be called"]),

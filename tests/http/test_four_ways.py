@@ -161,7 +161,7 @@ def test_a_tool_call(route: Route):
 def test_the_whole_request_reaches_the_backend(route: Route):
     """Image, tool, tool call and result, parameters, response format."""
     shown = json.loads(route.received(route.ask("show", shown=True)).text)
-    assert shown["parts"] == ["show", {"url": PICTURE, "detail": None}]
+    assert shown["parts"] == ["show", {"url": PICTURE, "detail": None, "type": "image", "name": None}]
     calls = [call for turn in shown["since"] for call in turn["calls"]]
     assert [(call["id"], call["name"], json.loads(call["arguments"])) for call in calls] == [("c1", "weather", CALL)]
     assert [(turn["role"], turn["content"], turn["call_id"]) for turn in shown["since"]] == [

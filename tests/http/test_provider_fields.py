@@ -176,6 +176,9 @@ NATIVE = {
     "locale": Sample("en"),
     "timeout": Sample(20.0),
     "reasoning": Sample(value=True),
+    "attachments of type image": Sample([{"type": "image", "url": "data:image/png;base64,iVBO"}]),
+    "attachments of type file": Sample([{"type": "file", "url": "data:application/pdf;base64,iVBO"}]),
+    "attachments of type audio": Sample([{"type": "audio", "url": "data:audio/mpeg;base64,iVBO"}]),
     UNKNOWN: Sample(1),
 }
 # Values for a backend without capabilities.
@@ -207,7 +210,10 @@ TABLES = [
     Table("a native client", "/api/chat", names_of(("", ChatRequest)), {"username": "ada", "message": "Hm?"}, NATIVE),
 ]
 # Rows about parts of a field, which tests of the backends cover.
-PARTS = ("unknown fields of", "thinking blocks", "redacted_thinking blocks")
+PARTS = (
+    "unknown fields of", "thinking blocks", "redacted_thinking blocks", "file parts", "input_audio parts",
+    "input_image, input_file in", "image, document blocks",
+)  # fmt: skip
 _DETAIL = re.compile(r": .*| of type .*| of another type| above 1| other than .*")
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
 
 from persona_stream.backends.base import Backend, Capability
-from persona_stream.core.content import Image, Tool, ToolCall
+from persona_stream.core.content import Attachment, Tool, ToolCall
 from persona_stream.core.query import Query, Turn
 from persona_stream.errors import ContextTooLong, InvalidRequest
 from persona_stream.protocols.conversation import (
     MAX_TEXT_CHARACTERS,
     ParsedConversation,
-    omit_unsupported_results,
+    omit_unsupported_attachments,
     parse_conversation,
     require_capabilities,
 )
@@ -22,7 +23,9 @@ QUESTION = Turn("user", "What is the weather?")
 TOOL_CALL = Turn("assistant", "", calls=(ToolCall("c1", "weather", "{}"),))
 TOOL_RESULT = Turn("tool", "Sun.", call_id="c1")
 JSON_SCHEMA = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
-IMAGE = Image("https://example.org/a.png")
+IMAGE = Attachment("https://example.org/a.png")
+PDF = Attachment("data:application/pdf;base64,AAAA", type="file", name="a.pdf")
+RECORDING = Attachment("data:audio/wav;base64,AAAA", type="audio")
 
 
 @pytest.mark.parametrize(
@@ -87,6 +90,8 @@ def test_the_length_of_a_conversation_is_limited():
         ("tools", "messages", {"tool_turns": (TOOL_RESULT,)}),
         ("images", "messages", {"parts": ("See:", IMAGE)}),
         ("images", "messages", {"history": (Turn("user", "", (IMAGE,)),)}),
+        ("files", "messages", {"parts": ("See:", PDF)}),
+        ("audio_input", "messages", {"parts": ("Hear:", RECORDING)}),
         ("prefill", "messages", {"tool_turns": (Turn("assistant", "It is"),)}),
         ("response_format", "response_format", {"parameters": {"response_format": {"type": "json_object"}}}),
         ("response_format", "response_format", {"parameters": {"response_format": {"type": "json_schema"}}}),
@@ -114,14 +119,25 @@ def test_images_in_tool_results_become_notes_for_a_backend_without_images():
     shown = Turn("tool", "See:", ("See:", IMAGE), call_id="c1")
     query = Query(username="x", message="Hi", history=(QUESTION, TOOL_CALL, shown), tool_turns=(TOOL_CALL, shown))
     noted = Turn("tool", "See:\n[image omitted: the model cannot receive it]", call_id="c1")
-    text_only = omit_unsupported_results(query, Backend("text", lambda query: ""))
+    text_only = omit_unsupported_attachments(query, Backend("text", lambda query: ""))
     assert (text_only.history, text_only.tool_turns) == ((QUESTION, TOOL_CALL, noted), (TOOL_CALL, noted))
-    assert (
-        omit_unsupported_results(query, Backend("able", lambda query: "", capabilities=frozenset({"images"}))) is query
-    )
+    able = Backend("able", lambda query: "", capabilities=frozenset({"images"}))
+    assert omit_unsupported_attachments(query, able) == query
+
+
+def test_files_before_the_question_become_notes_for_a_backend_without_files():
+    """The client repeats them too, in each request; those of the question are refused."""
+    asked = Turn("user", "See:", ("See:", PDF, RECORDING))
+    query = Query(username="x", message="Hi", parts=("Hi", PDF), history=(asked,))
+    able = Backend("able", lambda query: "", capabilities=frozenset({"audio_input"}))
+    noted = omit_unsupported_attachments(query, able)
+    note = "[file (application/pdf) omitted: the model cannot receive it]"
+    assert noted == replace(query, history=(Turn("user", f"See:\n{note}", ("See:", note, RECORDING)),))
+    with pytest.raises(InvalidRequest, match=r"^messages: this backend does not support files"):
+        require_capabilities(noted, able)
 
 
 def test_images_of_the_user_are_not_replaced():
     """The error names them instead."""
     query = Query(username="x", message="Hi", history=(Turn("user", "", (IMAGE,)),))
-    assert omit_unsupported_results(query, Backend("text", lambda query: "")) == query
+    assert omit_unsupported_attachments(query, Backend("text", lambda query: "")) == query

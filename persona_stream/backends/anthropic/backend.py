@@ -17,7 +17,7 @@ def anthropic_adapter(max_tokens: int) -> base.ProviderAdapter:
         example_url="https://api.anthropic.com",
         endpoint=lambda base_url: base_url.removesuffix("/messages").removesuffix("/v1") + "/v1/messages",
         headers=lambda key: {"anthropic-version": _VERSION} | ({"x-api-key": key} if key else {}),
-        capabilities=frozenset({"tools", "images", "prefill", "json_schema"}),
+        capabilities=frozenset({"tools", "images", "files", "prefill", "json_schema"}),
         retryable_statuses=frozenset({429, 502, 503, 504, 529}),  # 529 is Anthropic's "overloaded_error"
         build_request=partial(request.build_request, max_tokens=max_tokens),
         parse_error=response.parse_error,

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from persona_stream.backends.anthropic import response
-from persona_stream.core.content import Image, Part, Tool, ToolCall, fields_for
+from persona_stream.core.content import Attachment, Part, Tool, ToolCall, fields_for
 from persona_stream.core.query import Query, Turn, all_turns
 
 Block = dict[str, Any]
@@ -125,9 +125,9 @@ def _build_blocks(turn: Turn) -> list[Block]:
 def _part_blocks(turn: Turn) -> list[Block]:
     parts: tuple[Part, ...] = turn.parts or (turn.content,)
     return [
-        _image_block(part) if isinstance(part, Image) else _text_block(part)
+        _attachment_block(part) if isinstance(part, Attachment) else _text_block(part)
         for part in parts
-        if isinstance(part, Image) or part.strip()
+        if isinstance(part, Attachment) or part.strip()
     ]
 
 
@@ -135,13 +135,20 @@ def _text_block(text: str) -> Block:
     return {"type": "text", "text": text}
 
 
-def _image_block(image: Image) -> Block:
-    if not image.url.startswith("data:"):
-        return {"type": "image", "source": {"type": "url", "url": image.url}}
-    media_type, _, data = image.url.removeprefix("data:").partition(";base64,")
-    if media_type == "image/jpg":
-        media_type = "image/jpeg"
-    return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": data}}
+def _attachment_block(attachment: Attachment) -> Block:
+    if attachment.type == "image":
+        return {"type": "image", "source": _source(attachment)}
+    title = {"title": attachment.name} if attachment.name else {}
+    if (text := attachment.text) is None:
+        return {"type": "document", "source": _source(attachment), **title}
+    return {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": text}, **title}
+
+
+def _source(attachment: Attachment) -> Block:
+    if not attachment.encoded:
+        return {"type": "url", "url": attachment.url}
+    media_type = "image/jpeg" if attachment.media_type == "image/jpg" else attachment.media_type
+    return {"type": "base64", "media_type": media_type, "data": attachment.encoded}
 
 
 def _tool_use_block(call: ToolCall) -> Block:

@@ -1,15 +1,18 @@
 """Request bodies of the Chat Completions API: a query as messages, tools and sampling parameters."""
 
 import hashlib
+import mimetypes
 from typing import Any
+from urllib.parse import urlsplit
 
 from persona_stream.backends.openai import response, tool_calls
-from persona_stream.core.content import Image, Part, Tool, ToolChoice, fields_for
+from persona_stream.core.content import Attachment, Part, Tool, ToolChoice, attachments_of, fields_for
 from persona_stream.core.query import Query, Turn, all_turns
 
 Message = dict[str, Any]
 
 MAX_USER_CHARS = 64
+_AUDIO_FORMATS = {"mpeg": "mp3", "wave": "wav", "vnd.wave": "wav"}  # by media types that are named otherwise
 
 # Parameters of Anthropic's clients that this API has too; the values of others, such as service_tier, differ.
 _COMMON_PARAMETERS = frozenset({
@@ -52,21 +55,21 @@ def build_request(query: Query, model: str, *, stream: bool = False) -> dict[str
 def build_messages(query: Query) -> list[Message]:
     """Build the messages: the system prompt if there is one, the history, the message, and the tool turns.
 
-    Tool results can contain text only, so their images follow as a user message after all results for the same
+    Tool results can contain text only, so their attachments follow as a user message after all results for the same
     assistant message, because nothing may stand between those.
     """
     prompt = query.system_prompt()
     messages: list[Message] = [{"role": "system", "content": prompt}] if prompt else []
-    images: list[Message] = []
+    attachments: list[Message] = []
     for turn in all_turns(query):
-        if images and turn.role != "tool":
-            messages.append({"role": "user", "content": images})
-            images = []
+        if attachments and turn.role != "tool":
+            messages.append({"role": "user", "content": attachments})
+            attachments = []
         messages.append(_build_message(turn))
         if turn.role == "tool":
-            images.extend(_build_part(part) for part in turn.parts if isinstance(part, Image))
-    if images:
-        messages.append({"role": "user", "content": images})
+            attachments.extend(_build_part(part) for part in attachments_of(turn.parts))
+    if attachments:
+        messages.append({"role": "user", "content": attachments})
     return messages
 
 
@@ -97,10 +100,36 @@ def result_text(turn: Turn) -> str:
 
 
 def _build_part(part: Part) -> Message:
-    if isinstance(part, str):
-        return {"type": "text", "text": part}
-    detail = {} if part.detail is None else {"detail": part.detail}
-    return {"type": "image_url", "image_url": {"url": part.url, **detail}}
+    match inline_text(part):
+        case str(text):
+            return {"type": "text", "text": text}
+        case Attachment(type="image", url=url, detail=detail):
+            return {"type": "image_url", "image_url": {"url": url} | ({} if detail is None else {"detail": detail})}
+        case Attachment(type="audio", url=url, encoded=data) as audio:
+            # Some providers take an address in this place, as in that of a file.
+            return {"type": "input_audio", "input_audio": {"data": data or url, "format": _audio_format(audio)}}
+        case Attachment(url=url) as file:
+            return {"type": "file", "file": {"filename": file_name(file), "file_data": url}}
+
+
+def inline_text(part: Part) -> Part:
+    """Return a file of text as its text, below its name, because few providers take such files; others as they are."""
+    if isinstance(part, str) or (text := part.text) is None:
+        return part
+    return f"{part.name}:\n{text}" if part.name else text
+
+
+def file_name(attachment: Attachment) -> str:
+    """Return the name of a file, which the API requires: its own, the one in its address, or one by its type."""
+    in_address = "" if attachment.encoded else urlsplit(attachment.url).path.rpartition("/")[2]
+    extension = mimetypes.guess_extension(attachment.media_type) or ""
+    return attachment.name or in_address or f"file{extension}"
+
+
+def _audio_format(attachment: Attachment) -> str:
+    extension = file_name(attachment).rpartition(".")[2].lower()
+    subtype = (attachment.media_type or f"audio/{extension}").partition("/")[2].removeprefix("x-")
+    return _AUDIO_FORMATS.get(subtype, subtype)
 
 
 def _build_tool(tool: Tool) -> dict[str, object]:

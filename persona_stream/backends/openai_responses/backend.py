@@ -13,7 +13,7 @@ _ENDPOINT = "/responses"
 RESPONSES_ADAPTER = replace(
     OPENAI_ADAPTER,
     endpoint=lambda base_url: base_url.removesuffix(_ENDPOINT) + _ENDPOINT,
-    capabilities=OPENAI_ADAPTER.capabilities - {"choices", "logprobs", "audio"},
+    capabilities=OPENAI_ADAPTER.capabilities - {"choices", "logprobs", "audio", "audio_input"},
     build_request=request.build_request,
     parse_error=response.parse_error,
     parse_completion=response.parse_completion,

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from persona_stream.backends.openai.request import forwarded_parameters, result_text
-from persona_stream.core.content import Image, Part, Tool, ToolChoice
+from persona_stream.backends.openai.request import file_name, forwarded_parameters, inline_text, result_text
+from persona_stream.core.content import Attachment, Part, Tool, ToolChoice
 from persona_stream.core.query import Query, Turn, all_turns
 
 Item = dict[str, Any]
@@ -70,10 +70,15 @@ def _build_items(turn: Turn) -> Iterator[Item]:
 
 
 def _build_part(part: Part) -> Item:
-    if isinstance(part, Image):
-        detail = {} if part.detail is None else {"detail": part.detail}
-        return {"type": "input_image", "image_url": part.url, **detail}
-    return {"type": "input_text", "text": part}
+    match inline_text(part):
+        case str(text):
+            return {"type": "input_text", "text": text}
+        case Attachment(type="image", url=url, detail=detail):
+            return {"type": "input_image", "image_url": url} | ({} if detail is None else {"detail": detail})
+        case Attachment(url=url, encoded=""):
+            return {"type": "input_file", "file_url": url}
+        case Attachment(url=url) as file:
+            return {"type": "input_file", "filename": file_name(file), "file_data": url}
 
 
 def _build_tool(tool: Tool) -> dict[str, object]:

@@ -10,10 +10,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
-from persona_stream.core.content import Image, Part, Tool, ToolCall
+from persona_stream.core.content import AttachmentType, Part, Tool, ToolCall
 from persona_stream.core.query import Turn
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols import conversation
+from persona_stream.protocols.attachments import parse_attachment
 
 _TOOL_PREFIX = "tool-"
 
@@ -25,6 +26,7 @@ class UIMessagePart(Struct, frozen=True, rename="camel"):
     text: Annotated[str | None, Meta(description="Text of a `text` or `reasoning` part.")] = None
     media_type: Annotated[str | None, Meta(description="Media type of a `file` part.")] = None
     url: Annotated[str | None, Meta(description="Address of a `file` part, or the file as a `data:` URL.")] = None
+    filename: Annotated[str | None, Meta(description="Name of a `file` part.")] = None
     tool_call_id: Annotated[str | None, Meta(description="Id of a tool call.")] = None
     tool_name: Annotated[str | None, Meta(description="Name of the tool of a `dynamic-tool` part.")] = None
     state: Annotated[
@@ -102,7 +104,7 @@ def _content(parts: Sequence[UIMessagePart], where: str, *, is_question: bool) -
                 content.append(text)
             case UIMessagePart(type="file", url=str(url)):
                 try:
-                    content.append(_file(url, part.media_type or "", f"{where}[{index}]"))
+                    content.append(_file(url, part, f"{where}[{index}]"))
                 except InvalidRequest:
                     if is_question:
                         raise
@@ -110,13 +112,10 @@ def _content(parts: Sequence[UIMessagePart], where: str, *, is_question: bool) -
     return tuple(content)
 
 
-def _file(url: str, media_type: str, where: str) -> Part:
-    if media_type.startswith("image/"):
-        return Image(conversation.validate_image_url(url, f"{where}.url"))
-    _, _, data = url.partition(";base64,")
-    if (text := conversation.decode_text(media_type, data)) is not None:
-        return text
-    raise InvalidRequest(f"{where}: must be an image or a file of text; send the text of other files", "messages")
+def _file(url: str, part: UIMessagePart, where: str) -> Part:
+    kind = (part.media_type or "").partition("/")[0]
+    type: AttachmentType = "image" if kind == "image" else "audio" if kind == "audio" else "file"
+    return conversation.text_or_file(parse_attachment(url, f"{where}.url", type=type, name=part.filename))
 
 
 def _steps(parts: Sequence[UIMessagePart]) -> Iterator[Turn]:

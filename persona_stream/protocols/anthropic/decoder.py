@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from persona_stream.core.content import Image, Part, ProviderFields, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Attachment, Part, ProviderFields, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest, UnsupportedThread
 from persona_stream.protocols import conversation
 from persona_stream.protocols.anthropic import signature
+from persona_stream.protocols.attachments import parse_attachment
 
 _TOOL_USE_FIELDS = frozenset({"type", "id", "name", "input"})
 _USER_BLOCKS = ("image", "document", "search_result", "tool_result")
@@ -23,7 +24,7 @@ class BlockSource(Struct, frozen=True):
     type: Annotated[str, Meta(description="`base64` or `url`; of a document `text`, `content` or `base64`.")]
     media_type: Annotated[str | None, Meta(description="Media type, such as `image/png` or `text/plain`.")] = None
     data: Annotated[str | None, Meta(description="Data as base64; with type `text` the text itself.")] = None
-    url: Annotated[str | None, Meta(description="URL of the image.")] = None
+    url: Annotated[str | None, Meta(description="URL of the image or the document.")] = None
     content: Annotated[Any, Meta(description="Text or text blocks, with type `content`.")] = None
 
 
@@ -189,9 +190,9 @@ def _tool_result(block: MessageBlock, where: str) -> Turn:
 
 def _text(content: str | Sequence[MessageBlock], where: str) -> str:
     parts = tuple(_part(block, f"{where}[{index}]") for index, block in enumerate(_blocks(content)))
-    text, images = conversation.text_and_parts(parts)
-    if images:
-        raise _invalid(f"{where}: images are not allowed in instructions")
+    text, attachments = conversation.text_and_parts(parts)
+    if attachments:
+        raise _invalid(f"{where}: must be text in instructions")
     return text
 
 
@@ -215,15 +216,19 @@ def _part(block: MessageBlock, where: str) -> Part:
         case MessageBlock(type="text", text=str(text)):
             return text
         case MessageBlock(type="image", source=BlockSource(type="base64", media_type=str(kind), data=str(data))):
-            return Image(conversation.validate_image_url(f"data:{kind};base64,{data}", where))
+            return parse_attachment(f"data:{kind};base64,{data}", where)
         case MessageBlock(type="image", source=BlockSource(type="url", url=str(url))):
-            return Image(conversation.validate_image_url(url, where))
+            return parse_attachment(url, where)
         case MessageBlock(type="tool_reference", tool_name=name):
             return f"[tool available: {name or 'unknown'}]"
         case MessageBlock(type="document" | "search_result") if document := _document_text(block):
             return f"{block.title}\n{document}" if block.title else document
+        case MessageBlock(type="document", source=BlockSource(type="base64", media_type=str(kind), data=str(data))):
+            return parse_attachment(f"data:{kind};base64,{data}", where, type="file", name=block.title)
+        case MessageBlock(type="document", source=BlockSource(type="url", url=str(url))):
+            return parse_attachment(url, where, type="file", name=block.title)
         case MessageBlock(type="document"):
-            raise _invalid(f"{where}.source: must be text; send the text of other documents")
+            raise _invalid(f"{where}.source: must be a complete source; files are not stored here")
         case MessageBlock(type="text"):
             raise _invalid(f"{where}.text: is required")
         case MessageBlock(type="image"):
@@ -238,7 +243,7 @@ def _document_text(block: MessageBlock) -> str | None:
         case BlockSource(type="text", data=str(text)):
             return text
         case BlockSource(type="base64", media_type=str(kind), data=str(data)):
-            return conversation.decode_text(kind, data)
+            return Attachment(f"data:{kind};base64,{data}", type="file").text
         case BlockSource(type="content", content=content):
             pass
         case _:

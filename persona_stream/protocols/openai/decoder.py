@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from persona_stream.core.content import Image, Part, ProviderFields, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Part, ProviderFields, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols import conversation
+from persona_stream.protocols.attachments import parse_attachment
 from persona_stream.protocols.openai.schemas import FunctionCall
 
 Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
@@ -33,20 +34,30 @@ class ImageUrl(Struct, frozen=True):
 
 
 class FileContent(Struct, frozen=True):
-    """File in a message; only files of text can be passed on."""
+    """File in a message; others than files of text are for backends that read files."""
 
     filename: Annotated[str | None, Meta(description="Name of the file.")] = None
-    file_data: Annotated[str | None, Meta(description="The file itself as a `data:text/…;base64,…` URL.")] = None
+    file_data: Annotated[str | None, Meta(description="The file itself as a `data:…/…;base64,…` URL.")] = None
+
+
+class InputAudio(Struct, frozen=True):
+    """Recording in a message."""
+
+    data: Annotated[str, Meta(description="The recording as base64.")]
+    format: Annotated[str, Meta(description="Its format: `wav` or `mp3`; others where the provider has them.")]
 
 
 class ContentPart(Struct, frozen=True):
-    """Part of a message: text, or an image for a backend with vision."""
+    """Part of a message: text, or an image, a file or a recording for a backend that reads them."""
 
-    type: Annotated[str, Meta(description="`text`, `image_url`, `file`, or `refusal` in a message of the assistant.")]
+    type: Annotated[
+        str, Meta(description="`text`, `image_url`, `file`, `input_audio`, or `refusal` in a message of the assistant.")
+    ]
     text: Annotated[str | None, Meta(description="Text of a `text` part.")] = None
     refusal: Annotated[str | None, Meta(description="Text of a `refusal` part.")] = None
     image_url: Annotated[ImageUrl | str | None, Meta(description="Image of an `image_url` part.")] = None
     file: Annotated[FileContent | None, Meta(description="File of a `file` part.")] = None
+    input_audio: Annotated[InputAudio | None, Meta(description="Recording of an `input_audio` part.")] = None
 
 
 class RequestMessage(Struct, frozen=True):
@@ -131,7 +142,7 @@ def _call_extras(raw: Mapping[str, Any]) -> ProviderFields | UnsetType:
 
 # The last two are names of the Responses API.
 _TEXT_TYPES = ("text", "input_text", "output_text")
-_OTHER_TYPES = ("refusal", "image_url", "input_image", "file", "input_file")
+_OTHER_TYPES = ("refusal", "image_url", "input_image", "file", "input_file", "input_audio")
 
 
 def _part_or_note(part: ContentPart, where: str) -> Part:
@@ -148,19 +159,20 @@ def _part(part: ContentPart, where: str) -> Part:
         case ContentPart(type=kind, text=str(text)) if kind in _TEXT_TYPES:
             return text
         case ContentPart(type="image_url" | "input_image", image_url=ImageUrl(url=url, detail=detail)):
-            return Image(conversation.validate_image_url(url, where), detail)
+            return parse_attachment(url, where, detail=detail)
         case ContentPart(type="image_url" | "input_image", image_url=str(url)):
-            return Image(conversation.validate_image_url(url, where))
-        case ContentPart(type="file", file=FileContent(file_data=str(data))) if content := conversation.decode_data_url(
-            data
-        ):
-            return content
+            return parse_attachment(url, where)
+        case ContentPart(type="file", file=FileContent(filename=name, file_data=str(data))):
+            return conversation.text_or_file(parse_attachment(data, where, type="file", name=name))
+        case ContentPart(type="input_audio", input_audio=InputAudio(data=data, format=kind)):
+            return parse_attachment(f"data:audio/{kind};base64,{data}", where, type="audio")
         case ContentPart(type="file" | "input_file"):
-            raise InvalidRequest(f"{where}.file: must be a file of text; send the text of other files", "messages")
-        case ContentPart(type="text" | "refusal" | "image_url"):
+            raise InvalidRequest(f"{where}.file.file_data: is required; files are not stored here", "messages")
+        case ContentPart(type="text" | "refusal" | "image_url" | "input_audio"):
             raise InvalidRequest(f"{where}.{part.type}: is required", "messages")
         case _:
-            raise InvalidRequest(f"{where}: unsupported type {part.type[:40]!r}; must be text or image_url", "messages")
+            kinds = "text, image_url, file or input_audio"
+            raise InvalidRequest(f"{where}: unsupported type {part.type[:40]!r}; must be {kinds}", "messages")
 
 
 class FunctionDefinition(Struct, frozen=True):

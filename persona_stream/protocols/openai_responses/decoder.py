@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, Struct, field
 
-from persona_stream.core.content import Image, Part, ToolCall, join_text_parts
+from persona_stream.core.content import Part, ToolCall, join_text_parts
 from persona_stream.core.query import Parameters, Turn
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols import conversation
+from persona_stream.protocols.attachments import parse_attachment
 from persona_stream.protocols.openai.decoder import given_parameters
 from persona_stream.protocols.openai_responses.output import StoredRequest
 from persona_stream.protocols.openai_responses.tools import (
@@ -40,7 +41,8 @@ class InputPart(Struct, frozen=True):
     image_url: Annotated[str | None, Meta(description="`https://…`, or the image as `data:image/…;base64,…`.")] = None
     detail: Annotated[str | None, Meta(description="Level of detail of an image: `low`, `high` or `auto`.")] = None
     filename: Annotated[str | None, Meta(description="Name of a file.")] = None
-    file_data: Annotated[str | None, Meta(description="Content of a file as a `data:text/…;base64,…` URL.")] = None
+    file_data: Annotated[str | None, Meta(description="Content of a file as a `data:…/…;base64,…` URL.")] = None
+    file_url: Annotated[str | None, Meta(description="Address of a file, for a backend that reads files.")] = None
 
 
 class InputItem(Struct, frozen=True):
@@ -166,17 +168,20 @@ def _part(part: InputPart, where: str) -> Part:
         case InputPart(type=kind, text=str(text)) if kind in _TEXT_TYPES:
             return text
         case InputPart(type="input_image", image_url=str(url)):
-            return Image(conversation.validate_image_url(url, f"{where}.image_url", "input"), part.detail)
-        case InputPart(type="input_file", file_data=str(data)) if content := conversation.decode_data_url(data):
-            return content
+            return parse_attachment(url, f"{where}.image_url", "input", detail=part.detail)
+        case InputPart(type="input_file", file_data=str(url)) | InputPart(type="input_file", file_url=str(url)):
+            attachment = parse_attachment(url, where, "input", type="file", name=part.filename)
+            return conversation.text_or_file(attachment)
         case InputPart(type="input_image"):
             raise _invalid(f"{where}.image_url: is required; files are not stored here")
         case InputPart(type="input_file"):
-            raise _invalid(f"{where}.file_data: must be a file of text; send the text of other files")
+            raise _invalid(f"{where}.file_data: is required; files are not stored here")
         case InputPart(type=kind) if kind in _TEXT_TYPES:
             raise _invalid(f"{where}.text: is required")
         case _:
-            raise _invalid(f"{where}: unsupported type {part.type[:40]!r}; must be input_text or input_image")
+            raise _invalid(
+                f"{where}: unsupported type {part.type[:40]!r}; must be input_text, input_image or input_file"
+            )
 
 
 def _invalid(message: str) -> InvalidRequest:

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from flask import Blueprint, Response, request
 from msgspec import Meta, Struct
 
+from persona_stream.core.content import AttachmentType
 from persona_stream.core.query import Locale
 from persona_stream.personas.persona import Persona
 from persona_stream.protocols.anthropic import schemas as anthropic
@@ -31,6 +32,8 @@ class BackendInfo(Struct, frozen=True, kw_only=True):
     name: Annotated[str, Meta(description="Name; without personas, the `username` of a request without one.")]
     title: Annotated[str, Meta(description="Display name.")]
     ideas: Annotated[tuple[str, ...], Meta(description="Example questions.")]
+    attachments: Annotated[tuple[AttachmentType, ...], Meta(description="Types of attachments that it reads.")] = ()
+    max_body_bytes: Annotated[int, Meta(description="Size limit of a request, with its attachments in base64.")] = 0
 
 
 class ProfileList(Success, frozen=True, kw_only=True):
@@ -117,7 +120,13 @@ def blueprint(services: Services) -> Blueprint:
         locale = parsing.negotiate_locale(request)
         profiles = [_profile(persona, locale) for persona in services.router.personas]
         backend = services.router.backends[0]
-        info = BackendInfo(name=backend.name, title=backend.title or backend.name, ideas=backend.ideas)
+        info = BackendInfo(
+            name=backend.name,
+            title=backend.title or backend.name,
+            ideas=backend.ideas,
+            attachments=backend.attachment_types,
+            max_body_bytes=services.settings.max_body_bytes,
+        )
         return responses.json_response(ProfileList(profiles=profiles, backend=info))
 
     return blueprint

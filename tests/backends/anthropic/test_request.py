@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from persona_stream.backends.anthropic.request import build_request
-from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Attachment, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Query, Turn
 from persona_stream.personas.persona import Persona
 
@@ -213,7 +213,7 @@ def test_tool_calls_and_results_become_blocks() -> None:
             Turn("tool", "", call_id="call:2.x"),
             Turn("tool", "", call_id="3", failed=True),
             Turn("user", "And?"),
-            Turn("tool", "a cat", ("a cat", Image(CAT)), call_id="4", failed=True),
+            Turn("tool", "a cat", ("a cat", Attachment(CAT)), call_id="4", failed=True),
         )
     ) == [
         QUESTION,
@@ -258,7 +258,31 @@ def test_tool_calls_and_results_become_blocks() -> None:
 )
 def test_an_image_is_sent_as_data_or_url(url: str, source: dict[str, str]) -> None:
     """The detail level is left out."""
-    parts = ("What is this?", Image(url, "high"))
+    parts = ("What is this?", Attachment(url, "high"))
     assert messages(message="What is this?", parts=parts) == [
         {"role": "user", "content": [text("What is this?"), {"type": "image", "source": source}]}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("attachment", "block"),
+    [
+        (
+            Attachment("data:application/pdf;base64,JVBE", type="file", name="a.pdf"),
+            {"source": {"type": "base64", "media_type": "application/pdf", "data": "JVBE"}, "title": "a.pdf"},
+        ),
+        (
+            Attachment("https://x.example/b.pdf", type="file"),
+            {"source": {"type": "url", "url": "https://x.example/b.pdf"}},
+        ),
+        (
+            Attachment("data:text/csv;base64,YSxi", type="file", name="a.csv"),
+            {"source": {"type": "text", "media_type": "text/plain", "data": "a,b"}, "title": "a.csv"},
+        ),
+    ],
+)
+def test_a_file_is_a_document(attachment: Attachment, block: dict[str, Any]) -> None:
+    """With its name as the title."""
+    assert messages(parts=("How many?", attachment)) == [
+        {"role": "user", "content": [text("How many?"), {"type": "document", **block}]}
     ]

@@ -506,7 +506,8 @@ def test_the_backend_declares_its_name_and_capabilities() -> None:
     made = backend("http://127.0.0.1:1/v1")
     assert (made.name, made.is_async) == ("openai", False)
     assert made.capabilities == {
-        "tools", "images", "prefill", "response_format", "json_schema", "choices", "logprobs", "audio",
+        "tools", "images", "files", "audio_input", "prefill", "response_format", "json_schema", "choices", "logprobs",
+        "audio",
     }  # fmt: skip
     assert KEY not in repr(made)
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from persona_stream.backends.openai.request import build_request
-from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Attachment, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Query, Turn
 from persona_stream.personas.persona import Persona
 
@@ -110,8 +110,8 @@ def test_images_keep_their_position() -> None:
     """In the message and in earlier turns, with their detail."""
     assert messages(
         message="What is this?\nAnd that?",
-        parts=("What is this?", Image(CAT), "And that?", Image("https://x.example/dog.png", "low")),
-        history=(Turn("user", "Look", ("Look", Image(CAT, "auto"))), Turn("assistant", "A cat.")),
+        parts=("What is this?", Attachment(CAT), "And that?", Attachment("https://x.example/dog.png", "low")),
+        history=(Turn("user", "Look", ("Look", Attachment(CAT, "auto"))), Turn("assistant", "A cat.")),
     ) == [
         {
             "role": "user",
@@ -171,7 +171,7 @@ def test_images_of_tool_results_follow_all_results(after: tuple[Turn, ...]) -> N
     assert messages(
         tool_turns=(
             Turn("assistant", "", calls=(ToolCall("1", "look", '{"at":'), ToolCall("2", "look", '{"at":'))),
-            Turn("tool", "this", ("this", Image(CAT)), call_id="1"),
+            Turn("tool", "this", ("this", Attachment(CAT)), call_id="1"),
             Turn("tool", "that", call_id="2"),
             *after,
         ),
@@ -182,4 +182,42 @@ def test_images_of_tool_results_follow_all_results(after: tuple[Turn, ...]) -> N
         {"role": "tool", "tool_call_id": "2", "content": "that"},
         {"role": "user", "content": [{"type": "image_url", "image_url": {"url": CAT}}]},
         *({"role": "assistant", "content": "I see"} for _ in after),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("attachment", "part"),
+    [
+        (
+            Attachment("data:application/pdf;base64,JVBE", type="file", name="a.pdf"),
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBE"}},
+        ),
+        (
+            Attachment("data:application/pdf;base64,JVBE", type="file"),  # the API requires a name
+            {"type": "file", "file": {"filename": "file.pdf", "file_data": "data:application/pdf;base64,JVBE"}},
+        ),
+        (
+            Attachment("https://x.example/b.pdf?v=1", type="file"),  # as OpenRouter has it
+            {"type": "file", "file": {"filename": "b.pdf", "file_data": "https://x.example/b.pdf?v=1"}},
+        ),
+        (Attachment("data:text/csv;base64,YSxi", type="file", name="a.csv"), {"type": "text", "text": "a.csv:\na,b"}),
+        (Attachment("data:text/csv;base64,YSxi", type="file"), {"type": "text", "text": "a,b"}),
+        (
+            Attachment("data:audio/mpeg;base64,AAAA", type="audio"),
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "mp3"}},
+        ),
+        (
+            Attachment("data:audio/x-wav;base64,AAAA", type="audio"),
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+        ),
+        (
+            Attachment("https://x.example/c.mp3", type="audio"),  # as Qwen has it
+            {"type": "input_audio", "input_audio": {"data": "https://x.example/c.mp3", "format": "mp3"}},
+        ),
+    ],
+)
+def test_files_and_recordings(attachment: Attachment, part: dict[str, Any]) -> None:
+    """A file of text is text, because few providers take such files."""
+    assert messages(parts=("How many?", attachment)) == [
+        {"role": "user", "content": [{"type": "text", "text": "How many?"}, part]}
     ]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from persona_stream.backends.openai_responses.request import build_request
-from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Attachment, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Query, Turn
 
 CAT = "data:image/png;base64,iVBO"
@@ -73,12 +73,12 @@ def test_the_conversation() -> None:
     history = (Turn("system", "Be brief."), Turn("user", "Hi"), Turn("assistant", "Hello."))
     tool_turns = (
         Turn("assistant", "Let me look.", calls=(ToolCall("call_1", "look", '{"at":"sky"}'),)),
-        Turn("tool", "A cat", ("A cat", Image(CAT)), call_id="call_1"),
+        Turn("tool", "A cat", ("A cat", Attachment(CAT)), call_id="call_1"),
         Turn("assistant", "", calls=(ToolCall("call_2", "look", "{}"),)),
         Turn("tool", "", call_id="call_2", failed=True),
         Turn("tool", "Who called?"),
     )
-    made = body(parts=("How many?", Image(CAT, "low")), history=history, tool_turns=tool_turns)
+    made = body(parts=("How many?", Attachment(CAT, "low")), history=history, tool_turns=tool_turns)
     assert made["input"] == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Hi"},
@@ -100,4 +100,28 @@ def test_the_conversation() -> None:
         {"type": "function_call", "call_id": "call_2", "name": "look", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "call_2", "output": "The tool failed."},
         {"role": "user", "content": "Who called?"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("attachment", "part"),
+    [
+        (
+            Attachment("data:application/pdf;base64,JVBE", type="file", name="a.pdf"),
+            {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBE"},
+        ),
+        (
+            Attachment("https://x.example/b.pdf", type="file"),
+            {"type": "input_file", "file_url": "https://x.example/b.pdf"},
+        ),
+        (
+            Attachment("data:text/csv;base64,YSxi", type="file", name="a.csv"),
+            {"type": "input_text", "text": "a.csv:\na,b"},
+        ),
+    ],
+)
+def test_files(attachment: Attachment, part: dict[str, Any]) -> None:
+    """By content or by address; a file of text is text."""
+    assert body(parts=("How many?", attachment))["input"] == [
+        {"role": "user", "content": [{"type": "input_text", "text": "How many?"}, part]}
     ]

@@ -167,7 +167,7 @@ def test_the_backend_declares_its_name_and_capabilities() -> None:
     """Its representation does not show the API key."""
     backend = anthropic("http://127.0.0.1:1")
     assert (backend.name, backend.is_async) == ("anthropic", False)
-    assert backend.capabilities == {"tools", "images", "prefill", "json_schema"}
+    assert backend.capabilities == {"tools", "images", "files", "prefill", "json_schema"}
     assert KEY not in repr(backend)
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from persona_stream import Answer, Image, Query, Tool, ToolCall, ToolChoice, Turn, Usage
+from persona_stream import Answer, Attachment, Query, Tool, ToolCall, ToolChoice, Turn, Usage
 from persona_stream.core.content import ProviderFields
 from persona_stream.core.query import NO_CONTEXT, Principal, UpstreamCall
 from persona_stream.executors.worker.protocol import (
@@ -41,7 +41,7 @@ QUERY = Query(
     username="ada",
     message="Hi",
     persona=PERSONA,
-    parts=("look", Image("data:,")),
+    parts=("look", Attachment("data:,")),
     history=(Turn("assistant", "", calls=(ToolCall("1", "look", "{}"),)),),
     tools=(Tool("look", None, MappingProxyType({"type": "object"})),),
     tool_choice=ToolChoice("named", "look"),

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from persona_stream.core.content import Image, Tool, ToolCall
+from persona_stream.core.content import Attachment, Tool, ToolCall
 from persona_stream.core.query import Turn
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols.ai_sdk_ui import decoder
@@ -115,23 +115,29 @@ def file(media_type: str, url: str) -> dict[str, Any]:
     return {"type": "file", "mediaType": media_type, "url": url, "filename": "x"}
 
 
-def test_images_and_texts_are_passed_on():
-    """Other files become a note before the question, and are refused in it."""
-    pdf = file("application/pdf", "data:application/pdf;base64,JVBERi0=")
+def test_files_are_attachments_and_texts_are_text():
+    """Invalid ones become a note before the question, and are refused in it."""
+    pdf = "data:application/pdf;base64,JVBERi0="
+    recording = "data:audio/wav;base64,AAAA"
+    invalid = file("application/pdf", "blob:x")
     turns = decoder.parse_turns(
         request(
-            message("user", text("See"), pdf),
+            message("user", text("See"), invalid),
             message("assistant", text("Ok.")),
-            message("user", text("And?"), file("image/png", IMAGE), file("text/plain", TEXT_FILE)),
+            message(
+                "user", text("And?"), file("image/png", IMAGE), file("text/plain", TEXT_FILE),
+                file("application/pdf", pdf), file("audio/wav", recording),
+            ),
         )
-    )
+    )  # fmt: skip
+    attachments = (Attachment(pdf, type="file", name="x"), Attachment(recording, type="audio", name="x"))
     assert turns == [
         Turn("user", "See\n[file (application/pdf) omitted: the model cannot receive it]"),
         Turn("assistant", "Ok."),
-        Turn("user", "And?\nHello", parts=("And?", Image(IMAGE), "Hello")),
+        Turn("user", "And?\nHello", parts=("And?", Attachment(IMAGE, name="x"), "Hello", *attachments)),
     ]
-    with pytest.raises(InvalidRequest, match=r"^messages\[0\].parts\[1\]: must be an image or a file of text"):
-        decoder.parse_turns(request(message("user", text("See"), pdf)))
+    with pytest.raises(InvalidRequest, match=r"^messages\[0\].parts\[1\].url: must be the URL of a file"):
+        decoder.parse_turns(request(message("user", text("See"), invalid)))
 
 
 def test_the_message_that_the_answer_continues():

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Attachment, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Turn
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols.anthropic.decoder import (
@@ -47,13 +47,13 @@ def said(role: str, content: Any) -> list[InputMessage]:
         ("user", [], [Turn("user", "")]),
         ("system", "Be brief.", [Turn("system", "Be brief.")]),
         ("user", [text("How"), text("many?")], [Turn("user", "How\nmany?")]),
-        ("user", [text("See:"), PICTURE], [Turn("user", "See:", ("See:", Image("data:image/png;base64,AAAA")))]),
-        ("user", [LINKED], [Turn("user", "", (Image(URL),))]),
+        ("user", [text("See:"), PICTURE], [Turn("user", "See:", ("See:", Attachment("data:image/png;base64,AAAA")))]),
+        ("user", [LINKED], [Turn("user", "", (Attachment(URL),))]),
         ("user", [result()], [Turn("tool", "Sun.", call_id="c1")]),
         ("user", [result(None)], [Turn("tool", "", call_id="c1")]),
         ("user", [result([text("Sun"), text("and wind.")], is_error=True)],
          [Turn("tool", "Sun\nand wind.", call_id="c1", failed=True)]),
-        ("user", [result([text("See:"), LINKED])], [Turn("tool", "See:", ("See:", Image(URL)), call_id="c1")]),
+        ("user", [result([text("See:"), LINKED])], [Turn("tool", "See:", ("See:", Attachment(URL)), call_id="c1")]),
         ("user", [text("And now?"), result()], [Turn("tool", "Sun.", call_id="c1"), Turn("user", "And now?")]),
         ("assistant", "Yes.", [Turn("assistant", "Yes.")]),
         ("assistant", [text("It is "), text("42.")], [Turn("assistant", "It is 42.")]),
@@ -97,12 +97,11 @@ def test_the_system_prompt_is_the_first_turn(system: Any, expected: list[Turn]):
         ("user", {"type": "image", "source": {"type": "base64", "media_type": "text/html", "data": "AAAA"}},
          "the URL of an image"),
         ("user", {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A A"}},
-         "the URL of an image"),
+         "base64 is invalid"),
         ("user", {"type": "image", "source": {"type": "base64", "media_type": "image/png;x", "data": "AAAA"}},
          "the URL of an image"),
-        ("user", {"type": "document", "source": {"type": "url", "url": "https://x/a.pdf"}}, "source: must be text"),
-        ("user", {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}},
-         "source: must be text; send the text of other documents"),
+        ("user", {"type": "document", "source": {"type": "url", "url": "ftp://x/a.pdf"}}, "the URL of a file"),
+        ("user", {"type": "document", "source": {"type": "file", "file_id": "f"}}, "source: must be a complete source"),
         ("user", {"type": "search_result"}, "messages[0].content[0]: unsupported type 'search_result'"),
         ("user", {"type": "x" * 1000}, f"type '{'x' * 40}';"),
         ("user", CALL, "unsupported type 'tool_use'"),
@@ -114,7 +113,7 @@ def test_the_system_prompt_is_the_first_turn(system: Any, expected: list[Turn]):
         ("assistant", {"type": "tool_use", "id": "", "name": "f"}, "id and name are required"),
         ("assistant", PICTURE, "type 'image' is not allowed in an assistant message"),
         ("assistant", result(), "type 'tool_result' is not allowed in an assistant message"),
-        ("system", PICTURE, "messages[0].content: images are not allowed"),
+        ("system", PICTURE, "messages[0].content: must be text in instructions"),
     ],
 )  # fmt: skip
 def test_an_unsupported_block_is_rejected_by_name(role: str, block: dict[str, Any], words: str):
@@ -153,7 +152,7 @@ def test_text_in_other_blocks_is_text(block: dict[str, Any], text: str) -> None:
 
 UNREADABLE = [
     # Alishahryar1/free-claude-code #357, BerriAI/litellm PR 38251
-    (document("base64", media_type="application/pdf", data="AAAA"), "document (application/pdf)"),
+    (document("base64", media_type="application/pdf", data="not base64"), "document (application/pdf)"),
     (document("base64", media_type="text/plain", data="not base64"), "document (text/plain)"),
     (document("file", file_id="f"), "document"),
     ({"type": "image", "source": {"type": "file", "file_id": "f"}}, "image"),
@@ -174,6 +173,22 @@ def test_other_blocks_become_a_note_where_the_client_repeats_them(block: dict[st
     assert [turn.content for turn in parse_turns(None, sent)] == [f"{note}\nWhat is it?", "And now?"]
     with pytest.raises(InvalidRequest):
         parse_turns(None, said("user", [block]))
+
+
+def test_documents_are_attachments() -> None:
+    """By their content, or by their address; in tool results too."""
+    blocks = [
+        {**document("base64", media_type="application/pdf", data="AAAA"), "title": "a.pdf"},
+        document("url", url="https://example.org/b.pdf"),
+    ]
+    attachments = (
+        Attachment("data:application/pdf;base64,AAAA", type="file", name="a.pdf"),
+        Attachment("https://example.org/b.pdf", type="file"),
+    )
+    assert parse_turns(None, said("user", [result(blocks), *blocks])) == [
+        Turn("tool", "", attachments, call_id="c1"),
+        Turn("user", "", attachments),
+    ]
 
 
 @pytest.mark.parametrize("block", [{"type": "document"}, PICTURE, {"type": "text"}])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from persona_stream.core.content import Image, Tool, ToolCall, ToolChoice
+from persona_stream.core.content import Attachment, Tool, ToolCall, ToolChoice
 from persona_stream.core.query import Turn
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols.openai.decoder import (
@@ -44,9 +44,9 @@ def image_part(url: str, detail: str | None = None) -> ContentPart:
         (RequestMessage("assistant", None, refusal="No."), Turn("assistant", "No.")),
         (RequestMessage("assistant", [ContentPart("refusal", refusal="No.")]), Turn("assistant", "No.")),
         (RequestMessage("user", [ContentPart("text", "See:"), image_part(URL, "low")]),
-         Turn("user", "See:", ("See:", Image(URL, "low")))),
+         Turn("user", "See:", ("See:", Attachment(URL, "low")))),
         (RequestMessage("user", [image_part("data:image/png;base64,AAAA")]),
-         Turn("user", "", (Image("data:image/png;base64,AAAA"),))),
+         Turn("user", "", (Attachment("data:image/png;base64,AAAA"),))),
         (RequestMessage("assistant", None, tool_calls=[function_call(CALL)]),
          Turn("assistant", "", calls=(CALL,))),
         (RequestMessage("tool", "Sun.", tool_call_id="c1"), Turn("tool", "Sun.", call_id="c1")),
@@ -63,12 +63,13 @@ def test_each_message_is_a_turn(message: RequestMessage, turn: Turn):
         (ContentPart("text"), "messages[0].content[0].text: is required"),
         (ContentPart("image_url"), "messages[0].content[0].image_url: is required"),
         (ContentPart("refusal", "text"), "messages[0].content[0].refusal: is required"),
-        (ContentPart("input_audio"), "'input_audio'; must be text or image_url"),
+        (ContentPart("input_audio"), "messages[0].content[0].input_audio: is required"),
+        (ContentPart("video_url"), "'video_url'; must be text, image_url, file or input_audio"),
         (ContentPart("x" * 1000), f"type '{'x' * 40}';"),
         (image_part("file:///etc/passwd"), "must be the URL of an image"),
         (image_part("data:text/html;base64,AAAA"), "must be the URL of an image"),
-        (image_part("data:image/png;base64,AA AA"), "must be the URL of an image"),
-        (image_part("https://example.org/a b.png"), "must be the URL of an image"),
+        (image_part("data:image/png;base64,AA AA"), "its base64 is invalid"),
+        (image_part("https://example.org/a b.png"), "is not a valid address"),
         (image_part(""), "must be the URL of an image"),
     ],
 )
@@ -173,9 +174,7 @@ def test_text_in_other_forms_is_text(part: dict[str, object], text: str) -> None
 
 
 UNREADABLE = [
-    {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}},
     {"type": "file", "file": {"file_id": "file-1"}},
-    {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},  # unslothai/unsloth PR 10255
     {"type": "image_url", "image_url": {"url": "data:application/pdf;base64,AAAA"}},
     {"type": "tool_reference", "tool_name": "x"},
 ]
@@ -202,6 +201,22 @@ def test_other_content_of_the_question_is_rejected(part: dict[str, object]) -> N
     """router-for-me/CLIProxyAPI #4765: the client would think that the model saw it."""
     with pytest.raises(InvalidRequest, match=r"^messages\[0\].content\[0\]"):
         parse_turns(msgspec.convert([{"role": "user", "content": [part]}], list[RequestMessage]))
+
+
+def test_files_and_recordings_are_attachments() -> None:
+    """unslothai/unsloth PR 10255; the name is what a file can have."""
+    file = {"filename": "docs/a.pdf", "file_data": "data:application/pdf;base64,AAAA"}
+    parts = [
+        {"type": "text", "text": "See:"},
+        {"type": "file", "file": file},
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+    ]
+    [turn] = parse_turns(msgspec.convert([{"role": "user", "content": parts}], list[RequestMessage]))
+    assert turn.parts == (
+        "See:",
+        Attachment("data:application/pdf;base64,AAAA", type="file", name="docs_a.pdf"),
+        Attachment("data:audio/wav;base64,AAAA", type="audio"),
+    )
 
 
 def test_other_content_of_an_answer_is_skipped() -> None:

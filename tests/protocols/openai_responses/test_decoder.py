@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from persona_stream.core.content import Image, ToolCall
+from persona_stream.core.content import Attachment, ToolCall
 from persona_stream.core.query import Turn
 from persona_stream.errors import InvalidRequest
 from persona_stream.protocols.openai_responses import decoder
@@ -90,7 +90,18 @@ def test_images_and_files_of_text():
             ],
         }
     )
-    assert turn == Turn("user", "What is this?\nHello", ("What is this?", Image(PIXEL, "low"), "Hello"))
+    assert turn == Turn("user", "What is this?\nHello", ("What is this?", Attachment(PIXEL, "low"), "Hello"))
+
+
+def test_files_are_attachments():
+    """By their content, or by their address."""
+    data = {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}
+    address = {"type": "input_file", "file_url": "https://example.org/b.pdf"}
+    [turn] = turns({"role": "user", "content": [data, address]})
+    assert turn.parts == (
+        Attachment("data:application/pdf;base64,AAAA", type="file", name="a.pdf"),
+        Attachment("https://example.org/b.pdf", type="file"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -99,7 +110,7 @@ def test_images_and_files_of_text():
         ({"type": "input_audio"}, "unsupported type 'input_audio'"),
         ({"type": "input_image", "file_id": "file_1"}, "image_url: is required"),
         ({"type": "input_image", "image_url": "ftp://x"}, "must be the URL of an image"),
-        ({"type": "input_file", "file_id": "file_1"}, "must be a file of text"),
+        ({"type": "input_file", "file_id": "file_1"}, "file_data: is required"),
         ({"type": "input_text"}, "text: is required"),
     ],
 )
