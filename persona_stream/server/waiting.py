@@ -53,14 +53,11 @@ class WaitingStream(Protocol):
     """Stream that is sent when more of it is due; see ``EventStream``."""
 
     on_wake: Callable[[], None]
+    until: float | None  # moment at which more is due, unless ``on_wake`` is called before; ``None`` after the end
 
     @property
     def is_disconnected(self) -> Callable[[], bool]:
         """Function that returns whether the client has disconnected."""
-
-    @property
-    def delay(self) -> float | None:
-        """Seconds until more is due, unless ``on_wake`` is called before; ``None`` after the end of the stream."""
 
     @property
     def run_id(self) -> str:
@@ -212,10 +209,9 @@ class Pacer:
         self._wakeup = Wakeup()
         self._greenlet: gevent.Greenlet | None = None
 
-    def schedule(self, stream: "PacedStream", delay: float) -> None:
-        """Pump a stream in so many seconds, instead of at the moment that was scheduled before."""
+    def schedule(self, stream: "PacedStream", at: float) -> None:
+        """Pump a stream at a moment, instead of at the one that was scheduled before."""
         self.cancel(stream)
-        at = self._clock() + delay
         stream.ticket = next(self._count)
         self._scheduled[stream.ticket] = stream
         heappush(self._due, (at, stream.ticket))
@@ -255,7 +251,8 @@ class Pacer:
 
     def _pump_due(self, turn: TimeSlice) -> None:
         due = self._due
-        while due and due[0][0] <= self._clock():
+        now = self._clock()
+        while due and due[0][0] <= now:
             turn.limit()
             stream = self._scheduled.pop(heappop(due)[1], None)
             if stream is not None:
@@ -390,10 +387,9 @@ class PacedStream:
         data = self._stream.advance()
         if self._is_over:  # the client left while the stream waited for a thread
             return
-        is_last = self._stream.delay is None
         if self._is_chunked:
             data = encode_chunk(data)
-            if is_last:
+            if self._stream.until is None:
                 data += LAST_CHUNK
         sent = 0
         try:
@@ -421,9 +417,9 @@ class PacedStream:
             self._wait()
 
     def _wait(self) -> None:
-        delay = self._stream.delay
-        if delay is not None:
-            self._pacer.schedule(self, delay)
+        until = self._stream.until
+        if until is not None:
+            self._pacer.schedule(self, until)
         else:
             self._connection.on_close = None
             self._connection.unwatch()

@@ -268,11 +268,6 @@ class EventStream:
         return b"".join(pending)
 
     @property
-    def delay(self) -> float | None:
-        """Seconds to ``until``."""
-        return None if self.until is None else self.until - self._clock()
-
-    @property
     def run_id(self) -> str:
         """Id of the run."""
         return facts.run_terms(self._journal.entries).run_id

@@ -229,11 +229,6 @@ class WebSocketStream:
         elif now >= self._active_at + IDLE_TIMEOUT:
             self._close(CloseReason.NORMAL_CLOSURE, "idle")
 
-    @property
-    def delay(self) -> float | None:
-        """Seconds to ``until``."""
-        return None if self.until is None else self.until - self._clock()
-
     def _set_until(self, now: float, *, is_long: bool) -> None:
         if self._websocket.state is ConnectionState.CLOSED or now >= self._close_by:
             self.until = None

@@ -51,10 +51,6 @@ class FakeStream:
         self.until = self._due if self._steps else None
         return data
 
-    @property
-    def delay(self) -> float | None:
-        return None if self.until is None else self.until - CLOCK()
-
     def is_disconnected(self) -> bool:
         return self.left
 
