@@ -4,10 +4,12 @@ A transport turns the messages of a stream into bytes of an HTTP response, and a
 ``Accept``. Adding one takes a subclass of ``Transport`` and one call of ``register``.
 """
 
+from functools import lru_cache
 from typing import ClassVar, Protocol, get_args
 
 from flask import Request
 from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header
 
 from persona_stream.core import sse
 from persona_stream.errors import InvalidRequest, NotAcceptable
@@ -74,27 +76,32 @@ def negotiate_transport(request: Request) -> Transport:
     Raises:
         NotAcceptable: The client accepts neither a registered transport nor JSON.
     """
-    accepted = _accepted_types(request)
-    best = accepted.best_match((*TRANSPORTS, _JSON))
-    if best is None and accepted:
+    best = _best_type(request)
+    if best is None:
         raise NotAcceptable(f"Accept: must include {' or '.join(TRANSPORTS)}")
-    return TRANSPORTS.get(best or "", EVENT_STREAM)
+    return TRANSPORTS.get(best, EVENT_STREAM)
 
 
-def _accepted_types(request: Request) -> MIMEAccept:
-    """Return the accepted media types without their parameters; none if the header is missing or malformed.
+def _best_type(request: Request) -> str | None:
+    """Return the media type that the client prefers; empty without a preference, ``None`` if it accepts none."""
+    return _best_match(request.headers.get("Accept", ""), (*TRANSPORTS, _JSON))
 
-    No response varies by a parameter, and clients send ``text/event-stream;charset=UTF-8`` (RxNetty #556).
-    """
-    accepted = [(value.partition(";")[0].strip().lower(), quality) for value, quality in request.accept_mimetypes]
-    return MIMEAccept([(value, quality) for value, quality in accepted if "/" in value])
+
+@lru_cache(64)  # few distinct values, and parsing one is slow
+def _best_match(accept: str, offered: tuple[str, ...]) -> str | None:
+    # Without parameters: no response varies by one, and clients send text/event-stream;charset=UTF-8 (RxNetty #556).
+    values = [
+        (value.partition(";")[0].strip().lower(), quality) for value, quality in parse_accept_header(accept, MIMEAccept)
+    ]
+    accepted = MIMEAccept([(value, quality) for value, quality in values if "/" in value])
+    return accepted.best_match(offered) if accepted else ""
 
 
 def error_transport(request: Request, protocol: WireProtocol) -> Transport | None:
     """Return the transport in which an error of this request is sent; ``None`` for a JSON body."""
     if not protocol.streams_error(request.path):
         return None
-    best = _accepted_types(request).best_match((*TRANSPORTS, _JSON))
+    best = _best_type(request)
     return None if best == _JSON else TRANSPORTS.get(best or "", EVENT_STREAM)
 
 
