@@ -4,7 +4,6 @@ A request takes the fast lane if it has arrived completely and nothing about it 
 any that could be refused, is left to ``Handler``, which reads the same bytes again.
 """
 
-import io
 import math
 import resource
 import socket
@@ -246,9 +245,8 @@ def respond(connection: Connection, request: FastRequest, lane: FastLane, host: 
     data = connection.unread
     connection.unread = data[request.size :]
     environ = request.environ
-    environ["wsgi.input"] = io.BytesIO(data[request.head_bytes : request.size])
     environ[OWN_SOCKET_KEY] = connection.socket
-    response = lane.respond(request.route, environ)
+    response = lane.respond(request.route, environ, data[request.head_bytes : request.size])
     body, status, headers = response.get_wsgi_response(environ)
     if not isinstance(body, EventStream):
         _send(connection, response, body, _encode_head(status, headers, host))

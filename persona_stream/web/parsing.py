@@ -65,17 +65,30 @@ def raw_messages() -> Sequence[Mapping[str, Any]]:
 
 
 def _read_body(request: Request) -> bytes:
-    if request.content_type is not None and not _JSON_TYPE.fullmatch(request.mimetype):
+    if not _is_json(request.headers.get("Content-Type")):
         raise UnsupportedMediaType("Content-Type: must be application/json")
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("Content-Encoding: compressed bodies are not supported")
     # Not cached in the request, which lives as long as its stream: for minutes, and in thousands.
+    current = responses.current_request()
+    body = current.received_body
+    current.received_body = None
+    if body is None:
+        body = _receive_body(request)
+    body = body.removeprefix(codecs.BOM_UTF8)  # RFC 8259 §8.1: must not be sent, may be ignored
+    current.body = body
+    return body
+
+
+def _is_json(content_type: str | None) -> bool:
+    return content_type is None or _JSON_TYPE.fullmatch(content_type.partition(";")[0].strip()) is not None
+
+
+def _receive_body(request: Request) -> bytes:
     try:
         body = request.get_data(cache=False)
     except exceptions.ClientDisconnected:
         raise InvalidRequest("The body is incomplete or came too slowly") from None
-    body = body.removeprefix(codecs.BOM_UTF8)  # RFC 8259 §8.1: must not be sent, may be ignored
-    responses.current_request().body = body
     limit = request.max_content_length
     # werkzeug truncates a body without Content-Length at the limit, without an error.
     if request.content_length is None and limit is not None and len(body) >= limit:

@@ -170,13 +170,14 @@ class FastLane:
                     return FastRoute(rule, view, found.groupdict())
         return route
 
-    def respond(self, route: FastRoute, environ: dict[str, Any]) -> Response:
-        """Return the response to a request, which is given as a WSGI environment."""
+    def respond(self, route: FastRoute, environ: dict[str, Any], body: bytes) -> Response:
+        """Return the response to a request, which is given as a WSGI environment and a body."""
         if self._trusted:
             environ.update(proxy_fix.forwarded_environ(environ, self._trusted))
         # Not in the environ: without the cycle, the memory of a request is freed at once and not by the collector.
         request = responses.HttpRequest(environ, populate_request=False)
         request.url_rule = route.rule
+        request.received_body = body
         with responses.serving(request):
             response: Response
             try:

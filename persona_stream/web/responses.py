@@ -57,10 +57,12 @@ class HttpRequest(Request):
     """Request as views receive it, from Flask or from the fast lane.
 
     Attributes:
+        received_body: the body, if the server has received it already and it was not read yet.
         body: the body as it was read, until the request log has taken it.
         rate_limit_status: state of the caller's window, if the caller was counted.
     """
 
+    received_body: bytes | None = None
     body: bytes = b""
     rate_limit_status: RateLimitStatus | None = None
 
