@@ -50,6 +50,8 @@ def _summary(entries: Sequence[facts.Entry]) -> str:
 class RequestLogObserver(base.RunObserver):
     """Observer that writes runs to the request log."""
 
+    reads_requests = True
+
     def __init__(self, store: Store) -> None:
         self._store = store
         self._run_requests: dict[str, base.RunRequest] = {}  # of runs whose first fact is not written yet

@@ -43,6 +43,8 @@ class _Trace:
 class TracingObserver(base.RunObserver):
     """Observer that creates a trace for each run."""
 
+    reads_requests = True  # a trace may have begun at the client
+
     def __init__(self, provider: trace.TracerProvider) -> None:
         self._tracer = provider.get_tracer("persona_stream", __version__)
         self._propagator = TraceContextTextMapPropagator()

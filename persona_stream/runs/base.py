@@ -4,6 +4,7 @@ No subscriber's stream depends on a notification, so no journal stores it.
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -100,7 +101,13 @@ class RunObserver:
     Observers see all facts of this process's runs, and those of other runs as far as they are read here. Notifications
     may follow the ending: a thread may continue, and a subscriber may stay. Methods are called in the thread of the
     event loop, and must not block, raise, or change the run.
+
+    Attributes:
+        reads_requests: whether it reads the headers or bodies of requests, or the heads of responses, which are kept
+            only for an observer that does.
     """
+
+    reads_requests: ClassVar[bool] = False
 
     def on_fact(self, entries: Sequence[Entry]) -> None:
         """Handle a new fact: the last entry of the run's journal."""

@@ -34,7 +34,11 @@ CANCEL_TIMEOUT = 1.0  # second that a cancelled task has to stop
 
 
 class RunManager:
-    """Manager of the runs of this process."""
+    """Manager of the runs of this process.
+
+    Attributes:
+        reads_requests: whether an observer reads more of a request than its endpoint.
+    """
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class RunManager:
         self.limits = limits
         self.load_history = load_history
         self.draining = False  # whether new runs are refused
+        self.reads_requests = any(each.reads_requests for each in observers)
         self.forecasts = forecasts or RunForecasts(limits.deadline)
         self._cache = cache
         self._cache_keys: dict[str, str] = {}  # of active runs whose answers may be kept

@@ -81,6 +81,8 @@ def _require_utf8_query(request: Request) -> None:
 
 
 def _record_response(request: Request, response: Response, services: Services) -> None:
+    if not services.runs.reads_requests:
+        return
     run_id = response.headers.get("X-Run-Id")
     if run_id is not None and request.method == "POST":
         sent = ResponseSent(response.status_code, run_requests.redact_headers(response.headers.items()))

@@ -119,7 +119,7 @@ def build_run_request(request: Request, services: Services, style: StreamStyle, 
         reasoning=bool(chat.reasoning),
         grace=grace,
         idempotency_key=idempotency_key_of(request, chat),
-        request_info=request_info(request),
+        request_info=request_info(request, services),
         is_fresh=_is_fresh(request),
         continues_conversation=chat.conversation_id is not None,
         keeps_exchange=True,
@@ -208,7 +208,7 @@ def build_v1_run_request(
         reasoning=True,
         grace=services.settings.disconnect_grace_v1,
         idempotency_key=idempotency_key_of(request, body, conversation),
-        request_info=request_info(request),
+        request_info=request_info(request, services),
         is_fresh=_is_fresh(request),
         continues_conversation=continues,
         keeps_exchange=continues,
@@ -263,16 +263,20 @@ def _new_conversation_id(services: Services) -> str:
     return f"c-{run_id.new_run_id(services.clock())}"
 
 
-def request_info(request: Request) -> RequestInfo:
-    """Return the details of a request that the log keeps with its run."""
+def request_info(request: Request, services: Services) -> RequestInfo:
+    """Return the details of a request that the observers of its run read."""
+    body = responses.current_request().take_body()
+    protocol = negotiation.protocol_of(request).name
+    if not services.runs.reads_requests:
+        return RequestInfo(endpoint=request.path, protocol=protocol)
     return RequestInfo(
         endpoint=request.path,
-        protocol=negotiation.protocol_of(request).name,
+        protocol=protocol,
         method=request.method,
         address=request.remote_addr or "",
         user_agent=request.headers.get("User-Agent", "")[:_MAX_HEADER_CHARACTERS],
         headers=redact_headers(request.headers.items()),
-        body=responses.current_request().take_body(),
+        body=body,
     )
 
 

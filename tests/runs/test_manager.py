@@ -72,6 +72,14 @@ class UnstoppableExecutor(GreenletExecutor):
         return type("UnstoppableTask", (), {"task": task, "cancel": lambda self: False})()
 
 
+def test_requests_are_kept_if_one_of_the_observers_reads_them():
+    class Reader(RecordingObserver):
+        reads_requests = True
+
+    assert not create_manager(GreenletExecutor(), RecordingObserver()).reads_requests
+    assert create_manager(GreenletExecutor(), Reader()).reads_requests
+
+
 def test_context_variables_of_observers_reach_the_query_only():
     """A trace continues in the query, and not in the connection's next request."""
     observer = RecordingObserver()
