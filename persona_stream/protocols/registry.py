@@ -15,6 +15,8 @@ SHARED_PREFIX = "/v1/"
 PROTOCOLS: dict[str, WireProtocol] = {}
 """Registered protocols by name. Change it with ``register`` only."""
 
+_by_prefix: list[tuple[str, WireProtocol]] = []  # the longest prefix first
+
 
 def register(protocol: WireProtocol) -> None:
     """Register a protocol.
@@ -22,10 +24,12 @@ def register(protocol: WireProtocol) -> None:
     Raises:
         ValueError: Its name or one of its path prefixes is taken.
     """
-    taken = {prefix for other in PROTOCOLS.values() for prefix in other.path_prefixes}
+    taken = {prefix for prefix, _ in _by_prefix}
     if protocol.name in PROTOCOLS or not taken.isdisjoint(protocol.path_prefixes):
         raise ValueError(f"the name or a path prefix of the protocol {protocol.name!r} is taken")
     PROTOCOLS[protocol.name] = protocol
+    _by_prefix.extend((prefix, protocol) for prefix in protocol.path_prefixes)
+    _by_prefix.sort(key=lambda pair: len(pair[0]), reverse=True)
 
 
 class HeaderNames(Protocol):
@@ -36,18 +40,14 @@ class HeaderNames(Protocol):
 
 def find_protocol(path: str, headers: HeaderNames) -> WireProtocol:
     """Return the protocol of a request: by the longest path prefix, on shared paths by the marker header."""
-    found: WireProtocol = NATIVE
-    longest = ""
-    for protocol in PROTOCOLS.values():
-        for prefix in protocol.path_prefixes:
-            if len(prefix) > len(longest) and path.startswith(prefix):
-                found = protocol
-                longest = prefix
-    if longest == SHARED_PREFIX:
-        for protocol in PROTOCOLS.values():
-            if protocol.marker_header and protocol.marker_header in headers:
-                return protocol
-    return found
+    for prefix, found in _by_prefix:
+        if path.startswith(prefix):
+            if prefix == SHARED_PREFIX:
+                for protocol in PROTOCOLS.values():
+                    if protocol.marker_header and protocol.marker_header in headers:
+                        return protocol
+            return found
+    return NATIVE
 
 
 def is_run_endpoint(path: str) -> bool:

@@ -157,7 +157,7 @@ class Scheduler:
         self._owners[reservation.owner] += 1
 
     def _next(self) -> "Reservation | None":
-        if self.slots_in_use >= self.capacity:
+        if not self.waiting or self.slots_in_use >= self.capacity:
             return None
         for queue in self._queues.values():
             for reservation in queue:
